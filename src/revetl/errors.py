@@ -1,0 +1,114 @@
+"""Every failure that revetl raises on purpose, grouped by what a person or the engine does about it.
+
+    RevetlError
+    ├ ConfigError        fix a file: path:line, what is wrong, what would be right    exit 2
+    ├ CallError          one request to a vendor did not do what was asked
+    │ ├ Rejected         this record only
+    │ ├ Throttled        wait
+    │ ├ Unavailable      back off; certainly not applied
+    │ ├ Ambiguous        may have been applied, so its outcome is unknown
+    │ └ Denied           credentials or scope; stop this connector                  exit 4
+    ├ GuardrailError     a plan too large, a budget spent; nothing sent past it       exit 3
+    └ WarehouseError     stop the run                                                 exit 1
+
+No message of these may hold a secret or a customer's value: they are printed and logged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+
+
+class RevetlError(Exception):
+    """Base of all. `exit_code` is what the command line ends with when this reaches it."""
+
+    exit_code = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One mistake in one file. `line` counts from 1; None where the file as a whole is meant."""
+
+    message: str
+    path: Path | None = None
+    line: int | None = None
+    hint: str | None = None
+
+    def __str__(self) -> str:
+        place = "" if self.path is None else f"{self.path}:{self.line}: " if self.line else f"{self.path}: "
+        return f"{place}{self.message}" + (f"\n    {self.hint}" if self.hint else "")
+
+
+class ConfigError(RevetlError):
+    """What the operator wrote can't be run. Carries every problem found, not only the first."""
+
+    exit_code = 2
+
+    def __init__(self, problems: Sequence[Problem] | Problem | str, *, hint: str | None = None) -> None:
+        if isinstance(problems, str):
+            problems = Problem(problems, hint=hint)
+        self.problems: tuple[Problem, ...] = (problems,) if isinstance(problems, Problem) else tuple(problems)
+        super().__init__("\n".join(map(str, self.problems)))
+
+
+class CallError(RevetlError):
+    """A vendor call failed. `code` is the vendor's own word for it (`VALIDATION_ERROR`), `status` the HTTP one."""
+
+    def __init__(self, message: str, *, code: str | None = None, status: int | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.status = status
+
+
+class Rejected(CallError):
+    """The vendor will never take this record as it stands. Others are not touched by it."""
+
+
+class Throttled(CallError):
+    """Asked too often. `retry_after_s` is the vendor's word; None where it gave none."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        retry_after_s: float | None = None,
+        code: str | None = None,
+        status: int | None = None,
+    ) -> None:
+        super().__init__(message, code=code, status=status)
+        self.retry_after_s = retry_after_s
+
+
+class Unavailable(CallError):
+    """The vendor was not reached or refused before doing anything: repeating is safe."""
+
+
+class Ambiguous(CallError):
+    """The answer was lost after the request may have been applied: repeating is safe only where idempotent."""
+
+
+class Denied(CallError):
+    """Credentials or scope. Nothing else that goes to this connector can succeed."""
+
+    exit_code = 4
+
+
+class GuardrailError(RevetlError):
+    """A limit that the operator set would be passed. Nothing was sent past it."""
+
+    exit_code = 3
+
+
+class WarehouseError(RevetlError):
+    """The database refused, or the disk did. The run stops; what was checkpointed stands."""
+
+
+def did_you_mean(word: str, known: Sequence[str]) -> str | None:
+    """A hint sentence that names the nearest valid word, or lists all when none is near."""
+    if not known:
+        return None
+    near = get_close_matches(word, known, n=1, cutoff=0.6)
+    return f"Did you mean {near[0]!r}?" if near else "Valid here: " + ", ".join(sorted(known))

@@ -1,0 +1,161 @@
+"""The values that every layer shares. Imports nothing of ours.
+
+Read together they are the story of one record: a `SyncSpec` says what should stand where, the plan holds one
+`Change` per record that differs, the destination answers with exactly one `Outcome` per change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Literal
+
+# What a warehouse cell may be when it leaves the warehouse. Never NaN, never numpy.
+Scalar = str | int | float | bool | Decimal | date | datetime | bytes | None
+
+
+class Operation(StrEnum):
+    CREATE = "create"
+    UPDATE = "update"
+    DELETE = "delete"
+
+
+class Status(StrEnum):
+    """What became of one record. `unknown`: it may have been applied and could not be read back."""
+
+    OK = "ok"
+    REJECTED = "rejected"
+    SKIPPED = "skipped"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One line of a frozen plan.
+
+    `ordinal` is dense from 0 and unique in the plan; `key` is the record's identity in our state, as text.
+    `destination_id` is the id the destination gave, None while we do not know it.
+    `fields` are the values to send, only what changed (create: all that are not null). `match_value` is the value of the
+    sync's `match_on` column, sent or not. `in_doubt`: an earlier write of this record may have been applied.
+    """
+
+    ordinal: int
+    key: str
+    op: Operation
+    destination_id: str | None
+    fields: Mapping[str, Scalar]
+    match_value: Scalar = None
+    in_doubt: bool = False
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of one change; attributed by `ordinal`, never by position in a batch."""
+
+    ordinal: int
+    status: Status
+    destination_id: str | None = None
+    error_class: str | None = None
+    error_code: str | None = None
+    message: str | None = None
+    attempts: int = 1
+
+
+FieldPolicy = Literal["always", "fill_blank", "forward_only"]
+WhenNull = Literal["clear", "keep"]
+Mode = Literal["upsert", "update", "insert", "mirror"]
+OnLeave = Literal["archive", "clear", "ignore"]
+
+
+@dataclass(frozen=True, slots=True)
+class FieldRule:
+    """How one column is written. The default: whenever it changed, and a null clears it."""
+
+    policy: FieldPolicy = "always"
+    when_null: WhenNull = "clear"
+
+
+@dataclass(frozen=True, slots=True)
+class Guardrails:
+    """Shares are of the snapshot's rows, 0 to 1. None: no limit."""
+
+    max_changed_share: float | None = None
+    max_deleted_share: float | None = None
+    min_rows: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Association:
+    """Link each record to the record of sync `to` whose key stands in our column `by`; `type` is the vendor's id."""
+
+    to: str
+    by: str
+    type: int
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """A table or view of the warehouse. Parts are raw names: quoting is done where SQL is built."""
+
+    schema: str
+    name: str
+    database: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SyncSpec:
+    """One activation model into one object of one destination, as declared under `config.meta.revetl`.
+
+    `columns` are the columns of the model in order, as its contract or its relation says; the ones to send are
+    `sent_columns`: all but the key and the columns that only serve associations.
+    `where` names the declaring file for messages.
+    """
+
+    name: str
+    relation: Relation
+    destination: str
+    object: str
+    key: str
+    match_on: str | None
+    mode: Mode = "upsert"
+    on_leave: OnLeave = "ignore"
+    columns: tuple[str, ...] = ()
+    fields: Mapping[str, FieldRule] = field(default_factory=dict)
+    guardrails: Guardrails = Guardrails()
+    associate: tuple[Association, ...] = ()
+    where: str = ""
+
+    @property
+    def sent_columns(self) -> tuple[str, ...]:
+        unsent = {self.key} | {a.by for a in self.associate}
+        return tuple(c for c in self.columns if c not in unsent)
+
+    def rule(self, column: str) -> FieldRule:
+        return self.fields.get(column, FieldRule())
+
+
+RunStatus = Literal["running", "done", "partial", "stopped", "failed", "interrupted"]
+
+
+@dataclass(slots=True)
+class RunRecord:
+    """One row of `runs`. `subject` is the sync or the waterfall. `status`: done, partial (rejected or unknown records),
+    stopped (guardrail or budget), failed, interrupted (signal or crash)."""
+
+    run_id: str
+    command: str
+    subject: str | None
+    target: str
+    started_at: datetime
+    revetl_version: str
+    finished_at: datetime | None = None
+    status: RunStatus = "running"
+    counts: dict[str, int] = field(default_factory=dict)
+    requests: int = 0
+    retries: int = 0
+    spend_usd: Decimal = Decimal(0)
+    dbt_invocation_id: str | None = None
+    error: str | None = None

@@ -1,0 +1,122 @@
+"""The tables that hold revetl's state, in the schema `revetl` of the warehouse: what the design names, column for column.
+
+Statements are plain types that DuckDB, Snowflake and Postgres all know after sqlglot's translation. Creating is safe
+to repeat; nothing here drops or empties a table.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from revetl.model import Relation
+from revetl.warehouse.base import Warehouse
+from revetl.warehouse.sql import ident, table
+
+# name → ((column, type in DuckDB's spelling), …). Times are UTC. JSON is text, so that every dialect can hold it.
+TABLES: Mapping[str, tuple[tuple[str, str], ...]] = {
+    "runs": (
+        ("run_id", "VARCHAR"),
+        ("command", "VARCHAR"),
+        ("subject", "VARCHAR"),  # the sync or the waterfall
+        ("target", "VARCHAR"),
+        ("started_at", "TIMESTAMP"),
+        ("finished_at", "TIMESTAMP"),
+        ("status", "VARCHAR"),
+        ("counts", "VARCHAR"),  # JSON object: outcome status → number of records
+        ("requests", "BIGINT"),
+        ("retries", "BIGINT"),
+        ("spend_usd", "DECIMAL(18,6)"),
+        ("revetl_version", "VARCHAR"),
+        ("dbt_invocation_id", "VARCHAR"),
+        ("error", "VARCHAR"),
+    ),
+    "outcomes": (
+        ("run_id", "VARCHAR"),
+        ("sync", "VARCHAR"),
+        ("key", "VARCHAR"),
+        ("op", "VARCHAR"),
+        ("status", "VARCHAR"),
+        ("destination_id", "VARCHAR"),
+        ("error_class", "VARCHAR"),
+        ("error_code", "VARCHAR"),
+        ("message", "VARCHAR"),
+        ("attempts", "INTEGER"),
+        ("changed_fields", "VARCHAR"),  # JSON array of column names
+        ("before", "VARCHAR"),  # JSON object, only the changed fields
+        ("after", "VARCHAR"),
+        ("at", "TIMESTAMP"),
+    ),
+    "enrichment_calls": (
+        ("call_id", "VARCHAR"),
+        ("run_id", "VARCHAR"),
+        ("waterfall", "VARCHAR"),
+        ("provider", "VARCHAR"),
+        ("keys", "VARCHAR"),  # JSON array of entity keys that this one call serves
+        ("request_hash", "VARCHAR"),
+        ("segment", "VARCHAR"),
+        ("order_version", "VARCHAR"),
+        (
+            "status",
+            "VARCHAR",
+        ),  # intent, hit, miss, error, in_doubt: one row per transition, the newest `at` holds
+        ("http_status", "INTEGER"),
+        ("expected_usd", "DECIMAL(18,6)"),
+        ("charged_usd", "DECIMAL(18,6)"),
+        ("latency_ms", "INTEGER"),
+        ("asked_at", "TIMESTAMP"),
+        ("answered_at", "TIMESTAMP"),
+        ("response", "VARCHAR"),  # JSON
+    ),
+    "enrichment_values": (
+        ("entity", "VARCHAR"),
+        ("key", "VARCHAR"),
+        ("field", "VARCHAR"),
+        ("value", "VARCHAR"),
+        ("provider", "VARCHAR"),
+        ("confidence", "DOUBLE"),  # 0 to 1
+        ("verification", "VARCHAR"),  # valid, invalid, catch_all, unknown; NULL where nobody verified
+        ("call_id", "VARCHAR"),
+        ("observed_at", "TIMESTAMP"),
+        ("expires_at", "TIMESTAMP"),
+        ("rejected_reason", "VARCHAR"),  # NULL where accepted
+    ),
+    "suppressions": (
+        ("identity_hash", "VARCHAR"),
+        ("reason", "VARCHAR"),
+        ("at", "TIMESTAMP"),
+    ),
+}
+
+
+def relation(warehouse: Warehouse, name: str) -> Relation:
+    """A table of revetl's own schema."""
+    return Relation(schema=warehouse.state_schema, name=name)
+
+
+def create_all(warehouse: Warehouse) -> None:
+    """Creates the schema and every fixed table that does not exist yet."""
+    warehouse.execute(f"CREATE SCHEMA IF NOT EXISTS {ident(warehouse.state_schema, warehouse.dialect)}")
+    for name, columns in TABLES.items():
+        create_table(warehouse, relation(warehouse, name), columns)
+
+
+def create_table(
+    warehouse: Warehouse, target: Relation, columns: tuple[tuple[str, str], ...] | list[tuple[str, str]]
+) -> None:
+    """CREATE TABLE IF NOT EXISTS. `columns` give types in DuckDB's spelling."""
+    body = ", ".join(
+        f"{ident(name, warehouse.dialect)} {_type(type_, warehouse.dialect)}" for name, type_ in columns
+    )
+    warehouse.execute(f"CREATE TABLE IF NOT EXISTS {table(target, warehouse.dialect)} ({body})")
+
+
+def _type(duckdb_type: str, dialect: str) -> str:
+    from sqlglot import exp
+
+    return exp.DataType.build(duckdb_type, dialect="duckdb").sql(dialect=dialect)
+
+
+def table_suffix(sync: str) -> str:
+    """The sync's name as part of a table name: letters, digits and underscores stay, the rest becomes `_`."""
+    return re.sub(r"[^0-9A-Za-z_]", "_", sync)

@@ -1,0 +1,131 @@
+"""The embedded warehouse. One file, one process at a time: whoever runs dbt on it closes this connection first."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import duckdb
+
+from revetl.errors import WarehouseError
+from revetl.model import Relation, Scalar
+from revetl.warehouse.base import Column
+from revetl.warehouse.sql import ident, table
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+class DuckDBWarehouse:
+    """`path` is the database file, or ":memory:"."""
+
+    dialect = "duckdb"
+
+    def __init__(
+        self,
+        path: Path | str,
+        *,
+        state_schema: str = "revetl",
+        read_only: bool = False,
+        threads: int | None = None,
+    ) -> None:
+        self.state_schema = state_schema
+        self._in_transaction = False
+        try:
+            self._db = duckdb.connect(str(path), read_only=read_only)
+            if threads:
+                self._db.execute(f"SET threads = {int(threads)}")
+            # A plan orders itself by its ordinal; insertion order costs memory that grows with the table.
+            self._db.execute("SET preserve_insertion_order = false")
+        except duckdb.Error as e:
+            raise _translated(e, path) from None
+
+    def execute(self, sql: str, params: Sequence[Scalar] = ()) -> None:
+        self._run(sql, params)
+
+    def rows(self, sql: str, params: Sequence[Scalar] = ()) -> list[tuple[Scalar, ...]]:
+        return cast("list[tuple[Scalar, ...]]", self._run(sql, params).fetchall())
+
+    def stream(
+        self, sql: str, params: Sequence[Scalar] = (), *, batch_rows: int = 10_000
+    ) -> Iterator[pa.RecordBatch]:
+        # A cursor of its own: the result stays open while checkpoints write through the main connection. It sees
+        # what was committed when it started.
+        cursor = self._db.cursor()
+        try:
+            reader = cursor.execute(sql, list(params)).to_arrow_reader(batch_rows)
+            for batch in reader:
+                if batch.num_rows:
+                    yield batch
+        except duckdb.Error as e:
+            raise _translated(e) from None
+        finally:
+            cursor.close()
+
+    def append(self, target: Relation, data: pa.Table) -> None:
+        if not data.num_rows:
+            return
+        self._db.register("_revetl_append", data)
+        try:
+            self._run(f"INSERT INTO {table(target, self.dialect)} BY NAME SELECT * FROM _revetl_append")
+        finally:
+            self._db.unregister("_revetl_append")
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        if self._in_transaction:
+            raise RuntimeError("transactions do not nest")
+        self._run("BEGIN")
+        self._in_transaction = True
+        try:
+            yield
+            self._run("COMMIT")
+        except BaseException:
+            # A failed COMMIT has already rolled back; a second ROLLBACK then has nothing to do.
+            try:
+                self._db.execute("ROLLBACK")
+            except duckdb.TransactionException:
+                pass
+            raise
+        finally:
+            self._in_transaction = False
+
+    def columns(self, relation: Relation) -> list[Column]:
+        found = self.rows(
+            "SELECT column_name, data_type FROM information_schema.columns"
+            " WHERE table_schema = ? AND table_name = ? AND table_catalog = coalesce(?, current_database())"
+            " ORDER BY ordinal_position",
+            [relation.schema, relation.name, relation.database],
+        )
+        return [Column(str(name), str(type_)) for name, type_ in found]
+
+    def close(self) -> None:
+        self._db.close()
+
+    def _run(self, sql: str, params: Sequence[Scalar] = ()) -> Any:
+        try:
+            return self._db.execute(sql, list(params)) if params else self._db.execute(sql)
+        except duckdb.Error as e:
+            raise _translated(e) from None
+
+
+def create_schema(warehouse: DuckDBWarehouse) -> None:
+    warehouse.execute(f"CREATE SCHEMA IF NOT EXISTS {ident(warehouse.state_schema, warehouse.dialect)}")
+
+
+_QUOTED_VALUE = re.compile(r"(?<=')[^']*(?=')")
+
+
+def _translated(e: duckdb.Error, path: Path | str | None = None) -> WarehouseError:
+    """The driver's message without its quoted parts, which may be values of a customer."""
+    text = str(e).splitlines()[0]
+    if isinstance(e, duckdb.ConstraintException | duckdb.ConversionException):
+        text = _QUOTED_VALUE.sub("…", text)
+    if "lock" in text.lower() and path is not None:
+        return WarehouseError(
+            f"{path} is open in another process. DuckDB lets one process write at a time: wait for it, or close it."
+        )
+    return WarehouseError(text)
