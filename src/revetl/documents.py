@@ -76,9 +76,7 @@ def read_yaml(path: Path) -> Document:
     return Document(path, data, lines)
 
 
-def _build(
-    loader: Any, node: Any, at: Path_, lines: dict[Path_, int], problems: list[Problem], path: Path
-) -> Any:
+def _build(loader: Any, node: Any, at: Path_, lines: dict[Path_, int], problems: list[Problem], path: Path) -> Any:
     lines[at] = node.start_mark.line + 1
     if isinstance(node, yaml.MappingNode):
         out: dict[Hashable, Any] = {}
@@ -98,7 +96,7 @@ def _build(
 
 
 def parse(document: Document, model: type[M], data: Any = None, at: Path_ = ()) -> M:
-    """Validates `data` (default: the whole document), which stands at `at`, as `model`. ConfigError with every mistake."""
+    """Validates `data` (default: the whole document), found at `at`, as `model`. ConfigError with every mistake."""
     from pydantic import ValidationError
 
     try:
@@ -107,9 +105,7 @@ def parse(document: Document, model: type[M], data: Any = None, at: Path_ = ()) 
         raise ConfigError(explain(e, document, model, at)) from None
 
 
-def explain(
-    error: ValidationError, document: Document, model: type[BaseModel], at: Path_ = ()
-) -> list[Problem]:
+def explain(error: ValidationError, document: Document, model: type[BaseModel], at: Path_ = ()) -> list[Problem]:
     """Pydantic's findings as problems with lines; values are not repeated, since they may be secret."""
     problems: list[Problem] = []
     for item in error.errors(include_url=False, include_input=False):
@@ -133,8 +129,6 @@ def explain(
 
 def _field_names(model: Any, loc: Sequence[str | int]) -> list[str]:
     """The names valid at `loc` below `model`, walking through lists, dicts, optionals and unions."""
-    from pydantic import BaseModel
-
     current: list[Any] = [model]
     for part in loc:
         found: list[Any] = []
@@ -145,7 +139,6 @@ def _field_names(model: Any, loc: Sequence[str | int]) -> list[str]:
         current = found or current  # an index, a dict key or a union tag: stay
     names: set[str] = set()
     for m in _models(current):
-        assert issubclass(m, BaseModel)
         names |= {info.alias or name for name, info in m.model_fields.items()}
     return sorted(names)
 
@@ -187,7 +180,8 @@ def render_env(document: Document, environ: Mapping[str, str] | None = None) -> 
             return value
 
         def one(m: re.Match[str]) -> str:
-            found = env.get(m["name"], m["default"])
+            default: str | None = m["default"]
+            found = env.get(m["name"], default)
             if found is None:
                 problems.append(
                     document.problem(
@@ -197,14 +191,12 @@ def render_env(document: Document, environ: Mapping[str, str] | None = None) -> 
                     )
                 )
                 return ""
-            return str(found)
+            return found
 
         rendered = _ENV.sub(one, value)
         if "{{" in rendered and not problems:
             problems.append(
-                document.problem(
-                    at, "only {{ env_var('NAME') }} or {{ env_var('NAME', 'default') }} can stand here"
-                )
+                document.problem(at, "only {{ env_var('NAME') }} or {{ env_var('NAME', 'default') }} can stand here")
             )
         return rendered
 

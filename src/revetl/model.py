@@ -38,8 +38,8 @@ class Change:
 
     `ordinal` is dense from 0 and unique in the plan; `key` is the record's identity in our state, as text.
     `destination_id` is the id the destination gave, None while we do not know it.
-    `fields` are the values to send, only what changed (create: all that are not null). `match_value` is the value of the
-    sync's `match_on` column, sent or not. `in_doubt`: an earlier write of this record may have been applied.
+    `fields` are the values to send, only what changed (create: all that are not null). `match_value` is the value
+    of the sync's `match_on` column, sent or not. `in_doubt`: an earlier write of this record may have been applied.
     """
 
     ordinal: int

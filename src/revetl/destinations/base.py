@@ -57,7 +57,7 @@ class Destination(Protocol):
     async def __aexit__(self, *exc: object) -> None: ...
 
     async def check(self) -> str:
-        """One cheap authenticated call. Gives a line for people ("portal 123, 190 requests per 10 s"). Denied where refused."""
+        """A cheap authenticated call; a line for people ("portal 123, 190 requests per 10 s"). Denied if refused."""
         ...
 
     async def describe(self, object_: str) -> dict[str, DestinationField]:

@@ -1,4 +1,4 @@
-"""What the enrichment engine knows of a provider: one question in, one answer out. Money and memory are the engine's."""
+"""What the enrichment engine knows of a provider: one question in, one answer out. Money is the engine's."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class ProvidedValue:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back. `charged_usd` is what the spec's price says, or the vendor's own credit header where there is one.
+    """What came back. `charged_usd` is what the spec's price says, or the vendor's own credit header if any.
     `response` is the body as JSON data, without secrets."""
 
     status: AnswerStatus

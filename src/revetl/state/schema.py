@@ -1,4 +1,4 @@
-"""The tables that hold revetl's state, in the schema `revetl` of the warehouse: what the design names, column for column.
+"""The tables that hold revetl's state, in the schema `revetl` of the warehouse, column for column as designed.
 
 Statements are plain types that DuckDB, Snowflake and Postgres all know after sqlglot's translation. Creating is safe
 to repeat; nothing here drops or empties a table.
@@ -105,9 +105,7 @@ def create_table(
     warehouse: Warehouse, target: Relation, columns: tuple[tuple[str, str], ...] | list[tuple[str, str]]
 ) -> None:
     """CREATE TABLE IF NOT EXISTS. `columns` give types in DuckDB's spelling."""
-    body = ", ".join(
-        f"{ident(name, warehouse.dialect)} {_type(type_, warehouse.dialect)}" for name, type_ in columns
-    )
+    body = ", ".join(f"{ident(name, warehouse.dialect)} {_type(type_, warehouse.dialect)}" for name, type_ in columns)
     warehouse.execute(f"CREATE TABLE IF NOT EXISTS {table(target, warehouse.dialect)} ({body})")
 
 

@@ -45,9 +45,7 @@ class Warehouse(Protocol):
         """The whole result as plain Python values. For small results only."""
         ...
 
-    def stream(
-        self, sql: str, params: Sequence[Scalar] = (), *, batch_rows: int = 10_000
-    ) -> Iterator[pa.RecordBatch]:
+    def stream(self, sql: str, params: Sequence[Scalar] = (), *, batch_rows: int = 10_000) -> Iterator[pa.RecordBatch]:
         """A large result piece by piece, in bounded memory. Other statements may run between two pieces."""
         ...
 

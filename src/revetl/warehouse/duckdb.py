@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -49,14 +49,12 @@ class DuckDBWarehouse:
     def rows(self, sql: str, params: Sequence[Scalar] = ()) -> list[tuple[Scalar, ...]]:
         return cast("list[tuple[Scalar, ...]]", self._run(sql, params).fetchall())
 
-    def stream(
-        self, sql: str, params: Sequence[Scalar] = (), *, batch_rows: int = 10_000
-    ) -> Iterator[pa.RecordBatch]:
+    def stream(self, sql: str, params: Sequence[Scalar] = (), *, batch_rows: int = 10_000) -> Iterator[pa.RecordBatch]:
         # A cursor of its own: the result stays open while checkpoints write through the main connection. It sees
         # what was committed when it started.
         cursor = self._db.cursor()
         try:
-            reader = cursor.execute(sql, list(params)).to_arrow_reader(batch_rows)
+            reader: Any = cursor.execute(sql, list(params)).to_arrow_reader(batch_rows)
             for batch in reader:
                 if batch.num_rows:
                     yield batch
@@ -85,10 +83,8 @@ class DuckDBWarehouse:
             self._run("COMMIT")
         except BaseException:
             # A failed COMMIT has already rolled back; a second ROLLBACK then has nothing to do.
-            try:
+            with suppress(duckdb.TransactionException):
                 self._db.execute("ROLLBACK")
-            except duckdb.TransactionException:
-                pass
             raise
         finally:
             self._in_transaction = False

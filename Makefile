@@ -1,0 +1,47 @@
+# Two commands are all a new machine needs (Python 3.11+ and make): `make demo` and `make test`.
+SHELL := /bin/bash
+BIN := .venv/bin
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-dev setup-bench demo test unit lint format sql-lint officials bench docs clean
+
+help:  ## what can be made
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+setup:
+	@bash scripts/setup.sh pandas
+
+setup-dev:
+	@bash scripts/setup.sh dev
+
+setup-bench:
+	@bash scripts/setup.sh dev,bench
+
+demo: setup  ## the main job on generated data: build, enrich, plan, sync; a second day; a third run with nothing to do
+	@$(BIN)/revetl demo
+
+test: lint unit  ## all checks and tests
+
+unit: setup-dev
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup tests
+
+lint: setup-dev sql-lint
+	@$(BIN)/ruff format --check -q src tests benchmarks || { echo "run: make format"; exit 1; }
+	@$(BIN)/ruff check -q src tests benchmarks
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
+
+sql-lint: setup-dev
+	@$(BIN)/sqlfluff lint -q dbt_project/models
+
+format: setup-dev  ## formats Python and SQL
+	@$(BIN)/ruff format -q src tests benchmarks && $(BIN)/ruff check -q --fix src tests benchmarks
+	@$(BIN)/sqlfluff fix -q dbt_project/models
+
+officials: setup  ## real input: three public files become one record per person, scored against the truth
+	@$(BIN)/python benchmarks/officials.py
+
+bench: setup-bench  ## the figures in docs/benchmarks.md, measured beside a floor and peers in one run
+	@$(BIN)/python -m benchmarks
+
+clean:
+	@rm -rf .demo .officials .pytest_cache .mypy_cache .ruff_cache dist build
