@@ -1,0 +1,125 @@
+"""The table `runs`: one row per run of a command, written when it starts and again when it ends."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any, cast
+
+from revetl.clock import Clock
+from revetl.model import RunRecord
+from revetl.state.schema import TABLES, create_all, relation
+from revetl.warehouse.base import Warehouse
+from revetl.warehouse.sql import ident, table
+
+_COLUMNS = tuple(name for name, _ in TABLES["runs"])
+
+
+def new_run_id(clock: Clock) -> str:
+    """`20260131T235959.123Z-9f2c41`: sorts by time as text, and is unique among runs of the same millisecond."""
+    now = clock.now().astimezone(UTC)
+    return f"{now:%Y%m%dT%H%M%S}.{now.microsecond // 1000:03d}Z-{secrets.token_hex(3)}"
+
+
+def start_run(warehouse: Warehouse, run: RunRecord) -> None:
+    """Adds the run's row; state tables are created where they don't exist. Not safe to repeat with one run_id."""
+    create_all(warehouse)
+    names = ", ".join(ident(c, warehouse.dialect) for c in _COLUMNS)
+    marks = ", ".join("?" for _ in _COLUMNS)
+    warehouse.execute(
+        f"INSERT INTO {table(relation(warehouse, 'runs'), warehouse.dialect)} ({names}) VALUES ({marks})",
+        _values(run),
+    )
+
+
+def finish_run(warehouse: Warehouse, run: RunRecord) -> None:
+    """Writes the run's present state over its row. Safe to repeat; also used for a checkpoint of the counts."""
+    assignments = ", ".join(f"{ident(c, warehouse.dialect)} = ?" for c in _COLUMNS[1:])
+    warehouse.execute(
+        f"UPDATE {table(relation(warehouse, 'runs'), warehouse.dialect)} SET {assignments}"
+        f" WHERE {ident('run_id', warehouse.dialect)} = ?",
+        [*_values(run)[1:], run.run_id],
+    )
+
+
+def list_runs(warehouse: Warehouse, limit: int = 20) -> list[RunRecord]:
+    """The newest runs first. Empty where nothing has run yet."""
+    return _select(warehouse, "", [], limit)
+
+
+def get_run(warehouse: Warehouse, run_id: str) -> RunRecord | None:
+    """The run of this id, or of the only id that starts or ends with the text; None where none or several do."""
+    id_ = ident("run_id", warehouse.dialect)
+    exact = _select(warehouse, f" WHERE {id_} = ?", [run_id], 1)
+    if exact:
+        return exact[0]
+    close = _select(warehouse, f" WHERE starts_with({id_}, ?) OR right({id_}, ?) = ?", [run_id, len(run_id), run_id], 2)
+    return close[0] if len(close) == 1 else None
+
+
+def unfinished_runs(warehouse: Warehouse, subject: str) -> list[RunRecord]:
+    """Runs of this sync or waterfall that started and never said how they ended: crashed, or still going on."""
+    clause = f" WHERE {ident('status', warehouse.dialect)} = 'running' AND {ident('subject', warehouse.dialect)} = ?"
+    return _select(warehouse, clause, [subject], 1000)
+
+
+def _select(warehouse: Warehouse, where: str, params: list[Any], limit: int) -> list[RunRecord]:
+    runs = relation(warehouse, "runs")
+    if not warehouse.columns(runs):
+        return []
+    names = ", ".join(ident(c, warehouse.dialect) for c in _COLUMNS)
+    order = f"{ident('started_at', warehouse.dialect)} DESC, {ident('run_id', warehouse.dialect)} DESC"
+    found = warehouse.rows(
+        f"SELECT {names} FROM {table(runs, warehouse.dialect)}{where} ORDER BY {order} LIMIT {int(limit)}", params
+    )
+    return [_record(row) for row in found]
+
+
+def _values(run: RunRecord) -> list[Any]:
+    return [
+        run.run_id,
+        run.command,
+        run.subject,
+        run.target,
+        _naive(run.started_at),
+        _naive(run.finished_at),
+        run.status,
+        json.dumps(run.counts, sort_keys=True),
+        run.requests,
+        run.retries,
+        run.spend_usd,
+        run.revetl_version,
+        run.dbt_invocation_id,
+        run.error,
+    ]
+
+
+def _record(row: tuple[Any, ...]) -> RunRecord:
+    cells = dict(zip(_COLUMNS, row, strict=True))
+    return RunRecord(
+        run_id=cells["run_id"],
+        command=cells["command"],
+        subject=cells["subject"],
+        target=cells["target"],
+        started_at=cast(datetime, _aware(cells["started_at"])),
+        finished_at=_aware(cells["finished_at"]),
+        status=cells["status"],
+        counts=json.loads(cells["counts"] or "{}"),
+        requests=cells["requests"] or 0,
+        retries=cells["retries"] or 0,
+        spend_usd=cells["spend_usd"] or Decimal(0),
+        revetl_version=cells["revetl_version"],
+        dbt_invocation_id=cells["dbt_invocation_id"],
+        error=cells["error"],
+    )
+
+
+def _naive(moment: datetime | None) -> datetime | None:
+    """State tables hold UTC without a zone, which every dialect has."""
+    return None if moment is None else moment.astimezone(UTC).replace(tzinfo=None)
+
+
+def _aware(moment: datetime | None) -> datetime | None:
+    return None if moment is None else moment.replace(tzinfo=UTC)
