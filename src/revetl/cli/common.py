@@ -1,0 +1,129 @@
+"""What commands share: dbt's flags with dbt's meaning, one JSON document on stdout, progress on stderr."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, is_dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import rich_click as click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from revetl.project import Project
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_DIRECTORY = click.Path(file_okay=False, path_type=Path)
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectOptions:
+    """The four flags that say which project, and under which target it runs."""
+
+    project_dir: Path | None = None
+    profiles_dir: Path | None = None
+    target: str | None = None
+    vars: str | None = None
+
+    def load(self) -> Project:
+        """Reads the project; ConfigError with every mistake in its files."""
+        from revetl import project
+
+        return project.load(self.project_dir, self.profiles_dir, self.target, self.vars)
+
+
+def project_options(function: F) -> F:
+    """Adds --project-dir, --profiles-dir, --target/-t and --vars, handed over as `options: ProjectOptions`."""
+
+    @click.option(
+        "--project-dir",
+        type=_DIRECTORY,
+        envvar="REVETL_PROJECT_DIR",
+        help="Where revetl.yml is. Default: here or above.",
+    )
+    @click.option("--profiles-dir", type=_DIRECTORY, help="Where profiles.yml and connections.yml are.")
+    @click.option("-t", "--target", help="The target of profiles.yml. Default: the profile's own.")
+    @click.option("--vars", "vars_", help="dbt variables, as YAML.")
+    @functools.wraps(function)
+    def wrapper(
+        *args: Any,
+        project_dir: Path | None,
+        profiles_dir: Path | None,
+        target: str | None,
+        vars_: str | None,
+        **kwargs: Any,
+    ) -> Any:
+        return function(*args, options=ProjectOptions(project_dir, profiles_dir, target, vars_), **kwargs)
+
+    return wrapper  # type: ignore[return-value]  # click's decorators keep the callable's place, not its signature
+
+
+def select_options(function: F) -> F:
+    """Adds --select/-s and --exclude as `select` and `exclude`: tuples of dbt selectors."""
+    function = click.option(
+        "--exclude", multiple=True, callback=_words, metavar="SELECTOR", help="Leave these out. May be repeated."
+    )(function)
+    return click.option(
+        "-s",
+        "--select",
+        multiple=True,
+        callback=_words,
+        metavar="SELECTOR",
+        help="Only these: a name, tag:…, path:…, * and +name+ as in dbt. May be repeated.",
+    )(function)
+
+
+def json_option(function: F) -> F:
+    """Adds --json as `as_json`."""
+    return click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")(function)
+
+
+def _words(_ctx: click.Context, _param: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(word for item in value for word in item.split())
+
+
+def emit_json(document: Any) -> None:
+    """The one JSON document of a command, on stdout."""
+    click.echo(json.dumps(document, indent=2, default=_plain, ensure_ascii=False))
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    if isinstance(value, Decimal | Path):
+        return str(value)
+    if isinstance(value, set | frozenset | tuple):
+        return list(value)
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def console() -> Console:
+    """Results, on stdout. Plain text without colour where NO_COLOR is set or nobody looks."""
+    return _console(stderr=False)
+
+
+def err_console() -> Console:
+    """Progress and warnings, on stderr."""
+    return _console(stderr=True)
+
+
+def _console(*, stderr: bool) -> Console:
+    from rich.console import Console
+
+    stream = sys.stderr if stderr else sys.stdout
+    # Rich takes 80 columns where there is no terminal, and would wrap what a script is about to read.
+    width = None if stream.isatty() or "COLUMNS" in os.environ else 200
+    return Console(
+        file=stream, no_color=bool(os.environ.get("NO_COLOR")), highlight=False, soft_wrap=False, width=width
+    )

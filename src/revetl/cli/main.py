@@ -1,0 +1,153 @@
+"""The command `revetl`: finds the one command that was named, and turns every failure into a line and an exit code.
+
+`revetl --help` is the first thing a person runs and the last that should be slow, so the list below is all it reads:
+a command's module, and whatever that imports, is loaded only when the command runs.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any
+
+import rich_click as click
+
+from revetl import __version__
+from revetl.errors import ConfigError, RevetlError, did_you_mean
+
+# name → what `revetl --help` says of it. The command object is `command` in revetl.cli.<name>.
+COMMANDS: dict[str, str] = {
+    "init": "Write the starter project into a new directory.",
+    "demo": "Run the whole job on made-up customers against local stand-ins for the vendors.",
+    "debug": "Check the set-up: dbt, warehouse, destinations, providers.",
+    "ls": "List syncs, waterfalls, providers and destinations.",
+    "build": "Build the dbt models, with the tables they read from.",
+    "enrich": "Fill gaps from data providers, for the project or for a file.",
+    "plan": "Show exactly what a sync would change, and send nothing.",
+    "sync": "Send what changed to the destinations.",
+    "run": "The whole job: build, enrich, build what depends on it, sync.",
+    "runs": "List past runs and what became of their records.",
+    "retry": "Send rejected records again.",
+    "explain": "Tell one record's story: sources, values, enrichment, last outcomes.",
+    "sandbox": "Serve local vendors, and make sources to play with.",
+    "schema": "Print the JSON Schema of a configuration file, for editors.",
+}
+
+GROUPS = [
+    {"name": "Start", "commands": ["init", "demo", "debug", "ls"]},
+    {"name": "The job", "commands": ["build", "enrich", "plan", "sync", "run"]},
+    {"name": "Afterwards", "commands": ["runs", "retry", "explain"]},
+    {"name": "Tools", "commands": ["sandbox", "schema"]},
+]
+
+INTERRUPTED = "Interrupted. What was checkpointed stands; the same command takes up from there."
+
+
+class LazyGroup(click.RichGroup):
+    """Lists commands from `COMMANDS`; imports one only to run it or to show its own help."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        # Asked for each name when help is printed: a name and a line are all that needs.
+        if cmd_name not in COMMANDS:
+            return None
+        return click.RichCommand(name=cmd_name, short_help=COMMANDS[cmd_name], help=COMMANDS[cmd_name])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if name not in COMMANDS:
+            if ctx.resilient_parsing:  # the shell asks for completions
+                return None, None, args
+            if name.startswith("-"):
+                raise click.NoSuchOption(name, ctx=ctx)
+            raise click.UsageError(f"No such command {name!r}. {did_you_mean(name, list(COMMANDS))}", ctx=ctx)
+        command: click.Command = import_module(f"revetl.cli.{name}").command
+        return name, command, args[1:]
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.rich_config({"command_groups": {"revetl": GROUPS}})
+@click.option("--debug", is_flag=True, envvar="REVETL_DEBUG", help="Show the traceback of a failure.")
+@click.version_option(__version__, prog_name="revetl")
+def cli(debug: bool) -> None:
+    """One trusted record per customer in your warehouse, its gaps filled at the lowest price, your tools kept equal.
+
+    Exit codes: 0 done, 1 finished with rejected or unknown records or failed, 2 usage or configuration,
+    3 stopped by a guardrail or a budget, 4 credentials.
+    """
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """The console script. Never returns; ends with the exit codes of the design, 130 after ctrl-C."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    sys.exit(run(arguments))
+
+
+def run(arguments: list[str]) -> int:
+    """Runs one command line and gives its exit code. Tracebacks are shown only where asked for."""
+    if _debugging(arguments):
+        return _code(cli.main(arguments, prog_name="revetl", standalone_mode=False))
+    try:
+        return _code(cli.main(arguments, prog_name="revetl", standalone_mode=False))
+    except click.ClickException as e:
+        e.show()
+        return e.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        return _fail(INTERRUPTED, 130)
+    except ConfigError as e:
+        return _fail(str(e), e.exit_code)
+    except RevetlError as e:
+        return _fail(f"{e}{_DISK_HINT if _disk_full(e) else ''}", e.exit_code)
+    except OSError as e:
+        if _disk_full(e):
+            return _fail(f"The disk is full{f' ({e.filename})' if e.filename else ''}.{_DISK_HINT}", 1)
+        return _fail(f"{e.strerror or e.__class__.__name__}{f': {e.filename}' if e.filename else ''}", 1)
+    except Exception as e:  # noqa: BLE001  the last line of defence: a stranger gets a sentence, a developer --debug
+        return _fail(
+            f"Unexpected {e.__class__.__name__}. This is a mistake in revetl. "
+            "Run it again with `revetl --debug …` for the traceback.",
+            1,
+        )
+
+
+_DISK_HINT = " Free some space and run the same command again: what was checkpointed stands."
+
+
+def _disk_full(e: BaseException) -> bool:
+    """An OSError says so by number; a database only in words."""
+    if isinstance(e, OSError):
+        return e.errno in (errno.ENOSPC, errno.EDQUOT)
+    return "no space left" in str(e).lower() or "disk is full" in str(e).lower()
+
+
+def _debugging(arguments: list[str]) -> bool:
+    """Read by hand, since it must hold for a failure to parse as well. Only before the command's name."""
+    if os.environ.get("REVETL_DEBUG", "").lower() in ("1", "true", "yes", "on"):
+        return True
+    for argument in arguments:
+        if not argument.startswith("-"):
+            return False
+        if argument == "--debug":
+            return True
+    return False
+
+
+def _code(result: Any) -> int:
+    """A command may return its exit code; nothing returned is success."""
+    return result if isinstance(result, int) else 0
+
+
+def _fail(message: str, code: int) -> int:
+    click.echo(f"Error: {message}" if code != 130 else message, err=True)
+    return code
+
+
+if __name__ == "__main__":
+    main()
