@@ -1,0 +1,223 @@
+"""From a spec to one request, and from one response to its meaning. Pure: no network, no clock, no state."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from typing import Any
+from urllib.parse import quote
+
+from revetl.providers.base import ProvidedValue, Verification
+from revetl.providers.spec import Confidence, Output, ProviderSpec, StatusRow, Verdict, VerificationRule
+
+_REFERENCE = re.compile(r"\{([^{}]*)\}")
+_ABSENT = object()
+MAX_VALUE_CHARS = 4_000  # of one provided value; more than this is not a field but a document
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """One request without its credentials."""
+
+    method: str
+    path: str
+    query: Mapping[str, str]
+    json: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What one response means. `row` is the row of the status table that matched; None: no row did."""
+
+    verdict: Verdict
+    row: StatusRow | None
+    values: tuple[ProvidedValue, ...]
+    charged_usd: Decimal
+    error_code: str | None
+    credits: Mapping[str, str]
+
+
+def render(spec: ProviderSpec, inputs: Mapping[str, str]) -> Outgoing:
+    """The request for these inputs. Parameters whose inputs are absent are left out."""
+    request = spec.request
+    query: dict[str, str] = {}
+    for name, alternatives in request.query.items():
+        for template in alternatives:
+            if (text := _fill(template, inputs)) is not None:
+                query[name] = text
+                break
+    path = _REFERENCE.sub(lambda m: quote(inputs[m[1]], safe=""), request.path)
+    body = None if request.json_body is None else _fill_tree(request.json_body, inputs)
+    return Outgoing(request.method, path, query, body)
+
+
+def read(spec: ProviderSpec, status: int, headers: Mapping[str, str], body: Any) -> Reading:
+    """What this response means. `headers` by lower-case name; `body` is JSON data, None where it was none."""
+    row = next((r for r in spec.status if _matches(r, status, body)), None)
+    return settle(spec, "ambiguous" if row is None else row.verdict, row, headers, body)
+
+
+def settle(
+    spec: ProviderSpec, verdict: Verdict, row: StatusRow | None, headers: Mapping[str, str], body: Any
+) -> Reading:
+    """The reading of this response under a verdict that is already known (`then`, after the last attempt)."""
+    values = tuple(_values(spec, body)) if verdict == "hit" else ()
+    credits = _credits(spec, headers, body)
+    code = next((str(c) for p in spec.error_code if isinstance(c := at(body, p), str | int)), None)
+    return Reading(verdict, row, values, _charge(spec, verdict, values, credits), code, credits)
+
+
+def at(data: Any, pointer: str) -> Any:
+    """The value at an RFC 6901 pointer, None where nothing stands."""
+    found = _at(data, pointer)
+    return None if found is _ABSENT else found
+
+
+def _at(data: Any, pointer: str) -> Any:
+    for raw in pointer.split("/")[1:]:
+        part = raw.replace("~1", "/").replace("~0", "~")
+        if isinstance(data, Mapping) and part in data:
+            data = data[part]
+        elif isinstance(data, list) and part.isdigit() and int(part) < len(data):
+            data = data[int(part)]
+        else:
+            return _ABSENT
+    return data
+
+
+def _fill(template: str, inputs: Mapping[str, str]) -> str | None:
+    names = _REFERENCE.findall(template)
+    if not all(inputs.get(name) for name in names):
+        return None
+    return _REFERENCE.sub(lambda m: inputs[m[1]], template)
+
+
+def _fill_tree(node: Any, inputs: Mapping[str, str]) -> Any:
+    """A JSON body with its templates filled; what lacks an input is left out, and so is what is empty without it."""
+    if isinstance(node, str):
+        return _fill(node, inputs)
+    if isinstance(node, Mapping):
+        filled = {key: _fill_tree(value, inputs) for key, value in node.items()}
+        return {key: value for key, value in filled.items() if value is not None} or None
+    if isinstance(node, list):
+        return [value for item in node if (value := _fill_tree(item, inputs)) is not None] or None
+    return node
+
+
+def _matches(row: StatusRow, status: int, body: Any) -> bool:
+    if not row.matches_status(status):
+        return False
+    if row.at is None:
+        return True
+    wanted = row.equals if isinstance(row.equals, list) else [row.equals]
+    found = at(body, row.at)
+    # `is` for the type: 1 == True in Python, not in JSON.
+    return any(found == w and isinstance(found, bool) is isinstance(w, bool) for w in wanted)
+
+
+def _values(spec: ProviderSpec, body: Any) -> list[ProvidedValue]:
+    values = []
+    for field, output in spec.outputs.items():
+        text = next((t for p in output.at if (t := _transformed(at(body, p), output)) is not None), None)
+        if text is None:
+            continue
+        confidence = _confidence(output.confidence or spec.confidence, body)
+        verification = _verification(output.verification or spec.verification, body)
+        values.append(ProvidedValue(field, text, confidence, verification))
+    return values
+
+
+def _transformed(value: Any, output: Output) -> str | None:
+    for name in output.transform:
+        value = _TRANSFORMS[name](value)
+    text = _text(value)
+    if text is None or output.map is None:
+        return text
+    return output.map.get(text)
+
+
+def _text(value: Any) -> str | None:
+    """A scalar as text. A boolean stands for "there is one, but not for this account", so it is no value."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return None
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    text = str(value).strip()
+    return text if 0 < len(text) <= MAX_VALUE_CHARS else None
+
+
+def _confidence(rule: Confidence | None, body: Any) -> float | None:
+    if rule is None:
+        return None
+    value = at(body, rule.at)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(min(1.0, max(0.0, value / rule.scale)))
+
+
+def _verification(rule: VerificationRule | None, body: Any) -> Verification | None:
+    if rule is None:
+        return None
+    word = at(body, rule.at)
+    # Nothing there means that nobody verified; a word that the spec does not know means that we can't tell.
+    return None if word is None or word == "" else rule.map.get(str(word), "unknown")
+
+
+def _credits(spec: ProviderSpec, headers: Mapping[str, str], body: Any) -> Mapping[str, str]:
+    rule = spec.price.credits
+    if rule is None:
+        return {}
+    name = rule.header or rule.at or ""
+    value = headers.get(rule.header.lower()) if rule.header else at(body, rule.at or "")
+    return {} if value is None else {name: str(value)}
+
+
+def _charge(
+    spec: ProviderSpec, verdict: Verdict, values: Sequence[ProvidedValue], credits: Mapping[str, str]
+) -> Decimal:
+    """The vendor's own count where it gives one, else the declared price. Only an answer costs anything."""
+    price = spec.price
+    if price.credits is not None and credits:
+        try:
+            counted = Decimal(next(iter(credits.values())))
+        except InvalidOperation:
+            counted = Decimal(-1)
+        if counted.is_finite() and counted >= 0:
+            return counted * price.credits.usd
+    if verdict not in ("hit", "miss"):
+        return Decimal(0)
+    if verdict == "miss":
+        return price.per_call_usd
+    filled = {v.field for v in values}
+    groups = sum((g.usd for g in price.groups if filled.intersection(g.fields)), Decimal(0))
+    return price.per_call_usd + price.per_hit_usd + groups
+
+
+def _on_text(change: Callable[[str], str]) -> Callable[[Any], Any]:
+    return lambda value: change(value) if isinstance(value, str) else value
+
+
+def _element(index: int) -> Callable[[Any], Any]:
+    def take(value: Any) -> Any:
+        return (value[index] if value else None) if isinstance(value, list) else value
+
+    return take
+
+
+def _https(url: str) -> str:
+    bare = re.sub(r"^https?://", "", url.strip())
+    return f"https://{bare}" if bare else ""
+
+
+_TRANSFORMS: Mapping[str, Callable[[Any], Any]] = {
+    "lower": _on_text(str.lower),
+    "upper": _on_text(str.upper),
+    "strip": _on_text(str.strip),
+    "title": _on_text(str.title),
+    "first": _element(0),
+    "last": _element(-1),
+    "https": _on_text(_https),
+    "digits": _on_text(lambda text: "".join(c for c in text if c.isdigit())),
+}
