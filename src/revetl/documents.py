@@ -44,6 +44,15 @@ class Document:
     def problem(self, location: Sequence[str | int], message: str, hint: str | None = None) -> Problem:
         return Problem(message, self.path, self.line(location), hint)
 
+    def part(self, location: Sequence[str | int]) -> Document:
+        """The value there as a document of its own, with its lines. KeyError or IndexError where nothing stands."""
+        place = tuple(location)
+        data = self.data
+        for step in place:
+            data = data[step]
+        lines = {at[len(place) :]: line for at, line in self.lines.items() if at[: len(place)] == place}
+        return Document(self.path, data, lines)
+
 
 def read_yaml(path: Path) -> Document:
     """Reads one file. ConfigError where it is missing, is not YAML, or says one key twice."""

@@ -1,0 +1,166 @@
+"""dbt as a subprocess: never imported, its log read line by line, its failure told by node.
+
+dbt runs in the project's root, so that a relative DuckDB path in profiles.yml means one file for it and for revetl.
+On DuckDB nobody else may hold the file meanwhile: close the warehouse first.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from revetl.errors import RevetlError
+
+# `python -m dbt.cli.main` warns of a double import; the console script may be another environment's.
+_LAUNCH = (sys.executable, "-c", "from dbt.cli.main import cli; cli()")
+_DONE = {"success", "error", "fail", "pass", "warn", "skipped", "partial success", "no-op"}
+_BAD = {"error", "fail", "partial success"}
+_TAIL_LINES = 15
+
+
+@dataclass(frozen=True, slots=True)
+class NodeResult:
+    """One node that dbt is done with. `kind`: model, seed, snapshot, test, unit_test. `message`: where it failed."""
+
+    name: str
+    kind: str
+    status: str
+    seconds: float = 0.0
+    path: str = ""
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BuildResult:
+    """`counts` by status (success, pass, warn, …)."""
+
+    invocation_id: str | None
+    seconds: float
+    counts: dict[str, int] = field(default_factory=dict)
+
+
+class DbtFailed(RevetlError):
+    """dbt ended badly. `failed` are the nodes to blame; empty where it did not get as far as running any."""
+
+    def __init__(self, message: str, failed: Sequence[NodeResult] = ()) -> None:
+        super().__init__(message)
+        self.failed = tuple(failed)
+
+
+def run_dbt(
+    command: str,
+    *,
+    root: Path,
+    project_dir: Path,
+    profiles_dir: Path,
+    target: str,
+    arguments: Sequence[str] = (),
+    environment: dict[str, str] | None = None,
+    on_node: Callable[[NodeResult], None] | None = None,
+) -> BuildResult:
+    """Runs `dbt <command>` to its end. `on_node` hears of every node as it finishes.
+
+    Raises DbtFailed with the failed nodes named. Interrupted, it waits for dbt to stop and passes the interrupt on.
+    """
+    line = [*_LAUNCH, "--log-format", "json", "--no-use-colors", command, "--project-dir", str(project_dir)]
+    line += ["--profiles-dir", str(profiles_dir), "--target", target, *arguments]
+    # No usage statistics leave the machine unless the operator asks for it.
+    env = {"DBT_SEND_ANONYMOUS_USAGE_STATS": "false", **os.environ, **(environment or {})}
+    started = time.monotonic()
+    log = _Log(on_node)
+    try:
+        process = subprocess.Popen(  # noqa: S603  our own interpreter, arguments as a list
+            line, cwd=root, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, encoding="utf-8"
+        )
+    except OSError as e:
+        raise DbtFailed(f"dbt can't be started: {e.strerror}") from None
+    with process:
+        try:
+            log.read(process.stdout or ())
+            code = process.wait()
+        except BaseException:
+            _stop(process)
+            raise
+    result = BuildResult(log.invocation_id, time.monotonic() - started, dict(log.counts))
+    if code != 0:
+        raise DbtFailed(_explanation(command, code, log), log.failed)
+    return result
+
+
+def _stop(process: subprocess.Popen[str]) -> None:
+    """The terminal's ctrl-C reaches dbt as well; give it the time to cancel its queries."""
+    try:
+        process.wait(timeout=10)
+    except subprocess.TimeoutExpired:
+        process.terminate()
+        process.wait(timeout=10)
+
+
+class _Log:
+    """dbt's JSON log, one event a line. What is no JSON is a traceback or a warning of the interpreter."""
+
+    def __init__(self, on_node: Callable[[NodeResult], None] | None) -> None:
+        self.invocation_id: str | None = None
+        self.counts: Counter[str] = Counter()
+        self.failed: list[NodeResult] = []
+        self.errors: list[str] = []
+        self.plain: list[str] = []
+        self._on_node = on_node
+
+    def read(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            try:
+                event = json.loads(line)
+                info, data = event["info"], event["data"]
+            except (ValueError, KeyError, TypeError):
+                if line.strip():
+                    self.plain = [*self.plain[1 - _TAIL_LINES :], line.rstrip()]
+                continue
+            self._event(info, data)
+
+    def _event(self, info: dict[str, Any], data: dict[str, Any]) -> None:
+        self.invocation_id = info.get("invocation_id") or self.invocation_id
+        node = data.get("node_info") or {}
+        if info["name"] == "RunResultError":  # told once more at the end, with the reason
+            self._reason(str(node.get("node_name", "")), str(data.get("msg", "")))
+        elif info["name"].startswith(("Log", "Skipping")) and info["name"] != "LogStartLine":
+            if (status := str(node.get("node_status", ""))) in _DONE:
+                self._done(node, status, float(data.get("execution_time") or 0))
+        elif info["level"] == "error" and info["msg"].strip():
+            self.errors.append(info["msg"].strip())
+
+    def _done(self, node: dict[str, Any], status: str, seconds: float) -> None:
+        result = NodeResult(node["node_name"], node["resource_type"], status, seconds, node.get("node_path", ""))
+        self.counts[status] += 1
+        if status in _BAD:
+            self.failed.append(result)
+        if self._on_node is not None:
+            self._on_node(result)
+
+    def _reason(self, name: str, message: str) -> None:
+        self.failed = [
+            NodeResult(f.name, f.kind, f.status, f.seconds, f.path, message) if f.name == name else f
+            for f in self.failed
+        ]
+
+
+def _explanation(command: str, code: int, log: _Log) -> str:
+    if log.failed:
+        skipped = f", {log.counts['skipped']} skipped" if log.counts["skipped"] else ""
+        head = f"dbt {command}: {len(log.failed)} failed{skipped}"
+        return "\n".join([head, *(_failure(f) for f in log.failed)])
+    reasons = log.errors or log.plain or [f"it gave no reason (exit code {code})"]
+    return "\n".join([f"dbt {command} did not get as far as running:", *(f"  {r}" for r in reasons[:_TAIL_LINES])])
+
+
+def _failure(node: NodeResult) -> str:
+    reason = " ".join(part.strip() for part in node.message.splitlines() if part.strip())
+    return f"  {node.kind} {node.name} ({node.path}): {reason or node.status}"

@@ -1,0 +1,237 @@
+"""dbt's manifest.json → the declared syncs, with every mistake at its line in the model's yml."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from revetl.documents import Document, Path_, explain, read_yaml
+from revetl.errors import ConfigError, Problem, did_you_mean
+from revetl.model import (
+    Association,
+    FieldPolicy,
+    FieldRule,
+    Guardrails,
+    Mode,
+    OnLeave,
+    Relation,
+    SyncSpec,
+    WhenNull,
+)
+
+
+class _Meta(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class FieldMeta(_Meta):
+    policy: FieldPolicy = Field(default="always", description="When the column is written.")
+    when_null: WhenNull = Field(default="clear", description="What a null does at the destination.")
+
+
+class GuardrailsMeta(_Meta):
+    max_changed_share: float | None = Field(default=None, ge=0, le=1, description="Of the known records.")
+    max_deleted_share: float | None = Field(default=None, ge=0, le=1, description="Of the known records.")
+    min_rows: int = Field(default=1, ge=0, description="A model with fewer rows is not synced.")
+
+
+class AssociateMeta(_Meta):
+    to: str = Field(description="The sync that holds the other record.")
+    by: str = Field(description="Our column with the other record's key.")
+    type: int = Field(description="The vendor's id for this kind of link.")
+
+
+class SyncMeta(_Meta):
+    """`config.meta.revetl` of an activation model."""
+
+    destination: str = Field(description="A name in connections.yml.")
+    object: str = Field(description="The destination's object: contacts, companies, …")
+    key: str = Field(description="The column that is unique and not null: identity in our state.")
+    match_on: str | None = Field(default=None, description="The column by which a new record is looked for there.")
+    mode: Mode = "upsert"
+    on_leave: OnLeave = Field(
+        default="ignore", description="mirror only: what becomes of a record that left the model."
+    )
+    fields: dict[str, FieldMeta] = {}
+    guardrails: GuardrailsMeta = GuardrailsMeta()
+    associate: list[AssociateMeta] = []
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where `meta.revetl` of a model is written."""
+
+    document: Document
+    at: Path_
+
+    def problem(self, location: Path_, message: str, hint: str | None = None) -> Problem:
+        return self.document.problem((*self.at, *location), message, hint)
+
+
+class Manifest:
+    """The parsed file; nodes are dbt's own dicts, read only through the methods here."""
+
+    def __init__(self, data: Mapping[str, Any], project_dir: Path) -> None:
+        self._data = data
+        self._project_dir = project_dir
+
+    @property
+    def adapter_type(self) -> str:
+        return str(self._data["metadata"].get("adapter_type", ""))
+
+    @cached_property
+    def nodes(self) -> Mapping[str, Mapping[str, Any]]:
+        """Models, seeds, snapshots, tests, sources and unit tests by unique id."""
+        return {**self._data["nodes"], **self._data.get("sources", {}), **self._data.get("unit_tests", {})}
+
+    @property
+    def parents(self) -> Mapping[str, list[str]]:
+        return self._data["parent_map"]  # type: ignore[no-any-return]  # dbt's JSON
+
+    @property
+    def children(self) -> Mapping[str, list[str]]:
+        return self._data["child_map"]  # type: ignore[no-any-return]  # dbt's JSON
+
+    def model_names(self) -> list[str]:
+        return sorted(n["name"] for n in self.nodes.values() if n["resource_type"] in ("model", "seed", "snapshot"))
+
+    def relation(self, name: str) -> Relation:
+        """The table or view of a model, seed or snapshot; ConfigError with the nearest name where there is none."""
+        for node in self.nodes.values():
+            if node["name"] == name and node["resource_type"] in ("model", "seed", "snapshot"):
+                return _relation(node)
+        raise ConfigError(f"no model {name!r} in the dbt project", hint=did_you_mean(name, self.model_names()))
+
+    def sync_nodes(self) -> dict[str, Mapping[str, Any]]:
+        """Unique id → node of every model that declares a sync."""
+        return {
+            id_: node
+            for id_, node in self.nodes.items()
+            if node["resource_type"] == "model" and "revetl" in (node.get("config", {}).get("meta") or {})
+        }
+
+    def checks_of(self, id_: str) -> list[str]:
+        """The tests and unit tests of this node. A relationship test belongs to the node it is written on."""
+        return [
+            child
+            for child in self.children.get(id_, [])
+            if child.startswith(("test.", "unit_test."))
+            and self.nodes.get(child, {}).get("attached_node", None) in (None, id_)
+        ]
+
+    def syncs(self, destinations: Mapping[str, str]) -> list[SyncSpec]:
+        """Every declared sync, those that others associate to first. `destinations`: the declared names and types.
+
+        ConfigError with every mistake of every model.
+        """
+        specs: list[SyncSpec] = []
+        problems: list[Problem] = []
+        names = [str(n["name"]) for n in self.sync_nodes().values()]
+        for node in self.sync_nodes().values():
+            place = self._place(node)
+            try:
+                meta = SyncMeta.model_validate(node["config"]["meta"]["revetl"])
+            except ValidationError as e:
+                problems.extend(explain(e, place.document, SyncMeta, place.at))
+                continue
+            found = _mistakes(meta, node, place, list(destinations), names)
+            problems.extend(found)
+            if not found:
+                specs.append(_spec(meta, node, place))
+        if problems:
+            raise ConfigError(problems)
+        return _ordered(specs)
+
+    def _place(self, node: Mapping[str, Any]) -> _Place:
+        """The yml and the path in it; the model's own file where the sync is declared in SQL or in dbt_project.yml."""
+        patch = str(node.get("patch_path") or "").partition("://")[2]
+        sql = self._project_dir / str(node["original_file_path"])
+        if patch and (self._project_dir / patch).is_file():
+            document = read_yaml(self._project_dir / patch)
+            for i, model in enumerate((document.data or {}).get("models") or []):
+                if isinstance(model, dict) and model.get("name") == node["name"]:
+                    return _Place(document, ("models", i, "config", "meta", "revetl"))
+        return _Place(Document(sql, None, {}), ())
+
+
+def read_manifest(target_dir: Path, project_dir: Path) -> Manifest:
+    """ConfigError where dbt has not run yet or what it wrote can't be read."""
+    path = target_dir / "manifest.json"
+    try:
+        data = json.loads(path.read_bytes())
+        return Manifest(data, project_dir)
+    except FileNotFoundError:
+        raise ConfigError("the dbt project has not been built", hint="`revetl build` builds it.") from None
+    except ValueError:
+        message = "not a manifest: dbt may have been stopped while it wrote"
+        raise ConfigError(Problem(message, path, hint="`revetl build` writes it anew.")) from None
+
+
+def _relation(node: Mapping[str, Any]) -> Relation:
+    return Relation(schema=node["schema"], name=node.get("alias") or node["name"], database=node.get("database"))
+
+
+def _spec(meta: SyncMeta, node: Mapping[str, Any], place: _Place) -> SyncSpec:
+    line = place.document.line(place.at)
+    return SyncSpec(
+        name=node["name"],
+        relation=_relation(node),
+        destination=meta.destination,
+        object=meta.object,
+        key=meta.key,
+        match_on=meta.match_on,
+        mode=meta.mode,
+        on_leave=meta.on_leave,
+        columns=tuple(node["columns"]),
+        fields={name: FieldRule(f.policy, f.when_null) for name, f in meta.fields.items()},
+        guardrails=Guardrails(**meta.guardrails.model_dump()),
+        associate=tuple(Association(a.to, a.by, a.type) for a in meta.associate),
+        where=f"{place.document.path}:{line}" if line else str(place.document.path),
+    )
+
+
+def _mistakes(
+    meta: SyncMeta, node: Mapping[str, Any], place: _Place, destinations: list[str], syncs: list[str]
+) -> list[Problem]:
+    """What pydantic can't see: names that stand for something elsewhere."""
+    problems: list[Problem] = []
+    columns = list(node["columns"])
+    if not (node["config"].get("contract") or {}).get("enforced") or not columns:
+        message = f"{node['name']}: a synced model needs `contract: {{enforced: true}}` and its columns"
+        return [place.problem((), message, "The contract is what says which columns are sent.")]
+    if meta.destination not in destinations:
+        hint = did_you_mean(meta.destination, destinations) or "connections.yml declares no destination."
+        problems.append(place.problem(("destination",), f"no destination {meta.destination!r}", hint))
+    named: list[tuple[Path_, str]] = [(("key",), meta.key)]
+    if meta.match_on is not None:
+        named.append((("match_on",), meta.match_on))
+    named += [(("fields", column), column) for column in meta.fields]
+    named += [(("associate", i, "by"), a.by) for i, a in enumerate(meta.associate)]
+    for at, column in named:
+        if column not in columns:
+            message = f"{node['name']} has no column {column!r}"
+            problems.append(place.problem(at, message, did_you_mean(column, columns)))
+    for i, a in enumerate(meta.associate):
+        if a.to not in syncs:
+            problems.append(place.problem(("associate", i, "to"), f"no sync {a.to!r}", did_you_mean(a.to, syncs)))
+    if meta.on_leave != "ignore" and meta.mode != "mirror":
+        problems.append(place.problem(("on_leave",), f"on_leave: {meta.on_leave} needs mode: mirror"))
+    return problems
+
+
+def _ordered(specs: list[SyncSpec]) -> list[SyncSpec]:
+    """By name, but what a sync associates to comes before it: the other record's id is known by then."""
+    by_name = {s.name: s for s in sorted(specs, key=lambda s: s.name)}
+    graph = {s.name: [a.to for a in s.associate if a.to != s.name] for s in by_name.values()}
+    try:
+        return [by_name[name] for name in TopologicalSorter(graph).static_order()]
+    except CycleError as e:
+        circle = " → ".join(e.args[1])
+        raise ConfigError(f"syncs associate to each other in a circle: {circle}") from None

@@ -1,0 +1,72 @@
+"""dbt's profiles.yml, as far as revetl needs it: the one output that is in use, rendered, to open the warehouse.
+
+The rest is dbt's: keys that revetl does not read are not checked here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from revetl.documents import Document, read_yaml, render_env
+from revetl.errors import ConfigError, did_you_mean
+
+WAREHOUSES = ("duckdb", "snowflake", "postgres")
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """`output` is what profiles.yml says for the target in use. It may hold secrets, so it is never shown."""
+
+    name: str
+    target: str
+    type: str
+    targets: tuple[str, ...]
+    default_target: str
+    document: Document = field(repr=False)
+    output: Mapping[str, Any] = field(repr=False)
+
+
+def read_profile(profiles_dir: Path, dbt_project_dir: Path, target: str | None) -> Profile:
+    """The profile that dbt_project.yml names, under `target` or the profile's default.
+
+    Only the chosen output is rendered: a secret of another target may be missing. Raises ConfigError.
+    """
+    name = _profile_name(dbt_project_dir)
+    document = read_yaml(profiles_dir / "profiles.yml")
+    profiles = document.data if isinstance(document.data, dict) else {}
+    if name not in profiles:
+        raise ConfigError(document.problem((), f"no profile {name!r}", did_you_mean(name, [str(p) for p in profiles])))
+    profile = profiles[name]
+    outputs = profile.get("outputs") if isinstance(profile, dict) else None
+    if not isinstance(outputs, dict) or not outputs:
+        raise ConfigError(document.problem((name,), f"the profile {name!r} has no outputs"))
+    default = _default_target(document, name)
+    chosen = target or default
+    if chosen not in outputs:
+        hint = did_you_mean(chosen, list(outputs))
+        raise ConfigError(document.problem((name, "outputs"), f"no target {chosen!r}", hint))
+    part = render_env(document.part((name, "outputs", chosen)))
+    if not isinstance(part.data, dict):
+        raise ConfigError(part.problem((), f"the target {chosen!r} is not a mapping"))
+    type_ = str(part.data.get("type", ""))
+    if type_ not in WAREHOUSES:
+        raise ConfigError(part.problem(("type",), f"type {type_!r} is not supported", did_you_mean(type_, WAREHOUSES)))
+    return Profile(name, chosen, type_, tuple(outputs), default, part, part.data)
+
+
+def _profile_name(dbt_project_dir: Path) -> str:
+    document = read_yaml(dbt_project_dir / "dbt_project.yml")
+    name = document.data.get("profile") if isinstance(document.data, dict) else None
+    if not isinstance(name, str):
+        raise ConfigError(document.problem((), "'profile' is missing: it names the profile in profiles.yml"))
+    return name
+
+
+def _default_target(document: Document, name: str) -> str:
+    """dbt's rule: the profile's `target`, or "default" where it says none."""
+    if "target" not in document.data[name]:
+        return "default"
+    return str(render_env(document.part((name, "target"))).data)

@@ -1,0 +1,71 @@
+"""revetl.yml: where the parts of a project are, and what they share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from revetl.documents import parse, read_yaml
+from revetl.errors import ConfigError, Problem
+
+FILE_NAME = "revetl.yml"
+
+
+class Owner(BaseModel):
+    """Who answers for the syncs; dbt shows it on their exposures."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(min_length=1)
+    email: str | None = None
+
+
+class Settings(BaseModel):
+    """The whole of revetl.yml. Directories are relative to the file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(min_length=1, description="The project's name, for people.")
+    dbt_project: str = Field(default="dbt_project", description="The directory that holds dbt_project.yml.")
+    profiles: str = Field(default="profiles", description="The directory that holds profiles.yml and connections.yml.")
+    enrichment: str = Field(default="enrichment", description="The directory that holds providers/ and waterfalls/.")
+    state_schema: str = Field(
+        default="revetl",
+        pattern=r"^[A-Za-z_][A-Za-z0-9_]*$",
+        description="The warehouse schema of revetl's own tables.",
+    )
+    owner: Owner = Field(default=Owner(name="revetl"), description="Who answers for the syncs.")
+
+
+def find_root(start: Path | None) -> Path:
+    """The directory of revetl.yml: `start` itself where given, otherwise the nearest at or above the present one."""
+    if start is not None:
+        root = start.resolve()
+        if (root / FILE_NAME).is_file():
+            return root
+        raise ConfigError(Problem("no such file", root / FILE_NAME, hint="--project-dir names the directory it is in."))
+    here = Path.cwd()
+    for directory in (here, *here.parents):
+        if (directory / FILE_NAME).is_file():
+            return directory
+    raise ConfigError(
+        f"no {FILE_NAME} in {here} or above it",
+        hint="`revetl init DIRECTORY` writes a project; --project-dir names one that is elsewhere.",
+    )
+
+
+def read_settings(root: Path) -> Settings:
+    """ConfigError with every mistake in revetl.yml, directories that do not exist included."""
+    document = read_yaml(root / FILE_NAME)
+    if not isinstance(document.data, dict):
+        raise ConfigError(document.problem((), "not a mapping: at least `name:` must stand here"))
+    settings = parse(document, Settings)
+    problems = [
+        document.problem((key,), f"{key}: no directory {root / value}")
+        for key, value in (("dbt_project", settings.dbt_project), ("profiles", settings.profiles))
+        if not (root / value).is_dir()
+    ]
+    if problems:
+        raise ConfigError(problems)
+    return settings
