@@ -1,0 +1,63 @@
+"""revetl as a contender: a sync of main.contacts to a null HTTP sink, with all its bookkeeping.
+
+`python -m benchmarks.ours DATABASE URL` runs one sync and prints its figures as JSON.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import resource
+import sys
+import time
+from pathlib import Path
+
+from revetl.destinations.registry import create_destination
+
+from benchmarks.data import COLUMNS
+from revetl.clock import SystemClock
+from revetl.model import Relation, SyncSpec
+from revetl.state.runs import new_run_id
+from revetl.sync import run_sync
+from revetl.warehouse.duckdb import DuckDBWarehouse
+
+SPEC = SyncSpec(
+    name="contacts",
+    relation=Relation("main", "contacts"),
+    destination="sink",
+    object="contacts",
+    key="golden_id",
+    match_on=None,
+    columns=COLUMNS,
+)
+
+
+async def sync_once(database: Path | str, url: str) -> dict[str, object]:
+    clock = SystemClock()
+    started = time.perf_counter()
+    warehouse = DuckDBWarehouse(database)
+    try:
+        destination = create_destination("http_sink", "sink", {"url": url, "batch_rows": 100, "concurrency": 8}, clock)
+        report = await run_sync(
+            warehouse, SPEC, destination, clock=clock, run_id=new_run_id(clock), command="bench", target="bench"
+        )
+    finally:
+        warehouse.close()
+    return {
+        "seconds": time.perf_counter() - started,
+        "counts": {str(k): v for k, v in report.counts.items()},
+        "requests": destination.requests,
+        "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    }
+
+
+def pretend_synced(database: Path) -> None:
+    """Brings the snapshot to the source's present state by a real sync to a null sink."""
+    from benchmarks import sink
+
+    with sink.running() as base:
+        asyncio.run(sync_once(database, f"{base}/push"))
+
+
+if __name__ == "__main__":
+    print(json.dumps(asyncio.run(sync_once(sys.argv[1], sys.argv[2]))))
