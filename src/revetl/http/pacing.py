@@ -1,0 +1,89 @@
+"""How fast one account is asked: never more than n requests in any interval, and slower where the vendor says so."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass
+
+from revetl.clock import Clock
+
+# Requests that leave evenly arrive unevenly; the window is kept this much longer than the vendor's.
+_MARGIN = 1.01
+# After a 429: what had passed in the window, less a tenth; then back by a fiftieth of the declared rate per window.
+_CUT = 0.9
+_GROWTH = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """`requests` within any `per_s` seconds."""
+
+    requests: int
+    per_s: float = 1.0
+
+
+class Pacer:
+    """A sliding window. Callers are served in the order of their coming."""
+
+    def __init__(self, rate: Rate | None, clock: Clock) -> None:
+        self._rate = rate
+        self._clock = clock
+        self._sent: deque[float] = deque()
+        self._turn = asyncio.Lock()
+        self._limit = float(rate.requests) if rate else 0.0
+        self._changed_at = 0.0
+        self._hold_until = 0.0
+
+    @property
+    def limit(self) -> float:
+        """Requests per window that are allowed at present."""
+        return self._limit
+
+    async def acquire(self) -> None:
+        """Returns when one request may leave."""
+        if self._rate is None:
+            return
+        if not self._turn.locked() and self._take() == 0.0:
+            return
+        async with self._turn:
+            while wait := self._take():
+                await self._clock.sleep(wait)
+
+    def _take(self) -> float:
+        """0 where a slot was free and is now taken, else the seconds until one may be."""
+        assert self._rate is not None  # noqa: S101 - for the type checker
+        now = self._clock.monotonic()
+        if now < self._hold_until:
+            return self._hold_until - now
+        window = self._rate.per_s * _MARGIN
+        sent = self._sent
+        while sent and now - sent[0] >= window:
+            sent.popleft()
+        if self._limit < self._rate.requests and now - self._changed_at >= window:
+            self._limit = min(self._rate.requests, self._limit + max(1.0, self._rate.requests * _GROWTH))
+            self._changed_at = now
+        if len(sent) < int(self._limit):
+            sent.append(now)
+            return 0.0
+        # A rounding error must not make this 0 while the window is still full.
+        return max(sent[len(sent) - int(self._limit)] + window - now, 1e-6)
+
+    def throttled(self) -> None:
+        """The vendor counted more than we did: somebody else uses the account, or its tier is lower than declared."""
+        if self._rate is None:
+            return
+        now = self._clock.monotonic()
+        self._limit = max(1.0, min(self._limit, float(len(self._sent))) * _CUT)
+        self._changed_at = now
+
+    def observe(self, limit: int | None, remaining: int | None) -> None:
+        """The vendor's own count from the headers of an answer: `remaining` of `limit` requests in this window."""
+        if self._rate is None:
+            return
+        if limit is not None and 0 < limit < self._limit:
+            self._limit = float(limit)
+            self._changed_at = self._clock.monotonic()
+        if remaining is not None and remaining <= 0:
+            # Ours or another's, the window is used up; look again after a tenth of it.
+            self._hold_until = self._clock.monotonic() + self._rate.per_s / 10

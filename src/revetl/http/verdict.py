@@ -1,0 +1,80 @@
+"""What an answer means, as a table. A connector overrides single statuses; nothing else decides.
+
+ok           done
+throttled    asked too often: wait at the gate, then repeat
+unavailable  certainly not applied: repeat
+ambiguous    may have been applied: repeat only where the request is idempotent
+denied       credentials, scope, money or a wrong address: nothing else will succeed
+rejected     this request will never be taken as it stands: the caller reads the body
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from enum import Enum
+
+import aiohttp
+import httpx
+
+from revetl.clock import Clock
+
+
+class Verdict(Enum):
+    OK = "ok"
+    THROTTLED = "throttled"
+    UNAVAILABLE = "unavailable"
+    AMBIGUOUS = "ambiguous"
+    DENIED = "denied"
+    REJECTED = "rejected"
+
+
+# Redirects are never followed: they would carry the credentials to an address nobody checked.
+_BY_HUNDRED = {1: Verdict.AMBIGUOUS, 2: Verdict.OK, 3: Verdict.DENIED, 4: Verdict.REJECTED, 5: Verdict.AMBIGUOUS}
+_BY_STATUS = {
+    401: Verdict.DENIED,
+    402: Verdict.DENIED,
+    403: Verdict.DENIED,
+    407: Verdict.DENIED,
+    408: Verdict.AMBIGUOUS,
+    423: Verdict.UNAVAILABLE,
+    425: Verdict.UNAVAILABLE,
+    429: Verdict.THROTTLED,
+    501: Verdict.REJECTED,
+    503: Verdict.UNAVAILABLE,
+    521: Verdict.UNAVAILABLE,  # Cloudflare: the origin refused the connection
+    523: Verdict.UNAVAILABLE,  # Cloudflare: the origin can't be reached
+}
+
+
+def verdict_table(overrides: Mapping[int, Verdict] | None = None) -> dict[int, Verdict]:
+    """One verdict for every status from 100 to 599; a status outside of it is ambiguous."""
+    table = {status: _BY_HUNDRED[status // 100] for status in range(100, 600)}
+    return table | _BY_STATUS | dict(overrides or {})
+
+
+def before_send(error: httpx.TransportError) -> bool:
+    """Whether the request certainly never left.
+
+    The aiohttp transport reports a connection that was lost while waiting for the answer as `httpx.ConnectTimeout`,
+    like one that never stood, so the cause is asked first.
+    """
+    cause = error.__cause__
+    if isinstance(cause, aiohttp.ClientError):
+        return isinstance(cause, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError | aiohttp.InvalidURL)
+    return isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout | httpx.UnsupportedProtocol)
+
+
+def retry_after_s(response: httpx.Response, clock: Clock) -> float | None:
+    """`Retry-After` in seconds, from either of its forms (RFC 9110 10.2.3); None where absent or unreadable."""
+    value: str | None = response.headers.get("retry-after")
+    if value is None:
+        return None
+    try:
+        seconds = float(value)
+    except ValueError:
+        try:
+            seconds = (parsedate_to_datetime(value) - clock.now()).total_seconds()
+        except (TypeError, ValueError):
+            return None
+    return max(0.0, seconds) if seconds == seconds else None  # NaN is not a time
