@@ -1,0 +1,14 @@
+with source as (
+
+    select * from {{ source('officials', 'district_offices') }}
+
+)
+
+select
+    office_id,
+    bioguide_id,
+    city,
+    state,
+    zip,
+    {{ e164('phone') }} as phone
+from source
