@@ -5,6 +5,7 @@ with people as (
 )
 
 select
+    golden_id,
     golden_id as official_id,
     -- HubSpot takes an address from one contact only; one that two people have is nobody's own.
     case when count(*) over (partition by email) = 1 then email end as email,
