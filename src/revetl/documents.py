@@ -62,8 +62,9 @@ def read_yaml(path: Path) -> Document:
         raise ConfigError(Problem("no such file", path)) from None
     except (OSError, UnicodeDecodeError) as e:
         raise ConfigError(Problem(f"can't be read: {e.__class__.__name__}", path)) from None
-    loader = _Loader(text)
+    loader = None
     try:
+        loader = _Loader(text)
         root = loader.get_single_node()
         lines: dict[Path_, int] = {}
         problems: list[Problem] = []
@@ -78,8 +79,13 @@ def read_yaml(path: Path) -> Document:
                 e.context,
             )
         ) from None
+    except yaml.YAMLError:
+        raise ConfigError(Problem("not valid YAML: a character that text can't hold", path)) from None
+    except RecursionError:
+        raise ConfigError(Problem("not valid YAML: an alias that holds itself, or nesting without end", path)) from None
     finally:
-        loader.dispose()
+        if loader is not None:
+            loader.dispose()
     if problems:
         raise ConfigError(problems)
     return Document(path, data, lines)
@@ -89,7 +95,16 @@ def _build(loader: Any, node: Any, at: Path_, lines: dict[Path_, int], problems:
     lines[at] = node.start_mark.line + 1
     if isinstance(node, yaml.MappingNode):
         out: dict[Hashable, Any] = {}
+        merged: dict[Hashable, Any] = {}
         for key_node, value_node in node.value:
+            if key_node.tag == "tag:yaml.org,2002:merge":
+                bases = _build(loader, value_node, at, lines, problems, path)
+                for base in bases if isinstance(bases, list) else [bases]:
+                    if not isinstance(base, dict):
+                        problems.append(Problem("<<: takes a mapping", path, key_node.start_mark.line + 1))
+                        continue
+                    merged = {**base, **merged}  # of several, the first holds
+                continue
             key = loader.construct_object(key_node, deep=True)
             if not isinstance(key, Hashable) or key in out:
                 problems.append(Problem(f"the key {key!r} stands twice", path, key_node.start_mark.line + 1))
@@ -98,7 +113,7 @@ def _build(loader: Any, node: Any, at: Path_, lines: dict[Path_, int], problems:
             out[key] = _build(loader, value_node, place, lines, problems, path)
             # The line of a value is that of its key: that is where the operator looks.
             lines[place] = key_node.start_mark.line + 1
-        return out
+        return {**merged, **out}
     if isinstance(node, yaml.SequenceNode):
         return [_build(loader, item, (*at, i), lines, problems, path) for i, item in enumerate(node.value)]
     return loader.construct_object(node, deep=True)
@@ -202,12 +217,11 @@ def render_env(document: Document, environ: Mapping[str, str] | None = None) -> 
                 return ""
             return found
 
-        rendered = _ENV.sub(one, value)
-        if "{{" in rendered and not problems:
+        if "{{" in _ENV.sub("", value):  # of what is written, not of what a variable holds
             problems.append(
                 document.problem(at, "only {{ env_var('NAME') }} or {{ env_var('NAME', 'default') }} can stand here")
             )
-        return rendered
+        return _ENV.sub(one, value)
 
     data = walk(document.data, ())
     if problems:

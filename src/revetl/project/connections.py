@@ -34,6 +34,15 @@ class ProviderEntry(BaseModel):
     )
 
 
+class ProviderAccount(BaseModel):
+    """One rendered output of a provider. `base_url`: None for the vendor's own."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    api_key: str = Field(min_length=1, repr=False)
+    base_url: str | None = None
+
+
 class ConnectionsFile(BaseModel):
     """The whole of connections.yml."""
 
@@ -80,6 +89,10 @@ class Connections:
             message = f"{name!r} has no output for the target {self.target!r} and no default"
             raise ConfigError(self.document.problem(at, message))
         return render_env(self.document.part((*at, chosen)))
+
+    def provider_account(self, vendor: str) -> ProviderAccount:
+        """The vendor's account for the target in use. ConfigError as `output`, and for unknown or empty options."""
+        return parse(self.output("providers", vendor), ProviderAccount)
 
 
 def read_connections(profiles_dir: Path, target: str) -> Connections:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
+
+import yaml
 
 from revetl.clock import Clock, SystemClock
 from revetl.errors import ConfigError, Problem, did_you_mean
@@ -18,7 +21,7 @@ from revetl.project.health import Health, read_health, refuse_failed
 from revetl.project.manifest import Manifest, read_manifest
 from revetl.project.profiles import Profile, read_profile
 from revetl.project.selection import selected
-from revetl.project.settings import Settings, find_root, read_settings
+from revetl.project.settings import DEFAULT_STATE_SCHEMA, Settings, find_root, read_settings
 
 T = TypeVar("T")
 
@@ -118,10 +121,10 @@ class Project:
 
     def destination(self, name: str, clock: Clock | None = None) -> Destination:
         """The account that connections.yml names, not yet connected. ConfigError for a missing secret, by line."""
+        kind = self.connections.destination_type(name)
+        output = self.connections.output("destinations", name)
         from revetl.destinations.registry import create
 
-        output = self.connections.output("destinations", name)
-        kind = self.connections.destination_type(name)
         try:
             return create(kind, name, output.data, clock or SystemClock())
         except ConfigError as e:
@@ -129,16 +132,13 @@ class Project:
 
     def provider(self, name: str, clock: Clock | None = None) -> Provider:
         """The endpoint `vendor.endpoint` under the vendor's account. ConfigError: unknown name, missing key."""
-        from revetl.providers.registry import create
+        from revetl.providers.engine import DeclarativeProvider
 
         if name not in self.providers:
             raise ConfigError(f"no provider {name!r}", hint=did_you_mean(name, list(self.providers)))
         spec = self.providers[name]
-        output = self.connections.output("providers", spec.vendor)
-        try:
-            return create(spec, output.data, clock or SystemClock())
-        except ConfigError as e:
-            raise _placed(e, self.connections, ("providers", spec.vendor)) from None
+        account = self.connections.provider_account(spec.vendor)
+        return DeclarativeProvider(spec, account.base_url or spec.base_url, account.api_key, clock or SystemClock())
 
     def build(
         self,
@@ -163,7 +163,7 @@ class Project:
         for flag, words in (("--select", select), ("--exclude", exclude)):
             arguments += [flag, *words] if words else []
         arguments += ["--full-refresh"] if full_refresh else []
-        arguments += ["--vars", self.vars] if self.vars else []
+        arguments += ["--vars", variables] if (variables := self._dbt_vars()) else []
         # Failures of the last dbt command are kept before this one overwrites them.
         self.health()
         self.__dict__.pop("manifest", None)
@@ -175,13 +175,21 @@ class Project:
                 profiles_dir=self.profiles_dir,
                 target=self.target,
                 arguments=arguments,
-                environment={"REVETL_STATE_SCHEMA": self.state_schema},
                 on_node=on_node,
             )
         finally:
             self.health()
         write_exposures(self.dbt_dir, self.syncs(verified=False), self.settings.owner)
         return result
+
+    def _dbt_vars(self) -> str | None:
+        """The operator's --vars, with the state's schema added where it is not the one that models take anyway."""
+        if self.state_schema == DEFAULT_STATE_SCHEMA:
+            return self.vars
+        given = yaml.safe_load(self.vars or "{}")
+        if not isinstance(given, dict):
+            raise ConfigError("--vars is not a YAML mapping", hint="As in --vars '{start_date: 2026-01-01}'.")
+        return json.dumps({"state_schema": self.state_schema, **given}, default=str)
 
 
 def load(

@@ -10,6 +10,7 @@ from revetl.documents import parse, read_yaml
 from revetl.errors import ConfigError, Problem
 
 FILE_NAME = "revetl.yml"
+DEFAULT_STATE_SCHEMA = "revetl"  # also the default of the dbt variable `state_schema`
 
 
 class Owner(BaseModel):

@@ -1,0 +1,127 @@
+"""YAML with lines: every mistake names its place and the nearest valid name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel, ConfigDict
+
+from revetl.documents import parse, read_yaml, render_env
+from revetl.errors import ConfigError
+
+
+class Inner(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    threads: int = 1
+    token: str = ""
+
+
+class Outer(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    name: str
+    parts: list[Inner] = []
+    by_name: dict[str, Inner] = {}
+
+
+def doc(tmp_path: Path, text: str):
+    path = tmp_path / "x.yml"
+    path.write_text(text, encoding="utf-8")
+    return read_yaml(path)
+
+
+def problems(error: pytest.ExceptionInfo[ConfigError]) -> list[tuple[int | None, str, str | None]]:
+    return [(p.line, p.message, p.hint) for p in error.value.problems]
+
+
+def test_lines_of_keys_and_items(tmp_path: Path) -> None:
+    d = doc(tmp_path, "name: a\nparts:\n  - threads: 1\n  -\n    threads: 2\n")
+    assert d.line(("name",)) == 1
+    assert d.line(("parts", 1, "threads")) == 5
+    assert d.line(("parts", 0, "nothing", "here")) == 3  # the nearest that exists
+
+
+def test_misspelt_key_names_line_and_nearest(tmp_path: Path) -> None:
+    d = doc(tmp_path, "name: a\nparts:\n  - threads: 1\n  - treads: 2\nby_name:\n  one: {tokn: x}\n")
+    with pytest.raises(ConfigError) as e:
+        parse(d, Outer)
+    assert problems(e) == [
+        (4, "'treads' is not known here", "Did you mean 'threads'?"),
+        (6, "'tokn' is not known here", "Did you mean 'token'?"),
+    ]
+    assert str(e.value).startswith(f"{tmp_path / 'x.yml'}:4: ")
+
+
+def test_all_mistakes_at_once_and_no_values(tmp_path: Path) -> None:
+    d = doc(tmp_path, "parts:\n  - threads: s3cret-value\n    extra: s3cret-value\n")
+    with pytest.raises(ConfigError) as e:
+        parse(d, Outer)
+    assert len(e.value.problems) == 3
+    assert "s3cret-value" not in str(e.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [("a: 1\nb: [1, 2\nc: 3\n", 3), ("a: 1\n\tb: 2\n", 2), ("a: b: c\n", 1), ("a: *nothing\n", 1)],
+)
+def test_broken_yaml_names_the_line(tmp_path: Path, text: str, line: int) -> None:
+    with pytest.raises(ConfigError) as e:
+        doc(tmp_path, text)
+    assert e.value.problems[0].line == line
+    assert "not valid YAML" in str(e.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a: 1\x00\n", "a: !!python/object:os.system x\n", "? [1, 2]\n: x\n", "{{}: 1}\n", "a: &a [*a]\n", "<<: 3\n"],
+)
+def test_what_is_not_plain_yaml_is_a_config_error(tmp_path: Path, text: str) -> None:
+    with pytest.raises(ConfigError):
+        doc(tmp_path, text)
+
+
+def test_not_utf8_and_missing(tmp_path: Path) -> None:
+    (tmp_path / "l.yml").write_bytes(b"a: \xff\xfe\n")
+    with pytest.raises(ConfigError, match="can't be read"):
+        read_yaml(tmp_path / "l.yml")
+    with pytest.raises(ConfigError, match="no such file"):
+        read_yaml(tmp_path / "none.yml")
+
+
+def test_a_key_twice_is_a_mistake(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as e:
+        doc(tmp_path, "a: 1\nb: 2\na: 3\n")
+    assert problems(e) == [(3, "the key 'a' stands twice", None)]
+
+
+def test_merge_keys_are_merged(tmp_path: Path) -> None:
+    d = doc(tmp_path, "base: &b {x: 1, y: 2}\nother:\n  <<: *b\n  y: 3\n")
+    assert d.data["other"] == {"x": 1, "y": 3}
+
+
+def test_env_var(tmp_path: Path) -> None:
+    d = doc(tmp_path, "a: \"{{ env_var('SET') }}-{{ env_var('UNSET', 'dflt') }}\"\nb: [1, \"{{env_var('SET')}}\"]\n")
+    assert render_env(d, {"SET": "v"}).data == {"a": "v-dflt", "b": [1, "v"]}
+
+
+def test_env_var_missing_names_variable_and_line(tmp_path: Path) -> None:
+    d = doc(tmp_path, "a: 1\nb:\n  token: \"{{ env_var('NOT_THERE') }}\"\n")
+    with pytest.raises(ConfigError) as e:
+        render_env(d, {})
+    assert [(p.line, p.message) for p in e.value.problems] == [(3, "the environment variable NOT_THERE is not set")]
+
+
+def test_other_jinja_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="only"):
+        render_env(doc(tmp_path, 'a: "{{ var(1) }}"\n'), {})
+
+
+def test_a_value_that_looks_like_jinja_is_not_rendered_again(tmp_path: Path) -> None:
+    assert render_env(doc(tmp_path, "a: \"{{ env_var('X') }}\"\n"), {"X": "{{ y }}"}).data == {"a": "{{ y }}"}
+
+
+def test_part_keeps_its_lines(tmp_path: Path) -> None:
+    part = doc(tmp_path, "a: 1\nb:\n  c:\n    d: 2\n").part(("b", "c"))
+    assert part.data == {"d": 2}
+    assert part.line(("d",)) == 4
+    assert part.line(("zzz",)) == 3

@@ -1,0 +1,271 @@
+"""Syncs from dbt's manifest: what is declared, in which order, with every mistake at its line; what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from revetl.errors import ConfigError, GuardrailError
+from revetl.model import FieldRule, Relation
+from revetl.project import Project, load
+from tests.support.project_files import SYNC, check_on, make_project, model, write, write_manifest, write_results
+
+CONTACTS_YML = """\
+models:
+  - name: other
+  - name: contacts
+    config:
+      contract: {enforced: true}
+      meta:
+        revetl:
+          destination: hubspot
+          object: contacts
+          key: golden_id
+          match_on: email
+          fields:
+            jobtitle: {policy: fill_blank}
+          associate: [{to: companies, by: company_golden_id, type: 1}]
+"""
+ASSOCIATE = {"associate": [{"to": "companies", "by": "company_golden_id", "type": 1}]}
+PASSED = {"model.tiny.contacts": "success", "model.tiny.companies": "success", "test.tiny.t": "pass"}
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    root = make_project(tmp_path)
+    write(root / "dbt_project/models/activation/contacts.yml", CONTACTS_YML)
+    return root
+
+
+def project(root: Path, meta: dict[str, Any] | None = None, statuses: dict[str, str] | None = None) -> Project:
+    """Two syncs, contacts and companies, and one test on contacts."""
+    write_manifest(
+        root,
+        model(
+            "contacts", {**SYNC, **ASSOCIATE} if meta is None else meta, tags=("crm",), parents=("model.tiny.golden",)
+        ),
+        model("companies", {**SYNC, "object": "companies", "match_on": None}, parents=("model.tiny.golden",)),
+        model("golden"),
+        check_on("t", "contacts", attached="model.tiny.contacts"),
+    )
+    write_results(root, PASSED if statuses is None else statuses)
+    return load(root)
+
+
+def mistakes(root: Path, meta: dict[str, Any]) -> list[tuple[int | None, str, str | None]]:
+    with pytest.raises(ConfigError) as e:
+        project(root, meta).syncs()
+    assert {p.path for p in e.value.problems} == {root / "dbt_project/models/activation/contacts.yml"}
+    return [(p.line, p.message, p.hint) for p in e.value.problems]
+
+
+def names(found: list[Any]) -> list[str]:
+    return [s.name for s in found]
+
+
+def test_a_sync_as_declared(root: Path) -> None:
+    meta = {**SYNC, **ASSOCIATE, "fields": {"jobtitle": {"policy": "fill_blank"}}, "guardrails": {"min_rows": 5}}
+    contacts = project(root, meta).syncs()[1]
+    assert contacts.relation == Relation("main", "contacts", "tiny")
+    assert contacts.columns == ("golden_id", "email", "jobtitle", "company_golden_id")
+    assert contacts.sent_columns == ("email", "jobtitle")
+    assert contacts.rule("jobtitle") == FieldRule("fill_blank", "clear")
+    assert contacts.guardrails.min_rows == 5
+    assert contacts.where.endswith("contacts.yml:7")
+
+
+def test_what_is_associated_to_comes_first(root: Path) -> None:
+    assert names(project(root).syncs()) == ["companies", "contacts"]
+    write_manifest(
+        root,
+        model("a", {**SYNC, "associate": [{"to": "z", "by": "company_golden_id", "type": 1}]}),
+        model("z", dict(SYNC)),
+    )
+    assert names(load(root).syncs(verified=False)) == ["z", "a"]
+
+
+def test_a_circle_of_associations(root: Path) -> None:
+    def to(other: str) -> dict[str, Any]:
+        return {**SYNC, "associate": [{"to": other, "by": "company_golden_id", "type": 1}]}
+
+    write_manifest(root, model("a", to("b")), model("b", to("a")))
+    with pytest.raises(ConfigError, match="circle"):
+        load(root).syncs(verified=False)
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"destinaton": "x"}, (7, "'destinaton' is not known here", "Did you mean 'destination'?")),
+        ({"destination": "hubspt"}, (8, "no destination 'hubspt'", "Did you mean 'hubspot'?")),
+        ({"key": "goldenid"}, (10, "contacts has no column 'goldenid'", "Did you mean 'golden_id'?")),
+        ({"match_on": "emial"}, (11, "contacts has no column 'emial'", "Did you mean 'email'?")),
+        ({"fields": {"jobtitel": {}}}, (12, "contacts has no column 'jobtitel'", "Did you mean 'jobtitle'?")),
+        (
+            {"fields": {"jobtitle": {"polcy": "always"}}},
+            (13, "'polcy' is not known here", "Did you mean 'policy'?"),
+        ),
+        (
+            {"associate": [{"to": "companys", "by": "email", "type": 1}]},
+            (14, "no sync 'companys'", "Did you mean 'companies'?"),
+        ),
+        ({"on_leave": "archive"}, (7, "on_leave: archive needs mode: mirror", None)),
+    ],
+)
+def test_each_mistake_at_its_line(root: Path, change: dict[str, Any], expected: tuple[int, str, str | None]) -> None:
+    assert mistakes(root, {**SYNC, **change}) == [expected]
+
+
+def test_missing_and_wrong_values(root: Path) -> None:
+    found = mistakes(root, {"destination": "hubspot", "object": "contacts", "mode": "upsrt"})
+    assert [m for _, m, _ in found] == [
+        "'key' is missing",
+        "mode: Input should be 'upsert', 'update', 'insert' or 'mirror'",
+    ]
+
+
+@pytest.mark.parametrize("meta", [None, "hubspot", [1], {}])
+def test_a_meta_that_is_no_sync(root: Path, meta: Any) -> None:
+    write_manifest(root, {**model("contacts"), "config": {"contract": {"enforced": True}, "meta": {"revetl": meta}}})
+    with pytest.raises(ConfigError):
+        load(root).syncs(verified=False)
+
+
+def test_a_contract_is_needed(root: Path) -> None:
+    write_manifest(root, model("contacts", dict(SYNC), contract=False))
+    with pytest.raises(ConfigError, match="contract"):
+        load(root).syncs()
+
+
+def test_not_built_yet(root: Path) -> None:
+    with pytest.raises(ConfigError, match="revetl build"):
+        load(root).syncs()
+
+
+def test_half_written_artifacts(root: Path) -> None:
+    write(root / "dbt_project/target/manifest.json", '{"metadata": {')
+    with pytest.raises(ConfigError, match="not a manifest"):
+        load(root).syncs()
+    write_manifest(root, model("contacts", dict(SYNC)))
+    write(root / "dbt_project/target/run_results.json", "{")
+    with pytest.raises(ConfigError, match=r"run_results\.json"):
+        load(root).syncs()
+
+
+def test_built_for_another_warehouse(root: Path) -> None:
+    write_manifest(root, model("contacts", dict(SYNC)), adapter="snowflake")
+    with pytest.raises(ConfigError, match="revetl build --target dev"):
+        load(root).syncs()
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        ({"model.tiny.contacts": "error"}, "contacts: failed to build"),
+        ({"model.tiny.contacts": "skipped"}, "contacts: was skipped"),
+        ({"test.tiny.t": "fail"}, "contacts: its test t failed"),
+        ({"test.tiny.t": "error"}, "contacts: its test t failed"),
+        ({"test.tiny.t": "skipped"}, "contacts: its test t was skipped"),
+    ],
+)
+def test_a_failed_model_is_refused_and_the_others_are_not(root: Path, status: dict[str, str], said: str) -> None:
+    p = project(root, statuses={**PASSED, **status})
+    with pytest.raises(GuardrailError, match=said) as e:
+        p.syncs()
+    assert e.value.exit_code == 3
+    assert "companies" not in str(e.value)
+    assert names(p.syncs(exclude=["contacts"])) == ["companies"]
+    assert names(p.syncs(verified=False)) == ["companies", "contacts"]
+
+
+def test_a_warning_is_no_failure(root: Path) -> None:
+    assert len(project(root, statuses={**PASSED, "test.tiny.t": "warn"}).syncs()) == 2
+
+
+def test_never_built_is_refused(root: Path) -> None:
+    with pytest.raises(GuardrailError, match="contacts: was never built"):
+        project(root, statuses={"model.tiny.companies": "success"}).syncs()
+
+
+def test_a_failure_is_not_forgotten_by_a_later_command(root: Path) -> None:
+    p = project(root, statuses={**PASSED, "test.tiny.t": "fail"})
+    with pytest.raises(GuardrailError):
+        p.syncs()
+    write_results(root, {"model.tiny.companies": "success"}, "i-2", which="run")
+    with pytest.raises(GuardrailError, match="its test t failed"):
+        load(root).syncs()
+    write_results(root, PASSED, "i-3")
+    assert len(load(root).syncs()) == 2
+    assert load(root).dbt_invocation_id == "i-3"
+
+
+def test_compiling_says_nothing_of_the_data(root: Path) -> None:
+    project(root, statuses={**PASSED, "test.tiny.t": "fail"}).health()
+    write_results(root, PASSED, "i-2", which="compile")
+    with pytest.raises(GuardrailError):
+        load(root).syncs()
+
+
+def test_results_of_another_target_do_not_count(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TINY_PROD_PATH", "p.duckdb")
+    project(root).syncs()
+    with pytest.raises(GuardrailError, match="never built"):
+        load(root, target="prod").syncs()
+    write_results(root, PASSED, "i-2", target="prod")
+    assert len(load(root, target="prod").syncs()) == 2
+    assert len(load(root).syncs()) == 2
+
+
+def test_a_test_over_two_models_counts_where_it_is_written(root: Path) -> None:
+    write_manifest(
+        root,
+        model("contacts", dict(SYNC)),
+        model("companies", dict(SYNC)),
+        check_on("rel", "contacts", "companies", attached="model.tiny.contacts"),
+        check_on("singular", "companies"),
+    )
+    done = {"model.tiny.contacts": "success", "model.tiny.companies": "success"}
+    write_results(root, {**done, "test.tiny.rel": "fail"})
+    assert names(load(root).syncs(["companies"])) == ["companies"]
+    write_results(root, {**done, "test.tiny.rel": "pass", "test.tiny.singular": "fail"}, "i-2")
+    assert names(load(root).syncs(["contacts"])) == ["contacts"]
+    with pytest.raises(GuardrailError):
+        load(root).syncs(["companies"])
+
+
+@pytest.mark.parametrize(
+    ("select", "exclude", "expected"),
+    [
+        ([], [], ["companies", "contacts"]),
+        (["contacts"], [], ["contacts"]),
+        (["con*"], [], ["contacts"]),
+        (["tag:crm"], [], ["contacts"]),
+        (["path:models/activation"], [], ["companies", "contacts"]),
+        (["path:dbt_project/models/activation"], [], None),
+        (["activation"], ["tag:crm"], ["companies"]),
+        (["golden+"], [], ["companies", "contacts"]),
+        (["+contacts"], [], ["contacts"]),
+        (["golden+,tag:crm"], [], ["contacts"]),
+        (["golden"], [], None),
+        (["contcts"], [], None),
+        (["state:modified"], [], None),
+        (["tag:"], [], None),
+        (["+"], [], None),
+    ],
+)
+def test_selectors(root: Path, select: list[str], exclude: list[str], expected: list[str] | None) -> None:
+    p = project(root)
+    if expected is None:
+        with pytest.raises(ConfigError):
+            p.syncs(select, exclude)
+    else:
+        assert names(p.syncs(select, exclude)) == expected
+
+
+def test_relation_of_a_model(root: Path) -> None:
+    p = project(root)
+    assert p.relation("golden") == Relation("main", "golden", "tiny")
+    with pytest.raises(ConfigError, match="Did you mean 'golden'"):
+        p.relation("goldn")
