@@ -1,0 +1,164 @@
+"""How one sync's columns lie in its state tables: resolved once per run from the spec and the model's relation.
+
+The snapshot holds our own columns (key, destination_id, row_hash, …) and the model's beside each other, so a model's
+column that has one of our names is stored with a prefix.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from revetl.errors import ConfigError, Problem, did_you_mean
+from revetl.model import Relation, SyncSpec
+from revetl.state.schema import relation, table_suffix
+from revetl.warehouse.base import Warehouse
+from revetl.warehouse.sql import ident, table
+
+_OURS = frozenset({"key", "destination_id", "row_hash", "synced_at", "run_id"})
+# What may be sent. Nested and interval types have no form that a destination's field could take.
+_SENDABLE = (
+    *("VARCHAR", "CHAR", "TEXT", "STRING", "UUID", "JSON", "ENUM", "BOOL", "DATE", "TIMESTAMP", "DATETIME", "BLOB"),
+    *("TINYINT", "SMALLINT", "INT", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINT", "UBIGINT", "UHUGEINT"),
+    *("NUMBER", "DECIMAL", "NUMERIC", "FLOAT", "DOUBLE", "REAL"),
+)
+_FLOATS = ("FLOAT", "DOUBLE", "REAL")
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One column that is sent. `stored` is its name in the snapshot; `before` and `after` its names in the plan."""
+
+    name: str
+    type: str
+    keep_null: bool
+
+    @property
+    def stored(self) -> str:
+        return f"field_{self.name}" if self.name.lower() in _OURS else self.name
+
+    @property
+    def before(self) -> str:
+        return f"before__{self.name}"
+
+    @property
+    def after(self) -> str:
+        return f"after__{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """One sync with its columns' types, and the names of its state tables."""
+
+    spec: SyncSpec
+    fields: tuple[Field, ...]
+    dialect: str
+    snapshot: Relation
+    plan: Relation
+    rejected: Relation
+    schema: str
+
+    def q(self, name: str) -> str:
+        return ident(name, self.dialect)
+
+    def t(self, relation_: Relation) -> str:
+        return table(relation_, self.dialect)
+
+    @property
+    def match_field(self) -> Field:
+        """The field of `match_on`; only for a sync that has one."""
+        return next(f for f in self.fields if f.name == self.spec.match_on)
+
+    @property
+    def hash_type(self) -> str:
+        return "UBIGINT" if self.dialect == "duckdb" else "VARCHAR"
+
+    def scratch(self, purpose: str) -> Relation:
+        """A table of this connection only: nothing of it is written to disk where the dialect allows."""
+        name = f"revetl_{purpose}__{table_suffix(self.spec.name)}"
+        return Relation("main", name, "temp") if self.dialect == "duckdb" else Relation(self.schema, name)
+
+    def create_scratch(self, purpose: str, body: str) -> str:
+        """The statement that makes one: `body` is `(columns)` or `AS SELECT …`."""
+        word = "TEMPORARY TABLE" if self.dialect == "duckdb" else "TABLE"
+        return f"CREATE {word} {self.t(self.scratch(purpose))} {body}"
+
+    def value(self, field: Field, alias: str = "") -> str:
+        """The field as it is sent: enumerations and the like as text, NaN as null."""
+        column = f"{alias}.{self.q(field.name)}" if alias else self.q(field.name)
+        if field.type.startswith(_FLOATS):
+            return f"CASE WHEN isnan({column}) THEN NULL ELSE {column} END"
+        return column if field.type != "VARCHAR" else f"CAST({column} AS VARCHAR)"
+
+    def row_hash(self, values: Sequence[str]) -> str:
+        """A hash of these expressions. It only nominates rows: what is sent is decided by comparing the columns, so a
+        hash that changes with the database's version costs time and sends nothing. A change is missed only if one
+        record's old and new values collide in 64 bits."""
+        if self.dialect == "duckdb":
+            return f"hash({', '.join(values)})"
+        parts = ", ".join(f"coalesce(length(CAST({v} AS VARCHAR)) || ':' || CAST({v} AS VARCHAR), '-')" for v in values)
+        return f"md5(concat({parts}))"
+
+
+def resolve(warehouse: Warehouse, spec: SyncSpec) -> Layout:
+    """ConfigError where the relation is missing, a declared column is not in it, or the sync asks for what is not
+    there yet. Sends nothing and writes nothing."""
+    found = {c.name: c.type.upper() for c in warehouse.columns(spec.relation)}
+    if not found:
+        place = f"{spec.relation.schema}.{spec.relation.name}"
+        raise ConfigError(_problem(spec, f"{place} does not exist in the warehouse", "Build the model: revetl build"))
+    columns = spec.columns or tuple(found)
+    problems = [
+        _problem(spec, f"column {c!r} is not in {spec.relation.schema}.{spec.relation.name}", did_you_mean(c, [*found]))
+        for c in dict.fromkeys((*columns, spec.key, *([spec.match_on] if spec.match_on else [])))
+        if c not in found
+    ]
+    sent = tuple(c for c in columns if c != spec.key and c not in {a.by for a in spec.associate})
+    problems += _unsupported(spec, sent)
+    problems += [
+        _problem(spec, f"column {c!r} is {found[c]}, which no field can hold", f"Cast {c} to text in the model.")
+        for c in sent
+        if c in found
+        and (not found[c].startswith(_SENDABLE) or found[c].startswith("INTERVAL") or found[c].endswith("]"))
+    ]
+    if not sent:
+        problems.append(_problem(spec, f"no column to send besides the key {spec.key!r}"))
+    if problems:
+        raise ConfigError(problems)
+    fields = tuple(Field(c, _stored_type(found[c]), spec.rule(c).when_null == "keep") for c in sent)
+    suffix = table_suffix(spec.name)
+    return Layout(
+        spec,
+        fields,
+        warehouse.dialect,
+        relation(warehouse, f"snapshot__{suffix}"),
+        relation(warehouse, f"plan__{suffix}"),
+        relation(warehouse, f"rejected__{suffix}"),
+        warehouse.state_schema,
+    )
+
+
+def _unsupported(spec: SyncSpec, sent: Sequence[str]) -> list[Problem]:
+    problems = [
+        _problem(spec, f"fields.{name}: {name!r} is not a column that is sent", did_you_mean(name, sent))
+        for name in spec.fields
+        if name not in sent
+    ]
+    problems += [
+        _problem(spec, f"fields.{name}: policy {rule.policy!r} is not supported yet", "Supported: always.")
+        for name, rule in spec.fields.items()
+        if rule.policy != "always"
+    ]
+    if spec.associate:
+        problems.append(_problem(spec, "associate is not supported yet", "Remove it to sync the records alone."))
+    if spec.match_on is not None and spec.match_on not in sent:
+        problems.append(_problem(spec, f"match_on: {spec.match_on!r} is not a column that is sent"))
+    return problems
+
+
+def _stored_type(type_: str) -> str:
+    return "VARCHAR" if type_.startswith(("ENUM", "UUID", "JSON", "VARCHAR", "TEXT", "STRING", "CHAR")) else type_
+
+
+def _problem(spec: SyncSpec, message: str, hint: str | None = None) -> Problem:
+    return Problem(f"{spec.where}: {message}" if spec.where else f"sync {spec.name}: {message}", hint=hint)

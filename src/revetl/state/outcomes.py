@@ -1,0 +1,124 @@
+"""`outcomes`: append-only, what became of each record in each run. Readers for `runs`, `explain` and `retry`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from revetl.state.layout import Layout
+from revetl.state.schema import TABLES, relation
+from revetl.warehouse.base import Warehouse
+from revetl.warehouse.sql import literal, table
+
+_COLUMNS = tuple(name for name, _ in TABLES["outcomes"])
+
+
+@dataclass(frozen=True, slots=True)
+class RecordOutcome:
+    """One row of `outcomes`. `changed_fields`, `before` and `after` are parsed from their JSON."""
+
+    run_id: str
+    sync: str
+    key: str
+    op: str
+    status: str
+    destination_id: str | None
+    error_class: str | None
+    error_code: str | None
+    message: str | None
+    attempts: int
+    changed_fields: tuple[str, ...]
+    before: dict[str, Any]
+    after: dict[str, Any]
+    at: datetime
+
+
+def append_settled(warehouse: Warehouse, layout: Layout, settled: str, now_param: object, run_id: str) -> None:
+    """One outcome for each settled plan row, its before and after taken from the plan. Call inside a transaction."""
+    before = _json_object(layout, [(f.name, f.before) for f in layout.fields])
+    after = _json_object(layout, [(f.name, f.after) for f in layout.fields])
+    warehouse.execute(
+        f"INSERT INTO {layout.t(relation(warehouse, 'outcomes'))}"
+        f" SELECT ?, ?, p.key, p.op, p.status, coalesce(p.result_id, p.destination_id), p.error_class, p.error_code,"
+        f" p.error_message, p.attempts, p.changed_fields,"
+        f" CASE WHEN p.op = 'create' THEN NULL ELSE coalesce(p.found, {before}) END,"
+        f" CASE WHEN p.op = 'delete' THEN NULL ELSE {after} END, ?"
+        f" FROM ({settled}) p",
+        [run_id, layout.spec.name, now_param],  # type: ignore[list-item]
+    )
+
+
+def with_change_list(plan: str) -> str:
+    """The plan's rows with `change_list`, which `changed` reads."""
+    return (
+        f"SELECT p.*, ',' || substr(changed_fields, 2, length(changed_fields) - 2) || ',' AS change_list FROM {plan} p"
+    )
+
+
+def changed(layout: Layout, name: str, alias: str = "p") -> str:
+    """Whether the plan row changes this field. Exact: inside a JSON string a quote is always escaped, so `,"` can't be
+    part of another name."""
+    needle = literal(f",{json.dumps(name)},", layout.dialect)
+    return f"contains({alias}.change_list, {needle})"
+
+
+def _json_object(layout: Layout, columns: Sequence[tuple[str, str]]) -> str:
+    parts = ", ".join(
+        f"CASE WHEN {changed(layout, name)} THEN {literal(json.dumps(name) + ':', layout.dialect)}"
+        f" || coalesce(CAST(to_json(p.{layout.q(column)}) AS VARCHAR), 'null') END"
+        for name, column in columns
+    )
+    return f"('{{' || concat_ws(',', {parts}) || '}}')"
+
+
+def of_run(warehouse: Warehouse, run_id: str, *, statuses: Sequence[str] = (), limit: int = 100) -> list[RecordOutcome]:
+    """The outcomes of one run, the ones that need a person first."""
+    clause, params = "run_id = ?", [run_id]
+    if statuses:
+        clause += f" AND status IN ({', '.join('?' for _ in statuses)})"
+        params += statuses
+    return _select(warehouse, f"{clause} ORDER BY status DESC, sync, key LIMIT {int(limit)}", params)
+
+
+def of_key(warehouse: Warehouse, key: str, *, limit: int = 100) -> list[RecordOutcome]:
+    """The newest outcomes of one record at every destination."""
+    return _select(warehouse, f'key = ? ORDER BY "at" DESC, run_id DESC LIMIT {int(limit)}', [key])
+
+
+def reasons(warehouse: Warehouse, run_id: str) -> list[tuple[str, str, str, int]]:
+    """(status, code, example of a message, records) of what did not go through in a run, the most frequent first."""
+    outcomes = relation(warehouse, "outcomes")
+    if not warehouse.columns(outcomes):
+        return []
+    found = warehouse.rows(
+        "SELECT status, coalesce(error_code, error_class, ''), min(message), count(*)"
+        f" FROM {table(outcomes, warehouse.dialect)} WHERE run_id = ? AND status <> 'ok'"
+        " GROUP BY 1, 2 ORDER BY 4 DESC, 1, 2",
+        [run_id],
+    )
+    return [(str(s), str(c), str(m or ""), int(str(n))) for s, c, m, n in found]
+
+
+def _select(warehouse: Warehouse, clause: str, params: Sequence[str]) -> list[RecordOutcome]:
+    outcomes = relation(warehouse, "outcomes")
+    if not warehouse.columns(outcomes):
+        return []
+    names = ", ".join(f'"{c}"' for c in _COLUMNS)
+    rows: list[Any] = warehouse.rows(
+        f"SELECT {names} FROM {table(outcomes, warehouse.dialect)} WHERE {clause}", list(params)
+    )
+    return [_record(dict(zip(_COLUMNS, row, strict=True))) for row in rows]
+
+
+def _record(cells: dict[str, Any]) -> RecordOutcome:
+    return RecordOutcome(
+        **{
+            **cells,
+            "changed_fields": tuple(json.loads(cells["changed_fields"] or "[]")),
+            "before": json.loads(cells["before"] or "{}"),
+            "after": json.loads(cells["after"] or "{}"),
+        }
+    )

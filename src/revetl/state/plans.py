@@ -1,0 +1,113 @@
+"""Plans: `plan__<sync>` holds the lines of the present or last one, `plans` one row for each plan that was applied.
+
+`plans.intent_until` makes a plan the write-ahead intent: it is durable before any record with a smaller ordinal is
+sent. After a crash only those records can have reached the destination, so only those become in doubt.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from revetl.clock import Clock
+from revetl.model import Scalar
+from revetl.state.layout import Layout
+from revetl.state.schema import create_table, relation
+from revetl.warehouse.base import Warehouse
+
+_COLUMNS = (
+    ("plan_id", "VARCHAR"),
+    ("run_id", "VARCHAR"),
+    ("sync", "VARCHAR"),
+    ("created_at", "TIMESTAMP"),
+    ("status", "VARCHAR"),  # applying; done: every record that was sent has its outcome; interrupted: recovered
+    ("changes", "BIGINT"),
+    ("intent_until", "BIGINT"),  # records with a smaller ordinal may have been sent
+)
+
+
+def prepare(warehouse: Warehouse) -> None:
+    create_table(warehouse, relation(warehouse, "plans"), _COLUMNS)
+
+
+def timestamp(clock: Clock) -> datetime:
+    """Now, in UTC without a zone, as the state tables hold it."""
+    return clock.now().astimezone(UTC).replace(tzinfo=None)
+
+
+def begin(warehouse: Warehouse, layout: Layout, plan_id: str, run_id: str, changes: int, clock: Clock) -> None:
+    """From here on a crash leaves records in doubt. Nothing may be sent before."""
+    warehouse.execute(
+        f"INSERT INTO {layout.t(relation(warehouse, 'plans'))} VALUES (?, ?, ?, ?, 'applying', ?, 0)",
+        [plan_id, run_id, layout.spec.name, timestamp(clock), changes],
+    )
+
+
+def intend(warehouse: Warehouse, layout: Layout, plan_id: str, until: int) -> None:
+    warehouse.execute(
+        f"UPDATE {layout.t(relation(warehouse, 'plans'))} SET intent_until = ? WHERE plan_id = ?", [until, plan_id]
+    )
+
+
+def finish(warehouse: Warehouse, layout: Layout, plan_id: str) -> None:
+    """Every record that was sent has its outcome in the tables: nothing to recover."""
+    warehouse.execute(
+        f"UPDATE {layout.t(relation(warehouse, 'plans'))} SET status = 'done' WHERE plan_id = ?", [plan_id]
+    )
+
+
+def recover(warehouse: Warehouse, layout: Layout, clock: Clock, *, present_run: str) -> int:
+    """Heals what a run that never finished left behind; returns how many records became in doubt. Safe to repeat.
+
+    Records that may have been sent and have no outcome: those that stand in the snapshot lose their hash; those that
+    don't (a create or an adoption in flight) get a row, with the values that may have been created, so that they are
+    looked for before anything is created again.
+    """
+    plans, runs = layout.t(relation(warehouse, "plans")), layout.t(relation(warehouse, "runs"))
+    name = layout.spec.name
+    with warehouse.transaction():
+        open_plans = warehouse.rows(
+            f"SELECT plan_id, run_id, intent_until FROM {plans} WHERE sync = ? AND status = 'applying'", [name]
+        )
+        doubtful = sum(
+            _doubt(warehouse, layout, str(plan_id), str(run_id), int(str(until)), clock)
+            for plan_id, run_id, until in open_plans
+        )
+        warehouse.execute(f"UPDATE {plans} SET status = 'interrupted' WHERE sync = ? AND status = 'applying'", [name])
+        warehouse.execute(
+            f"UPDATE {runs} SET status = 'interrupted', finished_at = ?"
+            " WHERE subject = ? AND status = 'running' AND run_id <> ?",
+            [timestamp(clock), name, present_run],
+        )
+    return doubtful
+
+
+def _doubt(warehouse: Warehouse, layout: Layout, plan_id: str, run_id: str, until: int, clock: Clock) -> int:
+    columns = {c.name for c in warehouse.columns(layout.plan)}
+    if not columns:
+        return 0
+    snapshot, plan = layout.t(layout.snapshot), layout.t(layout.plan)
+    in_flight = (
+        f"SELECT * FROM {plan} p WHERE p.plan_id = ? AND p.ordinal < ? AND p.settled IS NULL AND NOT EXISTS"
+        f" (SELECT 1 FROM {layout.t(relation(warehouse, 'outcomes'))} o"
+        " WHERE o.run_id = ? AND o.sync = ? AND o.key = p.key)"
+    )
+    params: list[Scalar] = [plan_id, until, run_id, layout.spec.name]
+    count = int(str(warehouse.rows(f"SELECT count(*) FROM ({in_flight}) f", params)[0][0]))
+    if not count:
+        return 0
+    warehouse.execute(
+        f"UPDATE {snapshot} SET row_hash = NULL, destination_id = coalesce({snapshot}.destination_id, f.destination_id)"
+        f" FROM ({in_flight}) f WHERE {snapshot}.key = f.key",
+        params,
+    )
+    # The model may have lost or gained columns since that plan was made.
+    held = [f for f in layout.fields if f.after in columns]
+    names = "".join(f", {layout.q(f.stored)}" for f in held)
+    values = "".join(f", TRY_CAST(f.{layout.q(f.after)} AS {f.type})" for f in held)
+    warehouse.execute(
+        f"INSERT INTO {snapshot} (key, destination_id, row_hash{names}, synced_at, run_id)"
+        f" SELECT f.key, f.destination_id, NULL{values}, ?, ? FROM ({in_flight}) f"
+        f" WHERE NOT EXISTS (SELECT 1 FROM {snapshot} n WHERE n.key = f.key) AND f.op <> 'delete'",
+        [timestamp(clock), run_id, *params],
+    )
+    return count

@@ -1,0 +1,120 @@
+"""`snapshot__<sync>`: per key what the destination is known to hold; and `rejected__<sync>`: what it refused.
+
+`row_hash` is the hash of the source row that was last settled, NULL while in doubt. The columns are what we know to
+stand at the destination: the two differ where a rule kept a value (`when_null: keep`).
+"""
+
+from __future__ import annotations
+
+from revetl.state.layout import Field, Layout
+from revetl.state.schema import create_all, create_table
+from revetl.warehouse.base import Warehouse
+
+
+def prepare(warehouse: Warehouse, layout: Layout) -> None:
+    """Creates the sync's tables, or brings them to the model's present columns. Safe to repeat."""
+    create_all(warehouse)
+    create_table(
+        warehouse,
+        layout.snapshot,
+        [
+            ("key", "VARCHAR"),
+            ("destination_id", "VARCHAR"),
+            ("row_hash", layout.hash_type),
+            *((f.stored, f.type) for f in layout.fields),
+            ("synced_at", "TIMESTAMP"),
+            ("run_id", "VARCHAR"),
+        ],
+    )
+    create_table(
+        warehouse,
+        layout.rejected,
+        [
+            ("key", "VARCHAR"),
+            ("row_hash", layout.hash_type),
+            ("status", "VARCHAR"),
+            ("run_id", "VARCHAR"),
+            ("at", "TIMESTAMP"),
+        ],
+    )
+    with warehouse.transaction():
+        _migrate(warehouse, layout)
+
+
+def _migrate(warehouse: Warehouse, layout: Layout) -> None:
+    """New columns come in as null, so that every record that has a value for one is sent. Removed columns are
+    forgotten: should one come back, its values are sent anew."""
+    ours = {"key", "destination_id", "row_hash", "synced_at", "run_id"}
+    present = {c.name: c.type.upper() for c in warehouse.columns(layout.snapshot) if c.name not in ours}
+    wanted = {f.stored: f for f in layout.fields}
+    snapshot = layout.t(layout.snapshot)
+    for name in present.keys() - wanted.keys():
+        warehouse.execute(f"ALTER TABLE {snapshot} DROP COLUMN {layout.q(name)}")
+    for name, field in wanted.items():
+        if name not in present:
+            warehouse.execute(f"ALTER TABLE {snapshot} ADD COLUMN {layout.q(name)} {field.type}")
+        elif present[name] != field.type:
+            _retype(warehouse, layout, field, present[name])
+
+
+def _retype(warehouse: Warehouse, layout: Layout, field: Field, old_type: str) -> None:
+    """A value that the new type can't hold exactly would compare wrongly: such records become in doubt and are sent
+    whole."""
+    snapshot, column = layout.t(layout.snapshot), layout.q(field.stored)
+    new = f"TRY_CAST({column} AS {field.type})"
+    warehouse.execute(
+        f"UPDATE {snapshot} SET row_hash = NULL WHERE TRY_CAST({new} AS {old_type}) IS DISTINCT FROM {column}"
+    )
+    spare = layout.q(f"{field.stored}__retyped")
+    warehouse.execute(f"ALTER TABLE {snapshot} ADD COLUMN {spare} {field.type}")
+    warehouse.execute(f"UPDATE {snapshot} SET {spare} = {new}")
+    warehouse.execute(f"ALTER TABLE {snapshot} DROP COLUMN {column}")
+    warehouse.execute(f"ALTER TABLE {snapshot} RENAME COLUMN {spare} TO {column}")
+
+
+def merge(warehouse: Warehouse, layout: Layout, settled: str, now_param: object, run_id: str) -> None:
+    """Brings the snapshot to what the settled records are now known to hold. Call inside a transaction.
+
+    `settled` is a SELECT of plan rows with the result's `status` and `result_id`. ok: the record holds what was sent
+    (a delete: it is gone). unknown: in doubt; the columns stay what was known, or for a new record become what may
+    have been created, so that it can be looked for. rejected and skipped change nothing.
+    """
+    snapshot = layout.t(layout.snapshot)
+    warehouse.execute(
+        f"DELETE FROM {snapshot} WHERE key IN"
+        f" (SELECT key FROM ({settled}) p WHERE p.known AND p.status IN ('ok', 'unknown'))"
+    )
+    columns = ", ".join(layout.q(f.stored) for f in layout.fields)
+    values = ", ".join(
+        f"CASE WHEN p.status = 'unknown' AND p.known THEN {_p(layout, f.before)} ELSE {_held(layout, f)} END"
+        for f in layout.fields
+    )
+    warehouse.execute(
+        f"INSERT INTO {snapshot} (key, destination_id, row_hash, {columns}, synced_at, run_id)"
+        f" SELECT p.key, coalesce(p.result_id, p.destination_id),"
+        f" CASE WHEN p.status = 'ok' THEN p.row_hash END, {values}, ?, ?"
+        f" FROM ({settled}) p"
+        " WHERE (p.status = 'ok' AND p.op <> 'delete') OR p.status = 'unknown'",
+        [now_param, run_id],  # type: ignore[list-item]
+    )
+
+
+def remember_rejected(warehouse: Warehouse, layout: Layout, settled: str, now_param: object, run_id: str) -> None:
+    """What was refused waits until its row changes; what went through waits no longer. Call inside a transaction."""
+    rejected = layout.t(layout.rejected)
+    warehouse.execute(f"DELETE FROM {rejected} WHERE key IN (SELECT key FROM ({settled}) p)")
+    warehouse.execute(
+        f'INSERT INTO {rejected} (key, row_hash, status, run_id, "at")'
+        f" SELECT p.key, p.row_hash, p.status, ?, ? FROM ({settled}) p"
+        " WHERE p.status IN ('rejected', 'skipped') OR (p.status = 'unknown' AND p.settled = 'unknown')",
+        [run_id, now_param],  # type: ignore[list-item]
+    )
+
+
+def _held(layout: Layout, field: Field) -> str:
+    after = _p(layout, field.after)
+    return f"coalesce({after}, {_p(layout, field.before)})" if field.keep_null else after
+
+
+def _p(layout: Layout, column: str) -> str:
+    return f"p.{layout.q(column)}"

@@ -1,0 +1,292 @@
+"""From the model and the snapshot to a frozen plan, in SQL inside the warehouse. Nothing is sent here.
+
+1. One full outer join of the source with (key, row_hash) of the snapshot leaves only what differs: new records, changed
+   ones, those in doubt, and those that left. Unchanged rows never leave the warehouse.
+2. Null and duplicate keys are found from the counts of that join: the rows of the source that met the snapshot must be
+   as many as the snapshot rows that met the source. The offending keys are looked up only when the counts disagree.
+3. The columns of what differs are compared with the snapshot's, so that only changed fields are sent.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from revetl.errors import ConfigError, GuardrailError, Problem
+from revetl.model import Relation, Scalar
+from revetl.state.layout import Field, Layout
+from revetl.state.outcomes import changed, with_change_list
+from revetl.sync.report import PlanSummary, Sample
+from revetl.warehouse.base import Warehouse
+from revetl.warehouse.sql import literal
+
+_SAMPLES = 10
+
+
+@dataclass(frozen=True, slots=True)
+class _Counts:
+    source: int
+    snapshot: int
+    null_keys: int
+    differing: int
+    new: int
+    left: int
+
+
+def build(warehouse: Warehouse, layout: Layout, plan_id: str, *, limit: int | None) -> PlanSummary:
+    """Freezes the plan into `plan__<sync>`. ConfigError for null or duplicate keys, GuardrailError for a plan that is
+    too large; both before anything is sent. Safe to repeat: a new plan takes the place of the old."""
+    with warehouse.transaction(), _source(warehouse, layout) as source:
+        counts = _compare(warehouse, layout, source)
+        _check_keys(warehouse, layout, source, counts)
+        waiting = _write_plan(warehouse, layout, plan_id, limit)
+        equal = _settle_unchanged(warehouse, layout)
+        summary = PlanSummary(
+            plan_id,
+            layout.spec.name,
+            layout.spec.destination,
+            layout.spec.object,
+            source_rows=counts.source,
+            snapshot_rows=counts.snapshot,
+            unchanged=counts.source - counts.differing + equal,
+            waiting=waiting,
+            left=counts.left,
+        )
+        _check_guardrails(warehouse, layout, counts)
+        warehouse.execute(f"DROP TABLE IF EXISTS {layout.t(layout.scratch('delta'))}")
+    return summary
+
+
+@contextmanager
+def _source(warehouse: Warehouse, layout: Layout) -> Iterator[Relation]:
+    """The model, read once: a view is computed into a scratch table first, so that every statement sees one state."""
+    kind = warehouse.rows(
+        "SELECT table_type FROM information_schema.tables WHERE table_schema = ? AND table_name = ?"
+        + (" AND table_catalog = ?" if layout.spec.relation.database else ""),
+        [v for v in (layout.spec.relation.schema, layout.spec.relation.name, layout.spec.relation.database) if v],
+    )
+    if not kind or kind[0][0] != "VIEW":
+        yield layout.spec.relation
+        return
+    copy = layout.scratch("source")
+    names = ", ".join(layout.q(c) for c in (layout.spec.key, *(f.name for f in layout.fields)))
+    warehouse.execute(f"DROP TABLE IF EXISTS {layout.t(copy)}")
+    warehouse.execute(layout.create_scratch("source", f"AS SELECT {names} FROM {layout.t(layout.spec.relation)}"))
+    yield copy
+    warehouse.execute(f"DROP TABLE {layout.t(copy)}")
+
+
+def _compare(warehouse: Warehouse, layout: Layout, source: Relation) -> _Counts:
+    delta, snapshot = layout.t(layout.scratch("delta")), layout.t(layout.snapshot)
+    values = [layout.value(f, "m") for f in layout.fields]
+    columns = "".join(f", {v} AS {layout.q(f.after)}" for f, v in zip(layout.fields, values, strict=True))
+    carried = "".join(f", s.{layout.q(f.after)}" for f in layout.fields)
+    key = f"CAST(m.{layout.q(layout.spec.key)} AS VARCHAR)"
+    warehouse.execute(f"DROP TABLE IF EXISTS {delta}")
+    warehouse.execute(
+        layout.create_scratch("delta", "AS")
+        + " SELECT s.present, s.key AS source_key, n.key AS known_key, s.source_hash, n.row_hash AS known_hash,"
+        f" n.destination_id{carried}"
+        f" FROM (SELECT TRUE AS present, {key} AS key, {layout.row_hash(values)} AS source_hash{columns}"
+        f" FROM {layout.t(source)} m) s"
+        f" FULL OUTER JOIN (SELECT key, row_hash, destination_id FROM {snapshot}) n ON n.key = s.key"
+        " WHERE s.source_hash IS DISTINCT FROM n.row_hash OR s.present IS NULL OR n.key IS NULL"
+    )
+    found = warehouse.rows(
+        f"SELECT (SELECT count(*) FROM {layout.t(source)}), (SELECT count(*) FROM {snapshot}),"
+        " count(*) FILTER (WHERE present AND source_key IS NULL), count(*) FILTER (WHERE present),"
+        " count(*) FILTER (WHERE present AND known_key IS NULL),"
+        f" count(*) FILTER (WHERE present IS NULL) FROM {delta}"
+    )[0]
+    return _Counts(*(int(str(n)) for n in found))
+
+
+def _check_keys(warehouse: Warehouse, layout: Layout, source: Relation, counts: _Counts) -> None:
+    key, name = layout.spec.key, layout.spec.name
+    where = layout.spec.where or f"sync {name}"
+    if counts.null_keys:
+        raise ConfigError(
+            Problem(
+                f"{where}: {counts.null_keys} row(s) have no {key}; nothing was sent",
+                hint=f"The key must be unique and not null: add both tests to {key}.",
+            )
+        )
+    matched = counts.source - counts.new
+    delta = layout.t(layout.scratch("delta"))
+    column = f"CAST({layout.q(key)} AS VARCHAR)"
+    if matched != counts.snapshot - counts.left:
+        repeated = f"SELECT {column}, count(*) FROM {layout.t(source)} GROUP BY 1 HAVING count(*) > 1"
+    else:
+        repeated = (
+            f"SELECT source_key, count(*) FROM {delta} WHERE present AND known_key IS NULL"
+            " GROUP BY 1 HAVING count(*) > 1"
+        )
+    keys = warehouse.rows(f"{repeated} ORDER BY 2 DESC, 1 LIMIT 6")
+    if keys:
+        named = ", ".join(f"{str(k)!r} ({n!s} times)" for k, n in keys[:5]) + (", …" if len(keys) > 5 else "")
+        raise ConfigError(
+            Problem(
+                f"{where}: {key} is not unique: {named}; nothing was sent",
+                hint="One row per key is what makes a record the same record in the next run.",
+            )
+        )
+
+
+def _differs(f: Field, layout: Layout) -> str:
+    after, before = f"d.{layout.q(f.after)}", f"n.{layout.q(f.stored)}"
+    test = f"({_IN_DOUBT} OR {after} IS DISTINCT FROM {before})"
+    return f"{test} AND {after} IS NOT NULL" if f.keep_null else test
+
+
+# A record whose id we never learned is looked for again, like one in doubt.
+_IN_DOUBT = "(d.known_key IS NOT NULL AND (d.known_hash IS NULL OR d.destination_id IS NULL))"
+
+
+def _write_plan(warehouse: Warehouse, layout: Layout, plan_id: str, limit: int | None) -> int:
+    """Returns how many refused records wait for their row to change."""
+    spec, q = layout.spec, layout.q
+    delta, plan = layout.t(layout.scratch("delta")), layout.t(layout.plan)
+    lists = [
+        f"CASE WHEN {_differs(f, layout)} THEN {literal(json.dumps(f.name), layout.dialect)} END" for f in layout.fields
+    ]
+    pairs = "".join(f", n.{q(f.stored)} AS {q(f.before)}, d.{q(f.after)} AS {q(f.after)}" for f in layout.fields)
+    selects = [
+        "SELECT d.source_key AS key,"
+        " CASE WHEN d.destination_id IS NULL THEN 'create' ELSE 'update' END AS op, d.destination_id,"
+        f" d.known_key IS NOT NULL AS known, {_IN_DOUBT} AS in_doubt, d.source_hash AS row_hash,"
+        f" concat_ws(',', {', '.join(lists)}) AS changed{pairs}"
+        f" FROM {delta} d LEFT JOIN {layout.t(layout.snapshot)} n ON n.key = d.known_key WHERE d.present"
+    ]
+    if spec.mode == "mirror" and spec.on_leave != "ignore":
+        selects.append(_leavers(layout))
+    kept = {"insert": "(c.op = 'create' OR c.in_doubt)"}.get(spec.mode, "TRUE")
+    columns = "".join(f", c.{q(f.before)}, c.{q(f.after)}" for f in layout.fields)
+    warehouse.execute(f"DROP TABLE IF EXISTS {plan}")
+    warehouse.execute(
+        f"CREATE TABLE {plan} AS"
+        f" WITH c AS ({' UNION ALL '.join(selects)}),"
+        f" due AS (SELECT c.*, row_number() OVER (ORDER BY CASE c.op WHEN 'delete' THEN 0 WHEN 'update' THEN 1 ELSE 2"
+        f" END, c.key) - 1 AS ordinal FROM c LEFT JOIN {layout.t(layout.rejected)} r"
+        f" ON r.key = c.key AND r.row_hash IS NOT DISTINCT FROM c.row_hash"
+        f" WHERE r.key IS NULL AND {kept} AND (c.op <> 'update' OR c.changed <> ''))"
+        f" SELECT CAST({literal(plan_id, layout.dialect)} AS VARCHAR) AS plan_id, CAST(c.ordinal AS BIGINT) AS ordinal,"
+        " c.key, c.op, c.destination_id, c.known, c.in_doubt, FALSE AS adopted, c.row_hash,"
+        f" '[' || c.changed || ']' AS changed_fields, CAST(NULL AS VARCHAR) AS found, CAST(NULL AS VARCHAR) AS settled,"
+        f" CAST(NULL AS VARCHAR) AS note{columns} FROM due c"
+        + (f" WHERE c.ordinal < {int(limit)}" if limit is not None else "")
+        + " ORDER BY c.ordinal"
+    )
+    waiting = warehouse.rows(
+        f"SELECT count(*) FROM {delta} d JOIN {layout.t(layout.rejected)} r"
+        " ON r.key = d.source_key AND r.row_hash = d.source_hash"
+    )
+    return int(str(waiting[0][0]))
+
+
+def _leavers(layout: Layout) -> str:
+    """mirror: who is in the snapshot and not in the model is archived, or its fields are cleared once."""
+    nulls = [f"CAST(NULL AS {f.type})" for f in layout.fields]
+    if layout.spec.on_leave == "archive":
+        op, row_hash, due, names = "'delete'", f"CAST(NULL AS {layout.hash_type})", "TRUE", "''"
+    else:
+        op, row_hash = "'update'", layout.row_hash(nulls)
+        due = f"d.known_hash IS DISTINCT FROM {row_hash}"
+        held = ", ".join(
+            f"CASE WHEN d.known_hash IS NULL OR n.{layout.q(f.stored)} IS NOT NULL"
+            f" THEN {literal(json.dumps(f.name), layout.dialect)} END"
+            for f in layout.fields
+        )
+        names = f"concat_ws(',', {held})"
+    pairs = "".join(f", n.{layout.q(f.stored)}, {null}" for f, null in zip(layout.fields, nulls, strict=True))
+    return (
+        f"SELECT d.known_key, {op}, d.destination_id, TRUE, d.known_hash IS NULL, {row_hash}, {names}{pairs}"
+        f" FROM {layout.t(layout.scratch('delta'))} d JOIN {layout.t(layout.snapshot)} n ON n.key = d.known_key"
+        f" WHERE d.present IS NULL AND {due}"
+    )
+
+
+def _settle_unchanged(warehouse: Warehouse, layout: Layout) -> int:
+    """A row whose hash differs though every field that may be sent is equal (a value kept by its rule, a column that
+    came or went): the snapshot takes the new hash, nothing is sent. Returns how many."""
+    same = " AND ".join(f"NOT ({_differs(f, layout)})" for f in layout.fields)
+    snapshot = layout.t(layout.snapshot)
+    equal = (
+        f"SELECT d.known_key, d.source_hash FROM {layout.t(layout.scratch('delta'))} d"
+        f" JOIN {snapshot} n ON n.key = d.known_key WHERE d.present AND d.destination_id IS NOT NULL AND {same}"
+    )
+    count = int(str(warehouse.rows(f"SELECT count(*) FROM ({equal}) e")[0][0]))
+    if count:
+        warehouse.execute(
+            f"UPDATE {snapshot} SET row_hash = e.source_hash FROM ({equal}) e WHERE {snapshot}.key = e.known_key"
+        )
+    return count
+
+
+def _check_guardrails(warehouse: Warehouse, layout: Layout, counts: _Counts) -> None:
+    rails, name = layout.spec.guardrails, layout.spec.name
+    if counts.source < rails.min_rows:
+        raise GuardrailError(
+            f"{name}: the model has {counts.source} row(s), fewer than guardrails.min_rows = {rails.min_rows};"
+            " nothing was sent"
+        )
+    if not counts.snapshot:
+        return
+    ops = {
+        str(op): int(str(n))
+        for op, n in warehouse.rows(f"SELECT op, count(*) FROM {layout.t(layout.plan)} WHERE known GROUP BY 1")
+    }
+    for limit, op, word in (
+        (rails.max_changed_share, "update", "changed"),
+        (rails.max_deleted_share, "delete", "deleted"),
+    ):
+        share = ops.get(op, 0) / counts.snapshot
+        if limit is not None and share > limit:
+            raise GuardrailError(
+                f"{name}: {ops[op]:,} of {counts.snapshot:,} records ({share:.0%}) would be {word} and"
+                f" guardrails.max_{word}_share is {limit:.0%}; nothing was sent"
+            )
+
+
+def summarise(warehouse: Warehouse, layout: Layout, summary: PlanSummary, batch_rows: int | None) -> PlanSummary:
+    """Fills in the counts of the plan as it now stands, adoptions decided or not."""
+    plan = layout.t(layout.plan)
+    ops = warehouse.rows(
+        "SELECT CASE WHEN settled IS NOT NULL THEN 'held' WHEN adopted THEN 'adopt' ELSE op END, count(*),"
+        f" count(*) FILTER (WHERE in_doubt) FROM {plan} GROUP BY 1"
+    )
+    by_op = {str(op): int(str(n)) for op, n, _ in ops}
+    summary.create, summary.update = by_op.get("create", 0), by_op.get("update", 0)
+    summary.adopt, summary.delete, summary.held = by_op.get("adopt", 0), by_op.get("delete", 0), by_op.get("held", 0)
+    summary.in_doubt = sum(int(str(n)) for _, _, n in ops)
+    counts = ", ".join(f"count(*) FILTER (WHERE {changed(layout, f.name)})" for f in layout.fields)
+    numbers = warehouse.rows(f"SELECT {counts} FROM ({with_change_list(plan)}) p WHERE settled IS NULL")[0]
+    summary.fields = {f.name: int(str(n)) for f, n in zip(layout.fields, numbers, strict=True) if n}
+    if batch_rows:
+        ops_sent = (summary.create, summary.update + summary.adopt, summary.delete)
+        summary.requests = sum(-(-n // batch_rows) for n in ops_sent)
+    summary.samples = _samples(warehouse, layout)
+    return summary
+
+
+def _samples(warehouse: Warehouse, layout: Layout) -> list[Sample]:
+    """A few lines of each kind, the smallest ordinals."""
+    plan = layout.t(layout.plan)
+    pairs = "".join(f", {layout.q(f.before)}, {layout.q(f.after)}" for f in layout.fields)
+    rows = warehouse.rows(
+        f"SELECT key, CASE WHEN adopted THEN 'adopt' ELSE op END, destination_id, changed_fields, found, note{pairs}"
+        f" FROM {plan} QUALIFY row_number() OVER (PARTITION BY op, adopted, settled IS NULL ORDER BY ordinal)"
+        f" <= {_SAMPLES} ORDER BY ordinal"
+    )
+    samples = []
+    for key, op, id_, names, found, note, *values in rows:
+        cells: dict[str, tuple[Scalar, Scalar]] = {
+            f.name: (values[2 * i], values[2 * i + 1]) for i, f in enumerate(layout.fields)
+        }
+        stood = json.loads(str(found)) if found else {}
+        fields = {n: (stood.get(n, cells[n][0]), cells[n][1]) for n in json.loads(str(names))}
+        samples.append(
+            Sample(str(key), str(op), None if id_ is None else str(id_), fields, None if note is None else str(note))
+        )
+    return samples

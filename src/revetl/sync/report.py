@@ -1,0 +1,76 @@
+"""What a plan and a run tell: plain values, printed by the command line and given as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from revetl.model import RunStatus, Scalar
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One line of a plan for people: field → (before, after)."""
+
+    key: str
+    op: str
+    destination_id: str | None
+    fields: Mapping[str, tuple[Scalar, Scalar]]
+    note: str | None = None
+
+
+@dataclass(slots=True)
+class PlanSummary:
+    """The counts of a frozen plan, in records. `adopt` are records that stand at the destination already and are new
+    to us: they become updates. `held` will not be sent and say why (`skipped`, `conflict`…); `waiting` were refused
+    before and come back when their row changes or on `revetl retry`. `left` have left the model and are kept."""
+
+    plan_id: str
+    sync: str
+    destination: str
+    object: str
+    source_rows: int = 0
+    snapshot_rows: int = 0
+    create: int = 0
+    update: int = 0
+    adopt: int = 0
+    delete: int = 0
+    unchanged: int = 0
+    held: int = 0
+    waiting: int = 0
+    left: int = 0
+    absent: int = 0
+    in_doubt: int = 0
+    fields: dict[str, int] = field(default_factory=dict)
+    samples: list[Sample] = field(default_factory=list)
+    requests: int = 0
+
+    @property
+    def changes(self) -> int:
+        """Records that will be sent."""
+        return self.create + self.update + self.adopt + self.delete
+
+    @property
+    def lines(self) -> int:
+        """Records of the plan, sent or not."""
+        return self.changes + self.held
+
+
+@dataclass(slots=True)
+class SyncReport:
+    """One run of one sync. `counts`: outcome status → records. `not_sent`: planned, and not tried because the run
+    stopped. `error` says why it stopped."""
+
+    run_id: str
+    sync: str
+    status: RunStatus
+    plan: PlanSummary
+    counts: dict[str, int] = field(default_factory=dict)
+    not_sent: int = 0
+    recovered: int = 0
+    requests: int = 0
+    retries: int = 0
+    seconds: float = 0.0
+    error: str | None = None
+    exit_code: int = 0
+    dry_run: bool = False

@@ -1,0 +1,119 @@
+"""A destination in memory with scripted faults: the engine's tests say what it does, and read what stands in it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from revetl.destinations.base import DestinationField, Limits, Match
+from revetl.model import Change, Operation, Outcome, Scalar, Status
+
+Record = dict[str, Scalar]
+
+
+@dataclass
+class FakeDestination:
+    """`records`: id → fields. `poison`: values of the match field that are always refused. `before_write` and
+    `after_write` run around the write of each batch and may raise: before, nothing is applied; after, all of it is."""
+
+    fields: Sequence[str] = ("email", "firstname", "city")
+    name: str = "fake"
+    batch_rows: int = 3
+    concurrency: int = 2
+    idempotent_creates: bool = True
+    records: dict[str, Record] = field(default_factory=dict)
+    poison: set[Scalar] = field(default_factory=set)
+    read_only: set[str] = field(default_factory=set)
+    before_write: Callable[[Sequence[Change]], None] = lambda _: None
+    after_write: Callable[[Sequence[Change]], None] = lambda _: None
+    answer: Callable[[list[Outcome]], list[Outcome]] = lambda outcomes: outcomes
+    written: list[Change] = field(default_factory=list)
+    requests: int = 0
+    retries: int = 0
+    latency_s: float = 0.0
+    _next_id: int = 100
+
+    async def __aenter__(self) -> FakeDestination:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        return None
+
+    async def check(self) -> str:
+        return "fake"
+
+    async def describe(self, object_: str) -> dict[str, DestinationField]:
+        return {f: DestinationField(f, "string", read_only=f in self.read_only) for f in self.fields}
+
+    def limits(self, object_: str) -> Limits:
+        return Limits(self.batch_rows, self.concurrency)
+
+    def idempotent(self, object_: str, match_on: str | None) -> bool:
+        return self.idempotent_creates
+
+    def normalise(self, object_: str, field: str, value: Scalar) -> str:
+        return str(value).lower() if field == "email" else str(value)
+
+    async def match(
+        self, object_: str, match_on: str, values: Sequence[Scalar], fields: Sequence[str] = ()
+    ) -> dict[str, Match]:
+        await asyncio.sleep(self.latency_s)
+        wanted = {self.normalise(object_, match_on, v) for v in values}
+        found = {}
+        for id_, record in self.records.items():
+            form = self.normalise(object_, match_on, record.get(match_on))
+            if form in wanted:
+                found[form] = Match(id_, {f: record.get(f) for f in fields})
+        return found
+
+    async def write(self, object_: str, match_on: str | None, changes: Sequence[Change]) -> list[Outcome]:
+        assert len({c.op for c in changes}) == 1
+        assert len(changes) <= self.batch_rows
+        self.requests += 1
+        await asyncio.sleep(self.latency_s)
+        self.before_write(changes)
+        outcomes = [self._apply(match_on, change) for change in changes]
+        self.after_write(changes)
+        await asyncio.sleep(self.latency_s)
+        return self.answer(outcomes)
+
+    def _apply(self, match_on: str | None, change: Change) -> Outcome:
+        self.written.append(change)
+        if self.poison & {change.match_value, *change.fields.values()}:
+            return Outcome(
+                change.ordinal, Status.REJECTED, None, "Rejected", "VALIDATION_ERROR", "the value is not valid"
+            )
+        if change.op is Operation.DELETE:
+            self.records.pop(str(change.destination_id), None)
+            return Outcome(change.ordinal, Status.OK, change.destination_id)
+        id_ = change.destination_id
+        if change.op is Operation.CREATE:
+            id_ = self._existing(match_on, change.match_value) if self.idempotent_creates else None
+            if id_ is None:
+                self._next_id += 1
+                id_ = str(self._next_id)
+                self.records[id_] = {}
+        if id_ not in self.records:
+            return Outcome(change.ordinal, Status.REJECTED, None, "Rejected", "OBJECT_NOT_FOUND", "no such record")
+        self.records[id_] |= dict(change.fields)
+        return Outcome(change.ordinal, Status.OK, id_)
+
+    def _existing(self, match_on: str | None, value: Scalar) -> str | None:
+        if match_on is None or value is None:
+            return None
+        form = self.normalise("", match_on, value)
+        return next(
+            (
+                i
+                for i, r in self.records.items()
+                if r.get(match_on) and self.normalise("", match_on, r[match_on]) == form
+            ),
+            None,
+        )
+
+    def by(self, name: str) -> dict[Scalar, Mapping[str, Scalar]]:
+        """The records by the value of a field; fails where two share it."""
+        out = {r.get(name): {k: v for k, v in r.items() if v is not None} for r in self.records.values()}
+        assert len(out) == len(self.records), f"two records share {name}"
+        return out

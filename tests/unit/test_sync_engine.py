@@ -1,0 +1,394 @@
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from revetl.errors import Ambiguous, ConfigError, Denied, GuardrailError, Unavailable, WarehouseError
+from revetl.model import FieldRule, Guardrails, Outcome
+from revetl.state import outcomes
+from revetl.state.runs import list_runs
+from revetl.sync import checkpoint
+from tests.support.sync_bench import Bench
+
+ANN = ("1", "ann@x.io", "Ann", "Riga")
+BOB = ("2", "bob@x.io", "Bob", None)
+CID = ("3", "cid@x.io", "Cid", "Oslo")
+
+
+@pytest.fixture
+def bench() -> Bench:
+    b = Bench()
+    b.source([ANN, BOB, CID])
+    return b
+
+
+def test_the_first_run_creates_and_the_second_sends_nothing(bench: Bench) -> None:
+    report = bench.run()
+    assert (report.status, report.counts, report.exit_code) == ("done", {"ok": 3}, 0)
+    assert ("create", "2", {"email": "bob@x.io", "firstname": "Bob"}) in bench.sent()
+    again = bench.run()
+    assert again.plan.unchanged == 3
+    assert bench.sent() == []
+
+
+def test_only_changed_fields_are_sent_and_a_null_clears(bench: Bench) -> None:
+    bench.run()
+    bench.sent()
+    bench.source([("1", "ann@x.io", "Anna", "Riga"), BOB, ("3", "cid@x.io", "Cid", None)])
+    report = bench.run()
+    assert bench.sent() == [("update", "1", {"firstname": "Anna"}), ("update", "3", {"city": None})]
+    assert report.plan.fields == {"firstname": 1, "city": 1}
+    found = {o.key: o for o in outcomes.of_run(bench.warehouse, report.run_id)}
+    assert (found["1"].before, found["1"].after) == ({"firstname": "Ann"}, {"firstname": "Anna"})
+    assert (found["3"].before, found["3"].after) == ({"city": "Oslo"}, {"city": None})
+
+
+def test_when_null_keep_never_clears_and_remembers_what_stands_there(bench: Bench) -> None:
+    bench.sync_as(fields={"city": FieldRule(when_null="keep")})
+    bench.run()
+    bench.sent()
+    bench.source([("1", "ann@x.io", "Ann", None), BOB, CID])
+    assert bench.run().plan.changes == 0
+    bench.source([ANN, BOB, CID])
+    assert bench.run().plan.changes == 0, "Riga still stands there"
+    assert bench.sent() == []
+
+
+def test_an_existing_record_is_adopted_and_only_what_differs_is_sent(bench: Bench) -> None:
+    bench.destination.records["7"] = {"email": "ANN@x.io", "firstname": "Ann", "city": "Old"}
+    bench.destination.records["8"] = {"email": "bob@x.io", "firstname": "Bob", "city": "Bern"}
+    report = bench.run()
+    assert (report.plan.create, report.plan.adopt, report.plan.held) == (1, 1, 1)
+    assert ("update", "1", {"city": "Riga"}) in bench.sent()
+    assert bench.destination.records["8"]["city"] == "Bern", "our null says nothing about a value we never wrote"
+    assert report.counts == {"ok": 3}
+    before = {o.key: o.before for o in outcomes.of_run(bench.warehouse, report.run_id)}
+    assert before["1"] == {"city": "Old"}
+    assert bench.run().plan.changes == 0
+
+
+def test_without_a_value_to_look_for_nothing_is_created(bench: Bench) -> None:
+    bench.source([ANN, ("2", None, "Bob", None)])
+    report = bench.run()
+    assert report.counts == {"ok": 1, "skipped": 1}
+    assert report.exit_code == 0
+    assert bench.run().plan.waiting == 1
+
+
+def test_two_records_with_one_email_never_overwrite_each_other(bench: Bench) -> None:
+    bench.source([ANN, ("2", "Ann@X.io", "Twin", None)])
+    report = bench.run()
+    assert report.counts == {"ok": 1, "rejected": 1}
+    assert bench.destination.by("email") == {"ann@x.io": {"email": "ann@x.io", "firstname": "Ann", "city": "Riga"}}
+    bench.source([ANN, ("2", "ann@x.io", "Twin", "Rome")])
+    assert bench.run().counts == {"rejected": 1}, "now the record is held by key 1"
+
+
+def test_a_key_that_left_hands_its_record_over(bench: Bench) -> None:
+    bench.sync_as(mode="mirror", on_leave="archive")
+    bench.run()
+    bench.source([("9", "ann@x.io", "Ann", "Rome"), BOB, CID])
+    bench.sent()
+    report = bench.run()
+    assert bench.sent() == [("update", "9", {"city": "Rome"})]
+    assert report.counts == {"ok": 1}
+    assert bench.run().plan.changes == 0
+
+
+def test_a_rejected_record_costs_nobody_and_waits_until_it_changes(bench: Bench) -> None:
+    bench.destination.poison = {"bob@x.io"}
+    report = bench.run()
+    assert (report.counts, report.exit_code, report.status) == ({"ok": 2, "rejected": 1}, 1, "partial")
+    assert outcomes.reasons(bench.warehouse, report.run_id) == [
+        ("rejected", "VALIDATION_ERROR", "the value is not valid", 1)
+    ]
+    bench.sent()
+    again = bench.run()
+    assert (bench.sent(), again.plan.waiting, again.exit_code) == ([], 1, 0)
+    bench.source([ANN, ("2", "bob@y.io", "Bob", None), CID])
+    assert bench.run().counts == {"ok": 1}
+    assert bench.rows("SELECT count(*) FROM revetl.rejected__fake__contacts") == [(0,)]
+
+
+@pytest.mark.parametrize(("key", "said"), [(None, "no golden_id"), ("1", "'1' (2 times)")])
+def test_null_and_duplicate_keys_stop_the_run_before_anything_is_sent(bench: Bench, key: str | None, said: str) -> None:
+    bench.source([ANN, BOB, (key, "dup@x.io", "Dup", None)])
+    with pytest.raises(ConfigError, match=r"fake__contacts\.yml") as first:
+        bench.run()
+    assert said in str(first.value)
+    assert bench.sent() == []
+    bench.source([ANN, BOB])
+    bench.run()
+    bench.sent()
+    bench.source([ANN, BOB, (key, "ann@x.io", "Ann", "Riga")])
+    with pytest.raises(ConfigError) as second:
+        bench.run()
+    assert said in str(second.value), "the same where the key is in the snapshot already"
+    assert bench.sent() == []
+    assert list_runs(bench.warehouse, 1)[0].status == "failed"
+
+
+def test_unknown_and_read_only_fields_are_named_with_the_nearest(bench: Bench) -> None:
+    bench.destination.fields = ("email", "first_name", "city")
+    bench.destination.read_only = {"city"}
+    with pytest.raises(ConfigError) as e:
+        bench.run()
+    assert "no field 'firstname'" in str(e.value)
+    assert "Did you mean 'first_name'?" in str(e.value)
+    assert "'city'" in str(e.value)
+    assert bench.sent() == []
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"fields": {"city": FieldRule(policy="fill_blank")}}, "fill_blank"),
+        ({"match_on": "mail"}, "Did you mean 'email'?"),
+        ({"fields": {"town": FieldRule()}}, "'town'"),
+        ({"columns": ("golden_id", "email", "firstnam")}, "Did you mean 'firstname'?"),
+        ({"relation": replace(Bench().spec.relation, name="nothing")}, "revetl build"),
+    ],
+)
+def test_what_cannot_be_done_is_refused(bench: Bench, change: dict[str, object], said: str) -> None:
+    bench.sync_as(**change)
+    with pytest.raises(ConfigError) as e:
+        bench.run()
+    assert said in str(e.value)
+
+
+def test_guardrails_stop_before_anything_is_sent(bench: Bench) -> None:
+    bench.sync_as(mode="mirror", on_leave="archive", guardrails=Guardrails(0.5, 0.5, 1))
+    bench.run()
+    bench.sent()
+    for rows in ([], [("1", "a@x.io", "A", "A"), ("2", "b@x.io", "B", "B"), CID], [ANN]):
+        bench.source(rows)
+        with pytest.raises(GuardrailError):
+            bench.run()
+    assert bench.sent() == []
+    assert list_runs(bench.warehouse, 1)[0].status == "stopped"
+
+
+def test_mirror_archives_clears_once_or_leaves(bench: Bench) -> None:
+    bench.run()
+    bench.source([ANN, BOB])
+    bench.sent()
+    assert bench.run().plan.left == 1
+    assert bench.sent() == [], "upsert keeps what left"
+    bench.sync_as(mode="mirror", on_leave="clear")
+    bench.run()
+    assert bench.sent() == [("update", "3", {"email": None, "firstname": None, "city": None})]
+    assert bench.run().plan.changes == 0
+    bench.sync_as(on_leave="archive")
+    bench.run()
+    assert [op for op, *_ in bench.sent()] == ["delete"]
+    assert len(bench.destination.records) == 2
+    assert bench.run().plan.changes == 0
+
+
+def test_update_never_creates_and_insert_never_updates(bench: Bench) -> None:
+    bench.sync_as(mode="update")
+    bench.destination.records["7"] = {"email": "ann@x.io", "firstname": "A", "city": "Riga"}
+    bench.run()
+    assert bench.sent() == [("update", "1", {"firstname": "Ann"})]
+    bench.sync_as(mode="insert")
+    bench.source([("1", "ann@x.io", "Changed", "Riga"), BOB])
+    bench.run()
+    assert bench.sent() == [("create", "2", {"email": "bob@x.io", "firstname": "Bob"})]
+
+
+def test_limit_sends_the_first_and_the_rest_comes_later(bench: Bench) -> None:
+    assert bench.run(limit=2).counts == {"ok": 2}
+    assert bench.run().counts == {"ok": 1}
+
+
+def test_a_dry_run_and_a_plan_send_nothing_and_leave_no_run(bench: Bench) -> None:
+    plan = bench.plan()
+    assert (plan.create, plan.requests, len(plan.samples)) == (3, 1, 3)
+    assert bench.plan(offline=True).create == 3
+    assert bench.run(dry_run=True).dry_run
+    assert bench.sent() == []
+    assert list_runs(bench.warehouse, 9) == []
+
+
+@pytest.mark.parametrize("error", [Denied("refused"), Unavailable("away")])
+def test_a_destination_that_is_away_ends_the_run_and_leaves_nothing_in_doubt(bench: Bench, error: Exception) -> None:
+    def fail(_: object) -> None:
+        raise error
+
+    bench.destination.before_write = fail
+    report = bench.run()
+    assert (report.status, report.not_sent, report.error) == ("failed", 3, str(error))
+    assert report.exit_code == (4 if isinstance(error, Denied) else 1)
+    bench.destination.before_write = lambda _: None
+    again = bench.run()
+    assert (again.recovered, again.counts) == (0, {"ok": 3})
+
+
+def test_an_answer_that_is_lost_is_unknown_and_settled_by_the_next_run(bench: Bench) -> None:
+    bench.destination.idempotent_creates = False
+
+    def lose(_: object) -> None:
+        raise Ambiguous("lost")
+
+    bench.destination.after_write = lose
+    assert bench.run().counts == {"unknown": 3}
+    bench.destination.after_write = lambda _: None
+    bench.sent()
+    report = bench.run()
+    assert bench.sent() == [], "all were found as they should be"
+    assert report.counts == {"ok": 3}
+    assert len(bench.destination.records) == 3
+    assert bench.run().plan.changes == 0
+
+
+def test_a_create_in_doubt_is_found_by_the_value_it_was_sent_with(bench: Bench) -> None:
+    bench.destination.idempotent_creates = False
+
+    def lose(_: object) -> None:
+        raise Ambiguous("lost")
+
+    bench.destination.after_write = lose
+    bench.run()
+    bench.destination.after_write = lambda _: None
+    bench.source([("1", "new@x.io", "Ann", None), BOB, CID])
+    bench.sent()
+    bench.run()
+    assert bench.sent() == [("update", "1", {"email": "new@x.io", "city": None})]
+    assert len(bench.destination.records) == 3
+
+
+def test_what_cannot_be_reconciled_waits_for_a_person(bench: Bench) -> None:
+    bench.sync_as(match_on=None)
+    bench.destination.idempotent_creates = False
+
+    def lose(_: object) -> None:
+        raise Ambiguous("lost")
+
+    bench.destination.after_write = lose
+    bench.run()
+    bench.destination.after_write = lambda _: None
+    bench.sent()
+    assert bench.run().counts == {"unknown": 3}
+    assert bench.sent() == []
+    assert bench.run().plan.waiting == 3
+
+
+def test_a_connector_that_forgets_a_record_makes_it_unknown(bench: Bench) -> None:
+    bench.destination.answer = lambda outcomes: outcomes[1:]
+    assert bench.run().counts == {"ok": 2, "unknown": 1}
+    bench.destination.answer = lambda outcomes: outcomes
+    assert bench.run().counts == {"ok": 1}
+
+
+def test_a_connector_that_breaks_is_told_and_its_batch_is_unknown(bench: Bench) -> None:
+    def broken(_: list[Outcome]) -> list[Outcome]:
+        raise KeyError("id")
+
+    bench.destination.answer = broken
+    report = bench.run()
+    assert (report.status, report.error, report.counts) == ("failed", "KeyError", {"unknown": 3})
+
+
+def test_stop_finishes_what_is_in_flight_and_the_next_run_resumes(bench: Bench) -> None:
+    bench.source([(str(i), f"p{i}@x.io", "P", None) for i in range(30)])
+    bench.destination.latency_s = 0.001
+
+    async def interrupted() -> object:
+        stop = asyncio.Event()
+        bench.destination.after_write = lambda _: stop.set()
+        return await bench.start(stop_event=stop)
+
+    report = asyncio.run(interrupted())
+    assert report.status == "interrupted"  # type: ignore[attr-defined]
+    sent = len(bench.sent())
+    assert 0 < sent < 30
+    bench.destination.after_write = lambda _: None
+    again = bench.run()
+    assert again.recovered == 0
+    assert len(bench.sent()) == 30 - sent
+
+
+def test_a_crash_between_write_and_checkpoint_leaves_doubt_and_change_and_change_back_is_sent(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.run()
+    bench.sent()
+    bench.source([("1", "ann@x.io", "Anna", "Riga"), BOB, CID])
+    write = checkpoint.write
+
+    def full_disk(*args: object, **kwargs: object) -> None:
+        if args[4]:
+            raise WarehouseError("the disk is full")
+        write(*args, **kwargs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(checkpoint, "write", full_disk)
+    with pytest.raises(WarehouseError):
+        bench.run()
+    monkeypatch.undo()
+    assert bench.sent() == [("update", "1", {"firstname": "Anna"})]
+    bench.source([ANN, BOB, CID])
+    report = bench.run()
+    assert report.recovered == 1
+    assert bench.sent() == [("update", "1", {"email": "ann@x.io", "firstname": "Ann", "city": "Riga"})]
+    assert bench.destination.by("email")["ann@x.io"]["firstname"] == "Ann"
+    assert bench.run().plan.changes == 0
+
+
+def test_a_checkpoint_stands_whole_or_not_at_all(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise WarehouseError("the disk is full")
+
+    monkeypatch.setattr("revetl.state.snapshot.remember_rejected", fail)
+    with pytest.raises(WarehouseError):
+        bench.run()
+    assert bench.rows("SELECT count(*) FROM revetl.outcomes") == [(0,)]
+    assert bench.rows("SELECT count(*) FROM revetl.snapshot__fake__contacts") == [(0,)]
+    monkeypatch.undo()
+    assert bench.run().recovered == 3
+    assert len(bench.destination.records) == 3
+
+
+def test_columns_may_come_go_and_change_their_type(bench: Bench) -> None:
+    bench.destination.fields = ("email", "firstname", "city", "seats")
+    bench.run()
+    bench.sent()
+    ddl = "golden_id VARCHAR, email VARCHAR, firstname VARCHAR, seats VARCHAR"
+    bench.sync_as(columns=("golden_id", "email", "firstname", "seats"))
+    bench.source([(*ANN[:3], "1"), (*BOB[:3], None), (*CID[:3], "many")], ddl)
+    bench.run()
+    assert bench.sent() == [("update", "1", {"seats": "1"}), ("update", "3", {"seats": "many"})]
+    bench.source([(*ANN[:3], 1), (*BOB[:3], None), (*CID[:3], None)], ddl.replace("seats VARCHAR", "seats INTEGER"))
+    bench.run()
+    assert bench.sent() == [("update", "3", {"email": "cid@x.io", "firstname": "Cid", "seats": None})]
+    assert bench.run().plan.changes == 0
+
+
+def test_columns_named_like_our_own_are_no_trouble(bench: Bench) -> None:
+    columns = ("golden_id", "email", "key", "run_id", 'say "hi", x')
+    bench.sync_as(columns=columns)
+    bench.destination.fields = columns[1:]
+    ddl = 'golden_id VARCHAR, email VARCHAR, "key" VARCHAR, run_id VARCHAR, "say ""hi"", x" VARCHAR'
+    bench.source([("1", "a@x.io", "k", "r", "h")], ddl)
+    bench.run()
+    bench.source([("1", "a@x.io", "k2", "r", "h2")], ddl)
+    bench.sent()
+    report = bench.run()
+    assert bench.sent() == [("update", "1", {"key": "k2", 'say "hi", x': "h2"})]
+    assert outcomes.of_run(bench.warehouse, report.run_id)[0].before == {"key": "k", 'say "hi", x': "h"}
+
+
+def test_the_model_may_be_a_view(bench: Bench) -> None:
+    bench.warehouse.execute("CREATE VIEW people AS SELECT * FROM contacts")
+    bench.sync_as(relation=replace(bench.spec.relation, name="people"))
+    assert bench.run().counts == {"ok": 3}
+    assert bench.run().plan.unchanged == 3
+
+
+def test_a_run_through_threads_checkpoints_as_it_goes(bench: Bench) -> None:
+    bench.source([(str(i), f"p{i}@x.io", "P", None) for i in range(40)])
+    report = bench.run(offload=asyncio.to_thread, intent_rows=5)
+    assert report.counts == {"ok": 40}
+    assert report.plan.requests == 14
+    assert bench.run().plan.changes == 0
