@@ -22,7 +22,7 @@ _STEPS = ("00_dice.sql", "01_truth.sql", "02_records.sql", "03_values.sql", "04_
 
 
 def generate(database: Path, truth_dir: Path, *, records: int, seed: int = 7, day: int = 1) -> dict[str, int]:
-    """Writes schemas raw_crm, raw_billing, raw_product and raw_support, and truth_dir/{people,companies,members}.parquet.
+    """Writes schemas raw_crm, raw_billing, raw_product, raw_support and truth_dir/{people,companies,members}.parquet.
 
     `records` counts contact-like source records on day 1 (CRM contacts, billing customers, product users, support
     requesters), exactly. `day` is 1 or later. Returns rows per table. Safe to repeat: tables and files are replaced.

@@ -1,5 +1,7 @@
 """Word lists for the source generator. Everything made of them is fictional; company domains end in `.example`."""
 
+# ruff: noqa: SIM905 (word lists are read and edited as prose)
+
 from __future__ import annotations
 
 # First name → what friends and forms call the same person.
@@ -220,9 +222,9 @@ works yard
 )
 COMPANY_KINDS = tuple(
     """
-Analytics Labs Systems Software Cloud Data Health Logistics Energy Media Finance Capital Foods Robotics Networks Security
-Motors Materials Biotech Insurance Retail Travel Education Consulting Design Studios Instruments Partners Digital
-Interactive Pharma Telecom
+Analytics Labs Systems Software Cloud Data Health Logistics Energy Media Finance Capital Foods Robotics Networks
+Security Motors Materials Biotech Insurance Retail Travel Education Consulting Design Studios Instruments Partners
+Digital Interactive Pharma Telecom
 """.split()
 )
 COMPANY_SUFFIXES = (

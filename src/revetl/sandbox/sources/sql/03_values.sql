@@ -6,7 +6,7 @@ WITH chosen AS (
         r.*,
         c.domain, c.switchboard, c.name AS company_name,
         roll('mail kind', key) // 1000 AS mail_roll,
-        CASE system WHEN 'crm' THEN 80 WHEN 'billing' THEN 30 WHEN 'support' THEN 40 ELSE 0 END AS mail_missing,
+        CASE system WHEN 'crm' THEN 150 WHEN 'billing' THEN 30 WHEN 'support' THEN 40 ELSE 0 END AS mail_missing,
         CASE system WHEN 'crm' THEN 20 WHEN 'billing' THEN 120 WHEN 'support' THEN 30 ELSE 4 END AS mail_shared,
         CASE system WHEN 'crm' THEN 25 WHEN 'billing' THEN 30 WHEN 'support' THEN 50 ELSE 110 END AS mail_personal,
         CASE WHEN len(nicknames) > 0 AND chance('nickname', key, 220)

@@ -1,0 +1,33 @@
+with contacts as (
+    select
+        *,
+        -- HubSpot keeps one contact per address: an own address beats a bought one, then the better known person.
+        row_number() over (
+            partition by email
+            order by case when email_source = 'golden' then 0 else 1 end asc, n_records desc, golden_id asc
+        ) as email_rank
+    from {{ ref('enriched_contacts') }}
+    where email is not null
+)
+
+select
+    golden_id,
+    email,
+    first_name as firstname,
+    last_name as lastname,
+    job_title as jobtitle,
+    phone,
+    linkedin_url as hs_linkedin_url,
+    city,
+    country,
+    company_name as company,
+    case lifecycle_stage
+        when 'mql' then 'marketingqualifiedlead'
+        when 'sql' then 'salesqualifiedlead'
+        else lifecycle_stage
+    end as lifecyclestage,
+    plan_name,
+    open_tickets,
+    last_seen_at
+from contacts
+where email_rank = 1
