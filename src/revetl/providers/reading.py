@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any
-from urllib.parse import quote
 
 from revetl.providers.base import ProvidedValue, Verification
 from revetl.providers.spec import Confidence, Output, ProviderSpec, StatusRow, Verdict, VerificationRule
@@ -48,9 +47,8 @@ def render(spec: ProviderSpec, inputs: Mapping[str, str]) -> Outgoing:
             if (text := _fill(template, inputs)) is not None:
                 query[name] = text
                 break
-    path = _REFERENCE.sub(lambda m: quote(inputs[m[1]], safe=""), request.path)
     body = None if request.json_body is None else _fill_tree(request.json_body, inputs)
-    return Outgoing(request.method, path, query, body)
+    return Outgoing(request.method, request.path, query, body)
 
 
 def read(spec: ProviderSpec, status: int, headers: Mapping[str, str], body: Any) -> Reading:
@@ -65,8 +63,13 @@ def settle(
     """The reading of this response under a verdict that is already known (`then`, after the last attempt)."""
     values = tuple(_values(spec, body)) if verdict == "hit" else ()
     credits = _credits(spec, headers, body)
-    code = next((str(c) for p in spec.error_code if isinstance(c := at(body, p), str | int)), None)
-    return Reading(verdict, row, values, _charge(spec, verdict, values, credits), code, credits)
+    charged_usd = _charge(spec, verdict, values, credits)
+    return Reading(verdict, row, values, charged_usd, error_code(spec, body), credits)
+
+
+def error_code(spec: ProviderSpec, body: Any) -> str | None:
+    """The vendor's own word for what went wrong. Its message is left alone: it may repeat what was asked."""
+    return next((str(c) for p in spec.error_code if isinstance(c := at(body, p), str | int)), None)
 
 
 def at(data: Any, pointer: str) -> Any:
