@@ -58,6 +58,13 @@ def test_what_may_have_been_applied_is_repeated_only_where_idempotent(trouble: i
     assert len(vendor.came) == 2
 
 
+def test_a_doubt_is_not_forgotten_by_the_next_attempt() -> None:
+    """The first attempt may have been applied; that the second certainly was not changes nothing."""
+    vendor = serve(504, 503)
+    assert isinstance(call(vendor, idempotent=True, policy=Policy(max_attempts=3)), Ambiguous)
+    assert isinstance(call(serve(503), idempotent=True, policy=Policy(max_attempts=3)), Unavailable)
+
+
 @pytest.mark.parametrize("status", [400, 404, 409, 413, 422, 451, 501])
 def test_a_refusal_is_the_callers_to_read(status: int) -> None:
     vendor = serve(status)

@@ -91,6 +91,17 @@ def test_one_probe_goes_while_the_gate_is_shut() -> None:
     assert all(later - sooner > 0.9 for sooner, later in pairwise(probes))
 
 
+def test_who_waits_for_a_slot_does_not_run_into_a_gate_that_shut_meanwhile() -> None:
+    vendor = Vendor(lambda _: httpx.Response(429 if asyncio.get_running_loop().time() < 1_100 else 200))
+
+    async def main() -> None:
+        async with vendor.session(rates={"default": Rate(5, 10.0)}) as session:
+            await push(session, 40, concurrency=40)
+
+    run_virtual(main())
+    assert vendor.statuses.count(429) <= 5 + 9
+
+
 def test_the_vendors_word_for_the_wait_is_kept() -> None:
     answers = iter([httpx.Response(429, headers={"retry-after": "17"}), httpx.Response(200)])
     vendor = Vendor(lambda _: next(answers))

@@ -211,7 +211,8 @@ class Session:
         try:
             breaker_ticket = await self._breaker.enter()
         except GateShut:
-            raise Unavailable(call.said(self.name, "is not answering"), code="CIRCUIT_OPEN") from None
+            failure = Unavailable(call.said(self.name, "is not answering"), code="CIRCUIT_OPEN")
+            raise call.honest(failure) from None
         try:
             while True:
                 gate_ticket = await gate.enter(patience_s)
@@ -226,7 +227,8 @@ class Session:
                 gate.leave(gate_ticket)
         except GateShut:
             self._breaker.leave(breaker_ticket)
-            raise Throttled(call.said(self.name, "has refused every request as too many"), status=429) from None
+            refused = Throttled(call.said(self.name, "has refused every request as too many"), status=429)
+            raise call.honest(refused) from None
         except BaseException:
             self._breaker.leave(breaker_ticket)
             raise
@@ -261,7 +263,7 @@ class Session:
         now = self._clock.monotonic()
         if isinstance(failure, Throttled):
             if max(failure.retry_after_s or 0.0, call.throttled_for(now)) > self._policy.throttle_patience_s:
-                raise failure
+                raise call.honest(failure)
             log.info("%s", failure)
             return  # the gate is where it waits
         if verdict is Verdict.DENIED or (verdict is Verdict.AMBIGUOUS and not call.idempotent):
@@ -271,7 +273,8 @@ class Session:
         if response is not None:
             wait = max(wait, min(retry_after_s(response, self._clock) or 0.0, self._policy.max_backoff_s))
         if call.attempts >= self._policy.max_attempts or now + wait > call.deadline or self._budget < 1.0:
-            raise failure
+            raise call.honest(failure)
+        call.in_doubt = call.in_doubt or verdict is Verdict.AMBIGUOUS
         self._budget -= 1.0
         log.info("%s; repeated in %.1f s", failure, wait)
         await self._clock.sleep(wait)
@@ -305,7 +308,7 @@ _Attempted = tuple[Verdict, httpx.Response | None, Exception | None]
 class _Call:
     """The story of one request over its attempts."""
 
-    __slots__ = ("attempts", "deadline", "idempotent", "lane", "throttled_at", "timeout_s", "what")
+    __slots__ = ("attempts", "deadline", "idempotent", "in_doubt", "lane", "throttled_at", "timeout_s", "what")
 
     def __init__(self, what: str, lane: _Lane, timeout_s: float, idempotent: bool) -> None:
         self.what = what
@@ -315,6 +318,7 @@ class _Call:
         self.attempts = 0
         self.deadline = 0.0
         self.throttled_at: float | None = None
+        self.in_doubt = False
 
     def begin(self, now: float, deadline_s: float) -> None:
         if not self.attempts:
@@ -326,6 +330,12 @@ class _Call:
         if self.throttled_at is None:
             self.throttled_at = now
         return now - self.throttled_at
+
+    def honest(self, failure: CallError) -> CallError:
+        """An earlier attempt may have been applied: then the last one's certain refusal does not make it certain."""
+        if self.in_doubt and not isinstance(failure, Ambiguous):
+            return Ambiguous(str(failure), code=failure.code, status=failure.status)
+        return failure
 
     def said(self, name: str, reason: str) -> str:
         tries = f" (attempt {self.attempts})" if self.attempts > 1 else ""
