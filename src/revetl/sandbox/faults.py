@@ -1,0 +1,138 @@
+"""Faults on demand: what a network and a vendor do on a bad day, the same each time for the same seed."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Any
+
+from aiohttp import web
+
+from revetl.clock import Clock
+
+KINDS = ("status", "status_after", "reset_before", "reset_after", "truncate", "wrong_json", "delay")
+
+
+class FaultError(ValueError):
+    """A fault that was asked for makes no sense."""
+
+
+@dataclass(slots=True)
+class Fault:
+    """`route` is a glob over `METHOD /path`.
+
+    Kinds: `status` answers instead of the endpoint, `status_after` after it did its work; `reset_before` and
+    `reset_after` drop the connection; `truncate` sends half of the answer; `wrong_json` sends a page instead of it;
+    `delay` waits `delay_s` first. `skip` matching requests pass unharmed, then `times` are hit (None: all), each with
+    `probability`.
+    """
+
+    route: str
+    kind: str
+    times: int | None = 1
+    probability: float = 1.0
+    skip: int = 0
+    status: int = 503
+    body: Any = None
+    headers: dict[str, str] = field(default_factory=dict)
+    delay_s: float = 0.0
+    hits: int = 0
+
+    @classmethod
+    def parse(cls, document: Mapping[str, Any]) -> Fault:
+        allowed = set(cls.__dataclass_fields__) - {"hits"}
+        unknown = set(document) - allowed
+        if unknown:
+            raise FaultError(f"unknown: {', '.join(sorted(unknown))}; allowed: {', '.join(sorted(allowed))}")
+        if document.get("kind") not in KINDS:
+            raise FaultError(f"kind must be one of {', '.join(KINDS)}")
+        if not document.get("route"):
+            raise FaultError('route must be a glob such as "POST /crm/v3/objects/contacts/batch/*"')
+        return cls(**document)
+
+    def strikes(self, route: str, draw: random.Random) -> bool:
+        if self.times == 0 or not fnmatchcase(route, self.route):
+            return False
+        if self.skip:
+            self.skip -= 1
+            return False
+        if self.probability < 1 and draw.random() >= self.probability:
+            return False
+        if self.times is not None:
+            self.times -= 1
+        self.hits += 1
+        return True
+
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Faults:
+    """The list of faults in force. The first that strikes is the one a request suffers."""
+
+    def __init__(self, clock: Clock, seed: int = 0) -> None:
+        self._clock = clock
+        self._seed = seed
+        self.active: list[Fault] = []
+        self._draw = random.Random(seed)  # noqa: S311  reproducible, not secret
+
+    def add(self, fault: Fault) -> None:
+        self.active.append(fault)
+
+    def clear(self) -> None:
+        self.active.clear()
+        self._draw.seed(self._seed)
+
+    async def run(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        if not self.active:
+            return await handler(request)
+        route = f"{request.method} {request.path}"
+        fault = next((f for f in self.active if f.strikes(route, self._draw)), None)
+        if fault is None:
+            return await handler(request)
+        if fault.kind == "status":
+            return _said(fault)
+        if fault.kind == "reset_before":
+            return _drop(request)
+        if fault.kind == "delay":
+            await self._clock.sleep(fault.delay_s)
+            return await handler(request)
+        answer = await handler(request)
+        if fault.kind == "status_after":
+            return _said(fault)
+        if fault.kind == "reset_after":
+            return _drop(request)
+        if fault.kind == "wrong_json":
+            return web.Response(status=200, text="<html><body>Service temporarily unavailable</body></html>")
+        return await _truncate(request, answer)
+
+
+def _said(fault: Fault) -> web.Response:
+    if isinstance(fault.body, str):
+        return web.Response(status=fault.status, text=fault.body, headers=fault.headers)
+    body = {"status": "error", "message": "Injected fault"} if fault.body is None else fault.body
+    return web.Response(
+        status=fault.status, text=json.dumps(body), headers=fault.headers, content_type="application/json"
+    )
+
+
+def _drop(request: web.Request) -> web.Response:
+    """Cuts the connection; what is returned goes nowhere."""
+    if request.transport is not None:
+        request.transport.abort()
+    return web.Response(status=500)
+
+
+async def _truncate(request: web.Request, answer: web.StreamResponse) -> web.StreamResponse:
+    """Says the whole length, sends half of it and cuts the connection."""
+    whole = answer.body if isinstance(answer, web.Response) and isinstance(answer.body, bytes) else b"{}"
+    partial = web.StreamResponse(status=answer.status, headers={"Content-Type": "application/json"})
+    partial.content_length = len(whole)
+    await partial.prepare(request)
+    await partial.write(whole[: len(whole) // 2])
+    if request.transport is not None:
+        request.transport.close()
+    return partial

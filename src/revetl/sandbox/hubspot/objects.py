@@ -1,0 +1,141 @@
+"""One record at a time: create, read, update, archive, list; merge and erasure."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import Any
+
+from revetl.sandbox.hubspot import errors
+from revetl.sandbox.hubspot.associations import link_inputs
+from revetl.sandbox.hubspot.batch import history_json
+from revetl.sandbox.hubspot.portal import Call, Reply
+from revetl.sandbox.hubspot.store import INTEGRATION, Record
+
+LIST_MAX = 100
+
+
+def create(call: Call) -> Reply:
+    store = call.store
+    values = store.prepare(call.fields.get("properties", {}), None)
+    store.check_unique(values, None, {})
+    record = call.portal.create(store, values, call.portal.now_ms(), INTEGRATION)
+    if call.fields.get("associations"):
+        link_inputs(call.portal, store.type, record.id, call.fields["associations"])
+    return 201, store.show_written(record, values)
+
+
+def read(call: Call) -> Reply:
+    store = call.store
+    record = _found(call)
+    shown = store.show(record, _names(call, "properties"))
+    with_history = _names(call, "propertiesWithHistory")
+    if with_history:
+        shown["propertiesWithHistory"] = {n: history_json(record, n) for n in with_history}
+    wanted = _names(call, "associations")
+    if wanted:
+        shown["associations"] = _associations(call, record, wanted)
+    return 200, shown
+
+
+def update(call: Call) -> Reply:
+    store = call.store
+    record = _found(call)
+    values = store.prepare(call.fields.get("properties", {}), record)
+    store.check_unique(values, record, {})
+    call.portal.update(store, record, values, call.portal.now_ms(), INTEGRATION)
+    return 200, store.show_written(record, values)
+
+
+def archive(call: Call) -> Reply:
+    """204 for an unknown id too (live): repeating is safe."""
+    record = call.store.get(call.match["id"])
+    if record is not None:
+        call.portal.archive(call.store, record)
+    return 204, None
+
+
+def list_all(call: Call) -> Reply:
+    """In order of id, at most 100 a page; `paging` is there only while there is more."""
+    store = call.store
+    limit = min(max(int_of(call.query.get("limit"), "limit", 10), 1), LIST_MAX)
+    after = int_of(call.query.get("after"), "after", 0)
+    if call.query.get("archived") == "true":
+        records = iter(sorted((r for r in store.archived.values() if int(r.id) > after), key=lambda r: int(r.id)))
+    else:
+        records = store.after(after)
+    page = list(islice(records, limit + 1))
+    names = _names(call, "properties")
+    body: dict[str, Any] = {"results": [store.show(r, names) for r in page[:limit]]}
+    if len(page) > limit:
+        last = page[limit - 1].id
+        body["paging"] = {"next": {"after": last, "link": f"{call.path}?limit={limit}&after={last}"}}
+    return 200, body
+
+
+def merge(call: Call) -> Reply:
+    """The primary keeps its values and takes the other's where it has none; both ids lead to it. A contact's other
+    email becomes an additional one (docs). The vendor gives the merged record a new id for some objects: not here."""
+    store = call.store
+    primary = store.get(str(call.fields.get("primaryObjectId", "")))
+    other = store.get(str(call.fields.get("objectIdToMerge", "")))
+    if primary is None or other is None or primary is other:
+        raise errors.invalid_input("primaryObjectId and objectIdToMerge must be two existing objects")
+    gained = {n: v for n, v in other.values.items() if n not in primary.values}
+    if store.type == "contacts":
+        addresses = [a for r in (primary, other) for a in r.values.get("hs_additional_emails", "").split(";") if a]
+        if "email" in other.values and "email" in primary.values:
+            addresses.append(other.values["email"])
+        gained["hs_additional_emails"] = ";".join(addresses)
+    call.portal.archive(store, other)
+    store.merged[other.id] = primary.id
+    call.portal.update(store, primary, gained, call.portal.now_ms(), INTEGRATION)
+    return 200, store.show(primary)
+
+
+def gdpr_delete(call: Call) -> Reply:
+    """Erases for good; an unknown email is blocklisted (docs)."""
+    store = call.store
+    identifier = str(call.fields.get("objectId", ""))
+    id_property = call.fields.get("idProperty")
+    if id_property is not None and id_property not in store.unique:
+        raise errors.non_unique_id_property(store.type, id_property)
+    record = store.find(identifier, id_property)
+    if record is not None:
+        if record.values.get("email"):
+            call.portal.blocked_emails.add(record.values["email"])
+        call.portal.erase(store, record)
+    elif id_property == "email":
+        call.portal.blocked_emails.add(identifier.lower())
+    return 204, None
+
+
+def _found(call: Call) -> Record:
+    store = call.store
+    id_property = call.query.get("idProperty")
+    if id_property is not None and id_property not in store.unique:
+        raise errors.non_unique_id_property(store.type, id_property)
+    record = store.find(call.match["id"], id_property)
+    if record is None:
+        raise errors.object_not_found(call.match["id"])
+    return record
+
+
+def _associations(call: Call, record: Record, wanted: list[str]) -> dict[str, Any]:
+    shown: dict[str, Any] = {}
+    for to_type in wanted:
+        linked = call.portal.linked(call.type, record.id, to_type)
+        if linked:
+            shown[to_type] = {"results": [{"id": to_id, "type": f"{call.type}_to_{to_type}"} for to_id in linked]}
+    return shown
+
+
+def _names(call: Call, parameter: str) -> list[str]:
+    """A repeated parameter or a comma-separated one: the vendor takes both, and its own client repeats."""
+    return [n.strip() for text in call.query.getall(parameter, []) for n in text.split(",") if n.strip()]
+
+
+def int_of(value: Any, name: str, default: int) -> int:
+    try:
+        return default if value in (None, "") else int(value)
+    except (TypeError, ValueError):
+        raise errors.invalid_input(f"{name} must be a number") from None

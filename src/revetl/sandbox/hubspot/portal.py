@@ -1,0 +1,180 @@
+"""One HubSpot account: its object stores, associations and tokens. Everything that an answer depends on."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from multidict import MultiMapping
+
+from revetl.clock import Clock
+from revetl.sandbox.hubspot import errors
+from revetl.sandbox.hubspot.schema import iso
+from revetl.sandbox.hubspot.store import ObjectStore, Record
+
+OBJECT_TYPES = ("contacts", "companies", "deals")
+_NAMES = {
+    name: plural
+    for plural, singular, type_id in (
+        ("contacts", "contact", "0-1"),
+        ("companies", "company", "0-2"),
+        ("deals", "deal", "0-3"),
+    )
+    for name in (plural, singular, type_id)
+}
+TOKEN_LIFETIME_S = 1800
+
+# from type, from id → to type → to id → association type ids
+Links = dict[tuple[str, str], dict[str, dict[str, list[int]]]]
+
+
+@dataclass(slots=True)
+class Call:
+    """One request after auth and limits: what every endpoint function takes. `type` is the canonical object type."""
+
+    portal: Portal
+    type: str
+    match: Mapping[str, str]
+    query: MultiMapping[str]
+    body: Any
+    path: str
+
+    @property
+    def store(self) -> ObjectStore:
+        return self.portal.store(self.type, self.path)
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """The body as an object; 400 where it is not one."""
+        if not isinstance(self.body, dict):
+            raise errors.invalid_json("a JSON object is expected")
+        return self.body
+
+
+# HTTP status and the JSON body; None for no body.
+Reply = tuple[int, Any]
+
+
+@dataclass(slots=True)
+class Portal:
+    """`search_lag_s`: how long a write stays unseen by search (docs: seconds). Ids grow by one over all types."""
+
+    clock: Clock
+    search_lag_s: float = 0.0
+    portal_id: int = 1
+    stores: dict[str, ObjectStore] = field(default_factory=lambda: {t: ObjectStore(t) for t in OBJECT_TYPES})
+    links: Links = field(default_factory=dict)
+    blocked_emails: set[str] = field(default_factory=set)
+    counts: Counter[str] = field(default_factory=Counter)
+    last_id: int = 100_000_000
+    # Raised by every change, so that a snapshot knows whether there is anything to write.
+    version: int = 0
+    _recent: dict[str, deque[tuple[int, str]]] = field(default_factory=dict)
+    _token_ends: dict[str, float] = field(default_factory=dict)
+
+    def store(self, object_type: str, path: str = "") -> ObjectStore:
+        store = self.stores.get(object_type)
+        if store is None:
+            raise errors.not_found(path or object_type)
+        return store
+
+    def now_ms(self) -> int:
+        return int(self.clock.now().timestamp() * 1000)
+
+    def now_iso(self) -> str:
+        return iso(self.clock.now())
+
+    # writing: the only ways in which records change
+
+    def create(self, store: ObjectStore, values: dict[str, str], at_ms: int, source: str) -> Record:
+        self.last_id += 1
+        record = store.create(str(self.last_id), values, at_ms, source)
+        self._changed(store, record, at_ms, "created")
+        return record
+
+    def update(self, store: ObjectStore, record: Record, values: dict[str, str], at_ms: int, source: str) -> None:
+        store.update(record, values, at_ms, source)
+        self._changed(store, record, at_ms, "updated")
+
+    def archive(self, store: ObjectStore, record: Record) -> None:
+        store.archive(record, self.now_ms())
+        self.unlink_all(store.type, record.id)
+        self.counts[f"{store.type}.archived"] += 1
+        self.version += 1
+
+    def erase(self, store: ObjectStore, record: Record) -> None:
+        store.erase(record)
+        self.unlink_all(store.type, record.id)
+        self.counts[f"{store.type}.erased"] += 1
+        self.version += 1
+
+    def _changed(self, store: ObjectStore, record: Record, at_ms: int, what: str) -> None:
+        self.counts[f"{store.type}.{what}"] += 1
+        self.version += 1
+        if self.search_lag_s:
+            self._recent.setdefault(store.type, deque()).append((at_ms, record.id))
+
+    # searching
+
+    def search_horizon_ms(self) -> int:
+        return self.now_ms() - int(self.search_lag_s * 1000)
+
+    def recent(self, object_type: str) -> set[str]:
+        """Ids of records written within the search lag."""
+        recent = self._recent.get(object_type)
+        if not recent:
+            return set()
+        horizon = self.search_horizon_ms()
+        while recent and recent[0][0] <= horizon:
+            recent.popleft()
+        return {record_id for _, record_id in recent}
+
+    # associations
+
+    def link(self, from_type: str, from_id: str, to_type: str, to_id: str, types: list[int], back: list[int]) -> None:
+        self._link_one_way(from_type, from_id, to_type, to_id, types)
+        self._link_one_way(to_type, to_id, from_type, from_id, back)
+        self.version += 1
+
+    def _link_one_way(self, from_type: str, from_id: str, to_type: str, to_id: str, types: list[int]) -> None:
+        held = self.links.setdefault((from_type, from_id), {}).setdefault(to_type, {}).setdefault(to_id, [])
+        held.extend(t for t in types if t not in held)
+
+    def linked(self, from_type: str, from_id: str, to_type: str) -> dict[str, list[int]]:
+        return self.links.get((from_type, from_id), {}).get(to_type, {})
+
+    def unlink(self, from_type: str, from_id: str, to_type: str, to_id: str) -> None:
+        for one, two in (((from_type, from_id), (to_type, to_id)), ((to_type, to_id), (from_type, from_id))):
+            self.links.get(one, {}).get(two[0], {}).pop(two[1], None)
+        self.version += 1
+
+    def unlink_all(self, object_type: str, record_id: str) -> None:
+        for to_type, targets in self.links.pop((object_type, record_id), {}).items():
+            for to_id in targets:
+                self.links.get((to_type, to_id), {}).get(object_type, {}).pop(record_id, None)
+
+    # tokens
+
+    def issue_token(self) -> str:
+        token = f"oauth-{len(self._token_ends) + 1}"
+        self._token_ends[token] = self.clock.monotonic() + TOKEN_LIFETIME_S
+        return token
+
+    def authenticate(self, authorization: str | None) -> tuple[str, bool]:
+        """The token and whether it came from OAuth. Any token serves except one with `bad` in it (401), with
+        `expired` (401, as an OAuth token past its time), or an OAuth token past its time."""
+        scheme, _, token = (authorization or "").partition(" ")
+        if scheme.lower() != "bearer" or not token.strip() or "bad" in token:
+            raise errors.unauthenticated()
+        ends = self._token_ends.get(token)
+        if "expired" in token or (ends is not None and self.clock.monotonic() >= ends):
+            raise errors.expired(iso(self.clock.now() - timedelta(seconds=1)))
+        return token, ends is not None
+
+
+def canonical_type(name: str) -> str:
+    """`contact`, `contacts`, `0-1` → `contacts`; an unknown name as it is."""
+    return _NAMES.get(name, name)

@@ -1,0 +1,255 @@
+"""Which properties the portal has from the start, and what a value must look like to be taken."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from typing import Any
+
+from revetl.sandbox.hubspot.errors import property_problem
+
+# In the order in which a contact may only move forward.
+LIFECYCLE_STAGES = (
+    "subscriber",
+    "lead",
+    "marketingqualifiedlead",
+    "salesqualifiedlead",
+    "opportunity",
+    "customer",
+    "evangelist",
+    "other",
+)
+
+# Internal values of the standard company property `industry` (docs; the common part of the vendor's longer list).
+_INDUSTRY_WORDS = (
+    "ACCOUNTING AIRLINES_AVIATION APPAREL_FASHION ARCHITECTURE_PLANNING AUTOMOTIVE AVIATION_AEROSPACE BANKING "
+    "BIOTECHNOLOGY BROADCAST_MEDIA BUILDING_MATERIALS BUSINESS_SUPPLIES_AND_EQUIPMENT CAPITAL_MARKETS CHEMICALS "
+    "CIVIL_ENGINEERING COMMERCIAL_REAL_ESTATE COMPUTER_HARDWARE COMPUTER_NETWORKING COMPUTER_SOFTWARE "
+    "COMPUTER_NETWORK_SECURITY CONSTRUCTION CONSUMER_ELECTRONICS CONSUMER_GOODS CONSUMER_SERVICES COSMETICS DAIRY "
+    "DEFENSE_SPACE DESIGN EDUCATION_MANAGEMENT E_LEARNING ELECTRICAL_ELECTRONIC_MANUFACTURING ENTERTAINMENT "
+    "ENVIRONMENTAL_SERVICES EVENTS_SERVICES FACILITIES_SERVICES FARMING FINANCIAL_SERVICES FOOD_BEVERAGES "
+    "FOOD_PRODUCTION FURNITURE GOVERNMENT_ADMINISTRATION GRAPHIC_DESIGN HEALTH_WELLNESS_AND_FITNESS HIGHER_EDUCATION "
+    "HOSPITAL_HEALTH_CARE HOSPITALITY HUMAN_RESOURCES IMPORT_AND_EXPORT INDUSTRIAL_AUTOMATION INFORMATION_SERVICES "
+    "INFORMATION_TECHNOLOGY_AND_SERVICES INSURANCE INTERNATIONAL_TRADE_AND_DEVELOPMENT INTERNET INVESTMENT_BANKING "
+    "INVESTMENT_MANAGEMENT LAW_PRACTICE LEGAL_SERVICES LEISURE_TRAVEL_TOURISM LOGISTICS_AND_SUPPLY_CHAIN "
+    "LUXURY_GOODS_JEWELRY MACHINERY MANAGEMENT_CONSULTING MARITIME MARKETING_AND_ADVERTISING MARKET_RESEARCH "
+    "MECHANICAL_OR_INDUSTRIAL_ENGINEERING MEDIA_PRODUCTION MEDICAL_DEVICES MEDICAL_PRACTICE MENTAL_HEALTH_CARE "
+    "MINING_METALS NON_PROFIT_ORGANIZATION_MANAGEMENT OIL_ENERGY ONLINE_MEDIA OUTSOURCING_OFFSHORING "
+    "PACKAGE_FREIGHT_DELIVERY PACKAGING_AND_CONTAINERS PHARMACEUTICALS PLASTICS PRINTING PRIMARY_SECONDARY_EDUCATION "
+    "PROFESSIONAL_TRAINING_COACHING PUBLIC_RELATIONS_AND_COMMUNICATIONS PUBLISHING RAILROAD_MANUFACTURE REAL_ESTATE "
+    "RENEWABLES_ENVIRONMENT RESEARCH RESTAURANTS RETAIL SECURITY_AND_INVESTIGATIONS SEMICONDUCTORS SHIPBUILDING "
+    "SPORTING_GOODS SPORTS STAFFING_AND_RECRUITING SUPERMARKETS TELECOMMUNICATIONS TEXTILES "
+    "TRANSPORTATION_TRUCKING_RAILROAD UTILITIES VENTURE_CAPITAL_PRIVATE_EQUITY VETERINARY WAREHOUSING WHOLESALE "
+    "WINE_AND_SPIRITS WIRELESS"
+)
+INDUSTRIES = tuple(_INDUSTRY_WORDS.split())
+
+STRING_MAX_CHARS = 65_536
+MAX_UNIQUE_PROPERTIES = 10
+# Answered from the record itself; never stored as a value.
+SYSTEM_PROPERTIES = frozenset({"hs_object_id", "createdate", "lastmodifieddate", "hs_lastmodifieddate"})
+# What an answer holds where no properties were asked for (captured).
+DEFAULT_PROPERTIES: Mapping[str, tuple[str, ...]] = {
+    "contacts": ("createdate", "email", "firstname", "hs_object_id", "lastmodifieddate", "lastname"),
+    "companies": ("createdate", "domain", "hs_lastmodifieddate", "hs_object_id", "name"),
+    "deals": ("amount", "createdate", "dealname", "dealstage", "hs_lastmodifieddate", "hs_object_id", "pipeline"),
+}
+_FIELD_TYPES = {
+    "string": "text",
+    "number": "number",
+    "date": "date",
+    "datetime": "date",
+    "bool": "booleancheckbox",
+    "enumeration": "select",
+}
+
+
+@dataclass(slots=True)
+class Property:
+    """One property of an object type. `options` maps internal value to label and matters only to enumerations."""
+
+    name: str
+    type: str
+    field_type: str = ""
+    label: str = ""
+    group: str = ""
+    description: str = ""
+    read_only: bool = False
+    unique: bool = False
+    hubspot_defined: bool = True
+    options: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.field_type = self.field_type or _FIELD_TYPES[self.type]
+        self.label = self.label or self.name.replace("_", " ").capitalize()
+
+    def as_json(self, order: int = -1) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "label": self.label,
+            "type": self.type,
+            "fieldType": self.field_type,
+            "groupName": self.group,
+            "description": self.description,
+            "options": [
+                {"label": label, "value": value, "displayOrder": i, "hidden": False}
+                for i, (value, label) in enumerate(self.options.items())
+            ],
+            "displayOrder": order,
+            "hasUniqueValue": self.unique,
+            "hidden": False,
+            "hubspotDefined": self.hubspot_defined,
+            "calculated": False,
+            "externalOptions": False,
+            "archived": False,
+            "formField": not self.read_only,
+            "modificationMetadata": {
+                "archivable": not self.hubspot_defined,
+                "readOnlyDefinition": self.hubspot_defined,
+                "readOnlyOptions": self.hubspot_defined,
+                "readOnlyValue": self.read_only,
+            },
+        }
+
+
+_STANDARD: Mapping[str, Mapping[str, str]] = {
+    "contacts": {
+        "string": "firstname lastname phone mobilephone jobtitle company website address city state zip country "
+        "hs_linkedin_url hs_additional_emails hubspot_owner_id hs_seniority salutation notes_last_contacted",
+        "number": "hubspotscore associatedcompanyid",
+        "date": "closedate",
+    },
+    "companies": {
+        "string": "name domain hs_additional_domains website phone description address city state zip country "
+        "linkedin_company_page founded_year hubspot_owner_id about_us",
+        "number": "numberofemployees annualrevenue",
+        "datetime": "closedate",
+    },
+    "deals": {
+        "string": "dealname pipeline dealstage hubspot_owner_id description",
+        "number": "amount",
+        "datetime": "closedate",
+    },
+}
+
+
+def starting_properties(object_type: str) -> dict[str, Property]:
+    """What a fresh portal has, and the custom properties of the starter project's portal."""
+    group = {"contacts": "contactinformation", "companies": "companyinformation"}.get(object_type, "dealinformation")
+    found: dict[str, Property] = {}
+
+    def add(name: str, type_: str, **more: Any) -> None:
+        found[name] = Property(name, type_, group=group, **more)
+
+    for type_, names in _STANDARD[object_type].items():
+        for name in names.split():
+            add(name, type_)
+    add("hs_object_id", "number", read_only=True, unique=False)
+    add("createdate", "datetime", read_only=True)
+    add("lastmodifieddate" if object_type == "contacts" else "hs_lastmodifieddate", "datetime", read_only=True)
+    if object_type == "contacts":
+        # The vendor's definition says hasUniqueValue false; email is unique all the same.
+        add("email", "string")
+    if object_type in ("contacts", "companies"):
+        add("lifecyclestage", "enumeration", field_type="radio", options={s: s for s in LIFECYCLE_STAGES})
+    if object_type == "companies":
+        add("industry", "enumeration", options={v: v.replace("_", " ").title() for v in INDUSTRIES})
+        add("hs_is_target_account", "enumeration", field_type="booleancheckbox", options={"true": "Yes", "false": "No"})
+    if object_type == "contacts":
+        options = {v: v.title() for v in ("EMAIL", "PHONE", "POST")}
+        add("hs_preferred_channels", "enumeration", field_type="checkbox", options=options)
+    for name, type_ in _CUSTOM.items():
+        add(name, type_, hubspot_defined=False)
+    return found
+
+
+_CUSTOM = {"plan_name": "string", "mrr_usd": "number", "open_tickets": "number", "last_seen_at": "datetime"}
+
+
+class Unfit(Exception):
+    """The value is not one for its property."""
+
+    def __init__(self, problem: dict[str, Any]) -> None:
+        super().__init__(problem["message"])
+        self.problem = problem
+
+
+def check_value(property_: Property, raw: object, held: str | None) -> str:
+    """The value as it is kept; "" clears. Codes of problems: INVALID_OPTION and READ_ONLY_VALUE are captured, the
+    others and their wording unconfirmed. JSON numbers and booleans are taken as their text; null clears."""
+    name = property_.name
+    if property_.read_only:
+        message = f'"{name}" is a read only property; its value cannot be set.'
+        raise Unfit(property_problem(name, "READ_ONLY_VALUE", message))
+    text = _as_text(name, raw)
+    if text == "" or property_.type == "string":
+        if len(text) > STRING_MAX_CHARS:
+            raise Unfit(property_problem(name, "INVALID_STRING", f"{name} is longer than {STRING_MAX_CHARS}"))
+        return text
+    if property_.type == "number":
+        return _number(name, text)
+    if property_.type == "enumeration":
+        return _option(property_, text, held)
+    if property_.type == "bool":
+        if text not in ("true", "false"):
+            raise Unfit(property_problem(name, "INVALID_BOOLEAN", f"{text} was not a valid boolean."))
+        return text
+    return _moment(name, text, day_only=property_.type == "date")
+
+
+def _as_text(name: str, raw: object) -> str:
+    if isinstance(raw, str):
+        return raw
+    if raw is None:
+        return ""
+    if isinstance(raw, bool):
+        return "true" if raw else "false"
+    if isinstance(raw, int | float):
+        return str(raw)
+    raise Unfit(property_problem(name, "INVALID_TYPE", f"{name} takes a string"))
+
+
+def _number(name: str, text: str) -> str:
+    try:
+        number = float(text)
+    except ValueError:
+        number = float("nan")
+    if number != number or number in (float("inf"), float("-inf")):
+        raise Unfit(property_problem(name, "INVALID_NUMBER", f"{text} was not a valid number."))
+    return text.strip()
+
+
+def _option(property_: Property, text: str, held: str | None) -> str:
+    chosen = [text]
+    if property_.field_type == "checkbox":
+        # A leading semicolon adds to what is held (docs).
+        earlier = held.split(";") if held and text.startswith(";") else []
+        chosen = list(dict.fromkeys(earlier + [v for v in text.split(";") if v]))
+    for value in chosen:
+        if value not in property_.options:
+            options = ", ".join(f"label: {label}, value: {v}" for v, label in property_.options.items())
+            message = f"{value} was not one of the allowed options: [{options}]"
+            raise Unfit(property_problem(property_.name, "INVALID_OPTION", message))
+    return ";".join(chosen)
+
+
+def _moment(name: str, text: str, *, day_only: bool) -> str:
+    """`date` is kept as YYYY-MM-DD, `datetime` as ISO 8601 with milliseconds and Z (live)."""
+    try:
+        if text.lstrip("-").isdigit():
+            moment = datetime.fromtimestamp(int(text) / 1000, UTC)
+        else:
+            moment = datetime.fromisoformat(text)
+            moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError, OSError):
+        raise Unfit(property_problem(name, "INVALID_DATE", f"{text} was not a valid date.")) from None
+    if not day_only:
+        return iso(moment)
+    if moment.time().replace(tzinfo=None) != datetime.min.time():
+        raise Unfit(property_problem(name, "INVALID_DATE", f"{text} is at {moment:%H:%M:%S} UTC, not midnight!"))
+    return date(moment.year, moment.month, moment.day).isoformat()
+
+
+def iso(moment: datetime) -> str:
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,182 @@
+"""`POST …/search`: groups of filters joined by OR, filters of a group by AND; sees the past by the index lag."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from revetl.sandbox.hubspot import errors
+from revetl.sandbox.hubspot.objects import int_of
+from revetl.sandbox.hubspot.portal import Call, Reply
+from revetl.sandbox.hubspot.schema import SYSTEM_PROPERTIES
+from revetl.sandbox.hubspot.store import ObjectStore, Record
+
+PAGE_MAX = 200
+RESULTS_MAX = 10_000
+BODY_MAX_CHARS = 3_000
+GROUPS_MAX = 5
+FILTERS_MAX = 6
+# A plain `query` looks in these (docs).
+_QUERIED = {"contacts": ("firstname", "lastname", "email", "phone", "company"), "companies": ("name", "domain")}
+
+Values = Callable[[Record, str], str | None]
+
+
+def search(call: Call) -> Reply:
+    store, body = call.store, call.fields
+    groups = _groups(store, body)
+    limit = int_of(body.get("limit"), "limit", 10)
+    after = int_of(body.get("after"), "after", 0)
+    if not 0 < limit <= PAGE_MAX:
+        raise errors.invalid_input(f"limit must be between 1 and {PAGE_MAX}")
+    if after + limit > RESULTS_MAX:
+        raise errors.invalid_input(f"A search gives at most {RESULTS_MAX} results")
+    values = _values(call)
+    found = [r for r in _candidates(call, groups) if _visible(call, r) and _matches(values, r, groups)]
+    if body.get("query"):
+        word = str(body["query"]).lower()
+        queried = _QUERIED.get(store.type, ())
+        found = [r for r in found if any(word in (values(r, n) or "").lower() for n in queried)]
+    _sort(found, body.get("sorts") or [], values)
+    page = found[after : after + limit]
+    names = body.get("properties") or None
+    answer: dict[str, Any] = {"total": len(found), "results": [store.show(r, names) for r in page]}
+    if after + limit < len(found):
+        answer["paging"] = {"next": {"after": str(after + limit)}}
+    return 200, answer
+
+
+def _groups(store: ObjectStore, body: dict[str, Any]) -> list[list[dict[str, Any]]]:
+    groups = [g.get("filters") or [] for g in body.get("filterGroups") or []]
+    if len(groups) > GROUPS_MAX or any(len(g) > FILTERS_MAX for g in groups):
+        raise errors.invalid_input(f"At most {GROUPS_MAX} filterGroups of {FILTERS_MAX} filters are allowed")
+    for one in (f for g in groups for f in g):
+        if one.get("propertyName") not in store.properties:
+            raise errors.invalid_input(f"There was a problem with the request: no property {one.get('propertyName')}")
+        if one.get("operator") not in _TESTS:
+            raise errors.invalid_json(f"unknown operator {one.get('operator')}")
+    return groups
+
+
+def _values(call: Call) -> Values:
+    """What search knows of a record: the present, or where it was written within the lag, the moment before."""
+    store, recent = call.store, call.portal.recent(call.type)
+    if not recent:
+        return store.value
+    horizon = call.portal.search_horizon_ms()
+
+    def value(record: Record, name: str) -> str | None:
+        if record.id in recent and name not in SYSTEM_PROPERTIES:
+            return record.value_at(name, horizon)
+        return store.value(record, name)
+
+    return value
+
+
+def _visible(call: Call, record: Record) -> bool:
+    return not call.portal.search_lag_s or record.created_ms <= call.portal.search_horizon_ms()
+
+
+def _candidates(call: Call, groups: list[list[dict[str, Any]]]) -> Iterable[Record]:
+    """All records, or where every group names an indexed property's value, only those."""
+    store = call.store
+    ids: dict[str, None] = {}
+    for group in groups:
+        indexed = next((f for f in group if f["operator"] in ("EQ", "IN") and _is_indexed(store, f)), None)
+        if indexed is None:
+            ids = {}
+            break
+        for value in _wanted(indexed):
+            ids.update(dict.fromkeys(_lookup(store, indexed["propertyName"], value)))
+    else:
+        if groups:
+            ids.update(dict.fromkeys(call.portal.recent(call.type)))
+            return [r for r in map(store.records.get, sorted(ids, key=int)) if r is not None]
+    return store.records.values()
+
+
+def _is_indexed(store: ObjectStore, filter_: dict[str, Any]) -> bool:
+    name = filter_["propertyName"]
+    # A custom unique value is kept in its own case while search ignores case: only the index of emails agrees.
+    return name in store.lookup or name in ("email", "hs_object_id")
+
+
+def _lookup(store: ObjectStore, name: str, value: str) -> list[str]:
+    if name == "hs_object_id":
+        return [value]
+    if name in store.lookup:
+        return store.lookup[name].get(value, [])
+    found = store.unique.get(name, {}).get(value)
+    return [] if found is None else [found]
+
+
+def _wanted(filter_: dict[str, Any]) -> list[str]:
+    values = filter_.get("values") if filter_["operator"] in ("IN", "NOT_IN") else [filter_.get("value")]
+    if not values or any(v is None for v in values):
+        raise errors.invalid_input(f"operator {filter_['operator']} needs a value")
+    return [str(v).lower() for v in values]
+
+
+def _matches(values: Values, record: Record, groups: list[list[dict[str, Any]]]) -> bool:
+    return not groups or any(
+        all(_TESTS[f["operator"]](values(record, f["propertyName"]), f) for f in group) for group in groups
+    )
+
+
+def _tokens(text: str) -> list[str]:
+    return re.findall(r"[\w*]+", text.lower())
+
+
+def _contains_token(held: str | None, filter_: dict[str, Any]) -> bool:
+    """Whole words, `*` standing for any part of one."""
+    have = _tokens(held or "")
+    patterns = [re.compile(re.escape(t).replace(r"\*", ".*")) for t in _tokens(str(filter_.get("value", "")))]
+    return bool(patterns) and all(any(p.fullmatch(h) for h in have) for p in patterns)
+
+
+def _order(text: str) -> tuple[int, float, str]:
+    """Numbers before words, so that both kinds of property compare."""
+    try:
+        return 0, float(text), ""
+    except ValueError:
+        return 1, 0.0, text.lower()
+
+
+def _compare(test: Callable[[Any, Any], bool]) -> Callable[[str | None, dict[str, Any]], bool]:
+    def compare(held: str | None, filter_: dict[str, Any]) -> bool:
+        return held is not None and test(_order(held), _order(str(filter_.get("value", ""))))
+
+    return compare
+
+
+_TESTS: dict[str, Callable[[str | None, dict[str, Any]], bool]] = {
+    "EQ": lambda held, f: held is not None and held.lower() in _wanted(f),
+    "IN": lambda held, f: held is not None and held.lower() in _wanted(f),
+    "NEQ": lambda held, f: held is None or held.lower() not in _wanted(f),
+    "NOT_IN": lambda held, f: held is None or held.lower() not in _wanted(f),
+    "HAS_PROPERTY": lambda held, f: held is not None,
+    "NOT_HAS_PROPERTY": lambda held, f: held is None,
+    "CONTAINS_TOKEN": _contains_token,
+    "NOT_CONTAINS_TOKEN": lambda held, f: not _contains_token(held, f),
+    "LT": _compare(lambda a, b: a < b),
+    "LTE": _compare(lambda a, b: a <= b),
+    "GT": _compare(lambda a, b: a > b),
+    "GTE": _compare(lambda a, b: a >= b),
+    "BETWEEN": lambda held, f: (
+        held is not None and _order(str(f.get("value"))) <= _order(held) <= _order(str(f.get("highValue")))
+    ),
+}
+
+
+def _sort(found: list[Record], sorts: list[Any], values: Values) -> None:
+    for sort in reversed(sorts):
+        name, descending = (
+            (sort, False)
+            if isinstance(sort, str)
+            else (
+                sort.get("propertyName", ""),
+                sort.get("direction") == "DESCENDING",
+            )
+        )
+        found.sort(key=lambda r: _order(values(r, name) or ""), reverse=descending)

@@ -1,0 +1,1 @@
+"""Data vendors that answer from a hidden truth, each in its own dialect."""
