@@ -54,6 +54,8 @@ def render(spec: ProviderSpec, inputs: Mapping[str, str]) -> Outgoing:
 def read(spec: ProviderSpec, status: int, headers: Mapping[str, str], body: Any) -> Reading:
     """What this response means. `headers` by lower-case name; `body` is JSON data, None where it was none."""
     row = next((r for r in spec.status if _matches(r, status, body)), None)
+    if row is not None and row.verdict in ("hit", "miss") and body is None and 200 <= status < 300 and status != 204:
+        row = None  # a page of some proxy, or half an answer: neither "found" nor "not found" was said
     return settle(spec, "ambiguous" if row is None else row.verdict, row, headers, body)
 
 

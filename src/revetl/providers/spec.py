@@ -224,6 +224,10 @@ class Price(Part):
     groups: tuple[PriceGroup, ...] = ()
     credits: Credits | None = None
 
+    @property
+    def greatest_usd(self) -> Decimal:
+        return self.per_call_usd + self.per_hit_usd + sum((g.usd for g in self.groups), Decimal(0))
+
 
 class Ttl(Part):
     """For how many days an answer stands before the same may be asked again; `fields` overrides `hit_days`."""
@@ -276,6 +280,10 @@ class Endpoint(Part):
             yield from _unknown(("ttl", "fields", name), [name], outputs, "an output of this endpoint")
         for i, priced in enumerate(self.price.groups):
             yield from _unknown(("price", "groups", i), priced.fields, outputs, "an output of this endpoint")
+        credits = self.price.credits
+        if credits is not None and self.price.greatest_usd < credits.usd:
+            message = "one credit costs more than the greatest declared price of a call, which is what budgets reserve"
+            yield Mistake(("price",), message, "Declare per_call_usd or per_hit_usd.")
         sent = {name for _, text in self.request.templates() for name in _REFERENCE.findall(text)}
         for name in self.inputs:
             if name not in sent:
@@ -347,7 +355,7 @@ class ProviderSpec(Endpoint):
     @property
     def greatest_usd(self) -> Decimal:
         """The most that one call may cost by this price: what has to be reserved before it leaves."""
-        return self.price.per_call_usd + self.price.per_hit_usd + sum((g.usd for g in self.price.groups), Decimal(0))
+        return self.price.greatest_usd
 
     def ttl_hit_days(self, field: str) -> int:
         return self.ttl.fields.get(field, self.ttl.hit_days)
