@@ -6,6 +6,8 @@ stand at the destination: the two differ where a rule kept a value (`when_null: 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from revetl.state.layout import Field, Layout
 from revetl.state.schema import create_all, create_table
 from revetl.warehouse.base import Warehouse
@@ -118,3 +120,21 @@ def _held(layout: Layout, field: Field) -> str:
 
 def _p(layout: Layout, column: str) -> str:
     return f"p.{layout.q(column)}"
+
+
+def release(warehouse: Warehouse, layout: Layout, keys: Sequence[str] = ()) -> int:
+    """Lets what waits be sent again: these keys, or all where none is given; returns how many. Safe to repeat.
+
+    A create that could not be reconciled is then created anew: by asking for it a person says that it is not there.
+    """
+    rejected, snapshot = layout.t(layout.rejected), layout.t(layout.snapshot)
+    chosen = f" AND key IN ({', '.join('?' for _ in keys)})" if keys else ""
+    with warehouse.transaction():
+        released = warehouse.rows(f"SELECT count(*) FROM {rejected} WHERE TRUE{chosen}", list(keys))
+        unknown = f"SELECT key FROM {rejected} WHERE status = 'unknown'{chosen}"
+        warehouse.execute(
+            f"DELETE FROM {snapshot} WHERE destination_id IS NULL AND row_hash IS NULL AND key IN ({unknown})",
+            list(keys),
+        )
+        warehouse.execute(f"DELETE FROM {rejected} WHERE TRUE{chosen}", list(keys))
+    return int(str(released[0][0]))

@@ -7,7 +7,7 @@ The destination is handed in open; who opened it closes it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from revetl import __version__
 from revetl.clock import Clock
@@ -53,13 +53,14 @@ async def run_sync(
     limit: int | None = None,
     progress: Progress | None = None,
     stop_event: asyncio.Event | None = None,
+    confirm: Callable[[PlanSummary], bool] | None = None,
     dbt_invocation_id: str | None = None,
     offload: Offload = asyncio.to_thread,
     intent_rows: int = 10_000,
 ) -> SyncReport:
     """Brings the destination to what the model says. Safe to repeat, and to repeat after a crash at any point.
 
-    `stop_event`: once set, what is in flight is awaited and checkpointed, and the report says `interrupted`. Raises
+    `confirm`: shown the plan before anything is sent; False ends the run as stopped. `stop_event`: once set, what is in flight is awaited and checkpointed, and the report says `interrupted`. Raises
     ConfigError, GuardrailError and WarehouseError (the run's row then says failed or stopped); a destination that is
     away or refuses the credentials is told in the report, with its exit code, for other syncs may go on.
     """
@@ -75,6 +76,8 @@ async def run_sync(
     try:
         recovered = await offload(lambda: plans.recover(warehouse, layout, clock, present_run=run_id))
         plan = await _plan(warehouse, layout, destination, run_id, limit, offload)
+        if plan.changes and confirm is not None and not confirm(plan):
+            raise GuardrailError(f"{spec.name}: not confirmed; nothing was sent")
         applier = await _apply(
             warehouse, layout, destination, run, plan, clock, offload, progress, stop_event, intent_rows
         )

@@ -1,0 +1,130 @@
+"""`revetl explain`: one record's story, from its sources to every destination."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import rich_click as click
+
+from revetl.cli.common import ProjectOptions, console, emit_json, json_option, project_options
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from revetl.model import Relation
+    from revetl.project import Project
+    from revetl.warehouse.base import Warehouse
+
+Rows = list[dict[str, Any]]
+
+# Models that tell of a golden record where the project has them, and how the output calls what they hold.
+_MODELS = {
+    "golden_contacts": "golden record",
+    "golden_companies": "golden record",
+    "golden_members": "source records",
+    "golden_id_redirects": "merged ids",
+    "golden_provenance": "where the values come from",
+}
+
+
+@click.command(short_help="Tell one record's story: sources, values, enrichment, last outcomes.")
+@project_options
+@click.argument("key")
+@json_option
+def command(options: ProjectOptions, key: str, as_json: bool) -> None:
+    """Show all that is known of the record KEY (a golden id, or the key of a sync): the golden record and the source
+    records in it, the values that providers gave with their price, and what each destination holds."""
+    from revetl.errors import ConfigError
+
+    project = options.load()
+    warehouse = project.open_warehouse()
+    try:
+        story = _story(project, warehouse, key)
+    finally:
+        warehouse.close()
+    if as_json:
+        emit_json({"key": key, **story})
+        return
+    if not story:
+        raise ConfigError(f"nothing is known of {key!r}", hint="KEY is a golden_id, or the key column of a sync.")
+    for title, rows in story.items():
+        _print(console(), title, rows)
+
+
+def _story(project: Project, warehouse: Warehouse, key: str) -> dict[str, Rows]:
+    from revetl.model import Relation
+    from revetl.state.schema import relation, table_suffix
+
+    story: dict[str, Rows] = {}
+    names = set(project.manifest.model_names())
+    for model, title in _MODELS.items():
+        if model in names:
+            rows = _select(warehouse, project.relation(model), "golden_id", key)
+            if rows:
+                story[f"{title} ({model})"] = rows
+    story["values from providers"] = _values(warehouse, key)
+    for spec in project.syncs(verified=False):
+        held = _select(warehouse, Relation(warehouse.state_schema, f"snapshot__{table_suffix(spec.name)}"), "key", key)
+        story[f"what {spec.destination} {spec.object} is known to hold"] = held
+    outcomes = _select(warehouse, relation(warehouse, "outcomes"), "key", key, order="at", limit=20)
+    story["outcomes, newest first"] = [
+        {name: row[name] for name in ("at", "sync", "op", "status", "message", "before", "after", "run_id")}
+        for row in outcomes
+    ]
+    return {title: rows for title, rows in story.items() if rows}
+
+
+def _values(warehouse: Warehouse, key: str) -> Rows:
+    """Every value, losers too, with what the call that brought it cost (one call may have brought several)."""
+    from revetl.state.schema import relation
+    from revetl.warehouse.sql import table
+
+    values, calls = relation(warehouse, "enrichment_values"), relation(warehouse, "enrichment_calls")
+    if not warehouse.columns(values):
+        return []
+    names = ("field", "value", "provider", "confidence", "verification", "rejected_reason", "call_usd")
+    found = warehouse.rows(
+        "SELECT v.field, v.value, v.provider, v.confidence, v.verification, v.rejected_reason, c.charged_usd"
+        f" FROM {table(values, warehouse.dialect)} v LEFT JOIN (SELECT call_id, max(charged_usd) AS charged_usd"
+        f" FROM {table(calls, warehouse.dialect)} GROUP BY call_id) c ON c.call_id = v.call_id"
+        " WHERE v.key = ? ORDER BY v.field, v.rejected_reason IS NOT NULL, v.confidence DESC",
+        [key],
+    )
+    return [dict(zip(names, row, strict=True)) for row in found]
+
+
+def _select(
+    warehouse: Warehouse, source: Relation, column: str, key: str, *, order: str | None = None, limit: int = 100
+) -> Rows:
+    """The rows of this record; none where the table or the column does not exist."""
+    from revetl.warehouse.sql import ident, table
+
+    names = [c.name for c in warehouse.columns(source)]
+    if column not in names:
+        return []
+    q = warehouse.dialect
+    ordering = f" ORDER BY {ident(order, q)} DESC" if order else ""
+    found = warehouse.rows(
+        f"SELECT {', '.join(ident(n, q) for n in names)} FROM {table(source, q)}"
+        f" WHERE CAST({ident(column, q)} AS VARCHAR) = ?{ordering} LIMIT {int(limit)}",
+        [key],
+    )
+    return [dict(zip(names, row, strict=True)) for row in found]
+
+
+def _print(screen: Console, title: str, rows: Sequence[dict[str, Any]]) -> None:
+    from revetl.cli.show import short, table
+
+    screen.print(f"[bold]{title}[/]")
+    if len(rows) == 1:
+        for name, value in rows[0].items():
+            if value is not None:
+                screen.print(f"  {name:<20} {short(value, 76)}")
+    else:
+        shown = [name for name in rows[0] if name != "golden_id" and any(r[name] is not None for r in rows)]
+        listing = table(*shown)
+        for row in rows:
+            listing.add_row(*("" if row[name] is None else short(row[name], 40) for name in shown))
+        screen.print(listing)
+    screen.print()

@@ -1,0 +1,173 @@
+"""`revetl sync`: send what changed. `push` is the part that `revetl run` and the demo share with it."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+import rich_click as click
+
+from revetl.cli.common import (
+    ProjectOptions,
+    console,
+    emit_json,
+    err_console,
+    json_option,
+    project_options,
+    select_options,
+)
+
+if TYPE_CHECKING:
+    from revetl.model import SyncSpec
+    from revetl.project import Project
+    from revetl.sync import PlanSummary, SyncReport
+    from revetl.warehouse.base import Warehouse
+
+
+@click.command(short_help="Send what changed to the destinations.")
+@project_options
+@select_options
+@click.option("--dry-run", is_flag=True, help="Plan, and send nothing.")
+@click.option("--limit", type=click.IntRange(min=1), help="Send at most N records of each sync.")
+@click.option("--yes", is_flag=True, help="Do not ask before records are deleted.")
+@json_option
+def command(
+    options: ProjectOptions,
+    select: tuple[str, ...],
+    exclude: tuple[str, ...],
+    dry_run: bool,
+    limit: int | None,
+    yes: bool,
+    as_json: bool,
+) -> int:
+    """Send what changed in the activation models since the last run, field by field.
+
+    Ends with 1 where a record was rejected or its fate is not known, 3 where a guardrail stopped the run, 4 where the
+    destination refused the credentials. Safe to repeat after any failure.
+    """
+    from revetl.cli.show import report_document, show_plans, show_reports
+
+    project = options.load()
+    specs = project.syncs(select, exclude)
+    if not specs:
+        err_console().print("No model declares a sync (config.meta.revetl): nothing to send.")
+        return 0
+    ask = None if yes or dry_run or as_json else _confirm_deletes
+    warehouse = project.open_warehouse()
+    try:
+        reports = push(project, warehouse, specs, command="sync", dry_run=dry_run, limit=limit, confirm=ask)
+    finally:
+        warehouse.close()
+    if as_json:
+        emit_json([report_document(r) for r in reports])
+    elif dry_run:
+        show_plans(console(), [r.plan for r in reports])
+    else:
+        show_reports(console(), reports)
+    return exit_code(reports)
+
+
+def push(
+    project: Project,
+    warehouse: Warehouse,
+    specs: Sequence[SyncSpec],
+    *,
+    command: str,
+    dry_run: bool = False,
+    limit: int | None = None,
+    confirm: Callable[[PlanSummary], bool] | None = None,
+) -> list[SyncReport]:
+    """Runs the syncs one after the other, with progress on stderr. The first that stops ends the rest: they may link
+    to its records. ctrl-C and SIGTERM let what is in flight end and be written down."""
+    return asyncio.run(_push(project, warehouse, specs, command, dry_run, limit, confirm))
+
+
+async def _push(
+    project: Project,
+    warehouse: Warehouse,
+    specs: Sequence[SyncSpec],
+    command: str,
+    dry_run: bool,
+    limit: int | None,
+    confirm: Callable[[PlanSummary], bool] | None,
+) -> list[SyncReport]:
+    from revetl.clock import SystemClock
+    from revetl.state.runs import new_run_id
+    from revetl.sync import run_sync
+
+    clock, stop = SystemClock(), asyncio.Event()
+    reports: list[SyncReport] = []
+    with _stop_on_signals(stop):
+        for spec in specs:
+            async with project.destination(spec.destination, clock) as destination:
+                with _progress(spec.name) as progress:
+                    report = await run_sync(
+                        warehouse,
+                        spec,
+                        destination,
+                        clock=clock,
+                        run_id=new_run_id(clock),
+                        command=command,
+                        target=project.target,
+                        dry_run=dry_run,
+                        limit=limit,
+                        progress=progress,
+                        stop_event=stop,
+                        confirm=confirm,
+                        dbt_invocation_id=project.dbt_invocation_id,
+                    )
+            reports.append(report)
+            if stop.is_set() or report.status in ("failed", "stopped"):
+                break
+    return reports
+
+
+def exit_code(reports: Sequence[SyncReport]) -> int:
+    """The worst of them: 4 credentials, 3 stopped, 130 interrupted, 1 rejected, unknown or failed, 0 done."""
+    codes = {130 if r.status == "interrupted" else r.exit_code for r in reports}
+    return next((code for code in (4, 3, 130, 1) if code in codes), 0)
+
+
+def _confirm_deletes(plan: PlanSummary) -> bool:
+    if not plan.delete or not click.get_text_stream("stdin").isatty():
+        return True
+    return click.confirm(f"{plan.sync}: delete {plan.delete:,} record(s) at {plan.destination}?", err=True)
+
+
+@contextmanager
+def _stop_on_signals(stop: asyncio.Event) -> Iterator[None]:
+    """The first signal asks the run to end in good order; a second ctrl-C ends it at once."""
+    loop = asyncio.get_running_loop()
+
+    def first(number: signal.Signals) -> None:
+        stop.set()
+        loop.remove_signal_handler(number)
+        err_console().print("Stopping: waiting for the requests in flight. Ctrl-C again to stop at once.")
+
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    with suppress(NotImplementedError, RuntimeError):  # not in the main thread, or not on this platform
+        for number in numbers:
+            loop.add_signal_handler(number, first, number)
+    try:
+        yield
+    finally:
+        with suppress(NotImplementedError, RuntimeError):
+            for number in numbers:
+                loop.remove_signal_handler(number)
+
+
+@contextmanager
+def _progress(name: str) -> Iterator[Callable[[int, int], None] | None]:
+    screen = err_console()
+    if not screen.is_terminal:
+        yield None
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=screen, transient=True) as bar:
+        task = bar.add_task(name, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
