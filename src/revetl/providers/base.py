@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any, Literal, Protocol
 
 # hit: at least one output has a value. miss: asked, nothing known. error: the vendor refused this lookup for good (bad
-# input, blocked); suppressed: the person asked not to be processed (451): never ask anybody again.
+# input); suppressed: the person asked not to be processed (451): never ask anybody again.
 AnswerStatus = Literal["hit", "miss", "error", "suppressed"]
 # What a verifier says of a value. None where nobody verified it.
 Verification = Literal["valid", "invalid", "catch_all", "unknown"]

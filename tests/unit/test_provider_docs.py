@@ -1,0 +1,34 @@
+"""What the guide and the design say of providers is what the code does."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import get_args
+
+from revetl.providers.load import load_providers
+from revetl.providers.spec import FIELDS, Transform, VendorFile, Verdict
+
+DOCS = Path(__file__).parents[2] / "docs"
+GUIDE = (DOCS / "guides" / "add-a-provider.md").read_text()
+DESIGN = (DOCS / "design" / "providers.md").read_text()
+
+
+def test_the_guides_example_is_a_valid_provider(tmp_path: Path) -> None:
+    blocks = re.findall(r"```yaml\n(.*?)```", GUIDE, re.DOTALL)
+    (tmp_path / "acme.yml").write_text(blocks[0])
+    spec = load_providers(tmp_path)["acme.phone"]
+    assert spec.can_ask({"linkedin_url": "https://linkedin.com/in/x"})
+    for fields in FIELDS.values():
+        assert all(f"`{field}`" in GUIDE for field in fields)
+
+
+def test_the_design_explains_every_verdict_and_transform() -> None:
+    assert set(get_args(Verdict)) <= set(re.findall(r"`(\w+)`", DESIGN))
+    assert set(get_args(Transform)) <= set(re.findall(r"`(\w+)`", DESIGN))
+
+
+def test_the_grammar_has_a_json_schema() -> None:
+    schema = VendorFile.model_json_schema()
+    assert {"vendor", "auth", "endpoints"} <= set(schema["properties"])
+    assert schema["additionalProperties"] is False
