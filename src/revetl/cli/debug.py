@@ -32,7 +32,7 @@ class Check:
 def command(options: ProjectOptions, as_json: bool) -> int:
     """Check dbt, the warehouse, every destination (one cheap authenticated call) and every provider's key.
 
-    Nothing is written, and providers are not called: their calls cost money. Ends with 4 where credentials are
+    Nothing is sent but that, and providers are not called: their calls cost money. Ends with 4 where credentials are
     refused, 2 where configuration is missing, 1 for anything else that does not work.
     """
     project = options.load()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 import yaml
 
 from revetl.clock import Clock, SystemClock
+from revetl.documents import parse
 from revetl.errors import ConfigError, Problem, did_you_mean
 from revetl.model import Relation, SyncSpec
 from revetl.project.connections import Connections, read_connections
@@ -28,7 +29,7 @@ T = TypeVar("T")
 if TYPE_CHECKING:
     from revetl.destinations.base import Destination
     from revetl.enrich.spec import WaterfallSpec
-    from revetl.providers.base import Provider
+    from revetl.providers.engine import DeclarativeProvider
     from revetl.providers.spec import ProviderSpec
     from revetl.warehouse.base import Warehouse
 
@@ -121,16 +122,17 @@ class Project:
 
     def destination(self, name: str, clock: Clock | None = None) -> Destination:
         """The account that connections.yml names, not yet connected. ConfigError for a missing secret, by line."""
+        from revetl.destinations.registry import create_destination, options_model
+
         kind = self.connections.destination_type(name)
         output = self.connections.output("destinations", name)
-        from revetl.destinations.registry import create
-
         try:
-            return create(kind, name, output.data, clock or SystemClock())
+            options = parse(output, options_model(kind))
+            return create_destination(kind, name, options, clock or SystemClock())
         except ConfigError as e:
             raise _placed(e, self.connections, ("destinations", name)) from None
 
-    def provider(self, name: str, clock: Clock | None = None) -> Provider:
+    def provider(self, name: str, clock: Clock | None = None) -> DeclarativeProvider:
         """The endpoint `vendor.endpoint` under the vendor's account. ConfigError: unknown name, missing key."""
         from revetl.providers.engine import DeclarativeProvider
 
