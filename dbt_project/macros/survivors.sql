@@ -1,9 +1,10 @@
 {#
-  One row per golden record and field: the value that survives, and the best of those that it beat. `candidates` names
+  The end of a model's `with`: one row per golden record and field, the value that survives and the best of those that
+  it beat. `candidates` names
   a CTE with golden_id, field, value (text), record_key, updated_at and priority (the smallest wins; then the newest).
 #}
 {% macro survivors(candidates) -%}
-, ranked as (
+ranked as (
     select
         *,
         row_number() over (

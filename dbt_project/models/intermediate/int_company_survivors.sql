@@ -72,6 +72,6 @@ prioritised as (
         1 as priority
     from members
     where domain is not null
-)
+),
 
 {{ survivors('prioritised') }}

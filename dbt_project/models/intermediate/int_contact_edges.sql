@@ -24,7 +24,8 @@ compared as (
         coalesce(
             a.email_domain = b.email_domain
             and not a.is_shared_inbox and not b.is_shared_inbox
-            and {{ regex_replace('a.email_local', '[^0-9]', '') }} <> {{ regex_replace('b.email_local', '[^0-9]', '') }},
+            and {{ regex_replace('a.email_local', '[^0-9]', '') }}
+            <> {{ regex_replace('b.email_local', '[^0-9]', '') }},
             false
         ) as is_numbered_apart
     from pairs as p

@@ -56,6 +56,6 @@ prioritised as (
         c.penalty * 1000 + coalesce(p.priority, 999) as priority
     from candidates as c
     left join {{ ref('source_priorities') }} as p on c.field = p.field and c.source_system = p.source_system
-)
+),
 
 {{ survivors('prioritised') }}
