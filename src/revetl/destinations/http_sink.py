@@ -1,0 +1,140 @@
+"""A destination that is any HTTP endpoint: each batch is one POST of a JSON array of `{key, op, fields}`.
+
+An answer of 2xx means that every record of the batch was taken. The receiver keys by `key`, so a repeat overwrites:
+that is what makes a push to it repeatable. Dates travel as ISO 8601, decimals as numbers' text, bytes not at all.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import date
+from decimal import Decimal
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import httpx
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+from revetl.clock import Clock
+from revetl.destinations.base import Destination, DestinationField, Limits, Match
+from revetl.errors import Ambiguous
+from revetl.http.session import Session
+from revetl.model import Change, Outcome, Scalar, Status
+
+
+class Options(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    url: str
+    headers: dict[str, SecretStr] = {}
+    batch_rows: int = Field(default=100, ge=1, le=10_000)
+    concurrency: int = Field(default=8, ge=1, le=64)
+    allow_insecure: bool = False
+
+
+class AnyField(dict[str, DestinationField]):
+    """The fields of an endpoint that takes whatever it is sent."""
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str)
+
+    def __missing__(self, name: str) -> DestinationField:
+        return DestinationField(name, "string")
+
+
+class HttpSink:
+    def __init__(
+        self, name: str, options: Options, clock: Clock, transport: httpx.AsyncBaseTransport | None = None
+    ) -> None:
+        self.name = name
+        url = urlsplit(options.url)
+        self._path = url.path
+        self._params = dict(parse_qsl(url.query)) or None
+        self._limits = Limits(options.batch_rows, options.concurrency)
+        headers = {name: value.get_secret_value() for name, value in options.headers.items()}
+        self._session = Session(
+            name,
+            options.url.partition("?")[0].removesuffix(url.path),
+            headers=headers | {"content-type": "application/json"},
+            secrets=[*headers.values(), *(self._params or {}).values()],
+            allow_insecure=options.allow_insecure,
+            transport=transport,
+            clock=clock,
+        )
+
+    async def __aenter__(self) -> HttpSink:
+        await self._session.__aenter__()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self._session.__aexit__(*exc)
+
+    async def check(self) -> str:
+        """An empty batch, which the receiver must take like any other."""
+        response = await self._post([])
+        return f"answered {response.status_code}"
+
+    async def describe(self, object_: str) -> dict[str, DestinationField]:
+        return AnyField()
+
+    def limits(self, object_: str) -> Limits:
+        return self._limits
+
+    def idempotent(self, object_: str, match_on: str | None) -> bool:
+        return True
+
+    async def match(
+        self, object_: str, match_on: str, values: Sequence[Scalar], fields: Sequence[str] = ()
+    ) -> dict[str, Match]:
+        """Nothing can be read from it."""
+        return {}
+
+    def normalise(self, object_: str, field: str, value: Scalar) -> str:
+        return "" if value is None else str(value)
+
+    async def write(self, object_: str, match_on: str | None, changes: Sequence[Change]) -> list[Outcome]:
+        """A refusal is of the whole batch: the endpoint has no way to say which record it means."""
+        rows = [{"key": c.key, "op": c.op.value, "fields": c.fields} for c in changes]
+        try:
+            response = await self._post(rows)
+        except Ambiguous as e:
+            return [Outcome(c.ordinal, Status.UNKNOWN, c.destination_id, "Ambiguous", e.code, str(e)) for c in changes]
+        attempts: int = response.extensions["attempts"]
+        if response.is_success:
+            return [Outcome(c.ordinal, Status.OK, c.destination_id or c.key, attempts=attempts) for c in changes]
+        code, message = str(response.status_code), f"the endpoint answered {response.status_code} to the whole batch"
+        return [
+            Outcome(c.ordinal, Status.REJECTED, c.destination_id, "Rejected", code, message, attempts) for c in changes
+        ]
+
+    async def _post(self, rows: list[dict[str, Any]]) -> httpx.Response:
+        body = _encode(rows)
+        return await self._session.request("POST", self._path, content=body, params=self._params, idempotent=True)
+
+    @property
+    def requests(self) -> int:
+        return self._session.requests
+
+    @property
+    def retries(self) -> int:
+        return self._session.retries
+
+
+def _encode(rows: list[dict[str, Any]]) -> bytes:
+    return json.dumps(rows, ensure_ascii=False, separators=(",", ":"), default=_plain).encode()
+
+
+def _plain(value: Any) -> Any:
+    """What JSON has no form for."""
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"a value of type {type(value).__name__} can't be sent as JSON")
+
+
+def connect(name: str, options: Options, clock: Clock) -> Destination:
+    return HttpSink(name, options, clock)

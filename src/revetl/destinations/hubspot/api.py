@@ -1,0 +1,124 @@
+"""HubSpot's paths and its ways of saying no. Every part of an error body is optional (live): nothing is assumed."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from math import inf
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+
+from revetl.errors import ConfigError
+from revetl.http.verdict import Verdict
+
+# 477: the account is being moved between data centres, Retry-After in seconds (docs); 524: Cloudflare gave up waiting.
+VERDICTS = {477: Verdict.UNAVAILABLE, 524: Verdict.AMBIGUOUS}
+
+_MESSAGE_CHARS = 500
+_EMBEDDED = re.compile(r"Property values were not valid: (\[.*\])", re.DOTALL)
+_OBJECT = re.compile(r"[A-Za-z0-9_-]+")
+
+
+def objects_path(version: str, object_: str) -> str:
+    """`/crm/v3/objects/contacts`, or the dated form `/crm/objects/2026-03/contacts` (docs)."""
+    if not _OBJECT.fullmatch(object_):
+        raise ConfigError(f"{object_!r} is not the name of a HubSpot object")
+    return f"/crm/v3/objects/{object_}" if version == "v3" else f"/crm/objects/{version}/{object_}"
+
+
+def properties_path(object_: str) -> str:
+    return f"/crm/v3/properties/{quote(object_, safe='')}"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """One error, of a batch or of one input of it. `trace_ids` and `ids` say whom it means, empty where it doesn't."""
+
+    code: str
+    message: str
+    trace_ids: tuple[str, ...] = ()
+    ids: tuple[str, ...] = ()
+    existing_ids: tuple[str, ...] = ()
+    properties: tuple[str, ...] = ()
+
+
+def body_of(response: httpx.Response) -> dict[str, Any]:
+    """The JSON object in the answer; empty where there is none."""
+    try:
+        body = json.loads(response.content)
+    except ValueError:
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+def refusals(body: dict[str, Any]) -> list[Refusal]:
+    """The errors of a 207."""
+    return [refusal(e) for e in _list(body.get("errors")) if isinstance(e, dict)]
+
+
+def refusal(body: dict[str, Any]) -> Refusal:
+    """An error body, or one item of a 207. The most exact code wins: that of the errors inside, where they agree."""
+    message = _text(body.get("message"))
+    inner = [e for e in [*_list(body.get("errors")), *_embedded(message)] if isinstance(e, dict)]
+    codes = {_text(e.get("code") or e.get("error")) for e in inner} - {""}
+    category = _text(body.get("category") or body.get("policyName") or body.get("errorType"))
+    context = body.get("context") if isinstance(body.get("context"), dict) else {}
+    said = list(dict.fromkeys(_text(e.get("message")) for e in inner if e.get("message")))
+    return Refusal(
+        code=codes.pop() if len(codes) == 1 else category or "UNKNOWN_ERROR",
+        message=("; ".join(said) or message)[:_MESSAGE_CHARS],
+        trace_ids=_strings(context, "objectWriteTraceId"),
+        ids=_strings(context, "ids"),
+        existing_ids=_strings(context, "existingId"),
+        properties=tuple(dict.fromkeys(_property_names(inner, context))),
+    )
+
+
+def error_code(response: httpx.Response) -> str | None:
+    body = body_of(response)
+    return refusal(body).code if body else None
+
+
+def wait_s(response: httpx.Response) -> float | None:
+    """How long a 429 asks to wait. The daily limit ends at midnight of the account: not worth holding a run for. No
+    header is documented for the others, so the gate's own steps find the end of the window."""
+    if body_of(response).get("policyName") == "DAILY":
+        return inf
+    after = response.headers.get("retry-after", "")
+    return float(after) if after.isascii() and after.isdigit() else None
+
+
+def _property_names(inner: Iterable[dict[str, Any]], context: Any) -> Iterable[str]:
+    yield from _strings(context, "propertyName")
+    for e in inner:
+        yield from _strings(e.get("context"), "propertyName")
+        if e.get("name"):
+            yield _text(e["name"])
+
+
+def _embedded(message: str) -> list[Any]:
+    """Validation errors are a JSON array inside the message (captured)."""
+    found = _EMBEDDED.search(message)
+    if not found:
+        return []
+    try:
+        return _list(json.loads(found[1]))
+    except ValueError:
+        return []
+
+
+def _strings(context: Any, key: str) -> tuple[str, ...]:
+    value = context.get(key) if isinstance(context, dict) else None
+    return tuple(_text(v) for v in _list(value)) if isinstance(value, list) else (_text(value),) if value else ()
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else str(value)

@@ -1,0 +1,189 @@
+"""The HubSpot destination: what goes which way. Facts of the vendor are in docs/design/hubspot.md."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+import httpx
+
+from revetl.clock import Clock
+from revetl.destinations.base import Destination, DestinationField, Limits, Match
+from revetl.destinations.hubspot import api
+from revetl.destinations.hubspot.options import Options
+from revetl.destinations.hubspot.reading import ID, Reader, unique_property
+from revetl.destinations.hubspot.schema import Schema
+from revetl.destinations.hubspot.values import canonical, encode
+from revetl.destinations.hubspot.writing import Item, Route, Writer
+from revetl.errors import ConfigError
+from revetl.http.pacing import Rate
+from revetl.http.session import Policy, RateHeaders, Session
+from revetl.model import Change, Operation, Outcome, Scalar, Status
+
+_READ_ROWS = 100
+
+
+class HubSpot:
+    """One portal. Every write is idempotent: by the record's id, by email, or by our own unique property."""
+
+    def __init__(
+        self,
+        name: str,
+        options: Options,
+        clock: Clock,
+        *,
+        transport: httpx.AsyncBaseTransport | None = None,
+        rng: random.Random | None = None,
+    ) -> None:
+        self.name = name
+        self._options = options
+        token = options.token.get_secret_value()
+        self._session = Session(
+            name,
+            options.base_url,
+            headers={"authorization": f"Bearer {token}"},
+            secrets=[token],
+            rates={
+                "default": Rate(options.requests_per_10_s, 10.0),
+                "search": Rate(options.searches_per_s, 1.0),
+            },
+            rate_headers=RateHeaders("x-hubspot-ratelimit-max", "x-hubspot-ratelimit-remaining"),
+            verdicts=api.VERDICTS,
+            wait_s=api.wait_s,
+            error_code=api.error_code,
+            policy=Policy(timeout_s=options.timeout_s, first_backoff_s=1.0),
+            allow_insecure=options.allow_insecure,
+            transport=transport,
+            clock=clock,
+            rng=rng,
+        )
+        self._schema = Schema(self._session, options.key_property)
+        # Records found by `match` that do not carry our key yet: the next update gives it to them.
+        self._unkeyed: dict[str, set[str]] = defaultdict(set)
+
+    def __repr__(self) -> str:
+        return f"HubSpot({self.name!r})"
+
+    async def __aenter__(self) -> HubSpot:
+        await self._session.__aenter__()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self._session.__aexit__(*exc)
+
+    @property
+    def requests(self) -> int:
+        return self._session.requests
+
+    @property
+    def retries(self) -> int:
+        return self._session.retries
+
+    async def check(self) -> str:
+        response = await self._session.request("GET", "/account-info/v3/details", idempotent=True)
+        pace = f"{self._options.requests_per_10_s} requests per 10 s"
+        portal = api.body_of(response).get("portalId") if response.is_success else None
+        if portal is not None:
+            return f"portal {portal}, {pace}"
+        fields = await self._schema.fields("contacts")  # a token without that scope still shows that it is one
+        return f"{len(fields)} contact properties, {pace}"
+
+    async def describe(self, object_: str) -> dict[str, DestinationField]:
+        return dict(await self._schema.fields(object_))
+
+    def limits(self, object_: str) -> Limits:
+        return Limits(self._options.batch_rows, self._options.concurrency)
+
+    def idempotent(self, object_: str, match_on: str | None) -> bool:
+        return True
+
+    def normalise(self, object_: str, field: str, value: Scalar) -> str:
+        known = self._schema.known(object_).get(field)
+        return canonical(field, value, known.type if known else None)
+
+    async def match(
+        self, object_: str, match_on: str, values: Sequence[Scalar], fields: Sequence[str] = ()
+    ) -> dict[str, Match]:
+        """Search lags behind writes by seconds (docs): a record made just now may not be found through it."""
+        described = await self._schema.fields(object_)
+        if match_on not in described:
+            raise ConfigError(f"{self.name}: {object_} has no property {match_on!r} to match on")
+        unique = match_on == ID or unique_property(object_, match_on, described)
+        key = self._options.key_property
+        wanted = [*fields, key] if not unique and key in described else [*fields]
+        path = api.objects_path(self._options.api_version, object_)
+        reader = Reader(self._session, path, object_, match_on, wanted, described[match_on])
+        forms = list(dict.fromkeys(self.normalise(object_, match_on, v) for v in values if v is not None and v != ""))
+        if unique:
+            chunks = [forms[i : i + _READ_ROWS] for i in range(0, len(forms), _READ_ROWS)]
+            found: dict[str, Match] = {}
+            for part in await asyncio.gather(*map(reader.by_unique, chunks)):
+                found |= part
+            return found
+        found = await reader.by_search(forms)
+        self._unkeyed[object_] |= {m.destination_id for m in found.values() if not m.fields.get(key)}
+        return found
+
+    async def write(self, object_: str, match_on: str | None, changes: Sequence[Change]) -> list[Outcome]:
+        """Any number of changes; the engine gives at most `batch_rows`. A record that was archived at HubSpot is
+        rejected with the code OBJECT_NOT_FOUND: it is not made anew behind the back of who archived it."""
+        described = await self._schema.fields(object_)
+        base = api.objects_path(self._options.api_version, object_)
+        key = self._options.key_property
+        by = match_on if match_on and unique_property(object_, match_on, described) else key
+        routes: dict[Route, list[Item]] = defaultdict(list)
+        items = []
+        for change in changes:
+            route = _route(base, by, change)
+            item = self._item(object_, route, change, described)
+            items.append(item)
+            if item.outcome is None:
+                routes[route].append(item)
+        writer = Writer(self._session)
+        if any(key in item.properties for item in items):
+            await self._schema.ensure_key(object_)
+        for route, group in routes.items():
+            for i in range(0, len(group), self._options.batch_rows):
+                await writer.write(route, group[i : i + self._options.batch_rows])
+        outcomes = [item.outcome for item in items if item.outcome is not None]
+        self._unkeyed[object_] -= {o.destination_id for o in outcomes if o.status is Status.OK and o.destination_id}
+        return outcomes
+
+    def _item(self, object_: str, route: Route, change: Change, described: Mapping[str, DestinationField]) -> Item:
+        """Already rejected where it can't be sent."""
+        key = self._options.key_property
+        problem: api.Refusal | None = None
+        properties: dict[str, str] = {}
+        for name, value in change.fields.items() if not route.archive else ():
+            try:
+                properties[name] = encode(value, described[name].type if name in described else None)
+            except ValueError as e:
+                problem = api.Refusal("INVALID_VALUE", f"{name}: {e}", properties=(name,))
+        if route.id_property is None:
+            id_ = form = change.destination_id or ""
+            if id_ in self._unkeyed[object_] and not route.archive:
+                properties[key] = change.key
+        elif route.id_property == key:
+            id_ = form = properties[key] = change.key
+        else:
+            id_ = form = self.normalise(object_, route.id_property, change.match_value)
+        if not id_:
+            problem = api.Refusal("MISSING_ID", f"there is no value for {route.id_property or 'the record id'}")
+        item = Item(change, id_, form, properties)
+        if problem:
+            item.rejected(problem)
+        return item
+
+
+def _route(base: str, id_property: str, change: Change) -> Route:
+    if change.op is Operation.DELETE:
+        return Route(f"{base}/batch/archive", archive=True)
+    if change.destination_id is not None or change.op is Operation.UPDATE:
+        return Route(f"{base}/batch/update")
+    return Route(f"{base}/batch/upsert", id_property)
+
+
+def connect(name: str, options: Options, clock: Clock) -> Destination:
+    return HubSpot(name, options, clock)

@@ -1,0 +1,139 @@
+"""Which records stand there already: by a unique property in one batch read, by any other through search."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from revetl.destinations.base import DestinationField, Match
+from revetl.destinations.hubspot import api
+from revetl.destinations.hubspot.values import canonical
+from revetl.errors import ConfigError
+from revetl.http.session import Session
+
+ID = "hs_object_id"
+_SEARCH_VALUES = 100
+_SEARCH_CHARS = 2_900  # of 3,000 (docs)
+_SEARCH_PAGE = 200
+_SEARCH_REACH = 10_000  # results of one query past which no page is given (docs)
+
+
+def unique_property(object_: str, name: str | None, fields: dict[str, DestinationField]) -> bool:
+    """Whether `idProperty` may be this one. A company's domain may not: it is not unique (live)."""
+    if name is None:
+        return False
+    return (object_ in ("contacts", "contact", "0-1") and name == "email") or (name in fields and fields[name].unique)
+
+
+class Reader:
+    """Reads of one object. `wanted` are the properties to bring, `match_on` the one to look by."""
+
+    def __init__(
+        self, session: Session, path: str, object_: str, match_on: str, wanted: Sequence[str], field: DestinationField
+    ) -> None:
+        self._session = session
+        self._path = path
+        self._object = object_
+        self._by = match_on
+        self._type = field.type
+        # A contact is found by its other addresses too, and only this property says by which (live).
+        self._also = "hs_additional_emails" if match_on == "email" else None
+        self._properties = list(dict.fromkeys([*wanted, match_on, *([self._also] if self._also else [])]))
+
+    async def by_unique(self, values: Sequence[str]) -> dict[str, Match]:
+        """By the canonical value. A value that HubSpot can't take as an identifier stands for no record."""
+        body: dict[str, Any] = {"inputs": [{"id": v} for v in values], "properties": self._properties}
+        if self._by != ID:
+            body["idProperty"] = self._by
+        response = await self._session.request("POST", f"{self._path}/batch/read", json=body, idempotent=True)
+        if response.is_success:
+            return self._index(api.body_of(response).get("results"), set(values))
+        self._raise_if_misconfigured(api.refusal(api.body_of(response)))
+        if len(values) == 1:
+            return {}
+        half = len(values) // 2
+        return await self.by_unique(values[:half]) | await self.by_unique(values[half:])
+
+    async def by_search(self, values: Sequence[str]) -> dict[str, Match]:
+        """By the canonical value; where several records have it, the oldest stands for it (then the lowest id)."""
+        found: dict[str, Match] = {}
+        for chunk in self._chunks(values):
+            found |= await self._search(chunk)
+        return found
+
+    def _chunks(self, values: Sequence[str]) -> Iterator[list[str]]:
+        chunk: list[str] = []
+        for value in values:
+            if chunk and (
+                len(chunk) == _SEARCH_VALUES or len(json.dumps(self._query([*chunk, value]))) > _SEARCH_CHARS
+            ):
+                yield chunk
+                chunk = []
+            chunk.append(value)
+        if chunk:
+            yield chunk
+
+    def _query(self, values: list[str], after: str | None = None) -> dict[str, Any]:
+        # IN compares strings in lower case and wants them so (docs).
+        folded = [v.lower() for v in values] if self._type == "string" else values
+        where = {"propertyName": self._by, "operator": "IN", "values": folded}
+        query = {"filterGroups": [{"filters": [where]}], "properties": self._properties, "limit": _SEARCH_PAGE}
+        return query | ({"after": after} if after else {})
+
+    async def _search(self, values: list[str]) -> dict[str, Match]:
+        results: list[dict[str, Any]] = []
+        after: str | None = None
+        while True:
+            query = self._query(values, after)
+            response = await self._session.request(
+                "POST", f"{self._path}/search", json=query, idempotent=True, lane="search"
+            )
+            body = api.body_of(response)
+            if not response.is_success:
+                refusal = api.refusal(body)
+                self._raise_if_misconfigured(refusal)
+                raise ConfigError(
+                    f"{self._session.name}: {self._object} can't be searched by {self._by!r}: {refusal.code}"
+                )
+            if int(body.get("total") or 0) > _SEARCH_REACH and len(values) > 1:
+                half = len(values) // 2
+                return await self._search(values[:half]) | await self._search(values[half:])
+            results += [r for r in body.get("results") or [] if isinstance(r, dict)]
+            after = _next_page(body)
+            if after is None or len(results) >= _SEARCH_REACH:
+                break
+        results.sort(key=_age, reverse=True)  # the oldest is indexed last, over the others
+        return self._index(results, set(values))
+
+    def _index(self, results: Any, asked: set[str]) -> dict[str, Match]:
+        found: dict[str, Match] = {}
+        for result in results if isinstance(results, list) else []:
+            if not isinstance(result, dict) or not result.get("id"):
+                continue
+            properties = result.get("properties") or {}
+            match = Match(str(result["id"]), {k: v or None for k, v in properties.items()})
+            forms = [canonical(self._by, properties.get(self._by) or "", self._type)]
+            if self._by == ID:
+                forms.append(match.destination_id)
+            if self._also:
+                forms += canonical(self._also, properties.get(self._also) or "").split(";")
+            found |= {form: match for form in forms if form in asked}
+        return found
+
+    def _raise_if_misconfigured(self, refusal: api.Refusal) -> None:
+        if refusal.code == "PROPERTY_DOESNT_EXIST" or "non-unique" in refusal.message:
+            raise ConfigError(
+                f"{self._session.name}: {self._object} can't be looked up by {self._by!r}: {refusal.code}"
+            )
+
+
+def _next_page(body: dict[str, Any]) -> str | None:
+    paging = body.get("paging")
+    after = (paging.get("next") or {}).get("after") if isinstance(paging, dict) else None
+    return str(after) if after else None
+
+
+def _age(result: dict[str, Any]) -> tuple[str, int, str]:
+    id_ = str(result.get("id") or "")
+    return str(result.get("createdAt") or ""), int(id_) if id_.isdigit() else 0, id_

@@ -1,0 +1,104 @@
+"""The properties of an object: read once, and the one that we need made."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from revetl.destinations.base import DestinationField, FieldType
+from revetl.destinations.hubspot import api
+from revetl.errors import ConfigError
+from revetl.http.session import Session
+
+_TYPES: dict[str, FieldType] = {"number": "number", "bool": "bool", "date": "date", "datetime": "datetime"}
+
+
+class Schema:
+    """What each object's properties are. Requests are made once per object and session."""
+
+    def __init__(self, session: Session, key_property: str) -> None:
+        self._session = session
+        self._key_property = key_property
+        self._fields: dict[str, dict[str, DestinationField]] = {}
+        self._groups: dict[str, str] = {}
+        self._lock = asyncio.Lock()
+
+    def known(self, object_: str) -> dict[str, DestinationField]:
+        """Without asking; empty before the first `fields`."""
+        return self._fields.get(object_, {})
+
+    async def fields(self, object_: str) -> dict[str, DestinationField]:
+        """ConfigError where the portal has no such object."""
+        if object_ not in self._fields:
+            async with self._lock:
+                if object_ not in self._fields:
+                    await self._read(object_)
+        return self._fields[object_]
+
+    async def ensure_key(self, object_: str) -> None:
+        """Our unique property stands, afterwards. Repeating is safe. ConfigError where its name is taken by a property
+        that is not unique, or the portal refuses another unique one (10 per object, docs)."""
+        fields = await self.fields(object_)
+        name = self._key_property
+        if name not in fields:
+            async with self._lock:
+                if name not in self._fields[object_]:
+                    await self._create(object_)
+                    await self._read(object_)
+            fields = self._fields[object_]
+        if name not in fields or not fields[name].unique:
+            raise ConfigError(
+                f"{self._session.name}: the property {name!r} of {object_} exists but is not unique",
+                hint="set key_property on the connection to a name that is free",
+            )
+
+    async def _read(self, object_: str) -> None:
+        response = await self._session.request("GET", api.properties_path(object_), idempotent=True)
+        body = api.body_of(response)
+        results = body.get("results")
+        if not response.is_success or not isinstance(results, list):
+            code = api.refusal(body).code if body else str(response.status_code)
+            raise ConfigError(f"{self._session.name} has no object {object_!r} ({code})")
+        found = [p for p in results if isinstance(p, dict) and p.get("name") and not p.get("archived")]
+        self._fields[object_] = {str(p["name"]): _field(p) for p in found}
+        self._groups[object_] = next((str(p["groupName"]) for p in found if p.get("groupName")), "")
+
+    async def _create(self, object_: str) -> None:
+        name = self._key_property
+        body = {
+            "name": name,
+            "label": "revetl key",
+            "description": "The record's identity in the warehouse. Written by revetl; do not edit.",
+            "groupName": self._groups[object_],
+            "type": "string",
+            "fieldType": "text",
+            "hasUniqueValue": True,
+            "formField": False,
+        }
+        response = await self._session.request("POST", api.properties_path(object_), json=body, idempotent=True)
+        # 409: another run was quicker, or a repeat of ours.
+        if not response.is_success and response.status_code != 409:
+            refusal = api.refusal(api.body_of(response))
+            raise ConfigError(
+                f"{self._session.name}: the property {name!r} of {object_} can't be created: {refusal.code}",
+                hint=refusal.message,
+            )
+
+
+def _field(p: dict[str, Any]) -> DestinationField:
+    metadata = p.get("modificationMetadata")
+    read_only = bool(metadata.get("readOnlyValue")) if isinstance(metadata, dict) else False
+    options = p.get("options") if isinstance(p.get("options"), list) else []
+    return DestinationField(
+        name=str(p["name"]),
+        type=_type(str(p.get("type", "")), str(p.get("fieldType", ""))),
+        read_only=read_only or bool(p.get("calculated")),
+        unique=bool(p.get("hasUniqueValue")),
+        options=tuple(str(o["value"]) for o in options or [] if isinstance(o, dict) and "value" in o),
+    )
+
+
+def _type(type_: str, field_type: str) -> FieldType:
+    if type_ == "enumeration":
+        return "multi_enum" if field_type == "checkbox" else "enum"
+    return _TYPES.get(type_, "string")

@@ -1,0 +1,79 @@
+"""Values as HubSpot writes and compares them. On its wire everything is a string (docs)."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal, InvalidOperation
+
+from revetl.destinations.base import FieldType
+from revetl.model import Scalar
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# Compared without case and outer blanks: the vendor lowercases them on writing (live for email).
+FOLDED = frozenset({"email", "domain", "hs_additional_emails", "hs_additional_domains"})
+
+
+def encode(value: Scalar, type_: FieldType | None = None) -> str:
+    """The text to send; "" clears. ValueError for what HubSpot has no form for. A time without a zone is UTC."""
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, datetime):
+        utc = (value if value.tzinfo else value.replace(tzinfo=UTC)).astimezone(UTC)
+        return utc.date().isoformat() if type_ == "date" else f"{utc:%Y-%m-%dT%H:%M:%S}.{utc.microsecond // 1000:03d}Z"
+    if isinstance(value, date):
+        return f"{value.isoformat()}T00:00:00.000Z" if type_ == "datetime" else value.isoformat()
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, float | Decimal):
+        exact = Decimal(repr(value)) if isinstance(value, float) else value
+        if not exact.is_finite():
+            raise ValueError("not a finite number")
+        text = format(exact, "f")
+        return _trimmed(text) if isinstance(value, float) else text
+    raise ValueError("bytes have no form in HubSpot")
+
+
+def canonical(name: str, value: Scalar, type_: FieldType | None = None) -> str:
+    """One text for all the forms of an equal value: what is sent and what comes back compare equal by it."""
+    text = encode(value, type_)
+    if name in FOLDED:
+        return text.strip().lower()
+    if type_ == "number":
+        return _number(text)
+    if type_ in ("date", "datetime"):
+        return _moment(text, type_)
+    if type_ == "bool":
+        return text.strip().lower()
+    if type_ == "multi_enum":
+        return ";".join(sorted(filter(None, text.split(";"))))
+    return text
+
+
+def _trimmed(text: str) -> str:
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def _number(text: str) -> str:
+    try:
+        number = Decimal(text.strip())
+    except InvalidOperation:
+        return text
+    if not number.is_finite():
+        return text
+    return _trimmed(format(number, "f")) if number else "0"
+
+
+def _moment(text: str, type_: FieldType) -> str:
+    try:
+        if text.removeprefix("-").isdigit():
+            moment = _EPOCH + timedelta(milliseconds=int(text))
+        else:
+            moment = datetime.fromisoformat(text)
+            moment = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return text
+    return encode(moment, type_)

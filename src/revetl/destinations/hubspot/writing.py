@@ -1,0 +1,239 @@
+"""Batch writes in which one bad record costs nobody else, and every record is answered for by name.
+
+- Every input carries an `objectWriteTraceId`: without it one bad record refuses the whole batch (live).
+- Results come in any order and mostly without the trace id (live): they are matched by id or by normalised value.
+- Two inputs of one identity refuse the batch even so (live): they go in batches one after the other.
+- A batch that is refused as a whole is halved until the culprit stands alone. All writes here are idempotent.
+- What nobody answered for is unknown.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from revetl.destinations.hubspot import api
+from revetl.destinations.hubspot.values import canonical
+from revetl.errors import Ambiguous, CallError
+from revetl.http.session import Session
+from revetl.model import Change, Outcome, Status
+
+# Refusals that name a property: every input that has it fails, no other.
+_OF_A_PROPERTY = {"PROPERTY_DOESNT_EXIST", "READ_ONLY_VALUE"}
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A batch endpoint. `id_property`: what `id` means; None for the record's own id."""
+
+    path: str
+    id_property: str | None = None
+    archive: bool = False
+
+
+@dataclass(slots=True)
+class Item:
+    """One change on its way. `form` is its identity as it is compared, `trace_id` the change's ordinal."""
+
+    change: Change
+    id: str
+    form: str
+    properties: dict[str, str]
+    outcome: Outcome | None = None
+    trace_id: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.trace_id = str(self.change.ordinal)
+
+    def ok(self, destination_id: str, attempts: int) -> None:
+        self.outcome = Outcome(self.change.ordinal, Status.OK, destination_id, attempts=attempts)
+
+    def rejected(self, refusal: api.Refusal, attempts: int = 1) -> None:
+        self.outcome = _outcome(self.change, Status.REJECTED, "Rejected", refusal.code, refusal.message, attempts)
+
+    def unknown(self, error: CallError | None = None) -> None:
+        if error is None:
+            self.outcome = _outcome(
+                self.change, Status.UNKNOWN, "Unanswered", None, "the batch's answer does not name this record", 1
+            )
+        else:
+            kind = type(error).__name__
+            self.outcome = _outcome(self.change, Status.UNKNOWN, kind, error.code, str(error), 1)
+
+
+class Writer:
+    """The batches of one `write` call. Where nothing was sent yet, `Denied`, `Throttled` and `Unavailable` leave as
+    they are; later they make what is left unknown, since the caller could not tell what had gone before."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._sent = False
+        self._stopped_by: CallError | None = None
+
+    async def write(self, route: Route, items: Sequence[Item]) -> None:
+        """Settles every item."""
+        for batch in _without_twins(items):
+            await self._send(route, batch)
+
+    async def _send(self, route: Route, items: list[Item]) -> None:
+        if not items:
+            return
+        if self._stopped_by is not None:
+            _all_unknown(items, self._stopped_by)
+            return
+        body = {"inputs": [_input(route, item) for item in items]}
+        try:
+            response = await self._session.request("POST", route.path, json=body, idempotent=True)
+        except Ambiguous as e:
+            self._sent = True
+            _all_unknown(items, e)
+            return
+        except CallError as e:
+            if not self._sent:
+                raise
+            self._stopped_by = e
+            _all_unknown(items, e)
+            return
+        self._sent = True
+        attempts: int = response.extensions["attempts"]
+        if not response.is_success:
+            await self._refused(route, items, api.refusal(api.body_of(response)), attempts)
+        elif route.archive:
+            # 204, also for what is archived already.
+            for item in items:
+                item.ok(item.id, attempts)
+        else:
+            await self._answered(route, items, api.body_of(response), attempts)
+
+    async def _answered(self, route: Route, items: list[Item], body: dict[str, Any], attempts: int) -> None:
+        book = _Book(route, items)
+        unclaimed = 0
+        again: list[tuple[Item, str]] = []
+        for refusal in api.refusals(body):
+            named = book.named(refusal)
+            unclaimed += not named
+            for item in named:
+                if refusal.code == "CONFLICT" and refusal.existing_ids and route.id_property == "email":
+                    again.append((item, refusal.existing_ids[0]))
+                else:
+                    item.rejected(refusal, attempts)
+            if not named and len(items) == 1:
+                items[0].rejected(refusal, attempts)
+        for result in body.get("results") or []:
+            claimed = book.of(result)
+            if claimed is None:
+                unclaimed += 1
+            elif claimed.outcome is None:
+                claimed.ok(str(result["id"]), attempts)
+        await self._update_existing(route, again)
+        await self._unanswered([i for i in items if i.outcome is None], route, len(items), unclaimed)
+
+    async def _unanswered(self, left: list[Item], route: Route, of: int, unclaimed: int) -> None:
+        """Answers came that name nobody: alone, each is answered for beyond doubt. Without such, unknown it is."""
+        if left and unclaimed and of > 1:
+            await self._halve(route, left)
+            return
+        for item in left:
+            item.unknown()
+
+    async def _update_existing(self, route: Route, conflicts: list[tuple[Item, str]]) -> None:
+        """The email came to stand there while the batch was on its way: the record is updated by its id."""
+        if not conflicts:
+            return
+        by_id = [Item(item.change, id_, id_, item.properties) for item, id_ in conflicts]
+        for batch in _without_twins(by_id):
+            await self._send(Route(route.path.rpartition("/")[0] + "/update"), batch)
+        for (item, _), update in zip(conflicts, by_id, strict=True):
+            item.outcome = update.outcome
+
+    async def _refused(self, route: Route, items: list[Item], refusal: api.Refusal, attempts: int) -> None:
+        """Nothing of the batch was written."""
+        named = _Book(route, items).named(refusal) if refusal.code == "OBJECT_NOT_FOUND" else []
+        if refusal.code in _OF_A_PROPERTY:
+            named = [i for i in items if not i.properties.keys().isdisjoint(refusal.properties)]
+        if len(items) == 1:
+            named = items
+        if not named:
+            await self._halve(route, items)
+            return
+        for item in named:
+            item.rejected(refusal, attempts)
+        await self._send(route, [i for i in items if i.outcome is None])
+
+    async def _halve(self, route: Route, items: list[Item]) -> None:
+        half = (len(items) + 1) // 2
+        await self._send(route, items[:half])
+        await self._send(route, items[half:])
+
+
+class _Book:
+    """Who of a batch is meant by an answer."""
+
+    def __init__(self, route: Route, items: Sequence[Item]) -> None:
+        self._route = route
+        self._items = items
+        self._by_trace = {item.trace_id: item for item in items}
+        self._by_form = {item.form: item for item in items}
+
+    def of(self, result: Any) -> Item | None:
+        """None where it can't be told, or where the result has no id to remember."""
+        if not isinstance(result, dict) or not result.get("id"):
+            return None
+        traced = self._by_trace.get(str(result.get("objectWriteTraceId")))
+        if traced is not None:
+            return traced
+        if len(self._items) == 1:
+            return self._items[0]
+        for form in self._forms(result):
+            if form in self._by_form:
+                return self._by_form[form]
+        return None
+
+    def _forms(self, result: dict[str, Any]) -> Iterable[str]:
+        name = self._route.id_property
+        if name is None:
+            return [str(result["id"])]
+        properties = result.get("properties")
+        properties = properties if isinstance(properties, dict) else {}
+        forms = [canonical(name, str(properties.get(name) or ""))]
+        if name == "email":
+            forms += canonical("hs_additional_emails", str(properties.get("hs_additional_emails") or "")).split(";")
+        return forms
+
+    def named(self, refusal: api.Refusal) -> list[Item]:
+        items = [self._by_trace[t] for t in refusal.trace_ids if t in self._by_trace]
+        if not items:
+            forms = (canonical(self._route.id_property or "", i) for i in refusal.ids)
+            items = [self._by_form[f] for f in forms if f in self._by_form]
+        return items
+
+
+def _input(route: Route, item: Item) -> dict[str, Any]:
+    if route.archive:
+        return {"id": item.id}
+    body = {"id": item.id, "properties": item.properties, "objectWriteTraceId": item.trace_id}
+    return body | {"idProperty": route.id_property} if route.id_property else body
+
+
+def _without_twins(items: Sequence[Item]) -> list[list[Item]]:
+    """Batches in which no identity stands twice, the order of equal ones kept."""
+    batches: list[list[Item]] = []
+    seen: dict[str, int] = defaultdict(int)
+    for item in items:
+        turn = seen[item.form]
+        seen[item.form] += 1
+        if turn == len(batches):
+            batches.append([])
+        batches[turn].append(item)
+    return batches
+
+
+def _all_unknown(items: Iterable[Item], error: CallError) -> None:
+    for item in items:
+        item.unknown(error)
+
+
+def _outcome(change: Change, status: Status, kind: str, code: str | None, message: str, attempts: int) -> Outcome:
+    return Outcome(change.ordinal, status, change.destination_id, kind, code, message, attempts)
