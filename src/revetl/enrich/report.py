@@ -1,0 +1,127 @@
+"""What a run of a waterfall did, and what it would cost before it does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+
+@dataclass(slots=True)
+class ProviderReport:
+    """`asked` are calls that left. `reused`: records served by an answer that was already paid for."""
+
+    asked: int = 0
+    hits: int = 0
+    misses: int = 0
+    errors: int = 0
+    in_doubt: int = 0
+    reused: int = 0
+    spent_usd: Decimal = Decimal(0)
+    in_doubt_usd: Decimal = Decimal(0)
+
+
+@dataclass(slots=True)
+class FieldReport:
+    """Records that hold a value, of `total`: in their own column or accepted from a provider."""
+
+    total: int = 0
+    filled_before: int = 0
+    filled_after: int = 0
+    by_provider: dict[str, int] = field(default_factory=dict)  # records whose blank an accepted value of theirs fills
+
+
+@dataclass(slots=True)
+class EnrichReport:
+    """`stopped`: why nothing more was asked though more was wanted (budget). `denied` and `unavailable`: provider → the
+    reason. `recovered_in_doubt`: calls of an earlier run that never ended. Money is in US dollars."""
+
+    waterfall: str
+    run_id: str
+    providers: dict[str, ProviderReport] = field(default_factory=dict)
+    fields: dict[str, FieldReport] = field(default_factory=dict)
+    recovered_in_doubt: int = 0
+    suppressed: int = 0
+    stopped: str | None = None
+    denied: dict[str, str] = field(default_factory=dict)
+    unavailable: dict[str, str] = field(default_factory=dict)
+    requests: int = 0
+
+    @property
+    def asked(self) -> int:
+        return sum(p.asked for p in self.providers.values())
+
+    @property
+    def spent_usd(self) -> Decimal:
+        return sum((p.spent_usd for p in self.providers.values()), Decimal(0))
+
+    @property
+    def in_doubt_usd(self) -> Decimal:
+        return sum((p.in_doubt_usd for p in self.providers.values()), Decimal(0))
+
+    @property
+    def exit_code(self) -> int:
+        """As the commands' contract says: 4 credentials, 3 budget, 1 unknown outcomes, 0 done."""
+        if self.denied:
+            return 4
+        if self.stopped:
+            return 3
+        doubtful = any(p.in_doubt or p.errors for p in self.providers.values())
+        return 1 if doubtful or self.unavailable else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a run stands. `expected` is how many questions this stage has in all."""
+
+    provider: str
+    expected: int
+    asked: int
+    hits: int
+    misses: int
+    spent_usd: Decimal
+
+
+OnProgress = Callable[[Progress], None]
+
+
+@dataclass(frozen=True, slots=True)
+class StageEstimate:
+    """`lookups`: the most that may be asked now. `expected_lookups` leaves out what earlier stages will have filled.
+    `assumed`: the ledger holds too few answers, so the hit rate is a guess."""
+
+    provider: str
+    lookups: int
+    expected_lookups: int
+    hit_rate: float
+    assumed: bool
+    expected_usd: Decimal
+    greatest_usd: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """Costs are before the budget; `limit_usd` is the budget that will hold, None where there is none."""
+
+    waterfall: str
+    stages: tuple[StageEstimate, ...]
+    limit_usd: Decimal | None = None
+
+    @property
+    def lookups(self) -> int:
+        return sum(s.lookups for s in self.stages)
+
+    @property
+    def expected_usd(self) -> Decimal:
+        return self._within(sum((s.expected_usd for s in self.stages), Decimal(0)))
+
+    @property
+    def greatest_usd(self) -> Decimal:
+        return self._within(sum((s.greatest_usd for s in self.stages), Decimal(0)))
+
+    @property
+    def assumed(self) -> bool:
+        return any(s.assumed and s.lookups for s in self.stages)
+
+    def _within(self, usd: Decimal) -> Decimal:
+        return usd if self.limit_usd is None else min(usd, self.limit_usd)

@@ -1,0 +1,123 @@
+"""`enrichment_calls`: the ledger. Append-only: an intent row before a call leaves, one outcome row after it.
+
+A call without an outcome row may have been charged; `recover` says so in the ledger itself. `error` with a NULL
+`http_status` means that the provider certainly did nothing, so the next run may ask again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Literal, cast
+
+from revetl.state.appending import append_rows, naive
+from revetl.state.schema import relation
+from revetl.warehouse.base import Warehouse
+from revetl.warehouse.sql import table
+
+CallStatus = Literal["intent", "hit", "miss", "error", "in_doubt"]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One paid question. `keys` are the records that its answer serves; `expected_usd` is the most it may cost."""
+
+    call_id: str
+    run_id: str
+    waterfall: str
+    provider: str
+    keys: tuple[str, ...]
+    request_hash: str
+    order_version: str
+    expected_usd: Decimal
+    asked_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class CallOutcome:
+    """How it ended. `charged_usd` is None where nobody knows (in doubt)."""
+
+    status: CallStatus
+    answered_at: datetime
+    http_status: int | None = None
+    charged_usd: Decimal | None = None
+    latency_ms: int | None = None
+    response: Any = None
+
+
+def append_intents(warehouse: Warehouse, calls: Sequence[Call]) -> None:
+    """Durable when this returns: only then may the calls leave."""
+    with warehouse.transaction():
+        append_rows(warehouse, "enrichment_calls", [_row(call, None) for call in calls])
+
+
+def append_outcomes(warehouse: Warehouse, outcomes: Sequence[tuple[Call, CallOutcome]]) -> None:
+    """Runs inside the caller's transaction, with the values that the same answers gave."""
+    append_rows(warehouse, "enrichment_calls", [_row(call, outcome) for call, outcome in outcomes])
+
+
+def recover(warehouse: Warehouse, waterfall: str, now: datetime) -> int:
+    """Marks every call of this waterfall that has an intent and no outcome as in doubt; gives their number.
+
+    For the start of a run, when none of them can still be in flight. Safe to repeat.
+    """
+    calls = table(relation(warehouse, "enrichment_calls"), warehouse.dialect)
+    lost = (
+        f"FROM {calls} i WHERE i.status = 'intent' AND i.waterfall = ?"
+        f" AND NOT EXISTS (SELECT 1 FROM {calls} o WHERE o.call_id = i.call_id AND o.status <> 'intent')"
+    )
+    with warehouse.transaction():
+        number = cast(int, warehouse.rows(f"SELECT count(*) {lost}", [waterfall])[0][0])
+        if number:
+            warehouse.execute(
+                f"INSERT INTO {calls} (call_id, run_id, waterfall, provider, keys, request_hash, segment,"
+                " order_version, status, expected_usd, asked_at, answered_at)"
+                " SELECT i.call_id, i.run_id, i.waterfall, i.provider, i.keys, i.request_hash, i.segment,"
+                f" i.order_version, 'in_doubt', i.expected_usd, i.asked_at, CAST(? AS TIMESTAMP) {lost}",
+                [naive(now), waterfall],
+            )
+    return number
+
+
+@dataclass(frozen=True, slots=True)
+class HitRate:
+    """What the ledger says of one provider: `answers` are hits and misses together."""
+
+    hits: int
+    answers: int
+
+
+def hit_rates(warehouse: Warehouse) -> dict[str, HitRate]:
+    """By provider, over the whole ledger. Empty where there is no ledger yet."""
+    calls = relation(warehouse, "enrichment_calls")
+    if not warehouse.columns(calls):
+        return {}
+    found = warehouse.rows(
+        "SELECT provider, sum(CASE WHEN status = 'hit' THEN 1 ELSE 0 END), count(*)"
+        f" FROM {table(calls, warehouse.dialect)} WHERE status IN ('hit', 'miss') GROUP BY provider"
+    )
+    return {str(provider): HitRate(int(cast(int, hits)), int(cast(int, n))) for provider, hits, n in found}
+
+
+def _row(call: Call, outcome: CallOutcome | None) -> tuple[Any, ...]:
+    return (
+        call.call_id,
+        call.run_id,
+        call.waterfall,
+        call.provider,
+        json.dumps(call.keys),
+        call.request_hash,
+        None,
+        call.order_version,
+        outcome.status if outcome else "intent",
+        outcome.http_status if outcome else None,
+        call.expected_usd,
+        outcome.charged_usd if outcome else None,
+        outcome.latency_ms if outcome else None,
+        naive(call.asked_at),
+        naive(outcome.answered_at) if outcome else None,
+        None if outcome is None or outcome.response is None else json.dumps(outcome.response, default=str),
+    )
