@@ -1,0 +1,110 @@
+"""The order of the whole job, with its parts stubbed: what is built again, what a refusal of the cost stops."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+from types import SimpleNamespace
+from typing import Any, ClassVar
+
+import pytest
+
+from revetl.enrich.report import EnrichReport, Estimate, ProviderReport, StageEstimate
+from revetl.errors import GuardrailError
+from revetl.project import BuildResult, job
+from revetl.sync.report import PlanSummary, SyncReport
+
+
+class FakeProject:
+    """Notes what is asked of it; refuses to build while its warehouse is open, as DuckDB would."""
+
+    target = "dev"
+    providers: ClassVar[dict[str, Any]] = {}
+
+    def __init__(self, *waterfalls: str) -> None:
+        self.done: list[str] = []
+        self.open = 0
+        self.waterfalls = {n: SimpleNamespace(name=n, entity="golden", provider_names=()) for n in waterfalls}
+
+    def build(self, select: Sequence[str] = (), *, on_node: Any) -> BuildResult:
+        assert not self.open
+        self.done.append(f"build {' '.join(select)}".strip())
+        return BuildResult("i", 0.1, {"success": 3})
+
+    def open_warehouse(self) -> Any:
+        self.open += 1
+        return SimpleNamespace(close=self._close)
+
+    def _close(self) -> None:
+        self.open -= 1
+
+    def relation(self, name: str) -> str:
+        return name
+
+    def syncs(self, select: Sequence[str], exclude: Sequence[str]) -> list[str]:
+        return ["contacts"]
+
+
+def run(
+    monkeypatch: pytest.MonkeyPatch,
+    project: FakeProject,
+    *,
+    hits: int = 1,
+    cost: str = "1",
+    agrees: bool = True,
+    status: Any = "done",
+    **options: Any,
+) -> job.JobReport:
+    async def waterfall(_w: Any, spec: Any, *_: Any, max_spend_usd: Decimal | None, **__: Any) -> EnrichReport:
+        project.done.append(f"enrich {spec.name} {max_spend_usd}")
+        return EnrichReport(spec.name, "r", {"p": ProviderReport(asked=hits, hits=hits, spent_usd=Decimal(cost))})
+
+    def estimate(_w: Any, spec: Any, *_: Any, **__: Any) -> Estimate:
+        return Estimate(spec.name, (StageEstimate("p", 5, 5, 0.5, True, Decimal(cost), Decimal(cost)),))
+
+    def push(_w: Any, specs: Sequence[Any]) -> list[SyncReport]:
+        assert project.open == 1
+        project.done.append("sync")
+        plan = PlanSummary("p", "contacts", "hubspot", "contacts")
+        return [SyncReport("r", "contacts", status, plan, exit_code=1 if status != "done" else 0)]
+
+    monkeypatch.setattr(job, "run_waterfall", waterfall)
+    monkeypatch.setattr(job, "estimate", estimate)
+    watch = job.Watch(lambda _: None, lambda _: None, lambda _: agrees, push)
+    try:
+        return job.run_job(project, watch, **options)  # type: ignore[arg-type]
+    finally:
+        assert project.open == 0
+
+
+def test_new_values_are_built_into_the_models_before_the_sync(monkeypatch: pytest.MonkeyPatch) -> None:
+    project = FakeProject("people")
+    report = run(monkeypatch, project)
+    assert project.done == ["build", "enrich people None", f"build {job.VALUES_AND_AFTER}", "sync"]
+    assert report.exit_code == 0
+    assert [s.stage for s in report.stages] == ["build", "enrich people", "build", "sync contacts"]
+
+
+def test_without_new_values_nothing_is_built_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    project = FakeProject("people")
+    run(monkeypatch, project, hits=0)
+    assert project.done == ["build", "enrich people None", "sync"]
+
+
+def test_waterfalls_share_one_allowance(monkeypatch: pytest.MonkeyPatch) -> None:
+    project = FakeProject("people", "companies")
+    report = run(monkeypatch, project, cost="0.75", max_spend_usd=Decimal(2))
+    assert project.done[1:3] == ["enrich people 2", "enrich companies 1.25"]
+    assert report.spend_usd == Decimal("1.50")
+
+
+def test_a_cost_not_agreed_to_stops_before_anything_is_spent(monkeypatch: pytest.MonkeyPatch) -> None:
+    project = FakeProject("people")
+    with pytest.raises(GuardrailError) as e:
+        run(monkeypatch, project, agrees=False)
+    assert e.value.exit_code == 3
+    assert project.done == ["build"]
+
+
+def test_an_interrupted_sync_ends_with_130(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run(monkeypatch, FakeProject(), status="interrupted").exit_code == 130
