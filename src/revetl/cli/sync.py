@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import rich_click as click
+from click import confirm
 
 from revetl.cli.common import (
     ProjectOptions,
@@ -132,9 +134,9 @@ def exit_code(reports: Sequence[SyncReport]) -> int:
 
 
 def _confirm_deletes(plan: PlanSummary) -> bool:
-    if not plan.delete or not click.get_text_stream("stdin").isatty():
+    if not plan.delete or not sys.stdin.isatty():
         return True
-    return click.confirm(f"{plan.sync}: delete {plan.delete:,} record(s) at {plan.destination}?", err=True)
+    return confirm(f"{plan.sync}: delete {plan.delete:,} record(s) at {plan.destination}?", err=True)
 
 
 @contextmanager

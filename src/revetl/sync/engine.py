@@ -60,7 +60,8 @@ async def run_sync(
 ) -> SyncReport:
     """Brings the destination to what the model says. Safe to repeat, and to repeat after a crash at any point.
 
-    `confirm`: shown the plan before anything is sent; False ends the run as stopped. `stop_event`: once set, what is in flight is awaited and checkpointed, and the report says `interrupted`. Raises
+    `confirm`: shown the plan before anything is sent; False ends the run as stopped. `stop_event`: once set, what is
+    in flight is awaited and checkpointed, and the report says `interrupted`. Raises
     ConfigError, GuardrailError and WarehouseError (the run's row then says failed or stopped); a destination that is
     away or refuses the credentials is told in the report, with its exit code, for other syncs may go on.
     """

@@ -27,7 +27,7 @@ Offload = Callable[..., Awaitable[Any]]
 
 _FOUND = (
     ("ordinal", "BIGINT"),
-    ("identity", "VARCHAR"),  # the match_on value in the destination's normal form
+    ("identity", "VARCHAR"),  # the present match_on value in the destination's normal form
     ("destination_id", "VARCHAR"),
     ("changed_fields", "VARCHAR"),
     ("found", "VARCHAR"),  # JSON: what stands at the destination, only the fields that will change
@@ -83,7 +83,8 @@ async def _look_up(layout: Layout, destination: Destination, lines: list[_Line])
     rows = []
     for line, values in asked:
         match = next((known[form] for _, form in values if form in known), None)
-        identity = values[0][1] if values else None
+        present = line.fields[match_on]
+        identity = None if present is None or present == "" else destination.normalise(spec.object, match_on, present)
         rows.append((line.ordinal, identity, *_difference(layout, destination, line, match)))
     return rows
 
