@@ -19,11 +19,11 @@ import httpx
 from revetl.clock import Clock
 from revetl.errors import Ambiguous, Denied, Throttled, Unavailable
 from revetl.http import verdict as http
-from revetl.http.pacing import Rate
+from revetl.http.pacing import Pacer, Rate
 from revetl.http.session import DEFAULT, Policy, Session
 from revetl.providers.base import Answer, AnswerStatus, Lookup
 from revetl.providers.reading import Reading, error_code, read, render, settle
-from revetl.providers.spec import Auth, Limits, ProviderSpec, StatusRow, Verdict
+from revetl.providers.spec import Auth, ProviderSpec, StatusRow, Verdict
 
 # After this long under one throttle the call gives up: nothing was charged, a later run asks again.
 THROTTLE_PATIENCE_S = 300.0
@@ -79,13 +79,15 @@ class DeclarativeProvider:
         self._clock = clock
         self._auth_query, auth_headers = credentials(spec.auth, api_key)
         self._slots = asyncio.Semaphore(spec.limits.concurrency)
-        rate = rate_within(spec.limits)
+        # The session holds the shortest window, where bursts are; the longer ones are kept in front of it.
+        rates = [Rate(w.calls, w.seconds) for w in sorted(spec.limits.windows, key=lambda w: w.seconds)]
+        self._longer_windows = [Pacer(rate, clock) for rate in reversed(rates[1:])]
         self._session = Session(
             spec.name,
             base_url,
             headers=auth_headers,
             secrets=[api_key, *auth_headers.values()],
-            rates={DEFAULT: rate} if rate else None,
+            rates={DEFAULT: rates[0]} if rates else None,
             verdicts=session_verdicts(spec),
             wait_s=self._wait_s,
             error_code=lambda response: error_code(spec, self._body(response)),
@@ -139,6 +141,8 @@ class DeclarativeProvider:
         """One question through the session. It is not idempotent: a second answer may be a second charge."""
         outgoing = render(self.spec, lookup.inputs)
         async with self._slots:
+            for pacer in self._longer_windows:
+                await pacer.acquire()
             started = self._clock.monotonic()
             try:
                 raw = await self._session.request(
@@ -238,14 +242,3 @@ def _plain_row(spec: ProviderSpec, status: int) -> StatusRow | None:
     """The first row for this status, where it asks nothing of the body."""
     row = next((r for r in spec.status if r.matches_status(status)), None)
     return row if row is not None and row.at is None else None
-
-
-def rate_within(limits: Limits) -> Rate | None:
-    """One rate that keeps every window: the lowest sustained rate, in steps of the shortest window."""
-    if not limits.windows:
-        return None
-    per_second = min(w.calls / w.seconds for w in limits.windows)
-    shortest_s = min(w.seconds for w in limits.windows)
-    # The addition keeps 1000 / 60 × 60 from becoming 999.
-    requests = int(per_second * shortest_s + 1e-9)
-    return Rate(requests, shortest_s) if requests >= 1 else Rate(1, 1 / per_second)

@@ -1,0 +1,114 @@
+"""The shipped provider files against the sandbox's vendors over real HTTP: answers, refusals, and one bill."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from decimal import Decimal
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from revetl.clock import SystemClock
+from revetl.errors import Denied
+from revetl.providers.base import Answer, Lookup
+from revetl.providers.load import load_providers
+from revetl.providers.registry import create_provider
+from revetl.sandbox.server import RunningSandbox, SandboxSettings, running_sandbox
+
+SPECS = load_providers(Path(__file__).parents[2] / "enrichment" / "providers")
+PEOPLE = 200
+KEY = "key-of-the-contract"
+
+
+@pytest.fixture(scope="module")
+def truth(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("truth")
+    with duckdb.connect() as db:
+        db.execute(
+            """
+            COPY (SELECT 'p' || i AS person_id, 'Ada' || i AS first_name, 'Lovelace' AS last_name,
+                         'ada' || i || '@c' || i || '.example' AS email,
+                         '+442079460' || lpad(i::VARCHAR, 3, '0') AS phone,
+                         'Head of Data' AS job_title, 'director' AS seniority,
+                         'https://www.linkedin.com/in/ada-' || i AS linkedin_url, 'London' AS city,
+                         'United Kingdom' AS country, 'c' || i AS company_id
+                  FROM range(?) t(i)) TO '{}/people.parquet' (FORMAT parquet)
+            """.replace("{}", str(folder)).replace("?", str(PEOPLE))
+        )
+        db.execute(
+            """
+            COPY (SELECT 'c' || i AS company_id, 'Company ' || i AS name, 'c' || i || '.example' AS domain,
+                         'computer software' AS industry, (10 + i)::INTEGER AS employee_count, 1997 AS founded_year,
+                         'https://www.linkedin.com/company/c' || i AS linkedin_url, 'London' AS city,
+                         'United Kingdom' AS country
+                  FROM range(?) t(i)) TO '{}/companies.parquet' (FORMAT parquet)
+            """.replace("{}", str(folder)).replace("?", str(PEOPLE))
+        )
+    return folder
+
+
+@pytest.fixture
+async def sandbox(truth: Path) -> AsyncIterator[RunningSandbox]:
+    async with running_sandbox(settings=SandboxSettings(truth=truth)) as running:
+        yield running
+
+
+def inputs(name: str, i: int) -> dict[str, str]:
+    if SPECS[name].entity == "company":
+        return {"domain": f"c{i}.example", "name": f"Company {i}"}
+    everything = {
+        "email": f"ada{i}@c{i}.example",
+        "first_name": f"Ada{i}",
+        "last_name": "Lovelace",
+        "company_domain": f"c{i}.example",
+    }
+    return SPECS[name].relevant(everything)
+
+
+async def ask_all(sandbox: RunningSandbox, name: str, key: str = KEY, count: int = PEOPLE) -> list[Answer]:
+    options = {"base_url": f"{sandbox.base_url}/providers/{SPECS[name].vendor}", "api_key": key}
+    async with create_provider(SPECS[name], options, SystemClock()) as provider:
+        return list(await asyncio.gather(*(provider.ask(Lookup(inputs(name, i))) for i in range(count))))
+
+
+@pytest.mark.parametrize("name", sorted(SPECS))
+async def test_both_sides_count_the_same_money(sandbox: RunningSandbox, name: str) -> None:
+    # Hunter takes 10 to 15 calls a second, and here time is real.
+    answers = await ask_all(sandbox, name, count=20 if name.startswith("hunter") else PEOPLE)
+    assert {a.status for a in answers} <= {"hit", "miss", "suppressed"}
+    found = {value.field for answer in answers for value in answer.values}
+    assert found == set(SPECS[name].fields)
+    charged_usd = sum((a.charged_usd for a in answers), Decimal(0))
+    assert charged_usd == sandbox.sandbox.bills[SPECS[name].vendor].charged_usd
+    assert charged_usd > 0
+
+
+@pytest.mark.parametrize("name", ["hunter.email_verifier", "zerobounce.validate"])
+async def test_a_verifier_gives_the_address_back_with_its_word(sandbox: RunningSandbox, name: str) -> None:
+    for i, answer in enumerate(await ask_all(sandbox, name, count=10)):
+        (value,) = answer.values
+        assert (value.field, value.value) == ("email", f"ada{i}@c{i}.example")
+        assert value.verification in ("valid", "catch_all")
+
+
+async def test_who_asked_to_be_forgotten_is_said_so(sandbox: RunningSandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("revetl.sandbox.providers.truth.ERASED_SHARE", 1.0)
+    assert [a.status for a in await ask_all(sandbox, "hunter.email_finder", count=3)] == ["suppressed"] * 3
+
+
+@pytest.mark.parametrize("name", ["people_data_labs.person", "people_data_labs.company"])
+async def test_text_comes_as_people_write_it(sandbox: RunningSandbox, name: str) -> None:
+    said = {(v.field, v.value) for a in await ask_all(sandbox, name) for v in a.values}
+    assert ("country", "United Kingdom") in said
+    assert ("city", "London") in said
+
+
+@pytest.mark.parametrize("name", sorted(SPECS))
+async def test_a_bad_key_and_an_empty_account_stop_the_connector(sandbox: RunningSandbox, name: str) -> None:
+    with pytest.raises(Denied) as refused:
+        await ask_all(sandbox, name, key="bad-key", count=1)
+    assert "bad-key" not in str(refused.value)
+    with pytest.raises(Denied, match="out of credits"):
+        await ask_all(sandbox, name, key="broke-key", count=1)
