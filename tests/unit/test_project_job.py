@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import pytest
 
 from revetl.enrich.report import EnrichReport, Estimate, ProviderReport, StageEstimate
-from revetl.errors import GuardrailError
+from revetl.errors import ConfigError, GuardrailError
 from revetl.project import BuildResult, job
 from revetl.sync.report import PlanSummary, SyncReport
 
@@ -53,6 +53,7 @@ def run(
     cost: str = "1",
     agrees: bool = True,
     status: Any = "done",
+    broken: bool = False,
     **options: Any,
 ) -> job.JobReport:
     async def waterfall(_w: Any, spec: Any, *_: Any, max_spend_usd: Decimal | None, **__: Any) -> EnrichReport:
@@ -62,6 +63,10 @@ def run(
     def estimate(_w: Any, spec: Any, *_: Any, **__: Any) -> Estimate:
         return Estimate(spec.name, (StageEstimate("p", 5, 5, 0.5, True, Decimal(cost), Decimal(cost)),))
 
+    def resolve(_w: Any, spec: Any) -> None:
+        if broken:
+            raise ConfigError(f"{spec} is wrong")
+
     def push(_w: Any, specs: Sequence[Any]) -> list[SyncReport]:
         assert project.open == 1
         project.done.append("sync")
@@ -70,6 +75,7 @@ def run(
 
     monkeypatch.setattr(job, "run_waterfall", waterfall)
     monkeypatch.setattr(job, "estimate", estimate)
+    monkeypatch.setattr(job, "resolve", resolve)
     watch = job.Watch(lambda _: None, lambda _: None, lambda _: agrees, push)
     try:
         return job.run_job(project, watch, **options)  # type: ignore[arg-type]
@@ -108,3 +114,10 @@ def test_a_cost_not_agreed_to_stops_before_anything_is_spent(monkeypatch: pytest
 
 def test_an_interrupted_sync_ends_with_130(monkeypatch: pytest.MonkeyPatch) -> None:
     assert run(monkeypatch, FakeProject(), status="interrupted").exit_code == 130
+
+
+def test_a_sync_that_can_not_run_is_told_before_anything_is_spent(monkeypatch: pytest.MonkeyPatch) -> None:
+    project = FakeProject("people")
+    with pytest.raises(ConfigError, match="contacts is wrong"):
+        run(monkeypatch, project, broken=True)
+    assert project.done == ["build"]

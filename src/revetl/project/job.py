@@ -18,10 +18,11 @@ from revetl.clock import Clock, SystemClock
 from revetl.enrich.engine import run_waterfall
 from revetl.enrich.estimate import estimate
 from revetl.enrich.report import EnrichReport, Estimate
-from revetl.errors import GuardrailError
+from revetl.errors import ConfigError, GuardrailError
 from revetl.model import SyncSpec
 from revetl.project.dbt import BuildResult, NodeResult
 from revetl.project.project import Project
+from revetl.state.layout import resolve
 from revetl.state.runs import new_run_id
 from revetl.sync.report import SyncReport
 
@@ -91,6 +92,7 @@ def run_job(
     report = JobReport()
     watch.say("Build")
     _build(project, report, watch, ())
+    _check_syncs(project, select, exclude)
     if project.waterfalls:
         watch.say("Enrich")
         if _enrich(project, report, watch, max_spend_usd, clock):
@@ -103,6 +105,20 @@ def run_job(
             report.syncs = watch.push(warehouse, specs)
         report.stages += [StageTime(f"sync {s.sync}", s.plan.changes, s.seconds) for s in report.syncs]
     return report
+
+
+def _check_syncs(project: Project, select: Sequence[str], exclude: Sequence[str]) -> None:
+    """What would stop a sync is found before providers are paid for values that then go nowhere."""
+    specs = project.syncs(select, exclude)
+    with _warehouse(project) as warehouse:
+        problems = []
+        for spec in specs:
+            try:
+                resolve(warehouse, spec)
+            except ConfigError as e:
+                problems.extend(e.problems)
+    if problems:
+        raise ConfigError(problems)
 
 
 def _build(project: Project, report: JobReport, watch: Watch, select: Sequence[str]) -> None:
