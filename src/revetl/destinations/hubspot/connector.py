@@ -169,6 +169,8 @@ class HubSpot:
             id_ = form = properties[key] = change.key
         else:
             id_ = form = self.normalise(object_, route.id_property, change.match_value)
+            # The id sets it. Sent as a property too, it would replace the main address of who is found by another one.
+            properties.pop(route.id_property, None)
         if not id_:
             problem = api.Refusal("MISSING_ID", f"there is no value for {route.id_property or 'the record id'}")
         item = Item(change, id_, form, properties)

@@ -109,11 +109,11 @@ class Writer:
 
     async def _answered(self, route: Route, items: list[Item], body: dict[str, Any], attempts: int) -> None:
         book = _Book(route, items)
-        unclaimed = 0
+        unclaimed: list[Any] = []  # answers that name nobody
         again: list[tuple[Item, str]] = []
         for refusal in api.refusals(body):
             named = book.named(refusal)
-            unclaimed += not named
+            unclaimed += [] if named else [refusal]
             for item in named:
                 if refusal.code == "CONFLICT" and refusal.existing_ids and route.id_property == "email":
                     again.append((item, refusal.existing_ids[0]))
@@ -121,22 +121,33 @@ class Writer:
                     item.rejected(refusal, attempts)
             if not named and len(items) == 1:
                 items[0].rejected(refusal, attempts)
-        for result in body.get("results") or []:
-            claimed = book.of(result)
-            if claimed is None:
-                unclaimed += 1
-            elif claimed.outcome is None:
-                claimed.ok(str(result["id"]), attempts)
+        nameless = book.claim(body.get("results"), attempts)
+        if nameless and route.id_property:
+            nameless = book.claim(await self._read_back(route, nameless), attempts)
         await self._update_existing(route, again)
-        await self._unanswered([i for i in items if i.outcome is None], route, len(items), unclaimed)
-
-    async def _unanswered(self, left: list[Item], route: Route, of: int, unclaimed: int) -> None:
-        """Answers came that name nobody: alone, each is answered for beyond doubt. Without such, unknown it is."""
-        if left and unclaimed and of > 1:
+        left = [i for i in items if i.outcome is None and i not in (item for item, _ in again)]
+        if left and len(items) > 1 and (unclaimed or nameless):
+            # Alone, each is answered for beyond doubt.
             await self._halve(route, left)
             return
         for item in left:
             item.unknown()
+
+    async def _read_back(self, route: Route, results: Sequence[Any]) -> list[Any]:
+        """The same records with the property that names them, where the write's answer left it out; as given where they
+        can't be read."""
+        ids = [{"id": str(r["id"])} for r in results if isinstance(r, dict) and r.get("id")]
+        if not ids:
+            return list(results)
+        body = {"inputs": ids, "properties": [route.id_property, "hs_additional_emails"]}
+        path = route.path.rpartition("/")[0] + "/read"
+        try:
+            response = await self._session.request("POST", path, json=body, idempotent=True)
+        except CallError as e:
+            self._stopped_by = e
+            return list(results)
+        found = api.body_of(response).get("results") if response.is_success else None
+        return found if isinstance(found, list) and found else list(results)
 
     async def _update_existing(self, route: Route, conflicts: list[tuple[Item, str]]) -> None:
         """The email came to stand there while the batch was on its way: the record is updated by its id."""
@@ -177,7 +188,18 @@ class _Book:
         self._by_trace = {item.trace_id: item for item in items}
         self._by_form = {item.form: item for item in items}
 
-    def of(self, result: Any) -> Item | None:
+    def claim(self, results: Any, attempts: int) -> list[Any]:
+        """Settles whom the results name; returns those that name nobody."""
+        nameless = []
+        for result in results if isinstance(results, list) else []:
+            item = self._of(result)
+            if item is None:
+                nameless.append(result)
+            elif item.outcome is None:
+                item.ok(str(result["id"]), attempts)
+        return nameless
+
+    def _of(self, result: Any) -> Item | None:
         """None where it can't be told, or where the result has no id to remember."""
         if not isinstance(result, dict) or not result.get("id"):
             return None
