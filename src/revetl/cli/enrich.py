@@ -1,0 +1,338 @@
+"""`revetl enrich`: the project's waterfalls, or one of them over a list in a file."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from decimal import Decimal
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any
+
+import rich_click as click
+
+from revetl.cli.common import ProjectOptions, console, emit_json, err_console, json_option, project_options
+from revetl.cli.run import usd
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from revetl.enrich.adhoc import Match
+    from revetl.enrich.report import EnrichReport, Estimate, OnProgress, Progress
+    from revetl.enrich.spec import WaterfallSpec
+    from revetl.model import Relation
+    from revetl.project import Project
+    from revetl.warehouse.base import Warehouse
+
+NOT_AGREED = "nothing was spent: the cost was not agreed to"
+
+
+@click.command(short_help="Fill gaps from data providers, for the project or for a file.")
+@click.argument("file", required=False)
+@click.option("-o", "--output", metavar="FILE", help="Where the enriched list goes: .csv, .parquet, or - for stdout.")
+@project_options
+@click.option("-w", "--waterfall", "names", multiple=True, metavar="NAME", help="Only this waterfall. May be repeated.")
+@click.option("-s", "--select", multiple=True, metavar="PATTERN", help="Waterfalls by name or model; * as in a shell.")
+@click.option("--max-spend", type=usd, metavar="USD", help="The most that providers may cost in this run, in all.")
+@click.option("--limit", type=click.IntRange(min=1), help="Look at the first N records by key only.")
+@click.option("--dry-run", is_flag=True, help="Show the cost, ask nothing of a provider.")
+@click.option("--yes", is_flag=True, help="Spend within the budgets without asking.")
+@click.option("--no-input", is_flag=True, help="Never ask; without --yes nothing is spent.")
+@json_option
+def command(
+    file: str | None,
+    output: str | None,
+    options: ProjectOptions,
+    names: tuple[str, ...],
+    select: tuple[str, ...],
+    max_spend: Decimal | None,
+    limit: int | None,
+    dry_run: bool,
+    yes: bool,
+    no_input: bool,
+    as_json: bool,
+) -> int:
+    """Fill what records lack from data providers, in order of the waterfall, within its budget.
+
+    Without FILE the project's waterfalls run over their models. With FILE (CSV, Parquet, or - for stdin) one waterfall
+    runs over that list: its columns are matched to inputs by name, and the output has its columns as they were, then
+    a value, a source and a confidence per field. What was asked before, by whichever way, is not paid for again.
+    """
+    if file is not None and output is None and not dry_run:
+        raise click.UsageError("-o says where the enriched list goes: a file, or - for stdout.")
+    if file is None and output is not None:
+        raise click.UsageError("-o goes with a FILE to enrich.")
+    if output == "-" and as_json:
+        raise click.UsageError("--json and -o - both want stdout: give one of them a file.")
+    project = options.load()
+    job = _Job(project, max_spend, limit, dry_run, _agreement(yes, may_ask=not no_input and file != "-"))
+    warehouse = project.open_warehouse()
+    try:
+        if file is None:
+            job.project_waterfalls(warehouse, _chosen(project.waterfalls, names, select))
+        else:
+            job.list_(warehouse, file, output, _chosen(project.waterfalls, names, select))
+    finally:
+        warehouse.close()
+    if as_json:
+        emit_json(job.document())
+    elif output == "-":
+        # The list has stdout to itself.
+        job.show(err_console())
+    else:
+        job.show(console())
+    return job.exit_code
+
+
+class _Job:
+    """One command: estimates are agreed to as a whole, then waterfalls run under one allowance."""
+
+    def __init__(
+        self,
+        project: Project,
+        max_spend: Decimal | None,
+        limit: int | None,
+        dry_run: bool,
+        agree: Callable[[Sequence[Estimate]], bool],
+    ) -> None:
+        self._project = project
+        self._left = max_spend
+        self._limit = limit
+        self._dry_run = dry_run
+        self._agree = agree
+        self._estimates: list[Estimate] = []
+        self._reports: list[EnrichReport] = []
+        self._columns: dict[str, str] = {}
+
+    @property
+    def exit_code(self) -> int:
+        codes = {r.exit_code for r in self._reports}
+        return next((code for code in (4, 3, 1) if code in codes), 0)
+
+    def project_waterfalls(self, warehouse: Warehouse, specs: Mapping[str, WaterfallSpec]) -> None:
+        entities = {name: self._project.relation(spec.entity) for name, spec in specs.items()}
+        for name, spec in specs.items():
+            self._estimate(warehouse, spec, entities[name], None)
+        if self._go_on():
+            for name, spec in specs.items():
+                self._run(warehouse, spec, entities[name], None)
+
+    def list_(self, warehouse: Warehouse, file: str, output: str | None, specs: Mapping[str, WaterfallSpec]) -> None:
+        from revetl.clock import SystemClock
+        from revetl.enrich.adhoc import added_columns, choose, enriched_rows, entity_name, loaded
+        from revetl.enrich.lists import open_list, write_list
+
+        with open_list(file, sys.stdin.buffer) as listing:
+            match = choose(specs, self._project.providers, listing.header)
+            self._columns = dict(match.inputs)
+            _show_match(match)
+            kept_as = entity_name(match.spec)
+            with loaded(warehouse, match, listing) as relation:
+                self._estimate(warehouse, match.spec, relation, kept_as)
+                if not self._go_on() or output is None:
+                    return
+                self._run(warehouse, match.spec, relation, kept_as)
+                added = [name for names in added_columns(match, listing.header).values() for name in names]
+                rows = enriched_rows(warehouse, match, listing, relation, SystemClock().now())
+                write_list(output, sys.stdout.buffer, listing, added, rows)
+
+    def document(self) -> dict[str, Any]:
+        """Money is text, exact."""
+        return {
+            "exit_code": self.exit_code,
+            "columns": self._columns,
+            "estimates": [
+                {**asdict(e), "lookups": e.lookups, "expected_usd": e.expected_usd, "greatest_usd": e.greatest_usd}
+                for e in self._estimates
+            ],
+            "waterfalls": [
+                {**asdict(r), "asked": r.asked, "spent_usd": r.spent_usd, "exit_code": r.exit_code}
+                for r in self._reports
+            ],
+        }
+
+    def show(self, screen: Console) -> None:
+        if not self._reports:
+            screen.print("Nothing was asked.")
+        for report in self._reports:
+            _show_report(screen, report)
+
+    def _estimate(self, warehouse: Warehouse, spec: WaterfallSpec, relation: Relation, kept_as: str | None) -> None:
+        from revetl.clock import SystemClock
+        from revetl.enrich.estimate import estimate
+
+        self._estimates.append(
+            estimate(
+                warehouse,
+                spec,
+                self._project.providers,
+                relation,
+                clock=SystemClock(),
+                max_spend_usd=self._left,
+                limit=self._limit,
+                entity_name=kept_as,
+            )
+        )
+
+    def _go_on(self) -> bool:
+        """GuardrailError where the cost is not agreed to; False for a dry run."""
+        from revetl.errors import GuardrailError
+
+        _show_estimates(self._estimates)
+        if self._dry_run:
+            return False
+        if not self._agree(self._estimates):
+            raise GuardrailError(NOT_AGREED)
+        return True
+
+    def _run(self, warehouse: Warehouse, spec: WaterfallSpec, relation: Relation, kept_as: str | None) -> None:
+        import asyncio
+
+        from revetl.clock import SystemClock
+        from revetl.enrich.engine import run_waterfall
+        from revetl.state.runs import new_run_id
+
+        clock = SystemClock()
+        with _progress(spec.name) as tell:
+            report = asyncio.run(
+                run_waterfall(
+                    warehouse,
+                    spec,
+                    {name: self._project.provider(name, clock) for name in spec.provider_names},
+                    relation,
+                    run_id=new_run_id(clock),
+                    clock=clock,
+                    max_spend_usd=self._left,
+                    limit=self._limit,
+                    progress=tell,
+                    target=self._project.target,
+                    entity_name=kept_as,
+                )
+            )
+        if self._left is not None:
+            self._left = max(Decimal(0), self._left - report.spent_usd - report.in_doubt_usd)
+        self._reports.append(report)
+
+
+def _chosen(
+    waterfalls: Mapping[str, WaterfallSpec], names: Sequence[str], patterns: Sequence[str]
+) -> dict[str, WaterfallSpec]:
+    """All where nothing is said. ConfigError for a name that is none, or a pattern that matches none."""
+    from revetl.errors import ConfigError, did_you_mean
+
+    for name in names:
+        if name not in waterfalls:
+            raise ConfigError(f"no waterfall {name!r}", hint=did_you_mean(name, list(waterfalls)))
+    found = {
+        name: spec
+        for name, spec in waterfalls.items()
+        if name in names
+        or any(fnmatchcase(name, p) or fnmatchcase(spec.entity, p) for p in patterns)
+        or not (names or patterns)
+    }
+    if not found:
+        said = f"no waterfall is selected by {' '.join(patterns)}" if patterns else "the project has no waterfall"
+        raise ConfigError(said, hint="Waterfalls: " + (", ".join(waterfalls) or "none in enrichment/waterfalls/"))
+    return found
+
+
+def _agreement(yes: bool, *, may_ask: bool) -> Callable[[Sequence[Estimate]], bool]:
+    def agree(estimates: Sequence[Estimate]) -> bool:
+        if yes or not any(e.greatest_usd for e in estimates):
+            return True
+        if not may_ask:
+            click.echo("--yes agrees to the cost where nobody can be asked.", err=True)
+            return False
+        return click.confirm("Go on?", err=True)
+
+    return agree
+
+
+def _show_match(match: Match) -> None:
+    from rich.markup import escape
+
+    screen = err_console()
+    matched = ", ".join(f"{escape(column)} → {name}" for name, column in match.inputs.items())
+    screen.print(f"Waterfall [bold]{match.spec.name}[/]. Columns: {matched}")
+    absent = [name for name in match.spec.inputs if name not in match.inputs]
+    if absent:
+        screen.print(f"Not in the list: {', '.join(absent)}")
+
+
+def _show_estimates(estimates: Sequence[Estimate]) -> None:
+    from rich.table import Table
+
+    table = Table("waterfall", "provider", box=None, pad_edge=False)
+    for heading in ("lookups, at most", "expected", "hit rate", "expected cost", "greatest cost"):
+        table.add_column(heading, justify="right")
+    for each in estimates:
+        for stage in each.stages:
+            rate = f"{stage.hit_rate:.0%}" + (" (assumed)" if stage.assumed else "")
+            lookups = (f"{stage.lookups:,}", f"{stage.expected_lookups:,}")
+            cost = (f"${stage.expected_usd:,.2f}", f"${stage.greatest_usd:,.2f}")
+            table.add_row(each.waterfall, stage.provider, *lookups, rate, *cost)
+    screen = err_console()
+    screen.print(table)
+    expected = sum((e.expected_usd for e in estimates), Decimal(0))
+    greatest = sum((e.greatest_usd for e in estimates), Decimal(0))
+    screen.print(f"Expected cost ${expected:,.2f}, at most ${greatest:,.2f} within the budgets.")
+
+
+@contextmanager
+def _progress(name: str) -> Iterator[OnProgress]:
+    """A bar on stderr where somebody looks; nothing at all elsewhere."""
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+    from rich.progress import Progress as Bars
+
+    screen = err_console()
+    text = TextColumn("{task.description}")
+    told = TextColumn("found {task.fields[hits]:,}, missed {task.fields[misses]:,}, ${task.fields[spent]:,.2f}")
+    bars = Bars(text, BarColumn(), MofNCompleteColumn(), told, console=screen, disable=not screen.is_terminal)
+    tasks: dict[str, Any] = {}
+    before: dict[str, int] = {}
+
+    def tell(at: Progress) -> None:
+        counts: dict[str, Any] = {"hits": at.hits, "misses": at.misses, "spent": at.spent_usd}
+        if at.provider not in tasks:
+            tasks[at.provider] = bars.add_task(f"{name} · {at.provider}", total=0, **counts)
+        # A verifier is asked in several stages: its questions add up.
+        done = at.hits + at.misses
+        before[at.provider] = max(before.get(at.provider, 0), done, at.expected)
+        bars.update(tasks[at.provider], completed=done, total=before[at.provider], **counts)
+
+    with bars:
+        yield tell
+
+
+def _show_report(screen: Console, report: EnrichReport) -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table("provider", box=None, pad_edge=False, title=report.waterfall, title_justify="left")
+    for heading in ("asked", "found", "missed", "errors", "in doubt", "reused", "spent"):
+        table.add_column(heading, justify="right")
+    for name, p in report.providers.items():
+        numbers = (p.asked, p.hits, p.misses, p.errors, p.in_doubt, p.reused)
+        table.add_row(name, *(f"{n:,}" for n in numbers), f"${p.spent_usd:,.2f}")
+    screen.print(table)
+    fields = Table("field", box=None, pad_edge=False)
+    for heading in ("records", "filled before", "filled after"):
+        fields.add_column(heading, justify="right")
+    for name, f in report.fields.items():
+        fields.add_row(name, f"{f.total:,}", _share(f.filled_before, f.total), _share(f.filled_after, f.total))
+    screen.print(fields)
+    notes = [report.stopped, *(f"{k}: {v}" for k, v in (report.denied | report.unavailable).items())]
+    if report.recovered_in_doubt:
+        notes.append(f"{report.recovered_in_doubt:,} calls of an earlier run never ended: they are in doubt")
+    if report.suppressed:
+        notes.append(f"{report.suppressed:,} records are suppressed and were not looked up")
+    for note in notes:
+        if note:
+            screen.print(f"[yellow]{escape(note)}[/]")
+    doubt = f", ${report.in_doubt_usd:,.2f} in doubt" if report.in_doubt_usd else ""
+    screen.print(f"Spent ${report.spent_usd:,.2f}{doubt}.")
+
+
+def _share(filled: int, total: int) -> str:
+    return f"{filled:,} ({filled / total:.0%})" if total else "0"

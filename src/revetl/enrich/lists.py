@@ -1,0 +1,185 @@
+"""A list in a file: CSV or Parquet, read twice (inputs first, the rest when the answers are there), never all at once.
+
+CSV is text: no cell is parsed, so `007`, `1e5` and `NA` come out as they went in. Parquet keeps its types.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, BinaryIO, Literal, Protocol
+
+from revetl.errors import ConfigError, Problem
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Format = Literal["csv", "parquet"]
+CHUNK_ROWS = 5_000
+_DELIMITERS = ",;\t|"
+
+
+class Listing(Protocol):
+    """`header` holds the columns' names in order. `chunks` starts from the first row each time; cells are text or None
+    in a CSV, typed in Parquet."""
+
+    format: Format
+    header: tuple[str, ...]
+
+    def chunks(self) -> Iterator[list[tuple[Any, ...]]]: ...
+
+
+class CsvListing:
+    format: Format = "csv"
+
+    def __init__(self, path: Path, name: Path) -> None:
+        """`name` is what messages call it."""
+        self._path, self._name = path, name
+        with self._open() as file:
+            first = file.readline()
+        self.delimiter = max(_DELIMITERS, key=first.count) if first else ","
+        with self._open() as file:
+            self.header = tuple(next(csv.reader(file, delimiter=self.delimiter), ()))
+        if not self.header:
+            raise ConfigError(Problem("the list is empty: its first line must name the columns", name))
+
+    def chunks(self) -> Iterator[list[tuple[Any, ...]]]:
+        with self._open() as file:
+            rows = csv.reader(file, delimiter=self.delimiter)
+            next(rows)
+            checked = self._checked(rows)
+            while chunk := list(islice(checked, CHUNK_ROWS)):
+                yield chunk
+
+    def _checked(self, rows: Any) -> Iterator[tuple[Any, ...]]:
+        """Blank lines are passed over; a short row is filled with blanks; a long one can't be attributed."""
+        width = len(self.header)
+        try:
+            for row in rows:
+                if len(row) > width:
+                    message = f"{len(row)} cells, but the header names {width} columns"
+                    raise ConfigError(
+                        Problem(message, self._name, rows.line_num, "A cell that holds the delimiter needs quotes.")
+                    )
+                if row:
+                    yield (*row, *[""] * (width - len(row)))
+        except csv.Error as e:
+            raise ConfigError(Problem(f"not valid CSV: {e}", self._name, rows.line_num)) from None
+        except UnicodeDecodeError:
+            raise ConfigError(Problem("not UTF-8 text", self._name, rows.line_num + 1)) from None
+
+    def _open(self) -> IO[str]:
+        return self._path.open(encoding="utf-8-sig", newline="")
+
+
+class ParquetListing:
+    format: Format = "parquet"
+
+    def __init__(self, path: Path, name: Path) -> None:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        self._path = path
+        try:
+            self.schema: pa.Schema = pq.read_schema(path)
+        except pa.ArrowInvalid:
+            raise ConfigError(Problem("not a Parquet file", name)) from None
+        self.header = tuple(self.schema.names)
+
+    def chunks(self) -> Iterator[list[tuple[Any, ...]]]:
+        import pyarrow.parquet as pq
+
+        with pq.ParquetFile(self._path) as file:
+            for batch in file.iter_batches(CHUNK_ROWS):
+                yield list(zip(*(column.to_pylist() for column in batch.columns), strict=True))
+
+
+@contextmanager
+def open_list(source: str, stdin: BinaryIO) -> Iterator[CsvListing | ParquetListing]:
+    """`source` is a path, or `-` for stdin, which is kept in a temporary file since it has to be read twice."""
+    if source != "-":
+        path = Path(source)
+        if not path.is_file():
+            raise ConfigError(Problem("no such file", path))
+        yield _listing(path, path)
+        return
+    handle, temporary = tempfile.mkstemp(prefix="revetl-", suffix=".list")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            shutil.copyfileobj(stdin, file)
+        yield _listing(Path(temporary), Path("<stdin>"))
+    finally:
+        Path(temporary).unlink()
+
+
+def _listing(path: Path, name: Path) -> CsvListing | ParquetListing:
+    with path.open("rb") as file:
+        is_parquet = file.read(4) == b"PAR1"
+    try:
+        return ParquetListing(path, name) if is_parquet else CsvListing(path, name)
+    except UnicodeDecodeError:
+        raise ConfigError(Problem("neither Parquet nor UTF-8 text", name)) from None
+
+
+def write_list(
+    target: str,
+    stdout: BinaryIO,
+    listing: CsvListing | ParquetListing,
+    added: Sequence[str],
+    rows: Iterator[list[tuple[Any, ...]]],
+) -> None:
+    """Writes chunks of rows: the list's columns, then `added` ones. `-` is stdout, in the format of the list.
+
+    A file appears whole or not at all.
+    """
+    if target == "-":
+        with tempfile.TemporaryDirectory(prefix="revetl-") as directory:
+            whole = Path(directory) / "list"
+            _write(whole, listing.format, listing, added, rows)
+            with whole.open("rb") as file:
+                shutil.copyfileobj(file, stdout)
+        stdout.flush()
+        return
+    path = Path(target)
+    part = path.with_name(f".{path.name}.part")
+    try:
+        _write(part, "parquet" if path.suffix.lower() in (".parquet", ".pq") else "csv", listing, added, rows)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _write(
+    path: Path,
+    format_: Format,
+    listing: CsvListing | ParquetListing,
+    added: Sequence[str],
+    rows: Iterator[list[tuple[Any, ...]]],
+) -> None:
+    if format_ == "csv":
+        delimiter = listing.delimiter if isinstance(listing, CsvListing) else ","
+        with path.open("w", encoding="utf-8", newline="") as file:
+            out = csv.writer(file, delimiter=delimiter, lineterminator="\n")
+            out.writerow([*listing.header, *added])
+            for chunk in rows:
+                out.writerows(["" if cell is None else cell for cell in row] for row in chunk)
+        return
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    own: list[pa.Field] = (
+        list(listing.schema)
+        if isinstance(listing, ParquetListing)
+        else [pa.field(n, pa.string()) for n in listing.header]
+    )
+    schema = pa.schema([*own, *(pa.field(name, pa.string()) for name in added)])
+    with pq.ParquetWriter(path, schema) as writer:
+        for chunk in rows:
+            arrays = [pa.array(cells, f.type) for cells, f in zip(zip(*chunk, strict=True), schema, strict=True)]
+            writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
