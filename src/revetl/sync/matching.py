@@ -85,12 +85,13 @@ async def _look_up(layout: Layout, destination: Destination, lines: list[_Line])
         match = next((known[form] for _, form in values if form in known), None)
         present = line.fields[match_on]
         identity = None if present is None or present == "" else destination.normalise(spec.object, match_on, present)
-        rows.append((line.ordinal, identity, *_difference(layout, destination, line, match)))
+        by_present = identity is not None and identity in known
+        rows.append((line.ordinal, identity, *_difference(layout, destination, line, match, by_present)))
     return rows
 
 
 def _difference(
-    layout: Layout, destination: Destination, line: _Line, match: Match | None
+    layout: Layout, destination: Destination, line: _Line, match: Match | None, by_present: bool
 ) -> tuple[str | None, str | None, str | None]:
     """(id, changed fields, what stands there). A null of ours clears a value there only where an earlier write of ours
     may have put it: on a record that somebody else made it says nothing."""
@@ -99,12 +100,17 @@ def _difference(
     object_ = layout.spec.object
 
     def form(name: str, value: Scalar) -> str:
-        return "" if value is None else destination.normalise(object_, name, value)
+        try:
+            return "" if value is None else destination.normalise(object_, name, value)
+        except ValueError:  # has no form there: it differs, is sent, and is refused with the reason
+            return repr(value)
 
     stands = {
         f.name: match.fields.get(f.name)
         for f in layout.fields
-        if (line.fields[f.name] is not None or (line.in_doubt and not f.keep_null))
+        # Found by its present value the record answers to it already, be it as a secondary address.
+        if not (by_present and f.name == layout.spec.match_on)
+        and (line.fields[f.name] is not None or (line.in_doubt and not f.keep_null))
         and form(f.name, line.fields[f.name]) != form(f.name, match.fields.get(f.name))
     }
     return match.destination_id, json.dumps([*stands], separators=(",", ":")), json.dumps(stands, default=str)

@@ -1,0 +1,150 @@
+"""The engine, the HubSpot connector and the HubSpot sandbox together, over real HTTP on loopback."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+
+from revetl.clock import SystemClock
+from revetl.destinations.hubspot import HubSpot, Options
+from revetl.model import Relation, SyncSpec
+from revetl.sandbox.faults import Fault
+from revetl.sandbox.hubspot.limits import LimitSettings
+from revetl.sandbox.server import RunningSandbox, SandboxSettings, running_sandbox
+from revetl.state import outcomes
+from revetl.state.runs import new_run_id
+from revetl.sync import SyncReport, run_sync
+from revetl.warehouse.duckdb import DuckDBWarehouse
+from tests.support.sync_bench import inline
+
+UNLIMITED = SandboxSettings(limits=LimitSettings(burst=None, search_per_s=None, daily=None))
+CONTACTS = SyncSpec(
+    name="hubspot__contacts",
+    relation=Relation("main", "contacts"),
+    destination="hubspot",
+    object="contacts",
+    key="golden_id",
+    match_on="email",
+    columns=("golden_id", "email", "firstname", "open_tickets", "last_seen_at"),
+)
+COMPANIES = replace(
+    CONTACTS,
+    name="hubspot__companies",
+    relation=Relation("main", "companies"),
+    object="companies",
+    match_on="domain",
+    columns=("golden_id", "domain", "name", "numberofemployees"),
+)
+
+
+@dataclass
+class Bench:
+    sandbox: RunningSandbox
+    warehouse: DuckDBWarehouse
+
+    async def run(self, spec: SyncSpec) -> SyncReport:
+        """A process of its own: a new connection to HubSpot, the same warehouse."""
+        options = Options.model_validate(
+            {"base_url": self.sandbox.base_url, "token": "pat-test", "searches_per_s": 100, "requests_per_10_s": 1000}
+        )
+        clock = SystemClock()
+        async with HubSpot("hubspot", options, clock, rng=random.Random(1)) as destination:
+            return await run_sync(
+                self.warehouse,
+                spec,
+                destination,
+                clock=clock,
+                run_id=new_run_id(clock),
+                command="sync",
+                target="dev",
+                offload=inline,
+            )
+
+    def records(self, object_: str, name: str) -> list[str | None]:
+        store = self.sandbox.portal.store(object_)
+        return sorted(str(store.value(r, name)) for r in store.records.values())
+
+    @property
+    def writes(self) -> int:
+        return int(self.sandbox.sandbox.stats()["hubspot"]["write_requests"])
+
+
+@pytest.fixture
+async def bench() -> AsyncIterator[Bench]:
+    warehouse = DuckDBWarehouse(":memory:", threads=1)
+    warehouse.execute(
+        "CREATE TABLE contacts AS SELECT 'c' || i AS golden_id, 'P' || i || '@Corp.example' AS email,"
+        " 'Name ' || i AS firstname, i AS open_tickets, TIMESTAMP '2026-01-01 10:00:00' + INTERVAL (i) HOUR"
+        " AS last_seen_at FROM range(250) t(i)"
+    )
+    warehouse.execute(
+        "CREATE TABLE companies AS SELECT 'k' || i AS golden_id, 'd' || i || '.example' AS domain,"
+        " 'Company ' || i AS name, i * 10 AS numberofemployees FROM range(120) t(i)"
+    )
+    async with running_sandbox(settings=UNLIMITED) as sandbox:
+        yield Bench(sandbox, warehouse)
+    warehouse.close()
+
+
+@pytest.mark.parametrize("spec", [CONTACTS, COMPANIES], ids=lambda s: s.object)
+async def test_create_then_nothing_then_only_what_changed(bench: Bench, spec: SyncSpec) -> None:
+    rows = bench.warehouse.rows(f"SELECT count(*) FROM {spec.relation.name}")[0][0]
+    first = await bench.run(spec)
+    assert (first.status, first.counts, first.plan.create) == ("done", {"ok": rows}, rows)
+    writes = bench.writes
+    second = await bench.run(spec)
+    assert (second.plan.changes, second.requests, bench.writes) == (0, 0, writes)
+    changed = "firstname" if spec is CONTACTS else "name"
+    bench.warehouse.execute(f"UPDATE {spec.relation.name} SET {changed} = 'New' WHERE golden_id LIKE '%7'")
+    third = await bench.run(spec)
+    assert third.plan.fields == {changed: third.plan.update}
+    assert bench.writes == writes + 1
+    assert bench.records(spec.object, changed).count("New") == third.plan.update
+
+
+@pytest.mark.parametrize("spec", [CONTACTS, COMPANIES], ids=lambda s: s.object)
+async def test_a_lost_snapshot_is_no_reason_for_a_second_record(bench: Bench, spec: SyncSpec) -> None:
+    await bench.run(spec)
+    before = bench.records(spec.object, spec.match_on or "")
+    writes = bench.writes
+    bench.warehouse.execute(f"DROP TABLE revetl.snapshot__{spec.name}")
+    bench.warehouse.execute(f"UPDATE {spec.relation.name} SET golden_id = golden_id || 'x'")
+    report = await bench.run(spec)
+    assert report.plan.create == 0
+    assert report.counts == {"ok": report.plan.source_rows}, "all stand there with these values"
+    assert (bench.records(spec.object, spec.match_on or ""), bench.writes) == (before, writes)
+
+
+@pytest.mark.parametrize("kind", ["reset_before", "reset_after", "truncate", "wrong_json", "status_after"])
+@pytest.mark.parametrize("spec", [CONTACTS, COMPANIES], ids=lambda s: s.object)
+async def test_bad_days_lose_nothing_and_double_nothing(bench: Bench, spec: SyncSpec, kind: str) -> None:
+    bench.sandbox.sandbox.faults.add(Fault("POST */batch/upsert", kind, times=1))
+    for _ in range(3):
+        report = await bench.run(spec)
+        if report.status == "done":
+            break
+    assert report.status == "done"
+    wanted = bench.warehouse.rows(f"SELECT lower({spec.match_on}) FROM {spec.relation.name} ORDER BY 1")
+    assert bench.records(spec.object, spec.match_on or "") == [v for (v,) in wanted]
+
+
+async def test_one_bad_record_costs_nobody_and_says_why(bench: Bench) -> None:
+    bench.warehouse.execute("UPDATE contacts SET email = 'not an email' WHERE golden_id = 'c42'")
+    report = await bench.run(CONTACTS)
+    assert report.counts == {"ok": 249, "rejected": 1}
+    (record,) = outcomes.of_run(bench.warehouse, report.run_id, statuses=["rejected"])
+    assert (record.key, record.error_class) == ("c42", "Rejected")
+    assert record.message
+
+
+async def test_a_bad_token_is_told_apart(bench: Bench) -> None:
+    bench.sandbox.sandbox.faults.add(Fault("POST */batch/upsert", "status", times=None, status=401))
+    report = await bench.run(CONTACTS)
+    assert (report.status, report.exit_code, report.not_sent) == ("failed", 4, 250)
+    bench.sandbox.sandbox.faults.clear()
+    again: Any = await bench.run(CONTACTS)
+    assert (again.recovered, again.counts) == (0, {"ok": 250})
