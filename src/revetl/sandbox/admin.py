@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
@@ -93,7 +94,7 @@ class Admin:
         bill = self._sandbox.bills.get(str(document.get("vendor", "")))
         if bill is None or not isinstance(document.get("remaining"), int):
             return _json(400, {"error": f"vendor must be one of {', '.join(self._sandbox.bills)}, remaining a number"})
-        bill.set_remaining(document["remaining"])
+        bill.set_remaining(Decimal(document["remaining"]))
         return web.Response(status=204)
 
 

@@ -6,6 +6,7 @@ Everything answers over real HTTP from state in this process. With a `data_dir` 
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
@@ -22,6 +23,11 @@ from revetl.sandbox.hubspot.app import HubSpotApp
 from revetl.sandbox.hubspot.limits import LimitSettings, RateLimits
 from revetl.sandbox.hubspot.portal import Portal
 from revetl.sandbox.providers.billing import Bill
+from revetl.sandbox.providers.hunter import Hunter
+from revetl.sandbox.providers.people_data_labs import PeopleDataLabs
+from revetl.sandbox.providers.truth import Truth
+from revetl.sandbox.providers.vendor import Context
+from revetl.sandbox.providers.zerobounce import ZeroBounce
 from revetl.sandbox.snapshot import Snapshot
 
 HOST = "127.0.0.1"
@@ -57,7 +63,7 @@ class Sandbox:
     portal: Portal = field(init=False)
     hubspot: HubSpotApp = field(init=False)
     faults: Faults = field(init=False)
-    bills: dict[str, Bill] = field(init=False, default_factory=dict)
+    vendors: tuple[PeopleDataLabs, Hunter, ZeroBounce] = field(init=False)
     by_route: Counter[str] = field(init=False, default_factory=Counter)
     by_status: Counter[int] = field(init=False, default_factory=Counter)
 
@@ -65,6 +71,13 @@ class Sandbox:
         self.portal = self._fresh_portal()
         self.hubspot = HubSpotApp(self.portal, RateLimits(self.settings.limits, self.clock))
         self.faults = Faults(self.clock, self.settings.seed)
+        settings = self.settings
+        context = Context(Truth(settings.truth), self.clock, settings.seed, settings.provider_limits)
+        self.vendors = (PeopleDataLabs(context), Hunter(context), ZeroBounce(context))
+
+    @property
+    def bills(self) -> dict[str, Bill]:
+        return {vendor.bill.vendor: vendor.bill for vendor in self.vendors}
 
     def _fresh_portal(self) -> Portal:
         return Portal(self.clock, search_lag_s=self.settings.search_lag_s)
@@ -78,8 +91,8 @@ class Sandbox:
         self.hubspot.requests = self.hubspot.writes = self.hubspot.refused = 0
         self.portal.counts.clear()
         self.faults.clear()
-        for bill in self.bills.values():
-            bill.clear()
+        for vendor in self.vendors:
+            vendor.reset()
         self.by_route.clear()
         self.by_status.clear()
 
@@ -135,6 +148,8 @@ def build_app(settings: SandboxSettings | None = None, clock: Clock | None = Non
     app = web.Application(middlewares=[middleware], client_max_size=_BODY_MAX_BYTES)
     app[SANDBOX] = sandbox
     sandbox.hubspot.add_routes(app)
+    for vendor in sandbox.vendors:
+        vendor.add_routes(app)
     Admin(sandbox).add_routes(app)
     if sandbox.settings.data_dir is not None:
         app.cleanup_ctx.append(_keep(sandbox, sandbox.settings.data_dir))
@@ -193,3 +208,19 @@ async def running_sandbox(
         yield RunningSandbox(f"http://{HOST}:{bound}", app[SANDBOX])
     finally:
         await runner.cleanup()
+
+
+def serve(settings: SandboxSettings, port: int, ready: Callable[[str], None]) -> None:
+    """Serves until SIGINT or SIGTERM, then writes the last snapshot. `ready` gets the base URL once it listens.
+    OSError where the port is taken."""
+    asyncio.run(_serve(settings, port, ready))
+
+
+async def _serve(settings: SandboxSettings, port: int, ready: Callable[[str], None]) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    async with running_sandbox(port, settings=settings) as running:
+        ready(running.base_url)
+        await stop.wait()

@@ -10,56 +10,59 @@ from typing import Any
 
 from revetl.clock import Clock
 
-DEFAULT_CREDITS = 10_000_000
+DEFAULT_CREDITS = Decimal(10_000_000)
 
 
 @dataclass(slots=True)
 class Bill:
-    """One vendor's books. `usd_per_credit` is a list price: what the sandbox says a run has cost.
+    """One vendor's books, per API key. Prices are list prices: what the sandbox says a run has cost.
 
-    A key with `bad` in it is refused, one with `broke` has no credits.
+    A key with `broke` in it has no credits.
     """
 
     vendor: str
-    usd_per_credit: Decimal
-    starting_credits: int = DEFAULT_CREDITS
+    starting_credits: Decimal = DEFAULT_CREDITS
     requests: Counter[str] = field(default_factory=Counter)
     answers: Counter[str] = field(default_factory=Counter)
-    spent: Counter[str] = field(default_factory=Counter)
-    _remaining: dict[str, int] = field(default_factory=dict)
+    charged_usd: Decimal = Decimal(0)
+    spent: dict[str, Decimal] = field(default_factory=dict)
+    _remaining: dict[str, Decimal] = field(default_factory=dict)
 
-    def remaining(self, key: str) -> int:
+    def remaining(self, key: str) -> Decimal:
         if "broke" in key:
-            return 0
+            return Decimal(0)
         return self._remaining.setdefault(key, self.starting_credits)
 
-    def charge(self, key: str, credits: int) -> None:
+    def charge(self, key: str, credits: Decimal, usd: Decimal) -> None:
         self._remaining[key] = self.remaining(key) - credits
-        self.spent[key] += credits
+        self.spent[key] = self.spent.get(key, Decimal(0)) + credits
+        self.charged_usd += usd
 
-    def set_remaining(self, credits: int) -> None:
+    def set_remaining(self, credits: Decimal) -> None:
+        """On every key, those to come too."""
         self.starting_credits = credits
-        for key in self._remaining:
-            self._remaining[key] = credits
+        self._remaining.clear()
 
     def clear(self) -> None:
-        for counter in (self.requests, self.answers, self.spent):
-            counter.clear()
+        self.requests.clear()
+        self.answers.clear()
+        self.spent.clear()
         self._remaining.clear()
+        self.charged_usd = Decimal(0)
+        self.starting_credits = DEFAULT_CREDITS
 
     def as_json(self) -> dict[str, Any]:
         """Keys by their last four characters only."""
-        credits = sum(self.spent.values())
-        by_key: dict[str, dict[str, int]] = {}
+        by_key: dict[str, dict[str, float]] = {}
         for key, requests in self.requests.items():
             line = by_key.setdefault(f"…{key[-4:]}", {"requests": 0, "credits": 0})
             line["requests"] += requests
-            line["credits"] += self.spent[key]
+            line["credits"] += float(self.spent.get(key, 0))
         return {
             "requests": sum(self.requests.values()),
             "answers": dict(self.answers),
-            "credits": credits,
-            "charged_usd": float(credits * self.usd_per_credit),
+            "credits": float(sum(self.spent.values())),
+            "charged_usd": float(self.charged_usd),
             "by_key": by_key,
         }
 
@@ -85,12 +88,3 @@ class FixedWindow:
             return False
         self._window[key] = (number, used + 1)
         return True
-
-    def remaining(self, key: str) -> int:
-        """Of the present window, as far as it has been used; 0 where there is no limit to speak of."""
-        if self.limit is None:
-            return 0
-        return max(0, self.limit - self._window.get(key, (0, 0))[1])
-
-    def resets_in_s(self) -> float:
-        return self._seconds - self._clock.monotonic() % self._seconds

@@ -1,0 +1,140 @@
+"""`revetl sandbox`: local vendors to work against, sources to play with, and what the vendors have seen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import rich_click as click
+
+from revetl.cli.common import emit_json, err_console, json_option
+
+DEFAULT_URL = "http://127.0.0.1:8765"
+_FILE = click.Path(dir_okay=False, path_type=Path)
+_DIRECTORY = click.Path(file_okay=False, path_type=Path)
+
+
+class _Count(click.ParamType[int]):
+    """A whole number that may be written as 5_000_000."""
+
+    name = "number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        try:
+            number = int(value)
+        except ValueError:
+            self.fail(f"{value!r} is not a whole number", param, ctx)
+        if number < 1:
+            self.fail(f"{number} is less than 1", param, ctx)
+        return number
+
+
+@click.group("sandbox")
+def command() -> None:
+    """Serve local vendors, and make sources to play with."""
+
+
+@command.command("start")
+@click.option("--port", type=click.IntRange(0, 65535), default=8765, show_default=True, help="0 takes a free one.")
+@click.option("--data-dir", type=_DIRECTORY, help="Keep HubSpot's records here, so that they survive a restart.")
+@click.option("--truth", type=_DIRECTORY, help="The truth that the providers answer from (see `generate`).")
+@click.option(
+    "--seed", type=int, default=0, show_default=True, help="Another seed, and the providers know other things."
+)
+@click.option(
+    "--search-lag", type=click.FloatRange(0), default=0.0, help="Seconds until HubSpot's search sees a write."
+)
+@click.option("--no-limits", is_flag=True, help="Never throttle: for measuring.")
+@click.option("--ready-file", type=_FILE, help="Write the base URL here once it listens.")
+def start(
+    port: int,
+    data_dir: Path | None,
+    truth: Path | None,
+    seed: int,
+    search_lag: float,
+    no_limits: bool,
+    ready_file: Path | None,
+) -> None:
+    """Serve HubSpot and the data providers on 127.0.0.1 until interrupted.
+
+    Any HubSpot token and any API key is taken, except one with `bad` in it.
+    """
+    from revetl.sandbox.hubspot.limits import LimitSettings
+    from revetl.sandbox.server import SandboxSettings, serve
+
+    limits = LimitSettings(burst=None, search_per_s=None, daily=None) if no_limits else LimitSettings()
+    settings = SandboxSettings(
+        limits=limits,
+        search_lag_s=search_lag,
+        data_dir=data_dir,
+        truth=truth,
+        seed=seed,
+        provider_limits=not no_limits,
+    )
+    err = err_console()
+
+    def ready(base_url: str) -> None:
+        err.print(f"Sandbox at {base_url}: HubSpot at /crm, providers at /providers. Stop with ctrl-C.")
+        if ready_file is not None:
+            aside = ready_file.with_name(f"{ready_file.name}.new")
+            aside.write_text(base_url, "utf-8")
+            aside.replace(ready_file)
+
+    serve(settings, port, ready)
+
+
+@command.command("generate")
+@click.option("--records", type=_Count(), default=3000, show_default=True, help="Source records, e.g. 5_000_000.")
+@click.option("--seed", type=int, default=7, show_default=True, help="Another seed, other customers.")
+@click.option("--day", type=click.IntRange(1), default=1, show_default=True, help="Day 2 is day 1 with some changes.")
+@click.option("--database", type=_FILE, default=Path("warehouse.duckdb"), show_default=True, help="A DuckDB file.")
+@click.option("--truth", type=_DIRECTORY, default=Path("truth"), show_default=True, help="Where the truth is written.")
+@json_option
+def generate(records: int, seed: int, day: int, database: Path, truth: Path, as_json: bool) -> None:
+    """Make the sources of a fictional company: CRM, billing, product and support that disagree.
+
+    Replaces the raw schemas of the database. The truth behind them goes into files that no model reads.
+    """
+    from revetl.sandbox import sources
+
+    made = sources.generate(database, truth, records=records, seed=seed, day=day)
+    if as_json:
+        emit_json(made)
+        return
+    for name, rows in made.items():
+        click.echo(f"{name:<28}{rows:>12,}")
+
+
+@command.command("stats")
+@click.option("--url", default=DEFAULT_URL, show_default=True, envvar="REVETL_SANDBOX_URL", help="Where it listens.")
+@json_option
+def stats(url: str, as_json: bool) -> None:
+    """Show what a running sandbox has seen: requests, records, what the providers charged."""
+    seen = _fetch_stats(url)
+    if as_json:
+        emit_json(seen)
+        return
+    hubspot = seen["hubspot"]
+    click.echo(f"HubSpot: {hubspot['requests']:,} requests, {hubspot['write_requests']:,} of them writes")
+    for name, count in hubspot["records"].items():
+        click.echo(f"  {name:<26}{count:>12,}")
+    for name, bill in seen["providers"].items():
+        click.echo(f"{name}: {bill['requests']:,} requests, ${bill['charged_usd']:,.2f}")
+    click.echo("Routes")
+    for route, count in sorted(seen["requests"]["by_route"].items(), key=lambda item: -item[1]):
+        click.echo(f"  {count:>8,}  {route}")
+
+
+def _fetch_stats(url: str) -> dict[str, Any]:
+    """Of the sandbox at `url`; a usage error where nothing, or something else, answers there."""
+    import json
+    from urllib.request import urlopen
+
+    if not url.startswith(("http://", "https://")):
+        raise click.UsageError(f"--url must start with http://, not {url!r}")
+    try:
+        with urlopen(f"{url.rstrip('/')}/_sandbox/stats", timeout=10) as answer:  # noqa: S310  checked above
+            seen: dict[str, Any] = json.load(answer)
+    except (OSError, ValueError) as e:
+        raise click.UsageError(f"No sandbox answers at {url}. Start one with `revetl sandbox start`.") from e
+    return seen

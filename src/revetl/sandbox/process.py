@@ -1,0 +1,88 @@
+"""The sandbox in a process of its own, for programs that do other work meanwhile."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from types import TracebackType
+
+READY_WITHIN_S = 30.0
+STOPS_WITHIN_S = 15.0
+
+
+class SandboxProcess:
+    """A context manager: entering starts the server and waits until it answers, leaving stops it.
+
+    `port` 0 takes a free one; `base_url` says which. With a `data_dir` the portal's records outlive it. What the
+    server prints goes to `log`, or nowhere. Raises RuntimeError where it does not come up.
+    """
+
+    def __init__(
+        self,
+        truth: Path | None = None,
+        data_dir: Path | None = None,
+        port: int = 0,
+        log: Path | None = None,
+        options: tuple[str, ...] = (),
+    ) -> None:
+        self._arguments = ["--port", str(port), *options]
+        if truth is not None:
+            self._arguments += ["--truth", str(truth)]
+        if data_dir is not None:
+            self._arguments += ["--data-dir", str(data_dir)]
+        self._log = log
+        self._process: subprocess.Popen[bytes] | None = None
+        self.base_url = ""
+
+    def __enter__(self) -> SandboxProcess:
+        with tempfile.TemporaryDirectory() as scratch:
+            ready = Path(scratch) / "ready"
+            said = self._log or Path(scratch) / "log"
+            said.parent.mkdir(parents=True, exist_ok=True)
+            with said.open("ab") as sink:
+                command = [sys.executable, "-m", "revetl.cli.main", "sandbox", "start", *self._arguments]
+                # A session of its own: ctrl-C at the terminal stops who started it, which then stops it in order.
+                self._process = subprocess.Popen(  # noqa: S603  our own program
+                    [*command, "--ready-file", str(ready)],
+                    stdin=subprocess.DEVNULL,
+                    stdout=sink,
+                    stderr=sink,
+                    start_new_session=True,
+                )
+            try:
+                self.base_url = self._wait_until_ready(self._process, ready, said)
+            except BaseException:
+                self._stop()
+                raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._stop()
+
+    def _wait_until_ready(self, process: subprocess.Popen[bytes], ready: Path, said: Path) -> str:
+        """The server writes its address into the file, whole, once it listens."""
+        deadline = time.monotonic() + READY_WITHIN_S
+        while time.monotonic() < deadline:
+            if ready.exists():
+                return ready.read_text("utf-8").strip()
+            if process.poll() is not None:
+                last = said.read_text("utf-8", errors="replace").strip().splitlines()[-1:]
+                raise RuntimeError(f"The sandbox ended with {process.returncode}: {' '.join(last)}")
+            time.sleep(0.02)
+        raise RuntimeError(f"The sandbox did not answer within {READY_WITHIN_S:.0f} s")
+
+    def _stop(self) -> None:
+        process = self._process
+        if process is None or process.poll() is not None:
+            return
+        process.terminate()
+        try:
+            process.wait(STOPS_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
