@@ -18,7 +18,7 @@ from revetl.clock import Clock, SystemClock
 from revetl.enrich.engine import run_waterfall
 from revetl.enrich.estimate import estimate
 from revetl.enrich.report import EnrichReport, Estimate
-from revetl.errors import ConfigError, GuardrailError
+from revetl.errors import ConfigError, GuardrailError, Problem
 from revetl.model import SyncSpec
 from revetl.project.dbt import BuildResult, NodeResult
 from revetl.project.project import Project
@@ -111,7 +111,7 @@ def _check_syncs(project: Project, select: Sequence[str], exclude: Sequence[str]
     """What would stop a sync is found before providers are paid for values that then go nowhere."""
     specs = project.syncs(select, exclude)
     with _warehouse(project) as warehouse:
-        problems = []
+        problems: list[Problem] = []
         for spec in specs:
             try:
                 resolve(warehouse, spec)
