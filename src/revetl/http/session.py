@@ -16,6 +16,7 @@ from math import inf
 from typing import Any
 from urllib.parse import urlencode
 
+import aiohttp
 import httpx
 
 from revetl import __version__
@@ -245,7 +246,8 @@ class Session:
                 response = await self._transport.handle_async_request(request)
                 response.request = request
                 await response.aread()
-        except httpx.TransportError as e:
+        except (httpx.TransportError, aiohttp.ClientError) as e:
+            # The transport does not translate all of aiohttp's errors; those hold the request's headers.
             return (Verdict.UNAVAILABLE if before_send(e) else Verdict.AMBIGUOUS), None, e
         except (TimeoutError, httpx.DecodingError) as e:
             return Verdict.AMBIGUOUS, None, e

@@ -10,13 +10,16 @@ from httpx_aiohttp import AiohttpTransport
 
 
 def default_transport(base_url: str, connections: int = 100) -> httpx.AsyncBaseTransport:
-    """Certificates are verified. The proxies of the environment serve https only: plain http goes to this machine,
-    and through a proxy it would take the token to another one. No cookie is kept."""
+    """Certificates are verified against httpx's store (certifi, or SSL_CERT_FILE). The environment's proxies serve
+    https only: plain http goes to this machine, and through a proxy it would take the token to another one. No cookie
+    is kept."""
     https = urlsplit(base_url).scheme == "https"
 
     def client() -> aiohttp.ClientSession:
-        connector = aiohttp.TCPConnector(limit=connections, ttl_dns_cache=300)
+        verifying = httpx.create_ssl_context() if https else True
+        connector = aiohttp.TCPConnector(limit=connections, ttl_dns_cache=300, ssl=verifying)
         return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=https)
 
-    transport: httpx.AsyncBaseTransport = AiohttpTransport(client=client, verify=https)
+    # The transport's own context is not used, since the client brings one: not verifying saves loading it twice.
+    transport: httpx.AsyncBaseTransport = AiohttpTransport(client=client, verify=False)
     return transport

@@ -53,13 +53,13 @@ def verdict_table(overrides: Mapping[int, Verdict] | None = None) -> dict[int, V
     return table | _BY_STATUS | dict(overrides or {})
 
 
-def before_send(error: httpx.TransportError) -> bool:
+def before_send(error: Exception) -> bool:
     """Whether the request certainly never left.
 
     The aiohttp transport reports a connection that was lost while waiting for the answer as `httpx.ConnectTimeout`,
     like one that never stood, so the cause is asked first.
     """
-    cause = error.__cause__
+    cause = error if isinstance(error, aiohttp.ClientError) else error.__cause__
     if isinstance(cause, aiohttp.ClientError):
         return isinstance(cause, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError | aiohttp.InvalidURL)
     return isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout | httpx.UnsupportedProtocol)
