@@ -30,3 +30,10 @@ end
 {% macro web_address(column) -%}
 case when lower(trim({{ column }})) similar to 'https?://.+' then trim({{ column }}) end
 {%- endmacro %}
+
+{# City, state and zip at the end of an address, empty where it has no such end: `…, Juneau, AK 99801`. #}
+{% macro address_end(column) -%}
+regexp_extract(
+    {{ column }}, '([^,;]+?),?\s+([A-Z]{2}),?\s+(\d{5})(?:-\d{4})?\s*$', ['city', 'state', 'zip']
+)
+{%- endmacro %}

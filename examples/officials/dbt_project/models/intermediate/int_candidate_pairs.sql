@@ -1,6 +1,7 @@
 with keys as (
 
-    select * from {{ ref('int_record_keys') }} where is_telling
+    select * from {{ ref('int_record_keys') }}
+    where is_telling
 
 ),
 

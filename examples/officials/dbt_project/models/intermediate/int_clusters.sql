@@ -6,18 +6,29 @@ with recursive records as (
 
 edges as (
 
-    select record_a as record_from, record_b as record_to from {{ ref('int_matched_pairs') }}
+    select
+        record_a as record_from,
+        record_b as record_to
+    from {{ ref('int_matched_pairs') }}
     union all
-    select record_b, record_a from {{ ref('int_matched_pairs') }}
+    select
+        record_b,
+        record_a
+    from {{ ref('int_matched_pairs') }}
 
 ),
 
 -- Every record that can be reached. A cluster is a handful of records, so that all ways through it are few.
 reached as (
 
-    select record_id, record_id as reached_id from records
+    select
+        record_id,
+        record_id as reached_id
+    from records
     union
-    select reached.record_id, edges.record_to
+    select
+        reached.record_id,
+        edges.record_to
     from reached
     inner join edges on reached.reached_id = edges.record_from
 

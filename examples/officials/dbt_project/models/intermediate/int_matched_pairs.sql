@@ -22,4 +22,5 @@ ruled as (
 
 )
 
-select * from ruled where rule is not null
+select * from ruled
+where rule is not null

@@ -6,28 +6,53 @@ with records as (
 
 keys as (
 
-    select record_id, system, 'phone' as kind, unnest(list_distinct(phones)) as value from records
+    select
+        record_id,
+        system,
+        'phone' as kind,
+        unnest(list_distinct(phones)) as value
+    from records
     union all
-    select record_id, system, 'email', email from records
+    select
+        record_id,
+        system,
+        'email',
+        email
+    from records
     union all
-    select record_id, system, 'twitter', twitter from records
+    select
+        record_id,
+        system,
+        'twitter',
+        twitter
+    from records
     union all
-    select record_id, system, 'website', {{ host('website') }} from records
+    select
+        record_id,
+        system,
+        'website',
+        {{ host('website') }}
+    from records
     union all
-    select record_id, system, 'birth_date', birth_date::varchar from records
+    select
+        record_id,
+        system,
+        'birth_date',
+        birth_date::varchar
+    from records
     union all
-    select record_id, system, 'seat', concat_ws('/', body, chamber, state, district) from records
+    select
+        record_id,
+        system,
+        'seat',
+        concat_ws('/', body, chamber, state, district)
+    from records
 
 ),
 
 limits as (
 
-    {% for kind, most in var('max_records_per_key').items() -%}
-    select '{{ kind }}' as kind, {{ most }} as max_records
-    {%- if not loop.last %}
-    union all
-    {% endif %}
-    {%- endfor %}
+    select * from {{ ref('key_limits') }}
 
 ),
 

@@ -8,7 +8,7 @@ nicknames as (
 
     select
         nickname,
-        list(name) as names
+        list(name) as long_forms
     from {{ ref('nicknames') }}
     group by nickname
 
@@ -34,7 +34,7 @@ keys as (
     select
         given.record_id,
         list_sort(
-            list_distinct(flatten(list(list_append(coalesce(nicknames.names, []), given.name))))
+            list_distinct(flatten(list(list_append(coalesce(nicknames.long_forms, []), given.name))))
         ) as first_names
     from given
     left join nicknames on given.name = nicknames.nickname
@@ -49,4 +49,4 @@ select
     {{ words('records.last_name') }} as last_name,
     coalesce(keys.first_names, []) as first_names
 from records
-left join keys using (record_id)
+left join keys on records.record_id = keys.record_id

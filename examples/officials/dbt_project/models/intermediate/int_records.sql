@@ -17,19 +17,25 @@ offices as (
 ),
 
 -- The office in the member's own state that comes first: one address, taken whole.
-first_offices as (
+ranked_offices as (
 
     select
-        offices.bioguide_id,
-        offices.city,
-        offices.state,
-        offices.zip
+        offices.*,
+        row_number() over (
+            partition by offices.bioguide_id
+            order by offices.state <> members.state, offices.office_id
+        ) as office_rank
     from offices
     inner join members using (bioguide_id)
     where offices.zip is not null
-    qualify row_number() over (
-        partition by offices.bioguide_id order by offices.state <> members.state, offices.office_id
-    ) = 1
+
+),
+
+first_offices as (
+
+    select *
+    from ranked_offices
+    where office_rank = 1
 
 ),
 
@@ -87,9 +93,9 @@ unioned as (
         list_append(coalesce(office_phones.phones, []), members.phone),
         members.website,
         members.twitter,
-        first_offices.city,
-        first_offices.state,
-        first_offices.zip
+        first_offices.city as office_city,
+        first_offices.state as office_state,
+        first_offices.zip as office_zip
     from members
     left join first_offices using (bioguide_id)
     left join office_phones using (bioguide_id)

@@ -1,6 +1,7 @@
 with winners as (
 
-    select * from {{ ref('golden_provenance') }} where is_winner
+    select * from {{ ref('golden_provenance') }}
+    where is_winner
 
 ),
 
@@ -45,4 +46,4 @@ select
     people.office_zip,
     clusters.n_records
 from people
-inner join clusters using (golden_id)
+inner join clusters on people.golden_id = clusters.golden_id

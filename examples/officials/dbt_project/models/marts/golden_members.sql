@@ -12,9 +12,15 @@ records as (
 
 rules as (
 
-    select record_a as record_id, rule from {{ ref('int_matched_pairs') }}
+    select
+        record_a as record_id,
+        rule
+    from {{ ref('int_matched_pairs') }}
     union all
-    select record_b, rule from {{ ref('int_matched_pairs') }}
+    select
+        record_b,
+        rule
+    from {{ ref('int_matched_pairs') }}
 
 )
 

@@ -14,7 +14,7 @@ people as (
 
     select
         source.*,
-        -- A district in Congress is `CA-42`, a Senate seat the state's name; elsewhere the state is in the jurisdiction.
+        -- In Congress a district is `CA-42`, a Senate seat a state's name; elsewhere the jurisdiction names the state.
         case
             when jurisdiction = 'us' and chamber = 'upper' then states.code
             when jurisdiction = 'us' then split_part(district, '-', 1)
@@ -25,14 +25,9 @@ people as (
             when jurisdiction = 'us' then split_part(district, '-', 2)
             else district
         end as seat,
-        coalesce(
-            regexp_extract(district_address, {{ var('city_state_zip') }}, ['city', 'state', 'zip']).zip, ''
-        ) <> '' as has_district_office,
-        regexp_extract(
-            case when has_district_office then district_address else capitol_address end,
-            {{ var('city_state_zip') }},
-            ['city', 'state', 'zip']
-        ) as office
+        {{ address_end('district_address') }} as district_office,
+        {{ address_end('capitol_address') }} as capitol_office,
+        case when struct_extract(district_office, 'zip') <> '' then district_office else capitol_office end as office
     from source
     left join states on source.jurisdiction = 'us' and source.district = states.name
 
