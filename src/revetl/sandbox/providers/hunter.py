@@ -74,9 +74,9 @@ class Hunter:
         data = self._finding(first, last, company, found, query.get("domain", ""))
         body = {"data": data, "meta": {"params": dict(query)}}
         body["meta"]["params"].pop("api_key", None)
-        if found is None:
+        if found is None or person is None:
             return Found(body, "miss")
-        return self._charged_once(key, f"find {found[0]}", body, FIND_CREDITS, FIND_USD)
+        return self._charged_once(key, f"find {person.person_id}", body, FIND_CREDITS, FIND_USD)
 
     def _finding(
         self, first: str, last: str, company: Company | None, found: tuple[str, int, bool] | None, domain: str
