@@ -66,6 +66,7 @@ class Applier:
         self._done: list[Outcome] = []
         self._database = asyncio.Lock()  # one statement at a time
         self._last_checkpoint_s = clock.monotonic()
+        self._ahead: asyncio.Task[None] | None = None  # a checkpoint under way while requests go on
         self.counts: Counter[str] = Counter(run.counts)
         self.sent = 0
         self.error: BaseException | None = None
@@ -84,10 +85,13 @@ class Applier:
             for _ in workers:
                 await batches.put(None)
             await asyncio.gather(*workers)
+            await self._caught_up()
         finally:
-            for worker in workers:
-                worker.cancel()
-            await asyncio.gather(*workers, return_exceptions=True)
+            pending = [*workers, *([self._ahead] if self._ahead else [])]
+            for task in workers:
+                task.cancel()
+            # A checkpoint is never cancelled half-way: its thread would go on writing behind our back.
+            await asyncio.gather(*pending, return_exceptions=True)
         await self._checkpoint(None)
 
     @property
@@ -133,11 +137,25 @@ class Applier:
             self._progress(self.sent, self._total)
 
     async def _reach(self, ordinal: int) -> None:
-        """Before this ordinal is sent the durable intent must be past it; and a checkpoint may be due."""
+        """Before this ordinal is sent the durable intent must be past it; and a checkpoint may be due.
+
+        The next stretch of intent is written while the last half of this one is being sent, so that requests wait for
+        the warehouse only where it is slower than the destination.
+        """
+        if self._ahead is not None and (self._ahead.done() or ordinal >= self._intent):
+            await self._caught_up()
         if ordinal >= self._intent:
             await self._checkpoint(ordinal + self._intent_rows)
-        elif self._clock.monotonic() - self._last_checkpoint_s >= _CHECKPOINT_S:
-            await self._checkpoint(None)
+        elif self._ahead is None and ordinal >= self._intent - self._intent_rows // 2:
+            self._ahead = asyncio.create_task(self._checkpoint(self._intent + self._intent_rows))
+        elif self._ahead is None and self._clock.monotonic() - self._last_checkpoint_s >= _CHECKPOINT_S:
+            self._ahead = asyncio.create_task(self._checkpoint(None))
+
+    async def _caught_up(self) -> None:
+        """Waits for the checkpoint under way; its failure is raised here."""
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None:
+            await ahead
 
     async def _checkpoint(self, intent_until: int | None) -> None:
         async with self._database:
@@ -166,13 +184,19 @@ class Applier:
         waiting: dict[Operation, list[Change]] = {op: [] for op in Operation}
         size = self._limits.batch_rows
         chunks = await self._offload(self._stream)
-        while (chunk := await self._next(chunks)) is not None:
-            for change in read_changes(chunk, self._layout):
-                batch = waiting[change.op]
-                batch.append(change)
-                if len(batch) == size:
-                    waiting[change.op] = []
-                    yield batch
+        coming = asyncio.create_task(self._next(chunks))
+        try:
+            while (chunk := await coming) is not None:
+                coming = asyncio.create_task(self._next(chunks))
+                for change in read_changes(chunk, self._layout):
+                    batch = waiting[change.op]
+                    batch.append(change)
+                    if len(batch) == size:
+                        waiting[change.op] = []
+                        yield batch
+        finally:
+            # Left early: the chunk under way is awaited, since its thread holds the cursor.
+            await asyncio.gather(coming, return_exceptions=True)
         for batch in waiting.values():
             if batch:
                 yield batch
