@@ -37,16 +37,19 @@ async def sync_once(database: Path | str, url: str) -> dict[str, object]:
     started = time.perf_counter()
     warehouse = DuckDBWarehouse(database)
     try:
-        destination = create_destination("http_sink", "sink", {"url": url, "batch_rows": 100, "concurrency": 8}, clock)
-        report = await run_sync(
-            warehouse, SPEC, destination, clock=clock, run_id=new_run_id(clock), command="bench", target="bench"
-        )
+        options = {"url": url, "batch_rows": 100, "concurrency": 8}
+        async with create_destination("http_sink", "sink", options, clock) as destination:
+            report = await run_sync(
+                warehouse, SPEC, destination, clock=clock, run_id=new_run_id(clock), command="bench", target="bench"
+            )
     finally:
         warehouse.close()
+    if report.status != "done":
+        raise RuntimeError(f"the sync ended as {report.status}: {report.error}")
     return {
         "seconds": time.perf_counter() - started,
         "counts": {str(k): v for k, v in report.counts.items()},
-        "requests": destination.requests,
+        "requests": report.requests,
         "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     }
 

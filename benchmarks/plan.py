@@ -49,7 +49,7 @@ def measure(rows: int = 1_000_000, repeats: int = 7) -> Section:
             started = time.perf_counter()
             summary = asyncio.run(plan_sync(warehouse, SPEC, None, clock=clock, run_id=new_run_id(clock)))
             plan = time.perf_counter() - started
-            if summary.updates != rows // 100 or summary.creates or summary.deletes:
+            if summary.update != rows // 100 or summary.create or summary.delete:
                 raise AssertionError(f"the plan is wrong: {summary}")
             if i:  # the first pair warms the file cache
                 ratios.append(plan / floor)

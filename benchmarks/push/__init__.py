@@ -63,7 +63,7 @@ def measure(rows: int = 100_000, repeats: int = 5) -> Section:
         title="Full push",
         workload=(
             f"{rows:,} rows × 10 columns from a DuckDB file in {rows // 100:,} requests of 100 to a server that "
-            "answers `{{}}`. The hand loop uses the same HTTP client and keeps nothing; revetl plans, sends, records an outcome per record "
+            "answers `{}`. The hand loop uses the same HTTP client and keeps nothing; revetl plans, sends, records an outcome per record "
             "and merges the snapshot; drt-core pushes without a diff (it offers none on DuckDB) with `batch_size: 10000`, "
             "`max_records_per_request: 100`; dlt runs a custom destination behind a hash join written for it. "
             "Contenders take turns; ratios are within one turn."

@@ -67,9 +67,8 @@ def prepare(directory: Path) -> None:
         if not (directory / MARKER).exists():
             raise ConfigError(f"{directory} is not empty, and no demo made it", hint="Choose another with --directory.")
         shutil.rmtree(directory)
-    from revetl.project.starter import write_starter
-
-    write_starter(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    _command(directory, os.environ, "init", ".")
     (directory / MARKER).touch()
 
 
@@ -105,7 +104,7 @@ def run_demo(directory: Path, *, records: int, seed: int, say: Callable[[str], N
                 f"a run with nothing to do sent {again.hubspot_writes} write requests"
                 f" and {again.provider_calls} provider calls"
             )
-        result.invoiced_usd = float(step.stats().get("charged_usd", 0.0))
+        result.invoiced_usd = sum(float(v["charged_usd"]) for v in step.stats()["providers"].values())
     measure(directory, result)
     result.seconds = time.monotonic() - started
     return result
@@ -148,8 +147,8 @@ class _Stepper:
 def _count(stats: Mapping[str, Any], vendor: str, *, writes: bool = False) -> int:
     """Requests that the sandbox took so far; `writes`: only those that may change a record."""
     if vendor == "hubspot":
-        return int(stats["hubspot"]["writes" if writes else "requests"])
-    return sum(int(v["calls"]) for v in stats["providers"].values())
+        return int(stats["hubspot"]["write_requests" if writes else "requests"])
+    return sum(int(v["requests"]) for v in stats["providers"].values())
 
 
 def measure(directory: Path, result: DemoResult) -> None:

@@ -50,7 +50,8 @@ def show(result: DemoResult, out: Console) -> None:
     stages = result.stages
     out.print(
         f"[bold]{stages['golden_members']:,}[/bold] source records became "
-        f"[bold]{stages['golden_contacts']:,}[/bold] contacts and [bold]{stages['golden_companies']:,}[/bold] companies."
+        f"[bold]{stages['golden_contacts']:,}[/bold] contacts and "
+        f"[bold]{stages['golden_companies']:,}[/bold] companies."
     )
     out.print(_runs(result))
     out.print(_fills(result))
