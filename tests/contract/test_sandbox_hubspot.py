@@ -198,6 +198,15 @@ async def test_vendor_client_associates(client: HubSpot, http: Http) -> None:
     assert {t["typeId"] for t in other["associationTypes"]} == {2, 280}
 
 
+async def test_a_bad_association_refuses_the_record_before_it_is_written(http: Http, running: RunningSandbox) -> None:
+    types = [{"associationCategory": "HUBSPOT_DEFINED", "associationTypeId": 279}]
+    lost = {**contact(1), "associations": [{"to": {"id": "999"}, "types": types}]}
+    assert (await http.post(CONTACTS, lost))[0] == 404
+    status, body, _ = await http.post(f"{CONTACTS}/batch/create", {"inputs": [lost, contact(2)]})
+    assert (status, body["errors"][0]["context"]["objectWriteTraceId"]) == (207, ["1"])
+    assert [r.values["firstname"] for r in running.portal.store("contacts").records.values()] == ["P2"]
+
+
 async def test_vendor_client_sees_the_vendors_errors(running: RunningSandbox, client: HubSpot) -> None:
     with pytest.raises(contacts.ApiException) as unknown:
         await off_loop(client.crm.contacts.basic_api.get_by_id, "999")
@@ -294,6 +303,11 @@ async def test_additional_emails_are_unique_and_lead_to_the_contact(http: Http) 
     }
     _, body, _ = await http.post(f"{CONTACTS}/batch/read", read)
     assert [r["id"] for r in body["results"]] == [one["id"]]
+    # The additional address becomes the main one, and stops being an additional one.
+    for properties_ in ({"email": "alt@example.com"}, {"hs_additional_emails": ""}):
+        await http.call("PATCH", f"{CONTACTS}/{one['id']}", {"properties": properties_})
+    assert (await http.post(CONTACTS, {"properties": {"email": "alt@example.com"}}))[0] == 409
+    assert (await http.post(CONTACTS, {"properties": {"email": "person1@example.com"}}))[0] == 201
 
 
 async def test_lifecycle_goes_forward_unless_cleared(http: Http) -> None:

@@ -140,8 +140,14 @@ def list_of(call: Call) -> Reply:
     }
 
 
-def link_inputs(portal: Portal, from_type: str, from_id: str, associations: Any) -> None:
-    """The `associations` of a create: `[{to: {id}, types: [{associationCategory, associationTypeId}]}]`."""
+def check_links(portal: Portal, from_type: str, associations: Any) -> list[tuple[str, str, int]]:
+    """The `associations` of a create, `[{to: {id}, types: [{associationCategory, associationTypeId}]}]`, as to type,
+    to id, type id. Nothing is linked yet, so that a bad one refuses the record before it is written."""
+    if not associations:
+        return []
+    if not isinstance(associations, list):
+        raise errors.invalid_json("associations must be an array")
+    links = []
     for association in associations:
         to_id = _end(association, "to")
         for type_ in association.get("types") or []:
@@ -149,7 +155,16 @@ def link_inputs(portal: Portal, from_type: str, from_id: str, associations: Any)
             to_type = next((pair[1] for pair, ids in _VALID.items() if pair[0] == from_type and type_id in ids), None)
             if to_type is None:
                 raise errors.invalid_input(f"invalid association type id {type_id}")
-            _link(portal, from_type, from_id, to_type, to_id, [type_id])
+            missing = _missing(portal, (to_type, to_id))
+            if missing:
+                raise missing
+            links.append((to_type, to_id, type_id))
+    return links
+
+
+def make_links(portal: Portal, from_type: str, from_id: str, links: list[tuple[str, str, int]]) -> None:
+    for to_type, to_id, type_id in links:
+        _link(portal, from_type, from_id, to_type, to_id, [type_id])
 
 
 def _link(portal: Portal, from_type: str, from_id: str, to_type: str, to_id: str, types: list[int]) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from revetl.sandbox.hubspot import errors
-from revetl.sandbox.hubspot.associations import link_inputs
+from revetl.sandbox.hubspot.associations import check_links, make_links
 from revetl.sandbox.hubspot.errors import ApiError
 from revetl.sandbox.hubspot.portal import Call, Reply
 from revetl.sandbox.hubspot.store import INTEGRATION, ObjectStore, Record, iso_ms
@@ -19,10 +19,10 @@ MAX_INPUTS = 100
 class _Item:
     """One input on its way: `values` are checked, `record` is None for one that is to be created."""
 
-    input: dict[str, Any]
     trace_id: str | None
     record: Record | None
     values: dict[str, str]
+    links: list[tuple[str, str, int]]
 
 
 def create(call: Call) -> Reply:
@@ -136,13 +136,14 @@ def _write(
             record, own = resolve(item)
             values = store.prepare(item.get("properties", {}), record)
             values = {**store.prepare(own, record), **values} if own else values
+            links = check_links(portal, store.type, item.get("associations"))
             store.check_unique(values, record, pending)
         except ApiError as e:
             if not isolated:
                 raise
             failed.append(e.in_batch(trace_id))
             continue
-        ready.append(_Item(item, trace_id, record, values))
+        ready.append(_Item(trace_id, record, values, links))
     at_ms = portal.now_ms()
     results = []
     for one in ready:
@@ -151,8 +152,7 @@ def _write(
             one.record = portal.create(store, one.values, at_ms, INTEGRATION)
         else:
             portal.update(store, one.record, one.values, at_ms, INTEGRATION)
-        if one.input.get("associations"):
-            link_inputs(portal, store.type, one.record.id, one.input["associations"])
+        make_links(portal, store.type, one.record.id, one.links)
         shown = store.show_written(one.record, one.values)
         if say_new:
             shown["new"] = new

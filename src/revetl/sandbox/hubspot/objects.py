@@ -6,7 +6,7 @@ from itertools import islice
 from typing import Any
 
 from revetl.sandbox.hubspot import errors
-from revetl.sandbox.hubspot.associations import link_inputs
+from revetl.sandbox.hubspot.associations import check_links, make_links
 from revetl.sandbox.hubspot.batch import history_json
 from revetl.sandbox.hubspot.portal import Call, Reply
 from revetl.sandbox.hubspot.store import INTEGRATION, Record
@@ -18,9 +18,9 @@ def create(call: Call) -> Reply:
     store = call.store
     values = store.prepare(call.fields.get("properties", {}), None)
     store.check_unique(values, None, {})
+    links = check_links(call.portal, store.type, call.fields.get("associations"))
     record = call.portal.create(store, values, call.portal.now_ms(), INTEGRATION)
-    if call.fields.get("associations"):
-        link_inputs(call.portal, store.type, record.id, call.fields["associations"])
+    make_links(call.portal, store.type, record.id, links)
     return 201, store.show_written(record, values)
 
 

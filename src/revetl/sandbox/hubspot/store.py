@@ -222,7 +222,8 @@ class ObjectStore:
         self._index(record, record.values)
 
     def _index(self, record: Record, values: Mapping[str, str]) -> None:
-        for name, value in self._unique_values(values):
+        # All of the record's unique values: an address that is main and additional at once survives the loss of one.
+        for name, value in self._unique_values(record.values):
             self.unique[name][value] = record.id
         for name, by_value in self.lookup.items():
             if values.get(name):
