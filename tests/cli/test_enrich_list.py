@@ -1,0 +1,245 @@
+"""`revetl enrich FILE` against the sandbox's providers, over real HTTP."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import shutil
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from revetl.cli import main as shell
+from revetl.sandbox.process import SandboxProcess
+from tests.support.project_files import make_project, write, write_manifest
+
+HERE = Path(__file__).resolve().parents[2]
+N = 40
+
+
+@pytest.fixture(scope="module")
+def truth(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("truth")
+    people = [
+        {
+            "person_id": f"P{i}",
+            "first_name": f"Ada{i}",
+            "last_name": "Lovelace",
+            "email": f"ada{i}@acme{i}.example",
+            "phone": f"+1555000{i:04d}",
+            "job_title": "Engineer",
+            "seniority": "senior",
+            "linkedin_url": f"https://www.linkedin.com/in/ada-{i}",
+            "city": "London",
+            "country": "United Kingdom",
+            "company_id": f"C{i}",
+        }
+        for i in range(N)
+    ]
+    companies = [
+        {
+            "company_id": f"C{i}",
+            "name": f"Acme {i}",
+            "domain": f"acme{i}.example",
+            "industry": "computer software",
+            "employee_count": 10 + i,
+            "founded_year": 1990,
+            "linkedin_url": f"https://www.linkedin.com/company/acme-{i}",
+            "city": "London",
+            "country": "United Kingdom",
+        }
+        for i in range(N)
+    ]
+    pq.write_table(pa.Table.from_pylist(people), folder / "people.parquet")
+    pq.write_table(pa.Table.from_pylist(companies), folder / "companies.parquet")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def sandbox(truth: Path) -> Iterator[str]:
+    with SandboxProcess(truth, options=("--no-limits",)) as running:
+        yield running.base_url
+
+
+@pytest.fixture
+def root(tmp_path: Path, sandbox: str, monkeypatch: pytest.MonkeyPatch) -> Path:
+    make_project(tmp_path)
+    shutil.copytree(HERE / "enrichment", tmp_path / "enrichment")
+    vendors = "".join(
+        f"  {v}:\n    outputs:\n      default: {{base_url: '{sandbox}/providers/{v}', api_key: key-of-a-test}}\n"
+        for v in ("people_data_labs", "hunter", "zerobounce")
+    )
+    write(tmp_path / "profiles/connections.yml", f"destinations: {{}}\nproviders:\n{vendors}")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def leads() -> str:
+    rows = "".join(f"00{i},Ada{i},Lovelace,https://www.acme{i}.example/about,1e5,NA\n" for i in range(N))
+    return "\ufeffID,First Name,Surname,Website,score,note\n" + rows + '"040",Zoë,"O""Hara, Jr",,,\n'
+
+
+def stats(url: str) -> dict[str, Any]:
+    with urllib.request.urlopen(f"{url}/_sandbox/stats") as answer:
+        found: dict[str, Any] = json.load(answer)
+        return found
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_list_is_enriched_and_its_own_text_is_untouched(
+    root: Path, sandbox: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(root / "leads.csv", leads())
+    assert shell.run(["enrich", "leads.csv", "-o", "out.csv", "--yes"]) == 0
+    said = capsys.readouterr()
+    assert "First Name → first_name" in said.err
+    assert "at most $" in said.err
+    assert "people_data_labs.person" in said.out
+    given = list(csv.DictReader(io.StringIO(leads().removeprefix("\ufeff"))))
+    out = read(root / "out.csv")
+    assert [{k: row[k] for k in given[0]} for row in out] == given
+    found = [row for row in out if row["job_title"]]
+    assert len(found) > N / 4
+    assert {row["job_title_source"] for row in found} == {"people_data_labs.person"}
+    assert all(0 < float(row["job_title_confidence"]) <= 1 for row in found)
+    with duckdb.connect(str(root / "tiny.duckdb")) as db:
+        for row in out:
+            if row["email"]:
+                assert db.execute(
+                    "SELECT count(*) > 0 FROM revetl.enrichment_values WHERE value = ? AND verification = 'valid'",
+                    [row["email"]],
+                ).fetchone() == (True,)
+        assert not db.execute("SELECT 1 FROM information_schema.tables WHERE table_name = 'adhoc_input'").fetchall()
+    # The same list again, and the same people in another list: no request, no question, the same values.
+    before = stats(sandbox)
+    assert shell.run(["enrich", "leads.csv", "-o", "again.csv", "--no-input"]) == 0
+    assert (root / "again.csv").read_bytes() == (root / "out.csv").read_bytes()
+    assert stats(sandbox) == before
+
+
+def test_a_model_that_holds_the_same_people_is_served_from_the_lists_answers(
+    root: Path, sandbox: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(root / "leads.csv", leads())
+    assert shell.run(["enrich", "leads.csv", "-o", "out.csv", "--yes"]) == 0
+    with duckdb.connect(str(root / "tiny.duckdb")) as db:
+        columns = "email, linkedin_url, phone, job_title, seniority, city, country, company_name"
+        db.execute(
+            f"CREATE TABLE golden_contacts AS SELECT 'g' || i AS golden_id, 'Ada' || i AS first_name,"
+            f" 'Lovelace' AS last_name, 'acme' || i || '.example' AS company_domain,"
+            f" {', '.join(f'CAST(NULL AS VARCHAR) AS {c.strip()}' for c in columns.split(','))} FROM range({N}) t(i)"
+        )
+    name = "golden_contacts"
+    node = {
+        "resource_type": "model",
+        "name": name,
+        "database": "tiny",
+        "schema": "main",
+        "alias": name,
+        "config": {},
+        "depends_on": {"nodes": []},
+    }
+    write_manifest(root, {**node, "unique_id": f"model.tiny.{name}"})
+    capsys.readouterr()
+    before = stats(sandbox)
+    assert shell.run(["enrich", "-w", "contact_profile", "--no-input", "--json"]) == 0
+    done = json.loads(capsys.readouterr().out)
+    assert stats(sandbox) == before
+    [report] = done["waterfalls"]
+    assert report["asked"] == 0
+    assert report["fields"]["email"]["filled_after"] == sum(1 for row in read(root / "out.csv") if row["email"])
+
+
+def test_parquet_keeps_its_types_and_an_own_value_comes_first(root: Path) -> None:
+    table = pa.table(
+        {
+            "first name": ["Ada1", "Ada2"],
+            "last name": ["Lovelace", "Lovelace"],
+            "company": ["Acme 1", "Acme 2"],
+            "domain": ["acme1.example", "acme2.example"],
+            "phone": ["+1 own", None],
+            "amount": pa.array([1, None], pa.int32()),
+        }
+    )
+    pq.write_table(table, root / "leads.parquet")
+    assert shell.run(["enrich", "leads.parquet", "-o", "out.parquet", "--yes"]) == 0
+    out = pq.read_table(root / "out.parquet")
+    assert out.select(table.column_names).equals(table)
+    assert out.column("phone_enriched")[0].as_py() == "+1 own"
+    assert out.column("phone_enriched_source")[0].as_py() == "input"
+
+
+def test_stdin_to_stdout(root: Path, capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: Any) -> None:
+    class Stdin:
+        buffer = io.BytesIO(b"first;last;website\nAda3;Lovelace;acme3.example\n")
+
+    monkeypatch.setattr("sys.stdin", Stdin)
+    assert shell.run(["enrich", "-", "-o", "-", "--yes"]) == 0
+    lines = capfdbinary.readouterr().out.decode().splitlines()
+    assert lines[0].startswith("first;last;website;email;email_source;email_confidence;phone")
+    assert lines[1].startswith("Ada3;Lovelace;acme3.example;")
+    assert len(lines) == 2
+
+
+def test_nothing_is_spent_without_agreement(root: Path, sandbox: str, capsys: pytest.CaptureFixture[str]) -> None:
+    write(root / "leads.csv", leads())
+    before = stats(sandbox)
+    assert shell.run(["enrich", "leads.csv", "-o", "out.csv", "--no-input"]) == 3
+    assert "nothing was spent" in capsys.readouterr().err
+    assert shell.run(["enrich", "leads.csv", "--dry-run", "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["columns"]["company_domain"] == "Website"
+    assert float(shown["estimates"][0]["greatest_usd"]) > 0
+    assert not (root / "out.csv").exists()
+    assert stats(sandbox) == before
+
+
+def test_max_spend_stops_with_3_and_writes_what_was_found(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(root / "leads.csv", leads())
+    assert shell.run(["enrich", "leads.csv", "-o", "out.csv", "--yes", "--max-spend", "1", "--json"]) == 3
+    report = json.loads(capsys.readouterr().out)["waterfalls"][0]
+    assert 0 < float(report["spent_usd"]) <= 1
+    assert len(read(root / "out.csv")) == N + 1
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("colour,size\nred,1\n", "no waterfall can be run over the columns 'colour', 'size'"),
+        ("", "the list is empty"),
+        ("first name,last name,domain\nAda,Lovelace,acme.example,more\n", "leads.csv:2: 4 cells"),
+    ],
+)
+def test_a_list_that_cant_be_used_is_refused_before_anything_is_asked(
+    root: Path, capsys: pytest.CaptureFixture[str], text: str, expected: str
+) -> None:
+    write(root / "leads.csv", text)
+    assert shell.run(["enrich", "leads.csv", "-o", "out.csv", "--yes"]) == 2
+    assert expected in capsys.readouterr().err
+
+
+def test_wrong_words_on_the_command_line(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(root / "leads.csv", leads())
+    assert shell.run(["enrich", "leads.csv"]) == 2
+    assert shell.run(["enrich", "leads.csv", "-o", "out.csv", "-w", "contact_profil"]) == 2
+    assert "Did you mean 'contact_profile'?" in capsys.readouterr().err
+
+
+def test_a_refused_key_ends_with_4(root: Path, sandbox: str, capsys: pytest.CaptureFixture[str]) -> None:
+    connections = root / "profiles/connections.yml"
+    connections.write_text(connections.read_text().replace("key-of-a-test", "bad-key"))
+    write(root / "leads.csv", leads())
+    assert shell.run(["enrich", "leads.csv", "-o", "out.csv", "--yes"]) == 4
+    said = capsys.readouterr()
+    assert "bad-key" not in said.out + said.err
