@@ -153,7 +153,7 @@ def test_a_model_that_holds_the_same_people_is_served_from_the_lists_answers(
     write_manifest(root, {**node, "unique_id": f"model.tiny.{name}"})
     capsys.readouterr()
     before = stats(sandbox)
-    assert shell.run(["enrich", "-w", "contact_profile", "--no-input", "--json"]) == 0
+    assert shell.run(["enrich", "-w", "contact_profile", "--yes", "--json"]) == 0
     done = json.loads(capsys.readouterr().out)
     assert stats(sandbox) == before
     [report] = done["waterfalls"]
