@@ -13,7 +13,8 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from contextlib import aclosing
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -75,24 +76,28 @@ class Applier:
         """Returns when nothing is in flight any more and everything settled is durable. A WarehouseError leaves as it
         is: what was not checkpointed is then in doubt for the next run."""
         batches: asyncio.Queue[list[Change] | None] = asyncio.Queue(maxsize=self._limits.concurrency)
-        workers = [asyncio.create_task(self._work(batches)) for _ in range(self._limits.concurrency)]
+        tasks = [asyncio.create_task(self._work(batches)) for _ in range(self._limits.concurrency)]
+        tasks.append(asyncio.create_task(self._produce(batches)))
         try:
-            async for batch in self._batches():
+            # The first that fails ends all: a producer must not wait for workers that are gone.
+            await asyncio.gather(*tasks)
+            await self._caught_up()
+        finally:
+            for task in tasks:
+                task.cancel()
+            # A checkpoint is never cancelled half-way: its thread would go on writing behind our back.
+            await asyncio.gather(*tasks, *([self._ahead] if self._ahead else []), return_exceptions=True)
+        await self._checkpoint(None)
+
+    async def _produce(self, batches: asyncio.Queue[list[Change] | None]) -> None:
+        async with aclosing(self._batches()) as plan:
+            async for batch in plan:
                 if self._stopping:
                     break
                 await self._reach(max(change.ordinal for change in batch))
                 await batches.put(batch)
-            for _ in workers:
-                await batches.put(None)
-            await asyncio.gather(*workers)
-            await self._caught_up()
-        finally:
-            pending = [*workers, *([self._ahead] if self._ahead else [])]
-            for task in workers:
-                task.cancel()
-            # A checkpoint is never cancelled half-way: its thread would go on writing behind our back.
-            await asyncio.gather(*pending, return_exceptions=True)
-        await self._checkpoint(None)
+        for _ in range(self._limits.concurrency):
+            await batches.put(None)
 
     @property
     def _stopping(self) -> bool:
@@ -179,7 +184,7 @@ class Applier:
                 self._intent = intent_until
             self._last_checkpoint_s = self._clock.monotonic()
 
-    async def _batches(self) -> AsyncIterator[list[Change]]:
+    async def _batches(self) -> AsyncGenerator[list[Change], None]:
         """Changes of one operation each, in the order of the plan as far as the operations allow."""
         waiting: dict[Operation, list[Change]] = {op: [] for op in Operation}
         size = self._limits.batch_rows
