@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Where the project is written. An earlier demo there is replaced.",
 )
-@click.option("--records", type=click.IntRange(100), default=3000, show_default=True, help="Source records to make up.")
+@click.option("--records", type=click.IntRange(100), default=1500, show_default=True, help="Source records to make up.")
 @click.option("--seed", type=int, default=7, show_default=True, help="Another seed, other customers.")
 @json_option
 def command(directory: Path, records: int, seed: int, as_json: bool) -> None:
@@ -77,7 +77,9 @@ def _table(title: str, *columns: str) -> Table:
     from rich import box
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", title_style="bold", pad_edge=False)
+    table = Table(
+        box=box.SIMPLE_HEAD, title=title, title_justify="left", title_style="bold", pad_edge=False, padding=(0, 1, 0, 0)
+    )
     for i, name in enumerate(columns):
         table.add_column(name, justify="left" if i == 0 else "right", no_wrap=True)
     return table
@@ -103,7 +105,7 @@ def _fills(result: DemoResult) -> Table:
     table = _table("Fill rate", "field", "before", "after", "values by provider")
     table.columns[-1].justify = "left"
     for fill in result.fills:
-        by = ", ".join(f"{name} {n:,}" for name, n in fill.by_provider.items())
+        by = ", ".join(f"{name.partition('.')[0]} {n:,}" for name, n in fill.by_provider.items())
         entity = fill.entity.removeprefix("golden_")
         table.add_row(f"{entity} {fill.field}", f"{fill.before:.0%}", f"{fill.after:.0%}", by or "–")
     return table

@@ -54,7 +54,8 @@ class DuckDBWarehouse:
         # what was committed when it started.
         cursor = self._db.cursor()
         try:
-            reader: Any = cursor.execute(sql, list(params)).to_arrow_reader(batch_rows)
+            relation: Any = cursor.sql(sql, params=list(params)) if params else cursor.sql(sql)
+            reader = relation.to_arrow_reader(batch_rows)
             for batch in reader:
                 if batch.num_rows:
                     yield batch
