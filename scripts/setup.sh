@@ -17,26 +17,21 @@ pick_python() {
   echo "revetl needs Python 3.11, 3.12 or 3.13 on the PATH (or make PYTHON=/path/to/python3.11)" >&2; exit 2
 }
 python="$(pick_python)"
-wanted="$("$python" - "$extras" <<'PY'
-import hashlib, pathlib, sys
-h = hashlib.sha256(sys.version.encode())
-for name in ("pyproject.toml", "constraints.txt"):
-    h.update(pathlib.Path(name).read_bytes())
-h.update(str(pathlib.Path.cwd()).encode())  # a moved environment has scripts that point nowhere
-print(h.hexdigest()[:16])
-PY
-)"
+# Two marks: which Python made the environment and where (another one means: anew), and what was to be installed.
+made_by="$("$python" -c 'import hashlib, os, sys; print(hashlib.sha256((sys.version + os.getcwd()).encode()).hexdigest()[:16])')"
+files="$("$python" -c 'import hashlib, pathlib; print(hashlib.sha256(b"".join(pathlib.Path(n).read_bytes() for n in ("pyproject.toml", "constraints.txt"))).hexdigest()[:16])')"
 stamp=".venv/.revetl-stamp"
-have="$(cat "$stamp" 2>/dev/null || true)"
-if [ "${have%% *}" = "$wanted" ] && .venv/bin/python -c 'import revetl' 2>/dev/null; then
-  missing=no
-  for e in ${extras//,/ }; do case " ${have#* } " in *" $e "*) ;; *) missing=yes ;; esac; done
-  [ "$missing" = no ] && exit 0
-  extras="$(printf '%s\n' ${have#* } ${extras//,/ } | grep -v '^-$' | sort -u | paste -sd, -)"
+read -r had_made_by had_files had_extras < <(cat "$stamp" 2>/dev/null; echo) || true
+works() { .venv/bin/python -c 'import revetl, pip' 2>/dev/null; }
+
+if [ "${had_made_by:-}" = "$made_by" ] && works; then
+  # Extras that were asked for before stay: `make demo` after `make test` takes nothing away.
+  extras="$(printf '%s\n' ${extras//,/ } ${had_extras//,/ } | sort -u | paste -sd, -)"
+  [ "$had_files" = "$files" ] && [ "$extras" = "${had_extras:-}" ] && exit 0
 else
   echo "setting up .venv with $("$python" --version) (once; about a minute)" >&2
   "$python" -m venv --clear .venv
 fi
 .venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".${extras:+[$extras]}" \
   2> >(grep -v '^WARNING: Location' >&2 || true)
-echo "$wanted - ${extras//,/ }" > "$stamp"
+echo "$made_by $files $extras" > "$stamp"
