@@ -68,8 +68,9 @@ def _story(project: Project, warehouse: Warehouse, key: str) -> dict[str, Rows]:
         held = _select(warehouse, Relation(warehouse.state_schema, f"snapshot__{table_suffix(spec.name)}"), "key", key)
         story[f"what {spec.destination} {spec.object} is known to hold"] = held
     outcomes = _select(warehouse, relation(warehouse, "outcomes"), "key", key, order="at", limit=20)
+    shown = ("sync", "op", "status", "message", "before", "after")
     story["outcomes, newest first"] = [
-        {name: row[name] for name in ("at", "sync", "op", "status", "message", "before", "after", "run_id")}
+        {"at": f"{row['at']:%Y-%m-%d %H:%M}", **{n: row[n] for n in shown}, "run": row["run_id"][-6:]}
         for row in outcomes
     ]
     return {title: rows for title, rows in story.items() if rows}

@@ -44,13 +44,14 @@ def _list(warehouse: Warehouse, limit: int, as_json: bool) -> None:
         click.echo("Nothing has run yet.")
         return
     right = ["records", "not ok", "requests", "spend"]
-    listing = table("run", "command", "subject", "status", *right, right=right)
+    listing = table("run", "started (UTC)", "command", "subject", "status", *right, right=right)
     for run in found:
         records = sum(run.counts.values())
         failed = run.counts.get("rejected", 0) + run.counts.get("unknown", 0)
         spend = f"${run.spend_usd:,.2f}" if run.spend_usd else ""
         listing.add_row(
-            run.run_id[:15] + "…" + run.run_id[-6:],
+            run.run_id[-6:],
+            f"{run.started_at:%m-%d %H:%M}",
             run.command,
             run.subject or "",
             status(run.status),
@@ -68,7 +69,7 @@ def _show(warehouse: Warehouse, run_id: str, limit: int, as_json: bool) -> None:
     from revetl.state import outcomes
     from revetl.state.runs import get_run
 
-    run = get_run(warehouse, run_id.split("…")[-1])
+    run = get_run(warehouse, run_id)
     if run is None:
         raise ConfigError(f"no run, or more than one, has the id {run_id!r}", hint="`revetl runs` lists them.")
     records = outcomes.of_run(warehouse, run.run_id, statuses=("rejected", "unknown", "skipped"), limit=limit)

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, JustifyMethod
     from rich.table import Table
 
     from revetl.model import Scalar
@@ -17,13 +17,15 @@ _STYLES = {"create": "green", "adopt": "cyan", "update": "yellow", "delete": "re
 _STATUS_STYLES = {"done": "green", "ok": "green", "partial": "yellow", "skipped": "dim"}
 
 
-def table(*columns: str, right: Sequence[str] = (), title: str | None = None) -> Table:
+def table(*columns: str, right: Sequence[str] = ()) -> Table:
     from rich import box
     from rich.table import Table
 
-    out = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", title_style="bold", pad_edge=False)
-    for column in columns:
-        out.add_column(column, justify="right" if column in right else "left", overflow="fold")
+    out = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    for i, column in enumerate(columns):
+        # The first column names the row: it is what a person copies, so it is never broken.
+        justify: JustifyMethod = "right" if column in right else "left"
+        out.add_column(column, justify=justify, overflow="fold", no_wrap=not i or column in right)
     return out
 
 
@@ -65,9 +67,9 @@ def _show_details(console: Console, plan: PlanSummary) -> None:
     if plan.in_doubt:
         console.print(f"  {plan.in_doubt:,} in doubt after a run that broke off: sent whole")
     if plan.left:
-        console.print(f"  {plan.left:,} have left the model")
+        console.print(f"  {plan.left:,} no longer in the model")
     if plan.waiting:
-        console.print(f"  {plan.waiting:,} were refused before and wait until they change, or for `revetl retry`")
+        console.print(f"  {plan.waiting:,} refused before: waiting for a change of the row, or for `revetl retry`")
     shown: dict[str, int] = {}
     for sample in plan.samples:
         kind = f"{sample.op}{sample.note or ''}"
@@ -88,11 +90,11 @@ def _show_details(console: Console, plan: PlanSummary) -> None:
 
 
 def show_reports(console: Console, reports: Sequence[SyncReport]) -> None:
-    counts = ["create", "adopt", "update", "delete", "rejected", "unknown", "requests", "seconds"]
+    counts = ["create", "adopt", "update", "delete", "not ok", "requests", "s"]
     overview = table("sync", "status", *counts, right=counts)
     for r in reports:
         p, c = r.plan, r.counts
-        numbers = (p.create, p.adopt, p.update, p.delete, c.get("rejected", 0), c.get("unknown", 0), r.requests)
+        numbers = (p.create, p.adopt, p.update, p.delete, c.get("rejected", 0) + c.get("unknown", 0), r.requests)
         overview.add_row(r.sync, status(r.status), *(f"{n:,}" for n in numbers), f"{r.seconds:.1f}")
     console.print(overview)
     for r in reports:
