@@ -12,10 +12,9 @@ import sys
 import time
 from pathlib import Path
 
-from revetl.destinations.registry import create_destination
-
 from benchmarks.data import COLUMNS
 from revetl.clock import SystemClock
+from revetl.destinations.registry import create_destination
 from revetl.model import Relation, SyncSpec
 from revetl.state.runs import new_run_id
 from revetl.sync import run_sync

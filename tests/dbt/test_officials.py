@@ -8,6 +8,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
+
 from benchmarks import officials
 
 pytestmark = pytest.mark.xdist_group("officials")  # one build for all
