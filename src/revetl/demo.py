@@ -174,11 +174,11 @@ def measure(directory: Path, result: DemoResult) -> None:
         ):
             result.stages[name] = number(f"SELECT count(*) FROM {table(project.relation(name), dialect)}")
         accepted: dict[tuple[str, str], dict[str, int]] = {}
-        for entity, name, provider, n in warehouse.rows(
+        for entity_name, field_name, provider, n in warehouse.rows(
             "SELECT entity, field, provider, count(DISTINCT key) FROM revetl.enrichment_values"
             " WHERE rejected_reason IS NULL GROUP BY ALL"
         ):
-            accepted.setdefault((str(entity), str(name)), {})[str(provider)] = int(str(n))
+            accepted.setdefault((str(entity_name), str(field_name)), {})[str(provider)] = int(str(n))
         for entity, enriched, fields in (
             ("golden_contacts", "enriched_contacts", _CONTACT_FIELDS),
             ("golden_companies", "enriched_companies", _COMPANY_FIELDS),
