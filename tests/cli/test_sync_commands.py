@@ -61,6 +61,12 @@ def declare(root: Path, columns: tuple[str, ...] = COLUMNS, **meta: Any) -> None
     write_results(root, {f"model.tiny.{NAME}": "success"})
 
 
+@pytest.fixture(autouse=True)
+def _as_a_script_reads_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without COLUMNS (pytest-xdist hands one down) tables are as wide as they need, so no name is cut short."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+
+
 def source(root: Path, rows: list[tuple[str | None, str, str]]) -> None:
     with duckdb.connect(str(root / "tiny.duckdb")) as db:
         db.execute(f"CREATE OR REPLACE TABLE {NAME} (golden_id VARCHAR, email VARCHAR, firstname VARCHAR)")

@@ -176,8 +176,8 @@ class Unfit(Exception):
 
 
 def check_value(property_: Property, raw: object, held: str | None) -> str:
-    """The value as it is kept; "" clears. Codes of problems: INVALID_OPTION and READ_ONLY_VALUE are captured, the
-    others and their wording unconfirmed. JSON numbers and booleans are taken as their text; null clears."""
+    """The value as it is kept; "" clears. The codes of problems and their wording are
+    unconfirmed. JSON numbers and booleans are taken as their text; null clears."""
     name = property_.name
     if property_.read_only:
         message = f'"{name}" is a read only property; its value cannot be set.'
