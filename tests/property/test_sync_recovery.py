@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from revetl.model import Change
@@ -73,6 +73,13 @@ def check(bench: Bench, state: State, ever: set[str], *, mirror: bool) -> None:
     idempotent=st.booleans(),
     mirror=st.booleans(),
     concurrency=st.integers(1, 2),
+)
+@example(  # archived, not written down, and back again: its old id stands for nothing any more
+    history=[({"1": ("a", None, None)}, None), ({}, 56)],
+    last={"1": ("a", None, None)},
+    idempotent=False,
+    mirror=True,
+    concurrency=1,
 )
 def test_after_any_crashes_the_destination_equals_the_model(
     history: list[tuple[State, int | None]], last: State, idempotent: bool, mirror: bool, concurrency: int

@@ -95,8 +95,12 @@ def _doubt(warehouse: Warehouse, layout: Layout, plan_id: str, run_id: str, unti
     count = int(str(warehouse.rows(f"SELECT count(*) FROM ({in_flight}) f", params)[0][0]))
     if not count:
         return 0
+    # The id of a record that may be gone is not to be trusted: should its row come back, it is looked for again.
+    kept = f"coalesce({snapshot}.destination_id, f.destination_id)"
+    if layout.spec.match_on is not None:
+        kept = f"CASE WHEN f.op = 'delete' THEN NULL ELSE {kept} END"
     warehouse.execute(
-        f"UPDATE {snapshot} SET row_hash = NULL, destination_id = coalesce({snapshot}.destination_id, f.destination_id)"
+        f"UPDATE {snapshot} SET row_hash = NULL, destination_id = {kept}"
         f" FROM ({in_flight}) f WHERE {snapshot}.key = f.key",
         params,
     )
