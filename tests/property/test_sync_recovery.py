@@ -66,7 +66,9 @@ def check(bench: Bench, state: State, ever: set[str], *, mirror: bool) -> None:
     assert stands.keys() <= (state.keys() if mirror else ever)
 
 
-@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(
+    max_examples=EXAMPLES, derandomize=EXAMPLES < 1000, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 @given(
     history=st.lists(steps, min_size=1, max_size=4),
     last=states,
