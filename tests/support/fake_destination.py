@@ -67,6 +67,14 @@ class FakeDestination:
                 found[form] = Match(id_, {f: record.get(f) for f in fields})
         return found
 
+    def readable(self, object_: str) -> bool:
+        return True
+
+    async def read(self, object_: str, ids: Sequence[str], fields: Sequence[str]) -> dict[str, Match]:
+        self.requests += 1
+        await asyncio.sleep(self.latency_s)
+        return {i: Match(i, {f: self.records[i].get(f) for f in fields}) for i in ids if i in self.records}
+
     async def write(self, object_: str, match_on: str | None, changes: Sequence[Change]) -> list[Outcome]:
         assert len({c.op for c in changes}) == 1
         assert len(changes) <= self.batch_rows

@@ -76,6 +76,15 @@ class Destination(Protocol):
         """Which of these values exist, by the value as text in the destination's normal form (`normalise`)."""
         ...
 
+    def readable(self, object_: str) -> bool:
+        """Whether records can be read back by their id: what policies, rollback and drift need."""
+        ...
+
+    async def read(self, object_: str, ids: Sequence[str], fields: Sequence[str]) -> dict[str, Match]:
+        """What stands there now, by destination id; ids that are gone (or archived) are absent. Any number of ids: the
+        connector batches. ConfigError where the object is not `readable`."""
+        ...
+
     def normalise(self, object_: str, field: str, value: Scalar) -> str:
         """The form in which the destination compares this field (emails in lower case)."""
         ...

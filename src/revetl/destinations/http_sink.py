@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from revetl.clock import Clock
 from revetl.destinations.base import Destination, DestinationField, Limits, Match
-from revetl.errors import Ambiguous
+from revetl.errors import Ambiguous, ConfigError
 from revetl.http.session import Session
 from revetl.model import Change, Outcome, Scalar, Status
 
@@ -89,6 +89,12 @@ class HttpSink:
     ) -> dict[str, Match]:
         """Nothing can be read from it."""
         return {}
+
+    def readable(self, object_: str) -> bool:
+        return False
+
+    async def read(self, object_: str, ids: Sequence[str], fields: Sequence[str]) -> dict[str, Match]:
+        raise ConfigError(f"{self.name}: an http destination can be written to, not read from")
 
     def normalise(self, object_: str, field: str, value: Scalar) -> str:
         return "" if value is None else str(value)

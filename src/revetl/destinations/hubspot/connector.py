@@ -126,6 +126,13 @@ class HubSpot:
         self._unkeyed[object_] |= {m.destination_id for m in found.values() if not m.fields.get(key)}
         return found
 
+    def readable(self, object_: str) -> bool:
+        return True
+
+    async def read(self, object_: str, ids: Sequence[str], fields: Sequence[str]) -> dict[str, Match]:
+        """Reads by id show a write at once, where search lags."""
+        return await self.match(object_, ID, ids, fields)
+
     async def write(self, object_: str, match_on: str | None, changes: Sequence[Change]) -> list[Outcome]:
         """Any number of changes; the engine gives at most `batch_rows`. A record that was archived at HubSpot is
         rejected with the code OBJECT_NOT_FOUND: it is not made anew behind the back of who archived it."""
