@@ -1,7 +1,8 @@
 """The command `revetl`: finds the one command that was named, and turns every failure into a line and an exit code.
 
 `revetl --help` is the first thing a person runs and the last that should be slow, so the list below is all it reads:
-a command's module, and whatever that imports, is loaded only when the command runs.
+a command's module, and whatever that imports, is loaded only when the command runs. This module imports plain click
+and nothing else that is not Python's own; rich-click comes with the commands.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
-import rich_click as click
+import click
 
 from revetl import __version__
 from revetl.errors import ConfigError, RevetlError, did_you_mean
@@ -21,7 +22,7 @@ from revetl.errors import ConfigError, RevetlError, did_you_mean
 # name → what `revetl --help` says of it. The command object is `command` in revetl.cli.<name>.
 COMMANDS: dict[str, str] = {
     "init": "Write the starter project into a new directory.",
-    "demo": "Run the whole job on made-up customers against local stand-ins for the vendors.",
+    "demo": "Run the whole job here, on made-up customers.",
     "debug": "Check the set-up: dbt, warehouse, destinations, providers.",
     "ls": "List syncs, waterfalls, providers and destinations.",
     "build": "Build the dbt models, with the tables they read from.",
@@ -31,23 +32,36 @@ COMMANDS: dict[str, str] = {
     "run": "The whole job: build, enrich, build what depends on it, sync.",
     "runs": "List past runs and what became of their records.",
     "retry": "Send rejected records again.",
-    "explain": "Tell one record's story: sources, values, enrichment, last outcomes.",
+    "explain": "Tell one record's story: sources, values, last outcomes.",
     "sandbox": "Serve local vendors, and make sources to play with.",
     "schema": "Print the JSON Schema of a configuration file, for editors.",
 }
 
-GROUPS = [
-    {"name": "Start", "commands": ["init", "demo", "debug", "ls"]},
-    {"name": "The job", "commands": ["build", "enrich", "plan", "sync", "run"]},
-    {"name": "Afterwards", "commands": ["runs", "retry", "explain"]},
-    {"name": "Tools", "commands": ["sandbox", "schema"]},
-]
+# What help shows, heading by heading: every command of `COMMANDS` once.
+GROUPS: dict[str, tuple[str, ...]] = {
+    "Start": ("init", "demo", "debug", "ls"),
+    "The job": ("build", "enrich", "plan", "sync", "run"),
+    "Afterwards": ("runs", "retry", "explain"),
+    "Tools": ("sandbox", "schema"),
+}
 
 INTERRUPTED = "Interrupted. What was checkpointed stands; the same command takes up from there."
 
 
-class LazyGroup(click.RichGroup):
+class LazyGroup(click.Group):
     """Lists commands from `COMMANDS`; imports one only to run it or to show its own help."""
+
+    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Group by group, headings in bold where a terminal shows it."""
+        formatter.write_usage("revetl", "[OPTIONS] COMMAND [ARGS]…", prefix=_heading("Usage: "))
+        self.format_help_text(ctx, formatter)
+        width = max(map(len, COMMANDS))
+        for title, names in GROUPS.items():
+            with formatter.section(_heading(title)):
+                formatter.write_dl([(click.style(f"{n:<{width}}", fg="cyan"), COMMANDS[n]) for n in names])
+        with formatter.section(_heading("Options")):
+            options = [record for p in self.get_params(ctx) if (record := p.get_help_record(ctx)) is not None]
+            formatter.write_dl([(click.style(flags, fg="cyan"), says) for flags, says in options])
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -56,7 +70,7 @@ class LazyGroup(click.RichGroup):
         # Asked for each name when help is printed: a name and a line are all that needs.
         if cmd_name not in COMMANDS:
             return None
-        return click.RichCommand(name=cmd_name, short_help=COMMANDS[cmd_name], help=COMMANDS[cmd_name])
+        return click.Command(cmd_name, short_help=COMMANDS[cmd_name], help=COMMANDS[cmd_name])
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -72,8 +86,18 @@ class LazyGroup(click.RichGroup):
         return name, command, args[1:]
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.rich_config({"command_groups": {"revetl": GROUPS}})
+def _heading(text: str) -> str:
+    return click.style(text, bold=True)
+
+
+# NO_COLOR is honoured for what click prints by itself; on what is no terminal click leaves colour out anyway.
+_SETTINGS: dict[str, Any] = {
+    "help_option_names": ["-h", "--help"],
+    **({"color": False} if os.environ.get("NO_COLOR") else {}),
+}
+
+
+@click.group(cls=LazyGroup, context_settings=_SETTINGS)
 @click.option("--debug", is_flag=True, envvar="REVETL_DEBUG", help="Show the traceback of a failure.")
 @click.version_option(__version__, prog_name="revetl")
 def cli(debug: bool) -> None:
