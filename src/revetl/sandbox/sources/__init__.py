@@ -18,6 +18,7 @@ from revetl.sandbox.sources import words
 # Measured: contact-like records per person under the probabilities in 02_records.sql.
 _RECORDS_PER_PERSON = 2.1
 _PEOPLE_PER_COMPANY = 7
+_MEMORY_LIMIT = "2GB"
 _STEPS = ("00_dice.sql", "01_truth.sql", "02_records.sql", "03_values.sql", "04_systems.sql")
 
 
@@ -36,6 +37,8 @@ def generate(database: Path, truth_dir: Path, *, records: int, seed: int = 7, da
     people = round(records / _RECORDS_PER_PERSON * 1.05) + 60
     with duckdb.connect(str(database)) as db:
         db.execute("SET preserve_insertion_order = false")
+        # Past this, tables in the making go to a file beside the database: five million records fit a small machine.
+        db.execute(f"SET memory_limit = '{_MEMORY_LIMIT}'")
         sizes = {
             "seed": seed,
             "day": day,
