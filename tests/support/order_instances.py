@@ -1,0 +1,94 @@
+"""Made-up histories of providers that copy one another, and an oracle that plays every order record by record."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from itertools import permutations
+
+from revetl.enrich.order.cases import UNABLE, Arm, Case, Check, Reply
+
+
+def instance(
+    rng: random.Random, *, most_arms: int = 6, most_fields: int = 3, cases: int = 30
+) -> tuple[list[Arm], list[Case]]:
+    """Providers with prices on call and on hit, partly resold data, answers that are charged and then rejected, values
+    to verify (the same one from several providers), records that can't be asked everywhere."""
+    n, fields = rng.randint(1, most_arms), rng.randint(1, most_fields)
+    everything = (1 << fields) - 1
+    arms = [Arm(f"p{i}", rng.randint(1, everything) if rng.random() < 0.5 else everything) for i in range(n)]
+    per_call = [rng.choice((0.0, round(rng.uniform(0, 0.1), 3))) for _ in arms]
+    per_hit = [rng.choice((0.0, round(rng.uniform(0, 0.4), 3))) for _ in arms]
+    check_usd = rng.choice((0.0, 0.008))
+    rate = [rng.uniform(0.05, 0.95) for _ in arms]
+    resold = rng.uniform(0, 1)
+    made = []
+    for _ in range(rng.randint(1, cases)):
+        shared = rng.random()
+        wants = rng.randint(1, everything)
+        values = [[rng.randint(0, 2) for _ in range(fields)] for _ in arms]  # equal numbers are equal values
+        replies = []
+        for i, arm in enumerate(arms):
+            if rng.random() < 0.05:
+                replies.append(UNABLE)
+                continue
+            hit = (shared if rng.random() < resold else rng.random()) < rate[i]
+            fills, checks = 0, []
+            for f in range(fields) if hit else ():
+                if not arm.fills >> f & 1 or rng.random() < 0.2:
+                    continue
+                fills |= (rng.random() < 0.8) << f
+                if check_usd:
+                    same = sum(1 << j for j in range(n) if values[j][f] == values[i][f])
+                    checks.append(Check(f, check_usd, same))
+            replies.append(Reply(per_call[i] + hit * per_hit[i], fills, hit, tuple(checks)))
+        made.append(Case(float(rng.randint(1, 50)), wants, _settled(replies), fold=rng.randint(0, 4)))
+    return arms, made
+
+
+def _settled(replies: list[Reply]) -> tuple[Reply, ...]:
+    """`same` only names providers that have a value of that field to verify; equal values share one verdict."""
+    out = []
+    for reply in replies:
+        checks, fills = [], reply.fills
+        for check in reply.checks:
+            peers = [
+                j
+                for j in range(len(replies))
+                if check.same >> j & 1
+                and any(c.field == check.field and c.same == check.same for c in replies[j].checks)
+            ]
+            bit = 1 << check.field
+            fills = fills & ~bit | (replies[peers[0]].fills & bit)
+            checks.append(Check(check.field, check.usd, sum(1 << j for j in peers)))
+        out.append(Reply(reply.usd, fills, reply.hit, tuple(checks), reply.able))
+    return tuple(out)
+
+
+def play(arms: Sequence[Arm], cases: Sequence[Case], order: Sequence[int]) -> tuple[float, float]:
+    """(cost, values), as a story: each record goes down the list with a bag of what it has and what was verified."""
+    usd = values = 0.0
+    for case in cases:
+        has: set[int] = set()
+        wants = {f for f in range(8) if case.wants >> f & 1}
+        verdicts: set[tuple[int, int]] = set()
+        for i in order:
+            reply = case.replies[i]
+            assert reply is not None
+            here = {f for f in range(8) if arms[i].fills >> f & 1}
+            if not reply.able or not (wants - has) & here:
+                continue
+            usd += case.weight * reply.usd
+            for check in reply.checks:
+                if check.field in wants - has and (check.field, check.same) not in verdicts:
+                    verdicts.add((check.field, check.same))
+                    usd += case.weight * check.usd
+            has |= {f for f in wants & here if reply.fills >> f & 1}
+        values += case.weight * len(has)
+    return usd, values
+
+
+def every_order(n: int) -> Iterator[tuple[int, ...]]:
+    """All orders of all subsets, each once: every order with every stopping point."""
+    for length in range(n + 1):
+        yield from permutations(range(n), length)
