@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -12,8 +12,9 @@ import pyarrow as pa
 
 from revetl.clock import LoopClock
 from revetl.enrich.spec import WaterfallSpec
+from revetl.errors import Ambiguous
 from revetl.model import Relation
-from revetl.providers.base import Answer, Lookup, ProvidedValue
+from revetl.providers.base import Answer, Lookup, OnRequestId, ProvidedValue, Reply
 from revetl.providers.spec import ProviderSpec
 from revetl.state.schema import create_all
 from revetl.warehouse.duckdb import DuckDBWarehouse
@@ -78,6 +79,16 @@ class FakeProvider:
     @property
     def requests(self) -> int:
         return len(self.bill)
+
+    @property
+    def batch_size(self) -> int:
+        return 1
+
+    async def ask_many(self, lookups: Sequence[Lookup], on_request_id: OnRequestId | None = None) -> list[Reply]:
+        return [await self.ask(lookup) for lookup in lookups]
+
+    async def resume(self, request_id: str, lookups: Sequence[Lookup]) -> list[Reply]:
+        raise Ambiguous(f"{self.name} has no jobs")
 
     async def ask(self, lookup: Lookup) -> Answer:
         self.before_answer()

@@ -18,16 +18,17 @@ from revetl.enrich.budget import Budget
 from revetl.enrich.questions import Question
 from revetl.enrich.report import ProviderReport
 from revetl.errors import Ambiguous, CallError, Denied, Rejected, WarehouseError
-from revetl.providers.base import Answer, Lookup, Provider
+from revetl.providers.base import Answer, Lookup, Provider, Reply
 from revetl.providers.spec import ProviderSpec
-from revetl.state.calls import Call, CallOutcome, append_intents, append_outcomes
+from revetl.state.calls import Call, CallOutcome, CallStatus, append_intents, append_outcomes, append_submitted
 from revetl.state.values import ValueRow, append_values
 from revetl.warehouse.base import Warehouse
 
 CHUNK_CALLS = 200  # the most whose intents are one transaction
 FLUSH_CALLS = 200
 FLUSH_S = 1.0
-UNAVAILABLE_IN_A_ROW = 20  # then the provider is left alone for the rest of the run
+UNAVAILABLE_IN_A_ROW = 20  # requests; then the provider is left alone for the rest of the run
+MILLIONTH = Decimal("0.000001")  # the ledger's unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,15 @@ class Sent:
     at: datetime
     answer: Answer | None = None
     error: Exception | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """A job that the vendor has taken. Its task waits for `durable`."""
+
+    jobs: Sequence[Job]
+    request_id: str
+    durable: asyncio.Event
 
 
 class Asker:
@@ -89,7 +99,10 @@ class Asker:
         self._free_slots = asyncio.Semaphore(terms.limits.concurrency)
         # Enough intents ahead to keep every slot busy while the next are written, and few to be in doubt after a crash.
         self._chunk = min(CHUNK_CALLS, 2 * terms.limits.concurrency)
-        self._sent: asyncio.Queue[Sent] = asyncio.Queue()
+        self._batch = provider.batch_size
+        self._concurrency = terms.limits.concurrency
+        self._sent: asyncio.Queue[Sent | Submitted] = asyncio.Queue()
+        self._request_ids: dict[str, str] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._unwritten: list[tuple[Call, CallOutcome]] = []
         self._unwritten_values: list[ValueRow] = []
@@ -113,10 +126,11 @@ class Asker:
         more = True
         try:
             while True:
-                if more and not self._stopped and len(self._tasks) <= self._chunk:
-                    waiting += islice(questions, self._chunk - len(waiting))
+                room = self._room
+                if more and not self._stopped and room > 0:
+                    waiting += islice(questions, max(0, room - len(waiting)))
                     more = bool(waiting)
-                    await self._launch(waiting)
+                    await self._launch(waiting, room)
                 if not self._tasks and self._sent.empty():
                     # Nothing under way, so no reservation will come back: what could not be reserved never can.
                     self.out_of_budget = bool(waiting) and not self._stopped
@@ -139,37 +153,64 @@ class Asker:
     def _stopped(self) -> bool:
         return bool(self._closing or self.denied or self.gave_up or self._failure)
 
-    async def _launch(self, waiting: list[Question]) -> None:
+    @property
+    def _room(self) -> int:
+        """How many more questions may be let go now."""
+        if self._batch > 1:
+            # Only batches that leave at once: a waiting one with its intents is a hundred calls in doubt after a crash.
+            return (self._concurrency - len(self._tasks)) * self._batch
+        return self._chunk if len(self._tasks) <= self._chunk else 0
+
+    async def _launch(self, waiting: list[Question], room: int) -> None:
         """Reserves for as many as fit, makes their intents durable, lets them go; the others stay in `waiting`."""
         jobs: list[Job] = []
-        while waiting and self._budget.reserve(self._price + self._hold):
+        while waiting and len(jobs) < room and self._budget.reserve(self._price + self._hold):
             question = waiting.pop(0)
             jobs.append(Job(question, self._new_call(question, self._price)))
         if not jobs:
             return
         append_intents(self._warehouse, [job.call for job in jobs])
-        for job in jobs:
-            task = asyncio.create_task(self._call(job))
+        for first in range(0, len(jobs), self._batch):
+            task = asyncio.create_task(self._call(jobs[first : first + self._batch]))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _call(self, job: Job) -> None:
-        """One call. Whatever happens, exactly one `Sent` is put."""
+    async def _call(self, jobs: Sequence[Job]) -> None:
+        """One request. Whatever happens, exactly one `Sent` is put for each of `jobs`."""
         left = False
-        answer: Answer | None = None
+        replies: Sequence[Reply] = ()
         error: Exception | None = None
         try:
             async with self._free_slots:
                 if not self._stopped:
                     left = True
-                    answer = await self._provider.ask(Lookup(job.question.inputs))
+                    replies = await self._replies(jobs)
         except Exception as e:  # noqa: BLE001 - judged, and raised again where it is not a CallError, by _settle
             error = e
-            if isinstance(e, Denied):
-                # Here and not when it is settled: the next call would leave before that.
-                self.denied = self.denied or str(e)
         finally:
-            self._sent.put_nowait(Sent(job, left, self._clock.now(), answer, error))
+            now = self._clock.now()
+            for i, job in enumerate(jobs):
+                reply = replies[i] if i < len(replies) else error
+                if isinstance(reply, Denied):
+                    # Here and not when it is settled: the next call would leave before that.
+                    self.denied = self.denied or str(reply)
+                sent = Sent(job, left, now, reply) if isinstance(reply, Answer) else Sent(job, left, now, error=reply)
+                self._sent.put_nowait(sent)
+
+    async def _replies(self, jobs: Sequence[Job]) -> Sequence[Reply]:
+        lookups = [Lookup(job.question.inputs, job.question.request_hash) for job in jobs]
+        if self._batch == 1:
+            return [await self._provider.ask(lookups[0])]
+
+        async def note(request_id: str) -> None:
+            submitted = Submitted(jobs, request_id, asyncio.Event())
+            self._sent.put_nowait(submitted)
+            await submitted.durable.wait()
+
+        replies = await self._provider.ask_many(lookups, note)
+        if len(replies) != len(lookups):
+            raise RuntimeError(f"{self._provider.name} gave {len(replies)} replies to {len(lookups)} lookups")
+        return replies
 
     async def _collect(self) -> None:
         """Waits for an answer, at most until the next flush is due, and takes in all that have come."""
@@ -186,8 +227,13 @@ class Asker:
         while not self._sent.empty():
             self._settle(self._sent.get_nowait())
 
-    def _settle(self, sent: Sent) -> None:
+    def _settle(self, sent: Sent | Submitted) -> None:
         """The one place where what happened becomes an outcome, money and values."""
+        if isinstance(sent, Submitted):
+            append_submitted(self._warehouse, [job.call for job in sent.jobs], sent.request_id)
+            self._request_ids |= {job.call.call_id: sent.request_id for job in sent.jobs}
+            sent.durable.set()
+            return
         values: list[ValueRow] = []
         if sent.answer is not None:
             values = self._interpret(sent.job, sent.answer, sent.at) if sent.answer.status == "hit" else []
@@ -221,7 +267,7 @@ class Asker:
         self._report.errors += answer.status == "error"
         # A person who asked to be forgotten is not kept in the ledger's copy of the answer either.
         response = None if answer.status == "suppressed" else answer.response
-        return CallOutcome(status, sent.at, answer.http_status, answer.charged_usd, answer.latency_ms, response)
+        return answered(status, answer, sent.at, response, self._request_ids.get(sent.job.call.call_id))
 
     def _unanswered(self, sent: Sent) -> CallOutcome:
         error = sent.error
@@ -231,13 +277,14 @@ class Asker:
             # Interrupted, or a fault of ours: the provider may have done it.
             if error is not None and not isinstance(error, CallError):
                 self._failure = error
-            return CallOutcome("in_doubt", sent.at, response=_why(error))
+            request_id = self._request_ids.get(sent.job.call.call_id)
+            return CallOutcome("in_doubt", sent.at, response=_why(error), request_id=request_id)
         self._report.errors += 1
         if isinstance(error, Rejected):
             return CallOutcome("error", sent.at, error.status or 400, Decimal(0), response=_why(error))
         if not isinstance(error, Denied):
             self._unavailable += 1
-            if self._unavailable >= UNAVAILABLE_IN_A_ROW:
+            if self._unavailable >= UNAVAILABLE_IN_A_ROW * self._batch:
                 self.gave_up = str(error)
         return CallOutcome("error", sent.at, charged_usd=Decimal(0), response=_why(error))
 
@@ -266,6 +313,22 @@ class Asker:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def answered(status: CallStatus, answer: Answer, at: datetime, response: object, request_id: str | None) -> CallOutcome:
+    """The outcome row of an answer; `response` is what the ledger keeps of it."""
+    credits = {name: count.quantize(MILLIONTH) for name, count in answer.credits.items()}
+    return CallOutcome(
+        status,
+        at,
+        answer.http_status,
+        answer.charged_usd,
+        answer.latency_ms,
+        response,
+        request_id,
+        credits.get("charged"),
+        credits.get("remaining"),
+    )
 
 
 def _why(error: Exception | None) -> dict[str, object]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import count, islice
@@ -17,6 +18,7 @@ from revetl.enrich.asker import Asker, Job
 from revetl.enrich.budget import Budget
 from revetl.enrich.questions import Question, Questions
 from revetl.enrich.report import EnrichReport, FieldReport, OnProgress, Progress, ProviderReport
+from revetl.enrich.resuming import resume_jobs
 from revetl.enrich.spec import Stage, WaterfallSpec
 from revetl.errors import ConfigError, did_you_mean
 from revetl.model import Relation, RunRecord, RunStatus
@@ -155,6 +157,7 @@ class _Run:
             for provider in self.providers.values():
                 await stack.enter_async_context(provider)
             try:
+                await self._resume()
                 for stage in self.spec.stages:
                     await self._stage(stage)
                     if self.report.stopped:
@@ -162,6 +165,16 @@ class _Run:
             finally:
                 self.report.requests = sum(provider.requests for provider in self.providers.values())
         self._tally(before)
+
+    async def _resume(self) -> None:
+        """What earlier runs submitted and paid for is fetched before anything is asked."""
+
+        def suppress(question: Question) -> None:
+            found = (self._questions().identity(key) for key in question.keys)
+            self._suppress(replace(question, identity=next(filter(None, found), {})))
+
+        resumed = await resume_jobs(self.warehouse, self.spec.name, self.providers, self.clock, self._values, suppress)
+        self.report.resumed = resumed.calls
 
     def _questions(self) -> Questions:
         """As of now: what an earlier stage brought counts."""

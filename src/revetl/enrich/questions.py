@@ -123,6 +123,14 @@ class Questions:
         query = self._unverified(field, verifier) + " ORDER BY request_hash, key"
         return self._grouped(query, (field,), (field,))
 
+    def identity(self, key: str) -> dict[str, str]:
+        """All inputs that are known of a record; empty where there is no such record any more."""
+        cells = ", ".join(f"e.{self._input(name)}" for name in self.spec.inputs)
+        query = Query(f"SELECT {cells} FROM (") + self._scan(None) + Query(") AS e WHERE e.key = ?", (key,))
+        rows = self.warehouse.rows(query.sql, query.params)
+        found = zip(self.spec.inputs, rows[0], strict=True) if rows else ()
+        return {name: str(value) for name, value in found if value}
+
     # --- how far it has come ---
 
     def filled(self) -> dict[str, tuple[int, int]]:
@@ -238,7 +246,9 @@ class Questions:
         doubt = self._before(terms.free_repeat_days)
         return Query(
             "SELECT call_id, request_hash, status FROM (SELECT call_id, request_hash,"
-            " coalesce(max(CASE WHEN status <> 'intent' THEN status END), 'intent') AS status,"
+            # The result of a job that was fetched later overrules its doubt.
+            " coalesce(max(CASE WHEN status NOT IN ('intent', 'in_doubt') THEN status END),"
+            " max(CASE WHEN status = 'in_doubt' THEN status END), 'intent') AS status,"
             " max(answered_at) AS answered_at, max(asked_at) AS asked_at, max(http_status) AS http_status"
             f" FROM {self._calls} WHERE provider = ? GROUP BY call_id, request_hash) AS latest"
             " WHERE (status = 'hit' AND answered_at > ?) OR (status = 'miss' AND answered_at > ?)"

@@ -34,13 +34,15 @@ class FieldReport:
 @dataclass(slots=True)
 class EnrichReport:
     """`stopped`: why nothing more was asked though more was wanted (budget). `denied` and `unavailable`: provider → the
-    reason. `recovered_in_doubt`: calls of an earlier run that never ended. Money is in US dollars."""
+    reason. `recovered_in_doubt`: calls of an earlier run that never ended; `resumed`: calls in doubt of earlier runs
+    whose result was fetched now. Money is in US dollars."""
 
     waterfall: str
     run_id: str
     providers: dict[str, ProviderReport] = field(default_factory=dict)
     fields: dict[str, FieldReport] = field(default_factory=dict)
     recovered_in_doubt: int = 0
+    resumed: int = 0
     suppressed: int = 0
     stopped: str | None = None
     denied: dict[str, str] = field(default_factory=dict)

@@ -1,11 +1,13 @@
-"""What the enrichment engine knows of a provider: one question in, one answer out. Money is the engine's."""
+"""What the enrichment engine knows of a provider: questions in, one reply for each out. Money is the engine's."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Literal, Protocol
+
+from revetl.errors import CallError
 
 # hit: at least one output has a value. miss: asked, nothing known. error: the vendor refused this lookup for good (bad
 # input); suppressed: the person asked not to be processed (451): never ask anybody again.
@@ -16,9 +18,14 @@ Verification = Literal["valid", "invalid", "catch_all", "unknown"]
 
 @dataclass(frozen=True, slots=True)
 class Lookup:
-    """One question. `inputs` by the spec's input names (`first_name`, `company_domain`, …), none empty."""
+    """One question. `inputs` by the spec's input names (`first_name`, `company_domain`, …), none empty.
+
+    `ref` is the engine's name for it, the same whenever the same is asked: a batch sends it along, and the vendor's
+    echo of it says which answer is whose, also when a job's result is fetched by a later run.
+    """
 
     inputs: Mapping[str, str]
+    ref: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +40,9 @@ class ProvidedValue:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back. `charged_usd` is what the spec's price says, or the vendor's own credit header if any.
-    `response` is the body as JSON data, without secrets."""
+    """What came back. `charged_usd` is what the spec's price says, or the vendor's own count of credits if any.
+    `response` is the body as JSON data, without secrets; of a batch, the part that is this lookup's. `credits` holds
+    `charged` and `remaining` where the vendor says so, in its own units."""
 
     status: AnswerStatus
     http_status: int
@@ -43,13 +51,24 @@ class Answer:
     latency_ms: int = 0
     response: Any = None
     error_code: str | None = None
-    credits: Mapping[str, str] = field(default_factory=dict)
+    credits: Mapping[str, Decimal] = field(default_factory=dict)
+
+
+# What came of one lookup of a batch. An error is of the same kinds as `ask` raises, and about this lookup alone.
+Reply = Answer | CallError
+# Told the vendor's id of a job as soon as it is known; when it returns the id is durable.
+OnRequestId = Callable[[str], Awaitable[None]]
 
 
 class Provider(Protocol):
     """One vendor endpoint under one account. `spec` is `revetl.providers.spec.ProviderSpec` (or has its attributes)."""
 
     name: str
+
+    @property
+    def batch_size(self) -> int:
+        """The most lookups of one `ask_many`; 1 where the vendor takes one at a time."""
+        ...
 
     async def __aenter__(self) -> Provider: ...
 
@@ -58,6 +77,19 @@ class Provider(Protocol):
     async def ask(self, lookup: Lookup) -> Answer:
         """One paid call. Throttling is waited out inside (nothing was charged). Raises `Denied` (credentials, out of
         credits), `Unavailable` (certainly not processed) or `Ambiguous` (may have been charged)."""
+        ...
+
+    async def ask_many(self, lookups: Sequence[Lookup], on_request_id: OnRequestId | None = None) -> Sequence[Reply]:
+        """Up to `batch_size` lookups with different refs as one request or one job: one reply for each, in their order.
+
+        Where the vendor names the job, `on_request_id` is awaited before anything else is done, and not called more
+        than once for the same lookups. Raises as `ask` where all of them fail alike.
+        """
+        ...
+
+    async def resume(self, request_id: str, lookups: Sequence[Lookup]) -> Sequence[Reply]:
+        """The replies of a job that was submitted earlier, matched by `ref` alone: inputs may be empty. Costs nothing
+        and is safe to repeat. Raises `Ambiguous` where the vendor no longer knows the job."""
         ...
 
     @property

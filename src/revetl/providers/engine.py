@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self, TypeVar
 
@@ -21,7 +21,7 @@ from revetl.errors import Ambiguous, Denied, Throttled, Unavailable
 from revetl.http import verdict as http
 from revetl.http.pacing import Pacer, Rate
 from revetl.http.session import DEFAULT, Policy, Session
-from revetl.providers.base import Answer, AnswerStatus, Lookup
+from revetl.providers.base import Answer, AnswerStatus, Lookup, OnRequestId, Reply
 from revetl.providers.reading import Reading, error_code, read, render, settle
 from revetl.providers.spec import Auth, ProviderSpec, StatusRow, Verdict
 
@@ -136,6 +136,16 @@ class DeclarativeProvider:
                 await self._clock.sleep(row.wait_s)
             else:
                 return self._answer(reading, response)
+
+    @property
+    def batch_size(self) -> int:
+        return 1
+
+    async def ask_many(self, lookups: Sequence[Lookup], on_request_id: OnRequestId | None = None) -> Sequence[Reply]:
+        return [await self.ask(lookup) for lookup in lookups]
+
+    async def resume(self, request_id: str, lookups: Sequence[Lookup]) -> Sequence[Reply]:
+        raise Ambiguous(f"{self.name} has no jobs whose result could be fetched")
 
     async def _send(self, lookup: Lookup) -> Response:
         """One question through the session. It is not idempotent: a second answer may be a second charge."""

@@ -9,7 +9,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from revetl.providers.base import ProvidedValue, Verification
-from revetl.providers.spec import Confidence, Output, ProviderSpec, StatusRow, Verdict, VerificationRule
+from revetl.providers.spec import Confidence, Output, Place, ProviderSpec, StatusRow, Verdict, VerificationRule
 
 _REFERENCE = re.compile(r"\{([^{}]*)\}")
 _ABSENT = object()
@@ -35,7 +35,7 @@ class Reading:
     values: tuple[ProvidedValue, ...]
     charged_usd: Decimal
     error_code: str | None
-    credits: Mapping[str, str]
+    credits: Mapping[str, Decimal]
 
 
 def render(spec: ProviderSpec, inputs: Mapping[str, str]) -> Outgoing:
@@ -170,27 +170,40 @@ def _verification(rule: VerificationRule | None, body: Any) -> Verification | No
     return None if word is None or word == "" else rule.map.get(str(word), "unknown")
 
 
-def _credits(spec: ProviderSpec, headers: Mapping[str, str], body: Any) -> Mapping[str, str]:
+def _credits(spec: ProviderSpec, headers: Mapping[str, str], body: Any) -> Mapping[str, Decimal]:
+    """What the vendor says of its credits: `charged` for this call, `remaining` in the account."""
     rule = spec.price.credits
     if rule is None:
         return {}
-    name = rule.header or rule.at or ""
-    value = headers.get(rule.header.lower()) if rule.header else at(body, rule.at or "")
-    return {} if value is None else {name: str(value)}
+    said = {"charged": rule, "remaining": rule.remaining}
+    counts = {name: _count(place, headers, body) for name, place in said.items() if place is not None}
+    return {name: count for name, count in counts.items() if count is not None}
+
+
+def _count(place: Place, headers: Mapping[str, str], body: Any) -> Decimal | None:
+    said = headers.get(place.header.lower()) if place.header else at(body, place.at or "")
+    if isinstance(said, bool) or not isinstance(said, str | int | float):
+        return None
+    try:
+        count = Decimal(str(said))
+    except InvalidOperation:
+        return None
+    return count if count.is_finite() and count >= 0 else None
 
 
 def _charge(
-    spec: ProviderSpec, verdict: Verdict, values: Sequence[ProvidedValue], credits: Mapping[str, str]
+    spec: ProviderSpec, verdict: Verdict, values: Sequence[ProvidedValue], credits: Mapping[str, Decimal]
 ) -> Decimal:
     """The vendor's own count where it gives one, else the declared price. Only an answer costs anything."""
     price = spec.price
-    if price.credits is not None and credits:
-        try:
-            counted = Decimal(next(iter(credits.values())))
-        except InvalidOperation:
-            counted = Decimal(-1)
-        if counted.is_finite() and counted >= 0:
-            return counted * price.credits.usd
+    if price.credits is not None and "charged" in credits:
+        return credits["charged"] * price.credits.usd
+    return declared_charge(spec, verdict, values)
+
+
+def declared_charge(spec: ProviderSpec, verdict: Verdict, values: Sequence[ProvidedValue]) -> Decimal:
+    """What an answer costs by the declared price."""
+    price = spec.price
     if verdict not in ("hit", "miss"):
         return Decimal(0)
     if verdict == "miss":

@@ -202,18 +202,24 @@ class PriceGroup(Part):
     usd: Usd
 
 
-class Credits(Part):
-    """Where the vendor says how many credits a call took, in a response header or in the body; what a credit costs."""
+class Place(Part):
+    """Where a number stands: in a response header or in the body."""
 
     header: str | None = None
     at: Pointer | None = None
-    usd: Usd
 
     @model_validator(mode="after")
     def _one_place(self) -> Self:
         if (self.header is None) == (self.at is None):
-            raise ValueError("say where the credits stand: either 'header' or 'at'")
+            raise ValueError("say where it stands: either 'header' or 'at'")
         return self
+
+
+class Credits(Place):
+    """Where the vendor says how many credits a call took and what a credit costs; where, how many are left."""
+
+    usd: Usd
+    remaining: Place | None = None
 
 
 class Price(Part):

@@ -2,6 +2,10 @@
 
 A call without an outcome row may have been charged; `recover` says so in the ledger itself. `error` with a NULL
 `http_status` means that the provider certainly did nothing, so the next run may ask again.
+
+A call that was submitted as part of a job has a second intent row with the vendor's `request_id`, written as soon as it
+is known. Such a call in doubt is resolved by fetching the job's result (`resumable`), which costs nothing: an outcome
+row after an `in_doubt` one overrules it.
 """
 
 from __future__ import annotations
@@ -9,7 +13,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Literal, cast
 
@@ -46,12 +50,22 @@ class CallOutcome:
     charged_usd: Decimal | None = None
     latency_ms: int | None = None
     response: Any = None
+    request_id: str | None = None
+    credits_charged: Decimal | None = None
+    credits_remaining: Decimal | None = None
 
 
 def append_intents(warehouse: Warehouse, calls: Sequence[Call]) -> None:
     """Durable when this returns: only then may the calls leave."""
     with warehouse.transaction():
         append_rows(warehouse, "enrichment_calls", [_row(call, None) for call in calls])
+
+
+def append_submitted(warehouse: Warehouse, calls: Sequence[Call], request_id: str) -> None:
+    """The vendor has taken these calls as one job. Durable when this returns: from here on the job's result can be
+    fetched whatever happens to this run."""
+    with warehouse.transaction():
+        append_rows(warehouse, "enrichment_calls", [_row(call, None, request_id) for call in calls])
 
 
 def append_outcomes(warehouse: Warehouse, outcomes: Sequence[tuple[Call, CallOutcome]]) -> None:
@@ -70,16 +84,45 @@ def recover(warehouse: Warehouse, waterfall: str, now: datetime) -> int:
         f" AND NOT EXISTS (SELECT 1 FROM {calls} o WHERE o.call_id = i.call_id AND o.status <> 'intent')"
     )
     with warehouse.transaction():
-        number = cast(int, warehouse.rows(f"SELECT count(*) {lost}", [waterfall])[0][0])
+        number = cast(int, warehouse.rows(f"SELECT count(DISTINCT i.call_id) {lost}", [waterfall])[0][0])
         if number:
             warehouse.execute(
                 f"INSERT INTO {calls} (call_id, run_id, waterfall, provider, keys, request_hash, segment,"
-                " order_version, status, expected_usd, asked_at, answered_at)"
+                " order_version, status, expected_usd, asked_at, answered_at, request_id)"
                 " SELECT i.call_id, i.run_id, i.waterfall, i.provider, i.keys, i.request_hash, i.segment,"
-                f" i.order_version, 'in_doubt', i.expected_usd, i.asked_at, CAST(? AS TIMESTAMP) {lost}",
+                " i.order_version, 'in_doubt', i.expected_usd, i.asked_at, CAST(? AS TIMESTAMP), max(i.request_id)"
+                f" {lost} GROUP BY i.call_id, i.run_id, i.waterfall, i.provider, i.keys, i.request_hash, i.segment,"
+                " i.order_version, i.expected_usd, i.asked_at",
                 [naive(now), waterfall],
             )
     return number
+
+
+def resumable(warehouse: Warehouse, waterfall: str) -> dict[tuple[str, str], list[Call]]:
+    """(provider, request_id) → the calls in doubt of that job, in the order in which they were asked."""
+    calls = table(relation(warehouse, "enrichment_calls"), warehouse.dialect)
+    rows = warehouse.rows(
+        "SELECT call_id, run_id, waterfall, provider, keys, request_hash, order_version, expected_usd, asked_at,"
+        f" request_id FROM {calls} d WHERE d.status = 'in_doubt' AND d.request_id IS NOT NULL AND d.waterfall = ?"
+        f" AND NOT EXISTS (SELECT 1 FROM {calls} o WHERE o.call_id = d.call_id"
+        " AND o.status NOT IN ('intent', 'in_doubt')) ORDER BY call_id",
+        [waterfall],
+    )
+    jobs: dict[tuple[str, str], dict[str, Call]] = {}
+    for call_id, run_id, name, provider, keys, request_hash, order, expected, asked_at, request_id in rows:
+        call = Call(
+            str(call_id),
+            str(run_id),
+            str(name),
+            str(provider),
+            tuple(json.loads(str(keys))),
+            str(request_hash),
+            str(order),
+            Decimal(str(expected)),
+            cast(datetime, asked_at).replace(tzinfo=UTC),
+        )
+        jobs.setdefault((call.provider, str(request_id)), {})[call.call_id] = call
+    return {job: list(found.values()) for job, found in jobs.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +145,7 @@ def hit_rates(warehouse: Warehouse) -> dict[str, HitRate]:
     return {str(provider): HitRate(int(cast(int, hits)), int(cast(int, n))) for provider, hits, n in found}
 
 
-def _row(call: Call, outcome: CallOutcome | None) -> tuple[Any, ...]:
+def _row(call: Call, outcome: CallOutcome | None, request_id: str | None = None) -> tuple[Any, ...]:
     return (
         call.call_id,
         call.run_id,
@@ -120,4 +163,7 @@ def _row(call: Call, outcome: CallOutcome | None) -> tuple[Any, ...]:
         naive(call.asked_at),
         naive(outcome.answered_at) if outcome else None,
         None if outcome is None or outcome.response is None else json.dumps(outcome.response, default=str),
+        outcome.request_id if outcome else request_id,
+        outcome.credits_charged if outcome else None,
+        outcome.credits_remaining if outcome else None,
     )

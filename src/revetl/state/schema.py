@@ -67,6 +67,9 @@ TABLES: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("asked_at", "TIMESTAMP"),
         ("answered_at", "TIMESTAMP"),
         ("response", "VARCHAR"),  # JSON
+        ("request_id", "VARCHAR"),  # the vendor's name for a submitted job: its result is fetched, never paid for again
+        ("credits_charged", "DECIMAL(18,6)"),  # the vendor's own count, where it gives one; a batch's is shared out
+        ("credits_remaining", "DECIMAL(18,6)"),  # of the account, as the vendor said with this answer
     ),
     "enrichment_values": (
         ("entity", "VARCHAR"),
@@ -95,10 +98,21 @@ def relation(warehouse: Warehouse, name: str) -> Relation:
 
 
 def create_all(warehouse: Warehouse) -> None:
-    """Creates the schema and every fixed table that does not exist yet."""
+    """Creates the schema and every fixed table that does not exist yet; gives older tables the columns they lack."""
     warehouse.execute(f"CREATE SCHEMA IF NOT EXISTS {ident(warehouse.state_schema, warehouse.dialect)}")
     for name, columns in TABLES.items():
-        create_table(warehouse, relation(warehouse, name), columns)
+        target = relation(warehouse, name)
+        create_table(warehouse, target, columns)
+        _add_missing(warehouse, target, columns)
+
+
+def _add_missing(warehouse: Warehouse, target: Relation, columns: tuple[tuple[str, str], ...]) -> None:
+    """Columns that came with a later version are null in the rows of an earlier one."""
+    present = {column.name.lower() for column in warehouse.columns(target)}
+    for name, type_ in columns:
+        if name not in present:
+            column = f"{ident(name, warehouse.dialect)} {_type(type_, warehouse.dialect)}"
+            warehouse.execute(f"ALTER TABLE {table(target, warehouse.dialect)} ADD COLUMN {column}")
 
 
 def create_table(
