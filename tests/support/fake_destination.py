@@ -25,6 +25,9 @@ class FakeDestination:
     records: dict[str, Record] = field(default_factory=dict)
     poison: set[Scalar] = field(default_factory=set)
     read_only: set[str] = field(default_factory=set)
+    described: dict[str, DestinationField] = field(default_factory=dict)
+    can_read: bool = True
+    reads: list[str] = field(default_factory=list)
     before_write: Callable[[Sequence[Change]], None] = lambda _: None
     after_write: Callable[[Sequence[Change]], None] = lambda _: None
     answer: Callable[[list[Outcome]], list[Outcome]] = lambda outcomes: outcomes
@@ -44,7 +47,8 @@ class FakeDestination:
         return "fake"
 
     async def describe(self, object_: str) -> dict[str, DestinationField]:
-        return {f: DestinationField(f, "string", read_only=f in self.read_only) for f in self.fields}
+        text = {f: DestinationField(f, "string", read_only=f in self.read_only) for f in self.fields}
+        return text | self.described
 
     def limits(self, object_: str) -> Limits:
         return Limits(self.batch_rows, self.concurrency)
@@ -68,10 +72,11 @@ class FakeDestination:
         return found
 
     def readable(self, object_: str) -> bool:
-        return True
+        return self.can_read
 
     async def read(self, object_: str, ids: Sequence[str], fields: Sequence[str]) -> dict[str, Match]:
         self.requests += 1
+        self.reads += ids
         await asyncio.sleep(self.latency_s)
         return {i: Match(i, {f: self.records[i].get(f) for f in fields}) for i in ids if i in self.records}
 

@@ -144,7 +144,7 @@ def test_unknown_and_read_only_fields_are_named_with_the_nearest(bench: Bench) -
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"fields": {"city": FieldRule(policy="fill_blank")}}, "fill_blank"),
+        ({"fields": {"city": FieldRule(policy="forward_only")}}, "a string field has no order"),
         ({"match_on": "mail"}, "Did you mean 'email'?"),
         ({"fields": {"town": FieldRule()}}, "'town'"),
         ({"columns": ("golden_id", "email", "firstnam")}, "Did you mean 'firstname'?"),

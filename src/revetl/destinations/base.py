@@ -22,7 +22,8 @@ FieldType = Literal["string", "number", "bool", "date", "datetime", "enum", "mul
 
 @dataclass(frozen=True, slots=True)
 class DestinationField:
-    """A field of a destination's object. `options` are the internal values of an enumeration."""
+    """A field of a destination's object. `options` are the internal values of an enumeration, in the order in which the
+    destination shows them."""
 
     name: str
     type: FieldType

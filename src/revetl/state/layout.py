@@ -144,11 +144,6 @@ def _unsupported(spec: SyncSpec, sent: Sequence[str]) -> list[Problem]:
         for name in spec.fields
         if name not in sent
     ]
-    problems += [
-        _problem(spec, f"fields.{name}: policy {rule.policy!r} is not supported yet", "Supported: always.")
-        for name, rule in spec.fields.items()
-        if rule.policy != "always"
-    ]
     if spec.associate:
         problems.append(_problem(spec, "associate is not supported yet", "Remove it to sync the records alone."))
     if spec.match_on is not None and spec.match_on not in sent:

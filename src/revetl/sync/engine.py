@@ -16,7 +16,7 @@ from revetl.errors import ConfigError, GuardrailError, Problem, RevetlError, did
 from revetl.model import RunRecord, RunStatus, SyncSpec
 from revetl.state import plans, runs, snapshot
 from revetl.state.layout import Layout, resolve
-from revetl.sync import checkpoint, matching, planning
+from revetl.sync import checkpoint, matching, planning, policies
 from revetl.sync.applying import Applier, Progress
 from revetl.sync.matching import Offload
 from revetl.sync.report import PlanSummary, SyncReport
@@ -124,9 +124,12 @@ async def _plan(
         batch_rows = destination.limits(spec.object).batch_rows
         counted = await offload(warehouse.rows, f"SELECT count(*) FROM {layout.t(layout.plan)}")
         if counted[0][0]:
-            check_fields(spec, [f.name for f in layout.fields], await destination.describe(spec.object))
+            known = await destination.describe(spec.object)
+            check_fields(spec, [f.name for f in layout.fields], known)
+            policies.check(layout, destination, known)
             idempotent = destination.idempotent(spec.object, spec.match_on)
             await matching.match_new(warehouse, layout, destination, idempotent=idempotent, offload=offload)
+            await policies.decide(warehouse, layout, destination, known, offload=offload)
     summarised: PlanSummary = await offload(planning.summarise, warehouse, layout, summary, batch_rows)
     return summarised
 

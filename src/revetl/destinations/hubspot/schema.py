@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from math import inf
 from typing import Any
 
 from revetl.destinations.base import DestinationField, FieldType
@@ -88,14 +89,20 @@ class Schema:
 def _field(p: dict[str, Any]) -> DestinationField:
     metadata = p.get("modificationMetadata")
     read_only = bool(metadata.get("readOnlyValue")) if isinstance(metadata, dict) else False
-    options = p.get("options") if isinstance(p.get("options"), list) else []
+    options = [o for o in p.get("options") or [] if isinstance(o, dict) and "value" in o]
     return DestinationField(
         name=str(p["name"]),
         type=_type(str(p.get("type", "")), str(p.get("fieldType", ""))),
         read_only=read_only or bool(p.get("calculated")),
         unique=bool(p.get("hasUniqueValue")),
-        options=tuple(str(o["value"]) for o in options or [] if isinstance(o, dict) and "value" in o),
+        options=tuple(str(o["value"]) for o in sorted(options, key=_display_order)),
     )
+
+
+def _display_order(option: dict[str, Any]) -> float:
+    """Lowest first; -1 and nothing come after all others, in the order given (docs)."""
+    order = option.get("displayOrder")
+    return order if isinstance(order, int) and order >= 0 else inf
 
 
 def _type(type_: str, field_type: str) -> FieldType:
