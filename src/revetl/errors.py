@@ -9,7 +9,10 @@
     │ ├ Ambiguous        may have been applied, so its outcome is unknown
     │ └ Denied           credentials or scope; stop this connector                  exit 4
     ├ GuardrailError     a plan too large, a budget spent; nothing sent past it       exit 3
+    ├ LeaseError         another run works on the same sync, or took it over        exit 1
     └ WarehouseError     stop the run                                                 exit 1
+      └ WarehouseDenied  its credentials                                             exit 4
+      └ WarehouseBusy    another process has the file open: wait for it             exit 1
 
 No message of these may hold a secret or a customer's value: they are printed and logged.
 """
@@ -102,8 +105,22 @@ class GuardrailError(RevetlError):
     exit_code = 3
 
 
+class LeaseError(RevetlError):
+    """Another run holds the sync, or took it over. Nothing more is written; repeating later is safe."""
+
+
 class WarehouseError(RevetlError):
     """The database refused, or the disk did. The run stops; what was checkpointed stands."""
+
+
+class WarehouseDenied(WarehouseError):
+    """The database knows neither the user nor the password or key, or does not let this user in."""
+
+    exit_code = 4
+
+
+class WarehouseBusy(WarehouseError):
+    """The database file is open in another process. Nothing was done; waiting for that process helps."""
 
 
 def did_you_mean(word: str, known: Sequence[str]) -> str | None:

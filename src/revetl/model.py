@@ -80,11 +80,14 @@ class FieldRule:
 
 @dataclass(frozen=True, slots=True)
 class Guardrails:
-    """Shares are of the snapshot's rows, 0 to 1. None: no limit."""
+    """Shares are of the snapshot's rows, 0 to 1. `max_fill_drop`: by how much the share of rows in which a field has a
+    value may fall from the snapshot to the model, 0.5 being from 90 % to 40 %. None: no limit."""
 
     max_changed_share: float | None = None
     max_deleted_share: float | None = None
     min_rows: int = 1
+    max_creates: int | None = None
+    max_fill_drop: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +146,8 @@ RunStatus = Literal["running", "done", "partial", "stopped", "failed", "interrup
 @dataclass(slots=True)
 class RunRecord:
     """One row of `runs`. `subject` is the sync or the waterfall. `status`: done, partial (rejected or unknown records),
-    stopped (guardrail or budget), failed, interrupted (signal or crash)."""
+    stopped (guardrail or budget), failed, interrupted (signal or crash). `overrides`: guardrail that was overridden →
+    what it would have stopped."""
 
     run_id: str
     command: str
@@ -159,3 +163,4 @@ class RunRecord:
     spend_usd: Decimal = Decimal(0)
     dbt_invocation_id: str | None = None
     error: str | None = None
+    overrides: dict[str, str] = field(default_factory=dict)

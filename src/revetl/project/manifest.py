@@ -40,6 +40,13 @@ class GuardrailsMeta(_Meta):
     max_changed_share: float | None = Field(default=None, ge=0, le=1, description="Of the known records.")
     max_deleted_share: float | None = Field(default=None, ge=0, le=1, description="Of the known records.")
     min_rows: int = Field(default=1, ge=0, description="A model with fewer rows is not synced.")
+    max_creates: int | None = Field(default=None, ge=0, description="New records at the destination in one run.")
+    max_fill_drop: float | None = Field(
+        default=0.5,
+        ge=0,
+        le=1,
+        description="By how much the share of rows in which a field has a value may fall, 0.5 being from 90 % to 40 %.",
+    )
 
 
 class AssociateMeta(_Meta):

@@ -67,9 +67,11 @@ def unfinished_runs(warehouse: Warehouse, subject: str) -> list[RunRecord]:
 
 def _select(warehouse: Warehouse, where: str, params: list[Any], limit: int) -> list[RunRecord]:
     runs = relation(warehouse, "runs")
-    if not warehouse.columns(runs):
+    present = {c.name.lower() for c in warehouse.columns(runs)}
+    if not present:
         return []
-    names = ", ".join(ident(c, warehouse.dialect) for c in _COLUMNS)
+    # A state schema of an earlier version is read as it is; the next run gives it the columns that came since.
+    names = ", ".join(ident(c, warehouse.dialect) if c in present else "NULL" for c in _COLUMNS)
     order = f"{ident('started_at', warehouse.dialect)} DESC, {ident('run_id', warehouse.dialect)} DESC"
     found = warehouse.rows(
         f"SELECT {names} FROM {table(runs, warehouse.dialect)}{where} ORDER BY {order} LIMIT {int(limit)}", params
@@ -93,6 +95,7 @@ def _values(run: RunRecord) -> list[Any]:
         run.revetl_version,
         run.dbt_invocation_id,
         run.error,
+        json.dumps(run.overrides, sort_keys=True) if run.overrides else None,
     ]
 
 
@@ -113,6 +116,7 @@ def _record(row: tuple[Any, ...]) -> RunRecord:
         revetl_version=cells["revetl_version"],
         dbt_invocation_id=cells["dbt_invocation_id"],
         error=cells["error"],
+        overrides=json.loads(cells["overrides"] or "{}"),
     )
 
 

@@ -30,6 +30,16 @@ TABLES: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("revetl_version", "VARCHAR"),
         ("dbt_invocation_id", "VARCHAR"),
         ("error", "VARCHAR"),
+        ("overrides", "VARCHAR"),  # JSON object: guardrail that was overridden → what it would have stopped
+    ),
+    "leases": (
+        ("name", "VARCHAR"),
+        ("run_id", "VARCHAR"),  # NULL: free
+        ("host", "VARCHAR"),
+        ("pid", "BIGINT"),
+        ("pid_space", "VARCHAR"),
+        ("acquired_at", "TIMESTAMP"),
+        ("expires_at", "TIMESTAMP"),
     ),
     "outcomes": (
         ("run_id", "VARCHAR"),
