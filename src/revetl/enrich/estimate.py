@@ -59,7 +59,8 @@ def estimate(
         expected = float(lookups)
         for j, earlier in enumerate(stages):
             if fills <= set(spec.fills(spec.stages[j], providers[earlier.provider])):
-                expected -= earlier.hit_rate * min(earlier.expected_lookups, expected)
+                found = earlier.hit_rate * min(earlier.expected_lookups, expected)
+                expected -= found * (1 - spec.audit.share)
         rate, assumed = _rate(rates.get(stage.provider))
         verifiers = [providers[name] for name in stage.verify.values()]
         hit_usd = terms.price_per_hit + sum((v.greatest_usd for v in verifiers), Decimal(0))

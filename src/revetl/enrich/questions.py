@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, cast
 
+from revetl.enrich.audit import sampled
 from revetl.enrich.spec import Stage, WaterfallSpec
 from revetl.model import Relation, Scalar
 from revetl.providers.spec import ProviderSpec
@@ -162,6 +163,19 @@ class Questions:
         rows = self.warehouse.rows(query.sql, query.params)
         return {(str(field), str(provider)): int(cast(int, n)) for field, provider, n in rows}
 
+    def population(self, segment: str | None = None) -> Query:
+        """Every record: key, segment (a SQL expression over the entity's columns, as text), audited, per field whether
+        it was blank before anybody was asked (blank_i), per stage the question (hash_i) and whether it can be asked of
+        this record (able_i)."""
+        part = "''" if segment is None else segment
+        more = [f"CAST(({part}) AS VARCHAR) AS segment"]
+        able = []
+        for i, stage in enumerate(self.spec.stages):
+            more.append(f"CASE WHEN ({stage.when or '1 = 1'}) THEN 1 ELSE 0 END AS when_{i}")
+            enough = self._sufficient(self.providers[stage.provider])
+            able.append(f"CASE WHEN e.when_{i} = 1 AND ({enough}) THEN 1 ELSE 0 END AS able_{i}")
+        return Query(f"SELECT e.*, {', '.join(able)} FROM (") + self._scan(None, *more) + ") AS e"
+
     # --- pieces ---
 
     def _open(self, stage: Stage) -> Query:
@@ -172,11 +186,12 @@ class Questions:
         return query if cap is None else query + self._within_record_budget(stage, cap)
 
     def _lacking(self, stage: Stage) -> Query:
-        """Records of the stage's condition, with inputs enough, that lack a field which it fills."""
+        """Records of the stage's condition, with inputs enough, that lack a field which it fills. Of those that are
+        audited, all that lacked one before anybody was asked."""
         provider = self.providers[stage.provider]
         fields = list(self.spec.fields)
         lacks = " OR ".join(
-            f"(e.blank_{i} = 1 AND coalesce(a.got_{i}, 0) = 0 AND coalesce(r.burned_{i}, 0) = 0)"
+            f"(e.blank_{i} = 1 AND (coalesce(a.got_{i}, 0) = 0 OR e.audited = 1) AND coalesce(r.burned_{i}, 0) = 0)"
             for i in (fields.index(f) for f in self.spec.fills(stage, provider))
         )
         inputs = "".join(f", e.{self._input(name)}" for name in self.spec.inputs)
@@ -192,11 +207,12 @@ class Questions:
             + f") AS r ON r.request_hash = e.hash_{here} WHERE ({self._sufficient(provider)}) AND ({lacks})"
         )
 
-    def _scan(self, stage: Stage | None) -> Query:
-        """key, inputs as text, one blank flag per field, one hash per stage."""
+    def _scan(self, stage: Stage | None, *more: str) -> Query:
+        """key, inputs as text, one blank flag per field, one hash per stage, whether all are asked; and `more`."""
         d = self._dialect
         key = ident(self.spec.key, d)
-        cells = [f"CAST({key} AS VARCHAR) AS key"]
+        audited = sampled(f"CAST({key} AS VARCHAR)", self.spec.audit.share)
+        cells = [f"CAST({key} AS VARCHAR) AS key", f"CASE WHEN {audited} THEN 1 ELSE 0 END AS audited", *more]
         cells += [f"{self._clean(column)} AS {self._input(name)}" for name, column in self.spec.inputs.items()]
         for i, field in enumerate(self.spec.fields):
             cells.append(f"CASE WHEN {self._clean(self.spec.column(field))} IS NULL THEN 1 ELSE 0 END AS blank_{i}")
@@ -295,7 +311,7 @@ class Questions:
             + Query(
                 " WHERE v.entity = ? AND v.field = ? AND v.rejected_reason = 'not_verified'"
                 " AND (v.expires_at IS NULL OR v.expires_at > ?)"
-                f" AND e.blank_{i} = 1 AND coalesce(a.got_{i}, 0) = 0) AS u",
+                f" AND e.blank_{i} = 1 AND (coalesce(a.got_{i}, 0) = 0 OR e.audited = 1)) AS u",
                 (self.entity, field, naive(self.now)),
             )
             + " WHERE NOT EXISTS (SELECT 1 FROM ("

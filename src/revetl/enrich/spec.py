@@ -72,6 +72,13 @@ class BudgetSpec(Part):
     per_record_usd: Usd | None = None
 
 
+class AuditSpec(Part):
+    """`share` of the records (0 to 1) is asked of every provider, within the budgets, so that `revetl tune` can tell
+    what another order would cost."""
+
+    share: float = Field(default=0.0, ge=0, le=1)
+
+
 class WaterfallSpec(Part):
     """`inputs` maps a provider's input name to the entity's column, `fields` a wanted field to how it is wanted."""
 
@@ -85,6 +92,7 @@ class WaterfallSpec(Part):
     ]
     stages: Annotated[tuple[Stage, ...], Field(min_length=1)]
     budget: BudgetSpec = BudgetSpec()
+    audit: AuditSpec = AuditSpec()
 
     @model_validator(mode="after")
     def _one_stage_per_provider(self) -> Self:
