@@ -54,6 +54,7 @@ def model(
         "alias": name,
         "database": "tiny",
         "schema": "main",
+        "package_name": "tiny",
         "fqn": ["tiny", "activation", name],
         "original_file_path": f"models/activation/{name}.sql",
         "patch_path": f"tiny://models/activation/{name}.yml",
@@ -69,6 +70,7 @@ def check_on(name: str, *models: str, attached: str | None = None) -> dict[str, 
         "unique_id": f"test.tiny.{name}",
         "resource_type": "test",
         "name": name,
+        "package_name": "tiny",
         "fqn": ["tiny", name],
         "original_file_path": "tests/x.sql",
         "tags": [],
@@ -87,7 +89,7 @@ def write_manifest(root: Path, *nodes: Mapping[str, Any], adapter: str = "duckdb
         for parent in above:
             children.setdefault(parent, []).append(id_)
     data = {
-        "metadata": {"adapter_type": adapter},
+        "metadata": {"adapter_type": adapter, "project_name": "tiny"},
         "nodes": {n["unique_id"]: n for n in nodes},
         "sources": {},
         "unit_tests": {},

@@ -18,6 +18,7 @@ from tests.support.sync_bench import Bench
 
 STAGES = ("lead", "customer", "evangelist")
 STAGE = DestinationField("stage", "enum", options=STAGES)
+SEEN = datetime.fromisoformat("2026-01-02 00:00:00")
 NUMBER, DAY = DestinationField("n", "number"), DestinationField("d", "date")
 DDL = "golden_id VARCHAR, email VARCHAR, jobtitle VARCHAR, stage VARCHAR, score INTEGER, seen TIMESTAMP"
 
@@ -91,7 +92,7 @@ def test_a_field_with_a_policy_is_read_back_before_it_is_written(bench: Bench) -
     report = bench.run()
     assert bench.destination.reads == ["101"]
     assert bench.sent() == [
-        ("update", "1", {"stage": "evangelist", "score": 4, "seen": datetime(2026, 1, 2)}),
+        ("update", "1", {"stage": "evangelist", "score": 4, "seen": SEEN}),
     ]
     assert stands["jobtitle"] == "Chief of all"
     (outcome,) = outcomes.of_run(bench.warehouse, report.run_id)

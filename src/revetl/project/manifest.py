@@ -98,6 +98,16 @@ class Manifest:
         """Models, seeds, snapshots, tests, sources and unit tests by unique id."""
         return {**self._data["nodes"], **self._data.get("sources", {}), **self._data.get("unit_tests", {})}
 
+    @cached_property
+    def selectable(self) -> Mapping[str, Mapping[str, Any]]:
+        """All that a selector may name: the nodes, and exposures, metrics and the like."""
+        kinds = ("exposures", "metrics", "semantic_models", "saved_queries")
+        return {**self.nodes, **{id_: node for kind in kinds for id_, node in self._data.get(kind, {}).items()}}
+
+    @property
+    def project_name(self) -> str:
+        return str(self._data["metadata"].get("project_name", ""))
+
     @property
     def parents(self) -> Mapping[str, list[str]]:
         return self._data["parent_map"]  # type: ignore[no-any-return]  # dbt's JSON

@@ -1,8 +1,8 @@
 """Field policies: what may be written where people write too.
 
-Runs on a frozen plan after matching and before anything is sent. Every line that would change a field with a policy is read
-back, and the fields that may not be written leave it. The plan's columns become what stands there, so that the snapshot
-later holds the truth. Reads from the destination, writes to it nothing. Safe to repeat: it decides anew.
+Runs on a frozen plan after matching and before anything is sent. Every line that would change a field with a policy is
+read back, and the fields that may not be written leave it. The plan's columns become what stands there, so that the
+snapshot later holds the truth. Reads from the destination, writes to it nothing. Safe to repeat: it decides anew.
 """
 
 from __future__ import annotations
@@ -143,8 +143,8 @@ def _decided(
     line: _Line,
     read: Mapping[str, Match],
 ) -> tuple[Any, ...] | None:
-    """(ordinal, changed fields, what stands there, then per ruled field: verdict and what stands); None where the record
-    is gone: the write will say so."""
+    """(ordinal, changed fields, what stands there, then per ruled field: verdict and what stands); None where the
+    record is gone: the write will say so."""
     match = read.get(line.destination_id)
     stands = line.found if line.found is not None else dict(match.fields) if match else None
     if stands is None:
