@@ -93,6 +93,7 @@ TABLES: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("observed_at", "TIMESTAMP"),
         ("expires_at", "TIMESTAMP"),
         ("rejected_reason", "VARCHAR"),  # NULL where accepted
+        ("verified_by", "VARCHAR"),  # whose verdict settled it; NULL where nobody verified
     ),
     "suppressions": (
         ("identity_hash", "VARCHAR"),

@@ -49,10 +49,10 @@ def apply_verdicts(warehouse: Warehouse, field: str, now: datetime) -> None:
     """
     values = table(relation(warehouse, "enrichment_values"), warehouse.dialect)
     warehouse.execute(
-        f"UPDATE {values} SET verification = verdict.verification,"
+        f"UPDATE {values} SET verification = verdict.verification, verified_by = verdict.provider,"
         " rejected_reason = CASE verdict.verification WHEN 'valid' THEN NULL WHEN 'unknown' THEN 'not_verified'"
         " ELSE verdict.verification END"
-        " FROM (SELECT lower(value) AS value, verification, row_number() OVER"
+        " FROM (SELECT lower(value) AS value, verification, provider, row_number() OVER"
         " (PARTITION BY lower(value) ORDER BY observed_at DESC, call_id DESC) AS place"
         f" FROM {values} WHERE entity = ? AND field = ? AND verification IS NOT NULL"
         " AND (verification IN ('invalid', 'catch_all') OR expires_at > ?)) AS verdict"
@@ -75,4 +75,5 @@ def _row(v: ValueRow) -> tuple[Any, ...]:
         naive(v.observed_at),
         None if v.expires_at is None else naive(v.expires_at),
         v.rejected_reason,
+        None,
     )
