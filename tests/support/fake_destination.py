@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from revetl.destinations.base import DestinationField, Limits, Match
+from revetl.destinations.base import DestinationField, Limits, Match, Pair, Quota
 from revetl.model import Change, Operation, Outcome, Scalar, Status
 
 Record = dict[str, Scalar]
@@ -28,6 +28,12 @@ class FakeDestination:
     described: dict[str, DestinationField] = field(default_factory=dict)
     can_read: bool = True
     reads: list[str] = field(default_factory=list)
+    types: frozenset[int] = frozenset({1, 279})
+    links: set[tuple[str, str, int]] = field(default_factory=set)
+    linked: list[tuple[str, str, str]] = field(default_factory=list)
+    bad_links: set[str] = field(default_factory=set)
+    before_link: Callable[[Sequence[Pair]], None] = lambda _: None
+    after_link: Callable[[Sequence[Pair]], None] = lambda _: None
     before_write: Callable[[Sequence[Change]], None] = lambda _: None
     after_write: Callable[[Sequence[Change]], None] = lambda _: None
     answer: Callable[[list[Outcome]], list[Outcome]] = lambda outcomes: outcomes
@@ -35,6 +41,7 @@ class FakeDestination:
     requests: int = 0
     retries: int = 0
     latency_s: float = 0.0
+    allowance: Quota = field(default_factory=Quota)
     _next_id: int = 100
 
     async def __aenter__(self) -> FakeDestination:
@@ -52,6 +59,9 @@ class FakeDestination:
 
     def limits(self, object_: str) -> Limits:
         return Limits(self.batch_rows, self.concurrency)
+
+    def quota(self, object_: str, match_on: str | None) -> Quota:
+        return self.allowance
 
     def idempotent(self, object_: str, match_on: str | None) -> bool:
         return self.idempotent_creates
@@ -91,6 +101,35 @@ class FakeDestination:
         await asyncio.sleep(self.latency_s)
         return self.answer(outcomes)
 
+    async def link_types(self, object_: str, to_object: str) -> frozenset[int]:
+        return self.types
+
+    async def link(self, object_: str, to_object: str, type_: int, pairs: Sequence[Pair]) -> list[Outcome]:
+        return await self._tie("link", pairs, lambda p: self.links.add((p.from_id, p.to_id, type_)))
+
+    async def unlink(self, object_: str, to_object: str, type_: int, pairs: Sequence[Pair]) -> list[Outcome]:
+        def untie(p: Pair) -> None:
+            self.links = {link for link in self.links if link[:2] != (p.from_id, p.to_id)}
+
+        return await self._tie("unlink", pairs, untie)
+
+    async def _tie(self, op: str, pairs: Sequence[Pair], apply: Callable[[Pair], None]) -> list[Outcome]:
+        self.requests += 1
+        await asyncio.sleep(self.latency_s)
+        self.before_link(pairs)
+        outcomes = []
+        for pair in pairs:
+            self.linked.append((op, pair.from_id, pair.to_id))
+            if self.bad_links & {pair.from_id, pair.to_id}:
+                message = "no such record"
+                outcomes.append(Outcome(pair.ordinal, Status.REJECTED, None, "Rejected", "OBJECT_NOT_FOUND", message))
+            else:
+                apply(pair)
+                outcomes.append(Outcome(pair.ordinal, Status.OK, pair.from_id))
+        self.after_link(pairs)
+        await asyncio.sleep(self.latency_s)
+        return self.answer(outcomes)
+
     def _apply(self, match_on: str | None, change: Change) -> Outcome:
         self.written.append(change)
         if self.poison & {change.match_value, *change.fields.values()}:
@@ -99,6 +138,7 @@ class FakeDestination:
             )
         if change.op is Operation.DELETE:
             self.records.pop(str(change.destination_id), None)
+            self.links = {link for link in self.links if change.destination_id not in link[:2]}
             return Outcome(change.ordinal, Status.OK, change.destination_id)
         id_ = change.destination_id
         if change.op is Operation.CREATE:

@@ -60,7 +60,7 @@ def test_an_existing_record_is_adopted_and_only_what_differs_is_sent(bench: Benc
     bench.destination.records["7"] = {"email": "ANN@x.io", "firstname": "Ann", "city": "Old"}
     bench.destination.records["8"] = {"email": "bob@x.io", "firstname": "Bob", "city": "Bern"}
     report = bench.run()
-    assert (report.plan.create, report.plan.adopt, report.plan.held) == (1, 1, 1)
+    assert (report.plan.create, report.plan.adopt, report.plan.matched) == (1, 1, 1)
     assert ("update", "1", {"city": "Riga"}) in bench.sent()
     assert bench.destination.records["8"]["city"] == "Bern", "our null says nothing about a value we never wrote"
     assert report.counts == {"ok": 3}

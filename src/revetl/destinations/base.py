@@ -13,8 +13,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal, Protocol
 
+from revetl.http.pacing import Rate
 from revetl.model import Change, Outcome, Scalar
 
 FieldType = Literal["string", "number", "bool", "date", "datetime", "enum", "multi_enum"]
@@ -41,11 +43,36 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Quota:
+    """What the account allows, for a forecast. How fast it may be looked up, read and written; None: no limit that is
+    known. `daily_limit` and `daily_left` in requests; `daily_left` is the vendor's own word, None where it has not
+    said. `notes`: what of this is assumed, for people."""
+
+    lookup: Rate | None = None
+    read: Rate | None = None
+    write: Rate | None = None
+    daily_limit: int | None = None
+    daily_left: int | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Match:
-    """A record that already stands at the destination; `fields` as asked for."""
+    """A record that already stands at the destination; `fields` as asked for. `created_at`: aware, by the vendor's
+    clock; None where it does not say."""
 
     destination_id: str
     fields: Mapping[str, Scalar]
+    created_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two records to be linked or untied, by their ids there. Answered for by `ordinal`."""
+
+    ordinal: int
+    from_id: str
+    to_id: str
 
 
 class Destination(Protocol):
@@ -67,6 +94,10 @@ class Destination(Protocol):
 
     def limits(self, object_: str) -> Limits: ...
 
+    def quota(self, object_: str, match_on: str | None) -> Quota:
+        """What is known of it so far: asks nothing. Better once `describe` was called."""
+        ...
+
     def idempotent(self, object_: str, match_on: str | None) -> bool:
         """Whether a create through `match_on` can be repeated without a second record."""
         ...
@@ -82,8 +113,22 @@ class Destination(Protocol):
         ...
 
     async def read(self, object_: str, ids: Sequence[str], fields: Sequence[str]) -> dict[str, Match]:
-        """What stands there now, by destination id; ids that are gone (or archived) are absent. Any number of ids: the
-        connector batches. ConfigError where the object is not `readable`."""
+        """What stands there now, by the id that was asked for; ids that are gone (or archived) are absent. An id whose
+        record was merged into another gives that other, with its own `destination_id`. Any number of ids: the connector
+        batches. ConfigError where the object is not `readable`."""
+        ...
+
+    async def link_types(self, object_: str, to_object: str) -> frozenset[int]:
+        """The kinds of link from one object to another, by the vendor's ids; empty where records can't be linked."""
+        ...
+
+    async def link(self, object_: str, to_object: str, type_: int, pairs: Sequence[Pair]) -> list[Outcome]:
+        """Makes any number of links: the connector batches. One outcome per pair; repeating changes nothing. What is
+        said of `write`'s exceptions holds, but some pairs may have been linked by then."""
+        ...
+
+    async def unlink(self, object_: str, to_object: str, type_: int, pairs: Sequence[Pair]) -> list[Outcome]:
+        """Removes links, as `link` makes them. A link that is not there counts as removed."""
         ...
 
     def normalise(self, object_: str, field: str, value: Scalar) -> str:

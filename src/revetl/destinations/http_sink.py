@@ -17,7 +17,7 @@ import httpx
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from revetl.clock import Clock
-from revetl.destinations.base import Destination, DestinationField, Limits, Match
+from revetl.destinations.base import Destination, DestinationField, Limits, Match, Quota
 from revetl.errors import Ambiguous, ConfigError
 from revetl.http.session import Session
 from revetl.model import Change, Outcome, Scalar, Status
@@ -80,6 +80,9 @@ class HttpSink:
 
     def limits(self, object_: str) -> Limits:
         return self._limits
+
+    def quota(self, object_: str, match_on: str | None) -> Quota:
+        return Quota(notes=("the endpoint declares no rate limit",))
 
     def idempotent(self, object_: str, match_on: str | None) -> bool:
         return True

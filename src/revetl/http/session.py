@@ -63,8 +63,9 @@ class RateHeaders:
     remaining: str
 
 
-class _Lane:
-    """What shares one limit of the account: `default`, and one more per endpoint with a limit of its own."""
+class Lane:
+    """What shares one limit of the account: `default`, and one more per endpoint with a limit of its own. Sessions of
+    one account may share it: then a 429 to one of them holds them all."""
 
     __slots__ = ("gate", "pacer")
 
@@ -77,9 +78,10 @@ class Session:
     """One account of one vendor. An async context manager; used by one event loop.
 
     `headers` go with every request; credentials stand there, and are named in `secrets` too. `rates` by lane: a lane
-    is what shares one limit; one that is not named here is the default one. `wait_s` reads from a 429 how long to wait:
+    is what shares one limit; one that is not named here is the default one. `lanes` are shared with other sessions and
+    go before `rates`. `wait_s` reads from a 429 how long to wait:
     None means nobody said, infinity means that waiting is of no use (`Throttled` leaves at once). `error_code` reads
-    the vendor's word for an error.
+    the vendor's word for an error. `on_response` sees every answer that came, for what its headers tell.
     """
 
     def __init__(
@@ -90,10 +92,12 @@ class Session:
         headers: Mapping[str, str] | None = None,
         secrets: Sequence[str] = (),
         rates: Mapping[str, Rate] | None = None,
+        lanes: Mapping[str, Lane] | None = None,
         rate_headers: RateHeaders | None = None,
         verdicts: Mapping[int, Verdict] | None = None,
         wait_s: Callable[[httpx.Response], float | None] | None = None,
         error_code: Callable[[httpx.Response], str | None] | None = None,
+        on_response: Callable[[httpx.Response], None] | None = None,
         policy: Policy | None = None,
         allow_insecure: bool = False,
         transport: httpx.AsyncBaseTransport | None = None,
@@ -115,11 +119,13 @@ class Session:
         self._verdicts = verdict_table(verdicts)
         self._wait_s = wait_s
         self._error_code = error_code or (lambda _: None)
+        self._on_response = on_response
         self._given_transport = transport
         self._transport: httpx.AsyncBaseTransport | None = None
         self._breaker = Breaker(self._clock, self._rng)
-        self._lanes = {name: _Lane(rate, self._clock, self._rng) for name, rate in (rates or {}).items()}
-        self._lanes.setdefault(DEFAULT, _Lane(None, self._clock, self._rng))
+        self._lanes = {name: Lane(rate, self._clock, self._rng) for name, rate in (rates or {}).items()}
+        self._lanes |= lanes or {}
+        self._lanes.setdefault(DEFAULT, Lane(None, self._clock, self._rng))
         self._extensions = {"timeout": {"connect": self._policy.connect_timeout_s, "read": None, "pool": None}}
         self._budget = self._policy.retry_reserve
         self.requests = 0
@@ -166,7 +172,7 @@ class Session:
             await self._wait_or_raise(verdict, self._error(verdict, response, error, call), response, call)
             self.retries += 1
 
-    def _lane(self, name: str) -> _Lane:
+    def _lane(self, name: str) -> Lane:
         return self._lanes.get(name) or self._lanes[DEFAULT]
 
     def _build(
@@ -256,6 +262,8 @@ class Session:
                 await response.aclose()
         if (names := self._rate_headers) is not None:
             call.lane.pacer.observe(_count(response, names.limit), _count(response, names.remaining))
+        if self._on_response is not None:
+            self._on_response(response)
         return self._verdicts.get(response.status_code, Verdict.AMBIGUOUS), response, None
 
     async def _wait_or_raise(
@@ -312,7 +320,7 @@ class _Call:
 
     __slots__ = ("attempts", "deadline", "idempotent", "in_doubt", "lane", "throttled_at", "timeout_s", "what")
 
-    def __init__(self, what: str, lane: _Lane, timeout_s: float, idempotent: bool) -> None:
+    def __init__(self, what: str, lane: Lane, timeout_s: float, idempotent: bool) -> None:
         self.what = what
         self.lane = lane
         self.timeout_s = timeout_s

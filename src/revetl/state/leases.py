@@ -23,6 +23,7 @@ from functools import cache
 from typing import Any
 
 from revetl.errors import LeaseError
+from revetl.model import Scalar
 from revetl.state.schema import create_all, relation
 from revetl.warehouse.base import Warehouse
 from revetl.warehouse.sql import table
@@ -78,15 +79,13 @@ def take(warehouse: Warehouse, name: str, run_id: str, *, now: datetime, lasts: 
         warehouse.execute(f"INSERT INTO {leases} (name) VALUES (?)", [name])
     dead = [h.run_id for h in _holders(warehouse, name) if h.certainly_dead]
     free = " OR run_id = ?" * (1 + len(dead))
+    ours: list[Scalar] = [run_id, socket.gethostname(), os.getpid(), _pid_space(), _naive(now), _naive(now + lasts)]
     try:
         with warehouse.transaction():
             warehouse.execute(
                 f"UPDATE {leases} SET run_id = ?, host = ?, pid = ?, pid_space = ?, acquired_at = ?, expires_at = ?"
                 f" WHERE name = ? AND (run_id IS NULL OR expires_at < ?{free})",
-                [
-                    *(run_id, socket.gethostname(), os.getpid(), _pid_space(), _naive(now), _naive(now + lasts)),
-                    *(name, _naive(now), run_id, *dead),
-                ],
+                [*ours, name, _naive(now), run_id, *dead],
             )
             others = [h for h in _holders(warehouse, name) if h.run_id != run_id]
             if others:

@@ -1,13 +1,13 @@
-"""One sync from the model to the destination: recover → plan → match → apply → checkpoint.
+"""One sync from the model to the destination: lease → recover → plan → match → guardrails → apply → checkpoint.
 
-`plan_sync` stops before anything is sent; `run_sync` goes on. Both begin by healing what an earlier run left behind.
-The destination is handed in open; who opened it closes it.
+`plan_sync` stops before anything is sent; `run_sync` goes on. Both hold the sync's lease and begin by healing what an
+earlier run left behind. The destination is handed in open; who opened it closes it.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 
 from revetl import __version__
 from revetl.clock import Clock
@@ -16,11 +16,17 @@ from revetl.errors import ConfigError, GuardrailError, Problem, RevetlError, did
 from revetl.model import RunRecord, RunStatus, SyncSpec
 from revetl.state import plans, runs, snapshot
 from revetl.state.layout import Layout, resolve
-from revetl.sync import checkpoint, matching, planning, policies
+from revetl.state.leases import Holder
+from revetl.sync import checkpoint, guardrails, lines, matching, planning, policies
 from revetl.sync.applying import Applier, Progress
+from revetl.sync.forecast import Forecast, forecast
+from revetl.sync.leasing import leased
 from revetl.sync.matching import Offload
 from revetl.sync.report import PlanSummary, SyncReport
 from revetl.warehouse.base import Warehouse
+
+# Puts a plan into `plan__<sync>` and describes it; called under the lease and after recovery.
+Planner = Callable[[Warehouse, Layout, Offload], Awaitable[PlanSummary]]
 
 
 async def plan_sync(
@@ -31,13 +37,21 @@ async def plan_sync(
     clock: Clock,
     run_id: str,
     limit: int | None = None,
+    wait_s: float = 0.0,
+    on_wait: Callable[[Holder], None] | None = None,
     offload: Offload = asyncio.to_thread,
 ) -> PlanSummary:
     """Freezes a plan and describes it. Sends nothing: with a destination its fields are checked and new records are
-    looked up there; without one every new record counts as a create. Safe to repeat."""
-    layout = await offload(_prepare, warehouse, spec)
-    await offload(lambda: plans.recover(warehouse, layout, clock, present_run=run_id))
-    return await _plan(warehouse, layout, destination, run_id, limit, offload)
+    looked up there; without one every new record counts as a create. Guardrails that it breaks stand in the summary.
+    LeaseError where another run works on this sync for longer than `wait_s`. Safe to repeat."""
+    async with leased(
+        warehouse, spec.name, run_id, clock=clock, offload=offload, wait_s=wait_s, on_wait=on_wait
+    ) as held:
+        layout = await held.offload(_prepare, held.warehouse, spec)
+        recovered = await held.offload(lambda: plans.recover(held.warehouse, layout, clock, present_run=run_id))
+        plan = await _plan(held.warehouse, layout, destination, run_id, limit, held.offload)
+        plan.recovered = recovered
+        return plan
 
 
 async def run_sync(
@@ -55,28 +69,86 @@ async def run_sync(
     stop_event: asyncio.Event | None = None,
     confirm: Callable[[PlanSummary], bool] | None = None,
     dbt_invocation_id: str | None = None,
+    allow: Collection[str] = (),
+    wait_s: float = 0.0,
+    on_wait: Callable[[Holder], None] | None = None,
+    planner: Planner | None = None,
     offload: Offload = asyncio.to_thread,
     intent_rows: int = 10_000,
 ) -> SyncReport:
     """Brings the destination to what the model says. Safe to repeat, and to repeat after a crash at any point.
 
     `confirm`: shown the plan before anything is sent; False ends the run as stopped. `stop_event`: once set, what is
-    in flight is awaited and checkpointed, and the report says `interrupted`. Raises
-    ConfigError, GuardrailError and WarehouseError (the run's row then says failed or stopped); a destination that is
-    away or refuses the credentials is told in the report, with its exit code, for other syncs may go on.
+    in flight is awaited and checkpointed, and the report says `interrupted`. `allow`: guardrails that may be passed,
+    which is written down with the run. `planner`: gives a plan made before in place of a new one. `on_wait` hears who
+    holds the sync, when there is somebody to wait for. Raises ConfigError, GuardrailError, LeaseError and
+    WarehouseError (the run's row then says failed or stopped; without the lease there is no row); a destination that
+    is away or refuses the credentials is told in the report, with its exit code, for other syncs may go on.
     """
     started_s = clock.monotonic()
-    layout = await offload(_prepare, warehouse, spec)
+
+    async def fresh(warehouse: Warehouse, layout: Layout, offload: Offload) -> PlanSummary:
+        return await _plan(warehouse, layout, destination, run_id, limit, offload)
+
     if dry_run:
-        recovered = await offload(lambda: plans.recover(warehouse, layout, clock, present_run=run_id))
-        plan = await _plan(warehouse, layout, destination, run_id, limit, offload)
-        return SyncReport(run_id, spec.name, "done", plan, recovered=recovered, dry_run=True)
+        plan = await plan_sync(
+            warehouse,
+            spec,
+            destination,
+            clock=clock,
+            run_id=run_id,
+            limit=limit,
+            wait_s=wait_s,
+            on_wait=on_wait,
+            offload=offload,
+        )
+        return SyncReport(run_id, spec.name, "done", plan, recovered=plan.recovered, dry_run=True)
     run = RunRecord(run_id, command, spec.name, target, clock.now(), __version__, dbt_invocation_id=dbt_invocation_id)
+    async with leased(
+        warehouse, spec.name, run_id, clock=clock, offload=offload, wait_s=wait_s, on_wait=on_wait
+    ) as held:
+        report = await _run(
+            held.warehouse,
+            spec,
+            destination,
+            run,
+            planner or fresh,
+            clock=clock,
+            offload=held.offload,
+            progress=progress,
+            stop_event=stop_event,
+            confirm=confirm,
+            allow=allow,
+            intent_rows=intent_rows,
+        )
+    report.seconds = clock.monotonic() - started_s
+    return report
+
+
+async def _run(
+    warehouse: Warehouse,
+    spec: SyncSpec,
+    destination: Destination,
+    run: RunRecord,
+    planner: Planner,
+    *,
+    clock: Clock,
+    offload: Offload,
+    progress: Progress | None,
+    stop_event: asyncio.Event | None,
+    confirm: Callable[[PlanSummary], bool] | None,
+    allow: Collection[str],
+    intent_rows: int,
+) -> SyncReport:
+    """Under the lease. The run's row is written first and last, however it ends."""
+    layout = await offload(_prepare, warehouse, spec)
+    run.started_at = clock.now()
     await offload(runs.start_run, warehouse, run)
     report: SyncReport | None = None
     try:
-        recovered = await offload(lambda: plans.recover(warehouse, layout, clock, present_run=run_id))
-        plan = await _plan(warehouse, layout, destination, run_id, limit, offload)
+        recovered = await offload(lambda: plans.recover(warehouse, layout, clock, present_run=run.run_id))
+        plan = await planner(warehouse, layout, offload)
+        run.overrides = guardrails.overridden(spec.name, plan.violations, allow)
         if plan.changes and confirm is not None and not confirm(plan):
             raise GuardrailError(f"{spec.name}: not confirmed; nothing was sent")
         applier = await _apply(
@@ -98,7 +170,6 @@ async def run_sync(
         run.requests, run.retries = destination.requests, destination.retries
         await offload(runs.finish_run, warehouse, run)
     report.requests, report.retries = run.requests, run.retries
-    report.seconds = clock.monotonic() - started_s
     return report
 
 
@@ -118,20 +189,37 @@ async def _plan(
     offload: Offload,
 ) -> PlanSummary:
     summary = await offload(lambda: planning.build(warehouse, layout, plan_id, limit=limit))
-    batch_rows = None
+    batch_rows, asked = None, (0, 0)
     if destination is not None:
-        spec = layout.spec
-        batch_rows = destination.limits(spec.object).batch_rows
-        counted = await offload(warehouse.rows, f"SELECT count(*) FROM {layout.t(layout.plan)}")
-        if counted[0][0]:
-            known = await destination.describe(spec.object)
-            check_fields(spec, [f.name for f in layout.fields], known)
-            policies.check(layout, destination, known)
-            idempotent = destination.idempotent(spec.object, spec.match_on)
-            await matching.match_new(warehouse, layout, destination, idempotent=idempotent, offload=offload)
-            await policies.decide(warehouse, layout, destination, known, offload=offload)
-    summarised: PlanSummary = await offload(planning.summarise, warehouse, layout, summary, batch_rows)
+        batch_rows = destination.limits(layout.spec.object).batch_rows
+        if (await offload(warehouse.rows, f"SELECT count(*) FROM {layout.t(layout.plan)}"))[0][0]:
+            asked = await _ask(warehouse, layout, destination, offload)
+    summarised: PlanSummary = await offload(lines.summarise, warehouse, layout, summary, batch_rows)
+    summarised.violations += guardrails.judge_creates(layout, summarised.create)
+    if destination is not None:
+        summarised.forecast = _forecast(layout.spec, destination, summarised, *asked)
     return summarised
+
+
+async def _ask(warehouse: Warehouse, layout: Layout, destination: Destination, offload: Offload) -> tuple[int, int]:
+    """Everything that the plan has to know from the destination. Returns the requests of lookups and of reads."""
+    spec = layout.spec
+    known = await destination.describe(spec.object)
+    check_fields(spec, [f.name for f in layout.fields], known)
+    policies.check(layout, destination, known)
+    idempotent = destination.idempotent(spec.object, spec.match_on)
+    before = destination.requests
+    await matching.match_new(warehouse, layout, destination, idempotent=idempotent, offload=offload)
+    matched = destination.requests
+    await policies.decide(warehouse, layout, destination, known, offload=offload)
+    return matched - before, destination.requests - matched
+
+
+def _forecast(spec: SyncSpec, destination: Destination, plan: PlanSummary, lookups: int, reads: int) -> Forecast:
+    rows = destination.limits(spec.object).batch_rows
+    records = {"create": plan.create, "update": plan.update + plan.adopt, "delete": plan.delete}
+    writes = {op: -(-n // rows) for op, n in records.items()}
+    return forecast(destination.quota(spec.object, spec.match_on), lookups=lookups, reads=reads, writes=writes)
 
 
 def check_fields(spec: SyncSpec, columns: Sequence[str], known: dict[str, DestinationField]) -> None:

@@ -61,7 +61,7 @@ class Fenced:
 
     @contextmanager
     def transaction(self, *, ddl: bool = False) -> Iterator[None]:
-        with self._inner.transaction(ddl=ddl):
+        with self._inner.transaction(ddl=True) if ddl else self._inner.transaction():
             self._hold()
             yield
             if ddl:

@@ -163,6 +163,7 @@ def _settle_unmatchable(warehouse: Warehouse, layout: Layout, idempotent: bool) 
     _settle(
         warehouse, layout, "in_doubt AND destination_id IS NULL", "unknown",
         "'may have been created by a run that broke off, and match_on is not set, so it cannot be looked for'",
+        "NOT_RECONCILABLE",
     )  # fmt: skip
 
 
@@ -196,6 +197,7 @@ def _settle_lines(warehouse: Warehouse, layout: Layout) -> None:
         f"op = 'create' AND ordinal IN (SELECT ordinal FROM {found} WHERE identity IS NULL)",
         "skipped",
         f"'has no {said}, so it cannot be looked for before it is created'",
+        "NO_IDENTITY",
     )
     twin = (
         "SELECT ordinal, first_value(key) OVER (PARTITION BY identity ORDER BY rank, ordinal) AS holder, key AS own"
@@ -206,15 +208,19 @@ def _settle_lines(warehouse: Warehouse, layout: Layout) -> None:
     _settle(
         warehouse,
         layout,
-        f"ordinal IN (SELECT ordinal FROM ({twin}) t WHERE holder <> own)",
+        f"t.ordinal = {plan}.ordinal AND t.holder <> t.own",
         "rejected",
-        f"'has the same {said} as another record of this model: they would overwrite each other'",
+        f"'has the same {said} as ' || t.holder || ' of this model: they would overwrite each other'",
+        "SAME_IDENTITY",
+        f"({twin}) t",
     )
     _resolve_holders(warehouse, layout)
     if layout.spec.mode == "update":
         warehouse.execute(f"DELETE FROM {plan} WHERE op = 'create' AND NOT in_doubt")
     if layout.spec.mode == "insert":
-        _settle(warehouse, layout, "adopted AND NOT in_doubt", "skipped", "'exists already, and mode is insert'")
+        _settle(
+            warehouse, layout, "adopted AND NOT in_doubt", "skipped", "'exists already, and mode is insert'", "EXISTS"
+        )
     _settle(warehouse, layout, "adopted AND changed_fields = '[]'", "ok", "'stands there with these values already'")
 
 
@@ -223,14 +229,20 @@ def _resolve_holders(warehouse: Warehouse, layout: Layout) -> None:
     (a golden record got a new id) hands it over, and is not deleted for having left."""
     plan, snapshot, q = layout.t(layout.plan), layout.t(layout.snapshot), layout.q
     said = str(layout.spec.match_on).replace("'", "''")
-    in_model = f"SELECT 1 FROM {layout.t(layout.spec.relation)} m WHERE CAST(m.{q(layout.spec.key)} AS VARCHAR) = n.key"
-    holder = f"SELECT 1 FROM {snapshot} n WHERE n.destination_id = {plan}.destination_id AND n.key <> {plan}.key"
+    holders = (
+        f"SELECT p.ordinal, min(n.key) AS holder FROM {plan} p"
+        f" JOIN {snapshot} n ON n.destination_id = p.destination_id AND n.key <> p.key"
+        f" JOIN {layout.t(layout.spec.relation)} m ON CAST(m.{q(layout.spec.key)} AS VARCHAR) = n.key"
+        " WHERE p.adopted AND p.settled IS NULL GROUP BY p.ordinal"
+    )
     _settle(
         warehouse,
         layout,
-        f"adopted AND EXISTS ({holder} AND EXISTS ({in_model}))",
+        f"t.ordinal = {plan}.ordinal",
         "rejected",
-        f"'the record with its {said} is kept by another key of this model'",
+        f"'the record with its {said} is kept by ' || t.holder || ' of this model'",
+        "HELD_BY_ANOTHER_KEY",
+        f"({holders}) t",
     )
     taken = f"SELECT destination_id FROM {plan} WHERE adopted AND settled IS NULL"
     warehouse.execute(f"DELETE FROM {plan} WHERE known AND NOT adopted AND destination_id IN ({taken})")
@@ -240,7 +252,20 @@ def _resolve_holders(warehouse: Warehouse, layout: Layout) -> None:
     )
 
 
-def _settle(warehouse: Warehouse, layout: Layout, where: str, status: str, note: str) -> None:
+def _settle(
+    warehouse: Warehouse,
+    layout: Layout,
+    where: str,
+    status: str,
+    note: str,
+    reason: str | None = None,
+    source: str | None = None,
+) -> None:
+    """`note` is an expression over the plan's row and the `source` it is joined with; `reason` the word by which such
+    lines are counted."""
+    plan, code = layout.t(layout.plan), "NULL" if reason is None else f"'{reason}'"
+    joined = f" FROM {source}" if source else ""
     warehouse.execute(
-        f"UPDATE {layout.t(layout.plan)} SET settled = '{status}', note = {note} WHERE settled IS NULL AND {where}"
+        f"UPDATE {plan} SET settled = '{status}', reason = {code}, note = {note}{joined}"
+        f" WHERE {plan}.settled IS NULL AND {where}"
     )

@@ -14,15 +14,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from revetl.errors import ConfigError, GuardrailError, Problem
-from revetl.model import Relation, Scalar
+from revetl.errors import ConfigError, Problem
+from revetl.model import Relation
 from revetl.state.layout import Field, Layout
-from revetl.state.outcomes import changed, with_change_list
-from revetl.sync.report import PlanSummary, Sample
+from revetl.sync import guardrails
+from revetl.sync.report import PlanSummary
 from revetl.warehouse.base import Warehouse
 from revetl.warehouse.sql import literal
-
-_SAMPLES = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +34,8 @@ class _Counts:
 
 
 def build(warehouse: Warehouse, layout: Layout, plan_id: str, *, limit: int | None) -> PlanSummary:
-    """Freezes the plan into `plan__<sync>`. ConfigError for null or duplicate keys, GuardrailError for a plan that is
-    too large; both before anything is sent. Safe to repeat: a new plan takes the place of the old."""
+    """Freezes the plan into `plan__<sync>`. ConfigError for null or duplicate keys; guardrails that it breaks stand in
+    the summary. Safe to repeat: a new plan takes the place of the old."""
     with warehouse.transaction(), _source(warehouse, layout) as source:
         counts = _compare(warehouse, layout, source)
         _check_keys(warehouse, layout, source, counts)
@@ -54,7 +52,13 @@ def build(warehouse: Warehouse, layout: Layout, plan_id: str, *, limit: int | No
             waiting=waiting,
             left=counts.left,
         )
-        _check_guardrails(warehouse, layout, counts)
+        summary.violations = [
+            *guardrails.judge_rows(layout, counts.source),
+            *guardrails.judge_shares(warehouse, layout, counts.snapshot),
+            *guardrails.judge_fill(
+                warehouse, layout, source, counts.source, counts.snapshot, counts.differing + counts.left
+            ),
+        ]
         warehouse.execute(f"DROP TABLE IF EXISTS {layout.t(layout.scratch('delta'))}")
     return summary
 
@@ -174,7 +178,7 @@ def _write_plan(warehouse: Warehouse, layout: Layout, plan_id: str, limit: int |
         f" SELECT CAST({literal(plan_id, layout.dialect)} AS VARCHAR) AS plan_id, CAST(c.ordinal AS BIGINT) AS ordinal,"
         " c.key, c.op, c.destination_id, c.known, c.in_doubt, FALSE AS adopted, c.row_hash,"
         f" '[' || c.changed || ']' AS changed_fields, CAST(NULL AS VARCHAR) AS found, CAST(NULL AS VARCHAR) AS settled,"
-        f" CAST(NULL AS VARCHAR) AS note{columns} FROM due c"
+        f" CAST(NULL AS VARCHAR) AS reason, CAST(NULL AS VARCHAR) AS note{columns} FROM due c"
         + (f" WHERE c.ordinal < {int(limit)}" if limit is not None else "")
         + " ORDER BY c.ordinal"
     )
@@ -222,6 +226,8 @@ def _settle_unchanged(warehouse: Warehouse, layout: Layout) -> int:
             f"UPDATE {snapshot} SET row_hash = e.source_hash FROM ({equal}) e WHERE {snapshot}.key = e.known_key"
         )
     return count
+<<<<<<< src/revetl/sync/planning.py
+=======
 
 
 def _check_guardrails(warehouse: Warehouse, layout: Layout, counts: _Counts) -> None:
@@ -274,11 +280,16 @@ def _samples(warehouse: Warehouse, layout: Layout) -> list[Sample]:
     """A few lines of each kind, the smallest ordinals."""
     plan = layout.t(layout.plan)
     pairs = "".join(f", {layout.q(f.before)}, {layout.q(f.after)}" for f in layout.fields)
-    rows = warehouse.rows(
-        f"SELECT key, CASE WHEN adopted THEN 'adopt' ELSE op END, destination_id, changed_fields, found, note{pairs}"
-        f" FROM {plan} QUALIFY row_number() OVER (PARTITION BY op, adopted, settled IS NULL ORDER BY ordinal)"
-        f" <= {_SAMPLES} ORDER BY ordinal"
+    # One small top-n per kind: a window over the whole plan would sort it.
+    kinds = warehouse.rows(f"SELECT DISTINCT op, adopted, settled IS NOT NULL FROM {plan} ORDER BY 1, 2, 3")
+    some = " UNION ALL ".join(
+        f"(SELECT ordinal, key, CASE WHEN adopted THEN 'adopt' ELSE op END, destination_id, changed_fields, found,"
+        f" note{pairs} FROM {plan} WHERE op = {literal(str(op), layout.dialect)}"
+        f" AND adopted = {'TRUE' if adopted else 'FALSE'} AND settled IS {'NOT NULL' if settled else 'NULL'}"
+        f" ORDER BY ordinal LIMIT {_SAMPLES})"
+        for op, adopted, settled in kinds
     )
+    rows = [row[1:] for row in warehouse.rows(f"{some} ORDER BY 1")] if some else []
     samples = []
     for key, op, id_, names, found, note, *values in rows:
         cells: dict[str, tuple[Scalar, Scalar]] = {
@@ -290,3 +301,4 @@ def _samples(warehouse: Warehouse, layout: Layout) -> list[Sample]:
             Sample(str(key), str(op), None if id_ is None else str(id_), fields, None if note is None else str(note))
         )
     return samples
+>>>>>>> /tmp/lead/src/revetl/sync/planning.py

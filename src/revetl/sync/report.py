@@ -6,24 +6,33 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from revetl.model import RunStatus, Scalar
+from revetl.sync.forecast import Forecast
+from revetl.sync.guardrails import Violation
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One line of a plan for people: field → (before, after)."""
+    """One line of a plan for people: field → (before, after). `settled`: not sent, and why (`reason`, `note`); `ok` is
+    where nothing is left to do."""
 
     key: str
     op: str
     destination_id: str | None
     fields: Mapping[str, tuple[Scalar, Scalar]]
     note: str | None = None
+    settled: str | None = None
+    reason: str | None = None
+    in_doubt: bool = False
 
 
 @dataclass(slots=True)
 class PlanSummary:
     """The counts of a frozen plan, in records. `adopt` are records that stand at the destination already and are new
-    to us: they become updates. `held` will not be sent and say why (`skipped`, `conflict`…); `waiting` were refused
-    before and come back when their row changes or on `revetl retry`. `left` have left the model and are kept."""
+    to us: they become updates. `matched` stand there equal (or are gone already): nothing is sent, they are only
+    remembered. `held` will not be sent, by `reasons`; `waiting` were refused before and come back when their row
+    changes or on `revetl retry`. `left` have left the model and are kept. `in_doubt` are among the others, `recovered`
+    became so just now. `fields`: field → records that will be sent it. `requests` are writes. `violations`: guardrails
+    that it breaks."""
 
     plan_id: str
     sync: str
@@ -36,14 +45,19 @@ class PlanSummary:
     adopt: int = 0
     delete: int = 0
     unchanged: int = 0
+    matched: int = 0
     held: int = 0
     waiting: int = 0
     left: int = 0
     absent: int = 0
     in_doubt: int = 0
+    recovered: int = 0
     fields: dict[str, int] = field(default_factory=dict)
+    reasons: dict[str, int] = field(default_factory=dict)
     samples: list[Sample] = field(default_factory=list)
     requests: int = 0
+    forecast: Forecast | None = None
+    violations: list[Violation] = field(default_factory=list)
 
     @property
     def changes(self) -> int:
@@ -53,7 +67,7 @@ class PlanSummary:
     @property
     def lines(self) -> int:
         """Records of the plan, sent or not."""
-        return self.changes + self.held
+        return self.changes + self.matched + self.held
 
 
 @dataclass(slots=True)

@@ -10,8 +10,10 @@ from collections.abc import Mapping, Sequence
 import httpx
 
 from revetl.clock import Clock
-from revetl.destinations.base import Destination, DestinationField, Limits, Match
+from revetl.destinations.base import Destination, DestinationField, Limits, Match, Pair, Quota
 from revetl.destinations.hubspot import api
+from revetl.destinations.hubspot.linking import Linker
+from revetl.destinations.hubspot.allowance import Allowance
 from revetl.destinations.hubspot.options import Options
 from revetl.destinations.hubspot.reading import ID, Reader, unique_property
 from revetl.destinations.hubspot.schema import Schema
@@ -39,6 +41,7 @@ class HubSpot:
     ) -> None:
         self.name = name
         self._options = options
+        self._allowance = Allowance(options)
         token = options.token.get_secret_value()
         self._session = Session(
             name,
@@ -53,6 +56,7 @@ class HubSpot:
             verdicts=api.VERDICTS,
             wait_s=api.wait_s,
             error_code=api.error_code,
+            on_response=self._allowance.observe,
             policy=Policy(timeout_s=options.timeout_s, first_backoff_s=1.0),
             allow_insecure=options.allow_insecure,
             transport=transport,
@@ -62,6 +66,7 @@ class HubSpot:
         self._schema = Schema(self._session, options.key_property)
         # Records found by `match` that do not carry our key yet: the next update gives it to them.
         self._unkeyed: dict[str, set[str]] = defaultdict(set)
+        self._link_categories: dict[tuple[str, str], dict[int, str]] = {}
 
     def __repr__(self) -> str:
         return f"HubSpot({self.name!r})"
@@ -95,6 +100,11 @@ class HubSpot:
 
     def limits(self, object_: str) -> Limits:
         return Limits(self._options.batch_rows, self._options.concurrency)
+
+    def quota(self, object_: str, match_on: str | None) -> Quota:
+        """A unique property is looked up by batch read; any other by search, which has a limit of its own."""
+        unique = unique_property(object_, match_on, self._schema.known(object_))
+        return self._allowance.quota(searched=match_on is not None and not unique)
 
     def idempotent(self, object_: str, match_on: str | None) -> bool:
         return True
@@ -132,6 +142,25 @@ class HubSpot:
     async def read(self, object_: str, ids: Sequence[str], fields: Sequence[str]) -> dict[str, Match]:
         """Reads by id show a write at once, where search lags."""
         return await self.match(object_, ID, ids, fields)
+
+    async def link_types(self, object_: str, to_object: str) -> frozenset[int]:
+        return frozenset(await self._categories(object_, to_object))
+
+    async def link(self, object_: str, to_object: str, type_: int, pairs: Sequence[Pair]) -> list[Outcome]:
+        categories = await self._categories(object_, to_object)
+        category = categories.get(type_, "HUBSPOT_DEFINED")
+        return await self._linker(object_, to_object).link(type_, category, pairs)
+
+    async def unlink(self, object_: str, to_object: str, type_: int, pairs: Sequence[Pair]) -> list[Outcome]:
+        return await self._linker(object_, to_object).unlink(pairs)
+
+    async def _categories(self, object_: str, to_object: str) -> dict[int, str]:
+        if (object_, to_object) not in self._link_categories:
+            self._link_categories[object_, to_object] = await self._linker(object_, to_object).types()
+        return self._link_categories[object_, to_object]
+
+    def _linker(self, object_: str, to_object: str) -> Linker:
+        return Linker(self._session, self._options.api_version, object_, to_object, self._options.concurrency)
 
     async def write(self, object_: str, match_on: str | None, changes: Sequence[Change]) -> list[Outcome]:
         """Any number of changes; the engine gives at most `batch_rows`. A record that was archived at HubSpot is

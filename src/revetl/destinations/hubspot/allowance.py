@@ -1,0 +1,45 @@
+"""What HubSpot lets an account ask: the declared rates, and the day's quota as its answers tell it."""
+
+from __future__ import annotations
+
+import httpx
+
+from revetl.destinations.base import Quota
+from revetl.destinations.hubspot.options import Options
+from revetl.http.pacing import Rate
+
+# Requests per 10 s of the tier → per day and account (docs). 190 is Professional's and Enterprise's: the smaller day is
+# taken. A public app's answers name no day, and none is documented for it alone.
+_DAILY = {100: 250_000, 190: 625_000, 250: 1_625_000}
+
+
+class Allowance:
+    """Remembers the newest daily headers. Search answers and those to OAuth tokens carry none (docs)."""
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._limit: int | None = None
+        self._left: int | None = None
+
+    def observe(self, response: httpx.Response) -> None:
+        limit = response.headers.get("x-hubspot-ratelimit-daily", "")
+        left = response.headers.get("x-hubspot-ratelimit-daily-remaining", "")
+        if limit.isascii() and limit.isdigit():
+            self._limit = int(limit)
+        if left.isascii() and left.isdigit():
+            self._left = int(left)
+
+    def quota(self, *, searched: bool) -> Quota:
+        burst = Rate(self._options.requests_per_10_s, 10.0)
+        search = Rate(self._options.searches_per_s, 1.0)
+        notes = []
+        limit = self._limit
+        if limit is None:
+            limit = _DAILY.get(self._options.requests_per_10_s)
+            notes.append(
+                "the account has not told its daily quota"
+                + (": the documented one of its tier is assumed" if limit is not None else "")
+            )
+        if searched:
+            notes.append("whether searches count towards the daily quota is not confirmed: they are counted")
+        return Quota(search if searched else burst, burst, burst, limit, self._left, tuple(notes))
