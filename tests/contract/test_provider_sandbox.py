@@ -15,6 +15,7 @@ from revetl.errors import Denied
 from revetl.providers.base import Answer, Lookup
 from revetl.providers.load import load_providers
 from revetl.providers.registry import create_provider
+from revetl.sandbox.providers.population import Population
 from revetl.sandbox.server import RunningSandbox, SandboxSettings, running_sandbox
 
 SPECS = load_providers(Path(__file__).parents[2] / "enrichment" / "providers")
@@ -93,9 +94,11 @@ async def test_a_verifier_gives_the_address_back_with_its_word(sandbox: RunningS
         assert value.verification in ("valid", "catch_all")
 
 
-async def test_who_asked_to_be_forgotten_is_said_so(sandbox: RunningSandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("revetl.sandbox.providers.truth.ERASED_SHARE", 1.0)
-    assert [a.status for a in await ask_all(sandbox, "hunter.email_finder", count=3)] == ["suppressed"] * 3
+async def test_who_asked_to_be_forgotten_is_said_so(truth: Path) -> None:
+    settings = SandboxSettings(truth=truth, population=Population(erased_share=1.0))
+    async with running_sandbox(settings=settings) as sandbox:
+        answers = await ask_all(sandbox, "hunter.email_finder", count=3)
+    assert [a.status for a in answers] == ["suppressed"] * 3
 
 
 @pytest.mark.parametrize("name", ["people_data_labs.person", "people_data_labs.company"])

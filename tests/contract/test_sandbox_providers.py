@@ -14,8 +14,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from revetl.sandbox.providers import people_data_labs, zerobounce
-from revetl.sandbox.providers.truth import Belief, Company, Person, World
+from revetl.sandbox.providers import zerobounce
+from revetl.sandbox.providers.knowledge import Knowledge
+from revetl.sandbox.providers.population import COMPANY_FIELDS, Population
+from revetl.sandbox.providers.truth import Company, Person
 from revetl.sandbox.server import RunningSandbox, SandboxSettings, running_sandbox
 
 PEOPLE = 400
@@ -72,10 +74,22 @@ def clock() -> HandClock:
     return HandClock()
 
 
+ALL_KNOWN = (
+    Population(erased_share=0.0)
+    .with_rate("people_data_labs", 1.0)
+    .changed({"vendors": {"people_data_labs": {"companies": {n: {"rate": 1.0} for n in COMPANY_FIELDS}}}})
+)
+
+
 @pytest.fixture
-def settings(tmp_path: Path) -> SandboxSettings:
+def population() -> Population:
+    return Population()
+
+
+@pytest.fixture
+def settings(tmp_path: Path, population: Population) -> SandboxSettings:
     write_truth(tmp_path / "truth")
-    return SandboxSettings(truth=tmp_path / "truth", provider_limits=False)
+    return SandboxSettings(truth=tmp_path / "truth", provider_limits=False, population=population)
 
 
 @pytest.fixture
@@ -131,24 +145,7 @@ async def test_hit_rates_are_near_what_is_set_and_some_values_are_wrong(http: Ht
     assert running.sandbox.stats()["providers"]["people_data_labs"]["credits"] == len(found)
 
 
-async def test_the_same_is_known_every_time_and_another_seed_knows_otherwise() -> None:
-    world = World()
-    for i in range(40):
-        world.add_company(company(i))
-    for i in range(PEOPLE):
-        world.add_person(person(i))
-
-    def known(seed: int, vendor: str) -> list[bool]:
-        belief = Belief(seed, vendor)
-        return [people_data_labs.describe_person(world, belief, p, True) is not None for p in world.people]
-
-    assert known(1, "a") == known(1, "a")
-    assert known(1, "a") != known(2, "a")
-    agree = sum(a == b for a, b in zip(known(1, "a"), known(1, "b"), strict=True)) / PEOPLE
-    # Independent vendors at 85 % would agree on 74.5 %; resold data makes it more.
-    assert 0.80 < agree < 0.98
-
-
+@pytest.mark.parametrize("population", [ALL_KNOWN])
 @pytest.mark.parametrize(
     ("query", "likelihood"),
     [
@@ -160,10 +157,7 @@ async def test_the_same_is_known_every_time_and_another_seed_knows_otherwise() -
         ({"name": "Ann7 Lee", "location": "France"}, 4),
     ],
 )
-async def test_people_are_matched_as_the_vendor_does(
-    http: Http, query: dict[str, str], likelihood: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(people_data_labs, "KNOWN", 1.0)
+async def test_people_are_matched_as_the_vendor_does(http: Http, query: dict[str, str], likelihood: int) -> None:
     status, body, headers = await http.get(f"{PDL}/v5/person/enrich", **query)
     assert (status, body["likelihood"], body["data"]["id"]) == (200, likelihood, "pdl_p7")
     assert headers["x-call-credits-spent"] == "1"
@@ -187,9 +181,8 @@ async def test_people_data_labs_refusals(http: Http, running: RunningSandbox) ->
     assert running.sandbox.stats()["providers"]["people_data_labs"]["charged_usd"] == 0
 
 
-async def test_a_company_stands_at_the_top_of_the_answer(http: Http, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(people_data_labs, "KNOWN", 1.0)
-    monkeypatch.setattr(people_data_labs, "COMPANY_RATES", dict.fromkeys(people_data_labs.COMPANY_RATES, 1.0))
+@pytest.mark.parametrize("population", [ALL_KNOWN])
+async def test_a_company_stands_at_the_top_of_the_answer(http: Http) -> None:
     status, body, _ = await http.get(
         f"{PDL}/v5/company/enrich", website="https://www.firm3.example/about", titlecase="true"
     )
@@ -252,7 +245,7 @@ async def test_free_accounts_have_a_hundred_calls_a_fixed_minute(http: Http, clo
 
 async def test_zerobounce_verdicts_and_prices(http: Http, running: RunningSandbox) -> None:
     bill = running.sandbox.bills["zerobounce"]
-    catch_all = Belief(0, "any").catch_all
+    catch_all = Knowledge(Population(), 0, "any").catch_all
     plain = next(i for i in range(40) if not catch_all(f"firm{i}.example"))
     for email, status, sub_status, credits in (
         (person(plain).email, "valid", "", 1),
@@ -290,11 +283,8 @@ async def test_zerobounce_blocks_ten_minutes_after_thirty_batches(http: Http, cl
     assert (await http.post(f"{ZEROBOUNCE}/v2/validatebatch", body))[0] == 200
 
 
-async def test_a_new_truth_is_read_without_a_restart(
-    tmp_path: Path, http: Http, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(people_data_labs, "KNOWN", 1.0)
-    monkeypatch.setattr("revetl.sandbox.providers.truth.ERASED_SHARE", 0.0)
+@pytest.mark.parametrize("population", [ALL_KNOWN])
+async def test_a_new_truth_is_read_without_a_restart(tmp_path: Path, http: Http) -> None:
     late = str(person(PEOPLE).email)
     assert (await http.get(f"{PDL}/v5/person/enrich", email=late))[0] == 404
     write_truth(tmp_path / "truth", PEOPLE + 1)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
 from revetl.cli.common import emit_json, err_console, json_option
+
+if TYPE_CHECKING:
+    from revetl.sandbox.providers.population import Population
 
 DEFAULT_URL = "http://127.0.0.1:8765"
 _FILE = click.Path(dir_okay=False, path_type=Path)
@@ -45,6 +48,21 @@ def command() -> None:
     "--search-lag", type=click.FloatRange(0), default=0.0, help="Seconds until HubSpot's search sees a write."
 )
 @click.option("--no-limits", is_flag=True, help="Never throttle: for measuring.")
+@click.option(
+    "--population",
+    type=_FILE,
+    help="YAML: how much of the truth each provider knows, where it differs from the default.",
+)
+@click.option(
+    "--hit-rate",
+    "hit_rates",
+    multiple=True,
+    metavar="VENDOR[.FIELD]=RATE",
+    help="The share that a provider knows, as in hunter.email=0.4. May be repeated.",
+)
+@click.option(
+    "--job-seconds", type=click.FloatRange(0), default=2.0, show_default=True, help="How long a provider's job takes."
+)
 @click.option("--ready-file", type=_FILE, help="Write the base URL here once it listens.")
 def start(
     port: int,
@@ -53,6 +71,9 @@ def start(
     seed: int,
     search_lag: float,
     no_limits: bool,
+    population: Path | None,
+    hit_rates: tuple[str, ...],
+    job_seconds: float,
     ready_file: Path | None,
 ) -> None:
     """Serve HubSpot and the data providers on 127.0.0.1 until interrupted.
@@ -70,6 +91,8 @@ def start(
         truth=truth,
         seed=seed,
         provider_limits=not no_limits,
+        population=_population(population, hit_rates),
+        job_s=job_seconds,
     )
     err = err_console()
 
@@ -81,6 +104,23 @@ def start(
             aside.replace(ready_file)
 
     serve(settings, port, ready)
+
+
+def _population(path: Path | None, hit_rates: tuple[str, ...]) -> Population:
+    from revetl.sandbox.providers.population import Population, PopulationError, read_population
+
+    try:
+        population = Population() if path is None else read_population(path)
+        for said in hit_rates:
+            where, _, rate = said.partition("=")
+            population = population.with_rate(where.strip(), float(rate))
+    except PopulationError as e:
+        raise click.UsageError(str(e)) from e
+    except OSError as e:
+        raise click.UsageError(f"--population: {path} cannot be read: {e.strerror}") from e
+    except ValueError as e:
+        raise click.UsageError(f"--hit-rate takes VENDOR[.FIELD]=RATE, not {said!r}") from e
+    return population
 
 
 @command.command("generate")

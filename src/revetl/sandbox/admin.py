@@ -27,6 +27,7 @@ class Admin:
     def add_routes(self, app: web.Application) -> None:
         app.router.add_get("/_sandbox/ready", self._ready)
         app.router.add_get("/_sandbox/stats", self._stats)
+        app.router.add_get("/_sandbox/invoice", self._invoice)
         app.router.add_get("/_sandbox/faults", self._list_faults)
         app.router.add_post("/_sandbox/faults", self._add_fault)
         app.router.add_delete("/_sandbox/faults", self._clear_faults)
@@ -38,7 +39,14 @@ class Admin:
         return _json(200, {"status": "ready"})
 
     async def _stats(self, request: web.Request) -> web.Response:
-        return _json(200, self._sandbox.stats())
+        """`?calls=1`: with every call that a vendor took."""
+        return _json(200, self._sandbox.stats(calls=request.query.get("calls") == "1"))
+
+    async def _invoice(self, request: web.Request) -> web.Response:
+        """What the vendors charge, line by line; `?vendor=` for one of them. Amounts are text, so that they add up."""
+        rows = self._sandbox.invoice(request.query.get("vendor"))
+        total = sum((Decimal(row["usd"]) for row in rows), Decimal(0))
+        return _json(200, {"rows": rows, "total_usd": str(total)})
 
     async def _list_faults(self, request: web.Request) -> web.Response:
         return _json(200, {"faults": [_fault_json(f) for f in self._sandbox.faults.active]})

@@ -13,7 +13,21 @@ from aiohttp import web
 
 from revetl.clock import Clock
 
-KINDS = ("status", "status_after", "reset_before", "reset_after", "truncate", "wrong_json", "delay")
+KINDS = ("status", "status_after", "reset_before", "reset_after", "truncate", "wrong_json", "delay", "delay_after")
+# What only the endpoint itself can do: a vendor's own words for no, and troubles of its jobs and callbacks.
+VENDOR_KINDS = (
+    "throttled",
+    "out_of_credits",
+    "bad_key",
+    "unavailable",
+    "never_done",
+    "callback_twice",
+    "callback_late",
+    "callback_lost",
+    "callback_forged",
+)
+# Where an endpoint finds the fault that it is to act out.
+FAULT = "revetl.sandbox.fault"
 
 
 class FaultError(ValueError):
@@ -26,8 +40,10 @@ class Fault:
 
     Kinds: `status` answers instead of the endpoint, `status_after` after it did its work; `reset_before` and
     `reset_after` drop the connection; `truncate` sends half of the answer; `wrong_json` sends a page instead of it;
-    `delay` waits `delay_s` first. `skip` matching requests pass unharmed, then `times` are hit (None: all), each with
-    `probability`.
+    `delay` waits `delay_s` before the work, `delay_after` when it is done. Of data vendors also, in their own words:
+    `throttled`, `out_of_credits`, `bad_key`, `unavailable`; of the job that a request starts: `never_done`,
+    `callback_twice`, `callback_late` (by `delay_s`), `callback_lost`, `callback_forged` (signed with another key).
+    `skip` matching requests pass unharmed, then `times` are hit (None: all), each with `probability`.
     """
 
     route: str
@@ -47,10 +63,12 @@ class Fault:
         unknown = set(document) - allowed
         if unknown:
             raise FaultError(f"unknown: {', '.join(sorted(unknown))}; allowed: {', '.join(sorted(allowed))}")
-        if document.get("kind") not in KINDS:
-            raise FaultError(f"kind must be one of {', '.join(KINDS)}")
+        if document.get("kind") not in (*KINDS, *VENDOR_KINDS):
+            raise FaultError(f"kind must be one of {', '.join((*KINDS, *VENDOR_KINDS))}")
         if not document.get("route"):
             raise FaultError('route must be a glob such as "POST /crm/v3/objects/contacts/batch/*"')
+        if document["kind"] in VENDOR_KINDS and "/providers/" not in document["route"]:
+            raise FaultError(f"{document['kind']} is for data vendors: the route must name one below /providers/")
         return cls(**document)
 
     def strikes(self, route: str, draw: random.Random) -> bool:
@@ -100,7 +118,13 @@ class Faults:
         if fault.kind == "delay":
             await self._clock.sleep(fault.delay_s)
             return await handler(request)
+        if fault.kind in VENDOR_KINDS:
+            request[FAULT] = fault
+            return await handler(request)
         answer = await handler(request)
+        if fault.kind == "delay_after":
+            await self._clock.sleep(fault.delay_s)
+            return answer
         if fault.kind == "status_after":
             return _said(fault)
         if fault.kind == "reset_after":

@@ -23,11 +23,10 @@ from revetl.sandbox.hubspot.app import HubSpotApp
 from revetl.sandbox.hubspot.limits import LimitSettings, RateLimits
 from revetl.sandbox.hubspot.portal import Portal
 from revetl.sandbox.providers.billing import Bill
-from revetl.sandbox.providers.hunter import Hunter
-from revetl.sandbox.providers.people_data_labs import PeopleDataLabs
+from revetl.sandbox.providers.population import Population
+from revetl.sandbox.providers.registry import VENDORS
 from revetl.sandbox.providers.truth import Truth
-from revetl.sandbox.providers.vendor import Context
-from revetl.sandbox.providers.zerobounce import ZeroBounce
+from revetl.sandbox.providers.vendor import Context, Vendor
 from revetl.sandbox.snapshot import Snapshot
 
 HOST = "127.0.0.1"
@@ -43,8 +42,9 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 @dataclass(frozen=True, slots=True)
 class SandboxSettings:
-    """`truth` is the directory with people.parquet and companies.parquet (None: providers know nobody). `seed` decides
-    which vendor knows what. `provider_limits`: whether the providers throttle."""
+    """`truth` is the directory with people.parquet and companies.parquet (None: providers know nobody). `population`
+    and `seed` decide which vendor knows what. `provider_limits`: whether the providers throttle. `job_s`: how long
+    their jobs take."""
 
     limits: LimitSettings = field(default_factory=LimitSettings)
     search_lag_s: float = 0.0
@@ -52,6 +52,8 @@ class SandboxSettings:
     truth: Path | None = None
     seed: int = 0
     provider_limits: bool = True
+    population: Population = field(default_factory=Population)
+    job_s: float = 2.0
 
 
 @dataclass(slots=True)
@@ -63,7 +65,7 @@ class Sandbox:
     portal: Portal = field(init=False)
     hubspot: HubSpotApp = field(init=False)
     faults: Faults = field(init=False)
-    vendors: tuple[PeopleDataLabs, Hunter, ZeroBounce] = field(init=False)
+    vendors: tuple[Vendor, ...] = field(init=False)
     by_route: Counter[str] = field(init=False, default_factory=Counter)
     by_status: Counter[int] = field(init=False, default_factory=Counter)
 
@@ -72,12 +74,22 @@ class Sandbox:
         self.hubspot = HubSpotApp(self.portal, RateLimits(self.settings.limits, self.clock))
         self.faults = Faults(self.clock, self.settings.seed)
         settings = self.settings
-        context = Context(Truth(settings.truth), self.clock, settings.seed, settings.provider_limits)
-        self.vendors = (PeopleDataLabs(context), Hunter(context), ZeroBounce(context))
+        context = Context(
+            Truth(settings.truth),
+            self.clock,
+            seed=settings.seed,
+            limited=settings.provider_limits,
+            job_s=settings.job_s,
+            population=settings.population,
+        )
+        self.vendors = tuple(vendor(context) for vendor in VENDORS)
 
     @property
     def bills(self) -> dict[str, Bill]:
-        return {vendor.bill.vendor: vendor.bill for vendor in self.vendors}
+        """By vendor, with everything booked that is due by now."""
+        for vendor in self.vendors:
+            vendor.settle()
+        return {vendor.name: vendor.bill for vendor in self.vendors}
 
     def _fresh_portal(self) -> Portal:
         return Portal(self.clock, search_lag_s=self.settings.search_lag_s)
@@ -96,7 +108,8 @@ class Sandbox:
         self.by_route.clear()
         self.by_status.clear()
 
-    def stats(self) -> dict[str, Any]:
+    def stats(self, *, calls: bool = False) -> dict[str, Any]:
+        """`calls`: with every call that a vendor took."""
         return {
             "requests": {
                 "total": sum(self.by_route.values()),
@@ -110,8 +123,17 @@ class Sandbox:
                 "records": {name: len(store.records) for name, store in self.portal.stores.items()},
                 "changes": dict(self.portal.counts),
             },
-            "providers": {name: bill.as_json() for name, bill in self.bills.items()},
+            "providers": {name: bill.as_json(calls=calls) for name, bill in self.bills.items()},
         }
+
+    def invoice(self, vendor: str | None = None) -> list[dict[str, Any]]:
+        """The lines of all vendors, or of one, as they were booked."""
+        bills = [bill for name, bill in self.bills.items() if vendor in (None, name)]
+        return [line.as_json(bill.vendor) for bill in bills for line in bill.lines]
+
+    async def close(self, _: web.Application) -> None:
+        for vendor in self.vendors:
+            await vendor.close()
 
     async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         if request.path.startswith("/_sandbox/"):
@@ -150,6 +172,7 @@ def build_app(settings: SandboxSettings | None = None, clock: Clock | None = Non
     sandbox.hubspot.add_routes(app)
     for vendor in sandbox.vendors:
         vendor.add_routes(app)
+    app.on_cleanup.append(sandbox.close)
     Admin(sandbox).add_routes(app)
     if sandbox.settings.data_dir is not None:
         app.cleanup_ctx.append(_keep(sandbox, sandbox.settings.data_dir))

@@ -1,23 +1,11 @@
-"""Who really exists, and what a vendor believes of them.
-
-The truth is read from two files that no model sees. A vendor's belief is drawn from it by hash of a seed, so the
-same vendor says the same thing of the same person on every day and in every process.
-"""
+"""Who really exists: read from two files that no model sees."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any
-
-# Vendors buy from one another: on this share of the facts they all know or all lack the same thing.
-RESOLD_SHARE = 0.5
-# Who asked to be forgotten: no vendor may answer for them.
-ERASED_SHARE = 0.004
-# Companies whose mail server takes any address.
-CATCH_ALL_SHARE = 0.08
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +42,7 @@ class World:
 
     people: list[Person] = field(default_factory=list)
     companies: dict[str, Company] = field(default_factory=dict)
+    company_list: list[Company] = field(default_factory=list)
     by_email: dict[str, Person] = field(default_factory=dict)
     by_profile: dict[str, Person] = field(default_factory=dict)
     by_phone: dict[str, Person | None] = field(default_factory=dict)
@@ -64,6 +53,7 @@ class World:
 
     def add_company(self, company: Company) -> None:
         self.companies[company.company_id] = company
+        self.company_list.append(company)
         if company.domain:
             self.company_by_domain[domain_key(company.domain)] = company
         if company.name:
@@ -139,33 +129,6 @@ def _rows(path: Path, shape: type[Any]) -> list[dict[str, Any]]:
             if row.get(name) is not None:
                 row[name] = str(row[name])
     return rows
-
-
-class Belief:
-    """Draws in [0, 1) by hash. `draw` is partly shared among vendors, `own` is not."""
-
-    def __init__(self, seed: int, vendor: str) -> None:
-        self._seed = seed
-        self._vendor = vendor
-
-    def draw(self, subject: str, what: str) -> float:
-        """Uniform for each vendor; the same for all of them on the resold share."""
-        vendor = "*" if _hash(self._seed, "*", subject, f"{what}?") < RESOLD_SHARE else self._vendor
-        return _hash(self._seed, vendor, subject, what)
-
-    def own(self, subject: str, what: str) -> float:
-        return _hash(self._seed, self._vendor, subject, what)
-
-    def erased(self, person: Person) -> bool:
-        return _hash(self._seed, "*", person.person_id, "erased") < ERASED_SHARE
-
-    def catch_all(self, domain: str) -> bool:
-        return _hash(self._seed, "*", domain, "catch_all") < CATCH_ALL_SHARE
-
-
-def _hash(seed: int, vendor: str, subject: str, what: str) -> float:
-    digest = blake2b(f"{seed}|{vendor}|{subject}|{what}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big") / 2**64
 
 
 def email_key(text: str) -> str:

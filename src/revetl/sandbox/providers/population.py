@@ -1,0 +1,343 @@
+"""How much of the truth each vendor knows: one model for all of them, with documented defaults.
+
+Whether a vendor knows a fact is a draw from a Gaussian copula with one common factor. For vendor v and fact f
+
+    known(v, f)  iff  sqrt(rho) * Z(f) + sqrt(1 - rho) * E(v, f)  <  probit(rate)
+
+where Z is shared by all vendors and E is the vendor's own, both standard normal by hash of the seed. So every vendor
+has exactly its own rate, and what is hard for one is hard for the others. It is drawn twice: whether the vendor has
+the record at all (`coverage`), and then each field of it, which keeps a vendor's fields together.
+
+On top, vendors resell: on the share `resells` of the records a vendor has the rows of another, hits, gaps and wrong
+values alike.
+
+None of these figures is a measurement of the real vendors: they are set so that order, overlap and price matter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from revetl.errors import did_you_mean
+
+PERSON_FIELDS = ("email", "phone", "job_title", "linkedin_url", "city", "country")
+COMPANY_FIELDS = ("industry", "employee_count", "founded_year", "linkedin_url", "city", "country")
+ATTRIBUTES = ("country", "seniority", "industry", "company_size")
+SIZES = ((10, "1-10"), (50, "11-50"), (200, "51-200"), (1000, "201-1000"))
+LARGEST = "1001+"
+
+_EUROPE = (
+    "Germany",
+    "Netherlands",
+    "Sweden",
+    "Norway",
+    "Denmark",
+    "Spain",
+    "Italy",
+    "Switzerland",
+    "Ireland",
+    "United Kingdom",
+)
+
+
+class PopulationError(ValueError):
+    """A population that makes no sense; the message says where and what would be right."""
+
+
+@dataclass(frozen=True, slots=True)
+class Knows:
+    """A field: the share of all records for which the vendor has a value, and the share of those that are wrong."""
+
+    rate: float
+    wrong: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Records whose `attribute` is one of `values` are known with other odds: of having the record at all, or of
+    having each of `fields`. Odds of 1 change nothing."""
+
+    attribute: str
+    values: tuple[str, ...]
+    odds: float
+    fields: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class VendorModel:
+    """`coverage`: the share of records it has at all; rates of fields are of all records, so none is above it.
+
+    `resells`: other vendor → share of this one's records that are that one's rows. `guesses`: a wrong email is made up
+    from the usual pattern, not the address at an employer the person has left.
+    """
+
+    coverage: float = 0.0
+    people: Mapping[str, Knows] = field(default_factory=dict)
+    companies: Mapping[str, Knows] = field(default_factory=dict)
+    segments: tuple[Segment, ...] = ()
+    resells: Mapping[str, float] = field(default_factory=dict)
+    guesses: bool = False
+
+
+_COMPANY = {
+    "industry": Knows(0.80),
+    "employee_count": Knows(0.75),
+    "founded_year": Knows(0.70),
+    "linkedin_url": Knows(0.75),
+    "city": Knows(0.70),
+    "country": Knows(0.80),
+}
+
+DEFAULT_VENDORS: Mapping[str, VendorModel] = {
+    "people_data_labs": VendorModel(
+        coverage=0.85,
+        people={
+            "email": Knows(0.55, wrong=0.06),
+            "phone": Knows(0.35, wrong=0.04),
+            "job_title": Knows(0.70, wrong=0.12),
+            "linkedin_url": Knows(0.75),
+            "city": Knows(0.70, wrong=0.04),
+            "country": Knows(0.80),
+        },
+        companies=_COMPANY,
+        segments=(
+            Segment("country", ("United States", "Canada"), 1.3),
+            Segment("country", ("France", *_EUROPE), 0.8),
+            Segment("company_size", ("1-10", "11-50"), 0.8),
+        ),
+    ),
+    "hunter": VendorModel(
+        coverage=0.80,
+        people={"email": Knows(0.60, wrong=0.12)},
+        segments=(Segment("company_size", ("1-10",), 0.6), Segment("company_size", (LARGEST,), 1.3)),
+        guesses=True,
+    ),
+    "apollo": VendorModel(
+        coverage=0.80,
+        people={
+            "email": Knows(0.58, wrong=0.08),
+            "phone": Knows(0.30, wrong=0.08),
+            "job_title": Knows(0.72, wrong=0.10),
+            "linkedin_url": Knows(0.74),
+            "city": Knows(0.65, wrong=0.05),
+            "country": Knows(0.74),
+        },
+        companies={**_COMPANY, "industry": Knows(0.78), "employee_count": Knows(0.78, wrong=0.10)},
+        segments=(
+            Segment("country", ("United States",), 1.8),
+            Segment("country", ("France", *_EUROPE), 0.6),
+            Segment("seniority", ("cxo", "vp", "director"), 1.3, ("email", "phone")),
+        ),
+    ),
+    "prospeo": VendorModel(
+        coverage=0.80,
+        people={
+            "email": Knows(0.60, wrong=0.05),
+            "phone": Knows(0.30, wrong=0.06),
+            "job_title": Knows(0.70, wrong=0.10),
+            "linkedin_url": Knows(0.74),
+            "city": Knows(0.60),
+            "country": Knows(0.70),
+        },
+        companies=_COMPANY,
+        segments=(Segment("seniority", ("entry",), 0.7, ("phone",)),),
+        resells={"apollo": 0.35},
+    ),
+    "leadmagic": VendorModel(
+        coverage=0.74,
+        people={"email": Knows(0.56, wrong=0.05)},
+        segments=(Segment("country", ("United States",), 1.5),),
+        resells={"prospeo": 0.20},
+        guesses=True,
+    ),
+    "dropcontact": VendorModel(
+        coverage=0.80,
+        people={
+            "email": Knows(0.54, wrong=0.03),
+            "phone": Knows(0.15, wrong=0.04),
+            "job_title": Knows(0.45, wrong=0.12),
+            "linkedin_url": Knows(0.55),
+        },
+        companies={"employee_count": Knows(0.60), "linkedin_url": Knows(0.60)},
+        segments=(
+            Segment("country", ("France",), 3.0),
+            Segment("country", _EUROPE, 1.5),
+            Segment("country", ("United States", "Canada"), 0.6),
+        ),
+        guesses=True,
+    ),
+    # It asks other vendors in its turn: a good part of what it has is theirs.
+    "fullenrich": VendorModel(
+        coverage=0.92,
+        people={
+            "email": Knows(0.74, wrong=0.04),
+            "phone": Knows(0.48, wrong=0.06),
+            "job_title": Knows(0.75, wrong=0.10),
+            "linkedin_url": Knows(0.80),
+            "city": Knows(0.70),
+            "country": Knows(0.80),
+        },
+        resells={"people_data_labs": 0.25, "apollo": 0.15, "prospeo": 0.15},
+    ),
+    # A public register: complete, but a registered office is often that of the accountant.
+    "companies_house": VendorModel(
+        coverage=1.0,
+        companies={"founded_year": Knows(1.0), "city": Knows(1.0, wrong=0.15), "country": Knows(1.0)},
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Population:
+    """`correlation` is rho above. `erased_share` of the people asked to be forgotten by every vendor; at
+    `catch_all_share` of the companies the mail server takes any address."""
+
+    correlation: float = 0.6
+    erased_share: float = 0.004
+    catch_all_share: float = 0.08
+    vendors: Mapping[str, VendorModel] = field(default_factory=lambda: dict(DEFAULT_VENDORS))
+
+    def __post_init__(self) -> None:
+        for name in ("correlation", "erased_share", "catch_all_share"):
+            _share(getattr(self, name), name)
+        for name, vendor in self.vendors.items():
+            _check(name, vendor, self.vendors)
+        for name in self.vendors:
+            self._refuse_circle(name, ())
+
+    def _refuse_circle(self, name: str, above: tuple[str, ...]) -> None:
+        if name in above:
+            raise PopulationError(f"vendors resell one another in a circle: {' → '.join((*above, name))}")
+        for other in self.vendors[name].resells:
+            self._refuse_circle(other, (*above, name))
+
+    def vendor(self, name: str) -> VendorModel:
+        """A vendor that is not described knows nothing."""
+        return self.vendors.get(name, VendorModel())
+
+    def changed(self, document: Mapping[str, Any]) -> Population:
+        """This one with what the document says: of a vendor, only what is named; of its fields, only those named."""
+        _known("population", document, ("correlation", "erased_share", "catch_all_share", "vendors"))
+        vendors = dict(self.vendors)
+        for name, said in _mapping("vendors", document.get("vendors", {})).items():
+            vendors[name] = _vendor_changed(name, vendors.get(name, VendorModel()), _mapping(name, said))
+        scalars = {n: float(document[n]) for n in ("correlation", "erased_share", "catch_all_share") if n in document}
+        return replace(self, vendors=vendors, **scalars)
+
+    def with_rate(self, where: str, rate: float) -> Population:
+        """`hunter=0.3` sets the coverage of a vendor, `hunter.email=0.3` one of its fields."""
+        vendor, _, name = where.partition(".")
+        if vendor not in self.vendors:
+            raise PopulationError(f"{vendor!r} is no vendor of the population{_hint(vendor, tuple(self.vendors))}")
+        model = self.vendors[vendor]
+        if not name:
+            return self.changed({"vendors": {vendor: _scaled(model, rate)}})
+        kinds = [kind for kind in ("people", "companies") if name in getattr(model, kind)]
+        if not kinds:
+            known = (*model.people, *model.companies)
+            raise PopulationError(f"{vendor} has no field {name!r}{_hint(name, known)}")
+        coverage = max(model.coverage, rate)
+        return self.changed({"vendors": {vendor: {"coverage": coverage, **{k: {name: {"rate": rate}} for k in kinds}}}})
+
+
+def read_population(path: Path) -> Population:
+    """The defaults, changed by a YAML file. PopulationError where it makes no sense, OSError where there is none."""
+    try:
+        document = yaml.safe_load(path.read_text("utf-8"))
+    except yaml.YAMLError as e:
+        raise PopulationError(f"{path.name}: {e}") from e
+    try:
+        return Population().changed(_mapping("the file", document or {}))
+    except (PopulationError, TypeError) as e:
+        raise PopulationError(f"{path.name}: {e}") from e
+
+
+def company_size(employees: int | None) -> str | None:
+    if employees is None:
+        return None
+    return next((name for most, name in SIZES if employees <= most), LARGEST)
+
+
+def _scaled(model: VendorModel, coverage: float) -> dict[str, Any]:
+    """Fields keep their share of what the vendor has."""
+    factor = coverage / model.coverage if model.coverage else 0.0
+    fields = {
+        kind: {name: {"rate": min(coverage, knows.rate * factor)} for name, knows in getattr(model, kind).items()}
+        for kind in ("people", "companies")
+    }
+    return {"coverage": coverage, **fields}
+
+
+def _vendor_changed(name: str, model: VendorModel, said: Mapping[str, Any]) -> VendorModel:
+    _known(name, said, tuple(VendorModel.__dataclass_fields__))
+    changes: dict[str, Any] = {n: said[n] for n in ("coverage", "guesses") if n in said}
+    for kind in ("people", "companies"):
+        if kind in said:
+            fields = dict(getattr(model, kind))
+            for field_name, values in _mapping(f"{name}.{kind}", said[kind]).items():
+                values = _mapping(f"{name}.{kind}.{field_name}", values)
+                _known(f"{name}.{kind}.{field_name}", values, ("rate", "wrong"))
+                fields[field_name] = replace(fields.get(field_name, Knows(0.0)), **values)
+            changes[kind] = fields
+    if "resells" in said:
+        changes["resells"] = dict(_mapping(f"{name}.resells", said["resells"]))
+    if "segments" in said:
+        changes["segments"] = tuple(_segment(name, s) for s in said["segments"])
+    return replace(model, **changes)
+
+
+def _segment(vendor: str, said: Any) -> Segment:
+    said = _mapping(f"{vendor}.segments", said)
+    _known(f"{vendor}.segments", said, tuple(Segment.__dataclass_fields__))
+    return Segment(said["attribute"], tuple(said["values"]), float(said["odds"]), tuple(said.get("fields", ())))
+
+
+def _check(name: str, vendor: VendorModel, vendors: Mapping[str, VendorModel]) -> None:
+    _share(vendor.coverage, f"{name}.coverage")
+    for kind, allowed in (("people", PERSON_FIELDS), ("companies", COMPANY_FIELDS)):
+        fields: Mapping[str, Knows] = getattr(vendor, kind)
+        _known(f"{name}.{kind}", fields, allowed)
+        for field_name, knows in fields.items():
+            place = f"{name}.{kind}.{field_name}"
+            _share(knows.rate, f"{place}.rate")
+            _share(knows.wrong, f"{place}.wrong")
+            if knows.rate > vendor.coverage + 1e-9:
+                raise PopulationError(f"{place}.rate is above the coverage of {name}, {vendor.coverage}")
+    for segment in vendor.segments:
+        if segment.attribute not in ATTRIBUTES:
+            raise PopulationError(
+                f"{name}: {segment.attribute!r} is no attribute of a segment{_hint(segment.attribute, ATTRIBUTES)}"
+            )
+        if segment.odds <= 0:
+            raise PopulationError(f"{name}: odds must be above 0, not {segment.odds}")
+    for other in vendor.resells:
+        if other not in vendors:
+            raise PopulationError(f"{name} resells {other!r}, which is no vendor{_hint(other, tuple(vendors))}")
+    _share(sum(vendor.resells.values()), f"the sum of {name}.resells")
+
+
+def _share(value: Any, name: str) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise PopulationError(f"{name} must be a number from 0 to 1, not {value!r}")
+
+
+def _mapping(place: str, value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise PopulationError(f"{place} must be a mapping")
+    return value
+
+
+def _known(place: str, said: Mapping[str, Any], allowed: tuple[str, ...]) -> None:
+    for name in said:
+        if name not in allowed:
+            raise PopulationError(f"{place}: {name!r} is unknown{_hint(name, allowed)}")
+
+
+def _hint(name: str, known: tuple[str, ...]) -> str:
+    hint = did_you_mean(name, known)
+    return f". {hint}" if hint else ""
