@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from revetl.clock import Clock
 from revetl.model import Outcome, RunRecord
-from revetl.state import outcomes, plans, runs, snapshot
+from revetl.state import outcomes, plans, runs, snapshot, undo
 from revetl.state.layout import Layout
 from revetl.warehouse.base import Warehouse
 
@@ -88,7 +88,9 @@ def write(
 def _write(warehouse: Warehouse, layout: Layout, settled: str, now: datetime, run: RunRecord) -> None:
     outcomes.append_settled(warehouse, layout, settled, now, run.run_id)
     snapshot.merge(warehouse, layout, settled, now, run.run_id)
-    snapshot.remember_rejected(warehouse, layout, settled, now, run.run_id)
+    # What a rollback restored waits until its row changes; a record that it left alone waits for nothing new.
+    remember = undo.hold_restored if run.command == undo.COMMAND else snapshot.remember_rejected
+    remember(warehouse, layout, settled, now, run.run_id)
 
 
 def _as_arrow(done: Sequence[Outcome]) -> pa.Table:

@@ -1,0 +1,82 @@
+"""Records of ours beside what stands at the destination: read by id, chunk by chunk, the next one on its way while
+this one is looked at, so that the destination's limit is the only thing to wait for. Memory holds two chunks."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from revetl.destinations.base import Destination, Match
+from revetl.errors import ConfigError
+from revetl.model import Scalar, SyncSpec
+from revetl.sync.matching import Offload
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+CHUNK_ROWS = 5_000
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Forms:
+    """Values of one object in the form in which its destination compares them."""
+
+    destination: Destination
+    object: str
+
+    def of(self, name: str, value: Scalar) -> str:
+        """ "" for null, and for a destination's empty text, which is the same to it."""
+        if value is None or value == "":
+            return ""
+        try:
+            return self.destination.normalise(self.object, name, value)
+        except ValueError:  # has no form there: it could never have been written, so it equals nothing that stands
+            return repr(value)
+
+
+async def require_readable(destination: Destination, spec: SyncSpec) -> None:
+    """ConfigError where records can't be read back. Learns the fields, which `normalise` leans on."""
+    if not destination.readable(spec.object):
+        raise ConfigError(
+            f"{spec.where or spec.name}: {spec.destination} can't read {spec.object} back by id",
+            hint="Rollback and drift need to see what stands there.",
+        )
+    await destination.describe(spec.object)
+
+
+async def read_back(
+    chunks: Iterator[pa.RecordBatch],
+    destination: Destination,
+    object_: str,
+    fields: Sequence[str],
+    *,
+    offload: Offload,
+    id_column: str = "destination_id",
+    stop: Callable[[], bool] = lambda: False,
+) -> AsyncGenerator[tuple[list[Row], dict[str, Match]], None]:
+    """(rows, what stands there by their id) for each chunk; rows without an id are given and not asked for. Errors of
+    the destination leave as they are: nothing was written by reading. `offload` must be that of a lease: one
+    statement at a time, since this reads ahead. `stop`: no further chunk is begun."""
+
+    async def next_one() -> tuple[list[Row], dict[str, Match]] | None:
+        chunk: pa.RecordBatch | None = await offload(next, chunks, None)
+        if chunk is None:
+            return None
+        rows = chunk.to_pylist()
+        ids = list(dict.fromkeys(row[id_column] for row in rows if row[id_column] is not None))
+        return rows, (await destination.read(object_, ids, fields) if ids else {})
+
+    coming = asyncio.create_task(next_one())
+    try:
+        while (found := await coming) is not None:
+            if stop():
+                return
+            coming = asyncio.create_task(next_one())
+            yield found
+    finally:
+        # Not cancelled: its thread would go on using the warehouse behind our back.
+        await asyncio.gather(coming, return_exceptions=True)
