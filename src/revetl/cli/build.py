@@ -40,12 +40,12 @@ def count_phrase(result: BuildResult) -> str:
 
 
 def node_printer() -> Callable[[NodeResult], None]:
-    """Prints to stderr what dbt is done with: every model, and of the tests those that did not pass."""
+    """Prints to stderr what dbt is done with: every model and seed, and of the tests those that did not pass."""
     screen = err_console()
 
     def show(node: NodeResult) -> None:
         good = node.status in ("success", "pass", "no-op")
-        if good and node.kind in ("test", "unit_test"):
+        if good and node.kind in ("test", "unit_test", "exposure"):
             return
         mark = "[green]✓[/]" if good else "[yellow]–[/]" if node.status in ("skipped", "warn") else "[red]✗[/]"
         screen.print(f"{mark} {node.kind:<8} {node.name}  [dim]{node.seconds:.2f} s[/]")

@@ -65,10 +65,10 @@ def show(result: DemoResult, out: Console) -> None:
     where = result.directory.name
     out.print("[bold]Look at next[/bold]")
     for line, what in (
-        (f"cd {where}", "a project like any other: dbt_project/, enrichment/, revetl.yml"),
+        (f"cd {where}", "a project like any other"),
         ("revetl runs", "what each run did"),
-        ("revetl explain KEY", "one record's sources, values and last outcomes"),
-        ("duckdb warehouse.duckdb", "the schema revetl holds plans, outcomes and every provider call"),
+        ("revetl explain KEY", "one record's sources, values and outcomes"),
+        ("duckdb warehouse.duckdb", "schema revetl: plans, outcomes, provider calls"),
     ):
         out.print(f"  {line:<25}[dim]{what}[/dim]")
 

@@ -19,8 +19,10 @@ _LEFT_OUT = shutil.ignore_patterns("target", "logs", "dbt_packages", ".user.yml"
 def command(directory: Path) -> None:
     """Write the starter project into DIRECTORY, which may exist but must not hold any of its parts."""
     write_starter(directory)
-    click.echo(f"Wrote the starter project to {directory}. Next:")
-    click.echo(f"  cd {directory}")
+    here = directory.resolve() == Path.cwd()
+    click.echo(f"Wrote the starter project {'here' if here else f'to {directory}'}. Next:")
+    if not here:
+        click.echo(f"  cd {directory}")
     click.echo("  revetl demo     the whole job on made-up customers, on this machine")
     click.echo("  revetl debug    what is missing for your own accounts")
 

@@ -21,6 +21,7 @@ from revetl.cli.common import (
     project_options,
     select_options,
 )
+from revetl.errors import RevetlError
 
 if TYPE_CHECKING:
     from revetl.model import SyncSpec
@@ -48,7 +49,8 @@ def command(
     """Send what changed in the activation models since the last run, field by field.
 
     Ends with 1 where a record was rejected or its fate is not known, 3 where a guardrail stopped the run, 4 where the
-    destination refused the credentials. Safe to repeat after any failure.
+    destination refused the credentials, 130 after ctrl-C or SIGTERM: requests in flight are awaited and written down.
+    Safe to repeat after any failure.
     """
     from revetl.cli.show import report_document, show_plans, show_reports
 
@@ -102,7 +104,7 @@ async def _push(
 
     clock, stop = SystemClock(), asyncio.Event()
     reports: list[SyncReport] = []
-    with _stop_on_signals(stop):
+    with _stop_on_signals(stop), _told_on_failure(reports):
         for spec in specs:
             async with project.destination(spec.destination, clock) as destination:
                 with _progress(spec.name) as progress:
@@ -137,6 +139,19 @@ def _confirm_deletes(plan: PlanSummary) -> bool:
     if not plan.delete or not sys.stdin.isatty():
         return True
     return confirm(f"{plan.sync}: delete {plan.delete:,} record(s) at {plan.destination}?", err=True)
+
+
+@contextmanager
+def _told_on_failure(reports: Sequence[SyncReport]) -> Iterator[None]:
+    """A sync that can't begin ends the command, and those before it have already sent: what they did is shown."""
+    try:
+        yield
+    except RevetlError:
+        if reports:
+            from revetl.cli.show import show_reports
+
+            show_reports(err_console(), reports)
+        raise
 
 
 @contextmanager

@@ -180,6 +180,8 @@ def _mistakes(document: Document, spec: WaterfallSpec, providers: Mapping[str, P
         if name not in known:
             yield document.problem(("inputs", name), f"no provider has an input {name!r}", did_you_mean(name, known))
     filled = {f for s in spec.stages if s.provider in providers for f in spec.fills(s, providers[s.provider])}
+    # A stage that nobody knows might fill any of them: one mistake is told once.
+    unknown = any(s.provider not in finders for s in spec.stages)
     for field in spec.fields:
-        if field not in filled:
+        if field not in filled and not unknown:
             yield document.problem(("fields", field), f"no stage fills {field!r}", did_you_mean(field, sorted(filled)))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json as json_
 import logging
+import os
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -155,15 +156,23 @@ class Session:
         idempotent: bool = False,
         lane: str = DEFAULT,
         timeout_s: float | None = None,
+        attempts: int | None = None,
     ) -> httpx.Response:
         """The read answer whose verdict is ok or rejected; the caller looks at its status. All else is raised.
 
         `idempotent=True` says that repeating is safe: what may have been applied is then repeated too, otherwise it is
-        raised as `Ambiguous` at once. Raises `Denied`, `Throttled`, `Unavailable` or `Ambiguous` (all `CallError`).
+        raised as `Ambiguous` at once. `timeout_s` and `attempts` take the place of the policy's. Raises `Denied`,
+        `Throttled`, `Unavailable` or `Ambiguous` (all `CallError`).
         `response.extensions["attempts"]` tells how many it took.
         """
         request = self._build(method, path, json, content, params, headers)
-        call = _Call(f"{method} {path}", self._lane(lane), timeout_s or self._policy.timeout_s, idempotent)
+        call = _Call(
+            f"{method} {path}",
+            self._lane(lane),
+            timeout_s or self._policy.timeout_s,
+            idempotent,
+            attempts or self._policy.max_attempts,
+        )
         while True:
             verdict, response, error = await self._attempt(request, call)
             if response is not None and (verdict is Verdict.OK or verdict is Verdict.REJECTED):
@@ -282,7 +291,7 @@ class Session:
         wait = backoff * self._rng.random()
         if response is not None:
             wait = max(wait, min(retry_after_s(response, self._clock) or 0.0, self._policy.max_backoff_s))
-        if call.attempts >= self._policy.max_attempts or now + wait > call.deadline or self._budget < 1.0:
+        if call.attempts >= call.max_attempts or now + wait > call.deadline or self._budget < 1.0:
             raise call.honest(failure)
         call.in_doubt = call.in_doubt or verdict is Verdict.AMBIGUOUS
         self._budget -= 1.0
@@ -295,9 +304,9 @@ class Session:
     def _error(
         self, verdict: Verdict, response: httpx.Response | None, error: Exception | None, call: _Call
     ) -> CallError:
-        """The exception that says it, without the query, the body or the address."""
+        """The exception that says it, without the query and the body; the host only where it was not reached."""
         if response is None:
-            reason = "did not answer in time" if isinstance(error, TimeoutError) else "was not reached"
+            reason = "did not answer in time" if isinstance(error, TimeoutError) else self._not_reached(error)
             if verdict is Verdict.AMBIGUOUS and not isinstance(error, TimeoutError):
                 reason = "broke off before its answer was complete"
             kind = Unavailable if verdict is Verdict.UNAVAILABLE else Ambiguous
@@ -311,6 +320,16 @@ class Session:
             message += ": a redirect, which is not followed; is the base_url right?"
         return kinds.get(verdict, Ambiguous)(message, code=code, status=status)
 
+    def _not_reached(self, error: Exception | None) -> str:
+        """With the host, and the system's own word for it (`Connection refused`) where it has one."""
+        cause = error.__cause__ if isinstance(error, httpx.TransportError) else error
+        why = ""
+        if isinstance(cause, aiohttp.ClientConnectorDNSError):
+            why = " (no such host)"
+        elif isinstance(cause, aiohttp.ClientConnectorError) and (number := cause.os_error.errno or 0) > 0:
+            why = f" ({os.strerror(number)})"
+        return f"was not reached at {httpx.URL(self._base_url).netloc.decode('ascii')}{why}"
+
 
 _Attempted = tuple[Verdict, httpx.Response | None, Exception | None]
 
@@ -318,13 +337,24 @@ _Attempted = tuple[Verdict, httpx.Response | None, Exception | None]
 class _Call:
     """The story of one request over its attempts."""
 
-    __slots__ = ("attempts", "deadline", "idempotent", "in_doubt", "lane", "throttled_at", "timeout_s", "what")
+    __slots__ = (
+        "attempts",
+        "deadline",
+        "idempotent",
+        "in_doubt",
+        "lane",
+        "max_attempts",
+        "throttled_at",
+        "timeout_s",
+        "what",
+    )
 
-    def __init__(self, what: str, lane: Lane, timeout_s: float, idempotent: bool) -> None:
+    def __init__(self, what: str, lane: Lane, timeout_s: float, idempotent: bool, max_attempts: int) -> None:
         self.what = what
         self.lane = lane
         self.timeout_s = timeout_s
         self.idempotent = idempotent
+        self.max_attempts = max_attempts
         self.attempts = 0
         self.deadline = 0.0
         self.throttled_at: float | None = None

@@ -132,7 +132,9 @@ class _Log:
         if info["name"] == "RunResultError":  # told once more at the end, with the reason
             self._reason(str(node.get("node_name", "")), str(data.get("msg", "")))
         elif info["name"].startswith(("Log", "Skipping")) and info["name"] != "LogStartLine":
-            if (status := str(node.get("node_status", ""))) in _DONE:
+            # Where a unit test fails, its node has no status (the word None), and the event has one.
+            told = (str(node.get("node_status")), str(data.get("status")))
+            if status := next((word for word in told if word in _DONE), ""):
                 self._done(node, status, float(data.get("execution_time") or 0))
         elif info["level"] == "error" and info["msg"].strip():
             self.errors.append(info["msg"].strip())
@@ -162,5 +164,7 @@ def _explanation(command: str, code: int, log: _Log) -> str:
 
 
 def _failure(node: NodeResult) -> str:
-    reason = " ".join(part.strip() for part in node.message.splitlines() if part.strip())
-    return f"  {node.kind} {node.name} ({node.path}): {reason or node.status}"
+    lines = [stripped for part in node.message.splitlines() if (stripped := part.strip())]
+    # A unit test shows rows, cell by cell: they stay below each other.
+    reason = "".join(f"\n    {line}" for line in lines) if node.kind == "unit_test" else f" {' '.join(lines)}"
+    return f"  {node.kind} {node.name} ({node.path}):{reason if lines else f' {node.status}'}"

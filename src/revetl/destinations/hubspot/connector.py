@@ -87,7 +87,10 @@ class HubSpot:
         return self._session.retries
 
     async def check(self) -> str:
-        response = await self._session.request("GET", "/account-info/v3/details", idempotent=True)
+        # Asked by a person who waits: how it is now, not whether it comes back.
+        response = await self._session.request(
+            "GET", "/account-info/v3/details", idempotent=True, timeout_s=5.0, attempts=1
+        )
         pace = f"{self._options.requests_per_10_s} requests per 10 s"
         portal = api.body_of(response).get("portalId") if response.is_success else None
         if portal is not None:
