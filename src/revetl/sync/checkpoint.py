@@ -98,7 +98,7 @@ def _as_arrow(done: Sequence[Outcome]) -> pa.Table:
 
     columns: list[tuple[str, Any, list[Any]]] = [
         ("ordinal", pa.int64(), [o.ordinal for o in done]),
-        ("status", pa.string(), [o.status.value for o in done]),
+        ("status", pa.string(), [o.status for o in done]),
         ("result_id", pa.string(), [o.destination_id for o in done]),
         ("error_class", pa.string(), [o.error_class for o in done]),
         ("error_code", pa.string(), [o.error_code for o in done]),

@@ -74,7 +74,7 @@ async def run_sync(
     on_wait: Callable[[Holder], None] | None = None,
     planner: Planner | None = None,
     offload: Offload = asyncio.to_thread,
-    intent_rows: int = 10_000,
+    intent_rows: int | None = None,
 ) -> SyncReport:
     """Brings the destination to what the model says. Safe to repeat, and to repeat after a crash at any point.
 
@@ -138,7 +138,7 @@ async def _run(
     stop_event: asyncio.Event | None,
     confirm: Callable[[PlanSummary], bool] | None,
     allow: Collection[str],
-    intent_rows: int,
+    intent_rows: int | None,
 ) -> SyncReport:
     """Under the lease. The run's row is written first and last, however it ends."""
     layout = await offload(_prepare, warehouse, spec)
@@ -250,7 +250,7 @@ async def _apply(
     offload: Offload,
     progress: Progress | None,
     stop_event: asyncio.Event | None,
-    intent_rows: int,
+    intent_rows: int | None,
 ) -> Applier:
     run.counts = await offload(checkpoint.settled_in_plan, warehouse, layout, run, clock)
     applier = Applier(
