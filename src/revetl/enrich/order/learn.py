@@ -1,0 +1,306 @@
+"""What the ledger knows of a waterfall's providers: who answered what for the same record, and what that cost.
+
+The set logic is SQL in the warehouse: a record is joined to the last answer of each provider to the question that the
+record would ask it, and records with the same pattern are counted. Only these counts leave the warehouse.
+
+Under one order a provider is seen only where the ones before it left something lacking. Cells that nobody asked stay
+unknown here (None); nothing is filled in for them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, cast
+
+from revetl.enrich.order.cases import UNABLE, Arm, Case, Check, Reply
+from revetl.enrich.questions import Query, Questions
+from revetl.enrich.spec import Stage, WaterfallSpec
+from revetl.model import Relation
+from revetl.providers.spec import ProviderSpec
+from revetl.state.schema import relation
+from revetl.warehouse.base import Warehouse
+from revetl.warehouse.sql import ident, literal, table
+
+FOLDS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """US dollars for one record: whatever comes back, and on a hit in addition.
+
+    From the ledger where it has charges, else as declared. `free_share` of the calls repeat a paid question inside the
+    vendor's free window and cost nothing. `questions_per_record` is below 1 where records share a question (a company's
+    contacts): they share its price.
+    """
+
+    per_call: float
+    per_hit: float
+    free_share: float = 0.0
+    questions_per_record: float = 1.0
+
+    def of(self, *, hit: bool) -> float:
+        usd = self.per_call + self.per_hit if hit else self.per_call
+        return usd * (1 - self.free_share) * self.questions_per_record
+
+    @property
+    def whole(self) -> float:
+        return self.of(hit=True)
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """`segments`: value of the segment's expression ('' where there is none) → what is known of its records.
+
+    `arms` and `prices` are in the waterfall's order; `checks` gives what verifying a field costs at each arm, in all.
+    """
+
+    waterfall: str
+    fields: tuple[str, ...]
+    arms: tuple[Arm, ...]
+    prices: tuple[Price, ...]
+    checks: tuple[float, ...]
+    segments: Mapping[str, tuple[Case, ...]]
+
+    @property
+    def cases(self) -> tuple[Case, ...]:
+        return tuple(case for cases in self.segments.values() for case in cases)
+
+
+def learn(
+    warehouse: Warehouse,
+    spec: WaterfallSpec,
+    providers: Mapping[str, ProviderSpec],
+    entity: Relation,
+    *,
+    now: datetime,
+    segment: str | None = None,
+    fields: Sequence[str] = (),
+    entity_name: str | None = None,
+) -> History:
+    """Reads the ledger; makes no call and writes nothing. `segment` is a SQL expression over the entity's columns;
+    `fields` are those to look at (default: all). Stages that fill none of them are left out."""
+    questions = Questions(warehouse, spec, providers, entity, entity=entity_name or spec.entity, run_id="", now=now)
+    return _Learner(questions, tuple(fields) or tuple(spec.fields)).history(segment)
+
+
+class _Learner:
+    """`stages` are those that fill a field that is looked at, with their place in the waterfall."""
+
+    def __init__(self, questions: Questions, fields: tuple[str, ...]) -> None:
+        self.questions = questions
+        self.fields = fields
+        self.spec = questions.spec
+        self.warehouse = questions.warehouse
+        self.providers = questions.providers
+        self.calls = table(relation(self.warehouse, "enrichment_calls"), self.warehouse.dialect)
+        self.values = table(relation(self.warehouse, "enrichment_values"), self.warehouse.dialect)
+        self.stages = [(i, stage) for i, stage in enumerate(self.spec.stages) if self._fills(stage)]
+
+    def history(self, segment: str | None) -> History:
+        prices = self._prices()
+        checks = {
+            (s, f): self._check_prices(name)
+            for s, (_, stage) in enumerate(self.stages)
+            for f, name in self._checked(stage)
+        }
+        patterns = self._patterns(segment)
+        arms = [Arm(stage.provider, self._mask(self._fills(stage))) for _, stage in self.stages]
+        segments: dict[str, list[Case]] = {}
+        for row in patterns:
+            segments.setdefault(row.segment, []).append(self._case(row, prices, checks))
+        by_size = sorted(segments.items(), key=lambda item: -sum(c.weight for c in item[1]))
+        owed = [sum(checks[s, f][1] for f, _ in self._checked(stage)) for s, (_, stage) in enumerate(self.stages)]
+        found = {name: tuple(cases) for name, cases in by_size}
+        return History(self.spec.name, self.fields, tuple(arms), tuple(prices), tuple(owed), found)
+
+    # --- what a stage is there for, among the fields that are looked at ---
+
+    def _fills(self, stage: Stage) -> tuple[str, ...]:
+        return tuple(f for f in self.spec.fills(stage, self.providers[stage.provider]) if f in self.fields)
+
+    def _checked(self, stage: Stage) -> list[tuple[str, str]]:
+        """(field, verifier) of the values that are verified before they count."""
+        fills = self._fills(stage)
+        return [(f, v) for f, v in stage.verify.items() if f in fills and self.spec.fields[f].accept.verified]
+
+    def _mask(self, fields: Sequence[str]) -> int:
+        return sum(1 << self.fields.index(f) for f in fields)
+
+    # --- prices ---
+
+    def _prices(self) -> list[Price]:
+        charged = self._charges()
+        shared = self._sharing()
+        prices = []
+        for (_, stage), questions_per_record in zip(self.stages, shared, strict=True):
+            terms = self.providers[stage.provider]
+            per_call, whole, free = charged.get(stage.provider, (None, None, 0.0))
+            base = float(terms.price_per_call) if per_call is None else per_call
+            full = base + float(terms.price_per_hit) if whole is None else whole
+            prices.append(Price(base, max(full - base, 0.0), free, questions_per_record))
+        return prices
+
+    def _check_prices(self, verifier: str) -> tuple[float, float]:
+        """A verification without and with a verdict."""
+        terms = self.providers[verifier]
+        per_call, whole, _ = self._charges().get(verifier, (None, None, 0.0))
+        base = float(terms.price_per_call) if per_call is None else per_call
+        return base, base + float(terms.price_per_hit) if whole is None else whole
+
+    def _charges(self) -> dict[str, tuple[float | None, float | None, float]]:
+        """provider → mean charge of a miss, mean charge of a hit, share of calls that were free repeats. None where
+        the ledger has no such answer."""
+        free = [n for n, p in self.providers.items() if p.free_repeat_days > 0]
+        windowed = (
+            "provider IN (" + ", ".join(literal(n, self.warehouse.dialect) for n in free) + ")" if free else "1 = 0"
+        )
+        rows = self.warehouse.rows(
+            "SELECT provider, avg(CASE WHEN status = 'miss' AND again = 0 THEN charged_usd END),"
+            " avg(CASE WHEN status = 'hit' AND again = 0 THEN charged_usd END), avg(CAST(again AS DOUBLE)) FROM ("
+            f"SELECT provider, status, charged_usd, CASE WHEN {windowed} AND charged_usd = 0 AND row_number() OVER"
+            " (PARTITION BY provider, request_hash ORDER BY answered_at, call_id) > 1 THEN 1 ELSE 0 END AS again"
+            f" FROM {self.calls} WHERE status IN ('hit', 'miss')) AS settled GROUP BY provider"
+        )
+        return {str(name): (_number(miss), _number(hit), _number(again) or 0.0) for name, miss, hit, again in rows}
+
+    def _sharing(self) -> list[float]:
+        """Per stage: different questions per record that has an answer; 1 where there is none."""
+        cells = ", ".join(f"count(DISTINCT p.hash_{i}), count(p.hash_{i})" for i, _ in self.stages)
+        known = [
+            Query(f"CASE WHEN l_{i}.status IS NOT NULL AND e.able_{i} = 1 THEN e.hash_{i} END AS hash_{i}")
+            for i, _ in self.stages
+        ]
+        query = Query(f"SELECT {cells} FROM (SELECT ") + _joined(known) + self._answers(None) + ") AS p"
+        counts = [int(cast(int, n)) for n in self.warehouse.rows(query.sql, query.params)[0]]
+        return [a / b if b else 1.0 for a, b in zip(counts[::2], counts[1::2], strict=True)]
+
+    # --- patterns ---
+
+    def _answers(self, segment: str | None) -> Query:
+        """FROM every record, with the last answer to each of its questions (l_i) and what that held (v_i)."""
+        query = Query(" FROM (") + self.questions.population(segment) + ") AS e"
+        for i, stage in self.stages:
+            query = (
+                query
+                + " LEFT JOIN ("
+                + Query(
+                    "SELECT request_hash, call_id, status FROM (SELECT request_hash, call_id, status, row_number() OVER"
+                    f" (PARTITION BY request_hash ORDER BY answered_at DESC, call_id DESC) AS place FROM {self.calls}"
+                    " WHERE provider = ? AND status IN ('hit', 'miss')) AS answers WHERE place = 1",
+                    (stage.provider,),
+                )
+                + f") AS l_{i} ON l_{i}.request_hash = e.hash_{i} LEFT JOIN ("
+                + self._held(stage)
+                + f") AS v_{i} ON v_{i}.call_id = l_{i}.call_id"
+            )
+        return query
+
+    def _held(self, stage: Stage) -> Query:
+        """Call → mask of the fields with an accepted value, and per verified field the value that a verifier was owed
+        for (value_k), with whether it gave a verdict (settled_k). `here` is 0 where the call was made for a list or
+        another model and its values were not given to this one: then nobody has judged them for it."""
+        d = self.warehouse.dialect
+        accepted = "entity = ? AND rejected_reason IS NULL"
+        cells, params = [], list[str]()
+        for f in self._fills(stage):
+            cells.append(f"{self._mask([f])} * max(CASE WHEN field = {literal(f, d)} AND {accepted} THEN 1 ELSE 0 END)")
+            params.append(self.questions.entity)
+        cells = [f"{' + '.join(cells)} AS filled", "max(CASE WHEN entity = ? THEN 1 ELSE 0 END) AS here"]
+        params.append(self.questions.entity)
+        for f, _ in self._checked(stage):
+            k = self.fields.index(f)
+            owed = f"field = {literal(f, d)} AND (verified_by IS NOT NULL OR rejected_reason = 'not_verified')"
+            cells.append(f"max(CASE WHEN {owed} THEN lower(value) END) AS value_{k}")
+            cells.append(f"max(CASE WHEN {owed} AND verified_by IS NOT NULL THEN 1 ELSE 0 END) AS settled_{k}")
+        return Query(
+            f"SELECT call_id, {', '.join(cells)} FROM {self.values} WHERE provider = ? GROUP BY call_id",
+            (*params, stage.provider),
+        )
+
+    def _patterns(self, segment: str | None) -> Iterator[_Row]:
+        """Counts of records by everything that tells them apart, for those that want something and were asked once."""
+        wants = " + ".join(f"{1 << k} * e.blank_{list(self.spec.fields).index(f)}" for k, f in enumerate(self.fields))
+        fold = f"(strpos('0123456789abcdef', substr(md5('fold:' || e.key), 1, 1)) - 1) % {FOLDS}"
+        cells = ["coalesce(e.segment, '') AS segment", "e.audited AS audited", f"{fold} AS fold", f"{wants} AS wants"]
+        for i, stage in self.stages:
+            cells.append(
+                f"CASE WHEN e.able_{i} = 0 THEN '-' WHEN l_{i}.status IS NULL OR v_{i}.here = 0 THEN '?'"
+                f" ELSE l_{i}.status END AS state_{i}"
+            )
+            cells.append(f"CASE WHEN l_{i}.status = 'hit' THEN coalesce(v_{i}.filled, 0) ELSE 0 END AS filled_{i}")
+            for f, _ in self._checked(stage):
+                k = self.fields.index(f)
+                same = " ".join(
+                    f"WHEN v_{j}.value_{k} = v_{i}.value_{k} THEN {j}"
+                    for j, other in self.stages
+                    if f in dict(self._checked(other))
+                )
+                cells.append(f"CASE {same} ELSE -1 END AS same_{i}_{k}")
+                cells.append(f"coalesce(v_{i}.settled_{k}, 0) AS settled_{i}_{k}")
+        names = [ident(cell.rsplit(" AS ", 1)[1], self.warehouse.dialect) for cell in cells]
+        asked = " OR ".join(f"state_{i} IN ('hit', 'miss')" for i, _ in self.stages)
+        query = (
+            Query(f"SELECT {', '.join(names)}, count(*) FROM (SELECT {', '.join(cells)}")
+            + self._answers(segment)
+            + f") AS p WHERE wants > 0 AND ({asked}) GROUP BY {', '.join(names)} ORDER BY {', '.join(names)}"
+        )
+        for row in self.warehouse.rows(query.sql, query.params):
+            yield _Row.of(row)
+
+    def _case(self, row: _Row, prices: Sequence[Price], checks: Mapping[tuple[int, str], tuple[float, float]]) -> Case:
+        """Cells come in the order in which `_patterns` selects them."""
+        cells = iter(row.cells)
+        states, filled, labels = [], [], dict[tuple[int, str], tuple[int, int]]()
+        for s, (_, stage) in enumerate(self.stages):
+            states.append(str(next(cells)))
+            filled.append(int(next(cells)))
+            for f, _ in self._checked(stage):
+                labels[s, f] = (int(next(cells)), int(next(cells)))
+        replies: list[Reply | None] = []
+        for s, state in enumerate(states):
+            if state == "?":
+                replies.append(None)
+            elif state == "-":
+                replies.append(UNABLE)
+            else:
+                owed = [
+                    Check(self.fields.index(f), checks[at, f][settled], _sharers(labels, f, label))
+                    for (at, f), (label, settled) in labels.items()
+                    if at == s and label >= 0 and state == "hit"
+                ]
+                hit = state == "hit"
+                replies.append(Reply(prices[s].of(hit=hit), filled[s], hit, tuple(owed)))
+        return Case(row.records, row.wants, tuple(replies), row.audited, row.fold)
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    segment: str
+    audited: bool
+    fold: int
+    wants: int
+    cells: tuple[Any, ...]
+    records: float
+
+    @classmethod
+    def of(cls, row: Sequence[Any]) -> _Row:
+        segment, audited, fold, wants, *cells, records = row
+        return cls(str(segment), bool(audited), int(fold), int(wants), tuple(cells), float(records))
+
+
+def _sharers(labels: Mapping[tuple[int, str], tuple[int, int]], field: str, label: int) -> int:
+    """Mask of the providers whose value of the field carries the same label: the first that gave it."""
+    return sum(1 << s for (s, f), (given, _) in labels.items() if f == field and given == label)
+
+
+def _joined(cells: Sequence[Query]) -> Query:
+    query = cells[0]
+    for cell in cells[1:]:
+        query = query + ", " + cell
+    return query
+
+
+def _number(value: Any) -> float | None:
+    return None if value is None else float(value)
