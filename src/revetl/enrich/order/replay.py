@@ -48,7 +48,7 @@ def walk(arms: Sequence[Arm], case: Case, order: Sequence[int]) -> Walk | None:
         usd += reply.usd
         hits |= reply.hit << i
         for check in reply.checks:
-            if lacking >> check.field & 1 :
+            if lacking >> check.field & 1 and not check.same & asked:
                 usd += check.usd
                 checks += 1
         asked |= 1 << i
