@@ -150,7 +150,7 @@ class Manifest:
         """
         specs: list[SyncSpec] = []
         problems: list[Problem] = []
-        names = [str(n["name"]) for n in self.sync_nodes().values()]
+        declared = {str(n["name"]): n["config"]["meta"]["revetl"] for n in self.sync_nodes().values()}
         for node in self.sync_nodes().values():
             place = self._place(node)
             try:
@@ -158,10 +158,10 @@ class Manifest:
             except ValidationError as e:
                 problems.extend(explain(e, place.document, SyncMeta, place.at))
                 continue
-            found = _mistakes(meta, node, place, list(destinations), names)
+            found = _mistakes(meta, node, place, list(destinations), declared)
             problems.extend(found)
             if not found:
-                specs.append(_spec(meta, node, place))
+                specs.append(_spec(meta, node, place, declared))
         if problems:
             raise ConfigError(problems)
         return _ordered(specs)
@@ -195,7 +195,7 @@ def _relation(node: Mapping[str, Any]) -> Relation:
     return Relation(schema=node["schema"], name=node.get("alias") or node["name"], database=node.get("database"))
 
 
-def _spec(meta: SyncMeta, node: Mapping[str, Any], place: _Place) -> SyncSpec:
+def _spec(meta: SyncMeta, node: Mapping[str, Any], place: _Place, declared: Mapping[str, Any]) -> SyncSpec:
     line = place.document.line(place.at)
     return SyncSpec(
         name=node["name"],
@@ -209,13 +209,13 @@ def _spec(meta: SyncMeta, node: Mapping[str, Any], place: _Place) -> SyncSpec:
         columns=tuple(node["columns"]),
         fields={name: FieldRule(f.policy, f.when_null) for name, f in meta.fields.items()},
         guardrails=Guardrails(**meta.guardrails.model_dump()),
-        associate=tuple(Association(a.to, a.by, a.type) for a in meta.associate),
+        associate=tuple(Association(a.to, a.by, a.type, str(declared[a.to].get("object"))) for a in meta.associate),
         where=f"{place.document.path}:{line}" if line else str(place.document.path),
     )
 
 
 def _mistakes(
-    meta: SyncMeta, node: Mapping[str, Any], place: _Place, destinations: list[str], syncs: list[str]
+    meta: SyncMeta, node: Mapping[str, Any], place: _Place, destinations: list[str], declared: Mapping[str, Any]
 ) -> list[Problem]:
     """What pydantic can't see: names that stand for something elsewhere."""
     problems: list[Problem] = []
@@ -236,8 +236,15 @@ def _mistakes(
             message = f"{node['name']} has no column {column!r}"
             problems.append(place.problem(at, message, did_you_mean(column, columns)))
     for i, a in enumerate(meta.associate):
-        if a.to not in syncs:
-            problems.append(place.problem(("associate", i, "to"), f"no sync {a.to!r}", did_you_mean(a.to, syncs)))
+        at = ("associate", i, "to")
+        if a.to not in declared:
+            problems.append(place.problem(at, f"no sync {a.to!r}", did_you_mean(a.to, list(declared))))
+        elif (other := declared[a.to].get("destination")) != meta.destination:
+            message = f"{a.to} writes to {other}, this sync to {meta.destination}: records of two cannot be linked"
+            problems.append(place.problem(at, message))
+        if a.by == meta.key or a.by in meta.fields or a.by == meta.match_on:
+            message = f"{a.by!r} names the linked record, so it is not a field that is sent"
+            problems.append(place.problem(("associate", i, "by"), message, "Select the column twice, under two names."))
     if meta.on_leave != "ignore" and meta.mode != "mirror":
         problems.append(place.problem(("on_leave",), f"on_leave: {meta.on_leave} needs mode: mirror"))
     return problems
@@ -250,5 +257,5 @@ def _ordered(specs: list[SyncSpec]) -> list[SyncSpec]:
     try:
         return [by_name[name] for name in TopologicalSorter(graph).static_order()]
     except CycleError as e:
-        circle = " → ".join(e.args[1])
+        circle = " → ".join(f"{name} ({by_name[name].where})" for name in e.args[1])
         raise ConfigError(f"syncs associate to each other in a circle: {circle}") from None

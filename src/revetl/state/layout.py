@@ -110,7 +110,9 @@ def resolve(warehouse: Warehouse, spec: SyncSpec) -> Layout:
     columns = spec.columns or tuple(found)
     problems = [
         _problem(spec, f"column {c!r} is not in {spec.relation.schema}.{spec.relation.name}", did_you_mean(c, [*found]))
-        for c in dict.fromkeys((*columns, spec.key, *([spec.match_on] if spec.match_on else [])))
+        for c in dict.fromkeys(
+            (*columns, spec.key, *([spec.match_on] if spec.match_on else []), *(a.by for a in spec.associate))
+        )
         if c not in found
     ]
     sent = tuple(c for c in columns if c != spec.key and c not in {a.by for a in spec.associate})
@@ -144,8 +146,6 @@ def _unsupported(spec: SyncSpec, sent: Sequence[str]) -> list[Problem]:
         for name in spec.fields
         if name not in sent
     ]
-    if spec.associate:
-        problems.append(_problem(spec, "associate is not supported yet", "Remove it to sync the records alone."))
     if spec.match_on is not None and spec.match_on not in sent:
         problems.append(_problem(spec, f"match_on: {spec.match_on!r} is not a column that is sent"))
     return problems

@@ -30,6 +30,15 @@ def objects_path(version: str, object_: str) -> str:
     return f"/crm/v3/objects/{object_}" if version == "v3" else f"/crm/objects/{version}/{object_}"
 
 
+def associations_path(version: str, object_: str, to_object: str) -> str:
+    """`/crm/v4/associations/contacts/companies`, or the dated form (docs)."""
+    for name in (object_, to_object):
+        if not _OBJECT.fullmatch(name):
+            raise ConfigError(f"{name!r} is not the name of a HubSpot object")
+    base = "/crm/v4/associations" if version == "v3" else f"/crm/associations/{version}"
+    return f"{base}/{object_}/{to_object}"
+
+
 def properties_path(object_: str) -> str:
     return f"/crm/v3/properties/{quote(object_, safe='')}"
 

@@ -12,8 +12,8 @@ import httpx
 from revetl.clock import Clock
 from revetl.destinations.base import Destination, DestinationField, Limits, Match, Pair, Quota
 from revetl.destinations.hubspot import api
-from revetl.destinations.hubspot.linking import Linker
 from revetl.destinations.hubspot.allowance import Allowance
+from revetl.destinations.hubspot.linking import Linker
 from revetl.destinations.hubspot.options import Options
 from revetl.destinations.hubspot.reading import ID, Reader, unique_property
 from revetl.destinations.hubspot.schema import Schema

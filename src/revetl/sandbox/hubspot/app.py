@@ -44,6 +44,7 @@ _PROPERTIES: tuple[tuple[str, str, Endpoint], ...] = (
     ("DELETE", "/{name}", properties.archive),
 )
 _ASSOCIATIONS: tuple[tuple[str, str, Endpoint], ...] = (
+    ("GET", "/labels", associations.labels),
     ("POST", "/batch/create", associations.create),
     ("POST", "/batch/read", associations.read),
     ("POST", "/batch/archive", associations.archive),

@@ -131,6 +131,12 @@ def archive_labels(call: Call) -> Reply:
     return 204, None
 
 
+def labels(call: Call) -> Reply:
+    """The types of link between two objects, from one to the other (docs)."""
+    ids = sorted(_VALID[_pair(call)], reverse=True)
+    return 200, {"results": [{"category": "HUBSPOT_DEFINED", "typeId": t, "label": _LABELS.get(t)} for t in ids]}
+
+
 def list_of(call: Call) -> Reply:
     """`GET /crm/v4/objects/{type}/{id}/associations/{to}`."""
     to_type = canonical_type(call.match["to"])

@@ -1,0 +1,137 @@
+"""Links between records: v4 associations. Making a link that stands and removing one that doesn't change nothing, so
+every request may be repeated.
+
+What the vendor's answers look like beyond its specification is not confirmed, so nobody is taken for done unless a
+result names the pair, and a batch that leaves pairs unnamed is halved until each stands alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import httpx
+
+from revetl.destinations.base import Pair
+from revetl.destinations.hubspot import api
+from revetl.errors import Ambiguous, ConfigError
+from revetl.http.session import Session
+from revetl.model import Outcome, Status
+
+CREATE_ROWS = 2_000  # docs
+ARCHIVE_ROWS = 100  # docs
+
+
+class Linker:
+    """Links from one object to another. Safe to use for several calls at once."""
+
+    def __init__(self, session: Session, version: str, object_: str, to_object: str, concurrency: int) -> None:
+        self._session = session
+        self._path = api.associations_path(version, object_, to_object)
+        self._pair = f"{object_} → {to_object}"
+        self._gate = asyncio.Semaphore(concurrency)
+
+    async def types(self) -> dict[int, str]:
+        """Type id → category, as the portal has them: its own labels too. ConfigError where there are none."""
+        response = await self._session.request("GET", f"{self._path}/labels", idempotent=True)
+        results = api.body_of(response).get("results")
+        if not response.is_success or not isinstance(results, list):
+            raise ConfigError(f"{self._session.name} has no links {self._pair}: {api.error_code(response)}")
+        found = [r for r in results if isinstance(r, dict) and "typeId" in r]
+        return {int(r["typeId"]): str(r.get("category") or "HUBSPOT_DEFINED") for r in found}
+
+    async def link(self, type_: int, category: str, pairs: Sequence[Pair]) -> list[Outcome]:
+        types = [{"associationCategory": category, "associationTypeId": type_}]
+        return await self._all("create", CREATE_ROWS, pairs, {"types": types})
+
+    async def unlink(self, pairs: Sequence[Pair]) -> list[Outcome]:
+        """Removes the pairs with all their labels: without its unlabelled link no label of a pair stands (docs)."""
+        return await self._all("archive", ARCHIVE_ROWS, pairs, None)
+
+    async def _all(self, action: str, size: int, pairs: Sequence[Pair], more: dict[str, Any] | None) -> list[Outcome]:
+        async def send(part: Sequence[Pair]) -> list[Outcome]:
+            async with self._gate:
+                return await self._send(action, part, more)
+
+        parts = [pairs[i : i + size] for i in range(0, len(pairs), size)]
+        done = await asyncio.gather(*map(send, parts), return_exceptions=True)
+        for failure in done:
+            if isinstance(failure, BaseException):
+                raise failure
+        return [outcome for part in done if isinstance(part, list) for outcome in part]
+
+    async def _send(self, action: str, pairs: Sequence[Pair], more: dict[str, Any] | None) -> list[Outcome]:
+        inputs = [_input(pair, more) for pair in pairs]
+        try:
+            response = await self._session.request(
+                "POST", f"{self._path}/batch/{action}", json={"inputs": inputs}, idempotent=True
+            )
+        except Ambiguous as e:
+            return [Outcome(p.ordinal, Status.UNKNOWN, p.from_id, "Ambiguous", e.code, str(e)) for p in pairs]
+        settled = _settled(pairs, response, named=action == "create")
+        left = [p for p in pairs if p.ordinal not in settled]
+        if len(left) == 1 and len(pairs) == 1:
+            settled[left[0].ordinal] = _alone(left[0], response)
+        elif left:
+            half = (len(left) + 1) // 2
+            for part in (left[:half], left[half:]):
+                settled |= {o.ordinal: o for o in await self._send(action, part, more)} if part else {}
+        return list(settled.values())
+
+
+def _input(pair: Pair, more: dict[str, Any] | None) -> dict[str, Any]:
+    if more is None:
+        return {"from": {"id": pair.from_id}, "to": [{"id": pair.to_id}]}
+    return {"from": {"id": pair.from_id}, "to": {"id": pair.to_id}, **more}
+
+
+def _settled(pairs: Sequence[Pair], response: httpx.Response, *, named: bool) -> dict[int, Outcome]:
+    """Whom the answer speaks of. `named`: a success names each pair; else it means all that no error means."""
+    if not response.is_success:
+        return {}
+    body = api.body_of(response)
+    attempts: int = response.extensions["attempts"]
+    errors = [e for e in body.get("errors") or [] if isinstance(e, dict)]
+    settled = {}
+    for pair in pairs:
+        error = next((e for e in errors if _means(e, pair)), None)
+        if error is not None:
+            settled[pair.ordinal] = _refused(pair, error, attempts)
+    done = {
+        (str(r.get("fromObjectId")), str(r.get("toObjectId"))) for r in body.get("results") or [] if isinstance(r, dict)
+    }
+    for pair in pairs:
+        if pair.ordinal not in settled and ((pair.from_id, pair.to_id) in done if named else not errors):
+            settled[pair.ordinal] = Outcome(pair.ordinal, Status.OK, pair.from_id, attempts=attempts)
+    return settled
+
+
+def _means(error: dict[str, Any], pair: Pair) -> bool:
+    """By both ends where it names both, else by either."""
+    context = error.get("context")
+    if not isinstance(context, dict):
+        return False
+    ends = {name: {str(v) for v in values} for name, values in context.items() if isinstance(values, list)}
+    sources, targets, ids = (ends.get(name, set()) for name in ("fromObjectId", "toObjectId", "ids"))
+    if sources and targets:
+        return pair.from_id in sources and pair.to_id in targets
+    return pair.from_id in sources | ids or pair.to_id in targets | ids
+
+
+def _alone(pair: Pair, response: httpx.Response) -> Outcome:
+    """A request of one pair that is not settled: refused as a whole, by an error that names nobody, or not answered."""
+    body = api.body_of(response)
+    attempts: int = response.extensions["attempts"]
+    errors = [e for e in body.get("errors") or [] if isinstance(e, dict)]
+    if not response.is_success:
+        return _refused(pair, body, attempts)
+    if errors:
+        return _refused(pair, errors[0], attempts)
+    message = "the batch's answer does not name this link"
+    return Outcome(pair.ordinal, Status.UNKNOWN, pair.from_id, "Unanswered", None, message, attempts)
+
+
+def _refused(pair: Pair, error: dict[str, Any], attempts: int) -> Outcome:
+    refusal = api.refusal(error)
+    return Outcome(pair.ordinal, Status.REJECTED, pair.from_id, "Rejected", refusal.code, refusal.message, attempts)
