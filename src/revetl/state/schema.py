@@ -41,6 +41,14 @@ TABLES: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("acquired_at", "TIMESTAMP"),
         ("expires_at", "TIMESTAMP"),
     ),
+    "saved_plans": (
+        ("plan_id", "VARCHAR"),
+        ("sync", "VARCHAR"),
+        ("created_at", "TIMESTAMP"),
+        ("status", "VARCHAR"),  # saved, applied, dropped
+        ("run_id", "VARCHAR"),  # who applied it
+        ("digest", "VARCHAR"),  # of its entry in the file
+    ),
     "outcomes": (
         ("run_id", "VARCHAR"),
         ("sync", "VARCHAR"),
@@ -109,17 +117,29 @@ def relation(warehouse: Warehouse, name: str) -> Relation:
 
 
 def create_all(warehouse: Warehouse) -> None:
-    """Creates the schema and every fixed table that does not exist yet; gives older tables the columns they lack."""
-    warehouse.execute(f"CREATE SCHEMA IF NOT EXISTS {ident(warehouse.state_schema, warehouse.dialect)}")
+    """Creates the schema and every fixed table that does not exist yet; gives older tables the columns they lack.
+
+    One look at the catalogue, since nearly always everything is there and each statement is a round trip.
+    """
+    present: dict[str, set[str]] = {}
+    for name, column in warehouse.rows(
+        "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = ?",
+        [warehouse.state_schema],
+    ):
+        present.setdefault(str(name), set()).add(str(column).lower())
+    if not present:
+        warehouse.execute(f"CREATE SCHEMA IF NOT EXISTS {ident(warehouse.state_schema, warehouse.dialect)}")
     for name, columns in TABLES.items():
-        target = relation(warehouse, name)
-        create_table(warehouse, target, columns)
-        _add_missing(warehouse, target, columns)
+        if name not in present:
+            create_table(warehouse, relation(warehouse, name), columns)
+        else:
+            _add_missing(warehouse, relation(warehouse, name), columns, present[name])
 
 
-def _add_missing(warehouse: Warehouse, target: Relation, columns: tuple[tuple[str, str], ...]) -> None:
+def _add_missing(
+    warehouse: Warehouse, target: Relation, columns: tuple[tuple[str, str], ...], present: set[str]
+) -> None:
     """Columns that came with a later version are null in the rows of an earlier one."""
-    present = {column.name.lower() for column in warehouse.columns(target)}
     for name, type_ in columns:
         if name not in present:
             column = f"{ident(name, warehouse.dialect)} {_type(type_, warehouse.dialect)}"
