@@ -41,6 +41,9 @@ class FakeProject:
     def relation(self, name: str) -> str:
         return name
 
+    def connected(self, names: Sequence[str], clock: Any) -> dict[str, Any]:
+        return dict.fromkeys(names)
+
     def syncs(self, select: Sequence[str], exclude: Sequence[str]) -> list[str]:
         return ["contacts"]
 

@@ -199,7 +199,7 @@ class _Job:
                 run_waterfall(
                     warehouse,
                     spec,
-                    {name: self._project.provider(name, clock) for name in spec.provider_names},
+                    self._project.connected(spec.provider_names, clock),
                     relation,
                     run_id=new_run_id(clock),
                     clock=clock,

@@ -202,8 +202,10 @@ class Asker:
         if self._batch == 1:
             return [await self._provider.ask(lookups[0])]
 
-        async def note(request_id: str) -> None:
-            submitted = Submitted(jobs, request_id, asyncio.Event())
+        by_ref = {job.question.request_hash: job for job in jobs}
+
+        async def note(request_id: str, taken: Sequence[Lookup]) -> None:
+            submitted = Submitted([by_ref[lookup.ref] for lookup in taken], request_id, asyncio.Event())
             self._sent.put_nowait(submitted)
             await submitted.durable.wait()
 
@@ -322,7 +324,7 @@ def answered(status: CallStatus, answer: Answer, at: datetime, response: object,
         status,
         at,
         answer.http_status,
-        answer.charged_usd,
+        answer.charged_usd.quantize(MILLIONTH),
         answer.latency_ms,
         response,
         request_id,

@@ -258,7 +258,7 @@ class Questions:
         terms = self.providers[provider]
         outputs = [f for f in self.spec.fields if f in terms.fields] or list(terms.fields)
         hit = self._before(min(terms.ttl_hit_days(f) for f in outputs))
-        miss = self._before(terms.ttl_miss_days)
+        miss = self._before(terms.miss_days(outputs))
         doubt = self._before(terms.free_repeat_days)
         return Query(
             "SELECT call_id, request_hash, status FROM (SELECT call_id, request_hash,"

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from revetl.documents import Document, parse, read_yaml, render_env
 from revetl.errors import ConfigError, Problem, did_you_mean
+from revetl.providers.options import AccountOptions
 
 Kind = Literal["destinations", "providers"]
 
@@ -32,15 +33,6 @@ class ProviderEntry(BaseModel):
     outputs: dict[str, dict[str, Any]] = Field(
         min_length=1, description="base_url and credentials by dbt target; `default` serves targets not named."
     )
-
-
-class ProviderAccount(BaseModel):
-    """One rendered output of a provider. `base_url`: None for the vendor's own."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    api_key: str = Field(min_length=1, repr=False)
-    base_url: str | None = None
 
 
 class ConnectionsFile(BaseModel):
@@ -90,9 +82,9 @@ class Connections:
             raise ConfigError(self.document.problem(at, message))
         return render_env(self.document.part((*at, chosen)))
 
-    def provider_account(self, vendor: str) -> ProviderAccount:
+    def provider_account(self, vendor: str) -> AccountOptions:
         """The vendor's account for the target in use. ConfigError as `output`, and for unknown or empty options."""
-        return parse(self.output("providers", vendor), ProviderAccount)
+        return parse(self.output("providers", vendor), AccountOptions)
 
 
 def read_connections(profiles_dir: Path, target: str) -> Connections:

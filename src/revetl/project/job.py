@@ -150,7 +150,7 @@ def _enrich(project: Project, report: JobReport, watch: Watch, max_spend_usd: De
                 run_waterfall(
                     warehouse,
                     spec,
-                    {name: project.provider(name, clock) for name in spec.provider_names},
+                    project.connected(spec.provider_names, clock),
                     project.relation(spec.entity),
                     run_id=new_run_id(clock),
                     clock=clock,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +13,7 @@ import yaml
 
 from revetl.clock import Clock, SystemClock
 from revetl.documents import parse
-from revetl.errors import ConfigError, Problem, did_you_mean
+from revetl.errors import ConfigError, Problem
 from revetl.model import Relation, SyncSpec
 from revetl.project.connections import Connections, read_connections
 from revetl.project.dbt import BuildResult, NodeResult, run_dbt
@@ -133,14 +133,15 @@ class Project:
             raise _placed(e, self.connections, ("destinations", name)) from None
 
     def provider(self, name: str, clock: Clock | None = None) -> DeclarativeProvider:
-        """The endpoint `vendor.endpoint` under the vendor's account. ConfigError: unknown name, missing key."""
-        from revetl.providers.engine import DeclarativeProvider
+        """The endpoint `vendor.endpoint` under the vendor's account, alone. ConfigError: unknown name, missing key."""
+        return self.connected([name], clock)[name]
 
-        if name not in self.providers:
-            raise ConfigError(f"no provider {name!r}", hint=did_you_mean(name, list(self.providers)))
-        spec = self.providers[name]
-        account = self.connections.provider_account(spec.vendor)
-        return DeclarativeProvider(spec, account.base_url or spec.base_url, account.api_key, clock or SystemClock())
+    def connected(self, names: Iterable[str], clock: Clock | None = None) -> dict[str, DeclarativeProvider]:
+        """The named endpoints of one run, by name: those of one vendor share its account's limits. ConfigError: unknown
+        name, missing key, limits of an endpoint that is not there."""
+        from revetl.providers.registry import connect
+
+        return connect(names, self.providers, self.connections.provider_account, clock or SystemClock())
 
     def build(
         self,

@@ -56,8 +56,8 @@ class Answer:
 
 # What came of one lookup of a batch. An error is of the same kinds as `ask` raises, and about this lookup alone.
 Reply = Answer | CallError
-# Told the vendor's id of a job as soon as it is known; when it returns the id is durable.
-OnRequestId = Callable[[str], Awaitable[None]]
+# Told the vendor's id of a job and the lookups in it as soon as it is known; when it returns the id is durable.
+OnRequestId = Callable[[str, Sequence[Lookup]], Awaitable[None]]
 
 
 class Provider(Protocol):
@@ -82,8 +82,8 @@ class Provider(Protocol):
     async def ask_many(self, lookups: Sequence[Lookup], on_request_id: OnRequestId | None = None) -> Sequence[Reply]:
         """Up to `batch_size` lookups with different refs as one request or one job: one reply for each, in their order.
 
-        Where the vendor names the job, `on_request_id` is awaited before anything else is done, and not called more
-        than once for the same lookups. Raises as `ask` where all of them fail alike.
+        Where the vendor works on them as a job, `on_request_id` is awaited before anything else is done, once for each
+        lookup: a batch may become several jobs. Raises as `ask` where all of them fail alike.
         """
         ...
 

@@ -1,4 +1,7 @@
-"""From a spec to one request, and from one response to its meaning. Pure: no network, no clock, no state."""
+"""From a spec to one request, and from one response to its meaning. Pure: no network, no clock, no state.
+
+Batches are `records.py`'s, which uses the same parts.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,22 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
-from typing import Any
+from typing import Any, TypeVar
 
 from revetl.providers.base import ProvidedValue, Verification
-from revetl.providers.spec import Confidence, Output, Place, ProviderSpec, StatusRow, Verdict, VerificationRule
+from revetl.providers.spec import (
+    Confidence,
+    HttpRow,
+    Output,
+    Place,
+    ProviderSpec,
+    Row,
+    Verdict,
+    VerificationRule,
+)
+from revetl.providers.spec.parts import REFERENCE
 
-_REFERENCE = re.compile(r"\{([^{}]*)\}")
+HttpRowT = TypeVar("HttpRowT", bound=HttpRow)
 _ABSENT = object()
 MAX_VALUE_CHARS = 4_000  # of one provided value; more than this is not a field but a document
 
@@ -28,10 +41,10 @@ class Outgoing:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What one response means. `row` is the row of the status table that matched; None: no row did."""
+    """What one response, or one record of it, means. `row` is the row of the table that matched; None: no row did."""
 
     verdict: Verdict
-    row: StatusRow | None
+    row: Row | None
     values: tuple[ProvidedValue, ...]
     charged_usd: Decimal
     error_code: str | None
@@ -44,29 +57,35 @@ def render(spec: ProviderSpec, inputs: Mapping[str, str]) -> Outgoing:
     query: dict[str, str] = {}
     for name, alternatives in request.query.items():
         for template in alternatives:
-            if (text := _fill(template, inputs)) is not None:
+            if (text := fill(template, inputs)) is not None:
                 query[name] = text
                 break
-    body = None if request.json_body is None else _fill_tree(request.json_body, inputs)
+    body = None if request.json_body is None else fill_tree(request.json_body, inputs)
     return Outgoing(request.method, request.path, query, body)
 
 
 def read(spec: ProviderSpec, status: int, headers: Mapping[str, str], body: Any) -> Reading:
     """What this response means. `headers` by lower-case name; `body` is JSON data, None where it was none."""
-    row = next((r for r in spec.status if _matches(r, status, body)), None)
-    if row is not None and row.verdict in ("hit", "miss") and body is None and 200 <= status < 300 and status != 204:
-        row = None  # a page of some proxy, or half an answer: neither "found" nor "not found" was said
+    row = matching(spec.status, status, body)
     return settle(spec, "ambiguous" if row is None else row.verdict, row, headers, body)
 
 
-def settle(
-    spec: ProviderSpec, verdict: Verdict, row: StatusRow | None, headers: Mapping[str, str], body: Any
-) -> Reading:
-    """The reading of this response under a verdict that is already known (`then`, after the last attempt)."""
-    values = tuple(_values(spec, body)) if verdict == "hit" else ()
-    credits = _credits(spec, headers, body)
-    charged_usd = _charge(spec, verdict, values, credits)
-    return Reading(verdict, row, values, charged_usd, error_code(spec, body), credits)
+def settle(spec: ProviderSpec, verdict: Verdict, row: Row | None, headers: Mapping[str, str], body: Any) -> Reading:
+    """The reading of this response under a verdict that is already known (`then`, after the last attempt).
+
+    The values of a batch stand in its records, so it has none here.
+    """
+    values = tuple(values_of(spec, body)) if verdict == "hit" and spec.batch is None else ()
+    credits = credits_of(spec, headers, body)
+    return Reading(verdict, row, values, _charge(spec, verdict, values, credits), error_code(spec, body), credits)
+
+
+def matching(rows: Sequence[HttpRowT], status: int, body: Any) -> HttpRowT | None:
+    """The first row that matches. None as well where "found" or "not found" was said under 2xx without a JSON body: a
+    page of some proxy, or half an answer, says neither."""
+    row = next((r for r in rows if r.matches_status(status) and looks(r, body)), None)
+    said = row is not None and row.verdict in ("hit", "miss")
+    return None if said and body is None and 200 <= status < 300 and status != 204 else row
 
 
 def error_code(spec: ProviderSpec, body: Any) -> str | None:
@@ -92,28 +111,27 @@ def _at(data: Any, pointer: str) -> Any:
     return data
 
 
-def _fill(template: str, inputs: Mapping[str, str]) -> str | None:
-    names = _REFERENCE.findall(template)
+def fill(template: str, inputs: Mapping[str, str]) -> str | None:
+    names = REFERENCE.findall(template)
     if not all(inputs.get(name) for name in names):
         return None
-    return _REFERENCE.sub(lambda m: inputs[m[1]], template)
+    return REFERENCE.sub(lambda m: inputs[m[1]], template)
 
 
-def _fill_tree(node: Any, inputs: Mapping[str, str]) -> Any:
+def fill_tree(node: Any, inputs: Mapping[str, str]) -> Any:
     """A JSON body with its templates filled; what lacks an input is left out, and so is what is empty without it."""
     if isinstance(node, str):
-        return _fill(node, inputs)
+        return fill(node, inputs)
     if isinstance(node, Mapping):
-        filled = {key: _fill_tree(value, inputs) for key, value in node.items()}
+        filled = {key: fill_tree(value, inputs) for key, value in node.items()}
         return {key: value for key, value in filled.items() if value is not None} or None
     if isinstance(node, list):
-        return [value for item in node if (value := _fill_tree(item, inputs)) is not None] or None
+        return [value for item in node if (value := fill_tree(item, inputs)) is not None] or None
     return node
 
 
-def _matches(row: StatusRow, status: int, body: Any) -> bool:
-    if not row.matches_status(status):
-        return False
+def looks(row: Row, body: Any) -> bool:
+    """Whether the body is as the row wants it."""
     if row.at is None:
         return True
     wanted = row.equals if isinstance(row.equals, list) else [row.equals]
@@ -122,7 +140,7 @@ def _matches(row: StatusRow, status: int, body: Any) -> bool:
     return any(found == w and isinstance(found, bool) is isinstance(w, bool) for w in wanted)
 
 
-def _values(spec: ProviderSpec, body: Any) -> list[ProvidedValue]:
+def values_of(spec: ProviderSpec, body: Any) -> list[ProvidedValue]:
     values = []
     for field, output in spec.outputs.items():
         text = next((t for p in output.at if (t := _transformed(at(body, p), output)) is not None), None)
@@ -170,12 +188,12 @@ def _verification(rule: VerificationRule | None, body: Any) -> Verification | No
     return None if word is None or word == "" else rule.map.get(str(word), "unknown")
 
 
-def _credits(spec: ProviderSpec, headers: Mapping[str, str], body: Any) -> Mapping[str, Decimal]:
+def credits_of(spec: ProviderSpec, headers: Mapping[str, str], body: Any) -> Mapping[str, Decimal]:
     """What the vendor says of its credits: `charged` for this call, `remaining` in the account."""
     rule = spec.price.credits
     if rule is None:
         return {}
-    said = {"charged": rule, "remaining": rule.remaining}
+    said = {"charged": rule.charged, "remaining": rule.remaining}
     counts = {name: _count(place, headers, body) for name, place in said.items() if place is not None}
     return {name: count for name, count in counts.items() if count is not None}
 
@@ -196,7 +214,7 @@ def _charge(
 ) -> Decimal:
     """The vendor's own count where it gives one, else the declared price. Only an answer costs anything."""
     price = spec.price
-    if price.credits is not None and "charged" in credits:
+    if price.credits is not None and price.credits.usd is not None and "charged" in credits:
         return credits["charged"] * price.credits.usd
     return declared_charge(spec, verdict, values)
 

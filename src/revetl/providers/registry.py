@@ -1,20 +1,24 @@
-"""A provider from its spec and its connection: the one place where the two meet."""
+"""Providers from their specs and their connections: the one place where the two meet."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
 
 from revetl.clock import Clock
 from revetl.errors import ConfigError, Problem, did_you_mean
+from revetl.providers.account import Account
 from revetl.providers.base import Provider
 from revetl.providers.engine import DeclarativeProvider
+from revetl.providers.options import AccountOptions
 from revetl.providers.spec import ProviderSpec
 
 if TYPE_CHECKING:
     import httpx
 
-OPTIONS = ("base_url", "api_key")
+OPTIONS = tuple(AccountOptions.model_fields)
 
 
 def create_provider(
@@ -23,24 +27,75 @@ def create_provider(
     clock: Clock,
     transport: httpx.AsyncBaseTransport | None = None,
 ) -> Provider:
-    """The provider for `spec`. `connection_options` are those of its vendor in profiles/connections.yml, rendered:
-    `api_key`, and `base_url` where it is not the vendor's own. `transport` takes the network's place in tests.
+    """The provider for `spec`, sharing its account with no other. `connection_options` are those of its vendor in
+    profiles/connections.yml, rendered (`AccountOptions`). `transport` takes the network's place in tests.
 
     Nothing is sent. ConfigError with every option that is missing or not known.
     """
+    options = account_options(spec.vendor, connection_options)
+    return connect([spec.name], {spec.name: spec}, lambda _: options, clock, transport)[spec.name]
+
+
+def connect(
+    names: Iterable[str],
+    specs: Mapping[str, ProviderSpec],
+    options: Callable[[str], AccountOptions],
+    clock: Clock,
+    transport: httpx.AsyncBaseTransport | None = None,
+) -> dict[str, DeclarativeProvider]:
+    """The named providers of one run, by name: those of one vendor share its account and so its limits.
+
+    `options(vendor)` gives the vendor's connection. For one event loop: a later run connects anew. Nothing is sent.
+    ConfigError for a name that no spec has, and for limits of an endpoint that the vendor has not.
+    """
+    accounts: dict[str, Account] = {}
+    providers: dict[str, DeclarativeProvider] = {}
+    for name in names:
+        if name not in specs:
+            raise ConfigError(f"no provider {name!r}", hint=did_you_mean(name, list(specs)))
+        spec = specs[name]
+        if spec.vendor not in accounts:
+            given = options(spec.vendor)
+            _check_limits(spec.vendor, given, specs)
+            accounts[spec.vendor] = Account(given, clock)
+        account = accounts[spec.vendor]
+        base_url, key = account.options.base_url or spec.base_url, account.options.api_key
+        providers[name] = DeclarativeProvider(spec, base_url, key, clock, transport, account)
+    return providers
+
+
+def account_options(vendor: str, given: Mapping[str, Any]) -> AccountOptions:
+    """ConfigError with every option that is missing, not known or not possible; none of their values is repeated."""
+    key = given.get("api_key")
+    stripped = {**given, "api_key": key.strip() if isinstance(key, str) else key}
+    if not stripped["api_key"]:
+        del stripped["api_key"]
+    try:
+        return AccountOptions.model_validate(stripped)
+    except ValidationError as e:
+        problems = [_problem(vendor, item) for item in e.errors(include_url=False, include_input=False)]
+    raise ConfigError(problems)
+
+
+def _problem(vendor: str, item: Any) -> Problem:
+    name = ".".join(map(str, item["loc"])) or "connection"
+    if item["type"] == "missing":
+        message = f"provider {vendor}: {name!r} is missing"
+        return Problem(message, hint="Put it into profiles/connections.yml.")
+    if item["type"] == "extra_forbidden":
+        message = f"provider {vendor}: the option {name!r} is not known"
+        return Problem(message, hint=did_you_mean(name, OPTIONS))
+    if item["loc"] and item["loc"][0] in ("base_url", "callback_url"):
+        return Problem(f"provider {vendor}: {name!r} must start with http:// or https://")
+    return Problem(f"provider {vendor}: {name}: {item['msg'].removeprefix('Value error, ')}")
+
+
+def _check_limits(vendor: str, options: AccountOptions, specs: Mapping[str, ProviderSpec]) -> None:
+    known = [spec.name.removeprefix(f"{vendor}.") for spec in specs.values() if spec.vendor == vendor]
     problems = [
-        Problem(f"provider {spec.vendor}: the option {name!r} is not known", hint=did_you_mean(name, OPTIONS))
-        for name in connection_options
-        if name not in OPTIONS
+        Problem(f"provider {vendor}: limits are set for {name!r}, which it has not", hint=did_you_mean(name, known))
+        for name in options.limits.endpoints
+        if name not in known
     ]
-    api_key = connection_options.get("api_key")
-    if not isinstance(api_key, str) or not api_key.strip():
-        problems.append(
-            Problem(f"provider {spec.vendor}: 'api_key' is missing", hint="Put it into profiles/connections.yml.")
-        )
-    base_url = connection_options.get("base_url", spec.base_url)
-    if not isinstance(base_url, str) or not base_url.startswith(("http://", "https://")):
-        problems.append(Problem(f"provider {spec.vendor}: 'base_url' must start with http:// or https://"))
     if problems:
         raise ConfigError(problems)
-    return DeclarativeProvider(spec, base_url, str(api_key).strip(), clock, transport)

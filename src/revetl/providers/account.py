@@ -1,0 +1,67 @@
+"""What the endpoints of one account share: its limits, and the listener that its vendor calls."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Self
+
+from revetl.clock import Clock
+from revetl.http.pacing import Pacer, Rate
+from revetl.http.session import DEFAULT, Lane
+from revetl.providers.options import AccountOptions
+from revetl.providers.spec import Limits, ProviderSpec
+from revetl.providers.webhooks import WebhookReceiver
+
+
+class Limiter:
+    """One limit of the account: how many at once, and every window of it. The shortest window is kept by the sessions
+    themselves, behind their gate, where bursts are; the longer ones in front of it."""
+
+    def __init__(self, limits: Limits, clock: Clock) -> None:
+        rates = [Rate(w.calls, w.seconds) for w in sorted(limits.windows, key=lambda w: w.seconds)]
+        jitter = random.Random()  # noqa: S311 - jitter, not a secret
+        self.lanes = {DEFAULT: Lane(rates[0] if rates else None, clock, jitter)}
+        self._longer = [Pacer(rate, clock) for rate in reversed(rates[1:])]
+        self._slots = asyncio.Semaphore(limits.concurrency)
+
+    @asynccontextmanager
+    async def slot(self) -> AsyncIterator[None]:
+        """The right to one request, while the block lasts."""
+        async with self._slots:
+            for pacer in self._longer:
+                await pacer.acquire()
+            yield
+
+
+class Account:
+    """One account during one run: made for one event loop, entered by each of its providers."""
+
+    def __init__(self, options: AccountOptions, clock: Clock) -> None:
+        self.options = options
+        self._clock = clock
+        self._limiters: dict[str, Limiter] = {}
+        self._users = 0
+        self._stack = AsyncExitStack()
+        self.receiver: WebhookReceiver | None = None
+
+    def limiter(self, spec: ProviderSpec) -> Limiter:
+        if spec.limiter not in self._limiters:
+            self._limiters[spec.limiter] = Limiter(spec.limits, self._clock)
+        return self._limiters[spec.limiter]
+
+    async def __aenter__(self) -> Self:
+        self._users += 1
+        url, port = self.options.callback_url, self.options.callback_port
+        if self._users == 1 and url is not None and port is not None:
+            receiver = WebhookReceiver(url, port, self.options.api_key)
+            self.receiver = await self._stack.enter_async_context(receiver)
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        self._users -= 1
+        if not self._users:
+            await self._stack.aclose()
+            self.receiver = None

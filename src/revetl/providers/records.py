@@ -1,0 +1,148 @@
+"""Many lookups as one request, and its answer as one reply for each. Pure: no network, no clock, no state.
+
+Every lookup gets exactly one reply. A record that can't be told to be a lookup's is nobody's: what was paid for it is
+not known, and its lookup is `Ambiguous`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from decimal import ROUND_DOWN, Decimal
+from typing import Any
+
+from revetl.errors import Ambiguous
+from revetl.providers.answers import Response, answer, error
+from revetl.providers.base import Answer, Lookup, Reply
+from revetl.providers.reading import (
+    Outgoing,
+    Reading,
+    at,
+    credits_of,
+    declared_charge,
+    error_code,
+    fill,
+    fill_tree,
+    looks,
+    render,
+    values_of,
+)
+from revetl.providers.spec import Batch, ProviderSpec
+
+_MILLIONTH = Decimal("0.000001")
+
+
+def render_batch(
+    spec: ProviderSpec, batch: Batch, lookups: Sequence[Lookup], callback: Mapping[str, str] | None = None
+) -> Outgoing:
+    """The request for these lookups. `callback`: pointer into the body → the address to call, where there is one."""
+    outgoing = render(spec, {})
+    items = [fill_tree(batch.item, _names(i, lookup)) for i, lookup in enumerate(lookups)]
+    body = outgoing.json or {}
+    for pointer, value in {batch.at: items, **(callback or {})}.items():
+        _put(body, pointer, value)
+    return replace(outgoing, json=body)
+
+
+def read_records(
+    spec: ProviderSpec, batch: Batch, lookups: Sequence[Lookup], response: Response, rest: Reading | None = None
+) -> list[Reply]:
+    """One reply for each lookup, in their order, from an answer that holds records.
+
+    `rest`: how the request as a whole ended where that was not well: it goes for whoever was not found.
+    """
+    found = _records(batch, lookups, response.body)
+    replies: list[Reply] = []
+    for record in found:
+        if record is None:
+            replies.append(_rest(spec, rest, response))
+            continue
+        reply = _read(spec, batch, record[0], response)
+        said = isinstance(reply, Answer) and reply.status in ("hit", "suppressed")
+        replies.append(reply if rest is None or said else _rest(spec, rest, response))
+    return _counted(spec, replies, response)
+
+
+def all_alike(spec: ProviderSpec, lookups: Sequence[Lookup], reading: Reading, response: Response) -> list[Reply]:
+    """One reply for each where the answer as a whole says what goes for all."""
+    return _counted(spec, [_rest(spec, reading, response)] * len(lookups), response)
+
+
+def _rest(spec: ProviderSpec, reading: Reading | None, response: Response) -> Reply:
+    """The reply for a lookup of which the answer says nothing, under the verdict of the whole."""
+    if reading is None:
+        nothing = Reading("ambiguous", None, (), Decimal(0), None, {})
+        return error(spec.name, Ambiguous, "the answer has no record for this one", nothing, response)
+    each = replace(reading, charged_usd=declared_charge(spec, reading.verdict, ()), credits={})
+    return answer(spec.name, each, replace(response, body=None))
+
+
+def share(total: Decimal, weights: Sequence[Decimal]) -> list[Decimal]:
+    """`total` in parts as the weights are, equal ones where all are 0; to the millionth, and exactly `total` in sum."""
+    if not weights:
+        return []
+    of = sum(weights, Decimal(0))
+    parts: list[Decimal] = []
+    left, weight_left = total, of or Decimal(len(weights))
+    for weight in weights:
+        weight = weight if of else Decimal(1)
+        part = left if weight == weight_left else (left * weight / weight_left).quantize(_MILLIONTH, ROUND_DOWN)
+        parts.append(part if weight else Decimal(0))
+        left, weight_left = left - parts[-1], weight_left - weight
+    return parts
+
+
+def _names(index: int, lookup: Lookup) -> dict[str, str]:
+    return {**lookup.inputs, "ref": lookup.ref or str(index)}
+
+
+def _put(body: Any, pointer: str, value: Any) -> None:
+    *path, last = (part.replace("~1", "/").replace("~0", "~") for part in pointer.split("/")[1:])
+    for part in path:
+        body = body.setdefault(part, {})
+    body[last] = value
+
+
+def _records(batch: Batch, lookups: Sequence[Lookup], body: Any) -> list[tuple[Any] | None]:
+    """For each lookup its record, in a tuple since null is one too; None where it can't be told which is its."""
+    records = at(body, batch.results)
+    if not isinstance(records, list):
+        return [None] * len(lookups)
+    match = batch.match
+    if match is None:
+        # A list of another length has lost or added something, and nobody knows where.
+        return [(record,) for record in records] if len(records) == len(lookups) else [None] * len(lookups)
+    by_name: dict[str, list[Any]] = {}
+    for record in records:
+        said = at(record, match.at)
+        if isinstance(said, str | int) and not isinstance(said, bool):
+            by_name.setdefault(str(said).casefold(), []).append(record)
+    names = [(fill(match.equals, _names(i, lookup)) or "").casefold() for i, lookup in enumerate(lookups)]
+    return [(by_name[name][0],) if len(by_name.get(name, ())) == 1 else None for name in names]
+
+
+def _read(spec: ProviderSpec, batch: Batch, record: Any, response: Response) -> Reply:
+    row = next((r for r in batch.status if looks(r, record)), None)
+    verdict = row.verdict if row is not None else "ambiguous" if batch.status else "hit"
+    values = tuple(values_of(spec, record)) if verdict == "hit" else ()
+    usd = declared_charge(spec, verdict, values)
+    reading = Reading(verdict, row, values, usd, error_code(spec, record), {})
+    return answer(spec.name, reading, replace(response, body=record))
+
+
+def _counted(spec: ProviderSpec, replies: Sequence[Reply], response: Response) -> list[Reply]:
+    """The replies with the vendor's own count of credits, which is of the whole request, shared out over them."""
+    said = credits_of(spec, response.headers, response.body)
+    answers = [reply for reply in replies if isinstance(reply, Answer)]
+    usd = spec.price.credits.usd if spec.price.credits is not None else None
+    if not said or not answers:
+        return list(replies)
+    if "charged" not in said or usd is None:
+        return [replace(r, credits=said) if isinstance(r, Answer) else r for r in replies]
+    weights = [reply.charged_usd for reply in answers]
+    credits = iter(share(said["charged"], weights))
+    money = iter(share(said["charged"] * usd, weights))
+    return [
+        replace(r, charged_usd=next(money), credits={**said, "charged": next(credits)}) if isinstance(r, Answer) else r
+        for r in replies
+    ]

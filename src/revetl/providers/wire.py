@@ -1,0 +1,149 @@
+"""One endpoint's way to its vendor: credentials, the account's limits, and what of its dialect the session knows."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
+import httpx
+
+from revetl.clock import Clock
+from revetl.errors import Throttled, Unavailable
+from revetl.http import verdict as http
+from revetl.http.session import Policy, Session
+from revetl.providers.account import Limiter
+from revetl.providers.answers import Response
+from revetl.providers.reading import Outgoing, error_code
+from revetl.providers.spec import Auth, HttpRow, ProviderSpec
+
+# After this long under one throttle the call gives up: nothing was charged, a later run asks again.
+THROTTLE_PATIENCE_S = 300.0
+
+# What the session deals with alone. Every other verdict is for whoever reads the answer, so to the session the exchange
+# went well.
+_SESSION_VERDICTS: Mapping[str, http.Verdict] = {
+    "slow_down": http.Verdict.THROTTLED,
+    "unavailable": http.Verdict.UNAVAILABLE,
+    "ambiguous": http.Verdict.AMBIGUOUS,
+}
+
+
+class Wire:
+    """Sends requests whose statuses mean what `rows` says. `idempotent`: repeating is safe (a poll), so that a lost
+    answer is asked for again; otherwise it is `Ambiguous` at once."""
+
+    def __init__(
+        self,
+        spec: ProviderSpec,
+        rows: Sequence[HttpRow],
+        base_url: str,
+        api_key: str,
+        limiter: Limiter,
+        clock: Clock,
+        *,
+        idempotent: bool = False,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self._spec = spec
+        self._rows = rows
+        self._api_key = api_key
+        self._clock = clock
+        self._limiter = limiter
+        self._idempotent = idempotent
+        self._auth_query, auth_headers, self._auth_body = credentials(spec.auth, api_key)
+        self._session = Session(
+            spec.name,
+            base_url,
+            headers=auth_headers,
+            secrets=[api_key, *auth_headers.values()],
+            lanes=limiter.lanes,
+            verdicts=session_verdicts(rows),
+            wait_s=self._wait_s,
+            error_code=lambda response: error_code(spec, self._body(response)),
+            policy=Policy(timeout_s=spec.timeout_s, throttle_patience_s=THROTTLE_PATIENCE_S),
+            transport=transport,
+            clock=clock,
+        )
+
+    async def __aenter__(self) -> Self:
+        await self._session.__aenter__()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self._session.__aexit__(*exc)
+
+    @property
+    def requests(self) -> int:
+        return self._session.requests
+
+    async def send(self, outgoing: Outgoing) -> Response:
+        """The answer, whatever it says. Raises `Unavailable` (certainly not processed) or `Ambiguous`."""
+        async with self._limiter.slot():
+            started = self._clock.monotonic()
+            try:
+                raw = await self._session.request(
+                    outgoing.method,
+                    outgoing.path,
+                    json={**outgoing.json, **self._auth_body} if self._auth_body else outgoing.json,
+                    params={**outgoing.query, **self._auth_query},
+                    idempotent=self._idempotent,
+                )
+            except Throttled as e:
+                raise Unavailable(str(e), code=e.code, status=e.status) from None
+            latency_ms = round((self._clock.monotonic() - started) * 1000)
+        headers = {name.lower(): value for name, value in raw.headers.items()}
+        return Response(raw.status_code, headers, self._body(raw), latency_ms)
+
+    def _body(self, response: httpx.Response) -> Any:
+        """JSON data or None. A vendor that echoes the key must not get it into the ledger; NaN is no JSON."""
+        try:
+            return json.loads(response.text.replace(self._api_key, "***"), parse_constant=lambda _: None)
+        except ValueError:
+            return None
+
+    def _wait_s(self, response: httpx.Response) -> float | None:
+        """The vendor's Retry-After, else the pause of the row that matched."""
+        said = http.retry_after_s(response, self._clock)
+        if said is not None:
+            return said
+        row = _plain_row(self._rows, response.status_code)
+        return getattr(row, "wait_s", None)
+
+
+def credentials(auth: Auth, api_key: str) -> tuple[dict[str, str], dict[str, str], dict[str, str]]:
+    """The query parameters, the headers and the fields of the body that carry the key."""
+    name = auth.name or ""
+    match auth.type:
+        case "query":
+            return {name: api_key}, {}, {}
+        case "body":
+            return {}, {}, {name: api_key}
+        case "header":
+            return {}, {name: auth.prefix + api_key}, {}
+        case "bearer":
+            return {}, {"Authorization": f"Bearer {api_key}"}, {}
+        case "basic":
+            return {}, {"Authorization": "Basic " + base64.b64encode(f"{api_key}:".encode()).decode()}, {}
+
+
+def session_verdicts(rows: Sequence[HttpRow]) -> dict[int, http.Verdict]:
+    """The status table as far as the HTTP status alone decides. Where the body has a say, or the table has none, the
+    answer comes back as it is; an unknown 5xx is left to the session, whose circuit breaker should see it."""
+    verdicts: dict[int, http.Verdict] = {}
+    for status in range(100, 600):
+        row = _plain_row(rows, status)
+        if row is not None:
+            verdicts[status] = _SESSION_VERDICTS.get(row.verdict, http.Verdict.OK)
+        elif status < 500 or any(r.matches_status(status) for r in rows):
+            verdicts[status] = http.Verdict.OK
+        else:
+            verdicts[status] = http.Verdict.AMBIGUOUS
+    return verdicts
+
+
+def _plain_row(rows: Sequence[HttpRow], status: int) -> HttpRow | None:
+    """The first row for this status, where it asks nothing of the body."""
+    row = next((r for r in rows if r.matches_status(status)), None)
+    return row if row is not None and row.at is None else None
