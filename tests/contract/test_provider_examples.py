@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from decimal import Decimal
 from pathlib import Path
@@ -103,6 +104,8 @@ def _check_request(expected: dict[str, Any], request: httpx.Request) -> None:
     assert (request.method, request.url.path) == (expected["method"], expected["path"])
     if "query" in expected:
         assert dict(request.url.params) == {k: v.replace("{api_key}", API_KEY) for k, v in expected["query"].items()}
+    if "json" in expected:
+        assert json.loads(request.content) == expected["json"]
     for name, value in expected.get("headers", {}).items():
         assert request.headers[name] == value.replace("{api_key}", API_KEY)
 

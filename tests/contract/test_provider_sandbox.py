@@ -15,6 +15,7 @@ from revetl.errors import Denied
 from revetl.providers.base import Answer, Lookup
 from revetl.providers.load import load_providers
 from revetl.providers.registry import create_provider
+from revetl.providers.spec import Limits
 from revetl.sandbox.providers.population import Population
 from revetl.sandbox.server import RunningSandbox, SandboxSettings, running_sandbox
 
@@ -52,7 +53,7 @@ def truth(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 async def sandbox(truth: Path) -> AsyncIterator[RunningSandbox]:
-    async with running_sandbox(settings=SandboxSettings(truth=truth)) as running:
+    async with running_sandbox(settings=SandboxSettings(truth=truth, provider_limits=False)) as running:
         yield running
 
 
@@ -70,23 +71,24 @@ def inputs(name: str, i: int) -> dict[str, str]:
 
 async def ask_all(sandbox: RunningSandbox, name: str, key: str = KEY, count: int = PEOPLE) -> list[Answer]:
     options = {"base_url": f"{sandbox.base_url}/providers/{SPECS[name].vendor}", "api_key": key}
-    async with create_provider(SPECS[name], options, SystemClock()) as provider:
+    # Here time is real, and nobody counts calls a second.
+    spec = SPECS[name].model_copy(update={"limits": Limits()})
+    async with create_provider(spec, options, SystemClock()) as provider:
         return list(await asyncio.gather(*(provider.ask(Lookup(inputs(name, i))) for i in range(count))))
 
 
 @pytest.mark.parametrize("name", sorted(SPECS))
 async def test_both_sides_count_the_same_money(sandbox: RunningSandbox, name: str) -> None:
-    # Hunter takes 10 to 15 calls a second, and here time is real.
-    answers = await ask_all(sandbox, name, count=20 if name.startswith("hunter") else PEOPLE)
+    answers = await ask_all(sandbox, name)
     assert {a.status for a in answers} <= {"hit", "miss", "suppressed"}
     found = {value.field for answer in answers for value in answer.values}
     assert found == set(SPECS[name].fields)
     charged_usd = sum((a.charged_usd for a in answers), Decimal(0))
     assert charged_usd == sandbox.sandbox.bills[SPECS[name].vendor].charged_usd
-    assert charged_usd > 0
+    assert (charged_usd > 0) is (SPECS[name].greatest_usd > 0)
 
 
-@pytest.mark.parametrize("name", ["hunter.email_verifier", "zerobounce.validate"])
+@pytest.mark.parametrize("name", sorted(n for n, spec in SPECS.items() if spec.kind == "verifier"))
 async def test_a_verifier_gives_the_address_back_with_its_word(sandbox: RunningSandbox, name: str) -> None:
     for i, answer in enumerate(await ask_all(sandbox, name, count=10)):
         (value,) = answer.values
@@ -113,5 +115,7 @@ async def test_a_bad_key_and_an_empty_account_stop_the_connector(sandbox: Runnin
     with pytest.raises(Denied) as refused:
         await ask_all(sandbox, name, key="bad-key", count=1)
     assert "bad-key" not in str(refused.value)
+    if not SPECS[name].greatest_usd:
+        return
     with pytest.raises(Denied, match="out of credits"):
         await ask_all(sandbox, name, key="broke-key", count=1)

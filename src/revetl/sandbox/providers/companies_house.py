@@ -18,6 +18,7 @@ from revetl.sandbox.providers.vendor import Context, Found, Refusal, Vendor
 CALLS, PER_S = 600, 300
 COUNTRY = "United Kingdom"
 PAGE, PAGE_MAX = 20, 100
+_SCOTTISH = ("Edinburgh", "Glasgow", "Aberdeen")
 
 _REFUSALS = {
     "bad_key": (401, {"error": "Invalid Authorization", "type": "ch:service"}),
@@ -184,7 +185,9 @@ def _founded(company: Company) -> str | None:
 
 
 def _address(company: Company) -> dict[str, Any]:
-    address = {"premises": "1", "address_line_1": "High Street", "locality": company.city, "country": company.country}
+    part = "Scotland" if company.city in _SCOTTISH else "England"
+    country = part if company.country == COUNTRY else company.country
+    address = {"premises": "1", "address_line_1": "High Street", "locality": company.city, "country": country}
     return {name: value for name, value in address.items() if value is not None}
 
 
