@@ -121,3 +121,19 @@ async def test_certificates_are_verified() -> None:
     assert context.verify_mode is ssl.CERT_REQUIRED
     assert context.check_hostname
     await client.close()
+
+
+async def test_what_was_not_reached_is_named_with_the_systems_word_for_it() -> None:
+    async with listening(closes) as base_url:
+        pass  # the port is free again
+    said = str(await outcome(base_url))
+    assert said == f"vendor was not reached at {base_url.removeprefix('http://')} (Connection refused): POST /x"
+
+
+async def test_the_attempts_of_one_request_may_be_fewer_than_the_policys() -> None:
+    async with listening(closes) as base_url:
+        pass
+    async with Session("vendor", base_url, policy=Policy(first_backoff_s=60.0)) as session:
+        with pytest.raises(Unavailable):
+            await session.request("GET", "/x", idempotent=True, attempts=1)
+        assert (session.requests, session.retries) == (1, 0)

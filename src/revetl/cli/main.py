@@ -128,7 +128,7 @@ def run(arguments: list[str]) -> int:
     except ConfigError as e:
         return _fail(str(e), e.exit_code)
     except RevetlError as e:
-        return _fail(f"{e}{_DISK_HINT if _disk_full(e) else ''}", e.exit_code)
+        return _fail(f"{str(e).rstrip(' .')}.{_DISK_HINT}" if _disk_full(e) else str(e), e.exit_code)
     except OSError as e:
         if _disk_full(e):
             return _fail(f"The disk is full{f' ({e.filename})' if e.filename else ''}.{_DISK_HINT}", 1)

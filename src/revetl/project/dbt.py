@@ -159,7 +159,8 @@ def _explanation(command: str, code: int, log: _Log) -> str:
         skipped = f", {log.counts['skipped']} skipped" if log.counts["skipped"] else ""
         head = f"dbt {command}: {len(log.failed)} failed{skipped}"
         return "\n".join([head, *(_failure(f) for f in log.failed)])
-    reasons = log.errors or log.plain or [f"it gave no reason (exit code {code})"]
+    told = [e for e in log.errors if not e.startswith("Traceback ")] or log.errors
+    reasons = told or log.plain or [f"it gave no reason (exit code {code})"]
     return "\n".join([f"dbt {command} did not get as far as running:", *(f"  {r}" for r in reasons[:_TAIL_LINES])])
 
 
