@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import permutations
 
 from revetl.enrich.order.cases import UNABLE, Arm, Case, Check, Reply
+from revetl.enrich.order.learn import History, Price
+from revetl.enrich.order.replay import walk
 
 
 def instance(
@@ -92,3 +95,53 @@ def every_order(n: int) -> Iterator[tuple[int, ...]]:
     """All orders of all subsets, each once: every order with every stopping point."""
     for length in range(n + 1):
         yield from permutations(range(n), length)
+
+
+def resold(rng: random.Random, n: int = 4, *, records: int = 4000) -> tuple[list[Arm], list[Case]]:
+    """One field, as vendors are: everybody has the same prominent half, and each something of its own. One record a
+    case, so that samples can be drawn."""
+    arms = [Arm(f"p{i}", 1) for i in range(n)]
+    prices = [(rng.choice((0.0, 0.01, 0.03)), rng.choice((0.02, 0.05, 0.2))) for _ in arms]
+    rate = [rng.uniform(0.2, 0.7) for _ in arms]
+    cases = []
+    for _ in range(records):
+        shared = rng.random()
+        replies = []
+        for (per_call, per_hit), r in zip(prices, rate, strict=True):
+            hit = (shared if rng.random() < 0.6 else rng.random()) < r
+            replies.append(Reply(per_call + hit * per_hit, int(hit and rng.random() < 0.9), hit))
+        cases.append(Case(1.0, 1, tuple(replies), fold=rng.randrange(5)))
+    return arms, cases
+
+
+def pooled(cases: Sequence[Case]) -> tuple[Case, ...]:
+    """Equal cases as one, as the ledger's counts are."""
+    found: dict[Case, float] = {}
+    for case in cases:
+        found[replace(case, weight=0.0)] = found.get(replace(case, weight=0.0), 0.0) + case.weight
+    return tuple(replace(case, weight=weight) for case, weight in found.items())
+
+
+def history(arms: Sequence[Arm], cases: Sequence[Case], segments: Sequence[str] = ("",)) -> History:
+    """Prices as the replies have them."""
+    prices = []
+    for i, _ in enumerate(arms):
+        misses = [r.usd for c in cases if (r := c.replies[i]) is not None and r.able and not r.hit]
+        hits = [r.usd for c in cases if (r := c.replies[i]) is not None and r.able and r.hit]
+        base = min(misses, default=0.0)
+        prices.append(Price(base, max(hits, default=base) - base))
+    checks = [
+        max((sum(k.usd for k in r.checks) for c in cases if (r := c.replies[i])), default=0.0)
+        for i, _ in enumerate(arms)
+    ]
+    return History("w", ("f",), tuple(arms), tuple(prices), tuple(checks), dict.fromkeys(segments, pooled(cases)))
+
+
+def as_run(arms: Sequence[Arm], case: Case, order: Sequence[int], *, audited: bool = False) -> Case:
+    """What the ledger holds of the record after a run in this order: who was not asked is unknown."""
+    if audited:
+        return replace(case, audited=True)
+    went = walk(arms, case, order)
+    assert went is not None
+    seen = [r if r is None or not r.able or went.asked >> i & 1 else None for i, r in enumerate(case.replies)]
+    return replace(case, replies=tuple(seen))

@@ -17,10 +17,12 @@ one pass over subsets sums them: n * n * 2^n additions, for 15 providers some se
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from revetl.enrich.order.cases import Arm, Case
+from revetl.enrich.order.replay import replay, walk
 
 MOST_ARMS = 15
 _EQUAL = 1e-12  # of the greatest number at hand: two sums that differ by less are equal
@@ -128,6 +130,22 @@ def solve(arms: Sequence[Arm], cases: Sequence[Case]) -> Solution:
                     best, last[members] = usd, i
         least[members] = 0.0 if best is None else best
     return Solution(least, last, [blanks[full] - blanks[full ^ s] for s in range(full + 1)])
+
+
+def solve_stops(arms: Sequence[Arm], cases: Sequence[Case], order: Sequence[int]) -> Solution:
+    """Where to stop in this one order: the sets that are no beginning of it can't be chosen. For history in which
+    nothing else can be told. Cases in which the order meets an unknown answer are left out."""
+    known = [case for case in cases if walk(arms, case, order) is not None]
+    size = 1 << len(arms)
+    least, last, filled = [math.inf] * size, [0] * size, [0.0] * size
+    members = 0
+    for length in range(len(order) + 1):
+        if length:
+            members |= 1 << order[length - 1]
+            last[members] = order[length - 1]
+        told = replay(arms, known, order[:length])
+        least[members], filled[members] = told.usd, told.filled
+    return Solution(least, last, filled)
 
 
 def _tables(arms: Sequence[Arm], cases: Sequence[Case]) -> tuple[list[list[float]], list[float]]:

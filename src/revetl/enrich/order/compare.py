@@ -1,0 +1,220 @@
+"""Today's order beside the best one and the usual ones, for one segment, with what can't be told left untold.
+
+Where the ledger shows the outcome of an order for (nearly) every record, as it does for the order that ran, all records
+count. Any other order is judged on the audited records alone: a random sample that was asked of everybody. Without
+enough of those it is not identified, and only bounds are given.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import permutations
+from typing import Literal
+
+from revetl.enrich.order.cases import Case, names, records, wanted
+from revetl.enrich.order.estimate import FEWEST, Figure, Played, bounds, joined, known_share, play
+from revetl.enrich.order.learn import FOLDS, History
+from revetl.enrich.order.plan_audit import AuditPlan, plan_audit
+from revetl.enrich.order.replay import replay, walk
+from revetl.enrich.order.solve import Point, Solution, solve, solve_stops
+
+NEARLY_ALL = 0.98  # of the records: calls that failed leave a few without an answer
+INCOMPLETE = 0.05  # of the sample: above it, who is complete may depend on what was found
+MOST_SHUFFLES = 720
+
+ObjectiveKind = Literal["coverage", "cost", "net", "budget"]
+Basis = Literal["ledger", "audit", "not identified"]
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """coverage: the lowest cost at which `at_least` of what all providers together fill is filled (1: all of it).
+    cost: the lowest cost per value, however few. net: the most value less cost, a value being worth `value_usd`.
+    budget: the most values for `budget_usd` per record."""
+
+    kind: ObjectiveKind = "coverage"
+    at_least: float = 1.0
+    value_usd: float = 0.0
+    budget_usd: float = 0.0
+
+    def pick(self, solution: Solution, of_records: float) -> Point:
+        if self.kind == "cost":
+            return solution.cheapest_value()
+        if self.kind == "net":
+            return solution.most_net(self.value_usd)
+        if self.kind == "budget":
+            return solution.within(self.budget_usd * of_records)
+        return solution.cheapest(filled=self.at_least * solution.cheapest().filled)
+
+    def gain(self, mine: Played, theirs: Played) -> Figure | None:
+        """By how much `mine` is better on the same records. coverage and cost: the share by which a value is cheaper;
+        net: US dollars per record; budget: values per record."""
+        if self.kind == "net":
+            return mine.more_than(theirs, value_usd=self.value_usd, usd=-1.0)
+        if self.kind == "budget":
+            return mine.more_than(theirs, value_usd=1.0, usd=0.0)
+        return mine.saved_against(theirs)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One order. `order` is empty for random, which is the mean of them. `saved` is the share by which a value is
+    cheaper than today, on the same records. Where it is not identified, `bounds_usd` hold."""
+
+    label: str
+    order: tuple[str, ...]
+    basis: Basis
+    records: float
+    usd_per_value: Figure | None = None
+    usd_per_record: float | None = None
+    coverage: Figure | None = None
+    saved: Figure | None = None
+    bounds_usd: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CurvePoint:
+    """What more money buys: providers in their best order, US dollars per record, share of the blanks filled."""
+
+    order: tuple[str, ...]
+    usd_per_record: float
+    coverage: float
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """`records`: those that were asked of somebody. `audited`: of them, those asked of everybody by lot; `incomplete`:
+    drawn for it, but not asked of everybody yet. `identified`: whether orders other than today's can be told apart.
+    `gain`: what the best order brings over today's on records that it was not chosen on, which is the honest figure,
+    in the objective's terms (`Objective.gain`); None where today's is the best."""
+
+    segment: str
+    records: float
+    audited: float
+    incomplete: float
+    identified: bool
+    lines: tuple[Line, ...]
+    best: tuple[str, ...]
+    gain: Figure | None
+    curve: tuple[CurvePoint, ...]
+    audit: AuditPlan | None
+
+    @property
+    def better(self) -> bool:
+        """Whether the best order is better than today's beyond chance."""
+        return self.gain is not None and self.gain.low > 0
+
+
+def compare(
+    history: History,
+    cases: Sequence[Case],
+    objective: Objective,
+    *,
+    segment: str = "",
+    within: float = 0.05,
+    seed: int = 0,
+) -> Comparison:
+    """`cases`: the segment's. `within`: the audit is planned so that savings can be told to that share. `seed` is for
+    the orders that are drawn where there are too many to take all."""
+    audited = records([c for c in cases if c.audited and c.complete])
+    incomplete = records([c for c in cases if c.audited and not c.complete])
+    identified = audited >= FEWEST and incomplete <= INCOMPLETE * (audited + incomplete)
+    comparing = _Comparing(history, tuple(cases), objective, random.Random(seed), identified=identified)  # noqa: S311
+    best = comparing.best(comparing.base)
+    lines = [comparing.line("today", [comparing.today]), comparing.line("best", [best])]
+    lines += [comparing.line(label, orders) for label, orders in comparing.usual().items()]
+    return Comparison(
+        segment,
+        records(cases),
+        audited,
+        incomplete,
+        identified,
+        tuple(lines),
+        names(history.arms, best),
+        comparing.gain() if best != comparing.today else None,
+        comparing.curve(),
+        plan_audit(history.arms, history.prices, history.checks, cases, comparing.sample, best, within),
+    )
+
+
+class _Comparing:
+    """`base`: the records on which orders are chosen. With an audited sample that is the sample, and every order can be
+    chosen; without one it is all records, and only the beginnings of today's order can."""
+
+    def __init__(
+        self, history: History, cases: tuple[Case, ...], objective: Objective, rng: random.Random, *, identified: bool
+    ) -> None:
+        self.history = history
+        self.arms = history.arms
+        self.cases = cases
+        self.objective = objective
+        self.rng = rng
+        self.identified = identified
+        self.today = tuple(range(len(self.arms)))
+        self.sample = tuple(c for c in cases if c.audited and c.complete) if identified else ()
+        self.base = self.sample or tuple(c for c in cases if walk(self.arms, c, self.today) is not None)
+
+    def solution(self, cases: Sequence[Case]) -> Solution:
+        return solve(self.arms, cases) if self.identified else solve_stops(self.arms, cases, self.today)
+
+    def best(self, cases: Sequence[Case]) -> tuple[int, ...]:
+        return self.objective.pick(self.solution(cases), records(cases)).order
+
+    def line(self, label: str, orders: Sequence[tuple[int, ...]]) -> Line:
+        """On all records where they tell, else on the sample, else bounds."""
+        told = names(self.arms, orders[0]) if len(orders) == 1 else ()
+        if len(orders) == 1 and known_share(self.arms, self.cases, orders[0]) >= NEARLY_ALL:
+            seen = [c for c in self.cases if walk(self.arms, c, orders[0]) is not None]
+            return self._told(label, told, "ledger", play(self.arms, seen, orders), self._saved(orders))
+        if self.identified:
+            return self._told(label, told, "audit", play(self.arms, self.sample, orders), self._saved(orders))
+        limits = None
+        if len(orders) == 1:
+            limits = bounds(self.arms, self.history.prices, self.history.checks, self.cases, orders[0])
+        return Line(label, told, "not identified", records(self.cases), bounds_usd=limits)
+
+    def _told(self, label: str, order: tuple[str, ...], basis: Basis, seen: Played, saved: Figure | None) -> Line:
+        return Line(label, order, basis, seen.records, seen.usd_per_value, seen.usd_per_record, seen.coverage, saved)
+
+    def _saved(self, orders: Sequence[tuple[int, ...]]) -> Figure | None:
+        if list(orders) == [self.today]:
+            return None
+        return play(self.arms, self.base, orders).saved_against(play(self.arms, self.base, [self.today]))
+
+    def usual(self) -> dict[str, list[tuple[int, ...]]]:
+        """The orders that people use: by price, by price over hit rate as if hits were independent, by chance."""
+        prices = self.history.prices
+        alone = {i: replay(self.arms, [c for c in self.base if c.replies[i] is not None], (i,)) for i in self.today}
+        index = {i: told.usd / told.filled if told.filled else math.inf for i, told in alone.items()}
+        return {
+            "cheapest first": [tuple(sorted(self.today, key=lambda i: prices[i].whole))],
+            "independence index": [tuple(sorted(self.today, key=index.__getitem__))],
+            "random": self._shuffles(),
+        }
+
+    def _shuffles(self) -> list[tuple[int, ...]]:
+        """All orders where they are few."""
+        if math.factorial(len(self.today)) <= MOST_SHUFFLES:
+            return list(permutations(self.today))
+        return [tuple(self.rng.sample(self.today, len(self.today))) for _ in range(MOST_SHUFFLES)]
+
+    def gain(self) -> Figure | None:
+        """Chosen on four fifths, judged on the fifth that was left out, five times."""
+        chosen, today = [], []
+        for fold in range(FOLDS):
+            train = [c for c in self.base if c.fold != fold]
+            test = [c for c in self.base if c.fold == fold]
+            if train and test:
+                chosen.append(play(self.arms, test, [self.best(train)]))
+                today.append(play(self.arms, test, [self.today]))
+        return self.objective.gain(joined(chosen), joined(today)) if chosen else None
+
+    def curve(self) -> tuple[CurvePoint, ...]:
+        count, blanks = records(self.base), wanted(self.base)
+        if not count:
+            return ()
+        points = self.solution(self.base).curve()
+        return tuple(CurvePoint(names(self.arms, p.order), p.usd / count, p.filled / blanks) for p in points)

@@ -1,0 +1,163 @@
+"""What is said of orders is true: intervals hold the truth, bounds always do, and what can't be told is not told."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+
+import pytest
+
+from revetl.enrich.order.cases import Arm, Case, Reply
+from revetl.enrich.order.compare import Objective, compare
+from revetl.enrich.order.estimate import bounds, play
+from revetl.enrich.order.solve import solve
+from tests.support import order_instances as made
+from tests.support.order_instances import as_run, every_order, history, pooled, resold
+
+LISTED = (0, 1, 2, 3)
+OTHER = (3, 1, 0, 2)
+
+
+def test_intervals_hold_the_truth_as_often_as_they_say():
+    rng = random.Random(5)
+    arms, people = resold(rng)
+    truth = play(arms, pooled(people), [OTHER])
+    base = play(arms, pooled(people), [LISTED])
+    cost, coverage, saved = truth.usd_per_value.value, truth.coverage.value, truth.saved_against(base).value
+    held = [0, 0, 0]
+    draws = 300
+    for _ in range(draws):
+        sample = pooled(rng.choices(people, k=250))
+        told, today = play(arms, sample, [OTHER]), play(arms, sample, [LISTED])
+        figures = (told.usd_per_value, told.coverage, told.saved_against(today))
+        for k, (figure, true) in enumerate(zip(figures, (cost, coverage, saved), strict=True)):
+            held[k] += figure.low <= true <= figure.high
+    assert all(0.92 <= h / draws <= 0.985 for h in held), held
+
+
+def test_what_the_best_order_gains_is_told_from_records_that_it_was_not_chosen_on():
+    """Between vendors that are all alike there is nothing to gain, however lucky one looks in the sample."""
+    rng = random.Random(1)
+    arms = [Arm(str(i), 1) for i in range(4)]
+
+    def alike() -> Case:
+        hits = [rng.random() < 0.5 for _ in arms]
+        return Case(1.0, 1, tuple(Reply(0.1, int(h), h) for h in hits), True, rng.randrange(5))
+
+    wrong = 0
+    for _ in range(60):
+        cases = pooled([alike() for _ in range(120)])
+        wrong += compare(history(arms, cases), cases, Objective()).better
+    assert wrong <= 5
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_one_order_alone_tells_its_own_cost_and_where_to_stop_but_not_another_order(seed):
+    arms, people = resold(random.Random(seed), records=2000)
+    seen = pooled([as_run(arms, c, LISTED) for c in people])
+    told = compare(history(arms, people), seen, Objective())
+    today, best, *usual = told.lines
+    truth = play(arms, people, [LISTED])
+    assert not told.identified
+    assert today.basis == "ledger"
+    assert today.usd_per_value.value == pytest.approx(truth.usd_per_value.value)
+    assert best.order == today.order
+    assert not told.better
+    for line in usual:
+        if line.order != today.order:
+            assert line.basis == "not identified"
+            assert line.usd_per_value is line.saved is None
+    cheap = compare(history(arms, people), seen, Objective("cost"))
+    stops = [play(arms, people, [LISTED[:k]]).usd_per_value.value for k in range(1, 5)]
+    assert cheap.lines[1].usd_per_value.value == pytest.approx(min(stops))
+    assert cheap.best == tuple(arms[i].name for i in LISTED[: stops.index(min(stops)) + 1])
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_bounds_hold_for_every_order_whatever_was_not_asked(seed):
+    rng = random.Random(seed)
+    arms, people = made.instance(rng, most_arms=4, cases=25)
+    people = [c for c in people if any(r.able for r in c.replies)]
+    listed = tuple(range(len(arms)))
+    seen = [as_run(arms, c, listed) for c in people]
+    # Prices are those of a population, so answers that nobody saw cost what the seen ones do.
+    for order in every_order(len(arms)):
+        usd, filled = made.play(arms, people, order)
+        limits = bounds(arms, history(arms, people).prices, history(arms, people).checks, seen, order)
+        if filled:
+            assert limits is not None
+            assert limits[0] <= usd / filled + 1e-9
+            assert usd / filled <= limits[1] + 1e-9
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_an_audited_share_makes_every_order_known(seed):
+    rng = random.Random(seed)
+    arms, people = resold(rng, records=6000)
+    seen = pooled([as_run(arms, c, LISTED, audited=rng.random() < 0.25) for c in people])
+    told = compare(history(arms, people), seen, Objective())
+    truth = solve(arms, pooled(people)).cheapest()
+    assert told.identified
+    assert {line.basis for line in told.lines} <= {"ledger", "audit"}
+    chosen = play(arms, people, [[int(name[1:]) for name in told.best]])
+    assert chosen.usd_per_record * 6000 <= truth.usd * 1.02
+    for line in told.lines:
+        if line.order:
+            true = play(arms, people, [[int(name[1:]) for name in line.order]]).usd_per_value.value
+            assert abs(line.usd_per_value.value - true) / true < 0.1
+
+
+def test_an_audit_that_is_not_through_tells_nothing_yet():
+    rng = random.Random(2)
+    arms, people = resold(rng, records=1000)
+    seen = []
+    for case in people:
+        drawn = rng.random() < 0.3
+        full = as_run(arms, case, LISTED, audited=drawn)
+        seen.append(replace(as_run(arms, case, LISTED), audited=True) if drawn and rng.random() < 0.3 else full)
+    told = compare(history(arms, people), pooled(seen), Objective())
+    assert not told.identified
+    assert told.incomplete > 0.05 * told.audited
+
+
+def test_the_planned_audit_is_about_what_it_takes():
+    rng = random.Random(4)
+    arms, people = resold(rng, records=20_000)
+    first = compare(history(arms, people), pooled([as_run(arms, c, LISTED) for c in people]), Objective(), within=0.04)
+    assert first.audit.planned_on == "independent hits"
+    assert 0 < first.audit.share < 1
+    share = first.audit.share
+    seen = pooled([as_run(arms, c, LISTED, audited=rng.random() < share) for c in people])
+    then = compare(history(arms, people), seen, Objective(), within=0.04)
+    saved = then.lines[1].saved
+    assert (saved.high - saved.low) / 2 < 2 * 0.04
+    assert then.audit.planned_on == "audited records"
+    whole = sum(sum(r.usd for r in c.replies) for c in people) / len(people)
+    today = play(arms, people, [LISTED]).usd_per_record
+    assert then.audit.usd == pytest.approx(then.audit.records * (whole - today), rel=0.1)
+
+
+@pytest.mark.parametrize(
+    "objective",
+    [
+        Objective("cost"),
+        Objective("net", value_usd=0.08),
+        Objective("budget", budget_usd=0.04),
+        Objective(at_least=0.7),
+    ],
+)
+def test_each_objective_is_the_best_of_all_orders_and_stops(objective):
+    arms, people = resold(random.Random(7), records=500)
+    cases = pooled([replace(c, audited=True) for c in people])
+    told = compare(history(arms, people), cases, objective)
+    played = {o: made.play(arms, cases, o) for o in every_order(4)}
+    most = max(f for _, f in played.values())
+    usd, filled = played[tuple(int(name[1:]) for name in told.best)]
+    if objective.kind == "cost":
+        assert usd / filled == pytest.approx(min(u / f for u, f in played.values() if f))
+    elif objective.kind == "net":
+        assert 0.08 * filled - usd == pytest.approx(max(0.08 * f - u for u, f in played.values()))
+    elif objective.kind == "budget":
+        assert filled == max(f for u, f in played.values() if u <= 0.04 * 500 + 1e-9)
+    else:
+        assert usd == pytest.approx(min(u for u, f in played.values() if f >= 0.7 * most - 1e-9))
