@@ -37,14 +37,16 @@ class RecordOutcome:
 
 
 def append_settled(warehouse: Warehouse, layout: Layout, settled: str, now_param: object, run_id: str) -> None:
-    """One outcome for each settled plan row, its before and after taken from the plan. Call inside a transaction."""
+    """One outcome for each settled plan row, its before and after taken from the plan; of a deleted record all that it
+    held, from which it can be made anew. Call inside a transaction."""
     before = _json_object(layout, [(f.name, f.before) for f in layout.fields])
     after = _json_object(layout, [(f.name, f.after) for f in layout.fields])
+    held = _json_object(layout, [(f.name, f.before) for f in layout.fields], of_all=True)
     warehouse.execute(
         f"INSERT INTO {layout.t(relation(warehouse, 'outcomes'))}"
         f" SELECT ?, ?, p.key, p.op, p.status, coalesce(p.result_id, p.destination_id), p.error_class, p.error_code,"
         f" p.error_message, p.attempts, p.changed_fields,"
-        f" CASE WHEN p.op = 'create' THEN NULL ELSE coalesce(p.found, {before}) END,"
+        f" CASE p.op WHEN 'create' THEN NULL WHEN 'delete' THEN {held} ELSE coalesce(p.found, {before}) END,"
         f" CASE WHEN p.op = 'delete' THEN NULL ELSE {after} END, ?"
         f" FROM ({settled}) p",
         [run_id, layout.spec.name, now_param],  # type: ignore[list-item]
@@ -65,9 +67,11 @@ def changed(layout: Layout, name: str, alias: str = "p") -> str:
     return f"contains({alias}.change_list, {needle})"
 
 
-def _json_object(layout: Layout, columns: Sequence[tuple[str, str]]) -> str:
+def _json_object(layout: Layout, columns: Sequence[tuple[str, str]], *, of_all: bool = False) -> str:
+    """JSON of the fields that the plan row changes, or `of_all` that are not null."""
     parts = ", ".join(
-        f"CASE WHEN {changed(layout, name)} THEN {literal(json.dumps(name) + ':', layout.dialect)}"
+        f"CASE WHEN {f'p.{layout.q(column)} IS NOT NULL' if of_all else changed(layout, name)}"
+        f" THEN {literal(json.dumps(name) + ':', layout.dialect)}"
         f" || coalesce(CAST(to_json(p.{layout.q(column)}) AS VARCHAR), 'null') END"
         for name, column in columns
     )

@@ -1,0 +1,459 @@
+"""Undoing a run: what it overwrote comes back, what others wrote since stays, and the next sync leaves both alone."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from revetl.destinations.base import Match
+from revetl.errors import Ambiguous, ConfigError, GuardrailError, Unavailable
+from revetl.model import FieldRule, RunRecord
+from revetl.state import outcomes
+from revetl.state.layout import resolve
+from revetl.state.runs import get_run, list_runs, new_run_id
+from revetl.state.snapshot import release
+from revetl.sync.rollback import Choices, RollbackReport, roll_back
+from tests.support.sync_bench import Bench, inline
+
+ALL = Choices()
+ANN = ("1", "ann@x.io", "Ann", "Riga")
+BOB = ("2", "bob@x.io", "Bob", None)
+CID = ("3", "cid@x.io", "Cid", "Oslo")
+
+
+@pytest.fixture
+def bench() -> Bench:
+    b = Bench()
+    b.source([ANN, BOB, CID])
+    return b
+
+
+def undo(bench: Bench, run_id: str, choices: Choices = ALL, **options: Any) -> RollbackReport:
+    run = get_run(bench.warehouse, run_id)
+    assert run is not None
+    return asyncio.run(
+        roll_back(
+            bench.warehouse,
+            bench.spec,
+            bench.destination,
+            run,
+            choices,
+            clock=bench.clock,
+            run_id=new_run_id(bench.clock),
+            target="dev",
+            offload=inline,
+            **options,
+        )
+    )
+
+
+def spoil(bench: Bench) -> str:
+    """A run with bad values: what there is to undo. Returns its id."""
+    bench.run()
+    bench.source([("1", "ann@x.io", "BAD", "Riga"), ("2", "bob@x.io", "BAD", "BAD"), ("3", "cid@x.io", "Cid", None)])
+    report = bench.run()
+    assert report.counts == {"ok": 3}
+    bench.sent()
+    return report.run_id
+
+
+def stands(bench: Bench) -> dict[Any, dict[str, Any]]:
+    return {email: dict(fields) for email, fields in bench.destination.by("email").items()}
+
+
+GOOD = {
+    "ann@x.io": {"email": "ann@x.io", "firstname": "Ann", "city": "Riga"},
+    "bob@x.io": {"email": "bob@x.io", "firstname": "Bob"},
+    "cid@x.io": {"email": "cid@x.io", "firstname": "Cid", "city": "Oslo"},
+}
+
+
+def test_what_a_run_overwrote_comes_back_field_by_field_and_stays(bench: Bench) -> None:
+    bad = spoil(bench)
+    report = undo(bench, bad)
+    assert (report.status, report.counts, report.exit_code) == ("done", {"ok": 3}, 0)
+    assert report.plan.fields == {"city": {"restore": 2}, "firstname": {"restore": 2}}
+    assert bench.sent() == [
+        ("update", "1", {"firstname": "Ann"}),
+        ("update", "2", {"firstname": "Bob", "city": None}),
+        ("update", "3", {"city": "Oslo"}),
+    ]
+    assert stands(bench) == GOOD
+    again = bench.run()
+    assert (bench.sent(), again.plan.changes, again.plan.waiting) == ([], 0, 3), "the model still holds the bad values"
+    assert {r.command for r in list_runs(bench.warehouse)} == {"sync", "rollback"}
+
+
+def test_a_row_that_changes_comes_back_and_is_compared_with_the_truth(bench: Bench) -> None:
+    undo(bench, spoil(bench))
+    bench.sent()
+    bench.source([ANN, ("2", "bob@x.io", "Bobby", None), ("3", "cid@x.io", "Cid", None)])
+    report = bench.run()
+    assert bench.sent() == [("update", "2", {"firstname": "Bobby"})], "1 is as it stands, 3 is as it was"
+    assert report.plan.waiting == 1
+    bench.source([ANN, BOB, CID])
+    bench.run()
+    assert bench.sent() == [("update", "2", {"firstname": "Bob"})]
+    assert bench.run().plan.changes == 0
+
+
+def test_released_it_is_sent_again(bench: Bench) -> None:
+    undo(bench, spoil(bench))
+    bench.sent()
+    release(bench.warehouse, resolve(bench.warehouse, bench.spec), ["1"])
+    bench.run()
+    assert bench.sent() == [("update", "1", {"firstname": "BAD"})]
+
+
+def test_what_a_person_has_edited_since_is_left_and_told(bench: Bench) -> None:
+    bad = spoil(bench)
+    bench.destination.records["102"]["city"] = "Bern"  # bob, by hand
+    bench.destination.records["103"]["city"] = "Wien"  # cid, all that the run changed
+    report = undo(bench, bad)
+    assert bench.sent() == [("update", "1", {"firstname": "Ann"}), ("update", "2", {"firstname": "Bob"})]
+    assert (report.plan.restore, report.plan.left) == (2, 1)
+    assert report.plan.fields["city"] == {"left": 2}
+    assert ("edited there since", False, 2) in report.plan.reasons
+    assert report.counts == {"ok": 2, "skipped": 1}
+    found = {o.key: o for o in outcomes.of_run(bench.warehouse, report.run_id)}
+    assert found["3"].message == "edited there since"
+    assert found["2"].before == {"firstname": "BAD"}
+    bench.run()
+    assert bench.sent() == []
+    assert stands(bench)["bob@x.io"]["city"] == "Bern"
+
+
+def test_what_a_later_run_wrote_is_left_and_names_it(bench: Bench) -> None:
+    bad = spoil(bench)
+    bench.source([("1", "ann@x.io", "Later", "Riga"), ("2", "bob@x.io", "BAD", "BAD"), ("3", "cid@x.io", "Cid", None)])
+    later = bench.run().run_id
+    bench.sent()
+    report = undo(bench, bad)
+    assert "1" not in {key for _, key, _ in bench.sent()}
+    assert (f"written since by run {later}", False, 1) in report.plan.reasons
+    undo(bench, later)
+    assert bench.sent() == [("update", "1", {"firstname": "BAD"})]
+    undo(bench, bad)
+    assert bench.sent() == [("update", "1", {"firstname": "Ann"})]
+
+
+def test_a_rollback_is_rolled_back(bench: Bench) -> None:
+    bad = spoil(bench)
+    before = stands(bench)
+    first = undo(bench, bad)
+    second = undo(bench, first.run_id)
+    assert (second.counts, stands(bench)) == ({"ok": 3}, before)
+    assert bench.run().plan.waiting == 0, "it stands as the model says: nobody has to wait"
+    undo(bench, second.run_id)
+    assert stands(bench) == GOOD
+    assert bench.run().plan.changes == 0
+
+
+def test_twice_is_as_once(bench: Bench) -> None:
+    bad = spoil(bench)
+    undo(bench, bad)
+    bench.sent()
+    report = undo(bench, bad)
+    assert (bench.sent(), report.plan.restore, report.plan.changes) == ([], 0, 0)
+    assert stands(bench) == GOOD
+    assert bench.run().plan.changes == 0
+
+
+def test_put_back_by_hand_needs_nothing_but_is_remembered(bench: Bench) -> None:
+    bad = spoil(bench)
+    bench.destination.records["101"]["firstname"] = "Ann"
+    report = undo(bench, bad, Choices(keys=("1",)))
+    assert (bench.sent(), report.plan.already, report.counts) == ([], 1, {"ok": 1})
+    assert ("1",) not in [(key,) for _, key, _ in bench.sent()]
+    bench.run()
+    assert bench.sent() == [], "the sync does not put the bad value there again"
+
+
+def test_only_the_keys_asked_for(bench: Bench) -> None:
+    bad = spoil(bench)
+    report = undo(bench, bad, Choices(keys=("1", "nobody")))
+    assert bench.sent() == [("update", "1", {"firstname": "Ann"})]
+    assert report.counts == {"ok": 1}
+
+
+def test_what_was_created_is_kept_or_archived_when_asked_and_untouched(bench: Bench) -> None:
+    created = bench.run().run_id
+    bench.sent()
+    report = undo(bench, created)
+    assert (bench.sent(), report.plan.left) == ([], 3)
+    bench.destination.records["102"]["city"] = "Bern"
+    report = undo(bench, created, Choices(archive_created=True))
+    assert [(op, key) for op, key, _ in bench.sent()] == [("delete", "1"), ("delete", "3")]
+    assert (report.plan.archive, report.plan.left, report.counts) == (2, 1, {"ok": 2, "skipped": 1})
+    again = bench.run()
+    assert (bench.sent(), again.plan.waiting) == ([], 2), "they are not created anew until their rows change"
+    bench.source([("1", "ann@x.io", "Anna", "Riga"), BOB, CID])
+    bench.run()
+    assert bench.sent() == [("create", "1", {"email": "ann@x.io", "firstname": "Anna", "city": "Riga"})]
+
+
+def test_who_stood_there_before_the_run_is_not_archived(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A create through an upsert may have met a record that somebody made a moment before."""
+    created = bench.run().run_id
+    read = bench.destination.read
+
+    async def dated(object_: str, ids: Any, fields: Any) -> dict[str, Match]:
+        found = await read(object_, ids, fields)
+        return {i: Match(i, m.fields, bench.clock.now() - timedelta(days=9)) for i, m in found.items()}
+
+    monkeypatch.setattr(bench.destination, "read", dated)
+    bench.sent()
+    report = undo(bench, created, Choices(archive_created=True))
+    assert (bench.sent(), report.plan.left) == ([], 3)
+
+
+def test_what_it_archived_for_us_is_made_anew_when_asked(bench: Bench) -> None:
+    created = bench.run().run_id
+    archived = undo(bench, created, Choices(archive_created=True)).run_id
+    bench.sent()
+    report = undo(bench, archived)
+    assert (bench.sent(), report.plan.left) == ([], 3)
+    report = undo(bench, archived, Choices(recreate_archived=True))
+    assert (report.plan.recreate, report.counts) == (3, {"ok": 3})
+    assert stands(bench) == GOOD
+    again = bench.run()
+    assert (again.plan.changes, again.plan.waiting) == (0, 0)
+
+
+def test_what_a_mirror_archived_is_made_anew_and_not_archived_again(bench: Bench) -> None:
+    bench.sync_as(mode="mirror", on_leave="archive")
+    bench.run()
+    bench.source([BOB, CID])
+    gone = bench.run().run_id
+    bench.sent()
+    assert undo(bench, gone).plan.left == 1
+    report = undo(bench, gone, Choices(recreate_archived=True))
+    assert bench.sent() == [("create", "1", {"email": "ann@x.io", "firstname": "Ann", "city": "Riga"})]
+    assert report.counts == {"ok": 1}
+    assert bench.run().plan.changes == 0
+    bench.source([ANN, BOB, CID])
+    assert bench.run().plan.changes == 0
+    assert stands(bench) == GOOD
+
+
+def test_what_a_mirror_cleared_comes_back_and_is_not_cleared_again(bench: Bench) -> None:
+    bench.sync_as(mode="mirror", on_leave="clear")
+    bench.run()
+    bench.source([BOB, CID])
+    cleared = bench.run().run_id
+    bench.sent()
+    undo(bench, cleared)
+    assert bench.sent() == [("update", "1", {"email": "ann@x.io", "firstname": "Ann", "city": "Riga"})]
+    assert bench.run().plan.changes == 0
+    assert stands(bench) == GOOD
+
+
+def test_an_adopted_record_gets_back_what_stood_there(bench: Bench) -> None:
+    bench.destination.records["7"] = {"email": "ANN@x.io", "firstname": "Old", "city": "Riga"}
+    bench.destination.records["8"] = {"email": "bob@x.io", "firstname": "Bob", "city": "Bern"}
+    adopted = bench.run().run_id
+    bench.sent()
+    report = undo(bench, adopted)
+    assert bench.sent() == [("update", "1", {"firstname": "Old"})]
+    assert (report.plan.restore, report.plan.left) == (1, 1), "8 was adopted as it stood, 3 was created"
+    assert bench.run().plan.changes == 0
+
+
+def test_a_null_comes_back_even_where_a_rule_keeps_values(bench: Bench) -> None:
+    bench.sync_as(fields={"city": FieldRule(when_null="keep")})
+    bench.run()
+    bench.source([ANN, ("2", "bob@x.io", "Bob", "BAD"), CID])
+    bad = bench.run().run_id
+    bench.sent()
+    undo(bench, bad)
+    assert bench.sent() == [("update", "2", {"city": None})]
+    bench.source([ANN, BOB, CID])
+    assert bench.run().plan.changes == 0
+    bench.source([ANN, ("2", "bob@x.io", "Bob", "Bern"), CID])
+    bench.run()
+    assert bench.sent() == [("update", "2", {"city": "Bern"})], "the snapshot holds the null that stands there"
+
+
+def test_without_an_answer_the_destination_says_what_there_is_to_undo(bench: Bench) -> None:
+    bench.run()
+
+    def lose(changes: Any) -> None:
+        if any(c.key == "1" for c in changes):
+            raise Ambiguous("lost")
+
+    bench.destination.batch_rows = 1
+    bench.destination.after_write = lose
+    bench.source([("1", "ann@x.io", "BAD", "Riga"), ("2", "bob@x.io", "BAD", None), CID])
+    bad = bench.run()
+    assert bad.counts == {"ok": 1, "unknown": 1}
+    bench.destination.after_write = lambda _: None
+    bench.sent()
+    report = undo(bench, bad.run_id)
+    assert (report.counts, stands(bench)) == ({"ok": 2}, GOOD)
+    bench.sent()
+    bench.run()
+    assert bench.sent() == [], "the doubt is gone with what caused it"
+
+
+def test_what_was_never_applied_is_not_sent_later_either(bench: Bench) -> None:
+    bench.run()
+
+    def lose(_: Any) -> None:
+        raise Ambiguous("lost")
+
+    bench.destination.before_write = lose
+    bench.source([("1", "ann@x.io", "BAD", "Riga"), BOB, CID])
+    bad = bench.run().run_id
+    bench.destination.before_write = lambda _: None
+    bench.sent()
+    assert undo(bench, bad).plan.already == 1
+    bench.run()
+    assert bench.sent() == []
+
+
+@pytest.mark.parametrize("landed", [True, False])
+def test_a_create_without_an_answer_is_looked_for(bench: Bench, landed: bool) -> None:
+    def lose(_: Any) -> None:
+        raise Ambiguous("lost")
+
+    setattr(bench.destination, "after_write" if landed else "before_write", lose)
+    bad = bench.run()
+    assert bad.counts == {"unknown": 3}
+    bench.destination.after_write = bench.destination.before_write = lambda _: None
+    bench.sent()
+    report = undo(bench, bad.run_id, Choices(archive_created=True))
+    assert [op for op, *_ in bench.sent()] == (["delete"] * 3 if landed else [])
+    assert report.plan.left == (0 if landed else 3)
+    assert bench.destination.records == {}
+
+
+def test_an_answer_lost_while_restoring_is_settled_by_the_next_rollback_not_by_a_sync(bench: Bench) -> None:
+    bad = spoil(bench)
+
+    def lose(_: Any) -> None:
+        raise Ambiguous("lost")
+
+    bench.destination.after_write = lose
+    report = undo(bench, bad)
+    assert (report.status, report.counts, report.exit_code) == ("partial", {"unknown": 3}, 1)
+    bench.destination.after_write = lambda _: None
+    bench.sent()
+    bench.run()
+    assert bench.sent() == [], "held while in doubt"
+    report = undo(bench, bad)
+    assert (bench.sent(), report.counts) == ([], {"ok": 3})
+    assert stands(bench) == GOOD
+    bench.run()
+    assert bench.sent() == []
+
+
+def test_a_refused_restore_stays_as_it_is_and_is_told(bench: Bench) -> None:
+    bad = spoil(bench)
+    bench.destination.poison = {"Ann"}
+    report = undo(bench, bad)
+    assert (report.counts, report.exit_code) == ({"ok": 2, "rejected": 1}, 1)
+    assert outcomes.reasons(bench.warehouse, report.run_id)[0][:2] == ("rejected", "VALIDATION_ERROR")
+    bench.sent()
+    assert bench.run().plan.waiting == 2
+
+
+def test_a_destination_that_is_away_leaves_the_rest_for_the_same_command(bench: Bench) -> None:
+    bad = spoil(bench)
+
+    def away(_: Any) -> None:
+        raise Unavailable("away")
+
+    bench.destination.before_write = away
+    report = undo(bench, bad)
+    assert (report.status, report.not_sent, report.error, report.exit_code) == ("failed", 3, "away", 1)
+    bench.destination.before_write = lambda _: None
+    assert undo(bench, bad).counts == {"ok": 3}
+    assert stands(bench) == GOOD
+
+
+def test_gone_taken_over_and_rekeyed_records_are_left_alone(bench: Bench) -> None:
+    bad = spoil(bench)
+    del bench.destination.records["101"]
+    bench.source([("9", "bob@x.io", "BAD", "BAD"), ("3", "cid@x.io", "Cid", None)])
+    bench.run()
+    bench.warehouse.execute("UPDATE revetl.snapshot__fake__contacts SET destination_id = '999' WHERE key = '3'")
+    bench.sent()
+    report = undo(bench, bad)
+    assert bench.sent() == []
+    assert {reason for reason, whole, _ in report.plan.reasons if whole} == {
+        "not there any more: archived or deleted since",
+        "held by key 9 today",
+        "held under the id 999 today",
+    }
+
+
+def test_a_column_that_left_or_changed_its_type_is_left_with_the_reason(bench: Bench) -> None:
+    bad = spoil(bench)
+    bench.sync_as(columns=("golden_id", "email", "firstname"))
+    rows = [("1", "ann@x.io", 1), ("2", "bob@x.io", 2), ("3", "cid@x.io", 3)]
+    bench.source(rows, "golden_id VARCHAR, email VARCHAR, firstname INTEGER")
+    report = undo(bench, bad)
+    assert bench.sent() == []
+    said = {reason for reason, *_ in report.plan.reasons}
+    assert "its column has left the model" in said
+    assert "the earlier value has no exact form in INTEGER, the type of the column" in said
+
+
+def test_typed_values_come_back_exactly(bench: Bench) -> None:
+    bench.destination.fields = ("email", "seats", "seen", "born", "paid", "yes")
+    ddl = "golden_id VARCHAR, email VARCHAR, seats BIGINT, seen TIMESTAMP, born DATE, paid DECIMAL(18,4), yes BOOLEAN"
+    bench.sync_as(columns=("golden_id", "email", "seats", "seen", "born", "paid", "yes"))
+    row = "SELECT '1' AS golden_id, 'a@x.io' AS email, {} AS seats, {} AS seen, {} AS born, {} AS paid, {} AS yes"
+    good = row.format(
+        "9007199254740993", "TIMESTAMP '2026-01-02 03:04:05.678901'", "DATE '1999-12-31'",
+        "CAST('12345678901234.5678' AS DECIMAL(18,4))", "TRUE",
+    )  # fmt: skip
+    bench.source([], ddl)
+    bench.warehouse.execute(f"INSERT INTO contacts {good}")
+    bench.run()
+    wanted = dict(next(iter(bench.destination.records.values())))
+    bench.warehouse.execute("UPDATE contacts SET seats = 1, seen = NULL, born = '2000-01-01', paid = 0, yes = FALSE")
+    bad = bench.run().run_id
+    report = undo(bench, bad)
+    assert report.counts == {"ok": 1}
+    assert next(iter(bench.destination.records.values())) == wanted
+
+
+def test_a_dry_run_and_a_no_send_nothing(bench: Bench) -> None:
+    bad = spoil(bench)
+    assert undo(bench, bad, dry_run=True).plan.restore == 3
+    with pytest.raises(GuardrailError):
+        undo(bench, bad, confirm=lambda _: False)
+    assert bench.sent() == []
+    assert list_runs(bench.warehouse, 1)[0].status == "stopped"
+
+
+def test_what_cannot_be_read_back_is_not_undone(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bad = spoil(bench)
+    monkeypatch.setattr(bench.destination, "readable", lambda _: False)
+    with pytest.raises(ConfigError, match="can't read contacts back"):
+        undo(bench, bad)
+
+
+def test_stop_ends_in_good_order_and_the_same_command_goes_on(bench: Bench) -> None:
+    bad = spoil(bench)
+    bench.destination.batch_rows = bench.destination.concurrency = 1
+
+    async def interrupted() -> RollbackReport:
+        stop = asyncio.Event()
+        bench.destination.after_write = lambda _: stop.set()
+        run = get_run(bench.warehouse, bad)
+        assert isinstance(run, RunRecord)
+        return await roll_back(
+            bench.warehouse, bench.spec, bench.destination, run, Choices(), clock=bench.clock,
+            run_id=new_run_id(bench.clock), target="dev", offload=inline, stop_event=stop,
+        )  # fmt: skip
+
+    report = asyncio.run(interrupted())
+    assert (report.status, report.not_sent > 0) == ("interrupted", True)
+    bench.destination.after_write = lambda _: None
+    undo(bench, bad)
+    assert stands(bench) == GOOD
