@@ -45,7 +45,7 @@ def node_printer() -> Callable[[NodeResult], None]:
 
     def show(node: NodeResult) -> None:
         good = node.status in ("success", "pass", "no-op")
-        if good and node.kind in ("test", "unit_test", "exposure"):
+        if (good or node.status == "skipped") and node.kind in ("test", "unit_test", "exposure"):
             return
         mark = "[green]✓[/]" if good else "[yellow]–[/]" if node.status in ("skipped", "warn") else "[red]✗[/]"
         screen.print(f"{mark} {node.kind:<8} {node.name}  [dim]{node.seconds:.2f} s[/]")

@@ -28,6 +28,7 @@ COMMANDS: dict[str, str] = {
     "build": "Build the dbt models, with the tables they read from.",
     "enrich": "Fill gaps from data providers, for the project or for a file.",
     "plan": "Show exactly what a sync would change, and send nothing.",
+    "apply": "Send a plan that `revetl plan --out` saved.",
     "sync": "Send what changed to the destinations.",
     "run": "The whole job: build, enrich, build what depends on it, sync.",
     "runs": "List past runs and what became of their records.",
@@ -40,7 +41,7 @@ COMMANDS: dict[str, str] = {
 # What help shows, heading by heading: every command of `COMMANDS` once.
 GROUPS: dict[str, tuple[str, ...]] = {
     "Start": ("init", "demo", "debug", "ls"),
-    "The job": ("build", "enrich", "plan", "sync", "run"),
+    "The job": ("build", "enrich", "plan", "apply", "sync", "run"),
     "Afterwards": ("runs", "retry", "explain"),
     "Tools": ("sandbox", "schema"),
 }
@@ -147,8 +148,8 @@ _DISK_HINT = " Free some space and run the same command again: what was checkpoi
 def _disk_full(e: BaseException) -> bool:
     """An OSError says so by number; a database only in words."""
     if isinstance(e, OSError):
-        return e.errno in (errno.ENOSPC, errno.EDQUOT)
-    return "no space left" in str(e).lower() or "disk is full" in str(e).lower()
+        return e.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    return any(words in str(e).lower() for words in ("no space left", "disk is full", "file too large"))
 
 
 def _debugging(arguments: list[str]) -> bool:
