@@ -93,7 +93,12 @@ def _words(_ctx: click.Context, _param: click.Parameter, value: tuple[str, ...])
 
 def emit_json(document: Any) -> None:
     """The one JSON document of a command, on stdout."""
-    click.echo(json.dumps(document, indent=2, default=_plain, ensure_ascii=False))
+    click.echo(as_json_text(document))
+
+
+def as_json_text(document: Any, *, indent: int | None = 2) -> str:
+    """For a document that is too large to hold and is written piece by piece."""
+    return json.dumps(document, indent=indent, default=_plain, ensure_ascii=False)
 
 
 def _plain(value: Any) -> Any:

@@ -3,57 +3,107 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import rich_click as click
 
-from revetl.cli.common import ProjectOptions, console, emit_json, json_option, project_options, select_options
+from revetl.cli.common import (
+    ProjectOptions,
+    console,
+    err_console,
+    json_option,
+    project_options,
+    select_options,
+)
+from revetl.cli.waiting import open_warehouse, say_waiting, wait_option
 
 if TYPE_CHECKING:
     from revetl.model import SyncSpec
     from revetl.project import Project
-    from revetl.sync import PlanSummary
+    from revetl.sync import PlanSummary, Sample
     from revetl.warehouse.base import Warehouse
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Which lines are shown one by one: `rows` at most (None: samples; 0: all), of `keys`, that change `fields`."""
+
+    rows: int | None
+    keys: tuple[str, ...]
+    fields: tuple[str, ...]
+
+    @property
+    def wanted(self) -> bool:
+        return self.rows is not None or bool(self.keys) or bool(self.fields)
+
+    @property
+    def limit(self) -> int | None:
+        return None if self.rows == 0 or self.keys else 20 if self.rows is None else self.rows
+
+
+def _rows(_ctx: click.Context, _param: click.Parameter, value: str | None) -> int | None:
+    if value is None or value == "all":
+        return None if value is None else 0
+    if not value.isdigit() or int(value) < 1:
+        raise click.BadParameter(f"{value!r} is neither a number nor `all`")
+    return int(value)
 
 
 @click.command(short_help="Show exactly what a sync would change, and send nothing.")
 @project_options
 @select_options
 @click.option("--limit", type=click.IntRange(min=1), help="Plan at most N records of each sync.")
+@click.option("--rows", callback=_rows, metavar="N|all", help="Show this many lines, with every field.")
+@click.option("--field", "fields", multiple=True, help="Show lines that change this field. May be repeated.")
+@click.option("--show", "keys", multiple=True, metavar="KEY", help="Show this record. May be repeated.")
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Save the plan for `revetl apply`.")
+@click.option("--format", "form", type=click.Choice(["text", "markdown", "json"]), default="text", show_default=True)
+@click.option("--samples", type=click.IntRange(min=0), help="Sample lines of each kind. Default: 3; markdown: none.")
 @click.option("--detailed-exitcode", is_flag=True, help="End with 2 where there are changes, 0 where there are none.")
+@wait_option
 @json_option
 def command(
     options: ProjectOptions,
     select: tuple[str, ...],
     exclude: tuple[str, ...],
     limit: int | None,
+    rows: int | None,
+    fields: tuple[str, ...],
+    keys: tuple[str, ...],
+    out: Path | None,
+    form: str,
+    samples: int | None,
     detailed_exitcode: bool,
+    wait_s: float,
     as_json: bool,
 ) -> int:
     """Compare the activation models with what the destinations are known to hold, and look up what is new there.
 
-    create: is not there yet. adopt: is there, and new to us. update, delete, same: as they say. held: not sent, with
-    the reason. waiting: was refused before. The lines stand in the table plan__<sync> until the next plan.
+    create: is not there yet. adopt: is there, and new to us. update, delete, same: as they say. matched: is there and
+    equal. held: not sent, with the reason. waiting: was refused before. The lines stand in the table plan__<sync> until
+    the next plan. Ends with 3 where a guardrail would stop the sync.
     """
-    from revetl.cli.show import plan_document, show_plans
-
+    look = Look(rows, keys, fields)
     project = options.load()
     specs = project.syncs(select, exclude)
-    warehouse = project.open_warehouse()
+    warehouse = open_warehouse(project, wait_s)
     try:
-        plans = asyncio.run(_plan(project, warehouse, specs, limit))
+        plans = asyncio.run(_plan(project, warehouse, specs, limit, wait_s))
+        if out is not None:
+            _save(project, warehouse, specs, plans, out)
+        _show(warehouse, specs, plans, look, "json" if as_json else form, samples, project.target)
     finally:
         warehouse.close()
-    if as_json:
-        emit_json([plan_document(p) for p in plans])
-    else:
-        show_plans(console(), plans)
+    if any(p.violations for p in plans):
+        return 3
     return 2 if detailed_exitcode and any(p.changes for p in plans) else 0
 
 
 async def _plan(
-    project: Project, warehouse: Warehouse, specs: Sequence[SyncSpec], limit: int | None
+    project: Project, warehouse: Warehouse, specs: Sequence[SyncSpec], limit: int | None, wait_s: float
 ) -> list[PlanSummary]:
     from revetl.clock import SystemClock
     from revetl.state.runs import new_run_id
@@ -63,7 +113,105 @@ async def _plan(
     plans = []
     for spec in specs:
         async with project.destination(spec.destination, clock) as destination:
+            run_id = new_run_id(clock)
             plans.append(
-                await plan_sync(warehouse, spec, destination, clock=clock, run_id=new_run_id(clock), limit=limit)
+                await plan_sync(
+                    warehouse,
+                    spec,
+                    destination,
+                    clock=clock,
+                    run_id=run_id,
+                    limit=limit,
+                    wait_s=wait_s,
+                    on_wait=say_waiting,
+                )
             )
     return plans
+
+
+def _save(
+    project: Project, warehouse: Warehouse, specs: Sequence[SyncSpec], plans: Sequence[PlanSummary], out: Path
+) -> None:
+    from revetl.clock import SystemClock
+    from revetl.sync import saved
+
+    clock = SystemClock()
+    entries = [saved.entry(warehouse, spec, plan, clock) for spec, plan in zip(specs, plans, strict=True)]
+    saved.write_file(out, project.target, entries, clock)
+    err_console().print(f"Saved to {out}. `revetl apply {out}` sends exactly this.", markup=False)
+
+
+def _show(
+    warehouse: Warehouse,
+    specs: Sequence[SyncSpec],
+    plans: Sequence[PlanSummary],
+    look: Look,
+    form: str,
+    samples: int | None,
+    target: str,
+) -> None:
+    if form == "json":
+        _emit(warehouse, specs, plans, look)
+    elif form == "markdown":
+        from revetl.cli.plan_markdown import markdown
+
+        click.echo(markdown(plans, target=target, samples=samples or 0))
+    else:
+        from revetl.cli.plan_text import show_plans
+
+        show_plans(console(), plans, samples=0 if look.wanted else 3 if samples is None else samples)
+        if look.wanted:
+            for spec in specs:
+                _show_lines(warehouse, spec, look, named=len(specs) > 1)
+
+
+def _show_lines(warehouse: Warehouse, spec: SyncSpec, look: Look, *, named: bool) -> None:
+    from revetl.cli.plan_text import show_lines
+    from revetl.cli.show import short
+    from revetl.state.layout import resolve
+    from revetl.sync import lines
+
+    screen = console()
+    if named:
+        screen.print(f"[bold]{spec.name}[/]")
+    number = show_lines(screen, _lines(warehouse, spec, look))
+    if look.limit is not None and number == look.limit:
+        screen.print("  … there may be more: --rows N or --rows all shows them")
+    layout = resolve(warehouse, spec)
+    for key in look.keys:
+        if not any(True for _ in lines.read(warehouse, layout, keys=[key])):
+            screen.print(f"  {short(key, 60)} {lines.why_not_planned(warehouse, layout, key)}", soft_wrap=True)
+
+
+def _lines(warehouse: Warehouse, spec: SyncSpec, look: Look) -> Iterator[Sample]:
+    from revetl.errors import ConfigError, did_you_mean
+    from revetl.state.layout import resolve
+    from revetl.sync import lines
+
+    layout = resolve(warehouse, spec)
+    names = [f.name for f in layout.fields]
+    for field in look.fields:
+        if field not in names:
+            raise ConfigError(f"{spec.name} sends no field {field!r}", hint=did_you_mean(field, names))
+    return lines.read(warehouse, layout, keys=look.keys, fields=look.fields, limit=look.limit)
+
+
+def _emit(warehouse: Warehouse, specs: Sequence[SyncSpec], plans: Sequence[PlanSummary], look: Look) -> None:
+    """One JSON document: a list of plans, `rows` of each streamed line by line where they were asked for."""
+    from revetl.cli.common import as_json_text
+    from revetl.cli.show import plan_document
+
+    click.echo("[")
+    for i, (spec, plan) in enumerate(zip(specs, plans, strict=True)):
+        document = as_json_text(plan_document(plan))
+        last = "" if i == len(plans) - 1 else ","
+        if not look.wanted:
+            click.echo(document + last)
+            continue
+        click.echo(document.rstrip().removesuffix("}").rstrip() + ',\n  "rows": [', nl=False)
+        comma = ""
+        for line in _lines(warehouse, spec, look):
+            click.echo(f"{comma}\n    {as_json_text(line, indent=None)}", nl=False)
+            comma = ","
+        click.echo("\n  ]\n}" + last)
+    click.echo("]")

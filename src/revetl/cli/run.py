@@ -19,6 +19,8 @@ from revetl.cli.common import (
     project_options,
     select_options,
 )
+from revetl.cli.sync import allow_option
+from revetl.cli.waiting import open_warehouse, wait_option
 
 if TYPE_CHECKING:
     from revetl.enrich.report import EnrichReport, Estimate
@@ -47,6 +49,8 @@ def usd(text: str) -> Decimal:
 )
 @click.option("--yes", is_flag=True, help="Spend within the budgets without asking.")
 @click.option("--no-input", is_flag=True, help="Never ask; without --yes or --max-spend nothing is spent.")
+@allow_option
+@wait_option
 @json_option
 def command(
     options: ProjectOptions,
@@ -55,6 +59,8 @@ def command(
     max_spend: Decimal | None,
     yes: bool,
     no_input: bool,
+    allow: tuple[str, ...],
+    wait_s: float,
     as_json: bool,
 ) -> int:
     """Build, enrich, build what depends on it, sync.
@@ -67,11 +73,13 @@ def command(
 
     screen = err_console()
     project = options.load()
+    if wait_s:
+        open_warehouse(project, wait_s).close()  # dbt can't wait for the file
     watch = Watch(
         say=lambda line: screen.print(line, markup=False),
         on_node=node_printer(),
         agree=_agreement(agreed=yes or max_spend is not None, may_ask=not no_input),
-        push=lambda warehouse, specs: push(project, warehouse, specs, command="run"),
+        push=lambda warehouse, specs: push(project, warehouse, specs, command="run", allow=allow, wait_s=wait_s),
     )
     report = run_job(project, watch, select=select, exclude=exclude, max_spend_usd=max_spend)
     if as_json:

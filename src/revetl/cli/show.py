@@ -1,4 +1,4 @@
-"""How plans, reports and outcomes look on a terminal: within 80 columns, and as plain data for --json."""
+"""How reports and outcomes look on a terminal, within 80 columns, and as plain data for --json. Plans: plan_text."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from revetl.model import Scalar
     from revetl.sync import PlanSummary, SyncReport
 
-_STYLES = {"create": "green", "adopt": "cyan", "update": "yellow", "delete": "red"}
 _STATUS_STYLES = {"done": "green", "ok": "green", "partial": "yellow", "skipped": "dim"}
 
 
@@ -41,52 +40,6 @@ def short(value: Scalar, width: int = 28) -> str:
 
 def status(word: str) -> str:
     return f"[{_STATUS_STYLES.get(word, 'red')}]{word}[/]"
-
-
-def show_plans(console: Console, plans: Sequence[PlanSummary]) -> None:
-    """Counts of each sync in one table, then what is worth a look in each."""
-    counts = ["create", "adopt", "update", "delete", "same"]
-    overview = table("sync", *counts, "held", "waiting", "requests", right=[*counts, "held", "waiting", "requests"])
-    for p in plans:
-        numbers = (p.create, p.adopt, p.update, p.delete, p.unchanged, p.held, p.waiting, p.requests)
-        overview.add_row(p.sync, *(f"{n:,}" for n in numbers))
-    console.print(overview)
-    for plan in plans:
-        _show_details(console, plan)
-
-
-def _show_details(console: Console, plan: PlanSummary) -> None:
-    from rich.markup import escape
-
-    if not plan.lines and not plan.waiting:
-        return
-    console.print(f"[bold]{plan.sync}[/] → {plan.destination} {plan.object}")
-    if plan.fields:
-        most = sorted(plan.fields.items(), key=lambda item: -item[1])
-        console.print("  fields to send: " + ", ".join(f"{escape(name)} {n:,}" for name, n in most))
-    if plan.in_doubt:
-        console.print(f"  {plan.in_doubt:,} in doubt after a run that broke off: sent whole")
-    if plan.left:
-        console.print(f"  {plan.left:,} no longer in the model")
-    if plan.waiting:
-        console.print(f"  {plan.waiting:,} refused before: waiting for a change of the row, or for `revetl retry`")
-    shown: dict[str, int] = {}
-    for sample in plan.samples:
-        kind = f"{sample.op}{sample.note or ''}"
-        shown[kind] = shown.get(kind, 0) + 1
-        if shown[kind] > 3:
-            continue
-        style = _STYLES.get(sample.op, "default")
-        note = f"  [dim]not sent: {escape(sample.note)}[/]" if sample.note else ""
-        console.print(f"  [{style}]{sample.op:<6}[/] {short(sample.key, 40)}{note}")
-        if sample.note or sample.op == "delete":
-            continue
-        for name, (before, after) in list(sample.fields.items())[:6]:
-            change = short(after) if sample.op == "create" else f"{short(before)} → {short(after)}"
-            console.print(f"         {escape(name)}: {change}")
-        if len(sample.fields) > 6:
-            console.print(f"         … {len(sample.fields) - 6} more")
-    console.print()
 
 
 def show_reports(console: Console, reports: Sequence[SyncReport]) -> None:

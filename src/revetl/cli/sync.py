@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import rich_click as click
 from click import confirm
@@ -21,13 +21,37 @@ from revetl.cli.common import (
     project_options,
     select_options,
 )
+from revetl.cli.waiting import open_warehouse, say_waiting, wait_option
 from revetl.errors import RevetlError
 
 if TYPE_CHECKING:
     from revetl.model import SyncSpec
     from revetl.project import Project
     from revetl.sync import PlanSummary, SyncReport
+    from revetl.sync.engine import Planner
     from revetl.warehouse.base import Warehouse
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _guardrails(_ctx: click.Context, _param: click.Parameter, value: str | None) -> tuple[str, ...]:
+    from revetl.sync.guardrails import NAMES
+
+    names = tuple(word.strip() for word in (value or "").split(",") if word.strip())
+    for name in names:
+        if name not in NAMES:
+            raise click.BadParameter(f"{name!r} is no guardrail. Valid here: {', '.join(NAMES)}")
+    return names
+
+
+def allow_option(function: F) -> F:
+    """Adds --allow as `allow`: guardrails that may be passed in this run."""
+    return click.option(
+        "--allow",
+        callback=_guardrails,
+        metavar="NAMES",
+        help="Pass these guardrails, and record it: changed, deleted, creates, rows, fill. By commas.",
+    )(function)
 
 
 @click.command(short_help="Send what changed to the destinations.")
@@ -35,7 +59,9 @@ if TYPE_CHECKING:
 @select_options
 @click.option("--dry-run", is_flag=True, help="Plan, and send nothing.")
 @click.option("--limit", type=click.IntRange(min=1), help="Send at most N records of each sync.")
+@allow_option
 @click.option("--yes", is_flag=True, help="Do not ask before records are deleted.")
+@wait_option
 @json_option
 def command(
     options: ProjectOptions,
@@ -43,26 +69,39 @@ def command(
     exclude: tuple[str, ...],
     dry_run: bool,
     limit: int | None,
+    allow: tuple[str, ...],
     yes: bool,
+    wait_s: float,
     as_json: bool,
 ) -> int:
     """Send what changed in the activation models since the last run, field by field.
 
-    Ends with 1 where a record was rejected or its fate is not known, 3 where a guardrail stopped the run, 4 where the
-    destination refused the credentials, 130 after ctrl-C or SIGTERM: requests in flight are awaited and written down.
-    Safe to repeat after any failure.
+    Ends with 1 where a record was rejected or its fate is not known, or where another run works on the sync; 3 where a
+    guardrail stopped the run, 4 where the destination refused the credentials, 130 after ctrl-C or SIGTERM: requests
+    in flight are awaited and written down. Safe to repeat after any failure.
     """
-    from revetl.cli.show import report_document, show_plans, show_reports
+    from revetl.cli.plan_text import show_plans
+    from revetl.cli.show import report_document, show_reports
 
     project = options.load()
     specs = project.syncs(select, exclude)
     if not specs:
         err_console().print("No model declares a sync (config.meta.revetl): nothing to send.")
         return 0
-    ask = None if yes or dry_run or as_json else _confirm_deletes
-    warehouse = project.open_warehouse()
+    ask = None if yes or dry_run or as_json else confirm_deletes
+    warehouse = open_warehouse(project, wait_s)
     try:
-        reports = push(project, warehouse, specs, command="sync", dry_run=dry_run, limit=limit, confirm=ask)
+        reports = push(
+            project,
+            warehouse,
+            specs,
+            command="sync",
+            dry_run=dry_run,
+            limit=limit,
+            confirm=ask,
+            allow=allow,
+            wait_s=wait_s,
+        )
     finally:
         warehouse.close()
     if as_json:
@@ -83,10 +122,16 @@ def push(
     dry_run: bool = False,
     limit: int | None = None,
     confirm: Callable[[PlanSummary], bool] | None = None,
+    allow: Collection[str] = (),
+    wait_s: float = 0.0,
+    planners: Mapping[str, Planner] | None = None,
 ) -> list[SyncReport]:
     """Runs the syncs one after the other, with progress on stderr. The first that stops ends the rest: they may link
-    to its records. ctrl-C and SIGTERM let what is in flight end and be written down."""
-    return asyncio.run(_push(project, warehouse, specs, command, dry_run, limit, confirm))
+    to its records. ctrl-C and SIGTERM let what is in flight end and be written down. `planners`: sync → what gives its
+    plan, where that is not made anew."""
+    return asyncio.run(
+        _push(project, warehouse, specs, command, dry_run, limit, confirm, allow, wait_s, planners or {})
+    )
 
 
 async def _push(
@@ -97,6 +142,9 @@ async def _push(
     dry_run: bool,
     limit: int | None,
     confirm: Callable[[PlanSummary], bool] | None,
+    allow: Collection[str],
+    wait_s: float,
+    planners: Mapping[str, Planner],
 ) -> list[SyncReport]:
     from revetl.clock import SystemClock
     from revetl.state.runs import new_run_id
@@ -122,6 +170,10 @@ async def _push(
                         stop_event=stop,
                         confirm=confirm,
                         dbt_invocation_id=project.dbt_invocation_id,
+                        allow=allow,
+                        wait_s=wait_s,
+                        on_wait=say_waiting,
+                        planner=planners.get(spec.name),
                     )
             reports.append(report)
             if stop.is_set() or report.status in ("failed", "stopped"):
@@ -135,7 +187,7 @@ def exit_code(reports: Sequence[SyncReport]) -> int:
     return next((code for code in (4, 3, 130, 1) if code in codes), 0)
 
 
-def _confirm_deletes(plan: PlanSummary) -> bool:
+def confirm_deletes(plan: PlanSummary) -> bool:
     if not plan.delete or not sys.stdin.isatty():
         return True
     return confirm(f"{plan.sync}: delete {plan.delete:,} record(s) at {plan.destination}?", err=True)

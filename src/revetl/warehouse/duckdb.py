@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import duckdb
 
-from revetl.errors import WarehouseError
+from revetl.errors import WarehouseBusy, WarehouseError
 from revetl.model import Relation, Scalar
 from revetl.warehouse.base import Column, Kind
 from revetl.warehouse.sql import ident, table
@@ -138,6 +138,7 @@ def create_schema(warehouse: DuckDBWarehouse) -> None:
     warehouse.execute(f"CREATE SCHEMA IF NOT EXISTS {ident(warehouse.state_schema, warehouse.dialect)}")
 
 
+_HOLDER = re.compile(r"held in (.+?) \(PID (\d+)\)")
 _QUOTED_VALUE = re.compile(r"(?<=')[^']*(?=')")
 
 
@@ -147,7 +148,9 @@ def _translated(e: duckdb.Error, path: Path | str | None = None) -> WarehouseErr
     if isinstance(e, duckdb.ConstraintException | duckdb.ConversionException):
         text = _QUOTED_VALUE.sub("…", text)
     if "lock" in text.lower() and path is not None:
-        return WarehouseError(
-            f"{path} is open in another process. DuckDB lets one process write at a time: wait for it, or close it."
+        holder = _HOLDER.search(text)
+        who = f"process {holder[2]} ({holder[1]})" if holder else "another process"
+        return WarehouseBusy(
+            f"{path} is open in {who}. DuckDB lets one process write at a time: wait for it (--wait 10m), or close it."
         )
     return WarehouseError(text)
