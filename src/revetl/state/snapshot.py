@@ -101,6 +101,15 @@ def merge(warehouse: Warehouse, layout: Layout, settled: str, now_param: object,
     )
 
 
+def doubt_planned(warehouse: Warehouse, layout: Layout) -> None:
+    """A full refresh is about to be sent: until each record's answer is in, its state is in doubt, so that a run which
+    is stopped half-way is taken up by the next one. Safe to repeat."""
+    warehouse.execute(
+        f"UPDATE {layout.t(layout.snapshot)} SET row_hash = NULL WHERE key IN"
+        f" (SELECT key FROM {layout.t(layout.plan)} WHERE known AND op = 'update' AND settled IS NULL)"
+    )
+
+
 def remember_rejected(warehouse: Warehouse, layout: Layout, settled: str, now_param: object, run_id: str) -> None:
     """What was refused waits until its row changes; what went through waits no longer. Call inside a transaction."""
     rejected = layout.t(layout.rejected)

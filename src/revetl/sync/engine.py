@@ -1,4 +1,4 @@
-"""One sync from the model to the destination: lease → recover → plan → match → guardrails → apply → checkpoint.
+"""One sync from the model to the destination: lease → recover → plan → match → guardrails → apply → checkpoint → link.
 
 `plan_sync` stops before anything is sent; `run_sync` goes on. Both hold the sync's lease and begin by healing what an
 earlier run left behind. The destination is handed in open; who opened it closes it.
@@ -17,7 +17,7 @@ from revetl.model import RunRecord, RunStatus, SyncSpec
 from revetl.state import plans, runs, snapshot
 from revetl.state.layout import Layout, resolve
 from revetl.state.leases import Holder
-from revetl.sync import checkpoint, guardrails, lines, matching, planning, policies
+from revetl.sync import checkpoint, guardrails, lines, links, matching, planning, policies
 from revetl.sync.applying import Applier, Progress
 from revetl.sync.forecast import Forecast, forecast
 from revetl.sync.leasing import leased
@@ -37,19 +37,21 @@ async def plan_sync(
     clock: Clock,
     run_id: str,
     limit: int | None = None,
+    full_refresh: bool = False,
     wait_s: float = 0.0,
     on_wait: Callable[[Holder], None] | None = None,
     offload: Offload = asyncio.to_thread,
 ) -> PlanSummary:
     """Freezes a plan and describes it. Sends nothing: with a destination its fields are checked and new records are
     looked up there; without one every new record counts as a create. Guardrails that it breaks stand in the summary.
+    `full_refresh`: every record of the model is to be sent whole, changed or not.
     LeaseError where another run works on this sync for longer than `wait_s`. Safe to repeat."""
     async with leased(
         warehouse, spec.name, run_id, clock=clock, offload=offload, wait_s=wait_s, on_wait=on_wait
     ) as held:
         layout = await held.offload(_prepare, held.warehouse, spec)
         recovered = await held.offload(lambda: plans.recover(held.warehouse, layout, clock, present_run=run_id))
-        plan = await _plan(held.warehouse, layout, destination, run_id, limit, held.offload)
+        plan = await _plan(held.warehouse, layout, destination, run_id, limit, full_refresh, held.offload)
         plan.recovered = recovered
         return plan
 
@@ -65,6 +67,7 @@ async def run_sync(
     target: str,
     dry_run: bool = False,
     limit: int | None = None,
+    full_refresh: bool = False,
     progress: Progress | None = None,
     stop_event: asyncio.Event | None = None,
     confirm: Callable[[PlanSummary], bool] | None = None,
@@ -78,9 +81,10 @@ async def run_sync(
 ) -> SyncReport:
     """Brings the destination to what the model says. Safe to repeat, and to repeat after a crash at any point.
 
-    `confirm`: shown the plan before anything is sent; False ends the run as stopped. `stop_event`: once set, what is
-    in flight is awaited and checkpointed, and the report says `interrupted`. `allow`: guardrails that may be passed,
-    which is written down with the run. `planner`: gives a plan made before in place of a new one. `on_wait` hears who
+    `full_refresh`: every record of the model is sent whole, and every link, changed or not; stopped half-way, the next
+    run goes on with it. `confirm`: shown the plan before anything is sent; False ends the run as stopped. `stop_event`:
+    once set, what is in flight is awaited and checkpointed, and the report says `interrupted`. `allow`: guardrails that
+    may be passed, which is written down with the run. `planner`: gives a plan made before in place of a new one. `on_wait` hears who
     holds the sync, when there is somebody to wait for. Raises ConfigError, GuardrailError, LeaseError and
     WarehouseError (the run's row then says failed or stopped; without the lease there is no row); a destination that
     is away or refuses the credentials is told in the report, with its exit code, for other syncs may go on.
@@ -88,7 +92,7 @@ async def run_sync(
     started_s = clock.monotonic()
 
     async def fresh(warehouse: Warehouse, layout: Layout, offload: Offload) -> PlanSummary:
-        return await _plan(warehouse, layout, destination, run_id, limit, offload)
+        return await _plan(warehouse, layout, destination, run_id, limit, full_refresh, offload)
 
     if dry_run:
         plan = await plan_sync(
@@ -98,6 +102,7 @@ async def run_sync(
             clock=clock,
             run_id=run_id,
             limit=limit,
+            full_refresh=full_refresh,
             wait_s=wait_s,
             on_wait=on_wait,
             offload=offload,
@@ -154,7 +159,19 @@ async def _run(
         applier = await _apply(
             warehouse, layout, destination, run, plan, clock, offload, progress, stop_event, intent_rows
         )
-        report = _report(run, spec, plan, applier, stop_event, recovered)
+        tied = links.LinkReport()
+        if spec.associate and applier.error is None:
+            tied = await links.send(
+                warehouse,
+                layout,
+                destination,
+                run,
+                full_refresh=plan.full_refresh,
+                clock=clock,
+                offload=offload,
+                stop=stop_event,
+            )
+        report = _report(run, spec, plan, applier, tied, stop_event, recovered)
         run.status, run.error = report.status, report.error
     except RevetlError as e:
         run.status, run.error = ("stopped" if isinstance(e, GuardrailError) else "failed"), str(e)
@@ -186,9 +203,10 @@ async def _plan(
     destination: Destination | None,
     plan_id: str,
     limit: int | None,
+    full_refresh: bool,
     offload: Offload,
 ) -> PlanSummary:
-    summary = await offload(lambda: planning.build(warehouse, layout, plan_id, limit=limit))
+    summary = await offload(lambda: planning.build(warehouse, layout, plan_id, limit=limit, full_refresh=full_refresh))
     batch_rows, asked = None, (0, 0)
     if destination is not None:
         batch_rows = destination.limits(layout.spec.object).batch_rows
@@ -196,6 +214,11 @@ async def _plan(
             asked = await _ask(warehouse, layout, destination, offload)
     summarised: PlanSummary = await offload(lines.summarise, warehouse, layout, summary, batch_rows)
     summarised.violations += guardrails.judge_creates(layout, summarised.create)
+    if layout.spec.associate:
+        summarised.links = await links.forecast(
+            warehouse, layout, destination, full_refresh=full_refresh, offload=offload
+        )
+        summarised.violations += links.judge(layout, summarised.links)
     if destination is not None:
         summarised.forecast = _forecast(layout.spec, destination, summarised, *asked)
     return summarised
@@ -270,6 +293,8 @@ async def _apply(
         return applier
     await offload(checkpoint.prepare, warehouse, layout)
     await offload(lambda: plans.begin(warehouse, layout, plan.plan_id, run.run_id, plan.changes, clock))
+    if plan.full_refresh:
+        await offload(snapshot.doubt_planned, warehouse, layout)
     await applier.apply()
     await offload(plans.finish, warehouse, layout, plan.plan_id)
     return applier
@@ -280,23 +305,35 @@ def _report(
     spec: SyncSpec,
     plan: PlanSummary,
     applier: Applier,
+    tied: links.LinkReport,
     stop_event: asyncio.Event | None,
     recovered: int,
 ) -> SyncReport:
-    counts = dict(applier.counts)
+    counts = {**applier.counts, **tied.counts}
     not_sent = plan.changes - applier.sent
     status: RunStatus = "done"
     exit_code = 0
     error = None
-    if counts.get("rejected") or counts.get("unknown"):
+    if counts.keys() & {"rejected", "unknown", "links_rejected", "links_unknown"}:
         status, exit_code = "partial", 1
-    if stop_event is not None and stop_event.is_set() and not_sent:
+    if stop_event is not None and stop_event.is_set() and (not_sent or tied.not_sent):
         status, exit_code = "interrupted", 1
-    if applier.error is not None:
+    stopped_by = applier.error or tied.error
+    if stopped_by is not None:
         status = "failed"
-        exit_code = applier.error.exit_code if isinstance(applier.error, RevetlError) else 1
-        error = str(applier.error) if isinstance(applier.error, RevetlError) else type(applier.error).__name__
+        exit_code = stopped_by.exit_code if isinstance(stopped_by, RevetlError) else 1
+        error = str(stopped_by) if isinstance(stopped_by, RevetlError) else type(stopped_by).__name__
     run.counts = counts
     return SyncReport(
-        run.run_id, spec.name, status, plan, counts, not_sent, recovered, error=error, exit_code=exit_code
+        run.run_id,
+        spec.name,
+        status,
+        plan,
+        counts,
+        not_sent,
+        recovered,
+        links_waiting=tied.waiting,
+        links_not_sent=tied.not_sent,
+        error=error,
+        exit_code=exit_code,
     )

@@ -33,14 +33,17 @@ class _Counts:
     left: int
 
 
-def build(warehouse: Warehouse, layout: Layout, plan_id: str, *, limit: int | None) -> PlanSummary:
+def build(
+    warehouse: Warehouse, layout: Layout, plan_id: str, *, limit: int | None, full_refresh: bool = False
+) -> PlanSummary:
     """Freezes the plan into `plan__<sync>`. ConfigError for null or duplicate keys; guardrails that it breaks stand in
-    the summary. Safe to repeat: a new plan takes the place of the old."""
+    the summary. `full_refresh`: every record of the model stands in it whole, changed or not. Safe to repeat: a new
+    plan takes the place of the old."""
     with warehouse.transaction(), _source(warehouse, layout) as source:
-        counts = _compare(warehouse, layout, source)
+        counts = _compare(warehouse, layout, source, full_refresh)
         _check_keys(warehouse, layout, source, counts)
-        waiting = _write_plan(warehouse, layout, plan_id, limit)
-        equal = _settle_unchanged(warehouse, layout)
+        waiting = _write_plan(warehouse, layout, plan_id, limit, full_refresh)
+        equal = _settle_unchanged(warehouse, layout, full_refresh)
         summary = PlanSummary(
             plan_id,
             layout.spec.name,
@@ -51,10 +54,15 @@ def build(warehouse: Warehouse, layout: Layout, plan_id: str, *, limit: int | No
             unchanged=counts.source - counts.differing + equal,
             waiting=waiting,
             left=counts.left,
+            full_refresh=full_refresh,
         )
         summary.violations = [
             *guardrails.judge_rows(layout, counts.source),
-            *guardrails.judge_shares(warehouse, layout, counts.snapshot),
+            *(
+                violation
+                for violation in guardrails.judge_shares(warehouse, layout, counts.snapshot)
+                if not (full_refresh and violation.guardrail == "changed")
+            ),
             *guardrails.judge_fill(
                 warehouse, layout, source, counts.source, counts.snapshot, counts.differing + counts.left
             ),
@@ -82,7 +90,7 @@ def _source(warehouse: Warehouse, layout: Layout) -> Iterator[Relation]:
     warehouse.execute(f"DROP TABLE {layout.t(copy)}")
 
 
-def _compare(warehouse: Warehouse, layout: Layout, source: Relation) -> _Counts:
+def _compare(warehouse: Warehouse, layout: Layout, source: Relation, full_refresh: bool) -> _Counts:
     delta, snapshot = layout.t(layout.scratch("delta")), layout.t(layout.snapshot)
     values = [layout.value(f, "m") for f in layout.fields]
     columns = "".join(f", {v} AS {layout.q(f.after)}" for f, v in zip(layout.fields, values, strict=True))
@@ -96,7 +104,11 @@ def _compare(warehouse: Warehouse, layout: Layout, source: Relation) -> _Counts:
         f" FROM (SELECT TRUE AS present, {key} AS key, {layout.row_hash(values)} AS source_hash{columns}"
         f" FROM {layout.t(source)} m) s"
         f" FULL OUTER JOIN (SELECT key, row_hash, destination_id FROM {snapshot}) n ON n.key = s.key"
-        " WHERE s.source_hash IS DISTINCT FROM n.row_hash OR s.present IS NULL OR n.key IS NULL"
+        + (
+            ""
+            if full_refresh
+            else " WHERE s.source_hash IS DISTINCT FROM n.row_hash OR s.present IS NULL OR n.key IS NULL"
+        )
     )
     found = warehouse.rows(
         f"SELECT (SELECT count(*) FROM {layout.t(source)}), (SELECT count(*) FROM {snapshot}),"
@@ -138,9 +150,10 @@ def _check_keys(warehouse: Warehouse, layout: Layout, source: Relation, counts: 
         )
 
 
-def _differs(f: Field, layout: Layout) -> str:
+def _differs(f: Field, layout: Layout, full_refresh: bool) -> str:
     after, before = f"d.{layout.q(f.after)}", f"n.{layout.q(f.stored)}"
-    test = f"({_IN_DOUBT} OR {after} IS DISTINCT FROM {before})"
+    whole = "d.known_key IS NOT NULL" if full_refresh else _IN_DOUBT
+    test = f"({whole} OR {after} IS DISTINCT FROM {before})"
     return f"{test} AND {after} IS NOT NULL" if f.keep_null else test
 
 
@@ -148,12 +161,13 @@ def _differs(f: Field, layout: Layout) -> str:
 _IN_DOUBT = "(d.known_key IS NOT NULL AND (d.known_hash IS NULL OR d.destination_id IS NULL))"
 
 
-def _write_plan(warehouse: Warehouse, layout: Layout, plan_id: str, limit: int | None) -> int:
+def _write_plan(warehouse: Warehouse, layout: Layout, plan_id: str, limit: int | None, full_refresh: bool) -> int:
     """Returns how many refused records wait for their row to change."""
     spec, q = layout.spec, layout.q
     delta, plan = layout.t(layout.scratch("delta")), layout.t(layout.plan)
     lists = [
-        f"CASE WHEN {_differs(f, layout)} THEN {literal(json.dumps(f.name), layout.dialect)} END" for f in layout.fields
+        f"CASE WHEN {_differs(f, layout, full_refresh)} THEN {literal(json.dumps(f.name), layout.dialect)} END"
+        for f in layout.fields
     ]
     pairs = "".join(f", n.{q(f.stored)} AS {q(f.before)}, d.{q(f.after)} AS {q(f.after)}" for f in layout.fields)
     selects = [
@@ -166,6 +180,9 @@ def _write_plan(warehouse: Warehouse, layout: Layout, plan_id: str, limit: int |
     if spec.mode == "mirror" and spec.on_leave != "ignore":
         selects.append(_leavers(layout))
     kept = {"insert": "(c.op = 'create' OR c.in_doubt)"}.get(spec.mode, "TRUE")
+    # A create that may have happened waits for a person, whatever is refreshed.
+    stays = "r.status = 'unknown'" if full_refresh else "TRUE"
+    refused = f"(r.key IS NULL OR NOT ({stays}))"
     columns = "".join(f", c.{q(f.before)}, c.{q(f.after)}" for f in layout.fields)
     warehouse.execute(f"DROP TABLE IF EXISTS {plan}")
     warehouse.execute(
@@ -174,7 +191,7 @@ def _write_plan(warehouse: Warehouse, layout: Layout, plan_id: str, limit: int |
         f" due AS (SELECT c.*, row_number() OVER (ORDER BY CASE c.op WHEN 'delete' THEN 0 WHEN 'update' THEN 1 ELSE 2"
         f" END, c.key) - 1 AS ordinal FROM c LEFT JOIN {layout.t(layout.rejected)} r"
         f" ON r.key = c.key AND r.row_hash IS NOT DISTINCT FROM c.row_hash"
-        f" WHERE r.key IS NULL AND {kept} AND (c.op <> 'update' OR c.changed <> ''))"
+        f" WHERE {refused} AND {kept} AND (c.op <> 'update' OR c.changed <> ''))"
         f" SELECT CAST({literal(plan_id, layout.dialect)} AS VARCHAR) AS plan_id, CAST(c.ordinal AS BIGINT) AS ordinal,"
         " c.key, c.op, c.destination_id, c.known, c.in_doubt, FALSE AS adopted, c.row_hash,"
         f" '[' || c.changed || ']' AS changed_fields, CAST(NULL AS VARCHAR) AS found, CAST(NULL AS VARCHAR) AS settled,"
@@ -184,7 +201,7 @@ def _write_plan(warehouse: Warehouse, layout: Layout, plan_id: str, limit: int |
     )
     waiting = warehouse.rows(
         f"SELECT count(*) FROM {delta} d JOIN {layout.t(layout.rejected)} r"
-        " ON r.key = d.source_key AND r.row_hash = d.source_hash"
+        f" ON r.key = d.source_key AND r.row_hash = d.source_hash WHERE {stays}"
     )
     return int(str(waiting[0][0]))
 
@@ -211,10 +228,10 @@ def _leavers(layout: Layout) -> str:
     )
 
 
-def _settle_unchanged(warehouse: Warehouse, layout: Layout) -> int:
+def _settle_unchanged(warehouse: Warehouse, layout: Layout, full_refresh: bool) -> int:
     """A row whose hash differs though every field that may be sent is equal (a value kept by its rule, a column that
     came or went): the snapshot takes the new hash, nothing is sent. Returns how many."""
-    same = " AND ".join(f"NOT ({_differs(f, layout)})" for f in layout.fields)
+    same = " AND ".join(f"NOT ({_differs(f, layout, full_refresh)})" for f in layout.fields)
     snapshot = layout.t(layout.snapshot)
     equal = (
         f"SELECT d.known_key, d.source_hash FROM {layout.t(layout.scratch('delta'))} d"

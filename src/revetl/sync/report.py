@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from revetl.model import RunStatus, Scalar
+from revetl.state.links import LinkCounts
 from revetl.sync.forecast import Forecast
 from revetl.sync.guardrails import Violation
 
@@ -32,7 +33,8 @@ class PlanSummary:
     remembered. `held` will not be sent, by `reasons`; `waiting` were refused before and come back when their row
     changes or on `revetl retry`. `left` have left the model and are kept. `in_doubt` are among the others, `recovered`
     became so just now. `fields`: field → records that will be sent it. `requests` are writes. `violations`: guardrails
-    that it breaks."""
+    that it breaks. `links` count apart from the records. `full_refresh`: everything is sent, changed or not, and
+    `max_changed_share` is not asked."""
 
     plan_id: str
     sync: str
@@ -57,6 +59,8 @@ class PlanSummary:
     samples: list[Sample] = field(default_factory=list)
     requests: int = 0
     forecast: Forecast | None = None
+    links: LinkCounts = field(default_factory=LinkCounts)
+    full_refresh: bool = False
     violations: list[Violation] = field(default_factory=list)
 
     @property
@@ -82,6 +86,8 @@ class SyncReport:
     counts: dict[str, int] = field(default_factory=dict)
     not_sent: int = 0
     recovered: int = 0
+    links_waiting: int = 0
+    links_not_sent: int = 0
     requests: int = 0
     retries: int = 0
     seconds: float = 0.0
