@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
+from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ from tests.support.virtual_time import run_virtual
 ENRICHMENT = Path(__file__).parents[2] / "enrichment"
 SPECS = load_providers(ENRICHMENT / "providers")
 FILES = sorted((ENRICHMENT / "examples").glob("*/*.yml"))
+BATCHES = [path for path in FILES if "lookups" in read_yaml(path).data]
+SINGLES = [path for path in FILES if path not in BATCHES]
 API_KEY = "key-for-examples"
 
 
@@ -60,7 +63,7 @@ def play(example: dict[str, Any]) -> tuple[Answer | errors.CallError, Vendor, fl
     return outcome, vendor, seconds
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda p: f"{p.parent.name}/{p.stem}")
+@pytest.mark.parametrize("path", SINGLES, ids=lambda p: f"{p.parent.name}/{p.stem}")
 def test_the_example_holds(path: Path) -> None:
     example = read_yaml(path).data
     outcome, vendor, seconds = play(example)
@@ -79,6 +82,53 @@ def test_the_example_holds(path: Path) -> None:
         assert API_KEY not in repr(outcome)
     assert seconds >= example.get("waited_s", 0)
     for exchange, request in zip(example["exchanges"], vendor.asked, strict=False):
+        _check_request(exchange["request"], request)
+
+
+def play_batch(example: dict[str, Any]) -> tuple[Any, list[str], Vendor, float]:
+    """What `ask_many` gave by ref, or raised; the jobs that it told of, the vendor, and the seconds that passed."""
+    vendor = Vendor(example["exchanges"])
+    clock = LoopClock()
+    provider = create_provider(SPECS[example["provider"]], {"api_key": API_KEY}, clock, transport=vendor)
+    lookups = [Lookup(inputs, ref) for ref, inputs in example["lookups"].items()]
+    jobs: list[str] = []
+
+    async def note(request_id: str, taken: Sequence[Lookup]) -> None:
+        jobs.append(request_id)
+        assert all(lookup in lookups for lookup in taken)
+
+    async def ask() -> tuple[Any, float]:
+        started = clock.monotonic()
+        async with provider:
+            try:
+                replies = await provider.ask_many(lookups, note)
+                outcome: Any = {lookup.ref: reply for lookup, reply in zip(lookups, replies, strict=True)}
+            except errors.CallError as e:
+                outcome = e
+        return outcome, clock.monotonic() - started
+
+    outcome, seconds = run_virtual(ask())
+    return outcome, jobs, vendor, seconds
+
+
+@pytest.mark.parametrize("path", BATCHES, ids=lambda p: f"{p.parent.name}/{p.stem}")
+def test_the_batch_holds(path: Path) -> None:
+    example = read_yaml(path).data
+    outcome, jobs, vendor, seconds = play_batch(example)
+
+    assert len(vendor.asked) == len(example["exchanges"])
+    assert jobs == example.get("jobs", [])
+    assert API_KEY not in repr(outcome)
+    if "error" in example:
+        assert type(outcome).__name__ == example["error"]["type"], outcome
+        assert example["error"]["says"] in str(outcome)
+    else:
+        assert isinstance(outcome, dict), outcome
+        said = {ref: _said(r) if isinstance(r, Answer) else type(r).__name__ for ref, r in outcome.items()}
+        expected = example["answers"]
+        assert said == {ref: a if isinstance(a, str) else _expected(a) for ref, a in expected.items()}
+    assert seconds >= example.get("waited_s", 0)
+    for exchange, request in zip(example["exchanges"], vendor.asked, strict=True):
         _check_request(exchange["request"], request)
 
 
@@ -105,7 +155,7 @@ def _check_request(expected: dict[str, Any], request: httpx.Request) -> None:
     if "query" in expected:
         assert dict(request.url.params) == {k: v.replace("{api_key}", API_KEY) for k, v in expected["query"].items()}
     if "json" in expected:
-        assert json.loads(request.content) == expected["json"]
+        assert json.loads(request.content.replace(API_KEY.encode(), b"{api_key}")) == expected["json"]
     for name, value in expected.get("headers", {}).items():
         assert request.headers[name] == value.replace("{api_key}", API_KEY)
 

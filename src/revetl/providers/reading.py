@@ -22,7 +22,7 @@ from revetl.providers.spec import (
     Verdict,
     VerificationRule,
 )
-from revetl.providers.spec.parts import REFERENCE
+from revetl.providers.spec.parts import fill
 
 HttpRowT = TypeVar("HttpRowT", bound=HttpRow)
 _ABSENT = object()
@@ -109,13 +109,6 @@ def _at(data: Any, pointer: str) -> Any:
         else:
             return _ABSENT
     return data
-
-
-def fill(template: str, inputs: Mapping[str, str]) -> str | None:
-    names = REFERENCE.findall(template)
-    if not all(inputs.get(name) for name in names):
-        return None
-    return REFERENCE.sub(lambda m: inputs[m[1]], template)
 
 
 def fill_tree(node: Any, inputs: Mapping[str, str]) -> Any:

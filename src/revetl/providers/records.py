@@ -21,13 +21,13 @@ from revetl.providers.reading import (
     credits_of,
     declared_charge,
     error_code,
-    fill,
     fill_tree,
     looks,
     render,
     values_of,
 )
 from revetl.providers.spec import Batch, ProviderSpec
+from revetl.providers.spec.parts import fill
 
 _MILLIONTH = Decimal("0.000001")
 
@@ -105,16 +105,17 @@ def _put(body: Any, pointer: str, value: Any) -> None:
 
 def _records(batch: Batch, lookups: Sequence[Lookup], body: Any) -> list[tuple[Any] | None]:
     """For each lookup its record, in a tuple since null is one too; None where it can't be told which is its."""
-    records = at(body, batch.results)
-    if not isinstance(records, list):
+    lists = [found for pointer in batch.results if isinstance(found := at(body, pointer), list)]
+    if not lists:
         return [None] * len(lookups)
+    records = [record for found in lists for record in found]
     match = batch.match
     if match is None:
         # A list of another length has lost or added something, and nobody knows where.
         return [(record,) for record in records] if len(records) == len(lookups) else [None] * len(lookups)
     by_name: dict[str, list[Any]] = {}
     for record in records:
-        said = at(record, match.at)
+        said = next((found for pointer in match.at if (found := at(record, pointer)) is not None), None)
         if isinstance(said, str | int) and not isinstance(said, bool):
             by_name.setdefault(str(said).casefold(), []).append(record)
     names = [(fill(match.equals, _names(i, lookup)) or "").casefold() for i, lookup in enumerate(lookups)]

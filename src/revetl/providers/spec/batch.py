@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
-from revetl.providers.spec.parts import AnyPointer, HttpRow, Part, Pointer, Row, StatusRow, texts
+from revetl.providers.spec.parts import AnyPointer, HttpRow, Part, Pointer, Pointers, Row, StatusRow, as_tuple, texts
 
 # What the vendor says of one record of a batch; the meanings are those of `Verdict`.
 RecordVerdict = Literal["hit", "miss", "suppressed", "bad_input", "unavailable", "out_of_credits", "ambiguous"]
@@ -29,25 +29,25 @@ class RecordRow(Row):
 
 
 class Match(Part):
-    """Where a record of the answer says whose it is, and what stands there: text with `{ref}` or an input in it,
-    compared without letter case."""
+    """Where a record of the answer says whose it is (the first of `at` that holds something), and what stands there:
+    text with `{ref}` or an input in it, compared without letter case."""
 
-    at: Pointer
+    at: Pointers
     equals: str = "{ref}"
 
 
 class Batch(Part):
     """Up to `size` lookups in one request: each as `item`, in a list at `at` of the request's body.
 
-    The answer's records stand in the list at `results`. Without `match` they come in the order of the request, with
-    none left out. `status` without rows takes every record as a hit. Pointers of `outputs`, `confidence` and
-    `verification` point into the record.
+    The answer's records stand in the list at `results`, or in several. Without `match` they come in the order of the
+    request, with none left out. `status` without rows takes every record as a hit. Pointers of `outputs`, `confidence`
+    and `verification` point into the record.
     """
 
     size: int = Field(ge=2, le=1000)
     at: Pointer
     item: Mapping[str, Any]
-    results: AnyPointer
+    results: Annotated[tuple[AnyPointer, ...], BeforeValidator(as_tuple), Field(min_length=1)]
     match: Match | None = None
     status: tuple[RecordRow, ...] = ()
 

@@ -46,7 +46,7 @@ FIELDS: Mapping[Entity, tuple[str, ...]] = {
     "company": ("industry", "employee_count", "founded_year", "linkedin_url", "city", "country"),
 }
 
-REFERENCE = re.compile(r"\{([^{}]*)\}")
+_REFERENCE = re.compile(r"\{([^{}]*)\}")
 _STATUS = re.compile(r"[1-5](\d\d|xx)")
 
 
@@ -84,6 +84,17 @@ class Mistake(NamedTuple):
     place: tuple[str | int, ...]
     message: str
     hint: str | None
+
+
+def references(template: str) -> list[str]:
+    """The names in `{…}`, in order; alternatives (`{a|b}`) each."""
+    return [name for group in _REFERENCE.findall(template) for name in group.split("|")]
+
+
+def fill(template: str, values: Mapping[str, str]) -> str | None:
+    """The template with each `{name}` replaced, of alternatives by the first that is there; None where one has none."""
+    found = {group: next(filter(None, map(values.get, group.split("|"))), "") for group in _REFERENCE.findall(template)}
+    return _REFERENCE.sub(lambda m: found[m[1]], template) if all(found.values()) else None
 
 
 def texts(value: object, at: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], str]]:
@@ -128,7 +139,8 @@ class Auth(Part):
 class Request(Part):
     """One HTTP request. A template is text with `{input}` in it; where an input is absent the parameter is left out.
 
-    A list in `query` holds alternatives: the first whose inputs are all present is sent. `path` takes no inputs: it
+    `{a|b}` is the first of the inputs that is present, and a list in `query` the first template of those whose inputs
+    are. `path` takes no inputs: it
     stands in logs and messages, where nothing of a customer may stand. Of a batch this is the envelope, without inputs.
     """
 

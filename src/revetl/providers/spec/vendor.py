@@ -11,7 +11,6 @@ from pydantic import BeforeValidator, Field
 from revetl.providers.spec.batch import Batch, Job, RecordRow
 from revetl.providers.spec.parts import (
     FIELDS,
-    REFERENCE,
     Auth,
     Confidence,
     Entity,
@@ -25,6 +24,7 @@ from revetl.providers.spec.parts import (
     StatusRow,
     VerificationRule,
     as_tuple,
+    references,
     texts,
     unknown,
 )
@@ -32,14 +32,13 @@ from revetl.providers.spec.terms import Limits, Price, Ttl
 
 
 class Endpoint(Part):
-    """One question that the vendor answers. `base_url` and `auth` only where they are not the vendor's."""
+    """One question that the vendor answers. `auth` only where it is not the vendor's."""
 
     kind: Kind = "finder"
     entity: Entity
     inputs: Annotated[tuple[Name, ...], Field(min_length=1)]
     sufficient: Annotated[tuple[Annotated[tuple[Name, ...], Field(min_length=1)], ...], Field(min_length=1)]
     request: Request
-    base_url: str | None = Field(default=None, pattern=r"^https?://[^/]+")
     auth: Auth | None = None
     batch: Batch | None = None
     job: Job | None = None
@@ -83,26 +82,29 @@ class Endpoint(Part):
         if auth is not None and auth.type == "body" and self.request.json_body is None and self.batch is None:
             yield Mistake(("auth",), "the key goes into the body, and this request has none", None)
         for place, text in envelope:
-            names = REFERENCE.findall(text)
+            names = references(text)
             if self.batch and names:
                 message = f"{names[0]!r} is of one lookup, and this is sent once for all of a batch"
                 yield Mistake(place, message, "Put it into batch.item.")
             else:
                 yield from unknown(place, names, known, "an input of this endpoint")
         for place, text in items:
-            yield from unknown(place, REFERENCE.findall(text), (*self.inputs, "ref"), "an input of this endpoint")
-        sent = {name for _, text in (*envelope, *items) for name in REFERENCE.findall(text)}
+            yield from unknown(place, references(text), (*self.inputs, "ref"), "an input of this endpoint")
+        sent = {name for _, text in (*envelope, *items) for name in references(text)}
         for name in self.inputs:
             if name not in sent:
                 yield Mistake(("inputs",), f"the request never sends the input {name!r}", None)
         if self.batch is None:
             return
+        if self.batch.match is None and len(self.batch.results) > 1:
+            message = "records of several lists have no common order: 'match' has to say whose they are"
+            yield Mistake(("batch", "results"), message, None)
         if self.request.method == "GET":
             yield Mistake(("request", "method"), "a batch is sent with POST", None)
         if not any(row.verdict == "hit" for row in self.batch.status or (RecordRow(verdict="hit"),)):
             yield Mistake(("batch", "status"), "no row says 'hit'", None)
         echoed = self.batch.match is not None and "{ref}" in self.batch.match.equals
-        if echoed and "ref" not in (n for _, text in texts(self.batch.item, ()) for n in REFERENCE.findall(text)):
+        if echoed and "ref" not in (n for _, text in texts(self.batch.item, ()) for n in references(text)):
             yield Mistake(("batch", "item"), "'match' waits for '{ref}', which no item sends", None)
 
     def _of_job(self, job: Job) -> Iterator[Mistake]:
@@ -144,11 +146,10 @@ class VendorFile(Part):
                 yield Mistake(("endpoints", name), "no row of the status table says 'hit'", None)
 
     def specs(self) -> Iterator[ProviderSpec]:
-        shared = {"vendor": self.vendor, "error_code": self.error_code}
+        shared = {name: getattr(self, name) for name in ("vendor", "base_url", "error_code")}
         for name, endpoint in self.endpoints.items():
             own = {field: getattr(endpoint, field) for field in Endpoint.model_fields}
-            own |= {"base_url": endpoint.base_url or self.base_url, "auth": endpoint.auth or self.auth}
-            own["status"] = (*endpoint.status, *self.status)
+            own |= {"auth": endpoint.auth or self.auth, "status": (*endpoint.status, *self.status)}
             if (job := endpoint.job) is not None:
                 poll = job.poll.model_copy(update={"status": (*job.poll.status, *self.status)})
                 own["job"] = job.model_copy(update={"poll": poll})
