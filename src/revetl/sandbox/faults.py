@@ -26,8 +26,6 @@ VENDOR_KINDS = (
     "callback_lost",
     "callback_forged",
 )
-# Where an endpoint finds the fault that it is to act out.
-FAULT = "revetl.sandbox.fault"
 
 
 class FaultError(ValueError):
@@ -84,6 +82,9 @@ class Fault:
         self.hits += 1
         return True
 
+
+# Where an endpoint finds the fault that it is to act out.
+FAULT: web.RequestKey[Fault] = web.RequestKey("fault", Fault)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

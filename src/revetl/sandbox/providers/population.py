@@ -294,6 +294,9 @@ def _vendor_changed(name: str, model: VendorModel, said: Mapping[str, Any]) -> V
 def _segment(vendor: str, said: Any) -> Segment:
     said = _mapping(f"{vendor}.segments", said)
     _known(f"{vendor}.segments", said, tuple(Segment.__dataclass_fields__))
+    for name in ("attribute", "values", "odds"):
+        if name not in said:
+            raise PopulationError(f"{vendor}.segments: {name!r} is missing")
     return Segment(said["attribute"], tuple(said["values"]), float(said["odds"]), tuple(said.get("fields", ())))
 
 
