@@ -197,3 +197,12 @@ def test_policies_that_cannot_be_kept_are_refused_by_place(bench: Bench) -> None
 def test_numbers_and_dates_as_the_warehouse_gives_them() -> None:
     assert allows("forward_only", NUMBER, "5", str(Decimal("5.5")))
     assert not allows("forward_only", DAY, "2026-01-02", date(2026, 1, 1).isoformat())
+
+
+def test_a_full_refresh_still_keeps_what_policies_protect(bench: Bench) -> None:
+    given(bench, [ann()])
+    bench.run()
+    bench.sent()
+    bench.destination.records["101"] |= {"jobtitle": None, "stage": "customer", "email": "x"}
+    bench.run(full_refresh=True)
+    assert bench.sent() == [("update", "1", {"email": "ann@x.io", "jobtitle": "CTO"})]

@@ -99,7 +99,7 @@ def follow(warehouse: Warehouse, layout: Layout) -> None:
 
 def compare(warehouse: Warehouse, layout: Layout, *, full_refresh: bool) -> LinkCounts:
     """Puts into a scratch table what is to be sent, by ordinal. Changes no state."""
-    wanted, plan, links = (layout.scratch(n) for n in ("wanted", "linkplan", "links"))
+    wanted, plan = layout.scratch("wanted"), layout.scratch("linkplan")
     links = table_of(warehouse, layout)
     with warehouse.transaction():
         warehouse.execute(f"DROP TABLE IF EXISTS {layout.t(wanted)}")
@@ -111,10 +111,10 @@ def compare(warehouse: Warehouse, layout: Layout, *, full_refresh: bool) -> Link
             " l.to_sync, l.type, l.key, l.to_key, l.from_id, l.to_id) - 1 AS BIGINT) AS ordinal, l.*"
             f" FROM ({_removals(warehouse, layout)} UNION ALL {_additions(warehouse, layout, full_refresh)}) l"
         )
-    ops = dict(warehouse.rows(f"SELECT op, count(*) FROM {layout.t(plan)} GROUP BY 1"))
+    ops = {str(op): _int(n) for op, n in warehouse.rows(f"SELECT op, count(*) FROM {layout.t(plan)} GROUP BY 1")}
     waiting = warehouse.rows(f"SELECT count(*) FROM {layout.t(wanted)} WHERE from_id IS NULL OR to_id IS NULL")
     known = warehouse.rows(f"SELECT count(*) FROM {layout.t(links)}")
-    return LinkCounts(_int(ops.get("link", 0)), _int(ops.get("unlink", 0)), _int(waiting[0][0]), _int(known[0][0]))
+    return LinkCounts(ops.get("link", 0), ops.get("unlink", 0), _int(waiting[0][0]), _int(known[0][0]))
 
 
 def coming(warehouse: Warehouse, layout: Layout) -> int:

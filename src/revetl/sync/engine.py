@@ -84,10 +84,11 @@ async def run_sync(
     `full_refresh`: every record of the model is sent whole, and every link, changed or not; stopped half-way, the next
     run goes on with it. `confirm`: shown the plan before anything is sent; False ends the run as stopped. `stop_event`:
     once set, what is in flight is awaited and checkpointed, and the report says `interrupted`. `allow`: guardrails that
-    may be passed, which is written down with the run. `planner`: gives a plan made before in place of a new one. `on_wait` hears who
-    holds the sync, when there is somebody to wait for. Raises ConfigError, GuardrailError, LeaseError and
-    WarehouseError (the run's row then says failed or stopped; without the lease there is no row); a destination that
-    is away or refuses the credentials is told in the report, with its exit code, for other syncs may go on.
+    may be passed, which is written down with the run. `planner`: gives a plan made before in place of a new one.
+    `on_wait` hears who holds the sync, when there is somebody to wait for. Raises ConfigError, GuardrailError,
+    LeaseError and WarehouseError (the run's row then says failed or stopped; without the lease there is no row); a
+    destination that is away or refuses the credentials is told in the report, with its exit code, for other syncs may
+    go on.
     """
     started_s = clock.monotonic()
 

@@ -157,7 +157,8 @@ def _decided(
         except ValueError:  # has no form there: it is sent, and refused with the reason
             return None
 
-    kept, verdicts = set(), []
+    kept: set[str] = set()
+    verdicts: list[str | None] = []
     for field in ruled:
         name = field.name
         if name not in line.changed:

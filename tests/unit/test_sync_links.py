@@ -1,0 +1,305 @@
+"""Links between the records of two syncs: order, changes, refusals, crashes. The destination is in memory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from revetl.destinations.base import Pair
+from revetl.errors import Ambiguous, ConfigError, Denied, GuardrailError
+from revetl.model import Association, Guardrails, Relation, Scalar, SyncSpec
+from revetl.state import links, outcomes
+from revetl.state.layout import resolve
+from revetl.state.runs import list_runs
+from revetl.sync import SyncReport
+from tests.support.sync_bench import Bench
+
+FIRMS = SyncSpec(
+    name="fake__firms",
+    relation=Relation("main", "firms"),
+    destination="fake",
+    object="firms",
+    key="golden_id",
+    match_on="domain",
+    columns=("golden_id", "domain"),
+    mode="mirror",
+    on_leave="archive",
+    guardrails=Guardrails(min_rows=0),
+)
+DDL = "golden_id VARCHAR, email VARCHAR, firm_id VARCHAR"
+
+
+class Two(Bench):
+    """Contacts that belong to firms."""
+
+    def people(self, **firm_of: str | None) -> None:
+        self.source([(key, f"{key}@x.io", firm) for key, firm in firm_of.items()], DDL)
+
+    def firms(self, *keys: str) -> None:
+        self.warehouse.execute("CREATE OR REPLACE TABLE firms (golden_id VARCHAR, domain VARCHAR)")
+        for key in keys:
+            self.warehouse.execute("INSERT INTO firms VALUES (?, ?)", [key, f"{key}.example"])
+
+    def run_firms(self) -> SyncReport:
+        contacts, self.spec = self.spec, FIRMS
+        try:
+            return self.run()
+        finally:
+            self.spec = contacts
+
+    def linked(self) -> list[tuple[str, str]]:
+        """(contact, firm) by name, as the destination has them."""
+        records = self.destination.records
+        return sorted(
+            (str(records[a]["email"]).split("@")[0], str(records[b]["domain"]).split(".")[0])
+            for a, b, _ in self.destination.links
+        )
+
+    def tied(self) -> list[tuple[str, str, str]]:
+        """(op, contact, firm) of all that was sent since the last call."""
+        sent, self.destination.linked = self.destination.linked, []
+        return sent
+
+
+@pytest.fixture
+def bench() -> Two:
+    b = Two()
+    b.destination.fields = ("email", "domain")
+    b.sync_as(
+        columns=("golden_id", "email", "firm_id"),
+        associate=(Association("fake__firms", "firm_id", 1, "firms"),),
+        guardrails=Guardrails(min_rows=0),
+    )
+    b.firms("acme", "bolt")
+    b.people(ann="acme", bob="bolt", cid=None)
+    return b
+
+
+def test_links_are_made_once_and_only_where_both_are_there(bench: Two) -> None:
+    report = bench.run()
+    assert (report.counts, report.links_waiting, bench.linked()) == ({"ok": 3}, 2, [])
+    bench.run_firms()
+    report = bench.run()
+    assert (report.counts, report.links_waiting, report.exit_code) == ({"linked": 2}, 0, 0)
+    assert bench.linked() == [("ann", "acme"), ("bob", "bolt")]
+    bench.tied()
+    again = bench.run()
+    assert (bench.tied(), again.counts) == ([], {})
+    found = outcomes.of_run(bench.warehouse, report.run_id)
+    assert [(o.op, o.key, o.status, o.after) for o in found] == [
+        ("link", "ann", "ok", {"fake__firms": "acme"}),
+        ("link", "bob", "ok", {"fake__firms": "bolt"}),
+    ]
+    assert list_runs(bench.warehouse, 2)[1].counts == {"linked": 2}
+
+
+def test_a_changed_company_unties_first_and_a_null_unties(bench: Two) -> None:
+    bench.run_firms()
+    bench.run()
+    bench.tied()
+    bench.people(ann="bolt", bob=None, cid="acme")
+    plan = bench.plan()
+    assert (plan.links.link, plan.links.unlink, plan.links.waiting, plan.changes) == (2, 2, 0, 0)
+    report = bench.run()
+    assert report.counts == {"linked": 2, "unlinked": 2}
+    assert [op for op, _, _ in bench.tied()] == ["unlink", "unlink", "link", "link"]
+    assert bench.linked() == [("ann", "bolt"), ("cid", "acme")]
+
+
+def test_links_of_people_are_left_alone(bench: Two) -> None:
+    bench.run_firms()
+    bench.run()
+    ids = {str(r.get("email") or r.get("domain")): i for i, r in bench.destination.records.items()}
+    by_hand = (ids["ann@x.io"], ids["bolt.example"], 279)
+    bench.destination.links.add(by_hand)
+    bench.people(ann=None, bob="bolt", cid=None)
+    bench.run()
+    assert by_hand in bench.destination.links
+    assert bench.linked() == [("ann", "bolt"), ("bob", "bolt")]
+
+
+def test_the_plan_counts_links_of_records_that_it_creates(bench: Two) -> None:
+    bench.people(ann="acme", bob="nowhere", cid=None)
+    assert bench.plan().links.waiting == 2
+    bench.run_firms()
+    links_ = bench.plan().links
+    assert (links_.link, links_.unlink, links_.waiting) == (1, 0, 1)
+    assert bench.tied() == []
+
+
+def test_a_company_that_is_not_there_yet_unties_the_old_and_waits(bench: Two) -> None:
+    bench.run_firms()
+    bench.run()
+    bench.people(ann="later", bob="bolt", cid=None)
+    report = bench.run()
+    assert (bench.linked(), report.links_waiting) == ([("bob", "bolt")], 1)
+    bench.firms("acme", "bolt", "later")
+    bench.run_firms()
+    bench.run()
+    assert bench.linked() == [("ann", "later"), ("bob", "bolt")]
+
+
+def test_a_record_that_is_made_anew_is_tied_anew(bench: Two) -> None:
+    bench.run_firms()
+    bench.run()
+    bench.firms("bolt")
+    bench.run_firms()
+    assert bench.linked() == [("bob", "bolt")], "the destination drops the links of what is archived"
+    assert bench.run().links_waiting == 1
+    assert bench.rows("SELECT key FROM revetl.links__fake__contacts") == [("bob",)]
+    bench.firms("acme", "bolt")
+    bench.run_firms()
+    bench.tied()
+    bench.run()
+    assert [op for op, _, _ in bench.tied()] == ["link"]
+    assert bench.linked() == [("ann", "acme"), ("bob", "bolt")]
+
+
+def test_an_inherited_record_keeps_its_links(bench: Two) -> None:
+    bench.run_firms()
+    bench.run()
+    bench.tied()
+    bench.source([("ann2", "ann@x.io", "acme"), ("bob", "bob@x.io", "bolt")], DDL)
+    report = bench.run()
+    assert (report.counts, bench.tied()) == ({"ok": 1}, []), "the same record under a new key, tied already"
+    bench.source([("ann2", "ann@x.io", "bolt"), ("bob", "bob@x.io", "bolt")], DDL)
+    bench.run()
+    assert bench.linked() == [("ann", "bolt"), ("bob", "bolt")]
+
+
+def test_who_leaves_keeps_the_links_unless_it_is_cleared(bench: Two) -> None:
+    bench.run_firms()
+    bench.run()
+    bench.people(bob="bolt")
+    bench.run()
+    assert bench.linked() == [("ann", "acme"), ("bob", "bolt")]
+    bench.sync_as(mode="mirror", on_leave="clear")
+    bench.run()
+    assert len(bench.destination.links) == 1
+
+
+def test_a_refused_link_costs_nobody_and_waits_for_a_retry(bench: Two) -> None:
+    bench.run_firms()
+    bench.destination.bad_links = {"101"}
+    first = bench.run()
+    assert (first.status, first.exit_code, first.counts) == ("partial", 1, {"ok": 3, "linked": 1, "links_rejected": 1})
+    (refused,) = outcomes.of_run(bench.warehouse, first.run_id, statuses=["rejected"])
+    assert (refused.op, refused.key, refused.error_code) == ("link", "ann", "OBJECT_NOT_FOUND")
+    bench.tied()
+    assert (bench.run().exit_code, bench.tied()) == (0, [])
+    bench.destination.bad_links = set()
+    layout = resolve(bench.warehouse, bench.spec)
+    assert links.release(bench.warehouse, layout, ["bob"]) == 0
+    assert links.release(bench.warehouse, layout) == 1
+    assert bench.run().counts == {"linked": 1}
+
+
+def test_insert_ties_who_has_no_link_and_never_changes_one(bench: Two) -> None:
+    bench.sync_as(mode="insert")
+    bench.run_firms()
+    bench.run()
+    bench.people(ann="bolt", bob=None, cid="acme", dan="acme")
+    bench.run()
+    assert bench.linked() == [("ann", "acme"), ("bob", "bolt"), ("cid", "acme"), ("dan", "acme")]
+
+
+def test_two_kinds_of_link_to_one_record(bench: Two) -> None:
+    bench.sync_as(
+        columns=("golden_id", "email", "firm_id", "partner_id"),
+        associate=(
+            Association("fake__firms", "firm_id", 1, "firms"),
+            Association("fake__firms", "partner_id", 279, "firms"),
+        ),
+    )
+    ddl = "golden_id VARCHAR, email VARCHAR, firm_id VARCHAR, partner_id VARCHAR"
+    bench.run_firms()
+    bench.source([("ann", "ann@x.io", "acme", "acme")], ddl)
+    assert bench.run().counts == {"ok": 1, "linked": 2}
+    bench.tied()
+    bench.source([("ann", "ann@x.io", None, "acme")], ddl)
+    bench.run()
+    assert bench.tied() == [], "untying removes a pair with all its kinds, and one is still wanted"
+    assert bench.rows("SELECT type FROM revetl.links__fake__contacts") == [(279,)]
+
+
+def test_an_answer_that_is_lost_is_asked_again(bench: Two) -> None:
+    bench.run_firms()
+
+    def lose(_: Sequence[Pair]) -> None:
+        raise Ambiguous("the connection broke")
+
+    bench.destination.after_link = lose
+    report = bench.run()
+    assert (report.status, report.links_not_sent) == ("failed", 2)
+    bench.destination.after_link = lambda _: None
+    assert bench.run().counts == {"linked": 2}
+    assert bench.linked() == [("ann", "acme"), ("bob", "bolt")]
+
+
+def test_a_destination_that_refuses_ends_the_run_and_nothing_is_lost(bench: Two) -> None:
+    bench.run_firms()
+
+    def refuse(_: Sequence[Pair]) -> None:
+        raise Denied("no scope for associations")
+
+    bench.destination.before_link = refuse
+    report = bench.run()
+    assert (report.status, report.exit_code, report.counts) == ("failed", 4, {"ok": 3})
+    bench.destination.before_link = lambda _: None
+    bench.people(ann="bolt", bob="bolt", cid=None)
+    bench.run()
+    assert bench.linked() == [("ann", "bolt"), ("bob", "bolt")]
+
+
+def test_a_stop_sends_no_more_links(bench: Two) -> None:
+    bench.run_firms()
+    bench.run(stop_event=None)
+    bench.people(ann="bolt", bob="acme", cid=None)
+    stop = asyncio.Event()
+    stop.set()
+    report = bench.run(stop_event=stop)
+    assert (report.status, report.links_not_sent) == ("interrupted", 4)
+    bench.run()
+    assert bench.linked() == [("ann", "bolt"), ("bob", "acme")]
+
+
+def test_a_model_that_would_untie_everything_is_stopped(bench: Two) -> None:
+    bench.sync_as(guardrails=Guardrails(max_deleted_share=0.5))
+    bench.run_firms()
+    bench.run()
+    bench.people(ann=None, bob=None, cid=None)
+    with pytest.raises(GuardrailError, match=r"2 of 2 links \(100%\) would be removed"):
+        bench.run()
+    assert len(bench.destination.links) == 2
+    assert bench.run(allow=["deleted"]).counts == {"unlinked": 2}
+
+
+def test_a_kind_that_the_destination_does_not_have_is_named(bench: Two) -> None:
+    bench.run_firms()
+    bench.destination.types = frozenset({279})
+    with pytest.raises(ConfigError, match=r"fake__contacts\.yml: associate to fake__firms: .* type 1 .*\n.*279"):
+        bench.plan()
+
+
+def test_a_full_refresh_makes_every_link_again(bench: Two) -> None:
+    bench.run_firms()
+    bench.run()
+    bench.tied()
+    bench.destination.links.clear()
+    assert bench.plan(full_refresh=True).links.link == 2
+    assert bench.plan().links.link == 0, "planning changes nothing"
+    bench.run(full_refresh=True)
+    assert bench.linked() == [("ann", "acme"), ("bob", "bolt")]
+
+
+def test_many_links_go_in_chunks(bench: Two) -> None:
+    values: list[tuple[Scalar, ...]] = [(f"p{n}", f"p{n}@x.io", "acme" if n % 3 else "bolt") for n in range(30)]
+    bench.source(values, DDL)
+    bench.run_firms()
+    bench.destination.batch_rows = 30
+    bench.sync_as(guardrails=replace(bench.spec.guardrails))
+    assert bench.run().counts == {"ok": 30, "linked": 30}
+    assert len(bench.linked()) == 30
