@@ -87,7 +87,8 @@ def forecast_lines(forecast: Forecast) -> list[str]:
     said = ", ".join(f"{n:,} {what}" for n, what in parts if n)
     line = f"forecast: {forecast.requests:,} requests ({said})"
     if forecast.rate is not None:
-        line += f", at least {duration(forecast.seconds)} at {forecast.rate}"
+        wait = f"at least {duration(forecast.seconds)}" if forecast.seconds else "no wait"
+        line += f", {wait} at {forecast.rate}"
     if forecast.daily_limit is not None and forecast.daily_share is not None:
         line += f", {percent(forecast.daily_share)} of {forecast.daily_limit:,} a day"
         if forecast.daily_left is not None:
@@ -142,4 +143,4 @@ def _item(console: Console, text: str, *, indent: int = 2, style: str = "") -> N
     from rich.padding import Padding
     from rich.text import Text
 
-    console.print(Padding(Text(text, style=style), (0, 0, 0, indent)))
+    console.print(Padding(Text(text, style=style), (0, 0, 0, indent), expand=False))

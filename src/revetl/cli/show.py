@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 _STATUS_STYLES = {"done": "green", "ok": "green", "partial": "yellow", "skipped": "dim"}
 
 
-def table(*columns: str, right: Sequence[str] = ()) -> Table:
+def table(*columns: str, right: Sequence[str] = (), whole: Sequence[str] = ()) -> Table:
+    """Columns of numbers stand at the `right`; those and `whole` ones are never broken, nor is the first."""
     from rich import box
     from rich.table import Table
 
@@ -24,7 +25,7 @@ def table(*columns: str, right: Sequence[str] = ()) -> Table:
     for i, column in enumerate(columns):
         # The first column names the row: it is what a person copies, so it is never broken.
         justify: JustifyMethod = "right" if column in right else "left"
-        out.add_column(column, justify=justify, overflow="fold", no_wrap=not i or column in right)
+        out.add_column(column, justify=justify, overflow="fold", no_wrap=not i or column in right or column in whole)
     return out
 
 
@@ -43,12 +44,17 @@ def status(word: str) -> str:
 
 
 def show_reports(console: Console, reports: Sequence[SyncReport]) -> None:
-    counts = ["create", "adopt", "update", "delete", "not ok", "requests", "s"]
-    overview = table("sync", "status", *counts, right=counts)
-    for r in reports:
-        p, c = r.plan, r.counts
-        numbers = (p.create, p.adopt, p.update, p.delete, c.get("rejected", 0) + c.get("unknown", 0), r.requests)
-        overview.add_row(r.sync, status(r.status), *(f"{n:,}" for n in numbers), f"{r.seconds:.1f}")
+    def numbers(report: SyncReport) -> dict[str, int]:
+        plan, not_ok = report.plan, sum(report.counts.get(word, 0) for word in ("rejected", "unknown"))
+        ops = {"create": plan.create, "adopt": plan.adopt, "update": plan.update, "delete": plan.delete}
+        return ops | {"not ok": not_ok, "requests": report.requests}
+
+    every = [numbers(r) for r in reports]
+    always = ("create", "update", "requests")
+    counts = [n for n in (every[0] if every else ()) if n in always or any(row[n] for row in every)]
+    overview = table("sync", "status", *counts, "s", right=[*counts, "s"], whole=["status"])
+    for r, row in zip(reports, every, strict=True):
+        overview.add_row(r.sync, status(r.status), *(f"{row[n]:,}" for n in counts), f"{r.seconds:.1f}")
     console.print(overview)
     for r in reports:
         if r.recovered:
@@ -58,7 +64,7 @@ def show_reports(console: Console, reports: Sequence[SyncReport]) -> None:
         if r.not_sent:
             console.print(f"{r.sync}: {r.not_sent:,} record(s) not sent; the same command takes up from there")
         if r.counts.get("rejected") or r.counts.get("unknown"):
-            console.print(f"{r.sync}: why records did not go through: [bold]revetl runs {r.run_id}[/]")
+            console.print(f"{r.sync}: why records did not go through: [bold]revetl runs show {r.run_id[-6:]}[/]")
 
 
 def plan_document(plan: PlanSummary) -> dict[str, Any]:
