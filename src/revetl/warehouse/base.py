@@ -1,8 +1,9 @@
-"""What revetl asks of a database. One small interface; the dialects live beside it, one module each.
+"""What revetl asks of a database. One small interface; one module per database lies beside it.
 
-Statements are text made by `revetl.warehouse.sql` (sqlglot) in the warehouse's own dialect; values are bound, never
-formatted in. A `Warehouse` is used from one thread at a time: callers on an event loop hand long statements to
-`asyncio.to_thread` and do not overlap them.
+Statements are written once, in DuckDB's dialect, with identifiers quoted by `revetl.warehouse.sql` and values bound
+with `?`. An adapter for another database translates them (`revetl.warehouse.translate`), so there is one text of every
+statement and the same types, orders of NULLs and names come back everywhere. A `Warehouse` is used from one thread at a
+time: callers on an event loop hand long statements to `asyncio.to_thread` and do not overlap them.
 """
 
 from __future__ import annotations
@@ -10,17 +11,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from revetl.model import Relation, Scalar
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+Kind = Literal["table", "view"]
+
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column as the warehouse knows it; `type` is the warehouse's own spelling (`VARCHAR`, `DECIMAL(18,3)`)."""
+    """A column; `type` is in DuckDB's spelling (`VARCHAR`, `DECIMAL(18,3)`, `TIMESTAMP`) whatever the database."""
 
     name: str
     type: str
@@ -31,7 +34,7 @@ class Warehouse(Protocol):
 
     @property
     def dialect(self) -> str:
-        """sqlglot's name: duckdb, snowflake, postgres."""
+        """The database's own dialect, as sqlglot calls it: duckdb, snowflake, postgres. For SQL that a user wrote."""
         ...
 
     @property
@@ -46,19 +49,36 @@ class Warehouse(Protocol):
         ...
 
     def stream(self, sql: str, params: Sequence[Scalar] = (), *, batch_rows: int = 10_000) -> Iterator[pa.RecordBatch]:
-        """A large result piece by piece, in bounded memory. Other statements may run between two pieces."""
+        """A large result piece by piece, in bounded memory. Other statements and transactions may run between two
+        pieces; the result is what was committed when it began. Not for scratch tables, which another cursor may not
+        see."""
         ...
 
     def append(self, table: Relation, data: pa.Table) -> None:
-        """Adds rows in bulk; columns are matched by name."""
+        """Adds rows in bulk; columns are matched by name, those that are not named become NULL. Takes part in the
+        transaction that is open, if any."""
         ...
 
-    def transaction(self) -> AbstractContextManager[None]:
-        """Commits at the end, rolls back on any exception. Does not nest."""
+    def transaction(self, *, ddl: bool = False) -> AbstractContextManager[None]:
+        """Commits at the end, rolls back on any exception. Does not nest.
+
+        `ddl`: tables are created, altered or dropped inside. Snowflake commits at every such statement, so there
+        nothing is held together and each statement stands by itself: whoever asks for it must be safe to repeat from
+        between any two. Without it DDL is refused on Snowflake, since it would commit half of the work.
+        """
         ...
 
     def columns(self, relation: Relation) -> list[Column]:
         """The columns of a table or view in order; empty where it does not exist."""
+        ...
+
+    def kind(self, relation: Relation) -> Kind | None:
+        """None where it does not exist."""
+        ...
+
+    def scratch(self, name: str) -> Relation:
+        """Where a temporary table of this name lies: seen by this connection only, gone with it. It is made with
+        CREATE TEMPORARY TABLE."""
         ...
 
     def close(self) -> None: ...

