@@ -219,6 +219,8 @@ def test_max_spend_stops_with_3_and_writes_what_was_found(root: Path, capsys: py
         ("colour,size\nred,1\n", "no waterfall can be run over the columns 'colour', 'size'"),
         ("", "the list is empty"),
         ("first name,last name,domain\nAda,Lovelace,acme.example,more\n", "leads.csv:2: 4 cells"),
+        ('first name,last name,domain\n"Ada,Lovelace,acme.example\n', "leads.csv:2: not valid CSV"),
+        ('first name,"last name,domain\nAda,Lovelace,acme.example\n', "leads.csv:2: not valid CSV"),
     ],
 )
 def test_a_list_that_cant_be_used_is_refused_before_anything_is_asked(
@@ -227,6 +229,56 @@ def test_a_list_that_cant_be_used_is_refused_before_anything_is_asked(
     write(root / "leads.csv", text)
     assert shell.run(["enrich", "leads.csv", "-o", "out.csv", "--yes"]) == 2
     assert expected in capsys.readouterr().err
+
+
+def test_text_in_another_encoding_is_refused_with_what_to_do(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = "".join(f"Ada,Lovelace,acme{i}.example\n" for i in range(2_000)) + "Zo\xeb,M\xfcller,acme.example\n"
+    (root / "leads.csv").write_bytes(("first name,last name,domain\n" + rows).encode("latin-1"))
+    assert shell.run(["enrich", "leads.csv", "-o", "out.csv", "--yes"]) == 2
+    err = capsys.readouterr().err
+    assert "not UTF-8 text" in err
+    assert "CSV UTF-8" in err
+
+
+@pytest.mark.parametrize(
+    ("output", "expected"),
+    [
+        ("nowhere/out.csv", "there is no directory nowhere"),
+        ("out.json", "End it with .csv or .parquet"),
+        ("profiles", "is a directory"),
+        ("leads.csv", "Name another file"),
+    ],
+)
+def test_a_target_that_cant_be_written_is_refused_before_anything_is_asked(
+    root: Path, sandbox: str, capsys: pytest.CaptureFixture[str], output: str, expected: str
+) -> None:
+    write(root / "leads.csv", leads())
+    before = stats(sandbox)
+    assert shell.run(["enrich", "leads.csv", "-o", output, "--yes"]) == 2
+    assert expected in capsys.readouterr().err
+    assert stats(sandbox) == before
+    assert (root / "leads.csv").read_text(encoding="utf-8") == leads()
+
+
+def test_a_header_alone_and_a_name_that_comes_twice_are_kept(root: Path) -> None:
+    write(root / "leads.csv", "first name,last name,domain,domain\n")
+    assert shell.run(["enrich", "leads.csv", "-o", "out.csv", "--yes"]) == 0
+    (header,) = (root / "out.csv").read_text(encoding="utf-8").splitlines()
+    assert header.startswith("first name,last name,domain,domain,email,email_source,email_confidence,")
+
+
+def test_without_anybody_to_ask_the_cost_is_not_agreed_to(
+    root: Path, sandbox: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a scheduler's job: stdin is no terminal and has nothing to say."""
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO()))
+    write(root / "leads.csv", leads())
+    before = stats(sandbox)
+    assert shell.run(["enrich", "leads.csv", "-o", "out.csv"]) == 3
+    err = capsys.readouterr().err
+    assert "--yes agrees to the cost" in err
+    assert max(map(len, err.splitlines())) < 120
+    assert stats(sandbox) == before
 
 
 def test_wrong_words_on_the_command_line(root: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -65,6 +65,10 @@ def command(
         raise click.UsageError("-o goes with a FILE to enrich.")
     if output == "-" and as_json:
         raise click.UsageError("--json and -o - both want stdout: give one of them a file.")
+    if file is not None and output is not None:
+        from revetl.enrich.lists import check_target
+
+        check_target(output, file)
     project = options.load()
     job = _Job(project, max_spend, limit, dry_run, _agreement(yes, may_ask=not no_input and file != "-"))
     warehouse = project.open_warehouse()
@@ -241,7 +245,7 @@ def _agreement(yes: bool, *, may_ask: bool) -> Callable[[Sequence[Estimate]], bo
     def agree(estimates: Sequence[Estimate]) -> bool:
         if yes or not any(e.greatest_usd for e in estimates):
             return True
-        if not may_ask:
+        if not may_ask or not sys.stdin.isatty():
             click.echo("--yes agrees to the cost where nobody can be asked.", err=True)
             return False
         return click.confirm("Go on?", err=True)
@@ -263,20 +267,22 @@ def _show_match(match: Match) -> None:
 def _show_estimates(estimates: Sequence[Estimate]) -> None:
     from rich.table import Table
 
-    table = Table("waterfall", "provider", box=None, pad_edge=False)
-    for heading in ("lookups, at most", "expected", "hit rate", "expected cost", "greatest cost"):
-        table.add_column(heading, justify="right")
-    for each in estimates:
-        for stage in each.stages:
-            rate = f"{stage.hit_rate:.0%}" + (" (assumed)" if stage.assumed else "")
-            lookups = (f"{stage.lookups:,}", f"{stage.expected_lookups:,}")
-            cost = (f"${stage.expected_usd:,.2f}", f"${stage.greatest_usd:,.2f}")
-            table.add_row(each.waterfall, stage.provider, *lookups, rate, *cost)
     screen = err_console()
-    screen.print(table)
+    assumed = False
+    for each in estimates:
+        table = Table("provider", box=None, pad_edge=False, title=each.waterfall, title_justify="left")
+        for heading in ("lookups at most", "expected", "hit rate", "expected cost", "at most"):
+            table.add_column(heading, justify="right", no_wrap=heading != "lookups at most")
+        for stage in each.stages:
+            assumed = assumed or stage.assumed
+            rate = f"{'~' if stage.assumed else ''}{stage.hit_rate:.0%}"
+            lookups = (f"{stage.lookups:,}", f"{stage.expected_lookups:,}")
+            table.add_row(stage.provider, *lookups, rate, f"${stage.expected_usd:,.2f}", f"${stage.greatest_usd:,.2f}")
+        screen.print(table)
     expected = sum((e.expected_usd for e in estimates), Decimal(0))
     greatest = sum((e.greatest_usd for e in estimates), Decimal(0))
-    screen.print(f"Expected cost ${expected:,.2f}, at most ${greatest:,.2f} within the budgets.")
+    note = " Hit rates with ~ are assumed: nothing was asked yet." if assumed else ""
+    screen.print(f"Expected cost ${expected:,.2f}, at most ${greatest:,.2f} within the budgets.{note}")
 
 
 @contextmanager

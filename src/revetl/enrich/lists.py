@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 Format = Literal["csv", "parquet"]
 CHUNK_ROWS = 5_000
 _DELIMITERS = ",;\t|"
+_AS_UTF8 = 'Save it as UTF-8; in a spreadsheet, as "CSV UTF-8".'
+_PARQUET = (".parquet", ".pq")
+_TEXT = (".csv", ".tsv", ".txt", "")
 
 
 class Listing(Protocol):
@@ -45,13 +48,17 @@ class CsvListing:
             first = file.readline()
         self.delimiter = max(_DELIMITERS, key=first.count) if first else ","
         with self._open() as file:
-            self.header = tuple(next(csv.reader(file, delimiter=self.delimiter), ()))
+            rows = self._rows(file)
+            try:
+                self.header = tuple(next(rows, ()))
+            except csv.Error as e:
+                raise self._not_csv(e, rows.line_num) from None
         if not self.header:
             raise ConfigError(Problem("the list is empty: its first line must name the columns", name))
 
     def chunks(self) -> Iterator[list[tuple[Any, ...]]]:
         with self._open() as file:
-            rows = csv.reader(file, delimiter=self.delimiter)
+            rows = self._rows(file)
             next(rows)
             checked = self._checked(rows)
             while chunk := list(islice(checked, CHUNK_ROWS)):
@@ -70,9 +77,17 @@ class CsvListing:
                 if row:
                     yield (*row, *[""] * (width - len(row)))
         except csv.Error as e:
-            raise ConfigError(Problem(f"not valid CSV: {e}", self._name, rows.line_num)) from None
+            raise self._not_csv(e, rows.line_num) from None
         except UnicodeDecodeError:
-            raise ConfigError(Problem("not UTF-8 text", self._name, rows.line_num + 1)) from None
+            raise ConfigError(Problem("not UTF-8 text", self._name, rows.line_num + 1, _AS_UTF8)) from None
+
+    def _rows(self, file: IO[str]) -> Any:
+        """Strict, or a quote that is never closed would swallow the rest of the list into one cell."""
+        return csv.reader(file, delimiter=self.delimiter, strict=True)
+
+    def _not_csv(self, error: csv.Error, line: int) -> ConfigError:
+        hint = 'A quote inside a quoted cell is written twice (""), and the cell ends with one.'
+        return ConfigError(Problem(f"not valid CSV: {error}", self._name, line, hint))
 
     def _open(self) -> IO[str]:
         return self._path.open(encoding="utf-8-sig", newline="")
@@ -124,7 +139,31 @@ def _listing(path: Path, name: Path) -> CsvListing | ParquetListing:
     try:
         return ParquetListing(path, name) if is_parquet else CsvListing(path, name)
     except UnicodeDecodeError:
-        raise ConfigError(Problem("neither Parquet nor UTF-8 text", name)) from None
+        raise ConfigError(Problem("neither Parquet nor UTF-8 text", name, hint=_AS_UTF8)) from None
+
+
+def check_target(target: str, source: str) -> None:
+    """ConfigError where the enriched list could not be written to `target`: found before money is spent on it."""
+    if target == "-":
+        return
+    path = Path(target)
+    problem = None
+    if path.suffix.lower() not in (*_PARQUET, *_TEXT):
+        problem = Problem(
+            f"lists are written as CSV or Parquet, not {path.suffix}", path, hint="End it with .csv or .parquet."
+        )
+    elif path.is_dir():
+        problem = Problem("is a directory", path)
+    elif not path.parent.is_dir():
+        problem = Problem(f"there is no directory {path.parent}", path)
+    elif not os.access(path.parent, os.W_OK):
+        problem = Problem(f"nothing can be written to {path.parent.resolve()}", path)
+    elif source != "-" and path.exists() and Path(source).exists() and path.samefile(source):
+        problem = Problem(
+            "is the list itself, which is left as it is", path, hint="Name another file for the enriched list."
+        )
+    if problem is not None:
+        raise ConfigError(problem)
 
 
 def write_list(
@@ -149,7 +188,7 @@ def write_list(
     path = Path(target)
     part = path.with_name(f".{path.name}.part")
     try:
-        _write(part, "parquet" if path.suffix.lower() in (".parquet", ".pq") else "csv", listing, added, rows)
+        _write(part, "parquet" if path.suffix.lower() in _PARQUET else "csv", listing, added, rows)
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
