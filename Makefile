@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 BIN := .venv/bin
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev setup-bench demo test unit lint format sql-lint officials bench docs clean
+.PHONY: help setup setup-dev setup-bench demo test unit lint format sql-lint officials bench verify clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -25,8 +25,8 @@ unit: setup-dev
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup tests
 
 lint: setup-dev sql-lint
-	@$(BIN)/ruff format --check -q src tests benchmarks || { echo "run: make format"; exit 1; }
-	@$(BIN)/ruff check -q src tests benchmarks
+	@$(BIN)/ruff format --check -q src tests benchmarks verification || { echo "run: make format"; exit 1; }
+	@$(BIN)/ruff check -q src tests benchmarks verification
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
 
@@ -34,7 +34,7 @@ sql-lint: setup-dev
 	@$(BIN)/sqlfluff lint -q dbt_project/models
 
 format: setup-dev  ## formats Python and SQL
-	@$(BIN)/ruff format -q src tests benchmarks && $(BIN)/ruff check -q --fix src tests benchmarks
+	@$(BIN)/ruff format -q src tests benchmarks verification && $(BIN)/ruff check -q --fix src tests benchmarks verification
 	@$(BIN)/sqlfluff fix -q dbt_project/models
 
 officials: setup  ## real input: three public files become one record per person, scored against the truth
@@ -42,6 +42,9 @@ officials: setup  ## real input: three public files become one record per person
 
 bench: setup-bench  ## the figures in docs/benchmarks.md, measured beside a floor and peers in one run
 	@$(BIN)/python -m benchmarks
+
+verify: setup-dev  ## the long proofs behind docs/reliability.md: simulation, kills, storms, poison, planted mistakes
+	@$(BIN)/python -m verification
 
 clean:
 	@rm -rf .demo .officials .pytest_cache .mypy_cache .ruff_cache dist build

@@ -12,7 +12,7 @@ from importlib import import_module
 
 from verification import page
 
-PROOFS = ("simulation",)
+PROOFS = ("simulation", "kills", "mutants")
 
 
 def main(names: list[str]) -> int:
