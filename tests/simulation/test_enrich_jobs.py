@@ -1,0 +1,202 @@
+"""Batches that a vendor takes as jobs: what dies with us is fetched by the next run, and nothing is paid for twice.
+
+The vendor's own bill is the witness. By default every seventh step of the database is tried; REVETL_EVERY_STEP=1 tries
+all.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from revetl.enrich.engine import run_waterfall
+from revetl.providers.base import Answer
+from revetl.state.schema import create_all
+from tests.simulation.test_enrich_crash import Crash, Dying
+from tests.support.enrich_fakes import PEOPLE, clock, hit, miss, person, terms, warehouse_with, waterfall
+from tests.support.enrich_job_fakes import JobVendor
+from tests.support.virtual_time import run_virtual
+
+PEOPLE_N = 10
+STRIDE = 1 if os.environ.get("REVETL_EVERY_STEP") else 7
+SPEC = waterfall(stages=[{"provider": "jobs.email", "fills": ["email"]}], fields={"email": {}})
+LATEST = (
+    "SELECT call_id, coalesce(max(CASE WHEN status NOT IN ('intent', 'in_doubt') THEN status END),"
+    " max(CASE WHEN status = 'in_doubt' THEN status END), 'intent') AS status FROM revetl.enrichment_calls"
+    " GROUP BY call_id"
+)
+
+
+def knows(inputs: Mapping[str, str]) -> Answer:
+    n = int(inputs["first_name"].lower().removeprefix("first"))
+    return hit("0.05", email=f"p{n}@acme.example") if n % 3 else miss()
+
+
+def vendor(size: int = 3, **more: Any) -> JobVendor:
+    spec = terms("jobs.email", ("email",), per_hit="0.05", concurrency=2, **more)
+    return JobVendor(spec, knows, size)
+
+
+def people() -> Any:
+    return warehouse_with([person(n) for n in range(PEOPLE_N)])
+
+
+def enrich(warehouse: Any, jobs: JobVendor, run_id: str = "r1", **more: Any) -> Any:
+    run = run_waterfall(warehouse, SPEC, {jobs.name: jobs}, PEOPLE, run_id=run_id, clock=clock(), **more)
+    return run_virtual(run)
+
+
+def statuses(warehouse: Any) -> dict[str, int]:
+    rows = warehouse.rows(f"SELECT status, count(*) FROM ({LATEST}) GROUP BY status")
+    return {str(status): int(n) for status, n in rows}
+
+
+def test_a_stage_goes_out_in_whole_batches():
+    warehouse, jobs = people(), vendor()
+    report = enrich(warehouse, jobs)
+    assert jobs.sizes == [3, 3, 3, 1]
+    assert (report.asked, report.spent_usd) == (10, jobs.billed_usd)
+    assert statuses(warehouse) == {"hit": 6, "miss": 4}
+    named = warehouse.rows(
+        "SELECT count(*), count(DISTINCT request_id) FROM revetl.enrichment_calls WHERE request_id IS NOT NULL"
+    )
+    assert named == [(20, 4)]  # the intent once more with the job's id, and the outcome
+    assert enrich(warehouse, jobs, "r2").asked == 0
+
+
+def test_a_batch_takes_no_more_than_the_budget_holds():
+    warehouse, jobs = people(), vendor()
+    report = enrich(warehouse, jobs, max_spend_usd=Decimal("0.11"))
+    assert jobs.billed_usd <= Decimal("0.11")
+    assert report.stopped
+    assert max(jobs.sizes) == 2
+
+
+@pytest.mark.parametrize("moment", ["noted", "polled"])
+def test_a_job_that_outlives_us_is_fetched_and_not_paid_for_again(moment: str):
+    warehouse, jobs = people(), vendor()
+    dying = Dying(warehouse, 0)
+
+    def die(now: str) -> None:
+        if now == moment:
+            dying.dead = True
+            raise RuntimeError("died")
+
+    jobs.dies = die
+    with pytest.raises((Crash, RuntimeError)):
+        enrich(dying, jobs)
+    submitted = set(jobs.jobs)
+    jobs.dies = lambda now: None
+    report = enrich(warehouse, jobs, "r2")
+    # What one task had noted when another died may have been written or not; what was written is fetched.
+    assert set(jobs.fetched) <= submitted
+    assert report.resumed == sum(jobs.sizes[int(job.split("-")[1]) - 1] for job in jobs.fetched)
+    assert report.resumed > 0
+    assert max(jobs.bill.values()) == 1
+    if set(jobs.fetched) == submitted:
+        assert statuses(warehouse) == {"hit": 6, "miss": 4}
+        assert warehouse.rows("SELECT count(*) FROM revetl.enrichment_values") == [(6,)]
+
+
+def test_a_crash_at_every_step_of_the_database():
+    whole = Dying(people(), 0)
+    enrich(whole, vendor())
+    for at in range(1, whole.steps + 1, STRIDE):
+        warehouse, jobs = people(), vendor()
+        with pytest.raises(Crash):
+            enrich(Dying(warehouse, at), jobs)
+        enrich(warehouse, jobs, "r2")
+        enrich(warehouse, jobs, "r3")
+        assert max(jobs.bill.values()) == 1, f"step {at}: paid twice"
+        ended = statuses(warehouse)
+        # Only a job whose id was never heard of can't be told: at most those that were in flight.
+        assert ended.get("in_doubt", 0) <= 2 * jobs.batch_size
+        unnamed = warehouse.rows(
+            f"SELECT count(*) FROM ({LATEST}) l JOIN revetl.enrichment_calls c ON c.call_id = l.call_id"
+            " WHERE l.status = 'in_doubt' AND c.request_id IS NOT NULL"
+        )
+        assert unnamed == [(0,)], f"step {at}: a job with an id was not fetched"
+        assert ended.get("intent", 0) == 0
+        answers = ended.get("hit", 0) + ended.get("miss", 0) + ended.get("in_doubt", 0)
+        assert answers == PEOPLE_N, f"step {at}: {ended}"
+        warehouse.close()
+
+
+def test_a_job_that_is_never_done_stays_in_doubt_with_its_name_until_it_is():
+    warehouse, jobs = people(), vendor()
+    jobs.slow = True
+    first = enrich(warehouse, jobs)
+    assert first.in_doubt_usd == Decimal("0.50")
+    second = enrich(warehouse, jobs, "r2")
+    assert (second.asked, second.resumed) == (0, 0)
+    jobs.slow = False
+    third = enrich(warehouse, jobs, "r3")
+    assert (third.asked, third.resumed) == (0, 10)
+    assert statuses(warehouse) == {"hit": 6, "miss": 4}
+    assert max(jobs.bill.values()) == 1
+    # The answers count as any: a later run has nothing to ask or fetch.
+    fetched = len(jobs.fetched)
+    assert enrich(warehouse, jobs, "r4").asked == 0
+    assert len(jobs.fetched) == fetched
+
+
+def test_what_a_canceled_job_did_not_do_is_asked_again():
+    warehouse, jobs = people(), vendor()
+    jobs.slow = True
+    enrich(warehouse, jobs)
+    jobs.slow, jobs.canceled = False, True
+    again = enrich(warehouse, jobs, "r2")
+    assert (again.resumed, again.asked) == (10, 10)
+
+
+def test_a_job_of_a_provider_that_is_gone_is_left_alone():
+    warehouse, jobs = people(), vendor()
+    jobs.slow = True
+    enrich(warehouse, jobs)
+    other = JobVendor(terms("other.email", ("email",), per_hit="0.01"), knows)
+    spec = waterfall(stages=[{"provider": "other.email", "fills": ["email"]}], fields={"email": {}})
+    run_virtual(run_waterfall(warehouse, spec, {other.name: other}, PEOPLE, run_id="r2", clock=clock()))
+    assert not other.fetched
+    assert statuses(warehouse)["in_doubt"] == 10
+
+
+def test_somebody_who_turns_out_to_be_erased_is_suppressed_when_the_job_is_fetched():
+    warehouse = warehouse_with([person(1)])
+    jobs = vendor()
+    jobs.script = lambda _: Answer("suppressed", 451)
+    jobs.slow = True
+    enrich(warehouse, jobs)
+    jobs.slow = False
+    enrich(warehouse, jobs, "r2")
+    assert warehouse.rows("SELECT count(*) > 0 FROM revetl.suppressions") == [(True,)]
+    other = JobVendor(terms("other.email", ("email",), per_hit="0.01"), knows)
+    spec = waterfall(stages=[{"provider": "other.email", "fills": ["email"]}], fields={"email": {}})
+    report = run_virtual(run_waterfall(warehouse, spec, {other.name: other}, PEOPLE, run_id="r3", clock=clock()))
+    assert (report.suppressed, report.asked, other.sizes) == (1, 0, [])
+
+
+def test_the_ledger_keeps_the_vendors_own_count_of_credits():
+    warehouse, jobs = people(), vendor()
+    answer = Answer("hit", 200, charged_usd=Decimal("0.05"), credits={"charged": Decimal(1), "remaining": Decimal(41)})
+    jobs.script = lambda _: answer
+    enrich(warehouse, jobs)
+    found = warehouse.rows(
+        "SELECT DISTINCT credits_charged, credits_remaining FROM revetl.enrichment_calls WHERE status = 'hit'"
+    )
+    assert found == [(Decimal(1), Decimal(41))]
+
+
+def test_a_ledger_of_an_earlier_version_gets_the_new_columns():
+    warehouse = people()
+    for column in ("request_id", "credits_charged", "credits_remaining"):
+        warehouse.execute(f"ALTER TABLE revetl.enrichment_calls DROP COLUMN {column}")
+    warehouse.execute(
+        "INSERT INTO revetl.enrichment_calls (call_id, waterfall, status) VALUES ('old', 'other', 'miss')"
+    )
+    create_all(warehouse)
+    enrich(warehouse, vendor())
+    assert warehouse.rows("SELECT request_id FROM revetl.enrichment_calls WHERE call_id = 'old'") == [(None,)]
