@@ -60,9 +60,19 @@ class Objective:
 
 
 @dataclass(frozen=True, slots=True)
+class CurvePoint:
+    """What more money buys: providers in their best order, US dollars per record, share of the blanks filled."""
+
+    order: tuple[str, ...]
+    usd_per_record: float
+    coverage: float
+
+
+@dataclass(frozen=True, slots=True)
 class Line:
     """One order. `order` is empty for random, which is the mean of them. `saved` is the share by which a value is
-    cheaper than today, on the same records. Where it is not identified, `bounds_usd` hold."""
+    cheaper than today, on the same records. Where it is not identified, `bounds_usd` hold. `point`: where it lies
+    beside the curve, on the records that the curve is drawn from."""
 
     label: str
     order: tuple[str, ...]
@@ -73,15 +83,7 @@ class Line:
     coverage: Figure | None = None
     saved: Figure | None = None
     bounds_usd: tuple[float, float] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class CurvePoint:
-    """What more money buys: providers in their best order, US dollars per record, share of the blanks filled."""
-
-    order: tuple[str, ...]
-    usd_per_record: float
-    coverage: float
+    point: CurvePoint | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,24 +167,26 @@ class _Comparing:
 
     def line(self, label: str, orders: Sequence[tuple[int, ...]]) -> Line:
         """On all records where they tell, else on the sample, else bounds."""
-        told = names(self.arms, orders[0]) if len(orders) == 1 else ()
         if len(orders) == 1 and known_share(self.arms, self.cases, orders[0]) >= NEARLY_ALL:
             seen = [c for c in self.cases if walk(self.arms, c, orders[0]) is not None]
-            return self._told(label, told, "ledger", play(self.arms, seen, orders), self._saved(orders))
+            return self._told(label, orders, "ledger", play(self.arms, seen, orders))
         if self.identified:
-            return self._told(label, told, "audit", play(self.arms, self.sample, orders), self._saved(orders))
+            return self._told(label, orders, "audit", play(self.arms, self.sample, orders))
         limits = None
         if len(orders) == 1:
             limits = bounds(self.arms, self.history.prices, self.history.checks, self.cases, orders[0])
+        told = names(self.arms, orders[0]) if len(orders) == 1 else ()
         return Line(label, told, "not identified", records(self.cases), bounds_usd=limits)
 
-    def _told(self, label: str, order: tuple[str, ...], basis: Basis, seen: Played, saved: Figure | None) -> Line:
-        return Line(label, order, basis, seen.records, seen.usd_per_value, seen.usd_per_record, seen.coverage, saved)
-
-    def _saved(self, orders: Sequence[tuple[int, ...]]) -> Figure | None:
-        if list(orders) == [self.today]:
-            return None
-        return play(self.arms, self.base, orders).saved_against(play(self.arms, self.base, [self.today]))
+    def _told(self, label: str, orders: Sequence[tuple[int, ...]], basis: Basis, seen: Played) -> Line:
+        told = names(self.arms, orders[0]) if len(orders) == 1 else ()
+        base = [c for c in self.base if all(walk(self.arms, c, order) is not None for order in orders)]
+        here = play(self.arms, base, orders)
+        saved = None if list(orders) == [self.today] else here.saved_against(play(self.arms, base, [self.today]))
+        point = None if here.coverage is None else CurvePoint(told, here.usd_per_record, here.coverage.value)
+        return Line(
+            label, told, basis, seen.records, seen.usd_per_value, seen.usd_per_record, seen.coverage, saved, point=point
+        )
 
     def usual(self) -> dict[str, list[tuple[int, ...]]]:
         """The orders that people use: by price, by price over hit rate as if hits were independent, by chance."""
