@@ -1,0 +1,267 @@
+"""A saved plan is applied exactly as it was, once, and refused where it was altered or its world is gone."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from revetl.errors import ConfigError, Denied, GuardrailError, RevetlError
+from revetl.model import Guardrails
+from revetl.state import saved_plans
+from revetl.sync import SyncReport, saved
+from tests.support.crashing import Crash
+from tests.support.sync_bench import Bench
+
+PEOPLE = [(str(i), f"p{i}@x.io", f"P{i}", "Bern") for i in range(6)]
+
+
+@dataclass
+class Desk:
+    """A bench with a plan on paper."""
+
+    bench: Bench
+    path: Path
+
+    def save(self) -> None:
+        plan = self.bench.plan()
+        made = saved.entry(self.bench.warehouse, self.bench.spec, plan, self.bench.clock)
+        saved.write_file(self.path, "dev", [made], self.bench.clock)
+
+    def apply(self, **options: Any) -> SyncReport:
+        bench = self.bench
+        (entry,) = saved.read_file(self.path).entries
+        saved.check(bench.warehouse, bench.spec, entry)
+        report = asyncio.run(bench.start(planner=saved.planner(bench.spec, entry), **options))
+        saved.finish(bench.warehouse, entry, report)
+        return report
+
+    def alter(self, change: Any, *, sealed: bool = False) -> None:
+        document = json.loads(self.path.read_text())
+        change(document)
+        if sealed:
+            document.pop("sha256")
+            document["sha256"] = saved._digest(document)
+        self.path.write_text(json.dumps(document))
+
+    def refused(self, code: int, *words: str) -> None:
+        """Nothing is sent, and the sentence says why."""
+        with pytest.raises(RevetlError) as e:
+            self.apply()
+        assert e.value.exit_code == code
+        for word in words:
+            assert word in str(e.value)
+        assert self.bench.sent() == []
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    bench = Bench()
+    bench.source(PEOPLE[:4])
+    bench.run()
+    bench.sent()
+    bench.source([*PEOPLE[:2], ("2", "p2@x.io", "P2", "Rome"), *PEOPLE[3:5]])
+    desk = Desk(bench, tmp_path / "plan.json")
+    desk.save()
+    return desk
+
+
+PLANNED = [("create", "4", {"email": "p4@x.io", "firstname": "P4", "city": "Bern"}), ("update", "2", {"city": "Rome"})]
+
+
+def test_what_was_approved_is_sent_though_the_source_has_moved_on(desk: Desk) -> None:
+    desk.bench.source([("0", "p0@x.io", "Changed", "Oslo")])
+    report = desk.apply()
+    assert desk.bench.sent() == PLANNED
+    assert (report.counts, report.plan.create, report.plan.update) == ({"ok": 2}, 1, 1)
+    later = desk.bench.run()
+    assert (later.plan.update, later.plan.left) == (1, 4), "the next sync sends the rest"
+
+
+def test_a_plan_made_in_between_does_not_replace_it(desk: Desk) -> None:
+    desk.bench.source(PEOPLE)
+    desk.bench.plan()
+    desk.apply()
+    assert desk.bench.sent() == PLANNED
+
+
+def test_the_file_holds_no_key_and_no_value(desk: Desk) -> None:
+    text = desk.path.read_text()
+    for word in ("x.io", "P4", "Rome", '"4"'):
+        assert word not in text
+    assert json.loads(text)["syncs"][0]["counts"]["update"] == 1
+
+
+def test_applied_twice_is_refused(desk: Desk) -> None:
+    desk.apply()
+    desk.bench.sent()
+    desk.refused(3, "applied already, by run", "revetl plan")
+
+
+def test_an_altered_file_is_refused(desk: Desk) -> None:
+    desk.alter(lambda d: d["syncs"][0]["counts"].update(update=7))
+    desk.refused(2, "altered")
+
+
+def test_an_altered_file_with_a_digest_to_fit_is_refused(desk: Desk) -> None:
+    desk.alter(lambda d: d["syncs"][0].update(guardrails=[]) or d["syncs"][0]["counts"].update(update=7), sealed=True)
+    desk.refused(2, "altered")
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "UPDATE {t} SET after__city = 'Oslo' WHERE key = '2'",
+        "UPDATE {t} SET changed_fields = '[]' WHERE key = '2'",
+        "UPDATE {t} SET key = '3' WHERE key = '2'",
+        "UPDATE {t} SET destination_id = NULL WHERE key = '2'",
+        "DELETE FROM {t} WHERE key = '4'",
+        "INSERT INTO {t} SELECT * FROM {t} WHERE key = '4'",
+    ],
+)
+def test_altered_lines_are_refused(desk: Desk, sql: str) -> None:
+    (entry,) = saved.read_file(desk.path).entries
+    copy = saved_plans.copy_of(desk.bench.warehouse, entry.plan_id)
+    desk.bench.warehouse.execute(sql.format(t=f'revetl."{copy.name}"'))
+    desk.refused(2, "lines were altered")
+
+
+def test_a_run_in_between_makes_it_stale(desk: Desk) -> None:
+    desk.bench.run()
+    desk.bench.sent()
+    desk.refused(3, "stale", "revetl plan --out")
+
+
+def test_a_run_that_only_met_refusals_makes_it_stale(desk: Desk) -> None:
+    desk.bench.destination.poison = {"p4@x.io", "Rome"}
+    assert desk.bench.run().counts == {"rejected": 2}
+    desk.bench.sent()
+    desk.refused(3, "stale")
+
+
+def test_a_recovery_in_between_makes_it_stale(desk: Desk) -> None:
+    def die(_: object) -> None:
+        raise Crash
+
+    desk.bench.destination.after_write = die
+    with pytest.raises(Crash):
+        desk.bench.run()
+    desk.bench.destination.after_write = lambda _: None
+    desk.bench.sent()
+    desk.bench.plan()
+    desk.refused(3, "stale")
+
+
+def test_a_run_that_found_nothing_to_do_leaves_it_good(desk: Desk) -> None:
+    desk.bench.source(PEOPLE[:4])
+    assert desk.bench.run().plan.changes == 0
+    desk.apply()
+    assert desk.bench.sent() == PLANNED
+
+
+def test_other_columns_make_it_stale(desk: Desk) -> None:
+    desk.bench.sync_as(columns=("golden_id", "email", "city"))
+    desk.refused(3, "columns")
+
+
+def test_other_rules_make_it_stale(desk: Desk) -> None:
+    desk.bench.sync_as(mode="update")
+    desk.refused(3, "synced, changed")
+
+
+def test_a_crash_in_the_middle_is_healed_by_the_next_run_and_the_file_is_used_up(desk: Desk) -> None:
+    desk.bench.destination.batch_rows = 1
+
+    def die(_: object) -> None:
+        raise Crash
+
+    desk.bench.destination.after_write = die
+    with pytest.raises(Crash):
+        desk.apply()
+    desk.bench.destination.after_write = lambda _: None
+    desk.bench.sent()
+    desk.refused(3, "plan")
+    report = desk.bench.run()
+    assert report.plan.in_doubt
+    assert set(desk.bench.destination.by("email")) == {f"p{i}@x.io" for i in range(5)}
+    assert desk.bench.destination.by("email")["p2@x.io"]["city"] == "Rome"
+
+
+def test_refused_credentials_leave_it_good(desk: Desk) -> None:
+    def denied(_: object) -> None:
+        raise Denied("no")
+
+    desk.bench.destination.before_write = denied
+    assert desk.apply().exit_code == 4
+    desk.bench.destination.before_write = lambda _: None
+    desk.apply()
+    assert desk.bench.sent() == PLANNED
+
+
+def test_its_guardrails_hold_and_can_be_allowed(desk: Desk) -> None:
+    desk.bench.sync_as(guardrails=Guardrails(max_changed_share=0.1))
+    desk.save()
+    desk.bench.sync_as(guardrails=Guardrails())
+    with pytest.raises(GuardrailError, match="--allow changed"):
+        desk.apply()
+    desk.apply(allow=("changed",))
+    assert desk.bench.sent() == PLANNED
+
+
+def test_lines_are_dropped_once_used_and_after_thirty_days(desk: Desk) -> None:
+    def copies() -> int:
+        found = desk.bench.rows(
+            "SELECT count(*) FROM information_schema.tables WHERE table_name LIKE 'saved\\_\\_%' ESCAPE '\\'"
+        )
+        return int(str(found[0][0]))
+
+    desk.save()
+    assert copies() == 2
+    desk.apply()
+    assert copies() == 1
+    desk.bench.warehouse.execute("UPDATE revetl.saved_plans SET created_at = created_at - INTERVAL 31 DAY")
+    desk.save()
+    assert copies() == 1, "only the new one"
+
+
+def test_an_old_plan_says_that_it_is_old(desk: Desk) -> None:
+    desk.bench.warehouse.execute("UPDATE revetl.saved_plans SET created_at = created_at - INTERVAL 31 DAY")
+    old = desk.path.read_text()
+    desk.save()
+    desk.path.write_text(old)
+    desk.refused(3, "30 days")
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"sha256": 1}', "no json"])
+def test_another_file_is_told_as_such(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "x.json"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match="not a plan"):
+        saved.read_file(path)
+    with pytest.raises(ConfigError, match="no such file"):
+        saved.read_file(tmp_path / "none.json")
+
+
+def test_a_plan_of_another_warehouse_is_refused(desk: Desk) -> None:
+    other = Desk(Bench(), desk.path)
+    other.bench.source(PEOPLE)
+    other.bench.plan()
+    other.refused(2, "knows no plan")
+
+
+def test_the_file_is_written_whole_or_not_at_all(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = desk.path.read_text()
+
+    def full(self: Path, *_: object, **__: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(OSError, match="No space"):
+        saved.write_file(desk.path, "dev", [], desk.bench.clock)
+    monkeypatch.undo()
+    assert desk.path.read_text() == before
+    assert [p.name for p in desk.path.parent.iterdir()] == [desk.path.name]
