@@ -34,6 +34,7 @@ COMMANDS: dict[str, str] = {
     "runs": "List past runs and what became of their records.",
     "retry": "Send rejected records again.",
     "explain": "Tell one record's story: sources, values, last outcomes.",
+    "tune": "Find the cheapest order of a waterfall's providers.",
     "sandbox": "Serve local vendors, and make sources to play with.",
     "schema": "Print the JSON Schema of a configuration file, for editors.",
 }
@@ -43,7 +44,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "Start": ("init", "demo", "debug", "ls"),
     "The job": ("build", "enrich", "plan", "apply", "sync", "run"),
     "Afterwards": ("runs", "retry", "explain"),
-    "Tools": ("sandbox", "schema"),
+    "Tools": ("tune", "sandbox", "schema"),
 }
 
 INTERRUPTED = "Interrupted. What was checkpointed stands; the same command takes up from there."
