@@ -25,8 +25,15 @@ if TYPE_CHECKING:
     show_default=True,
     help="Where the project is written. An earlier demo there is replaced.",
 )
-@click.option("--records", type=click.IntRange(100), default=1500, show_default=True, help="Source records to make up.")
-@click.option("--seed", type=int, default=7, show_default=True, help="Another seed, other customers.")
+@click.option(
+    "--records",
+    metavar="N",
+    type=click.IntRange(100),
+    default=1500,
+    show_default=True,
+    help="Source records to make up.",
+)
+@click.option("--seed", metavar="N", type=int, default=7, show_default=True, help="Another seed, other customers.")
 @json_option
 def command(directory: Path, records: int, seed: int, as_json: bool) -> None:
     """Run the whole job on made-up customers against local stand-ins for the vendors.

@@ -35,7 +35,7 @@ NOT_AGREED = "nothing was spent: the cost was not agreed to"
 @click.option("-w", "--waterfall", "names", multiple=True, metavar="NAME", help="Only this waterfall. May be repeated.")
 @click.option("-s", "--select", multiple=True, metavar="PATTERN", help="Waterfalls by name or model; * as in a shell.")
 @click.option("--max-spend", type=usd, metavar="USD", help="The most that providers may cost in this run, in all.")
-@click.option("--limit", type=click.IntRange(min=1), help="Look at the first N records by key only.")
+@click.option("--limit", metavar="N", type=click.IntRange(min=1), help="Look at the first N records by key only.")
 @click.option("--dry-run", is_flag=True, help="Show the cost, ask nothing of a provider.")
 @click.option("--yes", is_flag=True, help="Spend within the budgets without asking.")
 @click.option("--no-input", is_flag=True, help="Never ask; without --yes nothing is spent.")

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 @project_options
 @click.argument("words", nargs=-1, metavar="[[show] RUN_ID]")
 @click.option("--key", help="Tell this record's story: what the run did to it, and what happens next.")
-@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="Runs or records to show.")
+@click.option(
+    "--limit", metavar="N", type=click.IntRange(min=1), default=20, show_default=True, help="Runs or records to show."
+)
 @json_option
 def command(options: ProjectOptions, words: tuple[str, ...], key: str | None, limit: int, as_json: bool) -> None:
     """List the newest runs; `revetl runs show RUN_ID` (its last six characters do) tells of one run and the records

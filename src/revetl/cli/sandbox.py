@@ -124,9 +124,13 @@ def _population(path: Path | None, hit_rates: tuple[str, ...]) -> Population:
 
 
 @command.command("generate")
-@click.option("--records", type=_Count(), default=3000, show_default=True, help="Source records, e.g. 5_000_000.")
-@click.option("--seed", type=int, default=7, show_default=True, help="Another seed, other customers.")
-@click.option("--day", type=click.IntRange(1), default=1, show_default=True, help="Day 2 is day 1 with some changes.")
+@click.option(
+    "--records", metavar="N", type=_Count(), default=3000, show_default=True, help="Source records, e.g. 5_000_000."
+)
+@click.option("--seed", metavar="N", type=int, default=7, show_default=True, help="Another seed, other customers.")
+@click.option(
+    "--day", metavar="N", type=click.IntRange(1), default=1, show_default=True, help="Day 2 is day 1 with some changes."
+)
 @click.option("--database", type=_FILE, default=Path("warehouse.duckdb"), show_default=True, help="A DuckDB file.")
 @click.option("--truth", type=_DIRECTORY, default=Path("truth"), show_default=True, help="Where the truth is written.")
 @json_option
