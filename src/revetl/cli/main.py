@@ -33,6 +33,8 @@ COMMANDS: dict[str, str] = {
     "run": "The whole job: build, enrich, build what depends on it, sync.",
     "runs": "List past runs and what became of their records.",
     "retry": "Send rejected records again.",
+    "rollback": "Take back what a run wrote, field by field.",
+    "drift": "Compare what stands at the destination with what was written.",
     "explain": "Tell one record's story: sources, values, last outcomes.",
     "tune": "Find the cheapest order of a waterfall's providers.",
     "sandbox": "Serve local vendors, and make sources to play with.",
@@ -43,7 +45,7 @@ COMMANDS: dict[str, str] = {
 GROUPS: dict[str, tuple[str, ...]] = {
     "Start": ("init", "demo", "debug", "ls"),
     "The job": ("build", "enrich", "plan", "apply", "sync", "run"),
-    "Afterwards": ("runs", "retry", "explain"),
+    "Afterwards": ("runs", "retry", "rollback", "drift", "explain"),
     "Tools": ("tune", "sandbox", "schema"),
 }
 

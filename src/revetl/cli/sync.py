@@ -152,10 +152,10 @@ async def _push(
 
     clock, stop = SystemClock(), asyncio.Event()
     reports: list[SyncReport] = []
-    with _stop_on_signals(stop), _told_on_failure(reports):
+    with stop_on_signals(stop), _told_on_failure(reports):
         for spec in specs:
             async with project.destination(spec.destination, clock) as destination:
-                with _progress(spec.name) as progress:
+                with progress_bar(spec.name) as progress:
                     report = await run_sync(
                         warehouse,
                         spec,
@@ -207,7 +207,7 @@ def _told_on_failure(reports: Sequence[SyncReport]) -> Iterator[None]:
 
 
 @contextmanager
-def _stop_on_signals(stop: asyncio.Event) -> Iterator[None]:
+def stop_on_signals(stop: asyncio.Event) -> Iterator[None]:
     """The first signal asks the run to end in good order; a second ctrl-C ends it at once."""
     loop = asyncio.get_running_loop()
 
@@ -229,7 +229,7 @@ def _stop_on_signals(stop: asyncio.Event) -> Iterator[None]:
 
 
 @contextmanager
-def _progress(name: str) -> Iterator[Callable[[int, int], None] | None]:
+def progress_bar(name: str) -> Iterator[Callable[[int, int], None] | None]:
     screen = err_console()
     if not screen.is_terminal:
         yield None

@@ -65,6 +65,16 @@ def unfinished_runs(warehouse: Warehouse, subject: str) -> list[RunRecord]:
     return _select(warehouse, clause, [subject], 1000)
 
 
+def of_job(warehouse: Warehouse, run: RunRecord) -> list[RunRecord]:
+    """The runs of the `revetl run` that this one was part of, itself among them, the newest first. A run of any other
+    command is its own job."""
+    if run.command != "run" or run.dbt_invocation_id is None:
+        return [run]
+    command, invocation = ident("command", warehouse.dialect), ident("dbt_invocation_id", warehouse.dialect)
+    clause = f" WHERE {command} = 'run' AND {invocation} = ?"
+    return _select(warehouse, clause, [run.dbt_invocation_id], 1000)
+
+
 def _select(warehouse: Warehouse, where: str, params: list[Any], limit: int) -> list[RunRecord]:
     runs = relation(warehouse, "runs")
     present = {c.name.lower() for c in warehouse.columns(runs)}

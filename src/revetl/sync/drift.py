@@ -20,6 +20,7 @@ from revetl.state import cells, plans, snapshot
 from revetl.state import drift as state
 from revetl.state.drift import Finding
 from revetl.state.layout import Field, Layout, resolve
+from revetl.state.leases import Holder
 from revetl.sync import policies
 from revetl.sync.leasing import leased
 from revetl.sync.matching import Offload
@@ -78,6 +79,8 @@ async def look(
     keys: Sequence[str] = (),
     per_class: int = 3,
     progress: Progress | None = None,
+    wait_s: float = 0.0,
+    on_wait: Callable[[Holder], None] | None = None,
     offload: Offload = asyncio.to_thread,
 ) -> DriftReport:
     """Reads back all records that we hold (or only `keys`), in flat memory at the destination's own pace. With `settle`
@@ -85,7 +88,9 @@ async def look(
     unknown fields and what can't be read; CallError where the destination is away; LeaseError where a run is going on.
     """
     started_s = clock.monotonic()
-    async with leased(warehouse, spec.name, run_id, clock=clock, offload=offload) as held:
+    async with leased(
+        warehouse, spec.name, run_id, clock=clock, offload=offload, wait_s=wait_s, on_wait=on_wait
+    ) as held:
         warehouse, offload = held.warehouse, held.offload
         layout = await offload(_prepare, warehouse, spec)
         _check_fields(layout, settle)

@@ -21,6 +21,7 @@ from revetl.errors import GuardrailError, RevetlError
 from revetl.model import RunRecord, RunStatus, Scalar, SyncSpec
 from revetl.state import cells, plans, runs, snapshot, undo
 from revetl.state.layout import Layout, resolve
+from revetl.state.leases import Holder
 from revetl.state.undo import Verdict
 from revetl.sync import checkpoint
 from revetl.sync.applying import Applier
@@ -341,6 +342,8 @@ async def roll_back(
     dry_run: bool = False,
     confirm: Callable[[RollbackPlan], bool] | None = None,
     progress: Callable[[str], Progress | None] | None = None,
+    wait_s: float = 0.0,
+    on_wait: Callable[[Holder], None] | None = None,
     stop_event: asyncio.Event | None = None,
     offload: Offload = asyncio.to_thread,
     intent_rows: int | None = None,
@@ -349,10 +352,13 @@ async def roll_back(
     already is seen to stand there.
 
     `confirm`: shown the plan before anything is sent; False ends the run as stopped. `progress`: given a word for what
-    goes on, gives what is told of it. Raises as `run_sync`, and LeaseError where another run holds the sync.
+    goes on, gives what is told of it. `wait_s` and `on_wait` are for a sync that another run holds. Raises as
+    `run_sync`.
     """
     started_s = clock.monotonic()
-    async with leased(warehouse, spec.name, run_id, clock=clock, offload=offload) as held:
+    async with leased(
+        warehouse, spec.name, run_id, clock=clock, offload=offload, wait_s=wait_s, on_wait=on_wait
+    ) as held:
         warehouse, offload = held.warehouse, held.offload
         layout = await offload(_prepare, warehouse, spec)
         await offload(lambda: plans.recover(warehouse, layout, clock, present_run=run_id))

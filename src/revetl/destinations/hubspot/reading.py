@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from revetl.destinations.base import DestinationField, Match
@@ -37,8 +38,9 @@ class Reader:
         self._object = object_
         self._by = match_on
         self._type = field.type
-        # A contact is found by its other addresses too, and only this property says by which (live).
-        self._also = "hs_additional_emails" if match_on == "email" else None
+        # A contact is found by its other addresses too (live), and a record by the ids that were merged into it (docs).
+        # Only these properties say by which.
+        self._also = {"email": "hs_additional_emails", ID: "hs_merged_object_ids"}.get(match_on)
         self._properties = list(dict.fromkeys([*wanted, match_on, *([self._also] if self._also else [])]))
 
     async def by_unique(self, values: Sequence[str]) -> dict[str, Match]:
@@ -112,7 +114,7 @@ class Reader:
             if not isinstance(result, dict) or not result.get("id"):
                 continue
             properties = result.get("properties") or {}
-            match = Match(str(result["id"]), {k: v or None for k, v in properties.items()})
+            match = Match(str(result["id"]), {k: v or None for k, v in properties.items()}, _created(result))
             forms = [canonical(self._by, properties.get(self._by) or "", self._type)]
             if self._by == ID:
                 forms.append(match.destination_id)
@@ -132,6 +134,14 @@ def _next_page(body: dict[str, Any]) -> str | None:
     paging = body.get("paging")
     after = (paging.get("next") or {}).get("after") if isinstance(paging, dict) else None
     return str(after) if after else None
+
+
+def _created(result: dict[str, Any]) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(str(result.get("createdAt")))
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _age(result: dict[str, Any]) -> tuple[str, int, str]:

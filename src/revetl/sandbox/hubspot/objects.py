@@ -86,8 +86,11 @@ def merge(call: Call) -> Reply:
         if "email" in other.values and "email" in primary.values:
             addresses.append(other.values["email"])
         gained["hs_additional_emails"] = ";".join(addresses)
+    before = [r.values.get("hs_merged_object_ids", "") for r in (primary, other)]
+    gained["hs_merged_object_ids"] = ";".join(filter(None, (*before, other.id)))
     call.portal.archive(store, other)
-    store.merged[other.id] = primary.id
+    for id_ in gained["hs_merged_object_ids"].split(";"):
+        store.merged[id_] = primary.id
     call.portal.update(store, primary, gained, call.portal.now_ms(), INTEGRATION)
     return 200, store.show(primary)
 

@@ -147,6 +147,7 @@ def starting_properties(object_type: str) -> dict[str, Property]:
             add(name, type_)
     add("hs_object_id", "number", read_only=True, unique=False)
     add("createdate", "datetime", read_only=True)
+    add("hs_merged_object_ids", "enumeration", field_type="checkbox", read_only=True)
     add("lastmodifieddate" if object_type == "contacts" else "hs_lastmodifieddate", "datetime", read_only=True)
     if object_type == "contacts":
         # The vendor's definition says hasUniqueValue false; email is unique all the same.
