@@ -2,8 +2,9 @@
 
     python -m tests.support.snowflake_server PORT
 
-It shows that our statements are taken and do what they should by the rules of fakesnow, which is DuckDB inside: evidence,
-not proof. What is known to be looser than Snowflake is tested by hand elsewhere: the case of names, DDL that commits.
+It shows that our statements are taken and do what they should by the rules of fakesnow, which is DuckDB inside:
+evidence, not proof. Where it is known to be laxer than Snowflake (the case of names, DDL that commits) tests look at
+the statements themselves.
 """
 
 from __future__ import annotations
@@ -11,10 +12,12 @@ from __future__ import annotations
 import functools
 import sys
 from decimal import Decimal
+from string import Template
 from typing import Any
 
 import fakesnow.arrow
 import fakesnow.cursor
+import fakesnow.info_schema
 import fakesnow.rowtype
 import fakesnow.server
 import pyarrow as pa
@@ -114,7 +117,49 @@ def _binding(read: Any) -> Any:
     return binding
 
 
+def _with_views(creation_sql: Any) -> Any:
+    """INFORMATION_SCHEMA.TABLES has the views as well."""
+    both = (
+        "from (select database_name, schema_name, table_name, estimated_size, 'BASE TABLE' as kind from duckdb_tables()"
+        " union all select database_name, schema_name, view_name, 0, 'VIEW' from duckdb_views() where not internal)"
+        " tables"
+    )
+
+    @functools.wraps(creation_sql)
+    def with_views(catalog: str) -> str:
+        sql: str = creation_sql(catalog)
+        assert "from duckdb_tables tables" in sql
+        sql = sql.replace("from duckdb_tables tables", both)
+        return sql.replace("'BASE TABLE' AS \"TABLE_TYPE\"", 'tables.kind AS "TABLE_TYPE"')
+
+    return with_views
+
+
+def _escaping(insert_sql: Any) -> Any:
+    """Names may hold an apostrophe."""
+
+    @functools.wraps(insert_sql)
+    def escaping(catalog: str, schema: str, table: str, lengths: list[tuple[str, int]]) -> str:
+        doubled = [(name.replace("'", "''"), length) for name, length in lengths]
+        sql: str = insert_sql(catalog, schema, table.replace("'", "''"), doubled)
+        return sql
+
+    return escaping
+
+
+class _EscapingTemplate(Template):
+    """Of the sentences that a statement is answered with."""
+
+    def substitute(self, *args: Any, **kwargs: Any) -> str:
+        return super().substitute(*args, **{k: str(v).replace("'", "''") for k, v in kwargs.items()})
+
+
 def cure() -> None:
+    for name, value in list(vars(fakesnow.cursor).items()):
+        if isinstance(value, Template):
+            setattr(fakesnow.cursor, name, _EscapingTemplate(value.template))
+    fakesnow.info_schema.insert_text_lengths_sql = _escaping(fakesnow.info_schema.insert_text_lengths_sql)
+    fakesnow.info_schema.per_db_creation_sql = _with_views(fakesnow.info_schema.per_db_creation_sql)
     fakesnow.server.from_binding = _binding(fakesnow.server.from_binding)
     FakeSnowflakeCursor._transform = _cured(FakeSnowflakeCursor._transform)
     FakeSnowflakeCursor.execute = _answering(FakeSnowflakeCursor.execute)

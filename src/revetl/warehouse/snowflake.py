@@ -55,6 +55,8 @@ class SnowflakeWarehouse:
                     "login_timeout": _LOGIN_TIMEOUT_S,
                     "network_timeout": _NETWORK_TIMEOUT_S,
                     "application": "revetl",
+                    # It would ask the cloud's metadata address on which machine it runs, for telemetry.
+                    "platform_detection_timeout_seconds": 0.0,
                     # A push lasts longer than the four hours after which an idle session ends.
                     "client_session_keep_alive": True,
                     **options,
@@ -133,8 +135,8 @@ class SnowflakeWarehouse:
         hidden = [name for name, *_ in found if fold(name, self.dialect) != name]
         if hidden:
             raise WarehouseError(
-                f"{relation.schema}.{relation.name} has the column {hidden[0]!r}, made lower-case in quotes, which can't"
-                f" be told from {hidden[0].upper()}: rename it"
+                f"{relation.schema}.{relation.name} has the column {hidden[0]!r}, made lower-case in quotes, which"
+                f" can't be told from {hidden[0].upper()}: rename it"
             )
         return [Column(unfold(name, self.dialect), _our_type(*type_)) for name, *type_ in found]
 
@@ -260,8 +262,8 @@ def _as_text(cell: Any) -> str | None:
 
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
 # Of a login: 390100 wrong user or password, 390102 locked, 390144 key refused, 390186 no such role, 390189 role not
-# granted, 390190 single sign-on, 390201 no such object for this user, 390422 address not allowed (Snowflake's documentation
-# of the connector's and key-pair errors).
+# granted, 390190 single sign-on, 390201 no such object for this user, 390422 address not allowed (Snowflake's
+# documentation of its connectors' errors; not met live).
 _DENIED = frozenset({390100, 390102, 390111, 390114, 390144, 390186, 390189, 390190, 390191, 390201, 390422})
 
 

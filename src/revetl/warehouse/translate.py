@@ -1,12 +1,13 @@
 """Statements written in DuckDB's dialect, as Snowflake and Postgres take them.
 
-sqlglot does most of it. What it passes through unchanged, or translates by name rather than by meaning, is in the tables
-of rewrites below. A construct without a translation raises: a statement that would mean something else must not run.
+sqlglot does most of it. What it passes through unchanged, or translates by name rather than by meaning, is in the
+tables of rewrites below. A construct without a translation raises: a statement that would mean something else must
+not run.
 
-Names. DuckDB and Postgres get the names as they stand. Snowflake folds what is written without quotes to upper case, and
-dbt writes without quotes, so there a plain lower-case name (`golden_id`) means the column GOLDEN_ID, both when it is
-asked for and when it comes back; any other name (`First Name`, `FirstName`) is quoted as it is, and its model has to
-quote it as well. The price: a Snowflake name that was created lower-case in quotes can't be reached.
+Names. DuckDB and Postgres get the names as they stand. Snowflake folds what is written without quotes to upper case,
+and dbt writes without quotes, so there a plain lower-case name (`golden_id`) means the column GOLDEN_ID, both when it
+is asked for and when it comes back; any other name (`First Name`, `FirstName`) is quoted as it is, and its model has
+to quote it as well. The price: a Snowflake name that was created lower-case in quotes can't be reached.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, reduce
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from revetl.errors import WarehouseError
@@ -89,21 +90,30 @@ def unfold(name: str, dialect: str) -> str:
 
 
 def _marked(sql: str) -> tuple[str, str]:
-    """Placeholders as numbered names, so that each can be told after translation."""
+    """Placeholders as numbered names, so that each can be told after translation; and NUMERIC without a precision as a
+    type of its own, since DuckDB would read 18 digits into it, and Postgres has it with any number of them."""
     from sqlglot.dialects.duckdb import DuckDB
-    from sqlglot.tokens import TokenType
+    from sqlglot.tokenizer_core import TokenType
 
     mark = "__bound_"
     while mark in sql:
         mark += "_"
-    if "?" not in sql:
+    if "?" not in sql and "NUMERIC" not in sql:
         return sql, mark
     pieces, at, number = [], 0, 0
-    for token in DuckDB().tokenize(sql):
+    tokens = DuckDB().tokenize(sql)
+    for token, following in zip(tokens, [*tokens[1:], None], strict=True):
         if token.token_type == TokenType.PLACEHOLDER:
             pieces += [sql[at : token.start], f"{mark}{number}_"]
             at, number = token.end + 1, number + 1
+        elif token.text == "NUMERIC" and token.token_type == TokenType.DECIMAL and not _opens(following):
+            pieces += [sql[at : token.start], "BIGDECIMAL"]
+            at = token.end + 1
     return "".join([*pieces, sql[at:]]), mark
+
+
+def _opens(token: Any) -> bool:
+    return token is not None and token.text == "("
 
 
 def _rewrite(node: exp.Expr, dialect: str) -> exp.Expr:
@@ -129,7 +139,12 @@ def _types() -> Mapping[str, Mapping[Any, str]]:
     t = exp.DType
     return {
         "snowflake": {t.UBIGINT: "NUMBER(38,0)", t.INT128: "NUMBER(38,0)", t.UINT128: "NUMBER(38,0)"},
-        "postgres": {t.UBIGINT: "BIGINT", t.INT128: "NUMERIC(38,0)", t.UINT128: "NUMERIC(39,0)"},
+        "postgres": {
+            t.BIGDECIMAL: "NUMERIC",
+            t.UBIGINT: "BIGINT",
+            t.INT128: "NUMERIC(38,0)",
+            t.UINT128: "NUMERIC(39,0)",
+        },
     }
 
 
@@ -192,7 +207,9 @@ def _snowflake_concat_ws(node: Any) -> exp.Expr:
     # Every part brings its separator, and the first one's is cut off.
     led = [exp.DPipe(this=separator.copy(), expression=part, safe=True) for part in parts]
     filled = [exp.Coalesce(this=part, expressions=[exp.Literal.string("")]) for part in led]
-    whole = reduce(lambda left, right: exp.DPipe(this=left, expression=right, safe=True), filled)
+    whole: exp.Expr = filled[0]
+    for part in filled[1:]:
+        whole = exp.DPipe(this=whole, expression=part, safe=True)
     return exp.Substring(this=whole, start=exp.Literal.number(len(separator.this) + 1))
 
 
