@@ -183,13 +183,16 @@ def _show(
 
     places = {arm.name: i for i, arm in enumerate(history.arms, 1)}
     screen.print(f"[bold]{name}[/]: {', '.join(history.fields)}")
-    screen.print(f"{told.records:,.0f} records were asked of somebody, {told.audited:,.0f} by lot of everybody.\n")
-    table = Table("order", box=None, pad_edge=False)
+    screen.print(f"{told.records:,.0f} records were asked of somebody, {told.audited:,.0f} by lot of everybody.")
+    screen.print("± is one side of a 95% interval.\n")
+    table = Table(box=None, pad_edge=False)
+    table.add_column("order", no_wrap=True)
     for heading in ("cost per value", "filled", "value cheaper by"):
         table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("asks", no_wrap=True)
+    table.add_column("asks", overflow="fold")
     for line in told.lines:
-        table.add_row(line.label, *_cells(line), _order(line.order, places))
+        asks = "all orders" if line.label == "random" else _order(line.order, places) or "nobody"
+        table.add_row(line.label, *_cells(line), asks)
     screen.print(table)
     screen.print()
     for arm, price in zip(history.arms, history.prices, strict=True):
@@ -209,16 +212,25 @@ def _cells(line: Line) -> tuple[str, str, str]:
         low, high = line.bounds_usd
         return f"not identified: ${low:.3f}{'' if high == float('inf') else f' to ${high:.3f}'}", "", ""
     cost, share = line.usd_per_value, line.coverage
-    around = f"${cost.value:.3f} ({cost.low:.3f}–{cost.high:.3f})"
-    return around, f"{share.value:.1%}", "" if line.saved is None else _percent(line.saved)
+    around = f"${cost.value:.3f} ±{_half(cost):.3f}"
+    return around, f"{share.value:.1%} ±{_half(share):.1%}", "" if line.saved is None else _short(line.saved)
+
+
+def _half(figure: Figure) -> float:
+    """Of the 95 % interval, one side."""
+    return (figure.high - figure.low) / 2
+
+
+def _short(figure: Figure) -> str:
+    return f"{figure.value:.1%} ±{_half(figure):.1%}"
 
 
 def _percent(figure: Figure) -> str:
-    return f"{figure.value:.0%} ({figure.low:.0%} to {figure.high:.0%})"
+    return f"{figure.value:.1%} ({figure.low:.1%} to {figure.high:.1%})"
 
 
 def _order(order: tuple[str, ...], places: dict[str, int]) -> str:
-    return " → ".join(str(places[name]) for name in order) or ("all orders" if places else "")
+    return "→".join(str(places[name]) for name in order)
 
 
 def _verdict(told: Comparison, aim: Objective, places: dict[str, int]) -> list[str]:
@@ -278,13 +290,13 @@ def _show_segments(screen: Console, parts: list[Comparison], places: dict[str, i
     table = Table("segment", box=None, pad_edge=False)
     for heading in ("records", "audited", "today", "best", "cheaper by"):
         table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("best asks", no_wrap=True)
+    table.add_column("best asks", overflow="fold")
     for part in parts[:SHOWN_SEGMENTS]:
         today, best = part.lines[0].usd_per_value, part.lines[1].usd_per_value
         costs = ("" if cost is None else f"${cost.value:.3f}" for cost in (today, best))
         saved = part.lines[1].saved
         order = _order(part.best, places) if part.identified else "not identified"
-        gain = "" if saved is None or not part.identified else _percent(saved)
+        gain = "" if saved is None or not part.identified else _short(saved)
         table.add_row(
             escape(part.segment) or "(none)", f"{part.records:,.0f}", f"{part.audited:,.0f}", *costs, gain, order
         )

@@ -195,7 +195,7 @@ class _Comparing:
         index = {i: told.usd / told.filled if told.filled else math.inf for i, told in alone.items()}
         return {
             "cheapest first": [tuple(sorted(self.today, key=lambda i: prices[i].whole))],
-            "independence index": [tuple(sorted(self.today, key=index.__getitem__))],
+            "price/hit rate": [tuple(sorted(self.today, key=index.__getitem__))],
             "random": self._shuffles(),
         }
 

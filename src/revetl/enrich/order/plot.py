@@ -30,7 +30,7 @@ _STYLE = """\
 .tune .best { fill:var(--best); }
 .tune .today { fill:var(--today); }
 .tune .cheapest { fill:#6366f1; }
-.tune .independence { fill:#c026d3; }
+.tune .index { fill:#c026d3; }
 .tune .random { fill:#94a0ab; }
 .tune .price { font-variant-numeric:tabular-nums; }
 .tune .strong { font-weight:650; }
@@ -38,7 +38,14 @@ _STYLE = """\
 
 
 # From the bottom of the picture to the top.
-_KINDS = ("stop", "random", "independence", "cheapest", "today", "best")
+_KINDS = ("stop", "random", "index", "cheapest", "today", "best")
+_KIND = {
+    "today": "today",
+    "best": "best",
+    "cheapest first": "cheapest",
+    "price/hit rate": "index",
+    "random": "random",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +147,7 @@ def _marks(comparison: Comparison) -> Iterator[_Mark]:
     for line in comparison.lines:
         if line.point is None or (same and line.label == "best"):
             continue
-        kind = line.label.split()[0]
+        kind = _KIND[line.label]
         name = "today, and the best" if same else line.label
         price = f"${line.usd_per_value.value:.3f} a value" if line.usd_per_value else ""
         tip = f"{line.label}: {' → '.join(line.order) or 'the mean of all orders'}"
@@ -160,8 +167,8 @@ def _drawn(frame: _Frame, marks: Sequence[_Mark]) -> Iterator[str]:
         y = frame.y(0) - 20 - 24 * (len(named) - 1 - k)
         strong = " strong" if mark.kind in ("best", "today") else ""
         right = WIDTH - RIGHT - 14
-        yield f'<circle class="mark {mark.kind}" cx="{right - 236}" cy="{y - 4:.1f}" r="5.5"/>'
-        yield f'<text class="label{strong}" x="{right - 222}" y="{y:.1f}">{escape(mark.label)}</text>'
+        yield f'<circle class="mark {mark.kind}" cx="{right - 262}" cy="{y - 4:.1f}" r="5.5"/>'
+        yield f'<text class="label{strong}" x="{right - 248}" y="{y:.1f}">{escape(mark.label)}</text>'
         yield f'<text class="label price{strong}" x="{right}" y="{y:.1f}" text-anchor="end">{escape(mark.price)}</text>'
 
 
