@@ -7,7 +7,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from hashlib import blake2b
+from functools import lru_cache
+from hashlib import blake2b, shake_128
 from statistics import NormalDist
 from typing import Any, Generic, TypeVar
 
@@ -120,11 +121,10 @@ class Knowledge:
     def _hits(self, vendor: str, subject: str, what: str, rate: float) -> bool:
         if rate <= 0 or rate >= 1:
             return rate >= 1
-        hardness = self._common * self._normal(_COMMON, subject, what) + self._own * self._normal(vendor, subject, what)
-        return hardness < _NORMAL.inv_cdf(rate)
-
-    def _normal(self, vendor: str, subject: str, what: str) -> float:
-        return _NORMAL.inv_cdf(max(_uniform(self._seed, vendor, subject, what), 1e-12))
+        place = _PLACES[what]
+        common = _normal(_draws(self._seed, _COMMON, subject), place)
+        own = _normal(_draws(self._seed, vendor, subject), place)
+        return self._common * common + self._own * own < _probit(rate)
 
     def _wrong_of_person(self, world: World, person: Person, employer: Company | None, name: str, source: str) -> Any:
         """What is out of date is out of date alike for everybody: the past is a fact too. A guess is the vendor's."""
@@ -198,6 +198,38 @@ def _other_number(phone: str, step: int) -> str:
     if len(phone) < 4 or not phone[-3:].isdigit():
         return phone
     return f"{phone[:-3]}{(int(phone[-3:]) + 1 + step) % 1000:03d}"
+
+
+# The model asks for some twenty draws of one subject at once: they are cut from one hash.
+_FACTS = (
+    "email",
+    "phone",
+    "job_title",
+    "linkedin_url",
+    "city",
+    "country",
+    "industry",
+    "employee_count",
+    "founded_year",
+)
+_PLACES = {what: place for place, what in enumerate(("record", *_FACTS, *(f"wrong {name}" for name in _FACTS)))}
+_DRAW_BYTES = 4
+
+
+@lru_cache(maxsize=65_536)
+def _draws(seed: int, vendor: str, subject: str) -> bytes:
+    return shake_128(f"{seed}|{vendor}|{subject}".encode()).digest(_DRAW_BYTES * len(_PLACES))
+
+
+def _normal(draws: bytes, place: int) -> float:
+    """A standard normal draw; the middle of its interval, so never at 0 or 1."""
+    start = place * _DRAW_BYTES
+    return _NORMAL.inv_cdf((int.from_bytes(draws[start : start + _DRAW_BYTES], "big") + 0.5) / 2 ** (8 * _DRAW_BYTES))
+
+
+@lru_cache(maxsize=4096)
+def _probit(rate: float) -> float:
+    return _NORMAL.inv_cdf(rate)
 
 
 def _uniform(seed: int, vendor: str, subject: str, what: str) -> float:

@@ -84,6 +84,8 @@ class VendorModel:
     guesses: bool = False
 
 
+_KNOWS_NOTHING = VendorModel()
+
 _COMPANY = {
     "industry": Knows(0.80),
     "employee_count": Knows(0.75),
@@ -218,14 +220,14 @@ class Population:
 
     def vendor(self, name: str) -> VendorModel:
         """A vendor that is not described knows nothing."""
-        return self.vendors.get(name, VendorModel())
+        return self.vendors.get(name, _KNOWS_NOTHING)
 
     def changed(self, document: Mapping[str, Any]) -> Population:
         """This one with what the document says: of a vendor, only what is named; of its fields, only those named."""
         _known("population", document, ("correlation", "erased_share", "catch_all_share", "vendors"))
         vendors = dict(self.vendors)
         for name, said in _mapping("vendors", document.get("vendors", {})).items():
-            vendors[name] = _vendor_changed(name, vendors.get(name, VendorModel()), _mapping(name, said))
+            vendors[name] = _vendor_changed(name, vendors.get(name, _KNOWS_NOTHING), _mapping(name, said))
         scalars = {n: float(document[n]) for n in ("correlation", "erased_share", "catch_all_share") if n in document}
         return replace(self, vendors=vendors, **scalars)
 
