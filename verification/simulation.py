@@ -230,7 +230,8 @@ def measure() -> Section:
         ),
         header=("", "figure"),
         rows=rows,
-        verdict="Target 0 lost, 0 stale, 0 doubled: " + ("met." if clean else "NOT met. " + "; ".join(total.failures[:5])),
+        verdict="Target 0 lost, 0 stale, 0 doubled: "
+        + ("met." if clean else "NOT met. " + "; ".join(total.failures[:5])),
     )
 
 

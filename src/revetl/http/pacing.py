@@ -12,6 +12,7 @@ from revetl.clock import Clock
 _MARGIN = 1.01
 # After a 429: what had passed in the window, less a tenth; then back by a fiftieth of the declared rate per window.
 _CUT = 0.9
+_LEAST_CUT = 0.5
 _GROWTH = 0.02
 
 
@@ -74,7 +75,8 @@ class Pacer:
         if self._rate is None:
             return
         now = self._clock.monotonic()
-        self._limit = max(1.0, min(self._limit, float(len(self._sent))) * _CUT)
+        # Few sent and refused all the same: a burst of somebody else's. At most halved for that, for growing back is slow.
+        self._limit = max(1.0, self._limit * _LEAST_CUT, min(self._limit, float(len(self._sent))) * _CUT)
         self._changed_at = now
 
     def observe(self, limit: int | None, remaining: int | None) -> None:

@@ -209,7 +209,9 @@ class Session:
             if verdict is Verdict.THROTTLED:
                 self._breaker.succeeded(breaker_ticket)
                 wait = self._retry_after(response) if response is not None else None
-                if gate.close(gate_ticket, None if wait == inf else wait):
+                probe = gate.shut
+                if gate.close(gate_ticket, None if wait == inf else wait) and not probe:
+                    # A refused probe tells that the storm goes on, nothing about our pace: the window is near empty.
                     call.lane.pacer.throttled()
             elif verdict is Verdict.UNAVAILABLE or verdict is Verdict.AMBIGUOUS:
                 self._breaker.failed(breaker_ticket)

@@ -167,16 +167,23 @@ class Writer:
         if len(items) == 1:
             named = items
         if not named:
-            await self._halve(route, items)
+            await self._halve(route, items, refused=True)
             return
         for item in named:
             item.rejected(refusal, attempts)
         await self._send(route, [i for i in items if i.outcome is None])
 
-    async def _halve(self, route: Route, items: list[Item]) -> None:
+    async def _halve(self, route: Route, items: list[Item], *, refused: bool = False) -> None:
+        """`refused`: something among these is bad. If it is not in the first half it is in the second, which then need
+        not be sent whole to know it."""
         half = (len(items) + 1) // 2
-        await self._send(route, items[:half])
-        await self._send(route, items[half:])
+        first, second = items[:half], items[half:]
+        await self._send(route, first)
+        innocent = all(i.outcome is not None and i.outcome.status is Status.OK for i in first)
+        if refused and innocent and len(second) > 1:
+            await self._halve(route, second, refused=True)
+        else:
+            await self._send(route, second)
 
 
 class _Book:
