@@ -6,6 +6,7 @@ Nothing here costs anything or is lost: whoever stops waiting has the job's id, 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from decimal import Decimal
 from urllib.parse import quote
 
@@ -14,7 +15,7 @@ from revetl.errors import Ambiguous, CallError
 from revetl.providers.account import Account
 from revetl.providers.answers import Response
 from revetl.providers.reading import Outgoing, Reading, credits_of, error_code, matching
-from revetl.providers.spec import Job, PollVerdict, ProviderSpec, Verdict
+from revetl.providers.spec import Job, Poll, PollVerdict, ProviderSpec, Verdict
 from revetl.providers.webhooks import Inbox
 from revetl.providers.wire import Wire
 
@@ -57,20 +58,24 @@ class JobResults:
     async def _wait(self, job_id: str, inbox: Inbox | None, at_once: bool) -> tuple[Reading | None, Response]:
         poll, called = self._job.poll, self._job.callback
         gives_up_at = self._clock.monotonic() + poll.patience_s
-        pause_s = poll.every_s
-        next_s = 0.0 if at_once else called.wait_s if inbox is not None and called is not None else poll.every_s
+        pauses = _pauses(poll)
+        if inbox is not None and called is not None and not at_once:
+            wait_s = called.wait_s
+        else:
+            wait_s = 0.0 if at_once else next(pauses)
         while True:
             left_s = gives_up_at - self._clock.monotonic()
             if left_s <= 0:
                 raise Ambiguous(f"{self._spec.name}: the job was not done in time; a later run fetches its result")
-            response = await self._delivered(inbox, min(next_s, left_s)) or await self._polled(job_id)
-            next_s = pause_s
-            if response is not None:
-                row = matching(poll.status, response.status, response.body)
-                if row is None or row.verdict not in _AGAIN:
-                    return self._ended(row.verdict if row is not None else "ambiguous", response), response
-                next_s = getattr(row, "wait_s", None) or pause_s
-            pause_s = max(poll.every_s, min(poll.longest_s, pause_s * poll.backoff))
+            delivered = await self._delivered(inbox, min(wait_s, left_s))
+            response = delivered or await self._polled(job_id)
+            wait_s = next(pauses)
+            row = matching(poll.status, response.status, response.body) if response is not None else None
+            if response is None or (row is None and delivered is not None):
+                continue  # not reached, or a delivery that says nothing: a poll will
+            if row is None or row.verdict not in _AGAIN:
+                return self._ended(row.verdict if row is not None else "ambiguous", response), response
+            wait_s = getattr(row, "wait_s", None) or wait_s
 
     async def _delivered(self, inbox: Inbox | None, wait_s: float) -> Response | None:
         """What the vendor delivered within `wait_s`, as if it had been polled for."""
@@ -106,3 +111,11 @@ class JobResults:
         credits = credits_of(self._spec, response.headers, response.body)
         charged = self._spec.price.per_call_usd if verdict == "miss" else Decimal(0)
         return Reading(_REST[verdict], None, (), charged, code, credits)
+
+
+def _pauses(poll: Poll) -> Iterator[float]:
+    """In seconds, without end."""
+    pause_s = poll.every_s
+    while True:
+        yield pause_s
+        pause_s = max(poll.every_s, min(poll.longest_s, pause_s * poll.backoff))
