@@ -4,81 +4,27 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
-from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import aiohttp
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from revetl.sandbox.providers import zerobounce
 from revetl.sandbox.providers.knowledge import Knowledge
-from revetl.sandbox.providers.population import COMPANY_FIELDS, Population
-from revetl.sandbox.providers.truth import Company, Person
+from revetl.sandbox.providers.population import Population
 from revetl.sandbox.server import RunningSandbox, SandboxSettings, running_sandbox
+from tests.support.sandbox_world import HandClock, all_knowing, person, write_truth
 
 PEOPLE = 400
 PDL, HUNTER, ZEROBOUNCE = "/providers/people_data_labs", "/providers/hunter", "/providers/zerobounce"
 
-
-class HandClock:
-    """Time that a test moves."""
-
-    def __init__(self) -> None:
-        self.elapsed = 0.0
-
-    def now(self) -> datetime:
-        return datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=self.elapsed)
-
-    def monotonic(self) -> float:
-        return 6000.0 + self.elapsed
-
-    async def sleep(self, seconds: float) -> None:
-        self.elapsed += seconds
-
-
-def company(i: int) -> Company:
-    profile = f"https://www.linkedin.com/company/firm-{i}"
-    return Company(f"c{i}", f"Firm {i} Ltd", f"firm{i}.example", "internet", 10 + i, 1990, profile, "Lyon", "France")
-
-
-def person(i: int) -> Person:
-    at = f"firm{i % 40}.example"
-    profile = f"https://www.linkedin.com/in/ann-{i}"
-    return Person(
-        f"p{i}",
-        f"Ann{i}",
-        "Lee",
-        f"ann{i}.lee@{at}",
-        f"+33100{i:05d}",
-        f"Title {i}",
-        "vp",
-        profile,
-        "Lyon",
-        "France",
-        f"c{i % 40}",
-    )
-
-
-def write_truth(folder: Path, people: int = PEOPLE) -> None:
-    folder.mkdir(exist_ok=True)
-    pq.write_table(pa.Table.from_pylist([asdict(person(i)) for i in range(people)]), folder / "people.parquet")
-    pq.write_table(pa.Table.from_pylist([asdict(company(i)) for i in range(40)]), folder / "companies.parquet")
+ALL_KNOWN = all_knowing("people_data_labs")
 
 
 @pytest.fixture
 def clock() -> HandClock:
     return HandClock()
-
-
-ALL_KNOWN = (
-    Population(erased_share=0.0)
-    .with_rate("people_data_labs", 1.0)
-    .changed({"vendors": {"people_data_labs": {"companies": {n: {"rate": 1.0} for n in COMPANY_FIELDS}}}})
-)
 
 
 @pytest.fixture
@@ -88,7 +34,7 @@ def population() -> Population:
 
 @pytest.fixture
 def settings(tmp_path: Path, population: Population) -> SandboxSettings:
-    write_truth(tmp_path / "truth")
+    write_truth(tmp_path / "truth", PEOPLE)
     return SandboxSettings(truth=tmp_path / "truth", provider_limits=False, population=population)
 
 
@@ -154,7 +100,7 @@ async def test_hit_rates_are_near_what_is_set_and_some_values_are_wrong(http: Ht
         ({"phone": "+33 1 00 00 00 7"}, 8),
         ({"first_name": "ann7", "last_name": "LEE", "company": "firm7.example"}, 7),
         ({"first_name": "Ann7", "last_name": "Lee", "company": "Firm 7"}, 7),
-        ({"name": "Ann7 Lee", "location": "France"}, 4),
+        ({"name": "Ann7 Lee", "location": "United Kingdom"}, 4),
     ],
 )
 async def test_people_are_matched_as_the_vendor_does(http: Http, query: dict[str, str], likelihood: int) -> None:
@@ -187,8 +133,8 @@ async def test_a_company_stands_at_the_top_of_the_answer(http: Http) -> None:
         f"{PDL}/v5/company/enrich", website="https://www.firm3.example/about", titlecase="true"
     )
     assert status == 200
-    assert (body["industry"], body["employee_count"], body["founded"]) == ("internet", 13, 1990)
-    assert body["location"] == {"locality": "Lyon", "country": "France"}
+    assert (body["industry"], body["employee_count"], body["founded"]) == ("internet", 800, 1993)
+    assert body["location"] == {"locality": "London", "country": "United Kingdom"}
     assert body["linkedin_url"] == "linkedin.com/company/firm-3"
 
 

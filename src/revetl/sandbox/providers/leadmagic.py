@@ -6,13 +6,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any
 
 from aiohttp import web
 
 from revetl.sandbox.providers.billing import Charge
 from revetl.sandbox.providers.matching import find_company, find_person, names
-from revetl.sandbox.providers.truth import Company, domain_key
+from revetl.sandbox.providers.truth import domain_key
 from revetl.sandbox.providers.vendor import Context, Found, Refusal, Vendor, json_body
 from revetl.sandbox.providers.zerobounce import judge
 
@@ -86,7 +85,7 @@ class LeadMagic(Vendor):
             "last_name": last,
             "domain": company.domain if company else said.get("domain"),
             "is_domain_catch_all": catches_all,
-            **(_described(company) if company else {}),
+            "company_name": company.name if company else said.get("company_name"),
         }
         if known is None or email is None:
             return Found(answer, "miss")
@@ -116,10 +115,6 @@ class LeadMagic(Vendor):
     async def _credits(self, request: web.Request, key: str) -> Found:
         self.refuse_bad_key(key)
         return Found({"credits": float(self.bill.remaining(key))}, "account")
-
-
-def _described(company: Company) -> dict[str, Any]:
-    return {"company_name": company.name, "company_linkedin_url": None}
 
 
 async def _texts(request: web.Request) -> dict[str, str]:

@@ -8,7 +8,6 @@ from revetl.sandbox.providers.truth import (
     Company,
     Person,
     World,
-    domain_key,
     email_key,
     phone_key,
     profile_key,
@@ -56,7 +55,3 @@ def names(
         return said[first], said[last]
     given, _, family = said.get(full, "").strip().partition(" ")
     return given, family
-
-
-def same_domain(left: str | None, right: str | None) -> bool:
-    return bool(left and right) and domain_key(left or "") == domain_key(right or "")

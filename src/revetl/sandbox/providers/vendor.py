@@ -62,7 +62,6 @@ class Found:
     counted: str
     charges: tuple[Charge, ...] = ()
     status: int = 200
-    headers: Mapping[str, str] = field(default_factory=dict)
     reference: str | None = None
 
 
@@ -140,7 +139,7 @@ class Vendor:
             else:
                 reference = found.reference or reference
                 charged = self.bill.charge(key, reference, found.charges)
-                status, body, counted, more = found.status, found.body, found.counted, dict(found.headers)
+                status, body, counted, more = found.status, found.body, found.counted, {}
             self.bill.note(reference, key, f"{request.method} {request.path}", status, counted, charged)
             return respond(status, body, {**self.headers(key, charged), **more})
 
