@@ -25,7 +25,7 @@ _COLUMNS = (
     ("key", "VARCHAR"),
     ("destination_id", "VARCHAR"),
     ("field", "VARCHAR"),  # NULL: the row speaks of the record
-    ("verdict", "VARCHAR"),  # restore, already, left; of a record also archive, recreate
+    ("verdict", "VARCHAR"),  # restore, already, left; of a record also archive, gone, recreate
     ("reason", "VARCHAR"),  # why it is left
     ("earlier", "VARCHAR"),  # what stood before the run, as text that casts to the column's type
     ("written", "VARCHAR"),
@@ -81,7 +81,7 @@ def written_by(
     warehouse: Warehouse, layout: Layout, run_id: str, keys: Sequence[str], *, batch_rows: int
 ) -> Iterator[pa.RecordBatch]:
     """What the run wrote or may have written, in the order of keys, with what the snapshot says now (`known`,
-    `in_doubt`, `now_id`, `now_run`, `now__<i>` for the i-th field) and `holder`, another key that holds the record today."""
+    `in_doubt`, `now_id`, `now_run`, `now__<i>` for the i-th field) and `holder`, another key that has it today."""
     outcomes, snapshot = layout.t(relation(warehouse, "outcomes")), layout.t(layout.snapshot)
     now = "".join(f", n.{layout.q(f.stored)} AS now__{i}" for i, f in enumerate(layout.fields))
     chosen = f" AND o.key IN ({', '.join('?' for _ in keys)})" if keys else ""
@@ -116,20 +116,21 @@ def freeze(warehouse: Warehouse, layout: Layout, plan_id: str, undone_run: str) 
     the moment on that it is settled.
     """
     q, plan = layout.q, layout.t(layout.plan)
+    deletes = "(r.verdict IN ('archive', 'gone'))"
     pairs, after = [], []
     for i, f in enumerate(layout.fields):
         restored = f"CASE WHEN r.set_{i} = 1 THEN TRY_CAST(r.earlier_{i} AS {f.type}) ELSE n.{q(f.stored)} END"
-        value = f"CASE WHEN r.verdict = 'archive' THEN CAST(NULL AS {f.type}) ELSE {restored} END"
+        value = f"CASE WHEN {deletes} THEN CAST(NULL AS {f.type}) ELSE {restored} END"
         after.append(value)
         pairs.append(f", n.{q(f.stored)} AS {q(f.before)}, {value} AS {q(f.after)}")
     # In doubt stays in doubt, unless it was the undone run that left it so: its fields have just been read.
     doubt = "(n.key IS NOT NULL AND n.row_hash IS NULL AND n.run_id IS DISTINCT FROM ?)"
-    row_hash = f"CASE WHEN r.verdict <> 'archive' AND NOT {doubt} THEN {layout.row_hash(after)} END"
-    settled = "CASE r.verdict WHEN 'already' THEN 'ok' WHEN 'left' THEN 'skipped' END"
-    note = "CASE r.verdict WHEN 'already' THEN 'holds the earlier values already' WHEN 'left' THEN r.reason END"
+    row_hash = f"CASE WHEN NOT {deletes} AND NOT {doubt} THEN {layout.row_hash(after)} END"
+    settled = "CASE r.verdict WHEN 'already' THEN 'ok' WHEN 'gone' THEN 'ok' WHEN 'left' THEN 'skipped' END"
+    note = "CASE r.verdict WHEN 'already' THEN 'holds the earlier values already' ELSE r.reason END"
     lines = (
         "SELECT r.key, r.verdict, r.destination_id, n.key IS NOT NULL AS known,"
-        " CASE r.verdict WHEN 'archive' THEN 'delete' WHEN 'recreate' THEN 'create' ELSE 'update' END AS op,"
+        f" CASE WHEN {deletes} THEN 'delete' WHEN r.verdict = 'recreate' THEN 'create' ELSE 'update' END AS op,"
         f" {row_hash} AS row_hash, coalesce(r.changed_fields, '[]') AS changed_fields, r.found,"
         f" {settled} AS settled, {note} AS note{''.join(pairs)}"
         f" FROM ({_per_record(layout)}) r LEFT JOIN {layout.t(layout.snapshot)} n ON n.key = r.key"

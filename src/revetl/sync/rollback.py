@@ -57,7 +57,8 @@ class Choices:
 
 @dataclass(slots=True)
 class RollbackPlan:
-    """What a rollback will do, in records; `fields`: field → verdict → records. `already`: stands as before the run.
+    """What a rollback will do, in records; `fields`: field → verdict → records. `already`: stands as before the run, or
+    is gone as asked.
     `left` records get nothing; fields that are left in records that get something are in `fields` and `reasons`:
     (why, whether the whole record is left, how many). The lines stand in `rollback__<sync>`."""
 
@@ -162,7 +163,7 @@ class _Judge:
         if row["op"] == "update" and not changed:
             return  # adopted as it stood: nothing was written
         if match is None:
-            yield self._left(row, NOT_CREATED if row["destination_id"] is None else GONE)
+            yield self._absent(row)
             return
         reason = _out_of_reach(row, match)
         if reason is not None:
@@ -171,6 +172,16 @@ class _Judge:
             yield self._created(row, match, changed)
         else:
             yield from self._updated(row, match, changed)
+
+    def _absent(self, row: Row) -> Verdict:
+        if row["destination_id"] is None:
+            return self._left(row, NOT_CREATED)
+        if row["now_id"] not in (None, row["destination_id"]):
+            return self._left(row, f"held under the id {row['now_id']} today")
+        if row["op"] == "create" and self._choices.archive_created:
+            # By an archive of ours that got no answer, or by a person: asked for either way, and not to be made again.
+            return self._verdict(row, None, "gone", "is not there any more")
+        return self._left(row, GONE)
 
     def _updated(self, row: Row, match: Match, changed: Sequence[str]) -> Iterator[Verdict]:
         earlier, written = cells.load(row["earlier"]), cells.load(row["written"])
@@ -468,7 +479,8 @@ def _summarise(warehouse: Warehouse, layout: Layout, undone: RunRecord) -> Rollb
         layout.spec.name,
         layout.spec.destination,
         layout.spec.object,
-        **{word: records.get(word, 0) for word in ("restore", "archive", "recreate", "already", "left")},
+        **{word: records.get(word, 0) for word in ("restore", "archive", "recreate", "left")},
+        already=records.get("already", 0) + records.get("gone", 0),
         fields=undo.fields_touched(warehouse, layout),
         reasons=undo.reasons(warehouse, layout),
         samples=undo.samples(warehouse, layout, per_verdict=_SAMPLES),
