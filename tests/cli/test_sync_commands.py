@@ -2,63 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import pytest
 
-from revetl.cli.main import run
-from revetl.sandbox.hubspot.limits import LimitSettings
-from revetl.sandbox.server import SandboxSettings, running_sandbox
-from tests.support.project_files import make_project, model, write_manifest, write_results
-
-NAME = "hubspot__contacts"
-SYNC = {"destination": "hubspot", "object": "contacts", "key": "golden_id", "match_on": "email"}
-COLUMNS = ("golden_id", "email", "firstname")
+from tests.support.cli_project import NAME, call, declare, project_at, sandbox_thread, source
 
 
 @pytest.fixture(scope="module")
 def sandbox_url() -> Iterator[str]:
-    """A sandbox on a thread of its own: the commands run their own event loop."""
-    loop = asyncio.new_event_loop()
-    started: list[str] = []
-    ready, stop = threading.Event(), asyncio.Event()
-
-    async def serve() -> None:
-        limits = LimitSettings(burst=None, search_per_s=None, daily=None)
-        async with running_sandbox(settings=SandboxSettings(limits=limits)) as running:
-            started.append(running.base_url)
-            ready.set()
-            await stop.wait()
-
-    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
-    thread.start()
-    assert ready.wait(10)
-    yield started[0]
-    loop.call_soon_threadsafe(stop.set)
-    thread.join(10)
-    loop.close()
+    with sandbox_thread() as url:
+        yield url
 
 
 @pytest.fixture
 def project(tmp_path: Path, sandbox_url: str, monkeypatch: pytest.MonkeyPatch) -> Path:
-    root = make_project(tmp_path)
-    connections = root / "profiles/connections.yml"
-    connections.write_text(connections.read_text().replace("http://127.0.0.1:1", sandbox_url))
-    declare(root)
-    source(root, [(f"{tmp_path.name}-{i}", f"p{i}@{tmp_path.name}.example", f"P {i}") for i in range(5)])
-    monkeypatch.setenv("REVETL_PROJECT_DIR", str(root))
-    return root
-
-
-def declare(root: Path, columns: tuple[str, ...] = COLUMNS, **meta: Any) -> None:
-    write_manifest(root, model(NAME, {**SYNC, **meta}, columns=columns))
-    write_results(root, {f"model.tiny.{NAME}": "success"})
+    monkeypatch.setenv("REVETL_PROJECT_DIR", str(tmp_path))
+    return project_at(tmp_path, sandbox_url)
 
 
 @pytest.fixture(autouse=True)
@@ -67,20 +30,8 @@ def _as_a_script_reads_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("COLUMNS", raising=False)
 
 
-def source(root: Path, rows: list[tuple[str | None, str, str]]) -> None:
-    with duckdb.connect(str(root / "tiny.duckdb")) as db:
-        db.execute(f"CREATE OR REPLACE TABLE {NAME} (golden_id VARCHAR, email VARCHAR, firstname VARCHAR)")
-        db.executemany(f"INSERT INTO {NAME} VALUES (?, ?, ?)", rows)
-
-
 def first_key(root: Path) -> str:
     return f"{root.name}-0"
-
-
-def call(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
-    code = run(list(arguments))
-    said = capsys.readouterr()
-    return code, said.out, said.err
 
 
 def test_from_plan_to_explain(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -121,7 +72,7 @@ def test_a_rejected_record_is_shown_with_its_reason_and_retried(
     assert (code, json.loads(out)[0]["plan"]["waiting"]) == (0, 1)
     code, out, _ = call(capsys, "retry", "--key", "bad", "--json")
     assert (code, json.loads(out)[0]["counts"]) == (1, {"rejected": 1})
-    assert call(capsys, "retry", "--key", "good")[1] == "No record waits.\n"
+    assert call(capsys, "retry", "--key", "good")[1] == "No record and no link waits.\n"
 
 
 def test_bad_input_gets_a_clear_answer(project: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -107,6 +107,11 @@ def test_an_altered_file_is_refused(desk: Desk) -> None:
     desk.refused(2, "altered")
 
 
+def test_another_target_written_into_it_is_refused(desk: Desk) -> None:
+    desk.alter(lambda d: d.update(target="prod"))
+    desk.refused(2, "altered")
+
+
 def test_an_altered_file_with_a_digest_to_fit_is_refused(desk: Desk) -> None:
     desk.alter(lambda d: d["syncs"][0].update(guardrails=[]) or d["syncs"][0]["counts"].update(update=7), sealed=True)
     desk.refused(2, "altered")
@@ -153,6 +158,11 @@ def test_a_recovery_in_between_makes_it_stale(desk: Desk) -> None:
     desk.bench.destination.after_write = lambda _: None
     desk.bench.sent()
     desk.bench.plan()
+    desk.refused(3, "stale")
+
+
+def test_a_record_that_became_doubtful_makes_it_stale(desk: Desk) -> None:
+    desk.bench.warehouse.execute("UPDATE revetl.snapshot__fake__contacts SET row_hash = NULL WHERE key = '0'")
     desk.refused(3, "stale")
 
 
