@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
@@ -147,8 +148,21 @@ def explain(error: ValidationError, document: Document, model: type[BaseModel], 
             message = f"{name!r} is missing"
         else:
             message = f"{'.'.join(map(str, item['loc'])) or 'document'}: {item['msg'].removeprefix('Value error, ')}"
+        if item["type"] == "literal_error":  # its message names all that are valid
+            words = re.findall(r"'([^']*)'", str(item["ctx"]["expected"]))
+            near = get_close_matches(str(_at(document.data, location)), words, n=1)
+            hint = f"Did you mean {near[0]!r}?" if near else None
         problems.append(document.problem(location, message, hint))
     return problems
+
+
+def _at(data: Any, location: Sequence[str | int]) -> Any:
+    for step in location:
+        try:
+            data = data[step]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return data
 
 
 def _field_names(model: Any, loc: Sequence[str | int]) -> list[str]:

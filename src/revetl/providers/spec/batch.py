@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from revetl.providers.spec.parts import AnyPointer, HttpRow, Part, Pointer, Pointers, Row, StatusRow, as_tuple, texts
+from revetl.providers.spec.parts import AnyPointer, HttpRow, Part, Pointer, Pointers, Row, as_tuple, texts
 
 # What the vendor says of one record of a batch; the meanings are those of `Verdict`.
 RecordVerdict = Literal["hit", "miss", "suppressed", "bad_input", "unavailable", "out_of_credits", "ambiguous"]
@@ -81,8 +81,7 @@ class Poll(Part):
     backoff: float = Field(default=1.0, ge=1, le=10)
     longest_s: float = Field(default=300.0, gt=0, le=3600)
     patience_s: float = Field(default=1800.0, gt=0, le=86400)
-    # The vendor's own rows come after these when the spec is made.
-    status: Annotated[tuple[PollRow | StatusRow, ...], Field(min_length=1)]
+    status: Annotated[tuple[PollRow, ...], Field(min_length=1)]
 
     @model_validator(mode="after")
     def _names_the_job(self) -> Self:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
-from revetl.providers.spec.batch import Batch, Job, RecordRow
+from revetl.providers.spec.batch import Batch, Job, Poll, PollRow, RecordRow
 from revetl.providers.spec.parts import (
     FIELDS,
     Auth,
@@ -120,8 +120,8 @@ class Endpoint(Part):
 
 
 class VendorFile(Part):
-    """One file of enrichment/providers/. `status` holds for every endpoint, after the endpoint's own rows, and for its
-    polls. `limits` count over all endpoints that have none of their own."""
+    """One file of enrichment/providers/. `status` holds for every endpoint, after the endpoint's own rows; slow_down
+    and unavailable hold for its polls too. `limits` count over all endpoints that have none of their own."""
 
     vendor: Name
     title: str = ""
@@ -145,14 +145,23 @@ class VendorFile(Part):
             if not any("hit" in (row.verdict, row.then) for row in (*endpoint.status, *self.status)):
                 yield Mistake(("endpoints", name), "no row of the status table says 'hit'", None)
 
+    def _poll_of(self, job: Job) -> Poll:
+        """Of the vendor's rows only those that say "not now" mean the same to a poll: what is a miss of a lookup is not
+        one of a job."""
+        shared = [
+            PollRow.model_validate(row.model_dump(exclude_unset=True))
+            for row in self.status
+            if row.verdict in ("slow_down", "unavailable")
+        ]
+        return job.poll.model_copy(update={"status": (*job.poll.status, *shared)})
+
     def specs(self) -> Iterator[ProviderSpec]:
         shared = {name: getattr(self, name) for name in ("vendor", "base_url", "error_code")}
         for name, endpoint in self.endpoints.items():
             own = {field: getattr(endpoint, field) for field in Endpoint.model_fields}
             own |= {"auth": endpoint.auth or self.auth, "status": (*endpoint.status, *self.status)}
             if (job := endpoint.job) is not None:
-                poll = job.poll.model_copy(update={"status": (*job.poll.status, *self.status)})
-                own["job"] = job.model_copy(update={"poll": poll})
+                own["job"] = job.model_copy(update={"poll": self._poll_of(job)})
             limiter = endpoint.limits.share or name
             if self.limits is not None and "limits" not in endpoint.model_fields_set:
                 own["limits"], limiter = self.limits, ""
