@@ -6,6 +6,10 @@ import csv
 import io
 import json
 import shutil
+import signal
+import subprocess
+import sys
+import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -279,6 +283,55 @@ def test_without_anybody_to_ask_the_cost_is_not_agreed_to(
     assert "--yes agrees to the cost" in err
     assert max(map(len, err.splitlines())) < 120
     assert stats(sandbox) == before
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-C", "SIGTERM"])
+def test_a_stopped_list_pays_for_no_answer_that_it_does_not_keep(
+    root: Path, sandbox: str, number: signal.Signals
+) -> None:
+    write(root / "leads.csv", leads())
+    before = stats(sandbox)["providers"]["people_data_labs"]["requests"]
+    fault = {"route": "* /providers/people_data_labs/*", "kind": "delay", "times": None, "delay_s": 0.3}
+    send(sandbox, "POST", fault)
+    try:
+        process = enrich_process()
+        deadline = time.monotonic() + 30
+        while stats(sandbox)["providers"]["people_data_labs"]["requests"] == before:
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < deadline, "nothing was asked"
+            time.sleep(0.02)
+        process.send_signal(number)
+        _, err = process.communicate(timeout=30)
+    finally:
+        send(sandbox, "DELETE", None)
+    assert process.returncode == 130, err
+    assert "Stopping: waiting for the requests in flight" in err
+    assert "Traceback" not in err
+    assert not (root / "out.csv").exists()
+    with duckdb.connect(str(root / "tiny.duckdb")) as db:
+        assert db.execute("SELECT status FROM revetl.runs").fetchall() == [("interrupted",)]
+        ends = "SELECT call_id FROM revetl.enrichment_calls WHERE status <> 'intent'"
+        left_open = f"SELECT count(*) FROM revetl.enrichment_calls WHERE call_id NOT IN ({ends}) OR status = 'in_doubt'"
+        assert db.execute(left_open).fetchone() == (0,)
+    # The next one takes up: together they asked for each of the people once.
+    process = enrich_process()
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert stats(sandbox)["providers"]["people_data_labs"]["requests"] == before + N
+    assert len(read(root / "out.csv")) == N + 1
+
+
+def enrich_process() -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "revetl.cli.main", "enrich", "leads.csv", "-o", "out.csv", "--yes"]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def send(url: str, method: str, fault: Any) -> None:
+    body = None if fault is None else json.dumps(fault).encode()
+    request = urllib.request.Request(
+        f"{url}/_sandbox/faults", body, {"content-type": "application/json"}, method=method
+    )
+    urllib.request.urlopen(request, timeout=10).close()
 
 
 def test_wrong_words_on_the_command_line(root: Path, capsys: pytest.CaptureFixture[str]) -> None:

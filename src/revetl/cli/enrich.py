@@ -191,16 +191,15 @@ class _Job:
         return True
 
     def _run(self, warehouse: Warehouse, spec: WaterfallSpec, relation: Relation, kept_as: str | None) -> None:
-        import asyncio
-
+        from revetl.cli.stopping import run_stoppable
         from revetl.clock import SystemClock
         from revetl.enrich.engine import run_waterfall
         from revetl.state.runs import new_run_id
 
         clock = SystemClock()
         with _progress(spec.name) as tell:
-            report = asyncio.run(
-                run_waterfall(
+            report = run_stoppable(
+                lambda stop: run_waterfall(
                     warehouse,
                     spec,
                     self._project.connected(spec.provider_names, clock),
@@ -212,6 +211,7 @@ class _Job:
                     progress=tell,
                     target=self._project.target,
                     entity_name=kept_as,
+                    stop_event=stop,
                 )
             )
         if self._left is not None:

@@ -109,7 +109,7 @@ async def _roll_back(
     ask: Callable[[RollbackPlan], bool] | None,
     wait_s: float,
 ) -> list[RollbackReport]:
-    from revetl.cli.sync import stop_on_signals
+    from revetl.cli.stopping import stop_on_signals
     from revetl.clock import SystemClock
     from revetl.state.runs import new_run_id
     from revetl.sync.rollback import roll_back

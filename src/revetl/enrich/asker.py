@@ -65,7 +65,7 @@ class Asker:
 
     `interpret` turns an answer into rows of values. `hold_usd` is reserved with each call, on top of its greatest
     price, for what its answer makes necessary (verification); `keep_hold` says whether an answer does. What is kept
-    adds up in `held_usd` and is the caller's to release.
+    adds up in `held_usd` and is the caller's to release. Once `stop_event` is set no call leaves any more.
     """
 
     def __init__(
@@ -83,6 +83,7 @@ class Asker:
         on_suppressed: Callable[[Question], None] = lambda _: None,
         on_flush: Callable[[], None] = lambda: None,
         hold_usd: Decimal = Decimal(0),
+        stop_event: asyncio.Event | None = None,
     ) -> None:
         self._warehouse = warehouse
         self._clock = clock
@@ -109,6 +110,7 @@ class Asker:
         self._suppressed: list[Question] = []
         self._unavailable = 0
         self._failure: Exception | None = None
+        self._stop_event = stop_event or asyncio.Event()
         self._closing = False
         self._flushed_at = clock.monotonic()
         self.held_usd = Decimal(0)
@@ -151,7 +153,7 @@ class Asker:
 
     @property
     def _stopped(self) -> bool:
-        return bool(self._closing or self.denied or self.gave_up or self._failure)
+        return bool(self._closing or self._stop_event.is_set() or self.denied or self.gave_up or self._failure)
 
     @property
     def _room(self) -> int:

@@ -54,6 +54,7 @@ async def run_waterfall(
     target: str = "",
     entity_name: str | None = None,
     command: str = "enrich",
+    stop_event: asyncio.Event | None = None,
 ) -> EnrichReport:
     """Asks for what `entity`'s records lack, and writes calls, values and one row of `runs` under `run_id` (one per
     waterfall). Safe to repeat: a second run asks only what has no fresh answer.
@@ -61,8 +62,9 @@ async def run_waterfall(
     `providers` holds at least `spec.provider_names`; they are entered and left here. `max_spend_usd` and the
     waterfall's own budget both hold: the lower one stops the run (`report.stopped`), nothing is asked past it.
     `entity_name` is what values are kept under (default: the spec's entity). Refused credentials and vendors that are
-    down end their stages and stand in the report. Raises ConfigError (a column or provider that is not there) before
-    anything is asked, and WarehouseError. One run of one waterfall at a time in one warehouse.
+    down end their stages and stand in the report. Once `stop_event` is set nothing more is asked; calls in flight are
+    awaited and written down, and the run's row says interrupted. Raises ConfigError (a column or provider that is not
+    there) before anything is asked, and WarehouseError. One run of one waterfall at a time in one warehouse.
     """
     check_columns(warehouse, spec, entity)
     if missing := [name for name in spec.provider_names if name not in providers]:
@@ -70,6 +72,7 @@ async def run_waterfall(
     record = RunRecord(run_id, command, spec.name, target, clock.now(), __version__)
     start_run(warehouse, record)
     run = _Run(warehouse, spec, providers, entity, run_id, clock, limit, progress, entity_name or spec.entity)
+    run.stop_event = stop_event or run.stop_event
     run.budget = Budget(least(max_spend_usd, spec.budget.per_run_usd))
     try:
         await run.execute()
@@ -81,6 +84,8 @@ async def run_waterfall(
         raise
     report = run.report
     status: RunStatus = "stopped" if report.stopped else "partial" if report.exit_code else "done"
+    if run.stop_event.is_set():
+        status = "interrupted"
     _finish(warehouse, record, run, status, report.stopped or next(iter(report.denied.values()), None))
     return report
 
@@ -141,6 +146,7 @@ class _Run:
         self.clock = clock
         self.entity = entity
         self.budget = Budget(None)
+        self.stop_event = asyncio.Event()
         self.report = EnrichReport(spec.name, run_id)
         self.report.providers = {name: ProviderReport() for name in spec.provider_names}
         self._relation = relation
@@ -160,7 +166,7 @@ class _Run:
                 await self._resume()
                 for stage in self.spec.stages:
                     await self._stage(stage)
-                    if self.report.stopped:
+                    if self.report.stopped or self.stop_event.is_set():
                         break
             finally:
                 self.report.requests = sum(provider.requests for provider in self.providers.values())
@@ -286,6 +292,7 @@ class _Run:
             on_suppressed=self._suppress,
             on_flush=tell,
             hold_usd=hold,
+            stop_event=self.stop_event,
         )
 
     async def _ask(self, name: str, asker: Asker, questions: Iterator[Question]) -> None:
