@@ -130,8 +130,8 @@ class Dropcontact(Vendor):
         answers = [self._describe(record, known) for record, known in job.asked]
         unpaid = [
             Charge(_subject(known), -CREDIT, -USD, "refund")
-            for (record, known), answer in zip(job.asked, answers, strict=True)
-            if not record.get("email") and not answer.get("email")
+            for (_, known), answer in zip(job.asked, answers, strict=True)
+            if not answer.get("email")  # an email that was sent in stands there, judged
         ]
         self.bill.charge(job.key, job.id, unpaid)
         job.result = {"error": False, "success": True, "data": answers}
