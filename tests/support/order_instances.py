@@ -8,7 +8,8 @@ from dataclasses import replace
 from itertools import permutations
 
 from revetl.enrich.order.cases import UNABLE, Arm, Case, Check, Reply
-from revetl.enrich.order.learn import History, Price
+from revetl.enrich.order.learn import History
+from revetl.enrich.order.prices import Price
 from revetl.enrich.order.replay import walk
 
 
@@ -129,7 +130,7 @@ def history(arms: Sequence[Arm], cases: Sequence[Case], segments: Sequence[str] 
         misses = [r.usd for c in cases if (r := c.replies[i]) is not None and r.able and not r.hit]
         hits = [r.usd for c in cases if (r := c.replies[i]) is not None and r.able and r.hit]
         base = min(misses, default=0.0)
-        prices.append(Price(base, max(hits, default=base) - base))
+        prices.append(Price(base, *(of(hits, default=base) - base for of in (max, min, max))))
     checks = [
         max((sum(k.usd for k in r.checks) for c in cases if (r := c.replies[i])), default=0.0)
         for i, _ in enumerate(arms)

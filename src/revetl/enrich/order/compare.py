@@ -194,7 +194,7 @@ class _Comparing:
         alone = {i: replay(self.arms, [c for c in self.base if c.replies[i] is not None], (i,)) for i in self.today}
         index = {i: told.usd / told.filled if told.filled else math.inf for i, told in alone.items()}
         return {
-            "cheapest first": [tuple(sorted(self.today, key=lambda i: prices[i].whole))],
+            "cheapest first": [tuple(sorted(self.today, key=lambda i: prices[i].hit))],
             "price/hit rate": [tuple(sorted(self.today, key=index.__getitem__))],
             "random": self._shuffles(),
         }

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from revetl.enrich.order.cases import Arm, Case, Reply
-from revetl.enrich.order.learn import Price
+from revetl.enrich.order.prices import Price
 from revetl.enrich.order.replay import walk
 
 Z = 1.96
@@ -158,9 +158,9 @@ def _ends(
     i = next(i for k, i in enumerate(order) if case.replies[i] is None and walk(arms, case, order[: k + 1]) is None)
     owed = checks[i]
     for reply in (
-        Reply(prices[i].of(hit=False)),
-        Reply(prices[i].of(hit=True), arms[i].fills, True),
-        Reply(prices[i].of(hit=True) + owed, 0, True),
+        Reply(prices[i].miss),
+        Reply(prices[i].cheapest_hit, arms[i].fills, True),
+        Reply(prices[i].dearest_hit + owed, 0, True),
     ):
         replies = (*case.replies[:i], reply, *case.replies[i + 1 :])
         yield from _ends(arms, prices, checks, replace(case, replies=replies), order)

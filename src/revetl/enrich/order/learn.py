@@ -15,6 +15,7 @@ from datetime import datetime
 from typing import Any, cast
 
 from revetl.enrich.order.cases import UNABLE, Arm, Case, Check, Reply
+from revetl.enrich.order.prices import Price, PriceBook
 from revetl.enrich.questions import Query, Questions
 from revetl.enrich.spec import Stage, WaterfallSpec
 from revetl.model import Relation
@@ -24,29 +25,6 @@ from revetl.warehouse.base import Warehouse
 from revetl.warehouse.sql import ident, literal, table
 
 FOLDS = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Price:
-    """US dollars for one record: whatever comes back, and on a hit in addition.
-
-    From the ledger where it has charges, else as declared. `free_share` of the calls repeat a paid question inside the
-    vendor's free window and cost nothing. `questions_per_record` is below 1 where records share a question (a company's
-    contacts): they share its price.
-    """
-
-    per_call: float
-    per_hit: float
-    free_share: float = 0.0
-    questions_per_record: float = 1.0
-
-    def of(self, *, hit: bool) -> float:
-        usd = self.per_call + self.per_hit if hit else self.per_call
-        return usd * (1 - self.free_share) * self.questions_per_record
-
-    @property
-    def whole(self) -> float:
-        return self.of(hit=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +77,11 @@ class _Learner:
         self.stages = [(i, stage) for i, stage in enumerate(self.spec.stages) if self._fills(stage)]
 
     def history(self, segment: str | None) -> History:
-        prices = self._prices()
+        book = PriceBook.read(self.warehouse, self.providers)
+        shared = self._sharing()
+        prices = [book.price(stage.provider, share) for (_, stage), share in zip(self.stages, shared, strict=True)]
         checks = {
-            (s, f): self._check_prices(name)
+            (s, f): book.verification(name)
             for s, (_, stage) in enumerate(self.stages)
             for f, name in self._checked(stage)
         }
@@ -128,43 +108,6 @@ class _Learner:
     def _mask(self, fields: Sequence[str]) -> int:
         return sum(1 << self.fields.index(f) for f in fields)
 
-    # --- prices ---
-
-    def _prices(self) -> list[Price]:
-        charged = self._charges()
-        shared = self._sharing()
-        prices = []
-        for (_, stage), questions_per_record in zip(self.stages, shared, strict=True):
-            terms = self.providers[stage.provider]
-            per_call, whole, free = charged.get(stage.provider, (None, None, 0.0))
-            base = float(terms.price_per_call) if per_call is None else per_call
-            full = base + float(terms.price_per_hit) if whole is None else whole
-            prices.append(Price(base, max(full - base, 0.0), free, questions_per_record))
-        return prices
-
-    def _check_prices(self, verifier: str) -> tuple[float, float]:
-        """A verification without and with a verdict."""
-        terms = self.providers[verifier]
-        per_call, whole, _ = self._charges().get(verifier, (None, None, 0.0))
-        base = float(terms.price_per_call) if per_call is None else per_call
-        return base, base + float(terms.price_per_hit) if whole is None else whole
-
-    def _charges(self) -> dict[str, tuple[float | None, float | None, float]]:
-        """provider → mean charge of a miss, mean charge of a hit, share of calls that were free repeats. None where
-        the ledger has no such answer."""
-        free = [n for n, p in self.providers.items() if p.free_repeat_days > 0]
-        windowed = (
-            "provider IN (" + ", ".join(literal(n, self.warehouse.dialect) for n in free) + ")" if free else "1 = 0"
-        )
-        rows = self.warehouse.rows(
-            "SELECT provider, avg(CASE WHEN status = 'miss' AND again = 0 THEN charged_usd END),"
-            " avg(CASE WHEN status = 'hit' AND again = 0 THEN charged_usd END), avg(CAST(again AS DOUBLE)) FROM ("
-            f"SELECT provider, status, charged_usd, CASE WHEN {windowed} AND charged_usd = 0 AND row_number() OVER"
-            " (PARTITION BY provider, request_hash ORDER BY answered_at, call_id) > 1 THEN 1 ELSE 0 END AS again"
-            f" FROM {self.calls} WHERE status IN ('hit', 'miss')) AS settled GROUP BY provider"
-        )
-        return {str(name): (_number(miss), _number(hit), _number(again) or 0.0) for name, miss, hit, again in rows}
-
     def _sharing(self) -> list[float]:
         """Per stage: different questions per record that has an answer; 1 where there is none."""
         cells = ", ".join(f"count(DISTINCT p.hash_{i}), count(p.hash_{i})" for i, _ in self.stages)
@@ -186,7 +129,9 @@ class _Learner:
                 query
                 + " LEFT JOIN ("
                 + Query(
-                    "SELECT request_hash, call_id, status FROM (SELECT request_hash, call_id, status, row_number() OVER"
+                    # The most that such an answer was charged: a free repeat must not make the question look free.
+                    "SELECT request_hash, call_id, status, paid FROM (SELECT request_hash, call_id, status,"
+                    " max(charged_usd) OVER (PARTITION BY request_hash, status) AS paid, row_number() OVER"
                     f" (PARTITION BY request_hash ORDER BY answered_at DESC, call_id DESC) AS place FROM {self.calls}"
                     " WHERE provider = ? AND status IN ('hit', 'miss')) AS answers WHERE place = 1",
                     (stage.provider,),
@@ -229,6 +174,7 @@ class _Learner:
                 f"CASE WHEN e.able_{i} = 0 THEN '-' WHEN l_{i}.status IS NULL OR v_{i}.here = 0 THEN '?'"
                 f" ELSE l_{i}.status END AS state_{i}"
             )
+            cells.append(f"round(CAST(coalesce(l_{i}.paid, 0) AS DOUBLE), 6) AS usd_{i}")
             cells.append(f"CASE WHEN l_{i}.status = 'hit' THEN coalesce(v_{i}.filled, 0) ELSE 0 END AS filled_{i}")
             for f, _ in self._checked(stage):
                 k = self.fields.index(f)
@@ -252,9 +198,10 @@ class _Learner:
     def _case(self, row: _Row, prices: Sequence[Price], checks: Mapping[tuple[int, str], tuple[float, float]]) -> Case:
         """Cells come in the order in which `_patterns` selects them."""
         cells = iter(row.cells)
-        states, filled, labels = [], [], dict[tuple[int, str], tuple[int, int]]()
+        states, paid, filled, labels = [], [], [], dict[tuple[int, str], tuple[int, int]]()
         for s, (_, stage) in enumerate(self.stages):
             states.append(str(next(cells)))
+            paid.append(float(next(cells)))
             filled.append(int(next(cells)))
             for f, _ in self._checked(stage):
                 labels[s, f] = (int(next(cells)), int(next(cells)))
@@ -271,7 +218,7 @@ class _Learner:
                     if at == s and label >= 0 and state == "hit"
                 ]
                 hit = state == "hit"
-                replies.append(Reply(prices[s].of(hit=hit), filled[s], hit, tuple(owed)))
+                replies.append(Reply(paid[s] * prices[s].factor, filled[s], hit, tuple(owed)))
         return Case(row.records, row.wants, tuple(replies), row.audited, row.fold)
 
 
@@ -300,7 +247,3 @@ def _joined(cells: Sequence[Query]) -> Query:
     for cell in cells[1:]:
         query = query + ", " + cell
     return query
-
-
-def _number(value: Any) -> float | None:
-    return None if value is None else float(value)

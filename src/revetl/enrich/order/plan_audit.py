@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from revetl.enrich.order.cases import Arm, Case, Reply, records
 from revetl.enrich.order.estimate import FEWEST, Figure, play
-from revetl.enrich.order.learn import Price
+from revetl.enrich.order.prices import Price
 from revetl.enrich.order.solve import solve
 
 _PLANNED = 10_000.0  # records that the planned population stands for; any number serves, errors are scaled from it
@@ -115,5 +115,5 @@ def _sides(i: int, arm: Arm, price: Price, check: float, cases: Sequence[Case]) 
     missed = [(w, r) for w, r in known if not r.fills]
     empty = sum(w for w, _ in missed)
     rate = 1 - empty / asked if asked else UNKNOWN_RATE
-    lost = sum(w * (r.usd + sum(c.usd for c in r.checks)) for w, r in missed) / empty if empty else price.of(hit=False)
-    return rate, Reply(lost), Reply(price.whole + check, arm.fills, True)
+    lost = sum(w * (r.usd + sum(c.usd for c in r.checks)) for w, r in missed) / empty if empty else price.miss
+    return rate, Reply(lost), Reply(price.hit + check, arm.fills, True)
