@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import get_args
 
 from revetl.providers.load import load_providers
-from revetl.providers.spec import FIELDS, Transform, VendorFile, Verdict
+from revetl.providers.options import AccountLimits, AccountOptions
+from revetl.providers.spec import FIELDS, PollVerdict, RecordVerdict, Transform, VendorFile, Verdict
 
 DOCS = Path(__file__).parents[2] / "docs"
 GUIDE = (DOCS / "guides" / "add-a-provider.md").read_text()
@@ -32,3 +33,25 @@ def test_the_grammar_has_a_json_schema() -> None:
     schema = VendorFile.model_json_schema()
     assert {"vendor", "auth", "endpoints"} <= set(schema["properties"])
     assert schema["additionalProperties"] is False
+
+
+def test_the_guides_batch_and_job_are_valid_too(tmp_path: Path) -> None:
+    blocks = re.findall(r"```yaml\n(.*?)```", GUIDE, re.DOTALL)
+    price, batch, job = (next(b for b in blocks if b.startswith(f"    {word}")) for word in ("price", "request", "job"))
+    endpoint = "  bulk:\n    entity: person\n    inputs: [email]\n    sufficient: [[email]]\n"
+    rest = "    status: [{http: 200, verdict: hit}]\n    outputs: {phone: {at: /phone}}\n"
+    (tmp_path / "acme.yml").write_text(blocks[0] + endpoint + rest + price + batch + job)
+    spec = load_providers(tmp_path)["acme.bulk"]
+    assert spec.batch is not None
+    assert spec.job is not None
+    assert spec.job.callback is not None
+
+
+def test_the_guide_names_every_option_of_a_connection() -> None:
+    names = [*AccountOptions.model_fields, *AccountLimits.model_fields]
+    assert [name for name in names if name not in GUIDE] == []
+
+
+def test_the_design_explains_what_a_poll_and_a_record_may_say() -> None:
+    words = set(re.findall(r"`(\w+)`", DESIGN))
+    assert set(get_args(PollVerdict)) | set(get_args(RecordVerdict)) <= words
