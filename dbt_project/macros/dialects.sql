@@ -15,10 +15,39 @@
 {% macro default__to_integer(value) %}try_cast({{ value }} as integer){% endmacro %}
 {% macro postgres__to_integer(value) %}case when {{ value }} ~ '^ *-?[0-9]{1,9} *$' then cast({{ value }} as integer) end{% endmacro %}
 
-{# Single-character edits between two strings. Postgres needs its extension fuzzystrmatch. #}
+{# Single-character edits between two strings. #}
 {% macro edit_distance(a, b) %}{{ return(adapter.dispatch('edit_distance')(a, b)) }}{% endmacro %}
 {% macro default__edit_distance(a, b) %}levenshtein({{ a }}, {{ b }}){% endmacro %}
 {% macro snowflake__edit_distance(a, b) %}editdistance({{ a }}, {{ b }}){% endmacro %}
+{% macro postgres__edit_distance(a, b) %}{{ target.schema }}.revetl_edit_distance({{ a }}, {{ b }}){% endmacro %}
+
+{# Functions that a warehouse lacks, made before a run. Postgres has the distance only in an extension, which not every
+   server has or lets its users create. #}
+{% macro create_functions() %}{{ return(adapter.dispatch('create_functions')()) }}{% endmacro %}
+{% macro default__create_functions() %}{% endmacro %}
+{% macro postgres__create_functions() %}
+create or replace function {{ target.schema }}.revetl_edit_distance(a text, b text) returns integer
+language plpgsql immutable strict parallel safe as $$
+declare
+    width integer := length(b);
+    above integer[] := array(select generate_series(0, length(b)));
+    line integer[];
+begin
+    for i in 1 .. length(a) loop
+        line := array[i];
+        for j in 1 .. width loop
+            line[j + 1] := least(
+                line[j] + 1,
+                above[j + 1] + 1,
+                above[j] + case when substr(a, i, 1) = substr(b, j, 1) then 0 else 1 end
+            );
+        end loop;
+        above := line;
+    end loop;
+    return above[width + 1];
+end
+$$
+{% endmacro %}
 
 {# The present moment in UTC, without a zone, as revetl's state tables hold it. #}
 {% macro now_utc() %}{{ return(adapter.dispatch('now_utc')()) }}{% endmacro %}

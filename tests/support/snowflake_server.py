@@ -26,15 +26,13 @@ from fakesnow.cursor import FakeSnowflakeCursor
 from snowflake.connector.errors import Error, ProgrammingError
 from sqlglot import exp
 
-Names = dict[str, str]  # temporary tables of a session: name → name
-
 
 def _cured(transform: Any) -> Any:
     @functools.wraps(transform)
     def cured(self: FakeSnowflakeCursor, expression: exp.Expr, params: Any) -> exp.Expr:
         done = transform(self, expression, params)
         _hash(done)
-        _temporary_tables(self._conn.__dict__.setdefault("_temporary", {}), done)
+        _temporary_tables(self._conn.__dict__.setdefault("_temporary", []), done)
         return done
 
     return cured
@@ -49,26 +47,24 @@ def _hash(tree: exp.Expr) -> None:
             call.replace(exp.cast(exp.paren(shifted), "BIGINT"))
 
 
-def _temporary_tables(names: Names, tree: exp.Expr) -> None:
-    """Snowflake keeps a session's temporary tables in the schema that they name, DuckDB in one of their own."""
-    if isinstance(tree, exp.Create) and tree.find(exp.TemporaryProperty) and tree.kind == "TABLE":
-        made = tree.find(exp.Table)
-        assert made is not None
-        names[made.name.upper()] = made.name
-        made.set("db", None)
-        made.set("catalog", None)
-    else:
-        made = None
-    for table in list(tree.find_all(exp.Table)):
-        if table is not made and table.name.upper() in names and not isinstance(table.this, exp.Anonymous):
-            table.set("db", exp.to_identifier("main"))
-            table.set("catalog", exp.to_identifier("temp"))
-    for column in tree.find_all(exp.Column):
-        if column.table.upper() in names:
-            column.set("db", None)
-            column.set("catalog", None)
-    if isinstance(tree, exp.Drop) and isinstance(tree.this, exp.Table):
-        names.pop(tree.this.name.upper(), None)
+def _temporary_tables(names: list[str], tree: exp.Expr) -> None:
+    """Snowflake keeps a session's temporary tables in the schema that they name, DuckDB in one of its own, where
+    neither a qualified name nor DESCRIBE finds them. Here they are tables that go with the session."""
+    properties = tree.args.get("properties") if isinstance(tree, exp.Create) and tree.kind == "TABLE" else None
+    temporary = properties and properties.find(exp.TemporaryProperty)
+    made = tree.find(exp.Table)
+    if temporary and made is not None:
+        temporary.pop()
+        tree.set("replace", True)
+        names.append(made.sql(dialect="duckdb"))
+
+
+class _Sessions(dict[str, Any]):
+    def __delitem__(self, token: str) -> None:
+        connection = self[token]
+        for name in connection.__dict__.get("_temporary", ()):
+            connection._duck_conn.execute(f"DROP TABLE IF EXISTS {name}")
+        super().__delitem__(token)
 
 
 def _answering(execute: Any) -> Any:
@@ -155,6 +151,7 @@ class _EscapingTemplate(Template):
 
 
 def cure() -> None:
+    fakesnow.server.sessions = _Sessions()
     for name, value in list(vars(fakesnow.cursor).items()):
         if isinstance(value, Template):
             setattr(fakesnow.cursor, name, _EscapingTemplate(value.template))

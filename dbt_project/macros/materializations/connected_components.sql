@@ -74,7 +74,8 @@
     inner join {{ labels }} as l on n.node = l.node
   {%- endset -%}
   {% if existing is not none %}{% do adapter.drop_relation(existing) %}{% endif %}
-  {% call statement('main', auto_begin=False) %}
+  {# dbt-postgres commits only what it began; dbt-duckdb would roll back what was begun here. #}
+  {% call statement('main', auto_begin=(adapter.type() == 'postgres')) %}
     create table {{ target_relation }} as ({{ result }})
   {% endcall %}
   {% for temporary in [name ~ '__pairs', edges, nodes, labels, hooks, next] %}

@@ -133,15 +133,21 @@ def _population(path: Path | None, hit_rates: tuple[str, ...]) -> Population:
 )
 @click.option("--database", type=_FILE, default=Path("warehouse.duckdb"), show_default=True, help="A DuckDB file.")
 @click.option("--truth", type=_DIRECTORY, default=Path("truth"), show_default=True, help="Where the truth is written.")
+@click.option("-t", "--target", help="Load them into this target of profiles.yml, in place of a DuckDB file.")
 @json_option
-def generate(records: int, seed: int, day: int, database: Path, truth: Path, as_json: bool) -> None:
+def generate(
+    records: int, seed: int, day: int, database: Path, truth: Path, target: str | None, as_json: bool
+) -> None:
     """Make the sources of a fictional company: CRM, billing, product and support that disagree.
 
     Replaces the raw schemas of the database. The truth behind them goes into files that no model reads.
     """
     from revetl.sandbox import sources
 
-    made = sources.generate(database, truth, records=records, seed=seed, day=day)
+    if target is None:
+        made = sources.generate(database, truth, records=records, seed=seed, day=day)
+    else:
+        made = _generate_into(target, truth, records, seed, day)
     if as_json:
         emit_json(made)
         return
@@ -182,3 +188,21 @@ def _fetch_stats(url: str) -> dict[str, Any]:
     except (OSError, ValueError) as e:
         raise click.UsageError(f"No sandbox answers at {url}. Start one with `revetl sandbox start`.") from e
     return seen
+
+
+def _generate_into(target: str, truth: Path, records: int, seed: int, day: int) -> dict[str, int]:
+    """Made in a DuckDB file of their own, then copied into the target's warehouse."""
+    from contextlib import closing
+    from tempfile import TemporaryDirectory
+
+    from revetl import project
+    from revetl.model import Relation
+    from revetl.sandbox import sources
+    from revetl.warehouse.copying import copy_tables
+    from revetl.warehouse.duckdb import DuckDBWarehouse
+
+    with closing(project.load(None, None, target).open_warehouse()) as warehouse, TemporaryDirectory() as directory:
+        file = Path(directory) / "sources.duckdb"
+        made = sources.generate(file, truth, records=records, seed=seed, day=day)
+        with closing(DuckDBWarehouse(file, read_only=True)) as here:
+            return copy_tables(here, warehouse, [Relation(*name.split(".", 1)) for name in made])
