@@ -202,7 +202,7 @@ def _changed(source: dict[str, str], rng: random.Random, round_: int) -> dict[st
 
 def kill(rounds: int) -> Tally:
     tally = Tally()
-    rng = random.Random(2026)  # noqa: S311 a simulation
+    rng = random.Random(2026)
     with tempfile.TemporaryDirectory() as folder, SandboxProcess(options=("--no-limits",)) as sandbox:
         database, url = Path(folder) / "warehouse.duckdb", sandbox.base_url
         source = {f"k{n:02d}": "v" for n in range(ROWS)}

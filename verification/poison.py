@@ -31,7 +31,7 @@ class Result:
 
 def isolate(poison: int, *, named: bool, rows: int = ROWS, seed: int = 1) -> Result:
     """`named`: the answer says which input was bad; otherwise the whole batch is refused and has to be halved."""
-    bad = {f"p{i}@corp.example" for i in random.Random(seed).sample(range(rows), poison)}  # noqa: S311 a simulation
+    bad = {f"p{i}@corp.example" for i in random.Random(seed).sample(range(rows), poison)}
     portal = Portal(latency_s=0.0, refuses=lambda given: given["id"].lower() in bad, names_it=named)
     warehouse = source(rows)
     report = run_virtual(push(warehouse, portal, requests_per_10_s=1000, batch_rows=BATCH))

@@ -56,7 +56,7 @@ class History:
 
     def __init__(self, seed: int, *, tell: bool = False) -> None:
         self.seed = seed
-        self.rng = random.Random(seed)  # noqa: S311 a simulation
+        self.rng = random.Random(seed)
         self.tally = Tally(histories=1)
         self.tell = tell
         self.bench = Bench()
