@@ -16,6 +16,7 @@ from revetl.state.layout import resolve
 from revetl.state.runs import get_run, list_runs, new_run_id
 from revetl.state.snapshot import release
 from revetl.sync.rollback import Choices, RollbackReport, roll_back
+from tests.support.crashing import Crash, CrashingWarehouse, Fuse
 from tests.support.sync_bench import Bench, inline
 
 ALL = Choices()
@@ -457,3 +458,26 @@ def test_stop_ends_in_good_order_and_the_same_command_goes_on(bench: Bench) -> N
     bench.destination.after_write = lambda _: None
     undo(bench, bad)
     assert stands(bench) == GOOD
+
+
+def test_what_a_run_that_died_had_in_flight_is_undone_too(bench: Bench) -> None:
+    bench.run()
+    bench.source([("1", "ann@x.io", "BAD", "Riga"), ("2", "bob@x.io", "BAD", None), CID])
+    inner, fuse = bench.warehouse, Fuse()
+    bench.warehouse = CrashingWarehouse(inner, fuse)  # type: ignore[assignment]
+    bench.destination.batch_rows = bench.destination.concurrency = 1
+
+    def die(_: Any) -> None:
+        fuse.at = fuse.step + 1
+
+    bench.destination.after_write = die
+    with pytest.raises(Crash):
+        bench.run()
+    bench.warehouse, bench.destination.after_write = inner, lambda _: None
+    assert "BAD" in {r["firstname"] for r in bench.destination.records.values()}
+    (died,) = [r for r in list_runs(bench.warehouse) if r.status == "running"]
+    report = undo(bench, died.run_id)
+    assert report.status == "done"
+    assert stands(bench) == GOOD
+    assert {o.status for o in outcomes.of_run(bench.warehouse, died.run_id)} == {"unknown"}
+    assert undo(bench, died.run_id).plan.changes == 0

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from revetl.model import Scalar
 from revetl.state.layout import Layout
 from revetl.state.schema import TABLES, relation
 from revetl.warehouse.base import Warehouse
@@ -36,9 +37,16 @@ class RecordOutcome:
     at: datetime
 
 
-def append_settled(warehouse: Warehouse, layout: Layout, settled: str, now_param: object, run_id: str) -> None:
+def append_settled(
+    warehouse: Warehouse,
+    layout: Layout,
+    settled: str,
+    now_param: object,
+    run_id: str,
+    params: Sequence[Scalar] = (),
+) -> None:
     """One outcome for each settled plan row, its before and after taken from the plan; of a deleted record all that it
-    held, from which it can be made anew. Call inside a transaction."""
+    held, from which it can be made anew. `params` are those of `settled`. Call inside a transaction."""
     before = _json_object(layout, [(f.name, f.before) for f in layout.fields])
     after = _json_object(layout, [(f.name, f.after) for f in layout.fields])
     held = _json_object(layout, [(f.name, f.before) for f in layout.fields], of_all=True)
@@ -49,7 +57,7 @@ def append_settled(warehouse: Warehouse, layout: Layout, settled: str, now_param
         f" CASE p.op WHEN 'create' THEN NULL WHEN 'delete' THEN {held} ELSE coalesce(p.found, {before}) END,"
         f" CASE WHEN p.op = 'delete' THEN NULL ELSE {after} END, ?"
         f" FROM ({settled}) p",
-        [run_id, layout.spec.name, now_param],  # type: ignore[list-item]
+        [run_id, layout.spec.name, now_param, *params],  # type: ignore[list-item]
     )
 
 

@@ -6,10 +6,12 @@ sent. After a crash only those records can have reached the destination, so only
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from revetl.clock import Clock
 from revetl.model import Scalar
+from revetl.state import outcomes
 from revetl.state.layout import Layout
 from revetl.state.schema import create_table, relation
 from revetl.warehouse.base import Warehouse
@@ -114,4 +116,19 @@ def _doubt(warehouse: Warehouse, layout: Layout, plan_id: str, run_id: str, unti
         f" WHERE NOT EXISTS (SELECT 1 FROM {snapshot} n WHERE n.key = f.key) AND f.op <> 'delete'",
         [timestamp(clock), run_id, *params],
     )
+    _record_unknown(warehouse, replace(layout, fields=tuple(held)), in_flight, params, run_id, clock)
     return count
+
+
+def _record_unknown(
+    warehouse: Warehouse, layout: Layout, in_flight: str, params: list[Scalar], run_id: str, clock: Clock
+) -> None:
+    """Every record of a run has an outcome, also where the run could not write it down: what became of it is not known,
+    and what stood before is kept, so that the run can be undone. Last of all, since `in_flight` asks for outcomes."""
+    settled = (
+        "SELECT f.*, 'unknown' AS status, f.destination_id AS result_id, 'Interrupted' AS error_class,"
+        " CAST(NULL AS VARCHAR) AS error_code, 'the run broke off while this record was in flight' AS error_message,"
+        " 1 AS attempts, ',' || substr(f.changed_fields, 2, length(f.changed_fields) - 2) || ',' AS change_list"
+        f" FROM ({in_flight}) f"
+    )
+    outcomes.append_settled(warehouse, layout, settled, timestamp(clock), run_id, params)
