@@ -126,8 +126,10 @@ def test_a_crash_at_every_step_of_the_database():
         warehouse.close()
 
 
-def test_a_job_that_is_never_done_stays_in_doubt_with_its_name_until_it_is():
-    warehouse, jobs = people(), vendor()
+@pytest.mark.parametrize("free_repeat_days", [0, 90])
+def test_a_job_that_is_never_done_stays_in_doubt_with_its_name_until_it_is(free_repeat_days: int):
+    """Also inside the vendor's free window: a repeat of what still runs is not free."""
+    warehouse, jobs = people(), vendor(free_repeat_days=free_repeat_days)
     jobs.slow = True
     first = enrich(warehouse, jobs)
     assert first.in_doubt_usd == Decimal("0.50")

@@ -331,6 +331,8 @@ def _show_report(screen: Console, report: EnrichReport) -> None:
     notes = [report.stopped, *(f"{k}: {v}" for k, v in (report.denied | report.unavailable).items())]
     if report.recovered_in_doubt:
         notes.append(f"{report.recovered_in_doubt:,} calls of an earlier run never ended: they are in doubt")
+    if report.resumed:
+        notes.append(f"{report.resumed:,} calls of earlier runs were in doubt: their result was fetched, for nothing")
     if report.suppressed:
         notes.append(f"{report.suppressed:,} records are suppressed and were not looked up")
     for note in notes:

@@ -265,11 +265,14 @@ class Questions:
             # The result of a job that was fetched later overrules its doubt.
             " coalesce(max(CASE WHEN status NOT IN ('intent', 'in_doubt') THEN status END),"
             " max(CASE WHEN status = 'in_doubt' THEN status END), 'intent') AS status,"
-            " max(answered_at) AS answered_at, max(asked_at) AS asked_at, max(http_status) AS http_status"
+            " max(answered_at) AS answered_at, max(asked_at) AS asked_at, max(http_status) AS http_status,"
+            " max(request_id) AS request_id"
             f" FROM {self._calls} WHERE provider = ? GROUP BY call_id, request_hash) AS latest"
             " WHERE (status = 'hit' AND answered_at > ?) OR (status = 'miss' AND answered_at > ?)"
             " OR (status = 'error' AND http_status IS NOT NULL AND answered_at > ?)"
             " OR (status IN ('intent', 'in_doubt') AND asked_at <= ?)"
+            # A job that may still be at work is fetched, not repeated: what runs at the same time is free nowhere.
+            " OR (status IN ('intent', 'in_doubt') AND request_id IS NOT NULL)"
             # A vendor without a window has doubt = now; what this very run asked stands after that.
             " OR (status IN ('intent', 'in_doubt') AND ? = 0)",
             (provider, hit, miss, miss, doubt, terms.free_repeat_days),
