@@ -7,6 +7,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from revetl.errors import WarehouseError
 from revetl.sandbox.sources import generate, words
 
 CONTACT_LIKE = ("raw_crm.contacts", "raw_billing.customers", "raw_product.users", "raw_support.requesters")
@@ -92,3 +93,10 @@ def test_the_troubles_of_real_data_are_there(first_day: Path) -> None:
 def test_senseless_sizes_are_refused(tmp_path: Path, records: int, day: int) -> None:
     with pytest.raises(ValueError, match="at least 1"):
         generate(tmp_path / "w.duckdb", tmp_path / "truth", records=records, seed=1, day=day)
+
+
+def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
+    (tmp_path / "w.duckdb").write_text("something else altogether\n" * 400)
+    with pytest.raises(WarehouseError, match=r"w\.duckdb: IO Error"):
+        generate(tmp_path / "w.duckdb", tmp_path / "truth", records=10)
+    assert (tmp_path / "w.duckdb").read_text().startswith("something else")

@@ -18,7 +18,7 @@ case
 end
 {%- endmacro %}
 
-{# The column where it is an address that mail can be sent to, otherwise null. A web form's address has no @ in its host. #}
+{# The column where it is an address that mail can be sent to, otherwise null: a web form has no @ before its host. #}
 {% macro email(column) -%}
 case
     when regexp_full_match(trim({{ column }}), '[A-Za-z0-9._%+''-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}')

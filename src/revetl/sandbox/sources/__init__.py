@@ -8,11 +8,13 @@ whatever the size of the machine, and day n is day n-1 with about one per cent c
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 
 import duckdb
 
+from revetl.errors import WarehouseError
 from revetl.sandbox.sources import words
 
 # Measured: contact-like records per person under the probabilities in 02_records.sql.
@@ -27,7 +29,7 @@ def generate(database: Path, truth_dir: Path, *, records: int, seed: int = 7, da
 
     `records` counts contact-like source records on day 1 (CRM contacts, billing customers, product users, support
     requesters), exactly. `day` is 1 or later. Returns rows per table. Safe to repeat: tables and files are replaced.
-    Raises ValueError on sizes that make no sense and duckdb.Error where the database cannot be opened.
+    Raises ValueError on sizes that make no sense and WarehouseError where the database cannot be opened or written.
     """
     if records < 1:
         raise ValueError(f"records must be at least 1, not {records}")
@@ -35,30 +37,37 @@ def generate(database: Path, truth_dir: Path, *, records: int, seed: int = 7, da
         raise ValueError(f"day must be at least 1, not {day}")
     truth_dir.mkdir(parents=True, exist_ok=True)
     people = round(records / _RECORDS_PER_PERSON * 1.05) + 60
-    with duckdb.connect(str(database)) as db:
-        db.execute("SET preserve_insertion_order = false")
-        # Past this, tables in the making go to a file beside the database: five million records fit a small machine.
-        db.execute(f"SET memory_limit = '{_MEMORY_LIMIT}'")
-        sizes = {
-            "seed": seed,
-            "day": day,
-            "n_records": records,
-            "n_people": people,
-            "n_companies": max(3, people // _PEOPLE_PER_COMPANY),
-        }
-        for name, value in sizes.items():
-            db.execute(f"SET VARIABLE {name} = {int(value)}")
-        _load_words(db)
-        for step in _STEPS:
-            db.execute(resources.files(__package__).joinpath("sql", step).read_text(encoding="utf-8"))
-        for name in ("people", "companies", "members"):
-            target = str(truth_dir / f"{name}.parquet").replace("'", "''")
-            db.execute(f"COPY (FROM truth_{name} ORDER BY ALL) TO '{target}' (FORMAT parquet)")
-        counts = db.execute(
-            "SELECT schema_name || '.' || table_name FROM duckdb_tables() WHERE schema_name LIKE 'raw\\_%' ESCAPE '\\'"
-            " ORDER BY ALL"
-        ).fetchall()
-        return {str(name): _count(db, str(name)) for (name,) in counts}
+    sizes = {
+        "seed": seed,
+        "day": day,
+        "n_records": records,
+        "n_people": people,
+        "n_companies": max(3, people // _PEOPLE_PER_COMPANY),
+    }
+    try:
+        with duckdb.connect(str(database)) as db:
+            return _generate(db, truth_dir, sizes)
+    except duckdb.Error as e:
+        raise WarehouseError(f"{database}: {str(e).splitlines()[0]}") from None
+
+
+def _generate(db: duckdb.DuckDBPyConnection, truth_dir: Path, sizes: Mapping[str, int]) -> dict[str, int]:
+    db.execute("SET preserve_insertion_order = false")
+    # Past this, tables in the making go to a file beside the database: five million records fit a small machine.
+    db.execute(f"SET memory_limit = '{_MEMORY_LIMIT}'")
+    for name, value in sizes.items():
+        db.execute(f"SET VARIABLE {name} = {int(value)}")
+    _load_words(db)
+    for step in _STEPS:
+        db.execute(resources.files(__package__).joinpath("sql", step).read_text(encoding="utf-8"))
+    for name in ("people", "companies", "members"):
+        target = str(truth_dir / f"{name}.parquet").replace("'", "''")
+        db.execute(f"COPY (FROM truth_{name} ORDER BY ALL) TO '{target}' (FORMAT parquet)")
+    counts = db.execute(
+        "SELECT schema_name || '.' || table_name FROM duckdb_tables() WHERE schema_name LIKE 'raw\\_%' ESCAPE '\\'"
+        " ORDER BY ALL"
+    ).fetchall()
+    return {str(name): _count(db, str(name)) for (name,) in counts}
 
 
 def _count(db: duckdb.DuckDBPyConnection, qualified: str) -> int:
