@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import pytest
 
+from revetl.cli.stopping import run_stoppable
 from revetl.enrich.report import EnrichReport, Estimate, ProviderReport, StageEstimate
 from revetl.errors import ConfigError, GuardrailError
 from revetl.project import BuildResult, job
@@ -79,7 +80,7 @@ def run(
     monkeypatch.setattr(job, "run_waterfall", waterfall)
     monkeypatch.setattr(job, "estimate", estimate)
     monkeypatch.setattr(job, "resolve", resolve)
-    watch = job.Watch(lambda _: None, lambda _: None, lambda _: agrees, push)
+    watch = job.Watch(lambda _: None, lambda _: None, lambda _: agrees, push, run_stoppable)
     try:
         return job.run_job(project, watch, **options)  # type: ignore[arg-type]
     finally:

@@ -68,6 +68,7 @@ def command(
     Selectors choose syncs. Before providers are asked, the cost is shown and agreed to: by answering, by --yes, or by
     --max-spend. Stopping it with ctrl-C loses nothing: what was sent is checkpointed.
     """
+    from revetl.cli.stopping import run_stoppable
     from revetl.cli.sync import push
     from revetl.project.job import Watch, run_job
 
@@ -80,6 +81,7 @@ def command(
         on_node=node_printer(),
         agree=_agreement(agreed=yes or max_spend is not None, may_ask=not no_input),
         push=lambda warehouse, specs: push(project, warehouse, specs, command="run", allow=allow, wait_s=wait_s),
+        ask=run_stoppable,
     )
     report = run_job(project, watch, select=select, exclude=exclude, max_spend_usd=max_spend)
     if as_json:

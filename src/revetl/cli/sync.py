@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import rich_click as click
@@ -21,6 +20,7 @@ from revetl.cli.common import (
     project_options,
     select_options,
 )
+from revetl.cli.stopping import stop_on_signals
 from revetl.cli.waiting import open_warehouse, say_waiting, wait_option
 from revetl.errors import RevetlError
 
@@ -204,28 +204,6 @@ def _told_on_failure(reports: Sequence[SyncReport]) -> Iterator[None]:
 
             show_reports(err_console(), reports)
         raise
-
-
-@contextmanager
-def stop_on_signals(stop: asyncio.Event) -> Iterator[None]:
-    """The first signal asks the run to end in good order; a second ctrl-C ends it at once."""
-    loop = asyncio.get_running_loop()
-
-    def first(number: signal.Signals) -> None:
-        stop.set()
-        loop.remove_signal_handler(number)
-        err_console().print("Stopping: waiting for the requests in flight. Ctrl-C again to stop at once.")
-
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    with suppress(NotImplementedError, RuntimeError):  # not in the main thread, or not on this platform
-        for number in numbers:
-            loop.add_signal_handler(number, first, number)
-    try:
-        yield
-    finally:
-        with suppress(NotImplementedError, RuntimeError):
-            for number in numbers:
-                loop.remove_signal_handler(number)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -18,6 +18,7 @@ from revetl.clock import Clock, SystemClock
 from revetl.enrich.engine import run_waterfall
 from revetl.enrich.estimate import estimate
 from revetl.enrich.report import EnrichReport, Estimate
+from revetl.enrich.spec import WaterfallSpec
 from revetl.errors import ConfigError, GuardrailError, Problem
 from revetl.model import SyncSpec
 from revetl.project.dbt import BuildResult, NodeResult
@@ -66,12 +67,14 @@ class JobReport:
 @dataclass(frozen=True, slots=True)
 class Watch:
     """The job's doors to whoever started it. `agree` is shown the estimates before anything is spent and says whether
-    to go on. `push` runs the syncs in order over an open warehouse, with its own progress and signal handling."""
+    to go on. `push` runs the syncs in order over an open warehouse, with its own progress and signal handling. `ask`
+    runs one waterfall to its end, and sets the event that it hands over to stop it early."""
 
     say: Callable[[str], None]
     on_node: Callable[[NodeResult], None]
     agree: Callable[[Sequence[Estimate]], bool]
     push: Callable[[Warehouse, Sequence[SyncSpec]], list[SyncReport]]
+    ask: Callable[[Callable[[asyncio.Event], Awaitable[EnrichReport]]], EnrichReport]
 
 
 def run_job(
@@ -146,19 +149,7 @@ def _enrich(project: Project, report: JobReport, watch: Watch, max_spend_usd: De
         for spec in project.waterfalls.values():
             started = time.monotonic()
             left = None if max_spend_usd is None else max_spend_usd - report.spend_usd
-            done = asyncio.run(
-                run_waterfall(
-                    warehouse,
-                    spec,
-                    project.connected(spec.provider_names, clock),
-                    project.relation(spec.entity),
-                    run_id=new_run_id(clock),
-                    clock=clock,
-                    max_spend_usd=left,
-                    target=project.target,
-                    command="run",
-                )
-            )
+            done = _ask(project, warehouse, spec, left, watch, clock)
             report.waterfalls.append(done)
             report.stages.append(StageTime(f"enrich {spec.name}", done.asked, time.monotonic() - started))
             watch.say(f"  {spec.name}: {done.asked:,} lookups, ${done.spent_usd:,.2f}")
@@ -173,3 +164,22 @@ def _warehouse(project: Project) -> Iterator[Warehouse]:
         yield warehouse
     finally:
         warehouse.close()
+
+
+def _ask(
+    project: Project, warehouse: Warehouse, spec: WaterfallSpec, left: Decimal | None, watch: Watch, clock: Clock
+) -> EnrichReport:
+    return watch.ask(
+        lambda stop: run_waterfall(
+            warehouse,
+            spec,
+            project.connected(spec.provider_names, clock),
+            project.relation(spec.entity),
+            run_id=new_run_id(clock),
+            clock=clock,
+            max_spend_usd=left,
+            target=project.target,
+            command="run",
+            stop_event=stop,
+        )
+    )
