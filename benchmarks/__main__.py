@@ -1,4 +1,4 @@
-"""Measures everything and writes docs/benchmarks.md: `python -m benchmarks [name …]` (names: help plan push memory).
+"""Measures everything and writes docs/benchmarks.md: `python -m benchmarks [name …]` (names: help plan push memory order).
 
 With names, only those are measured and printed, and the page is left alone.
 """
@@ -9,9 +9,15 @@ import sys
 import time
 
 from benchmarks import help as help_
-from benchmarks import memory, plan, push, report
+from benchmarks import memory, order, plan, push, report
 
-WORKLOADS = {"help": help_.measure, "plan": plan.measure, "push": push.measure, "memory": memory.measure}
+WORKLOADS = {
+    "help": help_.measure,
+    "plan": plan.measure,
+    "push": push.measure,
+    "memory": memory.measure,
+    "order": order.measure,
+}
 
 
 def main(names: list[str]) -> None:
