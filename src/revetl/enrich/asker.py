@@ -97,11 +97,11 @@ class Asker:
         self._on_suppressed = on_suppressed
         self._on_flush = on_flush
         self._hold = hold_usd
-        self._free_slots = asyncio.Semaphore(terms.limits.concurrency)
+        self._free_slots = asyncio.Semaphore(terms.at_once)
         # Enough intents ahead to keep every slot busy while the next are written, and few to be in doubt after a crash.
-        self._chunk = min(CHUNK_CALLS, 2 * terms.limits.concurrency)
+        self._chunk = min(CHUNK_CALLS, 2 * terms.at_once)
         self._batch = provider.batch_size
-        self._concurrency = terms.limits.concurrency
+        self._at_once = terms.at_once
         self._sent: asyncio.Queue[Sent | Submitted] = asyncio.Queue()
         self._request_ids: dict[str, str] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -160,7 +160,7 @@ class Asker:
         """How many more questions may be let go now."""
         if self._batch > 1:
             # Only batches that leave at once: a waiting one with its intents is a hundred calls in doubt after a crash.
-            return (self._concurrency - len(self._tasks)) * self._batch
+            return (self._at_once - len(self._tasks)) * self._batch
         return self._chunk if len(self._tasks) <= self._chunk else 0
 
     async def _launch(self, waiting: list[Question], room: int) -> None:

@@ -109,8 +109,9 @@ class Callback(Part):
 
 
 class Job(Part):
-    """The answer to the request is a job; its id stands at `id`."""
+    """The answer to the request is a job; its id stands at `id`. `at_once`: how many may be under way at a time."""
 
     id: Pointer
+    at_once: int = Field(default=8, ge=1, le=1000)
     poll: Poll
     callback: Callback | None = None

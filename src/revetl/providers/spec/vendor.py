@@ -187,6 +187,11 @@ class ProviderSpec(Endpoint):
         """The fields that it may fill, as declared."""
         return tuple(self.outputs)
 
+    @property
+    def at_once(self) -> int:
+        """How many questions or batches may wait for their answer at a time: requests, or jobs."""
+        return self.job.at_once if self.job is not None else self.limits.concurrency
+
     def can_ask(self, inputs: Mapping[str, str | None]) -> bool:
         """Whether at least one sufficient combination of inputs is present and not empty."""
         return any(all(inputs.get(name) for name in group) for group in self.sufficient)
