@@ -82,6 +82,12 @@ def select_options(function: F) -> F:
     )(function)
 
 
+def full_refresh_option(function: F) -> F:
+    """Adds --full-refresh as `full_refresh`."""
+    said = "Send every record of the models whole, and every link, changed or not."
+    return click.option("--full-refresh", is_flag=True, help=said)(function)
+
+
 def json_option(function: F) -> F:
     """Adds --json as `as_json`."""
     return click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")(function)

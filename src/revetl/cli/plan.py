@@ -14,6 +14,7 @@ from revetl.cli.common import (
     ProjectOptions,
     console,
     err_console,
+    full_refresh_option,
     json_option,
     project_options,
     select_options,
@@ -56,6 +57,7 @@ def _rows(_ctx: click.Context, _param: click.Parameter, value: str | None) -> in
 @project_options
 @select_options
 @click.option("--limit", metavar="N", type=click.IntRange(min=1), help="Plan at most N records of each sync.")
+@full_refresh_option
 @click.option("--rows", callback=_rows, metavar="N|all", help="Show this many lines, with every field.")
 @click.option("--field", "fields", multiple=True, help="Show lines that change this field. May be repeated.")
 @click.option("--show", "keys", multiple=True, metavar="KEY", help="Show this record. May be repeated.")
@@ -72,6 +74,7 @@ def command(
     select: tuple[str, ...],
     exclude: tuple[str, ...],
     limit: int | None,
+    full_refresh: bool,
     rows: int | None,
     fields: tuple[str, ...],
     keys: tuple[str, ...],
@@ -93,7 +96,7 @@ def command(
     specs = project.syncs(select, exclude)
     warehouse = open_warehouse(project, wait_s)
     try:
-        plans = asyncio.run(_plan(project, warehouse, specs, limit, wait_s))
+        plans = asyncio.run(_plan(project, warehouse, specs, limit, full_refresh, wait_s))
         if out is not None:
             _save(project, warehouse, specs, plans, out)
         _show(warehouse, specs, plans, look, "json" if as_json else form, samples, project.target)
@@ -101,11 +104,16 @@ def command(
         warehouse.close()
     if any(p.violations for p in plans):
         return 3
-    return 2 if detailed_exitcode and any(p.changes for p in plans) else 0
+    return 2 if detailed_exitcode and any(p.changes or p.links.changes for p in plans) else 0
 
 
 async def _plan(
-    project: Project, warehouse: Warehouse, specs: Sequence[SyncSpec], limit: int | None, wait_s: float
+    project: Project,
+    warehouse: Warehouse,
+    specs: Sequence[SyncSpec],
+    limit: int | None,
+    full_refresh: bool,
+    wait_s: float,
 ) -> list[PlanSummary]:
     from revetl.clock import SystemClock
     from revetl.state.runs import new_run_id
@@ -124,6 +132,7 @@ async def _plan(
                     clock=clock,
                     run_id=run_id,
                     limit=limit,
+                    full_refresh=full_refresh,
                     wait_s=wait_s,
                     on_wait=say_waiting,
                 )

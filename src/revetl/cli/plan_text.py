@@ -43,7 +43,7 @@ def show_plans(console: Console, plans: Sequence[PlanSummary], *, samples: int =
 
 
 def _show_details(console: Console, plan: PlanSummary, samples: int) -> None:
-    if not (plan.lines or plan.waiting or plan.left or plan.violations):
+    if not (plan.lines or plan.waiting or plan.left or plan.violations or plan.links.changes or plan.links.waiting):
         return
     console.print(f"[bold]{plan.sync}[/] → {plan.destination} {plan.object}")
     for line in facts(plan):
@@ -65,13 +65,17 @@ def facts(plan: PlanSummary) -> list[str]:
     if not plan.snapshot_rows and plan.lines:
         out.append("first sync: nothing is known yet of what stands there")
     if plan.matched:
-        out.append(f"matched {plan.matched:,}: found there and equal, only remembered")
+        out.append(f"matched {plan.matched:,}: equal there or kept by field policies, only remembered")
     if plan.fields:
         most = sorted(plan.fields.items(), key=lambda item: (-item[1], item[0]))
         out.append("fields to send: " + ", ".join(f"{name} {n:,}" for name, n in most))
     if plan.in_doubt:
         out.append(f"{plan.in_doubt:,} in doubt after a run that broke off: looked for, and sent whole")
     out += [f"held {n:,}: {REASONS.get(reason, reason)} ({reason})" for reason, n in plan.reasons.items()]
+    if plan.links.changes or plan.links.waiting:
+        out.append(_links(plan))
+    if plan.full_refresh:
+        out.append("full refresh: every record whole; max_changed_share is not asked")
     if plan.left:
         out.append(f"{plan.left:,} no longer in the model")
     if plan.waiting:
@@ -79,6 +83,11 @@ def facts(plan: PlanSummary) -> list[str]:
     if plan.forecast is not None and plan.forecast.requests:
         out += forecast_lines(plan.forecast)
     return out
+
+
+def _links(plan: PlanSummary) -> str:
+    said = f"links: {plan.links.link:,} to make, {plan.links.unlink:,} to remove"
+    return said + (f", {plan.links.waiting:,} waiting for their other record" if plan.links.waiting else "")
 
 
 def forecast_lines(forecast: Forecast) -> list[str]:

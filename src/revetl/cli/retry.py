@@ -28,7 +28,7 @@ def command(
     """
     from revetl.cli.show import report_document, show_reports
     from revetl.cli.sync import exit_code, push
-    from revetl.state import snapshot
+    from revetl.state import links, snapshot
     from revetl.state.layout import resolve
 
     project = options.load()
@@ -39,7 +39,7 @@ def command(
         for spec in specs:
             layout = resolve(warehouse, spec)
             snapshot.prepare(warehouse, layout)
-            if snapshot.release(warehouse, layout, keys):
+            if snapshot.release(warehouse, layout, keys) + links.release(warehouse, layout, keys):
                 due.append(spec)
         reports = push(project, warehouse, due, command="retry")
     finally:
@@ -47,7 +47,7 @@ def command(
     if as_json:
         emit_json([report_document(r) for r in reports])
     elif not reports:
-        click.echo("No record waits.")
+        click.echo("No record and no link waits.")
     else:
         show_reports(console(), reports)
     return exit_code(reports)

@@ -49,6 +49,11 @@ def usd(text: str) -> Decimal:
 )
 @click.option("--yes", is_flag=True, help="Spend within the budgets without asking.")
 @click.option("--no-input", is_flag=True, help="Never ask; without --yes or --max-spend nothing is spent.")
+@click.option(
+    "--full-refresh",
+    is_flag=True,
+    help="Rebuild incremental models from nothing, then send every record whole, and every link.",
+)
 @allow_option
 @wait_option
 @json_option
@@ -59,6 +64,7 @@ def command(
     max_spend: Decimal | None,
     yes: bool,
     no_input: bool,
+    full_refresh: bool,
     allow: tuple[str, ...],
     wait_s: float,
     as_json: bool,
@@ -80,10 +86,12 @@ def command(
         say=lambda line: screen.print(line, markup=False),
         on_node=node_printer(),
         agree=_agreement(agreed=yes or max_spend is not None, may_ask=not no_input),
-        push=lambda warehouse, specs: push(project, warehouse, specs, command="run", allow=allow, wait_s=wait_s),
+        push=lambda warehouse, specs: push(
+            project, warehouse, specs, command="run", full_refresh=full_refresh, allow=allow, wait_s=wait_s
+        ),
         ask=run_stoppable,
     )
-    report = run_job(project, watch, select=select, exclude=exclude, max_spend_usd=max_spend)
+    report = run_job(project, watch, select=select, exclude=exclude, max_spend_usd=max_spend, full_refresh=full_refresh)
     if as_json:
         emit_json(document(report))
     else:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from revetl.model import Scalar
     from revetl.sync import PlanSummary, SyncReport
 
+_NOT_OK = ("rejected", "unknown", "links_rejected", "links_unknown")
 _STATUS_STYLES = {"done": "green", "ok": "green", "partial": "yellow", "skipped": "dim"}
 
 
@@ -45,9 +46,10 @@ def status(word: str) -> str:
 
 def show_reports(console: Console, reports: Sequence[SyncReport]) -> None:
     def numbers(report: SyncReport) -> dict[str, int]:
-        plan, not_ok = report.plan, sum(report.counts.get(word, 0) for word in ("rejected", "unknown"))
+        plan, not_ok = report.plan, sum(report.counts.get(word, 0) for word in _NOT_OK)
         ops = {"create": plan.create, "adopt": plan.adopt, "update": plan.update, "delete": plan.delete}
-        return ops | {"not ok": not_ok, "requests": report.requests}
+        links = {"links": report.counts.get("linked", 0) + report.counts.get("unlinked", 0)}
+        return ops | links | {"not ok": not_ok, "requests": report.requests}
 
     every = [numbers(r) for r in reports]
     always = ("create", "update", "requests")
@@ -63,7 +65,11 @@ def show_reports(console: Console, reports: Sequence[SyncReport]) -> None:
             console.print(f"[red]{r.sync} stopped:[/] {short(r.error, 400)}")
         if r.not_sent:
             console.print(f"{r.sync}: {r.not_sent:,} record(s) not sent; the same command takes up from there")
-        if r.counts.get("rejected") or r.counts.get("unknown"):
+        if r.links_not_sent:
+            console.print(f"{r.sync}: {r.links_not_sent:,} link(s) not sent; the same command takes up from there")
+        if r.links_waiting:
+            console.print(f"{r.sync}: {r.links_waiting:,} link(s) wait for a record that is not there yet")
+        if any(r.counts.get(word) for word in _NOT_OK):
             console.print(f"{r.sync}: why records did not go through: [bold]revetl runs show {r.run_id[-6:]}[/]")
 
 

@@ -16,6 +16,7 @@ from revetl.cli.common import (
     console,
     emit_json,
     err_console,
+    full_refresh_option,
     json_option,
     project_options,
     select_options,
@@ -59,6 +60,7 @@ def allow_option(function: F) -> F:
 @select_options
 @click.option("--dry-run", is_flag=True, help="Plan, and send nothing.")
 @click.option("--limit", type=click.IntRange(min=1), help="Send at most N records of each sync.")
+@full_refresh_option
 @allow_option
 @click.option("--yes", is_flag=True, help="Do not ask before records are deleted.")
 @wait_option
@@ -69,6 +71,7 @@ def command(
     exclude: tuple[str, ...],
     dry_run: bool,
     limit: int | None,
+    full_refresh: bool,
     allow: tuple[str, ...],
     yes: bool,
     wait_s: float,
@@ -98,6 +101,7 @@ def command(
             command="sync",
             dry_run=dry_run,
             limit=limit,
+            full_refresh=full_refresh,
             confirm=ask,
             allow=allow,
             wait_s=wait_s,
@@ -121,6 +125,7 @@ def push(
     command: str,
     dry_run: bool = False,
     limit: int | None = None,
+    full_refresh: bool = False,
     confirm: Callable[[PlanSummary], bool] | None = None,
     allow: Collection[str] = (),
     wait_s: float = 0.0,
@@ -130,7 +135,7 @@ def push(
     to its records. ctrl-C and SIGTERM let what is in flight end and be written down. `planners`: sync → what gives its
     plan, where that is not made anew."""
     return asyncio.run(
-        _push(project, warehouse, specs, command, dry_run, limit, confirm, allow, wait_s, planners or {})
+        _push(project, warehouse, specs, command, dry_run, limit, full_refresh, confirm, allow, wait_s, planners or {})
     )
 
 
@@ -141,6 +146,7 @@ async def _push(
     command: str,
     dry_run: bool,
     limit: int | None,
+    full_refresh: bool,
     confirm: Callable[[PlanSummary], bool] | None,
     allow: Collection[str],
     wait_s: float,
@@ -166,6 +172,7 @@ async def _push(
                         target=project.target,
                         dry_run=dry_run,
                         limit=limit,
+                        full_refresh=full_refresh,
                         progress=progress,
                         stop_event=stop,
                         confirm=confirm,

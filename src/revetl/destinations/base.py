@@ -36,10 +36,13 @@ class DestinationField:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """`batch_rows` changes per write call, `concurrency` write calls at once."""
+    """`batch_rows` changes per write call, `concurrency` write calls at once; `link_rows` and `unlink_rows` links per
+    request, for forecasts: `link` and `unlink` batch themselves."""
 
     batch_rows: int
     concurrency: int
+    link_rows: int = 100
+    unlink_rows: int = 100
 
 
 @dataclass(frozen=True, slots=True)

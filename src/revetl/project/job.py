@@ -84,9 +84,11 @@ def run_job(
     select: Sequence[str] = (),
     exclude: Sequence[str] = (),
     max_spend_usd: Decimal | None = None,
+    full_refresh: bool = False,
     clock: Clock | None = None,
 ) -> JobReport:
-    """Runs the whole job. `select` and `exclude` choose syncs; everything is built and enriched.
+    """Runs the whole job. `select` and `exclude` choose syncs; everything is built and enriched. `full_refresh` is the
+    first build's; what it means for the syncs is up to `watch.push`.
 
     Raises DbtFailed where a build fails (nothing is enriched or sent then), GuardrailError where spending was not
     agreed to or a plan is too large, ConfigError and WarehouseError.
@@ -94,7 +96,7 @@ def run_job(
     clock = clock or SystemClock()
     report = JobReport()
     watch.say("Build")
-    _build(project, report, watch, ())
+    _build(project, report, watch, (), full_refresh=full_refresh)
     _check_syncs(project, select, exclude)
     if project.waterfalls:
         watch.say("Enrich")
@@ -124,8 +126,10 @@ def _check_syncs(project: Project, select: Sequence[str], exclude: Sequence[str]
         raise ConfigError(problems)
 
 
-def _build(project: Project, report: JobReport, watch: Watch, select: Sequence[str]) -> None:
-    result = project.build(select, on_node=watch.on_node)
+def _build(
+    project: Project, report: JobReport, watch: Watch, select: Sequence[str], *, full_refresh: bool = False
+) -> None:
+    result = project.build(select, full_refresh=full_refresh, on_node=watch.on_node)
     report.builds.append(result)
     report.stages.append(StageTime("build", sum(result.counts.values()), result.seconds))
 

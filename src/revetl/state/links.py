@@ -53,6 +53,10 @@ class LinkCounts:
     waiting: int = 0
     known: int = 0
 
+    @property
+    def changes(self) -> int:
+        return self.link + self.unlink
+
 
 @dataclass(frozen=True, slots=True)
 class LinkLine:

@@ -240,9 +240,11 @@ async def _ask(warehouse: Warehouse, layout: Layout, destination: Destination, o
 
 
 def _forecast(spec: SyncSpec, destination: Destination, plan: PlanSummary, lookups: int, reads: int) -> Forecast:
-    rows = destination.limits(spec.object).batch_rows
+    limits = destination.limits(spec.object)
     records = {"create": plan.create, "update": plan.update + plan.adopt, "delete": plan.delete}
-    writes = {op: -(-n // rows) for op, n in records.items()}
+    writes = {op: -(-n // limits.batch_rows) for op, n in records.items()}
+    writes["link"] = -(-plan.links.link // limits.link_rows)
+    writes["unlink"] = -(-plan.links.unlink // limits.unlink_rows)
     return forecast(destination.quota(spec.object, spec.match_on), lookups=lookups, reads=reads, writes=writes)
 
 

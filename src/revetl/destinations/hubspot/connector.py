@@ -13,7 +13,7 @@ from revetl.clock import Clock
 from revetl.destinations.base import Destination, DestinationField, Limits, Match, Pair, Quota
 from revetl.destinations.hubspot import api
 from revetl.destinations.hubspot.allowance import Allowance
-from revetl.destinations.hubspot.linking import Linker
+from revetl.destinations.hubspot.linking import ARCHIVE_ROWS, CREATE_ROWS, Linker
 from revetl.destinations.hubspot.options import Options
 from revetl.destinations.hubspot.reading import ID, Reader, unique_property
 from revetl.destinations.hubspot.schema import Schema
@@ -102,7 +102,7 @@ class HubSpot:
         return dict(await self._schema.fields(object_))
 
     def limits(self, object_: str) -> Limits:
-        return Limits(self._options.batch_rows, self._options.concurrency)
+        return Limits(self._options.batch_rows, self._options.concurrency, CREATE_ROWS, ARCHIVE_ROWS)
 
     def quota(self, object_: str, match_on: str | None) -> Quota:
         """A unique property is looked up by batch read; any other by search, which has a limit of its own."""
