@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from revetl.errors import ConfigError, Denied, GuardrailError, RevetlError
-from revetl.model import Guardrails
+from revetl.model import Association, Guardrails
 from revetl.state import saved_plans
 from revetl.sync import SyncReport, saved
 from tests.support.crashing import Crash
@@ -36,7 +36,7 @@ class Desk:
         bench = self.bench
         (entry,) = saved.read_file(self.path).entries
         saved.check(bench.warehouse, bench.spec, entry)
-        report = asyncio.run(bench.start(planner=saved.planner(bench.spec, entry), **options))
+        report = asyncio.run(bench.start(planner=saved.planner(bench.warehouse, bench.spec, entry), **options))
         saved.finish(bench.warehouse, entry, report)
         return report
 
@@ -275,3 +275,40 @@ def test_the_file_is_written_whole_or_not_at_all(desk: Desk, monkeypatch: pytest
     monkeypatch.undo()
     assert desk.path.read_text() == before
     assert [p.name for p in desk.path.parent.iterdir()] == [desk.path.name]
+
+
+def test_links_are_those_that_were_approved(tmp_path: Path) -> None:
+    """A plan of two syncs: the links that contacts had when it was made, to firms that it creates."""
+    from tests.unit.test_sync_links import FIRMS, Two
+
+    bench = Two()
+    bench.destination.fields = ("email", "domain")
+    links = (Association("fake__firms", "firm_id", 1, "firms"),)
+    bench.sync_as(columns=("golden_id", "email", "firm_id"), associate=links, guardrails=Guardrails(min_rows=0))
+    bench.firms("acme", "bolt")
+    bench.people(ann="acme", bob="bolt")
+    firms, contacts = Desk(replace(bench, spec=FIRMS), tmp_path / "firms.json"), Desk(bench, tmp_path / "contacts.json")
+    firms.save()
+    contacts.save()
+    bench.people(ann="bolt", bob=None, cid="acme")
+    firms.apply()
+    assert contacts.apply().counts == {"ok": 2, "linked": 2}
+    assert bench.linked() == [("ann", "acme"), ("bob", "bolt")]
+    bench.run()
+    assert bench.linked() == [("ann", "bolt"), ("cid", "acme")], "the next sync sends what changed since"
+
+
+def test_altered_links_are_refused(tmp_path: Path) -> None:
+    from tests.unit.test_sync_links import Two
+
+    bench = Two()
+    bench.destination.fields = ("email",)
+    links = (Association("fake__firms", "firm_id", 1, "firms"),)
+    bench.sync_as(columns=("golden_id", "email", "firm_id"), associate=links)
+    bench.people(ann="acme")
+    desk = Desk(bench, tmp_path / "plan.json")
+    desk.save()
+    (entry,) = saved.read_file(desk.path).entries
+    copy = saved_plans.pairs_of(bench.warehouse, entry.plan_id)
+    bench.warehouse.execute(f"UPDATE revetl.\"{copy.name}\" SET firm_id = 'bolt'")
+    desk.refused(2, "lines were altered")

@@ -55,7 +55,7 @@ def command(
             confirm=None if yes or as_json else confirm_deletes,
             allow=allow,
             wait_s=wait_s,
-            planners={e.sync: saved.planner(s, e) for s, e in zip(specs, plan.entries, strict=True)},
+            planners={e.sync: saved.planner(warehouse, s, e) for s, e in zip(specs, plan.entries, strict=True)},
         )
         entries = {e.sync: e for e in plan.entries}
         for report in reports:

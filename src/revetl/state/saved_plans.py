@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from revetl.model import Relation
+from revetl.state import links
 from revetl.state.layout import Layout
 from revetl.state.schema import create_all, relation
 from revetl.warehouse.base import Warehouse
@@ -37,12 +38,22 @@ def copy_of(warehouse: Warehouse, plan_id: str) -> Relation:
     return relation(warehouse, "saved__" + "".join(c if c.isalnum() else "_" for c in plan_id))
 
 
+def pairs_of(warehouse: Warehouse, plan_id: str) -> Relation:
+    """For a sync that links: every key of the model as it was, with the keys that it names."""
+    return relation(warehouse, copy_of(warehouse, plan_id).name + "__pairs")
+
+
 def keep(warehouse: Warehouse, layout: Layout, plan_id: str) -> None:
-    """Copies the frozen lines. Safe to repeat."""
-    copy = table(copy_of(warehouse, plan_id), warehouse.dialect)
+    """Copies the frozen lines, and what the model links. Safe to repeat."""
+    copy, pairs = layout.t(copy_of(warehouse, plan_id)), layout.t(pairs_of(warehouse, plan_id))
+    spec = layout.spec
     with warehouse.transaction(ddl=True):
         warehouse.execute(f"DROP TABLE IF EXISTS {copy}")
         warehouse.execute(f"CREATE TABLE {copy} AS SELECT * FROM {layout.t(layout.plan)}")
+        if spec.associate:
+            names = ", ".join(layout.q(c) for c in dict.fromkeys((spec.key, *(a.by for a in spec.associate))))
+            warehouse.execute(f"DROP TABLE IF EXISTS {pairs}")
+            warehouse.execute(f"CREATE TABLE {pairs} AS SELECT {names} FROM {layout.t(spec.relation)}")
 
 
 def register(warehouse: Warehouse, plan_id: str, sync: str, digest: str, now: datetime) -> None:
@@ -93,7 +104,8 @@ def close(warehouse: Warehouse, plan_id: str, status: str, run_id: str | None) -
     warehouse.execute(
         f"UPDATE {_table(warehouse)} SET status = ?, run_id = ? WHERE plan_id = ?", [status, run_id, plan_id]
     )
-    warehouse.execute(f"DROP TABLE IF EXISTS {table(copy_of(warehouse, plan_id), warehouse.dialect)}")
+    for copy in (copy_of(warehouse, plan_id), pairs_of(warehouse, plan_id)):
+        warehouse.execute(f"DROP TABLE IF EXISTS {table(copy, warehouse.dialect)}")
 
 
 def sweep(warehouse: Warehouse, now: datetime) -> None:
@@ -105,8 +117,8 @@ def sweep(warehouse: Warehouse, now: datetime) -> None:
         close(warehouse, str(plan_id), "dropped", None)
 
 
-def lines_digest(warehouse: Warehouse, lines: Relation) -> tuple[int, str]:
-    """(rows, SHA-256 over a digest of every row in the plan's order). Only digests leave the warehouse."""
+def lines_digest(warehouse: Warehouse, lines: Relation, order: str = "ordinal") -> tuple[int, str]:
+    """(rows, SHA-256 over a digest of every row in their order). Only digests leave the warehouse."""
     names = [c.name for c in warehouse.columns(lines)]
     if not names:
         return 0, ""
@@ -114,7 +126,8 @@ def lines_digest(warehouse: Warehouse, lines: Relation) -> tuple[int, str]:
     cells = ", ".join(f"coalesce(length({text}) || ':' || {text}, '-')" for text in texts)
     rows, whole = 0, hashlib.sha256(json.dumps(names).encode())
     chunks = warehouse.stream(
-        f"SELECT md5(concat({cells})) AS digest FROM {table(lines, warehouse.dialect)} ORDER BY ordinal"
+        f"SELECT md5(concat({cells})) AS digest FROM {table(lines, warehouse.dialect)}"
+        f" ORDER BY {ident(order, warehouse.dialect)}"
     )
     for chunk in chunks:
         rows += chunk.num_rows
@@ -131,14 +144,21 @@ def state_digest(warehouse: Warehouse, layout: Layout) -> str:
         f" FROM {snapshot} GROUP BY run_id ORDER BY run_id"
     )
     waiting = warehouse.rows(f"SELECT run_id, count(*) FROM {rejected} GROUP BY run_id ORDER BY run_id")
-    return _sha256([known, waiting])
+    linked = []
+    if layout.spec.associate and warehouse.columns(links.table_of(warehouse, layout)):
+        linked = warehouse.rows(
+            f"SELECT run_id, state, count(*) FROM {layout.t(links.table_of(warehouse, layout))}"
+            " GROUP BY run_id, state ORDER BY run_id, state"
+        )
+    return _sha256([known, waiting, linked])
 
 
 def columns_digest(layout: Layout) -> str:
     """Of all that a line's meaning hangs on: where it goes, by what, and the columns with their types and rules."""
     spec = layout.spec
     rules = [[f.name, f.type, spec.rule(f.name).policy, spec.rule(f.name).when_null] for f in layout.fields]
-    return _sha256([spec.name, spec.destination, spec.object, spec.key, spec.match_on, spec.mode, spec.on_leave, rules])
+    named = [spec.name, spec.destination, spec.object, spec.key, spec.match_on, spec.mode, spec.on_leave]
+    return _sha256([*named, rules, [[a.to, a.by, a.type] for a in spec.associate]])
 
 
 def _sha256(value: Any) -> str:

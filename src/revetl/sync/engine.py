@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import dataclass, replace
 
 from revetl import __version__
 from revetl.clock import Clock
 from revetl.destinations.base import Destination, DestinationField
 from revetl.errors import ConfigError, GuardrailError, Problem, RevetlError, did_you_mean
-from revetl.model import RunRecord, RunStatus, SyncSpec
+from revetl.model import Relation, RunRecord, RunStatus, SyncSpec
 from revetl.state import plans, runs, snapshot
 from revetl.state.layout import Layout, resolve
 from revetl.state.leases import Holder
@@ -25,8 +26,14 @@ from revetl.sync.matching import Offload
 from revetl.sync.report import PlanSummary, SyncReport
 from revetl.warehouse.base import Warehouse
 
-# Puts a plan into `plan__<sync>` and describes it; called under the lease and after recovery.
-Planner = Callable[[Warehouse, Layout, Offload], Awaitable[PlanSummary]]
+
+@dataclass(frozen=True, slots=True)
+class Planner:
+    """Where a plan comes from. `plan` puts it into `plan__<sync>` and describes it, under the lease and after recovery.
+    `links_from`: the keys and what they are linked to, where that is not the model as it stands now."""
+
+    plan: Callable[[Warehouse, Layout, Offload], Awaitable[PlanSummary]]
+    links_from: Relation | None = None
 
 
 async def plan_sync(
@@ -118,7 +125,7 @@ async def run_sync(
             spec,
             destination,
             run,
-            planner or fresh,
+            planner or Planner(fresh),
             clock=clock,
             offload=held.offload,
             progress=progress,
@@ -153,7 +160,7 @@ async def _run(
     report: SyncReport | None = None
     try:
         recovered = await offload(lambda: plans.recover(warehouse, layout, clock, present_run=run.run_id))
-        plan = await planner(warehouse, layout, offload)
+        plan = await planner.plan(warehouse, layout, offload)
         run.overrides = guardrails.overridden(spec.name, plan.violations, allow)
         if plan.changes and confirm is not None and not confirm(plan):
             raise GuardrailError(f"{spec.name}: not confirmed; nothing was sent")
@@ -164,7 +171,7 @@ async def _run(
         if spec.associate and applier.error is None:
             tied = await links.send(
                 warehouse,
-                layout,
+                replace(layout, spec=replace(spec, relation=planner.links_from or spec.relation)),
                 destination,
                 run,
                 full_refresh=plan.full_refresh,

@@ -21,6 +21,7 @@ from revetl.errors import ConfigError, GuardrailError, Problem
 from revetl.model import SyncSpec
 from revetl.state import saved_plans
 from revetl.state.layout import Layout, resolve
+from revetl.state.links import LinkCounts
 from revetl.sync import lines
 from revetl.sync.engine import Planner
 from revetl.sync.guardrails import Violation
@@ -61,16 +62,19 @@ def entry(warehouse: Warehouse, spec: SyncSpec, plan: PlanSummary, clock: Clock)
     layout = resolve(warehouse, spec)
     saved_plans.keep(warehouse, layout, plan.plan_id)
     rows, digest = saved_plans.lines_digest(warehouse, saved_plans.copy_of(warehouse, plan.plan_id))
-    data = {
+    data: dict[str, Any] = {
         "sync": plan.sync,
         "destination": plan.destination,
         "object": plan.object,
         "plan_id": plan.plan_id,
         "lines": rows,
         "lines_sha256": digest,
+        "pairs_sha256": _pairs_digest(warehouse, spec, plan.plan_id),
         "columns_sha256": saved_plans.columns_digest(layout),
         "state_sha256": saved_plans.state_digest(warehouse, layout),
         "counts": {name: getattr(plan, name) for name in _COUNTS},
+        "links": asdict(plan.links),
+        "full_refresh": plan.full_refresh,
         "reasons": plan.reasons,
         "fields": plan.fields,
         "forecast": asdict(plan.forecast) | {"requests": plan.forecast.requests} if plan.forecast else None,
@@ -140,12 +144,19 @@ def check(warehouse: Warehouse, spec: SyncSpec, saved: Entry) -> Layout:
     if data["state_sha256"] != saved_plans.state_digest(warehouse, layout):
         raise _stale(name, "is stale: a run or a recovery changed what the destination is known to hold")
     rows, digest = saved_plans.lines_digest(warehouse, saved_plans.copy_of(warehouse, saved.plan_id))
-    if (rows, digest) != (data["lines"], data["lines_sha256"]):
+    pairs = _pairs_digest(warehouse, spec, saved.plan_id)
+    if (rows, digest, pairs) != (data["lines"], data["lines_sha256"], data["pairs_sha256"]):
         raise ConfigError(f"{name}: the plan's lines were altered in the warehouse; nothing was sent", hint=_ANEW)
     return layout
 
 
-def planner(spec: SyncSpec, saved: Entry) -> Planner:
+def _pairs_digest(warehouse: Warehouse, spec: SyncSpec, plan_id: str) -> str | None:
+    if not spec.associate:
+        return None
+    return saved_plans.lines_digest(warehouse, saved_plans.pairs_of(warehouse, plan_id), order=spec.key)[1]
+
+
+def planner(warehouse: Warehouse, spec: SyncSpec, saved: Entry) -> Planner:
     """For `run_sync`: in place of a new plan, the saved one, checked once more under the lease."""
 
     async def put_back(warehouse: Warehouse, layout: Layout, offload: Offload) -> PlanSummary:
@@ -159,11 +170,13 @@ def planner(spec: SyncSpec, saved: Entry) -> Planner:
             spec.object,
             **{name: counts[name] for name in ("source_rows", "snapshot_rows", "unchanged", "waiting", "left")},
             violations=[Violation(**v) for v in saved.data["guardrails"]],
+            links=LinkCounts(**saved.data["links"]),
+            full_refresh=saved.data["full_refresh"],
         )
         summarised: PlanSummary = await offload(lines.summarise, warehouse, layout, summary, None)
         return summarised
 
-    return put_back
+    return Planner(put_back, links_from=saved_plans.pairs_of(warehouse, saved.plan_id) if spec.associate else None)
 
 
 def finish(warehouse: Warehouse, saved: Entry, report: SyncReport) -> None:
