@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from revetl.clock import LoopClock
-from revetl.providers.base import Lookup
+from revetl.providers.base import Answer, Lookup
 from revetl.providers.load import load_providers
 from revetl.providers.registry import create_provider
 from revetl.sandbox.faults import Fault
@@ -21,11 +21,12 @@ from tests.support.sandbox_world import COMPANIES, KEY, company, person, write_t
 from tests.support.virtual_time import run_virtual
 
 SPECS = load_providers(Path(__file__).parents[2] / "enrichment" / "providers")
-SINGLE = sorted(name for name, spec in SPECS.items() if getattr(spec, "batch", None) is None)
+SINGLE = sorted(name for name, spec in SPECS.items() if spec.batch is None)
+BATCHES = sorted(name for name, spec in SPECS.items() if spec.batch is not None)
 PEOPLE = 1100
 LATENCY_S = 0.2
 # How the vendors' books count "too fast".
-THROTTLED = ("throttled", "rate_limit", "rate_limit_error", "rate_limited", "rate_limit_exceeded")
+THROTTLED = ("throttled", "blocked", "rate_limit", "rate_limit_error", "rate_limited", "rate_limit_exceeded")
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +73,39 @@ def test_as_fast_as_the_vendor_allows(truth: Path, name: str) -> None:
     assert refused <= calls * 0.02
     concurrency_s = calls * LATENCY_S / SPECS[name].limits.concurrency
     assert took <= 1.1 * max(shortest_s(name, calls), concurrency_s) + 2
+
+
+@pytest.mark.parametrize("name", BATCHES)
+def test_batches_and_jobs_within_the_limits(truth: Path, name: str) -> None:
+    """Polls count against the limit too, and one batch too many shuts ZeroBounce's door for ten minutes."""
+
+    async def run() -> tuple[float, int, Decimal, Decimal]:
+        clock = LoopClock()
+        settings = SandboxSettings(truth=truth, job_s=45)
+        async with sandbox_in_process(settings, clock, LATENCY_S) as (transport, sandbox):
+            options = {"base_url": f"https://sandbox.example/providers/{SPECS[name].vendor}", "api_key": KEY}
+            async with create_provider(SPECS[name], options, clock, transport) as provider:
+                # ZeroBounce takes thirty batches a minute: these are forty, however few addresses each.
+                size = min(provider.batch_size, PEOPLE // 40)
+                lookups = [Lookup(inputs(name, i), f"ref-{i}") for i in range(40 * size)]
+                pieces = [lookups[i : i + size] for i in range(0, len(lookups), size)]
+                started = clock.monotonic()
+                replies = [r for some in await asyncio.gather(*map(provider.ask_many, pieces)) for r in some]
+                took = clock.monotonic() - started
+            bill = sandbox.bills[SPECS[name].vendor]
+        assert all(isinstance(reply, Answer) for reply in replies)
+        refused = sum(call.counted in THROTTLED for call in bill.calls)
+        return (
+            took,
+            refused,
+            sum((r.charged_usd for r in replies if isinstance(r, Answer)), Decimal(0)),
+            bill.charged_usd,
+        )
+
+    took, refused, ours, theirs = run_virtual(run())
+    assert ours == theirs
+    assert refused <= 1
+    assert took <= 300
 
 
 @pytest.mark.parametrize("kind", ["reset_before", "reset_after", "truncate"])

@@ -16,7 +16,7 @@ from typing import Any
 from aiohttp import web
 
 from revetl.sandbox.faults import FAULT
-from revetl.sandbox.providers.billing import Charge
+from revetl.sandbox.providers.billing import Charge, FixedWindow
 from revetl.sandbox.providers.jobs import Callbacks, Job, Jobs, is_loopback
 from revetl.sandbox.providers.knowledge import Known
 from revetl.sandbox.providers.matching import find_company, find_person, names
@@ -44,6 +44,7 @@ class Apollo(Vendor):
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self._window = context.window(PER_MINUTE, 60)
+        self._organizations = context.window(PER_MINUTE, 60)
         self._jobs = Jobs(context.clock, context.job_s, kept_days=10_000)
         self._callbacks = Callbacks(context.clock)
 
@@ -81,13 +82,13 @@ class Apollo(Vendor):
         for job in self._jobs.due():
             self._settle_job(job)
 
-    def _admit(self, key: str) -> None:
+    def _admit(self, key: str, window: FixedWindow) -> None:
         self.refuse_bad_key(key)
-        self.take(key, self._window)
+        self.take(key, window)
         self.afford(key, CREDIT)
 
     async def _match(self, request: web.Request, key: str) -> Found:
-        self._admit(key)
+        self._admit(key, self._window)
         said = {**await _body(request), **request.query}
         known = self._find(said)
         mobiles = self._start_mobiles(request, key, said, [known])
@@ -97,7 +98,7 @@ class Apollo(Vendor):
 
     async def _bulk(self, request: web.Request, key: str) -> Found:
         """`matches` has the places of `details`; null where nobody was found (docs)."""
-        self._admit(key)
+        self._admit(key, self._window)
         said = {**await _body(request), **request.query}
         details = said.get("details")
         if not isinstance(details, list) or not 1 <= len(details) <= BULK_MAX:
@@ -120,7 +121,7 @@ class Apollo(Vendor):
         return Found(body, "bulk", charges)
 
     async def _organization(self, request: web.Request, key: str) -> Found:
-        self._admit(key)
+        self._admit(key, self._organizations)
         domain = request.query.get("domain", "")
         if not domain:
             raise _refusal(422, "INVALID_REQUEST", "domain is required")
