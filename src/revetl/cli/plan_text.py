@@ -25,6 +25,15 @@ REASONS = {
     "EXISTS": "exists already, and the mode is insert",
 }
 
+# Why records wait, by their status in `rejected__<sync>`.
+WAITING = {
+    "rejected": "refused before: waiting for a change of the row, or for `revetl retry`",
+    "skipped": "could not be sent before: waiting for a change of the row, or for `revetl retry`",
+    "unknown": "may have been created already: `revetl retry` creates them if they are not there",
+    "rolled_back": "rolled back: stay as restored until the row changes",
+    "accepted": "accepted as they stand there, until the row changes",
+}
+
 
 def counts(plan: PlanSummary) -> dict[str, int]:
     """Records by what becomes of them, in the order in which they are shown."""
@@ -79,7 +88,8 @@ def facts(plan: PlanSummary) -> list[str]:
     if plan.left:
         out.append(f"{plan.left:,} no longer in the model")
     if plan.waiting:
-        out.append(f"{plan.waiting:,} refused before: waiting for a change of the row, or for `revetl retry`")
+        waiting = plan.waiting_for or {"rejected": plan.waiting}
+        out += [f"{n:,} {WAITING.get(why, why)}" for why, n in waiting.items()]
     if plan.forecast is not None and plan.forecast.requests:
         out += forecast_lines(plan.forecast)
     return out

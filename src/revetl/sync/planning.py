@@ -39,7 +39,8 @@ def build(
     """Freezes the plan into `plan__<sync>`. ConfigError for null or duplicate keys; guardrails that it breaks stand in
     the summary. `full_refresh`: every record of the model stands in it whole, changed or not. Safe to repeat: a new
     plan takes the place of the old."""
-    with warehouse.transaction(), _source(warehouse, layout) as source:
+    # Where DDL commits by itself a crash leaves half a plan that nothing refers to yet, and hashes of equal rows.
+    with warehouse.transaction(ddl=True), _source(warehouse, layout) as source:
         counts = _compare(warehouse, layout, source, full_refresh)
         _check_keys(warehouse, layout, source, counts)
         waiting = _write_plan(warehouse, layout, plan_id, limit, full_refresh)
@@ -52,7 +53,8 @@ def build(
             source_rows=counts.source,
             snapshot_rows=counts.snapshot,
             unchanged=counts.source - counts.differing + equal,
-            waiting=waiting,
+            waiting=sum(waiting.values()),
+            waiting_for=waiting,
             left=counts.left,
             full_refresh=full_refresh,
         )
@@ -73,13 +75,9 @@ def build(
 
 @contextmanager
 def _source(warehouse: Warehouse, layout: Layout) -> Iterator[Relation]:
-    """The model, read once: a view is computed into a scratch table first, so that every statement sees one state."""
-    kind = warehouse.rows(
-        "SELECT table_type FROM information_schema.tables WHERE table_schema = ? AND table_name = ?"
-        + (" AND table_catalog = ?" if layout.spec.relation.database else ""),
-        [v for v in (layout.spec.relation.schema, layout.spec.relation.name, layout.spec.relation.database) if v],
-    )
-    if not kind or kind[0][0] != "VIEW":
+    """The model, read once, so that every statement sees one state of it: a view is computed into a scratch table first,
+    and so is a table where dbt may replace it between two statements."""
+    if warehouse.repeatable_reads and warehouse.kind(layout.spec.relation) == "table":
         yield layout.spec.relation
         return
     copy = layout.scratch("source")
@@ -161,8 +159,10 @@ def _differs(f: Field, layout: Layout, full_refresh: bool) -> str:
 _IN_DOUBT = "(d.known_key IS NOT NULL AND (d.known_hash IS NULL OR d.destination_id IS NULL))"
 
 
-def _write_plan(warehouse: Warehouse, layout: Layout, plan_id: str, limit: int | None, full_refresh: bool) -> int:
-    """Returns how many refused records wait for their row to change."""
+def _write_plan(
+    warehouse: Warehouse, layout: Layout, plan_id: str, limit: int | None, full_refresh: bool
+) -> dict[str, int]:
+    """Returns how many records wait for their row to change, by why: a status of `rejected__<sync>`."""
     spec, q = layout.spec, layout.q
     delta, plan = layout.t(layout.scratch("delta")), layout.t(layout.plan)
     lists = [
@@ -199,11 +199,15 @@ def _write_plan(warehouse: Warehouse, layout: Layout, plan_id: str, limit: int |
         + (f" WHERE c.ordinal < {int(limit)}" if limit is not None else "")
         + " ORDER BY c.ordinal"
     )
+    # In mirror mode a record that left the model has a line too, and may wait.
+    leaves = "TRUE" if len(selects) > 1 else "FALSE"
     waiting = warehouse.rows(
-        f"SELECT count(*) FROM {delta} d JOIN {layout.t(layout.rejected)} r"
-        f" ON r.key = d.source_key AND r.row_hash = d.source_hash WHERE {stays}"
+        f"SELECT r.status, count(*) FROM {delta} d JOIN {layout.t(layout.rejected)} r"
+        " ON r.key = coalesce(d.source_key, d.known_key)"
+        f" WHERE (r.row_hash = d.source_hash OR (d.present IS NULL AND {leaves})) AND {stays}"
+        " GROUP BY r.status ORDER BY r.status"
     )
-    return int(str(waiting[0][0]))
+    return {str(status): int(str(n)) for status, n in waiting}
 
 
 def _leavers(layout: Layout) -> str:

@@ -5,19 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from revetl.state import outcomes
+from revetl.state.holding import ACCEPTED, ROLLED_BACK
 from revetl.state.outcomes import RecordOutcome
 from revetl.state.schema import relation, table_suffix
 from revetl.warehouse.base import Warehouse
 from revetl.warehouse.sql import table
 
 _EARLIER = 1_000
+_KEPT = {ROLLED_BACK: "was rolled back", ACCEPTED: "what stands there was accepted"}
 
 
 @dataclass(frozen=True, slots=True)
 class RecordStory:
     """`outcomes` of the run that was asked for; `others` the newest of other runs. `known`: the destination is known to
-    hold it; `in_doubt`: that is not certain; `waiting`: the status with which it was refused, None where it does not
-    wait."""
+    hold it; `in_doubt`: that is not certain; `waiting`: the status with which it was refused or held, None where it
+    does not wait."""
 
     key: str
     sync: str
@@ -33,6 +35,9 @@ class RecordStory:
         """One sentence for a person."""
         if self.waiting == "unknown":
             return "waits for a person: `revetl retry` creates it, if it is not at the destination"
+        if self.waiting in _KEPT:
+            again = f"`revetl retry --key {self.key}`"
+            return f"{_KEPT[self.waiting]}: the model's values are sent when its row changes, or with {again}"
         if self.waiting is not None:
             return f"waits: sent again when its row changes, or with `revetl retry --key {self.key}`"
         if self.in_doubt:
