@@ -261,6 +261,11 @@ def test_the_connection_says_what_the_account_is_sold() -> None:
     assert rate(vendor, 60) == 30
 
 
+def test_an_account_may_be_sold_more_than_the_file_says() -> None:
+    options = account_options("acme", {"api_key": KEY, "limits": {"requests_per_second": 9}})
+    assert rate(ask_both(two_endpoints("people"), options), 1) == 9
+
+
 def test_an_endpoint_with_limits_of_its_own_counts_alone() -> None:
     limits = {"requests_per_second": 4, "endpoints": {"two": {"requests_per_second": 1, "concurrency": 3}}}
     options = account_options("acme", {"api_key": KEY, "limits": limits})

@@ -257,6 +257,21 @@ def test_a_callback_may_come_before_the_answer_to_the_submission(receiver: Webho
     assert seconds < 1
 
 
+def test_a_job_of_an_earlier_run_is_listened_for() -> None:
+    receiver = WebhookReceiver("https://me.example", 0, KEY)
+    vendor = Vendor(RUNNING)
+
+    async def main() -> list[Reply]:
+        async with provider(vendor, receiver=receiver) as p:
+            resumed = asyncio.ensure_future(p.resume("j1", [Lookup({}, "a")]))
+            await asyncio.sleep(5)
+            assert deliver(receiver, done("a")[1]) == 200
+            return list(await resumed)
+
+    assert titles(run_virtual(main())) == ["title of a"]
+    assert len(vendor.polled_at) == 1
+
+
 def test_a_callback_that_never_comes_is_polled_for(receiver: WebhookReceiver) -> None:
     vendor = Vendor(RUNNING, done("a"))
     replies, _, seconds = ask(vendor, "a", receiver=receiver)
@@ -298,7 +313,9 @@ def test_a_second_and_a_late_delivery_do_nothing_and_are_answered_200(receiver: 
     assert deliver(receiver, {"id": "of nobody", "state": "done"}) == 200
 
 
-def test_what_is_not_signed_with_the_accounts_key_is_not_believed(receiver: WebhookReceiver) -> None:
+def test_what_is_not_signed_with_the_accounts_key_is_not_believed(
+    receiver: WebhookReceiver, caplog: pytest.LogCaptureFixture
+) -> None:
     vendor = Vendor(RUNNING, done("a"))
     body = done("a")[1] | {"found": [{"tag": "a", "title": "forged"}]}
     answered: list[int] = []
@@ -311,6 +328,8 @@ def test_what_is_not_signed_with_the_accounts_key_is_not_believed(receiver: Webh
     vendor.on_submit = after(5, forge)
     replies, _, _ = ask(vendor, "a", receiver=receiver)
     assert answered == [401] * 4
+    assert len([r for r in caplog.records if "was refused" in r.message]) == 4
+    assert KEY not in caplog.text
     assert titles(replies) == ["title of a"]
 
 

@@ -47,6 +47,7 @@ class JobResults:
         `at_once`: it was submitted long ago, so the first poll waits for nothing. Raises `Ambiguous` where the vendor
         does not know the job, or patience ended first: `request_id` stands for it all the same.
         """
+        self.callback()  # an earlier run's job is listened for too
         receiver = self._account.receiver if self._job.callback else None
         inbox = receiver.inbox(self._spec.name, job_id) if receiver else None
         try:

@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 import hmac
 import json
+import logging
 from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any, Self
@@ -18,7 +19,9 @@ from revetl.http.listener import Listener
 from revetl.providers.reading import at
 from revetl.providers.spec import Callback, Signature
 
-# Deliveries that came before anybody waited, and jobs that are over: the oldest are forgotten first.
+log = logging.getLogger("revetl.providers")
+
+# Of jobs that nobody waits for: not yet, no longer, or never. The oldest are forgotten first.
 KEPT = 1_000
 
 
@@ -30,22 +33,8 @@ def genuine(signature: Signature, api_key: str, headers: Mapping[str, str], body
     return hmac.compare_digest(given.strip().lower().encode(), expected.lower().encode())
 
 
-class Inbox:
-    """The deliveries of one job, each once."""
-
-    def __init__(self) -> None:
-        self._seen: set[bytes] = set()
-        self._bodies: asyncio.Queue[Any] = asyncio.Queue()
-
-    def put(self, raw: bytes, body: Any) -> None:
-        digest = hashlib.sha256(raw).digest()
-        if digest not in self._seen:
-            self._seen.add(digest)
-            self._bodies.put_nowait(body)
-
-    async def get(self) -> Any:
-        """The next delivery's body as JSON data; waits for it."""
-        return await self._bodies.get()
+# The bodies that were delivered for one job, as JSON data.
+Inbox = asyncio.Queue[Any]
 
 
 class WebhookReceiver:
@@ -59,7 +48,6 @@ class WebhookReceiver:
         self._api_key = api_key
         self._callbacks: dict[str, Callback] = {}
         self._inboxes: OrderedDict[tuple[str, str], Inbox] = OrderedDict()
-        self._over: OrderedDict[tuple[str, str], None] = OrderedDict()
         self._listener = Listener(port, self.take)
 
     async def __aenter__(self) -> Self:
@@ -80,13 +68,11 @@ class WebhookReceiver:
 
     def inbox(self, provider: str, job_id: str) -> Inbox:
         """Where this job's deliveries come in, those that came before anybody asked too."""
-        return self._inboxes.setdefault((provider, job_id), Inbox())
+        return self._inboxes.setdefault((provider, job_id), asyncio.Queue())
 
     def close(self, provider: str, job_id: str) -> None:
         """Nobody waits for the job any more."""
         self._inboxes.pop((provider, job_id), None)
-        self._over[provider, job_id] = None
-        _trim(self._over)
 
     def take(self, path: str, headers: Mapping[str, str], raw: bytes) -> int:
         """The HTTP status with which a delivery is answered."""
@@ -95,6 +81,7 @@ class WebhookReceiver:
         if callback is None:
             return 404
         if not genuine(callback.signature, self._api_key, headers, raw):
+            log.warning("%s: a delivery that its vendor did not sign was refused", provider)
             return 401
         try:
             body = json.loads(raw.replace(self._api_key.encode(), b"***"))
@@ -103,12 +90,7 @@ class WebhookReceiver:
         job_id = at(body, callback.id)
         if not isinstance(job_id, str) or not job_id:
             return 400
-        if (provider, job_id) not in self._over:
-            self.inbox(provider, job_id).put(raw, body)
-            _trim(self._inboxes)
+        self.inbox(provider, job_id).put_nowait(body)
+        while len(self._inboxes) > KEPT:
+            self._inboxes.popitem(last=False)
         return 200
-
-
-def _trim(kept: OrderedDict[tuple[str, str], Any]) -> None:
-    while len(kept) > KEPT:
-        kept.popitem(last=False)
