@@ -12,6 +12,8 @@ with contacts as (
 
 select
     golden_id,
+    -- Ties the contact to its company and is no property itself. A company without a domain is not in HubSpot.
+    case when company_domain is not null then company_golden_id end as company_golden_id,
     email,
     first_name as firstname,
     last_name as lastname,
