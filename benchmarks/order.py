@@ -10,7 +10,7 @@ import random
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from revetl.enrich.order.plot import svg
 from revetl.enrich.order.prices import Price
 from revetl.enrich.order.solve import solve
 from revetl.providers.load import load_providers
+from revetl.providers.spec import ProviderSpec
 from revetl.sandbox.providers.knowledge import Knowledge
 from revetl.sandbox.providers.population import Population
 from revetl.sandbox.providers.truth import Truth, World, domain_key
@@ -93,9 +94,10 @@ def sections(records: int) -> tuple[list[Section], Comparison]:
             "asked of every vendor; the order is chosen on them and judged on all the others, at full coverage unless it says where it stops.",
             ("waterfall", "order", "cost per value", "blanks filled", "tuned is cheaper by"),
         )
+        terms = load_providers(ROOT / "enrichment" / "providers")
         shown = None
         for workload in WORKLOADS:
-            told = _measure(workload, market(world, workload), table)
+            told = _measure(workload, market(world, workload, terms), table)
             shown = shown or told
     table.verdict = (
         "`random` is the mean over 720 drawn orders. `best in hindsight` is the exact optimum on the "
@@ -141,9 +143,8 @@ def _figures(seen: Played, tuned: Played, label: str) -> tuple[str, str, str]:
     return f"${cost.value:.4f}", f"{coverage.value:.1%}", "" if label == "tuned" else f"{saved.value:.1%} ± {half:.1%}"
 
 
-def market(world: World, workload: Workload) -> Market:
+def market(world: World, workload: Workload, terms: Mapping[str, ProviderSpec]) -> Market:
     """What each vendor would answer of each person, and what it would charge."""
-    terms = load_providers(ROOT / "enrichment" / "providers")
     population = Population()
     arms, prices = [], []
     for name in LISTED:

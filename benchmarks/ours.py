@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import resource
 import sys
 import time
 from pathlib import Path
@@ -16,6 +15,7 @@ import pyarrow  # noqa: F401  imports are not counted, and revetl's are made whe
 import sqlglot  # noqa: F401
 
 from benchmarks.data import COLUMNS
+from benchmarks.resources import peak_mib
 from revetl.clock import SystemClock
 from revetl.destinations.registry import create_destination
 from revetl.model import Relation, SyncSpec
@@ -52,7 +52,7 @@ async def sync_once(database: Path | str, url: str) -> dict[str, object]:
         "seconds": time.perf_counter() - started,
         "counts": {str(k): v for k, v in report.counts.items()},
         "requests": report.requests,
-        "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "peak_mib": peak_mib(),
     }
 
 

@@ -12,7 +12,7 @@ import duckdb
 
 from revetl.errors import WarehouseBusy, WarehouseError
 from revetl.model import Relation, Scalar
-from revetl.warehouse.base import Column, Kind
+from revetl.warehouse.base import Column, Kind, by_table
 from revetl.warehouse.sql import ident, table
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ class DuckDBWarehouse:
     """`path` is the database file, or ":memory:"."""
 
     dialect = "duckdb"
+    repeatable_reads = True
 
     def __init__(
         self,
@@ -38,6 +39,8 @@ class DuckDBWarehouse:
             self._db = duckdb.connect(str(path), read_only=read_only)
             if threads:
                 self._db.execute(f"SET threads = {int(threads)}")
+            # Long statements would draw a bar over our own output, even where that is a JSON document.
+            self._db.execute("SET enable_progress_bar = false")
             # A plan orders itself by its ordinal; insertion order costs memory that grows with the table.
             self._db.execute("SET preserve_insertion_order = false")
             # Folding the log into the file at every 16 MB, the default, costs a push a tenth of its time.
@@ -110,6 +113,15 @@ class DuckDBWarehouse:
                 raise _translated(e) from None
             found = [row[:2] for row in described]
         return [Column(str(name), str(type_)) for name, type_ in found]
+
+    def tables(self, schema: str) -> dict[str, list[str]]:
+        return by_table(
+            self.rows(
+                "SELECT table_name, column_name FROM duckdb_columns()"
+                " WHERE schema_name = ? AND database_name = current_database() ORDER BY table_name, column_index",
+                [schema],
+            )
+        )
 
     def kind(self, relation: Relation) -> Kind | None:
         found = self.rows(
