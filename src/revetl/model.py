@@ -148,7 +148,7 @@ RunStatus = Literal["running", "done", "partial", "stopped", "failed", "interrup
 class RunRecord:
     """One row of `runs`. `subject` is the sync or the waterfall. `status`: done, partial (rejected or unknown records),
     stopped (guardrail or budget), failed, interrupted (signal or crash). `overrides`: guardrail that was overridden →
-    what it would have stopped."""
+    what it would have stopped. `undoes`: of a rollback, the run that it takes back."""
 
     run_id: str
     command: str
@@ -165,3 +165,4 @@ class RunRecord:
     dbt_invocation_id: str | None = None
     error: str | None = None
     overrides: dict[str, str] = field(default_factory=dict)
+    undoes: str | None = None

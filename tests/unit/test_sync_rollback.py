@@ -13,7 +13,7 @@ from revetl.errors import Ambiguous, ConfigError, GuardrailError, Unavailable
 from revetl.model import FieldRule, RunRecord
 from revetl.state import outcomes
 from revetl.state.layout import resolve
-from revetl.state.runs import get_run, list_runs, new_run_id
+from revetl.state.runs import get_run, list_runs, new_run_id, undone_by
 from revetl.state.snapshot import release
 from revetl.sync.rollback import Choices, RollbackReport, roll_back
 from tests.support.crashing import Crash, CrashingWarehouse, Fuse
@@ -481,3 +481,14 @@ def test_what_a_run_that_died_had_in_flight_is_undone_too(bench: Bench) -> None:
     assert stands(bench) == GOOD
     assert {o.status for o in outcomes.of_run(bench.warehouse, died.run_id)} == {"unknown"}
     assert undo(bench, died.run_id).plan.changes == 0
+
+
+def test_runs_know_what_undid_them(bench: Bench) -> None:
+    bad = spoil(bench)
+    undo(bench, bad, dry_run=True)
+    assert undone_by(bench.warehouse, bad) == []
+    report = undo(bench, bad)
+    assert [r.run_id for r in undone_by(bench.warehouse, bad)] == [report.run_id]
+    found = get_run(bench.warehouse, report.run_id)
+    assert found is not None
+    assert found.undoes == bad

@@ -89,12 +89,15 @@ def _show(warehouse: Warehouse, run_id: str, limit: int, as_json: bool) -> None:
     run = _find(warehouse, run_id)
     records = outcomes.of_run(warehouse, run.run_id, statuses=("rejected", "unknown", "skipped"), limit=limit)
     reasons = outcomes.reasons(warehouse, run.run_id)
+    undone_by = [r.run_id for r in runs.undone_by(warehouse, run.run_id)]
     if as_json:
-        emit_json({"run": run, "reasons": reasons, "records": records})
+        emit_json({"run": run, "undone_by": undone_by, "reasons": reasons, "records": records})
         return
     screen = console()
     for line in _lines(run):
         screen.print(line)
+    if undone_by:
+        screen.print(f"rolled back by {', '.join(undone_by)}", markup=False)
     if reasons:
         why = table("status", "code", "records", "for example", right=["records"])
         for word, code, message, count in reasons:
@@ -154,6 +157,8 @@ def _lines(run: RunRecord) -> list[str]:
         f"{run.started_at:%Y-%m-%d %H:%M:%S} UTC, {took}, target {run.target}",
         f"{counts}; {run.requests:,} requests, {run.retries:,} of them retries",
     ]
+    if run.undoes:
+        lines.append(f"takes back run {run.undoes}")
     if run.spend_usd:
         lines.append(f"spent ${run.spend_usd:,.4f}")
     lines += [f"guardrail passed by --allow {name}: {short(what, 200)}" for name, what in run.overrides.items()]

@@ -65,6 +65,14 @@ def unfinished_runs(warehouse: Warehouse, subject: str) -> list[RunRecord]:
     return _select(warehouse, clause, [subject], 1000)
 
 
+def undone_by(warehouse: Warehouse, run_id: str) -> list[RunRecord]:
+    """The rollbacks of this run that restored anything, the newest first."""
+    if "undoes" not in {c.name.lower() for c in warehouse.columns(relation(warehouse, "runs"))}:
+        return []  # a state schema of an earlier version
+    found = _select(warehouse, f" WHERE {ident('undoes', warehouse.dialect)} = ?", [run_id], 1000)
+    return [run for run in found if run.counts.get("ok") or run.counts.get("unknown")]
+
+
 def of_job(warehouse: Warehouse, run: RunRecord) -> list[RunRecord]:
     """The runs of the `revetl run` that this one was part of, itself among them, the newest first. A run of any other
     command is its own job."""
@@ -106,6 +114,7 @@ def _values(run: RunRecord) -> list[Any]:
         run.dbt_invocation_id,
         run.error,
         json.dumps(run.overrides, sort_keys=True) if run.overrides else None,
+        run.undoes,
     ]
 
 
@@ -127,6 +136,7 @@ def _record(row: tuple[Any, ...]) -> RunRecord:
         dbt_invocation_id=cells["dbt_invocation_id"],
         error=cells["error"],
         overrides=json.loads(cells["overrides"] or "{}"),
+        undoes=cells["undoes"],
     )
 
 

@@ -30,6 +30,7 @@ TABLES: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("revetl_version", "VARCHAR"),
         ("dbt_invocation_id", "VARCHAR"),
         ("error", "VARCHAR"),
+        ("undoes", "VARCHAR"),  # of a rollback: the run that it undoes
         ("overrides", "VARCHAR"),  # JSON object: guardrail that was overridden → what it would have stopped
     ),
     "leases": (

@@ -378,7 +378,7 @@ async def roll_back(
         if dry_run:
             plan = await work.plan(run_id, undone, choices, told("reading"))
             return RollbackReport(run_id, spec.name, "done", plan, requests=destination.requests, dry_run=True)
-        run = RunRecord(run_id, undo.COMMAND, spec.name, target, clock.now(), __version__)
+        run = RunRecord(run_id, undo.COMMAND, spec.name, target, clock.now(), __version__, undoes=undone.run_id)
         async with recorded(warehouse, run, destination, clock, offload):
             plan = await work.plan(run_id, undone, choices, told("reading"))
             if plan.changes and confirm is not None and not confirm(plan):
