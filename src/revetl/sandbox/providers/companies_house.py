@@ -35,7 +35,7 @@ class CompaniesHouse(Vendor):
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        self._window = context.window(CALLS, PER_S)
+        self.window = context.window(CALLS, PER_S)
         self._register = Register()
 
     def add_routes(self, app: web.Application) -> None:
@@ -49,12 +49,12 @@ class CompaniesHouse(Vendor):
             return ""
 
     def headers(self, key: str, charged: Decimal) -> Mapping[str, str]:
-        if self._window.limit is None:
+        if self.window.limit is None:
             return {}
         return {
             "X-Ratelimit-Limit": str(CALLS),
-            "X-Ratelimit-Remain": str(self._window.left(key)),
-            "X-Ratelimit-Reset": str(int(self.clock.now().timestamp()) + self._window.resets_in_s()),
+            "X-Ratelimit-Remain": str(self.window.left(key)),
+            "X-Ratelimit-Reset": str(int(self.clock.now().timestamp()) + self.window.resets_in_s()),
             "X-Ratelimit-Window": "5m",
         }
 
@@ -66,7 +66,7 @@ class CompaniesHouse(Vendor):
         """By words of the name; with the restriction `legally-equivalent-company-name` only names that are the same
         but for letter case, punctuation and legal form."""
         self.refuse_bad_key(key)
-        self.take(key, self._window)
+        self.take(key, self.window)
         query = request.query.get("q", "").strip()
         if not query:
             raise Refusal(400, {"errors": [{"error": "query-required", "type": "ch:service"}]}, "bad_request")
@@ -86,7 +86,7 @@ class CompaniesHouse(Vendor):
 
     async def _profile(self, request: web.Request, key: str) -> Found:
         self.refuse_bad_key(key)
-        self.take(key, self._window)
+        self.take(key, self.window)
         company = self._register.by_number(self.world).get(request.match_info["number"].upper())
         if company is None:
             errors = [{"error": "company-profile-not-found", "type": "ch:service"}]

@@ -34,7 +34,7 @@ class LeadMagic(Vendor):
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        self._finder = context.window(PER_MINUTE, 60)
+        self.finder = context.window(PER_MINUTE, 60)
         self._validation = context.window(PER_MINUTE, 60)
 
     def add_routes(self, app: web.Application) -> None:
@@ -48,22 +48,22 @@ class LeadMagic(Vendor):
 
     def headers(self, key: str, charged: Decimal) -> Mapping[str, str]:
         credits = {"X-Credits-Remaining": str(self.bill.remaining(key)), "X-Credits-Cost": str(charged)}
-        if self._finder.limit is None:
+        if self.finder.limit is None:
             return credits
         return {
             **credits,
             "RateLimit-Limit": str(PER_MINUTE),
-            "RateLimit-Remaining": str(self._finder.left(key)),
-            "RateLimit-Reset": str(self._finder.resets_in_s()),
+            "RateLimit-Remaining": str(self.finder.left(key)),
+            "RateLimit-Reset": str(self.finder.resets_in_s()),
         }
 
     def refusal(self, kind: str) -> Refusal:
-        wait = {"Retry-After": str(self._finder.resets_in_s())} if kind == "throttled" else {}
+        wait = {"Retry-After": str(self.finder.resets_in_s())} if kind == "throttled" else {}
         return _problem(*_REFUSALS[kind], headers=wait)
 
     async def _find(self, request: web.Request, key: str) -> Found:
         self.refuse_bad_key(key)
-        self.take(key, self._finder)
+        self.take(key, self.finder)
         self.afford(key, CREDIT)
         said = await _texts(request)
         first, last = names(said, full="full_name")
