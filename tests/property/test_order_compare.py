@@ -25,14 +25,14 @@ def test_intervals_hold_the_truth_as_often_as_they_say():
     base = play(arms, pooled(people), [LISTED])
     cost, coverage, saved = truth.usd_per_value.value, truth.coverage.value, truth.saved_against(base).value
     held = [0, 0, 0]
-    draws = 300
+    draws = 200
     for _ in range(draws):
         sample = pooled(rng.choices(people, k=250))
         told, today = play(arms, sample, [OTHER]), play(arms, sample, [LISTED])
         figures = (told.usd_per_value, told.coverage, told.saved_against(today))
         for k, (figure, true) in enumerate(zip(figures, (cost, coverage, saved), strict=True)):
             held[k] += figure.low <= true <= figure.high
-    assert all(0.92 <= h / draws <= 0.985 for h in held), held
+    assert all(0.91 <= h / draws <= 0.99 for h in held), held
 
 
 def test_what_the_best_order_gains_is_told_from_records_that_it_was_not_chosen_on():
@@ -45,7 +45,7 @@ def test_what_the_best_order_gains_is_told_from_records_that_it_was_not_chosen_o
         return Case(1.0, 1, tuple(Reply(0.1, int(h), h) for h in hits), True, rng.randrange(5))
 
     lucky, honest, wrong = [], [], 0
-    for _ in range(60):
+    for _ in range(40):
         cases = pooled([alike() for _ in range(120)])
         told = compare(history(arms, cases), cases, Objective())
         if told.gain is not None:
@@ -54,7 +54,7 @@ def test_what_the_best_order_gains_is_told_from_records_that_it_was_not_chosen_o
             wrong += told.better
     assert sum(lucky) / len(lucky) > 0.03
     assert sum(honest) / len(honest) < 0.01
-    assert wrong <= 5
+    assert wrong <= 4
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -128,15 +128,15 @@ def test_an_audit_that_is_not_through_tells_nothing_yet():
 
 def test_the_planned_audit_is_about_what_it_takes():
     rng = random.Random(4)
-    arms, people = resold(rng, records=20_000)
-    first = compare(history(arms, people), pooled([as_run(arms, c, LISTED) for c in people]), Objective(), within=0.04)
+    arms, people = resold(rng, records=10_000)
+    first = compare(history(arms, people), pooled([as_run(arms, c, LISTED) for c in people]), Objective(), within=0.05)
     assert first.audit.planned_on == "independent hits"
     assert 0 < first.audit.share < 1
     share = first.audit.share
     seen = pooled([as_run(arms, c, LISTED, audited=rng.random() < share) for c in people])
-    then = compare(history(arms, people), seen, Objective(), within=0.04)
+    then = compare(history(arms, people), seen, Objective(), within=0.05)
     saved = then.lines[1].saved
-    assert (saved.high - saved.low) / 2 < 2 * 0.04
+    assert (saved.high - saved.low) / 2 < 2 * 0.05
     assert then.audit.planned_on == "audited records"
     whole = sum(sum(r.usd for r in c.replies) for c in people) / len(people)
     today = play(arms, people, [LISTED]).usd_per_record
