@@ -84,7 +84,7 @@ def _find(warehouse: Warehouse, run_id: str) -> RunRecord:
 
 def _show(warehouse: Warehouse, run_id: str, limit: int, as_json: bool) -> None:
     from revetl.cli.show import short, status, table
-    from revetl.state import outcomes
+    from revetl.state import outcomes, runs
 
     run = _find(warehouse, run_id)
     records = outcomes.of_run(warehouse, run.run_id, statuses=("rejected", "unknown", "skipped"), limit=limit)
