@@ -72,6 +72,9 @@ def command(
         for report in reports:
             show_rollback_plan(console(), report.plan)
     else:
+        for report in reports:
+            if not report.plan.changes:  # nothing was asked for it
+                show_rollback_plan(console(), report.plan)
         show_rollbacks(console(), reports)
     codes = {130 if r.status == "interrupted" else r.exit_code for r in reports}
     return next((code for code in (4, 3, 130, 1) if code in codes), 0)
