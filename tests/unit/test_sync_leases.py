@@ -261,3 +261,27 @@ def test_state_outside_a_lease_that_was_lost_is_rolled_back(warehouse: DuckDBWar
     asyncio.run(work())
     made = warehouse.rows("SELECT table_name FROM information_schema.tables WHERE table_name IN ('kept', 'lost')")
     assert made == [("kept",)]
+
+
+def test_nothing_is_released_while_a_run_is_at_work(bench: Bench) -> None:
+    from revetl.sync.retrying import release
+
+    held_elsewhere(bench.warehouse, NOW + timedelta(days=1))
+
+    async def retry() -> int:
+        return await release(bench.warehouse, bench.spec, [], clock=bench.clock, run_id="retry", offload=inline)
+
+    with pytest.raises(LeaseError):
+        asyncio.run(retry())
+
+
+def test_recovery_by_itself_leaves_a_live_run_alone(bench: Bench) -> None:
+    from revetl.state import plans
+    from revetl.state.layout import resolve
+
+    bench.run()
+    layout = resolve(bench.warehouse, bench.spec)
+    held_elsewhere(bench.warehouse, NOW + timedelta(days=1))
+    with pytest.raises(LeaseError, match="held by run theirs"):
+        plans.recover(bench.warehouse, layout, bench.clock, present_run="another")
+    assert plans.recover(bench.warehouse, layout, bench.clock, present_run="theirs") == 0

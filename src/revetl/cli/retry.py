@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import rich_click as click
 
 from revetl.cli.common import (
@@ -12,15 +16,26 @@ from revetl.cli.common import (
     project_options,
     select_options,
 )
+from revetl.cli.waiting import open_warehouse, say_waiting, wait_option
+
+if TYPE_CHECKING:
+    from revetl.model import SyncSpec
+    from revetl.warehouse.base import Warehouse
 
 
 @click.command(short_help="Send rejected records again.")
 @project_options
 @select_options
 @click.option("--key", "keys", multiple=True, help="Only this record. May be repeated.")
+@wait_option
 @json_option
 def command(
-    options: ProjectOptions, select: tuple[str, ...], exclude: tuple[str, ...], keys: tuple[str, ...], as_json: bool
+    options: ProjectOptions,
+    select: tuple[str, ...],
+    exclude: tuple[str, ...],
+    keys: tuple[str, ...],
+    wait_s: float,
+    as_json: bool,
 ) -> int:
     """Send again what a destination refused, without waiting for its row to change.
 
@@ -28,20 +43,13 @@ def command(
     """
     from revetl.cli.show import report_document, show_reports
     from revetl.cli.sync import exit_code, push
-    from revetl.state import links, snapshot
-    from revetl.state.layout import resolve
 
     project = options.load()
     specs = project.syncs(select, exclude)
-    warehouse = project.open_warehouse()
+    warehouse = open_warehouse(project, wait_s)
     try:
-        due = []
-        for spec in specs:
-            layout = resolve(warehouse, spec)
-            snapshot.prepare(warehouse, layout)
-            if snapshot.release(warehouse, layout, keys) + links.release(warehouse, layout, keys):
-                due.append(spec)
-        reports = push(project, warehouse, due, command="retry")
+        due = asyncio.run(_release(warehouse, specs, keys, wait_s))
+        reports = push(project, warehouse, due, command="retry", wait_s=wait_s)
     finally:
         warehouse.close()
     if as_json:
@@ -51,3 +59,19 @@ def command(
     else:
         show_reports(console(), reports)
     return exit_code(reports)
+
+
+async def _release(
+    warehouse: Warehouse, specs: Sequence[SyncSpec], keys: Sequence[str], wait_s: float
+) -> list[SyncSpec]:
+    """The syncs in which anything waited."""
+    from revetl.clock import SystemClock
+    from revetl.state.runs import new_run_id
+    from revetl.sync.retrying import release
+
+    clock, due = SystemClock(), []
+    for spec in specs:
+        run_id = new_run_id(clock)
+        if await release(warehouse, spec, keys, clock=clock, run_id=run_id, wait_s=wait_s, on_wait=say_waiting):
+            due.append(spec)
+    return due

@@ -158,6 +158,10 @@ def _pid_space() -> str:
         return ""
 
 
+def name_of(sync: str) -> str:
+    return f"sync:{sync}"
+
+
 def _subject(name: str) -> str:
     return name.removeprefix("sync:")
 

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 from revetl.clock import Clock
 from revetl.model import Scalar
-from revetl.state import outcomes
+from revetl.state import leases, outcomes
 from revetl.state.layout import Layout
 from revetl.state.schema import create_table, relation
 from revetl.warehouse.base import Warehouse
@@ -62,8 +62,11 @@ def recover(warehouse: Warehouse, layout: Layout, clock: Clock, *, present_run: 
 
     Records that may have been sent and have no outcome: those that stand in the snapshot lose their hash; those that
     don't (a create or an adoption in flight) get a row, with the values that may have been created, so that they are
-    looked for before anything is created again.
+    looked for before anything is created again. LeaseError where another run holds the sync: it is not broken off.
     """
+    alive = leases.holder(warehouse, leases.name_of(layout.spec.name), now=clock.now())
+    if alive is not None and alive.run_id != present_run:
+        raise leases.busy(alive)
     plans, runs = layout.t(relation(warehouse, "plans")), layout.t(relation(warehouse, "runs"))
     name = layout.spec.name
     with warehouse.transaction():

@@ -43,7 +43,8 @@ def settled_in_plan(warehouse: Warehouse, layout: Layout, run: RunRecord, clock:
     select = (
         "SELECT p.*, p.settled AS status, p.destination_id AS result_id,"
         " CASE WHEN p.settled <> 'ok' THEN 'Plan' END AS error_class,"
-        " CASE WHEN p.settled <> 'ok' THEN upper(p.settled) END AS error_code, p.note AS error_message, 0 AS attempts"
+        " CASE WHEN p.settled <> 'ok' THEN coalesce(p.reason, upper(p.settled)) END AS error_code,"
+        " p.note AS error_message, 0 AS attempts"
         f" FROM ({outcomes.with_change_list(layout.t(layout.plan))}) p WHERE p.settled IS NOT NULL"
     )
     found = warehouse.rows(

@@ -114,7 +114,7 @@ async def leased(
 ) -> AsyncIterator[Leased]:
     """Holds the lease of this sync. LeaseError where another run has it for longer than `wait_s`; `on_wait` is told
     once who that is. State may be written only through the `Leased` that it gives."""
-    name = f"sync:{sync}"
+    name = leases.name_of(sync)
     serial = _Serial(offload)
     await _take(warehouse, name, run_id, clock, serial, wait_s, on_wait, lasts)
 
