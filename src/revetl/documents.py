@@ -150,7 +150,8 @@ def explain(error: ValidationError, document: Document, model: type[BaseModel], 
             message = f"{'.'.join(map(str, item['loc'])) or 'document'}: {item['msg'].removeprefix('Value error, ')}"
         if item["type"] == "literal_error":  # its message names all that are valid
             words = re.findall(r"'([^']*)'", str(item["ctx"]["expected"]))
-            near = get_close_matches(str(_at(document.data, location)), words, n=1)
+            said = item["loc"][-2] if name == "[key]" else _at(document.data, location)
+            near = get_close_matches(str(said), words, n=1)
             hint = f"Did you mean {near[0]!r}?" if near else None
         problems.append(document.problem(location, message, hint))
     return problems

@@ -194,6 +194,8 @@ def test_a_batch_a_job_and_their_limits(tmp_path: Path) -> None:
         ),
         ("      status:", "      match: {at: /tag}\n      status:", 15, "a job needs 'match'"),
         ('match: {at: /tag, equals: "{email}"}', "match: {at: /tag}", 15, "a job needs 'match'"),
+        ("named: {miss: nobody}\n      match:", "match:", 20, "starts with '/'"),
+        ("named: {mis: /nobody}\n      match:", "match:", 20, "Did you mean 'miss'?"),
         ("path: /v1/bulk/one", "path: /v1/bulk/{job_id}", 26, "'{job_id}'"),
         ("path: /v1/bulk/{job}", "path: /v1/bulk/{job_id}", 27, "pattern"),
         ("algorithm: hmac-sha2}", "algorithm: hmac-sha1}", 34, "Did you mean 'hmac-sha"),

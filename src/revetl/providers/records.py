@@ -7,7 +7,7 @@ not known, and its lookup is `Ambiguous`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from decimal import ROUND_DOWN, Decimal
 from typing import Any
 
@@ -26,10 +26,18 @@ from revetl.providers.reading import (
     render,
     values_of,
 )
-from revetl.providers.spec import Batch, ProviderSpec
+from revetl.providers.spec import Batch, ProviderSpec, RecordVerdict
 from revetl.providers.spec.parts import fill
 
 _MILLIONTH = Decimal("0.000001")
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """What an answer holds of one lookup: its record, or that it is named in a list of this meaning."""
+
+    record: Any
+    verdict: RecordVerdict | None = None
 
 
 def render_batch(
@@ -51,13 +59,9 @@ def read_records(
 
     `rest`: how the request as a whole ended where that was not well: it goes for whoever was not found.
     """
-    found = _records(batch, lookups, response.body)
     replies: list[Reply] = []
-    for record in found:
-        if record is None:
-            replies.append(_rest(spec, rest, response))
-            continue
-        reply = _read(spec, batch, record[0], response)
+    for entry in _entries(batch, lookups, response.body):
+        reply = _rest(spec, rest, response) if entry is None else _reply(spec, batch, entry, response)
         said = isinstance(reply, Answer) and reply.status in ("hit", "suppressed")
         replies.append(reply if rest is None or said else _rest(spec, rest, response))
     return _counted(spec, replies, response)
@@ -103,32 +107,37 @@ def _put(body: Any, pointer: str, value: Any) -> None:
     body[last] = value
 
 
-def _records(batch: Batch, lookups: Sequence[Lookup], body: Any) -> list[tuple[Any] | None]:
-    """For each lookup its record, in a tuple since null is one too; None where it can't be told which is its."""
-    lists = [found for pointer in batch.results if isinstance(found := at(body, pointer), list)]
-    if not lists:
-        return [None] * len(lookups)
-    records = [record for found in lists for record in found]
+def _entries(batch: Batch, lookups: Sequence[Lookup], body: Any) -> list[_Entry | None]:
+    """For each lookup what the answer holds of it; None where it can't be told which is its."""
+    records = [record for pointer in batch.results if isinstance(found := at(body, pointer), list) for record in found]
     match = batch.match
     if match is None:
         # A list of another length has lost or added something, and nobody knows where.
-        return [(record,) for record in records] if len(records) == len(lookups) else [None] * len(lookups)
-    by_name: dict[str, list[Any]] = {}
+        return [_Entry(record) for record in records] if len(records) == len(lookups) else [None] * len(lookups)
+    by_name: dict[str, list[_Entry]] = {}
     for record in records:
         said = next((found for pointer in match.at if (found := at(record, pointer)) is not None), None)
-        if isinstance(said, str | int) and not isinstance(said, bool):
-            by_name.setdefault(str(said).casefold(), []).append(record)
-    names = [(fill(match.equals, _names(i, lookup)) or "").casefold() for i, lookup in enumerate(lookups)]
-    return [(by_name[name][0],) if len(by_name.get(name, ())) == 1 else None for name in names]
+        by_name.setdefault(_plain(said), []).append(_Entry(record))
+    for verdict, pointer in batch.named.items():
+        names = at(body, pointer)
+        for name in names if isinstance(names, list) else ():
+            by_name.setdefault(_plain(name), []).append(_Entry(None, verdict))
+    wanted = [_plain(fill(match.equals, _names(i, lookup))) for i, lookup in enumerate(lookups)]
+    return [by_name[name][0] if name and len(by_name.get(name, ())) == 1 else None for name in wanted]
 
 
-def _read(spec: ProviderSpec, batch: Batch, record: Any, response: Response) -> Reply:
-    row = next((r for r in batch.status if looks(r, record)), None)
-    verdict = row.verdict if row is not None else "ambiguous" if batch.status else "hit"
-    values = tuple(values_of(spec, record)) if verdict == "hit" else ()
+def _plain(name: Any) -> str:
+    """A name as it is compared; empty where it is none."""
+    return str(name).casefold() if isinstance(name, str | int) and not isinstance(name, bool) else ""
+
+
+def _reply(spec: ProviderSpec, batch: Batch, entry: _Entry, response: Response) -> Reply:
+    row = next((r for r in batch.status if looks(r, entry.record)), None)
+    verdict = entry.verdict or (row.verdict if row is not None else "ambiguous" if batch.status else "hit")
+    values = tuple(values_of(spec, entry.record)) if verdict == "hit" else ()
     usd = declared_charge(spec, verdict, values)
-    reading = Reading(verdict, row, values, usd, error_code(spec, record), {})
-    return answer(spec.name, reading, replace(response, body=record))
+    reading = Reading(verdict, row, values, usd, error_code(spec, entry.record), {})
+    return answer(spec.name, reading, replace(response, body=entry.record))
 
 
 def _counted(spec: ProviderSpec, replies: Sequence[Reply], response: Response) -> list[Reply]:

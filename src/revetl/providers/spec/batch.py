@@ -40,8 +40,9 @@ class Batch(Part):
     """Up to `size` lookups in one request: each as `item`, in a list at `at` of the request's body.
 
     The answer's records stand in the list at `results`, or in several. Without `match` they come in the order of the
-    request, with none left out. `status` without rows takes every record as a hit. Pointers of `outputs`, `confidence`
-    and `verification` point into the record.
+    request, with none left out. `named` are lists beside it that hold names alone, by what being named there means:
+    `{miss: /nobody}`. `status` without rows takes every record as a hit. Pointers of `outputs`, `confidence` and
+    `verification` point into the record.
     """
 
     size: int = Field(ge=2, le=1000)
@@ -49,6 +50,7 @@ class Batch(Part):
     item: Mapping[str, Any]
     results: Annotated[tuple[AnyPointer, ...], BeforeValidator(as_tuple), Field(min_length=1)]
     match: Match | None = None
+    named: Mapping[RecordVerdict, Pointer] = Field(default_factory=dict)
     status: tuple[RecordRow, ...] = ()
 
     def templates(self) -> Iterator[tuple[tuple[str | int, ...], str]]:

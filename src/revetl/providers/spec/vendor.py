@@ -99,6 +99,8 @@ class Endpoint(Part):
         if self.batch.match is None and len(self.batch.results) > 1:
             message = "records of several lists have no common order: 'match' has to say whose they are"
             yield Mistake(("batch", "results"), message, None)
+        if self.batch.match is None and self.batch.named:
+            yield Mistake(("batch", "named"), "names are compared as 'match' says, which is not there", None)
         if self.request.method == "GET":
             yield Mistake(("request", "method"), "a batch is sent with POST", None)
         if not any(row.verdict == "hit" for row in self.batch.status or (RecordRow(verdict="hit"),)):
