@@ -178,13 +178,25 @@ async def test_fullenrich_by_poll(http: httpx.AsyncClient, running: RunningSandb
     clock.elapsed += JOB_S
     done = (await http.get(path)).json()
     assert (done["status"], done["cost"]) == ("FINISHED", {"credits": 12})
-    first, second, third = done["data"]
+    by_name = {answer["input"].get("last_name", "profile"): answer for answer in done["data"]}
+    first, second, third = by_name["Lee"], by_name["profile"], by_name["Body"]
     assert first["contact_info"]["most_probable_work_email"]["email"] == "ann7.lee@firm7.example"
     assert first["contact_info"]["most_probable_phone"]["number"] == person(7).phone
     assert (first["custom"], first["profile"]) == ({"ref": "x"}, None)
     assert second["profile"]["employment"]["current"]["title"] == "Title 8"
     assert third["contact_info"] == {}
     assert spent(running, "fullenrich") == 12
+
+
+async def test_fullenrich_answers_in_an_order_of_its_own(http: httpx.AsyncClient, clock: HandClock) -> None:
+    data = [contact(i, custom={"ref": str(i)}) for i in range(1, 31)]
+    sent = (await http.post(FULLENRICH, json={"name": "n", "data": data})).json()
+    clock.elapsed += JOB_S
+    answers = (await http.get(f"{FULLENRICH}/{sent['enrichment_id']}")).json()["data"]
+    refs = [answer["custom"]["ref"] for answer in answers]
+    assert refs != [str(i) for i in range(1, 31)]
+    assert sorted(refs) == sorted(str(i) for i in range(1, 31))
+    assert all(a["input"]["first_name"] == f"Ann{a['custom']['ref']}" for a in answers)
 
 
 async def test_fullenrich_is_free_for_three_months_once_a_job_is_done(
@@ -218,7 +230,8 @@ async def test_fullenrich_out_of_credits_is_a_402_with_the_whole_result(
     answer = await http.get(f"{FULLENRICH}/{sent.json()['enrichment_id']}")
     body = answer.json()
     assert (answer.status_code, body["status"], body["cost"]["credits"]) == (402, "CREDITS_INSUFFICIENT", 2)
-    assert [bool(c["contact_info"]) for c in body["data"]] == [True, True, False, False]
+    found = {c["input"]["first_name"] for c in body["data"] if c["contact_info"]}
+    assert (found, len(body["data"])) == ({"Ann1", "Ann2"}, 4)
     refused = await http.post(FULLENRICH, json={"name": "n", "data": [contact(7)]})
     assert (refused.status_code, refused.json()["code"]) == (402, "error.credits_insufficient")
 

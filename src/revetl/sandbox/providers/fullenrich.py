@@ -209,9 +209,14 @@ class FullEnrich(Vendor):
             spent += self.bill.charge(job.key, job.id, charges)
             paid += [contact.question(field) for field in contact.fields if _is_paid(info, field)]
             data.append(self._described(contact, info))
+        # Nothing promises the order of the request: `custom` says whose an answer is (docs).
+        data = [answer for _, answer in sorted(enumerate(data), key=lambda item: self._place(job, item[0]))]
         for question in paid:
             self._repeats.remember(job.key, question)
         job.result = {**job.result, "status": status, "cost": {"credits": int(spent)}, "data": data}
+
+    def _place(self, job: Job, number: int) -> float:
+        return self.knowledge.own(job.id, f"place {number}")
 
     def _contact_info(self, contact: Contact) -> dict[str, Any]:
         person = contact.known.record if contact.known else None
