@@ -100,7 +100,7 @@ def sections(records: int) -> tuple[list[Section], Comparison]:
             told = _measure(workload, market(world, workload, terms), table)
             shown = shown or told
     table.verdict = (
-        "`random` is the mean over 720 drawn orders. `best in hindsight` is the exact optimum on the "
+        "`random` is the mean over 120 drawn orders. `best in hindsight` is the exact optimum on the "
         "people judged, which nobody can know before: what the sample misses by. Intervals are at 95 %."
     )
     if shown is None:

@@ -73,3 +73,10 @@ def test_the_share_is_asked_of_all_and_what_it_finds_is_verified(share):
     assert share * 0.6 <= len(extra) / (N - len(missed)) <= share * 1.4
     waiting = "SELECT count(*) FROM revetl.enrichment_values WHERE rejected_reason = 'not_verified'"
     assert warehouse.rows(waiting) == [(0,)]
+
+
+def test_a_list_is_not_audited():
+    warehouse, asked = warehouse_with([person(n) for n in range(N)]), vendors()
+    spec = waterfall(audit={"share": 1})
+    run_virtual(run_waterfall(warehouse, spec, asked, PEOPLE, run_id="r1", clock=clock(), entity_name="adhoc:contacts"))
+    assert {number({"first_name": line[0]}) for line in asked["small.email"].bill} == set(range(0, N, 4))

@@ -211,7 +211,9 @@ class Questions:
         """key, inputs as text, one blank flag per field, one hash per stage, whether all are asked; and `more`."""
         d = self._dialect
         key = ident(self.spec.key, d)
-        audited = sampled(f"CAST({key} AS VARCHAR)", self.spec.audit.share)
+        # Lists have no audit: their answers would not be looked at again.
+        share = self.spec.audit.share if self.entity == self.spec.entity else 0.0
+        audited = sampled(f"CAST({key} AS VARCHAR)", share)
         cells = [f"CAST({key} AS VARCHAR) AS key", f"CASE WHEN {audited} THEN 1 ELSE 0 END AS audited", *more]
         cells += [f"{self._clean(column)} AS {self._input(name)}" for name, column in self.spec.inputs.items()]
         for i, field in enumerate(self.spec.fields):

@@ -23,7 +23,7 @@ from revetl.enrich.order.solve import Point, Solution, solve, solve_stops
 
 NEARLY_ALL = 0.98  # of the records: calls that failed leave a few without an answer
 INCOMPLETE = 0.05  # of the sample: above it, who is complete may depend on what was found
-MOST_SHUFFLES = 720
+MOST_SHUFFLES = 120  # all orders of five
 
 ObjectiveKind = Literal["coverage", "cost", "net", "budget"]
 Basis = Literal["ledger", "audit", "not identified"]
@@ -171,19 +171,23 @@ class _Comparing:
             seen = [c for c in self.cases if walk(self.arms, c, orders[0]) is not None]
             return self._told(label, orders, "ledger", play(self.arms, seen, orders))
         if self.identified:
-            return self._told(label, orders, "audit", play(self.arms, self.sample, orders))
+            return self._told(label, orders, "audit")
         limits = None
         if len(orders) == 1:
             limits = bounds(self.arms, self.history.prices, self.history.checks, self.cases, orders[0])
         told = names(self.arms, orders[0]) if len(orders) == 1 else ()
         return Line(label, told, "not identified", records(self.cases), bounds_usd=limits)
 
-    def _told(self, label: str, orders: Sequence[tuple[int, ...]], basis: Basis, seen: Played) -> Line:
+    def _told(self, label: str, orders: Sequence[tuple[int, ...]], basis: Basis, seen: Played | None = None) -> Line:
+        """`seen`: the records that tell of the order, where they are others than those that orders are chosen on."""
         told = names(self.arms, orders[0]) if len(orders) == 1 else ()
-        base = [c for c in self.base if all(walk(self.arms, c, order) is not None for order in orders)]
+        base = self.base
+        if not self.identified:
+            base = tuple(c for c in base if all(walk(self.arms, c, order) is not None for order in orders))
         here = play(self.arms, base, orders)
         saved = None if list(orders) == [self.today] else here.saved_against(play(self.arms, base, [self.today]))
         point = None if here.coverage is None else CurvePoint(told, here.usd_per_record, here.coverage.value)
+        seen = seen or here
         return Line(
             label, told, basis, seen.records, seen.usd_per_value, seen.usd_per_record, seen.coverage, saved, point=point
         )
