@@ -11,8 +11,9 @@ from revetl.clock import LoopClock
 from revetl.model import Relation, Scalar, SyncSpec
 from revetl.state.runs import new_run_id
 from revetl.sync import PlanSummary, SyncReport, plan_sync, run_sync
-from revetl.warehouse.duckdb import DuckDBWarehouse
+from revetl.warehouse.base import Warehouse
 from tests.support.fake_destination import FakeDestination
+from tests.support.warehouses import SCHEMA, the_warehouse
 
 COLUMNS = ("golden_id", "email", "firstname", "city")
 Row = Sequence[Scalar]
@@ -26,12 +27,12 @@ async def inline(function: Any, *args: Any) -> Any:
 
 @dataclass
 class Bench:
-    warehouse: DuckDBWarehouse = field(default_factory=lambda: DuckDBWarehouse(":memory:", threads=1))
+    warehouse: Warehouse = field(default_factory=the_warehouse)
     destination: FakeDestination = field(default_factory=FakeDestination)
     spec: SyncSpec = field(
         default_factory=lambda: SyncSpec(
             name="fake__contacts",
-            relation=Relation("main", "contacts"),
+            relation=Relation(SCHEMA, "contacts"),
             destination="fake",
             object="contacts",
             key="golden_id",
@@ -46,7 +47,8 @@ class Bench:
         self, rows: Iterable[Row], ddl: str = "golden_id VARCHAR, email VARCHAR, firstname VARCHAR, city VARCHAR"
     ) -> None:
         """The model as of now."""
-        self.warehouse.execute(f"CREATE OR REPLACE TABLE contacts ({ddl})")
+        self.warehouse.execute("DROP TABLE IF EXISTS contacts")
+        self.warehouse.execute(f"CREATE TABLE contacts ({ddl})")
         for row in rows:
             self.warehouse.execute(f"INSERT INTO contacts VALUES ({', '.join('?' for _ in row)})", list(row))
 

@@ -28,6 +28,7 @@ import pytest
 from revetl.warehouse.base import Warehouse
 from revetl.warehouse.open import open_warehouse
 from revetl.warehouse.sql import ident
+from revetl.warehouse.translate import Statement
 
 SCHEMA = "analytics"
 KINDS = ("duckdb", "postgres", "snowflake")
@@ -119,30 +120,52 @@ def new_database(kind: str, directory: Path) -> Iterator[dict[str, Any]]:
 
 @contextmanager
 def new_warehouse(kind: str, directory: Path, *, state_schema: str = "revetl") -> Iterator[Warehouse]:
-    """An open, empty warehouse with the schema `SCHEMA`."""
-    require(kind)
-    warehouse = _opened(kind, directory, state_schema)
-    warehouse.execute(f"CREATE SCHEMA {SCHEMA}")
+    """An open, empty warehouse with the schema `SCHEMA`, which unqualified names mean."""
+    warehouse = empty_warehouse(kind, directory, state_schema=state_schema)
     try:
         yield warehouse
     finally:
         warehouse.close()
 
 
-def _opened(kind: str, directory: Path, state_schema: str) -> Warehouse:
+def the_warehouse() -> Warehouse:
+    """For tests that run on one warehouse after the other: on which one REVETL_TEST_WAREHOUSE says. DuckDB where it is
+    not set. The last one that was given is closed, since the database behind it is emptied."""
+    kind = os.environ.get("REVETL_TEST_WAREHOUSE", "duckdb")
+    if kind == "duckdb":
+        return empty_warehouse(kind, Path())
+    while _given:
+        _given.pop().close()
+    _given.append(empty_warehouse(kind, Path()))
+    return _given[-1]
+
+
+_given: list[Warehouse] = []
+
+
+def empty_warehouse(kind: str, directory: Path, *, state_schema: str = "revetl") -> Warehouse:
+    """As `new_warehouse`; the caller closes it."""
+    require(kind)
+    warehouse: Any
     if kind == "duckdb":
         from revetl.warehouse.duckdb import DuckDBWarehouse
 
-        return DuckDBWarehouse(":memory:", state_schema=state_schema, threads=1)
-    if kind == "snowflake":
+        warehouse = DuckDBWarehouse(":memory:", state_schema=state_schema, threads=1)
+        warehouse.execute(f"CREATE SCHEMA {SCHEMA}")
+        warehouse.execute(f"USE {SCHEMA}")
+    elif kind == "snowflake":
         # Connecting makes the database there.
         output = {**snowflake_server(), "database": f"REVETL_{next(_numbers)}"}
-        return open_warehouse(output, root=directory, state_schema=state_schema)
-    # One database for all tests of this process, emptied: making one takes a second.
-    warehouse = open_warehouse({**postgres_server(), "dbname": "postgres"}, root=directory, state_schema=state_schema)
-    mine = (
-        "SELECT nspname FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname NOT IN ('information_schema', 'public')"
-    )
-    for (schema,) in warehouse._native(mine):  # type: ignore[attr-defined]
-        warehouse.execute(f"DROP SCHEMA {ident(schema)} CASCADE")
+        warehouse = open_warehouse(output, root=directory, state_schema=state_schema)
+        warehouse.execute(f"CREATE SCHEMA {SCHEMA}")
+        warehouse._native(f"USE SCHEMA {SCHEMA}")
+    else:
+        # One database for all tests of this process, emptied: making one takes a second.
+        output = {**postgres_server(), "dbname": "postgres"}
+        warehouse = open_warehouse(output, root=directory, state_schema=state_schema)
+        mine = "nspname !~ '^pg_' AND nspname NOT IN ('information_schema', 'public')"
+        for (schema,) in warehouse._native(f"SELECT nspname FROM pg_namespace WHERE {mine}"):
+            warehouse.execute(f"DROP SCHEMA {ident(schema)} CASCADE")
+        warehouse.execute(f"CREATE SCHEMA {SCHEMA}")
+        warehouse._execute(Statement(f"SET search_path TO {SCHEMA}", (), False))
     return warehouse

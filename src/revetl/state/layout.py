@@ -7,7 +7,7 @@ column that has one of our names is stored with a prefix.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from revetl.errors import ConfigError, Problem, did_you_mean
 from revetl.model import Relation, SyncSpec
@@ -56,13 +56,13 @@ class Layout:
     snapshot: Relation
     plan: Relation
     rejected: Relation
-    schema: str
+    scratch_place: Relation
 
     def q(self, name: str) -> str:
-        return ident(name, self.dialect)
+        return ident(name)
 
     def t(self, relation_: Relation) -> str:
-        return table(relation_, self.dialect)
+        return table(relation_)
 
     @property
     def match_field(self) -> Field:
@@ -71,17 +71,15 @@ class Layout:
 
     @property
     def hash_type(self) -> str:
-        return "UBIGINT" if self.dialect == "duckdb" else "VARCHAR"
+        return "UBIGINT"
 
     def scratch(self, purpose: str) -> Relation:
-        """A table of this connection only: nothing of it is written to disk where the dialect allows."""
-        name = f"revetl_{purpose}__{table_suffix(self.spec.name)}"
-        return Relation("main", name, "temp") if self.dialect == "duckdb" else Relation(self.schema, name)
+        """A table of this connection only: nothing of it is kept where the database allows."""
+        return replace(self.scratch_place, name=f"revetl_{purpose}__{table_suffix(self.spec.name)}")
 
     def create_scratch(self, purpose: str, body: str) -> str:
         """The statement that makes one: `body` is `(columns)` or `AS SELECT …`."""
-        word = "TEMPORARY TABLE" if self.dialect == "duckdb" else "TABLE"
-        return f"CREATE {word} {self.t(self.scratch(purpose))} {body}"
+        return f"CREATE TEMPORARY TABLE {self.t(self.scratch(purpose))} {body}"
 
     def value(self, field: Field, alias: str = "") -> str:
         """The field as it is sent: enumerations and the like as text, NaN as null."""
@@ -94,10 +92,7 @@ class Layout:
         """A hash of these expressions. It only nominates rows: what is sent is decided by comparing the columns, so a
         hash that changes with the database's version costs time and sends nothing. A change is missed only if one
         record's old and new values collide in 64 bits."""
-        if self.dialect == "duckdb":
-            return f"hash({', '.join(values)})"
-        parts = ", ".join(f"coalesce(length(CAST({v} AS VARCHAR)) || ':' || CAST({v} AS VARCHAR), '-')" for v in values)
-        return f"md5(concat({parts}))"
+        return f"hash({', '.join(values)})"
 
 
 def resolve(warehouse: Warehouse, spec: SyncSpec) -> Layout:
@@ -136,7 +131,7 @@ def resolve(warehouse: Warehouse, spec: SyncSpec) -> Layout:
         relation(warehouse, f"snapshot__{suffix}"),
         relation(warehouse, f"plan__{suffix}"),
         relation(warehouse, f"rejected__{suffix}"),
-        warehouse.state_schema,
+        warehouse.scratch(""),
     )
 
 

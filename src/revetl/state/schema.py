@@ -1,7 +1,6 @@
 """The tables that hold revetl's state, in the schema `revetl` of the warehouse, column for column as designed.
 
-Statements are plain types that DuckDB, Snowflake and Postgres all know after sqlglot's translation. Creating is safe
-to repeat; nothing here drops or empties a table.
+Plain types that every warehouse has. Creating is safe to repeat; nothing here drops or empties a table.
 """
 
 from __future__ import annotations
@@ -30,8 +29,8 @@ TABLES: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("revetl_version", "VARCHAR"),
         ("dbt_invocation_id", "VARCHAR"),
         ("error", "VARCHAR"),
-        ("undoes", "VARCHAR"),  # of a rollback: the run that it undoes
         ("overrides", "VARCHAR"),  # JSON object: guardrail that was overridden → what it would have stopped
+        ("undoes", "VARCHAR"),  # of a rollback: the run that it undoes
     ),
     "leases": (
         ("name", "VARCHAR"),
@@ -122,14 +121,9 @@ def create_all(warehouse: Warehouse) -> None:
 
     One look at the catalogue, since nearly always everything is there and each statement is a round trip.
     """
-    present: dict[str, set[str]] = {}
-    for name, column in warehouse.rows(
-        "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = ?",
-        [warehouse.state_schema],
-    ):
-        present.setdefault(str(name), set()).add(str(column).lower())
+    present = warehouse.tables(warehouse.state_schema)
     if not present:
-        warehouse.execute(f"CREATE SCHEMA IF NOT EXISTS {ident(warehouse.state_schema, warehouse.dialect)}")
+        warehouse.execute(f"CREATE SCHEMA IF NOT EXISTS {ident(warehouse.state_schema)}")
     for name, columns in TABLES.items():
         if name not in present:
             create_table(warehouse, relation(warehouse, name), columns)
@@ -138,27 +132,20 @@ def create_all(warehouse: Warehouse) -> None:
 
 
 def _add_missing(
-    warehouse: Warehouse, target: Relation, columns: tuple[tuple[str, str], ...], present: set[str]
+    warehouse: Warehouse, target: Relation, columns: tuple[tuple[str, str], ...], present: list[str]
 ) -> None:
     """Columns that came with a later version are null in the rows of an earlier one."""
     for name, type_ in columns:
         if name not in present:
-            column = f"{ident(name, warehouse.dialect)} {_type(type_, warehouse.dialect)}"
-            warehouse.execute(f"ALTER TABLE {table(target, warehouse.dialect)} ADD COLUMN {column}")
+            warehouse.execute(f"ALTER TABLE {table(target)} ADD COLUMN {ident(name)} {type_}")
 
 
 def create_table(
     warehouse: Warehouse, target: Relation, columns: tuple[tuple[str, str], ...] | list[tuple[str, str]]
 ) -> None:
     """CREATE TABLE IF NOT EXISTS. `columns` give types in DuckDB's spelling."""
-    body = ", ".join(f"{ident(name, warehouse.dialect)} {_type(type_, warehouse.dialect)}" for name, type_ in columns)
-    warehouse.execute(f"CREATE TABLE IF NOT EXISTS {table(target, warehouse.dialect)} ({body})")
-
-
-def _type(duckdb_type: str, dialect: str) -> str:
-    from sqlglot import exp
-
-    return exp.DataType.build(duckdb_type, dialect="duckdb").sql(dialect=dialect)
+    body = ", ".join(f"{ident(name)} {type_}" for name, type_ in columns)
+    warehouse.execute(f"CREATE TABLE IF NOT EXISTS {table(target)} ({body})")
 
 
 def table_suffix(sync: str) -> str:

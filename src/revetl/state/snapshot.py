@@ -39,17 +39,21 @@ def prepare(warehouse: Warehouse, layout: Layout) -> None:
             ("at", "TIMESTAMP"),
         ],
     )
-    with warehouse.transaction():
+    with warehouse.transaction(ddl=True):
         _migrate(warehouse, layout)
 
 
 def _migrate(warehouse: Warehouse, layout: Layout) -> None:
     """New columns come in as null, so that every record that has a value for one is sent. Removed columns are
-    forgotten: should one come back, its values are sent anew."""
+    forgotten: should one come back, its values are sent anew. Safe to repeat from between any two statements."""
     ours = {"key", "destination_id", "row_hash", "synced_at", "run_id"}
     present = {c.name: c.type.upper() for c in warehouse.columns(layout.snapshot) if c.name not in ours}
     wanted = {f.stored: f for f in layout.fields}
     snapshot = layout.t(layout.snapshot)
+    for name in wanted.keys() - present.keys():
+        if _spare(name) in present.keys() - wanted.keys():  # a change of type broke off before its last statement
+            warehouse.execute(f"ALTER TABLE {snapshot} RENAME COLUMN {layout.q(_spare(name))} TO {layout.q(name)}")
+            present[name] = present.pop(_spare(name))
     for name in present.keys() - wanted.keys():
         warehouse.execute(f"ALTER TABLE {snapshot} DROP COLUMN {layout.q(name)}")
     for name, field in wanted.items():
@@ -67,11 +71,15 @@ def _retype(warehouse: Warehouse, layout: Layout, field: Field, old_type: str) -
     warehouse.execute(
         f"UPDATE {snapshot} SET row_hash = NULL WHERE TRY_CAST({new} AS {old_type}) IS DISTINCT FROM {column}"
     )
-    spare = layout.q(f"{field.stored}__retyped")
+    spare = layout.q(_spare(field.stored))
     warehouse.execute(f"ALTER TABLE {snapshot} ADD COLUMN {spare} {field.type}")
     warehouse.execute(f"UPDATE {snapshot} SET {spare} = {new}")
     warehouse.execute(f"ALTER TABLE {snapshot} DROP COLUMN {column}")
     warehouse.execute(f"ALTER TABLE {snapshot} RENAME COLUMN {spare} TO {column}")
+
+
+def _spare(column: str) -> str:
+    return f"{column}__retyped"
 
 
 def merge(warehouse: Warehouse, layout: Layout, settled: str, now_param: object, run_id: str) -> None:

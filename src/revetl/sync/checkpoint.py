@@ -74,8 +74,9 @@ def write(
             warehouse.execute(f"DELETE FROM {layout.t(results)}")
             warehouse.append(results, _as_arrow(done))
             low, high = min(o.ordinal for o in done), max(o.ordinal for o in done)
+            answered = ", ".join(f"r.{name}" for name, _ in _RESULTS if name != "ordinal")
             select = (
-                "SELECT p.*, r.* EXCLUDE (ordinal)"
+                f"SELECT p.*, {answered}"
                 f" FROM (SELECT * FROM ({outcomes.with_change_list(layout.t(layout.plan))}) c"
                 f" WHERE c.ordinal BETWEEN {low} AND {high}) p"
                 f" JOIN {layout.t(results)} r ON r.ordinal = p.ordinal"

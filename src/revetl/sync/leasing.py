@@ -44,6 +44,10 @@ class Fenced:
         return self._inner.dialect
 
     @property
+    def repeatable_reads(self) -> bool:
+        return self._inner.repeatable_reads
+
+    @property
     def state_schema(self) -> str:
         return self._inner.state_schema
 
@@ -69,6 +73,9 @@ class Fenced:
 
     def columns(self, relation: Relation) -> list[Column]:
         return self._inner.columns(relation)
+
+    def tables(self, schema: str) -> dict[str, list[str]]:
+        return self._inner.tables(schema)
 
     def kind(self, relation: Relation) -> Kind | None:
         return self._inner.kind(relation)

@@ -8,7 +8,7 @@ time: callers on an event loop hand long statements to `asyncio.to_thread` and d
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
@@ -35,6 +35,11 @@ class Warehouse(Protocol):
     @property
     def dialect(self) -> str:
         """The database's own dialect, as sqlglot calls it: duckdb, snowflake, postgres. For SQL that a user wrote."""
+        ...
+
+    @property
+    def repeatable_reads(self) -> bool:
+        """Whether all statements of a transaction see one state of the database."""
         ...
 
     @property
@@ -72,6 +77,10 @@ class Warehouse(Protocol):
         """The columns of a table or view in order; empty where it does not exist."""
         ...
 
+    def tables(self, schema: str) -> dict[str, list[str]]:
+        """The tables and views of a schema with their columns in order; empty where there is no such schema."""
+        ...
+
     def kind(self, relation: Relation) -> Kind | None:
         """None where it does not exist."""
         ...
@@ -82,3 +91,11 @@ class Warehouse(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+def by_table(rows: Iterable[tuple[Scalar, ...]]) -> dict[str, list[str]]:
+    """Rows of (table, column) as `Warehouse.tables` gives them."""
+    found: dict[str, list[str]] = {}
+    for name, column in rows:
+        found.setdefault(str(name), []).append(str(column))
+    return found

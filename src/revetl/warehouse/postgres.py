@@ -18,7 +18,7 @@ from psycopg.types.string import TextLoader
 
 from revetl.errors import WarehouseDenied, WarehouseError
 from revetl.model import Relation, Scalar
-from revetl.warehouse.base import Column, Kind
+from revetl.warehouse.base import Column, Kind, by_table
 from revetl.warehouse.sql import ident, table
 from revetl.warehouse.translate import Statement, fold, translate
 
@@ -30,6 +30,7 @@ class PostgresWarehouse:
     """`options` are libpq's connection parameters (host, port, user, password, dbname, sslmode, …)."""
 
     dialect = "postgres"
+    repeatable_reads = True
 
     def __init__(self, options: Mapping[str, Any], *, state_schema: str = "revetl", role: str | None = None) -> None:
         self.state_schema = state_schema
@@ -107,6 +108,15 @@ class PostgresWarehouse:
             [self._name(relation)],
         )
         return [Column(str(n), "VARCHAR" if kind == "e" else _our_type(str(type_))) for n, type_, kind in found]
+
+    def tables(self, schema: str) -> dict[str, list[str]]:
+        found = self._native(
+            "SELECT c.relname, a.attname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid"
+            " WHERE c.relnamespace = to_regnamespace($1) AND c.relkind IN ('r', 'p', 'v', 'm', 'f')"
+            " AND a.attnum > 0 AND NOT a.attisdropped ORDER BY c.relname, a.attnum",
+            [ident(fold(schema, self.dialect))],
+        )
+        return by_table(found)
 
     def kind(self, relation: Relation) -> Kind | None:
         found = self._native("SELECT relkind FROM pg_class WHERE oid = to_regclass($1)", [self._name(relation)])

@@ -22,7 +22,7 @@ from snowflake.connector.errors import DatabaseError, Error, ForbiddenError, Pro
 
 from revetl.errors import ConfigError, WarehouseDenied, WarehouseError
 from revetl.model import Relation, Scalar
-from revetl.warehouse.base import Column, Kind
+from revetl.warehouse.base import Column, Kind, by_table
 from revetl.warehouse.sql import ident, table
 from revetl.warehouse.translate import Statement, fold, translate, unfold
 
@@ -44,6 +44,7 @@ class SnowflakeWarehouse:
     """`options` are the connector's parameters (account, user, password, role, warehouse, database, schema, …)."""
 
     dialect = "snowflake"
+    repeatable_reads = False
 
     def __init__(self, options: Mapping[str, Any], *, state_schema: str = "revetl") -> None:
         self.state_schema = state_schema
@@ -139,6 +140,14 @@ class SnowflakeWarehouse:
                 f" can't be told from {hidden[0].upper()}: rename it"
             )
         return [Column(unfold(name, self.dialect), _our_type(*type_)) for name, *type_ in found]
+
+    def tables(self, schema: str) -> dict[str, list[str]]:
+        found = self._native(
+            "SELECT TABLE_NAME, COLUMN_NAME FROM INFORMATION_SCHEMA.COLUMNS WHERE TABLE_SCHEMA = ?"
+            " ORDER BY TABLE_NAME, ORDINAL_POSITION",
+            [fold(schema, self.dialect)],
+        )
+        return by_table([(unfold(name, self.dialect), unfold(column, self.dialect)) for name, column in found])
 
     def kind(self, relation: Relation) -> Kind | None:
         found = self._look_up("SELECT TABLE_TYPE", "TABLES", relation, "TABLE_NAME")
