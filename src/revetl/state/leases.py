@@ -80,6 +80,8 @@ def take(warehouse: Warehouse, name: str, run_id: str, *, now: datetime, lasts: 
     dead = [h.run_id for h in _holders(warehouse, name) if h.certainly_dead]
     free = " OR run_id = ?" * (1 + len(dead))
     ours: list[Scalar] = [run_id, socket.gethostname(), os.getpid(), _pid_space(), _naive(now), _naive(now + lasts)]
+    held = run_id in _OURS
+    _OURS.add(run_id)  # before anybody can read the row: a holder of this process that is not among them is dead
     try:
         with warehouse.transaction():
             warehouse.execute(
@@ -90,9 +92,12 @@ def take(warehouse: Warehouse, name: str, run_id: str, *, now: datetime, lasts: 
             others = [h for h in _holders(warehouse, name) if h.run_id != run_id]
             if others:
                 raise _Refused(others[0])
-    except _Refused as e:
-        return e.holder
-    _OURS.add(run_id)
+    except BaseException as e:
+        if not held:
+            _OURS.discard(run_id)
+        if isinstance(e, _Refused):
+            return e.holder
+        raise
     return None
 
 
