@@ -492,3 +492,14 @@ def test_runs_know_what_undid_them(bench: Bench) -> None:
     found = get_run(bench.warehouse, report.run_id)
     assert found is not None
     assert found.undoes == bad
+
+
+def test_links_are_counted_and_left_to_the_next_sync(bench: Bench) -> None:
+    bad = spoil(bench)
+    bench.warehouse.execute(
+        "INSERT INTO revetl.outcomes (run_id, sync, key, op, status, destination_id, changed_fields)"
+        " SELECT run_id, sync, key, 'link', 'ok', destination_id, '[\"fake__firms\"]' FROM revetl.outcomes"
+        f" WHERE run_id = '{bad}'"
+    )
+    report = undo(bench, bad)
+    assert (report.plan.links, report.counts, stands(bench)) == (3, {"ok": 3}, GOOD)

@@ -31,18 +31,22 @@ CLASSES = {
 def show_rollback_plan(console: Console, plan: RollbackPlan) -> None:
     """What a rollback will do, what it leaves, and why."""
     console.print(f"[bold]{plan.sync}[/]: undo run {plan.undone_run} at {plan.destination} {plan.object}")
-    if not (plan.changes or plan.already or plan.left):
+    if not (plan.changes or plan.already or plan.left or plan.links):
         console.print("  That run wrote nothing here.")
         return
     words = ("restore", "archive", "recreate", "already", "left")
     said = [f"{getattr(plan, word):,} {_RECORDS[word]}" for word in words if getattr(plan, word)]
-    console.print(f"  {', '.join(said)}; {plan.requests:,} request(s)")
+    if said:
+        console.print(f"  {', '.join(said)}; {plan.requests:,} request(s)")
     if plan.fields:
         counts = [word for word in ("restore", "already", "left") if any(word in n for n in plan.fields.values())]
         _field_table(console, plan.fields, counts)
     for reason, whole, n in plan.reasons:
         what = "record" if whole else "field"
         console.print(f"  left: {n:,} {what}{'s' if n > 1 else ''}  {short(reason, 100)}")
+    if plan.links:
+        what = "made or removed by that run: a sync of the mended model puts them right"
+        console.print(f"  left: {plan.links:,} link(s)  {what}")
     _rollback_samples(console, plan.samples)
 
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 # The command of a run that undoes another.
 COMMAND = "rollback"
+# Links have outcomes of their own; a sync of the mended model puts them right, so they are not undone.
+_OPS = "('create', 'update', 'delete')"
 
 _COLUMNS = (
     ("undone_run", "VARCHAR"),
@@ -93,17 +95,27 @@ def written_by(
         f" FROM {outcomes} o LEFT JOIN {snapshot} n ON n.key = o.key"
         f" LEFT JOIN (SELECT destination_id, min(key) AS low, max(key) AS high FROM {snapshot}"
         " WHERE destination_id IS NOT NULL GROUP BY destination_id) x ON x.destination_id = o.destination_id"
-        f" WHERE o.run_id = ? AND o.sync = ? AND o.status IN ('ok', 'unknown'){chosen} ORDER BY o.key"
+        f" WHERE o.run_id = ? AND o.sync = ? AND o.status IN ('ok', 'unknown') AND o.op IN {_OPS}{chosen}"
+        " ORDER BY o.key"
     )
     return warehouse.stream(sql, [run_id, layout.spec.name, *keys], batch_rows=batch_rows)
 
 
 def count_written(warehouse: Warehouse, layout: Layout, run_id: str, keys: Sequence[str]) -> int:
     """Records that `written_by` gives."""
+    return _count(warehouse, layout, run_id, keys, f"op IN {_OPS}")
+
+
+def count_links(warehouse: Warehouse, layout: Layout, run_id: str, keys: Sequence[str]) -> int:
+    """Links that the run made or removed."""
+    return _count(warehouse, layout, run_id, keys, "op IN ('link', 'unlink')")
+
+
+def _count(warehouse: Warehouse, layout: Layout, run_id: str, keys: Sequence[str], of: str) -> int:
     chosen = f" AND key IN ({', '.join('?' for _ in keys)})" if keys else ""
     found = warehouse.rows(
         f"SELECT count(*) FROM {layout.t(relation(warehouse, 'outcomes'))}"
-        f" WHERE run_id = ? AND sync = ? AND status IN ('ok', 'unknown'){chosen}",
+        f" WHERE run_id = ? AND sync = ? AND status IN ('ok', 'unknown') AND {of}{chosen}",
         [run_id, layout.spec.name, *keys],
     )
     return int(str(found[0][0]))

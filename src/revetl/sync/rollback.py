@@ -60,7 +60,8 @@ class RollbackPlan:
     """What a rollback will do, in records; `fields`: field → verdict → records. `already`: stands as before the run, or
     is gone as asked.
     `left` records get nothing; fields that are left in records that get something are in `fields` and `reasons`:
-    (why, whether the whole record is left, how many). The lines stand in `rollback__<sync>`."""
+    (why, whether the whole record is left, how many). `links` that the run made or removed are left: the next sync of a
+    mended model puts them right. The lines stand in `rollback__<sync>`."""
 
     undone_run: str
     sync: str
@@ -71,6 +72,7 @@ class RollbackPlan:
     recreate: int = 0
     already: int = 0
     left: int = 0
+    links: int = 0
     fields: dict[str, dict[str, int]] = field(default_factory=dict)
     reasons: list[tuple[str, bool, int]] = field(default_factory=list)
     samples: list[dict[str, Scalar]] = field(default_factory=list)
@@ -154,9 +156,6 @@ class _Judge:
         changed = list(json.loads(row["changed_fields"] or "[]"))
         if row["op"] == "delete":
             yield from self._archived(row, match, by_value)
-            return
-        if row["op"] not in ("create", "update"):
-            yield self._left(row, f"{row['op']} is not undone here")
             return
         if match is None and row["destination_id"] is None:
             match = self._by_value(row, by_value)
@@ -405,7 +404,7 @@ class _Work:
             self.warehouse, self.layout, self.destination, undone, choices, offload=self.offload, progress=progress
         )
         await self.offload(undo.freeze, self.warehouse, self.layout, plan_id, undone.run_id)
-        plan: RollbackPlan = await self.offload(_summarise, self.warehouse, self.layout, undone)
+        plan: RollbackPlan = await self.offload(_summarise, self.warehouse, self.layout, undone, choices)
         size = self.destination.limits(self.layout.spec.object).batch_rows
         plan.requests = sum(-(-n // size) for n in (plan.restore, plan.archive, plan.recreate))
         return plan
@@ -472,7 +471,7 @@ def _prepare(warehouse: Warehouse, spec: SyncSpec) -> Layout:
     return layout
 
 
-def _summarise(warehouse: Warehouse, layout: Layout, undone: RunRecord) -> RollbackPlan:
+def _summarise(warehouse: Warehouse, layout: Layout, undone: RunRecord, choices: Choices) -> RollbackPlan:
     records = undo.records_touched(warehouse, layout)
     return RollbackPlan(
         undone.run_id,
@@ -481,6 +480,7 @@ def _summarise(warehouse: Warehouse, layout: Layout, undone: RunRecord) -> Rollb
         layout.spec.object,
         **{word: records.get(word, 0) for word in ("restore", "archive", "recreate", "left")},
         already=records.get("already", 0) + records.get("gone", 0),
+        links=undo.count_links(warehouse, layout, undone.run_id, choices.keys),
         fields=undo.fields_touched(warehouse, layout),
         reasons=undo.reasons(warehouse, layout),
         samples=undo.samples(warehouse, layout, per_verdict=_SAMPLES),
