@@ -31,11 +31,11 @@ lint: setup-dev sql-lint
 	@$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
 
 sql-lint: setup-dev
-	@$(BIN)/sqlfluff lint -q dbt_project/models
+	@$(BIN)/sqlfluff lint -q dbt_project/models examples/officials/dbt_project
 
 format: setup-dev  ## formats Python and SQL
 	@$(BIN)/ruff format -q src tests benchmarks verification && $(BIN)/ruff check -q --fix src tests benchmarks verification
-	@$(BIN)/sqlfluff fix -q dbt_project/models
+	@$(BIN)/sqlfluff fix -q dbt_project/models examples/officials/dbt_project
 
 officials: setup  ## real input: three public files become one record per person, scored against the truth
 	@$(BIN)/python benchmarks/officials.py
