@@ -174,6 +174,20 @@ def test_one_bad_lookup_does_not_condemn_the_others() -> None:
     assert len(vendor.asked) == 1 + 2 * 6  # halved six times
 
 
+def test_a_batch_with_somebody_erased_does_not_suppress_the_others() -> None:
+    vendor = Vendor(lambda people: (451, {}) if any(p["email"] == "erased" for p in people) else found(people))
+    status = [{"http": 451, "verdict": "suppressed"}, *BASE["status"]]
+    replies = ask(vendor, 5, ["a@x.example", "b@x.example", "erased", "c@x.example", "d@x.example"], status=status)
+    assert [r.status for r in replies if isinstance(r, Answer)] == ["hit", "hit", "suppressed", "hit", "hit"]
+
+
+def test_what_was_charged_for_a_lost_record_is_not_put_on_the_others() -> None:
+    first, second = ask(Vendor(lambda people: found(people[:1], credits=2)), 2)
+    assert isinstance(first, Answer)
+    assert first.charged_usd == Decimal("0.10")
+    assert isinstance(second, Ambiguous)
+
+
 def test_halving_ends_where_everything_is_refused() -> None:
     vendor = Vendor(lambda _: (400, {}))
     replies = ask(vendor, 100)

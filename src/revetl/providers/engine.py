@@ -26,8 +26,9 @@ from revetl.providers.records import all_alike, read_records, render_batch
 from revetl.providers.spec import Batch, ProviderSpec, StatusRow
 from revetl.providers.wire import THROTTLE_PATIENCE_S, Wire
 
-# A batch that is refused for its input is halved until the bad lookup stands alone; after this many refusals the rest
-# is left for a later run, since some vendors shut out whoever sends many bad requests.
+# What is never true of a whole batch: it is halved until the lookup that it was about stands alone. After so many
+# refusals the rest is left for a later run, since some vendors shut out whoever sends many bad requests.
+_OF_ONE = ("bad_input", "suppressed")
 MOST_REFUSALS = 16
 
 
@@ -138,7 +139,7 @@ class DeclarativeProvider:
     ) -> Sequence[Reply]:
         callback = self._jobs.callback() if self._jobs is not None else None
         reading, response = await self._asked(render_batch(self.spec, batch, lookups, callback))
-        if reading.verdict == "bad_input" and len(lookups) > 1:
+        if reading.verdict in _OF_ONE and len(lookups) > 1:
             return await self._halves(batch, lookups, on_request_id, refusals, reading, response)
         if reading.verdict != "hit":
             replies = all_alike(self.spec, lookups, reading, response)
@@ -164,10 +165,10 @@ class DeclarativeProvider:
         reading: Reading,
         response: Response,
     ) -> Sequence[Reply]:
-        """Nothing was charged, and one bad lookup must not condemn the others."""
+        """Nothing was charged, and one lookup must not speak for the others."""
         refusals.number += 1
         if refusals.number > MOST_REFUSALS:
-            what = "batches are refused again and again for their input"
+            what = "batches are refused again and again for what is in them"
             return [error(self.name, Unavailable, what, reading, response)] * len(lookups)
 
         async def settled(half: Sequence[Lookup]) -> Sequence[Reply]:

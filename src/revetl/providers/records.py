@@ -150,8 +150,12 @@ def _counted(spec: ProviderSpec, replies: Sequence[Reply], response: Response) -
     if "charged" not in said or usd is None:
         return [replace(r, credits=said) if isinstance(r, Answer) else r for r in replies]
     weights = [reply.charged_usd for reply in answers]
-    credits = iter(share(said["charged"], weights))
-    money = iter(share(said["charged"] * usd, weights))
+    charged = said["charged"]
+    if usd and any(isinstance(reply, Ambiguous) for reply in replies):
+        # What goes beyond the price of these is for those of which nothing came: they keep it reserved.
+        charged = min(charged, sum(weights, Decimal(0)) / usd)
+    credits = iter(share(charged, weights))
+    money = iter(share(charged * usd, weights))
     return [
         replace(r, charged_usd=next(money), credits={**said, "charged": next(credits)}) if isinstance(r, Answer) else r
         for r in replies
