@@ -6,6 +6,9 @@ import re
 from pathlib import Path
 from typing import get_args
 
+import yaml
+from jsonschema import Draft202012Validator
+
 from revetl.providers.load import load_providers
 from revetl.providers.options import AccountLimits, AccountOptions
 from revetl.providers.spec import FIELDS, PollVerdict, RecordVerdict, Transform, VendorFile, Verdict
@@ -33,6 +36,16 @@ def test_the_grammar_has_a_json_schema() -> None:
     schema = VendorFile.model_json_schema()
     assert {"vendor", "auth", "endpoints"} <= set(schema["properties"])
     assert schema["additionalProperties"] is False
+
+
+def test_an_editor_with_the_schema_finds_nothing_wrong_with_the_shipped_files() -> None:
+    validator = Draft202012Validator(VendorFile.model_json_schema())
+    files = sorted((DOCS.parent / "enrichment" / "providers").glob("*.yml"))
+    assert len(files) >= 9
+    for path in files:
+        found = [(list(e.absolute_path), e.message) for e in validator.iter_errors(yaml.safe_load(path.read_text()))]
+        assert not found, path.name
+    assert list(validator.iter_errors({"vendor": "x"}))
 
 
 def test_the_guides_batch_and_job_are_valid_too(tmp_path: Path) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
-from revetl.providers.spec.parts import AnyPointer, HttpRow, Part, Pointer, Pointers, Row, as_tuple, texts
+from revetl.providers.spec.parts import AnyPointer, HttpRow, OneOrMany, Part, Pointer, Pointers, Row, texts
 
 # What the vendor says of one record of a batch; the meanings are those of `Verdict`.
 RecordVerdict = Literal["hit", "miss", "suppressed", "bad_input", "unavailable", "out_of_credits", "ambiguous"]
@@ -48,7 +48,7 @@ class Batch(Part):
     size: int = Field(ge=2, le=1000)
     at: Pointer
     item: Mapping[str, Any]
-    results: Annotated[tuple[AnyPointer, ...], BeforeValidator(as_tuple), Field(min_length=1)]
+    results: Annotated[Annotated[tuple[AnyPointer, ...], Field(min_length=1)], OneOrMany()]
     match: Match | None = None
     named: Mapping[RecordVerdict, Pointer] = Field(default_factory=dict)
     status: tuple[RecordRow, ...] = ()

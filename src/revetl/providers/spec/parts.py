@@ -7,7 +7,20 @@ from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
+from pydantic_core.core_schema import no_info_before_validator_function
 
 from revetl.errors import did_you_mean
 
@@ -63,15 +76,24 @@ def _status(value: object) -> str:
     return text
 
 
-def as_tuple(value: object) -> object:
-    """One alone may stand without brackets."""
-    return value if isinstance(value, list | tuple) else (value,)
+class OneOrMany:
+    """On a tuple: one alone may stand without brackets, in the file and in the JSON Schema."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        def listed(value: object) -> object:
+            return value if isinstance(value, list | tuple) else (value,)
+
+        return no_info_before_validator_function(listed, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        many = handler(schema)
+        return {"anyOf": [many["items"], many]}
 
 
 Pointer = Annotated[str, AfterValidator(_pointer)]
-Pointers = Annotated[tuple[Pointer, ...], BeforeValidator(as_tuple), Field(min_length=1)]
-HttpStatus = Annotated[str, BeforeValidator(_status)]
-HttpStatuses = Annotated[tuple[HttpStatus, ...], BeforeValidator(as_tuple), Field(min_length=1)]
+Pointers = Annotated[Annotated[tuple[Pointer, ...], Field(min_length=1)], OneOrMany()]
+HttpStatus = Annotated[str, BeforeValidator(_status), WithJsonSchema({"type": ["integer", "string"]})]
+HttpStatuses = Annotated[Annotated[tuple[HttpStatus, ...], Field(min_length=1)], OneOrMany()]
 # Of a part of the body: the empty pointer is the whole of it (RFC 6901).
 AnyPointer = Annotated[str, AfterValidator(lambda text: text and _pointer(text))]
 Usd = Annotated[Decimal, Field(ge=0)]
@@ -146,7 +168,7 @@ class Request(Part):
 
     method: Literal["GET", "POST"] = "GET"
     path: str = Field(pattern=r"^/[^{}?#\s]*$")
-    query: Mapping[str, Annotated[tuple[str, ...], BeforeValidator(as_tuple)]] = Field(default_factory=dict)
+    query: Mapping[str, Annotated[tuple[str, ...], OneOrMany()]] = Field(default_factory=dict)
     json_body: Mapping[str, Any] | None = Field(default=None, alias="json")
 
     def templates(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
@@ -230,7 +252,7 @@ class Output(Part):
     """
 
     at: Pointers
-    transform: Annotated[tuple[Transform, ...], BeforeValidator(as_tuple)] = ()
+    transform: Annotated[tuple[Transform, ...], OneOrMany()] = ()
     map: Mapping[str, str] | None = None
     confidence: Confidence | None = None
     verification: VerificationRule | None = None

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
 from revetl.providers.spec.batch import Batch, Job, Poll, PollRow, RecordRow
 from revetl.providers.spec.parts import (
@@ -17,13 +17,13 @@ from revetl.providers.spec.parts import (
     Kind,
     Mistake,
     Name,
+    OneOrMany,
     Output,
     Part,
     Pointer,
     Request,
     StatusRow,
     VerificationRule,
-    as_tuple,
     references,
     texts,
     unknown,
@@ -129,7 +129,7 @@ class VendorFile(Part):
     title: str = ""
     base_url: str = Field(pattern=r"^https?://[^/]+")
     auth: Auth
-    error_code: Annotated[tuple[Pointer, ...], BeforeValidator(as_tuple)] = ()
+    error_code: Annotated[tuple[Pointer, ...], OneOrMany()] = ()
     status: tuple[StatusRow, ...] = ()
     limits: Limits | None = None
     endpoints: Annotated[Mapping[Name, Endpoint], Field(min_length=1)]
