@@ -22,7 +22,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
 
-from revetl.errors import LeaseError
+from revetl.errors import LeaseError, WarehouseError
 from revetl.model import Scalar
 from revetl.state.schema import create_all, relation
 from revetl.warehouse.base import Warehouse
@@ -97,6 +97,8 @@ def take(warehouse: Warehouse, name: str, run_id: str, *, now: datetime, lasts: 
             _OURS.discard(run_id)
         if isinstance(e, _Refused):
             return e.holder
+        if isinstance(e, WarehouseError) and (winner := holder(warehouse, name, now=now)) is not None:
+            return winner  # the database refused the second of two writers
         raise
     return None
 
