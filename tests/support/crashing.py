@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from revetl.model import Relation, Scalar
-from revetl.warehouse.base import Column
+from revetl.warehouse.base import Column, Kind
 from revetl.warehouse.duckdb import DuckDBWarehouse
 
 
@@ -40,6 +40,10 @@ class CrashingWarehouse:
     dialect: str = "duckdb"
 
     @property
+    def repeatable_reads(self) -> bool:
+        return self.inner.repeatable_reads
+
+    @property
     def state_schema(self) -> str:
         return self.inner.state_schema
 
@@ -60,15 +64,24 @@ class CrashingWarehouse:
         self.inner.append(table, data)
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self, *, ddl: bool = False) -> Iterator[None]:
         self.fuse.tick()
-        with self.inner.transaction():
+        with self.inner.transaction(ddl=ddl):
             yield
             self.fuse.tick()
         self.fuse.tick()
 
     def columns(self, relation: Relation) -> list[Column]:
         return self.inner.columns(relation)
+
+    def tables(self, schema: str) -> dict[str, list[str]]:
+        return self.inner.tables(schema)
+
+    def kind(self, relation: Relation) -> Kind | None:
+        return self.inner.kind(relation)
+
+    def scratch(self, name: str) -> Relation:
+        return self.inner.scratch(name)
 
     def close(self) -> None:
         self.inner.close()
