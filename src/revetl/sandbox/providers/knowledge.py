@@ -12,8 +12,9 @@ from hashlib import blake2b, shake_128
 from statistics import NormalDist
 from typing import Any, Generic, TypeVar
 
-from revetl.sandbox.providers.population import Knows, Population, VendorModel, company_size
+from revetl.sandbox.providers.population import Population, company_size
 from revetl.sandbox.providers.truth import Company, Person, World
+from revetl.sandbox.providers.vendor_models import Knows, VendorModel
 
 T = TypeVar("T")
 
