@@ -168,6 +168,10 @@ def test_a_rate_set_by_hand() -> None:
         ("vendors: {apollo: {resells: {prospero: 0.1}}}", "Did you mean 'prospeo'?"),
         ("vendors: {hunter: {segments: [{attribute: land, values: [France], odds: 2}]}}", "'land' is no attribute"),
         ("vendors: {hunter: {segments: [{attribute: country, odds: 2}]}}", "'values' is missing"),
+        (
+            "vendors: {hunter: {segments: [{attribute: company_size, values: [1000+], odds: 2}]}}",
+            "Did you mean '1001+'?",
+        ),
         ("correlation: 2", "correlation must be a number from 0 to 1"),
         ("vendors: [hunter]", "vendors must be a mapping"),
         ("vendors: {", "population.yml"),

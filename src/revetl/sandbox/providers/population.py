@@ -159,6 +159,8 @@ def _check(name: str, vendor: VendorModel, vendors: Mapping[str, VendorModel]) -
             raise PopulationError(
                 f"{name}: {segment.attribute!r} is no attribute of a segment{_hint(segment.attribute, ATTRIBUTES)}"
             )
+        if segment.attribute == "company_size":
+            _known(f"{name}: company_size", dict.fromkeys(segment.values), (*(size for _, size in SIZES), LARGEST))
         if segment.odds <= 0:
             raise PopulationError(f"{name}: odds must be above 0, not {segment.odds}")
     for other in vendor.resells:
