@@ -1,4 +1,4 @@
-"""`revetl apply`: send a saved plan, exactly as it was."""
+"""`revetl apply`: send a saved plan, exactly as it was. Guide: docs/guides/review-a-plan.md."""
 
 from __future__ import annotations
 

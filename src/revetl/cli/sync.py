@@ -114,6 +114,8 @@ def command(
         show_plans(console(), [r.plan for r in reports])
     else:
         show_reports(console(), reports)
+    if dry_run and any(v.guardrail not in allow for r in reports for v in r.plan.violations):
+        return 3
     return exit_code(reports)
 
 
