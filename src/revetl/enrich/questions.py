@@ -14,13 +14,14 @@ from typing import Any, cast
 
 from revetl.enrich.audit import sampled
 from revetl.enrich.spec import Stage, WaterfallSpec
+from revetl.errors import ConfigError
 from revetl.model import Relation, Scalar
 from revetl.providers.spec import ProviderSpec
 from revetl.state.appending import naive
 from revetl.state.schema import relation
 from revetl.state.values import VERIFICATION
 from revetl.warehouse.base import Warehouse
-from revetl.warehouse.sql import ident, literal, table
+from revetl.warehouse.sql import from_dialect, ident, literal, table
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,11 +168,12 @@ class Questions:
         """Every record: key, segment (a SQL expression over the entity's columns, as text), audited, per field whether
         it was blank before anybody was asked (blank_i), per stage the question (hash_i) and whether it can be asked of
         this record (able_i)."""
-        part = "''" if segment is None else segment
+        part = "''" if segment is None else self._written(segment)
         more = [f"CAST(({part}) AS VARCHAR) AS segment"]
         able = []
         for i, stage in enumerate(self.spec.stages):
-            more.append(f"CASE WHEN ({stage.when or '1 = 1'}) THEN 1 ELSE 0 END AS when_{i}")
+            condition = "1 = 1" if stage.when is None else self._written(stage.when)
+            more.append(f"CASE WHEN ({condition}) THEN 1 ELSE 0 END AS when_{i}")
             enough = self._sufficient(self.providers[stage.provider])
             able.append(f"CASE WHEN e.when_{i} = 1 AND ({enough}) THEN 1 ELSE 0 END AS able_{i}")
         return Query(f"SELECT e.*, {', '.join(able)} FROM (") + self._scan(None, *more) + ") AS e"
@@ -226,7 +228,7 @@ class Questions:
         source = f"FROM {self._source} WHERE {key} IS NOT NULL"
         if self._limit is not None:
             source = f"FROM (SELECT * {source} ORDER BY {key} LIMIT {int(self._limit)}) AS first_ WHERE TRUE"
-        condition = f" AND ({stage.when})" if stage is not None and stage.when else ""
+        condition = f" AND ({self._written(stage.when)})" if stage is not None and stage.when else ""
         return Query(f"SELECT {', '.join(cells)} {source}{condition}")
 
     def _accepted(self) -> Query:
@@ -344,6 +346,13 @@ class Questions:
             for name in sorted(names)
         )
         return f"md5({' || chr(31) || '.join(parts)})"
+
+    def _written(self, expression: str) -> str:
+        """What the operator wrote in the database's own dialect, in the one that our statements are in."""
+        try:
+            return from_dialect(expression, self._dialect)
+        except ValueError as e:
+            raise ConfigError(f"{expression!r} can't be read as SQL of {self._dialect}: {e}") from None
 
     def _clean(self, column: str) -> str:
         return f"nullif(trim(CAST({ident(column, self._dialect)} AS VARCHAR)), '')"

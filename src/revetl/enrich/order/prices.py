@@ -109,4 +109,5 @@ class PriceBook:
 
 
 def _number(value: Any) -> float | None:
-    return None if value is None else float(value)
+    """Databases add in different orders: what differs after the ninth digit is rounding."""
+    return None if value is None else round(float(value), 9)
