@@ -12,9 +12,9 @@ from revetl.destinations.base import Match
 from revetl.errors import Ambiguous, ConfigError, GuardrailError, Unavailable
 from revetl.model import FieldRule, RunRecord
 from revetl.state import outcomes
+from revetl.state.holding import Which, release
 from revetl.state.layout import resolve
 from revetl.state.runs import get_run, list_runs, new_run_id, undone_by
-from revetl.state.snapshot import release
 from revetl.sync.rollback import Choices, RollbackReport, roll_back
 from tests.support.crashing import Crash, CrashingWarehouse, Fuse
 from tests.support.sync_bench import Bench, inline
@@ -104,7 +104,7 @@ def test_a_row_that_changes_comes_back_and_is_compared_with_the_truth(bench: Ben
 def test_released_it_is_sent_again(bench: Bench) -> None:
     undo(bench, spoil(bench))
     bench.sent()
-    release(bench.warehouse, resolve(bench.warehouse, bench.spec), ["1"])
+    release(bench.warehouse, resolve(bench.warehouse, bench.spec), Which(("1",)))
     bench.run()
     assert bench.sent() == [("update", "1", {"firstname": "BAD"})]
 

@@ -8,11 +8,13 @@ accepted                     a value of the destination's was accepted; the mode
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from revetl.model import Scalar
 from revetl.state.layout import Layout
 from revetl.warehouse.base import Warehouse
 
+REFUSED = ("rejected", "skipped", "unknown")
 ROLLED_BACK = "rolled_back"
 ACCEPTED = "accepted"
 
@@ -57,3 +59,76 @@ def hold(
         f" SELECT p.key, p.held_hash, ?, ?, ? FROM ({held}) p WHERE p.hold",
         [status, run_id, now, *params],  # type: ignore[list-item]
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Which:
+    """Which of the waiting records are meant: all of these hold, an empty one asks for nothing. Where neither a key nor
+    a run nor a status is named, only what was refused is meant: what a person restored or accepted has to be named."""
+
+    keys: tuple[str, ...] = ()
+    run_id: str | None = None
+    codes: tuple[str, ...] = ()
+    statuses: tuple[str, ...] = ()
+
+    def clause(self) -> tuple[str, list[Scalar]]:
+        statuses = self.statuses or (() if self.keys or self.run_id else REFUSED)
+        parts, params = ["TRUE"], list[Scalar]()
+        for column, values in (("key", self.keys), ("error_code", self.codes), ("status", statuses)):
+            if values:
+                parts.append(f"{column} IN ({', '.join('?' for _ in values)})")
+                params += values
+        if self.run_id:
+            parts.append("run_id = ?")
+            params.append(self.run_id)
+        return " AND ".join(parts), params
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Records that wait for one reason. `keys`: a few of them, the smallest."""
+
+    status: str
+    code: str | None
+    message: str | None
+    records: int
+    keys: tuple[str, ...]
+
+
+def waiting(warehouse: Warehouse, layout: Layout, which: Which, *, most_keys: int = 3) -> list[Waiting]:
+    """What waits, by reason, the most frequent first. `message` is one of them, for example."""
+    clause, params = which.clause()
+    rejected = layout.t(layout.rejected)
+    found = warehouse.rows(
+        f"SELECT status, error_code, min(message), count(*) FROM {rejected} WHERE {clause}"
+        " GROUP BY status, error_code ORDER BY 4 DESC, 1, 2",
+        params,
+    )
+    out = []
+    for status, code, message, n in found:
+        keys = warehouse.rows(
+            f"SELECT key FROM {rejected} WHERE {clause} AND status = ? AND error_code IS NOT DISTINCT FROM ?"
+            f" ORDER BY key LIMIT {int(most_keys)}",
+            [*params, status, code],
+        )
+        said = (None if code is None else str(code), None if message is None else str(message))
+        out.append(Waiting(str(status), *said, int(str(n)), tuple(str(k) for (k,) in keys)))
+    return out
+
+
+def release(warehouse: Warehouse, layout: Layout, which: Which) -> int:
+    """Lets them be sent again by the next sync; returns how many. Safe to repeat.
+
+    A create that could not be reconciled is then created anew: by asking for it a person says that it is not there.
+    """
+    clause, params = which.clause()
+    rejected, snapshot = layout.t(layout.rejected), layout.t(layout.snapshot)
+    with warehouse.transaction():
+        released = warehouse.rows(f"SELECT count(*) FROM {rejected} WHERE {clause}", params)
+        warehouse.execute(
+            f"DELETE FROM {snapshot} WHERE destination_id IS NULL AND row_hash IS NULL"
+            f" AND key IN (SELECT key FROM {rejected} WHERE {clause} AND status = 'unknown')",
+            params,
+        )
+        warehouse.execute(f"DELETE FROM {rejected} WHERE {clause}", params)
+    return int(str(released[0][0]))

@@ -6,11 +6,12 @@ stand at the destination: the two differ where a rule kept a value (`when_null: 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from revetl.state.layout import Field, Layout
 from revetl.state.schema import create_all, create_table
 from revetl.warehouse.base import Warehouse
+
+# Beside the hash of the row that was refused: why.
+_REASON = (("error_code", "VARCHAR"), ("message", "VARCHAR"))
 
 
 def prepare(warehouse: Warehouse, layout: Layout) -> None:
@@ -37,10 +38,20 @@ def prepare(warehouse: Warehouse, layout: Layout) -> None:
             ("status", "VARCHAR"),
             ("run_id", "VARCHAR"),
             ("at", "TIMESTAMP"),
+            *_REASON,
         ],
     )
     with warehouse.transaction(ddl=True):
+        _add_reason(warehouse, layout)
         _migrate(warehouse, layout)
+
+
+def _add_reason(warehouse: Warehouse, layout: Layout) -> None:
+    """A table of an earlier version has no reasons; they come with what is refused from now on."""
+    present = {c.name for c in warehouse.columns(layout.rejected)}
+    for name, type_ in _REASON:
+        if name not in present:
+            warehouse.execute(f"ALTER TABLE {layout.t(layout.rejected)} ADD COLUMN {layout.q(name)} {type_}")
 
 
 def _migrate(warehouse: Warehouse, layout: Layout) -> None:
@@ -123,8 +134,9 @@ def remember_rejected(warehouse: Warehouse, layout: Layout, settled: str, now_pa
     rejected = layout.t(layout.rejected)
     warehouse.execute(f"DELETE FROM {rejected} WHERE key IN (SELECT key FROM ({settled}) p)")
     warehouse.execute(
-        f'INSERT INTO {rejected} (key, row_hash, status, run_id, "at")'
-        f" SELECT p.key, p.row_hash, p.status, ?, ? FROM ({settled}) p"
+        f'INSERT INTO {rejected} (key, row_hash, status, run_id, "at", error_code, message)'
+        f" SELECT p.key, p.row_hash, p.status, ?, ?, coalesce(p.error_code, p.error_class), p.error_message"
+        f" FROM ({settled}) p"
         " WHERE p.status IN ('rejected', 'skipped') OR (p.status = 'unknown' AND p.settled = 'unknown')",
         [run_id, now_param],  # type: ignore[list-item]
     )
@@ -137,21 +149,3 @@ def _held(layout: Layout, field: Field) -> str:
 
 def _p(layout: Layout, column: str) -> str:
     return f"p.{layout.q(column)}"
-
-
-def release(warehouse: Warehouse, layout: Layout, keys: Sequence[str] = ()) -> int:
-    """Lets what waits be sent again: these keys, or all where none is given; returns how many. Safe to repeat.
-
-    A create that could not be reconciled is then created anew: by asking for it a person says that it is not there.
-    """
-    rejected, snapshot = layout.t(layout.rejected), layout.t(layout.snapshot)
-    chosen = f" AND key IN ({', '.join('?' for _ in keys)})" if keys else ""
-    with warehouse.transaction():
-        released = warehouse.rows(f"SELECT count(*) FROM {rejected} WHERE TRUE{chosen}", list(keys))
-        unknown = f"SELECT key FROM {rejected} WHERE status = 'unknown'{chosen}"
-        warehouse.execute(
-            f"DELETE FROM {snapshot} WHERE destination_id IS NULL AND row_hash IS NULL AND key IN ({unknown})",
-            list(keys),
-        )
-        warehouse.execute(f"DELETE FROM {rejected} WHERE TRUE{chosen}", list(keys))
-    return int(str(released[0][0]))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from revetl.clock import Clock
 from revetl.model import SyncSpec
-from revetl.state import links, snapshot
+from revetl.state import holding, links, snapshot
+from revetl.state.holding import Waiting, Which
 from revetl.state.layout import resolve
 from revetl.state.leases import Holder
 from revetl.sync.leasing import leased
@@ -15,28 +17,46 @@ from revetl.sync.matching import Offload
 from revetl.warehouse.base import Warehouse
 
 
+@dataclass(slots=True)
+class Released:
+    """Of one sync: records by why they waited, and how many links."""
+
+    sync: str
+    waiting: list[Waiting]
+    links: int = 0
+
+    @property
+    def records(self) -> int:
+        return sum(w.records for w in self.waiting)
+
+
 async def release(
     warehouse: Warehouse,
     spec: SyncSpec,
-    keys: Sequence[str],
+    which: Which,
     *,
     clock: Clock,
     run_id: str,
+    dry_run: bool = False,
     wait_s: float = 0.0,
     on_wait: Callable[[Holder], None] | None = None,
     offload: Offload = asyncio.to_thread,
-) -> int:
-    """These keys, or all where none is given; returns how many waited. LeaseError where another run works on the sync.
-    Safe to repeat."""
+) -> Released:
+    """Looks at what waits and, unless `dry_run`, lets it go. LeaseError where another run works on the sync. Safe to
+    repeat. Links have no key of a record's refusal: they go where only keys, or nothing, is asked for."""
     async with leased(
         warehouse, spec.name, run_id, clock=clock, offload=offload, wait_s=wait_s, on_wait=on_wait
     ) as held:
 
-        def let_go() -> int:
+        def let_go() -> Released:
             layout = resolve(held.warehouse, spec)
             snapshot.prepare(held.warehouse, layout)
-            records = snapshot.release(held.warehouse, layout, keys)
-            return records + links.release(held.warehouse, layout, keys)
+            found = Released(spec.name, holding.waiting(held.warehouse, layout, which))
+            with_links = not (which.run_id or which.codes or which.statuses)
+            if not dry_run:
+                holding.release(held.warehouse, layout, which)
+                found.links = links.release(held.warehouse, layout, which.keys) if with_links else 0
+            return found
 
-        released: int = await held.offload(let_go)
+        released: Released = await held.offload(let_go)
         return released
