@@ -136,11 +136,13 @@ def _measure(workload: Workload, market_: Market, table: Section) -> Comparison:
 
 
 def _figures(seen: Played, tuned: Played, label: str) -> tuple[str, str, str]:
-    cost, coverage, saved = seen.usd_per_value, seen.coverage, tuned.saved_against(seen)
+    cost, coverage = seen.usd_per_value, seen.coverage
+    saved = seen.saved_against(tuned) if "stops" in label else tuned.saved_against(seen)
     if cost is None or coverage is None or saved is None:
         raise AssertionError("nothing was filled")
-    half = (saved.high - saved.low) / 2
-    return f"${cost.value:.4f}", f"{coverage.value:.1%}", "" if label == "tuned" else f"{saved.value:.1%} ± {half:.1%}"
+    told = f"{saved.value:.1%} ± {(saved.high - saved.low) / 2:.1%}"
+    last = {"tuned": ""}.get(label, f"({told} below it)" if "stops" in label else told)
+    return f"${cost.value:.4f}", f"{coverage.value:.1%}", last
 
 
 def market(world: World, workload: Workload, terms: Mapping[str, ProviderSpec]) -> Market:
