@@ -167,3 +167,21 @@ def test_each_objective_is_the_best_of_all_orders_and_stops(objective):
         assert filled == max(f for u, f in played.values() if u <= 0.04 * 500 + 1e-9)
     else:
         assert usd == pytest.approx(min(u for u, f in played.values() if f >= 0.7 * most - 1e-9))
+
+
+@pytest.mark.parametrize("wrong", [False, True])
+def test_where_everybody_is_paid_by_the_hit_the_best_order_needs_no_audit(wrong):
+    rng = random.Random(8)
+    arms, prices = [Arm(f"p{i}", 1) for i in range(3)], (0.3, 0.1, 0.2)
+    people = []
+    for _ in range(400):
+        hits = [rng.random() < 0.5 for _ in arms]
+        lost = wrong and rng.random() < 0.1
+        replies = [Reply(p, int(not lost), True) if h else Reply() for p, h in zip(prices, hits, strict=True)]
+        people.append(Case(1.0, 1, tuple(replies), fold=rng.randrange(5)))
+    seen = pooled([as_run(arms, c, (0, 1, 2)) for c in people])
+    told = compare(history(arms, seen), seen, Objective())
+    assert told.by_rule == (() if wrong else ("p1", "p2", "p0"))
+    if told.by_rule:
+        assert solve(arms, people).cheapest().order == (1, 2, 0)
+    assert compare(history(arms, seen), seen, Objective("cost")).by_rule == ()

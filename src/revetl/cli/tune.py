@@ -78,10 +78,18 @@ def command(
         raise click.UsageError("--plot takes a file that ends with .html or .svg.")
     if write and fields:
         raise click.UsageError("--write changes the order for all fields: leave --field out.")
+    from revetl.enrich.order.solve import MOST_ARMS
+    from revetl.errors import ConfigError
+
     project = options.load()
     spec = _named(project, waterfall, fields)
     aim = _objective(objective, at_least, value_usd, budget_usd)
     history = _history(project, spec, fields, segment)
+    if len(history.arms) > MOST_ARMS:
+        raise ConfigError(
+            f"{spec.name} asks {len(history.arms)} providers; the most whose order can be solved are {MOST_ARMS}",
+            hint="Look at one field at a time with --field.",
+        )
     told, parts = _compared(history, aim, within)
     if as_json:
         emit_json({"waterfall": spec.name, "objective": asdict(aim), **_document(told, parts, history)})
@@ -253,6 +261,11 @@ def _verdict(told: Comparison, aim: Objective, places: dict[str, int]) -> list[s
             else f"only {told.audited:,.0f} records were asked of everybody"
         )
         found.append(f"[yellow]Other orders can't be told from this ledger[/] ({why}); where to stop can.")
+        if told.by_rule and told.by_rule != today:
+            found.append(
+                "But everybody is paid by the hit alone, and every hit counted: then ascending price is the cheapest "
+                f"order, whoever knows what: [bold]{' → '.join(told.by_rule)}[/]."
+            )
         if told.best != today:
             found.append(f"Best stop in today's order: [bold]{best}[/].")
             if told.gain is not None:
@@ -313,12 +326,12 @@ def _write(project: Project, spec: WaterfallSpec, told: Comparison, *, yes: bool
     screen = err_console()
     others = tuple(s.provider for s in spec.stages if s.provider not in {n for line in told.lines for n in line.order})
     path = find(project.root / project.settings.enrichment / "waterfalls", spec.name)
-    change = reorder(path, (*told.best, *others))
+    change = reorder(path, (*(told.by_rule or told.best), *others))
     if change.before == change.after:
         screen.print("The file has the best order already: nothing to write.")
         return
     click.echo(change.diff(project.root), nl=False)
-    if not told.better:
+    if not told.better and not told.by_rule:
         screen.print("[yellow]What this brings is within chance.[/]")
     if yes or click.confirm("Write it?", err=True):
         change.apply()

@@ -91,7 +91,8 @@ class Comparison:
     """`records`: those that were asked of somebody. `audited`: of them, those asked of everybody by lot; `incomplete`:
     drawn for it, but not asked of everybody yet. `identified`: whether orders other than today's can be told apart.
     `gain`: what the best order brings over today's on records that it was not chosen on, which is the honest figure,
-    in the objective's terms (`Objective.gain`); None where today's is the best."""
+    in the objective's terms (`Objective.gain`); None where today's is the best. `by_rule`: an order that is known to be
+    the cheapest without an audit (`paid_by_hit`); empty where the rule does not hold, or the ledger tells by itself."""
 
     segment: str
     records: float
@@ -103,6 +104,7 @@ class Comparison:
     gain: Figure | None
     curve: tuple[CurvePoint, ...]
     audit: AuditPlan | None
+    by_rule: tuple[str, ...] = ()
 
     @property
     def better(self) -> bool:
@@ -139,7 +141,24 @@ def compare(
         comparing.gain() if best != comparing.today else None,
         comparing.curve(),
         plan_audit(history.arms, history.prices, history.checks, cases, comparing.sample, best, within),
+        () if identified or objective != Objective() else paid_by_hit(history, cases),
     )
+
+
+def paid_by_hit(history: History, cases: Sequence[Case]) -> tuple[str, ...]:
+    """Ascending price, where that is the cheapest order for every single record, so whatever the correlation: one
+    field, every provider paid for hits alone at one price, and in the ledger no hit that did not count. Empty where it
+    can't be said. A record is then paid for once, to the first that knows it, and the cheapest that knows it comes
+    first."""
+    one_price = all(p.per_call == 0 and p.least_hit == p.greatest_hit for p in history.prices)
+    if len(history.fields) > 1 or not one_price or any(history.checks):
+        return ()
+    for i, _ in enumerate(history.arms):
+        hits = [(c.weight, r) for c in cases if (r := c.replies[i]) is not None and r.hit]
+        if sum(weight for weight, _ in hits) < FEWEST or not all(reply.fills for _, reply in hits):
+            return ()
+    ascending = sorted(range(len(history.arms)), key=lambda i: history.prices[i].hit)
+    return names(history.arms, ascending)
 
 
 class _Comparing:
