@@ -124,14 +124,12 @@ async def _release(
 
 
 def _show(screen: Console, released: Sequence[Released]) -> None:
-    from revetl.cli.show import short, status, table
+    from revetl.cli.show import short, status
 
-    listing = table("sync", "status", "code", "records", "for example", right=["records"])
     for found in released:
         for w in found.waiting:
-            example = f"{', '.join(w.keys)}{', …' if w.records > len(w.keys) else ''}: {w.message or ''}"
-            listing.add_row(found.sync, status(w.status), short(w.code or "", 24), f"{w.records:,}", short(example, 80))
-    if listing.row_count:
-        screen.print(listing)
-    else:
+            keys = ", ".join(short(key, 24) for key in w.keys) + (", …" if w.records > len(w.keys) else "")
+            screen.print(f"[bold]{found.sync}[/]  {w.records:,} {status(w.status)} {short(w.code or '', 40)}")
+            screen.print(f"  {keys}" + (f": {short(w.message, 120)}" if w.message else ""))
+    if not any(found.records for found in released):
         screen.print("No record waits.")

@@ -90,7 +90,7 @@ def show_rollbacks(console: Console, reports: Sequence[RollbackReport]) -> None:
         if r.counts.get("rejected") or r.counts.get("unknown"):
             console.print(f"{r.sync}: why records did not go through: [bold]revetl runs show {r.run_id[-6:]}[/]")
     if any(r.counts.get("ok") for r in reports):
-        console.print("Until its row changes, no sync sends a restored record again (`revetl plan`: waiting).")
+        console.print("No sync sends them again until their rows change (`revetl plan`: waiting).")
 
 
 def rollback_document(report: RollbackReport) -> dict[str, Any]:
