@@ -101,6 +101,7 @@ def test_with_an_audit_the_best_order_is_told_and_fits_80_columns(project, capsy
     for label in ("today", "best", "cheapest first", "price/hit rate", "random", "large", "small"):
         assert label in out, out
     assert "not identified" not in out
+    assert "1→2→3→4" in out
 
 
 def test_without_one_it_says_what_it_cant_tell_and_proposes_one(project, capsys, monkeypatch):
@@ -110,8 +111,11 @@ def test_without_one_it_says_what_it_cant_tell_and_proposes_one(project, capsys,
     out = capsys.readouterr().out
     assert max(map(len, out.splitlines())) <= 80
     assert "can't be told" in out
-    assert "not identified: $" in out
-    assert "audit:" in out
+    line = next(line for line in out.splitlines() if line.startswith("cheapest first"))
+    assert "not identified" in line
+    assert " to $" in line
+    assert "3→2→4→1" in line
+    assert "\n  audit: {share: 0." in out
 
 
 def test_json_is_one_document_with_every_order(project, capsys):

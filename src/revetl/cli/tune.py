@@ -216,9 +216,9 @@ def _show(
 def _cells(line: Line) -> tuple[str, str, str]:
     if line.usd_per_value is None or line.coverage is None:
         if line.bounds_usd is None:
-            return "not identified", "", ""
+            return "", "not identified", ""
         low, high = line.bounds_usd
-        return f"not identified: ${low:.3f}{'' if high == float('inf') else f' to ${high:.3f}'}", "", ""
+        return f"${low:.3f} to {'any' if high == float('inf') else f'${high:.3f}'}", "not identified", ""
     cost, share = line.usd_per_value, line.coverage
     around = f"${cost.value:.3f} ±{_half(cost):.3f}"
     return around, f"{share.value:.1%} ±{_half(share):.1%}", "" if line.saved is None else _short(line.saved)
@@ -271,7 +271,7 @@ def _verdict(told: Comparison, aim: Objective, places: dict[str, int]) -> list[s
             if told.gain is not None:
                 found.append(f"On records that it was not chosen on it brings {_gain(told.gain, aim)}.")
     if told.audit is not None and told.audit.more:
-        found.append(_audit(told))
+        found += _audit(told)
     return found
 
 
@@ -283,17 +283,17 @@ def _gain(figure: Figure, aim: Objective) -> str:
     return f"{_percent(figure)} off the cost of a value"
 
 
-def _audit(told: Comparison) -> str:
+def _audit(told: Comparison) -> list[str]:
     plan = told.audit
     if plan is None:
-        return ""
+        return []
     if plan.share > 1:
-        return f"These are too few records to tell savings to within {plan.within:.0%}: it takes {plan.records:,}."
-    return (
-        f"To tell savings to within {plan.within:.0%}, ask {plan.records:,} records of everybody: audit: "
-        f"{{share: {plan.share:.2g}}}, about ${plan.usd:,.2f} more than today's order for them"
-        f" (planned on {plan.planned_on})."
-    )
+        return [f"These are too few records to tell savings to within {plan.within:.0%}: it takes {plan.records:,}."]
+    return [
+        f"To tell savings to within {plan.within:.0%}, have {plan.records:,} records asked of everybody, for about "
+        f"${plan.usd:,.2f} more than today's order (planned on {plan.planned_on}). In the waterfall:",
+        f"  audit: {{share: {plan.share:.2g}}}",
+    ]
 
 
 def _show_segments(screen: Console, parts: list[Comparison], places: dict[str, int]) -> None:
