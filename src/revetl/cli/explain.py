@@ -67,6 +67,8 @@ def _story(project: Project, warehouse: Warehouse, key: str) -> dict[str, Rows]:
     for spec in project.syncs(verified=False):
         held = _select(warehouse, Relation(warehouse.state_schema, f"snapshot__{table_suffix(spec.name)}"), "key", key)
         story[f"what {spec.destination} {spec.object} is known to hold"] = held
+        waits = _select(warehouse, Relation(warehouse.state_schema, f"rejected__{table_suffix(spec.name)}"), "key", key)
+        story[f"why it waits for {spec.destination} {spec.object}"] = waits
     outcomes = _select(warehouse, relation(warehouse, "outcomes"), "key", key, order="at", limit=20)
     shown = ("sync", "op", "status", "message", "before", "after")
     story["outcomes, newest first"] = [
