@@ -6,9 +6,11 @@ import re
 from pathlib import Path
 from typing import get_args
 
+import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
+from revetl.cli import main as shell
 from revetl.providers.load import load_providers
 from revetl.providers.options import AccountLimits, AccountOptions
 from revetl.providers.spec import FIELDS, PollVerdict, RecordVerdict, Transform, VendorFile, Verdict
@@ -68,3 +70,11 @@ def test_the_guide_names_every_option_of_a_connection() -> None:
 def test_the_design_explains_what_a_poll_and_a_record_may_say() -> None:
     words = set(re.findall(r"`(\w+)`", DESIGN))
     assert set(get_args(PollVerdict)) | set(get_args(RecordVerdict)) <= words
+
+
+def test_the_reference_is_what_the_command_prints(capsys: pytest.CaptureFixture[str]) -> None:
+    assert shell.run(["schema", "provider", "--markdown"]) == 0
+    printed = capsys.readouterr().out
+    assert printed == (DOCS / "reference" / "provider.md").read_text()
+    for part in VendorFile.model_json_schema()["$defs"]:
+        assert f"## {part}\n" in printed

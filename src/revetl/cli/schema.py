@@ -6,16 +6,23 @@ from typing import Any
 
 import rich_click as click
 
-from revetl.cli.common import emit_json
+from revetl.cli.common import console, emit_json
 
 KINDS = ("project", "connections", "sync", "provider", "waterfall")
 
 
 @click.command(short_help="Print a JSON Schema.")
 @click.argument("kind", type=click.Choice(KINDS))
-def command(kind: str) -> None:
+@click.option("--markdown", is_flag=True, help="A page to read instead: every part, key, kind and default.")
+def command(kind: str, markdown: bool) -> None:
     """Print the JSON Schema of a file: project (revetl.yml), connections (connections.yml), sync (config.meta.revetl
     of a model), provider or waterfall (a file under enrichment/)."""
+    if markdown:
+        from revetl.cli.reference import page
+
+        written = page(json_schema(kind), f"Reference: {kind}", f"revetl schema {kind} --markdown")
+        console().out(written, highlight=False, end="")
+        return
     emit_json({"$schema": "https://json-schema.org/draft/2020-12/schema", **json_schema(kind)})
 
 

@@ -162,8 +162,8 @@ class Request(Part):
     """One HTTP request. A template is text with `{input}` in it; where an input is absent the parameter is left out.
 
     `{a|b}` is the first of the inputs that is present, and a list in `query` the first template of those whose inputs
-    are. `path` takes no inputs: it
-    stands in logs and messages, where nothing of a customer may stand. Of a batch this is the envelope, without inputs.
+    are. `path` takes no inputs: it stands in logs and messages, where nothing of a customer may stand. Of a batch this
+    is the envelope, without inputs.
     """
 
     method: Literal["GET", "POST"] = "GET"
