@@ -97,7 +97,7 @@ def test_with_an_audit_the_best_order_is_told_and_fits_80_columns(project, capsy
     out = capsys.readouterr().out
     assert max(map(len, out.splitlines())) <= 80
     assert "…" not in out
-    assert "120 by lot of everybody" in out
+    assert "120, drawn by lot, of all" in out
     for label in ("today", "best", "cheapest first", "price/hit rate", "random", "large", "small"):
         assert label in out, out
     assert "not identified" not in out

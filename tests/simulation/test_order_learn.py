@@ -176,3 +176,16 @@ def test_what_the_record_holds_itself_is_not_wanted():
     assert {c.wants for c in history.cases} == {1, 3}
     load_people(warehouse, [person(n, phone="+1", email="a@b.example") for n in range(N)])
     assert read(warehouse, asked, spec).cases == ()
+
+
+def test_answers_from_before_do_not_count():
+    warehouse, asked, spec = warehouse_with([person(n) for n in range(N)]), vendors(), waterfall()
+    enrich(warehouse, asked, spec)
+    warehouse.execute(
+        "UPDATE revetl.enrichment_calls SET answered_at = answered_at - INTERVAL 90 DAY, charged_usd = 7"
+        " WHERE provider = 'small.email'"
+    )
+    assert read(warehouse, asked, spec).prices[1].per_call == 7
+    recent = read(warehouse, asked, spec, since=START - timedelta(days=30))
+    assert all(c.replies[1] is None for c in recent.cases)
+    assert recent.prices[1].per_call + recent.prices[1].per_hit == pytest.approx(0.03)

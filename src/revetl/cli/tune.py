@@ -28,6 +28,7 @@ SHOWN_SEGMENTS = 12
 @project_options
 @click.option("--field", "fields", multiple=True, metavar="NAME", help="Look at this field only. May be repeated.")
 @click.option("--segment", metavar="SQL", help="Also by the values of this expression, such as country.")
+@click.option("--days", type=click.IntRange(min=1), help="Only answers of the last so many days. Default: all.")
 @click.option("--objective", type=click.Choice(OBJECTIVES), default="coverage", show_default=True, help="What is best.")
 @click.option(
     "--at-least",
@@ -53,6 +54,7 @@ def command(
     options: ProjectOptions,
     fields: tuple[str, ...],
     segment: str | None,
+    days: int | None,
     objective: str,
     at_least: float,
     value_usd: float | None,
@@ -84,7 +86,7 @@ def command(
     project = options.load()
     spec = _named(project, waterfall, fields)
     aim = _objective(objective, at_least, value_usd, budget_usd)
-    history = _history(project, spec, fields, segment)
+    history = _history(project, spec, fields, segment, days)
     if len(history.arms) > MOST_ARMS:
         raise ConfigError(
             f"{spec.name} asks {len(history.arms)} providers; the most whose order can be solved are {MOST_ARMS}",
@@ -129,7 +131,11 @@ def _objective(kind: str, at_least: float, value_usd: float | None, budget_usd: 
     return Objective(found, at_least, value_usd or 0.0, budget_usd or 0.0)
 
 
-def _history(project: Project, spec: WaterfallSpec, fields: tuple[str, ...], segment: str | None) -> History:
+def _history(
+    project: Project, spec: WaterfallSpec, fields: tuple[str, ...], segment: str | None, days: int | None
+) -> History:
+    from datetime import timedelta
+
     from revetl.clock import SystemClock
     from revetl.enrich.engine import check_columns
     from revetl.enrich.order.learn import learn
@@ -142,12 +148,16 @@ def _history(project: Project, spec: WaterfallSpec, fields: tuple[str, ...], seg
         relation = project.relation(spec.entity)
         check_columns(warehouse, spec, relation)
         now = SystemClock().now()
-        history = learn(warehouse, spec, project.providers, relation, now=now, segment=segment, fields=fields)
+        since = None if days is None else now - timedelta(days=days)
+        history = learn(
+            warehouse, spec, project.providers, relation, now=now, segment=segment, fields=fields, since=since
+        )
     finally:
         warehouse.close()
     if not history.cases:
         raise ConfigError(
-            f"the ledger holds no answer for {spec.name}: there is nothing to learn from",
+            f"the ledger holds no answer for {spec.name}{'' if days is None else f' of the last {days} days'}:"
+            " there is nothing to learn from",
             hint=f"Run it first: revetl enrich --waterfall {spec.name}",
         )
     return history
@@ -191,7 +201,7 @@ def _show(
 
     places = {arm.name: i for i, arm in enumerate(history.arms, 1)}
     screen.print(f"[bold]{name}[/]: {', '.join(history.fields)}")
-    screen.print(f"{told.records:,.0f} records were asked of somebody, {told.audited:,.0f} by lot of everybody.")
+    screen.print(f"{told.records:,.0f} records were asked of somebody; {told.audited:,.0f}, drawn by lot, of all.")
     screen.print("± is one side of a 95% interval.\n")
     table = Table(box=None, pad_edge=False)
     table.add_column("order", no_wrap=True)
@@ -203,14 +213,33 @@ def _show(
         table.add_row(line.label, *_cells(line), asks)
     screen.print(table)
     screen.print()
-    for arm, price in zip(history.arms, history.prices, strict=True):
-        per = f"${price.per_call:.4g} a call, ${price.per_hit:.4g} more on a hit"
-        screen.print(f"{places[arm.name]:>2} {arm.name}: {per}")
+    _show_providers(screen, history)
     screen.print()
     for sentence in _verdict(told, aim, places):
         screen.print(sentence)
     if parts:
         _show_segments(screen, parts, places)
+
+
+def _show_providers(screen: Console, history: History) -> None:
+    """Rates are of those that were asked: under a cascade, of what the earlier ones left."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    table.add_column("", justify="right")
+    table.add_column("provider", overflow="fold")
+    for heading in ("asked", "found", "useful", "a call", "a hit, more"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for i, (arm, price) in enumerate(zip(history.arms, history.prices, strict=True)):
+        known = [(c.weight, r) for c in history.cases if (r := c.replies[i]) is not None and r.able]
+        asked = sum(weight for weight, _ in known)
+        found, useful = (
+            f"{sum(weight for weight, r in known if good(r)) / asked:.0%}" if asked else ""
+            for good in (lambda r: r.hit, lambda r: bool(r.fills))
+        )
+        prices = (f"${price.per_call:.4g}", f"${price.per_hit:.4g}")
+        table.add_row(str(i + 1), arm.name, f"{asked:,.0f}", found, useful, *prices)
+    screen.print(table)
 
 
 def _cells(line: Line) -> tuple[str, str, str]:

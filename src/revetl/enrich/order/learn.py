@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, cast
 
 from revetl.enrich.order.cases import UNABLE, Arm, Case, Check, Reply
@@ -20,11 +20,13 @@ from revetl.enrich.questions import Query, Questions
 from revetl.enrich.spec import Stage, WaterfallSpec
 from revetl.model import Relation
 from revetl.providers.spec import ProviderSpec
+from revetl.state.appending import naive
 from revetl.state.schema import relation
 from revetl.warehouse.base import Warehouse
 from revetl.warehouse.sql import ident, literal, table
 
 FOLDS = 5
+_BEGINNING = datetime(1970, 1, 2, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,18 +58,21 @@ def learn(
     segment: str | None = None,
     fields: Sequence[str] = (),
     entity_name: str | None = None,
+    since: datetime | None = None,
 ) -> History:
     """Reads the ledger; makes no call and writes nothing. `segment` is a SQL expression over the entity's columns;
-    `fields` are those to look at (default: all). Stages that fill none of them are left out."""
+    `fields` are those to look at (default: all). Stages that fill none of them are left out. Answers from before
+    `since` do not count, nor do their prices."""
     questions = Questions(warehouse, spec, providers, entity, entity=entity_name or spec.entity, run_id="", now=now)
-    return _Learner(questions, tuple(fields) or tuple(spec.fields)).history(segment)
+    return _Learner(questions, tuple(fields) or tuple(spec.fields), naive(since or _BEGINNING)).history(segment)
 
 
 class _Learner:
     """`stages` are those that fill a field that is looked at, with their place in the waterfall."""
 
-    def __init__(self, questions: Questions, fields: tuple[str, ...]) -> None:
+    def __init__(self, questions: Questions, fields: tuple[str, ...], since: datetime) -> None:
         self.questions = questions
+        self.since = since
         self.fields = fields
         self.spec = questions.spec
         self.warehouse = questions.warehouse
@@ -77,7 +82,7 @@ class _Learner:
         self.stages = [(i, stage) for i, stage in enumerate(self.spec.stages) if self._fills(stage)]
 
     def history(self, segment: str | None) -> History:
-        book = PriceBook.read(self.warehouse, self.providers)
+        book = PriceBook.read(self.warehouse, self.providers, self.since)
         shared = self._sharing()
         prices = [book.price(stage.provider, share) for (_, stage), share in zip(self.stages, shared, strict=True)]
         checks = {
@@ -133,8 +138,9 @@ class _Learner:
                     "SELECT request_hash, call_id, status, paid FROM (SELECT request_hash, call_id, status,"
                     " max(charged_usd) OVER (PARTITION BY request_hash, status) AS paid, row_number() OVER"
                     f" (PARTITION BY request_hash ORDER BY answered_at DESC, call_id DESC) AS place FROM {self.calls}"
-                    " WHERE provider = ? AND status IN ('hit', 'miss')) AS answers WHERE place = 1",
-                    (stage.provider,),
+                    " WHERE provider = ? AND status IN ('hit', 'miss') AND answered_at >= ?) AS answers"
+                    " WHERE place = 1",
+                    (stage.provider, self.since),
                 )
                 + f") AS l_{i} ON l_{i}.request_hash = e.hash_{i} LEFT JOIN ("
                 + self._held(stage)

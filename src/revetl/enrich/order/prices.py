@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from revetl.providers.spec import ProviderSpec
@@ -67,8 +68,8 @@ class PriceBook:
     charged: Mapping[str, _Charges]
 
     @classmethod
-    def read(cls, warehouse: Warehouse, providers: Mapping[str, ProviderSpec]) -> PriceBook:
-        """Repeats that were free do not count as prices."""
+    def read(cls, warehouse: Warehouse, providers: Mapping[str, ProviderSpec], since: datetime) -> PriceBook:
+        """Repeats that were free do not count as prices, nor does what was answered before `since` (UTC, naive)."""
         calls = table(relation(warehouse, "enrichment_calls"), warehouse.dialect)
         free = [literal(n, warehouse.dialect) for n, p in providers.items() if p.free_repeat_days > 0]
         windowed = f"provider IN ({', '.join(free)})" if free else "1 = 0"
@@ -78,7 +79,8 @@ class PriceBook:
             f"SELECT provider, {', '.join(cells)}, avg(CAST(again AS DOUBLE)) FROM ("
             f"SELECT provider, status, charged_usd, CASE WHEN {windowed} AND charged_usd = 0 AND row_number() OVER"
             " (PARTITION BY provider, request_hash ORDER BY answered_at, call_id) > 1 THEN 1 ELSE 0 END AS again"
-            f" FROM {calls} WHERE status IN ('hit', 'miss')) AS settled GROUP BY provider"
+            f" FROM {calls} WHERE status IN ('hit', 'miss') AND answered_at >= ?) AS settled GROUP BY provider",
+            [since],
         )
         charged = {}
         for name, miss, *hit, again in rows:
