@@ -6,8 +6,8 @@ Why this is safe without a unique constraint (Snowflake has none that it enforce
 - Two takers can't both succeed. Of two UPDATEs the one whose view of the table is later sees every row that the
   other saw. Those rows are locked by the other until it commits (Postgres locks rows, Snowflake the table's
   partitions; DuckDB refuses the second writer with a conflict), and afterwards they name the other.
-- `hold` updates the same rows at the beginning of the holder's own transaction, so a takeover either waits for that
-  commit, or was first, and the holder's transaction finds nothing to renew and rolls back.
+- `hold` updates the same rows inside the holder's own transaction, so a takeover either waits for that commit, or was
+  first, and the holder's transaction finds nothing to renew (or a conflict) and rolls back.
 
 Times are the takers' clocks. Should they differ by more than a lease lasts, a live holder may be taken over too early;
 the state is safe even so, since it can't commit any more.
@@ -77,7 +77,11 @@ def take(warehouse: Warehouse, name: str, run_id: str, *, now: datetime, lasts: 
     leases = _table(warehouse)
     if not warehouse.rows(f"SELECT 1 FROM {leases} WHERE name = ? LIMIT 1", [name]):
         warehouse.execute(f"INSERT INTO {leases} (name) VALUES (?)", [name])
-    dead = [h.run_id for h in _holders(warehouse, name) if h.certainly_dead]
+    before = [h for h in _holders(warehouse, name) if h.run_id != run_id]
+    dead = [h.run_id for h in before if h.certainly_dead]
+    alive = [h for h in before if h.run_id not in dead and h.expires_at >= now]
+    if alive:
+        return alive[0]  # without a write: it must not wait for a transaction of the holder's
     free = " OR run_id = ?" * (1 + len(dead))
     ours: list[Scalar] = [run_id, socket.gethostname(), os.getpid(), _pid_space(), _naive(now), _naive(now + lasts)]
     held = run_id in _OURS

@@ -31,9 +31,10 @@ _POLL_S = 5.0
 
 
 class Fenced:
-    """A warehouse whose transactions stand only while the lease is ours: each begins by renewing it, and whoever wants
-    to take it over then waits for the commit. Where a statement commits by itself (`ddl` on Snowflake) it is looked at
-    again at the end."""
+    """A warehouse whose transactions stand only while the lease is ours: each ends by renewing it, and whoever wants to
+    take it over then waits for the commit. At the end, so that runs of other syncs, whose leases lie in the same table,
+    wait for it no longer than they must. Those with `ddl` are long, and on Snowflake not held together: they begin with
+    it as well."""
 
     def __init__(self, inner: Warehouse, hold: Callable[[], None]) -> None:
         self._inner = inner
@@ -66,10 +67,10 @@ class Fenced:
     @contextmanager
     def transaction(self, *, ddl: bool = False) -> Iterator[None]:
         with self._inner.transaction(ddl=True) if ddl else self._inner.transaction():
-            self._hold()
-            yield
             if ddl:
                 self._hold()
+            yield
+            self._hold()
 
     def columns(self, relation: Relation) -> list[Column]:
         return self._inner.columns(relation)
