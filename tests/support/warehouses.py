@@ -25,6 +25,7 @@ from typing import Any
 
 import pytest
 
+from revetl.state.schema import create_all
 from revetl.warehouse.base import Warehouse
 from revetl.warehouse.open import open_warehouse
 from revetl.warehouse.sql import ident
@@ -157,8 +158,8 @@ def empty_warehouse(kind: str, directory: Path, *, state_schema: str = "revetl")
         # Connecting makes the database there.
         output = {**snowflake_server(), "database": f"REVETL_{next(_numbers)}"}
         warehouse = open_warehouse(output, root=directory, state_schema=state_schema)
+        create_all(warehouse)  # now, for a schema that is made becomes the current one
         warehouse.execute(f"CREATE SCHEMA {SCHEMA}")
-        warehouse._native(f"USE SCHEMA {SCHEMA}")
     else:
         # One database for all tests of this process, emptied: making one takes a second.
         output = {**postgres_server(), "dbname": "postgres"}

@@ -156,6 +156,7 @@ def _rewrites() -> Mapping[str, Mapping[Any, Callable[[Any], exp.Expr]]]:
         "snowflake": {
             exp.TryCast: _snowflake_try_cast,
             exp.ConcatWs: _snowflake_concat_ws,
+            exp.Filter: _snowflake_filter,
             exp.IsNan: _equals_nan,
             "to_json": lambda n: _call("TO_JSON", _call("TO_VARIANT", n.expressions[0])),
         },
@@ -211,6 +212,15 @@ def _snowflake_concat_ws(node: Any) -> exp.Expr:
     for part in filled[1:]:
         whole = exp.DPipe(this=whole, expression=part, safe=True)
     return exp.Substring(this=whole, start=exp.Literal.number(len(separator.this) + 1))
+
+
+def _snowflake_filter(node: Any) -> exp.Expr:
+    """It has no FILTER. A count counts what is not null, and is 0 where nothing is there."""
+    from sqlglot import exp
+
+    if not isinstance(node.this, exp.Count) or not isinstance(node.this.this, exp.Star):
+        return cast("exp.Expr", node)
+    return exp.Count(this=exp.case().when(node.expression.this, exp.Literal.number(1)), big_int=True)
 
 
 def _postgres_try_cast(node: Any) -> exp.Expr:
