@@ -25,7 +25,7 @@ from revetl.sync import policies
 from revetl.sync.leasing import leased
 from revetl.sync.matching import Offload
 from revetl.sync.readback import CHUNK_ROWS, Forms, Row, read_back, require_readable
-from revetl.sync.rollback import recorded
+from revetl.sync.recording import recorded
 from revetl.warehouse.base import Warehouse
 
 Progress = Callable[[int, int], None]
