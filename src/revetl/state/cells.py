@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import json
 import re
+import struct
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Context, Decimal, InvalidOperation
 from typing import Any
 
 from revetl.model import Scalar
 
-_FLOATS = ("FLOAT", "DOUBLE", "REAL")
+_SINGLE = ("FLOAT", "REAL")  # 4 bytes in DuckDB's spelling; it prints fewer digits than what was sent has
 _INTEGERS = re.compile(r"U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?\b")
+_ROOMY = Context(prec=100)  # Python's own has 28 digits, columns have up to 38
 _SCALE = re.compile(r"(?:DECIMAL|NUMERIC|NUMBER)\((\d+),\s*(\d+)\)")
 
 
@@ -33,15 +35,18 @@ def fit(type_: str, value: Any) -> Scalar:
         return None
     try:
         return _fit(kind, value)
-    except (ValueError, ArithmeticError, TypeError, LookupError):
+    except (ValueError, ArithmeticError, TypeError, LookupError, struct.error):
         raise ValueError(f"has no exact form in {type_}") from None
 
 
 def _fit(type_: str, value: Any) -> Scalar:
     if type_.startswith("BOOL"):
         return value if isinstance(value, bool) else {"true": True, "false": False}[str(value).lower()]
-    if type_.startswith(_FLOATS):
+    if type_.startswith("DOUBLE"):
         return float(value)
+    if type_.startswith(_SINGLE):
+        single: float = struct.unpack("<f", struct.pack("<f", float(value)))[0]
+        return single
     if _INTEGERS.match(type_):
         number = Decimal(str(value))
         if number != number.to_integral_value():
@@ -65,7 +70,7 @@ def _decimal(type_: str, value: Any) -> Decimal:
     if size is None:
         return number
     digits, scale = int(size[1]), int(size[2])
-    exact = number.quantize(Decimal(1).scaleb(-scale))
+    exact = number.quantize(Decimal(1).scaleb(-scale), context=_ROOMY)
     if exact != number or len(exact.as_tuple().digits) > digits:
         raise InvalidOperation
     return exact
