@@ -185,3 +185,16 @@ def test_where_everybody_is_paid_by_the_hit_the_best_order_needs_no_audit(wrong)
     if told.by_rule:
         assert solve(arms, people).cheapest().order == (1, 2, 0)
     assert compare(history(arms, seen), seen, Objective("cost")).by_rule == ()
+
+
+@pytest.mark.parametrize(("records", "kept"), [(120, True), (600, False)])
+def test_nobody_is_dropped_on_few_records(records, kept):
+    rng = random.Random(3)
+    arms = [Arm("idle", 1), Arm("good", 1)]
+    people = [
+        Case(1.0, 1, (Reply(0.01), Reply(0.1, 1, True) if rng.random() < 0.6 else Reply()), True, rng.randrange(5))
+        for _ in range(records)
+    ]
+    told = compare(history(arms, people), pooled(people), Objective())
+    assert told.best == (("good", "idle") if kept else ("good",))
+    assert compare(history(arms, people), pooled(people), Objective("cost")).best == ("good",)

@@ -23,6 +23,8 @@ from revetl.enrich.order.solve import Point, Solution, solve, solve_stops
 
 NEARLY_ALL = 0.98  # of the records: calls that failed leave a few without an answer
 INCOMPLETE = 0.05  # of the sample: above it, who is complete may depend on what was found
+# Who fills nothing in so many records fills, at 95 %, less than one in a hundred (three in n, the rule of three).
+SURE_TO_DROP = 300
 MOST_SHUFFLES = 120  # all orders of five
 
 ObjectiveKind = Literal["coverage", "cost", "net", "budget"]
@@ -31,7 +33,8 @@ Basis = Literal["ledger", "audit", "not identified"]
 
 @dataclass(frozen=True, slots=True)
 class Objective:
-    """coverage: the lowest cost at which `at_least` of what all providers together fill is filled (1: all of it).
+    """coverage: the lowest cost at which `at_least` of what all providers together fill is filled (1: all of it; nobody
+    is dropped on fewer than `SURE_TO_DROP` records).
     cost: the lowest cost per value, however few. net: the most value less cost, a value being worth `value_usd`.
     budget: the most values for `budget_usd` per record."""
 
@@ -47,6 +50,8 @@ class Objective:
             return solution.most_net(self.value_usd)
         if self.kind == "budget":
             return solution.within(self.budget_usd * of_records)
+        if self.at_least == 1 and of_records < SURE_TO_DROP:
+            return solution.everyone
         return solution.cheapest(filled=self.at_least * solution.cheapest().filled)
 
     def gain(self, mine: Played, theirs: Played) -> Figure | None:

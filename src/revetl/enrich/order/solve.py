@@ -57,6 +57,11 @@ class Solution:
             left &= ~(1 << order[-1])
         return Point(tuple(reversed(order)), self._least[members], self._filled[members])
 
+    @property
+    def everyone(self) -> Point:
+        """All providers, also those that fill nothing, in their cheapest order."""
+        return self.point(len(self._least) - 1)
+
     def cheapest(self, *, filled: float | None = None) -> Point:
         """The lowest cost at which at least `filled` values come (default: all that can come). The most that can come
         where that is less."""
