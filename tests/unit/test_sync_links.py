@@ -13,13 +13,15 @@ from revetl.errors import Ambiguous, ConfigError, Denied, GuardrailError
 from revetl.model import Association, Guardrails, Relation, Scalar, SyncSpec
 from revetl.state import links, outcomes
 from revetl.state.layout import resolve
-from revetl.state.runs import list_runs
+from revetl.state.runs import get_run, list_runs, new_run_id
 from revetl.sync import SyncReport
-from tests.support.sync_bench import Bench
+from revetl.sync.rollback import Choices, roll_back
+from tests.support.sync_bench import Bench, inline
+from tests.support.warehouses import SCHEMA
 
 FIRMS = SyncSpec(
     name="fake__firms",
-    relation=Relation("main", "firms"),
+    relation=Relation(SCHEMA, "firms"),
     destination="fake",
     object="firms",
     key="golden_id",
@@ -39,7 +41,8 @@ class Two(Bench):
         self.source([(key, f"{key}@x.io", firm) for key, firm in firm_of.items()], DDL)
 
     def firms(self, *keys: str) -> None:
-        self.warehouse.execute("CREATE OR REPLACE TABLE firms (golden_id VARCHAR, domain VARCHAR)")
+        self.warehouse.execute("DROP TABLE IF EXISTS firms")
+        self.warehouse.execute("CREATE TABLE firms (golden_id VARCHAR, domain VARCHAR)")
         for key in keys:
             self.warehouse.execute("INSERT INTO firms VALUES (?, ?)", [key, f"{key}.example"])
 
@@ -303,3 +306,27 @@ def test_many_links_go_in_chunks(bench: Two) -> None:
     bench.sync_as(guardrails=replace(bench.spec.guardrails))
     assert bench.run().counts == {"ok": 30, "linked": 30}
     assert len(bench.linked()) == 30
+
+
+def test_undoing_a_run_leaves_its_links(bench: Two) -> None:
+    bench.run_firms()
+    bench.run()
+    bench.source([("ann", "ann@y.io", "bolt"), ("bob", "bob@x.io", "bolt")], DDL)
+    spoiled = get_run(bench.warehouse, bench.run().run_id)
+    assert spoiled is not None
+    report = asyncio.run(
+        roll_back(
+            bench.warehouse,
+            bench.spec,
+            bench.destination,
+            spoiled,
+            Choices(),
+            clock=bench.clock,
+            run_id=new_run_id(bench.clock),
+            target="dev",
+            offload=inline,
+        )
+    )
+    assert report.error is None
+    assert bench.linked() == [("ann", "bolt"), ("bob", "bolt")]
+    assert "ann@x.io" in {r.get("email") for r in bench.destination.records.values()}

@@ -105,16 +105,15 @@ def compare(warehouse: Warehouse, layout: Layout, *, full_refresh: bool) -> Link
     """Puts into a scratch table what is to be sent, by ordinal. Changes no state."""
     wanted, plan = layout.scratch("wanted"), layout.scratch("linkplan")
     links = table_of(warehouse, layout)
-    with warehouse.transaction():
-        warehouse.execute(f"DROP TABLE IF EXISTS {layout.t(wanted)}")
-        warehouse.execute(layout.create_scratch("wanted", f"AS {_wanted(warehouse, layout)}"))
-        warehouse.execute(f"DROP TABLE IF EXISTS {layout.t(plan)}")
-        warehouse.execute(
-            layout.create_scratch("linkplan", "AS")
-            + " SELECT CAST(row_number() OVER (ORDER BY CASE l.op WHEN 'forget' THEN 0 WHEN 'unlink' THEN 1 ELSE 2 END,"
-            " l.to_sync, l.type, l.key, l.to_key, l.from_id, l.to_id) - 1 AS BIGINT) AS ordinal, l.*"
-            f" FROM ({_removals(warehouse, layout)} UNION ALL {_additions(warehouse, layout, full_refresh)}) l"
-        )
+    warehouse.execute(f"DROP TABLE IF EXISTS {layout.t(wanted)}")
+    warehouse.execute(layout.create_scratch("wanted", f"AS {_wanted(warehouse, layout)}"))
+    warehouse.execute(f"DROP TABLE IF EXISTS {layout.t(plan)}")
+    warehouse.execute(
+        layout.create_scratch("linkplan", "AS")
+        + " SELECT CAST(row_number() OVER (ORDER BY CASE l.op WHEN 'forget' THEN 0 WHEN 'unlink' THEN 1 ELSE 2 END,"
+        " l.to_sync, l.type, l.key, l.to_key, l.from_id, l.to_id) - 1 AS BIGINT) AS ordinal, l.*"
+        f" FROM ({_removals(warehouse, layout)} UNION ALL {_additions(warehouse, layout, full_refresh)}) l"
+    )
     ops = {str(op): _int(n) for op, n in warehouse.rows(f"SELECT op, count(*) FROM {layout.t(plan)} GROUP BY 1")}
     waiting = warehouse.rows(f"SELECT count(*) FROM {layout.t(wanted)} WHERE from_id IS NULL OR to_id IS NULL")
     known = warehouse.rows(f"SELECT count(*) FROM {layout.t(links)}")
@@ -186,9 +185,11 @@ def settle(warehouse: Warehouse, layout: Layout, done: Sequence[Outcome], now: d
     results = layout.scratch("linkresults")
     warehouse.execute(f"DELETE FROM {layout.t(results)}")
     warehouse.append(results, _as_arrow(done))
+    low, high = min(o.ordinal for o in done), max(o.ordinal for o in done)
     settled = (
         "SELECT p.*, r.status, r.error_class, r.error_code, r.error_message, r.attempts"
-        f" FROM {plan} p JOIN {layout.t(results)} r ON r.ordinal = p.ordinal"
+        f" FROM (SELECT * FROM {plan} WHERE ordinal BETWEEN {int(low)} AND {int(high)}) p"
+        f" JOIN {layout.t(results)} r ON r.ordinal = p.ordinal"
     )
     pair = "'{' || CAST(to_json(p.to_sync) AS VARCHAR) || ':' || CAST(to_json(p.to_key) AS VARCHAR) || '}'"
     warehouse.execute(
@@ -258,9 +259,11 @@ def _wanted(warehouse: Warehouse, layout: Layout) -> str:
         for to in _targets(layout)
         if _exists(warehouse, to)
     ]
+    # One column for each kind of link, and unique keys: no pair can come twice.
+    distinct = "" if len({(a.to, a.type) for a in spec.associate}) == len(spec.associate) else "DISTINCT "
     nobody = "SELECT CAST(NULL AS VARCHAR) AS to_sync, CAST(NULL AS VARCHAR) AS to_key, CAST(NULL AS VARCHAR) AS to_id"
     return (
-        "SELECT DISTINCT d.key, d.to_sync, d.type, d.object, d.to_key, n.destination_id AS from_id, t.to_id"
+        f"SELECT {distinct}d.key, d.to_sync, d.type, d.object, d.to_key, n.destination_id AS from_id, t.to_id"
         f" FROM ({' UNION ALL '.join(named)}) d"
         f" LEFT JOIN {layout.t(layout.snapshot)} n ON n.key = d.key"
         f" LEFT JOIN ({' UNION ALL '.join(ids) or nobody}) t ON t.to_sync = d.to_sync AND t.to_key = d.to_key"

@@ -28,7 +28,7 @@ from revetl.sync.guardrails import Violation
 from revetl.sync.matching import Offload
 from revetl.warehouse.base import Warehouse
 
-_CHUNK = 10_000
+_CHUNK = 20_000
 
 
 @dataclass(slots=True)
