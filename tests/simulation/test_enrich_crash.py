@@ -66,6 +66,9 @@ class Dying:
             yield
             self.step()  # before the commit
 
+    def tables(self, schema: str) -> Any:
+        return self.inner.tables(schema)
+
     def columns(self, relation: Any) -> Any:
         return self.inner.columns(relation)
 
