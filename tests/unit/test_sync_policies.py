@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, datetime
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +14,7 @@ from revetl.destinations.base import DestinationField
 from revetl.errors import ConfigError
 from revetl.model import FieldPolicy, FieldRule, Scalar
 from revetl.state import outcomes
+from revetl.sync import saved
 from revetl.sync.policies import allows
 from tests.support.sync_bench import Bench
 
@@ -206,3 +208,25 @@ def test_a_full_refresh_still_keeps_what_policies_protect(bench: Bench) -> None:
     bench.destination.records["101"] |= {"jobtitle": None, "stage": "customer", "email": "x"}
     bench.run(full_refresh=True)
     assert bench.sent() == [("update", "1", {"email": "ann@x.io", "jobtitle": "CTO"})]
+
+
+def test_a_plan_that_lay_for_a_while_is_decided_anew(bench: Bench, tmp_path: Path) -> None:
+    bob = ("2", "bob@x.io", None, "lead", 1, None)
+    given(bench, [ann(None), bob])
+    bench.run()
+    bench.sent()
+    there = {"email": "cid@x.io", "jobtitle": None}
+    bench.destination.records["7"] = there
+    cid = ("3", "cid@x.io", "CTO", None, None, None)
+    given(bench, [ann("CTO", "customer"), ("2", "bob@x.io", "VP", "lead", 1, None), cid])
+    plan = bench.plan()
+    assert (plan.update, plan.adopt) == (2, 1)
+    entry = saved.entry(bench.warehouse, bench.spec, plan, bench.clock)
+    bench.destination.records["101"]["jobtitle"] = "Boss"
+    bench.destination.records["102"]["jobtitle"] = "Chief"
+    there["jobtitle"] = "Founder"
+    report = bench.run(planner=saved.planner(bench.warehouse, bench.spec, entry))
+    assert bench.sent() == [("update", "1", {"stage": "customer"})]
+    assert (report.counts, report.not_sent, report.plan.changes) == ({"ok": 3}, 0, 1)
+    titles = bench.rows("SELECT jobtitle FROM revetl.snapshot__fake__contacts ORDER BY key")
+    assert titles == [("Boss",), ("Chief",), ("Founder",)]

@@ -30,10 +30,12 @@ from revetl.warehouse.base import Warehouse
 @dataclass(frozen=True, slots=True)
 class Planner:
     """Where a plan comes from. `plan` puts it into `plan__<sync>` and describes it, under the lease and after recovery.
-    `links_from`: the keys and what they are linked to, where that is not the model as it stands now."""
+    `links_from`: the keys and what they are linked to, where that is not the model as it stands now. `aged`: made some
+    time ago, so that field policies are decided anew before anything is sent."""
 
     plan: Callable[[Warehouse, Layout, Offload], Awaitable[PlanSummary]]
     links_from: Relation | None = None
+    aged: bool = False
 
 
 async def plan_sync(
@@ -161,6 +163,10 @@ async def _run(
     try:
         recovered = await offload(lambda: plans.recover(warehouse, layout, clock, present_run=run.run_id))
         plan = await planner.plan(warehouse, layout, offload)
+        if planner.aged and plan.changes and policies.with_policy(layout):
+            known = await destination.describe(spec.object)
+            await policies.decide(warehouse, layout, destination, known, again=True, offload=offload)
+            plan = await offload(lines.summarise, warehouse, layout, plan, None)
         run.overrides = guardrails.overridden(spec.name, plan.violations, allow)
         if plan.changes and confirm is not None and not confirm(plan):
             raise GuardrailError(f"{spec.name}: not confirmed; nothing was sent")

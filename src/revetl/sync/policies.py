@@ -70,14 +70,16 @@ async def decide(
     destination: Destination,
     known: Mapping[str, DestinationField],
     *,
+    again: bool = False,
     offload: Offload,
 ) -> None:
-    """Takes out of the plan what its policies keep. Memory is flat: chunk by chunk."""
+    """Takes out of the plan what its policies keep. `again`: time has passed since it was decided, so that even lines
+    which carry what stood there are read. Memory is flat: chunk by chunk."""
     ruled = with_policy(layout)
     if not ruled or not (await offload(warehouse.rows, _nominated(layout, ruled, "count(*)")))[0][0]:
         return
     await offload(_fresh_table, warehouse, layout, ruled)
-    chunks = await offload(_stream, warehouse, layout, ruled)
+    chunks = await offload(_stream, warehouse, layout, ruled, again)
     while lines := await offload(_next_lines, layout, ruled, chunks):
         stands = await _read(layout, destination, lines)
         rows = [_decided(layout, ruled, destination, known, line, stands) for line in lines]
@@ -189,9 +191,10 @@ def _nominated(layout: Layout, ruled: Sequence[Field], columns: str) -> str:
     )
 
 
-def _stream(warehouse: Warehouse, layout: Layout, ruled: Sequence[Field]) -> Iterator[pa.RecordBatch]:
+def _stream(warehouse: Warehouse, layout: Layout, ruled: Sequence[Field], again: bool) -> Iterator[pa.RecordBatch]:
+    found = "CAST(NULL AS VARCHAR) AS found" if again else "p.found"
     ours = "".join(f", p.{layout.q(f.after)}" for f in ruled)
-    columns = f"p.ordinal, p.destination_id, p.changed_fields, p.found{ours}"
+    columns = f"p.ordinal, p.destination_id, p.changed_fields, {found}{ours}"
     return warehouse.stream(f"{_nominated(layout, ruled, columns)} ORDER BY p.ordinal", batch_rows=_CHUNK)
 
 

@@ -176,7 +176,8 @@ def planner(warehouse: Warehouse, spec: SyncSpec, saved: Entry) -> Planner:
         summarised: PlanSummary = await offload(lines.summarise, warehouse, layout, summary, None)
         return summarised
 
-    return Planner(put_back, links_from=saved_plans.pairs_of(warehouse, saved.plan_id) if spec.associate else None)
+    pairs = saved_plans.pairs_of(warehouse, saved.plan_id) if spec.associate else None
+    return Planner(put_back, links_from=pairs, aged=True)
 
 
 def finish(warehouse: Warehouse, saved: Entry, report: SyncReport) -> None:
