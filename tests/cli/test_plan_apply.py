@@ -41,6 +41,7 @@ def test_plan_saved_reviewed_and_applied(project: Path, capsys: pytest.CaptureFi
     assert project.name not in file.read_text(), "no key, no value"
     people(project, "Moved", "On")
     code, out, err = call(capsys, "apply", str(file), "--json")
+    assert code == 0, err
     (report,) = json.loads(out)
     assert (code, report["counts"], report["plan"]["create"]) == (0, {"ok": 5}, 5)
     code, _, err = call(capsys, "apply", str(file))
