@@ -15,6 +15,7 @@ import pytest
 
 from revetl.enrich.engine import run_waterfall
 from revetl.providers.base import Answer
+from revetl.providers.spec import Job
 from revetl.state.schema import create_all
 from tests.simulation.test_enrich_crash import Crash, Dying
 from tests.support.enrich_fakes import PEOPLE, clock, hit, miss, person, terms, warehouse_with, waterfall
@@ -36,9 +37,14 @@ def knows(inputs: Mapping[str, str]) -> Answer:
     return hit("0.05", email=f"p{n}@acme.example") if n % 3 else miss()
 
 
+JOB = Job.model_validate(
+    {"id": "/id", "at_once": 2, "poll": {"path": "/x/{job_id}", "status": [{"http": 200, "verdict": "hit"}]}}
+)
+
+
 def vendor(size: int = 3, **more: Any) -> JobVendor:
-    spec = terms("jobs.email", ("email",), per_hit="0.05", concurrency=2, **more)
-    return JobVendor(spec, knows, size)
+    spec = terms("jobs.email", ("email",), per_hit="0.05", concurrency=1, **more)
+    return JobVendor(spec.model_copy(update={"job": JOB}), knows, size)
 
 
 def people() -> Any:
@@ -66,6 +72,24 @@ def test_a_stage_goes_out_in_whole_batches():
     )
     assert named == [(20, 4)]  # the intent once more with the job's id, and the outcome
     assert enrich(warehouse, jobs, "r2").asked == 0
+
+
+def test_jobs_wait_together_but_leave_one_by_one():
+    """What has left and is not named yet is what a crash loses."""
+    warehouse, jobs = people(), vendor()
+    now = {"unnamed": 0, "waiting": 0}
+    most = dict(now)
+    moves = {"submit": (1, 0), "noted": (-1, 1), "polled": (0, -1)}
+
+    def watch(moment: str) -> None:
+        if moment in moves:
+            now["unnamed"] += moves[moment][0]
+            now["waiting"] += moves[moment][1]
+            most.update({key: max(most[key], now[key]) for key in now})
+
+    jobs.dies = watch
+    enrich(warehouse, jobs)
+    assert most == {"unnamed": 1, "waiting": 2}
 
 
 def test_a_batch_takes_no_more_than_the_budget_holds():
@@ -113,8 +137,8 @@ def test_a_crash_at_every_step_of_the_database():
         enrich(warehouse, jobs, "r3")
         assert max(jobs.bill.values()) == 1, f"step {at}: paid twice"
         ended = statuses(warehouse)
-        # Only a job whose id was never heard of can't be told: at most those that were in flight.
-        assert ended.get("in_doubt", 0) <= 2 * jobs.batch_size
+        # Only a job whose id was never heard of can't be told, and there is never more than one of those.
+        assert ended.get("in_doubt", 0) <= jobs.batch_size
         unnamed = warehouse.rows(
             f"SELECT count(*) FROM ({LATEST}) l JOIN revetl.enrichment_calls c ON c.call_id = l.call_id"
             " WHERE l.status = 'in_doubt' AND c.request_id IS NOT NULL"

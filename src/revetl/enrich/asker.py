@@ -104,6 +104,8 @@ class Asker:
         self._at_once = terms.at_once
         self._sent: asyncio.Queue[Sent | Submitted] = asyncio.Queue()
         self._request_ids: dict[str, str] = {}
+        self._one_by_one = terms.job is not None
+        self._unnamed: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._unwritten: list[tuple[Call, CallOutcome]] = []
         self._unwritten_values: list[ValueRow] = []
@@ -158,6 +160,11 @@ class Asker:
     @property
     def _room(self) -> int:
         """How many more questions may be let go now."""
+        if self._one_by_one and self._unnamed:
+            # A job that has left and is not named yet is what a crash loses: never more than one at a time.
+            return 0
+        if self._one_by_one and len(self._tasks) < self._at_once:
+            return self._batch
         if self._batch > 1:
             # Only batches that leave at once: a waiting one with its intents is a hundred calls in doubt after a crash.
             return (self._at_once - len(self._tasks)) * self._batch
@@ -172,6 +179,7 @@ class Asker:
         if not jobs:
             return
         append_intents(self._warehouse, [job.call for job in jobs])
+        self._unnamed |= {job.call.call_id for job in jobs}
         for first in range(0, len(jobs), self._batch):
             task = asyncio.create_task(self._call(jobs[first : first + self._batch]))
             self._tasks.add(task)
@@ -236,8 +244,10 @@ class Asker:
         if isinstance(sent, Submitted):
             append_submitted(self._warehouse, [job.call for job in sent.jobs], sent.request_id)
             self._request_ids |= {job.call.call_id: sent.request_id for job in sent.jobs}
+            self._unnamed -= self._request_ids.keys()
             sent.durable.set()
             return
+        self._unnamed.discard(sent.job.call.call_id)
         values: list[ValueRow] = []
         if sent.answer is not None:
             values = self._interpret(sent.job, sent.answer, sent.at) if sent.answer.status == "hit" else []
