@@ -1,3 +1,1 @@
-{{ enrichment_winners('golden_companies', [
-    'industry', 'employee_count', 'founded_year', 'linkedin_url', 'city', 'country'
-]) }}
+{{ enrichment_winners('golden_companies') }}

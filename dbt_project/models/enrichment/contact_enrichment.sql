@@ -1,3 +1,1 @@
-{{ enrichment_winners('golden_contacts', [
-    'email', 'phone', 'job_title', 'seniority', 'linkedin_url', 'city', 'country'
-]) }}
+{{ enrichment_winners('golden_contacts') }}
