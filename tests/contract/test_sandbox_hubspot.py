@@ -196,6 +196,19 @@ async def test_vendor_client_associates(client: HubSpot, http: Http) -> None:
     (other,) = back[1]["results"]
     assert other["toObjectId"] == int(person["id"])  # live traffic sends an integer
     assert {t["typeId"] for t in other["associationTypes"]} == {2, 280}
+    labels = await off_loop(client.crm.associations.v4.schema.definitions_api.get_all, "contacts", "companies")
+    known = {(t.type_id, t.category, t.label) for t in labels.results}
+    assert known == {(1, "HUBSPOT_DEFINED", "Primary"), (279, "HUBSPOT_DEFINED", None)}
+    await off_loop(
+        client.crm.associations.v4.batch_api.archive,
+        "contacts",
+        "companies",
+        batch_input_public_association_multi_archive=v4.BatchInputPublicAssociationMultiArchive(
+            inputs=[v4.PublicAssociationMultiArchive(_from=pair["_from"], to=[pair["to"]])]
+        ),
+    )
+    back = await http.call("GET", f"/crm/v4/objects/companies/{firm['id']}/associations/contacts")
+    assert back[1]["results"] == []
 
 
 async def test_a_bad_association_refuses_the_record_before_it_is_written(http: Http, running: RunningSandbox) -> None:
