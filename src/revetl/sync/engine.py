@@ -7,20 +7,20 @@ earlier run left behind. The destination is handed in open; who opened it closes
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, replace
 
 from revetl import __version__
 from revetl.clock import Clock
-from revetl.destinations.base import Destination, DestinationField
-from revetl.errors import ConfigError, GuardrailError, Problem, RevetlError, did_you_mean
+from revetl.destinations.base import Destination
+from revetl.errors import GuardrailError, RevetlError
 from revetl.model import Relation, RunRecord, RunStatus, SyncSpec
 from revetl.state import plans, runs, snapshot
 from revetl.state.layout import Layout, resolve
 from revetl.state.leases import Holder
-from revetl.sync import checkpoint, guardrails, lines, links, matching, planning, policies
+from revetl.sync import checkpoint, guardrails, lines, links, policies
 from revetl.sync.applying import Applier, Progress
-from revetl.sync.forecast import Forecast, forecast
+from revetl.sync.drafting import draft
 from revetl.sync.leasing import leased
 from revetl.sync.matching import Offload
 from revetl.sync.report import PlanSummary, SyncReport
@@ -60,7 +60,7 @@ async def plan_sync(
     ) as held:
         layout = await held.offload(_prepare, held.warehouse, spec)
         recovered = await held.offload(lambda: plans.recover(held.warehouse, layout, clock, present_run=run_id))
-        plan = await _plan(held.warehouse, layout, destination, run_id, limit, full_refresh, held.offload)
+        plan = await draft(held.warehouse, layout, destination, run_id, limit, full_refresh, held.offload)
         plan.recovered = recovered
         return plan
 
@@ -102,7 +102,7 @@ async def run_sync(
     started_s = clock.monotonic()
 
     async def fresh(warehouse: Warehouse, layout: Layout, offload: Offload) -> PlanSummary:
-        return await _plan(warehouse, layout, destination, run_id, limit, full_refresh, offload)
+        return await draft(warehouse, layout, destination, run_id, limit, full_refresh, offload)
 
     if dry_run:
         plan = await plan_sync(
@@ -209,74 +209,6 @@ def _prepare(warehouse: Warehouse, spec: SyncSpec) -> Layout:
     snapshot.prepare(warehouse, layout)
     plans.prepare(warehouse)
     return layout
-
-
-async def _plan(
-    warehouse: Warehouse,
-    layout: Layout,
-    destination: Destination | None,
-    plan_id: str,
-    limit: int | None,
-    full_refresh: bool,
-    offload: Offload,
-) -> PlanSummary:
-    summary = await offload(lambda: planning.build(warehouse, layout, plan_id, limit=limit, full_refresh=full_refresh))
-    batch_rows, asked = None, (0, 0)
-    if destination is not None:
-        batch_rows = destination.limits(layout.spec.object).batch_rows
-        if (await offload(warehouse.rows, f"SELECT count(*) FROM {layout.t(layout.plan)}"))[0][0]:
-            asked = await _ask(warehouse, layout, destination, offload)
-    summarised: PlanSummary = await offload(lines.summarise, warehouse, layout, summary, batch_rows)
-    summarised.violations += guardrails.judge_creates(layout, summarised.create)
-    if layout.spec.associate:
-        summarised.links = await links.forecast(
-            warehouse, layout, destination, full_refresh=full_refresh, offload=offload
-        )
-        summarised.violations += links.judge(layout, summarised.links)
-    if destination is not None:
-        summarised.forecast = _forecast(layout.spec, destination, summarised, *asked)
-    return summarised
-
-
-async def _ask(warehouse: Warehouse, layout: Layout, destination: Destination, offload: Offload) -> tuple[int, int]:
-    """Everything that the plan has to know from the destination. Returns the requests of lookups and of reads."""
-    spec = layout.spec
-    known = await destination.describe(spec.object)
-    check_fields(spec, [f.name for f in layout.fields], known)
-    policies.check(layout, destination, known)
-    idempotent = destination.idempotent(spec.object, spec.match_on)
-    before = destination.requests
-    await matching.match_new(warehouse, layout, destination, idempotent=idempotent, offload=offload)
-    matched = destination.requests
-    await policies.decide(warehouse, layout, destination, known, offload=offload)
-    return matched - before, destination.requests - matched
-
-
-def _forecast(spec: SyncSpec, destination: Destination, plan: PlanSummary, lookups: int, reads: int) -> Forecast:
-    limits = destination.limits(spec.object)
-    records = {"create": plan.create, "update": plan.update + plan.adopt, "delete": plan.delete}
-    writes = {op: -(-n // limits.batch_rows) for op, n in records.items()}
-    writes["link"] = -(-plan.links.link // limits.link_rows)
-    writes["unlink"] = -(-plan.links.unlink // limits.unlink_rows)
-    return forecast(destination.quota(spec.object, spec.match_on), lookups=lookups, reads=reads, writes=writes)
-
-
-def check_fields(spec: SyncSpec, columns: Sequence[str], known: dict[str, DestinationField]) -> None:
-    """ConfigError for every column that the destination's object has no field for, or that nobody may write."""
-    where = spec.where or f"sync {spec.name}"
-    target = f"{spec.destination} {spec.object}"
-    problems = [
-        Problem(f"{where}: {target} has no field {c!r}", hint=did_you_mean(c, [*known]))
-        for c in columns
-        if c not in known
-    ]
-    problems += [
-        Problem(f"{where}: field {c!r} of {target} is read-only", hint="Leave the column out of the model.")
-        for c in columns
-        if c in known and known[c].read_only
-    ]
-    if problems:
-        raise ConfigError(problems)
 
 
 async def _apply(
