@@ -28,7 +28,7 @@ VERIFIER = "leadmagic.email_validation"
 LISTED = ("people_data_labs.person", "prospeo.person", "leadmagic.email_finder", "apollo.person")
 VENDORS = ("people_data_labs", "prospeo", "leadmagic", "apollo")
 OTHER = ("apollo.person", "leadmagic.email_finder", "people_data_labs.person", "prospeo.person")
-PEOPLE = 80
+PEOPLE = 50
 
 
 @pytest.fixture(scope="module")
