@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
+from revetl.clock import LoopClock
 from revetl.enrich.engine import run_waterfall
 from revetl.providers.base import Answer
 from revetl.providers.spec import Job
 from revetl.state.schema import create_all
 from tests.simulation.test_enrich_crash import Crash, Dying
-from tests.support.enrich_fakes import PEOPLE, clock, hit, miss, person, terms, warehouse_with, waterfall
+from tests.support.enrich_fakes import PEOPLE, START, clock, hit, miss, person, terms, warehouse_with, waterfall
 from tests.support.enrich_job_fakes import JobVendor
 from tests.support.virtual_time import run_virtual
 
@@ -168,6 +170,25 @@ def test_a_job_that_is_never_done_stays_in_doubt_with_its_name_until_it_is(free_
     fetched = len(jobs.fetched)
     assert enrich(warehouse, jobs, "r4").asked == 0
     assert len(jobs.fetched) == fetched
+
+
+def test_a_job_that_was_lost_without_a_name_is_repeated_for_free_only_when_it_is_over():
+    warehouse, jobs = people(), vendor(free_repeat_days=90)
+
+    def die(moment: str) -> None:
+        if moment == "submitted":
+            raise RuntimeError("died")
+
+    jobs.dies = die
+    with pytest.raises(RuntimeError):
+        enrich(warehouse, jobs)
+    lost = sum(jobs.sizes)
+    jobs.dies = lambda moment: None
+    assert enrich(warehouse, jobs, "r2").asked == PEOPLE_N - lost
+    assert max(jobs.bill.values()) == 1
+    later = LoopClock(START + timedelta(seconds=JOB.poll.patience_s + 60))
+    run = run_waterfall(warehouse, SPEC, {jobs.name: jobs}, PEOPLE, run_id="r3", clock=later)
+    assert run_virtual(run).asked == lost
 
 
 def test_what_a_canceled_job_did_not_do_is_asked_again():

@@ -264,6 +264,8 @@ class Questions:
         hit = self._before(min(terms.ttl_hit_days(f) for f in outputs))
         miss = self._before(terms.miss_days(outputs))
         doubt = self._before(terms.free_repeat_days)
+        # Of a vendor without jobs nothing is at work: a moment that no call was asked after.
+        at_work = naive(self.now) + timedelta(days=1 if not terms.at_work_s else 0, seconds=-terms.at_work_s)
         return Query(
             "SELECT call_id, request_hash, status FROM (SELECT call_id, request_hash,"
             # The result of a job that was fetched later overrules its doubt.
@@ -276,10 +278,10 @@ class Questions:
             " OR (status = 'error' AND http_status IS NOT NULL AND answered_at > ?)"
             " OR (status IN ('intent', 'in_doubt') AND asked_at <= ?)"
             # A job that may still be at work is fetched, not repeated: what runs at the same time is free nowhere.
-            " OR (status IN ('intent', 'in_doubt') AND request_id IS NOT NULL)"
+            " OR (status IN ('intent', 'in_doubt') AND (request_id IS NOT NULL OR asked_at > ?))"
             # A vendor without a window has doubt = now; what this very run asked stands after that.
             " OR (status IN ('intent', 'in_doubt') AND ? = 0)",
-            (provider, hit, miss, miss, doubt, terms.free_repeat_days),
+            (provider, hit, miss, miss, doubt, at_work, terms.free_repeat_days),
         )
 
     def _within_record_budget(self, stage: Stage, cap: Decimal) -> Query:

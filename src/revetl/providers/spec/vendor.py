@@ -194,6 +194,12 @@ class ProviderSpec(Endpoint):
         """How many questions or batches may wait for their answer at a time: requests, or jobs."""
         return self.job.at_once if self.job is not None else self.limits.concurrency
 
+    @property
+    def at_work_s(self) -> float:
+        """For how long a job that nobody heard of again may still be at work: until then a repeat runs beside it, which
+        is free with no vendor."""
+        return self.job.poll.patience_s if self.job is not None else 0.0
+
     def can_ask(self, inputs: Mapping[str, str | None]) -> bool:
         """Whether at least one sufficient combination of inputs is present and not empty."""
         return any(all(inputs.get(name) for name in group) for group in self.sufficient)
