@@ -75,6 +75,7 @@ def test_the_design_explains_what_a_poll_and_a_record_may_say() -> None:
 def test_the_reference_is_what_the_command_prints(capsys: pytest.CaptureFixture[str]) -> None:
     assert shell.run(["schema", "provider", "--markdown"]) == 0
     printed = capsys.readouterr().out
-    assert printed == (DOCS / "reference" / "provider.md").read_text()
+    kept = (DOCS / "reference" / "provider.md").read_text()
+    assert printed == kept, "revetl schema provider --markdown > docs/reference/provider.md"
     for part in VendorFile.model_json_schema()["$defs"]:
         assert f"## {part}\n" in printed
