@@ -12,7 +12,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from tests.support.cli_project import NAME, call, declare, project_at, sandbox_thread, source
+from tests.support.cli_project import COLUMNS, NAME, SYNC, call, declare, project_at, sandbox_thread, source
+from tests.support.project_files import model, write_manifest, write_results
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +51,24 @@ def test_plan_saved_reviewed_and_applied(project: Path, capsys: pytest.CaptureFi
     assert json.loads(out)[0]["update"] == 2, "the next sync sends what the plan did not have"
     code, out, _ = call(capsys, "runs", "--json")
     assert [run["command"] for run in json.loads(out)] == ["apply"]
+
+
+def test_one_file_for_several_syncs_all_or_nothing(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    other, file = "hubspot__leads", project / "plan.json"
+    write_manifest(project, *(model(name, SYNC, columns=COLUMNS) for name in (NAME, other)))
+    write_results(project, {f"model.tiny.{name}": "success" for name in (NAME, other)})
+    with duckdb.connect(str(project / "tiny.duckdb")) as db:
+        db.execute(
+            f"CREATE TABLE {other} AS SELECT 'lead' AS golden_id, 'l@{project.name}.example' AS email, 'L' AS firstname"
+        )
+    call(capsys, "plan", "--out", str(file))
+    call(capsys, "sync", "--select", other)
+    code, _, err = call(capsys, "apply", str(file))
+    assert (code, f"{other}: the plan is stale" in err) == (3, True)
+    assert json.loads(call(capsys, "plan", "--json", "-s", NAME)[1])[0]["create"] == 5, "the first was not sent either"
+    call(capsys, "plan", "--out", str(file))
+    code, out, _ = call(capsys, "apply", str(file), "--json")
+    assert (code, [r["counts"] for r in json.loads(out)]) == (0, [{"ok": 5}, {}])
 
 
 def test_apply_refuses_what_was_altered(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
