@@ -60,14 +60,15 @@ def test_the_changed_share_does_not_stop_it_and_the_others_do(bench: Bench) -> N
         bench.run(full_refresh=True)
 
 
-def test_what_was_refused_is_tried_again_and_what_waits_for_a_person_is_not(bench: Bench) -> None:
+@pytest.mark.parametrize("status", ["unknown", "rolled_back", "accepted"])
+def test_what_was_refused_is_tried_again_and_what_waits_for_a_person_is_not(bench: Bench, status: str) -> None:
     bench.source([ANN, ("2", "bob@y.io", "Bob", None), CID])
     bench.destination.poison = {"bob@y.io"}
     bench.run()
     bench.sent()
     bench.run(full_refresh=True)
     assert [key for _, key, _ in bench.sent()] == ["1", "2", "3"]
-    bench.warehouse.execute("UPDATE revetl.rejected__fake__contacts SET status = 'unknown'")
+    bench.warehouse.execute("UPDATE revetl.rejected__fake__contacts SET status = ?", [status])
     report = bench.run(full_refresh=True)
     assert ([key for _, key, _ in bench.sent()], report.plan.waiting) == (["1", "3"], 1)
 

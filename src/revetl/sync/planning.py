@@ -180,8 +180,8 @@ def _write_plan(
     if spec.mode == "mirror" and spec.on_leave != "ignore":
         selects.append(_leavers(layout))
     kept = {"insert": "(c.op = 'create' OR c.in_doubt)"}.get(spec.mode, "TRUE")
-    # A create that may have happened waits for a person, whatever is refreshed.
-    stays = "r.status = 'unknown'" if full_refresh else "TRUE"
+    # What waits for a person (a create that may have happened, what was rolled back or accepted) outlasts a refresh.
+    stays = "r.status NOT IN ('rejected', 'skipped')" if full_refresh else "TRUE"
     refused = f"(r.key IS NULL OR NOT ({stays}))"
     columns = "".join(f", c.{q(f.before)}, c.{q(f.after)}" for f in layout.fields)
     warehouse.execute(f"DROP TABLE IF EXISTS {plan}")
