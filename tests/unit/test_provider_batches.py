@@ -105,6 +105,18 @@ def test_one_request_carries_all_with_the_key_in_its_body() -> None:
     assert KEY not in repr(replies)
 
 
+@pytest.mark.parametrize(("key", "kept"), [("e", "Head of Sales"), ("Head of Sales", "***")])
+def test_a_key_is_taken_out_of_answers_and_words_are_not(key: str, kept: str) -> None:
+    vendor = Vendor(lambda people: (200, {"found": [{"tag": p["tag"], "title": "Head of Sales"} for p in people]}))
+    provider = create_provider(spec(), {"api_key": key}, LoopClock(), vendor)
+
+    async def main() -> Answer:
+        async with provider:
+            return await provider.ask(Lookup({"email": "a@x.example"}))
+
+    assert run_virtual(main()).values[0].value == kept
+
+
 def test_records_are_told_apart_by_their_name_in_whatever_order() -> None:
     def backwards(people: list[dict[str, str]]) -> tuple[int, Any]:
         return 200, {"found": [{"tag": p["tag"].upper(), "title": p["email"]} for p in reversed(people)]}

@@ -5,6 +5,7 @@ Batches are `records.py`'s, which uses the same parts.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ from revetl.providers.spec.parts import fill
 
 HttpRowT = TypeVar("HttpRowT", bound=HttpRow)
 _ABSENT = object()
+# A shorter key is none of a vendor's, and stands inside of ordinary words.
+SHORTEST_SECRET = 8
 MAX_VALUE_CHARS = 4_000  # of one provided value; more than this is not a field but a document
 
 
@@ -86,6 +89,16 @@ def matching(rows: Sequence[HttpRowT], status: int, body: Any) -> HttpRowT | Non
     row = next((r for r in rows if r.matches_status(status) and looks(r, body)), None)
     said = row is not None and row.verdict in ("hit", "miss")
     return None if said and body is None and 200 <= status < 300 and status != 204 else row
+
+
+def parsed(text: str, api_key: str) -> Any:
+    """JSON data or None. A vendor that echoes the key must not get it into the ledger; NaN is no JSON."""
+    if len(api_key) >= SHORTEST_SECRET:
+        text = text.replace(api_key, "***")
+    try:
+        return json.loads(text, parse_constant=lambda _: None)
+    except ValueError:
+        return None
 
 
 def error_code(spec: ProviderSpec, body: Any) -> str | None:

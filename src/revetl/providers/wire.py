@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
@@ -15,7 +14,7 @@ from revetl.http import verdict as http
 from revetl.http.session import Policy, Session
 from revetl.providers.account import Limiter
 from revetl.providers.answers import Response
-from revetl.providers.reading import Outgoing, error_code
+from revetl.providers.reading import Outgoing, error_code, parsed
 from revetl.providers.spec import Auth, HttpRow, ProviderSpec
 
 # After this long under one throttle the call gives up: nothing was charged, a later run asks again.
@@ -97,11 +96,7 @@ class Wire:
         return Response(raw.status_code, headers, self._body(raw), latency_ms)
 
     def _body(self, response: httpx.Response) -> Any:
-        """JSON data or None. A vendor that echoes the key must not get it into the ledger; NaN is no JSON."""
-        try:
-            return json.loads(response.text.replace(self._api_key, "***"), parse_constant=lambda _: None)
-        except ValueError:
-            return None
+        return parsed(response.text, self._api_key)
 
     def _wait_s(self, response: httpx.Response) -> float | None:
         """The vendor's Retry-After, else the pause of the row that matched."""
