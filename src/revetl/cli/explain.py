@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import rich_click as click
 
 from revetl.cli.common import ProjectOptions, console, emit_json, json_option, project_options
+from revetl.cli.explain_values import show_values, values_of
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from revetl.warehouse.base import Warehouse
 
 Rows = list[dict[str, Any]]
+
+VALUES = "values from providers"
 
 # Models that tell of a golden record where the project has them, and how the output calls what they hold.
 _MODELS = {
@@ -63,7 +66,7 @@ def _story(project: Project, warehouse: Warehouse, key: str) -> dict[str, Rows]:
             rows = _select(warehouse, project.relation(model), "golden_id", key)
             if rows:
                 story[f"{title} ({model})"] = rows
-    story["values from providers"] = _values(warehouse, key)
+    story[VALUES] = values_of(project, warehouse, key)
     for spec in project.syncs(verified=False):
         held = _select(warehouse, Relation(warehouse.state_schema, f"snapshot__{table_suffix(spec.name)}"), "key", key)
         story[f"what {spec.destination} {spec.object} is known to hold"] = held
@@ -76,25 +79,6 @@ def _story(project: Project, warehouse: Warehouse, key: str) -> dict[str, Rows]:
         for row in outcomes
     ]
     return {title: rows for title, rows in story.items() if rows}
-
-
-def _values(warehouse: Warehouse, key: str) -> Rows:
-    """Every value, losers too, with what the call that brought it cost (one call may have brought several)."""
-    from revetl.state.schema import relation
-    from revetl.warehouse.sql import table
-
-    values, calls = relation(warehouse, "enrichment_values"), relation(warehouse, "enrichment_calls")
-    if not warehouse.columns(values):
-        return []
-    names = ("field", "value", "provider", "confidence", "verification", "rejected_reason", "call_usd")
-    found = warehouse.rows(
-        "SELECT v.field, v.value, v.provider, v.confidence, v.verification, v.rejected_reason, c.charged_usd"
-        f" FROM {table(values, warehouse.dialect)} v LEFT JOIN (SELECT call_id, max(charged_usd) AS charged_usd"
-        f" FROM {table(calls, warehouse.dialect)} GROUP BY call_id) c ON c.call_id = v.call_id"
-        " WHERE v.key = ? ORDER BY v.field, v.rejected_reason IS NOT NULL, v.confidence DESC",
-        [key],
-    )
-    return [dict(zip(names, row, strict=True)) for row in found]
 
 
 def _select(
@@ -120,10 +104,12 @@ def _print(screen: Console, title: str, rows: Sequence[dict[str, Any]]) -> None:
     from revetl.cli.show import short, table
 
     screen.print(f"[bold]{title}[/]")
-    if len(rows) == 1:
+    if title == VALUES:
+        show_values(screen, rows)
+    elif len(rows) == 1:
         for name, value in rows[0].items():
             if value is not None:
-                screen.print(f"  {name:<20} {short(value, 76)}")
+                screen.print(f"  {name:<20} {short(value, screen.width - 23)}")
     else:
         shown = [name for name in rows[0] if name != "golden_id" and any(r[name] is not None for r in rows)]
         listing = table(*shown)

@@ -1,0 +1,123 @@
+"""What providers gave for one record: per field the value that it was given, and the others with the reason why not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from revetl.project import Project
+    from revetl.warehouse.base import Warehouse
+
+PROVENANCE = "enrichment_provenance"
+WON = "won"
+UNDECIDED = "undecided"
+
+_COLUMNS = (
+    "field",
+    "value",
+    "provider",
+    "confidence",
+    "verification",
+    "verified_by",
+    "verified_at",
+    "cost_usd",
+    "observed_at",
+    "rejected_reason",
+    "call_id",
+)
+
+# What `reason` says, for people.
+_WORDS: Mapping[str, str] = {
+    WON: "given to the record",
+    "agrees": "says the same as the best",
+    "provider_rank": "a provider of better rank said otherwise",
+    "less_trusted": "another value is trusted more",
+    "first_party": "the record's own value stands",
+    "same_as_first_party": "the record holds it already",
+    "other_place": "belongs to another country or city than the record's",
+    "superseded": "this provider gave a newer one",
+    "expired": "too old",
+    "low_confidence": "not sure enough",
+    "invalid": "found false",
+    "catch_all": "its server takes any address: not proved",
+    "unknown": "its verifier could not tell",
+    "not_verified": "nobody verified it",
+    "not_wanted": "the waterfall did not ask for it",
+    "not_trusted": "the policy gives this provider no weight",
+    "no_number": "not a number",
+    UNDECIDED: "newer than the models: `revetl build` decides",
+}
+
+
+def values_of(project: Project, warehouse: Warehouse, key: str) -> list[dict[str, Any]]:
+    """Every value of the record, the given ones first in each field, losers with `reason`. Cost is in US dollars."""
+    from revetl.state.costs import priced_values
+    from revetl.state.schema import relation
+    from revetl.warehouse.sql import table
+
+    if not warehouse.columns(relation(warehouse, "enrichment_values")):
+        return []
+    found = warehouse.rows(
+        f"SELECT {', '.join('p.' + name for name in _COLUMNS)} FROM ({priced_values(warehouse, 'v.key = ?')}) AS p",
+        [key],
+    )
+    rows = [dict(zip(_COLUMNS, row, strict=True)) for row in found]
+    decided: dict[tuple[Any, ...], tuple[Any, ...]] = {}
+    if PROVENANCE in project.manifest.model_names() and warehouse.columns(project.relation(PROVENANCE)):
+        told = warehouse.rows(
+            "SELECT field, value, call_id, reason, place, support, n_agreeing, first_party_value"
+            f" FROM {table(project.relation(PROVENANCE), warehouse.dialect)} WHERE key = ?",
+            [key],
+        )
+        decided = {row[:3]: row[3:] for row in told}
+    for row in rows:
+        rejected = row.pop("rejected_reason")
+        nothing = (rejected or UNDECIDED, None, None, None, None)
+        reason, place, support, n_agreeing, own = decided.get((row["field"], row["value"], row["call_id"]), nothing)
+        row |= {"reason": reason, "place": place, "support": support, "n_agreeing": n_agreeing, "own_value": own}
+    return sorted(rows, key=_order)
+
+
+def _order(row: dict[str, Any]) -> tuple[Any, ...]:
+    place = row["place"] or 1_000_000
+    return (row["field"], row["reason"] != WON, place, -row["observed_at"].timestamp(), row["provider"], row["value"])
+
+
+def show_values(screen: Console, rows: Sequence[dict[str, Any]]) -> None:
+    """Two lines per value, within the width of the screen."""
+    from rich.markup import escape
+
+    field = None
+    for row in rows:
+        if row["field"] != field:
+            field = row["field"]
+            own = f"  (the record's own: {row['own_value']})" if row["own_value"] is not None else ""
+            _line(screen, 2, f"[bold]{escape(str(field))}[/]{escape(own)}")
+        mark, style = ("[green]✓[/]", "bold") if row["reason"] == WON else ("·", "dim")
+        _line(screen, 4, f"{mark} [{style}]{escape(str(row['value']))}[/]")
+        _line(screen, 6, escape(f"{row['reason']}: {_WORDS.get(row['reason'], row['reason'])}"))
+        _line(screen, 6, escape(", ".join(_facts(row))))
+
+
+def _facts(row: Mapping[str, Any]) -> list[str]:
+    facts = [str(row["provider"])]
+    if row["confidence"] is not None:
+        facts.append(f"sure {float(row['confidence']):.2f}")
+    if row["verification"] is not None:
+        facts.append(f"{row['verification']} by {row['verified_by'] or row['provider']}")
+    if row["n_agreeing"] is not None and row["n_agreeing"] > 1:
+        facts.append(f"{row['n_agreeing']} independent sources")
+    facts.append("price unknown" if row["cost_usd"] is None else f"${row['cost_usd']:.4f}")
+    at = row["observed_at"]
+    facts.append(f"{at:%Y-%m-%d %H:%M} UTC" if isinstance(at, datetime) else str(at))
+    return facts
+
+
+def _line(screen: Console, indent: int, text: str) -> None:
+    from rich.padding import Padding
+
+    screen.print(Padding(text, (0, 0, 0, indent)))
