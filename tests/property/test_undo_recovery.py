@@ -18,7 +18,7 @@ from tests.support.crashing import Crash, CrashingWarehouse, Fuse
 from tests.support.sync_bench import Bench, inline
 
 # CI tries every n-th step, `REVETL_EXAMPLES=1000` and more every one.
-STRIDE = 1 if int(os.environ.get("REVETL_EXAMPLES", "25")) >= 1000 else 13
+STRIDE = 1 if int(os.environ.get("REVETL_EXAMPLES", "25")) >= 1000 else 31
 
 KEYS = [f"{n}" for n in range(6)]
 GOOD = [(k, f"{k}@x.io", f"Name {k}", "Riga") for k in KEYS]
