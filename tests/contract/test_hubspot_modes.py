@@ -239,8 +239,10 @@ async def test_a_primary_company_gives_way_and_links_of_people_stay(bench: Bench
     assert bench.linked("ann") == {"other": [279], "bolt": [1, 279]}
 
 
-@pytest.mark.parametrize("kind", ["reset_before", "reset_after", "truncate", "wrong_json", "status_after"])
-@pytest.mark.parametrize("action", ["create", "archive"])
+@pytest.mark.parametrize(
+    ("action", "kind"),
+    [("create", "reset_after"), ("create", "truncate"), ("create", "wrong_json"), ("archive", "reset_after")],
+)
 async def test_bad_days_lose_no_link(bench: Bench, kind: str, action: str) -> None:
     await bench.both()
     bench.people(person("ann", company="bolt"), person("bob", company=None), person("cid"))
@@ -267,10 +269,10 @@ async def test_the_connector_batches_by_the_vendors_limits(bench: Bench) -> None
     warehouse.execute(
         "CREATE OR REPLACE TABLE contacts AS SELECT 'p' || i AS golden_id, 'p' || i || '@corp.example' AS email,"
         " NULL::VARCHAR AS jobtitle, 'lead' AS lifecyclestage, NULL::TIMESTAMP AS last_seen_at,"
-        " 'acme' AS company_golden_id FROM range(2300) t(i)"
+        " 'acme' AS company_golden_id FROM range(2100) t(i)"
     )
     await bench.both()
-    assert portal.counts["associations.created"] == 2300
+    assert portal.counts["associations.created"] == 2100
     routes = bench.sandbox.sandbox.stats()["requests"]["by_route"]
     assert sum(n for route, n in routes.items() if "associations" in route and "create" in route) == 2
     warehouse.execute("UPDATE contacts SET company_golden_id = NULL WHERE email < 'p15'")
