@@ -17,7 +17,9 @@ from revetl.model import Relation
 from revetl.providers.base import Answer, Lookup, OnRequestId, ProvidedValue, Reply
 from revetl.providers.spec import ProviderSpec
 from revetl.state.schema import create_all
+from revetl.warehouse.base import Warehouse
 from revetl.warehouse.duckdb import DuckDBWarehouse
+from tests.support.warehouses import the_warehouse
 
 PEOPLE = Relation("marts", "golden_contacts")
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -128,17 +130,18 @@ def waterfall(**changes: Any) -> WaterfallSpec:
     return WaterfallSpec.model_validate({**base, **changes})
 
 
-def warehouse_with(people: list[dict[str, str | None]], path: str = ":memory:") -> DuckDBWarehouse:
-    warehouse = DuckDBWarehouse(path)
+def warehouse_with(people: list[dict[str, str | None]], path: str = ":memory:") -> Warehouse:
+    warehouse = the_warehouse() if path == ":memory:" else DuckDBWarehouse(path)
     create_all(warehouse)
     load_people(warehouse, people)
     return warehouse
 
 
-def load_people(warehouse: DuckDBWarehouse, people: list[dict[str, str | None]]) -> None:
+def load_people(warehouse: Warehouse, people: list[dict[str, str | None]]) -> None:
     columns = ("golden_id", "first_name", "last_name", "company_domain", "email", "phone")
     warehouse.execute("CREATE SCHEMA IF NOT EXISTS marts")
-    warehouse.execute(f"CREATE OR REPLACE TABLE marts.golden_contacts ({', '.join(f'{c} VARCHAR' for c in columns)})")
+    warehouse.execute("DROP TABLE IF EXISTS marts.golden_contacts")
+    warehouse.execute(f"CREATE TABLE marts.golden_contacts ({', '.join(f'{c} VARCHAR' for c in columns)})")
     warehouse.append(PEOPLE, pa.table({c: pa.array([p.get(c) for p in people], pa.string()) for c in columns}))
 
 
