@@ -11,8 +11,9 @@
     ├ GuardrailError     a plan too large, a budget spent; nothing sent past it       exit 3
     ├ LeaseError         another run works on the same sync, or took it over        exit 1
     └ WarehouseError     stop the run                                                 exit 1
-      └ WarehouseDenied  its credentials                                             exit 4
-      └ WarehouseBusy    another process has the file open: wait for it             exit 1
+      ├ WarehouseDenied  its credentials                                             exit 4
+      ├ WarehouseBusy    another process has the file open: wait for it             exit 1
+      └ WarehouseConflict another transaction was first; nothing of this one stands, repeating it helps
 
 No message of these may hold a secret or a customer's value: they are printed and logged.
 """
@@ -121,6 +122,10 @@ class WarehouseDenied(WarehouseError):
 
 class WarehouseBusy(WarehouseError):
     """The database file is open in another process. Nothing was done; waiting for that process helps."""
+
+
+class WarehouseConflict(WarehouseError):
+    """Another transaction wrote the same row first. Nothing of this one was done: doing it again from its start helps."""
 
 
 def did_you_mean(word: str, known: Sequence[str]) -> str | None:

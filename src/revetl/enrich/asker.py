@@ -14,29 +14,21 @@ from decimal import Decimal
 from itertools import islice
 
 from revetl.clock import Clock
-from revetl.enrich.budget import Budget
-from revetl.enrich.questions import Question
+from revetl.enrich.admission import Admission, Ended, Job, RunLedger
+from revetl.enrich.budget import Limit
+from revetl.enrich.outcomes import answered, why
+from revetl.enrich.query import Question
 from revetl.enrich.report import ProviderReport
 from revetl.errors import Ambiguous, CallError, Denied, Rejected, WarehouseError
 from revetl.providers.base import Answer, Lookup, Provider, Reply
 from revetl.providers.spec import ProviderSpec
-from revetl.state.calls import Call, CallOutcome, CallStatus, append_intents, append_outcomes, append_submitted
-from revetl.state.values import ValueRow, append_values
-from revetl.warehouse.base import Warehouse
+from revetl.state.calls import CallOutcome, append_submitted
+from revetl.state.values import ValueRow
 
 CHUNK_CALLS = 200  # the most whose intents are one transaction
 FLUSH_CALLS = 200
 FLUSH_S = 1.0
 UNAVAILABLE_IN_A_ROW = 20  # requests; then the provider is left alone for the rest of the run
-MILLIONTH = Decimal("0.000001")  # the ledger's unit
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """A question with its row in the ledger."""
-
-    question: Question
-    call: Call
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,40 +55,36 @@ class Submitted:
 class Asker:
     """One provider, for one stage of one run.
 
-    `interpret` turns an answer into rows of values. `hold_usd` is reserved with each call, on top of its greatest
-    price, for what its answer makes necessary (verification); `keep_hold` says whether an answer does. What is kept
-    adds up in `held_usd` and is the caller's to release. Once `stop_event` is set no call leaves any more.
+    `interpret` turns an answer into rows of values. `admission` sets money aside with each call for what its answer may
+    make necessary (verification); `keep_hold` says whether an answer does. What is kept adds up in `held_usd` of the
+    run's budget, and is the caller's to release. Once `stop_event` is set no call leaves any more.
     """
 
     def __init__(
         self,
-        warehouse: Warehouse,
-        clock: Clock,
-        budget: Budget,
+        ledger: RunLedger,
+        admission: Admission,
         provider: Provider,
         terms: ProviderSpec,
         report: ProviderReport,
         *,
-        new_call: Callable[[Question, Decimal], Call],
         interpret: Callable[[Job, Answer, datetime], list[ValueRow]],
         keep_hold: Callable[[Sequence[ValueRow]], bool] = lambda _: False,
         on_suppressed: Callable[[Question], None] = lambda _: None,
         on_flush: Callable[[], None] = lambda: None,
-        hold_usd: Decimal = Decimal(0),
         stop_event: asyncio.Event | None = None,
     ) -> None:
-        self._warehouse = warehouse
-        self._clock = clock
-        self._budget = budget
+        self._ledger = ledger
+        self._warehouse = ledger.warehouse
+        self._clock: Clock = ledger.clock
+        self._budget = ledger.budget
+        self._admission = admission
         self._provider = provider
-        self._price = terms.greatest_usd
         self._report = report
-        self._new_call = new_call
         self._interpret = interpret
         self._keep_hold = keep_hold
         self._on_suppressed = on_suppressed
         self._on_flush = on_flush
-        self._hold = hold_usd
         self._free_slots = asyncio.Semaphore(terms.at_once)
         # Enough intents ahead to keep every slot busy while the next are written, and few to be in doubt after a crash.
         self._chunk = min(CHUNK_CALLS, 2 * terms.at_once)
@@ -107,16 +95,17 @@ class Asker:
         self._one_by_one = terms.job is not None
         self._unnamed: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._unwritten: list[tuple[Call, CallOutcome]] = []
-        self._unwritten_values: list[ValueRow] = []
+        self._unwritten: list[Ended] = []
         self._suppressed: list[Question] = []
         self._unavailable = 0
         self._failure: Exception | None = None
         self._stop_event = stop_event or asyncio.Event()
         self._closing = False
-        self._flushed_at = clock.monotonic()
+        self._may_ask = True  # False: a shared budget is spent as far as was written down
+        self._flushed_at = self._clock.monotonic()
         self.held_usd = Decimal(0)
         self.out_of_budget = False
+        self.refused: Limit | None = None
         self.denied: str | None = None
         self.gave_up: str | None = None
 
@@ -131,11 +120,16 @@ class Asker:
         try:
             while True:
                 room = self._room
-                if more and not self._stopped and room > 0:
+                if more and self._may_ask and not self._stopped and room > 0:
                     waiting += islice(questions, max(0, room - len(waiting)))
                     more = bool(waiting)
                     await self._launch(waiting, room)
                 if not self._tasks and self._sent.empty():
+                    if self._unwritten:
+                        self._flush()  # what these did not cost is free for others, and for us
+                        continue
+                    if more and not waiting and not self._stopped:
+                        continue  # all that was read just now is asked by other runs
                     # Nothing under way, so no reservation will come back: what could not be reserved never can.
                     self.out_of_budget = bool(waiting) and not self._stopped
                     break
@@ -171,14 +165,14 @@ class Asker:
         return self._chunk if len(self._tasks) <= self._chunk else 0
 
     async def _launch(self, waiting: list[Question], room: int) -> None:
-        """Reserves for as many as fit, makes their intents durable, lets them go; the others stay in `waiting`."""
-        jobs: list[Job] = []
-        while waiting and len(jobs) < room and self._budget.reserve(self._price + self._hold):
-            question = waiting.pop(0)
-            jobs.append(Job(question, self._new_call(question, self._price)))
-        if not jobs:
-            return
-        append_intents(self._warehouse, [job.call for job in jobs])
+        """Lets go as many as are admitted; those that there is no money for now stay in `waiting`."""
+        admitted = await self._admission.admit(waiting[:room])
+        jobs = admitted.jobs
+        # What another run asks is not ours any more; its answer is waited for when all else is asked.
+        gone = {job.question.request_hash for job in jobs} | {q.request_hash for q in admitted.elsewhere}
+        waiting[:] = [question for question in waiting if question.request_hash not in gone]
+        self.refused = admitted.refused
+        self._may_ask = admitted.refused is None
         self._unnamed |= {job.call.call_id for job in jobs}
         for first in range(0, len(jobs), self._batch):
             task = asyncio.create_task(self._call(jobs[first : first + self._batch]))
@@ -255,7 +249,7 @@ class Asker:
             self._unavailable = 0
         else:
             outcome = self._unanswered(sent)
-        reserved = sent.job.call.expected_usd
+        reserved, hold = sent.job.call.expected_usd, self._admission.hold_usd
         if outcome.charged_usd is None:
             self._budget.doubt(reserved)
             self._report.in_doubt += 1
@@ -263,13 +257,13 @@ class Asker:
         else:
             self._budget.settle(reserved, outcome.charged_usd)
             self._report.spent_usd += outcome.charged_usd
-        if self._keep_hold(values):
-            self.held_usd += self._hold
+        keeps_hold = self._keep_hold(values)
+        if keeps_hold:
+            self.held_usd += hold
         else:
-            self._budget.release(self._hold)
+            self._budget.release(hold)
         self._report.asked += sent.left
-        self._unwritten.append((sent.job.call, outcome))
-        self._unwritten_values += values
+        self._unwritten.append(Ended(sent.job, outcome, values, keeps_hold))
 
     def _answered(self, sent: Sent, answer: Answer) -> CallOutcome:
         status = answer.status
@@ -292,15 +286,15 @@ class Asker:
             if error is not None and not isinstance(error, CallError):
                 self._failure = error
             request_id = self._request_ids.get(sent.job.call.call_id)
-            return CallOutcome("in_doubt", sent.at, response=_why(error), request_id=request_id)
+            return CallOutcome("in_doubt", sent.at, response=why(error), request_id=request_id)
         self._report.errors += 1
         if isinstance(error, Rejected):
-            return CallOutcome("error", sent.at, error.status or 400, Decimal(0), response=_why(error))
+            return CallOutcome("error", sent.at, error.status or 400, Decimal(0), response=why(error))
         if not isinstance(error, Denied):
             self._unavailable += 1
             if self._unavailable >= UNAVAILABLE_IN_A_ROW * self._batch:
                 self.gave_up = str(error)
-        return CallOutcome("error", sent.at, charged_usd=Decimal(0), response=_why(error))
+        return CallOutcome("error", sent.at, charged_usd=Decimal(0), response=why(error))
 
     def _flush_when_due(self) -> None:
         if len(self._unwritten) >= FLUSH_CALLS or self._clock.monotonic() - self._flushed_at >= FLUSH_S:
@@ -310,11 +304,12 @@ class Asker:
         """Outcomes and the values that came with them, in one transaction."""
         if self._unwritten:
             with self._warehouse.transaction():
-                append_outcomes(self._warehouse, self._unwritten)
-                append_values(self._warehouse, self._unwritten_values)
+                changes = self._ledger.write(self._unwritten)
                 for question in self._suppressed:
                     self._on_suppressed(question)
-            self._unwritten, self._unwritten_values, self._suppressed = [], [], []
+            self._ledger.held(changes)
+            self._unwritten, self._suppressed = [], []
+            self._may_ask = True
         self._flushed_at = self._clock.monotonic()
         self._on_flush()
 
@@ -327,29 +322,3 @@ class Asker:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def answered(status: CallStatus, answer: Answer, at: datetime, response: object, request_id: str | None) -> CallOutcome:
-    """The outcome row of an answer; `response` is what the ledger keeps of it."""
-    credits = {name: count.quantize(MILLIONTH) for name, count in answer.credits.items()}
-    return CallOutcome(
-        status,
-        at,
-        answer.http_status,
-        answer.charged_usd.quantize(MILLIONTH),
-        answer.latency_ms,
-        response,
-        request_id,
-        credits.get("charged"),
-        credits.get("remaining"),
-    )
-
-
-def _why(error: Exception | None) -> dict[str, object]:
-    """For the ledger: the class and the vendor's words for it, never a message, which may quote a value."""
-    if error is None:
-        return {"error": "interrupted"}
-    found: dict[str, object] = {"error": type(error).__name__}
-    if isinstance(error, CallError):
-        found |= {"code": error.code, "status": error.status}
-    return found

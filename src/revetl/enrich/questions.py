@@ -6,45 +6,24 @@ share a `request_hash` and are asked once.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
 from decimal import Decimal
 from typing import Any, cast
 
 from revetl.enrich.audit import sampled
+from revetl.enrich.known import COST, Known
+from revetl.enrich.query import Query, Question
 from revetl.enrich.spec import Stage, WaterfallSpec
 from revetl.errors import ConfigError
-from revetl.model import Relation, Scalar
+from revetl.model import Relation
 from revetl.providers.spec import ProviderSpec
 from revetl.state.appending import naive
 from revetl.state.schema import relation
 from revetl.state.values import VERIFICATION
 from revetl.warehouse.base import Warehouse
 from revetl.warehouse.sql import from_dialect, ident, literal, table
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """One call to make: `keys` are the records that it serves, `identity` all inputs that are known of the first."""
-
-    request_hash: str
-    keys: tuple[str, ...]
-    inputs: Mapping[str, str]
-    identity: Mapping[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Query:
-    """A statement and what is bound to it, kept together while it is composed."""
-
-    sql: str
-    params: tuple[Scalar, ...] = ()
-
-    def __add__(self, other: Query | str) -> Query:
-        if isinstance(other, str):
-            return replace(self, sql=self.sql + other)
-        return Query(self.sql + other.sql, self.params + other.params)
 
 
 class Questions:
@@ -75,6 +54,7 @@ class Questions:
         self._calls = table(relation(warehouse, "enrichment_calls"), self._dialect)
         self._values = table(relation(warehouse, "enrichment_values"), self._dialect)
         self._source = table(relation_, self._dialect)
+        self._known = Known(warehouse, spec, providers, entity=entity, now=now)
         self._limit = limit
 
     # --- what is asked ---
@@ -86,13 +66,15 @@ class Questions:
     def stream(self, stage: Stage) -> Iterator[Question]:
         """The stage's questions, each once, in bounded memory."""
         query = self._open(stage) + " ORDER BY request_hash, key"
-        wanted = self.providers[stage.provider].inputs
-        return self._grouped(query, tuple(self.spec.inputs), wanted)
+        terms = self.providers[stage.provider]
+        # Nothing of the people at a company leaves with a question about the company.
+        names = tuple(n for n in self.spec.inputs if terms.entity == "person" or n in terms.inputs)
+        return self._grouped(query, names, terms.inputs)
 
     def reusable(self, stage: Stage) -> Iterator[tuple[Any, ...]]:
         """Values that a fresh answer gave to an equal question of another record, and that this one has not yet:
         (key, field, value, confidence, verification, call_id, observed_at, expires_at)."""
-        calls = self._ended(stage.provider)
+        fills = self.spec.fills(stage, self.providers[stage.provider])
         query = (
             Query(
                 "SELECT c.key, v.field, v.value, v.confidence, v.verification, v.call_id, v.observed_at, v.expires_at"
@@ -100,21 +82,46 @@ class Questions:
             )
             + self._lacking(stage)
             + ") AS c JOIN ("
-            + calls
+            + self._known.hits(stage.provider, fills)
             + ") AS l ON l.request_hash = c.request_hash JOIN (SELECT DISTINCT call_id, field, value, confidence,"
-            f" verification, observed_at, expires_at FROM {self._values} WHERE provider = "
-            + self._text(stage.provider)
             + Query(
-                " AND entity <> ? AND expires_at > ?) AS v ON v.call_id = l.call_id", (VERIFICATION, naive(self.now))
+                f" verification, observed_at, expires_at FROM {self._values} WHERE provider = ? AND entity <> ?"
+                " AND expires_at > ?) AS v ON v.call_id = l.call_id",
+                (stage.provider, VERIFICATION, naive(self.now)),
             )
             + Query(
-                f" WHERE l.status = 'hit' AND NOT EXISTS (SELECT 1 FROM {self._values} o WHERE o.entity = ?"
+                f" WHERE NOT EXISTS (SELECT 1 FROM {self._values} o WHERE o.entity = ?"
                 " AND o.key = c.key AND o.call_id = v.call_id) ORDER BY c.key",
                 (self.entity,),
             )
         )
         for batch in self.warehouse.stream(query.sql, query.params):
             yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
+
+    def in_flight(self, stage: Stage) -> int:
+        """How many questions of the stage other runs ask at this moment."""
+        return self._count(
+            Query("SELECT count(DISTINCT c.request_hash) FROM (")
+            + self._lacking(stage)
+            + ") AS c JOIN ("
+            + self._known.latest(stage.provider)
+            + ") AS l ON l.request_hash = c.request_hash WHERE l.status = 'intent'"
+        )
+
+    def unverified_in_flight(self, field: str, verifier: str) -> int:
+        """How many of the values that wait for `verifier` other runs have verified at this moment."""
+        return self._count(
+            Query("SELECT count(DISTINCT u.request_hash) FROM (")
+            + self._waiting(field, verifier)
+            + ") AS u JOIN ("
+            + self._known.latest(verifier)
+            + ") AS l ON l.request_hash = u.request_hash WHERE l.status = 'intent'"
+        )
+
+    def asked_lately(self, provider: str, hashes: Sequence[str]) -> set[str]:
+        """Of these questions those that somebody asks now, or has an answer to since a moment ago."""
+        query = self._known.asked_lately(provider, hashes)
+        return {str(row[0]) for row in self.warehouse.rows(query.sql, query.params)}
 
     def count_unverified(self, field: str, verifier: str) -> int:
         query = Query("SELECT count(DISTINCT request_hash) FROM (") + self._unverified(field, verifier) + ") AS open_"
@@ -142,7 +149,7 @@ class Questions:
             for i, _ in enumerate(self.spec.fields)
         )
         query = Query(f"SELECT count(*), {cells} FROM (") + self._scan(None) + ") AS e LEFT JOIN ("
-        query = query + self._accepted() + ") AS a ON a.key = e.key"
+        query = query + self._known.held() + ") AS a ON a.key = e.key"
         total, *filled = (int(cast(int, n or 0)) for n in self.warehouse.rows(query.sql, query.params)[0])
         return {field: (total, n) for field, n in zip(self.spec.fields, filled, strict=True)}
 
@@ -182,31 +189,47 @@ class Questions:
 
     def _open(self, stage: Stage) -> Query:
         """One row per record and question of the stage that is neither answered nor in flight."""
-        query = Query("SELECT c.* FROM (") + self._lacking(stage) + ") AS c WHERE NOT EXISTS (SELECT 1 FROM ("
-        query = query + self._ended(stage.provider) + ") AS b WHERE b.request_hash = c.request_hash)"
+        provider = self.providers[stage.provider]
+        # A question may be open for one field and answered for another.
+        parts = []
+        for i in self._places(stage):
+            name = list(self.spec.fields)[i]
+            parts.append(Query(f"(c.lacks_{i} = 1 AND ") + self._known.still_open(provider.name, [name], "b") + ")")
+        query = Query("SELECT c.* FROM (") + self._lacking(stage) + ") AS c LEFT JOIN ("
+        query = query + self._known.answered(stage.provider) + ") AS b ON b.request_hash = c.request_hash WHERE ("
+        for n, part in enumerate(parts):
+            query = query + (" OR " if n else "") + part
+        query = query + ")"
         cap = self.spec.budget.per_record_usd
         return query if cap is None else query + self._within_record_budget(stage, cap)
 
-    def _lacking(self, stage: Stage) -> Query:
-        """Records of the stage's condition, with inputs enough, that lack a field which it fills. Of those that are
-        audited, all that lacked one before anybody was asked."""
-        provider = self.providers[stage.provider]
+    def _places(self, stage: Stage) -> list[int]:
         fields = list(self.spec.fields)
-        lacks = " OR ".join(
-            f"(e.blank_{i} = 1 AND (coalesce(a.got_{i}, 0) = 0 OR e.audited = 1) AND coalesce(r.burned_{i}, 0) = 0)"
-            for i in (fields.index(f) for f in self.spec.fills(stage, provider))
-        )
+        return [fields.index(f) for f in self.spec.fills(stage, self.providers[stage.provider])]
+
+    def _lacking(self, stage: Stage) -> Query:
+        """Records of the stage's condition, with inputs enough, that lack a field which it fills (lacks_i). Of those
+        that are audited, all that lacked one before anybody was asked."""
+        provider = self.providers[stage.provider]
+        lacks = {
+            i: f"e.blank_{i} = 1 AND (coalesce(a.got_{i}, 0) = 0 OR e.audited = 1) AND coalesce(r.burned_{i}, 0) = 0"
+            for i in self._places(stage)
+        }
+        flags = "".join(f", CASE WHEN {lack} THEN 1 ELSE 0 END AS lacks_{i}" for i, lack in lacks.items())
         inputs = "".join(f", e.{self._input(name)}" for name in self.spec.inputs)
         earlier = "".join(f", e.hash_{i}" for i, _ in enumerate(self.spec.stages))
         here = self.spec.stages.index(stage)
         return (
-            Query(f"SELECT e.key, e.hash_{here} AS request_hash{inputs}{earlier} FROM (")
+            Query(f"SELECT e.key, e.hash_{here} AS request_hash{inputs}{earlier}{flags} FROM (")
             + self._scan(stage)
             + ") AS e LEFT JOIN ("
-            + self._accepted()
+            + self._known.found()
             + ") AS a ON a.key = e.key LEFT JOIN ("
-            + self._burned(stage.provider)
-            + f") AS r ON r.request_hash = e.hash_{here} WHERE ({self._sufficient(provider)}) AND ({lacks})"
+            + self._known.burned(stage.provider)
+            + f") AS r ON r.request_hash = e.hash_{here} WHERE ({self._sufficient(provider)})"
+            + " AND ("
+            + " OR ".join(f"({lack})" for lack in lacks.values())
+            + ")"
         )
 
     def _scan(self, stage: Stage | None, *more: str) -> Query:
@@ -231,101 +254,52 @@ class Questions:
         condition = f" AND ({self._written(stage.when)})" if stage is not None and stage.when else ""
         return Query(f"SELECT {', '.join(cells)} {source}{condition}")
 
-    def _accepted(self) -> Query:
-        """key → which fields have an accepted value that has not expired."""
-        flags = ", ".join(
-            f"max(CASE WHEN field = {literal(f, self._dialect)} THEN 1 ELSE 0 END) AS got_{i}"
-            for i, f in enumerate(self.spec.fields)
-        )
-        return Query(
-            f"SELECT key, {flags} FROM {self._values} WHERE entity = ? AND rejected_reason IS NULL"
-            " AND (expires_at IS NULL OR expires_at > ?) GROUP BY key",
-            (self.entity, naive(self.now)),
-        )
-
-    def _burned(self, provider: str) -> Query:
-        """Question → fields for which this provider's answer was found false: it is not paid for again."""
-        flags = ", ".join(
-            f"max(CASE WHEN v.field = {literal(f, self._dialect)} THEN 1 ELSE 0 END) AS burned_{i}"
-            for i, f in enumerate(self.spec.fields)
-        )
-        return Query(
-            f"SELECT c.request_hash, {flags} FROM {self._values} v JOIN {self._calls} c ON c.call_id = v.call_id"
-            " WHERE c.provider = ? AND c.status = 'hit' AND v.rejected_reason IN ('invalid', 'catch_all')"
-            " GROUP BY c.request_hash",
-            (provider,),
-        )
-
-    def _ended(self, provider: str) -> Query:
-        """Calls that answer a question still, or that may not be repeated: fresh hits and misses, refusals of the
-        vendor, calls in flight or in doubt outside the vendor's free-repeat window."""
-        terms = self.providers[provider]
-        outputs = [f for f in self.spec.fields if f in terms.fields] or list(terms.fields)
-        hit = self._before(min(terms.ttl_hit_days(f) for f in outputs))
-        miss = self._before(terms.miss_days(outputs))
-        doubt = self._before(terms.free_repeat_days)
-        # Of a vendor without jobs nothing is at work: a moment that no call was asked after.
-        at_work = naive(self.now) + timedelta(days=1 if not terms.at_work_s else 0, seconds=-terms.at_work_s)
-        return Query(
-            "SELECT call_id, request_hash, status FROM (SELECT call_id, request_hash,"
-            # The result of a job that was fetched later overrules its doubt.
-            " coalesce(max(CASE WHEN status NOT IN ('intent', 'in_doubt') THEN status END),"
-            " max(CASE WHEN status = 'in_doubt' THEN status END), 'intent') AS status,"
-            " max(answered_at) AS answered_at, max(asked_at) AS asked_at, max(http_status) AS http_status,"
-            " max(request_id) AS request_id"
-            f" FROM {self._calls} WHERE provider = ? GROUP BY call_id, request_hash) AS latest"
-            " WHERE (status = 'hit' AND answered_at > ?) OR (status = 'miss' AND answered_at > ?)"
-            " OR (status = 'error' AND http_status IS NOT NULL AND answered_at > ?)"
-            " OR (status IN ('intent', 'in_doubt') AND asked_at <= ?)"
-            # A job that may still be at work is fetched, not repeated: what runs at the same time is free nowhere.
-            " OR (status IN ('intent', 'in_doubt') AND (request_id IS NOT NULL OR asked_at > ?))"
-            # A vendor without a window has doubt = now; what this very run asked stands after that.
-            " OR (status IN ('intent', 'in_doubt') AND ? = 0)",
-            (provider, hit, miss, miss, doubt, at_work, terms.free_repeat_days),
-        )
-
     def _within_record_budget(self, stage: Stage, cap: Decimal) -> Query:
         """What the record has cost in this run, the call now and its verification stay within `cap`.
 
         A call that serves many records counts in full for each.
         """
-        price = self.greatest(stage)
-        spent, params = [], list[Scalar]()
+        query = Query(" AND ")
         for i, each in enumerate(self.spec.stages[: self.spec.stages.index(stage)]):
-            spent.append(
-                f"coalesce((SELECT {_COST} FROM {self._calls} k WHERE k.run_id = ? AND k.provider = ?"
-                f" AND k.status <> 'intent' AND k.request_hash = c.hash_{i}), 0)"
-            )
-            params += [self.run_id, each.provider]
+            query = query + self._known.cost(self.run_id, each.provider, f"c.hash_{i}") + " + "
             for field, verifier in each.verify.items():
                 hash_ = self._hash(self.providers[verifier].inputs, {field: "v.value"})
-                spent.append(
-                    f"coalesce((SELECT {_COST} FROM {self._values} v JOIN {self._calls} k ON k.request_hash = {hash_}"
+                query = query + Query(
+                    f"coalesce((SELECT {COST} FROM {self._values} v JOIN {self._calls} k ON k.request_hash = {hash_}"
                     " WHERE v.entity = ? AND v.key = c.key AND v.field = ? AND v.provider = ? AND k.run_id = ?"
-                    " AND k.provider = ? AND k.status <> 'intent'), 0)"
+                    " AND k.provider = ? AND k.status <> 'intent'), 0) + ",
+                    (self.entity, field, each.provider, self.run_id, verifier),
                 )
-                params += [self.entity, field, each.provider, self.run_id, verifier]
-        total = " + ".join([*spent, "CAST(? AS DECIMAL(18,6))"])
-        return Query(f" AND {total} <= CAST(? AS DECIMAL(18,6))", (*params, price, cap))
+        price = self.greatest(stage)
+        return query + Query("CAST(? AS DECIMAL(18,6)) <= CAST(? AS DECIMAL(18,6))", (price, cap))
 
     def _unverified(self, field: str, verifier: str) -> Query:
+        """Values that wait for `verifier` and that it may be asked about."""
+        return (
+            Query("SELECT u.* FROM (")
+            + self._waiting(field, verifier)
+            + ") AS u LEFT JOIN ("
+            + self._known.answered(verifier)
+            + ") AS b ON b.request_hash = u.request_hash WHERE "
+            + self._known.still_open(verifier, [field], "b")
+        )
+
+    def _waiting(self, field: str, verifier: str) -> Query:
+        """Values that nobody has verified, of records that still lack the field."""
         i = list(self.spec.fields).index(field)
         hash_ = self._hash(self.providers[verifier].inputs, {field: "v.value"})
         return (
-            Query(f"SELECT u.* FROM (SELECT v.key, {hash_} AS request_hash, v.value AS {self._input(field)} FROM (")
+            Query(f"SELECT v.key, {hash_} AS request_hash, v.value AS {self._input(field)} FROM (")
             + self._scan(None)
             + ") AS e LEFT JOIN ("
-            + self._accepted()
+            + self._known.found()
             + f") AS a ON a.key = e.key JOIN {self._values} v ON v.key = e.key"
             + Query(
                 " WHERE v.entity = ? AND v.field = ? AND v.rejected_reason = 'not_verified'"
                 " AND (v.expires_at IS NULL OR v.expires_at > ?)"
-                f" AND e.blank_{i} = 1 AND (coalesce(a.got_{i}, 0) = 0 OR e.audited = 1)) AS u",
+                f" AND e.blank_{i} = 1 AND (coalesce(a.got_{i}, 0) = 0 OR e.audited = 1)",
                 (self.entity, field, naive(self.now)),
             )
-            + " WHERE NOT EXISTS (SELECT 1 FROM ("
-            + self._ended(verifier)
-            + ") AS b WHERE b.request_hash = u.request_hash)"
         )
 
     def greatest(self, stage: Stage) -> Decimal:
@@ -362,12 +336,6 @@ class Questions:
     def _input(self, name: str) -> str:
         return ident(f"in_{name}", self._dialect)
 
-    def _text(self, value: str) -> Query:
-        return Query("?", (value,))
-
-    def _before(self, days: int) -> datetime:
-        return naive(self.now) - timedelta(days=days)
-
     def _count(self, query: Query) -> int:
         return int(cast(int, self.warehouse.rows(query.sql, query.params)[0][0]))
 
@@ -375,19 +343,22 @@ class Questions:
         """Rows come ordered by hash, so equal questions are neighbours, also across two pieces of the stream."""
         open_: Question | None = None
         keys: dict[str, None] = {}
+        people: dict[tuple[tuple[str, str], ...], None] = {}
         for batch in self.warehouse.stream(query.sql, query.params):
             cells = {name: batch.column(f"in_{name}").to_pylist() for name in names}
             hashes, found = batch.column("request_hash").to_pylist(), batch.column("key").to_pylist()
             for i, request_hash in enumerate(hashes):
+                identity = {name: cells[name][i] for name in names if cells[name][i]}
                 if open_ is None or open_.request_hash != request_hash:
                     if open_ is not None:
-                        yield replace(open_, keys=tuple(keys))
-                    identity = {name: cells[name][i] for name in names if cells[name][i]}
+                        yield _whole(open_, keys, people)
                     inputs = {name: identity[name] for name in asked if name in identity}
-                    open_, keys = Question(request_hash, (), inputs, identity), {}
+                    open_, keys, people = Question(request_hash, (), inputs, ()), {}, {}
                 keys[found[i]] = None
+                people[tuple(identity.items())] = None
         if open_ is not None:
-            yield replace(open_, keys=tuple(keys))
+            yield _whole(open_, keys, people)
 
 
-_COST = "sum(coalesce(k.charged_usd, k.expected_usd))"
+def _whole(question: Question, keys: Iterable[str], people: Iterable[tuple[tuple[str, str], ...]]) -> Question:
+    return replace(question, keys=tuple(keys), identities=tuple(dict(identity) for identity in people))

@@ -33,9 +33,9 @@ class FieldReport:
 
 @dataclass(slots=True)
 class EnrichReport:
-    """`stopped`: why nothing more was asked though more was wanted (budget). `denied` and `unavailable`: provider → the
-    reason. `recovered_in_doubt`: calls of an earlier run that never ended; `resumed`: calls in doubt of earlier runs
-    whose result was fetched now. Money is in US dollars."""
+    """`stopped`: why nothing more was asked though more was wanted (budget). `denied`, `unavailable` and `exhausted`
+    (its own budget is spent): provider → the reason. `recovered_in_doubt`: calls of an earlier run that never ended;
+    `resumed`: calls in doubt of earlier runs whose result was fetched now. Money is in US dollars."""
 
     waterfall: str
     run_id: str
@@ -47,6 +47,7 @@ class EnrichReport:
     stopped: str | None = None
     denied: dict[str, str] = field(default_factory=dict)
     unavailable: dict[str, str] = field(default_factory=dict)
+    exhausted: dict[str, str] = field(default_factory=dict)
     requests: int = 0
 
     @property
@@ -66,7 +67,7 @@ class EnrichReport:
         """As the commands' contract says: 4 credentials, 3 budget, 1 unknown outcomes, 0 done."""
         if self.denied:
             return 4
-        if self.stopped:
+        if self.stopped or self.exhausted:
             return 3
         doubtful = any(p.in_doubt or p.errors for p in self.providers.values())
         return 1 if doubtful or self.unavailable else 0

@@ -11,13 +11,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from functools import partial
 
 from revetl.clock import Clock
-from revetl.enrich.asker import Job, answered
-from revetl.enrich.questions import Question
+from revetl.enrich.admission import Job
+from revetl.enrich.outcomes import answered
+from revetl.enrich.query import Question
 from revetl.errors import CallError, Denied, Unavailable
 from revetl.providers.base import Answer, Lookup, Provider, Reply
-from revetl.state.calls import Call, CallOutcome, append_outcomes, resumable
+from revetl.state import locks, spend
+from revetl.state.calls import Call, CallOutcome, append_outcomes, ended_among, resumable
 from revetl.state.values import ValueRow, append_values
 from revetl.warehouse.base import Warehouse
 
@@ -55,30 +58,36 @@ async def resume_jobs(
         except CallError:
             return provider, request_id, ()
 
+    def write(provider: str, found: Sequence[tuple[Call, CallOutcome, Reply]]) -> list[CallOutcome]:
+        """In one transaction, and only what another run has not written meanwhile."""
+        settled = ended_among(warehouse, [call for call, _, _ in found])
+        left = [each for each in found if each[0].call_id not in settled]
+        append_outcomes(warehouse, [(call, outcome) for call, outcome, _ in left])
+        for call, outcome, reply in left:
+            question = Question(call.request_hash, call.keys, {}, ())
+            if isinstance(reply, Answer) and reply.status == "hit":
+                append_values(warehouse, interpret(provider, Job(question, call), reply, outcome.answered_at))
+            elif isinstance(reply, Answer) and reply.status == "suppressed":
+                on_suppressed(question)
+            freed = (outcome.charged_usd or Decimal(0)) - call.expected_usd
+            place = (provider, spend.day_of(call.asked_at))
+            spend.change(warehouse, call.run_id, call.waterfall, {place: (freed, Decimal(0))})
+        return [outcome for _, outcome, _ in left]
+
     tasks = [asyncio.ensure_future(fetch(*job, calls)) for job, calls in jobs.items()]
     try:
         for done in asyncio.as_completed(tasks):
             provider, request_id, replies = await done
-            outcomes: list[tuple[Call, CallOutcome]] = []
-            values: list[ValueRow] = []
-            suppressed: list[Question] = []
-            for call, reply in zip(jobs[provider, request_id], replies, strict=False):
-                outcome = _outcome(reply, request_id, clock.now())
-                if outcome is None:
-                    continue
-                question = Question(call.request_hash, call.keys, {}, {})
-                if isinstance(reply, Answer) and reply.status == "hit":
-                    values += interpret(provider, Job(question, call), reply, outcome.answered_at)
-                elif isinstance(reply, Answer) and reply.status == "suppressed":
-                    suppressed.append(question)
-                outcomes.append((call, outcome))
-            with warehouse.transaction():
-                append_outcomes(warehouse, outcomes)
-                append_values(warehouse, values)
-                for question in suppressed:
-                    on_suppressed(question)
-            resumed.calls += len(outcomes)
-            resumed.charged_usd += sum((o.charged_usd or Decimal(0) for _, o in outcomes), Decimal(0))
+            found = [
+                (call, outcome, reply)
+                for call, reply in zip(jobs[provider, request_id], replies, strict=False)
+                if (outcome := _outcome(reply, request_id, clock.now())) is not None
+            ]
+            names = [f"enrich: job {provider}"]
+            locks.ensure(warehouse, names)
+            written = await locks.locked(warehouse, clock, names, partial(write, provider, found))
+            resumed.calls += len(written)
+            resumed.charged_usd += sum((o.charged_usd or Decimal(0) for o in written), Decimal(0))
     finally:
         for task in tasks:
             task.cancel()

@@ -6,10 +6,11 @@ One file of `enrichment/waterfalls/` is one waterfall. Money is in US dollars as
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
@@ -18,6 +19,17 @@ from revetl.errors import ConfigError, Problem, did_you_mean
 from revetl.providers.spec import ProviderSpec
 
 Usd = Annotated[Decimal, Field(ge=0)]
+
+
+def _days(written: object) -> object:
+    """`180d` and `26w` are numbers of days; anything else is left to the type to refuse."""
+    found = re.fullmatch(r"(\d+)([dw])", written.strip()) if isinstance(written, str) else None
+    if found is None:
+        raise ValueError("an age is written as 180d or 26w")
+    return int(found[1]) * (7 if found[2] == "w" else 1)
+
+
+Days = Annotated[int, BeforeValidator(_days), Field(ge=1)]
 
 
 class Part(BaseModel):
@@ -31,11 +43,28 @@ class Accept(Part):
     verified: bool = False
 
 
+class Stop(Part):
+    """When a field is found and nobody else is asked for it. `confidence`: an accepted value is at least so sure; one
+    without a confidence is not. `agree`: so many independent sources gave the same accepted value."""
+
+    confidence: float | None = Field(default=None, gt=0, le=1)
+    agree: int | None = Field(default=None, ge=2, le=10)
+
+    @model_validator(mode="after")
+    def _one_rule(self) -> Self:
+        if (self.confidence is None) == (self.agree is None):
+            raise ValueError("either 'confidence' or 'agree'")
+        return self
+
+
 class Want(Part):
-    """One field. `column` is where the entity may already hold it; the default is the field's own name."""
+    """One field. `column` is where the entity may already hold it; the default is the field's own name. A value older
+    than `refresh_after` is asked for again, and stands until there is a newer one."""
 
     column: str | None = None
     accept: Accept = Accept()
+    stop: Literal["first_accepted"] | Stop = "first_accepted"
+    refresh_after: Days | None = None
 
 
 class Stage(Part):
@@ -65,11 +94,20 @@ class Stage(Part):
         return text
 
 
-class BudgetSpec(Part):
-    """None: no limit of this waterfall's own. `per_record_usd` is what one record may cost in one run."""
+class ProviderBudget(Part):
+    """What this waterfall may spend with one provider. Where it is spent the provider is left out; the others go on."""
 
     per_run_usd: Usd | None = None
+    per_day_usd: Usd | None = None
+    per_month_usd: Usd | None = None
+
+
+class BudgetSpec(ProviderBudget):
+    """None: no limit of this waterfall's own. `per_record_usd` is what one record may cost in one run. Days and months
+    are those of the calendar in UTC, over all runs of the waterfall. `providers` are endpoints or whole vendors."""
+
     per_record_usd: Usd | None = None
+    providers: Mapping[str, ProviderBudget] = Field(default_factory=dict)
 
 
 class AuditSpec(Part):
@@ -80,7 +118,11 @@ class AuditSpec(Part):
 
 
 class WaterfallSpec(Part):
-    """`inputs` maps a provider's input name to the entity's column, `fields` a wanted field to how it is wanted."""
+    """`inputs` maps a provider's input name to the entity's column, `fields` a wanted field to how it is wanted.
+
+    `refresh_after` is for the fields that have none of their own. `same_source` lists vendors that have their data from
+    one place, besides those whose files say so: for `agree` they count once.
+    """
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
     entity: str
@@ -91,6 +133,8 @@ class WaterfallSpec(Part):
         Mapping[str, Annotated[Want, BeforeValidator(lambda v: {} if v is None else v)]], Field(min_length=1)
     ]
     stages: Annotated[tuple[Stage, ...], Field(min_length=1)]
+    refresh_after: Days | None = None
+    same_source: tuple[Annotated[tuple[str, ...], Field(min_length=2)], ...] = ()
     budget: BudgetSpec = BudgetSpec()
     audit: AuditSpec = AuditSpec()
 
@@ -107,6 +151,18 @@ class WaterfallSpec(Part):
     def fills(self, stage: Stage, provider: ProviderSpec) -> tuple[str, ...]:
         """The wanted fields that this stage is there for."""
         return stage.fills or tuple(f for f in self.fields if f in provider.fields)
+
+    def refresh_days(self, field: str) -> int | None:
+        """Up to which age a value of this field is good; None: to the end of its ttl."""
+        own = self.fields[field].refresh_after
+        return self.refresh_after if own is None else own
+
+    def source_of(self, provider: ProviderSpec) -> str:
+        """What counts as one witness: the vendor, or the group of vendors that have their data from one place."""
+        same = {provider.vendor, provider.source_group or provider.vendor}
+        while more := {name for group in self.same_source if same & set(group) for name in group} - same:
+            same |= more
+        return min(same)
 
     @property
     def order_version(self) -> str:
@@ -179,9 +235,38 @@ def _mistakes(document: Document, spec: WaterfallSpec, providers: Mapping[str, P
     for name in spec.inputs:
         if name not in known:
             yield document.problem(("inputs", name), f"no provider has an input {name!r}", did_you_mean(name, known))
+    yield from _money_mistakes(document, spec, providers)
+    yield from _stop_mistakes(document, spec, providers)
     filled = {f for s in spec.stages if s.provider in providers for f in spec.fills(s, providers[s.provider])}
     # A stage that nobody knows might fill any of them: one mistake is told once.
     unknown = any(s.provider not in finders for s in spec.stages)
     for field in spec.fields:
         if field not in filled and not unknown:
             yield document.problem(("fields", field), f"no stage fills {field!r}", did_you_mean(field, sorted(filled)))
+
+
+def _money_mistakes(
+    document: Document, spec: WaterfallSpec, providers: Mapping[str, ProviderSpec]
+) -> Iterator[Problem]:
+    asked = [name for name in spec.provider_names if name in providers]
+    known = sorted({*asked, *(providers[name].vendor for name in asked)})
+    for name in spec.budget.providers:
+        if name not in known:
+            message = f"{name!r} is not asked by this waterfall"
+            yield document.problem(("budget", "providers", name), message, did_you_mean(name, known))
+
+
+def _stop_mistakes(document: Document, spec: WaterfallSpec, providers: Mapping[str, ProviderSpec]) -> Iterator[Problem]:
+    vendors = sorted({p.vendor for p in providers.values()})
+    for i, group in enumerate(spec.same_source):
+        for name in group:
+            if name not in vendors:
+                yield document.problem(("same_source", i), f"{name!r} is not a vendor", did_you_mean(name, vendors))
+    for field, want in spec.fields.items():
+        if not isinstance(want.stop, Stop) or want.stop.agree is None:
+            continue
+        asked = [(stage, providers[stage.provider]) for stage in spec.stages if stage.provider in providers]
+        sources = {spec.source_of(provider) for stage, provider in asked if field in spec.fills(stage, provider)}
+        if len(sources) < want.stop.agree:
+            message = f"{want.stop.agree} sources can never agree on {field!r}: {len(sources)} independent ones fill it"
+            yield document.problem(("fields", field, "stop"), message)

@@ -1,7 +1,7 @@
 """`enrichment_calls`: the ledger. Append-only: an intent row before a call leaves, one outcome row after it.
 
-A call without an outcome row may have been charged; `recover` says so in the ledger itself. `error` with a NULL
-`http_status` means that the provider certainly did nothing, so the next run may ask again.
+A call without an outcome row whose run is dead may have been charged; `recover` says so in the ledger itself. `error`
+with a NULL `http_status` means that the provider certainly did nothing, so the next run may ask again.
 
 A call that was submitted as part of a job has a second intent row with the vendor's `request_id`, written as soon as it
 is known. Such a call in doubt is resolved by fetching the job's result (`resumable`), which costs nothing: an outcome
@@ -17,6 +17,9 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Literal, cast
 
+from revetl.clock import Clock
+from revetl.state import living, locks
+from revetl.state import spend as spend_
 from revetl.state.appending import append_rows, naive
 from revetl.state.schema import relation
 from revetl.warehouse.base import Warehouse
@@ -56,9 +59,8 @@ class CallOutcome:
 
 
 def append_intents(warehouse: Warehouse, calls: Sequence[Call]) -> None:
-    """Durable when this returns: only then may the calls leave."""
-    with warehouse.transaction():
-        append_rows(warehouse, "enrichment_calls", [_row(call, None) for call in calls])
+    """Runs inside the caller's transaction; the calls may leave once that is committed."""
+    append_rows(warehouse, "enrichment_calls", [_row(call, None) for call in calls])
 
 
 def append_submitted(warehouse: Warehouse, calls: Sequence[Call], request_id: str) -> None:
@@ -73,34 +75,73 @@ def append_outcomes(warehouse: Warehouse, outcomes: Sequence[tuple[Call, CallOut
     append_rows(warehouse, "enrichment_calls", [_row(call, outcome) for call, outcome in outcomes])
 
 
-def recover(warehouse: Warehouse, waterfall: str, now: datetime) -> int:
-    """Marks every call of this waterfall that has an intent and no outcome as in doubt; gives their number.
-
-    For the start of a run, when none of them can still be in flight. Safe to repeat.
-    """
-    calls = table(relation(warehouse, "enrichment_calls"), warehouse.dialect)
-    lost = (
-        f"FROM {calls} i WHERE i.status = 'intent' AND i.waterfall = ?"
-        f" AND NOT EXISTS (SELECT 1 FROM {calls} o WHERE o.call_id = i.call_id AND o.status <> 'intent')"
+async def recover(warehouse: Warehouse, clock: Clock) -> int:
+    """Marks every call of a dead run that has an intent and no outcome as in doubt, and gives back what such runs had
+    set aside; gives the number of calls. Safe to repeat, and while other runs are alive: theirs are left alone."""
+    calls, spend = _table(warehouse), table(relation(warehouse, "enrichment_spend"), warehouse.dialect)
+    open_runs = (
+        f"SELECT i.run_id FROM {calls} i {_LOST.format(calls=calls)}"
+        f" UNION SELECT run_id FROM {spend} WHERE held_usd <> 0"
     )
-    with warehouse.transaction():
-        number = cast(int, warehouse.rows(f"SELECT count(DISTINCT i.call_id) {lost}", [waterfall])[0][0])
-        if number:
-            warehouse.execute(
-                f"INSERT INTO {calls} (call_id, run_id, waterfall, provider, keys, request_hash, segment,"
-                " order_version, status, expected_usd, asked_at, answered_at, request_id)"
-                " SELECT i.call_id, i.run_id, i.waterfall, i.provider, i.keys, i.request_hash, i.segment,"
-                " i.order_version, 'in_doubt', i.expected_usd, i.asked_at, CAST(? AS TIMESTAMP), max(i.request_id)"
-                f" {lost} GROUP BY i.call_id, i.run_id, i.waterfall, i.provider, i.keys, i.request_hash, i.segment,"
-                " i.order_version, i.expected_usd, i.asked_at",
-                [naive(now), waterfall],
-            )
+
+    def lost() -> list[str]:
+        return living.dead(warehouse, [str(row[0]) for row in warehouse.rows(open_runs)], clock.now())
+
+    if not lost():
+        return 0
+
+    def mark() -> int:
+        number = 0
+        for run_id in lost():
+            number += _mark_lost(warehouse, run_id, clock.now())
+            spend_.drop_held(warehouse, [run_id])
+        return number
+
+    locks.ensure(warehouse, [_RECOVERY])
+    return await locks.locked(warehouse, clock, [_RECOVERY], mark)
+
+
+_RECOVERY = "enrich: recovery"
+_LOST = (
+    "WHERE i.status = 'intent'"
+    " AND NOT EXISTS (SELECT 1 FROM {calls} o WHERE o.call_id = i.call_id AND o.status <> 'intent')"
+)
+
+
+def _mark_lost(warehouse: Warehouse, run_id: str, now: datetime) -> int:
+    calls = _table(warehouse)
+    lost = f"FROM {calls} i {_LOST.format(calls=calls)} AND i.run_id = ?"
+    number = cast(int, warehouse.rows(f"SELECT count(DISTINCT i.call_id) {lost}", [run_id])[0][0])
+    if number:
+        warehouse.execute(
+            f"INSERT INTO {calls} (call_id, run_id, waterfall, provider, keys, request_hash, segment,"
+            " order_version, status, expected_usd, asked_at, answered_at, request_id)"
+            " SELECT i.call_id, i.run_id, i.waterfall, i.provider, i.keys, i.request_hash, i.segment,"
+            " i.order_version, 'in_doubt', i.expected_usd, i.asked_at, CAST(? AS TIMESTAMP), max(i.request_id)"
+            f" {lost} GROUP BY i.call_id, i.run_id, i.waterfall, i.provider, i.keys, i.request_hash, i.segment,"
+            " i.order_version, i.expected_usd, i.asked_at",
+            [naive(now), run_id],
+        )
     return number
+
+
+def ended_among(warehouse: Warehouse, calls: Sequence[Call]) -> set[str]:
+    """Ids of those calls whose outcome is known: charged or not, they are settled."""
+    found: set[str] = set()
+    for first in range(0, len(calls), 500):
+        ids = [call.call_id for call in calls[first : first + 500]]
+        rows = warehouse.rows(
+            f"SELECT DISTINCT call_id FROM {_table(warehouse)} WHERE status NOT IN ('intent', 'in_doubt')"
+            f" AND call_id IN ({', '.join('?' for _ in ids)})",
+            ids,
+        )
+        found |= {str(row[0]) for row in rows}
+    return found
 
 
 def resumable(warehouse: Warehouse, waterfall: str) -> dict[tuple[str, str], list[Call]]:
     """(provider, request_id) → the calls in doubt of that job, in the order in which they were asked."""
-    calls = table(relation(warehouse, "enrichment_calls"), warehouse.dialect)
+    calls = _table(warehouse)
     rows = warehouse.rows(
         "SELECT call_id, run_id, waterfall, provider, keys, request_hash, order_version, expected_usd, asked_at,"
         f" request_id FROM {calls} d WHERE d.status = 'in_doubt' AND d.request_id IS NOT NULL AND d.waterfall = ?"
@@ -143,6 +184,10 @@ def hit_rates(warehouse: Warehouse) -> dict[str, HitRate]:
         f" FROM {table(calls, warehouse.dialect)} WHERE status IN ('hit', 'miss') GROUP BY provider"
     )
     return {str(provider): HitRate(int(cast(int, hits)), int(cast(int, n))) for provider, hits, n in found}
+
+
+def _table(warehouse: Warehouse) -> str:
+    return table(relation(warehouse, "enrichment_calls"), warehouse.dialect)
 
 
 def _row(call: Call, outcome: CallOutcome | None, request_id: str | None = None) -> tuple[Any, ...]:

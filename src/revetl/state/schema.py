@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from revetl.errors import WarehouseError
 from revetl.model import Relation
 from revetl.warehouse.base import Warehouse
 from revetl.warehouse.sql import ident, table
@@ -40,6 +41,10 @@ TABLES: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("pid_space", "VARCHAR"),
         ("acquired_at", "TIMESTAMP"),
         ("expires_at", "TIMESTAMP"),
+    ),
+    "locks": (
+        ("name", "VARCHAR"),
+        ("turn", "BIGINT"),  # counts who had it; whoever raises it has it until the end of its transaction
     ),
     "saved_plans": (
         ("plan_id", "VARCHAR"),
@@ -89,6 +94,14 @@ TABLES: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("credits_charged", "DECIMAL(18,6)"),  # the vendor's own count, where it gives one; a batch's is shared out
         ("credits_remaining", "DECIMAL(18,6)"),  # of the account, as the vendor said with this answer
     ),
+    "enrichment_spend": (  # what budgets count: one row per run, provider and day, in step with enrichment_calls
+        ("run_id", "VARCHAR"),
+        ("waterfall", "VARCHAR"),
+        ("provider", "VARCHAR"),
+        ("day", "VARCHAR"),  # UTC, 2026-01-31: when it was asked
+        ("committed_usd", "DECIMAL(18,6)"),  # charged, in doubt, or reserved for a call in flight
+        ("held_usd", "DECIMAL(18,6)"),  # set aside for verifying what calls of this run may find
+    ),
     "enrichment_values": (
         ("entity", "VARCHAR"),
         ("key", "VARCHAR"),
@@ -121,6 +134,14 @@ def create_all(warehouse: Warehouse) -> None:
 
     One look at the catalogue, since nearly always everything is there and each statement is a round trip.
     """
+    try:
+        _create_missing(warehouse)
+    except WarehouseError:
+        # Two runs that are the first at the same time: what the other one made is there now.
+        _create_missing(warehouse)
+
+
+def _create_missing(warehouse: Warehouse) -> None:
     present = warehouse.tables(warehouse.state_schema)
     if not present:
         warehouse.execute(f"CREATE SCHEMA IF NOT EXISTS {ident(warehouse.state_schema)}")

@@ -37,11 +37,14 @@ class Suppressions:
     @classmethod
     def load(cls, warehouse: Warehouse, environ: Mapping[str, str] | None = None) -> Suppressions:
         """State tables must exist. ConfigError where the key is not the one that the list was made with."""
-        key = _key(warehouse, os.environ if environ is None else environ)
-        rows = warehouse.rows(
-            f"SELECT identity_hash FROM {table(relation(warehouse, 'suppressions'), warehouse.dialect)}"
-        )
-        return cls(warehouse, key, {str(row[0]) for row in rows})
+        loaded = cls(warehouse, _key(warehouse, os.environ if environ is None else environ), set())
+        loaded.refresh()
+        return loaded
+
+    def refresh(self) -> None:
+        """Takes in what other runs have added since."""
+        listed = table(relation(self._warehouse, "suppressions"), self._warehouse.dialect)
+        self._known.update(str(row[0]) for row in self._warehouse.rows(f"SELECT identity_hash FROM {listed}"))
 
     def __contains__(self, identity: Mapping[str, str | None]) -> bool:
         return bool(self._known) and not self._known.isdisjoint(self._hashes(identity))

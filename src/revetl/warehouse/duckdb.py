@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import duckdb
 
-from revetl.errors import WarehouseBusy, WarehouseError
+from revetl.errors import WarehouseBusy, WarehouseConflict, WarehouseError
 from revetl.model import Relation, Scalar
 from revetl.warehouse.base import Column, Kind, by_table
 from revetl.warehouse.sql import ident, table
@@ -165,4 +165,6 @@ def _translated(e: duckdb.Error, path: Path | str | None = None) -> WarehouseErr
         return WarehouseBusy(
             f"{path} is open in {who}. DuckDB lets one process write at a time: wait for it (--wait 10m), or close it."
         )
+    if isinstance(e, duckdb.TransactionException) and "conflict" in text.lower():
+        return WarehouseConflict(text)
     return WarehouseError(text)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 import psycopg
 from psycopg.types.string import TextLoader
 
-from revetl.errors import WarehouseDenied, WarehouseError
+from revetl.errors import WarehouseConflict, WarehouseDenied, WarehouseError
 from revetl.model import Relation, Scalar
 from revetl.warehouse.base import Column, Kind, by_table
 from revetl.warehouse.sql import ident, table
@@ -208,6 +208,8 @@ def _arrow_type(column: psycopg.Column) -> pa.DataType | None:
     }.get(column.type_code, pa.string())
 
 
+# serialization_failure and deadlock_detected: the manual (13.5) says to repeat the whole transaction.
+_CONFLICTS = ("40001", "40P01")
 _QUOTED = re.compile(r'"[^"]*"|\'[^\']*\'')
 
 
@@ -217,6 +219,8 @@ def _translated(e: psycopg.Error) -> WarehouseError:
     text = e.diag.message_primary or (str(e).splitlines() or [type(e).__name__])[0]
     if e.sqlstate is None or e.sqlstate.startswith("22"):
         text = _QUOTED.sub("…", text)
+    if e.sqlstate in _CONFLICTS:
+        return WarehouseConflict(f"Postgres: {text}")
     return WarehouseError(f"Postgres: {text}")
 
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, cast
 import snowflake.connector
 from snowflake.connector.errors import DatabaseError, Error, ForbiddenError, ProgrammingError
 
-from revetl.errors import ConfigError, WarehouseDenied, WarehouseError
+from revetl.errors import ConfigError, WarehouseConflict, WarehouseDenied, WarehouseError
 from revetl.model import Relation, Scalar
 from revetl.warehouse.base import Column, Kind, by_table
 from revetl.warehouse.sql import ident, table
@@ -36,6 +36,8 @@ logging.getLogger("snowflake.connector").setLevel(logging.CRITICAL)
 # for itself.
 _NETWORK_TIMEOUT_S = 600
 _LOGIN_TIMEOUT_S = 60
+# More than twenty statements wait for one table's lock, and this one was sent away.
+_TOO_MANY_WAITERS = 625
 # Far below the 16 MB that one VARIANT may hold.
 _APPEND_CHARACTERS = 2_000_000
 
@@ -283,6 +285,8 @@ def _translated(e: Error) -> WarehouseError:
     text = " ".join(lines[:2]) or type(e).__name__
     if str(e.sqlstate or "").startswith("22") or not isinstance(e, ProgrammingError):
         text = _QUOTED.sub("…", text)
+    if e.errno == _TOO_MANY_WAITERS:
+        return WarehouseConflict(f"Snowflake: {text}")
     return WarehouseError(f"Snowflake: {text}")
 
 

@@ -16,8 +16,10 @@ from typing import Any, cast
 
 from revetl.enrich.order.cases import UNABLE, Arm, Case, Check, Reply
 from revetl.enrich.order.prices import Price, PriceBook
-from revetl.enrich.questions import Query, Questions
-from revetl.enrich.spec import Stage, WaterfallSpec
+from revetl.enrich.query import Query
+from revetl.enrich.questions import Questions
+from revetl.enrich.spec import Stage, Stop, WaterfallSpec
+from revetl.errors import ConfigError
 from revetl.model import Relation
 from revetl.providers.spec import ProviderSpec
 from revetl.state.appending import naive
@@ -62,9 +64,18 @@ def learn(
 ) -> History:
     """Reads the ledger; makes no call and writes nothing. `segment` is a SQL expression over the entity's columns;
     `fields` are those to look at (default: all). Stages that fill none of them are left out. Answers from before
-    `since` do not count, nor do their prices."""
+    `since` do not count, nor do their prices. ConfigError for a field that is found only when sources agree: who fills
+    it then is a matter of several providers together, which this form of history can't say."""
+    looked_at = tuple(fields) or tuple(spec.fields)
+    for name in looked_at:
+        stop = spec.fields[name].stop
+        if isinstance(stop, Stop) and stop.agree:
+            raise ConfigError(
+                f"{name!r} is found when {stop.agree} sources agree: no order can be solved for that",
+                hint="Look at the other fields, each with --field.",
+            )
     questions = Questions(warehouse, spec, providers, entity, entity=entity_name or spec.entity, run_id="", now=now)
-    return _Learner(questions, tuple(fields) or tuple(spec.fields), naive(since or _BEGINNING)).history(segment)
+    return _Learner(questions, looked_at, naive(since or _BEGINNING)).history(segment)
 
 
 class _Learner:
@@ -110,6 +121,11 @@ class _Learner:
         fills = self._fills(stage)
         return [(f, v) for f, v in stage.verify.items() if f in fills and self.spec.fields[f].accept.verified]
 
+    def _sure(self, field: str) -> str:
+        """A value that does not end the search by the field's own rule leaves the field lacking."""
+        stop = self.spec.fields[field].stop
+        return f" AND confidence >= {stop.confidence!r}" if isinstance(stop, Stop) and stop.confidence else ""
+
     def _mask(self, fields: Sequence[str]) -> int:
         return sum(1 << self.fields.index(f) for f in fields)
 
@@ -153,10 +169,10 @@ class _Learner:
         for (value_k), with whether it gave a verdict (settled_k). `here` is 0 where the call was made for a list or
         another model and its values were not given to this one: then nobody has judged them for it."""
         d = self.warehouse.dialect
-        accepted = "entity = ? AND rejected_reason IS NULL"
         cells, params = [], list[str]()
         for f in self._fills(stage):
-            cells.append(f"{self._mask([f])} * max(CASE WHEN field = {literal(f, d)} AND {accepted} THEN 1 ELSE 0 END)")
+            ended = f"field = {literal(f, d)} AND entity = ? AND rejected_reason IS NULL{self._sure(f)}"
+            cells.append(f"{self._mask([f])} * max(CASE WHEN {ended} THEN 1 ELSE 0 END)")
             params.append(self.questions.entity)
         cells = [f"{' + '.join(cells)} AS filled", "max(CASE WHEN entity = ? THEN 1 ELSE 0 END) AS here"]
         params.append(self.questions.entity)

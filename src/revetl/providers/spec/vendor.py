@@ -123,10 +123,13 @@ class Endpoint(Part):
 
 class VendorFile(Part):
     """One file of enrichment/providers/. `status` holds for every endpoint, after the endpoint's own rows; slow_down
-    and unavailable hold for its polls too. `limits` count over all endpoints that have none of their own."""
+    and unavailable hold for its polls too. `limits` count over all endpoints that have none of their own. `source_group`
+    is the same for vendors that have their data from one place (one resells the other): where they agree, it is one
+    witness and not two."""
 
     vendor: Name
     title: str = ""
+    source_group: Name | None = None
     base_url: str = Field(pattern=r"^https?://[^/]+")
     auth: Auth
     error_code: Annotated[tuple[Pointer, ...], OneOrMany()] = ()
@@ -158,7 +161,7 @@ class VendorFile(Part):
         return job.poll.model_copy(update={"status": (*job.poll.status, *shared)})
 
     def specs(self) -> Iterator[ProviderSpec]:
-        shared = {name: getattr(self, name) for name in ("vendor", "base_url", "error_code")}
+        shared = {name: getattr(self, name) for name in ("vendor", "source_group", "base_url", "error_code")}
         for name, endpoint in self.endpoints.items():
             own = {field: getattr(endpoint, field) for field in Endpoint.model_fields}
             own |= {"auth": endpoint.auth or self.auth, "status": (*endpoint.status, *self.status)}
@@ -179,6 +182,7 @@ class ProviderSpec(Endpoint):
 
     name: str
     vendor: str
+    source_group: str | None = None
     base_url: str
     auth: Auth
     error_code: tuple[str, ...] = ()

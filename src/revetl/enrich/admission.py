@@ -1,0 +1,238 @@
+"""Who may ask now. One transaction decides, under the locks of the waterfall's money and of the provider's questions:
+the budgets that runs share have room, no other run asks the same, the intents stand. Only then do calls leave.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from itertools import count
+
+from revetl.clock import Clock
+from revetl.enrich.budget import Budget, Limit, fitting, limits_of
+from revetl.enrich.query import Question
+from revetl.enrich.spec import WaterfallSpec
+from revetl.state import locks, spend
+from revetl.state.calls import Call, CallOutcome, append_intents, append_outcomes, ended_among
+from revetl.state.values import ValueRow, append_values
+from revetl.warehouse.base import Warehouse
+
+ZERO = Decimal(0)
+Changes = dict[tuple[str, str], tuple[Decimal, Decimal]]  # (provider, day) → by how much committed and held change
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A question with its row in the ledger. `holds`: what was set aside with it, by verifier."""
+
+    question: Question
+    call: Call
+    holds: Mapping[str, Decimal] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A job with its outcome and the values that its answer gave. `keeps_hold`: they have to be verified."""
+
+    job: Job
+    outcome: CallOutcome
+    values: Sequence[ValueRow]
+    keeps_hold: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """`jobs` are in the ledger and may leave. `elsewhere`: questions that another run asks or has asked just now.
+    `refused`: the limit that kept the rest out, if one did."""
+
+    jobs: Sequence[Job]
+    elsewhere: Sequence[Question] = ()
+    refused: Limit | None = None
+
+
+class RunLedger:
+    """What one run writes about its calls and its money. `budget` is the run's own; the spec's other limits are shared.
+
+    `set_aside` is what is held in the warehouse for verification, by (verifier, day).
+    """
+
+    def __init__(
+        self,
+        warehouse: Warehouse,
+        clock: Clock,
+        spec: WaterfallSpec,
+        run_id: str,
+        budget: Budget,
+        is_late: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self.warehouse = warehouse
+        self.clock = clock
+        self.spec = spec
+        self.run_id = run_id
+        self.budget = budget
+        self.limits = limits_of(spec.budget)
+        self.set_aside: dict[tuple[str, str], Decimal] = {}
+        self._is_late = is_late
+        self._numbers = count(1)
+
+    @property
+    def lock(self) -> str:
+        """Under which this waterfall's money is spent."""
+        return f"enrich: money of {self.spec.name}"
+
+    def new_call(self, provider: str, question: Question, expected_usd: Decimal) -> Call:
+        return Call(
+            call_id=f"{self.run_id}/{self.spec.name}/{next(self._numbers):07d}",
+            run_id=self.run_id,
+            waterfall=self.spec.name,
+            provider=provider,
+            keys=question.keys,
+            request_hash=question.request_hash,
+            order_version=self.spec.order_version,
+            expected_usd=expected_usd,
+            asked_at=self.clock.now(),
+        )
+
+    def fitting(
+        self, provider: str, wanted: int, each: Mapping[str, Decimal], now: datetime
+    ) -> tuple[int, Limit | None]:
+        """Inside the transaction that has the lock. What is set aside for a provider may be used for asking it."""
+        if not self.limits:
+            return wanted, None
+        day = spend.day_of(now)
+        lines = spend.lines(self.warehouse, self.spec.name, f"{day[:7]}-01", self.run_id)
+        held = self.set_aside.items()
+        aside = [spend.Line(self.run_id, name, then, usd) for (name, then), usd in held if name == provider]
+        return fitting(self.limits, lines, aside, self.run_id, day, wanted, each)
+
+    def write(self, ended: Sequence[Ended]) -> Changes:
+        """Outcomes, values and money, inside the caller's transaction; `held` wants the result once that is committed.
+        Where this run was away for so long that others took it for dead, what they have settled meanwhile stands."""
+        if self._is_late():
+            settled = ended_among(self.warehouse, [e.job.call for e in ended])
+            ended = [e for e in ended if e.job.call.call_id not in settled]
+        append_outcomes(self.warehouse, [(e.job.call, e.outcome) for e in ended])
+        append_values(self.warehouse, [value for e in ended for value in e.values])
+        changes: Changes = {}
+        for e in ended:
+            call, day = e.job.call, spend.day_of(e.job.call.asked_at)
+            if e.outcome.charged_usd is not None:
+                _add(changes, (call.provider, day), e.outcome.charged_usd - call.expected_usd, ZERO)
+            for verifier, usd in e.job.holds.items():
+                if not e.keeps_hold:
+                    _add(changes, (verifier, day), ZERO, -usd)
+        self.change(changes)
+        return changes
+
+    def change(self, changes: Changes) -> None:
+        """Inside the caller's transaction."""
+        spend.change(self.warehouse, self.run_id, self.spec.name, {k: v for k, v in changes.items() if any(v)})
+
+    def held(self, changes: Changes) -> None:
+        """After the commit: what these changes did to what is set aside."""
+        for place, (_, usd) in changes.items():
+            left = self.set_aside.get(place, ZERO) + usd
+            if left > 0:
+                self.set_aside[place] = left
+            else:
+                self.set_aside.pop(place, None)
+
+    def release(self, verifier: str) -> None:
+        """Nothing has to be asked of this verifier any more: gives back what is set aside for it."""
+        changes = {place: (ZERO, -usd) for place, usd in self.set_aside.items() if place[0] == verifier}
+        if changes:
+            with self.warehouse.transaction():
+                self.change(changes)
+            self.held(changes)
+
+
+class Admission:
+    """The way to one provider, for one stage. `holds`: what is set aside with each question, by verifier. `asked`
+    says which of some questions are answered or under way by now, whoever asked them."""
+
+    def __init__(
+        self,
+        ledger: RunLedger,
+        provider: str,
+        price_usd: Decimal,
+        *,
+        holds: Mapping[str, Decimal],
+        asked: Callable[[Sequence[str]], set[str]],
+    ) -> None:
+        self._ledger = ledger
+        self._provider = provider
+        self._price = price_usd
+        self._holds = {name: usd for name, usd in holds.items() if usd}
+        self._asked = asked
+        self._lock = f"enrich: questions to {provider}"
+        self._names = (self._lock, ledger.lock)
+        locks.ensure(ledger.warehouse, self._names)
+        # Before the questions are read: whoever comes after this may ask one of them.
+        self._turn = locks.turn(ledger.warehouse, self._lock)
+        self._own_turns = 0
+
+    @property
+    def hold_usd(self) -> Decimal:
+        return sum(self._holds.values(), ZERO)
+
+    @property
+    def greatest_usd(self) -> Decimal:
+        """What one question takes out of the run's own budget."""
+        return self._price + self.hold_usd
+
+    async def admit(self, questions: Sequence[Question]) -> Admitted:
+        """As many of the questions as there is money for, from the first on; their intents are durable. What the run's
+        own budget has no room for is left without a word."""
+        ledger = self._ledger
+        money = ledger.budget
+        fits = 0
+        while fits < len(questions) and money.reserve(self.greatest_usd):
+            fits += 1
+        if not fits:
+            return Admitted(())
+        changes: Changes = {}
+
+        def decide() -> Admitted:
+            changes.clear()
+            now = ledger.clock.now()
+            alone = locks.turn(ledger.warehouse, self._lock) == self._turn + self._own_turns + 1
+            wanted = questions[:fits]
+            taken = set() if alone else self._asked([q.request_hash for q in wanted])
+            free = [q for q in wanted if q.request_hash not in taken]
+            room, refused = ledger.fitting(self._provider, len(free), {self._provider: self._price, **self._holds}, now)
+            calls = [ledger.new_call(self._provider, question, self._price) for question in free[:room]]
+            jobs = [Job(q, call, self._holds) for q, call in zip(free, calls, strict=False)]
+            append_intents(ledger.warehouse, calls)
+            self._commit(changes, len(jobs), now)
+            ledger.change(changes)
+            return Admitted(jobs, [q for q in wanted if q.request_hash in taken], refused)
+
+        admitted = Admitted(())
+        try:
+            admitted = await locks.locked(ledger.warehouse, ledger.clock, self._names, decide)
+            self._own_turns += 1
+            ledger.held(changes)
+        finally:
+            for _ in range(fits - len(admitted.jobs)):
+                money.release(self.greatest_usd)
+        return admitted
+
+    def _commit(self, changes: Changes, jobs: int, now: datetime) -> None:
+        """The price is committed, out of what is set aside for this provider as far as that goes; holds are added."""
+        day = spend.day_of(now)
+        left = jobs * self._price
+        _add(changes, (self._provider, day), left, ZERO)
+        for (name, then), usd in self._ledger.set_aside.items():
+            if name == self._provider:
+                used = min(usd, left)
+                left -= used
+                _add(changes, (name, then), ZERO, -used)
+        for verifier, usd in self._holds.items():
+            _add(changes, (verifier, day), ZERO, jobs * usd)
+
+
+def _add(changes: Changes, place: tuple[str, str], committed: Decimal, held: Decimal) -> None:
+    before = changes.get(place, (ZERO, ZERO))
+    changes[place] = (before[0] + committed, before[1] + held)

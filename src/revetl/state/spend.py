@@ -1,0 +1,93 @@
+"""`enrichment_spend`: what was committed per run, provider and UTC day, so that a budget is a sum of few rows.
+
+Every row changes in the transaction that writes the call it counts, so it always is the sum of the ledger: what was
+charged, what is reserved for calls in flight, and the greatest price of those in doubt. Only its own run writes a row,
+except for one that is over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from revetl.model import Scalar
+from revetl.state.schema import relation
+from revetl.warehouse.base import Warehouse
+from revetl.warehouse.sql import table
+
+_USD = "CAST(? AS DECIMAL(18,6))"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One row of the sums: `usd` is committed and held together."""
+
+    run_id: str
+    provider: str
+    day: str
+    usd: Decimal
+
+
+def day_of(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%d")
+
+
+def change(
+    warehouse: Warehouse,
+    run_id: str,
+    waterfall: str,
+    changes: Mapping[tuple[str, str], tuple[Decimal, Decimal]],
+) -> None:
+    """Adds (committed, held) per (provider, day), inside the caller's transaction."""
+    spend = _table(warehouse)
+    for (provider, day), (committed, held) in sorted(changes.items()):
+        row: list[Scalar] = [run_id, waterfall, provider, day]
+        where = "WHERE run_id = ? AND waterfall = ? AND provider = ? AND day = ?"
+        if warehouse.rows(f"SELECT 1 FROM {spend} {where} LIMIT 1", row):
+            warehouse.execute(
+                f"UPDATE {spend} SET committed_usd = committed_usd + {_USD}, held_usd = held_usd + {_USD} {where}",
+                [committed, held, *row],
+            )
+        else:
+            warehouse.execute(
+                f"INSERT INTO {spend} (run_id, waterfall, provider, day, committed_usd, held_usd)"
+                f" VALUES (?, ?, ?, ?, {_USD}, {_USD})",
+                [*row, committed, held],
+            )
+
+
+def lines(warehouse: Warehouse, waterfall: str, since_day: str, run_id: str) -> list[Line]:
+    """What the waterfall committed since that day, and in this run on whatever day."""
+    found = warehouse.rows(
+        f"SELECT run_id, provider, day, sum(committed_usd + held_usd) FROM {_table(warehouse)}"
+        " WHERE waterfall = ? AND (day >= ? OR run_id = ?) GROUP BY run_id, provider, day",
+        [waterfall, since_day, run_id],
+    )
+    return [Line(str(run), str(name), str(day), Decimal(str(usd))) for run, name, day, usd in found]
+
+
+def drop_held(warehouse: Warehouse, run_ids: Sequence[str]) -> None:
+    """Gives back what dead runs had set aside. Inside the caller's transaction; safe to repeat."""
+    for run_id in run_ids:
+        warehouse.execute(f"UPDATE {_table(warehouse)} SET held_usd = 0 WHERE run_id = ? AND held_usd <> 0", [run_id])
+
+
+def fill(warehouse: Warehouse) -> None:
+    """Takes over the sums from a ledger that is older than this table. Nothing happens where the table has rows."""
+    if warehouse.rows(f"SELECT 1 FROM {_table(warehouse)} LIMIT 1"):
+        return
+    calls = table(relation(warehouse, "enrichment_calls"), warehouse.dialect)
+    warehouse.execute(
+        f"INSERT INTO {_table(warehouse)} (run_id, waterfall, provider, day, committed_usd, held_usd)"
+        " SELECT run_id, waterfall, provider, day, sum(coalesce(charged_usd, expected_usd)), 0 FROM ("
+        " SELECT call_id, run_id, waterfall, provider, substr(CAST(min(asked_at) AS VARCHAR), 1, 10) AS day,"
+        " max(charged_usd) AS charged_usd, max(expected_usd) AS expected_usd"
+        f" FROM {calls} GROUP BY call_id, run_id, waterfall, provider) AS ended"
+        " GROUP BY run_id, waterfall, provider, day"
+    )
+
+
+def _table(warehouse: Warehouse) -> str:
+    return table(relation(warehouse, "enrichment_spend"), warehouse.dialect)
