@@ -13,6 +13,7 @@ from revetl.enrich.engine import run_waterfall
 from revetl.enrich.order.cases import UNABLE, records
 from revetl.enrich.order.learn import History, learn
 from revetl.enrich.order.replay import replay
+from revetl.errors import ConfigError
 from revetl.providers.base import Answer
 from revetl.state.calls import Call, CallOutcome, append_outcomes
 from revetl.warehouse.duckdb import DuckDBWarehouse
@@ -189,3 +190,19 @@ def test_answers_from_before_do_not_count():
     recent = read(warehouse, asked, spec, since=START - timedelta(days=30))
     assert all(c.replies[1] is None for c in recent.cases)
     assert recent.prices[1].per_call + recent.prices[1].per_hit == pytest.approx(0.03)
+
+
+def test_a_field_is_filled_by_the_rule_that_ends_its_search():
+    """The fakes are sure to 0.9."""
+    stages = [{"provider": "big.person"}, {"provider": "small.email"}]
+    for confidence, filled in ((0.9, True), (0.95, False)):
+        spec = waterfall(fields={"email": {"stop": {"confidence": confidence}}}, stages=stages, audit={"share": 1})
+        warehouse, asked = warehouse_with([person(n) for n in range(N)]), vendors()
+        enrich(warehouse, asked, spec)
+        told = read(warehouse, asked, spec)
+        assert any(r.hit for c in told.cases for r in c.replies)
+        assert any(r.fills for c in told.cases for r in c.replies) is filled
+    agreed = waterfall(fields={"email": {"stop": {"agree": 2}}, "phone": {}}, stages=stages)
+    with pytest.raises(ConfigError, match="2 sources agree"):
+        read(warehouse, asked, agreed)
+    assert read(warehouse, asked, agreed, fields=["phone"]).fields == ("phone",)
