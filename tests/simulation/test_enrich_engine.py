@@ -110,7 +110,7 @@ def test_equal_lookups_are_one_call_and_later_ones_are_served_from_it():
     assert report.providers["big.person"].reused == 1
     rows = (
         "SELECT field, value, verification, rejected_reason, call_id"
-        " FROM revetl.enrichment_values WHERE key = '{}' ORDER BY ALL"
+        " FROM revetl.enrichment_values WHERE key = '{}' ORDER BY field, value, call_id"
     )
     assert warehouse.rows(rows.format("d")) == warehouse.rows(rows.format("a")) != []
 
