@@ -1,4 +1,4 @@
-"""`links__<sync>`: one row per link that we made or were about to make, and the comparison with what the model wants.
+"""`links__<sync>`: one row per link that we made or were about to make. `state.link_plan` compares it with the model.
 
 A link is told by all of key, to_sync, type, to_key, from_id and to_id: where an id changes it is another link. Columns:
 `state` is linked; linking and unlinking, which are durable before a request leaves and mean doubt after a crash; or
@@ -21,7 +21,7 @@ from revetl.warehouse.sql import literal
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_IDENTITY = ("key", "to_sync", "type", "to_key", "from_id", "to_id")
+IDENTITY = ("key", "to_sync", "type", "to_key", "from_id", "to_id")
 _COLUMNS = (
     ("key", "VARCHAR"),
     ("to_sync", "VARCHAR"),
@@ -89,52 +89,16 @@ def follow(warehouse: Warehouse, layout: Layout) -> None:
             f" WHERE s.destination_id = {links}.from_id AND {links}.key NOT IN (SELECT key FROM {snapshot})"
         )
         warehouse.execute(f"DELETE FROM {links} WHERE key NOT IN (SELECT key FROM {snapshot})")
-        for to in _targets(layout):
-            if not _exists(warehouse, to):
+        for to in targets(layout):
+            if not has_run(warehouse, to):
                 continue
-            said, target = literal(to, layout.dialect), layout.t(_snapshot(warehouse, to))
+            said, target = literal(to, layout.dialect), layout.t(snapshot_of(warehouse, to))
             missing = f"to_sync = {said} AND to_key NOT IN (SELECT key FROM {target})"
             warehouse.execute(
                 f"UPDATE {links} SET to_key = t.key FROM {target} t"
                 f" WHERE t.destination_id = {links}.to_id AND {links}.{missing}"
             )
             warehouse.execute(f"DELETE FROM {links} WHERE {missing}")
-
-
-def compare(warehouse: Warehouse, layout: Layout, *, full_refresh: bool) -> LinkCounts:
-    """Puts into a scratch table what is to be sent, by ordinal. Changes no state."""
-    wanted, plan = layout.scratch("wanted"), layout.scratch("linkplan")
-    links = table_of(warehouse, layout)
-    warehouse.execute(f"DROP TABLE IF EXISTS {layout.t(wanted)}")
-    warehouse.execute(layout.create_scratch("wanted", f"AS {_wanted(warehouse, layout)}"))
-    warehouse.execute(f"DROP TABLE IF EXISTS {layout.t(plan)}")
-    warehouse.execute(
-        layout.create_scratch("linkplan", "AS")
-        + " SELECT CAST(row_number() OVER (ORDER BY CASE l.op WHEN 'forget' THEN 0 WHEN 'unlink' THEN 1 ELSE 2 END,"
-        " l.to_sync, l.type, l.key, l.to_key, l.from_id, l.to_id) - 1 AS BIGINT) AS ordinal, l.*"
-        f" FROM ({_removals(warehouse, layout)} UNION ALL {_additions(warehouse, layout, full_refresh)}) l"
-    )
-    ops = {str(op): _int(n) for op, n in warehouse.rows(f"SELECT op, count(*) FROM {layout.t(plan)} GROUP BY 1")}
-    waiting = warehouse.rows(f"SELECT count(*) FROM {layout.t(wanted)} WHERE from_id IS NULL OR to_id IS NULL")
-    known = warehouse.rows(f"SELECT count(*) FROM {layout.t(links)}")
-    return LinkCounts(ops.get("link", 0), ops.get("unlink", 0), _int(waiting[0][0]), _int(known[0][0]))
-
-
-def coming(warehouse: Warehouse, layout: Layout) -> int:
-    """After `compare`: how many of the waiting links lack only records that the present plans create."""
-    sides = [f"w.from_id IS NOT NULL OR {_created('w.key', layout, layout.plan, layout.rejected)}"]
-    reached = ["w.to_id IS NOT NULL"]
-    for to in _targets(layout):
-        plan, rejected = (relation(warehouse, f"{kind}__{table_suffix(to)}") for kind in ("plan", "rejected"))
-        if warehouse.columns(plan) and warehouse.columns(rejected):
-            said = literal(to, layout.dialect)
-            reached.append(f"(w.to_sync = {said} AND {_created('w.to_key', layout, plan, rejected)})")
-    sides.append(" OR ".join(reached))
-    found = warehouse.rows(
-        f"SELECT count(*) FROM {layout.t(layout.scratch('wanted'))} w"
-        f" WHERE (w.from_id IS NULL OR w.to_id IS NULL) AND ({sides[0]}) AND ({sides[1]})"
-    )
-    return _int(found[0][0])
 
 
 def forget(warehouse: Warehouse, layout: Layout) -> int:
@@ -145,7 +109,7 @@ def forget(warehouse: Warehouse, layout: Layout) -> int:
         warehouse.execute(
             f"DELETE FROM {links} WHERE EXISTS (SELECT 1 FROM {plan} p WHERE p.op = 'forget' AND {_same('p', links)})"
         )
-    return _int(warehouse.rows(f"SELECT count(*) FROM {plan} WHERE op = 'forget'")[0][0])
+    return as_int(warehouse.rows(f"SELECT count(*) FROM {plan} WHERE op = 'forget'")[0][0])
 
 
 def lines(warehouse: Warehouse, layout: Layout, low: int, high: int) -> list[LinkLine]:
@@ -227,101 +191,24 @@ def release(warehouse: Warehouse, layout: Layout, keys: Sequence[str] = ()) -> i
     with warehouse.transaction():
         refused = warehouse.rows(f"SELECT count(*) FROM {links} WHERE state = 'rejected'{chosen}", list(keys))
         warehouse.execute(f"DELETE FROM {links} WHERE state = 'rejected'{chosen}", list(keys))
-    return _int(refused[0][0])
+    return as_int(refused[0][0])
 
 
-def _targets(layout: Layout) -> list[str]:
+def targets(layout: Layout) -> list[str]:
     return list(dict.fromkeys(a.to for a in layout.spec.associate))
 
 
-def _snapshot(warehouse: Warehouse, sync: str) -> Relation:
+def snapshot_of(warehouse: Warehouse, sync: str) -> Relation:
     return relation(warehouse, f"snapshot__{table_suffix(sync)}")
 
 
-def _exists(warehouse: Warehouse, sync: str) -> bool:
+def has_run(warehouse: Warehouse, sync: str) -> bool:
     """Whether that sync has ever run. One that has not says nothing of what is gone."""
-    return bool(warehouse.columns(_snapshot(warehouse, sync)))
-
-
-def _wanted(warehouse: Warehouse, layout: Layout) -> str:
-    """The pairs that the model names, with the ids of both records as far as they are known."""
-    spec, q = layout.spec, layout.q
-    source = layout.t(spec.relation)
-    named = [
-        f"SELECT CAST(m.{q(spec.key)} AS VARCHAR) AS key, {literal(a.to, layout.dialect)} AS to_sync,"
-        f" CAST({int(a.type)} AS BIGINT) AS type, {literal(a.object, layout.dialect)} AS object,"
-        f" CAST(m.{q(a.by)} AS VARCHAR) AS to_key FROM {source} m WHERE m.{q(a.by)} IS NOT NULL"
-        for a in spec.associate
-    ]
-    ids = [
-        f"SELECT {literal(to, layout.dialect)} AS to_sync, key AS to_key, destination_id AS to_id"
-        f" FROM {layout.t(_snapshot(warehouse, to))}"
-        for to in _targets(layout)
-        if _exists(warehouse, to)
-    ]
-    # One column for each kind of link, and unique keys: no pair can come twice.
-    distinct = "" if len({(a.to, a.type) for a in spec.associate}) == len(spec.associate) else "DISTINCT "
-    nobody = "SELECT CAST(NULL AS VARCHAR) AS to_sync, CAST(NULL AS VARCHAR) AS to_key, CAST(NULL AS VARCHAR) AS to_id"
-    return (
-        f"SELECT {distinct}d.key, d.to_sync, d.type, d.object, d.to_key, n.destination_id AS from_id, t.to_id"
-        f" FROM ({' UNION ALL '.join(named)}) d"
-        f" LEFT JOIN {layout.t(layout.snapshot)} n ON n.key = d.key"
-        f" LEFT JOIN ({' UNION ALL '.join(ids) or nobody}) t ON t.to_sync = d.to_sync AND t.to_key = d.to_key"
-    )
-
-
-def _removals(warehouse: Warehouse, layout: Layout) -> str:
-    """Links of ours that the model does not name any more, or that tie ids of yesterday. Whoever left the model keeps
-    them, unless who left is to be cleared."""
-    spec = layout.spec
-    kinds = {(a.to, a.type, a.object) for a in spec.associate}
-    named = " UNION ALL ".join(
-        f"SELECT {literal(to, layout.dialect)} AS to_sync, CAST({int(type_)} AS BIGINT) AS type,"
-        f" {literal(object_, layout.dialect)} AS object"
-        for to, type_, object_ in sorted(kinds)
-    )
-    wanted = layout.t(layout.scratch("wanted"))
-    cleared = spec.mode == "mirror" and spec.on_leave == "clear"
-    in_model = (
-        f"EXISTS (SELECT 1 FROM {layout.t(spec.relation)} m WHERE CAST(m.{layout.q(spec.key)} AS VARCHAR) = r.key)"
-    )
-    due = f"(w.key IS NULL AND {'TRUE' if cleared else in_model}) OR w.from_id <> r.from_id OR w.to_id <> r.to_id"
-    kept = " AND r.state <> 'linked'" if spec.mode == "insert" else ""
-    elsewhere = (
-        f"EXISTS (SELECT 1 FROM {wanted} v WHERE v.from_id = r.from_id AND v.to_id = r.to_id AND v.object = k.object)"
-    )
-    return (
-        f"SELECT CASE WHEN r.state = 'rejected' OR {elsewhere} THEN 'forget' ELSE 'unlink' END AS op,"
-        " r.key, r.to_sync, r.type, k.object, r.to_key, r.from_id, r.to_id"
-        f" FROM {layout.t(table_of(warehouse, layout))} r"
-        f" JOIN ({named}) k ON k.to_sync = r.to_sync AND k.type = r.type"
-        f" LEFT JOIN {wanted} w"
-        " ON w.key = r.key AND w.to_sync = r.to_sync AND w.type = r.type AND w.to_key = r.to_key"
-        f" WHERE ({due}){kept}"
-    )
-
-
-def _additions(warehouse: Warehouse, layout: Layout, full_refresh: bool) -> str:
-    links, insert = layout.t(table_of(warehouse, layout)), layout.spec.mode == "insert"
-    identity = _IDENTITY[:3] if insert else _IDENTITY
-    same = " AND ".join(f"r.{c} = w.{c}" for c in identity)
-    absent = f" AND NOT EXISTS (SELECT 1 FROM {links} r WHERE {same} AND r.state IN ('linked', 'rejected'))"
-    return (
-        "SELECT 'link' AS op, w.key, w.to_sync, w.type, w.object, w.to_key, w.from_id, w.to_id"
-        f" FROM {layout.t(layout.scratch('wanted'))} w WHERE w.from_id IS NOT NULL AND w.to_id IS NOT NULL"
-        + ("" if full_refresh and not insert else absent)
-    )
-
-
-def _created(key: str, layout: Layout, plan: Relation, rejected: Relation) -> str:
-    return (
-        f"({key} IN (SELECT key FROM {layout.t(plan)} WHERE op = 'create' AND settled IS NULL)"
-        f" AND {key} NOT IN (SELECT key FROM {layout.t(rejected)}))"
-    )
+    return bool(warehouse.columns(snapshot_of(warehouse, sync)))
 
 
 def _same(one: str, other: str) -> str:
-    return " AND ".join(f"{one}.{c} = {other}.{c}" for c in _IDENTITY)
+    return " AND ".join(f"{one}.{c} = {other}.{c}" for c in IDENTITY)
 
 
 def _as_arrow(done: Sequence[Outcome]) -> pa.Table:
@@ -338,5 +225,5 @@ def _as_arrow(done: Sequence[Outcome]) -> pa.Table:
     return pa.table({name: pa.array(values, type_) for name, type_, values in columns})
 
 
-def _int(value: object) -> int:
+def as_int(value: object) -> int:
     return int(str(value))

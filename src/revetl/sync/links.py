@@ -1,5 +1,5 @@
-"""Ties the records of a sync to those of others, after the records themselves. The table and the comparison are in
-`state.links`; here they are sent, chunk by chunk: intent, requests, outcomes.
+"""Ties the records of a sync to those of others, after the records themselves. The table is in `state.links`, the
+comparison in `state.link_plan`; here they are sent, chunk by chunk: intent, requests, outcomes.
 
 What can fail and what then happens:
 - one pair is refused → its outcome is rejected; nobody else notices.
@@ -21,7 +21,7 @@ from revetl.clock import Clock
 from revetl.destinations.base import Destination, Pair
 from revetl.errors import CallError, ConfigError, Problem, RevetlError
 from revetl.model import Outcome, RunRecord, Status
-from revetl.state import links, plans, runs
+from revetl.state import link_plan, links, plans, runs
 from revetl.state.layout import Layout
 from revetl.state.links import LinkCounts, LinkLine
 from revetl.sync.guardrails import Violation
@@ -63,8 +63,8 @@ async def forecast(
 
     def count() -> LinkCounts:
         links.prepare(warehouse, layout)
-        counts = links.compare(warehouse, layout, full_refresh=full_refresh)
-        coming = links.coming(warehouse, layout) if counts.waiting else 0
+        counts = link_plan.compare(warehouse, layout, full_refresh=full_refresh)
+        coming = link_plan.coming(warehouse, layout) if counts.waiting else 0
         return LinkCounts(counts.link + coming, counts.unlink, counts.waiting - coming, counts.known)
 
     counts: LinkCounts = await offload(count)
@@ -103,7 +103,7 @@ async def send(
     def compare() -> tuple[LinkCounts, int]:
         links.prepare(warehouse, layout)
         links.follow(warehouse, layout)
-        counts = links.compare(warehouse, layout, full_refresh=full_refresh)
+        counts = link_plan.compare(warehouse, layout, full_refresh=full_refresh)
         links.prepare_results(warehouse, layout)
         return counts, links.forget(warehouse, layout)
 
