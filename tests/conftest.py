@@ -1,5 +1,5 @@
 """Tests of the engine run on DuckDB; the ones named here on the other warehouses as well; and all of these modules on
-all of them under REVETL_ALL_WAREHOUSES=1, which takes the better part of an hour."""
+all three under REVETL_ALL_WAREHOUSES=1, which takes the better part of an hour."""
 
 from __future__ import annotations
 
