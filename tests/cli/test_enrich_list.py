@@ -124,7 +124,7 @@ def test_a_list_is_enriched_and_its_own_text_is_untouched(
                     "SELECT count(*) > 0 FROM revetl.enrichment_values WHERE value = ? AND verification = 'valid'",
                     [row["email"]],
                 ).fetchone() == (True,)
-        assert not db.execute("SELECT 1 FROM information_schema.tables WHERE table_name = 'adhoc_input'").fetchall()
+        assert not db.execute("SELECT 1 FROM information_schema.tables WHERE table_name LIKE 'adhoc%'").fetchall()
     # The same list again, and the same people in another list: no request, no question, the same values.
     before = stats(sandbox)
     assert shell.run(["enrich", "leads.csv", "-o", "again.csv", "--no-input"]) == 0

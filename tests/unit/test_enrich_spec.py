@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from revetl.enrich.accept import judge
-from revetl.enrich.adhoc import match_columns
 from revetl.enrich.budget import Budget
+from revetl.enrich.columns import match_columns
 from revetl.enrich.spec import Want, load_waterfalls
 from revetl.errors import ConfigError
 from revetl.providers.load import load_providers

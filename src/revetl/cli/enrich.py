@@ -18,7 +18,7 @@ from revetl.cli.run import usd
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from revetl.enrich.adhoc import Match
+    from revetl.enrich.columns import Match
     from revetl.enrich.report import EnrichReport, Estimate, OnProgress, Progress
     from revetl.enrich.spec import WaterfallSpec
     from revetl.model import Relation
@@ -124,7 +124,8 @@ class _Job:
 
     def list_(self, warehouse: Warehouse, file: str, output: str | None, specs: Mapping[str, WaterfallSpec]) -> None:
         from revetl.clock import SystemClock
-        from revetl.enrich.adhoc import added_columns, choose, enriched_rows, entity_name, loaded
+        from revetl.enrich.adhoc import enriched_rows, entity_name, loaded
+        from revetl.enrich.columns import added_columns, choose
         from revetl.enrich.lists import open_list, write_list
 
         with open_list(file, sys.stdin.buffer) as listing:
@@ -132,7 +133,7 @@ class _Job:
             self._columns = dict(match.inputs)
             _show_match(match)
             kept_as = entity_name(match.spec)
-            with loaded(warehouse, match, listing) as relation:
+            with loaded(warehouse, match, listing, SystemClock().now()) as relation:
                 self._estimate(warehouse, match.spec, relation, kept_as)
                 if not self._go_on() or output is None:
                     return

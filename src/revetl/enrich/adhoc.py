@@ -1,111 +1,65 @@
 """A waterfall over a list instead of a model: same engine, same ledger, same answers.
 
-The list's inputs go into a table of the state's schema, `adhoc_input`, that has the columns of the waterfall's entity,
-and is dropped afterwards. One list at a time in one warehouse.
+The list's inputs go into a table of the state's schema, `adhoc_input__<day>_<random>`, that has the columns of the
+waterfall's entity and is dropped afterwards; one that a killed process left is dropped by a later list.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
+import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any, Protocol, cast
 
-from revetl.enrich.lists import CsvListing, ParquetListing
+from revetl.enrich.columns import Match
 from revetl.enrich.spec import WaterfallSpec
 from revetl.errors import ConfigError
 from revetl.model import Relation
-from revetl.providers.spec import ProviderSpec
 from revetl.state.appending import naive
+from revetl.state.costs import priced_values
 from revetl.state.schema import create_all, create_table, relation
 from revetl.warehouse.base import Warehouse
 from revetl.warehouse.sql import ident, literal, table
 
-# What people call these columns, without case, blanks and punctuation.
-SYNONYMS: Mapping[str, tuple[str, ...]] = {
-    "first_name": ("firstname", "first", "givenname", "forename", "fname"),
-    "last_name": ("lastname", "last", "surname", "familyname", "lname"),
-    "email": ("email", "emailaddress", "mail", "workemail", "businessemail", "contactemail"),
-    "phone": ("phone", "phonenumber", "telephone", "tel", "mobile", "mobilephone", "cell", "directphone"),
-    "linkedin_url": ("linkedin", "linkedinurl", "linkedinprofile", "personlinkedinurl", "profileurl"),
-    "company_domain": ("companydomain", "domain", "website", "companywebsite", "companyurl", "url", "emaildomain"),
-    "company_name": ("companyname", "company", "organization", "organisation", "employer", "account", "accountname"),
-    "domain": ("domain", "companydomain", "website", "companywebsite", "url", "homepage"),
-    "name": ("name", "companyname", "company", "organization", "organisation", "account", "accountname"),
-    "job_title": ("jobtitle", "title", "position", "role"),
-    "country": ("country", "countrycode", "countryname"),
-    "city": ("city", "town", "locality"),
-    "industry": ("industry", "sector"),
-    "employee_count": ("employeecount", "employees", "headcount", "companysize", "numberofemployees"),
-    "founded_year": ("foundedyear", "founded", "yearfounded"),
-}
 SOURCE_OF_OWN = "input"
+INPUT_TABLE = "adhoc_input"
+LEFT_OVER = timedelta(days=2)
 
 
-@dataclass(frozen=True, slots=True)
-class Match:
-    """`inputs`: provider input → the list's column; `fields`: wanted field → the list's column that may hold it."""
+class Rows(Protocol):
+    """A list, wherever it is kept: `header` holds its columns' names, `chunks` starts from the first row each time."""
 
-    spec: WaterfallSpec
-    inputs: Mapping[str, str]
-    fields: Mapping[str, str]
+    @property
+    def header(self) -> Sequence[str]: ...
 
-
-def match_columns(spec: WaterfallSpec, header: Sequence[str]) -> Match:
-    """By name or synonym, each column of the list for at most one input. The first that fits is taken."""
-    plain = {_plain(name): name for name in reversed(header)}
-    taken: set[str] = set()
-    inputs: dict[str, str] = {}
-    for name, column in spec.inputs.items():
-        found = _find([name, column], plain, taken)
-        if found is not None:
-            inputs[name] = found
-            taken.add(found)
-    by_column = {spec.inputs[name]: found for name, found in inputs.items()}
-    fields = {}
-    for field in spec.fields:
-        found = by_column.get(spec.column(field)) or _find([field, spec.column(field)], plain, set())
-        if found is not None:
-            fields[field] = found
-    return Match(spec, inputs, fields)
-
-
-def choose(
-    waterfalls: Mapping[str, WaterfallSpec], providers: Mapping[str, ProviderSpec], header: Sequence[str]
-) -> Match:
-    """The waterfall that can use the most of the list's columns. ConfigError where none has enough to ask with."""
-    matches = [match_columns(spec, header) for spec in waterfalls.values()]
-    able = [m for m in matches if askable(m, providers)]
-    if able:
-        return max(able, key=lambda m: len(m.inputs))
-    needs = sorted({" + ".join(g) for m in matches for s in m.spec.stages for g in providers[s.provider].sufficient})
-    raise ConfigError(
-        "no waterfall can be run over the columns " + ", ".join(map(repr, header)),
-        hint="Enough would be: " + ("; ".join(needs) or "a waterfall in enrichment/waterfalls/"),
-    )
-
-
-def askable(match: Match, providers: Mapping[str, ProviderSpec]) -> bool:
-    present = dict.fromkeys(match.inputs, "x")
-    return any(providers[stage.provider].can_ask(present) for stage in match.spec.stages)
+    def chunks(self) -> Iterator[list[tuple[Any, ...]]]: ...
 
 
 @contextmanager
-def loaded(warehouse: Warehouse, match: Match, listing: CsvListing | ParquetListing) -> Iterator[Relation]:
+def loaded(warehouse: Warehouse, match: Match, listing: Rows, now: datetime) -> Iterator[Relation]:
     """The list's inputs as a relation for the waterfall, while the block lasts. A row that can't be read is a
     ConfigError here, before anything is asked."""
     create_all(warehouse)
-    target = relation(warehouse, "adhoc_input")
-    name = table(target, warehouse.dialect)
-    warehouse.execute(f"DROP TABLE IF EXISTS {name}")
+    _drop_left_overs(warehouse, now)
+    target = relation(warehouse, f"{INPUT_TABLE}__{now:%Y%m%d}_{secrets.token_hex(4)}")
     try:
         _load(warehouse, match, listing, target)
         yield target
     finally:
-        warehouse.execute(f"DROP TABLE IF EXISTS {name}")
+        warehouse.execute(f"DROP TABLE IF EXISTS {table(target, warehouse.dialect)}")
+
+
+def _drop_left_overs(warehouse: Warehouse, now: datetime) -> None:
+    """Tables of killed processes hold people's data. Only old ones go: another list may be at work."""
+    for name in warehouse.tables(warehouse.state_schema):
+        made = re.fullmatch(INPUT_TABLE + r"__(\d{8})_[0-9a-f]+", name)
+        if made is not None and made[1] < f"{now - LEFT_OVER:%Y%m%d}":
+            warehouse.execute(f"DROP TABLE IF EXISTS {table(relation(warehouse, name), warehouse.dialect)}")
 
 
 def entity_name(spec: WaterfallSpec) -> str:
@@ -113,64 +67,88 @@ def entity_name(spec: WaterfallSpec) -> str:
     return f"adhoc:{spec.name}"
 
 
-def added_columns(match: Match, header: Sequence[str]) -> dict[str, tuple[str, str, str]]:
-    """field → names of its value, source and confidence columns. None of them hides a column of the list."""
-    taken = set(header)
-    added = {}
-    for field in match.spec.fields:
-        base = field
-        while any(name in taken for name in (base, f"{base}_source", f"{base}_confidence")):
-            base += "_enriched"
-        added[field] = (base, f"{base}_source", f"{base}_confidence")
-        taken.update(added[field])
-    return added
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What is known of one field of one row. `cost_usd`: its share of the calls that gave it; None where not asked."""
+
+    value: str
+    source: str
+    confidence: float | None = None
+    verification: str | None = None
+    cost_usd: Decimal | None = None
 
 
 def enriched_rows(
-    warehouse: Warehouse, match: Match, listing: CsvListing | ParquetListing, input_: Relation, now: datetime
+    warehouse: Warehouse, match: Match, listing: Rows, input_: Relation, now: datetime
 ) -> Iterator[list[tuple[Any, ...]]]:
     """The list's rows, each with value, source and confidence of every field. What the list itself holds wins."""
-    row_no = 0
-    own = {field: listing.header.index(column) for field, column in match.fields.items()}
-    for chunk in listing.chunks():
-        won = _winners(warehouse, match, input_, now, row_no, row_no + len(chunk))
+    for rows, found in found_values(warehouse, match, listing, input_, now):
         out = []
-        for row in chunk:
+        for row, known in zip(rows, found, strict=True):
             more: list[str | None] = []
-            for field in match.spec.fields:
-                held = row[own[field]] if field in own else None
-                if held is not None and str(held).strip():
-                    more += [str(held), SOURCE_OF_OWN, None]
-                else:
-                    more += won.get((row_no, field), (None, None, None))
+            for each in (known.get(field) for field in match.spec.fields):
+                sure = None if each is None or each.confidence is None else f"{each.confidence:g}"
+                more += (None, None, None) if each is None else (each.value, each.source, sure)
             out.append((*row, *more))
-            row_no += 1
         yield out
 
 
+def found_values(
+    warehouse: Warehouse, match: Match, listing: Rows, input_: Relation, now: datetime, *, priced: bool = False
+) -> Iterator[tuple[list[tuple[Any, ...]], list[dict[str, Found]]]]:
+    """Per chunk of the list its rows, and beside each what is known of its fields. `priced`: with what it cost."""
+    first = 0
+    own = {field: listing.header.index(column) for field, column in match.fields.items()}
+    for chunk in listing.chunks():
+        won = _winners(warehouse, match, input_, now, first, first + len(chunk), priced)
+        found: list[dict[str, Found]] = []
+        for row_no, row in enumerate(chunk, first):
+            known = won.get(row_no, {})
+            for field, place in own.items():
+                if row[place] is not None and str(row[place]).strip():
+                    known[field] = Found(str(row[place]), SOURCE_OF_OWN)
+            found.append(known)
+        yield chunk, found
+        first += len(chunk)
+
+
 def _winners(
-    warehouse: Warehouse, match: Match, input_: Relation, now: datetime, first: int, end: int
-) -> dict[tuple[int, str], tuple[str, str, str | None]]:
+    warehouse: Warehouse, match: Match, input_: Relation, now: datetime, first: int, end: int, priced: bool
+) -> dict[int, dict[str, Found]]:
     """Per row and field the accepted value of the earliest stage, then the surest, then the newest."""
     d = warehouse.dialect
     stages = " ".join(f"WHEN {literal(stage.provider, d)} THEN {i}" for i, stage in enumerate(match.spec.stages))
+    entity = literal(entity_name(match.spec), d)
+    if priced:
+        values = f"({priced_values(warehouse, f'v.entity = {entity}')})"
+    else:
+        kept = table(relation(warehouse, "enrichment_values"), d)
+        values = f"(SELECT *, CAST(NULL AS DECIMAL(18,6)) AS cost_usd FROM {kept})"
     rows = warehouse.rows(
-        "SELECT row_no, field, value, provider, confidence FROM (SELECT i.row_no, v.field, v.value, v.provider,"
-        " v.confidence, row_number() OVER (PARTITION BY i.row_no, v.field ORDER BY"
+        "SELECT row_no, field, value, provider, confidence, verification, cost_usd FROM (SELECT i.row_no, v.field,"
+        " v.value, v.provider, v.confidence, v.verification, v.cost_usd, row_number() OVER"
+        " (PARTITION BY i.row_no, v.field ORDER BY"
         f" CASE v.provider {stages} ELSE {len(match.spec.stages)} END, v.confidence DESC NULLS LAST,"
         f" v.observed_at DESC, v.value) AS place FROM {table(input_, d)} i"
-        f" JOIN {table(relation(warehouse, 'enrichment_values'), d)} v ON v.key = i.{ident(match.spec.key, d)}"
-        " WHERE i.row_no >= ? AND i.row_no < ? AND v.entity = ? AND v.rejected_reason IS NULL"
+        f" JOIN {values} AS v ON v.key = i.{ident(match.spec.key, d)}"
+        f" WHERE i.row_no >= ? AND i.row_no < ? AND v.entity = {entity} AND v.rejected_reason IS NULL"
         " AND (v.expires_at IS NULL OR v.expires_at > ?)) AS ranked WHERE place = 1",
-        [first, end, entity_name(match.spec), naive(now)],
+        [first, end, naive(now)],
     )
-    return {
-        (int(str(row_no)), str(field)): (str(value), str(provider), None if sure is None else f"{float(str(sure)):g}")
-        for row_no, field, value, provider, sure in rows
-    }
+    found: dict[int, dict[str, Found]] = {}
+    for row_no, field, value, provider, sure, verdict, cost in rows:
+        known = Found(
+            str(value),
+            str(provider),
+            None if sure is None else float(str(sure)),
+            None if verdict is None else str(verdict),
+            None if cost is None else Decimal(str(cost)),
+        )
+        found.setdefault(int(cast(int, row_no)), {})[str(field)] = known
+    return found
 
 
-def _load(warehouse: Warehouse, match: Match, listing: CsvListing | ParquetListing, target: Relation) -> None:
+def _load(warehouse: Warehouse, match: Match, listing: Rows, target: Relation) -> None:
     import pyarrow as pa
 
     spec = match.spec
@@ -218,13 +196,3 @@ def _domain(cell: object) -> str | None:
     if cell is None:
         return None
     return re.sub(r"^(?:[a-z]+://)?(?:www\.)?([^/?#:]*).*$", r"\1", str(cell).strip(), flags=re.IGNORECASE | re.DOTALL)
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[\W_]+", "", name).casefold()
-
-
-def _find(names: Sequence[str], plain: Mapping[str, str], taken: set[str]) -> str | None:
-    wanted = [_plain(name) for name in names]
-    wanted += [word for name in names for word in SYNONYMS.get(name, ())]
-    return next((plain[word] for word in wanted if word in plain and plain[word] not in taken), None)
