@@ -22,6 +22,16 @@ from tests.support.enrich_fakes import PEOPLE, FakeProvider, clock, person, ware
 from tests.support.virtual_time import run_virtual
 
 LIMIT = Decimal("1.60")
+SPENT = """
+    SELECT run_id, provider, sum(coalesce(charged_usd, expected_usd)) FROM (
+        SELECT call_id, run_id, provider, max(charged_usd) AS charged_usd, max(expected_usd) AS expected_usd
+        FROM revetl.enrichment_calls GROUP BY ALL
+    ) GROUP BY ALL HAVING sum(coalesce(charged_usd, expected_usd)) <> 0 ORDER BY ALL
+"""
+COUNTED = (
+    "SELECT run_id, provider, sum(committed_usd) FROM revetl.enrichment_spend GROUP BY ALL"
+    " HAVING sum(committed_usd) <> 0 ORDER BY ALL"
+)
 PEOPLE_N = 10
 STRIDE = 1 if os.environ.get("REVETL_EVERY_STEP") else 9
 
@@ -95,6 +105,7 @@ def check_after_crash(warehouse: Any, vendors: dict[str, FakeProvider]) -> None:
         assert intents[name] >= len(vendor.bill), f"{name} billed a call that the ledger does not know"
     billed = sum((v.billed_usd for v in vendors.values()), Decimal(0))
     assert billed <= LIMIT
+    assert warehouse.rows(SPENT) == warehouse.rows(COUNTED), "the sums of budgets are not those of the ledger"
     enrich(warehouse, vendors, run_id="r2")
     for name, vendor in vendors.items():
         twice = [question for question, n in Counter(vendor.bill).items() if n > 1]
@@ -109,6 +120,8 @@ def check_after_crash(warehouse: Any, vendors: dict[str, FakeProvider]) -> None:
         " WHERE status <> 'intent'"
     )[0][0]
     assert known >= sum((v.billed_usd for v in vendors.values()), Decimal(0)), "money went out that the ledger lacks"
+    assert warehouse.rows(SPENT) == warehouse.rows(COUNTED), "the sums of budgets are not those of the ledger"
+    assert warehouse.rows("SELECT coalesce(sum(held_usd), 0) FROM revetl.enrichment_spend") == [(0,)]
     before = {name: len(v.bill) for name, v in vendors.items()}
     assert enrich(warehouse, vendors, run_id="r3").asked == 0
     assert before == {name: len(v.bill) for name, v in vendors.items()}
