@@ -97,11 +97,12 @@ def _compare(warehouse: Warehouse, layout: Layout, source: Relation, full_refres
     warehouse.execute(f"DROP TABLE IF EXISTS {delta}")
     warehouse.execute(
         layout.create_scratch("delta", "AS")
-        + " SELECT s.present, s.key AS source_key, n.key AS known_key, s.source_hash, n.row_hash AS known_hash,"
-        f" n.destination_id{carried}"
+        + " SELECT s.present, s.key AS source_key, n.key AS known_key, s.source_hash, n.row_hash AS known_hash"
+        f"{carried}"
         f" FROM (SELECT TRUE AS present, {key} AS key, {layout.row_hash(values)} AS source_hash{columns}"
         f" FROM {layout.t(source)} m) s"
-        f" FULL OUTER JOIN (SELECT key, row_hash, destination_id FROM {snapshot}) n ON n.key = s.key"
+        # Only what decides: this side is held in memory, one entry per record of the snapshot.
+        f" FULL OUTER JOIN (SELECT key, row_hash FROM {snapshot}) n ON n.key = s.key"
         + (
             ""
             if full_refresh
@@ -156,7 +157,7 @@ def _differs(f: Field, layout: Layout, full_refresh: bool) -> str:
 
 
 # A record whose id we never learned is looked for again, like one in doubt.
-_IN_DOUBT = "(d.known_key IS NOT NULL AND (d.known_hash IS NULL OR d.destination_id IS NULL))"
+_IN_DOUBT = "(d.known_key IS NOT NULL AND (d.known_hash IS NULL OR n.destination_id IS NULL))"
 
 
 def _write_plan(
@@ -172,7 +173,7 @@ def _write_plan(
     pairs = "".join(f", n.{q(f.stored)} AS {q(f.before)}, d.{q(f.after)} AS {q(f.after)}" for f in layout.fields)
     selects = [
         "SELECT d.source_key AS key,"
-        " CASE WHEN d.destination_id IS NULL THEN 'create' ELSE 'update' END AS op, d.destination_id,"
+        " CASE WHEN n.destination_id IS NULL THEN 'create' ELSE 'update' END AS op, n.destination_id,"
         f" d.known_key IS NOT NULL AS known, {_IN_DOUBT} AS in_doubt, d.source_hash AS row_hash,"
         f" concat_ws(',', {', '.join(lists)}) AS changed{pairs}"
         f" FROM {delta} d LEFT JOIN {layout.t(layout.snapshot)} n ON n.key = d.known_key WHERE d.present"
@@ -226,7 +227,7 @@ def _leavers(layout: Layout) -> str:
         names = f"concat_ws(',', {held})"
     pairs = "".join(f", n.{layout.q(f.stored)}, {null}" for f, null in zip(layout.fields, nulls, strict=True))
     return (
-        f"SELECT d.known_key, {op}, d.destination_id, TRUE, d.known_hash IS NULL, {row_hash}, {names}{pairs}"
+        f"SELECT d.known_key, {op}, n.destination_id, TRUE, d.known_hash IS NULL, {row_hash}, {names}{pairs}"
         f" FROM {layout.t(layout.scratch('delta'))} d JOIN {layout.t(layout.snapshot)} n ON n.key = d.known_key"
         f" WHERE d.present IS NULL AND {due}"
     )
@@ -239,7 +240,7 @@ def _settle_unchanged(warehouse: Warehouse, layout: Layout, full_refresh: bool) 
     snapshot = layout.t(layout.snapshot)
     equal = (
         f"SELECT d.known_key, d.source_hash FROM {layout.t(layout.scratch('delta'))} d"
-        f" JOIN {snapshot} n ON n.key = d.known_key WHERE d.present AND d.destination_id IS NOT NULL AND {same}"
+        f" JOIN {snapshot} n ON n.key = d.known_key WHERE d.present AND n.destination_id IS NOT NULL AND {same}"
     )
     count = int(str(warehouse.rows(f"SELECT count(*) FROM ({equal}) e")[0][0]))
     if count:
