@@ -125,7 +125,7 @@ class WarehouseBusy(WarehouseError):
 
 
 class WarehouseConflict(WarehouseError):
-    """Another transaction wrote the same row first. Nothing of this one was done: doing it again from its start helps."""
+    """Another transaction wrote the same row first. Nothing of this one was done: do it again from its start."""
 
 
 def did_you_mean(word: str, known: Sequence[str]) -> str | None:

@@ -75,7 +75,7 @@ class Pacer:
         if self._rate is None:
             return
         now = self._clock.monotonic()
-        # Few sent and refused all the same: a burst of somebody else's. At most halved for that, for growing back is slow.
+        # Few sent and refused all the same: a burst of somebody else's. At most halved, for growing back is slow.
         self._limit = max(1.0, self._limit * _LEAST_CUT, min(self._limit, float(len(self._sent))) * _CUT)
         self._changed_at = now
 

@@ -75,7 +75,7 @@ def build(
 
 @contextmanager
 def _source(warehouse: Warehouse, layout: Layout) -> Iterator[Relation]:
-    """The model, read once, so that every statement sees one state of it: a view is computed into a scratch table first,
+    """The model, read once, so that every statement sees one state: a view is computed into a scratch table first,
     and so is a table where dbt may replace it between two statements."""
     if warehouse.repeatable_reads and warehouse.kind(layout.spec.relation) == "table":
         yield layout.spec.relation
