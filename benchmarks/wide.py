@@ -17,7 +17,7 @@ from benchmarks import resources
 from benchmarks.report import Section
 from revetl.clock import SystemClock
 from revetl.model import Relation, SyncSpec
-from revetl.state import plans, snapshot
+from revetl.state import snapshot
 from revetl.state.layout import resolve
 from revetl.state.runs import new_run_id
 from revetl.sync import plan_sync
@@ -71,7 +71,6 @@ def settle(warehouse: DuckDBWarehouse) -> None:
     """The snapshot as it stands after everything was synced; a push of ten million would say nothing more."""
     layout = resolve(warehouse, SPEC)
     snapshot.prepare(warehouse, layout)
-    plans.prepare(warehouse)
     values = [layout.value(f, "m") for f in layout.fields]
     names = ", ".join(layout.q(f.stored) for f in layout.fields)
     warehouse.execute(
