@@ -12,6 +12,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -308,6 +309,11 @@ def test_a_stopped_list_pays_for_no_answer_that_it_does_not_keep(
     assert "Stopping: waiting for the requests in flight" in err
     assert "Traceback" not in err
     assert not (root / "out.csv").exists()
+    # What was found so far is there, under a name that nobody takes for the whole.
+    assert "out.partial.csv" in err
+    partial = read(root / "out.partial.csv")
+    assert len(partial) == N + 1
+    assert any(row["job_title"] for row in partial)
     with duckdb.connect(str(root / "tiny.duckdb")) as db:
         assert db.execute("SELECT status FROM revetl.runs").fetchall() == [("interrupted",)]
         ends = "SELECT call_id FROM revetl.enrichment_calls WHERE status <> 'intent'"
@@ -319,10 +325,79 @@ def test_a_stopped_list_pays_for_no_answer_that_it_does_not_keep(
     assert process.returncode == 0, err
     assert stats(sandbox)["providers"]["people_data_labs"]["requests"] == before + N
     assert len(read(root / "out.csv")) == N + 1
+    assert not (root / "out.partial.csv").exists()
 
 
-def enrich_process() -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "revetl.cli.main", "enrich", "leads.csv", "-o", "out.csv", "--yes"]
+def test_a_killed_list_is_taken_up_and_nothing_is_paid_twice(root: Path, sandbox: str) -> None:
+    """SIGKILL in the middle, twice, then the same command to its end: the vendors' own invoice has no subject twice."""
+    write(root / "leads.csv", leads())
+    already = invoice(sandbox)
+    fault = {"route": "* /providers/*", "kind": "delay", "times": None, "delay_s": 0.2}
+    send(sandbox, "POST", fault)
+    try:
+        for answers in (3, 12):
+            process = enrich_process()
+            deadline = time.monotonic() + 60
+            while len(invoice(sandbox)) < len(already) + answers:
+                assert process.poll() is None, process.communicate()
+                assert time.monotonic() < deadline, "nothing was charged"
+                time.sleep(0.01)
+            process.kill()
+            process.communicate(timeout=30)
+            assert not (root / "out.csv").exists()
+    finally:
+        send(sandbox, "DELETE", None)
+    process = enrich_process("--report", "report.md", "--json")
+    out, err = process.communicate(timeout=60)
+    assert process.returncode in (0, 1), err
+    # All rows are there, and what was charged stands in the ledger, or is in doubt there.
+    rows = read(root / "out.csv")
+    assert len(rows) == N + 1
+    assert sum(1 for row in rows if row["job_title"]) > N / 8
+    charged = invoice(sandbox)[len(already) :]
+    subjects = [(line["vendor"], line["subject"]) for line in charged if line["kind"] == "charge"]
+    assert len(subjects) == len(set(subjects))
+    with duckdb.connect(str(root / "tiny.duckdb")) as db:
+        known, doubt = db.execute(
+            "SELECT coalesce(sum(charged_usd), 0), coalesce(sum(expected_usd) FILTER (charged_usd IS NULL), 0) FROM"
+            " (SELECT call_id, max(charged_usd) AS charged_usd, max(expected_usd) AS expected_usd"
+            " FROM revetl.enrichment_calls GROUP BY call_id)"
+        ).fetchone() or (0, 0)
+    billed = sum(Decimal(line["usd"]) for line in charged)
+    assert known <= billed <= known + doubt
+    assert json.loads(out)["waterfalls"][0]["recovered_in_doubt"] > 0
+    assert "never ended: they are in doubt" in (root / "report.md").read_text()
+
+
+def invoice(url: str) -> list[dict[str, str]]:
+    with urllib.request.urlopen(f"{url}/_sandbox/invoice") as answer:
+        rows: list[dict[str, str]] = json.load(answer)["rows"]
+        return sorted(rows, key=lambda row: row["at"])
+
+
+def test_the_report_fits_eighty_columns_and_a_file(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    write(root / "leads.csv", leads())
+    for name in ("report.md", "report.html"):
+        assert shell.run(["enrich", "leads.csv", "-o", "out.csv", "--yes", "--report", name]) == 0
+        if name == "report.md":
+            said = capsys.readouterr()
+    assert max(map(len, said.out.splitlines())) <= 80
+    for word in ("per found", "filled by", "job_title", "people_data_labs.person", "Spent $", "blanks hold a value, $"):
+        assert word in said.out
+    markdown = (root / "report.md").read_text()
+    assert "| provider | asked | found | missed |" in markdown
+    page = (root / "report.html").read_text()
+    assert page.count("<table>") == page.count("</table>") == 2
+    assert "acme" not in markdown + page  # nobody's data
+    assert shell.run(["enrich", "leads.csv", "-o", "out.csv", "--yes", "--report", "report.txt"]) == 2
+    assert shell.run(["enrich", "leads.csv", "-o", "out.csv", "--yes", "--report", "nowhere/report.md"]) == 2
+
+
+def enrich_process(*more: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "revetl.cli.main", "enrich", "leads.csv", "-o", "out.csv", "--yes", *more]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 

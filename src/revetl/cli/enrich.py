@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from decimal import Decimal
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import rich_click as click
@@ -36,6 +37,13 @@ NOT_AGREED = "nothing was spent: the cost was not agreed to"
 @click.option("-s", "--select", multiple=True, metavar="PATTERN", help="Waterfalls by name or model; * as in a shell.")
 @click.option("--max-spend", type=usd, metavar="USD", help="The most that providers may cost in this run, in all.")
 @click.option("--limit", metavar="N", type=click.IntRange(min=1), help="Look at the first N records by key only.")
+@click.option(
+    "--report",
+    "report_file",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Write what was found and spent as .md or .html too.",
+)
 @click.option("--dry-run", is_flag=True, help="Show the cost, ask nothing of a provider.")
 @click.option("--yes", is_flag=True, help="Spend within the budgets without asking.")
 @click.option("--no-input", is_flag=True, help="Never ask; without --yes nothing is spent.")
@@ -48,6 +56,7 @@ def command(
     select: tuple[str, ...],
     max_spend: Decimal | None,
     limit: int | None,
+    report_file: Path | None,
     dry_run: bool,
     yes: bool,
     no_input: bool,
@@ -69,6 +78,10 @@ def command(
         from revetl.enrich.lists import check_target
 
         check_target(output, file)
+    if report_file is not None:
+        from revetl.cli.enrich_report import check_report_target
+
+        check_report_target(report_file)
     project = options.load()
     job = _Job(project, max_spend, limit, dry_run, _agreement(yes, may_ask=not no_input and file != "-"))
     warehouse = project.open_warehouse()
@@ -79,6 +92,8 @@ def command(
             job.list_(warehouse, file, output, _chosen(project.waterfalls, names, select))
     finally:
         warehouse.close()
+    if report_file is not None:
+        job.write_report(report_file)
     if as_json:
         emit_json(job.document())
     elif output == "-":
@@ -137,10 +152,24 @@ class _Job:
                 self._estimate(warehouse, match.spec, relation, kept_as)
                 if not self._go_on() or output is None:
                     return
-                self._run(warehouse, match.spec, relation, kept_as)
+                partial = _partial(output)
                 added = [name for names in added_columns(match, listing.header).values() for name in names]
-                rows = enriched_rows(warehouse, match, listing, relation, SystemClock().now())
-                write_list(output, sys.stdout.buffer, listing, added, rows)
+
+                def write(to: str) -> None:
+                    rows = enriched_rows(warehouse, match, listing, relation, SystemClock().now())
+                    write_list(to, sys.stdout.buffer, listing, added, rows)
+
+                try:
+                    self._run(warehouse, match.spec, relation, kept_as)
+                except KeyboardInterrupt:
+                    if partial is not None:
+                        write(str(partial))
+                        said = f"What was found so far is in {partial}. The same command goes on from there."
+                        err_console().print(said, markup=False)
+                    raise
+                write(output)
+                if partial is not None:
+                    partial.unlink(missing_ok=True)
 
     def document(self) -> dict[str, Any]:
         """Money is text, exact."""
@@ -158,10 +187,17 @@ class _Job:
         }
 
     def show(self, screen: Console) -> None:
+        from revetl.cli.enrich_report import show_report
+
         if not self._reports:
             screen.print("Nothing was asked.")
         for report in self._reports:
-            _show_report(screen, report)
+            show_report(screen, report)
+
+    def write_report(self, target: Path) -> None:
+        from revetl.cli.enrich_report import write_report
+
+        write_report(target, self._reports)
 
     def _estimate(self, warehouse: Warehouse, spec: WaterfallSpec, relation: Relation, kept_as: str | None) -> None:
         from revetl.clock import SystemClock
@@ -218,6 +254,12 @@ class _Job:
         if self._left is not None:
             self._left = max(Decimal(0), self._left - report.spent_usd - report.in_doubt_usd)
         self._reports.append(report)
+
+
+def _partial(output: str) -> Path | None:
+    """Where the list goes as far as it is when the run is stopped: beside the output, which appears whole or not."""
+    path = Path(output)
+    return None if output == "-" else path.with_name(f"{path.stem}.partial{path.suffix}")
 
 
 def _chosen(
@@ -310,38 +352,3 @@ def _progress(name: str) -> Iterator[OnProgress]:
 
     with bars:
         yield tell
-
-
-def _show_report(screen: Console, report: EnrichReport) -> None:
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table("provider", box=None, pad_edge=False, title=report.waterfall, title_justify="left")
-    for heading in ("asked", "found", "missed", "errors", "in doubt", "reused", "spent"):
-        table.add_column(heading, justify="right")
-    for name, p in report.providers.items():
-        numbers = (p.asked, p.hits, p.misses, p.errors, p.in_doubt, p.reused)
-        table.add_row(name, *(f"{n:,}" for n in numbers), f"${p.spent_usd:,.2f}")
-    screen.print(table)
-    fields = Table("field", box=None, pad_edge=False)
-    for heading in ("records", "filled before", "filled after"):
-        fields.add_column(heading, justify="right")
-    for name, f in report.fields.items():
-        fields.add_row(name, f"{f.total:,}", _share(f.filled_before, f.total), _share(f.filled_after, f.total))
-    screen.print(fields)
-    notes = [report.stopped, *(f"{k}: {v}" for k, v in (report.denied | report.unavailable).items())]
-    if report.recovered_in_doubt:
-        notes.append(f"{report.recovered_in_doubt:,} calls of an earlier run never ended: they are in doubt")
-    if report.resumed:
-        notes.append(f"{report.resumed:,} calls of earlier runs were in doubt: their result was fetched, for nothing")
-    if report.suppressed:
-        notes.append(f"{report.suppressed:,} records are suppressed and were not looked up")
-    for note in notes:
-        if note:
-            screen.print(f"[yellow]{escape(note)}[/]")
-    doubt = f", ${report.in_doubt_usd:,.2f} in doubt" if report.in_doubt_usd else ""
-    screen.print(f"Spent ${report.spent_usd:,.2f}{doubt}.")
-
-
-def _share(filled: int, total: int) -> str:
-    return f"{filled:,} ({filled / total:.0%})" if total else "0"

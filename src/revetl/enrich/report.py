@@ -20,6 +20,11 @@ class ProviderReport:
     spent_usd: Decimal = Decimal(0)
     in_doubt_usd: Decimal = Decimal(0)
 
+    @property
+    def usd_per_hit(self) -> Decimal | None:
+        """Misses that were charged included; None where nothing was found now."""
+        return self.spent_usd / self.hits if self.hits else None
+
 
 @dataclass(slots=True)
 class FieldReport:
@@ -61,6 +66,11 @@ class EnrichReport:
     @property
     def in_doubt_usd(self) -> Decimal:
         return sum((p.in_doubt_usd for p in self.providers.values()), Decimal(0))
+
+    @property
+    def filled(self) -> int:
+        """Blanks that hold a value now, over all fields."""
+        return sum(f.filled_after - f.filled_before for f in self.fields.values())
 
     @property
     def exit_code(self) -> int:
