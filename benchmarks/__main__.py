@@ -1,4 +1,4 @@
-"""Measures everything and writes docs/benchmarks.md: `python -m benchmarks [name …]` (names: help plan push memory ceiling wide order).
+"""Measures everything and writes docs/benchmarks.md: `python -m benchmarks [name …]` (names: help plan push million memory ceiling wide order).
 
 With names, only those are measured and printed, and the page is left alone.
 """
@@ -8,13 +8,14 @@ from __future__ import annotations
 import sys
 import time
 
-from benchmarks import help as help_
 from benchmarks import ceiling, memory, order, plan, push, report, wide
+from benchmarks import help as help_
 
 WORKLOADS = {
     "help": help_.measure,
     "plan": plan.measure,
     "push": push.measure,
+    "million": push.measure_million,
     "memory": memory.measure,
     "ceiling": ceiling.measure,
     "wide": wide.measure,

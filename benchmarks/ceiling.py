@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from verification.portal import Portal, push, source
+
 from benchmarks.report import Section
 from tests.support.virtual_time import START_S, run_virtual
-from verification.portal import Portal, push, source
 
 PER_10_S = 190
 

@@ -24,6 +24,8 @@ from revetl.sync import plan_sync
 from revetl.warehouse.duckdb import DuckDBWarehouse
 
 ROWS = int(os.environ.get("REVETL_BENCH_ROWS", "10000000"))
+# The peers bring both tables, or their join, through Python or temporary tables: at ten million they take an hour.
+PEER_ROWS = 1_000_000
 TEXTS = tuple(f"text_{n}" for n in range(12))
 NUMBERS = tuple(f"number_{n}" for n in range(5))
 TIMES = ("first_seen_at", "last_seen_at")
@@ -146,8 +148,11 @@ def measure(rows: int = ROWS, repeats: int = 3) -> Section:
         ),
         ("`revetl plan`, nothing changed", f"{statistics.median(idle):.1f}", ""),
     ]
-    others = peers.compare(rows)
-    table += [(name, f"{seconds:.1f}", said) for name, seconds, said in others]
+    beside = min(rows, PEER_ROWS)
+    ours = statistics.median(against_the_floor(beside, repeats)[1]) if beside != rows else statistics.median(changed)
+    others = peers.compare(beside)
+    table.append((f"`revetl plan`, {beside:,} rows, 1 % changed", f"{ours:.1f}", ""))
+    table += [(f"{name}, {beside:,} rows", f"{seconds:.1f}", said) for name, seconds, said in others]
     memory = [(size, *peak_mib(size)) for size in (100_000, 1_000_000, rows)]
     growth = memory[-1][1] / memory[0][1]
     said = "; ".join(f"{size:,} rows {peak:.0f} MiB" for size, peak, _ in memory)
@@ -155,14 +160,14 @@ def measure(rows: int = ROWS, repeats: int = 3) -> Section:
         title=f"Plan over {rows:,} rows × {len(COLUMNS)} columns",
         workload=(
             "DuckDB file, 1 % of the rows changed in two columns. The floor is one hand-written full outer hash join on a "
-            "stored hash. reladiff and SQLMesh's table_diff compare the same two tables, each with the DuckDB it asks for; "
-            "they keep no snapshot and write no plan."
+            "stored hash. reladiff and SQLMesh's table_diff compare the same two tables at a tenth of the size, each with the DuckDB it "
+            "asks for; they keep no snapshot and write no plan."
         ),
         header=("", "seconds (median)", "ratio to the floor (median; min to max)"),
         rows=table,
         verdict=(
             f"Target ≤ 1.25: {'met' if ratio <= 1.25 else 'NOT met'}. "
-            f"Faster than both: {'yes' if all(s > statistics.median(changed) for _, s, _ in others) else 'NO'}. "
+            f"Faster than both: {'yes' if all(s > ours for _, s, _ in others) else 'NO'}. "
             f"Peak memory of a plan with nothing to do: {said}; {rows // 100_000} times the rows take {growth:.2f} times."
         ),
     )

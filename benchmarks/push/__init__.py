@@ -1,4 +1,4 @@
-"""Full push of 100,000 rows in batches of 100 to a null HTTP sink: a hand loop, revetl, and two peers."""
+"""Full push of 100,000 rows, and of a million, in batches of 100 to a null HTTP sink: a hand loop, revetl, and two peers."""
 
 from __future__ import annotations
 
@@ -38,7 +38,11 @@ def run_once(module: str, rows: int, url: str) -> float:
         return float(json.loads(done.stdout.strip().splitlines()[-1])["seconds"])
 
 
-def measure(rows: int = 100_000, repeats: int = 5) -> Section:
+def measure_million() -> Section:
+    return measure(1_000_000, 2, target=1.5)
+
+
+def measure(rows: int = 100_000, repeats: int = 5, target: float = 2.0) -> Section:
     seconds: dict[str, list[float]] = {name: [] for name in CONTENDERS}
     with sink.running() as url:
         for _ in range(repeats):
@@ -60,7 +64,7 @@ def measure(rows: int = 100_000, repeats: int = 5) -> Section:
     ours = medians["**revetl**, all bookkeeping"]
     faster = all(ours < m for n, m in medians.items() if "drt" in n or "dlt" in n)
     return Section(
-        title="Full push",
+        title=f"Full push of {rows:,} rows",
         workload=(
             f"{rows:,} rows × 10 columns from a DuckDB file in {rows // 100:,} requests of 100 to a server that "
             "answers `{}`. The hand loop uses the same HTTP client and keeps nothing; revetl plans, sends, records an outcome per record "
@@ -71,7 +75,7 @@ def measure(rows: int = 100_000, repeats: int = 5) -> Section:
         header=("", "seconds (median)", "rows/s", "ratio to the hand loop (median; min to max)"),
         rows=table,
         verdict=(
-            f"Target ≤ 2 × the hand loop: {'met' if ours <= 2 else 'NOT met'}. "
+            f"Target ≤ {target:g} × the hand loop: {'met' if ours <= target else 'NOT met'}. "
             f"Faster than both peers: {'yes' if faster else 'NO'}."
         ),
     )
