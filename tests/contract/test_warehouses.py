@@ -15,6 +15,8 @@ import pytest
 from revetl.errors import ConfigError, WarehouseDenied, WarehouseError
 from revetl.model import Relation, Scalar
 from revetl.warehouse.base import Warehouse
+from revetl.warehouse.copying import copy_tables
+from revetl.warehouse.duckdb import DuckDBWarehouse
 from revetl.warehouse.open import open_warehouse
 from revetl.warehouse.sql import ident, literal, table
 from tests.support.warehouses import PARAMS, SCHEMA, new_database, new_warehouse, require
@@ -178,9 +180,36 @@ def test_columns_in_one_spelling(things: Warehouse) -> None:
 
 
 def test_columns_are_made_again_from_their_types(things: Warehouse) -> None:
-    copy = Relation(SCHEMA, "copy")
-    things.execute(f"CREATE TABLE {table(copy)} ({', '.join(f'{ident(c.name)} {c.type}' for c in things.columns(T))})")
-    assert things.columns(copy) == things.columns(T)
+    more = Relation(SCHEMA, "more")
+    types = ("SMALLINT", "INTEGER", "FLOAT", "DECIMAL(38,10)", "BLOB", "TIME", "HUGEINT", "UBIGINT")
+    things.execute(f"CREATE TABLE {table(more)} ({', '.join(f'c{i} {t}' for i, t in enumerate(types))})")
+    for original in (T, more):
+        copy = Relation(SCHEMA, f"copy of {original.name}")
+        columns = ", ".join(f"{ident(c.name)} {c.type}" for c in things.columns(original))
+        things.execute(f"CREATE TABLE {table(copy)} ({columns})")
+        assert things.columns(copy) == things.columns(original)
+
+
+def test_the_tables_of_a_schema(things: Warehouse) -> None:
+    things.execute(f"CREATE VIEW {table(Relation(SCHEMA, 'seen'))} AS SELECT id FROM {NAME}")
+    assert things.tables(SCHEMA) == {"things": list(TYPES), "seen": ["id"]}
+    assert things.tables("not_there") == {}
+
+
+def test_tables_are_copied_again_under_views(things: Warehouse) -> None:
+    source = DuckDBWarehouse(":memory:", threads=1)
+    source.execute(f"CREATE SCHEMA {SCHEMA}")
+    for rows in (ROWS, ROWS[:2]):
+        source.execute(f"DROP TABLE IF EXISTS {NAME}")
+        source.execute(f"CREATE TABLE {NAME} ({', '.join(f'{ident(n)} {t}' for n, t in TYPES.items())})")
+        source.append(T, arrow(rows))
+        assert copy_tables(source, things, [T]) == {f"{SCHEMA}.things": len(rows)}
+        assert plain(things.rows(f"SELECT * FROM {NAME} ORDER BY id")) == rows
+        things.execute(f"CREATE OR REPLACE VIEW {SCHEMA}.seen AS SELECT id FROM {NAME}")
+    source.execute(f"ALTER TABLE {NAME} DROP COLUMN name")
+    copy_tables(source, things, [T])
+    assert [c.name for c in things.columns(T)] == [n for n in TYPES if n != "name"]
+    source.close()
 
 
 def test_kinds(things: Warehouse) -> None:

@@ -124,14 +124,14 @@ class DuckDBWarehouse:
         )
 
     def kind(self, relation: Relation) -> Kind | None:
+        # information_schema.tables would describe every table and view of the database, columns and all.
+        place = "schema_name = ? AND database_name = coalesce(?, current_database())"
         found = self.rows(
-            "SELECT table_type FROM information_schema.tables WHERE table_schema = ? AND table_name = ?"
-            " AND table_catalog = coalesce(?, current_database())",
-            [relation.schema, relation.name, relation.database],
+            f"SELECT 'table' FROM duckdb_tables() WHERE table_name = ? AND {place}"
+            f" UNION ALL SELECT 'view' FROM duckdb_views() WHERE view_name = ? AND {place}",
+            [relation.name, relation.schema, relation.database] * 2,
         )
-        if not found:
-            return None
-        return "view" if found[0][0] == "VIEW" else "table"
+        return cast(Kind, found[0][0]) if found else None
 
     def scratch(self, name: str) -> Relation:
         return Relation("main", name, "temp")

@@ -13,11 +13,15 @@ import base64
 import json
 import logging
 import re
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, cast
 
-import snowflake.connector
+with warnings.catch_warnings():
+    # Its own copy of requests warns of versions of packages that it does not use.
+    warnings.simplefilter("ignore")
+    import snowflake.connector
 from snowflake.connector.errors import DatabaseError, Error, ForbiddenError, ProgrammingError
 
 from revetl.errors import ConfigError, WarehouseConflict, WarehouseDenied, WarehouseError
