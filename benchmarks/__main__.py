@@ -1,6 +1,6 @@
-"""Measures everything and writes docs/benchmarks.md: `python -m benchmarks [name …]` (names: help plan push million memory ceiling wide order).
+"""Measures everything and writes docs/benchmarks.md: `python -m benchmarks [name …]`.
 
-With names, only those are measured and printed, and the page is left alone.
+With names, only those are measured, and take the place of their earlier sections on the page.
 """
 
 from __future__ import annotations
@@ -23,20 +23,25 @@ WORKLOADS = {
 }
 
 
+_HEAD = (
+    "# Benchmarks\n\n"
+    "Written by `make bench`; not edited by hand. Every comparison is a ratio between runs that took turns on one machine "
+    "within minutes, because absolute times on shared machines drift.\n"
+)
+
+
 def main(names: list[str]) -> None:
     unknown = set(names) - set(WORKLOADS)
     if unknown:
         raise SystemExit(f"unknown workload {', '.join(sorted(unknown))}; there are: {', '.join(WORKLOADS)}")
-    started = time.perf_counter()
-    sections = []
+    page = report.Page(report.DOCS / "benchmarks.md", _HEAD, "python -m benchmarks", tuple(WORKLOADS))
     for name in names or WORKLOADS:
         print(f"measuring {name} …", file=sys.stderr, flush=True)
+        started = time.perf_counter()
         section = WORKLOADS[name]()
-        sections.append(section)
+        page.put(name, section, time.perf_counter() - started)
         print(section.markdown())
-    if not names:
-        report.write(sections, time.perf_counter() - started)
-        print(f"written to {report.TARGET.relative_to(report.TARGET.parents[1])}", file=sys.stderr)
+    print("written to docs/benchmarks.md", file=sys.stderr)
 
 
 if __name__ == "__main__":

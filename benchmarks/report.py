@@ -1,15 +1,18 @@
-"""Collects figures and writes docs/benchmarks.md. Nothing in that file is written by hand."""
+"""Figures as pages of Markdown: docs/benchmarks.md here, docs/reliability.md for the proofs. Nothing on such a page is
+written by hand; a section that is measured again takes the place of the earlier one."""
 
 from __future__ import annotations
 
 import os
 import platform
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 
-TARGET = Path(__file__).resolve().parents[1] / "docs" / "benchmarks.md"
+DOCS = Path(__file__).resolve().parents[1] / "docs"
 
 
 @dataclass
@@ -31,13 +34,31 @@ class Section:
         return "\n".join(lines) + "\n"
 
 
-def write(sections: list[Section], seconds: float) -> None:
-    versions = ", ".join(f"{name} {version(name)}" for name in ("duckdb", "httpx", "aiohttp", "drt-core", "dlt"))
-    head = (
-        "# Benchmarks\n\n"
-        "Written by `make bench`; not edited by hand. Every comparison is a ratio between runs that took turns on one "
-        "machine within minutes, because absolute times on shared machines drift.\n\n"
-        f"{date.today().isoformat()}, Python {platform.python_version()}, {os.cpu_count()} cores, "  # noqa: DTZ011  a date for people
-        f"{platform.system()} {platform.machine()}; {versions}. The whole run took {seconds:.0f} s.\n\n"
-    )
-    TARGET.write_text(head + "\n".join(s.markdown() for s in sections))
+@dataclass(frozen=True)
+class Page:
+    """`head`: what stands above the sections. `command`: what repeats one of them, its name to follow."""
+
+    path: Path
+    head: str
+    command: str
+    order: Sequence[str]
+
+    def put(self, name: str, section: Section, seconds: float) -> None:
+        """Writes the section in the place of the earlier one of that name."""
+        sections = self._sections()
+        sections[name] = (
+            f"<!-- {name} -->\n{section.markdown()}\n"
+            f"`{self.command} {name}`, {date.today().isoformat()}, {seconds:.0f} s; {_machine()}.\n"  # noqa: DTZ011  a date for people
+        )
+        self.path.write_text("\n".join([self.head, *(sections[n] for n in self.order if n in sections)]))
+
+    def _sections(self) -> dict[str, str]:
+        if not self.path.exists():
+            return {}
+        parts = re.split(r"^<!-- (\w+) -->\n", self.path.read_text(), flags=re.MULTILINE)[1:]
+        return {name: f"<!-- {name} -->\n{body.rstrip()}\n" for name, body in zip(parts[::2], parts[1::2], strict=True)}
+
+
+def _machine() -> str:
+    versions = ", ".join(f"{name} {version(name)}" for name in ("duckdb", "httpx", "aiohttp"))
+    return f"Python {platform.python_version()}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}, {versions}"

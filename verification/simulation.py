@@ -14,14 +14,18 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any
 
 from benchmarks.report import Section
 from revetl.errors import Ambiguous, Unavailable
 from revetl.model import Change, Guardrails
+from revetl.warehouse.duckdb import DuckDBWarehouse
+from revetl.warehouse.sql import ident
 from tests.support.crashing import Crash, CrashingWarehouse, Fuse
 from tests.support.sync_bench import Bench
 from tests.support.virtual_time import run_virtual
+from tests.support.warehouses import SCHEMA
 
 RUNS = int(os.environ.get("REVETL_SIMULATED_RUNS", "100000"))
 STEPS_OF_A_RUN = 110  # a crash is drawn from this many: a run of this size takes about a hundred
@@ -59,7 +63,7 @@ class History:
         self.rng = random.Random(seed)
         self.tally = Tally(histories=1)
         self.tell = tell
-        self.bench = Bench()
+        self.bench = Bench(emptied())
         self.idempotent = self.rng.random() < 0.5
         self.mirror = self.rng.random() < 0.5
         self.ever: set[str] = set()
@@ -90,8 +94,6 @@ class History:
             self.judge(last)
         except Exception as e:  # noqa: BLE001 a history that fails is a finding, and the next is played
             self.tally.failures.append(f"seed {self.seed}: {type(e).__name__}: {e}")
-        finally:
-            self.bench.warehouse.close()
         return self.tally
 
     def state(self) -> State:
@@ -155,6 +157,21 @@ class History:
             problems.append(f"{running} run(s) are still said to be running")
         if problems:
             self.tally.failures.append(f"seed {self.seed}: {'; '.join(problems)}")
+
+
+@cache
+def _database() -> DuckDBWarehouse:
+    return DuckDBWarehouse(":memory:", threads=1)
+
+
+def emptied() -> DuckDBWarehouse:
+    """An empty warehouse. One database for all histories of this process: opening one takes as long as a run does."""
+    warehouse = _database()
+    for schema in (warehouse.state_schema, SCHEMA):
+        warehouse.execute(f"DROP SCHEMA IF EXISTS {ident(schema)} CASCADE")
+    warehouse.execute(f"CREATE SCHEMA {ident(SCHEMA)}")
+    warehouse.execute(f"USE {ident(SCHEMA)}")
+    return warehouse
 
 
 @dataclass
