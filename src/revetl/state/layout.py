@@ -23,6 +23,7 @@ _SENDABLE = (
     *("NUMBER", "DECIMAL", "NUMERIC", "FLOAT", "DOUBLE", "REAL"),
 )
 _FLOATS = ("FLOAT", "DOUBLE", "REAL")
+HASH_TYPE = "UBIGINT"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ class Layout:
 
     @property
     def hash_type(self) -> str:
-        return "UBIGINT"
+        return HASH_TYPE
 
     def scratch(self, purpose: str) -> Relation:
         """A table of this connection only: nothing of it is kept where the database allows."""

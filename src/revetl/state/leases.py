@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -28,7 +29,10 @@ from revetl.state.schema import create_all, relation
 from revetl.warehouse.base import Warehouse
 from revetl.warehouse.sql import table
 
-_COLUMNS = "name, run_id, host, pid, pid_space, acquired_at, expires_at"
+_ROWS = (
+    "SELECT name, run_id, host, pid, pid_space, acquired_at, expires_at FROM {leases} WHERE name = ?"
+    " ORDER BY acquired_at"
+)
 # Run ids that hold a lease in this very process. A row with our own pid and an id that is not among them was left by an
 # earlier process of that number.
 _OURS: set[str] = set()
@@ -75,9 +79,10 @@ def take(warehouse: Warehouse, name: str, run_id: str, *, now: datetime, lasts: 
     if not warehouse.columns(relation(warehouse, "leases")):
         create_all(warehouse)
     leases = _table(warehouse)
-    if not warehouse.rows(f"SELECT 1 FROM {leases} WHERE name = ? LIMIT 1", [name]):
+    found = warehouse.rows(_ROWS.format(leases=leases), [name])
+    if not found:
         warehouse.execute(f"INSERT INTO {leases} (name) VALUES (?)", [name])
-    before = [h for h in _holders(warehouse, name) if h.run_id != run_id]
+    before = [h for h in _as_holders(found) if h.run_id != run_id]
     dead = [h.run_id for h in before if h.certainly_dead]
     alive = [h for h in before if h.run_id not in dead and h.expires_at >= now]
     if alive:
@@ -151,12 +156,15 @@ def busy(holder_: Holder) -> LeaseError:
 
 
 def _holders(warehouse: Warehouse, name: str) -> list[Holder]:
-    found: list[Any] = warehouse.rows(
-        f"SELECT {_COLUMNS} FROM {_table(warehouse)} WHERE name = ? AND run_id IS NOT NULL ORDER BY acquired_at", [name]
-    )
+    return _as_holders(warehouse.rows(_ROWS.format(leases=_table(warehouse)), [name]))
+
+
+def _as_holders(rows: Sequence[Sequence[Any]]) -> list[Holder]:
+    """Rows of a name that say nobody has it are left out."""
     return [
-        Holder(n, run, host, int(pid), space, since.replace(tzinfo=UTC), until.replace(tzinfo=UTC))
-        for n, run, host, pid, space, since, until in found
+        Holder(name, run, host, int(pid), space, since.replace(tzinfo=UTC), until.replace(tzinfo=UTC))
+        for name, run, host, pid, space, since, until in rows
+        if run is not None
     ]
 
 

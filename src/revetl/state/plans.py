@@ -13,22 +13,8 @@ from revetl.clock import Clock
 from revetl.model import Scalar
 from revetl.state import leases, outcomes
 from revetl.state.layout import Layout
-from revetl.state.schema import create_table, relation
+from revetl.state.schema import relation
 from revetl.warehouse.base import Warehouse
-
-_COLUMNS = (
-    ("plan_id", "VARCHAR"),
-    ("run_id", "VARCHAR"),
-    ("sync", "VARCHAR"),
-    ("created_at", "TIMESTAMP"),
-    ("status", "VARCHAR"),  # applying; done: every record that was sent has its outcome; interrupted: recovered
-    ("changes", "BIGINT"),
-    ("intent_until", "BIGINT"),  # records with a smaller ordinal may have been sent
-)
-
-
-def prepare(warehouse: Warehouse) -> None:
-    create_table(warehouse, relation(warehouse, "plans"), _COLUMNS)
 
 
 def timestamp(clock: Clock) -> datetime:
@@ -64,23 +50,25 @@ def recover(warehouse: Warehouse, layout: Layout, clock: Clock, *, present_run: 
     don't (a create or an adoption in flight) get a row, with the values that may have been created, so that they are
     looked for before anything is created again. LeaseError where another run holds the sync: it is not broken off.
     """
-    alive = leases.holder(warehouse, leases.name_of(layout.spec.name), now=clock.now())
-    if alive is not None and alive.run_id != present_run:
-        raise leases.busy(alive)
     plans, runs = layout.t(relation(warehouse, "plans")), layout.t(relation(warehouse, "runs"))
     name = layout.spec.name
+    broken_off = "subject = ? AND status = 'running' AND run_id <> ?"
+    open_plans = warehouse.rows(
+        f"SELECT plan_id, run_id, intent_until FROM {plans} WHERE sync = ? AND status = 'applying'", [name]
+    )
+    if not open_plans and not warehouse.rows(f"SELECT 1 FROM {runs} WHERE {broken_off} LIMIT 1", [name, present_run]):
+        return 0
+    alive = leases.holder(warehouse, leases.name_of(name), now=clock.now())
+    if alive is not None and alive.run_id != present_run:
+        raise leases.busy(alive)
     with warehouse.transaction():
-        open_plans = warehouse.rows(
-            f"SELECT plan_id, run_id, intent_until FROM {plans} WHERE sync = ? AND status = 'applying'", [name]
-        )
         doubtful = sum(
             _doubt(warehouse, layout, str(plan_id), str(run_id), int(str(until)), clock)
             for plan_id, run_id, until in open_plans
         )
         warehouse.execute(f"UPDATE {plans} SET status = 'interrupted' WHERE sync = ? AND status = 'applying'", [name])
         warehouse.execute(
-            f"UPDATE {runs} SET status = 'interrupted', finished_at = ?"
-            " WHERE subject = ? AND status = 'running' AND run_id <> ?",
+            f"UPDATE {runs} SET status = 'interrupted', finished_at = ? WHERE {broken_off}",
             [timestamp(clock), name, present_run],
         )
     return doubtful

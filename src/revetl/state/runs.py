@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from revetl.clock import Clock
 from revetl.model import RunRecord
-from revetl.state.schema import TABLES, create_all, relation
+from revetl.state.schema import TABLES, relation
 from revetl.warehouse.base import Warehouse
 from revetl.warehouse.sql import ident, table
 
@@ -24,8 +24,7 @@ def new_run_id(clock: Clock) -> str:
 
 
 def start_run(warehouse: Warehouse, run: RunRecord) -> None:
-    """Adds the run's row; state tables are created where they don't exist. Not safe to repeat with one run_id."""
-    create_all(warehouse)
+    """Adds the run's row; the state tables must be there. Not safe to repeat with one run_id."""
     names = ", ".join(ident(c, warehouse.dialect) for c in _COLUMNS)
     marks = ", ".join("?" for _ in _COLUMNS)
     warehouse.execute(

@@ -33,6 +33,15 @@ TABLES: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("overrides", "VARCHAR"),  # JSON object: guardrail that was overridden → what it would have stopped
         ("undoes", "VARCHAR"),  # of a rollback: the run that it undoes
     ),
+    "plans": (  # one row for each plan that was applied
+        ("plan_id", "VARCHAR"),
+        ("run_id", "VARCHAR"),
+        ("sync", "VARCHAR"),
+        ("created_at", "TIMESTAMP"),
+        ("status", "VARCHAR"),  # applying; done: every record that was sent has its outcome; interrupted: recovered
+        ("changes", "BIGINT"),
+        ("intent_until", "BIGINT"),  # records with a smaller ordinal may have been sent
+    ),
     "leases": (
         ("name", "VARCHAR"),
         ("run_id", "VARCHAR"),  # NULL: free

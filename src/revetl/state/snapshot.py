@@ -6,59 +6,51 @@ stand at the destination: the two differ where a rule kept a value (`when_null: 
 
 from __future__ import annotations
 
-from revetl.state.layout import Field, Layout
+from revetl.state.layout import HASH_TYPE, Field, Layout
 from revetl.state.schema import create_all, create_table
 from revetl.warehouse.base import Warehouse
 
-# Beside the hash of the row that was refused: why.
-_REASON = (("error_code", "VARCHAR"), ("message", "VARCHAR"))
+_OURS = {
+    "key": "VARCHAR",
+    "destination_id": "VARCHAR",
+    "row_hash": HASH_TYPE,
+    "synced_at": "TIMESTAMP",
+    "run_id": "VARCHAR",
+}
+_REJECTED = {
+    "key": "VARCHAR",
+    "row_hash": HASH_TYPE,
+    "status": "VARCHAR",
+    "run_id": "VARCHAR",
+    "at": "TIMESTAMP",
+    "error_code": "VARCHAR",  # these two came with a later version
+    "message": "VARCHAR",
+}
 
 
 def prepare(warehouse: Warehouse, layout: Layout) -> None:
-    """Creates the sync's tables, or brings them to the model's present columns. Safe to repeat."""
+    """Creates the state tables and those of the sync, or brings them to the model's present columns. Safe to repeat.
+    Nearly always all is as it should be; then it only looks."""
     create_all(warehouse)
-    create_table(
-        warehouse,
-        layout.snapshot,
-        [
-            ("key", "VARCHAR"),
-            ("destination_id", "VARCHAR"),
-            ("row_hash", layout.hash_type),
-            *((f.stored, f.type) for f in layout.fields),
-            ("synced_at", "TIMESTAMP"),
-            ("run_id", "VARCHAR"),
-        ],
-    )
-    create_table(
-        warehouse,
-        layout.rejected,
-        [
-            ("key", "VARCHAR"),
-            ("row_hash", layout.hash_type),
-            ("status", "VARCHAR"),
-            ("run_id", "VARCHAR"),
-            ("at", "TIMESTAMP"),
-            *_REASON,
-        ],
-    )
-    with warehouse.transaction(ddl=True):
-        _add_reason(warehouse, layout)
-        _migrate(warehouse, layout)
+    fields = {f.stored: f.type for f in layout.fields}
+    present = {c.name: c.type.upper() for c in warehouse.columns(layout.snapshot)}
+    stored = {name: type_ for name, type_ in present.items() if name not in _OURS}
+    if not present:
+        create_table(warehouse, layout.snapshot, [*(_OURS | fields).items()])
+    elif stored != fields:
+        with warehouse.transaction(ddl=True):
+            _migrate(warehouse, layout, stored)
+    held = {c.name for c in warehouse.columns(layout.rejected)}
+    if not held:
+        create_table(warehouse, layout.rejected, [*_REJECTED.items()])
+    for name in [n for n in _REJECTED if held and n not in held]:
+        warehouse.execute(f"ALTER TABLE {layout.t(layout.rejected)} ADD COLUMN {layout.q(name)} {_REJECTED[name]}")
 
 
-def _add_reason(warehouse: Warehouse, layout: Layout) -> None:
-    """A table of an earlier version has no reasons; they come with what is refused from now on."""
-    present = {c.name for c in warehouse.columns(layout.rejected)}
-    for name, type_ in _REASON:
-        if name not in present:
-            warehouse.execute(f"ALTER TABLE {layout.t(layout.rejected)} ADD COLUMN {layout.q(name)} {type_}")
-
-
-def _migrate(warehouse: Warehouse, layout: Layout) -> None:
-    """New columns come in as null, so that every record that has a value for one is sent. Removed columns are
-    forgotten: should one come back, its values are sent anew. Safe to repeat from between any two statements."""
-    ours = {"key", "destination_id", "row_hash", "synced_at", "run_id"}
-    present = {c.name: c.type.upper() for c in warehouse.columns(layout.snapshot) if c.name not in ours}
+def _migrate(warehouse: Warehouse, layout: Layout, present: dict[str, str]) -> None:
+    """`present`: the fields' columns as they are. New columns come in as null, so that every record that has a value
+    for one is sent. Removed columns are forgotten: should one come back, its values are sent anew. Safe to repeat from
+    between any two statements."""
     wanted = {f.stored: f for f in layout.fields}
     snapshot = layout.t(layout.snapshot)
     for name in wanted.keys() - present.keys():

@@ -113,7 +113,6 @@ async def look(
 def _prepare(warehouse: Warehouse, spec: SyncSpec) -> Layout:
     layout = resolve(warehouse, spec)
     snapshot.prepare(warehouse, layout)
-    plans.prepare(warehouse)
     return layout
 
 

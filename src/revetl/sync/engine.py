@@ -207,7 +207,6 @@ async def _run(
 def _prepare(warehouse: Warehouse, spec: SyncSpec) -> Layout:
     layout = resolve(warehouse, spec)
     snapshot.prepare(warehouse, layout)
-    plans.prepare(warehouse)
     return layout
 
 

@@ -182,7 +182,6 @@ class _Work:
 def _prepare(warehouse: Warehouse, spec: SyncSpec) -> Layout:
     layout = resolve(warehouse, spec)
     snapshot.prepare(warehouse, layout)
-    plans.prepare(warehouse)
     return layout
 
 
