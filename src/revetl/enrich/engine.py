@@ -16,6 +16,7 @@ from revetl.errors import ConfigError, did_you_mean
 from revetl.model import Relation, RunRecord, RunStatus
 from revetl.state import spend
 from revetl.state.runs import finish_run, start_run
+from revetl.state.schema import create_all
 from revetl.warehouse.base import Warehouse
 
 
@@ -51,6 +52,7 @@ async def run_waterfall(
     if missing := [name for name in spec.provider_names if name not in providers]:
         raise ConfigError(f"the waterfall {spec.name} asks {missing[0]!r}, which is not connected")
     record = RunRecord(run_id, command, spec.name, target, clock.now(), __version__)
+    create_all(warehouse)
     start_run(warehouse, record)
     spend.fill(warehouse)
     run = Cascade(
