@@ -28,7 +28,7 @@ from tests.support.virtual_time import run_virtual
 from tests.support.warehouses import SCHEMA
 
 RUNS = int(os.environ.get("REVETL_SIMULATED_RUNS", "100000"))
-STEPS_OF_A_RUN = 110  # a crash is drawn from this many: a run of this size takes about a hundred
+STEPS_OF_A_RUN = 105  # a crash is drawn from this many: a run of this size takes about ninety
 KEYS = tuple("1234")
 State = dict[str, tuple[str, str | None, str | None]]
 
