@@ -138,6 +138,9 @@ def the_warehouse() -> Warehouse:
     while _given:
         _given.pop().close()
     _given.append(empty_warehouse(kind, Path()))
+    if kind == "snowflake":
+        create_all(_given[-1])  # here, for a schema that is made becomes the current one
+        _given[-1]._native(f"USE SCHEMA {SCHEMA}")  # type: ignore[attr-defined]
     return _given[-1]
 
 
@@ -158,7 +161,6 @@ def empty_warehouse(kind: str, directory: Path, *, state_schema: str = "revetl")
         # Connecting makes the database there.
         output = {**snowflake_server(), "database": f"REVETL_{next(_numbers)}"}
         warehouse = open_warehouse(output, root=directory, state_schema=state_schema)
-        create_all(warehouse)  # now, for a schema that is made becomes the current one
         warehouse.execute(f"CREATE SCHEMA {SCHEMA}")
     else:
         # One database for all tests of this process, emptied: making one takes a second.
