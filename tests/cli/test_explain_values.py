@@ -93,8 +93,8 @@ def test_winner_and_losers_in_eighty_columns(
     lines = [line.strip() for line in out[out.index("values from providers") :].splitlines()]
     email = lines[lines.index("email") : lines.index("linkedin_url  (the record's own:")]
     assert [line for line in email if "@" in line] == ["✓ ada@x.example", "· old@x.example", "· bad@x.example"]
-    assert "two.find, sure 0.90, valid by zb.check, 2 independent sources, $0.0420," in email
-    assert "one.person, sure 0.60, $0.1000, 2026-01-01 00:00 UTC" in email
+    assert "two.find, sure 0.90, valid by zb.check, trust 0.90, 2 independent sources," in email
+    assert "one.person, sure 0.60, trust 0.30, $0.1000, 2026-01-01 00:00 UTC" in email
     assert "less_trusted: another value is trusted more" in email
     assert "phone  (the record's own: +1)" in lines
     assert "· [+2]" in lines

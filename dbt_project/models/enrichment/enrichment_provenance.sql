@@ -33,6 +33,7 @@ placed as (
             when
                 lower(trim(coalesce(c.answer_country, '')))
                 <> lower(trim(coalesce(n.country, c.first_party_country, c.answer_country, '')))
+                and c.stated <> coalesce({{ comparable('c.field', 'c.first_party_value') }}, '')
                 then 'other_place'
         end as place_reason
     from candidates as c

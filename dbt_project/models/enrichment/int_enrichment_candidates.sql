@@ -150,6 +150,7 @@ judged as (
             when provider_weight = 0 then 'not_trusted'
             when
                 field = 'country' and first_party_city is not null and not city_gives_way
+                and stated <> coalesce({{ comparable('field', 'first_party_value') }}, '')
                 and lower(trim(coalesce(answer_city, ''))) <> lower(trim(first_party_city))
                 then 'other_place'
         end as own_reason

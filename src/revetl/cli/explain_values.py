@@ -109,6 +109,8 @@ def _facts(row: Mapping[str, Any]) -> list[str]:
         facts.append(f"sure {float(row['confidence']):.2f}")
     if row["verification"] is not None:
         facts.append(f"{row['verification']} by {row['verified_by'] or row['provider']}")
+    if row["support"] is not None:
+        facts.append(f"trust {float(row['support']):.2f}")
     if row["n_agreeing"] is not None and row["n_agreeing"] > 1:
         facts.append(f"{row['n_agreeing']} independent sources")
     facts.append("price unknown" if row["cost_usd"] is None else f"${row['cost_usd']:.4f}")
