@@ -88,13 +88,14 @@ def run_once(
 
 @dataclass
 class Ledger:
-    """What revetl knows, by (vendor, record or address): what was charged, what is in doubt and held, and how many
-    answers of which the value is not there."""
+    """What revetl knows, by (vendor, record or address): what was charged, what is in doubt and held; how many answers
+    have no value, and how many calls in doubt have the name of a job that could be fetched."""
 
     charged: dict[tuple[str, str], Decimal] = field(default_factory=dict)
     in_doubt: dict[tuple[str, str], Decimal] = field(default_factory=dict)
     doubts: Counter[str] = field(default_factory=Counter)
     valueless: int = 0
+    unfetched: int = 0
     counted_usd: Decimal = ZERO  # what the budgets take as spent
 
 
@@ -104,7 +105,7 @@ def ledger(database: Path) -> Ledger:
     calls = warehouse.rows(
         "SELECT call_id, any_value(provider), any_value(json_extract_string(keys, '$[0]')),"
         " arg_max(status, CASE status WHEN 'intent' THEN 0 WHEN 'in_doubt' THEN 1 ELSE 2 END) AS ended,"
-        " coalesce(max(charged_usd), 0), max(expected_usd) FROM revetl.enrichment_calls GROUP BY call_id"
+        " coalesce(max(charged_usd), 0), max(expected_usd), max(request_id) FROM revetl.enrichment_calls GROUP BY call_id"
     )
     valued = {str(row[0]) for row in warehouse.rows("SELECT DISTINCT call_id FROM revetl.enrichment_values")}
     addresses = {
@@ -114,7 +115,7 @@ def ledger(database: Path) -> Ledger:
         )
     }
     found = Ledger()
-    for call, provider, key, status, charged, expected in calls:
+    for call, provider, key, status, charged, expected, job in calls:
         vendor = str(provider).partition(".")[0]
         # The question of a lost verification is known by its hash only.
         about = addresses.get(str(call), "?") if provider == VERIFIER else str(key)
@@ -122,6 +123,7 @@ def ledger(database: Path) -> Ledger:
             place = found.in_doubt
             usd = Decimal(str(expected))
             found.doubts[vendor] += 1
+            found.unfetched += job is not None
         else:
             place = found.charged
             usd = Decimal(str(charged))
@@ -216,7 +218,7 @@ def _judge(tally: Tally, bills: Bills, known: Ledger, over: bool, asked_later: i
         held = known.in_doubt.get(place, ZERO) + unknown.get(place, ZERO)
         tally.lost += place not in known.charged and not held
         tally.unlike += not held and known.charged.get(place, ZERO) != sum(lines)
-    tally.lost += known.valueless
+    tally.lost += known.valueless + known.unfetched
     tally.unlike += sum(usd > 0 and place not in bills for place, usd in known.charged.items())
     tally.unseen += known.counted_usd < total(bills)
     tally.over += over
@@ -260,7 +262,10 @@ def measure() -> Section:
             ("lines on the invoices", str(tally.paid)),
             ("charged twice: in a free window / anywhere", f"{tally.doubled_free} / {tally.doubled}"),
             ("rounds with more than the budget on the invoice, or counted by us", str(tally.over)),
-            ("answers paid for and lost (no value, and not shown in doubt)", str(tally.lost)),
+            (
+                "answers paid for and lost (no value and not shown in doubt, or a job that could be fetched)",
+                str(tally.lost),
+            ),
             ("settled questions of which ledger and invoice differ", str(tally.unlike)),
             ("rounds in which the budgets count less than the invoice", str(tally.unseen)),
             ("questions that one more run asks (in every fourth round)", str(tally.asked_later)),
