@@ -63,7 +63,7 @@ def people(db: Warehouse, name: str, numbers: Sequence[int]) -> None:
 
 def waterfall(name: str, **more: Any) -> dict[str, Any]:
     inputs = {n: n for n in ("first_name", "last_name", "company_domain")}
-    base = {"name": name, "entity": name, "inputs": inputs, "fields": dict.fromkeys(FIELDS, {})}
+    base = {"name": name, "entity": name, "inputs": inputs, "fields": {field: {} for field in FIELDS}}
     return {**base, "stages": [{"provider": f"{VENDOR}.person"}], **more}
 
 

@@ -235,3 +235,15 @@ def test_companies_are_asked_once_and_nothing_of_their_people_leaves():
     assert sorted(vendor.bill) == [("acme.example",), ("other.example",)]
     assert report.fields["phone"].filled_after == 40
     assert clock().now() == START
+
+
+def test_even_runs_that_take_each_other_for_dead_neither_overspend_nor_pay_twice(monkeypatch: pytest.MonkeyPatch):
+    """As after a machine has slept: calls in flight are in doubt for the others, and what was set aside is gone."""
+    monkeypatch.setattr(living, "dead", lambda warehouse, run_ids, now: list(run_ids))
+    for limit in ("0.30", "1.00", "2.50"):
+        warehouse = warehouse_with([person(n) for n in range(40)])
+        vendors = providers()
+        together(warehouse, vendors, 4, spec=waterfall(budget={"per_day_usd": limit}))
+        assert billed(vendors) <= Decimal(limit)
+        assert all(n == 1 for v in vendors.values() for n in Counter(v.bill).values())
+        assert warehouse.rows(SPENT) == warehouse.rows(COUNTED)

@@ -4,6 +4,7 @@ the budgets that runs share have room, no other run asks the same, the intents s
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -53,10 +54,7 @@ class Admitted:
 
 
 class RunLedger:
-    """What one run writes about its calls and its money. `budget` is the run's own; the spec's other limits are shared.
-
-    `set_aside` is what is held in the warehouse for verification, by (verifier, day).
-    """
+    """What one run writes about its calls and money. `budget` is the run's own; the spec's other limits are shared."""
 
     def __init__(
         self,
@@ -74,6 +72,7 @@ class RunLedger:
         self.budget = budget
         self.limits = limits_of(spec.budget)
         self.set_aside: dict[tuple[str, str], Decimal] = {}
+        self.turns: Counter[str] = Counter()  # by provider: how often this run was let through
         self._is_late = is_late
         self._numbers = count(1)
 
@@ -95,21 +94,13 @@ class RunLedger:
             asked_at=self.clock.now(),
         )
 
-    def fitting(
-        self, provider: str, wanted: int, each: Mapping[str, Decimal], now: datetime
-    ) -> tuple[int, Limit | None]:
-        """Inside the transaction that has the lock. What is set aside for a provider may be used for asking it."""
-        if not self.limits:
-            return wanted, None
-        day = spend.day_of(now)
-        lines = spend.lines(self.warehouse, self.spec.name, f"{day[:7]}-01", self.run_id)
-        held = self.set_aside.items()
-        aside = [spend.Line(self.run_id, name, then, usd) for (name, then), usd in held if name == provider]
-        return fitting(self.limits, lines, aside, self.run_id, day, wanted, each)
+    def lines(self, now: datetime) -> list[spend.Line]:
+        """Inside the transaction that has the lock: what the waterfall's runs have committed this month."""
+        return spend.lines(self.warehouse, self.spec.name, f"{spend.day_of(now)[:7]}-01", self.run_id)
 
-    def write(self, ended: Sequence[Ended]) -> Changes:
-        """Outcomes, values and money, inside the caller's transaction; `held` wants the result once that is committed.
-        Where this run was away for so long that others took it for dead, what they have settled meanwhile stands."""
+    def write(self, ended: Sequence[Ended]) -> None:
+        """Outcomes, values and money, inside the caller's transaction. Where this run was away for so long that others
+        took it for dead, what they have settled meanwhile stands."""
         if self._is_late():
             settled = ended_among(self.warehouse, [e.job.call for e in ended])
             ended = [e for e in ended if e.job.call.call_id not in settled]
@@ -124,28 +115,19 @@ class RunLedger:
                 if not e.keeps_hold:
                     _add(changes, (verifier, day), ZERO, -usd)
         self.change(changes)
-        return changes
 
     def change(self, changes: Changes) -> None:
         """Inside the caller's transaction."""
         spend.change(self.warehouse, self.run_id, self.spec.name, {k: v for k, v in changes.items() if any(v)})
 
-    def held(self, changes: Changes) -> None:
-        """After the commit: what these changes did to what is set aside."""
-        for place, (_, usd) in changes.items():
-            left = self.set_aside.get(place, ZERO) + usd
-            if left > 0:
-                self.set_aside[place] = left
-            else:
-                self.set_aside.pop(place, None)
-
     def release(self, verifier: str) -> None:
         """Nothing has to be asked of this verifier any more: gives back what is set aside for it."""
-        changes = {place: (ZERO, -usd) for place, usd in self.set_aside.items() if place[0] == verifier}
-        if changes:
-            with self.warehouse.transaction():
-                self.change(changes)
-            self.held(changes)
+        spend.drop_held(self.warehouse, self.run_id, verifier)
+
+
+def questions_lock(provider: str) -> str:
+    """Under which questions to this provider are let through, whatever waterfall they are of."""
+    return f"enrich: questions to {provider}"
 
 
 class Admission:
@@ -166,12 +148,11 @@ class Admission:
         self._price = price_usd
         self._holds = {name: usd for name, usd in holds.items() if usd}
         self._asked = asked
-        self._lock = f"enrich: questions to {provider}"
+        self._lock = questions_lock(provider)
         self._names = (self._lock, ledger.lock)
         locks.ensure(ledger.warehouse, self._names)
         # Before the questions are read: whoever comes after this may ask one of them.
-        self._turn = locks.turn(ledger.warehouse, self._lock)
-        self._own_turns = 0
+        self._others = locks.turn(ledger.warehouse, self._lock) - ledger.turns[provider]
 
     @property
     def hold_usd(self) -> Decimal:
@@ -192,45 +173,44 @@ class Admission:
             fits += 1
         if not fits:
             return Admitted(())
-        changes: Changes = {}
 
         def decide() -> Admitted:
-            changes.clear()
             now = ledger.clock.now()
-            alone = locks.turn(ledger.warehouse, self._lock) == self._turn + self._own_turns + 1
+            alone = locks.turn(ledger.warehouse, self._lock) == self._others + ledger.turns[self._provider] + 1
             wanted = questions[:fits]
             taken = set() if alone else self._asked([q.request_hash for q in wanted])
             free = [q for q in wanted if q.request_hash not in taken]
-            room, refused = ledger.fitting(self._provider, len(free), {self._provider: self._price, **self._holds}, now)
+            lines = ledger.lines(now) if ledger.limits or not self._holds else []
+            aside = [line for line in lines if line.run_id == ledger.run_id and line.provider == self._provider]
+            each = {self._provider: self._price, **self._holds}
+            room, refused = fitting(ledger.limits, lines, aside, ledger.run_id, spend.day_of(now), len(free), each)
             calls = [ledger.new_call(self._provider, question, self._price) for question in free[:room]]
             jobs = [Job(q, call, self._holds) for q, call in zip(free, calls, strict=False)]
             append_intents(ledger.warehouse, calls)
-            self._commit(changes, len(jobs), now)
-            ledger.change(changes)
+            ledger.change(self._taken(len(jobs), aside, now))
             return Admitted(jobs, [q for q in wanted if q.request_hash in taken], refused)
 
         admitted = Admitted(())
         try:
             admitted = await locks.locked(ledger.warehouse, ledger.clock, self._names, decide)
-            self._own_turns += 1
-            ledger.held(changes)
+            ledger.turns[self._provider] += 1
         finally:
             for _ in range(fits - len(admitted.jobs)):
                 money.release(self.greatest_usd)
         return admitted
 
-    def _commit(self, changes: Changes, jobs: int, now: datetime) -> None:
+    def _taken(self, jobs: int, aside: Sequence[spend.Line], now: datetime) -> Changes:
         """The price is committed, out of what is set aside for this provider as far as that goes; holds are added."""
-        day = spend.day_of(now)
-        left = jobs * self._price
+        changes: Changes = {}
+        day, left = spend.day_of(now), jobs * self._price
         _add(changes, (self._provider, day), left, ZERO)
-        for (name, then), usd in self._ledger.set_aside.items():
-            if name == self._provider:
-                used = min(usd, left)
-                left -= used
-                _add(changes, (name, then), ZERO, -used)
+        for line in aside:
+            used = min(line.held, left)
+            left -= used
+            _add(changes, (line.provider, line.day), ZERO, -used)
         for verifier, usd in self._holds.items():
             _add(changes, (verifier, day), ZERO, jobs * usd)
+        return changes
 
 
 def _add(changes: Changes, place: tuple[str, str], committed: Decimal, held: Decimal) -> None:

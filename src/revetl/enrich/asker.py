@@ -105,6 +105,7 @@ class Asker:
         self._flushed_at = self._clock.monotonic()
         self.held_usd = Decimal(0)
         self.out_of_budget = False
+        self.elsewhere = 0  # questions that other runs asked first
         self.refused: Limit | None = None
         self.denied: str | None = None
         self.gave_up: str | None = None
@@ -171,6 +172,7 @@ class Asker:
         # What another run asks is not ours any more; its answer is waited for when all else is asked.
         gone = {job.question.request_hash for job in jobs} | {q.request_hash for q in admitted.elsewhere}
         waiting[:] = [question for question in waiting if question.request_hash not in gone]
+        self.elsewhere += len(admitted.elsewhere)
         self.refused = admitted.refused
         self._may_ask = admitted.refused is None
         self._unnamed |= {job.call.call_id for job in jobs}
@@ -304,10 +306,9 @@ class Asker:
         """Outcomes and the values that came with them, in one transaction."""
         if self._unwritten:
             with self._warehouse.transaction():
-                changes = self._ledger.write(self._unwritten)
+                self._ledger.write(self._unwritten)
                 for question in self._suppressed:
                     self._on_suppressed(question)
-            self._ledger.held(changes)
             self._unwritten, self._suppressed = [], []
             self._may_ask = True
         self._flushed_at = self._clock.monotonic()

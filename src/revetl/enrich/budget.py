@@ -69,9 +69,9 @@ class Limit:
 
     def used(self, lines: Iterable[Line], run_id: str, day: str) -> Decimal:
         """What counts against it, of all that the waterfall committed."""
-        return sum((line.usd for line in lines if self._counts(line, run_id, day)), Decimal(0))
+        return sum((line.usd for line in lines if self.counts(line, run_id, day)), Decimal(0))
 
-    def _counts(self, line: Line, run_id: str, day: str) -> bool:
+    def counts(self, line: Line, run_id: str, day: str) -> bool:
         when = {"run": line.run_id == run_id, "day": line.day == day, "month": line.day[:7] == day[:7]}
         return when[self.period] and self.is_about(line.provider)
 
@@ -100,14 +100,15 @@ def fitting(
 ) -> tuple[int, Limit | None]:
     """How many of `wanted` questions fit under all limits, and the limit that keeps the rest out.
 
-    `each` is what one question takes, by provider; `aside` what is already set aside for them, and stands in `lines`.
+    `each` is what one question takes, by provider; of `aside`, some of the lines, they may use what is held.
     """
     binding = None
     for limit in limits:
         price = sum((usd for name, usd in each.items() if limit.is_about(name)), Decimal(0))
         if price <= 0:
             continue
-        free = limit.usd - limit.used(lines, run_id, day) + limit.used(aside, run_id, day)
+        free = limit.usd - limit.used(lines, run_id, day)
+        free += sum((line.held for line in aside if limit.counts(line, run_id, day)), Decimal(0))
         fits = max(0, int(free / price))
         if fits < wanted:
             wanted, binding = fits, limit

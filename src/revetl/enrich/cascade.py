@@ -12,7 +12,7 @@ from itertools import islice
 from typing import Protocol
 
 from revetl.clock import Clock
-from revetl.enrich.admission import Admission, Job, RunLedger
+from revetl.enrich.admission import Admission, Job, RunLedger, questions_lock
 from revetl.enrich.answers import Reading
 from revetl.enrich.asker import Asker
 from revetl.enrich.budget import Budget
@@ -25,7 +25,7 @@ from revetl.errors import WarehouseError
 from revetl.model import Relation
 from revetl.providers.base import Answer, Provider
 from revetl.providers.spec import ProviderSpec
-from revetl.state import living
+from revetl.state import living, locks
 from revetl.state.calls import recover
 from revetl.state.suppressions import Suppressions
 from revetl.state.values import ValueRow, append_values, apply_verdicts
@@ -152,21 +152,35 @@ class Cascade:
     async def _stage(self, stage: Stage) -> None:
         """Answers that are already paid for, then calls, then the verification of what they gave. Where another run
         asks the same question its answer is waited for, and then is one that is already paid for."""
+        before = self._turn(stage.provider)
         while True:
-            self._reuse(stage)
-            for field, verifier in stage.verify.items():
-                await self._verify(field, verifier)
+            flying = self._questions().in_flight(stage)
+            await self._settle(stage)
             if not self._may_ask(stage.provider):
                 return
-            await self._ask_stage(stage)
-            for field, verifier in stage.verify.items():
-                await self._verify(field, verifier)
+            elsewhere = await self._ask_stage(stage)
+            await self._settle(stage)
             for verifier in stage.verify.values():
                 self._ledger.release(verifier)
-            if not await self._others_answered(lambda: self._questions().in_flight(stage)):
-                return
+            waited = await self._others_answered(lambda: self._questions().in_flight(stage))
+            if self._stopped or not (flying or elsewhere or waited):
+                break
+        if self._turn(stage.provider) != before:
+            # Others were here: an answer of theirs that came between two looks serves this run's records as well.
+            await self._settle(stage)
 
-    async def _ask_stage(self, stage: Stage) -> None:
+    def _turn(self, provider: str) -> int:
+        """How often others were let through to this provider."""
+        return locks.turn(self.warehouse, questions_lock(provider)) - self._ledger.turns[provider]
+
+    async def _settle(self, stage: Stage) -> None:
+        """Gives records what is known by now, and verifies what has to be."""
+        self._reuse(stage)
+        for field, verifier in stage.verify.items():
+            await self._verify(field, verifier)
+
+    async def _ask_stage(self, stage: Stage) -> int:
+        """How many of its questions other runs asked first."""
         provider = stage.provider
 
         def interpret(job: Job, answer: Answer, at: datetime) -> list[ValueRow]:
@@ -182,17 +196,18 @@ class Cascade:
         asker = self._asker(questions, provider, questions.count(stage), interpret, waits, holds)
         await self._ask(provider, asker, questions.stream(stage))
         self.budget.release(asker.held_usd)
+        return asker.elsewhere
 
     async def _others_answered(self, in_flight: Callable[[], int]) -> bool:
-        """Waits while other runs ask what this one wants to know. Whether there was anything to wait for, and it came:
-        calls of a run that died meanwhile are in doubt, which is an answer too."""
+        """Waits while other runs ask what this one wants to know. Whether there was anything to wait for. Calls of a
+        run that died meanwhile are in doubt, which is an answer too."""
         pause, waited = _LOOK_S, False
-        while not (self._stopped or self.stop_event.is_set()) and in_flight():
+        while not self._stopped and in_flight():
             waited = True
             await self.clock.sleep(pause)
             pause = min(2 * pause, _LONGEST_LOOK_S)
             self.report.recovered_in_doubt += await recover(self.warehouse, self.clock)
-        return waited and not self._stopped
+        return waited
 
     @property
     def _stopped(self) -> bool:
@@ -213,23 +228,25 @@ class Cascade:
 
     async def _verify(self, field: str, verifier: str) -> None:
         """Settles what waits: from verdicts that are known, then by asking for those that are not."""
-        while True:
+        again = True
+        while again:
             apply_verdicts(self.warehouse, field, self.clock.now())
             if not self._may_ask(verifier):
                 return
-            questions = self._questions()
+            questions, elsewhere = self._questions(), 0
             if expected := questions.count_unverified(field, verifier):
-                await self._ask_verifier(questions, expected, field, verifier)
-                apply_verdicts(self.warehouse, field, self.clock.now())
-            if not await self._others_answered(lambda: self._questions().unverified_in_flight(field, verifier)):
-                return
+                elsewhere = await self._ask_verifier(questions, expected, field, verifier)
+            waited = await self._others_answered(lambda: self._questions().unverified_in_flight(field, verifier))
+            again = bool(elsewhere or waited) and not self._stopped
+        apply_verdicts(self.warehouse, field, self.clock.now())
 
-    async def _ask_verifier(self, questions: Questions, expected: int, field: str, verifier: str) -> None:
+    async def _ask_verifier(self, questions: Questions, expected: int, field: str, verifier: str) -> int:
         def interpret(job: Job, answer: Answer, at: datetime) -> list[ValueRow]:
             return self._reading.verdict(field, verifier, job, answer, at)
 
         asker = self._asker(questions, verifier, expected, interpret, lambda _: False, {})
         await self._ask(verifier, asker, questions.stream_unverified(field, verifier))
+        return asker.elsewhere
 
     def _asker(
         self,

@@ -94,7 +94,7 @@ async def recover(warehouse: Warehouse, clock: Clock) -> int:
         number = 0
         for run_id in lost():
             number += _mark_lost(warehouse, run_id, clock.now())
-            spend_.drop_held(warehouse, [run_id])
+            spend_.drop_held(warehouse, run_id)
         return number
 
     locks.ensure(warehouse, [_RECOVERY])

@@ -7,7 +7,7 @@ except for one that is over.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -22,12 +22,13 @@ _USD = "CAST(? AS DECIMAL(18,6))"
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One row of the sums: `usd` is committed and held together."""
+    """One row of the sums: `usd` is committed and held together, `held` that part of it which may still be used."""
 
     run_id: str
     provider: str
     day: str
     usd: Decimal
+    held: Decimal
 
 
 def day_of(moment: datetime) -> str:
@@ -40,14 +41,16 @@ def change(
     waterfall: str,
     changes: Mapping[tuple[str, str], tuple[Decimal, Decimal]],
 ) -> None:
-    """Adds (committed, held) per (provider, day), inside the caller's transaction."""
+    """Adds (committed, held) per (provider, day), inside the caller's transaction. What is held never goes below
+    nothing: others may have taken this run for dead, and then it was given back already."""
     spend = _table(warehouse)
     for (provider, day), (committed, held) in sorted(changes.items()):
         row: list[Scalar] = [run_id, waterfall, provider, day]
         where = "WHERE run_id = ? AND waterfall = ? AND provider = ? AND day = ?"
         if warehouse.rows(f"SELECT 1 FROM {spend} {where} LIMIT 1", row):
             warehouse.execute(
-                f"UPDATE {spend} SET committed_usd = committed_usd + {_USD}, held_usd = held_usd + {_USD} {where}",
+                f"UPDATE {spend} SET committed_usd = committed_usd + {_USD},"
+                f" held_usd = greatest(held_usd + {_USD}, CAST(0 AS DECIMAL(18,6))) {where}",
                 [committed, held, *row],
             )
         else:
@@ -61,17 +64,20 @@ def change(
 def lines(warehouse: Warehouse, waterfall: str, since_day: str, run_id: str) -> list[Line]:
     """What the waterfall committed since that day, and in this run on whatever day."""
     found = warehouse.rows(
-        f"SELECT run_id, provider, day, sum(committed_usd + held_usd) FROM {_table(warehouse)}"
+        f"SELECT run_id, provider, day, sum(committed_usd + held_usd), sum(held_usd) FROM {_table(warehouse)}"
         " WHERE waterfall = ? AND (day >= ? OR run_id = ?) GROUP BY run_id, provider, day",
         [waterfall, since_day, run_id],
     )
-    return [Line(str(run), str(name), str(day), Decimal(str(usd))) for run, name, day, usd in found]
+    return [
+        Line(str(run), str(name), str(day), Decimal(str(usd)), Decimal(str(held)))
+        for run, name, day, usd, held in found
+    ]
 
 
-def drop_held(warehouse: Warehouse, run_ids: Sequence[str]) -> None:
-    """Gives back what dead runs had set aside. Inside the caller's transaction; safe to repeat."""
-    for run_id in run_ids:
-        warehouse.execute(f"UPDATE {_table(warehouse)} SET held_usd = 0 WHERE run_id = ? AND held_usd <> 0", [run_id])
+def drop_held(warehouse: Warehouse, run_id: str, provider: str | None = None) -> None:
+    """Gives back what a run has set aside, for one verifier or all. Safe to repeat."""
+    one, params = ("", [run_id]) if provider is None else (" AND provider = ?", [run_id, provider])
+    warehouse.execute(f"UPDATE {_table(warehouse)} SET held_usd = 0 WHERE run_id = ?{one} AND held_usd <> 0", params)
 
 
 def fill(warehouse: Warehouse) -> None:
