@@ -237,6 +237,7 @@ def test_hostile_names(warehouse: Warehouse) -> None:
 
 
 def test_scratch_tables_are_this_connections_own(warehouse: Warehouse) -> None:
+    warehouse.execute(f"CREATE SCHEMA {ident(warehouse.state_schema)}")
     scratch = warehouse.scratch("revetl_scratch")
     warehouse.execute(f"CREATE TEMPORARY TABLE {table(scratch)} (a BIGINT)")
     warehouse.append(scratch, pa.table({"a": [1, 2]}))

@@ -70,7 +70,7 @@ def values_of(project: Project, warehouse: Warehouse, key: str) -> list[dict[str
     if PROVENANCE in project.manifest.model_names() and warehouse.columns(project.relation(PROVENANCE)):
         told = warehouse.rows(
             "SELECT field, value, call_id, reason, place, support, n_agreeing, first_party_value"
-            f" FROM {table(project.relation(PROVENANCE), warehouse.dialect)} WHERE key = ?",
+            f" FROM {table(project.relation(PROVENANCE))} WHERE key = ?",
             [key],
         )
         decided = {row[:3]: row[3:] for row in told}

@@ -20,6 +20,7 @@ from revetl.enrich.columns import Match
 from revetl.enrich.spec import WaterfallSpec
 from revetl.errors import ConfigError
 from revetl.model import Relation
+from revetl.providers.spec import ProviderSpec
 from revetl.state.appending import naive
 from revetl.state.costs import priced_values
 from revetl.state.schema import create_all, create_table, relation
@@ -29,6 +30,9 @@ from revetl.warehouse.sql import ident, literal, table
 SOURCE_OF_OWN = "input"
 INPUT_TABLE = "adhoc_input"
 LEFT_OVER = timedelta(days=2)
+
+
+Terms = Mapping[str, ProviderSpec]
 
 
 class Rows(Protocol):
@@ -51,7 +55,7 @@ def loaded(warehouse: Warehouse, match: Match, listing: Rows, now: datetime) -> 
         _load(warehouse, match, listing, target)
         yield target
     finally:
-        warehouse.execute(f"DROP TABLE IF EXISTS {table(target, warehouse.dialect)}")
+        warehouse.execute(f"DROP TABLE IF EXISTS {table(target)}")
 
 
 def _drop_left_overs(warehouse: Warehouse, now: datetime) -> None:
@@ -59,7 +63,7 @@ def _drop_left_overs(warehouse: Warehouse, now: datetime) -> None:
     for name in warehouse.tables(warehouse.state_schema):
         made = re.fullmatch(INPUT_TABLE + r"__(\d{8})_[0-9a-f]+", name)
         if made is not None and made[1] < f"{now - LEFT_OVER:%Y%m%d}":
-            warehouse.execute(f"DROP TABLE IF EXISTS {table(relation(warehouse, name), warehouse.dialect)}")
+            warehouse.execute(f"DROP TABLE IF EXISTS {table(relation(warehouse, name))}")
 
 
 def entity_name(spec: WaterfallSpec) -> str:
@@ -79,10 +83,10 @@ class Found:
 
 
 def enriched_rows(
-    warehouse: Warehouse, match: Match, listing: Rows, input_: Relation, now: datetime
+    warehouse: Warehouse, match: Match, terms: Terms, listing: Rows, input_: Relation, now: datetime
 ) -> Iterator[list[tuple[Any, ...]]]:
     """The list's rows, each with value, source and confidence of every field. What the list itself holds wins."""
-    for rows, found in found_values(warehouse, match, listing, input_, now):
+    for rows, found in found_values(warehouse, match, terms, listing, input_, now):
         out = []
         for row, known in zip(rows, found, strict=True):
             more: list[str | None] = []
@@ -94,13 +98,20 @@ def enriched_rows(
 
 
 def found_values(
-    warehouse: Warehouse, match: Match, listing: Rows, input_: Relation, now: datetime, *, priced: bool = False
+    warehouse: Warehouse,
+    match: Match,
+    terms: Terms,
+    listing: Rows,
+    input_: Relation,
+    now: datetime,
+    *,
+    priced: bool = False,
 ) -> Iterator[tuple[list[tuple[Any, ...]], list[dict[str, Found]]]]:
     """Per chunk of the list its rows, and beside each what is known of its fields. `priced`: with what it cost."""
     first = 0
     own = {field: listing.header.index(column) for field, column in match.fields.items()}
     for chunk in listing.chunks():
-        won = _winners(warehouse, match, input_, now, first, first + len(chunk), priced)
+        won = _winners(warehouse, match, terms, input_, now, range(first, first + len(chunk)), priced)
         found: list[dict[str, Found]] = []
         for row_no, row in enumerate(chunk, first):
             known = won.get(row_no, {})
@@ -113,30 +124,36 @@ def found_values(
 
 
 def _winners(
-    warehouse: Warehouse, match: Match, input_: Relation, now: datetime, first: int, end: int, priced: bool
+    warehouse: Warehouse, match: Match, terms: Terms, input_: Relation, now: datetime, rows: range, priced: bool
 ) -> dict[int, dict[str, Found]]:
-    """Per row and field the accepted value of the earliest stage, then the surest, then the newest."""
-    d = warehouse.dialect
-    stages = " ".join(f"WHEN {literal(stage.provider, d)} THEN {i}" for i, stage in enumerate(match.spec.stages))
-    entity = literal(entity_name(match.spec), d)
+    """Per row and field the accepted value that its stop rule looks for: of most independent sources, or the surest;
+    then that of the earliest stage, the newest, the surest."""
+    entity = literal(entity_name(match.spec))
+    values = table(relation(warehouse, "enrichment_values"))
     if priced:
         values = f"({priced_values(warehouse, f'v.entity = {entity}')})"
-    else:
-        kept = table(relation(warehouse, "enrichment_values"), d)
-        values = f"(SELECT *, CAST(NULL AS DECIMAL(18,6)) AS cost_usd FROM {kept})"
-    rows = warehouse.rows(
-        "SELECT row_no, field, value, provider, confidence, verification, cost_usd FROM (SELECT i.row_no, v.field,"
-        " v.value, v.provider, v.confidence, v.verification, v.cost_usd, row_number() OVER"
-        " (PARTITION BY i.row_no, v.field ORDER BY"
-        f" CASE v.provider {stages} ELSE {len(match.spec.stages)} END, v.confidence DESC NULLS LAST,"
-        f" v.observed_at DESC, v.value) AS place FROM {table(input_, d)} i"
-        f" JOIN {values} AS v ON v.key = i.{ident(match.spec.key, d)}"
+    fields = match.spec.fields.items()
+    agree, sure = ([f for f, want in fields if getattr(want.stop, rule, None)] for rule in ("agree", "confidence"))
+    order = f"CASE WHEN u.field IN ({_literals(agree)}) THEN u.n_sources END DESC NULLS LAST," if agree else ""
+    order += f" CASE WHEN u.field IN ({_literals(sure)}) THEN u.confidence END DESC NULLS LAST," if sure else ""
+    stages = " ".join(f"WHEN {literal(stage.provider)} THEN {i}" for i, stage in enumerate(match.spec.stages))
+    order += f" CASE u.provider {stages} ELSE {len(match.spec.stages)} END, u.observed_at DESC,"
+    chosen = warehouse.rows(
+        "WITH usable AS (SELECT i.row_no, v.field, v.value, v.provider, v.confidence, v.verification, v.observed_at,"
+        f" {'v.cost_usd' if priced else 'NULL'} AS cost_usd, lower(trim(v.value)) AS said,"
+        f" {_witness(match.spec, terms)} AS source FROM {table(input_)} i"
+        f" JOIN {values} AS v ON v.key = i.{ident(match.spec.key)}"
         f" WHERE i.row_no >= ? AND i.row_no < ? AND v.entity = {entity} AND v.rejected_reason IS NULL"
-        " AND (v.expires_at IS NULL OR v.expires_at > ?)) AS ranked WHERE place = 1",
-        [first, end, naive(now)],
+        " AND (v.expires_at IS NULL OR v.expires_at > ?)), witnessed AS (SELECT row_no, field, said,"
+        " count(DISTINCT source) AS n_sources FROM usable GROUP BY row_no, field, said)"
+        " SELECT row_no, field, value, provider, confidence, verification, cost_usd FROM (SELECT u.*, row_number() OVER"
+        f" (PARTITION BY u.row_no, u.field ORDER BY {order} u.confidence DESC NULLS LAST, u.value) AS place FROM"
+        " (SELECT usable.*, w.n_sources FROM usable JOIN witnessed w ON w.row_no = usable.row_no"
+        " AND w.field = usable.field AND w.said = usable.said) AS u) AS ranked WHERE place = 1",
+        [rows.start, rows.stop, naive(now)],
     )
     found: dict[int, dict[str, Found]] = {}
-    for row_no, field, value, provider, sure, verdict, cost in rows:
+    for row_no, field, value, provider, sure, verdict, cost in chosen:
         known = Found(
             str(value),
             str(provider),
@@ -146,6 +163,17 @@ def _winners(
         )
         found.setdefault(int(cast(int, row_no)), {})[str(field)] = known
     return found
+
+
+def _witness(spec: WaterfallSpec, terms: Terms) -> str:
+    """Who vouches for a value: vendors that have their data from one place are one."""
+    asked = [stage.provider for stage in spec.stages]
+    cases = " ".join(f"WHEN {literal(name)} THEN {literal(spec.source_of(terms[name]))}" for name in asked)
+    return f"CASE v.provider {cases} ELSE split_part(v.provider, '.', 1) END"
+
+
+def _literals(words: Sequence[str]) -> str:
+    return ", ".join(map(literal, words))
 
 
 def _load(warehouse: Warehouse, match: Match, listing: Rows, target: Relation) -> None:

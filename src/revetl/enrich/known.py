@@ -33,8 +33,8 @@ class Known:
         self.providers = providers
         self.entity = entity
         self.now = now
-        self.calls = table(relation(warehouse, "enrichment_calls"), warehouse.dialect)
-        self.values = table(relation(warehouse, "enrichment_values"), warehouse.dialect)
+        self.calls = table(relation(warehouse, "enrichment_calls"))
+        self.values = table(relation(warehouse, "enrichment_values"))
         self._dialect = warehouse.dialect
 
     # --- questions ---
@@ -222,4 +222,4 @@ class Known:
         return naive(self.now) - timedelta(days=days)
 
     def _literal(self, text: str) -> str:
-        return literal(text, self._dialect)
+        return literal(text)

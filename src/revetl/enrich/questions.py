@@ -51,9 +51,9 @@ class Questions:
         self.run_id = run_id
         self.now = now
         self._dialect = warehouse.dialect
-        self._calls = table(relation(warehouse, "enrichment_calls"), self._dialect)
-        self._values = table(relation(warehouse, "enrichment_values"), self._dialect)
-        self._source = table(relation_, self._dialect)
+        self._calls = table(relation(warehouse, "enrichment_calls"))
+        self._values = table(relation(warehouse, "enrichment_values"))
+        self._source = table(relation_)
         self._known = Known(warehouse, spec, providers, entity=entity, now=now)
         self._limit = limit
 
@@ -155,9 +155,7 @@ class Questions:
 
     def filled_by(self) -> dict[tuple[str, str], int]:
         """(field, provider) → records whose blank an accepted value of that provider fills."""
-        blank = " OR ".join(
-            f"(v.field = {literal(f, self._dialect)} AND e.blank_{i} = 1)" for i, f in enumerate(self.spec.fields)
-        )
+        blank = " OR ".join(f"(v.field = {literal(f)} AND e.blank_{i} = 1)" for i, f in enumerate(self.spec.fields))
         query = (
             Query("SELECT v.field, v.provider, count(DISTINCT v.key) FROM (")
             + self._scan(None)
@@ -316,9 +314,9 @@ class Questions:
     def _hash(self, names: Sequence[str], columns: Mapping[str, str]) -> str:
         """Over all inputs of the provider, present or not, so that every waterfall asks the same under one hash."""
         parts = (
-            literal(f"{name}=", self._dialect) + f" || coalesce(lower(trim(CAST({columns[name]} AS VARCHAR))), '')"
+            literal(f"{name}=") + f" || coalesce(lower(trim(CAST({columns[name]} AS VARCHAR))), '')"
             if name in columns
-            else literal(f"{name}=", self._dialect)
+            else literal(f"{name}=")
             for name in sorted(names)
         )
         return f"md5({' || chr(31) || '.join(parts)})"
@@ -331,10 +329,10 @@ class Questions:
             raise ConfigError(f"{expression!r} can't be read as SQL of {self._dialect}: {e}") from None
 
     def _clean(self, column: str) -> str:
-        return f"nullif(trim(CAST({ident(column, self._dialect)} AS VARCHAR)), '')"
+        return f"nullif(trim(CAST({ident(column)} AS VARCHAR)), '')"
 
     def _input(self, name: str) -> str:
-        return ident(f"in_{name}", self._dialect)
+        return ident(f"in_{name}")
 
     def _count(self, query: Query) -> int:
         return int(cast(int, self.warehouse.rows(query.sql, query.params)[0][0]))

@@ -186,7 +186,7 @@ def _subject(name: str) -> str:
 
 
 def _table(warehouse: Warehouse) -> str:
-    return table(relation(warehouse, "leases"), warehouse.dialect)
+    return table(relation(warehouse, "leases"))
 
 
 def _naive(moment: datetime) -> datetime:

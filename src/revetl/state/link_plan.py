@@ -36,7 +36,7 @@ def coming(warehouse: Warehouse, layout: Layout) -> int:
     for to in targets(layout):
         plan, rejected = (relation(warehouse, f"{kind}__{table_suffix(to)}") for kind in ("plan", "rejected"))
         if warehouse.columns(plan) and warehouse.columns(rejected):
-            said = literal(to, layout.dialect)
+            said = literal(to)
             reached.append(f"(w.to_sync = {said} AND {_created('w.to_key', layout, plan, rejected)})")
     sides.append(" OR ".join(reached))
     found = warehouse.rows(
@@ -51,13 +51,13 @@ def _wanted(warehouse: Warehouse, layout: Layout) -> str:
     spec, q = layout.spec, layout.q
     source = layout.t(spec.relation)
     named = [
-        f"SELECT CAST(m.{q(spec.key)} AS VARCHAR) AS key, {literal(a.to, layout.dialect)} AS to_sync,"
-        f" CAST({int(a.type)} AS BIGINT) AS type, {literal(a.object, layout.dialect)} AS object,"
+        f"SELECT CAST(m.{q(spec.key)} AS VARCHAR) AS key, {literal(a.to)} AS to_sync,"
+        f" CAST({int(a.type)} AS BIGINT) AS type, {literal(a.object)} AS object,"
         f" CAST(m.{q(a.by)} AS VARCHAR) AS to_key FROM {source} m WHERE m.{q(a.by)} IS NOT NULL"
         for a in spec.associate
     ]
     ids = [
-        f"SELECT {literal(to, layout.dialect)} AS to_sync, key AS to_key, destination_id AS to_id"
+        f"SELECT {literal(to)} AS to_sync, key AS to_key, destination_id AS to_id"
         f" FROM {layout.t(snapshot_of(warehouse, to))}"
         for to in targets(layout)
         if has_run(warehouse, to)
@@ -79,8 +79,7 @@ def _removals(warehouse: Warehouse, layout: Layout) -> str:
     spec = layout.spec
     kinds = {(a.to, a.type, a.object) for a in spec.associate}
     named = " UNION ALL ".join(
-        f"SELECT {literal(to, layout.dialect)} AS to_sync, CAST({int(type_)} AS BIGINT) AS type,"
-        f" {literal(object_, layout.dialect)} AS object"
+        f"SELECT {literal(to)} AS to_sync, CAST({int(type_)} AS BIGINT) AS type, {literal(object_)} AS object"
         for to, type_, object_ in sorted(kinds)
     )
     wanted = layout.t(layout.scratch("wanted"))

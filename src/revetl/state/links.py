@@ -92,7 +92,7 @@ def follow(warehouse: Warehouse, layout: Layout) -> None:
         for to in targets(layout):
             if not has_run(warehouse, to):
                 continue
-            said, target = literal(to, layout.dialect), layout.t(snapshot_of(warehouse, to))
+            said, target = literal(to), layout.t(snapshot_of(warehouse, to))
             missing = f"to_sync = {said} AND to_key NOT IN (SELECT key FROM {target})"
             warehouse.execute(
                 f"UPDATE {links} SET to_key = t.key FROM {target} t"

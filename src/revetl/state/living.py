@@ -26,9 +26,7 @@ def stay(warehouse: Warehouse, run_id: str, now: datetime) -> None:
 def end(warehouse: Warehouse, run_id: str) -> None:
     """The run is over. This process says so even where the table can't be told. Safe to repeat."""
     leases.forget(run_id)
-    warehouse.execute(
-        f"DELETE FROM {table(relation(warehouse, 'leases'), warehouse.dialect)} WHERE name = ?", [_name(run_id)]
-    )
+    warehouse.execute(f"DELETE FROM {table(relation(warehouse, 'leases'))} WHERE name = ?", [_name(run_id)])
 
 
 def dead(warehouse: Warehouse, run_ids: Iterable[str], now: datetime) -> list[str]:

@@ -70,4 +70,4 @@ async def locked(warehouse: Warehouse, clock: Clock, names: Sequence[str], work:
 
 
 def _table(warehouse: Warehouse) -> str:
-    return table(relation(warehouse, "locks"), warehouse.dialect)
+    return table(relation(warehouse, "locks"))

@@ -71,7 +71,7 @@ def with_change_list(plan: str) -> str:
 def changed(layout: Layout, name: str, alias: str = "p") -> str:
     """Whether the plan row changes this field. Exact: inside a JSON string a quote is always escaped, so `,"` can't be
     part of another name."""
-    needle = literal(f",{json.dumps(name)},", layout.dialect)
+    needle = literal(f",{json.dumps(name)},")
     return f"contains({alias}.change_list, {needle})"
 
 
@@ -79,7 +79,7 @@ def _json_object(layout: Layout, columns: Sequence[tuple[str, str]], *, of_all: 
     """JSON of the fields that the plan row changes, or `of_all` that are not null."""
     parts = ", ".join(
         f"CASE WHEN {f'p.{layout.q(column)} IS NOT NULL' if of_all else changed(layout, name)}"
-        f" THEN {literal(json.dumps(name) + ':', layout.dialect)}"
+        f" THEN {literal(json.dumps(name) + ':')}"
         f" || coalesce(CAST(to_json(p.{layout.q(column)}) AS VARCHAR), 'null') END"
         for name, column in columns
     )
@@ -107,7 +107,7 @@ def reasons(warehouse: Warehouse, run_id: str) -> list[tuple[str, str, str, int]
         return []
     found = warehouse.rows(
         "SELECT status, coalesce(error_code, error_class, ''), min(message), count(*)"
-        f" FROM {table(outcomes, warehouse.dialect)} WHERE run_id = ? AND status <> 'ok'"
+        f" FROM {table(outcomes)} WHERE run_id = ? AND status <> 'ok'"
         " GROUP BY 1, 2 ORDER BY 4 DESC, 1, 2",
         [run_id],
     )
@@ -119,9 +119,7 @@ def _select(warehouse: Warehouse, clause: str, params: Sequence[str]) -> list[Re
     if not warehouse.columns(outcomes):
         return []
     names = ", ".join(f'"{c}"' for c in _COLUMNS)
-    rows: list[Any] = warehouse.rows(
-        f"SELECT {names} FROM {table(outcomes, warehouse.dialect)} WHERE {clause}", list(params)
-    )
+    rows: list[Any] = warehouse.rows(f"SELECT {names} FROM {table(outcomes)} WHERE {clause}", list(params))
     return [_record(dict(zip(_COLUMNS, row, strict=True))) for row in rows]
 
 

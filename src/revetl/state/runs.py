@@ -25,20 +25,19 @@ def new_run_id(clock: Clock) -> str:
 
 def start_run(warehouse: Warehouse, run: RunRecord) -> None:
     """Adds the run's row; the state tables must be there. Not safe to repeat with one run_id."""
-    names = ", ".join(ident(c, warehouse.dialect) for c in _COLUMNS)
+    names = ", ".join(ident(c) for c in _COLUMNS)
     marks = ", ".join("?" for _ in _COLUMNS)
     warehouse.execute(
-        f"INSERT INTO {table(relation(warehouse, 'runs'), warehouse.dialect)} ({names}) VALUES ({marks})",
+        f"INSERT INTO {table(relation(warehouse, 'runs'))} ({names}) VALUES ({marks})",
         _values(run),
     )
 
 
 def finish_run(warehouse: Warehouse, run: RunRecord) -> None:
     """Writes the run's present state over its row. Safe to repeat; also used for a checkpoint of the counts."""
-    assignments = ", ".join(f"{ident(c, warehouse.dialect)} = ?" for c in _COLUMNS[1:])
+    assignments = ", ".join(f"{ident(c)} = ?" for c in _COLUMNS[1:])
     warehouse.execute(
-        f"UPDATE {table(relation(warehouse, 'runs'), warehouse.dialect)} SET {assignments}"
-        f" WHERE {ident('run_id', warehouse.dialect)} = ?",
+        f"UPDATE {table(relation(warehouse, 'runs'))} SET {assignments} WHERE {ident('run_id')} = ?",
         [*_values(run)[1:], run.run_id],
     )
 
@@ -50,7 +49,7 @@ def list_runs(warehouse: Warehouse, limit: int = 20) -> list[RunRecord]:
 
 def get_run(warehouse: Warehouse, run_id: str) -> RunRecord | None:
     """The run of this id, or of the only id that starts or ends with the text; None where none or several do."""
-    id_ = ident("run_id", warehouse.dialect)
+    id_ = ident("run_id")
     exact = _select(warehouse, f" WHERE {id_} = ?", [run_id], 1)
     if exact:
         return exact[0]
@@ -60,7 +59,7 @@ def get_run(warehouse: Warehouse, run_id: str) -> RunRecord | None:
 
 def unfinished_runs(warehouse: Warehouse, subject: str) -> list[RunRecord]:
     """Runs of this sync or waterfall that started and never said how they ended: crashed, or still going on."""
-    clause = f" WHERE {ident('status', warehouse.dialect)} = 'running' AND {ident('subject', warehouse.dialect)} = ?"
+    clause = f" WHERE {ident('status')} = 'running' AND {ident('subject')} = ?"
     return _select(warehouse, clause, [subject], 1000)
 
 
@@ -68,7 +67,7 @@ def undone_by(warehouse: Warehouse, run_id: str) -> list[RunRecord]:
     """The rollbacks of this run that restored anything, the newest first."""
     if "undoes" not in {c.name.lower() for c in warehouse.columns(relation(warehouse, "runs"))}:
         return []  # a state schema of an earlier version
-    found = _select(warehouse, f" WHERE {ident('undoes', warehouse.dialect)} = ?", [run_id], 1000)
+    found = _select(warehouse, f" WHERE {ident('undoes')} = ?", [run_id], 1000)
     return [run for run in found if run.counts.get("ok") or run.counts.get("unknown")]
 
 
@@ -77,7 +76,7 @@ def of_job(warehouse: Warehouse, run: RunRecord) -> list[RunRecord]:
     command is its own job."""
     if run.command != "run" or run.dbt_invocation_id is None:
         return [run]
-    command, invocation = ident("command", warehouse.dialect), ident("dbt_invocation_id", warehouse.dialect)
+    command, invocation = ident("command"), ident("dbt_invocation_id")
     clause = f" WHERE {command} = 'run' AND {invocation} = ?"
     return _select(warehouse, clause, [run.dbt_invocation_id], 1000)
 
@@ -88,11 +87,9 @@ def _select(warehouse: Warehouse, where: str, params: list[Any], limit: int) -> 
     if not present:
         return []
     # A state schema of an earlier version is read as it is; the next run gives it the columns that came since.
-    names = ", ".join(ident(c, warehouse.dialect) if c in present else "NULL" for c in _COLUMNS)
-    order = f"{ident('started_at', warehouse.dialect)} DESC, {ident('run_id', warehouse.dialect)} DESC"
-    found = warehouse.rows(
-        f"SELECT {names} FROM {table(runs, warehouse.dialect)}{where} ORDER BY {order} LIMIT {int(limit)}", params
-    )
+    names = ", ".join(ident(c) if c in present else "NULL" for c in _COLUMNS)
+    order = f"{ident('started_at')} DESC, {ident('run_id')} DESC"
+    found = warehouse.rows(f"SELECT {names} FROM {table(runs)}{where} ORDER BY {order} LIMIT {int(limit)}", params)
     return [_record(row) for row in found]
 
 

@@ -82,7 +82,7 @@ def begun_by(warehouse: Warehouse, plan_id: str) -> str | None:
     outcome: then the plan is as good as before."""
     if not warehouse.columns(relation(warehouse, "plans")):
         return None
-    plans, outcomes = (table(relation(warehouse, name), warehouse.dialect) for name in ("plans", "outcomes"))
+    plans, outcomes = (table(relation(warehouse, name)) for name in ("plans", "outcomes"))
     found = warehouse.rows(
         f"SELECT p.run_id FROM {plans} p WHERE p.plan_id = ?"
         f" AND EXISTS (SELECT 1 FROM {outcomes} o WHERE o.run_id = p.run_id AND o.sync = p.sync)",
@@ -105,7 +105,7 @@ def close(warehouse: Warehouse, plan_id: str, status: str, run_id: str | None) -
         f"UPDATE {_table(warehouse)} SET status = ?, run_id = ? WHERE plan_id = ?", [status, run_id, plan_id]
     )
     for copy in (copy_of(warehouse, plan_id), pairs_of(warehouse, plan_id)):
-        warehouse.execute(f"DROP TABLE IF EXISTS {table(copy, warehouse.dialect)}")
+        warehouse.execute(f"DROP TABLE IF EXISTS {table(copy)}")
 
 
 def sweep(warehouse: Warehouse, now: datetime) -> None:
@@ -122,13 +122,10 @@ def lines_digest(warehouse: Warehouse, lines: Relation, order: str = "ordinal") 
     names = [c.name for c in warehouse.columns(lines)]
     if not names:
         return 0, ""
-    texts = [f"CAST({ident(name, warehouse.dialect)} AS VARCHAR)" for name in names]
+    texts = [f"CAST({ident(name)} AS VARCHAR)" for name in names]
     cells = ", ".join(f"coalesce(length({text}) || ':' || {text}, '-')" for text in texts)
     rows, whole = 0, hashlib.sha256(json.dumps(names).encode())
-    chunks = warehouse.stream(
-        f"SELECT md5(concat({cells})) AS digest FROM {table(lines, warehouse.dialect)}"
-        f" ORDER BY {ident(order, warehouse.dialect)}"
-    )
+    chunks = warehouse.stream(f"SELECT md5(concat({cells})) AS digest FROM {table(lines)} ORDER BY {ident(order)}")
     for chunk in chunks:
         rows += chunk.num_rows
         whole.update("".join(chunk.column(0).to_pylist()).encode())
@@ -166,7 +163,7 @@ def _sha256(value: Any) -> str:
 
 
 def _table(warehouse: Warehouse) -> str:
-    return table(relation(warehouse, "saved_plans"), warehouse.dialect)
+    return table(relation(warehouse, "saved_plans"))
 
 
 def _naive(moment: datetime) -> datetime:

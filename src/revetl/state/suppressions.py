@@ -43,7 +43,7 @@ class Suppressions:
 
     def refresh(self) -> None:
         """Takes in what other runs have added since."""
-        listed = table(relation(self._warehouse, "suppressions"), self._warehouse.dialect)
+        listed = table(relation(self._warehouse, "suppressions"))
         self._known.update(str(row[0]) for row in self._warehouse.rows(f"SELECT identity_hash FROM {listed}"))
 
     def __contains__(self, identity: Mapping[str, str | None]) -> bool:
@@ -74,7 +74,7 @@ def _tokens(identity: Mapping[str, str | None]) -> Iterable[str]:
 def _key(warehouse: Warehouse, environ: Mapping[str, str]) -> bytes:
     target = relation(warehouse, "suppression_key")
     create_table(warehouse, target, (("source", "VARCHAR"), ("salt", "VARCHAR"), ("fingerprint", "VARCHAR")))
-    name = table(target, warehouse.dialect)
+    name = table(target)
     given = environ.get(VARIABLE, "")
     stored = warehouse.rows(f"SELECT source, salt, fingerprint FROM {name}")
     if not stored:

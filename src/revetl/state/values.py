@@ -47,7 +47,7 @@ def apply_verdicts(warehouse: Warehouse, field: str, now: datetime) -> None:
     invalid and catch_all hold for ever, valid and unknown until they expire. unknown leaves the value waiting. Where
     verdicts differ the newest holds.
     """
-    values = table(relation(warehouse, "enrichment_values"), warehouse.dialect)
+    values = table(relation(warehouse, "enrichment_values"))
     warehouse.execute(
         f"UPDATE {values} SET verification = verdict.verification, verified_by = verdict.provider,"
         " rejected_reason = CASE verdict.verification WHEN 'valid' THEN NULL WHEN 'unknown' THEN 'not_verified'"

@@ -167,8 +167,7 @@ def _write_plan(
     spec, q = layout.spec, layout.q
     delta, plan = layout.t(layout.scratch("delta")), layout.t(layout.plan)
     lists = [
-        f"CASE WHEN {_differs(f, layout, full_refresh)} THEN {literal(json.dumps(f.name), layout.dialect)} END"
-        for f in layout.fields
+        f"CASE WHEN {_differs(f, layout, full_refresh)} THEN {literal(json.dumps(f.name))} END" for f in layout.fields
     ]
     pairs = "".join(f", n.{q(f.stored)} AS {q(f.before)}, d.{q(f.after)} AS {q(f.after)}" for f in layout.fields)
     selects = [
@@ -193,7 +192,7 @@ def _write_plan(
         f" END, c.key) - 1 AS ordinal FROM c LEFT JOIN {layout.t(layout.rejected)} r"
         f" ON r.key = c.key AND r.row_hash IS NOT DISTINCT FROM c.row_hash"
         f" WHERE {refused} AND {kept} AND (c.op <> 'update' OR c.changed <> ''))"
-        f" SELECT CAST({literal(plan_id, layout.dialect)} AS VARCHAR) AS plan_id, CAST(c.ordinal AS BIGINT) AS ordinal,"
+        f" SELECT CAST({literal(plan_id)} AS VARCHAR) AS plan_id, CAST(c.ordinal AS BIGINT) AS ordinal,"
         " c.key, c.op, c.destination_id, c.known, c.in_doubt, FALSE AS adopted, c.row_hash,"
         f" '[' || c.changed || ']' AS changed_fields, CAST(NULL AS VARCHAR) AS found, CAST(NULL AS VARCHAR) AS settled,"
         f" CAST(NULL AS VARCHAR) AS reason, CAST(NULL AS VARCHAR) AS note{columns} FROM due c"
@@ -221,7 +220,7 @@ def _leavers(layout: Layout) -> str:
         due = f"d.known_hash IS DISTINCT FROM {row_hash}"
         held = ", ".join(
             f"CASE WHEN d.known_hash IS NULL OR n.{layout.q(f.stored)} IS NOT NULL"
-            f" THEN {literal(json.dumps(f.name), layout.dialect)} END"
+            f" THEN {literal(json.dumps(f.name))} END"
             for f in layout.fields
         )
         names = f"concat_ws(',', {held})"

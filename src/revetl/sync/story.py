@@ -71,5 +71,5 @@ def _first(warehouse: Warehouse, name: str, columns: str, key: str) -> tuple[obj
     where = relation(warehouse, name)
     if not warehouse.columns(where):
         return None
-    rows = warehouse.rows(f"SELECT {columns} FROM {table(where, warehouse.dialect)} WHERE key = ?", [key])
+    rows = warehouse.rows(f"SELECT {columns} FROM {table(where)} WHERE key = ?", [key])
     return rows[0] if rows else None

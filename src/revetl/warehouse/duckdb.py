@@ -74,7 +74,7 @@ class DuckDBWarehouse:
             return
         self._db.register("_revetl_append", data)
         try:
-            self._run(f"INSERT INTO {table(target, self.dialect)} BY NAME SELECT * FROM _revetl_append")
+            self._run(f"INSERT INTO {table(target)} BY NAME SELECT * FROM _revetl_append")
         finally:
             self._db.unregister("_revetl_append")
 
@@ -106,7 +106,7 @@ class DuckDBWarehouse:
             )
         else:
             try:
-                described = self._db.execute(f"DESCRIBE {table(relation, self.dialect)}").fetchall()
+                described = self._db.execute(f"DESCRIBE {table(relation)}").fetchall()
             except duckdb.CatalogException:
                 return []
             except duckdb.Error as e:
@@ -147,7 +147,7 @@ class DuckDBWarehouse:
 
 
 def create_schema(warehouse: DuckDBWarehouse) -> None:
-    warehouse.execute(f"CREATE SCHEMA IF NOT EXISTS {ident(warehouse.state_schema, warehouse.dialect)}")
+    warehouse.execute(f"CREATE SCHEMA IF NOT EXISTS {ident(warehouse.state_schema)}")
 
 
 _HOLDER = re.compile(r"held in (.+?) \(PID (\d+)\)")

@@ -88,8 +88,8 @@ class _Learner:
         self.spec = questions.spec
         self.warehouse = questions.warehouse
         self.providers = questions.providers
-        self.calls = table(relation(self.warehouse, "enrichment_calls"), self.warehouse.dialect)
-        self.values = table(relation(self.warehouse, "enrichment_values"), self.warehouse.dialect)
+        self.calls = table(relation(self.warehouse, "enrichment_calls"))
+        self.values = table(relation(self.warehouse, "enrichment_values"))
         self.stages = [(i, stage) for i, stage in enumerate(self.spec.stages) if self._fills(stage)]
 
     def history(self, segment: str | None) -> History:
@@ -207,7 +207,7 @@ class _Learner:
                 )
                 cells.append(f"CASE {same} ELSE -1 END AS same_{i}_{k}")
                 cells.append(f"coalesce(v_{i}.settled_{k}, 0) AS settled_{i}_{k}")
-        names = [ident(cell.rsplit(" AS ", 1)[1], self.warehouse.dialect) for cell in cells]
+        names = [ident(cell.rsplit(" AS ", 1)[1]) for cell in cells]
         asked = " OR ".join(f"state_{i} IN ('hit', 'miss')" for i, _ in self.stages)
         query = (
             Query(f"SELECT {', '.join(names)}, count(*) FROM (SELECT {', '.join(cells)}")

@@ -70,8 +70,8 @@ class PriceBook:
     @classmethod
     def read(cls, warehouse: Warehouse, providers: Mapping[str, ProviderSpec], since: datetime) -> PriceBook:
         """Repeats that were free do not count as prices, nor does what was answered before `since` (UTC, naive)."""
-        calls = table(relation(warehouse, "enrichment_calls"), warehouse.dialect)
-        free = [literal(n, warehouse.dialect) for n, p in providers.items() if p.free_repeat_days > 0]
+        calls = table(relation(warehouse, "enrichment_calls"))
+        free = [literal(n) for n, p in providers.items() if p.free_repeat_days > 0]
         windowed = f"provider IN ({', '.join(free)})" if free else "1 = 0"
         cells = ["avg(CASE WHEN status = 'miss' AND again = 0 THEN charged_usd END)"]
         cells += [f"{of}(CASE WHEN status = 'hit' AND again = 0 THEN charged_usd END)" for of in ("avg", "min", "max")]
