@@ -156,7 +156,9 @@ class _Job:
                 added = [name for names in added_columns(match, listing.header).values() for name in names]
 
                 def write(to: str) -> None:
-                    rows = enriched_rows(warehouse, match, listing, relation, SystemClock().now())
+                    rows = enriched_rows(
+                        warehouse, match, self._project.providers, listing, relation, SystemClock().now()
+                    )
                     write_list(to, sys.stdout.buffer, listing, added, rows)
 
                 try:

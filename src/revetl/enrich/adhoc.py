@@ -133,9 +133,9 @@ def _winners(
     if priced:
         values = f"({priced_values(warehouse, f'v.entity = {entity}')})"
     fields = match.spec.fields.items()
-    agree, sure = ([f for f, want in fields if getattr(want.stop, rule, None)] for rule in ("agree", "confidence"))
-    order = f"CASE WHEN u.field IN ({_literals(agree)}) THEN u.n_sources END DESC NULLS LAST," if agree else ""
-    order += f" CASE WHEN u.field IN ({_literals(sure)}) THEN u.confidence END DESC NULLS LAST," if sure else ""
+    agreed, surest = ([f for f, want in fields if getattr(want.stop, rule, None)] for rule in ("agree", "confidence"))
+    order = f"CASE WHEN u.field IN ({_literals(agreed)}) THEN u.n_sources END DESC NULLS LAST," if agreed else ""
+    order += f" CASE WHEN u.field IN ({_literals(surest)}) THEN u.confidence END DESC NULLS LAST," if surest else ""
     stages = " ".join(f"WHEN {literal(stage.provider)} THEN {i}" for i, stage in enumerate(match.spec.stages))
     order += f" CASE u.provider {stages} ELSE {len(match.spec.stages)} END, u.observed_at DESC,"
     chosen = warehouse.rows(

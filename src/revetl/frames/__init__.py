@@ -166,7 +166,8 @@ class _Job:
                     self._on_report(self._report)
                 if self._report.denied:
                     raise Denied("; ".join(f"{name}: {why}" for name, why in self._report.denied.items()))
-                rows = found_values(warehouse, match, self._listing, relation, clock.now(), priced=True)
+                terms = self._project.providers
+                rows = found_values(warehouse, match, terms, self._listing, relation, clock.now(), priced=True)
                 return self._listing.extended(_added(match, self._listing.header, rows))
         finally:
             warehouse.close()
@@ -176,7 +177,8 @@ class _Job:
         report = self._report
         if report is None:
             return
-        notes = [*filter(None, [report.stopped]), *(f"{k}: {v}" for k, v in report.unavailable.items())]
+        notes = [*filter(None, [report.stopped])]
+        notes += [f"{name}: {why}" for name, why in (report.unavailable | report.exhausted).items()]
         if report.in_doubt_usd:
             notes.append(f"${report.in_doubt_usd} may have been charged without an answer: these calls are in doubt")
         for note in notes:

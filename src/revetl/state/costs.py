@@ -15,9 +15,8 @@ from revetl.warehouse.sql import literal, table
 def priced_values(warehouse: Warehouse, only: str = "TRUE") -> str:
     """A SELECT of the rows of `enrichment_values` that are no verdicts and that `only` (a condition over `v`) takes,
     with `cost_usd` (NULL where no charge is known) and `verified_at` (NULL where nobody verified)."""
-    d = warehouse.dialect
-    values, calls = (table(relation(warehouse, f"enrichment_{name}"), d) for name in ("values", "calls"))
-    verdict = literal(VERIFICATION, d)
+    values, calls = (table(relation(warehouse, f"enrichment_{name}")) for name in ("values", "calls"))
+    verdict = literal(VERIFICATION)
     wanted = f"SELECT v.* FROM {values} v WHERE v.entity <> {verdict} AND ({only})"
     charged = f"SELECT call_id, max(charged_usd) AS usd FROM {calls} GROUP BY call_id"
     rows = (

@@ -1,0 +1,127 @@
+"""What a list is given out of the ledger, and what it leaves behind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from revetl.enrich.adhoc import entity_name, found_values, loaded
+from revetl.enrich.columns import choose, match_columns
+from revetl.enrich.spec import WaterfallSpec
+from revetl.errors import ConfigError
+from revetl.providers.load import load_providers
+from revetl.state.schema import create_all, relation
+from revetl.state.values import ValueRow, append_values
+from revetl.warehouse.base import Warehouse
+from revetl.warehouse.sql import table
+from tests.support.warehouses import PARAMS, new_warehouse
+
+NOW = datetime(2026, 6, 1, tzinfo=UTC)
+TERMS = load_providers(Path(__file__).resolve().parents[2] / "enrichment/providers")
+PDL, APOLLO, HUNTER = "people_data_labs.person", "apollo.person", "hunter.email_finder"
+
+
+class People:
+    header = ("first name", "last name", "domain", "phone")
+
+    def chunks(self) -> Iterator[list[tuple[Any, ...]]]:
+        yield [("Ada", "Lovelace", "x.example", None)]
+        yield [("Grace", "Hopper", "x.example", " "), ("Alan", "Turing", "x.example", "+9")]
+
+
+def spec(**email: Any) -> WaterfallSpec:
+    return WaterfallSpec.model_validate(
+        {
+            "name": "people",
+            "entity": "golden_contacts",
+            "inputs": {"first_name": "first_name", "last_name": "last_name", "company_domain": "company_domain"},
+            "fields": {"email": email, "phone": {}},
+            "stages": [{"provider": PDL}, {"provider": APOLLO}, {"provider": HUNTER, "fills": ["email"]}],
+        }
+    )
+
+
+@pytest.fixture(params=PARAMS)
+def warehouse(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Warehouse]:
+    with new_warehouse(request.param, tmp_path) as made:
+        create_all(made)
+        yield made
+
+
+def given(
+    warehouse: Warehouse, spec: WaterfallSpec, *values: tuple[str, str, str, float | None, int]
+) -> dict[str, tuple[str, str]]:
+    """What the first row is given of (field, value, provider, confidence, age in days)."""
+    match = match_columns(spec, People.header)
+    with loaded(warehouse, match, People(), NOW) as input_:
+        [(key,)] = warehouse.rows(f"SELECT golden_id FROM {table(input_)} WHERE row_no = 0")
+        rows = [
+            ValueRow(
+                entity_name(spec),
+                str(key),
+                field,
+                value,
+                provider,
+                sure,
+                None,
+                f"c{i}",
+                NOW - timedelta(days=age),
+                NOW + timedelta(days=90 - age),
+                None,
+            )
+            for i, (field, value, provider, sure, age) in enumerate(values)
+        ]
+        append_values(warehouse, rows)
+        for priced in (False, True):
+            chunks = list(found_values(warehouse, match, TERMS, People(), input_, NOW, priced=priced))
+            first, second, third = (found for _, chunk in chunks for found in chunk)
+            assert second == {}
+            assert (third["phone"].value, third["phone"].source) == ("+9", "input")
+    return {field: (found.value, found.source) for field, found in first.items()}
+
+
+def test_the_earliest_stage_first_and_its_newest_answer(warehouse: Warehouse) -> None:
+    values = [
+        ("email", "old@x.example", PDL, 0.9, 9),
+        ("email", "new@x.example", PDL, 0.6, 1),
+        ("email", "sure@x.example", HUNTER, 1.0, 0),
+        ("phone", "+1", APOLLO, None, 100),
+    ]
+    # The phone has expired.
+    assert given(warehouse, spec(), *values) == {"email": ("new@x.example", PDL)}
+
+
+def test_a_stop_rule_says_what_is_looked_for(warehouse: Warehouse) -> None:
+    values = [
+        ("email", "one@x.example", PDL, 0.7, 0),
+        ("email", "Two@x.example", APOLLO, 0.8, 0),
+        ("email", "two@x.example ", HUNTER, 0.6, 0),
+    ]
+    assert given(warehouse, spec(stop={"agree": 2}), *values)["email"] == ("Two@x.example", APOLLO)
+    assert given(warehouse, spec(stop={"confidence": 0.8}))["email"] == ("Two@x.example", APOLLO)
+    # Two that copy each other are one: nobody agrees, and the order decides.
+    one = spec(stop={"agree": 2}).model_copy(update={"same_source": (("apollo", "hunter"),)})
+    assert given(warehouse, one)["email"] == ("one@x.example", PDL)
+
+
+def test_what_a_killed_process_left_goes_when_it_is_old(warehouse: Warehouse) -> None:
+    names = {"adhoc_input__20260529_00ff", "adhoc_input__20260531_00ff", "adhoc_inputs_of_mine"}
+    for name in names:
+        warehouse.execute(f"CREATE TABLE {table(relation(warehouse, name))} (x INTEGER)")
+    given(warehouse, spec())
+    left = {name for name in warehouse.tables("revetl") if name.startswith("adhoc")}
+    assert left == names - {"adhoc_input__20260529_00ff"}
+
+
+def test_columns_that_are_named() -> None:
+    waterfalls = {"people": spec()}
+    match = choose(waterfalls, TERMS, ("Vorname", "last name", "domain"), {"first_name": "Vorname"})
+    assert match.inputs == {"first_name": "Vorname", "last_name": "last name", "company_domain": "domain"}
+    with pytest.raises(ConfigError, match="no waterfall can be run"):
+        choose(waterfalls, TERMS, People.header, {"company_domain": None})
+    with pytest.raises(ConfigError, match="Did you mean 'domain'"):
+        choose(waterfalls, TERMS, People.header, {"company_domain": "domaine"})
