@@ -1,0 +1,60 @@
+"""What a waterfall costs without its vendors: records per second, and peak memory by the number of records.
+
+`python -m benchmarks.enrich RECORDS BATCH` is one run in a process of its own, its figures as JSON.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks.instant import WATERFALL, vendors
+from benchmarks.report import Section
+from benchmarks.resources import peak_mib
+from revetl.clock import SystemClock
+from revetl.enrich.engine import run_waterfall
+from revetl.model import Relation
+from revetl.warehouse.duckdb import DuckDBWarehouse
+
+# A table in a file outgrows what the database keeps of it in memory; without a limit it takes what the machine has.
+DATABASE_MIB = 256
+
+
+def run(records: int, batch_size: int) -> dict[str, float]:
+    with tempfile.TemporaryDirectory() as folder:
+        warehouse = DuckDBWarehouse(Path(folder) / "warehouse.duckdb", threads=1)
+        warehouse.execute(f"SET memory_limit = '{DATABASE_MIB}MiB'")
+        warehouse.execute(
+            "CREATE TABLE contacts AS SELECT 'g' || i AS golden_id, 'first' || i AS first_name, 'last' || i AS last_name,"
+            " 'c' || i % 1000 || '.example' AS company_domain, CAST(NULL AS VARCHAR) AS email,"
+            f" CAST(NULL AS VARCHAR) AS phone FROM range({int(records)}) AS t(i)"
+        )
+        asked = vendors(batch_size)
+        before = peak_mib()
+        started = time.perf_counter()
+        report = asyncio.run(
+            run_waterfall(
+                warehouse, WATERFALL, asked, Relation("main", "contacts"), run_id="measured", clock=SystemClock()
+            )
+        )
+        seconds = time.perf_counter() - started
+        warehouse.close()
+    return {"seconds": seconds, "calls": report.asked, "before_mib": before, "peak_mib": peak_mib()}
+
+
+def measured(records: int, batch_size: int) -> dict[str, float]:
+    command = [sys.executable, "-m", "benchmarks.enrich", str(records), str(batch_size)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(done.stderr[-2000:])
+    figures: dict[str, float] = json.loads(done.stdout.strip().splitlines()[-1])
+    return figures
+
+
+if __name__ == "__main__":
+    print(json.dumps(run(int(sys.argv[1]), int(sys.argv[2]))))
