@@ -77,13 +77,22 @@ def changed(layout: Layout, name: str, alias: str = "p") -> str:
 
 def _json_object(layout: Layout, columns: Sequence[tuple[str, str]], *, of_all: bool = False) -> str:
     """JSON of the fields that the plan row changes, or `of_all` that are not null."""
+    types = {f.name: f.type for f in layout.fields}
     parts = ", ".join(
         f"CASE WHEN {f'p.{layout.q(column)} IS NOT NULL' if of_all else changed(layout, name)}"
         f" THEN {literal(json.dumps(name) + ':')}"
-        f" || coalesce(CAST(to_json(p.{layout.q(column)}) AS VARCHAR), 'null') END"
+        f" || coalesce({_json(types[name], f'p.{layout.q(column)}')}, 'null') END"
         for name, column in columns
     )
     return f"('{{' || concat_ws(',', {parts}) || '}}')"
+
+
+def _json(type_: str, column: str) -> str:
+    """A value as JSON, the same in every warehouse: exact numbers keep their digits, times are as their text."""
+    text = f"CAST({column} AS VARCHAR)"
+    if type_.startswith(("DECIMAL", "NUMERIC", "BOOL")) or "INT" in type_:
+        return text
+    return f"CAST(to_json({column if type_.startswith(('FLOAT', 'DOUBLE', 'REAL')) else text}) AS VARCHAR)"
 
 
 def of_run(warehouse: Warehouse, run_id: str, *, statuses: Sequence[str] = (), limit: int = 100) -> list[RecordOutcome]:
