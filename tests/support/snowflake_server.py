@@ -10,7 +10,10 @@ the statements themselves.
 from __future__ import annotations
 
 import functools
+import os
 import sys
+import threading
+import time
 from decimal import Decimal
 from string import Template
 from typing import Any
@@ -180,10 +183,18 @@ def _answering_describe(describe: Any) -> Any:
     return answering
 
 
+def _end_with(parent: int) -> None:
+    """Whoever started it may be killed without a chance to stop it."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(0)
+
+
 def main() -> None:
     import uvicorn
 
     cure()
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     uvicorn.run(fakesnow.server.app, host="127.0.0.1", port=int(sys.argv[1]), log_level="error")
 
 
