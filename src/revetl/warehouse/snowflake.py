@@ -277,8 +277,8 @@ def _as_text(cell: Any) -> str | None:
 
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
 # Of a login: 390100 wrong user or password, 390102 locked, 390144 key refused, 390186 no such role, 390189 role not
-# granted, 390190 single sign-on, 390201 no such object for this user, 390422 address not allowed (Snowflake's
-# documentation of its connectors' errors; not met live).
+# granted, 390190 single sign-on, 390201 no such object for this user, 390422 address not allowed (as commonly
+# reported; unconfirmed, not met live).
 _DENIED = frozenset({390100, 390102, 390111, 390114, 390144, 390186, 390189, 390190, 390191, 390201, 390422})
 
 
