@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import datetime
 from decimal import Decimal
 
 from revetl import __version__
 from revetl.clock import Clock
 from revetl.enrich.budget import Budget
 from revetl.enrich.cascade import Asked, Cascade
-from revetl.enrich.report import EnrichReport, OnProgress
+from revetl.enrich.outcomes import MILLIONTH
+from revetl.enrich.report import EnrichReport, Estimate, OnProgress
 from revetl.enrich.spec import WaterfallSpec
 from revetl.errors import ConfigError, did_you_mean
 from revetl.model import Relation, RunRecord, RunStatus
 from revetl.state import spend
+from revetl.state.appending import append_rows, naive
 from revetl.state.runs import finish_run, start_run
 from revetl.state.schema import create_all
 from revetl.warehouse.base import Warehouse
@@ -35,6 +40,7 @@ async def run_waterfall(
     entity_name: str | None = None,
     command: str = "enrich",
     stop_event: asyncio.Event | None = None,
+    foreseen: Estimate | None = None,
 ) -> EnrichReport:
     """Asks for what `entity`'s records lack, and writes calls, values and one row of `runs` under `run_id` (one per
     waterfall). Safe to repeat: a second run asks only what has no fresh answer.
@@ -46,7 +52,8 @@ async def run_waterfall(
     down end their stages and stand in the report. Once `stop_event` is set nothing more is asked; calls in flight are
     awaited and written down, and the run's row says interrupted. Raises ConfigError (a column or provider that is not
     there) before anything is asked, and WarehouseError. Several runs may work on one waterfall at the same time: a
-    question that another one asks is waited for, and not paid for twice.
+    question that another one asks is waited for, and not paid for twice. `foreseen` is kept with the run, so that what
+    it did can be held against it.
     """
     check_columns(warehouse, spec, entity)
     if missing := [name for name in spec.provider_names if name not in providers]:
@@ -55,6 +62,8 @@ async def run_waterfall(
     create_all(warehouse)
     start_run(warehouse, record)
     spend.fill(warehouse)
+    if foreseen is not None:
+        _keep(warehouse, run_id, foreseen, clock.now())
     run = Cascade(
         warehouse,
         spec,
@@ -83,6 +92,14 @@ async def run_waterfall(
     reasons = [*report.denied.values(), *report.exhausted.values(), None]
     _finish(warehouse, record, run, status, report.stopped or reasons[0])
     return report
+
+
+def _keep(warehouse: Warehouse, run_id: str, foreseen: Estimate, now: datetime) -> None:
+    usd = (foreseen.expected_usd, foreseen.low_usd, foreseen.p95_usd, foreseen.high_usd, foreseen.greatest_usd)
+    money = [None if each is None else each.quantize(MILLIONTH) for each in (*usd, foreseen.limit_usd)]
+    coverage = json.dumps({field: asdict(each) for field, each in foreseen.coverage.items()}, sort_keys=True)
+    row = (run_id, foreseen.waterfall, naive(now), foreseen.lookups, *money, foreseen.minutes, coverage)
+    append_rows(warehouse, "enrichment_estimates", [row])
 
 
 def least(*limits: Decimal | None) -> Decimal | None:

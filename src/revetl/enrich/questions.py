@@ -74,8 +74,13 @@ class Questions:
     def reusable(self, stage: Stage) -> Iterator[tuple[Any, ...]]:
         """Values that a fresh answer gave to an equal question of another record, and that this one has not yet:
         (key, field, value, confidence, verification, call_id, observed_at, expires_at)."""
+        query = self._reusable(stage) + " ORDER BY key"
+        for batch in self.warehouse.stream(query.sql, query.params):
+            yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
+
+    def _reusable(self, stage: Stage) -> Query:
         fills = self.spec.fills(stage, self.providers[stage.provider])
-        query = (
+        return (
             Query(
                 "SELECT c.key, v.field, v.value, v.confidence, v.verification, v.call_id, v.observed_at, v.expires_at"
                 " FROM ("
@@ -91,12 +96,10 @@ class Questions:
             )
             + Query(
                 f" WHERE NOT EXISTS (SELECT 1 FROM {self._values} o WHERE o.entity = ?"
-                " AND o.key = c.key AND o.call_id = v.call_id) ORDER BY c.key",
+                " AND o.key = c.key AND o.call_id = v.call_id)",
                 (self.entity,),
             )
         )
-        for batch in self.warehouse.stream(query.sql, query.params):
-            yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
 
     def in_flight(self, stage: Stage) -> int:
         """How many questions of the stage other runs ask at this moment."""
@@ -182,6 +185,48 @@ class Questions:
             enough = self._sufficient(self.providers[stage.provider])
             able.append(f"CASE WHEN e.when_{i} = 1 AND ({enough}) THEN 1 ELSE 0 END AS able_{i}")
         return Query(f"SELECT e.*, {', '.join(able)} FROM (") + self._scan(None, *more) + ") AS e"
+
+    def cohorts(self) -> Iterator[tuple[list[int], list[int], bool, int]]:
+        """Records that are alike for a forecast: (lacks per field, may be asked per stage, audited, their number).
+
+        A field that an answer which is already paid for will fill is not lacking any more.
+        """
+        lacks, joins, opens = [], Query(""), []
+        for n, stage in enumerate(self.spec.stages):
+            joins = joins + " LEFT JOIN (SELECT DISTINCT key FROM (" + self._open(stage)
+            joins = joins + f") AS s_{n}) AS open_{n} ON open_{n}.key = e.key LEFT JOIN ("
+            joins = joins + self._given(stage) + f") AS given_{n} ON given_{n}.key = e.key"
+            opens.append(f"CASE WHEN open_{n}.key IS NULL THEN 0 ELSE 1 END AS may_{n}")
+        stages = range(len(opens))
+        for i, _ in enumerate(self.spec.fields):
+            given = "".join(f" AND coalesce(given_{n}.got_{i}, 0) = 0" for n in stages)
+            lacks.append(
+                f"CASE WHEN e.blank_{i} = 1 AND coalesce(a.got_{i}, 0) = 0{given} THEN 1 ELSE 0 END AS lacks_{i}"
+            )
+        flags = [f"lacks_{i}" for i, _ in enumerate(lacks)] + [f"may_{n}" for n in stages] + ["audited"]
+        query = (
+            Query(f"SELECT {', '.join(flags)}, count(*) FROM (SELECT {', '.join([*lacks, *opens])}, e.audited FROM (")
+            + self._scan(None)
+            + ") AS e LEFT JOIN ("
+            + self._known.found()
+            + ") AS a ON a.key = e.key"
+            + joins
+            + f") AS r GROUP BY {', '.join(flags)} ORDER BY {', '.join(flags)}"
+        )
+        for row in self.warehouse.rows(query.sql, query.params):
+            cells = [int(cast(int, cell)) for cell in row]
+            yield cells[: len(lacks)], cells[len(lacks) : -2], bool(cells[-2]), cells[-1]
+
+    def _given(self, stage: Stage) -> Query:
+        """key → fields (got_i) that an answer to an equal question will fill without a call."""
+        flags = []
+        for i, (name, want) in enumerate(self.spec.fields.items()):
+            good = f"field = {literal(name, self._dialect)} AND coalesce(verification, '') <> 'invalid'"
+            good += f" AND (confidence IS NULL OR confidence >= {float(want.accept.min_confidence)!r})"
+            good += " AND verification = 'valid'" if want.accept.verified else ""
+            flags.append(f"max(CASE WHEN {good} THEN 1 ELSE 0 END) AS got_{i}")
+        query = self._reusable(stage)
+        return Query(f"SELECT key, {', '.join(flags)} FROM (") + query + ") AS reused GROUP BY key"
 
     # --- pieces ---
 

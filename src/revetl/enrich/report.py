@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 
@@ -110,15 +110,37 @@ class StageEstimate:
     assumed: bool
     expected_usd: Decimal
     greatest_usd: Decimal
+    minutes: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """Records that hold a value of one field, of `total`: now, and afterwards with what is likely (95 of 100 runs end
+    between `low` and `high`)."""
+
+    total: int
+    before: int
+    expected: int
+    low: int
+    high: int
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """Costs are before the budget; `limit_usd` is the budget that will hold, None where there is none."""
+    """Costs of stages are before the budget; `limit_usd` is the budget that will hold, None where there is none.
+
+    19 of 20 runs cost less than `p95_usd`, and 95 of 100 between `low_usd` and `high_usd`. `coverage` is by field, as
+    if there were no budget. `minutes` are those that the providers' limits allow, at the least.
+    """
 
     waterfall: str
     stages: tuple[StageEstimate, ...]
     limit_usd: Decimal | None = None
+    low_usd: Decimal = Decimal(0)
+    p95_usd: Decimal = Decimal(0)
+    high_usd: Decimal = Decimal(0)
+    minutes: float = 0.0
+    coverage: Mapping[str, Coverage] = field(default_factory=dict)
 
     @property
     def lookups(self) -> int:

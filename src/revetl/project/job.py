@@ -150,10 +150,10 @@ def _enrich(project: Project, report: JobReport, watch: Watch, max_spend_usd: De
         ]
         if any(e.lookups or e.greatest_usd for e in estimates) and not watch.agree(estimates):
             raise GuardrailError("nothing was spent and nothing was sent: the cost was not agreed to")
-        for spec in project.waterfalls.values():
+        for spec, foreseen in zip(project.waterfalls.values(), estimates, strict=True):
             started = time.monotonic()
             left = None if max_spend_usd is None else max_spend_usd - report.spend_usd
-            done = _ask(project, warehouse, spec, left, watch, clock)
+            done = _ask(project, warehouse, spec, left, foreseen, watch, clock)
             report.waterfalls.append(done)
             report.stages.append(StageTime(f"enrich {spec.name}", done.asked, time.monotonic() - started))
             watch.say(f"  {spec.name}: {done.asked:,} lookups, ${done.spent_usd:,.2f}")
@@ -171,7 +171,13 @@ def _warehouse(project: Project) -> Iterator[Warehouse]:
 
 
 def _ask(
-    project: Project, warehouse: Warehouse, spec: WaterfallSpec, left: Decimal | None, watch: Watch, clock: Clock
+    project: Project,
+    warehouse: Warehouse,
+    spec: WaterfallSpec,
+    left: Decimal | None,
+    foreseen: Estimate,
+    watch: Watch,
+    clock: Clock,
 ) -> EnrichReport:
     return watch.ask(
         lambda stop: run_waterfall(
@@ -185,5 +191,6 @@ def _ask(
             target=project.target,
             command="run",
             stop_event=stop,
+            foreseen=foreseen,
         )
     )

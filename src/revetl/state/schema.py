@@ -111,6 +111,20 @@ TABLES: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("committed_usd", "DECIMAL(18,6)"),  # charged, in doubt, or reserved for a call in flight
         ("held_usd", "DECIMAL(18,6)"),  # set aside for verifying what calls of this run may find
     ),
+    "enrichment_estimates": (  # what was foreseen of a run, to be held against what it did
+        ("run_id", "VARCHAR"),
+        ("waterfall", "VARCHAR"),
+        ("at", "TIMESTAMP"),
+        ("lookups", "BIGINT"),
+        ("expected_usd", "DECIMAL(18,6)"),
+        ("low_usd", "DECIMAL(18,6)"),  # 95 of 100 runs cost between low and high
+        ("p95_usd", "DECIMAL(18,6)"),
+        ("high_usd", "DECIMAL(18,6)"),
+        ("greatest_usd", "DECIMAL(18,6)"),
+        ("limit_usd", "DECIMAL(18,6)"),
+        ("minutes", "DOUBLE"),
+        ("coverage", "VARCHAR"),  # JSON object: field → {total, before, expected, low, high}
+    ),
     "enrichment_values": (
         ("entity", "VARCHAR"),
         ("key", "VARCHAR"),

@@ -32,7 +32,8 @@ from revetl.providers.spec.terms import Limits, Price, Ttl
 
 
 class Endpoint(Part):
-    """One question that the vendor answers. `auth` only where it is not the vendor's."""
+    """One question that the vendor answers. `auth` only where it is not the vendor's. `expected_hit_rate` is a guess
+    for estimates, until the ledger knows better."""
 
     kind: Kind = "finder"
     entity: Entity
@@ -47,6 +48,7 @@ class Endpoint(Part):
     confidence: Confidence | None = None
     verification: VerificationRule | None = None
     price: Price
+    expected_hit_rate: float | None = Field(default=None, gt=0, lt=1)
     free_repeat_days: int = Field(default=0, ge=0)
     ttl: Ttl = Ttl()
     limits: Limits = Limits()
@@ -123,9 +125,9 @@ class Endpoint(Part):
 
 class VendorFile(Part):
     """One file of enrichment/providers/. `status` holds for every endpoint, after the endpoint's own rows; slow_down
-    and unavailable hold for its polls too. `limits` count over all endpoints that have none of their own. `source_group`
-    is the same for vendors that have their data from one place (one resells the other): where they agree, it is one
-    witness and not two."""
+    and unavailable hold for its polls too. `limits` count over all endpoints that have none of their own.
+    `source_group` is the same for vendors that have their data from one place (one resells the other): where they
+    agree, it is one witness and not two."""
 
     vendor: Name
     title: str = ""
