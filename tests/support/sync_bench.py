@@ -64,10 +64,9 @@ class Bench:
             self.spec,
             self.destination,
             clock=self.clock,
-            run_id=new_run_id(self.clock),
             command="sync",
             target="dev",
-            **{"offload": inline, **options},
+            **{"run_id": new_run_id(self.clock), "offload": inline, **options},
         )
 
     def plan(self, *, offline: bool = False, **options: Any) -> PlanSummary:

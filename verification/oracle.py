@@ -1,0 +1,181 @@
+"""What must stand at the destination, worked out for one key at a time in plain values: no SQL, no plan, no batches.
+
+After a crash nobody knows how far a run came, so the oracle holds a set of worlds and every step maps each of them to
+those that may follow; what is then seen at the destination leaves only the ones that fit. None left is a finding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+Row = tuple[str | None, ...]  # in the order of the fields; the first is the identity, which does not change
+Op = Literal["create", "adopt", "update", "delete"]
+Sent = tuple[str, frozenset[tuple[int, str | None]]] | None  # what the destination is asked for, null for nothing
+
+DOUBT: Row = ("in doubt",)
+REJECTED, ACCEPTED, ROLLED_BACK = "rejected", "accepted", "rolled_back"
+
+
+class World(NamedTuple):
+    """One record as it may be. `there`: what stands at the destination. `known`: what we believe to stand there;
+    `settled`: the source row with which we came to believe it, or DOUBT; `linked`: we know its id. `held`: a source row
+    (None: that there is none) that is not sent again, and why. `last`: what the newest run wrote, as (field, earlier,
+    written); None where it is nothing that a rollback would take back."""
+
+    there: Row | None = None
+    known: Row | None = None
+    settled: Row | None = None
+    linked: bool = False
+    held: tuple[Row | None, str] | None = None
+    last: tuple[tuple[int, str | None, str | None], ...] | None = None
+
+
+@dataclass(frozen=True)
+class Rules:
+    """Of one history. `fill_blank`: fields that are written only where nothing stands. `poison`: a value that the
+    destination refuses."""
+
+    mirror: bool = False
+    fill_blank: frozenset[int] = frozenset()
+    poison: str = "bad"
+
+    def waits(self, w: World, row: Row | None, *, refresh: bool = False) -> bool:
+        return w.held is not None and w.held[0] == row and not (refresh and w.held[1] == REJECTED)
+
+    def due(self, w: World, row: Row | None, refresh: bool) -> tuple[Op, tuple[int, ...]] | None:
+        """What of this key a plan says, policies not yet asked; () for an update that only settles the row."""
+        if row is None:
+            gone = self.mirror and w.known is not None and not self.waits(w, None, refresh=refresh)
+            return ("delete", ()) if gone else None
+        if w.known is not None and w.settled == row and not refresh:
+            return None
+        doubt = w.known is not None and (w.settled == DOUBT or not w.linked)
+        if w.known is not None and w.linked:
+            changed = tuple(i for i, v in enumerate(row) if doubt or refresh or v != w.known[i])
+            return None if changed and self.waits(w, row, refresh=refresh) else ("update", changed)
+        if self.waits(w, row, refresh=refresh):
+            return None
+        if w.there is None:
+            return "create", tuple(i for i, v in enumerate(row) if v is not None or doubt)
+        return "adopt", tuple(i for i, v in enumerate(row) if v != w.there[i] and (v is not None or doubt))
+
+    def kept(self, w: World, row: Row, changed: tuple[int, ...]) -> tuple[int, ...]:
+        if w.there is None:
+            return ()
+        return tuple(i for i in changed if i in self.fill_blank and (row[i] is None or w.there[i] is not None))
+
+    def attempt(self, w: World, row: Row | None, refresh: bool) -> tuple[World, Sent]:
+        """What a run asks the destination for, and the world in which that is done."""
+        w = w._replace(last=None)
+        plan = self.due(w, row, refresh)
+        if plan is None:
+            return w, None
+        op, changed = plan
+        if op == "delete" or row is None:
+            return World(), (("delete", frozenset()) if w.there or w.linked else None)
+        if op == "update" and not changed:
+            return w._replace(settled=row), None
+        kept = () if op == "create" else self.kept(w, row, changed)
+        fields = tuple(i for i in changed if i not in kept)
+        stood = w.there or (None,) * len(row)
+        read = w.there and (op == "adopt" or any(i in self.fill_blank for i in changed))
+        earlier = stood if read else w.known or stood
+        done = World(
+            there=tuple(row[i] if i in fields else v for i, v in enumerate(stood)),
+            known=tuple(stood[i] if i in kept else v for i, v in enumerate(row)),
+            settled=row,
+            linked=True,
+            last=None if op == "create" else tuple((i, earlier[i], row[i]) for i in fields),
+        )
+        asked = "create" if op == "create" else "update"
+        return done, ((asked, frozenset((i, row[i]) for i in fields)) if fields else None)
+
+    def refused(self, w: World, sent: Sent) -> bool:
+        return sent is not None and (
+            self.poison in [v for _, v in sent[1]] or (sent[0] == "update" and w.there is None)
+        )
+
+    def sync(self, w: World, row: Row | None, *, refresh: bool = False) -> tuple[World, Sent]:
+        """One run that comes to its end."""
+        done, sent = self.attempt(w, row, refresh)
+        if self.refused(w, sent):
+            settled = DOUBT if refresh and w.known is not None else w.settled  # to be sent whole until it is accepted
+            return w._replace(settled=settled, held=(row, REJECTED), last=None), sent
+        return done, sent
+
+    def broken(self, w: World, row: Row | None, *, died: bool, refresh: bool = False) -> Iterator[World]:
+        """All that a run may leave that did not come to its end: it died, or it was sent away."""
+        before = w._replace(last=None)
+        yield before
+        yield self.sync(w, row, refresh=refresh)[0]
+        done, sent = self.attempt(w, row, refresh)
+        if sent is None:
+            return
+        op = sent[0]
+        if refresh and op == "update" and w.known is not None:
+            yield before._replace(settled=DOUBT)
+        if not died:
+            return
+        for there in {w.there} if self.refused(w, sent) else {w.there, done.there}:
+            known, linked = w.known or done.known, op != "delete" and (w.linked or op == "update")
+            yield before._replace(there=there, known=known, settled=DOUBT, linked=linked, last=done.last)
+
+    def planned(self, w: World, row: Row | None, settled: Row | None) -> bool:
+        """Whether a plan would have a line, did we believe the record settled with this."""
+        return row != settled if row is not None else self.mirror and settled != DOUBT
+
+    def drift(self, w: World, row: Row | None, side: str) -> tuple[World, bool]:
+        """`side`: report, accept or reassert. Also whether the record has drifted."""
+        if w.known is None or not w.linked:
+            return w, False
+        waits = row is None or self.waits(w, row)
+        if w.there is None:
+            if w.held is not None and w.held[1] == ACCEPTED and waits:
+                return w, False
+            forgotten = World(last=w.last)
+            accepted = w._replace(held=(row, ACCEPTED))
+            return {"report": w, "accept": accepted, "reassert": forgotten}[side], True
+        theirs = list(w.known)
+        drifted = settled = False
+        for i, stands in enumerate(w.there):
+            wanted = w.known[i] if waits or row is None else row[i]
+            if wanted != stands and i in self.fill_blank and (wanted is None or stands is not None):
+                wanted = stands
+            if stands == w.known[i]:
+                continue  # pending, or all the same
+            theirs[i], settled, drifted = stands, True, drifted or wanted != stands
+        if side == "report" or not settled:
+            return w, drifted
+        believed = DOUBT if w.settled == DOUBT else tuple(theirs)
+        hold = side == "accept" and self.planned(w, row, believed)
+        held = (row, ACCEPTED) if hold else None
+        return w._replace(known=tuple(theirs), settled=believed, held=held), drifted
+
+    def rollback(self, w: World, row: Row | None) -> Iterator[tuple[World, Sent]]:
+        """The newest run is taken back."""
+        if not w.last or w.known is None or w.there is None:
+            yield w._replace(last=None), None
+            return
+        known, sent, already = list(w.known), dict[int, str | None](), False
+        stale = w.settled == DOUBT
+        last = []
+        for i, earlier, written in w.last:
+            if w.there[i] == earlier:
+                already, stale = True, stale or w.known[i] != earlier
+            elif w.there[i] == written:
+                sent[i] = earlier
+                last.append((i, w.there[i], earlier))
+            else:
+                continue
+            known[i] = earlier
+        if not sent and not (already and stale):
+            yield w._replace(last=None), None
+            return
+        there = tuple(sent.get(i, v) for i, v in enumerate(w.there))
+        # Whose doubt it was, and whether the rollback may end it, is not the oracle's business.
+        for settled in {tuple(known)} | ({DOUBT} if w.settled == DOUBT else set()):
+            held = (row, ROLLED_BACK) if self.planned(w, row, settled) else None
+            after = World(there, tuple(known), settled, True, held, tuple(last) or None)
+            yield after, (("update", frozenset(sent.items())) if sent else None)
