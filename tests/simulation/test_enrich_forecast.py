@@ -13,6 +13,7 @@ from revetl.enrich.estimate import estimate
 from revetl.enrich.forecast import Cohort, Step, forecast, quantile
 from revetl.enrich.rates import Rates, Share
 from revetl.providers.base import Answer
+from revetl.providers.spec import Limits, Window
 from tests.simulation.test_enrich_engine import check, enrich, number, providers
 from tests.support.enrich_fakes import PEOPLE, clock, hit, load_people, miss, person, warehouse_with, waterfall
 
@@ -88,8 +89,8 @@ def test_a_forecast_sees_what_will_be_served_by_answers_that_are_paid_for():
 def test_the_budget_bounds_the_forecast_and_minutes_follow_the_limits():
     warehouse = warehouse_with([person(n) for n in range(1200)])
     specs = {name: v.spec for name, v in providers().items()}
-    limits = {"concurrency": 4, "windows": [{"calls": 10, "seconds": 60}]}
-    slow = specs["big.person"].model_validate({**specs["big.person"].model_dump(by_alias=True), "limits": limits})
+    limits = Limits(concurrency=4, windows=(Window(calls=10, seconds=60),))
+    slow = specs["big.person"].model_copy(update={"limits": limits})
     free = estimate(warehouse, waterfall(), specs, PEOPLE, clock=clock())
     told = estimate(
         warehouse, waterfall(), specs | {"big.person": slow}, PEOPLE, clock=clock(), max_spend_usd=Decimal(1)
