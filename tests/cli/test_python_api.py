@@ -6,8 +6,10 @@ import asyncio
 import json
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 import urllib.request
 import warnings
 from collections.abc import Iterator
@@ -183,11 +185,40 @@ async def test_a_cancelled_call_ends_in_good_order(root: Path, sandbox: str) -> 
             await task
     finally:
         send(sandbox, "DELETE", None)
+    assert_nothing_is_left_open(root)
+
+
+def test_ctrl_c_ends_in_good_order(root: Path, sandbox: str) -> None:
+    code = (
+        "import pandas as pd, revetl\n"
+        f"frame = pd.DataFrame({{'first name': [f'Ada{{i}}' for i in range({N})], 'last name': 'Lovelace',"
+        f" 'domain': [f'acme{{i}}.example' for i in range({N})]}})\n"
+        "revetl.enrich(frame, 'contact_profile', max_spend_usd=20)"
+    )
+    send(sandbox, "POST", {"route": "* /providers/*", "kind": "delay", "times": None, "delay_s": 0.3})
+    try:
+        before = requests(sandbox)
+        process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
+        deadline = time.monotonic() + 60
+        while requests(sandbox) == before:
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < deadline, "nothing was asked"
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    finally:
+        send(sandbox, "DELETE", None)
+    assert err.rstrip().endswith("KeyboardInterrupt")
+    assert_nothing_is_left_open(root)
+
+
+def assert_nothing_is_left_open(root: Path) -> None:
     with duckdb.connect(str(root / "tiny.duckdb")) as db:
         assert db.execute("SELECT status FROM revetl.runs").fetchall() == [("interrupted",)]
         ended = "SELECT call_id FROM revetl.enrichment_calls WHERE status NOT IN ('intent', 'in_doubt')"
         left_open = db.execute(f"SELECT count(*) FROM revetl.enrichment_calls WHERE call_id NOT IN ({ended})")
         assert left_open.fetchone() == (0,)
+        assert not db.execute("SELECT 1 FROM information_schema.tables WHERE table_name LIKE 'adhoc%'").fetchall()
 
 
 def test_columns_that_the_caller_names(root: Path, sandbox: str) -> None:
