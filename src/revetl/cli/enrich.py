@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from decimal import Decimal
 from fnmatch import fnmatchcase
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from revetl.enrich.columns import Match
-    from revetl.enrich.report import EnrichReport, Estimate, OnProgress, Progress
+    from revetl.enrich.report import EnrichReport, Estimate
     from revetl.enrich.spec import WaterfallSpec
     from revetl.model import Relation
     from revetl.project import Project
@@ -183,7 +182,7 @@ class _Job:
                 for e in self._estimates
             ],
             "waterfalls": [
-                {**asdict(r), "asked": r.asked, "spent_usd": r.spent_usd, "exit_code": r.exit_code}
+                {**asdict(r), "asked": r.asked, "spent_usd": r.spent_usd, "filled": r.filled, "exit_code": r.exit_code}
                 for r in self._reports
             ],
         }
@@ -230,13 +229,14 @@ class _Job:
         return True
 
     def _run(self, warehouse: Warehouse, spec: WaterfallSpec, relation: Relation, kept_as: str | None) -> None:
+        from revetl.cli.enrich_progress import progress
         from revetl.cli.stopping import run_stoppable
         from revetl.clock import SystemClock
         from revetl.enrich.engine import run_waterfall
         from revetl.state.runs import new_run_id
 
         clock = SystemClock()
-        with _progress(spec.name) as tell:
+        with progress(spec.name) as tell:
             report = run_stoppable(
                 lambda stop: run_waterfall(
                     warehouse,
@@ -328,29 +328,3 @@ def _show_estimates(estimates: Sequence[Estimate]) -> None:
     greatest = sum((e.greatest_usd for e in estimates), Decimal(0))
     note = " Hit rates with ~ are assumed: nothing was asked yet." if assumed else ""
     screen.print(f"Expected cost ${expected:,.2f}, at most ${greatest:,.2f} within the budgets.{note}")
-
-
-@contextmanager
-def _progress(name: str) -> Iterator[OnProgress]:
-    """A bar on stderr where somebody looks; nothing at all elsewhere."""
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
-    from rich.progress import Progress as Bars
-
-    screen = err_console()
-    text = TextColumn("{task.description}")
-    told = TextColumn("found {task.fields[hits]:,}, missed {task.fields[misses]:,}, ${task.fields[spent]:,.2f}")
-    bars = Bars(text, BarColumn(), MofNCompleteColumn(), told, console=screen, disable=not screen.is_terminal)
-    tasks: dict[str, Any] = {}
-    before: dict[str, int] = {}
-
-    def tell(at: Progress) -> None:
-        counts: dict[str, Any] = {"hits": at.hits, "misses": at.misses, "spent": at.spent_usd}
-        if at.provider not in tasks:
-            tasks[at.provider] = bars.add_task(f"{name} · {at.provider}", total=0, **counts)
-        # A verifier is asked in several stages: its questions add up.
-        done = at.hits + at.misses
-        before[at.provider] = max(before.get(at.provider, 0), done, at.expected)
-        bars.update(tasks[at.provider], completed=done, total=before[at.provider], **counts)
-
-    with bars:
-        yield tell
