@@ -188,7 +188,7 @@ class Machine:
             fuse.tick()
 
         destination.before_write = destination.after_write = tick
-        self.bench.warehouse = CrashingWarehouse(inner, fuse)  # type: ignore[arg-type, assignment]
+        self.bench.warehouse = CrashingWarehouse(inner, fuse)
         died = False
         try:
             self.run(full_refresh=refresh, intent_rows=self.rng.choice((None, 1)))

@@ -1,4 +1,5 @@
-"""Planted mistakes in the code that recovers: each must be found by the simulation, or the simulation proves nothing.
+"""Planted mistakes in the code that recovers, undoes and keeps policies: each must be found by the simulation, by the
+state machine or by the tests that are named with it, or those prove nothing.
 
 Every mutant is one edit of a copy of the sources. An edit that does not apply exactly once is an error: the code has
 moved, and the mutant must move with it.
@@ -13,8 +14,12 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from benchmarks.report import Section
+
+if TYPE_CHECKING:
+    import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 HISTORIES = int(os.environ.get("REVETL_MUTANT_HISTORIES", "600"))
@@ -22,14 +27,16 @@ HISTORIES = int(os.environ.get("REVETL_MUTANT_HISTORIES", "600"))
 
 @dataclass(frozen=True)
 class Mutant:
-    """What a tired engineer might write."""
+    """What a tired engineer might write. `by`: who must find it: simulation, machine, or a file of tests."""
 
     name: str
     file: str
     old: str
     new: str
+    by: str = "simulation"
 
 
+_LEASES, _LINKS = "tests/unit/test_sync_leases.py", "tests/property/test_sync_links.py"
 MUTANTS = (
     Mutant("nothing becomes in doubt after a crash", "state/plans.py", "    if not count:\n        return 0\n", "    return 0\n"),
     Mutant("a record in doubt keeps its hash", "state/plans.py", "SET row_hash = NULL, destination_id = {kept}", "SET destination_id = {kept}"),
@@ -41,11 +48,26 @@ MUTANTS = (
     Mutant("a checkpoint is not one transaction", "sync/checkpoint.py", "    with warehouse.transaction():\n        if done:\n", "    if True:\n        if done:\n"),
     Mutant("a lost answer is taken for applied", "state/snapshot.py", "CASE WHEN p.status = 'ok' THEN p.row_hash END", "p.row_hash"),
     Mutant("a lost answer of a create leaves no trace", "state/snapshot.py", "(p.status = 'ok' AND p.op <> 'delete') OR p.status = 'unknown'", "p.status = 'ok' AND p.op <> 'delete'"),
-    Mutant("in doubt is compared like any other row", "sync/planning.py", '_IN_DOUBT = "(d.known_key IS NOT NULL AND (d.known_hash IS NULL OR d.destination_id IS NULL))"', '_IN_DOUBT = "FALSE"'),
+    Mutant("in doubt is compared like any other row", "sync/planning.py", '_IN_DOUBT = "(d.known_key IS NOT NULL AND (d.known_hash IS NULL OR n.destination_id IS NULL))"', '_IN_DOUBT = "FALSE"'),
     Mutant("a record in doubt is looked for by its present value only", "sync/matching.py", "*([earlier[i]] if doubts[i] else [])", "*()"),
     Mutant("an outage is taken for a refusal of the records", "sync/applying.py", "            self.error = self.error or e\n            return []\n", "            return [_outcome(change, Status.OK, e) for change in batch]\n"),
     Mutant("a lost answer is taken for not applied", "sync/applying.py", "            return [_outcome(change, Status.UNKNOWN, e) for change in batch]\n        except CallError", "            return [_outcome(change, Status.REJECTED, e) for change in batch]\n        except CallError"),
     Mutant("a stop drops what was settled and not yet written", "sync/applying.py", "        await self._checkpoint(None)\n\n    async def _produce", "        self._done = []\n        await self._checkpoint(None)\n\n    async def _produce"),
+    Mutant("a refresh that was stopped is forgotten", "sync/engine.py", "    if plan.full_refresh:\n", "    if False:\n", "machine"),
+    Mutant("fill_blank writes over what stands there", "sync/policies.py", '    if policy == "fill_blank":\n        return False\n', '    if policy == "fill_blank":\n        return True\n', "machine"),
+    Mutant("a field that was kept is remembered as ours", "sync/policies.py", "CASE WHEN k.verdict_{i} = 'kept' THEN {stands} ELSE {plan}.{after} END", "{plan}.{after}", "machine"),
+    Mutant("a rollback writes over what a person has edited since", "sync/judging.py", "        if now == form(name, wrote_typed):\n", "        if True:\n", "machine"),
+    Mutant("what was rolled back is sent again", "state/undo.py", "    holding.hold(warehouse, layout, held, (), holding.ROLLED_BACK, now, run_id)\n", "    return\n", "machine"),
+    Mutant("what was accepted is sent over", "state/drift.py", 'holding.would_be_planned(layout, "n.row_hash") if accept else "FALSE"', '"FALSE"', "machine"),
+    Mutant("what was reasserted stays settled", "state/drift.py", "SET {', '.join(sets)}, row_hash = {row_hash} FROM", "SET {', '.join(sets)} FROM", "machine"),
+    Mutant("what was refused is sent again and again", "state/snapshot.py", "p.status IN ('rejected', 'skipped')", "p.status = 'skipped'", "machine"),
+    Mutant("a lost lease is not noticed", "state/leases.py", "    if not warehouse.rows(f\"SELECT 1 FROM {leases} WHERE name = ?", "    if False and not warehouse.rows(f\"SELECT 1 FROM {leases} WHERE name = ?", _LEASES),
+    Mutant("a transaction does not ask for the lease", "sync/leasing.py", "            yield\n            self._hold()\n", "            yield\n", _LEASES),
+    Mutant("a lease is taken from who is alive", "state/leases.py", "    if alive:\n", "    if False:\n", _LEASES),
+    Mutant("a takeover does not look who else took it", "state/leases.py", "            if others:\n", "            if False:\n", _LEASES),
+    Mutant("links are sent without an intent", "sync/links.py", "        await offload(links.intend, warehouse, layout, low, high, run.run_id)\n", "", _LINKS),
+    Mutant("a lost answer to a link is taken for made", "state/links.py", "p.op = 'link' AND p.status IN ('ok', 'rejected')", "p.op = 'link' AND p.status IN ('ok', 'rejected', 'unknown')", _LINKS),
+    Mutant("a removed link is remembered", "state/links.py", "p.op = 'unlink' AND p.status = 'ok' AND", "FALSE AND", _LINKS),
 )  # fmt: skip
 
 
@@ -61,56 +83,81 @@ def plant(mutant: Mutant, folder: Path) -> Path:
     return target
 
 
-def histories_until_found(mutant: Mutant | None, limit: int) -> int | None:
-    """How many seeds it took; None where no seed found anything. Without a mutant: the code as it is."""
+def found_by(mutant: Mutant | None, by: str, limit: int) -> str | None:
+    """What found it: `history 7`, or the name of a test; None where nothing did. Without a mutant: the code as it is."""
     with tempfile.TemporaryDirectory() as folder:
         source = plant(mutant, Path(folder)) if mutant else ROOT / "src"
         done = subprocess.run(
-            [sys.executable, "-m", "verification.mutants", "hunt", str(limit)],
+            [sys.executable, "-m", "verification.mutants", "hunt", by, str(limit)],
             cwd=ROOT,
             env=os.environ | {"PYTHONPATH": f"{source}{os.pathsep}{ROOT}"},
             capture_output=True,
             text=True,
             check=False,
         )
-    if done.returncode:
-        raise RuntimeError(f"the hunt for {mutant and mutant.name!r} failed:\n{done.stderr[-2000:]}")
-    found, imported = done.stdout.split()
-    if not Path(imported).is_relative_to(source):
-        raise RuntimeError("the hunt did not import the mutated sources")
-    return int(found) or None
+    imported, _, rest = done.stdout.partition("\n")
+    if done.returncode or not Path(imported).is_relative_to(source):
+        raise RuntimeError(f"the hunt for {mutant and mutant.name!r} failed:\n{done.stdout[-1000:]}{done.stderr[-2000:]}")
+    return rest.splitlines()[-1].strip() or None
 
 
-def hunt(limit: int) -> None:
-    """Prints the number of the first history that finds something, or 0, and where revetl was imported from."""
+def hunt(by: str, limit: int) -> None:
+    """Prints where revetl was imported from, and at last what found something."""
     import revetl
+
+    print(revetl.__file__, flush=True)
+    if by.startswith("tests/"):
+        import pytest
+
+        noted = _Failures()
+        if pytest.main([by, "-q", "-x", "--no-header", "--tb=no", "-p", "no:cacheprovider"], [noted]) > 1:
+            raise SystemExit("the tests could not be run")
+        print(f"\n{next(iter(noted.names), '')}")
+        return
+    from verification.machine import STEPS_OF_A_HISTORY, Machine
     from verification.simulation import History
 
-    found = next((seed + 1 for seed in range(limit) if History(seed).play().failures), 0)
-    print(found, revetl.__file__)
+    def failures(seed: int) -> list[str]:
+        tally = Machine(seed).play(STEPS_OF_A_HISTORY) if by == "machine" else History(seed).play()
+        return tally.failures
+
+    found = next((seed + 1 for seed in range(limit) if failures(seed)), None)
+    print(f"\nhistory {found}" if found else "")
+
+
+class _Failures:
+    """A pytest plugin: the names of the tests that failed."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed:
+            self.names.append(report.nodeid.rpartition("::")[2].partition("[")[0])
 
 
 def measure() -> Section:
-    if (alarm := histories_until_found(None, 20)) is not None:
-        raise RuntimeError(f"the simulation finds something in the code as it is: seed {alarm - 1}")
-    rows = []
+    for by in ("simulation", "machine"):
+        if (alarm := found_by(None, by, 20)) is not None:
+            raise RuntimeError(f"the {by} finds something in the code as it is: {alarm}")
+    rows: list[tuple[str, ...]] = []
     missed = 0
     for mutant in MUTANTS:
-        took = histories_until_found(mutant, HISTORIES)
-        missed += took is None
-        rows.append((mutant.name, f"`{mutant.file}`", "**not found**" if took is None else f"{took}"))
-        print(f"  {mutant.name}: {took}", file=sys.stderr, flush=True)
+        found = found_by(mutant, mutant.by, HISTORIES)
+        missed += found is None
+        rows.append((mutant.name, f"`{mutant.file}`", mutant.by, found or "**not found**"))
+        print(f"  {mutant.name}: {found}", file=sys.stderr, flush=True)
     return Section(
         title="Planted mistakes",
         workload=(
-            f"Each row is one edit of the recovery code. The simulation plays up to {HISTORIES} histories; the last "
-            "column says which of them noticed first."
+            f"Each row is one edit of the code. The simulation or the state machine plays up to {HISTORIES} histories, "
+            "or the named tests run; the last column says which of them noticed first."
         ),
-        header=("mistake", "file", "found by history"),
+        header=("mistake", "file", "must be found by", "found by"),
         rows=rows,
         verdict=f"Caught: {len(MUTANTS) - missed} of {len(MUTANTS)}" + (": met." if not missed else ": NOT met."),
     )
 
 
 if __name__ == "__main__":
-    hunt(int(sys.argv[2]))
+    hunt(sys.argv[2], int(sys.argv[3]))

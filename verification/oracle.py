@@ -108,15 +108,16 @@ class Rules:
     def broken(self, w: World, row: Row | None, *, died: bool, refresh: bool = False) -> Iterator[World]:
         """All that a run may leave that did not come to its end: it died, or it was sent away."""
         before = w._replace(last=None)
-        yield before
         yield self.sync(w, row, refresh=refresh)[0]
         done, sent = self.attempt(w, row, refresh)
-        if sent is None:
-            return
-        op = sent[0]
-        if refresh and op == "update" and w.known is not None:
+        op = sent[0] if sent else None
+        # A refresh is taken up again by the next run, whatever ended it before this record's turn.
+        again = refresh and op == "update" and w.known is not None
+        if again:
             yield before._replace(settled=DOUBT)
-        if not died:
+        if died or not again:
+            yield before
+        if not died or sent is None:
             return
         for there in {w.there} if self.refused(w, sent) else {w.there, done.there}:
             known, linked = w.known or done.known, op != "delete" and (w.linked or op == "update")

@@ -113,7 +113,7 @@ class History:
         destination = self.bench.destination
         destination.before_write, destination.after_write = fault.before, fault.after
         inner = self.bench.warehouse
-        self.bench.warehouse = CrashingWarehouse(inner, fuse)  # type: ignore[assignment]
+        self.bench.warehouse = CrashingWarehouse(inner, fuse)
         self.tally.runs += 1
         ended = "crashed"
         try:
@@ -154,7 +154,7 @@ class History:
             problems.append(f"{key} should be gone: {stands[key]}")
         running = self.bench.rows("SELECT count(*) FROM revetl.runs WHERE status = 'running'")[0][0]
         if running:
-            problems.append(f"{running} run(s) are still said to be running")
+            problems.append(f"{running!s} run(s) are still said to be running")
         if problems:
             self.tally.failures.append(f"seed {self.seed}: {'; '.join(problems)}")
 
@@ -230,7 +230,7 @@ def simulate(runs: int, workers: int = 2) -> Tally:
 def measure() -> Section:
     total = simulate(RUNS)
     clean = not (total.lost or total.stale or total.doubled or total.failures)
-    rows = [
+    rows: list[tuple[str, ...]] = [
         ("runs of the sync, in histories of two to six", f"{total.runs:,} in {total.histories:,}"),
         ("… that died, at how many different steps", f"{total.crashes:,} at {len(total.crash_points)}"),
         ("writes refused, or their answers lost", f"{total.faults:,}"),

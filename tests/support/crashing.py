@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from revetl.model import Relation, Scalar
-from revetl.warehouse.base import Column, Kind
-from revetl.warehouse.duckdb import DuckDBWarehouse
+from revetl.warehouse.base import Column, Kind, Warehouse
 
 
 class Crash(BaseException):
@@ -35,7 +34,7 @@ class Fuse:
 class CrashingWarehouse:
     """Every statement and both ends of every commit are steps."""
 
-    inner: DuckDBWarehouse
+    inner: Warehouse
     fuse: Fuse = field(default_factory=Fuse)
     dialect: str = "duckdb"
 
