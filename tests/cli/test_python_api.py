@@ -236,6 +236,9 @@ def test_what_can_be_wrong_is_said_before_anything_is_asked(root: Path, sandbox:
     before = requests(sandbox)
     with pytest.raises(TypeError, match="DataFrame or a pyarrow Table"):
         revetl.enrich([{"first_name": "Ada"}])  # type: ignore[type-var]
+    for spend in ("much", -1, float("nan")):
+        with pytest.raises(ValueError, match="US dollars"):
+            revetl.enrich(leads(), "contact_profile", max_spend_usd=spend)
     with pytest.raises(ConfigError, match="Did you mean 'contact_profile'"):
         revetl.enrich(leads(), "contact_profil")
     waterfall = root / "enrichment/waterfalls/contact_profile.yml"

@@ -11,7 +11,7 @@ import asyncio
 import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack
 
@@ -108,7 +108,11 @@ async def enrich_async(frame: Frame, waterfall: str | None = None, **options: Un
         result = await asyncio.shield(asyncio.wrap_future(running.future))
     except asyncio.CancelledError:
         running.stop()
-        await asyncio.wait([asyncio.wrap_future(running.future)])
+        while not running.future.done():
+            try:
+                await asyncio.wait([asyncio.wrap_future(running.future)])
+            except asyncio.CancelledError:
+                running.stop()  # a second time: at once
         raise
     job.warn(stacklevel=3)
     return result  # type: ignore[no-any-return]  # of the kind that came in
@@ -224,7 +228,10 @@ def _added(
 
 
 def _usd(given: Decimal | float | str) -> Decimal:
-    usd = Decimal(str(given))
+    try:
+        usd = Decimal(str(given))
+    except InvalidOperation:
+        usd = Decimal("NaN")
     if not usd.is_finite() or usd < 0:
         raise ValueError(f"max_spend_usd is an amount of US dollars, not {given!r}")
     return usd
