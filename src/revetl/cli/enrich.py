@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 import rich_click as click
 
 from revetl.cli.common import ProjectOptions, console, emit_json, err_console, json_option, project_options
+from revetl.cli.enrich_money import print_in_doubt, show_estimates, told
 from revetl.cli.run import usd
+from revetl.cli.waiting import open_warehouse, wait_option
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -43,9 +45,11 @@ NOT_AGREED = "nothing was spent: the cost was not agreed to"
     type=click.Path(path_type=Path),
     help="Write what was found and spent as .md or .html too.",
 )
-@click.option("--dry-run", is_flag=True, help="Show the cost, ask nothing of a provider.")
+@click.option("--dry-run", is_flag=True, help="Show cost, coverage and time; ask nothing of a provider.")
+@click.option("--in-doubt", is_flag=True, help="Show calls that may have been charged and whose answer was lost.")
 @click.option("--yes", is_flag=True, help="Spend within the budgets without asking.")
 @click.option("--no-input", is_flag=True, help="Never ask; without --yes nothing is spent.")
+@wait_option
 @json_option
 def command(
     file: str | None,
@@ -57,8 +61,10 @@ def command(
     limit: int | None,
     report_file: Path | None,
     dry_run: bool,
+    in_doubt: bool,
     yes: bool,
     no_input: bool,
+    wait_s: float,
     as_json: bool,
 ) -> int:
     """Fill what records lack from data providers, in order of the waterfall, within its budget.
@@ -67,6 +73,8 @@ def command(
     runs over that list: its columns are matched to inputs by name, and the output has its columns as they were, then
     a value, a source and a confidence per field. What was asked before, by whichever way, is not paid for again.
     """
+    if in_doubt and (file is not None or output is not None):
+        raise click.UsageError("--in-doubt shows the ledger's calls: it takes no FILE.")
     if file is not None and output is None and not dry_run:
         raise click.UsageError("-o says where the enriched list goes: a file, or - for stdout.")
     if file is None and output is not None:
@@ -82,8 +90,10 @@ def command(
 
         check_report_target(report_file)
     project = options.load()
+    if in_doubt:
+        return _show_in_doubt(project, wait_s, as_json)
     job = _Job(project, max_spend, limit, dry_run, _agreement(yes, may_ask=not no_input and file != "-"))
-    warehouse = project.open_warehouse()
+    warehouse = open_warehouse(project, wait_s)
     try:
         if file is None:
             job.project_waterfalls(warehouse, _chosen(project.waterfalls, names, select))
@@ -101,6 +111,23 @@ def command(
     else:
         job.show(console())
     return job.exit_code
+
+
+def _show_in_doubt(project: Project, wait_s: float, as_json: bool) -> int:
+    from revetl.clock import SystemClock
+    from revetl.state.in_doubt import in_doubt
+
+    now = SystemClock().now()
+    warehouse = open_warehouse(project, wait_s)
+    try:
+        rows = told(in_doubt(warehouse, now), project.providers, now)
+    finally:
+        warehouse.close()
+    if as_json:
+        emit_json({"in_doubt": rows})
+    else:
+        print_in_doubt(rows)
+    return 0
 
 
 class _Job:
@@ -221,7 +248,7 @@ class _Job:
         """GuardrailError where the cost is not agreed to; False for a dry run."""
         from revetl.errors import GuardrailError
 
-        _show_estimates(self._estimates)
+        show_estimates(self._estimates)
         if self._dry_run:
             return False
         if not self._agree(self._estimates):
@@ -251,6 +278,7 @@ class _Job:
                     target=self._project.target,
                     entity_name=kept_as,
                     stop_event=stop,
+                    foreseen=next((e for e in self._estimates if e.waterfall == spec.name), None),
                 )
             )
         if self._left is not None:
@@ -307,24 +335,3 @@ def _show_match(match: Match) -> None:
     absent = [name for name in match.spec.inputs if name not in match.inputs]
     if absent:
         screen.print(f"Not in the list: {', '.join(absent)}")
-
-
-def _show_estimates(estimates: Sequence[Estimate]) -> None:
-    from rich.table import Table
-
-    screen = err_console()
-    assumed = False
-    for each in estimates:
-        table = Table("provider", box=None, pad_edge=False, title=each.waterfall, title_justify="left")
-        for heading in ("lookups at most", "expected", "hit rate", "expected cost", "at most"):
-            table.add_column(heading, justify="right", no_wrap=heading != "lookups at most")
-        for stage in each.stages:
-            assumed = assumed or stage.assumed
-            rate = f"{'~' if stage.assumed else ''}{stage.hit_rate:.0%}"
-            lookups = (f"{stage.lookups:,}", f"{stage.expected_lookups:,}")
-            table.add_row(stage.provider, *lookups, rate, f"${stage.expected_usd:,.2f}", f"${stage.greatest_usd:,.2f}")
-        screen.print(table)
-    expected = sum((e.expected_usd for e in estimates), Decimal(0))
-    greatest = sum((e.greatest_usd for e in estimates), Decimal(0))
-    note = " Hit rates with ~ are assumed: nothing was asked yet." if assumed else ""
-    screen.print(f"Expected cost ${expected:,.2f}, at most ${greatest:,.2f} within the budgets.{note}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import rich_click as click
@@ -84,18 +85,25 @@ def _find(warehouse: Warehouse, run_id: str) -> RunRecord:
 
 def _show(warehouse: Warehouse, run_id: str, limit: int, as_json: bool) -> None:
     from revetl.cli.show import short, status, table
+    from revetl.clock import SystemClock
     from revetl.state import outcomes, runs
+    from revetl.state.in_doubt import in_doubt
 
     run = _find(warehouse, run_id)
+    doubtful = in_doubt(warehouse, SystemClock().now(), run_id=run.run_id)
     records = outcomes.of_run(warehouse, run.run_id, statuses=("rejected", "unknown", "skipped"), limit=limit)
     reasons = outcomes.reasons(warehouse, run.run_id)
     undone_by = [r.run_id for r in runs.undone_by(warehouse, run.run_id)]
     if as_json:
-        emit_json({"run": run, "undone_by": undone_by, "reasons": reasons, "records": records})
+        emit_json({"run": run, "undone_by": undone_by, "reasons": reasons, "records": records, "in_doubt": doubtful})
         return
     screen = console()
     for line in _lines(run):
         screen.print(line)
+    if doubtful:
+        usd = sum((call.usd for call in doubtful), Decimal(0))
+        told = f"{len(doubtful):,} calls in doubt, at most ${usd:,.4f}; what next: revetl enrich --in-doubt"
+        screen.print(told, markup=False)
     if undone_by:
         screen.print(f"rolled back by {', '.join(undone_by)}", markup=False)
     if reasons:
