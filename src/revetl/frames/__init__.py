@@ -148,6 +148,7 @@ class _Job:
 
         clock = SystemClock()
         match = self._match()
+        self._listing.used = {*match.inputs.values(), *match.fields.values()}
         # Opened here: its connection belongs to this thread.
         warehouse = self._project.open_warehouse()
         try:

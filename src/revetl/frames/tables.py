@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from revetl.errors import ConfigError
@@ -18,18 +18,24 @@ CHUNK_ROWS = 100_000
 
 
 class PandasListing:
-    """A DataFrame as a list. Cells are the values themselves; a missing one, of whatever kind, is None."""
+    """A DataFrame as a list. Cells are the values themselves; a missing one, of whatever kind, is None, and so is one
+    of a column that is not among `used`: wide frames are not turned into objects."""
 
     def __init__(self, frame: pd.DataFrame) -> None:
         if frame.columns.nlevels > 1:
             raise ConfigError("the frame's columns have several levels", hint="Give each column one name.")
         self._frame = frame
         self.header = tuple(str(name) for name in frame.columns)
+        self.used: Container[str] = self.header
 
     def chunks(self) -> Iterator[list[tuple[Any, ...]]]:
         for first in range(0, len(self._frame), CHUNK_ROWS):
             piece = self._frame.iloc[first : first + CHUNK_ROWS]
-            columns = [[_cell(v) for v in piece.iloc[:, i].tolist()] for i in range(piece.shape[1])]
+            unused = [None] * len(piece)
+            columns = (
+                [_cell(v) for v in piece.iloc[:, i].tolist()] if name in self.used else unused
+                for i, name in enumerate(self.header)
+            )
             yield list(zip(*columns, strict=True))
 
     def extended(self, added: Mapping[str, tuple[str, list[Any]]]) -> pd.DataFrame:
@@ -46,15 +52,21 @@ class PandasListing:
 
 
 class ArrowListing:
-    """A pyarrow Table as a list."""
+    """A pyarrow Table as a list, likewise."""
 
     def __init__(self, frame: pa.Table) -> None:
         self._frame = frame
         self.header = tuple(frame.schema.names)
+        self.used: Container[str] = self.header
 
     def chunks(self) -> Iterator[list[tuple[Any, ...]]]:
         for batch in self._frame.to_batches(CHUNK_ROWS):
-            yield list(zip(*([_cell(v) for v in column.to_pylist()] for column in batch.columns), strict=True))
+            unused = [None] * batch.num_rows
+            columns = (
+                [_cell(v) for v in column.to_pylist()] if name in self.used else unused
+                for name, column in zip(self.header, batch.columns, strict=True)
+            )
+            yield list(zip(*columns, strict=True))
 
     def extended(self, added: Mapping[str, tuple[str, list[Any]]]) -> pa.Table:
         import pyarrow as pa
