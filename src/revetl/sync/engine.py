@@ -15,7 +15,7 @@ from revetl.clock import Clock
 from revetl.destinations.base import Destination
 from revetl.errors import GuardrailError, RevetlError
 from revetl.model import Relation, RunRecord, RunStatus, SyncSpec
-from revetl.state import plans, runs, snapshot
+from revetl.state import plans, snapshot
 from revetl.state.layout import Layout, resolve
 from revetl.state.leases import Holder
 from revetl.sync import checkpoint, guardrails, lines, links, policies
@@ -23,6 +23,7 @@ from revetl.sync.applying import Applier, Progress
 from revetl.sync.drafting import draft
 from revetl.sync.leasing import leased
 from revetl.sync.matching import Offload
+from revetl.sync.recording import recorded
 from revetl.sync.report import PlanSummary, SyncReport
 from revetl.warehouse.base import Warehouse
 
@@ -158,9 +159,7 @@ async def _run(
     """Under the lease. The run's row is written first and last, however it ends."""
     layout = await offload(_prepare, warehouse, spec)
     run.started_at = clock.now()
-    await offload(runs.start_run, warehouse, run)
-    report: SyncReport | None = None
-    try:
+    async with recorded(warehouse, run, destination, clock, offload):
         recovered = await offload(lambda: plans.recover(warehouse, layout, clock, present_run=run.run_id))
         plan = await planner.plan(warehouse, layout, offload)
         if planner.aged and plan.changes and policies.with_policy(layout):
@@ -187,19 +186,6 @@ async def _run(
             )
         report = _report(run, spec, plan, applier, tied, stop_event, recovered)
         run.status, run.error = report.status, report.error
-    except RevetlError as e:
-        run.status, run.error = ("stopped" if isinstance(e, GuardrailError) else "failed"), str(e)
-        raise
-    except asyncio.CancelledError:
-        run.status = "interrupted"
-        raise
-    except Exception as e:
-        run.status, run.error = "failed", type(e).__name__
-        raise
-    finally:
-        run.finished_at = clock.now()
-        run.requests, run.retries = destination.requests, destination.retries
-        await offload(runs.finish_run, warehouse, run)
     report.requests, report.retries = run.requests, run.retries
     return report
 
