@@ -168,7 +168,8 @@ def _winners(
 def _witness(spec: WaterfallSpec, terms: Terms) -> str:
     """Who vouches for a value: vendors that have their data from one place are one."""
     asked = [stage.provider for stage in spec.stages]
-    cases = " ".join(f"WHEN {literal(name)} THEN {literal(spec.source_of(terms[name]))}" for name in asked)
+    same = spec.sources(terms.values())
+    cases = " ".join(f"WHEN {literal(name)} THEN {literal(same[terms[name].vendor])}" for name in asked)
     return f"CASE v.provider {cases} ELSE split_part(v.provider, '.', 1) END"
 
 

@@ -188,11 +188,9 @@ class Known:
 
     def _source(self) -> str:
         """Who vouches for a value: vendors that have their data from one place are one."""
-        names = sorted(self.providers)
-        cases = " ".join(
-            f"WHEN {self._literal(name)} THEN {self._literal(self.spec.source_of(self.providers[name]))}"
-            for name in names
-        )
+        same = self.spec.sources(self.providers.values())
+        named = {name: same[terms.vendor] for name, terms in sorted(self.providers.items())}
+        cases = " ".join(f"WHEN {self._literal(name)} THEN {self._literal(source)}" for name, source in named.items())
         return f"CASE provider {cases} ELSE split_part(provider, '.', 1) END"
 
     # --- money ---

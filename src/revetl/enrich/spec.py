@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -157,12 +157,18 @@ class WaterfallSpec(Part):
         own = self.fields[field].refresh_after
         return self.refresh_after if own is None else own
 
-    def source_of(self, provider: ProviderSpec) -> str:
-        """What counts as one witness: the vendor, or the group of vendors that have their data from one place."""
-        same = {provider.vendor, provider.source_group or provider.vendor}
-        while more := {name for group in self.same_source if same & set(group) for name in group} - same:
-            same |= more
-        return min(same)
+    def sources(self, providers: Iterable[ProviderSpec]) -> dict[str, str]:
+        """Vendor → what counts as one witness with it: itself, or the group that has its data from one place."""
+        links = [{p.vendor, p.source_group or p.vendor} for p in providers]
+        vendors = dict.fromkeys(name for link in links for name in link)
+        links += [set(group) for group in self.same_source]
+        found = {}
+        for vendor in vendors:
+            same = {vendor}
+            while more := {name for link in links if same & link for name in link} - same:
+                same |= more
+            found[vendor] = min(same)
+        return found
 
     @property
     def order_version(self) -> str:
@@ -266,7 +272,8 @@ def _stop_mistakes(document: Document, spec: WaterfallSpec, providers: Mapping[s
         if not isinstance(want.stop, Stop) or want.stop.agree is None:
             continue
         asked = [(stage, providers[stage.provider]) for stage in spec.stages if stage.provider in providers]
-        sources = {spec.source_of(provider) for stage, provider in asked if field in spec.fills(stage, provider)}
+        same = spec.sources(providers.values())
+        sources = {same[provider.vendor] for stage, provider in asked if field in spec.fills(stage, provider)}
         if len(sources) < want.stop.agree:
             message = f"{want.stop.agree} sources can never agree on {field!r}: {len(sources)} independent ones fill it"
             yield document.problem(("fields", field, "stop"), message)
