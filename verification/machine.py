@@ -26,7 +26,7 @@ from revetl.sync import SyncReport, drift, retrying, rollback
 from tests.support.crashing import Crash, CrashingWarehouse, Fuse
 from tests.support.sync_bench import Bench, inline
 from tests.support.virtual_time import run_virtual
-from verification.oracle import Row, Rules, Sent, World
+from verification.oracle import DOUBT, Row, Rules, Sent, World
 from verification.simulation import STEPS_OF_A_RUN, emptied
 
 STEPS = int(os.environ.get("REVETL_MACHINE_STEPS", "100000"))
@@ -258,6 +258,8 @@ class Machine:
             yield [self.rules.drift(w, self.model.get(key), "report")[1] for w in worlds]
 
     def rollback(self) -> None:
+        if self.rng.random() < 0.6:
+            self.spoil()
         undone = runs.get_run(self.bench.warehouse, self.newest) if self.newest else None
         if undone is None:  # there was none, or it died before it had a row
             return
@@ -272,6 +274,15 @@ class Machine:
         if report.status != "done":
             raise Finding(f"the rollback ended {report.status}: {report.error}")
         self.follow(self.rules.rollback, exact=True)
+
+    def spoil(self) -> None:
+        """A run that leaves something to undo, and perhaps a person who has mended some of it."""
+        first, city = (self.rng.choice(values) for values in VALUES)
+        self.model = {key: (row[0], first, city) for key, row in self.model.items()}
+        self.source()
+        self.rng.choice((self.sync, self.sync, self.refresh, self.die))()
+        if self.rng.random() < 0.4:
+            self.edit()
 
     def retry(self) -> None:
         statuses = self.rng.choice((REFUSED, (*REFUSED, ACCEPTED, ROLLED_BACK)))
@@ -295,25 +306,41 @@ class Machine:
     # --- what is seen
 
     def follow(self, step: Callable[[World, Row | None], Iterable[tuple[World, Sent]]], *, exact: bool = False) -> None:
-        """Leaves of the worlds that the step leads to those that fit what stands there, and where `exact` what was sent
-        as well: to the right records, the right fields, each once."""
+        """Leaves of the worlds that the step leads to those that fit what stands there. Where `exact`, also what was sent
+        (to the right records, the right fields, each once) and what we now believe to stand there."""
         sent: dict[str, list[Sent]] = {}
         for c in self.bench.destination.written:
             asked = frozenset((FIELDS.index(name), value) for name, value in c.fields.items())
             sent.setdefault(c.key, []).append((c.op.value, asked))  # type: ignore[arg-type]
         self.bench.destination.written.clear()
+        believed = self.believed() if exact else {}
         for key, worlds in self.worlds.items():
             stands, asked_for = self.stands(key), sent.get(key, [None])
             after = {(v, s) for w in worlds for v, s in step(w, self.model.get(key))}
-            fitting = {v for v, s in after if v.there == stands and (not exact or [s] == asked_for)}
+            belief = believed.get(key, (None, False, False))
+            fitting = {
+                v
+                for v, s in after
+                if v.there == stands
+                and (not exact or ([s] == asked_for and (v.known, v.linked, v.settled == DOUBT) == belief))
+            }
             if not fitting:
                 raise Finding(
-                    f"{key} stands as {stands}, sent {asked_for}; the model says {self.model.get(key)}\n  before: "
+                    f"{key} stands as {stands}, sent {asked_for}, believed {belief}; the model says {self.model.get(key)}"
+                    + "\n  before: "
                     + "\n          ".join(map(str, worlds))
                     + "\n  expected: "
                     + "\n            ".join(map(str, after))
                 )
             self.worlds[key] = fitting
+
+    def believed(self) -> dict[str, tuple[Row | None, bool, bool]]:
+        """Key → what the snapshot says: the fields, whether the id is known, whether it is in doubt."""
+        names = ", ".join(FIELDS)
+        found: list[Any] = self.bench.rows(
+            f"SELECT key, destination_id IS NOT NULL, row_hash IS NULL, {names} FROM revetl.snapshot__fake__contacts"
+        )
+        return {key: (tuple(fields), linked, doubt) for key, linked, doubt, *fields in found}
 
     def stands(self, key: str) -> Row | None:
         found = [r for r in self.bench.destination.records.values() if r["email"] == f"{key}@x.io"]

@@ -36,7 +36,8 @@ class Mutant:
     by: str = "simulation"
 
 
-_LEASES, _LINKS = "tests/unit/test_sync_leases.py", "tests/property/test_sync_links.py"
+_LEASES, _TIES = "tests/unit/test_sync_leases.py", "tests/unit/test_sync_links.py"
+_LINKS = "tests/property/test_sync_links.py"
 MUTANTS = (
     Mutant("nothing becomes in doubt after a crash", "state/plans.py", "    if not count:\n        return 0\n", "    return 0\n"),
     Mutant("a record in doubt keeps its hash", "state/plans.py", "SET row_hash = NULL, destination_id = {kept}", "SET destination_id = {kept}"),
@@ -63,11 +64,11 @@ MUTANTS = (
     Mutant("what was refused is sent again and again", "state/snapshot.py", "p.status IN ('rejected', 'skipped')", "p.status = 'skipped'", "machine"),
     Mutant("a lost lease is not noticed", "state/leases.py", "    if not warehouse.rows(f\"SELECT 1 FROM {leases} WHERE name = ?", "    if False and not warehouse.rows(f\"SELECT 1 FROM {leases} WHERE name = ?", _LEASES),
     Mutant("a transaction does not ask for the lease", "sync/leasing.py", "            yield\n            self._hold()\n", "            yield\n", _LEASES),
-    Mutant("a lease is taken from who is alive", "state/leases.py", "    if alive:\n", "    if False:\n", _LEASES),
+    Mutant("the process of a dead holder is not looked at", "state/leases.py", "        except ProcessLookupError:\n            return True\n", "        except ProcessLookupError:\n            return False\n", _LEASES),
     Mutant("a takeover does not look who else took it", "state/leases.py", "            if others:\n", "            if False:\n", _LEASES),
     Mutant("links are sent without an intent", "sync/links.py", "        await offload(links.intend, warehouse, layout, low, high, run.run_id)\n", "", _LINKS),
-    Mutant("a lost answer to a link is taken for made", "state/links.py", "p.op = 'link' AND p.status IN ('ok', 'rejected')", "p.op = 'link' AND p.status IN ('ok', 'rejected', 'unknown')", _LINKS),
-    Mutant("a removed link is remembered", "state/links.py", "p.op = 'unlink' AND p.status = 'ok' AND", "FALSE AND", _LINKS),
+    Mutant("a lost answer to a link is taken for made", "state/links.py", "p.op = 'link' AND p.status IN ('ok', 'rejected')", "p.op = 'link' AND p.status IN ('ok', 'rejected', 'unknown')", _TIES),
+    Mutant("a removed link is remembered", "state/links.py", "p.op = 'unlink' AND p.status = 'ok' AND", "FALSE AND", _TIES),
 )  # fmt: skip
 
 
@@ -97,7 +98,9 @@ def found_by(mutant: Mutant | None, by: str, limit: int) -> str | None:
         )
     imported, _, rest = done.stdout.partition("\n")
     if done.returncode or not Path(imported).is_relative_to(source):
-        raise RuntimeError(f"the hunt for {mutant and mutant.name!r} failed:\n{done.stdout[-1000:]}{done.stderr[-2000:]}")
+        raise RuntimeError(
+            f"the hunt for {mutant and mutant.name!r} failed:\n{done.stdout[-1000:]}{done.stderr[-2000:]}"
+        )
     return rest.splitlines()[-1].strip() or None
 
 
