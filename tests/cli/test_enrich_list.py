@@ -216,6 +216,10 @@ def test_max_spend_stops_with_3_and_writes_what_was_found(root: Path, capsys: py
     report = json.loads(capsys.readouterr().out)["waterfalls"][0]
     assert 0 < float(report["spent_usd"]) <= 1
     assert len(read(root / "out.csv")) == N + 1
+    # Nothing to spend: what is known is written, and nobody is asked.
+    assert shell.run(["enrich", "leads.csv", "-o", "known.csv", "--no-input", "--max-spend", "0", "--json"]) == 3
+    assert json.loads(capsys.readouterr().out)["waterfalls"][0]["asked"] == 0
+    assert (root / "known.csv").read_bytes() == (root / "out.csv").read_bytes()
 
 
 @pytest.mark.parametrize(
