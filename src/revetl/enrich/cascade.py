@@ -16,6 +16,7 @@ from revetl.enrich.admission import Admission, Job, RunLedger, questions_lock
 from revetl.enrich.answers import Reading
 from revetl.enrich.asker import Asker
 from revetl.enrich.budget import Budget
+from revetl.enrich.outcomes import MILLIONTH
 from revetl.enrich.query import Question
 from revetl.enrich.questions import Questions
 from revetl.enrich.report import EnrichReport, FieldReport, OnProgress, Progress, ProviderReport
@@ -28,6 +29,7 @@ from revetl.providers.spec import ProviderSpec
 from revetl.state import living, locks
 from revetl.state.calls import recover
 from revetl.state.suppressions import Suppressions
+from revetl.state.terms import Terms, keep_terms
 from revetl.state.values import ValueRow, append_values, apply_verdicts
 from revetl.warehouse.base import Warehouse
 
@@ -82,6 +84,7 @@ class Cascade:
 
     async def execute(self) -> None:
         async with self._alive(), AsyncExitStack() as stack:
+            await keep_terms(self.warehouse, self.clock, map(_terms, self.terms.values()))
             self.report.recovered_in_doubt = await recover(self.warehouse, self.clock)
             self.suppressions = Suppressions.load(self.warehouse)
             before = self._questions().filled()
@@ -323,3 +326,10 @@ class Cascade:
         for (field, provider), records in questions.filled_by().items():
             if field in self.report.fields:
                 self.report.fields[field].by_provider[provider] = records
+
+
+def _terms(spec: ProviderSpec) -> Terms:
+    credit = spec.price.credits.usd if spec.price.credits is not None else None
+    call, hit, most = (usd.quantize(MILLIONTH) for usd in (spec.price_per_call, spec.price_per_hit, spec.greatest_usd))
+    credit = None if credit is None else credit.quantize(MILLIONTH)
+    return Terms(spec.name, spec.vendor, call, hit, most, credit, spec.free_repeat_days)

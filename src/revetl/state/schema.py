@@ -111,6 +111,15 @@ TABLES: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("committed_usd", "DECIMAL(18,6)"),  # charged, in doubt, or reserved for a call in flight
         ("held_usd", "DECIMAL(18,6)"),  # set aside for verifying what calls of this run may find
     ),
+    "provider_terms": (  # what each endpoint was declared to cost when it was last asked
+        ("provider", "VARCHAR"),
+        ("vendor", "VARCHAR"),
+        ("per_call_usd", "DECIMAL(18,6)"),
+        ("per_hit_usd", "DECIMAL(18,6)"),
+        ("greatest_usd", "DECIMAL(18,6)"),
+        ("credit_usd", "DECIMAL(18,6)"),  # NULL where the vendor counts no credits
+        ("free_repeat_days", "BIGINT"),
+    ),
     "enrichment_estimates": (  # what was foreseen of a run, to be held against what it did
         ("run_id", "VARCHAR"),
         ("waterfall", "VARCHAR"),
