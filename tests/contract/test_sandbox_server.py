@@ -77,6 +77,16 @@ async def test_lost_and_broken_answers(
     assert await create(session, "other@b.io") == 201
 
 
+async def test_an_answer_that_drips_comes_whole_but_late(
+    session: aiohttp.ClientSession, running: RunningSandbox
+) -> None:
+    await inject(session, route=f"POST {CONTACTS}", kind="drip", delay_s=0.2)
+    began = asyncio.get_running_loop().time()
+    assert await create(session) == 201
+    assert asyncio.get_running_loop().time() - began >= 0.2
+    assert running.portal.store("contacts").records
+
+
 async def test_random_faults_repeat_after_a_reset(session: aiohttp.ClientSession) -> None:
     async def a_day() -> list[int]:
         await inject(session, route="*", kind="status", times=None, probability=0.4)

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from verification import canaries, identifiers, kills, machine, mutants, poison, simulation, storms
+from verification import canaries, faults, identifiers, kills, machine, mutants, poison, simulation, storms
 
 
 def test_simulation() -> None:
@@ -45,6 +45,15 @@ def test_kills() -> None:
     tally = kills.kill(5)
     assert tally.kills == 4
     assert (tally.lost, tally.stale, tally.doubled, tally.over, tally.first_failure) == (0, 0, 0, 0, "")
+
+
+async def test_faults() -> None:
+    asked = [r for r in faults.rounds(1) if r[1:3] == ("contacts", "POST */batch/upsert")]
+    chosen = [r for r in asked if r[0] in ("expired token", "truncated JSON", "slow drip")]
+    cells = await faults.storm(chosen)
+    assert [cell.failures for cell in cells.values()] == [[], [], []]
+    assert all(cell.struck for cell in cells.values())
+    assert cells["expired token"].codes == {4: 1}
 
 
 @pytest.mark.parametrize("mutant", mutants.MUTANTS, ids=lambda m: m.name)

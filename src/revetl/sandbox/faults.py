@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
@@ -13,7 +14,10 @@ from aiohttp import web
 
 from revetl.clock import Clock
 
-KINDS = ("status", "status_after", "reset_before", "reset_after", "truncate", "wrong_json", "delay", "delay_after")
+KINDS = (
+    *("status", "status_after", "reset_before", "reset_after", "truncate", "wrong_json", "delay", "delay_after"),
+    "drip",
+)
 # What only the endpoint itself can do: a vendor's own words for no, and troubles of its jobs and callbacks.
 VENDOR_KINDS = (
     "throttled",
@@ -38,7 +42,8 @@ class Fault:
 
     Kinds: `status` answers instead of the endpoint, `status_after` after it did its work; `reset_before` and
     `reset_after` drop the connection; `truncate` sends half of the answer; `wrong_json` sends a page instead of it;
-    `delay` waits `delay_s` before the work, `delay_after` when it is done. Of data vendors also, in their own words:
+    `delay` waits `delay_s` before the work, `delay_after` when it is done; `drip` then sends the answer piece by
+    piece over `delay_s`. Of data vendors also, in their own words:
     `throttled`, `out_of_credits`, `bad_key`, `unavailable`; of the job that a request starts: `never_done`,
     `callback_twice`, `callback_late` (by `delay_s`), `callback_lost`, `callback_forged` (signed with another key).
     `skip` matching requests pass unharmed, then `times` are hit (None: all), each with `probability`.
@@ -86,6 +91,7 @@ class Fault:
 # Where an endpoint finds the fault that it is to act out.
 FAULT: web.RequestKey[Fault] = web.RequestKey("fault", Fault)
 
+_DROPS = 20
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -132,7 +138,23 @@ class Faults:
             return _drop(request)
         if fault.kind == "wrong_json":
             return web.Response(status=200, text="<html><body>Service temporarily unavailable</body></html>")
+        if fault.kind == "drip":
+            return await self._drip(request, answer, fault.delay_s)
         return await _truncate(request, answer)
+
+    async def _drip(self, request: web.Request, answer: web.StreamResponse, lasts_s: float) -> web.StreamResponse:
+        """Every piece comes in time, the whole does not."""
+        whole = _content(answer)
+        slow = web.StreamResponse(status=answer.status, headers={"Content-Type": "application/json"})
+        slow.content_length = len(whole)
+        await slow.prepare(request)
+        size = -(-len(whole) // _DROPS)
+        with suppress(ConnectionError):  # who asked has given up
+            for start in range(0, len(whole), size):
+                await self._clock.sleep(lasts_s / _DROPS)
+                await slow.write(whole[start : start + size])
+            await slow.write_eof()
+        return slow
 
 
 def _said(fault: Fault) -> web.Response:
@@ -151,9 +173,13 @@ def _drop(request: web.Request) -> web.Response:
     return web.Response(status=500)
 
 
+def _content(answer: web.StreamResponse) -> bytes:
+    return answer.body if isinstance(answer, web.Response) and isinstance(answer.body, bytes) else b"{}"
+
+
 async def _truncate(request: web.Request, answer: web.StreamResponse) -> web.StreamResponse:
     """Says the whole length, sends half of it and cuts the connection."""
-    whole = answer.body if isinstance(answer, web.Response) and isinstance(answer.body, bytes) else b"{}"
+    whole = _content(answer)
     partial = web.StreamResponse(status=answer.status, headers={"Content-Type": "application/json"})
     partial.content_length = len(whole)
     await partial.prepare(request)
