@@ -98,6 +98,19 @@ class RunLedger:
         """Inside the transaction that has the lock: what the waterfall's runs have committed this month."""
         return spend.lines(self.warehouse, self.spec.name, f"{spend.day_of(now)[:7]}-01", self.run_id)
 
+    def has_room(self, need: Mapping[str, Decimal]) -> bool:
+        """Whether so much, by provider, may be spent now under the run's own budget and all that it shares."""
+        own = self.budget
+        if own.limit_usd is not None and own.committed_usd + sum(need.values()) > own.limit_usd:
+            return False
+        day = spend.day_of(self.clock.now())
+        lines = spend.lines(self.warehouse, self.spec.name, f"{day[:7]}-01", self.run_id) if self.limits else []
+        return all(
+            limit.used(lines, self.run_id, day) + sum(usd for name, usd in need.items() if limit.is_about(name))
+            <= limit.usd
+            for limit in self.limits
+        )
+
     def write(self, ended: Sequence[Ended]) -> None:
         """Outcomes, values and money, inside the caller's transaction. Where this run was away for so long that others
         took it for dead, what they have settled meanwhile stands."""

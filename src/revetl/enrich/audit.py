@@ -9,12 +9,12 @@ from __future__ import annotations
 _DIGITS = 8
 
 
-def sampled(key: str, share: float) -> str:
+def sampled(key: str, share: float, purpose: str = "audit") -> str:
     """SQL condition over `key`, a SQL expression of text: whether the record is one of the share. A greater share holds
-    all records of a smaller one."""
+    all records of a smaller one; shares for different purposes have nothing to do with each other."""
     if share <= 0:
         return "1 = 0"
     if share >= 1:
         return "1 = 1"
     limit = f"{round(share * 16**_DIGITS):0{_DIGITS}x}"
-    return f"substr(md5('audit:' || {key}), 1, {_DIGITS}) < '{limit}'"
+    return f"substr(md5('{purpose}:' || {key}), 1, {_DIGITS}) < '{limit}'"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
@@ -16,6 +17,7 @@ from revetl.enrich.admission import Admission, Job, RunLedger, questions_lock
 from revetl.enrich.answers import Reading
 from revetl.enrich.asker import Asker
 from revetl.enrich.budget import Budget
+from revetl.enrich.parts import Part, in_step, parts_of
 from revetl.enrich.outcomes import MILLIONTH
 from revetl.enrich.query import Question
 from revetl.enrich.questions import Questions
@@ -81,6 +83,8 @@ class Cascade:
         self._limit = limit
         self._progress = progress
         self._alive_until = clock.now() + living.LASTS
+        self._needed: Counter[str] = Counter()  # by verifier: stages that set money aside for it
+        self._one_by_one: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def execute(self) -> None:
         async with self._alive(), AsyncExitStack() as stack:
@@ -92,10 +96,7 @@ class Cascade:
                 await stack.enter_async_context(provider)
             try:
                 await self._resume()
-                for stage in self.spec.stages:
-                    await self._stage(stage)
-                    if self.report.stopped or self.stop_event.is_set():
-                        break
+                await self._stages(max(total for total, _ in before.values()))
             finally:
                 self.report.requests = sum(provider.requests for provider in self.providers.values())
             self._tally(before)
@@ -139,7 +140,37 @@ class Cascade:
         resumed = await resume_jobs(self.warehouse, self.spec.name, self.providers, self.clock, read, suppress)
         self.report.resumed = resumed.calls
 
-    def _questions(self) -> Questions:
+    async def _stages(self, records: int) -> None:
+        """All of them at the same time, each with another part of the records. They follow one another where the money
+        might not suffice, since later ones would spend it on some records before the cheaper ones have seen all; and
+        where one of them takes jobs, which are waited for part by part."""
+        parts: list[Part | None] = [*parts_of(records)]
+        jobs = any(terms.job is not None for terms in self.terms.values())
+        if len(parts) == 1 or jobs or not self._can_pay_for_all():
+            parts = [None]
+
+        async def work(number: int, part: Part | None) -> None:
+            if not self._stopped:
+                await self._stage(self.spec.stages[number], part)
+
+        await in_step(len(self.spec.stages), parts, work)
+
+    def _can_pay_for_all(self) -> bool:
+        """Whether every question that there is may be asked at its greatest price."""
+        if self.budget.limit_usd is None and not self._ledger.limits:
+            return True
+        questions = self._questions()
+        need: dict[str, Decimal] = {}
+        for stage in self.spec.stages:
+            asked = questions.count(stage)
+            for name, number in ((stage.provider, asked), *((verifier, asked) for verifier in stage.verify.values())):
+                need[name] = need.get(name, ZERO) + number * self.terms[name].greatest_usd
+        for field, verifier in {pair for stage in self.spec.stages for pair in stage.verify.items()}:
+            waiting = questions.count_unverified(field, verifier)
+            need[verifier] = need.get(verifier, ZERO) + waiting * self.terms[verifier].greatest_usd
+        return self._ledger.has_room(need)
+
+    def _questions(self, part: Part | None = None) -> Questions:
         """As of now: what an earlier stage brought counts."""
         return Questions(
             self.warehouse,
@@ -150,39 +181,51 @@ class Cascade:
             run_id=self.run_id,
             now=self.clock.now(),
             limit=self._limit,
+            part=part,
         )
 
-    async def _stage(self, stage: Stage) -> None:
+    async def _stage(self, stage: Stage, part: Part | None) -> None:
         """Answers that are already paid for, then calls, then the verification of what they gave. Where another run
         asks the same question its answer is waited for, and then is one that is already paid for."""
         before = self._turn(stage.provider)
         while True:
-            flying = self._questions().in_flight(stage)
-            await self._settle(stage)
+            flying = self._questions(part).in_flight(stage)
+            await self._settle(stage, part)
             if not self._may_ask(stage.provider):
                 return
-            elsewhere = await self._ask_stage(stage)
-            await self._settle(stage)
-            for verifier in stage.verify.values():
-                self._ledger.release(verifier)
-            waited = await self._others_answered(lambda: self._questions().in_flight(stage))
+            with self._setting_aside(stage):
+                elsewhere = await self._ask_stage(stage, part)
+                await self._settle(stage, part)
+            waited = await self._others_answered(lambda: self._questions(part).in_flight(stage))
             if self._stopped or not (flying or elsewhere or waited):
                 break
         if self._turn(stage.provider) != before:
             # Others were here: an answer of theirs that came between two looks serves this run's records as well.
-            await self._settle(stage)
+            await self._settle(stage, part)
+
+    @contextmanager
+    def _setting_aside(self, stage: Stage) -> Iterator[None]:
+        """What is set aside for a verifier is given back when no stage may need it any more."""
+        self._needed.update(set(stage.verify.values()))
+        yield
+        for verifier in set(stage.verify.values()):
+            self._needed[verifier] -= 1
+            if not self._needed[verifier]:
+                self._ledger.release(verifier)
 
     def _turn(self, provider: str) -> int:
         """How often others were let through to this provider."""
         return locks.turn(self.warehouse, questions_lock(provider)) - self._ledger.turns[provider]
 
-    async def _settle(self, stage: Stage) -> None:
+    async def _settle(self, stage: Stage, part: Part | None) -> None:
         """Gives records what is known by now, and verifies what has to be."""
-        self._reuse(stage)
+        self._reuse(stage, part)
         for field, verifier in stage.verify.items():
-            await self._verify(field, verifier)
+            # Two stages may have the same address, and it is paid for once.
+            async with self._one_by_one[verifier]:
+                await self._verify(field, verifier, part)
 
-    async def _ask_stage(self, stage: Stage) -> int:
+    async def _ask_stage(self, stage: Stage, part: Part | None) -> int:
         """How many of its questions other runs asked first."""
         provider = stage.provider
 
@@ -195,8 +238,11 @@ class Cascade:
         holds: dict[str, Decimal] = {}
         for verifier in stage.verify.values():
             holds[verifier] = holds.get(verifier, ZERO) + self.terms[verifier].greatest_usd
-        questions = self._questions()
-        asker = self._asker(questions, provider, questions.count(stage), interpret, waits, holds)
+        questions = self._questions(part)
+        expected = questions.count(stage)
+        if part is not None:
+            expected = round(expected / part.share)  # the others will be like it
+        asker = self._asker(questions, provider, expected, interpret, waits, holds)
         await self._ask(provider, asker, questions.stream(stage))
         self.budget.release(asker.held_usd)
         return asker.elsewhere
@@ -216,9 +262,9 @@ class Cascade:
     def _stopped(self) -> bool:
         return bool(self.report.stopped) or self.stop_event.is_set()
 
-    def _reuse(self, stage: Stage) -> None:
+    def _reuse(self, stage: Stage, part: Part | None) -> None:
         """Gives records the values of an equal question that somebody else's record already paid for."""
-        rows = self._questions().reusable(stage)
+        rows = self._questions(part).reusable(stage)
         served: set[str] = set()
         while piece := list(islice(rows, REUSE_ROWS)):
             values = [self._reading.reused(stage.provider, *row) for row in piece]
@@ -229,17 +275,17 @@ class Cascade:
             self.report.providers[stage.provider].reused += len(keys - served)
             served = {values[-1].key}
 
-    async def _verify(self, field: str, verifier: str) -> None:
+    async def _verify(self, field: str, verifier: str, part: Part | None) -> None:
         """Settles what waits: from verdicts that are known, then by asking for those that are not."""
         again = True
         while again:
             apply_verdicts(self.warehouse, field, self.clock.now())
             if not self._may_ask(verifier):
                 return
-            questions, elsewhere = self._questions(), 0
+            questions, elsewhere = self._questions(part), 0
             if expected := questions.count_unverified(field, verifier):
                 elsewhere = await self._ask_verifier(questions, expected, field, verifier)
-            waited = await self._others_answered(lambda: self._questions().unverified_in_flight(field, verifier))
+            waited = await self._others_answered(lambda: self._questions(part).unverified_in_flight(field, verifier))
             again = bool(elsewhere or waited) and not self._stopped
         apply_verdicts(self.warehouse, field, self.clock.now())
 

@@ -14,6 +14,7 @@ from typing import Any, cast
 
 from revetl.enrich.audit import sampled
 from revetl.enrich.known import COST, Known
+from revetl.enrich.parts import Part
 from revetl.enrich.query import Query, Question
 from revetl.enrich.spec import Stage, WaterfallSpec
 from revetl.errors import ConfigError
@@ -29,7 +30,8 @@ from revetl.warehouse.sql import from_dialect, ident, literal, table
 class Questions:
     """One waterfall over one relation at one moment. `entity` is the name under which values are kept.
 
-    `limit`: only the first so many records by key are looked at, the same ones in every stage and every run.
+    `limit`: only the first so many records by key are looked at, the same ones in every stage and every run. `part`:
+    only these of them.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class Questions:
         run_id: str,
         now: datetime,
         limit: int | None = None,
+        part: Part | None = None,
     ) -> None:
         self.warehouse = warehouse
         self.spec = spec
@@ -56,6 +59,7 @@ class Questions:
         self._source = table(relation_)
         self._known = Known(warehouse, spec, providers, entity=entity, now=now)
         self._limit = limit
+        self._part = part
 
     # --- what is asked ---
 
@@ -294,6 +298,8 @@ class Questions:
         source = f"FROM {self._source} WHERE {key} IS NOT NULL"
         if self._limit is not None:
             source = f"FROM (SELECT * {source} ORDER BY {key} LIMIT {int(self._limit)}) AS first_ WHERE TRUE"
+        if self._part is not None:
+            source += f" AND {self._part.condition(f'CAST({key} AS VARCHAR)')}"
         condition = f" AND ({self._written(stage.when)})" if stage is not None and stage.when else ""
         return Query(f"SELECT {', '.join(cells)} {source}{condition}")
 

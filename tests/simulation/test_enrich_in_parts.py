@@ -1,0 +1,112 @@
+"""Stages that work at the same time on parts of the records: the same result and the same bill as one after another."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from revetl.enrich import parts
+from revetl.providers.base import Answer
+from tests.simulation.test_enrich_crash import COUNTED, SPENT, Crash, Dying
+from tests.simulation.test_enrich_engine import bills, enrich, number, providers
+from tests.support.enrich_fakes import FakeProvider, hit, miss, person, warehouse_with
+
+PEOPLE_N = 24
+
+
+@pytest.fixture(autouse=True)
+def _small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parts, "SMALLEST", 6)
+
+
+def people() -> Any:
+    return warehouse_with([person(n) for n in range(PEOPLE_N)])
+
+
+def sequential(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parts, "SMALLEST", 10_000)
+
+
+def outcome(warehouse: Any) -> Any:
+    return warehouse.rows(
+        "SELECT key, field, value, provider, rejected_reason FROM revetl.enrichment_values"
+        " WHERE entity <> 'verification' ORDER BY ALL"
+    )
+
+
+def test_the_same_values_and_the_same_bill_as_stage_after_stage(monkeypatch: pytest.MonkeyPatch) -> None:
+    warehouse, vendors = people(), providers()
+    report = enrich(warehouse, vendors)
+    sequential(monkeypatch)
+    other, others = people(), providers()
+    expected = enrich(other, others)
+    assert bills(vendors) == bills(others)
+    assert outcome(warehouse) == outcome(other)
+    assert report.fields == expected.fields
+    assert report.spent_usd == expected.spent_usd == sum((v.billed_usd for v in vendors.values()), Decimal(0))
+    assert warehouse.rows(SPENT) == warehouse.rows(COUNTED)
+    assert enrich(warehouse, vendors, run_id="r2").asked == 0
+
+
+def first_call(vendor: FakeProvider, log: list[str]) -> None:
+    vendor.before_answer = lambda: log.append(vendor.name)
+
+
+def test_the_second_provider_begins_before_the_first_is_done_unless_money_might_not_suffice() -> None:
+    for limit, together in ((None, True), (Decimal(1000), True), (Decimal("4.00"), False)):
+        vendors, log = providers(), list[str]()
+        for name in ("big.person", "small.email"):
+            first_call(vendors[name], log)
+        enrich(people(), vendors, max_spend_usd=limit)
+        last_of_first = max(i for i, name in enumerate(log) if name == "big.person")
+        assert (log.index("small.email") < last_of_first) is together, limit
+
+
+def test_equal_questions_in_several_parts_are_one_call() -> None:
+    warehouse = warehouse_with([person(1, golden_id=f"twin{n}", phone="1") for n in range(PEOPLE_N)])
+    vendors = providers()
+    report = enrich(warehouse, vendors)
+    assert all(count <= 1 for vendor in vendors.values() for count in Counter(vendor.bill).values())
+    assert report.fields["email"].filled_after in (0, PEOPLE_N)
+
+
+def test_an_address_that_two_providers_give_is_verified_once() -> None:
+    """Both stages verify at the same time, with one verifier."""
+
+    def one(inputs: Mapping[str, str]) -> Answer:
+        return hit("0.01", email="desk@acme.example") if number(inputs) % 2 else miss()
+
+    def two(inputs: Mapping[str, str]) -> Answer:
+        return hit("0.01", email="desk@acme.example")
+
+    vendors = providers(big=one, small=two)
+    enrich(people(), vendors)
+    assert max(Counter(vendors["check.email"].bill).values()) == 1
+
+
+def crashed_at(step: int) -> Iterator[tuple[Any, dict[str, FakeProvider]]]:
+    warehouse, vendors = people(), providers()
+    with pytest.raises(Crash):
+        enrich(Dying(warehouse, step), vendors)
+    yield warehouse, vendors
+    warehouse.close()
+
+
+def test_after_a_crash_nothing_is_paid_twice() -> None:
+    whole = Dying(people(), 0)
+    enrich(whole, providers())
+    for step in range(20, whole.steps, whole.steps // 5):
+        for warehouse, vendors in crashed_at(step):
+            enrich(warehouse, vendors, run_id="r2")
+            enrich(warehouse, vendors, run_id="r3")
+            for vendor in vendors.values():
+                assert all(n == 1 for n in Counter(vendor.bill).values()), f"step {step}: {vendor.name} was paid twice"
+            known = warehouse.rows(
+                "SELECT coalesce(sum(coalesce(charged_usd, expected_usd)), 0) FROM revetl.enrichment_calls"
+                " WHERE status <> 'intent'"
+            )[0][0]
+            assert known >= sum((v.billed_usd for v in vendors.values()), Decimal(0))
