@@ -71,7 +71,10 @@ end
         stated,
         cast(count(*) as integer) as n_agreeing,
         min(provider_rank) as best_rank,
-        cast(1 - exp(sum(ln(1 - least(score, 0.999999)))) as numeric(9, 6)) as support
+        -- A hair is added, so that an exact half is rounded alike by every warehouse.
+        cast(
+            1.000000001 - exp(sum(ln(1 - least(cast(score as double precision), 0.999999)))) as numeric(9, 6)
+        ) as support
     from {{ name }}_witnesses
     group by entity, key, field, stated
 ),

@@ -169,7 +169,15 @@ def dbt_build(project: Path, output: dict[str, Any]) -> None:
     line = ["build", "--no-use-colors", "--log-path", str(directory / "logs"), "--project-dir", str(project)]
     line += ["--profiles-dir", str(directory), "--target-path", str(directory / "target")]
     line += [] if ALL else ["--exclude-resource-type", "unit_test", "test"]
-    line += ["--select", "enrichment", "trust_fields", "trust_providers", "trust_verifications", "source_groups"]
+    line += [
+        "--select",
+        "int_enrichment_candidates",
+        "enrichment_provenance",
+        "contact_enrichment",
+        "company_enrichment",
+    ]
+    line += ["enriched_contacts", "enriched_companies", "trust_fields", "trust_providers", "trust_verifications"]
+    line += ["source_groups"]
     done = subprocess.run([dbt, *line], capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stdout[-4000:]
 

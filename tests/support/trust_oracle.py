@@ -148,7 +148,7 @@ def _rank(field: str, judged: list[Judged], own: str | None, policy: Policy) -> 
         for j in statements[said]:
             groups[j.group] = max(groups[j.group], j.score)
         support = 1 - prod(1 - min(score, 0.999999) for score in groups.values())
-        return min(j.rank for j in statements[said]), -round(support, 6), said
+        return min(j.rank for j in statements[said]), -round(support + 1e-9, 6), said
 
     order = sorted(
         judged,
