@@ -67,7 +67,7 @@ MUTANTS = (
     Mutant("the process of a dead holder is not looked at", "state/leases.py", "        except ProcessLookupError:\n            return True\n", "        except ProcessLookupError:\n            return False\n", _LEASES),
     Mutant("a takeover does not look who else took it", "state/leases.py", "            if others:\n", "            if False:\n", _LEASES),
     Mutant("links are sent without an intent", "sync/links.py", "        await offload(links.intend, warehouse, layout, low, high, run.run_id)\n", "", _LINKS),
-    Mutant("a lost answer to a link is taken for made", "state/links.py", "p.op = 'link' AND p.status IN ('ok', 'rejected')", "p.op = 'link' AND p.status IN ('ok', 'rejected', 'unknown')", _TIES),
+    Mutant("a link without an answer is taken for refused", "state/links.py", "p.op = 'link' AND p.status IN ('ok', 'rejected')", "p.op = 'link' AND p.status IN ('ok', 'rejected', 'unknown')", _TIES),
     Mutant("a removed link is remembered", "state/links.py", "p.op = 'unlink' AND p.status = 'ok' AND", "FALSE AND", _TIES),
 )  # fmt: skip
 

@@ -110,6 +110,8 @@ def test_a_changed_company_unties_first_and_a_null_unties(bench: Two) -> None:
     assert report.counts == {"linked": 2, "unlinked": 2}
     assert [op for op, _, _ in bench.tied()] == ["unlink", "unlink", "link", "link"]
     assert bench.linked() == [("ann", "bolt"), ("cid", "acme")]
+    bench.tied()
+    assert (bench.run().counts, bench.tied()) == ({}, []), "what was untied is not untied again"
 
 
 def test_links_of_people_are_left_alone(bench: Two) -> None:
@@ -239,6 +241,21 @@ def test_an_answer_that_is_lost_is_asked_again(bench: Two) -> None:
     assert (report.status, report.links_not_sent) == ("failed", 2)
     bench.destination.after_link = lambda _: None
     assert bench.run().counts == {"linked": 2}
+    assert bench.linked() == [("ann", "acme"), ("bob", "bolt")]
+
+
+def test_one_link_without_an_answer_is_in_doubt_and_sent_again(bench: Two) -> None:
+    bench.run_firms()
+    bench.destination.answer = lambda outcomes: outcomes if len(outcomes) != 2 else outcomes[:1]
+    report = bench.run()
+    assert (report.status, report.exit_code) == ("partial", 1)
+    assert report.counts == {"ok": 3, "linked": 1, "links_unknown": 1}
+    assert bench.rows("SELECT key, state FROM revetl.links__fake__contacts ORDER BY key") == [
+        ("ann", "linked"),
+        ("bob", "linking"),
+    ]
+    bench.destination.answer = lambda outcomes: outcomes
+    assert bench.run().counts == {"linked": 1}
     assert bench.linked() == [("ann", "acme"), ("bob", "bolt")]
 
 
