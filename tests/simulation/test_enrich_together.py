@@ -83,6 +83,7 @@ def test_runs_that_meet_pay_for_each_question_once_and_all_end_with_the_values()
     assert sum(r.spent_usd for r in reports) == billed(vendors)
     assert warehouse.rows(SPENT) == warehouse.rows(COUNTED)
     assert warehouse.rows("SELECT count(*) FROM revetl.leases WHERE name LIKE 'enrich%'") == [(0,)]
+    assert warehouse.rows("SELECT count(*) FROM revetl.suppression_key") == [(1,)]
 
 
 def test_a_hundred_equal_lookups_are_one_charge():

@@ -17,8 +17,8 @@ from revetl.enrich.admission import Admission, Job, RunLedger, questions_lock
 from revetl.enrich.answers import Reading
 from revetl.enrich.asker import Asker
 from revetl.enrich.budget import Budget
-from revetl.enrich.parts import Part, in_step, parts_of
 from revetl.enrich.outcomes import MILLIONTH
+from revetl.enrich.parts import Part, in_step, parts_of
 from revetl.enrich.query import Question
 from revetl.enrich.questions import Questions
 from revetl.enrich.report import EnrichReport, FieldReport, OnProgress, Progress, ProviderReport
@@ -30,7 +30,7 @@ from revetl.providers.base import Answer, Provider
 from revetl.providers.spec import ProviderSpec
 from revetl.state import living, locks
 from revetl.state.calls import recover
-from revetl.state.suppressions import Suppressions
+from revetl.state.suppressions import Suppressions, choose_key
 from revetl.state.terms import Terms, keep_terms
 from revetl.state.values import ValueRow, append_values, apply_verdicts
 from revetl.warehouse.base import Warehouse
@@ -90,6 +90,7 @@ class Cascade:
         async with self._alive(), AsyncExitStack() as stack:
             await keep_terms(self.warehouse, self.clock, map(_terms, self.terms.values()))
             self.report.recovered_in_doubt = await recover(self.warehouse, self.clock)
+            await choose_key(self.warehouse, self.clock)
             self.suppressions = Suppressions.load(self.warehouse)
             before = self._questions().filled()
             for provider in self.providers.values():

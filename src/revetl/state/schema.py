@@ -148,6 +148,11 @@ TABLES: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("rejected_reason", "VARCHAR"),  # NULL where accepted
         ("verified_by", "VARCHAR"),  # whose verdict settled it; NULL where nobody verified
     ),
+    "suppression_key": (  # one row: with which key the identities below are hashed
+        ("source", "VARCHAR"),  # environment; warehouse: the salt is the key
+        ("salt", "VARCHAR"),
+        ("fingerprint", "VARCHAR"),
+    ),
     "suppressions": (
         ("identity_hash", "VARCHAR"),
         ("reason", "VARCHAR"),

@@ -15,13 +15,16 @@ import secrets
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
+from revetl.clock import Clock
 from revetl.errors import ConfigError
+from revetl.state import locks
 from revetl.state.appending import append_rows, naive
-from revetl.state.schema import create_table, relation
+from revetl.state.schema import relation
 from revetl.warehouse.base import Warehouse
 from revetl.warehouse.sql import table
 
 VARIABLE = "REVETL_SUPPRESSION_KEY"
+_LOCK = "enrich: suppression key"
 # A phone is not here: a switchboard belongs to a whole office.
 _UNIQUE = ("email", "linkedin_url")
 
@@ -59,6 +62,15 @@ class Suppressions:
         return [hmac.new(self._key, token.encode(), hashlib.sha256).hexdigest() for token in _tokens(identity)]
 
 
+async def choose_key(warehouse: Warehouse, clock: Clock, environ: Mapping[str, str] | None = None) -> None:
+    """Fixes the key where it is not yet. Of runs that are the first at the same time one chooses, for all: two random
+    keys would each know only half of the people. Safe to repeat; ConfigError as `load`."""
+    if warehouse.rows(f"SELECT 1 FROM {table(relation(warehouse, 'suppression_key'))} LIMIT 1"):
+        return
+    locks.ensure(warehouse, [_LOCK])
+    await locks.locked(warehouse, clock, [_LOCK], lambda: _key(warehouse, os.environ if environ is None else environ))
+
+
 def _tokens(identity: Mapping[str, str | None]) -> Iterable[str]:
     """What names one person: each unique identifier, and the name with the company. Else all that is known."""
     plain = {name: " ".join(value.split()).casefold() for name, value in identity.items() if value and value.strip()}
@@ -72,9 +84,7 @@ def _tokens(identity: Mapping[str, str | None]) -> Iterable[str]:
 
 
 def _key(warehouse: Warehouse, environ: Mapping[str, str]) -> bytes:
-    target = relation(warehouse, "suppression_key")
-    create_table(warehouse, target, (("source", "VARCHAR"), ("salt", "VARCHAR"), ("fingerprint", "VARCHAR")))
-    name = table(target)
+    name = table(relation(warehouse, "suppression_key"))
     given = environ.get(VARIABLE, "")
     stored = warehouse.rows(f"SELECT source, salt, fingerprint FROM {name}")
     if not stored:
