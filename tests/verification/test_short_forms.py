@@ -10,9 +10,9 @@ from verification import canaries, faults, identifiers, kills, machine, mutants,
 
 
 def test_simulation() -> None:
-    total = simulation.play(range(10))
+    total = simulation.play(range(8))
     assert total.failures == []
-    assert total.runs >= 20
+    assert total.runs >= 16
     assert total.crashes
     assert total.faults
 
@@ -24,10 +24,10 @@ def test_a_simulated_history_repeats_exactly() -> None:
 
 def test_machine() -> None:
     total = machine.Tally()
-    for seed in range(4):
+    for seed in range(3):
         total.add(machine.Machine(seed).play(steps=40))
     assert total.failures == []
-    assert total.steps.total() == 160
+    assert total.steps.total() == 120
     assert {"sync", "die", "quota", "rollback", "accept"} <= total.steps.keys()
 
 
@@ -37,7 +37,7 @@ def test_machine_notices_a_person_whom_the_oracle_does_not_know_of() -> None:
     m.sync()
     ((_, record),) = m.bench.destination.records.items()
     record["city"] = "not ours"
-    with pytest.raises(machine.Finding, match="1 stands as"):
+    with pytest.raises(machine.Finding, match="stands as"):
         m.sync()
 
 
