@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 import time
 
-from benchmarks import ceiling, memory, order, plan, push, report, wide
+from benchmarks import ceiling, enrich, memory, order, plan, push, report, wide
 from benchmarks import help as help_
 
 WORKLOADS = {
@@ -20,6 +20,7 @@ WORKLOADS = {
     "ceiling": ceiling.measure,
     "wide": wide.measure,
     "order": order.measure,
+    "enrich": enrich.measure,
 }
 
 

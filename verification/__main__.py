@@ -12,7 +12,21 @@ from importlib import import_module
 
 from verification import page
 
-PROOFS = ("simulation", "machine", "kills", "mutants", "poison", "storms", "faults", "identifiers", "canaries", "enrich_kills", "equal_lookups")
+PROOFS = (
+    "simulation",
+    "machine",
+    "kills",
+    "mutants",
+    "poison",
+    "storms",
+    "faults",
+    "identifiers",
+    "canaries",
+    "enrich_kills",
+    "equal_lookups",
+    "makespan",
+    "calibration",
+)
 
 
 def main(names: list[str]) -> int:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from verification import enrich_kills, equal_lookups
+from verification import calibration, enrich_kills, equal_lookups, makespan
 
 
 def test_a_few_kills_lose_and_double_nothing() -> None:
-    tally = enrich_kills.kill(3, people=4)
-    assert tally.kills >= 3
+    tally = enrich_kills.kill(2, people=3)
+    assert tally.kills >= 2
     assert tally.paid > 0
     assert (tally.doubled, tally.over, tally.lost, tally.unlike, tally.unseen, tally.asked_later) == (0,) * 6
 
@@ -19,3 +19,18 @@ def test_equal_lookups_of_two_processes_are_one_charge() -> None:
     tally = equal_lookups.meet(1, processes=2)
     assert tally.charges["people_data_labs"] == 1
     assert (tally.doubled, tally.unlike, tally.in_doubt) == (0, 0, 0)
+
+
+def test_a_short_makespan_asks_everybody_once() -> None:
+    made = makespan.run(makespan.SINGLES[:2], 120)
+    assert made.asked_twice == 0
+    assert [part.refused for part in made.providers] == [0, 0]
+    assert made.providers[0].asked == 120
+
+
+def test_a_short_calibration_has_intervals() -> None:
+    tally = calibration.play(1, batches=1, people=40)
+    assert tally.runs == 1
+    assert {guess.what for guess in tally.guesses} == {"cost", "email", "job_title"}
+    assert all(guess.low <= guess.expected <= guess.high for guess in tally.guesses)
+    assert not tally.over_greatest
