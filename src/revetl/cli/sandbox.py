@@ -135,9 +135,7 @@ def _population(path: Path | None, hit_rates: tuple[str, ...]) -> Population:
 @click.option("--truth", type=_DIRECTORY, default=Path("truth"), show_default=True, help="Where the truth is written.")
 @click.option("-t", "--target", help="Load them into this target of profiles.yml, in place of a DuckDB file.")
 @json_option
-def generate(
-    records: int, seed: int, day: int, database: Path, truth: Path, target: str | None, as_json: bool
-) -> None:
+def generate(records: int, seed: int, day: int, database: Path, truth: Path, target: str | None, as_json: bool) -> None:
     """Make the sources of a fictional company: CRM, billing, product and support that disagree.
 
     Replaces the raw schemas of the database. The truth behind them goes into files that no model reads.
