@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-import pyarrow  # noqa: F401  imports are not counted, and revetl's are made where they are used
+import pyarrow  # imports are not counted, and revetl's are made where they are used
 import sqlglot  # noqa: F401
 
 import revetl.destinations.http_sink  # noqa: F401
@@ -33,6 +33,10 @@ SPEC = SyncSpec(
     match_on=None,
     columns=COLUMNS,
 )
+
+
+# Its first array imports pandas where that is installed.
+pyarrow.array([0])
 
 
 async def sync_once(database: Path | str, url: str) -> dict[str, object]:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 Progress = Callable[[int, int], None]
 
 _CHUNK_ROWS = 5_000
+_CHUNKS_AHEAD = 5
 _CHECKPOINT_S = 5.0
 _CHECKPOINT_ROWS = 20_000
 # A stretch of intent is what can be sent until the next checkpoint is due, so that a crash leaves in doubt what was in
@@ -209,19 +210,34 @@ class Applier:
         waiting: dict[Operation, list[Change]] = {op: [] for op in Operation}
         size = self._limits.batch_rows
         chunks = await self._offload(self._stream)
-        coming = asyncio.create_task(self._next(chunks))
+        # A checkpoint takes the warehouse for longer than a chunk lasts, so several are fetched ahead.
+        ready: asyncio.Queue[pa.RecordBatch | None] = asyncio.Queue(maxsize=_CHUNKS_AHEAD)
+        left = False
+
+        async def fetch() -> None:
+            try:
+                while not left and (chunk := await self._next(chunks)) is not None:
+                    await ready.put(chunk)
+            finally:
+                await ready.put(None)
+
+        fetching = asyncio.create_task(fetch())
         try:
-            while (chunk := await coming) is not None:
-                coming = asyncio.create_task(self._next(chunks))
+            while (chunk := await ready.get()) is not None:
                 for change in read_changes(chunk, self._layout):
                     batch = waiting[change.op]
                     batch.append(change)
                     if len(batch) == size:
                         waiting[change.op] = []
                         yield batch
+            await fetching
         finally:
             # Left early: the chunk under way is awaited, since its thread holds the cursor.
-            await asyncio.gather(coming, return_exceptions=True)
+            left = True
+            while not fetching.done():
+                while not ready.empty():
+                    ready.get_nowait()
+                await asyncio.wait([fetching], timeout=0.01)
         for batch in waiting.values():
             if batch:
                 yield batch
