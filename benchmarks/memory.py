@@ -38,7 +38,7 @@ def measure(sizes: tuple[int, ...] = (100_000, 2_000_000)) -> Section:
 
 def _run(database: Path, url: str) -> dict[str, float]:
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.ours", str(database), f"{url}/push"],
+        [sys.executable, "-m", "benchmarks.ours", str(database), f"{url}/push", "--cold"],
         capture_output=True,
         text=True,
         check=False,
