@@ -27,7 +27,9 @@ class FakeProject:
         self.open = 0
         self.waterfalls = {n: SimpleNamespace(name=n, entity="golden", provider_names=()) for n in waterfalls}
 
-    def build(self, select: Sequence[str] = (), *, full_refresh: bool = False, on_node: Any) -> BuildResult:
+    def build(
+        self, select: Sequence[str] = (), *, full_refresh: bool = False, unit_tests: bool = True, on_node: Any
+    ) -> BuildResult:
         assert not self.open
         self.done.append(f"build {' '.join(select)}".strip())
         return BuildResult("i", 0.1, {"success": 3})

@@ -129,7 +129,7 @@ def _check_syncs(project: Project, select: Sequence[str], exclude: Sequence[str]
 def _build(
     project: Project, report: JobReport, watch: Watch, select: Sequence[str], *, full_refresh: bool = False
 ) -> None:
-    result = project.build(select, full_refresh=full_refresh, on_node=watch.on_node)
+    result = project.build(select, full_refresh=full_refresh, unit_tests=False, on_node=watch.on_node)
     report.builds.append(result)
     report.stages.append(StageTime("build", sum(result.counts.values()), result.seconds))
 

@@ -149,10 +149,12 @@ class Project:
         exclude: Sequence[str] = (),
         *,
         full_refresh: bool = False,
+        unit_tests: bool = True,
         on_node: Callable[[NodeResult], None] | None = None,
     ) -> BuildResult:
         """Creates the state tables, runs `dbt build`, brings the exposures up to date. Safe to repeat.
 
+        `unit_tests=False` leaves out dbt's unit tests, which say whether the SQL is right and nothing about the data.
         No connection to a DuckDB warehouse may be open. Raises DbtFailed with the failed nodes named.
         """
         from revetl.state.schema import create_all
@@ -166,6 +168,7 @@ class Project:
         for flag, words in (("--select", select), ("--exclude", exclude)):
             arguments += [flag, *words] if words else []
         arguments += ["--full-refresh"] if full_refresh else []
+        arguments += [] if unit_tests else ["--exclude-resource-type", "unit_test"]
         arguments += ["--vars", variables] if (variables := self._dbt_vars()) else []
         # Failures of the last dbt command are kept before this one overwrites them.
         self.health()
