@@ -8,7 +8,7 @@ import platform
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
@@ -48,7 +48,7 @@ class Page:
         sections = self._sections()
         sections[name] = (
             f"<!-- {name} -->\n{section.markdown()}\n"
-            f"`{self.command} {name}`, {date.today().isoformat()}, {seconds:.0f} s; {_machine()}.\n"  # noqa: DTZ011  a date for people
+            f"`{self.command} {name}`, {datetime.now(UTC).date().isoformat()}, {seconds:.0f} s; {_machine()}.\n"
         )
         self.path.write_text("\n".join([self.head, *(sections[n] for n in self.order if n in sections)]))
 

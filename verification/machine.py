@@ -311,7 +311,7 @@ class Machine:
         sent: dict[str, list[Sent]] = {}
         for c in self.bench.destination.written:
             asked = frozenset((FIELDS.index(name), value) for name, value in c.fields.items())
-            sent.setdefault(c.key, []).append((c.op.value, asked))  # type: ignore[arg-type]
+            sent.setdefault(c.key, []).append((c.op.value, asked))
         self.bench.destination.written.clear()
         believed = self.believed() if exact else {}
         for key, worlds in self.worlds.items():
@@ -346,7 +346,7 @@ class Machine:
         found = [r for r in self.bench.destination.records.values() if r["email"] == f"{key}@x.io"]
         if len(found) > 1:
             raise Finding(f"{key} stands there {len(found)} times")
-        return tuple(found[0].get(name) for name in FIELDS) if found else None  # type: ignore[misc]
+        return tuple(found[0].get(name) for name in FIELDS) if found else None
 
 
 def play(seeds: range) -> Tally:

@@ -13,7 +13,6 @@ import shutil
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -126,9 +125,9 @@ class _Stepper:
     base_url: str
 
     def stats(self) -> dict[str, Any]:
-        with urllib.request.urlopen(f"{self.base_url}/_sandbox/stats", timeout=10) as answer:  # noqa: S310  our own loopback
-            document: dict[str, Any] = json.load(answer)
-            return document
+        from revetl.sandbox.process import read_stats
+
+        return read_stats(self.base_url)
 
     def run(self, title: str) -> Run:
         before, started = self.stats(), time.monotonic()

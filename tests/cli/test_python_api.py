@@ -168,7 +168,7 @@ async def test_where_a_loop_runs_already(root: Path, sandbox: str) -> None:
     pd.testing.assert_frame_equal(again, out)
     assert turns > 10
     with pytest.raises(TypeError, match="max_spend"):
-        await revetl.enrich_async(frame, max_spend=1)  # type: ignore[call-arg]
+        await revetl.enrich_async(frame, max_spend=1)
 
 
 async def test_a_cancelled_call_ends_in_good_order(root: Path, sandbox: str) -> None:
@@ -235,7 +235,7 @@ def test_columns_that_the_caller_names(root: Path, sandbox: str) -> None:
 def test_what_can_be_wrong_is_said_before_anything_is_asked(root: Path, sandbox: str) -> None:
     before = requests(sandbox)
     with pytest.raises(TypeError, match="DataFrame or a pyarrow Table"):
-        revetl.enrich([{"first_name": "Ada"}])  # type: ignore[type-var]
+        revetl.enrich([{"first_name": "Ada"}])
     for spend in ("much", -1, float("nan")):
         with pytest.raises(ValueError, match="US dollars"):
             revetl.enrich(leads(), "contact_profile", max_spend_usd=spend)

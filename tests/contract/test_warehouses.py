@@ -378,7 +378,7 @@ def test_ddl_is_rolled_back_elsewhere(kind_: str, tmp_path: Path) -> None:
 def test_names_of_snowflake(tmp_path: Path) -> None:
     """What dbt makes without quotes is upper case there, and is called lower case here."""
     with new_warehouse("snowflake", tmp_path) as snowflake:
-        run = snowflake._native  # type: ignore[attr-defined]
+        run = snowflake._native
         run(f'CREATE TABLE {SCHEMA}.made_by_dbt (golden_id VARCHAR, "First Name" VARCHAR)')
         made = Relation(SCHEMA, "made_by_dbt")
         assert [c.name for c in snowflake.columns(made)] == ["golden_id", "First Name"]

@@ -48,7 +48,7 @@ def run(
     bench.people(**people)
     bench.firms(*firms)
     fuse, inner, contacts = Fuse(crash_at), bench.warehouse, bench.spec
-    bench.warehouse = CrashingWarehouse(inner, fuse)  # type: ignore[assignment]
+    bench.warehouse = CrashingWarehouse(inner, fuse)
 
     def tick(_: Sequence[Change] | Sequence[Pair]) -> None:
         fuse.tick()

@@ -40,7 +40,7 @@ def run(bench: Bench, state: State, crash_at: int | None) -> bool:
     bench.source(source_rows(state))
     fuse = Fuse(crash_at)
     inner = bench.warehouse
-    bench.warehouse = CrashingWarehouse(inner, fuse)  # type: ignore[assignment]
+    bench.warehouse = CrashingWarehouse(inner, fuse)
 
     def tick(_: Sequence[Change]) -> None:
         fuse.tick()

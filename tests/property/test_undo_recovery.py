@@ -41,7 +41,7 @@ def bench_with_a_bad_run(*, idempotent: bool = True) -> tuple[Bench, str]:
 def dies(bench: Bench, crash_at: int, work: Callable[[], Coroutine[Any, Any, Any]]) -> bool:
     """Runs until the fuse burns; True where it came to its end."""
     fuse, inner = Fuse(crash_at), bench.warehouse
-    bench.warehouse = CrashingWarehouse(inner, fuse)  # type: ignore[assignment]
+    bench.warehouse = CrashingWarehouse(inner, fuse)
     read = bench.destination.read
 
     def tick(_: Sequence[Change]) -> None:
@@ -52,7 +52,7 @@ def dies(bench: Bench, crash_at: int, work: Callable[[], Coroutine[Any, Any, Any
         return await read(*arguments)
 
     bench.destination.before_write = bench.destination.after_write = tick
-    bench.destination.read = ticking  # type: ignore[method-assign]
+    bench.destination.read = ticking
     try:
         asyncio.run(work())
     except Crash:

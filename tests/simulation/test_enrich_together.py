@@ -179,7 +179,7 @@ def test_a_run_that_dies_frees_its_questions_and_a_live_one_keeps_them():
         await asyncio.sleep(10_000)
         raise Ambiguous("lost")
 
-    slow.ask = forever  # type: ignore[method-assign]
+    slow.ask = forever
 
     async def go() -> tuple[Any, int]:
         first = asyncio.ensure_future(

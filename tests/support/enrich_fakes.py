@@ -112,7 +112,7 @@ def miss(usd: str = "0") -> Answer:
 
 
 def verdict(word: str, email: str, usd: str = "0") -> Answer:
-    return Answer("hit", 200, (ProvidedValue("email", email, None, word),), Decimal(usd))  # type: ignore[arg-type]
+    return Answer("hit", 200, (ProvidedValue("email", email, None, word),), Decimal(usd))
 
 
 def waterfall(**changes: Any) -> WaterfallSpec:

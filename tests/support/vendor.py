@@ -39,7 +39,7 @@ class Vendor:
             clock=LoopClock(),
             rng=random.Random(seed),
             policy=policy,
-            **options,  # type: ignore[arg-type]
+            **options,
         )
 
 
@@ -67,6 +67,6 @@ async def push(session: Session, requests: int, concurrency: int = 8, **options:
 
     async def worker() -> None:
         for _ in left:
-            await session.request("POST", "/x", json={}, idempotent=True, **options)  # type: ignore[arg-type]
+            await session.request("POST", "/x", json={}, idempotent=True, **options)
 
     await asyncio.gather(*(worker() for _ in range(concurrency)))

@@ -140,7 +140,7 @@ def the_warehouse() -> Warehouse:
     _given.append(empty_warehouse(kind, Path()))
     if kind == "snowflake":
         create_all(_given[-1])  # here, for a schema that is made becomes the current one
-        _given[-1]._native(f"USE SCHEMA {SCHEMA}")  # type: ignore[attr-defined]
+        _given[-1]._native(f"USE SCHEMA {SCHEMA}")
     return _given[-1]
 
 

@@ -22,7 +22,7 @@ def test_a_lost_answer_is_shown_with_what_happens_next():
     warehouse = warehouse_with([person(1, phone="1")])
     vendors = providers(small=lost)
     spec = terms("big.person", ("email", "phone"), per_hit="0.20", free_repeat_days=30)
-    vendors["big.person"] = FakeProvider(spec, lost)  # type: ignore[arg-type]
+    vendors["big.person"] = FakeProvider(spec, lost)
     enrich(warehouse, vendors)
     found = in_doubt(warehouse, START + timedelta(days=1))
     assert sorted((c.provider, c.usd) for c in found) == [

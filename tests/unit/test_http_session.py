@@ -30,7 +30,7 @@ def serve(*answers: int | Exception) -> Vendor:
 
 def call(vendor: Vendor, *, idempotent: bool, **options: object) -> httpx.Response | CallError:
     async def main() -> httpx.Response | CallError:
-        async with vendor.session(**options) as session:  # type: ignore[arg-type]
+        async with vendor.session(**options) as session:
             try:
                 return await session.request("POST", "/x", json={"a": 1}, idempotent=idempotent)
             except CallError as e:

@@ -116,7 +116,7 @@ async def test_connections_are_reused_and_cookies_are_not() -> None:
 
 
 async def test_certificates_are_verified() -> None:
-    client = default_transport("https://vendor.example").get_client()  # type: ignore[attr-defined]
+    client = default_transport("https://vendor.example").get_client()
     context = client.connector._ssl
     assert context.verify_mode is ssl.CERT_REQUIRED
     assert context.check_hostname

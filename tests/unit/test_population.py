@@ -74,7 +74,7 @@ def test_resold_rows_are_the_same_with_their_mistakes() -> None:
     of_a, of_b = known(population, "a"), known(population, "b")
     copied = [i for i, k in enumerate(of_b) if k is not None and k.source == "a"]
     assert len(copied) / sum(k is not None for k in of_b) == pytest.approx(0.5, abs=NEAR)
-    emails = [(of_a[i].record.email, of_b[i].record.email) for i in copied]  # type: ignore[union-attr]
+    emails = [(of_a[i].record.email, of_b[i].record.email) for i in copied]
     assert all(one == other for one, other in emails)
     assert sum("email" in k.wrong for k in of_b if k is not None and k.source == "a") > 30
     # What the rows bought lack, their buyer lacks too; of other rows it has its own.

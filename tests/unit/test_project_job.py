@@ -84,7 +84,7 @@ def run(
     monkeypatch.setattr(job, "resolve", resolve)
     watch = job.Watch(lambda _: None, lambda _: None, lambda _: agrees, push, run_stoppable)
     try:
-        return job.run_job(project, watch, **options)  # type: ignore[arg-type]
+        return job.run_job(project, watch, **options)
     finally:
         assert project.open == 0
 

@@ -20,7 +20,7 @@ def root(tmp_path: Path) -> Path:
 
 def messages(root: Path, **options: str) -> list[str]:
     with pytest.raises(ConfigError) as e:
-        load(root, **options)  # type: ignore[arg-type]
+        load(root, **options)
     assert e.value.exit_code == 2
     return [str(p).replace(str(root) + os.sep, "") for p in e.value.problems]
 

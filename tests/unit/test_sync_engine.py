@@ -301,7 +301,7 @@ def test_stop_finishes_what_is_in_flight_and_the_next_run_resumes(bench: Bench) 
         return await bench.start(stop_event=stop)
 
     report = asyncio.run(interrupted())
-    assert report.status == "interrupted"  # type: ignore[attr-defined]
+    assert report.status == "interrupted"
     sent = len(bench.sent())
     assert 0 < sent < 30
     bench.destination.after_write = lambda _: None
@@ -321,7 +321,7 @@ def test_a_crash_between_write_and_checkpoint_leaves_doubt_and_change_and_change
     def full_disk(*args: object, **kwargs: object) -> None:
         if args[4]:
             raise WarehouseError("the disk is full")
-        write(*args, **kwargs)  # type: ignore[arg-type]
+        write(*args, **kwargs)
 
     monkeypatch.setattr(checkpoint, "write", full_disk)
     with pytest.raises(WarehouseError):

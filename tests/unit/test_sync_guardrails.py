@@ -24,7 +24,7 @@ def bench() -> Bench:
 
 
 def guarded(bench: Bench, **limits: float) -> None:
-    bench.sync_as(guardrails=Guardrails(**limits))  # type: ignore[arg-type]
+    bench.sync_as(guardrails=Guardrails(**limits))
 
 
 def test_all_that_is_broken_is_told_at_once_and_nothing_is_sent(bench: Bench) -> None:
@@ -86,7 +86,7 @@ def test_columns_are_not_counted_where_too_little_differs(bench: Bench) -> None:
     bench.source([*people(10)[2:], *people(2, city=None)])
     asked: list[str] = []
     rows = bench.warehouse.rows
-    bench.warehouse.rows = lambda sql, params=(): (asked.append(sql), rows(sql, params))[1]  # type: ignore[method-assign]
+    bench.warehouse.rows = lambda sql, params=(): (asked.append(sql), rows(sql, params))[1]
     assert bench.plan().violations == []
     assert not any('count("city")' in sql for sql in asked)
 

@@ -176,9 +176,9 @@ def test_the_lease_is_renewed_while_the_vendor_keeps_us_waiting(bench: Bench) ->
 
     def look(_: list[Change]) -> None:
         (until,) = bench.rows("SELECT expires_at FROM revetl.leases")[0]
-        seen.append(until > bench.clock.now().replace(tzinfo=None))  # type: ignore[operator]
+        seen.append(until > bench.clock.now().replace(tzinfo=None))
 
-    bench.destination.before_write = look  # type: ignore[assignment]
+    bench.destination.before_write = look
     assert run_virtual(bench.start()).counts == {"ok": 12}
     assert seen
     assert all(seen)

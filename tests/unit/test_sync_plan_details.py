@@ -64,7 +64,7 @@ def test_every_line_can_be_read_by_key_and_by_field(bench: Bench) -> None:
     layout = resolve(bench.warehouse, bench.spec)
 
     def keys(**which: object) -> list[str]:
-        return [line.key for line in lines.read(bench.warehouse, layout, **which)]  # type: ignore[arg-type]
+        return [line.key for line in lines.read(bench.warehouse, layout, **which)]
 
     assert keys() == ["1", "2"]
     assert keys(limit=1) == ["1"]
@@ -121,7 +121,7 @@ def test_a_day_that_is_too_short_is_told() -> None:
 
 
 def hubspot(**options: object) -> Allowance:
-    return Allowance(Options(token="pat-x", **options))  # type: ignore[arg-type]
+    return Allowance(Options(token="pat-x", **options))
 
 
 def test_hubspot_takes_the_day_from_its_headers() -> None:

@@ -465,7 +465,7 @@ def test_what_a_run_that_died_had_in_flight_is_undone_too(bench: Bench) -> None:
     bench.run()
     bench.source([("1", "ann@x.io", "BAD", "Riga"), ("2", "bob@x.io", "BAD", None), CID])
     inner, fuse = bench.warehouse, Fuse()
-    bench.warehouse = CrashingWarehouse(inner, fuse)  # type: ignore[assignment]
+    bench.warehouse = CrashingWarehouse(inner, fuse)
     bench.destination.batch_rows = bench.destination.concurrency = 1
 
     def die(_: Any) -> None:

@@ -41,7 +41,7 @@ class ProjectOptions:
         return project.load(self.project_dir, self.profiles_dir, self.target, self.vars)
 
 
-def project_options(function: F) -> F:
+def project_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Adds --project-dir, --profiles-dir, --target/-t and --vars, handed over as `options: ProjectOptions`."""
 
     @click.option(
@@ -64,7 +64,7 @@ def project_options(function: F) -> F:
     ) -> Any:
         return function(*args, options=ProjectOptions(project_dir, profiles_dir, target, vars_), **kwargs)
 
-    return wrapper  # type: ignore[return-value]  # click's decorators keep the callable's place, not its signature
+    return wrapper
 
 
 def select_options(function: F) -> F:

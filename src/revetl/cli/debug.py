@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from importlib import metadata
 from typing import TYPE_CHECKING
 
@@ -48,9 +49,9 @@ def _checks(project: Project) -> Iterator[Check]:
     yield _check("dbt", lambda: _dbt_versions(project))
     yield _check(f"warehouse ({project.profile.type})", lambda: _warehouse(project))
     for name in project.connections.names("destinations"):
-        yield _check(f"destination {name}", lambda name=name: asyncio.run(_destination(project, name)))  # type: ignore[misc]
+        yield _check(f"destination {name}", partial(_destination, project, name))
     for vendor in dict.fromkeys(spec.vendor for spec in project.providers.values()):
-        yield _check(f"provider {vendor}", lambda vendor=vendor: _provider(project, vendor))  # type: ignore[misc]
+        yield _check(f"provider {vendor}", partial(_provider, project, vendor))
 
 
 def _check(what: str, look: Callable[[], str]) -> Check:
@@ -81,9 +82,12 @@ def _warehouse(project: Project) -> str:
     return f"target {project.target} opens"
 
 
-async def _destination(project: Project, name: str) -> str:
-    async with project.destination(name) as destination:
-        return await destination.check()
+def _destination(project: Project, name: str) -> str:
+    async def check() -> str:
+        async with project.destination(name) as destination:
+            return await destination.check()
+
+    return asyncio.run(check())
 
 
 def _provider(project: Project, vendor: str) -> str:

@@ -175,17 +175,14 @@ def stats(url: str, as_json: bool) -> None:
 
 def _fetch_stats(url: str) -> dict[str, Any]:
     """Of the sandbox at `url`; a usage error where nothing, or something else, answers there."""
-    import json
-    from urllib.request import urlopen
+    from revetl.sandbox.process import read_stats
 
     if not url.startswith(("http://", "https://")):
         raise click.UsageError(f"--url must start with http://, not {url!r}")
     try:
-        with urlopen(f"{url.rstrip('/')}/_sandbox/stats", timeout=10) as answer:  # noqa: S310  checked above
-            seen: dict[str, Any] = json.load(answer)
+        return read_stats(url)
     except (OSError, ValueError) as e:
         raise click.UsageError(f"No sandbox answers at {url}. Start one with `revetl sandbox start`.") from e
-    return seen
 
 
 def _generate_into(target: str, truth: Path, records: int, seed: int, day: int) -> dict[str, int]:

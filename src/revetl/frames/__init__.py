@@ -90,13 +90,13 @@ def enrich(
     job = _Job(frame, waterfall, options)
     running = Running(job.run)
     try:
-        result = running.result()
+        result: Frame = running.result()
     except KeyboardInterrupt:
         running.stop()
         running.wait()
         raise
     job.warn(stacklevel=4)  # past the package that is called
-    return result  # type: ignore[no-any-return]  # of the kind that came in
+    return result
 
 
 async def enrich_async(frame: Frame, waterfall: str | None = None, **options: Unpack[Options]) -> Frame:
@@ -105,7 +105,7 @@ async def enrich_async(frame: Frame, waterfall: str | None = None, **options: Un
     job = _Job(frame, waterfall, options)
     running = Running(job.run)
     try:
-        result = await asyncio.shield(asyncio.wrap_future(running.future))
+        result: Frame = await asyncio.shield(asyncio.wrap_future(running.future))
     except asyncio.CancelledError:
         running.stop()
         while not running.future.done():
@@ -115,7 +115,7 @@ async def enrich_async(frame: Frame, waterfall: str | None = None, **options: Un
                 running.stop()  # a second time: at once
         raise
     job.warn(stacklevel=3)
-    return result  # type: ignore[no-any-return]  # of the kind that came in
+    return result
 
 
 class _Job:

@@ -45,24 +45,23 @@ class Pacer:
         """Returns when one request may leave."""
         if self._rate is None:
             return
-        if not self._turn.locked() and self._take() == 0.0:
+        if not self._turn.locked() and self._take(self._rate) == 0.0:
             return
         async with self._turn:
-            while wait := self._take():
+            while wait := self._take(self._rate):
                 await self._clock.sleep(wait)
 
-    def _take(self) -> float:
+    def _take(self, rate: Rate) -> float:
         """0 where a slot was free and is now taken, else the seconds until one may be."""
-        assert self._rate is not None  # noqa: S101 - for the type checker
         now = self._clock.monotonic()
         if now < self._hold_until:
             return self._hold_until - now
-        window = self._rate.per_s * _MARGIN
+        window = rate.per_s * _MARGIN
         sent = self._sent
         while sent and now - sent[0] >= window:
             sent.popleft()
-        if self._limit < self._rate.requests and now - self._changed_at >= window:
-            self._limit = min(self._rate.requests, self._limit + max(1.0, self._rate.requests * _GROWTH))
+        if self._limit < rate.requests and now - self._changed_at >= window:
+            self._limit = min(rate.requests, self._limit + max(1.0, rate.requests * _GROWTH))
             self._changed_at = now
         if len(sent) < int(self._limit):
             sent.append(now)

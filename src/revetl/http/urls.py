@@ -14,7 +14,7 @@ def check_url(url: str, *, allow_insecure: bool = False, what: str = "base_url")
     try:
         parts = urlsplit(url)
         host = parts.hostname
-        parts.port  # noqa: B018 - reading it is what checks it
+        _ = parts.port  # reading it is what checks it
     except ValueError:
         raise ConfigError(f"{what} is not a valid address") from None
     if parts.scheme not in ("http", "https"):

@@ -110,11 +110,13 @@ class Manifest:
 
     @property
     def parents(self) -> Mapping[str, list[str]]:
-        return self._data["parent_map"]  # type: ignore[no-any-return]  # dbt's JSON
+        found: dict[str, list[str]] = self._data["parent_map"]
+        return found
 
     @property
     def children(self) -> Mapping[str, list[str]]:
-        return self._data["child_map"]  # type: ignore[no-any-return]  # dbt's JSON
+        found: dict[str, list[str]] = self._data["child_map"]
+        return found
 
     def model_names(self) -> list[str]:
         return sorted(n["name"] for n in self.nodes.values() if n["resource_type"] in ("model", "seed", "snapshot"))

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 from types import TracebackType
+from typing import Any
+from urllib.request import urlopen
 
 READY_WITHIN_S = 30.0
 STOPS_WITHIN_S = 15.0
+
+
+def read_stats(base_url: str) -> dict[str, Any]:
+    """What the sandbox at this http address has seen and billed. OSError where nobody answers, ValueError where
+    something else does."""
+    # The address is the sandbox's own, or one that the command line has checked to be http.
+    with urlopen(f"{base_url.rstrip('/')}/_sandbox/stats", timeout=10) as answer:  # noqa: S310 - see above
+        seen: dict[str, Any] = json.load(answer)
+        return seen
 
 
 class SandboxProcess:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 from revetl.model import Relation, Scalar
@@ -140,7 +141,7 @@ def resolve(
     fields: Sequence[str] | None,
     *,
     accept: bool,
-    now: object,
+    now: datetime,
     run_id: str,
 ) -> tuple[int, int]:
     """Accepts theirs, or lets the next sync write ours again, for these fields (None: all, and records that are missing
@@ -152,7 +153,7 @@ def resolve(
 
 
 def _resolve_fields(
-    warehouse: Warehouse, layout: Layout, fields: Sequence[str] | None, accept: bool, now: object, run_id: str
+    warehouse: Warehouse, layout: Layout, fields: Sequence[str] | None, accept: bool, now: datetime, run_id: str
 ) -> tuple[int, int]:
     target, snapshot, q = layout.t(findings(layout)), layout.t(layout.snapshot), layout.q
     chosen = [f for f in layout.fields if fields is None or f.name in fields]
@@ -190,7 +191,7 @@ def _resolve_fields(
     return records, cells
 
 
-def _resolve_records(warehouse: Warehouse, layout: Layout, accept: bool, now: object, run_id: str) -> int:
+def _resolve_records(warehouse: Warehouse, layout: Layout, accept: bool, now: datetime, run_id: str) -> int:
     target, snapshot = layout.t(findings(layout)), layout.t(layout.snapshot)
     of_class = f"SELECT key, theirs FROM {target} WHERE field IS NULL AND note IS NULL AND class = "
     missing, merged = f"{of_class}'{MISSING}'", f"{of_class}'{MERGED}'"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from revetl.model import Scalar
 from revetl.state.layout import Layout
@@ -48,7 +49,7 @@ def would_be_planned(layout: Layout, row_hash: str, *, deleted: str = "FALSE") -
 
 
 def hold(
-    warehouse: Warehouse, layout: Layout, held: str, params: Sequence[Scalar], status: str, now: object, run_id: str
+    warehouse: Warehouse, layout: Layout, held: str, params: Sequence[Scalar], status: str, now: datetime, run_id: str
 ) -> None:
     """Replaces what waits for these keys. `held` is a SELECT of (key, hold, held_hash): rows without `hold` wait no
     longer. Call inside a transaction; safe to repeat."""
@@ -57,7 +58,7 @@ def hold(
     warehouse.execute(
         f'INSERT INTO {rejected} (key, row_hash, status, run_id, "at")'
         f" SELECT p.key, p.held_hash, ?, ?, ? FROM ({held}) p WHERE p.hold",
-        [status, run_id, now, *params],  # type: ignore[list-item]
+        [status, run_id, now, *params],
     )
 
 

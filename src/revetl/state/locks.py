@@ -64,8 +64,8 @@ async def locked(warehouse: Warehouse, clock: Clock, names: Sequence[str], work:
         except WarehouseConflict:
             if clock.monotonic() >= deadline:
                 raise
-        # Uneven pauses, so that those who met do not meet again. Not a secret, and nothing depends on which they are.
-        await clock.sleep(random.uniform(0.5, 1.5) * pause)  # noqa: S311
+        # Uneven pauses, so that those who met do not meet again.
+        await clock.sleep(random.uniform(0.5, 1.5) * pause)  # noqa: S311 - jitter, not a secret
         pause = min(2 * pause, _LONGEST_S)
 
 

@@ -41,7 +41,7 @@ def append_settled(
     warehouse: Warehouse,
     layout: Layout,
     settled: str,
-    now_param: object,
+    now: datetime,
     run_id: str,
     params: Sequence[Scalar] = (),
 ) -> None:
@@ -57,7 +57,7 @@ def append_settled(
         f" CASE p.op WHEN 'create' THEN NULL WHEN 'delete' THEN {held} ELSE coalesce(p.found, {before}) END,"
         f" CASE WHEN p.op = 'delete' THEN NULL ELSE {after} END, ?"
         f" FROM ({settled}) p",
-        [run_id, layout.spec.name, now_param, *params],  # type: ignore[list-item]
+        [run_id, layout.spec.name, now, *params],
     )
 
 

@@ -6,6 +6,8 @@ stand at the destination: the two differ where a rule kept a value (`when_null: 
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from revetl.state.layout import HASH_TYPE, Field, Layout
 from revetl.state.schema import create_all, create_table
 from revetl.warehouse.base import Warehouse
@@ -85,7 +87,7 @@ def _spare(column: str) -> str:
     return f"{column}__retyped"
 
 
-def merge(warehouse: Warehouse, layout: Layout, settled: str, now_param: object, run_id: str) -> None:
+def merge(warehouse: Warehouse, layout: Layout, settled: str, now: datetime, run_id: str) -> None:
     """Brings the snapshot to what the settled records are now known to hold. Call inside a transaction.
 
     `settled` is a SELECT of plan rows with the result's `status` and `result_id`. ok: the record holds what was sent
@@ -108,7 +110,7 @@ def merge(warehouse: Warehouse, layout: Layout, settled: str, now_param: object,
         f" CASE WHEN p.status = 'ok' THEN p.row_hash END, {values}, ?, ?"
         f" FROM ({settled}) p"
         " WHERE (p.status = 'ok' AND p.op <> 'delete') OR p.status = 'unknown'",
-        [now_param, run_id],  # type: ignore[list-item]
+        [now, run_id],
     )
 
 
@@ -121,7 +123,7 @@ def doubt_planned(warehouse: Warehouse, layout: Layout) -> None:
     )
 
 
-def remember_rejected(warehouse: Warehouse, layout: Layout, settled: str, now_param: object, run_id: str) -> None:
+def remember_rejected(warehouse: Warehouse, layout: Layout, settled: str, now: datetime, run_id: str) -> None:
     """What was refused waits until its row changes; what went through waits no longer. Call inside a transaction."""
     rejected = layout.t(layout.rejected)
     warehouse.execute(f"DELETE FROM {rejected} WHERE key IN (SELECT key FROM ({settled}) p)")
@@ -130,7 +132,7 @@ def remember_rejected(warehouse: Warehouse, layout: Layout, settled: str, now_pa
         f" SELECT p.key, p.row_hash, p.status, ?, ?, coalesce(p.error_code, p.error_class), p.error_message"
         f" FROM ({settled}) p"
         " WHERE p.status IN ('rejected', 'skipped') OR (p.status = 'unknown' AND p.settled = 'unknown')",
-        [run_id, now_param],  # type: ignore[list-item]
+        [run_id, now],
     )
 
 

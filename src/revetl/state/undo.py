@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 from revetl.model import Relation, Scalar
@@ -163,7 +164,7 @@ def freeze(warehouse: Warehouse, layout: Layout, plan_id: str, undone_run: str) 
     )
 
 
-def hold_restored(warehouse: Warehouse, layout: Layout, settled: str, now: object, run_id: str) -> None:
+def hold_restored(warehouse: Warehouse, layout: Layout, settled: str, now: datetime, run_id: str) -> None:
     """What is restored, or may be, must not be sent over again as long as its row stays as it is. `settled` is a SELECT
     of settled plan rows with their `status`. Call inside the transaction that settles them."""
     held = (

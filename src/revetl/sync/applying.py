@@ -265,8 +265,9 @@ def read_changes(chunk: pa.RecordBatch, layout: Layout) -> Iterator[Change]:
     operations = {op.value: op for op in Operation}
     shapes: dict[str, tuple[list[str], Callable[[Any], Sequence[Any]]]] = {}
     rows = zip(*columns, strict=True)
-    # `repeat` has no end, so the lengths are not compared here; Arrow columns of a batch are equally long.
-    for ordinal, key, op, id_, value, doubt, text, row in zip(ordinals, keys, ops, ids, match, doubts, lists, rows):  # noqa: B905
+    # Not strict: `repeat` has no end. Arrow columns of a batch are equally long.
+    lines = zip(ordinals, keys, ops, ids, match, doubts, lists, rows, strict=False)
+    for ordinal, key, op, id_, value, doubt, text, row in lines:
         if text not in shapes:
             shapes[text] = _shape(json.loads(text), position)
         names, pick = shapes[text]

@@ -131,7 +131,8 @@ def compare(
     audited = records([c for c in cases if c.audited and c.complete])
     incomplete = records([c for c in cases if c.audited and not c.complete])
     identified = audited >= FEWEST and incomplete <= INCOMPLETE * (audited + incomplete)
-    comparing = _Comparing(history, tuple(cases), objective, random.Random(seed), identified=identified)  # noqa: S311
+    chance = random.Random(seed)  # noqa: S311 - repeatable samples, not a secret
+    comparing = _Comparing(history, tuple(cases), objective, chance, identified=identified)
     best = comparing.best(comparing.base)
     lines = [comparing.line("today", [comparing.today]), comparing.line("best", [best])]
     lines += [comparing.line(label, orders) for label, orders in comparing.usual().items()]
