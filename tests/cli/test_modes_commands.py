@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import duckdb
 import pytest
 
-from tests.support.cli_project import SYNC, call, project_at, sandbox_thread
+from tests.support.cli_project import SYNC, call, project_at
 from tests.support.project_files import model, write_manifest, write_results
 
 FIRMS, PEOPLE = "hubspot__companies", "hubspot__contacts"
-
-
-@pytest.fixture(scope="module")
-def sandbox_url() -> Iterator[str]:
-    with sandbox_thread() as url:
-        yield url
 
 
 @pytest.fixture

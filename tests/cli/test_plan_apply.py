@@ -6,27 +6,18 @@ import json
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import duckdb
 import pytest
 
-from tests.support.cli_project import COLUMNS, NAME, SYNC, call, declare, project_at, sandbox_thread, source
+from tests.support.cli_project import COLUMNS, NAME, SYNC, call, declare, source
 from tests.support.project_files import model, write_manifest, write_results
 
 
-@pytest.fixture(scope="module")
-def sandbox_url() -> Iterator[str]:
-    with sandbox_thread() as url:
-        yield url
-
-
-@pytest.fixture
-def project(tmp_path: Path, sandbox_url: str, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("REVETL_PROJECT_DIR", str(tmp_path))
+@pytest.fixture(autouse=True)
+def _as_a_terminal_of_80_columns_shows_it(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
-    return project_at(tmp_path, sandbox_url)
 
 
 def people(root: Path, *names: str) -> None:

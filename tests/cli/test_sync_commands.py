@@ -3,31 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import duckdb
 import pytest
 
-from tests.support.cli_project import NAME, call, declare, project_at, sandbox_thread, source
-
-
-@pytest.fixture(scope="module")
-def sandbox_url() -> Iterator[str]:
-    with sandbox_thread() as url:
-        yield url
-
-
-@pytest.fixture
-def project(tmp_path: Path, sandbox_url: str, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("REVETL_PROJECT_DIR", str(tmp_path))
-    return project_at(tmp_path, sandbox_url)
-
-
-@pytest.fixture(autouse=True)
-def _as_a_script_reads_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without COLUMNS (pytest-xdist hands one down) tables are as wide as they need, so no name is cut short."""
-    monkeypatch.delenv("COLUMNS", raising=False)
+from tests.support.cli_project import NAME, call, declare, source
 
 
 def first_key(root: Path) -> str:

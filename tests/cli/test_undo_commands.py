@@ -10,14 +10,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from tests.cli.test_sync_commands import (  # noqa: F401  fixtures
-    NAME,
-    _as_a_script_reads_it,
-    call,
-    project,
-    sandbox_url,
-    source,
-)
+from tests.support.cli_project import NAME, call, source
 
 
 def rows(root: Path, name: str, city: str = "") -> list[tuple[str | None, str, str]]:
@@ -45,8 +38,8 @@ def synced(capsys: pytest.CaptureFixture[str]) -> Any:
 
 
 def test_a_bad_run_is_taken_back(
-    project: Path,  # noqa: F811
-    sandbox_url: str,  # noqa: F811
+    project: Path,
+    sandbox_url: str,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     source(project, rows(project, "Good"))
@@ -74,7 +67,7 @@ def test_a_bad_run_is_taken_back(
 
 
 def test_what_cannot_be_rolled_back_is_told(
-    project: Path,  # noqa: F811
+    project: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     run = synced(capsys)["run_id"]
@@ -86,8 +79,8 @@ def test_what_cannot_be_rolled_back_is_told(
 
 
 def test_drift_is_shown_accepted_and_reasserted(
-    project: Path,  # noqa: F811
-    sandbox_url: str,  # noqa: F811
+    project: Path,
+    sandbox_url: str,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     source(project, rows(project, "Good"))
@@ -110,7 +103,7 @@ def test_drift_is_shown_accepted_and_reasserted(
 
 
 def test_a_job_is_taken_back_sync_by_sync_the_last_first(
-    project: Path,  # noqa: F811
+    project: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     from revetl.project import load

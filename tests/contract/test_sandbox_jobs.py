@@ -6,8 +6,9 @@ import asyncio
 import hashlib
 import hmac
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -368,7 +369,7 @@ async def test_a_fault_charges_or_it_does_not(
     http: httpx.AsyncClient, running: RunningSandbox, kind: str, status: int | None, charged: int
 ) -> None:
     await fault(http, f"GET {PDL}", kind, delay_s=5)
-    ask: Callable[[], Awaitable[httpx.Response]] = lambda: http.get(PDL, params={"email": str(person(7).email)})  # noqa: E731
+    ask = partial(http.get, PDL, params={"email": str(person(7).email)})
     if status is None:
         with pytest.raises(httpx.TransportError):
             await ask()

@@ -145,7 +145,7 @@ def test_a_transaction_is_whole_or_nothing(things: Warehouse) -> None:
     with things.transaction():
         things.append(T, arrow(ROWS[:1]))
         things.execute(f"UPDATE {NAME} SET name = 'b' WHERE id = 1")
-    with pytest.raises(ZeroDivisionError), things.transaction():  # noqa: PT012
+    with pytest.raises(ZeroDivisionError), things.transaction():  # noqa: PT012 - the block is the transaction that must roll back
         things.append(T, arrow(ROWS[1:]))
         things.execute(f"DELETE FROM {NAME} WHERE id = 1")
         raise ZeroDivisionError
@@ -153,7 +153,7 @@ def test_a_transaction_is_whole_or_nothing(things: Warehouse) -> None:
 
 
 def test_a_failed_statement_ends_its_transaction_and_not_the_connection(things: Warehouse) -> None:
-    with pytest.raises(WarehouseError), things.transaction():  # noqa: PT012
+    with pytest.raises(WarehouseError), things.transaction():  # noqa: PT012 - the block is the transaction that must roll back
         things.append(T, arrow(ROWS))
         things.execute("SELECT * FROM not_there")
     assert things.rows(f"SELECT count(*) FROM {NAME}") == [(0,)]
@@ -369,7 +369,7 @@ def test_ddl_inside_a_transaction_is_refused_on_snowflake(tmp_path: Path) -> Non
 @pytest.mark.parametrize("kind_", ["duckdb", "postgres"])
 def test_ddl_is_rolled_back_elsewhere(kind_: str, tmp_path: Path) -> None:
     with new_warehouse(kind_, tmp_path) as opened:
-        with pytest.raises(ZeroDivisionError), opened.transaction(ddl=True):  # noqa: PT012
+        with pytest.raises(ZeroDivisionError), opened.transaction(ddl=True):  # noqa: PT012 - the block is the transaction that must roll back
             opened.execute(f"CREATE TABLE {NAME} (a BIGINT)")
             raise ZeroDivisionError
         assert opened.kind(T) is None

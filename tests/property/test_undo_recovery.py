@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from typing import Any
 
 import pytest
@@ -109,7 +110,7 @@ def test_a_rollback_that_dies_anywhere_is_finished_by_the_next(sync_first: bool)
     while not ended:
         bench, bad = bench_with_a_bad_run()
         # Taken where the test dies, not where the fuse would burn first: reading the run's row.
-        ended = dies(bench, crash_at, lambda: undo(bench, bad))  # noqa: B023
+        ended = dies(bench, crash_at, partial(undo, bench, bad))
         if sync_first:
             # It may have made `n` again, where the archive had landed: then that is what there is to undo.
             between = bench.run()
@@ -143,7 +144,7 @@ def test_a_settled_drift_stands_whole_or_not_at_all(side: str) -> None:
         bench.destination.records[ids[1]]["city"] = "Bonn"
         del bench.destination.records[ids[2]]
         bench.destination.written.clear()
-        ended = dies(bench, crash_at, lambda: settle(bench, side))  # noqa: B023
+        ended = dies(bench, crash_at, partial(settle, bench, side))
         bench.run()
         sent = list(bench.destination.written)
         # All of it or none: a snapshot that took one value and not the next would send or hide one of them.

@@ -46,7 +46,7 @@ def test_what_the_warehouse_wrote_as_json_comes_back_as_it_was(type_: str, value
 @pytest.mark.parametrize(
     ("type_", "said", "value"),
     [
-        ("TIMESTAMP", "2026-01-01T10:00:00.000Z", datetime(2026, 1, 1, 10)),  # noqa: DTZ001
+        ("TIMESTAMP", "2026-01-01T10:00:00.000Z", datetime(2026, 1, 1, 10)),  # noqa: DTZ001 UTC without a zone
         ("DATE", "2026-01-01", date(2026, 1, 1)),
         ("INTEGER", "12.0", 12),
         ("DECIMAL(10,2)", "12.5", Decimal("12.50")),
