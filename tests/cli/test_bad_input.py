@@ -17,7 +17,7 @@ import duckdb
 import pytest
 
 from revetl.cli.main import run
-from revetl.sandbox.process import SandboxProcess
+from revetl.sandbox.process import SandboxProcess, read_stats
 from tests.support.project_files import SYNC, make_project, model, write, write_manifest, write_results
 
 CONTACTS, COMPANIES = "hubspot__contacts", "hubspot__companies"
@@ -58,9 +58,8 @@ def table(root: Path, name: str, select: str, rows: int = 5) -> None:
 
 
 def portal(url: str) -> dict[str, Any]:
-    with urllib.request.urlopen(f"{url}/_sandbox/stats", timeout=10) as answer:
-        found: dict[str, Any] = json.load(answer)["hubspot"]
-        return found
+    found: dict[str, Any] = read_stats(url)["hubspot"]
+    return found
 
 
 def sync(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import shutil
 import signal
 import subprocess
 import sys
@@ -22,8 +21,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from revetl.cli import main as shell
-from revetl.sandbox.process import SandboxProcess
-from tests.support.project_files import make_project, write, write_manifest
+from revetl.sandbox.process import SandboxProcess, read_stats
+from tests.support.project_files import enriching_project, write, write_manifest
 
 HERE = Path(__file__).resolve().parents[2]
 N = 40
@@ -75,13 +74,7 @@ def sandbox(truth: Path) -> Iterator[str]:
 
 @pytest.fixture
 def root(tmp_path: Path, sandbox: str, monkeypatch: pytest.MonkeyPatch) -> Path:
-    make_project(tmp_path)
-    shutil.copytree(HERE / "enrichment", tmp_path / "enrichment")
-    vendors = "".join(
-        f"  {v}:\n    outputs:\n      default: {{base_url: '{sandbox}/providers/{v}', api_key: key-of-a-test}}\n"
-        for v in ("people_data_labs", "hunter", "zerobounce")
-    )
-    write(tmp_path / "profiles/connections.yml", f"destinations: {{}}\nproviders:\n{vendors}")
+    enriching_project(tmp_path, sandbox)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -89,12 +82,6 @@ def root(tmp_path: Path, sandbox: str, monkeypatch: pytest.MonkeyPatch) -> Path:
 def leads() -> str:
     rows = "".join(f"00{i},Ada{i},Lovelace,https://www.acme{i}.example/about,1e5,NA\n" for i in range(N))
     return "\ufeffID,First Name,Surname,Website,score,note\n" + rows + '"040",Zoë,"O""Hara, Jr",,,\n'
-
-
-def stats(url: str) -> dict[str, Any]:
-    with urllib.request.urlopen(f"{url}/_sandbox/stats") as answer:
-        found: dict[str, Any] = json.load(answer)
-        return found
 
 
 def read(path: Path) -> list[dict[str, str]]:
@@ -127,10 +114,10 @@ def test_a_list_is_enriched_and_its_own_text_is_untouched(
                 ).fetchone() == (True,)
         assert not db.execute("SELECT 1 FROM information_schema.tables WHERE table_name LIKE 'adhoc%'").fetchall()
     # The same list again, and the same people in another list: no request, no question, the same values.
-    before = stats(sandbox)
+    before = read_stats(sandbox)
     assert shell.run(["enrich", "leads.csv", "-o", "again.csv", "--no-input"]) == 0
     assert (root / "again.csv").read_bytes() == (root / "out.csv").read_bytes()
-    assert stats(sandbox) == before
+    assert read_stats(sandbox) == before
 
 
 def test_a_model_that_holds_the_same_people_is_served_from_the_lists_answers(
@@ -157,10 +144,10 @@ def test_a_model_that_holds_the_same_people_is_served_from_the_lists_answers(
     }
     write_manifest(root, {**node, "unique_id": f"model.tiny.{name}"})
     capsys.readouterr()
-    before = stats(sandbox)
+    before = read_stats(sandbox)
     assert shell.run(["enrich", "-w", "contact_profile", "--yes", "--json"]) == 0
     done = json.loads(capsys.readouterr().out)
-    assert stats(sandbox) == before
+    assert read_stats(sandbox) == before
     [report] = done["waterfalls"]
     assert report["asked"] == 0
     assert report["fields"]["email"]["filled_after"] == sum(1 for row in read(root / "out.csv") if row["email"])
@@ -199,7 +186,7 @@ def test_stdin_to_stdout(root: Path, capfdbinary: pytest.CaptureFixture[bytes], 
 
 def test_nothing_is_spent_without_agreement(root: Path, sandbox: str, capsys: pytest.CaptureFixture[str]) -> None:
     write(root / "leads.csv", leads())
-    before = stats(sandbox)
+    before = read_stats(sandbox)
     assert shell.run(["enrich", "leads.csv", "-o", "out.csv", "--no-input"]) == 3
     assert "nothing was spent" in capsys.readouterr().err
     assert shell.run(["enrich", "leads.csv", "--dry-run", "--json"]) == 0
@@ -207,7 +194,7 @@ def test_nothing_is_spent_without_agreement(root: Path, sandbox: str, capsys: py
     assert shown["columns"]["company_domain"] == "Website"
     assert float(shown["estimates"][0]["greatest_usd"]) > 0
     assert not (root / "out.csv").exists()
-    assert stats(sandbox) == before
+    assert read_stats(sandbox) == before
 
 
 def test_max_spend_stops_with_3_and_writes_what_was_found(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -262,10 +249,10 @@ def test_a_target_that_cant_be_written_is_refused_before_anything_is_asked(
     root: Path, sandbox: str, capsys: pytest.CaptureFixture[str], output: str, expected: str
 ) -> None:
     write(root / "leads.csv", leads())
-    before = stats(sandbox)
+    before = read_stats(sandbox)
     assert shell.run(["enrich", "leads.csv", "-o", output, "--yes"]) == 2
     assert expected in capsys.readouterr().err
-    assert stats(sandbox) == before
+    assert read_stats(sandbox) == before
     assert (root / "leads.csv").read_text(encoding="utf-8") == leads()
 
 
@@ -282,12 +269,12 @@ def test_without_anybody_to_ask_the_cost_is_not_agreed_to(
     """As in a scheduler's job: stdin is no terminal and has nothing to say."""
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO()))
     write(root / "leads.csv", leads())
-    before = stats(sandbox)
+    before = read_stats(sandbox)
     assert shell.run(["enrich", "leads.csv", "-o", "out.csv"]) == 3
     err = capsys.readouterr().err
     assert "--yes agrees to the cost" in err
     assert max(map(len, err.splitlines())) < 120
-    assert stats(sandbox) == before
+    assert read_stats(sandbox) == before
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-C", "SIGTERM"])
@@ -295,13 +282,13 @@ def test_a_stopped_list_pays_for_no_answer_that_it_does_not_keep(
     root: Path, sandbox: str, number: signal.Signals
 ) -> None:
     write(root / "leads.csv", leads())
-    before = stats(sandbox)["providers"]["people_data_labs"]["requests"]
+    before = read_stats(sandbox)["providers"]["people_data_labs"]["requests"]
     fault = {"route": "* /providers/people_data_labs/*", "kind": "delay", "times": None, "delay_s": 0.3}
     send(sandbox, "POST", fault)
     try:
         process = enrich_process()
         deadline = time.monotonic() + 30
-        while stats(sandbox)["providers"]["people_data_labs"]["requests"] == before:
+        while read_stats(sandbox)["providers"]["people_data_labs"]["requests"] == before:
             assert process.poll() is None, process.communicate()
             assert time.monotonic() < deadline, "nothing was asked"
             time.sleep(0.02)
@@ -327,7 +314,7 @@ def test_a_stopped_list_pays_for_no_answer_that_it_does_not_keep(
     process = enrich_process()
     _, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
-    assert stats(sandbox)["providers"]["people_data_labs"]["requests"] == before + N
+    assert read_stats(sandbox)["providers"]["people_data_labs"]["requests"] == before + N
     assert len(read(root / "out.csv")) == N + 1
     assert not (root / "out.partial.csv").exists()
 

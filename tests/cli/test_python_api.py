@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -25,8 +24,8 @@ import pytest
 import revetl
 from revetl.enrich import EnrichReport, Progress
 from revetl.errors import ConfigError, Denied
-from revetl.sandbox.process import SandboxProcess
-from tests.support.project_files import make_project, write
+from revetl.sandbox.process import SandboxProcess, read_stats
+from tests.support.project_files import enriching_project
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 N = 12
@@ -75,20 +74,13 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def root(tmp_path: Path, sandbox: str, monkeypatch: pytest.MonkeyPatch) -> Path:
-    make_project(tmp_path)
-    shutil.copytree(REPOSITORY / "enrichment", tmp_path / "enrichment")
-    vendors = "".join(
-        f"  {v}:\n    outputs:\n      default: {{base_url: '{sandbox}/providers/{v}', api_key: key-of-a-test}}\n"
-        for v in ("people_data_labs", "hunter", "zerobounce")
-    )
-    write(tmp_path / "profiles/connections.yml", f"destinations: {{}}\nproviders:\n{vendors}")
+    enriching_project(tmp_path, sandbox)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
 def requests(url: str) -> int:
-    with urllib.request.urlopen(f"{url}/_sandbox/stats") as answer:
-        return sum(vendor["requests"] for vendor in json.load(answer)["providers"].values())
+    return sum(vendor["requests"] for vendor in read_stats(url)["providers"].values())
 
 
 def send(url: str, method: str, fault: Any) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from revetl.sandbox.process import SandboxProcess
+from revetl.sandbox.process import SandboxProcess, read_stats
 from tests.support.project_files import SYNC, make_project, model, write, write_manifest, write_results
 
 NAME = "hubspot__contacts"
@@ -74,8 +74,7 @@ def quick_again(url: str) -> None:
 
 def written(url: str) -> tuple[int, int]:
     """Contacts that the portal holds, and batches of them that it was sent."""
-    with urllib.request.urlopen(f"{url}/_sandbox/stats", timeout=10) as answer:
-        stats: dict[str, Any] = json.load(answer)
+    stats = read_stats(url)
     routes = stats["requests"]["by_route"]
     batch = "POST /crm/v3/objects/contacts/batch/"
     batches = sum(n for route, n in routes.items() if route.startswith(batch) and not route.endswith("/read"))

@@ -19,7 +19,7 @@ from revetl.cli import main as shell
 from revetl.enrich.order.learn import History, learn
 from revetl.enrich.order.replay import replay
 from revetl.enrich.order.solve import solve
-from revetl.sandbox.process import SandboxProcess
+from revetl.sandbox.process import SandboxProcess, read_stats
 from revetl.sandbox.sources import generate
 from tests.support.project_files import make_project, model, write, write_manifest
 
@@ -85,9 +85,7 @@ def run(root: Path, sandbox: str, capsys: pytest.CaptureFixture[str]) -> tuple[d
     capsys.readouterr()
     assert shell.run(["enrich", "--project-dir", str(root), "--yes", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)["waterfalls"][0]
-    with urllib.request.urlopen(f"{sandbox}/_sandbox/stats") as answer:
-        stats = json.load(answer)
-    return report, stats
+    return report, read_stats(sandbox)
 
 
 def history(root: Path) -> History:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -107,3 +108,15 @@ def write_results(root: Path, statuses: Mapping[str, str], invocation: str = "i-
         "results": [{"unique_id": id_, "status": status} for id_, status in statuses.items()],
     }
     write(root / "dbt_project/target/run_results.json", json.dumps(data))
+
+
+def enriching_project(root: Path, sandbox_url: str) -> Path:
+    """The shipped waterfalls, with the vendors that they ask at the sandbox. Returns `root`."""
+    make_project(root)
+    shutil.copytree(Path(__file__).resolve().parents[2] / "enrichment", root / "enrichment")
+    vendors = "".join(
+        f"  {v}:\n    outputs:\n      default: {{base_url: '{sandbox_url}/providers/{v}', api_key: key-of-a-test}}\n"
+        for v in ("people_data_labs", "hunter", "zerobounce")
+    )
+    write(root / "profiles/connections.yml", f"destinations: {{}}\nproviders:\n{vendors}")
+    return root
