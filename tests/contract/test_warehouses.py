@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
+import threading
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -390,6 +392,34 @@ def test_names_of_snowflake(tmp_path: Path) -> None:
 def test_names_that_postgres_would_cut(tmp_path: Path) -> None:
     with new_warehouse("postgres", tmp_path) as postgres, pytest.raises(WarehouseError, match="longer than Postgres"):
         postgres.execute(f"CREATE TABLE {NAME} ({ident('a' * 64)} BIGINT)")
+
+
+def test_a_stream_that_the_garbage_collector_ends_in_the_midst_of_a_write(tmp_path: Path) -> None:
+    """As after an exception whose traceback holds it: it must not wait for the connection, which waits for it."""
+
+    class Collecting:
+        """Rows that are made while they are written; garbage is collected meanwhile."""
+
+        num_rows, column_names = 1, ("id",)
+
+        def to_batches(self, max_chunksize: int) -> Iterator[pa.RecordBatch]:
+            gc.collect()
+            yield pa.record_batch({"id": [51]})
+
+    with new_warehouse("postgres", tmp_path) as postgres:
+        postgres.execute(f"CREATE TABLE {NAME} (id BIGINT)")
+        postgres.append(T, pa.table({"id": range(50)}))
+        stream = postgres.stream(f"SELECT id FROM {NAME}", batch_rows=10)
+        assert next(stream).num_rows == 10
+        circle: list[Any] = [stream]
+        circle.append(circle)
+        del stream, circle
+        writer = threading.Thread(target=postgres.append, args=(T, Collecting()), daemon=True)
+        writer.start()
+        writer.join(20)
+        assert not writer.is_alive(), "the write waits for ever"
+        assert postgres.rows(f"SELECT count(*) FROM {NAME}") == [(51,)]
+        assert postgres.rows("SELECT count(*) FROM pg_cursors") == [(0,)], "nothing is kept at the server"
 
 
 def test_types_of_postgres(tmp_path: Path) -> None:

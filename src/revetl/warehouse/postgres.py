@@ -14,6 +14,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, cast
 
 import psycopg
+from psycopg.pq import TransactionStatus
 from psycopg.types.string import TextLoader
 
 from revetl.errors import WarehouseConflict, WarehouseDenied, WarehouseError
@@ -36,6 +37,7 @@ class PostgresWarehouse:
         self.state_schema = state_schema
         self._in_transaction = False
         self._cursors = (f"revetl_{n}" for n in count())
+        self._left: list[str] = []  # cursors that nobody reads any more
         try:
             self._db = psycopg.connect(
                 **options, autocommit=True, options="-c timezone=UTC -c client_min_messages=warning"
@@ -62,23 +64,29 @@ class PostgresWarehouse:
 
     def stream(self, sql: str, params: Sequence[Scalar] = (), *, batch_rows: int = 10_000) -> Iterator[pa.RecordBatch]:
         # Held: the result is complete at the server and outlives the transactions of checkpoints between two pieces.
-        statement = translate(sql, self.dialect)
-        cursor = psycopg.RawServerCursor(self._db, next(self._cursors), withhold=True)
+        statement, name = translate(sql, self.dialect), next(self._cursors)
+        declared = f"DECLARE {name} CURSOR WITH HOLD FOR {statement.sql}"
+        self._execute(Statement(declared, statement.order, False), params).close()
         try:
-            cursor.execute(statement.sql, statement.bind(params) or None)
-            while piece := cursor.fetchmany(batch_rows):
-                yield _as_arrow(piece, cursor.description or ())
+            while True:
+                with self._execute(Statement(f"FETCH {batch_rows} FROM {name}", (), False)) as cursor:
+                    piece = cursor.fetchall()
+                    if not piece:
+                        return
+                    batch = _as_arrow(piece, cursor.description or ())
+                yield batch
         except psycopg.Error as e:
             raise _translated(e) from None
         finally:
-            # Where the connection is gone the cursor is, too.
-            with suppress(psycopg.Error):
-                cursor.close()
+            # Not here: it may be the garbage collector that ends us, in the midst of another statement, which would
+            # wait for us as we for it.
+            self._left.append(name)
 
     def append(self, target: Relation, data: pa.Table) -> None:
         if not data.num_rows:
             return
         names = ", ".join(ident(fold(name, self.dialect)) for name in data.column_names)
+        self._close_left()
         try:
             with self._db.cursor() as cursor, cursor.copy(f"COPY {self._name(target)} ({names}) FROM STDIN") as copy:
                 for batch in data.to_batches(max_chunksize=10_000):
@@ -135,11 +143,19 @@ class PostgresWarehouse:
             return cursor.fetchall()
 
     def _execute(self, statement: Statement, params: Sequence[Any] = ()) -> psycopg.Cursor[Any]:
+        self._close_left()
         cursor = psycopg.RawCursor(self._db)
         try:
             return cursor.execute(statement.sql, statement.bind(params) or None)
         except psycopg.Error as e:
             raise _translated(e) from None
+
+    def _close_left(self) -> None:
+        # Outside of a transaction only: one that was declared in a transaction that failed is gone, and closing it
+        # again would end the one that is open. A connection that was lost says so at the next statement.
+        while self._left and self._db.info.transaction_status is TransactionStatus.IDLE:
+            with suppress(psycopg.Error):
+                self._db.execute(f"CLOSE {self._left.pop()}").close()
 
     def _name(self, relation: Relation) -> str:
         database = relation.database and fold(relation.database, self.dialect)
