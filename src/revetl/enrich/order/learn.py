@@ -121,6 +121,11 @@ class _Learner:
         fills = self._fills(stage)
         return [(f, v) for f, v in stage.verify.items() if f in fills and self.spec.fields[f].accept.verified]
 
+    def _judged(self, stage: Stage) -> list[str]:
+        """Fields that somebody verifies, and of which the stage's own vendor may say that its value is false."""
+        checked = {f for _, other in self.stages for f, _ in self._checked(other)}
+        return [f for f in self._fills(stage) if f in checked]
+
     def _sure(self, field: str) -> str:
         """A value that does not end the search by the field's own rule leaves the field lacking."""
         stop = self.spec.fields[field].stop
@@ -165,9 +170,10 @@ class _Learner:
         return query
 
     def _held(self, stage: Stage) -> Query:
-        """Call → mask of the fields with an accepted value, and per verified field the value that a verifier was owed
-        for (value_k), with whether it gave a verdict (settled_k). `here` is 0 where the call was made for a list or
-        another model and its values were not given to this one: then nobody has judged them for it."""
+        """Call → mask of the fields with an accepted value; per verified field the value that a verifier was owed for
+        (value_k), with whether it gave a verdict (settled_k); the value that the vendor itself called false
+        (refused_k). `here` is 0 where the call was made for a list or another model and its values were not given to
+        this one: then nobody has judged them for it."""
         d = self.warehouse.dialect
         cells, params = [], list[str]()
         for f in self._fills(stage):
@@ -181,6 +187,9 @@ class _Learner:
             owed = f"field = {literal(f, d)} AND (verified_by IS NOT NULL OR rejected_reason = 'not_verified')"
             cells.append(f"max(CASE WHEN {owed} THEN lower(value) END) AS value_{k}")
             cells.append(f"max(CASE WHEN {owed} AND verified_by IS NOT NULL THEN 1 ELSE 0 END) AS settled_{k}")
+        for f in self._judged(stage):
+            refused = f"field = {literal(f, d)} AND verified_by IS NULL AND rejected_reason IN ('invalid', 'catch_all')"
+            cells.append(f"max(CASE WHEN {refused} THEN lower(value) END) AS refused_{self.fields.index(f)}")
         return Query(
             f"SELECT call_id, {', '.join(cells)} FROM {self.values} WHERE provider = ? GROUP BY call_id",
             (*params, stage.provider),
@@ -207,6 +216,14 @@ class _Learner:
                 )
                 cells.append(f"CASE {same} ELSE -1 END AS same_{i}_{k}")
                 cells.append(f"coalesce(v_{i}.settled_{k}, 0) AS settled_{i}_{k}")
+            for f in self._judged(stage):
+                k = self.fields.index(f)
+                same = " ".join(
+                    f"WHEN v_{j}.value_{k} = v_{i}.refused_{k} THEN {j}"
+                    for j, other in self.stages
+                    if f in dict(self._checked(other))
+                )
+                cells.append(f"CASE {same} ELSE -1 END AS refused_{i}_{k}")
         names = [ident(cell.rsplit(" AS ", 1)[1]) for cell in cells]
         asked = " OR ".join(f"state_{i} IN ('hit', 'miss')" for i, _ in self.stages)
         query = (
@@ -221,12 +238,15 @@ class _Learner:
         """Cells come in the order in which `_patterns` selects them."""
         cells = iter(row.cells)
         states, paid, filled, labels = [], [], [], dict[tuple[int, str], tuple[int, int]]()
+        refused: dict[tuple[int, str], int] = {}
         for s, (_, stage) in enumerate(self.stages):
             states.append(str(next(cells)))
             paid.append(float(next(cells)))
             filled.append(int(next(cells)))
             for f, _ in self._checked(stage):
                 labels[s, f] = (int(next(cells)), int(next(cells)))
+            for f in self._judged(stage):
+                refused[s, f] = int(next(cells))
         replies: list[Reply | None] = []
         for s, state in enumerate(states):
             if state == "?":
@@ -235,7 +255,7 @@ class _Learner:
                 replies.append(UNABLE)
             else:
                 owed = [
-                    Check(self.fields.index(f), checks[at, f][settled], _sharers(labels, f, label))
+                    Check(self.fields.index(f), checks[at, f][settled], _sharers(labels, refused, f, label))
                     for (at, f), (label, settled) in labels.items()
                     if at == s and label >= 0 and state == "hit"
                 ]
@@ -259,9 +279,13 @@ class _Row:
         return cls(str(segment), bool(audited), int(fold), int(wants), tuple(cells), float(records))
 
 
-def _sharers(labels: Mapping[tuple[int, str], tuple[int, int]], field: str, label: int) -> int:
-    """Mask of the providers whose value of the field carries the same label: the first that gave it."""
-    return sum(1 << s for (s, f), (given, _) in labels.items() if f == field and given == label)
+def _sharers(
+    labels: Mapping[tuple[int, str], tuple[int, int]], refused: Mapping[tuple[int, str], int], field: str, label: int
+) -> int:
+    """Mask of the providers whose value of the field carries the same label (that of the first that gave it): once one
+    of them was asked, nobody verifies it again, since a verdict is known or the vendor itself called it false."""
+    given = {s for (s, f), (value, _) in labels.items() if f == field and value == label}
+    return sum(1 << s for s in given | {s for (s, f), value in refused.items() if f == field and value == label})
 
 
 def _joined(cells: Sequence[Query]) -> Query:
