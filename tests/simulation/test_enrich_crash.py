@@ -25,12 +25,12 @@ LIMIT = Decimal("1.60")
 SPENT = """
     SELECT run_id, provider, sum(coalesce(charged_usd, expected_usd)) FROM (
         SELECT call_id, run_id, provider, max(charged_usd) AS charged_usd, max(expected_usd) AS expected_usd
-        FROM revetl.enrichment_calls GROUP BY ALL
-    ) GROUP BY ALL HAVING sum(coalesce(charged_usd, expected_usd)) <> 0 ORDER BY ALL
+        FROM revetl.enrichment_calls GROUP BY call_id, run_id, provider
+    ) c GROUP BY run_id, provider HAVING sum(coalesce(charged_usd, expected_usd)) <> 0 ORDER BY 1, 2
 """
 COUNTED = (
-    "SELECT run_id, provider, sum(committed_usd) FROM revetl.enrichment_spend GROUP BY ALL"
-    " HAVING sum(committed_usd) <> 0 ORDER BY ALL"
+    "SELECT run_id, provider, sum(committed_usd) FROM revetl.enrichment_spend GROUP BY run_id, provider"
+    " HAVING sum(committed_usd) <> 0 ORDER BY 1, 2"
 )
 PEOPLE_N = 10
 STRIDE = 1 if os.environ.get("REVETL_EVERY_STEP") else 9

@@ -34,7 +34,7 @@ def sequential(monkeypatch: pytest.MonkeyPatch) -> None:
 def outcome(warehouse: Any) -> Any:
     return warehouse.rows(
         "SELECT key, field, value, provider, rejected_reason FROM revetl.enrichment_values"
-        " WHERE entity <> 'verification' ORDER BY ALL"
+        " WHERE entity <> 'verification' ORDER BY 1, 2, 3, 4, 5"
     )
 
 

@@ -16,7 +16,6 @@ from revetl.enrich.engine import run_waterfall
 from revetl.errors import Ambiguous
 from revetl.providers.base import Answer
 from revetl.state import living
-from revetl.warehouse.duckdb import DuckDBWarehouse
 from tests.simulation.test_enrich_crash import COUNTED, SPENT
 from tests.simulation.test_enrich_engine import big, check, enrich, number, providers
 from tests.support.enrich_fakes import (
@@ -32,6 +31,7 @@ from tests.support.enrich_fakes import (
     waterfall,
 )
 from tests.support.virtual_time import run_virtual
+from tests.support.warehouses import another
 
 
 def together(warehouse: Any, vendors: Mapping[str, Any], runs: int, **more: Any) -> list[Any]:
@@ -54,14 +54,6 @@ def together(warehouse: Any, vendors: Mapping[str, Any], runs: int, **more: Any)
         )
 
     return run_virtual(go())
-
-
-def another(warehouse: DuckDBWarehouse) -> DuckDBWarehouse:
-    """A second connection to the same database, with transactions of its own."""
-    made = DuckDBWarehouse.__new__(DuckDBWarehouse)
-    made.__dict__.update(warehouse.__dict__)
-    made._db = warehouse._db.cursor()
-    return made
 
 
 def billed(vendors: Mapping[str, FakeProvider]) -> Decimal:
@@ -159,10 +151,10 @@ def test_the_sums_are_taken_over_from_a_ledger_that_is_older_than_they():
     warehouse = warehouse_with([person(n) for n in range(12)])
     vendors = providers()
     enrich(warehouse, vendors)
-    counted = warehouse.rows("SELECT * FROM revetl.enrichment_spend WHERE committed_usd <> 0 ORDER BY ALL")
+    counted = warehouse.rows("SELECT * FROM revetl.enrichment_spend WHERE committed_usd <> 0 ORDER BY 1, 2, 3, 4")
     warehouse.execute("DELETE FROM revetl.enrichment_spend")
     enrich(warehouse, vendors, run_id="r2")
-    again = "SELECT * FROM revetl.enrichment_spend WHERE committed_usd <> 0 ORDER BY ALL"
+    again = "SELECT * FROM revetl.enrichment_spend WHERE committed_usd <> 0 ORDER BY 1, 2, 3, 4"
     assert warehouse.rows(again) == counted
 
 

@@ -15,13 +15,16 @@ import sys
 import tempfile
 import time
 import warnings
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import copy
+from dataclasses import dataclass
 from functools import lru_cache
 from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -29,7 +32,6 @@ from revetl.state.schema import create_all
 from revetl.warehouse.base import Warehouse
 from revetl.warehouse.open import open_warehouse
 from revetl.warehouse.sql import ident
-from revetl.warehouse.translate import Statement
 
 SCHEMA = "analytics"
 KINDS = ("duckdb", "postgres", "snowflake")
@@ -109,9 +111,8 @@ def new_database(kind: str, directory: Path) -> Iterator[dict[str, Any]]:
     elif kind == "postgres":
         import psycopg
 
-        server = postgres_server()
+        server, name = postgres_server(), _new_postgres_database()
         with psycopg.connect(host=server["host"], user=server["user"], dbname="postgres", autocommit=True) as db:
-            db.execute(f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C'")
             yield {**server, "dbname": name, "schema": SCHEMA, "threads": 2}
             db.execute(f"DROP DATABASE {name} WITH (FORCE)")
     else:
@@ -131,24 +132,27 @@ def new_warehouse(kind: str, directory: Path, *, state_schema: str = "revetl") -
 
 def the_warehouse() -> Warehouse:
     """For tests that run on one warehouse after the other: on which one REVETL_TEST_WAREHOUSE says. DuckDB where it is
-    not set. The last one that was given is closed, since the database behind it is emptied."""
+    not set. Each that is given has an empty database of its own; who forgets it need not close it."""
     kind = os.environ.get("REVETL_TEST_WAREHOUSE", "duckdb")
-    if kind == "duckdb":
-        return empty_warehouse(kind, Path())
-    while _given:
-        _given.pop().close()
-    _given.append(empty_warehouse(kind, Path()))
+    warehouse: Any = empty_warehouse(kind, Path())
     if kind == "snowflake":
-        create_all(_given[-1])  # here, for a schema that is made becomes the current one
-        _given[-1]._native(f"USE SCHEMA {SCHEMA}")
-    return _given[-1]
+        create_all(warehouse)  # here, for a schema that is made becomes the current one
+        _use_schema(warehouse)
+    return cast(Warehouse, warehouse)
 
 
-_given: list[Warehouse] = []
+def another(warehouse: Any) -> Warehouse:
+    """A second connection to the database of one that `the_warehouse` gave, with transactions of its own."""
+    if warehouse.dialect == "duckdb":
+        made = copy(warehouse)
+        made._db = warehouse._db.cursor()
+        return cast(Warehouse, made)
+    output = next(given.output for given in _given if given.warehouse() is warehouse)
+    return _opened(output, Path(), warehouse.state_schema)
 
 
 def empty_warehouse(kind: str, directory: Path, *, state_schema: str = "revetl") -> Warehouse:
-    """As `new_warehouse`; the caller closes it."""
+    """As `new_warehouse`; the caller closes it, or forgets it."""
     require(kind)
     warehouse: Any
     if kind == "duckdb":
@@ -157,18 +161,70 @@ def empty_warehouse(kind: str, directory: Path, *, state_schema: str = "revetl")
         warehouse = DuckDBWarehouse(":memory:", state_schema=state_schema, threads=1)
         warehouse.execute(f"CREATE SCHEMA {SCHEMA}")
         warehouse.execute(f"USE {SCHEMA}")
-    elif kind == "snowflake":
+        return cast(Warehouse, warehouse)
+    _close_forgotten()
+    if kind == "snowflake":
         # Connecting makes the database there.
         output = {**snowflake_server(), "database": f"REVETL_{next(_numbers)}"}
-        warehouse = open_warehouse(output, root=directory, state_schema=state_schema)
+        warehouse = _opened(output, directory, state_schema)
         warehouse.execute(f"CREATE SCHEMA {SCHEMA}")
-    else:
-        # One database for all tests of this process, emptied: making one takes a second.
-        output = {**postgres_server(), "dbname": "postgres"}
-        warehouse = open_warehouse(output, root=directory, state_schema=state_schema)
-        mine = "nspname !~ '^pg_' AND nspname NOT IN ('information_schema', 'public')"
-        for (schema,) in warehouse._native(f"SELECT nspname FROM pg_namespace WHERE {mine}"):
-            warehouse.execute(f"DROP SCHEMA {ident(schema)} CASCADE")
-        warehouse.execute(f"CREATE SCHEMA {SCHEMA}")
-        warehouse._execute(Statement(f"SET search_path TO {SCHEMA}", (), False))
+        return cast(Warehouse, warehouse)
+    output = {**postgres_server(), "dbname": _emptied.pop() if _emptied else _new_postgres_database()}
+    warehouse = _opened(output, directory, state_schema)
+    mine = "nspname !~ '^pg_' AND nspname NOT IN ('information_schema', 'public')"
+    for (schema,) in warehouse._native(f"SELECT nspname FROM pg_namespace WHERE {mine}"):
+        warehouse.execute(f"DROP SCHEMA {ident(schema)} CASCADE")
+    warehouse.execute(f"CREATE SCHEMA {SCHEMA}")
+    _use_schema(warehouse)
+    return cast(Warehouse, warehouse)
+
+
+@dataclass(frozen=True)
+class _Given:
+    """`connection` is that of `warehouse`, and outlives it where a test forgets it."""
+
+    warehouse: weakref.ref[Any]
+    connection: Any
+    output: dict[str, Any]
+
+
+_given: list[_Given] = []
+_emptied: list[str] = []  # databases of Postgres that nobody uses: making one takes longer than emptying it
+
+
+def _opened(output: dict[str, Any], directory: Path, state_schema: str) -> Any:
+    warehouse: Any = open_warehouse(output, root=directory, state_schema=state_schema)
+    _given.append(_Given(weakref.ref(warehouse), warehouse._db, output))
     return warehouse
+
+
+def _close_forgotten() -> None:
+    """Not by the garbage collector: a connection's end is a request, and it may be in the midst of another."""
+    in_use = []
+    for given in _given:
+        warehouse = given.warehouse()
+        if warehouse is None or _is_closed(given.connection):
+            given.connection.close()
+        else:
+            in_use.append(given)
+    databases = {given.output.get("dbname") for given in in_use}
+    _emptied.extend({g.output["dbname"] for g in _given if g.output["type"] == "postgres"} - databases)
+    _given[:] = in_use
+
+
+def _is_closed(connection: Any) -> bool:
+    return bool(connection.closed if hasattr(connection, "closed") else connection.is_closed())
+
+
+def _new_postgres_database() -> str:
+    import psycopg
+
+    server, name = postgres_server(), f"revetl_{os.getpid()}_{next(_numbers)}"
+    with psycopg.connect(host=server["host"], user=server["user"], dbname="postgres", autocommit=True) as db:
+        db.execute(f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C'")
+    return name
+
+
+def _use_schema(warehouse: Any) -> None:
+    said = {"postgres": "SET search_path TO", "snowflake": "USE SCHEMA"}[warehouse.dialect]
+    warehouse._db.cursor().execute(f"{said} {SCHEMA}")

@@ -56,6 +56,7 @@ def translate(sql: str, dialect: str) -> Statement:
         tree = sqlglot.parse_one(marked, read="duckdb")
         # Leaves first, so that what a rewrite takes over is translated already.
         for node in reversed(list(tree.dfs())):
+            _refuse(node, dialect)
             said = _rewrite(node, dialect)
             if said is not node:
                 tree = said if node is tree else tree
@@ -114,6 +115,17 @@ def _marked(sql: str) -> tuple[str, str]:
 
 def _opens(token: Any) -> bool:
     return token is not None and token.text == "("
+
+
+def _refuse(node: exp.Expr, dialect: str) -> None:
+    """What sqlglot would pass through to a database that does not have it."""
+    from sqlglot import exp
+
+    everything = (isinstance(node, exp.Group) and node.args.get("all")) or (
+        isinstance(node, exp.Ordered) and isinstance(node.this, exp.Var) and node.this.name.upper() == "ALL"
+    )
+    if dialect == "postgres" and everything:
+        raise WarehouseError("a statement has no form on postgres: GROUP BY or ORDER BY ALL")
 
 
 def _rewrite(node: exp.Expr, dialect: str) -> exp.Expr:
