@@ -15,7 +15,6 @@ import json
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
-from itertools import repeat
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +26,7 @@ from revetl.state.layout import Layout
 from revetl.sync import checkpoint
 from revetl.sync.matching import Offload
 from revetl.warehouse.base import Warehouse
+from revetl.warehouse.cells import plain
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -224,12 +224,13 @@ class Applier:
         fetching = asyncio.create_task(fetch())
         try:
             while (chunk := await ready.get()) is not None:
-                for change in read_changes(chunk, self._layout):
-                    batch = waiting[change.op]
-                    batch.append(change)
-                    if len(batch) == size:
-                        waiting[change.op] = []
-                        yield batch
+                changes = read_changes(chunk, self._layout)
+                for op in dict.fromkeys(change.op for change in changes):
+                    rows = waiting[op] + [change for change in changes if change.op is op]
+                    whole = len(rows) - len(rows) % size
+                    waiting[op] = rows[whole:]
+                    for start in range(0, whole, size):
+                        yield rows[start : start + size]
             await fetching
         finally:
             # Left early: the chunk under way is awaited, since its thread holds the cursor.
@@ -257,21 +258,17 @@ class Applier:
         )
 
 
-def read_changes(chunk: pa.RecordBatch, layout: Layout) -> Iterator[Change]:
+def read_changes(chunk: pa.RecordBatch, layout: Layout) -> list[Change]:
     """The lines of a plan as they are handed to a connector. The inner loop of a push: few Python steps per record."""
-    ordinals, keys, ops, ids, doubts, lists, *columns = (column.to_pylist() for column in chunk.columns)
+    ordinals, keys, ops, ids, doubts, lists, *columns = (plain(column) for column in chunk.columns)
     position = {f.name: i for i, f in enumerate(layout.fields)}
-    match = columns[position[layout.spec.match_on]] if layout.spec.match_on else repeat(None)
+    match = columns[position[layout.spec.match_on]] if layout.spec.match_on else [None] * len(keys)
+    shapes = {text: _shape(json.loads(text), position) for text in set(lists)}
+    picked = zip(map(shapes.__getitem__, lists), zip(*columns, strict=True), strict=True)
+    fields = [dict(zip(names, pick(row), strict=False)) for (names, pick), row in picked]
     operations = {op.value: op for op in Operation}
-    shapes: dict[str, tuple[list[str], Callable[[Any], Sequence[Any]]]] = {}
-    rows = zip(*columns, strict=True)
-    # Not strict: `repeat` has no end. Arrow columns of a batch are equally long.
-    lines = zip(ordinals, keys, ops, ids, match, doubts, lists, rows, strict=False)
-    for ordinal, key, op, id_, value, doubt, text, row in lines:
-        if text not in shapes:
-            shapes[text] = _shape(json.loads(text), position)
-        names, pick = shapes[text]
-        yield Change(ordinal, key, operations[op], id_, dict(zip(names, pick(row), strict=False)), value, doubt)
+    lines = zip(ordinals, keys, map(operations.__getitem__, ops), ids, fields, match, doubts, strict=True)
+    return list(map(Change._make, lines))
 
 
 def _shape(names: list[str], position: Mapping[str, int]) -> tuple[list[str], Callable[[Any], Sequence[Any]]]:
