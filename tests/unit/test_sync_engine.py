@@ -379,6 +379,24 @@ def test_columns_named_like_our_own_are_no_trouble(bench: Bench) -> None:
     assert outcomes.of_run(bench.warehouse, report.run_id)[0].before == {"key": "k", 'say "hi", x': "h"}
 
 
+def test_names_as_long_as_they_may_be(bench: Bench) -> None:
+    """Two syncs and two columns that differ in the last letter only: Postgres would cut our longer names to one."""
+    columns = tuple("f" * 62 + end for end in "ab")
+    bench.destination.fields = ("email", *columns)
+    bench.sync_as(columns=("golden_id", "email", *columns))
+    ddl = f"golden_id VARCHAR, email VARCHAR, {columns[0]} VARCHAR, {columns[1]} "
+    for name in ("s" * 62 + "a", "s" * 62 + "b", "s-a", "s_a"):
+        bench.sync_as(name=name)
+        bench.source([(name, f"{name}@x.io", "x", "y")], ddl + "VARCHAR")
+        report = bench.run()
+        assert (report.plan.create, report.counts) == (1, {"ok": 1}), "the state of another sync is not its own"
+        bench.source([(name, f"{name}@x.io", "x", 2)], ddl + "INTEGER")
+        assert bench.run().counts == {"ok": 1}
+        stands = {"email": f"{name}@x.io", columns[0]: "x", columns[1]: 2}
+        assert bench.destination.by("email")[f"{name}@x.io"] == stands
+        assert bench.run().plan.changes == 0
+
+
 def test_the_model_may_be_a_view(bench: Bench) -> None:
     bench.warehouse.execute("CREATE VIEW people AS SELECT * FROM contacts")
     bench.sync_as(relation=replace(bench.spec.relation, name="people"))

@@ -13,7 +13,7 @@ from revetl.errors import ConfigError, Problem, did_you_mean
 from revetl.model import Relation, SyncSpec
 from revetl.state.schema import relation, table_suffix
 from revetl.warehouse.base import Warehouse
-from revetl.warehouse.sql import ident, table
+from revetl.warehouse.sql import ident, shortened, table
 
 _OURS = frozenset({"key", "destination_id", "row_hash", "synced_at", "run_id"})
 # What may be sent. Nested and interval types have no form that a destination's field could take.
@@ -40,11 +40,11 @@ class Field:
 
     @property
     def before(self) -> str:
-        return f"before__{self.name}"
+        return shortened(f"before__{self.name}")
 
     @property
     def after(self) -> str:
-        return f"after__{self.name}"
+        return shortened(f"after__{self.name}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,13 +5,14 @@ Plain types that every warehouse has. Creating is safe to repeat; nothing here d
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping
 
 from revetl.errors import WarehouseError
 from revetl.model import Relation
 from revetl.warehouse.base import Warehouse
-from revetl.warehouse.sql import ident, table
+from revetl.warehouse.sql import LONGEST_NAME, ident, shortened, table
 
 # name → ((column, type in DuckDB's spelling), …). Times are UTC. JSON is text, so that every dialect can hold it.
 TABLES: Mapping[str, tuple[tuple[str, str], ...]] = {
@@ -207,5 +208,9 @@ def create_table(
 
 
 def table_suffix(sync: str) -> str:
-    """The sync's name as part of a table name: letters, digits and underscores stay, the rest becomes `_`."""
-    return re.sub(r"[^0-9A-Za-z_]", "_", sync)
+    """The sync's name as part of a table name: the name itself where it has only letters, digits and underscores and
+    every database takes it with our longest prefix; else a digest is part of it, so that no two syncs share a table."""
+    plain = re.sub(r"[^0-9A-Za-z_]", "_", sync)
+    if plain != sync:
+        plain = f"{plain}_{hashlib.sha256(sync.encode()).hexdigest()[:10]}"
+    return shortened(plain, LONGEST_NAME - len("revetl_linkresults__"))

@@ -11,6 +11,7 @@ from datetime import datetime
 from revetl.state.layout import HASH_TYPE, Field, Layout
 from revetl.state.schema import create_all, create_table
 from revetl.warehouse.base import Warehouse
+from revetl.warehouse.sql import shortened
 
 _OURS = {
     "key": "VARCHAR",
@@ -84,7 +85,7 @@ def _retype(warehouse: Warehouse, layout: Layout, field: Field, old_type: str) -
 
 
 def _spare(column: str) -> str:
-    return f"{column}__retyped"
+    return shortened(f"{column}__retyped")
 
 
 def merge(warehouse: Warehouse, layout: Layout, settled: str, now: datetime, run_id: str) -> None:

@@ -5,10 +5,13 @@ Text made here is in DuckDB's dialect, in which every statement is written; see 
 
 from __future__ import annotations
 
+import hashlib
 from functools import lru_cache
 
 from revetl.model import Relation
 
+# In bytes. Postgres has the lowest limit of the three, and cuts silently (NAMEDATALEN, its documentation, 4.1.1).
+LONGEST_NAME = 63
 # The dialect in which statements are handed to a Warehouse.
 HOUSE = "duckdb"
 
@@ -33,6 +36,16 @@ def literal(text: str, dialect: str = HOUSE) -> str:
     from sqlglot import exp
 
     return exp.Literal.string(text).sql(dialect=HOUSE)
+
+
+def shortened(name: str, most_bytes: int = LONGEST_NAME) -> str:
+    """A name that we make out of another one, with a digest in place of its end where it is too long. Different names
+    stay different."""
+    whole = name.encode()
+    if len(whole) <= most_bytes:
+        return name
+    digest = hashlib.sha256(whole).hexdigest()[:10]
+    return f"{whole[: most_bytes - 11].decode(errors='ignore')}_{digest}"
 
 
 def from_dialect(expression: str, dialect: str) -> str:

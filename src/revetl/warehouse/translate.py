@@ -19,6 +19,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from revetl.errors import WarehouseError
+from revetl.warehouse.sql import LONGEST_NAME
 
 if TYPE_CHECKING:
     from sqlglot import exp
@@ -27,8 +28,6 @@ T = TypeVar("T")
 
 _PLAIN = re.compile(r"[a-z_][a-z0-9_$]*\Z")
 _PLAIN_UPPER = re.compile(r"[A-Z_][A-Z0-9_$]*\Z")
-# Postgres cuts longer names silently, and two columns may become one (NAMEDATALEN, its documentation, 4.1.1).
-_POSTGRES_NAME_BYTES = 63
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +77,9 @@ def fold(name: str, dialect: str) -> str:
     """A name as the database stores it. WarehouseError for one that Postgres would cut."""
     if dialect == "snowflake" and _PLAIN.match(name):
         return name.upper()
-    if dialect == "postgres" and len(name.encode()) > _POSTGRES_NAME_BYTES:
+    if dialect == "postgres" and len(name.encode()) > LONGEST_NAME:
         raise WarehouseError(
-            f"the name {name!r} is longer than Postgres takes ({_POSTGRES_NAME_BYTES} bytes): choose a shorter one"
+            f"the name {name!r} is longer than Postgres takes ({LONGEST_NAME} bytes): choose a shorter one"
         )
     return name
 
