@@ -81,6 +81,15 @@ def test_a_value_that_is_kept_when_null_can_not_collapse(bench: Bench) -> None:
     assert bench.plan().violations == []
 
 
+def test_a_field_that_a_policy_protects_can_not_collapse(bench: Bench) -> None:
+    """People filled it there and the snapshot says so; our model never had these values, and would clear none."""
+    bench.sync_as(fields={"city": FieldRule("fill_blank")})
+    guarded(bench, max_fill_drop=0.1)
+    bench.source(people(city=None))
+    plan = bench.plan()
+    assert (plan.violations, plan.changes) == ([], 0)
+
+
 def test_columns_are_not_counted_where_too_little_differs(bench: Bench) -> None:
     guarded(bench, max_fill_drop=0.5)
     bench.source([*people(10)[2:], *people(2, city=None)])

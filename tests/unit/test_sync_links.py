@@ -135,6 +135,30 @@ def test_the_plan_counts_links_of_records_that_it_creates(bench: Two) -> None:
     assert bench.tied() == []
 
 
+def test_the_plan_counts_links_of_records_that_it_adopts(bench: Two) -> None:
+    """A CRM that is full: ann stands there otherwise, bob as the model has him; the firms stand there too."""
+    bench.destination.fields = ("email", "domain", "city")
+    bench.destination.records |= {
+        "7": {"email": "ann@x.io", "city": None},
+        "8": {"email": "bob@x.io", "city": None},
+        "9": {"domain": "acme.example", "city": None},
+    }
+    bench.run_firms()
+    plan = bench.plan()
+    assert (plan.adopt + plan.matched, plan.links.link, plan.links.waiting) == (2, 2, 0)
+    assert bench.run().counts["linked"] == 2
+
+
+def test_the_plan_counts_the_link_of_a_record_that_was_refused_and_changed_since(bench: Two) -> None:
+    bench.run_firms()
+    bench.source([("ann", None, "acme")], DDL)
+    assert bench.run().plan.reasons == {"NO_IDENTITY": 1}
+    assert bench.plan().links.waiting == 1
+    bench.people(ann="acme")
+    links_ = bench.plan().links
+    assert (links_.link, links_.waiting) == (1, 0)
+
+
 def test_a_company_that_is_not_there_yet_unties_the_old_and_waits(bench: Two) -> None:
     bench.run_firms()
     bench.run()

@@ -30,14 +30,14 @@ def compare(warehouse: Warehouse, layout: Layout, *, full_refresh: bool) -> Link
 
 
 def coming(warehouse: Warehouse, layout: Layout) -> int:
-    """After `compare`: how many of the waiting links lack only records that the present plans create."""
-    sides = [f"w.from_id IS NOT NULL OR {_created('w.key', layout, layout.plan, layout.rejected)}"]
+    """After `compare`: how many of the waiting links lack only records that the present plans create or adopt."""
+    sides = [f"w.from_id IS NOT NULL OR {_arrives('w.key', layout, layout.plan, layout.rejected)}"]
     reached = ["w.to_id IS NOT NULL"]
     for to in targets(layout):
         plan, rejected = (relation(warehouse, f"{kind}__{table_suffix(to)}") for kind in ("plan", "rejected"))
         if warehouse.columns(plan) and warehouse.columns(rejected):
             said = literal(to)
-            reached.append(f"(w.to_sync = {said} AND {_created('w.to_key', layout, plan, rejected)})")
+            reached.append(f"(w.to_sync = {said} AND {_arrives('w.to_key', layout, plan, rejected)})")
     sides.append(" OR ".join(reached))
     found = warehouse.rows(
         f"SELECT count(*) FROM {layout.t(layout.scratch('wanted'))} w"
@@ -115,8 +115,11 @@ def _additions(warehouse: Warehouse, layout: Layout, full_refresh: bool) -> str:
     )
 
 
-def _created(key: str, layout: Layout, plan: Relation, rejected: Relation) -> str:
+def _arrives(key: str, layout: Layout, plan: Relation, rejected: Relation) -> str:
+    """Whether a present plan gives the record its id: creates it, or found it there. The line of a record that was
+    refused stays until the next plan; its row then waits with the hash that the line has."""
+    comes = "(p.op = 'create' AND p.settled IS NULL) OR (p.adopted AND coalesce(p.settled, 'ok') = 'ok')"
     return (
-        f"({key} IN (SELECT key FROM {layout.t(plan)} WHERE op = 'create' AND settled IS NULL)"
-        f" AND {key} NOT IN (SELECT key FROM {layout.t(rejected)}))"
+        f"{key} IN (SELECT p.key FROM {layout.t(plan)} p LEFT JOIN {layout.t(rejected)} r"
+        f" ON r.key = p.key AND r.row_hash IS NOT DISTINCT FROM p.row_hash WHERE r.key IS NULL AND ({comes}))"
     )

@@ -59,13 +59,14 @@ def judge_creates(layout: Layout, creates: int) -> list[Violation]:
 def judge_fill(
     warehouse: Warehouse, layout: Layout, source: Relation, source_rows: int, snapshot_rows: int, differing: int
 ) -> list[Violation]:
-    """Fields whose share of rows with a value collapses.
+    """Fields whose share of rows with a value collapses: those that a null of ours would clear. A field with a policy is
+    none of them, and its snapshot holds what people wrote, which our model never had.
 
     A share can fall by at most 2 × differing / snapshot_rows, so the columns are counted only where so many rows differ
     that a drop of the forbidden size is possible at all.
     """
     limit = layout.spec.guardrails.max_fill_drop
-    fields = [f for f in layout.fields if not f.keep_null]
+    fields = [f for f in layout.fields if not f.keep_null and layout.spec.rule(f.name).policy == "always"]
     if limit is None or not fields or not source_rows or not snapshot_rows or 2 * differing / snapshot_rows <= limit:
         return []
     before = _filled(warehouse, [layout.q(f.stored) for f in fields], layout.t(layout.snapshot))

@@ -58,7 +58,7 @@ class LinkReport:
 async def forecast(
     warehouse: Warehouse, layout: Layout, destination: Destination | None, *, full_refresh: bool, offload: Offload
 ) -> LinkCounts:
-    """What the run would send, links of records that its plan creates included. Sends nothing and changes no state.
+    """What the run would send, links of records that its plan creates or adopts included. Changes no state.
     ConfigError for a kind of link that the destination does not have."""
 
     def count() -> LinkCounts:
