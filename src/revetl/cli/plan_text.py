@@ -52,7 +52,8 @@ def show_plans(console: Console, plans: Sequence[PlanSummary], *, samples: int =
 
 
 def _show_details(console: Console, plan: PlanSummary, samples: int) -> None:
-    if not (plan.lines or plan.waiting or plan.left or plan.violations or plan.links.changes or plan.links.waiting):
+    told = (plan.lines, plan.waiting, plan.left, plan.suppressed, plan.links.changes, plan.links.waiting)
+    if not (any(told) or plan.violations):
         return
     console.print(f"[bold]{plan.sync}[/] → {plan.destination} {plan.object}")
     for line in facts(plan):
@@ -87,6 +88,8 @@ def facts(plan: PlanSummary) -> list[str]:
         out.append("full refresh: every record whole; max_changed_share is not asked")
     if plan.left:
         out.append(f"{plan.left:,} no longer in the model")
+    if plan.suppressed:
+        out.append(f"{plan.suppressed:,} suppressed: they were erased, and are not sent")
     if plan.waiting:
         waiting = plan.waiting_for or {"rejected": plan.waiting}
         out += [f"{n:,} {WAITING.get(why, why)}" for why, n in waiting.items()]

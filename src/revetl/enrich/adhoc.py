@@ -195,7 +195,7 @@ def _load(warehouse: Warehouse, match: Match, listing: Rows, target: Relation) -
             column: [clean[column](row[source[column]]) if column in source else None for row in chunk]
             for column in columns
         }
-        keys = [_key({name: cells[column][i] for name, column in spec.inputs.items()}) for i in range(len(chunk))]
+        keys = [list_key({name: cells[column][i] for name, column in spec.inputs.items()}) for i in range(len(chunk))]
         arrays = [pa.array(range(row_no, row_no + len(chunk)), pa.int64()), pa.array(keys, pa.string())]
         arrays += [pa.array(values, pa.string()) for values in cells.values()]
         warehouse.append(target, pa.table(arrays, names=["row_no", spec.key, *columns]))
@@ -210,7 +210,7 @@ def _condition_columns(spec: WaterfallSpec) -> set[str]:
     return {column.name.lower() for condition in conditions for column in condition.find_all(exp.Column)}
 
 
-def _key(inputs: Mapping[str, str | None]) -> str:
+def list_key(inputs: Mapping[str, str | None]) -> str:
     """The same for the same inputs, in whatever list and order they stand."""
     given = (f"{name}={' '.join(value.split()).casefold()}" for name, value in sorted(inputs.items()) if value)
     return hashlib.sha256("\x1f".join(given).encode()).hexdigest()[:32]

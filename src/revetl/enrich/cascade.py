@@ -30,7 +30,7 @@ from revetl.providers.base import Answer, Provider
 from revetl.providers.spec import ProviderSpec
 from revetl.state import living, locks
 from revetl.state.calls import recover
-from revetl.state.suppressions import Suppressions, choose_key
+from revetl.state.suppressions import OBJECTED, Suppressions, choose_key
 from revetl.state.terms import Terms, keep_terms
 from revetl.state.values import ValueRow, append_values, apply_verdicts
 from revetl.warehouse.base import Warehouse
@@ -268,7 +268,13 @@ class Cascade:
         rows = self._questions(part).reusable(stage)
         served: set[str] = set()
         while piece := list(islice(rows, REUSE_ROWS)):
-            values = [self._reading.reused(stage.provider, *row) for row in piece]
+            values = [
+                self._reading.reused(stage.provider, *row)
+                for row in piece
+                if not self.suppressions.is_erased(str(row[0]))
+            ]
+            if not values:
+                continue
             with self.warehouse.transaction():
                 append_values(self.warehouse, values)
             # Rows come ordered by key: only the last key of a piece can come again.
@@ -351,10 +357,13 @@ class Cascade:
 
     def _allowed(self, questions: Iterator[Question]) -> Iterator[Question]:
         for question in questions:
+            keys = question.keys
             if any(identity in self.suppressions for identity in question.identities):
-                self.report.suppressed += len(question.keys)
-            else:
-                yield question
+                keys = ()
+            keys = tuple(key for key in keys if not self.suppressions.is_erased(key))
+            self.report.suppressed += len(question.keys) - len(keys)
+            if keys:
+                yield replace(question, keys=keys)
 
     def _may_ask(self, provider: str) -> bool:
         report = self.report
@@ -363,7 +372,7 @@ class Cascade:
 
     def _suppress(self, question: Question) -> None:
         for identity in question.identities:
-            self.suppressions.add(identity, "asked_not_to_be_processed", self.clock.now())
+            self.suppressions.add(identity, OBJECTED, self.clock.now())
         self.report.suppressed += len(question.keys)
 
     def _tally(self, before: Mapping[str, tuple[int, int]]) -> None:

@@ -111,6 +111,11 @@ def added_columns(
     return added
 
 
+def column_of(name: str, header: Sequence[str]) -> str | None:
+    """Which column of a list holds what we call `name`, by that name or a synonym."""
+    return _find([name], {_plain(column): column for column in reversed(header)}, set())
+
+
 def _plain(name: str) -> str:
     return re.sub(r"[\W_]+", "", name).casefold()
 

@@ -16,6 +16,7 @@ from revetl.warehouse.base import Warehouse
 from revetl.warehouse.sql import table
 
 LASTS = timedelta(minutes=5)
+PREFIX = "enrich:"
 
 
 def stay(warehouse: Warehouse, run_id: str, now: datetime) -> None:
@@ -35,4 +36,4 @@ def dead(warehouse: Warehouse, run_ids: Iterable[str], now: datetime) -> list[st
 
 
 def _name(run_id: str) -> str:
-    return f"enrich:{run_id}"
+    return f"{PREFIX}{run_id}"

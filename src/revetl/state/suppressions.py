@@ -1,5 +1,8 @@
 """`suppressions`: who must never be looked up or sent, by keyed hash, so that the list itself names nobody.
 
+Two reasons. A person who objected at one provider (a 451) is looked up nowhere any more; our own records of him are
+still sent. Who was erased is neither looked up nor sent: known by email, by profile, and by the keys of his records.
+
 The key is the environment variable REVETL_SUPPRESSION_KEY; where it is not set, a random one made once and kept in
 the warehouse (table `suppression_key`). The first is better: with the second, whoever may read the warehouse may also
 test a guess against the list. The choice is fixed by the first use: another key would find nobody and so quietly let
@@ -11,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
+import re
 import secrets
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -24,42 +28,81 @@ from revetl.warehouse.base import Warehouse
 from revetl.warehouse.sql import table
 
 VARIABLE = "REVETL_SUPPRESSION_KEY"
+OBJECTED, ERASED = "asked_not_to_be_processed", "erased"
 _LOCK = "enrich: suppression key"
+_FORM = re.compile(r"^(?:https?://)?(?:www\.)?(.*?)/*$")
 # A phone is not here: a switchboard belongs to a whole office.
-_UNIQUE = ("email", "linkedin_url")
+UNIQUE = ("email", "linkedin_url")
+_SEP = "\x1f"
 
 
 class Suppressions:
     """The list as it stood when loaded, plus what was added since."""
 
-    def __init__(self, warehouse: Warehouse, key: bytes, known: set[str]) -> None:
+    def __init__(self, warehouse: Warehouse, key: bytes) -> None:
         self._warehouse = warehouse
         self._key = key
-        self._known = known
+        self._known: set[str] = set()
+        self._erased: set[str] = set()
 
     @classmethod
     def load(cls, warehouse: Warehouse, environ: Mapping[str, str] | None = None) -> Suppressions:
         """State tables must exist. ConfigError where the key is not the one that the list was made with."""
-        loaded = cls(warehouse, _key(warehouse, os.environ if environ is None else environ), set())
+        loaded = cls(warehouse, _key(warehouse, os.environ if environ is None else environ))
         loaded.refresh()
         return loaded
 
     def refresh(self) -> None:
         """Takes in what other runs have added since."""
         listed = table(relation(self._warehouse, "suppressions"))
-        self._known.update(str(row[0]) for row in self._warehouse.rows(f"SELECT identity_hash FROM {listed}"))
+        for hashed, reason in self._warehouse.rows(f"SELECT identity_hash, reason FROM {listed}"):
+            self._known.add(str(hashed))
+            if reason == ERASED:
+                self._erased.add(str(hashed))
 
     def __contains__(self, identity: Mapping[str, str | None]) -> bool:
-        return bool(self._known) and not self._known.isdisjoint(self._hashes(identity))
+        return bool(self._known) and not self._known.isdisjoint(map(self._hash, _tokens(identity)))
 
     def add(self, identity: Mapping[str, str | None], reason: str, now: datetime) -> None:
         """Suppresses everybody who shares an email, a profile, or the name with the company. Safe to repeat."""
-        new = sorted(set(self._hashes(identity)) - self._known)
+        self._append(map(self._hash, _tokens(identity)), reason, now)
+
+    def erase(self, identities: Iterable[Mapping[str, str | None]], keys: Iterable[str], now: datetime) -> None:
+        """Suppresses these people and the records of these keys, in every table and for good. Safe to repeat."""
+        tokens = {token for identity in identities for token in _tokens(identity)} | set(map(_record, keys))
+        self._append(map(self._hash, tokens), ERASED, now)
+
+    def is_erased(self, key: str, said: Iterable[str] = ()) -> bool:
+        """Whether the record of this key is, or one of the values that it holds is an email or profile of somebody who
+        is."""
+        if not self._erased:
+            return False
+        tokens = [_record(key)]
+        tokens += [token for value in said for name in UNIQUE for token in _tokens({name: value})]
+        return not self._erased.isdisjoint(map(self._hash, tokens))
+
+    def alias(self, text: str) -> str:
+        """What stands in place of an erased record's key: the same for the same key, and it leads back to nobody. What
+        is an alias already stays as it is."""
+        if re.fullmatch(rf"{ERASED}:[0-9a-f]{{16}}", text):
+            return text
+        return f"{ERASED}:{self._hash(f'alias{_SEP}{text}')[:16]}"
+
+    def _append(self, hashes: Iterable[str], reason: str, now: datetime) -> None:
+        listed = self._erased if reason == ERASED else self._known
+        new = sorted(set(hashes) - listed)
         append_rows(self._warehouse, "suppressions", [(h, reason, naive(now)) for h in new])
         self._known.update(new)
+        listed.update(new)
 
-    def _hashes(self, identity: Mapping[str, str | None]) -> list[str]:
-        return [hmac.new(self._key, token.encode(), hashlib.sha256).hexdigest() for token in _tokens(identity)]
+    def _hash(self, token: str) -> str:
+        return hmac.new(self._key, token.encode(), hashlib.sha256).hexdigest()
+
+
+def anybody_erased(warehouse: Warehouse) -> bool:
+    """Whether the list names anybody who must not be sent."""
+    listed = relation(warehouse, "suppressions")
+    return bool(warehouse.rows(f"SELECT 1 FROM {table(listed)} WHERE reason = ? LIMIT 1", [ERASED]))
 
 
 async def choose_key(warehouse: Warehouse, clock: Clock, environ: Mapping[str, str] | None = None) -> None:
@@ -71,15 +114,25 @@ async def choose_key(warehouse: Warehouse, clock: Clock, environ: Mapping[str, s
     await locks.locked(warehouse, clock, [_LOCK], lambda: _key(warehouse, os.environ if environ is None else environ))
 
 
+def plain(name: str, value: str) -> str:
+    """A value as it is compared: without letter case and outer blanks, a profile without scheme, `www.` and slashes."""
+    folded = " ".join(value.split()).casefold()
+    return _FORM.sub(r"\1", folded) if name == "linkedin_url" else folded
+
+
+def _record(key: str) -> str:
+    return f"record{_SEP}{key}"
+
+
 def _tokens(identity: Mapping[str, str | None]) -> Iterable[str]:
     """What names one person: each unique identifier, and the name with the company. Else all that is known."""
-    plain = {name: " ".join(value.split()).casefold() for name, value in identity.items() if value and value.strip()}
-    found = [f"{name}\x1f{plain[name]}" for name in _UNIQUE if name in plain]
-    company = plain.get("company_domain") or plain.get("company_name")
-    if "first_name" in plain and "last_name" in plain and company:
-        found.append(f"person\x1f{plain['first_name']}\x1f{plain['last_name']}\x1f{company}")
-    if not found and plain:
-        found.append("all\x1f" + "\x1f".join(f"{name}={plain[name]}" for name in sorted(plain)))
+    known = {name: plain(name, value) for name, value in identity.items() if value and value.strip()}
+    found = [f"{name}{_SEP}{known[name]}" for name in UNIQUE if name in known]
+    company = known.get("company_domain") or known.get("company_name")
+    if "first_name" in known and "last_name" in known and company:
+        found.append(_SEP.join(("person", known["first_name"], known["last_name"], company)))
+    if not found and known:
+        found.append(_SEP.join(("all", *(f"{name}={known[name]}" for name in sorted(known)))))
     return found
 
 

@@ -137,6 +137,8 @@ def check(warehouse: Warehouse, spec: SyncSpec, saved: Entry) -> Layout:
     run_id = known.run_id or saved_plans.begun_by(warehouse, saved.plan_id)
     if run_id is not None:
         raise _stale(name, f"was applied already, by run {run_id}; what it left over is in a new plan")
+    if known.status == "erased":
+        raise _stale(name, "named somebody who was erased, so its lines were dropped")
     if known.status != "saved":
         raise _stale(name, f"is older than {saved_plans.KEPT.days} days, so its lines were dropped")
     if data["columns_sha256"] != saved_plans.columns_digest(layout):
