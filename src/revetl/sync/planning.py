@@ -10,14 +10,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from revetl.errors import ConfigError, Problem
 from revetl.model import Relation
 from revetl.state.layout import Field, Layout
-from revetl.sync import guardrails
+from revetl.sync import guardrails, suppressed
 from revetl.sync.report import PlanSummary
 from revetl.warehouse.base import Warehouse
 from revetl.warehouse.sql import literal
@@ -39,8 +39,9 @@ def build(
     """Freezes the plan into `plan__<sync>`. ConfigError for null or duplicate keys; guardrails that it breaks stand in
     the summary. `full_refresh`: every record of the model stands in it whole, changed or not. Safe to repeat: a new
     plan takes the place of the old."""
+    barred = suppressed.records(warehouse, layout)
     # Where DDL commits by itself a crash leaves half a plan that nothing refers to yet, and hashes of equal rows.
-    with warehouse.transaction(ddl=True), _source(warehouse, layout) as source:
+    with warehouse.transaction(ddl=True), _source(warehouse, layout, barred) as source:
         counts = _compare(warehouse, layout, source, full_refresh)
         _check_keys(warehouse, layout, source, counts)
         waiting = _write_plan(warehouse, layout, plan_id, limit, full_refresh)
@@ -56,6 +57,7 @@ def build(
             waiting=sum(waiting.values()),
             waiting_for=waiting,
             left=counts.left,
+            suppressed=len(barred),
             full_refresh=full_refresh,
         )
         summary.violations = [
@@ -74,16 +76,17 @@ def build(
 
 
 @contextmanager
-def _source(warehouse: Warehouse, layout: Layout) -> Iterator[Relation]:
-    """The model, read once, so that every statement sees one state: a view is computed into a scratch table first,
-    and so is a table where dbt may replace it between two statements."""
-    if warehouse.repeatable_reads and warehouse.kind(layout.spec.relation) == "table":
+def _source(warehouse: Warehouse, layout: Layout, barred: Sequence[str]) -> Iterator[Relation]:
+    """The model without the records of `barred`, read once, so that every statement sees one state: a view is computed
+    into a scratch table first, and so is a table where dbt may replace it between two statements."""
+    if not barred and warehouse.repeatable_reads and warehouse.kind(layout.spec.relation) == "table":
         yield layout.spec.relation
         return
     copy = layout.scratch("source")
     names = ", ".join(layout.q(c) for c in (layout.spec.key, *(f.name for f in layout.fields)))
     warehouse.execute(f"DROP TABLE IF EXISTS {layout.t(copy)}")
     warehouse.execute(layout.create_scratch("source", f"AS SELECT {names} FROM {layout.t(layout.spec.relation)}"))
+    suppressed.leave_out(warehouse, layout, copy, barred)
     yield copy
     warehouse.execute(f"DROP TABLE {layout.t(copy)}")
 
