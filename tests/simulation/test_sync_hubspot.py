@@ -5,8 +5,10 @@ from __future__ import annotations
 import random
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from revetl.clock import SystemClock
@@ -18,13 +20,15 @@ from revetl.sandbox.server import RunningSandbox, SandboxSettings, running_sandb
 from revetl.state import outcomes
 from revetl.state.runs import new_run_id
 from revetl.sync import SyncReport, run_sync
-from revetl.warehouse.duckdb import DuckDBWarehouse
+from revetl.warehouse.base import Warehouse
 from tests.support.sync_bench import inline
+from tests.support.warehouses import SCHEMA, the_warehouse
 
 UNLIMITED = SandboxSettings(limits=LimitSettings(burst=None, search_per_s=None, daily=None))
+SEEN = datetime(2026, 1, 1, 10)  # noqa: DTZ001 UTC without a zone, as models hold it
 CONTACTS = SyncSpec(
     name="hubspot__contacts",
-    relation=Relation("main", "contacts"),
+    relation=Relation(SCHEMA, "contacts"),
     destination="hubspot",
     object="contacts",
     key="golden_id",
@@ -34,7 +38,7 @@ CONTACTS = SyncSpec(
 COMPANIES = replace(
     CONTACTS,
     name="hubspot__companies",
-    relation=Relation("main", "companies"),
+    relation=Relation(SCHEMA, "companies"),
     object="companies",
     match_on="domain",
     columns=("golden_id", "domain", "name", "numberofemployees"),
@@ -44,7 +48,7 @@ COMPANIES = replace(
 @dataclass
 class Bench:
     sandbox: RunningSandbox
-    warehouse: DuckDBWarehouse
+    warehouse: Warehouse
 
     async def run(self, spec: SyncSpec) -> SyncReport:
         """A process of its own: a new connection to HubSpot, the same warehouse."""
@@ -73,18 +77,32 @@ class Bench:
         return int(self.sandbox.sandbox.stats()["hubspot"]["write_requests"])
 
 
+def make_models(warehouse: Warehouse, *, contacts: int, companies: int, blank_every: int | None = None) -> None:
+    """`blank_every`: every so manieth company has no number of employees."""
+    warehouse.execute(
+        f"CREATE TABLE {SCHEMA}.contacts"
+        " (golden_id VARCHAR, email VARCHAR, firstname VARCHAR, open_tickets BIGINT, last_seen_at TIMESTAMP)"
+    )
+    people = [(f"c{i}", f"P{i}@Corp.example", f"Name {i}", i, SEEN + timedelta(hours=i)) for i in range(contacts)]
+    warehouse.append(CONTACTS.relation, columns(CONTACTS, people))
+    warehouse.execute(
+        f"CREATE TABLE {SCHEMA}.companies (golden_id VARCHAR, domain VARCHAR, name VARCHAR, numberofemployees INTEGER)"
+    )
+    firms = [
+        (f"k{i}", f"d{i}.example", f"Company {i}", i * 10 if blank_every is None or i % blank_every else None)
+        for i in range(companies)
+    ]
+    warehouse.append(COMPANIES.relation, columns(COMPANIES, firms))
+
+
+def columns(spec: SyncSpec, rows: list[tuple[Any, ...]]) -> pa.Table:
+    return pa.table(dict(zip(spec.columns, map(list, zip(*rows, strict=True)), strict=True)))
+
+
 @pytest.fixture
 async def bench() -> AsyncIterator[Bench]:
-    warehouse = DuckDBWarehouse(":memory:", threads=1)
-    warehouse.execute(
-        "CREATE TABLE contacts AS SELECT 'c' || i AS golden_id, 'P' || i || '@Corp.example' AS email,"
-        " 'Name ' || i AS firstname, i AS open_tickets, TIMESTAMP '2026-01-01 10:00:00' + INTERVAL (i) HOUR"
-        " AS last_seen_at FROM range(250) t(i)"
-    )
-    warehouse.execute(
-        "CREATE TABLE companies AS SELECT 'k' || i AS golden_id, 'd' || i || '.example' AS domain,"
-        " 'Company ' || i AS name, i * 10 AS numberofemployees FROM range(120) t(i)"
-    )
+    warehouse = the_warehouse()
+    make_models(warehouse, contacts=250, companies=120)
     async with running_sandbox(settings=UNLIMITED) as sandbox:
         yield Bench(sandbox, warehouse)
     warehouse.close()

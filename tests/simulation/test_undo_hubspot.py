@@ -19,9 +19,10 @@ from revetl.state.runs import get_run, new_run_id
 from revetl.sync import SyncReport, run_sync
 from revetl.sync.drift import DriftReport, Settle, look
 from revetl.sync.rollback import Choices, RollbackReport, roll_back
-from revetl.warehouse.duckdb import DuckDBWarehouse
-from tests.simulation.test_sync_hubspot import COMPANIES, CONTACTS, UNLIMITED
+from revetl.warehouse.base import Warehouse
+from tests.simulation.test_sync_hubspot import COMPANIES, CONTACTS, UNLIMITED, make_models
 from tests.support.sync_bench import inline
+from tests.support.warehouses import the_warehouse
 
 ROWS = 230
 CLOCK = SystemClock()
@@ -30,7 +31,7 @@ CLOCK = SystemClock()
 @dataclass
 class Bench:
     sandbox: RunningSandbox
-    warehouse: DuckDBWarehouse
+    warehouse: Warehouse
 
     def hubspot(self) -> HubSpot:
         options = Options.model_validate(
@@ -92,17 +93,8 @@ class Bench:
 
 @pytest.fixture
 async def bench() -> AsyncIterator[Bench]:
-    warehouse = DuckDBWarehouse(":memory:", threads=1)
-    warehouse.execute(
-        "CREATE TABLE contacts AS SELECT 'c' || i AS golden_id, 'P' || i || '@Corp.example' AS email,"
-        " 'Name ' || i AS firstname, i AS open_tickets, TIMESTAMP '2026-01-01 10:00:00' + INTERVAL (i) HOUR"
-        f" AS last_seen_at FROM range({ROWS}) t(i)"
-    )
-    warehouse.execute(
-        "CREATE TABLE companies AS SELECT 'k' || i AS golden_id, 'd' || i || '.example' AS domain,"
-        " 'Company ' || i AS name, CASE WHEN i % 5 > 0 THEN i * 10 END AS numberofemployees"
-        f" FROM range({ROWS}) t(i)"
-    )
+    warehouse = the_warehouse()
+    make_models(warehouse, contacts=ROWS, companies=ROWS, blank_every=5)
     async with running_sandbox(settings=UNLIMITED) as sandbox:
         yield Bench(sandbox, warehouse)
     warehouse.close()

@@ -17,9 +17,11 @@ from revetl.model import Change
 from revetl.state import leases
 from revetl.state.schema import create_all
 from revetl.sync.leasing import leased
+from revetl.warehouse.base import Warehouse
 from revetl.warehouse.duckdb import DuckDBWarehouse
 from tests.support.sync_bench import Bench, inline
 from tests.support.virtual_time import run_virtual
+from tests.support.warehouses import the_warehouse
 
 NAME = "sync:fake__contacts"
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -35,13 +37,13 @@ def bench() -> Bench:
 
 
 @pytest.fixture
-def warehouse() -> DuckDBWarehouse:
-    warehouse = DuckDBWarehouse(":memory:", threads=1)
+def warehouse() -> Warehouse:
+    warehouse = the_warehouse()
     create_all(warehouse)
     return warehouse
 
 
-def held_elsewhere(warehouse: DuckDBWarehouse, until: datetime, *, host: str = "elsewhere", pid: int = 1) -> None:
+def held_elsewhere(warehouse: Warehouse, until: datetime, *, host: str = "elsewhere", pid: int = 1) -> None:
     create_all(warehouse)
     warehouse.execute("DELETE FROM revetl.leases")
     space = leases._pid_space() if host != "elsewhere" else ""
@@ -193,7 +195,7 @@ def test_it_is_given_back_however_the_run_ends(bench: Bench) -> None:
     assert bench.rows("SELECT run_id, expires_at FROM revetl.leases") == [(None, None)]
 
 
-def test_two_rows_of_one_name_do_no_harm(warehouse: DuckDBWarehouse) -> None:
+def test_two_rows_of_one_name_do_no_harm(warehouse: Warehouse) -> None:
     warehouse.execute("INSERT INTO revetl.leases (name) VALUES (?), (?)", [NAME, NAME])
     assert leases.take(warehouse, NAME, "a", now=NOW, lasts=LASTS) is None
     other = leases.take(warehouse, NAME, "b", now=NOW, lasts=LASTS)
@@ -204,7 +206,7 @@ def test_two_rows_of_one_name_do_no_harm(warehouse: DuckDBWarehouse) -> None:
     leases.forget("b")
 
 
-def test_a_row_that_came_late_and_is_free_gives_nobody_a_second_lease(warehouse: DuckDBWarehouse) -> None:
+def test_a_row_that_came_late_and_is_free_gives_nobody_a_second_lease(warehouse: Warehouse) -> None:
     assert leases.take(warehouse, NAME, "a", now=NOW, lasts=LASTS) is None
     warehouse.execute("INSERT INTO revetl.leases (name) VALUES (?)", [NAME])
     assert leases.take(warehouse, NAME, "b", now=NOW, lasts=LASTS) is not None
@@ -247,20 +249,20 @@ def test_of_two_takers_at_the_same_moment_one_wins(tmp_path: Path) -> None:
     first.close()
 
 
-def test_state_outside_a_lease_that_was_lost_is_rolled_back(warehouse: DuckDBWarehouse) -> None:
+def test_state_outside_a_lease_that_was_lost_is_rolled_back(warehouse: Warehouse) -> None:
     bench = Bench(warehouse=warehouse)
+    warehouse.execute("CREATE TABLE analytics.told (what VARCHAR)")
 
     async def work() -> None:
         async with leased(warehouse, "fake__contacts", "mine", clock=bench.clock, offload=inline) as held:
             with held.warehouse.transaction():
-                held.warehouse.execute("CREATE TABLE kept (x INTEGER)")
+                held.warehouse.execute("INSERT INTO analytics.told VALUES ('kept')")
             warehouse.execute("UPDATE revetl.leases SET run_id = 'theirs'")
             with pytest.raises(LeaseError), held.warehouse.transaction():
-                held.warehouse.execute("CREATE TABLE lost (x INTEGER)")
+                held.warehouse.execute("INSERT INTO analytics.told VALUES ('lost')")
 
     asyncio.run(work())
-    made = warehouse.rows("SELECT table_name FROM information_schema.tables WHERE table_name IN ('kept', 'lost')")
-    assert made == [("kept",)]
+    assert warehouse.rows("SELECT what FROM analytics.told") == [("kept",)]
 
 
 def test_nothing_is_released_while_a_run_is_at_work(bench: Bench) -> None:
