@@ -443,4 +443,9 @@ def test_types_of_postgres(tmp_path: Path) -> None:
         assert opened.rows(f"SELECT * FROM {NAME}") == [wanted]
         (batch,) = opened.stream(f"SELECT * FROM {NAME}")
         assert tuple(batch.to_pylist()[0].values()) == wanted
+        for number in ("NaN", "Infinity", "1e100"):
+            opened.execute(f"UPDATE {NAME} SET n = CAST(? AS NUMERIC)", [number])
+            with pytest.raises(WarehouseError, match="column 'n' holds a value") as e:
+                list(opened.stream(f"SELECT n FROM {NAME}"))
+            assert number not in str(e.value)
         opened.close()

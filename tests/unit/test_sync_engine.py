@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,7 @@ from revetl.state import outcomes
 from revetl.state.runs import list_runs
 from revetl.sync import checkpoint
 from tests.support.sync_bench import Bench
+from tests.support.warehouses import SCHEMA
 
 ANN = ("1", "ann@x.io", "Ann", "Riga")
 BOB = ("2", "bob@x.io", "Bob", None)
@@ -377,6 +379,50 @@ def test_columns_named_like_our_own_are_no_trouble(bench: Bench) -> None:
     report = bench.run()
     assert bench.sent() == [("update", "1", {"key": "k2", 'say "hi", x': "h2"})]
     assert outcomes.of_run(bench.warehouse, report.run_id)[0].before == {"key": "k", 'say "hi", x': "h"}
+
+
+_NO_FORM = {
+    "duckdb": {
+        "DOUBLE": ["'nan'", "'infinity'", "'-infinity'"],
+        "FLOAT": ["'nan'", "'-infinity'"],
+        "TIMESTAMP": ["'infinity'", "'0044-03-15 (BC)'", "'20024-01-01'"],
+        "TIMESTAMPTZ": ["'-infinity'", "'20024-01-01'"],
+        "DATE": ["'infinity'", "'20024-01-01'"],
+    },
+    "postgres": {
+        "DOUBLE PRECISION": ["'nan'", "'infinity'", "'-infinity'"],
+        "REAL": ["'nan'", "'-infinity'"],
+        "NUMERIC": ["'nan'", "'infinity'", "'-infinity'"],
+        "NUMERIC(10,2)": ["'nan'"],
+        "TIMESTAMP": ["'infinity'", "'0044-03-15 BC'", "'20024-01-01'"],
+        "TIMESTAMPTZ": ["'-infinity'", "'20024-01-01'"],
+        "DATE": ["'infinity'", "'20024-01-01'"],
+    },
+    "snowflake": {"DOUBLE": ["'nan'", "'inf'", "'-inf'"]},
+}
+_FINE = {"TIMESTAMP": "'9999-12-31 23:59:59'", "TIMESTAMPTZ": "'2024-02-29 12:00:00+05'", "DATE": "'9999-12-31'"}
+
+
+def test_what_no_destination_could_hold_is_null_and_costs_nobody(bench: Bench) -> None:
+    """One typing error in a year, one NaN: every other row is sent, and so is the rest of this one."""
+    by_type = _NO_FORM[bench.warehouse.dialect]
+    bench.destination.fields = ("email", "v")
+    bench.sync_as(columns=("golden_id", "email", "v"))
+    database: Any = bench.warehouse  # is spoken to in its own words
+    for type_, bad in by_type.items():
+        bench.sync_as(name=f"fake__{''.join(c for c in type_ if c.isalnum())}")
+        bench.source([], f"golden_id VARCHAR, email VARCHAR, v {type_}")
+        fine = _FINE.get(type_, "'1.5'")
+        for key, text in enumerate([*bad, fine]):
+            row = f"'{key}', '{type_}{key}@x.io', CAST({text} AS {type_})"
+            database._db.cursor().execute(f"INSERT INTO {SCHEMA}.contacts VALUES ({row})")
+        assert bench.run().counts == {"ok": len(bad) + 1}
+        *nothing, last = [fields.get("v") for _, _, fields in bench.sent()]
+        assert (set(nothing), last is None) == ({None}, False), type_
+        assert bench.run().plan.changes == 0
+        database._db.cursor().execute(f"UPDATE {SCHEMA}.contacts SET v = CAST({fine} AS {type_}) WHERE golden_id = '0'")
+        assert bench.run().counts == {"ok": 1}
+        assert bench.sent() == [("update", "0", {"v": last})]
 
 
 def test_names_as_long_as_they_may_be(bench: Bench) -> None:

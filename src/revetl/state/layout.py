@@ -22,7 +22,11 @@ _SENDABLE = (
     *("TINYINT", "SMALLINT", "INT", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINT", "UBIGINT", "UHUGEINT"),
     *("NUMBER", "DECIMAL", "NUMERIC", "FLOAT", "DOUBLE", "REAL"),
 )
+_NESTED = ("]", "RANGE")  # an array; Postgres's INT8RANGE, DATEMULTIRANGE
 _FLOATS = ("FLOAT", "DOUBLE", "REAL")
+_GREATEST = "1.7976931348623157e308"  # that is finite; all three warehouses hold NaN for greater than infinity
+_LATE = "9999-12-31 23:59:59.999999"
+_LAST_MOMENT = {"DATE": "9999-12-31", "TIMESTAMP": _LATE, "TIMESTAMPTZ": _LATE, "TIMESTAMP WITH TIME ZONE": _LATE}
 HASH_TYPE = "UBIGINT"
 
 
@@ -83,11 +87,21 @@ class Layout:
         return f"CREATE TEMPORARY TABLE {self.t(self.scratch(purpose))} {body}"
 
     def value(self, field: Field, alias: str = "") -> str:
-        """The field as it is sent: enumerations and the like as text, NaN as null."""
+        """The field as it is sent: enumerations and the like as text; what has no form in Python or at any destination
+        (NaN, infinity, moments outside of the years 1 to 9999) as null, or one such row would end every run."""
         column = f"{alias}.{self.q(field.name)}" if alias else self.q(field.name)
+        if field.type == "VARCHAR":
+            return f"CAST({column} AS VARCHAR)"
         if field.type.startswith(_FLOATS):
-            return f"CASE WHEN isnan({column}) THEN NULL ELSE {column} END"
-        return column if field.type != "VARCHAR" else f"CAST({column} AS VARCHAR)"
+            return f"CASE WHEN {column} BETWEEN -{_GREATEST} AND {_GREATEST} THEN {column} END"
+        if field.type in _LAST_MOMENT:
+            first, last = (f"CAST('{m}' AS {field.type})" for m in ("0001-01-01", _LAST_MOMENT[field.type]))
+            return f"CASE WHEN {column} BETWEEN {first} AND {last} THEN {column} END"
+        if self.dialect == "postgres" and field.type.startswith(("NUMERIC", "DECIMAL")):
+            # Only there they may be NaN or infinite; NaN is greater than all others.
+            lowest, greatest = (f"CAST('{n}' AS NUMERIC)" for n in ("-Infinity", "Infinity"))
+            return f"CASE WHEN {column} > {lowest} AND {column} < {greatest} THEN {column} END"
+        return column
 
     def row_hash(self, values: Sequence[str]) -> str:
         """A hash of these expressions. It only nominates rows: what is sent is decided by comparing the columns, so a
@@ -117,7 +131,7 @@ def resolve(warehouse: Warehouse, spec: SyncSpec) -> Layout:
         _problem(spec, f"column {c!r} is {found[c]}, which no field can hold", f"Cast {c} to text in the model.")
         for c in sent
         if c in found
-        and (not found[c].startswith(_SENDABLE) or found[c].startswith("INTERVAL") or found[c].endswith("]"))
+        and (not found[c].startswith(_SENDABLE) or found[c].startswith("INTERVAL") or found[c].endswith(_NESTED))
     ]
     if not sent:
         problems.append(_problem(spec, f"no column to send besides the key {spec.key!r}"))

@@ -198,7 +198,14 @@ def _our_type(spelled: str) -> str:
 def _as_arrow(rows: Sequence[tuple[Any, ...]], description: Sequence[psycopg.Column]) -> pa.RecordBatch:
     import pyarrow as pa
 
-    arrays = [pa.array(cells, _arrow_type(c)) for cells, c in zip(zip(*rows, strict=True), description, strict=True)]
+    arrays = []
+    for cells, column in zip(zip(*rows, strict=True), description, strict=True):
+        try:
+            arrays.append(pa.array(cells, _arrow_type(column)))
+        except (pa.ArrowException, TypeError):  # its text shows the value
+            raise WarehouseError(
+                f"Postgres: the column {column.name!r} holds a value that has no form here: cast it to text"
+            ) from None
     return pa.RecordBatch.from_arrays(arrays, names=[c.name for c in description])
 
 
