@@ -80,7 +80,8 @@ def settle(spec: ProviderSpec, verdict: Verdict, row: Row | None, headers: Mappi
     """
     values = tuple(values_of(spec, body)) if verdict == "hit" and spec.batch is None else ()
     credits = credits_of(spec, headers, body)
-    return Reading(verdict, row, values, _charge(spec, verdict, values, credits), error_code(spec, body), credits)
+    usd = Decimal(0) if _said_free(spec, body) else _charge(spec, verdict, values, credits)
+    return Reading(verdict, row, values, usd, error_code(spec, body), credits)
 
 
 def matching(rows: Sequence[HttpRowT], status: int, body: Any) -> HttpRowT | None:
@@ -140,10 +141,14 @@ def looks(row: Row, body: Any) -> bool:
     """Whether the body is as the row wants it."""
     if row.at is None:
         return True
-    wanted = row.equals if isinstance(row.equals, list) else [row.equals]
-    found = at(body, row.at)
+    return is_one_of(at(body, row.at), row.equals)
+
+
+def is_one_of(found: Any, wanted: Any) -> bool:
+    """Whether a value of the body is this, or one of a list."""
     # `is` for the type: 1 == True in Python, not in JSON.
-    return any(found == w and isinstance(found, bool) is isinstance(w, bool) for w in wanted)
+    each = wanted if isinstance(wanted, list) else [wanted]
+    return any(found == w and isinstance(found, bool) is isinstance(w, bool) for w in each)
 
 
 def values_of(spec: ProviderSpec, body: Any) -> list[ProvidedValue]:
@@ -225,6 +230,11 @@ def _charge(
     return declared_charge(spec, verdict, values)
 
 
+def _said_free(spec: ProviderSpec, body: Any) -> bool:
+    free = spec.price.free_when
+    return free is not None and is_one_of(at(body, free.at), free.equals)
+
+
 def declared_charge(spec: ProviderSpec, verdict: Verdict, values: Sequence[ProvidedValue]) -> Decimal:
     """What an answer costs by the declared price."""
     price = spec.price
@@ -253,6 +263,12 @@ def _https(url: str) -> str:
     return f"https://{bare}" if bare else ""
 
 
+def _year(date: str) -> str:
+    """Of a date as ISO 8601 writes it."""
+    found = re.match(r"\s*(\d{4})(?:-|\s*$)", date)
+    return found[1] if found else ""
+
+
 _TRANSFORMS: Mapping[str, Callable[[Any], Any]] = {
     "lower": _on_text(str.lower),
     "upper": _on_text(str.upper),
@@ -262,4 +278,5 @@ _TRANSFORMS: Mapping[str, Callable[[Any], Any]] = {
     "last": _element(-1),
     "https": _on_text(_https),
     "digits": _on_text(lambda text: "".join(c for c in text if c.isdigit())),
+    "year": _on_text(_year),
 }

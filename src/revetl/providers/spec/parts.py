@@ -50,7 +50,7 @@ Verdict = Literal[
     "unavailable",
     "ambiguous",
 ]
-Transform = Literal["lower", "upper", "strip", "title", "first", "last", "https", "digits"]
+Transform = Literal["lower", "upper", "strip", "title", "first", "last", "https", "digits", "year"]
 Verified = Literal["valid", "invalid", "catch_all", "unknown"]
 
 # What the golden models hold, so what a provider may fill.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
@@ -54,15 +54,24 @@ class Credits(Part):
         return None if self.header is None and self.at is None else Place(header=self.header, at=self.at)
 
 
+class FreeWhen(Part):
+    """The answer was free where the value at the pointer is `equals`, or one of a list."""
+
+    at: Pointer
+    equals: Any
+
+
 class Price(Part):
     """What the account pays for one lookup, in a batch too. `per_call_usd` whatever comes back, `per_hit_usd` on a hit
-    alone. `held`: the greatest price is taken when asked, and what was not found is given back."""
+    alone. `held`: the greatest price is taken when asked, and what was not found is given back. `free_when`: how the
+    vendor says that this answer took nothing, such as one that was paid for before."""
 
     per_call_usd: Usd = Decimal(0)
     per_hit_usd: Usd = Decimal(0)
     groups: tuple[PriceGroup, ...] = ()
     credits: Credits | None = None
     held: bool = False
+    free_when: FreeWhen | None = None
 
     @property
     def greatest_usd(self) -> Decimal:

@@ -71,6 +71,8 @@ class Endpoint(Part):
         if credits is not None and credits.usd is not None and self.price.greatest_usd < credits.usd:
             message = "one credit costs more than the greatest declared price of a call, which is what budgets reserve"
             yield Mistake(("price",), message, "Declare per_call_usd or per_hit_usd.")
+        if self.price.free_when is not None and self.batch is not None:
+            yield Mistake(("price", "free_when"), "of a batch the vendor's count of credits says it: 'credits'", None)
         if self.kind == "verifier" and not (self.verification or any(o.verification for o in self.outputs.values())):
             yield Mistake(("kind",), "a verifier needs 'verification'", None)
         if self.job is not None:
