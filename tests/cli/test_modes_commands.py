@@ -71,3 +71,76 @@ def test_a_full_refresh_says_what_it_does_and_is_not_stopped_by_its_size(
     assert [p["update"] for p in json.loads(out)] == [0, 0], "planning a full refresh changed nothing"
     code, out, _ = call(capsys, "sync", "--full-refresh", "--json")
     assert (code, [r["counts"] for r in json.loads(out)]) == (0, [{"ok": 1}, {"linked": 4, "ok": 5}])
+
+
+def test_a_field_and_a_key_are_looked_for_in_the_syncs_that_have_them(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, err = call(capsys, "plan", "--field", "jobtitle")
+    assert (code, err, out.count("jobtitle: CTO")) == (0, "", 5), "companies have no such field"
+    code, out, _ = call(capsys, "plan", "--show", "k1", "--show", "nobody")
+    assert (code, out.count("neither in the model")) == (0, 1), "that k1 is no company is not worth a line"
+    assert "nobody is neither in the model nor known" in out
+    code, _, err = call(capsys, "plan", "--field", "jobtitl")
+    assert (code, "sends the field 'jobtitl'" in err, "'jobtitle'" in err) == (2, True, True)
+
+
+def test_what_a_policy_keeps_is_named(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(capsys, "sync")[0] == 0
+    with duckdb.connect(str(project / "tiny.duckdb")) as db:
+        db.execute(f"UPDATE {PEOPLE} SET jobtitle = 'CFO' WHERE golden_id = 'k1'")
+    _, out, _ = call(capsys, "plan", "--show", "k1")
+    assert "kept as they stand there by field policies: jobtitle 1" in out
+    assert "nothing to send: its policies keep what stands there: jobtitle" in out
+    _, out, _ = call(capsys, "plan", "--json", "--select", PEOPLE)
+    (plan,) = json.loads(out)
+    assert (plan["kept"], plan["forecast"]["requests"], plan["forecast"]["seconds"]) == ({"jobtitle": 1}, 1, 0.0)
+
+
+def test_what_mode_update_leaves_alone_is_counted(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    declared = {**SYNC, "mode": "update"}
+    write_manifest(project, model(PEOPLE, declared, columns=("golden_id", "email", "jobtitle")))
+    write_results(project, {f"model.tiny.{PEOPLE}": "success"})
+    _, out, _ = call(capsys, "plan", "--show", "k1")
+    assert "5 not at the destination: mode update creates none" in out
+    assert "k1 is in the model and not planned: it is not at the destination" in out
+
+
+def test_a_narrow_screen_cuts_no_name_and_no_number(
+    project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    code, out, _ = call(capsys, "plan")
+    assert (code, f"{PEOPLE}\n  5 create" in out) == (0, True)
+    code, out, _ = call(capsys, "sync")
+    assert f"{PEOPLE}  done\n  5 create, 4 links, " in out
+    monkeypatch.setenv("COLUMNS", "80")
+    code, out, _ = call(capsys, "explain", "k1")
+    assert "create  ok\n    email: p1@" in out
+    assert f"    {FIRMS}: acme" in out
+    assert f"its links in hubspot\n  to_sync              {FIRMS}" in out
+    assert max(map(len, out.splitlines())) <= 80
+
+
+def test_links_are_no_records_and_a_plan_of_links_is_a_change(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(capsys, "sync", "--select", FIRMS)[0] == 0
+    assert call(capsys, "sync")[0] == 0
+    _, out, _ = call(capsys, "runs", "--limit", "1")
+    assert out.splitlines()[3].split()[-1] == "5", "its links are not counted with them"
+    with duckdb.connect(str(project / "tiny.duckdb")) as db:
+        db.execute(f"UPDATE {PEOPLE} SET company_golden_id = NULL WHERE golden_id = 'k0'")
+    _, out, _ = call(capsys, "plan", "--format", "markdown")
+    assert "**1 link(s) would be sent**" in out
+    assert "- links: 0 to make, 1 to remove" in out
+
+
+def test_selectors_follow_one_flag_as_with_dbt(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def names(*arguments: str) -> list[str]:
+        return [s["name"] for s in json.loads(call(capsys, "ls", "--json", *arguments)[1])["syncs"]]
+
+    assert names("-s", FIRMS, PEOPLE) == [FIRMS, PEOPLE]
+    assert names(f"--select={PEOPLE}", FIRMS) == [FIRMS, PEOPLE]
+    assert names("--exclude", PEOPLE, FIRMS) == []
+    assert call(capsys, "ls", FIRMS)[0] == 2, "a word without its flag is a mistake"

@@ -51,6 +51,11 @@ def test_a_rejected_record_is_shown_with_its_reason_and_retried(
     assert "rejected" in out
     code, out, _ = call(capsys, "sync", "--json")
     assert (code, json.loads(out)[0]["plan"]["waiting"]) == (0, 1)
+    code, out, _ = call(capsys, "sync")
+    assert (
+        code,
+        f"1 record(s) of earlier runs still wait, refused or not sent: revetl retry --dry-run --select {NAME}" in out,
+    ) == (0, True)
     code, out, _ = call(capsys, "retry", "--key", "bad", "--json")
     assert (code, json.loads(out)[0]["counts"]) == (1, {"rejected": 1})
     assert call(capsys, "retry", "--key", "good")[1] == "No record and no link waits.\n"

@@ -113,7 +113,7 @@ def test_a_record_with_nothing_left_to_write_is_settled_and_not_read_again(bench
     report = bench.run()
     assert (bench.sent(), report.counts, report.plan.matched, report.plan.changes) == ([], {"ok": 1}, 1, 0)
     (outcome,) = outcomes.of_run(bench.warehouse, report.run_id)
-    assert (outcome.status, outcome.message) == ("ok", "its policies keep what stands there")
+    assert (outcome.status, outcome.message) == ("ok", "its policies keep what stands there: jobtitle")
     reads = len(bench.destination.reads)
     assert bench.run().plan.lines == 0
     assert len(bench.destination.reads) == reads

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 
 Rows = list[dict[str, Any]]
 
-VALUES = "values from providers"
+VALUES, OUTCOMES = "values from providers", "outcomes, newest first"
+_FIELDS = 6
 
 # Models that tell of a golden record where the project has them, and how the output calls what they hold.
 _MODELS = {
@@ -70,11 +72,16 @@ def _story(project: Project, warehouse: Warehouse, key: str) -> dict[str, Rows]:
     for spec in project.syncs(verified=False):
         held = _select(warehouse, Relation(warehouse.state_schema, f"snapshot__{table_suffix(spec.name)}"), "key", key)
         story[f"what {spec.destination} {spec.object} is known to hold"] = held
+        links = Relation(warehouse.state_schema, f"links__{table_suffix(spec.name)}")
+        story[f"its links in {spec.destination}"] = [
+            {name: row[name] for name in ("to_sync", "to_key", "type", "state", "synced_at")}
+            for row in _select(warehouse, links, "key", key)
+        ]
         waits = _select(warehouse, Relation(warehouse.state_schema, f"rejected__{table_suffix(spec.name)}"), "key", key)
         story[f"why it waits for {spec.destination} {spec.object}"] = waits
     outcomes = _select(warehouse, relation(warehouse, "outcomes"), "key", key, order="at", limit=20)
     shown = ("sync", "op", "status", "message", "before", "after")
-    story["outcomes, newest first"] = [
+    story[OUTCOMES] = [
         {"at": f"{row['at']:%Y-%m-%d %H:%M}", **{n: row[n] for n in shown}, "run": row["run_id"][-6:]}
         for row in outcomes
     ]
@@ -100,12 +107,31 @@ def _select(
     return [dict(zip(names, row, strict=True)) for row in found]
 
 
+def _print_outcomes(screen: Console, rows: Sequence[dict[str, Any]]) -> None:
+    """Each with what it changed: a table of before and after would be broken into columns of a few characters."""
+    from revetl.cli.show import short, status
+
+    for row in rows:
+        head = f"  {row['at']}  {row['run']}  {row['sync']}  {row['op']}  {status(str(row['status']))}"
+        screen.print(head, soft_wrap=True)
+        if row["message"]:
+            screen.print(f"    {short(row['message'], 300)}", soft_wrap=True)
+        before, after = (json.loads(row[side] or "{}") for side in ("before", "after"))
+        for name in list(after)[:_FIELDS]:
+            was = f"{short(before[name])} → " if name in before else ""
+            screen.print(f"    {short(name, 40)}: {was}{short(after[name])}", soft_wrap=True)
+        if len(after) > _FIELDS:
+            screen.print(f"    … {len(after) - _FIELDS} more")
+
+
 def _print(screen: Console, title: str, rows: Sequence[dict[str, Any]]) -> None:
     from revetl.cli.show import short, table
 
     screen.print(f"[bold]{title}[/]")
     if title == VALUES:
         show_values(screen, rows)
+    elif title == OUTCOMES:
+        _print_outcomes(screen, rows)
     elif len(rows) == 1:
         for name, value in rows[0].items():
             if value is not None:

@@ -89,7 +89,25 @@ class LazyGroup(click.Group):
                 raise click.NoSuchOption(name, ctx=ctx)
             raise click.UsageError(f"No such command {name!r}. {did_you_mean(name, list(COMMANDS))}", ctx=ctx)
         command: click.Command = import_module(f"revetl.cli.{name}").command
-        return name, command, args[1:]
+        several = any(p.name == "select" for p in command.params)
+        return name, command, _one_flag_each(args[1:]) if several else args[1:]
+
+
+def _one_flag_each(args: list[str]) -> list[str]:
+    """`-s a b` as dbt reads it, `-s a -s b`: click gives a flag one value. Commands that select take no other words."""
+    out: list[str] = []
+    flag = None
+    for arg in args:
+        if arg.startswith("-"):
+            name, _, value = arg.partition("=")
+            flag = name if name in ("-s", "--select", "--exclude") else None
+            filled = bool(value)
+        elif flag is not None and filled:
+            out.append(flag)
+        elif flag is not None:
+            filled = True
+        out.append(arg)
+    return out
 
 
 def _heading(text: str) -> str:

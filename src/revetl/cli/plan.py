@@ -96,6 +96,7 @@ def command(
     specs = project.syncs(select, exclude)
     warehouse = open_warehouse(project, wait_s)
     try:
+        _check_fields(warehouse, specs, look)
         plans = asyncio.run(_plan(project, warehouse, specs, limit, full_refresh, wait_s))
         if out is not None:
             _save(project, warehouse, specs, plans, out)
@@ -149,7 +150,8 @@ def _save(
     clock = SystemClock()
     entries = [saved.entry(warehouse, spec, plan, clock) for spec, plan in zip(specs, plans, strict=True)]
     saved.write_file(out, project.target, entries, clock)
-    err_console().print(f"Saved to {out}. `revetl apply {out}` sends exactly this.", markup=False)
+    said = f"Saved to {out}. `revetl apply {out}` sends exactly this."
+    err_console().print(said, markup=False, soft_wrap=True)
 
 
 def _show(
@@ -172,39 +174,59 @@ def _show(
 
         show_plans(console(), plans, samples=0 if look.wanted else 3 if samples is None else samples)
         if look.wanted:
-            for spec in specs:
-                _show_lines(warehouse, spec, look, named=len(specs) > 1)
+            _show_lines(warehouse, specs, look)
 
 
-def _show_lines(warehouse: Warehouse, spec: SyncSpec, look: Look, *, named: bool) -> None:
+def _show_lines(warehouse: Warehouse, specs: Sequence[SyncSpec], look: Look) -> None:
+    """Sync by sync, those that have something to tell; at the end the keys that none of them knows."""
     from revetl.cli.plan_text import show_lines
     from revetl.cli.show import short
     from revetl.state.layout import resolve
     from revetl.sync import lines
 
-    screen = console()
-    if named:
-        screen.print(f"[bold]{spec.name}[/]")
-    number = show_lines(screen, _lines(warehouse, spec, look))
-    if look.limit is not None and number == look.limit:
-        screen.print("  … there may be more: --rows N or --rows all shows them")
-    layout = resolve(warehouse, spec)
-    for key in look.keys:
-        if not any(True for _ in lines.read(warehouse, layout, keys=[key])):
-            screen.print(f"  {short(key, 60)} {lines.why_not_planned(warehouse, layout, key)}", soft_wrap=True)
+    screen, strangers = console(), set(look.keys)
+    for spec in specs:
+        layout = resolve(warehouse, spec)
+        planned = {key for key in look.keys if any(True for _ in lines.read(warehouse, layout, keys=[key]))}
+        reasons = {key: lines.why_not_planned(warehouse, layout, key) for key in look.keys if key not in planned}
+        told = {key: why for key, why in reasons.items() if why is not None}
+        strangers -= planned | told.keys()
+        if len(specs) > 1 and (planned or told or not look.keys):
+            screen.print(f"[bold]{spec.name}[/]")
+        number = show_lines(screen, _lines(warehouse, spec, look))
+        if look.limit is not None and number == look.limit:
+            screen.print("  … there may be more: --rows N or --rows all shows them")
+        for key, why in told.items():
+            screen.print(f"  {short(key, 60)} {why}", soft_wrap=True)
+    for key in (key for key in look.keys if key in strangers):
+        screen.print(f"  {short(key, 60)} is neither in the model nor known at the destination", soft_wrap=True)
 
 
 def _lines(warehouse: Warehouse, spec: SyncSpec, look: Look) -> Iterator[Sample]:
-    from revetl.errors import ConfigError, did_you_mean
+    """None of a sync that sends none of the fields that were asked for."""
     from revetl.state.layout import resolve
     from revetl.sync import lines
 
     layout = resolve(warehouse, spec)
-    names = [f.name for f in layout.fields]
+    fields = [f.name for f in layout.fields if f.name in look.fields]
+    if look.fields and not fields:
+        return iter(())
+    return lines.read(warehouse, layout, keys=look.keys, fields=fields, limit=look.limit)
+
+
+def _check_fields(warehouse: Warehouse, specs: Sequence[SyncSpec], look: Look) -> None:
+    """ConfigError for a field that none of the syncs sends, before the time for a plan is spent."""
+    from revetl.errors import ConfigError, did_you_mean
+    from revetl.state.layout import resolve
+
+    if not look.fields:
+        return
+    names = {f.name for spec in specs for f in resolve(warehouse, spec).fields}
+    said = specs[0].name if len(specs) == 1 else "no sync that is planned"
     for field in look.fields:
         if field not in names:
-            raise ConfigError(f"{spec.name} sends no field {field!r}", hint=did_you_mean(field, names))
-    return lines.read(warehouse, layout, keys=look.keys, fields=look.fields, limit=look.limit)
+            message = f"{said} sends no field {field!r}" if len(specs) == 1 else f"{said} sends the field {field!r}"
+            raise ConfigError(message, hint=did_you_mean(field, sorted(names)))
 
 
 def _emit(warehouse: Warehouse, specs: Sequence[SyncSpec], plans: Sequence[PlanSummary], look: Look) -> None:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from revetl.sync import PlanSummary, Sample
 
 _TITLE = "### revetl plan"
+_VALUE, _NOTE = 60, 200  # characters of a cell
 
 
 def markdown(plans: Sequence[PlanSummary], *, target: str, samples: int) -> str:
@@ -20,12 +21,11 @@ def markdown(plans: Sequence[PlanSummary], *, target: str, samples: int) -> str:
 
 
 def _lines(plans: Sequence[PlanSummary], target: str, samples: int) -> Iterator[str]:
-    changes = sum(p.changes for p in plans)
+    changes, links = sum(p.changes for p in plans), sum(p.links.changes for p in plans)
+    said = [f"{n:,} {what}" for n, what in ((changes, "record(s)"), (links, "link(s)")) if n]
     yield _TITLE
     yield ""
-    yield (
-        f"**{changes:,} record(s) would be sent**, target `{target}`." if changes else f"No changes, target `{target}`."
-    )
+    yield f"**{' and '.join(said)} would be sent**, target `{target}`." if said else f"No changes, target `{target}`."
     yield ""
     if plans:
         names = list(counts(plans[0]))
@@ -42,7 +42,7 @@ def _details(plan: PlanSummary, samples: int) -> Iterator[str]:
     for violation in plan.violations:
         yield f"> **Guardrail `{violation.guardrail}`** of `{plan.sync}`: {violation.message}. A run would stop here."
         yield ""
-    if not (plan.lines or plan.waiting or plan.left):
+    if not (plan.lines or plan.waiting or plan.left or plan.links.changes or plan.links.waiting):
         return
     yield "<details>"
     yield f"<summary><code>{plan.sync}</code> → {plan.destination} {plan.object}</summary>"
@@ -73,17 +73,18 @@ def _samples(lines: Sequence[Sample], most: int) -> Iterator[str]:
         if shown[kind] > most:
             continue
         if line.settled or not line.fields:
-            yield f"| {_cell(line.key)} | {line.op} | | | {_cell(line.note or '')} |"
+            what = "held" if line.settled not in (None, "ok") else "matched" if line.settled else line.op
+            yield f"| {_cell(line.key)} | {what} | | | {_cell(line.note or '', _NOTE)} |"
         for i, (name, (before, after)) in enumerate(line.fields.items() if not line.settled else ()):
             head = f"{_cell(line.key)} | {line.op}" if not i else " | "
             yield f"| {head} | `{name}` | {_cell(before)} | {_cell(after)} |"
     yield ""
 
 
-def _cell(value: Scalar) -> str:
+def _cell(value: Scalar, most: int = _VALUE) -> str:
     """Nothing in a value may end the cell, or be read as markup."""
     text = "∅" if value is None else str(value)
-    text = text if len(text) <= 60 else text[:59] + "…"
+    text = text if len(text) <= most else text[: most - 1] + "…"
     for mark in "\\|`*_<>[]":
         text = text.replace(mark, f"\\{mark}" if mark not in "<>" else ("&lt;" if mark == "<" else "&gt;"))
     return text.replace("\r", " ").replace("\n", " ")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from revetl.cli.show import short, table
+from revetl.cli.show import short, show_numbers
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -43,16 +43,13 @@ def counts(plan: PlanSummary) -> dict[str, int]:
 def show_plans(console: Console, plans: Sequence[PlanSummary], *, samples: int = _SAMPLES) -> None:
     """`samples`: lines of each kind."""
     shown = [name for name in _COUNTS if name in _COUNTS[:4] or name == "same" or any(counts(p)[name] for p in plans)]
-    overview = table("sync", *shown, right=shown)
-    for p in plans:
-        overview.add_row(p.sync, *(f"{counts(p)[name]:,}" for name in shown))
-    console.print(overview)
+    show_numbers(console, [(p.sync, {}, {name: f"{counts(p)[name]:,}" for name in shown}) for p in plans])
     for plan in plans:
         _show_details(console, plan, samples)
 
 
 def _show_details(console: Console, plan: PlanSummary, samples: int) -> None:
-    told = (plan.lines, plan.waiting, plan.left, plan.suppressed, plan.links.changes, plan.links.waiting)
+    told = (plan.lines, plan.waiting, plan.left, plan.absent, plan.suppressed, plan.links.changes, plan.links.waiting)
     if not (any(told) or plan.violations):
         return
     console.print(f"[bold]{plan.sync}[/] → {plan.destination} {plan.object}")
@@ -76,6 +73,11 @@ def facts(plan: PlanSummary) -> list[str]:
         out.append("first sync: nothing is known yet of what stands there")
     if plan.matched:
         out.append(f"matched {plan.matched:,}: equal there or kept by field policies, only remembered")
+    if plan.kept:
+        most = sorted(plan.kept.items(), key=lambda item: (-item[1], item[0]))
+        out.append("kept as they stand there by field policies: " + ", ".join(f"{name} {n:,}" for name, n in most))
+    if plan.absent:
+        out.append(f"{plan.absent:,} not at the destination: mode update creates none")
     if plan.fields:
         most = sorted(plan.fields.items(), key=lambda item: (-item[1], item[0]))
         out.append("fields to send: " + ", ".join(f"{name} {n:,}" for name, n in most))
@@ -107,7 +109,7 @@ def forecast_lines(forecast: Forecast) -> list[str]:
     parts = [(forecast.lookups, "to look up"), (forecast.reads, "to read")]
     parts += [(n, f"to {op}") for op, n in forecast.writes.items()]
     said = ", ".join(f"{n:,} {what}" for n, what in parts if n)
-    line = f"forecast: {forecast.requests:,} requests ({said})"
+    line = f"forecast: {forecast.requests:,} request{'s' if forecast.requests != 1 else ''} ({said})"
     if forecast.rate is not None:
         wait = f"at least {duration(forecast.seconds)}" if forecast.seconds else "no wait"
         line += f", {wait} at {forecast.rate}"
@@ -158,6 +160,8 @@ def show_line(console: Console, line: Sample, *, most_fields: int | None = None)
         console.print(f"         {escape(name)}: {change}", soft_wrap=True)
     if most_fields is not None and len(line.fields) > most_fields:
         console.print(f"         … {len(line.fields) - most_fields} more")
+    if line.note:
+        _item(console, line.note, indent=9, style="dim")
 
 
 def _item(console: Console, text: str, *, indent: int = 2, style: str = "") -> None:

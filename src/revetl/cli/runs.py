@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from revetl.model import RunRecord
     from revetl.warehouse.base import Warehouse
 
+# Counts of a run that are not of records.
+_LINKS = ("linked", "unlinked", "links_rejected", "links_unknown")
+_MESSAGE = 200  # characters
+
 
 @click.command(short_help="List past runs and what became of their records.")
 @project_options
@@ -42,7 +46,7 @@ def command(options: ProjectOptions, words: tuple[str, ...], key: str | None, li
 
 
 def _list(warehouse: Warehouse, limit: int, as_json: bool) -> None:
-    from revetl.cli.show import status, table
+    from revetl.cli.show import NOT_OK, status, table
     from revetl.state.runs import list_runs
 
     found = list_runs(warehouse, limit)
@@ -57,8 +61,8 @@ def _list(warehouse: Warehouse, limit: int, as_json: bool) -> None:
     whole = ["UTC", "command", "status"]
     listing = table("run", "UTC", "command", "subject", "status", *right, right=right, whole=whole)
     for run in found:
-        records = sum(run.counts.values())
-        failed = run.counts.get("rejected", 0) + run.counts.get("unknown", 0)
+        records = sum(n for word, n in run.counts.items() if word not in _LINKS)
+        failed = sum(run.counts.get(word, 0) for word in NOT_OK)
         spend = [f"${run.spend_usd:,.2f}" if run.spend_usd else ""] if spends else []
         listing.add_row(
             run.run_id[-6:],
@@ -109,11 +113,12 @@ def _show(warehouse: Warehouse, run_id: str, limit: int, as_json: bool) -> None:
     if reasons:
         why = table("status", "code", "records", "for example", right=["records"])
         for word, code, message, count in reasons:
-            why.add_row(status(word), short(code, 24), f"{count:,}", short(message, 60))
+            why.add_row(status(word), short(code, 24), f"{count:,}", short(message, _MESSAGE))
         screen.print(why)
         listing = table("record", "op", "status", "reason")
         for record in records:
-            listing.add_row(short(record.key, 30), record.op, status(record.status), short(record.message, 60))
+            reason = short(record.message, _MESSAGE)
+            listing.add_row(short(record.key, 30), record.op, status(record.status), reason)
         screen.print(listing)
         screen.print(f"One of them in full: revetl runs show {run.run_id[-6:]} --key KEY", markup=False)
 

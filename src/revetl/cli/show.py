@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,11 @@ if TYPE_CHECKING:
     from revetl.model import Scalar
     from revetl.sync import PlanSummary, SyncReport
 
-_NOT_OK = ("rejected", "unknown", "links_rejected", "links_unknown")
+    # A name, words and numbers under their headings.
+    Row = tuple[str, Mapping[str, str], Mapping[str, str]]
+
+NOT_OK = ("rejected", "unknown", "links_rejected", "links_unknown")
+_ANY = 10_000  # columns: wider than any table
 _STATUS_STYLES = {"done": "green", "ok": "green", "partial": "yellow", "skipped": "dim"}
 
 
@@ -28,6 +32,24 @@ def table(*columns: str, right: Sequence[str] = (), whole: Sequence[str] = ()) -
         justify: JustifyMethod = "right" if column in right else "left"
         out.add_column(column, justify=justify, overflow="fold", no_wrap=not i or column in right or column in whole)
     return out
+
+
+def show_numbers(console: Console, rows: Sequence[Row]) -> None:
+    """A row per sync, all with the same headings. Where the table is wider than the screen each is told in a line of
+    its own instead, without what is 0: no name and no number is ever cut."""
+    if not rows:
+        return
+    words, numbers = list(rows[0][1]), list(rows[0][2])
+    listing = table("sync", *words, *numbers, right=numbers, whole=words)
+    for name, said, counted in rows:
+        listing.add_row(name, *said.values(), *counted.values())
+    if console.measure(listing, options=console.options.update(width=_ANY)).minimum <= console.width:
+        console.print(listing)
+        return
+    for name, said, counted in rows:
+        told = ", ".join(f"{n} {what}" for what, n in counted.items() if n != "0")
+        console.print("  ".join([f"[bold]{name}[/]", *said.values()]), soft_wrap=True)
+        console.print(f"  {told or 'nothing'}")
 
 
 def short(value: Scalar, width: int = 28) -> str:
@@ -46,7 +68,7 @@ def status(word: str) -> str:
 
 def show_reports(console: Console, reports: Sequence[SyncReport]) -> None:
     def numbers(report: SyncReport) -> dict[str, int]:
-        plan, not_ok = report.plan, sum(report.counts.get(word, 0) for word in _NOT_OK)
+        plan, not_ok = report.plan, sum(report.counts.get(word, 0) for word in NOT_OK)
         ops = {"create": plan.create, "adopt": plan.adopt, "update": plan.update, "delete": plan.delete}
         links = {"links": report.counts.get("linked", 0) + report.counts.get("unlinked", 0)}
         return ops | links | {"not ok": not_ok, "requests": report.requests}
@@ -54,27 +76,36 @@ def show_reports(console: Console, reports: Sequence[SyncReport]) -> None:
     every = [numbers(r) for r in reports]
     always = ("create", "update", "requests")
     counts = [n for n in (every[0] if every else ()) if n in always or any(row[n] for row in every)]
-    overview = table("sync", "status", *counts, "s", right=[*counts, "s"], whole=["status"])
-    for r, row in zip(reports, every, strict=True):
-        overview.add_row(r.sync, status(r.status), *(f"{row[n]:,}" for n in counts), f"{r.seconds:.1f}")
-    console.print(overview)
+    rows = [
+        (r.sync, {"status": status(r.status)}, {n: f"{row[n]:,}" for n in counts} | {"s": f"{r.seconds:.1f}"})
+        for r, row in zip(reports, every, strict=True)
+    ]
+    show_numbers(console, rows)
     for r in reports:
         if r.recovered:
             console.print(f"{r.sync}: healed {r.recovered:,} record(s) that a run left in doubt")
         if r.error:
             console.print(f"[red]{r.sync} stopped:[/] {short(r.error, 400)}")
         if r.not_sent:
-            console.print(f"{r.sync}: {r.not_sent:,} record(s) not sent; the same command takes up from there")
+            of_all = f"{r.not_sent:,} of {r.plan.changes:,} record(s)"
+            console.print(f"{r.sync}: {of_all} not sent; the same command takes up from there")
         if r.links_not_sent:
             console.print(f"{r.sync}: {r.links_not_sent:,} link(s) not sent; the same command takes up from there")
         if r.links_waiting:
             console.print(f"{r.sync}: {r.links_waiting:,} link(s) wait for a record that is not there yet")
-        if any(r.counts.get(word) for word in _NOT_OK):
+        if any(r.counts.get(word) for word in NOT_OK):
             console.print(f"{r.sync}: why records did not go through: [bold]revetl runs show {r.run_id[-6:]}[/]")
+        # A run is done when all it had to send is sent; who was refused before must not be forgotten over that.
+        if refused := sum(r.plan.waiting_for.get(why, 0) for why in ("rejected", "skipped", "unknown")):
+            why = f"[bold]revetl retry --dry-run --select {r.sync}[/]"
+            console.print(f"{r.sync}: {refused:,} record(s) of earlier runs still wait, refused or not sent: {why}")
 
 
 def plan_document(plan: PlanSummary) -> dict[str, Any]:
-    return {**asdict(plan), "changes": plan.changes}
+    document = {**asdict(plan), "changes": plan.changes}
+    if plan.forecast is not None:
+        document["forecast"] |= {"requests": plan.forecast.requests, "seconds": plan.forecast.seconds}
+    return document
 
 
 def report_document(report: SyncReport) -> dict[str, Any]:

@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from revetl.cli.show import short, status, table
+from revetl.cli.show import short, show_numbers, status, table
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from revetl.cli.show import Row
     from revetl.model import Scalar
     from revetl.sync.drift import DriftReport
     from revetl.sync.rollback import RollbackPlan, RollbackReport
@@ -71,17 +72,19 @@ def _rollback_samples(console: Console, samples: Sequence[Mapping[str, Scalar]])
             if f["verdict"] == "left":
                 change = f"stays {short(f['stands'])}: {short(f['reason'], 40)}"
             console.print(f"           {short(f['field'], 30)}: {change}")
+        if word == "restore" and len(own) > _FIELDS:
+            console.print(f"           … {len(own) - _FIELDS} more")
 
 
 def show_rollbacks(console: Console, reports: Sequence[RollbackReport]) -> None:
     words = {"ok": "undone", "skipped": "left", "rejected": "refused", "unknown": "unknown"}
     shown = [w for w in words if w in ("ok", "skipped") or any(r.counts.get(w) for r in reports)]
-    right = [*(words[w] for w in shown), "requests", "s"]
-    overview = table("sync", "status", *right, "run", right=right)
+    rows: list[Row] = []
     for r in reports:
-        numbers = [f"{r.counts.get(w, 0):,}" for w in shown]
-        overview.add_row(r.sync, status(r.status), *numbers, f"{r.requests:,}", f"{r.seconds:.1f}", r.run_id[-6:])
-    console.print(overview)
+        numbers = {words[w]: f"{r.counts.get(w, 0):,}" for w in shown}
+        numbers |= {"requests": f"{r.requests:,}", "s": f"{r.seconds:.1f}"}
+        rows.append((r.sync, {"status": status(r.status), "run": r.run_id[-6:]}, numbers))
+    show_numbers(console, rows)
     for r in reports:
         if r.error:
             console.print(f"[red]{r.sync} stopped:[/] {short(r.error, 400)}")

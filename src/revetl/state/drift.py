@@ -88,6 +88,17 @@ def count_known(warehouse: Warehouse, layout: Layout, keys: Sequence[str]) -> in
     return int(str(found[0][0]))
 
 
+def unheld(warehouse: Warehouse, layout: Layout, keys: Sequence[str]) -> list[str]:
+    """Those of the keys under which no record is known to stand there."""
+    if not keys:
+        return []
+    found = warehouse.rows(
+        f"SELECT n.key FROM {layout.t(layout.snapshot)} n WHERE n.destination_id IS NOT NULL{_chosen(keys)}", keys
+    )
+    held = {str(key) for (key,) in found}
+    return [key for key in keys if key not in held]
+
+
 def known(warehouse: Warehouse, layout: Layout, keys: Sequence[str], *, batch_rows: int) -> Iterator[pa.RecordBatch]:
     """What we hold to stand there: `last__<i>` and, where the next sync would write it, `wanted__<i>` for the i-th
     field. `waits`: nothing would be written, since the row is held or has left the model. `accepted`: the record as it

@@ -218,11 +218,14 @@ def reasons(warehouse: Warehouse, layout: Layout) -> list[tuple[str, bool, int]]
 
 
 def samples(warehouse: Warehouse, layout: Layout, *, per_verdict: int) -> list[dict[str, Scalar]]:
-    """A few rows of each verdict, of fields and of records, the smallest keys first."""
+    """A few records of each verdict, the smallest keys, each with the fields that do not stand as before already."""
     names = ("key", "destination_id", "field", "verdict", "reason", "earlier", "written", "stands")
+    table = layout.t(verdicts(layout))
+    records = (
+        f"SELECT key FROM {table} WHERE field IS NULL AND verdict <> 'already'"
+        f" QUALIFY row_number() OVER (PARTITION BY verdict ORDER BY key) <= {int(per_verdict)}"
+    )
     found = warehouse.rows(
-        f"SELECT {', '.join(names)} FROM {layout.t(verdicts(layout))} WHERE verdict <> 'already'"
-        " QUALIFY row_number() OVER (PARTITION BY verdict, field IS NULL ORDER BY key, field)"
-        f" <= {int(per_verdict)} ORDER BY key, field"
+        f"SELECT {', '.join(names)} FROM {table} WHERE verdict <> 'already' AND key IN ({records}) ORDER BY key, field"
     )
     return [dict(zip(names, row, strict=True)) for row in found]

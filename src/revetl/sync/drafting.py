@@ -31,7 +31,7 @@ async def draft(
     if destination is not None:
         batch_rows = destination.limits(layout.spec.object).batch_rows
         if (await offload(warehouse.rows, f"SELECT count(*) FROM {layout.t(layout.plan)}"))[0][0]:
-            asked = await _ask(warehouse, layout, destination, offload)
+            asked = await _ask(warehouse, layout, destination, summary, offload)
     summarised: PlanSummary = await offload(lines.summarise, warehouse, layout, summary, batch_rows)
     summarised.violations += guardrails.judge_creates(layout, summarised.create)
     if layout.spec.associate:
@@ -44,17 +44,20 @@ async def draft(
     return summarised
 
 
-async def _ask(warehouse: Warehouse, layout: Layout, destination: Destination, offload: Offload) -> tuple[int, int]:
-    """Everything that the plan has to know from the destination. Returns the requests of lookups and of reads."""
+async def _ask(
+    warehouse: Warehouse, layout: Layout, destination: Destination, summary: PlanSummary, offload: Offload
+) -> tuple[int, int]:
+    """Everything that the plan has to know from the destination; what that leaves out is counted in the summary.
+    Returns the requests of lookups and of reads."""
     spec = layout.spec
     known = await destination.describe(spec.object)
     _check_fields(spec, [f.name for f in layout.fields], known)
     policies.check(layout, destination, known)
     idempotent = destination.idempotent(spec.object, spec.match_on)
     before = destination.requests
-    await matching.match_new(warehouse, layout, destination, idempotent=idempotent, offload=offload)
+    summary.absent = await matching.match_new(warehouse, layout, destination, idempotent=idempotent, offload=offload)
     matched = destination.requests
-    await policies.decide(warehouse, layout, destination, known, offload=offload)
+    summary.kept = await policies.decide(warehouse, layout, destination, known, offload=offload)
     return matched - before, destination.requests - matched
 
 

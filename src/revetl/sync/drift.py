@@ -94,6 +94,7 @@ async def look(
         warehouse, offload = held.warehouse, held.offload
         layout = await offload(_prepare, warehouse, spec)
         _check_fields(layout, settle)
+        await offload(_check_keys, warehouse, layout, keys)
         await offload(lambda: plans.recover(warehouse, layout, clock, present_run=run_id))
         report = DriftReport(spec.name, spec.destination, spec.object)
         if settle is None:
@@ -114,6 +115,15 @@ def _prepare(warehouse: Warehouse, spec: SyncSpec) -> Layout:
     layout = resolve(warehouse, spec)
     snapshot.prepare(warehouse, layout)
     return layout
+
+
+def _check_keys(warehouse: Warehouse, layout: Layout, keys: Sequence[str]) -> None:
+    """A key that is mistyped would read as a record without drift."""
+    strangers = state.unheld(warehouse, layout, keys)
+    if strangers:
+        first = strangers[0]
+        hint = f"`revetl plan --select {layout.spec.name} --show {first}` tells why."
+        raise ConfigError(f"{layout.spec.name} holds no record {first!r}", hint=hint)
 
 
 def _check_fields(layout: Layout, settle: Settle | None) -> None:

@@ -59,8 +59,8 @@ def judge_creates(layout: Layout, creates: int) -> list[Violation]:
 def judge_fill(
     warehouse: Warehouse, layout: Layout, source: Relation, source_rows: int, snapshot_rows: int, differing: int
 ) -> list[Violation]:
-    """Fields whose share of rows with a value collapses: those that a null of ours would clear. A field with a policy is
-    none of them, and its snapshot holds what people wrote, which our model never had.
+    """Fields whose share of rows with a value collapses: those that a null of ours would clear. A field with a policy
+    is none of them, and its snapshot holds what people wrote, which our model never had.
 
     A share can fall by at most 2 × differing / snapshot_rows, so the columns are counted only where so many rows differ
     that a drop of the forbidden size is possible at all.

@@ -78,8 +78,8 @@ def read(
             yield _sample(layout, row)
 
 
-def why_not_planned(warehouse: Warehouse, layout: Layout, key: str) -> str:
-    """One sentence on a record that has no line in the plan."""
+def why_not_planned(warehouse: Warehouse, layout: Layout, key: str) -> str | None:
+    """One sentence on a record that has no line in the plan; None where nothing is known of it, here or there."""
     spec, q = layout.spec, layout.q
 
     def stands(table: str, column: str) -> bool:
@@ -92,10 +92,12 @@ def why_not_planned(warehouse: Warehouse, layout: Layout, key: str) -> str:
     if in_model and known:
         return "same: the destination is known to hold these values"
     if in_model:
+        if spec.mode == "update":
+            return "is in the model and not planned: it is not at the destination, and mode update creates none"
         return "is in the model and not planned: the mode or --limit leaves it out"
     if known:
         return "has left the model; the destination keeps it"
-    return "is neither in the model nor known at the destination"
+    return None
 
 
 def _columns(layout: Layout) -> str:

@@ -46,22 +46,24 @@ class _Line:
 
 async def match_new(
     warehouse: Warehouse, layout: Layout, destination: Destination, *, idempotent: bool, offload: Offload
-) -> None:
-    """Decides every line of the plan that has no destination id. Reads from the destination, writes to it nothing."""
+) -> int:
+    """Decides every line of the plan that has no destination id. Reads from the destination, writes to it nothing.
+    Returns how many are not there and, in mode update, left the plan for that."""
     spec = layout.spec
     found = layout.scratch("found")
     pending = f"SELECT count(*) FROM {layout.t(layout.plan)} WHERE destination_id IS NULL"
     if not (await offload(warehouse.rows, pending))[0][0]:
-        return
+        return 0
     if spec.match_on is None:
         await offload(_settle_unmatchable, warehouse, layout, idempotent)
-        return
+        return 0
     await offload(_fresh_table, warehouse, layout)
     chunks = await offload(_stream, warehouse, layout)
     while lines := await offload(_next_lines, layout, chunks):
         rows = await _look_up(layout, destination, lines)
         await offload(warehouse.append, found, _as_arrow(rows))
-    await offload(_decide, warehouse, layout)
+    absent: int = await offload(_decide, warehouse, layout)
+    return absent
 
 
 async def _look_up(layout: Layout, destination: Destination, lines: list[_Line]) -> list[tuple[Any, ...]]:
@@ -167,10 +169,10 @@ def _settle_unmatchable(warehouse: Warehouse, layout: Layout, idempotent: bool) 
     )  # fmt: skip
 
 
-def _decide(warehouse: Warehouse, layout: Layout) -> None:
+def _decide(warehouse: Warehouse, layout: Layout) -> int:
     with warehouse.transaction():
         _adopt(warehouse, layout)
-        _settle_lines(warehouse, layout)
+        return _settle_lines(warehouse, layout)
 
 
 def _adopt(warehouse: Warehouse, layout: Layout) -> None:
@@ -184,7 +186,9 @@ def _adopt(warehouse: Warehouse, layout: Layout) -> None:
     )
 
 
-def _settle_lines(warehouse: Warehouse, layout: Layout) -> None:
+def _settle_lines(warehouse: Warehouse, layout: Layout) -> int:
+    """Returns how many mode update takes out of the plan, for they are not at the destination."""
+    absent = 0
     plan, found = layout.t(layout.plan), layout.t(layout.scratch("found"))
     match_on = str(layout.spec.match_on)
     said = match_on.replace("'", "''")
@@ -216,12 +220,15 @@ def _settle_lines(warehouse: Warehouse, layout: Layout) -> None:
     )
     _resolve_holders(warehouse, layout)
     if layout.spec.mode == "update":
-        warehouse.execute(f"DELETE FROM {plan} WHERE op = 'create' AND NOT in_doubt")
+        not_there = f"FROM {plan} WHERE op = 'create' AND NOT in_doubt"
+        absent = int(str(warehouse.rows(f"SELECT count(*) {not_there}")[0][0]))
+        warehouse.execute(f"DELETE {not_there}")
     if layout.spec.mode == "insert":
         _settle(
             warehouse, layout, "adopted AND NOT in_doubt", "skipped", "'exists already, and mode is insert'", "EXISTS"
         )
     _settle(warehouse, layout, "adopted AND changed_fields = '[]'", "ok", "'stands there with these values already'")
+    return absent
 
 
 def _resolve_holders(warehouse: Warehouse, layout: Layout) -> None:

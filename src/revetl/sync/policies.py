@@ -22,13 +22,14 @@ from revetl.state.layout import Field, Layout
 from revetl.state.outcomes import changed, with_change_list
 from revetl.sync.matching import Offload
 from revetl.warehouse.base import Warehouse
+from revetl.warehouse.sql import literal
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 _CHUNK = 10_000
 _ORDERED = ("enum", "number", "date", "datetime")
-_NOTE = "its policies keep what stands there"
+_NOTE = "its policies keep what stands there: "
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,19 +73,20 @@ async def decide(
     *,
     again: bool = False,
     offload: Offload,
-) -> None:
-    """Takes out of the plan what its policies keep. `again`: time has passed since it was decided, so that even lines
-    which carry what stood there are read. Memory is flat: chunk by chunk."""
+) -> dict[str, int]:
+    """Takes out of the plan what its policies keep: field → records. `again`: time has passed since it was decided, so
+    that even lines which carry what stood there are read. Memory is flat: chunk by chunk."""
     ruled = with_policy(layout)
     if not ruled or not (await offload(warehouse.rows, _nominated(layout, ruled, "count(*)")))[0][0]:
-        return
+        return {}
     await offload(_fresh_table, warehouse, layout, ruled)
     chunks = await offload(_stream, warehouse, layout, ruled, again)
     while lines := await offload(_next_lines, layout, ruled, chunks):
         stands = await _read(layout, destination, lines)
         rows = [_decided(layout, ruled, destination, known, line, stands) for line in lines]
         await offload(warehouse.append, layout.scratch("kept"), _as_arrow(ruled, [row for row in rows if row]))
-    await offload(_write, warehouse, layout, ruled)
+    counts: dict[str, int] = await offload(_write, warehouse, layout, ruled)
+    return counts
 
 
 def allows(policy: FieldPolicy, field: DestinationField, stands: Scalar, ours: Scalar) -> bool:
@@ -235,9 +237,13 @@ def _as_arrow(ruled: Sequence[Field], rows: Sequence[tuple[Any, ...]]) -> pa.Tab
     return pa.table({name: pa.array(list(c), t) for (name, _), c, t in zip(named, columns, types, strict=True)})
 
 
-def _write(warehouse: Warehouse, layout: Layout, ruled: Sequence[Field]) -> None:
+def _write(warehouse: Warehouse, layout: Layout, ruled: Sequence[Field]) -> dict[str, int]:
+    """Returns field → records in which it is kept, those with none left out."""
     plan, kept = layout.t(layout.plan), layout.t(layout.scratch("kept"))
-    sets = ["changed_fields = k.changed_fields", "found = k.found"]
+    names = ", ".join(f"CASE WHEN k.verdict_{i} = 'kept' THEN {literal(f.name)} END" for i, f in enumerate(ruled))
+    any_kept = " OR ".join(f"k.verdict_{i} = 'kept'" for i in range(len(ruled)))
+    note = f"CASE WHEN {any_kept} THEN {literal(_NOTE)} || concat_ws(', ', {names}) END"
+    sets = ["changed_fields = k.changed_fields", "found = k.found", f"note = {note}"]
     for i, f in enumerate(ruled):
         stands, before, after = f"TRY_CAST(k.stands_{i} AS {f.type})", layout.q(f.before), layout.q(f.after)
         sets.append(f"{before} = CASE WHEN k.verdict_{i} IS NULL THEN {plan}.{before} ELSE {stands} END")
@@ -245,9 +251,12 @@ def _write(warehouse: Warehouse, layout: Layout, ruled: Sequence[Field]) -> None
     with warehouse.transaction():
         warehouse.execute(f"UPDATE {plan} SET {', '.join(sets)} FROM {kept} k WHERE k.ordinal = {plan}.ordinal")
         warehouse.execute(
-            f"UPDATE {plan} SET settled = 'ok', note = '{_NOTE}' WHERE settled IS NULL AND changed_fields = '[]'"
+            f"UPDATE {plan} SET settled = 'ok' WHERE settled IS NULL AND changed_fields = '[]'"
             f" AND ordinal IN (SELECT ordinal FROM {kept})"
         )
+    counts = ", ".join(f"count(*) FILTER (WHERE verdict_{i} = 'kept')" for i in range(len(ruled)))
+    found = warehouse.rows(f"SELECT {counts} FROM {kept}")[0]
+    return {f.name: int(str(n)) for f, n in zip(ruled, found, strict=True) if n}
 
 
 def _problem(spec: SyncSpec, field: Field, policy: str, why: str, hint: str) -> Problem:

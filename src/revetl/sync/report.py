@@ -31,11 +31,12 @@ class PlanSummary:
     """The counts of a frozen plan, in records. `adopt` are records that stand at the destination already and are new
     to us: they become updates. `matched` stand there equal (or are gone already): nothing is sent, they are only
     remembered. `held` will not be sent, by `reasons`; `waiting` were refused or undone before and come back when their
-    row changes or on `revetl retry`, by `waiting_for`. `left` have left the model and are kept. `suppressed` are of
-    people who were erased: they are in no other count. `in_doubt` are among the others, `recovered` became so just now.
-    `fields`: field → records that will be sent it. `requests` are writes. `violations`: guardrails that it breaks.
-    `links` count apart from the records. `full_refresh`: everything is sent, changed or not, and `max_changed_share` is
-    not asked."""
+    row changes or on `revetl retry`, by `waiting_for`. `left` have left the model and are kept, `absent` are not at the
+    destination and are not created (mode update), `suppressed` are of people who were erased: they are in no other
+    count. `in_doubt` are among the others, `recovered` became so just now. `fields`: field → records that will be sent
+    it; `kept`: field → records where its policy keeps what stands there. `requests` are writes. `violations`:
+    guardrails that it breaks. `links` count apart from the records. `full_refresh`: everything is sent, changed or not,
+    and `max_changed_share` is not asked."""
 
     plan_id: str
     sync: str
@@ -58,6 +59,7 @@ class PlanSummary:
     in_doubt: int = 0
     recovered: int = 0
     fields: dict[str, int] = field(default_factory=dict)
+    kept: dict[str, int] = field(default_factory=dict)
     reasons: dict[str, int] = field(default_factory=dict)
     samples: list[Sample] = field(default_factory=list)
     requests: int = 0
