@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from decimal import Decimal
 
 from revetl.clock import Clock
+from revetl.enrich.budget import limits_of
 from revetl.enrich.engine import check_columns, least
 from revetl.enrich.forecast import Cohort, Draw, Step, forecast, quantile
+from revetl.enrich.makespan import seconds_alone, seconds_together
+from revetl.enrich.order.learn import learn
+from revetl.enrich.paths import Seen, seen_along
 from revetl.enrich.questions import Questions
 from revetl.enrich.rates import Rates, read_rates
 from revetl.enrich.report import Coverage, Estimate, StageEstimate
@@ -53,12 +58,15 @@ def estimate(
     fields = list(spec.fields)
     cohorts = [Cohort(_mask(lacks), _mask(may), audited, n) for lacks, may, audited, n in questions.cohorts()]
     counts = [questions.count(stage) for stage in spec.stages]
-    steps = [_step(spec, i, providers, rates, cohorts, counts[i]) for i, _ in enumerate(spec.stages)]
+    seen = _seen(questions, entity, clock.now())
+    steps = [_step(spec, i, providers, rates, cohorts, counts[i], seen[i]) for i, _ in enumerate(spec.stages)]
     draws = forecast(cohorts, steps, fields)
     owed = _owed(spec, questions, providers)
     stages = tuple(
         _stage(spec, i, providers, rates, counts[i], draws, owed[i], questions) for i, _ in enumerate(spec.stages)
     )
+    filled = questions.filled()
+    records = max(total for total, _ in filled.values())
     held = least(max_spend_usd, spec.budget.per_run_usd)
     already = sum(owed, Decimal(0))
     totals = [sum(draw.usd) + float(already) for draw in draws]
@@ -74,8 +82,8 @@ def estimate(
         low_usd=usd(0.025),
         p95_usd=usd(0.95),
         high_usd=usd(0.975),
-        minutes=sum(stage.minutes for stage in stages),
-        coverage=_coverage(questions, fields, cohorts, draws),
+        minutes=_minutes(spec, providers, rates, stages, draws, records, paid=_can_pay_for_all(spec, stages, held)),
+        coverage=_coverage(filled, fields, cohorts, draws),
     )
 
 
@@ -86,6 +94,7 @@ def _step(
     rates: Mapping[str, Rates],
     cohorts: Sequence[Cohort],
     count: int,
+    seen: Seen,
 ) -> Step:
     stage, fields = spec.stages[number], list(spec.fields)
     records = sum(c.records for c in cohorts if c.open_ >> number & 1)
@@ -94,7 +103,24 @@ def _step(
         fields.index(f): rates[v].hit.mean * rates[v].hit_usd + (1 - rates[v].hit.mean) * rates[v].miss_usd
         for f, v in stage.verify.items()
     }
-    return Step(rates[stage.provider], fills, count / records if records else 1.0, checks)
+    return Step(rates[stage.provider], fills, count / records if records else 1.0, checks, seen)
+
+
+def _seen(questions: Questions, entity: Relation, now: datetime) -> list[Seen]:
+    """By stage: what the ledger shows of the entity's own records. Nothing where a field is found by a rule of its own:
+    history knows there who ended the search, and not who gave a value that counts."""
+    spec = questions.spec
+    if any(want.stop != "first_accepted" for want in spec.fields.values()):
+        return [{} for _ in spec.stages]
+    history = learn(
+        questions.warehouse,
+        spec,
+        questions.providers,
+        entity,
+        now=now,
+        entity_name=questions.entity,
+    )
+    return seen_along(history.arms, history.cases)
 
 
 def _stage(
@@ -110,9 +136,9 @@ def _stage(
     stage = spec.stages[number]
     rate = rates[stage.provider]
     lookups = sum(d.lookups[number] for d in draws) / len(draws)
-    checks = {f: sum(d.checked[number].get(i, 0.0) for d in draws) / len(draws) for i, f in enumerate(spec.fields)}
-    seconds = _seconds(providers[stage.provider], lookups, rate.latency_s)
-    seconds += sum(_seconds(providers[v], checks[f], rates[v].latency_s) for f, v in stage.verify.items())
+    checks = {f: _checked(draws, number, i) for i, f in enumerate(spec.fields)}
+    seconds = seconds_alone(providers[stage.provider], lookups, rate.latency_s)
+    seconds += sum(seconds_alone(providers[v], checks[f], rates[v].latency_s) for f, v in stage.verify.items())
     expected = Decimal(str(sum(d.usd[number] for d in draws) / len(draws))).quantize(CENT) + owed
     greatest = count * questions.greatest(stage) + owed
     hit_rate = rate.hits / rate.answers if not rate.assumed else rate.hit.mean
@@ -134,23 +160,42 @@ def _owed(spec: WaterfallSpec, questions: Questions, providers: Mapping[str, Pro
     return owed
 
 
-def _seconds(terms: ProviderSpec, lookups: float, latency_s: float) -> float:
-    """How long so many lookups take at the vendor's limits: its windows, and how many may wait at once."""
-    if lookups < 1:
-        return 0.0
-    requests = lookups / (terms.batch.size if terms.batch else 1)
-    if terms.job is not None:
-        latency_s = max(latency_s, terms.job.poll.every_s)
-    slowest = max((w.seconds / w.calls * max(0.0, requests - w.calls) for w in terms.limits.windows), default=0.0)
-    return max(slowest, requests * latency_s / terms.at_once, latency_s)
+def _minutes(
+    spec: WaterfallSpec,
+    providers: Mapping[str, ProviderSpec],
+    rates: Mapping[str, Rates],
+    stages: Sequence[StageEstimate],
+    draws: Sequence[Draw],
+    records: int,
+    *,
+    paid: bool,
+) -> float:
+    checks: dict[str, float] = {}
+    for number, stage in enumerate(spec.stages):
+        for field, verifier in stage.verify.items():
+            checks[verifier] = checks.get(verifier, 0.0) + _checked(draws, number, list(spec.fields).index(field))
+    alone = [seconds_alone(providers[v], number, rates[v].latency_s) for v, number in checks.items()]
+    terms = {name: providers[name] for name in spec.provider_names}
+    return seconds_together([60 * s.minutes for s in stages], alone, records, terms, paid=paid) / 60
+
+
+def _checked(draws: Sequence[Draw], stage: int, field: int) -> float:
+    """How many values of the stage are verified, on average."""
+    return sum(draw.checked[stage].get(field, 0.0) for draw in draws) / len(draws)
+
+
+def _can_pay_for_all(spec: WaterfallSpec, stages: Sequence[StageEstimate], held: Decimal | None) -> bool:
+    """Whether no budget can end the run, as its own limits tell: what is spent of them today does not count."""
+    total = sum((stage.greatest_usd for stage in stages), Decimal(0))
+    return all(total <= limit.usd for limit in limits_of(spec.budget)) and (held is None or total <= held)
 
 
 def _coverage(
-    questions: Questions, fields: Sequence[str], cohorts: Sequence[Cohort], draws: Sequence[Draw]
+    filled: Mapping[str, tuple[int, int]], fields: Sequence[str], cohorts: Sequence[Cohort], draws: Sequence[Draw]
 ) -> dict[str, Coverage]:
     found = {}
     lacking = [sum(c.records for c in cohorts if c.lacks >> i & 1) for i, _ in enumerate(fields)]
-    for i, (field, (total, before)) in enumerate(questions.filled().items()):
+    for i, (field, (total, before)) in enumerate(filled.items()):
         # What is neither held nor lacking will be given by an answer that is already paid for.
         after = [min(total, max(before, total - lacking[i]) + draw.found[i]) for draw in draws]
         low, high = quantile(after, 0.025), quantile(after, 0.975)

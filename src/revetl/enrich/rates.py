@@ -13,8 +13,9 @@ from typing import Any, cast
 from revetl.enrich.spec import WaterfallSpec
 from revetl.providers.spec import ProviderSpec
 from revetl.state.schema import relation
+from revetl.state.values import VERIFICATION
 from revetl.warehouse.base import Warehouse
-from revetl.warehouse.sql import table
+from revetl.warehouse.sql import literal, table
 
 ENOUGH_ANSWERS = 20  # below this a group of calls says less than a wider one
 ASSUMED_HIT_RATE = 0.5
@@ -22,7 +23,9 @@ ASSUMED_LATENCY_S = 0.5
 _ASSUMED_FIELD_RATE = 0.8
 _GUESS_WEIGHT = 2.0  # a guess counts as so many answers, a declared rate as twice that
 # However much was answered, tomorrow's records are not quite yesterday's: no rate is known better than so many tell.
-_MOST_WEIGHT = 2000.0
+MOST_WEIGHT = 2000.0
+# What was seen under another order, or of records in another state, tells no more than so many answers would.
+LOOSE_WEIGHT = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +37,14 @@ class Share:
 
     @classmethod
     def of(cls, guess: float, weight: float, yes: int, answers: int) -> Share:
-        scale = min(1.0, _MOST_WEIGHT / answers) if answers else 1.0
+        scale = min(1.0, MOST_WEIGHT / answers) if answers else 1.0
         guess = min(max(guess, 0.01), 0.99)
         return cls(guess * weight + yes * scale, (1 - guess) * weight + (answers - yes) * scale)
+
+    def known_from(self, answers: float) -> Share:
+        """The same rate, known no better than from so many answers."""
+        scale = min(1.0, answers / (self.yes + self.no))
+        return Share(self.yes * scale, self.no * scale)
 
     @property
     def mean(self) -> float:
@@ -71,6 +79,7 @@ class _Seen:
     hit_usd_squared: float = 0.0
     miss_usd: float = 0.0
     latency_s: float = 0.0
+    lacked: dict[str, int] = field(default_factory=dict)
     accepted: dict[str, int] = field(default_factory=dict)
     checked: dict[str, int] = field(default_factory=dict)
     unsettled: dict[str, int] = field(default_factory=dict)
@@ -87,24 +96,28 @@ def read_rates(warehouse: Warehouse, spec: WaterfallSpec, providers: Mapping[str
     for name in spec.provider_names:
         near = [_Seen() if (name, nearness) not in seen else seen[name, nearness] for nearness in (2, 1, 0)]
         chosen = next((s for s in near if s.answers >= ENOUGH_ANSWERS), near[-1])
-        found[name] = _rates(providers[name], chosen)
+        # What a verifier says does not depend on the order.
+        exact = chosen is near[0] or providers[name].kind == "verifier"
+        found[name] = _rates(providers[name], chosen, exact=exact)
     return found
 
 
-def _rates(terms: ProviderSpec, seen: _Seen) -> Rates:
+def _rates(terms: ProviderSpec, seen: _Seen, *, exact: bool) -> Rates:
+    """`exact`: the answers were given in this order, so the next records will be like those."""
     declared = terms.expected_hit_rate
     guess, weight = (ASSUMED_HIT_RATE, _GUESS_WEIGHT) if declared is None else (declared, 2 * _GUESS_WEIGHT)
     dearest = float(terms.greatest_usd)
     hit_usd = seen.hit_usd / seen.hits if seen.hits else dearest
     variance = seen.hit_usd_squared / seen.hits - hit_usd**2 if seen.hits else 0.0
-    fields = terms.fields
 
     def shares(counts: Mapping[str, int], guess: float, left_out: Mapping[str, int]) -> dict[str, Share]:
-        of = {f: max(0, seen.hits - left_out.get(f, 0)) for f in fields}
-        return {f: Share.of(guess, _GUESS_WEIGHT, min(counts.get(f, 0), of[f]), of[f]) for f in fields}
+        of = {f: seen.lacked.get(f, 0) - left_out.get(f, 0) for f in terms.fields}
+        shares = {f: Share.of(guess, _GUESS_WEIGHT, counts.get(f, 0), n) for f, n in of.items()}
+        return shares if exact else {f: share.known_from(LOOSE_WEIGHT) for f, share in shares.items()}
 
+    hit = Share.of(guess, weight, seen.hits, seen.answers)
     return Rates(
-        Share.of(guess, weight, seen.hits, seen.answers),
+        hit if exact else hit.known_from(LOOSE_WEIGHT),
         seen.answers,
         seen.hits,
         hit_usd,
@@ -147,20 +160,46 @@ def _read(warehouse: Warehouse, spec: WaterfallSpec) -> dict[tuple[str, int], _S
             one.latency_s += float(latency)
     for one in seen.values():
         one.latency_s /= max(one.answers, 1)
-    rows = warehouse.rows(
-        "SELECT provider, nearness, field, count(DISTINCT CASE WHEN rejected_reason IS NULL THEN call_id END),"
-        " count(DISTINCT CASE WHEN verified_by IS NOT NULL OR rejected_reason = 'not_verified' THEN call_id END),"
-        " count(DISTINCT CASE WHEN rejected_reason = 'not_verified' THEN call_id END) FROM ("
-        f"SELECT v.provider, {nearness}, v.field, v.call_id, v.rejected_reason, v.verified_by FROM {values} v"
-        f" JOIN {calls} c ON c.call_id = v.call_id WHERE c.status = 'hit' AND v.entity <> 'verification') AS a"
-        " GROUP BY provider, nearness, field",
-        here,
-    )
-    for provider, near, name, *counts in rows:
-        accepted, checked, unsettled = (int(cast(int, n)) for n in counts)
-        for wider in range(int(cast(int, near)) + 1):
-            one = seen.setdefault((str(provider), wider), _Seen())
-            one.accepted[str(name)] = one.accepted.get(str(name), 0) + accepted
-            one.checked[str(name)] = one.checked.get(str(name), 0) + checked
-            one.unsettled[str(name)] = one.unsettled.get(str(name), 0) + unsettled
+    for provider, near, *counts in _read_values(warehouse, spec, values, calls, nearness, here):
+        cells = iter(int(cast(int, n)) for n in counts)
+        for name in spec.fields:
+            lacked, accepted, checked, unsettled = (next(cells) for _ in range(4))
+            for wider in range(int(cast(int, near)) + 1):
+                one = seen.setdefault((str(provider), wider), _Seen())
+                one.lacked[name] = one.lacked.get(name, 0) + lacked
+                one.accepted[name] = one.accepted.get(name, 0) + accepted
+                one.checked[name] = one.checked.get(name, 0) + checked
+                one.unsettled[name] = one.unsettled.get(name, 0) + unsettled
     return seen
+
+
+def _read_values(
+    warehouse: Warehouse, spec: WaterfallSpec, values: str, calls: str, nearness: str, here: list[str]
+) -> list[Any]:
+    """provider, nearness, and per field the hits for records that no earlier answer had filled it for: how many, with
+    an accepted value, with one that had to be verified, and with one that is not yet."""
+    first, cells, sums = [], [], []
+    for i, name in enumerate(spec.fields):
+        this = f"v.field = {literal(name, warehouse.dialect)}"
+        flags = {
+            "accepted": "v.rejected_reason IS NULL",
+            "checked": "(v.verified_by IS NOT NULL OR v.rejected_reason = 'not_verified')",
+            "unsettled": "v.rejected_reason = 'not_verified'",
+        }
+        first.append(
+            f"min(CASE WHEN {this} AND v.rejected_reason IS NULL THEN v.observed_at END)"
+            f" OVER (PARTITION BY v.entity, v.key) AS first_{i}"
+        )
+        lacked = f"(v.first_{i} IS NULL OR v.first_{i} >= v.observed_at)"
+        cells.append(f"max(CASE WHEN {lacked} THEN 1 ELSE 0 END) AS lacked_{i}")
+        cells += [
+            f"max(CASE WHEN {this} AND {lacked} AND {of} THEN 1 ELSE 0 END) AS {n}_{i}" for n, of in flags.items()
+        ]
+        sums += [f"sum({n}_{i})" for n in ("lacked", *flags)]
+    return warehouse.rows(
+        f"SELECT provider, nearness, {', '.join(sums)} FROM (SELECT v.provider, {nearness}, {', '.join(cells)} FROM"
+        f" (SELECT v.*, {', '.join(first)} FROM {values} v WHERE v.entity <> ?) AS v JOIN {calls} c"
+        " ON c.call_id = v.call_id WHERE c.status = 'hit'"
+        " GROUP BY v.provider, nearness, v.call_id, v.entity, v.key) AS a GROUP BY provider, nearness",
+        [*here, VERIFICATION],
+    )

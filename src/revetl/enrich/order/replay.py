@@ -6,10 +6,10 @@ where its field is still lacking, and one value is verified once however many pr
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from revetl.enrich.order.cases import Arm, Case
+from revetl.enrich.order.cases import Arm, Case, Check, Reply
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,24 +36,48 @@ class Replay:
     unknown: float = 0.0  # records that history can't tell of: not in any of the other numbers
 
 
-def walk(arms: Sequence[Arm], case: Case, order: Sequence[int]) -> Walk | None:
-    """None where the order would ask somebody whose answer for this record is not known."""
-    lacking, asked, hits, checks, usd = case.wants, 0, 0, 0, 0.0
+@dataclass(frozen=True, slots=True)
+class Met:
+    """A provider that a record comes to while it lacks the fields of `lacking`; `checks` are the verifications that its
+    reply makes necessary. `reply` None: nobody knows it."""
+
+    arm: int
+    lacking: int
+    reply: Reply | None
+    checks: tuple[Check, ...] = ()
+
+
+def way(arms: Sequence[Arm], case: Case, order: Sequence[int]) -> Iterator[Met]:
+    """Whom the record comes to, one after the other; ends with the first whose reply is not known."""
+    lacking, asked = case.wants, 0
     for i in order:
         reply = case.replies[i]
         if not lacking & arms[i].fills or (reply is not None and not reply.able):
             continue
         if reply is None:
-            return None
-        usd += reply.usd
-        hits |= reply.hit << i
-        for check in reply.checks:
-            if lacking >> check.field & 1 and not check.same & asked:
-                usd += check.usd
-                checks += 1
+            yield Met(i, lacking, None)
+            return
+        checks = tuple(c for c in reply.checks if lacking >> c.field & 1 and not c.same & asked)
+        yield Met(i, lacking, reply, checks)
         asked |= 1 << i
         lacking &= ~reply.fills
-    return Walk(asked, hits, case.wants & ~lacking, checks, usd)
+
+
+def walk(arms: Sequence[Arm], case: Case, order: Sequence[int]) -> Walk | None:
+    """None where the order would ask somebody whose answer for this record is not known."""
+    asked = hits = filled = checks = 0
+    usd = 0.0
+    for met in way(arms, case, order):
+        if met.reply is None:
+            return None
+        asked |= 1 << met.arm
+        hits |= met.reply.hit << met.arm
+        filled |= met.lacking & met.reply.fills
+        checks += len(met.checks)
+        usd += met.reply.usd
+        for check in met.checks:
+            usd += check.usd
+    return Walk(asked, hits, filled, checks, usd)
 
 
 def replay(arms: Sequence[Arm], cases: Sequence[Case], order: Sequence[int]) -> Replay:
