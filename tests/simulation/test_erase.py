@@ -35,7 +35,7 @@ from tests.support.crashing import Crash, CrashingWarehouse, Fuse
 from tests.support.enrich_fakes import FakeProvider, hit, miss, terms, verdict, waterfall
 from tests.support.sync_bench import Bench, inline
 from tests.support.virtual_time import run_virtual
-from tests.support.warehouses import PARAMS, SCHEMA, new_warehouse
+from tests.support.warehouses import PARAMS, SCHEMA, new_warehouse, the_warehouse
 
 # Every statement under REVETL_EVERY_STEP=1.
 STRIDE = 1 if os.environ.get("REVETL_EVERY_STEP") == "1" else 17
@@ -178,9 +178,9 @@ class World:
 
 
 @pytest.fixture(params=PARAMS)
-def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
-    with new_warehouse(request.param, tmp_path) as warehouse:
-        yield World(warehouse, tmp_path / "plan.json")
+def world(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    monkeypatch.setenv("REVETL_TEST_WAREHOUSE", request.param)
+    return World(the_warehouse(), tmp_path / "plan.json")
 
 
 @pytest.fixture(scope="module")

@@ -93,6 +93,8 @@ def show_reports(console: Console, reports: Sequence[SyncReport]) -> None:
             console.print(f"{r.sync}: {r.links_not_sent:,} link(s) not sent; the same command takes up from there")
         if r.links_waiting:
             console.print(f"{r.sync}: {r.links_waiting:,} link(s) wait for a record that is not there yet")
+        if r.plan.suppressed:
+            console.print(f"{r.sync}: {r.plan.suppressed:,} record(s) of erased people were left out")
         if any(r.counts.get(word) for word in NOT_OK):
             console.print(f"{r.sync}: why records did not go through: [bold]revetl runs show {r.run_id[-6:]}[/]")
         # A run is done when all it had to send is sent; who was refused before must not be forgotten over that.

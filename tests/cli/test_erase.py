@@ -1,0 +1,80 @@
+"""revetl erase as a person calls it, against the sandbox on loopback."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from tests.support.cli_project import NAME, call
+
+
+@pytest.fixture
+def synced(project: Path, capsys: pytest.CaptureFixture[str]) -> Path:
+    assert call(capsys, "sync")[0] == 0
+    return project
+
+
+def held(root: Path) -> list[str]:
+    with duckdb.connect(str(root / "tiny.duckdb")) as db:
+        return [row[0] for row in db.execute(f"SELECT key FROM revetl.snapshot__{NAME} ORDER BY key").fetchall()]
+
+
+def test_shown_first_and_nothing_happens_unless_somebody_agrees(
+    synced: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    email = f"p1@{synced.name}.example"
+    for more, code in (["--dry-run"], 0), ([], 3):
+        found, out, _ = call(capsys, "erase", "--email", email, *more)
+        assert found == code
+        assert f"{synced.name}-1" in out
+        assert f"snapshot__{NAME}" in out
+        assert "Still at the destinations" in out
+        assert len(held(synced)) == 5
+    assert call(capsys, "erase", "--email", email, "--yes")[0] == 0
+    assert held(synced) == [f"{synced.name}-{i}" for i in (0, 2, 3, 4)]
+    code, out, _ = call(capsys, "plan")
+    assert code == 0
+    assert "1 suppressed" in out
+    code, out, _ = call(capsys, "sync")
+    assert "1 record(s) of erased people were left out" in out
+    assert len(held(synced)) == 4
+
+
+def test_by_key_and_by_file_as_one_document(synced: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    requests = tmp_path / "requests.csv"
+    requests.write_text(f"E-Mail,Golden ID\nP2@{synced.name}.example,\n,{synced.name}-3\n")
+    code, out, _ = call(capsys, "erase", "--key", f"{synced.name}-0", "--file", str(requests), "--yes", "--json")
+    said = json.loads(out)
+    assert (code, said["erased"]) == (0, True)
+    assert {r["key"] for r in said["records"]} == {f"{synced.name}-{i}" for i in (0, 2, 3)}
+    assert said["tables"][f"snapshot__{NAME}"] == len(said["destinations"]) == 3
+    assert held(synced) == [f"{synced.name}-{i}" for i in (1, 4)]
+    code, out, _ = call(capsys, "erase", "--file", str(requests), "--yes", "--json")
+    assert (code, json.loads(out)["tables"]) == (0, {})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ([], "say who"),
+        (["--email", "a@x.example", "--json"], "can't ask"),
+        (["--file", "-"], "stdin"),
+        (["--file", "nowhere.csv", "--yes"], "no such file"),
+    ],
+)
+def test_mistakes_change_nothing(
+    project: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], says: str
+) -> None:
+    code, _, err = call(capsys, "erase", *arguments)
+    assert code == 2
+    assert says in err
+
+
+def test_a_list_without_anybody_is_refused(project: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "names.csv").write_text("First name,Last name\nAda,Lovelace\n")
+    code, _, err = call(capsys, "erase", "--file", str(tmp_path / "names.csv"), "--yes")
+    assert code == 2
+    assert "names nobody" in err
