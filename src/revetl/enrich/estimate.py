@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
@@ -199,7 +200,7 @@ def _coverage(
         # What is neither held nor lacking will be given by an answer that is already paid for.
         after = [min(total, max(before, total - lacking[i]) + draw.found[i]) for draw in draws]
         low, high = quantile(after, 0.025), quantile(after, 0.975)
-        found[field] = Coverage(total, before, round(sum(after) / len(after)), round(low), round(high))
+        found[field] = Coverage(total, before, round(sum(after) / len(after)), math.floor(low), math.ceil(high))
     return found
 
 

@@ -67,11 +67,11 @@ def forecast(cohorts: Sequence[Cohort], steps: Sequence[Step], fields: Sequence[
 
 
 def quantile(values: Sequence[float], share: float) -> float:
-    """Of a sample, between its neighbours."""
+    """Of a sample, between its neighbours: where one more draw is below with a chance of `share`."""
     ordered = sorted(values)
     if not ordered:
         return 0.0
-    place = share * (len(ordered) - 1)
+    place = min(max(share * (len(ordered) + 1) - 1, 0.0), len(ordered) - 1.0)
     low = math.floor(place)
     high = min(low + 1, len(ordered) - 1)
     return ordered[low] + (ordered[high] - ordered[low]) * (place - low)

@@ -1,0 +1,37 @@
+"""Stages that work at the same time take about as long as the slowest of them; those that can't, all together."""
+
+from __future__ import annotations
+
+import pytest
+
+from revetl.enrich.makespan import seconds_alone, seconds_together
+from revetl.providers.spec import Limits, Window
+from tests.support.enrich_fakes import terms
+
+TERMS = {"a.person": terms("a.person", ("email",))}
+
+
+def together(*stages: float, records: int = 100_000, verifiers: tuple[float, ...] = (), paid: bool = True) -> float:
+    return seconds_together(stages, verifiers, records, TERMS, paid=paid)
+
+
+def test_many_records_take_as_long_as_the_slowest_stage():
+    assert together(1000, 4000, 2000) == pytest.approx(4000, rel=0.02)
+    assert together(1000, 4000, 2000) > 4000
+
+
+def test_nothing_overlaps_with_one_part_or_where_money_may_not_suffice():
+    assert together(10, 40, 20, records=900) == 70
+    assert together(10, 40, 20, paid=False) == pytest.approx(70)
+
+
+def test_a_verifier_that_all_stages_share_may_be_the_slowest():
+    assert together(1000, 1000, verifiers=(5000,)) == 5000
+
+
+def test_alone_a_vendor_takes_what_its_limits_allow():
+    limits = Limits(concurrency=4, windows=(Window(calls=10, seconds=60),))
+    slow = TERMS["a.person"].model_copy(update={"limits": limits})
+    assert seconds_alone(slow, 110, 0.1) == 600
+    assert seconds_alone(slow, 8, 10) == 20
+    assert seconds_alone(slow, 0, 10) == 0
