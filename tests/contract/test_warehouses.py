@@ -287,6 +287,8 @@ def test_one_meaning_of_every_construct(things: Warehouse) -> None:
     assert things.rows(f"SELECT count(*) FILTER (WHERE name IS NULL), count(*) FILTER (WHERE ok) FROM {NAME}") == [
         (1, 1)
     ]
+    filtered = "sum(id) FILTER (WHERE name IS NOT NULL), min(id) FILTER (WHERE id > 2), max(id) FILTER (WHERE id > 9)"
+    assert [int(str(n or 0)) for n in things.rows(f"SELECT {filtered} FROM {NAME}")[0]] == [6, 3, 0]
     assert [r[0] for r in things.rows(f"SELECT id FROM {NAME} ORDER BY amount DESC, id")] == [1, 2, 3, 4]
     top = f"SELECT id FROM {NAME} QUALIFY row_number() OVER (PARTITION BY ok ORDER BY id DESC) = 1 ORDER BY id"
     assert [r[0] for r in things.rows(top)] == [1, 2, 4]
@@ -375,6 +377,15 @@ def test_ddl_is_rolled_back_elsewhere(kind_: str, tmp_path: Path) -> None:
             opened.execute(f"CREATE TABLE {NAME} (a BIGINT)")
             raise ZeroDivisionError
         assert opened.kind(T) is None
+
+
+def test_what_snowflake_does_not_have_is_refused_by_its_stand_in(tmp_path: Path) -> None:
+    """It is DuckDB inside, and would take what a translation passes through by mistake."""
+    with new_warehouse("snowflake", tmp_path) as snowflake:
+        for sql in ("SELECT COUNT(*) FILTER (WHERE TRUE)", "SELECT list(1)", "SELECT isnan(CAST(1 AS DOUBLE))"):
+            with pytest.raises(WarehouseError, match="Snowflake has no"):
+                snowflake._native(sql)
+        assert snowflake._native("SELECT 'list(' AS \"FILTER (\"") == [("list(",)]
 
 
 def test_names_of_snowflake(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import sys
 import threading
 import time
@@ -23,6 +24,7 @@ import fakesnow.cursor
 import fakesnow.info_schema
 import fakesnow.rowtype
 import fakesnow.server
+import fakesnow.transforms
 import pyarrow as pa
 import pyarrow.compute as pc
 from fakesnow.cursor import FakeSnowflakeCursor
@@ -70,12 +72,25 @@ class _Sessions(dict[str, Any]):
         super().__delitem__(token)
 
 
+# What DuckDB takes and Snowflake does not: a translation that passes it through must be seen here.
+_ONLY_DUCKDB = re.compile(
+    r"\b(ARG_MAX|ARG_MIN|BOOL_AND|BOOL_OR|DATE_DIFF|EPOCH|FILTER|GEN_RANDOM_UUID|GENERATE_SERIES|ISFINITE|ISINF|ISNAN|"
+    r"JSON_EXTRACT|JSON_EXTRACT_STRING|JSON_GROUP_ARRAY|LIST|LIST_\w+|QUANTILE_CONT|REGEXP_EXTRACT|REGEXP_FULL_MATCH|"
+    r"REGEXP_MATCHES|STARTS_WITH|STRFTIME|STRING_AGG|STRING_SPLIT|STRIP_ACCENTS|STRPTIME|STRUCT_PACK|UNNEST)\s*\("
+    r"|\bBY NAME\b|\b(SEMI|ANTI|POSITIONAL) JOIN\b|\bUSING SAMPLE\b|\bUBIGINT\b|\bHUGEINT\b",
+    re.IGNORECASE,
+)
+_QUOTED = re.compile(r"'(?:[^'\\]|''|\\.)*'|\"(?:[^\"]|\"\")*\"")
+
+
 def _answering(execute: Any) -> Any:
     """What fakesnow does not foresee is an error of the statement. As a failure of the server the connector would
     repeat it for minutes."""
 
     @functools.wraps(execute)
     def answering(self: FakeSnowflakeCursor, command: str, *args: Any, **kwargs: Any) -> Any:
+        if foreign := _ONLY_DUCKDB.search(_QUOTED.sub("", command)):
+            raise ProgrammingError(msg=f"Snowflake has no {foreign[0]}", errno=1003, sqlstate="42000")
         try:
             return execute(self, command, *args, **kwargs)
         except Error:
@@ -98,6 +113,20 @@ def _with_nulls(to_struct: Any) -> Any:
         return pa.StructArray.from_arrays(parts, fields=list(made.type), mask=mask)
 
     return with_nulls
+
+
+def _whole(to_sf: Any) -> Any:
+    """The sum of whole numbers is one: DuckDB hands a HUGEINT to Arrow as binary floating point."""
+
+    @functools.wraps(to_sf)
+    def whole(table: pa.Table, rowtype: list[Any]) -> Any:
+        for i, (field, column) in enumerate(zip(table.schema, rowtype, strict=True)):
+            if column["type"] == "fixed" and pa.types.is_floating(field.type):
+                numbers = table.column(i).cast(pa.decimal128(38, 0))
+                table = table.set_column(i, field.name, numbers)
+        return to_sf(table, rowtype)
+
+    return whole
 
 
 def _binding(read: Any) -> Any:
@@ -160,6 +189,9 @@ def cure() -> None:
             setattr(fakesnow.cursor, name, _EscapingTemplate(value.template))
     fakesnow.info_schema.insert_text_lengths_sql = _escaping(fakesnow.info_schema.insert_text_lengths_sql)
     fakesnow.info_schema.per_db_creation_sql = _with_views(fakesnow.info_schema.per_db_creation_sql)
+    # It reads everything that is summed as binary floating point, for the sake of text: money would lose digits.
+    fakesnow.transforms.numeric_agg_implicit_cast = lambda tree: tree
+    fakesnow.server.to_sf = _whole(fakesnow.server.to_sf)
     fakesnow.server.from_binding = _binding(fakesnow.server.from_binding)
     FakeSnowflakeCursor._transform = _cured(FakeSnowflakeCursor._transform)
     FakeSnowflakeCursor.execute = _answering(FakeSnowflakeCursor.execute)

@@ -82,6 +82,8 @@ def test_a_numeric_without_precision_stays_one_on_postgres() -> None:
 def test_what_can_not_be_said_is_an_error() -> None:
     with pytest.raises(WarehouseError, match="no form on postgres"):
         translate("SELECT any_value(a) FROM t", "postgres")
+    with pytest.raises(WarehouseError, match="no form on snowflake"):
+        translate("SELECT count(DISTINCT a) FILTER (WHERE b) FROM t", "snowflake")
     for everything in ("SELECT a, count(*) FROM t GROUP BY ALL", "SELECT a FROM t ORDER BY ALL DESC"):
         with pytest.raises(WarehouseError, match="no form on postgres"):
             translate(everything, "postgres")

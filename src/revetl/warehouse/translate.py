@@ -226,12 +226,15 @@ def _snowflake_concat_ws(node: Any) -> exp.Expr:
 
 
 def _snowflake_filter(node: Any) -> exp.Expr:
-    """It has no FILTER. A count counts what is not null, and is 0 where nothing is there."""
+    """It has no FILTER. Aggregates leave out what is null, and a count is 0 where nothing is there."""
     from sqlglot import exp
 
-    if not isinstance(node.this, exp.Count) or not isinstance(node.this.this, exp.Star):
-        return cast("exp.Expr", node)
-    return exp.Count(this=exp.case().when(node.expression.this, exp.Literal.number(1)), big_int=True)
+    aggregate, condition = node.this, node.expression.this
+    if not isinstance(aggregate, exp.Count | exp.Sum | exp.Min | exp.Max | exp.Avg) or aggregate.find(exp.Distinct):
+        raise WarehouseError(f"a statement has no form on snowflake: FILTER of {type(aggregate).__name__}")
+    value = exp.Literal.number(1) if isinstance(aggregate.this, exp.Star) else aggregate.this
+    aggregate.set("this", exp.case().when(condition, value))
+    return cast("exp.Expr", aggregate)
 
 
 def _postgres_try_cast(node: Any) -> exp.Expr:
