@@ -239,6 +239,21 @@ async def test_a_primary_company_gives_way_and_links_of_people_stay(bench: Bench
     assert bench.linked("ann") == {"other": [279], "bolt": [1, 279]}
 
 
+async def test_which_links_stand_is_read_in_one_request(bench: Bench) -> None:
+    await bench.both()
+    portal = bench.sandbox.portal
+    ids = [r.id for r in portal.store("contacts").records.values()]
+    async with bench.connect() as hubspot:
+        standing = await hubspot.links_of("contacts", "companies", 1, ids)
+        assert hubspot.requests == 1
+        assert {i: set(standing.get(i, ())) for i in ids} == {
+            i: {*portal.linked("contacts", i, "companies")} for i in ids
+        }
+        other_kind = await hubspot.links_of("contacts", "companies", 280, ids)
+    assert any(standing.values())
+    assert not any(other_kind.values())
+
+
 @pytest.mark.parametrize(
     ("action", "kind"),
     [("create", "reset_after"), ("create", "truncate"), ("create", "wrong_json"), ("archive", "reset_after")],

@@ -113,6 +113,11 @@ class FakeDestination:
 
         return await self._tie("unlink", pairs, untie)
 
+    async def links_of(self, object_: str, to_object: str, type_: int, ids: Sequence[str]) -> dict[str, frozenset[str]]:
+        self.requests += 1
+        await asyncio.sleep(self.latency_s)
+        return {id_: frozenset(b for a, b, t in self.links if (a, t) == (id_, type_)) for id_ in ids}
+
     async def _tie(self, op: str, pairs: Sequence[Pair], apply: Callable[[Pair], None]) -> list[Outcome]:
         self.requests += 1
         await asyncio.sleep(self.latency_s)

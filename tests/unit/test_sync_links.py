@@ -15,6 +15,7 @@ from revetl.state import links, outcomes
 from revetl.state.layout import resolve
 from revetl.state.runs import get_run, list_runs, new_run_id
 from revetl.sync import SyncReport
+from revetl.sync.drift import DriftReport, Settle, look
 from revetl.sync.rollback import Choices, roll_back
 from tests.support.sync_bench import Bench, inline
 from tests.support.warehouses import SCHEMA
@@ -371,3 +372,69 @@ def test_undoing_a_run_leaves_its_links(bench: Two) -> None:
     assert report.error is None
     assert bench.linked() == [("ann", "bolt"), ("bob", "bolt")]
     assert "ann@x.io" in {r.get("email") for r in bench.destination.records.values()}
+
+
+def drift(bench: Two, settle: Settle | None = None) -> DriftReport:
+    return asyncio.run(
+        look(
+            bench.warehouse,
+            bench.spec,
+            bench.destination,
+            clock=bench.clock,
+            run_id=new_run_id(bench.clock),
+            target="dev",
+            settle=settle,
+            offload=inline,
+        )
+    )
+
+
+def untied_by_a_person(bench: Two) -> None:
+    """ann's link to acme; bob's stays, and a person's own link is none of ours."""
+    bench.run_firms()
+    bench.run()
+    bench.tied()
+    ids = {str(r.get("email") or r.get("domain")): i for i, r in bench.destination.records.items()}
+    bench.destination.links.discard((ids["ann@x.io"], ids["acme.example"], 1))
+    bench.destination.links.add((ids["cid@x.io"], ids["bolt.example"], 279))
+
+
+def test_a_link_that_a_person_removed_is_drift_and_made_again_when_reasserted(bench: Two) -> None:
+    untied_by_a_person(bench)
+    report = drift(bench)
+    assert (report.links, report.drifted, report.records) == (2, 1, {"untied": 1})
+    assert [(s["key"], s["ours_last"]) for s in report.samples] == [("ann", "fake__firms: acme")]
+    assert (bench.run().counts, bench.tied()) == ({}, []), "a sync compares with what it made"
+    assert drift(bench, Settle("reassert", ("email",))).links_settled == 0, "a field is not a link"
+    assert drift(bench, Settle("reassert", None)).links_settled == 1
+    assert list_runs(bench.warehouse, 1)[0].counts == {"reasserted": 0, "links_reasserted": 1}
+    assert bench.run().counts == {"linked": 1}
+    assert drift(bench).drifted == 0
+
+
+def test_a_link_that_stays_untied_is_made_again_only_by_name(bench: Two) -> None:
+    untied_by_a_person(bench)
+    assert drift(bench, Settle("accept", None)).links_settled == 1
+    assert drift(bench).drifted == 0
+    assert (bench.run().counts, bench.plan(full_refresh=True).links.link) == ({}, 1)
+    layout = resolve(bench.warehouse, bench.spec)
+    assert links.release(bench.warehouse, layout) == 0, "retry of all that was refused"
+    bench.people(ann="bolt", bob="bolt", cid=None)
+    assert bench.run().counts == {"linked": 1}, "nothing to untie"
+    bench.people(ann="acme", bob="bolt", cid=None)
+    assert bench.run().counts == {"linked": 1, "unlinked": 1}, "the acceptance went with the pair"
+
+
+def test_the_links_of_a_record_that_is_gone_are_not_told_apart_from_it(bench: Two) -> None:
+    untied_by_a_person(bench)
+    (ann,) = (i for i, r in bench.destination.records.items() if r.get("email") == "ann@x.io")
+    del bench.destination.records[ann]
+    report = drift(bench)
+    assert (report.links, report.records) == (1, {"missing": 1})
+
+
+def test_accepted_links_are_retried_by_name(bench: Two) -> None:
+    untied_by_a_person(bench)
+    drift(bench, Settle("accept", None))
+    assert links.release(bench.warehouse, resolve(bench.warehouse, bench.spec), ["ann"]) == 1
+    assert bench.run().counts == {"linked": 1}

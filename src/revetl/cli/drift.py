@@ -21,9 +21,13 @@ if TYPE_CHECKING:
 @project_options
 @click.argument("sync")
 @click.option("--accept", multiple=True, metavar="FIELD", help="Keep theirs until our row changes. May be repeated.")
-@click.option("--accept-all", is_flag=True, help="The same for every field; what is missing there stays deleted.")
+@click.option("--accept-all", is_flag=True, help="The same for every field; what is missing or untied there stays so.")
 @click.option("--reassert", multiple=True, metavar="FIELD", help="Let the next sync write ours again. May be repeated.")
-@click.option("--reassert-all", is_flag=True, help="The same for every field; what is missing there is created again.")
+@click.option(
+    "--reassert-all",
+    is_flag=True,
+    help="The same for every field; what is missing or untied is made again.",
+)
 @click.option("--sync", "send", is_flag=True, help="After --reassert: sync at once.")
 @click.option("--key", "keys", multiple=True, help="Only this record. May be repeated.")
 @click.option("--sample", type=click.IntRange(min=0), default=3, show_default=True, help="Records to show per kind.")
@@ -44,12 +48,12 @@ def command(
     wait_s: float,
     as_json: bool,
 ) -> int:
-    """Read back every record that SYNC holds and compare three ways: what we last wrote, what we would write, and
-    what stands there. Without --accept or --reassert nothing is changed anywhere.
+    """Read back every record that SYNC holds and every link that it made, and compare three ways: what we last wrote,
+    what we would write, and what stands there. Without --accept or --reassert nothing is changed anywhere.
 
     theirs: changed there. conflict: changed there and here. missing: archived or deleted there. merged: its id leads
-    to another record. pending: changed here, the next sync sends it. same: no sync would write over it. All lines
-    stand in the table drift__<sync>.
+    to another record. untied: a link of ours was removed there. pending: changed here, the next sync sends it. same:
+    no sync would write over it. All lines stand in the table drift__<sync>.
     """
     from revetl.cli.show import report_document, show_reports
     from revetl.cli.sync import exit_code, push

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from revetl.model import RunRecord
     from revetl.warehouse.base import Warehouse
 
-# Counts of a run that are not of records.
-_LINKS = ("linked", "unlinked", "links_rejected", "links_unknown")
 _MESSAGE = 200  # characters
 
 
@@ -61,7 +59,7 @@ def _list(warehouse: Warehouse, limit: int, as_json: bool) -> None:
     whole = ["UTC", "command", "status"]
     listing = table("run", "UTC", "command", "subject", "status", *right, right=right, whole=whole)
     for run in found:
-        records = sum(n for word, n in run.counts.items() if word not in _LINKS)
+        records = sum(n for word, n in run.counts.items() if "link" not in word)
         failed = sum(run.counts.get(word, 0) for word in NOT_OK)
         spend = [f"${run.spend_usd:,.2f}" if run.spend_usd else ""] if spends else []
         listing.add_row(

@@ -18,12 +18,14 @@ if TYPE_CHECKING:
 
 _STYLES = {"restore": "yellow", "archive": "red", "recreate": "green", "left": "dim"}
 _FIELDS = 6
+_CLASS_STYLES = {"theirs": "yellow", "conflict": "red", "missing": "red", "merged": "cyan", "untied": "yellow"}
 # Class of drift → what it says of a field or record.
 CLASSES = {
     "theirs": "changed there",
     "conflict": "changed there and here",
     "missing": "archived or deleted there",
     "merged": "merged into another record there",
+    "untied": "a link of ours was removed there",
     "pending": "changed here: the next sync sends it",
     "same": "changed there, and no sync would write over it",
 }
@@ -107,6 +109,8 @@ def show_drift(console: Console, report: DriftReport) -> None:
     console.print(
         f"  {report.read:,} records read, {report.drifted:,} with drift{share}, {report.requests:,} request(s)"
     )
+    if report.links:
+        console.print(f"  {report.links:,} links of ours read; links that people made are not compared")
     if report.fields:
         counts = [c for c in CLASSES if any(c in n for n in report.fields.values())]
         _field_table(console, report.fields, counts, of=report.read)
@@ -122,8 +126,11 @@ def show_drift(console: Console, report: DriftReport) -> None:
 
 def _drift_line(console: Console, sample: Mapping[str, Scalar]) -> None:
     class_ = str(sample["class"])
-    style = {"theirs": "yellow", "conflict": "red", "missing": "red", "merged": "cyan"}.get(class_, "dim")
+    style = _CLASS_STYLES.get(class_, "dim")
     head = f"  [{style}]{class_:<9}[/]{short(sample['key'], 40)}"
+    if class_ == "untied":
+        console.print(f"{head}  the link to {short(sample['ours_last'], 60)} is gone")
+        return
     if sample["field"] is None:
         into = f" is now {short(sample['theirs'])}" if sample["theirs"] else ""
         note = f"  [dim]{short(sample['note'], 60)}[/]" if sample["note"] else ""
@@ -146,6 +153,9 @@ def _settled(report: DriftReport) -> list[str]:
             lines.append(f"{report.delayed:,} of them have other changes of ours, which wait with them.")
     elif report.side == "reassert":
         lines.append(f"{report.settled:,} record(s), {report.cells:,} value(s): the next sync writes ours again.")
+    if report.links_settled:
+        what = "stay untied" if report.side == "accept" else "the next sync makes them again"
+        lines.append(f"{report.links_settled:,} link(s): {what}.")
     if report.unfit and report.side:
         lines.append(f"{report.unfit:,} value(s) have no form in our column's type and were left.")
     return lines

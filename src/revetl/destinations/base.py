@@ -134,6 +134,13 @@ class Destination(Protocol):
         """Removes links, as `link` makes them. A link that is not there counts as removed."""
         ...
 
+    async def links_of(
+        self, object_: str, to_object: str, type_: int, ids: Sequence[str]
+    ) -> Mapping[str, frozenset[str]]:
+        """The records that those of `ids` are linked to by this kind of link, whoever made it; an id without one may be
+        absent. Any number of ids: the connector batches. ConfigError where links can't be read."""
+        ...
+
     def normalise(self, object_: str, field: str, value: Scalar) -> str:
         """The form in which the destination compares this field (emails in lower case)."""
         ...

@@ -6,7 +6,7 @@ that is what makes a push to it repeatable. Dates travel as ISO 8601, decimals a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -105,6 +105,11 @@ class HttpSink:
         raise ConfigError(f"{self.name}: an http destination has no links")
 
     async def unlink(self, object_: str, to_object: str, type_: int, pairs: Sequence[Pair]) -> list[Outcome]:
+        raise ConfigError(f"{self.name}: an http destination has no links")
+
+    async def links_of(
+        self, object_: str, to_object: str, type_: int, ids: Sequence[str]
+    ) -> Mapping[str, frozenset[str]]:
         raise ConfigError(f"{self.name}: an http destination has no links")
 
     def normalise(self, object_: str, field: str, value: Scalar) -> str:

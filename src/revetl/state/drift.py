@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 THEIRS, CONFLICT, SAME, PENDING = "theirs", "conflict", "same", "pending"
-MISSING, MERGED, UNREADABLE = "missing", "merged", "unreadable"
+MISSING, MERGED, UNTIED = "missing", "merged", "untied"
 # Classes of fields that are drift, and those of records; `pending` and `same` need nobody.
 FIELD_DRIFT = (THEIRS, CONFLICT)
-RECORD_DRIFT = (MISSING, MERGED)
+RECORD_DRIFT = (MISSING, MERGED, UNTIED)
 
 _COLUMNS = (
     ("key", "VARCHAR"),
@@ -156,10 +156,9 @@ def resolve(
     run_id: str,
 ) -> tuple[int, int]:
     """Accepts theirs, or lets the next sync write ours again, for these fields (None: all, and records that are missing
-    or merged). Returns (records, fields settled). One transaction; safe to repeat."""
-    with warehouse.transaction():
-        records = 0 if fields is not None else _resolve_records(warehouse, layout, accept, now, run_id)
-        in_fields, cells = _resolve_fields(warehouse, layout, fields, accept, now, run_id)
+    or merged). Returns (records, fields settled). Call inside a transaction; safe to repeat."""
+    records = 0 if fields is not None else _resolve_records(warehouse, layout, accept, now, run_id)
+    in_fields, cells = _resolve_fields(warehouse, layout, fields, accept, now, run_id)
     return records + in_fields, cells
 
 

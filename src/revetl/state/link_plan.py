@@ -93,7 +93,7 @@ def _removals(warehouse: Warehouse, layout: Layout) -> str:
         f"EXISTS (SELECT 1 FROM {wanted} v WHERE v.from_id = r.from_id AND v.to_id = r.to_id AND v.object = k.object)"
     )
     return (
-        f"SELECT CASE WHEN r.state = 'rejected' OR {elsewhere} THEN 'forget' ELSE 'unlink' END AS op,"
+        f"SELECT CASE WHEN r.state IN ('rejected', 'accepted') OR {elsewhere} THEN 'forget' ELSE 'unlink' END AS op,"
         " r.key, r.to_sync, r.type, k.object, r.to_key, r.from_id, r.to_id"
         f" FROM {layout.t(table_of(warehouse, layout))} r"
         f" JOIN ({named}) k ON k.to_sync = r.to_sync AND k.type = r.type"
@@ -107,11 +107,12 @@ def _additions(warehouse: Warehouse, layout: Layout, full_refresh: bool) -> str:
     links, insert = layout.t(table_of(warehouse, layout)), layout.spec.mode == "insert"
     identity = IDENTITY[:3] if insert else IDENTITY
     same = " AND ".join(f"r.{c} = w.{c}" for c in identity)
-    absent = f" AND NOT EXISTS (SELECT 1 FROM {links} r WHERE {same} AND r.state IN ('linked', 'rejected'))"
+    # A full refresh makes again what stands and what was refused, not what a person wants untied.
+    settled = "'accepted'" if full_refresh and not insert else "'linked', 'rejected', 'accepted'"
+    absent = f" AND NOT EXISTS (SELECT 1 FROM {links} r WHERE {same} AND r.state IN ({settled}))"
     return (
         "SELECT 'link' AS op, w.key, w.to_sync, w.type, w.object, w.to_key, w.from_id, w.to_id"
-        f" FROM {layout.t(layout.scratch('wanted'))} w WHERE w.from_id IS NOT NULL AND w.to_id IS NOT NULL"
-        + ("" if full_refresh and not insert else absent)
+        f" FROM {layout.t(layout.scratch('wanted'))} w WHERE w.from_id IS NOT NULL AND w.to_id IS NOT NULL" + absent
     )
 
 

@@ -1,8 +1,9 @@
 """`links__<sync>`: one row per link that we made or were about to make. `state.link_plan` compares it with the model.
 
 A link is told by all of key, to_sync, type, to_key, from_id and to_id: where an id changes it is another link. Columns:
-`state` is linked; linking and unlinking, which are durable before a request leaves and mean doubt after a crash; or
-rejected, which waits until an id changes or somebody asks for it (`release`).
+`state` is linked; linking and unlinking, which are durable before a request leaves and mean doubt after a crash;
+rejected, which waits until an id changes or somebody asks for it (`release`); or accepted: a person removed it there
+and `drift` was told to leave it so, until an id changes or somebody asks for that record's.
 """
 
 from __future__ import annotations
@@ -182,15 +183,18 @@ def prepare_results(warehouse: Warehouse, layout: Layout) -> None:
 
 
 def release(warehouse: Warehouse, layout: Layout, keys: Sequence[str] = ()) -> int:
-    """Lets refused links be sent again, of these records or of all; returns how many. Safe to repeat."""
+    """Lets refused links be sent again, of these records or of all; returns how many. What a person wants untied is
+    sent only where its record is named. Safe to repeat."""
     if not layout.spec.associate:
         return 0
     prepare(warehouse, layout)
     links = layout.t(table_of(warehouse, layout))
-    chosen = f" AND key IN ({', '.join('?' for _ in keys)})" if keys else ""
+    which = "state = 'rejected'"
+    if keys:
+        which = f"state IN ('rejected', 'accepted') AND key IN ({', '.join('?' for _ in keys)})"
     with warehouse.transaction():
-        refused = warehouse.rows(f"SELECT count(*) FROM {links} WHERE state = 'rejected'{chosen}", list(keys))
-        warehouse.execute(f"DELETE FROM {links} WHERE state = 'rejected'{chosen}", list(keys))
+        refused = warehouse.rows(f"SELECT count(*) FROM {links} WHERE {which}", list(keys))
+        warehouse.execute(f"DELETE FROM {links} WHERE {which}", list(keys))
     return as_int(refused[0][0])
 
 

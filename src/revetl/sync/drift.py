@@ -16,12 +16,12 @@ from revetl.clock import Clock
 from revetl.destinations.base import Destination, DestinationField, Match
 from revetl.errors import ConfigError, did_you_mean
 from revetl.model import FieldPolicy, RunRecord, Scalar, SyncSpec
-from revetl.state import cells, plans, snapshot
+from revetl.state import cells, drift_links, plans, snapshot
 from revetl.state import drift as state
 from revetl.state.drift import Finding
 from revetl.state.layout import Field, Layout, resolve
 from revetl.state.leases import Holder
-from revetl.sync import policies
+from revetl.sync import link_drift, policies
 from revetl.sync.leasing import leased
 from revetl.sync.matching import Offload
 from revetl.sync.readback import CHUNK_ROWS, Forms, Row, read_back, require_readable
@@ -47,7 +47,8 @@ class DriftReport:
     """What stands at the destination beside what we know and want. Counts are of records. `drifted`: with drift of any
     kind; `fields`: field → class → records; `records`: class → records with it. `settled` and `cells` are the records
     and fields that were accepted or reasserted, `delayed` the accepted ones whose other changes wait too, `unfit` the
-    fields whose value there our column can't hold. The lines stand in `drift__<sync>`."""
+    fields whose value there our column can't hold. `links` of ours were read back, `links_settled` of those that do not
+    stand any more accepted or reasserted. The lines stand in `drift__<sync>`."""
 
     sync: str
     destination: str
@@ -62,6 +63,8 @@ class DriftReport:
     cells: int = 0
     delayed: int = 0
     unfit: int = 0
+    links: int = 0
+    links_settled: int = 0
     run_id: str | None = None
     requests: int = 0
     seconds: float = 0.0
@@ -99,11 +102,13 @@ async def look(
         report = DriftReport(spec.name, spec.destination, spec.object)
         if settle is None:
             report.read = await _compare(warehouse, layout, destination, keys, progress, offload)
+            report.links = await link_drift.compare(warehouse, layout, destination, keys, offload)
             await offload(_fill, warehouse, layout, report, per_class)
         else:
             run = RunRecord(run_id, COMMAND, spec.name, target, clock.now(), __version__)
             async with recorded(warehouse, run, destination, clock, offload):
                 report.read = await _compare(warehouse, layout, destination, keys, progress, offload)
+                report.links = await link_drift.compare(warehouse, layout, destination, keys, offload)
                 await offload(_fill, warehouse, layout, report, per_class)
                 await offload(_settle, warehouse, layout, settle, report, clock, run)
                 run.status = "done"
@@ -223,7 +228,12 @@ def _settle(
     accept = settle.side == "accept"
     report.side, report.run_id = settle.side, run.run_id
     report.delayed = state.count_delayed(warehouse, layout, settle.fields) if accept else 0
-    report.settled, report.cells = state.resolve(
-        warehouse, layout, settle.fields, accept=accept, now=plans.timestamp(clock), run_id=run.run_id
-    )
+    with warehouse.transaction():
+        report.settled, report.cells = state.resolve(
+            warehouse, layout, settle.fields, accept=accept, now=plans.timestamp(clock), run_id=run.run_id
+        )
+        if settle.fields is None:
+            report.links_settled = drift_links.settle(warehouse, layout, accept=accept)
     run.counts = {f"{settle.side}ed": report.settled}
+    if report.links_settled:
+        run.counts[f"links_{settle.side}ed"] = report.links_settled

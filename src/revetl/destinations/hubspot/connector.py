@@ -157,6 +157,11 @@ class HubSpot:
     async def unlink(self, object_: str, to_object: str, type_: int, pairs: Sequence[Pair]) -> list[Outcome]:
         return await self._linker(object_, to_object).unlink(pairs)
 
+    async def links_of(
+        self, object_: str, to_object: str, type_: int, ids: Sequence[str]
+    ) -> Mapping[str, frozenset[str]]:
+        return await self._linker(object_, to_object).standing(type_, ids)
+
     async def _categories(self, object_: str, to_object: str) -> dict[int, str]:
         if (object_, to_object) not in self._link_categories:
             self._link_categories[object_, to_object] = await self._linker(object_, to_object).types()

@@ -21,6 +21,7 @@ from revetl.model import Outcome, Status
 
 CREATE_ROWS = 2_000  # docs
 ARCHIVE_ROWS = 100  # docs
+READ_ROWS = 1_000  # docs
 
 
 class Linker:
@@ -48,6 +49,37 @@ class Linker:
     async def unlink(self, pairs: Sequence[Pair]) -> list[Outcome]:
         """Removes the pairs with all their labels: without its unlabelled link no label of a pair stands (docs)."""
         return await self._all("archive", ARCHIVE_ROWS, pairs, None)
+
+    async def standing(self, type_: int, ids: Sequence[str]) -> dict[str, frozenset[str]]:
+        """Whom each record is linked to by this type; those without a link are absent. A record with more links than
+        one answer holds is asked for page by page."""
+
+        async def ask(part: Sequence[str]) -> dict[str, set[str]]:
+            async with self._gate:
+                return await self._read(type_, [{"id": id_} for id_ in part])
+
+        found: dict[str, frozenset[str]] = {}
+        for answer in await asyncio.gather(*(ask(ids[i : i + READ_ROWS]) for i in range(0, len(ids), READ_ROWS))):
+            found |= {id_: frozenset(others) for id_, others in answer.items()}
+        return found
+
+    async def _read(self, type_: int, inputs: list[dict[str, str]]) -> dict[str, set[str]]:
+        found: dict[str, set[str]] = {}
+        while inputs:
+            response = await self._session.request(
+                "POST", f"{self._path}/batch/read", json={"inputs": inputs}, idempotent=True
+            )
+            results = api.body_of(response).get("results")
+            if not response.is_success or not isinstance(results, list):
+                raise ConfigError(f"{self._session.name}: links {self._pair} can't be read: {api.error_code(response)}")
+            inputs = []
+            for result in results:
+                from_id = str((result.get("from") or {}).get("id"))
+                others = found.setdefault(from_id, set())
+                others |= {str(o.get("toObjectId")) for o in result.get("to") or [] if _is_of(o, type_)}
+                if after := ((result.get("paging") or {}).get("next") or {}).get("after"):
+                    inputs.append({"id": from_id, "after": str(after)})
+        return found
 
     async def _all(self, action: str, size: int, pairs: Sequence[Pair], more: dict[str, Any] | None) -> list[Outcome]:
         async def send(part: Sequence[Pair]) -> list[Outcome]:
@@ -78,6 +110,10 @@ class Linker:
             for part in (left[:half], left[half:]):
                 settled |= {o.ordinal: o for o in await self._send(action, part, more)} if part else {}
         return list(settled.values())
+
+
+def _is_of(other: dict[str, Any], type_: int) -> bool:
+    return any(kind.get("typeId") == type_ for kind in other.get("associationTypes") or [])
 
 
 def _input(pair: Pair, more: dict[str, Any] | None) -> dict[str, Any]:
