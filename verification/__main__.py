@@ -21,6 +21,7 @@ PROOFS = (
     "storms",
     "faults",
     "identifiers",
+    "warehouses",
     "canaries",
     "enrich_kills",
     "equal_lookups",

@@ -35,6 +35,7 @@ from revetl.warehouse.sql import ident
 
 SCHEMA = "analytics"
 KINDS = ("duckdb", "postgres", "snowflake")
+THE_WAREHOUSE = "REVETL_TEST_WAREHOUSE"  # the environment's name for the kind that `the_warehouse` gives
 REPOSITORY = Path(__file__).resolve().parents[2]
 # For fixtures: under xdist each server is started by one worker only.
 PARAMS = tuple(pytest.param(kind, marks=pytest.mark.xdist_group(kind)) for kind in KINDS)
@@ -133,7 +134,7 @@ def new_warehouse(kind: str, directory: Path, *, state_schema: str = "revetl") -
 def the_warehouse() -> Warehouse:
     """For tests that run on one warehouse after the other: on which one REVETL_TEST_WAREHOUSE says. DuckDB where it is
     not set. Each that is given has an empty database of its own; who forgets it need not close it."""
-    kind = os.environ.get("REVETL_TEST_WAREHOUSE", "duckdb")
+    kind = os.environ.get(THE_WAREHOUSE, "duckdb")
     warehouse: Any = empty_warehouse(kind, Path())
     if kind == "snowflake":
         create_all(warehouse)  # here, for a schema that is made becomes the current one
