@@ -101,6 +101,35 @@ def test_the_budget_bounds_the_forecast_and_minutes_follow_the_limits():
     assert free == estimate(warehouse, waterfall(), specs, PEOPLE, clock=clock()), "the same ledger says the same"
 
 
+def test_what_a_second_vendor_adds_is_learnt_among_those_that_the_first_left():
+    """Both know the same people: whoever the first has no phone of is as unknown to the second."""
+
+    def first(inputs: Mapping[str, str]) -> Answer:
+        n = number(inputs)
+        return (
+            hit("0.20", email=f"{'bad' if n % 2 else 'good'}{n}@acme.example", phone=f"+{n}") if n % 10 < 6 else miss()
+        )
+
+    def second(inputs: Mapping[str, str]) -> Answer:
+        n = number(inputs)
+        return hit("0.03", email=f"good{n}@small.example", phone=f"+{n}") if n % 10 < 6 else miss()
+
+    vendors = providers(big=first, small=second, check=check)
+    small = vendors["small.email"]
+    small.spec = small.spec.model_copy(update={"fields": ("email", "phone")})
+    specs = {name: v.spec for name, v in vendors.items()}
+    warehouse = warehouse_with([person(n) for n in range(200)])
+    enrich(warehouse, vendors, run_id="first")
+    load_people(warehouse, [person(n) for n in range(400)])
+    told = estimate(warehouse, waterfall(), specs, PEOPLE, clock=clock())
+    report = enrich(warehouse, vendors, run_id="second", foreseen=told)
+    assert {name: f.filled_after for name, f in report.fields.items()} == {"email": 240, "phone": 240}
+    for field in ("email", "phone"):
+        assert told.coverage[field].expected == pytest.approx(240, abs=2)
+        assert told.coverage[field].low <= 240 <= told.coverage[field].high
+    assert float(told.expected_usd) == pytest.approx(float(report.spent_usd), rel=0.02)
+
+
 def test_a_declared_rate_is_a_better_guess_than_none():
     warehouse = warehouse_with([person(n) for n in range(100)])
     specs = {name: v.spec for name, v in providers().items()}
