@@ -386,6 +386,12 @@ def test_what_snowflake_does_not_have_is_refused_by_its_stand_in(tmp_path: Path)
             with pytest.raises(WarehouseError, match="Snowflake has no"):
                 snowflake._native(sql)
         assert snowflake._native("SELECT 'list(' AS \"FILTER (\"") == [("list(",)]
+        one = "SELECT 1 AS a"
+        assert snowflake._native(f"SELECT a FROM ({one}) t WHERE NOT EXISTS (SELECT 1 FROM ({one}) u WHERE u.a > t.a)")
+        with pytest.raises(WarehouseError, match="Unsupported subquery"):
+            snowflake._native(
+                f"SELECT CASE WHEN EXISTS (SELECT 1 FROM ({one}) u WHERE u.a = t.a) THEN 1 END FROM ({one}) t"
+            )
 
 
 def test_names_of_snowflake(tmp_path: Path) -> None:

@@ -35,12 +35,24 @@ from sqlglot import exp
 def _cured(transform: Any) -> Any:
     @functools.wraps(transform)
     def cured(self: FakeSnowflakeCursor, expression: exp.Expr, params: Any) -> exp.Expr:
+        _refuse_exists(expression)
         done = transform(self, expression, params)
         _hash(done)
         _temporary_tables(self._conn.__dict__.setdefault("_temporary", []), done)
         return done
 
     return cured
+
+
+def _refuse_exists(tree: exp.Expr) -> None:
+    """Snowflake takes a correlated EXISTS as a condition of WHERE; below OR and CASE, and in the list of columns, its
+    planner gives up on many ("Operators, subquery" in its reference, which says WHERE)."""
+    for exists in tree.find_all(exp.Exists):
+        above = exists.parent
+        while isinstance(above, exp.And | exp.Not | exp.Paren):
+            above = above.parent
+        if not isinstance(above, exp.Where | exp.Having) and isinstance(exists.this, exp.Query):
+            raise ProgrammingError(msg="Unsupported subquery type cannot be evaluated", errno=2031, sqlstate="42601")
 
 
 def _hash(tree: exp.Expr) -> None:

@@ -84,21 +84,22 @@ def _removals(warehouse: Warehouse, layout: Layout) -> str:
     )
     wanted = layout.t(layout.scratch("wanted"))
     cleared = spec.mode == "mirror" and spec.on_leave == "clear"
-    in_model = (
-        f"EXISTS (SELECT 1 FROM {layout.t(spec.relation)} m WHERE CAST(m.{layout.q(spec.key)} AS VARCHAR) = r.key)"
-    )
-    due = f"(w.key IS NULL AND {'TRUE' if cleared else in_model}) OR w.from_id <> r.from_id OR w.to_id <> r.to_id"
+    in_model = f"SELECT DISTINCT CAST({layout.q(spec.key)} AS VARCHAR) AS key FROM {layout.t(spec.relation)}"
+    left = "TRUE" if cleared else "m.key IS NOT NULL"
+    due = f"(w.key IS NULL AND {left}) OR w.from_id <> r.from_id OR w.to_id <> r.to_id"
     kept = " AND r.state <> 'linked'" if spec.mode == "insert" else ""
-    elsewhere = (
-        f"EXISTS (SELECT 1 FROM {wanted} v WHERE v.from_id = r.from_id AND v.to_id = r.to_id AND v.object = k.object)"
-    )
+    # Joins, for Snowflake takes a correlated EXISTS only as a condition of its own in WHERE.
     return (
-        f"SELECT CASE WHEN r.state IN ('rejected', 'accepted') OR {elsewhere} THEN 'forget' ELSE 'unlink' END AS op,"
+        "SELECT CASE WHEN r.state IN ('rejected', 'accepted') OR v.from_id IS NOT NULL THEN 'forget' ELSE 'unlink' END"
+        " AS op,"
         " r.key, r.to_sync, r.type, k.object, r.to_key, r.from_id, r.to_id"
         f" FROM {layout.t(table_of(warehouse, layout))} r"
         f" JOIN ({named}) k ON k.to_sync = r.to_sync AND k.type = r.type"
         f" LEFT JOIN {wanted} w"
         " ON w.key = r.key AND w.to_sync = r.to_sync AND w.type = r.type AND w.to_key = r.to_key"
+        f" LEFT JOIN (SELECT DISTINCT from_id, to_id, object FROM {wanted}) v"
+        " ON v.from_id = r.from_id AND v.to_id = r.to_id AND v.object = k.object"
+        f" LEFT JOIN ({in_model}) m ON m.key = r.key"
         f" WHERE ({due}){kept}"
     )
 
