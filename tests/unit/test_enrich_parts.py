@@ -3,31 +3,54 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
 
-from revetl.enrich.parts import LARGEST, SMALLEST, in_step, parts_of
+from revetl.clock import LoopClock
+from revetl.enrich.parts import JOINED, MOST, SMALLEST, FirstLine, Line, Part, in_step, parts_between, parts_for
 from tests.support.virtual_time import run_virtual
 
 
-@pytest.mark.parametrize("records", [0, 1, 999, 1000, 5000, 100_000, 3_000_000])
-def test_parts_are_everything_once(records: int) -> None:
-    parts = parts_of(records)
-    assert parts[0].low == 0.0
-    assert parts[-1].high == 1.0
-    assert all(one.high == next_.low for one, next_ in pairwise(parts))
-    assert all(part.share > 0 for part in parts)
+def test_parts_are_everything_once_also_where_bounds_are_alike() -> None:
+    for bounds in ([], ["k"], ["a", "b", "b", "c"]):
+        parts = parts_between(bounds)
+        assert parts[0].after is None
+        assert parts[-1].upto is None
+        assert all(one.upto == next_.after for one, next_ in pairwise(parts))
+        assert sum(part.share for part in parts) == pytest.approx(1)
 
 
-def test_they_begin_and_end_small_and_are_few() -> None:
-    assert len(parts_of(2 * SMALLEST - 1)) == 1
-    for records in (100_000, 3_000_000):
-        sizes = [part.share * records for part in parts_of(records)]
-        assert sizes[0] == pytest.approx(SMALLEST, rel=0.1)
-        assert sizes[-1] == pytest.approx(SMALLEST, rel=0.1)
-        assert max(sizes) <= 1.1 * LARGEST
-        assert len(sizes) < 100
+def test_there_are_few_and_one_where_there_is_little_to_do() -> None:
+    assert parts_for(0) == parts_for(2 * SMALLEST - 1) == 1
+    assert parts_for(10 * SMALLEST) == 10
+    assert parts_for(100_000) == parts_for(3_000_000) == MOST
+
+
+def test_the_first_stage_gets_larger_parts_as_long_as_it_is_quick() -> None:
+    clock = LoopClock()
+    parts = parts_between([f"{n:03}" for n in range(40)])
+
+    async def go() -> list[Part]:
+        line, given = FirstLine(parts, clock), []
+        while (part := await line.get()) is not None:
+            given.append(part)
+            await clock.sleep(0.1 if len(given) < 5 else 10)
+        return given
+
+    given = run_virtual(go())
+    assert [round(part.share * len(parts)) for part in given][:7] == [1, 2, 4, JOINED, JOINED, 2, 1]
+    assert given[0].after is None
+    assert given[-1].upto is None
+    assert all(one.upto == next_.after for one, next_ in pairwise(given))
+
+
+def line_of(parts: str) -> Line[str]:
+    line = Line[str]()
+    for part in [*parts, None]:
+        line.put(part)
+    return line
 
 
 def test_stages_work_at_the_same_time_each_on_another_part() -> None:
@@ -37,29 +60,34 @@ def test_stages_work_at_the_same_time_each_on_another_part() -> None:
         loop = asyncio.get_running_loop()
         began = loop.time()
 
-        async def work(stage: int, part: str) -> None:
-            log.append((round(loop.time() - began), stage, part))
-            await asyncio.sleep(10)
+        async def work(stage: int, line: Line[str], hand_on: Callable[[str], None]) -> None:
+            while (part := await line.get()) is not None:
+                log.append((round(loop.time() - began), stage, part))
+                await asyncio.sleep(10)
+                hand_on(part)
 
-        await in_step(3, ["a", "b"], work)
+        await in_step(3, line_of("ab"), work)
         return loop.time() - began
 
     assert round(run_virtual(go())) == 40
     assert log == [(0, 0, "a"), (10, 0, "b"), (10, 1, "a"), (20, 1, "b"), (20, 2, "a"), (30, 2, "b")]
 
 
-def test_a_failure_ends_the_others_and_is_raised_as_it_is() -> None:
+def test_a_failure_ends_the_others() -> None:
     ended: list[int] = []
 
-    async def work(stage: int, part: str) -> None:
-        if (stage, part) == (1, "a"):
-            await asyncio.sleep(1)
-            raise ZeroDivisionError
-        try:
-            await asyncio.sleep(1 if part == "a" else 100)
-        finally:
-            ended.append(stage)
+    async def work(stage: int, line: Line[str], hand_on: Callable[[str], None]) -> None:
+        while (part := await line.get()) is not None:
+            if (stage, part) == (1, "a"):
+                await asyncio.sleep(1)
+                raise ZeroDivisionError
+            try:
+                await asyncio.sleep(1 if part == "a" else 100)
+                hand_on(part)
+            finally:
+                ended.append(stage)
 
-    with pytest.raises(ZeroDivisionError):
-        run_virtual(in_step(2, ["a", "b"], work))
+    with pytest.raises(ExceptionGroup) as failures:
+        run_virtual(in_step(2, line_of("ab"), work))
+    assert isinstance(failures.value.exceptions[0], ZeroDivisionError)
     assert ended == [0, 0]

@@ -164,8 +164,16 @@ class Admission:
         self._lock = questions_lock(provider)
         self._names = (self._lock, ledger.lock)
         locks.ensure(ledger.warehouse, self._names)
-        # Before the questions are read: whoever comes after this may ask one of them.
-        self._others = locks.turn(ledger.warehouse, self._lock) - ledger.turns[provider]
+        self._others = self.others()
+
+    def others(self) -> int:
+        """How often other runs were let through so far."""
+        return locks.turn(self._ledger.warehouse, self._lock) - self._ledger.turns[self._provider]
+
+    def look_again(self) -> None:
+        """To be called before questions are read, while none is left of those read before: what others ask from here on
+        is left out."""
+        self._others = self.others()
 
     @property
     def hold_usd(self) -> Decimal:

@@ -43,11 +43,13 @@ class Reading:
             for given in answer.values
         ]
 
-    def verdict(self, field: str, verifier: str, job: Job, answer: Answer, at: datetime) -> list[ValueRow]:
-        """What the verifier said of the value itself, as one row; nothing where it said nothing."""
+    def verdict(self, verifier: str, job: Job, answer: Answer, at: datetime) -> list[ValueRow]:
+        """What the verifier said of the value itself, as one row; nothing where it said nothing. The field is the one
+        input of the question."""
         said = next((v for v in answer.values if v.verification is not None), None)
         if said is None:
             return []
+        ((field, value),) = job.question.inputs.items()
         terms = self.terms[verifier]
         # A verifier's `unknown` is no knowledge: it is asked again as after a miss.
         days = terms.ttl_miss_days if said.verification == "unknown" else terms.ttl_hit_days(field)
@@ -56,7 +58,7 @@ class Reading:
                 VERIFICATION,
                 job.question.request_hash,
                 field,
-                job.question.inputs[field],
+                value,
                 verifier,
                 said.confidence,
                 said.verification,

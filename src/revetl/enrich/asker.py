@@ -1,63 +1,61 @@
-"""Puts many questions to one provider: money reserved, intent durable, then the call, then its outcome.
+"""Puts questions to one provider for as long as a run lasts: money reserved, intent durable, then the call, then its
+outcome.
 
-Only `Asker.run` touches the database, between answers and never while another statement runs; the calls themselves
+Questions come in portions, while others are still under way, so that the provider is never idle between two of them.
+Only `Asker.run` writes to the database, between answers and never while another statement runs; the calls themselves
 are tasks that never do.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from itertools import islice
 
 from revetl.clock import Clock
-from revetl.enrich.admission import Admission, Ended, Job, RunLedger
+from revetl.enrich.admission import Admission, Job, RunLedger
 from revetl.enrich.budget import Limit
-from revetl.enrich.outcomes import answered, why
+from revetl.enrich.calling import Calls, Sent, Submitted
 from revetl.enrich.query import Question
 from revetl.enrich.report import ProviderReport
-from revetl.errors import Ambiguous, CallError, Denied, Rejected, WarehouseError
-from revetl.providers.base import Answer, Lookup, Provider, Reply
+from revetl.enrich.settling import Settling
+from revetl.errors import WarehouseError
+from revetl.providers.base import Answer, Provider
 from revetl.providers.spec import ProviderSpec
-from revetl.state.calls import CallOutcome, append_submitted
 from revetl.state.values import ValueRow
 
 CHUNK_CALLS = 200  # the most whose intents are one transaction
 FLUSH_CALLS = 200
 FLUSH_S = 1.0
-UNAVAILABLE_IN_A_ROW = 20  # requests; then the provider is left alone for the rest of the run
 
 
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """What came of a job. `left`: whether the call may have reached the provider. One of answer and error, or neither
-    where it was stopped."""
+@dataclass(slots=True)
+class Portion:
+    """Questions that were handed in together. `done` is set when each has its durable outcome or will never be asked,
+    and so have all portions before it. `elsewhere`: those that other runs asked first. `held_usd`: what is set aside
+    for verifying what came, in the run's own budget; the caller's to release."""
 
-    job: Job
-    left: bool
-    at: datetime
-    answer: Answer | None = None
-    error: Exception | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Submitted:
-    """A job that the vendor has taken. Its task waits for `durable`."""
-
-    jobs: Sequence[Job]
-    request_id: str
-    durable: asyncio.Event
+    questions: Iterator[Question]
+    asked: int = 0
+    elsewhere: int = 0
+    held_usd: Decimal = Decimal(0)
+    done: asyncio.Event = field(default_factory=asyncio.Event)
+    begun: bool = False
+    all_read: bool = False
+    under_way: int = 0
 
 
 class Asker:
-    """One provider, for one stage of one run.
+    """One provider in one run. `run` is to be a task; meanwhile portions are handed in, and `close` says that no more
+    will come.
 
     `interpret` turns an answer into rows of values. `admission` sets money aside with each call for what its answer may
-    make necessary (verification); `keep_hold` says whether an answer does. What is kept adds up in `held_usd` of the
-    run's budget, and is the caller's to release. Once `stop_event` is set no call leaves any more.
+    make necessary (verification); `keep_hold` says whether an answer does. Once `stop_event` is set no call leaves any
+    more. `on_flush` runs after outcomes were written.
     """
 
     def __init__(
@@ -74,83 +72,123 @@ class Asker:
         on_flush: Callable[[], None] = lambda: None,
         stop_event: asyncio.Event | None = None,
     ) -> None:
-        self._ledger = ledger
-        self._warehouse = ledger.warehouse
         self._clock: Clock = ledger.clock
-        self._budget = ledger.budget
         self._admission = admission
-        self._provider = provider
-        self._report = report
-        self._interpret = interpret
-        self._keep_hold = keep_hold
-        self._on_suppressed = on_suppressed
         self._on_flush = on_flush
-        self._free_slots = asyncio.Semaphore(terms.at_once)
+        self._stop_event = stop_event or asyncio.Event()
         # Enough intents ahead to keep every slot busy while the next are written, and few to be in doubt after a crash.
         self._chunk = min(CHUNK_CALLS, 2 * terms.at_once)
         self._batch = provider.batch_size
         self._at_once = terms.at_once
-        self._sent: asyncio.Queue[Sent | Submitted] = asyncio.Queue()
-        self._request_ids: dict[str, str] = {}
         self._one_by_one = terms.job is not None
         self._unnamed: set[str] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._unwritten: list[Ended] = []
-        self._suppressed: list[Question] = []
-        self._unavailable = 0
-        self._failure: Exception | None = None
-        self._stop_event = stop_event or asyncio.Event()
+        self._news: asyncio.Queue[Sent | Submitted | None] = asyncio.Queue()  # None: look up, something was handed in
+        self._calls = Calls(provider, terms.at_once, self._clock, self._news.put_nowait, lambda: self._stopped)
+        self._settling = Settling(
+            ledger,
+            report,
+            admission.hold_usd,
+            self._batch,
+            interpret=interpret,
+            keep_hold=keep_hold,
+            on_suppressed=on_suppressed,
+        )
+        self._portions: deque[Portion] = deque()  # not done yet
+        self._unread: deque[Portion] = deque()
+        self._waiting: dict[str, Question] = {}  # read, and not admitted yet
+        self._portion_of: dict[str, Portion] = {}  # by request_hash: of what waits or is under way
         self._closing = False
+        self._hurries = False
+        self._closed = False
         self._may_ask = True  # False: a shared budget is spent as far as was written down
         self._flushed_at = self._clock.monotonic()
-        self.held_usd = Decimal(0)
+        self.hungry = asyncio.Event()  # all that was handed in has been read, or nothing is asked any more
+        self.hungry.set()
+        self.over = False
+        self.expected = 0  # questions in all, as far as can be told
         self.out_of_budget = False
-        self.elsewhere = 0  # questions that other runs asked first
         self.refused: Limit | None = None
-        self.denied: str | None = None
-        self.gave_up: str | None = None
 
-    async def run(self, questions: Iterator[Question]) -> None:
-        """Until there are no questions, no money, or no provider. A question comes back as exactly one outcome row.
+    @property
+    def denied(self) -> str | None:
+        return self._calls.denied
+
+    @property
+    def gave_up(self) -> str | None:
+        return self._settling.gave_up
+
+    def hand_in(self, questions: Iterator[Question]) -> Portion:
+        """They are read when their turn comes. Nothing of it is asked where the asker is over."""
+        portion = Portion(questions)
+        if self.over:
+            portion.done.set()
+        else:
+            self._portions.append(portion)
+            self._unread.append(portion)
+            self.hungry.clear()
+            self._news.put_nowait(None)
+        return portion
+
+    def hurry(self) -> None:
+        """Little or nothing more will be handed in: a batch need not wait until it is full."""
+        self._hurries = True
+        self._news.put_nowait(None)
+
+    def close(self) -> None:
+        """Nothing more will be handed in."""
+        self._closed = True
+        self.hurry()
+
+    def let_go(self) -> None:
+        """Nothing is asked any more, and nobody need wait for it."""
+        self.over = True
+        for portion in self._portions:
+            portion.done.set()
+        self.hungry.set()
+
+    async def run(self) -> None:
+        """Until it is closed and all is asked, or there is no money, or no provider. A question comes back as exactly
+        one outcome row.
 
         Cancelled, it writes what is known: answers that came, calls that may have been charged as in doubt. After a
         WarehouseError nothing can be written, and the next run finds the open intents.
         """
-        waiting: list[Question] = []
-        more = True
         try:
             while True:
-                room = self._room
-                if more and self._may_ask and not self._stopped and room > 0:
-                    waiting += islice(questions, max(0, room - len(waiting)))
-                    more = bool(waiting)
-                    await self._launch(waiting, room)
-                if not self._tasks and self._sent.empty():
-                    if self._unwritten:
+                await self._launch()
+                if not len(self._calls) and self._news.empty():
+                    if self._settling.unwritten:
                         self._flush()  # what these did not cost is free for others, and for us
                         continue
-                    if more and not waiting and not self._stopped:
+                    if self._stopped:
+                        break
+                    if self._waiting:
+                        # Nothing under way, so no reservation will come back: what could not be reserved never can.
+                        self.out_of_budget = True
+                        break
+                    if self._unread:
                         continue  # all that was read just now is asked by other runs
-                    # Nothing under way, so no reservation will come back: what could not be reserved never can.
-                    self.out_of_budget = bool(waiting) and not self._stopped
-                    break
+                    if self._closed:
+                        break
                 await self._collect()
                 self._flush_when_due()
             self._flush()
         except WarehouseError:
-            await self._abandon()
+            self._closing = True
+            await self._calls.abandon()
             raise
         except BaseException:
-            await self._abandon()
+            self._closing = True
+            await self._calls.abandon()
             self._drain()
             self._flush()
             raise
-        if self._failure is not None:
-            raise self._failure
+        if self._settling.failure is not None:
+            raise self._settling.failure
 
     @property
     def _stopped(self) -> bool:
-        return bool(self._closing or self._stop_event.is_set() or self.denied or self.gave_up or self._failure)
+        return bool(self._closing or self._stop_event.is_set() or self.denied or self.gave_up or self._settling.failure)
 
     @property
     def _room(self) -> int:
@@ -158,168 +196,113 @@ class Asker:
         if self._one_by_one and self._unnamed:
             # A job that has left and is not named yet is what a crash loses: never more than one at a time.
             return 0
-        if self._one_by_one and len(self._tasks) < self._at_once:
+        if self._one_by_one and len(self._calls) < self._at_once:
             return self._batch
         if self._batch > 1:
             # Only batches that leave at once: a waiting one with its intents is a hundred calls in doubt after a crash.
-            return (self._at_once - len(self._tasks)) * self._batch
-        return self._chunk if len(self._tasks) <= self._chunk else 0
+            return max(0, self._at_once - len(self._calls)) * self._batch
+        return self._chunk if len(self._calls) <= self._chunk else 0
 
-    async def _launch(self, waiting: list[Question], room: int) -> None:
+    async def _launch(self) -> None:
         """Lets go as many as are admitted; those that there is no money for now stay in `waiting`."""
-        admitted = await self._admission.admit(waiting[:room])
-        jobs = admitted.jobs
-        # What another run asks is not ours any more; its answer is waited for when all else is asked.
-        gone = {job.question.request_hash for job in jobs} | {q.request_hash for q in admitted.elsewhere}
-        waiting[:] = [question for question in waiting if question.request_hash not in gone]
-        self.elsewhere += len(admitted.elsewhere)
+        room = self._room
+        if room <= 0 or not self._may_ask or self._stopped:
+            return
+        self._read(room)
+        if self._batch > 1 and len(self._calls) and not self._hurries:
+            # While others are under way more may come to fill a batch.
+            room = min(room, len(self._waiting)) // self._batch * self._batch
+        if not self._waiting or not room:
+            return
+        admitted = await self._admission.admit(list(islice(self._waiting.values(), room)))
+        for job in admitted.jobs:
+            del self._waiting[job.question.request_hash]
+        for question in admitted.elsewhere:
+            # What another run asks is not ours any more; its answer is waited for when all else is asked.
+            del self._waiting[question.request_hash]
+            portion = self._portion_of.pop(question.request_hash)
+            portion.elsewhere += 1
+            portion.under_way -= 1
+        self._see_what_is_done()
         self.refused = admitted.refused
         self._may_ask = admitted.refused is None
-        self._unnamed |= {job.call.call_id for job in jobs}
-        for first in range(0, len(jobs), self._batch):
-            task = asyncio.create_task(self._call(jobs[first : first + self._batch]))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+        if self._one_by_one:
+            self._unnamed |= {job.call.call_id for job in admitted.jobs}
+        for first in range(0, len(admitted.jobs), self._batch):
+            self._calls.start(admitted.jobs[first : first + self._batch])
 
-    async def _call(self, jobs: Sequence[Job]) -> None:
-        """One request. Whatever happens, exactly one `Sent` is put for each of `jobs`."""
-        left = False
-        replies: Sequence[Reply] = ()
-        error: Exception | None = None
-        try:
-            async with self._free_slots:
-                if not self._stopped:
-                    left = True
-                    replies = await self._replies(jobs)
-        except Exception as e:  # noqa: BLE001 - judged, and raised again where it is not a CallError, by _settle
-            error = e
-        finally:
-            now = self._clock.now()
-            for i, job in enumerate(jobs):
-                reply = replies[i] if i < len(replies) else error
-                if isinstance(reply, Denied):
-                    # Here and not when it is settled: the next call would leave before that.
-                    self.denied = self.denied or str(reply)
-                sent = Sent(job, left, now, reply) if isinstance(reply, Answer) else Sent(job, left, now, error=reply)
-                self._sent.put_nowait(sent)
+    def _read(self, number: int) -> None:
+        """Reads on until so many wait, or nothing is left."""
+        while self._unread and len(self._waiting) < number:
+            portion = self._unread[0]
+            if not portion.begun and not self._waiting:
+                self._admission.look_again()
+            portion.begun = True
+            question = next(portion.questions, None)
+            if question is None:
+                portion.all_read = True
+                self._unread.popleft()
+                continue
+            known = self._waiting.get(question.request_hash)
+            if known is not None:
+                # The same as one of an earlier portion, which had no intent yet when this one was read.
+                self._waiting[question.request_hash] = _joined(known, question)
+            elif question.request_hash not in self._portion_of:
+                self._waiting[question.request_hash] = question
+                self._portion_of[question.request_hash] = portion
+                portion.asked += 1
+                portion.under_way += 1
+        if not self._unread:
+            self._see_what_is_done()
+            self.hungry.set()
 
-    async def _replies(self, jobs: Sequence[Job]) -> Sequence[Reply]:
-        lookups = [Lookup(job.question.inputs, job.question.request_hash) for job in jobs]
-        if self._batch == 1:
-            return [await self._provider.ask(lookups[0])]
-
-        by_ref = {job.question.request_hash: job for job in jobs}
-
-        async def note(request_id: str, taken: Sequence[Lookup]) -> None:
-            submitted = Submitted([by_ref[lookup.ref] for lookup in taken], request_id, asyncio.Event())
-            self._sent.put_nowait(submitted)
-            await submitted.durable.wait()
-
-        replies = await self._provider.ask_many(lookups, note)
-        if len(replies) != len(lookups):
-            raise RuntimeError(f"{self._provider.name} gave {len(replies)} replies to {len(lookups)} lookups")
-        return replies
+    def _see_what_is_done(self) -> None:
+        """In the order in which they were handed in: what one portion has in common with an earlier one is answered."""
+        while self._portions and self._portions[0].all_read and not self._portions[0].under_way:
+            self._portions.popleft().done.set()
 
     async def _collect(self) -> None:
-        """Waits for an answer, at most until the next flush is due, and takes in all that have come."""
+        """Waits for news, at most until the next flush is due, and takes in all that have come."""
         try:
-            first = await asyncio.wait_for(self._sent.get(), FLUSH_S)
+            async with asyncio.timeout(FLUSH_S if self._settling.unwritten else None):
+                first = await self._news.get()
         except TimeoutError:
             return
-        self._settle(first)
+        self._take_in(first)
         self._drain()
-        # A finished task leaves `_tasks` in a callback of the loop, after its answer is in the queue.
+        # A finished task leaves `_calls` in a callback of the loop, after its answer is in the queue.
         await asyncio.sleep(0)
 
     def _drain(self) -> None:
-        while not self._sent.empty():
-            self._settle(self._sent.get_nowait())
+        while not self._news.empty():
+            self._take_in(self._news.get_nowait())
 
-    def _settle(self, sent: Sent | Submitted) -> None:
-        """The one place where what happened becomes an outcome, money and values."""
-        if isinstance(sent, Submitted):
-            append_submitted(self._warehouse, [job.call for job in sent.jobs], sent.request_id)
-            self._request_ids |= {job.call.call_id: sent.request_id for job in sent.jobs}
-            self._unnamed -= self._request_ids.keys()
-            sent.durable.set()
-            return
-        self._unnamed.discard(sent.job.call.call_id)
-        values: list[ValueRow] = []
-        if sent.answer is not None:
-            values = self._interpret(sent.job, sent.answer, sent.at) if sent.answer.status == "hit" else []
-            outcome = self._answered(sent, sent.answer)
-            self._unavailable = 0
-        else:
-            outcome = self._unanswered(sent)
-        reserved, hold = sent.job.call.expected_usd, self._admission.hold_usd
-        if outcome.charged_usd is None:
-            self._budget.doubt(reserved)
-            self._report.in_doubt += 1
-            self._report.in_doubt_usd += reserved
-        else:
-            self._budget.settle(reserved, outcome.charged_usd)
-            self._report.spent_usd += outcome.charged_usd
-        keeps_hold = self._keep_hold(values)
-        if keeps_hold:
-            self.held_usd += hold
-        else:
-            self._budget.release(hold)
-        self._report.asked += sent.left
-        self._unwritten.append(Ended(sent.job, outcome, values, keeps_hold))
-
-    def _answered(self, sent: Sent, answer: Answer) -> CallOutcome:
-        status = answer.status
-        if status == "suppressed":
-            self._suppressed.append(sent.job.question)
-            status = "error"
-        self._report.hits += status == "hit"
-        self._report.misses += status == "miss"
-        self._report.errors += answer.status == "error"
-        # A person who asked to be forgotten is not kept in the ledger's copy of the answer either.
-        response = None if answer.status == "suppressed" else answer.response
-        return answered(status, answer, sent.at, response, self._request_ids.get(sent.job.call.call_id))
-
-    def _unanswered(self, sent: Sent) -> CallOutcome:
-        error = sent.error
-        if not sent.left:
-            return CallOutcome("error", sent.at, charged_usd=Decimal(0), response={"error": "not_sent"})
-        if error is None or not isinstance(error, CallError) or isinstance(error, Ambiguous):
-            # Interrupted, or a fault of ours: the provider may have done it.
-            if error is not None and not isinstance(error, CallError):
-                self._failure = error
-            request_id = self._request_ids.get(sent.job.call.call_id)
-            return CallOutcome("in_doubt", sent.at, response=why(error), request_id=request_id)
-        self._report.errors += 1
-        if isinstance(error, Rejected):
-            return CallOutcome("error", sent.at, error.status or 400, Decimal(0), response=why(error))
-        if not isinstance(error, Denied):
-            self._unavailable += 1
-            if self._unavailable >= UNAVAILABLE_IN_A_ROW * self._batch:
-                self.gave_up = str(error)
-        return CallOutcome("error", sent.at, charged_usd=Decimal(0), response=why(error))
+    def _take_in(self, news: Sent | Submitted | None) -> None:
+        if isinstance(news, Submitted):
+            self._settling.submitted(news)
+            self._unnamed.difference_update(job.call.call_id for job in news.jobs)
+        elif news is not None:
+            self._unnamed.discard(news.job.call.call_id)
+            self._settling.settle(news)
 
     def _flush_when_due(self) -> None:
-        if len(self._unwritten) >= FLUSH_CALLS or self._clock.monotonic() - self._flushed_at >= FLUSH_S:
+        due = self._clock.monotonic() - self._flushed_at >= FLUSH_S
+        if len(self._settling.unwritten) >= FLUSH_CALLS or due:
             self._flush()
 
     def _flush(self) -> None:
-        """Outcomes and the values that came with them, in one transaction."""
-        if self._unwritten:
-            with self._warehouse.transaction():
-                self._ledger.write(self._unwritten)
-                for question in self._suppressed:
-                    self._on_suppressed(question)
-            self._unwritten, self._suppressed = [], []
+        for ended in self._settling.write():
             self._may_ask = True
+            portion = self._portion_of.pop(ended.job.question.request_hash)
+            portion.under_way -= 1
+            if ended.keeps_hold:
+                portion.held_usd += self._admission.hold_usd
+        self._see_what_is_done()
         self._flushed_at = self._clock.monotonic()
         self._on_flush()
 
-    async def _abandon(self) -> None:
-        """Stops every call; each still puts its `Sent`."""
-        self._closing = True
-        # A task that is cancelled before its first step never runs at all, and would put nothing.
-        await asyncio.sleep(0)
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+
+def _joined(one: Question, other: Question) -> Question:
+    keys = tuple(dict.fromkeys([*one.keys, *other.keys]))
+    identities = [*one.identities, *(each for each in other.identities if each not in one.identities)]
+    return replace(one, keys=keys, identities=tuple(identities))

@@ -3,36 +3,34 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from dataclasses import replace
-from datetime import datetime
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from itertools import islice
-from typing import Protocol
 
 from revetl.clock import Clock
-from revetl.enrich.admission import Admission, Job, RunLedger, questions_lock
+from revetl.enrich.admission import RunLedger
 from revetl.enrich.answers import Reading
-from revetl.enrich.asker import Asker
+from revetl.enrich.asker import Portion
 from revetl.enrich.budget import Budget
+from revetl.enrich.desk import Asked, Desk
 from revetl.enrich.outcomes import MILLIONTH
-from revetl.enrich.parts import Part, in_step, parts_of
+from revetl.enrich.parts import EVERYTHING, FirstLine, Line, Part, first_failure, in_step, parts_between, parts_for
 from revetl.enrich.query import Question
 from revetl.enrich.questions import Questions
-from revetl.enrich.report import EnrichReport, FieldReport, OnProgress, Progress, ProviderReport
+from revetl.enrich.report import EnrichReport, FieldReport, OnProgress, ProviderReport
 from revetl.enrich.resuming import resume_jobs
 from revetl.enrich.spec import Stage, WaterfallSpec
 from revetl.errors import WarehouseError
 from revetl.model import Relation
-from revetl.providers.base import Answer, Provider
 from revetl.providers.spec import ProviderSpec
-from revetl.state import living, locks
+from revetl.state import living
 from revetl.state.calls import recover
-from revetl.state.suppressions import OBJECTED, Suppressions, choose_key
+from revetl.state.suppressions import Suppressions, choose_key
 from revetl.state.terms import Terms, keep_terms
-from revetl.state.values import ValueRow, append_values, apply_verdicts
+from revetl.state.values import append_values, apply_verdicts
 from revetl.warehouse.base import Warehouse
 
 REUSE_ROWS = 5_000
@@ -41,11 +39,14 @@ _LOOK_S = 1.0  # how often a run looks whether another one's answer has come
 _LONGEST_LOOK_S = 10.0
 
 
-class Asked(Provider, Protocol):
-    """A provider with the terms under which it is asked."""
+@dataclass(frozen=True, slots=True)
+class Round:
+    """A part whose questions were handed in to one stage's provider. `turn`: how often others had been let through
+    there by then; `flying`: how many of the questions they were asking."""
 
-    @property
-    def spec(self) -> ProviderSpec: ...
+    portion: Portion
+    turn: int
+    flying: int
 
 
 class Cascade:
@@ -83,15 +84,15 @@ class Cascade:
         self._limit = limit
         self._progress = progress
         self._alive_until = clock.now() + living.LASTS
-        self._needed: Counter[str] = Counter()  # by verifier: stages that set money aside for it
-        self._one_by_one: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._needed: Counter[str] = Counter()  # by verifier: parts under way that set money aside for it
+        self._seen: dict[str, tuple[int, float]] = {}  # by provider: questions of the parts so far, and their share
 
     async def execute(self) -> None:
         async with self._alive(), AsyncExitStack() as stack:
             await keep_terms(self.warehouse, self.clock, map(_terms, self.terms.values()))
             self.report.recovered_in_doubt = await recover(self.warehouse, self.clock)
             await choose_key(self.warehouse, self.clock)
-            self.suppressions = Suppressions.load(self.warehouse)
+            self._open_desk()
             before = self._questions().filled()
             for provider in self.providers.values():
                 await stack.enter_async_context(provider)
@@ -135,26 +136,39 @@ class Cascade:
 
         def suppress(question: Question) -> None:
             known = tuple(filter(None, (self._questions().identity(key) for key in question.keys)))
-            self._suppress(replace(question, identities=known))
+            self._desk.suppress(replace(question, identities=known))
 
         read = self._reading.values
         resumed = await resume_jobs(self.warehouse, self.spec.name, self.providers, self.clock, read, suppress)
         self.report.resumed = resumed.calls
 
+    def _open_desk(self) -> None:
+        self._suppressions = Suppressions.load(self.warehouse)
+        self._desk = Desk(
+            self._ledger,
+            self.providers,
+            self.report,
+            self._reading,
+            self._suppressions,
+            self._questions,
+            self.stop_event,
+            self._progress,
+        )
+
     async def _stages(self, records: int) -> None:
-        """All of them at the same time, each with another part of the records. They follow one another where the money
-        might not suffice, since later ones would spend it on some records before the cheaper ones have seen all; and
-        where one of them takes jobs, which are waited for part by part."""
-        parts: list[Part | None] = [*parts_of(records)]
-        jobs = any(terms.job is not None for terms in self.terms.values())
-        if len(parts) == 1 or jobs or not self._can_pay_for_all():
-            parts = [None]
-
-        async def work(number: int, part: Part | None) -> None:
-            if not self._stopped:
-                await self._stage(self.spec.stages[number], part)
-
-        await in_step(len(self.spec.stages), parts, work)
+        """All of them at the same time, each with other parts of the records. They follow one another where the money
+        might not suffice, since later ones would spend it on some records before the cheaper ones have seen all."""
+        parts = [EVERYTHING]
+        number = parts_for(records)
+        if number > 1 and self._can_pay_for_all():
+            parts = parts_between(self._questions().bounds(number))
+        try:
+            async with asyncio.TaskGroup() as group:
+                self._desk.open(group)
+                await in_step(len(self.spec.stages), FirstLine(parts, self.clock), self._stage)
+                self._desk.close()
+        except BaseExceptionGroup as failures:
+            raise first_failure(failures) from None
 
     def _can_pay_for_all(self) -> bool:
         """Whether every question that there is may be asked at its greatest price."""
@@ -171,7 +185,7 @@ class Cascade:
             need[verifier] = need.get(verifier, ZERO) + waiting * self.terms[verifier].greatest_usd
         return self._ledger.has_room(need)
 
-    def _questions(self, part: Part | None = None) -> Questions:
+    def _questions(self, part: Part = EVERYTHING) -> Questions:
         """As of now: what an earlier stage brought counts."""
         return Questions(
             self.warehouse,
@@ -185,68 +199,77 @@ class Cascade:
             part=part,
         )
 
-    async def _stage(self, stage: Stage, part: Part | None) -> None:
-        """Answers that are already paid for, then calls, then the verification of what they gave. Where another run
-        asks the same question its answer is waited for, and then is one that is already paid for."""
-        before = self._turn(stage.provider)
+    async def _stage(self, number: int, line: Line[Part], hand_on: Callable[[Part], None]) -> None:
+        """Hands in the questions of every part that comes before the provider is done with those of the last one."""
+        stage = self.spec.stages[number]
+        async with asyncio.TaskGroup() as group:
+            while (part := await self._next(stage, line)) is not None:
+                if self._stopped:
+                    hand_on(part)
+                    continue
+                self._needed.update(set(stage.verify.values()))
+                begun = await self._begin(stage, part)
+                if self._progress is not None and stage.provider not in self._seen:
+                    self._foresee(stage.provider, self._questions(part).count(stage), part.share)
+                group.create_task(self._end(stage, part, begun, hand_on))
+            self._desk.hurry(stage.provider)
+
+    async def _next(self, stage: Stage, line: Line[Part]) -> Part | None:
+        """A part, when its questions would be read at once."""
+        await self._desk.until_hungry(stage.provider)
+        return await line.get()
+
+    async def _begin(self, stage: Stage, part: Part) -> Round:
+        """What an earlier run left unverified is settled first: it may be all that is lacking."""
+        turn, flying = self._desk.turn(stage.provider), self._in_flight(stage, part)
+        await self._verify_all(stage, part)
+        portion = self._desk.hand_in(stage.provider, lambda: self._questions(part).stream(stage))
+        return Round(portion, turn, flying)
+
+    async def _end(self, stage: Stage, part: Part, begun: Round, hand_on: Callable[[Part], None]) -> None:
+        """Waits for the answers, gives them to every record that they serve, and verifies them. Where another run asks
+        the same question its answer is waited for, and then is one that is already paid for."""
+        before = begun.turn
+        await begun.portion.done.wait()
+        asked, share = self._seen.get(stage.provider, (0, 0.0))
+        self._seen[stage.provider] = asked + begun.portion.asked, share + part.share
+        self._foresee(stage.provider, *self._seen[stage.provider])
         while True:
-            flying = self._questions(part).in_flight(stage)
+            elsewhere = await self._desk.answered(begun.portion)
             await self._settle(stage, part)
-            if not self._may_ask(stage.provider):
-                return
-            with self._setting_aside(stage):
-                elsewhere = await self._ask_stage(stage, part)
-                await self._settle(stage, part)
-            waited = await self._others_answered(lambda: self._questions(part).in_flight(stage))
-            if self._stopped or not (flying or elsewhere or waited):
+            waited = await self._others_answered(lambda: self._in_flight(stage, part))
+            others = begun.flying or elsewhere or waited
+            if not others or self._stopped or not self._desk.may_ask(stage.provider):
                 break
-        if self._turn(stage.provider) != before:
+            begun = await self._begin(stage, part)
+        if self._desk.turn(stage.provider) != before:
             # Others were here: an answer of theirs that came between two looks serves this run's records as well.
             await self._settle(stage, part)
+        self._spare(stage.verify.values())
+        hand_on(part)
 
-    @contextmanager
-    def _setting_aside(self, stage: Stage) -> Iterator[None]:
-        """What is set aside for a verifier is given back when no stage may need it any more."""
-        self._needed.update(set(stage.verify.values()))
-        yield
-        for verifier in set(stage.verify.values()):
+    def _foresee(self, provider: str, asked: int, share: float) -> None:
+        """The other parts will be like these."""
+        self._desk.expect(provider, round(asked / share))
+
+    def _in_flight(self, stage: Stage, part: Part) -> int:
+        return 0 if self._desk.is_alone(stage.provider) else self._questions(part).in_flight(stage)
+
+    def _spare(self, verifiers: Iterable[str]) -> None:
+        """What is set aside for a verifier is given back when no part under way may need it."""
+        for verifier in set(verifiers):
             self._needed[verifier] -= 1
             if not self._needed[verifier]:
                 self._ledger.release(verifier)
 
-    def _turn(self, provider: str) -> int:
-        """How often others were let through to this provider."""
-        return locks.turn(self.warehouse, questions_lock(provider)) - self._ledger.turns[provider]
-
-    async def _settle(self, stage: Stage, part: Part | None) -> None:
+    async def _settle(self, stage: Stage, part: Part) -> None:
         """Gives records what is known by now, and verifies what has to be."""
         self._reuse(stage, part)
+        await self._verify_all(stage, part)
+
+    async def _verify_all(self, stage: Stage, part: Part) -> None:
         for field, verifier in stage.verify.items():
-            # Two stages may have the same address, and it is paid for once.
-            async with self._one_by_one[verifier]:
-                await self._verify(field, verifier, part)
-
-    async def _ask_stage(self, stage: Stage, part: Part | None) -> int:
-        """How many of its questions other runs asked first."""
-        provider = stage.provider
-
-        def interpret(job: Job, answer: Answer, at: datetime) -> list[ValueRow]:
-            return self._reading.values(provider, job, answer, at)
-
-        def waits(values: Sequence[ValueRow]) -> bool:
-            return any(v.rejected_reason == "not_verified" and v.field in stage.verify for v in values)
-
-        holds: dict[str, Decimal] = {}
-        for verifier in stage.verify.values():
-            holds[verifier] = holds.get(verifier, ZERO) + self.terms[verifier].greatest_usd
-        questions = self._questions(part)
-        expected = questions.count(stage)
-        if part is not None:
-            expected = round(expected / part.share)  # the others will be like it
-        asker = self._asker(questions, provider, expected, interpret, waits, holds)
-        await self._ask(provider, asker, questions.stream(stage))
-        self.budget.release(asker.held_usd)
-        return asker.elsewhere
+            await self._verify(field, verifier, part)
 
     async def _others_answered(self, in_flight: Callable[[], int]) -> bool:
         """Waits while other runs ask what this one wants to know. Whether there was anything to wait for. Calls of a
@@ -263,7 +286,7 @@ class Cascade:
     def _stopped(self) -> bool:
         return bool(self.report.stopped) or self.stop_event.is_set()
 
-    def _reuse(self, stage: Stage, part: Part | None) -> None:
+    def _reuse(self, stage: Stage, part: Part) -> None:
         """Gives records the values of an equal question that somebody else's record already paid for."""
         rows = self._questions(part).reusable(stage)
         served: set[str] = set()
@@ -271,7 +294,7 @@ class Cascade:
             values = [
                 self._reading.reused(stage.provider, *row)
                 for row in piece
-                if not self.suppressions.is_erased(str(row[0]))
+                if not self._suppressions.is_erased(str(row[0]))
             ]
             if not values:
                 continue
@@ -282,98 +305,23 @@ class Cascade:
             self.report.providers[stage.provider].reused += len(keys - served)
             served = {values[-1].key}
 
-    async def _verify(self, field: str, verifier: str, part: Part | None) -> None:
+    async def _verify(self, field: str, verifier: str, part: Part) -> None:
         """Settles what waits: from verdicts that are known, then by asking for those that are not."""
         again = True
-        while again:
+        while again and (waiting := self._questions(part).count_waiting(field, verifier)):
+            self._desk.expect(verifier, self.report.providers[verifier].asked + waiting)
             apply_verdicts(self.warehouse, field, self.clock.now())
-            if not self._may_ask(verifier):
+            if not self._desk.may_ask(verifier):
                 return
-            questions, elsewhere = self._questions(part), 0
-            if expected := questions.count_unverified(field, verifier):
-                elsewhere = await self._ask_verifier(questions, expected, field, verifier)
-            waited = await self._others_answered(lambda: self._questions(part).unverified_in_flight(field, verifier))
+            # Also where nothing seems to be open: another part may be asking about the same address.
+            portion = self._desk.hand_in(verifier, lambda: self._questions(part).stream_unverified(field, verifier))
+            elsewhere = await self._desk.answered(portion)
+            waited = await self._others_answered(lambda: self._verified_elsewhere(field, verifier, part))
+            apply_verdicts(self.warehouse, field, self.clock.now())
             again = bool(elsewhere or waited) and not self._stopped
-        apply_verdicts(self.warehouse, field, self.clock.now())
 
-    async def _ask_verifier(self, questions: Questions, expected: int, field: str, verifier: str) -> int:
-        def interpret(job: Job, answer: Answer, at: datetime) -> list[ValueRow]:
-            return self._reading.verdict(field, verifier, job, answer, at)
-
-        asker = self._asker(questions, verifier, expected, interpret, lambda _: False, {})
-        await self._ask(verifier, asker, questions.stream_unverified(field, verifier))
-        return asker.elsewhere
-
-    def _asker(
-        self,
-        questions: Questions,
-        name: str,
-        expected: int,
-        interpret: Callable[[Job, Answer, datetime], list[ValueRow]],
-        waits: Callable[[Sequence[ValueRow]], bool],
-        holds: Mapping[str, Decimal],
-    ) -> Asker:
-        report, terms = self.report.providers[name], self.terms[name]
-
-        def tell() -> None:
-            if self._progress is not None:
-                told = Progress(name, expected, report.asked, report.hits, report.misses, report.spent_usd)
-                self._progress(told)
-
-        def asked(hashes: Sequence[str]) -> set[str]:
-            self.suppressions.refresh()  # others were at work: they may have been told not to ask about somebody
-            return questions.asked_lately(name, hashes)
-
-        # Before the questions are read: what others ask from here on is seen by the admission.
-        admission = Admission(self._ledger, name, terms.greatest_usd, holds=holds, asked=asked)
-        return Asker(
-            self._ledger,
-            admission,
-            self.providers[name],
-            terms,
-            report,
-            interpret=interpret,
-            keep_hold=waits,
-            on_suppressed=self._suppress,
-            on_flush=tell,
-            stop_event=self.stop_event,
-        )
-
-    async def _ask(self, name: str, asker: Asker, questions: Iterator[Question]) -> None:
-        self.suppressions.refresh()
-        await asker.run(self._allowed(questions))
-        if asker.denied:
-            self.report.denied[name] = asker.denied
-        if asker.gave_up:
-            self.report.unavailable[name] = asker.gave_up
-        if asker.out_of_budget:
-            refused = asker.refused
-            limit = refused or f"the budget of ${self.budget.limit_usd}"
-            reason = f"{limit} is spent or reserved: nothing more was asked"
-            if refused is not None and refused.provider is not None:
-                self.report.exhausted[name] = reason
-            else:
-                self.report.stopped = reason
-
-    def _allowed(self, questions: Iterator[Question]) -> Iterator[Question]:
-        for question in questions:
-            keys = question.keys
-            if any(identity in self.suppressions for identity in question.identities):
-                keys = ()
-            keys = tuple(key for key in keys if not self.suppressions.is_erased(key))
-            self.report.suppressed += len(question.keys) - len(keys)
-            if keys:
-                yield replace(question, keys=keys)
-
-    def _may_ask(self, provider: str) -> bool:
-        report = self.report
-        gone = provider in report.denied or provider in report.unavailable or provider in report.exhausted
-        return not gone and not self.stop_event.is_set()
-
-    def _suppress(self, question: Question) -> None:
-        for identity in question.identities:
-            self.suppressions.add(identity, OBJECTED, self.clock.now())
-        self.report.suppressed += len(question.keys)
+    def _verified_elsewhere(self, field: str, verifier: str, part: Part) -> int:
+        return 0 if self._desk.is_alone(verifier) else self._questions(part).unverified_in_flight(field, verifier)
 
     def _tally(self, before: Mapping[str, tuple[int, int]]) -> None:
         questions = self._questions()

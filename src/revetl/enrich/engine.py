@@ -12,7 +12,8 @@ from decimal import Decimal
 from revetl import __version__
 from revetl.clock import Clock
 from revetl.enrich.budget import Budget
-from revetl.enrich.cascade import Asked, Cascade
+from revetl.enrich.cascade import Cascade
+from revetl.enrich.desk import Asked
 from revetl.enrich.outcomes import MILLIONTH
 from revetl.enrich.report import EnrichReport, Estimate, OnProgress
 from revetl.enrich.spec import WaterfallSpec

@@ -176,8 +176,7 @@ def _minutes(
         for field, verifier in stage.verify.items():
             checks[verifier] = checks.get(verifier, 0.0) + _checked(draws, number, list(spec.fields).index(field))
     alone = [seconds_alone(providers[v], number, rates[v].latency_s) for v, number in checks.items()]
-    terms = {name: providers[name] for name in spec.provider_names}
-    return seconds_together([60 * s.minutes for s in stages], alone, records, terms, paid=paid) / 60
+    return seconds_together([60 * s.minutes for s in stages], alone, records, paid=paid) / 60
 
 
 def _checked(draws: Sequence[Draw], stage: int, field: int) -> float:

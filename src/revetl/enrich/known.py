@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
+from revetl.enrich.parts import EVERYTHING, Part
 from revetl.enrich.query import Query
 from revetl.enrich.spec import Stop, WaterfallSpec
 from revetl.model import Scalar
@@ -18,7 +19,8 @@ COST = "sum(coalesce(k.charged_usd, k.expected_usd))"
 
 
 class Known:
-    """One waterfall's view of calls and values at one moment. `entity` is the name under which values are kept."""
+    """One waterfall's view of calls and values at one moment. `entity` is the name under which values are kept. `part`:
+    of values, only what those records have. `among`, a query of hashes, says which questions are meant (None: all)."""
 
     def __init__(
         self,
@@ -28,6 +30,7 @@ class Known:
         *,
         entity: str,
         now: datetime,
+        part: Part = EVERYTHING,
     ) -> None:
         self.spec = spec
         self.providers = providers
@@ -35,22 +38,26 @@ class Known:
         self.now = now
         self.calls = table(relation(warehouse, "enrichment_calls"))
         self.values = table(relation(warehouse, "enrichment_values"))
-        self._dialect = warehouse.dialect
+        self._part = part
 
     # --- questions ---
 
-    def latest(self, provider: str) -> Query:
+    def latest(self, provider: str, among: Query | None = None) -> Query:
         """One row per call: how it stands. The result of a job that was fetched later overrules its doubt."""
-        return Query(
-            "SELECT call_id, request_hash,"
-            " coalesce(max(CASE WHEN status NOT IN ('intent', 'in_doubt') THEN status END),"
-            " max(CASE WHEN status = 'in_doubt' THEN status END), 'intent') AS status,"
-            " max(answered_at) AS answered_at, max(asked_at) AS asked_at, max(http_status) AS http_status,"
-            f" max(request_id) AS request_id FROM {self.calls} WHERE provider = ? GROUP BY call_id, request_hash",
-            (provider,),
+        return (
+            Query(
+                "SELECT call_id, request_hash,"
+                " coalesce(max(CASE WHEN status NOT IN ('intent', 'in_doubt') THEN status END),"
+                " max(CASE WHEN status = 'in_doubt' THEN status END), 'intent') AS status,"
+                " max(answered_at) AS answered_at, max(asked_at) AS asked_at, max(http_status) AS http_status,"
+                f" max(request_id) AS request_id FROM {self.calls} WHERE provider = ?",
+                (provider,),
+            )
+            + _within("request_hash", among)
+            + " GROUP BY call_id, request_hash"
         )
 
-    def answered(self, provider: str) -> Query:
+    def answered(self, provider: str, among: Query | None = None) -> Query:
         """One row per question: when it last was a hit (`hit_at`) or a miss (`miss_at`), and whether it may not be
         asked whatever is lacking (`closed`): in flight, refused, or in doubt where repeating is not free.
 
@@ -68,7 +75,7 @@ class Known:
                 " THEN 1 ELSE 0 END) AS closed FROM (",
                 (refused, self._at_work(terms), self._before(terms.free_repeat_days), terms.free_repeat_days),
             )
-            + self.latest(provider)
+            + self.latest(provider, among)
             + ") AS latest GROUP BY request_hash"
         )
 
@@ -87,15 +94,9 @@ class Known:
     def asked_lately(self, provider: str, hashes: Sequence[str]) -> Query:
         """Of these questions those that are in flight or were answered within a day: no answer is good for less."""
         terms = self.providers[provider]
-        latest = self.latest(provider)
-        marks = ", ".join("?" for _ in hashes)
-        among = Query(
-            latest.sql.replace("WHERE provider = ?", f"WHERE provider = ? AND request_hash IN ({marks})"),
-            (*latest.params, *hashes),
-        )
         return (
             Query("SELECT DISTINCT request_hash FROM (")
-            + among
+            + self.latest(provider, Query(", ".join("?" for _ in hashes), tuple(hashes)))
             + Query(
                 ") AS latest WHERE status = 'intent' OR (status IN ('hit', 'miss') AND answered_at > ?)"
                 " OR (status = 'error' AND http_status IS NOT NULL AND answered_at > ?)"
@@ -110,26 +111,38 @@ class Known:
             )
         )
 
-    def hits(self, provider: str, fields: Sequence[str]) -> Query:
+    def hits(self, provider: str, fields: Sequence[str], among: Query | None = None) -> Query:
         """(call_id, request_hash) of hits that are fresh for at least one of the fields."""
         age = max(self._age(provider, field)[0] for field in fields)
         return (
             Query("SELECT call_id, request_hash FROM (")
-            + self.latest(provider)
+            + self.latest(provider, among)
             + Query(") AS latest WHERE status = 'hit' AND answered_at > ?", (self._before(age),))
         )
 
-    def burned(self, provider: str) -> Query:
+    def others_ask(self, provider: str, run_id: str) -> Query:
+        """A row where another run has a question under way at this provider."""
+        return Query(
+            f"SELECT 1 FROM {self.calls} i WHERE i.provider = ? AND i.status = 'intent' AND i.run_id <> ?"
+            f" AND NOT EXISTS (SELECT 1 FROM {self.calls} o WHERE o.call_id = i.call_id AND o.status <> 'intent')"
+            " LIMIT 1",
+            (provider, run_id),
+        )
+
+    def burned(self, provider: str, among: Query | None = None) -> Query:
         """Question → fields for which this provider's answer was found false: it is not paid for again."""
         flags = ", ".join(
             f"max(CASE WHEN v.field = {self._literal(f)} THEN 1 ELSE 0 END) AS burned_{i}"
             for i, f in enumerate(self.spec.fields)
         )
-        return Query(
-            f"SELECT c.request_hash, {flags} FROM {self.values} v JOIN {self.calls} c ON c.call_id = v.call_id"
-            " WHERE c.provider = ? AND c.status = 'hit' AND v.rejected_reason IN ('invalid', 'catch_all')"
-            " GROUP BY c.request_hash",
-            (provider,),
+        return (
+            Query(
+                f"SELECT c.request_hash, {flags} FROM {self.values} v JOIN {self.calls} c ON c.call_id = v.call_id"
+                " WHERE c.provider = ? AND c.status = 'hit' AND v.rejected_reason IN ('invalid', 'catch_all')",
+                (provider,),
+            )
+            + _within("c.request_hash", among)
+            + " GROUP BY c.request_hash"
         )
 
     # --- fields ---
@@ -172,10 +185,11 @@ class Known:
         }
 
     def _stands(self) -> Query:
-        return Query(
+        stands = Query(
             "entity = ? AND rejected_reason IS NULL AND (expires_at IS NULL OR expires_at > ?)",
             (self.entity, naive(self.now)),
         )
+        return stands + self._part.condition("key")
 
     def _young(self) -> Query:
         """Leaves out what is to be refreshed by its age."""
@@ -221,3 +235,7 @@ class Known:
 
     def _literal(self, text: str) -> str:
         return literal(text)
+
+
+def _within(hash_: str, among: Query | None) -> Query:
+    return Query("") if among is None else Query(f" AND {hash_} IN (") + among + ")"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
-from revetl.enrich.parts import parts_of
+from revetl.enrich.parts import parts_for
 from revetl.providers.spec import ProviderSpec
 
 
@@ -19,21 +19,18 @@ def seconds_alone(terms: ProviderSpec, lookups: float, latency_s: float) -> floa
     return max(slowest, requests * latency_s / terms.at_once, latency_s)
 
 
-def seconds_together(
-    stages: Sequence[float], verifiers: Iterable[float], records: int, terms: Mapping[str, ProviderSpec], *, paid: bool
-) -> float:
+def seconds_together(stages: Sequence[float], verifiers: Iterable[float], records: int, *, paid: bool) -> float:
     """Of the whole run, at the least. `stages`: what each takes alone, verification of its own values included, since
     that follows; `verifiers`: what each takes for all stages.
 
     The records pass in parts, and each stage takes the next part while later ones have those before: so it is about as
     long as the slowest stage, and the first part's way there, and the last one's from there. One after the other where
-    the run has one part, where somebody takes jobs, and where the money may not suffice (`paid` False).
+    the run has one part, and where the money may not suffice (`paid` False).
     """
-    jobs = any(each.job is not None for each in terms.values())
-    shares = [part.share for part in parts_of(records)] if paid and not jobs else [1.0]
-    ends = [0.0] * len(shares)
+    parts = parts_for(records) if paid else 1
+    ends = [0.0] * parts
     for stage in stages:
         free = 0.0
-        for i, share in enumerate(shares):
-            free = ends[i] = max(free, ends[i]) + stage * share
+        for i in range(parts):
+            free = ends[i] = max(free, ends[i]) + stage / parts
     return max(ends[-1], *verifiers, 0.0)

@@ -8,67 +8,108 @@ together, in place of as long as the busiest.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from itertools import pairwise
+from typing import Generic, TypeVar
 
-from revetl.enrich.audit import sampled
+from revetl.clock import Clock
+from revetl.enrich.query import Query
 
 T = TypeVar("T")
 
-SMALLEST = 500
-LARGEST = 50_000
-MIDDLE = 12  # the largest part is a twelfth of the records
-GROWS = 4 / 3
+SMALLEST = 500  # records
+MOST = 200  # parts: the last provider begins, and the first ends, this share of the run before the others
+JOINED = 5  # so many of them are one where the first provider is so quick
+QUICK_S = 1.0  # that it has read a part in less: statements would be a good part of that
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """The records whose key's hash lies between two shares (0 to 1) of all hashes."""
+    """The records whose key, as text, comes after `after` and not after `upto`; None: no bound. `share` of them all."""
 
-    low: float
-    high: float
+    after: str | None = None
+    upto: str | None = None
+    share: float = 1.0
 
-    def condition(self, key: str) -> str:
-        """Over `key`, a SQL expression of text."""
-        return f"({sampled(key, self.high, 'part')} AND NOT ({sampled(key, self.low, 'part')}))"
-
-    @property
-    def share(self) -> float:
-        return self.high - self.low
+    def condition(self, key: str) -> Query:
+        """` AND …` over `key`, a SQL expression of text; empty where the part is everything."""
+        low = Query("") if self.after is None else Query(f" AND {key} > ?", (self.after,))
+        return low if self.upto is None else low + Query(f" AND {key} <= ?", (self.upto,))
 
 
-def parts_of(records: int) -> list[Part]:
-    """Small ones first, so that the last provider begins early, and small ones last, so that it has little left when
-    the first ends. In between they are large, since each is some statements over the whole ledger. One where there is
-    little to do."""
-    if records < 2 * SMALLEST:
-        return [Part(0.0, 1.0)]
-    rising = [float(SMALLEST)]
-    while rising[-1] * GROWS <= min(LARGEST, records / MIDDLE):
-        rising.append(rising[-1] * GROWS)
-    between = round((records - 2 * sum(rising)) / rising[-1])
-    sizes = [*rising, *[rising[-1]] * between, *reversed(rising)]
-    ends = [sum(sizes[: n + 1]) / sum(sizes) for n in range(len(sizes))]
-    return [Part(low, high) for low, high in zip([0.0, *ends[:-1]], [*ends[:-1], 1.0], strict=True)]
+EVERYTHING = Part()
 
 
-async def in_step(stages: int, parts: Sequence[T], work: Callable[[int, T], Awaitable[None]]) -> None:
-    """`work(stage, part)` for all of them: each part passes the stages in their order, each stage takes the parts in
-    theirs, and all stages work at the same time. The first failure ends the others, and is raised when they have."""
-    ready: list[asyncio.Queue[T]] = [asyncio.Queue() for _ in range(stages + 1)]
-    for part in parts:
-        ready[0].put_nowait(part)
+def parts_for(records: int) -> int:
+    """Into how many parts. Each costs some statements, so there is one where there is little to do."""
+    return max(1, int(records / max(SMALLEST, records / MOST)))
+
+
+def parts_between(bounds: Sequence[str]) -> list[Part]:
+    """One part more than there are bounds, which come in the database's own order of text."""
+    ends = [None, *dict.fromkeys(bounds), None]
+    return [Part(low, high, 1 / (len(ends) - 1)) for low, high in pairwise(ends)]
+
+
+class Line(Generic[T]):
+    """Parts on their way to a stage, in the order of their coming."""
+
+    def __init__(self) -> None:
+        self._queue: asyncio.Queue[T | None] = asyncio.Queue()
+
+    def put(self, part: T | None) -> None:
+        """None: it was the last."""
+        self._queue.put_nowait(part)
+
+    async def get(self) -> T | None:
+        return await self._queue.get()
+
+
+class FirstLine(Line[Part]):
+    """All parts, for the first stage. As long as it comes back soon for the next, several neighbours are given as
+    one."""
+
+    def __init__(self, parts: Sequence[Part], clock: Clock) -> None:
+        super().__init__()
+        self._left = deque(parts)
+        self._clock = clock
+        self._at_once = 1
+        self._given_at: float | None = None
+
+    async def get(self) -> Part | None:
+        now = self._clock.monotonic()
+        if self._given_at is not None:
+            quick = now - self._given_at < QUICK_S
+            self._at_once = min(JOINED, 2 * self._at_once) if quick else max(1, self._at_once // 2)
+        self._given_at = now
+        if not self._left:
+            return None
+        first = self._left.popleft()
+        more = [self._left.popleft() for _ in range(min(self._at_once - 1, len(self._left)))]
+        return first if not more else Part(first.after, more[-1].upto, first.share + sum(part.share for part in more))
+
+
+async def in_step(
+    stages: int, first: Line[T], work: Callable[[int, Line[T], Callable[[T], None]], Awaitable[None]]
+) -> None:
+    """`work(stage, line, hand_on)` of all stages at the same time: each takes the parts that come on its line until
+    None, and hands each on once, in whatever order it is done with them. The first failure ends the others."""
+    lines = [first, *(Line[T]() for _ in range(stages))]
 
     async def stage(number: int) -> None:
-        for _ in parts:
-            part = await ready[number].get()
-            await work(number, part)
-            ready[number + 1].put_nowait(part)
+        await work(number, lines[number], lines[number + 1].put)
+        lines[number + 1].put(None)
 
-    try:
-        async with asyncio.TaskGroup() as group:
-            for number in range(stages):
-                group.create_task(stage(number))
-    except BaseExceptionGroup as failures:
-        raise failures.exceptions[0] from None
+    async with asyncio.TaskGroup() as group:
+        for number in range(stages):
+            group.create_task(stage(number))
+
+
+def first_failure(failures: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Of groups within groups, what went wrong first."""
+    first: BaseException = failures
+    while isinstance(first, BaseExceptionGroup):
+        first = first.exceptions[0]
+    return first
