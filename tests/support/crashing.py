@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -81,6 +81,9 @@ class CrashingWarehouse:
 
     def scratch(self, name: str) -> Relation:
         return self.inner.scratch(name)
+
+    def lean(self, columns: int) -> AbstractContextManager[None] | None:
+        return self.inner.lean(columns)
 
     def close(self) -> None:
         self.inner.close()

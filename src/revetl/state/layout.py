@@ -103,6 +103,13 @@ class Layout:
             return f"CASE WHEN {column} > {lowest} AND {column} < {greatest} THEN {column} END"
         return column
 
+    def source_key(self, alias: str) -> str:
+        """The record's identity in our state, from a row of the model."""
+        return f"CAST({alias}.{self.q(self.spec.key)} AS VARCHAR)"
+
+    def source_hash(self, alias: str) -> str:
+        return self.row_hash([self.value(f, alias) for f in self.fields])
+
     def row_hash(self, values: Sequence[str]) -> str:
         """A hash of these expressions. It only nominates rows: what is sent is decided by comparing the columns, so a
         hash that changes with the database's version costs time and sends nothing. A change is missed only if one

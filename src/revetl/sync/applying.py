@@ -275,6 +275,8 @@ def _shape(names: list[str], position: Mapping[str, int]) -> tuple[list[str], Ca
     """The names of changed fields and what picks their values out of a row."""
     if len(names) > 1:
         return names, itemgetter(*(position[name] for name in names))
+    if names == [*position]:  # as of every new record
+        return names, tuple
     # One index would give the value itself and not a tuple of one.
     start = position[names[0]] if names else 0
     return names, itemgetter(slice(start, start + len(names)))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -83,6 +83,9 @@ class Fenced:
 
     def scratch(self, name: str) -> Relation:
         return self._inner.scratch(name)
+
+    def lean(self, columns: int) -> AbstractContextManager[None] | None:
+        return self._inner.lean(columns)
 
     def close(self) -> None:
         self._inner.close()

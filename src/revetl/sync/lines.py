@@ -30,9 +30,10 @@ def summarise(warehouse: Warehouse, layout: Layout, summary: PlanSummary, batch_
     summary.in_doubt = sum(int(str(n)) for _, _, n in ops)
     held = f"SELECT coalesce(reason, upper(settled)), count(*) FROM {plan} WHERE settled <> 'ok' GROUP BY 1 ORDER BY 1"
     summary.reasons = {str(reason): int(str(n)) for reason, n in warehouse.rows(held)}
-    counts = ", ".join(f"count(*) FILTER (WHERE {changed(layout, f.name)})" for f in layout.fields)
-    sent = f"SELECT {counts} FROM ({with_change_list(plan)}) p WHERE settled IS NULL AND op <> 'delete'"
-    numbers = warehouse.rows(sent)[0]
+    # Few lists are different, so the fields are looked for in those and not in every line.
+    lists = f"SELECT changed_fields, count(*) AS n FROM {plan} WHERE settled IS NULL AND op <> 'delete' GROUP BY 1"
+    counts = ", ".join(f"coalesce(sum(p.n) FILTER (WHERE {changed(layout, f.name)}), 0)" for f in layout.fields)
+    numbers = warehouse.rows(f"SELECT {counts} FROM ({with_change_list(f'({lists})')}) p")[0]
     summary.fields = {f.name: int(str(n)) for f, n in zip(layout.fields, numbers, strict=True) if n}
     if batch_rows:
         summary.requests = sum(-(-n // batch_rows) for n in (summary.create, summary.update + summary.adopt))
@@ -43,11 +44,13 @@ def summarise(warehouse: Warehouse, layout: Layout, summary: PlanSummary, batch_
 
 def _samples(warehouse: Warehouse, layout: Layout) -> list[Sample]:
     """A few lines of each kind, the smallest ordinals."""
-    rows = warehouse.rows(
-        f"SELECT {_columns(layout)} FROM {layout.t(layout.plan)}"
-        " QUALIFY row_number() OVER (PARTITION BY op, adopted, settled, reason ORDER BY ordinal)"
-        f" <= {_SAMPLES} ORDER BY ordinal"
+    plan = layout.t(layout.plan)
+    # Picked by the columns that decide: the rows are wide.
+    picked = (
+        f"SELECT ordinal FROM {plan} QUALIFY row_number()"
+        f" OVER (PARTITION BY op, adopted, settled, reason ORDER BY ordinal) <= {_SAMPLES}"
     )
+    rows = warehouse.rows(f"SELECT {_columns(layout)} FROM {plan} WHERE ordinal IN ({picked}) ORDER BY ordinal")
     return [_sample(layout, row) for row in rows]
 
 

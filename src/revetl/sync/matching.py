@@ -18,6 +18,7 @@ from revetl.destinations.base import Destination, Match
 from revetl.model import Scalar
 from revetl.state.layout import Layout
 from revetl.warehouse.base import Warehouse
+from revetl.warehouse.cells import plain
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -139,7 +140,7 @@ def _next_lines(layout: Layout, chunks: Iterator[pa.RecordBatch]) -> list[_Line]
     batch = next(chunks, None)
     if batch is None:
         return []
-    ordinals, ops, doubts, earlier, *columns = (column.to_pylist() for column in batch.columns)
+    ordinals, ops, doubts, earlier, *columns = (plain(column) for column in batch.columns)
     names = [f.name for f in layout.fields]
     at = names.index(str(layout.spec.match_on))
     lines = []

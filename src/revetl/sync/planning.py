@@ -10,17 +10,20 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from revetl.errors import ConfigError, Problem
+from revetl.errors import ConfigError, Problem, WarehouseError
 from revetl.model import Relation
 from revetl.state.layout import Field, Layout
-from revetl.sync import guardrails, suppressed
+from revetl.sync import guardrails, suppressed, suspects
 from revetl.sync.report import PlanSummary
 from revetl.warehouse.base import Warehouse
 from revetl.warehouse.sql import literal
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +43,30 @@ def build(
     the summary. `full_refresh`: every record of the model stands in it whole, changed or not. Safe to repeat: a new
     plan takes the place of the old."""
     barred = suppressed.records(warehouse, layout)
+    few = None if barred or full_refresh else suspects.find(warehouse, layout)
+    lean = warehouse.lean(len(layout.fields) + 1)
+    if few is not None and lean is not None:
+        try:
+            with lean:
+                return _build(warehouse, layout, plan_id, barred, few, limit, full_refresh)
+        except WarehouseError:
+            log.info("%s: not enough memory to plan with little; planned with more", layout.spec.name)
+    return _build(warehouse, layout, plan_id, barred, None, limit, full_refresh)
+
+
+def _build(
+    warehouse: Warehouse,
+    layout: Layout,
+    plan_id: str,
+    barred: Sequence[str],
+    few: Relation | None,
+    limit: int | None,
+    full_refresh: bool,
+) -> PlanSummary:
+    """`few`: the buckets in which rows can differ at all, where that is known."""
     # Where DDL commits by itself a crash leaves half a plan that nothing refers to yet, and hashes of equal rows.
     with warehouse.transaction(ddl=True), _source(warehouse, layout, barred) as source:
-        counts = _compare(warehouse, layout, source, full_refresh)
+        counts = _compare(warehouse, layout, source, few, full_refresh)
         _check_keys(warehouse, layout, source, counts)
         waiting = _write_plan(warehouse, layout, plan_id, limit, full_refresh)
         equal = _settle_unchanged(warehouse, layout, full_refresh)
@@ -91,21 +115,24 @@ def _source(warehouse: Warehouse, layout: Layout, barred: Sequence[str]) -> Iter
     warehouse.execute(f"DROP TABLE {layout.t(copy)}")
 
 
-def _compare(warehouse: Warehouse, layout: Layout, source: Relation, full_refresh: bool) -> _Counts:
+def _compare(
+    warehouse: Warehouse, layout: Layout, source: Relation, few: Relation | None, full_refresh: bool
+) -> _Counts:
     delta, snapshot = layout.t(layout.scratch("delta")), layout.t(layout.snapshot)
     values = [layout.value(f, "m") for f in layout.fields]
     columns = "".join(f", {v} AS {layout.q(f.after)}" for f, v in zip(layout.fields, values, strict=True))
     carried = "".join(f", s.{layout.q(f.after)}" for f in layout.fields)
-    key = f"CAST(m.{layout.q(layout.spec.key)} AS VARCHAR)"
+    key = layout.source_key("m")
+    ours, theirs = (f" WHERE {suspects.among(layout, few, k)}" if few else "" for k in (key, "key"))
     warehouse.execute(f"DROP TABLE IF EXISTS {delta}")
     warehouse.execute(
         layout.create_scratch("delta", "AS")
         + " SELECT s.present, s.key AS source_key, n.key AS known_key, s.source_hash, n.row_hash AS known_hash"
         f"{carried}"
         f" FROM (SELECT TRUE AS present, {key} AS key, {layout.row_hash(values)} AS source_hash{columns}"
-        f" FROM {layout.t(source)} m) s"
+        f" FROM {layout.t(source)} m{ours}) s"
         # Only what decides: this side is held in memory, one entry per record of the snapshot.
-        f" FULL OUTER JOIN (SELECT key, row_hash FROM {snapshot}) n ON n.key = s.key"
+        f" FULL OUTER JOIN (SELECT key, row_hash FROM {snapshot}{theirs}) n ON n.key = s.key"
         + (
             ""
             if full_refresh

@@ -22,6 +22,7 @@ from revetl.state.layout import Field, Layout
 from revetl.state.outcomes import changed, with_change_list
 from revetl.sync.matching import Offload
 from revetl.warehouse.base import Warehouse
+from revetl.warehouse.cells import plain
 from revetl.warehouse.sql import literal
 
 if TYPE_CHECKING:
@@ -213,7 +214,7 @@ def _next_lines(layout: Layout, ruled: Sequence[Field], chunks: Iterator[pa.Reco
             json.loads(found) if found else None,
             dict(zip(names, ours, strict=True)),
         )
-        for ordinal, id_, changed_, found, *ours in zip(*(c.to_pylist() for c in batch.columns), strict=True)
+        for ordinal, id_, changed_, found, *ours in zip(*(plain(c) for c in batch.columns), strict=True)
     ]
 
 

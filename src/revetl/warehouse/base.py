@@ -90,6 +90,12 @@ class Warehouse(Protocol):
         CREATE TEMPORARY TABLE."""
         ...
 
+    def lean(self, columns: int) -> AbstractContextManager[None] | None:
+        """Statements inside work in memory that depends on how many columns they read and not on how many rows; what
+        needs more spills to disk, or is a WarehouseError. Not inside a transaction. None where the database is a
+        server: its memory is not ours to save."""
+        ...
+
     def close(self) -> None: ...
 
 

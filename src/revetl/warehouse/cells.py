@@ -27,9 +27,11 @@ def plain(column: pa.Array) -> list[Any]:
     quick = pa.types.is_date32(type_) or (
         pa.types.is_timestamp(type_) and type_.unit != "ns" and (zone is None or zone in _UTC_NAMES)
     )
-    if len(column) < _WORTH_IT or not quick:
-        return column.to_pylist()
-    cells: list[Any] = column.to_numpy(zero_copy_only=False).tolist()
-    if any(cell is not None and not isinstance(cell, date) for cell in cells):
-        return column.to_pylist()  # past the calendar numpy gives numbers; Arrow says what is wrong
-    return cells if zone is None else [cell and cell.replace(tzinfo=UTC) for cell in cells]
+    cells: list[Any]
+    if quick and len(column) >= _WORTH_IT:
+        cells = column.to_numpy(zero_copy_only=False).tolist()
+        if all(cell is None or isinstance(cell, date) for cell in cells):
+            return cells if zone is None else [cell and cell.replace(tzinfo=UTC) for cell in cells]
+        # Past the calendar numpy gives numbers; Arrow says what is wrong.
+    cells = column.to_pylist()
+    return cells

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -17,6 +17,11 @@ from revetl.warehouse.sql import ident, table
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+
+# What a hash table of some 100,000 groups takes, on every core; and a MiB for each column that is read at once: a block
+# of 256 KiB on each of a few cores.
+_LEAN_MIB = 24
 
 
 class DuckDBWarehouse:
@@ -44,7 +49,7 @@ class DuckDBWarehouse:
             # A plan orders itself by its ordinal; insertion order costs memory that grows with the table.
             self._db.execute("SET preserve_insertion_order = false")
             # Folding the log into the file at every 16 MB, the default, costs a push a tenth of its time.
-            self._db.execute("SET checkpoint_threshold = '64MB'")
+            self._db.execute("SET checkpoint_threshold = '32MB'")
         except duckdb.Error as e:
             raise _translated(e, path) from None
 
@@ -135,6 +140,17 @@ class DuckDBWarehouse:
 
     def scratch(self, name: str) -> Relation:
         return Relation("main", name, "temp")
+
+    def lean(self, columns: int) -> AbstractContextManager[None]:
+        return self._limited_to(_LEAN_MIB + columns)
+
+    @contextmanager
+    def _limited_to(self, mebibytes: int) -> Iterator[None]:
+        self._run(f"SET memory_limit = '{int(mebibytes)} MiB'")
+        try:
+            yield
+        finally:
+            self._run("RESET memory_limit")
 
     def close(self) -> None:
         self._db.close()

@@ -135,6 +135,9 @@ class PostgresWarehouse:
     def scratch(self, name: str) -> Relation:
         return Relation("pg_temp", name)
 
+    def lean(self, columns: int) -> None:
+        return None
+
     def close(self) -> None:
         self._db.close()
 

@@ -164,6 +164,9 @@ class SnowflakeWarehouse:
     def scratch(self, name: str) -> Relation:
         return Relation(self.state_schema, name)
 
+    def lean(self, columns: int) -> None:
+        return None
+
     def close(self) -> None:
         with suppress(Error):
             self._db.close()
