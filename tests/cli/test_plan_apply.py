@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import duckdb
@@ -202,3 +204,15 @@ def test_a_run_that_was_killed_is_healed_at_once_by_the_next(project: Path, caps
     assert (code, report["status"], report["recovered"]) == (0, "done", 5)
     (newest, interrupted) = json.loads(call(capsys, "runs", "--json")[1])
     assert (newest["status"], interrupted["status"]) == ("done", "interrupted")
+
+
+def test_what_was_edited_and_not_built_is_told(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "edited" not in call(capsys, "plan")[2]
+    file = project / "dbt_project/models/activation" / f"{NAME}.yml"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("models: []")
+    os.utime(file, (time.time() + 60, time.time() + 60))
+    for command in ("plan", "sync"):
+        code, out, err = call(capsys, command, "--json")
+        assert (code, f"{file} was edited after the last build: `revetl build`" in err) == (0, True)
+        json.loads(out)

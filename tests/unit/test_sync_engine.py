@@ -180,13 +180,24 @@ def test_mirror_archives_clears_once_or_leaves(bench: Bench) -> None:
     assert bench.sent() == [], "upsert keeps what left"
     bench.sync_as(mode="mirror", on_leave="clear")
     bench.run()
-    assert bench.sent() == [("update", "3", {"email": None, "firstname": None, "city": None})]
+    assert bench.sent() == [("update", "3", {"firstname": None, "city": None})]
     assert bench.run().plan.changes == 0
     bench.sync_as(on_leave="archive")
     bench.run()
     assert [op for op, *_ in bench.sent()] == ["delete"]
     assert len(bench.destination.records) == 2
     assert bench.run().plan.changes == 0
+
+
+def test_whoever_comes_back_under_another_key_finds_the_cleared_record(bench: Bench) -> None:
+    bench.sync_as(mode="mirror", on_leave="clear")
+    bench.run()
+    bench.source([ANN, BOB])
+    bench.run()
+    bench.source([ANN, BOB, ("other", *CID[1:])])
+    report = bench.run()
+    assert (report.plan.create, report.plan.adopt, len(bench.destination.records)) == (0, 1, 3)
+    assert bench.rows("SELECT key FROM revetl.snapshot__fake__contacts ORDER BY key") == [("1",), ("2",), ("other",)]
 
 
 def test_update_never_creates_and_insert_never_updates(bench: Bench) -> None:

@@ -6,7 +6,7 @@ import functools
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, is_dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -18,6 +18,7 @@ import rich_click as click
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from revetl.model import SyncSpec
     from revetl.project import Project
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -117,6 +118,13 @@ def _plain(value: Any) -> Any:
     if isinstance(value, set | frozenset | tuple):
         return list(value)
     raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def say_if_edited(project: Project, specs: Sequence[SyncSpec]) -> None:
+    """A guardrail or a mode that was edited and not built would be missed in silence."""
+    for file in project.edited_since_build(specs):
+        said = f"{file} was edited after the last build: `revetl build` puts it into effect."
+        err_console().print(said, markup=False, soft_wrap=True)
 
 
 def console() -> Console:

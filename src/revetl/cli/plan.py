@@ -17,6 +17,7 @@ from revetl.cli.common import (
     full_refresh_option,
     json_option,
     project_options,
+    say_if_edited,
     select_options,
 )
 from revetl.cli.waiting import open_warehouse, say_waiting, wait_option
@@ -94,6 +95,7 @@ def command(
     look = Look(rows, keys, fields)
     project = options.load()
     specs = project.syncs(select, exclude)
+    say_if_edited(project, specs)
     warehouse = open_warehouse(project, wait_s)
     try:
         _check_fields(warehouse, specs, look)
@@ -121,7 +123,7 @@ async def _plan(
     from revetl.sync import plan_sync
 
     clock = SystemClock()
-    plans = []
+    plans: list[PlanSummary] = []
     for spec in specs:
         async with project.destination(spec.destination, clock) as destination:
             run_id = new_run_id(clock)

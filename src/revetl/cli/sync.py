@@ -19,6 +19,7 @@ from revetl.cli.common import (
     full_refresh_option,
     json_option,
     project_options,
+    say_if_edited,
     select_options,
 )
 from revetl.cli.stopping import stop_on_signals
@@ -91,6 +92,7 @@ def command(
     if not specs:
         err_console().print("No model declares a sync (config.meta.revetl): nothing to send.")
         return 0
+    say_if_edited(project, specs)
     ask = None if yes or dry_run or as_json else confirm_deletes
     warehouse = open_warehouse(project, wait_s)
     try:

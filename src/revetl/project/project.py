@@ -120,6 +120,19 @@ class Project:
             refuse_failed(self.health(), manifest, [ids[s.name] for s in specs])
         return specs
 
+    def edited_since_build(self, specs: Sequence[SyncSpec]) -> list[Path]:
+        """Files of these syncs that are newer than what dbt last parsed: what they say now is not in effect."""
+        parsed_at = (self.artifacts_dir / "manifest.json").stat().st_mtime
+        names = {s.name for s in specs}
+        files = dict.fromkeys(
+            self.dbt_dir / str(place).rpartition("://")[2]
+            for node in self.manifest.sync_nodes().values()
+            if node["name"] in names and node["package_name"] == self.manifest.project_name
+            for place in (node["original_file_path"], node.get("patch_path"))
+            if place
+        )
+        return [file for file in files if file.is_file() and file.stat().st_mtime > parsed_at]
+
     def destination(self, name: str, clock: Clock | None = None) -> Destination:
         """The account that connections.yml names, not yet connected. ConfigError for a missing secret, by line."""
         from revetl.destinations.registry import create_destination, options_model

@@ -1,4 +1,9 @@
-"""A whole plan: compared in the warehouse, matched and read back at the destination, judged, its cost worked out."""
+"""A whole plan: compared in the warehouse (`planning`), matched (`matching`) and read back (`policies`) at the
+destination, judged (`guardrails`), its cost worked out (`forecast`).
+
+A column that the destination does not have, or that nobody may write there, → ConfigError before anything is looked up.
+All else that can fail is said where it happens; whatever it is, nothing was sent yet and the next draft begins anew.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,9 @@
 """What stops a run before anything is sent. All that is broken is found, so that it is told at once; what a person lets
-pass all the same (`--allow`) is kept with the run."""
+pass all the same (`--allow`) is kept with the run.
+
+One is broken and not allowed → GuardrailError (exit 3): the run's row says stopped, the plan stays to be looked at, and
+the next run plans anew. Nothing here reads the destination or changes state.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
 """What of a run is to be undone, decided record by record and field by field from three texts in the destination's
 normal form: what stood before the run, what it wrote, and what stands there now. The rules are in docs/design/undo.md.
+Reads only: the destination is away, or the process dies → nothing was sent, and the next rollback judges anew.
 """
 
 from __future__ import annotations

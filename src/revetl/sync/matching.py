@@ -4,6 +4,13 @@ Every line of the plan without a destination id is looked up by `match_on`. Foun
 fields that differ from what stands there (an adoption). Not found: it is created. A record in doubt is looked up by its
 present and by its earlier value, for an earlier attempt may have created it. What must not be sent is settled here,
 with the reason: no value to look for, a record that another key of ours holds, a create that can't be reconciled.
+
+What can fail here, and what then happens:
+- the destination is away or refuses the credentials → its error leaves as it is and the run ends; nothing was sent.
+- `match_on` can't be looked up there → ConfigError; nothing was sent.
+- the process dies → the lines are not decided, and nobody applies a plan that was not decided: the next run plans anew.
+- the destination's search lags behind its writes → a record made a moment ago may be missed, where the endpoint is not
+  idempotent; how each destination bounds that is on its design page.
 """
 
 from __future__ import annotations

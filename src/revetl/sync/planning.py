@@ -5,6 +5,10 @@
 2. Null and duplicate keys are found from the counts of that join: the rows of the source that met the snapshot must be
    as many as the snapshot rows that met the source. The offending keys are looked up only when the counts disagree.
 3. The columns of what differs are compared with the snapshot's, so that only changed fields are sent.
+
+What can fail here, and what then happens:
+- a key is null or there twice → ConfigError with the keys; the plan that stood before stands.
+- the process dies, or the warehouse is away → the next plan takes the place of this one.
 """
 
 from __future__ import annotations
@@ -241,7 +245,8 @@ def _write_plan(
 
 
 def _leavers(layout: Layout) -> str:
-    """mirror: who is in the snapshot and not in the model is archived, or its fields are cleared once."""
+    """mirror: who is in the snapshot and not in the model is archived, or its fields are cleared once. What it is found
+    by stays: without it the record would be made a second time when somebody of that identity comes back."""
     nulls = [f"CAST(NULL AS {f.type})" for f in layout.fields]
     if layout.spec.on_leave == "archive":
         op, row_hash, due, names = "'delete'", f"CAST(NULL AS {layout.hash_type})", "TRUE", "''"
@@ -252,9 +257,14 @@ def _leavers(layout: Layout) -> str:
             f"CASE WHEN d.known_hash IS NULL OR n.{layout.q(f.stored)} IS NOT NULL"
             f" THEN {literal(json.dumps(f.name))} END"
             for f in layout.fields
+            if f.name != layout.spec.match_on
         )
-        names = f"concat_ws(',', {held})"
-    pairs = "".join(f", n.{layout.q(f.stored)}, {null}" for f, null in zip(layout.fields, nulls, strict=True))
+        names = f"concat_ws(',', {held})" if held else "''"
+    after = [
+        f"n.{layout.q(f.stored)}" if f.name == layout.spec.match_on else null
+        for f, null in zip(layout.fields, nulls, strict=True)
+    ]
+    pairs = "".join(f", n.{layout.q(f.stored)}, {then}" for f, then in zip(layout.fields, after, strict=True))
     return (
         f"SELECT d.known_key, {op}, n.destination_id, TRUE, d.known_hash IS NULL, {row_hash}, {names}{pairs}"
         f" FROM {layout.t(layout.scratch('delta'))} d JOIN {layout.t(layout.snapshot)} n ON n.key = d.known_key"

@@ -3,6 +3,12 @@
 Runs on a frozen plan after matching and before anything is sent. Every line that would change a field with a policy is
 read back, and the fields that may not be written leave it. The plan's columns become what stands there, so that the
 snapshot later holds the truth. Reads from the destination, writes to it nothing. Safe to repeat: it decides anew.
+
+What can fail here, and what then happens:
+- the destination is away → its error leaves as it is and the run ends; nothing was sent.
+- a policy can't be kept (no order, not readable) → ConfigError with the field; nothing was sent.
+- a record is gone → its line is left as it is, and the write tells it.
+- a person writes between this reading and our writing → ours stands, as between two people in the CRM.
 """
 
 from __future__ import annotations

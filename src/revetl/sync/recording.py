@@ -1,4 +1,5 @@
-"""A run's row in `runs`, from its start to whatever end it comes to."""
+"""A run's row in `runs`, from its start to whatever end it comes to: what is raised inside is written down and goes on.
+The process dies → the row says running until the next run of the sync recovers, which sets it to interrupted."""
 
 from __future__ import annotations
 
