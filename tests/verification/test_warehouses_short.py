@@ -1,5 +1,4 @@
-"""The proof on three warehouses in a short form: its list is true, and it counts what it is told. Which tests run on all
-three in every `make test` is in tests/support/engine_tests.py."""
+"""The proof on three warehouses in a short form: its list is true, and it counts what it is told."""
 
 from __future__ import annotations
 
