@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from revetl.cli import main as shell
+from revetl.enrich.lists import open_list
 from revetl.sandbox.process import SandboxProcess, read_stats
 from tests.support.project_files import enriching_project, write, write_manifest
 
@@ -261,6 +262,13 @@ def test_a_header_alone_and_a_name_that_comes_twice_are_kept(root: Path) -> None
     assert shell.run(["enrich", "leads.csv", "-o", "out.csv", "--yes"]) == 0
     (header,) = (root / "out.csv").read_text(encoding="utf-8").splitlines()
     assert header.startswith("first name,last name,domain,domain,email,email_source,email_confidence,")
+
+
+def test_a_cell_may_hold_a_whole_page(tmp_path: Path) -> None:
+    page = "x" * 300_000
+    (tmp_path / "list.csv").write_text(f"email,page\nada@acme.example,{page}\n")
+    with open_list(str(tmp_path / "list.csv"), sys.stdin.buffer) as listing:
+        assert [*listing.chunks()] == [[("ada@acme.example", page)]]
 
 
 def test_without_anybody_to_ask_the_cost_is_not_agreed_to(
