@@ -32,6 +32,9 @@ def show(
         asks = "all orders" if line.label == "random" else _order(line.order, places) or "nobody"
         table.add_row(line.label, *_cells(line), asks)
     screen.print(table)
+    if {"ledger", "audit"} <= {line.basis for line in told.lines}:
+        judged = ", ".join(line.label for line in told.lines if line.basis == "ledger")
+        screen.print(f"Judged on all records: {judged}. The others on those asked of all; savings on the same ones.")
     screen.print()
     _show_providers(screen, history)
     screen.print()
@@ -107,7 +110,7 @@ def _verdict(told: Comparison, aim: Objective) -> list[str]:
         why = (
             f"{told.incomplete:,.0f} drawn records are not asked of everybody yet"
             if told.incomplete and told.audited
-            else f"only {told.audited:,.0f} records were asked of everybody"
+            else f"{f'only {told.audited:,.0f} records were' if told.audited else 'no record was'} asked of everybody"
         )
         found.append(f"[yellow]Other orders can't be told from this ledger[/] ({why}); where to stop can.")
         if told.by_rule and told.by_rule != today:

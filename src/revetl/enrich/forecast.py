@@ -86,7 +86,8 @@ def _draw(chance: random.Random, cohorts: Sequence[Cohort], beliefs: Sequence[_B
         step, world = belief.step, belief.world(chance)
         after: Counter[tuple[int, int, bool, int]] = Counter()
         for (wants, open_, audited, lacks), records in waiting.items():
-            asked_for = (wants if audited else lacks) & step.fills
+            # Of the audited everything is asked that was ever lacking, found or not.
+            asked_for = step.fills if audited else lacks & step.fills
             if not (open_ >> number & 1 and asked_for):
                 after[wants, open_, audited, lacks] += records
                 continue

@@ -249,10 +249,11 @@ class _Learner:
                 refused[s, f] = int(next(cells))
         replies: list[Reply | None] = []
         for s, state in enumerate(states):
-            if state == "?":
-                replies.append(None)
-            elif state == "-":
+            # Who is there for other fields than the record wants is never asked, so there is nothing to be known.
+            if state == "-" or not row.wants & self._mask(self._fills(self.stages[s][1])):
                 replies.append(UNABLE)
+            elif state == "?":
+                replies.append(None)
             else:
                 owed = [
                     Check(self.fields.index(f), checks[at, f][settled], _sharers(labels, refused, f, label))

@@ -11,6 +11,7 @@ from revetl.enrich.order.compare import Comparison, CurvePoint
 
 WIDTH, HEIGHT = 960, 560
 LEFT, RIGHT, TOP, BOTTOM = 76, 36, 104, 70
+_COVERED = 6  # pixels: nearer than that, the mark below can't be seen
 _STYLE = """\
 .tune { --ink:#16202b; --soft:#5b6875; --grid:#e6eaee; --paper:#ffffff; --best:#0f766e; --today:#c2410c;
   font-family:Inter,"Segoe UI",system-ui,-apple-system,"Helvetica Neue",Arial,sans-serif; }
@@ -94,8 +95,11 @@ def svg(comparison: Comparison, title: str) -> str:
 
 
 def _subtitle(comparison: Comparison) -> str:
-    judged = f"{comparison.audited:,.0f} asked of every provider" if comparison.identified else "today's order only"
-    return f"{comparison.records:,.0f} records, judged on {judged}. The line is the best that any order can do."
+    if comparison.identified:
+        judged, best = f"the {comparison.audited:,.0f} that everybody was asked about", "the best that any order can do"
+    else:
+        judged, best = "today's order alone", "today's order, stopped after each provider"
+    return f"{comparison.records:,.0f} records, judged on {judged}. The line is {best}."
 
 
 class _Frame:
@@ -158,8 +162,11 @@ def _marks(comparison: Comparison) -> Iterator[_Mark]:
 
 def _drawn(frame: _Frame, marks: Sequence[_Mark]) -> Iterator[str]:
     """The marks, the important ones on top, and what they are, where a curve that flattens leaves room."""
-    for mark in sorted(marks, key=lambda m: _KINDS.index(m.kind)):
-        radius = {"stop": 4.5, "today": 7.5, "best": 7.5}.get(mark.kind, 6)
+    ordered = sorted(marks, key=lambda m: _KINDS.index(m.kind))
+    for k, mark in enumerate(ordered):
+        above = [m for m in ordered[k + 1 :] if math.hypot(*_apart(frame, mark, m)) < _COVERED]
+        # What lies under another mark is a ring around it.
+        radius = {"stop": 4.5, "today": 7.5, "best": 7.5}.get(mark.kind, 6) + (4 * len(above) if mark.label else 0)
         at = f'cx="{frame.x(mark.x):.1f}" cy="{frame.y(mark.y):.1f}" r="{radius}"'
         yield f'<circle class="mark {mark.kind}" {at}><title>{escape(mark.tip)}</title></circle>'
     named = [m for m in marks if m.label]
@@ -170,6 +177,10 @@ def _drawn(frame: _Frame, marks: Sequence[_Mark]) -> Iterator[str]:
         yield f'<circle class="mark {mark.kind}" cx="{right - 262}" cy="{y - 4:.1f}" r="5.5"/>'
         yield f'<text class="label{strong}" x="{right - 248}" y="{y:.1f}">{escape(mark.label)}</text>'
         yield f'<text class="label price{strong}" x="{right}" y="{y:.1f}" text-anchor="end">{escape(mark.price)}</text>'
+
+
+def _apart(frame: _Frame, a: _Mark, b: _Mark) -> tuple[float, float]:
+    return frame.x(a.x) - frame.x(b.x), frame.y(a.y) - frame.y(b.y)
 
 
 def _ticks(most: float, about: int = 6) -> list[float]:
