@@ -80,6 +80,7 @@ def test_a_folder_that_is_not_there_holds_no_providers(tmp_path: Path) -> None:
         ("verdict: miss}", "verdict: hit}", 8, "no row of the status table says 'hit'"),
         ("per_call_usd: -1", "per_call_usd: 0.01", 18, "greater than or equal to 0"),
         ("per_hit_usd: 0.1, credits: {at: /n, usd: 9}", "per_hit_usd: 0.1", 18, "budgets reserve"),
+        ("per_hit_usd: 0.1, free_when: {at: /free}", "per_hit_usd: 0.1", 18, "equals"),
         ("path: /v1/{email}", "path: /v1/person", 13, "pattern"),
         ("inputs: [email, first_name, city]", "inputs: [email, first_name]", 10, "never sends the input 'city'"),
     ],

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 Format = Literal["csv", "parquet"]
 CHUNK_ROWS = 5_000
-# Python's own limit of 128 KB refuses cells that hold a page or a picture. Of all readers in the process, by its nature.
+# Python's own limit of 128 KB refuses a cell that holds a page. It is one for all readers of the process.
 csv.field_size_limit(2**31 - 1)
 _DELIMITERS = ",;\t|"
 _AS_UTF8 = 'Save it as UTF-8; in a spreadsheet, as "CSV UTF-8".'

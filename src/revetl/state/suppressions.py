@@ -99,6 +99,11 @@ class Suppressions:
         return hmac.new(self._key, token.encode(), hashlib.sha256).hexdigest()
 
 
+def is_alias(column: str) -> str:
+    """Condition: this key was that of an erased record."""
+    return f"starts_with({column}, '{ERASED}:')"
+
+
 def anybody_erased(warehouse: Warehouse) -> bool:
     """Whether the list names anybody who must not be sent."""
     listed = relation(warehouse, "suppressions")

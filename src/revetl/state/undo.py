@@ -12,6 +12,7 @@ from revetl.model import Relation, Scalar
 from revetl.state import holding
 from revetl.state.layout import Layout
 from revetl.state.schema import create_table, relation, table_suffix
+from revetl.state.suppressions import is_alias
 from revetl.warehouse.base import Warehouse
 from revetl.warehouse.sql import literal
 
@@ -83,11 +84,13 @@ def append(warehouse: Warehouse, layout: Layout, rows: Sequence[Verdict]) -> Non
 def written_by(
     warehouse: Warehouse, layout: Layout, run_id: str, keys: Sequence[str], *, batch_rows: int
 ) -> Iterator[pa.RecordBatch]:
-    """What the run wrote or may have written, in the order of keys, with what the snapshot says now (`known`,
-    `in_doubt`, `now_id`, `now_run`, `now__<i>` for the i-th field) and `holder`, another key that has it today."""
+    """What the run wrote or may have written, but for whoever was erased since, in the order of keys, with what the
+    snapshot says now (`known`, `in_doubt`, `now_id`, `now_run`, `now__<i>` for the i-th field) and `holder`, another key
+    that has it today."""
     outcomes, snapshot = layout.t(relation(warehouse, "outcomes")), layout.t(layout.snapshot)
     now = "".join(f", n.{layout.q(f.stored)} AS now__{i}" for i, f in enumerate(layout.fields))
     chosen = f" AND o.key IN ({', '.join('?' for _ in keys)})" if keys else ""
+    chosen += f" AND NOT {is_alias('o.key')}"
     sql = (
         "SELECT o.key, o.op, o.status, coalesce(o.destination_id, n.destination_id) AS destination_id,"
         ' o.changed_fields, o."before" AS earlier, o."after" AS written, n.key IS NOT NULL AS known,'
@@ -114,6 +117,7 @@ def count_links(warehouse: Warehouse, layout: Layout, run_id: str, keys: Sequenc
 
 def _count(warehouse: Warehouse, layout: Layout, run_id: str, keys: Sequence[str], of: str) -> int:
     chosen = f" AND key IN ({', '.join('?' for _ in keys)})" if keys else ""
+    chosen += f" AND NOT {is_alias('key')}"
     found = warehouse.rows(
         f"SELECT count(*) FROM {layout.t(relation(warehouse, 'outcomes'))}"
         f" WHERE run_id = ? AND sync = ? AND status IN ('ok', 'unknown') AND {of}{chosen}",
