@@ -198,3 +198,23 @@ def test_nobody_is_dropped_on_few_records(records, kept):
     told = compare(history(arms, people), pooled(people), Objective())
     assert told.best == (("good", "idle") if kept else ("good",))
     assert compare(history(arms, people), pooled(people), Objective("cost")).best == ("good",)
+
+
+def test_another_order_is_known_from_the_ledger_only_where_all_of_it_is():
+    """The few records that nobody knows are those on which the orders differ."""
+    arms = (Arm("a", 1), Arm("b", 1))
+    cases = [Case(990, 1, (Reply(), Reply())), Case(10, 1, (Reply(0.1, 1, True), None))]
+    today, _, cheapest, *_ = compare(history(arms, cases), cases, Objective()).lines
+    assert (today.order, today.basis) == (("a", "b"), "ledger")
+    assert (cheapest.order, cheapest.basis) == (("b", "a"), "not identified")
+
+
+def test_of_orders_that_cost_the_same_todays_is_the_best():
+    arms = tuple(Arm(name, 1) for name in "abc")
+    hit, miss = Reply(0.1, 1, True), Reply(0.1)
+    each = [tuple(hit if i == k else miss for i in range(3)) for k in range(3)]
+    cases = [Case(20, 1, replies, True, fold) for replies in each for fold in range(5)]
+    told = compare(history(arms, cases), cases, Objective())
+    assert told.identified
+    assert told.best == ("a", "b", "c")
+    assert told.gain is None

@@ -206,3 +206,13 @@ def test_a_field_is_filled_by_the_rule_that_ends_its_search():
     with pytest.raises(ConfigError, match="2 sources agree"):
         read(warehouse, asked, agreed)
     assert read(warehouse, asked, agreed, fields=["phone"]).fields == ("phone",)
+
+
+def test_an_audited_record_is_complete_without_who_has_nothing_that_it_wants():
+    known = [person(n, email=f"own{n}@acme.example") for n in range(N)]
+    warehouse, asked, spec = warehouse_with(known), vendors(), waterfall(audit={"share": 1})
+    enrich(warehouse, asked, spec)
+    assert not asked["small.email"].bill
+    cases = read(warehouse, asked, spec).cases
+    assert records(cases) == N
+    assert all(case.complete and case.replies[1] == UNABLE for case in cases)
