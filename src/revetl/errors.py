@@ -95,9 +95,10 @@ class Ambiguous(CallError):
 
 
 class Denied(CallError):
-    """Credentials or scope. Nothing else that goes to this connector can succeed."""
+    """Credentials or scope. Nothing else that goes to this connector can succeed. `hint`: what a person does then."""
 
     exit_code = 4
+    hint = "Keys and tokens are named in profiles/connections.yml; `revetl debug` tries them."
 
 
 class GuardrailError(RevetlError):

@@ -101,7 +101,7 @@ def test_importing_a_command_imports_nothing_heavy() -> None:
     [
         (ConfigError(Problem("wrong", Path("a.yml"), 3, "Did you mean 'x'?")), 2, "a.yml:3: wrong"),
         (GuardrailError("too much"), 3, "Error: too much"),
-        (Denied("token refused"), 4, "Error: token refused"),
+        (Denied("token refused"), 4, "Error: token refused\n    Keys and tokens are named in profiles/connections.yml"),
         (WarehouseError("gone"), 1, "Error: gone"),
         (WarehouseError("IO Error: No space left on device"), 1, "Free some space"),
         (OSError(errno.ENOSPC, "No space left on device", "/x/y"), 1, "The disk is full (/x/y)"),

@@ -92,3 +92,11 @@ def test_a_host_that_is_down_is_told_and_the_next_run_takes_up(
     monkeypatch.setenv("REVETL_PROJECT_DIR", str(project))
     code, out, _ = call(capsys, "sync", "--json")
     assert (code, json.loads(out)[0]["counts"]) == (0, {"ok": 5})
+
+
+def test_refused_credentials_say_where_they_are_named(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = project / "profiles/connections.yml"
+    file.write_text(file.read_text().replace("pat-test", "pat-bad"))
+    for command in ("plan", "sync"):
+        code, out, err = call(capsys, command)
+        assert (code, "401" in out + err, "profiles/connections.yml" in out + err) == (4, True, True)

@@ -18,7 +18,7 @@ from typing import Any
 import click
 
 from revetl import __version__
-from revetl.errors import ConfigError, RevetlError, did_you_mean
+from revetl.errors import ConfigError, Denied, RevetlError, did_you_mean
 
 # name → what `revetl --help` says of it. The command object is `command` in revetl.cli.<name>.
 COMMANDS: dict[str, str] = {
@@ -153,6 +153,8 @@ def run(arguments: list[str]) -> int:
         return _fail(INTERRUPTED, 130)
     except ConfigError as e:
         return _fail(str(e), e.exit_code)
+    except Denied as e:
+        return _fail(f"{e}\n    {e.hint}", e.exit_code)
     except RevetlError as e:
         return _fail(f"{str(e).rstrip(' .')}.{_DISK_HINT}" if _disk_full(e) else str(e), e.exit_code)
     except OSError as e:

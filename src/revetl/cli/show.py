@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from revetl.errors import Denied
+
 if TYPE_CHECKING:
     from rich.console import Console, JustifyMethod
     from rich.table import Table
@@ -86,6 +88,8 @@ def show_reports(console: Console, reports: Sequence[SyncReport]) -> None:
             console.print(f"{r.sync}: healed {r.recovered:,} record(s) that a run left in doubt")
         if r.error:
             console.print(f"[red]{r.sync} stopped:[/] {short(r.error, 400)}")
+        if r.exit_code == Denied.exit_code:
+            console.print(f"  {Denied.hint}")
         if r.not_sent:
             of_all = f"{r.not_sent:,} of {r.plan.changes:,} record(s)"
             console.print(f"{r.sync}: {of_all} not sent; the same command takes up from there")

@@ -145,13 +145,13 @@ def _drift_line(console: Console, sample: Mapping[str, Scalar]) -> None:
 
 def _settled(report: DriftReport) -> list[str]:
     lines = []
-    if report.side == "accept":
+    if report.side == "accept" and (report.settled or not report.links_settled):
         lines.append(
             f"Accepted {report.cells:,} value(s) in {report.settled:,} record(s), kept until their rows change."
         )
         if report.delayed:
             lines.append(f"{report.delayed:,} of them have other changes of ours, which wait with them.")
-    elif report.side == "reassert":
+    elif report.side == "reassert" and (report.settled or not report.links_settled):
         lines.append(f"{report.settled:,} record(s), {report.cells:,} value(s): the next sync writes ours again.")
     if report.links_settled:
         what = "stay untied" if report.side == "accept" else "the next sync makes them again"
