@@ -20,6 +20,7 @@ from revetl.warehouse.sql import ident, literal, table
 # Tables of one sync, or of one list, whose rows are about one record each.
 _OF_RECORDS = re.compile(r"(snapshot|plan|drift|rollback|links|adhoc_input)__")
 _REJECTED, _SAVED, _PAIRS, _LIST = "rejected__", "saved__", "__pairs", "adhoc_input__"
+_CALLS = "enrichment_calls"
 _REMADE = ("call_id", "keys", "request_hash")
 _BEFORE, _AFTER = ident("before"), ident("after")
 
@@ -49,7 +50,8 @@ def erase(meant: Meant, hold: Callable[[], None]) -> None:
             elif name.startswith(_REJECTED):
                 rejected = meant.table(name)
                 warehouse.execute(f"DELETE FROM {rejected} WHERE {meant.is_named('key')}")
-                warehouse.execute(f"UPDATE {rejected} SET message = NULL WHERE {meant.mentions_theirs('message')}")
+                about = meant.mentions_theirs(name, "message")
+                warehouse.execute(f"UPDATE {rejected} SET message = NULL WHERE {about}")
         _empty_outcomes(meant)
         _empty_calls(meant, table(remade))
         warehouse.execute(f"UPDATE {meant.table('runs')} SET error = NULL WHERE {conditions['runs']}")
@@ -64,15 +66,15 @@ def _conditions(meant: Meant) -> dict[str, str]:
     """Table → which of its rows are about the person."""
     found = {
         "enrichment_values": _their_values(meant),
-        "enrichment_calls": f"{meant.holds_named('keys')} OR {meant.holds_theirs('response')}",
+        _CALLS: " OR ".join([meant.holds_named(_CALLS, "keys"), meant.holds_theirs(_CALLS, "response")]),
         "outcomes": " OR ".join(
             [
                 meant.is_named("key"),
-                meant.mentions_theirs("message"),
-                *(f"{holds(c)}" for c in (_BEFORE, _AFTER) for holds in (meant.holds_theirs, meant.holds_named)),
+                meant.mentions_theirs("outcomes", "message"),
+                *(holds("outcomes", c) for c in (_BEFORE, _AFTER) for holds in (meant.holds_theirs, meant.holds_named)),
             ]
         ),
-        "runs": meant.mentions_theirs("error"),
+        "runs": meant.mentions_theirs("runs", "error"),
     }
     tables = meant.warehouse.tables(meant.warehouse.state_schema)
     for name, columns in tables.items():
@@ -82,7 +84,7 @@ def _conditions(meant: Meant) -> dict[str, str]:
         elif name.startswith(_SAVED) and name.endswith(_PAIRS):
             found[name] = " OR ".join(meant.is_named(f"CAST({ident(c)} AS VARCHAR)") for c in columns)
         elif name.startswith(_REJECTED):
-            found[name] = f"{meant.is_named('key')} OR {meant.mentions_theirs('message')}"
+            found[name] = f"{meant.is_named('key')} OR {meant.mentions_theirs(name, 'message')}"
         elif _OF_RECORDS.match(name) or (name.startswith(_SAVED) and name not in TABLES):
             keys = [meant.is_named(ident(c)) for c in ("key", "to_key") if c in columns]
             found[name] = " OR ".join([*keys, *map(meant.is_theirs, meant.texts(name))])
@@ -110,19 +112,19 @@ def _empty_outcomes(meant: Meant) -> None:
     # Links of other records to theirs, and refusals that name them: "another record has this email".
     execute(
         f"UPDATE {outcomes} SET {_BEFORE} = NULL, {_AFTER} = NULL"
-        f" WHERE {meant.holds_named(_BEFORE)} OR {meant.holds_named(_AFTER)}"
+        f" WHERE {meant.holds_named('outcomes', _BEFORE)} OR {meant.holds_named('outcomes', _AFTER)}"
     )
-    execute(f"UPDATE {outcomes} SET message = NULL WHERE {meant.mentions_theirs('message')}")
+    execute(f"UPDATE {outcomes} SET message = NULL WHERE {meant.mentions_theirs('outcomes', 'message')}")
 
 
 def _empty_calls(meant: Meant, remade: str) -> None:
-    calls, execute = meant.table("enrichment_calls"), meant.warehouse.execute
+    calls, execute = meant.table(_CALLS), meant.warehouse.execute
     # Without the job's id its result is not fetched any more.
     execute(
         f"UPDATE {calls} SET keys = r.keys, request_hash = r.request_hash, response = NULL, request_id = NULL"
         f" FROM (SELECT {', '.join(_REMADE)} FROM {remade}) r WHERE {calls}.call_id = r.call_id"
     )
-    execute(f"UPDATE {calls} SET response = NULL WHERE {meant.holds_theirs('response')}")
+    execute(f"UPDATE {calls} SET response = NULL WHERE {meant.holds_theirs(_CALLS, 'response')}")
 
 
 def _calls_remade(meant: Meant) -> list[tuple[str, str, str]]:
@@ -131,8 +133,8 @@ def _calls_remade(meant: Meant) -> list[tuple[str, str, str]]:
     pairs = meant.warehouse.rows(f"SELECT key, alias FROM {table(meant.keys)}")
     aliases = {str(key): str(alias) for key, alias in pairs}
     rows = meant.warehouse.rows(
-        f"SELECT DISTINCT call_id, keys, request_hash FROM {meant.table('enrichment_calls')}"
-        f" WHERE {meant.holds_named('keys')}"
+        f"SELECT DISTINCT call_id, keys, request_hash FROM {meant.table(_CALLS)}"
+        f" WHERE {meant.holds_named(_CALLS, 'keys')}"
     )
     served: list[tuple[str, list[str], str]] = [(str(c), json.loads(str(k)), str(q)) for c, k, q in rows]
     shared = {question for _, keys, question in served if not set(keys) <= aliases.keys()}

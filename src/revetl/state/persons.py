@@ -70,17 +70,21 @@ class Meant:
     def is_theirs(self, column: str) -> str:
         return f"lower(trim({column})) IN (SELECT value FROM {table(self.values)})"
 
-    def holds_theirs(self, column: str) -> str:
-        """Of JSON: one of its values is theirs."""
-        return f"EXISTS (SELECT 1 FROM {table(self.values)} m WHERE contains(lower({column}), m.quoted))"
+    def holds_theirs(self, name: str, column: str) -> str:
+        """Of JSON in a state table: one of its values is theirs."""
+        return self._among(name, column, f"{table(self.values)} m ON contains(lower(o.{column}), m.quoted)")
 
-    def mentions_theirs(self, column: str) -> str:
+    def mentions_theirs(self, name: str, column: str) -> str:
         """Of a text: it may say more, and a longer word that holds one of theirs counts as well."""
-        return f"EXISTS (SELECT 1 FROM {table(self.values)} m WHERE contains(lower({column}), m.value))"
+        return self._among(name, column, f"{table(self.values)} m ON contains(lower(o.{column}), m.value)")
 
-    def holds_named(self, column: str) -> str:
+    def holds_named(self, name: str, column: str) -> str:
         """Of JSON: one of its values is one of their keys."""
-        return f"EXISTS (SELECT 1 FROM {table(self.keys)} k WHERE contains({column}, k.quoted))"
+        return self._among(name, column, f"{table(self.keys)} k ON contains(o.{column}, k.quoted)")
+
+    def _among(self, name: str, column: str, join: str) -> str:
+        # Not EXISTS: Snowflake evaluates no subquery that is correlated by anything but equality.
+        return f"{column} IN (SELECT o.{column} FROM {self.table(name)} o JOIN {join})"
 
     def texts(self, name: str) -> list[str]:
         """The columns of a state table that may hold a value of theirs, quoted."""
@@ -147,7 +151,7 @@ class Search:
         meant = self._meant
         where = {
             "enrichment_values": f"{_BELIEVED} AND {meant.is_theirs('value')}",
-            "outcomes": f"{meant.holds_theirs(ident('before'))} OR {meant.holds_theirs(ident('after'))}",
+            "outcomes": " OR ".join(meant.holds_theirs("outcomes", ident(c)) for c in ("before", "after")),
         }
         for name in self._warehouse.tables(self._warehouse.state_schema):
             if name.startswith("snapshot__") and (texts := meant.texts(name)):

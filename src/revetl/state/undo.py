@@ -85,8 +85,8 @@ def written_by(
     warehouse: Warehouse, layout: Layout, run_id: str, keys: Sequence[str], *, batch_rows: int
 ) -> Iterator[pa.RecordBatch]:
     """What the run wrote or may have written, but for whoever was erased since, in the order of keys, with what the
-    snapshot says now (`known`, `in_doubt`, `now_id`, `now_run`, `now__<i>` for the i-th field) and `holder`, another key
-    that has it today."""
+    snapshot says now (`known`, `in_doubt`, `now_id`, `now_run`, `now__<i>` for the i-th field) and `holder`, another
+    key that has it today."""
     outcomes, snapshot = layout.t(relation(warehouse, "outcomes")), layout.t(layout.snapshot)
     now = "".join(f", n.{layout.q(f.stored)} AS now__{i}" for i, f in enumerate(layout.fields))
     chosen = f" AND o.key IN ({', '.join('?' for _ in keys)})" if keys else ""
