@@ -11,8 +11,8 @@ from tests.support.enrich_fakes import terms
 TERMS = {"a.person": terms("a.person", ("email",))}
 
 
-def together(*stages: float, records: int = 100_000, verifiers: tuple[float, ...] = (), paid: bool = True) -> float:
-    return seconds_together(stages, verifiers, records, paid=paid)
+def together(*steps: float, records: int = 100_000, verifiers: tuple[float, ...] = (), paid: bool = True) -> float:
+    return seconds_together(steps, verifiers, records, paid=paid)
 
 
 def test_many_records_take_as_long_as_the_slowest_stage():

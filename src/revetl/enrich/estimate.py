@@ -83,7 +83,7 @@ def estimate(
         low_usd=usd(0.025),
         p95_usd=usd(0.95),
         high_usd=usd(0.975),
-        minutes=_minutes(spec, providers, rates, stages, draws, records, paid=_can_pay_for_all(spec, stages, held)),
+        minutes=_minutes(spec, providers, rates, draws, records, paid=_can_pay_for_all(spec, stages, held)),
         coverage=_coverage(filled, fields, cohorts, draws),
     )
 
@@ -136,10 +136,8 @@ def _stage(
 ) -> StageEstimate:
     stage = spec.stages[number]
     rate = rates[stage.provider]
-    lookups = sum(d.lookups[number] for d in draws) / len(draws)
-    checks = {f: _checked(draws, number, i) for i, f in enumerate(spec.fields)}
-    seconds = seconds_alone(providers[stage.provider], lookups, rate.latency_s)
-    seconds += sum(seconds_alone(providers[v], checks[f], rates[v].latency_s) for f, v in stage.verify.items())
+    lookups = _asked(draws, number)
+    seconds = sum(_steps(spec, number, providers, rates, draws))
     expected = Decimal(str(sum(d.usd[number] for d in draws) / len(draws))).quantize(CENT) + owed
     greatest = count * questions.greatest(stage) + owed
     hit_rate = rate.hits / rate.answers if not rate.assumed else rate.hit.mean
@@ -165,7 +163,6 @@ def _minutes(
     spec: WaterfallSpec,
     providers: Mapping[str, ProviderSpec],
     rates: Mapping[str, Rates],
-    stages: Sequence[StageEstimate],
     draws: Sequence[Draw],
     records: int,
     *,
@@ -176,7 +173,27 @@ def _minutes(
         for field, verifier in stage.verify.items():
             checks[verifier] = checks.get(verifier, 0.0) + _checked(draws, number, list(spec.fields).index(field))
     alone = [seconds_alone(providers[v], number, rates[v].latency_s) for v, number in checks.items()]
-    return seconds_together([60 * s.minutes for s in stages], alone, records, paid=paid) / 60
+    steps = [s for number, _ in enumerate(spec.stages) for s in _steps(spec, number, providers, rates, draws)]
+    return seconds_together(steps, alone, records, paid=paid) / 60
+
+
+def _steps(
+    spec: WaterfallSpec,
+    number: int,
+    providers: Mapping[str, ProviderSpec],
+    rates: Mapping[str, Rates],
+    draws: Sequence[Draw],
+) -> list[float]:
+    """Seconds of the stage's own questions, and of each verification that follows."""
+    stage, fields = spec.stages[number], list(spec.fields)
+    asked = [(stage.provider, _asked(draws, number))]
+    asked += [(v, _checked(draws, number, fields.index(f))) for f, v in stage.verify.items()]
+    return [seconds_alone(providers[name], lookups, rates[name].latency_s) for name, lookups in asked]
+
+
+def _asked(draws: Sequence[Draw], stage: int) -> float:
+    """How many questions the stage asks, on average."""
+    return sum(draw.lookups[stage] for draw in draws) / len(draws)
 
 
 def _checked(draws: Sequence[Draw], stage: int, field: int) -> float:

@@ -19,18 +19,18 @@ def seconds_alone(terms: ProviderSpec, lookups: float, latency_s: float) -> floa
     return max(slowest, requests * latency_s / terms.at_once, latency_s)
 
 
-def seconds_together(stages: Sequence[float], verifiers: Iterable[float], records: int, *, paid: bool) -> float:
-    """Of the whole run, at the least. `stages`: what each takes alone, verification of its own values included, since
-    that follows; `verifiers`: what each takes for all stages.
+def seconds_together(steps: Sequence[float], verifiers: Iterable[float], records: int, *, paid: bool) -> float:
+    """Of the whole run, at the least. `steps`: what each stage's questions take alone, and after them the verification
+    of its values; `verifiers`: what each takes for all stages.
 
-    The records pass in parts, and each stage takes the next part while later ones have those before: so it is about as
-    long as the slowest stage, and the first part's way there, and the last one's from there. One after the other where
+    The records pass in parts, and each step takes the next part while later ones have those before: so it is about as
+    long as the slowest step, and the first part's way there, and the last one's from there. One after the other where
     the run has one part, and where the money may not suffice (`paid` False).
     """
     parts = parts_for(records) if paid else 1
     ends = [0.0] * parts
-    for stage in stages:
+    for step in steps:
         free = 0.0
         for i in range(parts):
-            free = ends[i] = max(free, ends[i]) + stage / parts
+            free = ends[i] = max(free, ends[i]) + step / parts
     return max(ends[-1], *verifiers, 0.0)
