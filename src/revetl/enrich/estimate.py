@@ -11,7 +11,7 @@ from revetl.clock import Clock
 from revetl.enrich.budget import limits_of
 from revetl.enrich.engine import check_columns, least
 from revetl.enrich.forecast import Cohort, Draw, Step, forecast, quantile
-from revetl.enrich.makespan import seconds_alone, seconds_together
+from revetl.enrich.makespan import Work, seconds_together, work_of
 from revetl.enrich.order.learn import learn
 from revetl.enrich.paths import Seen, seen_along
 from revetl.enrich.questions import Questions
@@ -137,7 +137,7 @@ def _stage(
     stage = spec.stages[number]
     rate = rates[stage.provider]
     lookups = _asked(draws, number)
-    seconds = sum(_steps(spec, number, providers, rates, draws))
+    seconds = sum(work.seconds for work in _steps(spec, number, providers, rates, draws))
     expected = Decimal(str(sum(d.usd[number] for d in draws) / len(draws))).quantize(CENT) + owed
     greatest = count * questions.greatest(stage) + owed
     hit_rate = rate.hits / rate.answers if not rate.assumed else rate.hit.mean
@@ -172,7 +172,7 @@ def _minutes(
     for number, stage in enumerate(spec.stages):
         for field, verifier in stage.verify.items():
             checks[verifier] = checks.get(verifier, 0.0) + _checked(draws, number, list(spec.fields).index(field))
-    alone = [seconds_alone(providers[v], number, rates[v].latency_s) for v, number in checks.items()]
+    alone = [work_of(providers[v], number, rates[v].latency_s) for v, number in checks.items()]
     steps = [s for number, _ in enumerate(spec.stages) for s in _steps(spec, number, providers, rates, draws)]
     return seconds_together(steps, alone, records, paid=paid) / 60
 
@@ -183,12 +183,12 @@ def _steps(
     providers: Mapping[str, ProviderSpec],
     rates: Mapping[str, Rates],
     draws: Sequence[Draw],
-) -> list[float]:
-    """Seconds of the stage's own questions, and of each verification that follows."""
+) -> list[Work]:
+    """The stage's own questions, and each verification that follows."""
     stage, fields = spec.stages[number], list(spec.fields)
     asked = [(stage.provider, _asked(draws, number))]
     asked += [(v, _checked(draws, number, fields.index(f))) for f, v in stage.verify.items()]
-    return [seconds_alone(providers[name], lookups, rates[name].latency_s) for name, lookups in asked]
+    return [work_of(providers[name], lookups, rates[name].latency_s) for name, lookups in asked]
 
 
 def _asked(draws: Sequence[Draw], stage: int) -> float:
