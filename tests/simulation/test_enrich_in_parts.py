@@ -13,7 +13,9 @@ from revetl.enrich import parts
 from revetl.providers.base import Answer
 from tests.simulation.test_enrich_crash import COUNTED, SPENT, Crash, Dying
 from tests.simulation.test_enrich_engine import bills, enrich, number, providers
-from tests.support.enrich_fakes import FakeProvider, hit, miss, person, warehouse_with
+from tests.simulation.test_enrich_jobs import JOB
+from tests.support.enrich_fakes import FakeProvider, hit, miss, person, terms, warehouse_with, waterfall
+from tests.support.enrich_job_fakes import JobVendor
 
 PEOPLE_N = 24
 
@@ -110,3 +112,32 @@ def test_after_a_crash_nothing_is_paid_twice() -> None:
                 " WHERE status <> 'intent'"
             )[0][0]
             assert known >= sum((v.billed_usd for v in vendors.values()), Decimal(0))
+
+
+def test_batches_are_filled_from_several_parts_and_their_jobs_wait_together() -> None:
+    """Six records a part, four a batch."""
+    job = JOB.model_copy(update={"at_once": 8})
+    spec = terms("jobs.email", ("email",)).model_copy(update={"job": job})
+    jobs = JobVendor(spec, lambda _: hit(email="x@acme.example"), 4)
+    waiting, most = 0, 0
+
+    def watch(moment: str) -> None:
+        nonlocal waiting, most
+        waiting += {"submit": 1, "polled": -1}.get(moment, 0)
+        most = max(most, waiting)
+
+    jobs.dies = watch
+    one = waterfall(fields={"email": {}}, stages=[{"provider": "jobs.email"}])
+    report = enrich(people(), {"jobs.email": jobs}, spec=one)
+    assert report.asked == PEOPLE_N
+    assert jobs.sizes == [4] * 6
+    assert most > 2, "jobs of more than one part"
+
+
+def test_a_provider_is_asked_on_while_its_values_are_verified() -> None:
+    vendors, log = providers(), list[str]()
+    for name in ("big.person", "check.email"):
+        first_call(vendors[name], log)
+    enrich(people(), vendors, spec=waterfall(stages=[{"provider": "big.person", "verify": {"email": "check.email"}}]))
+    last_of_big = max(i for i, name in enumerate(log) if name == "big.person")
+    assert log.index("check.email") < last_of_big
