@@ -201,7 +201,7 @@ class _World:
         hits = _binomial(self._chance, records, rates.hit)
         groups: Counter[Outcome] = Counter({Outcome(True, 0, 0): hits})
         for i in _bits(asked_for):
-            for outcome, n in list(groups.items()):
+            for outcome, n in (+groups).items():  # who is nobody has no parts: there would be 3 ** fields of them
                 filled = _binomial(self._chance, n, rates.accepted[i]) if state.lacks >> i & 1 else 0
                 for part, more in ((filled, 1 << i), (n - filled, 0)):
                     checked = _binomial(self._chance, part, rates.checked[i]) if i in rates.checked else 0
