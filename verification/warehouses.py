@@ -83,9 +83,13 @@ def run(files: Sequence[str], environment: Mapping[str, str]) -> tuple[list[ET.E
         return list(ET.parse(report).iter("testcase")), time.perf_counter() - started
 
 
+# A statement takes the stand-in ten times as long as Postgres, so fewer moments of dying are tried there.
+_FEWER = {"REVETL_EXAMPLES": "5", "REVETL_STRIDE": "29"}
+
+
 def on(warehouse: str, files: Sequence[str]) -> Tally:
     tally = Tally()
-    cases, tally.seconds = run(files, {THE_WAREHOUSE: warehouse})
+    cases, tally.seconds = run(files, {THE_WAREHOUSE: warehouse} | (_FEWER if warehouse == "snowflake" else {}))
     for case in cases:
         tally.take(case)
     return tally
@@ -119,7 +123,7 @@ def measure() -> Section:
         workload=(
             "The same files of tests on each warehouse: an empty database for each test, a PostgreSQL server from PyPI, and "
             "snowflake-connector-python over HTTP to fakesnow, which is DuckDB inside: evidence of our statements, no proof "
-            "of Snowflake. What only one of them has to mind is skipped on the others."
+            "of Snowflake; crashes are tried there at fewer moments. What only one of them has to mind is skipped on the others."
         ),
         header=("tests", *WAREHOUSES.values()),
         rows=rows,

@@ -33,7 +33,7 @@ COUNTED = (
     " HAVING sum(committed_usd) <> 0 ORDER BY 1, 2"
 )
 PEOPLE_N = 10
-STRIDE = 1 if os.environ.get("REVETL_EVERY_STEP") else 9
+STRIDE = 1 if os.environ.get("REVETL_EVERY_STEP") else int(os.environ.get("REVETL_STRIDE", "9"))
 
 
 class Crash(BaseException):

@@ -25,7 +25,7 @@ from tests.support.enrich_job_fakes import JobVendor
 from tests.support.virtual_time import run_virtual
 
 PEOPLE_N = 10
-STRIDE = 1 if os.environ.get("REVETL_EVERY_STEP") else 7
+STRIDE = 1 if os.environ.get("REVETL_EVERY_STEP") else int(os.environ.get("REVETL_STRIDE", "7"))
 SPEC = waterfall(stages=[{"provider": "jobs.email", "fills": ["email"]}], fields={"email": {}})
 LATEST = (
     "SELECT call_id, coalesce(max(CASE WHEN status NOT IN ('intent', 'in_doubt') THEN status END),"
