@@ -1,7 +1,7 @@
 """A crash at every step: each statement, each commit, each moment of a call. Then the run that follows.
 
 The vendor's own bill is the witness: it is kept outside of everything that crashes. By default every ninth step is
-tried; REVETL_EVERY_STEP=1 tries all.
+tried; REVETL_EVERY_STEP=1 tries all, REVETL_STRIDE=29 every 29th.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Batches that a vendor takes as jobs: what dies with us is fetched by the next run, and nothing is paid for twice.
 
 The vendor's own bill is the witness. By default every seventh step of the database is tried; REVETL_EVERY_STEP=1 tries
-all.
+all, REVETL_STRIDE=29 every 29th.
 """
 
 from __future__ import annotations
