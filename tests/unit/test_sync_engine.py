@@ -467,3 +467,21 @@ def test_a_run_through_threads_checkpoints_as_it_goes(bench: Bench) -> None:
     assert report.counts == {"ok": 40}
     assert report.plan.requests == 14
     assert bench.run().plan.changes == 0
+
+
+def test_a_run_that_broke_off_counts_what_it_had_in_flight(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    write = checkpoint.write
+
+    def full_disk(*args: object, **kwargs: object) -> None:
+        if args[4]:
+            raise WarehouseError("the disk is full")
+        write(*args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "write", full_disk)
+        with pytest.raises(WarehouseError):
+            bench.run(run_id="broken-off")
+    bench.run()
+    counts = {run.run_id: run.counts for run in list_runs(bench.warehouse)}["broken-off"]
+    assert counts == {"unknown": len(outcomes.of_run(bench.warehouse, "broken-off"))}
+    assert counts["unknown"] > 0

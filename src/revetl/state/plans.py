@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 from revetl.clock import Clock
 from revetl.model import Scalar
-from revetl.state import leases, outcomes
+from revetl.state import leases, outcomes, runs
 from revetl.state.layout import Layout
 from revetl.state.schema import relation
 from revetl.warehouse.base import Warehouse
@@ -50,25 +50,28 @@ def recover(warehouse: Warehouse, layout: Layout, clock: Clock, *, present_run: 
     don't (a create or an adoption in flight) get a row, with the values that may have been created, so that they are
     looked for before anything is created again. LeaseError where another run holds the sync: it is not broken off.
     """
-    plans, runs = layout.t(relation(warehouse, "plans")), layout.t(relation(warehouse, "runs"))
+    plans, run_table = layout.t(relation(warehouse, "plans")), layout.t(relation(warehouse, "runs"))
     name = layout.spec.name
     broken_off = "subject = ? AND status = 'running' AND run_id <> ?"
     open_plans = warehouse.rows(
         f"SELECT plan_id, run_id, intent_until FROM {plans} WHERE sync = ? AND status = 'applying'", [name]
     )
-    if not open_plans and not warehouse.rows(f"SELECT 1 FROM {runs} WHERE {broken_off} LIMIT 1", [name, present_run]):
+    if not open_plans and not warehouse.rows(
+        f"SELECT 1 FROM {run_table} WHERE {broken_off} LIMIT 1", [name, present_run]
+    ):
         return 0
     alive = leases.holder(warehouse, leases.name_of(name), now=clock.now())
     if alive is not None and alive.run_id != present_run:
         raise leases.busy(alive)
     with warehouse.transaction():
-        doubtful = sum(
-            _doubt(warehouse, layout, str(plan_id), str(run_id), int(str(until)), clock)
-            for plan_id, run_id, until in open_plans
-        )
+        doubtful = 0
+        for plan_id, run_id, until in open_plans:
+            if count := _doubt(warehouse, layout, str(plan_id), str(run_id), int(str(until)), clock):
+                runs.recount(warehouse, str(run_id))
+            doubtful += count
         warehouse.execute(f"UPDATE {plans} SET status = 'interrupted' WHERE sync = ? AND status = 'applying'", [name])
         warehouse.execute(
-            f"UPDATE {runs} SET status = 'interrupted', finished_at = ? WHERE {broken_off}",
+            f"UPDATE {run_table} SET status = 'interrupted', finished_at = ? WHERE {broken_off}",
             [timestamp(clock), name, present_run],
         )
     return doubtful

@@ -42,6 +42,22 @@ def finish_run(warehouse: Warehouse, run: RunRecord) -> None:
     )
 
 
+def recount(warehouse: Warehouse, run_id: str) -> None:
+    """Brings what the run counts of records in line with `outcomes`; counts of links stay. A run that broke off said
+    what it had hoped to write down. Safe to repeat."""
+    runs, outcomes = (table(relation(warehouse, name)) for name in ("runs", "outcomes"))
+    for (counts,) in warehouse.rows(f"SELECT counts FROM {runs} WHERE run_id = ?", [run_id]):
+        of_links = {k: n for k, n in json.loads(str(counts or "{}")).items() if k.startswith("links_")}
+        found = warehouse.rows(
+            f"SELECT status, count(*) FROM {outcomes} WHERE run_id = ? AND op NOT IN ('link', 'unlink') GROUP BY 1",
+            [run_id],
+        )
+        present = of_links | {str(status): int(str(n)) for status, n in found}
+        warehouse.execute(
+            f"UPDATE {runs} SET counts = ? WHERE run_id = ?", [json.dumps(present, sort_keys=True), run_id]
+        )
+
+
 def list_runs(warehouse: Warehouse, limit: int = 20) -> list[RunRecord]:
     """The newest runs first. Empty where nothing has run yet."""
     return _select(warehouse, "", [], limit)
