@@ -37,7 +37,7 @@ class Mutant:
 
 
 _LEASES, _TIES = "tests/unit/test_sync_leases.py", "tests/unit/test_sync_links.py"
-_LINKS = "tests/property/test_sync_links.py"
+_LINKS, _SUSPECTS = "tests/property/test_sync_links.py", "tests/property/test_sync_suspects.py"
 MUTANTS = (
     Mutant("nothing becomes in doubt after a crash", "state/plans.py", "    if not count:\n        return 0\n", "    return 0\n"),
     Mutant("a record in doubt keeps its hash", "state/plans.py", "SET row_hash = NULL, destination_id = {kept}", "SET destination_id = {kept}"),
@@ -69,6 +69,9 @@ MUTANTS = (
     Mutant("links are sent without an intent", "sync/links.py", "        await offload(links.intend, warehouse, layout, low, high, run.run_id)\n", "", _LINKS),
     Mutant("a link without an answer is taken for refused", "state/links.py", "p.op = 'link' AND p.status IN ('ok', 'rejected')", "p.op = 'link' AND p.status IN ('ok', 'rejected', 'unknown')", _TIES),
     Mutant("a removed link is remembered", "state/links.py", "p.op = 'unlink' AND p.status = 'ok' AND", "FALSE AND", _TIES),
+    Mutant("buckets with as many rows are taken for equal", "sync/suspects.py", " OR s.digest IS DISTINCT FROM n.digest", "", _SUSPECTS),
+    Mutant("only the source's rows of a bucket are joined", "sync/planning.py", "FROM {snapshot}{theirs}) n ON", "FROM {snapshot}) n ON", _SUSPECTS),
+    Mutant("what a broken-off run hoped for is counted", "state/plans.py", "runs.recount(warehouse, str(run_id))", "pass", "tests/unit/test_sync_engine.py"),
 )  # fmt: skip
 
 
