@@ -12,6 +12,8 @@ from benchmarks import sink
 from benchmarks.data import make_source
 from benchmarks.report import Section
 
+_FLAT = 1.25
+
 
 def measure(sizes: tuple[int, ...] = (100_000, 2_000_000)) -> Section:
     rows, peaks = [], []
@@ -32,7 +34,10 @@ def measure(sizes: tuple[int, ...] = (100_000, 2_000_000)) -> Section:
         workload="One process, a whole sync of a table that did not change. Peak resident memory as the kernel counts it.",
         header=("rows", "seconds", "peak MiB"),
         rows=rows,
-        verdict=f"{sizes[-1] // sizes[0]} times the rows take {growth:.2f} times the memory.",
+        verdict=(
+            f"{sizes[-1] // sizes[0]} times the rows take {growth:.2f} times the memory. "
+            f"Target flat (≤ {_FLAT}): {'met' if growth <= _FLAT else 'NOT met'}."
+        ),
     )
 
 
