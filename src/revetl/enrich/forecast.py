@@ -3,16 +3,16 @@
 A draw takes, stage by stage, for the records that come to it in the same state, what becomes of them from a Dirichlet
 distribution over all that became of such records before (`paths.py`), and then how many of them it befalls from a
 multinomial one. So both kinds of doubt are in it: that the rates are not known, and that chance is chance. What was
-never seen is left to the provider's rates as a whole: they weigh little beside what was seen, and are all there is
-where nothing was. Records with the same blanks and the same open stages are counted, not told apart. Seeded: the same
-ledger gives the same forecast.
+never seen is left to the provider's rates, of records that are alike where there were such: they weigh little beside
+what was seen, and are all there is where nothing was. Records with the same blanks and the same open stages are
+counted, not told apart. Seeded: the same ledger gives the same forecast.
 """
 
 from __future__ import annotations
 
 import math
 import random
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -125,6 +125,14 @@ class _Belief:
         for state, outcomes in step.seen.items():
             self._kin.setdefault((state.lacks, state.audited), Counter()).update(outcomes)
         self._weights: dict[State, dict[Outcome, float]] = {}
+        self.likes: dict[_Likeness, _Like] = {}
+        for state, outcomes in step.seen.items():
+            like = self.likes.setdefault(self.likeness(state), _Like())
+            for outcome, n in outcomes.items():
+                like.add(state, outcome, n)
+
+    def likeness(self, state: State) -> _Likeness:
+        return state.lacks == state.wants & self.step.fills, state.audited
 
     def world(self, chance: random.Random) -> _World:
         return _World(chance, self)
@@ -149,7 +157,7 @@ class _World:
     def __init__(self, chance: random.Random, belief: _Belief) -> None:
         self._chance = chance
         self._belief = belief
-        self._rates: dict[bool, _Drawn] = {}
+        self._rates: dict[_Likeness, _Drawn] = {}
         self._shares: dict[State, list[tuple[Outcome | None, float]]] = {}
 
     def meets(self, state: State, asked_for: int, records: int) -> Counter[Outcome]:
@@ -193,11 +201,10 @@ class _World:
 
     def _unseen(self, state: State, asked_for: int, records: int) -> Counter[Outcome]:
         """By the provider's rates as a whole: a hit or not, and each field on its own."""
-        # Where the stage is known in other states, what it does in one that was never seen is known less well.
-        loose = bool(self._belief.step.seen) and not self._belief.weights(state)
-        if loose not in self._rates:
-            self._rates[loose] = _Drawn.of(self._chance, self._belief, loose=loose)
-        rates = self._rates[loose]
+        like = self._belief.likeness(state)
+        if like not in self._rates:
+            self._rates[like] = _Drawn.of(self._chance, self._belief, like)
+        rates = self._rates[like]
         hits = _binomial(self._chance, records, rates.hit)
         groups: Counter[Outcome] = Counter({Outcome(True, 0, 0): hits})
         for i in _bits(asked_for):
@@ -212,6 +219,38 @@ class _World:
         return +groups
 
 
+# Whether of what the stage is there for nothing was found yet: who knows one thing of a record often knows more. And
+# whether the record is audited.
+_Likeness = tuple[bool, bool]
+
+
+def _zeros() -> defaultdict[int, float]:
+    return defaultdict(float)
+
+
+@dataclass(slots=True)
+class _Like:
+    """What was seen of a stage with records that are alike, whatever it is that they want."""
+
+    answers: float = 0.0
+    hits: float = 0.0
+    lacked: defaultdict[int, float] = field(default_factory=_zeros)  # per field's place: hits for who lacked it
+    filled: defaultdict[int, float] = field(default_factory=_zeros)
+    checked: defaultdict[int, float] = field(default_factory=_zeros)
+
+    def add(self, state: State, outcome: Outcome, n: float) -> None:
+        self.answers += n
+        if outcome.hit:
+            self.hits += n
+            for counts, mask in (
+                (self.lacked, state.lacks),
+                (self.filled, outcome.filled),
+                (self.checked, outcome.checked),
+            ):
+                for i in _bits(mask):
+                    counts[i] += n
+
+
 @dataclass(frozen=True, slots=True)
 class _Drawn:
     """A provider's rates as a whole, as they may be: of hits, and per field's place."""
@@ -221,17 +260,21 @@ class _Drawn:
     checked: Mapping[int, float]
 
     @classmethod
-    def of(cls, chance: random.Random, belief: _Belief, *, loose: bool) -> _Drawn:
-        rates, fields = belief.step.rates, belief.fields
+    def of(cls, chance: random.Random, belief: _Belief, likeness: _Likeness) -> _Drawn:
+        rates, fields, like = belief.step.rates, belief.fields, belief.likes.get(likeness, _Like())
+        # Where the stage is known for other records, what it does with these is known less well.
+        loose = bool(belief.step.seen)
 
-        def drawn(share: Share) -> float:
+        def drawn(share: Share, yes: float, of: float) -> float:
             known = share.known_from(LOOSE_WEIGHT) if loose else share
+            if of:
+                known = share.known_from(_GUESS_WEIGHT).after(yes, of)
             return chance.betavariate(known.yes, known.no)
 
         return cls(
-            drawn(rates.hit),
-            {i: drawn(rates.accepted[fields[i]]) for i in _bits(belief.step.fills)},
-            {i: drawn(rates.checked[fields[i]]) for i in belief.step.checks},
+            drawn(rates.hit, like.hits, like.answers),
+            {i: drawn(rates.accepted[fields[i]], like.filled[i], like.lacked[i]) for i in _bits(belief.step.fills)},
+            {i: drawn(rates.checked[fields[i]], like.checked[i], like.lacked[i]) for i in belief.step.checks},
         )
 
 

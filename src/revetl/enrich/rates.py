@@ -46,6 +46,11 @@ class Share:
         scale = min(1.0, answers / (self.yes + self.no))
         return Share(self.yes * scale, self.no * scale)
 
+    def after(self, yes: float, answers: float) -> Share:
+        """What is known when so many more answers have come."""
+        scale = min(1.0, MOST_WEIGHT / answers)
+        return Share(self.yes + yes * scale, self.no + max(answers - yes, 0.0) * scale)
+
     @property
     def mean(self) -> float:
         return self.yes / (self.yes + self.no)
