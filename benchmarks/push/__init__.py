@@ -10,8 +10,9 @@ import tempfile
 from pathlib import Path
 
 from benchmarks import sink
+from benchmarks.bars import Bar, svg
 from benchmarks.data import make_source
-from benchmarks.report import Section
+from benchmarks.report import DOCS, Section
 
 CONTENDERS = {
     "hand loop, no bookkeeping": "benchmarks.push.hand_loop",
@@ -38,11 +39,15 @@ def run_once(module: str, rows: int, url: str) -> float:
         return float(json.loads(done.stdout.strip().splitlines()[-1])["seconds"])
 
 
+def measure() -> Section:
+    return compare(100_000, 5, target=2.0, picture="push.svg")
+
+
 def measure_million() -> Section:
-    return measure(1_000_000, 2, target=1.5)
+    return compare(1_000_000, 2, target=1.5)
 
 
-def measure(rows: int = 100_000, repeats: int = 5, target: float = 2.0) -> Section:
+def compare(rows: int, repeats: int, *, target: float, picture: str | None = None) -> Section:
     seconds: dict[str, list[float]] = {name: [] for name in CONTENDERS}
     with sink.running() as url:
         for _ in range(repeats):
@@ -60,6 +65,15 @@ def measure(rows: int = 100_000, repeats: int = 5, target: float = 2.0) -> Secti
                 f"{rows / statistics.median(times):,.0f}",
                 f"{medians[name]:.2f} ({min(ratios):.2f} to {max(ratios):.2f})",
             )
+        )
+    if picture is not None:
+        bars = [
+            Bar(name.replace("*", ""), r := statistics.median(times), f"{r:.1f} s", ours=module == "benchmarks.ours")
+            for (name, times), module in zip(seconds.items(), CONTENDERS.values(), strict=True)
+        ]
+        title = f"Full push of {rows:,} rows, in seconds"
+        (DOCS / picture).write_text(
+            svg(title, "To a server that answers at once; batches of 100. Less is better.", bars)
         )
     ours = medians["**revetl**, all bookkeeping"]
     faster = all(ours < m for n, m in medians.items() if "drt" in n or "dlt" in n)

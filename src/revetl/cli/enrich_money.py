@@ -48,7 +48,8 @@ def show_estimates(estimates: Sequence[Estimate]) -> None:
         f"Expected cost ${expected:,.2f}, in 95 of 100 runs at most ${p95:,.2f}, never over ${greatest:,.2f} (budgets)."
     )
     minutes = sum(e.minutes for e in estimates)
-    screen.print(f"About {_minutes(minutes)} minutes at the providers' limits.{note}")
+    unit = "minute" if minutes < 1.5 else "minutes"
+    screen.print(f"About {_minutes(minutes)} {unit} at the providers' limits.{note}")
 
 
 def told(calls: Iterable[Doubtful], providers: Mapping[str, ProviderSpec], now: datetime) -> list[dict[str, object]]:
