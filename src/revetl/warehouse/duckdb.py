@@ -40,6 +40,7 @@ class DuckDBWarehouse:
     ) -> None:
         self.state_schema = state_schema
         self._in_transaction = False
+        self._readers: list[pa.RecordBatchReader] = []
         try:
             self._db = duckdb.connect(str(path), read_only=read_only)
             if threads:
@@ -63,15 +64,21 @@ class DuckDBWarehouse:
         # A cursor of its own: the result stays open while checkpoints write through the main connection. It sees
         # what was committed when it started.
         cursor = self._db.cursor()
+        reader: pa.RecordBatchReader | None = None
         try:
             relation: Any = cursor.sql(sql, params=list(params)) if params else cursor.sql(sql)
             reader = relation.to_arrow_reader(batch_rows)
+            del relation
+            self._readers.append(reader)
             for batch in reader:
                 if batch.num_rows:
                     yield batch
         except duckdb.Error as e:
             raise _translated(e) from None
         finally:
+            if reader is not None:
+                reader.close()
+                self._readers.remove(reader)
             cursor.close()
 
     def append(self, target: Relation, data: pa.Table) -> None:
@@ -153,6 +160,9 @@ class DuckDBWarehouse:
             self._run("RESET memory_limit")
 
     def close(self) -> None:
+        # A result that was left half-read keeps the file open: the next to open it in this process would wait for ever.
+        for reader in self._readers:
+            reader.close()
         self._db.close()
 
     def _run(self, sql: str, params: Sequence[Scalar] = ()) -> Any:
