@@ -28,12 +28,14 @@ def find(warehouse: Warehouse, layout: Layout) -> Relation | None:
     if lean is None or warehouse.kind(layout.spec.relation) != "table":
         return None
     rows = int(str(warehouse.rows(f"SELECT count(*) FROM {layout.t(layout.spec.relation)}")[0][0]))
-    if rows < _FROM_ROWS or not _quiet(warehouse, layout, rows):
+    if rows < _FROM_ROWS:
         return None
     suspects = layout.scratch("suspects")
     warehouse.execute(f"DROP TABLE IF EXISTS {layout.t(suspects)}")
     try:
         with lean:
+            if not _quiet(warehouse, layout, rows):
+                return None
             warehouse.execute(layout.create_scratch("suspects", f"AS {_disagreeing(layout)}"))
     except WarehouseError:
         return None  # no memory, or a disk that is full: the join, which needs more of both, says so in its own words
