@@ -251,3 +251,15 @@ def test_whatever_is_answered_ok_means_written(seed: int) -> None:
             assert written[str(outcome.ordinal)] == str(1000 + outcome.ordinal) == outcome.destination_id
         elif outcome.status is Status.REJECTED:
             assert str(1000 + outcome.ordinal) in doomed
+
+
+def test_a_page_in_place_of_the_properties_is_an_outage_and_no_mistake_of_ours() -> None:
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, text="<html>temporarily unavailable</html>"))
+
+    async def main() -> None:
+        options = Options.model_validate({"token": "pat-test"})
+        async with HubSpot("hubspot", options, LoopClock(), transport=transport, rng=random.Random(0)) as hubspot:
+            await hubspot.describe("contacts")
+
+    with pytest.raises(Unavailable):
+        run_virtual(main())

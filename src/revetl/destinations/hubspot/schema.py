@@ -8,7 +8,7 @@ from typing import Any
 
 from revetl.destinations.base import DestinationField, FieldType
 from revetl.destinations.hubspot import api
-from revetl.errors import ConfigError
+from revetl.errors import ConfigError, Unavailable
 from revetl.http.session import Session
 
 _TYPES: dict[str, FieldType] = {"number": "number", "bool": "bool", "date": "date", "datetime": "datetime"}
@@ -57,7 +57,10 @@ class Schema:
         response = await self._session.request("GET", api.properties_path(object_), idempotent=True)
         body = api.body_of(response)
         results = body.get("results")
-        if not response.is_success or not isinstance(results, list):
+        if response.is_success and not isinstance(results, list):
+            # A proxy's page with status 200: says nothing about the object.
+            raise Unavailable(f"{self._session.name} did not answer with the properties of {object_}", code="NO_JSON")
+        if not isinstance(results, list):
             code = api.refusal(body).code if body else str(response.status_code)
             raise ConfigError(f"{self._session.name} has no object {object_!r} ({code})")
         found = [p for p in results if isinstance(p, dict) and p.get("name") and not p.get("archived")]
