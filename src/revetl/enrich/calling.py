@@ -82,7 +82,7 @@ class Calls:
                 if not self._stopped():
                     left = True
                     replies = await self._replies(jobs)
-        except Exception as e:  # noqa: BLE001 - judged, and raised again where it is not a CallError, by the settling
+        except Exception as e:  # noqa: BLE001 - reported per job first: the settling raises what is no CallError
             error = e
         finally:
             now = self._clock.now()

@@ -16,6 +16,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from revetl.chance import Seeded
 from revetl.enrich.paths import Outcome, Seen, State
 from revetl.enrich.rates import LOOSE_WEIGHT, MOST_WEIGHT, Rates, Share
 
@@ -61,7 +62,7 @@ class Draw:
 
 def forecast(cohorts: Sequence[Cohort], steps: Sequence[Step], fields: Sequence[str], draws: int = DRAWS) -> list[Draw]:
     """`draws` runs, each with cost and lookups per step and what is found per field."""
-    chance = random.Random(_SEED)  # noqa: S311 - not a secret
+    chance = Seeded(_SEED)
     beliefs = [_Belief(step, fields) for step in steps]
     return [_draw(chance, cohorts, beliefs) for _ in range(draws)]
 

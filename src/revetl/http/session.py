@@ -109,7 +109,7 @@ class Session:
         self.name = name
         self._base_url = check_url(base_url, allow_insecure=allow_insecure, what=f"base_url of {name}")
         self._clock = clock or SystemClock()
-        self._rng = rng or random.Random()  # noqa: S311 - jitter, not a secret
+        self._rng = rng or random.SystemRandom()
         self._headers = {
             "accept": "application/json",
             "accept-encoding": "gzip, deflate",

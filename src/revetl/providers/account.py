@@ -22,8 +22,7 @@ class Limiter:
 
     def __init__(self, limits: Limits, clock: Clock) -> None:
         rates = [Rate(w.calls, w.seconds) for w in sorted(limits.windows, key=lambda w: w.seconds)]
-        jitter = random.Random()  # noqa: S311 - jitter, not a secret
-        self.lanes = {DEFAULT: Lane(rates[0] if rates else None, clock, jitter)}
+        self.lanes = {DEFAULT: Lane(rates[0] if rates else None, clock, random.SystemRandom())}
         self._longer = [Pacer(rate, clock) for rate in reversed(rates[1:])]
         self._slots = asyncio.Semaphore(limits.concurrency)
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from aiohttp import web
 
+from revetl.chance import Seeded
 from revetl.clock import Clock
 
 KINDS = (
@@ -102,7 +103,7 @@ class Faults:
         self._clock = clock
         self._seed = seed
         self.active: list[Fault] = []
-        self._draw = random.Random(seed)  # noqa: S311  reproducible, not secret
+        self._draw = Seeded(seed)
 
     def add(self, fault: Fault) -> None:
         self.active.append(fault)

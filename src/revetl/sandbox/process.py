@@ -57,7 +57,7 @@ class SandboxProcess:
             with said.open("ab") as sink:
                 command = [sys.executable, "-m", "revetl.cli.main", "sandbox", "start", *self._arguments]
                 # A session of its own: ctrl-C at the terminal stops who started it, which then stops it in order.
-                self._process = subprocess.Popen(  # noqa: S603  our own program
+                self._process = subprocess.Popen(  # noqa: S603 - no shell: what a user typed stays one argument
                     [*command, "--ready-file", str(ready)],
                     stdin=subprocess.DEVNULL,
                     stdout=sink,

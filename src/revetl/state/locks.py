@@ -65,7 +65,7 @@ async def locked(warehouse: Warehouse, clock: Clock, names: Sequence[str], work:
             if clock.monotonic() >= deadline:
                 raise
         # Uneven pauses, so that those who met do not meet again.
-        await clock.sleep(random.uniform(0.5, 1.5) * pause)  # noqa: S311 - jitter, not a secret
+        await clock.sleep(random.SystemRandom().uniform(0.5, 1.5) * pause)
         pause = min(2 * pause, _LONGEST_S)
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from itertools import permutations
 from typing import Literal
 
+from revetl.chance import Seeded
 from revetl.enrich.order.cases import Case, names, records, wanted
 from revetl.enrich.order.estimate import FEWEST, Figure, Played, bounds, joined, known_share, play
 from revetl.enrich.order.learn import FOLDS, History
@@ -131,7 +132,7 @@ def compare(
     audited = records([c for c in cases if c.audited and c.complete])
     incomplete = records([c for c in cases if c.audited and not c.complete])
     identified = audited >= FEWEST and incomplete <= INCOMPLETE * (audited + incomplete)
-    chance = random.Random(seed)  # noqa: S311 - repeatable samples, not a secret
+    chance = Seeded(seed)
     comparing = _Comparing(history, tuple(cases), objective, chance, identified=identified)
     best = comparing.best(comparing.base)
     lines = [comparing.line("today", [comparing.today]), comparing.line("best", [best])]
