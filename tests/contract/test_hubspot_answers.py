@@ -12,7 +12,7 @@ import pytest
 
 from revetl.clock import LoopClock
 from revetl.destinations.hubspot import HubSpot, Options
-from revetl.errors import Denied, Throttled, Unavailable
+from revetl.errors import Ambiguous, Denied, Throttled, Unavailable
 from revetl.model import Change, Operation, Outcome, Status
 from tests.support.virtual_time import run_virtual
 
@@ -253,13 +253,28 @@ def test_whatever_is_answered_ok_means_written(seed: int) -> None:
             assert str(1000 + outcome.ordinal) in doomed
 
 
-def test_a_page_in_place_of_the_properties_is_an_outage_and_no_mistake_of_ours() -> None:
-    transport = httpx.MockTransport(lambda _: httpx.Response(200, text="<html>temporarily unavailable</html>"))
+PAGE = httpx.Response(200, text="<html>temporarily unavailable</html>")
+
+
+def test_a_page_that_stays_in_place_of_the_properties_is_an_outage_and_no_mistake_of_ours() -> None:
+    transport = httpx.MockTransport(lambda _: PAGE)
 
     async def main() -> None:
         options = Options.model_validate({"token": "pat-test"})
         async with HubSpot("hubspot", options, LoopClock(), transport=transport, rng=random.Random(0)) as hubspot:
             await hubspot.describe("contacts")
 
-    with pytest.raises(Unavailable):
+    with pytest.raises(Ambiguous, match="not its own") as caught:
         run_virtual(main())
+    assert caught.value.exit_code == 1
+
+
+def test_a_page_in_place_of_an_answer_is_a_lost_answer_and_asked_for_again() -> None:
+    calls = iter(range(100))
+
+    def batch(_: str, inputs: list[dict[str, Any]]) -> httpx.Response:
+        return PAGE if next(calls) < 3 else httpx.Response(200, json={"results": [result(x) for x in inputs]})
+
+    outcomes, count = write(batch, updates(5))
+    assert set(statuses(outcomes).values()) == {Status.OK}
+    assert count == 4

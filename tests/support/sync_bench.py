@@ -11,6 +11,7 @@ from revetl.clock import LoopClock
 from revetl.model import Relation, Scalar, SyncSpec
 from revetl.state.runs import new_run_id
 from revetl.sync import PlanSummary, SyncReport, plan_sync, run_sync
+from revetl.sync.drift import DriftReport, Settle, look
 from revetl.warehouse.base import Warehouse
 from tests.support.fake_destination import FakeDestination
 from tests.support.warehouses import SCHEMA, the_warehouse
@@ -91,3 +92,20 @@ class Bench:
         out = sorted((c.op.value, c.key, dict(c.fields)) for c in self.destination.written)
         self.destination.written.clear()
         return out
+
+
+def drift(bench: Bench, settle: Settle | None = None, **options: Any) -> DriftReport:
+    """The destination read back and compared, and settled where that is asked for."""
+    return asyncio.run(
+        look(
+            bench.warehouse,
+            bench.spec,
+            bench.destination,
+            clock=bench.clock,
+            run_id=new_run_id(bench.clock),
+            target="dev",
+            settle=settle,
+            offload=inline,
+            **options,
+        )
+    )

@@ -10,7 +10,8 @@ from collections.abc import Callable
 import httpx
 
 from revetl.clock import LoopClock
-from revetl.http.session import Policy, Session
+from revetl.http.call import Policy
+from revetl.http.session import Session
 
 Answer = Callable[[httpx.Request], httpx.Response]
 

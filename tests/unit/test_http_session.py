@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from revetl.errors import Ambiguous, CallError, ConfigError, Denied, Unavailable
-from revetl.http.session import Policy
+from revetl.http.call import Policy
 from revetl.http.verdict import Verdict
 from tests.support.vendor import Vendor
 from tests.support.virtual_time import run_virtual

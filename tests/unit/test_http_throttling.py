@@ -8,8 +8,8 @@ import httpx
 import pytest
 
 from revetl.errors import Throttled
+from revetl.http.call import Policy, RateHeaders
 from revetl.http.pacing import Rate
-from revetl.http.session import Policy, RateHeaders
 from tests.support.vendor import Vendor, Window, push
 from tests.support.virtual_time import run_virtual
 

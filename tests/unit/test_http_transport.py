@@ -10,7 +10,8 @@ from contextlib import asynccontextmanager
 import pytest
 
 from revetl.errors import Ambiguous, CallError, Unavailable
-from revetl.http.session import Policy, Session
+from revetl.http.call import Policy
+from revetl.http.session import Session
 from revetl.http.transport import default_transport
 
 Server = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]

@@ -10,9 +10,9 @@ import pytest
 from revetl.destinations.base import Match
 from revetl.errors import ConfigError, Unavailable
 from revetl.model import FieldRule
-from revetl.state.runs import list_runs, new_run_id
+from revetl.state.runs import list_runs
 from revetl.sync.drift import DriftReport, Settle, look
-from tests.support.sync_bench import Bench, inline
+from tests.support.sync_bench import Bench, drift, inline
 
 ANN = ("1", "ann@x.io", "Ann", "Riga")
 BOB = ("2", "bob@x.io", "Bob", None)
@@ -28,22 +28,6 @@ def bench() -> Bench:
     b.run()
     b.sent()
     return b
-
-
-def drift(bench: Bench, settle: Settle | None = None, **options: Any) -> DriftReport:
-    return asyncio.run(
-        look(
-            bench.warehouse,
-            bench.spec,
-            bench.destination,
-            clock=bench.clock,
-            run_id=new_run_id(bench.clock),
-            target="dev",
-            settle=settle,
-            offload=inline,
-            **options,
-        )
-    )
 
 
 def accept(bench: Bench, *fields: str) -> DriftReport:

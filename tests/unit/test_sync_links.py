@@ -15,9 +15,9 @@ from revetl.state import links, outcomes
 from revetl.state.layout import resolve
 from revetl.state.runs import get_run, list_runs, new_run_id
 from revetl.sync import SyncReport
-from revetl.sync.drift import DriftReport, Settle, look
+from revetl.sync.drift import Settle
 from revetl.sync.rollback import Choices, roll_back
-from tests.support.sync_bench import Bench, inline
+from tests.support.sync_bench import Bench, drift, inline
 from tests.support.warehouses import SCHEMA
 
 FIRMS = SyncSpec(
@@ -372,21 +372,6 @@ def test_undoing_a_run_leaves_its_links(bench: Two) -> None:
     assert report.error is None
     assert bench.linked() == [("ann", "bolt"), ("bob", "bolt")]
     assert "ann@x.io" in {r.get("email") for r in bench.destination.records.values()}
-
-
-def drift(bench: Two, settle: Settle | None = None) -> DriftReport:
-    return asyncio.run(
-        look(
-            bench.warehouse,
-            bench.spec,
-            bench.destination,
-            clock=bench.clock,
-            run_id=new_run_id(bench.clock),
-            target="dev",
-            settle=settle,
-            offload=inline,
-        )
-    )
 
 
 def untied_by_a_person(bench: Two) -> None:

@@ -12,7 +12,6 @@ import logging
 import os
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from math import inf
 from typing import Any
@@ -25,8 +24,9 @@ from revetl import __version__
 from revetl.clock import Clock, SystemClock
 from revetl.errors import Ambiguous, CallError, ConfigError, Denied, Throttled, Unavailable
 from revetl.http.breaker import Breaker
-from revetl.http.gate import Gate, GateShut
-from revetl.http.pacing import Pacer, Rate
+from revetl.http.call import DEFAULT, Call, Lane, Policy, RateHeaders
+from revetl.http.gate import GateShut
+from revetl.http.pacing import Rate
 from revetl.http.redact import Redactor
 from revetl.http.transport import default_transport
 from revetl.http.urls import check_url
@@ -34,56 +34,16 @@ from revetl.http.verdict import Verdict, before_send, retry_after_s, verdict_tab
 
 log = logging.getLogger("revetl.http")
 
-DEFAULT = "default"
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """How long and how often. All times in seconds.
-
-    `timeout_s` bounds one attempt from the first byte sent to the last received; `deadline_s` a request with its
-    retries, from its first attempt. `throttle_patience_s`: how long the vendor may answer 429 to all, or to one.
-    `retry_share`: retries allowed per request made, beyond the first `retry_reserve`.
-    """
-
-    timeout_s: float = 30.0
-    connect_timeout_s: float = 10.0
-    deadline_s: float = 180.0
-    max_attempts: int = 6
-    first_backoff_s: float = 0.5
-    max_backoff_s: float = 20.0
-    throttle_patience_s: float = 300.0
-    retry_share: float = 0.2
-    retry_reserve: float = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class RateHeaders:
-    """Names of the headers that carry the vendor's live count, lower case."""
-
-    limit: str
-    remaining: str
-
-
-class Lane:
-    """What shares one limit of the account: `default`, and one more per endpoint with a limit of its own. Sessions of
-    one account may share it: then a 429 to one of them holds them all."""
-
-    __slots__ = ("gate", "pacer")
-
-    def __init__(self, rate: Rate | None, clock: Clock, rng: random.Random) -> None:
-        self.pacer = Pacer(rate, clock)
-        self.gate = Gate(clock, rng, first_wait_s=1.0, max_wait_s=30.0)
-
 
 class Session:
     """One account of one vendor. An async context manager; used by one event loop.
 
     `headers` go with every request; credentials stand there, and are named in `secrets` too. `rates` by lane: a lane
     is what shares one limit; one that is not named here is the default one. `lanes` are shared with other sessions and
-    go before `rates`. `wait_s` reads from a 429 how long to wait:
-    None means nobody said, infinity means that waiting is of no use (`Throttled` leaves at once). `error_code` reads
-    the vendor's word for an error. `on_response` sees every answer that came, for what its headers tell.
+    go before `rates`. `wait_s` reads from a 429 how long to wait: None means nobody said, infinity means that waiting
+    is of no use (`Throttled` leaves at once). `error_code` reads the vendor's word for an error. `readable` tells
+    whether a success is the vendor's own: a page of something between, with status 200, says nothing about what was
+    done, so it counts as a lost answer. `on_response` sees every answer that came, for what its headers tell.
     """
 
     def __init__(
@@ -99,6 +59,7 @@ class Session:
         verdicts: Mapping[int, Verdict] | None = None,
         wait_s: Callable[[httpx.Response], float | None] | None = None,
         error_code: Callable[[httpx.Response], str | None] | None = None,
+        readable: Callable[[httpx.Response], bool] | None = None,
         on_response: Callable[[httpx.Response], None] | None = None,
         policy: Policy | None = None,
         allow_insecure: bool = False,
@@ -121,6 +82,7 @@ class Session:
         self._verdicts = verdict_table(verdicts)
         self._wait_s = wait_s
         self._error_code = error_code or (lambda _: None)
+        self._readable = readable or (lambda _: True)
         self._on_response = on_response
         self._given_transport = transport
         self._transport: httpx.AsyncBaseTransport | None = None
@@ -167,7 +129,7 @@ class Session:
         `response.extensions["attempts"]` tells how many it took.
         """
         request = self._build(method, path, json, content, params, headers)
-        call = _Call(
+        call = Call(
             f"{method} {path}",
             self._lane(lane),
             timeout_s or self._policy.timeout_s,
@@ -203,7 +165,7 @@ class Session:
         url = f"{self._base_url}{path}" + (f"?{urlencode(params)}" if params else "")
         return httpx.Request(method, _parsed(url), headers=all_headers, content=content, extensions=self._extensions)
 
-    async def _attempt(self, request: httpx.Request, call: _Call) -> _Attempted:
+    async def _attempt(self, request: httpx.Request, call: Call) -> _Attempted:
         gate, gate_ticket, breaker_ticket = call.lane.gate, *await self._admit(call)
         try:
             verdict, response, error = await self._send(request, call)
@@ -224,7 +186,7 @@ class Session:
             gate.leave(gate_ticket)
             self._breaker.leave(breaker_ticket)
 
-    async def _admit(self, call: _Call) -> tuple[int, int]:
+    async def _admit(self, call: Call) -> tuple[int, int]:
         """Waits for the circuit, for the gate and for a slot. The tickets are given back by `_attempt`."""
         gate, patience_s = call.lane.gate, self._policy.throttle_patience_s
         try:
@@ -252,7 +214,7 @@ class Session:
             self._breaker.leave(breaker_ticket)
             raise
 
-    async def _send(self, request: httpx.Request, call: _Call) -> _Attempted:
+    async def _send(self, request: httpx.Request, call: Call) -> _Attempted:
         if self._transport is None:
             raise RuntimeError(f"{self!r} is not open")
         call.begin(self._clock.monotonic(), self._policy.deadline_s)
@@ -276,10 +238,13 @@ class Session:
             call.lane.pacer.observe(_count(response, names.limit), _count(response, names.remaining))
         if self._on_response is not None:
             self._on_response(response)
-        return self._verdicts.get(response.status_code, Verdict.AMBIGUOUS), response, None
+        verdict = self._verdicts.get(response.status_code, Verdict.AMBIGUOUS)
+        if verdict is Verdict.OK and not self._readable(response):
+            verdict = Verdict.AMBIGUOUS
+        return verdict, response, None
 
     async def _wait_or_raise(
-        self, verdict: Verdict, failure: CallError, response: httpx.Response | None, call: _Call
+        self, verdict: Verdict, failure: CallError, response: httpx.Response | None, call: Call
     ) -> None:
         """Returns when the request may be repeated, raises `failure` where it may not."""
         now = self._clock.monotonic()
@@ -305,7 +270,7 @@ class Session:
         return self._wait_s(response) if self._wait_s else retry_after_s(response, self._clock)
 
     def _error(
-        self, verdict: Verdict, response: httpx.Response | None, error: Exception | None, call: _Call
+        self, verdict: Verdict, response: httpx.Response | None, error: Exception | None, call: Call
     ) -> CallError:
         """The exception that says it, without the query and the body; the host only where it was not reached."""
         if response is None:
@@ -319,6 +284,8 @@ class Session:
         if verdict is Verdict.THROTTLED:
             return Throttled(message, retry_after_s=self._retry_after(response), code=code, status=status)
         kinds: dict[Verdict, type[CallError]] = {Verdict.DENIED: Denied, Verdict.UNAVAILABLE: Unavailable}
+        if 200 <= status < 300:
+            message += " with something that is not its own: a proxy's page?"
         if 300 <= status < 400:
             message += ": a redirect, which is not followed; is the base_url right?"
         return kinds.get(verdict, Ambiguous)(message, code=code, status=status)
@@ -335,54 +302,6 @@ class Session:
 
 
 _Attempted = tuple[Verdict, httpx.Response | None, Exception | None]
-
-
-class _Call:
-    """The story of one request over its attempts."""
-
-    __slots__ = (
-        "attempts",
-        "deadline",
-        "idempotent",
-        "in_doubt",
-        "lane",
-        "max_attempts",
-        "throttled_at",
-        "timeout_s",
-        "what",
-    )
-
-    def __init__(self, what: str, lane: Lane, timeout_s: float, idempotent: bool, max_attempts: int) -> None:
-        self.what = what
-        self.lane = lane
-        self.timeout_s = timeout_s
-        self.idempotent = idempotent
-        self.max_attempts = max_attempts
-        self.attempts = 0
-        self.deadline = 0.0
-        self.throttled_at: float | None = None
-        self.in_doubt = False
-
-    def begin(self, now: float, deadline_s: float) -> None:
-        if not self.attempts:
-            self.deadline = now + deadline_s
-        self.attempts += 1
-
-    def throttled_for(self, now: float) -> float:
-        """Seconds since the first 429 of this request, which has just had another."""
-        if self.throttled_at is None:
-            self.throttled_at = now
-        return now - self.throttled_at
-
-    def honest(self, failure: CallError) -> CallError:
-        """An earlier attempt may have been applied: then the last one's certain refusal does not make it certain."""
-        if self.in_doubt and not isinstance(failure, Ambiguous):
-            return Ambiguous(str(failure), code=failure.code, status=failure.status)
-        return failure
-
-    def said(self, name: str, reason: str) -> str:
-        tries = f" (attempt {self.attempts})" if self.attempts > 1 else ""
-        return f"{name} {reason}: {self.what}{tries}"
 
 
 @lru_cache(maxsize=1_024)

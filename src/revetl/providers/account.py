@@ -9,8 +9,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Self
 
 from revetl.clock import Clock
+from revetl.http.call import DEFAULT, Lane
 from revetl.http.pacing import Pacer, Rate
-from revetl.http.session import DEFAULT, Lane
 from revetl.providers.options import AccountOptions
 from revetl.providers.spec import Limits, ProviderSpec
 from revetl.providers.webhooks import WebhookReceiver

@@ -11,7 +11,8 @@ import httpx
 from revetl.clock import Clock
 from revetl.errors import Throttled, Unavailable
 from revetl.http import verdict as http
-from revetl.http.session import Policy, Session
+from revetl.http.call import Policy
+from revetl.http.session import Session
 from revetl.providers.account import Limiter
 from revetl.providers.answers import Response
 from revetl.providers.reading import Outgoing, error_code, parsed

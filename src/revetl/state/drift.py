@@ -195,7 +195,7 @@ def _resolve_fields(
     hold = holding.would_be_planned(layout, "n.row_hash") if accept else "FALSE"
     held = (
         f"SELECT n.key, {hold} AS hold, {holding.present_hash(layout)} AS held_hash FROM {snapshot} n"
-        f" LEFT JOIN ({holding.source_hashes(layout)}) h ON h.key = n.key WHERE n.key IN (SELECT key FROM ({rows}) d)"
+        f" LEFT JOIN ({layout.source_hashes()}) h ON h.key = n.key WHERE n.key IN (SELECT key FROM ({rows}) d)"
     )
     holding.hold(warehouse, layout, held, (), holding.ACCEPTED, now, run_id)
     return records, cells
@@ -214,7 +214,7 @@ def _resolve_records(warehouse: Warehouse, layout: Layout, accept: bool, now: da
     if accept:
         held = (
             f"SELECT g.key, TRUE AS hold, {holding.present_hash(layout)} AS held_hash FROM ({missing}) g"
-            f" LEFT JOIN ({holding.source_hashes(layout)}) h ON h.key = g.key"
+            f" LEFT JOIN ({layout.source_hashes()}) h ON h.key = g.key"
         )
     else:
         warehouse.execute(f"DELETE FROM {snapshot} WHERE key IN (SELECT key FROM ({missing}) g)")

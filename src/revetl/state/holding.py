@@ -20,18 +20,9 @@ ROLLED_BACK = "rolled_back"
 ACCEPTED = "accepted"
 
 
-def source_hashes(layout: Layout) -> str:
-    """A SELECT of (key, source_hash): the model as it is now, hashed as planning hashes it."""
-    values = [layout.value(f, "m") for f in layout.fields]
-    return (
-        f"SELECT CAST(m.{layout.q(layout.spec.key)} AS VARCHAR) AS key, {layout.row_hash(values)} AS source_hash"
-        f" FROM {layout.t(layout.spec.relation)} m"
-    )
-
-
 def present_hash(layout: Layout) -> str:
     """What a held record's line will carry in the next plan: an expression over `h.source_hash`, `h.key` of a left join
-    with `source_hashes`. In mirror mode a record that has left the model has a line too."""
+    with `layout.source_hashes()`. In mirror mode a record that has left the model has a line too."""
     gone = f"CAST(NULL AS {layout.hash_type})"
     if layout.spec.mode == "mirror" and layout.spec.on_leave == "clear":
         gone = layout.row_hash([f"CAST(NULL AS {f.type})" for f in layout.fields])

@@ -110,6 +110,11 @@ class Layout:
     def source_hash(self, alias: str) -> str:
         return self.row_hash([self.value(f, alias) for f in self.fields])
 
+    def source_hashes(self, rows: str | None = None) -> str:
+        """A SELECT of (key, source_hash), as planning hashes: of the model as it is now, or of some of its rows."""
+        rows = rows or self.t(self.spec.relation)
+        return f"SELECT {self.source_key('m')} AS key, {self.source_hash('m')} AS source_hash FROM {rows} m"
+
     def row_hash(self, values: Sequence[str]) -> str:
         """A hash of these expressions. It only nominates rows: what is sent is decided by comparing the columns, so a
         hash that changes with the database's version costs time and sends nothing. A change is missed only if one

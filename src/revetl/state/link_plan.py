@@ -51,7 +51,7 @@ def _wanted(warehouse: Warehouse, layout: Layout) -> str:
     spec, q = layout.spec, layout.q
     source = layout.t(spec.relation)
     named = [
-        f"SELECT CAST(m.{q(spec.key)} AS VARCHAR) AS key, {literal(a.to)} AS to_sync,"
+        f"SELECT {layout.source_key('m')} AS key, {literal(a.to)} AS to_sync,"
         f" CAST({int(a.type)} AS BIGINT) AS type, {literal(a.object)} AS object,"
         f" CAST(m.{q(a.by)} AS VARCHAR) AS to_key FROM {source} m WHERE m.{q(a.by)} IS NOT NULL"
         for a in spec.associate

@@ -163,7 +163,7 @@ def freeze(warehouse: Warehouse, layout: Layout, plan_id: str, undone_run: str) 
         " CASE WHEN p.settled = 'skipped' THEN 'LEFT_ALONE' END AS reason, p.note,"
         f" (p.verdict <> 'left' AND {holding.would_be_planned(layout, 'p.row_hash', deleted=deleted)}) AS hold,"
         f" {holding.present_hash(layout)} AS held_hash{columns}"
-        f" FROM ({lines}) p LEFT JOIN ({holding.source_hashes(layout)}) h ON h.key = p.key",
+        f" FROM ({lines}) p LEFT JOIN ({layout.source_hashes()}) h ON h.key = p.key",
         [undone_run],
     )
 

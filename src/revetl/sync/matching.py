@@ -242,12 +242,12 @@ def _settle_lines(warehouse: Warehouse, layout: Layout) -> int:
 def _resolve_holders(warehouse: Warehouse, layout: Layout) -> None:
     """An adopted record may be held by another key of ours. A key that is still in the model keeps it; one that left
     (a golden record got a new id) hands it over, and is not deleted for having left."""
-    plan, snapshot, q = layout.t(layout.plan), layout.t(layout.snapshot), layout.q
+    plan, snapshot = layout.t(layout.plan), layout.t(layout.snapshot)
     said = str(layout.spec.match_on).replace("'", "''")
     holders = (
         f"SELECT p.ordinal, min(n.key) AS holder FROM {plan} p"
         f" JOIN {snapshot} n ON n.destination_id = p.destination_id AND n.key <> p.key"
-        f" JOIN {layout.t(layout.spec.relation)} m ON CAST(m.{q(layout.spec.key)} AS VARCHAR) = n.key"
+        f" JOIN {layout.t(layout.spec.relation)} m ON {layout.source_key('m')} = n.key"
         " WHERE p.adopted AND p.settled IS NULL GROUP BY p.ordinal"
     )
     _settle(

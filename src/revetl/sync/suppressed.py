@@ -30,7 +30,7 @@ def records(warehouse: Warehouse, layout: Layout) -> list[str]:
         for v in (layout.value(f, "m") for f in texts)
     ]
     changed = "".join(f" OR {layout.value(f, 'm')} IS DISTINCT FROM n.{layout.q(f.stored)}" for f in texts)
-    key = f"CAST(m.{layout.q(layout.spec.key)} AS VARCHAR)"
+    key = layout.source_key("m")
     line = literal("\n")
     every = f"concat_ws({line}, {', '.join(said)})" if said else line
     rows = warehouse.stream(

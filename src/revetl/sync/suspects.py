@@ -54,22 +54,20 @@ def _quiet(warehouse: Warehouse, layout: Layout, rows: int) -> bool:
     share = min(100.0, 100.0 * _SAMPLE_ROWS / rows)
     sample = f"{layout.t(layout.spec.relation)} TABLESAMPLE system({share:.4f} PERCENT) REPEATABLE (1)"
     counted = warehouse.rows(
-        f"WITH s AS MATERIALIZED (SELECT {layout.source_key('m')} AS key, {layout.source_hash('m')} AS row_hash"
-        f" FROM (SELECT * FROM {sample}) m)"
+        f"WITH s AS MATERIALIZED ({layout.source_hashes(f'(SELECT * FROM {sample})')})"
         f" SELECT (SELECT count(*) FROM s), (SELECT count(*) FROM s JOIN {layout.t(layout.snapshot)} n"
-        " ON n.key = s.key AND n.row_hash = s.row_hash)"
+        " ON n.key = s.key AND n.row_hash = s.source_hash)"
     )[0]
     return counted[0] == counted[1]
 
 
 def _disagreeing(layout: Layout) -> str:
     sides = (
-        f"SELECT {layout.source_key('m')} AS key, {layout.source_hash('m')} AS row_hash FROM"
-        f" {layout.t(layout.spec.relation)} m",
-        f"SELECT key, row_hash FROM {layout.t(layout.snapshot)}",
+        layout.source_hashes(),
+        f"SELECT key, row_hash AS source_hash FROM {layout.t(layout.snapshot)}",
     )
     ours, theirs = (
-        f"(SELECT {_bucket('key')} AS bucket, count(*) AS n, sum(hash(key, row_hash)) AS digest"
+        f"(SELECT {_bucket('key')} AS bucket, count(*) AS n, sum(hash(key, source_hash)) AS digest"
         f" FROM ({side}) t GROUP BY 1)"
         for side in sides
     )

@@ -19,6 +19,7 @@ from revetl.http.verdict import Verdict
 VERDICTS = {477: Verdict.UNAVAILABLE, 524: Verdict.AMBIGUOUS}
 
 _MESSAGE_CHARS = 500
+_BODY = "revetl.body"  # where an answer that was read once is kept
 _EMBEDDED = re.compile(r"Property values were not valid: (\[.*\])", re.DOTALL)
 _OBJECT = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -57,11 +58,24 @@ class Refusal:
 
 def body_of(response: httpx.Response) -> dict[str, Any]:
     """The JSON object in the answer; empty where there is none."""
-    try:
-        body = json.loads(response.content)
-    except ValueError:
-        return {}
-    return body if isinstance(body, dict) else {}
+    return _object(response) or {}
+
+
+def readable(response: httpx.Response) -> bool:
+    """Every success is a JSON object, but for a 204, which has no body (docs)."""
+    return response.status_code == 204 or _object(response) is not None
+
+
+def _object(response: httpx.Response) -> dict[str, Any] | None:
+    read = response.extensions
+    if _BODY not in read:
+        try:
+            body = json.loads(response.content)
+        except ValueError:
+            body = None
+        read[_BODY] = body if isinstance(body, dict) else None
+    found: dict[str, Any] | None = read[_BODY]
+    return found
 
 
 def refusals(body: dict[str, Any]) -> list[Refusal]:

@@ -20,8 +20,9 @@ from revetl.destinations.hubspot.schema import Schema
 from revetl.destinations.hubspot.values import canonical, encode
 from revetl.destinations.hubspot.writing import Item, Route, Writer
 from revetl.errors import ConfigError
+from revetl.http.call import Policy, RateHeaders
 from revetl.http.pacing import Rate
-from revetl.http.session import Policy, RateHeaders, Session
+from revetl.http.session import Session
 from revetl.model import Change, Operation, Outcome, Scalar, Status
 
 _READ_ROWS = 100
@@ -56,6 +57,7 @@ class HubSpot:
             verdicts=api.VERDICTS,
             wait_s=api.wait_s,
             error_code=api.error_code,
+            readable=api.readable,
             on_response=self._allowance.observe,
             policy=Policy(timeout_s=options.timeout_s, first_backoff_s=1.0),
             allow_insecure=options.allow_insecure,

@@ -195,6 +195,16 @@ class _Learner:
             (*params, stage.provider),
         )
 
+    def _first_with(self, field: str, value: str) -> str:
+        """The stage whose value a verifier was owed for is this one; the first where several gave it, else -1."""
+        k = self.fields.index(field)
+        same = " ".join(
+            f"WHEN v_{j}.value_{k} = {value} THEN {j}"
+            for j, other in self.stages
+            if field in dict(self._checked(other))
+        )
+        return f"CASE {same} ELSE -1 END"
+
     def _patterns(self, segment: str | None) -> Iterator[_Row]:
         """Counts of records by everything that tells them apart, for those that want something and were asked once."""
         wants = " + ".join(f"{1 << k} * e.blank_{list(self.spec.fields).index(f)}" for k, f in enumerate(self.fields))
@@ -209,21 +219,11 @@ class _Learner:
             cells.append(f"CASE WHEN l_{i}.status = 'hit' THEN coalesce(v_{i}.filled, 0) ELSE 0 END AS filled_{i}")
             for f, _ in self._checked(stage):
                 k = self.fields.index(f)
-                same = " ".join(
-                    f"WHEN v_{j}.value_{k} = v_{i}.value_{k} THEN {j}"
-                    for j, other in self.stages
-                    if f in dict(self._checked(other))
-                )
-                cells.append(f"CASE {same} ELSE -1 END AS same_{i}_{k}")
+                cells.append(f"{self._first_with(f, f'v_{i}.value_{k}')} AS same_{i}_{k}")
                 cells.append(f"coalesce(v_{i}.settled_{k}, 0) AS settled_{i}_{k}")
             for f in self._judged(stage):
                 k = self.fields.index(f)
-                same = " ".join(
-                    f"WHEN v_{j}.value_{k} = v_{i}.refused_{k} THEN {j}"
-                    for j, other in self.stages
-                    if f in dict(self._checked(other))
-                )
-                cells.append(f"CASE {same} ELSE -1 END AS refused_{i}_{k}")
+                cells.append(f"{self._first_with(f, f'v_{i}.refused_{k}')} AS refused_{i}_{k}")
         names = [ident(cell.rsplit(" AS ", 1)[1]) for cell in cells]
         asked = " OR ".join(f"state_{i} IN ('hit', 'miss')" for i, _ in self.stages)
         query = (
