@@ -134,6 +134,12 @@ def titles(replies: list[Reply]) -> list[str | None]:
     return [r.values[0].value if isinstance(r, Answer) and r.values else None for r in replies]
 
 
+def test_a_job_takes_until_its_result_came_and_not_as_long_as_the_last_poll() -> None:
+    [reply], _, seconds = ask(Vendor(RUNNING, RUNNING, done("a")), "a")
+    assert isinstance(reply, Answer)
+    assert reply.latency_ms == round(seconds * 1000) == (10 + 20 + 40) * 1000
+
+
 def test_a_job_is_named_then_polled_for_with_growing_pauses() -> None:
     vendor = Vendor(RUNNING, RUNNING, RUNNING, RUNNING, RUNNING, done("b", "a", credits=2))
     replies, jobs, _ = ask(vendor, "a", "b")

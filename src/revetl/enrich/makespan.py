@@ -23,7 +23,8 @@ class Work:
 
 
 def work_of(terms: ProviderSpec, lookups: float, latency_s: float) -> Work:
-    """By the vendor's windows, and by how many may wait at once. A job is waited for until it is polled once."""
+    """By the vendor's windows, and by how many may wait at once. A job whose like was never seen ends with its first
+    poll."""
     if lookups < 1:
         return Work()
     requests = lookups / (terms.batch.size if terms.batch else 1)

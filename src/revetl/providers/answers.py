@@ -25,7 +25,7 @@ _ANSWERS: Mapping[Verdict, AnswerStatus] = {
 class Response:
     """One HTTP response, or a delivery: headers by lower-case name, the body as JSON data (None where it was not JSON).
 
-    `latency_ms` counts from handing the request over, waiting for a slot included.
+    `latency_ms` counts from handing the request over, waiting for a slot included; of a job, until its result.
     """
 
     status: int

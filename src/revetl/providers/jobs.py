@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 from decimal import Decimal
 from urllib.parse import quote
 
@@ -42,7 +43,8 @@ class JobResults:
         return {callback.at: receiver.address(self._spec.name, callback)}
 
     async def result(self, job_id: str, *, at_once: bool = False) -> tuple[Reading | None, Response]:
-        """The answer that holds the job's records, and how it ended where that was not well.
+        """The answer that holds the job's records, and how it ended where that was not well. Its `latency_ms` is all
+        that the job took.
 
         `at_once`: it was submitted long ago, so the first poll waits for nothing. Raises `Ambiguous` where the vendor
         does not know the job, or patience ended first: `request_id` stands for it all the same.
@@ -50,8 +52,12 @@ class JobResults:
         self.callback()  # an earlier run's job is listened for too
         receiver = self._account.receiver if self._job.callback else None
         inbox = receiver.inbox(self._spec.name, job_id) if receiver else None
+        began_s = self._clock.monotonic()
         try:
-            return await self._wait(job_id, inbox, at_once)
+            ended, response = await self._wait(job_id, inbox, at_once)
+            if not at_once:
+                response = replace(response, latency_ms=round((self._clock.monotonic() - began_s) * 1000))
+            return ended, response
         finally:
             if receiver:
                 receiver.close(self._spec.name, job_id)
