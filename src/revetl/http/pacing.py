@@ -8,8 +8,10 @@ from dataclasses import dataclass
 
 from revetl.clock import Clock
 
-# Requests that leave evenly arrive unevenly; the window is kept this much longer than the vendor's.
-_MARGIN = 1.01
+# Requests that leave evenly arrive unevenly, so the window is kept longer than the vendor's: by a hundredth, and by no
+# more than the way of a request may differ from that of another, however long the window is.
+_MARGIN = 0.01
+_MOST_MARGIN_S = 0.25
 # After a 429: what had passed in the window, less a tenth; then back by a fiftieth of the declared rate per window.
 _CUT = 0.9
 _LEAST_CUT = 0.5
@@ -56,7 +58,7 @@ class Pacer:
         now = self._clock.monotonic()
         if now < self._hold_until:
             return self._hold_until - now
-        window = rate.per_s * _MARGIN
+        window = rate.per_s + min(rate.per_s * _MARGIN, _MOST_MARGIN_S)
         sent = self._sent
         while sent and now - sent[0] >= window:
             sent.popleft()
