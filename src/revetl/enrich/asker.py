@@ -76,8 +76,9 @@ class Asker:
         self._admission = admission
         self._on_flush = on_flush
         self._stop_event = stop_event or asyncio.Event()
-        # Enough intents ahead to keep every slot busy while the next are written, and few to be in doubt after a crash.
-        self._chunk = min(CHUNK_CALLS, 2 * terms.at_once)
+        # As many ahead as there are slots: they stay busy while the next intents are written, and after a crash few
+        # calls are in doubt that never left.
+        self._most = terms.at_once + min(CHUNK_CALLS, terms.at_once)
         self._batch = provider.batch_size
         self._at_once = terms.at_once
         self._one_by_one = terms.job is not None
@@ -201,7 +202,7 @@ class Asker:
         if self._batch > 1:
             # Only batches that leave at once: a waiting one with its intents is a hundred calls in doubt after a crash.
             return max(0, self._at_once - len(self._calls)) * self._batch
-        return self._chunk if len(self._calls) <= self._chunk else 0
+        return min(CHUNK_CALLS, self._most - len(self._calls)) if len(self._calls) <= self._at_once else 0
 
     async def _launch(self) -> None:
         """Lets go as many as are admitted; those that there is no money for now stay in `waiting`."""
