@@ -27,18 +27,52 @@ import fakesnow.server
 import fakesnow.transforms
 import pyarrow as pa
 import pyarrow.compute as pc
+import sqlglot
 from fakesnow.cursor import FakeSnowflakeCursor
 from snowflake.connector.errors import Error, ProgrammingError
 from sqlglot import exp
 
+_REMEMBERED = 4096  # statements
+_TEXT = "text"  # in a parsed statement's meta: what it was parsed from
+# Translated alike whatever came before.
+_PURE = (exp.Select, exp.SetOperation, exp.Insert, exp.Update, exp.Delete)
+
+
+def _parsing(parse_one: Any) -> Any:
+    """A statement comes again and again, with other values bound to it; one of many rows comes once for each."""
+
+    @functools.lru_cache(_REMEMBERED)
+    def parsed(command: str) -> exp.Expr:
+        tree: exp.Expr = parse_one(command)
+        tree.meta[_TEXT] = command
+        return tree
+
+    def parsing(command: str) -> exp.Expr:
+        tree = parsed(command)
+        return tree if isinstance(tree, _PURE) else tree.copy()  # of the others some are changed where they are
+
+    return parsing
+
 
 def _cured(transform: Any) -> Any:
+    """The translation into DuckDB's SQL: some seventy walks through the statement, so it is done once for each."""
+    known: dict[tuple[str, str, str], exp.Expr] = {}
+
     @functools.wraps(transform)
     def cured(self: FakeSnowflakeCursor, expression: exp.Expr, params: Any) -> exp.Expr:
+        text = expression.meta.get(_TEXT) if isinstance(expression, _PURE) else None
+        key = (text, str(self._conn.database), str(self._conn.schema)) if text else None
+        if key in known:
+            return known[key]
         _refuse_exists(expression)
-        done = transform(self, expression, params)
+        done: exp.Expr = transform(self, expression.copy(), params)
         _hash(done)
         _temporary_tables(self._conn.__dict__.setdefault("_temporary", []), done)
+        if key is not None:
+            if len(known) >= _REMEMBERED:
+                known.clear()
+            done.sql = functools.lru_cache(done.sql)
+            known[key] = done
         return done
 
     return cured
@@ -205,26 +239,31 @@ def cure() -> None:
     fakesnow.transforms.numeric_agg_implicit_cast = lambda tree: tree
     fakesnow.server.to_sf = _whole(fakesnow.server.to_sf)
     fakesnow.server.from_binding = _binding(fakesnow.server.from_binding)
+    fakesnow.server.parse_one = fakesnow.cursor.parse_one = _parsing(fakesnow.cursor.parse_one)
     FakeSnowflakeCursor._transform = _cured(FakeSnowflakeCursor._transform)
     FakeSnowflakeCursor.execute = _answering(FakeSnowflakeCursor.execute)
-    FakeSnowflakeCursor._describe_last_sql = _answering_describe(FakeSnowflakeCursor._describe_last_sql)
+    FakeSnowflakeCursor._describe_last_sql = _describe_last_sql
     fakesnow.arrow.timestamp_to_sf_struct = _with_nulls(fakesnow.arrow.timestamp_to_sf_struct)
     for name in ("TINYINT", "SMALLINT", "UTINYINT", "USMALLINT", "UINTEGER"):
         fakesnow.rowtype.duckdb_to_sf_type[name] = "fixed"
     fakesnow.rowtype.duckdb_to_sf_type["FLOAT"] = "real"
 
 
-def _answering_describe(describe: Any) -> Any:
-    @functools.wraps(describe)
-    def answering(self: FakeSnowflakeCursor) -> Any:
-        try:
-            return describe(self)
-        except Error:
-            raise
-        except Exception as e:
-            raise ProgrammingError(msg=f"{type(e).__name__}: {e}", errno=1, sqlstate="XX000") from e
+@functools.lru_cache(_REMEMBERED)
+def _described(sql: str) -> exp.Expr:
+    return sqlglot.parse_one(f"DESCRIBE {sql}", read="duckdb")
 
-    return answering
+
+def _describe_last_sql(self: FakeSnowflakeCursor) -> list[Any]:
+    """As theirs, which parses the statement anew each time and lets every other error through."""
+    try:
+        with self._conn.cursor() as cursor:
+            cursor._execute(_described(str(self._last_sql)), self._last_params)
+            return list(cursor.fetchall())
+    except Error:
+        raise
+    except Exception as e:
+        raise ProgrammingError(msg=f"{type(e).__name__}: {e}", errno=1, sqlstate="XX000") from e
 
 
 def _end_with(parent: int) -> None:
