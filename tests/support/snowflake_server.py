@@ -230,6 +230,7 @@ class _EscapingTemplate(Template):
 
 def cure() -> None:
     fakesnow.server.sessions = _Sessions()
+    fakesnow.server.shared_fs.duck_conn.execute("SET threads = 1")  # small tables: threads cost more than they bring
     for name, value in list(vars(fakesnow.cursor).items()):
         if isinstance(value, Template):
             setattr(fakesnow.cursor, name, _EscapingTemplate(value.template))
