@@ -23,7 +23,7 @@ from revetl.model import Relation
 from revetl.warehouse.duckdb import DuckDBWarehouse
 
 # A table in a file outgrows what the database keeps of it in memory; without a limit it takes what the machine has.
-DATABASE_MIB = 256
+DATABASE_MIB = 128
 LARGEST = int(os.environ.get("REVETL_ENRICH_RECORDS", "1000000"))
 
 
