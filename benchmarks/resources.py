@@ -3,13 +3,44 @@
 from __future__ import annotations
 
 import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from statistics import median
+
+_EVERY_S = 0.1
 
 
 def peak_mib() -> float:
     """Peak resident memory of this process since its program was loaded. Not `ru_maxrss`, which a process takes over
     from the one that started it."""
-    found = re.search(r"^VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)
+    return _mib("VmHWM")
+
+
+@contextmanager
+def usual_mib() -> Iterator[list[float]]:
+    """The median of what this process has resident while the block lasts, once it is over: peaks are moments."""
+    seen: list[float] = []
+    found: list[float] = []
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(_EVERY_S):
+            seen.append(_mib("VmRSS"))
+
+    watching = threading.Thread(target=watch, daemon=True)
+    watching.start()
+    try:
+        yield found
+    finally:
+        over.set()
+        watching.join()
+        found.append(median(seen or [_mib("VmRSS")]))
+
+
+def _mib(name: str) -> float:
+    found = re.search(rf"^{name}:\s+(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)
     if found is None:
-        raise RuntimeError("the kernel does not tell the peak of resident memory")
+        raise RuntimeError(f"the kernel does not tell {name} of this process")
     return int(found[1]) / 1024
