@@ -100,6 +100,13 @@ def _doubt(warehouse: Warehouse, layout: Layout, plan_id: str, run_id: str, unti
         f" FROM ({in_flight}) f WHERE {snapshot}.key = f.key",
         params,
     )
+    # An earlier doubt is settled where this plan creates: what it was about was looked for and is not there. The row that
+    # takes its place has the values that may have been created since.
+    warehouse.execute(
+        f"DELETE FROM {snapshot} WHERE destination_id IS NULL AND row_hash IS NULL"
+        f" AND key IN (SELECT f.key FROM ({in_flight}) f WHERE f.op = 'create')",
+        params,
+    )
     # The model may have lost or gained columns since that plan was made.
     held = [f for f in layout.fields if f.after in columns]
     names = "".join(f", {layout.q(f.stored)}" for f in held)
