@@ -100,8 +100,8 @@ def _doubt(warehouse: Warehouse, layout: Layout, plan_id: str, run_id: str, unti
         f" FROM ({in_flight}) f WHERE {snapshot}.key = f.key",
         params,
     )
-    # An earlier doubt is settled where this plan creates: what it was about was looked for and is not there. The row that
-    # takes its place has the values that may have been created since.
+    # An earlier doubt is settled where this plan creates: what it was about was looked for and is not there. The row
+    # that takes its place has the values that may have been created since.
     warehouse.execute(
         f"DELETE FROM {snapshot} WHERE destination_id IS NULL AND row_hash IS NULL"
         f" AND key IN (SELECT f.key FROM ({in_flight}) f WHERE f.op = 'create')",

@@ -100,14 +100,19 @@ def merge(warehouse: Warehouse, layout: Layout, settled: str, now: datetime, run
         f"DELETE FROM {snapshot} WHERE key IN"
         f" (SELECT key FROM ({settled}) p WHERE p.known AND p.status IN ('ok', 'unknown'))"
     )
+    kept = "coalesce(p.result_id, p.destination_id)"
+    if layout.spec.match_on is not None:
+        # The id of a record that may be gone is not to be trusted: should its row come back, it is looked for again.
+        kept = f"CASE WHEN p.status = 'unknown' AND p.op = 'delete' THEN NULL ELSE {kept} END"
     columns = ", ".join(layout.q(f.stored) for f in layout.fields)
     values = ", ".join(
-        f"CASE WHEN p.status = 'unknown' AND p.known THEN {_p(layout, f.before)} ELSE {_held(layout, f)} END"
+        f"CASE WHEN p.status = 'unknown' AND p.known AND p.op <> 'create' THEN {_p(layout, f.before)}"
+        f" ELSE {_held(layout, f)} END"
         for f in layout.fields
     )
     warehouse.execute(
         f"INSERT INTO {snapshot} (key, destination_id, row_hash, {columns}, synced_at, run_id)"
-        f" SELECT p.key, coalesce(p.result_id, p.destination_id),"
+        f" SELECT p.key, {kept},"
         f" CASE WHEN p.status = 'ok' THEN p.row_hash END, {values}, ?, ?"
         f" FROM ({settled}) p"
         " WHERE (p.status = 'ok' AND p.op <> 'delete') OR p.status = 'unknown'",
