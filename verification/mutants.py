@@ -37,12 +37,16 @@ class Mutant:
 
 
 _LEASES, _TIES = "tests/unit/test_sync_leases.py", "tests/unit/test_sync_links.py"
+_DOUBT = "tests/unit/test_sync_doubt.py"
 _LINKS, _SUSPECTS = "tests/property/test_sync_links.py", "tests/property/test_sync_suspects.py"
 MUTANTS = (
     Mutant("nothing becomes in doubt after a crash", "state/plans.py", "    if not count:\n        return 0\n", "    return 0\n"),
     Mutant("a record in doubt keeps its hash", "state/plans.py", "SET row_hash = NULL, destination_id = {kept}", "SET destination_id = {kept}"),
     Mutant("a create in flight is forgotten", "state/plans.py", 'AND f.op <> \'delete\'"', 'AND FALSE"'),
     Mutant("the id of a record that may be archived is trusted", "state/plans.py", "CASE WHEN f.op = 'delete' THEN NULL ELSE {kept} END", "{kept}"),
+    Mutant("an earlier doubt is kept though a later create may have landed", "state/plans.py", "AND key IN (SELECT f.key FROM ({in_flight}) f WHERE f.op = 'create')", "AND FALSE", _DOUBT),
+    Mutant("a lost create leaves what was in doubt before", "state/snapshot.py", "AND p.known AND p.op <> 'create' THEN", "AND p.known THEN", _DOUBT),
+    Mutant("the id of a record whose delete was not answered is trusted", "state/snapshot.py", "CASE WHEN p.status = 'unknown' AND p.op = 'delete' THEN NULL ELSE {kept} END", "{kept}", _DOUBT),
     Mutant("the last record of the intent is left out", "state/plans.py", "p.ordinal < ? AND p.settled", "p.ordinal < ? - 1 AND p.settled"),
     Mutant("a plan is said to be done when it begins", "state/plans.py", "?, ?, ?, ?, 'applying', ?, 0", "?, ?, ?, ?, 'done', ?, 0"),
     Mutant("the intent is not written ahead", "sync/checkpoint.py", "        if intent_until is not None:\n", "        if False:\n"),

@@ -13,10 +13,10 @@ import pytest
 
 from revetl.model import Change
 from revetl.state.runs import get_run, new_run_id
-from revetl.sync.drift import Settle, look
+from revetl.sync.drift import Settle
 from revetl.sync.rollback import Choices, roll_back
 from tests.support.crashing import Crash, CrashingWarehouse, Fuse
-from tests.support.sync_bench import Bench, inline
+from tests.support.sync_bench import Bench, drift, inline, read_back
 
 # CI tries every n-th step, `REVETL_EXAMPLES=1000` and more every one.
 STRIDE = 1 if int(os.environ.get("REVETL_EXAMPLES", "25")) >= 1000 else 31
@@ -82,19 +82,6 @@ async def undo(bench: Bench, run_id: str) -> Any:
     )
 
 
-async def settle(bench: Bench, side: Any) -> Any:
-    return await look(
-        bench.warehouse,
-        bench.spec,
-        bench.destination,
-        clock=bench.clock,
-        run_id=new_run_id(bench.clock),
-        target="dev",
-        settle=Settle(side, None),
-        offload=inline,
-    )
-
-
 def stands(bench: Bench) -> list[tuple[Any, ...]]:
     records = bench.destination.by("email").values()
     return sorted((r["email"], r.get("firstname"), r.get("city")) for r in records)
@@ -144,12 +131,12 @@ def test_a_settled_drift_stands_whole_or_not_at_all(side: str) -> None:
         bench.destination.records[ids[1]]["city"] = "Bonn"
         del bench.destination.records[ids[2]]
         bench.destination.written.clear()
-        ended = dies(bench, crash_at, partial(settle, bench, side))
+        ended = dies(bench, crash_at, partial(read_back, bench, Settle(side, None)))
         bench.run()
         sent = list(bench.destination.written)
         # All of it or none: a snapshot that took one value and not the next would send or hide one of them.
         assert len(sent) in ((0,) if side == "accept" else (0, 3)), (crash_at, sent)
-        asyncio.run(settle(bench, side))
+        drift(bench, Settle(side, None))
         bench.run()
         here = [r[1:] for r in stands(bench)]
         if side == "accept":

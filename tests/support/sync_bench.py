@@ -94,18 +94,20 @@ class Bench:
         return out
 
 
-def drift(bench: Bench, settle: Settle | None = None, **options: Any) -> DriftReport:
+async def read_back(bench: Bench, settle: Settle | None = None, **options: Any) -> DriftReport:
     """The destination read back and compared, and settled where that is asked for."""
-    return asyncio.run(
-        look(
-            bench.warehouse,
-            bench.spec,
-            bench.destination,
-            clock=bench.clock,
-            run_id=new_run_id(bench.clock),
-            target="dev",
-            settle=settle,
-            offload=inline,
-            **options,
-        )
+    return await look(
+        bench.warehouse,
+        bench.spec,
+        bench.destination,
+        clock=bench.clock,
+        run_id=new_run_id(bench.clock),
+        target="dev",
+        settle=settle,
+        offload=inline,
+        **options,
     )
+
+
+def drift(bench: Bench, settle: Settle | None = None, **options: Any) -> DriftReport:
+    return asyncio.run(read_back(bench, settle, **options))

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from revetl.errors import Ambiguous, ConfigError, Denied, GuardrailError, Unavailable, WarehouseError
-from revetl.model import FieldRule, Guardrails, Outcome
+from revetl.errors import ConfigError, Denied, GuardrailError, Unavailable, WarehouseError
+from revetl.model import FieldRule, Guardrails
 from revetl.state import outcomes
 from revetl.state.runs import list_runs
 from revetl.sync import checkpoint
@@ -239,71 +239,6 @@ def test_a_destination_that_is_away_ends_the_run_and_leaves_nothing_in_doubt(ben
     assert (again.recovered, again.counts) == (0, {"ok": 3})
 
 
-def test_an_answer_that_is_lost_is_unknown_and_settled_by_the_next_run(bench: Bench) -> None:
-    bench.destination.idempotent_creates = False
-
-    def lose(_: object) -> None:
-        raise Ambiguous("lost")
-
-    bench.destination.after_write = lose
-    assert bench.run().counts == {"unknown": 3}
-    bench.destination.after_write = lambda _: None
-    bench.sent()
-    report = bench.run()
-    assert bench.sent() == [], "all were found as they should be"
-    assert report.counts == {"ok": 3}
-    assert len(bench.destination.records) == 3
-    assert bench.run().plan.changes == 0
-
-
-def test_a_create_in_doubt_is_found_by_the_value_it_was_sent_with(bench: Bench) -> None:
-    bench.destination.idempotent_creates = False
-
-    def lose(_: object) -> None:
-        raise Ambiguous("lost")
-
-    bench.destination.after_write = lose
-    bench.run()
-    bench.destination.after_write = lambda _: None
-    bench.source([("1", "new@x.io", "Ann", None), BOB, CID])
-    bench.sent()
-    bench.run()
-    assert bench.sent() == [("update", "1", {"email": "new@x.io", "city": None})]
-    assert len(bench.destination.records) == 3
-
-
-def test_what_cannot_be_reconciled_waits_for_a_person(bench: Bench) -> None:
-    bench.sync_as(match_on=None)
-    bench.destination.idempotent_creates = False
-
-    def lose(_: object) -> None:
-        raise Ambiguous("lost")
-
-    bench.destination.after_write = lose
-    bench.run()
-    bench.destination.after_write = lambda _: None
-    bench.sent()
-    assert bench.run().counts == {"unknown": 3}
-    assert bench.sent() == []
-    assert bench.run().plan.waiting == 3
-
-
-def test_a_connector_that_forgets_a_record_makes_it_unknown(bench: Bench) -> None:
-    bench.destination.answer = lambda outcomes: outcomes[1:]
-    assert bench.run().counts == {"ok": 2, "unknown": 1}
-    bench.destination.answer = lambda outcomes: outcomes
-    assert bench.run().counts == {"ok": 1}
-
-
-def test_a_connector_that_breaks_is_told_and_its_batch_is_unknown(bench: Bench) -> None:
-    def broken(_: list[Outcome]) -> list[Outcome]:
-        raise KeyError("id")
-
-    bench.destination.answer = broken
-    report = bench.run()
-    assert (report.status, report.error, report.counts) == ("failed", "KeyError", {"unknown": 3})
-
-
 def test_stop_finishes_what_is_in_flight_and_the_next_run_resumes(bench: Bench) -> None:
     bench.source([(str(i), f"p{i}@x.io", "P", None) for i in range(30)])
     bench.destination.latency_s = 0.001
@@ -321,32 +256,6 @@ def test_stop_finishes_what_is_in_flight_and_the_next_run_resumes(bench: Bench) 
     again = bench.run()
     assert again.recovered == 0
     assert len(bench.sent()) == 30 - sent
-
-
-def test_a_crash_between_write_and_checkpoint_leaves_doubt_and_change_and_change_back_is_sent(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    bench.run()
-    bench.sent()
-    bench.source([("1", "ann@x.io", "Anna", "Riga"), BOB, CID])
-    write = checkpoint.write
-
-    def full_disk(*args: object, **kwargs: object) -> None:
-        if args[4]:
-            raise WarehouseError("the disk is full")
-        write(*args, **kwargs)
-
-    monkeypatch.setattr(checkpoint, "write", full_disk)
-    with pytest.raises(WarehouseError):
-        bench.run()
-    monkeypatch.undo()
-    assert bench.sent() == [("update", "1", {"firstname": "Anna"})]
-    bench.source([ANN, BOB, CID])
-    report = bench.run()
-    assert report.recovered == 1
-    assert bench.sent() == [("update", "1", {"email": "ann@x.io", "firstname": "Ann", "city": "Riga"})]
-    assert bench.destination.by("email")["ann@x.io"]["firstname"] == "Ann"
-    assert bench.run().plan.changes == 0
 
 
 def test_a_checkpoint_stands_whole_or_not_at_all(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
