@@ -38,7 +38,7 @@ async def serve(port_file: Path) -> None:
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
-    port_file.write_text(str(runner.addresses[0][1]))  # noqa: ASYNC240  once, before the first request
+    port_file.write_text(str(runner.addresses[0][1]))  # noqa: ASYNC240 - once, before the first request
     await asyncio.Event().wait()
 
 

@@ -99,7 +99,7 @@ class Machine:
                 self.said(name)
                 step()
                 self.tally.most_worlds = max(self.tally.most_worlds, *map(len, self.worlds.values()))
-        except Exception as e:  # noqa: BLE001 a history that fails is a finding, and the next is played
+        except Exception as e:  # noqa: BLE001 - a history that fails is a finding, and the next is played
             said = "\n".join(self.story)
             self.tally.failures.append(f"{said}\nseed {self.seed}: {type(e).__name__}: {e}")
         return self.tally

@@ -92,7 +92,7 @@ class History:
                 if self.run(last, broken=False) == "done":
                     break
             self.judge(last)
-        except Exception as e:  # noqa: BLE001 a history that fails is a finding, and the next is played
+        except Exception as e:  # noqa: BLE001 - a history that fails is a finding, and the next is played
             self.tally.failures.append(f"seed {self.seed}: {type(e).__name__}: {e}")
         return self.tally
 

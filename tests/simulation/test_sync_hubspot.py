@@ -25,7 +25,7 @@ from tests.support.sync_bench import inline
 from tests.support.warehouses import SCHEMA, the_warehouse
 
 UNLIMITED = SandboxSettings(limits=LimitSettings(burst=None, search_per_s=None, daily=None))
-SEEN = datetime(2026, 1, 1, 10)  # noqa: DTZ001 UTC without a zone, as models hold it
+SEEN = datetime.fromisoformat("2026-01-01T10:00")  # without a zone, as models hold UTC
 CONTACTS = SyncSpec(
     name="hubspot__contacts",
     relation=Relation(SCHEMA, "contacts"),

@@ -177,7 +177,7 @@ def _fetch_stats(url: str) -> dict[str, Any]:
     """Of the sandbox at `url`; a usage error where nothing, or something else, answers there."""
     from revetl.sandbox.process import read_stats
 
-    if not url.startswith(("http://", "https://")):
+    if not url.startswith("http://"):
         raise click.UsageError(f"--url must start with http://, not {url!r}")
     try:
         return read_stats(url)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -17,10 +16,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from revetl.child import start_python
 from revetl.errors import RevetlError
 
 # `python -m dbt.cli.main` warns of a double import; the console script may be another environment's.
-_LAUNCH = (sys.executable, "-c", "from dbt.cli.main import cli; cli()")
+_LAUNCH = ("-c", "from dbt.cli.main import cli; cli()")
 _DONE = {"success", "error", "fail", "pass", "warn", "skipped", "partial success", "no-op"}
 _BAD = {"error", "fail", "partial success"}
 _TAIL_LINES = 15
@@ -77,7 +77,7 @@ def run_dbt(
     started = time.monotonic()
     log = _Log(on_node)
     try:
-        process = subprocess.Popen(  # noqa: S603 - no shell: what a user typed stays one argument
+        process = start_python(
             line, cwd=root, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, encoding="utf-8"
         )
     except OSError as e:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import tempfile
 import time
+from contextlib import closing
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from types import TracebackType
 from typing import Any
-from urllib.request import urlopen
+from urllib.parse import urlsplit
+
+from revetl.child import start_python
 
 READY_WITHIN_S = 30.0
 STOPS_WITHIN_S = 15.0
@@ -18,10 +21,19 @@ STOPS_WITHIN_S = 15.0
 
 def read_stats(base_url: str) -> dict[str, Any]:
     """What the sandbox at this http address has seen and billed. OSError where nobody answers, ValueError where
-    something else does."""
-    # The address is the sandbox's own, or one that the command line has checked to be http.
-    with urlopen(f"{base_url.rstrip('/')}/_sandbox/stats", timeout=10) as answer:  # noqa: S310 - see above
-        seen: dict[str, Any] = json.load(answer)
+    something else does, or where the address is none of a sandbox's."""
+    address = urlsplit(base_url)
+    if address.scheme != "http" or not address.hostname:
+        raise ValueError(f"a sandbox's address starts with http://, not {base_url!r}")
+    with closing(HTTPConnection(address.hostname, address.port, timeout=10)) as connection:
+        try:
+            connection.request("GET", f"{address.path.rstrip('/')}/_sandbox/stats")
+            answer = connection.getresponse()
+            if answer.status != 200:
+                raise ValueError(f"{base_url} answered with {answer.status}")
+            seen: dict[str, Any] = json.load(answer)
+        except HTTPException as e:
+            raise ValueError(f"what answers at {base_url} is no HTTP server") from e
         return seen
 
 
@@ -55,10 +67,9 @@ class SandboxProcess:
             said = self._log or Path(scratch) / "log"
             said.parent.mkdir(parents=True, exist_ok=True)
             with said.open("ab") as sink:
-                command = [sys.executable, "-m", "revetl.cli.main", "sandbox", "start", *self._arguments]
                 # A session of its own: ctrl-C at the terminal stops who started it, which then stops it in order.
-                self._process = subprocess.Popen(  # noqa: S603 - no shell: what a user typed stays one argument
-                    [*command, "--ready-file", str(ready)],
+                self._process = start_python(
+                    ["-m", "revetl.cli.main", "sandbox", "start", *self._arguments, "--ready-file", str(ready)],
                     stdin=subprocess.DEVNULL,
                     stdout=sink,
                     stderr=sink,

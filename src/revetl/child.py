@@ -1,0 +1,19 @@
+"""The one place that starts a process: dbt, the sandbox and our own commands all run on this same interpreter."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+
+def start_python(arguments: Sequence[str], **how: Any) -> subprocess.Popen[Any]:
+    """Starts this interpreter with `arguments` and does not wait; `how` is what `subprocess.Popen` takes, but a shell.
+
+    The caller waits for the child, or stops it. OSError where the system refuses one more process.
+    """
+    if how.get("shell"):
+        raise ValueError("A child is started without a shell")
+    # Whatever a user typed or configured (a selector, a path, a target) reaches the child as one argument, unread.
+    return subprocess.Popen([sys.executable, *arguments], **how)  # noqa: S603 - the program is fixed, and no shell reads the line
