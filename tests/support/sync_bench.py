@@ -18,6 +18,9 @@ from tests.support.warehouses import SCHEMA, the_warehouse
 
 COLUMNS = ("golden_id", "email", "firstname", "city")
 Row = Sequence[Scalar]
+ANN = ("1", "ann@x.io", "Ann", "Riga")
+BOB = ("2", "bob@x.io", "Bob", None)
+CID = ("3", "cid@x.io", "Cid", "Oslo")
 
 
 async def inline(function: Any, *args: Any) -> Any:
@@ -92,6 +95,12 @@ class Bench:
         out = sorted((c.op.value, c.key, dict(c.fields)) for c in self.destination.written)
         self.destination.written.clear()
         return out
+
+
+def bench_of_three() -> Bench:
+    bench = Bench()
+    bench.source([ANN, BOB, CID])
+    return bench
 
 
 async def read_back(bench: Bench, settle: Settle | None = None, **options: Any) -> DriftReport:

@@ -10,18 +10,12 @@ from revetl.errors import Ambiguous, WarehouseError
 from revetl.model import Change, Outcome
 from revetl.sync import checkpoint
 from tests.support.crashing import Crash, CrashingWarehouse, Fuse
-from tests.support.sync_bench import Bench
-
-ANN = ("1", "ann@x.io", "Ann", "Riga")
-BOB = ("2", "bob@x.io", "Bob", None)
-CID = ("3", "cid@x.io", "Cid", "Oslo")
+from tests.support.sync_bench import ANN, BOB, CID, Bench, bench_of_three
 
 
 @pytest.fixture
 def bench() -> Bench:
-    b = Bench()
-    b.source([ANN, BOB, CID])
-    return b
+    return bench_of_three()
 
 
 def dies(bench: Bench, *, applied: bool) -> None:
@@ -97,13 +91,7 @@ def test_whose_delete_is_in_doubt_is_looked_for_when_the_row_comes_back(
 
 def test_an_answer_that_is_lost_is_unknown_and_settled_by_the_next_run(bench: Bench) -> None:
     bench.destination.idempotent_creates = False
-
-    def lose(_: object) -> None:
-        raise Ambiguous("lost")
-
-    bench.destination.after_write = lose
-    assert bench.run().counts == {"unknown": 3}
-    bench.destination.after_write = lambda _: None
+    loses(bench, applied=True)
     bench.sent()
     report = bench.run()
     assert bench.sent() == [], "all were found as they should be"
@@ -114,13 +102,7 @@ def test_an_answer_that_is_lost_is_unknown_and_settled_by_the_next_run(bench: Be
 
 def test_a_create_in_doubt_is_found_by_the_value_it_was_sent_with(bench: Bench) -> None:
     bench.destination.idempotent_creates = False
-
-    def lose(_: object) -> None:
-        raise Ambiguous("lost")
-
-    bench.destination.after_write = lose
-    bench.run()
-    bench.destination.after_write = lambda _: None
+    loses(bench, applied=True)
     bench.source([("1", "new@x.io", "Ann", None), BOB, CID])
     bench.sent()
     bench.run()
@@ -131,13 +113,7 @@ def test_a_create_in_doubt_is_found_by_the_value_it_was_sent_with(bench: Bench) 
 def test_what_cannot_be_reconciled_waits_for_a_person(bench: Bench) -> None:
     bench.sync_as(match_on=None)
     bench.destination.idempotent_creates = False
-
-    def lose(_: object) -> None:
-        raise Ambiguous("lost")
-
-    bench.destination.after_write = lose
-    bench.run()
-    bench.destination.after_write = lambda _: None
+    loses(bench, applied=True)
     bench.sent()
     assert bench.run().counts == {"unknown": 3}
     assert bench.sent() == []

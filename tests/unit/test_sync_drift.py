@@ -12,11 +12,8 @@ from revetl.errors import ConfigError, Unavailable
 from revetl.model import FieldRule
 from revetl.state.runs import list_runs
 from revetl.sync.drift import DriftReport, Settle, look
-from tests.support.sync_bench import Bench, drift, inline
+from tests.support.sync_bench import ANN, BOB, CID, Bench, drift, inline
 
-ANN = ("1", "ann@x.io", "Ann", "Riga")
-BOB = ("2", "bob@x.io", "Bob", None)
-CID = ("3", "cid@x.io", "Cid", "Oslo")
 DAN = ("4", "dan@x.io", "Dan", "Rome")
 A, B, C, D = "101", "102", "103", "104"  # their ids there
 

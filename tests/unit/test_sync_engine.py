@@ -11,19 +11,13 @@ from revetl.model import FieldRule, Guardrails
 from revetl.state import outcomes
 from revetl.state.runs import list_runs
 from revetl.sync import checkpoint
-from tests.support.sync_bench import Bench
+from tests.support.sync_bench import ANN, BOB, CID, Bench, bench_of_three
 from tests.support.warehouses import SCHEMA
-
-ANN = ("1", "ann@x.io", "Ann", "Riga")
-BOB = ("2", "bob@x.io", "Bob", None)
-CID = ("3", "cid@x.io", "Cid", "Oslo")
 
 
 @pytest.fixture
 def bench() -> Bench:
-    b = Bench()
-    b.source([ANN, BOB, CID])
-    return b
+    return bench_of_three()
 
 
 def test_the_first_run_creates_and_the_second_sends_nothing(bench: Bench) -> None:

@@ -8,17 +8,12 @@ import pytest
 
 from revetl.errors import GuardrailError
 from revetl.model import FieldRule, Guardrails
-from tests.support.sync_bench import Bench
-
-ANN = ("1", "ann@x.io", "Ann", "Riga")
-BOB = ("2", "bob@x.io", "Bob", None)
-CID = ("3", "cid@x.io", "Cid", "Oslo")
+from tests.support.sync_bench import ANN, BOB, CID, Bench, bench_of_three
 
 
 @pytest.fixture
 def bench() -> Bench:
-    b = Bench()
-    b.source([ANN, BOB, CID])
+    b = bench_of_three()
     b.run()
     b.sent()
     return b

@@ -17,19 +17,14 @@ from revetl.state.layout import resolve
 from revetl.state.runs import get_run, list_runs, new_run_id, undone_by
 from revetl.sync.rollback import Choices, RollbackReport, roll_back
 from tests.support.crashing import Crash, CrashingWarehouse, Fuse
-from tests.support.sync_bench import Bench, inline
+from tests.support.sync_bench import ANN, BOB, CID, Bench, bench_of_three, inline
 
 ALL = Choices()
-ANN = ("1", "ann@x.io", "Ann", "Riga")
-BOB = ("2", "bob@x.io", "Bob", None)
-CID = ("3", "cid@x.io", "Cid", "Oslo")
 
 
 @pytest.fixture
 def bench() -> Bench:
-    b = Bench()
-    b.source([ANN, BOB, CID])
-    return b
+    return bench_of_three()
 
 
 def undo(bench: Bench, run_id: str, choices: Choices = ALL, **options: Any) -> RollbackReport:
