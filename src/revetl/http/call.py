@@ -52,31 +52,19 @@ class Lane:
         self.gate = Gate(clock, rng, first_wait_s=1.0, max_wait_s=30.0)
 
 
+@dataclass(slots=True)
 class Call:
     """The story of one request over its attempts."""
 
-    __slots__ = (
-        "attempts",
-        "deadline",
-        "idempotent",
-        "in_doubt",
-        "lane",
-        "max_attempts",
-        "throttled_at",
-        "timeout_s",
-        "what",
-    )
-
-    def __init__(self, what: str, lane: Lane, timeout_s: float, idempotent: bool, max_attempts: int) -> None:
-        self.what = what
-        self.lane = lane
-        self.timeout_s = timeout_s
-        self.idempotent = idempotent
-        self.max_attempts = max_attempts
-        self.attempts = 0
-        self.deadline = 0.0
-        self.throttled_at: float | None = None
-        self.in_doubt = False
+    what: str
+    lane: Lane
+    timeout_s: float
+    idempotent: bool
+    max_attempts: int
+    attempts: int = 0
+    deadline: float = 0.0
+    throttled_at: float | None = None
+    in_doubt: bool = False
 
     def begin(self, now: float, deadline_s: float) -> None:
         if not self.attempts:
