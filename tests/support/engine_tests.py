@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 
 # What they show → files. `python -m verification warehouses` has a row of each.
 GROUPS: Mapping[str, Sequence[str]] = {
-    "sync: plan, apply, modes, guardrails, policies": (
+    "sync: plan, apply, doubt, modes, guardrails, policies": (
         "tests/unit/test_sync_engine.py",
+        "tests/unit/test_sync_doubt.py",
         "tests/unit/test_sync_full_refresh.py",
         "tests/unit/test_sync_guardrails.py",
         "tests/unit/test_sync_plan_details.py",
