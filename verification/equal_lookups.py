@@ -20,7 +20,6 @@ import pyarrow as pa
 
 from benchmarks.report import Section
 from revetl.enrich.engine import run_waterfall
-from revetl.enrich.spec import WaterfallSpec
 from revetl.model import Relation
 from revetl.sandbox.process import SandboxProcess
 from revetl.state.schema import create_all
@@ -35,7 +34,9 @@ from verification.vendors import Bills
 ROUNDS = int(os.environ.get("REVETL_EQUAL_LOOKUPS", "40"))
 PROCESSES = 4
 TWINS = 25
-_FORK = multiprocessing.get_context("fork")
+# Not forked: from a process that has had threads, of a database or of other tests, children inherit locks that nobody
+# opens, and crash.
+_SPAWN = multiprocessing.get_context("spawn")
 
 
 @dataclass
@@ -47,7 +48,9 @@ class Told:
     email: int
 
 
-def run_one(output: dict[str, Any], url: str, team: str, spec: WaterfallSpec, at_once: Any) -> Told:
+def run_one(output: dict[str, Any], url: str, team: str, at_once: Any, answers: Any) -> None:
+    """The body of one process: its whole run, from the moment when all are ready."""
+    spec = waterfall(Decimal(1000)).model_copy(update={"name": team, "entity": team})
     warehouse = open_warehouse(output, root=Path(), state_schema="revetl")
     clock = vendors.at(1.0)
     providers = vendors.connected(SPECS, url, clock)
@@ -57,19 +60,14 @@ def run_one(output: dict[str, Any], url: str, team: str, spec: WaterfallSpec, at
     )
     warehouse.close()
     in_doubt = sum(p.in_doubt for p in report.providers.values())
-    return Told(report.asked, in_doubt, report.fields["email"].filled_after)
+    answers.put(Told(report.asked, in_doubt, report.fields["email"].filled_after))
 
 
 def together(output: dict[str, Any], url: str, teams: list[str]) -> list[Told]:
     """One process for each team's table; all of them start when the last one is ready."""
-    at_once = _FORK.Barrier(len(teams))
-    answers = _FORK.Queue()
-
-    def body(team: str) -> None:
-        spec = waterfall(Decimal(1000)).model_copy(update={"name": team, "entity": team})
-        answers.put(run_one(output, url, team, spec, at_once))
-
-    processes = [_FORK.Process(target=body, args=(team,)) for team in teams]
+    at_once = _SPAWN.Barrier(len(teams))
+    answers = _SPAWN.Queue()
+    processes = [_SPAWN.Process(target=run_one, args=(output, url, team, at_once, answers)) for team in teams]
     for process in processes:
         process.start()
     for process in processes:
@@ -101,7 +99,6 @@ def meet(rounds: int, processes: int = PROCESSES) -> Tally:
                 teams = [f"round{number}_{n}" for n in range(processes)]
                 warehouse = open_warehouse(output, root=Path(folder), state_schema="revetl")
                 _twins(warehouse, teams, number)
-                # Nothing of this process's may stand in the way of those that it forks.
                 warehouse.close()
                 vendors.forget(sandbox.base_url)
                 told = together(output, sandbox.base_url, teams)
