@@ -16,4 +16,4 @@ def start_python(arguments: Sequence[str], **how: Any) -> subprocess.Popen[Any]:
     if how.get("shell"):
         raise ValueError("A child is started without a shell")
     # Whatever a user typed or configured (a selector, a path, a target) reaches the child as one argument, unread.
-    return subprocess.Popen([sys.executable, *arguments], **how)  # noqa: S603 - the program is fixed, and no shell reads the line
+    return subprocess.Popen([sys.executable, *arguments], **how)  # noqa: S603 - a fixed program, no shell

@@ -19,6 +19,7 @@ def data() -> Path:
     try:
         return officials.find_data()
     except officials.MissingData as e:
+        # The files name real people, so they are not part of the project: without them there is nothing to score.
         pytest.skip(str(e))
 
 

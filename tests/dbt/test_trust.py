@@ -287,6 +287,7 @@ def test_another_policy_decides_history_anew_and_asks_nobody(tmp_path: Path) -> 
     assert abs(shares - charged) < Decimal("0.00001")
 
 
+# dbt builds on two servers more take minutes; that DuckDB decides by the policy is tested always, above.
 @pytest.mark.skipif(not ALL, reason="minutes: set REVETL_ALL_WAREHOUSES=1")
 def test_three_warehouses_decide_alike(tmp_path: Path) -> None:
     on = {kind: resolved(kind, tmp_path / kind) for kind in KINDS}

@@ -30,6 +30,7 @@ RECORDS = 1_000
 SEED = 11
 MODELS = ("golden_contacts", "golden_companies", "golden_members", "hubspot__contacts", "hubspot__companies")
 
+# Three dbt builds take minutes; `python -m verification warehouses` does them, and the page has its result.
 pytestmark = pytest.mark.skipif(
     os.environ.get("REVETL_ALL_WAREHOUSES") != "1", reason="minutes: set REVETL_ALL_WAREHOUSES=1"
 )

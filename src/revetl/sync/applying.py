@@ -129,7 +129,7 @@ class Applier:
             # Denied, Unavailable, Throttled past patience: the next batch would meet the same.
             self.error = self.error or e
             return []
-        except Exception as e:  # noqa: BLE001 - a connector's bug: what was sent still needs its outcome; the run stops, saying why
+        except Exception as e:  # noqa: BLE001 - a connector's bug: all sent needs an outcome; the run stops
             self.error = self.error or e
             return [_outcome(change, Status.UNKNOWN, e) for change in batch]
 
