@@ -34,8 +34,8 @@ from verification.vendors import Bills
 ROUNDS = int(os.environ.get("REVETL_EQUAL_LOOKUPS", "40"))
 PROCESSES = 4
 TWINS = 25
-# Not forked: from a process that has had threads, of a database or of other tests, children inherit locks that nobody
-# opens, and crash.
+# Not forked: a process that has had threads, of a database or of other tests, is no safe thing to copy. Children that
+# were forked from such a one have crashed.
 _SPAWN = multiprocessing.get_context("spawn")
 
 
