@@ -20,7 +20,7 @@ from revetl.errors import RevetlError
 from revetl.model import Relation, Scalar
 from revetl.state import leases
 from revetl.state.leases import Holder
-from revetl.sync.matching import Offload
+from revetl.sync.plan.matching import Offload
 from revetl.warehouse.base import Column, Kind, Warehouse
 
 if TYPE_CHECKING:
