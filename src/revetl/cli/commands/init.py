@@ -45,7 +45,7 @@ def write_starter(directory: Path) -> None:
 def starter_dir() -> Path:
     """Inside the package where it was installed from a wheel, the repository's root in an editable checkout."""
     package = Path(__file__).resolve().parents[2]
-    for candidate in (package / "_starter", package.parents[2]):
+    for candidate in (package / "_starter", package.parents[1]):
         if all((candidate / part).exists() for part in PARTS):
             return candidate
     raise ConfigError("this installation of revetl has no starter project", hint="Install it from a wheel.")
