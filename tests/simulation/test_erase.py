@@ -29,7 +29,7 @@ from revetl.state.schema import create_all, relation
 from revetl.sync.drift.drift import look
 from revetl.sync.plan import saved
 from revetl.sync.rollback.rollback import Choices, roll_back
-from revetl.usecases.erase_people import list_keys, people_of
+from revetl.usecases.erase import list_keys, people_of
 from revetl.warehouse.base import Warehouse
 from revetl.warehouse.duckdb import DuckDBWarehouse
 from revetl.warehouse.sql import ident, table
@@ -230,7 +230,7 @@ def test_nothing_of_her_is_left_and_all_of_the_money_is(world: World) -> None:
     assert names == kept | {"enrichment_calls"}, "the world has to hold her everywhere, or the test shows nothing"
     looked = asyncio.run(world.request(email=" ADA@acme.example ").look())
     assert world.left() == before
-    assert looked.person.standing == [("fake__contacts", "101")]
+    assert looked.people.standing == [("fake__contacts", "101")]
     others = {name: world.of(name, "gid-bob") for name in ("outcomes", "enrichment_values", "snapshot__fake__contacts")}
 
     report = world.erase(email=" ADA@acme.example ")

@@ -17,8 +17,8 @@ from revetl import __version__
 from revetl.clock import Clock
 from revetl.errors import LeaseError
 from revetl.model import RunRecord
-from revetl.privacy import erasing
-from revetl.privacy.persons import Meant, People, Person, Search
+from revetl.privacy import erased_rows
+from revetl.privacy.people import FoundPeople, PeopleRelation, PeopleScratch, PeopleSearch
 from revetl.privacy.suppressions import Suppressions, choose_key
 from revetl.state import heartbeats, leases, runs
 from revetl.state.leases import Holder
@@ -32,9 +32,9 @@ _POLL_S = 1.0
 
 @dataclass(slots=True)
 class ErasureReport:
-    """`person`: whom it is about. `tables`: rows that are, or were, removed or emptied."""
+    """`people`: whom it is about. `tables`: rows that are, or were, removed or emptied."""
 
-    person: Person
+    people: FoundPeople
     tables: dict[str, int] = field(default_factory=dict)
     erased: bool = False
     run_id: str | None = None
@@ -46,7 +46,7 @@ class Erasure:
     def __init__(
         self,
         warehouse: Warehouse,
-        people: Sequence[People],
+        people: Sequence[PeopleRelation],
         list_keys: Callable[[Mapping[str, str]], set[str]],
         identities: Sequence[Mapping[str, str]],
         keys: Sequence[str],
@@ -63,12 +63,12 @@ class Erasure:
         where that key is not at hand."""
         create_all(self._warehouse)
         await choose_key(self._warehouse, self._clock)
-        meant, person = self._find(Suppressions.load(self._warehouse))
-        return ErasureReport(person, erasing.count(meant))
+        wanted, people = self._find(Suppressions.load(self._warehouse))
+        return ErasureReport(people, erased_rows.count(wanted))
 
-    def _find(self, listed: Suppressions) -> tuple[Meant, Person]:
-        meant = Meant(self._warehouse, listed.alias)
-        return meant, Search(meant, self._people, self._list_keys).find(self._identities, self._keys)
+    def _find(self, listed: Suppressions) -> tuple[PeopleScratch, FoundPeople]:
+        wanted = PeopleScratch(self._warehouse, listed.alias)
+        return wanted, PeopleSearch(wanted, self._people, self._list_keys).find(self._identities, self._keys)
 
     async def erase(
         self,
@@ -86,23 +86,23 @@ class Erasure:
         create_all(warehouse)
         await choose_key(warehouse, clock)
         listed = Suppressions.load(warehouse)
-        person = self._find(listed)[1]
+        people = self._find(listed)[1]
         with warehouse.transaction():
-            listed.erase(person.identities, person.found, clock.now())
+            listed.erase(people.identities, people.found, clock.now())
         names = [*dict.fromkeys([*map(leases.name_of, syncs), *self._leased("sync:")])]
         try:
             await self._hold(names, run_id, wait_s, on_wait)
             run = RunRecord(run_id, "erase", None, target, clock.now(), __version__)
-            meant, person = self._find(listed)  # anew: a run may have ended since, with more of them
+            wanted, people = self._find(listed)  # anew: a run may have ended since, with more of them
             with warehouse.transaction():
-                listed.erase(person.identities, person.found, clock.now())
-            report = ErasureReport(person, erasing.count(meant), erased=True, run_id=run_id)
+                listed.erase(people.identities, people.found, clock.now())
+            report = ErasureReport(people, erased_rows.count(wanted), erased=True, run_id=run_id)
 
-            def hold() -> None:
+            def hold_leases() -> None:
                 for name in names:
                     leases.hold(warehouse, name, run_id, until=clock.now() + _LASTS)
 
-            erasing.erase(meant, hold)
+            erased_rows.erase(wanted, hold_leases)
             run.status, run.finished_at, run.counts = "done", clock.now(), dict(report.tables)
             runs.start_run(warehouse, run)
         finally:
@@ -114,7 +114,7 @@ class Erasure:
         self, names: Sequence[str], run_id: str, wait_s: float, on_wait: Callable[[Holder], None] | None
     ) -> None:
         """Takes every sync's lease, and waits until no waterfall is under way."""
-        deadline, told = self._clock.monotonic() + wait_s, set[str]()
+        deadline, noted = self._clock.monotonic() + wait_s, set[str]()
 
         def taken(name: str) -> Holder | None:
             return leases.take(self._warehouse, name, run_id, now=self._clock.now(), lasts=_LASTS)
@@ -124,9 +124,9 @@ class Erasure:
             while (holder := busy()) is not None:
                 if self._clock.monotonic() >= deadline:
                     raise _under_way(holder)
-                if on_wait is not None and holder.run_id not in told:
+                if on_wait is not None and holder.run_id not in noted:
                     on_wait(holder)
-                    told.add(holder.run_id)
+                    noted.add(holder.run_id)
                 await self._clock.sleep(_POLL_S)
 
     def _asking(self) -> Holder | None:

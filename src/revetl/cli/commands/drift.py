@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 import rich_click as click
 
 from revetl.cli.options import ProjectOptions, console, emit_json, json_option, project_options
-from revetl.cli.waiting import open_warehouse, say_waiting, wait_option
+from revetl.cli.terminal import Terminal
+from revetl.cli.waiting import wait_option
 
 if TYPE_CHECKING:
-    from revetl.model import SyncSpec
-    from revetl.project import Project
-    from revetl.sync.drift.drift import DriftReport, Settle
-    from revetl.warehouse.base import Warehouse
+    from revetl.sync.drift.drift import Settle
 
 
 @click.command(short_help="Compare what stands at the destination with what was written.")
@@ -55,32 +52,30 @@ def command(
     to another record. untied: a link of ours was removed there. pending: changed here, the next sync sends it. same:
     no sync would write over it. All lines stand in the table drift__<sync>.
     """
-    from revetl.cli.commands.sync import exit_code, push
-    from revetl.cli.render.reports import report_document, show_reports
-    from revetl.cli.render.rollback import show_drift
+    from revetl.cli.render.documents import report_document
+    from revetl.cli.render.drift import show_drift
+    from revetl.cli.render.reports import show_reports
+    from revetl.usecases.drift import DriftRequest, drift
 
-    settle = _settle(accept, accept_all, reassert, reassert_all)
-    if send and (settle is None or settle.side != "reassert"):
+    decision = _decision(accept, accept_all, reassert, reassert_all)
+    if send and (decision is None or decision.side != "reassert"):
         raise click.UsageError("--sync goes with --reassert.")
     project = options.load()
-    spec = _spec(project, sync)
-    due = project.syncs((sync,)) if send else []
-    warehouse = open_warehouse(project, wait_s)
-    try:
-        report = asyncio.run(_look(project, warehouse, spec, settle, keys, sample, wait_s))
-        sent = push(project, warehouse, due, command="sync", wait_s=wait_s) if due else []
-    finally:
-        warehouse.close()
+    with Terminal(wait_s) as terminal:
+        request = DriftRequest(decision=decision, keys=keys, samples=sample, sync_after=send)
+        result = drift(project, sync, request, terminal.caller)
     if as_json:
-        emit_json({"drift": report, "syncs": [report_document(r) for r in sent]})
+        emit_json({"drift": result.drift, "syncs": [report_document(r) for r in result.syncs]})
     else:
-        show_drift(console(), report)
-        if sent:
-            show_reports(console(), sent)
-    return exit_code(sent) or (2 if detailed_exitcode and report.drifted else 0)
+        show_drift(console(), result.drift)
+        if result.syncs:
+            show_reports(console(), result.syncs)
+    return result.exit_code(tells_differences=detailed_exitcode)
 
 
-def _settle(accept: tuple[str, ...], accept_all: bool, reassert: tuple[str, ...], reassert_all: bool) -> Settle | None:
+def _decision(
+    accept: tuple[str, ...], accept_all: bool, reassert: tuple[str, ...], reassert_all: bool
+) -> Settle | None:
     from revetl.sync.drift.drift import Settle
 
     theirs, ours = bool(accept) or accept_all, bool(reassert) or reassert_all
@@ -89,45 +84,3 @@ def _settle(accept: tuple[str, ...], accept_all: bool, reassert: tuple[str, ...]
     if theirs:
         return Settle("accept", None if accept_all else accept)
     return Settle("reassert", None if reassert_all else reassert) if ours else None
-
-
-def _spec(project: Project, sync: str) -> SyncSpec:
-    from revetl.errors import ConfigError, did_you_mean
-
-    specs = {spec.name: spec for spec in project.syncs(verified=False)}
-    if sync not in specs:
-        raise ConfigError(f"no sync {sync!r}", hint=did_you_mean(sync, [*specs]))
-    return specs[sync]
-
-
-async def _look(
-    project: Project,
-    warehouse: Warehouse,
-    spec: SyncSpec,
-    settle: Settle | None,
-    keys: tuple[str, ...],
-    sample: int,
-    wait_s: float,
-) -> DriftReport:
-    from revetl.cli.commands.sync import progress_bar
-    from revetl.clock import SystemClock
-    from revetl.state.runs import new_run_id
-    from revetl.sync.drift.drift import look
-
-    clock = SystemClock()
-    async with project.destination(spec.destination, clock) as destination:
-        with progress_bar(f"{spec.name}: reading") as progress:
-            return await look(
-                warehouse,
-                spec,
-                destination,
-                clock=clock,
-                run_id=new_run_id(clock),
-                target=project.target,
-                settle=settle,
-                keys=keys,
-                per_class=sample,
-                progress=progress,
-                wait_s=wait_s,
-                on_wait=say_waiting,
-            )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -10,38 +12,46 @@ if TYPE_CHECKING:
     from revetl.enrich.ordering.compare import Comparison, Line, Objective
     from revetl.enrich.ordering.estimate import Figure
     from revetl.enrich.ordering.learn import History
+    from revetl.usecases.tune import Tuning
 
 SHOWN_SEGMENTS = 12
 
 
-def show(
-    screen: Console, name: str, history: History, told: Comparison, parts: list[Comparison], aim: Objective
-) -> None:
+def show_tuning(screen: Console, tuning: Tuning, aim: Objective) -> None:
     from rich.table import Table
 
+    history, whole, name = tuning.history, tuning.whole, tuning.spec.name
     places = {arm.name: i for i, arm in enumerate(history.arms, 1)}
     screen.print(f"[bold]{name}[/]: {', '.join(history.fields)}")
-    screen.print(f"{told.records:,.0f} records were asked of somebody; {told.audited:,.0f}, drawn by lot, of all.")
+    screen.print(f"{whole.records:,.0f} records were asked of somebody; {whole.audited:,.0f}, drawn by lot, of all.")
     screen.print("± is one side of a 95% interval.\n")
     table = Table(box=None, pad_edge=False)
     table.add_column("order", no_wrap=True)
     for heading in ("cost per value", "filled", "value cheaper by"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("asks", overflow="fold")
-    for line in told.lines:
+    for line in whole.lines:
         asks = "all orders" if line.label == "random" else _order(line.order, places) or "nobody"
         table.add_row(line.label, *_cells(line), asks)
     screen.print(table)
-    if {"ledger", "audit"} <= {line.basis for line in told.lines}:
-        judged = ", ".join(line.label for line in told.lines if line.basis == "ledger")
+    if {"ledger", "audit"} <= {line.basis for line in whole.lines}:
+        judged = ", ".join(line.label for line in whole.lines if line.basis == "ledger")
         screen.print(f"Judged on all records: {judged}. The others on those asked of all; savings on the same ones.")
     screen.print()
     _show_providers(screen, history)
     screen.print()
-    for sentence in _verdict(told, aim):
+    for sentence in _verdict(whole, aim):
         screen.print(sentence)
-    if parts:
-        _show_segments(screen, parts, places)
+    if tuning.segments:
+        _show_segments(screen, tuning.segments, places)
+
+
+def draw(path: Path, tuning: Tuning) -> None:
+    """What each order costs, as a page (.html) or a picture (.svg)."""
+    from revetl.enrich.ordering import plot
+
+    render = plot.html if path.suffix == ".html" else plot.svg
+    path.write_text(render(tuning.whole, f"{tuning.spec.name}: what a filled blank costs"), encoding="utf-8")
 
 
 def _show_providers(screen: Console, history: History) -> None:
@@ -148,7 +158,7 @@ def _audit(told: Comparison) -> list[str]:
     ]
 
 
-def _show_segments(screen: Console, parts: list[Comparison], places: dict[str, int]) -> None:
+def _show_segments(screen: Console, segments: Sequence[Comparison], places: dict[str, int]) -> None:
     from rich.markup import escape
     from rich.table import Table
 
@@ -156,7 +166,7 @@ def _show_segments(screen: Console, parts: list[Comparison], places: dict[str, i
     for heading in ("records", "audited", "today", "best", "cheaper by"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("best asks", overflow="fold")
-    for part in parts[:SHOWN_SEGMENTS]:
+    for part in segments[:SHOWN_SEGMENTS]:
         today, best = part.lines[0].usd_per_value, part.lines[1].usd_per_value
         costs = ("" if cost is None else f"${cost.value:.3f}" for cost in (today, best))
         saved = part.lines[1].saved
@@ -167,5 +177,5 @@ def _show_segments(screen: Console, parts: list[Comparison], places: dict[str, i
         )
     screen.print()
     screen.print(table)
-    if len(parts) > SHOWN_SEGMENTS:
-        screen.print(f"and {len(parts) - SHOWN_SEGMENTS} smaller segments: --json shows all")
+    if len(segments) > SHOWN_SEGMENTS:
+        screen.print(f"and {len(segments) - SHOWN_SEGMENTS} smaller segments: --json shows all")
