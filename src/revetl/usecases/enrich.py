@@ -17,7 +17,7 @@ from revetl.enrich.waterfall import WaterfallSpec
 from revetl.errors import ConfigError, GuardrailError, did_you_mean
 from revetl.usecases import exit_codes
 from revetl.usecases.caller import Caller
-from revetl.usecases.waterfalls import Allowance, Question, ask_providers, costs_anything, estimate_all
+from revetl.usecases.waterfalls import SharedBudget, WaterfallInput, ask_providers, costs_anything, estimate_all
 
 if TYPE_CHECKING:
     from revetl.project import Project
@@ -86,10 +86,10 @@ def enrich(project: Project, request: EnrichRequest, caller: Caller, files: List
 def _enrich_models(project: Project, request: EnrichRequest, caller: Caller) -> EnrichResult:
     with caller.warehouse(project) as warehouse:
         specs = _chosen(project.waterfalls, request).values()
-        questions = [Question(spec, project.relation(spec.entity), request.limit) for spec in specs]
+        inputs = [WaterfallInput(spec, project.relation(spec.entity), request.limit) for spec in specs]
         enriching = _Enriching(project, warehouse, request, caller)
-        if enriching.go_on(questions):
-            enriching.ask(questions)
+        if enriching.go_on(inputs):
+            enriching.ask(inputs)
     return enriching.result
 
 
@@ -107,8 +107,8 @@ def _enrich_list(project: Project, files: ListFiles, request: EnrichRequest, cal
             if request.on_match is not None:
                 request.on_match(match)
             with loaded(warehouse, match, listing, caller.clock.now()) as relation:
-                question = Question(match.spec, relation, request.limit, entity_name(match.spec))
-                if not enriching.go_on([question]) or files.output is None:
+                given = WaterfallInput(match.spec, relation, request.limit, entity_name(match.spec))
+                if not enriching.go_on([given]) or files.output is None:
                     return enriching.result
                 added = [name for names in added_columns(match, listing.header).values() for name in names]
 
@@ -118,7 +118,7 @@ def _enrich_list(project: Project, files: ListFiles, request: EnrichRequest, cal
 
                 partial = _partial(files.output)
                 try:
-                    enriching.ask([question])
+                    enriching.ask([given])
                 except KeyboardInterrupt:
                     if partial is not None:
                         write(str(partial))
@@ -131,18 +131,18 @@ def _enrich_list(project: Project, files: ListFiles, request: EnrichRequest, cal
 
 
 class _Enriching:
-    """Estimates are agreed to as a whole, then waterfalls run under one allowance."""
+    """Estimates are agreed to as a whole, then waterfalls run under one budget."""
 
     def __init__(self, project: Project, warehouse: Warehouse, request: EnrichRequest, caller: Caller) -> None:
         self._project, self._warehouse = project, warehouse
         self._request, self._caller = request, caller
-        self._allowance = Allowance(request.max_spend_usd)
+        self._budget = SharedBudget(request.max_spend_usd)
         self.result = EnrichResult()
 
-    def go_on(self, questions: Sequence[Question]) -> bool:
+    def go_on(self, inputs: Sequence[WaterfallInput]) -> bool:
         """GuardrailError where the cost is not agreed to; False for a dry run."""
         request = self._request
-        found = estimate_all(self._project, self._warehouse, questions, self._allowance, self._caller)
+        found = estimate_all(self._project, self._warehouse, inputs, self._budget, self._caller)
         self.result.estimates = found
         if request.on_estimates is not None:
             request.on_estimates(found)
@@ -152,12 +152,10 @@ class _Enriching:
             return True
         raise GuardrailError(NOT_AGREED)
 
-    def ask(self, questions: Sequence[Question]) -> None:
-        for question, foreseen in zip(questions, self.result.estimates, strict=True):
+    def ask(self, inputs: Sequence[WaterfallInput]) -> None:
+        for given, foreseen in zip(inputs, self.result.estimates, strict=True):
             self.result.reports.append(
-                ask_providers(
-                    self._project, self._warehouse, question, self._allowance, foreseen, "enrich", self._caller
-                )
+                ask_providers(self._project, self._warehouse, given, self._budget, foreseen, "enrich", self._caller)
             )
 
 

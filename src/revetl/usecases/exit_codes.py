@@ -36,7 +36,7 @@ class ExitCode(IntEnum):
 DIFFERENCES = 2
 
 
-class Ended(Protocol):
+class EndedRun(Protocol):
     """A report of a sync or a rollback, of which `exit_code` does not tell an interrupt."""
 
     @property
@@ -53,7 +53,7 @@ def worst(codes: Iterable[int]) -> int:
     return next((int(code) for code in ExitCode if code in present), int(ExitCode.DONE))
 
 
-def of_reports(reports: Iterable[Ended]) -> int:
+def of_reports(reports: Iterable[EndedRun]) -> int:
     """The gravest of what these runs ended with."""
     return worst(ExitCode.INTERRUPTED if r.status == "interrupted" else r.exit_code for r in reports)
 

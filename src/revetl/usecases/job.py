@@ -23,7 +23,7 @@ from revetl.usecases import exit_codes
 from revetl.usecases.build import BuildRequest, build
 from revetl.usecases.caller import Caller
 from revetl.usecases.sync import SyncOptions, push
-from revetl.usecases.waterfalls import Allowance, Question, ask_providers, costs_anything, estimate_all
+from revetl.usecases.waterfalls import SharedBudget, WaterfallInput, ask_providers, costs_anything, estimate_all
 
 if TYPE_CHECKING:
     from revetl.warehouse.base import Warehouse
@@ -141,18 +141,18 @@ class _Job:
             raise ConfigError(problems)
 
     def _enrich(self) -> bool:
-        """Runs every waterfall under one allowance. Whether a provider gave anything that models may want to read."""
+        """Runs every waterfall under one budget. Whether a provider gave anything that models may want to read."""
         project, caller, report = self._project, self._caller, self._report
-        allowance = Allowance(self._request.max_spend_usd)
+        budget = SharedBudget(self._request.max_spend_usd)
         with self._warehouse() as warehouse:
-            questions = [Question(spec, project.relation(spec.entity)) for spec in project.waterfalls.values()]
-            estimates = estimate_all(project, warehouse, questions, allowance, caller)
+            inputs = [WaterfallInput(spec, project.relation(spec.entity)) for spec in project.waterfalls.values()]
+            estimates = estimate_all(project, warehouse, inputs, budget, caller)
             self._agree(estimates)
-            for question, foreseen in zip(questions, estimates, strict=True):
+            for given, foreseen in zip(inputs, estimates, strict=True):
                 started = time.monotonic()
-                done = ask_providers(project, warehouse, question, allowance, foreseen, "run", caller)
+                done = ask_providers(project, warehouse, given, budget, foreseen, "run", caller)
                 report.waterfalls.append(done)
-                name = question.spec.name
+                name = given.spec.name
                 report.stages.append(StageTime(f"enrich {name}", done.asked, time.monotonic() - started))
                 caller.note(f"  {name}: {done.asked:,} lookups, ${done.spent_usd:,.2f}")
         return any(p.hits or p.reused for w in report.waterfalls for p in w.providers.values())

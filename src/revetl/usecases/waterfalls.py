@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class WaterfallInput:
     """One waterfall over one relation. `limit`: only the first so many records by key. `kept_as`: the name under which
     values are kept, where that is not the entity's own."""
 
@@ -31,7 +31,7 @@ class Question:
     kept_as: str | None = None
 
 
-class Allowance:
+class SharedBudget:
     """What is left of one sum in US dollars for several waterfalls; without a sum each has only its own budget."""
 
     def __init__(self, usd: Decimal | None) -> None:
@@ -48,58 +48,58 @@ def costs_anything(estimates: Sequence[Estimate]) -> bool:
 
 
 def estimate_all(
-    project: Project, warehouse: Warehouse, questions: Sequence[Question], allowance: Allowance, caller: Caller
+    project: Project, warehouse: Warehouse, inputs: Sequence[WaterfallInput], budget: SharedBudget, caller: Caller
 ) -> list[Estimate]:
-    """What each would cost and find, if it had the whole allowance; nobody is asked. Raises ConfigError (a column that
+    """What each would cost and find, if it had the whole budget; nobody is asked. Raises ConfigError (a column that
     is not there) and WarehouseError."""
     return [
         estimate(
             warehouse,
-            question.spec,
+            given.spec,
             project.providers,
-            question.relation,
+            given.relation,
             clock=caller.clock,
-            max_spend_usd=allowance.left_usd,
-            limit=question.limit,
-            entity_name=question.kept_as,
+            max_spend_usd=budget.left_usd,
+            limit=given.limit,
+            entity_name=given.kept_as,
         )
-        for question in questions
+        for given in inputs
     ]
 
 
 def ask_providers(
     project: Project,
     warehouse: Warehouse,
-    question: Question,
-    allowance: Allowance,
+    given: WaterfallInput,
+    budget: SharedBudget,
     foreseen: Estimate | None,
     command: str,
     caller: Caller,
 ) -> EnrichReport:
-    """Runs one waterfall with what is left of the allowance, and takes from it what was charged. `foreseen` is kept
+    """Runs one waterfall with what is left of the budget, and takes from it what was charged. `foreseen` is kept
     with the run. Raises ConfigError and WarehouseError; KeyboardInterrupt after a stop, once calls in flight are
     written down."""
-    with caller.lookups(question.spec.name) as watched:
+    with caller.lookups(given.spec.name) as watched:
 
         async def work(stop: asyncio.Event) -> EnrichReport:
             ctx = caller.context(project, warehouse, command, stop=stop)
             return await run_waterfall(
                 ctx.warehouse,
-                question.spec,
-                project.connected(question.spec.provider_names, ctx.clock),
-                question.relation,
+                given.spec,
+                project.connected(given.spec.provider_names, ctx.clock),
+                given.relation,
                 run_id=ctx.run_id,
                 clock=ctx.clock,
-                max_spend_usd=allowance.left_usd,
-                limit=question.limit,
+                max_spend_usd=budget.left_usd,
+                limit=given.limit,
                 progress=watched,
                 target=ctx.target,
-                entity_name=question.kept_as,
+                entity_name=given.kept_as,
                 command=ctx.command,
                 stop_event=ctx.stop,
                 foreseen=foreseen,
             )
 
         report = caller.finish(work)
-    allowance.charge(report)
+    budget.charge(report)
     return report
