@@ -105,6 +105,11 @@ class Manifest:
         return {**self.nodes, **{id_: node for kind in kinds for id_, node in self._data.get(kind, {}).items()}}
 
     @property
+    def invocation_id(self) -> str:
+        """Of the dbt command that wrote it."""
+        return str(self._data["metadata"].get("invocation_id") or "")
+
+    @property
     def project_name(self) -> str:
         return str(self._data["metadata"].get("project_name", ""))
 

@@ -1,4 +1,4 @@
-"""`revetl build`: dbt build, with the state tables that its models read made first, and its exposures brought up."""
+"""`revetl build`: dbt build, with the state tables that its models read made first."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from revetl.project.dbt import BuildResult, NodeResult, run_dbt
-from revetl.project.exposures import write_exposures
 from revetl.state.schema import create_all
 
 if TYPE_CHECKING:
@@ -37,7 +36,7 @@ class BuildRequest:
 
 
 def build(project: Project, request: BuildRequest) -> BuildResult:
-    """Creates the state tables, runs `dbt build`, brings the exposures up to date. Safe to repeat.
+    """Creates the state tables, then runs `dbt build`. Safe to repeat.
 
     No connection to a DuckDB warehouse may be open. Raises DbtFailed with the failed nodes named, ConfigError and
     WarehouseError.
@@ -47,21 +46,5 @@ def build(project: Project, request: BuildRequest) -> BuildResult:
         create_all(warehouse)
     finally:
         warehouse.close()
-    variables = project.dbt_vars()
-    # Failures of the last dbt command are kept before this one overwrites them.
-    project.health()
-    project.reread()
-    try:
-        result = run_dbt(
-            "build",
-            root=project.root,
-            project_dir=project.dbt_dir,
-            profiles_dir=project.profiles_dir,
-            target=project.target,
-            arguments=[*request.arguments, *(["--vars", variables] if variables else [])],
-            on_node=request.on_node,
-        )
-    finally:
-        project.health()
-    write_exposures(project.dbt_dir, project.syncs(verified=False), project.settings.owner)
-    return result
+    with project.building() as dbt:
+        return run_dbt("build", dbt, arguments=request.arguments, on_node=request.on_node)
