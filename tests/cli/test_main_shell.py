@@ -89,7 +89,8 @@ def test_importing_a_command_imports_nothing_heavy() -> None:
     """A command's own --help is quick as well: the work's imports are inside its function."""
     there = [n for n in shell.COMMANDS if util.find_spec(f"revetl.cli.commands.{n}")]
     code = (
-        f"import sys\nfrom importlib import import_module\nfor n in {there!r}: import_module('revetl.cli.commands.' + n)\n"
+        "import sys\nfrom importlib import import_module\n"
+        f"for n in {there!r}: import_module('revetl.cli.commands.' + n)\n"
         f"print([m for m in {HEAVY!r} if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -120,7 +120,9 @@ async def test_a_record_found_by_another_address_keeps_its_main_one(sandbox: Run
     record = store.get(id_ or "")
     assert record is not None
     sandbox.portal.update(store, record, {"hs_additional_emails": "second@corp.example"}, sandbox.portal.now_ms(), "UI")
-    found = await hubspot.match("contacts", "email", ["Second@corp.example", "p0@corp.example", "no@corp.example"])
+    found = await hubspot.look_up(
+        "contacts", "email", ["Second@corp.example", "p0@corp.example", "no@corp.example"], []
+    )
     assert {k: m.destination_id for k, m in found.items()} == {
         "second@corp.example": id_,
         "p0@corp.example": made[0].destination_id,
@@ -145,16 +147,16 @@ async def test_update_and_archive_by_id(sandbox: RunningSandbox, hubspot: HubSpo
     gone = [change(i, DELETE, ids[i]) for i in range(2)] + [change(9, DELETE, None)]
     outcomes = by_ordinal(await hubspot.write("contacts", "email", gone), gone)
     assert [outcomes[i].status for i in (0, 1, 9)] == [Status.OK, Status.OK, Status.REJECTED]
-    assert len(await hubspot.match("contacts", "hs_object_id", ids)) == 2
+    assert len(await hubspot.look_up("contacts", "hs_object_id", ids, [])) == 2
     late = [change(0, UPDATE, ids[0], None, jobtitle="x")]
     assert (await hubspot.write("contacts", "email", late))[0].error_code == "OBJECT_NOT_FOUND"
 
 
 async def test_new_companies_go_through_our_key_and_repeat_safely(sandbox: RunningSandbox, hubspot: HubSpot) -> None:
-    assert "revetl_key" not in await hubspot.describe("companies")
+    assert "revetl_key" not in (await hubspot.describe("companies")).fields
     changes = [company(i, numberofemployees=i) for i in range(120)]
     first = by_ordinal(await hubspot.write("companies", "domain", changes), changes)
-    assert (await hubspot.describe("companies"))["revetl_key"].unique
+    assert (await hubspot.describe("companies")).fields["revetl_key"].unique
     again = by_ordinal(await hubspot.write("companies", "domain", changes), changes)
     assert {i: o.destination_id for i, o in first.items()} == {i: o.destination_id for i, o in again.items()}
     assert len(sandbox.portal.store("companies").records) == 120
@@ -178,7 +180,7 @@ async def test_a_company_that_stands_there_is_found_and_adopted(sandbox: Running
     ids = {r.id: r for r in store.records.values()} if isinstance(store.records, dict) else {}
     oldest = min(ids, key=int)
     wanted = [f"D{n}.example" for n in range(225)]
-    found = await hubspot.match("companies", "domain", wanted, ["name"])
+    found = await hubspot.look_up("companies", "domain", wanted, ["name"])
     assert len(found) == 220
     assert found["d0.example"].destination_id == oldest  # two have it: the older one
     assert found["d0.example"].fields["name"] == "Old 0"
@@ -187,7 +189,7 @@ async def test_a_company_that_stands_there_is_found_and_adopted(sandbox: Running
     assert stored(sandbox, "companies", oldest, "revetl_key") == "key-3"
     # Known by its key from now on: a later update sends the change and nothing else.
     before = sandbox.portal.version
-    assert (await hubspot.match("companies", "revetl_key", ["key-3"]))["key-3"].destination_id == oldest
+    assert (await hubspot.look_up("companies", "revetl_key", ["key-3"], []))["key-3"].destination_id == oldest
     assert sandbox.portal.version == before
 
 
@@ -223,7 +225,7 @@ async def test_a_portal_that_is_away(sandbox: RunningSandbox) -> None:
 
 
 async def test_describe(sandbox: RunningSandbox, hubspot: HubSpot) -> None:
-    fields = await hubspot.describe("contacts")
+    fields = (await hubspot.describe("contacts")).fields
     assert fields["email"].type == "string"
     assert "lead" in fields["lifecyclestage"].options
     assert fields["createdate"].read_only
@@ -232,7 +234,7 @@ async def test_describe(sandbox: RunningSandbox, hubspot: HubSpot) -> None:
         with pytest.raises(ConfigError):
             await hubspot.describe(object_)
     with pytest.raises(ConfigError):
-        await hubspot.match("contacts", "nothing", ["x"])
+        await hubspot.look_up("contacts", "nothing", ["x"], [])
 
 
 @pytest.mark.parametrize(
@@ -256,14 +258,14 @@ async def test_what_was_written_compares_equal_to_what_is_read(
 ) -> None:
     [outcome] = await hubspot.write("contacts", "email", [contact(1, **{name: value})])
     assert outcome.status is Status.OK, outcome
-    match = (await hubspot.match("contacts", "email", ["p1@corp.example"], [name]))["p1@corp.example"]
+    match = (await hubspot.look_up("contacts", "email", ["p1@corp.example"], [name]))["p1@corp.example"]
     assert hubspot.normalise("contacts", name, match.fields[name]) == hubspot.normalise("contacts", name, value)
 
 
 async def test_the_dated_api(sandbox: RunningSandbox) -> None:
     async with connected(sandbox, api_version="2026-03") as destination:
         assert (await destination.write("contacts", "email", [contact(1)]))[0].status is Status.OK
-        assert await destination.match("contacts", "email", ["p1@corp.example"])
+        assert await destination.look_up("contacts", "email", ["p1@corp.example"], [])
     assert "POST /crm/objects/2026-03/contacts/batch/upsert" in sandbox.sandbox.by_route
 
 
