@@ -106,7 +106,7 @@ class HubSpot:
         return Limits(
             self._options.batch_rows,
             self._options.concurrency,
-            lookup_rows=READ_ROWS,
+            lookup_rows=min(READ_ROWS, self._options.batch_rows),
             read_rows=READ_ROWS,
             link_rows=linking.CREATE_ROWS,
             unlink_rows=linking.ARCHIVE_ROWS,
