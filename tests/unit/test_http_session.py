@@ -8,8 +8,7 @@ import httpx
 import pytest
 
 from revetl.errors import Ambiguous, CallError, ConfigError, Denied, Unavailable
-from revetl.http.call import Policy
-from revetl.http.verdict import Verdict
+from revetl.http import Policy, Verdict
 from tests.support.vendor import Vendor
 from tests.support.virtual_time import run_virtual
 

@@ -9,8 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Self
 
 from revetl.clock import Clock
-from revetl.http.call import DEFAULT, Lane
-from revetl.http.pacing import Pacer, Rate
+from revetl.http import DEFAULT_LIMIT, Rate, RateLimiter, SharedLimit
 from revetl.providers.options import AccountOptions
 from revetl.providers.spec import Limits, ProviderSpec
 from revetl.providers.webhooks import WebhookReceiver
@@ -22,16 +21,16 @@ class Limiter:
 
     def __init__(self, limits: Limits, clock: Clock) -> None:
         rates = [Rate(w.calls, w.seconds) for w in sorted(limits.windows, key=lambda w: w.seconds)]
-        self.lanes = {DEFAULT: Lane(rates[0] if rates else None, clock, random.SystemRandom())}
-        self._longer = [Pacer(rate, clock) for rate in reversed(rates[1:])]
+        self.shared_limits = {DEFAULT_LIMIT: SharedLimit(rates[0] if rates else None, clock, random.SystemRandom())}
+        self._longer = [RateLimiter(rate, clock) for rate in reversed(rates[1:])]
         self._slots = asyncio.Semaphore(limits.concurrency)
 
     @asynccontextmanager
     async def slot(self) -> AsyncIterator[None]:
         """The right to one request, while the block lasts."""
         async with self._slots:
-            for pacer in self._longer:
-                await pacer.acquire()
+            for limiter in self._longer:
+                await limiter.acquire()
             yield
 
 

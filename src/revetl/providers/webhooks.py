@@ -14,7 +14,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any, Self
 
-from revetl.http.listener import Listener
+from revetl.http import Listener
 from revetl.providers.reading import at, parsed
 from revetl.providers.spec import Callback, Signature
 

@@ -10,9 +10,7 @@ import httpx
 
 from revetl.clock import Clock
 from revetl.errors import Throttled, Unavailable
-from revetl.http import verdict as http
-from revetl.http.call import Policy
-from revetl.http.session import Session
+from revetl.http import Policy, ResponseRules, Session, SessionOptions, Verdict, retry_after_s
 from revetl.providers.account import Limiter
 from revetl.providers.answers import Response
 from revetl.providers.reading import Outgoing, error_code, parsed
@@ -23,10 +21,10 @@ THROTTLE_PATIENCE_S = 300.0
 
 # What the session deals with alone. Every other verdict is for whoever reads the answer, so to the session the exchange
 # went well.
-_SESSION_VERDICTS: Mapping[str, http.Verdict] = {
-    "slow_down": http.Verdict.THROTTLED,
-    "unavailable": http.Verdict.UNAVAILABLE,
-    "ambiguous": http.Verdict.AMBIGUOUS,
+_SESSION_VERDICTS: Mapping[str, Verdict] = {
+    "slow_down": Verdict.THROTTLED,
+    "unavailable": Verdict.UNAVAILABLE,
+    "ambiguous": Verdict.AMBIGUOUS,
 }
 
 
@@ -56,13 +54,17 @@ class Wire:
         self._session = Session(
             spec.name,
             base_url,
-            headers=auth_headers,
-            secrets=[api_key, *auth_headers.values()],
-            lanes=limiter.lanes,
-            verdicts=session_verdicts(rows),
-            wait_s=self._wait_s,
-            error_code=lambda response: error_code(spec, self._body(response)),
-            policy=Policy(timeout_s=spec.timeout_s, throttle_patience_s=THROTTLE_PATIENCE_S),
+            SessionOptions(
+                headers=auth_headers,
+                secrets=[api_key, *auth_headers.values()],
+                shared_limits=limiter.shared_limits,
+                policy=Policy(timeout_s=spec.timeout_s, throttle_patience_s=THROTTLE_PATIENCE_S),
+            ),
+            ResponseRules(
+                verdicts=session_verdicts(rows),
+                retry_after_s=self._wait_s,
+                error_code=lambda response: error_code(spec, self._body(response)),
+            ),
             transport=transport,
             clock=clock,
         )
@@ -101,7 +103,7 @@ class Wire:
 
     def _wait_s(self, response: httpx.Response) -> float | None:
         """The vendor's Retry-After, else the pause of the row that matched."""
-        said = http.retry_after_s(response, self._clock)
+        said = retry_after_s(response, self._clock)
         if said is not None:
             return said
         row = _plain_row(self._rows, response.status_code)
@@ -124,18 +126,18 @@ def credentials(auth: Auth, api_key: str) -> tuple[dict[str, str], dict[str, str
             return {}, {"Authorization": "Basic " + base64.b64encode(f"{api_key}:".encode()).decode()}, {}
 
 
-def session_verdicts(rows: Sequence[HttpRow]) -> dict[int, http.Verdict]:
+def session_verdicts(rows: Sequence[HttpRow]) -> dict[int, Verdict]:
     """The status table as far as the HTTP status alone decides. Where the body has a say, or the table has none, the
     answer comes back as it is; an unknown 5xx is left to the session, whose circuit breaker should see it."""
-    verdicts: dict[int, http.Verdict] = {}
+    verdicts: dict[int, Verdict] = {}
     for status in range(100, 600):
         row = _plain_row(rows, status)
         if row is not None:
-            verdicts[status] = _SESSION_VERDICTS.get(row.verdict, http.Verdict.OK)
+            verdicts[status] = _SESSION_VERDICTS.get(row.verdict, Verdict.OK)
         elif status < 500 or any(r.matches_status(status) for r in rows):
-            verdicts[status] = http.Verdict.OK
+            verdicts[status] = Verdict.OK
         else:
-            verdicts[status] = http.Verdict.AMBIGUOUS
+            verdicts[status] = Verdict.AMBIGUOUS
     return verdicts
 
 

@@ -13,7 +13,7 @@ from urllib.parse import quote
 import httpx
 
 from revetl.errors import ConfigError
-from revetl.http.verdict import Verdict
+from revetl.http import Verdict
 
 # 477: the account is being moved between data centres, Retry-After in seconds (docs); 524: Cloudflare gave up waiting.
 VERDICTS = {477: Verdict.UNAVAILABLE, 524: Verdict.AMBIGUOUS}
