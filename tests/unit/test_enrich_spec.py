@@ -12,7 +12,7 @@ from revetl.enrich.budget import Budget
 from revetl.enrich.columns import match_columns
 from revetl.enrich.spec import Want, load_waterfalls
 from revetl.errors import ConfigError
-from revetl.providers.load import load_providers
+from revetl.providers.grammar import load_providers
 from revetl.state.schema import create_all
 from revetl.state.suppressions import VARIABLE, Suppressions
 from revetl.warehouse.duckdb import DuckDBWarehouse

@@ -11,7 +11,7 @@ from revetl.cli.common import console, err_console
 
 if TYPE_CHECKING:
     from revetl.enrich.report import Estimate
-    from revetl.providers.spec import ProviderSpec
+    from revetl.providers.grammar import ProviderSpec
     from revetl.state.in_doubt import Doubtful
 
 

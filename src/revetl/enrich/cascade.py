@@ -25,7 +25,7 @@ from revetl.enrich.resuming import resume_jobs
 from revetl.enrich.spec import Stage, WaterfallSpec
 from revetl.errors import WarehouseError
 from revetl.model import Relation
-from revetl.providers.spec import ProviderSpec
+from revetl.providers.grammar import ProviderSpec
 from revetl.state import living
 from revetl.state.calls import recover
 from revetl.state.suppressions import Suppressions, choose_key

@@ -17,7 +17,7 @@ from revetl.enrich.questions import Questions
 from revetl.enrich.report import EnrichReport, OnProgress, Progress
 from revetl.enrich.spec import Stage
 from revetl.providers.base import Answer, Provider
-from revetl.providers.spec import ProviderSpec
+from revetl.providers.grammar import ProviderSpec
 from revetl.state import locks
 from revetl.state.suppressions import OBJECTED, Suppressions
 from revetl.state.values import ValueRow

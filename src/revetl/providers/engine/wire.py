@@ -1,4 +1,5 @@
-"""One endpoint's way to its vendor: credentials, the account's limits, and what of its dialect the session knows."""
+"""One endpoint's requests to its vendor: credentials, the account's limits, and the statuses that the HTTP session can
+judge without a look into the body."""
 
 from __future__ import annotations
 
@@ -11,10 +12,12 @@ import httpx
 from revetl.clock import Clock
 from revetl.errors import Throttled, Unavailable
 from revetl.http import Policy, ResponseRules, Session, SessionOptions, Verdict, retry_after_s
-from revetl.providers.account import Limiter
-from revetl.providers.answers import Response
-from revetl.providers.reading import Outgoing, error_code, parsed
-from revetl.providers.spec import Auth, HttpRow, ProviderSpec
+from revetl.providers.engine.account import EndpointLimiter
+from revetl.providers.engine.answers import VendorResponse
+from revetl.providers.engine.json_data import parsed
+from revetl.providers.engine.reading import error_code
+from revetl.providers.engine.rendering import OutgoingRequest
+from revetl.providers.grammar import Auth, HttpRow, ProviderSpec
 
 # After this long under one throttle the call gives up: nothing was charged, a later run asks again.
 THROTTLE_PATIENCE_S = 300.0
@@ -38,7 +41,7 @@ class Wire:
         rows: Sequence[HttpRow],
         base_url: str,
         api_key: str,
-        limiter: Limiter,
+        limiter: EndpointLimiter,
         clock: Clock,
         *,
         idempotent: bool = False,
@@ -80,7 +83,7 @@ class Wire:
     def requests(self) -> int:
         return self._session.requests
 
-    async def send(self, outgoing: Outgoing) -> Response:
+    async def send(self, outgoing: OutgoingRequest) -> VendorResponse:
         """The answer, whatever it says. Raises `Unavailable` (certainly not processed) or `Ambiguous`."""
         async with self._limiter.slot():
             started = self._clock.monotonic()
@@ -96,7 +99,7 @@ class Wire:
                 raise Unavailable(str(e), code=e.code, status=e.status) from None
             latency_ms = round((self._clock.monotonic() - started) * 1000)
         headers = {name.lower(): value for name, value in raw.headers.items()}
-        return Response(raw.status_code, headers, self._body(raw), latency_ms)
+        return VendorResponse(raw.status_code, headers, self._body(raw), latency_ms)
 
     def _body(self, response: httpx.Response) -> Any:
         return parsed(response.text, self._api_key)
