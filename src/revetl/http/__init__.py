@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from revetl.http.pacing import DEFAULT_LIMIT, Rate, RateLimiter, SharedLimit
     from revetl.http.session import Session
     from revetl.http.transport import default_transport
-    from revetl.http.verdict import Verdict, retry_after_s
+    from revetl.http.verdict import ResponseVerdict, retry_after_s
 
 _MODULES = {
     "DEFAULT_LIMIT": "pacing",
@@ -33,7 +33,7 @@ _MODULES = {
     "Session": "session",
     "SessionOptions": "options",
     "SharedLimit": "pacing",
-    "Verdict": "verdict",
+    "ResponseVerdict": "verdict",
     "default_transport": "transport",
     "retry_after_s": "verdict",
 }
@@ -46,10 +46,10 @@ __all__ = [
     "RateHeaders",
     "RateLimiter",
     "ResponseRules",
+    "ResponseVerdict",
     "Session",
     "SessionOptions",
     "SharedLimit",
-    "Verdict",
     "default_transport",
     "retry_after_s",
 ]

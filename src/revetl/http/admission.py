@@ -14,7 +14,7 @@ from revetl.http.attempt import RequestState
 from revetl.http.circuit_breaker import CircuitBreaker
 from revetl.http.gate import GateShut
 from revetl.http.pacing import SharedLimit
-from revetl.http.verdict import Verdict
+from revetl.http.verdict import ResponseVerdict
 
 
 class Ticket(NamedTuple):
@@ -25,7 +25,7 @@ class Ticket(NamedTuple):
     breaker: int
 
 
-class Admission:
+class RequestAdmission:
     """Of one session; `name` is the session's, for messages."""
 
     def __init__(self, name: str, breaker: CircuitBreaker) -> None:
@@ -62,16 +62,16 @@ class Admission:
             self._breaker.leave(breaker_ticket)
             raise
 
-    def report(self, ticket: Ticket, verdict: Verdict, retry_after_s: float | None) -> None:
+    def report(self, ticket: Ticket, verdict: ResponseVerdict, retry_after_s: float | None) -> None:
         """What the attempt gave. `retry_after_s`: how long the vendor said to wait; infinity leaves it to the gate."""
         gate = ticket.limit.gate
-        if verdict is Verdict.THROTTLED:
+        if verdict is ResponseVerdict.THROTTLED:
             self._breaker.succeeded(ticket.breaker)
             was_probe = gate.shut
             if gate.close(ticket.gate, None if retry_after_s == inf else retry_after_s) and not was_probe:
                 # A refused probe says that the storm goes on, nothing about our rate: hardly anything was sent.
                 ticket.limit.limiter.throttled()
-        elif verdict is Verdict.UNAVAILABLE or verdict is Verdict.AMBIGUOUS:
+        elif verdict is ResponseVerdict.UNAVAILABLE or verdict is ResponseVerdict.AMBIGUOUS:
             self._breaker.failed(ticket.breaker)
         else:
             self._breaker.succeeded(ticket.breaker)

@@ -9,14 +9,14 @@ import httpx
 from revetl.errors import Ambiguous, CallError
 from revetl.http.options import Policy
 from revetl.http.pacing import SharedLimit
-from revetl.http.verdict import Verdict
+from revetl.http.verdict import ResponseVerdict
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """`response` is None where none came whole; `error` is then what the transport raised."""
 
-    verdict: Verdict
+    verdict: ResponseVerdict
     response: httpx.Response | None = None
     error: Exception | None = None
 

@@ -10,9 +10,12 @@ import httpx
 
 from revetl.errors import Ambiguous, CallError, Denied, Throttled, Unavailable
 from revetl.http.attempt import Attempt, RequestState
-from revetl.http.verdict import Verdict
+from revetl.http.verdict import ResponseVerdict
 
-_BY_VERDICT: dict[Verdict, type[CallError]] = {Verdict.DENIED: Denied, Verdict.UNAVAILABLE: Unavailable}
+_BY_VERDICT: dict[ResponseVerdict, type[CallError]] = {
+    ResponseVerdict.DENIED: Denied,
+    ResponseVerdict.UNAVAILABLE: Unavailable,
+}
 
 
 class FailureMessages:
@@ -41,15 +44,15 @@ class FailureMessages:
     def _without_response(self, attempt: Attempt, state: RequestState) -> CallError:
         timed_out = isinstance(attempt.error, TimeoutError)
         reason = "did not answer in time" if timed_out else self._not_reached(attempt.error)
-        if attempt.verdict is Verdict.AMBIGUOUS and not timed_out:
+        if attempt.verdict is ResponseVerdict.AMBIGUOUS and not timed_out:
             reason = "broke off before its answer was complete"
-        kind = Unavailable if attempt.verdict is Verdict.UNAVAILABLE else Ambiguous
+        kind = Unavailable if attempt.verdict is ResponseVerdict.UNAVAILABLE else Ambiguous
         return kind(self._redact(state.message(self._name, reason)), code=type(attempt.error).__name__)
 
-    def _with_response(self, verdict: Verdict, response: httpx.Response, state: RequestState) -> CallError:
+    def _with_response(self, verdict: ResponseVerdict, response: httpx.Response, state: RequestState) -> CallError:
         status, code = response.status_code, self._error_code(response)
         message = self._redact(state.message(self._name, f"answered {status}" + (f" {code}" if code else "")))
-        if verdict is Verdict.THROTTLED:
+        if verdict is ResponseVerdict.THROTTLED:
             return Throttled(message, retry_after_s=self._retry_after_s(response), code=code, status=status)
         if 200 <= status < 300:
             message += " with something that is not its own: a proxy's page?"

@@ -89,7 +89,7 @@ class Gate:
 
     def close(self, ticket: int, wait_s: float | None = None) -> bool:
         """A bad answer. `wait_s` is the vendor's word for how long. False where the request had left before the gate
-        was shut: that answer tells nothing new."""
+        was shut: that answer says nothing new."""
         if ticket != self._generation:
             return False
         now = self._clock.monotonic()

@@ -1,4 +1,4 @@
-"""What a session is told of its vendor and its account. Plain values: nothing here sends or waits."""
+"""The settings of a session: its account, its vendor, its patience. Plain values: nothing here sends or waits."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import httpx
 
     from revetl.http.pacing import Rate, SharedLimit
-    from revetl.http.verdict import Verdict
+    from revetl.http.verdict import ResponseVerdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class ResponseRules:
     `on_response`: is handed every response that came, for what its headers say.
     """
 
-    verdicts: Mapping[int, Verdict] = field(default_factory=dict)
+    verdicts: Mapping[int, ResponseVerdict] = field(default_factory=dict)
     rate_headers: RateHeaders | None = None
     retry_after_s: Callable[[httpx.Response], float | None] | None = None
     error_code: Callable[[httpx.Response], str | None] = lambda _: None

@@ -15,7 +15,7 @@ _TOKEN = re.compile(r"(?i)\bbearer\s+\S+|\bpat-[\w-]{6,}")
 
 
 class Redactor:
-    """Masks the secrets it was told of, and what looks like a credential or an email address."""
+    """Masks the secrets that it is given, and what looks like a credential or an email address."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         # The longest first: one secret may be the beginning of another.

@@ -21,7 +21,7 @@ import httpx
 from revetl import __version__
 from revetl.clock import Clock, SystemClock
 from revetl.errors import CallError, ConfigError, Throttled
-from revetl.http.admission import Admission
+from revetl.http.admission import RequestAdmission
 from revetl.http.attempt import Attempt, RequestState
 from revetl.http.circuit_breaker import CircuitBreaker
 from revetl.http.failures import FailureMessages
@@ -30,7 +30,7 @@ from revetl.http.pacing import DEFAULT_LIMIT, SharedLimit
 from revetl.http.redact import Redactor
 from revetl.http.transport import default_transport
 from revetl.http.urls import check_url
-from revetl.http.verdict import Verdict, before_send, retry_after_s, verdict_table
+from revetl.http.verdict import ResponseVerdict, before_send, retry_after_s, verdict_table
 
 log = logging.getLogger("revetl.http")
 
@@ -68,7 +68,7 @@ class Session:
         self._verdicts = verdict_table(rules.verdicts)
         self._given_transport = transport
         self._transport: httpx.AsyncBaseTransport | None = None
-        self._admission = Admission(name, CircuitBreaker(self._clock, self._rng))
+        self._admission = RequestAdmission(name, CircuitBreaker(self._clock, self._rng))
         self._failures = FailureMessages(
             name, self._base_url, Redactor(options.secrets), rules.error_code, self._retry_after_s
         )
@@ -119,7 +119,7 @@ class Session:
         state = RequestState(f"{method} {path}", shared, policy or self._policy, idempotent)
         while True:
             attempt = await self._attempt(request, state)
-            if attempt.response is not None and attempt.verdict in (Verdict.OK, Verdict.REJECTED):
+            if attempt.response is not None and attempt.verdict in (ResponseVerdict.OK, ResponseVerdict.REJECTED):
                 attempt.response.extensions["attempts"] = state.attempts
                 return attempt.response
             await self._wait_or_raise(attempt, self._failures.of(attempt, state), state)
@@ -142,7 +142,7 @@ class Session:
         try:
             attempt = await self._send(request, state)
             wait_s = None
-            if attempt.verdict is Verdict.THROTTLED and attempt.response is not None:
+            if attempt.verdict is ResponseVerdict.THROTTLED and attempt.response is not None:
                 wait_s = self._retry_after_s(attempt.response)
             self._admission.report(ticket, attempt.verdict, wait_s)
             return attempt
@@ -163,18 +163,18 @@ class Session:
                 await response.aread()
         except (httpx.TransportError, aiohttp.ClientError) as e:
             # The transport does not translate all of aiohttp's errors; those hold the request's headers.
-            return Attempt(Verdict.UNAVAILABLE if before_send(e) else Verdict.AMBIGUOUS, error=e)
+            return Attempt(ResponseVerdict.UNAVAILABLE if before_send(e) else ResponseVerdict.AMBIGUOUS, error=e)
         except (TimeoutError, httpx.DecodingError) as e:
-            return Attempt(Verdict.AMBIGUOUS, error=e)
+            return Attempt(ResponseVerdict.AMBIGUOUS, error=e)
         finally:
             if response is not None and not response.is_closed:
                 await response.aclose()
         if (names := self._rules.rate_headers) is not None:
             state.limit.limiter.observe(_count(response, names.limit), _count(response, names.remaining))
         self._rules.on_response(response)
-        verdict = self._verdicts.get(response.status_code, Verdict.AMBIGUOUS)
-        if verdict is Verdict.OK and not self._rules.readable(response):
-            verdict = Verdict.AMBIGUOUS
+        verdict = self._verdicts.get(response.status_code, ResponseVerdict.AMBIGUOUS)
+        if verdict is ResponseVerdict.OK and not self._rules.readable(response):
+            verdict = ResponseVerdict.AMBIGUOUS
         return Attempt(verdict, response)
 
     async def _wait_or_raise(self, attempt: Attempt, failure: CallError, state: RequestState) -> None:
@@ -185,8 +185,8 @@ class Session:
                 raise state.keeping_doubt(failure)
             log.info("%s", failure)
             return  # the gate is where it waits
-        ambiguous = attempt.verdict is Verdict.AMBIGUOUS
-        if attempt.verdict is Verdict.DENIED or (ambiguous and not state.idempotent):
+        ambiguous = attempt.verdict is ResponseVerdict.AMBIGUOUS
+        if attempt.verdict is ResponseVerdict.DENIED or (ambiguous and not state.idempotent):
             raise failure
         backoff_s = min(policy.max_backoff_s, policy.first_backoff_s * 2 ** (state.attempts - 1))
         wait_s = backoff_s * self._rng.random()

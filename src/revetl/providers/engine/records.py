@@ -1,7 +1,7 @@
 """Many lookups as one request, and its answer as one reply for each. Pure: no network, no clock, no state.
 
-Every lookup gets exactly one reply. A record that can't be told to be a lookup's is nobody's: what was paid for it is
-not known, and its lookup is `Ambiguous`.
+Every lookup gets exactly one reply. Where it is not certain which record is a lookup's, what was paid for it is not
+certain either: the lookup is `Ambiguous`.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ def _put(body: Any, pointer: str, value: Any) -> None:
 
 
 def _entries(batch: BatchRequest, lookups: Sequence[Lookup], body: Any) -> list[_Entry | None]:
-    """For each lookup what the answer holds of it; None where it can't be told which is its."""
+    """For each lookup what the answer holds of it; None where it is not certain which is its."""
     records = [
         record for pointer in batch.results if isinstance(found := value_at(body, pointer), list) for record in found
     ]

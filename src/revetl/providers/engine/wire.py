@@ -11,7 +11,7 @@ import httpx
 
 from revetl.clock import Clock
 from revetl.errors import Throttled, Unavailable
-from revetl.http import Policy, ResponseRules, Session, SessionOptions, Verdict, retry_after_s
+from revetl.http import Policy, ResponseRules, ResponseVerdict, Session, SessionOptions, retry_after_s
 from revetl.providers.engine.account import EndpointLimiter
 from revetl.providers.engine.answers import VendorResponse
 from revetl.providers.engine.json_data import parsed
@@ -24,10 +24,10 @@ THROTTLE_PATIENCE_S = 300.0
 
 # What the session deals with alone. Every other verdict is for whoever reads the answer, so to the session the exchange
 # went well.
-_SESSION_VERDICTS: Mapping[str, Verdict] = {
-    "slow_down": Verdict.THROTTLED,
-    "unavailable": Verdict.UNAVAILABLE,
-    "ambiguous": Verdict.AMBIGUOUS,
+_SESSION_VERDICTS: Mapping[str, ResponseVerdict] = {
+    "slow_down": ResponseVerdict.THROTTLED,
+    "unavailable": ResponseVerdict.UNAVAILABLE,
+    "ambiguous": ResponseVerdict.AMBIGUOUS,
 }
 
 
@@ -129,18 +129,18 @@ def credentials(auth: Auth, api_key: str) -> tuple[dict[str, str], dict[str, str
             return {}, {"Authorization": "Basic " + base64.b64encode(f"{api_key}:".encode()).decode()}, {}
 
 
-def session_verdicts(rows: Sequence[HttpRow]) -> dict[int, Verdict]:
+def session_verdicts(rows: Sequence[HttpRow]) -> dict[int, ResponseVerdict]:
     """The status table as far as the HTTP status alone decides. Where the body has a say, or the table has none, the
     answer comes back as it is; an unknown 5xx is left to the session, whose circuit breaker should see it."""
-    verdicts: dict[int, Verdict] = {}
+    verdicts: dict[int, ResponseVerdict] = {}
     for status in range(100, 600):
         row = _plain_row(rows, status)
         if row is not None:
-            verdicts[status] = _SESSION_VERDICTS.get(row.verdict, Verdict.OK)
+            verdicts[status] = _SESSION_VERDICTS.get(row.verdict, ResponseVerdict.OK)
         elif status < 500 or any(r.matches_status(status) for r in rows):
-            verdicts[status] = Verdict.OK
+            verdicts[status] = ResponseVerdict.OK
         else:
-            verdicts[status] = Verdict.AMBIGUOUS
+            verdicts[status] = ResponseVerdict.AMBIGUOUS
     return verdicts
 
 
