@@ -18,7 +18,7 @@ from benchmarks.instant import WATERFALL, vendors
 from benchmarks.report import Section
 from benchmarks.resources import peak_mib, usual_mib
 from revetl.clock import SystemClock
-from revetl.enrich.engine import run_waterfall
+from revetl.enrich.execution.engine import run_waterfall
 from revetl.model import Relation
 from revetl.warehouse.duckdb import DuckDBWarehouse
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal
 
-from revetl.enrich.spec import WaterfallSpec
+from revetl.enrich.waterfall import WaterfallSpec
 from revetl.errors import Ambiguous
 from revetl.providers.base import Answer, Lookup, OnRequestId, ProvidedValue, Reply
 from revetl.providers.grammar import ProviderSpec

@@ -15,13 +15,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks.report import Section
-from revetl.enrich.order.cases import Arm, Case, Check, Reply, names
-from revetl.enrich.order.compare import MOST_SHUFFLES, Comparison, Objective, compare
-from revetl.enrich.order.estimate import Played, joined, play
-from revetl.enrich.order.learn import History
-from revetl.enrich.order.plot import svg
-from revetl.enrich.order.prices import Price
-from revetl.enrich.order.solve import solve
+from revetl.enrich.ordering.cases import Arm, Case, Check, Reply, names
+from revetl.enrich.ordering.compare import MOST_SHUFFLES, Comparison, Objective, compare
+from revetl.enrich.ordering.estimate import Played, joined, play
+from revetl.enrich.ordering.learn import History
+from revetl.enrich.ordering.plot import svg
+from revetl.enrich.ordering.prices import Price
+from revetl.enrich.ordering.solve import solve
 from revetl.providers.grammar import ProviderSpec, load_providers
 from revetl.sandbox.providers.knowledge import Knowledge
 from revetl.sandbox.providers.population import Population

@@ -18,8 +18,8 @@ from benchmarks.report import Section
 from revetl.clock import SystemClock
 from revetl.model import Relation, SyncSpec
 from revetl.state import snapshot
-from revetl.state.layout import resolve
 from revetl.state.runs import new_run_id
+from revetl.state.sync_tables import resolve
 from revetl.sync import plan_sync
 from revetl.warehouse.duckdb import DuckDBWarehouse
 

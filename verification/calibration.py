@@ -15,9 +15,9 @@ from pathlib import Path
 
 from benchmarks.report import Section
 from revetl.clock import LoopClock
-from revetl.enrich.engine import run_waterfall
-from revetl.enrich.estimate import estimate
-from revetl.enrich.spec import WaterfallSpec
+from revetl.enrich.execution.engine import run_waterfall
+from revetl.enrich.forecasting.estimate import estimate
+from revetl.enrich.waterfall import WaterfallSpec
 from revetl.sandbox.inprocess import sandbox_in_process
 from revetl.sandbox.server import SandboxSettings
 from revetl.warehouse.duckdb import DuckDBWarehouse

@@ -22,8 +22,8 @@ from pathlib import Path
 import duckdb
 
 from benchmarks.report import Section
-from revetl.demo import generate, prepare
 from revetl.sandbox.process import SandboxProcess
+from revetl.usecases.demo import generate, prepare
 
 SECRETS = {
     "HUBSPOT_TOKEN": "pat-canary-5e1d0c7a",

@@ -20,8 +20,8 @@ from decimal import Decimal
 from pathlib import Path
 
 from benchmarks.report import Section
-from revetl.enrich.engine import run_waterfall
-from revetl.enrich.spec import WaterfallSpec
+from revetl.enrich.execution.engine import run_waterfall
+from revetl.enrich.waterfall import WaterfallSpec
 from revetl.http import default_transport
 from revetl.sandbox.process import SandboxProcess
 from revetl.warehouse.duckdb import DuckDBWarehouse

@@ -19,7 +19,7 @@ from typing import Any
 import pyarrow as pa
 
 from benchmarks.report import Section
-from revetl.enrich.engine import run_waterfall
+from revetl.enrich.execution.engine import run_waterfall
 from revetl.model import Relation
 from revetl.sandbox.process import SandboxProcess
 from revetl.state.schema import create_all

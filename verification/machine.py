@@ -20,9 +20,12 @@ from benchmarks.report import Section
 from revetl.errors import Throttled, Unavailable
 from revetl.model import Change, FieldRule, Guardrails
 from revetl.state import runs
-from revetl.state.holding import ACCEPTED, REFUSED, ROLLED_BACK, Which
 from revetl.state.runs import new_run_id
-from revetl.sync import SyncReport, drift, retrying, rollback
+from revetl.sync import SyncReport
+from revetl.sync.drift import drift
+from revetl.sync.retry import release
+from revetl.sync.retry.queue import ACCEPTED, REFUSED, ROLLED_BACK, Which
+from revetl.sync.rollback import rollback
 from tests.support.crashing import Crash, CrashingWarehouse, Fuse
 from tests.support.sync_bench import Bench, inline
 from tests.support.virtual_time import run_virtual
@@ -286,7 +289,7 @@ class Machine:
 
     def retry(self) -> None:
         statuses = self.rng.choice((REFUSED, (*REFUSED, ACCEPTED, ROLLED_BACK)))
-        run_virtual(retrying.release(**self.common(), which=Which(statuses=statuses)))
+        run_virtual(release.release(**self.common(), which=Which(statuses=statuses)))
         self.worlds = {
             key: {w._replace(held=None) if w.held is not None and w.held[1] in statuses else w for w in worlds}
             for key, worlds in self.worlds.items()

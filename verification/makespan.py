@@ -17,8 +17,8 @@ import pyarrow.parquet as pq
 
 from benchmarks.report import Section
 from revetl.clock import LoopClock
-from revetl.enrich.engine import run_waterfall
-from revetl.enrich.spec import WaterfallSpec
+from revetl.enrich.execution.engine import run_waterfall
+from revetl.enrich.waterfall import WaterfallSpec
 from revetl.providers.grammar import ProviderSpec
 from revetl.sandbox.inprocess import sandbox_in_process
 from revetl.sandbox.server import SandboxSettings

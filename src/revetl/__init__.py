@@ -18,5 +18,5 @@ def __getattr__(name: str) -> Any:
         # The package of that name, which can be called: see there.
         return import_module("revetl.enrich")
     if name in ("enrich_async", "EnrichWarning"):
-        return getattr(import_module("revetl.frames"), name)
+        return getattr(import_module("revetl.api"), name)
     raise AttributeError(f"module 'revetl' has no attribute {name!r}")

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from revetl.cli import main as shell
-from revetl.enrich.lists import open_list
+from revetl.enrich.lists.files import open_list
 from revetl.sandbox.process import SandboxProcess, read_stats
 from tests.support.project_files import enriching_project, write, write_manifest
 

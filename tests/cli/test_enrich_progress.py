@@ -9,7 +9,7 @@ from decimal import Decimal
 import pytest
 from rich.console import Console
 
-from revetl.cli import enrich_progress
+from revetl.cli.render import enrich_progress
 from revetl.enrich.report import Progress
 
 

@@ -70,14 +70,14 @@ def test_help_shows_every_command_once_within_80_columns(capsys: pytest.CaptureF
 
 @pytest.mark.parametrize("name", list(shell.COMMANDS))
 def test_every_listed_command_exists_and_explains_itself(name: str) -> None:
-    command = import_module(f"revetl.cli.{name}").command
+    command = import_module(f"revetl.cli.commands.{name}").command
     assert isinstance(command, click.Command)
     assert command.help
     assert shell.run([name, "--help"]) == 0
 
 
 def test_every_command_module_is_listed() -> None:
-    folder = Path(shell.__file__).parent
+    folder = Path(shell.__file__).parent / "commands"
     with_command = {
         p.stem for p in folder.glob("*.py") if "\ndef command(" in p.read_text() or "\ncommand =" in p.read_text()
     }
@@ -87,9 +87,9 @@ def test_every_command_module_is_listed() -> None:
 
 def test_importing_a_command_imports_nothing_heavy() -> None:
     """A command's own --help is quick as well: the work's imports are inside its function."""
-    there = [n for n in shell.COMMANDS if util.find_spec(f"revetl.cli.{n}")]
+    there = [n for n in shell.COMMANDS if util.find_spec(f"revetl.cli.commands.{n}")]
     code = (
-        f"import sys\nfrom importlib import import_module\nfor n in {there!r}: import_module('revetl.cli.' + n)\n"
+        f"import sys\nfrom importlib import import_module\nfor n in {there!r}: import_module('revetl.cli.commands.' + n)\n"
         f"print([m for m in {HEAVY!r} if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

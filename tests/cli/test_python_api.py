@@ -264,7 +264,7 @@ def test_importing_revetl_is_light() -> None:
         "heavy = {'pandas', 'pyarrow', 'duckdb', 'pydantic', 'httpx', 'aiohttp', 'sqlglot', 'yaml', 'revetl.enrich'};"
         "print(sorted(heavy & set(sys.modules)));"
         "assert callable(revetl.enrich);"
-        "import revetl.enrich.engine; assert callable(revetl.enrich);"
+        "import revetl.enrich.execution.engine; assert callable(revetl.enrich);"
         "from revetl import enrich; assert callable(enrich);"
         "assert 'pandas' not in sys.modules"
     )

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from revetl.cli.sandbox import command
+from revetl.cli.commands.sandbox import command
 from revetl.sandbox.server import SandboxSettings
 
 

@@ -13,8 +13,8 @@ import pyarrow as pa
 import pytest
 
 from revetl.clock import SystemClock
-from revetl.enrich.engine import run_waterfall
-from revetl.enrich.spec import WaterfallSpec
+from revetl.enrich.execution.engine import run_waterfall
+from revetl.enrich.waterfall import WaterfallSpec
 from revetl.model import Relation
 from revetl.providers.registry import account_options, connect
 from revetl.sandbox.server import RunningSandbox, SandboxSettings, running_sandbox

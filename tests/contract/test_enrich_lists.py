@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from revetl.enrich.adhoc import entity_name, found_values, loaded
-from revetl.enrich.columns import choose, match_columns
-from revetl.enrich.spec import WaterfallSpec
+from revetl.enrich.lists.columns import choose, match_columns
+from revetl.enrich.lists.entity_table import entity_name, found_values, loaded
+from revetl.enrich.waterfall import WaterfallSpec
 from revetl.errors import ConfigError
 from revetl.providers.grammar import load_providers
 from revetl.state.schema import create_all, relation

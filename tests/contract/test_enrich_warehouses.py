@@ -16,9 +16,9 @@ import pyarrow as pa
 import pytest
 
 from revetl.clock import LoopClock
-from revetl.enrich.estimate import estimate
+from revetl.enrich.execution.in_doubt import in_doubt
+from revetl.enrich.forecasting.estimate import estimate
 from revetl.model import Relation
-from revetl.state.in_doubt import in_doubt
 from revetl.state.schema import create_all
 from revetl.warehouse.base import Warehouse
 from tests.simulation.test_enrich_engine import bills, providers
@@ -58,7 +58,7 @@ def warehouse(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Wareho
 
 
 def test_the_same_on_every_warehouse(warehouse: Warehouse) -> None:
-    from revetl.enrich.engine import run_waterfall
+    from revetl.enrich.execution.engine import run_waterfall
 
     vendors = providers()
     phones = terms("phones.person", ("phone",), per_hit="0.10")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from revetl.enrich.order.learn import History, learn
+from revetl.enrich.ordering.learn import History, learn
 from revetl.model import Relation
 from revetl.state.schema import create_all, relation
 from revetl.warehouse.base import Warehouse

@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 from click.testing import CliRunner
 
-from revetl.cli.sandbox import command
+from revetl.cli.commands.sandbox import command
 from revetl.sandbox.process import SandboxProcess
 from revetl.sandbox.server import RunningSandbox, SandboxSettings, running_sandbox
 

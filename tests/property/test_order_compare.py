@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from revetl.enrich.order.cases import Arm, Case, Reply
-from revetl.enrich.order.compare import Objective, compare
-from revetl.enrich.order.estimate import bounds, play
-from revetl.enrich.order.solve import solve
+from revetl.enrich.ordering.cases import Arm, Case, Reply
+from revetl.enrich.ordering.compare import Objective, compare
+from revetl.enrich.ordering.estimate import bounds, play
+from revetl.enrich.ordering.solve import solve
 from tests.support import order_instances as made
 from tests.support.order_instances import as_run, every_order, history, pooled, resold
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from revetl.enrich.order.cases import Arm, Case, Reply
-from revetl.enrich.order.replay import replay, walk
-from revetl.enrich.order.solve import MOST_ARMS, solve
+from revetl.enrich.ordering.cases import Arm, Case, Reply
+from revetl.enrich.ordering.replay import replay, walk
+from revetl.enrich.ordering.solve import MOST_ARMS, solve
 from tests.support.order_instances import every_order, instance, play
 
 CLOSE = {"rel": 1e-9, "abs": 1e-9}

@@ -9,7 +9,7 @@ from random import Random
 import pytest
 
 from revetl.errors import ConfigError, WarehouseError
-from revetl.sync import suspects
+from revetl.sync.plan import suspects
 from revetl.warehouse.duckdb import DuckDBWarehouse
 from tests.support.sync_bench import Bench
 from tests.support.warehouses import SCHEMA

@@ -13,8 +13,8 @@ import pytest
 
 from revetl.model import Change
 from revetl.state.runs import get_run, new_run_id
-from revetl.sync.drift import Settle
-from revetl.sync.rollback import Choices, roll_back
+from revetl.sync.drift.drift import Settle
+from revetl.sync.rollback.rollback import Choices, roll_back
 from tests.support.crashing import Crash, CrashingWarehouse, Fuse
 from tests.support.sync_bench import Bench, drift, inline, read_back
 

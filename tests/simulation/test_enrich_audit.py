@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from revetl.enrich.engine import run_waterfall
+from revetl.enrich.execution.engine import run_waterfall
 from revetl.providers.base import Answer
 from tests.support.enrich_fakes import (
     PEOPLE,

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from revetl.enrich.engine import run_waterfall
+from revetl.enrich.execution.engine import run_waterfall
 from tests.simulation.test_enrich_engine import enrich, providers
 from tests.support.enrich_fakes import PEOPLE, FakeProvider, clock, person, warehouse_with, waterfall
 from tests.support.virtual_time import run_virtual

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from revetl.enrich.engine import run_waterfall
-from revetl.enrich.estimate import estimate
+from revetl.enrich.execution.engine import run_waterfall
+from revetl.enrich.forecasting.estimate import estimate
 from revetl.errors import Ambiguous, Denied, Unavailable
 from revetl.providers.base import Answer
 from tests.support.enrich_fakes import (

@@ -9,9 +9,9 @@ from decimal import Decimal
 
 import pytest
 
-from revetl.enrich.estimate import estimate
-from revetl.enrich.forecast import Cohort, Step, forecast, quantile
-from revetl.enrich.rates import Rates, Share
+from revetl.enrich.forecasting.estimate import estimate
+from revetl.enrich.forecasting.forecast import Cohort, Step, forecast, quantile
+from revetl.enrich.forecasting.rates import Rates, Share
 from revetl.providers.base import Answer
 from revetl.providers.grammar import EndpointLimits, RateWindow
 from tests.simulation.test_enrich_engine import check, enrich, number, providers

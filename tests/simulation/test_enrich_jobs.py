@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from revetl.clock import LoopClock
-from revetl.enrich.engine import run_waterfall
+from revetl.enrich.execution.engine import run_waterfall
 from revetl.providers.base import Answer
 from revetl.providers.grammar import AsyncJob
 from revetl.state.schema import create_all

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from revetl.clock import LoopClock
-from revetl.enrich.spec import load_waterfalls
+from revetl.enrich.waterfall import load_waterfalls
 from revetl.errors import ConfigError
 from revetl.providers.base import Answer, ProvidedValue
 from tests.simulation.test_enrich_engine import bills, enrich, providers

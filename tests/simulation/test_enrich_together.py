@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from revetl.clock import LoopClock
-from revetl.enrich.engine import run_waterfall
+from revetl.enrich.execution.engine import run_waterfall
 from revetl.errors import Ambiguous
 from revetl.providers.base import Answer
-from revetl.state import living
+from revetl.state import heartbeats
 from tests.simulation.test_enrich_crash import COUNTED, SPENT
 from tests.simulation.test_enrich_engine import big, check, enrich, number, providers
 from tests.support.enrich_fakes import (
@@ -189,7 +189,7 @@ def test_a_run_that_dies_frees_its_questions_and_a_live_one_keeps_them():
         return report, asked
 
     def kill(task: asyncio.Task[Any]) -> None:
-        living.leases.forget("dies")
+        heartbeats.leases.forget("dies")
 
     report, asked = run_virtual(go())
     assert asked == len(slow.bill) == 3, "nothing was asked a second time"
@@ -232,7 +232,7 @@ def test_companies_are_asked_once_and_nothing_of_their_people_leaves():
 
 def test_even_runs_that_take_each_other_for_dead_neither_overspend_nor_pay_twice(monkeypatch: pytest.MonkeyPatch):
     """As after a machine has slept: calls in flight are in doubt for the others, and what was set aside is gone."""
-    monkeypatch.setattr(living, "dead", lambda warehouse, run_ids, now: list(run_ids))
+    monkeypatch.setattr(heartbeats, "dead", lambda warehouse, run_ids, now: list(run_ids))
     for limit in ("0.30", "1.00", "2.50"):
         warehouse = warehouse_with([person(n) for n in range(40)])
         vendors = providers()

@@ -16,20 +16,20 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from revetl.enrich.adhoc import list_key
-from revetl.enrich.engine import run_waterfall
-from revetl.enrich.erasure import Erasure, ErasureReport
-from revetl.enrich.people import list_keys, people_of
+from revetl.enrich.execution.engine import run_waterfall
+from revetl.enrich.lists.entity_table import list_key
 from revetl.errors import ConfigError, GuardrailError, LeaseError
 from revetl.model import Relation
+from revetl.privacy.erasure import Erasure, ErasureReport
+from revetl.privacy.suppressions import VARIABLE
 from revetl.providers.base import Answer, ProvidedValue
-from revetl.state import leases, living
+from revetl.state import heartbeats, leases
 from revetl.state.runs import list_runs
 from revetl.state.schema import create_all, relation
-from revetl.state.suppressions import VARIABLE
-from revetl.sync import saved
-from revetl.sync.drift import look
-from revetl.sync.rollback import Choices, roll_back
+from revetl.sync.drift.drift import look
+from revetl.sync.plan import saved
+from revetl.sync.rollback.rollback import Choices, roll_back
+from revetl.usecases.erase_people import list_keys, people_of
 from revetl.warehouse.base import Warehouse
 from revetl.warehouse.duckdb import DuckDBWarehouse
 from revetl.warehouse.sql import ident, table
@@ -351,11 +351,11 @@ def test_an_answer_that_served_somebody_else_stays_known(fresh: World) -> None:
 
 def test_while_a_waterfall_is_under_way_she_is_suppressed_and_nothing_is_removed(here: World) -> None:
     before = here.left()
-    living.stay(here.warehouse, "r9", here.bench.clock.now() + timedelta(days=300))
+    heartbeats.stay(here.warehouse, "r9", here.bench.clock.now() + timedelta(days=300))
     with pytest.raises(LeaseError, match="suppressed from now on"):
         here.erase(email=ADA)
     assert here.left() == before
-    living.end(here.warehouse, "r9")
+    heartbeats.end(here.warehouse, "r9")
     here.bench.source([("new", ADA, "A", "x")])
     assert here.bench.plan().suppressed == 1
     here.erase(email=ADA)
@@ -365,7 +365,7 @@ def test_while_a_waterfall_is_under_way_she_is_suppressed_and_nothing_is_removed
 
 def test_a_sync_that_is_under_way_is_waited_for(here: World) -> None:
     name, now = leases.name_of("fake__contacts"), here.bench.clock.now() + timedelta(days=300)
-    leases.take(here.warehouse, name, "other", now=now, lasts=living.LASTS)
+    leases.take(here.warehouse, name, "other", now=now, lasts=heartbeats.LASTS)
     told: list[str] = []
 
     def on_wait(holder: leases.Holder) -> None:

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from revetl.enrich.engine import run_waterfall
-from revetl.enrich.order.cases import UNABLE, records
-from revetl.enrich.order.learn import History, learn
-from revetl.enrich.order.replay import replay
+from revetl.enrich.execution.engine import run_waterfall
+from revetl.enrich.ordering.cases import UNABLE, records
+from revetl.enrich.ordering.learn import History, learn
+from revetl.enrich.ordering.replay import replay
 from revetl.errors import ConfigError
 from revetl.providers.base import Answer
 from revetl.state.calls import Call, CallOutcome, append_outcomes

@@ -7,10 +7,10 @@ from itertools import permutations
 
 import pytest
 
-from revetl.enrich.order.cases import records
-from revetl.enrich.order.learn import History, learn
-from revetl.enrich.order.replay import replay
-from revetl.enrich.order.solve import solve
+from revetl.enrich.ordering.cases import records
+from revetl.enrich.ordering.learn import History, learn
+from revetl.enrich.ordering.replay import replay
+from revetl.enrich.ordering.solve import solve
 from tests.support.enrich_fakes import PEOPLE, START
 from tests.support.order_world import CHECK, MARKET, cascade, market, run_market
 

@@ -16,9 +16,9 @@ import yaml
 
 from revetl import project as projects
 from revetl.cli import main as shell
-from revetl.enrich.order.learn import History, learn
-from revetl.enrich.order.replay import replay
-from revetl.enrich.order.solve import solve
+from revetl.enrich.ordering.learn import History, learn
+from revetl.enrich.ordering.replay import replay
+from revetl.enrich.ordering.solve import solve
 from revetl.sandbox.process import SandboxProcess, read_stats
 from revetl.sandbox.sources import generate
 from tests.support.project_files import make_project, model, write, write_manifest

@@ -17,8 +17,8 @@ from revetl.sandbox.hubspot.store import HUMAN
 from revetl.sandbox.server import RunningSandbox, running_sandbox
 from revetl.state.runs import get_run, new_run_id
 from revetl.sync import SyncReport, run_sync
-from revetl.sync.drift import DriftReport, Settle, look
-from revetl.sync.rollback import Choices, RollbackReport, roll_back
+from revetl.sync.drift.drift import DriftReport, Settle, look
+from revetl.sync.rollback.rollback import Choices, RollbackReport, roll_back
 from revetl.warehouse.base import Warehouse
 from tests.simulation.test_sync_hubspot import COMPANIES, CONTACTS, UNLIMITED, make_models
 from tests.support.sync_bench import inline

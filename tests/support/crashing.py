@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from revetl.model import Relation, Scalar
-from revetl.warehouse.base import Column, Kind, Warehouse
+from revetl.warehouse.base import Column, Kind, TypedResults, Warehouse
 
 
 class Crash(BaseException):
@@ -31,7 +31,7 @@ class Fuse:
 
 
 @dataclass
-class CrashingWarehouse:
+class CrashingWarehouse(TypedResults):
     """Every statement and both ends of every commit are steps."""
 
     inner: Warehouse

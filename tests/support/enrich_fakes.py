@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from revetl.clock import LoopClock
-from revetl.enrich.spec import WaterfallSpec
+from revetl.enrich.waterfall import WaterfallSpec
 from revetl.errors import Ambiguous
 from revetl.model import Relation
 from revetl.providers.base import Answer, Lookup, OnRequestId, ProvidedValue, Reply

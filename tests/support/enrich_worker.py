@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from revetl.clock import SystemClock
-from revetl.enrich.engine import run_waterfall
-from revetl.enrich.spec import WaterfallSpec
+from revetl.enrich.execution.engine import run_waterfall
+from revetl.enrich.waterfall import WaterfallSpec
 from revetl.model import Relation
 from revetl.providers.grammar import load_providers
 from revetl.providers.registry import account_options, connect

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import permutations
 
-from revetl.enrich.order.cases import UNABLE, Arm, Case, Check, Reply
-from revetl.enrich.order.learn import History
-from revetl.enrich.order.prices import Price
-from revetl.enrich.order.replay import walk
+from revetl.enrich.ordering.cases import UNABLE, Arm, Case, Check, Reply
+from revetl.enrich.ordering.learn import History
+from revetl.enrich.ordering.prices import Price
+from revetl.enrich.ordering.replay import walk
 
 
 def instance(

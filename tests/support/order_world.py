@@ -8,9 +8,9 @@ from decimal import Decimal
 from hashlib import blake2b
 from typing import Any
 
-from revetl.enrich.engine import run_waterfall
+from revetl.enrich.execution.engine import run_waterfall
 from revetl.enrich.report import EnrichReport
-from revetl.enrich.spec import WaterfallSpec
+from revetl.enrich.waterfall import WaterfallSpec
 from revetl.providers.base import Answer
 from revetl.warehouse.duckdb import DuckDBWarehouse
 from tests.support.enrich_fakes import (

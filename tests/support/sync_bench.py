@@ -11,7 +11,7 @@ from revetl.clock import LoopClock
 from revetl.model import Relation, Scalar, SyncSpec
 from revetl.state.runs import new_run_id
 from revetl.sync import PlanSummary, SyncReport, plan_sync, run_sync
-from revetl.sync.drift import DriftReport, Settle, look
+from revetl.sync.drift.drift import DriftReport, Settle, look
 from revetl.warehouse.base import Warehouse
 from tests.support.fake_destination import FakeDestination
 from tests.support.warehouses import SCHEMA, the_warehouse

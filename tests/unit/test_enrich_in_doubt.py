@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import timedelta
 from decimal import Decimal
 
-from revetl.cli.enrich_money import told
+from revetl.cli.render.estimates import told
+from revetl.enrich.execution.in_doubt import in_doubt
 from revetl.errors import Ambiguous
-from revetl.state import living
+from revetl.state import heartbeats
 from revetl.state.calls import Call, append_intents
-from revetl.state.in_doubt import in_doubt
 from tests.simulation.test_enrich_engine import enrich, providers
 from tests.support.enrich_fakes import START, FakeProvider, person, terms, warehouse_with
 
@@ -38,9 +38,9 @@ def test_a_lost_answer_is_shown_with_what_happens_next():
 def test_what_a_live_run_has_in_flight_is_not_in_doubt():
     warehouse = warehouse_with([])
     call = Call("r/1", "r", "contacts", "big.person", ("g1",), "hash", "v1", Decimal("0.2"), START)
-    living.stay(warehouse, "r", START)
+    heartbeats.stay(warehouse, "r", START)
     with warehouse.transaction():
         append_intents(warehouse, [call])
     assert in_doubt(warehouse, START) == []
-    living.end(warehouse, "r")
+    heartbeats.end(warehouse, "r")
     assert [c.call_id for c in in_doubt(warehouse, START)] == ["r/1"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from revetl.enrich.makespan import Work, seconds_together, work_of
+from revetl.enrich.forecasting.makespan import Work, seconds_together, work_of
 from revetl.providers.grammar import EndpointLimits, RateWindow
 from tests.support.enrich_fakes import terms
 

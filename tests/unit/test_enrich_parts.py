@@ -9,7 +9,17 @@ from itertools import pairwise
 import pytest
 
 from revetl.clock import LoopClock
-from revetl.enrich.parts import JOINED, MOST, SMALLEST, FirstLine, Line, Part, in_step, parts_between, parts_for
+from revetl.enrich.execution.partitions import (
+    JOINED,
+    MOST,
+    SMALLEST,
+    FirstLine,
+    Line,
+    Part,
+    in_step,
+    parts_between,
+    parts_for,
+)
 from tests.support.virtual_time import run_virtual
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from revetl.enrich.order.cases import UNABLE, Arm, Case, Check, Reply
-from revetl.enrich.paths import Outcome, State, seen_along
+from revetl.enrich.forecasting.paths import Outcome, State, seen_along
+from revetl.enrich.ordering.cases import UNABLE, Arm, Case, Check, Reply
 
 EMAIL, TITLE, BOTH = 1, 2, 3
 ARMS = (Arm("a", BOTH), Arm("b", BOTH))

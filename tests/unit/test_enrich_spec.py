@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from revetl.enrich.accept import judge
-from revetl.enrich.budget import Budget
-from revetl.enrich.columns import match_columns
-from revetl.enrich.spec import Want, load_waterfalls
+from revetl.enrich.execution.acceptance import judge
+from revetl.enrich.execution.budget import Budget
+from revetl.enrich.lists.columns import match_columns
+from revetl.enrich.waterfall import Want, load_waterfalls
 from revetl.errors import ConfigError
+from revetl.privacy.suppressions import VARIABLE, Suppressions
 from revetl.providers.grammar import load_providers
 from revetl.state.schema import create_all
-from revetl.state.suppressions import VARIABLE, Suppressions
 from revetl.warehouse.duckdb import DuckDBWarehouse
 from tests.support.enrich_fakes import START, terms
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from revetl.enrich.order.rewrite import LEFT_OUT, find, reorder
+from revetl.enrich.ordering.rewrite import LEFT_OUT, find, reorder
 from revetl.errors import ConfigError
 
 HERE = Path(__file__).resolve().parents[2]

@@ -9,11 +9,12 @@ from typing import Any, ClassVar
 
 import pytest
 
-from revetl.cli.stopping import run_stoppable
+from revetl.cli.signals import run_stoppable
 from revetl.enrich.report import EnrichReport, Estimate, ProviderReport, StageEstimate
 from revetl.errors import ConfigError, GuardrailError
-from revetl.project import BuildResult, job
+from revetl.project import BuildResult
 from revetl.sync.report import PlanSummary, SyncReport
+from revetl.usecases import job
 
 
 class FakeProject:

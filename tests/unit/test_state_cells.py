@@ -9,7 +9,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from revetl.state import cells
+from revetl.sync import typed_text
 
 KEPT = [
     ("VARCHAR", 'it\'s "q" \\ ü 漢 \n'),
@@ -37,9 +37,9 @@ def test_what_the_warehouse_wrote_as_json_comes_back_as_it_was(type_: str, value
         db.execute("INSERT INTO t VALUES (?)", [value])
         row: Any = db.execute("SELECT v, '{\"v\":' || CAST(to_json(v) AS VARCHAR) || '}' FROM t").fetchone()
         stored, text = row
-        fitted = cells.fit(type_, cells.load(text)["v"])
+        fitted = typed_text.fit(type_, typed_text.load(text)["v"])
         assert fitted == stored
-        again: Any = db.execute(f"SELECT CAST(? AS {type_}) = v FROM t", [cells.text(fitted)]).fetchone()
+        again: Any = db.execute(f"SELECT CAST(? AS {type_}) = v FROM t", [typed_text.text(fitted)]).fetchone()
         assert again == (True,)
 
 
@@ -57,7 +57,7 @@ def test_what_the_warehouse_wrote_as_json_comes_back_as_it_was(type_: str, value
     ],
 )
 def test_what_a_destination_says_fits(type_: str, said: Any, value: Any) -> None:
-    assert cells.fit(type_, said) == value
+    assert typed_text.fit(type_, said) == value
 
 
 @pytest.mark.parametrize(
@@ -76,5 +76,5 @@ def test_what_a_destination_says_fits(type_: str, said: Any, value: Any) -> None
 )
 def test_what_does_not_fit_is_refused_and_never_rounded(type_: str, said: str) -> None:
     with pytest.raises(ValueError, match="no exact form") as e:
-        cells.fit(type_, said)
+        typed_text.fit(type_, said)
     assert said not in str(e.value)

@@ -8,7 +8,7 @@ import pytest
 
 from revetl.errors import Ambiguous, WarehouseError
 from revetl.model import Change, Outcome
-from revetl.sync import checkpoint
+from revetl.sync.apply import checkpoint
 from tests.support.crashing import Crash, CrashingWarehouse, Fuse
 from tests.support.sync_bench import ANN, BOB, CID, Bench, bench_of_three
 

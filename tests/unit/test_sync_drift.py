@@ -11,7 +11,7 @@ from revetl.destinations.base import Match
 from revetl.errors import ConfigError, Unavailable
 from revetl.model import FieldRule
 from revetl.state.runs import list_runs
-from revetl.sync.drift import DriftReport, Settle, look
+from revetl.sync.drift.drift import DriftReport, Settle, look
 from tests.support.sync_bench import ANN, BOB, CID, Bench, drift, inline
 
 DAN = ("4", "dan@x.io", "Dan", "Rome")
@@ -243,7 +243,7 @@ def test_records_that_left_the_model_are_compared_with_what_we_wrote(bench: Benc
 
 
 def test_a_large_destination_is_read_in_pieces(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("revetl.sync.drift.CHUNK_ROWS", 2)
+    monkeypatch.setattr("revetl.sync.drift.drift.CHUNK_ROWS", 2)
     edit(bench, A, city="Bern")
     edit(bench, D, city="Bonn")
     told: list[tuple[int, int]] = []

@@ -10,7 +10,7 @@ from revetl.errors import ConfigError, Denied, GuardrailError, Unavailable, Ware
 from revetl.model import FieldRule, Guardrails
 from revetl.state import outcomes
 from revetl.state.runs import list_runs
-from revetl.sync import checkpoint
+from revetl.sync.apply import checkpoint
 from tests.support.sync_bench import ANN, BOB, CID, Bench, bench_of_three
 from tests.support.warehouses import SCHEMA
 

@@ -266,7 +266,7 @@ def test_state_outside_a_lease_that_was_lost_is_rolled_back(warehouse: Warehouse
 
 
 def test_nothing_is_released_while_a_run_is_at_work(bench: Bench) -> None:
-    from revetl.sync.retrying import release
+    from revetl.sync.retry.release import release
 
     held_elsewhere(bench.warehouse, NOW + timedelta(days=1))
 
@@ -278,14 +278,14 @@ def test_nothing_is_released_while_a_run_is_at_work(bench: Bench) -> None:
 
 
 def test_recovery_by_itself_leaves_a_live_run_alone(bench: Bench) -> None:
-    from revetl.state import plans
-    from revetl.state.layout import resolve
+    from revetl.state.sync_tables import resolve
+    from revetl.sync.apply import intents
 
     bench.run()
     layout = resolve(bench.warehouse, bench.spec)
     held_elsewhere(bench.warehouse, NOW + timedelta(days=1))
-    assert plans.recover(bench.warehouse, layout, bench.clock, present_run="another") == 0, "nothing is broken off"
+    assert intents.recover(bench.warehouse, layout, bench.clock, present_run="another") == 0, "nothing is broken off"
     bench.warehouse.execute("UPDATE revetl.runs SET status = 'running'")
     with pytest.raises(LeaseError, match="held by run theirs"):
-        plans.recover(bench.warehouse, layout, bench.clock, present_run="another")
-    assert plans.recover(bench.warehouse, layout, bench.clock, present_run="theirs") == 0
+        intents.recover(bench.warehouse, layout, bench.clock, present_run="another")
+    assert intents.recover(bench.warehouse, layout, bench.clock, present_run="theirs") == 0

@@ -11,12 +11,13 @@ import pytest
 from revetl.destinations.base import Pair
 from revetl.errors import Ambiguous, ConfigError, Denied, GuardrailError
 from revetl.model import Association, Guardrails, Relation, Scalar, SyncSpec
-from revetl.state import links, outcomes
-from revetl.state.layout import resolve
+from revetl.state import outcomes
 from revetl.state.runs import get_run, list_runs, new_run_id
+from revetl.state.sync_tables import resolve
 from revetl.sync import SyncReport
-from revetl.sync.drift import Settle
-from revetl.sync.rollback import Choices, roll_back
+from revetl.sync.drift.drift import Settle
+from revetl.sync.links import links_table
+from revetl.sync.rollback.rollback import Choices, roll_back
 from tests.support.sync_bench import Bench, drift, inline
 from tests.support.warehouses import SCHEMA
 
@@ -222,8 +223,8 @@ def test_a_refused_link_costs_nobody_and_waits_for_a_retry(bench: Two) -> None:
     assert (bench.run().exit_code, bench.tied()) == (0, [])
     bench.destination.bad_links = set()
     layout = resolve(bench.warehouse, bench.spec)
-    assert links.release(bench.warehouse, layout, ["bob"]) == 0
-    assert links.release(bench.warehouse, layout) == 1
+    assert links_table.release(bench.warehouse, layout, ["bob"]) == 0
+    assert links_table.release(bench.warehouse, layout) == 1
     assert bench.run().counts == {"linked": 1}
 
 
@@ -403,7 +404,7 @@ def test_a_link_that_stays_untied_is_made_again_only_by_name(bench: Two) -> None
     assert drift(bench).drifted == 0
     assert (bench.run().counts, bench.plan(full_refresh=True).links.link) == ({}, 1)
     layout = resolve(bench.warehouse, bench.spec)
-    assert links.release(bench.warehouse, layout) == 0, "retry of all that was refused"
+    assert links_table.release(bench.warehouse, layout) == 0, "retry of all that was refused"
     bench.people(ann="bolt", bob="bolt", cid=None)
     assert bench.run().counts == {"linked": 1}, "nothing to untie"
     bench.people(ann="acme", bob="bolt", cid=None)
@@ -421,5 +422,5 @@ def test_the_links_of_a_record_that_is_gone_are_not_told_apart_from_it(bench: Tw
 def test_accepted_links_are_retried_by_name(bench: Two) -> None:
     untied_by_a_person(bench)
     drift(bench, Settle("accept", None))
-    assert links.release(bench.warehouse, resolve(bench.warehouse, bench.spec), ["ann"]) == 1
+    assert links_table.release(bench.warehouse, resolve(bench.warehouse, bench.spec), ["ann"]) == 1
     assert bench.run().counts == {"linked": 1}

@@ -9,9 +9,9 @@ from revetl.destinations.base import Quota
 from revetl.destinations.hubspot.allowance import Allowance
 from revetl.destinations.hubspot.options import Options
 from revetl.http import Rate
-from revetl.state.layout import resolve
-from revetl.sync import lines
-from revetl.sync.forecast import forecast
+from revetl.state.sync_tables import resolve
+from revetl.sync.plan import lines
+from revetl.sync.plan.forecast import forecast
 from tests.support.sync_bench import Bench
 
 BURST, SEARCH = Rate(190, 10.0), Rate(5, 1.0)

@@ -14,8 +14,8 @@ from revetl.destinations.base import DestinationField
 from revetl.errors import ConfigError
 from revetl.model import FieldPolicy, FieldRule, Scalar
 from revetl.state import outcomes
-from revetl.sync import saved
-from revetl.sync.policies import allows
+from revetl.sync.plan import saved
+from revetl.sync.plan.policies import allows
 from tests.support.sync_bench import Bench
 
 STAGES = ("lead", "customer", "evangelist")

@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 
-from revetl.state.holding import Which
 from revetl.state.runs import new_run_id
-from revetl.sync.retrying import Released, release
+from revetl.sync.retry.queue import Which
+from revetl.sync.retry.release import Released, release
 from tests.support.sync_bench import Bench, inline
 
 DUP = ("3", "BAD@x.io", "Twin", None)

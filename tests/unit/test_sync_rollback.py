@@ -12,10 +12,10 @@ from revetl.destinations.base import Match
 from revetl.errors import Ambiguous, ConfigError, GuardrailError, Unavailable
 from revetl.model import FieldRule, RunRecord
 from revetl.state import outcomes
-from revetl.state.holding import Which, release
-from revetl.state.layout import resolve
 from revetl.state.runs import get_run, list_runs, new_run_id, undone_by
-from revetl.sync.rollback import Choices, RollbackReport, roll_back
+from revetl.state.sync_tables import resolve
+from revetl.sync.retry.queue import Which, release
+from revetl.sync.rollback.rollback import Choices, RollbackReport, roll_back
 from tests.support.crashing import Crash, CrashingWarehouse, Fuse
 from tests.support.sync_bench import ANN, BOB, CID, Bench, bench_of_three, inline
 

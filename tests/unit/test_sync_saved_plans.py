@@ -13,7 +13,8 @@ import pytest
 from revetl.errors import ConfigError, Denied, GuardrailError, RevetlError
 from revetl.model import Association, Guardrails
 from revetl.state import saved_plans
-from revetl.sync import SyncReport, saved
+from revetl.sync import SyncReport
+from revetl.sync.plan import saved
 from tests.support.crashing import Crash
 from tests.support.sync_bench import Bench
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-from revetl.enrich.spec import load_waterfalls
+from revetl.enrich.waterfall import load_waterfalls
 from revetl.providers.grammar import load_providers
 
 REPOSITORY = Path(__file__).resolve().parents[2]

@@ -20,7 +20,7 @@ import click
 from revetl import __version__
 from revetl.errors import ConfigError, Denied, RevetlError, did_you_mean
 
-# name → what `revetl --help` says of it. The command object is `command` in revetl.cli.<name>.
+# name → what `revetl --help` says of it. The command object is `command` in revetl.cli.commands.<name>.
 COMMANDS: dict[str, str] = {
     "init": "Write the starter project into a new directory.",
     "demo": "Run the whole job here, on made-up customers.",
@@ -88,7 +88,7 @@ class LazyGroup(click.Group):
             if name.startswith("-"):
                 raise click.NoSuchOption(name, ctx=ctx)
             raise click.UsageError(f"No such command {name!r}. {did_you_mean(name, list(COMMANDS))}", ctx=ctx)
-        command: click.Command = import_module(f"revetl.cli.{name}").command
+        command: click.Command = import_module(f"revetl.cli.commands.{name}").command
         several = any(p.name == "select" for p in command.params)
         return name, command, _one_flag_each(args[1:]) if several else args[1:]
 

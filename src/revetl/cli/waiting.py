@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import rich_click as click
 
-from revetl.cli.common import err_console
+from revetl.cli.options import err_console
 
 if TYPE_CHECKING:
     from revetl.project import Project

@@ -17,7 +17,7 @@ __all__ = ["EnrichReport", "Estimate", "FieldReport", "Progress", "ProviderRepor
 class _Package(ModuleType):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         # By name: it stands above this layer and is loaded only when it is called.
-        return import_module("revetl.frames").enrich(*args, **kwargs)
+        return import_module("revetl.api").enrich(*args, **kwargs)
 
 
 sys.modules[__name__].__class__ = _Package

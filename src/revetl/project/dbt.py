@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from revetl.child import start_python
 from revetl.errors import RevetlError
+from revetl.subprocesses import start_python
 
 # `python -m dbt.cli.main` warns of a double import; the console script may be another environment's.
 _LAUNCH = ("-c", "from dbt.cli.main import cli; cli()")

@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 if TYPE_CHECKING:
     from revetl.destinations.base import Destination
-    from revetl.enrich.spec import WaterfallSpec
+    from revetl.enrich.waterfall import WaterfallSpec
     from revetl.providers.engine.declarative import DeclarativeProvider
     from revetl.providers.grammar import ProviderSpec
     from revetl.warehouse.base import Warehouse
@@ -218,7 +218,7 @@ def load(
     vars: str | None = None,
 ) -> Project:
     """Reads every file of the project but dbt's own models. ConfigError with all mistakes of all files at once."""
-    from revetl.enrich.spec import load_waterfalls
+    from revetl.enrich.waterfall import load_waterfalls
     from revetl.providers.grammar import load_providers
 
     root = find_root(project_dir)

@@ -12,8 +12,8 @@ from typing import Any
 
 from aiohttp import web
 
-from revetl.chance import Seeded
 from revetl.clock import Clock
+from revetl.seeded_random import Seeded
 
 KINDS = (
     *("status", "status_after", "reset_before", "reset_after", "truncate", "wrong_json", "delay", "delay_after"),

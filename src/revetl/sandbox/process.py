@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any
 from urllib.parse import urlsplit
 
-from revetl.child import start_python
+from revetl.subprocesses import start_python
 
 READY_WITHIN_S = 30.0
 STOPS_WITHIN_S = 15.0

@@ -18,7 +18,7 @@ from decimal import Decimal
 from typing import Any, Literal, cast
 
 from revetl.clock import Clock
-from revetl.state import living, locks
+from revetl.state import heartbeats, locks
 from revetl.state import spend as spend_
 from revetl.state.appending import append_rows, naive
 from revetl.state.schema import relation
@@ -85,7 +85,7 @@ async def recover(warehouse: Warehouse, clock: Clock) -> int:
     )
 
     def lost() -> list[str]:
-        return living.dead(warehouse, [str(row[0]) for row in warehouse.rows(open_runs)], clock.now())
+        return heartbeats.dead(warehouse, [str(row[0]) for row in warehouse.rows(open_runs)], clock.now())
 
     if not lost():
         return 0

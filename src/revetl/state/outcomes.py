@@ -9,8 +9,8 @@ from datetime import datetime
 from typing import Any
 
 from revetl.model import Scalar
-from revetl.state.layout import Layout
 from revetl.state.schema import TABLES, relation
+from revetl.state.sync_tables import Layout
 from revetl.warehouse.base import Warehouse
 from revetl.warehouse.sql import literal, table
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from revetl.state.layout import HASH_TYPE, Field, Layout
 from revetl.state.schema import create_all, create_table
+from revetl.state.sync_tables import HASH_TYPE, Field, Layout
 from revetl.warehouse.base import Warehouse
 from revetl.warehouse.sql import shortened
 

@@ -15,14 +15,16 @@ from revetl.clock import Clock
 from revetl.destinations.base import Destination
 from revetl.errors import GuardrailError, RevetlError
 from revetl.model import Relation, RunRecord, RunStatus, SyncSpec
-from revetl.state import plans, snapshot
-from revetl.state.layout import Layout, resolve
+from revetl.state import snapshot
 from revetl.state.leases import Holder
-from revetl.sync import checkpoint, guardrails, lines, links, policies
-from revetl.sync.applying import Applier, Progress
-from revetl.sync.drafting import draft
+from revetl.state.sync_tables import Layout, resolve
+from revetl.sync.apply import checkpoint, intents
+from revetl.sync.apply.applier import Applier, Progress
 from revetl.sync.leasing import leased
-from revetl.sync.matching import Offload
+from revetl.sync.links import sending
+from revetl.sync.plan import guardrails, lines, policies
+from revetl.sync.plan.drafting import draft
+from revetl.sync.plan.matching import Offload
 from revetl.sync.recording import recorded
 from revetl.sync.report import PlanSummary, SyncReport
 from revetl.warehouse.base import Warehouse
@@ -60,7 +62,7 @@ async def plan_sync(
         warehouse, spec.name, run_id, clock=clock, offload=offload, wait_s=wait_s, on_wait=on_wait
     ) as held:
         layout = await held.offload(_prepare, held.warehouse, spec)
-        recovered = await held.offload(lambda: plans.recover(held.warehouse, layout, clock, present_run=run_id))
+        recovered = await held.offload(lambda: intents.recover(held.warehouse, layout, clock, present_run=run_id))
         plan = await draft(held.warehouse, layout, destination, run_id, limit, full_refresh, held.offload)
         plan.recovered = recovered
         return plan
@@ -160,7 +162,7 @@ async def _run(
     layout = await offload(_prepare, warehouse, spec)
     run.started_at = clock.now()
     async with recorded(warehouse, run, destination, clock, offload):
-        recovered = await offload(lambda: plans.recover(warehouse, layout, clock, present_run=run.run_id))
+        recovered = await offload(lambda: intents.recover(warehouse, layout, clock, present_run=run.run_id))
         plan = await planner.plan(warehouse, layout, offload)
         if planner.aged and plan.changes and policies.with_policy(layout):
             known = await destination.describe(spec.object)
@@ -172,9 +174,9 @@ async def _run(
         applier = await _apply(
             warehouse, layout, destination, run, plan, clock, offload, progress, stop_event, intent_rows
         )
-        tied = links.LinkReport()
+        tied = sending.LinkReport()
         if spec.associate and applier.error is None:
-            tied = await links.send(
+            tied = await sending.send(
                 warehouse,
                 replace(layout, spec=replace(spec, relation=planner.links_from or spec.relation)),
                 destination,
@@ -225,11 +227,11 @@ async def _apply(
     if not plan.changes:
         return applier
     await offload(checkpoint.prepare, warehouse, layout)
-    await offload(lambda: plans.begin(warehouse, layout, plan.plan_id, run.run_id, plan.changes, clock))
+    await offload(lambda: intents.begin(warehouse, layout, plan.plan_id, run.run_id, plan.changes, clock))
     if plan.full_refresh:
         await offload(snapshot.doubt_planned, warehouse, layout)
     await applier.apply()
-    await offload(plans.finish, warehouse, layout, plan.plan_id)
+    await offload(intents.finish, warehouse, layout, plan.plan_id)
     return applier
 
 
@@ -238,7 +240,7 @@ def _report(
     spec: SyncSpec,
     plan: PlanSummary,
     applier: Applier,
-    tied: links.LinkReport,
+    tied: sending.LinkReport,
     stop_event: asyncio.Event | None,
     recovered: int,
 ) -> SyncReport:

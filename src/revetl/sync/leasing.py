@@ -20,8 +20,8 @@ from revetl.errors import RevetlError
 from revetl.model import Relation, Scalar
 from revetl.state import leases
 from revetl.state.leases import Holder
-from revetl.sync.matching import Offload
-from revetl.warehouse.base import Column, Kind, Warehouse
+from revetl.sync.plan.matching import Offload
+from revetl.warehouse.base import Column, Kind, TypedResults, Warehouse
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -30,7 +30,7 @@ LASTS = timedelta(minutes=5)
 _POLL_S = 5.0
 
 
-class Fenced:
+class Fenced(TypedResults):
     """A warehouse whose transactions stand only while the lease is ours: each ends by renewing it, and whoever wants to
     take it over then waits for the commit. At the end, so that runs of other syncs, whose leases lie in the same table,
     wait for it no longer than they must. Those with `ddl` are long, and on Snowflake not held together: they begin with

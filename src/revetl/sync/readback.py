@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from revetl.destinations.base import Destination, Match
 from revetl.errors import ConfigError
 from revetl.model import Scalar, SyncSpec
-from revetl.sync.matching import Offload
+from revetl.sync.plan.matching import Offload
 
 if TYPE_CHECKING:
     import pyarrow as pa

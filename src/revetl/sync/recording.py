@@ -12,7 +12,7 @@ from revetl.destinations.base import Destination
 from revetl.errors import GuardrailError, RevetlError
 from revetl.model import RunRecord
 from revetl.state import runs
-from revetl.sync.matching import Offload
+from revetl.sync.plan.matching import Offload
 from revetl.warehouse.base import Warehouse
 
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from revetl.model import RunStatus, Scalar
-from revetl.state.links import LinkCounts
-from revetl.sync.forecast import Forecast
-from revetl.sync.guardrails import Violation
+from revetl.sync.links.links_table import LinkCounts
+from revetl.sync.plan.forecast import Forecast
+from revetl.sync.plan.guardrails import Violation
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
 from revetl.model import Relation, Scalar
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 Kind = Literal["table", "view"]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,29 @@ class Column:
 
     name: str
     type: str
+
+
+class TypedResults:
+    """Results of one cell, one row or two columns as what they are. For whatever has `rows`."""
+
+    def rows(self, sql: str, params: Sequence[Scalar] = ()) -> list[tuple[Scalar, ...]]:
+        raise NotImplementedError
+
+    def scalar(self, sql: str, type_: type[T], params: Sequence[Scalar] = ()) -> T:
+        """The first cell of the only row, made an int, str, bool or float: databases disagree on what a count is.
+        LookupError where there is no row, or the cell is null."""
+        found = self.rows(sql, params)
+        if not found or found[0][0] is None:
+            raise LookupError("a statement that gives one value gave none")
+        return type_(found[0][0])  # type: ignore[call-arg]
+
+    def numbers(self, sql: str, params: Sequence[Scalar] = ()) -> list[int]:
+        """The only row, all of whose cells are whole numbers; null counts as 0."""
+        return [int(str(cell or 0)) for cell in self.rows(sql, params)[0]]
+
+    def counts(self, sql: str, params: Sequence[Scalar] = ()) -> dict[str, int]:
+        """Rows of (name, whole number), as `GROUP BY 1` gives them."""
+        return {str(name): int(str(number)) for name, number in self.rows(sql, params)}
 
 
 class Warehouse(Protocol):
@@ -51,6 +75,18 @@ class Warehouse(Protocol):
 
     def rows(self, sql: str, params: Sequence[Scalar] = ()) -> list[tuple[Scalar, ...]]:
         """The whole result as plain Python values. For small results only."""
+        ...
+
+    def scalar(self, sql: str, type_: type[T], params: Sequence[Scalar] = ()) -> T:
+        """The one value that the statement gives. LookupError where it gives none, or null."""
+        ...
+
+    def numbers(self, sql: str, params: Sequence[Scalar] = ()) -> list[int]:
+        """The only row, all of whose cells are whole numbers."""
+        ...
+
+    def counts(self, sql: str, params: Sequence[Scalar] = ()) -> dict[str, int]:
+        """Rows of (name, whole number)."""
         ...
 
     def stream(self, sql: str, params: Sequence[Scalar] = (), *, batch_rows: int = 10_000) -> Iterator[pa.RecordBatch]:

@@ -12,7 +12,7 @@ import duckdb
 
 from revetl.errors import WarehouseBusy, WarehouseConflict, WarehouseError
 from revetl.model import Relation, Scalar
-from revetl.warehouse.base import Column, Kind, by_table
+from revetl.warehouse.base import Column, Kind, TypedResults, by_table
 from revetl.warehouse.sql import ident, table
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _LEAN_MIB = 24
 
 
-class DuckDBWarehouse:
+class DuckDBWarehouse(TypedResults):
     """`path` is the database file, or ":memory:"."""
 
     dialect = "duckdb"

@@ -19,7 +19,7 @@ from psycopg.types.string import TextLoader
 
 from revetl.errors import WarehouseConflict, WarehouseDenied, WarehouseError
 from revetl.model import Relation, Scalar
-from revetl.warehouse.base import Column, Kind, by_table
+from revetl.warehouse.base import Column, Kind, TypedResults, by_table
 from revetl.warehouse.sql import ident, table
 from revetl.warehouse.translate import Statement, fold, translate
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-class PostgresWarehouse:
+class PostgresWarehouse(TypedResults):
     """`options` are libpq's connection parameters (host, port, user, password, dbname, sslmode, …)."""
 
     dialect = "postgres"

@@ -26,7 +26,7 @@ from snowflake.connector.errors import DatabaseError, Error, ForbiddenError, Pro
 
 from revetl.errors import ConfigError, WarehouseConflict, WarehouseDenied, WarehouseError
 from revetl.model import Relation, Scalar
-from revetl.warehouse.base import Column, Kind, by_table
+from revetl.warehouse.base import Column, Kind, TypedResults, by_table
 from revetl.warehouse.sql import ident, table
 from revetl.warehouse.translate import Statement, fold, translate, unfold
 
@@ -46,7 +46,7 @@ _TOO_MANY_WAITERS = 625
 _APPEND_CHARACTERS = 2_000_000
 
 
-class SnowflakeWarehouse:
+class SnowflakeWarehouse(TypedResults):
     """`options` are the connector's parameters (account, user, password, role, warehouse, database, schema, …)."""
 
     dialect = "snowflake"

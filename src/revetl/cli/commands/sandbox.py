@@ -1,0 +1,203 @@
+"""`revetl sandbox`: local vendors to work against, sources to play with, and what the vendors have seen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import rich_click as click
+
+from revetl.cli.options import emit_json, err_console, json_option
+
+if TYPE_CHECKING:
+    from revetl.sandbox.providers.population import Population
+
+DEFAULT_URL = "http://127.0.0.1:8765"
+_FILE = click.Path(dir_okay=False, path_type=Path)
+_DIRECTORY = click.Path(file_okay=False, path_type=Path)
+
+
+class _Count(click.ParamType[int]):
+    """A whole number that may be written as 5_000_000."""
+
+    name = "number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        try:
+            number = int(value)
+        except ValueError:
+            self.fail(f"{value!r} is not a whole number", param, ctx)
+        if number < 1:
+            self.fail(f"{number} is less than 1", param, ctx)
+        return number
+
+
+@click.group("sandbox")
+def command() -> None:
+    """Serve local vendors, and make sources to play with."""
+
+
+@command.command("start")
+@click.option("--port", type=click.IntRange(0, 65535), default=8765, show_default=True, help="0 takes a free one.")
+@click.option("--data-dir", type=_DIRECTORY, help="Keep HubSpot's records here, so that they survive a restart.")
+@click.option("--truth", type=_DIRECTORY, help="The truth that the providers answer from (see `generate`).")
+@click.option(
+    "--seed", type=int, default=0, show_default=True, help="Another seed, and the providers know other things."
+)
+@click.option(
+    "--search-lag", type=click.FloatRange(0), default=0.0, help="Seconds until HubSpot's search sees a write."
+)
+@click.option("--no-limits", is_flag=True, help="Never throttle: for measuring.")
+@click.option(
+    "--population",
+    type=_FILE,
+    help="YAML: how much of the truth each provider knows, where it differs from the default.",
+)
+@click.option(
+    "--hit-rate",
+    "hit_rates",
+    multiple=True,
+    metavar="VENDOR[.FIELD]=RATE",
+    help="The share that a provider knows, as in hunter.email=0.4. May be repeated.",
+)
+@click.option(
+    "--job-seconds", type=click.FloatRange(0), default=2.0, show_default=True, help="How long a provider's job takes."
+)
+@click.option("--ready-file", type=_FILE, help="Write the base URL here once it listens.")
+def start(
+    port: int,
+    data_dir: Path | None,
+    truth: Path | None,
+    seed: int,
+    search_lag: float,
+    no_limits: bool,
+    population: Path | None,
+    hit_rates: tuple[str, ...],
+    job_seconds: float,
+    ready_file: Path | None,
+) -> None:
+    """Serve HubSpot and the data providers on 127.0.0.1 until interrupted.
+
+    Any HubSpot token and any API key is taken, except one with `bad` in it.
+    """
+    from revetl.sandbox.hubspot.limits import LimitSettings
+    from revetl.sandbox.server import SandboxSettings, serve
+
+    limits = LimitSettings(burst=None, search_per_s=None, daily=None) if no_limits else LimitSettings()
+    settings = SandboxSettings(
+        limits=limits,
+        search_lag_s=search_lag,
+        data_dir=data_dir,
+        truth=truth,
+        seed=seed,
+        provider_limits=not no_limits,
+        population=_population(population, hit_rates),
+        job_s=job_seconds,
+    )
+    err = err_console()
+
+    def ready(base_url: str) -> None:
+        err.print(f"Sandbox at {base_url}: HubSpot at /crm, providers at /providers. Stop with ctrl-C.")
+        if ready_file is not None:
+            aside = ready_file.with_name(f"{ready_file.name}.new")
+            aside.write_text(base_url, "utf-8")
+            aside.replace(ready_file)
+
+    serve(settings, port, ready)
+
+
+def _population(path: Path | None, hit_rates: tuple[str, ...]) -> Population:
+    from revetl.sandbox.providers.population import Population, PopulationError, read_population
+
+    try:
+        population = Population() if path is None else read_population(path)
+        for said in hit_rates:
+            where, _, rate = said.partition("=")
+            population = population.with_rate(where.strip(), float(rate))
+    except PopulationError as e:
+        raise click.UsageError(str(e)) from e
+    except OSError as e:
+        raise click.UsageError(f"--population: {path} cannot be read: {e.strerror}") from e
+    except ValueError as e:
+        raise click.UsageError(f"--hit-rate takes VENDOR[.FIELD]=RATE, not {said!r}") from e
+    return population
+
+
+@command.command("generate")
+@click.option(
+    "--records", metavar="N", type=_Count(), default=3000, show_default=True, help="Source records, e.g. 5_000_000."
+)
+@click.option("--seed", metavar="N", type=int, default=7, show_default=True, help="Another seed, other customers.")
+@click.option(
+    "--day", metavar="N", type=click.IntRange(1), default=1, show_default=True, help="Day 2 is day 1 with some changes."
+)
+@click.option("--database", type=_FILE, default=Path("warehouse.duckdb"), show_default=True, help="A DuckDB file.")
+@click.option("--truth", type=_DIRECTORY, default=Path("truth"), show_default=True, help="Where the truth is written.")
+@click.option("-t", "--target", help="Load them into this target of profiles.yml, in place of a DuckDB file.")
+@json_option
+def generate(records: int, seed: int, day: int, database: Path, truth: Path, target: str | None, as_json: bool) -> None:
+    """Make the sources of a fictional company: CRM, billing, product and support that disagree.
+
+    Replaces the raw schemas of the database. The truth behind them goes into files that no model reads.
+    """
+    from revetl.sandbox import sources
+
+    if target is None:
+        made = sources.generate(database, truth, records=records, seed=seed, day=day)
+    else:
+        made = _generate_into(target, truth, records, seed, day)
+    if as_json:
+        emit_json(made)
+        return
+    for name, rows in made.items():
+        click.echo(f"{name:<28}{rows:>12,}")
+
+
+@command.command("stats")
+@click.option("--url", default=DEFAULT_URL, show_default=True, envvar="REVETL_SANDBOX_URL", help="Where it listens.")
+@json_option
+def stats(url: str, as_json: bool) -> None:
+    """Show what a running sandbox has seen: requests, records, what the providers charged."""
+    seen = _fetch_stats(url)
+    if as_json:
+        emit_json(seen)
+        return
+    hubspot = seen["hubspot"]
+    click.echo(f"HubSpot: {hubspot['requests']:,} requests, {hubspot['write_requests']:,} of them writes")
+    for name, count in hubspot["records"].items():
+        click.echo(f"  {name:<26}{count:>12,}")
+    for name, bill in seen["providers"].items():
+        click.echo(f"{name}: {bill['requests']:,} requests, ${bill['charged_usd']:,.2f}")
+    click.echo("Routes")
+    for route, count in sorted(seen["requests"]["by_route"].items(), key=lambda item: -item[1]):
+        click.echo(f"  {count:>8,}  {route}")
+
+
+def _fetch_stats(url: str) -> dict[str, Any]:
+    """Of the sandbox at `url`; a usage error where nothing, or something else, answers there."""
+    from revetl.sandbox.process import read_stats
+
+    if not url.startswith("http://"):
+        raise click.UsageError(f"--url must start with http://, not {url!r}")
+    try:
+        return read_stats(url)
+    except (OSError, ValueError) as e:
+        raise click.UsageError(f"No sandbox answers at {url}. Start one with `revetl sandbox start`.") from e
+
+
+def _generate_into(target: str, truth: Path, records: int, seed: int, day: int) -> dict[str, int]:
+    """Made in a DuckDB file of their own, then copied into the target's warehouse."""
+    from contextlib import closing
+    from tempfile import TemporaryDirectory
+
+    from revetl import project
+    from revetl.model import Relation
+    from revetl.sandbox import sources
+    from revetl.warehouse.copying import copy_tables
+    from revetl.warehouse.duckdb import DuckDBWarehouse
+
+    with closing(project.load(None, None, target).open_warehouse()) as warehouse, TemporaryDirectory() as directory:
+        file = Path(directory) / "sources.duckdb"
+        made = sources.generate(file, truth, records=records, seed=seed, day=day)
+        with closing(DuckDBWarehouse(file, read_only=True)) as here:
+            return copy_tables(here, warehouse, [Relation(*name.split(".", 1)) for name in made])

@@ -1,0 +1,1 @@
+"""Text, Markdown and JSON of what use cases return. Decides nothing."""

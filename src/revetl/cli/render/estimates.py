@@ -1,0 +1,104 @@
+"""What is shown of money: estimates before a run, and calls in doubt after it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from revetl.cli.options import console, err_console
+
+if TYPE_CHECKING:
+    from revetl.enrich.execution.in_doubt import Doubtful
+    from revetl.enrich.report import Estimate
+    from revetl.providers.grammar import ProviderSpec
+
+
+def show_estimates(estimates: Sequence[Estimate]) -> None:
+    """Per provider and per field, then the sums, on stderr."""
+    from rich.table import Table
+
+    screen = err_console()
+    for each in estimates:
+        table = Table("provider", box=None, pad_edge=False, title=each.waterfall, title_justify="left")
+        for heading in ("lookups at most", "expected", "hit rate", "minutes", "expected cost", "at most"):
+            table.add_column(heading, justify="right", no_wrap=heading != "lookups at most")
+        for stage in each.stages:
+            rate = f"{'~' if stage.assumed else ''}{stage.hit_rate:.0%}"
+            lookups = (f"{stage.lookups:,}", f"{stage.expected_lookups:,}")
+            usd = (f"${stage.expected_usd:,.2f}", f"${stage.greatest_usd:,.2f}")
+            table.add_row(stage.provider, *lookups, rate, _minutes(stage.minutes), *usd)
+        screen.print(table)
+        if any(c.total for c in each.coverage.values()):
+            fields = Table("field", box=None, pad_edge=False)
+            for heading in ("records", "filled now", "expected", "likely"):
+                fields.add_column(heading, justify="right")
+            for name, c in each.coverage.items():
+                likely = f"{_share(c.low, c.total)} to {_share(c.high, c.total)}"
+                fields.add_row(name, f"{c.total:,}", _share(c.before, c.total), _share(c.expected, c.total), likely)
+            screen.print(fields)
+    assumed = any(stage.assumed for each in estimates for stage in each.stages)
+    note = " Hit rates with ~ are guesses: too little was asked yet." if assumed else ""
+    expected, p95, greatest = (
+        sum((getattr(e, name) for e in estimates), Decimal(0)) for name in ("expected_usd", "p95_usd", "greatest_usd")
+    )
+    # Waterfalls that are all dear at once are rarer than one: the sum of their 95 % is on the safe side.
+    screen.print(
+        f"Expected cost ${expected:,.2f}, in 95 of 100 runs at most ${p95:,.2f}, never over ${greatest:,.2f} (budgets)."
+    )
+    minutes = sum(e.minutes for e in estimates)
+    unit = "minute" if minutes < 1.5 else "minutes"
+    screen.print(f"About {_minutes(minutes)} {unit} at the providers' limits.{note}")
+
+
+def told(calls: Iterable[Doubtful], providers: Mapping[str, ProviderSpec], now: datetime) -> list[dict[str, object]]:
+    """Each call with what happens next."""
+    return [
+        {
+            "call_id": call.call_id,
+            "run_id": call.run_id,
+            "waterfall": call.waterfall,
+            "provider": call.provider,
+            "asked_at": call.asked_at,
+            "usd": str(call.usd),
+            "request_id": call.request_id,
+            "records": call.keys,
+            "next": what_next(call, providers.get(call.provider), now),
+        }
+        for call in calls
+    ]
+
+
+def what_next(call: Doubtful, terms: ProviderSpec | None, now: datetime) -> str:
+    """In the words of the guide."""
+    if call.request_id is not None:
+        return "the next run fetches its result, for nothing"
+    until = call.asked_at + timedelta(days=terms.free_repeat_days if terms is not None else 0)
+    if until > now:
+        return f"asked again by the next run: free until {until:%Y-%m-%d}"
+    return "held: not asked again; look for it in the vendor's invoice"
+
+
+def print_in_doubt(rows: Sequence[Mapping[str, object]]) -> None:
+    from rich.table import Table
+
+    screen = console()
+    if not rows:
+        screen.print("No call is in doubt.")
+        return
+    table = Table("asked (UTC)", "provider", "run", "at most", "what happens", box=None, pad_edge=False)
+    for row in rows:
+        cells = (str(row["asked_at"])[:19], row["provider"], row["run_id"], f"${row['usd']}", row["next"])
+        table.add_row(*map(str, cells))
+    screen.print(table)
+    usd = sum((Decimal(str(row["usd"])) for row in rows), Decimal(0))
+    screen.print(f"{len(rows):,} calls are in doubt, with at most ${usd:,.2f}.")
+
+
+def _minutes(minutes: float) -> str:
+    return "<1" if 0 < minutes < 1 else f"{minutes:,.0f}"
+
+
+def _share(filled: int, total: int) -> str:
+    return f"{filled / total:.0%}" if total else "0"

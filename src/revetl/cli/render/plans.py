@@ -1,0 +1,172 @@
+"""Plans on a terminal, within 80 columns: counts of all syncs in one table, then what is worth a look in each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from revetl.cli.render.reports import short, show_numbers
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from revetl.sync import PlanSummary, Sample
+    from revetl.sync.plan.forecast import Forecast
+
+_STYLES = {"create": "green", "adopt": "cyan", "update": "yellow", "delete": "red"}
+_COUNTS = ("create", "adopt", "update", "delete", "held", "waiting", "matched", "same")
+_SAMPLES, _FIELDS = 3, 6
+
+REASONS = {
+    "SAME_IDENTITY": "two records of the model want the same record there",
+    "HELD_BY_ANOTHER_KEY": "another record of the model has it",
+    "NO_IDENTITY": "nothing to look for it by",
+    "NOT_RECONCILABLE": "may have been created already and can't be looked for",
+    "EXISTS": "exists already, and the mode is insert",
+}
+
+# Why records wait, by their status in `rejected__<sync>`.
+WAITING = {
+    "rejected": "refused before: waiting for a change of the row, or for `revetl retry`",
+    "skipped": "could not be sent before: waiting for a change of the row, or for `revetl retry`",
+    "unknown": "may have been created already: `revetl retry` creates them if they are not there",
+    "rolled_back": "rolled back: stay as restored until the row changes",
+    "accepted": "accepted as they stand there, until the row changes",
+}
+
+
+def counts(plan: PlanSummary) -> dict[str, int]:
+    """Records by what becomes of them, in the order in which they are shown."""
+    return {name: plan.unchanged if name == "same" else getattr(plan, name) for name in _COUNTS}
+
+
+def show_plans(console: Console, plans: Sequence[PlanSummary], *, samples: int = _SAMPLES) -> None:
+    """`samples`: lines of each kind."""
+    shown = [name for name in _COUNTS if name in _COUNTS[:4] or name == "same" or any(counts(p)[name] for p in plans)]
+    show_numbers(console, [(p.sync, {}, {name: f"{counts(p)[name]:,}" for name in shown}) for p in plans])
+    for plan in plans:
+        _show_details(console, plan, samples)
+
+
+def _show_details(console: Console, plan: PlanSummary, samples: int) -> None:
+    told = (plan.lines, plan.waiting, plan.left, plan.absent, plan.suppressed, plan.links.changes, plan.links.waiting)
+    if not (any(told) or plan.violations):
+        return
+    console.print(f"[bold]{plan.sync}[/] → {plan.destination} {plan.object}")
+    for line in facts(plan):
+        _item(console, line)
+    for violation in plan.violations:
+        _item(console, f"guardrail {violation.guardrail}: {violation.message}", style="red")
+    kinds: dict[tuple[str, str | None, str | None], int] = {}
+    for sample in plan.samples:
+        kind = (sample.op, sample.settled, sample.reason)
+        kinds[kind] = kinds.get(kind, 0) + 1
+        if kinds[kind] <= samples and (sample.settled != "ok" or samples > _SAMPLES):
+            show_line(console, sample, most_fields=_FIELDS)
+    console.print()
+
+
+def facts(plan: PlanSummary) -> list[str]:
+    """What is worth knowing beyond the counts, a sentence each. No keys, no values."""
+    out = []
+    if not plan.snapshot_rows and plan.lines:
+        out.append("first sync: nothing is known yet of what stands there")
+    if plan.matched:
+        out.append(f"matched {plan.matched:,}: equal there or kept by field policies, only remembered")
+    if plan.kept:
+        most = sorted(plan.kept.items(), key=lambda item: (-item[1], item[0]))
+        out.append("kept as they stand there by field policies: " + ", ".join(f"{name} {n:,}" for name, n in most))
+    if plan.absent:
+        out.append(f"{plan.absent:,} not at the destination: mode update creates none")
+    if plan.fields:
+        most = sorted(plan.fields.items(), key=lambda item: (-item[1], item[0]))
+        out.append("fields to send: " + ", ".join(f"{name} {n:,}" for name, n in most))
+    if plan.in_doubt:
+        out.append(f"{plan.in_doubt:,} in doubt after a run that broke off: looked for, and sent whole")
+    out += [f"held {n:,}: {REASONS.get(reason, reason)} ({reason})" for reason, n in plan.reasons.items()]
+    if plan.links.changes or plan.links.waiting:
+        out.append(_links(plan))
+    if plan.full_refresh:
+        out.append("full refresh: every record whole; max_changed_share is not asked")
+    if plan.left:
+        out.append(f"{plan.left:,} no longer in the model")
+    if plan.suppressed:
+        out.append(f"{plan.suppressed:,} suppressed: they were erased, and are not sent")
+    if plan.waiting:
+        waiting = plan.waiting_for or {"rejected": plan.waiting}
+        out += [f"{n:,} {WAITING.get(why, why)}" for why, n in waiting.items()]
+    if plan.forecast is not None and plan.forecast.requests:
+        out += forecast_lines(plan.forecast)
+    return out
+
+
+def _links(plan: PlanSummary) -> str:
+    said = f"links: {plan.links.link:,} to make, {plan.links.unlink:,} to remove"
+    return said + (f", {plan.links.waiting:,} waiting for their other record" if plan.links.waiting else "")
+
+
+def forecast_lines(forecast: Forecast) -> list[str]:
+    parts = [(forecast.lookups, "to look up"), (forecast.reads, "to read")]
+    parts += [(n, f"to {op}") for op, n in forecast.writes.items()]
+    said = ", ".join(f"{n:,} {what}" for n, what in parts if n)
+    line = f"forecast: {forecast.requests:,} request{'s' if forecast.requests != 1 else ''} ({said})"
+    if forecast.rate is not None:
+        wait = f"at least {duration(forecast.seconds)}" if forecast.seconds else "no wait"
+        line += f", {wait} at {forecast.rate}"
+    if forecast.daily_limit is not None and forecast.daily_share is not None:
+        line += f", {percent(forecast.daily_share)} of {forecast.daily_limit:,} a day"
+        if forecast.daily_left is not None:
+            line += f" ({forecast.daily_left:,} left)"
+    return [line, *(f"forecast: {note}" for note in forecast.notes)]
+
+
+def percent(share: float) -> str:
+    if 0 < share < 0.001:
+        return "under 0.1 %"
+    return f"{share * 100:.1f} %" if share < 0.1 else f"{share * 100:.0f} %"
+
+
+def duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5_400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3_600:.1f} h"
+
+
+def show_lines(console: Console, lines: Iterable[Sample]) -> int:
+    """Every line with all its fields; returns how many there were."""
+    shown = 0
+    for line in lines:
+        show_line(console, line)
+        shown += 1
+    return shown
+
+
+def show_line(console: Console, line: Sample, *, most_fields: int | None = None) -> None:
+    from rich.markup import escape
+
+    style = _STYLES.get(line.op, "default")
+    doubt = "  [dim]in doubt[/]" if line.in_doubt else ""
+    console.print(f"  [{style}]{line.op:<6}[/] {short(line.key, 60)}{doubt}", soft_wrap=True)
+    if line.settled:
+        word = "nothing to send" if line.settled == "ok" else "not sent"
+        _item(console, f"{word}: {line.note}" if line.note else word, indent=9, style="dim")
+        return
+    if line.op == "delete":
+        return
+    for name, (before, after) in list(line.fields.items())[:most_fields]:
+        change = short(after) if line.op == "create" else f"{short(before)} → {short(after)}"
+        console.print(f"         {escape(name)}: {change}", soft_wrap=True)
+    if most_fields is not None and len(line.fields) > most_fields:
+        console.print(f"         … {len(line.fields) - most_fields} more")
+    if line.note:
+        _item(console, line.note, indent=9, style="dim")
+
+
+def _item(console: Console, text: str, *, indent: int = 2, style: str = "") -> None:
+    """A sentence that wraps under its own beginning."""
+    from rich.padding import Padding
+    from rich.text import Text
+
+    console.print(Padding(Text(text, style=style), (0, 0, 0, indent), expand=False))

@@ -1,0 +1,90 @@
+"""Plans as Markdown for a pull request. Without samples it holds names and numbers only, no key and no value."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from revetl.cli.render.plans import counts, facts
+
+if TYPE_CHECKING:
+    from revetl.model import Scalar
+    from revetl.sync import PlanSummary, Sample
+
+_TITLE = "### revetl plan"
+_VALUE, _NOTE = 60, 200  # characters of a cell
+
+
+def markdown(plans: Sequence[PlanSummary], *, target: str, samples: int) -> str:
+    """`samples`: lines of each kind that are shown, keys and values included."""
+    return "\n".join(_lines(plans, target, samples))
+
+
+def _lines(plans: Sequence[PlanSummary], target: str, samples: int) -> Iterator[str]:
+    changes, links = sum(p.changes for p in plans), sum(p.links.changes for p in plans)
+    said = [f"{n:,} {what}" for n, what in ((changes, "record(s)"), (links, "link(s)")) if n]
+    yield _TITLE
+    yield ""
+    yield f"**{' and '.join(said)} would be sent**, target `{target}`." if said else f"No changes, target `{target}`."
+    yield ""
+    if plans:
+        names = list(counts(plans[0]))
+        yield "| sync | " + " | ".join(names) + " |"
+        yield "|---|" + "---:|" * len(names)
+        for plan in plans:
+            yield f"| `{plan.sync}` | " + " | ".join(f"{n:,}" for n in counts(plan).values()) + " |"
+        yield ""
+    for plan in plans:
+        yield from _details(plan, samples)
+
+
+def _details(plan: PlanSummary, samples: int) -> Iterator[str]:
+    for violation in plan.violations:
+        yield f"> **Guardrail `{violation.guardrail}`** of `{plan.sync}`: {violation.message}. A run would stop here."
+        yield ""
+    if not (plan.lines or plan.waiting or plan.left or plan.links.changes or plan.links.waiting):
+        return
+    yield "<details>"
+    yield f"<summary><code>{plan.sync}</code> → {plan.destination} {plan.object}</summary>"
+    yield ""
+    for fact in facts(plan):
+        if not fact.startswith("fields to send"):
+            yield f"- {fact}"
+    yield ""
+    if plan.fields:
+        yield "| field | records |"
+        yield "|---|---:|"
+        for name, n in sorted(plan.fields.items(), key=lambda item: (-item[1], item[0])):
+            yield f"| `{name}` | {n:,} |"
+        yield ""
+    if samples:
+        yield from _samples(plan.samples, samples)
+    yield "</details>"
+    yield ""
+
+
+def _samples(lines: Sequence[Sample], most: int) -> Iterator[str]:
+    yield "| record | what | field | before | after |"
+    yield "|---|---|---|---|---|"
+    shown: dict[tuple[str, str | None, str | None], int] = {}
+    for line in lines:
+        kind = (line.op, line.settled, line.reason)
+        shown[kind] = shown.get(kind, 0) + 1
+        if shown[kind] > most:
+            continue
+        if line.settled or not line.fields:
+            what = "held" if line.settled not in (None, "ok") else "matched" if line.settled else line.op
+            yield f"| {_cell(line.key)} | {what} | | | {_cell(line.note or '', _NOTE)} |"
+        for i, (name, (before, after)) in enumerate(line.fields.items() if not line.settled else ()):
+            head = f"{_cell(line.key)} | {line.op}" if not i else " | "
+            yield f"| {head} | `{name}` | {_cell(before)} | {_cell(after)} |"
+    yield ""
+
+
+def _cell(value: Scalar, most: int = _VALUE) -> str:
+    """Nothing in a value may end the cell, or be read as markup."""
+    text = "∅" if value is None else str(value)
+    text = text if len(text) <= most else text[: most - 1] + "…"
+    for mark in "\\|`*_<>[]":
+        text = text.replace(mark, f"\\{mark}" if mark not in "<>" else ("&lt;" if mark == "<" else "&gt;"))
+    return text.replace("\r", " ").replace("\n", " ")

@@ -1,0 +1,52 @@
+"""ctrl-C and SIGTERM: what is in flight ends and is written down, nothing new begins."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import TypeVar
+
+from revetl.cli.options import err_console
+
+T = TypeVar("T")
+
+
+def run_stoppable(work: Callable[[asyncio.Event], Awaitable[T]]) -> T:
+    """Runs `work` on a loop of its own; it hears of a stop through the event and ends in good order.
+
+    Raises KeyboardInterrupt after a stop, once the work has ended: what would come next must not begin.
+    """
+
+    async def main() -> tuple[T, bool]:
+        stop = asyncio.Event()
+        with stop_on_signals(stop):
+            return await work(stop), stop.is_set()
+
+    result, stopped = asyncio.run(main())
+    if stopped:
+        raise KeyboardInterrupt
+    return result
+
+
+@contextmanager
+def stop_on_signals(stop: asyncio.Event) -> Iterator[None]:
+    """The first signal asks the run to end in good order; a second ctrl-C ends it at once."""
+    loop = asyncio.get_running_loop()
+
+    def first(number: signal.Signals) -> None:
+        stop.set()
+        loop.remove_signal_handler(number)
+        err_console().print("Stopping: waiting for the requests in flight. Ctrl-C again to stop at once.")
+
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    with suppress(NotImplementedError, RuntimeError):  # not in the main thread, or not on this platform
+        for number in numbers:
+            loop.add_signal_handler(number, first, number)
+    try:
+        yield
+    finally:
+        with suppress(NotImplementedError, RuntimeError):
+            for number in numbers:
+                loop.remove_signal_handler(number)

@@ -1,0 +1,66 @@
+"""What rides along through one run of one command, as one value.
+
+Made once by whoever begins the run; a step takes what it needs from it and hands it on whole. Nothing here decides what
+is done: that is in the options of the job (`SyncOptions`, `WaterfallOptions`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from revetl.clock import Clock
+
+if TYPE_CHECKING:
+    from revetl.state.leases import Holder
+    from revetl.warehouse.base import Warehouse
+
+# Runs a function that blocks (a long statement) where it does not block the event loop.
+Offload = Callable[..., Awaitable[Any]]
+# Called with how many are done, and of how many.
+Meter = Callable[[int, int], None]
+
+
+def no_meter(_stage: str) -> Meter | None:
+    """Progress that nobody watches."""
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseWait:
+    """How long to wait for a lease that another run holds. `on_wait` is called once, with who holds it."""
+
+    seconds: float = 0.0
+    on_wait: Callable[[Holder], None] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunContext:
+    """The surroundings of one run. `warehouse` is used by one statement at a time.
+
+    run_id             unique, sorts by time (`state.runs.new_run_id`)
+    command            what the operator called: written into `runs`, and never asked for by a step
+    target             the target of profiles.yml, written into `runs`
+    dbt_invocation_id  of the build whose models are read; None where none is known
+    offload            how blocking work leaves the event loop
+    stop               once set: what is in flight ends and is written down, nothing new begins
+    progress           given a word for a stage ("sending"), gives what is told how far it is, or None
+    wait               for a lease that another run holds
+    """
+
+    warehouse: Warehouse
+    clock: Clock
+    run_id: str
+    command: str
+    target: str
+    dbt_invocation_id: str | None = None
+    offload: Offload = asyncio.to_thread
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+    progress: Callable[[str], Meter | None] = no_meter
+    wait: LeaseWait = LeaseWait()
+
+    def under(self, warehouse: Warehouse, offload: Offload) -> RunContext:
+        """The same run, working through a lease: on a fenced warehouse, one statement at a time."""
+        return replace(self, warehouse=warehouse, offload=offload)

@@ -1,0 +1,227 @@
+"""A waterfall over a list instead of a model: same engine, same ledger, same answers.
+
+The list's inputs go into a table of the state's schema, `adhoc_input__<day>_<random>`, that has the columns of the
+waterfall's entity and is dropped afterwards; one that a killed process left is dropped by a later list.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any, Protocol, cast
+
+from revetl.enrich.lists.columns import Match
+from revetl.enrich.waterfall import WaterfallSpec
+from revetl.errors import ConfigError
+from revetl.model import Relation
+from revetl.providers.grammar import ProviderSpec
+from revetl.state.appending import naive
+from revetl.state.costs import priced_values
+from revetl.state.schema import create_all, create_table, relation
+from revetl.warehouse.base import Warehouse
+from revetl.warehouse.sql import ident, literal, table
+
+SOURCE_OF_OWN = "input"
+INPUT_TABLE = "adhoc_input"
+LEFT_OVER = timedelta(days=2)
+
+
+Terms = Mapping[str, ProviderSpec]
+
+
+class Rows(Protocol):
+    """A list, wherever it is kept: `header` holds its columns' names, `chunks` starts from the first row each time."""
+
+    @property
+    def header(self) -> Sequence[str]: ...
+
+    def chunks(self) -> Iterator[list[tuple[Any, ...]]]: ...
+
+
+@contextmanager
+def loaded(warehouse: Warehouse, match: Match, listing: Rows, now: datetime) -> Iterator[Relation]:
+    """The list's inputs as a relation for the waterfall, while the block lasts. A row that can't be read is a
+    ConfigError here, before anything is asked."""
+    create_all(warehouse)
+    _drop_left_overs(warehouse, now)
+    target = relation(warehouse, f"{INPUT_TABLE}__{now:%Y%m%d}_{secrets.token_hex(4)}")
+    try:
+        _load(warehouse, match, listing, target)
+        yield target
+    finally:
+        warehouse.execute(f"DROP TABLE IF EXISTS {table(target)}")
+
+
+def _drop_left_overs(warehouse: Warehouse, now: datetime) -> None:
+    """Tables of killed processes hold people's data. Only old ones go: another list may be at work."""
+    for name in warehouse.tables(warehouse.state_schema):
+        made = re.fullmatch(INPUT_TABLE + r"__(\d{8})_[0-9a-f]+", name)
+        if made is not None and made[1] < f"{now - LEFT_OVER:%Y%m%d}":
+            warehouse.execute(f"DROP TABLE IF EXISTS {table(relation(warehouse, name))}")
+
+
+def entity_name(spec: WaterfallSpec) -> str:
+    """What values of lists are kept under: apart from the model's, whose keys are other ones."""
+    return f"adhoc:{spec.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What is known of one field of one row. `cost_usd`: its share of the calls that gave it; None where not asked."""
+
+    value: str
+    source: str
+    confidence: float | None = None
+    verification: str | None = None
+    cost_usd: Decimal | None = None
+
+
+def enriched_rows(
+    warehouse: Warehouse, match: Match, terms: Terms, listing: Rows, input_: Relation, now: datetime
+) -> Iterator[list[tuple[Any, ...]]]:
+    """The list's rows, each with value, source and confidence of every field. What the list itself holds wins."""
+    for rows, found in found_values(warehouse, match, terms, listing, input_, now):
+        out = []
+        for row, known in zip(rows, found, strict=True):
+            more: list[str | None] = []
+            for each in (known.get(field) for field in match.spec.fields):
+                sure = None if each is None or each.confidence is None else f"{each.confidence:g}"
+                more += (None, None, None) if each is None else (each.value, each.source, sure)
+            out.append((*row, *more))
+        yield out
+
+
+def found_values(
+    warehouse: Warehouse,
+    match: Match,
+    terms: Terms,
+    listing: Rows,
+    input_: Relation,
+    now: datetime,
+    *,
+    priced: bool = False,
+) -> Iterator[tuple[list[tuple[Any, ...]], list[dict[str, Found]]]]:
+    """Per chunk of the list its rows, and beside each what is known of its fields. `priced`: with what it cost."""
+    first = 0
+    own = {field: listing.header.index(column) for field, column in match.fields.items()}
+    for chunk in listing.chunks():
+        won = _winners(warehouse, match, terms, input_, now, range(first, first + len(chunk)), priced)
+        found: list[dict[str, Found]] = []
+        for row_no, row in enumerate(chunk, first):
+            known = won.get(row_no, {})
+            for field, place in own.items():
+                if row[place] is not None and str(row[place]).strip():
+                    known[field] = Found(str(row[place]), SOURCE_OF_OWN)
+            found.append(known)
+        yield chunk, found
+        first += len(chunk)
+
+
+def _winners(
+    warehouse: Warehouse, match: Match, terms: Terms, input_: Relation, now: datetime, rows: range, priced: bool
+) -> dict[int, dict[str, Found]]:
+    """Per row and field the accepted value that its stop rule looks for: of most independent sources, or the surest;
+    then that of the earliest stage, the newest, the surest."""
+    entity = literal(entity_name(match.spec))
+    values = table(relation(warehouse, "enrichment_values"))
+    if priced:
+        values = f"({priced_values(warehouse, f'v.entity = {entity}')})"
+    fields = match.spec.fields.items()
+    agreed, surest = ([f for f, want in fields if getattr(want.stop, rule, None)] for rule in ("agree", "confidence"))
+    order = f"CASE WHEN u.field IN ({_literals(agreed)}) THEN u.n_sources END DESC NULLS LAST," if agreed else ""
+    order += f" CASE WHEN u.field IN ({_literals(surest)}) THEN u.confidence END DESC NULLS LAST," if surest else ""
+    stages = " ".join(f"WHEN {literal(stage.provider)} THEN {i}" for i, stage in enumerate(match.spec.stages))
+    order += f" CASE u.provider {stages} ELSE {len(match.spec.stages)} END, u.observed_at DESC,"
+    chosen = warehouse.rows(
+        "WITH usable AS (SELECT i.row_no, v.field, v.value, v.provider, v.confidence, v.verification, v.observed_at,"
+        f" {'v.cost_usd' if priced else 'NULL'} AS cost_usd, lower(trim(v.value)) AS said,"
+        f" {_witness(match.spec, terms)} AS source FROM {table(input_)} i"
+        f" JOIN {values} AS v ON v.key = i.{ident(match.spec.key)}"
+        f" WHERE i.row_no >= ? AND i.row_no < ? AND v.entity = {entity} AND v.rejected_reason IS NULL"
+        " AND (v.expires_at IS NULL OR v.expires_at > ?)), witnessed AS (SELECT row_no, field, said,"
+        " count(DISTINCT source) AS n_sources FROM usable GROUP BY row_no, field, said)"
+        " SELECT row_no, field, value, provider, confidence, verification, cost_usd FROM (SELECT u.*, row_number() OVER"
+        f" (PARTITION BY u.row_no, u.field ORDER BY {order} u.confidence DESC NULLS LAST, u.value) AS place FROM"
+        " (SELECT usable.*, w.n_sources FROM usable JOIN witnessed w ON w.row_no = usable.row_no"
+        " AND w.field = usable.field AND w.said = usable.said) AS u) AS ranked WHERE place = 1",
+        [rows.start, rows.stop, naive(now)],
+    )
+    found: dict[int, dict[str, Found]] = {}
+    for row_no, field, value, provider, sure, verdict, cost in chosen:
+        known = Found(
+            str(value),
+            str(provider),
+            None if sure is None else float(str(sure)),
+            None if verdict is None else str(verdict),
+            None if cost is None else Decimal(str(cost)),
+        )
+        found.setdefault(int(cast(int, row_no)), {})[str(field)] = known
+    return found
+
+
+def _witness(spec: WaterfallSpec, terms: Terms) -> str:
+    """Who vouches for a value: vendors that have their data from one place are one."""
+    asked = [stage.provider for stage in spec.stages]
+    same = spec.sources(terms.values())
+    cases = " ".join(f"WHEN {literal(name)} THEN {literal(same[terms[name].vendor])}" for name in asked)
+    return f"CASE v.provider {cases} ELSE split_part(v.provider, '.', 1) END"
+
+
+def _literals(words: Sequence[str]) -> str:
+    return ", ".join(map(literal, words))
+
+
+def _load(warehouse: Warehouse, match: Match, listing: Rows, target: Relation) -> None:
+    import pyarrow as pa
+
+    spec = match.spec
+    source = {spec.inputs[name]: listing.header.index(column) for name, column in match.inputs.items()}
+    source |= {spec.column(field): listing.header.index(column) for field, column in match.fields.items()}
+    columns = dict.fromkeys([*spec.inputs.values(), *(spec.column(f) for f in spec.fields)])
+    if missing := _condition_columns(spec) - {c.lower() for c in columns}:
+        raise ConfigError(f"a 'when' of the waterfall {spec.name} reads {sorted(missing)[0]!r}, which a list has not")
+    create_table(warehouse, target, [("row_no", "BIGINT"), (spec.key, "VARCHAR"), *((c, "VARCHAR") for c in columns)])
+    domains = {spec.inputs[name] for name in ("company_domain", "domain") if name in spec.inputs}
+    clean = {column: _domain if column in domains else _text for column in columns}
+    row_no = 0
+    for chunk in listing.chunks():
+        cells = {
+            column: [clean[column](row[source[column]]) if column in source else None for row in chunk]
+            for column in columns
+        }
+        keys = [list_key({name: cells[column][i] for name, column in spec.inputs.items()}) for i in range(len(chunk))]
+        arrays = [pa.array(range(row_no, row_no + len(chunk)), pa.int64()), pa.array(keys, pa.string())]
+        arrays += [pa.array(values, pa.string()) for values in cells.values()]
+        warehouse.append(target, pa.table(arrays, names=["row_no", spec.key, *columns]))
+        row_no += len(chunk)
+
+
+def _condition_columns(spec: WaterfallSpec) -> set[str]:
+    import sqlglot
+    from sqlglot import exp
+
+    conditions = [sqlglot.parse_one(stage.when) for stage in spec.stages if stage.when]
+    return {column.name.lower() for condition in conditions for column in condition.find_all(exp.Column)}
+
+
+def list_key(inputs: Mapping[str, str | None]) -> str:
+    """The same for the same inputs, in whatever list and order they stand."""
+    given = (f"{name}={' '.join(value.split()).casefold()}" for name, value in sorted(inputs.items()) if value)
+    return hashlib.sha256("\x1f".join(given).encode()).hexdigest()[:32]
+
+
+def _text(cell: object) -> str | None:
+    return None if cell is None else str(cell)
+
+
+def _domain(cell: object) -> str | None:
+    """`https://www.acme.com/about` → `acme.com`: lists hold websites where providers ask for domains."""
+    if cell is None:
+        return None
+    return re.sub(r"^(?:[a-z]+://)?(?:www\.)?([^/?#:]*).*$", r"\1", str(cell).strip(), flags=re.IGNORECASE | re.DOTALL)

@@ -1,0 +1,1 @@
+"""Which records still lack what, and which questions are open: SQL in the warehouse."""

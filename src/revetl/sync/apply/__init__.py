@@ -1,0 +1,1 @@
+"""Sending a frozen plan: durable intent, batches in flight, outcomes, checkpoints."""

@@ -1,0 +1,293 @@
+"""Apply a frozen plan: stream it, write it in batches, several in flight, and checkpoint what became of it.
+
+What can fail here and what then happens:
+- one record is refused → its outcome is rejected; nobody else notices.
+- an answer is lost → unknown; the snapshot row becomes in doubt and the next run settles it.
+- the vendor is away, the credentials are refused, a signal arrives → no new batch leaves, what is in flight is awaited,
+  what is settled is checkpointed, the run ends; nothing is in doubt.
+- the process dies → records below the durable intent and without an outcome are in doubt, and no others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
+from contextlib import aclosing
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
+
+from revetl.clock import Clock
+from revetl.destinations.base import Destination
+from revetl.errors import Ambiguous, CallError, Rejected
+from revetl.model import Change, Operation, Outcome, RunRecord, Status
+from revetl.state.sync_tables import Layout
+from revetl.sync.apply import checkpoint
+from revetl.sync.plan.matching import Offload
+from revetl.warehouse.base import Warehouse
+from revetl.warehouse.cells import plain
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Progress = Callable[[int, int], None]
+
+_CHUNK_ROWS = 5_000
+_CHUNKS_AHEAD = 5
+_CHECKPOINT_S = 5.0
+_CHECKPOINT_ROWS = 20_000
+# A stretch of intent is what can be sent until the next checkpoint is due, so that a crash leaves in doubt what was in
+# flight and little more. It starts with what is in flight at once, grows to the rate that the destination shows, and
+# is bounded: outcomes wait in memory until they are durable.
+_STRETCH_ROWS = 50_000
+_STRETCH_GROWTH = 8
+
+
+class Applier:
+    """Applies one plan once. `error` is why it stopped early, None where it ran to the end or was told to stop."""
+
+    def __init__(
+        self,
+        warehouse: Warehouse,
+        layout: Layout,
+        destination: Destination,
+        run: RunRecord,
+        plan_id: str,
+        total: int,
+        *,
+        clock: Clock,
+        offload: Offload,
+        progress: Progress | None = None,
+        stop: asyncio.Event | None = None,
+        intent_rows: int | None = None,
+    ) -> None:
+        self._warehouse, self._layout, self._destination = warehouse, layout, destination
+        self._run, self._plan_id, self._total = run, plan_id, total
+        self._clock, self._offload, self._progress = clock, offload, progress
+        self._stop = stop or asyncio.Event()
+        self._limits = destination.limits(layout.spec.object)
+        self._fixed_stretch = intent_rows
+        self._stretch = 0
+        self._intent = 0
+        self._started_s = clock.monotonic()
+        self._done: list[Outcome] = []
+        self._database = asyncio.Lock()  # one statement at a time
+        self._last_checkpoint_s = clock.monotonic()
+        self._ahead: asyncio.Task[None] | None = None  # a checkpoint under way while requests go on
+        self.counts: Counter[str] = Counter(run.counts)
+        self.sent = 0
+        self.error: BaseException | None = None
+
+    async def apply(self) -> None:
+        """Returns when nothing is in flight any more and everything settled is durable. A WarehouseError leaves as it
+        is: what was not checkpointed is then in doubt for the next run."""
+        batches: asyncio.Queue[list[Change] | None] = asyncio.Queue(maxsize=self._limits.concurrency)
+        tasks = [asyncio.create_task(self._work(batches)) for _ in range(self._limits.concurrency)]
+        tasks.append(asyncio.create_task(self._produce(batches)))
+        try:
+            # The first that fails ends all: a producer must not wait for workers that are gone.
+            await asyncio.gather(*tasks)
+            await self._caught_up()
+        finally:
+            for task in tasks:
+                task.cancel()
+            # A checkpoint is never cancelled half-way: its thread would go on writing behind our back.
+            await asyncio.gather(*tasks, *([self._ahead] if self._ahead else []), return_exceptions=True)
+        await self._checkpoint(None)
+
+    async def _produce(self, batches: asyncio.Queue[list[Change] | None]) -> None:
+        async with aclosing(self._batches()) as plan:
+            async for batch in plan:
+                if self._stopping:
+                    break
+                await self._reach(batch[-1].ordinal)  # batches keep the order of the plan
+                await batches.put(batch)
+        for _ in range(self._limits.concurrency):
+            await batches.put(None)
+
+    @property
+    def _stopping(self) -> bool:
+        return self._stop.is_set() or self.error is not None
+
+    async def _work(self, batches: asyncio.Queue[list[Change] | None]) -> None:
+        # After a stop the queue is still drained, so that the producer never waits for a worker that is gone.
+        while (batch := await batches.get()) is not None:
+            if not self._stopping:
+                self._settle(batch, await self._write(batch))
+
+    async def _write(self, batch: Sequence[Change]) -> list[Outcome]:
+        """The outcomes of one batch; empty where certainly nothing of it was applied and the run has to stop."""
+        spec = self._layout.spec
+        try:
+            return await self._destination.write(spec.object, spec.match_on, batch)
+        except Rejected as e:
+            return [_outcome(change, Status.REJECTED, e) for change in batch]
+        except Ambiguous as e:
+            return [_outcome(change, Status.UNKNOWN, e) for change in batch]
+        except CallError as e:
+            # Denied, Unavailable, Throttled past patience: the next batch would meet the same.
+            self.error = self.error or e
+            return []
+        except Exception as e:  # noqa: BLE001 - a connector's bug: all sent needs an outcome; the run stops
+            self.error = self.error or e
+            return [_outcome(change, Status.UNKNOWN, e) for change in batch]
+
+    def _settle(self, batch: Sequence[Change], outcomes: Sequence[Outcome]) -> None:
+        """Exactly one outcome per change: the first that is given counts, a missing one is unknown, never ok."""
+        if not outcomes:
+            return
+        if [o.ordinal for o in outcomes] != [c.ordinal for c in batch]:
+            given = {outcome.ordinal: outcome for outcome in reversed(outcomes)}
+            outcomes = [given.get(change.ordinal) or _unanswered(change) for change in batch]
+        self._done += outcomes
+        self.counts.update([o.status for o in outcomes])
+        self.sent += len(batch)
+        if self._progress:
+            self._progress(self.sent, self._total)
+
+    async def _reach(self, ordinal: int) -> None:
+        """Before this ordinal is sent the durable intent must be past it; and a checkpoint may be due.
+
+        The next stretch of intent is written while the last half of this one is being sent, so that requests wait for
+        the warehouse only where it is slower than the destination.
+        """
+        if self._ahead is not None and (self._ahead.done() or ordinal >= self._intent):
+            await self._caught_up()
+        if ordinal >= self._intent:
+            await self._checkpoint(ordinal + self._next_stretch())
+        elif self._ahead is None and ordinal >= self._intent - self._stretch // 2:
+            self._ahead = asyncio.create_task(self._checkpoint(self._intent + self._next_stretch()))
+        elif self._ahead is None and self._checkpoint_due:
+            self._ahead = asyncio.create_task(self._checkpoint(None))
+
+    @property
+    def _checkpoint_due(self) -> bool:
+        waited_s = self._clock.monotonic() - self._last_checkpoint_s
+        return waited_s >= _CHECKPOINT_S or len(self._done) >= _CHECKPOINT_ROWS
+
+    def _next_stretch(self) -> int:
+        """Rows until the next checkpoint, at the rate so far."""
+        in_flight = self._limits.batch_rows * self._limits.concurrency
+        if self._fixed_stretch is not None:
+            self._stretch = max(self._fixed_stretch, self._limits.batch_rows)
+        else:
+            rate = self.sent / max(self._clock.monotonic() - self._started_s, 1e-3)
+            wanted = min(int(rate * _CHECKPOINT_S), _STRETCH_ROWS, self._stretch * _STRETCH_GROWTH)
+            self._stretch = max(wanted, 2 * in_flight)
+        return self._stretch
+
+    async def _caught_up(self) -> None:
+        """Waits for the checkpoint under way; its failure is raised here."""
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None:
+            await ahead
+
+    async def _checkpoint(self, intent_until: int | None) -> None:
+        async with self._database:
+            done, self._done = self._done, []
+            self._run.counts = dict(self.counts)
+            self._run.requests, self._run.retries = self._destination.requests, self._destination.retries
+
+            def write() -> None:
+                checkpoint.write(
+                    self._warehouse,
+                    self._layout,
+                    self._run,
+                    self._plan_id,
+                    done,
+                    intent_until=intent_until,
+                    clock=self._clock,
+                )
+
+            await self._offload(write)
+            if intent_until is not None:
+                self._intent = intent_until
+            self._last_checkpoint_s = self._clock.monotonic()
+
+    async def _batches(self) -> AsyncGenerator[list[Change], None]:
+        """Changes of one operation each, in the order of the plan as far as the operations allow."""
+        waiting: dict[Operation, list[Change]] = {op: [] for op in Operation}
+        size = self._limits.batch_rows
+        chunks = await self._offload(self._stream)
+        # A checkpoint takes the warehouse for longer than a chunk lasts, so several are fetched ahead.
+        ready: asyncio.Queue[pa.RecordBatch | None] = asyncio.Queue(maxsize=_CHUNKS_AHEAD)
+        left = False
+
+        async def fetch() -> None:
+            try:
+                while not left and (chunk := await self._next(chunks)) is not None:
+                    await ready.put(chunk)
+            finally:
+                await ready.put(None)
+
+        fetching = asyncio.create_task(fetch())
+        try:
+            while (chunk := await ready.get()) is not None:
+                changes = read_changes(chunk, self._layout)
+                for op in dict.fromkeys(change.op for change in changes):
+                    rows = waiting[op] + [change for change in changes if change.op is op]
+                    whole = len(rows) - len(rows) % size
+                    waiting[op] = rows[whole:]
+                    for start in range(0, whole, size):
+                        yield rows[start : start + size]
+            await fetching
+        finally:
+            # Left early: the chunk under way is awaited, since its thread holds the cursor.
+            left = True
+            while not fetching.done():
+                while not ready.empty():
+                    ready.get_nowait()
+                await asyncio.wait([fetching], timeout=0.01)
+        for batch in waiting.values():
+            if batch:
+                yield batch
+
+    async def _next(self, chunks: Iterator[pa.RecordBatch]) -> pa.RecordBatch | None:
+        async with self._database:
+            chunk: pa.RecordBatch | None = await self._offload(next, chunks, None)
+            return chunk
+
+    def _stream(self) -> Iterator[pa.RecordBatch]:
+        layout = self._layout
+        after = "".join(f", {layout.q(f.after)}" for f in layout.fields)
+        return self._warehouse.stream(
+            f"SELECT ordinal, key, op, destination_id, in_doubt, changed_fields{after} FROM {layout.t(layout.plan)}"
+            " WHERE settled IS NULL ORDER BY ordinal",
+            batch_rows=_CHUNK_ROWS,
+        )
+
+
+def read_changes(chunk: pa.RecordBatch, layout: Layout) -> list[Change]:
+    """The lines of a plan as they are handed to a connector. The inner loop of a push: few Python steps per record."""
+    ordinals, keys, ops, ids, doubts, lists, *columns = (plain(column) for column in chunk.columns)
+    position = {f.name: i for i, f in enumerate(layout.fields)}
+    match = columns[position[layout.spec.match_on]] if layout.spec.match_on else [None] * len(keys)
+    shapes = {text: _shape(json.loads(text), position) for text in set(lists)}
+    picked = zip(map(shapes.__getitem__, lists), zip(*columns, strict=True), strict=True)
+    fields = [dict(zip(names, pick(row), strict=False)) for (names, pick), row in picked]
+    operations = {op.value: op for op in Operation}
+    lines = zip(ordinals, keys, map(operations.__getitem__, ops), ids, fields, match, doubts, strict=True)
+    return list(map(Change._make, lines))
+
+
+def _shape(names: list[str], position: Mapping[str, int]) -> tuple[list[str], Callable[[Any], Sequence[Any]]]:
+    """The names of changed fields and what picks their values out of a row."""
+    if len(names) > 1:
+        return names, itemgetter(*(position[name] for name in names))
+    if names == [*position]:  # as of every new record
+        return names, tuple
+    # One index would give the value itself and not a tuple of one.
+    start = position[names[0]] if names else 0
+    return names, itemgetter(slice(start, start + len(names)))
+
+
+def _unanswered(change: Change) -> Outcome:
+    message = "the connector gave no outcome"
+    return Outcome(change.ordinal, Status.UNKNOWN, error_class="Unanswered", message=message)
+
+
+def _outcome(change: Change, status: Status, error: BaseException) -> Outcome:
+    code = error.code if isinstance(error, CallError) else None
+    message = str(error) if isinstance(error, CallError) else "the connector failed while this record was in flight"
+    return Outcome(change.ordinal, status, None, type(error).__name__, code, message)

@@ -1,0 +1,1 @@
+"""What others changed at the destination, and whose value holds."""

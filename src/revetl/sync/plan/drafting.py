@@ -1,0 +1,96 @@
+"""A whole plan: compared in the warehouse (`planning`), matched (`matching`) and read back (`policies`) at the
+destination, judged (`guardrails`), its cost worked out (`forecast`).
+
+A column that the destination does not have, or that nobody may write there, → ConfigError before anything is looked up.
+All else that can fail is said where it happens; whatever it is, nothing was sent yet and the next draft begins anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from revetl.destinations.base import Destination, DestinationField
+from revetl.errors import ConfigError, Problem, did_you_mean
+from revetl.model import SyncSpec
+from revetl.state.sync_tables import Layout
+from revetl.sync.links import sending
+from revetl.sync.plan import comparison, guardrails, lines, matching, policies
+from revetl.sync.plan.forecast import Forecast, forecast
+from revetl.sync.plan.matching import Offload
+from revetl.sync.report import PlanSummary
+from revetl.warehouse.base import Warehouse
+
+
+async def draft(
+    warehouse: Warehouse,
+    layout: Layout,
+    destination: Destination | None,
+    plan_id: str,
+    limit: int | None,
+    full_refresh: bool,
+    offload: Offload,
+) -> PlanSummary:
+    """Freezes a plan, asks the destination what it has to know, judges guardrails and forecasts. Sends nothing; without
+    a destination every new record counts as a create."""
+    summary = await offload(
+        lambda: comparison.build(warehouse, layout, plan_id, limit=limit, full_refresh=full_refresh)
+    )
+    batch_rows, asked = None, (0, 0)
+    if destination is not None:
+        batch_rows = destination.limits(layout.spec.object).batch_rows
+        if (await offload(warehouse.rows, f"SELECT count(*) FROM {layout.t(layout.plan)}"))[0][0]:
+            asked = await _ask(warehouse, layout, destination, summary, offload)
+    summarised: PlanSummary = await offload(lines.summarise, warehouse, layout, summary, batch_rows)
+    summarised.violations += guardrails.judge_creates(layout, summarised.create)
+    if layout.spec.associate:
+        summarised.links = await sending.forecast(
+            warehouse, layout, destination, full_refresh=full_refresh, offload=offload
+        )
+        summarised.violations += sending.judge(layout, summarised.links)
+    if destination is not None:
+        summarised.forecast = _forecast(layout.spec, destination, summarised, *asked)
+    return summarised
+
+
+async def _ask(
+    warehouse: Warehouse, layout: Layout, destination: Destination, summary: PlanSummary, offload: Offload
+) -> tuple[int, int]:
+    """Everything that the plan has to know from the destination; what that leaves out is counted in the summary.
+    Returns the requests of lookups and of reads."""
+    spec = layout.spec
+    known = await destination.describe(spec.object)
+    _check_fields(spec, [f.name for f in layout.fields], known)
+    policies.check(layout, destination, known)
+    idempotent = destination.idempotent(spec.object, spec.match_on)
+    before = destination.requests
+    summary.absent = await matching.match_new(warehouse, layout, destination, idempotent=idempotent, offload=offload)
+    matched = destination.requests
+    summary.kept = await policies.decide(warehouse, layout, destination, known, offload=offload)
+    return matched - before, destination.requests - matched
+
+
+def _forecast(spec: SyncSpec, destination: Destination, plan: PlanSummary, lookups: int, reads: int) -> Forecast:
+    limits = destination.limits(spec.object)
+    records = {"create": plan.create, "update": plan.update + plan.adopt, "delete": plan.delete}
+    writes = {op: -(-n // limits.batch_rows) for op, n in records.items()}
+    writes["link"] = -(-plan.links.link // limits.link_rows)
+    writes["unlink"] = -(-plan.links.unlink // limits.unlink_rows)
+    return forecast(destination.quota(spec.object, spec.match_on), lookups=lookups, reads=reads, writes=writes)
+
+
+def _check_fields(spec: SyncSpec, columns: Sequence[str], known: dict[str, DestinationField]) -> None:
+    """ConfigError for every column that the destination's object has no field for, or that nobody may write."""
+    where = spec.where or f"sync {spec.name}"
+    target = f"{spec.destination} {spec.object}"
+    problems = [
+        Problem(f"{where}: {target} has no field {c!r}", hint=did_you_mean(c, [*known]))
+        for c in columns
+        if c not in known
+    ]
+    problems += [
+        Problem(f"{where}: field {c!r} of {target} is read-only", hint="Leave the column out of the model.")
+        for c in columns
+        if c in known and known[c].read_only
+    ]
+    if problems:
+        raise ConfigError(problems)

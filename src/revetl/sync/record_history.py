@@ -1,0 +1,75 @@
+"""What became of one record in one run, where it stands now, and what happens to it next."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from revetl.state import outcomes
+from revetl.state.outcomes import RecordOutcome
+from revetl.state.schema import relation, table_suffix
+from revetl.sync.retry.queue import ACCEPTED, ROLLED_BACK
+from revetl.warehouse.base import Warehouse
+from revetl.warehouse.sql import table
+
+_EARLIER = 1_000
+_KEPT = {ROLLED_BACK: "was rolled back", ACCEPTED: "what stands there was accepted"}
+
+
+@dataclass(frozen=True, slots=True)
+class RecordStory:
+    """`outcomes` of the run that was asked for; `others` the newest of other runs. `known`: the destination is known to
+    hold it; `in_doubt`: that is not certain; `waiting`: the status with which it was refused or held, None where it
+    does not wait."""
+
+    key: str
+    sync: str
+    outcomes: tuple[RecordOutcome, ...]
+    others: tuple[RecordOutcome, ...]
+    known: bool
+    in_doubt: bool
+    destination_id: str | None
+    waiting: str | None
+
+    @property
+    def next(self) -> str:
+        """One sentence for a person."""
+        if self.waiting == "unknown":
+            return "waits for a person: `revetl retry` creates it, if it is not at the destination"
+        if self.waiting in _KEPT:
+            again = f"`revetl retry --key {self.key}`"
+            return f"{_KEPT[self.waiting]}: the model's values are sent when its row changes, or with {again}"
+        if self.waiting is not None:
+            return f"waits: sent again when its row changes, or with `revetl retry --key {self.key}`"
+        if self.in_doubt:
+            return "in doubt: the next sync looks for it and sends it whole"
+        if self.known:
+            return "known at the destination: sent again when its row changes"
+        if self.outcomes and self.outcomes[0].op == "delete":
+            return "gone from the destination: created again if its row comes back"
+        return "not known at the destination: the next sync plans it if it is in the model"
+
+
+def tell(warehouse: Warehouse, run_id: str, sync: str, key: str) -> RecordStory:
+    """Empty `outcomes` where the run did not touch the record: it was unchanged, or the run ended before."""
+    every = [o for o in outcomes.of_key(warehouse, key, limit=_EARLIER) if o.sync == sync]
+    suffix = table_suffix(sync)
+    found = _first(warehouse, f"snapshot__{suffix}", "destination_id, row_hash IS NULL", key)
+    waiting = _first(warehouse, f"rejected__{suffix}", "status, run_id", key)
+    return RecordStory(
+        key,
+        sync,
+        tuple(o for o in every if o.run_id == run_id),
+        tuple(o for o in every if o.run_id != run_id)[:10],
+        known=found is not None,
+        in_doubt=bool(found and found[1]),
+        destination_id=str(found[0]) if found and found[0] is not None else None,
+        waiting=str(waiting[0]) if waiting else None,
+    )
+
+
+def _first(warehouse: Warehouse, name: str, columns: str, key: str) -> tuple[object, ...] | None:
+    where = relation(warehouse, name)
+    if not warehouse.columns(where):
+        return None
+    rows = warehouse.rows(f"SELECT {columns} FROM {table(where)} WHERE key = ?", [key])
+    return rows[0] if rows else None

@@ -1,0 +1,1 @@
+"""The retry queue: records that wait, and letting them be sent again."""

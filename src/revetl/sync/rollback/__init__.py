@@ -1,0 +1,1 @@
+"""Taking back what a run wrote: decided field by field, sent like a plan."""

@@ -1,0 +1,279 @@
+"""What of a run is to be undone, decided record by record and field by field from three texts in the destination's
+normal form: what stood before the run, what it wrote, and what stands there now. The rules are in docs/design/undo.md.
+Reads only: the destination is away, or the process dies → nothing was sent, and the next rollback judges anew.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from revetl.destinations.base import Destination, Match
+from revetl.model import RunRecord, Scalar
+from revetl.state.sync_tables import Layout
+from revetl.sync import typed_text
+from revetl.sync.plan.matching import Offload
+from revetl.sync.readback import CHUNK_ROWS, Forms, Row, read_back, require_readable
+from revetl.sync.rollback import rollback_table
+from revetl.sync.rollback.rollback_table import Verdict
+from revetl.warehouse.base import Warehouse
+
+Progress = Callable[[int, int], None]
+
+# The destination's clock and ours may differ by this much before a record counts as older than the run.
+_CLOCK_SKEW = timedelta(minutes=5)
+
+CREATED = "created by that run: --archive-created archives it"
+CREATED_AND_EDITED = "created by that run and edited since: not archived"
+ARCHIVED = "archived by that run: a person can restore it there; --recreate-archived makes it anew"
+GONE = "not there any more: archived or deleted since"
+NOT_CREATED = "the run got no answer, and it was not created"
+NOT_KEPT = "the run did not keep what stood there"
+EDITED = "every field that it changed was edited or written since"
+NO_COLUMN = "its column has left the model"
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """What of the run is undone. No keys: all records."""
+
+    keys: tuple[str, ...] = ()
+    archive_created: bool = False
+    recreate_archived: bool = False
+
+
+async def decide(
+    warehouse: Warehouse,
+    layout: Layout,
+    destination: Destination,
+    undone: RunRecord,
+    choices: Choices,
+    *,
+    offload: Offload,
+    progress: Progress | None = None,
+) -> None:
+    """Fills `rollback__<sync>`. Reads from the destination, writes nothing to it. Safe to repeat."""
+    spec = layout.spec
+    await require_readable(destination, spec)
+    await offload(rollback_table.prepare, warehouse, layout)
+    total = await offload(rollback_table.count_written, warehouse, layout, undone.run_id, choices.keys)
+    chunks = await offload(
+        lambda: rollback_table.written_by(warehouse, layout, undone.run_id, choices.keys, batch_rows=CHUNK_ROWS)
+    )
+    judge = _Judge(layout, Forms(destination, spec.object), undone, choices)
+    names = [f.name for f in layout.fields]
+    done = 0
+    async for rows, stands in read_back(chunks, destination, spec.object, names, offload=offload):
+        nameless = await _look_for(layout, destination, rows, stands)
+        verdicts = [v for row in rows for v in judge.record(row, stands.get(row["destination_id"]), nameless)]
+        await offload(rollback_table.append, warehouse, layout, verdicts)
+        done += len(rows)
+        if progress:
+            progress(done, total)
+
+
+async def _look_for(
+    layout: Layout, destination: Destination, rows: Sequence[Row], stands: Mapping[str, Match]
+) -> dict[str, Match]:
+    """Records that can only be asked for by their `match_on` value: creates that never got an id, and what the run
+    archived. By the value in the destination's form."""
+    match_on = layout.spec.match_on
+    if match_on is None:
+        return {}
+    values = [
+        v
+        for row in rows
+        if row["op"] == "delete" or row["destination_id"] is None
+        if (v := _match_value(row, match_on))
+    ]
+    if not values:
+        return {}
+    size = destination.limits(layout.spec.object).batch_rows
+    names = [f.name for f in layout.fields]
+    found: dict[str, Match] = {}
+    for i in range(0, len(values), size):
+        found |= await destination.match(layout.spec.object, match_on, values[i : i + size], names)
+    return found
+
+
+def _match_value(row: Row, match_on: str) -> Scalar:
+    kept = typed_text.load(row["earlier"] if row["op"] == "delete" else row["written"])
+    value: Scalar = kept.get(match_on)
+    return value
+
+
+class _Judge:
+    """Decides on one record after the other; holds no records."""
+
+    def __init__(self, layout: Layout, forms: Forms, undone: RunRecord, choices: Choices) -> None:
+        self._layout, self._forms, self._undone, self._choices = layout, forms, undone, choices
+        self._fields = {f.name: (i, f) for i, f in enumerate(layout.fields)}
+
+    def record(self, row: Row, match: Match | None, by_value: Mapping[str, Match]) -> Iterator[Verdict]:
+        """The rows of `rollback__<sync>` for one record: one for itself, one per field that the run changed."""
+        changed = list(json.loads(row["changed_fields"] or "[]"))
+        if row["op"] == "delete":
+            yield from self._archived(row, match, by_value)
+            return
+        if match is None and row["destination_id"] is None:
+            match = self._by_value(row, by_value)
+        if row["op"] == "update" and not changed:
+            return  # adopted as it stood: nothing was written
+        if match is None:
+            yield self._absent(row)
+            return
+        reason = _out_of_reach(row, match)
+        if reason is not None:
+            yield self._left(row, reason)
+        elif row["op"] == "create":
+            yield self._created(row, match, changed)
+        else:
+            yield from self._updated(row, match, changed)
+
+    def _absent(self, row: Row) -> Verdict:
+        if row["destination_id"] is None:
+            return self._left(row, NOT_CREATED)
+        if row["now_id"] not in (None, row["destination_id"]):
+            return self._left(row, f"held under the id {row['now_id']} today")
+        if row["op"] == "create" and self._choices.archive_created:
+            # By an archive of ours that got no answer, or by a person: asked for either way, and not to be made again.
+            return self._verdict(row, None, "gone", "is not there any more")
+        return self._left(row, GONE)
+
+    def _updated(self, row: Row, match: Match, changed: Sequence[str]) -> Iterator[Verdict]:
+        earlier, written = typed_text.load(row["earlier"]), typed_text.load(row["written"])
+        sent: list[str] = []
+        stale = bool(row["in_doubt"])
+        decided: list[Verdict] = []
+        for name in changed:
+            verdict = self._field(row, match, name, earlier, written)
+            decided.append(verdict)
+            if verdict.verdict == "restore":
+                sent.append(name)
+            elif verdict.verdict == "already":
+                index = self._fields[name][0]
+                stale = stale or self._forms.of(name, row[f"now__{index}"]) != self._forms.of(name, earlier.get(name))
+        yield from decided
+        found = {name: match.fields.get(name) for name in sent}
+        if sent:
+            overall, reason = "restore", None
+        elif any(v.verdict == "already" for v in decided):
+            # Nothing to send; the state here is put right only where it says something else.
+            overall, reason = ("already", None) if stale else ("left", "stands as before the run")
+        else:
+            reasons = {v.reason for v in decided}
+            overall, reason = "left", (reasons.pop() if len(reasons) == 1 else EDITED)
+        yield self._verdict(
+            row, match, overall, reason, changed_fields=json.dumps(sent, separators=(",", ":")),
+            found=json.dumps(found, default=str) if sent else None,
+        )  # fmt: skip
+
+    def _field(
+        self, row: Row, match: Match, name: str, earlier: Mapping[str, Any], written: Mapping[str, Any]
+    ) -> Verdict:
+        stood, wrote, stands = earlier.get(name), written.get(name), match.fields.get(name)
+        told = {
+            "field": name,
+            "earlier": _said(stood),
+            "written": _said(wrote),
+            "stands": _said(stands),
+        }
+
+        def verdict(word: str, reason: str | None = None, **more: Any) -> Verdict:
+            return self._verdict(row, match, word, reason, **{**told, **more})
+
+        if name not in self._fields:
+            return verdict("left", NO_COLUMN)
+        if name not in earlier:
+            return verdict("left", NOT_KEPT)
+        index, column = self._fields[name]
+        try:
+            value, wrote_typed = typed_text.fit(column.type, stood), typed_text.fit(column.type, wrote)
+        except ValueError as e:
+            return verdict("left", f"the earlier value {e}, the type of the column")
+        now, form = self._forms.of(name, stands), self._forms.of
+        if now == form(name, value):
+            return verdict("already", earlier=typed_text.text(value))
+        if now == form(name, wrote_typed):
+            return verdict("restore", earlier=typed_text.text(value))
+        if now == form(name, row[f"now__{index}"]):
+            return verdict("left", f"written since by run {row['now_run']}")
+        return verdict("left", "edited there since")
+
+    def _created(self, row: Row, match: Match, changed: Sequence[str]) -> Verdict:
+        if not self._choices.archive_created:
+            return self._left(row, CREATED, match)
+        if match.created_at is not None and match.created_at < self._undone.started_at - _CLOCK_SKEW:
+            return self._left(row, "stood there before that run began: not archived", match)
+        written = typed_text.load(row["written"])
+        for name, (_, column) in self._fields.items():
+            try:
+                wrote = typed_text.fit(column.type, written.get(name) if name in changed else None)
+            except ValueError:
+                wrote = repr(written.get(name))
+            if self._forms.of(name, match.fields.get(name)) != self._forms.of(name, wrote):
+                return self._left(row, CREATED_AND_EDITED, match)
+        found = {name: value for name, value in match.fields.items() if name in self._fields}
+        return self._verdict(row, match, "archive", changed_fields="[]", found=json.dumps(found, default=str))
+
+    def _archived(self, row: Row, match: Match | None, by_value: Mapping[str, Match]) -> Iterator[Verdict]:
+        if match is not None:
+            yield self._left(row, f"stands there again as {match.destination_id}", match)
+            return
+        if not self._choices.recreate_archived:
+            yield self._left(row, ARCHIVED)
+            return
+        again = self._by_value(row, by_value)
+        if again is not None:
+            yield self._left(row, f"stands there again as {again.destination_id}", again)
+            return
+        if row["known"]:
+            yield self._left(row, "held by this sync again")
+            return
+        earlier = typed_text.load(row["earlier"])
+        values: dict[str, str | None] = {}
+        for name, (_, column) in self._fields.items():
+            try:
+                values[name] = typed_text.text(typed_text.fit(column.type, earlier.get(name)))
+            except ValueError:
+                values[name] = None
+        sent = [name for name, value in values.items() if value is not None]
+        if not sent or (self._layout.spec.match_on and not values.get(self._layout.spec.match_on)):
+            yield self._left(row, NOT_KEPT)
+            return
+        for name in sent:
+            yield self._verdict(row, None, "restore", field=name, earlier=values[name])
+        yield self._verdict(row, None, "recreate", changed_fields=json.dumps(sent, separators=(",", ":")))
+
+    def _by_value(self, row: Row, by_value: Mapping[str, Match]) -> Match | None:
+        match_on = self._layout.spec.match_on
+        value = None if match_on is None else _match_value(row, match_on)
+        return None if match_on is None or value is None else by_value.get(self._forms.of(match_on, value))
+
+    def _left(self, row: Row, reason: str, match: Match | None = None) -> Verdict:
+        return self._verdict(row, match, "left", reason)
+
+    def _verdict(self, row: Row, match: Match | None, verdict: str, reason: str | None = None, **more: Any) -> Verdict:
+        id_ = None if verdict == "recreate" else match.destination_id if match else row["destination_id"]
+        return Verdict(self._undone.run_id, row["key"], id_, more.pop("field", None), verdict, reason, **more)
+
+
+def _out_of_reach(row: Row, match: Match) -> str | None:
+    """Why the record is no longer ours to undo."""
+    if row["destination_id"] is not None and match.destination_id != row["destination_id"]:
+        return f"merged into record {match.destination_id} there"
+    if row["holder"] is not None:
+        return f"held by key {row['holder']} today"
+    if not row["known"]:
+        return "not held by this sync any more"
+    if row["now_id"] is not None and row["now_id"] != match.destination_id:
+        return f"held under the id {row['now_id']} today"
+    return None
+
+
+def _said(value: Any) -> str | None:
+    """A value for people who read `rollback__<sync>`."""
+    return None if value is None else value if isinstance(value, str) else json.dumps(value, default=str)
