@@ -24,3 +24,9 @@ def test_another_name_is_an_attribute_error() -> None:
 def test_a_declared_rate_does_not_load_the_network() -> None:
     asked = "import sys; from revetl.http import Rate; print({'httpx', 'aiohttp'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True).stdout == "set()\n"
+
+
+def test_a_sessions_options_do_not_show_their_secrets() -> None:
+    options = revetl.http.SessionOptions(headers={"authorization": "Bearer s3cr3t-key"}, secrets=["s3cr3t-key"])
+    assert "s3cr3t" not in repr(options)
+    assert "policy=" in repr(options)
