@@ -13,9 +13,9 @@ import pytest
 from revetl.clock import SystemClock
 from revetl.errors import ConfigError
 from revetl.providers.base import Answer, Lookup
-from revetl.providers.engine import DeclarativeProvider
+from revetl.providers.engine.declarative import DeclarativeProvider
+from revetl.providers.grammar import ProviderSpec
 from revetl.providers.registry import account_options, connect
-from revetl.providers.spec import ProviderSpec
 from revetl.sandbox.faults import Fault
 from revetl.sandbox.server import RunningSandbox, SandboxSettings, running_sandbox
 from tests.contract.test_provider_sandbox import KEY, SPECS, inputs, truth

@@ -12,7 +12,7 @@ import pytest
 
 from revetl.clock import LoopClock
 from revetl.providers.base import Answer, Lookup
-from revetl.providers.load import load_providers
+from revetl.providers.grammar import load_providers
 from revetl.providers.registry import create_provider
 from revetl.sandbox.faults import Fault
 from revetl.sandbox.inprocess import sandbox_in_process

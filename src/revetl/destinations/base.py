@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, Protocol
 
-from revetl.http.pacing import Rate
+from revetl.http import Rate
 from revetl.model import Change, Outcome, Scalar
 
 FieldType = Literal["string", "number", "bool", "date", "datetime", "enum", "multi_enum"]

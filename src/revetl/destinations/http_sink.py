@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from revetl.clock import Clock
 from revetl.destinations.base import Destination, DestinationField, Limits, ObjectSchema, Quota
 from revetl.errors import Ambiguous
-from revetl.http.session import Session
+from revetl.http import Session, SessionOptions
 from revetl.model import Change, Outcome, Scalar, Status
 
 
@@ -55,9 +55,11 @@ class HttpSink:
         self._session = Session(
             name,
             options.url.partition("?")[0].removesuffix(url.path),
-            headers=headers | {"content-type": "application/json"},
-            secrets=[*headers.values(), *(self._params or {}).values()],
-            allow_insecure=options.allow_insecure,
+            SessionOptions(
+                headers=headers | {"content-type": "application/json"},
+                secrets=[*headers.values(), *(self._params or {}).values()],
+                allow_insecure=options.allow_insecure,
+            ),
             transport=transport,
             clock=clock,
         )

@@ -9,11 +9,11 @@ from pydantic import ValidationError
 
 from revetl.clock import Clock
 from revetl.errors import ConfigError, Problem, did_you_mean
-from revetl.providers.account import Account
 from revetl.providers.base import Provider
-from revetl.providers.engine import DeclarativeProvider
+from revetl.providers.engine.account import Account
+from revetl.providers.engine.declarative import DeclarativeProvider
+from revetl.providers.grammar import ProviderSpec
 from revetl.providers.options import AccountOptions
-from revetl.providers.spec import ProviderSpec
 
 if TYPE_CHECKING:
     import httpx

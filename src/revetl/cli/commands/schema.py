@@ -34,7 +34,7 @@ def json_schema(kind: str) -> dict[str, Any]:
     from revetl.project.connections import ConnectionsFile
     from revetl.project.manifest import SyncMeta
     from revetl.project.settings import Settings
-    from revetl.providers.spec import VendorFile
+    from revetl.providers.grammar import VendorFile
 
     models: dict[str, type[BaseModel]] = {
         "project": Settings,

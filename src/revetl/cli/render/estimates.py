@@ -12,7 +12,7 @@ from revetl.cli.options import console, err_console
 if TYPE_CHECKING:
     from revetl.enrich.execution.in_doubt import Doubtful
     from revetl.enrich.report import Estimate
-    from revetl.providers.spec import ProviderSpec
+    from revetl.providers.grammar import ProviderSpec
 
 
 def show_estimates(estimates: Sequence[Estimate]) -> None:

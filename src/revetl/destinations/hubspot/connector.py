@@ -19,9 +19,7 @@ from revetl.destinations.hubspot.schema import Schema
 from revetl.destinations.hubspot.values import canonical, encode
 from revetl.destinations.hubspot.writing import Item, Route, Writer
 from revetl.errors import ConfigError
-from revetl.http.call import Policy, RateHeaders
-from revetl.http.pacing import Rate
-from revetl.http.session import Session
+from revetl.http import Policy, Rate, RateHeaders, ResponseRules, Session, SessionOptions
 from revetl.model import Change, Operation, Outcome, Scalar, Status
 
 READ_ROWS = 100  # of a batch read (docs)
@@ -46,20 +44,24 @@ class HubSpot:
         self._session = Session(
             name,
             options.base_url,
-            headers={"authorization": f"Bearer {token}"},
-            secrets=[token],
-            rates={
-                "default": Rate(options.requests_per_10_s, 10.0),
-                "search": Rate(options.searches_per_s, 1.0),
-            },
-            rate_headers=RateHeaders("x-hubspot-ratelimit-max", "x-hubspot-ratelimit-remaining"),
-            verdicts=api.VERDICTS,
-            wait_s=api.wait_s,
-            error_code=api.error_code,
-            readable=api.readable,
-            on_response=self._allowance.observe,
-            policy=Policy(timeout_s=options.timeout_s, first_backoff_s=1.0),
-            allow_insecure=options.allow_insecure,
+            SessionOptions(
+                headers={"authorization": f"Bearer {token}"},
+                secrets=[token],
+                rates={
+                    "default": Rate(options.requests_per_10_s, 10.0),
+                    "search": Rate(options.searches_per_s, 1.0),
+                },
+                policy=Policy(timeout_s=options.timeout_s, first_backoff_s=1.0),
+                allow_insecure=options.allow_insecure,
+            ),
+            ResponseRules(
+                verdicts=api.VERDICTS,
+                rate_headers=RateHeaders("x-hubspot-ratelimit-max", "x-hubspot-ratelimit-remaining"),
+                retry_after_s=api.wait_s,
+                error_code=api.error_code,
+                readable=api.readable,
+                on_response=self._allowance.observe,
+            ),
             transport=transport,
             clock=clock,
             rng=rng,
@@ -90,7 +92,7 @@ class HubSpot:
     async def check(self) -> str:
         # Asked by a person who waits: how it is now, not whether it comes back.
         response = await self._session.request(
-            "GET", "/account-info/v3/details", idempotent=True, timeout_s=5.0, attempts=1
+            "GET", "/account-info/v3/details", idempotent=True, policy=Policy(timeout_s=5.0, max_attempts=1)
         )
         pace = f"{self._options.requests_per_10_s} requests per 10 s"
         portal = api.body_of(response).get("portalId") if response.is_success else None

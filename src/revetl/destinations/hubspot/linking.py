@@ -15,7 +15,7 @@ import httpx
 from revetl.destinations.base import Pair
 from revetl.destinations.hubspot import api
 from revetl.errors import Ambiguous, ConfigError
-from revetl.http.session import Session
+from revetl.http import Session
 from revetl.model import Outcome, Status
 
 CREATE_ROWS = 2_000  # docs

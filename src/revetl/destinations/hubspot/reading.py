@@ -11,7 +11,7 @@ from revetl.destinations.base import DestinationField, RecordMatch
 from revetl.destinations.hubspot import api
 from revetl.destinations.hubspot.values import canonical
 from revetl.errors import ConfigError
-from revetl.http.session import Session
+from revetl.http import Session
 
 ID = "hs_object_id"
 _SEARCH_VALUES = 100
@@ -89,7 +89,7 @@ class Reader:
         while True:
             query = self._query(values, after)
             response = await self._session.request(
-                "POST", f"{self._path}/search", json=query, idempotent=True, lane="search"
+                "POST", f"{self._path}/search", json=query, idempotent=True, limit="search"
             )
             body = api.body_of(response)
             if not response.is_success:

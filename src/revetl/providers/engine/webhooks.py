@@ -1,4 +1,4 @@
-"""Deliveries of finished jobs: believed only with their signature, handed once to whoever waits for the job.
+"""Deliveries of finished jobs: taken only with a valid signature, and handed once to whoever waits for the job.
 
 A vendor repeats what is not answered 2xx, so everything genuine is answered 200: also a second delivery, a late one,
 and one for a job that nobody here submitted. None of those does anything.
@@ -14,9 +14,9 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any, Self
 
-from revetl.http.listener import Listener
-from revetl.providers.reading import at, parsed
-from revetl.providers.spec import Callback, Signature
+from revetl.http import Listener
+from revetl.providers.engine.json_data import parsed, value_at
+from revetl.providers.grammar import CallbackSignature, JobCallback
 
 log = logging.getLogger("revetl.providers")
 
@@ -24,7 +24,7 @@ log = logging.getLogger("revetl.providers")
 KEPT = 1_000
 
 
-def genuine(signature: Signature, api_key: str, headers: Mapping[str, str], body: bytes) -> bool:
+def genuine(signature: CallbackSignature, api_key: str, headers: Mapping[str, str], body: bytes) -> bool:
     """Whether `body` was signed with the account's key. `headers` by lower-case name; compared in constant time."""
     given = headers.get(signature.header.lower(), "")
     digest = hashlib.sha1 if signature.algorithm == "hmac-sha1" else hashlib.sha256
@@ -39,13 +39,13 @@ Inbox = asyncio.Queue[Any]
 class WebhookReceiver:
     """Listens while a run lasts. An async context manager; one account's, used by one event loop.
 
-    `public_url` is what the vendor is told; it leads to `port` of the loopback.
+    `public_url` is the address that the vendor is given; it leads to `port` of the loopback.
     """
 
     def __init__(self, public_url: str, port: int, api_key: str) -> None:
         self._public_url = public_url.rstrip("/")
         self._api_key = api_key
-        self._callbacks: dict[str, Callback] = {}
+        self._callbacks: dict[str, JobCallback] = {}
         self._inboxes: OrderedDict[tuple[str, str], Inbox] = OrderedDict()
         self._listener = Listener(port, self.take)
 
@@ -60,7 +60,7 @@ class WebhookReceiver:
     def port(self) -> int:
         return self._listener.port
 
-    def address(self, provider: str, callback: Callback) -> str:
+    def address(self, provider: str, callback: JobCallback) -> str:
         """Where this provider's deliveries shall go. From here on they are taken."""
         self._callbacks[provider] = callback
         return f"{self._public_url}/callbacks/{provider}"
@@ -83,7 +83,7 @@ class WebhookReceiver:
             log.warning("%s: a delivery that its vendor did not sign was refused", provider)
             return 401
         body = parsed(raw.decode(errors="replace"), self._api_key)
-        job_id = at(body, callback.id)
+        job_id = value_at(body, callback.id)
         if not isinstance(job_id, str) or not job_id:
             return 400
         self.inbox(provider, job_id).put_nowait(body)

@@ -1,8 +1,8 @@
 """The declarative provider: asks one vendor endpoint as its spec says; every answer becomes an `Answer` or an error.
 
 What may be repeated is decided by the spec's status table alone. Rows that need no look into the body are given to the
-HTTP session, which paces, waits throttles out at its gate and repeats what was certainly not processed. What may have
-been charged and whose answer is lost raises `Ambiguous` and is never asked again from here.
+HTTP session: it keeps the rate limit, waits at its gate after a throttle, and repeats what was certainly not processed.
+A request that may have been charged and whose answer is lost raises `Ambiguous` and is never repeated from here.
 """
 
 from __future__ import annotations
@@ -16,15 +16,17 @@ import httpx
 
 from revetl.clock import Clock
 from revetl.errors import Ambiguous, CallError, Unavailable
-from revetl.providers.account import Account
-from revetl.providers.answers import Response, answer, error
 from revetl.providers.base import Answer, Lookup, OnRequestId, Reply
-from revetl.providers.jobs import JobResults
+from revetl.providers.engine.account import Account
+from revetl.providers.engine.answers import VendorResponse, answer, error
+from revetl.providers.engine.jobs import JobResults
+from revetl.providers.engine.json_data import value_at
+from revetl.providers.engine.reading import ResponseMeaning, meaning_under, read
+from revetl.providers.engine.records import all_alike, read_records, render_batch
+from revetl.providers.engine.rendering import OutgoingRequest, render
+from revetl.providers.engine.wire import THROTTLE_PATIENCE_S, Wire
+from revetl.providers.grammar import BatchRequest, ProviderSpec, StatusRow
 from revetl.providers.options import AccountOptions
-from revetl.providers.reading import Outgoing, Reading, at, read, render, settle
-from revetl.providers.records import all_alike, read_records, render_batch
-from revetl.providers.spec import Batch, ProviderSpec, StatusRow
-from revetl.providers.wire import THROTTLE_PATIENCE_S, Wire
 
 # What is never true of a whole batch: it is halved until the lookup that it was about stands alone. After so many
 # refusals the rest is left for a later run, since some vendors shut out whoever sends many bad requests.
@@ -97,8 +99,8 @@ class DeclarativeProvider:
             reply: Reply = (await self.ask_many([lookup]))[0]
         else:
             self._check([lookup])
-            reading, response = await self._asked(render(self.spec, lookup.inputs))
-            reply = answer(self.name, reading, response)
+            meaning, response = await self._asked(render(self.spec, lookup.inputs))
+            reply = answer(self.name, meaning, response)
         if isinstance(reply, CallError):
             raise reply
         return reply
@@ -113,7 +115,7 @@ class DeclarativeProvider:
         refs = [lookup.ref for lookup in lookups if lookup.ref]
         if len(set(refs)) < len(refs):
             raise ValueError(f"{self.name}: one ref stands for two lookups")
-        return await self._ask_batch(self.spec.batch, lookups, on_request_id, _Refusals())
+        return await self._ask_batch(self.spec.batch, lookups, on_request_id, _RefusalCount())
 
     async def resume(self, request_id: str, lookups: Sequence[Lookup]) -> Sequence[Reply]:
         """See `Provider.resume`."""
@@ -135,22 +137,22 @@ class DeclarativeProvider:
             return e
 
     async def _ask_batch(
-        self, batch: Batch, lookups: Sequence[Lookup], on_request_id: OnRequestId | None, refusals: _Refusals
+        self, batch: BatchRequest, lookups: Sequence[Lookup], on_request_id: OnRequestId | None, refusals: _RefusalCount
     ) -> Sequence[Reply]:
         callback = self._jobs.callback() if self._jobs is not None else None
-        reading, response = await self._asked(render_batch(self.spec, batch, lookups, callback))
-        if reading.verdict in _OF_ONE and len(lookups) > 1:
-            return await self._halves(batch, lookups, on_request_id, refusals, reading, response)
-        if reading.verdict != "hit":
-            replies = all_alike(self.spec, lookups, reading, response)
+        meaning, response = await self._asked(render_batch(self.spec, batch, lookups, callback))
+        if meaning.verdict in _OF_ONE and len(lookups) > 1:
+            return await self._halves(batch, lookups, on_request_id, refusals, meaning, response)
+        if meaning.verdict != "hit":
+            replies = all_alike(self.spec, lookups, meaning, response)
             if isinstance(replies[0], CallError):
                 raise replies[0]
             return replies
         if self._jobs is None or self.spec.job is None:
             return read_records(self.spec, batch, lookups, response)
-        job_id = at(response.body, self.spec.job.id)
+        job_id = value_at(response.body, self.spec.job.id)
         if isinstance(job_id, bool) or not isinstance(job_id, str | int) or job_id == "":
-            raise error(self.name, Ambiguous, "the job was taken but not named", reading, response)
+            raise error(self.name, Ambiguous, "the job was taken but not named", meaning, response)
         if on_request_id is not None:
             await on_request_id(str(job_id), lookups)
         rest, response = await self._jobs.result(str(job_id))
@@ -158,52 +160,53 @@ class DeclarativeProvider:
 
     async def _halves(
         self,
-        batch: Batch,
+        batch: BatchRequest,
         lookups: Sequence[Lookup],
         on_request_id: OnRequestId | None,
-        refusals: _Refusals,
-        reading: Reading,
-        response: Response,
+        refusals: _RefusalCount,
+        meaning: ResponseMeaning,
+        response: VendorResponse,
     ) -> Sequence[Reply]:
-        """Nothing was charged, and one lookup must not speak for the others."""
+        """The batch asked again as two, since a refusal is about one of its lookups and nobody knows which. Nothing was
+        charged. A half that fails as a whole is a failure of its lookups only."""
         refusals.number += 1
         if refusals.number > MOST_REFUSALS:
             what = "batches are refused again and again for what is in them"
-            return [error(self.name, Unavailable, what, reading, response)] * len(lookups)
+            return [error(self.name, Unavailable, what, meaning, response)] * len(lookups)
 
-        async def settled(half: Sequence[Lookup]) -> Sequence[Reply]:
+        async def replies_of(half: Sequence[Lookup]) -> Sequence[Reply]:
             try:
                 return await self._ask_batch(batch, half, on_request_id, refusals)
             except CallError as e:
                 return [e] * len(half)
 
         middle = len(lookups) // 2
-        first, second = await asyncio.gather(settled(lookups[:middle]), settled(lookups[middle:]))
+        first, second = await asyncio.gather(replies_of(lookups[:middle]), replies_of(lookups[middle:]))
         return [*first, *second]
 
-    async def _asked(self, outgoing: Outgoing) -> tuple[Reading, Response]:
+    async def _asked(self, outgoing: OutgoingRequest) -> tuple[ResponseMeaning, VendorResponse]:
         """The answer to one request, waits included. It is not idempotent: a second answer may be a second charge."""
         attempts, throttled_s = 0, 0.0
         while True:
             response = await self._wire.send(outgoing)
-            reading = read(self.spec, response.status, response.headers, response.body)
-            row = reading.row
-            if isinstance(row, StatusRow) and reading.verdict == "slow_down":
+            meaning = read(self.spec, response.status, response.headers, response.body)
+            row = meaning.row
+            if isinstance(row, StatusRow) and meaning.verdict == "slow_down":
                 # Only a look into the body could tell: the session's gate does not know of it.
                 throttled_s += row.wait_s
                 if throttled_s > THROTTLE_PATIENCE_S:
-                    raise error(self.name, Unavailable, "told to slow down for too long", reading, response)
+                    raise error(self.name, Unavailable, "told to slow down for too long", meaning, response)
                 await self._clock.sleep(row.wait_s)
-            elif isinstance(row, StatusRow) and reading.verdict == "in_progress":
+            elif isinstance(row, StatusRow) and meaning.verdict == "in_progress":
                 attempts += 1
                 if attempts >= row.attempts:
-                    return settle(self.spec, row.then, row, response.headers, response.body), response
+                    return meaning_under(self.spec, row.then, row, response.headers, response.body), response
                 await self._clock.sleep(row.wait_s)
             else:
-                return reading, response
+                return meaning, response
 
 
-class _Refusals:
+class _RefusalCount:
     """How often one `ask_many` was refused for its input."""
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Stops asking a vendor that is down, and lets one request find out whether it is back."""
+"""The circuit breaker: stops sending to a vendor that is down, and lets one request probe whether it is back."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from revetl.clock import Clock
 from revetl.http.gate import Gate
 
 
-class Breaker:
-    """After `threshold` failures in a row the circuit is open: it is the gate, shut by failures in place of 429s.
+class CircuitBreaker:
+    """After `threshold` failures in a row the circuit is open: a gate of its own, shut by failures as the other one is
+    by 429s. Every wait is in seconds.
 
-    A vendor that never answered yet is given `cold_patience_s` only: a wrong address should be said at once.
+    A vendor that never answered yet is given `cold_patience_s` only: a wrong address should be reported at once.
     """
 
     def __init__(
@@ -28,11 +29,11 @@ class Breaker:
         self._patience_s = patience_s
         self._cold_patience_s = cold_patience_s
         self._failures = 0
-        self._warm = False
+        self._has_answered = False
 
     async def enter(self) -> int:
-        """Raises GateShut where the circuit has been open for longer than the patience."""
-        return await self._gate.enter(self._patience_s if self._warm else self._cold_patience_s)
+        """A ticket for the other methods. Raises GateShut where the circuit has been open longer than the patience."""
+        return await self._gate.enter(self._patience_s if self._has_answered else self._cold_patience_s)
 
     def leave(self, ticket: int) -> None:
         self._gate.leave(ticket)
@@ -40,7 +41,7 @@ class Breaker:
     def succeeded(self, ticket: int) -> None:
         """Any answer that shows the vendor at work, a refusal too."""
         self._failures = 0
-        self._warm = True
+        self._has_answered = True
         self._gate.passed(ticket)
 
     def failed(self, ticket: int) -> None:

@@ -13,22 +13,24 @@ from urllib.parse import quote
 
 from revetl.clock import Clock
 from revetl.errors import Ambiguous, CallError
-from revetl.providers.account import Account
-from revetl.providers.answers import Response
-from revetl.providers.reading import Outgoing, Reading, credits_of, error_code, matching
-from revetl.providers.spec import Job, Poll, PollVerdict, ProviderSpec, Verdict
-from revetl.providers.webhooks import Inbox
-from revetl.providers.wire import Wire
+from revetl.providers.engine.account import Account
+from revetl.providers.engine.answers import VendorResponse
+from revetl.providers.engine.charging import credits_of
+from revetl.providers.engine.reading import ResponseMeaning, error_code, matching_row
+from revetl.providers.engine.rendering import OutgoingRequest
+from revetl.providers.engine.webhooks import Inbox
+from revetl.providers.engine.wire import Wire
+from revetl.providers.grammar import AsyncJob, JobPoll, LookupVerdict, PollVerdict, ProviderSpec
 
 # What a poll's verdict means for the lookups of which the result says nothing.
-_REST: dict[str, Verdict] = {"miss": "miss", "stopped": "unavailable", "out_of_credits": "out_of_credits"}
+_REST: dict[str, LookupVerdict] = {"miss": "miss", "stopped": "unavailable", "out_of_credits": "out_of_credits"}
 _AGAIN: frozenset[PollVerdict] = frozenset({"in_progress", "slow_down", "unavailable"})
 
 
 class JobResults:
     """The results of one endpoint's jobs. `wire` repeats what it lost: a poll changes nothing."""
 
-    def __init__(self, spec: ProviderSpec, job: Job, wire: Wire, account: Account, clock: Clock) -> None:
+    def __init__(self, spec: ProviderSpec, job: AsyncJob, wire: Wire, account: Account, clock: Clock) -> None:
         self._spec = spec
         self._job = job
         self._wire = wire
@@ -42,7 +44,7 @@ class JobResults:
             return {}
         return {callback.at: receiver.address(self._spec.name, callback)}
 
-    async def result(self, job_id: str, *, at_once: bool = False) -> tuple[Reading | None, Response]:
+    async def result(self, job_id: str, *, at_once: bool = False) -> tuple[ResponseMeaning | None, VendorResponse]:
         """The answer that holds the job's records, and how it ended where that was not well. Its `latency_ms` is all
         that the job took.
 
@@ -62,7 +64,9 @@ class JobResults:
             if receiver:
                 receiver.close(self._spec.name, job_id)
 
-    async def _wait(self, job_id: str, inbox: Inbox | None, at_once: bool) -> tuple[Reading | None, Response]:
+    async def _wait(
+        self, job_id: str, inbox: Inbox | None, at_once: bool
+    ) -> tuple[ResponseMeaning | None, VendorResponse]:
         poll, called = self._job.poll, self._job.callback
         gives_up_at = self._clock.monotonic() + poll.patience_s
         pauses = _pauses(poll)
@@ -77,14 +81,14 @@ class JobResults:
             delivered = await self._delivered(inbox, min(wait_s, left_s))
             response = delivered or await self._polled(job_id)
             wait_s = next(pauses)
-            row = matching(poll.status, response.status, response.body) if response is not None else None
+            row = matching_row(poll.status, response.status, response.body) if response is not None else None
             if response is None or (row is None and delivered is not None):
                 continue  # not reached, or a delivery that says nothing: a poll will
             if row is None or row.verdict not in _AGAIN:
                 return self._ended(row.verdict if row is not None else "ambiguous", response), response
             wait_s = getattr(row, "wait_s", None) or wait_s
 
-    async def _delivered(self, inbox: Inbox | None, wait_s: float) -> Response | None:
+    async def _delivered(self, inbox: Inbox | None, wait_s: float) -> VendorResponse | None:
         """What the vendor delivered within `wait_s`, as if it had been polled for."""
         if inbox is None:
             await self._clock.sleep(wait_s)
@@ -92,22 +96,22 @@ class JobResults:
         body, time_up = asyncio.ensure_future(inbox.get()), asyncio.ensure_future(self._clock.sleep(wait_s))
         try:
             await asyncio.wait({body, time_up}, return_when=asyncio.FIRST_COMPLETED)
-            return Response(200, {}, body.result(), 0) if body.done() else None
+            return VendorResponse(200, {}, body.result(), 0) if body.done() else None
         finally:
             body.cancel()
             time_up.cancel()
 
-    async def _polled(self, job_id: str) -> Response | None:
+    async def _polled(self, job_id: str) -> VendorResponse | None:
         """None where the vendor was not reached: the job goes on without us."""
         name = quote(job_id, safe="")
         query = {key: text.replace("{job_id}", job_id) for key, text in self._job.poll.query.items()}
-        outgoing = Outgoing("GET", self._job.poll.path.replace("{job_id}", name), query)
+        outgoing = OutgoingRequest("GET", self._job.poll.path.replace("{job_id}", name), query)
         try:
             return await self._wire.send(outgoing)
         except CallError:
             return None
 
-    def _ended(self, verdict: str, response: Response) -> Reading | None:
+    def _ended(self, verdict: str, response: VendorResponse) -> ResponseMeaning | None:
         if verdict == "hit":
             return None
         code = error_code(self._spec, response.body)
@@ -117,10 +121,10 @@ class JobResults:
             raise Ambiguous(why, code=code, status=response.status)
         credits = credits_of(self._spec, response.headers, response.body)
         charged = self._spec.price.per_call_usd if verdict == "miss" else Decimal(0)
-        return Reading(_REST[verdict], None, (), charged, code, credits)
+        return ResponseMeaning(_REST[verdict], None, (), charged, code, credits)
 
 
-def _pauses(poll: Poll) -> Iterator[float]:
+def _pauses(poll: JobPoll) -> Iterator[float]:
     """In seconds, without end."""
     pause_s = poll.every_s
     while True:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from revetl.documents import Document, parse, read_yaml
 from revetl.errors import ConfigError, Problem
-from revetl.providers.spec import ProviderSpec, VendorFile
+from revetl.providers.grammar.vendor import ProviderSpec, VendorFile
 
 
 def load_providers(directory: Path) -> dict[str, ProviderSpec]:

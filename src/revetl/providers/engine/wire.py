@@ -1,4 +1,5 @@
-"""One endpoint's way to its vendor: credentials, the account's limits, and what of its dialect the session knows."""
+"""One endpoint's requests to its vendor: credentials, the account's limits, and the statuses that the HTTP session can
+judge without a look into the body."""
 
 from __future__ import annotations
 
@@ -10,23 +11,23 @@ import httpx
 
 from revetl.clock import Clock
 from revetl.errors import Throttled, Unavailable
-from revetl.http import verdict as http
-from revetl.http.call import Policy
-from revetl.http.session import Session
-from revetl.providers.account import Limiter
-from revetl.providers.answers import Response
-from revetl.providers.reading import Outgoing, error_code, parsed
-from revetl.providers.spec import Auth, HttpRow, ProviderSpec
+from revetl.http import Policy, ResponseRules, ResponseVerdict, Session, SessionOptions, retry_after_s
+from revetl.providers.engine.account import EndpointLimiter
+from revetl.providers.engine.answers import VendorResponse
+from revetl.providers.engine.json_data import parsed
+from revetl.providers.engine.reading import error_code
+from revetl.providers.engine.rendering import OutgoingRequest
+from revetl.providers.grammar import Auth, HttpRow, ProviderSpec
 
 # After this long under one throttle the call gives up: nothing was charged, a later run asks again.
 THROTTLE_PATIENCE_S = 300.0
 
 # What the session deals with alone. Every other verdict is for whoever reads the answer, so to the session the exchange
 # went well.
-_SESSION_VERDICTS: Mapping[str, http.Verdict] = {
-    "slow_down": http.Verdict.THROTTLED,
-    "unavailable": http.Verdict.UNAVAILABLE,
-    "ambiguous": http.Verdict.AMBIGUOUS,
+_SESSION_VERDICTS: Mapping[str, ResponseVerdict] = {
+    "slow_down": ResponseVerdict.THROTTLED,
+    "unavailable": ResponseVerdict.UNAVAILABLE,
+    "ambiguous": ResponseVerdict.AMBIGUOUS,
 }
 
 
@@ -40,7 +41,7 @@ class Wire:
         rows: Sequence[HttpRow],
         base_url: str,
         api_key: str,
-        limiter: Limiter,
+        limiter: EndpointLimiter,
         clock: Clock,
         *,
         idempotent: bool = False,
@@ -56,13 +57,17 @@ class Wire:
         self._session = Session(
             spec.name,
             base_url,
-            headers=auth_headers,
-            secrets=[api_key, *auth_headers.values()],
-            lanes=limiter.lanes,
-            verdicts=session_verdicts(rows),
-            wait_s=self._wait_s,
-            error_code=lambda response: error_code(spec, self._body(response)),
-            policy=Policy(timeout_s=spec.timeout_s, throttle_patience_s=THROTTLE_PATIENCE_S),
+            SessionOptions(
+                headers=auth_headers,
+                secrets=[api_key, *auth_headers.values()],
+                shared_limits=limiter.shared_limits,
+                policy=Policy(timeout_s=spec.timeout_s, throttle_patience_s=THROTTLE_PATIENCE_S),
+            ),
+            ResponseRules(
+                verdicts=session_verdicts(rows),
+                retry_after_s=self._wait_s,
+                error_code=lambda response: error_code(spec, self._body(response)),
+            ),
             transport=transport,
             clock=clock,
         )
@@ -78,7 +83,7 @@ class Wire:
     def requests(self) -> int:
         return self._session.requests
 
-    async def send(self, outgoing: Outgoing) -> Response:
+    async def send(self, outgoing: OutgoingRequest) -> VendorResponse:
         """The answer, whatever it says. Raises `Unavailable` (certainly not processed) or `Ambiguous`."""
         async with self._limiter.slot():
             started = self._clock.monotonic()
@@ -94,14 +99,14 @@ class Wire:
                 raise Unavailable(str(e), code=e.code, status=e.status) from None
             latency_ms = round((self._clock.monotonic() - started) * 1000)
         headers = {name.lower(): value for name, value in raw.headers.items()}
-        return Response(raw.status_code, headers, self._body(raw), latency_ms)
+        return VendorResponse(raw.status_code, headers, self._body(raw), latency_ms)
 
     def _body(self, response: httpx.Response) -> Any:
         return parsed(response.text, self._api_key)
 
     def _wait_s(self, response: httpx.Response) -> float | None:
         """The vendor's Retry-After, else the pause of the row that matched."""
-        said = http.retry_after_s(response, self._clock)
+        said = retry_after_s(response, self._clock)
         if said is not None:
             return said
         row = _plain_row(self._rows, response.status_code)
@@ -124,18 +129,18 @@ def credentials(auth: Auth, api_key: str) -> tuple[dict[str, str], dict[str, str
             return {}, {"Authorization": "Basic " + base64.b64encode(f"{api_key}:".encode()).decode()}, {}
 
 
-def session_verdicts(rows: Sequence[HttpRow]) -> dict[int, http.Verdict]:
+def session_verdicts(rows: Sequence[HttpRow]) -> dict[int, ResponseVerdict]:
     """The status table as far as the HTTP status alone decides. Where the body has a say, or the table has none, the
     answer comes back as it is; an unknown 5xx is left to the session, whose circuit breaker should see it."""
-    verdicts: dict[int, http.Verdict] = {}
+    verdicts: dict[int, ResponseVerdict] = {}
     for status in range(100, 600):
         row = _plain_row(rows, status)
         if row is not None:
-            verdicts[status] = _SESSION_VERDICTS.get(row.verdict, http.Verdict.OK)
+            verdicts[status] = _SESSION_VERDICTS.get(row.verdict, ResponseVerdict.OK)
         elif status < 500 or any(r.matches_status(status) for r in rows):
-            verdicts[status] = http.Verdict.OK
+            verdicts[status] = ResponseVerdict.OK
         else:
-            verdicts[status] = http.Verdict.AMBIGUOUS
+            verdicts[status] = ResponseVerdict.AMBIGUOUS
     return verdicts
 
 

@@ -1,16 +1,15 @@
-"""Many lookups in one request, and answers that come later: as a job that is polled for, or that calls."""
+"""Answers that come later: as a job that is polled for, or that calls."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from revetl.providers.spec.parts import AnyPointer, HttpRow, OneOrMany, Part, Pointer, Pointers, Row, texts
+from revetl.providers.grammar.model import GrammarModel, Pointer
+from revetl.providers.grammar.verdicts import HttpRow
 
-# What the vendor says of one record of a batch; the meanings are those of `Verdict`.
-RecordVerdict = Literal["hit", "miss", "suppressed", "bad_input", "unavailable", "out_of_credits", "ambiguous"]
 # What the answer to a poll means for the job.
 #   hit, miss       it is done: the records say what was found; or nothing was, for any
 #   in_progress     poll again
@@ -20,44 +19,6 @@ RecordVerdict = Literal["hit", "miss", "suppressed", "bad_input", "unavailable",
 PollVerdict = Literal[
     "hit", "miss", "in_progress", "slow_down", "unavailable", "stopped", "out_of_credits", "ambiguous"
 ]
-
-
-class RecordRow(Row):
-    """One row of the table over a record. `at` points into the record; a row without it matches every one."""
-
-    verdict: RecordVerdict
-
-
-class Match(Part):
-    """Where a record of the answer says whose it is (the first of `at` that holds something), and what stands there:
-    text with `{ref}` or an input in it, compared without letter case."""
-
-    at: Pointers
-    equals: str = "{ref}"
-
-
-class Batch(Part):
-    """Up to `size` lookups in one request: each as `item`, in a list at `at` of the request's body.
-
-    The answer's records stand in the list at `results`, or in several. Without `match` they come in the order of the
-    request, with none left out. `named` are lists beside it that hold names alone, by what being named there means:
-    `{miss: /nobody}`. `status` without rows takes every record as a hit. Pointers of `outputs`, `confidence` and
-    `verification` point into the record.
-    """
-
-    size: int = Field(ge=2, le=1000)
-    at: Pointer
-    item: Mapping[str, Any]
-    results: Annotated[Annotated[tuple[AnyPointer, ...], Field(min_length=1)], OneOrMany()]
-    match: Match | None = None
-    named: Mapping[RecordVerdict, Pointer] = Field(default_factory=dict)
-    status: tuple[RecordRow, ...] = ()
-
-    def templates(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
-        """Every template, with its place inside the endpoint."""
-        yield from texts(self.item, ("batch", "item"))
-        if self.match is not None:
-            yield ("batch", "match", "equals"), self.match.equals
 
 
 class PollRow(HttpRow):
@@ -73,7 +34,7 @@ class PollRow(HttpRow):
         return self
 
 
-class Poll(Part):
+class JobPoll(GrammarModel):
     """How a job's result is asked for: GET `path`, with `{job_id}` in it or in `query`; first after `every_s`, then
     after pauses that grow by `backoff` up to `longest_s`. After `patience_s` a later run goes on."""
 
@@ -92,7 +53,7 @@ class Poll(Part):
         return self
 
 
-class Signature(Part):
+class CallbackSignature(GrammarModel):
     """A delivery is genuine where `header` holds the hex digest of the raw body under the account's api_key."""
 
     header: str
@@ -100,20 +61,20 @@ class Signature(Part):
     prefix: str = ""
 
 
-class Callback(Part):
+class JobCallback(GrammarModel):
     """The vendor calls when a job is done: the address goes to `at` of the request's body; a delivery names its job at
     `id` and holds what a poll would. Polling begins only after `wait_s`."""
 
     at: Pointer
     id: Pointer
-    signature: Signature
+    signature: CallbackSignature
     wait_s: float = Field(default=300.0, gt=0, le=86400)
 
 
-class Job(Part):
+class AsyncJob(GrammarModel):
     """The answer to the request is a job; its id stands at `id`. `at_once`: how many may be under way at a time."""
 
     id: Pointer
     at_once: int = Field(default=8, ge=1, le=1000)
-    poll: Poll
-    callback: Callback | None = None
+    poll: JobPoll
+    callback: JobCallback | None = None

@@ -9,29 +9,28 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Self
 
 from revetl.clock import Clock
-from revetl.http.call import DEFAULT, Lane
-from revetl.http.pacing import Pacer, Rate
+from revetl.http import DEFAULT_LIMIT, Rate, RateLimiter, SharedLimit
+from revetl.providers.engine.webhooks import WebhookReceiver
+from revetl.providers.grammar import EndpointLimits, ProviderSpec
 from revetl.providers.options import AccountOptions
-from revetl.providers.spec import Limits, ProviderSpec
-from revetl.providers.webhooks import WebhookReceiver
 
 
-class Limiter:
+class EndpointLimiter:
     """One limit of the account: how many at once, and every window of it. The shortest window is kept by the sessions
     themselves, behind their gate, where bursts are; the longer ones in front of it."""
 
-    def __init__(self, limits: Limits, clock: Clock) -> None:
+    def __init__(self, limits: EndpointLimits, clock: Clock) -> None:
         rates = [Rate(w.calls, w.seconds) for w in sorted(limits.windows, key=lambda w: w.seconds)]
-        self.lanes = {DEFAULT: Lane(rates[0] if rates else None, clock, random.SystemRandom())}
-        self._longer = [Pacer(rate, clock) for rate in reversed(rates[1:])]
+        self.shared_limits = {DEFAULT_LIMIT: SharedLimit(rates[0] if rates else None, clock, random.SystemRandom())}
+        self._longer = [RateLimiter(rate, clock) for rate in reversed(rates[1:])]
         self._slots = asyncio.Semaphore(limits.concurrency)
 
     @asynccontextmanager
     async def slot(self) -> AsyncIterator[None]:
         """The right to one request, while the block lasts."""
         async with self._slots:
-            for pacer in self._longer:
-                await pacer.acquire()
+            for limiter in self._longer:
+                await limiter.acquire()
             yield
 
 
@@ -41,14 +40,14 @@ class Account:
     def __init__(self, options: AccountOptions, clock: Clock) -> None:
         self.options = options
         self._clock = clock
-        self._limiters: dict[str, Limiter] = {}
+        self._limiters: dict[str, EndpointLimiter] = {}
         self._users = 0
         self._stack = AsyncExitStack()
         self.receiver: WebhookReceiver | None = None
 
-    def limiter(self, spec: ProviderSpec) -> Limiter:
+    def limiter(self, spec: ProviderSpec) -> EndpointLimiter:
         if spec.limiter not in self._limiters:
-            self._limiters[spec.limiter] = Limiter(spec.limits, self._clock)
+            self._limiters[spec.limiter] = EndpointLimiter(spec.limits, self._clock)
         return self._limiters[spec.limiter]
 
     async def __aenter__(self) -> Self:

@@ -1,7 +1,7 @@
 """Many lookups as one request, and its answer as one reply for each. Pure: no network, no clock, no state.
 
-Every lookup gets exactly one reply. A record that can't be told to be a lookup's is nobody's: what was paid for it is
-not known, and its lookup is `Ambiguous`.
+Every lookup gets exactly one reply. Where it is not certain which record is a lookup's, what was paid for it is not
+certain either: the lookup is `Ambiguous`.
 """
 
 from __future__ import annotations
@@ -12,22 +12,14 @@ from decimal import ROUND_DOWN, Decimal
 from typing import Any
 
 from revetl.errors import Ambiguous
-from revetl.providers.answers import Response, answer, error
 from revetl.providers.base import Answer, Lookup, Reply
-from revetl.providers.reading import (
-    Outgoing,
-    Reading,
-    at,
-    credits_of,
-    declared_charge,
-    error_code,
-    fill_tree,
-    looks,
-    render,
-    values_of,
-)
-from revetl.providers.spec import Batch, ProviderSpec, RecordVerdict
-from revetl.providers.spec.parts import fill
+from revetl.providers.engine.answers import VendorResponse, answer, error
+from revetl.providers.engine.charging import credits_of, declared_charge
+from revetl.providers.engine.json_data import value_at
+from revetl.providers.engine.reading import ResponseMeaning, error_code, row_matches
+from revetl.providers.engine.rendering import OutgoingRequest, fill_tree, render
+from revetl.providers.engine.values import values_of
+from revetl.providers.grammar import BatchRequest, ProviderSpec, RecordVerdict, fill
 
 _MILLIONTH = Decimal("0.000001")
 
@@ -41,8 +33,8 @@ class _Entry:
 
 
 def render_batch(
-    spec: ProviderSpec, batch: Batch, lookups: Sequence[Lookup], callback: Mapping[str, str] | None = None
-) -> Outgoing:
+    spec: ProviderSpec, batch: BatchRequest, lookups: Sequence[Lookup], callback: Mapping[str, str] | None = None
+) -> OutgoingRequest:
     """The request for these lookups. `callback`: pointer into the body → the address to call, where there is one."""
     outgoing = render(spec, {})
     items = [fill_tree(batch.item, _names(i, lookup)) for i, lookup in enumerate(lookups)]
@@ -53,7 +45,11 @@ def render_batch(
 
 
 def read_records(
-    spec: ProviderSpec, batch: Batch, lookups: Sequence[Lookup], response: Response, rest: Reading | None = None
+    spec: ProviderSpec,
+    batch: BatchRequest,
+    lookups: Sequence[Lookup],
+    response: VendorResponse,
+    rest: ResponseMeaning | None = None,
 ) -> list[Reply]:
     """One reply for each lookup, in their order, from an answer that holds records.
 
@@ -67,17 +63,19 @@ def read_records(
     return _counted(spec, replies, response)
 
 
-def all_alike(spec: ProviderSpec, lookups: Sequence[Lookup], reading: Reading, response: Response) -> list[Reply]:
+def all_alike(
+    spec: ProviderSpec, lookups: Sequence[Lookup], meaning: ResponseMeaning, response: VendorResponse
+) -> list[Reply]:
     """One reply for each where the answer as a whole says what goes for all."""
-    return _counted(spec, [_rest(spec, reading, response)] * len(lookups), response)
+    return _counted(spec, [_rest(spec, meaning, response)] * len(lookups), response)
 
 
-def _rest(spec: ProviderSpec, reading: Reading | None, response: Response) -> Reply:
+def _rest(spec: ProviderSpec, meaning: ResponseMeaning | None, response: VendorResponse) -> Reply:
     """The reply for a lookup of which the answer says nothing, under the verdict of the whole."""
-    if reading is None:
-        nothing = Reading("ambiguous", None, (), Decimal(0), None, {})
+    if meaning is None:
+        nothing = ResponseMeaning("ambiguous", None, (), Decimal(0), None, {})
         return error(spec.name, Ambiguous, "the answer has no record for this one", nothing, response)
-    each = replace(reading, charged_usd=declared_charge(spec, reading.verdict, ()), credits={})
+    each = replace(meaning, charged_usd=declared_charge(spec, meaning.verdict, ()), credits={})
     return answer(spec.name, each, replace(response, body=None))
 
 
@@ -107,19 +105,21 @@ def _put(body: Any, pointer: str, value: Any) -> None:
     body[last] = value
 
 
-def _entries(batch: Batch, lookups: Sequence[Lookup], body: Any) -> list[_Entry | None]:
-    """For each lookup what the answer holds of it; None where it can't be told which is its."""
-    records = [record for pointer in batch.results if isinstance(found := at(body, pointer), list) for record in found]
+def _entries(batch: BatchRequest, lookups: Sequence[Lookup], body: Any) -> list[_Entry | None]:
+    """For each lookup what the answer holds of it; None where it is not certain which is its."""
+    records = [
+        record for pointer in batch.results if isinstance(found := value_at(body, pointer), list) for record in found
+    ]
     match = batch.match
     if match is None:
         # A list of another length has lost or added something, and nobody knows where.
         return [_Entry(record) for record in records] if len(records) == len(lookups) else [None] * len(lookups)
     by_name: dict[str, list[_Entry]] = {}
     for record in records:
-        said = next((found for pointer in match.at if (found := at(record, pointer)) is not None), None)
+        said = next((found for pointer in match.at if (found := value_at(record, pointer)) is not None), None)
         by_name.setdefault(_plain(said), []).append(_Entry(record))
     for verdict, pointer in batch.named.items():
-        names = at(body, pointer)
+        names = value_at(body, pointer)
         for name in names if isinstance(names, list) else ():
             by_name.setdefault(_plain(name), []).append(_Entry(None, verdict))
     wanted = [_plain(fill(match.equals, _names(i, lookup))) for i, lookup in enumerate(lookups)]
@@ -131,16 +131,16 @@ def _plain(name: Any) -> str:
     return str(name).casefold() if isinstance(name, str | int) and not isinstance(name, bool) else ""
 
 
-def _reply(spec: ProviderSpec, batch: Batch, entry: _Entry, response: Response) -> Reply:
-    row = next((r for r in batch.status if looks(r, entry.record)), None)
+def _reply(spec: ProviderSpec, batch: BatchRequest, entry: _Entry, response: VendorResponse) -> Reply:
+    row = next((r for r in batch.status if row_matches(r, entry.record)), None)
     verdict = entry.verdict or (row.verdict if row is not None else "ambiguous" if batch.status else "hit")
     values = tuple(values_of(spec, entry.record)) if verdict == "hit" else ()
     usd = declared_charge(spec, verdict, values)
-    reading = Reading(verdict, row, values, usd, error_code(spec, entry.record), {})
-    return answer(spec.name, reading, replace(response, body=entry.record))
+    meaning = ResponseMeaning(verdict, row, values, usd, error_code(spec, entry.record), {})
+    return answer(spec.name, meaning, replace(response, body=entry.record))
 
 
-def _counted(spec: ProviderSpec, replies: Sequence[Reply], response: Response) -> list[Reply]:
+def _counted(spec: ProviderSpec, replies: Sequence[Reply], response: VendorResponse) -> list[Reply]:
     """The replies with the vendor's own count of credits, which is of the whole request, shared out over them."""
     said = credits_of(spec, response.headers, response.body)
     answers = [reply for reply in replies if isinstance(reply, Answer)]
