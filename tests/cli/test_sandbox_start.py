@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from revetl.cli.sandbox import command
-from revetl.sandbox.server import SandboxSettings
+from revetl.sandbox.settings import SandboxSettings
 
 
 @pytest.fixture

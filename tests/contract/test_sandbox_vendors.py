@@ -10,9 +10,10 @@ from typing import Any
 import httpx
 import pytest
 
-from revetl.sandbox.providers.companies_house import CompaniesHouse
-from revetl.sandbox.providers.leadmagic import LeadMagic
-from revetl.sandbox.server import RunningSandbox, SandboxSettings, running_sandbox
+from revetl.sandbox.companies_house.vendor import CompaniesHouse
+from revetl.sandbox.leadmagic.vendor import LeadMagic
+from revetl.sandbox.server import RunningSandbox, running_sandbox
+from revetl.sandbox.settings import SandboxSettings
 from tests.support.sandbox_world import KEY, HandClock, all_knowing, person, write_truth
 
 VENDORS = ("apollo", "prospeo", "leadmagic", "people_data_labs", "companies_house", "hunter", "zerobounce")
@@ -200,7 +201,7 @@ async def test_leadmagic_problems_are_rfc_9457(vendor: Vendor, running: RunningS
         answer = await vendor.post(path, body, key)
         assert (answer.status_code, answer.json()["code"], answer.json()["status"]) == (status, code, status)
         assert answer.headers["Content-Type"] == "application/problem+json"
-    (leadmagic,) = (v for v in running.sandbox.vendors if isinstance(v, LeadMagic))
+    leadmagic = running.vendor(LeadMagic)
     while leadmagic.finder.take(KEY):
         pass
     throttled = await vendor.post(path, asked)
@@ -272,7 +273,7 @@ async def test_companies_house_takes_600_calls_in_five_minutes(
     vendor: Vendor, clock: HandClock, running: RunningSandbox
 ) -> None:
     path = "/companies_house/company/00000000"
-    (register,) = (v for v in running.sandbox.vendors if isinstance(v, CompaniesHouse))
+    register = running.vendor(CompaniesHouse)
     assert all(register.window.take(KEY) for _ in range(599))
     assert (await vendor.get(path)).headers["X-Ratelimit-Remain"] == "0"
     refused = await vendor.get(path)

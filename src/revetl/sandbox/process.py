@@ -40,7 +40,7 @@ def read_stats(base_url: str) -> dict[str, Any]:
 class SandboxProcess:
     """A context manager: entering starts the server and waits until it answers, leaving stops it.
 
-    `port` 0 takes a free one; `base_url` says which. With a `data_dir` the portal's records outlive it. What the
+    `port` 0 takes a free one; `base_url` says which. With a `data_dir` the vendors' records outlive it. What the
     server prints goes to `log`, or nowhere. Raises RuntimeError where it does not come up.
     """
 

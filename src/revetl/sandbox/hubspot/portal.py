@@ -32,7 +32,7 @@ Links = dict[tuple[str, str], dict[str, dict[str, list[int]]]]
 
 
 @dataclass(slots=True)
-class Call:
+class PortalCall:
     """One request after auth and limits: what every endpoint function takes. `type` is the canonical object type."""
 
     portal: Portal

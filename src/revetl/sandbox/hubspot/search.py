@@ -8,7 +8,7 @@ from typing import Any
 
 from revetl.sandbox.hubspot import errors
 from revetl.sandbox.hubspot.objects import int_of
-from revetl.sandbox.hubspot.portal import Call, Reply
+from revetl.sandbox.hubspot.portal import PortalCall, Reply
 from revetl.sandbox.hubspot.schema import SYSTEM_PROPERTIES
 from revetl.sandbox.hubspot.store import ObjectStore, Record
 
@@ -23,7 +23,7 @@ _QUERIED = {"contacts": ("firstname", "lastname", "email", "phone", "company"), 
 Values = Callable[[Record, str], str | None]
 
 
-def search(call: Call) -> Reply:
+def search(call: PortalCall) -> Reply:
     store, body = call.store, call.fields
     groups = _groups(store, body)
     limit = int_of(body.get("limit"), "limit", 10)
@@ -59,7 +59,7 @@ def _groups(store: ObjectStore, body: dict[str, Any]) -> list[list[dict[str, Any
     return groups
 
 
-def _values(call: Call) -> Values:
+def _values(call: PortalCall) -> Values:
     """What search knows of a record: the present, or where it was written within the lag, the moment before."""
     store, recent = call.store, call.portal.recent(call.type)
     if not recent:
@@ -74,11 +74,11 @@ def _values(call: Call) -> Values:
     return value
 
 
-def _visible(call: Call, record: Record) -> bool:
+def _visible(call: PortalCall, record: Record) -> bool:
     return not call.portal.search_lag_s or record.created_ms <= call.portal.search_horizon_ms()
 
 
-def _candidates(call: Call, groups: list[list[dict[str, Any]]]) -> Iterable[Record]:
+def _candidates(call: PortalCall, groups: list[list[dict[str, Any]]]) -> Iterable[Record]:
     """All records, or where every group names an indexed property's value, only those."""
     store = call.store
     ids: dict[str, None] = {}

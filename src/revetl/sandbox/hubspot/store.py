@@ -15,7 +15,7 @@ from revetl.sandbox.hubspot.schema import (
     LIFECYCLE_STAGES,
     SYSTEM_PROPERTIES,
     Property,
-    Unfit,
+    ValueProblem,
     check_value,
     starting_properties,
 )
@@ -117,7 +117,7 @@ class ObjectStore:
                 continue
             try:
                 values[name] = check_value(property_, raw, None if record is None else record.values.get(name))
-            except Unfit as e:
+            except ValueProblem as e:
                 problems.append(e.problem)
         if self.type == "contacts":
             problems += self._check_emails(values)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from revetl.sandbox.providers.truth import (
-    Company,
-    Person,
+from revetl.sandbox.data_vendors.truth import (
+    TrueCompany,
+    TruePerson,
     World,
     email_key,
     phone_key,
@@ -23,7 +23,7 @@ def find_person(
     first: str = "",
     last: str = "",
     companies: tuple[str, ...] = (),
-) -> tuple[Person | None, str]:
+) -> tuple[TruePerson | None, str]:
     """Who is meant and by which handle: profile, email, phone or company (a name at the first company that is known).
 
     None with `company` where nobody, or more than one, of that name works there; None with "" where nothing fits.
@@ -42,7 +42,7 @@ def find_person(
     return None, ""
 
 
-def find_company(world: World, *handles: str) -> Company | None:
+def find_company(world: World, *handles: str) -> TrueCompany | None:
     """By the first handle that is somebody's: a domain, a web address, a profile or a name."""
     return next((found for text in handles if text and (found := world.company(text)) is not None), None)
 

@@ -12,9 +12,9 @@ from hashlib import blake2b, shake_128
 from statistics import NormalDist
 from typing import Any, Generic, TypeVar
 
-from revetl.sandbox.providers.population import Population, company_size
-from revetl.sandbox.providers.truth import Company, Person, World
-from revetl.sandbox.providers.vendor_models import Knows, VendorModel
+from revetl.sandbox.data_vendors.population import Population, company_size
+from revetl.sandbox.data_vendors.truth import TrueCompany, TruePerson, World
+from revetl.sandbox.data_vendors.vendor_models import FieldRates, VendorModel
 
 T = TypeVar("T")
 
@@ -23,7 +23,7 @@ _COMMON = "*"
 
 
 @dataclass(frozen=True, slots=True)
-class Known(Generic[T]):
+class VendorRecord(Generic[T]):
     """A record as the vendor has it: what it lacks is None. `wrong` names the fields that are not so in truth;
     `source` is the vendor whose rows these are."""
 
@@ -42,7 +42,7 @@ class Knowledge:
         self._common = math.sqrt(population.correlation)
         self._own = math.sqrt(1 - population.correlation)
 
-    def person(self, world: World, person: Person) -> Known[Person] | None:
+    def person(self, world: World, person: TruePerson) -> VendorRecord[TruePerson] | None:
         """None for somebody whom the vendor doesn't know, or who asked to be forgotten."""
         who = person.person_id
         if self.erased(person):
@@ -60,9 +60,9 @@ class Knowledge:
         elif values["job_title"] is None:
             values["seniority"] = None
         really = frozenset(n for n in wrong if values[n] != getattr(person, n))
-        return Known(replace(person, **values), really, source)
+        return VendorRecord(replace(person, **values), really, source)
 
-    def company(self, world: World, company: Company) -> Known[Company] | None:
+    def company(self, world: World, company: TrueCompany) -> VendorRecord[TrueCompany] | None:
         what = company.company_id
         segments = _segments(company.country, company, None)
         source = self._source(self._vendor, what)
@@ -72,13 +72,13 @@ class Knowledge:
         for name in wrong:
             values[name] = self._wrong_of_company(world, company, name)
         really = frozenset(n for n in wrong if values[n] != getattr(company, n))
-        return Known(replace(company, **values), really, source)
+        return VendorRecord(replace(company, **values), really, source)
 
     def own(self, subject: str, what: str) -> float:
         """A draw of the vendor itself, for what is not a fact: a score, a delay."""
         return _uniform(self._seed, self._vendor, subject, what)
 
-    def erased(self, person: Person) -> bool:
+    def erased(self, person: TruePerson) -> bool:
         return _uniform(self._seed, _COMMON, person.person_id, "erased") < self.population.erased_share
 
     def catch_all(self, domain: str) -> bool:
@@ -108,7 +108,7 @@ class Knowledge:
             # What the rows bought don't hold at all, the vendor has of itself.
             of = source if name in getattr(self.population.vendor(source), kind) else self._vendor
             model = self.population.vendor(of)
-            knows: Knows | None = getattr(model, kind).get(name)
+            knows: FieldRates | None = getattr(model, kind).get(name)
             values[name] = None
             if name not in own or knows is None or getattr(record, name) is None:
                 continue
@@ -127,7 +127,9 @@ class Knowledge:
         own = _normal(_draws(self._seed, vendor, subject), place)
         return self._common * common + self._own * own < _probit(rate)
 
-    def _wrong_of_person(self, world: World, person: Person, employer: Company | None, name: str, source: str) -> Any:
+    def _wrong_of_person(
+        self, world: World, person: TruePerson, employer: TrueCompany | None, name: str, source: str
+    ) -> Any:
         """What is out of date is out of date alike for everybody: the past is a fact too. A guess is the vendor's."""
         who = person.person_id
         if name == "job_title":
@@ -144,7 +146,7 @@ class Knowledge:
             return f"{(person.linkedin_url or '').rstrip('/')}-{1 + self._pick(who, 'which profile', 98)}"
         return getattr(self._earlier_employer(world, who), name)
 
-    def _wrong_of_company(self, world: World, company: Company, name: str) -> Any:
+    def _wrong_of_company(self, world: World, company: TrueCompany, name: str) -> Any:
         what = company.company_id
         if name == "employee_count":
             factor = 0.3 + 2.4 * _uniform(self._seed, _COMMON, what, "which size")
@@ -156,7 +158,7 @@ class Knowledge:
         companies = world.company_list
         return getattr(companies[self._pick(what, f"which {name}", len(companies))], name)
 
-    def _earlier_employer(self, world: World, who: str) -> Company:
+    def _earlier_employer(self, world: World, who: str) -> TrueCompany:
         return world.company_list[self._pick(who, "which employer", len(world.company_list))]
 
     def _pick(self, subject: str, what: str, of: int) -> int:
@@ -169,7 +171,7 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
 }
 
 
-def _segments(country: str | None, company: Company | None, seniority: str | None) -> dict[str, str]:
+def _segments(country: str | None, company: TrueCompany | None, seniority: str | None) -> dict[str, str]:
     found = {
         "country": country,
         "seniority": seniority,
@@ -189,7 +191,7 @@ def _shifted(model: VendorModel, rate: float, segments: Mapping[str, str], field
     return rate if rate >= 1 else odds * rate / (1 - rate + odds * rate)
 
 
-def _guessed_email(person: Person, domain: str) -> str:
+def _guessed_email(person: TruePerson, domain: str) -> str:
     first, last = (person.first_name or "").lower(), (person.last_name or "").lower()
     guesses = (f"{first[:1]}{last}", f"{first}_{last}", f"{last}.{first}")
     return next(f"{g}@{domain}".lower() for g in guesses if f"{g}@{domain}".lower() != (person.email or "").lower())

@@ -16,14 +16,15 @@ from typing import Any
 
 from aiohttp import web
 
+from revetl.sandbox.data_vendors.billing import Charge
+from revetl.sandbox.data_vendors.jobs import Callbacks, VendorJob, VendorJobs, is_loopback
+from revetl.sandbox.data_vendors.knowledge import VendorRecord
+from revetl.sandbox.data_vendors.mailboxes import judge
+from revetl.sandbox.data_vendors.matching import find_company, find_person, names
+from revetl.sandbox.data_vendors.truth import TruePerson, domain_key
+from revetl.sandbox.data_vendors.vendor import DataVendor, DataVendorOptions, VendorAnswer, VendorRefusal, json_body
 from revetl.sandbox.faults import FAULT
-from revetl.sandbox.providers.billing import Charge
-from revetl.sandbox.providers.jobs import Callbacks, Job, Jobs, is_loopback
-from revetl.sandbox.providers.knowledge import Known
-from revetl.sandbox.providers.matching import find_company, find_person, names
-from revetl.sandbox.providers.truth import Person, domain_key
-from revetl.sandbox.providers.vendor import Context, Found, Refusal, Vendor, json_body
-from revetl.sandbox.providers.zerobounce import judge
+from revetl.sandbox.vendor import Routes, VendorContext
 
 CREDIT, USD = Decimal(1), Decimal("0.05")
 BATCH_MAX = 250
@@ -38,42 +39,42 @@ _REFUSALS = {
 }
 
 
-class Dropcontact(Vendor):
+class Dropcontact(DataVendor):
     """Any token serves except one with `bad` (401)."""
 
     name = "dropcontact"
 
-    def __init__(self, context: Context) -> None:
-        super().__init__(context)
-        self._window = context.window(PER_SECOND, 1)
-        self._jobs = Jobs(context.clock, context.job_s, KEPT_DAYS)
-        self._callbacks = Callbacks(context.clock)
+    def __init__(self, context: VendorContext, options: DataVendorOptions) -> None:
+        super().__init__(context, options)
+        self._window = self.fixed_window(PER_SECOND, 1)
+        self._jobs = VendorJobs(self.clock, self.job_s, KEPT_DAYS)
+        self._callbacks = Callbacks(self.clock)
 
-    def reset(self) -> None:
-        super().reset()
+    def reset(self, *, keep_records: bool = False) -> None:
+        super().reset(keep_records=keep_records)
         self._jobs.clear()
 
     async def close(self) -> None:
         await self._callbacks.close()
 
-    def add_routes(self, app: web.Application) -> None:
-        app.router.add_post(self.path("/v1/enrich/all"), self.serve(self._submit))
-        app.router.add_get(self.path("/v1/enrich/all/{request_id}"), self.serve(self._fetch))
-        app.router.add_get(self.path("/v1/account/credits"), self.serve(self._credits))
+    def add_routes(self, routes: Routes) -> None:
+        routes.post("/v1/enrich/all", self.serve(self._submit))
+        routes.get("/v1/enrich/all/{request_id}", self.serve(self._fetch))
+        routes.get("/v1/account/credits", self.serve(self._credits))
 
     async def key_of(self, request: web.Request) -> str:
         return request.headers.get("X-Access-Token", "")
 
-    def refusal(self, kind: str) -> Refusal:
+    def refusal(self, kind: str) -> VendorRefusal:
         if kind == "unavailable":
-            return Refusal(500, {"detail": "Internal Server Error"}, kind)
+            return VendorRefusal(500, {"detail": "Internal Server Error"}, kind)
         return _refusal(*_REFUSALS[kind], why=kind)
 
     def settle(self) -> None:
         for job in self._jobs.due():
             self._settle_job(job)
 
-    async def _submit(self, request: web.Request, key: str) -> Found:
+    async def _submit(self, request: web.Request, key: str) -> VendorAnswer:
         self.refuse_bad_key(key)
         self.take(key, self._window)
         body = await json_body(request)
@@ -90,12 +91,12 @@ class Dropcontact(Vendor):
         job = self._jobs.start(uuid.uuid4().hex[:15], key, [(r, self._find(r)) for r in records], fault)
         charges = tuple(Charge(_subject(known), CREDIT, USD, "hold") for _, known in job.asked)
         if url is not None:
-            self._callbacks.schedule(str(url), lambda: self._message(job), self.context.job_s, fault)
+            self._callbacks.schedule(str(url), lambda: self._message(job), self.job_s, fault)
         left = int(self.bill.remaining(key)) - len(records)
         body = {"error": False, "success": True, "request_id": job.id, "credits_left": left}
-        return Found(body, "submitted", charges, reference=job.id)
+        return VendorAnswer(body, "submitted", charges, reference=job.id)
 
-    async def _fetch(self, request: web.Request, key: str) -> Found:
+    async def _fetch(self, request: web.Request, key: str) -> VendorAnswer:
         """With `forceResults=true` what is there by now; here all or nothing of a record is."""
         self.refuse_bad_key(key)
         self.take(key, self._window)
@@ -104,14 +105,14 @@ class Dropcontact(Vendor):
         job = self._jobs.get(request.match_info["request_id"], key)
         ready = job is not None and job.settled and (fault is None or fault.kind != "never_done")
         if job is None or not ready:
-            return Found({"error": False, "success": False, "reason": NOT_READY}, "not_ready")
-        return Found({**job.result, "credits_left": int(self.bill.remaining(key))}, "polled", reference=job.id)
+            return VendorAnswer({"error": False, "success": False, "reason": NOT_READY}, "not_ready")
+        return VendorAnswer({**job.result, "credits_left": int(self.bill.remaining(key))}, "polled", reference=job.id)
 
-    async def _credits(self, request: web.Request, key: str) -> Found:
+    async def _credits(self, request: web.Request, key: str) -> VendorAnswer:
         self.refuse_bad_key(key)
-        return Found({"credits": int(self.bill.remaining(key))}, "account")
+        return VendorAnswer({"credits": int(self.bill.remaining(key))}, "account")
 
-    def _message(self, job: Job) -> tuple[bytes, Mapping[str, str]]:
+    def _message(self, job: VendorJob) -> tuple[bytes, Mapping[str, str]]:
         """A list of events (docs). Unsigned: the address is the secret."""
         self._settle_job(job)
         event = {
@@ -123,7 +124,7 @@ class Dropcontact(Vendor):
         }
         return json.dumps([event]).encode(), {}
 
-    def _settle_job(self, job: Job) -> None:
+    def _settle_job(self, job: VendorJob) -> None:
         if job.settled:
             return
         job.settled = True
@@ -136,7 +137,7 @@ class Dropcontact(Vendor):
         self.bill.charge(job.key, job.id, unpaid)
         job.result = {"error": False, "success": True, "data": answers}
 
-    def _find(self, record: Mapping[str, Any]) -> Known[Person] | None:
+    def _find(self, record: Mapping[str, Any]) -> VendorRecord[TruePerson] | None:
         texts = {name: value for name, value in record.items() if isinstance(value, str)}
         first, last = names(texts, full="full_name")
         companies = (texts.get("website", ""), texts.get("company_linkedin", ""), texts.get("company", ""))
@@ -151,7 +152,7 @@ class Dropcontact(Vendor):
         )
         return self.knowledge.person(self.world, person) if person is not None else None
 
-    def _describe(self, record: Mapping[str, Any], known: Known[Person] | None) -> dict[str, Any]:
+    def _describe(self, record: Mapping[str, Any], known: VendorRecord[TruePerson] | None) -> dict[str, Any]:
         """What came in, completed; only keys that have a value (docs)."""
         texts = {name: value for name, value in record.items() if isinstance(value, str) and value}
         answer: dict[str, Any] = {**texts}
@@ -197,9 +198,9 @@ class Dropcontact(Vendor):
         return words.get(verdict, "invalid@invalid" if why == "no_dns_entries" else "invalid@pro")
 
 
-def _subject(known: Known[Person] | None) -> str:
+def _subject(known: VendorRecord[TruePerson] | None) -> str:
     return known.record.person_id if known else "unknown"
 
 
-def _refusal(status: int, reason: str, why: str = "bad_request") -> Refusal:
-    return Refusal(status, {"error": True, "reason": reason, "success": False}, why)
+def _refusal(status: int, reason: str, why: str = "bad_request") -> VendorRefusal:
+    return VendorRefusal(status, {"error": True, "reason": reason, "success": False}, why)

@@ -11,12 +11,20 @@ from typing import Any
 
 from aiohttp import web
 
-from revetl.sandbox.providers.billing import Charge
-from revetl.sandbox.providers.matching import find_company, find_person, names
-from revetl.sandbox.providers.truth import Company, Person, World, profile_key
-from revetl.sandbox.providers.vendor import Answer, Context, Found, Refusal, Vendor, json_body
+from revetl.sandbox.data_vendors.billing import Charge
+from revetl.sandbox.data_vendors.matching import find_company, find_person, names
+from revetl.sandbox.data_vendors.truth import TrueCompany, TruePerson, World, profile_key
+from revetl.sandbox.data_vendors.vendor import (
+    DataVendor,
+    DataVendorOptions,
+    Endpoint,
+    VendorAnswer,
+    VendorRefusal,
+    json_body,
+)
+from revetl.sandbox.vendor import Routes, VendorContext
 
-Single = Callable[[Mapping[str, str]], Found]
+Single = Callable[[Mapping[str, str]], VendorAnswer]
 
 CREDIT = Decimal(1)
 PERSON_USD = Decimal("0.28")
@@ -36,23 +44,23 @@ _REFUSALS = {
 }
 
 
-class PeopleDataLabs(Vendor):
+class PeopleDataLabs(DataVendor):
     """Any key serves except one with `bad` (401); one with `free` has the free account's limit."""
 
     name = "people_data_labs"
 
-    def __init__(self, context: Context) -> None:
-        super().__init__(context)
-        self._paid = context.window(PAID_PER_MINUTE, 60)
-        self._free = context.window(FREE_PER_MINUTE, 60)
+    def __init__(self, context: VendorContext, options: DataVendorOptions) -> None:
+        super().__init__(context, options)
+        self._paid = self.fixed_window(PAID_PER_MINUTE, 60)
+        self._free = self.fixed_window(FREE_PER_MINUTE, 60)
 
-    def add_routes(self, app: web.Application) -> None:
+    def add_routes(self, routes: Routes) -> None:
         for path, answer in (("/v5/person/enrich", self._person), ("/v5/company/enrich", self._company)):
             handler = self.serve(self._one(answer))
-            app.router.add_get(self.path(path), handler)
-            app.router.add_post(self.path(path), handler)
-        app.router.add_post(self.path("/v5/person/bulk"), self.serve(self._bulk(self._person)))
-        app.router.add_post(self.path("/v5/company/enrich/bulk"), self.serve(self._bulk(self._company)))
+            routes.get(path, handler)
+            routes.post(path, handler)
+        routes.post("/v5/person/bulk", self.serve(self._bulk(self._person)))
+        routes.post("/v5/company/enrich/bulk", self.serve(self._bulk(self._company)))
 
     async def key_of(self, request: web.Request) -> str:
         return request.headers.get("X-Api-Key") or request.query.get("api_key", "")
@@ -64,7 +72,7 @@ class PeopleDataLabs(Vendor):
             "x-totallimit-remaining": str(self.bill.remaining(key)),
         }
 
-    def refusal(self, kind: str) -> Refusal:
+    def refusal(self, kind: str) -> VendorRefusal:
         return _refusal(*_REFUSALS[kind])
 
     def _admit(self, key: str) -> None:
@@ -72,7 +80,7 @@ class PeopleDataLabs(Vendor):
         self.take(key, self._free if "free" in key else self._paid)
         self.afford(key, CREDIT)
 
-    def _person(self, params: Mapping[str, str]) -> Found:
+    def _person(self, params: Mapping[str, str]) -> VendorAnswer:
         if not _enough_for_person(params):
             message = (
                 "Request must contain a profile, email, phone, email_hash, lid, or a name with a location, "
@@ -87,9 +95,9 @@ class PeopleDataLabs(Vendor):
         if not _has_required(data, params.get("required")):
             return _miss()
         body = {"status": 200, "likelihood": likelihood, "data": data}
-        return Found(body, "hit", (Charge(known.record.person_id, CREDIT, PERSON_USD),))
+        return VendorAnswer(body, "hit", (Charge(known.record.person_id, CREDIT, PERSON_USD),))
 
-    def _company(self, params: Mapping[str, str]) -> Found:
+    def _company(self, params: Mapping[str, str]) -> VendorAnswer:
         """The company's fields stand at the top of the answer, not below `data` (docs)."""
         if not any(params.get(n) for n in ("website", "profile", "name", "ticker", "pdl_id")):
             raise _refusal(400, "invalid_request_error", "Request must contain a name, website, profile or ticker")
@@ -101,20 +109,20 @@ class PeopleDataLabs(Vendor):
         if not _has_required(data, params.get("required")):
             return _miss()
         charge = Charge(known.record.company_id, CREDIT, COMPANY_USD)
-        return Found({"status": 200, "likelihood": likelihood, **data}, "hit", (charge,))
+        return VendorAnswer({"status": 200, "likelihood": likelihood, **data}, "hit", (charge,))
 
-    def _one(self, single: Single) -> Answer:
-        async def answer(request: web.Request, key: str) -> Found:
+    def _one(self, single: Single) -> Endpoint:
+        async def answer(request: web.Request, key: str) -> VendorAnswer:
             self._admit(key)
             return single(await _params(request))
 
         return answer
 
-    def _bulk(self, single: Single) -> Answer:
+    def _bulk(self, single: Single) -> Endpoint:
         """1 to 100 questions; a list of answers in their order, each with its own status and its metadata (docs).
         What an answer holds beside status, likelihood and metadata stands below `data`."""
 
-        async def answer(request: web.Request, key: str) -> Found:
+        async def answer(request: web.Request, key: str) -> VendorAnswer:
             self._admit(key)
             document = await json_body(request)
             asked = document.get("requests") if isinstance(document, dict) else None
@@ -128,17 +136,17 @@ class PeopleDataLabs(Vendor):
                     found = single(_as_params(params if isinstance(params, dict) else {}))
                     # The last credit of the account may go in the middle of a batch.
                     self.afford(key, CREDIT * (len(charges) + len(found.charges)))
-                except Refusal as e:
-                    found = Found(e.body, e.why, status=e.status)
+                except VendorRefusal as e:
+                    found = VendorAnswer(e.body, e.why, status=e.status)
                 charges += found.charges
                 metadata = {"metadata": one["metadata"]} if isinstance(one, dict) and "metadata" in one else {}
                 answers.append({**_below_data(found.body), **metadata})
-            return Found(answers, "bulk", tuple(charges))
+            return VendorAnswer(answers, "bulk", tuple(charges))
 
         return answer
 
 
-def describe_person(world: World, person: Person, *, titlecase: bool) -> dict[str, Any]:
+def describe_person(world: World, person: TruePerson, *, titlecase: bool) -> dict[str, Any]:
     """What the vendor says of somebody. Text is in lower case unless asked otherwise (docs)."""
 
     def text(value: str | None) -> str | None:
@@ -170,7 +178,7 @@ def describe_person(world: World, person: Person, *, titlecase: bool) -> dict[st
     }
 
 
-def describe_company(company: Company, *, titlecase: bool) -> dict[str, Any]:
+def describe_company(company: TrueCompany, *, titlecase: bool) -> dict[str, Any]:
     def text(value: str | None) -> str | None:
         return value if value is None or titlecase else value.lower()
 
@@ -187,7 +195,7 @@ def describe_company(company: Company, *, titlecase: bool) -> dict[str, Any]:
     }
 
 
-def _match_person(world: World, params: Mapping[str, str]) -> tuple[Person | None, int]:
+def _match_person(world: World, params: Mapping[str, str]) -> tuple[TruePerson | None, int]:
     """Who is meant, and how sure the vendor is, 1 to 10."""
     first, last = names(params)
     person, by = find_person(
@@ -207,7 +215,7 @@ def _match_person(world: World, params: Mapping[str, str]) -> tuple[Person | Non
     return (there[0], _LIKELIHOOD["location"]) if len(there) == 1 else (None, 0)
 
 
-def _match_company(world: World, params: Mapping[str, str]) -> tuple[Company | None, int]:
+def _match_company(world: World, params: Mapping[str, str]) -> tuple[TrueCompany | None, int]:
     for name, likelihood in (("website", 10), ("profile", 10), ("name", 6)):
         company = find_company(world, params.get(name, ""))
         if company is not None:
@@ -266,10 +274,10 @@ def _below_data(body: Mapping[str, Any]) -> dict[str, Any]:
     return {**top, "data": rest} if rest else top
 
 
-def _miss() -> Found:
+def _miss() -> VendorAnswer:
     body = {"status": 404, "error": {"type": "not_found", "message": "No records were found matching your request"}}
-    return Found(body, "miss", status=404)
+    return VendorAnswer(body, "miss", status=404)
 
 
-def _refusal(status: int, kind: str, message: str) -> Refusal:
-    return Refusal(status, {"status": status, "error": {"type": kind, "message": message}}, kind)
+def _refusal(status: int, kind: str, message: str) -> VendorRefusal:
+    return VendorRefusal(status, {"status": status, "error": {"type": kind, "message": message}}, kind)

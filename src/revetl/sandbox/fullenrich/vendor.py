@@ -20,13 +20,14 @@ from typing import Any
 
 from aiohttp import web
 
+from revetl.sandbox.data_vendors.billing import Charge, FreeRepeats
+from revetl.sandbox.data_vendors.jobs import Callbacks, VendorJob, VendorJobs, is_loopback
+from revetl.sandbox.data_vendors.knowledge import VendorRecord
+from revetl.sandbox.data_vendors.matching import find_person, names
+from revetl.sandbox.data_vendors.truth import TruePerson, domain_key
+from revetl.sandbox.data_vendors.vendor import DataVendor, DataVendorOptions, VendorAnswer, VendorRefusal, json_body
 from revetl.sandbox.faults import FAULT, Fault
-from revetl.sandbox.providers.billing import Charge, FreeRepeats
-from revetl.sandbox.providers.jobs import Callbacks, Job, Jobs, is_loopback
-from revetl.sandbox.providers.knowledge import Known
-from revetl.sandbox.providers.matching import find_person, names
-from revetl.sandbox.providers.truth import Person, domain_key
-from revetl.sandbox.providers.vendor import Context, Found, Refusal, Vendor, json_body
+from revetl.sandbox.vendor import Routes, VendorContext
 
 USD = Decimal("0.055")
 CREDITS = {"contact.work_emails": Decimal(1), "contact.personal_emails": Decimal(3), "contact.phones": Decimal(10)}
@@ -50,7 +51,7 @@ class Contact:
     """One of a job. `free`: the fields that were paid for in a job that was done before this one began."""
 
     said: Mapping[str, Any]
-    known: Known[Person] | None
+    known: VendorRecord[TruePerson] | None
     fields: tuple[str, ...]
     free: frozenset[str]
 
@@ -60,43 +61,43 @@ class Contact:
         return f"{field} {json.dumps(inputs, sort_keys=True).lower()}"
 
 
-class FullEnrich(Vendor):
+class FullEnrich(DataVendor):
     """Any key serves except one with `bad` (401)."""
 
     name = "fullenrich"
 
-    def __init__(self, context: Context) -> None:
-        super().__init__(context)
-        self._window = context.window(PER_MINUTE, 60)
-        self._jobs = Jobs(context.clock, context.job_s, KEPT_DAYS)
-        self._repeats = FreeRepeats(context.clock, KEPT_DAYS)
-        self._callbacks = Callbacks(context.clock)
+    def __init__(self, context: VendorContext, options: DataVendorOptions) -> None:
+        super().__init__(context, options)
+        self._window = self.fixed_window(PER_MINUTE, 60)
+        self._jobs = VendorJobs(self.clock, self.job_s, KEPT_DAYS)
+        self._repeats = FreeRepeats(self.clock, KEPT_DAYS)
+        self._callbacks = Callbacks(self.clock)
 
-    def reset(self) -> None:
-        super().reset()
+    def reset(self, *, keep_records: bool = False) -> None:
+        super().reset(keep_records=keep_records)
         self._jobs.clear()
         self._repeats.clear()
 
     async def close(self) -> None:
         await self._callbacks.close()
 
-    def add_routes(self, app: web.Application) -> None:
+    def add_routes(self, routes: Routes) -> None:
         base = "/api/v2/contact/enrich/bulk"
-        app.router.add_post(self.path(base), self.serve(self._submit))
-        app.router.add_get(self.path(base + "/{enrichment_id}"), self.serve(self._fetch))
-        app.router.add_get(self.path("/api/v2/account/credits"), self.serve(self._credits))
+        routes.post(base, self.serve(self._submit))
+        routes.get(base + "/{enrichment_id}", self.serve(self._fetch))
+        routes.get("/api/v2/account/credits", self.serve(self._credits))
 
     async def key_of(self, request: web.Request) -> str:
         return request.headers.get("Authorization", "").removeprefix("Bearer ").strip()
 
-    def refusal(self, kind: str) -> Refusal:
+    def refusal(self, kind: str) -> VendorRefusal:
         return _refusal(*_REFUSALS[kind])
 
     def settle(self) -> None:
         for job in self._jobs.due():
             self._settle_job(job)
 
-    async def _submit(self, request: web.Request, key: str) -> Found:
+    async def _submit(self, request: web.Request, key: str) -> VendorAnswer:
         self.refuse_bad_key(key)
         self.take(key, self._window)
         body = await json_body(request)
@@ -119,9 +120,9 @@ class FullEnrich(Vendor):
         job = self._jobs.start(str(uuid.uuid4()), key, asked, fault)
         job.result = {"id": job.id, "name": str(body["name"])}
         self._announce(job, urls, fault)
-        return Found({"enrichment_id": job.id}, "submitted", reference=job.id)
+        return VendorAnswer({"enrichment_id": job.id}, "submitted", reference=job.id)
 
-    async def _fetch(self, request: web.Request, key: str) -> Found:
+    async def _fetch(self, request: web.Request, key: str) -> VendorAnswer:
         self.refuse_bad_key(key)
         self.take(key, self._window)
         self.settle()
@@ -132,14 +133,14 @@ class FullEnrich(Vendor):
         if not job.settled or (fault is not None and fault.kind == "never_done"):
             if request.query.get("forceResults", "").lower() == "true":
                 body = {**job.result, "status": "IN_PROGRESS", "cost": {"credits": 0}, "data": []}
-                return Found(body, "not_ready")
+                return VendorAnswer(body, "not_ready")
             raise _refusal(400, "error.enrichment.in_progress", "Enrichment is in progress")
         status = 402 if job.result["status"] == "CREDITS_INSUFFICIENT" else 200
-        return Found(job.result, "polled", status=status, reference=job.id)
+        return VendorAnswer(job.result, "polled", status=status, reference=job.id)
 
-    async def _credits(self, request: web.Request, key: str) -> Found:
+    async def _credits(self, request: web.Request, key: str) -> VendorAnswer:
         self.refuse_bad_key(key)
-        return Found({"balance": int(self.bill.remaining(key))}, "account")
+        return VendorAnswer({"balance": int(self.bill.remaining(key))}, "account")
 
     def _contact(self, key: str, said: Any) -> Contact:
         if not isinstance(said, dict):
@@ -167,7 +168,7 @@ class FullEnrich(Vendor):
         free = frozenset(f for f in fields if self._repeats.is_free(key, contact.question(f)))
         return Contact(said, known, tuple(fields), free)
 
-    def _announce(self, job: Job, urls: Mapping[str, Any], fault: Fault | None) -> None:
+    def _announce(self, job: VendorJob, urls: Mapping[str, Any], fault: Fault | None) -> None:
         """One message when the job is done; one for each contact before it, where asked for (docs)."""
 
         def signed(body: Mapping[str, Any]) -> tuple[bytes, Mapping[str, str]]:
@@ -185,11 +186,11 @@ class FullEnrich(Vendor):
 
         if urls["contact"] is not None:
             for place in range(len(job.asked)):
-                self._callbacks.schedule(str(urls["contact"]), partial(of_one, place), self.context.job_s, fault)
+                self._callbacks.schedule(str(urls["contact"]), partial(of_one, place), self.job_s, fault)
         if urls["done"] is not None:
-            self._callbacks.schedule(str(urls["done"]), of_all, self.context.job_s, fault)
+            self._callbacks.schedule(str(urls["done"]), of_all, self.job_s, fault)
 
-    def _settle_job(self, job: Job) -> None:
+    def _settle_job(self, job: VendorJob) -> None:
         """Charges contact by contact until the credits are gone; the rest of the job stays empty."""
         if job.settled:
             return
@@ -215,7 +216,7 @@ class FullEnrich(Vendor):
             self._repeats.remember(job.key, question)
         job.result = {**job.result, "status": status, "cost": {"credits": int(spent)}, "data": data}
 
-    def _place(self, job: Job, number: int) -> float:
+    def _place(self, job: VendorJob, number: int) -> float:
         return self.knowledge.own(job.id, f"place {number}")
 
     def _contact_info(self, contact: Contact) -> dict[str, Any]:
@@ -229,7 +230,7 @@ class FullEnrich(Vendor):
             info |= {"most_probable_phone": phone, "phones": [phone]}
         return info
 
-    def _status(self, known: Known[Person]) -> str:
+    def _status(self, known: VendorRecord[TruePerson]) -> str:
         who = known.record.person_id
         if "email" in known.wrong:
             return "INVALID" if self.knowledge.own(who, "found out") < FOUND_OUT else "HIGH_PROBABILITY"
@@ -254,7 +255,7 @@ class FullEnrich(Vendor):
         }
         return {**described, "custom": said["custom"]} if "custom" in said else described
 
-    def _profile(self, known: Known[Person]) -> dict[str, Any]:
+    def _profile(self, known: VendorRecord[TruePerson]) -> dict[str, Any]:
         person = known.record
         employer = self.world.companies.get(person.company_id or "")
         company = {"name": employer.name, "domain": employer.domain} if employer else None
@@ -296,5 +297,5 @@ def _check_custom(custom: Any) -> None:
         )
 
 
-def _refusal(status: int, code: str, message: str) -> Refusal:
-    return Refusal(status, {"code": code, "message": message}, code.removeprefix("error."))
+def _refusal(status: int, code: str, message: str) -> VendorRefusal:
+    return VendorRefusal(status, {"code": code, "message": message}, code.removeprefix("error."))

@@ -17,7 +17,7 @@ from revetl.sandbox.faults import Fault
 
 
 @dataclass(slots=True)
-class Job:
+class VendorJob:
     """`asked` is what the vendor keeps of each record, `result` what it answers once the job is settled."""
 
     id: str
@@ -29,31 +29,31 @@ class Job:
     settled: bool = False
 
 
-class Jobs:
+class VendorJobs:
     """Ready after `job_s`, or never where that fault struck. Forgotten after `kept_days`."""
 
     def __init__(self, clock: Clock, job_s: float, kept_days: float) -> None:
         self._clock = clock
         self._job_s = job_s
         self._kept_s = kept_days * 86_400
-        self._jobs: dict[str, Job] = {}
-        self._open: dict[str, Job] = {}
+        self._jobs: dict[str, VendorJob] = {}
+        self._open: dict[str, VendorJob] = {}
 
-    def start(self, job_id: str, key: str, asked: list[Any], fault: Fault | None) -> Job:
+    def start(self, job_id: str, key: str, asked: list[Any], fault: Fault | None) -> VendorJob:
         never = fault is not None and fault.kind == "never_done"
         ready_at = math.inf if never else self._clock.monotonic() + self._job_s
-        job = Job(job_id, key, asked, ready_at, self._clock.now().timestamp())
+        job = VendorJob(job_id, key, asked, ready_at, self._clock.now().timestamp())
         self._jobs[job_id] = self._open[job_id] = job
         return job
 
-    def get(self, job_id: str, key: str) -> Job | None:
+    def get(self, job_id: str, key: str) -> VendorJob | None:
         """None for a job that never was, is somebody else's or was too long ago."""
         job = self._jobs.get(job_id)
         if job is None or job.key != key or self._clock.now().timestamp() - job.started > self._kept_s:
             return None
         return job
 
-    def due(self) -> list[Job]:
+    def due(self) -> list[VendorJob]:
         """Ready, and not yet settled."""
         for job_id in [job.id for job in self._open.values() if job.settled]:
             del self._open[job_id]

@@ -1,46 +1,35 @@
-"""What the vendors have in common: a key, books, a throttle, and an answer in their own dialect."""
+"""What data vendors have in common: a key, books, a throttle, and an answer in their own dialect."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, ClassVar
 
 from aiohttp import web
+from pydantic import Field
 
-from revetl.clock import Clock
+from revetl.sandbox.data_vendors.billing import DEFAULT_CREDITS, Bill, Charge, FixedWindow
+from revetl.sandbox.data_vendors.knowledge import Knowledge
+from revetl.sandbox.data_vendors.truth import Truth, World
 from revetl.sandbox.faults import FAULT
-from revetl.sandbox.providers.billing import Bill, Charge, FixedWindow
-from revetl.sandbox.providers.knowledge import Knowledge
-from revetl.sandbox.providers.population import Population
-from revetl.sandbox.providers.truth import Truth, World
+from revetl.sandbox.settings import SandboxSettings, VendorOptions
+from revetl.sandbox.vendor import Handler, SandboxVendor, VendorContext
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 # How a vendor says no, whatever the question.
 REFUSALS = ("bad_key", "throttled", "out_of_credits", "unavailable")
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
-    """What every vendor is built from. `limited`: whether it throttles. `job_s`: how long a job takes."""
+class DataVendorOptions(VendorOptions):
+    """`credits`: what is on every key at the start. `job_s`: how many seconds its jobs take (None: as the others')."""
 
-    truth: Truth
-    clock: Clock
-    seed: int = 0
-    limited: bool = True
-    job_s: float = 2.0
-    population: Population = field(default_factory=Population)
-
-    def knowledge(self, vendor: str) -> Knowledge:
-        return Knowledge(self.population, self.seed, vendor)
-
-    def window(self, calls: int, seconds: float) -> FixedWindow:
-        return FixedWindow(calls if self.limited else None, seconds, self.clock)
+    credits: Decimal = Field(default=DEFAULT_CREDITS, ge=0)
+    job_s: float | None = Field(default=None, ge=0)
 
 
-class Refusal(Exception):
+class VendorRefusal(Exception):
     """An answer that is an error in the vendor's dialect. `why` is how the books count it."""
 
     def __init__(self, status: int, body: Any, why: str, headers: Mapping[str, str] | None = None) -> None:
@@ -52,7 +41,7 @@ class Refusal(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class VendorAnswer:
     """An answer. `counted` is how the books count it (hit, miss, batch, submitted, …); `charges` is what it costs.
 
     `reference` names the call on the invoice where the vendor gives it a name, as with jobs.
@@ -65,44 +54,56 @@ class Found:
     reference: str | None = None
 
 
-Answer = Callable[[web.Request, str], Awaitable[Found]]
+# From the request and the API key in it.
+Endpoint = Callable[[web.Request, str], Awaitable[VendorAnswer]]
 
 
-class Vendor:
-    """One vendor. A subclass names itself, adds its routes and answers; the books and the faults are kept here."""
+def truth_of(settings: SandboxSettings) -> Truth:
+    """The one truth that all data vendors of a sandbox answer from."""
+    return Truth(settings.truth)
+
+
+class DataVendor(SandboxVendor):
+    """One data vendor, below /providers/<name>. A subclass names itself, adds its routes and answers; the books and
+    the faults are kept here."""
 
     name: ClassVar[str]
+    Options: ClassVar[type[VendorOptions]] = DataVendorOptions
 
-    def __init__(self, context: Context) -> None:
-        self.context = context
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "mount" not in cls.__dict__ and "name" in cls.__dict__:
+            cls.mount = f"/providers/{cls.name}"
+
+    def __init__(self, context: VendorContext, options: DataVendorOptions) -> None:
+        settings = context.settings
         self.clock = context.clock
-        self.bill = Bill(self.name, context.clock)
-        self.knowledge = context.knowledge(self.name)
+        self.limited = settings.limited
+        self.job_s = settings.job_s if options.job_s is None else options.job_s
+        self.bill = Bill(self.name, context.clock, options.credits)
+        self.knowledge = Knowledge(settings.population, settings.seed, self.name)
+        self._truth = context.shared(truth_of)
 
     @property
     def world(self) -> World:
-        return self.context.truth.world
+        return self._truth.world
 
-    def path(self, own: str) -> str:
-        return f"/providers/{self.name}{own}"
+    def fixed_window(self, calls: int, seconds: float) -> FixedWindow:
+        """The vendor's throttle, open where the sandbox is not limited."""
+        return FixedWindow(calls if self.limited else None, seconds, self.clock)
 
-    def add_routes(self, app: web.Application) -> None:
-        raise NotImplementedError
-
-    def reset(self) -> None:
-        """Forgets what was asked and charged."""
+    def reset(self, *, keep_records: bool = False) -> None:
+        """Forgets what was asked and charged. The truth is not the vendor's to forget."""
         self.bill.clear()
 
-    def settle(self) -> None:
-        """Books what is due by now. Before anybody reads the books."""
-
-    async def close(self) -> None:
-        """Ends what still runs in the background."""
+    def stats(self, *, calls: bool = False) -> dict[str, Any]:
+        self.settle()
+        return self.bill.as_json(calls=calls)
 
     async def key_of(self, request: web.Request) -> str:
         return request.headers.get("X-API-Key", "")
 
-    def refusal(self, kind: str) -> Refusal:
+    def refusal(self, kind: str) -> VendorRefusal:
         """One of `REFUSALS` in this vendor's words."""
         raise NotImplementedError
 
@@ -122,7 +123,7 @@ class Vendor:
         if self.bill.remaining(key) < credits:
             raise self.refusal("out_of_credits")
 
-    def serve(self, answer: Answer) -> Handler:
+    def serve(self, answer: Endpoint) -> Handler:
         """Counts, asks `answer(request, key)`, charges. A fault that speaks the vendor's dialect is said first."""
 
         async def handle(request: web.Request) -> web.StreamResponse:
@@ -133,13 +134,13 @@ class Vendor:
                 fault = request.get(FAULT)
                 if fault is not None and fault.kind in REFUSALS:
                     raise self.refusal(fault.kind)
-                found = await answer(request, key)
-            except Refusal as e:
+                answered = await answer(request, key)
+            except VendorRefusal as e:
                 status, body, counted, more = e.status, e.body, e.why, e.headers
             else:
-                reference = found.reference or reference
-                charged = self.bill.charge(key, reference, found.charges)
-                status, body, counted, more = found.status, found.body, found.counted, {}
+                reference = answered.reference or reference
+                charged = self.bill.charge(key, reference, answered.charges)
+                status, body, counted, more = answered.status, answered.body, answered.counted, {}
             self.bill.note(reference, key, f"{request.method} {request.path}", status, counted, charged)
             return respond(status, body, {**self.headers(key, charged), **more})
 

@@ -1,59 +1,19 @@
-"""The portal in a file, so that a sandbox that is stopped and started again holds the same records."""
+"""The portal as one JSON document, and back."""
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from revetl.sandbox.hubspot.portal import Portal
 from revetl.sandbox.hubspot.schema import Property
 from revetl.sandbox.hubspot.store import ObjectStore, Record, Write
 
-FILE_NAME = "hubspot.json"
 _FORMAT = 1
 _PROPERTY_FIELDS = ("name", "type", "field_type", "label", "group", "description", "unique", "options")
 
 
-class Snapshot:
-    """`load` at the start, `save` whenever `stale`. The file is replaced whole: a crash leaves the earlier one.
-    `portal` gives the present one, since a reset puts another in its place."""
-
-    def __init__(self, data_dir: Path, portal: Callable[[], Portal]) -> None:
-        self._path = data_dir / FILE_NAME
-        self._portal = portal
-        self._saved_version = portal().version
-
-    @property
-    def stale(self) -> bool:
-        return self._portal().version != self._saved_version
-
-    def load(self) -> bool:
-        """Whether there was anything to load. A file of another format is refused with ValueError."""
-        if not self._path.exists():
-            return False
-        document = json.loads(self._path.read_text("utf-8"))
-        if document.get("format") != _FORMAT:
-            raise ValueError(f"{self._path} was written by another version of the sandbox; remove it to start afresh")
-        _restore(self._portal(), document)
-        self._saved_version = self._portal().version
-        return True
-
-    def save(self) -> None:
-        version = self._portal().version
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        aside = self._path.with_suffix(".json.new")
-        with aside.open("w", encoding="utf-8") as file:
-            json.dump(_document(self._portal()), file, separators=(",", ":"))
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(self._path)
-        self._saved_version = version
-
-
-def _document(portal: Portal) -> dict[str, Any]:
+def dump_portal(portal: Portal) -> dict[str, Any]:
+    """Records, properties, associations and merges; neither tokens nor limits."""
     return {
         "format": _FORMAT,
         "last_id": portal.last_id,
@@ -80,7 +40,10 @@ def _store_document(store: ObjectStore) -> dict[str, Any]:
     }
 
 
-def _restore(portal: Portal, document: dict[str, Any]) -> None:
+def restore_portal(portal: Portal, document: dict[str, Any]) -> None:
+    """Into a portal that is fresh. ValueError for a document of another format."""
+    if document.get("format") != _FORMAT:
+        raise ValueError("it was written by another version of the sandbox")
     portal.last_id = document["last_id"]
     portal.blocked_emails = set(document["blocked_emails"])
     for name, stored in document["stores"].items():

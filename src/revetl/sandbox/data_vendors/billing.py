@@ -31,7 +31,7 @@ class Charge:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class InvoiceLine:
     """A charge as it stands on the invoice. `reference` is the job's id where there is one, else the call's number."""
 
     at: str
@@ -54,7 +54,7 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class CallEntry:
     """One request as the vendor saw it; `counted` is what the answer was: hit, miss or why it was refused."""
 
     reference: str
@@ -78,14 +78,15 @@ class Bill:
 
     vendor: str
     clock: Clock
-    starting_credits: Decimal = DEFAULT_CREDITS
+    starting_credits: Decimal = DEFAULT_CREDITS  # on every key, where `set_remaining` says nothing else
     requests: Counter[str] = field(default_factory=Counter)
     answers: Counter[str] = field(default_factory=Counter)
     charged_usd: Decimal = Decimal(0)
     spent: dict[str, Decimal] = field(default_factory=dict)
-    lines: list[Line] = field(default_factory=list)
-    calls: deque[Call] = field(default_factory=lambda: deque(maxlen=CALLS_KEPT))
+    lines: list[InvoiceLine] = field(default_factory=list)
+    calls: deque[CallEntry] = field(default_factory=lambda: deque(maxlen=CALLS_KEPT))
     _remaining: dict[str, Decimal] = field(default_factory=dict)
+    _set_to: Decimal | None = None
     _numbered: int = 0
 
     def next_reference(self) -> str:
@@ -98,7 +99,8 @@ class Bill:
     def remaining(self, key: str) -> Decimal:
         if "broke" in key:
             return Decimal(0)
-        return self._remaining.setdefault(key, self.starting_credits)
+        start = self.starting_credits if self._set_to is None else self._set_to
+        return self._remaining.setdefault(key, start)
 
     def charge(self, key: str, reference: str, charges: Iterable[Charge]) -> Decimal:
         """Writes the lines; returns the credits in all."""
@@ -106,7 +108,7 @@ class Bill:
         for charge in charges:
             total += charge.credits
             self.charged_usd += charge.usd
-            self.lines.append(Line(self.now(), _short(key), reference, charge))
+            self.lines.append(InvoiceLine(self.now(), _short(key), reference, charge))
         self._remaining[key] = self.remaining(key) - total
         self.spent[key] = self.spent.get(key, Decimal(0)) + total
         return total
@@ -114,11 +116,11 @@ class Bill:
     def note(self, reference: str, key: str, route: str, status: int, counted: str, credits: Decimal) -> None:
         self.requests[key] += 1
         self.answers[counted] += 1
-        self.calls.append(Call(reference, self.now(), _short(key), route, status, counted, credits))
+        self.calls.append(CallEntry(reference, self.now(), _short(key), route, status, counted, credits))
 
     def set_remaining(self, credits: Decimal) -> None:
-        """On every key, those to come too."""
-        self.starting_credits = credits
+        """On every key, those to come too, until the books are cleared."""
+        self._set_to = credits
         self._remaining.clear()
 
     def clear(self) -> None:
@@ -129,7 +131,7 @@ class Bill:
         self.calls.clear()
         self._remaining.clear()
         self.charged_usd = Decimal(0)
-        self.starting_credits = DEFAULT_CREDITS
+        self._set_to = None
 
     def as_json(self, *, calls: bool = False) -> dict[str, Any]:
         """Keys by their last four characters only."""

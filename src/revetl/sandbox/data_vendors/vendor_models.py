@@ -22,7 +22,7 @@ _EUROPE = (
 
 
 @dataclass(frozen=True, slots=True)
-class Knows:
+class FieldRates:
     """A field: the share of all records for which the vendor has a value, and the share of those that are wrong."""
 
     rate: float
@@ -49,8 +49,8 @@ class VendorModel:
     """
 
     coverage: float = 0.0
-    people: Mapping[str, Knows] = field(default_factory=dict)
-    companies: Mapping[str, Knows] = field(default_factory=dict)
+    people: Mapping[str, FieldRates] = field(default_factory=dict)
+    companies: Mapping[str, FieldRates] = field(default_factory=dict)
     segments: tuple[Segment, ...] = ()
     resells: Mapping[str, float] = field(default_factory=dict)
     guesses: bool = False
@@ -59,24 +59,24 @@ class VendorModel:
 KNOWS_NOTHING = VendorModel()
 
 _COMPANY = {
-    "industry": Knows(0.80),
-    "employee_count": Knows(0.75),
-    "founded_year": Knows(0.70),
-    "linkedin_url": Knows(0.75),
-    "city": Knows(0.70),
-    "country": Knows(0.80),
+    "industry": FieldRates(0.80),
+    "employee_count": FieldRates(0.75),
+    "founded_year": FieldRates(0.70),
+    "linkedin_url": FieldRates(0.75),
+    "city": FieldRates(0.70),
+    "country": FieldRates(0.80),
 }
 
 DEFAULT_VENDORS: Mapping[str, VendorModel] = {
     "people_data_labs": VendorModel(
         coverage=0.85,
         people={
-            "email": Knows(0.55, wrong=0.06),
-            "phone": Knows(0.35, wrong=0.04),
-            "job_title": Knows(0.70, wrong=0.12),
-            "linkedin_url": Knows(0.75),
-            "city": Knows(0.70, wrong=0.04),
-            "country": Knows(0.80),
+            "email": FieldRates(0.55, wrong=0.06),
+            "phone": FieldRates(0.35, wrong=0.04),
+            "job_title": FieldRates(0.70, wrong=0.12),
+            "linkedin_url": FieldRates(0.75),
+            "city": FieldRates(0.70, wrong=0.04),
+            "country": FieldRates(0.80),
         },
         companies=_COMPANY,
         segments=(
@@ -87,21 +87,21 @@ DEFAULT_VENDORS: Mapping[str, VendorModel] = {
     ),
     "hunter": VendorModel(
         coverage=0.80,
-        people={"email": Knows(0.60, wrong=0.12)},
+        people={"email": FieldRates(0.60, wrong=0.12)},
         segments=(Segment("company_size", ("1-10",), 0.6), Segment("company_size", ("1001+",), 1.3)),
         guesses=True,
     ),
     "apollo": VendorModel(
         coverage=0.80,
         people={
-            "email": Knows(0.58, wrong=0.08),
-            "phone": Knows(0.30, wrong=0.08),
-            "job_title": Knows(0.72, wrong=0.10),
-            "linkedin_url": Knows(0.74),
-            "city": Knows(0.65, wrong=0.05),
-            "country": Knows(0.74),
+            "email": FieldRates(0.58, wrong=0.08),
+            "phone": FieldRates(0.30, wrong=0.08),
+            "job_title": FieldRates(0.72, wrong=0.10),
+            "linkedin_url": FieldRates(0.74),
+            "city": FieldRates(0.65, wrong=0.05),
+            "country": FieldRates(0.74),
         },
-        companies={**_COMPANY, "industry": Knows(0.78), "employee_count": Knows(0.78, wrong=0.10)},
+        companies={**_COMPANY, "industry": FieldRates(0.78), "employee_count": FieldRates(0.78, wrong=0.10)},
         segments=(
             Segment("country", ("United States",), 1.8),
             Segment("country", ("France", *_EUROPE), 0.6),
@@ -111,12 +111,12 @@ DEFAULT_VENDORS: Mapping[str, VendorModel] = {
     "prospeo": VendorModel(
         coverage=0.80,
         people={
-            "email": Knows(0.60, wrong=0.05),
-            "phone": Knows(0.30, wrong=0.06),
-            "job_title": Knows(0.70, wrong=0.10),
-            "linkedin_url": Knows(0.74),
-            "city": Knows(0.60),
-            "country": Knows(0.70),
+            "email": FieldRates(0.60, wrong=0.05),
+            "phone": FieldRates(0.30, wrong=0.06),
+            "job_title": FieldRates(0.70, wrong=0.10),
+            "linkedin_url": FieldRates(0.74),
+            "city": FieldRates(0.60),
+            "country": FieldRates(0.70),
         },
         companies=_COMPANY,
         segments=(Segment("seniority", ("entry",), 0.7, ("phone",)),),
@@ -124,7 +124,7 @@ DEFAULT_VENDORS: Mapping[str, VendorModel] = {
     ),
     "leadmagic": VendorModel(
         coverage=0.74,
-        people={"email": Knows(0.56, wrong=0.05)},
+        people={"email": FieldRates(0.56, wrong=0.05)},
         segments=(Segment("country", ("United States",), 1.5),),
         resells={"prospeo": 0.20},
         guesses=True,
@@ -132,12 +132,12 @@ DEFAULT_VENDORS: Mapping[str, VendorModel] = {
     "dropcontact": VendorModel(
         coverage=0.80,
         people={
-            "email": Knows(0.54, wrong=0.03),
-            "phone": Knows(0.15, wrong=0.04),
-            "job_title": Knows(0.45, wrong=0.12),
-            "linkedin_url": Knows(0.55),
+            "email": FieldRates(0.54, wrong=0.03),
+            "phone": FieldRates(0.15, wrong=0.04),
+            "job_title": FieldRates(0.45, wrong=0.12),
+            "linkedin_url": FieldRates(0.55),
         },
-        companies={"employee_count": Knows(0.60), "linkedin_url": Knows(0.60)},
+        companies={"employee_count": FieldRates(0.60), "linkedin_url": FieldRates(0.60)},
         segments=(
             Segment("country", ("France",), 3.0),
             Segment("country", _EUROPE, 1.5),
@@ -149,18 +149,18 @@ DEFAULT_VENDORS: Mapping[str, VendorModel] = {
     "fullenrich": VendorModel(
         coverage=0.92,
         people={
-            "email": Knows(0.74, wrong=0.04),
-            "phone": Knows(0.48, wrong=0.06),
-            "job_title": Knows(0.75, wrong=0.10),
-            "linkedin_url": Knows(0.80),
-            "city": Knows(0.70),
-            "country": Knows(0.80),
+            "email": FieldRates(0.74, wrong=0.04),
+            "phone": FieldRates(0.48, wrong=0.06),
+            "job_title": FieldRates(0.75, wrong=0.10),
+            "linkedin_url": FieldRates(0.80),
+            "city": FieldRates(0.70),
+            "country": FieldRates(0.80),
         },
         resells={"people_data_labs": 0.25, "apollo": 0.15, "prospeo": 0.15},
     ),
     # A public register: complete, but a registered office is often that of the accountant.
     "companies_house": VendorModel(
         coverage=1.0,
-        companies={"founded_year": Knows(1.0), "city": Knows(1.0, wrong=0.15), "country": Knows(1.0)},
+        companies={"founded_year": FieldRates(1.0), "city": FieldRates(1.0, wrong=0.15), "country": FieldRates(1.0)},
     ),
 }

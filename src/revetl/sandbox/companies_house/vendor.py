@@ -11,9 +11,10 @@ from typing import Any
 
 from aiohttp import BasicAuth, web
 
-from revetl.sandbox.providers.knowledge import Known
-from revetl.sandbox.providers.truth import Company, World, company_key
-from revetl.sandbox.providers.vendor import Context, Found, Refusal, Vendor
+from revetl.sandbox.data_vendors.knowledge import VendorRecord
+from revetl.sandbox.data_vendors.truth import TrueCompany, World, company_key
+from revetl.sandbox.data_vendors.vendor import DataVendor, DataVendorOptions, VendorAnswer, VendorRefusal
+from revetl.sandbox.vendor import Routes, VendorContext
 
 CALLS, PER_S = 600, 300
 COUNTRY = "United Kingdom"
@@ -28,19 +29,19 @@ _REFUSALS = {
 }
 
 
-class CompaniesHouse(Vendor):
+class CompaniesHouse(DataVendor):
     """The key is the user name of basic authentication. Any serves except one with `bad` (401)."""
 
     name = "companies_house"
 
-    def __init__(self, context: Context) -> None:
-        super().__init__(context)
-        self.window = context.window(CALLS, PER_S)
+    def __init__(self, context: VendorContext, options: DataVendorOptions) -> None:
+        super().__init__(context, options)
+        self.window = self.fixed_window(CALLS, PER_S)
         self._register = Register()
 
-    def add_routes(self, app: web.Application) -> None:
-        app.router.add_get(self.path("/search/companies"), self.serve(self._search))
-        app.router.add_get(self.path("/company/{number}"), self.serve(self._profile))
+    def add_routes(self, routes: Routes) -> None:
+        routes.get("/search/companies", self.serve(self._search))
+        routes.get("/company/{number}", self.serve(self._profile))
 
     async def key_of(self, request: web.Request) -> str:
         try:
@@ -58,18 +59,18 @@ class CompaniesHouse(Vendor):
             "X-Ratelimit-Window": "5m",
         }
 
-    def refusal(self, kind: str) -> Refusal:
+    def refusal(self, kind: str) -> VendorRefusal:
         status, body = _REFUSALS[kind]
-        return Refusal(status, body, kind)
+        return VendorRefusal(status, body, kind)
 
-    async def _search(self, request: web.Request, key: str) -> Found:
+    async def _search(self, request: web.Request, key: str) -> VendorAnswer:
         """By words of the name; with the restriction `legally-equivalent-company-name` only names that are the same
         but for letter case, punctuation and legal form."""
         self.refuse_bad_key(key)
         self.take(key, self.window)
         query = request.query.get("q", "").strip()
         if not query:
-            raise Refusal(400, {"errors": [{"error": "query-required", "type": "ch:service"}]}, "bad_request")
+            raise VendorRefusal(400, {"errors": [{"error": "query-required", "type": "ch:service"}]}, "bad_request")
         exact = "legally-equivalent-company-name" in request.query.get("restrictions", "")
         size = min(_number(request, "items_per_page", PAGE), PAGE_MAX)
         start = _number(request, "start_index", 0)
@@ -82,15 +83,15 @@ class CompaniesHouse(Vendor):
             "page_number": start // size + 1 if size else 1,
             "items": [self._item(company) for company in found[start : start + size]],
         }
-        return Found(body, "hit" if found else "miss")
+        return VendorAnswer(body, "hit" if found else "miss")
 
-    async def _profile(self, request: web.Request, key: str) -> Found:
+    async def _profile(self, request: web.Request, key: str) -> VendorAnswer:
         self.refuse_bad_key(key)
         self.take(key, self.window)
         company = self._register.by_number(self.world).get(request.match_info["number"].upper())
         if company is None:
             errors = [{"error": "company-profile-not-found", "type": "ch:service"}]
-            return Found({"errors": errors}, "miss", status=404)
+            return VendorAnswer({"errors": errors}, "miss", status=404)
         known = self._known(company)
         number = company_number(company.company_id)
         body = {
@@ -105,9 +106,9 @@ class CompaniesHouse(Vendor):
             "has_been_liquidated": False,
             "links": {"self": f"/company/{number}"},
         }
-        return Found(body, "hit")
+        return VendorAnswer(body, "hit")
 
-    def _item(self, company: Company) -> dict[str, Any]:
+    def _item(self, company: TrueCompany) -> dict[str, Any]:
         known = self._known(company)
         number = company_number(company.company_id)
         address = _address(known)
@@ -123,9 +124,9 @@ class CompaniesHouse(Vendor):
             "links": {"self": f"/company/{number}"},
         }
 
-    def _known(self, company: Company) -> Company:
-        known: Known[Company] | None = self.knowledge.company(self.world, company)
-        return known.record if known else Company(company.company_id, company.name)
+    def _known(self, company: TrueCompany) -> TrueCompany:
+        known: VendorRecord[TrueCompany] | None = self.knowledge.company(self.world, company)
+        return known.record if known else TrueCompany(company.company_id, company.name)
 
 
 class Register:
@@ -133,15 +134,15 @@ class Register:
 
     def __init__(self) -> None:
         self._of: World | None = None
-        self._by_number: dict[str, Company] = {}
-        self._by_key: dict[str, list[Company]] = {}
-        self._by_word: dict[str, list[Company]] = {}
+        self._by_number: dict[str, TrueCompany] = {}
+        self._by_key: dict[str, list[TrueCompany]] = {}
+        self._by_word: dict[str, list[TrueCompany]] = {}
 
-    def by_number(self, world: World) -> Mapping[str, Company]:
+    def by_number(self, world: World) -> Mapping[str, TrueCompany]:
         self._index(world)
         return self._by_number
 
-    def search(self, world: World, query: str, *, exact: bool) -> list[Company]:
+    def search(self, world: World, query: str, *, exact: bool) -> list[TrueCompany]:
         """Names that are the same come first, then those with the most words in common."""
         self._index(world)
         key = company_key(query)
@@ -149,7 +150,7 @@ class Register:
         if exact:
             return same
         common: dict[str, int] = {}
-        candidates: dict[str, Company] = {}
+        candidates: dict[str, TrueCompany] = {}
         for word in key.split():
             for company in self._by_word.get(word, ()):
                 candidates[company.company_id] = company
@@ -179,12 +180,12 @@ def company_number(company_id: str) -> str:
     return f"{int.from_bytes(digest, 'big') % 10**8:08d}"
 
 
-def _founded(company: Company) -> str | None:
+def _founded(company: TrueCompany) -> str | None:
     """The day of the year is made up: the truth holds the year only."""
     return f"{company.founded_year}-01-15" if company.founded_year else None
 
 
-def _address(company: Company) -> dict[str, Any]:
+def _address(company: TrueCompany) -> dict[str, Any]:
     part = "Scotland" if company.city in _SCOTTISH else "England"
     country = part if company.country == COUNTRY else company.country
     address = {"premises": "1", "address_line_1": "High Street", "locality": company.city, "country": country}

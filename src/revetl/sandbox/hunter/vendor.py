@@ -11,12 +11,13 @@ from typing import Any
 
 from aiohttp import web
 
+from revetl.sandbox.data_vendors.billing import Charge, FixedWindow, FreeRepeats
+from revetl.sandbox.data_vendors.knowledge import Knowledge, VendorRecord
+from revetl.sandbox.data_vendors.matching import find_company, find_person, names
+from revetl.sandbox.data_vendors.truth import TrueCompany, TruePerson, World, domain_key, email_key
+from revetl.sandbox.data_vendors.vendor import DataVendor, DataVendorOptions, VendorAnswer, VendorRefusal
 from revetl.sandbox.faults import FAULT
-from revetl.sandbox.providers.billing import Charge, FixedWindow, FreeRepeats
-from revetl.sandbox.providers.knowledge import Knowledge, Known
-from revetl.sandbox.providers.matching import find_company, find_person, names
-from revetl.sandbox.providers.truth import Company, Person, World, domain_key, email_key
-from revetl.sandbox.providers.vendor import Context, Found, Refusal, Vendor
+from revetl.sandbox.vendor import Routes, VendorContext
 
 FIND_CREDITS, FIND_USD = Decimal(1), Decimal("0.034")
 VERIFY_CREDITS, VERIFY_USD = Decimal("0.5"), Decimal("0.017")
@@ -30,31 +31,31 @@ _REFUSALS = {
 }
 
 
-class Hunter(Vendor):
+class Hunter(DataVendor):
     """Any key serves except one with `bad` (401)."""
 
     name = "hunter"
 
-    def __init__(self, context: Context) -> None:
-        super().__init__(context)
-        self._finder = (context.window(15, 1), context.window(500, 60))
-        self._verifier = (context.window(10, 1), context.window(300, 60))
-        self._repeats = FreeRepeats(context.clock, BILLING_PERIOD_DAYS)
+    def __init__(self, context: VendorContext, options: DataVendorOptions) -> None:
+        super().__init__(context, options)
+        self._finder = (self.fixed_window(15, 1), self.fixed_window(500, 60))
+        self._verifier = (self.fixed_window(10, 1), self.fixed_window(300, 60))
+        self._repeats = FreeRepeats(self.clock, BILLING_PERIOD_DAYS)
 
-    def reset(self) -> None:
-        super().reset()
+    def reset(self, *, keep_records: bool = False) -> None:
+        super().reset(keep_records=keep_records)
         self._repeats.clear()
 
-    def add_routes(self, app: web.Application) -> None:
-        app.router.add_get(self.path("/v2/email-finder"), self.serve(self._find))
-        app.router.add_get(self.path("/v2/email-verifier"), self.serve(self._verify))
+    def add_routes(self, routes: Routes) -> None:
+        routes.get("/v2/email-finder", self.serve(self._find))
+        routes.get("/v2/email-verifier", self.serve(self._verify))
 
     async def key_of(self, request: web.Request) -> str:
         """A header, a bearer token or the query: Hunter takes any of the three."""
         bearer = request.headers.get("Authorization", "").removeprefix("Bearer ").strip()
         return request.headers.get("X-API-KEY") or bearer or request.query.get("api_key", "")
 
-    def refusal(self, kind: str) -> Refusal:
+    def refusal(self, kind: str) -> VendorRefusal:
         return _refusal(*_REFUSALS[kind])
 
     def _admit(self, key: str, windows: tuple[FixedWindow, FixedWindow], credits: Decimal) -> None:
@@ -62,7 +63,7 @@ class Hunter(Vendor):
         self.take(key, *windows)
         self.afford(key, credits)
 
-    async def _find(self, request: web.Request, key: str) -> Found:
+    async def _find(self, request: web.Request, key: str) -> VendorAnswer:
         self._admit(key, self._finder, FIND_CREDITS)
         query = request.query
         first, last = names(query, full="full_name")
@@ -84,12 +85,12 @@ class Hunter(Vendor):
         data = self._finding(first, last, company, known, query.get("domain", ""))
         body = {"data": data, "meta": {"params": params}}
         if known is None:
-            return Found(body, "miss")
+            return VendorAnswer(body, "miss")
         charge = Charge(known.record.person_id, FIND_CREDITS, FIND_USD)
-        return Found(body, "hit", (self._repeats.price(key, f"find {known.record.person_id}", charge),))
+        return VendorAnswer(body, "hit", (self._repeats.price(key, f"find {known.record.person_id}", charge),))
 
     def _finding(
-        self, first: str, last: str, company: Company | None, known: Known[Person] | None, domain: str
+        self, first: str, last: str, company: TrueCompany | None, known: VendorRecord[TruePerson] | None, domain: str
     ) -> dict[str, Any]:
         today = self.clock.now().date().isoformat()
         email = (known.record.email or "").lower() if known else None
@@ -112,12 +113,12 @@ class Hunter(Vendor):
             "verification": {"date": today, "status": status} if email else {"date": None, "status": None},
         }
 
-    def _score(self, known: Known[Person]) -> int:
+    def _score(self, known: VendorRecord[TruePerson]) -> int:
         """0 to 100; scores of right and wrong addresses overlap."""
         sureness = self.knowledge.own(known.record.person_id, "score")
         return 45 + int(sureness * 40) if "email" in known.wrong else 68 + int(sureness * 32)
 
-    async def _verify(self, request: web.Request, key: str) -> Found:
+    async def _verify(self, request: web.Request, key: str) -> VendorAnswer:
         self._admit(key, self._verifier, VERIFY_CREDITS)
         email = request.query.get("email", "").strip().lower()
         if "@" not in email:
@@ -125,7 +126,7 @@ class Hunter(Vendor):
         fault = request.get(FAULT)
         if fault is not None and fault.kind == "never_done":
             # The mail server at the other end takes its time: the same is to be asked again (docs).
-            return Found({"data": {"status": "pending", "email": email}}, "in_progress", status=202)
+            return VendorAnswer({"data": {"status": "pending", "email": email}}, "in_progress", status=202)
         status, score = verify_email(self.world, self.knowledge, email)
         result = {"valid": "deliverable", "invalid": "undeliverable"}.get(status, "risky")
         data = {
@@ -146,7 +147,7 @@ class Hunter(Vendor):
         }
         body = {"data": data, "meta": {"params": {"email": email}}}
         charge = Charge(email, VERIFY_CREDITS, VERIFY_USD)
-        return Found(body, "hit", (self._repeats.price(key, f"verify {email}", charge),))
+        return VendorAnswer(body, "hit", (self._repeats.price(key, f"verify {email}", charge),))
 
 
 def verify_email(world: World, knowledge: Knowledge, email: str) -> tuple[str, int]:
@@ -158,5 +159,5 @@ def verify_email(world: World, knowledge: Knowledge, email: str) -> tuple[str, i
     return "invalid", 4
 
 
-def _refusal(status: int, error_id: str, details: str) -> Refusal:
-    return Refusal(status, {"errors": [{"id": error_id, "code": status, "details": details}]}, error_id)
+def _refusal(status: int, error_id: str, details: str) -> VendorRefusal:
+    return VendorRefusal(status, {"errors": [{"id": error_id, "code": status, "details": details}]}, error_id)

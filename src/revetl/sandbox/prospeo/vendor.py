@@ -12,38 +12,39 @@ from typing import Any
 
 from aiohttp import web
 
-from revetl.sandbox.providers.billing import Charge, FreeRepeats
-from revetl.sandbox.providers.knowledge import Known
-from revetl.sandbox.providers.matching import find_person, names
-from revetl.sandbox.providers.truth import Company, Person, domain_key
-from revetl.sandbox.providers.vendor import Context, Found, Refusal, Vendor, json_body
+from revetl.sandbox.data_vendors.billing import Charge, FreeRepeats
+from revetl.sandbox.data_vendors.knowledge import VendorRecord
+from revetl.sandbox.data_vendors.matching import find_person, names
+from revetl.sandbox.data_vendors.truth import TrueCompany, TruePerson, domain_key
+from revetl.sandbox.data_vendors.vendor import DataVendor, DataVendorOptions, VendorAnswer, VendorRefusal, json_body
+from revetl.sandbox.vendor import Routes, VendorContext
 
 CREDIT, MOBILE_CREDITS, USD = Decimal(1), Decimal(10), Decimal("0.039")
 BULK_MAX = 50
 PER_SECOND, PER_MINUTE, PER_DAY = 5, 300, 100_000
 
 
-class Prospeo(Vendor):
+class Prospeo(DataVendor):
     """Any key serves except one with `bad` (401)."""
 
     name = "prospeo"
 
-    def __init__(self, context: Context) -> None:
-        super().__init__(context)
-        self._second = context.window(PER_SECOND, 1)
-        self._minute = context.window(PER_MINUTE, 60)
-        self._day = context.window(PER_DAY, 86_400)
-        self._repeats = FreeRepeats(context.clock, None)
+    def __init__(self, context: VendorContext, options: DataVendorOptions) -> None:
+        super().__init__(context, options)
+        self._second = self.fixed_window(PER_SECOND, 1)
+        self._minute = self.fixed_window(PER_MINUTE, 60)
+        self._day = self.fixed_window(PER_DAY, 86_400)
+        self._repeats = FreeRepeats(self.clock, None)
 
-    def reset(self) -> None:
-        super().reset()
+    def reset(self, *, keep_records: bool = False) -> None:
+        super().reset(keep_records=keep_records)
         self._repeats.clear()
 
-    def add_routes(self, app: web.Application) -> None:
-        app.router.add_post(self.path("/enrich-person"), self.serve(self._enrich))
-        app.router.add_post(self.path("/bulk-enrich-person"), self.serve(self._bulk))
-        app.router.add_post(self.path("/account-information"), self.serve(self._account))
-        app.router.add_get(self.path("/account-information"), self.serve(self._account))
+    def add_routes(self, routes: Routes) -> None:
+        routes.post("/enrich-person", self.serve(self._enrich))
+        routes.post("/bulk-enrich-person", self.serve(self._bulk))
+        routes.post("/account-information", self.serve(self._account))
+        routes.get("/account-information", self.serve(self._account))
 
     async def key_of(self, request: web.Request) -> str:
         return request.headers.get("X-KEY", "")
@@ -59,7 +60,7 @@ class Prospeo(Vendor):
             "x-daily-reset-seconds": str(self._day.resets_in_s()),
         }
 
-    def refusal(self, kind: str) -> Refusal:
+    def refusal(self, kind: str) -> VendorRefusal:
         status, code = {
             "bad_key": (401, "INVALID_API_KEY"),
             "throttled": (429, "RATE_LIMITED"),
@@ -76,7 +77,7 @@ class Prospeo(Vendor):
             raise _refusal("INVALID_REQUEST")
         return body
 
-    async def _enrich(self, request: web.Request, key: str) -> Found:
+    async def _enrich(self, request: web.Request, key: str) -> VendorAnswer:
         body = await self._admit(request, key)
         self.afford(key, CREDIT)
         if not isinstance(body.get("data"), dict):
@@ -85,13 +86,13 @@ class Prospeo(Vendor):
             raise _refusal("INVALID_DATAPOINTS")
         known = self._match(body["data"], body)
         if known is None:
-            raise Refusal(400, {"error": True, "error_code": "NO_MATCH"}, "miss")
+            raise VendorRefusal(400, {"error": True, "error_code": "NO_MATCH"}, "miss")
         self._afford_all(key, [known], body)
         charge = self._charge(key, known, body)
         answer = {"error": False, "free_enrichment": charge.kind == "free", **self._describe(known, body)}
-        return Found(answer, "hit", (charge,))
+        return VendorAnswer(answer, "hit", (charge,))
 
-    async def _bulk(self, request: web.Request, key: str) -> Found:
+    async def _bulk(self, request: web.Request, key: str) -> VendorAnswer:
         body = await self._admit(request, key)
         self.afford(key, CREDIT)
         asked = body.get("data")
@@ -111,14 +112,14 @@ class Prospeo(Vendor):
             "not_matched": [name for name, known in matches.items() if known is None],
             "invalid_datapoints": invalid,
         }
-        return Found(answer, "bulk", charges)
+        return VendorAnswer(answer, "bulk", charges)
 
-    async def _account(self, request: web.Request, key: str) -> Found:
+    async def _account(self, request: web.Request, key: str) -> VendorAnswer:
         self.refuse_bad_key(key)
         answer = {"current_plan": "SANDBOX", "remaining_credits": int(self.bill.remaining(key))}
-        return Found({"error": False, "response": answer}, "account")
+        return VendorAnswer({"error": False, "response": answer}, "account")
 
-    def _match(self, said: Mapping[str, Any], controls: Mapping[str, Any]) -> Known[Person] | None:
+    def _match(self, said: Mapping[str, Any], controls: Mapping[str, Any]) -> VendorRecord[TruePerson] | None:
         texts = {name: value for name, value in said.items() if isinstance(value, str)}
         first, last = names(texts, full="full_name")
         person, _ = find_person(
@@ -138,28 +139,28 @@ class Prospeo(Vendor):
             return None
         return known
 
-    def _price(self, known: Known[Person], controls: Mapping[str, Any]) -> tuple[str, Decimal]:
+    def _price(self, known: VendorRecord[TruePerson], controls: Mapping[str, Any]) -> tuple[str, Decimal]:
         """What is paid for, and the credits: 10 with a mobile, else 1."""
         mobile = _wants_mobile(controls) and known.record.phone is not None
         question = f"{'mobile' if mobile else 'person'} {known.record.person_id}"
         return question, MOBILE_CREDITS if mobile else CREDIT
 
-    def _afford_all(self, key: str, found: list[Known[Person]], controls: Mapping[str, Any]) -> None:
+    def _afford_all(self, key: str, found: list[VendorRecord[TruePerson]], controls: Mapping[str, Any]) -> None:
         prices = dict(self._price(known, controls) for known in found)
         due = (credits for question, credits in prices.items() if not self._repeats.is_free(key, question))
         self.afford(key, sum(due, Decimal(0)))
 
-    def _charge(self, key: str, known: Known[Person], controls: Mapping[str, Any]) -> Charge:
+    def _charge(self, key: str, known: VendorRecord[TruePerson], controls: Mapping[str, Any]) -> Charge:
         question, credits = self._price(known, controls)
         return self._repeats.price(key, question, Charge(known.record.person_id, credits, credits * USD))
 
-    def _email_status(self, known: Known[Person]) -> str:
+    def _email_status(self, known: VendorRecord[TruePerson]) -> str:
         email = known.record.email
         if email is None:
             return "UNAVAILABLE"
         return "UNVERIFIED" if self.knowledge.catch_all(domain_key(email.rpartition("@")[2])) else "VERIFIED"
 
-    def _describe(self, known: Known[Person], controls: Mapping[str, Any]) -> dict[str, Any]:
+    def _describe(self, known: VendorRecord[TruePerson], controls: Mapping[str, Any]) -> dict[str, Any]:
         person = known.record
         employer = self.world.companies.get(person.company_id or "")
         company = self.knowledge.company(self.world, employer) if employer else None
@@ -194,8 +195,8 @@ class Prospeo(Vendor):
         return {"person": described, "company": describe_company(employer, company) if employer else None}
 
 
-def describe_company(employer: Company, known: Known[Company] | None) -> dict[str, Any]:
-    record = known.record if known else Company(employer.company_id)
+def describe_company(employer: TrueCompany, known: VendorRecord[TrueCompany] | None) -> dict[str, Any]:
+    record = known.record if known else TrueCompany(employer.company_id)
     return {
         "company_id": f"prc_{employer.company_id}",
         "name": employer.name,
@@ -221,5 +222,5 @@ def _enough(said: Mapping[str, Any]) -> bool:
     return named and any(said.get(n) for n in ("company_name", "company_website", "company_linkedin_url"))
 
 
-def _refusal(code: str, status: int = 400) -> Refusal:
-    return Refusal(status, {"error": True, "error_code": code}, code.lower())
+def _refusal(code: str, status: int = 400) -> VendorRefusal:
+    return VendorRefusal(status, {"error": True, "error_code": code}, code.lower())

@@ -15,13 +15,14 @@ from typing import Any
 
 from aiohttp import web
 
+from revetl.sandbox.data_vendors.billing import Charge, FixedWindow
+from revetl.sandbox.data_vendors.jobs import Callbacks, VendorJob, VendorJobs, is_loopback
+from revetl.sandbox.data_vendors.knowledge import VendorRecord
+from revetl.sandbox.data_vendors.matching import find_company, find_person, names
+from revetl.sandbox.data_vendors.truth import TrueCompany, TruePerson, domain_key
+from revetl.sandbox.data_vendors.vendor import DataVendor, DataVendorOptions, VendorAnswer, VendorRefusal, json_body
 from revetl.sandbox.faults import FAULT
-from revetl.sandbox.providers.billing import Charge, FixedWindow
-from revetl.sandbox.providers.jobs import Callbacks, Job, Jobs, is_loopback
-from revetl.sandbox.providers.knowledge import Known
-from revetl.sandbox.providers.matching import find_company, find_person, names
-from revetl.sandbox.providers.truth import Company, Person, domain_key
-from revetl.sandbox.providers.vendor import Context, Found, Refusal, Vendor, json_body
+from revetl.sandbox.vendor import Routes, VendorContext
 
 CREDIT, MOBILE_CREDITS, USD = Decimal(1), Decimal(8), Decimal("0.02")
 BULK_MAX = 10
@@ -36,30 +37,30 @@ _REFUSALS = {
 }
 
 
-class Apollo(Vendor):
+class Apollo(DataVendor):
     """Any key serves except one with `bad` (401)."""
 
     name = "apollo"
 
-    def __init__(self, context: Context) -> None:
-        super().__init__(context)
-        self._window = context.window(PER_MINUTE, 60)
-        self._organizations = context.window(PER_MINUTE, 60)
-        self._jobs = Jobs(context.clock, context.job_s, kept_days=10_000)
-        self._callbacks = Callbacks(context.clock)
+    def __init__(self, context: VendorContext, options: DataVendorOptions) -> None:
+        super().__init__(context, options)
+        self._window = self.fixed_window(PER_MINUTE, 60)
+        self._organizations = self.fixed_window(PER_MINUTE, 60)
+        self._jobs = VendorJobs(self.clock, self.job_s, kept_days=10_000)
+        self._callbacks = Callbacks(self.clock)
 
-    def reset(self) -> None:
-        super().reset()
+    def reset(self, *, keep_records: bool = False) -> None:
+        super().reset(keep_records=keep_records)
         self._jobs.clear()
 
     async def close(self) -> None:
         await self._callbacks.close()
 
-    def add_routes(self, app: web.Application) -> None:
-        app.router.add_post(self.path("/api/v1/people/match"), self.serve(self._match))
-        app.router.add_post(self.path("/api/v1/people/bulk_match"), self.serve(self._bulk))
-        app.router.add_get(self.path("/api/v1/organizations/enrich"), self.serve(self._organization))
-        app.router.add_get(self.path("/api/v1/webhook_result/{request_id}"), self.serve(self._webhook_result))
+    def add_routes(self, routes: Routes) -> None:
+        routes.post("/api/v1/people/match", self.serve(self._match))
+        routes.post("/api/v1/people/bulk_match", self.serve(self._bulk))
+        routes.get("/api/v1/organizations/enrich", self.serve(self._organization))
+        routes.get("/api/v1/webhook_result/{request_id}", self.serve(self._webhook_result))
 
     async def key_of(self, request: web.Request) -> str:
         bearer = request.headers.get("Authorization", "").removeprefix("Bearer ").strip()
@@ -75,7 +76,7 @@ class Apollo(Vendor):
             "x-minute-requests-left": str(left),
         }
 
-    def refusal(self, kind: str) -> Refusal:
+    def refusal(self, kind: str) -> VendorRefusal:
         return _refusal(*_REFUSALS[kind])
 
     def settle(self) -> None:
@@ -87,16 +88,16 @@ class Apollo(Vendor):
         self.take(key, window)
         self.afford(key, CREDIT)
 
-    async def _match(self, request: web.Request, key: str) -> Found:
+    async def _match(self, request: web.Request, key: str) -> VendorAnswer:
         self._admit(key, self._window)
         said = {**await _body(request), **request.query}
         known = self._find(said)
         mobiles = self._start_mobiles(request, key, said, [known])
         person = self._describe(known) if known is not None else None
         body = {"person": person, **mobiles}
-        return Found(body, "hit", (_charge(known),)) if known is not None else Found(body, "miss")
+        return VendorAnswer(body, "hit", (_charge(known),)) if known is not None else VendorAnswer(body, "miss")
 
-    async def _bulk(self, request: web.Request, key: str) -> Found:
+    async def _bulk(self, request: web.Request, key: str) -> VendorAnswer:
         """`matches` has the places of `details`; null where nobody was found (docs)."""
         self._admit(key, self._window)
         said = {**await _body(request), **request.query}
@@ -118,9 +119,9 @@ class Apollo(Vendor):
             "matches": [self._describe(known) if known is not None else None for known in matches],
             **self._start_mobiles(request, key, said, matches),
         }
-        return Found(body, "bulk", charges)
+        return VendorAnswer(body, "bulk", charges)
 
-    async def _organization(self, request: web.Request, key: str) -> Found:
+    async def _organization(self, request: web.Request, key: str) -> VendorAnswer:
         self._admit(key, self._organizations)
         domain = request.query.get("domain", "")
         if not domain:
@@ -128,24 +129,24 @@ class Apollo(Vendor):
         company = find_company(self.world, domain)
         known = self.knowledge.company(self.world, company) if company is not None else None
         if known is None:
-            return Found({}, "miss")
+            return VendorAnswer({}, "miss")
         charge = Charge(known.record.company_id, CREDIT, USD)
-        return Found({"organization": describe_organization(known.record)}, "hit", (charge,))
+        return VendorAnswer({"organization": describe_organization(known.record)}, "hit", (charge,))
 
-    async def _webhook_result(self, request: web.Request, key: str) -> Found:
+    async def _webhook_result(self, request: web.Request, key: str) -> VendorAnswer:
         """What the webhook got, for those who missed it (docs): 404 while pending, 410 after 30 days."""
         self.refuse_bad_key(key)
         self.settle()
         job = self._jobs.get(request.match_info["request_id"], key)
         if job is None:
-            raise Refusal(404, {"error_code": "request_id_unknown"}, "unknown_job")
+            raise VendorRefusal(404, {"error_code": "request_id_unknown"}, "unknown_job")
         if self.clock.now().timestamp() - job.started > RESULTS_KEPT_DAYS * 86_400:
-            raise Refusal(410, {"error_code": "result_expired"}, "expired")
+            raise VendorRefusal(410, {"error_code": "result_expired"}, "expired")
         if not job.settled:
-            raise Refusal(404, {"error_code": "result_pending", "retry_after_seconds": 5}, "pending")
-        return Found(job.result, "polled")
+            raise VendorRefusal(404, {"error_code": "result_pending", "retry_after_seconds": 5}, "pending")
+        return VendorAnswer(job.result, "polled")
 
-    def _find(self, said: Mapping[str, Any]) -> Known[Person] | None:
+    def _find(self, said: Mapping[str, Any]) -> VendorRecord[TruePerson] | None:
         texts = {name: value for name, value in said.items() if isinstance(value, str)}
         first, last = names(texts)
         person, _ = find_person(
@@ -158,7 +159,7 @@ class Apollo(Vendor):
         )
         return self.knowledge.person(self.world, person) if person is not None else None
 
-    def _describe(self, known: Known[Person]) -> dict[str, Any]:
+    def _describe(self, known: VendorRecord[TruePerson]) -> dict[str, Any]:
         person = known.record
         employer = self.world.companies.get(person.company_id or "")
         company = self.knowledge.company(self.world, employer) if employer else None
@@ -179,7 +180,7 @@ class Apollo(Vendor):
             "organization": describe_organization(company.record) if company else None,
         }
 
-    def _email_status(self, known: Known[Person]) -> str | None:
+    def _email_status(self, known: VendorRecord[TruePerson]) -> str | None:
         email = known.record.email
         if email is None:
             return "unavailable"
@@ -188,7 +189,7 @@ class Apollo(Vendor):
         return "verified"
 
     def _start_mobiles(
-        self, request: web.Request, key: str, said: Mapping[str, Any], matches: list[Known[Person] | None]
+        self, request: web.Request, key: str, said: Mapping[str, Any], matches: list[VendorRecord[TruePerson] | None]
     ) -> dict[str, str]:
         """Phones are looked for afterwards; the request's id is in the answer."""
         if str(said.get("reveal_phone_number", "")).lower() != "true":
@@ -204,14 +205,14 @@ class Apollo(Vendor):
             self._settle_job(job)
             return json.dumps(job.result).encode(), {}
 
-        self._callbacks.schedule(url, message, self.context.job_s, fault)
+        self._callbacks.schedule(url, message, self.job_s, fault)
         return {"request_id": job.id}
 
-    def _settle_job(self, job: Job) -> None:
+    def _settle_job(self, job: VendorJob) -> None:
         if job.settled:
             return
         job.settled = True
-        known: list[Known[Person]] = job.asked
+        known: list[VendorRecord[TruePerson]] = job.asked
         found = [k.record for k in known if k.record.phone]
         credits = MOBILE_CREDITS * len(found)
         usd = MOBILE_CREDITS * USD
@@ -233,7 +234,7 @@ class Apollo(Vendor):
         }
 
 
-def describe_organization(company: Company) -> dict[str, Any]:
+def describe_organization(company: TrueCompany) -> dict[str, Any]:
     return {
         "id": f"apo_{company.company_id}",
         "name": company.name,
@@ -248,7 +249,7 @@ def describe_organization(company: Company) -> dict[str, Any]:
     }
 
 
-def _charge(known: Known[Person]) -> Charge:
+def _charge(known: VendorRecord[TruePerson]) -> Charge:
     return Charge(known.record.person_id, CREDIT, USD)
 
 
@@ -262,5 +263,5 @@ async def _body(request: web.Request) -> dict[str, Any]:
     return body
 
 
-def _refusal(status: int, code: str, message: str) -> Refusal:
-    return Refusal(status, {"error": message, "error_code": code}, code.lower())
+def _refusal(status: int, code: str, message: str) -> VendorRefusal:
+    return VendorRefusal(status, {"error": message, "error_code": code}, code.lower())

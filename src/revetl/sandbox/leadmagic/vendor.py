@@ -9,11 +9,12 @@ from decimal import Decimal
 
 from aiohttp import web
 
-from revetl.sandbox.providers.billing import Charge
-from revetl.sandbox.providers.matching import find_company, find_person, names
-from revetl.sandbox.providers.truth import domain_key
-from revetl.sandbox.providers.vendor import Context, Found, Refusal, Vendor, json_body
-from revetl.sandbox.providers.zerobounce import judge
+from revetl.sandbox.data_vendors.billing import Charge
+from revetl.sandbox.data_vendors.mailboxes import judge
+from revetl.sandbox.data_vendors.matching import find_company, find_person, names
+from revetl.sandbox.data_vendors.truth import domain_key
+from revetl.sandbox.data_vendors.vendor import DataVendor, DataVendorOptions, VendorAnswer, VendorRefusal, json_body
+from revetl.sandbox.vendor import Routes, VendorContext
 
 CREDIT, USD = Decimal(1), Decimal("0.02")
 VALIDATION_CREDITS = Decimal("0.05")
@@ -27,20 +28,20 @@ _REFUSALS = {
 }
 
 
-class LeadMagic(Vendor):
+class LeadMagic(DataVendor):
     """Any key serves except one with `bad` (401)."""
 
     name = "leadmagic"
 
-    def __init__(self, context: Context) -> None:
-        super().__init__(context)
-        self.finder = context.window(PER_MINUTE, 60)
-        self._validation = context.window(PER_MINUTE, 60)
+    def __init__(self, context: VendorContext, options: DataVendorOptions) -> None:
+        super().__init__(context, options)
+        self.finder = self.fixed_window(PER_MINUTE, 60)
+        self._validation = self.fixed_window(PER_MINUTE, 60)
 
-    def add_routes(self, app: web.Application) -> None:
-        app.router.add_post(self.path("/v1/people/email-finder"), self.serve(self._find))
-        app.router.add_post(self.path("/v1/people/email-validation"), self.serve(self._validate))
-        app.router.add_get(self.path("/v1/credits"), self.serve(self._credits))
+    def add_routes(self, routes: Routes) -> None:
+        routes.post("/v1/people/email-finder", self.serve(self._find))
+        routes.post("/v1/people/email-validation", self.serve(self._validate))
+        routes.get("/v1/credits", self.serve(self._credits))
 
     async def key_of(self, request: web.Request) -> str:
         bearer = request.headers.get("Authorization", "").removeprefix("Bearer ").strip()
@@ -57,11 +58,11 @@ class LeadMagic(Vendor):
             "RateLimit-Reset": str(self.finder.resets_in_s()),
         }
 
-    def refusal(self, kind: str) -> Refusal:
+    def refusal(self, kind: str) -> VendorRefusal:
         wait = {"Retry-After": str(self.finder.resets_in_s())} if kind == "throttled" else {}
         return _problem(*_REFUSALS[kind], headers=wait)
 
-    async def _find(self, request: web.Request, key: str) -> Found:
+    async def _find(self, request: web.Request, key: str) -> VendorAnswer:
         self.refuse_bad_key(key)
         self.take(key, self.finder)
         self.afford(key, CREDIT)
@@ -88,10 +89,10 @@ class LeadMagic(Vendor):
             "company_name": company.name if company else said.get("company_name"),
         }
         if known is None or email is None:
-            return Found(answer, "miss")
-        return Found(answer, "hit", (Charge(known.record.person_id, CREDIT, USD),))
+            return VendorAnswer(answer, "miss")
+        return VendorAnswer(answer, "hit", (Charge(known.record.person_id, CREDIT, USD),))
 
-    async def _validate(self, request: web.Request, key: str) -> Found:
+    async def _validate(self, request: web.Request, key: str) -> VendorAnswer:
         self.refuse_bad_key(key)
         self.take(key, self._validation)
         self.afford(key, VALIDATION_CREDITS)
@@ -110,11 +111,11 @@ class LeadMagic(Vendor):
             "is_domain_catch_all": status == "catch_all",
         }
         charge = Charge(email.lower(), VALIDATION_CREDITS, VALIDATION_CREDITS * USD)
-        return Found(answer, status, () if free else (charge,))
+        return VendorAnswer(answer, status, () if free else (charge,))
 
-    async def _credits(self, request: web.Request, key: str) -> Found:
+    async def _credits(self, request: web.Request, key: str) -> VendorAnswer:
         self.refuse_bad_key(key)
-        return Found({"credits": float(self.bill.remaining(key))}, "account")
+        return VendorAnswer({"credits": float(self.bill.remaining(key))}, "account")
 
 
 async def _texts(request: web.Request) -> dict[str, str]:
@@ -126,7 +127,7 @@ async def _texts(request: web.Request) -> dict[str, str]:
 
 def _problem(
     status: int, code: str, title: str, detail: str | None = None, headers: Mapping[str, str] | None = None
-) -> Refusal:
+) -> VendorRefusal:
     body = {
         "type": f"https://leadmagic.io/docs/errors/{code}",
         "title": title,
@@ -134,4 +135,4 @@ def _problem(
         "detail": detail or title,
         "code": code,
     }
-    return Refusal(status, body, code, {"Content-Type": "application/problem+json", **(headers or {})})
+    return VendorRefusal(status, body, code, {"Content-Type": "application/problem+json", **(headers or {})})

@@ -9,7 +9,7 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
-class Company:
+class TrueCompany:
     company_id: str
     name: str | None = None
     domain: str | None = None
@@ -22,7 +22,7 @@ class Company:
 
 
 @dataclass(frozen=True, slots=True)
-class Person:
+class TruePerson:
     person_id: str
     first_name: str | None = None
     last_name: str | None = None
@@ -40,18 +40,18 @@ class Person:
 class World:
     """People and companies with the indexes that lookups need. All keys are in the form of the `*_key` functions."""
 
-    people: list[Person] = field(default_factory=list)
-    companies: dict[str, Company] = field(default_factory=dict)
-    company_list: list[Company] = field(default_factory=list)
-    by_email: dict[str, Person] = field(default_factory=dict)
-    by_profile: dict[str, Person] = field(default_factory=dict)
-    by_phone: dict[str, Person | None] = field(default_factory=dict)
-    by_name: dict[tuple[str, str], list[Person]] = field(default_factory=dict)
-    company_by_domain: dict[str, Company] = field(default_factory=dict)
-    company_by_name: dict[str, Company | None] = field(default_factory=dict)
-    company_by_profile: dict[str, Company] = field(default_factory=dict)
+    people: list[TruePerson] = field(default_factory=list)
+    companies: dict[str, TrueCompany] = field(default_factory=dict)
+    company_list: list[TrueCompany] = field(default_factory=list)
+    by_email: dict[str, TruePerson] = field(default_factory=dict)
+    by_profile: dict[str, TruePerson] = field(default_factory=dict)
+    by_phone: dict[str, TruePerson | None] = field(default_factory=dict)
+    by_name: dict[tuple[str, str], list[TruePerson]] = field(default_factory=dict)
+    company_by_domain: dict[str, TrueCompany] = field(default_factory=dict)
+    company_by_name: dict[str, TrueCompany | None] = field(default_factory=dict)
+    company_by_profile: dict[str, TrueCompany] = field(default_factory=dict)
 
-    def add_company(self, company: Company) -> None:
+    def add_company(self, company: TrueCompany) -> None:
         self.companies[company.company_id] = company
         self.company_list.append(company)
         if company.domain:
@@ -63,7 +63,7 @@ class World:
         if company.linkedin_url:
             self.company_by_profile[profile_key(company.linkedin_url)] = company
 
-    def add_person(self, person: Person) -> None:
+    def add_person(self, person: TruePerson) -> None:
         self.people.append(person)
         if person.email:
             self.by_email[email_key(person.email)] = person
@@ -75,7 +75,7 @@ class World:
         if person.first_name and person.last_name:
             self.by_name.setdefault(name_key(person.first_name, person.last_name), []).append(person)
 
-    def company(self, text: str) -> Company | None:
+    def company(self, text: str) -> TrueCompany | None:
         """By domain, web address or name, as a vendor's `company` parameter takes any of them."""
         return (
             self.company_by_domain.get(domain_key(text))
@@ -83,7 +83,7 @@ class World:
             or self.company_by_name.get(company_key(text))
         )
 
-    def person_at(self, first: str, last: str, company: Company) -> Person | None:
+    def person_at(self, first: str, last: str, company: TrueCompany) -> TruePerson | None:
         """None where nobody, or more than one, of that name works there."""
         named = [p for p in self.by_name.get(name_key(first, last), ()) if p.company_id == company.company_id]
         return named[0] if len(named) == 1 else None
@@ -112,10 +112,10 @@ class Truth:
 
 def _read(people: Path, companies: Path) -> World:
     world = World()
-    for row in _rows(companies, Company):
-        world.add_company(Company(**row))
-    for row in _rows(people, Person):
-        world.add_person(Person(**row))
+    for row in _rows(companies, TrueCompany):
+        world.add_company(TrueCompany(**row))
+    for row in _rows(people, TruePerson):
+        world.add_person(TruePerson(**row))
     return world
 
 

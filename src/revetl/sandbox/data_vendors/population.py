@@ -22,7 +22,7 @@ from typing import Any
 import yaml
 
 from revetl.errors import did_you_mean
-from revetl.sandbox.providers.vendor_models import DEFAULT_VENDORS, KNOWS_NOTHING, Knows, Segment, VendorModel
+from revetl.sandbox.data_vendors.vendor_models import DEFAULT_VENDORS, KNOWS_NOTHING, FieldRates, Segment, VendorModel
 
 PERSON_FIELDS = ("email", "phone", "job_title", "linkedin_url", "city", "country")
 COMPANY_FIELDS = ("industry", "employee_count", "founded_year", "linkedin_url", "city", "country")
@@ -125,7 +125,7 @@ def _vendor_changed(name: str, model: VendorModel, said: Mapping[str, Any]) -> V
             for field_name, values in _mapping(f"{name}.{kind}", said[kind]).items():
                 values = _mapping(f"{name}.{kind}.{field_name}", values)
                 _known(f"{name}.{kind}.{field_name}", values, ("rate", "wrong"))
-                fields[field_name] = replace(fields.get(field_name, Knows(0.0)), **values)
+                fields[field_name] = replace(fields.get(field_name, FieldRates(0.0)), **values)
             changes[kind] = fields
     if "resells" in said:
         changes["resells"] = dict(_mapping(f"{name}.resells", said["resells"]))
@@ -146,7 +146,7 @@ def _segment(vendor: str, said: Any) -> Segment:
 def _check(name: str, vendor: VendorModel, vendors: Mapping[str, VendorModel]) -> None:
     _share(vendor.coverage, f"{name}.coverage")
     for kind, allowed in (("people", PERSON_FIELDS), ("companies", COMPANY_FIELDS)):
-        fields: Mapping[str, Knows] = getattr(vendor, kind)
+        fields: Mapping[str, FieldRates] = getattr(vendor, kind)
         _known(f"{name}.{kind}", fields, allowed)
         for field_name, knows in fields.items():
             place = f"{name}.{kind}.{field_name}"
