@@ -88,14 +88,16 @@ def start(
     Any token and any API key is taken, except one with `bad` in it.
     """
     from revetl.errors import ConfigError
-    from revetl.sandbox import server
+    from revetl.sandbox import registry, server
     from revetl.sandbox.settings import SandboxSettings
+    from revetl.sandbox.vendor import mount_of
 
     err = err_console()
 
     def ready(base_url: str) -> None:
-        said = f"Sandbox at {base_url}; `revetl sandbox vendors` says what answers at which path. Stop with ctrl-C."
-        err.print(said, markup=False, soft_wrap=True)
+        err.print(f"Sandbox at {base_url}. Stop with ctrl-C.", markup=False, soft_wrap=True)
+        for name, vendor in registry.vendors().items():
+            err.print(f"  {name:<20}{base_url}{mount_of(vendor)}", markup=False, soft_wrap=True)
         if ready_file is not None:
             aside = ready_file.with_name(f"{ready_file.name}.new")
             aside.write_text(base_url, "utf-8")

@@ -13,11 +13,10 @@ from collections.abc import Mapping
 from importlib import import_module, metadata
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from revetl.errors import ConfigError, Problem, did_you_mean
-from revetl.sandbox.settings import VendorOptions
-from revetl.sandbox.vendor import SandboxVendor, VendorContext, mount_of
+from revetl.sandbox.vendor import SandboxVendor, VendorContext, VendorOptions, mount_of
 
 GROUP = "revetl.sandboxes"
 
@@ -65,7 +64,7 @@ def create_vendors(context: VendorContext) -> dict[str, SandboxVendor]:
     return {name: _create(cls, context, options[name]) for name, cls in classes.items()}
 
 
-def vendor_options(name: str, vendor: type[SandboxVendor], given: VendorOptions | Mapping[str, Any]) -> VendorOptions:
+def vendor_options(name: str, vendor: type[SandboxVendor], given: BaseModel | Mapping[str, Any]) -> VendorOptions:
     """The vendor's options model, from data or as it is. ConfigError with every option that is unknown or impossible,
     and with those that it takes."""
     model = vendor.Options

@@ -7,15 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from revetl.sandbox.data_vendors.population import Population
-
-
-class VendorOptions(BaseModel):
-    """What may be set of one vendor. A vendor adds fields, each with a default; one that takes nothing uses this."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,4 +28,4 @@ class SandboxSettings:
     limited: bool = True
     population: Population = field(default_factory=Population)
     job_s: float = 2.0
-    vendors: Mapping[str, VendorOptions | Mapping[str, Any]] = field(default_factory=dict)
+    vendors: Mapping[str, BaseModel | Mapping[str, Any]] = field(default_factory=dict)

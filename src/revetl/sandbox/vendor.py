@@ -11,15 +11,22 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, runtime_checkable
 
 from aiohttp import web
+from pydantic import BaseModel, ConfigDict
 
 from revetl.clock import Clock
-from revetl.sandbox.settings import SandboxSettings, VendorOptions
+from revetl.sandbox.settings import SandboxSettings
 
 if TYPE_CHECKING:
     from revetl.sandbox.data_vendors.billing import Bill
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 T = TypeVar("T")
+
+
+class VendorOptions(BaseModel):
+    """What may be set of one vendor. A vendor adds fields, each with a default; one that takes nothing uses this."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 @dataclass(frozen=True, slots=True)

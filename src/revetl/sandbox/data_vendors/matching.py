@@ -28,12 +28,12 @@ def find_person(
 
     None with `company` where nobody, or more than one, of that name works there; None with "" where nothing fits.
     """
-    for by, known, key, text in (
+    for by, index, key, text in (
         ("profile", world.by_profile, profile_key, profile),
         ("email", world.by_email, email_key, email),
         ("phone", world.by_phone, phone_key, phone),
     ):
-        person = known.get(key(text)) if text else None
+        person = index.get(key(text)) if text else None
         if person is not None:
             return person, by
     employer = find_company(world, *companies)
@@ -48,10 +48,10 @@ def find_company(world: World, *handles: str) -> TrueCompany | None:
 
 
 def names(
-    said: Mapping[str, str], first: str = "first_name", last: str = "last_name", full: str = "name"
+    params: Mapping[str, str], first: str = "first_name", last: str = "last_name", full: str = "name"
 ) -> tuple[str, str]:
     """First and last name, from their own places or from the full name."""
-    if said.get(first) and said.get(last):
-        return said[first], said[last]
-    given, _, family = said.get(full, "").strip().partition(" ")
+    if params.get(first) and params.get(last):
+        return params[first], params[last]
+    given, _, family = params.get(full, "").strip().partition(" ")
     return given, family

@@ -65,10 +65,10 @@ class Population:
 
     def changed(self, document: Mapping[str, Any]) -> Population:
         """This one with what the document says: of a vendor, only what is named; of its fields, only those named."""
-        _known("population", document, ("correlation", "erased_share", "catch_all_share", "vendors"))
+        _refuse_unknown("population", document, ("correlation", "erased_share", "catch_all_share", "vendors"))
         vendors = dict(self.vendors)
-        for name, said in _mapping("vendors", document.get("vendors", {})).items():
-            vendors[name] = _vendor_changed(name, vendors.get(name, KNOWS_NOTHING), _mapping(name, said))
+        for name, given in _mapping("vendors", document.get("vendors", {})).items():
+            vendors[name] = _vendor_changed(name, vendors.get(name, KNOWS_NOTHING), _mapping(name, given))
         scalars = {n: float(document[n]) for n in ("correlation", "erased_share", "catch_all_share") if n in document}
         return replace(self, vendors=vendors, **scalars)
 
@@ -116,38 +116,38 @@ def _scaled(model: VendorModel, coverage: float) -> dict[str, Any]:
     return {"coverage": coverage, **fields}
 
 
-def _vendor_changed(name: str, model: VendorModel, said: Mapping[str, Any]) -> VendorModel:
-    _known(name, said, tuple(VendorModel.__dataclass_fields__))
-    changes: dict[str, Any] = {n: said[n] for n in ("coverage", "guesses") if n in said}
+def _vendor_changed(name: str, model: VendorModel, given: Mapping[str, Any]) -> VendorModel:
+    _refuse_unknown(name, given, tuple(VendorModel.__dataclass_fields__))
+    changes: dict[str, Any] = {n: given[n] for n in ("coverage", "guesses") if n in given}
     for kind in ("people", "companies"):
-        if kind in said:
+        if kind in given:
             fields = dict(getattr(model, kind))
-            for field_name, values in _mapping(f"{name}.{kind}", said[kind]).items():
+            for field_name, values in _mapping(f"{name}.{kind}", given[kind]).items():
                 values = _mapping(f"{name}.{kind}.{field_name}", values)
-                _known(f"{name}.{kind}.{field_name}", values, ("rate", "wrong"))
+                _refuse_unknown(f"{name}.{kind}.{field_name}", values, ("rate", "wrong"))
                 fields[field_name] = replace(fields.get(field_name, FieldRates(0.0)), **values)
             changes[kind] = fields
-    if "resells" in said:
-        changes["resells"] = dict(_mapping(f"{name}.resells", said["resells"]))
-    if "segments" in said:
-        changes["segments"] = tuple(_segment(name, s) for s in said["segments"])
+    if "resells" in given:
+        changes["resells"] = dict(_mapping(f"{name}.resells", given["resells"]))
+    if "segments" in given:
+        changes["segments"] = tuple(_segment(name, s) for s in given["segments"])
     return replace(model, **changes)
 
 
-def _segment(vendor: str, said: Any) -> Segment:
-    said = _mapping(f"{vendor}.segments", said)
-    _known(f"{vendor}.segments", said, tuple(Segment.__dataclass_fields__))
+def _segment(vendor: str, given: Any) -> Segment:
+    given = _mapping(f"{vendor}.segments", given)
+    _refuse_unknown(f"{vendor}.segments", given, tuple(Segment.__dataclass_fields__))
     for name in ("attribute", "values", "odds"):
-        if name not in said:
+        if name not in given:
             raise PopulationError(f"{vendor}.segments: {name!r} is missing")
-    return Segment(said["attribute"], tuple(said["values"]), float(said["odds"]), tuple(said.get("fields", ())))
+    return Segment(given["attribute"], tuple(given["values"]), float(given["odds"]), tuple(given.get("fields", ())))
 
 
 def _check(name: str, vendor: VendorModel, vendors: Mapping[str, VendorModel]) -> None:
     _share(vendor.coverage, f"{name}.coverage")
     for kind, allowed in (("people", PERSON_FIELDS), ("companies", COMPANY_FIELDS)):
         fields: Mapping[str, FieldRates] = getattr(vendor, kind)
-        _known(f"{name}.{kind}", fields, allowed)
+        _refuse_unknown(f"{name}.{kind}", fields, allowed)
         for field_name, knows in fields.items():
             place = f"{name}.{kind}.{field_name}"
             _share(knows.rate, f"{place}.rate")
@@ -160,7 +160,9 @@ def _check(name: str, vendor: VendorModel, vendors: Mapping[str, VendorModel]) -
                 f"{name}: {segment.attribute!r} is no attribute of a segment{_hint(segment.attribute, ATTRIBUTES)}"
             )
         if segment.attribute == "company_size":
-            _known(f"{name}: company_size", dict.fromkeys(segment.values), (*(size for _, size in SIZES), LARGEST))
+            _refuse_unknown(
+                f"{name}: company_size", dict.fromkeys(segment.values), (*(size for _, size in SIZES), LARGEST)
+            )
         if segment.odds <= 0:
             raise PopulationError(f"{name}: odds must be above 0, not {segment.odds}")
     for other in vendor.resells:
@@ -180,8 +182,8 @@ def _mapping(place: str, value: Any) -> Mapping[str, Any]:
     return value
 
 
-def _known(place: str, said: Mapping[str, Any], allowed: tuple[str, ...]) -> None:
-    for name in said:
+def _refuse_unknown(place: str, given: Mapping[str, Any], allowed: tuple[str, ...]) -> None:
+    for name in given:
         if name not in allowed:
             raise PopulationError(f"{place}: {name!r} is unknown{_hint(name, allowed)}")
 

@@ -15,8 +15,8 @@ from revetl.sandbox.data_vendors.billing import DEFAULT_CREDITS, Bill, Charge, F
 from revetl.sandbox.data_vendors.knowledge import Knowledge
 from revetl.sandbox.data_vendors.truth import Truth, World
 from revetl.sandbox.faults import FAULT
-from revetl.sandbox.settings import SandboxSettings, VendorOptions
-from revetl.sandbox.vendor import Handler, SandboxVendor, VendorContext
+from revetl.sandbox.settings import SandboxSettings
+from revetl.sandbox.vendor import Handler, SandboxVendor, VendorContext, VendorOptions
 
 # How a vendor says no, whatever the question.
 REFUSALS = ("bad_key", "throttled", "out_of_credits", "unavailable")

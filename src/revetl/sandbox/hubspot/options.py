@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from revetl.sandbox.settings import VendorOptions
+from revetl.sandbox.vendor import VendorOptions
 
 Calls = Annotated[int, Field(ge=0)]
 
