@@ -262,8 +262,9 @@ def _print_counts(vendor: str, counts: dict[str, Any]) -> None:
     click.echo(f"{vendor}: " + ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in plain.items()))
     for name, group in counts.items():
         if isinstance(group, dict):
-            for part, count in group.items():
-                click.echo(f"  {name + ' ' + part:<34}{count:>12,}")
+            for member, count in group.items():
+                shown = f"{count:,}" if isinstance(count, int | float) else str(count)
+                click.echo(f"  {name + ' ' + member:<34}{shown:>12}")
 
 
 def _fetch_stats(url: str) -> dict[str, Any]:

@@ -105,17 +105,17 @@ class Knowledge:
         wrong: set[str] = set()
         own = getattr(self.population.vendor(self._vendor), kind)
         for name in _NAMES[kind]:
-            # What the rows bought don't hold at all, the vendor has of itself.
+            # What the resold rows lack altogether, the vendor has of its own.
             of = source if name in getattr(self.population.vendor(source), kind) else self._vendor
             model = self.population.vendor(of)
-            knows: FieldRates | None = getattr(model, kind).get(name)
+            rates: FieldRates | None = getattr(model, kind).get(name)
             values[name] = None
-            if name not in own or knows is None or getattr(record, name) is None:
+            if name not in own or rates is None or getattr(record, name) is None:
                 continue
-            rate = _shifted(model, min(1.0, knows.rate / model.coverage) if model.coverage else 0.0, segments, name)
+            rate = _shifted(model, min(1.0, rates.rate / model.coverage) if model.coverage else 0.0, segments, name)
             if self._hits(of, subject, name, rate):
                 values[name] = getattr(record, name)
-                if self._hits(of, subject, f"wrong {name}", knows.wrong):
+                if self._hits(of, subject, f"wrong {name}", rates.wrong):
                     wrong.add(name)
         return values, wrong
 

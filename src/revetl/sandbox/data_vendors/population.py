@@ -110,7 +110,7 @@ def _scaled(model: VendorModel, coverage: float) -> dict[str, Any]:
     """Fields keep their share of what the vendor has."""
     factor = coverage / model.coverage if model.coverage else 0.0
     fields = {
-        kind: {name: {"rate": min(coverage, knows.rate * factor)} for name, knows in getattr(model, kind).items()}
+        kind: {name: {"rate": min(coverage, rates.rate * factor)} for name, rates in getattr(model, kind).items()}
         for kind in ("people", "companies")
     }
     return {"coverage": coverage, **fields}
@@ -148,11 +148,11 @@ def _check(name: str, vendor: VendorModel, vendors: Mapping[str, VendorModel]) -
     for kind, allowed in (("people", PERSON_FIELDS), ("companies", COMPANY_FIELDS)):
         fields: Mapping[str, FieldRates] = getattr(vendor, kind)
         _refuse_unknown(f"{name}.{kind}", fields, allowed)
-        for field_name, knows in fields.items():
+        for field_name, rates in fields.items():
             place = f"{name}.{kind}.{field_name}"
-            _share(knows.rate, f"{place}.rate")
-            _share(knows.wrong, f"{place}.wrong")
-            if knows.rate > vendor.coverage + 1e-9:
+            _share(rates.rate, f"{place}.rate")
+            _share(rates.wrong, f"{place}.wrong")
+            if rates.rate > vendor.coverage + 1e-9:
                 raise PopulationError(f"{place}.rate is above the coverage of {name}, {vendor.coverage}")
     for segment in vendor.segments:
         if segment.attribute not in ATTRIBUTES:

@@ -71,6 +71,7 @@ class DataVendor(SandboxVendor):
     Options: ClassVar[type[VendorOptions]] = DataVendorOptions
 
     def __init_subclass__(cls) -> None:
+        # A mount is a class's own, and this one follows from its name.
         super().__init_subclass__()
         if "mount" not in cls.__dict__ and "name" in cls.__dict__:
             cls.mount = f"/providers/{cls.name}"
@@ -97,7 +98,6 @@ class DataVendor(SandboxVendor):
         self.bill.clear()
 
     def stats(self, *, calls: bool = False) -> dict[str, Any]:
-        self.settle()
         return self.bill.as_json(calls=calls)
 
     async def key_of(self, request: web.Request) -> str:

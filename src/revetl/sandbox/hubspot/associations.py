@@ -119,12 +119,12 @@ def archive_labels(call: PortalCall) -> Reply:
         from_id, to_id = _end(item, "from"), _end(item, "to")
         for type_ in item.get("types") or []:
             type_id = _type_id(type_, from_type, to_type)
-            for held, gone in (
+            for linked, gone in (
                 (call.portal.linked(from_type, from_id, to_type).get(to_id), type_id),
                 (call.portal.linked(to_type, to_id, from_type).get(from_id), _REVERSE[type_id]),
             ):
-                if held is not None and gone in held:
-                    held.remove(gone)
+                if linked is not None and gone in linked:
+                    linked.remove(gone)
                     call.portal.version += 1
         if not call.portal.linked(from_type, from_id, to_type).get(to_id):
             call.portal.unlink(from_type, from_id, to_type, to_id)
@@ -177,9 +177,9 @@ def _link(portal: Portal, from_type: str, from_id: str, to_type: str, to_id: str
     whole = list(dict.fromkeys(types + [_IMPLIES[t] for t in types if t in _IMPLIES]))
     if 1 in whole:
         # A contact has one primary company: the earlier one steps back.
-        for other, held in portal.linked(from_type, from_id, to_type).items():
-            if other != to_id and 1 in held:
-                held.remove(1)
+        for other, linked in portal.linked(from_type, from_id, to_type).items():
+            if other != to_id and 1 in linked:
+                linked.remove(1)
                 portal.linked(to_type, other, from_type)[from_id].remove(2)
     portal.link(from_type, from_id, to_type, to_id, whole, [_REVERSE[t] for t in whole])
     portal.counts["associations.created"] += 1

@@ -176,7 +176,7 @@ class ValueProblem(Exception):
         self.problem = problem
 
 
-def check_value(property_: Property, raw: object, held: str | None) -> str:
+def check_value(property_: Property, raw: object, stored: str | None) -> str:
     """The value as it is kept; "" clears. The codes of problems and their wording are
     unconfirmed. JSON numbers and booleans are taken as their text; null clears."""
     name = property_.name
@@ -191,7 +191,7 @@ def check_value(property_: Property, raw: object, held: str | None) -> str:
     if property_.type == "number":
         return _number(name, text)
     if property_.type == "enumeration":
-        return _option(property_, text, held)
+        return _option(property_, text, stored)
     if property_.type == "bool":
         if text not in ("true", "false"):
             raise ValueProblem(property_problem(name, "INVALID_BOOLEAN", f"{text} was not a valid boolean."))
@@ -221,11 +221,11 @@ def _number(name: str, text: str) -> str:
     return text.strip()
 
 
-def _option(property_: Property, text: str, held: str | None) -> str:
+def _option(property_: Property, text: str, stored: str | None) -> str:
     chosen = [text]
     if property_.field_type == "checkbox":
-        # A leading semicolon adds to what is held (docs).
-        earlier = held.split(";") if held and text.startswith(";") else []
+        # A leading semicolon adds to what is stored (docs).
+        earlier = stored.split(";") if stored and text.startswith(";") else []
         chosen = list(dict.fromkeys(earlier + [v for v in text.split(";") if v]))
     for value in chosen:
         if value not in property_.options:

@@ -128,9 +128,9 @@ def _tokens(text: str) -> list[str]:
     return re.findall(r"[\w*]+", text.lower())
 
 
-def _contains_token(held: str | None, filter_: dict[str, Any]) -> bool:
+def _contains_token(value: str | None, filter_: dict[str, Any]) -> bool:
     """Whole words, `*` standing for any part of one."""
-    have = _tokens(held or "")
+    have = _tokens(value or "")
     patterns = [re.compile(re.escape(t).replace(r"\*", ".*")) for t in _tokens(str(filter_.get("value", "")))]
     return bool(patterns) and all(any(p.fullmatch(h) for h in have) for p in patterns)
 
@@ -144,27 +144,27 @@ def _order(text: str) -> tuple[int, float, str]:
 
 
 def _compare(test: Callable[[Any, Any], bool]) -> Callable[[str | None, dict[str, Any]], bool]:
-    def compare(held: str | None, filter_: dict[str, Any]) -> bool:
-        return held is not None and test(_order(held), _order(str(filter_.get("value", ""))))
+    def compare(value: str | None, filter_: dict[str, Any]) -> bool:
+        return value is not None and test(_order(value), _order(str(filter_.get("value", ""))))
 
     return compare
 
 
 _TESTS: dict[str, Callable[[str | None, dict[str, Any]], bool]] = {
-    "EQ": lambda held, f: held is not None and held.lower() in _wanted(f),
-    "IN": lambda held, f: held is not None and held.lower() in _wanted(f),
-    "NEQ": lambda held, f: held is None or held.lower() not in _wanted(f),
-    "NOT_IN": lambda held, f: held is None or held.lower() not in _wanted(f),
-    "HAS_PROPERTY": lambda held, f: held is not None,
-    "NOT_HAS_PROPERTY": lambda held, f: held is None,
+    "EQ": lambda value, f: value is not None and value.lower() in _wanted(f),
+    "IN": lambda value, f: value is not None and value.lower() in _wanted(f),
+    "NEQ": lambda value, f: value is None or value.lower() not in _wanted(f),
+    "NOT_IN": lambda value, f: value is None or value.lower() not in _wanted(f),
+    "HAS_PROPERTY": lambda value, f: value is not None,
+    "NOT_HAS_PROPERTY": lambda value, f: value is None,
     "CONTAINS_TOKEN": _contains_token,
-    "NOT_CONTAINS_TOKEN": lambda held, f: not _contains_token(held, f),
+    "NOT_CONTAINS_TOKEN": lambda value, f: not _contains_token(value, f),
     "LT": _compare(lambda a, b: a < b),
     "LTE": _compare(lambda a, b: a <= b),
     "GT": _compare(lambda a, b: a > b),
     "GTE": _compare(lambda a, b: a >= b),
-    "BETWEEN": lambda held, f: (
-        held is not None and _order(str(f.get("value"))) <= _order(held) <= _order(str(f.get("highValue")))
+    "BETWEEN": lambda value, f: (
+        value is not None and _order(str(f.get("value"))) <= _order(value) <= _order(str(f.get("highValue")))
     ),
 }
 

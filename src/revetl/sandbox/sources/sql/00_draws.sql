@@ -1,4 +1,4 @@
--- Dice that depend on nothing but (seed, salt, key). MD5 because its results are the same in every version.
+-- Draws that depend on nothing but (seed, salt, key). MD5 because its results are the same in every version.
 
 -- 0 … 999999
 CREATE OR REPLACE TEMP MACRO roll(salt, key) AS
