@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 from click.testing import CliRunner
 
-from revetl.cli.sandbox import command
+from revetl.cli.main import cli
 from revetl.errors import ConfigError
 from revetl.sandbox.registry import create_vendors, vendors
 from revetl.sandbox.server import running_sandbox
@@ -131,9 +131,9 @@ async def test_its_options_are_set_and_checked(install: Install) -> None:
 
 def test_the_command_lists_it(install: Install) -> None:
     install(example())
-    listed = CliRunner().invoke(command, ["vendors", "--json"], catch_exceptions=False)
+    listed = CliRunner().invoke(cli, ["sandbox", "vendors", "--json"], catch_exceptions=False)
     assert {"vendor": "acme", "path": "/acme", "options": {"people_max": 1000}} in json.loads(listed.stdout)
-    refused = CliRunner().invoke(command, ["start", "--set", "acme.people=3"])
+    refused = CliRunner().invoke(cli, ["sandbox", "start", "--set", "acme.people=3"])
     assert refused.exit_code == 2
     assert "It takes people_max." in " ".join(refused.output.split())
 
