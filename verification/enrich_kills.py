@@ -22,7 +22,7 @@ from pathlib import Path
 from benchmarks.report import Section
 from revetl.enrich.execution.engine import run_waterfall
 from revetl.enrich.waterfall import WaterfallSpec
-from revetl.http.transport import default_transport
+from revetl.http import default_transport
 from revetl.sandbox.process import SandboxProcess
 from revetl.warehouse.duckdb import DuckDBWarehouse
 from tests.support.crashing import CrashingWarehouse

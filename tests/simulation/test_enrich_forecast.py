@@ -13,7 +13,7 @@ from revetl.enrich.forecasting.estimate import estimate
 from revetl.enrich.forecasting.forecast import Cohort, Step, forecast, quantile
 from revetl.enrich.forecasting.rates import Rates, Share
 from revetl.providers.base import Answer
-from revetl.providers.spec import Limits, Window
+from revetl.providers.grammar import EndpointLimits, RateWindow
 from tests.simulation.test_enrich_engine import check, enrich, number, providers
 from tests.support.enrich_fakes import PEOPLE, clock, hit, load_people, miss, person, warehouse_with, waterfall
 
@@ -89,7 +89,7 @@ def test_a_forecast_sees_what_will_be_served_by_answers_that_are_paid_for():
 def test_the_budget_bounds_the_forecast_and_minutes_follow_the_limits():
     warehouse = warehouse_with([person(n) for n in range(1200)])
     specs = {name: v.spec for name, v in providers().items()}
-    limits = Limits(concurrency=4, windows=(Window(calls=10, seconds=60),))
+    limits = EndpointLimits(concurrency=4, windows=(RateWindow(calls=10, seconds=60),))
     slow = specs["big.person"].model_copy(update={"limits": limits})
     free = estimate(warehouse, waterfall(), specs, PEOPLE, clock=clock())
     told = estimate(

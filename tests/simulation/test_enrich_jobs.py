@@ -17,7 +17,7 @@ import pytest
 from revetl.clock import LoopClock
 from revetl.enrich.execution.engine import run_waterfall
 from revetl.providers.base import Answer
-from revetl.providers.spec import Job
+from revetl.providers.grammar import AsyncJob
 from revetl.state.schema import create_all
 from tests.simulation.test_enrich_crash import Crash, Dying
 from tests.support.enrich_fakes import PEOPLE, START, clock, hit, miss, person, terms, warehouse_with, waterfall
@@ -39,7 +39,7 @@ def knows(inputs: Mapping[str, str]) -> Answer:
     return hit("0.05", email=f"p{n}@acme.example") if n % 3 else miss()
 
 
-JOB = Job.model_validate(
+JOB = AsyncJob.model_validate(
     {"id": "/id", "at_once": 2, "poll": {"path": "/x/{job_id}", "status": [{"http": 200, "verdict": "hit"}]}}
 )
 

@@ -15,7 +15,7 @@ from revetl.enrich.waterfall import WaterfallSpec
 from revetl.errors import Ambiguous
 from revetl.model import Relation
 from revetl.providers.base import Answer, Lookup, OnRequestId, ProvidedValue, Reply
-from revetl.providers.spec import ProviderSpec
+from revetl.providers.grammar import ProviderSpec
 from revetl.state.schema import create_all
 from revetl.warehouse.base import Warehouse
 from revetl.warehouse.duckdb import DuckDBWarehouse

@@ -15,7 +15,7 @@ from revetl.clock import SystemClock
 from revetl.enrich.execution.engine import run_waterfall
 from revetl.enrich.waterfall import WaterfallSpec
 from revetl.model import Relation
-from revetl.providers.load import load_providers
+from revetl.providers.grammar import load_providers
 from revetl.providers.registry import account_options, connect
 from revetl.warehouse.open import open_warehouse
 

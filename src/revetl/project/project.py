@@ -27,8 +27,8 @@ T = TypeVar("T")
 if TYPE_CHECKING:
     from revetl.destinations.base import Destination
     from revetl.enrich.waterfall import WaterfallSpec
-    from revetl.providers.engine import DeclarativeProvider
-    from revetl.providers.spec import ProviderSpec
+    from revetl.providers.engine.declarative import DeclarativeProvider
+    from revetl.providers.grammar import ProviderSpec
     from revetl.warehouse.base import Warehouse
 
 
@@ -177,7 +177,7 @@ def load(
 ) -> Project:
     """Reads every file of the project but dbt's own models. ConfigError with all mistakes of all files at once."""
     from revetl.enrich.waterfall import load_waterfalls
-    from revetl.providers.load import load_providers
+    from revetl.providers.grammar import load_providers
 
     root = find_root(project_dir)
     settings = read_settings(root)

@@ -10,7 +10,7 @@ from revetl.enrich.execution.acceptance import judge
 from revetl.enrich.execution.admission import Job
 from revetl.enrich.waterfall import WaterfallSpec
 from revetl.providers.base import Answer, Verification
-from revetl.providers.spec import ProviderSpec
+from revetl.providers.grammar import ProviderSpec
 from revetl.state.values import VERIFICATION, ValueRow
 
 

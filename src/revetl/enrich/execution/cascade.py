@@ -36,7 +36,7 @@ from revetl.enrich.waterfall import Stage, WaterfallSpec
 from revetl.errors import WarehouseError
 from revetl.model import Relation
 from revetl.privacy.suppressions import Suppressions, choose_key
-from revetl.providers.spec import ProviderSpec
+from revetl.providers.grammar import ProviderSpec
 from revetl.state import heartbeats
 from revetl.state.calls import recover
 from revetl.state.values import append_values, apply_verdicts

@@ -19,7 +19,7 @@ from revetl.enrich.report import Coverage, Estimate, StageEstimate
 from revetl.enrich.selection.questions import Questions
 from revetl.enrich.waterfall import WaterfallSpec
 from revetl.model import Relation
-from revetl.providers.spec import ProviderSpec
+from revetl.providers.grammar import ProviderSpec
 from revetl.state.schema import create_all
 from revetl.warehouse.base import Warehouse
 

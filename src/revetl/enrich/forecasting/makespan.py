@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from revetl.enrich.execution.partitions import parts_for
-from revetl.providers.spec import ProviderSpec
+from revetl.providers.grammar import ProviderSpec
 
 
 @dataclass(frozen=True, slots=True)

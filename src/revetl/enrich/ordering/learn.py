@@ -21,7 +21,7 @@ from revetl.enrich.selection.questions import Questions
 from revetl.enrich.waterfall import Stage, Stop, WaterfallSpec
 from revetl.errors import ConfigError
 from revetl.model import Relation
-from revetl.providers.spec import ProviderSpec
+from revetl.providers.grammar import ProviderSpec
 from revetl.state.appending import naive
 from revetl.state.schema import relation
 from revetl.warehouse.base import Warehouse

@@ -9,7 +9,7 @@ from revetl.enrich.execution.partitions import EVERYTHING, Part
 from revetl.enrich.selection.query import Query
 from revetl.enrich.waterfall import Stop, WaterfallSpec
 from revetl.model import Scalar
-from revetl.providers.spec import ProviderSpec
+from revetl.providers.grammar import ProviderSpec
 from revetl.state.appending import naive
 from revetl.state.schema import relation
 from revetl.warehouse.base import Warehouse

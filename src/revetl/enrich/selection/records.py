@@ -13,7 +13,7 @@ from revetl.enrich.selection.query import Query
 from revetl.enrich.waterfall import Stage, WaterfallSpec
 from revetl.errors import ConfigError
 from revetl.model import Relation
-from revetl.providers.spec import ProviderSpec
+from revetl.providers.grammar import ProviderSpec
 from revetl.state.appending import naive
 from revetl.state.schema import relation
 from revetl.warehouse.base import Warehouse
