@@ -135,7 +135,7 @@ def _history(
 
     from revetl.clock import SystemClock
     from revetl.enrich.execution.engine import check_columns
-    from revetl.enrich.ordering.learn import learn
+    from revetl.enrich.ordering.learn import HistoryFilter, learn
     from revetl.errors import ConfigError
     from revetl.state.schema import create_all
 
@@ -146,9 +146,8 @@ def _history(
         check_columns(warehouse, spec, relation)
         now = SystemClock().now()
         since = None if days is None else now - timedelta(days=days)
-        history = learn(
-            warehouse, spec, project.providers, relation, now=now, segment=segment, fields=fields, since=since
-        )
+        only = HistoryFilter(segment=segment, fields=fields, since=since)
+        history = learn(warehouse, spec, project.providers, relation, now=now, only=only)
     finally:
         warehouse.close()
     if not history.cases:
