@@ -146,7 +146,7 @@ class _Job:
         budget = SharedBudget(self._request.max_spend_usd)
         with self._warehouse() as warehouse:
             inputs = [WaterfallInput(spec, project.relation(spec.entity)) for spec in project.waterfalls.values()]
-            estimates = estimate_all(project, warehouse, inputs, budget, caller)
+            estimates = estimate_all(project, warehouse, inputs, budget, "run", caller)
             self._agree(estimates)
             for given, foreseen in zip(inputs, estimates, strict=True):
                 started = time.monotonic()
