@@ -305,4 +305,4 @@ def test_the_guide_runs_as_it_stands(tmp_path: Path, sandbox: str, monkeypatch: 
     assert [s.stage for s in job.stages] == ["build", "enrich contact_profile", "build", "sync hubspot__contacts"]
     assert job.syncs[0].counts == {"ok": 2}
     assert 0 < job.spend_usd <= 5
-    assert names["undone"].status == "done"
+    assert names["rolled_back"].status == "done"

@@ -64,8 +64,8 @@ def test_what_was_sent_is_rolled_back_compared_and_released(project: Path) -> No
     [bad] = api.sync()
     [planned] = api.rollback(bad.run_id[-6:], dry_run=True)
     assert planned.plan.restore == 1
-    [undone] = api.rollback(bad.run_id)
-    assert undone.counts == {"ok": 1}
+    [restored] = api.rollback(bad.run_id)
+    assert restored.counts == {"ok": 1}
     looked = api.drift(NAME)
     assert (looked.drift.read, looked.drift.drifted, looked.syncs) == (3, 0, [])
     assert api.retry(dry_run=True).released[0].waiting == []

@@ -12,7 +12,7 @@ from revetl.usecases.background import in_background
 if TYPE_CHECKING:
     from revetl.sync.rollback.rollback import RollbackPlan, RollbackReport
     from revetl.usecases.drift import DriftResult
-    from revetl.usecases.retry import RetryReport
+    from revetl.usecases.retry import RetryResult
 
 
 def retry(
@@ -29,7 +29,7 @@ def retry(
     profiles_dir: Path | str | None = None,
     target: str | None = None,
     vars: str | None = None,
-) -> RetryReport:
+) -> RetryResult:
     """Sends again what stands in the retry queue, without waiting for its row to change.
 
     select, exclude  selectors as dbt reads them; default: every sync
