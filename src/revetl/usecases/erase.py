@@ -20,8 +20,8 @@ from revetl.privacy.suppressions import UNIQUE
 from revetl.usecases.caller import Caller
 
 if TYPE_CHECKING:
+    from revetl.context import RunContext
     from revetl.project import Project
-    from revetl.warehouse.base import Warehouse
 
 _NAMED = ("first_name", "last_name", "company_domain", "company_name")
 _KEYS = ("key", "golden_id")
@@ -52,24 +52,19 @@ def erase(project: Project, whom: Whom, confirm: Callable[[ErasureReport], bool]
     way did not end in time (they are suppressed then, and nothing was removed yet) and WarehouseError.
     """
     with caller.warehouse(project) as warehouse:
-        request = _request(project, warehouse, whom, caller)
+        request = _request(project, caller.context(project, warehouse, "erase"), whom)
         report = asyncio.run(request.look())
         if not confirm(report):
             return report
-        ctx = caller.context(project, warehouse, "erase")
         syncs = [spec.name for spec in project.syncs(verified=False)] if project.built else []
-        return asyncio.run(
-            request.erase(
-                run_id=ctx.run_id, target=ctx.target, syncs=syncs, wait_s=ctx.wait.seconds, on_wait=ctx.wait.on_wait
-            )
-        )
+        return asyncio.run(request.erase(syncs))
 
 
-def _request(project: Project, warehouse: Warehouse, whom: Whom, caller: Caller) -> Erasure:
+def _request(project: Project, ctx: RunContext, whom: Whom) -> Erasure:
     waterfalls = [*project.waterfalls.values()]
     models = set(project.manifest.model_names()) if project.built else set()
     people = people_of([spec for spec in waterfalls if spec.entity in models], project.relation)
-    return Erasure(warehouse, people, list_keys(waterfalls), whom.identities, whom.keys, clock=caller.clock)
+    return Erasure(ctx, people, list_keys(waterfalls), whom.identities, whom.keys)
 
 
 def people_of(waterfalls: Iterable[WaterfallSpec], relation: Callable[[str], Relation]) -> list[PeopleRelation]:
