@@ -8,7 +8,7 @@ from decimal import Decimal
 from revetl.enrich.waterfall import WaterfallSpec
 from revetl.errors import Ambiguous
 from revetl.providers.base import Answer, Lookup, OnRequestId, ProvidedValue, Reply
-from revetl.providers.spec import ProviderSpec
+from revetl.providers.grammar import ProviderSpec
 
 FIELDS = ("email", "phone")
 INPUTS = ("first_name", "last_name", "company_domain")

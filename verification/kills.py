@@ -27,7 +27,7 @@ import httpx
 from benchmarks.report import Section
 from revetl.clock import SystemClock
 from revetl.destinations.hubspot import HubSpot, Options
-from revetl.http.transport import default_transport
+from revetl.http import default_transport
 from revetl.model import Guardrails, Relation, SyncSpec
 from revetl.sandbox.process import SandboxProcess
 from revetl.state.runs import new_run_id

@@ -16,11 +16,10 @@ import pyarrow as pa
 
 from revetl.clock import Clock, SystemClock
 from revetl.model import Relation
-from revetl.providers.engine import DeclarativeProvider
-from revetl.providers.load import load_providers
+from revetl.providers.engine.declarative import DeclarativeProvider
+from revetl.providers.grammar import EndpointLimits, ProviderSpec, load_providers
 from revetl.providers.options import AccountOptions
 from revetl.providers.registry import connect
-from revetl.providers.spec import Limits, ProviderSpec
 from revetl.state.schema import create_all
 from revetl.warehouse.base import Warehouse
 from tests.support.sandbox_world import company, person
@@ -54,7 +53,7 @@ def hurried(names: Iterable[str], *, batch: int) -> dict[str, ProviderSpec]:
 
 
 def _hurried(spec: ProviderSpec, batch: int) -> ProviderSpec:
-    changes: dict[str, Any] = {"limits": Limits(concurrency=ASK_AT_ONCE)}
+    changes: dict[str, Any] = {"limits": EndpointLimits(concurrency=ASK_AT_ONCE)}
     if spec.batch is not None:
         changes["batch"] = spec.batch.model_copy(update={"size": batch})
     if spec.job is not None:

@@ -17,10 +17,12 @@ from revetl.enrich.execution.engine import run_waterfall
 from revetl.enrich.waterfall import WaterfallSpec
 from revetl.model import Relation
 from revetl.providers.registry import account_options, connect
-from revetl.sandbox.server import RunningSandbox, SandboxSettings, running_sandbox
+from revetl.sandbox.server import RunningSandbox, running_sandbox
+from revetl.sandbox.settings import SandboxSettings
 from revetl.state.schema import create_all
 from revetl.warehouse.duckdb import DuckDBWarehouse
 from tests.contract.test_provider_sandbox import KEY, SPECS, in_a_hurry, truth
+from tests.support.enrich_fakes import context
 
 __all__ = ["truth"]
 PEOPLE = 120
@@ -29,7 +31,7 @@ NAMES = ("apollo.person_bulk", "dropcontact.contact", "fullenrich.email", "peopl
 
 @pytest.fixture
 async def sandbox(truth: Path) -> AsyncIterator[RunningSandbox]:
-    async with running_sandbox(settings=SandboxSettings(truth=truth, provider_limits=False, job_s=0.3)) as running:
+    async with running_sandbox(settings=SandboxSettings(truth=truth, limited=False, job_s=0.3)) as running:
         yield running
 
 
@@ -59,7 +61,7 @@ async def run(sandbox: RunningSandbox, db: DuckDBWarehouse, name: str, run_id: s
     options = {"api_key": KEY, "base_url": f"{sandbox.base_url}/providers/{made.vendor}"}
     clock = SystemClock()
     providers = connect([name], {name: made}, lambda vendor: account_options(vendor, options), clock)
-    return await run_waterfall(db, spec, providers, Relation("marts", "people"), run_id=run_id, clock=clock)
+    return await run_waterfall(context(db, clock, run_id), spec, providers, Relation("marts", "people"))
 
 
 def ledger(db: DuckDBWarehouse) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from revetl.enrich.lists.columns import choose, match_columns
 from revetl.enrich.lists.entity_table import entity_name, found_values, loaded
 from revetl.enrich.waterfall import WaterfallSpec
 from revetl.errors import ConfigError
-from revetl.providers.load import load_providers
+from revetl.providers.grammar import load_providers
 from revetl.state.schema import create_all, relation
 from revetl.state.values import ValueRow, append_values
 from revetl.warehouse.base import Warehouse

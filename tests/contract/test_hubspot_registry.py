@@ -72,7 +72,7 @@ def send(
     async def main() -> list[Outcome]:
         options = Options.model_validate({"url": url, "headers": {"X-Api-Key": "secret"}})
         async with HttpSink("sink", options, LoopClock(), httpx.MockTransport(answer)) as sink:
-            known = await sink.describe("anything")
+            known = (await sink.describe("anything")).fields
             assert "whatever" in known
             assert not known["whatever"].read_only
             return await sink.write("anything", None, batch)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from revetl.enrich.ordering.learn import History, learn
+from revetl.enrich.ordering.learn import History, HistoryFilter, learn
 from revetl.model import Relation
 from revetl.state.schema import create_all, relation
 from revetl.warehouse.base import Warehouse
@@ -44,7 +44,8 @@ def warehouse(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Wareho
 def read(warehouse: Warehouse, entity: Relation) -> History:
     known = {name: vendor.spec for name, vendor in market().items()}
     spec = cascade(LISTED, audit={"share": 0.3})
-    return learn(warehouse, spec, known, entity, now=START + timedelta(days=1), segment=SEGMENT[warehouse.dialect])
+    only = HistoryFilter(segment=SEGMENT[warehouse.dialect])
+    return learn(warehouse, spec, known, entity, now=START + timedelta(days=1), only=only)
 
 
 def copy(source: DuckDBWarehouse, warehouse: Warehouse) -> None:

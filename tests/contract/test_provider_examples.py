@@ -16,7 +16,7 @@ from revetl import errors
 from revetl.clock import LoopClock
 from revetl.documents import read_yaml
 from revetl.providers.base import Answer, Lookup, ProvidedValue
-from revetl.providers.load import load_providers
+from revetl.providers.grammar import load_providers
 from revetl.providers.registry import create_provider
 from tests.support.virtual_time import run_virtual
 

@@ -14,11 +14,11 @@ import pytest
 from revetl.clock import SystemClock
 from revetl.errors import CallError, Denied
 from revetl.providers.base import Answer, Lookup
-from revetl.providers.load import load_providers
+from revetl.providers.grammar import EndpointLimits, ProviderSpec, load_providers
 from revetl.providers.registry import create_provider
-from revetl.providers.spec import Limits, ProviderSpec
-from revetl.sandbox.providers.population import Population
-from revetl.sandbox.server import RunningSandbox, SandboxSettings, running_sandbox
+from revetl.sandbox.data_vendors.population import Population
+from revetl.sandbox.server import RunningSandbox, running_sandbox
+from revetl.sandbox.settings import SandboxSettings
 
 SPECS = load_providers(Path(__file__).parents[2] / "enrichment" / "providers")
 PEOPLE = 200
@@ -54,7 +54,7 @@ def truth(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 async def sandbox(truth: Path) -> AsyncIterator[RunningSandbox]:
-    async with running_sandbox(settings=SandboxSettings(truth=truth, provider_limits=False, job_s=0.1)) as running:
+    async with running_sandbox(settings=SandboxSettings(truth=truth, limited=False, job_s=0.1)) as running:
         yield running
 
 
@@ -85,7 +85,7 @@ async def ask_all(sandbox: RunningSandbox, name: str, key: str = KEY, count: int
 
 def in_a_hurry(spec: ProviderSpec) -> ProviderSpec:
     """Here time is real: nobody counts calls a second, and jobs are asked for at once."""
-    changes: dict[str, Any] = {"limits": Limits()}
+    changes: dict[str, Any] = {"limits": EndpointLimits()}
     if spec.job is not None:
         poll = spec.job.poll.model_copy(update={"every_s": 0.05, "longest_s": 0.05})
         changes["job"] = spec.job.model_copy(update={"poll": poll})

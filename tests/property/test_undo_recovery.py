@@ -43,7 +43,7 @@ def dies(bench: Bench, crash_at: int, work: Callable[[], Coroutine[Any, Any, Any
     """Runs until the fuse burns; True where it came to its end."""
     fuse, inner = Fuse(crash_at), bench.warehouse
     bench.warehouse = CrashingWarehouse(inner, fuse)
-    read = bench.destination.read
+    read = bench.destination.read_back
 
     def tick(_: Sequence[Change]) -> None:
         fuse.tick()
@@ -53,7 +53,7 @@ def dies(bench: Bench, crash_at: int, work: Callable[[], Coroutine[Any, Any, Any
         return await read(*arguments)
 
     bench.destination.before_write = bench.destination.after_write = tick
-    bench.destination.read = ticking
+    bench.destination.read_back = ticking
     try:
         asyncio.run(work())
     except Crash:
@@ -61,7 +61,7 @@ def dies(bench: Bench, crash_at: int, work: Callable[[], Coroutine[Any, Any, Any
     finally:
         bench.warehouse = inner
         bench.destination.before_write = bench.destination.after_write = lambda _: None
-        del bench.destination.read
+        del bench.destination.read_back
     return True
 
 

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from revetl.enrich.execution.engine import run_waterfall
+from revetl.enrich.options import WaterfallOptions
 from revetl.enrich.ordering.cases import UNABLE, records
-from revetl.enrich.ordering.learn import History, learn
+from revetl.enrich.ordering.learn import History, HistoryFilter, learn
 from revetl.enrich.ordering.replay import replay
 from revetl.errors import ConfigError
 from revetl.providers.base import Answer
@@ -22,6 +23,7 @@ from tests.support.enrich_fakes import (
     START,
     FakeProvider,
     clock,
+    context,
     hit,
     load_people,
     miss,
@@ -67,13 +69,15 @@ def vendors(**changes: Any) -> dict[str, FakeProvider]:
 
 
 def enrich(warehouse: DuckDBWarehouse, asked: dict[str, FakeProvider], spec: Any, **more: Any) -> Any:
-    run = run_waterfall(warehouse, spec, asked, PEOPLE, run_id=more.pop("run_id", "r1"), clock=clock(), **more)
+    ctx = context(warehouse, clock(), more.pop("run_id", "r1"))
+    run = run_waterfall(ctx, spec, asked, PEOPLE, WaterfallOptions(**more))
     return run_virtual(run)
 
 
 def read(warehouse: DuckDBWarehouse, asked: dict[str, FakeProvider], spec: Any, **more: Any) -> History:
     known = {name: p.spec for name, p in asked.items()}
-    return learn(warehouse, spec, known, PEOPLE, now=START + timedelta(days=1), **more)
+    only = HistoryFilter(**more)
+    return learn(warehouse, spec, known, PEOPLE, now=START + timedelta(days=1), only=only)
 
 
 def test_charges_are_those_of_the_answer_even_where_they_depend_on_what_was_found():

@@ -9,7 +9,7 @@ from decimal import Decimal
 
 from revetl.errors import Ambiguous, Unavailable
 from revetl.providers.base import Answer, Lookup, OnRequestId, Reply
-from revetl.providers.spec import ProviderSpec
+from revetl.providers.grammar import ProviderSpec
 
 
 class JobVendor:

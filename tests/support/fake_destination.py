@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from revetl.destinations.base import DestinationField, Limits, Match, Pair, Quota
+from revetl.destinations.base import DestinationField, Limits, ObjectSchema, Pair, Quota, RecordMatch
 from revetl.model import Change, Operation, Outcome, Scalar, Status
 
 Record = dict[str, Scalar]
@@ -26,7 +26,6 @@ class FakeDestination:
     poison: set[Scalar] = field(default_factory=set)
     read_only: set[str] = field(default_factory=set)
     described: dict[str, DestinationField] = field(default_factory=dict)
-    can_read: bool = True
     reads: list[str] = field(default_factory=list)
     types: frozenset[int] = frozenset({1, 279})
     links: set[tuple[str, str, int]] = field(default_factory=set)
@@ -53,12 +52,12 @@ class FakeDestination:
     async def check(self) -> str:
         return "fake"
 
-    async def describe(self, object_: str) -> dict[str, DestinationField]:
+    async def describe(self, object_: str) -> ObjectSchema:
         text = {f: DestinationField(f, "string", read_only=f in self.read_only) for f in self.fields}
-        return text | self.described
+        return ObjectSchema(text | self.described)
 
     def limits(self, object_: str) -> Limits:
-        return Limits(self.batch_rows, self.concurrency)
+        return Limits(self.batch_rows, self.concurrency, lookup_rows=self.batch_rows, read_rows=self.batch_rows)
 
     def quota(self, object_: str, match_on: str | None) -> Quota:
         return self.allowance
@@ -69,26 +68,23 @@ class FakeDestination:
     def normalise(self, object_: str, field: str, value: Scalar) -> str:
         return str(value).lower() if field == "email" else str(value)
 
-    async def match(
-        self, object_: str, match_on: str, values: Sequence[Scalar], fields: Sequence[str] = ()
-    ) -> dict[str, Match]:
+    async def look_up(
+        self, object_: str, match_on: str, values: Sequence[Scalar], fields: Sequence[str]
+    ) -> dict[str, RecordMatch]:
         await asyncio.sleep(self.latency_s)
         wanted = {self.normalise(object_, match_on, v) for v in values}
         found = {}
         for id_, record in self.records.items():
             form = self.normalise(object_, match_on, record.get(match_on))
             if form in wanted:
-                found[form] = Match(id_, {f: record.get(f) for f in fields})
+                found[form] = RecordMatch(id_, {f: record.get(f) for f in fields})
         return found
 
-    def readable(self, object_: str) -> bool:
-        return self.can_read
-
-    async def read(self, object_: str, ids: Sequence[str], fields: Sequence[str]) -> dict[str, Match]:
+    async def read_back(self, object_: str, ids: Sequence[str], fields: Sequence[str]) -> dict[str, RecordMatch]:
         self.requests += 1
         self.reads += ids
         await asyncio.sleep(self.latency_s)
-        return {i: Match(i, {f: self.records[i].get(f) for f in fields}) for i in ids if i in self.records}
+        return {i: RecordMatch(i, {f: self.records[i].get(f) for f in fields}) for i in ids if i in self.records}
 
     async def write(self, object_: str, match_on: str | None, changes: Sequence[Change]) -> list[Outcome]:
         assert len({c.op for c in changes}) == 1
@@ -175,3 +171,9 @@ class FakeDestination:
         out = {r.get(name): {k: v for k, v in r.items() if v is not None} for r in self.records.values()}
         assert len(out) == len(self.records), f"two records share {name}"
         return out
+
+
+class UnreadableFake(FakeDestination):
+    """Has no way to read records back: the capability is the method."""
+
+    read_back = None  # type: ignore[assignment]

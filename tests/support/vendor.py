@@ -6,12 +6,14 @@ import asyncio
 import random
 from collections import deque
 from collections.abc import Callable
+from dataclasses import fields
 
 import httpx
 
 from revetl.clock import LoopClock
-from revetl.http.call import Policy
-from revetl.http.session import Session
+from revetl.http import Policy, ResponseRules, Session, SessionOptions
+
+_RULES = [field.name for field in fields(ResponseRules)]
 
 Answer = Callable[[httpx.Request], httpx.Response]
 
@@ -32,15 +34,17 @@ class Vendor:
         await asyncio.sleep(self.latency_s)
         return response
 
-    def session(self, *, seed: int = 0, policy: Policy | None = None, **options: object) -> Session:
+    def session(self, *, seed: int = 0, policy: Policy | None = None, **settings: object) -> Session:
+        """`settings` are fields of `SessionOptions` and of `ResponseRules`."""
+        rules = {name: settings.pop(name) for name in _RULES if name in settings}
         return Session(
             "vendor",
             "https://vendor.example",
+            SessionOptions(policy=policy or Policy(), **settings),
+            ResponseRules(**rules),
             transport=httpx.MockTransport(self),
             clock=LoopClock(),
             rng=random.Random(seed),
-            policy=policy,
-            **options,
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from revetl.enrich.forecasting.makespan import Work, seconds_together, work_of
-from revetl.providers.spec import Limits, Window
+from revetl.providers.grammar import EndpointLimits, RateWindow
 from tests.support.enrich_fakes import terms
 
 TERMS = {"a.person": terms("a.person", ("email",))}
@@ -30,7 +30,7 @@ def test_a_verifier_that_all_stages_share_may_be_the_slowest():
 
 
 def test_alone_a_vendor_takes_what_its_limits_allow():
-    limits = Limits(concurrency=4, windows=(Window(calls=10, seconds=60),))
+    limits = EndpointLimits(concurrency=4, windows=(RateWindow(calls=10, seconds=60),))
     slow = TERMS["a.person"].model_copy(update={"limits": limits})
     assert work_of(slow, 110, 0.1).seconds == 600
     assert work_of(slow, 8, 10) == Work(20, 10)

@@ -9,23 +9,20 @@ from itertools import pairwise
 import pytest
 
 from revetl.clock import LoopClock
-from revetl.enrich.execution.partitions import (
-    JOINED,
-    MOST,
-    SMALLEST,
-    FirstLine,
-    Line,
-    Part,
-    in_step,
-    parts_between,
-    parts_for,
+from revetl.enrich.execution.partitions import JOINED, FirstLine, Line, in_step
+from revetl.enrich.selection.partition import (
+    MAX_PARTITIONS,
+    MIN_RECORDS,
+    Partition,
+    partition_count,
+    partitions_between,
 )
 from tests.support.virtual_time import run_virtual
 
 
 def test_parts_are_everything_once_also_where_bounds_are_alike() -> None:
     for bounds in ([], ["k"], ["a", "b", "b", "c"]):
-        parts = parts_between(bounds)
+        parts = partitions_between(bounds)
         assert parts[0].after is None
         assert parts[-1].upto is None
         assert all(one.upto == next_.after for one, next_ in pairwise(parts))
@@ -33,16 +30,16 @@ def test_parts_are_everything_once_also_where_bounds_are_alike() -> None:
 
 
 def test_there_are_few_and_one_where_there_is_little_to_do() -> None:
-    assert parts_for(0) == parts_for(2 * SMALLEST - 1) == 1
-    assert parts_for(10 * SMALLEST) == 10
-    assert parts_for(100_000) == parts_for(3_000_000) == MOST
+    assert partition_count(0) == partition_count(2 * MIN_RECORDS - 1) == 1
+    assert partition_count(10 * MIN_RECORDS) == 10
+    assert partition_count(100_000) == partition_count(3_000_000) == MAX_PARTITIONS
 
 
 def test_the_first_stage_gets_larger_parts_as_long_as_it_is_quick() -> None:
     clock = LoopClock()
-    parts = parts_between([f"{n:03}" for n in range(40)])
+    parts = partitions_between([f"{n:03}" for n in range(40)])
 
-    async def go() -> list[Part]:
+    async def go() -> list[Partition]:
         line, given = FirstLine(parts, clock), []
         while (part := await line.get()) is not None:
             given.append(part)

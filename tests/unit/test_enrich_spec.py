@@ -13,7 +13,7 @@ from revetl.enrich.lists.columns import match_columns
 from revetl.enrich.waterfall import Want, load_waterfalls
 from revetl.errors import ConfigError
 from revetl.privacy.suppressions import VARIABLE, Suppressions
-from revetl.providers.load import load_providers
+from revetl.providers.grammar import load_providers
 from revetl.state.schema import create_all
 from revetl.warehouse.duckdb import DuckDBWarehouse
 from tests.support.enrich_fakes import START, terms

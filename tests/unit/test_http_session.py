@@ -8,8 +8,7 @@ import httpx
 import pytest
 
 from revetl.errors import Ambiguous, CallError, ConfigError, Denied, Unavailable
-from revetl.http.call import Policy
-from revetl.http.verdict import Verdict
+from revetl.http import Policy, ResponseVerdict
 from tests.support.vendor import Vendor
 from tests.support.virtual_time import run_virtual
 
@@ -85,7 +84,7 @@ def test_denied_stops_at_once(status: int) -> None:
 
 def test_a_connector_overrides_the_table() -> None:
     vendor = serve(500, 200)
-    result = call(vendor, idempotent=False, verdicts={500: Verdict.UNAVAILABLE})
+    result = call(vendor, idempotent=False, verdicts={500: ResponseVerdict.UNAVAILABLE})
     assert isinstance(result, httpx.Response)
 
 

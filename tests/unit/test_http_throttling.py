@@ -8,8 +8,7 @@ import httpx
 import pytest
 
 from revetl.errors import Throttled
-from revetl.http.call import Policy, RateHeaders
-from revetl.http.pacing import Rate
+from revetl.http import Policy, Rate, RateHeaders
 from tests.support.vendor import Vendor, Window, push
 from tests.support.virtual_time import run_virtual
 
@@ -118,7 +117,7 @@ def test_no_use_in_waiting_leaves_at_once() -> None:
     vendor = Vendor(lambda _: httpx.Response(429))
 
     async def main() -> None:
-        async with vendor.session(wait_s=lambda _: math.inf, error_code=lambda _: "DAILY") as session:
+        async with vendor.session(retry_after_s=lambda _: math.inf, error_code=lambda _: "DAILY") as session:
             with pytest.raises(Throttled) as caught:
                 await session.request("POST", "/x")
             assert caught.value.code == "DAILY"
@@ -127,12 +126,12 @@ def test_no_use_in_waiting_leaves_at_once() -> None:
     assert len(vendor.came) == 1
 
 
-def test_a_lane_has_its_own_pace() -> None:
+def test_a_limit_of_its_own_has_its_own_pace() -> None:
     vendor = Vendor(lambda _: httpx.Response(200))
 
     async def main() -> None:
         async with vendor.session(rates={"default": Rate(1000, 1), "search": Rate(5, 1)}) as session:
-            await asyncio.gather(push(session, 50, lane="search"), push(session, 50))
+            await asyncio.gather(push(session, 50, limit="search"), push(session, 50))
 
     run_virtual(main())
     assert vendor.came[-1] - vendor.came[0] > 9

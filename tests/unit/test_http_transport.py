@@ -6,13 +6,12 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 
 from revetl.errors import Ambiguous, CallError, Unavailable
-from revetl.http.call import Policy
-from revetl.http.session import Session
-from revetl.http.transport import default_transport
+from revetl.http import Policy, Session, SessionOptions, default_transport
 
 Server = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nSet-Cookie: a=b\r\n\r\n{}"
@@ -33,7 +32,7 @@ async def listening(serve: Server) -> AsyncIterator[str]:
 
 async def outcome(base_url: str, *, idempotent: bool = False, max_attempts: int = 1) -> object:
     policy = Policy(max_attempts=max_attempts, timeout_s=0.5, first_backoff_s=0.01)
-    async with Session("vendor", base_url, policy=policy) as session:
+    async with Session("vendor", base_url, SessionOptions(policy=policy)) as session:
         try:
             return (await session.request("POST", "/x", json={}, idempotent=idempotent)).content
         except CallError as e:
@@ -134,7 +133,8 @@ async def test_what_was_not_reached_is_named_with_the_systems_word_for_it() -> N
 async def test_the_attempts_of_one_request_may_be_fewer_than_the_policys() -> None:
     async with listening(closes) as base_url:
         pass
-    async with Session("vendor", base_url, policy=Policy(first_backoff_s=60.0)) as session:
+    policy = Policy(first_backoff_s=60.0)
+    async with Session("vendor", base_url, SessionOptions(policy=policy)) as session:
         with pytest.raises(Unavailable):
-            await session.request("GET", "/x", idempotent=True, attempts=1)
+            await session.request("GET", "/x", idempotent=True, policy=replace(policy, max_attempts=1))
         assert (session.requests, session.retries) == (1, 0)

@@ -9,11 +9,12 @@ from typing import Any, ClassVar
 
 import pytest
 
+from revetl.enrich.options import WaterfallOptions
 from revetl.enrich.report import EnrichReport, Estimate, ProviderReport, StageEstimate
 from revetl.errors import ConfigError, GuardrailError
 from revetl.project import BuildResult
 from revetl.sync.report import PlanSummary, SyncReport
-from revetl.usecases import job, waterfalls
+from revetl.usecases import caller, job, waterfalls
 from revetl.usecases.build import BuildRequest
 from revetl.usecases.caller import Caller
 
@@ -62,8 +63,8 @@ def run(
     broken: bool = False,
     **options: Any,
 ) -> job.JobReport:
-    async def waterfall(_w: Any, spec: Any, *_: Any, max_spend_usd: Decimal | None, **__: Any) -> EnrichReport:
-        project.done.append(f"enrich {spec.name} {max_spend_usd}")
+    async def waterfall(_ctx: Any, spec: Any, _providers: Any, _entity: Any, options: WaterfallOptions) -> EnrichReport:
+        project.done.append(f"enrich {spec.name} {options.max_spend_usd}")
         return EnrichReport(spec.name, "r", {"p": ProviderReport(asked=hits, hits=hits, spent_usd=Decimal(cost))})
 
     def estimate(_w: Any, spec: Any, *_: Any, **__: Any) -> Estimate:
@@ -79,6 +80,7 @@ def run(
         plan = PlanSummary("p", "contacts", "hubspot", "contacts")
         return [SyncReport("r", "contacts", status, plan, exit_code=1 if status != "done" else 0)]
 
+    monkeypatch.setattr(caller, "claim", lambda *_: None)
     monkeypatch.setattr(waterfalls, "run_waterfall", waterfall)
     monkeypatch.setattr(waterfalls, "estimate", estimate)
     monkeypatch.setattr(job, "build", FakeProject.build)

@@ -10,7 +10,16 @@ import pytest
 from revetl.errors import ConfigError, GuardrailError
 from revetl.model import FieldRule, Relation
 from revetl.project import Project, load
-from tests.support.project_files import SYNC, check_on, make_project, model, write, write_manifest, write_parsed, write_results
+from tests.support.project_files import (
+    SYNC,
+    check_on,
+    make_project,
+    model,
+    write,
+    write_manifest,
+    write_parsed,
+    write_results,
+)
 
 CONTACTS_YML = """\
 models:

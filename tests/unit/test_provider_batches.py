@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from revetl.clock import LoopClock
 from revetl.errors import Ambiguous, CallError, ConfigError, Denied, Unavailable
 from revetl.providers.base import Answer, Lookup, Reply
-from revetl.providers.engine import MOST_REFUSALS
+from revetl.providers.engine.declarative import MOST_REFUSALS
+from revetl.providers.engine.records import share
+from revetl.providers.grammar import ProviderSpec
 from revetl.providers.options import AccountOptions
-from revetl.providers.records import share
 from revetl.providers.registry import account_options, connect, create_provider
-from revetl.providers.spec import ProviderSpec
 from tests.support.virtual_time import run_virtual
 
 KEY = "very-secret-key"

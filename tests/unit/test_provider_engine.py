@@ -14,9 +14,9 @@ import pytest
 from revetl.clock import LoopClock
 from revetl.errors import Ambiguous, CallError, ConfigError, Denied, Unavailable
 from revetl.providers.base import Answer, Lookup
-from revetl.providers.engine import THROTTLE_PATIENCE_S, DeclarativeProvider
+from revetl.providers.engine.declarative import THROTTLE_PATIENCE_S, DeclarativeProvider
+from revetl.providers.grammar import ProviderSpec
 from revetl.providers.registry import create_provider
-from revetl.providers.spec import ProviderSpec
 from tests.support.virtual_time import run_virtual
 
 KEY = "very-secret-key"

@@ -14,12 +14,12 @@ import pytest
 
 from revetl.clock import LoopClock
 from revetl.errors import Ambiguous, Denied, Unavailable
-from revetl.providers.account import Account
 from revetl.providers.base import Answer, Lookup, Reply
-from revetl.providers.engine import DeclarativeProvider
+from revetl.providers.engine.account import Account
+from revetl.providers.engine.declarative import DeclarativeProvider
+from revetl.providers.engine.webhooks import WebhookReceiver, genuine
+from revetl.providers.grammar import CallbackSignature, JobCallback, ProviderSpec
 from revetl.providers.options import AccountOptions
-from revetl.providers.spec import Callback, ProviderSpec, Signature
-from revetl.providers.webhooks import WebhookReceiver, genuine
 from tests.support.virtual_time import run_virtual
 
 KEY = "very-secret-key"
@@ -74,7 +74,7 @@ SPEC = ProviderSpec.model_validate(
     }
 )
 RUNNING = (400, {})
-CALLBACK = Callback.model_validate(JOB["callback"])
+CALLBACK = JobCallback.model_validate(JOB["callback"])
 
 
 def done(*refs: str, state: str = "done", **more: Any) -> tuple[int, Any]:
@@ -356,11 +356,11 @@ def test_a_delivery_that_is_none(receiver: WebhookReceiver, path: str, raw: byte
 
 def test_the_signature_is_of_the_raw_body_in_the_documented_form() -> None:
     raw = '{"name":"Ada Łovelace"}'.encode()
-    signature = Signature(header="X-Sign", algorithm="hmac-sha1")
+    signature = CallbackSignature(header="X-Sign", algorithm="hmac-sha1")
     assert genuine(signature, KEY, sign(raw), raw)
     assert genuine(signature, KEY, {"x-sign": sign(raw)["x-sign"].upper()}, raw)
     digest = hmac.new(KEY.encode(), raw, hashlib.sha256).hexdigest()
-    prefixed = Signature(header="X-Sign", algorithm="hmac-sha256", prefix="sha256=")
+    prefixed = CallbackSignature(header="X-Sign", algorithm="hmac-sha256", prefix="sha256=")
     assert genuine(prefixed, KEY, {"x-sign": f"sha256={digest}"}, raw)
     assert not genuine(prefixed, KEY, {"x-sign": digest}, raw)
     # RFC 2202, case 2: the same function as everybody's.

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from revetl.errors import ConfigError
-from revetl.providers.load import load_providers
+from revetl.providers.grammar import load_providers
 
 GOOD = """\
 vendor: acme

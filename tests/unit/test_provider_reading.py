@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from revetl.providers.base import ProvidedValue
-from revetl.providers.reading import at, read, render
-from revetl.providers.spec import ProviderSpec
+from revetl.providers.engine.json_data import value_at
+from revetl.providers.engine.reading import read
+from revetl.providers.engine.rendering import render
+from revetl.providers.grammar import ProviderSpec
 
 BASE: dict[str, Any] = {
     "name": "acme.person",
@@ -49,7 +51,7 @@ def value_of(body: Any, **output: Any) -> str | None:
     ],
 )
 def test_pointers_follow_rfc_6901(pointer: str, found: Any) -> None:
-    assert at({"a": {"b": 1}, "l": ["x", "y"], "s/t": 2, "m~n": 3, "": 4}, pointer) == found
+    assert value_at({"a": {"b": 1}, "l": ["x", "y"], "s/t": 2, "m~n": 3, "": 4}, pointer) == found
 
 
 def test_a_parameter_without_its_inputs_is_left_out() -> None:
@@ -126,8 +128,8 @@ def test_a_word_that_the_map_does_not_know_gives_no_value() -> None:
 
 @pytest.mark.parametrize(("given", "scaled"), [(5, 0.5), (0, 0.0), (99, 1.0), (-1, 0.0), ("5", None), (True, None)])
 def test_confidence_is_between_0_and_1(given: Any, scaled: float | None) -> None:
-    reading = read(spec(confidence={"at": "/score", "scale": 10}), 200, {}, {"email": "x", "score": given})
-    assert reading.values == (ProvidedValue("email", "x", scaled),)
+    meaning = read(spec(confidence={"at": "/score", "scale": 10}), 200, {}, {"email": "x", "score": given})
+    assert meaning.values == (ProvidedValue("email", "x", scaled),)
 
 
 @pytest.mark.parametrize(
@@ -176,8 +178,8 @@ def test_the_charge_is_the_vendors_count_or_the_declared_price(status: int, head
         price=BASE["price"]
         | {"groups": [{"fields": ["phone"], "usd": "0.5"}], "credits": {"header": "X-Spent", "usd": "0.2"}},
     )
-    reading = read(priced, status, headers, {"email": "a@b.example", "phone": "1"})
-    assert reading.charged_usd == Decimal(usd)
+    meaning = read(priced, status, headers, {"email": "a@b.example", "phone": "1"})
+    assert meaning.charged_usd == Decimal(usd)
 
 
 def test_a_verifier_that_says_nothing_has_not_verified() -> None:

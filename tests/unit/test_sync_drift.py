@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from revetl.destinations.base import Match
+from revetl.destinations.base import RecordMatch
 from revetl.errors import ConfigError, Unavailable
 from revetl.model import FieldRule
 from revetl.state.runs import list_runs
@@ -153,13 +153,13 @@ def test_fields_alone_leave_missing_records_as_they_are(bench: Bench) -> None:
 
 def merge(bench: Bench, monkeypatch: pytest.MonkeyPatch, moved: dict[str, str]) -> None:
     """From now on these ids lead to others."""
-    read = bench.destination.read
+    read = bench.destination.read_back
 
-    async def leading(object_: str, ids: Any, fields: Any) -> dict[str, Match]:
+    async def leading(object_: str, ids: Any, fields: Any) -> dict[str, RecordMatch]:
         found = await read(object_, [moved.get(i, i) for i in ids], fields)
         return {i: found[moved.get(i, i)] for i in ids if moved.get(i, i) in found}
 
-    monkeypatch.setattr(bench.destination, "read", leading)
+    monkeypatch.setattr(bench.destination, "read_back", leading)
 
 
 def test_a_record_merged_into_a_strangers_gets_its_id(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -219,11 +219,11 @@ def test_unknown_fields_and_a_destination_that_is_away(bench: Bench, monkeypatch
     with pytest.raises(ConfigError, match="Did you mean 'city'"):
         accept(bench, "cty")
 
-    async def away(*_: Any) -> dict[str, Match]:
+    async def away(*_: Any) -> dict[str, RecordMatch]:
         raise Unavailable("away")
 
     edit(bench, A, city="Bern")
-    monkeypatch.setattr(bench.destination, "read", away)
+    monkeypatch.setattr(bench.destination, "read_back", away)
     with pytest.raises(Unavailable):
         accept(bench)
     monkeypatch.undo()

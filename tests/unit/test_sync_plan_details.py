@@ -8,7 +8,7 @@ import pytest
 from revetl.destinations.base import Quota
 from revetl.destinations.hubspot.allowance import Allowance
 from revetl.destinations.hubspot.options import Options
-from revetl.http.pacing import Rate
+from revetl.http import Rate
 from revetl.state.sync_tables import resolve
 from revetl.sync.plan import lines
 from revetl.sync.plan.forecast import forecast

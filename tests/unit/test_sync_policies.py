@@ -16,6 +16,7 @@ from revetl.model import FieldPolicy, FieldRule, Scalar
 from revetl.state import outcomes
 from revetl.sync.plan import saved
 from revetl.sync.plan.policies import allows
+from tests.support.fake_destination import UnreadableFake
 from tests.support.sync_bench import Bench
 
 STAGES = ("lead", "customer", "evangelist")
@@ -190,7 +191,7 @@ def test_policies_that_cannot_be_kept_are_refused_by_place(bench: Bench) -> None
     with pytest.raises(ConfigError, match=r"fake__contacts\.yml.*jobtitle: forward_only.*string field has no order"):
         bench.plan()
     bench.sync_as(fields={"jobtitle": FieldRule("fill_blank")})
-    bench.destination.can_read = False
+    bench.destination.__class__ = UnreadableFake
     with pytest.raises(ConfigError, match=r"fake__contacts\.yml.*fill_blank.*can't be read"):
         bench.plan()
     assert bench.sent() == []

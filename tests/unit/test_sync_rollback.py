@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from revetl.destinations.base import Match
+from revetl.destinations.base import RecordMatch
 from revetl.errors import Ambiguous, ConfigError, GuardrailError, Unavailable
 from revetl.model import FieldRule, RunRecord
 from revetl.state import outcomes
@@ -17,6 +17,7 @@ from revetl.state.sync_tables import resolve
 from revetl.sync.retry.queue import Which, release
 from revetl.sync.rollback.rollback import Choices, RollbackReport, roll_back
 from tests.support.crashing import Crash, CrashingWarehouse, Fuse
+from tests.support.fake_destination import UnreadableFake
 from tests.support.sync_bench import ANN, BOB, CID, Bench, bench_of_three, inline
 
 ALL = Choices()
@@ -194,13 +195,13 @@ def test_what_was_created_is_kept_or_archived_when_asked_and_untouched(bench: Be
 def test_who_stood_there_before_the_run_is_not_archived(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """A create through an upsert may have met a record that somebody made a moment before."""
     created = bench.run().run_id
-    read = bench.destination.read
+    read = bench.destination.read_back
 
-    async def dated(object_: str, ids: Any, fields: Any) -> dict[str, Match]:
+    async def dated(object_: str, ids: Any, fields: Any) -> dict[str, RecordMatch]:
         found = await read(object_, ids, fields)
-        return {i: Match(i, m.fields, bench.clock.now() - timedelta(days=9)) for i, m in found.items()}
+        return {i: RecordMatch(i, m.fields, bench.clock.now() - timedelta(days=9)) for i, m in found.items()}
 
-    monkeypatch.setattr(bench.destination, "read", dated)
+    monkeypatch.setattr(bench.destination, "read_back", dated)
     bench.sent()
     report = undo(bench, created, Choices(archive_created=True))
     assert (bench.sent(), report.plan.left) == ([], 3)
@@ -428,9 +429,9 @@ def test_a_dry_run_and_a_no_send_nothing(bench: Bench) -> None:
     assert list_runs(bench.warehouse, 1)[0].status == "stopped"
 
 
-def test_what_cannot_be_read_back_is_not_undone(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_read_back_is_not_undone(bench: Bench) -> None:
     bad = spoil(bench)
-    monkeypatch.setattr(bench.destination, "readable", lambda _: False)
+    bench.destination.__class__ = UnreadableFake
     with pytest.raises(ConfigError, match="can't read contacts back"):
         undo(bench, bad)
 

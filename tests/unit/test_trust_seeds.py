@@ -6,7 +6,7 @@ import csv
 from pathlib import Path
 
 from revetl.enrich.waterfall import load_waterfalls
-from revetl.providers.load import load_providers
+from revetl.providers.grammar import load_providers
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PROVIDERS = load_providers(REPOSITORY / "enrichment/providers")

@@ -27,22 +27,24 @@ _DIRECTORY = click.Path(file_okay=False, path_type=Path)
 
 @dataclass(frozen=True, slots=True)
 class ProjectOptions:
-    """The four flags that say which project, and under which target it runs."""
+    """The flags that say which project, and under which target it runs."""
 
     project_dir: Path | None = None
     profiles_dir: Path | None = None
     target: str | None = None
     vars: str | None = None
+    target_path: Path | None = None
 
     def load(self) -> Project:
         """Reads the project; ConfigError with every mistake in its files."""
         from revetl import project
 
-        return project.load(self.project_dir, self.profiles_dir, self.target, self.vars)
+        return project.load(self.project_dir, self.profiles_dir, self.target, self.vars, self.target_path)
 
 
 def project_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds --project-dir, --profiles-dir, --target/-t and --vars, handed over as `options: ProjectOptions`."""
+    """Adds --project-dir, --profiles-dir, --target/-t, --target-path and --vars, handed over as
+    `options: ProjectOptions`."""
 
     @click.option(
         "--project-dir",
@@ -52,6 +54,7 @@ def project_options(function: Callable[..., Any]) -> Callable[..., Any]:
     )
     @click.option("--profiles-dir", type=_DIRECTORY, help="Where profiles.yml and connections.yml are.")
     @click.option("-t", "--target", help="The target of profiles.yml. Default: the profile's own.")
+    @click.option("--target-path", type=_DIRECTORY, help="Where dbt keeps its artifacts. Default: as dbt itself.")
     @click.option("--vars", "vars_", help="dbt variables, as YAML.")
     @functools.wraps(function)
     def wrapper(
@@ -59,10 +62,11 @@ def project_options(function: Callable[..., Any]) -> Callable[..., Any]:
         project_dir: Path | None,
         profiles_dir: Path | None,
         target: str | None,
+        target_path: Path | None,
         vars_: str | None,
         **kwargs: Any,
     ) -> Any:
-        return function(*args, options=ProjectOptions(project_dir, profiles_dir, target, vars_), **kwargs)
+        return function(*args, options=ProjectOptions(project_dir, profiles_dir, target, vars_, target_path), **kwargs)
 
     return wrapper
 

@@ -1,12 +1,18 @@
-"""What the sync engine asks of a destination. A connector declares its limits; batching, concurrency, pacing and
-retry are the engine's and the HTTP session's.
+"""What the sync engine asks of a destination: a core that every connector has. What a connector may add is in
+`revetl.destinations.capabilities`.
+
+Who batches is said once, here: the engine. It hands a connector at most as much as `limits` declares and keeps at most
+`concurrency` calls under way; pacing, retry and the circuit breaker are the HTTP session's. A connector cuts further
+only where its vendor counts something else than records (the length of a query).
 
 Duties of a connector:
 - `write` MUST give exactly one outcome per change, attributed by `ordinal`. What the vendor did not answer for is
   `unknown`, never `ok`.
-- A record that the vendor refuses MUST NOT cost another: isolate it by trace id or by bisection.
+- A record that the vendor refuses MUST NOT cost another: isolate it by name or by bisection. Where a call is all or
+  nothing, declare `atomic` and raise Rejected: the engine then halves the batch until the culprit stands alone.
 - `Denied`, `Throttled` and `Unavailable` leave as exceptions (nothing was applied); a lost answer is `Ambiguous`
   from an endpoint that is not idempotent, and is repeated by the session where the endpoint is.
+- Nothing sleeps and nothing reads the environment in `write`: time and secrets were handed in.
 """
 
 from __future__ import annotations
@@ -16,7 +22,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, Protocol
 
-from revetl.http.pacing import Rate
+from revetl.http import Rate
 from revetl.model import Change, Outcome, Scalar
 
 FieldType = Literal["string", "number", "bool", "date", "datetime", "enum", "multi_enum"]
@@ -35,14 +41,35 @@ class DestinationField:
 
 
 @dataclass(frozen=True, slots=True)
+class ObjectSchema:
+    """What an object is made of. `kind`: records can be changed; events can only be added. `event_id`: the field by
+    which the destination recognises an event that it has already; None where it would take it twice."""
+
+    fields: Mapping[str, DestinationField]
+    kind: Literal["records", "events"] = "records"
+    event_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Limits:
-    """`batch_rows` changes per write call, `concurrency` write calls at once; `link_rows` and `unlink_rows` links per
-    request, for forecasts: `link` and `unlink` batch themselves."""
+    """How much one call takes, and how many calls may be under way at once.
+
+    batch_rows      changes per `write`, all of one operation
+    concurrency     calls under way at once
+    lookup_rows     values per `look_up`
+    read_rows       ids per `read_back`
+    link_rows       links per `link`, `unlink_rows` per `unlink`; `link_read_rows` ids per `links_of`
+    atomic          a `write` is applied whole or not at all
+    """
 
     batch_rows: int
     concurrency: int
+    lookup_rows: int = 100
+    read_rows: int = 100
     link_rows: int = 100
     unlink_rows: int = 100
+    link_read_rows: int = 100
+    atomic: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +87,7 @@ class Quota:
 
 
 @dataclass(frozen=True, slots=True)
-class Match:
+class RecordMatch:
     """A record that already stands at the destination; `fields` as asked for. `created_at`: aware, by the vendor's
     clock; None where it does not say."""
 
@@ -71,7 +98,7 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two records to be linked or untied, by their ids there. Answered for by `ordinal`."""
+    """Two records to be linked or unlinked, by their ids there. Answered for by `ordinal`."""
 
     ordinal: int
     from_id: str
@@ -79,9 +106,8 @@ class Pair:
 
 
 class Destination(Protocol):
-    """One account of one vendor. An async context manager: entering opens the session, leaving closes it."""
-
-    name: str
+    """One account of one vendor. An async context manager: entering opens the session and asks the vendor nothing,
+    leaving closes it."""
 
     async def __aenter__(self) -> Destination: ...
 
@@ -91,69 +117,22 @@ class Destination(Protocol):
         """A cheap authenticated call; a line for people ("portal 123, 190 requests per 10 s"). Denied if refused."""
         ...
 
-    async def describe(self, object_: str) -> dict[str, DestinationField]:
-        """The fields of the object by name; ConfigError where the object is unknown."""
+    async def describe(self, object_: str) -> ObjectSchema:
+        """ConfigError where the object is unknown. Called before anything else is asked about the object."""
         ...
 
     def limits(self, object_: str) -> Limits: ...
 
-    def quota(self, object_: str, match_on: str | None) -> Quota:
-        """What is known of it so far: asks nothing. Better once `describe` was called."""
+    def normalise(self, object_: str, field: str, value: Scalar) -> str:
+        """The form in which the destination compares this field (emails in lower case). ValueError where the value has
+        none there."""
         ...
 
     def idempotent(self, object_: str, match_on: str | None) -> bool:
         """Whether a create through `match_on` can be repeated without a second record."""
         ...
 
-    async def match(
-        self, object_: str, match_on: str, values: Sequence[Scalar], fields: Sequence[str] = ()
-    ) -> dict[str, Match]:
-        """Which of these values exist, by the value as text in the destination's normal form (`normalise`)."""
-        ...
-
-    def readable(self, object_: str) -> bool:
-        """Whether records can be read back by their id: what policies, rollback and drift need."""
-        ...
-
-    async def read(self, object_: str, ids: Sequence[str], fields: Sequence[str]) -> dict[str, Match]:
-        """What stands there now, by the id that was asked for; ids that are gone (or archived) are absent. An id whose
-        record was merged into another gives that other, with its own `destination_id`. Any number of ids: the connector
-        batches. ConfigError where the object is not `readable`."""
-        ...
-
-    async def link_types(self, object_: str, to_object: str) -> frozenset[int]:
-        """The kinds of link from one object to another, by the vendor's ids; empty where records can't be linked."""
-        ...
-
-    async def link(self, object_: str, to_object: str, type_: int, pairs: Sequence[Pair]) -> list[Outcome]:
-        """Makes any number of links: the connector batches. One outcome per pair; repeating changes nothing. What is
-        said of `write`'s exceptions holds, but some pairs may have been linked by then."""
-        ...
-
-    async def unlink(self, object_: str, to_object: str, type_: int, pairs: Sequence[Pair]) -> list[Outcome]:
-        """Removes links, as `link` makes them. A link that is not there counts as removed."""
-        ...
-
-    async def links_of(
-        self, object_: str, to_object: str, type_: int, ids: Sequence[str]
-    ) -> Mapping[str, frozenset[str]]:
-        """The records that those of `ids` are linked to by this kind of link, whoever made it; an id without one may be
-        absent. Any number of ids: the connector batches. ConfigError where links can't be read."""
-        ...
-
-    def normalise(self, object_: str, field: str, value: Scalar) -> str:
-        """The form in which the destination compares this field (emails in lower case)."""
-        ...
-
     async def write(self, object_: str, match_on: str | None, changes: Sequence[Change]) -> list[Outcome]:
         """Applies up to `batch_rows` changes of one operation. Creates without an id go through `match_on` where the
         vendor has an idempotent upsert for it."""
         ...
-
-    @property
-    def requests(self) -> int:
-        """Requests sent so far, retries included."""
-        ...
-
-    @property
-    def retries(self) -> int: ...

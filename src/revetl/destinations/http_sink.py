@@ -6,7 +6,7 @@ that is what makes a push to it repeatable. Dates travel as ISO 8601, decimals a
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -16,9 +16,9 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from revetl.clock import Clock
-from revetl.destinations.base import Destination, DestinationField, Limits, Match, Pair, Quota
-from revetl.errors import Ambiguous, ConfigError
-from revetl.http.session import Session
+from revetl.destinations.base import Destination, DestinationField, Limits, ObjectSchema, Quota
+from revetl.errors import Ambiguous
+from revetl.http import Session, SessionOptions
 from revetl.model import Change, Outcome, Scalar, Status
 
 
@@ -55,9 +55,11 @@ class HttpSink:
         self._session = Session(
             name,
             options.url.partition("?")[0].removesuffix(url.path),
-            headers=headers | {"content-type": "application/json"},
-            secrets=[*headers.values(), *(self._params or {}).values()],
-            allow_insecure=options.allow_insecure,
+            SessionOptions(
+                headers=headers | {"content-type": "application/json"},
+                secrets=[*headers.values(), *(self._params or {}).values()],
+                allow_insecure=options.allow_insecure,
+            ),
             transport=transport,
             clock=clock,
         )
@@ -74,8 +76,8 @@ class HttpSink:
         response = await self._post([])
         return f"answered {response.status_code}"
 
-    async def describe(self, object_: str) -> dict[str, DestinationField]:
-        return AnyField()
+    async def describe(self, object_: str) -> ObjectSchema:
+        return ObjectSchema(AnyField())
 
     def limits(self, object_: str) -> Limits:
         return self._limits
@@ -85,32 +87,6 @@ class HttpSink:
 
     def idempotent(self, object_: str, match_on: str | None) -> bool:
         return True
-
-    async def match(
-        self, object_: str, match_on: str, values: Sequence[Scalar], fields: Sequence[str] = ()
-    ) -> dict[str, Match]:
-        """Nothing can be read from it."""
-        return {}
-
-    def readable(self, object_: str) -> bool:
-        return False
-
-    async def read(self, object_: str, ids: Sequence[str], fields: Sequence[str]) -> dict[str, Match]:
-        raise ConfigError(f"{self.name}: an http destination can be written to, not read from")
-
-    async def link_types(self, object_: str, to_object: str) -> frozenset[int]:
-        return frozenset()
-
-    async def link(self, object_: str, to_object: str, type_: int, pairs: Sequence[Pair]) -> list[Outcome]:
-        raise ConfigError(f"{self.name}: an http destination has no links")
-
-    async def unlink(self, object_: str, to_object: str, type_: int, pairs: Sequence[Pair]) -> list[Outcome]:
-        raise ConfigError(f"{self.name}: an http destination has no links")
-
-    async def links_of(
-        self, object_: str, to_object: str, type_: int, ids: Sequence[str]
-    ) -> Mapping[str, frozenset[str]]:
-        raise ConfigError(f"{self.name}: an http destination has no links")
 
     def normalise(self, object_: str, field: str, value: Scalar) -> str:
         return "" if value is None else str(value)

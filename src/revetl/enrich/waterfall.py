@@ -16,7 +16,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 
 from revetl.documents import Document, parse, read_yaml
 from revetl.errors import ConfigError, Problem, did_you_mean
-from revetl.providers.spec import ProviderSpec
+from revetl.providers.grammar import ProviderSpec
 
 Usd = Annotated[Decimal, Field(ge=0)]
 

@@ -1,6 +1,6 @@
-"""One gate that everybody who asks the same account passes.
+"""One gate for all requests under one limit, so that a vendor's "too many" is heard once and not by each of them.
 
-Open, it costs nothing. One bad answer shuts it for all: those who come wait in line, and when the time is over only
+Open, it costs nothing. One bad answer shuts it for all: those who come wait in a queue, and when the time is over only
 the first of them goes through, as a probe. Refused, the gate stays shut for longer; answered, it opens step by step,
 one more request at once for each good answer, so that a limit that still holds is met by few.
 """
@@ -29,7 +29,7 @@ class Gate:
         self._rng = rng
         self._first_wait_s = first_wait_s
         self._max_wait_s = max_wait_s
-        self._turn = asyncio.Lock()
+        self._queue = asyncio.Lock()
         self._changed = asyncio.Event()
         self._width = _FULLY_OPEN
         self._inside = 0
@@ -46,10 +46,10 @@ class Gate:
     async def enter(self, patience_s: float) -> int:
         """Returns a ticket for `leave`, `passed` and `close`. GateShut once it has been, or will have been, shut for
         `patience_s`."""
-        if self._width == _FULLY_OPEN and not self._turn.locked():
+        if self._width == _FULLY_OPEN and not self._queue.locked():
             self._inside += 1
             return self._generation
-        async with self._turn:
+        async with self._queue:
             while (wait := self._wait(patience_s)) is not None:
                 if wait > 0:
                     await self._clock.sleep(wait)
@@ -89,7 +89,7 @@ class Gate:
 
     def close(self, ticket: int, wait_s: float | None = None) -> bool:
         """A bad answer. `wait_s` is the vendor's word for how long. False where the request had left before the gate
-        was shut: that answer tells nothing new."""
+        was shut: that answer says nothing new."""
         if ticket != self._generation:
             return False
         now = self._clock.monotonic()

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections import deque
 from dataclasses import dataclass
 
 from revetl.clock import Clock
+from revetl.http.gate import Gate
+
+DEFAULT_LIMIT = "default"
 
 # Requests that leave evenly arrive unevenly, so the window is kept longer than the vendor's: by a hundredth, and by no
 # more than the way of a request may differ from that of another, however long the window is.
@@ -26,17 +30,18 @@ class Rate:
     per_s: float = 1.0
 
 
-class Pacer:
-    """A sliding window. Callers are served in the order of their coming."""
+class RateLimiter:
+    """A sliding window: never more than `rate` in any interval of its length. No rate: no limit. Callers are served in
+    the order of their coming."""
 
     def __init__(self, rate: Rate | None, clock: Clock) -> None:
         self._rate = rate
         self._clock = clock
         self._sent: deque[float] = deque()
-        self._turn = asyncio.Lock()
+        self._queue = asyncio.Lock()
         self._limit = float(rate.requests) if rate else 0.0
         self._changed_at = 0.0
-        self._hold_until = 0.0
+        self._wait_until = 0.0
 
     @property
     def limit(self) -> float:
@@ -47,17 +52,17 @@ class Pacer:
         """Returns when one request may leave."""
         if self._rate is None:
             return
-        if not self._turn.locked() and self._take(self._rate) == 0.0:
+        if not self._queue.locked() and self._try_acquire(self._rate) == 0.0:
             return
-        async with self._turn:
-            while wait := self._take(self._rate):
+        async with self._queue:
+            while wait := self._try_acquire(self._rate):
                 await self._clock.sleep(wait)
 
-    def _take(self, rate: Rate) -> float:
+    def _try_acquire(self, rate: Rate) -> float:
         """0 where a slot was free and is now taken, else the seconds until one may be."""
         now = self._clock.monotonic()
-        if now < self._hold_until:
-            return self._hold_until - now
+        if now < self._wait_until:
+            return self._wait_until - now
         window = rate.per_s + min(rate.per_s * _MARGIN, _MOST_MARGIN_S)
         sent = self._sent
         while sent and now - sent[0] >= window:
@@ -89,4 +94,18 @@ class Pacer:
             self._changed_at = self._clock.monotonic()
         if remaining is not None and remaining <= 0:
             # Ours or another's, the window is used up; look again after a tenth of it.
-            self._hold_until = self._clock.monotonic() + self._rate.per_s / 10
+            self._wait_until = self._clock.monotonic() + self._rate.per_s / 10
+
+
+class SharedLimit:
+    """One rate limit of an account: its rate limiter, and the gate that a 429 shuts for all who share it.
+
+    An account has a default one and one more for each endpoint that the vendor limits by itself. Sessions of one
+    account may share it: then a 429 to one of them stops them all.
+    """
+
+    __slots__ = ("gate", "limiter")
+
+    def __init__(self, rate: Rate | None, clock: Clock, rng: random.Random) -> None:
+        self.limiter = RateLimiter(rate, clock)
+        self.gate = Gate(clock, rng, first_wait_s=1.0, max_wait_s=30.0)

@@ -15,16 +15,16 @@ _TOKEN = re.compile(r"(?i)\bbearer\s+\S+|\bpat-[\w-]{6,}")
 
 
 class Redactor:
-    """Masks the secrets it was told of, and what looks like a credential or an email address."""
+    """Masks the secrets that it is given, and what looks like a credential or an email address."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         # The longest first: one secret may be the beginning of another.
-        known = sorted({s for s in secrets if len(s) >= 4}, key=len, reverse=True)
-        self._known = re.compile("|".join(map(re.escape, known))) if known else None
+        longest_first = sorted({s for s in secrets if len(s) >= 4}, key=len, reverse=True)
+        self._secrets = re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
 
     def __call__(self, text: str) -> str:
-        if self._known:
-            text = self._known.sub(MASK, text)
+        if self._secrets:
+            text = self._secrets.sub(MASK, text)
         text = _CREDENTIAL.sub(rf"\1\2{MASK}", text)
         text = _TOKEN.sub(MASK, text)
         return _EMAIL.sub(MASK, text)

@@ -20,7 +20,7 @@ import httpx
 from revetl.clock import Clock
 
 
-class Verdict(Enum):
+class ResponseVerdict(Enum):
     OK = "ok"
     THROTTLED = "throttled"
     UNAVAILABLE = "unavailable"
@@ -30,24 +30,30 @@ class Verdict(Enum):
 
 
 # Redirects are never followed: they would carry the credentials to an address nobody checked.
-_BY_HUNDRED = {1: Verdict.AMBIGUOUS, 2: Verdict.OK, 3: Verdict.DENIED, 4: Verdict.REJECTED, 5: Verdict.AMBIGUOUS}
+_BY_HUNDRED = {
+    1: ResponseVerdict.AMBIGUOUS,
+    2: ResponseVerdict.OK,
+    3: ResponseVerdict.DENIED,
+    4: ResponseVerdict.REJECTED,
+    5: ResponseVerdict.AMBIGUOUS,
+}
 _BY_STATUS = {
-    401: Verdict.DENIED,
-    402: Verdict.DENIED,
-    403: Verdict.DENIED,
-    407: Verdict.DENIED,
-    408: Verdict.AMBIGUOUS,
-    423: Verdict.UNAVAILABLE,
-    425: Verdict.UNAVAILABLE,
-    429: Verdict.THROTTLED,
-    501: Verdict.REJECTED,
-    503: Verdict.UNAVAILABLE,
-    521: Verdict.UNAVAILABLE,  # Cloudflare: the origin refused the connection
-    523: Verdict.UNAVAILABLE,  # Cloudflare: the origin can't be reached
+    401: ResponseVerdict.DENIED,
+    402: ResponseVerdict.DENIED,
+    403: ResponseVerdict.DENIED,
+    407: ResponseVerdict.DENIED,
+    408: ResponseVerdict.AMBIGUOUS,
+    423: ResponseVerdict.UNAVAILABLE,
+    425: ResponseVerdict.UNAVAILABLE,
+    429: ResponseVerdict.THROTTLED,
+    501: ResponseVerdict.REJECTED,
+    503: ResponseVerdict.UNAVAILABLE,
+    521: ResponseVerdict.UNAVAILABLE,  # Cloudflare: the origin refused the connection
+    523: ResponseVerdict.UNAVAILABLE,  # Cloudflare: the origin can't be reached
 }
 
 
-def verdict_table(overrides: Mapping[int, Verdict] | None = None) -> dict[int, Verdict]:
+def verdict_table(overrides: Mapping[int, ResponseVerdict] | None = None) -> dict[int, ResponseVerdict]:
     """One verdict for every status from 100 to 599; a status outside of it is ambiguous."""
     table = {status: _BY_HUNDRED[status // 100] for status in range(100, 600)}
     return table | _BY_STATUS | dict(overrides or {})

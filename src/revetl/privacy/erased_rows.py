@@ -29,8 +29,7 @@ def count(wanted: PeopleScratch) -> dict[str, int]:
     """Table → rows of it that `erase` would delete or empty; only tables that have any."""
     counts = {}
     for name, condition in _conditions(wanted).items():
-        found = wanted.warehouse.rows(f"SELECT count(*) FROM {wanted.table(name)} WHERE {condition}")
-        counts[name] = int(str(found[0][0]))
+        counts[name] = wanted.warehouse.scalar(f"SELECT count(*) FROM {wanted.table(name)} WHERE {condition}", int)
     return {name: n for name, n in counts.items() if n}
 
 
@@ -100,24 +99,42 @@ def _their_values(wanted: PeopleScratch) -> str:
     """Values of their records; of other records those that are their email or profile; and verdicts on values that
     nobody else has."""
     values, verdict = wanted.table("enrichment_values"), literal(VERIFICATION)
-    theirs = f"SELECT lower(t.value) FROM {values} t WHERE t.entity <> {verdict} AND {wanted.is_named('t.key')}"
-    others = f"SELECT lower(o.value) FROM {values} o WHERE o.entity <> {verdict} AND NOT ({wanted.is_named('o.key')})"
-    return (
-        f"(entity <> {verdict} AND {wanted.is_named('key')}) OR {wanted.is_theirs('value')}"
-        f" OR (entity = {verdict} AND lower(value) IN ({theirs}) AND lower(value) NOT IN ({others}))"
-    )
+    return f"""
+        (entity <> {verdict} AND {wanted.is_named("key")})
+        OR {wanted.is_theirs("value")}
+        OR (
+            entity = {verdict}
+            AND lower(value) IN (
+                SELECT lower(t.value)
+                FROM {values} t
+                WHERE t.entity <> {verdict} AND {wanted.is_named("t.key")}
+            )
+            AND lower(value) NOT IN (
+                SELECT lower(o.value)
+                FROM {values} o
+                WHERE o.entity <> {verdict} AND NOT ({wanted.is_named("o.key")})
+            )
+        )
+        """
 
 
 def _empty_outcomes(wanted: PeopleScratch) -> None:
     outcomes, execute = wanted.table("outcomes"), wanted.warehouse.execute
     execute(
-        f"UPDATE {outcomes} SET key = k.alias, destination_id = NULL, message = NULL, {_BEFORE} = NULL, {_AFTER} = NULL"
-        f" FROM (SELECT key, alias FROM {table(wanted.keys)}) k WHERE {outcomes}.key = k.key"
+        f"""
+        UPDATE {outcomes}
+        SET key = k.alias, destination_id = NULL, message = NULL, {_BEFORE} = NULL, {_AFTER} = NULL
+        FROM (SELECT key, alias FROM {table(wanted.keys)}) k
+        WHERE {outcomes}.key = k.key
+        """
     )
     # Links of other records to theirs, and refusals that name them: "another record has this email".
     execute(
-        f"UPDATE {outcomes} SET {_BEFORE} = NULL, {_AFTER} = NULL"
-        f" WHERE {wanted.holds_named('outcomes', _BEFORE)} OR {wanted.holds_named('outcomes', _AFTER)}"
+        f"""
+        UPDATE {outcomes}
+        SET {_BEFORE} = NULL, {_AFTER} = NULL
+        WHERE {wanted.holds_named("outcomes", _BEFORE)} OR {wanted.holds_named("outcomes", _AFTER)}
+        """
     )
     execute(f"UPDATE {outcomes} SET message = NULL WHERE {wanted.mentions_theirs('outcomes', 'message')}")
 
@@ -126,8 +143,12 @@ def _empty_calls(wanted: PeopleScratch, remade: str) -> None:
     calls, execute = wanted.table(_CALLS), wanted.warehouse.execute
     # Without the job's id its result is not fetched any more.
     execute(
-        f"UPDATE {calls} SET keys = r.keys, request_hash = r.request_hash, response = NULL, request_id = NULL"
-        f" FROM (SELECT {', '.join(_REMADE)} FROM {remade}) r WHERE {calls}.call_id = r.call_id"
+        f"""
+        UPDATE {calls}
+        SET keys = r.keys, request_hash = r.request_hash, response = NULL, request_id = NULL
+        FROM (SELECT {", ".join(_REMADE)} FROM {remade}) r
+        WHERE {calls}.call_id = r.call_id
+        """
     )
     execute(f"UPDATE {calls} SET response = NULL WHERE {wanted.holds_theirs(_CALLS, 'response')}")
 
@@ -138,8 +159,11 @@ def _calls_remade(wanted: PeopleScratch) -> list[tuple[str, str, str]]:
     pairs = wanted.warehouse.rows(f"SELECT key, alias FROM {table(wanted.keys)}")
     aliases = {str(key): str(alias) for key, alias in pairs}
     rows = wanted.warehouse.rows(
-        f"SELECT DISTINCT call_id, keys, request_hash FROM {wanted.table(_CALLS)}"
-        f" WHERE {wanted.holds_named(_CALLS, 'keys')}"
+        f"""
+        SELECT DISTINCT call_id, keys, request_hash
+        FROM {wanted.table(_CALLS)}
+        WHERE {wanted.holds_named(_CALLS, "keys")}
+        """
     )
     served: list[tuple[str, list[str], str]] = [(str(c), json.loads(str(k)), str(q)) for c, k, q in rows]
     shared = {question for _, keys, question in served if not set(keys) <= aliases.keys()}

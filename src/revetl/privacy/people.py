@@ -84,7 +84,11 @@ class PeopleScratch:
 
     def _among(self, name: str, column: str, join: str) -> str:
         # Not EXISTS: Snowflake evaluates no subquery that is correlated by anything but equality.
-        return f"{column} IN (SELECT o.{column} FROM {self.table(name)} o JOIN {join})"
+        return f"""{column} IN (
+            SELECT o.{column}
+            FROM {self.table(name)} o
+            JOIN {join}
+        )"""
 
     def texts(self, name: str) -> list[str]:
         """The columns of a state table that may hold a value of theirs, quoted."""
@@ -169,22 +173,41 @@ class PeopleSearch:
         wanted = self._wanted
         calls, values = wanted.table("enrichment_calls"), wanted.table("enrichment_values")
         bought = self._warehouse.rows(
-            f"SELECT DISTINCT key FROM {values} WHERE starts_with(entity, 'adhoc:') AND {_BELIEVED} AND lower(value) IN"
-            f" (SELECT lower(value) FROM {values} WHERE {_BELIEVED} AND {wanted.is_named('key')})"
+            f"""
+            SELECT DISTINCT key
+            FROM {values}
+            WHERE starts_with(entity, 'adhoc:')
+                AND {_BELIEVED}
+                AND lower(value) IN (
+                    SELECT lower(value)
+                    FROM {values}
+                    WHERE {_BELIEVED} AND {wanted.is_named("key")}
+                )
+            """
         )
         possible = {key for known in people.identities for key in self._list_keys(known)}
         wanted.add_keys(possible | {str(key) for (key,) in bought})
         held = self._warehouse.rows(
-            f"SELECT key FROM {values} WHERE {wanted.is_named('key')}"
-            f" UNION SELECT k.key FROM {table(wanted.keys)} k JOIN {calls} c ON contains(c.keys, k.quoted)"
+            f"""
+            SELECT key
+            FROM {values}
+            WHERE {wanted.is_named("key")}
+            UNION
+            SELECT k.key
+            FROM {table(wanted.keys)} k
+            JOIN {calls} c ON contains(c.keys, k.quoted)
+            """
         )
         return sorted({str(key) for (key,) in held} - people.found.keys())
 
     def _bought(self) -> list[Mapping[str, str]]:
         """What providers said of these records, and was believed."""
         rows = self._warehouse.rows(
-            f"SELECT DISTINCT field, value FROM {self._wanted.table('enrichment_values')}"
-            f" WHERE {_BELIEVED} AND {self._wanted.is_named('key')}"
+            f"""
+            SELECT DISTINCT field, value
+            FROM {self._wanted.table("enrichment_values")}
+            WHERE {_BELIEVED} AND {self._wanted.is_named("key")}
+            """
         )
         return [{str(name): str(value)} for name, value in rows]
 
@@ -192,8 +215,12 @@ class PeopleSearch:
         for name in sorted(self._warehouse.tables(self._warehouse.state_schema)):
             if name.startswith("snapshot__"):
                 rows = self._warehouse.rows(
-                    f"SELECT destination_id FROM {self._wanted.table(name)} WHERE destination_id IS NOT NULL"
-                    f" AND {self._wanted.is_named('key')} ORDER BY destination_id"
+                    f"""
+                    SELECT destination_id
+                    FROM {self._wanted.table(name)}
+                    WHERE destination_id IS NOT NULL AND {self._wanted.is_named("key")}
+                    ORDER BY destination_id
+                    """
                 )
                 yield from ((name.removeprefix("snapshot__"), str(id_)) for (id_,) in rows)
 

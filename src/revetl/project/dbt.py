@@ -183,6 +183,8 @@ class _Log:
             self.errors.append(info["msg"].strip())
 
     def _done(self, node: dict[str, Any], status: str, seconds: float) -> None:
+        if node["resource_type"] == "exposure":  # dbt lists them as done; there is nothing to do
+            return
         result = NodeResult(node["node_name"], node["resource_type"], status, seconds, node.get("node_path", ""))
         self.counts[status] += 1
         if status in _BAD:

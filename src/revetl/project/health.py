@@ -19,6 +19,7 @@ from revetl.project.manifest import Manifest
 # The commands that run nodes. Compiling and documenting write results too, which say nothing of the data.
 _RUNS_NODES = {"build", "run", "test", "seed", "snapshot", "retry"}
 BAD = {"error", "fail", "skipped", "runtime error", "partial success"}
+_UNHEARD = "for another target or by a command whose results are overwritten"
 _FORM = 2  # of the file; one of another form is left unread
 
 
@@ -36,7 +37,7 @@ class NodeHealth:
 @dataclass(frozen=True, slots=True)
 class Health:
     """`invocation_id`: of the last dbt command that ran nodes. `disregarded`: why his dbt's last results say nothing of
-    this target. `his_results`: the nodes in them, of whatever target; `his_runs`: where his dbt leaves what it ran."""
+    this target. `his_results`: the nodes in them, where they do. `his_runs`: where his dbt leaves what it ran."""
 
     invocation_id: str | None
     nodes: Mapping[str, NodeHealth]
@@ -51,14 +52,16 @@ class Health:
             return ["was never built" + (f" as far as is known: {self.disregarded}" if self.disregarded else "")]
         found = []
         if own.status in BAD:
-            found.append("was skipped, since something before it failed" if own.status == "skipped" else "failed to build")
+            found.append(
+                "was skipped, since something before it failed" if own.status == "skipped" else "failed to build"
+            )
         elif own.partly:
             found.append(f"was last built with {own.partly}, so not all of its rows are there")
         named = manifest.nodes[id_].get("relation_name")
         if own.relation and named and own.relation.lower() != str(named).lower():
             found.append(f"was last built as {own.relation}, and for this target it is {named}")
         if self._was_run_since(manifest, id_, own):
-            found.append("was run by a dbt command whose results are gone")
+            found.append(f"was run since by dbt, {_UNHEARD}")
         for check in manifest.checks_of(id_):
             found += self._of_check(manifest, check, own)
         return found
@@ -74,12 +77,13 @@ class Health:
         if last.at < model.at:
             return [f"its test {name} has not run since it was built"]
         if self._was_run_since(manifest, check, last):
-            return [f"its test {name} was run by a dbt command whose results are gone"]
+            return [f"its test {name} was run since by dbt, {_UNHEARD}"]
         return []
 
     def _was_run_since(self, manifest: Manifest, id_: str, last: NodeHealth) -> bool:
-        """dbt leaves the SQL that it runs in a file. One that is newer than the last result, and that his last results
-        do not account for, was run by a command that we never heard of."""
+        """dbt leaves the SQL that it runs in a file, whatever the target. One that is newer than the last result was
+        run by a command whose results of this target, if they were any, are overwritten. A copy of the folder may be
+        newer than all that it holds; what his last results say of this target is true all the same."""
         if self.his_runs is None or id_ in self.his_results or not last.at:
             return False
         node = manifest.nodes[id_]
@@ -130,7 +134,7 @@ def read_health(artifacts: Artifacts, manifest: Manifest | None = None) -> Healt
         kept["invocation_id"],
         {id_: NodeHealth(**said) for id_, said in kept["nodes"].items()},
         disregarded,
-        frozenset(str(r["unique_id"]) for r in _of_run_nodes(his)),
+        frozenset(str(r["unique_id"]) for r in (his or {}).get("results", ()) if disregarded is None),
         artifacts.his / "run",
     )
 
@@ -157,13 +161,6 @@ def _why_not(results: Mapping[str, Any], artifacts: Artifacts, manifest: Manifes
         if built and named and str(built).lower() != str(named).lower():
             return f"{said} of {built}, and for this target {node['name']} is {named}"
     return None
-
-
-def _of_run_nodes(results: Mapping[str, Any] | None) -> list[Mapping[str, Any]]:
-    if results is None or results.get("args", {}).get("which") not in _RUNS_NODES:
-        return []
-    found: list[Mapping[str, Any]] = results.get("results", [])
-    return found
 
 
 def _ended(results: Mapping[str, Any]) -> str:

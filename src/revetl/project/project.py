@@ -33,8 +33,8 @@ T = TypeVar("T")
 if TYPE_CHECKING:
     from revetl.destinations.base import Destination
     from revetl.enrich.waterfall import WaterfallSpec
-    from revetl.providers.engine import DeclarativeProvider
-    from revetl.providers.spec import ProviderSpec
+    from revetl.providers.engine.declarative import DeclarativeProvider
+    from revetl.providers.grammar import ProviderSpec
     from revetl.warehouse.base import Warehouse
 
 
@@ -80,7 +80,7 @@ class Project:
         return Artifacts(self.dbt_dir.resolve(), his, self.profile, self.dbt_vars(), self.exposures_file)
 
     def dbt(self) -> Dbt | None:
-        """The dbt to run for this target; None where there is none here. ConfigError where one is named and not there."""
+        """The dbt to run for this target; None where there is none here. ConfigError where the named one is missing."""
         here, executable = find_dbt(self.settings.dbt, self.root)
         if not here:
             return None
@@ -130,8 +130,8 @@ class Project:
 
     @contextmanager
     def building(self) -> Iterator[Dbt]:
-        """The dbt to build with, inside the block; what it says of each node is kept, however it ends. ConfigError where
-        dbt is not here. DbtFailed where exposures are wanted and the project can't be parsed."""
+        """The dbt to build with, inside the block; what it says of each node is kept, however it ends. ConfigError
+        where dbt is not here. DbtFailed where exposures are wanted and the project can't be parsed."""
         dbt = self.dbt()
         if dbt is None:
             raise ConfigError(
@@ -183,6 +183,11 @@ class Project:
     def relation(self, model_name: str) -> Relation:
         return self.manifest.relation(model_name)
 
+    def named(self, spec: SyncSpec) -> str:
+        """The relation whose rows a sync sends: database, schema and name."""
+        parts = (spec.relation.database, spec.relation.schema, spec.relation.name)
+        return ".".join(part for part in parts if part)
+
     def syncs(
         self, select: Sequence[str] = (), exclude: Sequence[str] = (), *, verified: bool = True
     ) -> list[SyncSpec]:
@@ -196,8 +201,21 @@ class Project:
             raise ConfigError(f"no sync is selected by {' '.join(select)}", hint="Syncs: " + ", ".join(ids))
         specs = [s for s in specs if ids[s.name] in chosen]
         if verified:
+            self._refuse_gone(manifest, [ids[s.name] for s in specs])
             refuse_failed(self.health(), manifest, [ids[s.name] for s in specs])
         return specs
+
+    def _refuse_gone(self, manifest: Manifest, ids: Sequence[str]) -> None:
+        """ConfigError for a model whose file was deleted after dbt parsed it. Where none of the models' files is here,
+        only dbt's target folder was brought, and nothing follows from that."""
+        own = [n for n in manifest.sync_nodes().values() if n["package_name"] == manifest.project_name]
+        there = {str(n["unique_id"]): (self.dbt_dir / str(n["original_file_path"])).is_file() for n in own}
+        if not any(there.values()) and not any((self.dbt_dir / "models").rglob("*.sql")):
+            return
+        gone = [manifest.nodes[id_] for id_ in ids if there.get(id_) is False]
+        if gone:
+            files = ", ".join(f"{n['original_file_path']} is gone" for n in gone)
+            raise ConfigError(f"{files}: dbt parsed it before", hint="Build the project again, or select other syncs.")
 
     def edited_since_build(self, specs: Sequence[SyncSpec]) -> list[Path]:
         """Files of these syncs that are newer than their last build: the rows are not yet what they say."""
@@ -260,7 +278,7 @@ def load(
 ) -> Project:
     """Reads every file of the project but dbt's own models. ConfigError with all mistakes of all files at once."""
     from revetl.enrich.waterfall import load_waterfalls
-    from revetl.providers.load import load_providers
+    from revetl.providers.grammar import load_providers
 
     root = find_root(project_dir)
     settings = read_settings(root)

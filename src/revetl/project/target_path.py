@@ -14,9 +14,7 @@ VARIABLES = ("DBT_ENGINE_TARGET_PATH", "DBT_TARGET_PATH")
 _DEFAULT = "target"
 
 
-def target_path(
-    dbt_project_dir: Path, flag: Path | None = None, environ: Mapping[str, str] | None = None
-) -> Path:
+def target_path(dbt_project_dir: Path, flag: Path | None = None, environ: Mapping[str, str] | None = None) -> Path:
     """The folder of manifest.json and run_results.json: `flag` (--target-path), DBT_TARGET_PATH, `target-path` in
     dbt_project.yml, or `target`. A relative one is meant from the dbt project, also where it is a flag: dbt joins it.
 

@@ -1,4 +1,5 @@
-"""What the enrichment engine knows of a provider: questions in, one reply for each out. Money is the engine's."""
+"""What the enrichment engine sees of a provider: lookups in, one reply for each out. Budgets and the ledger are the
+engine's; a provider only says what an answer cost."""
 
 from __future__ import annotations
 
@@ -56,12 +57,13 @@ class Answer:
 
 # What came of one lookup of a batch. An error is of the same kinds as `ask` raises, and about this lookup alone.
 Reply = Answer | CallError
-# Told the vendor's id of a job and the lookups in it as soon as it is known; when it returns the id is durable.
+# Called with the vendor's id of a job and the lookups in it, as soon as the id is there. When it returns, the id is
+# durable: only then may the job be waited for.
 OnRequestId = Callable[[str, Sequence[Lookup]], Awaitable[None]]
 
 
 class Provider(Protocol):
-    """One vendor endpoint under one account. `spec` is `revetl.providers.spec.ProviderSpec` (or has its attributes)."""
+    """One vendor endpoint under one account."""
 
     name: str
 
@@ -93,4 +95,6 @@ class Provider(Protocol):
         ...
 
     @property
-    def requests(self) -> int: ...
+    def requests(self) -> int:
+        """HTTP requests sent so far, throttled ones and polls included."""
+        ...

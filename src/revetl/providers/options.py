@@ -7,7 +7,7 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from revetl.providers.spec import Limits, ProviderSpec, Window
+from revetl.providers.grammar import EndpointLimits, ProviderSpec, RateWindow
 
 Count = Annotated[int, Field(ge=1)]
 _SECONDS = {"requests_per_second": 1.0, "requests_per_minute": 60.0, "requests_per_day": 86_400.0}
@@ -23,11 +23,11 @@ class LimitOptions(BaseModel):
     requests_per_day: Count | None = None
     concurrency: Count | None = None
 
-    def over(self, limits: Limits) -> Limits:
+    def over(self, limits: EndpointLimits) -> EndpointLimits:
         """`limits` with what is set here."""
         said = {seconds: getattr(self, name) for name, seconds in _SECONDS.items()}
         kept = [window for window in limits.windows if said.get(window.seconds) is None]
-        new = [Window(calls=calls, seconds=seconds) for seconds, calls in said.items() if calls is not None]
+        new = [RateWindow(calls=calls, seconds=seconds) for seconds, calls in said.items() if calls is not None]
         concurrency = self.concurrency or limits.concurrency
         return limits.model_copy(update={"windows": (*kept, *new), "concurrency": concurrency})
 

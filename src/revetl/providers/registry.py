@@ -9,14 +9,14 @@ from pydantic import ValidationError
 
 from revetl.clock import Clock
 from revetl.errors import ConfigError, Problem, did_you_mean
-from revetl.providers.account import Account
 from revetl.providers.base import Provider
-from revetl.providers.engine import DeclarativeProvider
+from revetl.providers.engine.account import Account
+from revetl.providers.engine.declarative import DeclarativeProvider
+from revetl.providers.grammar import ProviderSpec
 from revetl.providers.options import AccountOptions
-from revetl.providers.spec import ProviderSpec
 
 if TYPE_CHECKING:
-    import httpx
+    from revetl.http import Transport
 
 OPTIONS = tuple(AccountOptions.model_fields)
 
@@ -25,7 +25,7 @@ def create_provider(
     spec: ProviderSpec,
     connection_options: Mapping[str, Any],
     clock: Clock,
-    transport: httpx.AsyncBaseTransport | None = None,
+    transport: Transport | None = None,
 ) -> Provider:
     """The provider for `spec`, sharing its account with no other. `connection_options` are those of its vendor in
     profiles/connections.yml, rendered (`AccountOptions`). `transport` takes the network's place in tests.
@@ -41,7 +41,7 @@ def connect(
     specs: Mapping[str, ProviderSpec],
     options: Callable[[str], AccountOptions],
     clock: Clock,
-    transport: httpx.AsyncBaseTransport | None = None,
+    transport: Transport | None = None,
 ) -> dict[str, DeclarativeProvider]:
     """The named providers of one run, by name: those of one vendor share its account and so its limits.
 

@@ -165,7 +165,7 @@ async def _run(
         recovered = await offload(lambda: intents.recover(warehouse, layout, clock, present_run=run.run_id))
         plan = await planner.plan(warehouse, layout, offload)
         if planner.aged and plan.changes and policies.with_policy(layout):
-            known = await destination.describe(spec.object)
+            known = (await destination.describe(spec.object)).fields
             await policies.decide(warehouse, layout, destination, known, again=True, offload=offload)
             plan = await offload(lines.summarise, warehouse, layout, plan, None)
         run.overrides = guardrails.overridden(spec.name, plan.violations, allow)

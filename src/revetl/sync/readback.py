@@ -4,13 +4,15 @@ this one is looked at, so that the destination's limit is the only thing to wait
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from revetl.destinations.base import Destination, Match
+from revetl.destinations.base import Destination, RecordMatch
+from revetl.destinations.capabilities import ReadsBack
 from revetl.errors import ConfigError
 from revetl.model import Scalar, SyncSpec
+from revetl.sync.batching import ask_in_batches
 from revetl.sync.plan.matching import Offload
 
 if TYPE_CHECKING:
@@ -40,12 +42,29 @@ class Forms:
 
 async def require_readable(destination: Destination, spec: SyncSpec) -> None:
     """ConfigError where records can't be read back. Learns the fields, which `normalise` leans on."""
-    if not destination.readable(spec.object):
+    if not isinstance(destination, ReadsBack):
         raise ConfigError(
             f"{spec.where or spec.name}: {spec.destination} can't read {spec.object} back by id",
             hint="Rollback and drift need to see what stands there.",
         )
     await destination.describe(spec.object)
+
+
+async def read_by_id(
+    destination: Destination, object_: str, ids: Sequence[str], fields: Sequence[str]
+) -> dict[str, RecordMatch]:
+    """Any number of ids, as `ReadsBack.read_back` gives them; nothing where the destination can't be read."""
+    if not isinstance(destination, ReadsBack):
+        return {}
+    able, limits = destination, destination.limits(object_)
+
+    async def ask(batch: Sequence[str]) -> Mapping[str, RecordMatch]:
+        return await able.read_back(object_, batch, fields)
+
+    found: dict[str, RecordMatch] = {}
+    for answer in await ask_in_batches(ids, limits.read_rows, limits, ask):
+        found |= answer
+    return found
 
 
 async def read_back(
@@ -57,18 +76,18 @@ async def read_back(
     offload: Offload,
     id_column: str = "destination_id",
     stop: Callable[[], bool] = lambda: False,
-) -> AsyncGenerator[tuple[list[Row], dict[str, Match]], None]:
+) -> AsyncGenerator[tuple[list[Row], dict[str, RecordMatch]], None]:
     """(rows, what stands there by their id) for each chunk; rows without an id are given and not asked for. Errors of
     the destination leave as they are: nothing was written by reading. `offload` must be that of a lease: one
     statement at a time, since this reads ahead. `stop`: no further chunk is begun."""
 
-    async def next_one() -> tuple[list[Row], dict[str, Match]] | None:
+    async def next_one() -> tuple[list[Row], dict[str, RecordMatch]] | None:
         chunk: pa.RecordBatch | None = await offload(next, chunks, None)
         if chunk is None:
             return None
         rows = chunk.to_pylist()
         ids = list(dict.fromkeys(row[id_column] for row in rows if row[id_column] is not None))
-        return rows, (await destination.read(object_, ids, fields) if ids else {})
+        return rows, await read_by_id(destination, object_, ids, fields)
 
     coming = asyncio.create_task(next_one())
     try:

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 
 from revetl.clock import Clock
 from revetl.destinations.base import Destination
+from revetl.destinations.capabilities import requests_of
 from revetl.errors import GuardrailError, RevetlError
 from revetl.model import RunRecord
 from revetl.state import runs
@@ -35,5 +36,5 @@ async def recorded(
         raise
     finally:
         run.finished_at = clock.now()
-        run.requests, run.retries = destination.requests, destination.retries
+        run.requests, run.retries = requests_of(destination)
         await offload(runs.finish_run, warehouse, run)

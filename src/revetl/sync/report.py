@@ -31,7 +31,8 @@ class PlanSummary:
     """The counts of a frozen plan, in records. `adopt` are records that stand at the destination already and are new
     to us: they become updates. `matched` stand there equal (or are gone already): nothing is sent, they are only
     remembered. `held` will not be sent, by `reasons`; `waiting` were refused or undone before and come back when their
-    row changes or on `revetl retry`, by `waiting_for`. `left` have left the model and are kept, `absent` are not at the
+    row changes or on `revetl retry`, by `waiting_for`. `cleared`, among the updates, have left a mirror and lose their
+    values. `left` have left the model and are kept, `absent` are not at the
     destination and are not created (mode update), `suppressed` are of people who were erased: they are in no other
     count. `in_doubt` are among the others, `recovered` became so just now. `fields`: field → records that will be sent
     it; `kept`: field → records where its policy keeps what stands there. `requests` are writes. `violations`:
@@ -48,6 +49,7 @@ class PlanSummary:
     update: int = 0
     adopt: int = 0
     delete: int = 0
+    cleared: int = 0
     unchanged: int = 0
     matched: int = 0
     held: int = 0
@@ -67,6 +69,11 @@ class PlanSummary:
     links: LinkCounts = field(default_factory=LinkCounts)
     full_refresh: bool = False
     violations: list[Violation] = field(default_factory=list)
+
+    @property
+    def deletions(self) -> int:
+        """Records that are taken away at the destination, or lose their values there."""
+        return self.delete + self.cleared
 
     @property
     def changes(self) -> int:

@@ -142,7 +142,7 @@ class _Enriching:
     def go_on(self, inputs: Sequence[WaterfallInput]) -> bool:
         """GuardrailError where the cost is not agreed to; False for a dry run."""
         request = self._request
-        found = estimate_all(self._project, self._warehouse, inputs, self._budget, self._caller)
+        found = estimate_all(self._project, self._warehouse, inputs, self._budget, "enrich", self._caller)
         self.result.estimates = found
         if request.on_estimates is not None:
             request.on_estimates(found)

@@ -11,7 +11,7 @@ from revetl.usecases.caller import Caller
 
 if TYPE_CHECKING:
     from revetl.project import Project
-    from revetl.providers.spec import ProviderSpec
+    from revetl.providers.grammar import ProviderSpec
 
 
 def calls_in_doubt(project: Project, caller: Caller) -> list[dict[str, object]]:

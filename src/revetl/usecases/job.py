@@ -18,7 +18,7 @@ from revetl.errors import ConfigError, GuardrailError, Problem
 from revetl.project.dbt import BuildResult, NodeResult
 from revetl.project.project import Project
 from revetl.state.sync_tables import resolve
-from revetl.sync.report import SyncReport
+from revetl.sync.report import PlanSummary, SyncReport
 from revetl.usecases import exit_codes
 from revetl.usecases.build import BuildRequest, build
 from revetl.usecases.caller import Caller
@@ -69,6 +69,7 @@ class JobRequest:
 
     `on_estimates` is shown the cost before anything is spent. `ask` is then asked whether to go on, unless the cost is
     `agreed` to already or there is none; None where nobody can be asked, and then nothing is spent.
+    `confirm` is shown the plan of each sync that deletes; None where nobody can be asked.
     `on_node` hears of every node that dbt is done with.
     """
 
@@ -80,6 +81,7 @@ class JobRequest:
     agreed: bool = False
     ask: Callable[[], bool] | None = None
     on_estimates: Callable[[Sequence[Estimate]], None] | None = None
+    confirm: Callable[[PlanSummary], bool] | None = None
     on_node: Callable[[NodeResult], None] | None = None
 
 
@@ -115,7 +117,7 @@ class _Job:
                 self._build((VALUES_AND_AFTER,))
         if specs := project.syncs(request.select, request.exclude):
             caller.note("Sync")
-            options = SyncOptions(full_refresh=request.full_refresh, allow=request.allow)
+            options = SyncOptions(full_refresh=request.full_refresh, allow=request.allow, confirm=request.confirm)
             with self._warehouse() as warehouse:
                 self._report.syncs = push(project, warehouse, specs, "run", options, caller)
             self._report.stages += [StageTime(f"sync {s.sync}", s.plan.changes, s.seconds) for s in self._report.syncs]
@@ -146,7 +148,7 @@ class _Job:
         budget = SharedBudget(self._request.max_spend_usd)
         with self._warehouse() as warehouse:
             inputs = [WaterfallInput(spec, project.relation(spec.entity)) for spec in project.waterfalls.values()]
-            estimates = estimate_all(project, warehouse, inputs, budget, caller)
+            estimates = estimate_all(project, warehouse, inputs, budget, "run", caller)
             self._agree(estimates)
             for given, foreseen in zip(inputs, estimates, strict=True):
                 started = time.monotonic()

@@ -12,6 +12,7 @@ from revetl.sync.retry.queue import Which
 from revetl.sync.retry.release import Released, release
 from revetl.usecases import exit_codes
 from revetl.usecases.caller import Caller
+from revetl.usecases.renames import adopt_renamed
 from revetl.usecases.runs import find_run
 from revetl.usecases.sync import SyncOptions, push
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True)
-class RetryReport:
+class RetryResult:
     """What waited in each of the selected syncs, and the runs that sent it; no run of a sync where nothing waited."""
 
     released: list[Released]
@@ -41,7 +42,7 @@ def retry(
     select: Sequence[str] = (),
     exclude: Sequence[str] = (),
     dry_run: bool = False,
-) -> RetryReport:
+) -> RetryResult:
     """Releases what `which` names, and syncs where anything was released. `which.run_id` may be the last characters of
     a run's id. `dry_run`: only says what waits. Safe to repeat.
 
@@ -51,7 +52,7 @@ def retry(
     with caller.warehouse(project) as warehouse:
         if which.run_id is not None:
             which = replace(which, run_id=find_run(warehouse, which.run_id).run_id)
-        report = RetryReport(asyncio.run(_release_all(project, warehouse, specs, which, caller, dry_run=dry_run)))
+        report = RetryResult(asyncio.run(_release_all(project, warehouse, specs, which, caller, dry_run=dry_run)))
         if not dry_run:
             due = [s for s, found in zip(specs, report.released, strict=True) if found.records or found.links]
             report.syncs = push(project, warehouse, due, "retry", SyncOptions(), caller)
@@ -62,6 +63,7 @@ async def _release_all(
     project: Project, warehouse: Warehouse, specs: Sequence[SyncSpec], which: Which, caller: Caller, *, dry_run: bool
 ) -> list[Released]:
     released = []
+    await adopt_renamed(project, warehouse, specs, caller)
     for spec in specs:
         ctx = caller.context(project, warehouse, "retry")
         released.append(

@@ -51,7 +51,7 @@ def _runs(project: Project, warehouse: Warehouse, run_id: str, only: str | None)
     if not job:
         raise ConfigError(
             f"run {run.run_id} ({run.command} {run.subject or ''}) is not of a sync that this project declares",
-            hint="Only what a sync wrote to a destination can be undone.",
+            hint="Only what a sync wrote to a destination can be rolled back.",
         )
     chosen = [r for r in job if only is None or r.subject == only]
     if not chosen:

@@ -10,7 +10,7 @@ from revetl.enrich.waterfall import WaterfallSpec
 from revetl.project.connections import ConnectionsFile
 from revetl.project.manifest import SyncMeta
 from revetl.project.settings import Settings
-from revetl.providers.spec import VendorFile
+from revetl.providers.grammar import VendorFile
 
 _MODELS: dict[str, type[BaseModel]] = {
     "project": Settings,

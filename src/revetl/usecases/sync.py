@@ -7,10 +7,12 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from revetl.errors import GuardrailError
 from revetl.model import SyncSpec
 from revetl.sync import run_sync
 from revetl.usecases import exit_codes
 from revetl.usecases.caller import Caller
+from revetl.usecases.renames import adopt_renamed
 
 if TYPE_CHECKING:
     from revetl.project import Project
@@ -21,7 +23,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyncOptions:
-    """What a run of a sync is asked to do. `planner`: gives its plan, where that is not made anew."""
+    """What a run of a sync is asked to do. `confirm`: shown a plan before anything is sent; None where nobody can be
+    asked, and then no more than a few records are deleted. `planner`: gives the plan, where it is not made anew."""
 
     dry_run: bool = False
     limit: int | None = None
@@ -32,12 +35,37 @@ class SyncOptions:
     intent_rows: int | None = None
 
 
+# A person reads ten lines of `revetl runs show` at a glance, and can take them back. Of more, nobody looks at each.
+FEW_DELETIONS = 10
+
+
 def asks_before_deleting(ask: Callable[[PlanSummary], bool] | None) -> Callable[[PlanSummary], bool] | None:
-    """The policy of every command that syncs: only deletions are asked about, and where nobody can be asked (`ask` is
-    None) they go on, since guardrails bound them."""
+    """The policy of every command that syncs: only deletions are asked about. None where nobody can be asked."""
     if ask is None:
         return None
-    return lambda plan: not plan.delete or ask(plan)
+    return lambda plan: not plan.deletions or ask(plan)
+
+
+def agrees(_plan: PlanSummary) -> bool:
+    """Somebody agreed to the deletions beforehand: --yes, or a plan that was saved to be looked at."""
+    return True
+
+
+def _unattended(spec: SyncSpec, allow: Collection[str]) -> Callable[[PlanSummary], bool]:
+    """Where nobody can be asked: a few deletions go on, and as many as a guardrail in the yml or --allow names."""
+
+    def confirm(plan: PlanSummary) -> bool:
+        if plan.deletions <= FEW_DELETIONS or spec.guardrails.deletes_declared or "deleted" in allow:
+            return True
+        verb = "deleted" if plan.delete else "cleared"
+        raise GuardrailError(
+            f"{spec.name}: nothing was sent: {plan.deletions:,} records would be {verb} at {plan.destination}, more"
+            f" than {FEW_DELETIONS}, and nobody could be asked"
+            f"\n  Look at it with `revetl plan`. --yes agrees; `guardrails: {{max_deleted_share: 0.1}}` in {spec.where}"
+            " lets up to that share go without asking."
+        )
+
+    return confirm
 
 
 def sync(
@@ -101,8 +129,10 @@ async def _push(
     stop = asyncio.Event()
     reports: list[SyncReport] = []
     with caller.stoppable(stop):
+        await adopt_renamed(project, warehouse, specs, caller)
         for spec in specs:
-            own = replace(options, planner=planners.get(spec.name))
+            confirm = options.confirm or _unattended(spec, options.allow)
+            own = replace(options, planner=planners.get(spec.name), confirm=confirm)
             report = await _sync_one(project, warehouse, spec, command, own, caller, stop)
             reports.append(report)
             caller.on_sync(report)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from revetl.enrich.execution.engine import check_columns
 from revetl.enrich.ordering.compare import Comparison, Objective, compare
-from revetl.enrich.ordering.learn import History, learn
+from revetl.enrich.ordering.learn import History, HistoryFilter, learn
 from revetl.enrich.ordering.rewrite import Rewrite, find, reorder
 from revetl.enrich.ordering.solve import MOST_ARMS
 from revetl.enrich.waterfall import WaterfallSpec
@@ -88,16 +88,8 @@ def _history(project: Project, spec: WaterfallSpec, request: TuneRequest, caller
         relation = project.relation(spec.entity)
         check_columns(warehouse, spec, relation)
         now = caller.clock.now()
-        history = learn(
-            warehouse,
-            spec,
-            project.providers,
-            relation,
-            now=now,
-            segment=request.segment,
-            fields=request.fields,
-            since=_since(now, request.days),
-        )
+        only = HistoryFilter(segment=request.segment, fields=request.fields, since=_since(now, request.days))
+        history = learn(warehouse, spec, project.providers, relation, now=now, only=only)
     if not history.cases:
         raise ConfigError(
             f"the ledger holds no answer for {spec.name}"

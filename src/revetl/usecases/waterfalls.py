@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from revetl.enrich.execution.engine import run_waterfall
 from revetl.enrich.forecasting.estimate import estimate
+from revetl.enrich.options import WaterfallOptions
 from revetl.enrich.report import EnrichReport, Estimate
 from revetl.enrich.waterfall import WaterfallSpec
 from revetl.model import Relation
@@ -30,6 +31,11 @@ class WaterfallInput:
     limit: int | None = None
     kept_as: str | None = None
 
+    def options(self, budget: SharedBudget, foreseen: Estimate | None) -> WaterfallOptions:
+        return WaterfallOptions(
+            max_spend_usd=budget.left_usd, limit=self.limit, entity_name=self.kept_as, foreseen=foreseen
+        )
+
 
 class SharedBudget:
     """What is left of one sum in US dollars for several waterfalls; without a sum each has only its own budget."""
@@ -48,22 +54,18 @@ def costs_anything(estimates: Sequence[Estimate]) -> bool:
 
 
 def estimate_all(
-    project: Project, warehouse: Warehouse, inputs: Sequence[WaterfallInput], budget: SharedBudget, caller: Caller
+    project: Project,
+    warehouse: Warehouse,
+    inputs: Sequence[WaterfallInput],
+    budget: SharedBudget,
+    command: str,
+    caller: Caller,
 ) -> list[Estimate]:
     """What each would cost and find, if it had the whole budget; nobody is asked. Raises ConfigError (a column that
     is not there) and WarehouseError."""
+    ctx = caller.context(project, warehouse, command)
     return [
-        estimate(
-            warehouse,
-            given.spec,
-            project.providers,
-            given.relation,
-            clock=caller.clock,
-            max_spend_usd=budget.left_usd,
-            limit=given.limit,
-            entity_name=given.kept_as,
-        )
-        for given in inputs
+        estimate(ctx, given.spec, project.providers, given.relation, given.options(budget, None)) for given in inputs
     ]
 
 
@@ -80,25 +82,12 @@ def ask_providers(
     with the run. Raises ConfigError and WarehouseError; KeyboardInterrupt after a stop, once calls in flight are
     written down."""
     with caller.lookups(given.spec.name) as watched:
+        options = replace(given.options(budget, foreseen), on_progress=watched)
 
         async def work(stop: asyncio.Event) -> EnrichReport:
             ctx = caller.context(project, warehouse, command, stop=stop)
-            return await run_waterfall(
-                ctx.warehouse,
-                given.spec,
-                project.connected(given.spec.provider_names, ctx.clock),
-                given.relation,
-                run_id=ctx.run_id,
-                clock=ctx.clock,
-                max_spend_usd=budget.left_usd,
-                limit=given.limit,
-                progress=watched,
-                target=ctx.target,
-                entity_name=given.kept_as,
-                command=ctx.command,
-                stop_event=ctx.stop,
-                foreseen=foreseen,
-            )
+            connected = project.connected(given.spec.provider_names, ctx.clock)
+            return await run_waterfall(ctx, given.spec, connected, given.relation, options)
 
         report = caller.finish(work)
     budget.charge(report)

@@ -39,12 +39,13 @@ def command(
     from revetl.cli.render.reports import show_reports
     from revetl.usecases.apply import apply
     from revetl.usecases.exit_codes import of_reports
-    from revetl.usecases.sync import SyncOptions, asks_before_deleting
+    from revetl.usecases.sync import SyncOptions, agrees, asks_before_deleting
 
     project = options.load()
     with Terminal(wait_s) as terminal:
         ask = None if yes or as_json else terminal.delete_question()
-        wanted = SyncOptions(allow=allow, confirm=asks_before_deleting(ask))
+        # Saving it was for looking at it: where nobody can be asked, naming the file agrees.
+        wanted = SyncOptions(allow=allow, confirm=asks_before_deleting(ask) or agrees)
         reports = apply(project, file, wanted, terminal.caller)
     code = of_reports(reports)
     if as_json:

@@ -42,10 +42,10 @@ def command(
     """Restore what the run RUN overwrote (its last six characters do; `revetl runs` lists them).
 
     Every record is read first. What still stands as the run wrote it gets back what stood before; what somebody has
-    edited since, or a later run has written, is left and told. The plan is shown before anything is sent. Safe to
-    repeat; a rollback is a run and can be rolled back.
+    edited since, or a later run has written, is left. The plan, with what is left and why, is shown before anything is
+    sent. Safe to repeat; a rollback is a run and can be rolled back.
 
-    What was undone is not sent again by the next sync: it waits until its row changes, or for
+    What was rolled back is not sent again by the next sync: it waits until its row changes, or for
     `revetl retry --status rolled_back`.
     """
     from revetl.cli.render.documents import rollback_document

@@ -25,8 +25,12 @@ from revetl.cli.waiting import wait_option
 @project_options
 @select_options
 @max_spend_option("The most that providers may cost in this run, all waterfalls together.")
-@click.option("--yes", is_flag=True, help="Spend within the budgets without asking.")
-@click.option("--no-input", is_flag=True, help="Never ask; without --yes or --max-spend nothing is spent.")
+@click.option("--yes", is_flag=True, help="Spend within the budgets, and delete, without asking.")
+@click.option(
+    "--no-input",
+    is_flag=True,
+    help="Never ask; without --yes or --max-spend nothing is spent, and at most a few records are deleted.",
+)
 @click.option(
     "--full-refresh",
     is_flag=True,
@@ -57,8 +61,11 @@ def command(
     from revetl.cli.render.estimates import say_cost
     from revetl.cli.render.reports import show_job
     from revetl.usecases.job import JobRequest, run_job
+    from revetl.usecases.sync import agrees, asks_before_deleting
 
     project = options.load()
+    terminal = Terminal(wait_s)
+    ask_deletes = None if no_input or as_json else terminal.delete_question()
     request = JobRequest(
         select=select,
         exclude=exclude,
@@ -66,11 +73,12 @@ def command(
         full_refresh=full_refresh,
         allow=allow,
         agreed=yes or max_spend is not None,
+        confirm=agrees if yes else asks_before_deleting(ask_deletes),
         ask=lambda: _go_on(may_ask=not no_input),
         on_estimates=say_cost,
         on_node=node_printer(),
     )
-    with Terminal(wait_s) as terminal:
+    with terminal:
         report = run_job(project, request, terminal.caller)
     if as_json:
         emit_json(job_document(report))

@@ -20,7 +20,7 @@ _FIELDS = 6
 
 def show_rollback_plan(console: Console, plan: RollbackPlan) -> None:
     """What a rollback will do, what it leaves, and why."""
-    console.print(f"[bold]{plan.sync}[/]: undo run {plan.undone_run} at {plan.destination} {plan.object}")
+    console.print(f"[bold]{plan.sync}[/]: roll back run {plan.undone_run} at {plan.destination} {plan.object}")
     if not (plan.changes or plan.already or plan.left or plan.links):
         console.print("  That run wrote nothing here.")
         return
@@ -66,7 +66,7 @@ def _rollback_samples(console: Console, samples: Sequence[Mapping[str, Scalar]])
 
 
 def show_rollbacks(console: Console, reports: Sequence[RollbackReport]) -> None:
-    words = {"ok": "undone", "skipped": "left", "rejected": "refused", "unknown": "unknown"}
+    words = {"ok": "rolled back", "skipped": "left", "rejected": "refused", "unknown": "unknown"}
     shown = [w for w in words if w in ("ok", "skipped") or any(r.counts.get(w) for r in reports)]
     rows: list[NumberRow] = []
     for r in reports:

@@ -6,7 +6,7 @@ import httpx
 
 from revetl.destinations.base import Quota
 from revetl.destinations.hubspot.options import Options
-from revetl.http.pacing import Rate
+from revetl.http import Rate
 
 # Requests per 10 s of the tier → per day and account (docs). 190 is Professional's and Enterprise's: the smaller day is
 # taken. A public app's answers name no day, and none is documented for it alone.

@@ -13,10 +13,10 @@ from urllib.parse import quote
 import httpx
 
 from revetl.errors import ConfigError
-from revetl.http.verdict import Verdict
+from revetl.http import ResponseVerdict
 
 # 477: the account is being moved between data centres, Retry-After in seconds (docs); 524: Cloudflare gave up waiting.
-VERDICTS = {477: Verdict.UNAVAILABLE, 524: Verdict.AMBIGUOUS}
+VERDICTS = {477: ResponseVerdict.UNAVAILABLE, 524: ResponseVerdict.AMBIGUOUS}
 
 _MESSAGE_CHARS = 500
 _BODY = "revetl.body"  # where an answer that was read once is kept

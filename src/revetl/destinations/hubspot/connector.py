@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -10,22 +9,20 @@ from collections.abc import Mapping, Sequence
 import httpx
 
 from revetl.clock import Clock
-from revetl.destinations.base import Destination, DestinationField, Limits, Match, Pair, Quota
-from revetl.destinations.hubspot import api
+from revetl.destinations.base import Destination, DestinationField, Limits, ObjectSchema, Pair, Quota, RecordMatch
+from revetl.destinations.hubspot import api, linking
 from revetl.destinations.hubspot.allowance import Allowance
-from revetl.destinations.hubspot.linking import ARCHIVE_ROWS, CREATE_ROWS, Linker
+from revetl.destinations.hubspot.linking import Linker
 from revetl.destinations.hubspot.options import Options
 from revetl.destinations.hubspot.reading import ID, Reader, unique_property
 from revetl.destinations.hubspot.schema import Schema
 from revetl.destinations.hubspot.values import canonical, encode
 from revetl.destinations.hubspot.writing import Item, Route, Writer
 from revetl.errors import ConfigError
-from revetl.http.call import Policy, RateHeaders
-from revetl.http.pacing import Rate
-from revetl.http.session import Session
+from revetl.http import Policy, Rate, RateHeaders, ResponseRules, Session, SessionOptions
 from revetl.model import Change, Operation, Outcome, Scalar, Status
 
-_READ_ROWS = 100
+READ_ROWS = 100  # of a batch read (docs)
 
 
 class HubSpot:
@@ -47,20 +44,24 @@ class HubSpot:
         self._session = Session(
             name,
             options.base_url,
-            headers={"authorization": f"Bearer {token}"},
-            secrets=[token],
-            rates={
-                "default": Rate(options.requests_per_10_s, 10.0),
-                "search": Rate(options.searches_per_s, 1.0),
-            },
-            rate_headers=RateHeaders("x-hubspot-ratelimit-max", "x-hubspot-ratelimit-remaining"),
-            verdicts=api.VERDICTS,
-            wait_s=api.wait_s,
-            error_code=api.error_code,
-            readable=api.readable,
-            on_response=self._allowance.observe,
-            policy=Policy(timeout_s=options.timeout_s, first_backoff_s=1.0),
-            allow_insecure=options.allow_insecure,
+            SessionOptions(
+                headers={"authorization": f"Bearer {token}"},
+                secrets=[token],
+                rates={
+                    "default": Rate(options.requests_per_10_s, 10.0),
+                    "search": Rate(options.searches_per_s, 1.0),
+                },
+                policy=Policy(timeout_s=options.timeout_s, first_backoff_s=1.0),
+                allow_insecure=options.allow_insecure,
+            ),
+            ResponseRules(
+                verdicts=api.VERDICTS,
+                rate_headers=RateHeaders("x-hubspot-ratelimit-max", "x-hubspot-ratelimit-remaining"),
+                retry_after_s=api.wait_s,
+                error_code=api.error_code,
+                readable=api.readable,
+                on_response=self._allowance.observe,
+            ),
             transport=transport,
             clock=clock,
             rng=rng,
@@ -91,7 +92,7 @@ class HubSpot:
     async def check(self) -> str:
         # Asked by a person who waits: how it is now, not whether it comes back.
         response = await self._session.request(
-            "GET", "/account-info/v3/details", idempotent=True, timeout_s=5.0, attempts=1
+            "GET", "/account-info/v3/details", idempotent=True, policy=Policy(timeout_s=5.0, max_attempts=1)
         )
         pace = f"{self._options.requests_per_10_s} requests per 10 s"
         portal = api.body_of(response).get("portalId") if response.is_success else None
@@ -100,11 +101,19 @@ class HubSpot:
         fields = await self._schema.fields("contacts")  # a token without that scope still shows that it is one
         return f"{len(fields)} contact properties, {pace}"
 
-    async def describe(self, object_: str) -> dict[str, DestinationField]:
-        return dict(await self._schema.fields(object_))
+    async def describe(self, object_: str) -> ObjectSchema:
+        return ObjectSchema(dict(await self._schema.fields(object_)))
 
     def limits(self, object_: str) -> Limits:
-        return Limits(self._options.batch_rows, self._options.concurrency, CREATE_ROWS, ARCHIVE_ROWS)
+        return Limits(
+            self._options.batch_rows,
+            self._options.concurrency,
+            lookup_rows=min(READ_ROWS, self._options.batch_rows),
+            read_rows=READ_ROWS,
+            link_rows=linking.CREATE_ROWS,
+            unlink_rows=linking.ARCHIVE_ROWS,
+            link_read_rows=linking.READ_ROWS,
+        )
 
     def quota(self, object_: str, match_on: str | None) -> Quota:
         """A unique property is looked up by batch read; any other by search, which has a limit of its own."""
@@ -118,9 +127,9 @@ class HubSpot:
         known = self._schema.known(object_).get(field)
         return canonical(field, value, known.type if known else None)
 
-    async def match(
-        self, object_: str, match_on: str, values: Sequence[Scalar], fields: Sequence[str] = ()
-    ) -> dict[str, Match]:
+    async def look_up(
+        self, object_: str, match_on: str, values: Sequence[Scalar], fields: Sequence[str]
+    ) -> dict[str, RecordMatch]:
         """Search lags behind writes by seconds (docs): a record made just now may not be found through it."""
         described = await self._schema.fields(object_)
         if match_on not in described:
@@ -132,21 +141,14 @@ class HubSpot:
         reader = Reader(self._session, path, object_, match_on, wanted, described[match_on])
         forms = list(dict.fromkeys(self.normalise(object_, match_on, v) for v in values if v is not None and v != ""))
         if unique:
-            chunks = [forms[i : i + _READ_ROWS] for i in range(0, len(forms), _READ_ROWS)]
-            found: dict[str, Match] = {}
-            for part in await asyncio.gather(*map(reader.by_unique, chunks)):
-                found |= part
-            return found
+            return await reader.by_unique(forms) if forms else {}
         found = await reader.by_search(forms)
         self._unkeyed[object_] |= {m.destination_id for m in found.values() if not m.fields.get(key)}
         return found
 
-    def readable(self, object_: str) -> bool:
-        return True
-
-    async def read(self, object_: str, ids: Sequence[str], fields: Sequence[str]) -> dict[str, Match]:
+    async def read_back(self, object_: str, ids: Sequence[str], fields: Sequence[str]) -> dict[str, RecordMatch]:
         """Reads by id show a write at once, where search lags."""
-        return await self.match(object_, ID, ids, fields)
+        return await self.look_up(object_, ID, ids, fields)
 
     async def link_types(self, object_: str, to_object: str) -> frozenset[int]:
         return frozenset(await self._categories(object_, to_object))
@@ -170,10 +172,10 @@ class HubSpot:
         return self._link_categories[object_, to_object]
 
     def _linker(self, object_: str, to_object: str) -> Linker:
-        return Linker(self._session, self._options.api_version, object_, to_object, self._options.concurrency)
+        return Linker(self._session, self._options.api_version, object_, to_object)
 
     async def write(self, object_: str, match_on: str | None, changes: Sequence[Change]) -> list[Outcome]:
-        """Any number of changes; the engine gives at most `batch_rows`. A record that was archived at HubSpot is
+        """A record that was archived at HubSpot is
         rejected with the code OBJECT_NOT_FOUND: it is not made anew behind the back of who archived it."""
         described = await self._schema.fields(object_)
         base = api.objects_path(self._options.api_version, object_)

@@ -7,7 +7,6 @@ result names the pair, and a batch that leaves pairs unnamed is halved until eac
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,7 +15,7 @@ import httpx
 from revetl.destinations.base import Pair
 from revetl.destinations.hubspot import api
 from revetl.errors import Ambiguous, ConfigError
-from revetl.http.session import Session
+from revetl.http import Session
 from revetl.model import Outcome, Status
 
 CREATE_ROWS = 2_000  # docs
@@ -27,11 +26,10 @@ READ_ROWS = 1_000  # docs
 class Linker:
     """Links from one object to another. Safe to use for several calls at once."""
 
-    def __init__(self, session: Session, version: str, object_: str, to_object: str, concurrency: int) -> None:
+    def __init__(self, session: Session, version: str, object_: str, to_object: str) -> None:
         self._session = session
         self._path = api.associations_path(version, object_, to_object)
         self._pair = f"{object_} → {to_object}"
-        self._gate = asyncio.Semaphore(concurrency)
 
     async def types(self) -> dict[int, str]:
         """Type id → category, as the portal has them: its own labels too. ConfigError where there are none."""
@@ -44,24 +42,17 @@ class Linker:
 
     async def link(self, type_: int, category: str, pairs: Sequence[Pair]) -> list[Outcome]:
         types = [{"associationCategory": category, "associationTypeId": type_}]
-        return await self._all("create", CREATE_ROWS, pairs, {"types": types})
+        return await self._send("create", pairs, {"types": types})
 
     async def unlink(self, pairs: Sequence[Pair]) -> list[Outcome]:
         """Removes the pairs with all their labels: without its unlabelled link no label of a pair stands (docs)."""
-        return await self._all("archive", ARCHIVE_ROWS, pairs, None)
+        return await self._send("archive", pairs, None)
 
     async def standing(self, type_: int, ids: Sequence[str]) -> dict[str, frozenset[str]]:
         """Whom each record is linked to by this type; those without a link are absent. A record with more links than
         one answer holds is asked for page by page."""
-
-        async def ask(part: Sequence[str]) -> dict[str, set[str]]:
-            async with self._gate:
-                return await self._read(type_, [{"id": id_} for id_ in part])
-
-        found: dict[str, frozenset[str]] = {}
-        for answer in await asyncio.gather(*(ask(ids[i : i + READ_ROWS]) for i in range(0, len(ids), READ_ROWS))):
-            found |= {id_: frozenset(others) for id_, others in answer.items()}
-        return found
+        found = await self._read(type_, [{"id": id_} for id_ in ids])
+        return {id_: frozenset(others) for id_, others in found.items()}
 
     async def _read(self, type_: int, inputs: list[dict[str, str]]) -> dict[str, set[str]]:
         found: dict[str, set[str]] = {}
@@ -80,18 +71,6 @@ class Linker:
                 if after := ((result.get("paging") or {}).get("next") or {}).get("after"):
                     inputs.append({"id": from_id, "after": str(after)})
         return found
-
-    async def _all(self, action: str, size: int, pairs: Sequence[Pair], more: dict[str, Any] | None) -> list[Outcome]:
-        async def send(part: Sequence[Pair]) -> list[Outcome]:
-            async with self._gate:
-                return await self._send(action, part, more)
-
-        parts = [pairs[i : i + size] for i in range(0, len(pairs), size)]
-        done = await asyncio.gather(*map(send, parts), return_exceptions=True)
-        for failure in done:
-            if isinstance(failure, BaseException):
-                raise failure
-        return [outcome for part in done if isinstance(part, list) for outcome in part]
 
     async def _send(self, action: str, pairs: Sequence[Pair], more: dict[str, Any] | None) -> list[Outcome]:
         inputs = [_input(pair, more) for pair in pairs]

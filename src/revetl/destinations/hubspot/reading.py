@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from revetl.destinations.base import DestinationField, Match
+from revetl.destinations.base import DestinationField, RecordMatch
 from revetl.destinations.hubspot import api
 from revetl.destinations.hubspot.values import canonical
 from revetl.errors import ConfigError
-from revetl.http.session import Session
+from revetl.http import Session
 
 ID = "hs_object_id"
 _SEARCH_VALUES = 100
@@ -43,7 +43,7 @@ class Reader:
         self._also = {"email": "hs_additional_emails", ID: "hs_merged_object_ids"}.get(match_on)
         self._properties = list(dict.fromkeys([*wanted, match_on, *([self._also] if self._also else [])]))
 
-    async def by_unique(self, values: Sequence[str]) -> dict[str, Match]:
+    async def by_unique(self, values: Sequence[str]) -> dict[str, RecordMatch]:
         """By the canonical value. A value that HubSpot can't take as an identifier stands for no record."""
         body: dict[str, Any] = {"inputs": [{"id": v} for v in values], "properties": self._properties}
         if self._by != ID:
@@ -57,9 +57,9 @@ class Reader:
         half = len(values) // 2
         return await self.by_unique(values[:half]) | await self.by_unique(values[half:])
 
-    async def by_search(self, values: Sequence[str]) -> dict[str, Match]:
+    async def by_search(self, values: Sequence[str]) -> dict[str, RecordMatch]:
         """By the canonical value; where several records have it, the oldest stands for it (then the lowest id)."""
-        found: dict[str, Match] = {}
+        found: dict[str, RecordMatch] = {}
         for chunk in self._chunks(values):
             found |= await self._search(chunk)
         return found
@@ -83,13 +83,13 @@ class Reader:
         query = {"filterGroups": [{"filters": [where]}], "properties": self._properties, "limit": _SEARCH_PAGE}
         return query | ({"after": after} if after else {})
 
-    async def _search(self, values: list[str]) -> dict[str, Match]:
+    async def _search(self, values: list[str]) -> dict[str, RecordMatch]:
         results: list[dict[str, Any]] = []
         after: str | None = None
         while True:
             query = self._query(values, after)
             response = await self._session.request(
-                "POST", f"{self._path}/search", json=query, idempotent=True, lane="search"
+                "POST", f"{self._path}/search", json=query, idempotent=True, limit="search"
             )
             body = api.body_of(response)
             if not response.is_success:
@@ -108,13 +108,13 @@ class Reader:
         results.sort(key=_age, reverse=True)  # the oldest is indexed last, over the others
         return self._index(results, set(values))
 
-    def _index(self, results: Any, asked: set[str]) -> dict[str, Match]:
-        found: dict[str, Match] = {}
+    def _index(self, results: Any, asked: set[str]) -> dict[str, RecordMatch]:
+        found: dict[str, RecordMatch] = {}
         for result in results if isinstance(results, list) else []:
             if not isinstance(result, dict) or not result.get("id"):
                 continue
             properties = result.get("properties") or {}
-            match = Match(str(result["id"]), {k: v or None for k, v in properties.items()}, _created(result))
+            match = RecordMatch(str(result["id"]), {k: v or None for k, v in properties.items()}, _created(result))
             forms = [canonical(self._by, properties.get(self._by) or "", self._type)]
             if self._by == ID:
                 forms.append(match.destination_id)

@@ -9,7 +9,7 @@ from typing import Any
 from revetl.destinations.base import DestinationField, FieldType
 from revetl.destinations.hubspot import api
 from revetl.errors import ConfigError, Unavailable
-from revetl.http.session import Session
+from revetl.http import Session
 
 _TYPES: dict[str, FieldType] = {"number": "number", "bool": "bool", "date": "date", "datetime": "datetime"}
 

@@ -17,7 +17,7 @@ from typing import Any
 from revetl.destinations.hubspot import api
 from revetl.destinations.hubspot.values import canonical
 from revetl.errors import Ambiguous, CallError
-from revetl.http.session import Session
+from revetl.http import Session
 from revetl.model import Change, Outcome, Status
 
 # Refusals that name a property: every input that has it fails, no other.

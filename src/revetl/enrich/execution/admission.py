@@ -11,14 +11,13 @@ from datetime import datetime
 from decimal import Decimal
 from itertools import count
 
-from revetl.clock import Clock
+from revetl.context import RunContext
 from revetl.enrich.execution.budget import Budget, Limit, fitting, limits_of
 from revetl.enrich.selection.query import Question
 from revetl.enrich.waterfall import WaterfallSpec
 from revetl.state import locks, spend
 from revetl.state.calls import Call, CallOutcome, append_intents, append_outcomes, ended_among
 from revetl.state.values import ValueRow, append_values
-from revetl.warehouse.base import Warehouse
 
 ZERO = Decimal(0)
 Changes = dict[tuple[str, str], tuple[Decimal, Decimal]]  # (provider, day) → by how much committed and held change
@@ -57,18 +56,12 @@ class RunLedger:
     """What one run writes about its calls and money. `budget` is the run's own; the spec's other limits are shared."""
 
     def __init__(
-        self,
-        warehouse: Warehouse,
-        clock: Clock,
-        spec: WaterfallSpec,
-        run_id: str,
-        budget: Budget,
-        is_late: Callable[[], bool] = lambda: False,
+        self, ctx: RunContext, spec: WaterfallSpec, budget: Budget, is_late: Callable[[], bool] = lambda: False
     ) -> None:
-        self.warehouse = warehouse
-        self.clock = clock
+        self.warehouse = ctx.warehouse
+        self.clock = ctx.clock
         self.spec = spec
-        self.run_id = run_id
+        self.run_id = ctx.run_id
         self.budget = budget
         self.limits = limits_of(spec.budget)
         self.set_aside: dict[tuple[str, str], Decimal] = {}

@@ -8,9 +8,10 @@ from datetime import UTC, datetime, timedelta
 
 from revetl.enrich.execution.acceptance import judge
 from revetl.enrich.execution.admission import Job
+from revetl.enrich.selection.questions import ReusableValue
 from revetl.enrich.waterfall import WaterfallSpec
-from revetl.providers.base import Answer, Verification
-from revetl.providers.spec import ProviderSpec
+from revetl.providers.base import Answer
+from revetl.providers.grammar import ProviderSpec
 from revetl.state.values import VERIFICATION, ValueRow
 
 
@@ -69,20 +70,19 @@ class Reading:
             )
         ]
 
-    def reused(
-        self,
-        provider: str,
-        key: str,
-        field: str,
-        value: str,
-        confidence: float | None,
-        verification: Verification | None,
-        call_id: str,
-        observed_at: datetime,
-        expires_at: datetime | None,
-    ) -> ValueRow:
+    def reused(self, provider: str, found: ReusableValue) -> ValueRow:
         """A value that another record's answer gave, judged by this waterfall's rule."""
-        reason = judge(self.spec.fields.get(field), confidence, verification)
-        seen = observed_at.replace(tzinfo=UTC)
-        ends = None if expires_at is None else expires_at.replace(tzinfo=UTC)
-        return ValueRow(self.entity, key, field, value, provider, confidence, verification, call_id, seen, ends, reason)
+        ends = None if found.expires_at is None else found.expires_at.replace(tzinfo=UTC)
+        return ValueRow(
+            self.entity,
+            found.key,
+            found.field,
+            found.value,
+            provider,
+            found.confidence,
+            found.verification,
+            found.call_id,
+            found.observed_at.replace(tzinfo=UTC),
+            ends,
+            judge(self.spec.fields.get(found.field), found.confidence, found.verification),
+        )

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from itertools import islice
 
-from revetl.clock import Clock
+from revetl.context import RunContext
 from revetl.enrich.execution.admission import RunLedger
 from revetl.enrich.execution.answers import Reading
 from revetl.enrich.execution.budget import Budget
@@ -18,29 +18,22 @@ from revetl.enrich.execution.declared_prices import Terms, keep_terms
 from revetl.enrich.execution.dispatcher import Asked, Desk
 from revetl.enrich.execution.lookup_queue import Portion
 from revetl.enrich.execution.outcomes import MILLIONTH
-from revetl.enrich.execution.partitions import (
-    EVERYTHING,
-    FirstLine,
-    Line,
-    Part,
-    first_failure,
-    in_step,
-    parts_between,
-    parts_for,
-)
+from revetl.enrich.execution.partitions import FirstLine, Line, first_failure, in_step
 from revetl.enrich.execution.resuming import resume_jobs
-from revetl.enrich.report import EnrichReport, FieldReport, OnProgress, ProviderReport
+from revetl.enrich.options import WaterfallOptions
+from revetl.enrich.report import EnrichReport, FieldReport, ProviderReport
+from revetl.enrich.selection.partition import EVERYTHING, Partition, partition_count, partitions_between
 from revetl.enrich.selection.query import Question
 from revetl.enrich.selection.questions import Questions
+from revetl.enrich.selection.scope import Scope
 from revetl.enrich.waterfall import Stage, WaterfallSpec
 from revetl.errors import WarehouseError
 from revetl.model import Relation
 from revetl.privacy.suppressions import Suppressions, choose_key
-from revetl.providers.spec import ProviderSpec
+from revetl.providers.grammar import ProviderSpec
 from revetl.state import heartbeats
 from revetl.state.calls import recover
 from revetl.state.values import append_values, apply_verdicts
-from revetl.warehouse.base import Warehouse
 
 REUSE_ROWS = 5_000
 ZERO = Decimal(0)
@@ -63,36 +56,31 @@ class Cascade:
 
     def __init__(
         self,
-        warehouse: Warehouse,
+        ctx: RunContext,
         spec: WaterfallSpec,
         providers: Mapping[str, Asked],
         relation: Relation,
-        *,
-        run_id: str,
-        clock: Clock,
         budget: Budget,
-        entity: str,
-        limit: int | None = None,
-        progress: OnProgress | None = None,
-        stop_event: asyncio.Event | None = None,
+        options: WaterfallOptions,
     ) -> None:
-        self.warehouse = warehouse
+        self.ctx = ctx
+        self.warehouse = ctx.warehouse
         self.spec = spec
         self.providers = {name: providers[name] for name in spec.provider_names}
         self.terms = {name: provider.spec for name, provider in self.providers.items()}
-        self.run_id = run_id
-        self.clock = clock
-        self.entity = entity
+        self.run_id = ctx.run_id
+        self.clock = ctx.clock
+        self.entity = options.entity_name or spec.entity
         self.budget = budget
-        self.stop_event = stop_event or asyncio.Event()
-        self.report = EnrichReport(spec.name, run_id)
+        self.stop_event = ctx.stop
+        self.report = EnrichReport(spec.name, ctx.run_id)
         self.report.providers = {name: ProviderReport() for name in spec.provider_names}
-        self._reading = Reading(spec, self.terms, entity)
-        self._ledger = RunLedger(warehouse, clock, spec, run_id, budget, self._was_away)
+        self._reading = Reading(spec, self.terms, self.entity)
+        self._ledger = RunLedger(ctx, spec, budget, self._was_away)
         self._relation = relation
-        self._limit = limit
-        self._progress = progress
-        self._alive_until = clock.now() + heartbeats.LASTS
+        self._limit = options.limit
+        self._progress = options.on_progress
+        self._alive_until = ctx.clock.now() + heartbeats.LASTS
         self._needed: Counter[str] = Counter()  # by verifier: parts under way that set money aside for it
         self._seen: dict[str, tuple[int, float]] = {}  # by provider: questions of the parts so far, and their share
 
@@ -148,7 +136,7 @@ class Cascade:
             self._desk.suppress(replace(question, identities=known))
 
         read = self._reading.values
-        resumed = await resume_jobs(self.warehouse, self.spec.name, self.providers, self.clock, read, suppress)
+        resumed = await resume_jobs(self.ctx, self.spec.name, self.providers, read, suppress)
         self.report.resumed = resumed.calls
 
     def _open_desk(self) -> None:
@@ -168,9 +156,9 @@ class Cascade:
         """All of them at the same time, each with other parts of the records. They follow one another where the money
         might not suffice, since later ones would spend it on some records before the cheaper ones have seen all."""
         parts = [EVERYTHING]
-        number = parts_for(records)
+        number = partition_count(records)
         if number > 1 and self._can_pay_for_all():
-            parts = parts_between(self._questions().bounds(number))
+            parts = partitions_between(self._questions().bounds(number))
         try:
             async with asyncio.TaskGroup() as group:
                 self._desk.open(group)
@@ -194,21 +182,23 @@ class Cascade:
             need[verifier] = need.get(verifier, ZERO) + waiting * self.terms[verifier].greatest_usd
         return self._ledger.has_room(need)
 
-    def _questions(self, part: Part = EVERYTHING) -> Questions:
+    def _questions(self, part: Partition = EVERYTHING) -> Questions:
         """As of now: what an earlier stage brought counts."""
         return Questions(
-            self.warehouse,
-            self.spec,
-            self.terms,
-            self._relation,
-            entity=self.entity,
-            run_id=self.run_id,
-            now=self.clock.now(),
-            limit=self._limit,
-            part=part,
+            Scope(
+                warehouse=self.warehouse,
+                spec=self.spec,
+                providers=self.terms,
+                relation=self._relation,
+                entity=self.entity,
+                run_id=self.run_id,
+                now=self.clock.now(),
+                limit=self._limit,
+                partition=part,
+            )
         )
 
-    async def _stage(self, number: int, line: Line[Part], hand_on: Callable[[Part], None]) -> None:
+    async def _stage(self, number: int, line: Line[Partition], hand_on: Callable[[Partition], None]) -> None:
         """Hands in the questions of every part that comes before the provider is done with those of the last one."""
         stage = self.spec.stages[number]
         async with asyncio.TaskGroup() as group:
@@ -223,19 +213,19 @@ class Cascade:
                 group.create_task(self._end(stage, part, begun, hand_on))
             self._desk.hurry(stage.provider)
 
-    async def _next(self, stage: Stage, line: Line[Part]) -> Part | None:
+    async def _next(self, stage: Stage, line: Line[Partition]) -> Partition | None:
         """A part, when its questions would be read at once."""
         await self._desk.until_hungry(stage.provider)
         return await line.get()
 
-    async def _begin(self, stage: Stage, part: Part) -> Round:
+    async def _begin(self, stage: Stage, part: Partition) -> Round:
         """What an earlier run left unverified is settled first: it may be all that is lacking."""
         turn, flying = self._desk.turn(stage.provider), self._in_flight(stage, part)
         await self._verify_all(stage, part)
         portion = self._desk.hand_in(stage.provider, lambda: self._questions(part).stream(stage))
         return Round(portion, turn, flying)
 
-    async def _end(self, stage: Stage, part: Part, begun: Round, hand_on: Callable[[Part], None]) -> None:
+    async def _end(self, stage: Stage, part: Partition, begun: Round, hand_on: Callable[[Partition], None]) -> None:
         """Waits for the answers, gives them to every record that they serve, and verifies them. Where another run asks
         the same question its answer is waited for, and then is one that is already paid for."""
         before = begun.turn
@@ -261,7 +251,7 @@ class Cascade:
         """The other parts will be like these."""
         self._desk.expect(provider, round(asked / share))
 
-    def _in_flight(self, stage: Stage, part: Part) -> int:
+    def _in_flight(self, stage: Stage, part: Partition) -> int:
         return 0 if self._desk.is_alone(stage.provider) else self._questions(part).in_flight(stage)
 
     def _spare(self, verifiers: Iterable[str]) -> None:
@@ -271,12 +261,12 @@ class Cascade:
             if not self._needed[verifier]:
                 self._ledger.release(verifier)
 
-    async def _settle(self, stage: Stage, part: Part) -> None:
+    async def _settle(self, stage: Stage, part: Partition) -> None:
         """Gives records what is known by now, and verifies what has to be."""
         self._reuse(stage, part)
         await self._verify_all(stage, part)
 
-    async def _verify_all(self, stage: Stage, part: Part) -> None:
+    async def _verify_all(self, stage: Stage, part: Partition) -> None:
         for field, verifier in stage.verify.items():
             await self._verify(field, verifier, part)
 
@@ -295,15 +285,15 @@ class Cascade:
     def _stopped(self) -> bool:
         return bool(self.report.stopped) or self.stop_event.is_set()
 
-    def _reuse(self, stage: Stage, part: Part) -> None:
+    def _reuse(self, stage: Stage, part: Partition) -> None:
         """Gives records the values of an equal question that somebody else's record already paid for."""
         rows = self._questions(part).reusable(stage)
         served: set[str] = set()
         while piece := list(islice(rows, REUSE_ROWS)):
             values = [
-                self._reading.reused(stage.provider, *row)
-                for row in piece
-                if not self._suppressions.is_erased(str(row[0]))
+                self._reading.reused(stage.provider, found)
+                for found in piece
+                if not self._suppressions.is_erased(found.key)
             ]
             if not values:
                 continue
@@ -314,7 +304,7 @@ class Cascade:
             self.report.providers[stage.provider].reused += len(keys - served)
             served = {values[-1].key}
 
-    async def _verify(self, field: str, verifier: str, part: Part) -> None:
+    async def _verify(self, field: str, verifier: str, part: Partition) -> None:
         """Settles what waits: from verdicts that are known, then by asking for those that are not."""
         again = True
         while again and (waiting := self._questions(part).count_waiting(field, verifier)):
@@ -329,7 +319,7 @@ class Cascade:
             apply_verdicts(self.warehouse, field, self.clock.now())
             again = bool(elsewhere or waited) and not self._stopped
 
-    def _verified_elsewhere(self, field: str, verifier: str, part: Part) -> int:
+    def _verified_elsewhere(self, field: str, verifier: str, part: Partition) -> int:
         return 0 if self._desk.is_alone(verifier) else self._questions(part).unverified_in_flight(field, verifier)
 
     def _tally(self, before: Mapping[str, tuple[int, int]]) -> None:

@@ -18,7 +18,7 @@ from revetl.enrich.selection.questions import Questions
 from revetl.enrich.waterfall import Stage
 from revetl.privacy.suppressions import OBJECTED, Suppressions
 from revetl.providers.base import Answer, Provider
-from revetl.providers.spec import ProviderSpec
+from revetl.providers.grammar import ProviderSpec
 from revetl.state import locks
 from revetl.state.values import ValueRow
 

@@ -25,7 +25,7 @@ from revetl.enrich.report import ProviderReport
 from revetl.enrich.selection.query import Question
 from revetl.errors import WarehouseError
 from revetl.providers.base import Answer, Provider
-from revetl.providers.spec import ProviderSpec
+from revetl.providers.grammar import ProviderSpec
 from revetl.state.values import ValueRow
 
 CHUNK_CALLS = 200  # the most whose intents are one transaction

@@ -10,47 +10,15 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
 from typing import Generic, TypeVar
 
 from revetl.clock import Clock
-from revetl.enrich.selection.query import Query
+from revetl.enrich.selection.partition import Partition
 
 T = TypeVar("T")
 
-SMALLEST = 500  # records
-MOST = 200  # parts: the last provider begins, and the first ends, this share of the run before the others
 JOINED = 5  # so many of them are one where the first provider is so quick
 QUICK_S = 1.0  # that it has read a part in less: statements would be a good part of that
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """The records whose key, as text, comes after `after` and not after `upto`; None: no bound. `share` of them all."""
-
-    after: str | None = None
-    upto: str | None = None
-    share: float = 1.0
-
-    def condition(self, key: str) -> Query:
-        """` AND …` over `key`, a SQL expression of text; empty where the part is everything."""
-        low = Query("") if self.after is None else Query(f" AND {key} > ?", (self.after,))
-        return low if self.upto is None else low + Query(f" AND {key} <= ?", (self.upto,))
-
-
-EVERYTHING = Part()
-
-
-def parts_for(records: int) -> int:
-    """Into how many parts. Each costs some statements, so there is one where there is little to do."""
-    return max(1, int(records / max(SMALLEST, records / MOST)))
-
-
-def parts_between(bounds: Sequence[str]) -> list[Part]:
-    """One part more than there are bounds, which come in the database's own order of text."""
-    ends = [None, *dict.fromkeys(bounds), None]
-    return [Part(low, high, 1 / (len(ends) - 1)) for low, high in pairwise(ends)]
 
 
 class Line(Generic[T]):
@@ -67,18 +35,18 @@ class Line(Generic[T]):
         return await self._queue.get()
 
 
-class FirstLine(Line[Part]):
+class FirstLine(Line[Partition]):
     """All parts, for the first stage. As long as it comes back soon for the next, several neighbours are given as
     one."""
 
-    def __init__(self, parts: Sequence[Part], clock: Clock) -> None:
+    def __init__(self, parts: Sequence[Partition], clock: Clock) -> None:
         super().__init__()
         self._left = deque(parts)
         self._clock = clock
         self._at_once = 1
         self._given_at: float | None = None
 
-    async def get(self) -> Part | None:
+    async def get(self) -> Partition | None:
         now = self._clock.monotonic()
         if self._given_at is not None:
             quick = now - self._given_at < QUICK_S
@@ -88,7 +56,9 @@ class FirstLine(Line[Part]):
             return None
         first = self._left.popleft()
         more = [self._left.popleft() for _ in range(min(self._at_once - 1, len(self._left)))]
-        return first if not more else Part(first.after, more[-1].upto, first.share + sum(part.share for part in more))
+        return (
+            first if not more else Partition(first.after, more[-1].upto, first.share + sum(part.share for part in more))
+        )
 
 
 async def in_step(

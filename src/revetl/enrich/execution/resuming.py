@@ -13,7 +13,7 @@ from datetime import datetime
 from decimal import Decimal
 from functools import partial
 
-from revetl.clock import Clock
+from revetl.context import RunContext
 from revetl.enrich.execution.admission import Job
 from revetl.enrich.execution.outcomes import answered
 from revetl.enrich.selection.query import Question
@@ -22,7 +22,6 @@ from revetl.providers.base import Answer, Lookup, Provider, Reply
 from revetl.state import locks, spend
 from revetl.state.calls import Call, CallOutcome, append_outcomes, ended_among, resumable
 from revetl.state.values import ValueRow, append_values
-from revetl.warehouse.base import Warehouse
 
 
 @dataclass(slots=True)
@@ -34,10 +33,9 @@ class Resumed:
 
 
 async def resume_jobs(
-    warehouse: Warehouse,
+    ctx: RunContext,
     waterfall: str,
     providers: Mapping[str, Provider],
-    clock: Clock,
     interpret: Callable[[str, Job, Answer, datetime], list[ValueRow]],
     on_suppressed: Callable[[Question], None],
 ) -> Resumed:
@@ -48,6 +46,7 @@ async def resume_jobs(
     does not know any more, or that is still under way when patience ends, stays in doubt. WarehouseError stops it; a
     fault of ours in a provider is raised.
     """
+    warehouse, clock = ctx.warehouse, ctx.clock
     resumed = Resumed()
     jobs = {job: calls for job, calls in resumable(warehouse, waterfall).items() if job[0] in providers}
 

@@ -4,62 +4,63 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from decimal import Decimal
 
-from revetl.clock import Clock
+from revetl.context import RunContext
 from revetl.enrich.execution.budget import limits_of
 from revetl.enrich.execution.engine import check_columns, least
 from revetl.enrich.forecasting.forecast import Cohort, Draw, Step, forecast, quantile
 from revetl.enrich.forecasting.makespan import Work, seconds_together, work_of
 from revetl.enrich.forecasting.paths import Seen, seen_along
 from revetl.enrich.forecasting.rates import Rates, read_rates
-from revetl.enrich.ordering.learn import learn
+from revetl.enrich.options import WaterfallOptions
+from revetl.enrich.ordering.learn import HistoryFilter, learn
 from revetl.enrich.report import Coverage, Estimate, StageEstimate
 from revetl.enrich.selection.questions import Questions
+from revetl.enrich.selection.scope import Scope
 from revetl.enrich.waterfall import WaterfallSpec
 from revetl.model import Relation
-from revetl.providers.spec import ProviderSpec
+from revetl.providers.grammar import ProviderSpec
 from revetl.state.schema import create_all
-from revetl.warehouse.base import Warehouse
 
+DEFAULT = WaterfallOptions()
 CENT = Decimal("0.0001")
 
 
 def estimate(
-    warehouse: Warehouse,
+    ctx: RunContext,
     spec: WaterfallSpec,
     providers: Mapping[str, ProviderSpec],
     entity: Relation,
-    *,
-    clock: Clock,
-    max_spend_usd: Decimal | None = None,
-    limit: int | None = None,
-    entity_name: str | None = None,
+    options: WaterfallOptions = DEFAULT,
 ) -> Estimate:
-    """Lookups, money, coverage and time; makes no call.
+    """Lookups, money, coverage and time of the run that gets the same arguments. Makes no call and writes nothing under
+    `ctx.run_id`. Raises ConfigError for a column that is not there, and WarehouseError.
 
     Greatest: every record that lacks a field of a stage is asked there at the greatest price, and all it finds is
     verified. The rest is a forecast from the ledger's rates and prices, or from guesses where it is too young: a stage
     is asked for what is left after answers that are already paid for and after the stages before it.
     """
+    warehouse, now = ctx.warehouse, ctx.clock.now()
     create_all(warehouse)
     check_columns(warehouse, spec, entity)
     questions = Questions(
-        warehouse,
-        spec,
-        providers,
-        entity,
-        entity=entity_name or spec.entity,
-        run_id="",
-        now=clock.now(),
-        limit=limit,
+        Scope(
+            warehouse=warehouse,
+            spec=spec,
+            providers=providers,
+            relation=entity,
+            entity=options.entity_name or spec.entity,
+            run_id=ctx.run_id,
+            now=now,
+            limit=options.limit,
+        )
     )
     rates = read_rates(warehouse, spec, providers)
     fields = list(spec.fields)
     cohorts = [Cohort(_mask(lacks), _mask(may), audited, n) for lacks, may, audited, n in questions.cohorts()]
     counts = [questions.count(stage) for stage in spec.stages]
-    seen = _seen(questions, entity, clock.now())
+    seen = _seen(questions, entity)
     steps = [_step(spec, i, providers, rates, cohorts, counts[i], seen[i]) for i, _ in enumerate(spec.stages)]
     draws = forecast(cohorts, steps, fields)
     owed = _owed(spec, questions, providers)
@@ -68,7 +69,7 @@ def estimate(
     )
     filled = questions.filled()
     records = max(total for total, _ in filled.values())
-    held = least(max_spend_usd, spec.budget.per_run_usd)
+    held = least(options.max_spend_usd, spec.budget.per_run_usd)
     already = sum(owed, Decimal(0))
     totals = [sum(draw.usd) + float(already) for draw in draws]
 
@@ -107,20 +108,14 @@ def _step(
     return Step(rates[stage.provider], fills, count / records if records else 1.0, checks, seen)
 
 
-def _seen(questions: Questions, entity: Relation, now: datetime) -> list[Seen]:
+def _seen(questions: Questions, entity: Relation) -> list[Seen]:
     """By stage: what the ledger shows of the entity's own records. Nothing where a field is found by a rule of its own:
     history knows there who ended the search, and not who gave a value that counts."""
     spec = questions.spec
     if any(want.stop != "first_accepted" for want in spec.fields.values()):
         return [{} for _ in spec.stages]
-    history = learn(
-        questions.warehouse,
-        spec,
-        questions.providers,
-        entity,
-        now=now,
-        entity_name=questions.entity,
-    )
+    filter_ = HistoryFilter(entity_name=questions.entity)
+    history = learn(questions.warehouse, spec, questions.providers, entity, now=questions.now, only=filter_)
     return seen_along(history.arms, history.cases)
 
 

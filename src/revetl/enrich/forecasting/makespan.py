@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from revetl.enrich.execution.partitions import parts_for
-from revetl.providers.spec import ProviderSpec
+from revetl.enrich.selection.partition import partition_count
+from revetl.providers.grammar import ProviderSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ def seconds_together(steps: Sequence[Work], verifiers: Iterable[Work], records: 
     long as the busiest step, and the first part's way there, and the last one's from there. One after the other where
     the run has one part, and where the money may not suffice (`paid` False).
     """
-    parts = parts_for(records) if paid else 1
+    parts = partition_count(records) if paid else 1
     ends = [0.0] * parts
     for step in steps:
         free = 0.0

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from revetl.enrich.waterfall import WaterfallSpec
-from revetl.providers.spec import ProviderSpec
+from revetl.providers.grammar import ProviderSpec
 from revetl.state.schema import relation
 from revetl.state.values import VERIFICATION
 from revetl.warehouse.base import Warehouse

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from revetl.enrich.waterfall import WaterfallSpec
 from revetl.errors import ConfigError, did_you_mean
-from revetl.providers.spec import ProviderSpec
+from revetl.providers.grammar import ProviderSpec
 
 # What people call these columns, without case, blanks and punctuation.
 SYNONYMS: Mapping[str, tuple[str, ...]] = {

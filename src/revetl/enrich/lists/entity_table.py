@@ -20,7 +20,7 @@ from revetl.enrich.lists.columns import Match
 from revetl.enrich.waterfall import WaterfallSpec
 from revetl.errors import ConfigError
 from revetl.model import Relation
-from revetl.providers.spec import ProviderSpec
+from revetl.providers.grammar import ProviderSpec
 from revetl.state.appending import naive
 from revetl.state.costs import priced_values
 from revetl.state.schema import create_all, create_table, relation

@@ -18,10 +18,11 @@ from revetl.enrich.ordering.cases import UNABLE, Arm, Case, Check, Reply
 from revetl.enrich.ordering.prices import Price, PriceBook
 from revetl.enrich.selection.query import Query
 from revetl.enrich.selection.questions import Questions
+from revetl.enrich.selection.scope import Scope
 from revetl.enrich.waterfall import Stage, Stop, WaterfallSpec
 from revetl.errors import ConfigError
 from revetl.model import Relation
-from revetl.providers.spec import ProviderSpec
+from revetl.providers.grammar import ProviderSpec
 from revetl.state.appending import naive
 from revetl.state.schema import relation
 from revetl.warehouse.base import Warehouse
@@ -50,6 +51,25 @@ class History:
         return tuple(case for cases in self.segments.values() for case in cases)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HistoryFilter:
+    """Which part of the ledger is looked at.
+
+    segment      a SQL expression over the entity's columns, whose values are told apart; None: no segments
+    fields       those to look at; empty: all
+    entity_name  what values are kept under; None: the waterfall's entity
+    since        answers from before it do not count, nor do their prices; None: all do
+    """
+
+    segment: str | None = None
+    fields: tuple[str, ...] = ()
+    entity_name: str | None = None
+    since: datetime | None = None
+
+
+EVERY_ANSWER = HistoryFilter()
+
+
 def learn(
     warehouse: Warehouse,
     spec: WaterfallSpec,
@@ -57,16 +77,14 @@ def learn(
     entity: Relation,
     *,
     now: datetime,
-    segment: str | None = None,
-    fields: Sequence[str] = (),
-    entity_name: str | None = None,
-    since: datetime | None = None,
+    only: HistoryFilter = EVERY_ANSWER,
 ) -> History:
-    """Reads the ledger; makes no call and writes nothing. `segment` is a SQL expression over the entity's columns;
-    `fields` are those to look at (default: all). Stages that fill none of them are left out. Answers from before
-    `since` do not count, nor do their prices. ConfigError for a field that is found only when sources agree: who fills
-    it then is a matter of several providers together, which this form of history can't say."""
-    looked_at = tuple(fields) or tuple(spec.fields)
+    """Reads the ledger; makes no call and writes nothing. Stages that fill none of the fields are left out.
+
+    Raises ConfigError for a field that is found only when sources agree: several providers fill it together then, and
+    this form of history can't say what each of them did.
+    """
+    looked_at = only.fields or tuple(spec.fields)
     for name in looked_at:
         stop = spec.fields[name].stop
         if isinstance(stop, Stop) and stop.agree:
@@ -74,8 +92,16 @@ def learn(
                 f"{name!r} is found when {stop.agree} sources agree: no order can be solved for that",
                 hint="Look at the other fields, each with --field.",
             )
-    questions = Questions(warehouse, spec, providers, entity, entity=entity_name or spec.entity, run_id="", now=now)
-    return _Learner(questions, looked_at, naive(since or _BEGINNING)).history(segment)
+    scope = Scope(
+        warehouse=warehouse,
+        spec=spec,
+        providers=providers,
+        relation=entity,
+        entity=only.entity_name or spec.entity,
+        run_id="",
+        now=now,
+    )
+    return _Learner(Questions(scope), looked_at, naive(only.since or _BEGINNING)).history(only.segment)
 
 
 class _Learner:

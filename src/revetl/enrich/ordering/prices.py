@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from revetl.providers.spec import ProviderSpec
+from revetl.providers.grammar import ProviderSpec
 from revetl.state.schema import relation
 from revetl.warehouse.base import Warehouse
 from revetl.warehouse.sql import literal, table

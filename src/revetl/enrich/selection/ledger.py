@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
-from revetl.enrich.execution.partitions import EVERYTHING, Part
 from revetl.enrich.selection.query import Query
-from revetl.enrich.waterfall import Stop, WaterfallSpec
+from revetl.enrich.selection.scope import Scope
+from revetl.enrich.waterfall import Stop
 from revetl.model import Scalar
-from revetl.providers.spec import ProviderSpec
+from revetl.providers.grammar import ProviderSpec
 from revetl.state.appending import naive
 from revetl.state.schema import relation
-from revetl.warehouse.base import Warehouse
 from revetl.warehouse.sql import literal, table
 
 COST = "sum(coalesce(k.charged_usd, k.expected_usd))"
@@ -22,23 +21,14 @@ class Known:
     """One waterfall's view of calls and values at one moment. `entity` is the name under which values are kept. `part`:
     of values, only what those records have. `among`, a query of hashes, says which questions are meant (None: all)."""
 
-    def __init__(
-        self,
-        warehouse: Warehouse,
-        spec: WaterfallSpec,
-        providers: Mapping[str, ProviderSpec],
-        *,
-        entity: str,
-        now: datetime,
-        part: Part = EVERYTHING,
-    ) -> None:
-        self.spec = spec
-        self.providers = providers
-        self.entity = entity
-        self.now = now
-        self.calls = table(relation(warehouse, "enrichment_calls"))
-        self.values = table(relation(warehouse, "enrichment_values"))
-        self._part = part
+    def __init__(self, scope: Scope) -> None:
+        self.spec = scope.spec
+        self.providers = scope.providers
+        self.entity = scope.entity
+        self.now = scope.now
+        self.calls = table(relation(scope.warehouse, "enrichment_calls"))
+        self.values = table(relation(scope.warehouse, "enrichment_values"))
+        self._part = scope.partition
 
     # --- questions ---
 

@@ -8,17 +8,33 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from datetime import datetime
 from decimal import Decimal
-from typing import Any, cast
+from itertools import starmap
+from typing import NamedTuple, cast
 
-from revetl.enrich.execution.partitions import EVERYTHING
 from revetl.enrich.selection.ledger import COST
+from revetl.enrich.selection.partition import EVERYTHING
 from revetl.enrich.selection.query import Query, Question
 from revetl.enrich.selection.records import Records
 from revetl.enrich.waterfall import Stage
+from revetl.providers.base import Verification
 from revetl.state.appending import naive
 from revetl.state.values import VERIFICATION
 from revetl.warehouse.sql import literal
+
+
+class ReusableValue(NamedTuple):
+    """For the record `key`: what a fresh answer to an equal question gave to another one. Times are in UTC, naive."""
+
+    key: str
+    field: str
+    value: str
+    confidence: float | None
+    verification: Verification | None
+    call_id: str
+    observed_at: datetime
+    expires_at: datetime | None
 
 
 class Questions(Records):
@@ -38,12 +54,12 @@ class Questions(Records):
         names = tuple(n for n in self.spec.inputs if terms.entity == "person" or n in terms.inputs)
         return self._grouped(query, names, terms.inputs)
 
-    def reusable(self, stage: Stage) -> Iterator[tuple[Any, ...]]:
-        """Values that a fresh answer gave to an equal question of another record, and that this one has not yet:
-        (key, field, value, confidence, verification, call_id, observed_at, expires_at)."""
+    def reusable(self, stage: Stage) -> Iterator[ReusableValue]:
+        """Values that a fresh answer gave to an equal question of another record, and that this one has not yet,
+        ordered by key."""
         query = self._reusable(stage) + " ORDER BY key"
         for batch in self.warehouse.stream(query.sql, query.params):
-            yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
+            yield from starmap(ReusableValue, zip(*(column.to_pylist() for column in batch.columns), strict=True))
 
     def _reusable(self, stage: Stage) -> Query:
         fills = self.spec.fills(stage, self.providers[stage.provider])

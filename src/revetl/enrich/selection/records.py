@@ -3,56 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import cast
 
-from revetl.enrich.execution.partitions import EVERYTHING, Part
 from revetl.enrich.selection.audit import sampled
 from revetl.enrich.selection.ledger import Known
 from revetl.enrich.selection.query import Query
-from revetl.enrich.waterfall import Stage, WaterfallSpec
+from revetl.enrich.selection.scope import Scope
+from revetl.enrich.waterfall import Stage
 from revetl.errors import ConfigError
-from revetl.model import Relation
-from revetl.providers.spec import ProviderSpec
+from revetl.providers.grammar import ProviderSpec
 from revetl.state.appending import naive
 from revetl.state.schema import relation
-from revetl.warehouse.base import Warehouse
 from revetl.warehouse.sql import from_dialect, ident, literal, table
 
 
 class Records:
-    """One waterfall over one relation at one moment. `entity` is the name under which values are kept.
+    """The records of one scope."""
 
-    `limit`: only the first so many records by key are looked at, the same ones in every stage and every run. `part`:
-    only these of them.
-    """
-
-    def __init__(
-        self,
-        warehouse: Warehouse,
-        spec: WaterfallSpec,
-        providers: Mapping[str, ProviderSpec],
-        relation_: Relation,
-        *,
-        entity: str,
-        run_id: str,
-        now: datetime,
-        limit: int | None = None,
-        part: Part = EVERYTHING,
-    ) -> None:
-        self.warehouse = warehouse
-        self.spec = spec
-        self.providers = providers
-        self.entity = entity
-        self.run_id = run_id
-        self.now = now
-        self._dialect = warehouse.dialect
-        self._calls = table(relation(warehouse, "enrichment_calls"))
-        self._values = table(relation(warehouse, "enrichment_values"))
-        self._source = table(relation_)
-        self._known = Known(warehouse, spec, providers, entity=entity, now=now, part=part)
-        self._limit = limit
-        self._part = part
+    def __init__(self, scope: Scope) -> None:
+        self.warehouse = scope.warehouse
+        self.spec = scope.spec
+        self.providers = scope.providers
+        self.entity = scope.entity
+        self.run_id = scope.run_id
+        self.now = scope.now
+        self._dialect = scope.warehouse.dialect
+        self._calls = table(relation(scope.warehouse, "enrichment_calls"))
+        self._values = table(relation(scope.warehouse, "enrichment_values"))
+        self._source = table(scope.relation)
+        self._known = Known(scope)
+        self._limit = scope.limit
+        self._part = scope.partition
 
     def filled(self) -> dict[str, tuple[int, int]]:
         """field → (records, those that hold a value)."""

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from revetl.clock import Clock
 from revetl.destinations.base import Destination
+from revetl.destinations.capabilities import requests_of
 from revetl.errors import Ambiguous, CallError, Rejected
 from revetl.model import Change, Operation, Outcome, RunRecord, Status
 from revetl.state.sync_tables import Layout
@@ -187,7 +188,7 @@ class Applier:
         async with self._database:
             done, self._done = self._done, []
             self._run.counts = dict(self.counts)
-            self._run.requests, self._run.retries = self._destination.requests, self._destination.retries
+            self._run.requests, self._run.retries = requests_of(self._destination)
 
             def write() -> None:
                 checkpoint.write(

@@ -13,7 +13,8 @@ from typing import Literal
 
 from revetl import __version__
 from revetl.clock import Clock
-from revetl.destinations.base import Destination, DestinationField, Match
+from revetl.destinations.base import Destination, DestinationField, RecordMatch
+from revetl.destinations.capabilities import requests_of
 from revetl.errors import ConfigError, did_you_mean
 from revetl.model import FieldPolicy, RunRecord, Scalar, SyncSpec
 from revetl.state import snapshot
@@ -115,7 +116,7 @@ async def look(
                 await offload(_fill, warehouse, layout, report, per_class)
                 await offload(_settle, warehouse, layout, settle, report, clock, run)
                 run.status = "done"
-    report.requests, report.seconds = destination.requests, clock.monotonic() - started_s
+    report.requests, report.seconds = requests_of(destination)[0], clock.monotonic() - started_s
     return report
 
 
@@ -152,7 +153,7 @@ async def _compare(
     """Fills `drift__<sync>`; returns how many records were read."""
     spec = layout.spec
     await require_readable(destination, spec)
-    described = await destination.describe(spec.object)
+    described = (await destination.describe(spec.object)).fields
     await offload(state.prepare, warehouse, layout)
     total = await offload(state.count_known, warehouse, layout, keys)
     chunks = await offload(lambda: state.known(warehouse, layout, keys, batch_rows=CHUNK_ROWS))
@@ -179,7 +180,7 @@ class _Judge:
             (i, f, layout.spec.rule(f.name).policy) for i, f in enumerate(layout.fields) if f.name in described
         ]
 
-    def record(self, row: Row, match: Match | None) -> Iterator[Finding]:
+    def record(self, row: Row, match: RecordMatch | None) -> Iterator[Finding]:
         key, id_ = row["key"], row["destination_id"]
         if match is None:
             if not row["accepted"]:

@@ -13,6 +13,7 @@ from revetl.destinations.base import Destination
 from revetl.state.sync_tables import Layout
 from revetl.sync.drift import drift_table, links_drift_table
 from revetl.sync.drift.links_drift_table import Made
+from revetl.sync.links.sending import links_by_id
 from revetl.sync.plan.matching import Offload
 from revetl.sync.readback import CHUNK_ROWS
 from revetl.warehouse.base import Warehouse
@@ -30,7 +31,7 @@ async def compare(
         for low in range(0, total, CHUNK_ROWS):
             rows: list[Made] = await offload(links_drift_table.made, warehouse, layout, low, low + CHUNK_ROWS)
             ids = list(dict.fromkeys(row.from_id for row in rows))
-            standing = await destination.links_of(spec.object, to_object, type_, ids)
+            standing = await links_by_id(destination, (spec.object, to_object, type_), ids)
             gone = [row for row in rows if row.to_id not in standing.get(row.from_id, ())]
             await offload(drift_table.append, warehouse, layout, [links_drift_table.finding(row) for row in gone])
         read += total

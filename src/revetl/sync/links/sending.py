@@ -13,17 +13,19 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
 from revetl.clock import Clock
 from revetl.destinations.base import Destination, Pair
+from revetl.destinations.capabilities import Links
 from revetl.errors import CallError, ConfigError, Problem, RevetlError
-from revetl.model import Outcome, RunRecord, Status
+from revetl.model import Outcome, RunRecord, Status, SyncSpec
 from revetl.state import runs
 from revetl.state.sync_tables import Layout
 from revetl.sync.apply import intents
+from revetl.sync.batching import ask_in_batches
 from revetl.sync.links import comparison, links_table
 from revetl.sync.links.links_table import LinkCounts, LinkLine
 from revetl.sync.plan.guardrails import Violation
@@ -31,6 +33,7 @@ from revetl.sync.plan.matching import Offload
 from revetl.warehouse.base import Warehouse
 
 _CHUNK = 20_000
+_Tie = Callable[[str, str, int, Sequence[Pair]], Awaitable[list[Outcome]]]
 
 
 @dataclass(slots=True)
@@ -132,20 +135,57 @@ async def _send(
     layout: Layout, destination: Destination, chunk: Sequence[LinkLine], report: LinkReport
 ) -> list[Outcome]:
     """One outcome per line that was sent; a missing answer is unknown, never ok."""
-    done: list[Outcome] = []
+    able, done = _able(layout.spec, destination), list[Outcome]()
+    limits, from_object = destination.limits(layout.spec.object), layout.spec.object
     for (op, object_, type_), group in groupby(chunk, key=lambda line: (line.op, line.object, line.type)):
+        tie, rows = (able.link, limits.link_rows) if op == "link" else (able.unlink, limits.unlink_rows)
+
+        async def send(
+            pairs: Sequence[Pair], tie: _Tie = tie, object_: str = object_, type_: int = type_
+        ) -> list[Outcome]:
+            if report.error is not None:
+                return []
+            try:
+                given = {o.ordinal: o for o in reversed(await tie(from_object, object_, type_, pairs))}
+            except CallError as e:
+                report.error = report.error or e
+                return []
+            return [given.get(p.ordinal) or _unanswered(p) for p in pairs]
+
         pairs = [Pair(line.ordinal, line.from_id, line.to_id) for line in group]
-        tie = destination.link if op == "link" else destination.unlink
-        try:
-            given = {o.ordinal: o for o in reversed(await tie(layout.spec.object, object_, type_, pairs))}
-        except CallError as e:
-            report.error = e
+        for outcomes in await ask_in_batches(pairs, rows, limits, send):
+            done += outcomes
+        if report.error is not None:
             break
-        missing = "the connector gave no outcome"
-        done += [
-            given.get(p.ordinal) or Outcome(p.ordinal, Status.UNKNOWN, None, "Unanswered", None, missing) for p in pairs
-        ]
     return done
+
+
+def _unanswered(pair: Pair) -> Outcome:
+    return Outcome(pair.ordinal, Status.UNKNOWN, None, "Unanswered", None, "the connector gave no outcome")
+
+
+async def links_by_id(
+    destination: Destination, kind: tuple[str, str, int], ids: Sequence[str]
+) -> dict[str, frozenset[str]]:
+    """The records that each of `ids` is linked to by this (object, to_object, type), whoever made the link."""
+    if not isinstance(destination, Links):
+        return {}
+    able, limits = destination, destination.limits(kind[0])
+
+    async def ask(batch: Sequence[str]) -> Mapping[str, frozenset[str]]:
+        return await able.links_of(*kind, batch)
+
+    found: dict[str, frozenset[str]] = {}
+    for answer in await ask_in_batches(ids, limits.link_read_rows, limits, ask):
+        found |= answer
+    return found
+
+
+def _able(spec: SyncSpec, destination: Destination) -> Links:
+    if not isinstance(destination, Links):
+        message = f"{spec.where or f'sync {spec.name}'}: {spec.destination} can't link records to each other"
+        raise ConfigError(Problem(message, hint="Leave `associate` out."))
+    return destination
 
 
 def _count(report: LinkReport, chunk: Sequence[LinkLine], done: Sequence[Outcome]) -> None:
@@ -165,9 +205,9 @@ def _checkpoint(warehouse: Warehouse, layout: Layout, run: RunRecord, done: Sequ
 
 
 async def _check_types(layout: Layout, destination: Destination) -> None:
-    spec, problems = layout.spec, []
+    spec, problems, able = layout.spec, [], _able(layout.spec, destination)
     for a in spec.associate:
-        types = await destination.link_types(spec.object, a.object)
+        types = await able.link_types(spec.object, a.object)
         if a.type not in types:
             known = ", ".join(map(str, sorted(types))) or "none"
             said = f"{spec.where or f'sync {spec.name}'}: associate to {a.to}"

@@ -99,6 +99,7 @@ def _build(
                 warehouse, layout, source, counts.source, counts.snapshot, counts.differing + counts.left
             ),
         ]
+        summary.cleared = guardrails.cleared(warehouse, layout)
         warehouse.execute(f"DROP TABLE IF EXISTS {layout.t(layout.scratch('delta'))}")
     return summary
 

@@ -7,9 +7,10 @@ All else that can fail is said where it happens; whatever it is, nothing was sen
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from revetl.destinations.base import Destination, DestinationField
+from revetl.destinations.base import Destination, DestinationField, Quota
+from revetl.destinations.capabilities import HasQuota, requests_of
 from revetl.errors import ConfigError, Problem, did_you_mean
 from revetl.model import SyncSpec
 from revetl.state.sync_tables import Layout
@@ -58,15 +59,15 @@ async def _ask(
     """Everything that the plan has to know from the destination; what that leaves out is counted in the summary.
     Returns the requests of lookups and of reads."""
     spec = layout.spec
-    known = await destination.describe(spec.object)
+    known = (await destination.describe(spec.object)).fields
     _check_fields(spec, [f.name for f in layout.fields], known)
     policies.check(layout, destination, known)
     idempotent = destination.idempotent(spec.object, spec.match_on)
-    before = destination.requests
+    before = requests_of(destination)[0]
     summary.absent = await matching.match_new(warehouse, layout, destination, idempotent=idempotent, offload=offload)
-    matched = destination.requests
+    matched = requests_of(destination)[0]
     summary.kept = await policies.decide(warehouse, layout, destination, known, offload=offload)
-    return matched - before, destination.requests - matched
+    return matched - before, requests_of(destination)[0] - matched
 
 
 def _forecast(spec: SyncSpec, destination: Destination, plan: PlanSummary, lookups: int, reads: int) -> Forecast:
@@ -75,10 +76,11 @@ def _forecast(spec: SyncSpec, destination: Destination, plan: PlanSummary, looku
     writes = {op: -(-n // limits.batch_rows) for op, n in records.items()}
     writes["link"] = -(-plan.links.link // limits.link_rows)
     writes["unlink"] = -(-plan.links.unlink // limits.unlink_rows)
-    return forecast(destination.quota(spec.object, spec.match_on), lookups=lookups, reads=reads, writes=writes)
+    quota = destination.quota(spec.object, spec.match_on) if isinstance(destination, HasQuota) else Quota()
+    return forecast(quota, lookups=lookups, reads=reads, writes=writes)
 
 
-def _check_fields(spec: SyncSpec, columns: Sequence[str], known: dict[str, DestinationField]) -> None:
+def _check_fields(spec: SyncSpec, columns: Sequence[str], known: Mapping[str, DestinationField]) -> None:
     """ConfigError for every column that the destination's object has no field for, or that nobody may write."""
     where = spec.where or f"sync {spec.name}"
     target = f"{spec.destination} {spec.object}"

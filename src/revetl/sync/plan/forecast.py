@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from revetl.destinations.base import Quota
-from revetl.http.pacing import Rate
+from revetl.http import Rate
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,7 @@ def judge_shares(warehouse: Warehouse, layout: Layout, snapshot_rows: int) -> li
         return []
     found = warehouse.rows(f"SELECT op, count(*) FROM {layout.t(layout.plan)} WHERE known GROUP BY 1")
     ops = {str(op): int(str(n)) for op, n in found}
+    ops["delete"] = ops.get("delete", 0) + cleared(warehouse, layout)
     return [
         Violation(
             word,
@@ -50,6 +51,22 @@ def judge_shares(warehouse: Warehouse, layout: Layout, snapshot_rows: int) -> li
         for word, op, limit in limits
         if limit is not None and ops.get(op, 0) / snapshot_rows > limit
     ]
+
+
+def cleared(warehouse: Warehouse, layout: Layout) -> int:
+    """Records that left the model and lose their values at the destination (`on_leave: clear`), to be counted with the
+    deletes. While the scratch table of the comparison is there."""
+    if layout.spec.mode != "mirror" or layout.spec.on_leave != "clear":
+        return 0
+    found = warehouse.rows(
+        f"""
+        SELECT count(*)
+        FROM {layout.t(layout.plan)} p
+        JOIN {layout.t(layout.scratch("delta"))} d ON d.known_key = p.key
+        WHERE d.present IS NULL AND p.known AND p.op = 'update'
+        """
+    )
+    return int(str(found[0][0]))
 
 
 def judge_creates(layout: Layout, creates: int) -> list[Violation]:

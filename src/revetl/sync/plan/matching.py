@@ -15,15 +15,16 @@ What can fail here, and what then happens:
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from revetl.destinations.base import Destination, Match
+from revetl.destinations.base import Destination, RecordMatch
+from revetl.destinations.capabilities import LooksUp
 from revetl.model import Scalar
 from revetl.state.sync_tables import Layout
+from revetl.sync.batching import ask_in_batches
 from revetl.warehouse.base import Warehouse
 from revetl.warehouse.cells import plain
 
@@ -62,7 +63,7 @@ async def match_new(
     pending = f"SELECT count(*) FROM {layout.t(layout.plan)} WHERE destination_id IS NULL"
     if not (await offload(warehouse.rows, pending))[0][0]:
         return 0
-    if spec.match_on is None:
+    if spec.match_on is None or not (idempotent or isinstance(destination, LooksUp)):
         await offload(_settle_unmatchable, warehouse, layout, idempotent)
         return 0
     await offload(_fresh_table, warehouse, layout)
@@ -79,17 +80,16 @@ async def _look_up(layout: Layout, destination: Destination, lines: list[_Line])
     match_on, limits = str(spec.match_on), destination.limits(spec.object)
     asked = [(line, [(v, destination.normalise(spec.object, match_on, v)) for v in line.values]) for line in lines]
     wanted = list({form: value for _, values in asked for value, form in values}.values())
-    gate = asyncio.Semaphore(limits.concurrency)
     names = [f.name for f in layout.fields]
+    known: dict[str, RecordMatch] = {}
+    if isinstance(destination, LooksUp):
+        able = destination
 
-    async def ask(values: list[Scalar]) -> dict[str, Match]:
-        async with gate:
-            return await destination.match(spec.object, match_on, values, names)
+        async def ask(values: Sequence[Scalar]) -> Mapping[str, RecordMatch]:
+            return await able.look_up(spec.object, match_on, values, names)
 
-    batches = [wanted[i : i + limits.batch_rows] for i in range(0, len(wanted), limits.batch_rows)]
-    known: dict[str, Match] = {}
-    for answer in await asyncio.gather(*map(ask, batches)):
-        known.update(answer)
+        for answer in await ask_in_batches(wanted, limits.lookup_rows, limits, ask):
+            known.update(answer)
     rows = []
     for line, values in asked:
         match = next((known[form] for _, form in values if form in known), None)
@@ -101,7 +101,7 @@ async def _look_up(layout: Layout, destination: Destination, lines: list[_Line])
 
 
 def _difference(
-    layout: Layout, destination: Destination, line: _Line, match: Match | None, by_present: bool
+    layout: Layout, destination: Destination, line: _Line, match: RecordMatch | None, by_present: bool
 ) -> tuple[str | None, str | None, str | None]:
     """(id, changed fields, what stands there). A null of ours clears a value there only where an earlier write of ours
     may have put it: on a record that somebody else made it says nothing."""

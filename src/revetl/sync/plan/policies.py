@@ -13,7 +13,6 @@ What can fail here, and what then happens:
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,12 +20,14 @@ from datetime import date
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
-from revetl.destinations.base import Destination, DestinationField, Match
+from revetl.destinations.base import Destination, DestinationField, RecordMatch
+from revetl.destinations.capabilities import ReadsBack
 from revetl.errors import ConfigError, Problem
 from revetl.model import FieldPolicy, Scalar, SyncSpec
 from revetl.state.outcomes import changed, with_change_list
 from revetl.state.sync_tables import Field, Layout
 from revetl.sync.plan.matching import Offload
+from revetl.sync.readback import read_by_id
 from revetl.warehouse.base import Warehouse
 from revetl.warehouse.cells import plain
 from revetl.warehouse.sql import literal
@@ -60,7 +61,7 @@ def check(layout: Layout, destination: Destination, known: Mapping[str, Destinat
     spec, problems = layout.spec, []
     for field in with_policy(layout):
         policy = spec.rule(field.name).policy
-        if not destination.readable(spec.object):
+        if not isinstance(destination, ReadsBack):
             hint = "Leave the policy out: the field is then written whenever it changed."
             problems.append(_problem(spec, field, policy, f"{spec.destination} can't be read", hint))
         elif policy == "forward_only" and field.name in known:
@@ -129,21 +130,9 @@ def _rank(field: DestinationField, form: str) -> Any:
     return form  # dates in one normal form sort as text
 
 
-async def _read(layout: Layout, destination: Destination, lines: Sequence[_Line]) -> dict[str, Match]:
-    spec, limits = layout.spec, destination.limits(layout.spec.object)
+async def _read(layout: Layout, destination: Destination, lines: Sequence[_Line]) -> dict[str, RecordMatch]:
     ids = [line.destination_id for line in lines if line.found is None]
-    names = [f.name for f in layout.fields]
-    gate = asyncio.Semaphore(limits.concurrency)
-
-    async def ask(part: list[str]) -> dict[str, Match]:
-        async with gate:
-            return await destination.read(spec.object, part, names)
-
-    stands: dict[str, Match] = {}
-    parts = [ids[i : i + limits.batch_rows] for i in range(0, len(ids), limits.batch_rows)]
-    for answer in await asyncio.gather(*map(ask, parts)):
-        stands |= answer
-    return stands
+    return await read_by_id(destination, layout.spec.object, ids, [f.name for f in layout.fields])
 
 
 def _decided(
@@ -152,7 +141,7 @@ def _decided(
     destination: Destination,
     known: Mapping[str, DestinationField],
     line: _Line,
-    read: Mapping[str, Match],
+    read: Mapping[str, RecordMatch],
 ) -> tuple[Any, ...] | None:
     """(ordinal, changed fields, what stands there, then per ruled field: verdict and what stands); None where the
     record is gone: the write will say so."""

@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from revetl.destinations.base import Destination, Match
+from revetl.destinations.base import Destination, RecordMatch
+from revetl.destinations.capabilities import LooksUp
 from revetl.model import RunRecord, Scalar
 from revetl.state.sync_tables import Layout
 from revetl.sync import typed_text
+from revetl.sync.batching import ask_in_batches
 from revetl.sync.plan.matching import Offload
 from revetl.sync.readback import CHUNK_ROWS, Forms, Row, read_back, require_readable
 from revetl.sync.rollback import rollback_table
@@ -76,8 +78,8 @@ async def decide(
 
 
 async def _look_for(
-    layout: Layout, destination: Destination, rows: Sequence[Row], stands: Mapping[str, Match]
-) -> dict[str, Match]:
+    layout: Layout, destination: Destination, rows: Sequence[Row], stands: Mapping[str, RecordMatch]
+) -> dict[str, RecordMatch]:
     """Records that can only be asked for by their `match_on` value: creates that never got an id, and what the run
     archived. By the value in the destination's form."""
     match_on = layout.spec.match_on
@@ -89,13 +91,17 @@ async def _look_for(
         if row["op"] == "delete" or row["destination_id"] is None
         if (v := _match_value(row, match_on))
     ]
-    if not values:
+    if not values or not isinstance(destination, LooksUp):
         return {}
-    size = destination.limits(layout.spec.object).batch_rows
-    names = [f.name for f in layout.fields]
-    found: dict[str, Match] = {}
-    for i in range(0, len(values), size):
-        found |= await destination.match(layout.spec.object, match_on, values[i : i + size], names)
+    able, object_, names = destination, layout.spec.object, [f.name for f in layout.fields]
+    limits = destination.limits(object_)
+
+    async def ask(batch: Sequence[Scalar]) -> Mapping[str, RecordMatch]:
+        return await able.look_up(object_, match_on, batch, names)
+
+    found: dict[str, RecordMatch] = {}
+    for answer in await ask_in_batches(values, limits.lookup_rows, limits, ask):
+        found |= answer
     return found
 
 
@@ -112,7 +118,7 @@ class _Judge:
         self._layout, self._forms, self._undone, self._choices = layout, forms, undone, choices
         self._fields = {f.name: (i, f) for i, f in enumerate(layout.fields)}
 
-    def record(self, row: Row, match: Match | None, by_value: Mapping[str, Match]) -> Iterator[Verdict]:
+    def record(self, row: Row, match: RecordMatch | None, by_value: Mapping[str, RecordMatch]) -> Iterator[Verdict]:
         """The rows of `rollback__<sync>` for one record: one for itself, one per field that the run changed."""
         changed = list(json.loads(row["changed_fields"] or "[]"))
         if row["op"] == "delete":
@@ -143,7 +149,7 @@ class _Judge:
             return self._verdict(row, None, "gone", "is not there any more")
         return self._left(row, GONE)
 
-    def _updated(self, row: Row, match: Match, changed: Sequence[str]) -> Iterator[Verdict]:
+    def _updated(self, row: Row, match: RecordMatch, changed: Sequence[str]) -> Iterator[Verdict]:
         earlier, written = typed_text.load(row["earlier"]), typed_text.load(row["written"])
         sent: list[str] = []
         stale = bool(row["in_doubt"])
@@ -172,7 +178,7 @@ class _Judge:
         )  # fmt: skip
 
     def _field(
-        self, row: Row, match: Match, name: str, earlier: Mapping[str, Any], written: Mapping[str, Any]
+        self, row: Row, match: RecordMatch, name: str, earlier: Mapping[str, Any], written: Mapping[str, Any]
     ) -> Verdict:
         stood, wrote, stands = earlier.get(name), written.get(name), match.fields.get(name)
         told = {
@@ -203,7 +209,7 @@ class _Judge:
             return verdict("left", f"written since by run {row['now_run']}")
         return verdict("left", "edited there since")
 
-    def _created(self, row: Row, match: Match, changed: Sequence[str]) -> Verdict:
+    def _created(self, row: Row, match: RecordMatch, changed: Sequence[str]) -> Verdict:
         if not self._choices.archive_created:
             return self._left(row, CREATED, match)
         if match.created_at is not None and match.created_at < self._undone.started_at - _CLOCK_SKEW:
@@ -219,7 +225,7 @@ class _Judge:
         found = {name: value for name, value in match.fields.items() if name in self._fields}
         return self._verdict(row, match, "archive", changed_fields="[]", found=json.dumps(found, default=str))
 
-    def _archived(self, row: Row, match: Match | None, by_value: Mapping[str, Match]) -> Iterator[Verdict]:
+    def _archived(self, row: Row, match: RecordMatch | None, by_value: Mapping[str, RecordMatch]) -> Iterator[Verdict]:
         if match is not None:
             yield self._left(row, f"stands there again as {match.destination_id}", match)
             return
@@ -248,20 +254,22 @@ class _Judge:
             yield self._verdict(row, None, "restore", field=name, earlier=values[name])
         yield self._verdict(row, None, "recreate", changed_fields=json.dumps(sent, separators=(",", ":")))
 
-    def _by_value(self, row: Row, by_value: Mapping[str, Match]) -> Match | None:
+    def _by_value(self, row: Row, by_value: Mapping[str, RecordMatch]) -> RecordMatch | None:
         match_on = self._layout.spec.match_on
         value = None if match_on is None else _match_value(row, match_on)
         return None if match_on is None or value is None else by_value.get(self._forms.of(match_on, value))
 
-    def _left(self, row: Row, reason: str, match: Match | None = None) -> Verdict:
+    def _left(self, row: Row, reason: str, match: RecordMatch | None = None) -> Verdict:
         return self._verdict(row, match, "left", reason)
 
-    def _verdict(self, row: Row, match: Match | None, verdict: str, reason: str | None = None, **more: Any) -> Verdict:
+    def _verdict(
+        self, row: Row, match: RecordMatch | None, verdict: str, reason: str | None = None, **more: Any
+    ) -> Verdict:
         id_ = None if verdict == "recreate" else match.destination_id if match else row["destination_id"]
         return Verdict(self._undone.run_id, row["key"], id_, more.pop("field", None), verdict, reason, **more)
 
 
-def _out_of_reach(row: Row, match: Match) -> str | None:
+def _out_of_reach(row: Row, match: RecordMatch) -> str | None:
     """Why the record is no longer ours to undo."""
     if row["destination_id"] is not None and match.destination_id != row["destination_id"]:
         return f"merged into record {match.destination_id} there"

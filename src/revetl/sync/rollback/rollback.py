@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from revetl import __version__
 from revetl.clock import Clock
 from revetl.destinations.base import Destination
+from revetl.destinations.capabilities import requests_of
 from revetl.errors import GuardrailError, RevetlError
 from revetl.model import RunRecord, RunStatus, Scalar, SyncSpec
 from revetl.state import snapshot
@@ -115,7 +116,7 @@ async def roll_back(
         work = _Work(warehouse, rollback_table.unruled(layout), destination, clock, offload)
         if dry_run:
             plan = await work.plan(run_id, undone, choices, told("reading"))
-            return RollbackReport(run_id, spec.name, "done", plan, requests=destination.requests, dry_run=True)
+            return RollbackReport(run_id, spec.name, "done", plan, requests=requests_of(destination)[0], dry_run=True)
         run = RunRecord(
             run_id, rollback_table.COMMAND, spec.name, target, clock.now(), __version__, undoes=undone.run_id
         )

@@ -1,0 +1,93 @@
+"""What a connector may add to the core, each a small protocol of its own. A connector has a capability by having its
+methods; where it has some only with certain options, `connect` gives one class or another.
+
+What the engine does without one, and says at plan time (`revetl.sync.plan.consequences`):
+
+| without | follows |
+|---|---|
+| `LooksUp` | nothing is adopted: a record that is new to us is created, or upserted where the endpoint is idempotent |
+| `ReadsBack` | no field policies, no drift, no rollback of updates |
+| `Links` | no `associate` |
+| `HasQuota` | the forecast counts requests and says no time |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol, runtime_checkable
+
+from revetl.destinations.base import Pair, Quota, RecordMatch
+from revetl.model import Outcome, Scalar
+
+
+@runtime_checkable
+class LooksUp(Protocol):
+    """Records can be found by the value of a field."""
+
+    async def look_up(
+        self, object_: str, match_on: str, values: Sequence[Scalar], fields: Sequence[str]
+    ) -> Mapping[str, RecordMatch]:
+        """Which of these values exist, by the value as text in the destination's normal form (`normalise`). At most
+        `lookup_rows` values. ConfigError where the field can't be looked up by."""
+        ...
+
+
+@runtime_checkable
+class ReadsBack(Protocol):
+    """Records can be read by their id: what policies, rollback and drift need."""
+
+    async def read_back(self, object_: str, ids: Sequence[str], fields: Sequence[str]) -> Mapping[str, RecordMatch]:
+        """What stands there now, by the id that was asked for; ids that are gone (or archived) are absent. An id whose
+        record was merged into another gives that other, with its own `destination_id`. At most `read_rows` ids."""
+        ...
+
+
+@runtime_checkable
+class Links(Protocol):
+    """Records can be tied to each other. Making a link that stands and removing one that doesn't change nothing."""
+
+    async def link_types(self, object_: str, to_object: str) -> frozenset[int]:
+        """The kinds of link from one object to another, by the vendor's ids; empty where records can't be linked."""
+        ...
+
+    async def link(self, object_: str, to_object: str, type_: int, pairs: Sequence[Pair]) -> list[Outcome]:
+        """Makes at most `link_rows` links. One outcome per pair. What is said of `write`'s exceptions holds."""
+        ...
+
+    async def unlink(self, object_: str, to_object: str, type_: int, pairs: Sequence[Pair]) -> list[Outcome]:
+        """Removes at most `unlink_rows` links, as `link` makes them. A link that is not there counts as removed."""
+        ...
+
+    async def links_of(
+        self, object_: str, to_object: str, type_: int, ids: Sequence[str]
+    ) -> Mapping[str, frozenset[str]]:
+        """The records that those of `ids` are linked to by this kind of link, whoever made it; an id without one may be
+        absent. At most `link_read_rows` ids."""
+        ...
+
+
+@runtime_checkable
+class HasQuota(Protocol):
+    """The account's limits are known, so that a plan can say how long it takes."""
+
+    def quota(self, object_: str, match_on: str | None) -> Quota:
+        """What is known of it so far: asks nothing. Better once `describe` was called."""
+        ...
+
+
+@runtime_checkable
+class CountsRequests(Protocol):
+    """Requests are counted, so that a run can say how many it took."""
+
+    @property
+    def requests(self) -> int:
+        """Sent so far, retries included."""
+        ...
+
+    @property
+    def retries(self) -> int: ...
+
+
+def requests_of(destination: object) -> tuple[int, int]:
+    """(requests, retries) so far; zeros where the connector does not count them."""
+    return (destination.requests, destination.retries) if isinstance(destination, CountsRequests) else (0, 0)

@@ -1,0 +1,58 @@
+"""One request over its attempts, and what one attempt gave."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import httpx
+
+from revetl.errors import Ambiguous, CallError
+from revetl.http.options import Policy
+from revetl.http.pacing import SharedLimit
+from revetl.http.verdict import ResponseVerdict
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """`response` is None where none came whole; `error` is then what the transport raised."""
+
+    verdict: ResponseVerdict
+    response: httpx.Response | None = None
+    error: Exception | None = None
+
+
+@dataclass(slots=True)
+class RequestState:
+    """`target` is method and path, as messages name the request. `deadline` is a reading of the monotonic clock.
+    `in_doubt`: an earlier attempt may have been applied."""
+
+    target: str
+    limit: SharedLimit
+    policy: Policy
+    idempotent: bool
+    attempts: int = 0
+    deadline: float = 0.0
+    throttled_at: float | None = None
+    in_doubt: bool = False
+
+    def begin_attempt(self, now: float) -> None:
+        if not self.attempts:
+            self.deadline = now + self.policy.deadline_s
+        self.attempts += 1
+
+    def throttled_for(self, now: float) -> float:
+        """Seconds since the first 429 of this request, which has just had another."""
+        if self.throttled_at is None:
+            self.throttled_at = now
+        return now - self.throttled_at
+
+    def keeping_doubt(self, failure: CallError) -> CallError:
+        """`failure`, as `Ambiguous` where an earlier attempt may have been applied: that the last one certainly was
+        not says nothing about the one before."""
+        if self.in_doubt and not isinstance(failure, Ambiguous):
+            return Ambiguous(str(failure), code=failure.code, status=failure.status)
+        return failure
+
+    def message(self, name: str, reason: str) -> str:
+        tries = f" (attempt {self.attempts})" if self.attempts > 1 else ""
+        return f"{name} {reason}: {self.target}{tries}"

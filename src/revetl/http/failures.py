@@ -1,0 +1,71 @@
+"""A failed attempt as the exception that the caller sees. Messages hold no query, no body and no secret."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+import aiohttp
+import httpx
+
+from revetl.errors import Ambiguous, CallError, Denied, Throttled, Unavailable
+from revetl.http.attempt import Attempt, RequestState
+from revetl.http.verdict import ResponseVerdict
+
+_BY_VERDICT: dict[ResponseVerdict, type[CallError]] = {
+    ResponseVerdict.DENIED: Denied,
+    ResponseVerdict.UNAVAILABLE: Unavailable,
+}
+
+
+class FailureMessages:
+    """Of one session. `redact` masks the account's secrets; the other two read a response (see `ResponseRules`)."""
+
+    def __init__(
+        self,
+        name: str,
+        base_url: str,
+        redact: Callable[[str], str],
+        error_code: Callable[[httpx.Response], str | None],
+        retry_after_s: Callable[[httpx.Response], float | None],
+    ) -> None:
+        self._name = name
+        self._base_url = base_url
+        self._redact = redact
+        self._error_code = error_code
+        self._retry_after_s = retry_after_s
+
+    def of(self, attempt: Attempt, state: RequestState) -> CallError:
+        """The exception for an attempt whose verdict is neither ok nor rejected. Nothing is raised here."""
+        if attempt.response is None:
+            return self._without_response(attempt, state)
+        return self._with_response(attempt.verdict, attempt.response, state)
+
+    def _without_response(self, attempt: Attempt, state: RequestState) -> CallError:
+        timed_out = isinstance(attempt.error, TimeoutError)
+        reason = "did not answer in time" if timed_out else self._not_reached(attempt.error)
+        if attempt.verdict is ResponseVerdict.AMBIGUOUS and not timed_out:
+            reason = "broke off before its answer was complete"
+        kind = Unavailable if attempt.verdict is ResponseVerdict.UNAVAILABLE else Ambiguous
+        return kind(self._redact(state.message(self._name, reason)), code=type(attempt.error).__name__)
+
+    def _with_response(self, verdict: ResponseVerdict, response: httpx.Response, state: RequestState) -> CallError:
+        status, code = response.status_code, self._error_code(response)
+        message = self._redact(state.message(self._name, f"answered {status}" + (f" {code}" if code else "")))
+        if verdict is ResponseVerdict.THROTTLED:
+            return Throttled(message, retry_after_s=self._retry_after_s(response), code=code, status=status)
+        if 200 <= status < 300:
+            message += " with something that is not its own: a proxy's page?"
+        if 300 <= status < 400:
+            message += ": a redirect, which is not followed; is the base_url right?"
+        return _BY_VERDICT.get(verdict, Ambiguous)(message, code=code, status=status)
+
+    def _not_reached(self, error: Exception | None) -> str:
+        """With the host, and the system's own word for it (`Connection refused`) where it has one."""
+        cause = error.__cause__ if isinstance(error, httpx.TransportError) else error
+        why = ""
+        if isinstance(cause, aiohttp.ClientConnectorDNSError):
+            why = " (no such host)"
+        elif isinstance(cause, aiohttp.ClientConnectorError) and (number := cause.os_error.errno or 0) > 0:
+            why = f" ({os.strerror(number)})"
+        return f"was not reached at {httpx.URL(self._base_url).netloc.decode('ascii')}{why}"
