@@ -81,11 +81,11 @@ def test_a_saved_plan_was_looked_at(synced: Path, capsys: pytest.CaptureFixture[
 
 
 def test_python_is_asked_or_nothing_is_deleted(synced: Path) -> None:
-    import revetl
+    from revetl import api
     from revetl.errors import GuardrailError
 
     people(synced, MANY - 15)
     with pytest.raises(GuardrailError, match="nobody could be asked"):
-        revetl.sync(project_dir=synced)
-    (report,) = revetl.sync(project_dir=synced, confirm=lambda plan: plan.delete == 15)
+        api.sync(project_dir=synced)
+    (report,) = api.sync(project_dir=synced, confirm=lambda plan: plan.delete == 15)
     assert report.status == "done"
