@@ -50,8 +50,8 @@ def show_plans(console: Console, plans: Sequence[PlanSummary], *, samples: int =
 
 
 def _show_details(console: Console, plan: PlanSummary, samples: int) -> None:
-    told = (plan.lines, plan.waiting, plan.left, plan.absent, plan.suppressed, plan.links.changes, plan.links.waiting)
-    if not (any(told) or plan.violations):
+    shown = (plan.lines, plan.waiting, plan.left, plan.absent, plan.suppressed, plan.links.changes, plan.links.waiting)
+    if not (any(shown) or plan.violations):
         return
     console.print(f"[bold]{plan.sync}[/] → {plan.destination} {plan.object}")
     for line in facts(plan):

@@ -103,37 +103,37 @@ def _order(order: tuple[str, ...], places: dict[str, int]) -> str:
     return "→".join(str(places[name]) for name in order)
 
 
-def _verdict(told: Comparison, aim: Objective) -> list[str]:
+def _verdict(comparison: Comparison, aim: Objective) -> list[str]:
     found: list[str] = []
-    today = told.lines[0].order
-    best = " → ".join(told.best) or "asking nobody"
-    if told.identified:
-        if told.best == today:
+    today = comparison.lines[0].order
+    best = " → ".join(comparison.best) or "asking nobody"
+    if comparison.identified:
+        if comparison.best == today:
             found.append("Today's order is the best.")
-        elif told.gain is not None:
-            gain = _gain(told.gain, aim)
+        elif comparison.gain is not None:
+            gain = _gain(comparison.gain, aim)
             found.append(f"Best: [bold]{best}[/].")
             found.append(f"On records that it was not chosen on it brings {gain}.")
-            if not told.better:
+            if not comparison.better:
                 found.append("[yellow]That is within chance: no reason to change anything yet.[/]")
     else:
-        why = (
-            f"{told.incomplete:,.0f} drawn records are not asked of everybody yet"
-            if told.incomplete and told.audited
-            else f"{f'only {told.audited:,.0f} records were' if told.audited else 'no record was'} asked of everybody"
-        )
+        if comparison.incomplete and comparison.audited:
+            why = f"{comparison.incomplete:,.0f} drawn records are not asked of everybody yet"
+        else:
+            asked = f"only {comparison.audited:,.0f} records were" if comparison.audited else "no record was"
+            why = f"{asked} asked of everybody"
         found.append(f"[yellow]Other orders can't be told from this ledger[/] ({why}); where to stop can.")
-        if told.by_rule and told.by_rule != today:
+        if comparison.by_rule and comparison.by_rule != today:
             found.append(
                 "But everybody is paid by the hit alone, and every hit counted: then ascending price is the cheapest "
-                f"order, whoever knows what: [bold]{' → '.join(told.by_rule)}[/]."
+                f"order, whoever knows what: [bold]{' → '.join(comparison.by_rule)}[/]."
             )
-        if told.best != today:
+        if comparison.best != today:
             found.append(f"Best stop in today's order: [bold]{best}[/].")
-            if told.gain is not None:
-                found.append(f"On records that it was not chosen on it brings {_gain(told.gain, aim)}.")
-    if told.audit is not None and told.audit.more:
-        found += _audit(told)
+            if comparison.gain is not None:
+                found.append(f"On records that it was not chosen on it brings {_gain(comparison.gain, aim)}.")
+    if comparison.audit is not None and comparison.audit.more:
+        found += _audit(comparison)
     return found
 
 
@@ -145,8 +145,8 @@ def _gain(figure: Figure, aim: Objective) -> str:
     return f"{_percent(figure)} off the cost of a value"
 
 
-def _audit(told: Comparison) -> list[str]:
-    plan = told.audit
+def _audit(comparison: Comparison) -> list[str]:
+    plan = comparison.audit
     if plan is None:
         return []
     if plan.share > 1:
