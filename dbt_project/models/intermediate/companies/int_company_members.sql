@@ -23,24 +23,35 @@ ranked as (
 
 resolved as (
     select
-        m.record_key,
-        m.source_system,
-        m.source_object,
-        m.record_id,
-        m.company_name,
-        m.company_words,
-        coalesce(m.domain, r.domain) as domain
-    from mentions as m
-    left join ranked as r on m.company_words = r.company_words and r.domain_rank = 1
+        mentions.record_key,
+        mentions.source_system,
+        mentions.source_object,
+        mentions.record_id,
+        mentions.company_name,
+        mentions.company_words,
+        coalesce(mentions.domain, ranked.domain) as domain
+    from mentions
+    left join ranked on mentions.company_words = ranked.company_words and ranked.domain_rank = 1
+),
+
+keyed as (
+    select
+        *,
+        coalesce('domain:' || domain, 'name:' || company_words) as company_key
+    from resolved
+),
+
+final as (
+    select
+        record_key,
+        source_system,
+        source_object,
+        record_id,
+        company_name,
+        domain,
+        company_key,
+        md5('company|' || company_key) as company_golden_id
+    from keyed
 )
 
-select
-    record_key,
-    source_system,
-    source_object,
-    record_id,
-    company_name,
-    domain,
-    coalesce('domain:' || domain, 'name:' || company_words) as company_key,
-    md5('company|' || coalesce('domain:' || domain, 'name:' || company_words)) as company_golden_id
-from resolved
+select * from final

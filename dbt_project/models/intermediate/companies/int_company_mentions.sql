@@ -1,4 +1,16 @@
-with companies as (
+with crm_companies as (
+    select * from {{ ref('stg_crm__companies') }}
+),
+
+contact_records as (
+    select * from {{ ref('int_contact_records') }}
+),
+
+company_suffixes as (
+    select * from {{ ref('company_suffixes') }}
+),
+
+mentions as (
     select
         'crm:companies:' || crm_company_id as record_key,
         'crm' as source_system,
@@ -6,53 +18,49 @@ with companies as (
         crm_company_id as record_id,
         domain,
         company_name
-    from {{ ref('stg_crm__companies') }}
-),
-
--- A contact's own address says more about where it works than the account it hangs on.
-contacts as (
+    from crm_companies
+    union all
     select
         record_key,
         source_system,
         source_object,
         record_id,
+        -- A contact's own address says more about where it works than the account it hangs on.
         case when email_domain is not null and not is_free_domain then email_domain else company_domain end as domain,
         company_name
-    from {{ ref('int_contact_records') }}
-),
-
-mentions as (
-    select * from companies
-    union all
-    select * from contacts
+    from contact_records
 ),
 
 worded as (
     select
-        m.*,
-        {{ company_words('m.company_name') }} as words
-    from mentions as m
+        *,
+        {{ company_words('company_name') }} as words
+    from mentions
 ),
 
-parted as (
+split_words as (
     select
-        w.*,
-        {{ regex_replace('w.words', '^.* ', '') }} as last_word
-    from worded as w
+        *,
+        {{ regex_replace('words', '^.* ', '') }} as last_word
+    from worded
+),
+
+final as (
+    select
+        split_words.record_key,
+        split_words.source_system,
+        split_words.source_object,
+        split_words.record_id,
+        split_words.domain,
+        split_words.company_name,
+        case
+            when company_suffixes.suffix is not null and split_words.words <> split_words.last_word
+                then substr(split_words.words, 1, length(split_words.words) - length(split_words.last_word) - 1)
+            else split_words.words
+        end as company_words
+    from split_words
+    left join company_suffixes on split_words.last_word = company_suffixes.suffix
+    where split_words.domain is not null or split_words.words is not null
 )
 
-select
-    p.record_key,
-    p.source_system,
-    p.source_object,
-    p.record_id,
-    p.domain,
-    p.company_name,
-    case
-        when s.suffix is not null and p.words <> p.last_word
-            then substr(p.words, 1, length(p.words) - length(p.last_word) - 1)
-        else p.words
-    end as company_words
-from parted as p
-left join {{ ref('company_suffixes') }} as s on p.last_word = s.suffix
-where p.domain is not null or p.words is not null
+select * from final

@@ -3,43 +3,60 @@ with members as (
 ),
 
 subscriptions as (
-    select
-        m.golden_id,
-        s.plan_name,
-        s.mrr_usd,
-        row_number() over (partition by m.golden_id order by s.mrr_usd desc, s.subscription_id asc) as plan_rank
-    from members as m
-    inner join {{ ref('stg_billing__subscriptions') }} as s
-        on m.record_id = s.customer_id and m.source_system = 'billing'
-    where s.subscription_status in ('active', 'past_due')
+    select * from {{ ref('stg_billing__subscriptions') }}
+    where subscription_status in ('active', 'past_due')
 ),
 
-billed as (
+product_usage as (
+    select * from {{ ref('stg_product__usage') }}
+),
+
+open_tickets as (
+    select * from {{ ref('stg_support__tickets') }}
+    where ticket_status <> 'solved'
+),
+
+ranked_plans as (
+    select
+        members.golden_id,
+        subscriptions.plan_name,
+        subscriptions.mrr_usd,
+        row_number() over (
+            partition by members.golden_id
+            order by subscriptions.mrr_usd desc, subscriptions.subscription_id asc
+        ) as plan_rank
+    from members
+    inner join subscriptions
+        on members.record_id = subscriptions.customer_id and members.source_system = 'billing'
+),
+
+revenue as (
     select
         golden_id,
         max(case when plan_rank = 1 then plan_name end) as plan_name,
         sum(mrr_usd) as mrr_usd
-    from subscriptions
+    from ranked_plans
     group by golden_id
 ),
 
-seen as (
+activity as (
     select
-        m.golden_id,
-        max(u.last_event_at) as last_seen_at
-    from members as m
-    inner join {{ ref('stg_product__usage') }} as u on m.record_id = u.user_id and m.source_system = 'product'
-    group by m.golden_id
+        members.golden_id,
+        max(product_usage.last_event_at) as last_seen_at
+    from members
+    inner join product_usage
+        on members.record_id = product_usage.user_id and members.source_system = 'product'
+    group by members.golden_id
 ),
 
-asked as (
+ticket_counts as (
     select
-        m.golden_id,
-        count(*) as open_tickets
-    from members as m
-    inner join {{ ref('stg_support__tickets') }} as t on m.record_id = t.requester_id and m.source_system = 'support'
-    where t.ticket_status <> 'solved'
-    group by m.golden_id
+        members.golden_id,
+        count(*) as n_open_tickets
+    from members
+    inner join open_tickets
+        on members.record_id = open_tickets.requester_id and members.source_system = 'support'
+    group by members.golden_id
 ),
 
 contacts as (
@@ -48,16 +65,20 @@ contacts as (
         count(*) as n_records
     from members
     group by golden_id
+),
+
+final as (
+    select
+        contacts.golden_id,
+        contacts.n_records,
+        revenue.plan_name,
+        revenue.mrr_usd,
+        activity.last_seen_at,
+        coalesce(ticket_counts.n_open_tickets, 0) as open_tickets
+    from contacts
+    left join revenue on contacts.golden_id = revenue.golden_id
+    left join activity on contacts.golden_id = activity.golden_id
+    left join ticket_counts on contacts.golden_id = ticket_counts.golden_id
 )
 
-select
-    c.golden_id,
-    c.n_records,
-    b.plan_name,
-    b.mrr_usd,
-    s.last_seen_at,
-    coalesce(a.open_tickets, 0) as open_tickets
-from contacts as c
-left join billed as b on c.golden_id = b.golden_id
-left join seen as s on c.golden_id = s.golden_id
-left join asked as a on c.golden_id = a.golden_id
+select * from final

@@ -1,23 +1,55 @@
-with crm as (
+with crm_contacts as (
+    select * from {{ ref('stg_crm__contacts') }}
+),
+
+crm_companies as (
+    select * from {{ ref('stg_crm__companies') }}
+),
+
+billing_customers as (
+    select * from {{ ref('stg_billing__customers') }}
+),
+
+product_users as (
+    select * from {{ ref('stg_product__users') }}
+),
+
+support_requesters as (
+    select * from {{ ref('stg_support__requesters') }}
+),
+
+nicknames as (
+    select * from {{ ref('nicknames') }}
+),
+
+shared_inboxes as (
+    select * from {{ ref('shared_inboxes') }}
+),
+
+free_email_domains as (
+    select * from {{ ref('free_email_domains') }}
+),
+
+crm as (
     select
         'crm' as source_system,
         'contacts' as source_object,
-        c.contact_id as record_id,
-        c.first_name,
-        c.last_name,
-        c.email,
-        c.phone,
-        c.job_title,
-        c.linkedin_url,
-        c.city,
-        c.country,
-        coalesce(c.company_name, a.company_name) as company_name,
-        a.domain as company_domain,
-        c.lifecycle_stage,
-        c.created_at,
-        c.updated_at
-    from {{ ref('stg_crm__contacts') }} as c
-    left join {{ ref('stg_crm__companies') }} as a on c.crm_company_id = a.crm_company_id
+        crm_contacts.contact_id as record_id,
+        crm_contacts.first_name,
+        crm_contacts.last_name,
+        crm_contacts.email,
+        crm_contacts.phone,
+        crm_contacts.job_title,
+        crm_contacts.linkedin_url,
+        crm_contacts.city,
+        crm_contacts.country,
+        coalesce(crm_contacts.company_name, crm_companies.company_name) as company_name,
+        crm_companies.domain as company_domain,
+        crm_contacts.lifecycle_stage,
+        crm_contacts.created_at,
+        crm_contacts.updated_at
+    from crm_contacts
+    left join crm_companies on crm_contacts.crm_company_id = crm_companies.crm_company_id
 ),
 
 billing as (
@@ -38,7 +70,7 @@ billing as (
         cast(null as varchar) as lifecycle_stage,
         created_at,
         updated_at
-    from {{ ref('stg_billing__customers') }}
+    from billing_customers
 ),
 
 product as (
@@ -59,7 +91,7 @@ product as (
         cast(null as varchar) as lifecycle_stage,
         created_at,
         updated_at
-    from {{ ref('stg_product__users') }}
+    from product_users
 ),
 
 support as (
@@ -80,7 +112,7 @@ support as (
         cast(null as varchar) as lifecycle_stage,
         created_at,
         updated_at
-    from {{ ref('stg_support__requesters') }}
+    from support_requesters
 ),
 
 unioned as (
@@ -95,45 +127,45 @@ unioned as (
 
 keyed as (
     select
-        u.*,
-        u.source_system || ':' || u.source_object || ':' || u.record_id as record_key,
-        {{ name_key('u.first_name') }} as typed_first_key,
-        {{ name_key('u.last_name') }} as last_key,
-        {{ regex_replace('u.email', '@.*$', '') }} as email_local,
-        {{ regex_replace('u.email', '^.*@', '') }} as email_domain
-    from unioned as u
+        *,
+        source_system || ':' || source_object || ':' || record_id as record_key,
+        {{ name_key('first_name') }} as typed_first_key,
+        {{ name_key('last_name') }} as last_key,
+        {{ regex_replace('email', '@.*$', '') }} as email_local,
+        {{ regex_replace('email', '^.*@', '') }} as email_domain
+    from unioned
 ),
 
 normalised as (
     select
-        k.record_key,
-        k.source_system,
-        k.source_object,
-        k.record_id,
-        {{ proper_case('k.first_name') }} as first_name,
-        {{ proper_case('k.last_name') }} as last_name,
-        k.email,
-        k.phone,
-        k.job_title,
-        k.linkedin_url,
-        k.city,
-        k.country,
-        k.company_name,
-        k.company_domain,
-        k.lifecycle_stage,
-        k.created_at,
-        k.updated_at,
-        coalesce(n.name, k.typed_first_key) as first_key,
-        k.last_key,
-        k.email_local,
-        k.email_domain,
-        n.nickname is not null as is_nickname,
-        s.local_part is not null as is_shared_inbox,
-        f.domain is not null as is_free_domain
-    from keyed as k
-    left join {{ ref('nicknames') }} as n on k.typed_first_key = n.nickname
-    left join {{ ref('shared_inboxes') }} as s on k.email_local = s.local_part
-    left join {{ ref('free_email_domains') }} as f on k.email_domain = f.domain
+        keyed.record_key,
+        keyed.source_system,
+        keyed.source_object,
+        keyed.record_id,
+        {{ proper_case('keyed.first_name') }} as first_name,
+        {{ proper_case('keyed.last_name') }} as last_name,
+        keyed.email,
+        keyed.phone,
+        keyed.job_title,
+        keyed.linkedin_url,
+        keyed.city,
+        keyed.country,
+        keyed.company_name,
+        keyed.company_domain,
+        keyed.lifecycle_stage,
+        keyed.created_at,
+        keyed.updated_at,
+        coalesce(nicknames.name, keyed.typed_first_key) as first_key,
+        keyed.last_key,
+        keyed.email_local,
+        keyed.email_domain,
+        nicknames.nickname is not null as is_nickname,
+        shared_inboxes.local_part is not null as is_shared_inbox,
+        free_email_domains.domain is not null as is_free_domain
+    from keyed
+    left join nicknames on keyed.typed_first_key = nicknames.nickname
+    left join shared_inboxes on keyed.email_local = shared_inboxes.local_part
+    left join free_email_domains on keyed.email_domain = free_email_domains.domain
 )
 
 select * from normalised
