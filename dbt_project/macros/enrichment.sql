@@ -156,16 +156,16 @@ from ranked
 #}
 {% macro pivot_winners(winners, fields) -%}
 select
-    key as golden_id,
-    {% for field in fields -%}
+    key as golden_id
+    {%- for field in fields %},
     max(case when field = '{{ field }}' then value end) as {{ field }},
     max(case when field = '{{ field }}' then provider end) as {{ field }}_source,
     max(case when field = '{{ field }}' then confidence end) as {{ field }}_confidence,
     max(case when field = '{{ field }}' then verification end) as {{ field }}_verification,
     max(case when field = '{{ field }}' then verified_at end) as {{ field }}_verified_at,
     max(case when field = '{{ field }}' then observed_at end) as {{ field }}_observed_at,
-    max(case when field = '{{ field }}' then cost_usd end) as {{ field }}_cost_usd{{ "," if not loop.last }}
-    {% endfor -%}
+    max(case when field = '{{ field }}' then cost_usd end) as {{ field }}_cost_usd
+    {%- endfor %}
 from {{ winners }}
 group by key
 {%- endmacro %}

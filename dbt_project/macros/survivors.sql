@@ -57,10 +57,10 @@ left join beaten
 {# One row per golden record, with a column per field, from rows of golden_id, field and value. A whole statement. #}
 {% macro pivot_fields(relation, fields) -%}
 select
-    golden_id,
-    {% for field in fields -%}
-    max(case when field = '{{ field }}' then value end) as {{ field }}{{ "," if not loop.last }}
-    {% endfor -%}
+    golden_id
+    {%- for field in fields %},
+    max(case when field = '{{ field }}' then value end) as {{ field }}
+    {%- endfor %}
 from {{ relation }}
 group by golden_id
 {%- endmacro %}

@@ -21,15 +21,15 @@ final as (
         golden.mrr_usd,
         golden.n_contacts,
         golden.n_records,
-        {% for field in enriched_fields('golden_companies') -%}
+        {% for field in enriched_fields('golden_companies') %}
         case
             when winners.{{ field }} is not null then winners.{{ field }}_source
             when golden.{{ field }} is not null then 'golden'
         end as {{ field }}_source,
         winners.{{ field }}_confidence,
         winners.{{ field }}_verified_at,
-        winners.{{ field }}_cost_usd{{ "," if not loop.last }}
-        {% endfor -%}
+        winners.{{ field }}_cost_usd{% if not loop.last %},{% endif %}
+        {% endfor %}
     from golden
     left join winners on golden.golden_id = winners.golden_id
 )
