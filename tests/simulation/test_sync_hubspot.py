@@ -18,10 +18,9 @@ from revetl.sandbox.faults import Fault
 from revetl.sandbox.hubspot.limits import LimitSettings
 from revetl.sandbox.server import RunningSandbox, SandboxSettings, running_sandbox
 from revetl.state import outcomes
-from revetl.state.runs import new_run_id
 from revetl.sync import SyncReport, run_sync
 from revetl.warehouse.base import Warehouse
-from tests.support.sync_bench import inline
+from tests.support.sync_bench import context
 from tests.support.warehouses import SCHEMA, the_warehouse
 
 UNLIMITED = SandboxSettings(limits=LimitSettings(burst=None, search_per_s=None, daily=None))
@@ -57,16 +56,7 @@ class Bench:
         )
         clock = SystemClock()
         async with HubSpot("hubspot", options, clock, rng=random.Random(1)) as destination:
-            return await run_sync(
-                self.warehouse,
-                spec,
-                destination,
-                clock=clock,
-                run_id=new_run_id(clock),
-                command="sync",
-                target="dev",
-                offload=inline,
-            )
+            return await run_sync(context(self.warehouse, clock), spec, destination)
 
     def records(self, object_: str, name: str) -> list[str | None]:
         store = self.sandbox.portal.store(object_)
