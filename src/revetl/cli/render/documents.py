@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from revetl.enrich.report import EnrichReport
     from revetl.privacy.erasure import ErasureReport
     from revetl.sync import PlanSummary, SyncReport
-    from revetl.sync.rollback.rollback import RollbackReport
+    from revetl.sync.rollback.rolling_back import RollbackReport
     from revetl.usecases.debug import SetupCheck
     from revetl.usecases.enrich import EnrichResult
     from revetl.usecases.job import JobReport

@@ -13,13 +13,13 @@ from decimal import Decimal
 from itertools import starmap
 from typing import NamedTuple, cast
 
+from revetl.clock import naive
 from revetl.enrich.selection.ledger import COST
 from revetl.enrich.selection.partition import EVERYTHING
 from revetl.enrich.selection.query import Query, Question
 from revetl.enrich.selection.records import Records
 from revetl.enrich.waterfall import Stage
 from revetl.providers.base import Verification
-from revetl.state.appending import naive
 from revetl.state.values import VERIFICATION
 from revetl.warehouse.sql import literal
 

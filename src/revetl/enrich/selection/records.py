@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import cast
 
+from revetl.clock import naive
 from revetl.enrich.selection.audit import sampled
 from revetl.enrich.selection.ledger import Known
 from revetl.enrich.selection.query import Query
@@ -12,7 +13,6 @@ from revetl.enrich.selection.scope import Scope
 from revetl.enrich.waterfall import Stage
 from revetl.errors import ConfigError
 from revetl.providers.grammar import ProviderSpec
-from revetl.state.appending import naive
 from revetl.state.schema import relation
 from revetl.warehouse.sql import from_dialect, ident, literal, table
 
