@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-    from revetl.enrich.lists.columns import Match
-    from revetl.enrich.lists.entity_table import Found
+    from revetl.enrich.lists.columns import ColumnMatch
+    from revetl.enrich.lists.entity_table import FoundValue
     from revetl.enrich.report import EnrichReport, OnProgress
     from revetl.project import Project
 
@@ -219,7 +219,7 @@ class _FrameEnrichment:
         for note in notes:
             warnings.warn(note, EnrichWarning, stacklevel=stacklevel)
 
-    def _match(self) -> Match:
+    def _match(self) -> ColumnMatch:
         from revetl.enrich.lists.columns import choose
 
         specs = self._project.waterfalls
@@ -238,7 +238,7 @@ class _FrameEnrichment:
 
 
 def _added(
-    match: Match, header: Sequence[str], rows: Iterator[tuple[list[tuple[Any, ...]], list[dict[str, Found]]]]
+    match: ColumnMatch, header: Sequence[str], rows: Iterator[tuple[list[tuple[Any, ...]], list[dict[str, FoundValue]]]]
 ) -> dict[str, tuple[str, list[Any]]]:
     """Name of a new column → its suffix and its cells."""
     from revetl.enrich.lists.columns import added_columns

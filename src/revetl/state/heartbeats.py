@@ -19,7 +19,7 @@ LASTS = timedelta(minutes=5)
 PREFIX = "enrich:"
 
 
-def stay(warehouse: Warehouse, run_id: str, now: datetime) -> None:
+def beat(warehouse: Warehouse, run_id: str, now: datetime) -> None:
     """Says that this run lives until `now + LASTS`. To begin with, and again before that ends. Safe to repeat."""
     leases.take(warehouse, _name(run_id), run_id, now=now, lasts=LASTS)
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from revetl.context import RunContext
-    from revetl.enrich.lists.columns import Match
+    from revetl.enrich.lists.columns import ColumnMatch
     from revetl.enrich.options import WaterfallOptions
     from revetl.enrich.report import EnrichReport, Estimate
     from revetl.enrich.waterfall import WaterfallSpec
@@ -324,7 +324,7 @@ def _agreement(yes: bool, *, may_ask: bool) -> Callable[[Sequence[Estimate]], bo
     return agree
 
 
-def _show_match(match: Match) -> None:
+def _show_match(match: ColumnMatch) -> None:
     from rich.markup import escape
 
     screen = err_console()

@@ -12,7 +12,7 @@ from revetl.cli.options import ProjectOptions, console, emit_json, err_console, 
 
 if TYPE_CHECKING:
     from revetl.enrich.ordering.compare import Comparison, Objective
-    from revetl.enrich.ordering.learn import History
+    from revetl.enrich.ordering.history import History
     from revetl.enrich.waterfall import WaterfallSpec
     from revetl.project import Project
 
@@ -77,16 +77,17 @@ def command(
     if write and fields:
         raise click.UsageError("--write changes the order for all fields: leave --field out.")
     from revetl.cli.render.tuning import show
-    from revetl.enrich.ordering.solve import MOST_ARMS
+    from revetl.enrich.ordering.solve import MAX_CANDIDATES
     from revetl.errors import ConfigError
 
     project = options.load()
     spec = _named(project, waterfall, fields)
     aim = _objective(objective, at_least, value_usd, budget_usd)
     history = _history(project, spec, fields, segment, days)
-    if len(history.arms) > MOST_ARMS:
+    if len(history.candidates) > MAX_CANDIDATES:
         raise ConfigError(
-            f"{spec.name} asks {len(history.arms)} providers; the most whose order can be solved are {MOST_ARMS}",
+            f"{spec.name} asks {len(history.candidates)} providers;"
+            f" the most whose order can be solved are {MAX_CANDIDATES}",
             hint="Look at one field at a time with --field.",
         )
     told, parts = _compared(history, aim, within)
@@ -134,8 +135,8 @@ def _history(
     from datetime import timedelta
 
     from revetl.clock import SystemClock
-    from revetl.enrich.execution.engine import check_columns
-    from revetl.enrich.ordering.learn import HistoryFilter, learn
+    from revetl.enrich.ordering.history import HistoryFilter, read_history
+    from revetl.enrich.selection.columns import check_columns
     from revetl.errors import ConfigError
     from revetl.state.schema import create_all
 
@@ -147,10 +148,10 @@ def _history(
         now = SystemClock().now()
         since = None if days is None else now - timedelta(days=days)
         only = HistoryFilter(segment=segment, fields=fields, since=since)
-        history = learn(warehouse, spec, project.providers, relation, now=now, only=only)
+        history = read_history(warehouse, spec, project.providers, relation, now=now, only=only)
     finally:
         warehouse.close()
-    if not history.cases:
+    if not history.asked_records:
         raise ConfigError(
             f"the ledger holds no answer for {spec.name}{'' if days is None else f' of the last {days} days'}:"
             " there is nothing to learn from",
@@ -163,10 +164,13 @@ def _compared(history: History, aim: Objective, within: float) -> tuple[Comparis
     """All records, and each segment where there are several."""
     from revetl.enrich.ordering.compare import compare
 
-    told = compare(history, history.cases, aim, within=within)
+    told = compare(history, history.asked_records, aim, within=within)
     if len(history.segments) < 2:
         return told, []
-    parts = [compare(history, cases, aim, segment=name, within=within) for name, cases in history.segments.items()]
+    parts = [
+        compare(history, asked_records, aim, segment=name, within=within)
+        for name, asked_records in history.segments.items()
+    ]
     return told, parts
 
 
@@ -174,7 +178,8 @@ def _document(told: Comparison, parts: list[Comparison], history: History) -> di
     return {
         "fields": list(history.fields),
         "providers": [
-            {"name": arm.name, **asdict(price)} for arm, price in zip(history.arms, history.prices, strict=True)
+            {"name": candidate.name, **asdict(price)}
+            for candidate, price in zip(history.candidates, history.prices, strict=True)
         ],
         "all": _plain(told),
         "segments": [_plain(part) for part in parts],
