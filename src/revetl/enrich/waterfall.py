@@ -160,7 +160,7 @@ class WaterfallSpec(_Strict):
         return self.refresh_after if own is None else own
 
     def sources(self, providers: Iterable[ProviderSpec]) -> dict[str, str]:
-        """Vendor → what counts as one witness with it: itself, or the group that has its data from one place."""
+        """Vendor → what counts as one source with it: itself, or the group that has its data from one place."""
         links = [{p.vendor, p.source_group or p.vendor} for p in providers]
         vendors = dict.fromkeys(name for link in links for name in link)
         links += [set(group) for group in self.same_source]

@@ -94,7 +94,7 @@ def command(
     project = options.load()
     if in_doubt:
         return _show_in_doubt(project, wait_s, as_json)
-    job = _Job(project, max_spend, limit, dry_run, _agreement(yes, may_ask=not no_input and file != "-"))
+    job = _EnrichCommand(project, max_spend, limit, dry_run, _agreement(yes, may_ask=not no_input and file != "-"))
     warehouse = open_warehouse(project, wait_s)
     try:
         if file is None:
@@ -132,7 +132,7 @@ def _show_in_doubt(project: Project, wait_s: float, as_json: bool) -> int:
     return 0
 
 
-class _Job:
+class _EnrichCommand:
     """One command: estimates are agreed to as a whole, then waterfalls run under one allowance."""
 
     def __init__(

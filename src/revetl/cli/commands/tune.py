@@ -90,19 +90,19 @@ def command(
             f" the most whose order can be solved are {MAX_CANDIDATES}",
             hint="Look at one field at a time with --field.",
         )
-    told, parts = _compared(history, aim, within)
+    comparison, segments = _compared(history, aim, within)
     if as_json:
-        emit_json({"waterfall": spec.name, "objective": asdict(aim), **_document(told, parts, history)})
+        emit_json({"waterfall": spec.name, "objective": asdict(aim), **_document(comparison, segments, history)})
     else:
-        show(console(), spec.name, history, told, parts, aim)
+        show(console(), spec.name, history, comparison, segments, aim)
     if plot_ is not None:
         from revetl.enrich.ordering import plot
 
         draw = plot.html if plot_.suffix == ".html" else plot.svg
-        plot_.write_text(draw(told, f"{spec.name}: what a filled blank costs"), encoding="utf-8")
+        plot_.write_text(draw(comparison, f"{spec.name}: what a filled blank costs"), encoding="utf-8")
         err_console().print(f"Drawn to {plot_}")
     if write:
-        _write(project, spec, told, yes=yes)
+        _write(project, spec, comparison, yes=yes)
 
 
 def _named(project: Project, name: str, fields: tuple[str, ...]) -> WaterfallSpec:
@@ -164,50 +164,52 @@ def _compared(history: History, aim: Objective, within: float) -> tuple[Comparis
     """All records, and each segment where there are several."""
     from revetl.enrich.ordering.compare import compare
 
-    told = compare(history, history.asked_records, aim, within=within)
+    comparison = compare(history, history.asked_records, aim, within=within)
     if len(history.segments) < 2:
-        return told, []
+        return comparison, []
     parts = [
         compare(history, asked_records, aim, segment=name, within=within)
         for name, asked_records in history.segments.items()
     ]
-    return told, parts
+    return comparison, parts
 
 
-def _document(told: Comparison, parts: list[Comparison], history: History) -> dict[str, Any]:
+def _document(comparison: Comparison, parts: list[Comparison], history: History) -> dict[str, Any]:
     return {
         "fields": list(history.fields),
         "providers": [
             {"name": candidate.name, **asdict(price)}
             for candidate, price in zip(history.candidates, history.prices, strict=True)
         ],
-        "all": _plain(told),
+        "all": _plain(comparison),
         "segments": [_plain(part) for part in parts],
     }
 
 
-def _plain(told: Comparison) -> dict[str, Any]:
+def _plain(comparison: Comparison) -> dict[str, Any]:
     """JSON has no infinity: a bound that is none is null."""
-    document = {**asdict(told), "better": told.better}
+    document = {**asdict(comparison), "better": comparison.better}
     for line in document["lines"]:
         if line["bounds_usd"] is not None:
             line["bounds_usd"] = [None if usd == float("inf") else usd for usd in line["bounds_usd"]]
     return document
 
 
-def _write(project: Project, spec: WaterfallSpec, told: Comparison, *, yes: bool) -> None:
+def _write(project: Project, spec: WaterfallSpec, comparison: Comparison, *, yes: bool) -> None:
     """Prints the diff on stdout; the file changes only when somebody agrees."""
     from revetl.enrich.ordering.rewrite import find, reorder
 
     screen = err_console()
-    others = tuple(s.provider for s in spec.stages if s.provider not in {n for line in told.lines for n in line.order})
+    others = tuple(
+        s.provider for s in spec.stages if s.provider not in {n for line in comparison.lines for n in line.order}
+    )
     path = find(project.root / project.settings.enrichment / "waterfalls", spec.name)
-    change = reorder(path, (*(told.by_rule or told.best), *others))
+    change = reorder(path, (*(comparison.by_rule or comparison.best), *others))
     if change.before == change.after:
         screen.print("The file has the best order already: nothing to write.")
         return
     click.echo(change.diff(project.root), nl=False)
-    if not told.better and not told.by_rule:
+    if not comparison.better and not comparison.by_rule:
         screen.print("[yellow]What this brings is within chance.[/]")
     if yes or click.confirm("Write it?", err=True):
         change.apply()

@@ -91,7 +91,8 @@ class Cascade:
         """Whether every question that there is may be asked at its greatest price."""
         if self._run.budget.limit_usd is None and not self._ledger.limits:
             return True
-        questions, stages = self._run.questions(), self._run.spec.stages
+        questions, verifications = self._run.questions(), self._run.verifications()
+        stages = self._run.spec.stages
         need: dict[str, Decimal] = {}
 
         def add(provider: str, number: int) -> None:
@@ -103,7 +104,7 @@ class Cascade:
             for name in (stage.provider, *stage.verify.values()):
                 add(name, asked)
         for field, verifier in {pair for stage in stages for pair in stage.verify.items()}:
-            add(verifier, questions.count_unverified(field, verifier))
+            add(verifier, verifications.count_unverified(field, verifier))
         return self._ledger.can_pay(need)
 
     async def _stage(self, number: int, queue: PartitionQueue[Partition], hand_on: Callable[[Partition], None]) -> None:

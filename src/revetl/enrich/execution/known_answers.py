@@ -52,13 +52,13 @@ class KnownAnswers:
         """Decides what waits: from verdicts that are known, then by asking for those that are not."""
         run, dispatcher = self._run, self._dispatcher
         again = True
-        while again and (waiting := run.questions(partition).count_waiting(field, verifier)):
+        while again and (waiting := run.verifications(partition).count_waiting(field, verifier)):
             dispatcher.expect(verifier, run.report.providers[verifier].asked + waiting)
             apply_verdicts(run.ctx.warehouse, field, run.ctx.clock.now())
             if not run.may_ask(verifier):
                 return
             # Also where nothing seems to be open: another partition may be asking about the same address.
-            asked = dispatcher.ask(verifier, lambda: run.questions(partition).stream_unverified(field, verifier))
+            asked = dispatcher.ask(verifier, lambda: run.verifications(partition).stream_unverified(field, verifier))
             by_others = await dispatcher.answered(asked)
             waited = await dispatcher.others_answered(lambda: self._verified_by_others(field, verifier, partition))
             apply_verdicts(run.ctx.warehouse, field, run.ctx.clock.now())
@@ -68,4 +68,4 @@ class KnownAnswers:
         """How many of the values other runs have verified at this moment."""
         if self._dispatcher.is_alone(verifier):
             return 0
-        return self._run.questions(partition).unverified_in_flight(field, verifier)
+        return self._run.verifications(partition).unverified_in_flight(field, verifier)

@@ -14,6 +14,7 @@ from revetl.enrich.selection.partition import EVERYTHING, Partition
 from revetl.enrich.selection.question import Question
 from revetl.enrich.selection.questions import QuestionSelection
 from revetl.enrich.selection.scope import Scope
+from revetl.enrich.selection.verifications import VerificationSelection
 from revetl.enrich.waterfall import WaterfallSpec
 from revetl.model import Relation
 from revetl.privacy.suppressions import OBJECTED, Suppressions
@@ -66,18 +67,23 @@ class WaterfallRun:
 
     def questions(self, partition: Partition = EVERYTHING) -> QuestionSelection:
         """As of now: what an earlier stage brought counts."""
-        return QuestionSelection(
-            Scope(
-                warehouse=self.ctx.warehouse,
-                spec=self.spec,
-                providers=self.provider_specs,
-                relation=self.relation,
-                entity=self.entity,
-                run_id=self.ctx.run_id,
-                now=self.ctx.clock.now(),
-                limit=self.options.limit,
-                partition=partition,
-            )
+        return QuestionSelection(self._scope(partition))
+
+    def verifications(self, partition: Partition = EVERYTHING) -> VerificationSelection:
+        """As of now, likewise."""
+        return VerificationSelection(self._scope(partition))
+
+    def _scope(self, partition: Partition) -> Scope:
+        return Scope(
+            warehouse=self.ctx.warehouse,
+            spec=self.spec,
+            providers=self.provider_specs,
+            relation=self.relation,
+            entity=self.entity,
+            run_id=self.ctx.run_id,
+            now=self.ctx.clock.now(),
+            limit=self.options.limit,
+            partition=partition,
         )
 
     def suppress(self, question: Question) -> None:

@@ -18,6 +18,7 @@ from revetl.enrich.report import Estimate, FieldCoverage, StageEstimate
 from revetl.enrich.selection.columns import check_columns
 from revetl.enrich.selection.questions import QuestionSelection
 from revetl.enrich.selection.scope import Scope
+from revetl.enrich.selection.verifications import VerificationSelection
 from revetl.enrich.waterfall import WaterfallSpec
 from revetl.model import Relation
 from revetl.providers.spec import ProviderSpec
@@ -44,18 +45,17 @@ def estimate(
     warehouse, now = ctx.warehouse, ctx.clock.now()
     create_all(warehouse)
     check_columns(warehouse, spec, entity)
-    questions = QuestionSelection(
-        Scope(
-            warehouse=warehouse,
-            spec=spec,
-            providers=providers,
-            relation=entity,
-            entity=options.entity_name or spec.entity,
-            run_id=ctx.run_id,
-            now=now,
-            limit=options.limit,
-        )
+    scope = Scope(
+        warehouse=warehouse,
+        spec=spec,
+        providers=providers,
+        relation=entity,
+        entity=options.entity_name or spec.entity,
+        run_id=ctx.run_id,
+        now=now,
+        limit=options.limit,
     )
+    questions = QuestionSelection(scope)
     rates = read_rates(warehouse, spec, providers)
     fields = list(spec.fields)
     cohorts = [Cohort(_mask(lacks), _mask(may), audited, n) for lacks, may, audited, n in questions.cohorts()]
@@ -65,7 +65,7 @@ def estimate(
         _stage_model(spec, i, providers, rates, cohorts, counts[i], observed[i]) for i, _ in enumerate(spec.stages)
     ]
     draws = forecast(cohorts, models, fields)
-    owed = _owed(spec, questions, providers)
+    owed = _owed(scope)
     stages = tuple(
         _stage_estimate(spec, i, providers, rates, counts[i], draws, owed[i], questions)
         for i, _ in enumerate(spec.stages)
@@ -144,15 +144,16 @@ def _stage_estimate(
     )
 
 
-def _owed(spec: WaterfallSpec, questions: QuestionSelection, providers: Mapping[str, ProviderSpec]) -> list[Decimal]:
+def _owed(scope: Scope) -> list[Decimal]:
     """By stage: values that an earlier run left unverified are verified first, whether or not anything is looked up."""
-    owed, observed = [], set[tuple[str, str]]()
-    for stage in spec.stages:
+    verifications = VerificationSelection(scope)
+    owed, counted = [], set[tuple[str, str]]()
+    for stage in scope.spec.stages:
         usd = Decimal(0)
         for place in stage.verify.items():
-            if place not in observed:
-                observed.add(place)
-                usd += questions.count_unverified(*place) * providers[place[1]].greatest_usd
+            if place not in counted:
+                counted.add(place)
+                usd += verifications.count_unverified(*place) * scope.providers[place[1]].greatest_usd
         owed.append(usd)
     return owed
 

@@ -40,9 +40,9 @@ def seconds_together(
     """Of the whole run, at the least. `steps`: each stage's questions, and after them the verification of its values;
     `verifiers`: each one's work for all stages.
 
-    The records pass in parts, and each step takes the next part while later ones have those before: so it is about as
-    long as the busiest step, and the first part's way there, and the last one's from there. One after the other where
-    the run has one part, and where the money may not suffice (`paid` False).
+    The records pass in partitions, and each step takes the next one while later steps have those before. So it takes
+    about as long as the busiest step, beside the first partition's way to it and the last one's way from it. Steps
+    follow one another where the run has one partition, and where the money may not suffice (`paid` False).
     """
     partitions = partition_count(records) if paid else 1
     ends = [0.0] * partitions

@@ -42,9 +42,9 @@ ObservedOutcomes = Mapping[RecordState, Mapping[LookupOutcome, float]]
 def observed_outcomes(candidates: Sequence[Candidate], asked_records: Sequence[AskedRecord]) -> list[ObservedOutcomes]:
     """Per stage what was seen of it, as numbers of records, for stages in the order of `candidates`.
 
-    Where other orders ran, a record may have come to a late stage and not to an early one, just because the late one
-    found nothing: what is known of the early one then holds for such records alone. From there on only those count
-    that were asked of everybody by lot.
+    Where another order ran, a record may have come to a late stage first, and to an early one only because the late one
+    found nothing. What the early one gave is then true of such records alone. From that stage on only those records
+    count that were drawn by lot and asked of everybody.
     """
     counted: list[dict[RecordState, dict[LookupOutcome, float]]] = [{} for _ in candidates]
     fair = _first_unfair_stage(candidates, asked_records)

@@ -1,4 +1,4 @@
-"""Today's order beside the best one and the usual ones, for one segment, with what can't be told left untold.
+"""Today's order beside the best one and the usual ones, for one segment, and where the ledger can't tell, it says so.
 
 Where the ledger shows the outcome of an order for (nearly) every record, as it does for the order that ran, all records
 count. Any other order is judged on the audited records alone: a random sample that was asked of everybody. Without
@@ -217,8 +217,8 @@ class _Comparer:
         limits = None
         if len(orders) == 1:
             limits = bounds(self.candidates, self.history.prices, self.history.checks, self.asked_records, orders[0])
-        told = provider_names(self.candidates, orders[0]) if len(orders) == 1 else ()
-        return OrderLine(label, told, "not identified", record_count(self.asked_records), bounds_usd=limits)
+        order_names = provider_names(self.candidates, orders[0]) if len(orders) == 1 else ()
+        return OrderLine(label, order_names, "not identified", record_count(self.asked_records), bounds_usd=limits)
 
     def _enough(self, order: tuple[int, ...]) -> float:
         """The share of the records that has to be known. Of today's order a few calls that failed may be left out; of
@@ -229,16 +229,24 @@ class _Comparer:
         self, label: str, orders: Sequence[tuple[int, ...]], basis: Basis, seen: PlayedOrders | None = None
     ) -> OrderLine:
         """`seen`: the records that tell of the order, where they are others than those that orders are chosen on."""
-        told = provider_names(self.candidates, orders[0]) if len(orders) == 1 else ()
+        order_names = provider_names(self.candidates, orders[0]) if len(orders) == 1 else ()
         base = self.base
         if not self.identified:
             base = tuple(c for c in base if all(path_of(self.candidates, c, order) is not None for order in orders))
         here = play(self.candidates, base, orders)
         saved = None if list(orders) == [self.today] else here.saved_against(play(self.candidates, base, [self.today]))
-        point = None if here.coverage is None else CurvePoint(told, here.usd_per_record, here.coverage.value)
+        point = None if here.coverage is None else CurvePoint(order_names, here.usd_per_record, here.coverage.value)
         seen = seen or here
         return OrderLine(
-            label, told, basis, seen.records, seen.usd_per_value, seen.usd_per_record, seen.coverage, saved, point=point
+            label,
+            order_names,
+            basis,
+            seen.records,
+            seen.usd_per_value,
+            seen.usd_per_record,
+            seen.coverage,
+            saved,
+            point=point,
         )
 
     def usual(self) -> dict[str, list[tuple[int, ...]]]:
@@ -247,7 +255,7 @@ class _Comparer:
         alone = {
             i: replay(self.candidates, [c for c in self.base if c.replies[i] is not None], (i,)) for i in self.today
         }
-        index = {i: told.usd / told.filled if told.filled else math.inf for i, told in alone.items()}
+        index = {i: totals.usd / totals.filled if totals.filled else math.inf for i, totals in alone.items()}
         return {
             "cheapest first": [tuple(sorted(self.today, key=lambda i: prices[i].hit))],
             "price/hit rate": [tuple(sorted(self.today, key=index.__getitem__))],

@@ -220,7 +220,7 @@ class _HistoryReader:
 
     def _values_by_call(self, stage: Stage) -> Query:
         """Call → mask of the fields with an accepted value; per verified field the value that a verifier was owed for
-        (value_k), with whether it gave a verdict (settled_k); the value that the vendor itself called false
+        (value_k), with whether it gave a verdict (decided_k); the value that the vendor itself called false
         (refused_k). `here` is 0 where the call was made for a list or another model and its values were not given to
         this one: then nobody has judged them for it."""
         d = self.warehouse.dialect
@@ -234,7 +234,7 @@ class _HistoryReader:
             k = self.fields.index(f)
             owed = f"field = {literal(f, d)} AND (verified_by IS NOT NULL OR rejected_reason = 'not_verified')"
             cells.append(f"max(CASE WHEN {owed} THEN lower(value) END) AS value_{k}")
-            cells.append(f"max(CASE WHEN {owed} AND verified_by IS NOT NULL THEN 1 ELSE 0 END) AS settled_{k}")
+            cells.append(f"max(CASE WHEN {owed} AND verified_by IS NOT NULL THEN 1 ELSE 0 END) AS decided_{k}")
         for f in self._judged(stage):
             refused = f"field = {literal(f, d)} AND verified_by IS NULL AND rejected_reason IN ('invalid', 'catch_all')"
             cells.append(f"max(CASE WHEN {refused} THEN lower(value) END) AS refused_{self.fields.index(f)}")
@@ -270,7 +270,7 @@ class _HistoryReader:
             for f, _ in self._checked(stage):
                 k = self.fields.index(f)
                 cells.append(f"{self._first_with(f, f'v_{i}.value_{k}')} AS same_{i}_{k}")
-                cells.append(f"coalesce(v_{i}.settled_{k}, 0) AS settled_{i}_{k}")
+                cells.append(f"coalesce(v_{i}.decided_{k}, 0) AS decided_{i}_{k}")
             for f in self._judged(stage):
                 k = self.fields.index(f)
                 cells.append(f"{self._first_with(f, f'v_{i}.refused_{k}')} AS refused_{i}_{k}")
@@ -318,9 +318,9 @@ class _HistoryReader:
             else:
                 owed = [
                     VerificationCharge(
-                        self.fields.index(f), checks[at, f][settled], _sharers(labels, refused, f, label)
+                        self.fields.index(f), checks[at, f][decided], _sharers(labels, refused, f, label)
                     )
-                    for (at, f), (label, settled) in labels.items()
+                    for (at, f), (label, decided) in labels.items()
                     if at == s and label >= 0 and state == "hit"
                 ]
                 hit = state == "hit"

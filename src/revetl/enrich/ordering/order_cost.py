@@ -74,12 +74,12 @@ class PlayedOrders:
         if mine is None or theirs is None or not theirs.value:
             return None
         ours, base = _dot(self.weights, self.values), _dot(other.weights, other.values)
-        part = mine.value / theirs.value
+        ratio = mine.value / theirs.value
         off = [
-            a / ours / theirs.value - part * b / base / theirs.value
+            a / ours / theirs.value - ratio * b / base / theirs.value
             for a, b in zip(self._off(mine.value), other._off(theirs.value), strict=True)
         ]
-        return Interval.around(1 - part, _error(self.weights, off))
+        return Interval.around(1 - ratio, _error(self.weights, off))
 
     def more_than(self, other: PlayedOrders, *, value_usd: float, usd: float) -> Interval | None:
         """The mean over records of `value_usd` per value and `usd` per dollar of cost, above that of `other`."""
@@ -103,11 +103,11 @@ def play(
     usd, values = [], []
     for record in asked_records:
         paths = [path_of(candidates, record, order) for order in orders]
-        known = [w for w in paths if w is not None]
-        if len(known) < len(paths):
+        complete = [w for w in paths if w is not None]
+        if len(complete) < len(paths):
             raise ValueError("an order asks for an answer that is not in the ledger")
-        usd.append(sum(w.usd for w in known) / len(known))
-        values.append(sum(w.filled.bit_count() for w in known) / len(known))
+        usd.append(sum(w.usd for w in complete) / len(complete))
+        values.append(sum(w.filled.bit_count() for w in complete) / len(complete))
     return PlayedOrders(
         tuple(c.weight for c in asked_records),
         tuple(usd),

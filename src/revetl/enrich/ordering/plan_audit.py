@@ -48,17 +48,17 @@ def plan_audit(
     if len(candidates) < 2 or not asked_records:
         return None
     planned_on = "audited records" if sample else "independent hits"
-    known = sample or _independent(candidates, prices, checks, asked_records)
+    basis = sample or _independent(candidates, prices, checks, asked_records)
     today = tuple(range(len(candidates)))
-    other = tuple(best) if tuple(best) != today and sample else solve(candidates, known).cheapest().order
+    other = tuple(best) if tuple(best) != today and sample else solve(candidates, basis).cheapest().order
     if other == today:
         other = today[::-1]
-    saved = play(candidates, known, [other]).saved_against(play(candidates, known, [today]))
+    saved = play(candidates, basis, [other]).saved_against(play(candidates, basis, [today]))
     if saved is None:
         return None
-    needed = _needed(saved, record_count(known), within)
-    extra = play(candidates, known, [today])
-    everyone = math.fsum(c.weight * _whole(candidates, c) for c in known) / record_count(known)
+    needed = _needed(saved, record_count(basis), within)
+    extra = play(candidates, basis, [today])
+    everyone = math.fsum(c.weight * _whole(candidates, c) for c in basis) / record_count(basis)
     return AuditPlan(
         within,
         needed,
@@ -115,9 +115,9 @@ def _sides(
     i: int, candidate: Candidate, price: ObservedPrice, check: float, asked_records: Sequence[AskedRecord]
 ) -> tuple[float, KnownReply, KnownReply]:
     """How often it fills something where it was asked, and what it costs where it does not and where it does."""
-    known = [(c.weight, r) for c in asked_records if (r := c.replies[i]) is not None and r.able]
-    asked = sum(w for w, _ in known)
-    missed = [(w, r) for w, r in known if not r.fills]
+    basis = [(c.weight, r) for c in asked_records if (r := c.replies[i]) is not None and r.able]
+    asked = sum(w for w, _ in basis)
+    missed = [(w, r) for w, r in basis if not r.fills]
     empty = sum(w for w, _ in missed)
     rate = 1 - empty / asked if asked else UNKNOWN_RATE
     lost = sum(w * (r.usd + sum(c.usd for c in r.checks)) for w, r in missed) / empty if empty else price.miss

@@ -104,10 +104,10 @@ class PriceBook:
         return cls(providers, charged)
 
     def price(self, provider: str, questions_per_record: float) -> ObservedPrice:
-        terms, seen = self.declared[provider], self.charged.get(provider, _Charges())
-        base = float(terms.price_per_call) if seen.miss is None else seen.miss
-        whole = float(terms.price_per_call + terms.price_per_hit)
-        mean, least, greatest = seen.hit or (whole, whole, float(terms.greatest_usd))
+        declared, seen = self.declared[provider], self.charged.get(provider, _Charges())
+        base = float(declared.price_per_call) if seen.miss is None else seen.miss
+        whole = float(declared.price_per_call + declared.price_per_hit)
+        mean, least, greatest = seen.hit or (whole, whole, float(declared.greatest_usd))
         return ObservedPrice(
             per_call=base,
             per_hit=max(mean - base, 0.0),
@@ -119,9 +119,9 @@ class PriceBook:
 
     def verification(self, verifier: str) -> tuple[float, float]:
         """What a verification costs without and with a verdict."""
-        terms, seen = self.declared[verifier], self.charged.get(verifier, _Charges())
-        base = float(terms.price_per_call) if seen.miss is None else seen.miss
-        return base, base + float(terms.price_per_hit) if seen.hit is None else seen.hit[0]
+        declared, seen = self.declared[verifier], self.charged.get(verifier, _Charges())
+        base = float(declared.price_per_call) if seen.miss is None else seen.miss
+        return base, base + float(declared.price_per_hit) if seen.hit is None else seen.hit[0]
 
 
 def _number(value: Any) -> float | None:

@@ -142,7 +142,7 @@ def solve_stops(
     candidates: Sequence[Candidate], asked_records: Sequence[AskedRecord], order: Sequence[int]
 ) -> CheapestOrders:
     """Where to stop in this one order: the sets that are no beginning of it can't be chosen. For history in which
-    nothing else can be told. Cases in which the order meets an unknown answer are left out."""
+    nothing else can be told. Records for which the order meets an unknown answer are left out."""
     known = [record for record in asked_records if path_of(candidates, record, order) is not None]
     size = 1 << len(candidates)
     least, last, filled = [math.inf] * size, [0] * size, [0.0] * size
@@ -199,12 +199,12 @@ def _union_terms(masks: Iterable[int]) -> list[tuple[int, int]]:
     for mask in sorted(set(masks), key=int.bit_count):
         if not any(known & mask == known for known in smallest):  # disjoint from it implies disjoint from the known one
             smallest.append(mask)
-    terms: dict[int, int] = {}
+    signs: dict[int, int] = {}
     for mask in smallest:
-        for by, sign in list(terms.items()):
-            terms[by | mask] = terms.get(by | mask, 0) - sign
-        terms[mask] = terms.get(mask, 0) + 1
-    return [(by, sign) for by, sign in terms.items() if sign]
+        for by, sign in list(signs.items()):
+            signs[by | mask] = signs.get(by | mask, 0) - sign
+        signs[mask] = signs.get(mask, 0) + 1
+    return [(by, sign) for by, sign in signs.items() if sign]
 
 
 def _sum_subsets(table: list[float]) -> None:

@@ -6,8 +6,7 @@ share a `request_hash` and are asked once.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from itertools import starmap
 from typing import cast
@@ -114,26 +113,6 @@ class QuestionSelection(RecordSelection):
         for row in self.warehouse.rows(query.sql, query.params):
             cells = [int(cast(int, cell)) for cell in row]
             yield cells[:fields], cells[fields:-2], bool(cells[-2]), cells[-1]
-
-    # --- values that wait for a verifier ---
-
-    def count_waiting(self, field: str, verifier: str) -> int:
-        """How many values nobody has verified, each once whoever's they are."""
-        return self._count_questions(self._waiting(field, verifier))
-
-    def count_unverified(self, field: str, verifier: str) -> int:
-        """How many of them the verifier may be asked about now."""
-        return self._count_questions(self._unverified(field, verifier))
-
-    def stream_unverified(self, field: str, verifier: str) -> Iterator[Question]:
-        """Those, as questions."""
-        query = self._unverified(field, verifier) + " ORDER BY request_hash, key"
-        return self._grouped(query, (field,), (field,))
-
-    def unverified_in_flight(self, field: str, verifier: str) -> int:
-        """How many of the values that wait for `verifier` other runs have verified at this moment."""
-        calls = self._ledger.latest(verifier, self._hashes_of_waiting(field, verifier))
-        return self._count_questions(self._among_in_flight(self._waiting(field, verifier), calls))
 
     # --- pieces ---
 
@@ -250,30 +229,6 @@ class QuestionSelection(RecordSelection):
             source=self._from(stage),
         )
 
-    def _hashes_of_waiting(self, field: str, verifier: str) -> Query | None:
-        """The same for the questions about values that wait."""
-        if self._partition == EVERYTHING:
-            return None
-        return compose(
-            "SELECT {hash} FROM {values} w WHERE {waits}",
-            hash=self._hash(self.providers[verifier].inputs, {field: "w.value"}),
-            values=self._values,
-            waits=Query("w.entity = ? AND w.field = ? AND w.rejected_reason = 'not_verified'", (self.entity, field))
-            + self._partition.condition("w.key"),
-        )
-
-    def _among_in_flight(self, questions: Query, calls: Query) -> Query:
-        return compose(
-            """
-            SELECT c.request_hash
-            FROM ({questions}) AS c
-            JOIN ({calls}) AS l ON l.request_hash = c.request_hash
-            WHERE l.status = 'intent'
-            """,
-            questions=questions,
-            calls=calls,
-        )
-
     def _within_record_budget(self, stage: Stage, cap: Decimal) -> Query:
         """What the record has cost in this run, the call now and its verification stay within `cap`.
 
@@ -313,67 +268,3 @@ class QuestionSelection(RecordSelection):
             ),
             of_run=Query("k.run_id = ? AND k.provider = ?", (self.run_id, verifier)),
         )
-
-    def _unverified(self, field: str, verifier: str) -> Query:
-        """Values that wait for `verifier` and that it may be asked about."""
-        return compose(
-            """
-            SELECT u.*
-            FROM ({waiting}) AS u
-            LEFT JOIN ({answered}) AS b ON b.request_hash = u.request_hash
-            WHERE {still_open}
-            """,
-            waiting=self._waiting(field, verifier),
-            answered=self._ledger.answered(verifier, self._hashes_of_waiting(field, verifier)),
-            still_open=self._ledger.still_open(verifier, [field], "b"),
-        )
-
-    def _waiting(self, field: str, verifier: str) -> Query:
-        """Values that nobody has verified, of records that still lack the field."""
-        return compose(
-            """
-            SELECT v.key, {hash} AS request_hash, v.value AS {input}
-            FROM ({records}) AS e
-            LEFT JOIN ({found}) AS a ON a.key = e.key
-            JOIN {values} v ON v.key = e.key
-            WHERE {waits}
-              AND e.blank_{i} = 1
-              AND (coalesce(a.got_{i}, 0) = 0 OR e.audited = 1)
-            """,
-            hash=self._hash(self.providers[verifier].inputs, {field: "v.value"}),
-            input=self._input(field),
-            records=self._scan(None),
-            found=self._ledger.found_fields(),
-            values=self._values,
-            waits=Query(
-                "v.entity = ? AND v.field = ? AND v.rejected_reason = 'not_verified'"
-                " AND (v.expires_at IS NULL OR v.expires_at > ?)",
-                (self.entity, field, naive(self.now)),
-            )
-            + self._partition.condition("v.key"),
-            i=str(list(self.spec.fields).index(field)),
-        )
-
-    def _grouped(self, query: Query, names: Sequence[str], asked: Sequence[str]) -> Iterator[Question]:
-        """Rows come ordered by hash, so equal questions are neighbours, also across two pieces of the stream."""
-        open_: Question | None = None
-        keys: dict[str, None] = {}
-        people: dict[tuple[tuple[str, str], ...], None] = {}
-        for batch in self.warehouse.stream(query.sql, query.params):
-            cells = {name: batch.column(f"in_{name}").to_pylist() for name in names}
-            hashes, found = batch.column("request_hash").to_pylist(), batch.column("key").to_pylist()
-            for i, request_hash in enumerate(hashes):
-                identity = {name: cells[name][i] for name in names if cells[name][i]}
-                if open_ is None or open_.request_hash != request_hash:
-                    if open_ is not None:
-                        yield _whole(open_, keys, people)
-                    inputs = {name: identity[name] for name in asked if name in identity}
-                    open_, keys, people = Question(request_hash, (), inputs, ()), {}, {}
-                keys[found[i]] = None
-                people[tuple(identity.items())] = None
-        if open_ is not None:
-            yield _whole(open_, keys, people)
-
-
-def _whole(question: Question, keys: Iterable[str], people: Iterable[tuple[tuple[str, str], ...]]) -> Question:
-    return replace(question, keys=tuple(keys), identities=tuple(dict(identity) for identity in people))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import cast
 
 from revetl.enrich.selection.ledger import LedgerSelection
 from revetl.enrich.selection.query import Query, compose
+from revetl.enrich.selection.question import Question
 from revetl.enrich.selection.scope import Scope
 from revetl.enrich.waterfall import Stage
 from revetl.errors import ConfigError
@@ -192,9 +194,43 @@ class RecordSelection:
     def _input(self, name: str) -> str:
         return ident(f"in_{name}")
 
+    # --- rows of (key, request_hash, inputs), as questions ---
+
     def _count_questions(self, query: Query) -> int:
         counted = compose("SELECT count(DISTINCT request_hash) FROM ({rows}) AS counted", rows=query)
         return self.warehouse.scalar(counted.sql, int, counted.params)
+
+    def _among_in_flight(self, questions: Query, calls: Query) -> Query:
+        return compose(
+            """
+            SELECT c.request_hash
+            FROM ({questions}) AS c
+            JOIN ({calls}) AS l ON l.request_hash = c.request_hash
+            WHERE l.status = 'intent'
+            """,
+            questions=questions,
+            calls=calls,
+        )
+
+    def _grouped(self, query: Query, names: Sequence[str], asked: Sequence[str]) -> Iterator[Question]:
+        """Rows come ordered by hash, so equal questions are neighbours, also across two pieces of the stream."""
+        open_: Question | None = None
+        keys: dict[str, None] = {}
+        people: dict[tuple[tuple[str, str], ...], None] = {}
+        for batch in self.warehouse.stream(query.sql, query.params):
+            cells = {name: batch.column(f"in_{name}").to_pylist() for name in names}
+            hashes, found = batch.column("request_hash").to_pylist(), batch.column("key").to_pylist()
+            for i, request_hash in enumerate(hashes):
+                identity = {name: cells[name][i] for name in names if cells[name][i]}
+                if open_ is None or open_.request_hash != request_hash:
+                    if open_ is not None:
+                        yield _whole(open_, keys, people)
+                    inputs = {name: identity[name] for name in asked if name in identity}
+                    open_, keys, people = Question(request_hash, (), inputs, ()), {}, {}
+                keys[found[i]] = None
+                people[tuple(identity.items())] = None
+        if open_ is not None:
+            yield _whole(open_, keys, people)
 
 
 def in_sample(key: str, share: float) -> str:
@@ -210,3 +246,7 @@ def in_sample(key: str, share: float) -> str:
         return "1 = 1"
     limit = f"{round(share * 16**_DIGITS):0{_DIGITS}x}"
     return f"substr(md5('audit:' || {key}), 1, {_DIGITS}) < '{limit}'"
+
+
+def _whole(question: Question, keys: Iterable[str], people: Iterable[tuple[tuple[str, str], ...]]) -> Question:
+    return replace(question, keys=tuple(keys), identities=tuple(dict(identity) for identity in people))
