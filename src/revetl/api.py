@@ -1,6 +1,6 @@
 """The Python API: a waterfall over a pandas DataFrame or a pyarrow Table, with the project's ledger and cache.
 
-    enriched = revetl.enrich(frame, waterfall="contact_profile", max_spend_usd=5)
+    enriched = revetl.enrich_frame(frame, waterfall="contact_profile", max_spend_usd=5)
 
 The run has a thread and an event loop of its own, so it works in a notebook, whose loop is busy already.
 """
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-    from revetl.enrich.lists.columns import Match
-    from revetl.enrich.lists.entity_table import Found
+    from revetl.enrich.lists.columns import ColumnMatch
+    from revetl.enrich.lists.entity_table import FoundValue
     from revetl.enrich.report import EnrichReport, OnProgress
     from revetl.project import Project
 
 Frame = TypeVar("Frame", bound="pd.DataFrame | pa.Table")
 
 
-class Options(TypedDict, total=False):
-    """What `enrich` takes by name."""
+class FrameOptions(TypedDict, total=False):
+    """What `enrich_frame` takes by name."""
 
     max_spend_usd: Decimal | float | str | None
     columns: Mapping[str, str | None] | None
@@ -48,7 +48,7 @@ class EnrichWarning(UserWarning):
     """The frame is whole, but not everything that it lacks was asked for: a budget is spent, a provider is away."""
 
 
-def enrich(
+def enrich_frame(
     frame: Frame,
     waterfall: str | None = None,
     *,
@@ -85,25 +85,45 @@ def enrich(
     provider refused its key; what others answered is kept. Gives an EnrichWarning where a budget was spent or a
     provider was away.
     """
-    options = Options(max_spend_usd=max_spend_usd, columns=columns, limit=limit, progress=progress, on_report=on_report)
-    options |= Options(project_dir=project_dir, profiles_dir=profiles_dir, target=target)
-    job = _Job(frame, waterfall, options)
-    running = Running(job.run)
+    options = FrameOptions(
+        max_spend_usd=max_spend_usd, columns=columns, limit=limit, progress=progress, on_report=on_report
+    )
+    options |= FrameOptions(project_dir=project_dir, profiles_dir=profiles_dir, target=target)
+    return _enriched(frame, waterfall, options, stacklevel=3)
+
+
+def _enriched(frame: Frame, waterfall: str | None, options: FrameOptions, *, stacklevel: int) -> Frame:
+    """`stacklevel`: the caller's, as `warnings.warn` counts from here."""
+    enrichment = _FrameEnrichment(frame, waterfall, options)
+    running = Running(enrichment.run)
     try:
         result: Frame = running.result()
     except KeyboardInterrupt:
         running.stop()
         running.wait()
         raise
-    job.warn(stacklevel=4)  # past the package that is called
+    enrichment.warn(stacklevel=stacklevel + 1)
     return result
 
 
-async def enrich_async(frame: Frame, waterfall: str | None = None, **options: Unpack[Options]) -> Frame:
-    """`enrich` for code that has an event loop, which goes on meanwhile. Takes the same arguments. When it is
+def enrich(frame: Frame, waterfall: str | None = None, **options: Unpack[FrameOptions]) -> Frame:
+    """The old name of `enrich_frame`, reached as `revetl.enrich(frame)`. It goes with the next release."""
+    # Two frames up: past the package that is called.
+    _warn_of_old_name("enrich", stacklevel=4)
+    return _enriched(frame, waterfall, options, stacklevel=4)
+
+
+def _warn_of_old_name(name: str, *, stacklevel: int) -> None:
+    new = name.replace("enrich", "enrich_frame")
+    message = f"revetl.{name}(…) is now revetl.{new}(…); the old name goes with the next release"
+    warnings.warn(message, DeprecationWarning, stacklevel=stacklevel)
+
+
+async def enrich_frame_async(frame: Frame, waterfall: str | None = None, **options: Unpack[FrameOptions]) -> Frame:
+    """`enrich_frame` for code that has an event loop, which goes on meanwhile. Takes the same arguments. When it is
     cancelled no more calls leave, and it ends once those under way are written down."""
-    job = _Job(frame, waterfall, options)
-    running = Running(job.run)
+    enrichment = _FrameEnrichment(frame, waterfall, options)
+    running = Running(enrichment.run)
     try:
         result: Frame = await asyncio.shield(asyncio.wrap_future(running.future))
     except asyncio.CancelledError:
@@ -114,17 +134,23 @@ async def enrich_async(frame: Frame, waterfall: str | None = None, **options: Un
             except asyncio.CancelledError:
                 running.stop()  # a second time: at once
         raise
-    job.warn(stacklevel=3)
+    enrichment.warn(stacklevel=3)
     return result
 
 
-class _Job:
+async def enrich_async(frame: Frame, waterfall: str | None = None, **options: Unpack[FrameOptions]) -> Frame:
+    """The old name of `enrich_frame_async`. It goes with the next release."""
+    _warn_of_old_name("enrich_async", stacklevel=3)
+    return await enrich_frame_async(frame, waterfall, **options)
+
+
+class _FrameEnrichment:
     """One call, from the frame to the frame."""
 
-    def __init__(self, frame: Any, waterfall: str | None, options: Options) -> None:
+    def __init__(self, frame: Any, waterfall: str | None, options: FrameOptions) -> None:
         from revetl import project
 
-        if strange := sorted(set(options) - set(Options.__annotations__)):
+        if strange := sorted(set(options) - set(FrameOptions.__annotations__)):
             raise TypeError(f"unexpected keyword argument {strange[0]!r}")
         spend = options.get("max_spend_usd")
         self._listing = listing_of(frame)
@@ -142,8 +168,10 @@ class _Job:
 
     async def run(self, stop: asyncio.Event) -> Any:
         from revetl.clock import SystemClock
+        from revetl.context import RunContext
         from revetl.enrich.execution.engine import run_waterfall
         from revetl.enrich.lists.entity_table import entity_name, found_values, loaded
+        from revetl.enrich.options import WaterfallOptions
         from revetl.state.runs import new_run_id
 
         clock = SystemClock()
@@ -153,20 +181,22 @@ class _Job:
         warehouse = self._project.open_warehouse()
         try:
             with loaded(warehouse, match, self._listing, clock.now()) as relation:
-                self._report = await run_waterfall(
-                    warehouse,
-                    match.spec,
-                    self._project.connected(match.spec.provider_names, clock),
-                    relation,
-                    run_id=new_run_id(clock),
+                ctx = RunContext(
+                    warehouse=warehouse,
                     clock=clock,
+                    run_id=new_run_id(clock),
+                    command="enrich",
+                    target=self._project.target,
+                    stop=stop,
+                )
+                options = WaterfallOptions(
                     max_spend_usd=self._max_spend,
                     limit=self._limit,
-                    progress=self._progress,
-                    target=self._project.target,
                     entity_name=entity_name(match.spec),
-                    stop_event=stop,
+                    on_progress=self._progress,
                 )
+                connected = self._project.connected(match.spec.provider_names, clock)
+                self._report = await run_waterfall(ctx, match.spec, connected, relation, options)
                 if self._on_report is not None:
                     self._on_report(self._report)
                 if self._report.denied:
@@ -189,7 +219,7 @@ class _Job:
         for note in notes:
             warnings.warn(note, EnrichWarning, stacklevel=stacklevel)
 
-    def _match(self) -> Match:
+    def _match(self) -> ColumnMatch:
         from revetl.enrich.lists.columns import choose
 
         specs = self._project.waterfalls
@@ -208,7 +238,7 @@ class _Job:
 
 
 def _added(
-    match: Match, header: Sequence[str], rows: Iterator[tuple[list[tuple[Any, ...]], list[dict[str, Found]]]]
+    match: ColumnMatch, header: Sequence[str], rows: Iterator[tuple[list[tuple[Any, ...]], list[dict[str, FoundValue]]]]
 ) -> dict[str, tuple[str, list[Any]]]:
     """Name of a new column → its suffix and its cells."""
     from revetl.enrich.lists.columns import added_columns

@@ -18,6 +18,7 @@ import pytest
 
 from revetl.enrich.execution.engine import run_waterfall
 from revetl.enrich.lists.entity_table import list_key
+from revetl.enrich.options import WaterfallOptions
 from revetl.errors import ConfigError, GuardrailError, LeaseError
 from revetl.model import Relation
 from revetl.privacy.erasure import Erasure, ErasureReport
@@ -34,7 +35,7 @@ from revetl.warehouse.base import Warehouse
 from revetl.warehouse.duckdb import DuckDBWarehouse
 from revetl.warehouse.sql import ident, table
 from tests.support.crashing import Crash, CrashingWarehouse, Fuse
-from tests.support.enrich_fakes import FakeProvider, hit, miss, terms, verdict, waterfall
+from tests.support.enrich_fakes import FakeProvider, context, hit, miss, terms, verdict, waterfall
 from tests.support.sync_bench import Bench, inline
 from tests.support.virtual_time import run_virtual
 from tests.support.warehouses import PARAMS, SCHEMA, new_warehouse, the_warehouse
@@ -105,13 +106,11 @@ class World:
     def enrich(self, run_id: str, people: Relation | None = None, entity: str | None = None) -> Any:
         return run_virtual(
             run_waterfall(
-                self.warehouse,
+                context(self.warehouse, self.bench.clock, run_id),
                 SPEC,
                 self.vendors,
                 people or self.people,
-                run_id=run_id,
-                clock=self.bench.clock,
-                entity_name=entity,
+                WaterfallOptions(entity_name=entity),
             )
         )
 
@@ -351,7 +350,7 @@ def test_an_answer_that_served_somebody_else_stays_known(fresh: World) -> None:
 
 def test_while_a_waterfall_is_under_way_she_is_suppressed_and_nothing_is_removed(here: World) -> None:
     before = here.left()
-    heartbeats.stay(here.warehouse, "r9", here.bench.clock.now() + timedelta(days=300))
+    heartbeats.beat(here.warehouse, "r9", here.bench.clock.now() + timedelta(days=300))
     with pytest.raises(LeaseError, match="suppressed from now on"):
         here.erase(email=ADA)
     assert here.left() == before

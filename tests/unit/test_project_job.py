@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import pytest
 
 from revetl.cli.signals import run_stoppable
+from revetl.enrich.options import WaterfallOptions
 from revetl.enrich.report import EnrichReport, Estimate, ProviderReport, StageEstimate
 from revetl.errors import ConfigError, GuardrailError
 from revetl.project import BuildResult
@@ -63,8 +64,8 @@ def run(
     broken: bool = False,
     **options: Any,
 ) -> job.JobReport:
-    async def waterfall(_w: Any, spec: Any, *_: Any, max_spend_usd: Decimal | None, **__: Any) -> EnrichReport:
-        project.done.append(f"enrich {spec.name} {max_spend_usd}")
+    async def waterfall(_ctx: Any, spec: Any, _providers: Any, _entity: Any, options: WaterfallOptions) -> EnrichReport:
+        project.done.append(f"enrich {spec.name} {options.max_spend_usd}")
         return EnrichReport(spec.name, "r", {"p": ProviderReport(asked=hits, hits=hits, spent_usd=Decimal(cost))})
 
     def estimate(_w: Any, spec: Any, *_: Any, **__: Any) -> Estimate:

@@ -10,13 +10,15 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from revetl.clock import Clock, SystemClock
+from revetl.context import RunContext
 from revetl.enrich.execution.engine import run_waterfall
 from revetl.enrich.forecasting.estimate import estimate
+from revetl.enrich.options import WaterfallOptions
 from revetl.enrich.report import EnrichReport, Estimate
 from revetl.enrich.waterfall import WaterfallSpec
 from revetl.errors import ConfigError, GuardrailError, Problem
@@ -137,15 +139,12 @@ def _build(
 def _enrich(project: Project, report: JobReport, watch: Watch, max_spend_usd: Decimal | None, clock: Clock) -> bool:
     """Runs every waterfall under one allowance. Whether a provider gave anything that models may want to read."""
     with _warehouse(project) as warehouse:
+        ctx = RunContext(
+            warehouse=warehouse, clock=clock, run_id=new_run_id(clock), command="run", target=project.target
+        )
+        options = WaterfallOptions(max_spend_usd=max_spend_usd)
         estimates = [
-            estimate(
-                warehouse,
-                spec,
-                project.providers,
-                project.relation(spec.entity),
-                clock=clock,
-                max_spend_usd=max_spend_usd,
-            )
+            estimate(ctx, spec, project.providers, project.relation(spec.entity), options)
             for spec in project.waterfalls.values()
         ]
         if any(e.lookups or e.greatest_usd for e in estimates) and not watch.agree(estimates):
@@ -153,7 +152,8 @@ def _enrich(project: Project, report: JobReport, watch: Watch, max_spend_usd: De
         for spec, foreseen in zip(project.waterfalls.values(), estimates, strict=True):
             started = time.monotonic()
             left = None if max_spend_usd is None else max_spend_usd - report.spend_usd
-            done = _ask(project, warehouse, spec, left, foreseen, watch, clock)
+            options = WaterfallOptions(max_spend_usd=left, foreseen=foreseen)
+            done = _ask(project, replace(ctx, run_id=new_run_id(clock)), spec, options, watch)
             report.waterfalls.append(done)
             report.stages.append(StageTime(f"enrich {spec.name}", done.asked, time.monotonic() - started))
             watch.say(f"  {spec.name}: {done.asked:,} lookups, ${done.spent_usd:,.2f}")
@@ -171,26 +171,14 @@ def _warehouse(project: Project) -> Iterator[Warehouse]:
 
 
 def _ask(
-    project: Project,
-    warehouse: Warehouse,
-    spec: WaterfallSpec,
-    left: Decimal | None,
-    foreseen: Estimate,
-    watch: Watch,
-    clock: Clock,
+    project: Project, ctx: RunContext, spec: WaterfallSpec, options: WaterfallOptions, watch: Watch
 ) -> EnrichReport:
     return watch.ask(
         lambda stop: run_waterfall(
-            warehouse,
+            replace(ctx, stop=stop),
             spec,
-            project.connected(spec.provider_names, clock),
+            project.connected(spec.provider_names, ctx.clock),
             project.relation(spec.entity),
-            run_id=new_run_id(clock),
-            clock=clock,
-            max_spend_usd=left,
-            target=project.target,
-            command="run",
-            stop_event=stop,
-            foreseen=foreseen,
+            options,
         )
     )

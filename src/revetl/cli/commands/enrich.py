@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from decimal import Decimal
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -20,7 +20,9 @@ from revetl.cli.waiting import open_warehouse, wait_option
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from revetl.enrich.lists.columns import Match
+    from revetl.context import RunContext
+    from revetl.enrich.lists.columns import ColumnMatch
+    from revetl.enrich.options import WaterfallOptions
     from revetl.enrich.report import EnrichReport, Estimate
     from revetl.enrich.waterfall import WaterfallSpec
     from revetl.model import Relation
@@ -92,7 +94,7 @@ def command(
     project = options.load()
     if in_doubt:
         return _show_in_doubt(project, wait_s, as_json)
-    job = _Job(project, max_spend, limit, dry_run, _agreement(yes, may_ask=not no_input and file != "-"))
+    job = _EnrichCommand(project, max_spend, limit, dry_run, _agreement(yes, may_ask=not no_input and file != "-"))
     warehouse = open_warehouse(project, wait_s)
     try:
         if file is None:
@@ -130,7 +132,7 @@ def _show_in_doubt(project: Project, wait_s: float, as_json: bool) -> int:
     return 0
 
 
-class _Job:
+class _EnrichCommand:
     """One command: estimates are agreed to as a whole, then waterfalls run under one allowance."""
 
     def __init__(
@@ -228,21 +230,25 @@ class _Job:
         write_report(target, self._reports)
 
     def _estimate(self, warehouse: Warehouse, spec: WaterfallSpec, relation: Relation, kept_as: str | None) -> None:
-        from revetl.clock import SystemClock
         from revetl.enrich.forecasting.estimate import estimate
 
-        self._estimates.append(
-            estimate(
-                warehouse,
-                spec,
-                self._project.providers,
-                relation,
-                clock=SystemClock(),
-                max_spend_usd=self._left,
-                limit=self._limit,
-                entity_name=kept_as,
-            )
+        ctx, options = self._context(warehouse), self._options(kept_as)
+        self._estimates.append(estimate(ctx, spec, self._project.providers, relation, options))
+
+    def _context(self, warehouse: Warehouse) -> RunContext:
+        from revetl.clock import SystemClock
+        from revetl.context import RunContext
+        from revetl.state.runs import new_run_id
+
+        clock = SystemClock()
+        return RunContext(
+            warehouse=warehouse, clock=clock, run_id=new_run_id(clock), command="enrich", target=self._project.target
         )
+
+    def _options(self, kept_as: str | None) -> WaterfallOptions:
+        from revetl.enrich.options import WaterfallOptions
+
+        return WaterfallOptions(max_spend_usd=self._left, limit=self._limit, entity_name=kept_as)
 
     def _go_on(self) -> bool:
         """GuardrailError where the cost is not agreed to; False for a dry run."""
@@ -258,27 +264,19 @@ class _Job:
     def _run(self, warehouse: Warehouse, spec: WaterfallSpec, relation: Relation, kept_as: str | None) -> None:
         from revetl.cli.render.enrich_progress import progress
         from revetl.cli.signals import run_stoppable
-        from revetl.clock import SystemClock
         from revetl.enrich.execution.engine import run_waterfall
-        from revetl.state.runs import new_run_id
 
-        clock = SystemClock()
+        ctx = self._context(warehouse)
+        foreseen = next((e for e in self._estimates if e.waterfall == spec.name), None)
         with progress(spec.name) as tell:
+            options = replace(self._options(kept_as), on_progress=tell, foreseen=foreseen)
             report = run_stoppable(
                 lambda stop: run_waterfall(
-                    warehouse,
+                    replace(ctx, stop=stop),
                     spec,
-                    self._project.connected(spec.provider_names, clock),
+                    self._project.connected(spec.provider_names, ctx.clock),
                     relation,
-                    run_id=new_run_id(clock),
-                    clock=clock,
-                    max_spend_usd=self._left,
-                    limit=self._limit,
-                    progress=tell,
-                    target=self._project.target,
-                    entity_name=kept_as,
-                    stop_event=stop,
-                    foreseen=next((e for e in self._estimates if e.waterfall == spec.name), None),
+                    options,
                 )
             )
         if self._left is not None:
@@ -326,7 +324,7 @@ def _agreement(yes: bool, *, may_ask: bool) -> Callable[[Sequence[Estimate]], bo
     return agree
 
 
-def _show_match(match: Match) -> None:
+def _show_match(match: ColumnMatch) -> None:
     from rich.markup import escape
 
     screen = err_console()

@@ -12,7 +12,7 @@ from revetl.cli.options import ProjectOptions, console, emit_json, err_console, 
 
 if TYPE_CHECKING:
     from revetl.enrich.ordering.compare import Comparison, Objective
-    from revetl.enrich.ordering.learn import History
+    from revetl.enrich.ordering.history import History
     from revetl.enrich.waterfall import WaterfallSpec
     from revetl.project import Project
 
@@ -77,31 +77,32 @@ def command(
     if write and fields:
         raise click.UsageError("--write changes the order for all fields: leave --field out.")
     from revetl.cli.render.tuning import show
-    from revetl.enrich.ordering.solve import MOST_ARMS
+    from revetl.enrich.ordering.solve import MAX_CANDIDATES
     from revetl.errors import ConfigError
 
     project = options.load()
     spec = _named(project, waterfall, fields)
     aim = _objective(objective, at_least, value_usd, budget_usd)
     history = _history(project, spec, fields, segment, days)
-    if len(history.arms) > MOST_ARMS:
+    if len(history.candidates) > MAX_CANDIDATES:
         raise ConfigError(
-            f"{spec.name} asks {len(history.arms)} providers; the most whose order can be solved are {MOST_ARMS}",
+            f"{spec.name} asks {len(history.candidates)} providers;"
+            f" the most whose order can be solved are {MAX_CANDIDATES}",
             hint="Look at one field at a time with --field.",
         )
-    told, parts = _compared(history, aim, within)
+    comparison, segments = _compared(history, aim, within)
     if as_json:
-        emit_json({"waterfall": spec.name, "objective": asdict(aim), **_document(told, parts, history)})
+        emit_json({"waterfall": spec.name, "objective": asdict(aim), **_document(comparison, segments, history)})
     else:
-        show(console(), spec.name, history, told, parts, aim)
+        show(console(), spec.name, history, comparison, segments, aim)
     if plot_ is not None:
         from revetl.enrich.ordering import plot
 
         draw = plot.html if plot_.suffix == ".html" else plot.svg
-        plot_.write_text(draw(told, f"{spec.name}: what a filled blank costs"), encoding="utf-8")
+        plot_.write_text(draw(comparison, f"{spec.name}: what a filled blank costs"), encoding="utf-8")
         err_console().print(f"Drawn to {plot_}")
     if write:
-        _write(project, spec, told, yes=yes)
+        _write(project, spec, comparison, yes=yes)
 
 
 def _named(project: Project, name: str, fields: tuple[str, ...]) -> WaterfallSpec:
@@ -134,8 +135,8 @@ def _history(
     from datetime import timedelta
 
     from revetl.clock import SystemClock
-    from revetl.enrich.execution.engine import check_columns
-    from revetl.enrich.ordering.learn import learn
+    from revetl.enrich.ordering.history import HistoryFilter, read_history
+    from revetl.enrich.selection.columns import check_columns
     from revetl.errors import ConfigError
     from revetl.state.schema import create_all
 
@@ -146,12 +147,11 @@ def _history(
         check_columns(warehouse, spec, relation)
         now = SystemClock().now()
         since = None if days is None else now - timedelta(days=days)
-        history = learn(
-            warehouse, spec, project.providers, relation, now=now, segment=segment, fields=fields, since=since
-        )
+        only = HistoryFilter(segment=segment, fields=fields, since=since)
+        history = read_history(warehouse, spec, project.providers, relation, now=now, only=only)
     finally:
         warehouse.close()
-    if not history.cases:
+    if not history.asked_records:
         raise ConfigError(
             f"the ledger holds no answer for {spec.name}{'' if days is None else f' of the last {days} days'}:"
             " there is nothing to learn from",
@@ -164,46 +164,52 @@ def _compared(history: History, aim: Objective, within: float) -> tuple[Comparis
     """All records, and each segment where there are several."""
     from revetl.enrich.ordering.compare import compare
 
-    told = compare(history, history.cases, aim, within=within)
+    comparison = compare(history, history.asked_records, aim, within=within)
     if len(history.segments) < 2:
-        return told, []
-    parts = [compare(history, cases, aim, segment=name, within=within) for name, cases in history.segments.items()]
-    return told, parts
+        return comparison, []
+    parts = [
+        compare(history, asked_records, aim, segment=name, within=within)
+        for name, asked_records in history.segments.items()
+    ]
+    return comparison, parts
 
 
-def _document(told: Comparison, parts: list[Comparison], history: History) -> dict[str, Any]:
+def _document(comparison: Comparison, parts: list[Comparison], history: History) -> dict[str, Any]:
     return {
         "fields": list(history.fields),
         "providers": [
-            {"name": arm.name, **asdict(price)} for arm, price in zip(history.arms, history.prices, strict=True)
+            {"name": candidate.name, **asdict(price)}
+            for candidate, price in zip(history.candidates, history.prices, strict=True)
         ],
-        "all": _plain(told),
+        "all": _plain(comparison),
         "segments": [_plain(part) for part in parts],
     }
 
 
-def _plain(told: Comparison) -> dict[str, Any]:
+def _plain(comparison: Comparison) -> dict[str, Any]:
     """JSON has no infinity: a bound that is none is null."""
-    document = {**asdict(told), "better": told.better}
+    document = {**asdict(comparison), "better": comparison.better}
     for line in document["lines"]:
         if line["bounds_usd"] is not None:
             line["bounds_usd"] = [None if usd == float("inf") else usd for usd in line["bounds_usd"]]
     return document
 
 
-def _write(project: Project, spec: WaterfallSpec, told: Comparison, *, yes: bool) -> None:
+def _write(project: Project, spec: WaterfallSpec, comparison: Comparison, *, yes: bool) -> None:
     """Prints the diff on stdout; the file changes only when somebody agrees."""
     from revetl.enrich.ordering.rewrite import find, reorder
 
     screen = err_console()
-    others = tuple(s.provider for s in spec.stages if s.provider not in {n for line in told.lines for n in line.order})
+    others = tuple(
+        s.provider for s in spec.stages if s.provider not in {n for line in comparison.lines for n in line.order}
+    )
     path = find(project.root / project.settings.enrichment / "waterfalls", spec.name)
-    change = reorder(path, (*(told.by_rule or told.best), *others))
+    change = reorder(path, (*(comparison.by_rule or comparison.best), *others))
     if change.before == change.after:
         screen.print("The file has the best order already: nothing to write.")
         return
     click.echo(change.diff(project.root), nl=False)
-    if not told.better and not told.by_rule:
+    if not comparison.better and not comparison.by_rule:
         screen.print("[yellow]What this brings is within chance.[/]")
     if yes or click.confirm("Write it?", err=True):
         change.apply()

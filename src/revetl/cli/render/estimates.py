@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from revetl.cli.options import console, err_console
 
 if TYPE_CHECKING:
-    from revetl.enrich.execution.in_doubt import Doubtful
+    from revetl.enrich.execution.in_doubt import CallInDoubt
     from revetl.enrich.report import Estimate
     from revetl.providers.grammar import ProviderSpec
 
@@ -52,7 +52,7 @@ def show_estimates(estimates: Sequence[Estimate]) -> None:
     screen.print(f"About {_minutes(minutes)} {unit} at the providers' limits.{note}")
 
 
-def told(calls: Iterable[Doubtful], providers: Mapping[str, ProviderSpec], now: datetime) -> list[dict[str, object]]:
+def told(calls: Iterable[CallInDoubt], providers: Mapping[str, ProviderSpec], now: datetime) -> list[dict[str, object]]:
     """Each call with what happens next."""
     return [
         {
@@ -70,7 +70,7 @@ def told(calls: Iterable[Doubtful], providers: Mapping[str, ProviderSpec], now: 
     ]
 
 
-def what_next(call: Doubtful, terms: ProviderSpec | None, now: datetime) -> str:
+def what_next(call: CallInDoubt, terms: ProviderSpec | None, now: datetime) -> str:
     """In the words of the guide."""
     if call.request_id is not None:
         return "the next run fetches its result, for nothing"
