@@ -347,7 +347,7 @@ def test_an_answer_that_served_somebody_else_stays_known(fresh: World) -> None:
 
 def test_while_a_waterfall_is_under_way_she_is_suppressed_and_nothing_is_removed(here: World) -> None:
     before = here.left()
-    heartbeats.stay(here.warehouse, "r9", here.bench.clock.now() + timedelta(days=300))
+    heartbeats.beat(here.warehouse, "r9", here.bench.clock.now() + timedelta(days=300))
     with pytest.raises(LeaseError, match="suppressed from now on"):
         here.erase(email=ADA)
     assert here.left() == before

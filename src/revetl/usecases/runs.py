@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from revetl.enrich.execution.in_doubt import Doubtful, in_doubt
+from revetl.enrich.execution.in_doubt import CallInDoubt, in_doubt
 from revetl.errors import ConfigError
 from revetl.model import RunRecord
 from revetl.state import outcomes, runs
@@ -27,7 +27,7 @@ class RunDetails:
     undone_by: list[str]
     reasons: Sequence[tuple[str, str, str, int]]
     records: Sequence[outcomes.RecordOutcome]
-    in_doubt: Sequence[Doubtful]
+    in_doubt: Sequence[CallInDoubt]
 
 
 def find_run(warehouse: Warehouse, run_id: str) -> RunRecord:

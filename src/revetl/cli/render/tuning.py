@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from revetl.enrich.ordering.compare import Comparison, Line, Objective
-    from revetl.enrich.ordering.estimate import Figure
-    from revetl.enrich.ordering.learn import History
+    from revetl.enrich.ordering.compare import Comparison, Objective, OrderLine
+    from revetl.enrich.ordering.history import History
+    from revetl.enrich.ordering.order_cost import Interval
     from revetl.usecases.tune import Tuning
 
 SHOWN_SEGMENTS = 12
@@ -21,7 +21,7 @@ def show_tuning(screen: Console, tuning: Tuning, aim: Objective) -> None:
     from rich.table import Table
 
     history, whole, name = tuning.history, tuning.whole, tuning.spec.name
-    places = {arm.name: i for i, arm in enumerate(history.arms, 1)}
+    places = {candidate.name: i for i, candidate in enumerate(history.candidates, 1)}
     screen.print(f"[bold]{name}[/]: {', '.join(history.fields)}")
     screen.print(f"{whole.records:,.0f} records were asked of somebody; {whole.audited:,.0f}, drawn by lot, of all.")
     screen.print("± is one side of a 95% interval.\n")
@@ -63,19 +63,19 @@ def _show_providers(screen: Console, history: History) -> None:
     table.add_column("provider", overflow="fold")
     for heading in ("asked", "found", "useful", "a call", "a hit, more"):
         table.add_column(heading, justify="right", no_wrap=True)
-    for i, (arm, price) in enumerate(zip(history.arms, history.prices, strict=True)):
-        known = [(c.weight, r) for c in history.cases if (r := c.replies[i]) is not None and r.able]
+    for i, (candidate, price) in enumerate(zip(history.candidates, history.prices, strict=True)):
+        known = [(c.weight, r) for c in history.asked_records if (r := c.replies[i]) is not None and r.able]
         asked = sum(weight for weight, _ in known)
         found, useful = (
             f"{sum(weight for weight, r in known if good(r)) / asked:.0%}" if asked else ""
             for good in (lambda r: r.hit, lambda r: bool(r.fills))
         )
         prices = (f"${price.per_call:.4g}", f"${price.per_hit:.4g}")
-        table.add_row(str(i + 1), arm.name, f"{asked:,.0f}", found, useful, *prices)
+        table.add_row(str(i + 1), candidate.name, f"{asked:,.0f}", found, useful, *prices)
     screen.print(table)
 
 
-def _cells(line: Line) -> tuple[str, str, str]:
+def _cells(line: OrderLine) -> tuple[str, str, str]:
     if line.usd_per_value is None or line.coverage is None:
         if line.bounds_usd is None:
             return "", "not identified", ""
@@ -86,16 +86,16 @@ def _cells(line: Line) -> tuple[str, str, str]:
     return around, f"{share.value:.1%} ±{_half(share):.1%}", "" if line.saved is None else _short(line.saved)
 
 
-def _half(figure: Figure) -> float:
+def _half(figure: Interval) -> float:
     """Of the 95 % interval, one side."""
     return (figure.high - figure.low) / 2
 
 
-def _short(figure: Figure) -> str:
+def _short(figure: Interval) -> str:
     return f"{figure.value:.1%} ±{_half(figure):.1%}"
 
 
-def _percent(figure: Figure) -> str:
+def _percent(figure: Interval) -> str:
     return f"{figure.value:.1%} ({figure.low:.1%} to {figure.high:.1%})"
 
 
@@ -137,7 +137,7 @@ def _verdict(comparison: Comparison, aim: Objective) -> list[str]:
     return found
 
 
-def _gain(figure: Figure, aim: Objective) -> str:
+def _gain(figure: Interval, aim: Objective) -> str:
     if aim.kind == "net":
         return f"${figure.value:.4f} more per record (${figure.low:.4f} to ${figure.high:.4f})"
     if aim.kind == "budget":
