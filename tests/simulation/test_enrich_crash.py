@@ -18,6 +18,7 @@ import pytest
 
 from revetl.enrich.execution.engine import run_waterfall
 from revetl.enrich.options import WaterfallOptions
+from revetl.warehouse.base import TypedResults
 from tests.simulation.test_enrich_engine import enrich, providers
 from tests.support.enrich_fakes import PEOPLE, FakeProvider, clock, context, person, warehouse_with, waterfall
 from tests.support.virtual_time import run_virtual
@@ -41,7 +42,7 @@ class Crash(BaseException):
     """The process dies here: nothing that follows reaches the database."""
 
 
-class Dying:
+class Dying(TypedResults):
     """A warehouse that dies before its n-th step, and is dead from then on. 0: never."""
 
     def __init__(self, inner: Any, at: int) -> None:

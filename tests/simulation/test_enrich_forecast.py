@@ -10,8 +10,8 @@ from decimal import Decimal
 import pytest
 
 from revetl.enrich.forecasting.estimate import estimate
-from revetl.enrich.forecasting.forecast import Cohort, Step, forecast, quantile
-from revetl.enrich.forecasting.rates import Rates, Share
+from revetl.enrich.forecasting.forecast import Cohort, StageModel, forecast, quantile
+from revetl.enrich.forecasting.rates import ProviderRates, UncertainRate
 from revetl.enrich.options import WaterfallOptions
 from revetl.providers.base import Answer
 from revetl.providers.grammar import EndpointLimits, RateWindow
@@ -147,9 +147,11 @@ def test_a_declared_rate_is_a_better_guess_than_none():
 
 
 def test_the_forecast_is_the_binomial_distribution_where_rates_are_known():
-    exact = Share(6e9, 4e9)
-    rates = Rates(exact, 100, 60, 0.2, 0.0, 0.0, 1.0, {"email": Share(1e9, 1)}, {"email": Share(1, 1e9)})
-    draws = forecast([Cohort(1, 1, False, 100)], [Step(rates, 1, 1.0, {})], ["email"], draws=4000)
+    exact = UncertainRate(6e9, 4e9)
+    rates = ProviderRates(
+        exact, 100, 60, 0.2, 0.0, 0.0, 1.0, {"email": UncertainRate(1e9, 1)}, {"email": UncertainRate(1, 1e9)}
+    )
+    draws = forecast([Cohort(1, 1, False, 100)], [StageModel(rates, 1, 1.0, {})], ["email"], draws=4000)
     found = [draw.found[0] for draw in draws]
     mean = sum(found) / len(found)
     variance = sum((f - mean) ** 2 for f in found) / len(found)

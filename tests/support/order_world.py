@@ -39,8 +39,8 @@ CHECK = "check.email"
 CHECK_USD = "0.008"
 
 
-def draw(*parts: object) -> float:
-    return int.from_bytes(blake2b(repr(parts).encode(), digest_size=8).digest(), "big") / 2**64
+def draw(*pieces: object) -> float:
+    return int.from_bytes(blake2b(repr(pieces).encode(), digest_size=8).digest(), "big") / 2**64
 
 
 def knows(provider: str, number: int, what: str) -> bool:

@@ -8,7 +8,7 @@ from decimal import Decimal
 from revetl.enrich.execution.in_doubt import in_doubt
 from revetl.errors import Ambiguous
 from revetl.state import heartbeats
-from revetl.state.calls import Call, append_intents
+from revetl.state.calls import PaidCall, append_intents
 from revetl.usecases.in_doubt import with_next_step
 from tests.simulation.test_enrich_engine import enrich, providers
 from tests.support.enrich_fakes import START, FakeProvider, person, terms, warehouse_with
@@ -37,8 +37,8 @@ def test_a_lost_answer_is_shown_with_what_happens_next():
 
 def test_what_a_live_run_has_in_flight_is_not_in_doubt():
     warehouse = warehouse_with([])
-    call = Call("r/1", "r", "contacts", "big.person", ("g1",), "hash", "v1", Decimal("0.2"), START)
-    heartbeats.stay(warehouse, "r", START)
+    call = PaidCall("r/1", "r", "contacts", "big.person", ("g1",), "hash", "v1", Decimal("0.2"), START)
+    heartbeats.beat(warehouse, "r", START)
     with warehouse.transaction():
         append_intents(warehouse, [call])
     assert in_doubt(warehouse, START) == []

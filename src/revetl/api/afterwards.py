@@ -10,7 +10,7 @@ from revetl.api.arguments import Fields, Names, Words, as_names, as_some_of, as_
 from revetl.usecases.background import in_background
 
 if TYPE_CHECKING:
-    from revetl.sync.rollback.rollback import RollbackPlan, RollbackReport
+    from revetl.sync.rollback.rolling_back import RollbackPlan, RollbackReport
     from revetl.usecases.drift import DriftResult
     from revetl.usecases.retry import RetryResult
 
@@ -43,12 +43,12 @@ def retry(
     A record whose creation could not be confirmed (unknown) is created anew: by retrying it you say that it is not
     there. ValueError for a status that is none.
     """
-    from revetl.sync.retry.queue import ACCEPTED, REFUSED, ROLLED_BACK, Which
+    from revetl.sync.retry.queue import ACCEPTED, REFUSED, ROLLED_BACK, QueueFilter
     from revetl.usecases.retry import retry as release_and_sync
 
     project = load_project(project_dir, profiles_dir, target, vars)
     reasons = as_some_of(statuses, (*REFUSED, ROLLED_BACK, ACCEPTED), "status")
-    which = Which(as_names(keys), run_id, as_names(codes), reasons)
+    which = QueueFilter(as_names(keys), run_id, as_names(codes), reasons)
     chosen = {"select": as_words(select), "exclude": as_words(exclude)}
     return in_background(
         lambda stop: release_and_sync(project, which, caller_of(stop, wait_s), dry_run=dry_run, **chosen)
@@ -82,14 +82,13 @@ def rollback(
 
     What somebody has edited since, or a later run has written, is left. A rollback is a run and can be rolled back.
     """
-    from revetl.sync.rollback.rollback import Choices
-    from revetl.usecases.rollback import RollbackRequest
+    from revetl.sync.rollback.rolling_back import RollbackChoices, RollbackOptions
     from revetl.usecases.rollback import rollback as roll_back
 
     project = load_project(project_dir, profiles_dir, target, vars)
-    choices = Choices(as_names(keys), archive_created, recreate_archived)
-    request = RollbackRequest(sync=sync, choices=choices, dry_run=dry_run, confirm=confirm)
-    return in_background(lambda stop: roll_back(project, run_id, request, caller_of(stop, wait_s)))
+    choices = RollbackChoices(as_names(keys), archive_created, recreate_archived)
+    options = RollbackOptions(dry_run=dry_run, confirm=confirm)
+    return in_background(lambda stop: roll_back(project, run_id, choices, options, caller_of(stop, wait_s), sync=sync))
 
 
 def drift(
@@ -117,8 +116,8 @@ def drift(
 
     ValueError where fields are both accepted and reasserted, or nothing is reasserted and yet to be synced.
     """
-    from revetl.sync.drift.drift import Settle
-    from revetl.usecases.drift import DriftRequest
+    from revetl.sync.drift.reading import DriftOptions
+    from revetl.sync.drift.resolution import DriftResolution
     from revetl.usecases.drift import drift as read_back
 
     if accept and reassert:
@@ -126,10 +125,10 @@ def drift(
     if sync_after and not reassert:
         raise ValueError("sync_after goes with reassert")
     fields = accept or reassert
-    decision = None
+    resolution = None
     if fields:
         named = None if isinstance(fields, bool) else as_names(fields)
-        decision = Settle("accept" if accept else "reassert", named)
+        resolution = DriftResolution("accept" if accept else "reassert", named)
     project = load_project(project_dir, profiles_dir, target, vars)
-    request = DriftRequest(decision=decision, keys=as_names(keys), samples=samples, sync_after=sync_after)
-    return in_background(lambda stop: read_back(project, sync, request, caller_of(stop, wait_s)))
+    options = DriftOptions(resolution=resolution, keys=as_names(keys), per_class=samples)
+    return in_background(lambda stop: read_back(project, sync, options, caller_of(stop, wait_s), sync_after=sync_after))

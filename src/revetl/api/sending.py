@@ -38,8 +38,8 @@ def plan(
     A guardrail that would stop a sync stands in its summary (`violations`) and raises nothing. The lines themselves
     stand in the table `plan__<sync>` until the next plan.
     """
+    from revetl.sync import SyncOptions
     from revetl.usecases.plan import planned
-    from revetl.usecases.sync import SyncOptions
 
     project = load_project(project_dir, profiles_dir, target, vars)
     options = SyncOptions(limit=limit, full_refresh=full_refresh)
@@ -83,8 +83,9 @@ def sync(
     The first sync that stops ends the rest. What a destination refused, or its being away, raises nothing: it stands in
     the report (`status`, `counts`, `error`).
     """
+    from revetl.sync import SyncOptions
     from revetl.sync.plan.guardrails import NAMES
-    from revetl.usecases.sync import SyncOptions, asks_before_deleting
+    from revetl.usecases.sync import asks_before_deleting
     from revetl.usecases.sync import sync as run_syncs
 
     project = load_project(project_dir, profiles_dir, target, vars)
@@ -119,9 +120,10 @@ def apply(
     Raises ConfigError where it was altered and GuardrailError where it was applied already or is stale: nothing is sent
     then.
     """
+    from revetl.sync import SyncOptions
     from revetl.sync.plan.guardrails import NAMES
     from revetl.usecases.apply import apply as apply_plan
-    from revetl.usecases.sync import SyncOptions, agrees, asks_before_deleting
+    from revetl.usecases.sync import agrees, asks_before_deleting
 
     project = load_project(project_dir, profiles_dir, target, vars)
     sure = asks_before_deleting(confirm) or agrees

@@ -1,4 +1,4 @@
-"""Everything that state tables hold of a person, counted and removed. What goes and what stays is told in
+"""Everything that state tables hold of a person, counted and removed. What goes and what stays is in
 docs/design/erasure.md.
 
 The ledger and the outcomes keep their rows, since money was paid and a run had so many records: without values, and

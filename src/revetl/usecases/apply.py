@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from revetl.errors import ConfigError, Problem, did_you_mean
 from revetl.model import SyncSpec
+from revetl.sync import SyncOptions
 from revetl.sync.plan import saved
 from revetl.usecases.caller import Caller
-from revetl.usecases.sync import SyncOptions, push
+from revetl.usecases.sync import push
 
 if TYPE_CHECKING:
     from revetl.project import Project
@@ -34,7 +35,7 @@ def apply(project: Project, file: Path, options: SyncOptions, caller: Caller) ->
         reports = push(project, warehouse, specs, "apply", options, caller, planners)
         entries = {e.sync: e for e in plan.entries}
         for report in reports:
-            saved.finish(warehouse, entries[report.sync], report)
+            saved.finish(warehouse, entries[report.sync], report.run_id, report.counts)
     return reports
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# Given a word for a stage ("reading"), gives what is told how far that stage is, or None.
+# Given a word for a stage ("reading"), gives what hears how far that stage is, or None.
 Stages = Callable[[str], Meter | None]
 
 _POLL_S = 1.0

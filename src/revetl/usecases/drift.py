@@ -8,26 +8,16 @@ from typing import TYPE_CHECKING
 
 from revetl.errors import ConfigError, did_you_mean
 from revetl.model import SyncSpec
-from revetl.sync.drift.drift import DriftReport, Settle, look
+from revetl.sync import SyncOptions
+from revetl.sync.drift.reading import DriftOptions, DriftReport, find_drift
 from revetl.usecases import exit_codes
 from revetl.usecases.caller import Caller
-from revetl.usecases.sync import SyncOptions, push
+from revetl.usecases.sync import push
 
 if TYPE_CHECKING:
     from revetl.project import Project
     from revetl.sync import SyncReport
     from revetl.warehouse.base import Warehouse
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DriftRequest:
-    """`decision`: whose values stand from now on; None only looks. `keys`: only these records. `samples`: records shown
-    of each kind. `sync_after`: after values of ours were reasserted, send them at once."""
-
-    decision: Settle | None = None
-    keys: tuple[str, ...] = ()
-    samples: int = 3
-    sync_after: bool = False
 
 
 @dataclass(slots=True)
@@ -41,17 +31,19 @@ class DriftResult:
         return exit_codes.detailed(code, differences=tells_differences and bool(self.drift.drifted))
 
 
-def drift(project: Project, sync: str, request: DriftRequest, caller: Caller) -> DriftResult:
+def drift(
+    project: Project, sync: str, options: DriftOptions, caller: Caller, *, sync_after: bool = False
+) -> DriftResult:
     """Reads back what the sync is known to have written, and compares. Nothing is written to the destination but by
-    `sync_after`. Safe to repeat.
+    `sync_after`: after values of ours were reasserted, they are sent at once. Safe to repeat.
 
     Raises ConfigError for a sync or a field that is not there, GuardrailError where the model to sync after failed its
     tests (before anything is read), CallError where the destination is away, LeaseError and WarehouseError.
     """
     spec = _named(project, sync)
-    due = project.syncs((sync,)) if request.sync_after else []
+    due = project.syncs((sync,)) if sync_after else []
     with caller.warehouse(project) as warehouse:
-        result = DriftResult(asyncio.run(_look(project, warehouse, spec, request, caller)))
+        result = DriftResult(asyncio.run(_look(project, warehouse, spec, options, caller)))
         if due:
             result.syncs = push(project, warehouse, due, "sync", SyncOptions(), caller)
     return result
@@ -65,22 +57,9 @@ def _named(project: Project, sync: str) -> SyncSpec:
 
 
 async def _look(
-    project: Project, warehouse: Warehouse, spec: SyncSpec, request: DriftRequest, caller: Caller
+    project: Project, warehouse: Warehouse, spec: SyncSpec, options: DriftOptions, caller: Caller
 ) -> DriftReport:
     async with project.destination(spec.destination, caller.clock) as destination:
         with caller.stages(spec.name) as stages:
             ctx = caller.context(project, warehouse, "drift", stages=stages)
-            return await look(
-                ctx.warehouse,
-                spec,
-                destination,
-                clock=ctx.clock,
-                run_id=ctx.run_id,
-                target=ctx.target,
-                settle=request.decision,
-                keys=request.keys,
-                per_class=request.samples,
-                progress=ctx.progress("reading"),
-                wait_s=ctx.wait.seconds,
-                on_wait=ctx.wait.on_wait,
-            )
+            return await find_drift(ctx, spec, destination, options)

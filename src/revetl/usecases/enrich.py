@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from revetl.enrich.lists.columns import Match, added_columns, choose
+from revetl.enrich.lists.columns import ColumnMatch, added_columns, choose
 from revetl.enrich.lists.entity_table import enriched_rows, entity_name, loaded
 from revetl.enrich.lists.files import check_target, open_list, write_list
 from revetl.enrich.report import EnrichReport, Estimate
@@ -44,7 +44,7 @@ class EnrichRequest:
     agreed: bool = False
     ask: Callable[[], bool] | None = None
     on_estimates: Callable[[Sequence[Estimate]], None] | None = None
-    on_match: Callable[[Match], None] | None = None
+    on_match: Callable[[ColumnMatch], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ class ExitCode(IntEnum):
     DONE = 0
 
 
-# `plan` and `drift` with --detailed-exitcode, as `terraform plan` ends: told apart from a mistake by what is printed.
+# `plan` and `drift` with --detailed-exitcode, as `terraform plan` ends. What is printed tells it apart from a mistake.
 DIFFERENCES = 2
 
 

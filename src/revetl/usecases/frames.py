@@ -9,8 +9,8 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from revetl.enrich.execution.engine import run_waterfall
-from revetl.enrich.lists.columns import Match, added_columns, choose
-from revetl.enrich.lists.entity_table import Found, entity_name, found_values, loaded
+from revetl.enrich.lists.columns import ColumnMatch, added_columns, choose
+from revetl.enrich.lists.entity_table import FoundValue, entity_name, found_values, loaded
 from revetl.enrich.lists.frames import SUFFIXES, listing_of
 from revetl.enrich.options import WaterfallOptions
 from revetl.errors import ConfigError, Denied, did_you_mean
@@ -80,7 +80,7 @@ class FrameEnrichment:
             found.append(f"${report.in_doubt_usd} may have been charged without an answer: these calls are in doubt")
         return found
 
-    def _match(self) -> Match:
+    def _match(self) -> ColumnMatch:
         specs = self._project.waterfalls
         if self._request.waterfall is not None:
             if self._request.waterfall not in specs:
@@ -97,7 +97,7 @@ class FrameEnrichment:
 
 
 def _added(
-    match: Match, header: Sequence[str], rows: Iterator[tuple[list[tuple[Any, ...]], list[dict[str, Found]]]]
+    match: ColumnMatch, header: Sequence[str], rows: Iterator[tuple[list[tuple[Any, ...]], list[dict[str, FoundValue]]]]
 ) -> dict[str, tuple[str, list[Any]]]:
     """Name of a new column → its suffix and its cells."""
     names = added_columns(match, header, SUFFIXES)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from revetl.enrich.execution.in_doubt import Doubtful, in_doubt
+from revetl.enrich.execution.in_doubt import CallInDoubt, in_doubt
 from revetl.usecases.caller import Caller
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ def calls_in_doubt(project: Project, caller: Caller) -> list[dict[str, object]]:
 
 
 def with_next_step(
-    calls: Iterable[Doubtful], providers: Mapping[str, ProviderSpec], now: datetime
+    calls: Iterable[CallInDoubt], providers: Mapping[str, ProviderSpec], now: datetime
 ) -> list[dict[str, object]]:
     """Each call as plain values, with what happens next."""
     return [
@@ -41,7 +41,7 @@ def with_next_step(
     ]
 
 
-def what_next(call: Doubtful, provider: ProviderSpec | None, now: datetime) -> str:
+def what_next(call: CallInDoubt, provider: ProviderSpec | None, now: datetime) -> str:
     """In the words of the guide."""
     if call.request_id is not None:
         return "the next run fetches its result, for nothing"

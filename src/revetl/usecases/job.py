@@ -18,11 +18,12 @@ from revetl.errors import ConfigError, GuardrailError, Problem
 from revetl.project.dbt import BuildResult, NodeResult
 from revetl.project.project import Project
 from revetl.state.sync_tables import resolve
-from revetl.sync.report import PlanSummary, SyncReport
+from revetl.sync import PlanSummary, SyncOptions
+from revetl.sync.report import SyncReport
 from revetl.usecases import exit_codes
 from revetl.usecases.build import BuildRequest, build
 from revetl.usecases.caller import Caller
-from revetl.usecases.sync import SyncOptions, push
+from revetl.usecases.sync import push
 from revetl.usecases.waterfalls import SharedBudget, WaterfallInput, ask_providers, costs_anything, estimate_all
 
 if TYPE_CHECKING:

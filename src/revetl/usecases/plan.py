@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 from revetl.errors import ConfigError, did_you_mean
 from revetl.model import SyncSpec
 from revetl.state.sync_tables import resolve
-from revetl.sync import PlanSummary, Sample, plan_sync
+from revetl.sync import PlanLine, PlanSummary, SyncOptions, plan_sync
 from revetl.sync.plan import lines, saved
 from revetl.usecases.caller import Caller
 from revetl.usecases.exit_codes import ExitCode, detailed
 from revetl.usecases.renames import adopt_renamed
-from revetl.usecases.sync import SyncOptions, note_edited
+from revetl.usecases.sync import note_edited
 
 if TYPE_CHECKING:
     from revetl.project import Project
@@ -50,20 +50,20 @@ class PlannedSync:
     summary: PlanSummary
     warehouse: Warehouse
 
-    def lines(self, wanted: LineFilter) -> Iterator[Sample]:
+    def lines(self, wanted: LineFilter) -> Iterator[PlanLine]:
         """None of a sync that sends none of the fields that were asked for."""
-        layout = resolve(self.warehouse, self.spec)
-        fields = [f.name for f in layout.fields if f.name in wanted.fields]
+        tables = resolve(self.warehouse, self.spec)
+        fields = [f.name for f in tables.fields if f.name in wanted.fields]
         if wanted.fields and not fields:
             return iter(())
-        return lines.read(self.warehouse, layout, keys=wanted.keys, fields=fields, limit=wanted.limit)
+        return lines.read(tables, keys=wanted.keys, fields=fields, limit=wanted.limit)
 
     def has_line(self, key: str) -> bool:
-        return any(True for _ in lines.read(self.warehouse, resolve(self.warehouse, self.spec), keys=[key]))
+        return any(True for _ in lines.read(resolve(self.warehouse, self.spec), keys=[key]))
 
     def why_no_line(self, key: str) -> str | None:
         """Of a record that the sync knows and does not plan; None where it knows no such record."""
-        return lines.why_not_planned(self.warehouse, resolve(self.warehouse, self.spec), key)
+        return lines.why_not_planned(resolve(self.warehouse, self.spec), key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,19 +128,7 @@ async def _plan_all(
     for spec in specs:
         async with project.destination(spec.destination, caller.clock) as destination:
             ctx = caller.context(project, warehouse, "plan")
-            plans.append(
-                await plan_sync(
-                    ctx.warehouse,
-                    spec,
-                    destination,
-                    clock=ctx.clock,
-                    run_id=ctx.run_id,
-                    limit=options.limit,
-                    full_refresh=options.full_refresh,
-                    wait_s=ctx.wait.seconds,
-                    on_wait=ctx.wait.on_wait,
-                )
-            )
+            plans.append(await plan_sync(ctx, spec, destination, options))
     return plans
 
 

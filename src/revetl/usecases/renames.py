@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
-from functools import partial
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from revetl.model import SyncSpec
 from revetl.state import adoption
 from revetl.state.adoption import OrphanedState
-from revetl.state.runs import new_run_id
 from revetl.sync.leasing import leased
 from revetl.usecases.caller import Caller
 
@@ -26,10 +24,12 @@ async def adopt_renamed(project: Project, warehouse: Warehouse, specs: Sequence[
         old = spec.renamed_from
         if old is None or not adoption.is_pending(warehouse, old):
             continue
-        ctx = caller.context(project, warehouse, "adopt")
-        held = partial(leased, clock=ctx.clock, wait_s=ctx.wait.seconds, on_wait=ctx.wait.on_wait)
-        async with held(warehouse, old, ctx.run_id), held(warehouse, spec.name, new_run_id(ctx.clock)):
-            await asyncio.to_thread(adoption.adopt, warehouse, old, spec.name)
+        # One inside the other, so that no heartbeat writes while another statement runs; and a run of its own for each,
+        # since a process knows its leases by their runs.
+        async with leased(caller.context(project, warehouse, "adopt"), old) as outer:
+            own_id = caller.context(project, warehouse, "adopt").run_id
+            async with leased(replace(outer, run_id=own_id), spec.name) as ctx:
+                await ctx.offload(adoption.adopt, ctx.warehouse, old, spec.name)
         caller.note(f"{spec.name} has taken over the state of {old}.")
 
 

@@ -8,13 +8,14 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from revetl.model import SyncSpec
-from revetl.sync.retry.queue import Which
-from revetl.sync.retry.release import Released, release
+from revetl.sync import SyncOptions
+from revetl.sync.retry.queue import QueueFilter
+from revetl.sync.retry.release import RetryReport, release
 from revetl.usecases import exit_codes
 from revetl.usecases.caller import Caller
 from revetl.usecases.renames import adopt_renamed
 from revetl.usecases.runs import find_run
-from revetl.usecases.sync import SyncOptions, push
+from revetl.usecases.sync import push
 
 if TYPE_CHECKING:
     from revetl.project import Project
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 class RetryResult:
     """What waited in each of the selected syncs, and the runs that sent it; no run of a sync where nothing waited."""
 
-    released: list[Released]
+    released: list[RetryReport]
     syncs: list[SyncReport] = field(default_factory=list)
 
     @property
@@ -36,7 +37,7 @@ class RetryResult:
 
 def retry(
     project: Project,
-    which: Which,
+    which: QueueFilter,
     caller: Caller,
     *,
     select: Sequence[str] = (),
@@ -60,22 +61,17 @@ def retry(
 
 
 async def _release_all(
-    project: Project, warehouse: Warehouse, specs: Sequence[SyncSpec], which: Which, caller: Caller, *, dry_run: bool
-) -> list[Released]:
+    project: Project,
+    warehouse: Warehouse,
+    specs: Sequence[SyncSpec],
+    which: QueueFilter,
+    caller: Caller,
+    *,
+    dry_run: bool,
+) -> list[RetryReport]:
     released = []
     await adopt_renamed(project, warehouse, specs, caller)
     for spec in specs:
         ctx = caller.context(project, warehouse, "retry")
-        released.append(
-            await release(
-                ctx.warehouse,
-                spec,
-                which,
-                clock=ctx.clock,
-                run_id=ctx.run_id,
-                dry_run=dry_run,
-                wait_s=ctx.wait.seconds,
-                on_wait=ctx.wait.on_wait,
-            )
-        )
+        released.append(await release(ctx, spec, which, dry_run=dry_run))
     return released

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from revetl.enrich.execution.in_doubt import Doubtful, in_doubt
+from revetl.enrich.execution.in_doubt import CallInDoubt, in_doubt
 from revetl.errors import ConfigError
 from revetl.model import RunRecord
 from revetl.state import outcomes, runs
@@ -27,7 +27,7 @@ class RunDetails:
     undone_by: list[str]
     reasons: Sequence[tuple[str, str, str, int]]
     records: Sequence[outcomes.RecordOutcome]
-    in_doubt: Sequence[Doubtful]
+    in_doubt: Sequence[CallInDoubt]
 
 
 def find_run(warehouse: Warehouse, run_id: str) -> RunRecord:
@@ -50,7 +50,7 @@ def run_details(project: Project, run_id: str, limit: int, caller: Caller) -> Ru
         run = find_run(warehouse, run_id)
         return RunDetails(
             run,
-            [r.run_id for r in runs.undone_by(warehouse, run.run_id)],
+            [r.run_id for r in runs.rollbacks_of(warehouse, run.run_id)],
             outcomes.reasons(warehouse, run.run_id),
             outcomes.of_run(warehouse, run.run_id, statuses=("rejected", "unknown", "skipped"), limit=limit),
             in_doubt(warehouse, caller.clock.now(), run_id=run.run_id),
@@ -59,10 +59,10 @@ def run_details(project: Project, run_id: str, limit: int, caller: Caller) -> Ru
 
 def record_in_run(
     project: Project, run_id: str, key: str, caller: Caller
-) -> tuple[RunRecord, record_history.RecordStory]:
+) -> tuple[RunRecord, record_history.RecordHistory]:
     """What the run did to one record, and what happens to it next. ConfigError: no such run, or not one of a sync."""
     with caller.warehouse(project) as warehouse:
         run = find_run(warehouse, run_id)
         if run.subject is None:
             raise ConfigError(f"run {run.run_id} is not one of a sync")
-        return run, record_history.tell(warehouse, run.run_id, run.subject, key)
+        return run, record_history.of_record(warehouse, run.run_id, run.subject, key)

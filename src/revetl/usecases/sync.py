@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from revetl.errors import GuardrailError
 from revetl.model import SyncSpec
-from revetl.sync import run_sync
+from revetl.sync import SyncOptions, run_sync
 from revetl.usecases import exit_codes
 from revetl.usecases.caller import Caller
 from revetl.usecases.renames import adopt_renamed
@@ -17,22 +17,8 @@ from revetl.usecases.renames import adopt_renamed
 if TYPE_CHECKING:
     from revetl.project import Project
     from revetl.sync import PlanSummary, SyncReport
-    from revetl.sync.engine import Planner
+    from revetl.sync.plan.planner import Planner
     from revetl.warehouse.base import Warehouse
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SyncOptions:
-    """What a run of a sync is asked to do. `confirm`: shown a plan before anything is sent; None where nobody can be
-    asked, and then no more than a few records are deleted. `planner`: gives the plan, where it is not made anew."""
-
-    dry_run: bool = False
-    limit: int | None = None
-    full_refresh: bool = False
-    allow: Collection[str] = ()
-    confirm: Callable[[PlanSummary], bool] | None = None
-    planner: Planner | None = None
-    intent_rows: int | None = None
 
 
 # A person reads ten lines of `revetl runs show` at a glance, and can take them back. Of more, nobody looks at each.
@@ -154,24 +140,4 @@ async def _sync_one(
         with caller.stages(spec.name) as stages:
             built_by = project.dbt_invocation_id
             ctx = caller.context(project, warehouse, command, stop=stop, stages=stages, dbt_invocation_id=built_by)
-            return await run_sync(
-                ctx.warehouse,
-                spec,
-                destination,
-                clock=ctx.clock,
-                run_id=ctx.run_id,
-                command=ctx.command,
-                target=ctx.target,
-                dry_run=options.dry_run,
-                limit=options.limit,
-                full_refresh=options.full_refresh,
-                progress=ctx.progress("sending"),
-                stop_event=ctx.stop,
-                confirm=options.confirm,
-                dbt_invocation_id=ctx.dbt_invocation_id,
-                allow=options.allow,
-                wait_s=ctx.wait.seconds,
-                on_wait=ctx.wait.on_wait,
-                planner=options.planner,
-                intent_rows=options.intent_rows,
-            )
+            return await run_sync(ctx, spec, destination, options)

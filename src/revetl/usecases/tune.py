@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from revetl.enrich.execution.engine import check_columns
 from revetl.enrich.ordering.compare import Comparison, Objective, compare
-from revetl.enrich.ordering.learn import History, HistoryFilter, learn
-from revetl.enrich.ordering.rewrite import Rewrite, find, reorder
-from revetl.enrich.ordering.solve import MOST_ARMS
+from revetl.enrich.ordering.history import History, HistoryFilter, read_history
+from revetl.enrich.ordering.rewrite import WaterfallRewrite, find, reorder
+from revetl.enrich.ordering.solve import MAX_CANDIDATES
+from revetl.enrich.selection.columns import check_columns
 from revetl.enrich.waterfall import WaterfallSpec
 from revetl.errors import ConfigError, did_you_mean
 from revetl.state.schema import create_all
@@ -48,22 +48,23 @@ def tune(project: Project, waterfall: str, request: TuneRequest, caller: Caller)
     or field, no answer in the ledger yet, too many providers to solve for."""
     spec = _named(project, waterfall, request.fields)
     history = _history(project, spec, request, caller)
-    if len(history.arms) > MOST_ARMS:
+    if len(history.candidates) > MAX_CANDIDATES:
         raise ConfigError(
-            f"{spec.name} asks {len(history.arms)} providers; the most whose order can be solved are {MOST_ARMS}",
+            f"{spec.name} asks {len(history.candidates)} providers;"
+            f" the most whose order can be solved are {MAX_CANDIDATES}",
             hint="Look at one field at a time with --field.",
         )
-    whole = compare(history, history.cases, request.objective, within=request.within)
+    whole = compare(history, history.asked_records, request.objective, within=request.within)
     if len(history.segments) < 2:
         return Tuning(spec, history, whole, ())
     segments = [
-        compare(history, cases, request.objective, segment=name, within=request.within)
-        for name, cases in history.segments.items()
+        compare(history, records, request.objective, segment=name, within=request.within)
+        for name, records in history.segments.items()
     ]
     return Tuning(spec, history, whole, segments)
 
 
-def rewritten(project: Project, tuning: Tuning) -> Rewrite:
+def rewritten(project: Project, tuning: Tuning) -> WaterfallRewrite:
     """The waterfall's file with the best order in it. Nothing is written until it is applied."""
     best = tuning.whole.by_rule or tuning.whole.best
     compared = {name for line in tuning.whole.lines for name in line.order}
@@ -89,8 +90,8 @@ def _history(project: Project, spec: WaterfallSpec, request: TuneRequest, caller
         check_columns(warehouse, spec, relation)
         now = caller.clock.now()
         only = HistoryFilter(segment=request.segment, fields=request.fields, since=_since(now, request.days))
-        history = learn(warehouse, spec, project.providers, relation, now=now, only=only)
-    if not history.cases:
+        history = read_history(warehouse, spec, project.providers, relation, now=now, only=only)
+    if not history.asked_records:
         raise ConfigError(
             f"the ledger holds no answer for {spec.name}"
             f"{'' if request.days is None else f' of the last {request.days} days'}: there is nothing to learn from",

@@ -37,9 +37,10 @@ def command(
     """
     from revetl.cli.render.documents import report_document
     from revetl.cli.render.reports import show_reports
+    from revetl.sync import SyncOptions
     from revetl.usecases.apply import apply
     from revetl.usecases.exit_codes import of_reports
-    from revetl.usecases.sync import SyncOptions, agrees, asks_before_deleting
+    from revetl.usecases.sync import agrees, asks_before_deleting
 
     project = options.load()
     with Terminal(wait_s) as terminal:

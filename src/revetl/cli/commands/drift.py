@@ -11,7 +11,7 @@ from revetl.cli.terminal import Terminal
 from revetl.cli.waiting import wait_option
 
 if TYPE_CHECKING:
-    from revetl.sync.drift.drift import Settle
+    from revetl.sync.drift.resolution import DriftResolution
 
 
 @click.command(short_help="Compare what stands at the destination with what was written.")
@@ -55,17 +55,18 @@ def command(
     from revetl.cli.render.documents import report_document
     from revetl.cli.render.drift import show_drift
     from revetl.cli.render.reports import show_reports
-    from revetl.usecases.drift import DriftRequest, drift
+    from revetl.sync.drift.reading import DriftOptions
+    from revetl.usecases.drift import drift
 
-    decision = _decision(accept, accept_all, reassert, reassert_all)
-    if send and (decision is None or decision.side != "reassert"):
+    resolution = _resolution(accept, accept_all, reassert, reassert_all)
+    if send and (resolution is None or resolution.side != "reassert"):
         raise click.UsageError("--sync goes with --reassert.")
     project = options.load()
     with Terminal(wait_s) as terminal:
-        request = DriftRequest(decision=decision, keys=keys, samples=sample, sync_after=send)
-        result = drift(project, sync, request, terminal.caller)
+        wanted = DriftOptions(resolution=resolution, keys=keys, per_class=sample)
+        result = drift(project, sync, wanted, terminal.caller, sync_after=send)
     if as_json:
-        emit_json({"drift": result.drift, "syncs": [report_document(r) for r in result.syncs]})
+        emit_json({"drift": result.drift.document(), "syncs": [report_document(r) for r in result.syncs]})
     else:
         show_drift(console(), result.drift)
         if result.syncs:
@@ -73,14 +74,14 @@ def command(
     return result.exit_code(tells_differences=detailed_exitcode)
 
 
-def _decision(
+def _resolution(
     accept: tuple[str, ...], accept_all: bool, reassert: tuple[str, ...], reassert_all: bool
-) -> Settle | None:
-    from revetl.sync.drift.drift import Settle
+) -> DriftResolution | None:
+    from revetl.sync.drift.resolution import DriftResolution
 
     theirs, ours = bool(accept) or accept_all, bool(reassert) or reassert_all
     if theirs and ours:
         raise click.UsageError("Accept or reassert, one at a time.")
     if theirs:
-        return Settle("accept", None if accept_all else accept)
-    return Settle("reassert", None if reassert_all else reassert) if ours else None
+        return DriftResolution("accept", None if accept_all else accept)
+    return DriftResolution("reassert", None if reassert_all else reassert) if ours else None

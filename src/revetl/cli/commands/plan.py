@@ -65,11 +65,11 @@ def command(
     """Compare the activation models with what the destinations are known to hold, and look up what is new there.
 
     create: is not there yet. adopt: is there, and new to us. update, delete, same: as they say. matched: is there and
-    equal. held: not sent, with the reason. waiting: was refused before. The lines stand in the table plan__<sync> until
-    the next plan. Ends with 3 where a guardrail would stop the sync.
+    equal. withheld: not sent, with the reason. waiting: was refused before. The lines stand in the table plan__<sync>
+    until the next plan. Ends with 3 where a guardrail would stop the sync.
     """
+    from revetl.sync import SyncOptions
     from revetl.usecases.plan import LineFilter, planned
-    from revetl.usecases.sync import SyncOptions
 
     lines = LineFilter(rows, keys, fields)
     wanted = SyncOptions(limit=limit, full_refresh=full_refresh)

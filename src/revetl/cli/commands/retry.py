@@ -48,12 +48,12 @@ def command(
     from revetl.cli.render.documents import report_document
     from revetl.cli.render.reports import show_reports
     from revetl.cli.render.retry import show_waiting
-    from revetl.sync.retry.queue import Which
+    from revetl.sync.retry.queue import QueueFilter
     from revetl.usecases.retry import retry
 
     project = options.load()
     with Terminal(wait_s) as terminal:
-        which = Which(keys, run_id, codes, statuses)
+        which = QueueFilter(keys, run_id, codes, statuses)
         report = retry(project, which, terminal.caller, select=select, exclude=exclude, dry_run=dry_run)
     if dry_run:
         emit_json(report.released) if as_json else show_waiting(console(), report.released)

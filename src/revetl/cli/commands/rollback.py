@@ -13,7 +13,7 @@ from revetl.cli.terminal import Terminal
 from revetl.cli.waiting import wait_option
 
 if TYPE_CHECKING:
-    from revetl.sync.rollback.rollback import RollbackPlan
+    from revetl.sync.rollback.rolling_back import RollbackPlan
 
 
 @click.command(short_help="Take back what a run wrote, field by field.")
@@ -50,21 +50,18 @@ def command(
     """
     from revetl.cli.render.documents import rollback_document
     from revetl.cli.render.rollback import show_rollback_plan, show_rollbacks
-    from revetl.sync.rollback.rollback import Choices
+    from revetl.sync.rollback.rolling_back import RollbackChoices, RollbackOptions
     from revetl.usecases.exit_codes import of_reports
-    from revetl.usecases.rollback import RollbackRequest, rollback
+    from revetl.usecases.rollback import rollback
 
     if as_json and not (yes or dry_run):
         raise click.UsageError("--json can't ask: add --yes or --dry-run.")
     project = options.load()
     with Terminal(wait_s) as terminal:
-        request = RollbackRequest(
-            sync=only,
-            choices=Choices(keys, archive_created, recreate_archived),
-            dry_run=dry_run,
-            confirm=None if as_json or dry_run else terminal.without_bars(_shown_and_asked(agreed=yes)),
-        )
-        reports = rollback(project, run_id, request, terminal.caller)
+        confirm = None if as_json or dry_run else terminal.without_bars(_shown_and_asked(agreed=yes))
+        choices = RollbackChoices(keys, archive_created, recreate_archived)
+        wanted = RollbackOptions(dry_run=dry_run, confirm=confirm)
+        reports = rollback(project, run_id, choices, wanted, terminal.caller, sync=only)
     if as_json:
         emit_json([rollback_document(r) for r in reports])
     else:

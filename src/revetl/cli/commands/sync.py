@@ -52,7 +52,8 @@ def command(
     from revetl.cli.render.documents import report_document
     from revetl.cli.render.plans import show_plans
     from revetl.cli.render.reports import show_reports
-    from revetl.usecases.sync import SyncOptions, agrees, asks_before_deleting, exit_code, sync
+    from revetl.sync import SyncOptions
+    from revetl.usecases.sync import agrees, asks_before_deleting, exit_code, sync
 
     project = options.load()
     with Terminal(wait_s) as terminal:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from revetl.enrich.report import EnrichReport
     from revetl.privacy.erasure import ErasureReport
     from revetl.sync import PlanSummary, SyncReport
-    from revetl.sync.rollback.rollback import RollbackReport
+    from revetl.sync.rollback.rolling_back import RollbackReport
     from revetl.usecases.debug import SetupCheck
     from revetl.usecases.enrich import EnrichResult
     from revetl.usecases.job import JobReport
@@ -77,7 +77,8 @@ def tuning_document(tuning: Tuning, objective: Objective) -> dict[str, Any]:
         "objective": asdict(objective),
         "fields": list(history.fields),
         "providers": [
-            {"name": arm.name, **asdict(price)} for arm, price in zip(history.arms, history.prices, strict=True)
+            {"name": candidate.name, **asdict(price)}
+            for candidate, price in zip(history.candidates, history.prices, strict=True)
         ],
         "all": _comparison(tuning.whole),
         "segments": [_comparison(segment) for segment in tuning.segments],

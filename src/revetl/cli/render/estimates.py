@@ -11,7 +11,7 @@ import click
 from revetl.cli.options import console, err_console
 
 if TYPE_CHECKING:
-    from revetl.enrich.lists.columns import Match
+    from revetl.enrich.lists.columns import ColumnMatch
     from revetl.enrich.report import Estimate
 
 
@@ -61,7 +61,7 @@ def say_cost(estimates: Sequence[Estimate]) -> None:
     click.echo(f"  up to {lookups:,} lookups, expected ${expected:,.2f}, at most ${greatest:,.2f}", err=True)
 
 
-def show_match(match: Match) -> None:
+def show_match(match: ColumnMatch) -> None:
     """Which column of the list is which input, on stderr."""
     from rich.markup import escape
 

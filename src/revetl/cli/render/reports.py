@@ -37,7 +37,7 @@ def table(*columns: str, right: Sequence[str] = (), whole: Sequence[str] = ()) -
 
 
 def show_numbers(console: Console, rows: Sequence[NumberRow]) -> None:
-    """A row per sync, all with the same headings. Where the table is wider than the screen each is told in a line of
+    """A row per sync, all with the same headings. Where the table is wider than the screen each stands in a line of
     its own instead, without what is 0: no name and no number is ever cut."""
     if not rows:
         return
@@ -49,9 +49,9 @@ def show_numbers(console: Console, rows: Sequence[NumberRow]) -> None:
         console.print(listing)
         return
     for name, said, counted in rows:
-        told = ", ".join(f"{n} {what}" for what, n in counted.items() if n != "0")
+        numbers_text = ", ".join(f"{n} {what}" for what, n in counted.items() if n != "0")
         console.print("  ".join([f"[bold]{name}[/]", *said.values()]), soft_wrap=True)
-        console.print(f"  {told or 'nothing'}")
+        console.print(f"  {numbers_text or 'nothing'}")
 
 
 def show_field_table(

@@ -10,10 +10,10 @@ from revetl.cli.render.reports import short, status
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from revetl.sync.retry.release import Released
+    from revetl.sync.retry.release import RetryReport
 
 
-def show_waiting(screen: Console, released: Sequence[Released]) -> None:
+def show_waiting(screen: Console, released: Sequence[RetryReport]) -> None:
     """By sync and reason, with a few keys of each."""
     for found in released:
         for w in found.waiting:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from revetl.cli.render.reports import NumberRow
     from revetl.model import Scalar
-    from revetl.sync.rollback.rollback import RollbackPlan, RollbackReport
+    from revetl.sync.rollback.rolling_back import RollbackPlan, RollbackReport
 
 _STYLES = {"restore": "yellow", "archive": "red", "recreate": "green", "left": "dim"}
 _FIELDS = 6

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from revetl.model import RunRecord
-    from revetl.sync.record_history import RecordStory
+    from revetl.sync.record_history import RecordHistory
     from revetl.usecases.runs import RunDetails
 
 _MESSAGE = 200  # characters
@@ -66,7 +66,7 @@ def show_run(screen: Console, details: RunDetails) -> None:
         screen.print(f"One of them in full: revetl runs show {details.run.run_id[-6:]} --key KEY", markup=False)
 
 
-def show_record(screen: Console, run: RunRecord, record: RecordStory) -> None:
+def show_record(screen: Console, run: RunRecord, record: RecordHistory) -> None:
     """What the run did to one record, and what happens next."""
     screen.print(f"[bold]{short(record.key, 60)}[/] in run {run.run_id[-6:]} ({run.command} {run.subject})")
     for o in record.outcomes:

@@ -1,4 +1,4 @@
-"""Runs a waterfall: stage by stage over the set of records that still lack something."""
+"""Runs a waterfall: its row in `runs`, and what it comes to."""
 
 from __future__ import annotations
 
@@ -6,32 +6,34 @@ import asyncio
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
-from decimal import Decimal
 
 from revetl import __version__
+from revetl.clock import naive
 from revetl.context import RunContext
-from revetl.enrich.execution.budget import Budget
+from revetl.enrich.execution.budget import RunBudget
 from revetl.enrich.execution.cascade import Cascade
-from revetl.enrich.execution.dispatcher import Asked
 from revetl.enrich.execution.outcomes import MILLIONTH
+from revetl.enrich.execution.run import ConnectedProvider, WaterfallRun
+from revetl.enrich.limits import lowest
 from revetl.enrich.options import WaterfallOptions
 from revetl.enrich.report import EnrichReport, Estimate
+from revetl.enrich.selection.columns import check_columns
 from revetl.enrich.waterfall import WaterfallSpec
-from revetl.errors import ConfigError, did_you_mean
+from revetl.errors import ConfigError
 from revetl.model import Relation, RunRecord, RunStatus
 from revetl.state import spend
-from revetl.state.appending import append_rows, naive
+from revetl.state.appending import append_rows
 from revetl.state.runs import finish_run, start_run
 from revetl.state.schema import create_all
-from revetl.warehouse.base import Warehouse
 
 DEFAULT = WaterfallOptions()
+_COUNTED = ("asked", "hits", "misses", "errors", "in_doubt", "reused")
 
 
 async def run_waterfall(
     ctx: RunContext,
     spec: WaterfallSpec,
-    providers: Mapping[str, Asked],
+    providers: Mapping[str, ConnectedProvider],
     entity: Relation,
     options: WaterfallOptions = DEFAULT,
 ) -> EnrichReport:
@@ -49,32 +51,37 @@ async def run_waterfall(
 
     Raises ConfigError (a column or provider that is not there) before anything is asked, and WarehouseError.
     """
-    warehouse, clock = ctx.warehouse, ctx.clock
-    check_columns(warehouse, spec, entity)
+    check_columns(ctx.warehouse, spec, entity)
     if missing := [name for name in spec.provider_names if name not in providers]:
         raise ConfigError(f"the waterfall {spec.name} asks {missing[0]!r}, which is not connected")
-    record = RunRecord(ctx.run_id, ctx.command, spec.name, ctx.target, clock.now(), __version__)
-    create_all(warehouse)
-    start_run(warehouse, record)
-    spend.fill(warehouse)
+    record = RunRecord(ctx.run_id, ctx.command, spec.name, ctx.target, ctx.clock.now(), __version__)
+    create_all(ctx.warehouse)
+    start_run(ctx.warehouse, record)
+    spend.fill(ctx.warehouse)
     if options.foreseen is not None:
         _keep(ctx, options.foreseen)
-    budget = Budget(least(options.max_spend_usd, spec.budget.per_run_usd))
-    run = Cascade(ctx, spec, providers, entity, budget, options)
+    run = WaterfallRun(
+        ctx=ctx,
+        spec=spec,
+        providers={name: providers[name] for name in spec.provider_names},
+        relation=entity,
+        options=options,
+        budget=RunBudget(lowest(options.max_spend_usd, spec.budget.per_run_usd)),
+    )
     try:
-        await run.execute()
+        await Cascade(run).execute()
     except (asyncio.CancelledError, KeyboardInterrupt):
-        _finish(warehouse, record, run, "interrupted")
+        _finish(run, record, "interrupted")
         raise
     except Exception as e:
-        _finish(warehouse, record, run, "failed", type(e).__name__)
+        _finish(run, record, "failed", type(e).__name__)
         raise
     report = run.report
     status: RunStatus = "stopped" if report.stopped or report.exhausted else "partial" if report.exit_code else "done"
     if ctx.stop.is_set():
         status = "interrupted"
     reasons = [*report.denied.values(), *report.exhausted.values(), None]
-    _finish(warehouse, record, run, status, report.stopped or reasons[0])
+    _finish(run, record, status, report.stopped or reasons[0])
     return report
 
 
@@ -86,26 +93,7 @@ def _keep(ctx: RunContext, foreseen: Estimate) -> None:
     append_rows(ctx.warehouse, "enrichment_estimates", [row])
 
 
-def least(*limits: Decimal | None) -> Decimal | None:
-    """The lowest of the limits that are set."""
-    return min((limit for limit in limits if limit is not None), default=None)
-
-
-def check_columns(warehouse: Warehouse, spec: WaterfallSpec, entity: Relation) -> None:
-    """ConfigError with every column that the waterfall names and the relation has not."""
-    found = [column.name for column in warehouse.columns(entity)]
-    if not found:
-        raise ConfigError(f"{entity.schema}.{entity.name} does not exist", hint="Build it first: revetl build")
-    lower = {name.lower() for name in found}
-    wanted = dict.fromkeys([spec.key, *spec.inputs.values(), *(spec.column(f) for f in spec.fields)])
-    missing = [name for name in wanted if name.lower() not in lower]
-    if missing:
-        named = ", ".join(repr(name) for name in missing)
-        message = f"the waterfall {spec.name} names {named}, which {entity.name} has not"
-        raise ConfigError(message, hint=did_you_mean(missing[0], found))
-
-
-def _finish(warehouse: Warehouse, record: RunRecord, run: Cascade, status: RunStatus, error: str | None = None) -> None:
+def _finish(run: WaterfallRun, record: RunRecord, status: RunStatus, error: str | None = None) -> None:
     """`spend_usd` counts what is in doubt: it may have been charged."""
     report = run.report
     record.status, record.error, record.finished_at = status, error, run.ctx.clock.now()
@@ -113,7 +101,4 @@ def _finish(warehouse: Warehouse, record: RunRecord, run: Cascade, status: RunSt
     record.spend_usd = report.spent_usd + report.in_doubt_usd
     sums = report.providers.values()
     record.counts = {name: sum(getattr(p, name) for p in sums) for name in _COUNTED}
-    finish_run(warehouse, record)
-
-
-_COUNTED = ("asked", "hits", "misses", "errors", "in_doubt", "reused")
+    finish_run(run.ctx.warehouse, record)
