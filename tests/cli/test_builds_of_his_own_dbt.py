@@ -150,8 +150,8 @@ def test_the_story(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     declare(root, "persons", ", renamed_from: contacts")
     assert revetl("build")[0] == 0
     assert "ref('persons')" in (root / "dbt_project/models/made/revetl.yml").read_text()
-    code, said = revetl("debug")
-    assert "w.staging.persons → hubspot (hubspot, http://127.0.0.1" in said.replace("\n", "")
+    checks = {c["check"]: c["detail"] for c in json.loads(revetl("debug", "--json")[1])}
+    assert checks["sync persons"].startswith("w.staging.persons → hubspot (hubspot, http://127.0.0.1")
     code, said = revetl("sync")
     assert (code, "persons has taken over the state of contacts" in said) == (0, True)
     assert json.loads(revetl("ls", "--json")[1])["orphaned"] == []

@@ -22,7 +22,7 @@ from revetl.errors import ConfigError, Denied, RevetlError, did_you_mean
 
 # name → what `revetl --help` says of it. The command object is `command` in revetl.cli.commands.<name>.
 COMMANDS: dict[str, str] = {
-    "init": "Write the starter project into a new directory.",
+    "init": "Set up revetl in a dbt project, or write the starter project.",
     "demo": "Run the whole job here, on made-up customers.",
     "debug": "Check the set-up: dbt, warehouse, destinations, providers.",
     "ls": "List syncs, waterfalls, providers and destinations.",

@@ -34,16 +34,17 @@ class ProjectOptions:
     target: str | None = None
     vars: str | None = None
     target_path: Path | None = None
+    profile: str | None = None
 
     def load(self) -> Project:
         """Reads the project; ConfigError with every mistake in its files."""
         from revetl import project
 
-        return project.load(self.project_dir, self.profiles_dir, self.target, self.vars, self.target_path)
+        return project.load(self.project_dir, self.profiles_dir, self.target, self.vars, self.target_path, self.profile)
 
 
 def project_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds --project-dir, --profiles-dir, --target/-t, --target-path and --vars, handed over as
+    """Adds --project-dir, --profiles-dir, --profile, --target/-t, --target-path and --vars, handed over as
     `options: ProjectOptions`."""
 
     @click.option(
@@ -52,7 +53,8 @@ def project_options(function: Callable[..., Any]) -> Callable[..., Any]:
         envvar="REVETL_PROJECT_DIR",
         help="Where revetl.yml is. Default: here or above.",
     )
-    @click.option("--profiles-dir", type=_DIRECTORY, help="Where profiles.yml and connections.yml are.")
+    @click.option("--profiles-dir", type=_DIRECTORY, help="Where profiles.yml is. Default: looked for as dbt does.")
+    @click.option("--profile", help="The profile in it. Default: the one that dbt_project.yml names.")
     @click.option("-t", "--target", help="The target of profiles.yml. Default: the profile's own.")
     @click.option("--target-path", type=_DIRECTORY, help="Where dbt keeps its artifacts. Default: as dbt itself.")
     @click.option("--vars", "vars_", help="dbt variables, as YAML.")
@@ -61,12 +63,14 @@ def project_options(function: Callable[..., Any]) -> Callable[..., Any]:
         *args: Any,
         project_dir: Path | None,
         profiles_dir: Path | None,
+        profile: str | None,
         target: str | None,
         target_path: Path | None,
         vars_: str | None,
         **kwargs: Any,
     ) -> Any:
-        return function(*args, options=ProjectOptions(project_dir, profiles_dir, target, vars_, target_path), **kwargs)
+        options = ProjectOptions(project_dir, profiles_dir, target, vars_, target_path, profile)
+        return function(*args, options=options, **kwargs)
 
     return wrapper
 

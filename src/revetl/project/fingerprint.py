@@ -48,8 +48,14 @@ def _files(directory: Path, leave_out: tuple[Path, ...]) -> Iterator[Path]:
     # A local package is a link in dbt_packages: its files count like those of any other.
     for place, folders, files in os.walk(directory, followlinks=True):
         here = Path(place)
-        folders[:] = [f for f in folders if not f.startswith(".") and f != "logs" and here / f not in leave_out]
+        folders[:] = [f for f in folders if here / f not in leave_out and not _is_no_source(here / f)]
         yield from (here / f for f in files if Path(f).suffix in _READ and here / f not in leave_out)
+
+
+def _is_no_source(folder: Path) -> bool:
+    """What lies beside the models where the dbt project is the whole repository."""
+    name = folder.name
+    return name.startswith(".") or name in ("logs", "node_modules", "__pycache__") or (folder / "pyvenv.cfg").exists()
 
 
 def _without_secrets(value: Any) -> Any:

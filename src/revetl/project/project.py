@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ from revetl.project.dbt import Dbt, DbtFailed, find_dbt, run_dbt
 from revetl.project.exposures import remove_unasked, set_aside, write_exposures
 from revetl.project.health import Health, read_health, refuse_failed
 from revetl.project.manifest import Manifest
+from revetl.project.places import find_connections, find_profiles
 from revetl.project.profiles import Profile, read_profile
 from revetl.project.selection import selected
 from revetl.project.settings import DEFAULT_STATE_SCHEMA, Settings, find_root, read_settings
@@ -275,14 +277,16 @@ def load(
     target: str | None = None,
     vars: str | None = None,
     target_path: Path | None = None,
+    profile_name: str | None = None,
 ) -> Project:
-    """Reads every file of the project but dbt's own models. ConfigError with all mistakes of all files at once."""
+    """Reads every file of the project but dbt's own models. ConfigError with all mistakes of all files at once.
+    `profile_name`: in place of the one that dbt_project.yml names."""
     from revetl.enrich.waterfall import load_waterfalls
     from revetl.providers.grammar import load_providers
 
     root = find_root(project_dir)
     settings = read_settings(root)
-    profiles = (profiles_dir or root / settings.profiles).resolve()
+    dbt_dir = root / settings.dbt_project
     enrichment = root / settings.enrichment
     problems: list[Problem] = []
 
@@ -293,8 +297,11 @@ def load(
             problems.extend(e.problems)
             return None
 
-    profile = attempt(lambda: read_profile(profiles, root / settings.dbt_project, target))
-    connections = attempt(lambda: read_connections(profiles, profile.target if profile else "default"))
+    profiles = find_profiles(root, dbt_dir, flag=profiles_dir, declared=settings.profiles)
+    wanted = target or os.environ.get("DBT_TARGET")
+    profile = attempt(lambda: read_profile(profiles, dbt_dir, wanted, profile_name))
+    accounts = find_connections(root, profiles)
+    connections = attempt(lambda: read_connections(accounts, profile.target if profile else "default"))
     providers = attempt(lambda: load_providers(enrichment / "providers"))
     # Against providers that could not be read, every name in a waterfall would look misspelt.
     waterfalls = {} if providers is None else attempt(lambda: load_waterfalls(enrichment / "waterfalls", providers))

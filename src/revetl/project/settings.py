@@ -37,8 +37,13 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str = Field(min_length=1, description="The project's name, for people.")
-    dbt_project: str = Field(default="dbt_project", description="The directory that holds dbt_project.yml.")
-    profiles: str = Field(default="profiles", description="The directory that holds profiles.yml and connections.yml.")
+    dbt_project: str = Field(
+        default="dbt_project",
+        description="The directory that holds dbt_project.yml. Left out: that of revetl.yml where it is beside it.",
+    )
+    profiles: str | None = Field(
+        default=None, description="The directory that holds profiles.yml. Left out: looked for as dbt does."
+    )
     enrichment: str = Field(default="enrichment", description="The directory that holds providers/ and waterfalls/.")
     state_schema: Annotated[str | dict[str, str], AfterValidator(_schema_names)] = Field(
         default=DEFAULT_STATE_SCHEMA,
@@ -73,7 +78,7 @@ def find_root(start: Path | None) -> Path:
             return directory
     raise ConfigError(
         f"no {FILE_NAME} in {here} or above it",
-        hint="`revetl init DIRECTORY` writes a project; --project-dir names one that is elsewhere.",
+        hint="`revetl init` writes one into a dbt project; --project-dir names a folder that is elsewhere.",
     )
 
 
@@ -83,10 +88,12 @@ def read_settings(root: Path) -> Settings:
     if not isinstance(document.data, dict):
         raise ConfigError(document.problem((), "not a mapping: at least `name:` must stand here"))
     settings = parse(document, Settings)
+    if "dbt_project" not in settings.model_fields_set and (root / "dbt_project.yml").is_file():
+        settings = settings.model_copy(update={"dbt_project": "."})
     problems = [
         document.problem((key,), f"{key}: no directory {root / value}")
         for key, value in (("dbt_project", settings.dbt_project), ("profiles", settings.profiles))
-        if not (root / value).is_dir()
+        if value is not None and not (root / Path(value).expanduser()).is_dir()
     ]
     if problems:
         raise ConfigError(problems)
