@@ -1,4 +1,4 @@
-"""`revetl init`: into a dbt project that exists, or the starter project, which stands at the top of revetl's repository."""
+"""`revetl init`: into a dbt project that exists, or the starter project of the top of revetl's own repository."""
 
 from __future__ import annotations
 

@@ -29,8 +29,8 @@ destinations:
 """
 
 EXAMPLE = """\
-# A sync is a dbt model. This file is an example and read by nobody: `revetl scaffold MODEL --to hubspot.contacts` drafts
-# one from a model of yours, its columns and types included.
+# A sync is a dbt model. This file is an example and read by nobody: `revetl scaffold MODEL --to hubspot.contacts`
+# drafts one from a model of yours, its columns and types included.
 #
 # 1. models/activation/hubspot__contacts.sql: the columns are named as the destination's fields.
 #
@@ -83,9 +83,9 @@ customers; `revetl debug` says what is missing for your own accounts.
 
 ## With sources of your own
 1. `profiles/profiles.yml`: your warehouse, as dbt takes it. Secrets come from the environment.
-2. `dbt_project/models/staging/`: name your tables in the sources' yml, and rename and cast their columns in the models.
-   What the models further down read are the columns of `stg_*`: keep those names, and delete the sources that you do not
-   have.
+2. `dbt_project/models/staging/`: name your tables in the sources' yml; rename and cast their columns in the models.
+   What the models further down read are the columns of `stg_*`: keep those names, and delete the sources that you do
+   not have.
 3. `dbt_project/models/activation/`: one model per sync, its columns named as the destination's fields.
 4. `profiles/connections.yml`: your accounts.
 5. `revetl build`, then `revetl plan`: exactly what would be sent, and nothing is.

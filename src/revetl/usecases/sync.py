@@ -121,6 +121,8 @@ async def _push(
             own = replace(options, planner=planners.get(spec.name), confirm=confirm)
             report = await _sync_one(project, warehouse, spec, command, own, caller, stop)
             reports.append(report)
+            for note in report.plan.notes if not options.dry_run else ():  # a plan that is shown has them
+                caller.note(f"{spec.name}: {note}")
             caller.on_sync(report)
             if stop.is_set() or report.status in ("failed", "stopped"):
                 break

@@ -22,8 +22,8 @@ _DIRECTORY = click.Path(file_okay=False, path_type=Path)
 def command(
     directory: Path | None, starter: Path | None, profiles_dir: Path | None, profile: str | None, target: str | None
 ) -> None:
-    """In a folder with a dbt_project.yml: write revetl.yml, connections.yml and a commented example beside it, and touch
-    no other file. DIRECTORY is that folder; left out, the present one.
+    """In a folder with a dbt_project.yml: write revetl.yml, connections.yml and a commented example beside it, and
+    touch no other file. DIRECTORY is that folder; left out, the present one.
 
     With --starter NAME, or where DIRECTORY is new or empty: write a whole project to begin from.
     """

@@ -14,7 +14,7 @@ from revetl.destinations.capabilities import HasQuota, requests_of
 from revetl.errors import ConfigError, Problem, did_you_mean
 from revetl.model import SyncSpec
 from revetl.sync.links import sending
-from revetl.sync.plan import comparison, guardrails, lines, matching, policies
+from revetl.sync.plan import comparison, field_types, guardrails, lines, matching, policies
 from revetl.sync.plan.forecast import PlanForecast, forecast
 from revetl.sync.plan.summary import PlanSummary
 from revetl.sync.sync_run import SyncRun
@@ -46,6 +46,7 @@ async def _ask(run: SyncRun, destination: Destination, summary: PlanSummary) -> 
     spec = run.spec
     described = (await destination.describe(spec.object)).fields
     _check_fields(spec, [f.name for f in run.tables.fields], described)
+    summary.notes += await run.on_tables(field_types.check, described)
     policies.check(run.tables, destination, described)
     before = requests_of(destination)[0]
     summary.absent = await matching.match_new(run, destination)

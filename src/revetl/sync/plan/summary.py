@@ -90,6 +90,7 @@ class PlanSummary(RecordCounts, FieldCounts):
     destination: str
     object: str
     samples: list[PlanLine] = field(default_factory=list)  # a few lines of each kind
+    notes: list[str] = field(default_factory=list)  # of columns whose type is not the field's, a sentence each
     requests: int = 0  # writes that it takes
     forecast: PlanForecast | None = None  # None without a destination
     links: LinkCounts = field(default_factory=LinkCounts)  # counted apart from records
