@@ -96,6 +96,12 @@ def full_refresh_option(function: F) -> F:
     return click.option("--full-refresh", is_flag=True, help=said)(function)
 
 
+def threads_option(function: F) -> F:
+    """Adds --threads as `threads`, for dbt."""
+    said = "How many models dbt builds at once. Default: as the profile says."
+    return click.option("--threads", metavar="N", type=click.IntRange(min=1), help=said)(function)
+
+
 def allow_option(function: F) -> F:
     """Adds --allow as `allow`: guardrails that may be passed in this run."""
     return click.option(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
@@ -198,6 +198,21 @@ class Manifest:
             raise ConfigError(problems)
         return _ordered(specs)
 
+    def above(self, names: Iterable[str]) -> set[str]:
+        """The names of these models, seeds and snapshots and of all that they are built from."""
+        todo = [id_ for id_, node in self.nodes.items() if node["name"] in set(names) and "attached_node" not in node]
+        seen: set[str] = set()
+        while todo:
+            if (id_ := todo.pop()) not in seen:
+                seen.add(id_)
+                todo += self.parents.get(id_, [])
+        return {str(self.nodes[id_]["name"]) for id_ in seen if id_ in self.nodes}
+
+    def is_table(self, name: str) -> bool:
+        """Whether the rows of this model are of its last build: a view's are those of now."""
+        kinds = ("table", "incremental")
+        return any(n["name"] == name and n["config"].get("materialized") in kinds for n in self.sync_nodes().values())
+
     def _place(self, node: Mapping[str, Any]) -> _Place:
         """The yml and the path in it; the model's own file where the sync is declared in SQL or in dbt_project.yml."""
         patch = str(node.get("patch_path") or "").partition("://")[2]
@@ -256,6 +271,9 @@ def _mistakes(
     if not (node["config"].get("contract") or {}).get("enforced") or not columns:
         message = f"{node['name']}: a synced model needs `contract: {{enforced: true}}` and its columns"
         return [place.problem((), message, "The contract is what says which columns are sent.")]
+    if node["config"].get("materialized") == "ephemeral":
+        message = f"{node['name']} is ephemeral: dbt makes no table of it, so there are no rows to send"
+        return [place.problem((), message, "Materialize it as a table, a view or incrementally.")]
     if meta.destination not in destinations:
         hint = did_you_mean(meta.destination, destinations) or "connections.yml declares no destination."
         problems.append(place.problem(("destination",), f"no destination {meta.destination!r}", hint))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 import yaml
 
 from revetl.clock import Clock, SystemClock
-from revetl.documents import parse
+from revetl.documents import parse, read_yaml
 from revetl.errors import ConfigError, Problem
 from revetl.model import Relation, SyncSpec
 from revetl.project.artifacts import MANIFEST, Artifacts
@@ -69,6 +69,13 @@ class Project:
     @property
     def dbt_dir(self) -> Path:
         return self.root / self.settings.dbt_project
+
+    @cached_property
+    def models_dir(self) -> Path:
+        """The first of dbt's model paths: where a new model goes."""
+        declared = read_yaml(self.dbt_dir / "dbt_project.yml").data
+        paths = declared.get("model-paths") if isinstance(declared, dict) else None
+        return self.dbt_dir / str(paths[0] if isinstance(paths, list) and paths else "models")
 
     @property
     def exposures_file(self) -> Path | None:
@@ -212,12 +219,20 @@ class Project:
         only dbt's target folder was brought, and nothing follows from that."""
         own = [n for n in manifest.sync_nodes().values() if n["package_name"] == manifest.project_name]
         there = {str(n["unique_id"]): (self.dbt_dir / str(n["original_file_path"])).is_file() for n in own}
-        if not any(there.values()) and not any((self.dbt_dir / "models").rglob("*.sql")):
+        if not any(there.values()) and not any(self.models_dir.rglob("*.sql")):
             return
         gone = [manifest.nodes[id_] for id_ in ids if there.get(id_) is False]
         if gone:
             files = ", ".join(f"{n['original_file_path']} is gone" for n in gone)
             raise ConfigError(f"{files}: dbt parsed it before", hint="Build the project again, or select other syncs.")
+
+    def built_at(self, spec: SyncSpec) -> datetime | None:
+        """When dbt last built the table whose rows the sync sends; None for a view, and where it is not known."""
+        ids = {str(node["name"]): id_ for id_, node in self.manifest.sync_nodes().items()}
+        last = self.health().nodes.get(ids.get(spec.name, ""))
+        if last is None or not last.at or not self.manifest.is_table(spec.name):
+            return None
+        return datetime.fromisoformat(last.at)
 
     def edited_since_build(self, specs: Sequence[SyncSpec]) -> list[Path]:
         """Files of these syncs that are newer than their last build: the rows are not yet what they say."""

@@ -16,13 +16,15 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildRequest:
     """`select` and `exclude` go to dbt as they are. `full_refresh`: incremental models are rebuilt from nothing.
-    `unit_tests` False leaves out dbt's unit tests, which say whether the SQL is right and nothing about the data.
+    `threads`: None is what the profile says. `unit_tests` False leaves out dbt's unit tests, which say whether the SQL
+    is right and nothing about the data.
     `on_node` hears of every node as dbt is done with it."""
 
     select: Sequence[str] = ()
     exclude: Sequence[str] = ()
     full_refresh: bool = False
     unit_tests: bool = True
+    threads: int | None = None
     on_node: Callable[[NodeResult], None] | None = None
 
     @property
@@ -32,6 +34,7 @@ class BuildRequest:
         for flag, words in (("--select", self.select), ("--exclude", self.exclude)):
             found += [flag, *words] if words else []
         found += ["--full-refresh"] if self.full_refresh else []
+        found += ["--threads", str(self.threads)] if self.threads else []
         return found + ([] if self.unit_tests else ["--exclude-resource-type", "unit_test"])
 
 

@@ -41,6 +41,7 @@ def into_project(
 
     ConfigError, and nothing written, where one of them is there already or dbt_project.yml can't be read.
     """
+    directory = directory.resolve()
     document = read_yaml(directory / "dbt_project.yml")
     name = str(document.data.get("name") or directory.name) if isinstance(document.data, dict) else directory.name
     warehouse = problem = None

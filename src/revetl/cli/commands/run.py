@@ -16,6 +16,7 @@ from revetl.cli.options import (
     max_spend_option,
     project_options,
     select_options,
+    threads_option,
 )
 from revetl.cli.terminal import Terminal
 from revetl.cli.waiting import wait_option
@@ -36,6 +37,8 @@ from revetl.cli.waiting import wait_option
     is_flag=True,
     help="Rebuild incremental models from nothing, then send every record whole, and every link.",
 )
+@click.option("--no-build", is_flag=True, help="Send what is built: dbt has run already, here or elsewhere.")
+@threads_option
 @allow_option
 @wait_option
 @json_option
@@ -47,14 +50,17 @@ def command(
     yes: bool,
     no_input: bool,
     full_refresh: bool,
+    no_build: bool,
+    threads: int | None,
     allow: tuple[str, ...],
     wait_s: float,
     as_json: bool,
 ) -> int:
     """Build, enrich, build what depends on it, sync.
 
-    Selectors choose syncs. Before providers are asked, the cost is shown and agreed to: by answering, by --yes, or by
-    --max-spend. Stopping it with ctrl-C loses nothing: what was sent is checkpointed.
+    Selectors choose syncs; then only their models are built, with all that they read from. Before providers are asked,
+    the cost is shown and agreed to: by answering, by --yes, or by --max-spend. Stopping it with ctrl-C loses nothing:
+    what was sent is checkpointed.
     """
     from revetl.cli.render.builds import node_printer
     from revetl.cli.render.documents import job_document
@@ -71,6 +77,8 @@ def command(
         exclude=exclude,
         max_spend_usd=max_spend,
         full_refresh=full_refresh,
+        builds=not no_build,
+        threads=threads,
         allow=allow,
         agreed=yes or max_spend is not None,
         confirm=agrees if yes else asks_before_deleting(ask_deletes),

@@ -45,7 +45,7 @@ async def _ask(run: SyncRun, destination: Destination, summary: PlanSummary) -> 
     Returns the requests of lookups and of reads."""
     spec = run.spec
     described = (await destination.describe(spec.object)).fields
-    _check_fields(spec, [f.name for f in run.tables.fields], described)
+    check_fields(spec, [f.name for f in run.tables.fields], described)
     summary.notes += await run.on_tables(field_types.check, described)
     policies.check(run.tables, destination, described)
     before = requests_of(destination)[0]
@@ -65,7 +65,7 @@ def _forecast(spec: SyncSpec, destination: Destination, plan: PlanSummary, looku
     return forecast(quota, lookups=lookups, reads=reads, writes=writes)
 
 
-def _check_fields(spec: SyncSpec, columns: Sequence[str], known: Mapping[str, DestinationField]) -> None:
+def check_fields(spec: SyncSpec, columns: Sequence[str], known: Mapping[str, DestinationField]) -> None:
     """ConfigError for every column that the destination's object has no field for, or that nobody may write."""
     where = spec.where or f"sync {spec.name}"
     target = f"{spec.destination} {spec.object}"
