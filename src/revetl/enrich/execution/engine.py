@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 
 from revetl import __version__
+from revetl.clock import naive
 from revetl.context import RunContext
 from revetl.enrich.execution.budget import RunBudget
 from revetl.enrich.execution.cascade import Cascade
@@ -21,7 +22,7 @@ from revetl.enrich.waterfall import WaterfallSpec
 from revetl.errors import ConfigError
 from revetl.model import Relation, RunRecord, RunStatus
 from revetl.state import spend
-from revetl.state.appending import append_rows, naive
+from revetl.state.appending import append_rows
 from revetl.state.runs import finish_run, start_run
 from revetl.state.schema import create_all
 

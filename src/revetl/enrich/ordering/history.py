@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from revetl.clock import naive
 from revetl.enrich.ordering.asked_records import UNABLE, AskedRecord, Candidate, KnownReply, VerificationCharge
 from revetl.enrich.ordering.prices import ObservedPrice, PriceBook
 from revetl.enrich.selection.query import Query, compose
@@ -23,7 +24,6 @@ from revetl.enrich.waterfall import Stage, StopRule, WaterfallSpec
 from revetl.errors import ConfigError
 from revetl.model import Relation
 from revetl.providers.grammar import ProviderSpec
-from revetl.state.appending import naive
 from revetl.state.schema import relation
 from revetl.warehouse.base import Warehouse
 from revetl.warehouse.sql import ident, literal, table

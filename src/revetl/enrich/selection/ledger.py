@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
+from revetl.clock import naive
 from revetl.enrich.selection.query import Query, compose
 from revetl.enrich.selection.scope import Scope
 from revetl.enrich.waterfall import StopRule
 from revetl.model import Scalar
 from revetl.providers.grammar import ProviderSpec
-from revetl.state.appending import naive
 from revetl.state.schema import relation
 from revetl.warehouse.sql import literal, table
 

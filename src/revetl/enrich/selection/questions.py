@@ -11,13 +11,13 @@ from decimal import Decimal
 from itertools import starmap
 from typing import cast
 
+from revetl.clock import naive
 from revetl.enrich.selection.ledger import CHARGED
 from revetl.enrich.selection.partition import EVERYTHING
 from revetl.enrich.selection.query import Query, compose
 from revetl.enrich.selection.question import Question, ReusableValue
 from revetl.enrich.selection.records import RecordSelection
 from revetl.enrich.waterfall import Stage
-from revetl.state.appending import naive
 from revetl.state.values import VERIFICATION
 from revetl.warehouse.sql import literal
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import cast
 
+from revetl.clock import naive
 from revetl.enrich.selection.ledger import LedgerSelection
 from revetl.enrich.selection.query import Query, compose
 from revetl.enrich.selection.question import Question
@@ -13,7 +14,6 @@ from revetl.enrich.selection.scope import Scope
 from revetl.enrich.waterfall import Stage
 from revetl.errors import ConfigError
 from revetl.providers.grammar import ProviderSpec
-from revetl.state.appending import naive
 from revetl.state.schema import relation
 from revetl.warehouse.sql import from_dialect, ident, literal, table
 

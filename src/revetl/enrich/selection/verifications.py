@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from revetl.clock import naive
 from revetl.enrich.selection.partition import EVERYTHING
 from revetl.enrich.selection.query import Query, compose
 from revetl.enrich.selection.question import Question
 from revetl.enrich.selection.records import RecordSelection
-from revetl.state.appending import naive
 
 
 class VerificationSelection(RecordSelection):
