@@ -1,10 +1,11 @@
 """revetl: reverse ETL and waterfall enrichment on a warehouse.
 
     import revetl
+    report = revetl.run(max_spend_usd=5)
     enriched = revetl.enrich_frame(frame, waterfall="contact_profile", max_spend_usd=5)
 
-`enrich_frame`, `enrich_frame_async` and `EnrichWarning` are the Python API; they are loaded when they are first asked
-for, so that `import revetl` stays light.
+The functions are those of `revetl.api`, which is loaded when one of them is first asked for, so that `import revetl`
+stays light. One is reached there only: `revetl.api.sync`, since `revetl.sync` is a package.
 """
 
 import sys
@@ -14,14 +15,25 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-_API = ("EnrichWarning", "enrich_async", "enrich_frame", "enrich_frame_async")
+_API = (
+    "EnrichWarning",
+    "apply",
+    "drift",
+    "enrich_async",
+    "enrich_frame",
+    "enrich_frame_async",
+    "plan",
+    "retry",
+    "rollback",
+    "run",
+)
 
 
 def __getattr__(name: str) -> Any:
     if name in _API:
         return getattr(import_module("revetl.api"), name)
-    if name == "enrich":
-        return import_module("revetl.enrich")
+    if name in ("api", "enrich"):
+        return import_module(f"revetl.{name}")
     raise AttributeError(f"module 'revetl' has no attribute {name!r}")
 
 

@@ -25,6 +25,7 @@ import revetl
 from revetl.enrich import EnrichReport, Progress
 from revetl.errors import ConfigError, Denied
 from revetl.sandbox.process import SandboxProcess, read_stats
+from tests.support.built_project import real_project
 from tests.support.project_files import enriching_project
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -284,7 +285,11 @@ def test_importing_revetl_is_light() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_the_guide_runs_as_it_stands(root: Path, sandbox: str) -> None:
+def test_the_guide_runs_as_it_stands(tmp_path: Path, sandbox: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a project that dbt builds, with the vendors at the sandbox."""
+    ada = ("g1", "ada@analytical.example", "Ada", "Lovelace", "analytical.example")
+    real_project(tmp_path, sandbox, [ada, ("g2", "grace@navy.example", "Grace", "Hopper", "navy.example")])
+    monkeypatch.chdir(tmp_path)
     text = (REPOSITORY / "docs/guides/python.md").read_text(encoding="utf-8")
     blocks = re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
     assert len(blocks) >= 5
@@ -295,3 +300,9 @@ def test_the_guide_runs_as_it_stands(root: Path, sandbox: str) -> None:
             exec(compile(block, "docs/guides/python.md", "exec"), names)
     enriched = asyncio.run(names["main"]())
     assert list(enriched.index) == [101, 102, 103]
+    # The job did what the guide says: bought, built into the model, sent, and taken back as far as it may be.
+    job = names["report"]
+    assert [s.stage for s in job.stages] == ["build", "enrich contact_profile", "build", "sync hubspot__contacts"]
+    assert job.syncs[0].counts == {"ok": 2}
+    assert 0 < job.spend_usd <= 5
+    assert names["rolled_back"].status == "done"

@@ -16,6 +16,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from revetl.context import LeaseWait, RunContext
 from revetl.enrich.execution.engine import run_waterfall
 from revetl.enrich.lists.entity_table import list_key
 from revetl.enrich.options import WaterfallOptions
@@ -30,7 +31,7 @@ from revetl.state.schema import create_all, relation
 from revetl.sync.drift.reading import find_drift
 from revetl.sync.plan import saved
 from revetl.sync.rollback.rolling_back import RollbackOptions, roll_back
-from revetl.usecases.erase_people import list_keys, people_of
+from revetl.usecases.erase import list_keys, people_of
 from revetl.warehouse.base import Warehouse
 from revetl.warehouse.duckdb import DuckDBWarehouse
 from revetl.warehouse.sql import ident, table
@@ -67,6 +68,9 @@ def knows(inputs: Mapping[str, str]) -> Answer:
     given = {"phone": "+44555", "linkedin_url": "https://www.linkedin.com/in/adal/", "email": BOUGHT}
     values = tuple(ProvidedValue(name, value, 0.9) for name, value in given.items())
     return Answer("hit", 200, values, Decimal("0.20"), 5, {"person": given, "name": "Adaline Lovelace"})
+
+
+NO_WAIT = LeaseWait()
 
 
 class World:
@@ -138,14 +142,21 @@ class World:
         self.warehouse.execute(f"UPDATE {outcomes} SET message = ? WHERE key = 'gid-bob'", [said])
         self.warehouse.execute(f"UPDATE {runs} SET error = ? WHERE run_id = 'r1'", [said])
 
-    def request(self, *keys: str, **identity: str) -> Erasure:
+    def request(self, *keys: str, wait: LeaseWait = NO_WAIT, **identity: str) -> Erasure:
         people = people_of([SPEC], lambda _: self.people)
         known = [identity] if identity else []
-        return Erasure(self.warehouse, people, list_keys([SPEC]), known, keys, clock=self.bench.clock)
+        ctx = RunContext(
+            warehouse=self.warehouse,
+            clock=self.bench.clock,
+            run_id="e1",
+            command="erase",
+            target="dev",
+            wait=wait,
+        )
+        return Erasure(ctx, people, list_keys([SPEC]), known, keys)
 
     def erase(self, *keys: str, **identity: str) -> ErasureReport:
-        work = self.request(*keys, **identity).erase(run_id="e1", target="dev", syncs=[self.bench.spec.name])
-        return asyncio.run(work)
+        return asyncio.run(self.request(*keys, **identity).erase([self.bench.spec.name]))
 
     def left(self) -> dict[str, list[str]]:
         """Table → canaries that stand in any row of any state table."""
@@ -220,7 +231,7 @@ def test_nothing_of_her_is_left_and_all_of_the_money_is(world: World) -> None:
     assert names == kept | {"enrichment_calls"}, "the world has to hold her everywhere, or the test shows nothing"
     looked = asyncio.run(world.request(email=" ADA@acme.example ").look())
     assert world.left() == before
-    assert looked.person.standing == [("fake__contacts", "101")]
+    assert looked.people.standing == [("fake__contacts", "101")]
     others = {name: world.of(name, "gid-bob") for name in ("outcomes", "enrichment_values", "snapshot__fake__contacts")}
 
     report = world.erase(email=" ADA@acme.example ")
@@ -357,8 +368,8 @@ def test_a_sync_that_is_under_way_is_waited_for(here: World) -> None:
         told.append(holder.run_id)
         leases.release(here.warehouse, name, "other")
 
-    request = here.request(email=ADA)
-    report = run_virtual(request.erase(run_id="e1", target="dev", wait_s=60, on_wait=on_wait))
+    request = here.request(email=ADA, wait=LeaseWait(60, on_wait))
+    report = run_virtual(request.erase())
     assert (told, report.erased, here.left()) == (["other"], True, {})
 
 
