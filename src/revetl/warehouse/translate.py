@@ -32,20 +32,24 @@ _PLAIN_UPPER = re.compile(r"[A-Z_][A-Z0-9_$]*\Z")
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """`order`: which of the caller's values each placeholder of `sql` takes; translation may move or repeat them."""
+    """`order`: which of the caller's values each placeholder of `sql` takes; translation may move or repeat them.
+    `reads`: it only reads. `functions`: statements that make, in the session, what this one calls; they are safe to
+    repeat."""
 
     sql: str
     order: tuple[int, ...]
     is_ddl: bool
+    reads: bool = False
+    functions: tuple[str, ...] = ()
 
     def bind(self, params: Sequence[T]) -> list[T]:
         return [params[i] for i in self.order]
 
 
 @lru_cache(maxsize=2048)
-def translate(sql: str, dialect: str) -> Statement:
+def translate(sql: str, dialect: str, *, checks_input: bool = True) -> Statement:
     """One statement for `dialect`: snowflake (placeholders `?`) or postgres (`$1`). WarehouseError where it can't be
-    said there."""
+    said there. `checks_input`: whether this Postgres has `pg_input_is_valid`, as from 16 on."""
     import sqlglot
     from sqlglot import exp
     from sqlglot.errors import ErrorLevel, SqlglotError
@@ -56,7 +60,7 @@ def translate(sql: str, dialect: str) -> Statement:
         # Leaves first, so that what a rewrite takes over is translated already.
         for node in reversed(list(tree.dfs())):
             _refuse(node, dialect)
-            said = _rewrite(node, dialect)
+            said = _rewrite(node, dialect, checks_input)
             if said is not node:
                 tree = said if node is tree else tree
                 node.replace(said)
@@ -70,7 +74,13 @@ def translate(sql: str, dialect: str) -> Statement:
         return f"${len(order)}" if dialect == "postgres" else "?"
 
     text = re.sub(re.escape(mark) + r"(\d+)_", numbered, text)
-    return Statement(text, tuple(order), isinstance(tree, exp.Create | exp.Drop | exp.Alter | exp.TruncateTable))
+    return Statement(
+        text,
+        tuple(order),
+        is_ddl=isinstance(tree, exp.Create | exp.Drop | exp.Alter | exp.TruncateTable),
+        reads=isinstance(tree, exp.Query) and not tree.find(exp.DML),
+        functions=() if checks_input else _functions(tree),
+    )
 
 
 def fold(name: str, dialect: str) -> str:
@@ -127,7 +137,7 @@ def _refuse(node: exp.Expr, dialect: str) -> None:
         raise WarehouseError("a statement has no form on postgres: GROUP BY or ORDER BY ALL")
 
 
-def _rewrite(node: exp.Expr, dialect: str) -> exp.Expr:
+def _rewrite(node: exp.Expr, dialect: str, checks_input: bool) -> exp.Expr:
     from sqlglot import exp
 
     if isinstance(node, exp.Identifier):
@@ -137,6 +147,8 @@ def _rewrite(node: exp.Expr, dialect: str) -> exp.Expr:
     if isinstance(node, exp.DataType):
         spelled = _types()[dialect].get(node.this)
         return exp.DataType.build(spelled, dialect=dialect) if spelled else node
+    if isinstance(node, exp.TryCast) and not checks_input:
+        return _old_postgres_try_cast(node)
     name = node.this.lower() if isinstance(node, exp.Anonymous) and isinstance(node.this, str) else type(node)
     rewrite = _rewrites()[dialect].get(name)
     return rewrite(node) if rewrite else node
@@ -245,3 +257,42 @@ def _postgres_try_cast(node: Any) -> exp.Expr:
         return as_text
     spelled = exp.Literal.string(node.to.sql(dialect="postgres"))
     return exp.case().when(_call("pg_input_is_valid", as_text.copy(), spelled), exp.cast(as_text, node.to))
+
+
+# Before 16 Postgres can't say whether a text is valid input: a function tries, and catches the error. It is made in the
+# session's temporary schema: that takes no right that scratch tables do not take, leaves nothing behind, and two runs
+# can't get into each other's way.
+_TRY_CAST = "pg_temp.revetl_as_"
+_TRY_CAST_FUNCTION = """
+CREATE OR REPLACE FUNCTION {name}(value TEXT) RETURNS {type}
+LANGUAGE plpgsql STABLE STRICT AS $$
+BEGIN
+    RETURN CAST(value AS {type});
+EXCEPTION WHEN data_exception THEN
+    RETURN NULL;
+END
+$$
+"""
+
+
+def _old_postgres_try_cast(node: Any) -> exp.Expr:
+    from sqlglot import exp
+
+    as_text = exp.cast(node.this, "TEXT")
+    if node.to.this in exp.DataType.TEXT_TYPES:
+        return as_text
+    name = re.sub(r"[^a-z0-9]+", "_", node.to.sql(dialect="postgres").lower()).strip("_")
+    # Cast once more, since a function's result has no precision.
+    return exp.cast(_call(f"{_TRY_CAST}{name}", as_text), node.to)
+
+
+def _functions(tree: exp.Expr) -> tuple[str, ...]:
+    from sqlglot import exp
+
+    made = {}
+    for cast_ in tree.find_all(exp.Cast):
+        call = cast_.this
+        if isinstance(call, exp.Anonymous) and str(call.this).startswith(_TRY_CAST):
+            type_ = cast_.to.sql(dialect="postgres")
+            made[call.this] = _TRY_CAST_FUNCTION.format(name=call.this, type=type_).strip()
+    return tuple(made.values())
