@@ -35,14 +35,11 @@ def _duckdb(output: Mapping[str, Any], root: Path, state_schema: str) -> Warehou
     path: Path | str = raw if raw.startswith("md:") else root / raw
     if isinstance(path, Path) and not path.parent.is_dir():
         raise WarehouseError(f"{path}: no such directory to keep the DuckDB file in")
-    warehouse = DuckDBWarehouse(path, state_schema=state_schema)
-    for name, value in (output.get("settings") or {}).items():
-        if not str(name).isidentifier():
+    settings = {str(name): str(value) for name, value in (output.get("settings") or {}).items()}
+    for name in settings:
+        if not name.isidentifier():
             raise ConfigError(f"profiles.yml: the DuckDB setting {name!r} is not a name")
-        from revetl.warehouse.sql import literal
-
-        warehouse.execute(f"SET {name} = {literal(str(value))}")
-    return warehouse
+    return DuckDBWarehouse(path, state_schema=state_schema, settings=settings)
 
 
 # dbt's keys, and with `service` and `passfile` what else libpq reads of where a server is and who asks. What stands in

@@ -46,6 +46,23 @@ _TOO_MANY_WAITERS = 625
 _APPEND_CHARACTERS = 2_000_000
 
 
+# What a statement means, and what a value looks like as text, must not depend on the defaults of an account or a user,
+# nor on a profile. As text, times look as in the other warehouses, without losing a digit.
+_SESSION = {
+    "TIMEZONE": "UTC",
+    "TIMESTAMP_TYPE_MAPPING": "TIMESTAMP_NTZ",
+    "TIMESTAMP_NTZ_OUTPUT_FORMAT": "YYYY-MM-DD HH24:MI:SS.FF6",
+    "TIMESTAMP_TZ_OUTPUT_FORMAT": "YYYY-MM-DD HH24:MI:SS.FF6TZH:TZM",
+    "TIMESTAMP_INPUT_FORMAT": "AUTO",
+    "DATE_OUTPUT_FORMAT": "YYYY-MM-DD",
+    "DATE_INPUT_FORMAT": "AUTO",
+    "BINARY_INPUT_FORMAT": "HEX",
+    "BINARY_OUTPUT_FORMAT": "HEX",
+    "QUOTED_IDENTIFIERS_IGNORE_CASE": False,
+    "ROWS_PER_RESULTSET": 0,
+}
+
+
 class SnowflakeWarehouse(TypedResults):
     """`options` are the connector's parameters (account, user, password, role, warehouse, database, schema, …)."""
 
@@ -70,14 +87,8 @@ class SnowflakeWarehouse(TypedResults):
                     "paramstyle": "qmark",
                     # Otherwise money comes as binary floating point.
                     "arrow_number_to_decimal": True,
-                    "session_parameters": {
-                        "TIMEZONE": "UTC",
-                        "TIMESTAMP_TYPE_MAPPING": "TIMESTAMP_NTZ",
-                        # What a time looks like as text, as in the other warehouses and without losing a digit.
-                        "TIMESTAMP_NTZ_OUTPUT_FORMAT": "YYYY-MM-DD HH24:MI:SS.FF6",
-                        "TIMESTAMP_TZ_OUTPUT_FORMAT": "YYYY-MM-DD HH24:MI:SS.FF6TZH:TZM",
-                        **(options.get("session_parameters") or {}),
-                    },
+                    "autocommit": True,
+                    "session_parameters": {**(options.get("session_parameters") or {}), **_SESSION},
                 }
             )
         except Error as e:

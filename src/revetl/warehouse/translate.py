@@ -64,6 +64,8 @@ def translate(sql: str, dialect: str, *, checks_input: bool = True) -> Statement
             if said is not node:
                 tree = said if node is tree else tree
                 node.replace(said)
+        if dialect == "postgres":
+            _name_subqueries(tree)
         text = tree.sql(dialect=dialect, unsupported_level=ErrorLevel.RAISE)
     except SqlglotError as e:
         raise WarehouseError(f"a statement has no form on {dialect}: {str(e).splitlines()[0]}") from None
@@ -120,6 +122,22 @@ def _marked(sql: str) -> tuple[str, str]:
             pieces += [sql[at : token.start], "BIGDECIMAL"]
             at = token.end + 1
     return "".join([*pieces, sql[at:]]), mark
+
+
+def _name_subqueries(tree: exp.Expr) -> None:
+    """Before 16 Postgres wants a name for every subquery in FROM, and nobody has to use it."""
+    from sqlglot import exp
+
+    nameless = [
+        node
+        for node in tree.find_all(exp.Subquery, exp.Values)
+        if isinstance(node.parent, exp.From | exp.Join | exp.Delete)
+        and not node.alias
+        # Not of joined tables in parentheses: it would hide their own names.
+        and (isinstance(node, exp.Values) or isinstance(node.unnest(), exp.Query))
+    ]
+    for number, node in enumerate(nameless):
+        node.set("alias", exp.TableAlias(this=exp.to_identifier(f"nameless_{number}")))
 
 
 def _opens(token: Any) -> bool:
@@ -256,7 +274,9 @@ def _postgres_try_cast(node: Any) -> exp.Expr:
     if node.to.this in exp.DataType.TEXT_TYPES:
         return as_text
     spelled = exp.Literal.string(node.to.sql(dialect="postgres"))
-    return exp.case().when(_call("pg_input_is_valid", as_text.copy(), spelled), exp.cast(as_text, node.to))
+    # The cast stands outside: inside, the planner would try it on a value that is bound before it asks.
+    valid = exp.case().when(_call("pg_input_is_valid", as_text.copy(), spelled), as_text)
+    return exp.cast(valid, node.to)
 
 
 # Before 16 Postgres can't say whether a text is valid input: a function tries, and catches the error. It is made in the
