@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, cast
 import psycopg
 from psycopg.pq import TransactionStatus
 
-from revetl.errors import WarehouseError, WarehouseLost
+from revetl.errors import WarehouseDenied, WarehouseError, WarehouseLost
 from revetl.model import Relation, Scalar
 from revetl.warehouse.base import Column, Kind, TypedResults, by_table
 from revetl.warehouse.postgres import connecting, failures, pooler
@@ -125,7 +125,9 @@ class PostgresWarehouse(TypedResults):
             try:
                 with open_.pop_all():
                     yield
-                    committing = not self._db.closed
+                    if self._db.closed:  # psycopg would end it as if it had been committed
+                        raise WarehouseLost("Postgres: the connection was lost, and its transaction with it")
+                    committing = True
             except BaseException as e:
                 self._functions &= functions  # what was made inside went with it
                 if isinstance(e, psycopg.Error):  # of COMMIT: the statements between translate their own
@@ -234,11 +236,13 @@ class PostgresWarehouse(TypedResults):
                 self._db.execute(f"CLOSE {self._left.pop()}").close()
 
     def _reopen(self) -> None:
-        """WarehouseLost where there is none to be had within a minute."""
+        """WarehouseLost where there is none to be had within a minute, WarehouseDenied as soon as it is refused."""
         self._db.close()
         self._losses += 1
         try:
             self._use(connecting.reopen_session(self._profile, self._pause, _PAUSES_S))
+        except WarehouseDenied:
+            raise
         except WarehouseError as e:
             raise WarehouseLost(f"the connection was lost, and there is no other: {e}") from None
 
