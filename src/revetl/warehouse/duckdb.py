@@ -53,6 +53,8 @@ class DuckDBWarehouse(TypedResults):
         self.state_schema = state_schema
         self._in_transaction = False
         self._readers: list[pa.RecordBatchReader] = []
+        if isinstance(path, Path) and not read_only:
+            _refuse_where_not_allowed(path)
         try:
             self._db = duckdb.connect(str(path), read_only=read_only)
             if threads:
@@ -60,8 +62,8 @@ class DuckDBWarehouse(TypedResults):
             for name, value in (settings or {}).items():
                 self._db.execute(f"SET {name} = {literal(value)}")
             for name, value in _SETTINGS.items():
-                self._db.execute(f"SET GLOBAL {name} = {literal(value)}")
-                self._db.execute(f"SET {name} = {literal(value)}")  # over what a profile set for this session
+                self._db.execute(f"SET GLOBAL {name} = '{value}'")
+                self._db.execute(f"SET {name} = '{value}'")  # over what a profile set for this session
             # Long statements would draw a bar over our own output, even where that is a JSON document.
             self._db.execute("SET enable_progress_bar = false")
             # A plan orders itself by its ordinal; insertion order costs memory that grows with the table.
@@ -218,10 +220,13 @@ def _not_opened(e: duckdb.Error, text: str, path: Path | str) -> WarehouseError:
         return WarehouseBusy(
             f"{path} is open in {who}. DuckDB lets one process write at a time: wait for it (--wait 10m), or close it."
         )
-    if isinstance(path, Path):
-        folder = path.parent
-        if path.exists() and not os.access(path, os.R_OK | os.W_OK):
-            return WarehouseDenied(f"{path}: this user may not read and write the DuckDB file")
-        if folder.is_dir() and not os.access(folder, os.W_OK | os.X_OK):
-            return WarehouseDenied(f"{folder}: this user may not write there, and DuckDB keeps its log beside its file")
     return WarehouseError(f"{path} can't be opened: {text}")
+
+
+def _refuse_where_not_allowed(path: Path) -> None:
+    """WarehouseDenied. Before anything is opened: DuckDB itself would open a file whose log it can't write, and fail
+    at the first change. By `os.path`, since Path's own questions fail where it may not look."""
+    if os.path.exists(path) and not os.access(path, os.R_OK | os.W_OK):
+        raise WarehouseDenied(f"{path}: this user may not read and write it")
+    if os.path.isdir(path.parent) and not os.access(path.parent, os.W_OK | os.X_OK):
+        raise WarehouseDenied(f"{path.parent}: this user may not write there, and DuckDB keeps a log beside its file")
