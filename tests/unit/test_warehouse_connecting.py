@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import closing
@@ -19,7 +20,9 @@ from revetl.warehouse.postgres import connecting
 from tests.support import postgres_servers
 from tests.support.certificates import Authority, authority
 from tests.support.postgres_servers import PostgresServer, free_port
+from tests.support.project_files import make_project, write
 
+GUIDE = Path(__file__).resolve().parents[2] / "docs/guides/postgres.md"
 pytestmark = pytest.mark.xdist_group("postgres")
 PASSWORD = "s3cret-'\\ü"
 
@@ -248,3 +251,79 @@ def test_what_the_profile_has_to_say() -> None:
         given = {"type": "postgres", "host": "h", "user": "u", "dbname": "d"}
         with pytest.raises(ConfigError, match=f"lacks {lacking}"):
             one({**given, lacking: ""})
+
+
+# --- the guide ---
+
+
+def test_every_message_of_the_guide_is_one_that_is_said(
+    secured: Secured, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each row of the table in docs/guides/postgres.md is met by one of these, and each of these is in the table."""
+    open_key = tmp_path / "open.key"
+    shutil.copyfile(secured.folder / "by_certificate.key", open_key)
+    open_key.chmod(0o644)
+    shown = {"user": "by_certificate", "sslcert": str(secured.folder / "by_certificate.crt"), "sslkey": str(open_key)}
+    others = str(secured.others.file)
+    without_tls = {**postgres_servers.lasting_server("18").output, "dbname": "postgres"}
+    wrong: list[dict[str, Any]] = [
+        secured.output(port=free_port(), retries=0),
+        secured.output(host=str(tmp_path), port=5432, retries=0),
+        secured.output(password="s3cret-wrong"),
+        secured.output(password=None),
+        secured.output(user="nobody"),
+        secured.output(user="no_login"),
+        secured.output(user="only_tls", sslmode="disable"),
+        secured.output(dbname="closed"),
+        secured.output(dbname="not_there"),
+        {**without_tls, "sslmode": "require", "retries": 0},
+        secured.output(sslmode="verify-full", sslrootcert=others, retries=0),
+        secured.output(sslmode="verify-full", sslrootcert=str(tmp_path / "gone"), retries=0),
+        secured.output(**shown, retries=0),
+        secured.output(role="postgres"),
+    ]
+    said = [refused(output) for output in wrong]
+    opened: Any = open_warehouse(secured.output(), root=Path(), state_schema="revetl")
+    with closing(opened) as warehouse:
+        secured.server.ask("CREATE SCHEMA IF NOT EXISTS theirs; CREATE TABLE IF NOT EXISTS theirs.things (a bigint)")
+        secured.server.ask("REVOKE USAGE ON SCHEMA theirs FROM by_password")
+        for grant in ("", "GRANT USAGE ON SCHEMA theirs TO by_password"):
+            if grant:
+                secured.server.ask(grant)
+            with pytest.raises(WarehouseError) as e:
+                warehouse.rows("SELECT * FROM theirs.things")
+            said.append(str(e.value))
+        secured.server.ask(f"SELECT pg_terminate_backend({warehouse._db.info.backend_pid})")
+        with monkeypatch.context() as patch, pytest.raises(WarehouseError) as e:
+            patch.setattr(connecting, "was_closed", lambda _: False)  # as if it were lost in the midst of it
+            warehouse.execute("CREATE TABLE never (a BIGINT)")
+        said.append(str(e.value))
+    with postgres_servers.pooler(secured.server, "transaction") as output:
+        said.append(refused({**output, "dbname": "postgres"}, ConfigError))
+    monkeypatch.setattr(connecting, "OLDEST", 99)
+    said.append(refused(secured.output(), ConfigError).replace("99", "14"))
+
+    table = GUIDE.read_text("utf-8").partition("## Messages")[2]
+    rows = re.findall(r"^\| `(.+?)` \|", table, re.MULTILINE)
+    patterns = [".*".join(map(re.escape, row.split("…"))) for row in rows]
+    assert [row for row, p in zip(rows, patterns, strict=True) if not any(re.search(p, s) for s in said)] == []
+    assert [s for s in said if not any(re.search(p, s) for p in patterns)] == []
+
+
+def test_the_profile_of_the_guide_opens(secured: Secured, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from revetl.project import load
+
+    (text,) = re.findall(r"```yaml profile\n(.*?)```", GUIDE.read_text("utf-8"), re.DOTALL)
+    make_project(tmp_path)
+    write(tmp_path / "profiles/profiles.yml", text)
+    dbt = tmp_path / "dbt_project/dbt_project.yml"
+    write(dbt, dbt.read_text().replace("profile: tiny", "profile: my_project"))
+    monkeypatch.setenv("CRM_HOST", "127.0.0.1")
+    monkeypatch.setenv("CRM_PORT", str(secured.server.port))
+    monkeypatch.setenv("CRM_PASSWORD", PASSWORD)
+    secured.server.ask("DROP DATABASE IF EXISTS crm")
+    secured.server.ask("CREATE DATABASE crm")
+    secured.server.ask("DROP ROLE IF EXISTS sender")
+    secured.server.ask("CREATE ROLE sender LOGIN")
+    with closing(load(tmp_path, None, None).open_warehouse()) as warehouse:
+        assert warehouse.rows("SELECT CAST(current_database() AS VARCHAR)") == [("crm",)]

@@ -289,6 +289,7 @@ def _as_text(cell: Any) -> str | None:
     return cell.isoformat() if hasattr(cell, "isoformat") else str(cell)
 
 
+_SECRETS = ("password", "token", "private_key_file_pwd", "passcode")
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
 # Of a login: 390100 wrong user or password, 390102 locked, 390144 key refused, 390186 no such role, 390189 role not
 # granted, 390190 single sign-on, 390201 no such object for this user, 390422 address not allowed (as commonly
@@ -309,7 +310,7 @@ def _translated(e: Error) -> WarehouseError:
 
 
 def _not_connected(e: Error, options: Mapping[str, Any]) -> WarehouseError:
-    """Of the options the account and the user are named, nothing else."""
+    """With the connector's own reason where nobody was reached; a secret that it might repeat is taken out."""
     text = str(e.msg or "")
     code = re.search(r"\b(39\d{4})\b", f"{e.errno} {text}")
     denied = (code and int(code[1]) in _DENIED) or "Incorrect username or password" in text
@@ -317,4 +318,10 @@ def _not_connected(e: Error, options: Mapping[str, Any]) -> WarehouseError:
         return WarehouseDenied(f"Snowflake account {options.get('account')!r} refuses the user {options.get('user')!r}")
     if isinstance(e, DatabaseError) and e.errno in (251001, 251005, 251006):  # an option is missing or empty
         return WarehouseDenied(f"Snowflake: {text.splitlines()[0] if text else 'user or password is empty'}")
-    return WarehouseError(f"Snowflake account {options.get('account')!r} can't be reached (error {e.errno})")
+    reason = (text.splitlines() or [""])[0]
+    for secret in _SECRETS:
+        if options.get(secret):
+            reason = reason.replace(str(options[secret]), "…")
+    return WarehouseError(
+        f"Snowflake account {options.get('account')!r} can't be reached (error {e.errno}): {reason[:300]}"
+    )

@@ -19,7 +19,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from revetl.errors import WarehouseError
-from revetl.warehouse.sql import LONGEST_NAME
+from revetl.warehouse.sql import LONGEST_NAME, ident, literal
 
 if TYPE_CHECKING:
     from sqlglot import exp
@@ -67,6 +67,8 @@ def translate(sql: str, dialect: str, *, checks_input: bool = True) -> Statement
         if dialect == "postgres":
             _name_subqueries(tree)
         text = tree.sql(dialect=dialect, unsupported_level=ErrorLevel.RAISE)
+        if dialect == "postgres" and isinstance(tree, exp.Create) and tree.kind == "SCHEMA" and tree.args.get("exists"):
+            text = _create_schema(tree.this.db, text)
     except SqlglotError as e:
         raise WarehouseError(f"a statement has no form on {dialect}: {str(e).splitlines()[0]}") from None
     order: list[int] = []
@@ -138,6 +140,13 @@ def _name_subqueries(tree: exp.Expr) -> None:
     ]
     for number, node in enumerate(nameless):
         node.set("alias", exp.TableAlias(this=exp.to_identifier(f"nameless_{number}")))
+
+
+def _create_schema(name: str, statement: str) -> str:
+    """Postgres asks for the right to create one before it looks whether one is there, so it is looked first."""
+    quoted = ident(name).replace("'", "''")
+    body = f"BEGIN IF to_regnamespace('{quoted}') IS NULL THEN {statement}; END IF; END"
+    return f"DO {literal(body)}"
 
 
 def _opens(token: Any) -> bool:
