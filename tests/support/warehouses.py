@@ -54,26 +54,41 @@ def postgres_server(kind: str = "postgres") -> dict[str, Any]:
 @lru_cache(maxsize=1)
 def snowflake_server() -> dict[str, Any]:
     """How to reach the server, as a dbt profile says it, without `database`."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    with tempfile.NamedTemporaryFile(prefix="revetl-snowflake-", suffix=".log", delete=False) as log:
-        command = [sys.executable, "-W", "ignore", "-m", "tests.support.snowflake_server", str(port)]
-        server = subprocess.Popen(command, cwd=REPOSITORY, stdout=log, stderr=log, env={**os.environ, "TZ": "UTC"})
+    server = SnowflakeServer()
+    atexit.register(server.stop)
+    return server.output
 
-    def stop() -> None:
-        server.terminate()
-        server.wait(10)
-        Path(log.name).unlink(missing_ok=True)
 
-    atexit.register(stop)
-    deadline = time.monotonic() + 60
-    while not _listens(port):
-        if server.poll() is not None or time.monotonic() > deadline:
-            raise RuntimeError(f"the test server did not start: {Path(log.name).read_text()[-2000:]}")
-        time.sleep(0.05)
-    place = {"host": "127.0.0.1", "port": port, "protocol": "http"}
-    return {"type": "snowflake", "account": "test", "user": "tester", "password": "unused", **place}
+class SnowflakeServer:
+    """Snowflake's stand-in in a process of its own. Stopped and started it has the same address and is empty."""
+
+    def __init__(self) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.start()
+
+    @property
+    def output(self) -> dict[str, Any]:
+        place = {"host": "127.0.0.1", "port": self.port, "protocol": "http"}
+        return {"type": "snowflake", "account": "test", "user": "tester", "password": "unused", **place}
+
+    def start(self) -> None:
+        with tempfile.NamedTemporaryFile(prefix="revetl-snowflake-", suffix=".log", delete=False) as log:
+            command = [sys.executable, "-W", "ignore", "-m", "tests.support.snowflake_server", str(self.port)]
+            environment = {**os.environ, "TZ": "UTC"}
+            self._process = subprocess.Popen(command, cwd=REPOSITORY, stdout=log, stderr=log, env=environment)
+        self._log = Path(log.name)
+        deadline = time.monotonic() + 60
+        while not _listens(self.port):
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"the test server did not start: {self._log.read_text()[-2000:]}")
+            time.sleep(0.05)
+
+    def stop(self) -> None:
+        self._process.terminate()
+        self._process.wait(10)
+        self._log.unlink(missing_ok=True)
 
 
 def _listens(port: int) -> bool:

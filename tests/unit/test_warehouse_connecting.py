@@ -294,9 +294,10 @@ def test_every_message_of_the_guide_is_one_that_is_said(
                 warehouse.rows("SELECT * FROM theirs.things")
             said.append(str(e.value))
         secured.server.ask(f"SELECT pg_terminate_backend({warehouse._db.info.backend_pid})")
-        with monkeypatch.context() as patch, pytest.raises(WarehouseError) as e:
+        with monkeypatch.context() as patch:
             patch.setattr(connecting, "was_closed", lambda _: False)  # as if it were lost in the midst of it
-            warehouse.execute("CREATE TABLE never (a BIGINT)")
+            with pytest.raises(WarehouseError) as e:
+                warehouse.execute("CREATE TABLE never (a BIGINT)")
         said.append(str(e.value))
     with postgres_servers.pooler(secured.server, "transaction") as output:
         said.append(refused({**output, "dbname": "postgres"}, ConfigError))

@@ -24,7 +24,7 @@ with warnings.catch_warnings():
     import snowflake.connector
 from snowflake.connector.errors import DatabaseError, Error, ForbiddenError, ProgrammingError
 
-from revetl.errors import ConfigError, WarehouseConflict, WarehouseDenied, WarehouseError
+from revetl.errors import ConfigError, WarehouseConflict, WarehouseDenied, WarehouseError, WarehouseLost
 from revetl.model import Relation, Scalar
 from revetl.warehouse.base import Column, Kind, TypedResults, by_table
 from revetl.warehouse.sql import ident, table
@@ -42,6 +42,9 @@ _NETWORK_TIMEOUT_S = 600
 _LOGIN_TIMEOUT_S = 60
 # More than twenty statements wait for one table's lock, and this one was sent away.
 _TOO_MANY_WAITERS = 625
+# No session of this name any more, or its token has run out; 290401 is the answer 401 without a code of Snowflake's.
+# Whoever gets one of these was not let in, so nothing was done. The connector renews a token that it can renew itself.
+_SESSION_GONE = frozenset({290401, 390104, 390111, 390112, 390113, 390114, 390115})
 # Far below the 16 MB that one VARIANT may hold.
 _APPEND_CHARACTERS = 2_000_000
 
@@ -63,6 +66,9 @@ _SESSION = {
 }
 
 
+_COMMIT = Statement("COMMIT", (), False)
+
+
 class SnowflakeWarehouse(TypedResults):
     """`options` are the connector's parameters (account, user, password, role, warehouse, database, schema, …)."""
 
@@ -71,8 +77,15 @@ class SnowflakeWarehouse(TypedResults):
 
     def __init__(self, options: Mapping[str, Any], *, state_schema: str = "revetl") -> None:
         self.state_schema = state_schema
+        self._options = options
         self._in_transaction = False
         self._ddl_allowed = True
+        self._open()
+
+    def _open(self) -> None:
+        self._is_gone = False
+        self._has_scratch = False
+        options = self._options
         try:
             self._db = snowflake.connector.connect(
                 **{
@@ -130,13 +143,13 @@ class SnowflakeWarehouse(TypedResults):
     def transaction(self, *, ddl: bool = False) -> Iterator[None]:
         if self._in_transaction:
             raise RuntimeError("transactions do not nest")
+        if not ddl:
+            self._native("BEGIN")
         self._in_transaction, self._ddl_allowed = True, ddl
         try:
-            if not ddl:
-                self._native("BEGIN")
             yield
             if not ddl:
-                self._native("COMMIT")
+                self._run(_COMMIT).close()
         except BaseException:
             # Where the connection is gone, so is the transaction.
             with suppress(WarehouseError):
@@ -191,16 +204,42 @@ class SnowflakeWarehouse(TypedResults):
         )
 
     def _native(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        with self._run(Statement(sql, tuple(range(len(params))), False), params) as cursor:
+        with self._run(Statement(sql, tuple(range(len(params))), False, sql.startswith("SELECT")), params) as cursor:
             return cast("list[tuple[Any, ...]]", cursor.fetchall())
 
     def _run(self, statement: Statement, params: Sequence[Any] = ()) -> Any:
         if statement.is_ddl and not self._ddl_allowed:
             raise RuntimeError("DDL would commit the transaction: ask for transaction(ddl=True)")
+        if self._is_gone and not self._in_transaction:
+            self._open()
+        self._has_scratch |= statement.is_ddl and statement.sql.startswith("CREATE TEMPORARY")
         try:
-            return self._db.cursor().execute(statement.sql, statement.bind(params) or None)
+            return self._send(statement, params)
         except Error as e:
-            raise _translated(e) from None
+            failure = self._failure(e, statement)
+        # Sent away before anything was done: whatever it was may be asked again.
+        sent_away = isinstance(failure, WarehouseLost) and not failure.in_doubt
+        if not sent_away or self._in_transaction or self._has_scratch:
+            raise failure
+        self._open()
+        try:
+            return self._send(statement, params)
+        except Error as e:
+            raise self._failure(e, statement) from None
+
+    def _send(self, statement: Statement, params: Sequence[Any]) -> Any:
+        return self._db.cursor().execute(statement.sql, statement.bind(params) or None)
+
+    def _failure(self, e: Error, statement: Statement) -> WarehouseError:
+        refused, away = e.errno in _SESSION_GONE, str(e.sqlstate or "").startswith("08")
+        if not refused and not away:
+            return _translated(e)
+        self._is_gone = True
+        commits = statement is _COMMIT
+        in_doubt = away and not refused and not statement.reads and (commits or not self._in_transaction)
+        doubt = "; what it was asked last may have been done" if in_doubt else ""
+        scratch = ", and its scratch tables with it" if self._has_scratch else ""
+        return WarehouseLost(f"Snowflake: the session was lost{scratch}{doubt} (error {e.errno})", in_doubt=in_doubt)
 
     def _name(self, relation: Relation) -> str:
         database = relation.database and fold(relation.database, self.dialect)
