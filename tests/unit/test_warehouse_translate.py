@@ -146,7 +146,7 @@ def test_a_private_key_as_the_profile_gives_it() -> None:
     from cryptography.hazmat.primitives import serialization as s
     from cryptography.hazmat.primitives.asymmetric import rsa
 
-    from revetl.warehouse.snowflake import read_private_key
+    from revetl.warehouse.snowflake.private_key import read_private_key
 
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     der = key.private_bytes(s.Encoding.DER, s.PrivateFormat.PKCS8, s.NoEncryption())
@@ -162,12 +162,12 @@ def test_a_private_key_as_the_profile_gives_it() -> None:
 
 def test_a_refused_login_is_told_without_the_password() -> None:
     errors = pytest.importorskip("snowflake.connector.errors")
-    from revetl.warehouse.snowflake import _not_connected
+    from revetl.warehouse.snowflake.failures import not_connected
 
     options = {"account": "acme", "user": "me", "password": "s3cret"}
     said = "250001 (08001): Failed to connect: Incorrect username or password was specified. s3cret"
-    refused = _not_connected(errors.DatabaseError(said, errno=250001), options)
+    refused = not_connected(errors.DatabaseError(said, errno=250001), options)
     assert isinstance(refused, WarehouseDenied)
     assert str(refused) == "Snowflake account 'acme' refuses the user 'me'"
-    away = _not_connected(errors.OperationalError("no route s3cret", errno=250003), options)
+    away = not_connected(errors.OperationalError("no route s3cret", errno=250003), options)
     assert (type(away), "s3cret" in str(away)) == (WarehouseError, False)

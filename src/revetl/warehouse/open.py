@@ -76,7 +76,8 @@ def _postgres(output: Mapping[str, Any], root: Path, state_schema: str) -> Wareh
 
 
 def _snowflake(output: Mapping[str, Any], root: Path, state_schema: str) -> Warehouse:
-    from revetl.warehouse.snowflake import SnowflakeWarehouse, read_private_key
+    from revetl.warehouse.snowflake import SnowflakeWarehouse
+    from revetl.warehouse.snowflake.private_key import read_private_key
 
     same = ("account", "user", "password", "role", "warehouse", "database", "schema", "authenticator", "token")
     options = _given(output, (*same, "host", "port", "protocol", "client_session_keep_alive"))
