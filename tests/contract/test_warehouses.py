@@ -247,6 +247,15 @@ def test_hostile_names(warehouse: Warehouse) -> None:
         assert batch.to_pylist() == [{name: name, "said": name}]
 
 
+def test_a_schema_that_is_there_is_not_made_again(warehouse: Warehouse) -> None:
+    for name in ("made", *HOSTILE):
+        schema = f"s {name}"
+        for _ in range(2):
+            warehouse.execute(f"CREATE SCHEMA IF NOT EXISTS {ident(schema)}")
+        warehouse.execute(f"CREATE TABLE {table(Relation(schema, 't'))} (a BIGINT)")
+        assert warehouse.tables(schema) == {"t": ["a"]}
+
+
 def test_scratch_tables_are_this_connections_own(warehouse: Warehouse) -> None:
     warehouse.execute(f"CREATE SCHEMA {ident(warehouse.state_schema)}")
     scratch = warehouse.scratch("revetl_scratch")

@@ -13,55 +13,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from revetl.cli.main import run
 from tests.support import postgres_servers
 from tests.support.cli_project import sandbox_thread
 from tests.support.postgres_servers import PostgresServer
-from tests.support.project_files import write
+from tests.support.small_project import SOURCES, SYNC, small_project
 
 pytestmark = pytest.mark.xdist_group("postgres")
 GUIDE = Path(__file__).resolve().parents[2] / "docs/guides/permissions.md"
 POSTGRES = GUIDE.with_name("postgres.md")
 DATABASE = "crm"
-SYNC = "hubspot__contacts"
-MODELS = {
-    "golden_contacts.sql": "select golden_id, first_name, last_name, company_domain, email as main_email,"
-    " cast(null as text) as email from {{ source('raw', 'people') }}",
-    "hubspot__contacts.sql": "select golden_id, main_email as email, first_name as firstname"
-    " from {{ ref('golden_contacts') }}",
-    # Over the answers of providers, which are there only once somebody was asked.
-    "answers.sql": "{{ config(enabled=var('answers', false)) }}"
-    " select key, value from {{ source('revetl', 'enrichment_values') }}",
-}
-DECLARED = {
-    "sources": [
-        {"name": "raw", "schema": "raw", "tables": [{"name": "people"}]},
-        {"name": "revetl", "schema": "revetl", "tables": [{"name": "enrichment_values"}]},
-    ],
-    "models": [
-        {
-            "name": SYNC,
-            "config": {
-                "contract": {"enforced": True},
-                "meta": {
-                    "revetl": {"destination": "hubspot", "object": "contacts", "key": "golden_id", "match_on": "email"}
-                },
-            },
-            "columns": [{"name": c, "data_type": "text"} for c in ("golden_id", "email", "firstname")],
-        }
-    ],
-}
-WATERFALL = {
-    "name": "emails",
-    "entity": "golden_contacts",
-    "key": "golden_id",
-    "inputs": {c: c for c in ("first_name", "last_name", "company_domain")},
-    "fields": {"email": {"accept": {"min_confidence": 0}}},
-    "stages": [{"provider": "hunter.email_finder", "fills": ["email"]}],
-    "budget": {"per_run_usd": 5},
-}
 
 
 def grants(user: str) -> list[str]:
@@ -100,9 +62,7 @@ def database(server: PostgresServer) -> Iterator[PostgresServer]:
         "CREATE SCHEMA raw",
         "CREATE SCHEMA analytics",
         "CREATE SCHEMA revetl",
-        "CREATE TABLE raw.people (golden_id text, email text, first_name text, last_name text, company_domain text)",
-        "INSERT INTO raw.people SELECT 'g' || i, 'p' || i || '@x.example', 'Ada' || i, 'L', 'acme.example'"
-        " FROM generate_series(1, 3) i",
+        *SOURCES,
     ):
         server.ask(sql, DATABASE)
     yield server
@@ -111,15 +71,7 @@ def database(server: PostgresServer) -> Iterator[PostgresServer]:
 
 @pytest.fixture
 def project(database: PostgresServer, sandbox: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A dbt project of its own; the environment says which user works."""
-    write(tmp_path / "revetl.yml", "name: tiny\n")
-    write(
-        tmp_path / "dbt_project/dbt_project.yml",
-        "name: tiny\nversion: '1.0'\nprofile: tiny\nmodel-paths: [models]\nmodels: {+materialized: table}\n",
-    )
-    for name, sql in MODELS.items():
-        write(tmp_path / "dbt_project/models" / name, sql)
-    write(tmp_path / "dbt_project/models/models.yml", yaml.safe_dump(DECLARED))
+    """The environment says which user works."""
     output = {
         **database.output,
         "user": "{{ env_var('WHO') }}",
@@ -127,18 +79,7 @@ def project(database: PostgresServer, sandbox: str, tmp_path: Path, monkeypatch:
         "schema": "analytics",
         "threads": 2,
     }
-    write(tmp_path / "profiles/profiles.yml", yaml.safe_dump({"tiny": {"target": "dev", "outputs": {"dev": output}}}))
-    hunter = {"base_url": f"{sandbox}/providers/hunter", "api_key": "key-of-a-test"}
-    connections = {
-        "destinations": {
-            "hubspot": {"type": "hubspot", "outputs": {"default": {"base_url": sandbox, "token": "pat-test"}}}
-        },
-        "providers": {"hunter": {"outputs": {"default": hunter}}},
-    }
-    write(tmp_path / "profiles/connections.yml", yaml.safe_dump(connections))
-    repository = Path(__file__).resolve().parents[2]
-    write(tmp_path / "enrichment/providers/hunter.yml", (repository / "enrichment/providers/hunter.yml").read_text())
-    write(tmp_path / "enrichment/waterfalls/emails.yml", yaml.safe_dump(WATERFALL))
+    small_project(tmp_path, output, sandbox)
     monkeypatch.setenv("REVETL_PROJECT_DIR", str(tmp_path))
     monkeypatch.setenv("WHO", "builder")
     return tmp_path
