@@ -371,8 +371,8 @@ def test_gone_taken_over_and_rekeyed_records_are_left_alone(bench: Bench) -> Non
     assert bench.sent() == []
     assert {reason for reason, whole, _ in report.plan.reasons if whole} == {
         "not there any more: archived or deleted since",
-        "held by key 9 today",
-        "held under the id 999 today",
+        "belongs to key 9 today",
+        "known under the id 999 today",
     }
 
 
