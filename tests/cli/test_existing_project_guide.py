@@ -66,7 +66,7 @@ def test_every_command_does_what_the_guide_shows(
             assert expected in said.out + said.err, f"{text}\n{said.out}{said.err}"
         commands += 1
     assert commands >= 11
-    assert {p: p.read_bytes() for p in before} == before  # no file of his was touched
+    assert {p: p.read_bytes() for p in before} == before  # no file of the project was touched
     assert (tmp_path / "build/dbt/revetl/dev/manifest.json").is_file()
     with duckdb.connect(str(tmp_path / "w.duckdb")) as db:
         schemas = {row[0] for row in db.execute("select schema_name from information_schema.schemata").fetchall()}

@@ -99,7 +99,7 @@ def test_a_failed_test_is_refused_wherever_dbt_keeps_its_target(
     else:
         options = {"target_path": Path("elsewhere")}
     artifacts = load(root, **options).artifacts
-    assert artifacts.his == folder.resolve()
+    assert artifacts.users == folder.resolve()
     manifest = (root / "dbt_project/target/revetl/dev/manifest.json").read_text()
     digest = artifacts.begin()
     write(artifacts.own / "manifest.json", manifest)
@@ -146,10 +146,10 @@ def test_a_test_that_has_not_run_since_its_model_was_built_says_nothing(root: Pa
 
 
 def test_the_later_word_counts_whoever_ran_dbt(root: Path) -> None:
-    """His failure after our build, and our build after his failure."""
+    """A failure by the user's dbt after our build, and our build after it."""
     project = load(root)
     results(project.artifacts.own, DONE, invocation="ours", at=_at(-60))
-    results(project.artifacts.his, {ID: "success", TEST: "fail"}, invocation="his", at=_at(-30))
+    results(project.artifacts.users, {ID: "success", TEST: "fail"}, invocation="his", at=_at(-30))
     assert "its test t failed" in refusal(root)
     results(project.artifacts.own, DONE, invocation="ours again", at=_at(-10))
     assert len(load(root).syncs()) == 1
@@ -257,7 +257,7 @@ def test_exposures_that_nobody_asked_for_are_removed_and_others_left_alone(root:
     assert old.exists()
     remove_unasked(dbt_dir, wanted=None)
     assert not old.exists()
-    write(old, "exposures: []  # his own\n")
+    write(old, "exposures: []  # own\n")
     remove_unasked(dbt_dir, wanted=None)
     assert old.exists()
 

@@ -1,8 +1,8 @@
 """Which of dbt's artifacts are believed for one target, and where revetl's own dbt leaves its. docs/design/project.md.
 
 A manifest does not say of which target it is, so relations come from one that revetl's dbt parsed for this target, in a
-folder of its own. His dbt's manifest is believed only where dbt can't be run here, and only with the results of the
-same command, which do say the target.
+folder of its own. A manifest of the user's dbt is believed only where dbt can't be run here, and only with the results
+of the same command, which do say the target.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ MANIFEST, RESULTS, STAMP, HEALTH = "manifest.json", "run_results.json", "revetl_
 
 @dataclass(frozen=True, slots=True)
 class Artifacts:
-    """The folders of one target. `his`: where the user's dbt keeps its artifacts, of whatever target it ran last.
+    """The folders of one target. `users`: where the user's dbt keeps its artifacts, of whatever target it ran last.
     `exposures`: the file that revetl itself writes among the models, no matter of the parse."""
 
     dbt_dir: Path
-    his: Path
+    users: Path
     profile: Profile = field(repr=False)
     vars: str | None = None
     exposures: Path | None = None
@@ -38,7 +38,7 @@ class Artifacts:
     @property
     def own(self) -> Path:
         """Where revetl's dbt leaves its artifacts for this target."""
-        return self.his / "revetl" / _as_folder(self.profile.target)
+        return self.users / "revetl" / _as_folder(self.profile.target)
 
     def fingerprint(self) -> str:
         """Of all that a parse depends on, as it is now."""
@@ -48,7 +48,7 @@ class Artifacts:
             "output": self.profile.output,
             "vars": self.vars,
         }
-        written = (self.his, *([self.exposures] if self.exposures else []))
+        written = (self.users, *([self.exposures] if self.exposures else []))
         return fingerprint(self.dbt_dir, leave_out=written, context=context, environ=os.environ)
 
     def is_current(self) -> bool:
@@ -75,20 +75,21 @@ class Artifacts:
         """Our manifest; only where it `is_current`."""
         return self._checked(read_manifest(self.own, self.dbt_dir))
 
-    def his_manifest(self) -> Manifest:
-        """What his dbt parsed, for a place where dbt can't be run. GuardrailError where it can't be known that it is of
-        this target; ConfigError where there is none, or it is of another project or warehouse."""
-        manifest = self._checked(read_manifest(self.his, self.dbt_dir))
-        results = read_json(self.his / RESULTS)
+    def users_manifest(self) -> Manifest:
+        """What the user's dbt parsed, for a place where dbt can't be run. GuardrailError where it can't be known that
+        it is of this target; ConfigError where there is none, or it is of another project or warehouse."""
+        manifest = self._checked(read_manifest(self.users, self.dbt_dir))
+        results = read_json(self.users / RESULTS)
         if results is None or invocation_of(results) != manifest.invocation_id:
             raise GuardrailError(
-                f"nothing was sent: it can't be known of which target {self.his / MANIFEST} is:"
+                f"nothing was sent: it can't be known of which target {self.users / MANIFEST} is:"
                 " run_results.json beside it is not of the same dbt command"
                 "\nRun `dbt build` last before the folder is copied here, or let revetl run dbt."
             )
         if (target := target_of(results, self.profile)) != self.profile.target:
             raise GuardrailError(
-                f"nothing was sent: {self.his / MANIFEST} is of the target {target!r}, this is {self.profile.target!r}"
+                f"nothing was sent: {self.users / MANIFEST} is of the target {target!r}, this is"
+                f" {self.profile.target!r}"
                 f"\n`dbt build --target {self.profile.target}` makes one of this target."
             )
         return manifest
@@ -97,7 +98,7 @@ class Artifacts:
         mine = _project_name(self.dbt_dir)
         if mine and manifest.project_name not in ("", mine):
             raise ConfigError(
-                f"{self.his / MANIFEST} is of the project {manifest.project_name!r}, this is {mine!r}",
+                f"{self.users / MANIFEST} is of the project {manifest.project_name!r}, this is {mine!r}",
                 hint="--target-path names the folder that this project's artifacts are in.",
             )
         if manifest.adapter_type not in ("", self.profile.type):

@@ -36,14 +36,15 @@ class NodeHealth:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """`invocation_id`: of the last dbt command that ran nodes. `disregarded`: why his dbt's last results say nothing of
-    this target. `his_results`: the nodes in them, where they do. `his_runs`: where his dbt leaves what it ran."""
+    """`invocation_id`: of the last dbt command that ran nodes. `disregarded`: why the last results of the user's dbt say
+    nothing of this target. `users_results`: the nodes in them, where they do. `users_runs`: where it leaves what it
+    ran."""
 
     invocation_id: str | None
     nodes: Mapping[str, NodeHealth]
     disregarded: str | None = None
-    his_results: frozenset[str] = frozenset()
-    his_runs: Path | None = None
+    users_results: frozenset[str] = frozenset()
+    users_runs: Path | None = None
 
     def failures(self, manifest: Manifest, id_: str) -> list[str]:
         """What speaks against syncing this model, as phrases; empty where nothing does."""
@@ -83,11 +84,11 @@ class Health:
     def _was_run_since(self, manifest: Manifest, id_: str, last: NodeHealth) -> bool:
         """dbt leaves the SQL that it runs in a file, whatever the target. One that is newer than the last result was
         run by a command whose results of this target, if they were any, are overwritten. A copy of the folder may be
-        newer than all that it holds; what his last results say of this target is true all the same."""
-        if self.his_runs is None or id_ in self.his_results or not last.at:
+        newer than all that it holds; what those last results say of this target is true all the same."""
+        if self.users_runs is None or id_ in self.users_results or not last.at:
             return False
         node = manifest.nodes[id_]
-        ran = self.his_runs / str(node.get("package_name")) / str(node.get("original_file_path"))
+        ran = self.users_runs / str(node.get("package_name")) / str(node.get("original_file_path"))
         if node.get("resource_type") == "test" and ran.suffix != ".sql":  # a generic test, below the yml it stands in
             ran = ran / str(node.get("path"))
         try:
@@ -112,17 +113,17 @@ def refuse_failed(health: Health, manifest: Manifest, ids: list[str]) -> None:
 
 
 def read_health(artifacts: Artifacts, manifest: Manifest | None = None) -> Health:
-    """Adds dbt's newest results, his and ours, to what is known of the target. Safe to repeat. ConfigError where a file
-    is broken. `manifest`: of this target; results of other relations than it names are another project's."""
+    """Adds dbt's newest results, the user's and ours, to what is known of the target. Safe to repeat. ConfigError where
+    a file is broken. `manifest`: of this target; results of other relations than it names are another project's."""
     kept = read_json(artifacts.own / HEALTH)
     if kept is None or kept.get("form") != _FORM:
         kept = {"form": _FORM, "invocation_id": None, "heard": [], "nodes": {}}
     disregarded: str | None = None
     candidates: list[dict[str, Any]] = []
-    his = read_json(artifacts.his / RESULTS)
-    if his is not None:
-        disregarded = _why_not(his, artifacts, manifest)
-        candidates += [his] if disregarded is None else []
+    users = read_json(artifacts.users / RESULTS)
+    if users is not None:
+        disregarded = _why_not(users, artifacts, manifest)
+        candidates += [users] if disregarded is None else []
     if (ours := read_json(artifacts.own / RESULTS)) is not None:
         candidates.append(ours)
     changed = False
@@ -134,22 +135,22 @@ def read_health(artifacts: Artifacts, manifest: Manifest | None = None) -> Healt
         kept["invocation_id"],
         {id_: NodeHealth(**said) for id_, said in kept["nodes"].items()},
         disregarded,
-        frozenset(str(r["unique_id"]) for r in (his or {}).get("results", ()) if disregarded is None),
-        artifacts.his / "run",
+        frozenset(str(r["unique_id"]) for r in (users or {}).get("results", ()) if disregarded is None),
+        artifacts.users / "run",
     )
 
 
 def _why_not(results: Mapping[str, Any], artifacts: Artifacts, manifest: Manifest | None) -> str | None:
     """None where these results are of this target and project."""
     profile, args = artifacts.profile, results.get("args", {})
-    said = f"dbt's last results in {artifacts.his} are"
+    said = f"dbt's last results in {artifacts.users} are"
     if args.get("which") not in _RUNS_NODES:
         return f"{said} of `dbt {args.get('which')}`, which says nothing of the data"
     if (target := target_of(results, profile)) != profile.target:
         return f"{said} of the target {target!r}"
     if args.get("profile") not in (None, profile.name):
         return f"{said} of the profile {args['profile']!r}"
-    beside = read_json(artifacts.his / "manifest.json") or {}
+    beside = read_json(artifacts.users / "manifest.json") or {}
     about = beside.get("metadata", {})
     if manifest is not None and about.get("invocation_id") == invocation_of(results):
         name = about.get("project_name")

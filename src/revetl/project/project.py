@@ -85,8 +85,8 @@ class Project:
     @cached_property
     def artifacts(self) -> Artifacts:
         """dbt's artifacts of the target in use. ConfigError where it can't be said which folder dbt keeps them in."""
-        his = target_path(self.dbt_dir, self.target_path)
-        return Artifacts(self.dbt_dir.resolve(), his, self.profile, self.dbt_vars(), self.exposures_file)
+        users = target_path(self.dbt_dir, self.target_path)
+        return Artifacts(self.dbt_dir.resolve(), users, self.profile, self.dbt_vars(), self.exposures_file)
 
     def dbt(self) -> Dbt | None:
         """The dbt to run for this target; None where there is none here. ConfigError where the named one is missing."""
@@ -113,7 +113,7 @@ class Project:
     @property
     def built(self) -> bool:
         """Whether there is a manifest of the project, current or not, or none can be made because dbt is not here."""
-        return any((place / MANIFEST).exists() for place in (self.artifacts.own, self.artifacts.his))
+        return any((place / MANIFEST).exists() for place in (self.artifacts.own, self.artifacts.users))
 
     @cached_property
     def manifest(self) -> Manifest:
@@ -124,7 +124,7 @@ class Project:
         """
         dbt = self.dbt()
         if dbt is None:
-            return self.artifacts.his_manifest()
+            return self.artifacts.users_manifest()
         if not self.artifacts.is_current():
             self._parse(dbt)
         return self.artifacts.current()

@@ -10,7 +10,7 @@ from revetl.usecases.renames import orphaned
 if TYPE_CHECKING:
     from revetl.model import SyncSpec
     from revetl.project import Project
-    from revetl.state.adoption import OrphanedState
+    from revetl.state.renaming import OrphanedState
     from revetl.usecases.caller import Caller
 
 

@@ -17,7 +17,7 @@ from revetl.sync import PlanLine, PlanSummary, SyncOptions, plan_sync
 from revetl.sync.plan import lines, saved
 from revetl.usecases.caller import Caller
 from revetl.usecases.exit_codes import ExitCode, detailed
-from revetl.usecases.renames import adopt_renamed
+from revetl.usecases.renames import take_over_renamed
 from revetl.usecases.sync import note_edited
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ async def _plan_all(
     project: Project, warehouse: Warehouse, specs: Sequence[SyncSpec], options: SyncOptions, caller: Caller
 ) -> list[PlanSummary]:
     plans: list[PlanSummary] = []
-    await adopt_renamed(project, warehouse, specs, caller)
+    await take_over_renamed(project, warehouse, specs, caller)
     for spec in specs:
         async with project.destination(spec.destination, caller.clock) as destination:
             ctx = caller.context(project, warehouse, "plan")

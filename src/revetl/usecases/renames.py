@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from revetl.model import SyncSpec
-from revetl.state import adoption
-from revetl.state.adoption import OrphanedState
+from revetl.state import renaming
+from revetl.state.renaming import OrphanedState
 from revetl.sync.leasing import leased
 from revetl.usecases.caller import Caller
 
@@ -17,19 +17,19 @@ if TYPE_CHECKING:
     from revetl.warehouse.base import Warehouse
 
 
-async def adopt_renamed(project: Project, warehouse: Warehouse, specs: Sequence[SyncSpec], caller: Caller) -> None:
+async def take_over_renamed(project: Project, warehouse: Warehouse, specs: Sequence[SyncSpec], caller: Caller) -> None:
     """Before anything is planned. Safe to repeat after any failure. GuardrailError where both names hold records,
     LeaseError where a run works on one of them."""
     for spec in specs:
         old = spec.renamed_from
-        if old is None or not adoption.is_pending(warehouse, old):
+        if old is None or not renaming.is_pending(warehouse, old):
             continue
         # One inside the other, so that no heartbeat writes while another statement runs; and a run of its own for each,
         # since a process knows its leases by their runs.
-        async with leased(caller.context(project, warehouse, "adopt"), old) as outer:
-            own_id = caller.context(project, warehouse, "adopt").run_id
+        async with leased(caller.context(project, warehouse, "rename"), old) as outer:
+            own_id = caller.context(project, warehouse, "rename").run_id
             async with leased(replace(outer, run_id=own_id), spec.name) as ctx:
-                await ctx.offload(adoption.adopt, ctx.warehouse, old, spec.name)
+                await ctx.offload(renaming.take_over, ctx.warehouse, old, spec.name)
         caller.note(f"{spec.name} has taken over the state of {old}.")
 
 
@@ -37,7 +37,7 @@ def orphaned(project: Project, warehouse: Warehouse) -> list[OrphanedState]:
     """State of syncs that no model declares, and that none is about to take over."""
     specs = project.syncs(verified=False)
     names = [spec.name for spec in specs] + [spec.renamed_from for spec in specs if spec.renamed_from]
-    return adoption.orphans(warehouse, names)
+    return renaming.orphans(warehouse, names)
 
 
 def what_to_do(orphan: OrphanedState) -> str:

@@ -12,7 +12,7 @@ from revetl.model import SyncSpec
 from revetl.sync import SyncOptions, run_sync
 from revetl.usecases import exit_codes
 from revetl.usecases.caller import Caller
-from revetl.usecases.renames import adopt_renamed
+from revetl.usecases.renames import take_over_renamed
 
 if TYPE_CHECKING:
     from revetl.project import Project
@@ -115,7 +115,7 @@ async def _push(
     stop = asyncio.Event()
     reports: list[SyncReport] = []
     with caller.stoppable(stop):
-        await adopt_renamed(project, warehouse, specs, caller)
+        await take_over_renamed(project, warehouse, specs, caller)
         for spec in specs:
             confirm = options.confirm or _unattended(spec, options.allow)
             own = replace(options, planner=planners.get(spec.name), confirm=confirm)

@@ -38,7 +38,7 @@ def is_pending(warehouse: Warehouse, old: str) -> bool:
     return any(f"{kind}__{suffix}" in present for kind in (*_RECORDS, *_DISPOSABLE))
 
 
-def adopt(warehouse: Warehouse, old: str, new: str) -> None:
+def take_over(warehouse: Warehouse, old: str, new: str) -> None:
     """Gives `new` all state of `old`. Safe to repeat, and to repeat after a crash at any point.
 
     GuardrailError, and nothing moved, where both hold records: which of them is right nobody can say.
@@ -73,7 +73,7 @@ def adopt(warehouse: Warehouse, old: str, new: str) -> None:
 
 
 def orphans(warehouse: Warehouse, declared: Iterable[str]) -> list[OrphanedState]:
-    """By name. `declared`: every name that a sync has, or is about to be adopted from."""
+    """By name. `declared`: every name that a sync has, or is about to take over."""
     present = warehouse.tables(warehouse.state_schema)
     kept = {table_suffix(name) for name in declared}
     suffixes = {

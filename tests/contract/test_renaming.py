@@ -12,7 +12,7 @@ import pytest
 
 from revetl.errors import GuardrailError
 from revetl.model import Scalar
-from revetl.state import adoption, ownership
+from revetl.state import ownership, renaming
 from revetl.state.schema import create_all, relation, table_suffix
 from revetl.warehouse.base import Warehouse
 from revetl.warehouse.open import open_warehouse
@@ -86,16 +86,16 @@ def test_a_crash_between_any_two_statements_is_repeated(warehouse: Warehouse) ->
         warehouse.execute(f"DELETE FROM {linked}")
         warehouse.execute(f"INSERT INTO {linked} (key, to_sync) VALUES ('v', ?)", [OLD])
         fill(warehouse, OLD)
-        assert adoption.is_pending(warehouse, OLD)
+        assert renaming.is_pending(warehouse, OLD)
         try:
-            adoption.adopt(Crashing(warehouse, crashes), OLD, NEW)  # type: ignore[arg-type]
+            renaming.take_over(Crashing(warehouse, crashes), OLD, NEW)  # type: ignore[arg-type]
             done = True
         except Crash:
             done = False
-            adoption.adopt(warehouse, OLD, NEW)
+            renaming.take_over(warehouse, OLD, NEW)
         assert held(warehouse) == expected
-        assert not adoption.is_pending(warehouse, OLD)
-        adoption.adopt(warehouse, OLD, NEW)
+        assert not renaming.is_pending(warehouse, OLD)
+        renaming.take_over(warehouse, OLD, NEW)
         assert held(warehouse) == expected
         for name in NAMING:
             warehouse.execute(f"DELETE FROM {table(relation(warehouse, name))}")
@@ -112,7 +112,7 @@ def test_where_both_names_hold_records_nothing_is_moved(warehouse: Warehouse) ->
     fill(warehouse, NEW)
     before = held(warehouse)
     with pytest.raises(GuardrailError, match="both hold records"):
-        adoption.adopt(warehouse, OLD, NEW)
+        renaming.take_over(warehouse, OLD, NEW)
     assert held(warehouse) == before
 
 
@@ -121,17 +121,17 @@ def test_an_empty_start_under_the_new_name_gives_way(warehouse: Warehouse) -> No
     suffix = table_suffix(NEW)
     for kind in TABLES:
         warehouse.execute(f"CREATE TABLE {table(relation(warehouse, f'{kind}__{suffix}'))} (key VARCHAR)")
-    adoption.adopt(warehouse, OLD, NEW)
+    renaming.take_over(warehouse, OLD, NEW)
     assert held(warehouse)[f"snapshot__{suffix}"] == [("snapshot", OTHER)]
 
 
 def test_what_no_sync_looks_after_is_named(warehouse: Warehouse) -> None:
     fill(warehouse, OLD)
     fill(warehouse, OTHER)
-    (orphan,) = adoption.orphans(warehouse, [OTHER, NEW])
+    (orphan,) = renaming.orphans(warehouse, [OTHER, NEW])
     assert (orphan.sync, orphan.records, orphan.links) == (OLD, 1, 1)
     assert set(orphan.tables) == {f"{kind}__{table_suffix(OLD)}" for kind in TABLES}
-    assert adoption.orphans(warehouse, [OTHER, NEW, OLD]) == []
+    assert renaming.orphans(warehouse, [OTHER, NEW, OLD]) == []
 
 
 def test_state_belongs_to_the_target_that_came_first(warehouse: Warehouse) -> None:

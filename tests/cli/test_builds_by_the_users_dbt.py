@@ -1,4 +1,4 @@
-"""A project whose owner runs dbt himself, in a target folder of his own, for two targets of one database. One story:
+"""A project whose owner runs dbt without revetl, in another target folder, for two targets of one database. One story:
 each step of it is a dbt command or two, and those are slow."""
 
 from __future__ import annotations
@@ -32,21 +32,21 @@ SQL = "select id, nullif(email, '') as email from raw.people where target = '{{ 
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    root = tmp_path_factory.mktemp("his")
+    root = tmp_path_factory.mktemp("acme")
     with sandbox_thread() as url, pytest.MonkeyPatch.context() as patched:
         patched.setenv("REVETL_PROJECT_DIR", str(root))
         patched.setenv("ARTIFACTS", "artifacts")
         patched.delenv("DBT_TARGET_PATH", raising=False)
         patched.setenv("SANDBOX", url)
-        write(root / "revetl.yml", "name: his\n")
+        write(root / "revetl.yml", "name: acme\n")
         write(
             root / "dbt_project/dbt_project.yml",
-            "name: his\nversion: '1.0'\nprofile: his\ntarget-path: \"{{ env_var('ARTIFACTS') }}/t\"\n"
+            "name: acme\nversion: '1.0'\nprofile: acme\ntarget-path: \"{{ env_var('ARTIFACTS') }}/t\"\n"
             "models: {+materialized: table}\nflags: {send_anonymous_usage_stats: false}\n",
         )
         write(
             root / "profiles/profiles.yml",
-            "his:\n  target: staging\n  outputs:\n"
+            "acme:\n  target: staging\n  outputs:\n"
             f"    staging: {{type: duckdb, path: {root}/w.duckdb, schema: staging}}\n"
             f"    prod: {{type: duckdb, path: {root}/w.duckdb, schema: prod}}\n",
         )
@@ -96,14 +96,14 @@ def test_the_story(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
         said = capsys.readouterr()
         return code, said.out + said.err
 
-    # He builds staging; prod was never built, and staging's rows are not its.
+    # Staging is built; prod was never built, and staging's rows are not its.
     assert dbt(root, "build") == 0
     code, said = revetl("sync", "-t", "prod")
     assert (code, "of the target 'staging'" in said) == (3, True)
     assert revetl("sync")[0] == 0
     assert emails() == {"s1"}
 
-    # A test fails in prod, in a target folder of his own choice.
+    # A test fails in prod, in a target folder of its own.
     rows(root, staging=["s1"], prod=["p1", ""])
     assert dbt(root, "build", "--target", "prod") == 1
     code, said = revetl("sync", "-t", "prod")
@@ -115,7 +115,7 @@ def test_the_story(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, said = revetl("sync", "-t", "prod")
     assert (code, "holds the state of the target 'staging'" in said) == (3, True)
     assert emails() == {"s1"}
-    write(root / "revetl.yml", "name: his\nstate_schema: {default: revetl, prod: revetl_prod}\n")
+    write(root / "revetl.yml", "name: acme\nstate_schema: {default: revetl, prod: revetl_prod}\n")
     code, said = revetl("sync", "-t", "prod")
     assert (code, emails()) == (0, {"s1", "p1", "p2"}), said
 
@@ -146,7 +146,7 @@ def test_the_story(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert revetl("sync", "-s", "contacts")[0] == 2
     code, said = revetl("sync")
     assert (code, "persons: was never built" in said) == (3, True)
-    write(root / "revetl.yml", "name: his\nexposures: dbt_project/models/made/revetl.yml\n")
+    write(root / "revetl.yml", "name: acme\nexposures: dbt_project/models/made/revetl.yml\n")
     declare(root, "persons", ", renamed_from: contacts")
     assert revetl("build")[0] == 0
     assert "ref('persons')" in (root / "dbt_project/models/made/revetl.yml").read_text()
