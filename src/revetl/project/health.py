@@ -36,9 +36,9 @@ class NodeHealth:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """`invocation_id`: of the last dbt command that ran nodes. `disregarded`: why the last results of the user's dbt say
-    nothing of this target. `users_results`: the nodes in them, where they do. `users_runs`: where it leaves what it
-    ran."""
+    """`invocation_id`: of the last dbt command that ran nodes. `disregarded`: why the last results of the user's dbt
+    say nothing of this target. `users_results`: the nodes in them, where they do. `users_runs`: where it leaves what
+    it ran."""
 
     invocation_id: str | None
     nodes: Mapping[str, NodeHealth]
