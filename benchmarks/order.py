@@ -23,9 +23,9 @@ from revetl.enrich.ordering.plot import svg
 from revetl.enrich.ordering.prices import Price
 from revetl.enrich.ordering.solve import solve
 from revetl.providers.grammar import ProviderSpec, load_providers
-from revetl.sandbox.providers.knowledge import Knowledge
-from revetl.sandbox.providers.population import Population
-from revetl.sandbox.providers.truth import Truth, World, domain_key
+from revetl.sandbox.data_vendors.knowledge import Knowledge
+from revetl.sandbox.data_vendors.population import Population
+from revetl.sandbox.data_vendors.truth import Truth, World, domain_key
 from revetl.sandbox.sources import generate
 from tests.support.order_instances import every_order, instance
 from tests.support.order_instances import play as play_by_hand

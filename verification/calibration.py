@@ -19,7 +19,7 @@ from revetl.enrich.execution.engine import run_waterfall
 from revetl.enrich.forecasting.estimate import estimate
 from revetl.enrich.waterfall import WaterfallSpec
 from revetl.sandbox.inprocess import sandbox_in_process
-from revetl.sandbox.server import SandboxSettings
+from revetl.sandbox.settings import SandboxSettings
 from revetl.warehouse.duckdb import DuckDBWarehouse
 from tests.support.virtual_time import run_virtual
 from verification import vendors
@@ -100,7 +100,7 @@ async def _world(tally: Tally, folder: Path, seed: int, batches: Sequence[int]) 
     specs = vendors.hurried(spec.provider_names, batch=100)
     clock = LoopClock()
     warehouse = DuckDBWarehouse(":memory:", threads=1)
-    settings = SandboxSettings(truth=folder, seed=seed, provider_limits=False)
+    settings = SandboxSettings(truth=folder, seed=seed, limited=False)
     async with sandbox_in_process(settings, clock, 0.1) as (transport, _):
         for batch, people in enumerate(accumulate(batches)):
             vendors.load_people(warehouse, range(people))

@@ -24,11 +24,12 @@ from revetl.destinations.hubspot import HubSpot, Options
 from revetl.errors import RevetlError
 from revetl.model import Guardrails, Relation, SyncSpec
 from revetl.sandbox.faults import Fault
-from revetl.sandbox.hubspot.limits import LimitSettings
-from revetl.sandbox.server import RunningSandbox, SandboxSettings, running_sandbox
+from revetl.sandbox.server import RunningSandbox, running_sandbox
+from revetl.sandbox.settings import SandboxSettings
 from revetl.state.runs import new_run_id
 from revetl.sync import run_sync
 from revetl.warehouse.duckdb import DuckDBWarehouse
+from tests.support.sandbox_hubspot import portal_of
 from tests.support.sync_bench import inline
 
 SEEDS = int(os.environ.get("REVETL_FAULT_SEEDS", "5"))
@@ -133,7 +134,7 @@ class Round:
         self.judge(source, code, fault, cell)
 
     def judge(self, source: Source, code: int, fault: Fault, cell: Cell) -> None:
-        store = self.sandbox.portal.store(self.object)
+        store = portal_of(self.sandbox).store(self.object)
         stands: dict[str, list[str]] = {}
         for record in store.records.values():
             key = str(store.value(record, self.identity)).partition(".")[0].partition("@")[0]
@@ -197,7 +198,7 @@ async def storm(asked: list[tuple[str, str, str, int]]) -> dict[str, Cell]:
     # The sandbox's server tells of every connection that its client left; here that is the point.
     logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
     cells: dict[str, Cell] = {}
-    settings = SandboxSettings(limits=LimitSettings(burst=None, search_per_s=None, daily=None))
+    settings = SandboxSettings(limited=False)
     for n, (kind, object_, endpoint, seed) in enumerate(asked):
         rng = random.Random(f"{kind} {object_} {endpoint} {seed}")
         # An expired token stays expired; other faults pass, some only after the retries of a run are used up.

@@ -21,7 +21,7 @@ from revetl.enrich.execution.engine import run_waterfall
 from revetl.enrich.waterfall import WaterfallSpec
 from revetl.providers.grammar import ProviderSpec
 from revetl.sandbox.inprocess import sandbox_in_process
-from revetl.sandbox.server import SandboxSettings
+from revetl.sandbox.settings import SandboxSettings
 from revetl.warehouse.duckdb import DuckDBWarehouse
 from tests.support.sandbox_world import COMPANIES, company, person
 from tests.support.virtual_time import run_virtual

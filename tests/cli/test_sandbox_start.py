@@ -1,4 +1,4 @@
-"""Options of `revetl sandbox start` that set how much each provider knows."""
+"""Options of `revetl sandbox start`: how much each provider knows, and what is set of one vendor."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from revetl.cli.commands.sandbox import command
-from revetl.sandbox.server import SandboxSettings
+from revetl.sandbox.settings import SandboxSettings
 
 
 @pytest.fixture
@@ -37,9 +37,39 @@ def test_rates_from_a_file_and_by_hand(started: list[SandboxSettings], tmp_path:
     assert settings.job_s == 0
 
 
+def test_options_of_one_vendor(started: list[SandboxSettings]) -> None:
+    options = ["--set", "hubspot.search_lag_s=5", "--set", "hubspot.daily=null", "--set", "hunter.credits=3"]
+    result = CliRunner().invoke(command, ["start", *options, "--no-limits"], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    (settings,) = started
+    assert settings.vendors == {"hubspot": {"search_lag_s": 5, "daily": None}, "hunter": {"credits": 3}}
+    assert not settings.limited
+
+
+def test_the_old_search_lag_still_works_and_says_what_to_write_instead(started: list[SandboxSettings]) -> None:
+    result = CliRunner().invoke(command, ["start", "--search-lag", "2.5"], catch_exceptions=False)
+    (settings,) = started
+    assert settings.vendors == {"hubspot": {"search_lag_s": 2.5}}
+    assert "--set hubspot.search_lag_s=2.5" in result.stderr
+
+
+def test_the_vendors_with_their_paths_and_options() -> None:
+    result = CliRunner().invoke(command, ["vendors"], catch_exceptions=False)
+    lines = {line.split()[0]: line.split()[1:] for line in result.stdout.splitlines()}
+    assert lines["hubspot"] == ["/", "search_lag_s=0.0", "burst=190", "search_per_s=5", "daily=625000"]
+    assert lines["hunter"] == ["/providers/hunter", "credits=10000000", "job_s=null"]
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [
+        (["--set", "hubspt.daily=3"], "Did you mean 'hubspot'?"),
+        (["--set", "hubspot.dayly=3"], "It takes search_lag_s, burst, search_per_s, daily."),
+        (["--set", "hubspot.daily=many"], "hubspot.daily: Input should be a valid integer"),
+        (["--set", "hubspot.daily=-1"], "hubspot.daily: Input should be greater than or equal to 0"),
+        (["--set", "hubspot.daily=[3"], "can't be read"),
+        (["--set", "hubspot=3"], "VENDOR.OPTION=VALUE"),
+        (["--set", "hubspot.daily"], "VENDOR.OPTION=VALUE"),
         (["--hit-rate", "huntr=0.5"], "Did you mean 'hunter'?"),
         (["--hit-rate", "hunter.emial=0.5"], "Did you mean 'email'?"),
         (["--hit-rate", "hunter.email=2"], "must be a number from 0 to 1"),

@@ -17,7 +17,8 @@ from revetl.enrich.execution.engine import run_waterfall
 from revetl.enrich.waterfall import WaterfallSpec
 from revetl.model import Relation
 from revetl.providers.registry import account_options, connect
-from revetl.sandbox.server import RunningSandbox, SandboxSettings, running_sandbox
+from revetl.sandbox.server import RunningSandbox, running_sandbox
+from revetl.sandbox.settings import SandboxSettings
 from revetl.state.schema import create_all
 from revetl.warehouse.duckdb import DuckDBWarehouse
 from tests.contract.test_provider_sandbox import KEY, SPECS, in_a_hurry, truth
@@ -29,7 +30,7 @@ NAMES = ("apollo.person_bulk", "dropcontact.contact", "fullenrich.email", "peopl
 
 @pytest.fixture
 async def sandbox(truth: Path) -> AsyncIterator[RunningSandbox]:
-    async with running_sandbox(settings=SandboxSettings(truth=truth, provider_limits=False, job_s=0.3)) as running:
+    async with running_sandbox(settings=SandboxSettings(truth=truth, limited=False, job_s=0.3)) as running:
         yield running
 
 

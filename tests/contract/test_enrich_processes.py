@@ -14,7 +14,8 @@ import pyarrow as pa
 import pytest
 
 from revetl.model import Relation
-from revetl.sandbox.server import RunningSandbox, SandboxSettings, running_sandbox
+from revetl.sandbox.server import RunningSandbox, running_sandbox
+from revetl.sandbox.settings import SandboxSettings
 from revetl.state.schema import create_all
 from revetl.warehouse.base import Warehouse
 from revetl.warehouse.open import open_warehouse
@@ -32,7 +33,7 @@ pytestmark = pytest.mark.xdist_group("postgres")
 
 @pytest.fixture
 async def sandbox(truth: Path) -> AsyncIterator[RunningSandbox]:
-    async with running_sandbox(settings=SandboxSettings(truth=truth, provider_limits=False)) as running:
+    async with running_sandbox(settings=SandboxSettings(truth=truth, limited=False)) as running:
         yield running
 
 

@@ -14,15 +14,16 @@ from revetl.destinations.hubspot import HubSpot, Options
 from revetl.errors import ConfigError, Denied
 from revetl.model import Association, FieldRule, Guardrails, Mode, OnLeave, Relation, Status, SyncSpec
 from revetl.sandbox.faults import Fault
-from revetl.sandbox.hubspot.limits import LimitSettings
 from revetl.sandbox.hubspot.store import HUMAN
-from revetl.sandbox.server import RunningSandbox, SandboxSettings, running_sandbox
+from revetl.sandbox.server import RunningSandbox, running_sandbox
+from revetl.sandbox.settings import SandboxSettings
 from revetl.state.runs import new_run_id
 from revetl.sync import PlanSummary, SyncReport, plan_sync, run_sync
 from revetl.warehouse.duckdb import DuckDBWarehouse
+from tests.support.sandbox_hubspot import portal_of
 from tests.support.sync_bench import inline
 
-UNLIMITED = SandboxSettings(limits=LimitSettings(burst=None, search_per_s=None, daily=None))
+UNLIMITED = SandboxSettings(limited=False)
 COMPANIES = SyncSpec(
     name="hubspot__companies",
     relation=Relation("main", "companies"),
@@ -113,14 +114,14 @@ class Bench:
 
     def stands(self, key: str) -> dict[str, str | None]:
         """The contact's fields in the portal; empty where it is archived."""
-        store = self.sandbox.portal.store("contacts")
+        store = portal_of(self.sandbox).store("contacts")
         record = store.find(f"{key}@corp.example", "email")
         names = ("jobtitle", "lifecyclestage", "last_seen_at")
         return {} if record is None else {n: store.value(record, n) for n in names}
 
     def edit(self, key: str, **values: str) -> None:
         """A person in HubSpot."""
-        portal = self.sandbox.portal
+        portal = portal_of(self.sandbox)
         store = portal.store("contacts")
         record = store.find(f"{key}@corp.example", "email")
         assert record is not None
@@ -128,7 +129,7 @@ class Bench:
 
     def linked(self, key: str) -> dict[str, list[int]]:
         """Company's domain → link types of one contact."""
-        portal = self.sandbox.portal
+        portal = portal_of(self.sandbox)
         record = portal.store("contacts").find(f"{key}@corp.example", "email")
         assert record is not None
         companies = portal.store("companies")
@@ -160,7 +161,7 @@ async def test_each_mode_with_policies_and_links(bench: Bench, mode: Mode, on_le
     """ann changes, a person edits her too; bob leaves, dan is new, eve stands in the portal already."""
     await bench.both()
     bench.spec = replace(CONTACTS, mode=mode, on_leave=on_leave)
-    portal = bench.sandbox.portal
+    portal = portal_of(bench.sandbox)
     portal.create(portal.store("contacts"), {"email": "eve@corp.example"}, portal.now_ms(), HUMAN)
     bench.edit("ann", jobtitle="Chief of all", lifecyclestage=CUSTOMER)
     bench.people(
@@ -195,14 +196,14 @@ async def test_clearing_who_left_keeps_what_policies_protect_and_unties(bench: B
     bench.spec = replace(CONTACTS, mode="mirror", on_leave="clear", columns=(*CONTACTS.columns, "city"))
     bench.warehouse.execute("ALTER TABLE contacts ADD COLUMN city VARCHAR DEFAULT 'Riga'")
     await bench.both()
-    store = bench.sandbox.portal.store("contacts")
+    store = portal_of(bench.sandbox).store("contacts")
     bob = store.find("bob@corp.example", "email")
     assert bob is not None
     assert store.value(bob, "city") == "Riga"
     bench.warehouse.execute("DELETE FROM contacts WHERE golden_id = 'bob'")
     await bench.run()
     assert [store.value(bob, n) for n in ("city", "jobtitle", "lifecyclestage")] == [None, "CTO", LEAD]
-    assert bench.sandbox.portal.linked("contacts", bob.id, "companies") == {}
+    assert portal_of(bench.sandbox).linked("contacts", bob.id, "companies") == {}
 
 
 async def test_a_stage_behind_the_portals_is_not_sent_and_not_believed(bench: Bench) -> None:
@@ -228,7 +229,7 @@ async def test_the_plan_tells_what_stands_there(bench: Bench) -> None:
 
 async def test_a_primary_company_gives_way_and_links_of_people_stay(bench: Bench) -> None:
     await bench.both()
-    portal = bench.sandbox.portal
+    portal = portal_of(bench.sandbox)
     ann = portal.store("contacts").find("ann@corp.example", "email")
     other = portal.create(portal.store("companies"), {"domain": "other.example"}, portal.now_ms(), HUMAN)
     assert ann is not None
@@ -241,7 +242,7 @@ async def test_a_primary_company_gives_way_and_links_of_people_stay(bench: Bench
 
 async def test_which_links_stand_is_read_in_one_request(bench: Bench) -> None:
     await bench.both()
-    portal = bench.sandbox.portal
+    portal = portal_of(bench.sandbox)
     ids = [r.id for r in portal.store("contacts").records.values()]
     async with bench.connect() as hubspot:
         standing = await hubspot.links_of("contacts", "companies", 1, ids)
@@ -270,7 +271,7 @@ async def test_bad_days_lose_no_link(bench: Bench, kind: str, action: str) -> No
 
 async def test_a_link_to_a_company_that_is_gone_is_refused_alone(bench: Bench) -> None:
     await bench.run(COMPANIES)
-    portal = bench.sandbox.portal
+    portal = portal_of(bench.sandbox)
     companies = portal.store("companies")
     gone = next(r for r in companies.records.values() if companies.value(r, "domain") == "acme.example")
     portal.archive(companies, gone)
@@ -280,7 +281,7 @@ async def test_a_link_to_a_company_that_is_gone_is_refused_alone(bench: Bench) -
 
 
 async def test_the_connector_batches_by_the_vendors_limits(bench: Bench) -> None:
-    warehouse, portal = bench.warehouse, bench.sandbox.portal
+    warehouse, portal = bench.warehouse, portal_of(bench.sandbox)
     warehouse.execute(
         "CREATE OR REPLACE TABLE contacts AS SELECT 'p' || i AS golden_id, 'p' || i || '@corp.example' AS email,"
         " NULL::VARCHAR AS jobtitle, 'lead' AS lifecyclestage, NULL::TIMESTAMP AS last_seen_at,"
@@ -310,7 +311,7 @@ async def test_types_of_links_come_from_the_portal(bench: Bench) -> None:
 @pytest.mark.parametrize("version", ["v3", "2026-03"])
 async def test_each_pair_is_answered_for(bench: Bench, version: str) -> None:
     await bench.both()
-    portal = bench.sandbox.portal
+    portal = portal_of(bench.sandbox)
     people = list(portal.store("contacts").records)
     acme = next(iter(portal.store("companies").records))
     pairs = [Pair(i, id_, acme) for i, id_ in enumerate([*people, "404"])] + [Pair(9, people[0], "405")]

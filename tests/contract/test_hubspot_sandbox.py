@@ -16,10 +16,12 @@ from revetl.destinations.hubspot import HubSpot, Options
 from revetl.errors import ConfigError, Denied, Unavailable
 from revetl.model import Change, Operation, Outcome, Scalar, Status
 from revetl.sandbox.faults import Fault
-from revetl.sandbox.hubspot.limits import LimitSettings
-from revetl.sandbox.server import RunningSandbox, SandboxSettings, running_sandbox
+from revetl.sandbox.hubspot.options import HubSpotSandboxOptions
+from revetl.sandbox.server import RunningSandbox, running_sandbox
+from revetl.sandbox.settings import SandboxSettings
+from tests.support.sandbox_hubspot import portal_of
 
-UNLIMITED = SandboxSettings(limits=LimitSettings(burst=None, search_per_s=None, daily=None))
+UNLIMITED = SandboxSettings(limited=False)
 CREATE, UPDATE, DELETE = Operation.CREATE, Operation.UPDATE, Operation.DELETE
 
 
@@ -66,7 +68,7 @@ def by_ordinal(outcomes: Sequence[Outcome], changes: Sequence[Change]) -> dict[i
 
 
 def stored(sandbox: RunningSandbox, object_: str, id_: str | None, name: str) -> str | None:
-    store = sandbox.portal.store(object_)
+    store = portal_of(sandbox).store(object_)
     record = store.get(id_ or "")
     assert record is not None
     return store.value(record, name)
@@ -83,7 +85,7 @@ async def test_each_outcome_is_of_its_own_record(sandbox: RunningSandbox, hubspo
     again = by_ordinal(await hubspot.write("contacts", "email", changes), changes)
     assert hubspot.requests - before == 2  # the second reads who was meant: the answer does not say
     assert {o.destination_id for o in again.values()} == {o.destination_id for o in outcomes.values()}
-    assert len(sandbox.portal.store("contacts").records) == 100
+    assert len(portal_of(sandbox).store("contacts").records) == 100
 
 
 async def test_a_bad_record_costs_only_itself(sandbox: RunningSandbox, hubspot: HubSpot) -> None:
@@ -100,7 +102,7 @@ async def test_a_bad_record_costs_only_itself(sandbox: RunningSandbox, hubspot: 
     assert outcomes[51].error_code == "PROPERTY_DOESNT_EXIST"
     assert outcomes[52].error_code == "MISSING_ID"
     assert outcomes[53].error_code == "INVALID_VALUE"
-    assert len(sandbox.portal.store("contacts").records) == 42
+    assert len(portal_of(sandbox).store("contacts").records) == 42
 
 
 async def test_twins_in_one_call_do_not_cost_the_batch(sandbox: RunningSandbox, hubspot: HubSpot) -> None:
@@ -116,10 +118,12 @@ async def test_a_record_found_by_another_address_keeps_its_main_one(sandbox: Run
     three = [contact(i) for i in range(3)]
     made = by_ordinal(await hubspot.write("contacts", "email", three), three)
     id_ = made[1].destination_id
-    store = sandbox.portal.store("contacts")
+    store = portal_of(sandbox).store("contacts")
     record = store.get(id_ or "")
     assert record is not None
-    sandbox.portal.update(store, record, {"hs_additional_emails": "second@corp.example"}, sandbox.portal.now_ms(), "UI")
+    portal_of(sandbox).update(
+        store, record, {"hs_additional_emails": "second@corp.example"}, portal_of(sandbox).now_ms(), "UI"
+    )
     found = await hubspot.look_up(
         "contacts", "email", ["Second@corp.example", "p0@corp.example", "no@corp.example"], []
     )
@@ -159,7 +163,7 @@ async def test_new_companies_go_through_our_key_and_repeat_safely(sandbox: Runni
     assert (await hubspot.describe("companies")).fields["revetl_key"].unique
     again = by_ordinal(await hubspot.write("companies", "domain", changes), changes)
     assert {i: o.destination_id for i, o in first.items()} == {i: o.destination_id for i, o in again.items()}
-    assert len(sandbox.portal.store("companies").records) == 120
+    assert len(portal_of(sandbox).store("companies").records) == 120
     assert stored(sandbox, "companies", first[7].destination_id, "revetl_key") == "key-7"
 
 
@@ -169,14 +173,14 @@ async def test_two_runs_make_the_key_property_once(sandbox: RunningSandbox) -> N
         await two.describe("companies")
         for destination in (one, two):
             assert (await destination.write("companies", "domain", [company(1)]))[0].status is Status.OK
-    assert len(sandbox.portal.store("companies").records) == 1
+    assert len(portal_of(sandbox).store("companies").records) == 1
 
 
 async def test_a_company_that_stands_there_is_found_and_adopted(sandbox: RunningSandbox, hubspot: HubSpot) -> None:
-    store = sandbox.portal.store("companies")
+    store = portal_of(sandbox).store("companies")
     for n in range(230):
         values = {"domain": f"d{n % 220}.example", "name": f"Old {n}"}
-        sandbox.portal.create(store, values, sandbox.portal.now_ms() + n, "UI")
+        portal_of(sandbox).create(store, values, portal_of(sandbox).now_ms() + n, "UI")
     ids = {r.id: r for r in store.records.values()} if isinstance(store.records, dict) else {}
     oldest = min(ids, key=int)
     wanted = [f"D{n}.example" for n in range(225)]
@@ -188,9 +192,9 @@ async def test_a_company_that_stands_there_is_found_and_adopted(sandbox: Running
     assert (await hubspot.write("companies", "domain", [update]))[0].status is Status.OK
     assert stored(sandbox, "companies", oldest, "revetl_key") == "key-3"
     # Known by its key from now on: a later update sends the change and nothing else.
-    before = sandbox.portal.version
+    before = portal_of(sandbox).version
     assert (await hubspot.look_up("companies", "revetl_key", ["key-3"], []))["key-3"].destination_id == oldest
-    assert sandbox.portal.version == before
+    assert portal_of(sandbox).version == before
 
 
 @pytest.mark.parametrize("kind", ["status_after", "reset_after", "truncate", "wrong_json", "reset_before", "status"])
@@ -201,7 +205,7 @@ async def test_a_lost_answer_makes_no_second_record(sandbox: RunningSandbox, hub
     changes = [company(i) for i in range(10)]
     outcomes = by_ordinal(await hubspot.write("companies", "domain", changes), changes)
     assert fault.hits == 1
-    assert len(sandbox.portal.store("companies").records) == 10
+    assert len(portal_of(sandbox).store("companies").records) == 10
     assert {o.status for o in outcomes.values()} == {Status.OK}
 
 
@@ -270,9 +274,9 @@ async def test_the_dated_api(sandbox: RunningSandbox) -> None:
 
 
 async def test_limits_are_kept_not_met() -> None:
-    limits = LimitSettings(burst=25, search_per_s=None, daily=None)
+    limits = HubSpotSandboxOptions(burst=25, search_per_s=None, daily=None)
     async with (
-        running_sandbox(settings=SandboxSettings(limits=limits)) as sandbox,
+        running_sandbox(settings=SandboxSettings(vendors={"hubspot": limits})) as sandbox,
         connected(sandbox, requests_per_10_s=25) as destination,
     ):
         for n in range(20):

@@ -17,7 +17,8 @@ from revetl.providers.engine.declarative import DeclarativeProvider
 from revetl.providers.grammar import ProviderSpec
 from revetl.providers.registry import account_options, connect
 from revetl.sandbox.faults import Fault
-from revetl.sandbox.server import RunningSandbox, SandboxSettings, running_sandbox
+from revetl.sandbox.server import RunningSandbox, running_sandbox
+from revetl.sandbox.settings import SandboxSettings
 from tests.contract.test_provider_sandbox import KEY, SPECS, inputs, truth
 
 __all__ = ["truth"]
@@ -27,7 +28,7 @@ NAME = "fullenrich.email"
 
 @pytest.fixture
 async def sandbox(truth: Path) -> AsyncIterator[RunningSandbox]:
-    async with running_sandbox(settings=SandboxSettings(truth=truth, provider_limits=False, job_s=0.2)) as running:
+    async with running_sandbox(settings=SandboxSettings(truth=truth, limited=False, job_s=0.2)) as running:
         yield running
 
 

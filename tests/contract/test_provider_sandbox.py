@@ -16,8 +16,9 @@ from revetl.errors import CallError, Denied
 from revetl.providers.base import Answer, Lookup
 from revetl.providers.grammar import EndpointLimits, ProviderSpec, load_providers
 from revetl.providers.registry import create_provider
-from revetl.sandbox.providers.population import Population
-from revetl.sandbox.server import RunningSandbox, SandboxSettings, running_sandbox
+from revetl.sandbox.data_vendors.population import Population
+from revetl.sandbox.server import RunningSandbox, running_sandbox
+from revetl.sandbox.settings import SandboxSettings
 
 SPECS = load_providers(Path(__file__).parents[2] / "enrichment" / "providers")
 PEOPLE = 200
@@ -53,7 +54,7 @@ def truth(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 async def sandbox(truth: Path) -> AsyncIterator[RunningSandbox]:
-    async with running_sandbox(settings=SandboxSettings(truth=truth, provider_limits=False, job_s=0.1)) as running:
+    async with running_sandbox(settings=SandboxSettings(truth=truth, limited=False, job_s=0.1)) as running:
         yield running
 
 

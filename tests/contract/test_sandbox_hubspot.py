@@ -15,8 +15,10 @@ from hubspot import HubSpot
 from hubspot.crm import companies, contacts, properties
 from hubspot.crm.associations import v4
 
-from revetl.sandbox.hubspot.limits import LimitSettings
-from revetl.sandbox.server import RunningSandbox, SandboxSettings, running_sandbox
+from revetl.sandbox.hubspot.options import HubSpotSandboxOptions
+from revetl.sandbox.server import RunningSandbox, running_sandbox
+from revetl.sandbox.settings import SandboxSettings
+from tests.support.sandbox_hubspot import portal_of
 
 HEADERS = {"Authorization": "Bearer pat-test"}
 CONTACTS = "/crm/v3/objects/contacts"
@@ -59,6 +61,10 @@ class Http:
 @pytest.fixture
 def clock() -> HandClock:
     return HandClock()
+
+
+def hubspot(**options: Any) -> SandboxSettings:
+    return SandboxSettings(vendors={"hubspot": HubSpotSandboxOptions(**options)})
 
 
 @pytest.fixture
@@ -217,7 +223,7 @@ async def test_a_bad_association_refuses_the_record_before_it_is_written(http: H
     assert (await http.post(CONTACTS, lost))[0] == 404
     status, body, _ = await http.post(f"{CONTACTS}/batch/create", {"inputs": [lost, contact(2)]})
     assert (status, body["errors"][0]["context"]["objectWriteTraceId"]) == (207, ["1"])
-    assert [r.values["firstname"] for r in running.portal.store("contacts").records.values()] == ["P2"]
+    assert [r.values["firstname"] for r in portal_of(running).store("contacts").records.values()] == ["P2"]
 
 
 async def test_vendor_client_sees_the_vendors_errors(running: RunningSandbox, client: HubSpot) -> None:
@@ -258,7 +264,7 @@ async def test_one_bad_record_refuses_an_untraced_batch(http: Http, running: Run
     embedded = json.loads(body["message"].removeprefix("Property values were not valid: "))
     assert {p["error"] for p in embedded} == {"PROPERTY_DOESNT_EXIST", "INVALID_OPTION", "READ_ONLY_VALUE"}
     assert {e["context"]["propertyName"][0] for e in body["errors"]} == {"nosuch", "lifecyclestage", "hs_object_id"}
-    assert not running.portal.store("contacts").records
+    assert not portal_of(running).store("contacts").records
 
 
 async def test_create_of_a_known_email_conflicts(http: Http) -> None:
@@ -419,8 +425,8 @@ async def test_erasure(http: Http, running: RunningSandbox) -> None:
     for email in ("person1@example.com", "stranger@example.com"):
         erased = await http.post(f"{CONTACTS}/gdpr-delete", {"objectId": email, "idProperty": "email"})
         assert erased[0] == 204
-    assert running.portal.blocked_emails == {"person1@example.com", "stranger@example.com"}
-    assert not running.portal.store("contacts").records
+    assert portal_of(running).blocked_emails == {"person1@example.com", "stranger@example.com"}
+    assert not portal_of(running).store("contacts").records
 
 
 # Search
@@ -433,7 +439,7 @@ async def found(http: Http, *filters: dict[str, Any], **more: Any) -> list[str]:
     return sorted(r["properties"]["domain"] for r in body["results"])
 
 
-@pytest.mark.parametrize("settings", [SandboxSettings(limits=LimitSettings(search_per_s=None))])
+@pytest.mark.parametrize("settings", [hubspot(search_per_s=None)])
 async def test_search_operators(http: Http) -> None:
     for i, name in enumerate(["Acme Corp", "Blue Sky", "Acme Labs", ""]):
         await http.post(
@@ -458,7 +464,7 @@ async def test_search_operators(http: Http) -> None:
     assert (await http.post(f"{COMPANIES}/search", long))[0] == 400
 
 
-@pytest.mark.parametrize("settings", [SandboxSettings(search_lag_s=5, limits=LimitSettings(search_per_s=None))])
+@pytest.mark.parametrize("settings", [hubspot(search_lag_s=5, search_per_s=None)])
 async def test_search_lags_behind_writes(http: Http, clock: HandClock) -> None:
     _, one, _ = await http.post(COMPANIES, {"properties": {"domain": "old.io"}})
     by = {"propertyName": "domain", "operator": "IN", "values": ["old.io", "new.io"]}
@@ -475,7 +481,7 @@ async def test_search_lags_behind_writes(http: Http, clock: HandClock) -> None:
 # Limits and credentials
 
 
-@pytest.mark.parametrize("settings", [SandboxSettings(limits=LimitSettings(burst=3, daily=6))])
+@pytest.mark.parametrize("settings", [hubspot(burst=3, daily=6)])
 async def test_burst_and_daily_limits(http: Http, clock: HandClock) -> None:
     for left in (2, 1, 0):
         status, _, headers = await http.call("GET", CONTACTS)

@@ -16,7 +16,8 @@ import httpx
 import pytest
 from aiohttp import web
 
-from revetl.sandbox.server import RunningSandbox, SandboxSettings, running_sandbox
+from revetl.sandbox.server import RunningSandbox, running_sandbox
+from revetl.sandbox.settings import SandboxSettings
 from tests.support.sandbox_world import KEY, HandClock, all_knowing, person, write_truth
 
 JOB_S = 30.0

@@ -10,10 +10,11 @@ from typing import Any
 import aiohttp
 import pytest
 
-from revetl.sandbox.providers import zerobounce
-from revetl.sandbox.providers.knowledge import Knowledge
-from revetl.sandbox.providers.population import Population
-from revetl.sandbox.server import RunningSandbox, SandboxSettings, running_sandbox
+from revetl.sandbox.data_vendors.knowledge import Knowledge
+from revetl.sandbox.data_vendors.population import Population
+from revetl.sandbox.server import RunningSandbox, running_sandbox
+from revetl.sandbox.settings import SandboxSettings
+from revetl.sandbox.zerobounce import vendor as zerobounce
 from tests.support.sandbox_world import HandClock, all_knowing, person, write_truth
 
 PEOPLE = 400
@@ -35,7 +36,7 @@ def population() -> Population:
 @pytest.fixture
 def settings(tmp_path: Path, population: Population) -> SandboxSettings:
     write_truth(tmp_path / "truth", PEOPLE)
-    return SandboxSettings(truth=tmp_path / "truth", provider_limits=False, population=population)
+    return SandboxSettings(truth=tmp_path / "truth", limited=False, population=population)
 
 
 @pytest.fixture

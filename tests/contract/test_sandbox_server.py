@@ -15,7 +15,9 @@ from click.testing import CliRunner
 
 from revetl.cli.commands.sandbox import command
 from revetl.sandbox.process import SandboxProcess
-from revetl.sandbox.server import RunningSandbox, SandboxSettings, running_sandbox
+from revetl.sandbox.server import RunningSandbox, running_sandbox
+from revetl.sandbox.settings import SandboxSettings
+from tests.support.sandbox_hubspot import portal_of
 
 HEADERS = {"Authorization": "Bearer pat-test"}
 CONTACTS = "/crm/v3/objects/contacts"
@@ -49,7 +51,7 @@ async def inject(session: aiohttp.ClientSession, **fault: Any) -> int:
 async def test_status_faults_come_before_or_after_the_work(
     session: aiohttp.ClientSession, running: RunningSandbox
 ) -> None:
-    records = running.portal.store("contacts").records
+    records = portal_of(running).store("contacts").records
     await inject(session, route=f"POST {CONTACTS}", kind="status", status=502, skip=1)
     assert [await create(session, f"{n}@b.io") for n in "abc"] == [201, 502, 201]
     assert len(records) == 2
@@ -73,7 +75,7 @@ async def test_lost_and_broken_answers(
     await inject(session, route=f"POST {CONTACTS}", kind=kind)
     with pytest.raises(fails_with):
         await create(session)
-    assert bool(running.portal.store("contacts").records) is applied
+    assert bool(portal_of(running).store("contacts").records) is applied
     assert await create(session, "other@b.io") == 201
 
 
@@ -84,7 +86,7 @@ async def test_an_answer_that_drips_comes_whole_but_late(
     began = asyncio.get_running_loop().time()
     assert await create(session) == 201
     assert asyncio.get_running_loop().time() - began >= 0.2
-    assert running.portal.store("contacts").records
+    assert portal_of(running).store("contacts").records
 
 
 async def test_random_faults_repeat_after_a_reset(session: aiohttp.ClientSession) -> None:
@@ -154,7 +156,7 @@ async def test_records_outlive_a_restart(tmp_path: Path) -> None:
         await post("/crm/v4/associations/contacts/companies/batch/associate/default", pair)
         before = running.sandbox.stats()["hubspot"]["records"]
     async with running_sandbox(settings=settings) as again:
-        portal = again.portal
+        portal = portal_of(again)
         assert again.sandbox.stats()["hubspot"]["records"] == before
         companies = portal.store("companies")
         assert companies.find("k1", "revetl_key") is companies.get(firm["id"])

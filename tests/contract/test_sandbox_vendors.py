@@ -10,9 +10,12 @@ from typing import Any
 import httpx
 import pytest
 
-from revetl.sandbox.providers.companies_house import CompaniesHouse
-from revetl.sandbox.providers.leadmagic import LeadMagic
-from revetl.sandbox.server import RunningSandbox, SandboxSettings, running_sandbox
+from revetl.errors import ConfigError
+from revetl.sandbox.companies_house.vendor import CompaniesHouse
+from revetl.sandbox.fullenrich.vendor import FullEnrich
+from revetl.sandbox.leadmagic.vendor import LeadMagic
+from revetl.sandbox.server import RunningSandbox, Sandbox, running_sandbox
+from revetl.sandbox.settings import SandboxSettings
 from tests.support.sandbox_world import KEY, HandClock, all_knowing, person, write_truth
 
 VENDORS = ("apollo", "prospeo", "leadmagic", "people_data_labs", "companies_house", "hunter", "zerobounce")
@@ -200,7 +203,7 @@ async def test_leadmagic_problems_are_rfc_9457(vendor: Vendor, running: RunningS
         answer = await vendor.post(path, body, key)
         assert (answer.status_code, answer.json()["code"], answer.json()["status"]) == (status, code, status)
         assert answer.headers["Content-Type"] == "application/problem+json"
-    (leadmagic,) = (v for v in running.sandbox.vendors if isinstance(v, LeadMagic))
+    leadmagic = running.vendor(LeadMagic)
     while leadmagic.finder.take(KEY):
         pass
     throttled = await vendor.post(path, asked)
@@ -272,7 +275,7 @@ async def test_companies_house_takes_600_calls_in_five_minutes(
     vendor: Vendor, clock: HandClock, running: RunningSandbox
 ) -> None:
     path = "/companies_house/company/00000000"
-    (register,) = (v for v in running.sandbox.vendors if isinstance(v, CompaniesHouse))
+    register = running.vendor(CompaniesHouse)
     assert all(register.window.take(KEY) for _ in range(599))
     assert (await vendor.get(path)).headers["X-Ratelimit-Remain"] == "0"
     refused = await vendor.get(path)
@@ -303,3 +306,23 @@ async def test_zerobounce_shuts_out_whoever_sends_bad_requests(vendor: Vendor, c
     assert await ask("a@b.example") == 403
     clock.elapsed += 3601
     assert await ask("a@b.example") == 200
+
+
+# ----------------------------------------------------------------------------------------------- options of one vendor
+
+
+async def test_credits_and_the_time_of_jobs_are_set_vendor_by_vendor(clock: HandClock) -> None:
+    options = {"hunter": {"credits": 1}, "fullenrich": {"job_s": 30}}
+    async with running_sandbox(clock=clock, settings=SandboxSettings(job_s=5, vendors=options)) as running:
+        assert running.sandbox.bills["hunter"].remaining(KEY) == 1
+        assert running.sandbox.bills["apollo"].remaining(KEY) > 1
+        assert running.vendor(FullEnrich).job_s == 30
+        assert running.vendor(LeadMagic).job_s == 5
+        running.sandbox.bills["hunter"].set_remaining(Decimal(7))
+        running.sandbox.reset()
+        assert running.sandbox.bills["hunter"].remaining(KEY) == 1
+
+
+def test_a_vendor_that_is_not_there_is_refused(clock: HandClock) -> None:
+    with pytest.raises(ConfigError, match="Did you mean 'hunter'"):
+        Sandbox(SandboxSettings(vendors={"huntr": {}}), clock)

@@ -16,7 +16,7 @@ from revetl.providers.grammar import load_providers
 from revetl.providers.registry import create_provider
 from revetl.sandbox.faults import Fault
 from revetl.sandbox.inprocess import sandbox_in_process
-from revetl.sandbox.server import SandboxSettings
+from revetl.sandbox.settings import SandboxSettings
 from tests.support.sandbox_world import COMPANIES, KEY, company, person, write_truth
 from tests.support.virtual_time import run_virtual
 

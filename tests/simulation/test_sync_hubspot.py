@@ -15,16 +15,17 @@ from revetl.clock import SystemClock
 from revetl.destinations.hubspot import HubSpot, Options
 from revetl.model import Relation, SyncSpec
 from revetl.sandbox.faults import Fault
-from revetl.sandbox.hubspot.limits import LimitSettings
-from revetl.sandbox.server import RunningSandbox, SandboxSettings, running_sandbox
+from revetl.sandbox.server import RunningSandbox, running_sandbox
+from revetl.sandbox.settings import SandboxSettings
 from revetl.state import outcomes
 from revetl.state.runs import new_run_id
 from revetl.sync import SyncReport, run_sync
 from revetl.warehouse.base import Warehouse
+from tests.support.sandbox_hubspot import portal_of
 from tests.support.sync_bench import inline
 from tests.support.warehouses import SCHEMA, the_warehouse
 
-UNLIMITED = SandboxSettings(limits=LimitSettings(burst=None, search_per_s=None, daily=None))
+UNLIMITED = SandboxSettings(limited=False)
 SEEN = datetime.fromisoformat("2026-01-01T10:00")  # without a zone, as models hold UTC
 CONTACTS = SyncSpec(
     name="hubspot__contacts",
@@ -69,7 +70,7 @@ class Bench:
             )
 
     def records(self, object_: str, name: str) -> list[str | None]:
-        store = self.sandbox.portal.store(object_)
+        store = portal_of(self.sandbox).store(object_)
         return sorted(str(store.value(r, name)) for r in store.records.values())
 
     @property

@@ -21,6 +21,7 @@ from revetl.sync.drift.drift import DriftReport, Settle, look
 from revetl.sync.rollback.rollback import Choices, RollbackReport, roll_back
 from revetl.warehouse.base import Warehouse
 from tests.simulation.test_sync_hubspot import COMPANIES, CONTACTS, UNLIMITED, make_models
+from tests.support.sandbox_hubspot import portal_of
 from tests.support.sync_bench import inline
 from tests.support.warehouses import the_warehouse
 
@@ -68,13 +69,13 @@ class Bench:
 
     def edit(self, spec: SyncSpec, key: str, **values: str) -> None:
         """As a person does in the CRM."""
-        portal = self.sandbox.portal
+        portal = portal_of(self.sandbox)
         store = portal.store(spec.object)
         portal.update(store, store.records[self.id_of(spec, key)], values, portal.now_ms(), HUMAN)
 
     def archive(self, spec: SyncSpec, key: str) -> None:
-        store = self.sandbox.portal.store(spec.object)
-        self.sandbox.portal.archive(store, store.records[self.id_of(spec, key)])
+        store = portal_of(self.sandbox).store(spec.object)
+        portal_of(self.sandbox).archive(store, store.records[self.id_of(spec, key)])
 
     async def merge(self, spec: SyncSpec, winner: str, loser: str) -> None:
         import httpx
@@ -86,7 +87,7 @@ class Bench:
 
     def stands(self, spec: SyncSpec) -> dict[str, dict[str, str | None]]:
         """The sync's fields of every record, by id."""
-        store = self.sandbox.portal.store(spec.object)
+        store = portal_of(self.sandbox).store(spec.object)
         names = spec.sent_columns
         return {id_: {n: store.value(r, n) for n in names} for id_, r in sorted(store.records.items())}
 
@@ -202,7 +203,7 @@ async def test_drift_is_what_people_did_and_not_what_hubspot_does(bench: Bench, 
 
 async def test_a_contact_merged_into_a_strangers_is_found_again(bench: Bench) -> None:
     await bench.sync(CONTACTS)
-    portal = bench.sandbox.portal
+    portal = portal_of(bench.sandbox)
     store = portal.store("contacts")
     stranger = portal.create(store, {"email": "stranger@other.example"}, portal.now_ms(), HUMAN)
     await bench.merge(CONTACTS, stranger.id, bench.id_of(CONTACTS, "c4"))

@@ -13,8 +13,8 @@ import duckdb
 import pytest
 
 from revetl.cli.main import run
-from revetl.sandbox.hubspot.limits import LimitSettings
-from revetl.sandbox.server import SandboxSettings, running_sandbox
+from revetl.sandbox.server import running_sandbox
+from revetl.sandbox.settings import SandboxSettings
 from tests.support.project_files import make_project, model, write_manifest, write_results
 
 NAME = "hubspot__contacts"
@@ -30,8 +30,7 @@ def sandbox_thread() -> Iterator[str]:
     ready, stop = threading.Event(), asyncio.Event()
 
     async def serve() -> None:
-        limits = LimitSettings(burst=None, search_per_s=None, daily=None)
-        async with running_sandbox(settings=SandboxSettings(limits=limits)) as running:
+        async with running_sandbox(settings=SandboxSettings(limited=False)) as running:
             started.append(running.base_url)
             ready.set()
             await stop.wait()

@@ -9,8 +9,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from revetl.sandbox.providers.population import COMPANY_FIELDS, PERSON_FIELDS, Population
-from revetl.sandbox.providers.truth import Company, Person, World
+from revetl.sandbox.data_vendors.population import COMPANY_FIELDS, PERSON_FIELDS, Population
+from revetl.sandbox.data_vendors.truth import TrueCompany, TruePerson, World
 
 COMPANIES = 40
 COUNTRIES = ("United States", "France", "Germany", "United Kingdom")
@@ -36,8 +36,8 @@ class HandClock:
         self.elapsed += seconds
 
 
-def company(i: int) -> Company:
-    return Company(
+def company(i: int) -> TrueCompany:
+    return TrueCompany(
         company_id=f"c{i}",
         name=f"Firm {i} Ltd",
         domain=f"firm{i}.example",
@@ -50,9 +50,9 @@ def company(i: int) -> Company:
     )
 
 
-def person(i: int) -> Person:
+def person(i: int) -> TruePerson:
     at = i % COMPANIES
-    return Person(
+    return TruePerson(
         person_id=f"p{i}",
         first_name=f"Ann{i}",
         last_name="Lee",

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from revetl.sandbox.providers.knowledge import Knowledge, Known
-from revetl.sandbox.providers.population import Population, PopulationError, read_population
-from revetl.sandbox.providers.truth import Person
+from revetl.sandbox.data_vendors.knowledge import Knowledge, VendorRecord
+from revetl.sandbox.data_vendors.population import Population, PopulationError, read_population
+from revetl.sandbox.data_vendors.truth import TruePerson
 from tests.support.sandbox_world import world
 
 PEOPLE = 3000
@@ -30,12 +30,12 @@ PLAIN: dict[str, Any] = {
 }
 
 
-def known(population: Population, vendor: str, seed: int = 1) -> list[Known[Person] | None]:
+def known(population: Population, vendor: str, seed: int = 1) -> list[VendorRecord[TruePerson] | None]:
     knowledge = Knowledge(population, seed, vendor)
     return [knowledge.person(WORLD, person) for person in WORLD.people]
 
 
-def with_email(everybody: Iterable[Known[Person] | None]) -> list[bool]:
+def with_email(everybody: Iterable[VendorRecord[TruePerson] | None]) -> list[bool]:
     return [k is not None and k.record.email is not None for k in everybody]
 
 
@@ -94,7 +94,7 @@ def test_segments_shift_the_odds() -> None:
     ]
     everybody = known(plain(vendors={"a": {"segments": segments}}), "a")
 
-    def covered(people: list[Known[Person] | None]) -> float:
+    def covered(people: list[VendorRecord[TruePerson] | None]) -> float:
         return sum(k is not None for k in people) / len(people)
 
     pairs = list(zip(WORLD.people, everybody, strict=True))

@@ -9,10 +9,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from revetl.sandbox.faults import Fault, FaultError
-from revetl.sandbox.hubspot.app import answer
-from revetl.sandbox.hubspot.errors import ApiError
-from revetl.sandbox.hubspot.portal import canonical_type
-from revetl.sandbox.hubspot.store import HUMAN
+from revetl.sandbox.vendor import EditableVendor
 
 if TYPE_CHECKING:
     from revetl.sandbox.server import Sandbox
@@ -68,40 +65,34 @@ class Admin:
         return web.Response(status=204)
 
     async def _reset(self, request: web.Request) -> web.Response:
-        """Back to an empty portal, no faults, no counts. `?keep=records` resets only faults and counts."""
+        """Back to no records, no faults, no counts. `?keep=records` resets only faults and counts."""
         self._sandbox.reset(keep_records=request.query.get("keep") == "records")
         return web.Response(status=204)
 
     async def _edit(self, request: web.Request) -> web.Response:
-        """A person edits a record in HubSpot: `{"object": "contacts", "id": … | "match": {property: value},
-        "properties": {…}}`. Goes into the history as the user interface, not as an integration."""
+        """A person edits a record at a vendor: `{"object": "contacts", "id": … | "match": {property: value},
+        "properties": {…}}`. `"vendor"` says which; else it is the one that has such objects."""
         document = await _object(request)
-        portal = self._sandbox.portal
-        try:
-            store = portal.store(canonical_type(str(document.get("object", ""))))
-            match = document.get("match") or {}
-            record = store.get(str(document["id"])) if "id" in document else None
-            if record is None and match:
-                wanted = [(n, str(v).lower()) for n, v in match.items()]
-                everyone = store.records.values()
-                record = next(
-                    (r for r in everyone if all((store.value(r, n) or "").lower() == v for n, v in wanted)), None
-                )
-            if record is None:
-                return _json(404, {"error": "no such record"})
-            values = store.prepare(document.get("properties", {}), record)
-            store.check_unique(values, record, {})
-        except ApiError as e:
-            return _json(e.status, e.body())
-        portal.update(store, record, values, portal.now_ms(), HUMAN)
-        return _json(200, store.show_written(record, values))
+        editable = {name: v for name, v in self._sandbox.vendors.items() if isinstance(v, EditableVendor)}
+        object_ = str(document.get("object", ""))
+        vendor = document.pop("vendor", None)
+        if vendor is not None:
+            meant = [name for name in editable if name == vendor]
+        elif len(editable) == 1:
+            meant = list(editable)  # it says in its own words that it has no such object
+        else:
+            meant = [name for name, v in editable.items() if v.has_object(object_)]
+        if len(meant) != 1:
+            return _json(400, {"error": f'say as "vendor" whose {object_!r}: {", ".join(meant or editable)}'})
+        return _json(*editable[meant[0]].edit(document))
 
     async def _credits(self, request: web.Request) -> web.Response:
         """`{"vendor": "hunter", "remaining": 3}`: what is left on every key of the vendor."""
         document = await _object(request)
-        bill = self._sandbox.bills.get(str(document.get("vendor", "")))
+        bills = self._sandbox.bills
+        bill = bills.get(str(document.get("vendor", "")))
         if bill is None or not isinstance(document.get("remaining"), int):
-            return _json(400, {"error": f"vendor must be one of {', '.join(self._sandbox.bills)}, remaining a number"})
+            return _json(400, {"error": f"vendor must be one of {', '.join(bills)}, remaining a number"})
         bill.set_remaining(Decimal(document["remaining"]))
         return web.Response(status=204)
 
@@ -111,7 +102,7 @@ def _fault_json(fault: Fault) -> dict[str, Any]:
 
 
 def _json(status: int, body: Any) -> web.Response:
-    return answer(status, body, {})
+    return web.json_response(body, status=status)
 
 
 async def _object(request: web.Request) -> dict[str, Any]:

@@ -16,7 +16,9 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from revetl.clock import Clock
-from revetl.sandbox.server import SANDBOX, Handler, Sandbox, SandboxSettings, build_app
+from revetl.sandbox.server import SANDBOX, Sandbox, build_app
+from revetl.sandbox.settings import SandboxSettings
+from revetl.sandbox.vendor import Handler
 
 _BODY_MAX_BYTES = 2**26
 

@@ -40,7 +40,7 @@ def read_stats(base_url: str) -> dict[str, Any]:
 class SandboxProcess:
     """A context manager: entering starts the server and waits until it answers, leaving stops it.
 
-    `port` 0 takes a free one; `base_url` says which. With a `data_dir` the portal's records outlive it. What the
+    `port` 0 takes a free one; `base_url` says which. With a `data_dir` the vendors' records outlive it. What the
     server prints goes to `log`, or nowhere. Raises RuntimeError where it does not come up.
     """
 
@@ -64,9 +64,9 @@ class SandboxProcess:
     def __enter__(self) -> SandboxProcess:
         with tempfile.TemporaryDirectory() as scratch:
             ready = Path(scratch) / "ready"
-            said = self._log or Path(scratch) / "log"
-            said.parent.mkdir(parents=True, exist_ok=True)
-            with said.open("ab") as sink:
+            log = self._log or Path(scratch) / "log"
+            log.parent.mkdir(parents=True, exist_ok=True)
+            with log.open("ab") as sink:
                 # A session of its own: ctrl-C at the terminal stops who started it, which then stops it in order.
                 self._process = start_python(
                     ["-m", "revetl.cli.main", "sandbox", "start", *self._arguments, "--ready-file", str(ready)],
@@ -76,7 +76,7 @@ class SandboxProcess:
                     start_new_session=True,
                 )
             try:
-                self.base_url = self._wait_until_ready(self._process, ready, said)
+                self.base_url = self._wait_until_ready(self._process, ready, log)
             except BaseException:
                 self._stop()
                 raise
@@ -87,14 +87,14 @@ class SandboxProcess:
     ) -> None:
         self._stop()
 
-    def _wait_until_ready(self, process: subprocess.Popen[bytes], ready: Path, said: Path) -> str:
+    def _wait_until_ready(self, process: subprocess.Popen[bytes], ready: Path, log: Path) -> str:
         """The server writes its address into the file, whole, once it listens."""
         deadline = time.monotonic() + READY_WITHIN_S
         while time.monotonic() < deadline:
             if ready.exists():
                 return ready.read_text("utf-8").strip()
             if process.poll() is not None:
-                last = said.read_text("utf-8", errors="replace").strip().splitlines()[-1:]
+                last = log.read_text("utf-8", errors="replace").strip().splitlines()[-1:]
                 raise RuntimeError(f"The sandbox ended with {process.returncode}: {' '.join(last)}")
             time.sleep(0.02)
         raise RuntimeError(f"The sandbox did not answer within {READY_WITHIN_S:.0f} s")

@@ -1,6 +1,6 @@
-"""The sandbox as one server: HubSpot at the root, providers under /providers/, what a test needs under /_sandbox/.
+"""The sandbox as one server: the vendors of the registry, each at its mount, and what a test needs under /_sandbox/.
 
-Everything answers over real HTTP from state in this process. With a `data_dir` the portal outlives it.
+Everything answers over real HTTP from state in this process. With a `data_dir` the vendors' records outlive it.
 """
 
 from __future__ import annotations
@@ -8,122 +8,92 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from aiohttp import web
 
 from revetl.clock import Clock, SystemClock
 from revetl.sandbox.admin import Admin
 from revetl.sandbox.faults import Faults
-from revetl.sandbox.hubspot.app import HubSpotApp
-from revetl.sandbox.hubspot.limits import LimitSettings, RateLimits
-from revetl.sandbox.hubspot.portal import Portal
-from revetl.sandbox.providers.billing import Bill
-from revetl.sandbox.providers.population import Population
-from revetl.sandbox.providers.registry import VENDORS
-from revetl.sandbox.providers.truth import Truth
-from revetl.sandbox.providers.vendor import Context, Vendor
-from revetl.sandbox.snapshot import Snapshot
+from revetl.sandbox.registry import create_vendors
+from revetl.sandbox.settings import SandboxSettings
+from revetl.sandbox.state_files import StateFile, keep_state
+from revetl.sandbox.vendor import (
+    ChargingVendor,
+    Handler,
+    PersistentVendor,
+    Routes,
+    SandboxVendor,
+    VendorContext,
+    mount_of,
+)
+
+if TYPE_CHECKING:
+    from revetl.sandbox.data_vendors.billing import Bill
 
 HOST = "127.0.0.1"
 DEFAULT_PORT = 8765
-# A snapshot is written once writes have paused this long, or at the latest after so long.
-_SETTLE_S = 1.0
-_SAVE_AT_LEAST_EVERY_S = 30.0
 # 2,000 associations or 100 rich records are well below.
 _BODY_MAX_BYTES = 32 * 1024 * 1024
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+V = TypeVar("V", bound=SandboxVendor)
 
 
-@dataclass(frozen=True, slots=True)
-class SandboxSettings:
-    """`truth` is the directory with people.parquet and companies.parquet (None: providers know nobody). `population`
-    and `seed` decide which vendor knows what. `provider_limits`: whether the providers throttle. `job_s`: how long
-    their jobs take."""
-
-    limits: LimitSettings = field(default_factory=LimitSettings)
-    search_lag_s: float = 0.0
-    data_dir: Path | None = None
-    truth: Path | None = None
-    seed: int = 0
-    provider_limits: bool = True
-    population: Population = field(default_factory=Population)
-    job_s: float = 2.0
-
-
-@dataclass(slots=True)
 class Sandbox:
-    """The state behind one server. Public so that tests may look inside and set things up directly."""
+    """The state behind one server. Public so that tests may look inside and set things up directly.
 
-    settings: SandboxSettings
-    clock: Clock
-    portal: Portal = field(init=False)
-    hubspot: HubSpotApp = field(init=False)
-    faults: Faults = field(init=False)
-    vendors: tuple[Vendor, ...] = field(init=False)
-    by_route: Counter[str] = field(init=False, default_factory=Counter)
-    by_status: Counter[int] = field(init=False, default_factory=Counter)
+    ConfigError where the settings name a vendor or an option that is not there.
+    """
 
-    def __post_init__(self) -> None:
-        self.portal = self._fresh_portal()
-        self.hubspot = HubSpotApp(self.portal, RateLimits(self.settings.limits, self.clock))
-        self.faults = Faults(self.clock, self.settings.seed)
-        settings = self.settings
-        context = Context(
-            Truth(settings.truth),
-            self.clock,
-            seed=settings.seed,
-            limited=settings.provider_limits,
-            job_s=settings.job_s,
-            population=settings.population,
-        )
-        self.vendors = tuple(vendor(context) for vendor in VENDORS)
+    def __init__(self, settings: SandboxSettings, clock: Clock) -> None:
+        self.settings = settings
+        self.clock = clock
+        self.faults = Faults(clock, settings.seed)
+        self.vendors: dict[str, SandboxVendor] = create_vendors(VendorContext(settings, clock))
+        self.by_route: Counter[str] = Counter()
+        self.by_status: Counter[int] = Counter()
+
+    def vendor(self, kind: type[V]) -> V:
+        """The one vendor of a class, with its own type. LookupError where it is not served."""
+        for vendor in self.vendors.values():
+            if isinstance(vendor, kind):
+                return vendor
+        raise LookupError(f"this sandbox serves no {kind.__name__}")
 
     @property
     def bills(self) -> dict[str, Bill]:
-        """By vendor, with everything booked that is due by now."""
-        for vendor in self.vendors:
+        """Of the vendors that charge, with everything booked that is due by now."""
+        for vendor in self.vendors.values():
             vendor.settle()
-        return {vendor.name: vendor.bill for vendor in self.vendors}
-
-    def _fresh_portal(self) -> Portal:
-        return Portal(self.clock, search_lag_s=self.settings.search_lag_s)
+        return {name: vendor.bill for name, vendor in self.vendors.items() if isinstance(vendor, ChargingVendor)}
 
     def reset(self, *, keep_records: bool = False) -> None:
-        if not keep_records:
-            version = self.portal.version
-            self.portal = self.hubspot.portal = self._fresh_portal()
-            self.portal.version = version + 1
-        self.hubspot.limits = RateLimits(self.settings.limits, self.clock)
-        self.hubspot.requests = self.hubspot.writes = self.hubspot.refused = 0
-        self.portal.counts.clear()
+        for vendor in self.vendors.values():
+            vendor.reset(keep_records=keep_records)
         self.faults.clear()
-        for vendor in self.vendors:
-            vendor.reset()
         self.by_route.clear()
         self.by_status.clear()
 
     def stats(self, *, calls: bool = False) -> dict[str, Any]:
-        """`calls`: with every call that a vendor took."""
+        """`requests` of all, then each vendor under its name; those that charge together under `providers`. `calls`:
+        with every call that a vendor took."""
+        seen: dict[str, dict[str, Any]] = {}
+        for name, vendor in self.vendors.items():
+            vendor.settle()
+            seen[name] = vendor.stats(calls=calls)
+        charging = {name for name, vendor in self.vendors.items() if isinstance(vendor, ChargingVendor)}
         return {
             "requests": {
                 "total": sum(self.by_route.values()),
                 "by_route": dict(self.by_route),
                 "by_status": {str(status): n for status, n in sorted(self.by_status.items())},
             },
-            "hubspot": {
-                "requests": self.hubspot.requests,
-                "write_requests": self.hubspot.writes,
-                "refused": self.hubspot.refused,
-                "records": {name: len(store.records) for name, store in self.portal.stores.items()},
-                "changes": dict(self.portal.counts),
-            },
-            "providers": {name: bill.as_json(calls=calls) for name, bill in self.bills.items()},
+            **{name: counts for name, counts in seen.items() if name not in charging},
+            "providers": {name: counts for name, counts in seen.items() if name in charging},
         }
 
     def invoice(self, vendor: str | None = None) -> list[dict[str, Any]]:
@@ -132,7 +102,7 @@ class Sandbox:
         return [line.as_json(bill.vendor) for bill in bills for line in bill.lines]
 
     async def close(self, _: web.Application) -> None:
-        for vendor in self.vendors:
+        for vendor in self.vendors.values():
             await vendor.close()
 
     async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -169,40 +139,24 @@ def build_app(settings: SandboxSettings | None = None, clock: Clock | None = Non
 
     app = web.Application(middlewares=[middleware], client_max_size=_BODY_MAX_BYTES)
     app[SANDBOX] = sandbox
-    sandbox.hubspot.add_routes(app)
-    for vendor in sandbox.vendors:
-        vendor.add_routes(app)
+    for vendor in sandbox.vendors.values():
+        vendor.add_routes(Routes(app.router, mount_of(vendor)))
     app.on_cleanup.append(sandbox.close)
     Admin(sandbox).add_routes(app)
     if sandbox.settings.data_dir is not None:
-        app.cleanup_ctx.append(_keep(sandbox, sandbox.settings.data_dir))
+        app.cleanup_ctx.append(_keeping(sandbox, sandbox.settings.data_dir))
     return app
 
 
-def _keep(sandbox: Sandbox, data_dir: Path) -> Callable[[web.Application], AsyncIterator[None]]:
+def _keeping(sandbox: Sandbox, data_dir: Path) -> Callable[[web.Application], AsyncIterator[None]]:
+    persistent = {name: v for name, v in sandbox.vendors.items() if isinstance(v, PersistentVendor)}
+    files = [StateFile(data_dir / f"{name}.json", vendor) for name, vendor in persistent.items()]
+
     async def keep(_: web.Application) -> AsyncIterator[None]:
-        snapshot = Snapshot(data_dir, lambda: sandbox.portal)
-        snapshot.load()
-        saving = asyncio.create_task(_save_now_and_then(sandbox, snapshot))
-        yield
-        saving.cancel()
-        with suppress(asyncio.CancelledError):
-            await saving
-        if snapshot.stale:
-            snapshot.save()
+        async with keep_state(files, sandbox.clock):
+            yield
 
     return keep
-
-
-async def _save_now_and_then(sandbox: Sandbox, snapshot: Snapshot) -> None:
-    seen, saved_at = sandbox.portal.version, sandbox.clock.monotonic()
-    while True:
-        await sandbox.clock.sleep(_SETTLE_S)
-        settled = sandbox.portal.version == seen
-        seen = sandbox.portal.version
-        if snapshot.stale and (settled or sandbox.clock.monotonic() - saved_at > _SAVE_AT_LEAST_EVERY_S):
-            snapshot.save()
-            saved_at = sandbox.clock.monotonic()
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,9 +164,9 @@ class RunningSandbox:
     base_url: str
     sandbox: Sandbox
 
-    @property
-    def portal(self) -> Portal:
-        return self.sandbox.portal
+    def vendor(self, kind: type[V]) -> V:
+        """The one vendor of a class, with its own type. LookupError where it is not served."""
+        return self.sandbox.vendor(kind)
 
 
 @asynccontextmanager
@@ -234,7 +188,7 @@ async def running_sandbox(
 
 
 def serve(settings: SandboxSettings, port: int, ready: Callable[[str], None]) -> None:
-    """Serves until SIGINT or SIGTERM, then writes the last snapshot. `ready` gets the base URL once it listens.
+    """Serves until SIGINT or SIGTERM, then writes the vendors' state. `ready` gets the base URL once it listens.
     OSError where the port is taken."""
     asyncio.run(_serve(settings, port, ready))
 

@@ -10,7 +10,8 @@ import rich_click as click
 from revetl.cli.options import emit_json, err_console, json_option
 
 if TYPE_CHECKING:
-    from revetl.sandbox.providers.population import Population
+    from revetl.sandbox.data_vendors.population import Population
+    from revetl.sandbox.vendor import SandboxVendor
 
 DEFAULT_URL = "http://127.0.0.1:8765"
 _FILE = click.Path(dir_okay=False, path_type=Path)
@@ -39,14 +40,19 @@ def command() -> None:
 
 @command.command("start")
 @click.option("--port", type=click.IntRange(0, 65535), default=8765, show_default=True, help="0 takes a free one.")
-@click.option("--data-dir", type=_DIRECTORY, help="Keep HubSpot's records here, so that they survive a restart.")
-@click.option("--truth", type=_DIRECTORY, help="The truth that the providers answer from (see `generate`).")
+@click.option("--data-dir", type=_DIRECTORY, help="Keep the destinations' records here: they survive a restart.")
+@click.option("--truth", type=_DIRECTORY, help="The truth that the data providers answer from (see `generate`).")
 @click.option(
     "--seed", type=int, default=0, show_default=True, help="Another seed, and the providers know other things."
 )
 @click.option(
-    "--search-lag", type=click.FloatRange(0), default=0.0, help="Seconds until HubSpot's search sees a write."
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="VENDOR.OPTION=VALUE",
+    help="An option of one vendor; `revetl sandbox vendors` lists them. May be repeated.",
 )
+@click.option("--search-lag", type=click.FloatRange(0), hidden=True, help="Goes away: use --set.")
 @click.option("--no-limits", is_flag=True, help="Never throttle: for measuring.")
 @click.option(
     "--population",
@@ -61,7 +67,7 @@ def command() -> None:
     help="The share that a provider knows, as in hunter.email=0.4. May be repeated.",
 )
 @click.option(
-    "--job-seconds", type=click.FloatRange(0), default=2.0, show_default=True, help="How long a provider's job takes."
+    "--job-seconds", type=click.FloatRange(0), default=2.0, show_default=True, help="How long a vendor's job takes."
 )
 @click.option("--ready-file", type=_FILE, help="Write the base URL here once it listens.")
 def start(
@@ -69,45 +75,91 @@ def start(
     data_dir: Path | None,
     truth: Path | None,
     seed: int,
-    search_lag: float,
+    assignments: tuple[str, ...],
+    search_lag: float | None,
     no_limits: bool,
     population: Path | None,
     hit_rates: tuple[str, ...],
     job_seconds: float,
     ready_file: Path | None,
 ) -> None:
-    """Serve HubSpot and the data providers on 127.0.0.1 until interrupted.
+    """Serve every vendor on 127.0.0.1 until interrupted: `revetl sandbox vendors` lists them, with their paths.
 
-    Any HubSpot token and any API key is taken, except one with `bad` in it.
+    Any token and any API key is taken, except one with `bad` in it.
     """
-    from revetl.sandbox.hubspot.limits import LimitSettings
-    from revetl.sandbox.server import SandboxSettings, serve
+    from revetl.errors import ConfigError
+    from revetl.sandbox import registry, server
+    from revetl.sandbox.settings import SandboxSettings
+    from revetl.sandbox.vendor import mount_of
 
-    limits = LimitSettings(burst=None, search_per_s=None, daily=None) if no_limits else LimitSettings()
-    settings = SandboxSettings(
-        limits=limits,
-        search_lag_s=search_lag,
-        data_dir=data_dir,
-        truth=truth,
-        seed=seed,
-        provider_limits=not no_limits,
-        population=_population(population, hit_rates),
-        job_s=job_seconds,
-    )
     err = err_console()
 
     def ready(base_url: str) -> None:
-        err.print(f"Sandbox at {base_url}: HubSpot at /crm, providers at /providers. Stop with ctrl-C.")
+        err.print(f"Sandbox at {base_url}. Stop with ctrl-C.", markup=False, soft_wrap=True)
+        for name, vendor in registry.vendors().items():
+            err.print(f"  {name:<20}{base_url}{mount_of(vendor)}", markup=False, soft_wrap=True)
         if ready_file is not None:
             aside = ready_file.with_name(f"{ready_file.name}.new")
             aside.write_text(base_url, "utf-8")
             aside.replace(ready_file)
 
-    serve(settings, port, ready)
+    try:
+        settings = SandboxSettings(
+            data_dir=data_dir,
+            truth=truth,
+            seed=seed,
+            limited=not no_limits,
+            population=_population(population, hit_rates),
+            job_s=job_seconds,
+            vendors=_vendor_options(assignments, search_lag),
+        )
+        server.serve(settings, port, ready)
+    except ConfigError as e:
+        raise click.UsageError(str(e)) from e
+
+
+def _vendor_options(assignments: tuple[str, ...], search_lag: float | None) -> dict[str, dict[str, Any]]:
+    """`--set VENDOR.OPTION=VALUE` by vendor, values read as YAML; ConfigError for a vendor or an option that is not
+    there, before anything is served."""
+    import yaml
+
+    from revetl.errors import ConfigError, did_you_mean
+    from revetl.sandbox import registry
+
+    if not assignments and search_lag is None:
+        return {}
+    classes = registry.vendors()
+    given = _search_lag_options(classes, search_lag)
+    for assignment in assignments:
+        where, equals, value = assignment.partition("=")
+        vendor, dot, option = where.strip().partition(".")
+        if not equals or not dot:
+            raise click.UsageError(f"--set takes VENDOR.OPTION=VALUE, not {assignment!r}")
+        if vendor not in classes:
+            raise ConfigError(
+                f"no vendor of the sandbox is called {vendor!r}", hint=did_you_mean(vendor, list(classes))
+            )
+        try:
+            given.setdefault(vendor, {})[option] = yaml.safe_load(value)
+        except yaml.YAMLError as e:
+            raise click.UsageError(f"--set {where}: {value!r} can't be read") from e
+    for vendor, options in given.items():
+        registry.vendor_options(vendor, classes[vendor], options)
+    return given
+
+
+def _search_lag_options(classes: dict[str, type[SandboxVendor]], search_lag: float | None) -> dict[str, dict[str, Any]]:
+    """What --search-lag meant before vendors had options of their own: the lag of every vendor that has one."""
+    if search_lag is None:
+        return {}
+    lagging = [name for name, vendor in classes.items() if "search_lag_s" in vendor.Options.model_fields]
+    instead = " ".join(f"--set {name}.search_lag_s={search_lag:g}" for name in lagging)
+    err_console().print(f"--search-lag goes away in the next release. Use: {instead}", markup=False, soft_wrap=True)
+    return {name: {"search_lag_s": search_lag} for name in lagging}
 
 
 def _population(path: Path | None, hit_rates: tuple[str, ...]) -> Population:
-    from revetl.sandbox.providers.population import Population, PopulationError, read_population
+    from revetl.sandbox.data_vendors.population import Population, PopulationError, read_population
 
     try:
         population = Population() if path is None else read_population(path)
@@ -121,6 +173,38 @@ def _population(path: Path | None, hit_rates: tuple[str, ...]) -> Population:
     except ValueError as e:
         raise click.UsageError(f"--hit-rate takes VENDOR[.FIELD]=RATE, not {said!r}") from e
     return population
+
+
+@command.command("vendors")
+@json_option
+def vendors(as_json: bool) -> None:
+    """List the vendors that `start` serves: where each answers, and which options `--set` takes for it."""
+    from revetl.errors import ConfigError
+    from revetl.sandbox import registry
+    from revetl.sandbox.vendor import mount_of
+
+    try:
+        classes = registry.vendors()
+    except ConfigError as e:
+        raise click.UsageError(str(e)) from e
+    listed: list[dict[str, Any]] = [
+        {
+            "vendor": name,
+            "path": mount_of(vendor) or "/",
+            "options": vendor.Options().model_dump(mode="json"),
+        }
+        for name, vendor in classes.items()
+    ]
+    if as_json:
+        emit_json(listed)
+        return
+    for row in listed:
+        options = " ".join(f"{option}={_as_yaml(value)}" for option, value in row["options"].items())
+        click.echo(f"{row['vendor']:<20}{row['path']:<30}{options}".rstrip())
+
+
+def _as_yaml(value: Any) -> str:
+    return "null" if value is None else str(value)
 
 
 @command.command("generate")
@@ -162,15 +246,25 @@ def stats(url: str, as_json: bool) -> None:
     if as_json:
         emit_json(seen)
         return
-    hubspot = seen["hubspot"]
-    click.echo(f"HubSpot: {hubspot['requests']:,} requests, {hubspot['write_requests']:,} of them writes")
-    for name, count in hubspot["records"].items():
-        click.echo(f"  {name:<26}{count:>12,}")
+    for name, counts in seen.items():
+        if name not in ("requests", "providers"):
+            _print_counts(name, counts)
     for name, bill in seen["providers"].items():
         click.echo(f"{name}: {bill['requests']:,} requests, ${bill['charged_usd']:,.2f}")
     click.echo("Routes")
     for route, count in sorted(seen["requests"]["by_route"].items(), key=lambda item: -item[1]):
         click.echo(f"  {count:>8,}  {route}")
+
+
+def _print_counts(vendor: str, counts: dict[str, Any]) -> None:
+    """Its counts in one line, then each mapping of counts on lines of its own."""
+    plain = {name: count for name, count in counts.items() if isinstance(count, int | float)}
+    click.echo(f"{vendor}: " + ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in plain.items()))
+    for name, group in counts.items():
+        if isinstance(group, dict):
+            for member, count in group.items():
+                shown = f"{count:,}" if isinstance(count, int | float) else str(count)
+                click.echo(f"  {name + ' ' + member:<34}{shown:>12}")
 
 
 def _fetch_stats(url: str) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
 from aiohttp import web
@@ -11,10 +11,10 @@ from aiohttp import web
 from revetl.sandbox.hubspot import associations, batch, errors, objects, properties, search
 from revetl.sandbox.hubspot.errors import ApiError
 from revetl.sandbox.hubspot.limits import RateLimits
-from revetl.sandbox.hubspot.portal import TOKEN_LIFETIME_S, Call, Portal, Reply, canonical_type
+from revetl.sandbox.hubspot.portal import TOKEN_LIFETIME_S, Portal, PortalCall, Reply, canonical_type
+from revetl.sandbox.vendor import Handler, Routes
 
-Endpoint = Callable[[Call], Reply]
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Endpoint = Callable[[PortalCall], Reply]
 
 DATED = ("2026-03", "2026-09")
 
@@ -65,21 +65,21 @@ class HubSpotApp:
         self.writes = 0
         self.refused = 0
 
-    def add_routes(self, app: web.Application) -> None:
+    def add_routes(self, routes: Routes) -> None:
         for base in ("/crm/v3/objects", *(f"/crm/objects/{d}" for d in DATED)):
-            self._add(app, base + "/{type}", _OBJECTS)
+            self._add(routes, base + "/{type}", _OBJECTS)
         for base in ("/crm/v3/properties", *(f"/crm/properties/{d}" for d in DATED)):
-            self._add(app, base + "/{type}", _PROPERTIES)
+            self._add(routes, base + "/{type}", _PROPERTIES)
         for base in ("/crm/v4/associations", *(f"/crm/associations/{d}" for d in DATED)):
-            self._add(app, base + "/{from}/{to}", _ASSOCIATIONS)
+            self._add(routes, base + "/{from}/{to}", _ASSOCIATIONS)
         listed = (("GET", "/crm/v4/objects/{type}/{id}/associations/{to}", associations.list_of),)
-        self._add(app, "", listed)
-        self._add(app, "", (("GET", "/account-info/v3/details", _account),))
-        app.router.add_post("/oauth/v1/token", self._token)
+        self._add(routes, "", listed)
+        self._add(routes, "", (("GET", "/account-info/v3/details", _account),))
+        routes.post("/oauth/v1/token", self._token)
 
-    def _add(self, app: web.Application, base: str, table: tuple[tuple[str, str, Endpoint], ...]) -> None:
+    def _add(self, routes: Routes, base: str, table: tuple[tuple[str, str, Endpoint], ...]) -> None:
         for method, path, endpoint in table:
-            app.router.add_route(method, base + path, self._handler(method, endpoint))
+            routes.add(method, base + path, self._handler(method, endpoint))
 
     def _handler(self, method: str, endpoint: Endpoint) -> Handler:
         writes = method != "GET" and endpoint not in _READING
@@ -102,7 +102,7 @@ class HubSpotApp:
 
         return handle
 
-    async def _call(self, request: web.Request, *, searching: bool) -> Call:
+    async def _call(self, request: web.Request, *, searching: bool) -> PortalCall:
         body: Any = None
         if request.can_read_body:
             raw = await request.read()
@@ -117,7 +117,7 @@ class HubSpotApp:
             except ValueError:
                 raise errors.invalid_json("the body is not JSON") from None
         match = request.match_info
-        return Call(self.portal, canonical_type(match.get("type", "")), match, request.query, body, request.path)
+        return PortalCall(self.portal, canonical_type(match.get("type", "")), match, request.query, body, request.path)
 
     async def _token(self, request: web.Request) -> web.StreamResponse:
         """Any refresh token serves except one with `bad` in it."""
@@ -131,7 +131,7 @@ class HubSpotApp:
         return answer(200, {**granted, "token_type": "bearer"}, {})
 
 
-def _account(call: Call) -> Reply:
+def _account(call: PortalCall) -> Reply:
     return 200, {
         "portalId": call.portal.portal_id,
         "accountType": "DEVELOPER_TEST",

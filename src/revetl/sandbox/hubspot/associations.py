@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from revetl.sandbox.hubspot import errors
-from revetl.sandbox.hubspot.portal import Call, Portal, Reply, canonical_type
+from revetl.sandbox.hubspot.portal import Portal, PortalCall, Reply, canonical_type
 from revetl.sandbox.hubspot.schema import iso
 
 CREATE_MAX = 2000
@@ -35,7 +35,7 @@ _VALID = {
 }
 
 
-def create(call: Call) -> Reply:
+def create(call: PortalCall) -> Reply:
     from_type, to_type = _pair(call)
     results, failed = [], []
     for item in _inputs(call, CREATE_MAX):
@@ -60,7 +60,7 @@ def create(call: Call) -> Reply:
     return _answer(call, results, failed, 201)
 
 
-def associate_default(call: Call) -> Reply:
+def associate_default(call: PortalCall) -> Reply:
     from_type, to_type = _pair(call)
     results, failed = [], []
     for item in _inputs(call, CREATE_MAX):
@@ -77,7 +77,7 @@ def associate_default(call: Call) -> Reply:
     return _answer(call, results, failed, 200)
 
 
-def read(call: Call) -> Reply:
+def read(call: PortalCall) -> Reply:
     """Ids come as integers, not as the strings the specification says (live)."""
     from_type, to_type = _pair(call)
     results, failed = [], []
@@ -101,7 +101,7 @@ def read(call: Call) -> Reply:
     return _answer(call, results, failed, 200)
 
 
-def archive(call: Call) -> Reply:
+def archive(call: PortalCall) -> Reply:
     """Removes all types of the links; unknown ones are ignored: repeating is safe."""
     from_type, to_type = _pair(call)
     for item in _inputs(call, ARCHIVE_MAX):
@@ -112,32 +112,32 @@ def archive(call: Call) -> Reply:
     return 204, None
 
 
-def archive_labels(call: Call) -> Reply:
+def archive_labels(call: PortalCall) -> Reply:
     """Removes only the named types of the links, in both directions."""
     from_type, to_type = _pair(call)
     for item in _inputs(call, ARCHIVE_MAX):
         from_id, to_id = _end(item, "from"), _end(item, "to")
         for type_ in item.get("types") or []:
             type_id = _type_id(type_, from_type, to_type)
-            for held, gone in (
+            for linked, gone in (
                 (call.portal.linked(from_type, from_id, to_type).get(to_id), type_id),
                 (call.portal.linked(to_type, to_id, from_type).get(from_id), _REVERSE[type_id]),
             ):
-                if held is not None and gone in held:
-                    held.remove(gone)
+                if linked is not None and gone in linked:
+                    linked.remove(gone)
                     call.portal.version += 1
         if not call.portal.linked(from_type, from_id, to_type).get(to_id):
             call.portal.unlink(from_type, from_id, to_type, to_id)
     return 204, None
 
 
-def labels(call: Call) -> Reply:
+def labels(call: PortalCall) -> Reply:
     """The types of link between two objects, from one to the other (docs)."""
     ids = sorted(_VALID[_pair(call)], reverse=True)
     return 200, {"results": [{"category": "HUBSPOT_DEFINED", "typeId": t, "label": _LABELS.get(t)} for t in ids]}
 
 
-def list_of(call: Call) -> Reply:
+def list_of(call: PortalCall) -> Reply:
     """`GET /crm/v4/objects/{type}/{id}/associations/{to}`."""
     to_type = canonical_type(call.match["to"])
     linked = call.portal.linked(call.type, call.match["id"], to_type)
@@ -177,22 +177,22 @@ def _link(portal: Portal, from_type: str, from_id: str, to_type: str, to_id: str
     whole = list(dict.fromkeys(types + [_IMPLIES[t] for t in types if t in _IMPLIES]))
     if 1 in whole:
         # A contact has one primary company: the earlier one steps back.
-        for other, held in portal.linked(from_type, from_id, to_type).items():
-            if other != to_id and 1 in held:
-                held.remove(1)
+        for other, linked in portal.linked(from_type, from_id, to_type).items():
+            if other != to_id and 1 in linked:
+                linked.remove(1)
                 portal.linked(to_type, other, from_type)[from_id].remove(2)
     portal.link(from_type, from_id, to_type, to_id, whole, [_REVERSE[t] for t in whole])
     portal.counts["associations.created"] += 1
 
 
-def _pair(call: Call) -> tuple[str, str]:
+def _pair(call: PortalCall) -> tuple[str, str]:
     from_type, to_type = canonical_type(call.match["from"]), canonical_type(call.match["to"])
     if (from_type, to_type) not in DEFAULT_TYPES:
         raise errors.not_found(call.path)
     return from_type, to_type
 
 
-def _inputs(call: Call, most: int) -> list[dict[str, Any]]:
+def _inputs(call: PortalCall, most: int) -> list[dict[str, Any]]:
     inputs = call.fields.get("inputs")
     if not isinstance(inputs, list) or not all(isinstance(i, dict) for i in inputs):
         raise errors.invalid_json("inputs must be an array of objects")
@@ -226,7 +226,7 @@ def _types_json(types: list[int]) -> list[dict[str, Any]]:
     return [{"category": "HUBSPOT_DEFINED", "typeId": t, "label": _LABELS.get(t)} for t in types]
 
 
-def _answer(call: Call, results: list[dict[str, Any]], failed: list[dict[str, Any]], success: int) -> Reply:
+def _answer(call: PortalCall, results: list[dict[str, Any]], failed: list[dict[str, Any]], success: int) -> Reply:
     now = iso(call.portal.clock.now())
     body: dict[str, Any] = {"status": "COMPLETE", "results": results, "startedAt": now, "completedAt": now}
     if failed:

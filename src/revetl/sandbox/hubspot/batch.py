@@ -9,7 +9,7 @@ from typing import Any
 from revetl.sandbox.hubspot import errors
 from revetl.sandbox.hubspot.associations import check_links, make_links
 from revetl.sandbox.hubspot.errors import ApiError
-from revetl.sandbox.hubspot.portal import Call, Reply
+from revetl.sandbox.hubspot.portal import PortalCall, Reply
 from revetl.sandbox.hubspot.store import INTEGRATION, ObjectStore, Record, iso_ms
 
 MAX_INPUTS = 100
@@ -25,7 +25,7 @@ class _Item:
     links: list[tuple[str, str, int]]
 
 
-def create(call: Call) -> Reply:
+def create(call: PortalCall) -> Reply:
     inputs = _inputs(call)
 
     def resolve(_: dict[str, Any]) -> tuple[Record | None, dict[str, str]]:
@@ -34,7 +34,7 @@ def create(call: Call) -> Reply:
     return _write(call, inputs, resolve, success=201)
 
 
-def update(call: Call) -> Reply:
+def update(call: PortalCall) -> Reply:
     """An unknown id costs only itself, trace id or not, and its error names the id and no trace id (captured)."""
     inputs = _inputs(call)
     store = call.store
@@ -55,7 +55,7 @@ def update(call: Call) -> Reply:
     return _write(call, known, resolve, success=200, failed=unknown)
 
 
-def upsert(call: Call) -> Reply:
+def upsert(call: PortalCall) -> Reply:
     inputs = _inputs(call)
     store = call.store
     id_property = _id_property(call, inputs, upsert=True)
@@ -70,7 +70,7 @@ def upsert(call: Call) -> Reply:
     return _write(call, inputs, resolve, success=200, say_new=True)
 
 
-def read(call: Call) -> Reply:
+def read(call: PortalCall) -> Reply:
     inputs = _inputs(call)
     store = call.store
     id_property = call.fields.get("idProperty") or None
@@ -96,7 +96,7 @@ def read(call: Call) -> Reply:
     return _answer(call, results, failed, 200)
 
 
-def archive(call: Call) -> Reply:
+def archive(call: PortalCall) -> Reply:
     """Unknown ids are ignored (docs): repeating is safe."""
     for item in _inputs(call):
         record = call.store.get(_identifier(item))
@@ -115,7 +115,7 @@ Resolve = Callable[[dict[str, Any]], tuple[Record | None, dict[str, str]]]
 
 
 def _write(
-    call: Call,
+    call: PortalCall,
     inputs: list[dict[str, Any]],
     resolve: Resolve,
     *,
@@ -163,7 +163,7 @@ def _write(
     return _answer(call, results[1::2] + results[::2], failed, success)
 
 
-def _answer(call: Call, results: list[dict[str, Any]], failed: list[dict[str, Any]], success: int) -> Reply:
+def _answer(call: PortalCall, results: list[dict[str, Any]], failed: list[dict[str, Any]], success: int) -> Reply:
     now = call.portal.now_iso()
     body: dict[str, Any] = {"status": "COMPLETE", "results": results, "startedAt": now, "completedAt": now}
     if not failed:
@@ -173,7 +173,7 @@ def _answer(call: Call, results: list[dict[str, Any]], failed: list[dict[str, An
     return 207, body
 
 
-def _inputs(call: Call) -> list[dict[str, Any]]:
+def _inputs(call: PortalCall) -> list[dict[str, Any]]:
     inputs = call.fields.get("inputs")
     if not isinstance(inputs, list) or not all(isinstance(i, dict) for i in inputs):
         raise errors.invalid_json("inputs must be an array of objects")
@@ -196,7 +196,7 @@ def _all_traced(inputs: list[dict[str, Any]]) -> bool:
     return None not in traces and len(traces) == len(inputs)
 
 
-def _id_property(call: Call, inputs: list[dict[str, Any]], *, upsert: bool) -> str | None:
+def _id_property(call: PortalCall, inputs: list[dict[str, Any]], *, upsert: bool) -> str | None:
     """The one property that all inputs are identified by; None for the record id."""
     names = {i.get("idProperty") for i in inputs}
     if len(names) > 1:

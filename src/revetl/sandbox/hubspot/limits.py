@@ -3,20 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 
 from revetl.clock import Clock
 from revetl.sandbox.hubspot import errors
-
-
-@dataclass(frozen=True, slots=True)
-class LimitSettings:
-    """Requests allowed: `burst` per app in any 10 s, `search_per_s` and `daily` per account. The defaults are the
-    Professional tier's (docs). None switches a limit off."""
-
-    burst: int | None = 190
-    search_per_s: int | None = 5
-    daily: int | None = 625_000
+from revetl.sandbox.hubspot.options import HubSpotSandboxOptions
 
 
 class RollingWindow:
@@ -45,11 +35,11 @@ class RollingWindow:
 class RateLimits:
     """One account's. `take` raises the vendor's 429; `headers` are those of the last taken call."""
 
-    def __init__(self, settings: LimitSettings, clock: Clock) -> None:
-        self.settings = settings
+    def __init__(self, options: HubSpotSandboxOptions, clock: Clock) -> None:
+        self.options = options
         self._clock = clock
         self._bursts: dict[str, RollingWindow] = {}
-        self._search = None if settings.search_per_s is None else RollingWindow(settings.search_per_s, 1.0)
+        self._search = None if options.search_per_s is None else RollingWindow(options.search_per_s, 1.0)
         self._day = clock.now().date()
         self._today = 0
 
@@ -62,12 +52,12 @@ class RateLimits:
                 raise errors.throttled("SECONDLY")
             self._today += 1
             return {}
-        if self.settings.burst is None:
+        if self.options.burst is None:
             self._today += 1
             return {}
         window = self._bursts.get(token)
         if window is None:
-            window = self._bursts[token] = RollingWindow(self.settings.burst, 10.0)
+            window = self._bursts[token] = RollingWindow(self.options.burst, 10.0)
         if not window.take(now):
             raise errors.throttled("TEN_SECONDLY_ROLLING")
         self._today += 1
@@ -76,14 +66,14 @@ class RateLimits:
             "X-HubSpot-RateLimit-Remaining": str(window.remaining),
             "X-HubSpot-RateLimit-Interval-Milliseconds": "10000",
         }
-        if not oauth and self.settings.daily is not None:
-            headers["X-HubSpot-RateLimit-Daily"] = str(self.settings.daily)
-            headers["X-HubSpot-RateLimit-Daily-Remaining"] = str(self.settings.daily - self._today)
+        if not oauth and self.options.daily is not None:
+            headers["X-HubSpot-RateLimit-Daily"] = str(self.options.daily)
+            headers["X-HubSpot-RateLimit-Daily-Remaining"] = str(self.options.daily - self._today)
         return headers
 
     def _take_daily(self) -> None:
         day = self._clock.now().date()
         if day != self._day:
             self._day, self._today = day, 0
-        if self.settings.daily is not None and self._today >= self.settings.daily:
+        if self.options.daily is not None and self._today >= self.options.daily:
             raise errors.throttled("DAILY")

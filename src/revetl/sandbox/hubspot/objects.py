@@ -8,13 +8,13 @@ from typing import Any
 from revetl.sandbox.hubspot import errors
 from revetl.sandbox.hubspot.associations import check_links, make_links
 from revetl.sandbox.hubspot.batch import history_json
-from revetl.sandbox.hubspot.portal import Call, Reply
+from revetl.sandbox.hubspot.portal import PortalCall, Reply
 from revetl.sandbox.hubspot.store import INTEGRATION, Record
 
 LIST_MAX = 100
 
 
-def create(call: Call) -> Reply:
+def create(call: PortalCall) -> Reply:
     store = call.store
     values = store.prepare(call.fields.get("properties", {}), None)
     store.check_unique(values, None, {})
@@ -24,7 +24,7 @@ def create(call: Call) -> Reply:
     return 201, store.show_written(record, values)
 
 
-def read(call: Call) -> Reply:
+def read(call: PortalCall) -> Reply:
     store = call.store
     record = _found(call)
     shown = store.show(record, _names(call, "properties"))
@@ -37,7 +37,7 @@ def read(call: Call) -> Reply:
     return 200, shown
 
 
-def update(call: Call) -> Reply:
+def update(call: PortalCall) -> Reply:
     store = call.store
     record = _found(call)
     values = store.prepare(call.fields.get("properties", {}), record)
@@ -46,7 +46,7 @@ def update(call: Call) -> Reply:
     return 200, store.show_written(record, values)
 
 
-def archive(call: Call) -> Reply:
+def archive(call: PortalCall) -> Reply:
     """204 for an unknown id too (live): repeating is safe."""
     record = call.store.get(call.match["id"])
     if record is not None:
@@ -54,7 +54,7 @@ def archive(call: Call) -> Reply:
     return 204, None
 
 
-def list_all(call: Call) -> Reply:
+def list_all(call: PortalCall) -> Reply:
     """In order of id, at most 100 a page; `paging` is there only while there is more."""
     store = call.store
     limit = min(max(int_of(call.query.get("limit"), "limit", 10), 1), LIST_MAX)
@@ -72,7 +72,7 @@ def list_all(call: Call) -> Reply:
     return 200, body
 
 
-def merge(call: Call) -> Reply:
+def merge(call: PortalCall) -> Reply:
     """The primary keeps its values and takes the other's where it has none; both ids lead to it. A contact's other
     email becomes an additional one (docs). The vendor gives the merged record a new id for some objects: not here."""
     store = call.store
@@ -95,7 +95,7 @@ def merge(call: Call) -> Reply:
     return 200, store.show(primary)
 
 
-def gdpr_delete(call: Call) -> Reply:
+def gdpr_delete(call: PortalCall) -> Reply:
     """Erases for good; an unknown email is blocklisted (docs)."""
     store = call.store
     identifier = str(call.fields.get("objectId", ""))
@@ -112,7 +112,7 @@ def gdpr_delete(call: Call) -> Reply:
     return 204, None
 
 
-def _found(call: Call) -> Record:
+def _found(call: PortalCall) -> Record:
     store = call.store
     id_property = call.query.get("idProperty")
     if id_property is not None and id_property not in store.unique:
@@ -123,7 +123,7 @@ def _found(call: Call) -> Record:
     return record
 
 
-def _associations(call: Call, record: Record, wanted: list[str]) -> dict[str, Any]:
+def _associations(call: PortalCall, record: Record, wanted: list[str]) -> dict[str, Any]:
     shown: dict[str, Any] = {}
     for to_type in wanted:
         linked = call.portal.linked(call.type, record.id, to_type)
@@ -132,7 +132,7 @@ def _associations(call: Call, record: Record, wanted: list[str]) -> dict[str, An
     return shown
 
 
-def _names(call: Call, parameter: str) -> list[str]:
+def _names(call: PortalCall, parameter: str) -> list[str]:
     """A repeated parameter or a comma-separated one: the vendor takes both, and its own client repeats."""
     return [n.strip() for text in call.query.getall(parameter, []) for n in text.split(",") if n.strip()]
 

@@ -32,7 +32,7 @@ Links = dict[tuple[str, str], dict[str, dict[str, list[int]]]]
 
 
 @dataclass(slots=True)
-class Call:
+class PortalCall:
     """One request after auth and limits: what every endpoint function takes. `type` is the canonical object type."""
 
     portal: Portal
@@ -140,8 +140,8 @@ class Portal:
         self.version += 1
 
     def _link_one_way(self, from_type: str, from_id: str, to_type: str, to_id: str, types: list[int]) -> None:
-        held = self.links.setdefault((from_type, from_id), {}).setdefault(to_type, {}).setdefault(to_id, [])
-        held.extend(t for t in types if t not in held)
+        linked = self.links.setdefault((from_type, from_id), {}).setdefault(to_type, {}).setdefault(to_id, [])
+        linked.extend(t for t in types if t not in linked)
 
     def linked(self, from_type: str, from_id: str, to_type: str) -> dict[str, list[int]]:
         return self.links.get((from_type, from_id), {}).get(to_type, {})

@@ -7,7 +7,7 @@ from typing import Any
 
 from revetl.sandbox.hubspot import errors
 from revetl.sandbox.hubspot.errors import ApiError
-from revetl.sandbox.hubspot.portal import Call, Reply
+from revetl.sandbox.hubspot.portal import PortalCall, Reply
 from revetl.sandbox.hubspot.schema import MAX_UNIQUE_PROPERTIES, Property
 from revetl.sandbox.hubspot.store import ObjectStore
 
@@ -23,22 +23,22 @@ _FIELD_TYPES = {
 BATCH_MAX = 100
 
 
-def list_all(call: Call) -> Reply:
+def list_all(call: PortalCall) -> Reply:
     return 200, {"results": [p.as_json() for p in call.store.properties.values()]}
 
 
-def read(call: Call) -> Reply:
+def read(call: PortalCall) -> Reply:
     return 200, _known(call.store, call.match["name"]).as_json()
 
 
-def create(call: Call) -> Reply:
+def create(call: PortalCall) -> Reply:
     property_ = _new(call.store, call.fields)
     call.store.add_property(property_)
     call.portal.version += 1
     return 201, property_.as_json()
 
 
-def update(call: Call) -> Reply:
+def update(call: PortalCall) -> Reply:
     property_ = _known(call.store, call.match["name"])
     if property_.hubspot_defined:
         raise errors.invalid_input(f"Property {property_.name} is defined by HubSpot and can't be changed")
@@ -51,7 +51,7 @@ def update(call: Call) -> Reply:
     return 200, property_.as_json()
 
 
-def archive(call: Call) -> Reply:
+def archive(call: PortalCall) -> Reply:
     property_ = _known(call.store, call.match["name"])
     if property_.hubspot_defined:
         raise errors.invalid_input(f"Property {property_.name} is defined by HubSpot and can't be archived")
@@ -60,7 +60,7 @@ def archive(call: Call) -> Reply:
     return 204, None
 
 
-def batch_create(call: Call) -> Reply:
+def batch_create(call: PortalCall) -> Reply:
     results, failed = [], []
     for item in _inputs(call):
         try:
@@ -74,7 +74,7 @@ def batch_create(call: Call) -> Reply:
     return _answer(call, results, failed, 201)
 
 
-def batch_read(call: Call) -> Reply:
+def batch_read(call: PortalCall) -> Reply:
     results, failed = [], []
     for item in _inputs(call):
         try:
@@ -84,7 +84,7 @@ def batch_read(call: Call) -> Reply:
     return _answer(call, results, failed, 200)
 
 
-def batch_archive(call: Call) -> Reply:
+def batch_archive(call: PortalCall) -> Reply:
     for item in _inputs(call):
         property_ = call.store.properties.get(str(item.get("name", "")))
         if property_ is not None and not property_.hubspot_defined:
@@ -134,7 +134,7 @@ def _options(fields: dict[str, Any]) -> dict[str, str]:
     return {str(o["value"]): str(o.get("label", o["value"])) for o in fields.get("options") or []}
 
 
-def _inputs(call: Call) -> list[dict[str, Any]]:
+def _inputs(call: PortalCall) -> list[dict[str, Any]]:
     inputs = call.fields.get("inputs")
     if not isinstance(inputs, list) or not all(isinstance(i, dict) for i in inputs):
         raise errors.invalid_json("inputs must be an array of objects")
@@ -143,7 +143,7 @@ def _inputs(call: Call) -> list[dict[str, Any]]:
     return inputs
 
 
-def _answer(call: Call, results: list[dict[str, Any]], failed: list[dict[str, Any]], success: int) -> Reply:
+def _answer(call: PortalCall, results: list[dict[str, Any]], failed: list[dict[str, Any]], success: int) -> Reply:
     now = call.portal.now_iso()
     body: dict[str, Any] = {"status": "COMPLETE", "results": results, "startedAt": now, "completedAt": now}
     if failed:

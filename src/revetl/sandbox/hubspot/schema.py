@@ -168,7 +168,7 @@ def starting_properties(object_type: str) -> dict[str, Property]:
 _CUSTOM = {"plan_name": "string", "mrr_usd": "number", "open_tickets": "number", "last_seen_at": "datetime"}
 
 
-class Unfit(Exception):
+class ValueProblem(Exception):
     """The value is not one for its property."""
 
     def __init__(self, problem: dict[str, Any]) -> None:
@@ -176,25 +176,25 @@ class Unfit(Exception):
         self.problem = problem
 
 
-def check_value(property_: Property, raw: object, held: str | None) -> str:
+def check_value(property_: Property, raw: object, stored: str | None) -> str:
     """The value as it is kept; "" clears. The codes of problems and their wording are
     unconfirmed. JSON numbers and booleans are taken as their text; null clears."""
     name = property_.name
     if property_.read_only:
         message = f'"{name}" is a read only property; its value cannot be set.'
-        raise Unfit(property_problem(name, "READ_ONLY_VALUE", message))
+        raise ValueProblem(property_problem(name, "READ_ONLY_VALUE", message))
     text = _as_text(name, raw)
     if text == "" or property_.type == "string":
         if len(text) > STRING_MAX_CHARS:
-            raise Unfit(property_problem(name, "INVALID_STRING", f"{name} is longer than {STRING_MAX_CHARS}"))
+            raise ValueProblem(property_problem(name, "INVALID_STRING", f"{name} is longer than {STRING_MAX_CHARS}"))
         return text
     if property_.type == "number":
         return _number(name, text)
     if property_.type == "enumeration":
-        return _option(property_, text, held)
+        return _option(property_, text, stored)
     if property_.type == "bool":
         if text not in ("true", "false"):
-            raise Unfit(property_problem(name, "INVALID_BOOLEAN", f"{text} was not a valid boolean."))
+            raise ValueProblem(property_problem(name, "INVALID_BOOLEAN", f"{text} was not a valid boolean."))
         return text
     return _moment(name, text, day_only=property_.type == "date")
 
@@ -208,7 +208,7 @@ def _as_text(name: str, raw: object) -> str:
         return "true" if raw else "false"
     if isinstance(raw, int | float):
         return str(raw)
-    raise Unfit(property_problem(name, "INVALID_TYPE", f"{name} takes a string"))
+    raise ValueProblem(property_problem(name, "INVALID_TYPE", f"{name} takes a string"))
 
 
 def _number(name: str, text: str) -> str:
@@ -217,21 +217,21 @@ def _number(name: str, text: str) -> str:
     except ValueError:
         number = float("nan")
     if number != number or number in (float("inf"), float("-inf")):
-        raise Unfit(property_problem(name, "INVALID_NUMBER", f"{text} was not a valid number."))
+        raise ValueProblem(property_problem(name, "INVALID_NUMBER", f"{text} was not a valid number."))
     return text.strip()
 
 
-def _option(property_: Property, text: str, held: str | None) -> str:
+def _option(property_: Property, text: str, stored: str | None) -> str:
     chosen = [text]
     if property_.field_type == "checkbox":
-        # A leading semicolon adds to what is held (docs).
-        earlier = held.split(";") if held and text.startswith(";") else []
+        # A leading semicolon adds to what is stored (docs).
+        earlier = stored.split(";") if stored and text.startswith(";") else []
         chosen = list(dict.fromkeys(earlier + [v for v in text.split(";") if v]))
     for value in chosen:
         if value not in property_.options:
             options = ", ".join(f"label: {label}, value: {v}" for v, label in property_.options.items())
             message = f"{value} was not one of the allowed options: [{options}]"
-            raise Unfit(property_problem(property_.name, "INVALID_OPTION", message))
+            raise ValueProblem(property_problem(property_.name, "INVALID_OPTION", message))
     return ";".join(chosen)
 
 
@@ -244,11 +244,11 @@ def _moment(name: str, text: str, *, day_only: bool) -> str:
             moment = datetime.fromisoformat(text)
             moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     except (ValueError, OverflowError, OSError):
-        raise Unfit(property_problem(name, "INVALID_DATE", f"{text} was not a valid date.")) from None
+        raise ValueProblem(property_problem(name, "INVALID_DATE", f"{text} was not a valid date.")) from None
     if not day_only:
         return iso(moment)
     if moment.time().replace(tzinfo=None) != datetime.min.time():
-        raise Unfit(property_problem(name, "INVALID_DATE", f"{text} is at {moment:%H:%M:%S} UTC, not midnight!"))
+        raise ValueProblem(property_problem(name, "INVALID_DATE", f"{text} is at {moment:%H:%M:%S} UTC, not midnight!"))
     return date(moment.year, moment.month, moment.day).isoformat()
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from revetl.sandbox.hubspot import errors
 from revetl.sandbox.hubspot.objects import int_of
-from revetl.sandbox.hubspot.portal import Call, Reply
+from revetl.sandbox.hubspot.portal import PortalCall, Reply
 from revetl.sandbox.hubspot.schema import SYSTEM_PROPERTIES
 from revetl.sandbox.hubspot.store import ObjectStore, Record
 
@@ -23,7 +23,7 @@ _QUERIED = {"contacts": ("firstname", "lastname", "email", "phone", "company"), 
 Values = Callable[[Record, str], str | None]
 
 
-def search(call: Call) -> Reply:
+def search(call: PortalCall) -> Reply:
     store, body = call.store, call.fields
     groups = _groups(store, body)
     limit = int_of(body.get("limit"), "limit", 10)
@@ -59,7 +59,7 @@ def _groups(store: ObjectStore, body: dict[str, Any]) -> list[list[dict[str, Any
     return groups
 
 
-def _values(call: Call) -> Values:
+def _values(call: PortalCall) -> Values:
     """What search knows of a record: the present, or where it was written within the lag, the moment before."""
     store, recent = call.store, call.portal.recent(call.type)
     if not recent:
@@ -74,11 +74,11 @@ def _values(call: Call) -> Values:
     return value
 
 
-def _visible(call: Call, record: Record) -> bool:
+def _visible(call: PortalCall, record: Record) -> bool:
     return not call.portal.search_lag_s or record.created_ms <= call.portal.search_horizon_ms()
 
 
-def _candidates(call: Call, groups: list[list[dict[str, Any]]]) -> Iterable[Record]:
+def _candidates(call: PortalCall, groups: list[list[dict[str, Any]]]) -> Iterable[Record]:
     """All records, or where every group names an indexed property's value, only those."""
     store = call.store
     ids: dict[str, None] = {}
@@ -128,9 +128,9 @@ def _tokens(text: str) -> list[str]:
     return re.findall(r"[\w*]+", text.lower())
 
 
-def _contains_token(held: str | None, filter_: dict[str, Any]) -> bool:
+def _contains_token(value: str | None, filter_: dict[str, Any]) -> bool:
     """Whole words, `*` standing for any part of one."""
-    have = _tokens(held or "")
+    have = _tokens(value or "")
     patterns = [re.compile(re.escape(t).replace(r"\*", ".*")) for t in _tokens(str(filter_.get("value", "")))]
     return bool(patterns) and all(any(p.fullmatch(h) for h in have) for p in patterns)
 
@@ -144,27 +144,27 @@ def _order(text: str) -> tuple[int, float, str]:
 
 
 def _compare(test: Callable[[Any, Any], bool]) -> Callable[[str | None, dict[str, Any]], bool]:
-    def compare(held: str | None, filter_: dict[str, Any]) -> bool:
-        return held is not None and test(_order(held), _order(str(filter_.get("value", ""))))
+    def compare(value: str | None, filter_: dict[str, Any]) -> bool:
+        return value is not None and test(_order(value), _order(str(filter_.get("value", ""))))
 
     return compare
 
 
 _TESTS: dict[str, Callable[[str | None, dict[str, Any]], bool]] = {
-    "EQ": lambda held, f: held is not None and held.lower() in _wanted(f),
-    "IN": lambda held, f: held is not None and held.lower() in _wanted(f),
-    "NEQ": lambda held, f: held is None or held.lower() not in _wanted(f),
-    "NOT_IN": lambda held, f: held is None or held.lower() not in _wanted(f),
-    "HAS_PROPERTY": lambda held, f: held is not None,
-    "NOT_HAS_PROPERTY": lambda held, f: held is None,
+    "EQ": lambda value, f: value is not None and value.lower() in _wanted(f),
+    "IN": lambda value, f: value is not None and value.lower() in _wanted(f),
+    "NEQ": lambda value, f: value is None or value.lower() not in _wanted(f),
+    "NOT_IN": lambda value, f: value is None or value.lower() not in _wanted(f),
+    "HAS_PROPERTY": lambda value, f: value is not None,
+    "NOT_HAS_PROPERTY": lambda value, f: value is None,
     "CONTAINS_TOKEN": _contains_token,
-    "NOT_CONTAINS_TOKEN": lambda held, f: not _contains_token(held, f),
+    "NOT_CONTAINS_TOKEN": lambda value, f: not _contains_token(value, f),
     "LT": _compare(lambda a, b: a < b),
     "LTE": _compare(lambda a, b: a <= b),
     "GT": _compare(lambda a, b: a > b),
     "GTE": _compare(lambda a, b: a >= b),
-    "BETWEEN": lambda held, f: (
-        held is not None and _order(str(f.get("value"))) <= _order(held) <= _order(str(f.get("highValue")))
+    "BETWEEN": lambda value, f: (
+        value is not None and _order(str(f.get("value"))) <= _order(value) <= _order(str(f.get("highValue")))
     ),
 }
 

@@ -15,7 +15,7 @@ from revetl.sandbox.hubspot.schema import (
     LIFECYCLE_STAGES,
     SYSTEM_PROPERTIES,
     Property,
-    Unfit,
+    ValueProblem,
     check_value,
     starting_properties,
 )
@@ -117,7 +117,7 @@ class ObjectStore:
                 continue
             try:
                 values[name] = check_value(property_, raw, None if record is None else record.values.get(name))
-            except Unfit as e:
+            except ValueProblem as e:
                 problems.append(e.problem)
         if self.type == "contacts":
             problems += self._check_emails(values)
@@ -142,8 +142,8 @@ class ObjectStore:
     def _hold_back_lifecycle(self, values: dict[str, str], record: Record | None) -> None:
         """A stage moves forward only, unless it was cleared; a step back is taken silently as no change (docs)."""
         wanted = values.get("lifecyclestage")
-        held = None if record is None else record.values.get("lifecyclestage")
-        if wanted and held and LIFECYCLE_STAGES.index(wanted) < LIFECYCLE_STAGES.index(held):
+        current = None if record is None else record.values.get("lifecyclestage")
+        if wanted and current and LIFECYCLE_STAGES.index(wanted) < LIFECYCLE_STAGES.index(current):
             del values["lifecyclestage"]
 
     def check_unique(
@@ -230,12 +230,12 @@ class ObjectStore:
                 by_value.setdefault(values[name].lower(), []).append(record.id)
 
     def _unindex(self, record: Record, changing: Mapping[str, str]) -> None:
-        held = {name: record.values[name] for name in changing if name in record.values}
-        for name, value in self._unique_values(held):
+        old = {name: record.values[name] for name in changing if name in record.values}
+        for name, value in self._unique_values(old):
             self.unique[name].pop(value, None)
         for name, by_value in self.lookup.items():
-            if name in held:
-                by_value[held[name].lower()].remove(record.id)
+            if name in old:
+                by_value[old[name].lower()].remove(record.id)
 
     # showing
 

@@ -21,7 +21,7 @@ from revetl.sandbox.sources import words
 _RECORDS_PER_PERSON = 2.1
 _PEOPLE_PER_COMPANY = 7
 _MEMORY_LIMIT = "2GB"
-_STEPS = ("00_dice.sql", "01_truth.sql", "02_records.sql", "03_values.sql", "04_systems.sql")
+_STEPS = ("00_draws.sql", "01_truth.sql", "02_records.sql", "03_values.sql", "04_systems.sql")
 
 
 def generate(database: Path, truth_dir: Path, *, records: int, seed: int = 7, day: int = 1) -> dict[str, int]:

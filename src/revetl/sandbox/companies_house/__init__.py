@@ -1,0 +1,1 @@
+"""Companies House as the sandbox serves it."""

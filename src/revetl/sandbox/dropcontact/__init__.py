@@ -1,0 +1,1 @@
+"""Dropcontact as the sandbox serves it."""

@@ -1,0 +1,1 @@
+"""FullEnrich as the sandbox serves it."""

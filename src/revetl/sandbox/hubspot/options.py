@@ -1,0 +1,27 @@
+"""What may be set of the portal."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from revetl.sandbox.vendor import VendorOptions
+
+Calls = Annotated[int, Field(ge=0)]
+
+
+class HubSpotSandboxOptions(VendorOptions):
+    """`search_lag_s`: how long a write stays unseen by search (docs: seconds).
+
+    Requests allowed: `burst` per app in any 10 s, `search_per_s` and `daily` per account. The defaults are the
+    Professional tier's (docs). None switches a limit off; a sandbox that is not limited switches all of them off.
+    """
+
+    search_lag_s: float = Field(default=0.0, ge=0)
+    burst: Calls | None = 190
+    search_per_s: Calls | None = 5
+    daily: Calls | None = 625_000
+
+    def without_limits(self) -> HubSpotSandboxOptions:
+        return self.model_copy(update={"burst": None, "search_per_s": None, "daily": None})

@@ -1,0 +1,65 @@
+"""The portal as one JSON document, and back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from revetl.sandbox.hubspot.portal import Portal
+from revetl.sandbox.hubspot.schema import Property
+from revetl.sandbox.hubspot.store import ObjectStore, Record, Write
+
+_FORMAT = 1
+_PROPERTY_FIELDS = ("name", "type", "field_type", "label", "group", "description", "unique", "options")
+
+
+def dump_portal(portal: Portal) -> dict[str, Any]:
+    """Records, properties, associations and merges; neither tokens nor limits."""
+    return {
+        "format": _FORMAT,
+        "last_id": portal.last_id,
+        "blocked_emails": sorted(portal.blocked_emails),
+        "stores": {name: _store_document(store) for name, store in portal.stores.items()},
+        "links": [
+            [from_type, from_id, to_type, to_id, types]
+            for (from_type, from_id), by_type in portal.links.items()
+            for to_type, targets in by_type.items()
+            for to_id, types in targets.items()
+        ],
+    }
+
+
+def _store_document(store: ObjectStore) -> dict[str, Any]:
+    custom = [p for p in store.properties.values() if not p.hubspot_defined]
+    return {
+        "properties": [{f: getattr(p, f) for f in _PROPERTY_FIELDS} for p in custom],
+        "records": [
+            [r.id, r.created_ms, r.updated_ms, r.archived_ms, r.values, r.writes]
+            for r in (*store.records.values(), *store.archived.values())
+        ],
+        "merged": store.merged,
+    }
+
+
+def restore_portal(portal: Portal, document: dict[str, Any]) -> None:
+    """Into a portal that is fresh. ValueError for a document of another format."""
+    if document.get("format") != _FORMAT:
+        raise ValueError("it was written by another version of the sandbox")
+    portal.last_id = document["last_id"]
+    portal.blocked_emails = set(document["blocked_emails"])
+    for name, stored in document["stores"].items():
+        store = portal.stores[name] = ObjectStore(name)
+        for fields in stored["properties"]:
+            store.add_property(Property(**fields, hubspot_defined=False))
+        store.merged = stored["merged"]
+        for record_id, created_ms, updated_ms, archived_ms, values, writes in stored["records"]:
+            record = Record(record_id, values, created_ms, "")
+            record.updated_ms, record.archived_ms = updated_ms, archived_ms
+            record.writes = [Write(*w) for w in writes]
+            if archived_ms is not None:
+                store.archived[record_id] = record
+                continue
+            store.records[record_id] = record
+            store.reindex(record)
+        store.order = sorted(map(int, store.records))
+    for from_type, from_id, to_type, to_id, types in document["links"]:
+        portal.links.setdefault((from_type, from_id), {}).setdefault(to_type, {})[to_id] = types

@@ -1,0 +1,1 @@
+"""Hunter as the sandbox serves it."""

@@ -1,0 +1,1 @@
+"""LeadMagic as the sandbox serves it."""

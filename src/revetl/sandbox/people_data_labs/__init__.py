@@ -1,0 +1,1 @@
+"""People Data Labs as the sandbox serves it."""

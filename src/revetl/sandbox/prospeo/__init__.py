@@ -1,0 +1,1 @@
+"""Prospeo as the sandbox serves it."""

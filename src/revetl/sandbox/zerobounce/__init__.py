@@ -1,0 +1,1 @@
+"""ZeroBounce as the sandbox serves it."""
