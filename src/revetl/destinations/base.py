@@ -27,6 +27,9 @@ from revetl.model import Change, Outcome, Scalar
 
 FieldType = Literal["string", "number", "bool", "date", "datetime", "enum", "multi_enum"]
 
+# The members of `Destination`: what the registry looks for in what a connector gives.
+CORE = ("__aenter__", "__aexit__", "check", "describe", "limits", "normalise", "idempotent", "write")
+
 
 @dataclass(frozen=True, slots=True)
 class DestinationField:

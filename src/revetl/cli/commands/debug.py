@@ -48,6 +48,7 @@ def command(options: ProjectOptions, as_json: bool) -> int:
 def _checks(project: Project) -> Iterator[Check]:
     yield _check("dbt", lambda: _dbt_versions(project))
     yield _check(f"warehouse ({project.profile.type})", lambda: _warehouse(project))
+    yield _check("connectors", _connectors)
     for name in project.connections.names("destinations"):
         yield _check(f"destination {name}", partial(_destination, project, name))
     for vendor in dict.fromkeys(spec.vendor for spec in project.providers.values()):
@@ -80,6 +81,13 @@ def _warehouse(project: Project) -> str:
     finally:
         warehouse.close()
     return f"target {project.target} opens"
+
+
+def _connectors() -> str:
+    """The types that connections.yml may name; of those that come with another package, which one."""
+    from revetl.destinations.registry import connectors
+
+    return ", ".join(c.type if c.entry is None else f"{c.type} ({c.brought_by})" for c in connectors().values())
 
 
 def _destination(project: Project, name: str) -> str:

@@ -57,10 +57,18 @@ def _listing(project: Project, select: tuple[str, ...], exclude: tuple[str, ...]
         "waterfalls": [{"name": name, **_waterfall(w)} for name, w in project.waterfalls.items()],
         "providers": [{"name": name, "vendor": p.vendor} for name, p in project.providers.items()],
         "destinations": [
-            {"name": name, "type": project.connections.destination_type(name)}
+            {"name": name, **_destination(project.connections.destination_type(name))}
             for name in project.connections.names("destinations")
         ],
     }
+
+
+def _destination(type_: str) -> dict[str, Any]:
+    """`package` brings the connector; None where none that is installed does."""
+    from revetl.destinations.registry import connectors
+
+    connector = connectors().get(type_)
+    return {"type": type_, "package": connector.package if connector else None}
 
 
 def _waterfall(waterfall: Any) -> dict[str, Any]:
