@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from revetl.http.options import Policy, RateHeaders, ResponseRules, SessionOptions
     from revetl.http.pacing import DEFAULT_LIMIT, Rate, RateLimiter, SharedLimit
     from revetl.http.session import Session
-    from revetl.http.transport import default_transport
+    from revetl.http.transport import Response, Transport, default_transport
     from revetl.http.verdict import ResponseVerdict, retry_after_s
 
 _MODULES = {
@@ -29,11 +29,13 @@ _MODULES = {
     "Rate": "pacing",
     "RateHeaders": "options",
     "RateLimiter": "pacing",
+    "Response": "transport",
     "ResponseRules": "options",
     "Session": "session",
     "SessionOptions": "options",
     "SharedLimit": "pacing",
     "ResponseVerdict": "verdict",
+    "Transport": "transport",
     "default_transport": "transport",
     "retry_after_s": "verdict",
 }
@@ -45,11 +47,13 @@ __all__ = [
     "Rate",
     "RateHeaders",
     "RateLimiter",
+    "Response",
     "ResponseRules",
     "ResponseVerdict",
     "Session",
     "SessionOptions",
     "SharedLimit",
+    "Transport",
     "default_transport",
     "retry_after_s",
 ]

@@ -16,7 +16,7 @@ from revetl.providers.grammar import ProviderSpec
 from revetl.providers.options import AccountOptions
 
 if TYPE_CHECKING:
-    import httpx
+    from revetl.http import Transport
 
 OPTIONS = tuple(AccountOptions.model_fields)
 
@@ -25,7 +25,7 @@ def create_provider(
     spec: ProviderSpec,
     connection_options: Mapping[str, Any],
     clock: Clock,
-    transport: httpx.AsyncBaseTransport | None = None,
+    transport: Transport | None = None,
 ) -> Provider:
     """The provider for `spec`, sharing its account with no other. `connection_options` are those of its vendor in
     profiles/connections.yml, rendered (`AccountOptions`). `transport` takes the network's place in tests.
@@ -41,7 +41,7 @@ def connect(
     specs: Mapping[str, ProviderSpec],
     options: Callable[[str], AccountOptions],
     clock: Clock,
-    transport: httpx.AsyncBaseTransport | None = None,
+    transport: Transport | None = None,
 ) -> dict[str, DeclarativeProvider]:
     """The named providers of one run, by name: those of one vendor share its account and so its limits.
 

@@ -12,10 +12,9 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from typing import Self
 
-import httpx
-
 from revetl.clock import Clock
 from revetl.errors import Ambiguous, CallError, Unavailable
+from revetl.http import Transport
 from revetl.providers.base import Answer, Lookup, OnRequestId, Reply
 from revetl.providers.engine.account import Account
 from revetl.providers.engine.answers import VendorResponse, answer, error
@@ -47,7 +46,7 @@ class DeclarativeProvider:
         base_url: str,
         api_key: str,
         clock: Clock,
-        transport: httpx.AsyncBaseTransport | None = None,
+        transport: Transport | None = None,
         account: Account | None = None,
     ) -> None:
         if not api_key:

@@ -7,11 +7,18 @@ import base64
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
-import httpx
-
 from revetl.clock import Clock
 from revetl.errors import Throttled, Unavailable
-from revetl.http import Policy, ResponseRules, ResponseVerdict, Session, SessionOptions, retry_after_s
+from revetl.http import (
+    Policy,
+    Response,
+    ResponseRules,
+    ResponseVerdict,
+    Session,
+    SessionOptions,
+    Transport,
+    retry_after_s,
+)
 from revetl.providers.engine.account import EndpointLimiter
 from revetl.providers.engine.answers import VendorResponse
 from revetl.providers.engine.json_data import parsed
@@ -45,7 +52,7 @@ class Wire:
         clock: Clock,
         *,
         idempotent: bool = False,
-        transport: httpx.AsyncBaseTransport | None = None,
+        transport: Transport | None = None,
     ) -> None:
         self._spec = spec
         self._rows = rows
@@ -101,10 +108,10 @@ class Wire:
         headers = {name.lower(): value for name, value in raw.headers.items()}
         return VendorResponse(raw.status_code, headers, self._body(raw), latency_ms)
 
-    def _body(self, response: httpx.Response) -> Any:
+    def _body(self, response: Response) -> Any:
         return parsed(response.text, self._api_key)
 
-    def _wait_s(self, response: httpx.Response) -> float | None:
+    def _wait_s(self, response: Response) -> float | None:
         """The vendor's Retry-After, else the pause of the row that matched."""
         said = retry_after_s(response, self._clock)
         if said is not None:
