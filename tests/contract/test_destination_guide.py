@@ -86,7 +86,7 @@ def test_the_example_is_the_guide() -> None:
 
 
 def test_the_connector_is_about_a_hundred_lines() -> None:
-    assert len(files()["src/revetl_mailroom/destination.py"].splitlines()) < 120
+    assert len(files()["src/revetl_mailroom/destination.py"].splitlines()) <= 120
 
 
 def test_its_suite_passes(package: Path) -> None:

@@ -1,5 +1,5 @@
-"""A vendor in memory and a connector to it, small enough to be read at once; and the same connector with one fault each,
-which the suite must find."""
+"""A vendor in memory and a connector to it, small enough to be read at once; and the same connector with one fault
+each, which the suite must find."""
 
 from __future__ import annotations
 

@@ -46,6 +46,14 @@ class Mailroom:
     async def __aexit__(self, *exc: object) -> None:
         await self._session.__aexit__(*exc)
 
+    @property
+    def requests(self) -> int:
+        return self._session.requests
+
+    @property
+    def retries(self) -> int:
+        return self._session.retries
+
     async def check(self) -> str:
         account = (await self._ask("/v1/ping", {}))["account"]
         return f"account {account}"
