@@ -16,10 +16,10 @@
 {% macro postgres__to_integer(value) %}case when {{ value }} ~ '^ *-?[0-9]{1,9} *$' then cast({{ value }} as integer) end{% endmacro %}
 
 {# Single-character edits between two strings. #}
-{% macro edit_distance(a, b) %}{{ return(adapter.dispatch('edit_distance')(a, b)) }}{% endmacro %}
-{% macro default__edit_distance(a, b) %}levenshtein({{ a }}, {{ b }}){% endmacro %}
-{% macro snowflake__edit_distance(a, b) %}editdistance({{ a }}, {{ b }}){% endmacro %}
-{% macro postgres__edit_distance(a, b) %}{{ target.schema }}.revetl_edit_distance({{ a }}, {{ b }}){% endmacro %}
+{% macro edit_distance(left_text, right_text) %}{{ return(adapter.dispatch('edit_distance')(left_text, right_text)) }}{% endmacro %}
+{% macro default__edit_distance(left_text, right_text) %}levenshtein({{ left_text }}, {{ right_text }}){% endmacro %}
+{% macro snowflake__edit_distance(left_text, right_text) %}editdistance({{ left_text }}, {{ right_text }}){% endmacro %}
+{% macro postgres__edit_distance(left_text, right_text) %}{{ target.schema }}.revetl_edit_distance({{ left_text }}, {{ right_text }}){% endmacro %}
 
 {# Functions that a warehouse lacks, made before a run. Postgres has the distance only in an extension, which not every
    server has or lets its users create. #}

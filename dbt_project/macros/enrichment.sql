@@ -1,34 +1,47 @@
-{# Golden model → the fields that providers may fill. Fields of your own: here, in the models' contracts, in `trust_fields`. #}
-{% macro enriched_fields() -%}
+{#
+  Golden model → the fields that providers may fill. A field of your own is added here, in the contracts of the models
+  under models/enrichment/, and in the seed `trust_fields`.
+#}
+{% macro enriched_fields(golden_model) -%}
 {{ return({
     'golden_contacts': ['email', 'phone', 'job_title', 'seniority', 'linkedin_url', 'city', 'country'],
     'golden_companies': ['industry', 'employee_count', 'founded_year', 'linkedin_url', 'city', 'country'],
-}) }}
+}[golden_model]) }}
 {%- endmacro %}
 
-{# The rows of `given` that are about a golden record of today, beside what the record holds itself. #}
-{% macro values_of_golden_records(given) -%}
-{% for entity, fields in enriched_fields().items() -%}
+{#
+  The rows of `given_values` that are about a golden record of today, beside what the record holds itself. A whole
+  statement. `golden_records` and `provenance` name CTEs with the rows of `golden_model` and of golden_provenance.
+#}
+{% macro values_beside_first_party(given_values, golden_model, golden_records, provenance) -%}
+{%- set fields = enriched_fields(golden_model) -%}
 select
-    v.*,
-    case v.field
+    given_values.*,
+    case given_values.field
         {% for field in fields -%}
-        when '{{ field }}' then cast(g.{{ field }} as varchar)
+        when '{{ field }}' then cast(golden_records.{{ field }} as varchar)
         {% endfor -%}
     end as first_party_value,
-    g.city as first_party_city,
-    g.country as first_party_country,
-    p.updated_at as first_party_updated_at
-from {{ given }} as v
-inner join {{ ref(entity) }} as g on v.key = g.golden_id
-left join {{ ref('golden_provenance') }} as p
-    on v.key = p.golden_id and v.field = p.field and p.entity = '{{ 'contact' if entity == 'golden_contacts' else 'company' }}'
-where v.entity = '{{ entity }}' and v.field in ('{{ fields | join("', '") }}')
-{% if not loop.last %}union all{% endif %}
-{% endfor -%}
+    golden_records.city as first_party_city,
+    golden_records.country as first_party_country,
+    provenance.updated_at as first_party_updated_at
+from {{ given_values }} as given_values
+inner join {{ golden_records }} as golden_records
+    on given_values.key = golden_records.golden_id
+left join {{ provenance }} as provenance
+    on
+        given_values.key = provenance.golden_id
+        and given_values.field = provenance.field
+        and provenance.entity = '{{ 'contact' if golden_model == 'golden_contacts' else 'company' }}'
+where
+    given_values.entity = '{{ golden_model }}'
+    and given_values.field in ('{{ fields | join("', '") }}')
 {%- endmacro %}
 
-{# What two values have in common that say the same: no case, no outer blanks, no punctuation of phones, no https://www. #}
+{#
+  What two values have in common that say the same: no case, no outer blanks, no punctuation of phones, no https://www.
+  An expression.
+#}
 {% macro comparable(field, value) -%}
 case {{ field }}
     when 'phone' then {{ regex_replace(value, '[^0-9]', '') }}
@@ -38,18 +51,21 @@ case {{ field }}
 end
 {%- endmacro %}
 
-{# Days of the calendar between two moments. #}
+{# Days of the calendar between two moments. An expression. #}
 {% macro days_between(earlier, later) -%}
 (cast({{ later }} as date) - cast({{ earlier }} as date))
 {%- endmacro %}
 
 {#
-  CTEs `<name>_supports` and `<name>_ranked`: the values of `candidates` that are not out, in order of trust. Per value
-  that is said, each source group counts once, with its best score; what differs from the first place in `stated` is
-  another opinion.
+  The rows of `candidates`, columns as in int_enrichment_candidates, each with its place among the values of its record
+  and field, and the reason why it won or lost. A whole statement.
+
+  Per value that is stated, each source group counts once, with its best score: vendors that copy each other are one
+  witness. What differs from the first place in `stated` is another opinion. A row with an `out_reason` is no witness and
+  gets no place; that reason is its own.
 #}
-{% macro ranked_by_trust(candidates, name) -%}
-{{ name }}_witnesses as (
+{% macro decided_by_trust(candidates) -%}
+with witnesses as (
     select
         entity,
         key,
@@ -63,7 +79,7 @@ end
     group by entity, key, field, stated, source_group
 ),
 
-{{ name }}_supports as (
+statements as (
     select
         entity,
         key,
@@ -75,83 +91,81 @@ end
         cast(
             1.000000001 - exp(sum(ln(1 - least(cast(score as double precision), 0.999999)))) as numeric(9, 6)
         ) as support
-    from {{ name }}_witnesses
+    from witnesses
     group by entity, key, field, stated
 ),
 
-{{ name }}_ranked as (
+ranked as (
     select
-        c.*,
-        s.n_agreeing,
-        s.best_rank,
-        s.support,
-        cast(row_number() over (
-            partition by c.entity, c.key, c.field
+        candidates.*,
+        statements.n_agreeing,
+        statements.best_rank,
+        statements.support,
+        row_number() over (
+            partition by candidates.entity, candidates.key, candidates.field, candidates.out_reason
             order by
-                s.best_rank asc, s.support desc, s.stated asc, c.provider_rank asc, c.score desc,
-                c.observed_at desc, c.provider asc, c.value asc, c.call_id asc
-        ) as integer) as place,
-        first_value(s.best_rank) over (
-            partition by c.entity, c.key, c.field order by s.best_rank asc, s.support desc, s.stated asc
+                statements.best_rank asc,
+                statements.support desc,
+                statements.stated asc,
+                candidates.provider_rank asc,
+                candidates.score desc,
+                candidates.observed_at desc,
+                candidates.provider asc,
+                candidates.value asc,
+                candidates.call_id asc
+        ) as candidate_rank,
+        first_value(statements.best_rank) over (
+            partition by candidates.entity, candidates.key, candidates.field, candidates.out_reason
+            order by statements.best_rank asc, statements.support desc, statements.stated asc
         ) as leading_rank,
-        first_value(c.stated) over (
-            partition by c.entity, c.key, c.field order by s.best_rank asc, s.support desc, s.stated asc
+        first_value(statements.stated) over (
+            partition by candidates.entity, candidates.key, candidates.field, candidates.out_reason
+            order by statements.best_rank asc, statements.support desc, statements.stated asc
         ) as leading_statement
-    from {{ candidates }} as c
-    inner join {{ name }}_supports as s
-        on c.entity = s.entity and c.key = s.key and c.field = s.field and c.stated = s.stated
-    where c.out_reason is null
+    from {{ candidates }} as candidates
+    left join statements
+        on
+            candidates.entity = statements.entity
+            and candidates.key = statements.key
+            and candidates.field = statements.field
+            and candidates.stated = statements.stated
+            and candidates.out_reason is null
 )
-{%- endmacro %}
 
-{# The columns of `int_enrichment_candidates` but the last one, `out_reason`. #}
-{% macro candidate_columns() -%}
-{{ return([
-    'entity', 'key', 'field', 'value', 'stated', 'provider', 'source_group', 'confidence', 'verification', 'verified_by',
-    'verified_at', 'cost_usd', 'call_id', 'observed_at', 'expires_at', 'first_party_value', 'first_party_country',
-    'first_party_updated_at', 'answer_country', 'over_first_party', 'provider_rank', 'score',
-] | join(',\n        ')) }}
-{%- endmacro %}
-
-{# Why the value of a ranked row is given to its record (`won`) or is not. #}
-{% macro verdict_of_trust() -%}
-case
-    when place > 1 and stated = leading_statement then 'agrees'
-    when place > 1 and best_rank > leading_rank then 'provider_rank'
-    when place > 1 then 'less_trusted'
-    when first_party_value is null then 'won'
-    when {{ comparable('field', 'first_party_value') }} = stated then 'same_as_first_party'
-    when over_first_party = 'always' then 'won'
-    when over_first_party = 'if_verified' and verification = 'valid' then 'won'
-    when over_first_party = 'if_newer' and observed_at > first_party_updated_at then 'won'
-    else 'first_party'
-end
-{%- endmacro %}
-
-{# One row per golden record of `entity` that was given a value: per field what, by whom, how sure, when and for how much. #}
-{% macro enrichment_winners(entity) -%}
 select
-    key as golden_id,
-    {% for field in enriched_fields()[entity] -%}
+    *,
+    case when out_reason is null then cast(candidate_rank as integer) end as place,
+    case
+        when out_reason is not null then out_reason
+        when candidate_rank > 1 and stated = leading_statement then 'agrees'
+        when candidate_rank > 1 and best_rank > leading_rank then 'provider_rank'
+        when candidate_rank > 1 then 'less_trusted'
+        when first_party_value is null then 'won'
+        when {{ comparable('field', 'first_party_value') }} = stated then 'same_as_first_party'
+        when over_first_party = 'always' then 'won'
+        when over_first_party = 'if_verified' and verification = 'valid' then 'won'
+        when over_first_party = 'if_newer' and observed_at > first_party_updated_at then 'won'
+        else 'first_party'
+    end as reason
+from ranked
+{%- endmacro %}
+
+{#
+  One row per golden record that was given a value: per field what, by whom, how sure, when and for how much. A whole
+  statement. `winners` names a CTE with the rows of enrichment_provenance that won.
+#}
+{% macro pivot_winners(winners, fields) -%}
+select
+    key as golden_id
+    {%- for field in fields %},
     max(case when field = '{{ field }}' then value end) as {{ field }},
     max(case when field = '{{ field }}' then provider end) as {{ field }}_source,
     max(case when field = '{{ field }}' then confidence end) as {{ field }}_confidence,
     max(case when field = '{{ field }}' then verification end) as {{ field }}_verification,
     max(case when field = '{{ field }}' then verified_at end) as {{ field }}_verified_at,
     max(case when field = '{{ field }}' then observed_at end) as {{ field }}_observed_at,
-    max(case when field = '{{ field }}' then cost_usd end) as {{ field }}_cost_usd{{ "," if not loop.last }}
-    {% endfor %}
-from {{ ref('enrichment_provenance') }}
-where entity = '{{ entity }}' and reason = 'won'
+    max(case when field = '{{ field }}' then cost_usd end) as {{ field }}_cost_usd
+    {%- endfor %}
+from {{ winners }}
 group by key
-{%- endmacro %}
-
-{# The columns that tell where an enriched field's value is from, for a golden record `g` of `entity` and its winners `w`. #}
-{% macro enriched_details(entity) -%}
-{% for field in enriched_fields()[entity] -%}
-case when w.{{ field }} is not null then w.{{ field }}_source when g.{{ field }} is not null then 'golden' end as {{ field }}_source,
-    w.{{ field }}_confidence,
-    w.{{ field }}_verified_at,
-    w.{{ field }}_cost_usd{{ "," if not loop.last }}
-    {% endfor %}
 {%- endmacro %}

@@ -103,6 +103,36 @@ def test_a_request_has_a_deadline() -> None:
     assert vendor.came[-1] - vendor.came[0] <= 10
 
 
+def test_a_time_to_come_back_that_is_past_the_deadline_ends_the_request_at_once() -> None:
+    """A vendor that moves an account says so, and for how long: knocking for minutes hides it."""
+    vendor = Vendor(lambda _: httpx.Response(503, headers={"retry-after": "7200"}))
+    result = call(vendor, idempotent=True)
+    assert isinstance(result, Unavailable)
+    assert "answered 503" in str(result)
+    assert "come back in 2 h" in str(result)
+    assert len(vendor.came) == 1
+
+
+def test_a_time_to_come_back_within_the_deadline_is_kept() -> None:
+    answers = iter([httpx.Response(503, headers={"retry-after": "60"}), httpx.Response(200)])
+    vendor = Vendor(lambda _: next(answers))
+    assert isinstance(call(vendor, idempotent=True), httpx.Response)
+    assert vendor.came[1] - vendor.came[0] >= 60
+
+
+def test_an_open_circuit_says_what_opened_it() -> None:
+    vendor = serve(503)
+
+    async def main() -> list[object]:
+        async with vendor.session() as session:
+            requests = (session.request("POST", "/x", idempotent=True) for _ in range(40))
+            return await asyncio.gather(*requests, return_exceptions=True)
+
+    refused = [e for e in run_virtual(main()) if isinstance(e, CallError) and e.code == "CIRCUIT_OPEN"]
+    assert refused
+    assert all("answered 503" in str(e) for e in refused)
+
+
 def test_a_host_that_is_down_is_said_soon_and_cheaply() -> None:
     vendor = serve(httpx.ConnectError("refused"))
 

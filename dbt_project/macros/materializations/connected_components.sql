@@ -12,73 +12,151 @@
 {% materialization connected_components, default %}
   {%- set target_relation = this.incorporate(type='table') -%}
   {%- set existing = load_cached_relation(this) -%}
-  {%- set name = this.identifier -%}
-  {%- set edges, nodes, labels, hooks, next = name ~ '__edges', name ~ '__nodes', name ~ '__labels', name ~ '__hooks', name ~ '__next' -%}
+  {%- set pairs = this.identifier ~ '__pairs' -%}
+  {%- set nodes = this.identifier ~ '__nodes' -%}
+  {%- set edges = this.identifier ~ '__edges' -%}
+  {%- set labels = this.identifier ~ '__labels' -%}
+  {%- set pointers = this.identifier ~ '__pointers' -%}
+  {%- set next = this.identifier ~ '__next' -%}
 
   {{ run_hooks(pre_hooks, inside_transaction=False) }}
   {{ run_hooks(pre_hooks, inside_transaction=True) }}
 
+  {% call replace_temp(pairs) %}
+    select
+        left_key,
+        right_key
+    from ({{ sql }}) as model_edges
+  {% endcall %}
   {# Numbers instead of text: smaller and faster, and in the order of the keys. #}
-  {% do replace_temp(name ~ '__pairs', 'select left_key, right_key from (' ~ sql ~ ') as model_edges') %}
-  {% do replace_temp(nodes,
-      'select k as node_key, row_number() over (order by k) as node from (select left_key as k from ' ~ name ~ '__pairs'
-      ~ ' union select right_key as k from ' ~ name ~ '__pairs) as keys') %}
-  {% do replace_temp(edges,
-      'select distinct a.node as l, b.node as r from ' ~ name ~ '__pairs as p'
-      ~ ' inner join ' ~ nodes ~ ' as a on p.left_key = a.node_key inner join ' ~ nodes ~ ' as b on p.right_key = b.node_key'
-      ~ ' where a.node <> b.node'
-      ~ ' union select distinct b.node as l, a.node as r from ' ~ name ~ '__pairs as p'
-      ~ ' inner join ' ~ nodes ~ ' as a on p.left_key = a.node_key inner join ' ~ nodes ~ ' as b on p.right_key = b.node_key'
-      ~ ' where a.node <> b.node') %}
-  {% do replace_temp(labels, 'select node, node as root from ' ~ nodes) %}
+  {% call replace_temp(nodes) %}
+    select
+        node_key,
+        row_number() over (order by node_key) as node
+    from (
+        select left_key as node_key from {{ pairs }}
+        union
+        select right_key as node_key from {{ pairs }}
+    ) as node_keys
+  {% endcall %}
+  {# Each edge in both directions. #}
+  {% call replace_temp(edges) %}
+    with numbered as (
+        select
+            left_nodes.node as left_node,
+            right_nodes.node as right_node
+        from {{ pairs }} as pairs
+        inner join {{ nodes }} as left_nodes on pairs.left_key = left_nodes.node_key
+        inner join {{ nodes }} as right_nodes on pairs.right_key = right_nodes.node_key
+        where left_nodes.node <> right_nodes.node
+    )
+
+    select
+        left_node,
+        right_node
+    from numbered
+    union
+    select
+        right_node as left_node,
+        left_node as right_node
+    from numbered
+  {% endcall %}
+  {% call replace_temp(labels) %}
+    select
+        node,
+        node as root
+    from {{ nodes }}
+  {% endcall %}
 
   {# 64 halvings empty any graph that fits a warehouse; the loop ends as soon as no edge is left. #}
-  {% set state = namespace(rounds=0, left=revetl_count(edges)) %}
+  {% set state = namespace(rounds=0, left=count_rows(edges), moving=0) %}
   {% for _ in range(64) if state.left > 0 %}
     {% if state.left > 0 %}
       {% set state.rounds = state.rounds + 1 %}
-      {% do replace_temp(next, 'select l as node, min(r) as parent from ' ~ edges ~ ' group by l') %}
-      {% do replace_temp(hooks,
-          'select a.node, case when b.parent = a.node and a.node < a.parent then a.node else a.parent end as parent from '
-          ~ next ~ ' as a inner join ' ~ next ~ ' as b on a.parent = b.node') %}
-      {% set pointers = namespace(moving=1) %}
+      {% call replace_temp(next) %}
+        select
+            left_node as node,
+            min(right_node) as parent
+        from {{ edges }}
+        group by left_node
+      {% endcall %}
+      {% call replace_temp(pointers) %}
+        select
+            children.node,
+            case
+                when parents.parent = children.node and children.node < children.parent then children.node
+                else children.parent
+            end as parent
+        from {{ next }} as children
+        inner join {{ next }} as parents on children.parent = parents.node
+      {% endcall %}
+      {% set state.moving = 1 %}
       {% for _ in range(64) %}
-        {% if pointers.moving > 0 %}
-          {% do replace_temp(next,
-              'select a.node, b.parent, case when a.parent <> b.parent then 1 else 0 end as moved from '
-              ~ hooks ~ ' as a inner join ' ~ hooks ~ ' as b on a.parent = b.node') %}
-          {% set pointers.moving = revetl_count(next ~ ' where moved = 1') %}
-          {% do replace_temp(hooks, 'select node, parent from ' ~ next) %}
+        {% if state.moving > 0 %}
+          {% call replace_temp(next) %}
+            select
+                children.node,
+                parents.parent,
+                case when children.parent <> parents.parent then 1 else 0 end as moved
+            from {{ pointers }} as children
+            inner join {{ pointers }} as parents on children.parent = parents.node
+          {% endcall %}
+          {% set state.moving = count_rows(next, 'moved = 1') %}
+          {% call replace_temp(pointers) %}
+            select
+                node,
+                parent
+            from {{ next }}
+          {% endcall %}
         {% endif %}
       {% endfor %}
-      {% do replace_temp(next,
-          'select n.node, coalesce(h.parent, n.root) as root from ' ~ labels ~ ' as n left join ' ~ hooks
-          ~ ' as h on n.root = h.node') %}
-      {% do replace_temp(labels, 'select node, root from ' ~ next) %}
-      {% do replace_temp(next,
-          'select distinct a.parent as l, b.parent as r from ' ~ edges ~ ' as e inner join ' ~ hooks
-          ~ ' as a on e.l = a.node inner join ' ~ hooks ~ ' as b on e.r = b.node where a.parent <> b.parent') %}
-      {% do replace_temp(edges, 'select l, r from ' ~ next) %}
-      {% set state.left = revetl_count(edges) %}
+      {% call replace_temp(next) %}
+        select
+            labels.node,
+            coalesce(pointers.parent, labels.root) as root
+        from {{ labels }} as labels
+        left join {{ pointers }} as pointers on labels.root = pointers.node
+      {% endcall %}
+      {% call replace_temp(labels) %}
+        select
+            node,
+            root
+        from {{ next }}
+      {% endcall %}
+      {% call replace_temp(next) %}
+        select distinct
+            left_pointers.parent as left_node,
+            right_pointers.parent as right_node
+        from {{ edges }} as edges
+        inner join {{ pointers }} as left_pointers on edges.left_node = left_pointers.node
+        inner join {{ pointers }} as right_pointers on edges.right_node = right_pointers.node
+        where left_pointers.parent <> right_pointers.parent
+      {% endcall %}
+      {% call replace_temp(edges) %}
+        select
+            left_node,
+            right_node
+        from {{ next }}
+      {% endcall %}
+      {% set state.left = count_rows(edges) %}
     {% endif %}
   {% endfor %}
   {% if state.left > 0 %}
-    {{ exceptions.raise_compiler_error(name ~ ': edges remain after ' ~ state.rounds ~ ' rounds') }}
+    {{ exceptions.raise_compiler_error(this.identifier ~ ': edges remain after ' ~ state.rounds ~ ' rounds') }}
   {% endif %}
 
-  {%- set result -%}
-    select
-        n.node_key as node,
-        min(n.node_key) over (partition by l.root) as component
-    from {{ nodes }} as n
-    inner join {{ labels }} as l on n.node = l.node
-  {%- endset -%}
   {% if existing is not none %}{% do adapter.drop_relation(existing) %}{% endif %}
   {# dbt-postgres commits only what it began; dbt-duckdb would roll back what was begun here. #}
   {% call statement('main', auto_begin=(adapter.type() == 'postgres')) %}
-    create table {{ target_relation }} as ({{ result }})
+    create table {{ target_relation }} as (
+        select
+            nodes.node_key as node,
+            min(nodes.node_key) over (partition by labels.root) as component
+        from {{ nodes }} as nodes
+        inner join {{ labels }} as labels on nodes.node = labels.node
+    )
   {% endcall %}
-  {% for temporary in [name ~ '__pairs', edges, nodes, labels, hooks, next] %}
+  {% for temporary in [pairs, nodes, edges, labels, pointers, next] %}
     {% do run_query('drop table if exists ' ~ temporary) %}
   {% endfor %}
 
@@ -90,12 +168,16 @@
 {% endmaterialization %}
 
 
-{# Temporary tables belong to the session, so two runs never meet. Postgres has no `or replace` for them. #}
-{% macro replace_temp(name, query) %}
+{#
+  Makes the temporary table `name` anew from the query in the call block. Temporary tables belong to the session, so two
+  runs never meet. Postgres has no `or replace` for them.
+#}
+{% macro replace_temp(name) %}
   {% do run_query('drop table if exists ' ~ name) %}
-  {% do run_query('create temporary table ' ~ name ~ ' as ' ~ query) %}
+  {% do run_query('create temporary table ' ~ name ~ ' as ' ~ caller()) %}
 {% endmacro %}
 
-{% macro revetl_count(from_clause) %}
-  {{ return(run_query('select count(*) from ' ~ from_clause).columns[0].values()[0] | int) }}
+{# How many rows of a relation meet a condition: a number, at run time. #}
+{% macro count_rows(relation, condition='true') %}
+  {{ return(run_query('select count(*) from ' ~ relation ~ ' where ' ~ condition).columns[0].values()[0] | int) }}
 {% endmacro %}

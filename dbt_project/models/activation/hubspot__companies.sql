@@ -5,20 +5,24 @@ with companies as (
 
 industries as (
     select * from {{ ref('hubspot_industries') }}
+),
+
+final as (
+    select
+        companies.golden_id,
+        companies.name,
+        companies.domain,
+        -- HubSpot takes only the internal values of its own list.
+        industries.hubspot_industry as industry,
+        companies.employee_count as numberofemployees,
+        cast(companies.founded_year as varchar) as founded_year,
+        companies.linkedin_url as linkedin_company_page,
+        companies.city,
+        companies.country,
+        companies.plan_name,
+        companies.mrr_usd
+    from companies
+    left join industries on companies.industry = industries.industry
 )
 
-select
-    c.golden_id,
-    c.name,
-    c.domain,
-    -- HubSpot takes only the internal values of its own list.
-    i.hubspot_industry as industry,
-    c.employee_count as numberofemployees,
-    cast(c.founded_year as varchar) as founded_year,
-    c.linkedin_url as linkedin_company_page,
-    c.city,
-    c.country,
-    c.plan_name,
-    c.mrr_usd
-from companies as c
-left join industries as i on c.industry = i.industry
+select * from final

@@ -1,1 +1,10 @@
-{{ enrichment_winners('golden_contacts') }}
+with winners as (
+    select * from {{ ref('enrichment_provenance') }}
+    where entity = 'golden_contacts' and reason = 'won'
+),
+
+final as (
+    {{ pivot_winners('winners', enriched_fields('golden_contacts')) }}
+)
+
+select * from final

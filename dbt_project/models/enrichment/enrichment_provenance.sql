@@ -2,105 +2,98 @@ with candidates as (
     select * from {{ ref('int_enrichment_candidates') }}
 ),
 
-elsewhere as (
+-- Countries are decided first: a city is given only with the country that the record ends up with.
+country_candidates as (
     select * from candidates
-    where field <> 'city'
+    where field = 'country'
 ),
 
-{{ ranked_by_trust('elsewhere', 'fields') }},
-
-fields_decided as (
-    select
-        *,
-        {{ verdict_of_trust() }} as reason
-    from fields_ranked
+decided_countries as (
+    {{ decided_by_trust('country_candidates') }}
 ),
 
--- A city is given only with the country that the record ends up with: countries are decided first.
-countries as (
+given_countries as (
     select
         entity,
         key,
         value as country
-    from fields_decided
-    where field = 'country' and reason = 'won'
+    from decided_countries
+    where reason = 'won'
 ),
 
 placed as (
     select
-        c.*,
+        candidates.*,
         case
             when
-                lower(trim(coalesce(c.answer_country, '')))
-                <> lower(trim(coalesce(n.country, c.first_party_country, c.answer_country, '')))
-                and c.stated <> coalesce({{ comparable('c.field', 'c.first_party_value') }}, '')
+                candidates.field = 'city'
+                and lower(trim(coalesce(candidates.answer_country, '')))
+                <> lower(trim(coalesce(
+                    given_countries.country, candidates.first_party_country, candidates.answer_country, ''
+                )))
+                and candidates.stated
+                <> coalesce({{ comparable('candidates.field', 'candidates.first_party_value') }}, '')
                 then 'other_place'
         end as place_reason
-    from candidates as c
-    left join countries as n on c.entity = n.entity and c.key = n.key
-    where c.field = 'city'
+    from candidates
+    left join given_countries
+        on candidates.entity = given_countries.entity and candidates.key = given_countries.key
 ),
 
-cities as (
+placed_candidates as (
     select
-        {{ candidate_columns() }},
+        entity,
+        key,
+        field,
+        value,
+        stated,
+        provider,
+        source_group,
+        confidence,
+        verification,
+        verified_by,
+        verified_at,
+        cost_usd,
+        call_id,
+        observed_at,
+        expires_at,
+        first_party_value,
+        first_party_updated_at,
+        over_first_party,
+        provider_rank,
+        score,
         coalesce(out_reason, place_reason) as out_reason
     from placed
 ),
 
-{{ ranked_by_trust('cities', 'cities') }},
-
-cities_decided as (
-    select
-        *,
-        {{ verdict_of_trust() }} as reason
-    from cities_ranked
+decided as (
+    {{ decided_by_trust('placed_candidates') }}
 ),
 
-everything as (
-    {% for decided in ['fields_decided', 'cities_decided'] -%}
+final as (
     select
-        {{ candidate_columns() }},
+        entity,
+        key,
+        field,
+        value,
+        provider,
+        cast(source_group as varchar) as source_group,
+        cast(confidence as numeric(9, 6)) as confidence,
+        verification,
+        verified_by,
+        verified_at,
+        cost_usd,
+        observed_at,
+        expires_at,
+        call_id,
+        cast(provider_rank as integer) as provider_rank,
+        score,
         support,
         n_agreeing,
         place,
-        reason
-    from {{ decided }}
-    union all
-    {% endfor -%}
-    {% for out in ['elsewhere', 'cities'] -%}
-    select
-        {{ candidate_columns() }},
-        cast(null as numeric(9, 6)) as support,
-        cast(null as integer) as n_agreeing,
-        cast(null as integer) as place,
-        out_reason as reason
-    from {{ out }}
-    where out_reason is not null
-    {% if not loop.last %}union all{% endif %}
-    {% endfor -%}
+        cast(reason as varchar) as reason,
+        first_party_value
+    from decided
 )
 
-select
-    entity,
-    key,
-    field,
-    value,
-    provider,
-    cast(source_group as varchar) as source_group,
-    cast(confidence as numeric(9, 6)) as confidence,
-    verification,
-    verified_by,
-    verified_at,
-    cost_usd,
-    observed_at,
-    expires_at,
-    call_id,
-    cast(provider_rank as integer) as provider_rank,
-    score,
-    support,
-    n_agreeing,
-    place,
-    cast(reason as varchar) as reason,
-    first_party_value
-from everything
+select * from final

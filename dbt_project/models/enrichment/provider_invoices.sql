@@ -2,12 +2,12 @@ with calls as (
     select * from {{ source('revetl', 'enrichment_calls') }}
 ),
 
-terms as (
+declared_prices as (
     select * from {{ source('revetl', 'provider_terms') }}
 ),
 
 -- An outcome that came later overrules a doubt.
-ended as (
+call_outcomes as (
     select
         call_id,
         provider,
@@ -25,7 +25,7 @@ ended as (
     group by call_id, provider
 ),
 
-by_day as (
+daily as (
     select
         provider,
         asked_on,
@@ -39,19 +39,21 @@ by_day as (
         sum(credits_charged) as credits_charged,
         max(credits_remaining) as credits_remaining_first,
         min(credits_remaining) as credits_remaining_last
-    from ended
+    from call_outcomes
     group by provider, asked_on
 ),
 
 compared as (
     select
-        d.*,
-        t.vendor,
-        d.n_hits * (t.per_call_usd + t.per_hit_usd) + d.n_misses * t.per_call_usd as expected_usd,
-        d.n_hits * t.greatest_usd + d.n_misses * t.per_call_usd as expected_at_most_usd,
-        d.credits_charged * t.credit_usd as credits_usd
-    from by_day as d
-    left join terms as t on d.provider = t.provider
+        daily.*,
+        declared_prices.vendor,
+        daily.n_hits * (declared_prices.per_call_usd + declared_prices.per_hit_usd)
+        + daily.n_misses * declared_prices.per_call_usd as expected_usd,
+        daily.n_hits * declared_prices.greatest_usd
+        + daily.n_misses * declared_prices.per_call_usd as expected_at_most_usd,
+        daily.credits_charged * declared_prices.credit_usd as credits_usd
+    from daily
+    left join declared_prices on daily.provider = declared_prices.provider
 ),
 
 final as (

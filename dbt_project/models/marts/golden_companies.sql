@@ -3,6 +3,11 @@ with profiles as (
 ),
 
 contacts as (
+    select * from {{ ref('golden_contacts') }}
+    where company_golden_id is not null
+),
+
+ranked_plans as (
     select
         company_golden_id,
         plan_name,
@@ -11,8 +16,7 @@ contacts as (
             partition by company_golden_id
             order by case when plan_name is null then 1 else 0 end asc, mrr_usd desc, golden_id asc
         ) as plan_rank
-    from {{ ref('golden_contacts') }}
-    where company_golden_id is not null
+    from contacts
 ),
 
 totals as (
@@ -21,23 +25,27 @@ totals as (
         max(case when plan_rank = 1 then plan_name end) as plan_name,
         sum(mrr_usd) as mrr_usd,
         count(*) as n_contacts
-    from contacts
+    from ranked_plans
     group by company_golden_id
+),
+
+final as (
+    select
+        profiles.golden_id,
+        profiles.name,
+        profiles.domain,
+        profiles.industry,
+        profiles.employee_count,
+        profiles.founded_year,
+        profiles.linkedin_url,
+        profiles.city,
+        profiles.country,
+        totals.plan_name,
+        cast(totals.mrr_usd as numeric(18, 2)) as mrr_usd,
+        cast(coalesce(totals.n_contacts, 0) as integer) as n_contacts,
+        cast(profiles.n_records as integer) as n_records
+    from profiles
+    left join totals on profiles.golden_id = totals.company_golden_id
 )
 
-select
-    p.golden_id,
-    p.name,
-    p.domain,
-    p.industry,
-    p.employee_count,
-    p.founded_year,
-    p.linkedin_url,
-    p.city,
-    p.country,
-    t.plan_name,
-    cast(t.mrr_usd as numeric(18, 2)) as mrr_usd,
-    cast(coalesce(t.n_contacts, 0) as integer) as n_contacts,
-    cast(p.n_records as integer) as n_records
-from profiles as p
-left join totals as t on p.golden_id = t.company_golden_id
+select * from final

@@ -10,7 +10,7 @@ from math import inf
 from typing import NamedTuple
 
 from revetl.errors import Throttled, Unavailable
-from revetl.http.attempt import RequestState
+from revetl.http.attempt import Attempt, RequestState
 from revetl.http.circuit_breaker import CircuitBreaker
 from revetl.http.gate import GateShut
 from revetl.http.pacing import SharedLimit
@@ -31,6 +31,7 @@ class RequestAdmission:
     def __init__(self, name: str, breaker: CircuitBreaker) -> None:
         self._name = name
         self._breaker = breaker
+        self._last_failure = ""
 
     async def enter(self, state: RequestState) -> Ticket:
         """Returns when one attempt may be sent. Raises `Unavailable` where the circuit stays open, and `Throttled`
@@ -40,7 +41,9 @@ class RequestAdmission:
         try:
             breaker_ticket = await self._breaker.enter()
         except GateShut:
-            failure = Unavailable(state.message(self._name, "is not answering"), code="CIRCUIT_OPEN")
+            # The first cause, or the last error would hide it: that the circuit is open says nothing of why.
+            reason = f"is not asked any more, since it {self._last_failure}"
+            failure = Unavailable(state.message(self._name, reason), code="CIRCUIT_OPEN")
             raise state.keeping_doubt(failure) from None
         try:
             while True:
@@ -62,9 +65,9 @@ class RequestAdmission:
             self._breaker.leave(breaker_ticket)
             raise
 
-    def report(self, ticket: Ticket, verdict: ResponseVerdict, retry_after_s: float | None) -> None:
+    def report(self, ticket: Ticket, attempt: Attempt, retry_after_s: float | None) -> None:
         """What the attempt gave. `retry_after_s`: how long the vendor said to wait; infinity leaves it to the gate."""
-        gate = ticket.limit.gate
+        gate, verdict = ticket.limit.gate, attempt.verdict
         if verdict is ResponseVerdict.THROTTLED:
             self._breaker.succeeded(ticket.breaker)
             was_probe = gate.shut
@@ -72,6 +75,7 @@ class RequestAdmission:
                 # A refused probe says that the storm goes on, nothing about our rate: hardly anything was sent.
                 ticket.limit.limiter.throttled()
         elif verdict is ResponseVerdict.UNAVAILABLE or verdict is ResponseVerdict.AMBIGUOUS:
+            self._last_failure = attempt.summary
             self._breaker.failed(ticket.breaker)
         else:
             self._breaker.succeeded(ticket.breaker)

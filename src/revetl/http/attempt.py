@@ -20,6 +20,13 @@ class Attempt:
     response: httpx.Response | None = None
     error: Exception | None = None
 
+    @property
+    def summary(self) -> str:
+        """What came of it in a few words, for a message about later requests."""
+        if self.response is not None:
+            return f"answered {self.response.status_code}"
+        return "did not answer in time" if isinstance(self.error, TimeoutError) else "could not be reached"
+
 
 @dataclass(slots=True)
 class RequestState:

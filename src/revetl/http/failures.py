@@ -58,6 +58,8 @@ class FailureMessages:
             message += " with something that is not its own: a proxy's page?"
         if 300 <= status < 400:
             message += ": a redirect, which is not followed; is the base_url right?"
+        if wait_s := self._retry_after_s(response):
+            message += f"; it says to come back in {_duration(wait_s)}"
         return _BY_VERDICT.get(verdict, Ambiguous)(message, code=code, status=status)
 
     def _not_reached(self, error: Exception | None) -> str:
@@ -69,3 +71,11 @@ class FailureMessages:
         elif isinstance(cause, aiohttp.ClientConnectorError) and (number := cause.os_error.errno or 0) > 0:
             why = f" ({os.strerror(number)})"
         return f"was not reached at {httpx.URL(self._base_url).netloc.decode('ascii')}{why}"
+
+
+def _duration(seconds: float) -> str:
+    """In the largest unit that fits, rounded up: it is a time to come back at."""
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{-(-seconds // size):.0f} {unit}"
+    return f"{max(1.0, -(-seconds // 1)):.0f} s"

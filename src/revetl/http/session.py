@@ -144,7 +144,7 @@ class Session:
             wait_s = None
             if attempt.verdict is ResponseVerdict.THROTTLED and attempt.response is not None:
                 wait_s = self._retry_after_s(attempt.response)
-            self._admission.report(ticket, attempt.verdict, wait_s)
+            self._admission.report(ticket, attempt, wait_s)
             return attempt
         finally:
             self._admission.leave(ticket)
@@ -191,8 +191,8 @@ class Session:
         backoff_s = min(policy.max_backoff_s, policy.first_backoff_s * 2 ** (state.attempts - 1))
         wait_s = backoff_s * self._rng.random()
         if attempt.response is not None:
-            said_s = retry_after_s(attempt.response, self._clock) or 0.0
-            wait_s = max(wait_s, min(said_s, policy.max_backoff_s))
+            # The vendor's own word. Past the deadline nothing is gained by knocking earlier: it ends at once.
+            wait_s = max(wait_s, retry_after_s(attempt.response, self._clock) or 0.0)
         if state.attempts >= policy.max_attempts or now + wait_s > state.deadline or self._retry_budget < 1.0:
             raise state.keeping_doubt(failure)
         state.in_doubt = state.in_doubt or ambiguous

@@ -32,11 +32,17 @@ reached as (
     from reached
     inner join edges on reached.reached_id = edges.record_from
 
+),
+
+final as (
+
+    select
+        record_id,
+        -- The record that sorts last is the CRM's own, so that a person keeps the id when the registry learns of them.
+        'person_' || left(md5(max(reached_id)), 16) as golden_id
+    from reached
+    group by record_id
+
 )
 
-select
-    record_id,
-    -- The record that sorts last is the CRM's own, so that a person keeps the id when the registry learns of them.
-    'person_' || left(md5(max(reached_id)), 16) as golden_id
-from reached
-group by record_id
+select * from final

@@ -16,36 +16,36 @@ keys as (
     select
         record_id,
         system,
-        'email',
-        email
+        'email' as kind,
+        email as value
     from records
     union all
     select
         record_id,
         system,
-        'twitter',
-        twitter
+        'twitter' as kind,
+        twitter as value
     from records
     union all
     select
         record_id,
         system,
-        'website',
-        {{ host('website') }}
+        'website' as kind,
+        {{ host('website') }} as value
     from records
     union all
     select
         record_id,
         system,
-        'birth_date',
-        birth_date::varchar
+        'birth_date' as kind,
+        birth_date::varchar as value
     from records
     union all
     select
         record_id,
         system,
-        'seat',
-        concat_ws('/', body, chamber, state, district)
+        'seat' as kind,
+        concat_ws('/', body, chamber, state, district) as value
     from records
 
 ),
@@ -64,13 +64,21 @@ counted as (
     from keys
     where value is not null
 
+),
+
+final as (
+
+    select
+        counted.record_id,
+        counted.kind,
+        counted.value,
+        -- One crowded system spoils the key for all: a switchboard is no more telling from the other side.
+        max(counted.n_system_records) over (
+            partition by counted.kind, counted.value
+        ) <= limits.max_records as is_telling
+    from counted
+    inner join limits on counted.kind = limits.kind
+
 )
 
-select
-    record_id,
-    kind,
-    value,
-    -- One crowded system spoils the key for all: a switchboard is no more telling from the other side.
-    max(n_system_records) over (partition by kind, value) <= limits.max_records as is_telling
-from counted
-inner join limits using (kind)
+select * from final

@@ -42,11 +42,17 @@ keys as (
     where length(given.name) > 1
     group by given.record_id
 
+),
+
+final as (
+
+    select
+        records.record_id,
+        {{ words('records.last_name') }} as last_name,
+        coalesce(keys.first_names, []) as first_names
+    from records
+    left join keys on records.record_id = keys.record_id
+
 )
 
-select
-    records.record_id,
-    {{ words('records.last_name') }} as last_name,
-    coalesce(keys.first_names, []) as first_names
-from records
-left join keys on records.record_id = keys.record_id
+select * from final

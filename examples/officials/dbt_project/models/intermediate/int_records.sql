@@ -26,7 +26,7 @@ ranked_offices as (
             order by offices.state <> members.state, offices.office_id
         ) as office_rank
     from offices
-    inner join members using (bioguide_id)
+    inner join members on offices.bioguide_id = members.bioguide_id
     where offices.zip is not null
 
 ),
@@ -76,41 +76,47 @@ unioned as (
     from people
     union all
     select
-        'congress_registry',
-        members.bioguide_id,
+        'congress_registry' as system,
+        members.bioguide_id as system_id,
         members.first_name,
         members.other_names,
         members.last_name,
         members.birth_date,
-        null,
+        null as email,
         members.contact_form,
         members.party,
-        'congress',
+        'congress' as body,
         members.chamber,
         members.state,
         members.district,
         members.phone,
-        list_append(coalesce(office_phones.phones, []), members.phone),
+        list_append(coalesce(office_phones.phones, []), members.phone) as phones,
         members.website,
         members.twitter,
         first_offices.city as office_city,
         first_offices.state as office_state,
         first_offices.zip as office_zip
     from members
-    left join first_offices using (bioguide_id)
-    left join office_phones using (bioguide_id)
+    left join first_offices on members.bioguide_id = first_offices.bioguide_id
+    left join office_phones on members.bioguide_id = office_phones.bioguide_id
+
+),
+
+final as (
+
+    select
+        system || ':' || system_id as record_id,
+        *,
+        case
+            when body = 'congress' and chamber = 'upper' then 'U.S. Senator'
+            when body = 'congress' then 'Member of the U.S. House'
+            when body = 'us/district:dc' then 'Council Member'
+            when chamber = 'upper' then 'State Senator'
+            when chamber = 'lower' then 'State Representative'
+            else 'State Legislator'
+        end as job_title
+    from unioned
 
 )
 
-select
-    system || ':' || system_id as record_id,
-    *,
-    case
-        when body = 'congress' and chamber = 'upper' then 'U.S. Senator'
-        when body = 'congress' then 'Member of the U.S. House'
-        when body = 'us/district:dc' then 'Council Member'
-        when chamber = 'upper' then 'State Senator'
-        when chamber = 'lower' then 'State Representative'
-        else 'State Legislator'
-    end as job_title
-from unioned
+select * from final

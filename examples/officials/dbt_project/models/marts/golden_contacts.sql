@@ -25,25 +25,31 @@ people as (
     using any_value(value)
     group by golden_id
 
+),
+
+final as (
+
+    select
+        people.golden_id,
+        people.first_name,
+        people.last_name,
+        people.email,
+        people.contact_form,
+        people.phone,
+        people.birth_date::date as birth_date,
+        people.party,
+        people.job_title,
+        people.state,
+        people.district,
+        people.website,
+        people.twitter,
+        people.office_city,
+        people.office_state,
+        people.office_zip,
+        clusters.n_records
+    from people
+    inner join clusters on people.golden_id = clusters.golden_id
+
 )
 
-select
-    people.golden_id,
-    people.first_name,
-    people.last_name,
-    people.email,
-    people.contact_form,
-    people.phone,
-    people.birth_date::date as birth_date,
-    people.party,
-    people.job_title,
-    people.state,
-    people.district,
-    people.website,
-    people.twitter,
-    people.office_city,
-    people.office_state,
-    people.office_zip,
-    clusters.n_records
-from people
-inner join clusters on people.golden_id = clusters.golden_id
+select * from final

@@ -22,15 +22,21 @@ rules as (
         rule
     from {{ ref('int_matched_pairs') }}
 
+),
+
+final as (
+
+    select
+        records.record_id,
+        records.system,
+        records.system_id,
+        clusters.golden_id,
+        min(rules.rule) as rule
+    from records
+    inner join clusters on records.record_id = clusters.record_id
+    left join rules on records.record_id = rules.record_id
+    group by all
+
 )
 
-select
-    records.record_id,
-    records.system,
-    records.system_id,
-    clusters.golden_id,
-    min(rules.rule) as rule
-from records
-inner join clusters using (record_id)
-left join rules using (record_id)
-group by all
+select * from final

@@ -39,21 +39,27 @@ held as (
             records.office_state,
             records.office_zip
         from clusters
-        inner join records using (record_id)
+        inner join records on clusters.record_id = records.record_id
     )
     on columns(* exclude (golden_id, record_id, system))
     into name field value value
 
+),
+
+final as (
+
+    select
+        held.golden_id,
+        held.field,
+        held.value,
+        held.system,
+        held.record_id,
+        row_number() over (
+            partition by held.golden_id, held.field order by trust.priority, held.record_id
+        ) = 1 as is_winner
+    from held
+    inner join trust on held.field = trust.field and held.system = trust.system
+
 )
 
-select
-    held.golden_id,
-    held.field,
-    held.value,
-    held.system,
-    held.record_id,
-    row_number() over (
-        partition by held.golden_id, held.field order by trust.priority, held.record_id
-    ) = 1 as is_winner
-from held
-inner join trust using (field, system)
+select * from final

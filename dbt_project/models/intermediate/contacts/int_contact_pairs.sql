@@ -3,10 +3,7 @@ with records as (
 ),
 
 companies as (
-    select
-        record_key,
-        company_key
-    from {{ ref('int_company_members') }}
+    select * from {{ ref('int_company_members') }}
 ),
 
 identifiers as (
@@ -20,12 +17,12 @@ identifiers as (
     union all
 
     select
-        r.record_key,
+        records.record_key,
         'name_at_company' as match_rule,
-        r.first_key || '|' || r.last_key || '|' || c.company_key as identifier
-    from records as r
-    inner join companies as c on r.record_key = c.record_key
-    where length(r.first_key) > 1 and r.last_key is not null
+        records.first_key || '|' || records.last_key || '|' || companies.company_key as identifier
+    from records
+    inner join companies on records.record_key = companies.record_key
+    where length(records.first_key) > 1 and records.last_key is not null
 
     union all
 
@@ -55,16 +52,20 @@ capped as (
             when 'phone' then {{ var('max_records_per_phone') }}
             else {{ var('max_records_per_name_at_company') }}
         end
+),
+
+final as (
+    select
+        left_records.record_key as left_key,
+        right_records.record_key as right_key,
+        left_records.match_rule,
+        left_records.identifier
+    from capped as left_records
+    inner join capped as right_records
+        on
+            left_records.match_rule = right_records.match_rule
+            and left_records.identifier = right_records.identifier
+            and left_records.record_key < right_records.record_key
 )
 
-select
-    a.record_key as left_key,
-    b.record_key as right_key,
-    a.match_rule,
-    a.identifier
-from capped as a
-inner join capped as b
-    on
-        a.match_rule = b.match_rule
-        and a.identifier = b.identifier
-        and a.record_key < b.record_key
+select * from final

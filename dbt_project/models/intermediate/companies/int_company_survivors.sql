@@ -2,14 +2,18 @@ with members as (
     select * from {{ ref('int_company_members') }}
 ),
 
+crm_companies as (
+    select * from {{ ref('stg_crm__companies') }}
+),
+
 accounts as (
     select
-        m.company_golden_id as golden_id,
-        m.record_key,
-        a.*
-    from members as m
-    inner join {{ ref('stg_crm__companies') }} as a
-        on m.record_id = a.crm_company_id and m.source_object = 'companies'
+        members.company_golden_id as golden_id,
+        members.record_key,
+        crm_companies.*
+    from members
+    inner join crm_companies
+        on members.record_id = crm_companies.crm_company_id and members.source_object = 'companies'
 ),
 
 -- Names as contacts type them, for companies that have no account. The most frequent spelling comes first.
@@ -24,22 +28,25 @@ typed_names as (
     group by company_golden_id, company_name
 ),
 
+-- A city and its country are taken from one account wherever any account has both.
 prioritised as (
-    {% set fields = ['industry', 'employee_count', 'founded_year', 'linkedin_url', 'city', 'country', 'domain'] -%}
-    {% for field in fields -%}
+    {% set priorities = {
+        'industry': "0",
+        'employee_count': "0",
+        'founded_year': "0",
+        'linkedin_url': "0",
+        'city': "case when country is null then 1 else 0 end",
+        'country': "case when city is null then 1 else 0 end",
+        'domain': "0",
+    } -%}
+    {% for field, priority in priorities.items() -%}
     select
         golden_id,
         '{{ field }}' as field,
         cast({{ field }} as varchar) as value,
         record_key,
         updated_at,
-        {% if field == 'city' -%}
-        case when country is null then 1 else 0 end as priority
-        {%- elif field == 'country' -%}
-        case when city is null then 1 else 0 end as priority
-        {%- else -%}
-        0 as priority
-        {%- endif %}
+        {{ priority }} as priority
     from accounts
     where {{ field }} is not null
     union all
@@ -74,4 +81,8 @@ prioritised as (
     where domain is not null
 ),
 
-{{ survivors('prioritised') }}
+final as (
+    {{ survivors('prioritised') }}
+)
+
+select * from final
