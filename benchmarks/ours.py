@@ -19,6 +19,7 @@ import pyarrow
 from benchmarks.data import COLUMNS
 from benchmarks.resources import peak_mib
 from revetl.clock import SystemClock
+from revetl.context import RunContext
 from revetl.destinations.registry import create_destination
 from revetl.model import Relation, SyncSpec
 from revetl.state.runs import new_run_id
@@ -43,9 +44,10 @@ async def sync_once(database: Path | str, url: str) -> dict[str, object]:
     try:
         options = {"url": url, "batch_rows": 100, "concurrency": 8}
         async with create_destination("http_sink", "sink", options, clock) as destination:
-            report = await run_sync(
-                warehouse, SPEC, destination, clock=clock, run_id=new_run_id(clock), command="bench", target="bench"
+            ctx = RunContext(
+                warehouse=warehouse, clock=clock, run_id=new_run_id(clock), command="bench", target="bench"
             )
+            report = await run_sync(ctx, SPEC, destination)
     finally:
         warehouse.close()
     if report.status != "done":

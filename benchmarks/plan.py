@@ -12,6 +12,7 @@ from benchmarks.data import COLUMNS, make_source
 from benchmarks.ours import SPEC, pretend_synced
 from benchmarks.report import Section
 from revetl.clock import SystemClock
+from revetl.context import RunContext
 from revetl.state.runs import new_run_id
 from revetl.sync import plan_sync
 from revetl.warehouse.duckdb import DuckDBWarehouse
@@ -46,8 +47,9 @@ def measure(rows: int = 1_000_000, repeats: int = 7) -> Section:
             started = time.perf_counter()
             warehouse.execute(_FLOOR)
             floor = time.perf_counter() - started
+            ctx = RunContext(warehouse=warehouse, clock=clock, run_id=new_run_id(clock), command="plan", target="bench")
             started = time.perf_counter()
-            summary = asyncio.run(plan_sync(warehouse, SPEC, None, clock=clock, run_id=new_run_id(clock)))
+            summary = asyncio.run(plan_sync(ctx, SPEC, None))
             plan = time.perf_counter() - started
             if summary.update != rows // 100 or summary.create or summary.delete:
                 raise AssertionError(f"the plan is wrong: {summary}")

@@ -16,12 +16,14 @@ from pathlib import Path
 from benchmarks import resources
 from benchmarks.report import Section
 from revetl.clock import SystemClock
+from revetl.context import RunContext
 from revetl.model import Relation, SyncSpec
 from revetl.state import snapshot
 from revetl.state.runs import new_run_id
-from revetl.state.sync_tables import resolve
+from revetl.state.sync_tables import resolve, row_hash
 from revetl.sync import plan_sync
 from revetl.warehouse.duckdb import DuckDBWarehouse
+from revetl.warehouse.sql import ident
 
 ROWS = int(os.environ.get("REVETL_BENCH_ROWS", "10000000"))
 # The peers bring both tables, or their join, through Python or temporary tables: at ten million they take an hour.
@@ -69,23 +71,26 @@ def make(warehouse: DuckDBWarehouse, name: str, rows: int, changed: str = "false
     warehouse.execute(f"CREATE OR REPLACE TABLE {name} AS SELECT * EXCLUDE (i) FROM ({select})")
 
 
-def settle(warehouse: DuckDBWarehouse) -> None:
+def remember(warehouse: DuckDBWarehouse) -> None:
     """The snapshot as it stands after everything was synced; a push of ten million would say nothing more."""
-    layout = resolve(warehouse, SPEC)
-    snapshot.prepare(warehouse, layout)
-    values = [layout.value(f, "m") for f in layout.fields]
-    names = ", ".join(layout.q(f.stored) for f in layout.fields)
+    tables = resolve(warehouse, SPEC)
+    snapshot.prepare(tables)
+    values = [tables.value(f, "m") for f in tables.fields]
+    names = ", ".join(ident(f.stored) for f in tables.fields)
     warehouse.execute(
-        f"INSERT INTO {layout.t(layout.snapshot)} (key, destination_id, row_hash, {names}, synced_at, run_id)"
-        f" SELECT m.golden_id, m.golden_id, {layout.row_hash(values)}, {', '.join(values)}, TIMESTAMP '2026-01-01', 'r'"
-        f" FROM {layout.t(SPEC.relation)} m"
+        f"""
+        INSERT INTO {tables.snapshot} (key, destination_id, row_hash, {names}, synced_at, run_id)
+        SELECT m.golden_id, m.golden_id, {row_hash(values)}, {", ".join(values)}, TIMESTAMP '2026-01-01', 'r'
+        FROM {tables.source} m
+        """
     )
 
 
 def plan_once(warehouse: DuckDBWarehouse) -> tuple[float, int]:
     clock = SystemClock()
+    ctx = RunContext(warehouse=warehouse, clock=clock, run_id=new_run_id(clock), command="plan", target="bench")
     started = time.perf_counter()
-    summary = asyncio.run(plan_sync(warehouse, SPEC, None, clock=clock, run_id=new_run_id(clock)))
+    summary = asyncio.run(plan_sync(ctx, SPEC, None))
     return time.perf_counter() - started, summary.changes
 
 
@@ -95,7 +100,7 @@ def against_the_floor(rows: int, repeats: int) -> tuple[list[float], list[float]
     with tempfile.TemporaryDirectory() as folder:
         warehouse = DuckDBWarehouse(Path(folder) / "warehouse.duckdb")
         make(warehouse, "wide", rows)
-        settle(warehouse)
+        remember(warehouse)
         hashed = ", ".join(MAPPED)
         warehouse.execute(f"CREATE TABLE floor_snapshot AS SELECT *, hash({hashed}) AS row_hash FROM wide")
         for turn in range(repeats + 1):
@@ -124,7 +129,7 @@ def peak_mib(rows: int) -> tuple[float, float]:
         database = Path(folder) / "warehouse.duckdb"
         warehouse = DuckDBWarehouse(database)
         make(warehouse, "wide", rows)
-        settle(warehouse)
+        remember(warehouse)
         warehouse.close()
         done = subprocess.run(
             [sys.executable, "-m", "benchmarks.wide", str(database)], capture_output=True, text=True, check=True

@@ -26,11 +26,10 @@ from revetl.model import Guardrails, Relation, SyncSpec
 from revetl.sandbox.faults import Fault
 from revetl.sandbox.server import RunningSandbox, running_sandbox
 from revetl.sandbox.settings import SandboxSettings
-from revetl.state.runs import new_run_id
 from revetl.sync import run_sync
 from revetl.warehouse.duckdb import DuckDBWarehouse
 from tests.support.sandbox_hubspot import portal_of
-from tests.support.sync_bench import inline
+from tests.support.sync_bench import context
 
 SEEDS = int(os.environ.get("REVETL_FAULT_SEEDS", "5"))
 ROWS = 24
@@ -170,16 +169,8 @@ class Round:
         )
         try:
             async with HubSpot("hubspot", options, clock, rng=self.rng) as destination:
-                report = await run_sync(
-                    self.warehouse,
-                    self.spec,
-                    destination,
-                    clock=clock,
-                    run_id=new_run_id(clock),
-                    command="sync",
-                    target="verify",
-                    offload=inline,
-                )
+                ctx = context(self.warehouse, clock, target="verify")
+                report = await run_sync(ctx, self.spec, destination)
         except RevetlError as e:
             return e.exit_code
         return report.exit_code

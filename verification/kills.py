@@ -30,11 +30,10 @@ from revetl.destinations.hubspot import HubSpot, Options
 from revetl.http import default_transport
 from revetl.model import Guardrails, Relation, SyncSpec
 from revetl.sandbox.process import SandboxProcess
-from revetl.state.runs import new_run_id
 from revetl.sync import SyncReport, run_sync
 from revetl.warehouse.duckdb import DuckDBWarehouse
 from tests.support.crashing import CrashingWarehouse, Fuse
-from tests.support.sync_bench import inline
+from tests.support.sync_bench import context
 
 KILLS = int(os.environ.get("REVETL_KILLS", "500"))
 ROWS = 60
@@ -105,17 +104,8 @@ def run_once(database: Path, url: str, source: dict[str, str], kill_at: int | No
         )
         transport = DeadlyTransport(default_transport(url), fuse)
         async with HubSpot("hubspot", options, clock, transport=transport, rng=random.Random(1)) as destination:
-            return await run_sync(
-                CrashingWarehouse(warehouse, fuse),
-                SPEC,
-                destination,
-                clock=clock,
-                run_id=new_run_id(clock),
-                command="sync",
-                target="verify",
-                offload=inline,
-                wait_s=400.0,
-            )
+            ctx = context(CrashingWarehouse(warehouse, fuse), clock, target="verify", wait_s=400.0)
+            return await run_sync(ctx, SPEC, destination)
 
     report = asyncio.run(sync())
     warehouse.close()
@@ -152,7 +142,7 @@ def undurable(database: Path) -> tuple[int, int]:
         found = warehouse.rows(
             "SELECT count(*) FILTER (WHERE p.ordinal < q.intent_until AND o.key IS NULL), count(*)"
             " FROM revetl.plan__hubspot__contacts p JOIN revetl.plans q ON q.plan_id = p.plan_id"
-            " LEFT JOIN revetl.outcomes o ON o.run_id = q.run_id AND o.key = p.key WHERE p.settled IS NULL"
+            " LEFT JOIN revetl.outcomes o ON o.run_id = q.run_id AND o.key = p.key WHERE p.outcome IS NULL"
         )[0]
         return int(str(found[0])), int(str(found[1]))
     finally:

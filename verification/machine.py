@@ -17,17 +17,19 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from benchmarks.report import Section
+from revetl.context import RunContext
 from revetl.errors import Throttled, Unavailable
 from revetl.model import Change, FieldRule, Guardrails
 from revetl.state import runs
 from revetl.state.runs import new_run_id
 from revetl.sync import SyncReport
-from revetl.sync.drift import drift
-from revetl.sync.retry import release
-from revetl.sync.retry.queue import ACCEPTED, REFUSED, ROLLED_BACK, Which
-from revetl.sync.rollback import rollback
+from revetl.sync.drift.reading import DriftOptions, find_drift
+from revetl.sync.drift.resolution import DriftResolution
+from revetl.sync.retry.queue import ACCEPTED, REFUSED, ROLLED_BACK, QueueFilter
+from revetl.sync.retry.release import release
+from revetl.sync.rollback.rolling_back import roll_back
 from tests.support.crashing import Crash, CrashingWarehouse, Fuse
-from tests.support.sync_bench import Bench, inline
+from tests.support.sync_bench import Bench
 from tests.support.virtual_time import run_virtual
 from verification.oracle import DOUBT, Row, Rules, Sent, World
 from verification.simulation import STEPS_OF_A_RUN, emptied
@@ -247,8 +249,8 @@ class Machine:
         self.drift("reassert")
 
     def drift(self, side: Literal["report", "accept", "reassert"]) -> None:
-        settle = None if side == "report" else drift.Settle(side, None)
-        report = run_virtual(drift.look(**self.common(), destination=self.bench.destination, target="", settle=settle))
+        asked = DriftOptions(resolution=None if side == "report" else DriftResolution(side, None))
+        report = run_virtual(find_drift(self.context("drift"), self.bench.spec, self.bench.destination, asked))
         # One look at all keys: their sum is what can be compared.
         fewest, most = (sum(f(drifts) for drifts in self.drifts()) for f in (min, max))
         self.said(f"  drifted: {report.drifted} {report.fields} {report.records}")
@@ -266,13 +268,9 @@ class Machine:
         undone = runs.get_run(self.bench.warehouse, self.newest) if self.newest else None
         if undone is None:  # there was none, or it died before it had a row
             return
-        common = self.common()
-        report = run_virtual(
-            rollback.roll_back(
-                **common, destination=self.bench.destination, undone=undone, choices=rollback.Choices(), target=""
-            )
-        )
-        self.newest = common["run_id"]
+        ctx = self.context("rollback")
+        report = run_virtual(roll_back(ctx, self.bench.spec, self.bench.destination, undone))
+        self.newest = ctx.run_id
         self.said(f"  {report.status} {report.counts}")
         if report.status != "done":
             raise Finding(f"the rollback ended {report.status}: {report.error}")
@@ -289,22 +287,14 @@ class Machine:
 
     def retry(self) -> None:
         statuses = self.rng.choice((REFUSED, (*REFUSED, ACCEPTED, ROLLED_BACK)))
-        run_virtual(release.release(**self.common(), which=Which(statuses=statuses)))
+        run_virtual(release(self.context("retry"), self.bench.spec, QueueFilter(statuses=statuses)))
         self.worlds = {
             key: {w._replace(held=None) if w.held is not None and w.held[1] in statuses else w for w in worlds}
             for key, worlds in self.worlds.items()
         }
 
-    def common(self) -> dict[str, Any]:
-        bench = self.bench
-        return {
-            "warehouse": bench.warehouse,
-            "spec": bench.spec,
-            "clock": bench.clock,
-            "run_id": new_run_id(bench.clock),
-            "wait_s": 600.0,
-            "offload": inline,
-        }
+    def context(self, command: str) -> RunContext:
+        return self.bench.context(command=command, wait_s=600.0)
 
     # --- what is seen
 

@@ -18,10 +18,9 @@ import httpx
 from revetl.clock import LoopClock
 from revetl.destinations.hubspot import HubSpot, Options
 from revetl.model import Relation, SyncSpec
-from revetl.state.runs import new_run_id
 from revetl.sync import SyncReport, run_sync
 from revetl.warehouse.duckdb import DuckDBWarehouse
-from tests.support.sync_bench import inline
+from tests.support.sync_bench import context
 
 _TEXT = {"type": "string", "fieldType": "text", "options": [], "modificationMetadata": {"readOnlyValue": False}}
 _TOO_MANY = {"status": "error", "category": "RATE_LIMITS", "policyName": "TEN_SECONDLY_ROLLING", "message": "limit"}
@@ -137,7 +136,4 @@ async def push(warehouse: DuckDBWarehouse, portal: Portal, **options: Any) -> Sy
     clock = LoopClock()
     transport = httpx.MockTransport(portal)
     async with HubSpot("hubspot", given, clock, transport=transport, rng=random.Random(1)) as destination:
-        return await run_sync(
-            warehouse, SPEC, destination, clock=clock, run_id=new_run_id(clock), command="sync", target="verify",
-            offload=inline,
-        )  # fmt: skip
+        return await run_sync(context(warehouse, clock, target="verify"), SPEC, destination)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
+from typing import Protocol, overload
 
 
 class Clock(Protocol):
@@ -60,3 +60,14 @@ class LoopClock:
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(max(0.0, seconds))
+
+
+@overload
+def naive(moment: datetime) -> datetime: ...
+@overload
+def naive(moment: None) -> None: ...
+@overload
+def naive(moment: datetime | None) -> datetime | None: ...
+def naive(moment: datetime | None) -> datetime | None:
+    """The moment in UTC without a zone, as the state tables hold it: a type that every warehouse has."""
+    return None if moment is None else moment.astimezone(UTC).replace(tzinfo=None)

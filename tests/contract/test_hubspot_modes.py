@@ -17,11 +17,10 @@ from revetl.sandbox.faults import Fault
 from revetl.sandbox.hubspot.store import HUMAN
 from revetl.sandbox.server import RunningSandbox, running_sandbox
 from revetl.sandbox.settings import SandboxSettings
-from revetl.state.runs import new_run_id
-from revetl.sync import PlanSummary, SyncReport, plan_sync, run_sync
+from revetl.sync import PlanSummary, SyncOptions, SyncReport, plan_sync, run_sync
 from revetl.warehouse.duckdb import DuckDBWarehouse
 from tests.support.sandbox_hubspot import portal_of
-from tests.support.sync_bench import inline
+from tests.support.sync_bench import context
 
 UNLIMITED = SandboxSettings(limited=False)
 COMPANIES = SyncSpec(
@@ -89,17 +88,8 @@ class Bench:
     async def run(self, spec: SyncSpec | None = None, *, full_refresh: bool = False, **options: object) -> SyncReport:
         clock = SystemClock()
         async with self.connect(**options) as destination:
-            return await run_sync(
-                self.warehouse,
-                spec or self.spec,
-                destination,
-                clock=clock,
-                run_id=new_run_id(clock),
-                command="sync",
-                target="dev",
-                full_refresh=full_refresh,
-                offload=inline,
-            )
+            asked = SyncOptions(full_refresh=full_refresh)
+            return await run_sync(context(self.warehouse, clock), spec or self.spec, destination, asked)
 
     async def both(self) -> SyncReport:
         await self.run(COMPANIES)
@@ -108,9 +98,7 @@ class Bench:
     async def plan(self) -> PlanSummary:
         clock = SystemClock()
         async with self.connect() as destination:
-            return await plan_sync(
-                self.warehouse, self.spec, destination, clock=clock, run_id=new_run_id(clock), offload=inline
-            )
+            return await plan_sync(context(self.warehouse, clock), self.spec, destination)
 
     def stands(self, key: str) -> dict[str, str | None]:
         """The contact's fields in the portal; empty where it is archived."""

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from revetl.model import Change
-from revetl.state.runs import get_run, new_run_id
-from revetl.sync.drift.drift import Settle
-from revetl.sync.rollback.rollback import Choices, roll_back
+from revetl.state.runs import get_run
+from revetl.sync.drift.resolution import DriftResolution
+from revetl.sync.rollback.rolling_back import RollbackChoices, RollbackOptions, roll_back
 from tests.support.crashing import Crash, CrashingWarehouse, Fuse
-from tests.support.sync_bench import Bench, drift, inline, read_back
+from tests.support.sync_bench import Bench, drift, read_back
 
 # CI tries every n-th step, `REVETL_EXAMPLES=1000` and more every one.
 STRIDE = 1 if int(os.environ.get("REVETL_EXAMPLES", "25")) >= 1000 else 31
@@ -68,18 +68,8 @@ def dies(bench: Bench, crash_at: int, work: Callable[[], Coroutine[Any, Any, Any
 async def undo(bench: Bench, run_id: str) -> Any:
     run = get_run(bench.warehouse, run_id)
     assert run is not None
-    return await roll_back(
-        bench.warehouse,
-        bench.spec,
-        bench.destination,
-        run,
-        Choices(archive_created=True),
-        clock=bench.clock,
-        run_id=new_run_id(bench.clock),
-        target="dev",
-        offload=inline,
-        intent_rows=2,
-    )
+    ctx, choices = bench.context(command="rollback"), RollbackChoices(archive_created=True)
+    return await roll_back(ctx, bench.spec, bench.destination, run, choices, RollbackOptions(intent_rows=2))
 
 
 def stands(bench: Bench) -> list[tuple[Any, ...]]:
@@ -131,12 +121,12 @@ def test_a_settled_drift_stands_whole_or_not_at_all(side: str) -> None:
         bench.destination.records[ids[1]]["city"] = "Bonn"
         del bench.destination.records[ids[2]]
         bench.destination.written.clear()
-        ended = dies(bench, crash_at, partial(read_back, bench, Settle(side, None)))
+        ended = dies(bench, crash_at, partial(read_back, bench, DriftResolution(side, None)))
         bench.run()
         sent = list(bench.destination.written)
         # All of it or none: a snapshot that took one value and not the next would send or hide one of them.
         assert len(sent) in ((0,) if side == "accept" else (0, 3)), (crash_at, sent)
-        drift(bench, Settle(side, None))
+        drift(bench, DriftResolution(side, None))
         bench.run()
         here = [r[1:] for r in stands(bench)]
         if side == "accept":

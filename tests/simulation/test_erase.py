@@ -26,16 +26,16 @@ from revetl.providers.base import Answer, ProvidedValue
 from revetl.state import heartbeats, leases
 from revetl.state.runs import list_runs
 from revetl.state.schema import create_all, relation
-from revetl.sync.drift.drift import look
+from revetl.sync.drift.reading import find_drift
 from revetl.sync.plan import saved
-from revetl.sync.rollback.rollback import Choices, roll_back
+from revetl.sync.rollback.rolling_back import RollbackOptions, roll_back
 from revetl.usecases.erase_people import list_keys, people_of
 from revetl.warehouse.base import Warehouse
 from revetl.warehouse.duckdb import DuckDBWarehouse
 from revetl.warehouse.sql import ident, table
 from tests.support.crashing import Crash, CrashingWarehouse, Fuse
 from tests.support.enrich_fakes import FakeProvider, hit, miss, terms, verdict, waterfall
-from tests.support.sync_bench import Bench, inline
+from tests.support.sync_bench import Bench
 from tests.support.virtual_time import run_virtual
 from tests.support.warehouses import PARAMS, SCHEMA, new_warehouse, the_warehouse
 
@@ -129,16 +129,7 @@ class World:
         self.bench.source([("gid-ada", ADA, "Adaline III", "x"), ("gid-bob", "bob@acme.example", "B", "y")])
         self.bench.destination.records["101"]["firstname"] = "Adaline of theirs"
         asyncio.run(
-            look(
-                self.warehouse,
-                self.bench.spec,
-                self.bench.destination,
-                clock=self.bench.clock,
-                run_id="d1",
-                target="dev",
-                settle=None,
-                offload=inline,
-            )
+            find_drift(self.bench.context(run_id="d1", command="drift"), self.bench.spec, self.bench.destination)
         )
         made = saved.entry(self.warehouse, self.bench.spec, self.bench.plan(), self.bench.clock)
         saved.write_file(self.path, "dev", [made], self.bench.clock)
@@ -294,16 +285,11 @@ def test_a_rollback_leaves_her_out(here: World) -> None:
     here.erase(email=ADA)
     report = asyncio.run(
         roll_back(
-            here.warehouse,
+            here.bench.context(run_id="u1", command="rollback"),
             here.bench.spec,
             here.bench.destination,
             run,
-            Choices(),
-            clock=here.bench.clock,
-            run_id="u1",
-            target="dev",
-            dry_run=True,
-            offload=inline,
+            options=RollbackOptions(dry_run=True),
         )
     )
     assert (report.plan.restore, report.plan.left) == (1, 0)  # the other one, whom that run updated as well

@@ -18,11 +18,10 @@ from revetl.sandbox.faults import Fault
 from revetl.sandbox.server import RunningSandbox, running_sandbox
 from revetl.sandbox.settings import SandboxSettings
 from revetl.state import outcomes
-from revetl.state.runs import new_run_id
 from revetl.sync import SyncReport, run_sync
 from revetl.warehouse.base import Warehouse
 from tests.support.sandbox_hubspot import portal_of
-from tests.support.sync_bench import inline
+from tests.support.sync_bench import context
 from tests.support.warehouses import SCHEMA, the_warehouse
 
 UNLIMITED = SandboxSettings(limited=False)
@@ -58,16 +57,7 @@ class Bench:
         )
         clock = SystemClock()
         async with HubSpot("hubspot", options, clock, rng=random.Random(1)) as destination:
-            return await run_sync(
-                self.warehouse,
-                spec,
-                destination,
-                clock=clock,
-                run_id=new_run_id(clock),
-                command="sync",
-                target="dev",
-                offload=inline,
-            )
+            return await run_sync(context(self.warehouse, clock), spec, destination)
 
     def records(self, object_: str, name: str) -> list[str | None]:
         store = portal_of(self.sandbox).store(object_)

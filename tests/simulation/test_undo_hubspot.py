@@ -15,14 +15,15 @@ from revetl.model import SyncSpec
 from revetl.sandbox.faults import Fault
 from revetl.sandbox.hubspot.store import HUMAN
 from revetl.sandbox.server import RunningSandbox, running_sandbox
-from revetl.state.runs import get_run, new_run_id
+from revetl.state.runs import get_run
 from revetl.sync import SyncReport, run_sync
-from revetl.sync.drift.drift import DriftReport, Settle, look
-from revetl.sync.rollback.rollback import Choices, RollbackReport, roll_back
+from revetl.sync.drift.reading import DriftOptions, DriftReport, find_drift
+from revetl.sync.drift.resolution import DriftResolution
+from revetl.sync.rollback.rolling_back import RollbackChoices, RollbackReport, roll_back
 from revetl.warehouse.base import Warehouse
 from tests.simulation.test_sync_hubspot import COMPANIES, CONTACTS, UNLIMITED, make_models
 from tests.support.sandbox_hubspot import portal_of
-from tests.support.sync_bench import inline
+from tests.support.sync_bench import context
 from tests.support.warehouses import the_warehouse
 
 ROWS = 230
@@ -42,26 +43,19 @@ class Bench:
 
     async def sync(self, spec: SyncSpec) -> SyncReport:
         async with self.hubspot() as destination:
-            return await run_sync(
-                self.warehouse, spec, destination, clock=CLOCK, run_id=new_run_id(CLOCK), command="sync",
-                target="dev", offload=inline,
-            )  # fmt: skip
+            return await run_sync(context(self.warehouse, CLOCK), spec, destination)
 
-    async def undo(self, spec: SyncSpec, run_id: str, choices: Choices | None = None) -> RollbackReport:
+    async def undo(self, spec: SyncSpec, run_id: str, choices: RollbackChoices | None = None) -> RollbackReport:
         run = get_run(self.warehouse, run_id)
         assert run is not None
         async with self.hubspot() as destination:
-            return await roll_back(
-                self.warehouse, spec, destination, run, choices or Choices(), clock=CLOCK,
-                run_id=new_run_id(CLOCK), target="dev", offload=inline,
-            )  # fmt: skip
+            ctx = context(self.warehouse, CLOCK, command="rollback")
+            return await roll_back(ctx, spec, destination, run, choices or RollbackChoices())
 
-    async def drift(self, spec: SyncSpec, settle: Settle | None = None) -> DriftReport:
+    async def drift(self, spec: SyncSpec, resolution: DriftResolution | None = None) -> DriftReport:
         async with self.hubspot() as destination:
-            return await look(
-                self.warehouse, spec, destination, clock=CLOCK, run_id=new_run_id(CLOCK), target="dev",
-                settle=settle, offload=inline,
-            )  # fmt: skip
+            ctx = context(self.warehouse, CLOCK, command="drift")
+            return await find_drift(ctx, spec, destination, DriftOptions(resolution=resolution))
 
     def id_of(self, spec: SyncSpec, key: str) -> str:
         sql = f"SELECT destination_id FROM revetl.snapshot__{spec.name} WHERE key = ?"
@@ -154,11 +148,11 @@ async def test_created_records_are_archived_when_asked_unless_touched(bench: Ben
     first = await bench.sync(spec)
     key = {"contacts": "c", "companies": "k"}[spec.object]
     bench.edit(spec, f"{key}7", **{spec.sent_columns[1]: "By hand"})
-    report = await bench.undo(spec, first.run_id, Choices(archive_created=True))
+    report = await bench.undo(spec, first.run_id, RollbackChoices(archive_created=True))
     assert report.counts == {"ok": ROWS - 1, "skipped": 1}
     assert len(bench.stands(spec)) == 1
     assert (await bench.sync(spec)).plan.changes == 0
-    anew = await bench.undo(spec, report.run_id, Choices(recreate_archived=True))
+    anew = await bench.undo(spec, report.run_id, RollbackChoices(recreate_archived=True))
     assert anew.counts == {"ok": ROWS - 1}
     assert len(bench.stands(spec)) == ROWS
     assert (await bench.sync(spec)).plan.changes == 0
@@ -194,8 +188,8 @@ async def test_drift_is_what_people_did_and_not_what_hubspot_does(bench: Bench, 
     report = await bench.drift(spec)
     assert report.fields == {name: {"theirs": 2}}
     assert report.records == {"merged": 1, "missing": 1, "theirs": 2}
-    settled = await bench.drift(spec, Settle("reassert", None))
-    assert (settled.settled, settled.cells) == (3, 2), "two of ours that were merged are left alone"
+    settled = await bench.drift(spec, DriftResolution("reassert", None))
+    assert (settled.resolved, settled.cells) == (3, 2), "two of ours that were merged are left alone"
     report_of_sync: Any = await bench.sync(spec)
     assert (report_of_sync.plan.update, report_of_sync.plan.create) == (2, 1)
     assert (await bench.drift(spec)).records == {"merged": 1}
@@ -209,7 +203,7 @@ async def test_a_contact_merged_into_a_strangers_is_found_again(bench: Bench) ->
     await bench.merge(CONTACTS, stranger.id, bench.id_of(CONTACTS, "c4"))
     report = await bench.drift(CONTACTS)
     assert report.records == {"merged": 1, "theirs": 1}, "the stranger's address is the main one now"
-    await bench.drift(CONTACTS, Settle("accept", None))
+    await bench.drift(CONTACTS, DriftResolution("accept", None))
     assert bench.id_of(CONTACTS, "c4") == stranger.id
     assert (await bench.sync(CONTACTS)).plan.changes == 0
     bench.warehouse.execute("UPDATE contacts SET firstname = 'New' WHERE golden_id = 'c4'")

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from revetl.clock import LoopClock
+from revetl.clock import Clock, LoopClock
+from revetl.context import LeaseWait, Meter, RunContext
 from revetl.model import Relation, Scalar, SyncSpec
+from revetl.state.leases import Holder
 from revetl.state.runs import new_run_id
-from revetl.sync import PlanSummary, SyncReport, plan_sync, run_sync
-from revetl.sync.drift.drift import DriftReport, Settle, look
+from revetl.sync import PlanSummary, SyncOptions, SyncReport, plan_sync, run_sync
+from revetl.sync.drift.reading import DriftOptions, DriftReport, find_drift
+from revetl.sync.drift.resolution import DriftResolution
 from revetl.warehouse.base import Warehouse
 from tests.support.fake_destination import FakeDestination
 from tests.support.warehouses import SCHEMA, the_warehouse
@@ -27,6 +30,43 @@ async def inline(function: Any, *args: Any) -> Any:
     """In place of a thread: every statement is one step of the test, in an order that a seed repeats."""
     await asyncio.sleep(0)
     return function(*args)
+
+
+@dataclass(kw_only=True)
+class Surroundings:
+    """What a test may say of a run's context, the rest being what every test has."""
+
+    run_id: str | None = None
+    command: str = "sync"
+    target: str = "dev"
+    wait_s: float = 0.0
+    on_wait: Callable[[Holder], None] | None = None
+    stop_event: asyncio.Event | None = None
+    progress: Meter | None = None
+    offload: Any = inline
+
+    def context(self, warehouse: Warehouse, clock: Clock) -> RunContext:
+        return RunContext(
+            warehouse=warehouse,
+            clock=clock,
+            run_id=self.run_id or new_run_id(clock),
+            command=self.command,
+            target=self.target,
+            offload=self.offload,
+            stop=self.stop_event or asyncio.Event(),
+            progress=lambda _: self.progress,
+            wait=LeaseWait(self.wait_s, self.on_wait),
+        )
+
+
+def split(options: dict[str, Any]) -> tuple[Surroundings, dict[str, Any]]:
+    """What is of the context, and the other options."""
+    of_context = {name: value for name, value in options.items() if name in Surroundings.__dataclass_fields__}
+    return Surroundings(**of_context), {n: v for n, v in options.items() if n not in of_context}
+
+
+def context(warehouse: Warehouse, clock: Clock, **surroundings: Any) -> RunContext:
+    return Surroundings(**surroundings).context(warehouse, clock)
 
 
 @dataclass
@@ -63,29 +103,17 @@ class Bench:
         return asyncio.run(self.start(**options))
 
     async def start(self, **options: Any) -> SyncReport:
-        return await run_sync(
-            self.warehouse,
-            self.spec,
-            self.destination,
-            clock=self.clock,
-            command="sync",
-            target="dev",
-            **{"run_id": new_run_id(self.clock), "offload": inline, **options},
-        )
+        surroundings, rest = split(options)
+        ctx = surroundings.context(self.warehouse, self.clock)
+        return await run_sync(ctx, self.spec, self.destination, SyncOptions(**rest))
 
     def plan(self, *, offline: bool = False, **options: Any) -> PlanSummary:
-        destination = None if offline else self.destination
-        return asyncio.run(
-            plan_sync(
-                self.warehouse,
-                self.spec,
-                destination,
-                clock=self.clock,
-                run_id=new_run_id(self.clock),
-                offload=inline,
-                **options,
-            )
-        )
+        surroundings, rest = split(options)
+        ctx = surroundings.context(self.warehouse, self.clock)
+        return asyncio.run(plan_sync(ctx, self.spec, None if offline else self.destination, SyncOptions(**rest)))
+
+    def context(self, **surroundings: Any) -> RunContext:
+        return context(self.warehouse, self.clock, **surroundings)
 
     def rows(self, sql: str, *params: Scalar) -> list[tuple[Scalar, ...]]:
         return self.warehouse.rows(sql, list(params))
@@ -103,20 +131,12 @@ def bench_of_three() -> Bench:
     return bench
 
 
-async def read_back(bench: Bench, settle: Settle | None = None, **options: Any) -> DriftReport:
-    """The destination read back and compared, and settled where that is asked for."""
-    return await look(
-        bench.warehouse,
-        bench.spec,
-        bench.destination,
-        clock=bench.clock,
-        run_id=new_run_id(bench.clock),
-        target="dev",
-        settle=settle,
-        offload=inline,
-        **options,
-    )
+async def read_back(bench: Bench, resolution: DriftResolution | None = None, **options: Any) -> DriftReport:
+    """The destination read back and compared, and accepted or reasserted where that is asked for."""
+    surroundings, rest = split({"command": "drift", **options})
+    ctx = surroundings.context(bench.warehouse, bench.clock)
+    return await find_drift(ctx, bench.spec, bench.destination, DriftOptions(resolution=resolution, **rest))
 
 
-def drift(bench: Bench, settle: Settle | None = None, **options: Any) -> DriftReport:
-    return asyncio.run(read_back(bench, settle, **options))
+def drift(bench: Bench, resolution: DriftResolution | None = None, **options: Any) -> DriftReport:
+    return asyncio.run(read_back(bench, resolution, **options))

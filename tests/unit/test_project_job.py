@@ -77,7 +77,7 @@ def run(
     def push(_w: Any, specs: Sequence[Any]) -> list[SyncReport]:
         assert project.open == 1
         project.done.append("sync")
-        plan = PlanSummary("p", "contacts", "hubspot", "contacts")
+        plan = PlanSummary(plan_id="p", sync="contacts", destination="hubspot", object="contacts")
         return [SyncReport("r", "contacts", status, plan, exit_code=1 if status != "done" else 0)]
 
     monkeypatch.setattr(job, "run_waterfall", waterfall)

@@ -145,7 +145,7 @@ def test_a_crash_between_write_and_checkpoint_leaves_doubt_and_change_and_change
     write = checkpoint.write
 
     def full_disk(*args: object, **kwargs: object) -> None:
-        if args[4]:
+        if args[3]:
             raise WarehouseError("the disk is full")
         write(*args, **kwargs)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import pytest
@@ -11,8 +10,9 @@ from revetl.destinations.base import RecordMatch
 from revetl.errors import ConfigError, Unavailable
 from revetl.model import FieldRule
 from revetl.state.runs import list_runs
-from revetl.sync.drift.drift import DriftReport, Settle, look
-from tests.support.sync_bench import ANN, BOB, CID, Bench, drift, inline
+from revetl.sync.drift.reading import DriftReport
+from revetl.sync.drift.resolution import DriftResolution
+from tests.support.sync_bench import ANN, BOB, CID, Bench, drift
 
 DAN = ("4", "dan@x.io", "Dan", "Rome")
 A, B, C, D = "101", "102", "103", "104"  # their ids there
@@ -28,11 +28,11 @@ def bench() -> Bench:
 
 
 def accept(bench: Bench, *fields: str) -> DriftReport:
-    return drift(bench, Settle("accept", fields or None))
+    return drift(bench, DriftResolution("accept", fields or None))
 
 
 def reassert(bench: Bench, *fields: str) -> DriftReport:
-    return drift(bench, Settle("reassert", fields or None))
+    return drift(bench, DriftResolution("reassert", fields or None))
 
 
 def edit(bench: Bench, id_: str, **fields: Any) -> None:
@@ -72,7 +72,7 @@ def test_only_what_differs_in_the_destinations_own_form_is_drift(bench: Bench) -
 def test_accepted_is_kept_until_the_row_changes(bench: Bench) -> None:
     edit(bench, A, city="Bern")
     report = accept(bench, "city")
-    assert (report.settled, report.cells, report.delayed) == (1, 1, 0)
+    assert (report.resolved, report.cells, report.delayed) == (1, 1, 0)
     assert list_runs(bench.warehouse, 1)[0].counts == {"accepted": 1}
     assert drift(bench).drifted == 0
     again = bench.run()
@@ -94,7 +94,7 @@ def test_a_model_that_takes_theirs_over_waits_for_nothing(bench: Bench) -> None:
 def test_reasserted_is_sent_by_the_next_sync_and_can_be_undone(bench: Bench) -> None:
     edit(bench, A, city="Bern", firstname="Annie")
     report = reassert(bench, "city")
-    assert (report.settled, report.cells) == (1, 1)
+    assert (report.resolved, report.cells) == (1, 1)
     assert bench.sent() == [], "drift itself writes nothing there"
     bench.run()
     assert bench.sent() == [("update", "1", {"city": "Riga"})]
@@ -130,16 +130,11 @@ def test_missing_accepted_stays_deleted_and_reasserted_is_created_again(bench: B
     del bench.destination.records[B]
     report = drift(bench)
     assert (report.drifted, report.records) == (2, {"missing": 2})
-    asyncio.run(
-        look(
-            bench.warehouse, bench.spec, bench.destination, clock=bench.clock, run_id="r", target="dev",
-            settle=Settle("accept", None), keys=["1"], offload=inline,
-        )
-    )  # fmt: skip
+    drift(bench, DriftResolution("accept", None), keys=["1"])
     assert drift(bench).records == {"missing": 1}
     bench.run()
     assert bench.sent() == []
-    assert reassert(bench).settled == 1
+    assert reassert(bench).resolved == 1
     bench.run()
     assert bench.sent() == [("create", "2", {"email": "bob@x.io", "firstname": "Bob"})]
     assert drift(bench).drifted == 0
@@ -147,7 +142,7 @@ def test_missing_accepted_stays_deleted_and_reasserted_is_created_again(bench: B
 
 def test_fields_alone_leave_missing_records_as_they_are(bench: Bench) -> None:
     del bench.destination.records[A]
-    assert reassert(bench, "city").settled == 0
+    assert reassert(bench, "city").resolved == 0
     assert drift(bench).records == {"missing": 1}
 
 
@@ -167,7 +162,7 @@ def test_a_record_merged_into_a_strangers_gets_its_id(bench: Bench, monkeypatch:
     merge(bench, monkeypatch, {A: "900"})
     report = drift(bench)
     assert report.records == {"merged": 1, "theirs": 1}
-    assert reassert(bench).settled == 2
+    assert reassert(bench).resolved == 2
     bench.run()
     assert bench.sent() == [("update", "1", {"city": "Riga"})]
     assert bench.destination.records["900"]["city"] == "Riga"
@@ -180,7 +175,7 @@ def test_two_of_ours_that_were_merged_are_named_and_left(bench: Bench, monkeypat
     report = drift(bench)
     assert (report.records, report.fields) == ({"merged": 1}, {})
     assert report.samples[0]["note"] == "another key of the model has that record"
-    assert reassert(bench).settled == 0
+    assert reassert(bench).resolved == 0
     bench.run()
     assert bench.sent() == []
 
@@ -243,7 +238,7 @@ def test_records_that_left_the_model_are_compared_with_what_we_wrote(bench: Benc
 
 
 def test_a_large_destination_is_read_in_pieces(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("revetl.sync.drift.drift.CHUNK_ROWS", 2)
+    monkeypatch.setattr("revetl.sync.drift.reading.CHUNK_ROWS", 2)
     edit(bench, A, city="Bern")
     edit(bench, D, city="Bonn")
     told: list[tuple[int, int]] = []

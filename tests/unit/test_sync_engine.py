@@ -256,7 +256,7 @@ def test_a_checkpoint_stands_whole_or_not_at_all(bench: Bench, monkeypatch: pyte
     def fail(*_: object) -> None:
         raise WarehouseError("the disk is full")
 
-    monkeypatch.setattr("revetl.state.snapshot.remember_rejected", fail)
+    monkeypatch.setattr("revetl.state.snapshot.queue_refused", fail)
     with pytest.raises(WarehouseError):
         bench.run()
     assert bench.rows("SELECT count(*) FROM revetl.outcomes") == [(0,)]
@@ -376,7 +376,7 @@ def test_a_run_that_broke_off_counts_what_it_had_in_flight(bench: Bench, monkeyp
     write = checkpoint.write
 
     def full_disk(*args: object, **kwargs: object) -> None:
-        if args[4]:
+        if args[3]:
             raise WarehouseError("the disk is full")
         write(*args, **kwargs)
 

@@ -19,7 +19,7 @@ from revetl.state.schema import create_all
 from revetl.sync.leasing import leased
 from revetl.warehouse.base import Warehouse
 from revetl.warehouse.duckdb import DuckDBWarehouse
-from tests.support.sync_bench import Bench, inline
+from tests.support.sync_bench import Bench
 from tests.support.virtual_time import run_virtual
 from tests.support.warehouses import the_warehouse
 
@@ -73,9 +73,7 @@ def test_a_second_run_says_at_once_who_works_on_it(bench: Bench) -> None:
 async def plan(bench: Bench) -> Any:
     from revetl.sync import plan_sync
 
-    return await plan_sync(
-        bench.warehouse, bench.spec, bench.destination, clock=bench.clock, run_id="planner", offload=inline
-    )
+    return await plan_sync(bench.context(run_id="planner"), bench.spec, bench.destination)
 
 
 def test_a_second_run_waits_for_the_first_and_finds_nothing_left(bench: Bench) -> None:
@@ -254,7 +252,7 @@ def test_state_outside_a_lease_that_was_lost_is_rolled_back(warehouse: Warehouse
     warehouse.execute("CREATE TABLE analytics.told (what VARCHAR)")
 
     async def work() -> None:
-        async with leased(warehouse, "fake__contacts", "mine", clock=bench.clock, offload=inline) as held:
+        async with leased(bench.context(run_id="mine"), "fake__contacts") as held:
             with held.warehouse.transaction():
                 held.warehouse.execute("INSERT INTO analytics.told VALUES ('kept')")
             warehouse.execute("UPDATE revetl.leases SET run_id = 'theirs'")
@@ -266,12 +264,13 @@ def test_state_outside_a_lease_that_was_lost_is_rolled_back(warehouse: Warehouse
 
 
 def test_nothing_is_released_while_a_run_is_at_work(bench: Bench) -> None:
+    from revetl.sync.retry.queue import QueueFilter
     from revetl.sync.retry.release import release
 
     held_elsewhere(bench.warehouse, NOW + timedelta(days=1))
 
     async def retry() -> int:
-        return await release(bench.warehouse, bench.spec, [], clock=bench.clock, run_id="retry", offload=inline)
+        return (await release(bench.context(run_id="retry"), bench.spec, QueueFilter())).records
 
     with pytest.raises(LeaseError):
         asyncio.run(retry())
@@ -279,13 +278,13 @@ def test_nothing_is_released_while_a_run_is_at_work(bench: Bench) -> None:
 
 def test_recovery_by_itself_leaves_a_live_run_alone(bench: Bench) -> None:
     from revetl.state.sync_tables import resolve
-    from revetl.sync.apply import intents
+    from revetl.sync.apply.recovery import recover
 
     bench.run()
-    layout = resolve(bench.warehouse, bench.spec)
+    tables = resolve(bench.warehouse, bench.spec)
     held_elsewhere(bench.warehouse, NOW + timedelta(days=1))
-    assert intents.recover(bench.warehouse, layout, bench.clock, present_run="another") == 0, "nothing is broken off"
+    assert recover(tables, bench.clock.now(), present_run="another") == 0, "nothing is broken off"
     bench.warehouse.execute("UPDATE revetl.runs SET status = 'running'")
     with pytest.raises(LeaseError, match="held by run theirs"):
-        intents.recover(bench.warehouse, layout, bench.clock, present_run="another")
-    assert intents.recover(bench.warehouse, layout, bench.clock, present_run="theirs") == 0
+        recover(tables, bench.clock.now(), present_run="another")
+    assert recover(tables, bench.clock.now(), present_run="theirs") == 0

@@ -12,13 +12,13 @@ from revetl.destinations.base import Pair
 from revetl.errors import Ambiguous, ConfigError, Denied, GuardrailError
 from revetl.model import Association, Guardrails, Relation, Scalar, SyncSpec
 from revetl.state import outcomes
-from revetl.state.runs import get_run, list_runs, new_run_id
+from revetl.state.runs import get_run, list_runs
 from revetl.state.sync_tables import resolve
 from revetl.sync import SyncReport
-from revetl.sync.drift.drift import Settle
+from revetl.sync.drift.resolution import DriftResolution
 from revetl.sync.links import links_table
-from revetl.sync.rollback.rollback import Choices, roll_back
-from tests.support.sync_bench import Bench, drift, inline
+from revetl.sync.rollback.rolling_back import roll_back
+from tests.support.sync_bench import Bench, drift
 from tests.support.warehouses import SCHEMA
 
 FIRMS = SyncSpec(
@@ -222,9 +222,9 @@ def test_a_refused_link_costs_nobody_and_waits_for_a_retry(bench: Two) -> None:
     bench.tied()
     assert (bench.run().exit_code, bench.tied()) == (0, [])
     bench.destination.bad_links = set()
-    layout = resolve(bench.warehouse, bench.spec)
-    assert links_table.release(bench.warehouse, layout, ["bob"]) == 0
-    assert links_table.release(bench.warehouse, layout) == 1
+    tables = resolve(bench.warehouse, bench.spec)
+    assert links_table.release(tables, ["bob"]) == 0
+    assert links_table.release(tables) == 1
     assert bench.run().counts == {"linked": 1}
 
 
@@ -357,19 +357,7 @@ def test_undoing_a_run_leaves_its_links(bench: Two) -> None:
     bench.source([("ann", "ann@y.io", "bolt"), ("bob", "bob@x.io", "bolt")], DDL)
     spoiled = get_run(bench.warehouse, bench.run().run_id)
     assert spoiled is not None
-    report = asyncio.run(
-        roll_back(
-            bench.warehouse,
-            bench.spec,
-            bench.destination,
-            spoiled,
-            Choices(),
-            clock=bench.clock,
-            run_id=new_run_id(bench.clock),
-            target="dev",
-            offload=inline,
-        )
-    )
+    report = asyncio.run(roll_back(bench.context(command="rollback"), bench.spec, bench.destination, spoiled))
     assert report.error is None
     assert bench.linked() == [("ann", "bolt"), ("bob", "bolt")]
     assert "ann@x.io" in {r.get("email") for r in bench.destination.records.values()}
@@ -391,8 +379,8 @@ def test_a_link_that_a_person_removed_is_drift_and_made_again_when_reasserted(be
     assert (report.links, report.drifted, report.records) == (2, 1, {"untied": 1})
     assert [(s["key"], s["ours_last"]) for s in report.samples] == [("ann", "fake__firms: acme")]
     assert (bench.run().counts, bench.tied()) == ({}, []), "a sync compares with what it made"
-    assert drift(bench, Settle("reassert", ("email",))).links_settled == 0, "a field is not a link"
-    assert drift(bench, Settle("reassert", None)).links_settled == 1
+    assert drift(bench, DriftResolution("reassert", ("email",))).links_resolved == 0, "a field is not a link"
+    assert drift(bench, DriftResolution("reassert", None)).links_resolved == 1
     assert list_runs(bench.warehouse, 1)[0].counts == {"reasserted": 0, "links_reasserted": 1}
     assert bench.run().counts == {"linked": 1}
     assert drift(bench).drifted == 0
@@ -400,11 +388,11 @@ def test_a_link_that_a_person_removed_is_drift_and_made_again_when_reasserted(be
 
 def test_a_link_that_stays_untied_is_made_again_only_by_name(bench: Two) -> None:
     untied_by_a_person(bench)
-    assert drift(bench, Settle("accept", None)).links_settled == 1
+    assert drift(bench, DriftResolution("accept", None)).links_resolved == 1
     assert drift(bench).drifted == 0
     assert (bench.run().counts, bench.plan(full_refresh=True).links.link) == ({}, 1)
-    layout = resolve(bench.warehouse, bench.spec)
-    assert links_table.release(bench.warehouse, layout) == 0, "retry of all that was refused"
+    tables = resolve(bench.warehouse, bench.spec)
+    assert links_table.release(tables) == 0, "retry of all that was refused"
     bench.people(ann="bolt", bob="bolt", cid=None)
     assert bench.run().counts == {"linked": 1}, "nothing to untie"
     bench.people(ann="acme", bob="bolt", cid=None)
@@ -421,6 +409,6 @@ def test_the_links_of_a_record_that_is_gone_are_not_told_apart_from_it(bench: Tw
 
 def test_accepted_links_are_retried_by_name(bench: Two) -> None:
     untied_by_a_person(bench)
-    drift(bench, Settle("accept", None))
-    assert links_table.release(bench.warehouse, resolve(bench.warehouse, bench.spec), ["ann"]) == 1
+    drift(bench, DriftResolution("accept", None))
+    assert links_table.release(resolve(bench.warehouse, bench.spec), ["ann"]) == 1
     assert bench.run().counts == {"linked": 1}

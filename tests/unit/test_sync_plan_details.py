@@ -34,8 +34,8 @@ def test_the_first_sync_into_a_crm_that_is_full() -> None:
     }
     bench.source([("1", "same@x.io", "S", "Bern"), ("2", "differs@x.io", "New", "Bern"), ("3", "none@x.io", "N", None)])
     plan = bench.plan()
-    assert (plan.create, plan.adopt, plan.matched, plan.held, plan.lines) == (1, 1, 1, 0, 3)
-    (adopted,) = (s for s in plan.samples if s.op == "adopt" and not s.settled)
+    assert (plan.create, plan.adopt, plan.matched, plan.withheld, plan.lines) == (1, 1, 1, 0, 3)
+    (adopted,) = (s for s in plan.samples if s.op == "adopt" and not s.outcome)
     assert (adopted.key, dict(adopted.fields)) == ("2", {"firstname": ("Old", "New")})
 
 
@@ -55,22 +55,22 @@ def test_conflicts_name_the_other_key(bench: Bench) -> None:
     told = {s.key: s.note or "" for s in plan.samples}
     assert "kept by 1 of this model" in told["3"]
     assert "same email as 4 of this model" in told["5"]
-    assert (plan.create, plan.held, plan.left) == (1, 3, 1)
+    assert (plan.create, plan.withheld, plan.left) == (1, 3, 1)
 
 
 def test_every_line_can_be_read_by_key_and_by_field(bench: Bench) -> None:
     bench.source([("1", "ann@x.io", "Anna", "Bern"), ("2", "bob@x.io", "Bob", "Rome"), ("9", "gone@x.io", "G", None)])
     bench.plan()
-    layout = resolve(bench.warehouse, bench.spec)
+    tables = resolve(bench.warehouse, bench.spec)
 
     def keys(**which: object) -> list[str]:
-        return [line.key for line in lines.read(bench.warehouse, layout, **which)]
+        return [line.key for line in lines.read(tables, **which)]
 
     assert keys() == ["1", "2"]
     assert keys(limit=1) == ["1"]
     assert keys(fields=["city"]) == ["2"]
     assert keys(keys=["2", "x"]) == ["2"]
-    (line,) = lines.read(bench.warehouse, layout, keys=["2"])
+    (line,) = lines.read(tables, keys=["2"])
     assert dict(line.fields) == {"city": ("Bern", "Rome")}
 
 
@@ -79,8 +79,8 @@ def test_a_record_without_a_line_is_explained(bench: Bench) -> None:
     bench.source([("1", "ann@x.io", "Ann", "Bern"), ("2", "bob@x.io", "Bad", "Bern")])
     bench.run()
     bench.plan()
-    layout = resolve(bench.warehouse, bench.spec)
-    why = [lines.why_not_planned(bench.warehouse, layout, key) for key in ("1", "2", "9", "x")]
+    tables = resolve(bench.warehouse, bench.spec)
+    why = [lines.why_not_planned(tables, key) for key in ("1", "2", "9", "x")]
     assert [w and w.split(":")[0] for w in why] == [
         "same",
         "was refused before",

@@ -6,10 +6,9 @@ import asyncio
 
 import pytest
 
-from revetl.state.runs import new_run_id
-from revetl.sync.retry.queue import Which
-from revetl.sync.retry.release import Released, release
-from tests.support.sync_bench import Bench, inline
+from revetl.sync.retry.queue import QueueFilter
+from revetl.sync.retry.release import RetryReport, release
+from tests.support.sync_bench import Bench
 
 DUP = ("3", "BAD@x.io", "Twin", None)
 
@@ -22,19 +21,14 @@ def bench() -> Bench:
     return b
 
 
-def let_go(bench: Bench, which: Which, **options: bool) -> Released:
-    return asyncio.run(
-        release(
-            bench.warehouse, bench.spec, which, clock=bench.clock, run_id=new_run_id(bench.clock), offload=inline,
-            **options,
-        )
-    )  # fmt: skip
+def release_of(bench: Bench, which: QueueFilter, **options: bool) -> RetryReport:
+    return asyncio.run(release(bench.context(), bench.spec, which, **options))
 
 
 def test_what_waits_says_why_and_for_which_row(bench: Bench) -> None:
     run = bench.run()
     assert run.counts == {"rejected": 3, "skipped": 1}
-    found = let_go(bench, Which(), dry_run=True)
+    found = release_of(bench, QueueFilter(), dry_run=True)
     assert {(w.status, w.code, w.records, w.keys) for w in found.waiting} == {
         ("rejected", "VALIDATION_ERROR", 2, ("1", "2")),
         ("rejected", "SAME_IDENTITY", 1, ("3",)),
@@ -50,35 +44,35 @@ def test_what_waits_says_why_and_for_which_row(bench: Bench) -> None:
 @pytest.mark.parametrize(
     ("which", "sent"),
     [
-        (Which(), {"1", "2", "3", "4"}),
-        (Which(keys=("2", "9")), {"2"}),
-        (Which(codes=("VALIDATION_ERROR",)), {"1", "2"}),
-        (Which(keys=("1",), codes=("NO_IDENTITY",)), set()),
-        (Which(statuses=("skipped",)), {"4"}),
-        (Which(run_id="another"), set()),
+        (QueueFilter(), {"1", "2", "3", "4"}),
+        (QueueFilter(keys=("2", "9")), {"2"}),
+        (QueueFilter(codes=("VALIDATION_ERROR",)), {"1", "2"}),
+        (QueueFilter(keys=("1",), codes=("NO_IDENTITY",)), set()),
+        (QueueFilter(statuses=("skipped",)), {"4"}),
+        (QueueFilter(run_id="another"), set()),
     ],
 )
-def test_only_those_that_are_meant_are_let_go(bench: Bench, which: Which, sent: set[str]) -> None:
+def test_only_those_that_are_meant_are_release_of(bench: Bench, which: QueueFilter, sent: set[str]) -> None:
     bench.run()
-    assert let_go(bench, which).records == len(sent)
+    assert release_of(bench, which).records == len(sent)
     assert bench.run().plan.waiting == 4 - len(sent)
 
 
 def test_what_a_person_decided_is_let_go_only_by_name(bench: Bench) -> None:
     run = bench.run()
     bench.warehouse.execute("UPDATE revetl.rejected__fake__contacts SET status = 'rolled_back' WHERE key IN ('1', '2')")
-    assert let_go(bench, Which(), dry_run=True).records == 2
-    assert let_go(bench, Which(keys=("1",)), dry_run=True).records == 1
-    assert let_go(bench, Which(run_id=run.run_id), dry_run=True).records == 4
-    assert let_go(bench, Which(statuses=("rolled_back",)), dry_run=True).records == 2
+    assert release_of(bench, QueueFilter(), dry_run=True).records == 2
+    assert release_of(bench, QueueFilter(keys=("1",)), dry_run=True).records == 1
+    assert release_of(bench, QueueFilter(run_id=run.run_id), dry_run=True).records == 4
+    assert release_of(bench, QueueFilter(statuses=("rolled_back",)), dry_run=True).records == 2
 
 
 def test_a_table_of_an_earlier_version_gets_its_reasons(bench: Bench) -> None:
     bench.run()
     for column in ("error_code", "message"):
         bench.warehouse.execute(f"ALTER TABLE revetl.rejected__fake__contacts DROP COLUMN {column}")
-    found = let_go(bench, Which(), dry_run=True)
+    found = release_of(bench, QueueFilter(), dry_run=True)
     assert {(w.status, w.code) for w in found.waiting} == {("rejected", None), ("skipped", None)}
-    let_go(bench, Which())
+    release_of(bench, QueueFilter())
     bench.run()
-    assert "VALIDATION_ERROR" in {w.code for w in let_go(bench, Which(), dry_run=True).waiting}
+    assert "VALIDATION_ERROR" in {w.code for w in release_of(bench, QueueFilter(), dry_run=True).waiting}

@@ -12,15 +12,15 @@ from revetl.destinations.base import RecordMatch
 from revetl.errors import Ambiguous, ConfigError, GuardrailError, Unavailable
 from revetl.model import FieldRule, RunRecord
 from revetl.state import outcomes
-from revetl.state.runs import get_run, list_runs, new_run_id, undone_by
+from revetl.state.runs import get_run, list_runs, rollbacks_of
 from revetl.state.sync_tables import resolve
-from revetl.sync.retry.queue import Which, release
-from revetl.sync.rollback.rollback import Choices, RollbackReport, roll_back
+from revetl.sync.retry.queue import QueueFilter, release
+from revetl.sync.rollback.rolling_back import RollbackChoices, RollbackOptions, RollbackReport, roll_back
 from tests.support.crashing import Crash, CrashingWarehouse, Fuse
 from tests.support.fake_destination import UnreadableFake
-from tests.support.sync_bench import ANN, BOB, CID, Bench, bench_of_three, inline
+from tests.support.sync_bench import ANN, BOB, CID, Bench, bench_of_three, split
 
-ALL = Choices()
+ALL = RollbackChoices()
 
 
 @pytest.fixture
@@ -28,23 +28,12 @@ def bench() -> Bench:
     return bench_of_three()
 
 
-def undo(bench: Bench, run_id: str, choices: Choices = ALL, **options: Any) -> RollbackReport:
+def undo(bench: Bench, run_id: str, choices: RollbackChoices = ALL, **options: Any) -> RollbackReport:
     run = get_run(bench.warehouse, run_id)
     assert run is not None
-    return asyncio.run(
-        roll_back(
-            bench.warehouse,
-            bench.spec,
-            bench.destination,
-            run,
-            choices,
-            clock=bench.clock,
-            run_id=new_run_id(bench.clock),
-            target="dev",
-            offload=inline,
-            **options,
-        )
-    )
+    surroundings, rest = split({"command": "rollback", **options})
+    ctx = surroundings.context(bench.warehouse, bench.clock)
+    return asyncio.run(roll_back(ctx, bench.spec, bench.destination, run, choices, RollbackOptions(**rest)))
 
 
 def spoil(bench: Bench) -> str:
@@ -100,7 +89,7 @@ def test_a_row_that_changes_comes_back_and_is_compared_with_the_truth(bench: Ben
 def test_released_it_is_sent_again(bench: Bench) -> None:
     undo(bench, spoil(bench))
     bench.sent()
-    release(bench.warehouse, resolve(bench.warehouse, bench.spec), Which(("1",)))
+    release(resolve(bench.warehouse, bench.spec), QueueFilter(("1",)))
     bench.run()
     assert bench.sent() == [("update", "1", {"firstname": "BAD"})]
 
@@ -162,7 +151,7 @@ def test_twice_is_as_once(bench: Bench) -> None:
 def test_put_back_by_hand_needs_nothing_but_is_remembered(bench: Bench) -> None:
     bad = spoil(bench)
     bench.destination.records["101"]["firstname"] = "Ann"
-    report = undo(bench, bad, Choices(keys=("1",)))
+    report = undo(bench, bad, RollbackChoices(keys=("1",)))
     assert (bench.sent(), report.plan.already, report.counts) == ([], 1, {"ok": 1})
     assert ("1",) not in [(key,) for _, key, _ in bench.sent()]
     bench.run()
@@ -171,7 +160,7 @@ def test_put_back_by_hand_needs_nothing_but_is_remembered(bench: Bench) -> None:
 
 def test_only_the_keys_asked_for(bench: Bench) -> None:
     bad = spoil(bench)
-    report = undo(bench, bad, Choices(keys=("1", "nobody")))
+    report = undo(bench, bad, RollbackChoices(keys=("1", "nobody")))
     assert bench.sent() == [("update", "1", {"firstname": "Ann"})]
     assert report.counts == {"ok": 1}
 
@@ -182,7 +171,7 @@ def test_what_was_created_is_kept_or_archived_when_asked_and_untouched(bench: Be
     report = undo(bench, created)
     assert (bench.sent(), report.plan.left) == ([], 3)
     bench.destination.records["102"]["city"] = "Bern"
-    report = undo(bench, created, Choices(archive_created=True))
+    report = undo(bench, created, RollbackChoices(archive_created=True))
     assert [(op, key) for op, key, _ in bench.sent()] == [("delete", "1"), ("delete", "3")]
     assert (report.plan.archive, report.plan.left, report.counts) == (2, 1, {"ok": 2, "skipped": 1})
     again = bench.run()
@@ -203,17 +192,17 @@ def test_who_stood_there_before_the_run_is_not_archived(bench: Bench, monkeypatc
 
     monkeypatch.setattr(bench.destination, "read_back", dated)
     bench.sent()
-    report = undo(bench, created, Choices(archive_created=True))
+    report = undo(bench, created, RollbackChoices(archive_created=True))
     assert (bench.sent(), report.plan.left) == ([], 3)
 
 
 def test_what_it_archived_for_us_is_made_anew_when_asked(bench: Bench) -> None:
     created = bench.run().run_id
-    archived = undo(bench, created, Choices(archive_created=True)).run_id
+    archived = undo(bench, created, RollbackChoices(archive_created=True)).run_id
     bench.sent()
     report = undo(bench, archived)
     assert (bench.sent(), report.plan.left) == ([], 3)
-    report = undo(bench, archived, Choices(recreate_archived=True))
+    report = undo(bench, archived, RollbackChoices(recreate_archived=True))
     assert (report.plan.recreate, report.counts) == (3, {"ok": 3})
     assert stands(bench) == GOOD
     again = bench.run()
@@ -227,7 +216,7 @@ def test_what_a_mirror_archived_is_made_anew_and_not_archived_again(bench: Bench
     gone = bench.run().run_id
     bench.sent()
     assert undo(bench, gone).plan.left == 1
-    report = undo(bench, gone, Choices(recreate_archived=True))
+    report = undo(bench, gone, RollbackChoices(recreate_archived=True))
     assert bench.sent() == [("create", "1", {"email": "ann@x.io", "firstname": "Ann", "city": "Riga"})]
     assert report.counts == {"ok": 1}
     assert bench.run().plan.changes == 0
@@ -321,7 +310,7 @@ def test_a_create_without_an_answer_is_looked_for(bench: Bench, landed: bool) ->
     assert bad.counts == {"unknown": 3}
     bench.destination.after_write = bench.destination.before_write = lambda _: None
     bench.sent()
-    report = undo(bench, bad.run_id, Choices(archive_created=True))
+    report = undo(bench, bad.run_id, RollbackChoices(archive_created=True))
     assert [op for op, *_ in bench.sent()] == (["delete"] * 3 if landed else [])
     assert report.plan.left == (0 if landed else 3)
     assert bench.destination.records == {}
@@ -445,10 +434,8 @@ def test_stop_ends_in_good_order_and_the_same_command_goes_on(bench: Bench) -> N
         bench.destination.after_write = lambda _: stop.set()
         run = get_run(bench.warehouse, bad)
         assert isinstance(run, RunRecord)
-        return await roll_back(
-            bench.warehouse, bench.spec, bench.destination, run, Choices(), clock=bench.clock,
-            run_id=new_run_id(bench.clock), target="dev", offload=inline, stop_event=stop,
-        )  # fmt: skip
+        ctx = bench.context(command="rollback", stop_event=stop)
+        return await roll_back(ctx, bench.spec, bench.destination, run)
 
     report = asyncio.run(interrupted())
     assert (report.status, report.not_sent > 0) == ("interrupted", True)
@@ -483,9 +470,9 @@ def test_what_a_run_that_died_had_in_flight_is_undone_too(bench: Bench) -> None:
 def test_runs_know_what_undid_them(bench: Bench) -> None:
     bad = spoil(bench)
     undo(bench, bad, dry_run=True)
-    assert undone_by(bench.warehouse, bad) == []
+    assert rollbacks_of(bench.warehouse, bad) == []
     report = undo(bench, bad)
-    assert [r.run_id for r in undone_by(bench.warehouse, bad)] == [report.run_id]
+    assert [r.run_id for r in rollbacks_of(bench.warehouse, bad)] == [report.run_id]
     found = get_run(bench.warehouse, report.run_id)
     assert found is not None
     assert found.undoes == bad

@@ -38,7 +38,7 @@ class Desk:
         (entry,) = saved.read_file(self.path).entries
         saved.check(bench.warehouse, bench.spec, entry)
         report = asyncio.run(bench.start(planner=saved.planner(bench.warehouse, bench.spec, entry), **options))
-        saved.finish(bench.warehouse, entry, report)
+        saved.finish(bench.warehouse, entry, report.run_id, report.counts)
         return report
 
     def alter(self, change: Any, *, sealed: bool = False) -> None:

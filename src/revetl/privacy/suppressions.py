@@ -19,10 +19,10 @@ import secrets
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
-from revetl.clock import Clock
+from revetl.clock import Clock, naive
 from revetl.errors import ConfigError
 from revetl.state import locks
-from revetl.state.appending import append_rows, naive
+from revetl.state.appending import append_rows
 from revetl.state.schema import relation
 from revetl.warehouse.base import Warehouse
 from revetl.warehouse.sql import table

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from revetl.state.schema import TABLES, relation
@@ -27,8 +26,3 @@ def append_rows(warehouse: Warehouse, name: str, rows: Sequence[Sequence[Any]]) 
     columns = list(zip(*rows, strict=True))
     arrays = [pa.array(cells, types[type_]) for cells, (_, type_) in zip(columns, TABLES[name], strict=True)]
     warehouse.append(relation(warehouse, name), pa.table(arrays, names=[column for column, _ in TABLES[name]]))
-
-
-def naive(moment: datetime) -> datetime:
-    """State tables hold UTC without a zone, which every dialect has."""
-    return moment.astimezone(UTC).replace(tzinfo=None)

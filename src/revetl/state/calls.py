@@ -17,10 +17,10 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Literal, cast
 
-from revetl.clock import Clock
+from revetl.clock import Clock, naive
 from revetl.state import heartbeats, locks
 from revetl.state import spend as spend_
-from revetl.state.appending import append_rows, naive
+from revetl.state.appending import append_rows
 from revetl.state.schema import relation
 from revetl.warehouse.base import Warehouse
 from revetl.warehouse.sql import table

@@ -23,16 +23,19 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
 
+from revetl.clock import naive
 from revetl.errors import LeaseError, WarehouseError
 from revetl.model import Scalar
 from revetl.state.schema import create_all, relation
 from revetl.warehouse.base import Warehouse
 from revetl.warehouse.sql import table
 
-_ROWS = (
-    "SELECT name, run_id, host, pid, pid_space, acquired_at, expires_at FROM {leases} WHERE name = ?"
-    " ORDER BY acquired_at"
-)
+_ROWS = """
+    SELECT name, run_id, host, pid, pid_space, acquired_at, expires_at
+    FROM {leases}
+    WHERE name = ?
+    ORDER BY acquired_at
+"""
 # Run ids that hold a lease in this very process. A row with our own pid and an id that is not among them was left by an
 # earlier process of that number.
 _OURS: set[str] = set()
@@ -88,15 +91,18 @@ def take(warehouse: Warehouse, name: str, run_id: str, *, now: datetime, lasts: 
     if alive:
         return alive[0]  # without a write: it must not wait for a transaction of the holder's
     free = " OR run_id = ?" * (1 + len(dead))
-    ours: list[Scalar] = [run_id, socket.gethostname(), os.getpid(), _pid_space(), _naive(now), _naive(now + lasts)]
+    ours: list[Scalar] = [run_id, socket.gethostname(), os.getpid(), _pid_space(), naive(now), naive(now + lasts)]
     held = run_id in _OURS
     _OURS.add(run_id)  # before anybody can read the row: a holder of this process that is not among them is dead
     try:
         with warehouse.transaction():
             warehouse.execute(
-                f"UPDATE {leases} SET run_id = ?, host = ?, pid = ?, pid_space = ?, acquired_at = ?, expires_at = ?"
-                f" WHERE name = ? AND (run_id IS NULL OR expires_at < ?{free})",
-                [*ours, name, _naive(now), run_id, *dead],
+                f"""
+                UPDATE {leases}
+                SET run_id = ?, host = ?, pid = ?, pid_space = ?, acquired_at = ?, expires_at = ?
+                WHERE name = ? AND (run_id IS NULL OR expires_at < ?{free})
+                """,
+                [*ours, name, naive(now), run_id, *dead],
             )
             others = [h for h in _holders(warehouse, name) if h.run_id != run_id]
             if others:
@@ -116,7 +122,12 @@ def hold(warehouse: Warehouse, name: str, run_id: str, *, until: datetime) -> No
     """Renews the lease inside the caller's transaction. LeaseError where another has it: the caller must roll back."""
     leases = _table(warehouse)
     warehouse.execute(
-        f"UPDATE {leases} SET expires_at = ? WHERE name = ? AND run_id = ?", [_naive(until), name, run_id]
+        f"""
+        UPDATE {leases}
+        SET expires_at = ?
+        WHERE name = ? AND run_id = ?
+        """,
+        [naive(until), name, run_id],
     )
     if not warehouse.rows(f"SELECT 1 FROM {leases} WHERE name = ? AND run_id = ? LIMIT 1", [name, run_id]):
         now_held = "".join(f" {holder} has it now." for holder in _holders(warehouse, name)[:1])
@@ -129,8 +140,11 @@ def release(warehouse: Warehouse, name: str, run_id: str) -> None:
     """Gives the lease back; nothing happens where it is no longer ours. Safe to repeat."""
     forget(run_id)
     warehouse.execute(
-        f"UPDATE {_table(warehouse)} SET run_id = NULL, host = NULL, pid = NULL, pid_space = NULL, acquired_at = NULL,"
-        " expires_at = NULL WHERE name = ? AND run_id = ?",
+        f"""
+        UPDATE {_table(warehouse)}
+        SET run_id = NULL, host = NULL, pid = NULL, pid_space = NULL, acquired_at = NULL, expires_at = NULL
+        WHERE name = ? AND run_id = ?
+        """,
         [name, run_id],
     )
 
@@ -187,7 +201,3 @@ def _subject(name: str) -> str:
 
 def _table(warehouse: Warehouse) -> str:
     return table(relation(warehouse, "leases"))
-
-
-def _naive(moment: datetime) -> datetime:
-    return moment.astimezone(UTC).replace(tzinfo=None)

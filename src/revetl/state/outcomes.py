@@ -10,9 +10,9 @@ from typing import Any
 
 from revetl.model import Scalar
 from revetl.state.schema import TABLES, relation
-from revetl.state.sync_tables import Layout
+from revetl.state.sync_tables import SyncTables
 from revetl.warehouse.base import Warehouse
-from revetl.warehouse.sql import literal, table
+from revetl.warehouse.sql import ident, literal, table
 
 _COLUMNS = tuple(name for name, _ in TABLES["outcomes"])
 
@@ -37,54 +37,69 @@ class RecordOutcome:
     at: datetime
 
 
-def append_settled(
-    warehouse: Warehouse,
-    layout: Layout,
-    settled: str,
-    now: datetime,
-    run_id: str,
-    params: Sequence[Scalar] = (),
-) -> None:
-    """One outcome for each settled plan row, its before and after taken from the plan; of a deleted record all that it
-    held, from which it can be made anew. `params` are those of `settled`. Call inside a transaction."""
-    before = _json_object(layout, [(f.name, f.before) for f in layout.fields])
-    after = _json_object(layout, [(f.name, f.after) for f in layout.fields])
-    held = _json_object(layout, [(f.name, f.before) for f in layout.fields], of_all=True)
-    warehouse.execute(
-        f"INSERT INTO {layout.t(relation(warehouse, 'outcomes'))}"
-        f" SELECT ?, ?, p.key, p.op, p.status, coalesce(p.result_id, p.destination_id), p.error_class, p.error_code,"
-        f" p.error_message, p.attempts, p.changed_fields,"
-        f" CASE p.op WHEN 'create' THEN NULL WHEN 'delete' THEN {held} ELSE coalesce(p.found, {before}) END,"
-        f" CASE WHEN p.op = 'delete' THEN NULL ELSE {after} END, ?"
-        f" FROM ({settled}) p",
-        [run_id, layout.spec.name, now, *params],
+def append(tables: SyncTables, answered: str, now: datetime, run_id: str, params: Sequence[Scalar] = ()) -> None:
+    """One outcome for each answered plan row, its before and after taken from the plan; of a deleted record all that
+    it held, from which it can be made anew. `answered` is a SELECT of plan rows `with_change_list` and their results,
+    `params` are its own. Call inside a transaction."""
+    before = _json_object(tables, [(f.name, f.before) for f in tables.fields])
+    after = _json_object(tables, [(f.name, f.after) for f in tables.fields])
+    all_that_stood = _json_object(tables, [(f.name, f.before) for f in tables.fields], of_all=True)
+    tables.warehouse.execute(
+        f"""
+        INSERT INTO {tables.shared("outcomes")}
+        SELECT
+            ?,
+            ?,
+            p.key,
+            p.op,
+            p.status,
+            coalesce(p.result_id, p.destination_id),
+            p.error_class,
+            p.error_code,
+            p.error_message,
+            p.attempts,
+            p.changed_fields,
+            CASE p.op
+                WHEN 'create' THEN NULL
+                WHEN 'delete' THEN {all_that_stood}
+                ELSE coalesce(p.found, {before})
+            END,
+            CASE WHEN p.op = 'delete' THEN NULL ELSE {after} END,
+            ?
+        FROM ({answered}) p
+        """,
+        [run_id, tables.spec.name, now, *params],
     )
 
 
 def with_change_list(plan: str) -> str:
     """The plan's rows with `change_list`, which `changed` reads."""
-    return (
-        f"SELECT p.*, ',' || substr(changed_fields, 2, length(changed_fields) - 2) || ',' AS change_list FROM {plan} p"
-    )
+    return f"SELECT p.*, {change_list('p')} AS change_list FROM {plan} p"
 
 
-def changed(layout: Layout, name: str, alias: str = "p") -> str:
+def change_list(alias: str) -> str:
+    """The changed fields of a plan row, between commas."""
+    names = f"{alias}.changed_fields"
+    return f"',' || substr({names}, 2, length({names}) - 2) || ','"
+
+
+def changed(name: str, alias: str = "p") -> str:
     """Whether the plan row changes this field. Exact: inside a JSON string a quote is always escaped, so `,"` can't be
     part of another name."""
     needle = literal(f",{json.dumps(name)},")
     return f"contains({alias}.change_list, {needle})"
 
 
-def _json_object(layout: Layout, columns: Sequence[tuple[str, str]], *, of_all: bool = False) -> str:
+def _json_object(tables: SyncTables, columns: Sequence[tuple[str, str]], *, of_all: bool = False) -> str:
     """JSON of the fields that the plan row changes, or `of_all` that are not null."""
-    types = {f.name: f.type for f in layout.fields}
-    parts = ", ".join(
-        f"CASE WHEN {f'p.{layout.q(column)} IS NOT NULL' if of_all else changed(layout, name)}"
+    types = {f.name: f.type for f in tables.fields}
+    members = ", ".join(
+        f"CASE WHEN {f'p.{ident(column)} IS NOT NULL' if of_all else changed(name)}"
         f" THEN {literal(json.dumps(name) + ':')}"
-        f" || coalesce({_json(types[name], f'p.{layout.q(column)}')}, 'null') END"
+        f" || coalesce({_json(types[name], f'p.{ident(column)}')}, 'null') END"
         for name, column in columns
     )
-    return f"('{{' || concat_ws(',', {parts}) || '}}')"
+    return f"('{{' || concat_ws(',', {members}) || '}}')"
 
 
 def _json(type_: str, column: str) -> str:
@@ -115,9 +130,13 @@ def reasons(warehouse: Warehouse, run_id: str) -> list[tuple[str, str, str, int]
     if not warehouse.columns(outcomes):
         return []
     found = warehouse.rows(
-        "SELECT status, coalesce(error_code, error_class, ''), min(message), count(*)"
-        f" FROM {table(outcomes)} WHERE run_id = ? AND status <> 'ok'"
-        " GROUP BY 1, 2 ORDER BY 4 DESC, 1, 2",
+        f"""
+        SELECT status, coalesce(error_code, error_class, ''), min(message), count(*)
+        FROM {table(outcomes)}
+        WHERE run_id = ? AND status <> 'ok'
+        GROUP BY 1, 2
+        ORDER BY 4 DESC, 1, 2
+        """,
         [run_id],
     )
     return [(str(s), str(c), str(m or ""), int(str(n))) for s, c, m, n in found]
@@ -127,7 +146,7 @@ def _select(warehouse: Warehouse, clause: str, params: Sequence[str]) -> list[Re
     outcomes = relation(warehouse, "outcomes")
     if not warehouse.columns(outcomes):
         return []
-    names = ", ".join(f'"{c}"' for c in _COLUMNS)
+    names = ", ".join(map(ident, _COLUMNS))
     rows: list[Any] = warehouse.rows(f"SELECT {names} FROM {table(outcomes)} WHERE {clause}", list(params))
     return [_record(dict(zip(_COLUMNS, row, strict=True))) for row in rows]
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, cast
 
-from revetl.clock import Clock
+from revetl.clock import Clock, naive
 from revetl.model import RunRecord
 from revetl.state.schema import TABLES, relation
 from revetl.warehouse.base import Warehouse
@@ -27,17 +27,18 @@ def start_run(warehouse: Warehouse, run: RunRecord) -> None:
     """Adds the run's row; the state tables must be there. Not safe to repeat with one run_id."""
     names = ", ".join(ident(c) for c in _COLUMNS)
     marks = ", ".join("?" for _ in _COLUMNS)
-    warehouse.execute(
-        f"INSERT INTO {table(relation(warehouse, 'runs'))} ({names}) VALUES ({marks})",
-        _values(run),
-    )
+    warehouse.execute(f"INSERT INTO {table(relation(warehouse, 'runs'))} ({names}) VALUES ({marks})", _values(run))
 
 
 def finish_run(warehouse: Warehouse, run: RunRecord) -> None:
     """Writes the run's present state over its row. Safe to repeat; also used for a checkpoint of the counts."""
     assignments = ", ".join(f"{ident(c)} = ?" for c in _COLUMNS[1:])
     warehouse.execute(
-        f"UPDATE {table(relation(warehouse, 'runs'))} SET {assignments} WHERE {ident('run_id')} = ?",
+        f"""
+        UPDATE {table(relation(warehouse, "runs"))}
+        SET {assignments}
+        WHERE run_id = ?
+        """,
         [*_values(run)[1:], run.run_id],
     )
 
@@ -48,14 +49,17 @@ def recount(warehouse: Warehouse, run_id: str) -> None:
     runs, outcomes = (table(relation(warehouse, name)) for name in ("runs", "outcomes"))
     for (counts,) in warehouse.rows(f"SELECT counts FROM {runs} WHERE run_id = ?", [run_id]):
         of_links = {k: n for k, n in json.loads(str(counts or "{}")).items() if k.startswith("links_")}
-        found = warehouse.rows(
-            f"SELECT status, count(*) FROM {outcomes} WHERE run_id = ? AND op NOT IN ('link', 'unlink') GROUP BY 1",
+        of_records = warehouse.counts(
+            f"""
+            SELECT status, count(*)
+            FROM {outcomes}
+            WHERE run_id = ? AND op NOT IN ('link', 'unlink')
+            GROUP BY 1
+            """,
             [run_id],
         )
-        present = of_links | {str(status): int(str(n)) for status, n in found}
-        warehouse.execute(
-            f"UPDATE {runs} SET counts = ? WHERE run_id = ?", [json.dumps(present, sort_keys=True), run_id]
-        )
+        present = json.dumps(of_links | of_records, sort_keys=True)
+        warehouse.execute(f"UPDATE {runs} SET counts = ? WHERE run_id = ?", [present, run_id])
 
 
 def list_runs(warehouse: Warehouse, limit: int = 20) -> list[RunRecord]:
@@ -65,25 +69,19 @@ def list_runs(warehouse: Warehouse, limit: int = 20) -> list[RunRecord]:
 
 def get_run(warehouse: Warehouse, run_id: str) -> RunRecord | None:
     """The run of this id, or of the only id that starts or ends with the text; None where none or several do."""
-    id_ = ident("run_id")
-    exact = _select(warehouse, f" WHERE {id_} = ?", [run_id], 1)
+    exact = _select(warehouse, "WHERE run_id = ?", [run_id], 1)
     if exact:
         return exact[0]
-    close = _select(warehouse, f" WHERE starts_with({id_}, ?) OR right({id_}, ?) = ?", [run_id, len(run_id), run_id], 2)
+    like = "WHERE starts_with(run_id, ?) OR right(run_id, ?) = ?"
+    close = _select(warehouse, like, [run_id, len(run_id), run_id], 2)
     return close[0] if len(close) == 1 else None
 
 
-def unfinished_runs(warehouse: Warehouse, subject: str) -> list[RunRecord]:
-    """Runs of this sync or waterfall that started and never said how they ended: crashed, or still going on."""
-    clause = f" WHERE {ident('status')} = 'running' AND {ident('subject')} = ?"
-    return _select(warehouse, clause, [subject], 1000)
-
-
-def undone_by(warehouse: Warehouse, run_id: str) -> list[RunRecord]:
+def rollbacks_of(warehouse: Warehouse, run_id: str) -> list[RunRecord]:
     """The rollbacks of this run that restored anything, the newest first."""
     if "undoes" not in {c.name.lower() for c in warehouse.columns(relation(warehouse, "runs"))}:
         return []  # a state schema of an earlier version
-    found = _select(warehouse, f" WHERE {ident('undoes')} = ?", [run_id], 1000)
+    found = _select(warehouse, "WHERE undoes = ?", [run_id], 1000)
     return [run for run in found if run.counts.get("ok") or run.counts.get("unknown")]
 
 
@@ -92,9 +90,7 @@ def of_job(warehouse: Warehouse, run: RunRecord) -> list[RunRecord]:
     command is its own job."""
     if run.command != "run" or run.dbt_invocation_id is None:
         return [run]
-    command, invocation = ident("command"), ident("dbt_invocation_id")
-    clause = f" WHERE {command} = 'run' AND {invocation} = ?"
-    return _select(warehouse, clause, [run.dbt_invocation_id], 1000)
+    return _select(warehouse, "WHERE command = 'run' AND dbt_invocation_id = ?", [run.dbt_invocation_id], 1000)
 
 
 def _select(warehouse: Warehouse, where: str, params: list[Any], limit: int) -> list[RunRecord]:
@@ -104,8 +100,16 @@ def _select(warehouse: Warehouse, where: str, params: list[Any], limit: int) -> 
         return []
     # A state schema of an earlier version is read as it is; the next run gives it the columns that came since.
     names = ", ".join(ident(c) if c in present else "NULL" for c in _COLUMNS)
-    order = f"{ident('started_at')} DESC, {ident('run_id')} DESC"
-    found = warehouse.rows(f"SELECT {names} FROM {table(runs)}{where} ORDER BY {order} LIMIT {int(limit)}", params)
+    found = warehouse.rows(
+        f"""
+        SELECT {names}
+        FROM {table(runs)}
+        {where}
+        ORDER BY started_at DESC, run_id DESC
+        LIMIT {int(limit)}
+        """,
+        params,
+    )
     return [_record(row) for row in found]
 
 
@@ -115,8 +119,8 @@ def _values(run: RunRecord) -> list[Any]:
         run.command,
         run.subject,
         run.target,
-        _naive(run.started_at),
-        _naive(run.finished_at),
+        naive(run.started_at),
+        naive(run.finished_at),
         run.status,
         json.dumps(run.counts, sort_keys=True),
         run.requests,
@@ -150,11 +154,6 @@ def _record(row: tuple[Any, ...]) -> RunRecord:
         overrides=json.loads(cells["overrides"] or "{}"),
         undoes=cells["undoes"],
     )
-
-
-def _naive(moment: datetime | None) -> datetime | None:
-    """State tables hold UTC without a zone, which every dialect has."""
-    return None if moment is None else moment.astimezone(UTC).replace(tzinfo=None)
 
 
 def _aware(moment: datetime | None) -> datetime | None:

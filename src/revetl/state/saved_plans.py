@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from revetl.clock import naive
 from revetl.model import Relation
 from revetl.state.schema import create_all, relation
 from revetl.warehouse.base import Warehouse
@@ -42,8 +43,11 @@ def pairs_of(warehouse: Warehouse, plan_id: str) -> Relation:
 def register(warehouse: Warehouse, plan_id: str, sync: str, digest: str, now: datetime) -> None:
     create_all(warehouse)
     warehouse.execute(
-        f"INSERT INTO {_table(warehouse)} (plan_id, sync, created_at, status, digest) VALUES (?, ?, ?, 'saved', ?)",
-        [plan_id, sync, _naive(now), digest],
+        f"""
+        INSERT INTO {_table(warehouse)} (plan_id, sync, created_at, status, digest)
+        VALUES (?, ?, ?, 'saved', ?)
+        """,
+        [plan_id, sync, naive(now), digest],
     )
 
 
@@ -51,7 +55,11 @@ def find(warehouse: Warehouse, plan_id: str) -> SavedPlan | None:
     if not warehouse.columns(relation(warehouse, "saved_plans")):
         return None
     found: list[Any] = warehouse.rows(
-        f"SELECT plan_id, sync, created_at, status, run_id, digest FROM {_table(warehouse)} WHERE plan_id = ?",
+        f"""
+        SELECT plan_id, sync, created_at, status, run_id, digest
+        FROM {_table(warehouse)}
+        WHERE plan_id = ?
+        """,
         [plan_id],
     )
     if not found:
@@ -67,8 +75,12 @@ def begun_by(warehouse: Warehouse, plan_id: str) -> str | None:
         return None
     plans, outcomes = (table(relation(warehouse, name)) for name in ("plans", "outcomes"))
     found = warehouse.rows(
-        f"SELECT p.run_id FROM {plans} p WHERE p.plan_id = ?"
-        f" AND EXISTS (SELECT 1 FROM {outcomes} o WHERE o.run_id = p.run_id AND o.sync = p.sync)",
+        f"""
+        SELECT p.run_id
+        FROM {plans} p
+        WHERE p.plan_id = ?
+            AND EXISTS (SELECT 1 FROM {outcomes} o WHERE o.run_id = p.run_id AND o.sync = p.sync)
+        """,
         [plan_id],
     )
     return str(found[0][0]) if found else None
@@ -77,7 +89,12 @@ def begun_by(warehouse: Warehouse, plan_id: str) -> str | None:
 def close(warehouse: Warehouse, plan_id: str, status: str, run_id: str | None) -> None:
     """The lines are dropped, the row stays to tell what became of them."""
     warehouse.execute(
-        f"UPDATE {_table(warehouse)} SET status = ?, run_id = ? WHERE plan_id = ?", [status, run_id, plan_id]
+        f"""
+        UPDATE {_table(warehouse)}
+        SET status = ?, run_id = ?
+        WHERE plan_id = ?
+        """,
+        [status, run_id, plan_id],
     )
     for copy in (copy_of(warehouse, plan_id), pairs_of(warehouse, plan_id)):
         warehouse.execute(f"DROP TABLE IF EXISTS {table(copy)}")
@@ -86,7 +103,12 @@ def close(warehouse: Warehouse, plan_id: str, status: str, run_id: str | None) -
 def sweep(warehouse: Warehouse, now: datetime) -> None:
     """Drops the lines of plans that nobody applied for 30 days."""
     old = warehouse.rows(
-        f"SELECT plan_id FROM {_table(warehouse)} WHERE status = 'saved' AND created_at < ?", [_naive(now - KEPT)]
+        f"""
+        SELECT plan_id
+        FROM {_table(warehouse)}
+        WHERE status = 'saved' AND created_at < ?
+        """,
+        [naive(now - KEPT)],
     )
     for (plan_id,) in old:
         close(warehouse, str(plan_id), "dropped", None)
@@ -94,7 +116,3 @@ def sweep(warehouse: Warehouse, now: datetime) -> None:
 
 def _table(warehouse: Warehouse) -> str:
     return table(relation(warehouse, "saved_plans"))
-
-
-def _naive(moment: datetime) -> datetime:
-    return moment.astimezone(UTC).replace(tzinfo=None)

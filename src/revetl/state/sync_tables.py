@@ -31,7 +31,7 @@ HASH_TYPE = "UBIGINT"
 
 
 @dataclass(frozen=True, slots=True)
-class Field:
+class SyncField:
     """One column that is sent. `stored` is its name in the snapshot; `before` and `after` its names in the plan."""
 
     name: str
@@ -52,44 +52,76 @@ class Field:
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
-    """One sync with its columns' types, and the names of its state tables."""
+class SyncTables:
+    """One sync with its columns' types and its tables in one warehouse. `source`, `snapshot`, `plan` and so on are
+    quoted names, ready to stand in a statement; `relation` gives the same as a Relation."""
 
+    warehouse: Warehouse
     spec: SyncSpec
-    fields: tuple[Field, ...]
-    dialect: str
-    snapshot: Relation
-    plan: Relation
-    rejected: Relation
-    scratch_place: Relation
+    fields: tuple[SyncField, ...]
 
-    def q(self, name: str) -> str:
-        return ident(name)
-
-    def t(self, relation_: Relation) -> str:
-        return table(relation_)
+    def relation(self, kind: str) -> Relation:
+        """A state table of this sync: snapshot, plan, rejected, links, drift or rollback."""
+        return relation_of(self.warehouse, kind, self.spec.name)
 
     @property
-    def match_field(self) -> Field:
+    def source(self) -> str:
+        """The activation model."""
+        return table(self.spec.relation)
+
+    @property
+    def snapshot(self) -> str:
+        return table(self.relation("snapshot"))
+
+    @property
+    def plan(self) -> str:
+        return table(self.relation("plan"))
+
+    @property
+    def rejected(self) -> str:
+        """The retry queue."""
+        return table(self.relation("rejected"))
+
+    @property
+    def links(self) -> str:
+        return table(self.relation("links"))
+
+    @property
+    def drift(self) -> str:
+        return table(self.relation("drift"))
+
+    @property
+    def rollback(self) -> str:
+        return table(self.relation("rollback"))
+
+    def shared(self, name: str) -> str:
+        """A state table of all syncs: runs, plans, outcomes."""
+        return table(relation(self.warehouse, name))
+
+    def scratch_relation(self, purpose: str) -> Relation:
+        """A table of this connection only: nothing of it is kept where the database allows."""
+        return replace(self.warehouse.scratch(""), name=f"revetl_{purpose}__{table_suffix(self.spec.name)}")
+
+    def scratch(self, purpose: str) -> str:
+        return table(self.scratch_relation(purpose))
+
+    def drop_scratch(self, purpose: str) -> None:
+        self.warehouse.execute(f"DROP TABLE IF EXISTS {self.scratch(purpose)}")
+
+    def new_scratch(self, purpose: str, body: str) -> None:
+        """Makes it anew. `body` is `(columns)` or `AS SELECT …`."""
+        self.drop_scratch(purpose)
+        self.warehouse.execute(f"CREATE TEMPORARY TABLE {self.scratch(purpose)} {body}")
+
+    @property
+    def match_field(self) -> SyncField:
         """The field of `match_on`; only for a sync that has one."""
         return next(f for f in self.fields if f.name == self.spec.match_on)
 
-    @property
-    def hash_type(self) -> str:
-        return HASH_TYPE
-
-    def scratch(self, purpose: str) -> Relation:
-        """A table of this connection only: nothing of it is kept where the database allows."""
-        return replace(self.scratch_place, name=f"revetl_{purpose}__{table_suffix(self.spec.name)}")
-
-    def create_scratch(self, purpose: str, body: str) -> str:
-        """The statement that makes one: `body` is `(columns)` or `AS SELECT …`."""
-        return f"CREATE TEMPORARY TABLE {self.t(self.scratch(purpose))} {body}"
-
-    def value(self, field: Field, alias: str = "") -> str:
+    def value(self, field: SyncField, alias: str = "") -> str:
         """The field as it is sent: enumerations and the like as text; what has no form in Python or at any destination
         (NaN, infinity, moments outside of the years 1 to 9999) as null, or one such row would end every run."""
-        column = f"{alias}.{self.q(field.name)}" if alias else self.q(field.name)
+        column = f"{alias}.{ident(field.name)}" if alias else ident(field.name)
         if field.type == "VARCHAR":
             return f"CAST({column} AS VARCHAR)"
         if field.type.startswith(_FLOATS):
@@ -97,7 +129,7 @@ class Layout:
         if field.type in _LAST_MOMENT:
             first, last = (f"CAST('{m}' AS {field.type})" for m in ("0001-01-01", _LAST_MOMENT[field.type]))
             return f"CASE WHEN {column} BETWEEN {first} AND {last} THEN {column} END"
-        if self.dialect == "postgres" and field.type.startswith(("NUMERIC", "DECIMAL")):
+        if self.warehouse.dialect == "postgres" and field.type.startswith(("NUMERIC", "DECIMAL")):
             # Only there they may be NaN or infinite; NaN is greater than all others.
             lowest, greatest = (f"CAST('{n}' AS NUMERIC)" for n in ("-Infinity", "Infinity"))
             return f"CASE WHEN {column} > {lowest} AND {column} < {greatest} THEN {column} END"
@@ -105,24 +137,31 @@ class Layout:
 
     def source_key(self, alias: str) -> str:
         """The record's identity in our state, from a row of the model."""
-        return f"CAST({alias}.{self.q(self.spec.key)} AS VARCHAR)"
+        return f"CAST({alias}.{ident(self.spec.key)} AS VARCHAR)"
 
     def source_hash(self, alias: str) -> str:
-        return self.row_hash([self.value(f, alias) for f in self.fields])
+        return row_hash([self.value(f, alias) for f in self.fields])
 
     def source_hashes(self, rows: str | None = None) -> str:
         """A SELECT of (key, source_hash), as planning hashes: of the model as it is now, or of some of its rows."""
-        rows = rows or self.t(self.spec.relation)
-        return f"SELECT {self.source_key('m')} AS key, {self.source_hash('m')} AS source_hash FROM {rows} m"
-
-    def row_hash(self, values: Sequence[str]) -> str:
-        """A hash of these expressions. It only nominates rows: what is sent is decided by comparing the columns, so a
-        hash that changes with the database's version costs time and sends nothing. A change is missed only if one
-        record's old and new values collide in 64 bits."""
-        return f"hash({', '.join(values)})"
+        return (
+            f"SELECT {self.source_key('m')} AS key, {self.source_hash('m')} AS source_hash FROM {rows or self.source} m"
+        )
 
 
-def resolve(warehouse: Warehouse, spec: SyncSpec) -> Layout:
+def relation_of(warehouse: Warehouse, kind: str, sync: str) -> Relation:
+    """A state table of any sync, by its name."""
+    return relation(warehouse, f"{kind}__{table_suffix(sync)}")
+
+
+def row_hash(values: Sequence[str]) -> str:
+    """A hash of these expressions. It only nominates rows: what is sent is decided by comparing the columns, so a hash
+    that changes with the database's version costs time and sends nothing. A change is missed only if one record's old
+    and new values collide in 64 bits."""
+    return f"hash({', '.join(values)})"
+
+
+def resolve(warehouse: Warehouse, spec: SyncSpec) -> SyncTables:
     """ConfigError where the relation is missing, a declared column is not in it, or the sync asks for what is not
     there yet. Sends nothing and writes nothing."""
     found = {c.name: c.type.upper() for c in warehouse.columns(spec.relation)}
@@ -149,17 +188,8 @@ def resolve(warehouse: Warehouse, spec: SyncSpec) -> Layout:
         problems.append(_problem(spec, f"no column to send besides the key {spec.key!r}"))
     if problems:
         raise ConfigError(problems)
-    fields = tuple(Field(c, _stored_type(found[c]), spec.rule(c).when_null == "keep") for c in sent)
-    suffix = table_suffix(spec.name)
-    return Layout(
-        spec,
-        fields,
-        warehouse.dialect,
-        relation(warehouse, f"snapshot__{suffix}"),
-        relation(warehouse, f"plan__{suffix}"),
-        relation(warehouse, f"rejected__{suffix}"),
-        warehouse.scratch(""),
-    )
+    fields = tuple(SyncField(c, _stored_type(found[c]), spec.rule(c).when_null == "keep") for c in sent)
+    return SyncTables(warehouse, spec, fields)
 
 
 def _unsupported(spec: SyncSpec, sent: Sequence[str]) -> list[Problem]:

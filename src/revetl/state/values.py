@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from revetl.state.appending import append_rows, naive
+from revetl.clock import naive
+from revetl.state.appending import append_rows
 from revetl.state.schema import relation
 from revetl.warehouse.base import Warehouse
 from revetl.warehouse.sql import table

@@ -1,5 +1,5 @@
 """Holding a sync's lease for as long as a run takes: taken before the first write of state, renewed by every
-transaction and by a timer, given back at the end.
+transaction and by a heartbeat, given back at the end.
 
 What can fail and what then happens: the process dies → the lease ends by itself, or at once where the next run sees
 that the process is gone. The lease is lost (a machine slept past its end) → the next transaction rolls back and the run
@@ -11,16 +11,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from revetl.clock import Clock
+from revetl.context import Offload, RunContext
 from revetl.errors import RevetlError
-from revetl.model import Relation, Scalar
-from revetl.state import leases
-from revetl.state.leases import Holder
-from revetl.sync.plan.matching import Offload
+from revetl.model import Relation, Scalar, SyncSpec
+from revetl.state import leases, snapshot
+from revetl.state.sync_tables import resolve
+from revetl.sync.sync_run import SyncRun
 from revetl.warehouse.base import Column, Kind, TypedResults, Warehouse
 
 if TYPE_CHECKING:
@@ -30,15 +29,15 @@ LASTS = timedelta(minutes=5)
 _POLL_S = 5.0
 
 
-class Fenced(TypedResults):
+class FencedWarehouse(TypedResults):
     """A warehouse whose transactions stand only while the lease is ours: each ends by renewing it, and whoever wants to
-    take it over then waits for the commit. At the end, so that runs of other syncs, whose leases lie in the same table,
-    wait for it no longer than they must. Those with `ddl` are long, and on Snowflake not held together: they begin with
-    it as well."""
+    take it over then waits for the commit. It is renewed at the end, so that runs of other syncs, whose leases lie in
+    the same table, wait for it no longer than they must. A transaction with `ddl` is long, and on Snowflake every
+    statement of it commits: it begins by renewing as well."""
 
-    def __init__(self, inner: Warehouse, hold: Callable[[], None]) -> None:
+    def __init__(self, inner: Warehouse, renew: Callable[[], None]) -> None:
         self._inner = inner
-        self._hold = hold
+        self._renew = renew
 
     @property
     def dialect(self) -> str:
@@ -68,9 +67,9 @@ class Fenced(TypedResults):
     def transaction(self, *, ddl: bool = False) -> Iterator[None]:
         with self._inner.transaction(ddl=True) if ddl else self._inner.transaction():
             if ddl:
-                self._hold()
+                self._renew()
             yield
-            self._hold()
+            self._renew()
 
     def columns(self, relation: Relation) -> list[Column]:
         return self._inner.columns(relation)
@@ -91,86 +90,70 @@ class Fenced(TypedResults):
         self._inner.close()
 
 
-class _Serial:
-    """One statement at a time: the timer must not write while the run does."""
+class _OneAtATime:
+    """The heartbeat must not write while the run does."""
 
     def __init__(self, offload: Offload) -> None:
         self._offload = offload
-        self.turn = asyncio.Lock()
+        self.lock = asyncio.Lock()
 
     async def __call__(self, function: Callable[..., Any], *args: Any) -> Any:
-        async with self.turn:
+        async with self.lock:
             return await self._offload(function, *args)
 
 
-@dataclass(frozen=True, slots=True)
-class Leased:
-    """What the holder works with in place of the bare ones."""
-
-    warehouse: Warehouse
-    offload: Offload
+@asynccontextmanager
+async def under_lease(ctx: RunContext, spec: SyncSpec) -> AsyncIterator[SyncRun]:
+    """Holds the sync's lease, with its tables made or brought to the model's present columns. LeaseError as `leased`,
+    ConfigError where the model is not what the sync says."""
+    async with leased(ctx, spec.name) as ctx:
+        run = SyncRun(ctx, await ctx.offload(resolve, ctx.warehouse, spec))
+        await run.on_tables(snapshot.prepare)
+        yield run
 
 
 @asynccontextmanager
-async def leased(
-    warehouse: Warehouse,
-    sync: str,
-    run_id: str,
-    *,
-    clock: Clock,
-    offload: Offload = asyncio.to_thread,
-    wait_s: float = 0.0,
-    on_wait: Callable[[Holder], None] | None = None,
-    lasts: timedelta = LASTS,
-) -> AsyncIterator[Leased]:
-    """Holds the lease of this sync. LeaseError where another run has it for longer than `wait_s`; `on_wait` is told
-    once who that is. State may be written only through the `Leased` that it gives."""
-    name = leases.name_of(sync)
-    serial = _Serial(offload)
-    await _take(warehouse, name, run_id, clock, serial, wait_s, on_wait, lasts)
+async def leased(ctx: RunContext, sync: str, *, lasts: timedelta = LASTS) -> AsyncIterator[RunContext]:
+    """Holds the lease of this sync. LeaseError where another run has it for longer than `ctx.wait` says. State may be
+    written only through the context that it gives."""
+    name, clock = leases.name_of(sync), ctx.clock
+    offload = _OneAtATime(ctx.offload)
+    await _take(ctx, name, offload, lasts)
 
-    def hold() -> None:
-        leases.hold(warehouse, name, run_id, until=clock.now() + lasts)
+    def renew() -> None:
+        leases.hold(ctx.warehouse, name, ctx.run_id, until=clock.now() + lasts)
 
-    fenced = Fenced(warehouse, hold)
-    timer = asyncio.create_task(_renew(fenced, clock, serial, lasts / 3))
+    fenced = FencedWarehouse(ctx.warehouse, renew)
+    heartbeat = asyncio.create_task(_beat(fenced, ctx, offload, lasts / 3))
     try:
-        yield Leased(fenced, serial)
+        yield ctx.under(fenced, offload)
     finally:
         # Before anything that may fail: whatever happens to the table, this process no longer holds it.
-        leases.forget(run_id)
-        async with serial.turn:  # never in the middle of its statement
-            timer.cancel()
-        await asyncio.gather(timer, return_exceptions=True)
-        await serial(leases.release, warehouse, name, run_id)
+        leases.forget(ctx.run_id)
+        async with offload.lock:  # never in the middle of its statement
+            heartbeat.cancel()
+        await asyncio.gather(heartbeat, return_exceptions=True)
+        await offload(leases.release, ctx.warehouse, name, ctx.run_id)
 
 
-async def _take(
-    warehouse: Warehouse,
-    name: str,
-    run_id: str,
-    clock: Clock,
-    offload: Offload,
-    wait_s: float,
-    on_wait: Callable[[Holder], None] | None,
-    lasts: timedelta,
-) -> None:
-    deadline = clock.monotonic() + wait_s
-    told = False
+async def _take(ctx: RunContext, name: str, offload: Offload, lasts: timedelta) -> None:
+    clock = ctx.clock
+    deadline = clock.monotonic() + ctx.wait.seconds
+    said = False
     while True:
-        holder = await offload(lambda: leases.take(warehouse, name, run_id, now=clock.now(), lasts=lasts))
+        holder = await offload(lambda: leases.take(ctx.warehouse, name, ctx.run_id, now=clock.now(), lasts=lasts))
         if holder is None:
             return
         left = deadline - clock.monotonic()
         if left <= 0:
             raise leases.busy(holder)
-        if on_wait is not None and not told:
-            on_wait(holder)
-            told = True
+        if ctx.wait.on_wait is not None and not said:
+            ctx.wait.on_wait(holder)
+            said = True
         await clock.sleep(min(_POLL_S, left))
 
 
-async def _renew(fenced: Fenced, clock: Clock, offload: Offload, every: timedelta) -> None:
+async def _beat(fenced: FencedWarehouse, ctx: RunContext, offload: Offload, every: timedelta) -> None:
     """An empty transaction renews. Once lost it is lost: the run hears of it from its own next transaction."""
 
     def renew() -> None:
@@ -179,7 +162,7 @@ async def _renew(fenced: Fenced, clock: Clock, offload: Offload, every: timedelt
 
     try:
         while True:
-            await clock.sleep(every.total_seconds())
+            await ctx.clock.sleep(every.total_seconds())
             await offload(renew)
     except RevetlError:
         return

@@ -8,23 +8,23 @@ from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequenc
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from revetl.context import Offload
 from revetl.destinations.base import Destination, RecordMatch
 from revetl.destinations.capabilities import ReadsBack
 from revetl.errors import ConfigError
 from revetl.model import Scalar, SyncSpec
 from revetl.sync.batching import ask_in_batches
-from revetl.sync.plan.matching import Offload
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 CHUNK_ROWS = 5_000
 
-Row = dict[str, Any]
+KnownRow = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Forms:
+class NormalForms:
     """Values of one object in the form in which its destination compares them."""
 
     destination: Destination
@@ -76,12 +76,12 @@ async def read_back(
     offload: Offload,
     id_column: str = "destination_id",
     stop: Callable[[], bool] = lambda: False,
-) -> AsyncGenerator[tuple[list[Row], dict[str, RecordMatch]], None]:
+) -> AsyncGenerator[tuple[list[KnownRow], dict[str, RecordMatch]], None]:
     """(rows, what stands there by their id) for each chunk; rows without an id are given and not asked for. Errors of
     the destination leave as they are: nothing was written by reading. `offload` must be that of a lease: one
     statement at a time, since this reads ahead. `stop`: no further chunk is begun."""
 
-    async def next_one() -> tuple[list[Row], dict[str, RecordMatch]] | None:
+    async def next_one() -> tuple[list[KnownRow], dict[str, RecordMatch]] | None:
         chunk: pa.RecordBatch | None = await offload(next, chunks, None)
         if chunk is None:
             return None

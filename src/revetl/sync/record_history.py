@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from revetl.model import Relation
 from revetl.state import outcomes
 from revetl.state.outcomes import RecordOutcome
-from revetl.state.schema import relation, table_suffix
+from revetl.state.sync_tables import relation_of
 from revetl.sync.retry.queue import ACCEPTED, ROLLED_BACK
 from revetl.warehouse.base import Warehouse
 from revetl.warehouse.sql import table
@@ -16,10 +17,10 @@ _KEPT = {ROLLED_BACK: "was rolled back", ACCEPTED: "what stands there was accept
 
 
 @dataclass(frozen=True, slots=True)
-class RecordStory:
+class RecordHistory:
     """`outcomes` of the run that was asked for; `others` the newest of other runs. `known`: the destination is known to
-    hold it; `in_doubt`: that is not certain; `waiting`: the status with which it was refused or held, None where it
-    does not wait."""
+    hold it; `in_doubt`: that is not certain; `waiting`: its status in the retry queue, None where it does not
+    wait."""
 
     key: str
     sync: str
@@ -49,13 +50,12 @@ class RecordStory:
         return "not known at the destination: the next sync plans it if it is in the model"
 
 
-def tell(warehouse: Warehouse, run_id: str, sync: str, key: str) -> RecordStory:
+def of_record(warehouse: Warehouse, run_id: str, sync: str, key: str) -> RecordHistory:
     """Empty `outcomes` where the run did not touch the record: it was unchanged, or the run ended before."""
     every = [o for o in outcomes.of_key(warehouse, key, limit=_EARLIER) if o.sync == sync]
-    suffix = table_suffix(sync)
-    found = _first(warehouse, f"snapshot__{suffix}", "destination_id, row_hash IS NULL", key)
-    waiting = _first(warehouse, f"rejected__{suffix}", "status, run_id", key)
-    return RecordStory(
+    found = _first(warehouse, relation_of(warehouse, "snapshot", sync), "destination_id, row_hash IS NULL", key)
+    waiting = _first(warehouse, relation_of(warehouse, "rejected", sync), "status, run_id", key)
+    return RecordHistory(
         key,
         sync,
         tuple(o for o in every if o.run_id == run_id),
@@ -67,8 +67,7 @@ def tell(warehouse: Warehouse, run_id: str, sync: str, key: str) -> RecordStory:
     )
 
 
-def _first(warehouse: Warehouse, name: str, columns: str, key: str) -> tuple[object, ...] | None:
-    where = relation(warehouse, name)
+def _first(warehouse: Warehouse, where: Relation, columns: str, key: str) -> tuple[object, ...] | None:
     if not warehouse.columns(where):
         return None
     rows = warehouse.rows(f"SELECT {columns} FROM {table(where)} WHERE key = ?", [key])

@@ -4,37 +4,67 @@ The process dies → the row says running until the next run of the sync recover
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 
-from revetl.clock import Clock
+from revetl import __version__
 from revetl.destinations.base import Destination
 from revetl.destinations.capabilities import requests_of
 from revetl.errors import GuardrailError, RevetlError
-from revetl.model import RunRecord
+from revetl.model import RunRecord, RunStatus
 from revetl.state import runs
-from revetl.sync.plan.matching import Offload
-from revetl.warehouse.base import Warehouse
+from revetl.sync.sync_run import SyncRun
+
+_NOT_OK = frozenset({"rejected", "unknown", "links_rejected", "links_unknown"})
 
 
 @asynccontextmanager
-async def recorded(
-    warehouse: Warehouse, run: RunRecord, destination: Destination, clock: Clock, offload: Offload
-) -> AsyncIterator[None]:
-    """Inside, the run goes on; who comes to its end sets its status. What is raised is written down and goes on."""
-    await offload(runs.start_run, warehouse, run)
+async def recorded(run: SyncRun, destination: Destination, *, undoes: str | None = None) -> AsyncIterator[RunRecord]:
+    """Inside, the run goes on, and whoever comes to its end sets the record's status. `undoes`: of a rollback, the run
+    that it takes back."""
+    ctx = run.ctx
+    record = RunRecord(
+        ctx.run_id,
+        ctx.command,
+        run.spec.name,
+        ctx.target,
+        ctx.clock.now(),
+        __version__,
+        dbt_invocation_id=ctx.dbt_invocation_id,
+        undoes=undoes,
+    )
+    await ctx.offload(runs.start_run, ctx.warehouse, record)
     try:
-        yield
+        yield record
     except RevetlError as e:
-        run.status, run.error = ("stopped" if isinstance(e, GuardrailError) else "failed"), str(e)
+        record.status, record.error = ("stopped" if isinstance(e, GuardrailError) else "failed"), str(e)
         raise
     except asyncio.CancelledError:
-        run.status = "interrupted"
+        record.status = "interrupted"
         raise
     except Exception as e:
-        run.status, run.error = "failed", type(e).__name__
+        record.status, record.error = "failed", type(e).__name__
         raise
     finally:
-        run.finished_at = clock.now()
-        run.requests, run.retries = requests_of(destination)
-        await offload(runs.finish_run, warehouse, run)
+        record.finished_at = ctx.clock.now()
+        record.requests, record.retries = requests_of(destination)
+        await ctx.offload(runs.finish_run, ctx.warehouse, record)
+
+
+def how_it_ended(
+    counted: Collection[str], *, interrupted: bool, error: BaseException | None
+) -> tuple[RunStatus, int, str | None]:
+    """(status, exit code, error) of a run that came to its end. `counted`: the outcomes that it had. The message of an
+    error that is not ours may hold anything, so only its class is said."""
+    if error is not None:
+        ours = isinstance(error, RevetlError)
+        return (
+            "failed",
+            error.exit_code if isinstance(error, RevetlError) else 1,
+            str(error) if ours else type(error).__name__,
+        )
+    if interrupted:
+        return "interrupted", 1, None
+    if not _NOT_OK.isdisjoint(counted):
+        return "partial", 1, None
+    return "done", 0, None

@@ -59,7 +59,7 @@ def command(
         )
         entries = {e.sync: e for e in plan.entries}
         for report in reports:
-            saved.finish(warehouse, entries[report.sync], report)
+            saved.finish(warehouse, entries[report.sync], report.run_id, report.counts)
     finally:
         warehouse.close()
     if as_json:

@@ -13,7 +13,8 @@ from revetl.cli.waiting import open_warehouse, say_waiting, wait_option
 if TYPE_CHECKING:
     from revetl.model import SyncSpec
     from revetl.project import Project
-    from revetl.sync.drift.drift import DriftReport, Settle
+    from revetl.sync.drift.reading import DriftReport
+    from revetl.sync.drift.resolution import DriftResolution
     from revetl.warehouse.base import Warehouse
 
 
@@ -72,7 +73,7 @@ def command(
     finally:
         warehouse.close()
     if as_json:
-        emit_json({"drift": report, "syncs": [report_document(r) for r in sent]})
+        emit_json({"drift": report.document(), "syncs": [report_document(r) for r in sent]})
     else:
         show_drift(console(), report)
         if sent:
@@ -80,15 +81,17 @@ def command(
     return exit_code(sent) or (2 if detailed_exitcode and report.drifted else 0)
 
 
-def _settle(accept: tuple[str, ...], accept_all: bool, reassert: tuple[str, ...], reassert_all: bool) -> Settle | None:
-    from revetl.sync.drift.drift import Settle
+def _settle(
+    accept: tuple[str, ...], accept_all: bool, reassert: tuple[str, ...], reassert_all: bool
+) -> DriftResolution | None:
+    from revetl.sync.drift.resolution import DriftResolution
 
     theirs, ours = bool(accept) or accept_all, bool(reassert) or reassert_all
     if theirs and ours:
         raise click.UsageError("Accept or reassert, one at a time.")
     if theirs:
-        return Settle("accept", None if accept_all else accept)
-    return Settle("reassert", None if reassert_all else reassert) if ours else None
+        return DriftResolution("accept", None if accept_all else accept)
+    return DriftResolution("reassert", None if reassert_all else reassert) if ours else None
 
 
 def _spec(project: Project, sync: str) -> SyncSpec:
@@ -104,30 +107,28 @@ async def _look(
     project: Project,
     warehouse: Warehouse,
     spec: SyncSpec,
-    settle: Settle | None,
+    settle: DriftResolution | None,
     keys: tuple[str, ...],
     sample: int,
     wait_s: float,
 ) -> DriftReport:
     from revetl.cli.commands.sync import progress_bar
     from revetl.clock import SystemClock
+    from revetl.context import LeaseWait, RunContext
     from revetl.state.runs import new_run_id
-    from revetl.sync.drift.drift import look
+    from revetl.sync.drift.reading import DriftOptions, find_drift
 
     clock = SystemClock()
     async with project.destination(spec.destination, clock) as destination:
         with progress_bar(f"{spec.name}: reading") as progress:
-            return await look(
-                warehouse,
-                spec,
-                destination,
+            ctx = RunContext(
+                warehouse=warehouse,
                 clock=clock,
                 run_id=new_run_id(clock),
+                command="drift",
                 target=project.target,
-                settle=settle,
-                keys=keys,
-                per_class=sample,
-                progress=progress,
-                wait_s=wait_s,
-                on_wait=say_waiting,
+                progress=lambda _: progress,
+                wait=LeaseWait(wait_s, say_waiting),
             )
+            asked = DriftOptions(resolution=settle, keys=keys, per_class=sample)
+            return await find_drift(ctx, spec, destination, asked)

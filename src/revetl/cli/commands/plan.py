@@ -25,7 +25,7 @@ from revetl.cli.waiting import open_warehouse, say_waiting, wait_option
 if TYPE_CHECKING:
     from revetl.model import SyncSpec
     from revetl.project import Project
-    from revetl.sync import PlanSummary, Sample
+    from revetl.sync import PlanLine, PlanSummary
     from revetl.warehouse.base import Warehouse
 
 
@@ -89,8 +89,8 @@ def command(
     """Compare the activation models with what the destinations are known to hold, and look up what is new there.
 
     create: is not there yet. adopt: is there, and new to us. update, delete, same: as they say. matched: is there and
-    equal. held: not sent, with the reason. waiting: was refused before. The lines stand in the table plan__<sync> until
-    the next plan. Ends with 3 where a guardrail would stop the sync.
+    equal. withheld: not sent, with the reason. waiting: was refused before. The lines stand in the table plan__<sync>
+    until the next plan. Ends with 3 where a guardrail would stop the sync.
     """
     look = Look(rows, keys, fields)
     project = options.load()
@@ -119,27 +119,24 @@ async def _plan(
     wait_s: float,
 ) -> list[PlanSummary]:
     from revetl.clock import SystemClock
+    from revetl.context import LeaseWait, RunContext
     from revetl.state.runs import new_run_id
-    from revetl.sync import plan_sync
+    from revetl.sync import SyncOptions, plan_sync
 
     clock = SystemClock()
     plans: list[PlanSummary] = []
     for spec in specs:
         async with project.destination(spec.destination, clock) as destination:
-            run_id = new_run_id(clock)
-            plans.append(
-                await plan_sync(
-                    warehouse,
-                    spec,
-                    destination,
-                    clock=clock,
-                    run_id=run_id,
-                    limit=limit,
-                    full_refresh=full_refresh,
-                    wait_s=wait_s,
-                    on_wait=say_waiting,
-                )
+            ctx = RunContext(
+                warehouse=warehouse,
+                clock=clock,
+                run_id=new_run_id(clock),
+                command="plan",
+                target=project.target,
+                wait=LeaseWait(wait_s, say_waiting),
             )
+            options = SyncOptions(limit=limit, full_refresh=full_refresh)
+            plans.append(await plan_sync(ctx, spec, destination, options))
     return plans
 
 
@@ -188,9 +185,9 @@ def _show_lines(warehouse: Warehouse, specs: Sequence[SyncSpec], look: Look) -> 
 
     screen, strangers = console(), set(look.keys)
     for spec in specs:
-        layout = resolve(warehouse, spec)
-        planned = {key for key in look.keys if any(True for _ in lines.read(warehouse, layout, keys=[key]))}
-        reasons = {key: lines.why_not_planned(warehouse, layout, key) for key in look.keys if key not in planned}
+        tables = resolve(warehouse, spec)
+        planned = {key for key in look.keys if any(True for _ in lines.read(tables, keys=[key]))}
+        reasons = {key: lines.why_not_planned(tables, key) for key in look.keys if key not in planned}
         told = {key: why for key, why in reasons.items() if why is not None}
         strangers -= planned | told.keys()
         if len(specs) > 1 and (planned or told or not look.keys):
@@ -204,16 +201,16 @@ def _show_lines(warehouse: Warehouse, specs: Sequence[SyncSpec], look: Look) -> 
         screen.print(f"  {short(key, 60)} is neither in the model nor known at the destination", soft_wrap=True)
 
 
-def _lines(warehouse: Warehouse, spec: SyncSpec, look: Look) -> Iterator[Sample]:
+def _lines(warehouse: Warehouse, spec: SyncSpec, look: Look) -> Iterator[PlanLine]:
     """None of a sync that sends none of the fields that were asked for."""
     from revetl.state.sync_tables import resolve
     from revetl.sync.plan import lines
 
-    layout = resolve(warehouse, spec)
-    fields = [f.name for f in layout.fields if f.name in look.fields]
+    tables = resolve(warehouse, spec)
+    fields = [f.name for f in tables.fields if f.name in look.fields]
     if look.fields and not fields:
         return iter(())
-    return lines.read(warehouse, layout, keys=look.keys, fields=fields, limit=look.limit)
+    return lines.read(tables, keys=look.keys, fields=fields, limit=look.limit)
 
 
 def _check_fields(warehouse: Warehouse, specs: Sequence[SyncSpec], look: Look) -> None:

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from revetl.model import SyncSpec
-    from revetl.sync.retry.queue import Which
-    from revetl.sync.retry.release import Released
+    from revetl.sync.retry.queue import QueueFilter
+    from revetl.sync.retry.release import RetryReport
     from revetl.warehouse.base import Warehouse
 
 _STATUSES = ("rejected", "skipped", "unknown", "rolled_back", "accepted")
@@ -57,13 +57,13 @@ def command(
     """
     from revetl.cli.commands.sync import exit_code, push
     from revetl.cli.render.reports import report_document, show_reports
-    from revetl.sync.retry.queue import Which
+    from revetl.sync.retry.queue import QueueFilter
 
     project = options.load()
     specs = project.syncs(select, exclude)
     warehouse = open_warehouse(project, wait_s)
     try:
-        which = Which(keys, _full_id(warehouse, run_id), codes, statuses)
+        which = QueueFilter(keys, _full_id(warehouse, run_id), codes, statuses)
         released = asyncio.run(_release(warehouse, specs, which, dry_run, wait_s))
         due = [spec for spec, found in zip(specs, released, strict=True) if found.records or found.links]
         reports = [] if dry_run else push(project, warehouse, due, command="retry", wait_s=wait_s)
@@ -93,30 +93,34 @@ def _full_id(warehouse: Warehouse, run_id: str | None) -> str | None:
 
 
 async def _release(
-    warehouse: Warehouse, specs: Sequence[SyncSpec], which: Which, dry_run: bool, wait_s: float
-) -> list[Released]:
+    warehouse: Warehouse, specs: Sequence[SyncSpec], which: QueueFilter, dry_run: bool, wait_s: float
+) -> list[RetryReport]:
     """What waited in each sync."""
     from revetl.clock import SystemClock
+    from revetl.context import LeaseWait, RunContext
     from revetl.state.runs import new_run_id
     from revetl.sync.retry.release import release
 
     clock = SystemClock()
     return [
         await release(
-            warehouse,
+            RunContext(
+                warehouse=warehouse,
+                clock=clock,
+                run_id=new_run_id(clock),
+                command="retry",
+                target="",
+                wait=LeaseWait(wait_s, say_waiting),
+            ),
             spec,
             which,
-            clock=clock,
-            run_id=new_run_id(clock),
             dry_run=dry_run,
-            wait_s=wait_s,
-            on_wait=say_waiting,
         )
         for spec in specs
     ]
 
 
-def _show(screen: Console, released: Sequence[Released]) -> None:
+def _show(screen: Console, released: Sequence[RetryReport]) -> None:
     from revetl.cli.render.reports import short, status
 
     for found in released:

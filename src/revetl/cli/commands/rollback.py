@@ -14,9 +14,10 @@ from revetl.cli.options import ProjectOptions, console, emit_json, json_option, 
 from revetl.cli.waiting import open_warehouse, say_waiting, wait_option
 
 if TYPE_CHECKING:
+    from revetl.context import Meter
     from revetl.model import RunRecord, SyncSpec
     from revetl.project import Project
-    from revetl.sync.rollback.rollback import Choices, Progress, RollbackPlan, RollbackReport
+    from revetl.sync.rollback.rolling_back import RollbackChoices, RollbackPlan, RollbackReport
     from revetl.warehouse.base import Warehouse
 
 
@@ -53,7 +54,7 @@ def command(
     `revetl retry --status rolled_back`.
     """
     from revetl.cli.render.rollback import rollback_document, show_rollback_plan, show_rollbacks
-    from revetl.sync.rollback.rollback import Choices
+    from revetl.sync.rollback.rolling_back import RollbackChoices
 
     if as_json and not (yes or dry_run):
         raise click.UsageError("--json can't ask: add --yes or --dry-run.")
@@ -61,7 +62,7 @@ def command(
     warehouse = open_warehouse(project, wait_s)
     try:
         runs = _runs(project, warehouse, run_id, only)
-        choices = Choices(keys, archive_created, recreate_archived)
+        choices = RollbackChoices(keys, archive_created, recreate_archived)
         ask = None if as_json or dry_run else _confirmation(agreed=yes)
         reports = asyncio.run(_roll_back(project, warehouse, runs, choices, dry_run, ask, wait_s))
     finally:
@@ -107,15 +108,16 @@ async def _roll_back(
     project: Project,
     warehouse: Warehouse,
     runs: Sequence[tuple[RunRecord, SyncSpec]],
-    choices: Choices,
+    choices: RollbackChoices,
     dry_run: bool,
     ask: Callable[[RollbackPlan], bool] | None,
     wait_s: float,
 ) -> list[RollbackReport]:
     from revetl.cli.signals import stop_on_signals
     from revetl.clock import SystemClock
+    from revetl.context import LeaseWait, RunContext
     from revetl.state.runs import new_run_id
-    from revetl.sync.rollback.rollback import roll_back
+    from revetl.sync.rollback.rolling_back import RollbackOptions, roll_back
 
     clock, stop = SystemClock(), asyncio.Event()
     reports: list[RollbackReport] = []
@@ -123,22 +125,19 @@ async def _roll_back(
         for run, spec in runs:
             async with project.destination(spec.destination, clock) as destination:
                 with Bars(spec.name) as bars:
-                    report = await roll_back(
-                        warehouse,
-                        spec,
-                        destination,
-                        run,
-                        choices,
+                    ctx = RunContext(
+                        warehouse=warehouse,
                         clock=clock,
                         run_id=new_run_id(clock),
+                        command="rollback",
                         target=project.target,
-                        dry_run=dry_run,
-                        confirm=None if ask is None else bars.ended_before(ask),
+                        stop=stop,
                         progress=bars.begin,
-                        wait_s=wait_s,
-                        on_wait=say_waiting,
-                        stop_event=stop,
+                        wait=LeaseWait(wait_s, say_waiting),
                     )
+                    confirm = None if ask is None else bars.ended_before(ask)
+                    options = RollbackOptions(dry_run=dry_run, confirm=confirm)
+                    report = await roll_back(ctx, spec, destination, run, choices, options)
             reports.append(report)
             if stop.is_set() or report.status == "failed":
                 break
@@ -173,7 +172,7 @@ class Bars:
     def __exit__(self, *_: object) -> None:
         self._present.close()
 
-    def begin(self, what: str) -> Progress | None:
+    def begin(self, what: str) -> Meter | None:
         from revetl.cli.commands.sync import progress_bar
 
         self._present.close()

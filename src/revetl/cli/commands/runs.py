@@ -95,7 +95,7 @@ def _show(warehouse: Warehouse, run_id: str, limit: int, as_json: bool) -> None:
     doubtful = in_doubt(warehouse, SystemClock().now(), run_id=run.run_id)
     records = outcomes.of_run(warehouse, run.run_id, statuses=("rejected", "unknown", "skipped"), limit=limit)
     reasons = outcomes.reasons(warehouse, run.run_id)
-    undone_by = [r.run_id for r in runs.undone_by(warehouse, run.run_id)]
+    undone_by = [r.run_id for r in runs.rollbacks_of(warehouse, run.run_id)]
     if as_json:
         emit_json({"run": run, "undone_by": undone_by, "reasons": reasons, "records": records, "in_doubt": doubtful})
         return
@@ -129,7 +129,7 @@ def _tell(warehouse: Warehouse, run_id: str, key: str, as_json: bool) -> None:
     run = _find(warehouse, run_id)
     if run.subject is None:
         raise ConfigError(f"run {run.run_id} is not one of a sync")
-    told = record_history.tell(warehouse, run.run_id, run.subject, key)
+    told = record_history.of_record(warehouse, run.run_id, run.subject, key)
     if as_json:
         emit_json({"run": run, "record": told, "next": told.next})
         return

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from revetl.model import SyncSpec
     from revetl.project import Project
     from revetl.sync import PlanSummary, SyncReport
-    from revetl.sync.engine import Planner
+    from revetl.sync.plan.planner import Planner
     from revetl.warehouse.base import Warehouse
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -157,8 +157,9 @@ async def _push(
     planners: Mapping[str, Planner],
 ) -> list[SyncReport]:
     from revetl.clock import SystemClock
+    from revetl.context import LeaseWait, RunContext
     from revetl.state.runs import new_run_id
-    from revetl.sync import run_sync
+    from revetl.sync import SyncOptions, run_sync
 
     clock, stop = SystemClock(), asyncio.Event()
     reports: list[SyncReport] = []
@@ -166,26 +167,26 @@ async def _push(
         for spec in specs:
             async with project.destination(spec.destination, clock) as destination:
                 with progress_bar(spec.name) as progress:
-                    report = await run_sync(
-                        warehouse,
-                        spec,
-                        destination,
+                    ctx = RunContext(
+                        warehouse=warehouse,
                         clock=clock,
                         run_id=new_run_id(clock),
                         command=command,
                         target=project.target,
+                        dbt_invocation_id=project.dbt_invocation_id,
+                        stop=stop,
+                        progress={"sending": progress}.get,
+                        wait=LeaseWait(wait_s, say_waiting),
+                    )
+                    options = SyncOptions(
                         dry_run=dry_run,
                         limit=limit,
                         full_refresh=full_refresh,
-                        progress=progress,
-                        stop_event=stop,
-                        confirm=confirm,
-                        dbt_invocation_id=project.dbt_invocation_id,
                         allow=allow,
-                        wait_s=wait_s,
-                        on_wait=say_waiting,
+                        confirm=confirm,
                         planner=planners.get(spec.name),
                     )
+                    report = await run_sync(ctx, spec, destination, options)
             reports.append(report)
             if stop.is_set() or report.status in ("failed", "stopped"):
                 break

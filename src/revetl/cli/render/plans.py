@@ -10,11 +10,11 @@ from revetl.cli.render.reports import short, show_numbers
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from revetl.sync import PlanSummary, Sample
-    from revetl.sync.plan.forecast import Forecast
+    from revetl.sync import PlanLine, PlanSummary
+    from revetl.sync.plan.forecast import PlanForecast
 
 _STYLES = {"create": "green", "adopt": "cyan", "update": "yellow", "delete": "red"}
-_COUNTS = ("create", "adopt", "update", "delete", "held", "waiting", "matched", "same")
+_COUNTS = ("create", "adopt", "update", "delete", "withheld", "waiting", "matched", "same")
 _SAMPLES, _FIELDS = 3, 6
 
 REASONS = {
@@ -59,9 +59,9 @@ def _show_details(console: Console, plan: PlanSummary, samples: int) -> None:
         _item(console, f"guardrail {violation.guardrail}: {violation.message}", style="red")
     kinds: dict[tuple[str, str | None, str | None], int] = {}
     for sample in plan.samples:
-        kind = (sample.op, sample.settled, sample.reason)
+        kind = (sample.op, sample.outcome, sample.reason)
         kinds[kind] = kinds.get(kind, 0) + 1
-        if kinds[kind] <= samples and (sample.settled != "ok" or samples > _SAMPLES):
+        if kinds[kind] <= samples and (sample.outcome != "ok" or samples > _SAMPLES):
             show_line(console, sample, most_fields=_FIELDS)
     console.print()
 
@@ -83,7 +83,7 @@ def facts(plan: PlanSummary) -> list[str]:
         out.append("fields to send: " + ", ".join(f"{name} {n:,}" for name, n in most))
     if plan.in_doubt:
         out.append(f"{plan.in_doubt:,} in doubt after a run that broke off: looked for, and sent whole")
-    out += [f"held {n:,}: {REASONS.get(reason, reason)} ({reason})" for reason, n in plan.reasons.items()]
+    out += [f"withheld {n:,}: {REASONS.get(reason, reason)} ({reason})" for reason, n in plan.reasons.items()]
     if plan.links.changes or plan.links.waiting:
         out.append(_links(plan))
     if plan.full_refresh:
@@ -105,7 +105,7 @@ def _links(plan: PlanSummary) -> str:
     return said + (f", {plan.links.waiting:,} waiting for their other record" if plan.links.waiting else "")
 
 
-def forecast_lines(forecast: Forecast) -> list[str]:
+def forecast_lines(forecast: PlanForecast) -> list[str]:
     parts = [(forecast.lookups, "to look up"), (forecast.reads, "to read")]
     parts += [(n, f"to {op}") for op, n in forecast.writes.items()]
     said = ", ".join(f"{n:,} {what}" for n, what in parts if n)
@@ -134,7 +134,7 @@ def duration(seconds: float) -> str:
     return f"{seconds / 3_600:.1f} h"
 
 
-def show_lines(console: Console, lines: Iterable[Sample]) -> int:
+def show_lines(console: Console, lines: Iterable[PlanLine]) -> int:
     """Every line with all its fields; returns how many there were."""
     shown = 0
     for line in lines:
@@ -143,14 +143,14 @@ def show_lines(console: Console, lines: Iterable[Sample]) -> int:
     return shown
 
 
-def show_line(console: Console, line: Sample, *, most_fields: int | None = None) -> None:
+def show_line(console: Console, line: PlanLine, *, most_fields: int | None = None) -> None:
     from rich.markup import escape
 
     style = _STYLES.get(line.op, "default")
     doubt = "  [dim]in doubt[/]" if line.in_doubt else ""
     console.print(f"  [{style}]{line.op:<6}[/] {short(line.key, 60)}{doubt}", soft_wrap=True)
-    if line.settled:
-        word = "nothing to send" if line.settled == "ok" else "not sent"
+    if line.outcome:
+        word = "nothing to send" if line.outcome == "ok" else "not sent"
         _item(console, f"{word}: {line.note}" if line.note else word, indent=9, style="dim")
         return
     if line.op == "delete":

@@ -9,7 +9,7 @@ from revetl.cli.render.plans import counts, facts
 
 if TYPE_CHECKING:
     from revetl.model import Scalar
-    from revetl.sync import PlanSummary, Sample
+    from revetl.sync import PlanLine, PlanSummary
 
 _TITLE = "### revetl plan"
 _VALUE, _NOTE = 60, 200  # characters of a cell
@@ -63,19 +63,19 @@ def _details(plan: PlanSummary, samples: int) -> Iterator[str]:
     yield ""
 
 
-def _samples(lines: Sequence[Sample], most: int) -> Iterator[str]:
+def _samples(lines: Sequence[PlanLine], most: int) -> Iterator[str]:
     yield "| record | what | field | before | after |"
     yield "|---|---|---|---|---|"
     shown: dict[tuple[str, str | None, str | None], int] = {}
     for line in lines:
-        kind = (line.op, line.settled, line.reason)
+        kind = (line.op, line.outcome, line.reason)
         shown[kind] = shown.get(kind, 0) + 1
         if shown[kind] > most:
             continue
-        if line.settled or not line.fields:
-            what = "held" if line.settled not in (None, "ok") else "matched" if line.settled else line.op
+        if line.outcome or not line.fields:
+            what = "withheld" if line.outcome not in (None, "ok") else "matched" if line.outcome else line.op
             yield f"| {_cell(line.key)} | {what} | | | {_cell(line.note or '', _NOTE)} |"
-        for i, (name, (before, after)) in enumerate(line.fields.items() if not line.settled else ()):
+        for i, (name, (before, after)) in enumerate(line.fields.items() if not line.outcome else ()):
             head = f"{_cell(line.key)} | {line.op}" if not i else " | "
             yield f"| {head} | `{name}` | {_cell(before)} | {_cell(after)} |"
     yield ""

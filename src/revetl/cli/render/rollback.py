@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from revetl.cli.render.reports import Row
     from revetl.model import Scalar
-    from revetl.sync.drift.drift import DriftReport
-    from revetl.sync.rollback.rollback import RollbackPlan, RollbackReport
+    from revetl.sync.drift.reading import DriftReport
+    from revetl.sync.rollback.rolling_back import RollbackPlan, RollbackReport
 
 _STYLES = {"restore": "yellow", "archive": "red", "recreate": "green", "left": "dim"}
 _FIELDS = 6
@@ -145,17 +145,17 @@ def _drift_line(console: Console, sample: Mapping[str, Scalar]) -> None:
 
 def _settled(report: DriftReport) -> list[str]:
     lines = []
-    if report.side == "accept" and (report.settled or not report.links_settled):
+    if report.side == "accept" and (report.resolved or not report.links_resolved):
         lines.append(
-            f"Accepted {report.cells:,} value(s) in {report.settled:,} record(s), kept until their rows change."
+            f"Accepted {report.cells:,} value(s) in {report.resolved:,} record(s), kept until their rows change."
         )
         if report.delayed:
             lines.append(f"{report.delayed:,} of them have other changes of ours, which wait with them.")
-    elif report.side == "reassert" and (report.settled or not report.links_settled):
-        lines.append(f"{report.settled:,} record(s), {report.cells:,} value(s): the next sync writes ours again.")
-    if report.links_settled:
+    elif report.side == "reassert" and (report.resolved or not report.links_resolved):
+        lines.append(f"{report.resolved:,} record(s), {report.cells:,} value(s): the next sync writes ours again.")
+    if report.links_resolved:
         what = "stay untied" if report.side == "accept" else "the next sync makes them again"
-        lines.append(f"{report.links_settled:,} link(s): {what}.")
+        lines.append(f"{report.links_resolved:,} link(s): {what}.")
     if report.unfit and report.side:
         lines.append(f"{report.unfit:,} value(s) have no form in our column's type and were left.")
     return lines

@@ -10,7 +10,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from revetl import __version__
-from revetl.clock import Clock
+from revetl.clock import Clock, naive
 from revetl.enrich.execution.budget import Budget
 from revetl.enrich.execution.cascade import Cascade
 from revetl.enrich.execution.dispatcher import Asked
@@ -20,7 +20,7 @@ from revetl.enrich.waterfall import WaterfallSpec
 from revetl.errors import ConfigError, did_you_mean
 from revetl.model import Relation, RunRecord, RunStatus
 from revetl.state import spend
-from revetl.state.appending import append_rows, naive
+from revetl.state.appending import append_rows
 from revetl.state.runs import finish_run, start_run
 from revetl.state.schema import create_all
 from revetl.warehouse.base import Warehouse

@@ -16,12 +16,12 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Protocol, cast
 
+from revetl.clock import naive
 from revetl.enrich.lists.columns import Match
 from revetl.enrich.waterfall import WaterfallSpec
 from revetl.errors import ConfigError
 from revetl.model import Relation
 from revetl.providers.grammar import ProviderSpec
-from revetl.state.appending import naive
 from revetl.state.costs import priced_values
 from revetl.state.schema import create_all, create_table, relation
 from revetl.warehouse.base import Warehouse

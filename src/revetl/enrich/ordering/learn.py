@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, cast
 
+from revetl.clock import naive
 from revetl.enrich.ordering.cases import UNABLE, Arm, Case, Check, Reply
 from revetl.enrich.ordering.prices import Price, PriceBook
 from revetl.enrich.selection.query import Query
@@ -22,7 +23,6 @@ from revetl.enrich.waterfall import Stage, Stop, WaterfallSpec
 from revetl.errors import ConfigError
 from revetl.model import Relation
 from revetl.providers.grammar import ProviderSpec
-from revetl.state.appending import naive
 from revetl.state.schema import relation
 from revetl.warehouse.base import Warehouse
 from revetl.warehouse.sql import ident, literal, table

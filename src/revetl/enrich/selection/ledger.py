@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
+from revetl.clock import naive
 from revetl.enrich.execution.partitions import EVERYTHING, Part
 from revetl.enrich.selection.query import Query
 from revetl.enrich.waterfall import Stop, WaterfallSpec
 from revetl.model import Scalar
 from revetl.providers.grammar import ProviderSpec
-from revetl.state.appending import naive
 from revetl.state.schema import relation
 from revetl.warehouse.base import Warehouse
 from revetl.warehouse.sql import literal, table

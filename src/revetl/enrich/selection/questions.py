@@ -11,12 +11,12 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any, cast
 
+from revetl.clock import naive
 from revetl.enrich.execution.partitions import EVERYTHING
 from revetl.enrich.selection.ledger import COST
 from revetl.enrich.selection.query import Query, Question
 from revetl.enrich.selection.records import Records
 from revetl.enrich.waterfall import Stage
-from revetl.state.appending import naive
 from revetl.state.values import VERIFICATION
 from revetl.warehouse.sql import literal
 

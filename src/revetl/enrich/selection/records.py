@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import cast
 
+from revetl.clock import naive
 from revetl.enrich.execution.partitions import EVERYTHING, Part
 from revetl.enrich.selection.audit import sampled
 from revetl.enrich.selection.ledger import Known
@@ -14,7 +15,6 @@ from revetl.enrich.waterfall import Stage, WaterfallSpec
 from revetl.errors import ConfigError
 from revetl.model import Relation
 from revetl.providers.grammar import ProviderSpec
-from revetl.state.appending import naive
 from revetl.state.schema import relation
 from revetl.warehouse.base import Warehouse
 from revetl.warehouse.sql import from_dialect, ident, literal, table

@@ -2,9 +2,9 @@
 
 What can fail here and what then happens:
 - one record is refused → its outcome is rejected; nobody else notices.
-- an answer is lost → unknown; the snapshot row becomes in doubt and the next run settles it.
+- an answer is lost → unknown; the snapshot row becomes in doubt and the next run looks for it.
 - the vendor is away, the credentials are refused, a signal arrives → no new batch leaves, what is in flight is awaited,
-  what is settled is checkpointed, the run ends; nothing is in doubt.
+  what was answered is checkpointed, the run ends; nothing is in doubt.
 - the process dies → records below the durable intent and without an outcome are in doubt, and no others.
 """
 
@@ -18,21 +18,20 @@ from contextlib import aclosing
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from revetl.clock import Clock
+from revetl.context import Meter
 from revetl.destinations.base import Destination
 from revetl.destinations.capabilities import requests_of
 from revetl.errors import Ambiguous, CallError, Rejected
 from revetl.model import Change, Operation, Outcome, RunRecord, Status
-from revetl.state.sync_tables import Layout
+from revetl.state.sync_tables import SyncTables
 from revetl.sync.apply import checkpoint
-from revetl.sync.plan.matching import Offload
-from revetl.warehouse.base import Warehouse
+from revetl.sync.apply.checkpoint import FrozenPlan
+from revetl.sync.sync_run import SyncRun
 from revetl.warehouse.cells import plain
+from revetl.warehouse.sql import ident
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-Progress = Callable[[int, int], None]
 
 _CHUNK_ROWS = 5_000
 _CHUNKS_AHEAD = 5
@@ -45,44 +44,44 @@ _STRETCH_ROWS = 50_000
 _STRETCH_GROWTH = 8
 
 
+async def apply_plan(
+    run: SyncRun, destination: Destination, record: RunRecord, plan: FrozenPlan, *, stage: str
+) -> Applier:
+    """Sends `plan__<sync>` as it stands frozen, and writes down what became of every line. `stage`: the word under
+    which its progress is shown. A WarehouseError leaves as it is: what was not checkpointed is then in doubt for the
+    next run."""
+    clock = run.ctx.clock
+    record.counts = await run.on_tables(checkpoint.write_decided, plan, record, clock.now())
+    applier = Applier(run, destination, record, plan)
+    if plan.changes:
+        await run.on_tables(checkpoint.begin, plan, record.run_id, clock.now())
+        await applier.apply(run.ctx.progress(stage))
+        await run.on_tables(checkpoint.finish, plan)
+    return applier
+
+
 class Applier:
     """Applies one plan once. `error` is why it stopped early, None where it ran to the end or was told to stop."""
 
-    def __init__(
-        self,
-        warehouse: Warehouse,
-        layout: Layout,
-        destination: Destination,
-        run: RunRecord,
-        plan_id: str,
-        total: int,
-        *,
-        clock: Clock,
-        offload: Offload,
-        progress: Progress | None = None,
-        stop: asyncio.Event | None = None,
-        intent_rows: int | None = None,
-    ) -> None:
-        self._warehouse, self._layout, self._destination = warehouse, layout, destination
-        self._run, self._plan_id, self._total = run, plan_id, total
-        self._clock, self._offload, self._progress = clock, offload, progress
-        self._stop = stop or asyncio.Event()
-        self._limits = destination.limits(layout.spec.object)
-        self._fixed_stretch = intent_rows
+    def __init__(self, run: SyncRun, destination: Destination, record: RunRecord, plan: FrozenPlan) -> None:
+        self._run, self._destination, self._record, self._plan = run, destination, record, plan
+        self._clock = run.ctx.clock
+        self._meter: Meter | None = None
+        self._limits = destination.limits(run.spec.object)
         self._stretch = 0
         self._intent = 0
-        self._started_s = clock.monotonic()
+        self._started_s = self._clock.monotonic()
         self._done: list[Outcome] = []
         self._database = asyncio.Lock()  # one statement at a time
-        self._last_checkpoint_s = clock.monotonic()
+        self._last_checkpoint_s = self._clock.monotonic()
         self._ahead: asyncio.Task[None] | None = None  # a checkpoint under way while requests go on
-        self.counts: Counter[str] = Counter(run.counts)
+        self.counts: Counter[str] = Counter(record.counts)
         self.sent = 0
         self.error: BaseException | None = None
 
-    async def apply(self) -> None:
-        """Returns when nothing is in flight any more and everything settled is durable. A WarehouseError leaves as it
-        is: what was not checkpointed is then in doubt for the next run."""
+    async def apply(self, meter: Meter | None) -> None:
+        """Returns when nothing is in flight any more and every outcome is durable."""
+        self._meter = meter
         batches: asyncio.Queue[list[Change] | None] = asyncio.Queue(maxsize=self._limits.concurrency)
         tasks = [asyncio.create_task(self._work(batches)) for _ in range(self._limits.concurrency)]
         tasks.append(asyncio.create_task(self._produce(batches)))
@@ -109,17 +108,17 @@ class Applier:
 
     @property
     def _stopping(self) -> bool:
-        return self._stop.is_set() or self.error is not None
+        return self._run.ctx.stop.is_set() or self.error is not None
 
     async def _work(self, batches: asyncio.Queue[list[Change] | None]) -> None:
         # After a stop the queue is still drained, so that the producer never waits for a worker that is gone.
         while (batch := await batches.get()) is not None:
             if not self._stopping:
-                self._settle(batch, await self._write(batch))
+                self._note(batch, await self._write(batch))
 
     async def _write(self, batch: Sequence[Change]) -> list[Outcome]:
         """The outcomes of one batch; empty where certainly nothing of it was applied and the run has to stop."""
-        spec = self._layout.spec
+        spec = self._run.spec
         try:
             return await self._destination.write(spec.object, spec.match_on, batch)
         except Rejected as e:
@@ -134,7 +133,7 @@ class Applier:
             self.error = self.error or e
             return [_outcome(change, Status.UNKNOWN, e) for change in batch]
 
-    def _settle(self, batch: Sequence[Change], outcomes: Sequence[Outcome]) -> None:
+    def _note(self, batch: Sequence[Change], outcomes: Sequence[Outcome]) -> None:
         """Exactly one outcome per change: the first that is given counts, a missing one is unknown, never ok."""
         if not outcomes:
             return
@@ -144,8 +143,8 @@ class Applier:
         self._done += outcomes
         self.counts.update([o.status for o in outcomes])
         self.sent += len(batch)
-        if self._progress:
-            self._progress(self.sent, self._total)
+        if self._meter:
+            self._meter(self.sent, self._plan.changes)
 
     async def _reach(self, ordinal: int) -> None:
         """Before this ordinal is sent the durable intent must be past it; and a checkpoint may be due.
@@ -170,8 +169,8 @@ class Applier:
     def _next_stretch(self) -> int:
         """Rows until the next checkpoint, at the rate so far."""
         in_flight = self._limits.batch_rows * self._limits.concurrency
-        if self._fixed_stretch is not None:
-            self._stretch = max(self._fixed_stretch, self._limits.batch_rows)
+        if self._plan.intent_rows is not None:
+            self._stretch = max(self._plan.intent_rows, self._limits.batch_rows)
         else:
             rate = self.sent / max(self._clock.monotonic() - self._started_s, 1e-3)
             wanted = min(int(rate * _CHECKPOINT_S), _STRETCH_ROWS, self._stretch * _STRETCH_GROWTH)
@@ -187,21 +186,11 @@ class Applier:
     async def _checkpoint(self, intent_until: int | None) -> None:
         async with self._database:
             done, self._done = self._done, []
-            self._run.counts = dict(self.counts)
-            self._run.requests, self._run.retries = requests_of(self._destination)
-
-            def write() -> None:
-                checkpoint.write(
-                    self._warehouse,
-                    self._layout,
-                    self._run,
-                    self._plan_id,
-                    done,
-                    intent_until=intent_until,
-                    clock=self._clock,
-                )
-
-            await self._offload(write)
+            self._record.counts = dict(self.counts)
+            self._record.requests, self._record.retries = requests_of(self._destination)
+            await self._run.on_tables(
+                checkpoint.write, self._plan, self._record, done, self._clock.now(), intent_until=intent_until
+            )
             if intent_until is not None:
                 self._intent = intent_until
             self._last_checkpoint_s = self._clock.monotonic()
@@ -210,7 +199,7 @@ class Applier:
         """Changes of one operation each, in the order of the plan as far as the operations allow."""
         waiting: dict[Operation, list[Change]] = {op: [] for op in Operation}
         size = self._limits.batch_rows
-        chunks = await self._offload(self._stream)
+        chunks = await self._run.on_tables(_lines_to_send)
         # A checkpoint takes the warehouse for longer than a chunk lasts, so several are fetched ahead.
         ready: asyncio.Queue[pa.RecordBatch | None] = asyncio.Queue(maxsize=_CHUNKS_AHEAD)
         left = False
@@ -225,7 +214,7 @@ class Applier:
         fetching = asyncio.create_task(fetch())
         try:
             while (chunk := await ready.get()) is not None:
-                changes = read_changes(chunk, self._layout)
+                changes = read_changes(chunk, self._run.tables)
                 for op in dict.fromkeys(change.op for change in changes):
                     rows = waiting[op] + [change for change in changes if change.op is op]
                     whole = len(rows) - len(rows) % size
@@ -246,24 +235,28 @@ class Applier:
 
     async def _next(self, chunks: Iterator[pa.RecordBatch]) -> pa.RecordBatch | None:
         async with self._database:
-            chunk: pa.RecordBatch | None = await self._offload(next, chunks, None)
+            chunk: pa.RecordBatch | None = await self._run.ctx.offload(next, chunks, None)
             return chunk
 
-    def _stream(self) -> Iterator[pa.RecordBatch]:
-        layout = self._layout
-        after = "".join(f", {layout.q(f.after)}" for f in layout.fields)
-        return self._warehouse.stream(
-            f"SELECT ordinal, key, op, destination_id, in_doubt, changed_fields{after} FROM {layout.t(layout.plan)}"
-            " WHERE settled IS NULL ORDER BY ordinal",
-            batch_rows=_CHUNK_ROWS,
-        )
+
+def _lines_to_send(tables: SyncTables) -> Iterator[pa.RecordBatch]:
+    after = "".join(f", {ident(f.after)}" for f in tables.fields)
+    return tables.warehouse.stream(
+        f"""
+        SELECT ordinal, key, op, destination_id, in_doubt, changed_fields{after}
+        FROM {tables.plan}
+        WHERE outcome IS NULL
+        ORDER BY ordinal
+        """,
+        batch_rows=_CHUNK_ROWS,
+    )
 
 
-def read_changes(chunk: pa.RecordBatch, layout: Layout) -> list[Change]:
+def read_changes(chunk: pa.RecordBatch, tables: SyncTables) -> list[Change]:
     """The lines of a plan as they are handed to a connector. The inner loop of a push: few Python steps per record."""
     ordinals, keys, ops, ids, doubts, lists, *columns = (plain(column) for column in chunk.columns)
-    position = {f.name: i for i, f in enumerate(layout.fields)}
-    match = columns[position[layout.spec.match_on]] if layout.spec.match_on else [None] * len(keys)
+    position = {f.name: i for i, f in enumerate(tables.fields)}
+    match = columns[position[tables.spec.match_on]] if tables.spec.match_on else [None] * len(keys)
     shapes = {text: _shape(json.loads(text), position) for text in set(lists)}
     picked = zip(map(shapes.__getitem__, lists), zip(*columns, strict=True), strict=True)
     fields = [dict(zip(names, pick(row), strict=False)) for (names, pick), row in picked]

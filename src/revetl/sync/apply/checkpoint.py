@@ -1,23 +1,22 @@
-"""A checkpoint: what is settled since the last one becomes durable, in one transaction.
+"""What is durable of a plan that is being applied: its intent before anything is sent, and what became of it.
 
-Python hands over only (ordinal, status, id, error): before, after and the changed fields are joined from the plan.
-Either all of it stands afterwards (outcomes, snapshot, what waits, how far the intent reaches, the run's counts) or
-nothing; then the next run finds these records in doubt and sends them again.
+`plan__<sync>` holds the lines, `plans` one row for each plan that was applied. Python hands over only (ordinal, status,
+id, error): before, after and the changed fields are joined from the plan. A checkpoint is one transaction. Either all
+of it stands afterwards (outcomes, snapshot, retry queue, how far the intent reaches, the run's counts) or nothing; then
+the next run finds these records in doubt and sends them again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from revetl.clock import Clock
+from revetl.clock import naive
 from revetl.model import Outcome, RunRecord
 from revetl.state import outcomes, runs, snapshot
-from revetl.state.sync_tables import Layout
-from revetl.sync.apply import intents
-from revetl.sync.rollback import rollback_table
-from revetl.warehouse.base import Warehouse
+from revetl.state.sync_tables import SyncTables
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -33,68 +32,126 @@ _RESULTS = (
 )
 
 
-def prepare(warehouse: Warehouse, layout: Layout) -> None:
-    results = layout.scratch("results")
-    warehouse.execute(f"DROP TABLE IF EXISTS {layout.t(results)}")
+@dataclass(frozen=True, slots=True)
+class FrozenPlan:
+    """A plan as it is applied. `queue` says which of the answered records wait from now on, as
+    `snapshot.queue_refused` does for a sync."""
+
+    plan_id: str
+    changes: int
+    queue: Callable[[SyncTables, str, datetime, str], None]
+    full_refresh: bool = False
+    intent_rows: int | None = None
+
+
+def begin(tables: SyncTables, plan: FrozenPlan, run_id: str, now: datetime) -> None:
+    """From here on a crash leaves records in doubt. Nothing may be sent before."""
     columns = ", ".join(f"{name} {type_}" for name, type_ in _RESULTS)
-    warehouse.execute(layout.create_scratch("results", f"({columns})"))
+    tables.new_scratch("results", f"({columns})")
+    tables.warehouse.execute(
+        f"""
+        INSERT INTO {tables.shared("plans")}
+        VALUES (?, ?, ?, ?, 'applying', ?, 0)
+        """,
+        [plan.plan_id, run_id, tables.spec.name, naive(now), plan.changes],
+    )
+    if plan.full_refresh:
+        snapshot.doubt_planned(tables)
 
 
-def settled_in_plan(warehouse: Warehouse, layout: Layout, run: RunRecord, clock: Clock) -> dict[str, int]:
-    """Gives the lines that planning decided not to send their outcome. Returns status → records."""
-    select = (
-        "SELECT p.*, p.settled AS status, p.destination_id AS result_id,"
-        " CASE WHEN p.settled <> 'ok' THEN 'Plan' END AS error_class,"
-        " CASE WHEN p.settled <> 'ok' THEN coalesce(p.reason, upper(p.settled)) END AS error_code,"
-        " p.note AS error_message, 0 AS attempts"
-        f" FROM ({outcomes.with_change_list(layout.t(layout.plan))}) p WHERE p.settled IS NOT NULL"
+def finish(tables: SyncTables, plan: FrozenPlan) -> None:
+    """Every record that was sent has its outcome in the tables: nothing to recover."""
+    tables.warehouse.execute(
+        f"""
+        UPDATE {tables.shared("plans")}
+        SET status = 'done'
+        WHERE plan_id = ?
+        """,
+        [plan.plan_id],
     )
-    found = warehouse.rows(
-        f"SELECT settled, count(*) FROM {layout.t(layout.plan)} WHERE settled IS NOT NULL GROUP BY 1"
+
+
+def write_decided(tables: SyncTables, plan: FrozenPlan, record: RunRecord, now: datetime) -> dict[str, int]:
+    """Writes the outcomes that were decided when the plan was made. Returns status → records."""
+    counts = tables.warehouse.counts(
+        f"""
+        SELECT outcome, count(*)
+        FROM {tables.plan}
+        WHERE outcome IS NOT NULL
+        GROUP BY 1
+        """
     )
-    counts = {str(status): int(str(n)) for status, n in found}
+    decided = f"""
+        SELECT
+            p.*,
+            p.outcome AS status,
+            p.destination_id AS result_id,
+            CASE WHEN p.outcome <> 'ok' THEN 'Plan' END AS error_class,
+            CASE WHEN p.outcome <> 'ok' THEN coalesce(p.reason, upper(p.outcome)) END AS error_code,
+            p.note AS error_message,
+            0 AS attempts
+        FROM ({outcomes.with_change_list(tables.plan)}) p
+        WHERE p.outcome IS NOT NULL
+        """
     if counts:
-        with warehouse.transaction():
-            _write(warehouse, layout, select, intents.timestamp(clock), run)
+        with tables.warehouse.transaction():
+            _write_answered(tables, plan, decided, record, naive(now))
     return counts
 
 
 def write(
-    warehouse: Warehouse,
-    layout: Layout,
-    run: RunRecord,
-    plan_id: str,
+    tables: SyncTables,
+    plan: FrozenPlan,
+    record: RunRecord,
     done: Sequence[Outcome],
+    now: datetime,
     *,
     intent_until: int | None,
-    clock: Clock,
 ) -> None:
     """One checkpoint. WarehouseError (a full disk, say) leaves everything as it was before."""
-    results = layout.scratch("results")
+    warehouse = tables.warehouse
     with warehouse.transaction():
         if done:
-            warehouse.execute(f"DELETE FROM {layout.t(results)}")
-            warehouse.append(results, _as_arrow(done))
-            low, high = min(o.ordinal for o in done), max(o.ordinal for o in done)
-            answered = ", ".join(f"r.{name}" for name, _ in _RESULTS if name != "ordinal")
-            select = (
-                f"SELECT p.*, {answered}"
-                f" FROM (SELECT * FROM ({outcomes.with_change_list(layout.t(layout.plan))}) c"
-                f" WHERE c.ordinal BETWEEN {low} AND {high}) p"
-                f" JOIN {layout.t(results)} r ON r.ordinal = p.ordinal"
-            )
-            _write(warehouse, layout, select, intents.timestamp(clock), run)
+            warehouse.execute(f"DELETE FROM {tables.scratch('results')}")
+            warehouse.append(tables.scratch_relation("results"), _as_arrow(done))
+            _write_answered(tables, plan, _answered(tables, done), record, naive(now))
         if intent_until is not None:
-            intents.intend(warehouse, layout, plan_id, intent_until)
-        runs.finish_run(warehouse, run)
+            _intend(tables, plan, intent_until)
+        runs.finish_run(warehouse, record)
 
 
-def _write(warehouse: Warehouse, layout: Layout, settled: str, now: datetime, run: RunRecord) -> None:
-    outcomes.append_settled(warehouse, layout, settled, now, run.run_id)
-    snapshot.merge(warehouse, layout, settled, now, run.run_id)
-    # What a rollback restored waits until its row changes; a record that it left alone waits for nothing new.
-    remember = rollback_table.hold_restored if run.command == rollback_table.COMMAND else snapshot.remember_rejected
-    remember(warehouse, layout, settled, now, run.run_id)
+def _intend(tables: SyncTables, plan: FrozenPlan, until: int) -> None:
+    """Records with a smaller ordinal may be sent from now on."""
+    tables.warehouse.execute(
+        f"""
+        UPDATE {tables.shared("plans")}
+        SET intent_until = ?
+        WHERE plan_id = ?
+        """,
+        [until, plan.plan_id],
+    )
+
+
+def _answered(tables: SyncTables, done: Sequence[Outcome]) -> str:
+    """A SELECT of the plan's rows with what the destination said of them. It stands in several statements, so its
+    bounds are numbers in the text; they spare the plan's other rows from being read."""
+    low, high = min(o.ordinal for o in done), max(o.ordinal for o in done)
+    result = ", ".join(f"r.{name}" for name, _ in _RESULTS if name != "ordinal")
+    return f"""
+        SELECT p.*, {result}
+        FROM (
+            SELECT *
+            FROM ({outcomes.with_change_list(tables.plan)}) c
+            WHERE c.ordinal BETWEEN {int(low)} AND {int(high)}
+        ) p
+        JOIN {tables.scratch("results")} r ON r.ordinal = p.ordinal
+        """
+
+
+def _write_answered(tables: SyncTables, plan: FrozenPlan, answered: str, record: RunRecord, now: datetime) -> None:
+    outcomes.append(tables, answered, now, record.run_id)
+    snapshot.merge(tables, answered, now, record.run_id)
+    plan.queue(tables, answered, now, record.run_id)
 
 
 def _as_arrow(done: Sequence[Outcome]) -> pa.Table:

@@ -1,39 +1,36 @@
-"""Ties the records of a sync to those of others, after the records themselves. The table is in `state.links`, the
-comparison in `state.link_plan`; here they are sent, chunk by chunk: intent, requests, outcomes.
+"""Links the records of a sync to those of others, after the records themselves: chunk by chunk the intent, the
+requests, the outcomes. The table is in `links_table`, what is to be sent in `comparison`.
 
 What can fail and what then happens:
 - one pair is refused → its outcome is rejected; nobody else notices.
 - an answer is lost → unknown; the row stays in doubt and the next run sends it again.
 - the vendor is away, the credentials are refused, a signal arrives → no more is sent; the chunk in flight is in doubt,
   the rest is found again by the next comparison.
-- the process dies → what was intended is in doubt: sent again, or undone where the model has changed its mind.
+- the process dies → what was intended is in doubt: sent again, or taken back where the model has changed its mind.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from itertools import groupby
 
-from revetl.clock import Clock
+from revetl.clock import naive
 from revetl.destinations.base import Destination, Pair
 from revetl.destinations.capabilities import Links
 from revetl.errors import CallError, ConfigError, Problem, RevetlError
 from revetl.model import Outcome, RunRecord, Status, SyncSpec
 from revetl.state import runs
-from revetl.state.sync_tables import Layout
-from revetl.sync.apply import intents
+from revetl.state.sync_tables import SyncTables
 from revetl.sync.batching import ask_in_batches
 from revetl.sync.links import comparison, links_table
 from revetl.sync.links.links_table import LinkCounts, LinkLine
-from revetl.sync.plan.guardrails import Violation
-from revetl.sync.plan.matching import Offload
-from revetl.warehouse.base import Warehouse
+from revetl.sync.sync_run import SyncRun
 
 _CHUNK = 20_000
-_Tie = Callable[[str, str, int, Sequence[Pair]], Awaitable[list[Outcome]]]
+_Write = Callable[[str, str, int, Sequence[Pair]], Awaitable[list[Outcome]]]
 
 
 @dataclass(slots=True)
@@ -60,93 +57,70 @@ class LinkReport:
         return {name: n for name, n in found.items() if n}
 
 
-async def forecast(
-    warehouse: Warehouse, layout: Layout, destination: Destination | None, *, full_refresh: bool, offload: Offload
-) -> LinkCounts:
+async def forecast(run: SyncRun, destination: Destination | None, *, full_refresh: bool) -> LinkCounts:
     """What the run would send, links of records that its plan creates or adopts included. Changes no state.
     ConfigError for a kind of link that the destination does not have."""
-
-    def count() -> LinkCounts:
-        links_table.prepare(warehouse, layout)
-        counts = comparison.compare(warehouse, layout, full_refresh=full_refresh)
-        coming = comparison.coming(warehouse, layout) if counts.waiting else 0
-        return LinkCounts(counts.link + coming, counts.unlink, counts.waiting - coming, counts.known)
-
-    counts: LinkCounts = await offload(count)
+    counts = await run.on_tables(_foreseen, full_refresh)
     if counts.link and destination is not None:
-        await _check_types(layout, destination)
+        await _check_types(run.spec, destination)
     return counts
 
 
-def judge(layout: Layout, counts: LinkCounts) -> list[Violation]:
-    """A model that lost a column of links would untie everything: the share of removals is guarded like deletes."""
-    limit = layout.spec.guardrails.max_deleted_share
-    if limit is None or not counts.known or counts.unlink / counts.known <= limit:
-        return []
-    share = counts.unlink / counts.known
-    message = (
-        f"{counts.unlink:,} of {counts.known:,} links ({share:.0%}) would be removed and"
-        f" guardrails.max_deleted_share is {limit:.0%}"
-    )
-    return [Violation("deleted", message)]
+def _foreseen(tables: SyncTables, full_refresh: bool) -> LinkCounts:
+    links_table.prepare(tables)
+    counts = comparison.compare(tables, full_refresh=full_refresh)
+    coming = comparison.coming(tables) if counts.waiting else 0
+    return LinkCounts(counts.link + coming, counts.unlink, counts.waiting - coming, counts.known)
 
 
 async def send(
-    warehouse: Warehouse,
-    layout: Layout,
-    destination: Destination,
-    run: RunRecord,
-    *,
-    full_refresh: bool,
-    clock: Clock,
-    offload: Offload,
-    stop: asyncio.Event | None,
-    chunk_rows: int = _CHUNK,
+    run: SyncRun, destination: Destination, record: RunRecord, *, full_refresh: bool, chunk_rows: int = _CHUNK
 ) -> LinkReport:
     """Brings the links to what the model says. Safe to repeat, and to repeat after a crash at any point."""
-
-    def compare() -> tuple[LinkCounts, int]:
-        links_table.prepare(warehouse, layout)
-        links_table.follow(warehouse, layout)
-        counts = comparison.compare(warehouse, layout, full_refresh=full_refresh)
-        links_table.prepare_results(warehouse, layout)
-        return counts, links_table.forget(warehouse, layout)
-
-    counts, start = await offload(compare)
+    counts, start = await run.on_tables(_compare, full_refresh)
     report = LinkReport(waiting=counts.waiting)
     total = counts.link + counts.unlink
     if counts.link:
-        await _check_types(layout, destination)
+        await _check_types(run.spec, destination)
     for low in range(start, start + total, chunk_rows):
-        if (stop is not None and stop.is_set()) or report.error is not None:
+        if run.ctx.stop.is_set() or report.error is not None:
             break
         high = min(low + chunk_rows, start + total)
-        await offload(links_table.intend, warehouse, layout, low, high, run.run_id)
-        chunk: list[LinkLine] = await offload(links_table.lines, warehouse, layout, low, high)
-        done = await _send(layout, destination, chunk, report)
+        await run.on_tables(links_table.intend, low, high, record.run_id)
+        chunk = await run.on_tables(links_table.lines, low, high)
+        done = await _send(run.spec, destination, chunk, report)
         _count(report, chunk, done)
-        run.counts |= report.counts
-        await offload(_checkpoint, warehouse, layout, run, done, clock)
+        record.counts |= report.counts
+        await run.on_tables(_checkpoint, record, done, naive(run.ctx.clock.now()))
     report.not_sent = total - report.linked - report.unlinked - report.rejected - report.unknown
     return report
 
 
+def _compare(tables: SyncTables, full_refresh: bool) -> tuple[LinkCounts, int]:
+    """The counts, and the first line that has to be sent."""
+    links_table.prepare(tables)
+    links_table.follow(tables)
+    counts = comparison.compare(tables, full_refresh=full_refresh)
+    links_table.prepare_results(tables)
+    return counts, links_table.forget(tables)
+
+
 async def _send(
-    layout: Layout, destination: Destination, chunk: Sequence[LinkLine], report: LinkReport
+    spec: SyncSpec, destination: Destination, chunk: Sequence[LinkLine], report: LinkReport
 ) -> list[Outcome]:
     """One outcome per line that was sent; a missing answer is unknown, never ok."""
-    able, done = _able(layout.spec, destination), list[Outcome]()
-    limits, from_object = destination.limits(layout.spec.object), layout.spec.object
+    able, done = _able(spec, destination), list[Outcome]()
+    limits, from_object = destination.limits(spec.object), spec.object
     for (op, object_, type_), group in groupby(chunk, key=lambda line: (line.op, line.object, line.type)):
-        tie, rows = (able.link, limits.link_rows) if op == "link" else (able.unlink, limits.unlink_rows)
+        write, rows = (able.link, limits.link_rows) if op == "link" else (able.unlink, limits.unlink_rows)
 
         async def send(
-            pairs: Sequence[Pair], tie: _Tie = tie, object_: str = object_, type_: int = type_
+            pairs: Sequence[Pair], write: _Write = write, object_: str = object_, type_: int = type_
         ) -> list[Outcome]:
             if report.error is not None:
                 return []
             try:
-                given = {o.ordinal: o for o in reversed(await tie(from_object, object_, type_, pairs))}
+                given = {o.ordinal: o for o in reversed(await write(from_object, object_, type_, pairs))}
             except CallError as e:
                 report.error = report.error or e
                 return []
@@ -197,15 +171,15 @@ def _count(report: LinkReport, chunk: Sequence[LinkLine], done: Sequence[Outcome
     report.rejected += seen["rejected"] + seen["skipped"]
 
 
-def _checkpoint(warehouse: Warehouse, layout: Layout, run: RunRecord, done: Sequence[Outcome], clock: Clock) -> None:
-    with warehouse.transaction():
+def _checkpoint(tables: SyncTables, record: RunRecord, done: Sequence[Outcome], now: datetime) -> None:
+    with tables.warehouse.transaction():
         if done:
-            links_table.settle(warehouse, layout, done, intents.timestamp(clock), run.run_id)
-        runs.finish_run(warehouse, run)
+            links_table.write_answered(tables, done, now, record.run_id)
+        runs.finish_run(tables.warehouse, record)
 
 
-async def _check_types(layout: Layout, destination: Destination) -> None:
-    spec, problems, able = layout.spec, [], _able(layout.spec, destination)
+async def _check_types(spec: SyncSpec, destination: Destination) -> None:
+    problems, able = [], _able(spec, destination)
     for a in spec.associate:
         types = await able.link_types(spec.object, a.object)
         if a.type not in types:

@@ -1,4 +1,4 @@
-"""A whole plan: compared in the warehouse (`planning`), matched (`matching`) and read back (`policies`) at the
+"""A whole plan: compared in the warehouse (`comparison`), matched (`matching`) and read back (`policies`) at the
 destination, judged (`guardrails`), its cost worked out (`forecast`).
 
 A column that the destination does not have, or that nobody may write there, → ConfigError before anything is looked up.
@@ -13,64 +13,48 @@ from revetl.destinations.base import Destination, DestinationField, Quota
 from revetl.destinations.capabilities import HasQuota, requests_of
 from revetl.errors import ConfigError, Problem, did_you_mean
 from revetl.model import SyncSpec
-from revetl.state.sync_tables import Layout
 from revetl.sync.links import sending
 from revetl.sync.plan import comparison, guardrails, lines, matching, policies
-from revetl.sync.plan.forecast import Forecast, forecast
-from revetl.sync.plan.matching import Offload
-from revetl.sync.report import PlanSummary
-from revetl.warehouse.base import Warehouse
+from revetl.sync.plan.forecast import PlanForecast, forecast
+from revetl.sync.plan.summary import PlanSummary
+from revetl.sync.sync_run import SyncRun
 
 
-async def draft(
-    warehouse: Warehouse,
-    layout: Layout,
-    destination: Destination | None,
-    plan_id: str,
-    limit: int | None,
-    full_refresh: bool,
-    offload: Offload,
-) -> PlanSummary:
+async def draft(run: SyncRun, destination: Destination | None, *, limit: int | None, full_refresh: bool) -> PlanSummary:
     """Freezes a plan, asks the destination what it has to know, judges guardrails and forecasts. Sends nothing; without
     a destination every new record counts as a create."""
-    summary = await offload(
-        lambda: comparison.build(warehouse, layout, plan_id, limit=limit, full_refresh=full_refresh)
-    )
+    spec = run.spec
+    summary = await run.on_tables(comparison.build, run.ctx.run_id, limit=limit, full_refresh=full_refresh)
     batch_rows, asked = None, (0, 0)
     if destination is not None:
-        batch_rows = destination.limits(layout.spec.object).batch_rows
-        if (await offload(warehouse.rows, f"SELECT count(*) FROM {layout.t(layout.plan)}"))[0][0]:
-            asked = await _ask(warehouse, layout, destination, summary, offload)
-    summarised: PlanSummary = await offload(lines.summarise, warehouse, layout, summary, batch_rows)
-    summarised.violations += guardrails.judge_creates(layout, summarised.create)
-    if layout.spec.associate:
-        summarised.links = await sending.forecast(
-            warehouse, layout, destination, full_refresh=full_refresh, offload=offload
-        )
-        summarised.violations += sending.judge(layout, summarised.links)
+        batch_rows = destination.limits(spec.object).batch_rows
+        if await run.on_tables(lines.count):
+            asked = await _ask(run, destination, summary)
+    summary = await run.on_tables(lines.summarise, summary, batch_rows)
+    summary.violations += guardrails.judge_creates(spec, summary.create)
+    if spec.associate:
+        summary.links = await sending.forecast(run, destination, full_refresh=full_refresh)
+        summary.violations += guardrails.judge_links(spec, summary.links)
     if destination is not None:
-        summarised.forecast = _forecast(layout.spec, destination, summarised, *asked)
-    return summarised
+        summary.forecast = _forecast(spec, destination, summary, *asked)
+    return summary
 
 
-async def _ask(
-    warehouse: Warehouse, layout: Layout, destination: Destination, summary: PlanSummary, offload: Offload
-) -> tuple[int, int]:
+async def _ask(run: SyncRun, destination: Destination, summary: PlanSummary) -> tuple[int, int]:
     """Everything that the plan has to know from the destination; what that leaves out is counted in the summary.
     Returns the requests of lookups and of reads."""
-    spec = layout.spec
-    known = (await destination.describe(spec.object)).fields
-    _check_fields(spec, [f.name for f in layout.fields], known)
-    policies.check(layout, destination, known)
-    idempotent = destination.idempotent(spec.object, spec.match_on)
+    spec = run.spec
+    described = (await destination.describe(spec.object)).fields
+    _check_fields(spec, [f.name for f in run.tables.fields], described)
+    policies.check(run.tables, destination, described)
     before = requests_of(destination)[0]
-    summary.absent = await matching.match_new(warehouse, layout, destination, idempotent=idempotent, offload=offload)
+    summary.absent = await matching.match_new(run, destination)
     matched = requests_of(destination)[0]
-    summary.kept = await policies.decide(warehouse, layout, destination, known, offload=offload)
+    summary.kept = await policies.decide(run, destination, described)
     return matched - before, requests_of(destination)[0] - matched
 
 
-def _forecast(spec: SyncSpec, destination: Destination, plan: PlanSummary, lookups: int, reads: int) -> Forecast:
+def _forecast(spec: SyncSpec, destination: Destination, plan: PlanSummary, lookups: int, reads: int) -> PlanForecast:
     limits = destination.limits(spec.object)
     records = {"create": plan.create, "update": plan.update + plan.adopt, "delete": plan.delete}
     writes = {op: -(-n // limits.batch_rows) for op, n in records.items()}

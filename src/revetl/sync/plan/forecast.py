@@ -13,21 +13,18 @@ from revetl.http import Rate
 
 
 @dataclass(frozen=True, slots=True)
-class Forecast:
-    """Requests by kind. `lookups` (which records stand there already) and `reads` (what field policies look at) are
-    those that this plan took, as a sync would again; `writes` by operation are those of applying. Times in seconds:
-    `plan_s` for lookups and reads, `apply_s` for writes. `rate` is the one that takes the most of it. `daily_share` is
-    of `daily_limit`; None where there is none."""
+class PlanForecast:
+    """Of one plan. Times in seconds."""
 
-    lookups: int
-    reads: int
-    writes: dict[str, int] = field(default_factory=dict)
-    plan_s: float = 0.0
-    apply_s: float = 0.0
-    rate: str | None = None
-    daily_limit: int | None = None
+    lookups: int  # requests that this plan took to see which records stand there already; a sync takes them again
+    reads: int  # the same, to see what field policies look at
+    writes: dict[str, int] = field(default_factory=dict)  # operation → requests that applying takes
+    plan_s: float = 0.0  # lookups and reads
+    apply_s: float = 0.0  # writes
+    rate: str | None = None  # the limit that takes the most of the time
+    daily_limit: int | None = None  # requests; None where there is none
     daily_left: int | None = None
-    daily_share: float | None = None
+    daily_share: float | None = None  # of `daily_limit`
     notes: tuple[str, ...] = ()
 
     @property
@@ -39,7 +36,7 @@ class Forecast:
         return self.plan_s + self.apply_s
 
 
-def forecast(quota: Quota, *, lookups: int, reads: int, writes: dict[str, int]) -> Forecast:
+def forecast(quota: Quota, *, lookups: int, reads: int, writes: dict[str, int]) -> PlanForecast:
     """`writes`: operation → requests."""
     sent = {op: n for op, n in writes.items() if n}
     written, total = sum(sent.values()), lookups + reads + sum(sent.values())
@@ -50,7 +47,7 @@ def forecast(quota: Quota, *, lookups: int, reads: int, writes: dict[str, int]) 
     if left is not None and total > left:
         notes.insert(0, f"it needs {total:,} requests and the day has {left:,} left: it would stop and go on tomorrow")
     binding = quota.lookup if plan_s > apply_s else quota.write
-    return Forecast(
+    return PlanForecast(
         lookups,
         reads,
         sent,

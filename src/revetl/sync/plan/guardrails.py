@@ -11,38 +11,40 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from revetl.errors import GuardrailError
-from revetl.model import Relation
-from revetl.state.sync_tables import Field, Layout
-from revetl.warehouse.base import Warehouse
+from revetl.model import SyncSpec
+from revetl.state.sync_tables import SyncField, SyncTables
+from revetl.sync.links.links_table import LinkCounts
+from revetl.warehouse.sql import ident
 
 NAMES = ("changed", "deleted", "creates", "rows", "fill")
 
 
 @dataclass(frozen=True, slots=True)
-class Violation:
+class GuardrailViolation:
     """`guardrail` is the word that `--allow` takes. The message has names and numbers, no values."""
 
     guardrail: str
     message: str
 
 
-def judge_rows(layout: Layout, source_rows: int) -> list[Violation]:
-    least = layout.spec.guardrails.min_rows
+def judge_rows(spec: SyncSpec, source_rows: int) -> list[GuardrailViolation]:
+    least = spec.guardrails.min_rows
     if source_rows >= least:
         return []
-    return [Violation("rows", f"the model has {source_rows:,} row(s), fewer than guardrails.min_rows = {least:,}")]
+    return [
+        GuardrailViolation("rows", f"the model has {source_rows:,} row(s), fewer than guardrails.min_rows = {least:,}")
+    ]
 
 
-def judge_shares(warehouse: Warehouse, layout: Layout, snapshot_rows: int) -> list[Violation]:
+def judge_shares(tables: SyncTables, snapshot_rows: int) -> list[GuardrailViolation]:
     """Of the frozen plan: the shares of the known records that would be updated and deleted."""
-    rails = layout.spec.guardrails
+    rails = tables.spec.guardrails
     limits = (("changed", "update", rails.max_changed_share), ("deleted", "delete", rails.max_deleted_share))
     if not snapshot_rows or all(limit is None for _, _, limit in limits):
         return []
-    found = warehouse.rows(f"SELECT op, count(*) FROM {layout.t(layout.plan)} WHERE known GROUP BY 1")
-    ops = {str(op): int(str(n)) for op, n in found}
+    ops = tables.warehouse.counts(f"SELECT op, count(*) FROM {tables.plan} WHERE known GROUP BY 1")
     return [
-        Violation(
+        GuardrailViolation(
             word,
             f"{ops[op]:,} of {snapshot_rows:,} records ({ops[op] / snapshot_rows:.0%}) would be {word} and"
             f" guardrails.max_{word}_share is {limit:.0%}",
@@ -52,47 +54,63 @@ def judge_shares(warehouse: Warehouse, layout: Layout, snapshot_rows: int) -> li
     ]
 
 
-def judge_creates(layout: Layout, creates: int) -> list[Violation]:
+def judge_creates(spec: SyncSpec, creates: int) -> list[GuardrailViolation]:
     """After matching: what stands at the destination already is not created."""
-    most = layout.spec.guardrails.max_creates
+    most = spec.guardrails.max_creates
     if most is None or creates <= most:
         return []
-    return [Violation("creates", f"{creates:,} records would be created and guardrails.max_creates is {most:,}")]
+    return [
+        GuardrailViolation("creates", f"{creates:,} records would be created and guardrails.max_creates is {most:,}")
+    ]
+
+
+def judge_links(spec: SyncSpec, counts: LinkCounts) -> list[GuardrailViolation]:
+    """A model that lost a column of links would unlink everything: the share of removals is guarded like deletes."""
+    limit = spec.guardrails.max_deleted_share
+    if limit is None or not counts.known or counts.unlink / counts.known <= limit:
+        return []
+    share = counts.unlink / counts.known
+    message = (
+        f"{counts.unlink:,} of {counts.known:,} links ({share:.0%}) would be removed and"
+        f" guardrails.max_deleted_share is {limit:.0%}"
+    )
+    return [GuardrailViolation("deleted", message)]
 
 
 def judge_fill(
-    warehouse: Warehouse, layout: Layout, source: Relation, source_rows: int, snapshot_rows: int, differing: int
-) -> list[Violation]:
+    tables: SyncTables, source: str, source_rows: int, snapshot_rows: int, differing: int
+) -> list[GuardrailViolation]:
     """Fields whose share of rows with a value collapses: those that a null of ours would clear. A field with a policy
-    is none of them, and its snapshot holds what people wrote, which our model never had.
+    is none of them, and its snapshot holds what people wrote, which our model never had. `source`: the table to count
+    in.
 
     A share can fall by at most 2 × differing / snapshot_rows, so the columns are counted only where so many rows differ
     that a drop of the forbidden size is possible at all.
     """
-    limit = layout.spec.guardrails.max_fill_drop
-    fields = [f for f in layout.fields if not f.keep_null and layout.spec.rule(f.name).policy == "always"]
+    spec, limit = tables.spec, tables.spec.guardrails.max_fill_drop
+    fields = [f for f in tables.fields if not f.keep_null and spec.rule(f.name).policy == "always"]
     if limit is None or not fields or not source_rows or not snapshot_rows or 2 * differing / snapshot_rows <= limit:
         return []
-    before = _filled(warehouse, [layout.q(f.stored) for f in fields], layout.t(layout.snapshot))
-    after = _filled(warehouse, [layout.value(f) for f in fields], layout.t(source))
+    before = _filled(tables, tables.snapshot, [ident(f.stored) for f in fields])
+    after = _filled(tables, source, [tables.value(f) for f in fields])
     shares = [(f, b / snapshot_rows, a / source_rows) for f, b, a in zip(fields, before, after, strict=True)]
     return [_collapsed(f, b, a, limit) for f, b, a in shares if b - a > limit]
 
 
-def _filled(warehouse: Warehouse, columns: Sequence[str], table: str) -> list[int]:
+def _filled(tables: SyncTables, of: str, columns: Sequence[str]) -> list[int]:
     counts = ", ".join(f"count({column})" for column in columns)
-    return [int(str(n)) for n in warehouse.rows(f"SELECT {counts} FROM {table}")[0]]
+    return tables.warehouse.numbers(f"SELECT {counts} FROM {of}")
 
 
-def _collapsed(field: Field, before: float, after: float, limit: float) -> Violation:
-    return Violation(
+def _collapsed(field: SyncField, before: float, after: float, limit: float) -> GuardrailViolation:
+    return GuardrailViolation(
         "fill",
         f"{field.name} has a value in {after:.0%} of the rows and had one in {before:.0%};"
         f" guardrails.max_fill_drop is {limit:.0%}",
     )
 
 
-def overridden(sync: str, violations: Sequence[Violation], allow: Collection[str]) -> dict[str, str]:
+def overridden(sync: str, violations: Sequence[GuardrailViolation], allow: Collection[str]) -> dict[str, str]:
     """What `allow` lets pass, guardrail → messages. GuardrailError with everything that it does not let pass."""
     refused = [v for v in violations if v.guardrail not in allow]
     if refused:

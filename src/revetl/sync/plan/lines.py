@@ -8,89 +8,125 @@ from typing import Any
 
 from revetl.model import Scalar
 from revetl.state.outcomes import changed, with_change_list
-from revetl.state.sync_tables import Layout
-from revetl.sync.report import PlanSummary, Sample
-from revetl.warehouse.base import Warehouse
+from revetl.state.sync_tables import SyncTables
+from revetl.sync.plan.summary import PlanLine, PlanSummary
+from revetl.warehouse.sql import ident
 
 _SAMPLES = 10
 _CHUNK = 5_000
 
 
-def summarise(warehouse: Warehouse, layout: Layout, summary: PlanSummary, batch_rows: int | None) -> PlanSummary:
+def count(tables: SyncTables) -> int:
+    return tables.warehouse.scalar(f"SELECT count(*) FROM {tables.plan}", int)
+
+
+def summarise(tables: SyncTables, summary: PlanSummary, batch_rows: int | None) -> PlanSummary:
     """Fills in the counts of the plan as it now stands, adoptions decided or not."""
-    plan = layout.t(layout.plan)
-    ops = warehouse.rows(
-        "SELECT CASE WHEN settled = 'ok' THEN 'matched' WHEN settled IS NOT NULL THEN 'held' WHEN adopted THEN 'adopt'"
-        f" ELSE op END, count(*), count(*) FILTER (WHERE in_doubt) FROM {plan} GROUP BY 1"
+    warehouse, plan = tables.warehouse, tables.plan
+    kinds = warehouse.rows(
+        f"""
+        SELECT
+            CASE
+                WHEN outcome = 'ok' THEN 'matched'
+                WHEN outcome IS NOT NULL THEN 'withheld'
+                WHEN adopted THEN 'adopt'
+                ELSE op
+            END,
+            count(*),
+            count(*) FILTER (WHERE in_doubt)
+        FROM {plan}
+        GROUP BY 1
+        """
     )
-    by_op = {str(op): int(str(n)) for op, n, _ in ops}
-    summary.create, summary.update = by_op.get("create", 0), by_op.get("update", 0)
-    summary.adopt, summary.delete = by_op.get("adopt", 0), by_op.get("delete", 0)
-    summary.matched, summary.held = by_op.get("matched", 0), by_op.get("held", 0)
-    summary.in_doubt = sum(int(str(n)) for _, _, n in ops)
-    held = f"SELECT coalesce(reason, upper(settled)), count(*) FROM {plan} WHERE settled <> 'ok' GROUP BY 1 ORDER BY 1"
-    summary.reasons = {str(reason): int(str(n)) for reason, n in warehouse.rows(held)}
-    # Few lists are different, so the fields are looked for in those and not in every line.
-    lists = f"SELECT changed_fields, count(*) AS n FROM {plan} WHERE settled IS NULL AND op <> 'delete' GROUP BY 1"
-    counts = ", ".join(f"coalesce(sum(p.n) FILTER (WHERE {changed(layout, f.name)}), 0)" for f in layout.fields)
-    numbers = warehouse.rows(f"SELECT {counts} FROM ({with_change_list(f'({lists})')}) p")[0]
-    summary.fields = {f.name: int(str(n)) for f, n in zip(layout.fields, numbers, strict=True) if n}
+    by_kind = {str(kind): int(str(n)) for kind, n, _ in kinds}
+    summary.create, summary.update = by_kind.get("create", 0), by_kind.get("update", 0)
+    summary.adopt, summary.delete = by_kind.get("adopt", 0), by_kind.get("delete", 0)
+    summary.matched, summary.withheld = by_kind.get("matched", 0), by_kind.get("withheld", 0)
+    summary.in_doubt = sum(int(str(n)) for _, _, n in kinds)
+    summary.reasons = warehouse.counts(
+        f"""
+        SELECT coalesce(reason, upper(outcome)), count(*)
+        FROM {plan}
+        WHERE outcome <> 'ok'
+        GROUP BY 1
+        ORDER BY 1
+        """
+    )
+    summary.fields = _fields(tables)
     if batch_rows:
         summary.requests = sum(-(-n // batch_rows) for n in (summary.create, summary.update + summary.adopt))
         summary.requests += -(-summary.delete // batch_rows)
-    summary.samples = _samples(warehouse, layout)
+    summary.samples = _samples(tables)
     return summary
 
 
-def _samples(warehouse: Warehouse, layout: Layout) -> list[Sample]:
-    """A few lines of each kind, the smallest ordinals."""
-    plan = layout.t(layout.plan)
-    # Picked by the columns that decide: the rows are wide.
-    picked = (
-        f"SELECT ordinal FROM {plan} QUALIFY row_number()"
-        f" OVER (PARTITION BY op, adopted, settled, reason ORDER BY ordinal) <= {_SAMPLES}"
+def _fields(tables: SyncTables) -> dict[str, int]:
+    """field → records that will be sent it. Few lists of fields are different, so each is looked for in those and not
+    in every line."""
+    lists = f"""
+        SELECT changed_fields, count(*) AS n
+        FROM {tables.plan}
+        WHERE outcome IS NULL AND op <> 'delete'
+        GROUP BY 1
+        """
+    counts = ", ".join(f"coalesce(sum(p.n) FILTER (WHERE {changed(f.name)}), 0)" for f in tables.fields)
+    numbers = tables.warehouse.numbers(f"SELECT {counts} FROM ({with_change_list(f'({lists})')}) p")
+    return {f.name: n for f, n in zip(tables.fields, numbers, strict=True) if n}
+
+
+def _samples(tables: SyncTables) -> list[PlanLine]:
+    """A few lines of each kind, the smallest ordinals. Picked by the columns that decide: the rows are wide."""
+    picked = f"""
+        SELECT ordinal
+        FROM {tables.plan}
+        QUALIFY row_number() OVER (PARTITION BY op, adopted, outcome, reason ORDER BY ordinal) <= {_SAMPLES}
+        """
+    rows = tables.warehouse.rows(
+        f"""
+        SELECT {_columns(tables)}
+        FROM {tables.plan}
+        WHERE ordinal IN ({picked})
+        ORDER BY ordinal
+        """
     )
-    rows = warehouse.rows(f"SELECT {_columns(layout)} FROM {plan} WHERE ordinal IN ({picked}) ORDER BY ordinal")
-    return [_sample(layout, row) for row in rows]
+    return [_line(tables, row) for row in rows]
 
 
 def read(
-    warehouse: Warehouse,
-    layout: Layout,
-    *,
-    keys: Sequence[str] = (),
-    fields: Sequence[str] = (),
-    limit: int | None = None,
-) -> Iterator[Sample]:
+    tables: SyncTables, *, keys: Sequence[str] = (), fields: Sequence[str] = (), limit: int | None = None
+) -> Iterator[PlanLine]:
     """The lines in their order, in bounded memory: all, those of `keys`, those that change one of `fields`."""
-    clauses = []
+    conditions = ["TRUE"]
     if keys:
-        clauses.append(f"p.key IN ({', '.join('?' for _ in keys)})")
+        conditions.append(f"p.key IN ({', '.join('?' for _ in keys)})")
     if fields:
-        clauses.append("(" + " OR ".join(changed(layout, name) for name in fields) + ")")
-    where = f" WHERE {' AND '.join(clauses)}" if clauses else ""
-    at_most = f" LIMIT {int(limit)}" if limit is not None else ""
-    chunks = warehouse.stream(
-        f"SELECT {_columns(layout)} FROM ({with_change_list(layout.t(layout.plan))}) p{where}"
-        f" ORDER BY p.ordinal{at_most}",
+        conditions.append("(" + " OR ".join(changed(name) for name in fields) + ")")
+    chunks = tables.warehouse.stream(
+        f"""
+        SELECT {_columns(tables)}
+        FROM ({with_change_list(tables.plan)}) p
+        WHERE {" AND ".join(conditions)}
+        ORDER BY p.ordinal
+        {f"LIMIT {int(limit)}" if limit is not None else ""}
+        """,
         list(keys),
         batch_rows=_CHUNK,
     )
     for chunk in chunks:
         for row in zip(*(column.to_pylist() for column in chunk.columns), strict=True):
-            yield _sample(layout, row)
+            yield _line(tables, row)
 
 
-def why_not_planned(warehouse: Warehouse, layout: Layout, key: str) -> str | None:
+def why_not_planned(tables: SyncTables, key: str) -> str | None:
     """One sentence on a record that has no line in the plan; None where nothing is known of it, here or there."""
-    spec, q = layout.spec, layout.q
+    spec = tables.spec
 
     def stands(table: str, column: str) -> bool:
-        return bool(warehouse.rows(f"SELECT 1 FROM {table} WHERE {column} = ? LIMIT 1", [key]))
+        return bool(tables.warehouse.rows(f"SELECT 1 FROM {table} WHERE {column} = ? LIMIT 1", [key]))
 
-    in_model = stands(layout.t(spec.relation), f"CAST({q(spec.key)} AS VARCHAR)")
-    known = stands(layout.t(layout.snapshot), "key")
-    if in_model and stands(layout.t(layout.rejected), "key"):
+    in_model = stands(tables.source, f"CAST({ident(spec.key)} AS VARCHAR)")
+    known = stands(tables.snapshot, "key")
+    if in_model and stands(tables.rejected, "key"):
         return "was refused before: it waits until its row changes, or for `revetl retry`"
     if in_model and known:
         return "same: the destination is known to hold these values"
@@ -103,17 +139,17 @@ def why_not_planned(warehouse: Warehouse, layout: Layout, key: str) -> str | Non
     return None
 
 
-def _columns(layout: Layout) -> str:
-    pairs = "".join(f", {layout.q(f.before)}, {layout.q(f.after)}" for f in layout.fields)
+def _columns(tables: SyncTables) -> str:
+    pairs = "".join(f", {ident(f.before)}, {ident(f.after)}" for f in tables.fields)
     kind = "CASE WHEN adopted THEN 'adopt' ELSE op END"
-    return f"key, {kind} AS kind, destination_id, changed_fields, found, settled, reason, note, in_doubt{pairs}"
+    return f"key, {kind} AS kind, destination_id, changed_fields, found, outcome, reason, note, in_doubt{pairs}"
 
 
-def _sample(layout: Layout, row: Sequence[Any]) -> Sample:
-    key, kind, id_, names, found, settled, reason, note, in_doubt, *values = row
+def _line(tables: SyncTables, row: Sequence[Any]) -> PlanLine:
+    key, kind, id_, names, found, outcome, reason, note, in_doubt, *values = row
     cells: dict[str, tuple[Scalar, Scalar]] = {
-        f.name: (values[2 * i], values[2 * i + 1]) for i, f in enumerate(layout.fields)
+        f.name: (values[2 * i], values[2 * i + 1]) for i, f in enumerate(tables.fields)
     }
     stood = json.loads(found) if found else {}
     fields = {n: (stood.get(n, cells[n][0]), cells[n][1]) for n in json.loads(names)}
-    return Sample(key, kind, id_, fields, note, settled, reason, bool(in_doubt))
+    return PlanLine(key, kind, id_, fields, note, outcome, reason, bool(in_doubt))

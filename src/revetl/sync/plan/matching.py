@@ -2,8 +2,8 @@
 
 Every line of the plan without a destination id is looked up by `match_on`. Found: it becomes an update by id of the
 fields that differ from what stands there (an adoption). Not found: it is created. A record in doubt is looked up by its
-present and by its earlier value, for an earlier attempt may have created it. What must not be sent is settled here,
-with the reason: no value to look for, a record that another key of ours holds, a create that can't be reconciled.
+present and by its earlier value, for an earlier attempt may have created it. What must not be sent is withheld
+here, with the reason: no value to look for, a record that another key of ours holds, a create that can't be reconciled.
 
 What can fail here, and what then happens:
 - the destination is away or refuses the credentials → its error leaves as it is and the run ends; nothing was sent.
@@ -16,23 +16,21 @@ What can fail here, and what then happens:
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from revetl.destinations.base import Destination, RecordMatch
 from revetl.destinations.capabilities import LooksUp
 from revetl.model import Scalar
-from revetl.state.sync_tables import Layout
+from revetl.state.sync_tables import SyncTables
 from revetl.sync.batching import ask_in_batches
-from revetl.warehouse.base import Warehouse
+from revetl.sync.sync_run import SyncRun
 from revetl.warehouse.cells import plain
+from revetl.warehouse.sql import ident, literal
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-T = TypeVar("T")
-Offload = Callable[..., Awaitable[Any]]
 
 _FOUND = (
     ("ordinal", "BIGINT"),
@@ -45,7 +43,9 @@ _CHUNK = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class _Line:
+class _NewLine:
+    """A line without a destination id. `values`: what it is looked for by."""
+
     ordinal: int
     op: str
     in_doubt: bool
@@ -53,35 +53,37 @@ class _Line:
     fields: dict[str, Scalar]
 
 
-async def match_new(
-    warehouse: Warehouse, layout: Layout, destination: Destination, *, idempotent: bool, offload: Offload
-) -> int:
+async def match_new(run: SyncRun, destination: Destination) -> int:
     """Decides every line of the plan that has no destination id. Reads from the destination, writes to it nothing.
     Returns how many are not there and, in mode update, left the plan for that."""
-    spec = layout.spec
-    found = layout.scratch("found")
-    pending = f"SELECT count(*) FROM {layout.t(layout.plan)} WHERE destination_id IS NULL"
-    if not (await offload(warehouse.rows, pending))[0][0]:
+    spec, tables = run.spec, run.tables
+    if not await run.on_tables(_count_new):
         return 0
+    idempotent = destination.idempotent(spec.object, spec.match_on)
     if spec.match_on is None or not (idempotent or isinstance(destination, LooksUp)):
-        await offload(_settle_unmatchable, warehouse, layout, idempotent)
+        if not idempotent:
+            await run.on_tables(_withhold_unmatchable)
         return 0
-    await offload(_fresh_table, warehouse, layout)
-    chunks = await offload(_stream, warehouse, layout)
-    while lines := await offload(_next_lines, layout, chunks):
-        rows = await _look_up(layout, destination, lines)
-        await offload(warehouse.append, found, _as_arrow(rows))
-    absent: int = await offload(_decide, warehouse, layout)
-    return absent
+    columns = ", ".join(f"{name} {type_}" for name, type_ in _FOUND)
+    await run.on_tables(SyncTables.new_scratch, "found", f"({columns})")
+    chunks = await run.on_tables(_stream)
+    while lines := await run.on_tables(_next_lines, chunks):
+        rows = await _look_up(tables, destination, lines)
+        await run.ctx.offload(run.ctx.warehouse.append, tables.scratch_relation("found"), _as_arrow(rows))
+    return await run.on_tables(_decide)
 
 
-async def _look_up(layout: Layout, destination: Destination, lines: list[_Line]) -> list[tuple[Any, ...]]:
-    spec = layout.spec
+def _count_new(tables: SyncTables) -> int:
+    return tables.warehouse.scalar(f"SELECT count(*) FROM {tables.plan} WHERE destination_id IS NULL", int)
+
+
+async def _look_up(tables: SyncTables, destination: Destination, lines: list[_NewLine]) -> list[tuple[Any, ...]]:
+    spec = tables.spec
     match_on, limits = str(spec.match_on), destination.limits(spec.object)
     asked = [(line, [(v, destination.normalise(spec.object, match_on, v)) for v in line.values]) for line in lines]
     wanted = list({form: value for _, values in asked for value, form in values}.values())
-    names = [f.name for f in layout.fields]
-    known: dict[str, RecordMatch] = {}
+    names = [f.name for f in tables.fields]
+    matches: dict[str, RecordMatch] = {}
     if isinstance(destination, LooksUp):
         able = destination
 
@@ -89,25 +91,25 @@ async def _look_up(layout: Layout, destination: Destination, lines: list[_Line])
             return await able.look_up(spec.object, match_on, values, names)
 
         for answer in await ask_in_batches(wanted, limits.lookup_rows, limits, ask):
-            known.update(answer)
+            matches.update(answer)
     rows = []
     for line, values in asked:
-        match = next((known[form] for _, form in values if form in known), None)
+        match = next((matches[form] for _, form in values if form in matches), None)
         present = line.fields[match_on]
         identity = None if present is None or present == "" else destination.normalise(spec.object, match_on, present)
-        by_present = identity is not None and identity in known
-        rows.append((line.ordinal, identity, *_difference(layout, destination, line, match, by_present)))
+        by_present = identity is not None and identity in matches
+        rows.append((line.ordinal, identity, *_difference(tables, destination, line, match, by_present)))
     return rows
 
 
 def _difference(
-    layout: Layout, destination: Destination, line: _Line, match: RecordMatch | None, by_present: bool
+    tables: SyncTables, destination: Destination, line: _NewLine, match: RecordMatch | None, by_present: bool
 ) -> tuple[str | None, str | None, str | None]:
     """(id, changed fields, what stands there). A null of ours clears a value there only where an earlier write of ours
     may have put it: on a record that somebody else made it says nothing."""
     if match is None:
         return None, None, None
-    object_ = layout.spec.object
+    object_ = tables.spec.object
 
     def form(name: str, value: Scalar) -> str:
         try:
@@ -117,44 +119,42 @@ def _difference(
 
     stands = {
         f.name: match.fields.get(f.name)
-        for f in layout.fields
+        for f in tables.fields
         # Found by its present value the record answers to it already, be it as a secondary address.
-        if not (by_present and f.name == layout.spec.match_on)
+        if not (by_present and f.name == tables.spec.match_on)
         and (line.fields[f.name] is not None or (line.in_doubt and not f.keep_null))
         and form(f.name, line.fields[f.name]) != form(f.name, match.fields.get(f.name))
     }
     return match.destination_id, json.dumps([*stands], separators=(",", ":")), json.dumps(stands, default=str)
 
 
-def _fresh_table(warehouse: Warehouse, layout: Layout) -> None:
-    target = layout.scratch("found")
-    warehouse.execute(f"DROP TABLE IF EXISTS {layout.t(target)}")
-    columns = ", ".join(f"{name} {type_}" for name, type_ in _FOUND)
-    warehouse.execute(layout.create_scratch("found", f"({columns})"))
-
-
-def _stream(warehouse: Warehouse, layout: Layout) -> Iterator[pa.RecordBatch]:
-    after = "".join(f", {layout.q(f.after)}" for f in layout.fields)
-    earlier = layout.q(layout.match_field.before)
-    return warehouse.stream(
-        f"SELECT ordinal, op, in_doubt, {earlier} AS earlier{after} FROM {layout.t(layout.plan)}"
-        " WHERE destination_id IS NULL ORDER BY ordinal",
+def _stream(tables: SyncTables) -> Iterator[pa.RecordBatch]:
+    after = "".join(f", {ident(f.after)}" for f in tables.fields)
+    return tables.warehouse.stream(
+        f"""
+        SELECT ordinal, op, in_doubt, {ident(tables.match_field.before)} AS earlier{after}
+        FROM {tables.plan}
+        WHERE destination_id IS NULL
+        ORDER BY ordinal
+        """,
         batch_rows=_CHUNK,
     )
 
 
-def _next_lines(layout: Layout, chunks: Iterator[pa.RecordBatch]) -> list[_Line]:
+def _next_lines(tables: SyncTables, chunks: Iterator[pa.RecordBatch]) -> list[_NewLine]:
     batch = next(chunks, None)
     if batch is None:
         return []
     ordinals, ops, doubts, earlier, *columns = (plain(column) for column in batch.columns)
-    names = [f.name for f in layout.fields]
-    at = names.index(str(layout.spec.match_on))
+    names = [f.name for f in tables.fields]
+    at = names.index(str(tables.spec.match_on))
     lines = []
     for i, ordinal in enumerate(ordinals):
         values = [columns[at][i], *([earlier[i]] if doubts[i] else [])]
         present = tuple(v for v in values if v is not None and v != "")
-        lines.append(_Line(ordinal, ops[i], doubts[i], present, {n: c[i] for n, c in zip(names, columns, strict=True)}))
+        lines.append(
+            _NewLine(ordinal, ops[i], doubts[i], present, {n: c[i] for n, c in zip(names, columns, strict=True)})
+        )
     return lines
 
 
@@ -166,121 +166,165 @@ def _as_arrow(rows: list[tuple[Any, ...]]) -> pa.Table:
     return pa.table({name: pa.array(list(c), t) for (name, _), c, t in zip(_FOUND, columns, types, strict=True)})
 
 
-def _settle_unmatchable(warehouse: Warehouse, layout: Layout, idempotent: bool) -> None:
+def _withhold_unmatchable(tables: SyncTables) -> None:
     """No `match_on`: a create in doubt can't be looked for, and repeating it could make a second record."""
-    if idempotent:
-        return
-    _settle(
-        warehouse, layout, "in_doubt AND destination_id IS NULL", "unknown",
-        "'may have been created by a run that broke off, and match_on is not set, so it cannot be looked for'",
-        "NOT_RECONCILABLE",
-    )  # fmt: skip
-
-
-def _decide(warehouse: Warehouse, layout: Layout) -> int:
-    with warehouse.transaction():
-        _adopt(warehouse, layout)
-        return _settle_lines(warehouse, layout)
-
-
-def _adopt(warehouse: Warehouse, layout: Layout) -> None:
-    plan, found = layout.t(layout.plan), layout.t(layout.scratch("found"))
-    warehouse.execute(
-        f"UPDATE {plan} SET destination_id = f.destination_id, adopted = {plan}.op = 'create',"
-        f" op = CASE WHEN {plan}.op = 'create' THEN 'update' ELSE {plan}.op END,"
-        f" changed_fields = CASE WHEN {plan}.op = 'delete' THEN '[]' ELSE f.changed_fields END,"
-        " found = f.found"
-        f" FROM {found} f WHERE f.ordinal = {plan}.ordinal AND f.destination_id IS NOT NULL"
+    _decide_lines(
+        tables,
+        "unknown",
+        note="'may have been created by a run that broke off, and match_on is not set, so it cannot be looked for'",
+        reason="NOT_RECONCILABLE",
+        where="in_doubt AND destination_id IS NULL",
     )
 
 
-def _settle_lines(warehouse: Warehouse, layout: Layout) -> int:
-    """Returns how many mode update takes out of the plan, for they are not at the destination."""
-    absent = 0
-    plan, found = layout.t(layout.plan), layout.t(layout.scratch("found"))
-    match_on = str(layout.spec.match_on)
-    said = match_on.replace("'", "''")
-    _settle(
-        warehouse, layout, "destination_id IS NULL AND op <> 'create'", "ok", "'is not at the destination any more'"
-    )
-    _settle(
-        warehouse,
-        layout,
-        f"op = 'create' AND ordinal IN (SELECT ordinal FROM {found} WHERE identity IS NULL)",
-        "skipped",
-        f"'has no {said}, so it cannot be looked for before it is created'",
-        "NO_IDENTITY",
-    )
-    twin = (
-        "SELECT ordinal, first_value(key) OVER (PARTITION BY identity ORDER BY rank, ordinal) AS holder, key AS own"
-        " FROM (SELECT p.ordinal, p.key, coalesce(p.destination_id, 'new:' || f.identity) AS identity,"
-        f" CASE WHEN p.in_doubt THEN 0 ELSE 1 END AS rank FROM {plan} p JOIN {found} f ON f.ordinal = p.ordinal"
-        " WHERE p.settled IS NULL AND p.op <> 'delete') t"
-    )
-    _settle(
-        warehouse,
-        layout,
-        f"t.ordinal = {plan}.ordinal AND t.holder <> t.own",
-        "rejected",
-        f"'has the same {said} as ' || t.holder || ' of this model: they would overwrite each other'",
-        "SAME_IDENTITY",
-        f"({twin}) t",
-    )
-    _resolve_holders(warehouse, layout)
-    if layout.spec.mode == "update":
-        not_there = f"FROM {plan} WHERE op = 'create' AND NOT in_doubt"
-        absent = int(str(warehouse.rows(f"SELECT count(*) {not_there}")[0][0]))
-        warehouse.execute(f"DELETE {not_there}")
-    if layout.spec.mode == "insert":
-        _settle(
-            warehouse, layout, "adopted AND NOT in_doubt", "skipped", "'exists already, and mode is insert'", "EXISTS"
+def _decide(tables: SyncTables) -> int:
+    """Adopts what was found and decides which lines are not sent. Returns how many mode update takes out of the plan,
+    for they are not at the destination."""
+    with tables.warehouse.transaction():
+        _adopt(tables)
+        _decide_gone(tables)
+        _withhold_nameless(tables)
+        _withhold_twins(tables)
+        _withhold_taken(tables)
+        _hand_over(tables)
+        absent = _leave_out_absent(tables) if tables.spec.mode == "update" else 0
+        if tables.spec.mode == "insert":
+            _decide_lines(
+                tables,
+                "skipped",
+                note="'exists already, and mode is insert'",
+                reason="EXISTS",
+                where="adopted AND NOT in_doubt",
+            )
+        _decide_lines(
+            tables,
+            "ok",
+            note="'stands there with these values already'",
+            where="adopted AND changed_fields = '[]'",
         )
-    _settle(warehouse, layout, "adopted AND changed_fields = '[]'", "ok", "'stands there with these values already'")
+        return absent
+
+
+def _adopt(tables: SyncTables) -> None:
+    plan = tables.plan
+    tables.warehouse.execute(
+        f"""
+        UPDATE {plan}
+        SET
+            destination_id = f.destination_id,
+            adopted = {plan}.op = 'create',
+            op = CASE WHEN {plan}.op = 'create' THEN 'update' ELSE {plan}.op END,
+            changed_fields = CASE WHEN {plan}.op = 'delete' THEN '[]' ELSE f.changed_fields END,
+            found = f.found
+        FROM {tables.scratch("found")} f
+        WHERE f.ordinal = {plan}.ordinal AND f.destination_id IS NOT NULL
+        """
+    )
+
+
+def _decide_gone(tables: SyncTables) -> None:
+    _decide_lines(
+        tables,
+        "ok",
+        note="'is not at the destination any more'",
+        where="destination_id IS NULL AND op <> 'create'",
+    )
+
+
+def _withhold_nameless(tables: SyncTables) -> None:
+    nameless = f"SELECT ordinal FROM {tables.scratch('found')} WHERE identity IS NULL"
+    _decide_lines(
+        tables,
+        "skipped",
+        note=literal(f"has no {tables.spec.match_on}, so it cannot be looked for before it is created"),
+        reason="NO_IDENTITY",
+        where=f"op = 'create' AND ordinal IN ({nameless})",
+    )
+
+
+def _withhold_twins(tables: SyncTables) -> None:
+    """Of two lines for one record there, the one in doubt is sent, else the first."""
+    has_the_same = literal(f"has the same {tables.spec.match_on} as ")
+    twins = f"""
+        SELECT ordinal, first_value(key) OVER (PARTITION BY identity ORDER BY rank, ordinal) AS holder, key AS own
+        FROM (
+            SELECT
+                p.ordinal,
+                p.key,
+                coalesce(p.destination_id, 'new:' || f.identity) AS identity,
+                CASE WHEN p.in_doubt THEN 0 ELSE 1 END AS rank
+            FROM {tables.plan} p
+            JOIN {tables.scratch("found")} f ON f.ordinal = p.ordinal
+            WHERE p.outcome IS NULL AND p.op <> 'delete'
+        ) t
+        """
+    _decide_lines(
+        tables,
+        "rejected",
+        note=f"{has_the_same} || t.holder || ' of this model: they would overwrite each other'",
+        reason="SAME_IDENTITY",
+        where=f"t.ordinal = {tables.plan}.ordinal AND t.holder <> t.own",
+        joined=f"({twins}) t",
+    )
+
+
+def _withhold_taken(tables: SyncTables) -> None:
+    """An adopted record may belong to another key of ours. A key that is still in the model keeps it."""
+    the_record = literal(f"the record with its {tables.spec.match_on} is kept by ")
+    holders = f"""
+        SELECT p.ordinal, min(n.key) AS holder
+        FROM {tables.plan} p
+        JOIN {tables.snapshot} n ON n.destination_id = p.destination_id AND n.key <> p.key
+        JOIN {tables.source} m ON {tables.source_key("m")} = n.key
+        WHERE p.adopted AND p.outcome IS NULL
+        GROUP BY p.ordinal
+        """
+    _decide_lines(
+        tables,
+        "rejected",
+        note=f"{the_record} || t.holder || ' of this model'",
+        reason="HELD_BY_ANOTHER_KEY",
+        where=f"t.ordinal = {tables.plan}.ordinal",
+        joined=f"({holders}) t",
+    )
+
+
+def _hand_over(tables: SyncTables) -> None:
+    """A key that left the model (a golden record got a new id) hands its record over to the one that adopts it, and is
+    not deleted for having left."""
+    taken = f"SELECT destination_id FROM {tables.plan} WHERE adopted AND outcome IS NULL"
+    tables.warehouse.execute(
+        f"""
+        DELETE FROM {tables.plan}
+        WHERE known AND NOT adopted AND destination_id IN ({taken})
+        """
+    )
+    tables.warehouse.execute(
+        f"""
+        DELETE FROM {tables.snapshot} AS n
+        WHERE n.destination_id IN ({taken})
+            AND n.key NOT IN (SELECT key FROM {tables.plan} WHERE adopted)
+        """
+    )
+
+
+def _leave_out_absent(tables: SyncTables) -> int:
+    not_there = f"FROM {tables.plan} WHERE op = 'create' AND NOT in_doubt"
+    absent = tables.warehouse.scalar(f"SELECT count(*) {not_there}", int)
+    tables.warehouse.execute(f"DELETE {not_there}")
     return absent
 
 
-def _resolve_holders(warehouse: Warehouse, layout: Layout) -> None:
-    """An adopted record may be held by another key of ours. A key that is still in the model keeps it; one that left
-    (a golden record got a new id) hands it over, and is not deleted for having left."""
-    plan, snapshot = layout.t(layout.plan), layout.t(layout.snapshot)
-    said = str(layout.spec.match_on).replace("'", "''")
-    holders = (
-        f"SELECT p.ordinal, min(n.key) AS holder FROM {plan} p"
-        f" JOIN {snapshot} n ON n.destination_id = p.destination_id AND n.key <> p.key"
-        f" JOIN {layout.t(layout.spec.relation)} m ON {layout.source_key('m')} = n.key"
-        " WHERE p.adopted AND p.settled IS NULL GROUP BY p.ordinal"
-    )
-    _settle(
-        warehouse,
-        layout,
-        f"t.ordinal = {plan}.ordinal",
-        "rejected",
-        f"'the record with its {said} is kept by ' || t.holder || ' of this model'",
-        "HELD_BY_ANOTHER_KEY",
-        f"({holders}) t",
-    )
-    taken = f"SELECT destination_id FROM {plan} WHERE adopted AND settled IS NULL"
-    warehouse.execute(f"DELETE FROM {plan} WHERE known AND NOT adopted AND destination_id IN ({taken})")
-    warehouse.execute(
-        f"DELETE FROM {snapshot} AS n WHERE n.destination_id IN ({taken})"
-        f" AND n.key NOT IN (SELECT key FROM {plan} WHERE adopted)"
-    )
-
-
-def _settle(
-    warehouse: Warehouse,
-    layout: Layout,
-    where: str,
-    status: str,
-    note: str,
-    reason: str | None = None,
-    source: str | None = None,
+def _decide_lines(
+    tables: SyncTables, outcome: str, *, note: str, where: str, reason: str | None = None, joined: str | None = None
 ) -> None:
-    """`note` is an expression over the plan's row and the `source` it is joined with; `reason` the word by which such
-    lines are counted."""
-    plan, code = layout.t(layout.plan), "NULL" if reason is None else f"'{reason}'"
-    joined = f" FROM {source}" if source else ""
-    warehouse.execute(
-        f"UPDATE {plan} SET settled = '{status}', reason = {code}, note = {note}{joined}"
-        f" WHERE {plan}.settled IS NULL AND {where}"
+    """Gives lines that are not decided yet their outcome, so that they are not sent. `note` and `where` are expressions
+    over the plan's row and what is `joined` with it; `reason` is the word by which such lines are counted."""
+    tables.warehouse.execute(
+        f"""
+        UPDATE {tables.plan}
+        SET outcome = '{outcome}', reason = {"NULL" if reason is None else literal(reason)}, note = {note}
+        {f"FROM {joined}" if joined else ""}
+        WHERE {tables.plan}.outcome IS NULL AND {where}
+        """
     )

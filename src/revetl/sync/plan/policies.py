@@ -7,7 +7,7 @@ snapshot later holds the truth. Reads from the destination, writes to it nothing
 What can fail here, and what then happens:
 - the destination is away → its error leaves as it is and the run ends; nothing was sent.
 - a policy can't be kept (no order, not readable) → ConfigError with the field; nothing was sent.
-- a record is gone → its line is left as it is, and the write tells it.
+- a record is gone → its line is left as it is, and the write says so.
 - a person writes between this reading and our writing → ours stands, as between two people in the CRM.
 """
 
@@ -25,12 +25,11 @@ from revetl.destinations.capabilities import ReadsBack
 from revetl.errors import ConfigError, Problem
 from revetl.model import FieldPolicy, Scalar, SyncSpec
 from revetl.state.outcomes import changed, with_change_list
-from revetl.state.sync_tables import Field, Layout
-from revetl.sync.plan.matching import Offload
+from revetl.state.sync_tables import SyncField, SyncTables
 from revetl.sync.readback import read_by_id
-from revetl.warehouse.base import Warehouse
+from revetl.sync.sync_run import SyncRun
 from revetl.warehouse.cells import plain
-from revetl.warehouse.sql import literal
+from revetl.warehouse.sql import ident, literal
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -41,7 +40,7 @@ _NOTE = "its policies keep what stands there: "
 
 
 @dataclass(frozen=True, slots=True)
-class _Line:
+class _RuledLine:
     """`found`: what stands there, where matching has read it already."""
 
     ordinal: int
@@ -51,22 +50,22 @@ class _Line:
     ours: dict[str, Scalar]
 
 
-def with_policy(layout: Layout) -> tuple[Field, ...]:
-    return tuple(f for f in layout.fields if layout.spec.rule(f.name).policy != "always")
+def with_policy(tables: SyncTables) -> tuple[SyncField, ...]:
+    return tuple(f for f in tables.fields if tables.spec.rule(f.name).policy != "always")
 
 
-def check(layout: Layout, destination: Destination, known: Mapping[str, DestinationField]) -> None:
-    """ConfigError for a policy that can't be kept: nothing can be read, or the field has no order. `known` are the
+def check(tables: SyncTables, destination: Destination, described: Mapping[str, DestinationField]) -> None:
+    """ConfigError for a policy that can't be kept: nothing can be read, or the field has no order. `described` are the
     destination's fields."""
-    spec, problems = layout.spec, []
-    for field in with_policy(layout):
+    spec, problems = tables.spec, []
+    for field in with_policy(tables):
         policy = spec.rule(field.name).policy
         if not isinstance(destination, ReadsBack):
             hint = "Leave the policy out: the field is then written whenever it changed."
             problems.append(_problem(spec, field, policy, f"{spec.destination} can't be read", hint))
-        elif policy == "forward_only" and field.name in known:
-            field_type = known[field.name].type
-            if field_type not in _ORDERED or (field_type == "enum" and not known[field.name].options):
+        elif policy == "forward_only" and field.name in described:
+            field_type = described[field.name].type
+            if field_type not in _ORDERED or (field_type == "enum" and not described[field.name].options):
                 hint = "Enumerations, numbers and dates have one. fill_blank works on every field."
                 problems.append(_problem(spec, field, policy, f"a {field_type} field has no order", hint))
     if problems:
@@ -74,27 +73,23 @@ def check(layout: Layout, destination: Destination, known: Mapping[str, Destinat
 
 
 async def decide(
-    warehouse: Warehouse,
-    layout: Layout,
-    destination: Destination,
-    known: Mapping[str, DestinationField],
-    *,
-    again: bool = False,
-    offload: Offload,
+    run: SyncRun, destination: Destination, described: Mapping[str, DestinationField], *, again: bool = False
 ) -> dict[str, int]:
     """Takes out of the plan what its policies keep: field → records. `again`: time has passed since it was decided, so
     that even lines which carry what stood there are read. Memory is flat: chunk by chunk."""
-    ruled = with_policy(layout)
-    if not ruled or not (await offload(warehouse.rows, _nominated(layout, ruled, "count(*)")))[0][0]:
+    ruled = with_policy(run.tables)
+    if not ruled or not await run.on_tables(_count_nominated, ruled):
         return {}
-    await offload(_fresh_table, warehouse, layout, ruled)
-    chunks = await offload(_stream, warehouse, layout, ruled, again)
-    while lines := await offload(_next_lines, layout, ruled, chunks):
-        stands = await _read(layout, destination, lines)
-        rows = [_decided(layout, ruled, destination, known, line, stands) for line in lines]
-        await offload(warehouse.append, layout.scratch("kept"), _as_arrow(ruled, [row for row in rows if row]))
-    counts: dict[str, int] = await offload(_write, warehouse, layout, ruled)
-    return counts
+    columns = ", ".join(f"{name} {type_}" for name, type_ in _columns(ruled))
+    await run.on_tables(SyncTables.new_scratch, "kept", f"({columns})")
+    chunks = await run.on_tables(_stream, ruled, again)
+    judge = _PolicyJudge(run.spec, ruled, destination, described)
+    while lines := await run.on_tables(_next_lines, ruled, chunks):
+        ids = [line.destination_id for line in lines if line.found is None]
+        stands = await read_by_id(destination, run.spec.object, ids, [f.name for f in run.tables.fields])
+        rows = [row for line in lines if (row := judge.line(line, stands.get(line.destination_id)))]
+        await run.ctx.offload(run.ctx.warehouse.append, run.tables.scratch_relation("kept"), _as_arrow(ruled, rows))
+    return await run.on_tables(_write, ruled)
 
 
 def allows(policy: FieldPolicy, field: DestinationField, stands: Scalar, ours: Scalar) -> bool:
@@ -130,49 +125,46 @@ def _rank(field: DestinationField, form: str) -> Any:
     return form  # dates in one normal form sort as text
 
 
-async def _read(layout: Layout, destination: Destination, lines: Sequence[_Line]) -> dict[str, RecordMatch]:
-    ids = [line.destination_id for line in lines if line.found is None]
-    return await read_by_id(destination, layout.spec.object, ids, [f.name for f in layout.fields])
+@dataclass(frozen=True, slots=True)
+class _PolicyJudge:
+    """Decides on one line after the other; holds no lines."""
 
+    spec: SyncSpec
+    ruled: Sequence[SyncField]
+    destination: Destination
+    described: Mapping[str, DestinationField]
 
-def _decided(
-    layout: Layout,
-    ruled: Sequence[Field],
-    destination: Destination,
-    known: Mapping[str, DestinationField],
-    line: _Line,
-    read: Mapping[str, RecordMatch],
-) -> tuple[Any, ...] | None:
-    """(ordinal, changed fields, what stands there, then per ruled field: verdict and what stands); None where the
-    record is gone: the write will say so."""
-    match = read.get(line.destination_id)
-    stands = line.found if line.found is not None else dict(match.fields) if match else None
-    if stands is None:
-        return None
-    spec = layout.spec
-
-    def form(name: str, value: Scalar) -> Scalar:
-        try:
-            return value if _blank(value) else destination.normalise(spec.object, name, value)
-        except ValueError:  # has no form there: it is sent, and refused with the reason
+    def line(self, line: _RuledLine, match: RecordMatch | None) -> tuple[Any, ...] | None:
+        """(ordinal, changed fields, what stands there, then per ruled field: verdict and what stands); None where the
+        record is gone: the write will say so."""
+        stands = line.found if line.found is not None else dict(match.fields) if match else None
+        if stands is None:
             return None
+        kept: set[str] = set()
+        verdicts: list[str | None] = []
+        for field in self.ruled:
+            name = field.name
+            if name not in line.changed:
+                verdicts += [None, None]
+                continue
+            if self._keeps(name, stands.get(name), line.ours[name]):
+                kept.add(name)
+            verdicts += ["kept" if name in kept else "sent", _text(stands.get(name))]
+        sent = [name for name in line.changed if name not in kept]
+        found = {name: stands.get(name) for name in sent}
+        return line.ordinal, json.dumps(sent, separators=(",", ":")), json.dumps(found, default=str), *verdicts
 
-    kept: set[str] = set()
-    verdicts: list[str | None] = []
-    for field in ruled:
-        name = field.name
-        if name not in line.changed:
-            verdicts += [None, None]
-            continue
-        there, ours = stands.get(name), line.ours[name]
-        sendable = _blank(ours) or form(name, ours) is not None
-        policy, described = spec.rule(name).policy, known.get(name) or DestinationField(name, "string")
-        if sendable and not allows(policy, described, form(name, there), form(name, ours)):
-            kept.add(name)
-        verdicts += ["kept" if name in kept else "sent", _text(there)]
-    left = [name for name in line.changed if name not in kept]
-    found = {name: stands.get(name) for name in left}
-    return line.ordinal, json.dumps(left, separators=(",", ":")), json.dumps(found, default=str), *verdicts
+    def _keeps(self, name: str, there: Scalar, ours: Scalar) -> bool:
+        if not _blank(ours) and self._form(name, ours) is None:
+            return False  # it is sent, and refused with the reason
+        field = self.described.get(name) or DestinationField(name, "string")
+        return not allows(self.spec.rule(name).policy, field, self._form(name, there), self._form(name, ours))
+
+    def _form(self, name: str, value: Scalar) -> Scalar:
+        try:
+            return value if _blank(value) else self.destination.normalise(self.spec.object, name, value)
+        except ValueError:  # has no form there
+            return None
 
 
 def _text(value: Scalar) -> str | None:
@@ -181,28 +173,33 @@ def _text(value: Scalar) -> str | None:
     return value.isoformat() if isinstance(value, date) else str(value)
 
 
-def _nominated(layout: Layout, ruled: Sequence[Field], columns: str) -> str:
-    any_of = " OR ".join(changed(layout, f.name) for f in ruled)
-    return (
-        f"SELECT {columns} FROM ({with_change_list(layout.t(layout.plan))}) p"
-        f" WHERE p.settled IS NULL AND p.op = 'update' AND p.destination_id IS NOT NULL AND ({any_of})"
-    )
+def _nominated(tables: SyncTables, ruled: Sequence[SyncField], columns: str) -> str:
+    any_of = " OR ".join(changed(f.name) for f in ruled)
+    return f"""
+        SELECT {columns}
+        FROM ({with_change_list(tables.plan)}) p
+        WHERE p.outcome IS NULL AND p.op = 'update' AND p.destination_id IS NOT NULL AND ({any_of})
+        """
 
 
-def _stream(warehouse: Warehouse, layout: Layout, ruled: Sequence[Field], again: bool) -> Iterator[pa.RecordBatch]:
+def _count_nominated(tables: SyncTables, ruled: Sequence[SyncField]) -> int:
+    return tables.warehouse.scalar(_nominated(tables, ruled, "count(*)"), int)
+
+
+def _stream(tables: SyncTables, ruled: Sequence[SyncField], again: bool) -> Iterator[pa.RecordBatch]:
     found = "CAST(NULL AS VARCHAR) AS found" if again else "p.found"
-    ours = "".join(f", p.{layout.q(f.after)}" for f in ruled)
+    ours = "".join(f", p.{ident(f.after)}" for f in ruled)
     columns = f"p.ordinal, p.destination_id, p.changed_fields, {found}{ours}"
-    return warehouse.stream(f"{_nominated(layout, ruled, columns)} ORDER BY p.ordinal", batch_rows=_CHUNK)
+    return tables.warehouse.stream(f"{_nominated(tables, ruled, columns)} ORDER BY p.ordinal", batch_rows=_CHUNK)
 
 
-def _next_lines(layout: Layout, ruled: Sequence[Field], chunks: Iterator[pa.RecordBatch]) -> list[_Line]:
+def _next_lines(tables: SyncTables, ruled: Sequence[SyncField], chunks: Iterator[pa.RecordBatch]) -> list[_RuledLine]:
     batch = next(chunks, None)
     if batch is None:
         return []
     names = [f.name for f in ruled]
     return [
-        _Line(
+        _RuledLine(
             ordinal,
             id_,
             json.loads(changed_),
@@ -213,18 +210,12 @@ def _next_lines(layout: Layout, ruled: Sequence[Field], chunks: Iterator[pa.Reco
     ]
 
 
-def _columns(ruled: Sequence[Field]) -> list[tuple[str, str]]:
+def _columns(ruled: Sequence[SyncField]) -> list[tuple[str, str]]:
     pairs = [(f"{what}_{i}", "VARCHAR") for i in range(len(ruled)) for what in ("verdict", "stands")]
     return [("ordinal", "BIGINT"), ("changed_fields", "VARCHAR"), ("found", "VARCHAR"), *pairs]
 
 
-def _fresh_table(warehouse: Warehouse, layout: Layout, ruled: Sequence[Field]) -> None:
-    warehouse.execute(f"DROP TABLE IF EXISTS {layout.t(layout.scratch('kept'))}")
-    columns = ", ".join(f"{name} {type_}" for name, type_ in _columns(ruled))
-    warehouse.execute(layout.create_scratch("kept", f"({columns})"))
-
-
-def _as_arrow(ruled: Sequence[Field], rows: Sequence[tuple[Any, ...]]) -> pa.Table:
+def _as_arrow(ruled: Sequence[SyncField], rows: Sequence[tuple[Any, ...]]) -> pa.Table:
     import pyarrow as pa
 
     named = _columns(ruled)
@@ -233,28 +224,40 @@ def _as_arrow(ruled: Sequence[Field], rows: Sequence[tuple[Any, ...]]) -> pa.Tab
     return pa.table({name: pa.array(list(c), t) for (name, _), c, t in zip(named, columns, types, strict=True)})
 
 
-def _write(warehouse: Warehouse, layout: Layout, ruled: Sequence[Field]) -> dict[str, int]:
+def _write(tables: SyncTables, ruled: Sequence[SyncField]) -> dict[str, int]:
     """Returns field → records in which it is kept, those with none left out."""
-    plan, kept = layout.t(layout.plan), layout.t(layout.scratch("kept"))
+    plan, kept = tables.plan, tables.scratch("kept")
     names = ", ".join(f"CASE WHEN k.verdict_{i} = 'kept' THEN {literal(f.name)} END" for i, f in enumerate(ruled))
     any_kept = " OR ".join(f"k.verdict_{i} = 'kept'" for i in range(len(ruled)))
     note = f"CASE WHEN {any_kept} THEN {literal(_NOTE)} || concat_ws(', ', {names}) END"
     sets = ["changed_fields = k.changed_fields", "found = k.found", f"note = {note}"]
     for i, f in enumerate(ruled):
-        stands, before, after = f"TRY_CAST(k.stands_{i} AS {f.type})", layout.q(f.before), layout.q(f.after)
+        stands, before, after = f"TRY_CAST(k.stands_{i} AS {f.type})", ident(f.before), ident(f.after)
         sets.append(f"{before} = CASE WHEN k.verdict_{i} IS NULL THEN {plan}.{before} ELSE {stands} END")
         sets.append(f"{after} = CASE WHEN k.verdict_{i} = 'kept' THEN {stands} ELSE {plan}.{after} END")
-    with warehouse.transaction():
-        warehouse.execute(f"UPDATE {plan} SET {', '.join(sets)} FROM {kept} k WHERE k.ordinal = {plan}.ordinal")
-        warehouse.execute(
-            f"UPDATE {plan} SET settled = 'ok' WHERE settled IS NULL AND changed_fields = '[]'"
-            f" AND ordinal IN (SELECT ordinal FROM {kept})"
+    assignments = ", ".join(sets)
+    with tables.warehouse.transaction():
+        tables.warehouse.execute(
+            f"""
+            UPDATE {plan}
+            SET {assignments}
+            FROM {kept} k
+            WHERE k.ordinal = {plan}.ordinal
+            """
+        )
+        tables.warehouse.execute(
+            f"""
+            UPDATE {plan}
+            SET outcome = 'ok'
+            WHERE outcome IS NULL AND changed_fields = '[]'
+                AND ordinal IN (SELECT ordinal FROM {kept})
+            """
         )
     counts = ", ".join(f"count(*) FILTER (WHERE verdict_{i} = 'kept')" for i in range(len(ruled)))
-    found = warehouse.rows(f"SELECT {counts} FROM {kept}")[0]
-    return {f.name: int(str(n)) for f, n in zip(ruled, found, strict=True) if n}
+    numbers = tables.warehouse.numbers(f"SELECT {counts} FROM {kept}")
+    return {f.name: n for f, n in zip(ruled, numbers, strict=True) if n}
 
 
-def _problem(spec: SyncSpec, field: Field, policy: str, why: str, hint: str) -> Problem:
+def _problem(spec: SyncSpec, field: SyncField, policy: str, why: str, hint: str) -> Problem:
     where = spec.where or f"sync {spec.name}"
     return Problem(f"{where}: fields.{field.name}: {policy} can't be kept: {why}", hint=hint)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,24 +20,24 @@ from revetl.clock import Clock
 from revetl.errors import ConfigError, GuardrailError, Problem
 from revetl.model import SyncSpec
 from revetl.state import saved_plans
-from revetl.state.sync_tables import Layout, resolve
-from revetl.sync.engine import Planner
+from revetl.state.sync_tables import resolve
 from revetl.sync.links.links_table import LinkCounts
 from revetl.sync.plan import lines, saved_lines
-from revetl.sync.plan.guardrails import Violation
-from revetl.sync.plan.matching import Offload
-from revetl.sync.report import PlanSummary, SyncReport
+from revetl.sync.plan.guardrails import GuardrailViolation
+from revetl.sync.plan.planner import Planner
+from revetl.sync.plan.summary import PlanSummary
+from revetl.sync.sync_run import SyncRun
 from revetl.warehouse.base import Warehouse
 
 _FORMAT = 1
 _COUNTS = (
-    *("source_rows", "snapshot_rows", "create", "adopt", "update", "delete", "matched", "unchanged", "held", "waiting"),
-    *("left", "in_doubt"),
+    *("source_rows", "snapshot_rows", "create", "adopt", "update", "delete", "matched", "unchanged"),
+    *("withheld", "waiting", "left", "in_doubt"),
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class SavedPlanEntry:
     """One sync of a saved file, as its JSON."""
 
     sync: str
@@ -54,13 +54,13 @@ class SavedFile:
     path: Path
     target: str
     created_at: str
-    entries: tuple[Entry, ...]
+    entries: tuple[SavedPlanEntry, ...]
 
 
-def entry(warehouse: Warehouse, spec: SyncSpec, plan: PlanSummary, clock: Clock) -> Entry:
+def entry(warehouse: Warehouse, spec: SyncSpec, plan: PlanSummary, clock: Clock) -> SavedPlanEntry:
     """Keeps the lines of the plan that was just made and gives its entry for the file."""
-    layout = resolve(warehouse, spec)
-    saved_lines.keep(warehouse, layout, plan.plan_id)
+    tables = resolve(warehouse, spec)
+    saved_lines.keep(tables, plan.plan_id)
     rows, digest = saved_lines.lines_digest(warehouse, saved_plans.copy_of(warehouse, plan.plan_id))
     data: dict[str, Any] = {
         "sync": plan.sync,
@@ -70,8 +70,8 @@ def entry(warehouse: Warehouse, spec: SyncSpec, plan: PlanSummary, clock: Clock)
         "lines": rows,
         "lines_sha256": digest,
         "pairs_sha256": _pairs_digest(warehouse, spec, plan.plan_id),
-        "columns_sha256": saved_lines.columns_digest(layout),
-        "state_sha256": saved_lines.state_digest(warehouse, layout),
+        "columns_sha256": saved_lines.columns_digest(tables),
+        "state_sha256": saved_lines.state_digest(tables),
         "counts": {name: getattr(plan, name) for name in _COUNTS},
         "links": asdict(plan.links),
         "full_refresh": plan.full_refresh,
@@ -80,13 +80,13 @@ def entry(warehouse: Warehouse, spec: SyncSpec, plan: PlanSummary, clock: Clock)
         "forecast": asdict(plan.forecast) | {"requests": plan.forecast.requests} if plan.forecast else None,
         "guardrails": [asdict(v) for v in plan.violations],
     }
-    made = Entry(plan.sync, plan.plan_id, json.loads(json.dumps(data)))
+    made = SavedPlanEntry(plan.sync, plan.plan_id, json.loads(json.dumps(data)))
     saved_plans.register(warehouse, plan.plan_id, plan.sync, made.digest, clock.now())
     saved_plans.sweep(warehouse, clock.now())
     return made
 
 
-def write_file(path: Path, target: str, entries: Sequence[Entry], clock: Clock) -> None:
+def write_file(path: Path, target: str, entries: Sequence[SavedPlanEntry], clock: Clock) -> None:
     """Whole or not at all: to a temporary name, then renamed."""
     document: dict[str, Any] = {
         "revetl_plan": _FORMAT,
@@ -118,16 +118,16 @@ def read_file(path: Path) -> SavedFile:
         raise ConfigError(Problem("the plan was altered after it was saved; nothing was sent", path, hint=_ANEW))
     if version != _FORMAT:
         raise ConfigError(Problem(f"a plan of format {version}, this revetl reads {_FORMAT}", path, hint=_ANEW))
-    entries = tuple(Entry(e["sync"], e["plan_id"], e) for e in document["syncs"])
+    entries = tuple(SavedPlanEntry(e["sync"], e["plan_id"], e) for e in document["syncs"])
     return SavedFile(path, document["target"], document["created_at"], entries)
 
 
 _ANEW = "Make a new one: revetl plan --out FILE"
 
 
-def check(warehouse: Warehouse, spec: SyncSpec, saved: Entry) -> Layout:
+def check(warehouse: Warehouse, spec: SyncSpec, saved: SavedPlanEntry) -> None:
     """ConfigError where the plan was altered, GuardrailError where it no longer holds. Reads only."""
-    layout = resolve(warehouse, spec)
+    tables = resolve(warehouse, spec)
     name, data = saved.sync, saved.data
     known = saved_plans.find(warehouse, saved.plan_id)
     if known is None:
@@ -141,15 +141,14 @@ def check(warehouse: Warehouse, spec: SyncSpec, saved: Entry) -> Layout:
         raise _stale(name, "named somebody who was erased, so its lines were dropped")
     if known.status != "saved":
         raise _stale(name, f"is older than {saved_plans.KEPT.days} days, so its lines were dropped")
-    if data["columns_sha256"] != saved_lines.columns_digest(layout):
+    if data["columns_sha256"] != saved_lines.columns_digest(tables):
         raise _stale(name, "is stale: the model's columns, or how they are synced, changed after it was made")
-    if data["state_sha256"] != saved_lines.state_digest(warehouse, layout):
+    if data["state_sha256"] != saved_lines.state_digest(tables):
         raise _stale(name, "is stale: a run or a recovery changed what the destination is known to hold")
     rows, digest = saved_lines.lines_digest(warehouse, saved_plans.copy_of(warehouse, saved.plan_id))
     pairs = _pairs_digest(warehouse, spec, saved.plan_id)
     if (rows, digest, pairs) != (data["lines"], data["lines_sha256"], data["pairs_sha256"]):
         raise ConfigError(f"{name}: the plan's lines were altered in the warehouse; nothing was sent", hint=_ANEW)
-    return layout
 
 
 def _pairs_digest(warehouse: Warehouse, spec: SyncSpec, plan_id: str) -> str | None:
@@ -158,34 +157,33 @@ def _pairs_digest(warehouse: Warehouse, spec: SyncSpec, plan_id: str) -> str | N
     return saved_lines.lines_digest(warehouse, saved_plans.pairs_of(warehouse, plan_id), order=spec.key)[1]
 
 
-def planner(warehouse: Warehouse, spec: SyncSpec, saved: Entry) -> Planner:
+def planner(warehouse: Warehouse, spec: SyncSpec, saved: SavedPlanEntry) -> Planner:
     """For `run_sync`: in place of a new plan, the saved one, checked once more under the lease."""
 
-    async def put_back(warehouse: Warehouse, layout: Layout, offload: Offload) -> PlanSummary:
-        await offload(check, warehouse, spec, saved)
-        await offload(saved_lines.restore, warehouse, layout, saved.plan_id)
+    async def put_back(run: SyncRun) -> PlanSummary:
+        await run.ctx.offload(check, run.ctx.warehouse, spec, saved)
+        await run.on_tables(saved_lines.restore, saved.plan_id)
         counts = saved.data["counts"]
         summary = PlanSummary(
-            saved.plan_id,
-            spec.name,
-            spec.destination,
-            spec.object,
+            plan_id=saved.plan_id,
+            sync=spec.name,
+            destination=spec.destination,
+            object=spec.object,
             **{name: counts[name] for name in ("source_rows", "snapshot_rows", "unchanged", "waiting", "left")},
-            violations=[Violation(**v) for v in saved.data["guardrails"]],
+            violations=[GuardrailViolation(**v) for v in saved.data["guardrails"]],
             links=LinkCounts(**saved.data["links"]),
             full_refresh=saved.data["full_refresh"],
         )
-        summarised: PlanSummary = await offload(lines.summarise, warehouse, layout, summary, None)
-        return summarised
+        return await run.on_tables(lines.summarise, summary, None)
 
     pairs = saved_plans.pairs_of(warehouse, saved.plan_id) if spec.associate else None
-    return Planner(put_back, links_from=pairs, aged=True)
+    return Planner(put_back, links_from=pairs)
 
 
-def finish(warehouse: Warehouse, saved: Entry, report: SyncReport) -> None:
-    """Once anything of it was sent or settled the plan is used up: its lines are dropped."""
-    if report.counts:
-        saved_plans.close(warehouse, saved.plan_id, "applied", report.run_id)
+def finish(warehouse: Warehouse, saved: SavedPlanEntry, run_id: str, counts: Mapping[str, int]) -> None:
+    """After `run_sync`: once anything of it has an outcome the plan is used up, and its lines are dropped."""
+    if counts:
+        saved_plans.close(warehouse, saved.plan_id, "applied", run_id)
 
 
 def _stale(name: str, why: str) -> GuardrailError:

@@ -11,32 +11,34 @@ import json
 from typing import Any
 
 from revetl.model import Relation
+from revetl.state import snapshot
 from revetl.state.saved_plans import copy_of, pairs_of
-from revetl.state.sync_tables import Layout
-from revetl.sync.links import links_table
+from revetl.state.sync_tables import SyncTables
 from revetl.warehouse.base import Warehouse
 from revetl.warehouse.sql import ident, table
 
 
-def keep(warehouse: Warehouse, layout: Layout, plan_id: str) -> None:
+def keep(tables: SyncTables, plan_id: str) -> None:
     """Copies the frozen lines, and what the model links. Safe to repeat."""
-    copy, pairs = layout.t(copy_of(warehouse, plan_id)), layout.t(pairs_of(warehouse, plan_id))
-    spec = layout.spec
+    warehouse, spec = tables.warehouse, tables.spec
+    copy, pairs = table(copy_of(warehouse, plan_id)), table(pairs_of(warehouse, plan_id))
     with warehouse.transaction(ddl=True):
         warehouse.execute(f"DROP TABLE IF EXISTS {copy}")
-        warehouse.execute(f"CREATE TABLE {copy} AS SELECT * FROM {layout.t(layout.plan)}")
+        warehouse.execute(f"CREATE TABLE {copy} AS SELECT * FROM {tables.plan}")
         if spec.associate:
-            names = ", ".join(layout.q(c) for c in dict.fromkeys((spec.key, *(a.by for a in spec.associate))))
+            names = ", ".join(map(ident, dict.fromkeys((spec.key, *(a.by for a in spec.associate)))))
             warehouse.execute(f"DROP TABLE IF EXISTS {pairs}")
-            warehouse.execute(f"CREATE TABLE {pairs} AS SELECT {names} FROM {layout.t(spec.relation)}")
+            warehouse.execute(f"CREATE TABLE {pairs} AS SELECT {names} FROM {tables.source}")
 
 
-def restore(warehouse: Warehouse, layout: Layout, plan_id: str) -> None:
-    """The saved lines become the present plan. Safe to repeat."""
-    copy, plan = layout.t(copy_of(warehouse, plan_id)), layout.t(layout.plan)
+def restore(tables: SyncTables, plan_id: str) -> None:
+    """The saved lines become the present plan. The copy stays as it was saved, whatever the version: its digest stands
+    in the file. Safe to repeat."""
+    warehouse = tables.warehouse
     with warehouse.transaction(ddl=True):
-        warehouse.execute(f"DROP TABLE IF EXISTS {plan}")
-        warehouse.execute(f"CREATE TABLE {plan} AS SELECT * FROM {copy}")
+        warehouse.execute(f"DROP TABLE IF EXISTS {tables.plan}")
+        warehouse.execute(f"CREATE TABLE {tables.plan} AS SELECT * FROM {table(copy_of(warehouse, plan_id))}")
+        snapshot.rename_settled(tables)
 
 
 def lines_digest(warehouse: Warehouse, lines: Relation, order: str = "ordinal") -> tuple[int, str]:
@@ -47,35 +49,56 @@ def lines_digest(warehouse: Warehouse, lines: Relation, order: str = "ordinal") 
     texts = [f"CAST({ident(name)} AS VARCHAR)" for name in names]
     cells = ", ".join(f"coalesce(length({text}) || ':' || {text}, '-')" for text in texts)
     rows, whole = 0, hashlib.sha256(json.dumps(names).encode())
-    chunks = warehouse.stream(f"SELECT md5(concat({cells})) AS digest FROM {table(lines)} ORDER BY {ident(order)}")
+    chunks = warehouse.stream(
+        f"""
+        SELECT md5(concat({cells})) AS digest
+        FROM {table(lines)}
+        ORDER BY {ident(order)}
+        """
+    )
     for chunk in chunks:
         rows += chunk.num_rows
         whole.update("".join(chunk.column(0).to_pylist()).encode())
     return rows, whole.hexdigest()
 
 
-def state_digest(warehouse: Warehouse, layout: Layout) -> str:
+def state_digest(tables: SyncTables) -> str:
     """Of what the engine knows of this sync. A run that changed anything leaves its id; recovery, `revetl retry` and
     whatever removes or doubts a record changes a count."""
-    snapshot, rejected = layout.t(layout.snapshot), layout.t(layout.rejected)
+    warehouse = tables.warehouse
     known = warehouse.rows(
-        f"SELECT run_id, count(*), count(row_hash), count(destination_id), CAST(max(synced_at) AS VARCHAR)"
-        f" FROM {snapshot} GROUP BY run_id ORDER BY run_id"
+        f"""
+        SELECT run_id, count(*), count(row_hash), count(destination_id), CAST(max(synced_at) AS VARCHAR)
+        FROM {tables.snapshot}
+        GROUP BY run_id
+        ORDER BY run_id
+        """
     )
-    waiting = warehouse.rows(f"SELECT run_id, count(*) FROM {rejected} GROUP BY run_id ORDER BY run_id")
+    waiting = warehouse.rows(
+        f"""
+        SELECT run_id, count(*)
+        FROM {tables.rejected}
+        GROUP BY run_id
+        ORDER BY run_id
+        """
+    )
     linked = []
-    if layout.spec.associate and warehouse.columns(links_table.table_of(warehouse, layout)):
+    if tables.spec.associate and warehouse.columns(tables.relation("links")):
         linked = warehouse.rows(
-            f"SELECT run_id, state, count(*) FROM {layout.t(links_table.table_of(warehouse, layout))}"
-            " GROUP BY run_id, state ORDER BY run_id, state"
+            f"""
+            SELECT run_id, state, count(*)
+            FROM {tables.links}
+            GROUP BY run_id, state
+            ORDER BY run_id, state
+            """
         )
     return _sha256([known, waiting, linked])
 
 
-def columns_digest(layout: Layout) -> str:
+def columns_digest(tables: SyncTables) -> str:
     """Of all that a line's meaning hangs on: where it goes, by what, and the columns with their types and rules."""
-    spec = layout.spec
-    rules = [[f.name, f.type, spec.rule(f.name).policy, spec.rule(f.name).when_null] for f in layout.fields]
+    spec = tables.spec
+    rules = [[f.name, f.type, spec.rule(f.name).policy, spec.rule(f.name).when_null] for f in tables.fields]
     named = [spec.name, spec.destination, spec.object, spec.key, spec.match_on, spec.mode, spec.on_leave]
     return _sha256([*named, rules, [[a.to, a.by, a.type] for a in spec.associate]])
 

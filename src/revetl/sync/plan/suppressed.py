@@ -8,35 +8,36 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from revetl.model import Relation
 from revetl.privacy.suppressions import Suppressions, anybody_erased
-from revetl.state.sync_tables import Layout
-from revetl.warehouse.base import Warehouse
-from revetl.warehouse.sql import literal
+from revetl.state.sync_tables import SyncTables
+from revetl.warehouse.sql import ident, literal
 
 _AT_ONCE = 500
 
 
-def records(warehouse: Warehouse, layout: Layout) -> list[str]:
+def records(tables: SyncTables) -> list[str]:
     """Keys of the model that must not be sent: their own, or an email or profile in any of their texts, was erased.
     Nothing leaves the warehouse where nobody was. ConfigError where the key of the list of suppressed people is not at
     hand: then nobody could be told from anybody."""
+    warehouse = tables.warehouse
     if not anybody_erased(warehouse):
         return []
     listed = Suppressions.load(warehouse)
-    texts = [f for f in layout.fields if f.type == "VARCHAR"]
-    said = [
+    texts = [f for f in tables.fields if f.type == "VARCHAR"]
+    identities = [
         f"CASE WHEN contains({v}, '@') OR contains(lower({v}), 'linkedin.com/') THEN {v} END"
-        for v in (layout.value(f, "m") for f in texts)
+        for v in (tables.value(f, "m") for f in texts)
     ]
-    changed = "".join(f" OR {layout.value(f, 'm')} IS DISTINCT FROM n.{layout.q(f.stored)}" for f in texts)
-    key = layout.source_key("m")
-    line = literal("\n")
-    every = f"concat_ws({line}, {', '.join(said)})" if said else line
+    changed = "".join(f" OR {tables.value(f, 'm')} IS DISTINCT FROM n.{ident(f.stored)}" for f in texts)
+    key, line = tables.source_key("m"), literal("\n")
+    every = f"concat_ws({line}, {', '.join(identities)})" if identities else line
     rows = warehouse.stream(
-        f"SELECT {key} AS key, {every} AS said"
-        f" FROM {layout.t(layout.spec.relation)} m LEFT JOIN {layout.t(layout.snapshot)} n ON n.key = {key}"
-        f" WHERE n.key IS NULL{changed}"
+        f"""
+        SELECT {key} AS key, {every} AS identities
+        FROM {tables.source} m
+        LEFT JOIN {tables.snapshot} n ON n.key = {key}
+        WHERE n.key IS NULL{changed}
+        """
     )
     return [
         str(key)
@@ -46,10 +47,15 @@ def records(warehouse: Warehouse, layout: Layout) -> list[str]:
     ]
 
 
-def leave_out(warehouse: Warehouse, layout: Layout, source: Relation, barred: Sequence[str]) -> None:
-    """Removes these records from a scratch table."""
-    key = f"CAST({layout.q(layout.spec.key)} AS VARCHAR)"
+def leave_out(tables: SyncTables, purpose: str, barred: Sequence[str]) -> None:
+    """Removes these records from a scratch table of the model's columns."""
     for first in range(0, len(barred), _AT_ONCE):
         keys = barred[first : first + _AT_ONCE]
         marks = ", ".join("?" for _ in keys)
-        warehouse.execute(f"DELETE FROM {layout.t(source)} WHERE {key} IN ({marks})", keys)
+        tables.warehouse.execute(
+            f"""
+            DELETE FROM {tables.scratch(purpose)}
+            WHERE CAST({ident(tables.spec.key)} AS VARCHAR) IN ({marks})
+            """,
+            keys,
+        )

@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass
 
-from revetl.clock import Clock
+from revetl.context import RunContext
 from revetl.model import SyncSpec
-from revetl.state import snapshot
-from revetl.state.leases import Holder
-from revetl.state.sync_tables import resolve
-from revetl.sync.leasing import leased
-from revetl.sync.links import links_table as links
-from revetl.sync.plan.matching import Offload
+from revetl.state.sync_tables import SyncTables
+from revetl.sync.leasing import under_lease
+from revetl.sync.links import links_table
 from revetl.sync.retry import queue
-from revetl.sync.retry.queue import Waiting, Which
-from revetl.warehouse.base import Warehouse
+from revetl.sync.retry.queue import QueuedRecords, QueueFilter
 
 
 @dataclass(slots=True)
-class Released:
+class RetryReport:
     """Of one sync: records by why they waited, and how many links."""
 
     sync: str
-    waiting: list[Waiting]
+    waiting: list[QueuedRecords]
     links: int = 0
 
     @property
@@ -32,33 +26,18 @@ class Released:
         return sum(w.records for w in self.waiting)
 
 
-async def release(
-    warehouse: Warehouse,
-    spec: SyncSpec,
-    which: Which,
-    *,
-    clock: Clock,
-    run_id: str,
-    dry_run: bool = False,
-    wait_s: float = 0.0,
-    on_wait: Callable[[Holder], None] | None = None,
-    offload: Offload = asyncio.to_thread,
-) -> Released:
-    """Looks at what waits and, unless `dry_run`, lets it go. LeaseError where another run works on the sync. Safe to
-    repeat. Links have no key of a record's refusal: they go where only keys, or nothing, is asked for."""
-    async with leased(
-        warehouse, spec.name, run_id, clock=clock, offload=offload, wait_s=wait_s, on_wait=on_wait
-    ) as held:
+async def release(ctx: RunContext, spec: SyncSpec, which: QueueFilter, *, dry_run: bool = False) -> RetryReport:
+    """Looks at what waits and, unless `dry_run`, takes it out of the queue. LeaseError where another run works on the
+    sync. Safe to repeat. Links have no key of a record's refusal: they are released where only keys, or nothing, is
+    asked for."""
+    async with under_lease(ctx, spec) as run:
+        return await run.on_tables(_release, which, dry_run)
 
-        def let_go() -> Released:
-            layout = resolve(held.warehouse, spec)
-            snapshot.prepare(held.warehouse, layout)
-            found = Released(spec.name, queue.waiting(held.warehouse, layout, which))
-            with_links = not (which.run_id or which.codes or which.statuses)
-            if not dry_run:
-                queue.release(held.warehouse, layout, which)
-                found.links = links.release(held.warehouse, layout, which.keys) if with_links else 0
-            return found
 
-        released: Released = await held.offload(let_go)
-        return released
+def _release(tables: SyncTables, which: QueueFilter, dry_run: bool) -> RetryReport:
+    report = RetryReport(tables.spec.name, queue.waiting(tables, which))
+    if not dry_run:
+        queue.release(tables, which)
+        if not (which.run_id or which.codes or which.statuses):
+            report.links = links_table.release(tables, which.keys)
+    return report

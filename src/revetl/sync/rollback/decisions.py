@@ -1,12 +1,12 @@
-"""What of a run is to be undone, decided record by record and field by field from three texts in the destination's
-normal form: what stood before the run, what it wrote, and what stands there now. The rules are in docs/design/undo.md.
-Reads only: the destination is away, or the process dies → nothing was sent, and the next rollback judges anew.
+"""What of a run is to be taken back, decided record by record and field by field from three texts in the destination's
+normal form: what stood before the run, what it wrote, and what stands now. The rules are in docs/design/rollback.md.
+Reads only: the destination is away, or the process dies → nothing was sent, and the next rollback decides anew.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -14,16 +14,13 @@ from typing import Any
 from revetl.destinations.base import Destination, RecordMatch
 from revetl.destinations.capabilities import LooksUp
 from revetl.model import RunRecord, Scalar
-from revetl.state.sync_tables import Layout
+from revetl.state.sync_tables import SyncTables
 from revetl.sync import typed_text
 from revetl.sync.batching import ask_in_batches
-from revetl.sync.plan.matching import Offload
-from revetl.sync.readback import CHUNK_ROWS, Forms, Row, read_back, require_readable
-from revetl.sync.rollback import rollback_table
-from revetl.sync.rollback.rollback_table import Verdict
-from revetl.warehouse.base import Warehouse
-
-Progress = Callable[[int, int], None]
+from revetl.sync.readback import CHUNK_ROWS, KnownRow, NormalForms, read_back, require_readable
+from revetl.sync.rollback import verdicts
+from revetl.sync.rollback.verdicts import RollbackVerdict
+from revetl.sync.sync_run import SyncRun
 
 # The destination's clock and ours may differ by this much before a record counts as older than the run.
 _CLOCK_SKEW = timedelta(minutes=5)
@@ -39,50 +36,37 @@ NO_COLUMN = "its column has left the model"
 
 
 @dataclass(frozen=True, slots=True)
-class Choices:
-    """What of the run is undone. No keys: all records."""
+class RollbackChoices:
+    """What of the run is taken back. No keys: all records."""
 
     keys: tuple[str, ...] = ()
     archive_created: bool = False
     recreate_archived: bool = False
 
 
-async def decide(
-    warehouse: Warehouse,
-    layout: Layout,
-    destination: Destination,
-    undone: RunRecord,
-    choices: Choices,
-    *,
-    offload: Offload,
-    progress: Progress | None = None,
-) -> None:
+async def decide(run: SyncRun, destination: Destination, undone: RunRecord, choices: RollbackChoices) -> None:
     """Fills `rollback__<sync>`. Reads from the destination, writes nothing to it. Safe to repeat."""
-    spec = layout.spec
+    spec, tables = run.spec, run.tables
     await require_readable(destination, spec)
-    await offload(rollback_table.prepare, warehouse, layout)
-    total = await offload(rollback_table.count_written, warehouse, layout, undone.run_id, choices.keys)
-    chunks = await offload(
-        lambda: rollback_table.written_by(warehouse, layout, undone.run_id, choices.keys, batch_rows=CHUNK_ROWS)
-    )
-    judge = _Judge(layout, Forms(destination, spec.object), undone, choices)
-    names = [f.name for f in layout.fields]
-    done = 0
-    async for rows, stands in read_back(chunks, destination, spec.object, names, offload=offload):
-        nameless = await _look_for(layout, destination, rows, stands)
-        verdicts = [v for row in rows for v in judge.record(row, stands.get(row["destination_id"]), nameless)]
-        await offload(rollback_table.append, warehouse, layout, verdicts)
+    await run.on_tables(verdicts.prepare)
+    total = await run.on_tables(verdicts.count_written, undone.run_id, choices.keys)
+    chunks = await run.on_tables(verdicts.written_by, undone.run_id, choices.keys, batch_rows=CHUNK_ROWS)
+    judge = _RollbackJudge(tables, NormalForms(destination, spec.object), undone, choices)
+    names = [f.name for f in tables.fields]
+    meter, done = run.ctx.progress("reading"), 0
+    async for rows, stands in read_back(chunks, destination, spec.object, names, offload=run.ctx.offload):
+        by_value = await _look_for(tables, destination, rows)
+        found = [v for row in rows for v in judge.record(row, stands.get(row["destination_id"]), by_value)]
+        await run.on_tables(verdicts.append, found)
         done += len(rows)
-        if progress:
-            progress(done, total)
+        if meter:
+            meter(done, total)
 
 
-async def _look_for(
-    layout: Layout, destination: Destination, rows: Sequence[Row], stands: Mapping[str, RecordMatch]
-) -> dict[str, RecordMatch]:
+async def _look_for(tables: SyncTables, destination: Destination, rows: Sequence[KnownRow]) -> dict[str, RecordMatch]:
     """Records that can only be asked for by their `match_on` value: creates that never got an id, and what the run
     archived. By the value in the destination's form."""
-    match_on = layout.spec.match_on
+    match_on = tables.spec.match_on
     if match_on is None:
         return {}
     values = [
@@ -93,7 +77,7 @@ async def _look_for(
     ]
     if not values or not isinstance(destination, LooksUp):
         return {}
-    able, object_, names = destination, layout.spec.object, [f.name for f in layout.fields]
+    able, object_, names = destination, tables.spec.object, [f.name for f in tables.fields]
     limits = destination.limits(object_)
 
     async def ask(batch: Sequence[Scalar]) -> Mapping[str, RecordMatch]:
@@ -105,20 +89,22 @@ async def _look_for(
     return found
 
 
-def _match_value(row: Row, match_on: str) -> Scalar:
+def _match_value(row: KnownRow, match_on: str) -> Scalar:
     kept = typed_text.load(row["earlier"] if row["op"] == "delete" else row["written"])
     value: Scalar = kept.get(match_on)
     return value
 
 
-class _Judge:
+class _RollbackJudge:
     """Decides on one record after the other; holds no records."""
 
-    def __init__(self, layout: Layout, forms: Forms, undone: RunRecord, choices: Choices) -> None:
-        self._layout, self._forms, self._undone, self._choices = layout, forms, undone, choices
-        self._fields = {f.name: (i, f) for i, f in enumerate(layout.fields)}
+    def __init__(self, tables: SyncTables, forms: NormalForms, undone: RunRecord, choices: RollbackChoices) -> None:
+        self._tables, self._forms, self._undone, self._choices = tables, forms, undone, choices
+        self._fields = {f.name: (i, f) for i, f in enumerate(tables.fields)}
 
-    def record(self, row: Row, match: RecordMatch | None, by_value: Mapping[str, RecordMatch]) -> Iterator[Verdict]:
+    def record(
+        self, row: KnownRow, match: RecordMatch | None, by_value: Mapping[str, RecordMatch]
+    ) -> Iterator[RollbackVerdict]:
         """The rows of `rollback__<sync>` for one record: one for itself, one per field that the run changed."""
         changed = list(json.loads(row["changed_fields"] or "[]"))
         if row["op"] == "delete":
@@ -139,7 +125,7 @@ class _Judge:
         else:
             yield from self._updated(row, match, changed)
 
-    def _absent(self, row: Row) -> Verdict:
+    def _absent(self, row: KnownRow) -> RollbackVerdict:
         if row["destination_id"] is None:
             return self._left(row, NOT_CREATED)
         if row["now_id"] not in (None, row["destination_id"]):
@@ -149,11 +135,11 @@ class _Judge:
             return self._verdict(row, None, "gone", "is not there any more")
         return self._left(row, GONE)
 
-    def _updated(self, row: Row, match: RecordMatch, changed: Sequence[str]) -> Iterator[Verdict]:
+    def _updated(self, row: KnownRow, match: RecordMatch, changed: Sequence[str]) -> Iterator[RollbackVerdict]:
         earlier, written = typed_text.load(row["earlier"]), typed_text.load(row["written"])
         sent: list[str] = []
         stale = bool(row["in_doubt"])
-        decided: list[Verdict] = []
+        decided: list[RollbackVerdict] = []
         for name in changed:
             verdict = self._field(row, match, name, earlier, written)
             decided.append(verdict)
@@ -178,18 +164,18 @@ class _Judge:
         )  # fmt: skip
 
     def _field(
-        self, row: Row, match: RecordMatch, name: str, earlier: Mapping[str, Any], written: Mapping[str, Any]
-    ) -> Verdict:
+        self, row: KnownRow, match: RecordMatch, name: str, earlier: Mapping[str, Any], written: Mapping[str, Any]
+    ) -> RollbackVerdict:
         stood, wrote, stands = earlier.get(name), written.get(name), match.fields.get(name)
-        told = {
+        texts = {
             "field": name,
-            "earlier": _said(stood),
-            "written": _said(wrote),
-            "stands": _said(stands),
+            "earlier": _for_people(stood),
+            "written": _for_people(wrote),
+            "stands": _for_people(stands),
         }
 
-        def verdict(word: str, reason: str | None = None, **more: Any) -> Verdict:
-            return self._verdict(row, match, word, reason, **{**told, **more})
+        def verdict(word: str, reason: str | None = None, **more: Any) -> RollbackVerdict:
+            return self._verdict(row, match, word, reason, **{**texts, **more})
 
         if name not in self._fields:
             return verdict("left", NO_COLUMN)
@@ -209,7 +195,7 @@ class _Judge:
             return verdict("left", f"written since by run {row['now_run']}")
         return verdict("left", "edited there since")
 
-    def _created(self, row: Row, match: RecordMatch, changed: Sequence[str]) -> Verdict:
+    def _created(self, row: KnownRow, match: RecordMatch, changed: Sequence[str]) -> RollbackVerdict:
         if not self._choices.archive_created:
             return self._left(row, CREATED, match)
         if match.created_at is not None and match.created_at < self._undone.started_at - _CLOCK_SKEW:
@@ -225,7 +211,9 @@ class _Judge:
         found = {name: value for name, value in match.fields.items() if name in self._fields}
         return self._verdict(row, match, "archive", changed_fields="[]", found=json.dumps(found, default=str))
 
-    def _archived(self, row: Row, match: RecordMatch | None, by_value: Mapping[str, RecordMatch]) -> Iterator[Verdict]:
+    def _archived(
+        self, row: KnownRow, match: RecordMatch | None, by_value: Mapping[str, RecordMatch]
+    ) -> Iterator[RollbackVerdict]:
         if match is not None:
             yield self._left(row, f"stands there again as {match.destination_id}", match)
             return
@@ -247,30 +235,30 @@ class _Judge:
             except ValueError:
                 values[name] = None
         sent = [name for name, value in values.items() if value is not None]
-        if not sent or (self._layout.spec.match_on and not values.get(self._layout.spec.match_on)):
+        if not sent or (self._tables.spec.match_on and not values.get(self._tables.spec.match_on)):
             yield self._left(row, NOT_KEPT)
             return
         for name in sent:
             yield self._verdict(row, None, "restore", field=name, earlier=values[name])
         yield self._verdict(row, None, "recreate", changed_fields=json.dumps(sent, separators=(",", ":")))
 
-    def _by_value(self, row: Row, by_value: Mapping[str, RecordMatch]) -> RecordMatch | None:
-        match_on = self._layout.spec.match_on
+    def _by_value(self, row: KnownRow, by_value: Mapping[str, RecordMatch]) -> RecordMatch | None:
+        match_on = self._tables.spec.match_on
         value = None if match_on is None else _match_value(row, match_on)
         return None if match_on is None or value is None else by_value.get(self._forms.of(match_on, value))
 
-    def _left(self, row: Row, reason: str, match: RecordMatch | None = None) -> Verdict:
+    def _left(self, row: KnownRow, reason: str, match: RecordMatch | None = None) -> RollbackVerdict:
         return self._verdict(row, match, "left", reason)
 
     def _verdict(
-        self, row: Row, match: RecordMatch | None, verdict: str, reason: str | None = None, **more: Any
-    ) -> Verdict:
+        self, row: KnownRow, match: RecordMatch | None, verdict: str, reason: str | None = None, **more: Any
+    ) -> RollbackVerdict:
         id_ = None if verdict == "recreate" else match.destination_id if match else row["destination_id"]
-        return Verdict(self._undone.run_id, row["key"], id_, more.pop("field", None), verdict, reason, **more)
+        return RollbackVerdict(self._undone.run_id, row["key"], id_, more.pop("field", None), verdict, reason, **more)
 
 
-def _out_of_reach(row: Row, match: RecordMatch) -> str | None:
-    """Why the record is no longer ours to undo."""
+def _out_of_reach(row: KnownRow, match: RecordMatch) -> str | None:
+    """Why the record is no longer ours to restore."""
     if row["destination_id"] is not None and match.destination_id != row["destination_id"]:
         return f"merged into record {match.destination_id} there"
     if row["holder"] is not None:
@@ -282,6 +270,6 @@ def _out_of_reach(row: Row, match: RecordMatch) -> str | None:
     return None
 
 
-def _said(value: Any) -> str | None:
+def _for_people(value: Any) -> str | None:
     """A value for people who read `rollback__<sync>`."""
     return None if value is None else value if isinstance(value, str) else json.dumps(value, default=str)

@@ -12,6 +12,7 @@ from unittest import mock
 import pyarrow as pa
 
 from revetl.clock import Clock
+from revetl.context import LeaseWait, RunContext
 from revetl.destinations.base import Destination
 from revetl.model import Change, Guardrails, Operation, Outcome, Relation, Scalar, SyncSpec
 from revetl.state.runs import new_run_id
@@ -74,17 +75,16 @@ class EngineBench:
 
 
 async def _sync(warehouse: Warehouse, spec: SyncSpec, destination: Destination, clock: Clock) -> SyncReport:
-    return await run_sync(
-        warehouse,
-        spec,
-        destination,
+    ctx = RunContext(
+        warehouse=warehouse,
         clock=clock,
         run_id=new_run_id(clock),
         command="sync",
         target="suite",
-        wait_s=_LEASE_ENDS_S,
         offload=_inline,
+        wait=LeaseWait(_LEASE_ENDS_S),
     )
+    return await run_sync(ctx, spec, destination)
 
 
 class EngineTests(DestinationHarness):

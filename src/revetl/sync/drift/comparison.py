@@ -1,0 +1,75 @@
+"""One record three ways: what we last wrote, what the next sync would leave standing, and what stands there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from revetl.destinations.base import DestinationField, RecordMatch
+from revetl.model import FieldPolicy, Scalar
+from revetl.state.sync_tables import SyncField, SyncTables
+from revetl.sync import typed_text
+from revetl.sync.drift import findings
+from revetl.sync.drift.findings import DriftFinding
+from revetl.sync.plan import policies
+from revetl.sync.readback import KnownRow, NormalForms
+
+
+class DriftComparison:
+    """Compares one record after the other; holds no records."""
+
+    def __init__(self, tables: SyncTables, forms: NormalForms, described: Mapping[str, DestinationField]) -> None:
+        self._forms = forms
+        self._described = described
+        self._fields = [
+            (i, f, tables.spec.rule(f.name).policy) for i, f in enumerate(tables.fields) if f.name in described
+        ]
+
+    def record(self, row: KnownRow, match: RecordMatch | None) -> Iterator[DriftFinding]:
+        """`row`: one of `findings.known`. `match`: what was read back, None where nothing stands there."""
+        key, id_ = row["key"], row["destination_id"]
+        if match is None:
+            if not row["accepted"]:
+                yield DriftFinding(key, id_, None, None, None, None, findings.MISSING)
+            return
+        if match.destination_id != id_:
+            yield DriftFinding(key, id_, None, None, None, match.destination_id, findings.MERGED)
+        for i, column, policy in self._fields:
+            last = row[f"last__{i}"]
+            wanted = last if row["waits"] else row[f"wanted__{i}"]
+            finding = self._field(row, column, policy, (last, wanted, match.fields.get(column.name)))
+            if finding is not None:
+                yield finding
+
+    def _field(
+        self, row: KnownRow, column: SyncField, policy: FieldPolicy, values: tuple[Scalar, Scalar, Scalar]
+    ) -> DriftFinding | None:
+        last, wanted, theirs = values
+        if theirs == last and wanted == last:
+            return None
+        of_last, of_wanted, of_theirs = (self._forms.of(column.name, value) for value in values)
+        if of_wanted != of_theirs and self._kept_by_rule(column, policy, wanted, of_theirs, of_wanted):
+            wanted, of_wanted = theirs, of_theirs
+        if of_last == of_wanted == of_theirs:
+            return None
+        value = note = None
+        try:
+            value = typed_text.text(typed_text.fit(column.type, theirs))
+        except ValueError as e:
+            note = str(e)
+        texts = (typed_text.text(last), typed_text.text(wanted), typed_text.text(theirs))
+        class_ = _class(of_last, of_wanted, of_theirs)
+        return DriftFinding(row["key"], row["destination_id"], column.name, *texts, class_, note, value)
+
+    def _kept_by_rule(self, column: SyncField, policy: FieldPolicy, wanted: Scalar, theirs: str, ours: str) -> bool:
+        """Whether the next sync would leave theirs standing though it is not ours."""
+        if wanted is None and column.keep_null:
+            return True
+        return policy != "always" and not policies.allows(policy, self._described[column.name], theirs, ours)
+
+
+def _class(last: str, wanted: str, theirs: str) -> str:
+    if theirs == last:
+        return findings.PENDING
+    if wanted == last:
+        return findings.THEIRS
+    return findings.SAME if wanted == theirs else findings.CONFLICT

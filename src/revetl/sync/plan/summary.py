@@ -1,0 +1,91 @@
+"""A frozen plan in numbers: printed by the command line, given as JSON, saved with the plan."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from revetl.model import Scalar
+from revetl.sync.links.links_table import LinkCounts
+from revetl.sync.plan.forecast import PlanForecast
+from revetl.sync.plan.guardrails import GuardrailViolation
+
+
+@dataclass(frozen=True, slots=True)
+class PlanLine:
+    """One line of a plan, for people: field → (before, after). `outcome`: decided when it was planned, so nothing is
+    sent; `ok` where nothing is left to do, else the line is withheld and `reason` and `note` say why."""
+
+    key: str
+    op: str
+    destination_id: str | None
+    fields: Mapping[str, tuple[Scalar, Scalar]]
+    note: str | None = None
+    outcome: str | None = None
+    reason: str | None = None
+    in_doubt: bool = False
+
+
+@dataclass(kw_only=True)
+class RecordCounts:
+    """A plan's records."""
+
+    source_rows: int = 0  # in the model
+    snapshot_rows: int = 0  # known to stand at the destination, before this plan
+
+    # Will be sent. `create`: not there yet. `adopt`: there already and new to us, becomes an update.
+    create: int = 0
+    adopt: int = 0
+    update: int = 0
+    delete: int = 0
+
+    # Have a line, and nothing is sent.
+    matched: int = 0  # stand there equal, or are gone already: only remembered
+    withheld: int = 0  # must not be sent
+    reasons: dict[str, int] = field(default_factory=dict)  # why withheld → records
+
+    # Have no line.
+    unchanged: int = 0
+    waiting: int = 0  # in the retry queue
+    waiting_for: dict[str, int] = field(default_factory=dict)  # status in the retry queue → records
+    left: int = 0  # not in the model any more, and kept there
+    absent: int = 0  # not at the destination, and mode `update` creates none
+    suppressed: int = 0  # of people who were erased: in no other count
+
+    # Are among the others.
+    in_doubt: int = 0  # an earlier write of them may have been applied
+    recovered: int = 0  # became in doubt just now, by recovery
+
+    @property
+    def changes(self) -> int:
+        """Records that will be sent."""
+        return self.create + self.update + self.adopt + self.delete
+
+    @property
+    def lines(self) -> int:
+        """Records that have a line, sent or not."""
+        return self.changes + self.matched + self.withheld
+
+
+@dataclass(kw_only=True)
+class FieldCounts:
+    """A plan's fields, each with how many records it is counted in; fields with none are left out."""
+
+    fields: dict[str, int] = field(default_factory=dict)  # will be sent
+    kept: dict[str, int] = field(default_factory=dict)  # withheld by a field policy: what stands there is kept
+
+
+@dataclass(kw_only=True)
+class PlanSummary(RecordCounts, FieldCounts):
+    """One flat document, also as JSON; what is counted is told in the two groups."""
+
+    plan_id: str
+    sync: str
+    destination: str
+    object: str
+    samples: list[PlanLine] = field(default_factory=list)  # a few lines of each kind
+    requests: int = 0  # writes that it takes
+    forecast: PlanForecast | None = None  # None without a destination
+    links: LinkCounts = field(default_factory=LinkCounts)  # counted apart from records
+    full_refresh: bool = False  # everything is sent, changed or not, and `max_changed_share` is not asked
+    violations: list[GuardrailViolation] = field(default_factory=list)  # guardrails that it breaks

@@ -1,0 +1,107 @@
+"""Take back what one run of one sync wrote: read what stands there now, decide field by field, and send it as a run.
+
+What can fail between the steps is in docs/design/rollback.md. Nothing here is sent that was not read a moment ago, and
+no value is restored over one that somebody else has put there since.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from revetl.context import RunContext
+from revetl.destinations.base import Destination
+from revetl.destinations.capabilities import requests_of
+from revetl.errors import GuardrailError
+from revetl.model import RunRecord, RunStatus, SyncSpec
+from revetl.sync.apply import recovery
+from revetl.sync.apply.applier import apply_plan
+from revetl.sync.apply.checkpoint import FrozenPlan
+from revetl.sync.leasing import under_lease
+from revetl.sync.recording import how_it_ended, recorded
+from revetl.sync.rollback import plan as rollback_plan
+from revetl.sync.rollback.decisions import RollbackChoices, decide
+from revetl.sync.rollback.plan import RollbackPlan
+from revetl.sync.sync_run import SyncRun
+
+__all__ = ["RollbackChoices", "RollbackOptions", "RollbackPlan", "RollbackReport", "roll_back"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RollbackOptions:
+    """dry_run     decide, and send nothing; writes no row of `runs`
+    confirm        shown the plan before anything is sent; False ends the run as stopped
+    intent_rows    how many records a durable intent reaches ahead; None: as the destination's pace asks for
+    """
+
+    dry_run: bool = False
+    confirm: Callable[[RollbackPlan], bool] | None = None
+    intent_rows: int | None = None
+
+
+@dataclass(slots=True)
+class RollbackReport:
+    """One rollback of one sync's run."""
+
+    run_id: str
+    sync: str
+    status: RunStatus
+    plan: RollbackPlan
+    counts: dict[str, int] = field(default_factory=dict)  # outcome status → records; `skipped` were left alone
+    not_sent: int = 0
+    requests: int = 0
+    seconds: float = 0.0
+    error: str | None = None
+    exit_code: int = 0
+    dry_run: bool = False
+
+
+async def roll_back(
+    ctx: RunContext,
+    spec: SyncSpec,
+    destination: Destination,
+    undone: RunRecord,
+    choices: RollbackChoices = RollbackChoices(),
+    options: RollbackOptions = RollbackOptions(),
+) -> RollbackReport:
+    """Takes back run `undone` of this sync. Safe to repeat, and to repeat after a crash at any point: what is restored
+    already is seen to stand there. Raises as `run_sync`."""
+    started_s = ctx.clock.monotonic()
+    async with under_lease(ctx, spec) as held:
+        run = replace(held, tables=rollback_plan.without_rules(held.tables))
+        await run.on_tables(recovery.recover, ctx.clock.now(), present_run=ctx.run_id)
+        if options.dry_run:
+            plan = await _plan(run, destination, undone, choices)
+            requests = requests_of(destination)[0]
+            return RollbackReport(ctx.run_id, spec.name, "done", plan, requests=requests, dry_run=True)
+        async with recorded(run, destination, undoes=undone.run_id) as record:
+            plan = await _plan(run, destination, undone, choices)
+            if plan.changes and options.confirm is not None and not options.confirm(plan):
+                raise GuardrailError(f"{spec.name}: not confirmed; nothing was sent")
+            report = await _apply(run, destination, record, plan, options)
+            record.status, record.error = report.status, report.error
+    report.requests, report.seconds = record.requests, ctx.clock.monotonic() - started_s
+    return report
+
+
+async def _plan(run: SyncRun, destination: Destination, undone: RunRecord, choices: RollbackChoices) -> RollbackPlan:
+    await decide(run, destination, undone, choices)
+    await run.on_tables(rollback_plan.freeze, run.ctx.run_id, undone.run_id)
+    plan = await run.on_tables(rollback_plan.summarise, undone, choices)
+    size = destination.limits(run.spec.object).batch_rows
+    plan.requests = sum(-(-n // size) for n in (plan.restore, plan.archive, plan.recreate))
+    return plan
+
+
+async def _apply(
+    run: SyncRun, destination: Destination, record: RunRecord, plan: RollbackPlan, options: RollbackOptions
+) -> RollbackReport:
+    """As the plan of a sync is applied, but for what waits afterwards."""
+    frozen = FrozenPlan(record.run_id, plan.changes, rollback_plan.queue_restored, intent_rows=options.intent_rows)
+    applier = await apply_plan(run, destination, record, frozen, stage="restoring")
+    record.counts, not_sent = dict(applier.counts), plan.changes - applier.sent
+    interrupted = run.ctx.stop.is_set() and bool(not_sent)
+    status, exit_code, error = how_it_ended(record.counts, interrupted=interrupted, error=applier.error)
+    return RollbackReport(
+        record.run_id, plan.sync, status, plan, record.counts, not_sent, error=error, exit_code=exit_code
+    )

@@ -1,0 +1,34 @@
+"""What every step of one run of one sync is given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Concatenate, ParamSpec, TypeVar
+
+from revetl.context import RunContext
+from revetl.model import SyncSpec
+from revetl.state.sync_tables import SyncTables
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class SyncRun:
+    """`ctx` works through the sync's lease. `tables` are of the same warehouse."""
+
+    ctx: RunContext
+    tables: SyncTables
+
+    @property
+    def spec(self) -> SyncSpec:
+        return self.tables.spec
+
+    async def on_tables(
+        self, function: Callable[Concatenate[SyncTables, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """`function(tables, …)`, off the event loop: one at a time, as the warehouse wants it."""
+        answer: T = await self.ctx.offload(partial(function, self.tables, *args, **kwargs))
+        return answer
