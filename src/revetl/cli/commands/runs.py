@@ -55,7 +55,8 @@ def _list(warehouse: Warehouse, limit: int, as_json: bool) -> None:
         click.echo("Nothing has run yet.")
         return
     spends = any(run.spend_usd for run in found)
-    right = ["records", "not ok", *(["spend"] if spends else [])]
+    accepts = any(run.counts.get("accepted") for run in found)
+    right = ["records", *(["accepted"] if accepts else []), "not ok", *(["spend"] if spends else [])]
     whole = ["UTC", "command", "status"]
     listing = table("run", "UTC", "command", "subject", "status", *right, right=right, whole=whole)
     for run in found:
@@ -69,6 +70,7 @@ def _list(warehouse: Warehouse, limit: int, as_json: bool) -> None:
             run.subject or "",
             status(run.status),
             f"{records:,}",
+            *([f"{run.counts.get('accepted', 0):,}"] if accepts else []),
             f"{failed:,}" if failed else "",
             *spend,
         )

@@ -79,7 +79,7 @@ def _rollback_samples(console: Console, samples: Sequence[Mapping[str, Scalar]])
 
 
 def show_rollbacks(console: Console, reports: Sequence[RollbackReport]) -> None:
-    words = {"ok": "undone", "skipped": "left", "rejected": "refused", "unknown": "unknown"}
+    words = {"ok": "undone", "accepted": "accepted", "skipped": "left", "rejected": "refused", "unknown": "unknown"}
     shown = [w for w in words if w in ("ok", "skipped") or any(r.counts.get(w) for r in reports)]
     rows: list[Row] = []
     for r in reports:
@@ -94,7 +94,7 @@ def show_rollbacks(console: Console, reports: Sequence[RollbackReport]) -> None:
             console.print(f"{r.sync}: {r.not_sent:,} record(s) not sent; the same command takes up from there")
         if r.counts.get("rejected") or r.counts.get("unknown"):
             console.print(f"{r.sync}: why records did not go through: [bold]revetl runs show {r.run_id[-6:]}[/]")
-    if any(r.counts.get("ok") for r in reports):
+    if any(r.counts.get("ok") or r.counts.get("accepted") for r in reports):
         console.print("No sync sends them again until their rows change (`revetl plan`: waiting).")
 
 

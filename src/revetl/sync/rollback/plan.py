@@ -140,7 +140,7 @@ def queue_restored(tables: SyncTables, answered: str, now: datetime, run_id: str
         SELECT p.key, p.waits, p.present_hash
         FROM {tables.plan} p
         JOIN ({answered}) a ON a.key = p.key
-        WHERE a.status IN ('ok', 'unknown')
+        WHERE a.status IN ('ok', 'accepted', 'unknown')
         """
     queue.replace(tables, restored, queue.ROLLED_BACK, now, run_id)
 

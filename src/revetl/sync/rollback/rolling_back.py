@@ -69,7 +69,7 @@ async def roll_back(
     started_s = ctx.clock.monotonic()
     async with under_lease(ctx, spec) as held:
         run = replace(held, tables=rollback_plan.without_rules(held.tables))
-        await run.on_tables(recovery.recover, ctx.clock.now(), present_run=ctx.run_id)
+        await recovery.heal(run, destination)
         if options.dry_run:
             plan = await _plan(run, destination, undone, choices)
             requests = requests_of(destination)[0]
