@@ -289,7 +289,7 @@ class Machine:
         statuses = self.rng.choice((REFUSED, (*REFUSED, ACCEPTED, ROLLED_BACK)))
         run_virtual(release(self.context("retry"), self.bench.spec, QueueFilter(statuses=statuses)))
         self.worlds = {
-            key: {w._replace(held=None) if w.held is not None and w.held[1] in statuses else w for w in worlds}
+            key: {w._replace(queued=None) if w.queued is not None and w.queued[1] in statuses else w for w in worlds}
             for key, worlds in self.worlds.items()
         }
 
@@ -315,7 +315,7 @@ class Machine:
                 v
                 for v, s in after
                 if v.there == stands
-                and (not exact or ([s] == asked_for and (v.known, v.linked, v.settled == DOUBT) == belief))
+                and (not exact or ([s] == asked_for and (v.known, v.linked, v.from_row == DOUBT) == belief))
             }
             if not fitting:
                 raise Finding(

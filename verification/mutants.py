@@ -36,7 +36,7 @@ class Mutant:
     by: str = "simulation"
 
 
-_LEASES, _TIES = "tests/unit/test_sync_leases.py", "tests/unit/test_sync_links.py"
+_LEASES, _LINKS_UNIT = "tests/unit/test_sync_leases.py", "tests/unit/test_sync_links.py"
 _DOUBT = "tests/unit/test_sync_doubt.py"
 _LINKS, _SUSPECTS = "tests/property/test_sync_links.py", "tests/property/test_sync_suspects.py"
 MUTANTS = (
@@ -53,7 +53,7 @@ MUTANTS = (
     Mutant("a checkpoint is not one transaction", "sync/apply/checkpoint.py", "    with warehouse.transaction():\n        if done:\n", "    if True:\n        if done:\n"),
     Mutant("a lost answer is taken for applied", "state/snapshot.py", "CASE WHEN p.status = 'ok' THEN p.row_hash END", "p.row_hash"),
     Mutant("a lost answer of a create leaves no trace", "state/snapshot.py", "(p.status = 'ok' AND p.op <> 'delete') OR p.status = 'unknown'", "p.status = 'ok' AND p.op <> 'delete'"),
-    Mutant("in doubt is compared like any other row", "sync/plan/comparison.py", '_IN_DOUBT = "(d.known_key IS NOT NULL AND (d.known_hash IS NULL OR n.destination_id IS NULL))"', '_IN_DOUBT = "FALSE"'),
+    Mutant("in doubt is compared like any other row", "sync/plan/comparison.py", 'IN_DOUBT = "(d.known_key IS NOT NULL AND (d.known_hash IS NULL OR n.destination_id IS NULL))"', 'IN_DOUBT = "FALSE"'),
     Mutant("a record in doubt is looked for by its present value only", "sync/plan/matching.py", "*([earlier[i]] if doubts[i] else [])", "*()"),
     Mutant("an outage is taken for a refusal of the records", "sync/apply/applier.py", "            self.error = self.error or e\n            return []\n", "            return [_outcome(change, Status.OK, e) for change in batch]\n"),
     Mutant("a lost answer is taken for not applied", "sync/apply/applier.py", "            return [_outcome(change, Status.UNKNOWN, e) for change in batch]\n        except CallError", "            return [_outcome(change, Status.REJECTED, e) for change in batch]\n        except CallError"),
@@ -71,8 +71,8 @@ MUTANTS = (
     Mutant("the process of a dead holder is not looked at", "state/leases.py", "        except ProcessLookupError:\n            return True\n", "        except ProcessLookupError:\n            return False\n", _LEASES),
     Mutant("a takeover does not look who else took it", "state/leases.py", "            if others:\n", "            if False:\n", _LEASES),
     Mutant("links are sent without an intent", "sync/links/sending.py", "        await run.on_tables(links_table.intend, low, high, record.run_id)\n", "", _LINKS),
-    Mutant("a link without an answer is taken for refused", "sync/links/links_table.py", "p.op = 'link' AND p.status IN ('ok', 'rejected')", "p.op = 'link' AND p.status IN ('ok', 'rejected', 'unknown')", _TIES),
-    Mutant("a removed link is remembered", "sync/links/links_table.py", "p.op = 'unlink' AND p.status = 'ok' AND", "FALSE AND", _TIES),
+    Mutant("a link without an answer is taken for refused", "sync/links/links_table.py", "p.op = 'link' AND p.status IN ('ok', 'rejected')", "p.op = 'link' AND p.status IN ('ok', 'rejected', 'unknown')", _LINKS_UNIT),
+    Mutant("a removed link is remembered", "sync/links/links_table.py", "p.op = 'unlink' AND p.status = 'ok' AND", "FALSE AND", _LINKS_UNIT),
     Mutant("buckets with as many rows are taken for equal", "sync/plan/suspects.py", "            OR s.digest IS DISTINCT FROM n.digest\n", "", _SUSPECTS),
     Mutant("only the source's rows of a bucket are joined", "sync/plan/comparison.py", "                {of_snapshot}\n            ) n", "            ) n", _SUSPECTS),
     Mutant("what a broken-off run hoped for is counted", "sync/apply/recovery.py", "runs.recount(warehouse, str(run_id))", "pass", "tests/unit/test_sync_engine.py"),

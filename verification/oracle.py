@@ -20,15 +20,15 @@ REJECTED, ACCEPTED, ROLLED_BACK = "rejected", "accepted", "rolled_back"
 
 class World(NamedTuple):
     """One record as it may be. `there`: what stands at the destination. `known`: what we believe to stand there;
-    `settled`: the source row with which we came to believe it, or DOUBT; `linked`: we know its id. `held`: a source row
+    `from_row`: the source row with which we came to believe it, or DOUBT; `linked`: we know its id. `queued`: a source row
     (None: that there is none) that is not sent again, and why. `last`: what the newest run wrote, as (field, earlier,
     written); None where it is nothing that a rollback would take back."""
 
     there: Row | None = None
     known: Row | None = None
-    settled: Row | None = None
+    from_row: Row | None = None
     linked: bool = False
-    held: tuple[Row | None, str] | None = None
+    queued: tuple[Row | None, str] | None = None
     last: tuple[tuple[int, str | None, str | None], ...] | None = None
 
 
@@ -42,16 +42,16 @@ class Rules:
     poison: str = "bad"
 
     def waits(self, w: World, row: Row | None, *, refresh: bool = False) -> bool:
-        return w.held is not None and w.held[0] == row and not (refresh and w.held[1] == REJECTED)
+        return w.queued is not None and w.queued[0] == row and not (refresh and w.queued[1] == REJECTED)
 
     def due(self, w: World, row: Row | None, refresh: bool) -> tuple[Op, tuple[int, ...]] | None:
-        """What of this key a plan says, policies not yet asked; () for an update that only settles the row."""
+        """What of this key a plan says, policies not yet asked; () for an update that only takes over the hash."""
         if row is None:
             gone = self.mirror and w.known is not None and not self.waits(w, None, refresh=refresh)
             return ("delete", ()) if gone else None
-        if w.known is not None and w.settled == row and not refresh:
+        if w.known is not None and w.from_row == row and not refresh:
             return None
-        doubt = w.known is not None and (w.settled == DOUBT or not w.linked)
+        doubt = w.known is not None and (w.from_row == DOUBT or not w.linked)
         if w.known is not None and w.linked:
             changed = tuple(i for i, v in enumerate(row) if doubt or refresh or v != w.known[i])
             return None if changed and self.waits(w, row, refresh=refresh) else ("update", changed)
@@ -76,7 +76,7 @@ class Rules:
         if op == "delete" or row is None:
             return World(), (("delete", frozenset()) if w.there or w.linked else None)
         if op == "update" and not changed:
-            return w._replace(settled=row), None
+            return w._replace(from_row=row), None
         kept = () if op == "create" else self.kept(w, row, changed)
         fields = tuple(i for i in changed if i not in kept)
         stood = w.there or (None,) * len(row)
@@ -85,7 +85,7 @@ class Rules:
         done = World(
             there=tuple(row[i] if i in fields else v for i, v in enumerate(stood)),
             known=tuple(stood[i] if i in kept else v for i, v in enumerate(row)),
-            settled=row,
+            from_row=row,
             linked=True,
             last=None if op == "create" else tuple((i, earlier[i], row[i]) for i in fields),
         )
@@ -101,8 +101,8 @@ class Rules:
         """One run that comes to its end."""
         done, sent = self.attempt(w, row, refresh)
         if self.refused(w, sent):
-            settled = DOUBT if refresh and w.known is not None else w.settled  # to be sent whole until it is accepted
-            return w._replace(settled=settled, held=(row, REJECTED), last=None), sent
+            from_row = DOUBT if refresh and w.known is not None else w.from_row  # to be sent whole until it is accepted
+            return w._replace(from_row=from_row, queued=(row, REJECTED), last=None), sent
         return done, sent
 
     def broken(self, w: World, row: Row | None, *, died: bool, refresh: bool = False) -> Iterator[World]:
@@ -114,18 +114,18 @@ class Rules:
         # A refresh is taken up again by the next run, whatever ended it before this record's turn.
         again = refresh and op == "update" and w.known is not None
         if again:
-            yield before._replace(settled=DOUBT)
+            yield before._replace(from_row=DOUBT)
         if died or not again:
             yield before
         if not died or sent is None:
             return
         for there in {w.there} if self.refused(w, sent) else {w.there, done.there}:
             known, linked = w.known or done.known, op != "delete" and (w.linked or op == "update")
-            yield before._replace(there=there, known=known, settled=DOUBT, linked=linked, last=done.last)
+            yield before._replace(there=there, known=known, from_row=DOUBT, linked=linked, last=done.last)
 
-    def planned(self, w: World, row: Row | None, settled: Row | None) -> bool:
-        """Whether a plan would have a line, did we believe the record settled with this."""
-        return row != settled if row is not None else self.mirror and settled != DOUBT
+    def planned(self, w: World, row: Row | None, from_row: Row | None) -> bool:
+        """Whether a plan would have a line, did we believe the record to come from this row."""
+        return row != from_row if row is not None else self.mirror and from_row != DOUBT
 
     def drift(self, w: World, row: Row | None, side: str) -> tuple[World, bool]:
         """`side`: report, accept or reassert. Also whether the record has drifted."""
@@ -133,26 +133,26 @@ class Rules:
             return w, False
         waits = row is None or self.waits(w, row)
         if w.there is None:
-            if w.held is not None and w.held[1] == ACCEPTED and waits:
+            if w.queued is not None and w.queued[1] == ACCEPTED and waits:
                 return w, False
             forgotten = World(last=w.last)
-            accepted = w._replace(held=(row, ACCEPTED))
+            accepted = w._replace(queued=(row, ACCEPTED))
             return {"report": w, "accept": accepted, "reassert": forgotten}[side], True
         theirs = list(w.known)
-        drifted = settled = False
+        drifted = resolved = False
         for i, stands in enumerate(w.there):
             wanted = w.known[i] if waits or row is None else row[i]
             if wanted != stands and i in self.fill_blank and (wanted is None or stands is not None):
                 wanted = stands
             if stands == w.known[i]:
                 continue  # pending, or all the same
-            theirs[i], settled, drifted = stands, True, drifted or wanted != stands
-        if side == "report" or not settled:
+            theirs[i], resolved, drifted = stands, True, drifted or wanted != stands
+        if side == "report" or not resolved:
             return w, drifted
-        believed = DOUBT if w.settled == DOUBT else tuple(theirs)
+        believed = DOUBT if w.from_row == DOUBT else tuple(theirs)
         hold = side == "accept" and self.planned(w, row, believed)
-        held = (row, ACCEPTED) if hold else None
-        return w._replace(known=tuple(theirs), settled=believed, held=held), drifted
+        queued = (row, ACCEPTED) if hold else None
+        return w._replace(known=tuple(theirs), from_row=believed, queued=queued), drifted
 
     def rollback(self, w: World, row: Row | None) -> Iterator[tuple[World, Sent]]:
         """The newest run is taken back."""
@@ -160,7 +160,7 @@ class Rules:
             yield w._replace(last=None), None
             return
         known, sent, already = list(w.known), dict[int, str | None](), False
-        stale = w.settled == DOUBT
+        stale = w.from_row == DOUBT
         last = []
         for i, earlier, written in w.last:
             if w.there[i] == earlier:
@@ -176,7 +176,7 @@ class Rules:
             return
         there = tuple(sent.get(i, v) for i, v in enumerate(w.there))
         # Whose doubt it was, and whether the rollback may end it, is not the oracle's business.
-        for settled in {tuple(known)} | ({DOUBT} if w.settled == DOUBT else set()):
-            held = (row, ROLLED_BACK) if self.planned(w, row, settled) else None
-            after = World(there, tuple(known), settled, True, held, tuple(last) or None)
+        for from_row in {tuple(known)} | ({DOUBT} if w.from_row == DOUBT else set()):
+            queued = (row, ROLLED_BACK) if self.planned(w, row, from_row) else None
+            after = World(there, tuple(known), from_row, True, queued, tuple(last) or None)
             yield after, (("update", frozenset(sent.items())) if sent else None)

@@ -91,15 +91,15 @@ def test_after_any_crashes_the_links_are_those_of_the_model(
         assert bench.linked() == wanted(last)
     else:
         assert len(bench.destination.links) == len(wanted(last))
-    bench.tied()
+    bench.sent_links()
     assert run(bench, last, None)
-    assert bench.tied() == []
+    assert bench.sent_links() == []
     assert bench.rows("SELECT count(*) FROM revetl.links__fake__contacts WHERE state <> 'linked'") == [(0,)]
     bench.warehouse.close()
 
 
 def test_a_crash_at_any_step_of_the_links() -> None:
-    """Everybody changes firm; the process dies while links are tied; the change is taken back before the next run."""
+    """Everybody changes firm; the process dies while links are sent; the change is taken back before the next run."""
     first: State = ({"ann": "acme", "bob": "bolt", "cid": None}, set(COMPANIES))
     second: State = ({"ann": "bolt", "bob": None, "cid": "acme"}, set(COMPANIES))
     crash_at, ended = None, False

@@ -23,14 +23,15 @@ GROUPS: Mapping[str, Sequence[str]] = {
         "tests/unit/test_sync_leases.py",
         "tests/simulation/test_sync_side_by_side.py",
     ),
+    "sync: after an upgrade": ("tests/unit/test_sync_upgrade.py",),
     "sync: crashes at any step": (
         "tests/property/test_sync_recovery.py",
         "tests/property/test_sync_links.py",
-        "tests/property/test_undo_recovery.py",
+        "tests/property/test_rollback_recovery.py",
     ),
     "sync: against HubSpot's sandbox": (
         "tests/simulation/test_sync_hubspot.py",
-        "tests/simulation/test_undo_hubspot.py",
+        "tests/simulation/test_rollback_hubspot.py",
     ),
     "enrichment: waterfall, stop rules, audits, forecast": (
         "tests/simulation/test_enrich_engine.py",
@@ -65,7 +66,9 @@ ALWAYS: Mapping[str, Sequence[str]] = {
     "test_an_answer_that_is_lost_is_unknown_and_settled_by_the_next_run": _POSTGRES,
     "test_after_any_crashes_the_links_are_those_of_the_model": _POSTGRES,
     "test_who_lost_the_lease_writes_no_more_state_and_the_next_run_heals": _ALL,
-    # undo, links
+    "test_a_run_of_the_earlier_version_that_died_is_recovered": _ALL,
+    "test_a_plan_that_the_earlier_version_saved_is_applied": _ALL,
+    # rollback, links
     "test_what_a_run_overwrote_comes_back_field_by_field_and_stays": _ALL,
     "test_the_three_ways": _POSTGRES,
     "test_links_are_made_once_and_only_where_both_are_there": _POSTGRES,

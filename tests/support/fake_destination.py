@@ -101,20 +101,20 @@ class FakeDestination:
         return self.types
 
     async def link(self, object_: str, to_object: str, type_: int, pairs: Sequence[Pair]) -> list[Outcome]:
-        return await self._tie("link", pairs, lambda p: self.links.add((p.from_id, p.to_id, type_)))
+        return await self._answer_links("link", pairs, lambda p: self.links.add((p.from_id, p.to_id, type_)))
 
     async def unlink(self, object_: str, to_object: str, type_: int, pairs: Sequence[Pair]) -> list[Outcome]:
-        def untie(p: Pair) -> None:
+        def remove(p: Pair) -> None:
             self.links = {link for link in self.links if link[:2] != (p.from_id, p.to_id)}
 
-        return await self._tie("unlink", pairs, untie)
+        return await self._answer_links("unlink", pairs, remove)
 
     async def links_of(self, object_: str, to_object: str, type_: int, ids: Sequence[str]) -> dict[str, frozenset[str]]:
         self.requests += 1
         await asyncio.sleep(self.latency_s)
         return {id_: frozenset(b for a, b, t in self.links if (a, t) == (id_, type_)) for id_ in ids}
 
-    async def _tie(self, op: str, pairs: Sequence[Pair], apply: Callable[[Pair], None]) -> list[Outcome]:
+    async def _answer_links(self, op: str, pairs: Sequence[Pair], apply: Callable[[Pair], None]) -> list[Outcome]:
         self.requests += 1
         await asyncio.sleep(self.latency_s)
         self.before_link(pairs)

@@ -79,7 +79,7 @@ def test_two_records_with_one_email_never_overwrite_each_other(bench: Bench) -> 
     assert report.counts == {"ok": 1, "rejected": 1}
     assert bench.destination.by("email") == {"ann@x.io": {"email": "ann@x.io", "firstname": "Ann", "city": "Riga"}}
     bench.source([ANN, ("2", "ann@x.io", "Twin", "Rome")])
-    assert bench.run().counts == {"rejected": 1}, "now the record is held by key 1"
+    assert bench.run().counts == {"rejected": 1}, "now the record belongs to key 1"
 
 
 def test_a_key_that_left_hands_its_record_over(bench: Bench) -> None:

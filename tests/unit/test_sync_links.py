@@ -63,7 +63,7 @@ class Two(Bench):
             for a, b, _ in self.destination.links
         )
 
-    def tied(self) -> list[tuple[str, str, str]]:
+    def sent_links(self) -> list[tuple[str, str, str]]:
         """(op, contact, firm) of all that was sent since the last call."""
         sent, self.destination.linked = self.destination.linked, []
         return sent
@@ -90,9 +90,9 @@ def test_links_are_made_once_and_only_where_both_are_there(bench: Two) -> None:
     report = bench.run()
     assert (report.counts, report.links_waiting, report.exit_code) == ({"linked": 2}, 0, 0)
     assert bench.linked() == [("ann", "acme"), ("bob", "bolt")]
-    bench.tied()
+    bench.sent_links()
     again = bench.run()
-    assert (bench.tied(), again.counts) == ([], {})
+    assert (bench.sent_links(), again.counts) == ([], {})
     found = outcomes.of_run(bench.warehouse, report.run_id)
     assert [(o.op, o.key, o.status, o.after) for o in found] == [
         ("link", "ann", "ok", {"fake__firms": "acme"}),
@@ -101,19 +101,19 @@ def test_links_are_made_once_and_only_where_both_are_there(bench: Two) -> None:
     assert list_runs(bench.warehouse, 2)[1].counts == {"linked": 2}
 
 
-def test_a_changed_company_unties_first_and_a_null_unties(bench: Two) -> None:
+def test_a_changed_company_unlinks_first_and_a_null_unlinks(bench: Two) -> None:
     bench.run_firms()
     bench.run()
-    bench.tied()
+    bench.sent_links()
     bench.people(ann="bolt", bob=None, cid="acme")
     plan = bench.plan()
     assert (plan.links.link, plan.links.unlink, plan.links.waiting, plan.changes) == (2, 2, 0, 0)
     report = bench.run()
     assert report.counts == {"linked": 2, "unlinked": 2}
-    assert [op for op, _, _ in bench.tied()] == ["unlink", "unlink", "link", "link"]
+    assert [op for op, _, _ in bench.sent_links()] == ["unlink", "unlink", "link", "link"]
     assert bench.linked() == [("ann", "bolt"), ("cid", "acme")]
-    bench.tied()
-    assert (bench.run().counts, bench.tied()) == ({}, []), "what was untied is not untied again"
+    bench.sent_links()
+    assert (bench.run().counts, bench.sent_links()) == ({}, []), "what was unlinked is not unlinked again"
 
 
 def test_links_of_people_are_left_alone(bench: Two) -> None:
@@ -134,7 +134,7 @@ def test_the_plan_counts_links_of_records_that_it_creates(bench: Two) -> None:
     bench.run_firms()
     links_ = bench.plan().links
     assert (links_.link, links_.unlink, links_.waiting) == (1, 0, 1)
-    assert bench.tied() == []
+    assert bench.sent_links() == []
 
 
 def test_the_plan_counts_links_of_records_that_it_adopts(bench: Two) -> None:
@@ -161,7 +161,7 @@ def test_the_plan_counts_the_link_of_a_record_that_was_refused_and_changed_since
     assert (links_.link, links_.waiting) == (1, 0)
 
 
-def test_a_company_that_is_not_there_yet_unties_the_old_and_waits(bench: Two) -> None:
+def test_a_company_that_is_not_there_yet_unlinks_the_old_and_waits(bench: Two) -> None:
     bench.run_firms()
     bench.run()
     bench.people(ann="later", bob="bolt", cid=None)
@@ -183,19 +183,19 @@ def test_a_record_that_is_made_anew_is_tied_anew(bench: Two) -> None:
     assert bench.rows("SELECT key FROM revetl.links__fake__contacts") == [("bob",)]
     bench.firms("acme", "bolt")
     bench.run_firms()
-    bench.tied()
+    bench.sent_links()
     bench.run()
-    assert [op for op, _, _ in bench.tied()] == ["link"]
+    assert [op for op, _, _ in bench.sent_links()] == ["link"]
     assert bench.linked() == [("ann", "acme"), ("bob", "bolt")]
 
 
 def test_an_inherited_record_keeps_its_links(bench: Two) -> None:
     bench.run_firms()
     bench.run()
-    bench.tied()
+    bench.sent_links()
     bench.source([("ann2", "ann@x.io", "acme"), ("bob", "bob@x.io", "bolt")], DDL)
     report = bench.run()
-    assert (report.counts, bench.tied()) == ({"ok": 1}, []), "the same record under a new key, tied already"
+    assert (report.counts, bench.sent_links()) == ({"ok": 1}, []), "the same record under a new key, linked already"
     bench.source([("ann2", "ann@x.io", "bolt"), ("bob", "bob@x.io", "bolt")], DDL)
     bench.run()
     assert bench.linked() == [("ann", "bolt"), ("bob", "bolt")]
@@ -219,8 +219,8 @@ def test_a_refused_link_costs_nobody_and_waits_for_a_retry(bench: Two) -> None:
     assert (first.status, first.exit_code, first.counts) == ("partial", 1, {"ok": 3, "linked": 1, "links_rejected": 1})
     (refused,) = outcomes.of_run(bench.warehouse, first.run_id, statuses=["rejected"])
     assert (refused.op, refused.key, refused.error_code) == ("link", "ann", "OBJECT_NOT_FOUND")
-    bench.tied()
-    assert (bench.run().exit_code, bench.tied()) == (0, [])
+    bench.sent_links()
+    assert (bench.run().exit_code, bench.sent_links()) == (0, [])
     bench.destination.bad_links = set()
     tables = resolve(bench.warehouse, bench.spec)
     assert links_table.release(tables, ["bob"]) == 0
@@ -249,10 +249,10 @@ def test_two_kinds_of_link_to_one_record(bench: Two) -> None:
     bench.run_firms()
     bench.source([("ann", "ann@x.io", "acme", "acme")], ddl)
     assert bench.run().counts == {"ok": 1, "linked": 2}
-    bench.tied()
+    bench.sent_links()
     bench.source([("ann", "ann@x.io", None, "acme")], ddl)
     bench.run()
-    assert bench.tied() == [], "untying removes a pair with all its kinds, and one is still wanted"
+    assert bench.sent_links() == [], "unlinking removes a pair with all its kinds, and one is still wanted"
     assert bench.rows("SELECT type FROM revetl.links__fake__contacts") == [(279,)]
 
 
@@ -312,7 +312,7 @@ def test_a_stop_sends_no_more_links(bench: Two) -> None:
     assert bench.linked() == [("ann", "bolt"), ("bob", "acme")]
 
 
-def test_a_model_that_would_untie_everything_is_stopped(bench: Two) -> None:
+def test_a_model_that_would_unlink_everything_is_stopped(bench: Two) -> None:
     bench.sync_as(guardrails=Guardrails(max_deleted_share=0.5))
     bench.run_firms()
     bench.run()
@@ -333,7 +333,7 @@ def test_a_kind_that_the_destination_does_not_have_is_named(bench: Two) -> None:
 def test_a_full_refresh_makes_every_link_again(bench: Two) -> None:
     bench.run_firms()
     bench.run()
-    bench.tied()
+    bench.sent_links()
     bench.destination.links.clear()
     assert bench.plan(full_refresh=True).links.link == 2
     assert bench.plan().links.link == 0, "planning changes nothing"
@@ -363,22 +363,22 @@ def test_undoing_a_run_leaves_its_links(bench: Two) -> None:
     assert "ann@x.io" in {r.get("email") for r in bench.destination.records.values()}
 
 
-def untied_by_a_person(bench: Two) -> None:
+def unlinked_by_a_person(bench: Two) -> None:
     """ann's link to acme; bob's stays, and a person's own link is none of ours."""
     bench.run_firms()
     bench.run()
-    bench.tied()
+    bench.sent_links()
     ids = {str(r.get("email") or r.get("domain")): i for i, r in bench.destination.records.items()}
     bench.destination.links.discard((ids["ann@x.io"], ids["acme.example"], 1))
     bench.destination.links.add((ids["cid@x.io"], ids["bolt.example"], 279))
 
 
 def test_a_link_that_a_person_removed_is_drift_and_made_again_when_reasserted(bench: Two) -> None:
-    untied_by_a_person(bench)
+    unlinked_by_a_person(bench)
     report = drift(bench)
     assert (report.links, report.drifted, report.records) == (2, 1, {"untied": 1})
     assert [(s["key"], s["ours_last"]) for s in report.samples] == [("ann", "fake__firms: acme")]
-    assert (bench.run().counts, bench.tied()) == ({}, []), "a sync compares with what it made"
+    assert (bench.run().counts, bench.sent_links()) == ({}, []), "a sync compares with what it made"
     assert drift(bench, DriftResolution("reassert", ("email",))).links_resolved == 0, "a field is not a link"
     assert drift(bench, DriftResolution("reassert", None)).links_resolved == 1
     assert list_runs(bench.warehouse, 1)[0].counts == {"reasserted": 0, "links_reasserted": 1}
@@ -386,21 +386,21 @@ def test_a_link_that_a_person_removed_is_drift_and_made_again_when_reasserted(be
     assert drift(bench).drifted == 0
 
 
-def test_a_link_that_stays_untied_is_made_again_only_by_name(bench: Two) -> None:
-    untied_by_a_person(bench)
+def test_a_link_that_stays_unlinked_is_made_again_only_by_name(bench: Two) -> None:
+    unlinked_by_a_person(bench)
     assert drift(bench, DriftResolution("accept", None)).links_resolved == 1
     assert drift(bench).drifted == 0
     assert (bench.run().counts, bench.plan(full_refresh=True).links.link) == ({}, 1)
     tables = resolve(bench.warehouse, bench.spec)
     assert links_table.release(tables) == 0, "retry of all that was refused"
     bench.people(ann="bolt", bob="bolt", cid=None)
-    assert bench.run().counts == {"linked": 1}, "nothing to untie"
+    assert bench.run().counts == {"linked": 1}, "nothing to unlink"
     bench.people(ann="acme", bob="bolt", cid=None)
     assert bench.run().counts == {"linked": 1, "unlinked": 1}, "the acceptance went with the pair"
 
 
 def test_the_links_of_a_record_that_is_gone_are_not_told_apart_from_it(bench: Two) -> None:
-    untied_by_a_person(bench)
+    unlinked_by_a_person(bench)
     (ann,) = (i for i, r in bench.destination.records.items() if r.get("email") == "ann@x.io")
     del bench.destination.records[ann]
     report = drift(bench)
@@ -408,7 +408,7 @@ def test_the_links_of_a_record_that_is_gone_are_not_told_apart_from_it(bench: Tw
 
 
 def test_accepted_links_are_retried_by_name(bench: Two) -> None:
-    untied_by_a_person(bench)
+    unlinked_by_a_person(bench)
     drift(bench, DriftResolution("accept", None))
     assert links_table.release(resolve(bench.warehouse, bench.spec), ["ann"]) == 1
     assert bench.run().counts == {"linked": 1}

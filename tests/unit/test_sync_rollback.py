@@ -28,7 +28,7 @@ def bench() -> Bench:
     return bench_of_three()
 
 
-def undo(bench: Bench, run_id: str, choices: RollbackChoices = ALL, **options: Any) -> RollbackReport:
+def roll_back_run(bench: Bench, run_id: str, choices: RollbackChoices = ALL, **options: Any) -> RollbackReport:
     run = get_run(bench.warehouse, run_id)
     assert run is not None
     surroundings, rest = split({"command": "rollback", **options})
@@ -59,7 +59,7 @@ GOOD = {
 
 def test_what_a_run_overwrote_comes_back_field_by_field_and_stays(bench: Bench) -> None:
     bad = spoil(bench)
-    report = undo(bench, bad)
+    report = roll_back_run(bench, bad)
     assert (report.status, report.counts, report.exit_code) == ("done", {"ok": 3}, 0)
     assert report.plan.fields == {"city": {"restore": 2}, "firstname": {"restore": 2}}
     assert bench.sent() == [
@@ -74,7 +74,7 @@ def test_what_a_run_overwrote_comes_back_field_by_field_and_stays(bench: Bench) 
 
 
 def test_a_row_that_changes_comes_back_and_is_compared_with_the_truth(bench: Bench) -> None:
-    undo(bench, spoil(bench))
+    roll_back_run(bench, spoil(bench))
     bench.sent()
     bench.source([ANN, ("2", "bob@x.io", "Bobby", None), ("3", "cid@x.io", "Cid", None)])
     report = bench.run()
@@ -87,7 +87,7 @@ def test_a_row_that_changes_comes_back_and_is_compared_with_the_truth(bench: Ben
 
 
 def test_released_it_is_sent_again(bench: Bench) -> None:
-    undo(bench, spoil(bench))
+    roll_back_run(bench, spoil(bench))
     bench.sent()
     release(resolve(bench.warehouse, bench.spec), QueueFilter(("1",)))
     bench.run()
@@ -98,7 +98,7 @@ def test_what_a_person_has_edited_since_is_left_and_told(bench: Bench) -> None:
     bad = spoil(bench)
     bench.destination.records["102"]["city"] = "Bern"  # bob, by hand
     bench.destination.records["103"]["city"] = "Wien"  # cid, all that the run changed
-    report = undo(bench, bad)
+    report = roll_back_run(bench, bad)
     assert bench.sent() == [("update", "1", {"firstname": "Ann"}), ("update", "2", {"firstname": "Bob"})]
     assert (report.plan.restore, report.plan.left) == (2, 1)
     assert report.plan.fields["city"] == {"left": 2}
@@ -117,32 +117,32 @@ def test_what_a_later_run_wrote_is_left_and_names_it(bench: Bench) -> None:
     bench.source([("1", "ann@x.io", "Later", "Riga"), ("2", "bob@x.io", "BAD", "BAD"), ("3", "cid@x.io", "Cid", None)])
     later = bench.run().run_id
     bench.sent()
-    report = undo(bench, bad)
+    report = roll_back_run(bench, bad)
     assert "1" not in {key for _, key, _ in bench.sent()}
     assert (f"written since by run {later}", False, 1) in report.plan.reasons
-    undo(bench, later)
+    roll_back_run(bench, later)
     assert bench.sent() == [("update", "1", {"firstname": "BAD"})]
-    undo(bench, bad)
+    roll_back_run(bench, bad)
     assert bench.sent() == [("update", "1", {"firstname": "Ann"})]
 
 
 def test_a_rollback_is_rolled_back(bench: Bench) -> None:
     bad = spoil(bench)
     before = stands(bench)
-    first = undo(bench, bad)
-    second = undo(bench, first.run_id)
+    first = roll_back_run(bench, bad)
+    second = roll_back_run(bench, first.run_id)
     assert (second.counts, stands(bench)) == ({"ok": 3}, before)
     assert bench.run().plan.waiting == 0, "it stands as the model says: nobody has to wait"
-    undo(bench, second.run_id)
+    roll_back_run(bench, second.run_id)
     assert stands(bench) == GOOD
     assert bench.run().plan.changes == 0
 
 
 def test_twice_is_as_once(bench: Bench) -> None:
     bad = spoil(bench)
-    undo(bench, bad)
+    roll_back_run(bench, bad)
     bench.sent()
-    report = undo(bench, bad)
+    report = roll_back_run(bench, bad)
     assert (bench.sent(), report.plan.restore, report.plan.changes) == ([], 0, 0)
     assert stands(bench) == GOOD
     assert bench.run().plan.changes == 0
@@ -151,7 +151,7 @@ def test_twice_is_as_once(bench: Bench) -> None:
 def test_put_back_by_hand_needs_nothing_but_is_remembered(bench: Bench) -> None:
     bad = spoil(bench)
     bench.destination.records["101"]["firstname"] = "Ann"
-    report = undo(bench, bad, RollbackChoices(keys=("1",)))
+    report = roll_back_run(bench, bad, RollbackChoices(keys=("1",)))
     assert (bench.sent(), report.plan.already, report.counts) == ([], 1, {"ok": 1})
     assert ("1",) not in [(key,) for _, key, _ in bench.sent()]
     bench.run()
@@ -160,7 +160,7 @@ def test_put_back_by_hand_needs_nothing_but_is_remembered(bench: Bench) -> None:
 
 def test_only_the_keys_asked_for(bench: Bench) -> None:
     bad = spoil(bench)
-    report = undo(bench, bad, RollbackChoices(keys=("1", "nobody")))
+    report = roll_back_run(bench, bad, RollbackChoices(keys=("1", "nobody")))
     assert bench.sent() == [("update", "1", {"firstname": "Ann"})]
     assert report.counts == {"ok": 1}
 
@@ -168,10 +168,10 @@ def test_only_the_keys_asked_for(bench: Bench) -> None:
 def test_what_was_created_is_kept_or_archived_when_asked_and_untouched(bench: Bench) -> None:
     created = bench.run().run_id
     bench.sent()
-    report = undo(bench, created)
+    report = roll_back_run(bench, created)
     assert (bench.sent(), report.plan.left) == ([], 3)
     bench.destination.records["102"]["city"] = "Bern"
-    report = undo(bench, created, RollbackChoices(archive_created=True))
+    report = roll_back_run(bench, created, RollbackChoices(archive_created=True))
     assert [(op, key) for op, key, _ in bench.sent()] == [("delete", "1"), ("delete", "3")]
     assert (report.plan.archive, report.plan.left, report.counts) == (2, 1, {"ok": 2, "skipped": 1})
     again = bench.run()
@@ -192,17 +192,17 @@ def test_who_stood_there_before_the_run_is_not_archived(bench: Bench, monkeypatc
 
     monkeypatch.setattr(bench.destination, "read_back", dated)
     bench.sent()
-    report = undo(bench, created, RollbackChoices(archive_created=True))
+    report = roll_back_run(bench, created, RollbackChoices(archive_created=True))
     assert (bench.sent(), report.plan.left) == ([], 3)
 
 
 def test_what_it_archived_for_us_is_made_anew_when_asked(bench: Bench) -> None:
     created = bench.run().run_id
-    archived = undo(bench, created, RollbackChoices(archive_created=True)).run_id
+    archived = roll_back_run(bench, created, RollbackChoices(archive_created=True)).run_id
     bench.sent()
-    report = undo(bench, archived)
+    report = roll_back_run(bench, archived)
     assert (bench.sent(), report.plan.left) == ([], 3)
-    report = undo(bench, archived, RollbackChoices(recreate_archived=True))
+    report = roll_back_run(bench, archived, RollbackChoices(recreate_archived=True))
     assert (report.plan.recreate, report.counts) == (3, {"ok": 3})
     assert stands(bench) == GOOD
     again = bench.run()
@@ -215,8 +215,8 @@ def test_what_a_mirror_archived_is_made_anew_and_not_archived_again(bench: Bench
     bench.source([BOB, CID])
     gone = bench.run().run_id
     bench.sent()
-    assert undo(bench, gone).plan.left == 1
-    report = undo(bench, gone, RollbackChoices(recreate_archived=True))
+    assert roll_back_run(bench, gone).plan.left == 1
+    report = roll_back_run(bench, gone, RollbackChoices(recreate_archived=True))
     assert bench.sent() == [("create", "1", {"email": "ann@x.io", "firstname": "Ann", "city": "Riga"})]
     assert report.counts == {"ok": 1}
     assert bench.run().plan.changes == 0
@@ -231,7 +231,7 @@ def test_what_a_mirror_cleared_comes_back_and_is_not_cleared_again(bench: Bench)
     bench.source([BOB, CID])
     cleared = bench.run().run_id
     bench.sent()
-    undo(bench, cleared)
+    roll_back_run(bench, cleared)
     assert bench.sent() == [("update", "1", {"firstname": "Ann", "city": "Riga"})]
     assert bench.run().plan.changes == 0
     assert stands(bench) == GOOD
@@ -242,7 +242,7 @@ def test_an_adopted_record_gets_back_what_stood_there(bench: Bench) -> None:
     bench.destination.records["8"] = {"email": "bob@x.io", "firstname": "Bob", "city": "Bern"}
     adopted = bench.run().run_id
     bench.sent()
-    report = undo(bench, adopted)
+    report = roll_back_run(bench, adopted)
     assert bench.sent() == [("update", "1", {"firstname": "Old"})]
     assert (report.plan.restore, report.plan.left) == (1, 1), "8 was adopted as it stood, 3 was created"
     assert bench.run().plan.changes == 0
@@ -254,7 +254,7 @@ def test_a_null_comes_back_even_where_a_rule_keeps_values(bench: Bench) -> None:
     bench.source([ANN, ("2", "bob@x.io", "Bob", "BAD"), CID])
     bad = bench.run().run_id
     bench.sent()
-    undo(bench, bad)
+    roll_back_run(bench, bad)
     assert bench.sent() == [("update", "2", {"city": None})]
     bench.source([ANN, BOB, CID])
     assert bench.run().plan.changes == 0
@@ -277,7 +277,7 @@ def test_without_an_answer_the_destination_says_what_there_is_to_undo(bench: Ben
     assert bad.counts == {"ok": 1, "unknown": 1}
     bench.destination.after_write = lambda _: None
     bench.sent()
-    report = undo(bench, bad.run_id)
+    report = roll_back_run(bench, bad.run_id)
     assert (report.counts, stands(bench)) == ({"ok": 2}, GOOD)
     bench.sent()
     bench.run()
@@ -295,7 +295,7 @@ def test_what_was_never_applied_is_not_sent_later_either(bench: Bench) -> None:
     bad = bench.run().run_id
     bench.destination.before_write = lambda _: None
     bench.sent()
-    assert undo(bench, bad).plan.already == 1
+    assert roll_back_run(bench, bad).plan.already == 1
     bench.run()
     assert bench.sent() == []
 
@@ -310,7 +310,7 @@ def test_a_create_without_an_answer_is_looked_for(bench: Bench, landed: bool) ->
     assert bad.counts == {"unknown": 3}
     bench.destination.after_write = bench.destination.before_write = lambda _: None
     bench.sent()
-    report = undo(bench, bad.run_id, RollbackChoices(archive_created=True))
+    report = roll_back_run(bench, bad.run_id, RollbackChoices(archive_created=True))
     assert [op for op, *_ in bench.sent()] == (["delete"] * 3 if landed else [])
     assert report.plan.left == (0 if landed else 3)
     assert bench.destination.records == {}
@@ -323,13 +323,13 @@ def test_an_answer_lost_while_restoring_is_settled_by_the_next_rollback_not_by_a
         raise Ambiguous("lost")
 
     bench.destination.after_write = lose
-    report = undo(bench, bad)
+    report = roll_back_run(bench, bad)
     assert (report.status, report.counts, report.exit_code) == ("partial", {"unknown": 3}, 1)
     bench.destination.after_write = lambda _: None
     bench.sent()
     bench.run()
     assert bench.sent() == [], "held while in doubt"
-    report = undo(bench, bad)
+    report = roll_back_run(bench, bad)
     assert (bench.sent(), report.counts) == ([], {"ok": 3})
     assert stands(bench) == GOOD
     bench.run()
@@ -339,7 +339,7 @@ def test_an_answer_lost_while_restoring_is_settled_by_the_next_rollback_not_by_a
 def test_a_refused_restore_stays_as_it_is_and_is_told(bench: Bench) -> None:
     bad = spoil(bench)
     bench.destination.poison = {"Ann"}
-    report = undo(bench, bad)
+    report = roll_back_run(bench, bad)
     assert (report.counts, report.exit_code) == ({"ok": 2, "rejected": 1}, 1)
     assert outcomes.reasons(bench.warehouse, report.run_id)[0][:2] == ("rejected", "VALIDATION_ERROR")
     bench.sent()
@@ -353,10 +353,10 @@ def test_a_destination_that_is_away_leaves_the_rest_for_the_same_command(bench: 
         raise Unavailable("away")
 
     bench.destination.before_write = away
-    report = undo(bench, bad)
+    report = roll_back_run(bench, bad)
     assert (report.status, report.not_sent, report.error, report.exit_code) == ("failed", 3, "away", 1)
     bench.destination.before_write = lambda _: None
-    assert undo(bench, bad).counts == {"ok": 3}
+    assert roll_back_run(bench, bad).counts == {"ok": 3}
     assert stands(bench) == GOOD
 
 
@@ -367,12 +367,12 @@ def test_gone_taken_over_and_rekeyed_records_are_left_alone(bench: Bench) -> Non
     bench.run()
     bench.warehouse.execute("UPDATE revetl.snapshot__fake__contacts SET destination_id = '999' WHERE key = '3'")
     bench.sent()
-    report = undo(bench, bad)
+    report = roll_back_run(bench, bad)
     assert bench.sent() == []
     assert {reason for reason, whole, _ in report.plan.reasons if whole} == {
         "not there any more: archived or deleted since",
-        "held by key 9 today",
-        "held under the id 999 today",
+        "belongs to key 9 today",
+        "known under the id 999 today",
     }
 
 
@@ -381,7 +381,7 @@ def test_a_column_that_left_or_changed_its_type_is_left_with_the_reason(bench: B
     bench.sync_as(columns=("golden_id", "email", "firstname"))
     rows = [("1", "ann@x.io", 1), ("2", "bob@x.io", 2), ("3", "cid@x.io", 3)]
     bench.source(rows, "golden_id VARCHAR, email VARCHAR, firstname INTEGER")
-    report = undo(bench, bad)
+    report = roll_back_run(bench, bad)
     assert bench.sent() == []
     said = {reason for reason, *_ in report.plan.reasons}
     assert "its column has left the model" in said
@@ -404,16 +404,16 @@ def test_typed_values_come_back_exactly(bench: Bench) -> None:
     wanted = dict(next(iter(bench.destination.records.values())))
     bench.warehouse.execute("UPDATE contacts SET seats = 1, seen = NULL, born = '2000-01-01', paid = 0, yes = FALSE")
     bad = bench.run().run_id
-    report = undo(bench, bad)
+    report = roll_back_run(bench, bad)
     assert report.counts == {"ok": 1}
     assert next(iter(bench.destination.records.values())) == wanted
 
 
 def test_a_dry_run_and_a_no_send_nothing(bench: Bench) -> None:
     bad = spoil(bench)
-    assert undo(bench, bad, dry_run=True).plan.restore == 3
+    assert roll_back_run(bench, bad, dry_run=True).plan.restore == 3
     with pytest.raises(GuardrailError):
-        undo(bench, bad, confirm=lambda _: False)
+        roll_back_run(bench, bad, confirm=lambda _: False)
     assert bench.sent() == []
     assert list_runs(bench.warehouse, 1)[0].status == "stopped"
 
@@ -422,7 +422,7 @@ def test_what_cannot_be_read_back_is_not_undone(bench: Bench) -> None:
     bad = spoil(bench)
     bench.destination.__class__ = UnreadableFake
     with pytest.raises(ConfigError, match="can't read contacts back"):
-        undo(bench, bad)
+        roll_back_run(bench, bad)
 
 
 def test_stop_ends_in_good_order_and_the_same_command_goes_on(bench: Bench) -> None:
@@ -440,7 +440,7 @@ def test_stop_ends_in_good_order_and_the_same_command_goes_on(bench: Bench) -> N
     report = asyncio.run(interrupted())
     assert (report.status, report.not_sent > 0) == ("interrupted", True)
     bench.destination.after_write = lambda _: None
-    undo(bench, bad)
+    roll_back_run(bench, bad)
     assert stands(bench) == GOOD
 
 
@@ -460,18 +460,18 @@ def test_what_a_run_that_died_had_in_flight_is_undone_too(bench: Bench) -> None:
     bench.warehouse, bench.destination.after_write = inner, lambda _: None
     assert "BAD" in {r["firstname"] for r in bench.destination.records.values()}
     (died,) = [r for r in list_runs(bench.warehouse) if r.status == "running"]
-    report = undo(bench, died.run_id)
+    report = roll_back_run(bench, died.run_id)
     assert report.status == "done"
     assert stands(bench) == GOOD
     assert {o.status for o in outcomes.of_run(bench.warehouse, died.run_id)} == {"unknown"}
-    assert undo(bench, died.run_id).plan.changes == 0
+    assert roll_back_run(bench, died.run_id).plan.changes == 0
 
 
 def test_runs_know_what_undid_them(bench: Bench) -> None:
     bad = spoil(bench)
-    undo(bench, bad, dry_run=True)
+    roll_back_run(bench, bad, dry_run=True)
     assert rollbacks_of(bench.warehouse, bad) == []
-    report = undo(bench, bad)
+    report = roll_back_run(bench, bad)
     assert [r.run_id for r in rollbacks_of(bench.warehouse, bad)] == [report.run_id]
     found = get_run(bench.warehouse, report.run_id)
     assert found is not None
@@ -485,5 +485,5 @@ def test_links_are_counted_and_left_to_the_next_sync(bench: Bench) -> None:
         " SELECT run_id, sync, key, 'link', 'ok', destination_id, '[\"fake__firms\"]' FROM revetl.outcomes"
         f" WHERE run_id = '{bad}'"
     )
-    report = undo(bench, bad)
+    report = roll_back_run(bench, bad)
     assert (report.plan.links, report.counts, stands(bench)) == (3, {"ok": 3}, GOOD)

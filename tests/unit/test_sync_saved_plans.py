@@ -22,7 +22,7 @@ PEOPLE = [(str(i), f"p{i}@x.io", f"P{i}", "Bern") for i in range(6)]
 
 
 @dataclass
-class Desk:
+class SavedBench:
     """A bench with a plan on paper."""
 
     bench: Bench
@@ -60,62 +60,62 @@ class Desk:
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Desk:
+def kept(tmp_path: Path) -> SavedBench:
     bench = Bench()
     bench.source(PEOPLE[:4])
     bench.run()
     bench.sent()
     bench.source([*PEOPLE[:2], ("2", "p2@x.io", "P2", "Rome"), *PEOPLE[3:5]])
-    desk = Desk(bench, tmp_path / "plan.json")
-    desk.save()
-    return desk
+    kept = SavedBench(bench, tmp_path / "plan.json")
+    kept.save()
+    return kept
 
 
 PLANNED = [("create", "4", {"email": "p4@x.io", "firstname": "P4", "city": "Bern"}), ("update", "2", {"city": "Rome"})]
 
 
-def test_what_was_approved_is_sent_though_the_source_has_moved_on(desk: Desk) -> None:
-    desk.bench.source([("0", "p0@x.io", "Changed", "Oslo")])
-    report = desk.apply()
-    assert desk.bench.sent() == PLANNED
+def test_what_was_approved_is_sent_though_the_source_has_moved_on(kept: SavedBench) -> None:
+    kept.bench.source([("0", "p0@x.io", "Changed", "Oslo")])
+    report = kept.apply()
+    assert kept.bench.sent() == PLANNED
     assert (report.counts, report.plan.create, report.plan.update) == ({"ok": 2}, 1, 1)
-    later = desk.bench.run()
+    later = kept.bench.run()
     assert (later.plan.update, later.plan.left) == (1, 4), "the next sync sends the rest"
 
 
-def test_a_plan_made_in_between_does_not_replace_it(desk: Desk) -> None:
-    desk.bench.source(PEOPLE)
-    desk.bench.plan()
-    desk.apply()
-    assert desk.bench.sent() == PLANNED
+def test_a_plan_made_in_between_does_not_replace_it(kept: SavedBench) -> None:
+    kept.bench.source(PEOPLE)
+    kept.bench.plan()
+    kept.apply()
+    assert kept.bench.sent() == PLANNED
 
 
-def test_the_file_holds_no_key_and_no_value(desk: Desk) -> None:
-    text = desk.path.read_text()
+def test_the_file_holds_no_key_and_no_value(kept: SavedBench) -> None:
+    text = kept.path.read_text()
     for word in ("x.io", "P4", "Rome", '"4"'):
         assert word not in text
     assert json.loads(text)["syncs"][0]["counts"]["update"] == 1
 
 
-def test_applied_twice_is_refused(desk: Desk) -> None:
-    desk.apply()
-    desk.bench.sent()
-    desk.refused(3, "applied already, by run", "revetl plan")
+def test_applied_twice_is_refused(kept: SavedBench) -> None:
+    kept.apply()
+    kept.bench.sent()
+    kept.refused(3, "applied already, by run", "revetl plan")
 
 
-def test_an_altered_file_is_refused(desk: Desk) -> None:
-    desk.alter(lambda d: d["syncs"][0]["counts"].update(update=7))
-    desk.refused(2, "altered")
+def test_an_altered_file_is_refused(kept: SavedBench) -> None:
+    kept.alter(lambda d: d["syncs"][0]["counts"].update(update=7))
+    kept.refused(2, "altered")
 
 
-def test_another_target_written_into_it_is_refused(desk: Desk) -> None:
-    desk.alter(lambda d: d.update(target="prod"))
-    desk.refused(2, "altered")
+def test_another_target_written_into_it_is_refused(kept: SavedBench) -> None:
+    kept.alter(lambda d: d.update(target="prod"))
+    kept.refused(2, "altered")
 
 
-def test_an_altered_file_with_a_digest_to_fit_is_refused(desk: Desk) -> None:
-    desk.alter(lambda d: d["syncs"][0].update(guardrails=[]) or d["syncs"][0]["counts"].update(update=7), sealed=True)
-    desk.refused(2, "altered")
+def test_an_altered_file_with_a_digest_to_fit_is_refused(kept: SavedBench) -> None:
+    kept.alter(lambda d: d["syncs"][0].update(guardrails=[]) or d["syncs"][0]["counts"].update(update=7), sealed=True)
+    kept.refused(2, "altered")
 
 
 @pytest.mark.parametrize(
@@ -129,122 +129,122 @@ def test_an_altered_file_with_a_digest_to_fit_is_refused(desk: Desk) -> None:
         "INSERT INTO {t} SELECT * FROM {t} WHERE key = '4'",
     ],
 )
-def test_altered_lines_are_refused(desk: Desk, sql: str) -> None:
-    (entry,) = saved.read_file(desk.path).entries
-    copy = saved_plans.copy_of(desk.bench.warehouse, entry.plan_id)
-    desk.bench.warehouse.execute(sql.format(t=f'revetl."{copy.name}"'))
-    desk.refused(2, "lines were altered")
+def test_altered_lines_are_refused(kept: SavedBench, sql: str) -> None:
+    (entry,) = saved.read_file(kept.path).entries
+    copy = saved_plans.copy_of(kept.bench.warehouse, entry.plan_id)
+    kept.bench.warehouse.execute(sql.format(t=f'revetl."{copy.name}"'))
+    kept.refused(2, "lines were altered")
 
 
-def test_a_run_in_between_makes_it_stale(desk: Desk) -> None:
-    desk.bench.run()
-    desk.bench.sent()
-    desk.refused(3, "stale", "revetl plan --out")
+def test_a_run_in_between_makes_it_stale(kept: SavedBench) -> None:
+    kept.bench.run()
+    kept.bench.sent()
+    kept.refused(3, "stale", "revetl plan --out")
 
 
-def test_a_run_that_only_met_refusals_makes_it_stale(desk: Desk) -> None:
-    desk.bench.destination.poison = {"p4@x.io", "Rome"}
-    assert desk.bench.run().counts == {"rejected": 2}
-    desk.bench.sent()
-    desk.refused(3, "stale")
+def test_a_run_that_only_met_refusals_makes_it_stale(kept: SavedBench) -> None:
+    kept.bench.destination.poison = {"p4@x.io", "Rome"}
+    assert kept.bench.run().counts == {"rejected": 2}
+    kept.bench.sent()
+    kept.refused(3, "stale")
 
 
-def test_a_recovery_in_between_makes_it_stale(desk: Desk) -> None:
+def test_a_recovery_in_between_makes_it_stale(kept: SavedBench) -> None:
     def die(_: object) -> None:
         raise Crash
 
-    desk.bench.destination.after_write = die
+    kept.bench.destination.after_write = die
     with pytest.raises(Crash):
-        desk.bench.run()
-    desk.bench.destination.after_write = lambda _: None
-    desk.bench.sent()
-    desk.bench.plan()
-    desk.refused(3, "stale")
+        kept.bench.run()
+    kept.bench.destination.after_write = lambda _: None
+    kept.bench.sent()
+    kept.bench.plan()
+    kept.refused(3, "stale")
 
 
-def test_a_record_that_became_doubtful_makes_it_stale(desk: Desk) -> None:
-    desk.bench.warehouse.execute("UPDATE revetl.snapshot__fake__contacts SET row_hash = NULL WHERE key = '0'")
-    desk.refused(3, "stale")
+def test_a_record_that_became_doubtful_makes_it_stale(kept: SavedBench) -> None:
+    kept.bench.warehouse.execute("UPDATE revetl.snapshot__fake__contacts SET row_hash = NULL WHERE key = '0'")
+    kept.refused(3, "stale")
 
 
-def test_a_run_that_found_nothing_to_do_leaves_it_good(desk: Desk) -> None:
-    desk.bench.source(PEOPLE[:4])
-    assert desk.bench.run().plan.changes == 0
-    desk.apply()
-    assert desk.bench.sent() == PLANNED
+def test_a_run_that_found_nothing_to_do_leaves_it_good(kept: SavedBench) -> None:
+    kept.bench.source(PEOPLE[:4])
+    assert kept.bench.run().plan.changes == 0
+    kept.apply()
+    assert kept.bench.sent() == PLANNED
 
 
-def test_other_columns_make_it_stale(desk: Desk) -> None:
-    desk.bench.sync_as(columns=("golden_id", "email", "city"))
-    desk.refused(3, "columns")
+def test_other_columns_make_it_stale(kept: SavedBench) -> None:
+    kept.bench.sync_as(columns=("golden_id", "email", "city"))
+    kept.refused(3, "columns")
 
 
-def test_other_rules_make_it_stale(desk: Desk) -> None:
-    desk.bench.sync_as(mode="update")
-    desk.refused(3, "synced, changed")
+def test_other_rules_make_it_stale(kept: SavedBench) -> None:
+    kept.bench.sync_as(mode="update")
+    kept.refused(3, "synced, changed")
 
 
-def test_a_crash_in_the_middle_is_healed_by_the_next_run_and_the_file_is_used_up(desk: Desk) -> None:
-    desk.bench.destination.batch_rows = 1
+def test_a_crash_in_the_middle_is_healed_by_the_next_run_and_the_file_is_used_up(kept: SavedBench) -> None:
+    kept.bench.destination.batch_rows = 1
 
     def die(_: object) -> None:
         raise Crash
 
-    desk.bench.destination.after_write = die
+    kept.bench.destination.after_write = die
     with pytest.raises(Crash):
-        desk.apply()
-    desk.bench.destination.after_write = lambda _: None
-    desk.bench.sent()
-    desk.refused(3, "plan")
-    report = desk.bench.run()
+        kept.apply()
+    kept.bench.destination.after_write = lambda _: None
+    kept.bench.sent()
+    kept.refused(3, "plan")
+    report = kept.bench.run()
     assert report.plan.in_doubt
-    assert set(desk.bench.destination.by("email")) == {f"p{i}@x.io" for i in range(5)}
-    assert desk.bench.destination.by("email")["p2@x.io"]["city"] == "Rome"
+    assert set(kept.bench.destination.by("email")) == {f"p{i}@x.io" for i in range(5)}
+    assert kept.bench.destination.by("email")["p2@x.io"]["city"] == "Rome"
 
 
-def test_refused_credentials_leave_it_good(desk: Desk) -> None:
+def test_refused_credentials_leave_it_good(kept: SavedBench) -> None:
     def denied(_: object) -> None:
         raise Denied("no")
 
-    desk.bench.destination.before_write = denied
-    assert desk.apply().exit_code == 4
-    desk.bench.destination.before_write = lambda _: None
-    desk.apply()
-    assert desk.bench.sent() == PLANNED
+    kept.bench.destination.before_write = denied
+    assert kept.apply().exit_code == 4
+    kept.bench.destination.before_write = lambda _: None
+    kept.apply()
+    assert kept.bench.sent() == PLANNED
 
 
-def test_its_guardrails_hold_and_can_be_allowed(desk: Desk) -> None:
-    desk.bench.sync_as(guardrails=Guardrails(max_changed_share=0.1))
-    desk.save()
-    desk.bench.sync_as(guardrails=Guardrails())
+def test_its_guardrails_hold_and_can_be_allowed(kept: SavedBench) -> None:
+    kept.bench.sync_as(guardrails=Guardrails(max_changed_share=0.1))
+    kept.save()
+    kept.bench.sync_as(guardrails=Guardrails())
     with pytest.raises(GuardrailError, match="--allow changed"):
-        desk.apply()
-    desk.apply(allow=("changed",))
-    assert desk.bench.sent() == PLANNED
+        kept.apply()
+    kept.apply(allow=("changed",))
+    assert kept.bench.sent() == PLANNED
 
 
-def test_lines_are_dropped_once_used_and_after_thirty_days(desk: Desk) -> None:
+def test_lines_are_dropped_once_used_and_after_thirty_days(kept: SavedBench) -> None:
     def copies() -> int:
-        found = desk.bench.rows(
+        found = kept.bench.rows(
             "SELECT count(*) FROM information_schema.tables WHERE table_name LIKE 'saved\\_\\_%' ESCAPE '\\'"
         )
         return int(str(found[0][0]))
 
-    desk.save()
+    kept.save()
     assert copies() == 2
-    desk.apply()
+    kept.apply()
     assert copies() == 1
-    desk.bench.warehouse.execute("UPDATE revetl.saved_plans SET created_at = created_at - INTERVAL 31 DAY")
-    desk.save()
+    kept.bench.warehouse.execute("UPDATE revetl.saved_plans SET created_at = created_at - INTERVAL 31 DAY")
+    kept.save()
     assert copies() == 1, "only the new one"
 
 
-def test_an_old_plan_says_that_it_is_old(desk: Desk) -> None:
-    desk.bench.warehouse.execute("UPDATE revetl.saved_plans SET created_at = created_at - INTERVAL 31 DAY")
-    old = desk.path.read_text()
-    desk.save()
-    desk.path.write_text(old)
-    desk.refused(3, "30 days")
+def test_an_old_plan_says_that_it_is_old(kept: SavedBench) -> None:
+    kept.bench.warehouse.execute("UPDATE revetl.saved_plans SET created_at = created_at - INTERVAL 31 DAY")
+    old = kept.path.read_text()
+    kept.save()
+    kept.path.write_text(old)
+    kept.refused(3, "30 days")
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"sha256": 1}', "no json"])
@@ -257,25 +257,25 @@ def test_another_file_is_told_as_such(tmp_path: Path, text: str) -> None:
         saved.read_file(tmp_path / "none.json")
 
 
-def test_a_plan_of_another_warehouse_is_refused(desk: Desk) -> None:
-    other = Desk(Bench(), desk.path)
+def test_a_plan_of_another_warehouse_is_refused(kept: SavedBench) -> None:
+    other = SavedBench(Bench(), kept.path)
     other.bench.source(PEOPLE)
     other.bench.plan()
     other.refused(2, "knows no plan")
 
 
-def test_the_file_is_written_whole_or_not_at_all(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = desk.path.read_text()
+def test_the_file_is_written_whole_or_not_at_all(kept: SavedBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = kept.path.read_text()
 
     def full(self: Path, *_: object, **__: object) -> int:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "write_text", full)
     with pytest.raises(OSError, match="No space"):
-        saved.write_file(desk.path, "dev", [], desk.bench.clock)
+        saved.write_file(kept.path, "dev", [], kept.bench.clock)
     monkeypatch.undo()
-    assert desk.path.read_text() == before
-    assert [p.name for p in desk.path.parent.iterdir()] == [desk.path.name]
+    assert kept.path.read_text() == before
+    assert [p.name for p in kept.path.parent.iterdir()] == [kept.path.name]
 
 
 def test_links_are_those_that_were_approved(tmp_path: Path) -> None:
@@ -288,7 +288,10 @@ def test_links_are_those_that_were_approved(tmp_path: Path) -> None:
     bench.sync_as(columns=("golden_id", "email", "firm_id"), associate=links, guardrails=Guardrails(min_rows=0))
     bench.firms("acme", "bolt")
     bench.people(ann="acme", bob="bolt")
-    firms, contacts = Desk(replace(bench, spec=FIRMS), tmp_path / "firms.json"), Desk(bench, tmp_path / "contacts.json")
+    firms, contacts = (
+        SavedBench(replace(bench, spec=FIRMS), tmp_path / "firms.json"),
+        SavedBench(bench, tmp_path / "contacts.json"),
+    )
     firms.save()
     contacts.save()
     bench.people(ann="bolt", bob=None, cid="acme")
@@ -307,9 +310,9 @@ def test_altered_links_are_refused(tmp_path: Path) -> None:
     links = (Association("fake__firms", "firm_id", 1, "firms"),)
     bench.sync_as(columns=("golden_id", "email", "firm_id"), associate=links)
     bench.people(ann="acme")
-    desk = Desk(bench, tmp_path / "plan.json")
-    desk.save()
-    (entry,) = saved.read_file(desk.path).entries
+    kept = SavedBench(bench, tmp_path / "plan.json")
+    kept.save()
+    (entry,) = saved.read_file(kept.path).entries
     copy = saved_plans.pairs_of(bench.warehouse, entry.plan_id)
     bench.warehouse.execute(f"UPDATE revetl.\"{copy.name}\" SET firm_id = 'bolt'")
-    desk.refused(2, "lines were altered")
+    kept.refused(2, "lines were altered")

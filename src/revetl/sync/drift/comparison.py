@@ -25,7 +25,7 @@ class DriftComparison:
         ]
 
     def record(self, row: KnownRow, match: RecordMatch | None) -> Iterator[DriftFinding]:
-        """`row`: one of `findings.known`. `match`: what was read back, None where nothing stands there."""
+        """`row`: one of `findings.known_records`. `match`: what was read back, None where nothing stands there."""
         key, id_ = row["key"], row["destination_id"]
         if match is None:
             if not row["accepted"]:

@@ -69,7 +69,7 @@ def _chosen(keys: Sequence[str]) -> str:
 
 
 def count_known(tables: SyncTables, keys: Sequence[str]) -> int:
-    """Records that `known` gives."""
+    """Records that `known_records` gives."""
     return tables.warehouse.scalar(
         f"""
         SELECT count(*)
@@ -97,7 +97,7 @@ def not_known(tables: SyncTables, keys: Sequence[str]) -> list[str]:
     return [key for key in keys if key not in found]
 
 
-def known(tables: SyncTables, keys: Sequence[str], *, batch_rows: int) -> Iterator[pa.RecordBatch]:
+def known_records(tables: SyncTables, keys: Sequence[str], *, batch_rows: int) -> Iterator[pa.RecordBatch]:
     """What is known to stand there: `last__<i>` and, where the next sync would write it, `wanted__<i>` for the i-th
     field. `waits`: nothing would be written, since the row waits or has left the model. `accepted`: the record as it
     stands was accepted."""

@@ -30,7 +30,7 @@ from revetl.sync.sync_run import SyncRun
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DriftOptions:
-    """resolution  what to do about the drift that is found; None: it is only told
+    """resolution  what to do about the drift that is found; None: it is only reported
     keys           only these records; none: all
     per_class      how many samples of each field and class the report has
     """
@@ -123,7 +123,7 @@ async def _compare(run: SyncRun, destination: Destination, keys: Sequence[str]) 
     described = (await destination.describe(spec.object)).fields
     await run.on_tables(findings.prepare)
     total = await run.on_tables(findings.count_known, keys)
-    chunks = await run.on_tables(findings.known, keys, batch_rows=CHUNK_ROWS)
+    chunks = await run.on_tables(findings.known_records, keys, batch_rows=CHUNK_ROWS)
     comparison = DriftComparison(run.tables, NormalForms(destination, spec.object), described)
     meter, done = run.ctx.progress("reading"), 0
     names = [f.name for f in run.tables.fields if f.name in described]

@@ -1,5 +1,5 @@
-"""A whole plan: compared in the warehouse (`comparison`), matched (`matching`) and read back (`policies`) at the
-destination, judged (`guardrails`), its cost worked out (`forecast`).
+"""A whole plan: compared and frozen in the warehouse (`freezing`), matched (`matching`) and read back (`policies`)
+at the destination, judged (`guardrails`), its cost worked out (`forecast`).
 
 A column that the destination does not have, or that nobody may write there, → ConfigError before anything is looked up.
 All else that can fail is said where it happens; whatever it is, nothing was sent yet and the next draft begins anew.
@@ -14,7 +14,7 @@ from revetl.destinations.capabilities import HasQuota, requests_of
 from revetl.errors import ConfigError, Problem, did_you_mean
 from revetl.model import SyncSpec
 from revetl.sync.links import sending
-from revetl.sync.plan import comparison, guardrails, lines, matching, policies
+from revetl.sync.plan import freezing, guardrails, lines, matching, policies
 from revetl.sync.plan.forecast import PlanForecast, forecast
 from revetl.sync.plan.summary import PlanSummary
 from revetl.sync.sync_run import SyncRun
@@ -24,7 +24,7 @@ async def draft(run: SyncRun, destination: Destination | None, *, limit: int | N
     """Freezes a plan, asks the destination what it has to know, judges guardrails and forecasts. Sends nothing; without
     a destination every new record counts as a create."""
     spec = run.spec
-    summary = await run.on_tables(comparison.build, run.ctx.run_id, limit=limit, full_refresh=full_refresh)
+    summary = await run.on_tables(freezing.freeze, run.ctx.run_id, limit=limit, full_refresh=full_refresh)
     batch_rows, asked = None, (0, 0)
     if destination is not None:
         batch_rows = destination.limits(spec.object).batch_rows

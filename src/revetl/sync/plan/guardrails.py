@@ -1,4 +1,4 @@
-"""What stops a run before anything is sent. All that is broken is found, so that it is told at once; what a person lets
+"""What stops a run before anything is sent. All that is broken is found and said at once; what a person lets
 pass all the same (`--allow`) is kept with the run.
 
 One is broken and not allowed → GuardrailError (exit 3): the run's row says stopped, the plan stays to be looked at, and

@@ -77,7 +77,7 @@ class FieldCounts:
 
 @dataclass(kw_only=True)
 class PlanSummary(RecordCounts, FieldCounts):
-    """One flat document, also as JSON; what is counted is told in the two groups."""
+    """One flat document, also as JSON; what is counted stands in the two groups."""
 
     plan_id: str
     sync: str

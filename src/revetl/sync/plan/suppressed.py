@@ -18,7 +18,7 @@ _AT_ONCE = 500
 def records(tables: SyncTables) -> list[str]:
     """Keys of the model that must not be sent: their own, or an email or profile in any of their texts, was erased.
     Nothing leaves the warehouse where nobody was. ConfigError where the key of the list of suppressed people is not at
-    hand: then nobody could be told from anybody."""
+    hand: then nobody who was erased could be recognised."""
     warehouse = tables.warehouse
     if not anybody_erased(warehouse):
         return []

@@ -129,7 +129,7 @@ class _RollbackJudge:
         if row["destination_id"] is None:
             return self._left(row, NOT_CREATED)
         if row["now_id"] not in (None, row["destination_id"]):
-            return self._left(row, f"held under the id {row['now_id']} today")
+            return self._left(row, f"known under the id {row['now_id']} today")
         if row["op"] == "create" and self._choices.archive_created:
             # By an archive of ours that got no answer, or by a person: asked for either way, and not to be made again.
             return self._verdict(row, None, "gone", "is not there any more")
@@ -225,7 +225,7 @@ class _RollbackJudge:
             yield self._left(row, f"stands there again as {again.destination_id}", again)
             return
         if row["known"]:
-            yield self._left(row, "held by this sync again")
+            yield self._left(row, "known to this sync again")
             return
         earlier = typed_text.load(row["earlier"])
         values: dict[str, str | None] = {}
@@ -262,11 +262,11 @@ def _out_of_reach(row: KnownRow, match: RecordMatch) -> str | None:
     if row["destination_id"] is not None and match.destination_id != row["destination_id"]:
         return f"merged into record {match.destination_id} there"
     if row["holder"] is not None:
-        return f"held by key {row['holder']} today"
+        return f"belongs to key {row['holder']} today"
     if not row["known"]:
-        return "not held by this sync any more"
+        return "not known to this sync any more"
     if row["now_id"] is not None and row["now_id"] != match.destination_id:
-        return f"held under the id {row['now_id']} today"
+        return f"known under the id {row['now_id']} today"
     return None
 
 

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from revetl.model import RunRecord, Scalar
 from revetl.state.sync_tables import SyncTables, row_hash
+from revetl.sync.plan.freezing import sending_order
 from revetl.sync.retry import queue
 from revetl.sync.rollback import verdicts
 from revetl.sync.rollback.decisions import RollbackChoices
@@ -61,7 +62,7 @@ def freeze(tables: SyncTables, plan_id: str, undone_run: str) -> None:
         SELECT
             CAST({literal(plan_id)} AS VARCHAR) AS plan_id,
             CAST(row_number() OVER (
-                ORDER BY CASE p.op WHEN 'delete' THEN 0 WHEN 'update' THEN 1 ELSE 2 END, p.key
+                ORDER BY {sending_order("p.op")}, p.key
             ) - 1 AS BIGINT) AS ordinal,
             p.key,
             p.op,

@@ -67,8 +67,8 @@ async def roll_back(
     """Takes back run `undone` of this sync. Safe to repeat, and to repeat after a crash at any point: what is restored
     already is seen to stand there. Raises as `run_sync`."""
     started_s = ctx.clock.monotonic()
-    async with under_lease(ctx, spec) as held:
-        run = replace(held, tables=rollback_plan.without_rules(held.tables))
+    async with under_lease(ctx, spec) as run:
+        run = replace(run, tables=rollback_plan.without_rules(run.tables))
         await recovery.heal(run, destination)
         if options.dry_run:
             plan = await _plan(run, destination, undone, choices)

@@ -65,7 +65,7 @@ def dies(bench: Bench, crash_at: int, work: Callable[[], Coroutine[Any, Any, Any
     return True
 
 
-async def undo(bench: Bench, run_id: str) -> Any:
+async def roll_back_run(bench: Bench, run_id: str) -> Any:
     run = get_run(bench.warehouse, run_id)
     assert run is not None
     ctx, choices = bench.context(command="rollback"), RollbackChoices(archive_created=True)
@@ -87,12 +87,12 @@ def test_a_rollback_that_dies_anywhere_is_finished_by_the_next(sync_first: bool)
     while not ended:
         bench, bad = bench_with_a_bad_run()
         # Taken where the test dies, not where the fuse would burn first: reading the run's row.
-        ended = dies(bench, crash_at, partial(undo, bench, bad))
+        ended = dies(bench, crash_at, partial(roll_back_run, bench, bad))
         if sync_first:
             # It may have made `n` again, where the archive had landed: then that is what there is to undo.
             between = bench.run()
-            asyncio.run(undo(bench, between.run_id))
-        again = asyncio.run(undo(bench, bad))
+            asyncio.run(roll_back_run(bench, between.run_id))
+        again = asyncio.run(roll_back_run(bench, bad))
         assert again.status == "done", crash_at
         assert stands(bench) == UNDONE, crash_at
         bench.destination.written.clear()

@@ -45,7 +45,7 @@ class Bench:
         async with self.hubspot() as destination:
             return await run_sync(context(self.warehouse, CLOCK), spec, destination)
 
-    async def undo(self, spec: SyncSpec, run_id: str, choices: RollbackChoices | None = None) -> RollbackReport:
+    async def roll_back(self, spec: SyncSpec, run_id: str, choices: RollbackChoices | None = None) -> RollbackReport:
         run = get_run(self.warehouse, run_id)
         assert run is not None
         async with self.hubspot() as destination:
@@ -109,12 +109,12 @@ async def test_a_bad_push_is_undone_and_stays_undone(bench: Bench, spec: SyncSpe
     bench.warehouse.execute(SPOIL[spec.object])
     bad = await bench.sync(spec)
     assert bench.stands(spec) != good
-    report = await bench.undo(spec, bad.run_id)
+    report = await bench.roll_back(spec, bad.run_id)
     assert (report.status, report.counts, bench.stands(spec)) == ("done", {"ok": bad.plan.changes}, good)
     assert report.requests <= 3 + 3 + 1, "read by the hundred, written by the hundred, and the properties"
     again = await bench.sync(spec)
     assert (again.plan.changes, bench.stands(spec)) == (0, good)
-    second = await bench.undo(spec, report.run_id)
+    second = await bench.roll_back(spec, report.run_id)
     assert second.counts == {"ok": bad.plan.changes}
     assert (await bench.sync(spec)).plan.changes == 0
 
@@ -131,7 +131,7 @@ async def test_what_people_did_since_is_left(bench: Bench, spec: SyncSpec) -> No
     bench.archive(spec, f"{key}8")
     await bench.merge(spec, bench.id_of(spec, f"{key}10"), bench.id_of(spec, f"{key}9"))
     gone = {bench.id_of(spec, f"{key}8"), bench.id_of(spec, f"{key}9")}
-    report = await bench.undo(spec, bad.run_id)
+    report = await bench.roll_back(spec, bad.run_id)
     assert report.plan.left == 2
     stands = bench.stands(spec)
     assert stands.pop(bench.id_of(spec, f"{key}7"))[name] == "By hand"
@@ -148,11 +148,11 @@ async def test_created_records_are_archived_when_asked_unless_touched(bench: Ben
     first = await bench.sync(spec)
     key = {"contacts": "c", "companies": "k"}[spec.object]
     bench.edit(spec, f"{key}7", **{spec.sent_columns[1]: "By hand"})
-    report = await bench.undo(spec, first.run_id, RollbackChoices(archive_created=True))
+    report = await bench.roll_back(spec, first.run_id, RollbackChoices(archive_created=True))
     assert report.counts == {"ok": ROWS - 1, "skipped": 1}
     assert len(bench.stands(spec)) == 1
     assert (await bench.sync(spec)).plan.changes == 0
-    anew = await bench.undo(spec, report.run_id, RollbackChoices(recreate_archived=True))
+    anew = await bench.roll_back(spec, report.run_id, RollbackChoices(recreate_archived=True))
     assert anew.counts == {"ok": ROWS - 1}
     assert len(bench.stands(spec)) == ROWS
     assert (await bench.sync(spec)).plan.changes == 0
@@ -166,7 +166,7 @@ async def test_bad_days_while_undoing_lose_nothing(bench: Bench, kind: str) -> N
     bad = await bench.sync(CONTACTS)
     bench.sandbox.sandbox.faults.add(Fault("POST */batch/update", kind, times=1))
     for _ in range(3):
-        report = await bench.undo(CONTACTS, bad.run_id)
+        report = await bench.roll_back(CONTACTS, bad.run_id)
         if report.status == "done":
             break
     assert (report.status, bench.stands(CONTACTS)) == ("done", good)

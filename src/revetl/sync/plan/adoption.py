@@ -1,0 +1,172 @@
+"""What the lookups mean for the plan, decided in SQL over its lines: which records are adopted, and which lines are not
+sent, with the reason: no value to look for, a record that belongs to another key of ours, a create that can't be
+reconciled. What was found stands in the scratch table `found` (`matching`)."""
+
+from __future__ import annotations
+
+from revetl.state.sync_tables import SyncTables
+from revetl.warehouse.sql import literal
+
+
+def withhold_unmatchable(tables: SyncTables) -> None:
+    """No `match_on`: a create in doubt can't be looked for, and repeating it could make a second record."""
+    _decide_lines(
+        tables,
+        "unknown",
+        note="'may have been created by a run that broke off, and match_on is not set, so it cannot be looked for'",
+        reason="NOT_RECONCILABLE",
+        where="in_doubt AND destination_id IS NULL",
+    )
+
+
+def decide(tables: SyncTables) -> int:
+    """Adopts what was found and decides which lines are not sent. Returns how many mode update takes out of the plan,
+    for they are not at the destination."""
+    with tables.warehouse.transaction():
+        _adopt(tables)
+        _decide_gone(tables)
+        _withhold_nameless(tables)
+        _withhold_twins(tables)
+        _withhold_taken(tables)
+        _hand_over(tables)
+        absent = _leave_out_absent(tables) if tables.spec.mode == "update" else 0
+        if tables.spec.mode == "insert":
+            _decide_lines(
+                tables,
+                "skipped",
+                note="'exists already, and mode is insert'",
+                reason="EXISTS",
+                where="adopted AND NOT in_doubt",
+            )
+        _decide_lines(
+            tables,
+            "ok",
+            note="'stands there with these values already'",
+            where="adopted AND changed_fields = '[]'",
+        )
+        return absent
+
+
+def _adopt(tables: SyncTables) -> None:
+    plan = tables.plan
+    tables.warehouse.execute(
+        f"""
+        UPDATE {plan}
+        SET
+            destination_id = f.destination_id,
+            adopted = {plan}.op = 'create',
+            op = CASE WHEN {plan}.op = 'create' THEN 'update' ELSE {plan}.op END,
+            changed_fields = CASE WHEN {plan}.op = 'delete' THEN '[]' ELSE f.changed_fields END,
+            found = f.found
+        FROM {tables.scratch("found")} f
+        WHERE f.ordinal = {plan}.ordinal AND f.destination_id IS NOT NULL
+        """
+    )
+
+
+def _decide_gone(tables: SyncTables) -> None:
+    _decide_lines(
+        tables,
+        "ok",
+        note="'is not at the destination any more'",
+        where="destination_id IS NULL AND op <> 'create'",
+    )
+
+
+def _withhold_nameless(tables: SyncTables) -> None:
+    nameless = f"SELECT ordinal FROM {tables.scratch('found')} WHERE identity IS NULL"
+    _decide_lines(
+        tables,
+        "skipped",
+        note=literal(f"has no {tables.spec.match_on}, so it cannot be looked for before it is created"),
+        reason="NO_IDENTITY",
+        where=f"op = 'create' AND ordinal IN ({nameless})",
+    )
+
+
+def _withhold_twins(tables: SyncTables) -> None:
+    """Of two lines for one record there, the one in doubt is sent, else the first."""
+    has_the_same = literal(f"has the same {tables.spec.match_on} as ")
+    twins = f"""
+        SELECT ordinal, first_value(key) OVER (PARTITION BY identity ORDER BY rank, ordinal) AS holder, key AS own
+        FROM (
+            SELECT
+                p.ordinal,
+                p.key,
+                coalesce(p.destination_id, 'new:' || f.identity) AS identity,
+                CASE WHEN p.in_doubt THEN 0 ELSE 1 END AS rank
+            FROM {tables.plan} p
+            JOIN {tables.scratch("found")} f ON f.ordinal = p.ordinal
+            WHERE p.outcome IS NULL AND p.op <> 'delete'
+        ) t
+        """
+    _decide_lines(
+        tables,
+        "rejected",
+        note=f"{has_the_same} || t.holder || ' of this model: they would overwrite each other'",
+        reason="SAME_IDENTITY",
+        where=f"t.ordinal = {tables.plan}.ordinal AND t.holder <> t.own",
+        joined=f"({twins}) t",
+    )
+
+
+def _withhold_taken(tables: SyncTables) -> None:
+    """An adopted record may belong to another key of ours. A key that is still in the model keeps it."""
+    the_record = literal(f"the record with its {tables.spec.match_on} is kept by ")
+    holders = f"""
+        SELECT p.ordinal, min(n.key) AS holder
+        FROM {tables.plan} p
+        JOIN {tables.snapshot} n ON n.destination_id = p.destination_id AND n.key <> p.key
+        JOIN {tables.source} m ON {tables.source_key("m")} = n.key
+        WHERE p.adopted AND p.outcome IS NULL
+        GROUP BY p.ordinal
+        """
+    _decide_lines(
+        tables,
+        "rejected",
+        note=f"{the_record} || t.holder || ' of this model'",
+        reason="HELD_BY_ANOTHER_KEY",
+        where=f"t.ordinal = {tables.plan}.ordinal",
+        joined=f"({holders}) t",
+    )
+
+
+def _hand_over(tables: SyncTables) -> None:
+    """A key that left the model (a golden record got a new id) hands its record over to the one that adopts it, and is
+    not deleted for having left."""
+    taken = f"SELECT destination_id FROM {tables.plan} WHERE adopted AND outcome IS NULL"
+    tables.warehouse.execute(
+        f"""
+        DELETE FROM {tables.plan}
+        WHERE known AND NOT adopted AND destination_id IN ({taken})
+        """
+    )
+    tables.warehouse.execute(
+        f"""
+        DELETE FROM {tables.snapshot} AS n
+        WHERE n.destination_id IN ({taken})
+            AND n.key NOT IN (SELECT key FROM {tables.plan} WHERE adopted)
+        """
+    )
+
+
+def _leave_out_absent(tables: SyncTables) -> int:
+    not_there = f"FROM {tables.plan} WHERE op = 'create' AND NOT in_doubt"
+    absent = tables.warehouse.scalar(f"SELECT count(*) {not_there}", int)
+    tables.warehouse.execute(f"DELETE {not_there}")
+    return absent
+
+
+def _decide_lines(
+    tables: SyncTables, outcome: str, *, note: str, where: str, reason: str | None = None, joined: str | None = None
+) -> None:
+    """Gives lines that are not decided yet their outcome, so that they are not sent. `note` and `where` are expressions
+    over the plan's row and what is `joined` with it; `reason` is the word by which such lines are counted."""
+    tables.warehouse.execute(
+        f"""
+        UPDATE {tables.plan}
+        SET outcome = '{outcome}', reason = {"NULL" if reason is None else literal(reason)}, note = {note}
+        {f"FROM {joined}" if joined else ""}
+        WHERE {tables.plan}.outcome IS NULL AND {where}
+        """
+    )

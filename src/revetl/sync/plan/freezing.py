@@ -1,0 +1,185 @@
+"""A frozen plan: what differs between the model and the snapshot, line by line, with the values before and after. The
+columns of what differs are compared, so that only changed fields are sent. Nothing is sent here.
+
+The process dies, or the warehouse is away → the next plan takes the place of this one.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+
+from revetl.errors import WarehouseError
+from revetl.state.sync_tables import HASH_TYPE, SyncTables, row_hash
+from revetl.sync.plan import guardrails, suppressed, suspects
+from revetl.sync.plan.comparison import IN_DOUBT, SnapshotComparison, source_of
+from revetl.sync.plan.summary import PlanSummary
+from revetl.warehouse.sql import ident, literal
+
+log = logging.getLogger(__name__)
+
+
+def sending_order(op: str) -> str:
+    """What leaves goes first, so that what it was found by is free for who comes."""
+    return f"CASE {op} WHEN 'delete' THEN 0 WHEN 'update' THEN 1 ELSE 2 END"
+
+
+def freeze(tables: SyncTables, plan_id: str, *, limit: int | None, full_refresh: bool = False) -> PlanSummary:
+    """Freezes the plan into `plan__<sync>`. ConfigError for null or duplicate keys; guardrails that it breaks stand in
+    the summary. `full_refresh`: every record of the model stands in it whole, changed or not. Safe to repeat: a new
+    plan takes the place of the old."""
+    barred = suppressed.records(tables)
+    buckets = None if barred or full_refresh else suspects.find(tables)
+    lean = tables.warehouse.lean(len(tables.fields) + 1)
+    if buckets is not None and lean is not None:
+        try:
+            with lean:
+                return _freeze(SnapshotComparison(tables, full_refresh, buckets), plan_id, barred, limit)
+        except WarehouseError:
+            log.info("%s: not enough memory to plan with little; planned with more", tables.spec.name)
+    return _freeze(SnapshotComparison(tables, full_refresh, None), plan_id, barred, limit)
+
+
+def _freeze(comparison: SnapshotComparison, plan_id: str, barred: Sequence[str], limit: int | None) -> PlanSummary:
+    tables = comparison.tables
+    # Where DDL commits by itself a crash leaves half a plan that nothing refers to yet, and hashes of equal rows.
+    with tables.warehouse.transaction(ddl=True), source_of(tables, barred) as source:
+        counts = comparison.compare(source)
+        waiting = _write_plan(comparison, plan_id, limit)
+        equal = comparison.take_over_hashes()
+        summary = PlanSummary(
+            plan_id=plan_id,
+            sync=tables.spec.name,
+            destination=tables.spec.destination,
+            object=tables.spec.object,
+            source_rows=counts.source,
+            snapshot_rows=counts.snapshot,
+            unchanged=counts.source - counts.differing + equal,
+            waiting=sum(waiting.values()),
+            waiting_for=waiting,
+            left=counts.left,
+            suppressed=len(barred),
+            full_refresh=comparison.full_refresh,
+        )
+        shares = guardrails.judge_shares(tables, counts.snapshot)
+        moved = counts.differing + counts.left
+        summary.violations = [
+            *guardrails.judge_rows(tables.spec, counts.source),
+            *(v for v in shares if not (comparison.full_refresh and v.guardrail == "changed")),
+            *guardrails.judge_fill(tables, source, counts.source, counts.snapshot, moved),
+        ]
+        tables.drop_scratch("delta")
+    return summary
+
+
+def _write_plan(comparison: SnapshotComparison, plan_id: str, limit: int | None) -> dict[str, int]:
+    """Returns how many records wait for their row to change, by why: a status of `rejected__<sync>`."""
+    tables, spec = comparison.tables, comparison.tables.spec
+    leavers = spec.mode == "mirror" and spec.on_leave != "ignore"
+    candidates = " UNION ALL ".join([_present(comparison), *([_leavers(tables)] if leavers else [])])
+    kept = {"insert": "(c.op = 'create' OR c.in_doubt)"}.get(spec.mode, "TRUE")
+    # What waits for a person (a create that may have happened, what was rolled back or accepted) goes on waiting.
+    stays = "r.status NOT IN ('rejected', 'skipped')" if comparison.full_refresh else "TRUE"
+    columns = "".join(f", c.{ident(f.before)}, c.{ident(f.after)}" for f in tables.fields)
+    tables.warehouse.execute(f"DROP TABLE IF EXISTS {tables.plan}")
+    tables.warehouse.execute(
+        f"""
+        CREATE TABLE {tables.plan} AS
+        WITH c AS ({candidates}),
+        due AS (
+            SELECT c.*, row_number() OVER (ORDER BY {sending_order("c.op")}, c.key) - 1 AS ordinal
+            FROM c
+            LEFT JOIN {tables.rejected} r ON r.key = c.key AND r.row_hash IS NOT DISTINCT FROM c.row_hash
+            WHERE (r.key IS NULL OR NOT ({stays}))
+                AND {kept}
+                AND (c.op <> 'update' OR c.changed <> '')
+        )
+        SELECT
+            CAST({literal(plan_id)} AS VARCHAR) AS plan_id,
+            CAST(c.ordinal AS BIGINT) AS ordinal,
+            c.key,
+            c.op,
+            c.destination_id,
+            c.known,
+            c.in_doubt,
+            FALSE AS adopted,
+            c.row_hash,
+            '[' || c.changed || ']' AS changed_fields,
+            CAST(NULL AS VARCHAR) AS found,
+            CAST(NULL AS VARCHAR) AS outcome,
+            CAST(NULL AS VARCHAR) AS reason,
+            CAST(NULL AS VARCHAR) AS note
+            {columns}
+        FROM due c
+        {f"WHERE c.ordinal < {int(limit)}" if limit is not None else ""}
+        ORDER BY c.ordinal
+        """
+    )
+    # In mirror mode a record that left the model has a line too, and may wait.
+    return tables.warehouse.counts(
+        f"""
+        SELECT r.status, count(*)
+        FROM {tables.scratch("delta")} d
+        JOIN {tables.rejected} r ON r.key = coalesce(d.source_key, d.known_key)
+        WHERE (r.row_hash = d.source_hash OR (d.present IS NULL AND {"TRUE" if leavers else "FALSE"}))
+            AND {stays}
+        GROUP BY r.status
+        ORDER BY r.status
+        """
+    )
+
+
+def _present(comparison: SnapshotComparison) -> str:
+    """Lines of records that are in the model."""
+    tables = comparison.tables
+    names = ", ".join(
+        f"CASE WHEN {comparison.differs(f)} THEN {literal(json.dumps(f.name))} END" for f in tables.fields
+    )
+    pairs = "".join(
+        f", n.{ident(f.stored)} AS {ident(f.before)}, d.{ident(f.after)} AS {ident(f.after)}" for f in tables.fields
+    )
+    return f"""
+        SELECT
+            d.source_key AS key,
+            CASE WHEN n.destination_id IS NULL THEN 'create' ELSE 'update' END AS op,
+            n.destination_id,
+            d.known_key IS NOT NULL AS known,
+            {IN_DOUBT} AS in_doubt,
+            d.source_hash AS row_hash,
+            concat_ws(',', {names}) AS changed
+            {pairs}
+        FROM {tables.scratch("delta")} d
+        LEFT JOIN {tables.snapshot} n ON n.key = d.known_key
+        WHERE d.present
+        """
+
+
+def _leavers(tables: SyncTables) -> str:
+    """mirror: who is in the snapshot and not in the model is archived, or its fields are cleared once. What it is found
+    by stays: without it the record would be made a second time when somebody of that identity comes back."""
+    match_on = tables.spec.match_on
+    nulls = [f"CAST(NULL AS {f.type})" for f in tables.fields]
+    if tables.spec.on_leave == "archive":
+        op, hash_, due, names = "'delete'", f"CAST(NULL AS {HASH_TYPE})", "TRUE", "''"
+    else:
+        op, hash_ = "'update'", row_hash(nulls)
+        due = f"d.known_hash IS DISTINCT FROM {hash_}"
+        filled = ", ".join(
+            f"CASE WHEN d.known_hash IS NULL OR n.{ident(f.stored)} IS NOT NULL THEN {literal(json.dumps(f.name))} END"
+            for f in tables.fields
+            if f.name != match_on
+        )
+        names = f"concat_ws(',', {filled})" if filled else "''"
+    pairs = "".join(
+        f", n.{ident(f.stored)}, {f'n.{ident(f.stored)}' if f.name == match_on else null}"
+        for f, null in zip(tables.fields, nulls, strict=True)
+    )
+    return f"""
+        SELECT
+            d.known_key, {op}, n.destination_id, TRUE, d.known_hash IS NULL, {hash_}, {names}
+            {pairs}
+        FROM {tables.scratch("delta")} d
+        JOIN {tables.snapshot} n ON n.key = d.known_key
+        WHERE d.present IS NULL AND {due}
+        """
