@@ -6,7 +6,8 @@ What the engine does without one, and says in every plan (`revetl.sync.plan.cons
 | without | follows |
 |---|---|
 | `LooksUp` | nothing is adopted: a record that is new to us is created, or upserted where the endpoint is idempotent |
-| `ReadsBack` | no field policies and no drift; a rollback sends the values that were sent before |
+| `ReadsBack` | no field policies, no drift, no rollback |
+| both of them | a rollback sends the values that were sent before |
 | `Links` | no `associate` |
 | `HasQuota` | the forecast counts requests and says no time |
 | `RunsJobs` | every batch goes by `write` |
@@ -105,6 +106,11 @@ class CountsRequests(Protocol):
 
     @property
     def retries(self) -> int: ...
+
+
+def write_only(destination: object) -> bool:
+    """Whether nothing that stands there can be seen: neither looked up nor read back."""
+    return not isinstance(destination, LooksUp | ReadsBack)
 
 
 def requests_of(destination: object) -> tuple[int, int]:

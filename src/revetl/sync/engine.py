@@ -96,7 +96,7 @@ async def _plan(run: SyncRun, destination: Destination, options: SyncOptions) ->
     if plan.changes and policies.with_policy(run.tables):
         described = (await destination.describe(run.spec.object)).fields
         await policies.decide(run, destination, described, again=True)
-        plan = await run.on_tables(lines.summarise, plan, None)
+        plan = await run.on_tables(lines.summarise, plan)
     return plan
 
 

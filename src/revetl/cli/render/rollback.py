@@ -41,6 +41,8 @@ def show_rollback_plan(console: Console, plan: RollbackPlan) -> None:
     said = [f"{getattr(plan, word):,} {_RECORDS[word]}" for word in words if getattr(plan, word)]
     if said:
         console.print(f"  {', '.join(said)}; {plan.requests:,} request(s)")
+    for sentence in plan.consequences if plan.changes else ():
+        console.print(f"  [yellow]{short(sentence, 200)}[/]", soft_wrap=True)
     if plan.fields:
         counts = [word for word in ("restore", "already", "left") if any(word in n for n in plan.fields.values())]
         _field_table(console, plan.fields, counts)

@@ -35,6 +35,7 @@ class RollbackPlan:
     reasons: list[tuple[str, bool, int]] = field(default_factory=list)  # why left, whether the whole record, how many
     samples: list[dict[str, Scalar]] = field(default_factory=list)
     requests: int = 0  # writes that it takes
+    consequences: list[str] = field(init=False, default_factory=list)  # what follows from what the destination can't do
 
     @property
     def changes(self) -> int:
