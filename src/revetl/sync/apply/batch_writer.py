@@ -52,6 +52,8 @@ class BatchWriter:
     async def _halve(self, batch: Sequence[Change]) -> None:
         """Nothing of the batch was applied. If nobody in its first half is refused the culprit is in the second, which
         then need not be sent whole to know it."""
+        if self._told_to_stop():
+            return
         half = (len(batch) + 1) // 2
         first, second = batch[:half], batch[half:]
         innocent = await self.write(first)
