@@ -17,8 +17,10 @@ from revetl.model import FieldRule
 from revetl.state import outcomes
 from revetl.state.runs import get_run
 from revetl.sync.rollback.rolling_back import RollbackChoices, RollbackReport, roll_back
+from revetl.testing.crashing import Crash, CrashingWarehouse, Fuse
 from tests.support.destination_kinds import AcceptingFake, AtomicFake, BlindEventFake, EventFake, WriteOnlyFake
 from tests.support.sync_bench import ANN, BOB, CID, Bench, context, read_back
+from tests.support.virtual_time import run_virtual
 
 # Write-only.
 
@@ -348,3 +350,56 @@ def test_events_are_neither_rolled_back_nor_do_they_drift() -> None:
         undo(bench, run_id)
     with pytest.raises(ConfigError, match="are events: they are never changed"):
         asyncio.run(read_back(bench))
+
+
+# A kill at any step, for each kind.
+
+
+def _atomic() -> Bench:
+    return atomic(6, {"p2@x.io"}, batch_rows=4)
+
+
+def _accepting() -> Bench:
+    bench = Bench(destination=AcceptingFake())
+    bench.source([ANN, BOB, CID])
+    return bench
+
+
+def _events() -> Bench:
+    return events(blind(batch_rows=1))
+
+
+KILLED = {"write-only": write_only, "atomic": _atomic, "accepted": _accepting, "events": _events}
+IDENTITIES = {
+    "write-only": {"ann@x.io", "bob@x.io", "cid@x.io"},
+    "atomic": {f"p{i}@x.io" for i in (0, 1, 3, 4, 5)},
+    "accepted": {"ann@x.io", "bob@x.io", "cid@x.io"},
+    "events": {"e1", "e2"},
+}
+
+
+@pytest.mark.parametrize("kind", KILLED)
+def test_a_kill_at_any_step_loses_nothing_and_doubles_nothing(kind: str) -> None:
+    """Every statement, both ends of every transaction and of every write are steps."""
+    step, died = 0, True
+    while died:
+        step += 1
+        bench, fuse, died = KILLED[kind](), Fuse(step), False
+        destination, inner = bench.destination, bench.warehouse
+        destination.before_write = destination.after_write = lambda _, fuse=fuse: fuse.tick()  # type: ignore[misc]
+        bench.warehouse = CrashingWarehouse(inner, fuse)
+        try:
+            run_virtual(bench.start())
+        except (Crash, BaseExceptionGroup):
+            died = True
+        bench.warehouse = inner
+        destination.before_write = destination.after_write = lambda _: None
+        run_virtual(bench.start(wait_s=3600))
+        last = run_virtual(bench.start(wait_s=3600))
+        assert last.plan.changes == 0, step
+        if isinstance(destination, EventFake):
+            standing = [str(event["event_id"]) for event in destination.events]
+        else:
+            standing = [str(email) for email in destination.by("email")]
+        assert sorted(standing) == sorted(IDENTITIES[kind]), step
+    assert step > 20

@@ -26,6 +26,18 @@ class TestSmallConnector(SmallSuite):
     """Keeps the contract."""
 
 
+class TestSmallConnectorByJobs(SmallSuite):
+    """Keeps it with jobs too."""
+
+    connector = small.ByJobs
+
+
+class TestSmallConnectorOfEvents(SmallSuite):
+    """And with events that nobody can see."""
+
+    connector = small.Events
+
+
 def passes(connector: type[SmallConnector], test: str) -> bool:
     class Suite(SmallSuite):
         pass
@@ -77,6 +89,12 @@ def test_the_crash_test_finds_a_second_record() -> None:
         look_up = None  # type: ignore[assignment]
 
     assert not passes(Doubles, "test_a_crash_at_any_write_loses_nothing_and_doubles_nothing")
+
+
+def test_a_job_that_only_its_own_process_can_follow_is_found() -> None:
+    assert passes(small.ByJobs, "test_a_job_is_followed_by_another_process")
+    assert not passes(small.ForgetsJobs, "test_a_job_is_followed_by_another_process")
+    assert not passes(small.ForgetsJobs, "test_a_crash_at_any_write_loses_nothing_and_doubles_nothing")
 
 
 def test_a_waiver_names_a_test_and_its_reason() -> None:

@@ -10,6 +10,7 @@ import random
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -29,23 +30,38 @@ class SmallVendor:
 
     def __init__(self) -> None:
         self.people: dict[str, dict[str, Any]] = {}
+        self.jobs: list[dict[str, Any]] = []
+        self.asked: dict[str, int] = {}
         self._next = 100
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         if request.url.path == "/fields":
             return httpx.Response(200, json={"fields": list(FIELDS)})
+        if request.method == "GET":
+            return self._job(request.url.path.rpartition("/")[2])
         body = json.loads(request.content)
+        if request.url.path == "/jobs":
+            self.jobs.append(self._written(body))
+            return httpx.Response(200, json={"job": str(len(self.jobs) - 1)})
         if request.url.path == "/find":
             by, values = body["by"], set(body["values"])
             found = [{"id": i, **p} for i, p in self.people.items() if (i if by == "id" else p["email"]) in values]
             return httpx.Response(200, json={"results": found})
+        return httpx.Response(200, json=self._written(body))
+
+    def _job(self, id_: str) -> httpx.Response:
+        """Ready at the third question."""
+        self.asked[id_] = self.asked.get(id_, 0) + 1
+        return httpx.Response(200, json=self.jobs[int(id_)] if self.asked[id_] > 2 else {"running": True})
+
+    def _written(self, body: Mapping[str, Any]) -> dict[str, Any]:
         results, errors = [], []
         for item in body["inputs"]:
             if "@" not in item["fields"].get("email", "@"):
                 errors.append({"ref": item["ref"], "code": "BAD_EMAIL", "message": "is no address"})
                 continue
             results.append({"ref": item["ref"], "id": self._apply(body["op"], item)})
-        return httpx.Response(200, json={"results": results, "errors": errors})
+        return {"results": results, "errors": errors}
 
     def _apply(self, op: str, item: Mapping[str, Any]) -> str:
         id_ = item.get("id")
@@ -130,14 +146,16 @@ class SmallConnector:
         return found
 
     async def write(self, object_: str, match_on: str | None, changes: Sequence[Change]) -> list[Outcome]:
-        inputs = [
-            {"ref": c.ordinal, "id": c.destination_id, "fields": dict(c.fields), "upsert": self.upsert} for c in changes
-        ]
         try:
-            answer = await self.send(changes[0].op, inputs)
+            answer = await self.send(changes[0].op, self.inputs(changes))
         except Ambiguous as e:
             return [Outcome(c.ordinal, Status.UNKNOWN, None, "Ambiguous", e.code, str(e)) for c in changes]
         return self.outcomes(changes, answer)
+
+    def inputs(self, changes: Sequence[Change]) -> list[dict[str, Any]]:
+        return [
+            {"ref": c.ordinal, "id": c.destination_id, "fields": dict(c.fields), "upsert": self.upsert} for c in changes
+        ]
 
     async def send(self, op: Operation, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         response = await self.session.request(
@@ -180,7 +198,7 @@ class SmallSuite(DestinationSuite):
         return self.connector(self.token, clock, wire)
 
     def is_write(self, request: httpx.Request) -> bool:
-        return request.url.path == "/write"
+        return request.url.path in ("/write", "/jobs")
 
     async def standing(self, vendor: SmallVendor) -> list[StoredRecord]:
         return [StoredRecord(i, p) for i, p in vendor.people.items()]
@@ -191,6 +209,44 @@ class SmallSuite(DestinationSuite):
     def success_with_errors(self) -> httpx.Response:
         error = {"ref": None, "code": "DOWN", "message": "nothing was saved"}
         return httpx.Response(200, json={"results": [], "errors": [error]})
+
+
+class ByJobs(SmallConnector):
+    """Hands batches over as jobs."""
+
+    def limits(self, object_: str) -> Limits:
+        return replace(super().limits(object_), job_rows=8)
+
+    async def submit(self, object_: str, match_on: str | None, changes: Sequence[Change]) -> str:
+        body = {"op": changes[0].op.value, "inputs": self.inputs(changes)}
+        response = await self.session.request("POST", "/jobs", json=body)
+        return str(response.json()["job"])
+
+    async def follow(self, object_: str, job_id: str, changes: Sequence[Change]) -> list[Outcome] | None:
+        response = await self.session.request("GET", f"/jobs/{job_id}", idempotent=True)
+        answer = response.json()
+        return None if answer.get("running") else self.outcomes(changes, answer)
+
+
+class Events(SmallConnector):
+    """The same people as events, known by their email, and seen by nobody."""
+
+    look_up = None  # type: ignore[assignment]
+    read_back = None  # type: ignore[assignment]
+
+    async def describe(self, object_: str) -> ObjectSchema:
+        return replace(await super().describe(object_), kind="events", event_id="email")
+
+
+class ForgetsJobs(ByJobs):
+    """Knows a job only in the process that submitted it."""
+
+    async def submit(self, object_: str, match_on: str | None, changes: Sequence[Change]) -> str:
+        self.job = await super().submit(object_, match_on, changes)
+        return "the last one"
+
+    async def follow(self, object_: str, job_id: str, changes: Sequence[Change]) -> list[Outcome] | None:
+        return await super().follow(object_, self.job, changes)
 
 
 class ByOrder(SmallConnector):

@@ -1,14 +1,16 @@
-"""What a connector may add to the core, where it does: looking up, reading back, links."""
+"""What a connector may add to the core, where it does: looking up, reading back, links, jobs, events."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NoReturn
 
 import pytest
 
 from revetl.destinations.base import Pair
-from revetl.destinations.capabilities import HasQuota, Links, LooksUp, ReadsBack
-from revetl.model import Operation, Status
+from revetl.destinations.capabilities import HasQuota, Links, LooksUp, ReadsBack, RunsJobs
+from revetl.model import Change, Operation, Outcome, Status
+from revetl.testing.clocks import watched
 from revetl.testing.destinations.harness import TAKEN, DestinationHarness, SuiteBench, on_bench
 
 
@@ -114,6 +116,70 @@ class CapabilityTests(DestinationHarness):
             standing = await destination.links_of(self.object, case.to_object, case.type, ids)
             assert not standing.get(ids[0])
             assert all(set(standing[id_]) == {to} for id_ in ids[1:])
+
+    @on_bench
+    async def test_a_job_is_followed_by_another_process(self, bench: SuiteBench) -> None:
+        """With nothing but its id and the changes. Outcomes are as those of `write`; asking again changes nothing."""
+        async with bench.connected() as destination:
+            if not isinstance(destination, RunsJobs):
+                _without("RunsJobs")
+            changes = bench.creates(min(destination.limits(self.object).job_rows, 5))
+            with watched() as seen:
+                job_id = await destination.submit(self.object, self.match_on, changes)
+        async with bench.connected() as destination:
+            outcomes = await self._followed(bench, destination, job_id, changes, seen)
+            again = await self._followed(bench, destination, job_id, changes, seen)
+        assert seen == [], "time and secrets were handed in"
+        found = await bench.standing()
+        assert len(found) == len(changes)
+        for change in changes:
+            outcome = outcomes[change.ordinal]
+            assert outcome.status in TAKEN
+            assert again[change.ordinal].status == outcome.status
+            if outcome.status is Status.OK:
+                assert str(outcome.destination_id) == bench.stands(found, change.ordinal).id
+
+    @on_bench
+    async def test_a_refused_record_of_a_job_costs_no_other(self, bench: SuiteBench) -> None:
+        async with bench.connected() as destination:
+            if not isinstance(destination, RunsJobs):
+                _without("RunsJobs")
+            changes = bench.creates(min(destination.limits(self.object).job_rows, 5))
+            changes[1] = bench.create(1, fields=self.poison(self.fields(1)))
+            job_id = await destination.submit(self.object, self.match_on, changes)
+            outcomes = await self._followed(bench, destination, job_id, changes, [])
+        assert outcomes.pop(1).status is Status.REJECTED
+        assert {o.status for o in outcomes.values()} <= set(TAKEN)
+        assert len(await bench.standing()) == len(changes) - 1
+
+    async def _followed(
+        self, bench: SuiteBench, destination: object, job_id: str, changes: Sequence[Change], seen: list[str]
+    ) -> dict[int, Outcome]:
+        """The job's outcomes, once it has ended: asked after as the engine does. `seen` takes what a question did that
+        it may not."""
+        assert isinstance(destination, RunsJobs)
+        for _ in range(200):
+            with watched() as asked:
+                outcomes = await destination.follow(self.object, job_id, changes)
+            seen += asked
+            if outcomes is not None:
+                assert sorted(o.ordinal for o in outcomes) == sorted(c.ordinal for c in changes)
+                return {o.ordinal: o for o in outcomes}
+            await bench.clock.sleep(30)
+        raise AssertionError("the job never ends")
+
+    @on_bench
+    async def test_events_say_by_what_they_are_known(self, bench: SuiteBench) -> None:
+        async with bench.connected() as destination:
+            schema = await destination.describe(self.object)
+            if schema.kind != "events":
+                pytest.skip("its object is made of records")
+            if schema.event_id is None:
+                assert not destination.idempotent(self.object, self.match_on), "nothing tells a repeated event"
+                return
+            assert schema.event_id in schema.fields
+            assert self.match_on == schema.event_id
+            assert destination.idempotent(self.object, schema.event_id)
 
     @on_bench
     async def test_quota_is_told_without_a_request(self, bench: SuiteBench) -> None:

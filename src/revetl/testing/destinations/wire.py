@@ -26,7 +26,8 @@ class _Fault:
 
 class Wire(httpx.AsyncBaseTransport):
     """`is_write` says which requests change something: only these are spoilt. `changed`: answers that a fault has made
-    different. `fuse` burns at either end of a write, as a process that dies there."""
+    different. `fuse` burns at either end of a write, or before a question that comes after one, as a process that dies
+    there."""
 
     def __init__(self, inner: httpx.AsyncBaseTransport, is_write: Callable[[httpx.Request], bool]) -> None:
         self._inner = inner
@@ -54,6 +55,8 @@ class Wire(httpx.AsyncBaseTransport):
         await request.aread()
         self.requests.append(request)
         if not self._is_write(request):
+            if self.writes:  # such as a question after a job
+                self.fuse.tick()
             return await self._inner.handle_async_request(request)
         self.writes += 1
         self.fuse.tick()
