@@ -18,6 +18,7 @@ from benchmarks.instant import WATERFALL, vendors
 from benchmarks.report import Section
 from benchmarks.resources import peak_mib, usual_mib
 from revetl.clock import SystemClock
+from revetl.context import RunContext
 from revetl.enrich.execution.engine import run_waterfall
 from revetl.model import Relation
 from revetl.warehouse.duckdb import DuckDBWarehouse
@@ -41,7 +42,12 @@ def run(records: int, batch_size: int) -> dict[str, float]:
         with usual_mib() as usual:
             report = asyncio.run(
                 run_waterfall(
-                    warehouse, WATERFALL, asked, Relation("main", "contacts"), run_id="measured", clock=SystemClock()
+                    RunContext(
+                        warehouse=warehouse, clock=SystemClock(), run_id="measured", command="enrich", target="dev"
+                    ),
+                    WATERFALL,
+                    asked,
+                    Relation("main", "contacts"),
                 )
             )
         seconds = time.perf_counter() - started

@@ -15,12 +15,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks.report import Section
-from revetl.enrich.ordering.cases import Arm, Case, Check, Reply, names
+from revetl.enrich.ordering.asked_records import AskedRecord, Candidate, KnownReply, VerificationCharge, provider_names
 from revetl.enrich.ordering.compare import MOST_SHUFFLES, Comparison, Objective, compare
-from revetl.enrich.ordering.estimate import Played, joined, play
-from revetl.enrich.ordering.learn import History
+from revetl.enrich.ordering.history import History
+from revetl.enrich.ordering.order_cost import PlayedOrders, play, together
 from revetl.enrich.ordering.plot import svg
-from revetl.enrich.ordering.prices import Price
+from revetl.enrich.ordering.prices import ObservedPrice
 from revetl.enrich.ordering.solve import solve
 from revetl.providers.grammar import ProviderSpec, load_providers
 from revetl.sandbox.data_vendors.knowledge import Knowledge
@@ -69,15 +69,15 @@ WORKLOADS = (
 class Market:
     """Vendors with what they would answer of everybody."""
 
-    arms: tuple[Arm, ...]
-    prices: tuple[Price, ...]
+    candidates: tuple[Candidate, ...]
+    prices: tuple[ObservedPrice, ...]
     check_usd: float
-    cases: tuple[Case, ...]
+    asked_records: tuple[AskedRecord, ...]
     segments: tuple[str, ...]  # of each case
 
-    def history(self, workload: Workload, cases: Sequence[Case]) -> History:
-        owed = tuple(self.check_usd for _ in self.arms)
-        return History(workload.title, workload.fields, self.arms, self.prices, owed, {"": tuple(cases)})
+    def history(self, workload: Workload, asked_records: Sequence[AskedRecord]) -> History:
+        owed = tuple(self.check_usd for _ in self.candidates)
+        return History(workload.title, workload.fields, self.candidates, self.prices, owed, {"": tuple(asked_records)})
 
 
 def measure(records: int = 20_000) -> Section:
@@ -113,16 +113,16 @@ def sections(records: int) -> tuple[list[Section], Comparison]:
 
 def _measure(workload: Workload, market_: Market, table: Section) -> Comparison:
     rng = random.Random(SEED)
-    drawn = [rng.random() < AUDITED for _ in market_.cases]
-    sample = pooled([replace(c, audited=True) for c, d in zip(market_.cases, drawn, strict=True) if d])
-    judged = pooled([c for c, d in zip(market_.cases, drawn, strict=True) if not d])
+    drawn = [rng.random() < AUDITED for _ in market_.asked_records]
+    sample = pooled([replace(c, audited=True) for c, d in zip(market_.asked_records, drawn, strict=True) if d])
+    judged = pooled([c for c, d in zip(market_.asked_records, drawn, strict=True) if not d])
     history = market_.history(workload, sample)
     told = compare(history, sample, Objective())
-    places = {arm.name: i for i, arm in enumerate(market_.arms)}
+    places = {candidate.name: i for i, candidate in enumerate(market_.candidates)}
     orders = {line.label: [tuple(places[n] for n in line.order)] for line in told.lines if line.order}
     shuffles = [tuple(rng.sample(range(len(places)), len(places))) for _ in range(MOST_SHUFFLES)]
     stopping = tuple(places[n] for n in compare(history, sample, Objective(at_least=NEARLY)).best)
-    tuned = play(market_.arms, judged, orders["best"])
+    tuned = play(market_.candidates, judged, orders["best"])
     rows = {
         "as listed": orders["today"],
         "cheapest first": orders["cheapest first"],
@@ -130,12 +130,12 @@ def _measure(workload: Workload, market_: Market, table: Section) -> Comparison:
         "random": shuffles,
         "tuned": orders["best"],
         f"tuned, stops at {NEARLY:.0%} of it": [stopping],
-        "best in hindsight": [solve(market_.arms, judged).cheapest().order],
+        "best in hindsight": [solve(market_.candidates, judged).cheapest().order],
     }
     for label, chosen in rows.items():
-        table.rows.append((workload.title, label, *_figures(play(market_.arms, judged, chosen), tuned, label)))
+        table.rows.append((workload.title, label, *_figures(play(market_.candidates, judged, chosen), tuned, label)))
     table.rows.append((workload.title, "tuned by region", *_by_region(market_, history, drawn, orders["best"][0])))
-    print(f"{workload.title}: {' → '.join(names(market_.arms, orders['best'][0]))}", file=sys.stderr)
+    print(f"{workload.title}: {' → '.join(provider_names(market_.candidates, orders['best'][0]))}", file=sys.stderr)
     return told
 
 
@@ -143,16 +143,16 @@ def _by_region(market_: Market, history: History, drawn: Sequence[bool], one: tu
     """An order for each region, chosen on the region's part of the sample."""
     own, same = [], []
     for region in sorted(set(market_.segments)):
-        here = [(c, d) for c, d, s in zip(market_.cases, drawn, market_.segments, strict=True) if s == region]
+        here = [(c, d) for c, d, s in zip(market_.asked_records, drawn, market_.segments, strict=True) if s == region]
         sample = pooled([replace(c, audited=True) for c, d in here if d])
         judged = pooled([c for c, d in here if not d])
         best = compare(history, sample, Objective()).best
-        own.append(play(market_.arms, judged, [tuple(LISTED.index(n) for n in best)]))
-        same.append(play(market_.arms, judged, [one]))
-    return _figures(joined(own), joined(same), "tuned by region")
+        own.append(play(market_.candidates, judged, [tuple(LISTED.index(n) for n in best)]))
+        same.append(play(market_.candidates, judged, [one]))
+    return _figures(together(own), together(same), "tuned by region")
 
 
-def _figures(seen: Played, tuned: Played, label: str) -> tuple[str, str, str]:
+def _figures(seen: PlayedOrders, tuned: PlayedOrders, label: str) -> tuple[str, str, str]:
     cost, coverage = seen.usd_per_value, seen.coverage
     below = "stops" in label or "region" in label
     saved = seen.saved_against(tuned) if below else tuned.saved_against(seen)
@@ -166,17 +166,17 @@ def _figures(seen: Played, tuned: Played, label: str) -> tuple[str, str, str]:
 def market(world: World, workload: Workload, terms: Mapping[str, ProviderSpec]) -> Market:
     """What each vendor would answer of each person, and what it would charge."""
     population = Population()
-    arms, prices = [], []
+    candidates, prices = [], []
     for name in LISTED:
         given = [k for k, f in enumerate(workload.fields) if name in BY_MATCH or f == "email"]
-        arms.append(Arm(name, sum(1 << k for k in given)))
+        candidates.append(Candidate(name, sum(1 << k for k in given)))
         usd = float(terms[name].greatest_usd)
         by_call = name in workload.by_call
-        prices.append(Price(usd / 2, 0.0, 0.0, 0.0) if by_call else Price(0.0, usd, usd, usd))
+        prices.append(ObservedPrice(usd / 2, 0.0, 0.0, 0.0) if by_call else ObservedPrice(0.0, usd, usd, usd))
     minds = {name: Knowledge(population, SEED, name.partition(".")[0]) for name in LISTED}
     check_usd = float(terms["zerobounce.validate"].price_per_hit)
     rng = random.Random(SEED)
-    cases, segments = [], []
+    asked_records, segments = [], []
     for person in world.people:
         if not person.email or minds[LISTED[0]].erased(person):
             continue
@@ -184,29 +184,29 @@ def market(world: World, workload: Workload, terms: Mapping[str, ProviderSpec]) 
         told = {name: mind.person(world, person) for name, mind in minds.items()}
         emails = {name: known.record.email for name, known in told.items() if known and known.record.email}
         replies = []
-        for arm, price in zip(arms, prices, strict=True):
-            known = told[arm.name]
-            if known is None or (arm.name in BY_ADDRESS and arm.name not in emails):
-                replies.append(Reply(price.miss))
+        for candidate, price in zip(candidates, prices, strict=True):
+            known = told[candidate.name]
+            if known is None or (candidate.name in BY_ADDRESS and candidate.name not in emails):
+                replies.append(KnownReply(price.miss))
                 continue
             fills = 0
             for k, field in enumerate(workload.fields):
                 good = field != "email" or ("email" not in known.wrong and not shut)
-                if arm.fills >> k & 1 and getattr(known.record, field) and good:
+                if candidate.fills >> k & 1 and getattr(known.record, field) and good:
                     fills |= 1 << k
-            same = sum(1 << i for i, n in enumerate(LISTED) if emails.get(n) == emails.get(arm.name))
-            checks = (Check(0, check_usd, same),) if arm.name in emails else ()
-            replies.append(Reply(price.hit, fills, True, checks))
+            same = sum(1 << i for i, n in enumerate(LISTED) if emails.get(n) == emails.get(candidate.name))
+            checks = (VerificationCharge(0, check_usd, same),) if candidate.name in emails else ()
+            replies.append(KnownReply(price.hit, fills, True, checks))
         wants = (1 << len(workload.fields)) - 1
         segments.append(REGIONS.get(person.country or "", "elsewhere"))
-        cases.append(Case(1.0, wants, tuple(replies), fold=rng.randrange(5)))
-    return Market(tuple(arms), tuple(prices), check_usd, tuple(cases), tuple(segments))
+        asked_records.append(AskedRecord(1.0, wants, tuple(replies), fold=rng.randrange(5)))
+    return Market(tuple(candidates), tuple(prices), check_usd, tuple(asked_records), tuple(segments))
 
 
-def pooled(cases: Sequence[Case]) -> tuple[Case, ...]:
+def pooled(asked_records: Sequence[AskedRecord]) -> tuple[AskedRecord, ...]:
     """Equal cases as one, as the ledger's counts are."""
-    found: dict[Case, float] = {}
-    for case in cases:
+    found: dict[AskedRecord, float] = {}
+    for case in asked_records:
         plain = replace(case, weight=0.0)
         found[plain] = found.get(plain, 0.0) + case.weight
     return tuple(replace(case, weight=weight) for case, weight in found.items())
@@ -216,11 +216,11 @@ def oracle(instances: int = INSTANCES) -> Section:
     """The subset DP against every order with every stopping point."""
     worst, orders, started = 0.0, 0, time.perf_counter()
     for seed in range(instances):
-        arms, cases = instance(random.Random(seed), most_arms=6, cases=10)
-        played = [play_by_hand(arms, cases, order) for order in every_order(len(arms))]
+        candidates, asked_records = instance(random.Random(seed), most_arms=6, asked_records=10)
+        played = [play_by_hand(candidates, asked_records, order) for order in every_order(len(candidates))]
         orders += len(played)
         most = max(filled for _, filled in played)
-        best = solve(arms, cases).cheapest()
+        best = solve(candidates, asked_records).cheapest()
         least = min(usd for usd, filled in played if filled > most - 1e-6)
         worst = max(worst, abs(best.usd - least) / max(least, 1e-9), abs(best.filled - most))
     return Section(

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from benchmarks.report import Section
 from revetl.clock import LoopClock
+from revetl.context import RunContext
 from revetl.enrich.execution.engine import run_waterfall
 from revetl.enrich.forecasting.estimate import estimate
 from revetl.enrich.waterfall import WaterfallSpec
@@ -104,9 +105,15 @@ async def _world(tally: Tally, folder: Path, seed: int, batches: Sequence[int]) 
     async with sandbox_in_process(settings, clock, 0.1) as (transport, _):
         for batch, people in enumerate(accumulate(batches)):
             vendors.load_people(warehouse, range(people))
-            said = estimate(warehouse, spec, specs, vendors.PEOPLE, clock=clock)
+            ctx = RunContext(warehouse=warehouse, clock=clock, run_id=f"b{batch}", command="enrich", target="dev")
+            said = estimate(ctx, spec, specs, vendors.PEOPLE)
             asked = vendors.connected(specs, "https://sandbox.example", clock, transport)
-            report = await run_waterfall(warehouse, spec, asked, vendors.PEOPLE, run_id=f"b{batch}", clock=clock)
+            report = await run_waterfall(
+                ctx,
+                spec,
+                asked,
+                vendors.PEOPLE,
+            )
             usd, first = report.spent_usd, not batch
             expected = (float(said.low_usd), float(said.expected_usd), float(said.high_usd))
             tally.guesses.append(Guess("cost", *expected, float(usd), first))

@@ -20,6 +20,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from benchmarks.report import Section
+from revetl.context import RunContext
 from revetl.enrich.execution.engine import run_waterfall
 from revetl.enrich.waterfall import WaterfallSpec
 from revetl.http import default_transport
@@ -80,7 +81,12 @@ def run_once(
     crashing = CrashingWarehouse(warehouse, fuse)
     providers = vendors.connected(SPECS, url, clock, DeadlyTransport(default_transport(url), fuse))
     report = asyncio.run(
-        run_waterfall(crashing, waterfall(limit), providers, vendors.PEOPLE, run_id=run_id, clock=clock)
+        run_waterfall(
+            RunContext(warehouse=crashing, clock=clock, run_id=run_id, command="enrich", target="dev"),
+            waterfall(limit),
+            providers,
+            vendors.PEOPLE,
+        )
     )
     warehouse.close()
     return Life(fuse.step, report.asked, report.in_doubt_usd)

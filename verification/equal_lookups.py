@@ -19,6 +19,7 @@ from typing import Any
 import pyarrow as pa
 
 from benchmarks.report import Section
+from revetl.context import RunContext
 from revetl.enrich.execution.engine import run_waterfall
 from revetl.model import Relation
 from revetl.sandbox.process import SandboxProcess
@@ -56,7 +57,12 @@ def run_one(output: dict[str, Any], url: str, team: str, at_once: Any, answers: 
     providers = vendors.connected(SPECS, url, clock)
     at_once.wait()
     report = asyncio.run(
-        run_waterfall(warehouse, spec, providers, Relation("marts", team), run_id=f"run_{team}", clock=clock)
+        run_waterfall(
+            RunContext(warehouse=warehouse, clock=clock, run_id=f"run_{team}", command="enrich", target="dev"),
+            spec,
+            providers,
+            Relation("marts", team),
+        )
     )
     warehouse.close()
     in_doubt = sum(p.in_doubt for p in report.providers.values())

@@ -8,6 +8,7 @@ read through its own API and compared with the source.
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import multiprocessing
 import os
@@ -117,6 +118,9 @@ def in_process(function: Callable[..., Any], *args: Any) -> Any:
     ours, theirs = _FORK.Pipe(duplex=False)
 
     def body(answer: Connection) -> None:
+        # What the parent left to its garbage collector is not ours to end: closing a database waits for its threads,
+        # and those do not exist on this side of the fork.
+        gc.freeze()
         ours.close()
         answer.send(function(*args))
 

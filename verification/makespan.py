@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from benchmarks.report import Section
 from revetl.clock import LoopClock
+from revetl.context import RunContext
 from revetl.enrich.execution.engine import run_waterfall
 from revetl.enrich.waterfall import WaterfallSpec
 from revetl.providers.grammar import ProviderSpec
@@ -114,7 +115,12 @@ def run(names: Sequence[str], records: int) -> Makespan:
         async with sandbox_in_process(settings, clock, LATENCY_S) as (transport, sandbox):
             asked = vendors.connected(specs, "https://sandbox.example", clock, transport)
             started = clock.monotonic()
-            report = await run_waterfall(warehouse, spec, asked, vendors.PEOPLE, run_id="timed", clock=clock)
+            report = await run_waterfall(
+                RunContext(warehouse=warehouse, clock=clock, run_id="timed", command="enrich", target="dev"),
+                spec,
+                asked,
+                vendors.PEOPLE,
+            )
             took = clock.monotonic() - started
             bills = sandbox.bills
         if report.exit_code:

@@ -12,7 +12,7 @@ import pytest
 from revetl.cli import main as shell
 from revetl.state.schema import create_all
 from revetl.warehouse.duckdb import DuckDBWarehouse
-from tests.support.project_files import make_project, model, write_manifest
+from tests.support.project_files import SYNC, make_project, model, write_manifest
 
 LONG = "https://www.linkedin.com/in/" + "augusta-ada-king-countess-of-lovelace-" * 3
 
@@ -124,3 +124,24 @@ def test_without_the_models_the_ledger_tells(root: Path, capsys: pytest.CaptureF
     assert shell.run(["explain", "g1", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)["values from providers"]
     assert {r["reason"] for r in rows} == {"undecided", "low_confidence"}
+
+
+def test_the_links_of_one_sync_are_not_hidden_by_another_one(
+    root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two syncs of one destination: the second has no link of this record."""
+    monkeypatch.chdir(root)
+    syncs = [model(f"hubspot__{name}", {**SYNC, "object": name}) for name in ("contacts", "deals")]
+    write_manifest(root, model("golden_contacts"), model("enrichment_provenance"), *syncs)
+    with duckdb.connect(str(root / "tiny.duckdb")) as db:
+        for sync in ("contacts", "deals"):
+            db.execute(
+                f"CREATE TABLE revetl.links__hubspot__{sync}"
+                " (key VARCHAR, to_sync VARCHAR, to_key VARCHAR, type VARCHAR, state VARCHAR, synced_at TIMESTAMP)"
+            )
+        db.execute(
+            "INSERT INTO revetl.links__hubspot__contacts VALUES ('g1', 'hubspot__companies', 'c1', '1', 'linked', NULL)"
+        )
+    assert shell.run(["explain", "g1", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [link["to_key"] for link in found["its links in hubspot"]] == ["c1"]

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from revetl.cli import main as shell
-from revetl.cli.commands.init import PARTS
+from revetl.usecases.init import PARTS
 from tests.support.project_files import SYNC, make_project, model, write, write_manifest, write_results
 
 

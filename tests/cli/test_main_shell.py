@@ -6,7 +6,7 @@ import errno
 import subprocess
 import sys
 from collections.abc import Callable
-from importlib import import_module, util
+from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -87,7 +87,7 @@ def test_every_command_module_is_listed() -> None:
 
 def test_importing_a_command_imports_nothing_heavy() -> None:
     """A command's own --help is quick as well: the work's imports are inside its function."""
-    there = [n for n in shell.COMMANDS if util.find_spec(f"revetl.cli.commands.{n}")]
+    there = list(shell.COMMANDS)
     code = (
         "import sys\nfrom importlib import import_module\n"
         f"for n in {there!r}: import_module('revetl.cli.commands.' + n)\n"

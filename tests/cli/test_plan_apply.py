@@ -163,9 +163,9 @@ HOLD = "import duckdb, sys; db = duckdb.connect(sys.argv[1]); print('open', flus
 def test_a_file_that_another_process_has_open(
     project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from revetl.cli import waiting
+    from revetl.usecases import caller
 
-    monkeypatch.setattr(waiting, "_POLL_S", 0.05)
+    monkeypatch.setattr(caller, "_POLL_S", 0.05)
     words = [sys.executable, "-c", HOLD, str(project / "tiny.duckdb")]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
         assert holder.stdin is not None

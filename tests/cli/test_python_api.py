@@ -1,4 +1,4 @@
-"""`revetl.enrich(frame)` against the sandbox's providers, over real HTTP; and the guide that teaches it."""
+"""`revetl.enrich_frame(frame)` against the sandbox's providers, over real HTTP; and the guide that teaches it."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ import revetl
 from revetl.enrich import EnrichReport, Progress
 from revetl.errors import ConfigError, Denied
 from revetl.sandbox.process import SandboxProcess, read_stats
+from tests.support.built_project import real_project
 from tests.support.project_files import enriching_project
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -111,7 +112,7 @@ def test_a_frame_keeps_its_own_and_gets_what_is_known(root: Path, sandbox: str) 
     untouched = frame.copy(deep=True)
     reports: list[EnrichReport] = []
     told: list[Progress] = []
-    out = revetl.enrich(
+    out = revetl.enrich_frame(
         frame, waterfall="contact_profile", max_spend_usd="20", progress=told.append, on_report=reports.append
     )
     pd.testing.assert_frame_equal(frame, untouched)
@@ -134,7 +135,7 @@ def test_a_frame_keeps_its_own_and_gets_what_is_known(root: Path, sandbox: str) 
     # Again, and as Arrow: nothing is asked, the same values.
     before = requests(sandbox)
     table = pa.Table.from_pandas(frame.drop(columns=[7]))
-    arrow = revetl.enrich(table, "contact_profile", max_spend_usd=0)
+    arrow = revetl.enrich_frame(table, "contact_profile", max_spend_usd=0)
     assert requests(sandbox) == before
     assert isinstance(arrow, pa.Table)
     assert arrow.select(table.column_names).equals(table)
@@ -145,7 +146,7 @@ def test_a_frame_keeps_its_own_and_gets_what_is_known(root: Path, sandbox: str) 
 async def test_where_a_loop_runs_already(root: Path, sandbox: str) -> None:
     """As in a notebook; and without blocking the loop."""
     frame = leads().head(3)
-    out = revetl.enrich(frame, "contact_profile", max_spend_usd=20)
+    out = revetl.enrich_frame(frame, "contact_profile", max_spend_usd=20)
     turns = 0
 
     async def others() -> None:
@@ -155,12 +156,12 @@ async def test_where_a_loop_runs_already(root: Path, sandbox: str) -> None:
             turns += 1
 
     task = asyncio.create_task(others())
-    again = await revetl.enrich_async(frame, "contact_profile", max_spend_usd=20)
+    again = await revetl.enrich_frame_async(frame, "contact_profile", max_spend_usd=20)
     task.cancel()
     pd.testing.assert_frame_equal(again, out)
     assert turns > 10
     with pytest.raises(TypeError, match="max_spend"):
-        await revetl.enrich_async(frame, max_spend=1)
+        await revetl.enrich_frame_async(frame, max_spend=1)
 
 
 async def test_a_cancelled_call_ends_in_good_order(root: Path, sandbox: str) -> None:
@@ -168,7 +169,7 @@ async def test_a_cancelled_call_ends_in_good_order(root: Path, sandbox: str) -> 
     send(sandbox, "POST", fault)
     try:
         before = requests(sandbox)
-        task = asyncio.create_task(revetl.enrich_async(leads(), "contact_profile", max_spend_usd=20))
+        task = asyncio.create_task(revetl.enrich_frame_async(leads(), "contact_profile", max_spend_usd=20))
         while requests(sandbox) == before:
             assert not task.done()
             await asyncio.sleep(0.01)
@@ -185,7 +186,7 @@ def test_ctrl_c_ends_in_good_order(root: Path, sandbox: str) -> None:
         "import pandas as pd, revetl\n"
         f"frame = pd.DataFrame({{'first name': [f'Ada{{i}}' for i in range({N})], 'last name': 'Lovelace',"
         f" 'domain': [f'acme{{i}}.example' for i in range({N})]}})\n"
-        "revetl.enrich(frame, 'contact_profile', max_spend_usd=20)"
+        "revetl.enrich_frame(frame, 'contact_profile', max_spend_usd=20)"
     )
     send(sandbox, "POST", {"route": "* /providers/*", "kind": "delay", "times": None, "delay_s": 0.3})
     try:
@@ -216,44 +217,56 @@ def assert_nothing_is_left_open(root: Path) -> None:
 def test_columns_that_the_caller_names(root: Path, sandbox: str) -> None:
     frame = leads().rename(columns={"Surname": "Nachname", "Website": "Seite"})
     said: dict[str, str | None] = {"last_name": "Nachname", "company_domain": "Seite", "phone": None}
-    out = revetl.enrich(frame, "contact_profile", columns=said, max_spend_usd=20)
+    out = revetl.enrich_frame(frame, "contact_profile", columns=said, max_spend_usd=20)
     assert out["email"].notna().any()
     with pytest.raises(ConfigError, match="no column 'Nachnam'"):
-        revetl.enrich(frame, "contact_profile", columns={"last_name": "Nachnam"})
+        revetl.enrich_frame(frame, "contact_profile", columns={"last_name": "Nachnam"})
     with pytest.raises(ConfigError, match="no waterfall has an input 'surname'"):
-        revetl.enrich(frame, "contact_profile", columns={"surname": "Nachname"})
+        revetl.enrich_frame(frame, "contact_profile", columns={"surname": "Nachname"})
 
 
 def test_what_can_be_wrong_is_said_before_anything_is_asked(root: Path, sandbox: str) -> None:
     before = requests(sandbox)
     with pytest.raises(TypeError, match="DataFrame or a pyarrow Table"):
-        revetl.enrich([{"first_name": "Ada"}])
+        revetl.enrich_frame([{"first_name": "Ada"}])
     for spend in ("much", -1, float("nan")):
         with pytest.raises(ValueError, match="US dollars"):
-            revetl.enrich(leads(), "contact_profile", max_spend_usd=spend)
+            revetl.enrich_frame(leads(), "contact_profile", max_spend_usd=spend)
     with pytest.raises(ConfigError, match="Did you mean 'contact_profile'"):
-        revetl.enrich(leads(), "contact_profil")
+        revetl.enrich_frame(leads(), "contact_profil")
     waterfall = root / "enrichment/waterfalls/contact_profile.yml"
     waterfall.write_text(waterfall.read_text().replace("  per_run_usd: 500\n", ""))
     with pytest.raises(ConfigError, match="max_spend_usd"):
-        revetl.enrich(leads(), "contact_profile")
+        revetl.enrich_frame(leads(), "contact_profile")
     assert requests(sandbox) == before
 
 
 def test_a_spent_budget_warns_and_a_refused_key_raises(root: Path) -> None:
     with pytest.warns(revetl.EnrichWarning, match="budget") as caught:
-        out = revetl.enrich(leads(), "contact_profile", max_spend_usd=0.5)
+        out = revetl.enrich_frame(leads(), "contact_profile", max_spend_usd=0.5)
     assert len(out) == N
     assert caught[0].filename == __file__
     connections = root / "profiles/connections.yml"
     connections.write_text(connections.read_text().replace("key-of-a-test", "bad-key"))
     with pytest.raises(Denied) as refused:
-        revetl.enrich(leads(), "contact_profile", max_spend_usd=20)
+        revetl.enrich_frame(leads(), "contact_profile", max_spend_usd=20)
     assert "bad-key" not in str(refused.value)
 
 
+def test_the_old_names_still_work_and_name_the_new_ones(root: Path) -> None:
+    with pytest.warns(DeprecationWarning, match=r"enrich_frame\(") as caught:
+        out = revetl.enrich(leads(), "contact_profile", max_spend_usd=20)
+    assert caught[0].filename == __file__
+    with pytest.warns(revetl.EnrichWarning, match="budget") as stopped:
+        revetl.enrich(leads().assign(phone=None), "contact_profile", max_spend_usd=0)
+    assert {each.filename for each in stopped} == {__file__}
+    with pytest.warns(DeprecationWarning, match=r"enrich_frame_async\("):
+        again = asyncio.run(revetl.enrich_async(leads(), "contact_profile", max_spend_usd=0))
+    pd.testing.assert_frame_equal(again, out)
+
+
 def test_an_empty_frame(root: Path) -> None:
-    out = revetl.enrich(leads().head(0), "contact_profile", max_spend_usd=1)
+    out = revetl.enrich_frame(leads().head(0), "contact_profile", max_spend_usd=1)
     assert len(out) == 0
     assert {"email", "email_cost_usd"} <= set(out.columns)
 
@@ -272,7 +285,11 @@ def test_importing_revetl_is_light() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_the_guide_runs_as_it_stands(root: Path, sandbox: str) -> None:
+def test_the_guide_runs_as_it_stands(tmp_path: Path, sandbox: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a project that dbt builds, with the vendors at the sandbox."""
+    ada = ("g1", "ada@analytical.example", "Ada", "Lovelace", "analytical.example")
+    real_project(tmp_path, sandbox, [ada, ("g2", "grace@navy.example", "Grace", "Hopper", "navy.example")])
+    monkeypatch.chdir(tmp_path)
     text = (REPOSITORY / "docs/guides/python.md").read_text(encoding="utf-8")
     blocks = re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
     assert len(blocks) >= 5
@@ -283,3 +300,9 @@ def test_the_guide_runs_as_it_stands(root: Path, sandbox: str) -> None:
             exec(compile(block, "docs/guides/python.md", "exec"), names)
     enriched = asyncio.run(names["main"]())
     assert list(enriched.index) == [101, 102, 103]
+    # The job did what the guide says: bought, built into the model, sent, and taken back as far as it may be.
+    job = names["report"]
+    assert [s.stage for s in job.stages] == ["build", "enrich contact_profile", "build", "sync hubspot__contacts"]
+    assert job.syncs[0].counts == {"ok": 2}
+    assert 0 < job.spend_usd <= 5
+    assert names["rolled_back"].status == "done"

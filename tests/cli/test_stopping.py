@@ -49,9 +49,9 @@ def project(tmp_path: Path, sandbox: str) -> Path:
     return root
 
 
-def start(root: Path) -> subprocess.Popen[str]:
+def start(root: Path, *words: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "revetl.cli.main", "sync", "--json"],
+        [sys.executable, *(words or ("-m", "revetl.cli.main", "sync", "--json"))],
         cwd=root,
         env={**os.environ, "NO_COLOR": "1"},
         stdout=subprocess.PIPE,
@@ -145,3 +145,16 @@ def test_a_second_ctrl_c_ends_it_at_once_and_nothing_is_lost(project: Path, sand
     assert process.returncode == 0, err
     assert json.loads(out)[0]["counts"] == {"ok": RECORDS}
     assert written(sandbox)[0] == RECORDS
+
+
+def test_ctrl_c_in_python_ends_in_order_too(project: Path, sandbox: str) -> None:
+    slow(sandbox, 0.3)
+    process = start(project, "-c", "from revetl import api\napi.sync()")
+    until_sending(process, sandbox, batches=2)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=WITHIN_S)
+    assert err.rstrip().endswith("KeyboardInterrupt")
+    assert one(project, "SELECT status FROM revetl.runs") == "interrupted"
+    held, _ = written(sandbox)
+    assert 0 < held < RECORDS
+    assert one(project, "SELECT count(*) FROM revetl.outcomes WHERE status = 'ok'") == held

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from revetl.cli.render.documents import plan_document
 from revetl.cli.render.plans import facts
 from revetl.cli.render.plans_markdown import markdown
-from revetl.cli.render.reports import plan_document
 from revetl.errors import Ambiguous, ConfigError, Denied
 from revetl.model import FieldRule
 from revetl.state import outcomes

@@ -181,7 +181,13 @@ def test_a_broken_package_is_named_and_gives_no_traceback(install: Install, code
 
 
 # Where a connector may be named: its folder, its sandbox, the registries; and the demo, which is of one vendor.
-_MAY_NAME = ("destinations/registry.py", "sandbox/registry.py", "usecases/demo.py", "cli/commands/demo.py")
+_MAY_NAME = (
+    "destinations/registry.py",
+    "sandbox/registry.py",
+    "usecases/demo.py",
+    "cli/commands/demo.py",
+    "cli/render/demo.py",
+)
 
 
 @pytest.mark.parametrize("type_", [t for t, c in registry.connectors().items() if c.entry is None])

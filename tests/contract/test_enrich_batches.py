@@ -22,6 +22,7 @@ from revetl.sandbox.settings import SandboxSettings
 from revetl.state.schema import create_all
 from revetl.warehouse.duckdb import DuckDBWarehouse
 from tests.contract.test_provider_sandbox import KEY, SPECS, in_a_hurry, truth
+from tests.support.enrich_fakes import context
 
 __all__ = ["truth"]
 PEOPLE = 120
@@ -60,7 +61,7 @@ async def run(sandbox: RunningSandbox, db: DuckDBWarehouse, name: str, run_id: s
     options = {"api_key": KEY, "base_url": f"{sandbox.base_url}/providers/{made.vendor}"}
     clock = SystemClock()
     providers = connect([name], {name: made}, lambda vendor: account_options(vendor, options), clock)
-    return await run_waterfall(db, spec, providers, Relation("marts", "people"), run_id=run_id, clock=clock)
+    return await run_waterfall(context(db, clock, run_id), spec, providers, Relation("marts", "people"))
 
 
 def ledger(db: DuckDBWarehouse) -> dict[str, Any]:

@@ -18,11 +18,12 @@ import pytest
 from revetl.clock import LoopClock
 from revetl.enrich.execution.in_doubt import in_doubt
 from revetl.enrich.forecasting.estimate import estimate
+from revetl.enrich.options import WaterfallOptions
 from revetl.model import Relation
 from revetl.state.schema import create_all
 from revetl.warehouse.base import Warehouse
 from tests.simulation.test_enrich_engine import bills, providers
-from tests.support.enrich_fakes import START, FakeProvider, hit, person, terms, waterfall
+from tests.support.enrich_fakes import START, FakeProvider, context, hit, person, terms, waterfall
 from tests.support.virtual_time import run_virtual
 from tests.support.warehouses import PARAMS, SCHEMA, new_warehouse
 
@@ -69,8 +70,8 @@ def test_the_same_on_every_warehouse(warehouse: Warehouse) -> None:
 
     def enrich(run_id: str, days: int) -> Any:
         clock = LoopClock(START + timedelta(days=days))
-        told = estimate(warehouse, SPEC, specs, PEOPLE, clock=clock)
-        run = run_waterfall(warehouse, SPEC, vendors, PEOPLE, run_id=run_id, clock=clock, foreseen=told)
+        told = estimate(context(warehouse, clock), SPEC, specs, PEOPLE)
+        run = run_waterfall(context(warehouse, clock, run_id), SPEC, vendors, PEOPLE, WaterfallOptions(foreseen=told))
         return told, run_virtual(run)
 
     told, report = enrich("r1", 0)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from revetl.enrich.ordering.learn import History, learn
+from revetl.enrich.ordering.history import History, HistoryFilter, read_history
 from revetl.model import Relation
 from revetl.state.schema import create_all, relation
 from revetl.warehouse.base import Warehouse
@@ -44,7 +44,8 @@ def warehouse(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Wareho
 def read(warehouse: Warehouse, entity: Relation) -> History:
     known = {name: vendor.spec for name, vendor in market().items()}
     spec = cascade(LISTED, audit={"share": 0.3})
-    return learn(warehouse, spec, known, entity, now=START + timedelta(days=1), segment=SEGMENT[warehouse.dialect])
+    only = HistoryFilter(segment=SEGMENT[warehouse.dialect])
+    return read_history(warehouse, spec, known, entity, now=START + timedelta(days=1), only=only)
 
 
 def copy(source: DuckDBWarehouse, warehouse: Warehouse) -> None:
@@ -66,10 +67,10 @@ def copy(source: DuckDBWarehouse, warehouse: Warehouse) -> None:
 def test_the_same_ledger_teaches_the_same(source: DuckDBWarehouse, warehouse: Warehouse) -> None:
     copy(source, warehouse)
     expected, found = read(source, PEOPLE), read(warehouse, HERE)
-    assert found.arms == expected.arms
+    assert found.candidates == expected.candidates
     assert found.checks == pytest.approx(expected.checks)
     for here, there in zip(found.prices, expected.prices, strict=True):
         assert asdict(here) == pytest.approx(asdict(there))
     assert set(expected.segments) == {"early", "late"}
-    for name, cases in expected.segments.items():
-        assert sorted(map(repr, found.segments[name])) == sorted(map(repr, cases))
+    for name, asked_records in expected.segments.items():
+        assert sorted(map(repr, found.segments[name])) == sorted(map(repr, asked_records))

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from revetl.enrich.ordering.cases import Arm, Case, Reply
-from revetl.enrich.ordering.replay import replay, walk
-from revetl.enrich.ordering.solve import MOST_ARMS, solve
+from revetl.enrich.ordering.asked_records import AskedRecord, Candidate, KnownReply
+from revetl.enrich.ordering.replay import path_of, replay
+from revetl.enrich.ordering.solve import MAX_CANDIDATES, solve
 from tests.support.order_instances import every_order, instance, play
 
 CLOSE = {"rel": 1e-9, "abs": 1e-9}
@@ -26,11 +26,11 @@ def sizes(seed: int) -> int:
 def test_no_order_and_no_stopping_point_is_better(batch):
     for seed in range(batch * 40, batch * 40 + 40):  # 400 instances
         rng = random.Random(seed)
-        arms, cases = instance(rng, most_arms=sizes(seed), cases=12)
+        candidates, asked_records = instance(rng, most_arms=sizes(seed), asked_records=12)
         value = rng.choice((0.02, 0.1, 0.5, 5.0))
         budget = rng.uniform(0, 30)
-        solution = solve(arms, cases)
-        played = [play(arms, cases, order) for order in every_order(len(arms))]
+        solution = solve(candidates, asked_records)
+        played = [play(candidates, asked_records, order) for order in every_order(len(candidates))]
         most = max(filled for _, filled in played)
         half = most / 2
 
@@ -48,45 +48,49 @@ def test_no_order_and_no_stopping_point_is_better(batch):
         assert rich.usd <= budget + 1e-9
         assert rich.filled == pytest.approx(max(f for u, f in played if u <= budget + 1e-9), **CLOSE)
         for point in (full, enough, net, rich, *solution.curve()):
-            assert (point.usd, point.filled) == pytest.approx(play(arms, cases, point.order), **CLOSE)
+            assert (point.usd, point.filled) == pytest.approx(play(candidates, asked_records, point.order), **CLOSE)
 
 
 def test_the_curve_rises_and_nothing_lies_above_it():
     for seed in range(40):
-        arms, cases = instance(random.Random(seed), most_arms=4)
-        curve = solve(arms, cases).curve()
+        candidates, asked_records = instance(random.Random(seed), most_arms=4)
+        curve = solve(candidates, asked_records).curve()
         assert curve[0].filled == 0 or curve[0].usd == 0
         assert all(a.usd <= b.usd and a.filled < b.filled for a, b in pairwise(curve))
-        for order in every_order(len(arms)):
-            usd, filled = play(arms, cases, order)
+        for order in every_order(len(candidates)):
+            usd, filled = play(candidates, asked_records, order)
             assert max(p.filled for p in curve if p.usd <= usd + 1e-9) >= filled - 1e-9
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 10_000), st.randoms(use_true_random=False))
 def test_a_replay_is_the_story_of_the_same_order(seed, rng):
-    arms, cases = instance(random.Random(seed))
-    order = rng.sample(range(len(arms)), rng.randint(0, len(arms)))
-    told = replay(arms, cases, order)
-    assert (told.usd, told.filled) == pytest.approx(play(arms, cases, order), **CLOSE)
+    candidates, asked_records = instance(random.Random(seed))
+    order = rng.sample(range(len(candidates)), rng.randint(0, len(candidates)))
+    told = replay(candidates, asked_records, order)
+    assert (told.usd, told.filled) == pytest.approx(play(candidates, asked_records, order), **CLOSE)
     assert told.unknown == 0
-    assert told.records == pytest.approx(sum(c.weight for c in cases))
+    assert told.records == pytest.approx(sum(c.weight for c in asked_records))
 
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 10_000), st.floats(0.01, 5))
 def test_the_recursion_with_a_price_on_a_blank_has_the_same_optimum(seed, value):
     """f(S) = min(V * blanks(S), min over i of cost(i, S) + f(S and i)), worked out from the stories of the orders."""
-    arms, cases = instance(random.Random(seed), most_arms=4)
-    blanks = sum(c.weight * c.wants.bit_count() for c in cases)
+    candidates, asked_records = instance(random.Random(seed), most_arms=4)
+    blanks = sum(c.weight * c.wants.bit_count() for c in asked_records)
 
     def f(asked: tuple[int, ...]) -> float:
-        usd, filled = play(arms, cases, asked)
+        usd, filled = play(candidates, asked_records, asked)
         here = value * (blanks - filled)
-        after = [play(arms, cases, (*asked, i))[0] - usd + f((*asked, i)) for i in range(len(arms)) if i not in asked]
+        after = [
+            play(candidates, asked_records, (*asked, i))[0] - usd + f((*asked, i))
+            for i in range(len(candidates))
+            if i not in asked
+        ]
         return min([here, *after])
 
-    best = solve(arms, cases).most_net(value)
+    best = solve(candidates, asked_records).most_net(value)
     assert best.usd + value * (blanks - best.filled) == pytest.approx(f(()), **CLOSE)
 
 
@@ -96,13 +100,17 @@ def test_where_only_hits_are_paid_for_ascending_price_is_best_whatever_the_corre
     rng = random.Random(seed)
     n = rng.randint(1, 5)
     prices = [round(rng.uniform(0.01, 1), 3) for _ in range(n)]
-    cases = [
-        Case(rng.randint(1, 9), 1, tuple(Reply(p, 1, True) if rng.random() < 0.5 else Reply() for p in prices))
+    asked_records = [
+        AskedRecord(
+            rng.randint(1, 9), 1, tuple(KnownReply(p, 1, True) if rng.random() < 0.5 else KnownReply() for p in prices)
+        )
         for _ in range(30)
     ]
-    arms = [Arm(str(i), 1) for i in range(n)]
+    candidates = [Candidate(str(i), 1) for i in range(n)]
     ascending = sorted(range(n), key=prices.__getitem__)
-    assert solve(arms, cases).cheapest().usd == pytest.approx(play(arms, cases, ascending)[0], **CLOSE)
+    assert solve(candidates, asked_records).cheapest().usd == pytest.approx(
+        play(candidates, asked_records, ascending)[0], **CLOSE
+    )
 
 
 @settings(max_examples=40, deadline=None)
@@ -113,28 +121,33 @@ def test_where_hits_are_independent_the_index_is_best(seed):
     n = rng.randint(1, 4)
     a, b = [rng.uniform(0.01, 1) for _ in range(n)], [rng.uniform(0, 1) for _ in range(n)]
     p = [rng.uniform(0.05, 0.95) for _ in range(n)]
-    cases = []
+    asked_records = []
     for hits in range(1 << n):
         weight = 1.0
         for i in range(n):
             weight *= p[i] if hits >> i & 1 else 1 - p[i]
-        got = tuple(Reply(a[i] + (hits >> i & 1) * b[i], hits >> i & 1, bool(hits >> i & 1)) for i in range(n))
-        cases.append(Case(weight, 1, got))
-    arms = [Arm(str(i), 1) for i in range(n)]
+        got = tuple(KnownReply(a[i] + (hits >> i & 1) * b[i], hits >> i & 1, bool(hits >> i & 1)) for i in range(n))
+        asked_records.append(AskedRecord(weight, 1, got))
+    candidates = [Candidate(str(i), 1) for i in range(n)]
     by_index = sorted(range(n), key=lambda i: a[i] / p[i] + b[i])
-    assert solve(arms, cases).cheapest().usd == pytest.approx(play(arms, cases, by_index)[0], **CLOSE)
+    assert solve(candidates, asked_records).cheapest().usd == pytest.approx(
+        play(candidates, asked_records, by_index)[0], **CLOSE
+    )
 
 
 def test_what_nobody_asked_is_neither_solved_nor_replayed():
-    arms = [Arm("a", 1), Arm("b", 1)]
-    seen, half = Case(3, 1, (Reply(0.1, 1, True), Reply(0.2))), Case(2, 1, (Reply(0.1, 1, True), None))
+    candidates = [Candidate("a", 1), Candidate("b", 1)]
+    seen, half = (
+        AskedRecord(3, 1, (KnownReply(0.1, 1, True), KnownReply(0.2))),
+        AskedRecord(2, 1, (KnownReply(0.1, 1, True), None)),
+    )
     with pytest.raises(ValueError, match="not complete"):
-        solve(arms, [seen, half])
-    assert walk(arms, half, (0, 1)) is not None  # the first filled it: the second would not have been asked
-    assert walk(arms, half, (1, 0)) is None
-    assert replay(arms, [seen, half], (1, 0)).unknown == 2
+        solve(candidates, [seen, half])
+    assert path_of(candidates, half, (0, 1)) is not None  # the first filled it: the second would not have been asked
+    assert path_of(candidates, half, (1, 0)) is None
+    assert replay(candidates, [seen, half], (1, 0)).unknown == 2
 
 
 def test_more_providers_than_can_be_solved_are_refused():
     with pytest.raises(ValueError, match="sets"):
-        solve([Arm(str(i), 1) for i in range(MOST_ARMS + 1)], [])
+        solve([Candidate(str(i), 1) for i in range(MAX_CANDIDATES + 1)], [])

@@ -7,11 +7,13 @@ from collections.abc import Mapping
 import pytest
 
 from revetl.enrich.execution.engine import run_waterfall
+from revetl.enrich.options import WaterfallOptions
 from revetl.providers.base import Answer
 from tests.support.enrich_fakes import (
     PEOPLE,
     FakeProvider,
     clock,
+    context,
     hit,
     miss,
     person,
@@ -55,7 +57,7 @@ def test_the_share_is_asked_of_all_and_what_it_finds_is_verified(share):
     asked = vendors()
     spec = waterfall(audit={"share": share})
     for run_id in ("r1", "r2"):
-        run_virtual(run_waterfall(warehouse, spec, asked, PEOPLE, run_id=run_id, clock=clock()))
+        run_virtual(run_waterfall(context(warehouse, clock(), run_id), spec, asked, PEOPLE))
     audited = {
         key
         for (key,) in warehouse.rows(
@@ -78,5 +80,6 @@ def test_the_share_is_asked_of_all_and_what_it_finds_is_verified(share):
 def test_a_list_is_not_audited():
     warehouse, asked = warehouse_with([person(n) for n in range(N)]), vendors()
     spec = waterfall(audit={"share": 1})
-    run_virtual(run_waterfall(warehouse, spec, asked, PEOPLE, run_id="r1", clock=clock(), entity_name="adhoc:contacts"))
+    options = WaterfallOptions(entity_name="adhoc:contacts")
+    run_virtual(run_waterfall(context(warehouse, clock()), spec, asked, PEOPLE, options))
     assert {number({"first_name": line[0]}) for line in asked["small.email"].bill} == set(range(0, N, 4))

@@ -17,8 +17,10 @@ from typing import Any
 import pytest
 
 from revetl.enrich.execution.engine import run_waterfall
+from revetl.enrich.options import WaterfallOptions
+from revetl.warehouse.base import TypedResults
 from tests.simulation.test_enrich_engine import enrich, providers
-from tests.support.enrich_fakes import PEOPLE, FakeProvider, clock, person, warehouse_with, waterfall
+from tests.support.enrich_fakes import PEOPLE, FakeProvider, clock, context, person, warehouse_with, waterfall
 from tests.support.virtual_time import run_virtual
 
 LIMIT = Decimal("1.60")
@@ -40,7 +42,7 @@ class Crash(BaseException):
     """The process dies here: nothing that follows reaches the database."""
 
 
-class Dying:
+class Dying(TypedResults):
     """A warehouse that dies before its n-th step, and is dead from then on. 0: never."""
 
     def __init__(self, inner: Any, at: int) -> None:
@@ -165,7 +167,9 @@ def test_a_crash_at_every_call(moment: str):
 def interrupted_after(seconds: float, warehouse: Any, vendors: dict[str, FakeProvider]) -> None:
     async def go() -> None:
         task = asyncio.ensure_future(
-            run_waterfall(warehouse, waterfall(), vendors, PEOPLE, run_id="r1", clock=clock(), max_spend_usd=LIMIT)
+            run_waterfall(
+                context(warehouse, clock()), waterfall(), vendors, PEOPLE, WaterfallOptions(max_spend_usd=LIMIT)
+            )
         )
         await asyncio.sleep(seconds)
         task.cancel()

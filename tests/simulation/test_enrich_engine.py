@@ -8,12 +8,14 @@ from typing import Any
 
 from revetl.enrich.execution.engine import run_waterfall
 from revetl.enrich.forecasting.estimate import estimate
+from revetl.enrich.options import WaterfallOptions
 from revetl.errors import Ambiguous, Denied, Unavailable
 from revetl.providers.base import Answer
 from tests.support.enrich_fakes import (
     PEOPLE,
     FakeProvider,
     clock,
+    context,
     hit,
     load_people,
     miss,
@@ -60,11 +62,8 @@ def providers(**scripts: Any) -> dict[str, FakeProvider]:
 def enrich(
     warehouse: Any, vendors: dict[str, FakeProvider], *, run_id: str = "r1", spec: Any = None, **more: Any
 ) -> Any:
-    return run_virtual(
-        run_waterfall(
-            warehouse, spec or waterfall(), vendors, PEOPLE, run_id=run_id, clock=more.pop("clock", clock()), **more
-        )
-    )
+    ctx = context(warehouse, more.pop("clock", clock()), run_id)
+    return run_virtual(run_waterfall(ctx, spec or waterfall(), vendors, PEOPLE, WaterfallOptions(**more)))
 
 
 def bills(vendors: dict[str, FakeProvider]) -> dict[str, int]:
@@ -256,16 +255,16 @@ def test_an_estimate_is_an_upper_bound_and_says_what_it_assumes():
     warehouse = warehouse_with([person(n) for n in range(60)])
     vendors = providers()
     specs = {name: v.spec for name, v in vendors.items()}
-    first = estimate(warehouse, waterfall(), specs, PEOPLE, clock=clock())
+    first = estimate(context(warehouse, clock()), waterfall(), specs, PEOPLE)
     assert first.assumed
     assert [s.lookups for s in first.stages] == [60, 60]
     report = enrich(warehouse, vendors)
     assert report.spent_usd <= first.greatest_usd
     load_people(warehouse, [person(n) for n in range(1000, 1090)])
-    known = estimate(warehouse, waterfall(), specs, PEOPLE, clock=clock())
+    known = estimate(context(warehouse, clock()), waterfall(), specs, PEOPLE)
     assert not known.stages[0].assumed
     assert known.stages[0].hit_rate == 40 / 60
-    nothing = estimate(warehouse, waterfall(), specs, PEOPLE, clock=clock(), limit=0)
+    nothing = estimate(context(warehouse, clock()), waterfall(), specs, PEOPLE, WaterfallOptions(limit=0))
     assert nothing.greatest_usd == 0
 
 

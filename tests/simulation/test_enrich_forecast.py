@@ -10,12 +10,13 @@ from decimal import Decimal
 import pytest
 
 from revetl.enrich.forecasting.estimate import estimate
-from revetl.enrich.forecasting.forecast import Cohort, Step, forecast, quantile
-from revetl.enrich.forecasting.rates import Rates, Share
+from revetl.enrich.forecasting.forecast import Cohort, StageModel, forecast, quantile
+from revetl.enrich.forecasting.rates import ProviderRates, UncertainRate
+from revetl.enrich.options import WaterfallOptions
 from revetl.providers.base import Answer
 from revetl.providers.grammar import EndpointLimits, RateWindow
 from tests.simulation.test_enrich_engine import check, enrich, number, providers
-from tests.support.enrich_fakes import PEOPLE, clock, hit, load_people, miss, person, warehouse_with, waterfall
+from tests.support.enrich_fakes import PEOPLE, clock, context, hit, load_people, miss, person, warehouse_with, waterfall
 
 RUNS = 20
 
@@ -51,7 +52,7 @@ def test_cost_and_coverage_of_twenty_runs_are_inside_the_interval():
     for run in range(RUNS):
         size = 60 + 20 * (run % 5)
         load_people(warehouse, [person(1000 * (run + 1) + n) for n in range(size)])
-        told = estimate(warehouse, waterfall(), specs, PEOPLE, clock=clock())
+        told = estimate(context(warehouse, clock()), waterfall(), specs, PEOPLE)
         report = enrich(warehouse, vendors, run_id=f"r{run:02d}", foreseen=told)
         inside["usd"] += told.low_usd <= report.spent_usd <= told.high_usd
         for field in ("email", "phone"):
@@ -78,7 +79,7 @@ def test_a_forecast_sees_what_will_be_served_by_answers_that_are_paid_for():
     specs = {name: v.spec for name, v in vendors.items()}
     enrich(warehouse, vendors)
     load_people(warehouse, [person(n, golden_id=f"twin{n}") for n in range(50)])
-    told = estimate(warehouse, waterfall(), specs, PEOPLE, clock=clock())
+    told = estimate(context(warehouse, clock()), waterfall(), specs, PEOPLE)
     report = enrich(warehouse, vendors, run_id="r2", foreseen=told)
     assert report.asked == 0
     assert told.expected_usd == 0
@@ -91,14 +92,18 @@ def test_the_budget_bounds_the_forecast_and_minutes_follow_the_limits():
     specs = {name: v.spec for name, v in providers().items()}
     limits = EndpointLimits(concurrency=4, windows=(RateWindow(calls=10, seconds=60),))
     slow = specs["big.person"].model_copy(update={"limits": limits})
-    free = estimate(warehouse, waterfall(), specs, PEOPLE, clock=clock())
+    free = estimate(context(warehouse, clock()), waterfall(), specs, PEOPLE)
     told = estimate(
-        warehouse, waterfall(), specs | {"big.person": slow}, PEOPLE, clock=clock(), max_spend_usd=Decimal(1)
+        context(warehouse, clock()),
+        waterfall(),
+        specs | {"big.person": slow},
+        PEOPLE,
+        WaterfallOptions(max_spend_usd=Decimal(1)),
     )
     assert told.high_usd == told.expected_usd == 1
     assert told.minutes >= 1190 / 10
     assert free.minutes < told.minutes / 5
-    assert free == estimate(warehouse, waterfall(), specs, PEOPLE, clock=clock()), "the same ledger says the same"
+    assert free == estimate(context(warehouse, clock()), waterfall(), specs, PEOPLE), "the same ledger says the same"
 
 
 def test_what_a_second_vendor_adds_is_learnt_among_those_that_the_first_left():
@@ -121,7 +126,7 @@ def test_what_a_second_vendor_adds_is_learnt_among_those_that_the_first_left():
     warehouse = warehouse_with([person(n) for n in range(200)])
     enrich(warehouse, vendors, run_id="first")
     load_people(warehouse, [person(n) for n in range(400)])
-    told = estimate(warehouse, waterfall(), specs, PEOPLE, clock=clock())
+    told = estimate(context(warehouse, clock()), waterfall(), specs, PEOPLE)
     report = enrich(warehouse, vendors, run_id="second", foreseen=told)
     assert {name: f.filled_after for name, f in report.fields.items()} == {"email": 240, "phone": 240}
     for field in ("email", "phone"):
@@ -134,17 +139,19 @@ def test_a_declared_rate_is_a_better_guess_than_none():
     warehouse = warehouse_with([person(n) for n in range(100)])
     specs = {name: v.spec for name, v in providers().items()}
     declared = specs["big.person"].model_copy(update={"expected_hit_rate": 0.9})
-    none = estimate(warehouse, waterfall(), specs, PEOPLE, clock=clock())
-    told = estimate(warehouse, waterfall(), specs | {"big.person": declared}, PEOPLE, clock=clock())
+    none = estimate(context(warehouse, clock()), waterfall(), specs, PEOPLE)
+    told = estimate(context(warehouse, clock()), waterfall(), specs | {"big.person": declared}, PEOPLE)
     assert none.stages[0].hit_rate == pytest.approx(0.5)
     assert told.stages[0].hit_rate == pytest.approx(0.9)
     assert told.expected_usd > none.expected_usd
 
 
 def test_the_forecast_is_the_binomial_distribution_where_rates_are_known():
-    exact = Share(6e9, 4e9)
-    rates = Rates(exact, 100, 60, 0.2, 0.0, 0.0, 1.0, {"email": Share(1e9, 1)}, {"email": Share(1, 1e9)})
-    draws = forecast([Cohort(1, 1, False, 100)], [Step(rates, 1, 1.0, {})], ["email"], draws=4000)
+    exact = UncertainRate(6e9, 4e9)
+    rates = ProviderRates(
+        exact, 100, 60, 0.2, 0.0, 0.0, 1.0, {"email": UncertainRate(1e9, 1)}, {"email": UncertainRate(1, 1e9)}
+    )
+    draws = forecast([Cohort(1, 1, False, 100)], [StageModel(rates, 1, 1.0, {})], ["email"], draws=4000)
     found = [draw.found[0] for draw in draws]
     mean = sum(found) / len(found)
     variance = sum((f - mean) ** 2 for f in found) / len(found)

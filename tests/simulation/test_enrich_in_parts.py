@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from revetl.enrich.execution import partitions
+from revetl.enrich.selection import partition
 from revetl.providers.base import Answer
 from tests.simulation.test_enrich_crash import COUNTED, SPENT, Crash, Dying
 from tests.simulation.test_enrich_engine import bills, enrich, number, providers
@@ -23,7 +23,7 @@ PEOPLE_N = 24
 
 @pytest.fixture(autouse=True)
 def _small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(partitions, "SMALLEST", 6)
+    monkeypatch.setattr(partition, "MIN_RECORDS", 6)
 
 
 def people() -> Any:
@@ -31,7 +31,7 @@ def people() -> Any:
 
 
 def sequential(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(partitions, "SMALLEST", 10_000)
+    monkeypatch.setattr(partition, "MIN_RECORDS", 10_000)
 
 
 def outcome(warehouse: Any) -> Any:

@@ -16,11 +16,23 @@ import pytest
 
 from revetl.clock import LoopClock
 from revetl.enrich.execution.engine import run_waterfall
+from revetl.enrich.options import WaterfallOptions
 from revetl.providers.base import Answer
 from revetl.providers.grammar import AsyncJob
 from revetl.state.schema import create_all
 from tests.simulation.test_enrich_crash import Crash, Dying
-from tests.support.enrich_fakes import PEOPLE, START, clock, hit, miss, person, terms, warehouse_with, waterfall
+from tests.support.enrich_fakes import (
+    PEOPLE,
+    START,
+    clock,
+    context,
+    hit,
+    miss,
+    person,
+    terms,
+    warehouse_with,
+    waterfall,
+)
 from tests.support.enrich_job_fakes import JobVendor
 from tests.support.virtual_time import run_virtual
 
@@ -54,7 +66,8 @@ def people() -> Any:
 
 
 def enrich(warehouse: Any, jobs: JobVendor, run_id: str = "r1", **more: Any) -> Any:
-    run = run_waterfall(warehouse, SPEC, {jobs.name: jobs}, PEOPLE, run_id=run_id, clock=clock(), **more)
+    ctx = context(warehouse, clock(), run_id)
+    run = run_waterfall(ctx, SPEC, {jobs.name: jobs}, PEOPLE, WaterfallOptions(**more))
     return run_virtual(run)
 
 
@@ -187,7 +200,7 @@ def test_a_job_that_was_lost_without_a_name_is_repeated_for_free_only_when_it_is
     assert enrich(warehouse, jobs, "r2").asked == PEOPLE_N - lost
     assert max(jobs.bill.values()) == 1
     later = LoopClock(START + timedelta(seconds=JOB.poll.patience_s + 60))
-    run = run_waterfall(warehouse, SPEC, {jobs.name: jobs}, PEOPLE, run_id="r3", clock=later)
+    run = run_waterfall(context(warehouse, later, "r3"), SPEC, {jobs.name: jobs}, PEOPLE)
     assert run_virtual(run).asked == lost
 
 
@@ -206,7 +219,7 @@ def test_a_job_of_a_provider_that_is_gone_is_left_alone():
     enrich(warehouse, jobs)
     other = JobVendor(terms("other.email", ("email",), per_hit="0.01"), knows)
     spec = waterfall(stages=[{"provider": "other.email", "fills": ["email"]}], fields={"email": {}})
-    run_virtual(run_waterfall(warehouse, spec, {other.name: other}, PEOPLE, run_id="r2", clock=clock()))
+    run_virtual(run_waterfall(context(warehouse, clock(), "r2"), spec, {other.name: other}, PEOPLE))
     assert not other.fetched
     assert statuses(warehouse)["in_doubt"] == 10
 
@@ -222,7 +235,7 @@ def test_somebody_who_turns_out_to_be_erased_is_suppressed_when_the_job_is_fetch
     assert warehouse.rows("SELECT count(*) > 0 FROM revetl.suppressions") == [(True,)]
     other = JobVendor(terms("other.email", ("email",), per_hit="0.01"), knows)
     spec = waterfall(stages=[{"provider": "other.email", "fills": ["email"]}], fields={"email": {}})
-    report = run_virtual(run_waterfall(warehouse, spec, {other.name: other}, PEOPLE, run_id="r3", clock=clock()))
+    report = run_virtual(run_waterfall(context(warehouse, clock(), "r3"), spec, {other.name: other}, PEOPLE))
     assert (report.suppressed, report.asked, other.sizes) == (1, 0, [])
 
 

@@ -23,6 +23,7 @@ from tests.support.enrich_fakes import (
     START,
     FakeProvider,
     clock,
+    context,
     hit,
     load_people,
     person,
@@ -42,12 +43,7 @@ def together(warehouse: Any, vendors: Mapping[str, Any], runs: int, **more: Any)
         return await asyncio.gather(
             *(
                 run_waterfall(
-                    another(warehouse),
-                    more.get("spec") or waterfall(),
-                    vendors,
-                    PEOPLE,
-                    run_id=f"r{n}",
-                    clock=time,
+                    context(another(warehouse), time, f"r{n}"), more.get("spec") or waterfall(), vendors, PEOPLE
                 )
                 for n in range(runs)
             )
@@ -175,11 +171,11 @@ def test_a_run_that_dies_frees_its_questions_and_a_live_one_keeps_them():
 
     async def go() -> tuple[Any, int]:
         first = asyncio.ensure_future(
-            run_waterfall(another(warehouse), waterfall(), vendors, PEOPLE, run_id="dies", clock=time)
+            run_waterfall(context(another(warehouse), time, "dies"), waterfall(), vendors, PEOPLE)
         )
         await asyncio.sleep(1)
         second = asyncio.ensure_future(
-            run_waterfall(another(warehouse), waterfall(), vendors, PEOPLE, run_id="waits", clock=time)
+            run_waterfall(context(another(warehouse), time, "waits"), waterfall(), vendors, PEOPLE)
         )
         await asyncio.sleep(900)  # far beyond a lease that nobody renews
         assert not second.done()

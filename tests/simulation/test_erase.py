@@ -16,8 +16,10 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from revetl.context import LeaseWait, RunContext
 from revetl.enrich.execution.engine import run_waterfall
 from revetl.enrich.lists.entity_table import list_key
+from revetl.enrich.options import WaterfallOptions
 from revetl.errors import ConfigError, GuardrailError, LeaseError
 from revetl.model import Relation
 from revetl.privacy.erasure import Erasure, ErasureReport
@@ -29,12 +31,12 @@ from revetl.state.schema import create_all, relation
 from revetl.sync.drift.reading import find_drift
 from revetl.sync.plan import saved
 from revetl.sync.rollback.rolling_back import RollbackOptions, roll_back
-from revetl.usecases.erase_people import list_keys, people_of
+from revetl.usecases.erase import list_keys, people_of
 from revetl.warehouse.base import Warehouse
 from revetl.warehouse.duckdb import DuckDBWarehouse
 from revetl.warehouse.sql import ident, table
 from tests.support.crashing import Crash, CrashingWarehouse, Fuse
-from tests.support.enrich_fakes import FakeProvider, hit, miss, terms, verdict, waterfall
+from tests.support.enrich_fakes import FakeProvider, context, hit, miss, terms, verdict, waterfall
 from tests.support.sync_bench import Bench
 from tests.support.virtual_time import run_virtual
 from tests.support.warehouses import PARAMS, SCHEMA, new_warehouse, the_warehouse
@@ -66,6 +68,9 @@ def knows(inputs: Mapping[str, str]) -> Answer:
     given = {"phone": "+44555", "linkedin_url": "https://www.linkedin.com/in/adal/", "email": BOUGHT}
     values = tuple(ProvidedValue(name, value, 0.9) for name, value in given.items())
     return Answer("hit", 200, values, Decimal("0.20"), 5, {"person": given, "name": "Adaline Lovelace"})
+
+
+NO_WAIT = LeaseWait()
 
 
 class World:
@@ -105,13 +110,11 @@ class World:
     def enrich(self, run_id: str, people: Relation | None = None, entity: str | None = None) -> Any:
         return run_virtual(
             run_waterfall(
-                self.warehouse,
+                context(self.warehouse, self.bench.clock, run_id),
                 SPEC,
                 self.vendors,
                 people or self.people,
-                run_id=run_id,
-                clock=self.bench.clock,
-                entity_name=entity,
+                WaterfallOptions(entity_name=entity),
             )
         )
 
@@ -139,14 +142,21 @@ class World:
         self.warehouse.execute(f"UPDATE {outcomes} SET message = ? WHERE key = 'gid-bob'", [said])
         self.warehouse.execute(f"UPDATE {runs} SET error = ? WHERE run_id = 'r1'", [said])
 
-    def request(self, *keys: str, **identity: str) -> Erasure:
+    def request(self, *keys: str, wait: LeaseWait = NO_WAIT, **identity: str) -> Erasure:
         people = people_of([SPEC], lambda _: self.people)
         known = [identity] if identity else []
-        return Erasure(self.warehouse, people, list_keys([SPEC]), known, keys, clock=self.bench.clock)
+        ctx = RunContext(
+            warehouse=self.warehouse,
+            clock=self.bench.clock,
+            run_id="e1",
+            command="erase",
+            target="dev",
+            wait=wait,
+        )
+        return Erasure(ctx, people, list_keys([SPEC]), known, keys)
 
     def erase(self, *keys: str, **identity: str) -> ErasureReport:
-        work = self.request(*keys, **identity).erase(run_id="e1", target="dev", syncs=[self.bench.spec.name])
-        return asyncio.run(work)
+        return asyncio.run(self.request(*keys, **identity).erase([self.bench.spec.name]))
 
     def left(self) -> dict[str, list[str]]:
         """Table → canaries that stand in any row of any state table."""
@@ -221,7 +231,7 @@ def test_nothing_of_her_is_left_and_all_of_the_money_is(world: World) -> None:
     assert names == kept | {"enrichment_calls"}, "the world has to hold her everywhere, or the test shows nothing"
     looked = asyncio.run(world.request(email=" ADA@acme.example ").look())
     assert world.left() == before
-    assert looked.person.standing == [("fake__contacts", "101")]
+    assert looked.people.standing == [("fake__contacts", "101")]
     others = {name: world.of(name, "gid-bob") for name in ("outcomes", "enrichment_values", "snapshot__fake__contacts")}
 
     report = world.erase(email=" ADA@acme.example ")
@@ -337,7 +347,7 @@ def test_an_answer_that_served_somebody_else_stays_known(fresh: World) -> None:
 
 def test_while_a_waterfall_is_under_way_she_is_suppressed_and_nothing_is_removed(here: World) -> None:
     before = here.left()
-    heartbeats.stay(here.warehouse, "r9", here.bench.clock.now() + timedelta(days=300))
+    heartbeats.beat(here.warehouse, "r9", here.bench.clock.now() + timedelta(days=300))
     with pytest.raises(LeaseError, match="suppressed from now on"):
         here.erase(email=ADA)
     assert here.left() == before
@@ -358,8 +368,8 @@ def test_a_sync_that_is_under_way_is_waited_for(here: World) -> None:
         told.append(holder.run_id)
         leases.release(here.warehouse, name, "other")
 
-    request = here.request(email=ADA)
-    report = run_virtual(request.erase(run_id="e1", target="dev", wait_s=60, on_wait=on_wait))
+    request = here.request(email=ADA, wait=LeaseWait(60, on_wait))
+    report = run_virtual(request.erase())
     assert (told, report.erased, here.left()) == (["other"], True, {})
 
 

@@ -7,8 +7,8 @@ from itertools import permutations
 
 import pytest
 
-from revetl.enrich.ordering.cases import records
-from revetl.enrich.ordering.learn import History, learn
+from revetl.enrich.ordering.asked_records import record_count
+from revetl.enrich.ordering.history import History, read_history
 from revetl.enrich.ordering.replay import replay
 from revetl.enrich.ordering.solve import solve
 from tests.support.enrich_fakes import PEOPLE, START
@@ -27,14 +27,14 @@ def history() -> History:
 
 def learned(warehouse, order, **more) -> History:
     terms = {name: vendor.spec for name, vendor in market().items()}
-    return learn(warehouse, cascade(order, **more), terms, PEOPLE, now=START + timedelta(days=1))
+    return read_history(warehouse, cascade(order, **more), terms, PEOPLE, now=START + timedelta(days=1))
 
 
 def test_of_the_audited_everything_is_known(history):
-    (cases,) = history.segments.values()
-    assert records(cases) == N
-    assert all(case.complete and case.audited for case in cases)
-    assert len(cases) < N  # counts, not records
+    (asked_records,) = history.segments.values()
+    assert record_count(asked_records) == N
+    assert all(case.complete and case.audited for case in asked_records)
+    assert len(asked_records) < N  # counts, not records
 
 
 @pytest.mark.parametrize(
@@ -43,8 +43,8 @@ def test_of_the_audited_everything_is_known(history):
     [*[*permutations(LISTED, 4)][::9], LISTED[:1], ("late.email", "big.person")],
 )
 def test_a_replay_is_the_run(history, order):
-    place = {arm.name: i for i, arm in enumerate(history.arms)}
-    told = replay(history.arms, history.cases, [place[name] for name in order])
+    place = {candidate.name: i for i, candidate in enumerate(history.candidates)}
+    told = replay(history.candidates, history.asked_records, [place[name] for name in order])
     _, vendors, report = run_market(order, N)
     assert {name: told.asked[name] for name in order} == {name: len(vendors[name].bill) for name in order}
     assert {name: told.hits[name] for name in order} == {name: report.providers[name].hits for name in order}
@@ -55,21 +55,21 @@ def test_a_replay_is_the_run(history, order):
 
 
 def test_the_order_that_is_solved_is_the_cheapest_that_can_be_run(history):
-    best = solve(history.arms, history.cases).cheapest()
-    order = [history.arms[i].name for i in best.order]
+    best = solve(history.candidates, history.asked_records).cheapest()
+    order = [history.candidates[i].name for i in best.order]
     _, _, report = run_market(order, N)
     assert float(report.spent_usd) == pytest.approx(best.usd, abs=1e-9)
     assert sum(f.filled_after for f in report.fields.values()) == best.filled
-    others = [replay(history.arms, history.cases, o) for o in permutations(range(4))]
+    others = [replay(history.candidates, history.asked_records, o) for o in permutations(range(4))]
     assert best.usd == pytest.approx(min(o.usd for o in others if o.filled == best.filled))
 
 
 def test_without_an_audit_only_the_order_that_ran_is_known():
     warehouse, _, report = run_market(LISTED, N)
     seen = learned(warehouse, LISTED)
-    told = replay(seen.arms, seen.cases, range(4))
+    told = replay(seen.candidates, seen.asked_records, range(4))
     assert told.unknown == 0
     assert told.usd == pytest.approx(float(report.spent_usd), abs=1e-9)
-    assert replay(seen.arms, seen.cases, (3, 2, 1, 0)).unknown > N / 10
+    assert replay(seen.candidates, seen.asked_records, (3, 2, 1, 0)).unknown > N / 10
     for stop in range(1, 4):
-        assert replay(seen.arms, seen.cases, range(stop)).unknown == 0  # every prefix is known too
+        assert replay(seen.candidates, seen.asked_records, range(stop)).unknown == 0  # every prefix is known too

@@ -16,7 +16,7 @@ import yaml
 
 from revetl import project as projects
 from revetl.cli import main as shell
-from revetl.enrich.ordering.learn import History, learn
+from revetl.enrich.ordering.history import History, read_history
 from revetl.enrich.ordering.replay import replay
 from revetl.enrich.ordering.solve import solve
 from revetl.sandbox.process import SandboxProcess, read_stats
@@ -93,7 +93,7 @@ def history(root: Path) -> History:
     warehouse = opened.open_warehouse()
     try:
         entity = opened.relation("golden_contacts")
-        return learn(warehouse, opened.waterfalls["contacts"], opened.providers, entity, now=datetime.now(UTC))
+        return read_history(warehouse, opened.waterfalls["contacts"], opened.providers, entity, now=datetime.now(UTC))
     finally:
         warehouse.close()
 
@@ -104,11 +104,11 @@ def test_what_is_replayed_is_what_a_fresh_run_does_and_is_billed(
     audited = project(tmp_path / "audited", truth, sandbox, LISTED, 1.0)
     run(audited, sandbox, capsys)
     known = history(audited)
-    assert all(case.complete for case in known.cases)
-    place = {arm.name: i for i, arm in enumerate(known.arms)}
-    best = tuple(known.arms[i].name for i in solve(known.arms, known.cases).cheapest().order)
+    assert all(case.complete for case in known.asked_records)
+    place = {candidate.name: i for i, candidate in enumerate(known.candidates)}
+    best = tuple(known.candidates[i].name for i in solve(known.candidates, known.asked_records).cheapest().order)
     for name, order in (("other", OTHER), ("best", best)):
-        told = replay(known.arms, known.cases, [place[n] for n in order])
+        told = replay(known.candidates, known.asked_records, [place[n] for n in order])
         report, stats = run(project(tmp_path / name, truth, sandbox, order, 0.0), sandbox, capsys)
         providers = report["providers"]
         assert {n: told.asked[n] for n in order} == {n: providers[n]["asked"] for n in order}

@@ -10,7 +10,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from revetl.clock import LoopClock
+from revetl.clock import Clock, LoopClock
+from revetl.context import RunContext
 from revetl.enrich.waterfall import WaterfallSpec
 from revetl.errors import Ambiguous
 from revetl.model import Relation
@@ -23,6 +24,11 @@ from tests.support.warehouses import the_warehouse
 
 PEOPLE = Relation("marts", "golden_contacts")
 START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def context(warehouse: Warehouse, clock: Clock, run_id: str = "r1", **more: Any) -> RunContext:
+    """Of a run on an event loop of its own, so that nothing has to leave that loop."""
+    return RunContext(warehouse=warehouse, clock=clock, run_id=run_id, command="enrich", target="dev", **more)
 
 
 def terms(

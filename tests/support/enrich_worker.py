@@ -18,6 +18,7 @@ from revetl.model import Relation
 from revetl.providers.grammar import load_providers
 from revetl.providers.registry import account_options, connect
 from revetl.warehouse.open import open_warehouse
+from tests.support.enrich_fakes import context
 
 PROVIDERS = Path(__file__).parents[2] / "enrichment" / "providers"
 
@@ -35,7 +36,7 @@ def main(order: dict[str, Any]) -> None:
     async def run() -> Any:
         providers = connect(spec.provider_names, specs, options, clock)
         relation = Relation("marts", order["relation"])
-        return await run_waterfall(warehouse, spec, providers, relation, run_id=order["run_id"], clock=clock)
+        return await run_waterfall(context(warehouse, clock, order["run_id"]), spec, providers, relation)
 
     print("ready", flush=True)
     sys.stdin.readline()

@@ -17,6 +17,7 @@ from tests.support.enrich_fakes import (
     PEOPLE,
     FakeProvider,
     clock,
+    context,
     hit,
     miss,
     person,
@@ -38,8 +39,8 @@ CHECK = "check.email"
 CHECK_USD = "0.008"
 
 
-def draw(*parts: object) -> float:
-    return int.from_bytes(blake2b(repr(parts).encode(), digest_size=8).digest(), "big") / 2**64
+def draw(*pieces: object) -> float:
+    return int.from_bytes(blake2b(repr(pieces).encode(), digest_size=8).digest(), "big") / 2**64
 
 
 def knows(provider: str, number: int, what: str) -> bool:
@@ -105,5 +106,5 @@ def run_market(
     vendors = market()
     spec = cascade(order, **more)
     asked = {name: vendors[name] for name in spec.provider_names}
-    report = run_virtual(run_waterfall(warehouse, spec, asked, PEOPLE, run_id="r1", clock=clock()))
+    report = run_virtual(run_waterfall(context(warehouse, clock(), "r1"), spec, asked, PEOPLE))
     return warehouse, vendors, report

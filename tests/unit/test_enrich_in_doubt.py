@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import timedelta
 from decimal import Decimal
 
-from revetl.cli.render.estimates import told
 from revetl.enrich.execution.in_doubt import in_doubt
 from revetl.errors import Ambiguous
 from revetl.state import heartbeats
-from revetl.state.calls import Call, append_intents
+from revetl.state.calls import PaidCall, append_intents
+from revetl.usecases.in_doubt import with_next_step
 from tests.simulation.test_enrich_engine import enrich, providers
 from tests.support.enrich_fakes import START, FakeProvider, person, terms, warehouse_with
 
@@ -29,7 +29,7 @@ def test_a_lost_answer_is_shown_with_what_happens_next():
         ("big.person", Decimal("0.2")),
         ("small.email", Decimal("0.03")),
     ]
-    said = {str(row["provider"]): str(row["next"]) for row in told(found, {"big.person": spec}, START)}
+    said = {str(row["provider"]): str(row["next"]) for row in with_next_step(found, {"big.person": spec}, START)}
     assert "free until 2026-01-31" in said["big.person"]
     assert said["small.email"].startswith("held")
     assert in_doubt(warehouse, START, run_id="another") == []
@@ -37,8 +37,8 @@ def test_a_lost_answer_is_shown_with_what_happens_next():
 
 def test_what_a_live_run_has_in_flight_is_not_in_doubt():
     warehouse = warehouse_with([])
-    call = Call("r/1", "r", "contacts", "big.person", ("g1",), "hash", "v1", Decimal("0.2"), START)
-    heartbeats.stay(warehouse, "r", START)
+    call = PaidCall("r/1", "r", "contacts", "big.person", ("g1",), "hash", "v1", Decimal("0.2"), START)
+    heartbeats.beat(warehouse, "r", START)
     with warehouse.transaction():
         append_intents(warehouse, [call])
     assert in_doubt(warehouse, START) == []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from revetl.enrich.forecasting.makespan import Work, seconds_together, work_of
+from revetl.enrich.forecasting.makespan import ProviderLoad, load_of, seconds_together
 from revetl.providers.grammar import EndpointLimits, RateWindow
 from tests.support.enrich_fakes import terms
 
@@ -12,7 +12,7 @@ TERMS = {"a.person": terms("a.person", ("email",))}
 
 
 def together(*steps: float, records: int = 100_000, verifiers: tuple[float, ...] = (), paid: bool = True) -> float:
-    return seconds_together([Work(s) for s in steps], [Work(s) for s in verifiers], records, paid=paid)
+    return seconds_together([ProviderLoad(s) for s in steps], [ProviderLoad(s) for s in verifiers], records, paid=paid)
 
 
 def test_many_records_take_as_long_as_the_slowest_stage():
@@ -32,13 +32,13 @@ def test_a_verifier_that_all_stages_share_may_be_the_slowest():
 def test_alone_a_vendor_takes_what_its_limits_allow():
     limits = EndpointLimits(concurrency=4, windows=(RateWindow(calls=10, seconds=60),))
     slow = TERMS["a.person"].model_copy(update={"limits": limits})
-    assert work_of(slow, 110, 0.1).seconds == 600
-    assert work_of(slow, 8, 10) == Work(20, 10)
-    assert work_of(slow, 1, 10).seconds == 10
-    assert work_of(slow, 0, 10).seconds == 0
+    assert load_of(slow, 110, 0.1).seconds == 600
+    assert load_of(slow, 8, 10) == ProviderLoad(20, 10)
+    assert load_of(slow, 1, 10).seconds == 10
+    assert load_of(slow, 0, 10).seconds == 0
 
 
 def test_every_part_waits_for_its_own_answer():
     """As for a job: the vendor takes the next while the last is at work."""
-    took = seconds_together([Work(100, 60), Work(100, 60)], [], 100_000, paid=True)
+    took = seconds_together([ProviderLoad(100, 60), ProviderLoad(100, 60)], [], 100_000, paid=True)
     assert took == pytest.approx(220, rel=0.02)

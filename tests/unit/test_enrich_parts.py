@@ -9,23 +9,20 @@ from itertools import pairwise
 import pytest
 
 from revetl.clock import LoopClock
-from revetl.enrich.execution.partitions import (
-    JOINED,
-    MOST,
-    SMALLEST,
-    FirstLine,
-    Line,
-    Part,
-    in_step,
-    parts_between,
-    parts_for,
+from revetl.enrich.execution.partition_queue import MAX_JOINED, FirstStageQueue, PartitionQueue, run_stages
+from revetl.enrich.selection.partition import (
+    MAX_PARTITIONS,
+    MIN_RECORDS,
+    Partition,
+    partition_count,
+    partitions_between,
 )
 from tests.support.virtual_time import run_virtual
 
 
 def test_parts_are_everything_once_also_where_bounds_are_alike() -> None:
     for bounds in ([], ["k"], ["a", "b", "b", "c"]):
-        parts = parts_between(bounds)
+        parts = partitions_between(bounds)
         assert parts[0].after is None
         assert parts[-1].upto is None
         assert all(one.upto == next_.after for one, next_ in pairwise(parts))
@@ -33,31 +30,31 @@ def test_parts_are_everything_once_also_where_bounds_are_alike() -> None:
 
 
 def test_there_are_few_and_one_where_there_is_little_to_do() -> None:
-    assert parts_for(0) == parts_for(2 * SMALLEST - 1) == 1
-    assert parts_for(10 * SMALLEST) == 10
-    assert parts_for(100_000) == parts_for(3_000_000) == MOST
+    assert partition_count(0) == partition_count(2 * MIN_RECORDS - 1) == 1
+    assert partition_count(10 * MIN_RECORDS) == 10
+    assert partition_count(100_000) == partition_count(3_000_000) == MAX_PARTITIONS
 
 
 def test_the_first_stage_gets_larger_parts_as_long_as_it_is_quick() -> None:
     clock = LoopClock()
-    parts = parts_between([f"{n:03}" for n in range(40)])
+    parts = partitions_between([f"{n:03}" for n in range(40)])
 
-    async def go() -> list[Part]:
-        line, given = FirstLine(parts, clock), []
+    async def go() -> list[Partition]:
+        line, given = FirstStageQueue(parts, clock), []
         while (part := await line.get()) is not None:
             given.append(part)
             await clock.sleep(0.1 if len(given) < 5 else 10)
         return given
 
     given = run_virtual(go())
-    assert [round(part.share * len(parts)) for part in given][:7] == [1, 2, 4, JOINED, JOINED, 2, 1]
+    assert [round(part.share * len(parts)) for part in given][:7] == [1, 2, 4, MAX_JOINED, MAX_JOINED, 2, 1]
     assert given[0].after is None
     assert given[-1].upto is None
     assert all(one.upto == next_.after for one, next_ in pairwise(given))
 
 
-def line_of(parts: str) -> Line[str]:
-    line = Line[str]()
+def line_of(parts: str) -> PartitionQueue[str]:
+    line = PartitionQueue[str]()
     for part in [*parts, None]:
         line.put(part)
     return line
@@ -70,13 +67,13 @@ def test_stages_work_at_the_same_time_each_on_another_part() -> None:
         loop = asyncio.get_running_loop()
         began = loop.time()
 
-        async def work(stage: int, line: Line[str], hand_on: Callable[[str], None]) -> None:
+        async def work(stage: int, line: PartitionQueue[str], hand_on: Callable[[str], None]) -> None:
             while (part := await line.get()) is not None:
                 log.append((round(loop.time() - began), stage, part))
                 await asyncio.sleep(10)
                 hand_on(part)
 
-        await in_step(3, line_of("ab"), work)
+        await run_stages(3, line_of("ab"), work)
         return loop.time() - began
 
     assert round(run_virtual(go())) == 40
@@ -86,7 +83,7 @@ def test_stages_work_at_the_same_time_each_on_another_part() -> None:
 def test_a_failure_ends_the_others() -> None:
     ended: list[int] = []
 
-    async def work(stage: int, line: Line[str], hand_on: Callable[[str], None]) -> None:
+    async def work(stage: int, line: PartitionQueue[str], hand_on: Callable[[str], None]) -> None:
         while (part := await line.get()) is not None:
             if (stage, part) == (1, "a"):
                 await asyncio.sleep(1)
@@ -98,6 +95,6 @@ def test_a_failure_ends_the_others() -> None:
                 ended.append(stage)
 
     with pytest.raises(ExceptionGroup) as failures:
-        run_virtual(in_step(2, line_of("ab"), work))
+        run_virtual(run_stages(2, line_of("ab"), work))
     assert isinstance(failures.value.exceptions[0], ZeroDivisionError)
     assert ended == [0, 0]

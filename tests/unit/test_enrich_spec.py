@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from revetl.enrich.execution.acceptance import judge
-from revetl.enrich.execution.budget import Budget
+from revetl.enrich.execution.answers import reason_to_reject
+from revetl.enrich.execution.budget import RunBudget
 from revetl.enrich.lists.columns import match_columns
-from revetl.enrich.waterfall import Want, load_waterfalls
+from revetl.enrich.waterfall import WantedField, load_waterfalls
 from revetl.errors import ConfigError
 from revetl.privacy.suppressions import VARIABLE, Suppressions
 from revetl.providers.grammar import load_providers
@@ -91,18 +91,18 @@ def test_each_mistake_has_its_line_and_the_nearest_name(tmp_path, wrong, right, 
     ],
 )
 def test_the_acceptance_rule(confidence, verification, expected):
-    want = Want.model_validate({"accept": {"min_confidence": 0.5, "verified": True}})
-    assert judge(want, confidence, verification) == expected
+    want = WantedField.model_validate({"accept": {"min_confidence": 0.5, "verified": True}})
+    assert reason_to_reject(want, confidence, verification) == expected
 
 
 def test_a_field_that_nobody_wants_or_verifies():
-    assert judge(None, 1.0, "valid") == "not_wanted"
-    assert judge(Want(), None, None) is None
-    assert judge(Want(), None, "invalid") == "invalid"
+    assert reason_to_reject(None, 1.0, "valid") == "not_wanted"
+    assert reason_to_reject(WantedField(), None, None) is None
+    assert reason_to_reject(WantedField(), None, "invalid") == "invalid"
 
 
 def test_a_budget_counts_what_is_reserved_and_in_doubt():
-    budget = Budget(Decimal(1))
+    budget = RunBudget(Decimal(1))
     assert budget.reserve(Decimal("0.6"))
     assert not budget.reserve(Decimal("0.5"))
     budget.settle(Decimal("0.6"), Decimal(0))

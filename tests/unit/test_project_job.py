@@ -9,12 +9,14 @@ from typing import Any, ClassVar
 
 import pytest
 
-from revetl.cli.signals import run_stoppable
+from revetl.enrich.options import WaterfallOptions
 from revetl.enrich.report import EnrichReport, Estimate, ProviderReport, StageEstimate
 from revetl.errors import ConfigError, GuardrailError
 from revetl.project import BuildResult
 from revetl.sync.report import PlanSummary, SyncReport
-from revetl.usecases import job
+from revetl.usecases import job, waterfalls
+from revetl.usecases.build import BuildRequest
+from revetl.usecases.caller import Caller
 
 
 class FakeProject:
@@ -28,11 +30,9 @@ class FakeProject:
         self.open = 0
         self.waterfalls = {n: SimpleNamespace(name=n, entity="golden", provider_names=()) for n in waterfalls}
 
-    def build(
-        self, select: Sequence[str] = (), *, full_refresh: bool = False, unit_tests: bool = True, on_node: Any
-    ) -> BuildResult:
+    def build(self, request: BuildRequest) -> BuildResult:
         assert not self.open
-        self.done.append(f"build {' '.join(select)}".strip())
+        self.done.append(f"build {' '.join(request.select)}".strip())
         return BuildResult("i", 0.1, {"success": 3})
 
     def open_warehouse(self) -> Any:
@@ -63,8 +63,8 @@ def run(
     broken: bool = False,
     **options: Any,
 ) -> job.JobReport:
-    async def waterfall(_w: Any, spec: Any, *_: Any, max_spend_usd: Decimal | None, **__: Any) -> EnrichReport:
-        project.done.append(f"enrich {spec.name} {max_spend_usd}")
+    async def waterfall(_ctx: Any, spec: Any, _providers: Any, _entity: Any, options: WaterfallOptions) -> EnrichReport:
+        project.done.append(f"enrich {spec.name} {options.max_spend_usd}")
         return EnrichReport(spec.name, "r", {"p": ProviderReport(asked=hits, hits=hits, spent_usd=Decimal(cost))})
 
     def estimate(_w: Any, spec: Any, *_: Any, **__: Any) -> Estimate:
@@ -74,18 +74,20 @@ def run(
         if broken:
             raise ConfigError(f"{spec} is wrong")
 
-    def push(_w: Any, specs: Sequence[Any]) -> list[SyncReport]:
+    def push(_p: Any, _w: Any, specs: Sequence[Any], *_: Any) -> list[SyncReport]:
         assert project.open == 1
         project.done.append("sync")
         plan = PlanSummary(plan_id="p", sync="contacts", destination="hubspot", object="contacts")
         return [SyncReport("r", "contacts", status, plan, exit_code=1 if status != "done" else 0)]
 
-    monkeypatch.setattr(job, "run_waterfall", waterfall)
-    monkeypatch.setattr(job, "estimate", estimate)
+    monkeypatch.setattr(waterfalls, "run_waterfall", waterfall)
+    monkeypatch.setattr(waterfalls, "estimate", estimate)
+    monkeypatch.setattr(job, "build", FakeProject.build)
+    monkeypatch.setattr(job, "push", push)
     monkeypatch.setattr(job, "resolve", resolve)
-    watch = job.Watch(lambda _: None, lambda _: None, lambda _: agrees, push, run_stoppable)
+    request = job.JobRequest(ask=lambda: agrees, **options)
     try:
-        return job.run_job(project, watch, **options)
+        return job.run_job(project, request, Caller())
     finally:
         assert project.open == 0
 

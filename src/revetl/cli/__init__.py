@@ -1,0 +1,1 @@
+"""The command line: parsed in `commands`, printed by `render`, meant by `revetl.usecases`."""

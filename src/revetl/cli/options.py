@@ -6,7 +6,7 @@ import functools
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, is_dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -18,7 +18,6 @@ import rich_click as click
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from revetl.model import SyncSpec
     from revetl.project import Project
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -89,6 +88,42 @@ def full_refresh_option(function: F) -> F:
     return click.option("--full-refresh", is_flag=True, help=said)(function)
 
 
+def allow_option(function: F) -> F:
+    """Adds --allow as `allow`: guardrails that may be passed in this run."""
+    return click.option(
+        "--allow",
+        callback=_guardrails,
+        metavar="NAMES",
+        help="Pass these guardrails, and record it: changed, deleted, creates, rows, fill. By commas.",
+    )(function)
+
+
+def _guardrails(_ctx: click.Context, _param: click.Parameter, value: str | None) -> tuple[str, ...]:
+    from revetl.sync.plan.guardrails import NAMES
+
+    names = tuple(word.strip() for word in (value or "").split(",") if word.strip())
+    for name in names:
+        if name not in NAMES:
+            raise click.BadParameter(f"{name!r} is no guardrail. Valid here: {', '.join(NAMES)}")
+    return names
+
+
+def max_spend_option(said: str) -> Callable[[F], F]:
+    """Adds --max-spend as `max_spend`; `said` is its help."""
+    return click.option("--max-spend", type=usd, metavar="USD", help=said)
+
+
+def usd(text: str) -> Decimal:
+    """An amount of US dollars, exact."""
+    try:
+        amount = Decimal(text.removeprefix("$"))
+    except ArithmeticError:
+        raise ValueError(text) from None
+    if not amount.is_finite() or amount < 0:
+        raise ValueError(text)
+    return amount
+
+
 def json_option(function: F) -> F:
     """Adds --json as `as_json`."""
     return click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")(function)
@@ -118,13 +153,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, set | frozenset | tuple):
         return list(value)
     raise TypeError(f"{type(value).__name__} has no JSON form")
-
-
-def say_if_edited(project: Project, specs: Sequence[SyncSpec]) -> None:
-    """A guardrail or a mode that was edited and not built would be missed in silence."""
-    for file in project.edited_since_build(specs):
-        said = f"{file} was edited after the last build: `revetl build` puts it into effect."
-        err_console().print(said, markup=False, soft_wrap=True)
 
 
 def console() -> Console:

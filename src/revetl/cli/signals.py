@@ -4,30 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import TypeVar
 
 from revetl.cli.options import err_console
-
-T = TypeVar("T")
-
-
-def run_stoppable(work: Callable[[asyncio.Event], Awaitable[T]]) -> T:
-    """Runs `work` on a loop of its own; it hears of a stop through the event and ends in good order.
-
-    Raises KeyboardInterrupt after a stop, once the work has ended: what would come next must not begin.
-    """
-
-    async def main() -> tuple[T, bool]:
-        stop = asyncio.Event()
-        with stop_on_signals(stop):
-            return await work(stop), stop.is_set()
-
-    result, stopped = asyncio.run(main())
-    if stopped:
-        raise KeyboardInterrupt
-    return result
 
 
 @contextmanager

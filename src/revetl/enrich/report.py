@@ -114,7 +114,7 @@ class StageEstimate:
 
 
 @dataclass(frozen=True, slots=True)
-class Coverage:
+class FieldCoverage:
     """Records that hold a value of one field, of `total`: now, and afterwards with what is likely (95 of 100 runs end
     between `low` and `high`)."""
 
@@ -140,7 +140,7 @@ class Estimate:
     p95_usd: Decimal = Decimal(0)
     high_usd: Decimal = Decimal(0)
     minutes: float = 0.0
-    coverage: Mapping[str, Coverage] = field(default_factory=dict)
+    coverage: Mapping[str, FieldCoverage] = field(default_factory=dict)
 
     @property
     def lookups(self) -> int:

@@ -32,18 +32,20 @@ def _days(written: object) -> object:
 Days = Annotated[int, BeforeValidator(_days), Field(ge=1)]
 
 
-class Part(BaseModel):
+class _Strict(BaseModel):
+    """What the file may hold is what stands here; a misspelt word is a mistake and not passed over."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Accept(Part):
+class AcceptRule(_Strict):
     """When a value is good enough. A vendor that gives no confidence is not held to `min_confidence`."""
 
     min_confidence: float = Field(default=0.0, ge=0, le=1)
     verified: bool = False
 
 
-class Stop(Part):
+class StopRule(_Strict):
     """When a field is found and nobody else is asked for it. `confidence`: an accepted value is at least so sure; one
     without a confidence is not. `agree`: so many independent sources gave the same accepted value."""
 
@@ -57,17 +59,17 @@ class Stop(Part):
         return self
 
 
-class Want(Part):
+class WantedField(_Strict):
     """One field. `column` is where the entity may already hold it; the default is the field's own name. A value older
     than `refresh_after` is asked for again, and stands until there is a newer one."""
 
     column: str | None = None
-    accept: Accept = Accept()
-    stop: Literal["first_accepted"] | Stop = "first_accepted"
+    accept: AcceptRule = AcceptRule()
+    stop: Literal["first_accepted"] | StopRule = "first_accepted"
     refresh_after: Days | None = None
 
 
-class Stage(Part):
+class Stage(_Strict):
     """One provider. `fills` are the fields it is asked for (default: all wanted ones that it has); `when` is a SQL
     condition over the entity's columns; `verify` names the verifier of a field."""
 
@@ -94,7 +96,7 @@ class Stage(Part):
         return text
 
 
-class ProviderBudget(Part):
+class ProviderBudget(_Strict):
     """What this waterfall may spend with one provider. Where it is spent the provider is left out; the others go on."""
 
     per_run_usd: Usd | None = None
@@ -110,14 +112,14 @@ class BudgetSpec(ProviderBudget):
     providers: Mapping[str, ProviderBudget] = Field(default_factory=dict)
 
 
-class AuditSpec(Part):
+class AuditSpec(_Strict):
     """`share` of the records (0 to 1) is asked of every provider, within the budgets, so that `revetl tune` can tell
     what another order would cost."""
 
     share: float = Field(default=0.0, ge=0, le=1)
 
 
-class WaterfallSpec(Part):
+class WaterfallSpec(_Strict):
     """`inputs` maps a provider's input name to the entity's column, `fields` a wanted field to how it is wanted.
 
     `refresh_after` is for the fields that have none of their own. `same_source` lists vendors that have their data from
@@ -130,7 +132,7 @@ class WaterfallSpec(Part):
     description: str = ""
     inputs: Annotated[Mapping[str, str], Field(min_length=1)]
     fields: Annotated[
-        Mapping[str, Annotated[Want, BeforeValidator(lambda v: {} if v is None else v)]], Field(min_length=1)
+        Mapping[str, Annotated[WantedField, BeforeValidator(lambda v: {} if v is None else v)]], Field(min_length=1)
     ]
     stages: Annotated[tuple[Stage, ...], Field(min_length=1)]
     refresh_after: Days | None = None
@@ -158,7 +160,7 @@ class WaterfallSpec(Part):
         return self.refresh_after if own is None else own
 
     def sources(self, providers: Iterable[ProviderSpec]) -> dict[str, str]:
-        """Vendor → what counts as one witness with it: itself, or the group that has its data from one place."""
+        """Vendor → what counts as one source with it: itself, or the group that has its data from one place."""
         links = [{p.vendor, p.source_group or p.vendor} for p in providers]
         vendors = dict.fromkeys(name for link in links for name in link)
         links += [set(group) for group in self.same_source]
@@ -269,7 +271,7 @@ def _stop_mistakes(document: Document, spec: WaterfallSpec, providers: Mapping[s
             if name not in vendors:
                 yield document.problem(("same_source", i), f"{name!r} is not a vendor", did_you_mean(name, vendors))
     for field, want in spec.fields.items():
-        if not isinstance(want.stop, Stop) or want.stop.agree is None:
+        if not isinstance(want.stop, StopRule) or want.stop.agree is None:
             continue
         asked = [(stage, providers[stage.provider]) for stage in spec.stages if stage.provider in providers]
         same = spec.sources(providers.values())

@@ -14,16 +14,15 @@ from datetime import timedelta
 from functools import partial
 
 from revetl import __version__
-from revetl.clock import Clock
+from revetl.context import RunContext
 from revetl.errors import LeaseError
 from revetl.model import RunRecord
-from revetl.privacy import erasing
-from revetl.privacy.persons import Meant, People, Person, Search
+from revetl.privacy import erased_rows
+from revetl.privacy.people import FoundPeople, PeopleRelation, PeopleScratch, PeopleSearch
 from revetl.privacy.suppressions import Suppressions, choose_key
 from revetl.state import heartbeats, leases, runs
 from revetl.state.leases import Holder
 from revetl.state.schema import create_all, relation
-from revetl.warehouse.base import Warehouse
 from revetl.warehouse.sql import table
 
 _LASTS = timedelta(minutes=5)
@@ -32,77 +31,58 @@ _POLL_S = 1.0
 
 @dataclass(slots=True)
 class ErasureReport:
-    """`person`: whom it is about. `tables`: rows that are, or were, removed or emptied."""
+    """`people`: whom it is about. `tables`: rows that are, or were, removed or emptied."""
 
-    person: Person
+    people: FoundPeople
     tables: dict[str, int] = field(default_factory=dict)
     erased: bool = False
     run_id: str | None = None
 
 
 class Erasure:
-    """One request: `look`, and then perhaps `erase`."""
+    """One request: `look`, and then perhaps `erase`, as the run that `ctx` is of."""
 
     def __init__(
         self,
-        warehouse: Warehouse,
-        people: Sequence[People],
+        ctx: RunContext,
+        people: Sequence[PeopleRelation],
         list_keys: Callable[[Mapping[str, str]], set[str]],
         identities: Sequence[Mapping[str, str]],
         keys: Sequence[str],
-        *,
-        clock: Clock,
     ) -> None:
-        self._warehouse = warehouse
+        self._ctx, self._warehouse, self._clock = ctx, ctx.warehouse, ctx.clock
         self._people, self._list_keys = people, list_keys
         self._identities, self._keys = identities, keys
-        self._clock = clock
 
     async def look(self) -> ErasureReport:
         """What is held of them. Writes nothing but what every first run does: tables, and the list's key. ConfigError
         where that key is not at hand."""
-        create_all(self._warehouse)
-        await choose_key(self._warehouse, self._clock)
-        meant, person = self._find(Suppressions.load(self._warehouse))
-        return ErasureReport(person, erasing.count(meant))
+        wanted, people = self._find(await self._suppressions())
+        return ErasureReport(people, erased_rows.count(wanted))
 
-    def _find(self, listed: Suppressions) -> tuple[Meant, Person]:
-        meant = Meant(self._warehouse, listed.alias)
-        return meant, Search(meant, self._people, self._list_keys).find(self._identities, self._keys)
-
-    async def erase(
-        self,
-        *,
-        run_id: str,
-        target: str,
-        syncs: Sequence[str] = (),
-        wait_s: float = 0.0,
-        on_wait: Callable[[Holder], None] | None = None,
-    ) -> ErasureReport:
+    async def erase(self, syncs: Sequence[str] = ()) -> ErasureReport:
         """Does it; safe to repeat, and to repeat after a crash at any point. `syncs`: all that the project declares.
-        LeaseError where a run that is under way did not end within `wait_s`: they are suppressed then, and nothing was
-        removed yet."""
-        warehouse, clock = self._warehouse, self._clock
-        create_all(warehouse)
-        await choose_key(warehouse, clock)
-        listed = Suppressions.load(warehouse)
-        person = self._find(listed)[1]
+        LeaseError where a run that is under way did not end within `ctx.wait`: they are suppressed then, and nothing
+        was removed yet."""
+        warehouse, clock, run_id = self._warehouse, self._clock, self._ctx.run_id
+        listed = await self._suppressions()
+        people = self._find(listed)[1]
         with warehouse.transaction():
-            listed.erase(person.identities, person.found, clock.now())
+            listed.erase(people.identities, people.found, clock.now())
         names = [*dict.fromkeys([*map(leases.name_of, syncs), *self._leased("sync:")])]
         try:
-            await self._hold(names, run_id, wait_s, on_wait)
-            run = RunRecord(run_id, "erase", None, target, clock.now(), __version__)
-            meant, person = self._find(listed)  # anew: a run may have ended since, with more of them
+            await self._hold(names)
+            run = RunRecord(run_id, self._ctx.command, None, self._ctx.target, clock.now(), __version__)
+            wanted, people = self._find(listed)  # anew: a run may have ended since, with more of them
             with warehouse.transaction():
-                listed.erase(person.identities, person.found, clock.now())
-            report = ErasureReport(person, erasing.count(meant), erased=True, run_id=run_id)
+                listed.erase(people.identities, people.found, clock.now())
+            report = ErasureReport(people, erased_rows.count(wanted), erased=True, run_id=run_id)
 
-            def hold() -> None:
+            def hold_leases() -> None:
                 for name in names:
                     leases.hold(warehouse, name, run_id, until=clock.now() + _LASTS)
 
-            erasing.erase(meant, hold)
+            erased_rows.erase(wanted, hold_leases)
             run.status, run.finished_at, run.counts = "done", clock.now(), dict(report.tables)
             runs.start_run(warehouse, run)
         finally:
@@ -110,23 +90,31 @@ class Erasure:
                 leases.release(warehouse, name, run_id)
         return report
 
-    async def _hold(
-        self, names: Sequence[str], run_id: str, wait_s: float, on_wait: Callable[[Holder], None] | None
-    ) -> None:
+    async def _suppressions(self) -> Suppressions:
+        create_all(self._warehouse)
+        await choose_key(self._warehouse, self._clock)
+        return Suppressions.load(self._warehouse)
+
+    def _find(self, listed: Suppressions) -> tuple[PeopleScratch, FoundPeople]:
+        wanted = PeopleScratch(self._warehouse, listed.alias)
+        return wanted, PeopleSearch(wanted, self._people, self._list_keys).find(self._identities, self._keys)
+
+    async def _hold(self, names: Sequence[str]) -> None:
         """Takes every sync's lease, and waits until no waterfall is under way."""
-        deadline, told = self._clock.monotonic() + wait_s, set[str]()
+        wait = self._ctx.wait
+        deadline, noted = self._clock.monotonic() + wait.seconds, set[str]()
 
         def taken(name: str) -> Holder | None:
-            return leases.take(self._warehouse, name, run_id, now=self._clock.now(), lasts=_LASTS)
+            return leases.take(self._warehouse, name, self._ctx.run_id, now=self._clock.now(), lasts=_LASTS)
 
         waits: list[Callable[[], Holder | None]] = [*(partial(taken, name) for name in names), self._asking]
         for busy in waits:
             while (holder := busy()) is not None:
                 if self._clock.monotonic() >= deadline:
                     raise _under_way(holder)
-                if on_wait is not None and holder.run_id not in told:
-                    on_wait(holder)
-                    told.add(holder.run_id)
+                if wait.on_wait is not None and holder.run_id not in noted:
+                    wait.on_wait(holder)
+                    noted.add(holder.run_id)
                 await self._clock.sleep(_POLL_S)
 
     def _asking(self) -> Holder | None:

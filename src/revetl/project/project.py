@@ -1,4 +1,4 @@
-"""A project as one value: what the files declare, and the doors to its warehouse, accounts and dbt."""
+"""A project as one value: what the files declare, and the doors to its warehouse and accounts."""
 
 from __future__ import annotations
 
@@ -16,8 +16,6 @@ from revetl.documents import parse
 from revetl.errors import ConfigError, Problem
 from revetl.model import Relation, SyncSpec
 from revetl.project.connections import Connections, read_connections
-from revetl.project.dbt import BuildResult, NodeResult, run_dbt
-from revetl.project.exposures import write_exposures
 from revetl.project.health import Health, read_health, refuse_failed
 from revetl.project.manifest import Manifest, read_manifest
 from revetl.project.profiles import Profile, read_profile
@@ -156,53 +154,13 @@ class Project:
 
         return connect(names, self.providers, self.connections.provider_account, clock or SystemClock())
 
-    def build(
-        self,
-        select: Sequence[str] = (),
-        exclude: Sequence[str] = (),
-        *,
-        full_refresh: bool = False,
-        unit_tests: bool = True,
-        on_node: Callable[[NodeResult], None] | None = None,
-    ) -> BuildResult:
-        """Creates the state tables, runs `dbt build`, brings the exposures up to date. Safe to repeat.
-
-        `unit_tests=False` leaves out dbt's unit tests, which say whether the SQL is right and nothing about the data.
-        No connection to a DuckDB warehouse may be open. Raises DbtFailed with the failed nodes named.
-        """
-        from revetl.state.schema import create_all
-
-        warehouse = self.open_warehouse()
-        try:
-            create_all(warehouse)
-        finally:
-            warehouse.close()
-        arguments: list[str] = []
-        for flag, words in (("--select", select), ("--exclude", exclude)):
-            arguments += [flag, *words] if words else []
-        arguments += ["--full-refresh"] if full_refresh else []
-        arguments += [] if unit_tests else ["--exclude-resource-type", "unit_test"]
-        arguments += ["--vars", variables] if (variables := self._dbt_vars()) else []
-        # Failures of the last dbt command are kept before this one overwrites them.
-        self.health()
+    def reread(self) -> None:
+        """Forgets what dbt last parsed: it has parsed anew."""
         self.__dict__.pop("manifest", None)
-        try:
-            result = run_dbt(
-                "build",
-                root=self.root,
-                project_dir=self.dbt_dir,
-                profiles_dir=self.profiles_dir,
-                target=self.target,
-                arguments=arguments,
-                on_node=on_node,
-            )
-        finally:
-            self.health()
-        write_exposures(self.dbt_dir, self.syncs(verified=False), self.settings.owner)
-        return result
 
-    def _dbt_vars(self) -> str | None:
-        """The operator's --vars, with the state's schema added where it is not the one that models take anyway."""
+    def dbt_vars(self) -> str | None:
+        """What dbt is given as `--vars`: the operator's, with the state's schema added where models would not take it
+        anyway. ConfigError where they are no YAML mapping."""
         if self.state_schema == DEFAULT_STATE_SCHEMA:
             return self.vars
         given = yaml.safe_load(self.vars or "{}")

@@ -29,7 +29,7 @@ CallStatus = Literal["intent", "hit", "miss", "error", "in_doubt"]
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class PaidCall:
     """One paid question. `keys` are the records that its answer serves; `expected_usd` is the most it may cost."""
 
     call_id: str
@@ -58,31 +58,33 @@ class CallOutcome:
     credits_remaining: Decimal | None = None
 
 
-def append_intents(warehouse: Warehouse, calls: Sequence[Call]) -> None:
+def append_intents(warehouse: Warehouse, calls: Sequence[PaidCall]) -> None:
     """Runs inside the caller's transaction; the calls may leave once that is committed."""
     append_rows(warehouse, "enrichment_calls", [_row(call, None) for call in calls])
 
 
-def append_submitted(warehouse: Warehouse, calls: Sequence[Call], request_id: str) -> None:
+def append_submitted(warehouse: Warehouse, calls: Sequence[PaidCall], request_id: str) -> None:
     """The vendor has taken these calls as one job. Durable when this returns: from here on the job's result can be
     fetched whatever happens to this run."""
     with warehouse.transaction():
         append_rows(warehouse, "enrichment_calls", [_row(call, None, request_id) for call in calls])
 
 
-def append_outcomes(warehouse: Warehouse, outcomes: Sequence[tuple[Call, CallOutcome]]) -> None:
+def append_outcomes(warehouse: Warehouse, outcomes: Sequence[tuple[PaidCall, CallOutcome]]) -> None:
     """Runs inside the caller's transaction, with the values that the same answers gave."""
     append_rows(warehouse, "enrichment_calls", [_row(call, outcome) for call, outcome in outcomes])
 
 
 async def recover(warehouse: Warehouse, clock: Clock) -> int:
     """Marks every call of a dead run that has an intent and no outcome as in doubt, and gives back what such runs had
-    set aside; gives the number of calls. Safe to repeat, and while other runs are alive: theirs are left alone."""
+    reserved for verifying. Gives the number of calls. Safe to repeat, and while other runs are alive: theirs are left
+    alone."""
     calls, spend = _table(warehouse), table(relation(warehouse, "enrichment_spend"), warehouse.dialect)
-    open_runs = (
-        f"SELECT i.run_id FROM {calls} i {_LOST.format(calls=calls)}"
-        f" UNION SELECT run_id FROM {spend} WHERE held_usd <> 0"
-    )
+    open_runs = f"""
+        SELECT i.run_id FROM {calls} i {_LOST.format(calls=calls)}
+        UNION
+        SELECT run_id FROM {spend} WHERE held_usd <> 0
+        """
 
     def lost() -> list[str]:
         return heartbeats.dead(warehouse, [str(row[0]) for row in warehouse.rows(open_runs)], clock.now())
@@ -94,7 +96,7 @@ async def recover(warehouse: Warehouse, clock: Clock) -> int:
         number = 0
         for run_id in lost():
             number += _mark_lost(warehouse, run_id, clock.now())
-            spend_.drop_held(warehouse, run_id)
+            spend_.release_reserved(warehouse, run_id)
         return number
 
     locks.ensure(warehouse, [_RECOVERY])
@@ -102,56 +104,75 @@ async def recover(warehouse: Warehouse, clock: Clock) -> int:
 
 
 _RECOVERY = "enrich: recovery"
-_LOST = (
-    "WHERE i.status = 'intent'"
-    " AND NOT EXISTS (SELECT 1 FROM {calls} o WHERE o.call_id = i.call_id AND o.status <> 'intent')"
-)
+_LOST = """
+        WHERE i.status = 'intent'
+          AND NOT EXISTS (SELECT 1 FROM {calls} o WHERE o.call_id = i.call_id AND o.status <> 'intent')
+        """
 
 
 def _mark_lost(warehouse: Warehouse, run_id: str, now: datetime) -> int:
     calls = _table(warehouse)
     lost = f"FROM {calls} i {_LOST.format(calls=calls)} AND i.run_id = ?"
-    number = cast(int, warehouse.rows(f"SELECT count(DISTINCT i.call_id) {lost}", [run_id])[0][0])
+    number = warehouse.scalar(f"SELECT count(DISTINCT i.call_id) {lost}", int, [run_id])
     if number:
         warehouse.execute(
-            f"INSERT INTO {calls} (call_id, run_id, waterfall, provider, keys, request_hash, segment,"
-            " order_version, status, expected_usd, asked_at, answered_at, request_id)"
-            " SELECT i.call_id, i.run_id, i.waterfall, i.provider, i.keys, i.request_hash, i.segment,"
-            " i.order_version, 'in_doubt', i.expected_usd, i.asked_at, CAST(? AS TIMESTAMP), max(i.request_id)"
-            f" {lost} GROUP BY i.call_id, i.run_id, i.waterfall, i.provider, i.keys, i.request_hash, i.segment,"
-            " i.order_version, i.expected_usd, i.asked_at",
+            f"""
+            INSERT INTO {calls} (
+                call_id, run_id, waterfall, provider, keys, request_hash, segment, order_version, expected_usd,
+                asked_at, status, answered_at, request_id
+            )
+            SELECT
+                i.call_id, i.run_id, i.waterfall, i.provider, i.keys, i.request_hash, i.segment, i.order_version,
+                i.expected_usd, i.asked_at, 'in_doubt', CAST(? AS TIMESTAMP), max(i.request_id)
+            {lost}
+            GROUP BY
+                i.call_id, i.run_id, i.waterfall, i.provider, i.keys, i.request_hash, i.segment, i.order_version,
+                i.expected_usd, i.asked_at
+            """,
             [naive(now), run_id],
         )
     return number
 
 
-def ended_among(warehouse: Warehouse, calls: Sequence[Call]) -> set[str]:
-    """Ids of those calls whose outcome is known: charged or not, they are settled."""
+def ended_among(warehouse: Warehouse, calls: Sequence[PaidCall]) -> set[str]:
+    """Ids of those calls whose outcome is known, charged or not."""
     found: set[str] = set()
     for first in range(0, len(calls), 500):
         ids = [call.call_id for call in calls[first : first + 500]]
         rows = warehouse.rows(
-            f"SELECT DISTINCT call_id FROM {_table(warehouse)} WHERE status NOT IN ('intent', 'in_doubt')"
-            f" AND call_id IN ({', '.join('?' for _ in ids)})",
+            f"""
+            SELECT DISTINCT call_id
+            FROM {_table(warehouse)}
+            WHERE status NOT IN ('intent', 'in_doubt')
+              AND call_id IN ({", ".join("?" for _ in ids)})
+            """,
             ids,
         )
         found |= {str(row[0]) for row in rows}
     return found
 
 
-def resumable(warehouse: Warehouse, waterfall: str) -> dict[tuple[str, str], list[Call]]:
+def resumable(warehouse: Warehouse, waterfall: str) -> dict[tuple[str, str], list[PaidCall]]:
     """(provider, request_id) → the calls in doubt of that job, in the order in which they were asked."""
     calls = _table(warehouse)
     rows = warehouse.rows(
-        "SELECT call_id, run_id, waterfall, provider, keys, request_hash, order_version, expected_usd, asked_at,"
-        f" request_id FROM {calls} d WHERE d.status = 'in_doubt' AND d.request_id IS NOT NULL AND d.waterfall = ?"
-        f" AND NOT EXISTS (SELECT 1 FROM {calls} o WHERE o.call_id = d.call_id"
-        " AND o.status NOT IN ('intent', 'in_doubt')) ORDER BY call_id",
+        f"""
+        SELECT
+            call_id, run_id, waterfall, provider, keys, request_hash, order_version, expected_usd, asked_at, request_id
+        FROM {calls} d
+        WHERE d.status = 'in_doubt'
+          AND d.request_id IS NOT NULL
+          AND d.waterfall = ?
+          AND NOT EXISTS (
+              SELECT 1 FROM {calls} o WHERE o.call_id = d.call_id AND o.status NOT IN ('intent', 'in_doubt')
+          )
+        ORDER BY call_id
+        """,
         [waterfall],
     )
-    jobs: dict[tuple[str, str], dict[str, Call]] = {}
+    jobs: dict[tuple[str, str], dict[str, PaidCall]] = {}
     for call_id, run_id, name, provider, keys, request_hash, order, expected, asked_at, request_id in rows:
-        call = Call(
+        call = PaidCall(
             str(call_id),
             str(run_id),
             str(name),
@@ -180,8 +201,12 @@ def hit_rates(warehouse: Warehouse) -> dict[str, HitRate]:
     if not warehouse.columns(calls):
         return {}
     found = warehouse.rows(
-        "SELECT provider, sum(CASE WHEN status = 'hit' THEN 1 ELSE 0 END), count(*)"
-        f" FROM {table(calls, warehouse.dialect)} WHERE status IN ('hit', 'miss') GROUP BY provider"
+        f"""
+        SELECT provider, sum(CASE WHEN status = 'hit' THEN 1 ELSE 0 END), count(*)
+        FROM {table(calls, warehouse.dialect)}
+        WHERE status IN ('hit', 'miss')
+        GROUP BY provider
+        """
     )
     return {str(provider): HitRate(int(cast(int, hits)), int(cast(int, n))) for provider, hits, n in found}
 
@@ -190,7 +215,7 @@ def _table(warehouse: Warehouse) -> str:
     return table(relation(warehouse, "enrichment_calls"), warehouse.dialect)
 
 
-def _row(call: Call, outcome: CallOutcome | None, request_id: str | None = None) -> tuple[Any, ...]:
+def _row(call: PaidCall, outcome: CallOutcome | None, request_id: str | None = None) -> tuple[Any, ...]:
     return (
         call.call_id,
         call.run_id,

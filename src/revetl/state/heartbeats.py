@@ -1,4 +1,5 @@
-"""Which runs are alive: a lease per run, renewed while it lasts. What a dead run left in flight may be taken up.
+"""Which runs are alive: each holds a lease of its own and keeps it with a heartbeat. What a dead run left in flight may
+be taken up.
 
 A run that is wrongly taken for dead (its machine slept for longer than a lease lasts) loses no money and repeats no
 call: its calls in flight are in doubt for the others, which leaves them alone or asks them again where that is free,
@@ -19,13 +20,14 @@ LASTS = timedelta(minutes=5)
 PREFIX = "enrich:"
 
 
-def stay(warehouse: Warehouse, run_id: str, now: datetime) -> None:
-    """Says that this run lives until `now + LASTS`. To begin with, and again before that ends. Safe to repeat."""
+def beat(warehouse: Warehouse, run_id: str, now: datetime) -> None:
+    """Says that this run is alive until `now + LASTS`. Call it at the start, and again before that ends. Safe to
+    repeat."""
     leases.take(warehouse, _name(run_id), run_id, now=now, lasts=LASTS)
 
 
 def end(warehouse: Warehouse, run_id: str) -> None:
-    """The run is over. This process says so even where the table can't be told. Safe to repeat."""
+    """The run is over. This process knows it even where the table can't be written. Safe to repeat."""
     leases.forget(run_id)
     warehouse.execute(f"DELETE FROM {table(relation(warehouse, 'leases'))} WHERE name = ?", [_name(run_id)])
 

@@ -1,6 +1,7 @@
 """`locks`: one row per thing that transactions must do one after the other, such as spending from one budget.
 
-Whoever raises the row's `turn` has the lock until its transaction ends, on every warehouse:
+Whoever raises the row's counter (its column `turn`, here its *generation*) has the lock until its transaction ends, on
+every warehouse:
 - Postgres locks the row at the UPDATE. Transactions are REPEATABLE READ, so where another raised it since our snapshot
   the UPDATE fails (40001) and nothing was done.
 - DuckDB lets the second of two writers of a row fail at once, also where the first has committed since we began.
@@ -17,7 +18,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from typing import TypeVar, cast
+from typing import TypeVar
 
 from revetl.clock import Clock
 from revetl.errors import WarehouseConflict
@@ -45,10 +46,9 @@ def take(warehouse: Warehouse, names: Sequence[str]) -> None:
         warehouse.execute(f"UPDATE {_table(warehouse)} SET turn = turn + 1 WHERE name = ?", [name])
 
 
-def turn(warehouse: Warehouse, name: str) -> int:
+def generation(warehouse: Warehouse, name: str) -> int:
     """How often it was taken so far. Inside a transaction that has taken it: this one counted."""
-    found = warehouse.rows(f"SELECT coalesce(max(turn), 0) FROM {_table(warehouse)} WHERE name = ?", [name])
-    return int(cast(int, found[0][0]))
+    return warehouse.scalar(f"SELECT coalesce(max(turn), 0) FROM {_table(warehouse)} WHERE name = ?", int, [name])
 
 
 async def locked(warehouse: Warehouse, clock: Clock, names: Sequence[str], work: Callable[[], T]) -> T:

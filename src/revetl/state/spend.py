@@ -1,8 +1,9 @@
 """`enrichment_spend`: what was committed per run, provider and UTC day, so that a budget is a sum of few rows.
 
 Every row changes in the transaction that writes the call it counts, so it always is the sum of the ledger: what was
-charged, what is reserved for calls in flight, and the greatest price of those in doubt. Only its own run writes a row,
-except for one that is over.
+charged, what is reserved for calls in flight, and the greatest price of those in doubt (`committed_usd`); and beside it
+what is reserved for verifying what they may find (`held_usd`). Only its own run writes a row, except for one that is
+over.
 """
 
 from __future__ import annotations
@@ -21,63 +22,83 @@ _USD = "CAST(? AS DECIMAL(18,6))"
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """One row of the sums: `usd` is committed and held together, `held` that part of it which may still be used."""
+class SpendLine:
+    """One sum: `usd` is what is committed and reserved together, `reserved_usd` that part of it which may still be used
+    for verifying."""
 
     run_id: str
     provider: str
     day: str
     usd: Decimal
-    held: Decimal
+    reserved_usd: Decimal
 
 
 def day_of(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%d")
 
 
-def change(
+def add(
     warehouse: Warehouse,
     run_id: str,
     waterfall: str,
     changes: Mapping[tuple[str, str], tuple[Decimal, Decimal]],
 ) -> None:
-    """Adds (committed, held) per (provider, day), inside the caller's transaction. What is held never goes below
-    nothing: others may have taken this run for dead, and then it was given back already."""
+    """Adds (committed, reserved) per (provider, day), inside the caller's transaction. What is reserved never goes
+    below nothing: others may have taken this run for dead, and then it was given back already."""
     spend = _table(warehouse)
-    for (provider, day), (committed, held) in sorted(changes.items()):
+    for (provider, day), (committed, reserved) in sorted(changes.items()):
         row: list[Scalar] = [run_id, waterfall, provider, day]
         where = "WHERE run_id = ? AND waterfall = ? AND provider = ? AND day = ?"
         if warehouse.rows(f"SELECT 1 FROM {spend} {where} LIMIT 1", row):
             warehouse.execute(
-                f"UPDATE {spend} SET committed_usd = committed_usd + {_USD},"
-                f" held_usd = greatest(held_usd + {_USD}, CAST(0 AS DECIMAL(18,6))) {where}",
-                [committed, held, *row],
+                f"""
+                UPDATE {spend}
+                SET committed_usd = committed_usd + {_USD},
+                    held_usd = greatest(held_usd + {_USD}, CAST(0 AS DECIMAL(18,6)))
+                {where}
+                """,
+                [committed, reserved, *row],
             )
         else:
             warehouse.execute(
-                f"INSERT INTO {spend} (run_id, waterfall, provider, day, committed_usd, held_usd)"
-                f" VALUES (?, ?, ?, ?, {_USD}, {_USD})",
-                [*row, committed, held],
+                f"""
+                INSERT INTO {spend} (run_id, waterfall, provider, day, committed_usd, held_usd)
+                VALUES (?, ?, ?, ?, {_USD}, {_USD})
+                """,
+                [*row, committed, reserved],
             )
 
 
-def lines(warehouse: Warehouse, waterfall: str, since_day: str, run_id: str) -> list[Line]:
-    """What the waterfall committed since that day, and in this run on whatever day."""
+def lines(warehouse: Warehouse, waterfall: str, since_day: str, run_id: str) -> list[SpendLine]:
+    """What the waterfall committed and reserved since that day, and in this run on whatever day."""
     found = warehouse.rows(
-        f"SELECT run_id, provider, day, sum(committed_usd + held_usd), sum(held_usd) FROM {_table(warehouse)}"
-        " WHERE waterfall = ? AND (day >= ? OR run_id = ?) GROUP BY run_id, provider, day",
+        f"""
+        SELECT run_id, provider, day, sum(committed_usd + held_usd), sum(held_usd)
+        FROM {_table(warehouse)}
+        WHERE waterfall = ?
+          AND (day >= ? OR run_id = ?)
+        GROUP BY run_id, provider, day
+        """,
         [waterfall, since_day, run_id],
     )
     return [
-        Line(str(run), str(name), str(day), Decimal(str(usd)), Decimal(str(held)))
-        for run, name, day, usd, held in found
+        SpendLine(str(run), str(name), str(day), Decimal(str(usd)), Decimal(str(reserved)))
+        for run, name, day, usd, reserved in found
     ]
 
 
-def drop_held(warehouse: Warehouse, run_id: str, provider: str | None = None) -> None:
-    """Gives back what a run has set aside, for one verifier or all. Safe to repeat."""
-    one, params = ("", [run_id]) if provider is None else (" AND provider = ?", [run_id, provider])
-    warehouse.execute(f"UPDATE {_table(warehouse)} SET held_usd = 0 WHERE run_id = ?{one} AND held_usd <> 0", params)
+def release_reserved(warehouse: Warehouse, run_id: str, provider: str | None = None) -> None:
+    """Gives back what a run has reserved for verifying, for one verifier or all. Safe to repeat."""
+    one, params = ("", [run_id]) if provider is None else ("AND provider = ?", [run_id, provider])
+    warehouse.execute(
+        f"""
+        UPDATE {_table(warehouse)}
+        SET held_usd = 0
+        WHERE run_id = ? {one}
+          AND held_usd <> 0
+        """,
+        params,
+    )
 
 
 def fill(warehouse: Warehouse) -> None:
@@ -86,12 +107,20 @@ def fill(warehouse: Warehouse) -> None:
         return
     calls = table(relation(warehouse, "enrichment_calls"), warehouse.dialect)
     warehouse.execute(
-        f"INSERT INTO {_table(warehouse)} (run_id, waterfall, provider, day, committed_usd, held_usd)"
-        " SELECT run_id, waterfall, provider, day, sum(coalesce(charged_usd, expected_usd)), 0 FROM ("
-        " SELECT call_id, run_id, waterfall, provider, substr(CAST(min(asked_at) AS VARCHAR), 1, 10) AS day,"
-        " max(charged_usd) AS charged_usd, max(expected_usd) AS expected_usd"
-        f" FROM {calls} GROUP BY call_id, run_id, waterfall, provider) AS ended"
-        " GROUP BY run_id, waterfall, provider, day"
+        f"""
+        INSERT INTO {_table(warehouse)} (run_id, waterfall, provider, day, committed_usd, held_usd)
+        SELECT run_id, waterfall, provider, day, sum(coalesce(charged_usd, expected_usd)), 0
+        FROM (
+            SELECT
+                call_id, run_id, waterfall, provider,
+                substr(CAST(min(asked_at) AS VARCHAR), 1, 10) AS day,
+                max(charged_usd) AS charged_usd,
+                max(expected_usd) AS expected_usd
+            FROM {calls}
+            GROUP BY call_id, run_id, waterfall, provider
+        ) AS each_call
+        GROUP BY run_id, waterfall, provider, day
+        """
     )
 
 

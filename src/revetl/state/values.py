@@ -43,7 +43,7 @@ def append_values(warehouse: Warehouse, values: Sequence[ValueRow]) -> None:
 
 
 def apply_verdicts(warehouse: Warehouse, field: str, now: datetime) -> None:
-    """Settles every value of `field` that waits, where a verdict on it is known. Makes no call; safe to repeat.
+    """Accepts or rejects every value of `field` that waits, where a verdict on it is known. Safe to repeat.
 
     invalid and catch_all hold for ever, valid and unknown until they expire. unknown leaves the value waiting. Where
     verdicts differ the newest holds. Where no verifier has one, a value that was rejected on the word of the vendor
@@ -51,16 +51,38 @@ def apply_verdicts(warehouse: Warehouse, field: str, now: datetime) -> None:
     """
     values = table(relation(warehouse, "enrichment_values"))
     warehouse.execute(
-        f"UPDATE {values} SET verification = verdict.verification, verified_by = verdict.provider,"
-        " rejected_reason = CASE verdict.verification WHEN 'valid' THEN NULL WHEN 'unknown' THEN 'not_verified'"
-        " ELSE verdict.verification END"
-        " FROM (SELECT lower(value) AS value, verification, provider, row_number() OVER"
-        " (PARTITION BY lower(value) ORDER BY CASE WHEN entity = ? THEN 0 ELSE 1 END, observed_at DESC, call_id DESC)"
-        f" AS place FROM {values} WHERE field = ? AND ((entity = ? AND verification IS NOT NULL"
-        " AND (verification IN ('invalid', 'catch_all') OR expires_at > ?))"
-        " OR rejected_reason IN ('invalid', 'catch_all'))) AS verdict"
-        f" WHERE {values}.field = ? AND {values}.entity <> ? AND {values}.rejected_reason = 'not_verified'"
-        f" AND verdict.place = 1 AND lower({values}.value) = verdict.value",
+        f"""
+        UPDATE {values}
+        SET verification = verdict.verification,
+            verified_by = verdict.provider,
+            rejected_reason = CASE verdict.verification
+                WHEN 'valid' THEN NULL
+                WHEN 'unknown' THEN 'not_verified'
+                ELSE verdict.verification
+            END
+        FROM (
+            SELECT
+                lower(value) AS value,
+                verification,
+                provider,
+                row_number() OVER (
+                    PARTITION BY lower(value)
+                    ORDER BY CASE WHEN entity = ? THEN 0 ELSE 1 END, observed_at DESC, call_id DESC
+                ) AS place
+            FROM {values}
+            WHERE field = ?
+              AND (
+                  (entity = ? AND verification IS NOT NULL
+                      AND (verification IN ('invalid', 'catch_all') OR expires_at > ?))
+                  OR rejected_reason IN ('invalid', 'catch_all')
+              )
+        ) AS verdict
+        WHERE {values}.field = ?
+          AND {values}.entity <> ?
+          AND {values}.rejected_reason = 'not_verified'
+          AND verdict.place = 1
+          AND lower({values}.value) = verdict.value
+        """,
         [VERIFICATION, field, VERIFICATION, naive(now), field, VERIFICATION],
     )
 

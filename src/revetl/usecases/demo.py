@@ -26,7 +26,7 @@ _COMPANY_FIELDS = ("industry", "employee_count", "founded_year", "linkedin_url",
 
 
 @dataclass(slots=True)
-class Run:
+class DemoRun:
     """One `revetl run`: its own JSON document, what the vendors saw meanwhile, and how long it took."""
 
     title: str
@@ -38,7 +38,7 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
-class Fill:
+class FillRate:
     """How full one field is, as shares of all golden records, before and after enrichment; by which provider."""
 
     entity: str
@@ -53,8 +53,8 @@ class DemoResult:
     directory: Path
     records: int
     stages: dict[str, int] = field(default_factory=dict)
-    runs: list[Run] = field(default_factory=list)
-    fills: list[Fill] = field(default_factory=list)
+    runs: list[DemoRun] = field(default_factory=list)
+    fills: list[FillRate] = field(default_factory=list)
     spend: dict[str, float] = field(default_factory=dict)
     invoiced_usd: float = 0.0
     seconds: float = 0.0
@@ -72,7 +72,7 @@ def prepare(directory: Path) -> None:
 
 
 def run_demo(directory: Path, *, records: int, seed: int, say: Callable[[str], None]) -> DemoResult:
-    """Runs the whole story; RevetlError where a step fails, with that step's own message already on stderr."""
+    """Runs the whole demo; RevetlError where a step fails, with that step's own message already on stderr."""
     from revetl.sandbox.process import SandboxProcess
 
     started = time.monotonic()
@@ -129,11 +129,11 @@ class _Stepper:
 
         return read_stats(self.base_url)
 
-    def run(self, title: str) -> Run:
+    def run(self, title: str) -> DemoRun:
         before, started = self.stats(), time.monotonic()
         output = _command(self.directory, self.environment, "run", "--yes", "--json")
         seconds, after = time.monotonic() - started, self.stats()
-        return Run(
+        return DemoRun(
             title=title,
             document=json.loads(output),
             seconds=seconds,
@@ -187,7 +187,7 @@ def measure(directory: Path, result: DemoResult) -> None:
             for name in fields:
                 column = ident(name, dialect)
                 result.fills.append(
-                    Fill(
+                    FillRate(
                         entity=entity,
                         field=name,
                         before=number(f"SELECT count({column}) FROM {before}") / total,

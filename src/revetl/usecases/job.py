@@ -6,26 +6,25 @@ refuses or is away does not keep the syncs from going on; it stands in the repor
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from revetl.clock import Clock, SystemClock
-from revetl.enrich.execution.engine import run_waterfall
-from revetl.enrich.forecasting.estimate import estimate
 from revetl.enrich.report import EnrichReport, Estimate
-from revetl.enrich.waterfall import WaterfallSpec
 from revetl.errors import ConfigError, GuardrailError, Problem
-from revetl.model import SyncSpec
 from revetl.project.dbt import BuildResult, NodeResult
 from revetl.project.project import Project
-from revetl.state.runs import new_run_id
 from revetl.state.sync_tables import resolve
+from revetl.sync import SyncOptions
 from revetl.sync.report import SyncReport
+from revetl.usecases import exit_codes
+from revetl.usecases.build import BuildRequest, build
+from revetl.usecases.caller import Caller
+from revetl.usecases.sync import push
+from revetl.usecases.waterfalls import SharedBudget, WaterfallInput, ask_providers, costs_anything, estimate_all
 
 if TYPE_CHECKING:
     from revetl.warehouse.base import Warehouse
@@ -58,139 +57,123 @@ class JobReport:
 
     @property
     def exit_code(self) -> int:
-        """The gravest of the parts': credentials, guardrail or budget, an interrupt, then records."""
-        codes = {w.exit_code for w in self.waterfalls}
-        codes |= {130 if s.status == "interrupted" else s.exit_code for s in self.syncs}
-        return next((code for code in (4, 3, 130, 2, 1) if code in codes), 0)
+        """The worst of its waterfalls' and its syncs'."""
+        codes = [w.exit_code for w in self.waterfalls]
+        return exit_codes.worst([*codes, exit_codes.of_reports(self.syncs)])
 
 
-@dataclass(frozen=True, slots=True)
-class Watch:
-    """The job's doors to whoever started it. `agree` is shown the estimates before anything is spent and says whether
-    to go on. `push` runs the syncs in order over an open warehouse, with its own progress and signal handling. `ask`
-    runs one waterfall to its end, and sets the event that it hands over to stop it early."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobRequest:
+    """`select` and `exclude` choose syncs; everything is built and enriched. `max_spend_usd` bounds all waterfalls
+    together. `full_refresh`: incremental models are rebuilt, and every record and link is sent whole. `allow`: names of
+    guardrails that may be passed.
 
-    say: Callable[[str], None]
-    on_node: Callable[[NodeResult], None]
-    agree: Callable[[Sequence[Estimate]], bool]
-    push: Callable[[Warehouse, Sequence[SyncSpec]], list[SyncReport]]
-    ask: Callable[[Callable[[asyncio.Event], Awaitable[EnrichReport]]], EnrichReport]
+    `on_estimates` is shown the cost before anything is spent. `ask` is then asked whether to go on, unless the cost is
+    `agreed` to already or there is none; None where nobody can be asked, and then nothing is spent.
+    `on_node` hears of every node that dbt is done with.
+    """
+
+    select: Sequence[str] = ()
+    exclude: Sequence[str] = ()
+    max_spend_usd: Decimal | None = None
+    full_refresh: bool = False
+    allow: Sequence[str] = ()
+    agreed: bool = False
+    ask: Callable[[], bool] | None = None
+    on_estimates: Callable[[Sequence[Estimate]], None] | None = None
+    on_node: Callable[[NodeResult], None] | None = None
 
 
-def run_job(
-    project: Project,
-    watch: Watch,
-    *,
-    select: Sequence[str] = (),
-    exclude: Sequence[str] = (),
-    max_spend_usd: Decimal | None = None,
-    full_refresh: bool = False,
-    clock: Clock | None = None,
-) -> JobReport:
-    """Runs the whole job. `select` and `exclude` choose syncs; everything is built and enriched. `full_refresh` is the
-    first build's; what it means for the syncs is up to `watch.push`.
+def run_job(project: Project, request: JobRequest, caller: Caller) -> JobReport:
+    """Runs the whole job. Safe to repeat after any failure.
 
     Raises DbtFailed where a build fails (nothing is enriched or sent then), GuardrailError where spending was not
-    agreed to or a plan is too large, ConfigError and WarehouseError.
+    agreed to or a plan is too large, ConfigError and WarehouseError, and KeyboardInterrupt where it is stopped before
+    the syncs.
     """
-    clock = clock or SystemClock()
-    report = JobReport()
-    watch.say("Build")
-    _build(project, report, watch, (), full_refresh=full_refresh)
-    _check_syncs(project, select, exclude)
-    if project.waterfalls:
-        watch.say("Enrich")
-        if _enrich(project, report, watch, max_spend_usd, clock):
-            watch.say("Build what reads the new values")
-            _build(project, report, watch, (VALUES_AND_AFTER,))
-    specs = project.syncs(select, exclude)
-    if specs:
-        watch.say("Sync")
-        with _warehouse(project) as warehouse:
-            report.syncs = watch.push(warehouse, specs)
-        report.stages += [StageTime(f"sync {s.sync}", s.plan.changes, s.seconds) for s in report.syncs]
-    return report
+    return _Job(project, request, caller).run()
 
 
-def _check_syncs(project: Project, select: Sequence[str], exclude: Sequence[str]) -> None:
-    """What would stop a sync is found before providers are paid for values that then go nowhere."""
-    specs = project.syncs(select, exclude)
-    with _warehouse(project) as warehouse:
+class _Job:
+    """One run, step by step."""
+
+    def __init__(self, project: Project, request: JobRequest, caller: Caller) -> None:
+        self._project, self._request, self._caller = project, request, caller
+        self._report = JobReport()
+
+    def run(self) -> JobReport:
+        project, request, caller = self._project, self._request, self._caller
+        if caller.wait_s:
+            with caller.warehouse(project):  # dbt can't wait for the file
+                pass
+        caller.note("Build")
+        self._build((), full_refresh=request.full_refresh)
+        self._check_syncs()
+        if project.waterfalls:
+            caller.note("Enrich")
+            if self._enrich():
+                caller.note("Build what reads the new values")
+                self._build((VALUES_AND_AFTER,))
+        if specs := project.syncs(request.select, request.exclude):
+            caller.note("Sync")
+            options = SyncOptions(full_refresh=request.full_refresh, allow=request.allow)
+            with self._warehouse() as warehouse:
+                self._report.syncs = push(project, warehouse, specs, "run", options, caller)
+            self._report.stages += [StageTime(f"sync {s.sync}", s.plan.changes, s.seconds) for s in self._report.syncs]
+        return self._report
+
+    def _build(self, select: Sequence[str], *, full_refresh: bool = False) -> None:
+        asked = BuildRequest(select=select, full_refresh=full_refresh, unit_tests=False, on_node=self._request.on_node)
+        result = build(self._project, asked)
+        self._report.builds.append(result)
+        self._report.stages.append(StageTime("build", sum(result.counts.values()), result.seconds))
+
+    def _check_syncs(self) -> None:
+        """What would stop a sync is found before providers are paid for values that then go nowhere."""
+        specs = self._project.syncs(self._request.select, self._request.exclude)
         problems: list[Problem] = []
-        for spec in specs:
-            try:
-                resolve(warehouse, spec)
-            except ConfigError as e:
-                problems.extend(e.problems)
-    if problems:
-        raise ConfigError(problems)
+        with self._warehouse() as warehouse:
+            for spec in specs:
+                try:
+                    resolve(warehouse, spec)
+                except ConfigError as e:
+                    problems.extend(e.problems)
+        if problems:
+            raise ConfigError(problems)
 
+    def _enrich(self) -> bool:
+        """Runs every waterfall under one budget. Whether a provider gave anything that models may want to read."""
+        project, caller, report = self._project, self._caller, self._report
+        budget = SharedBudget(self._request.max_spend_usd)
+        with self._warehouse() as warehouse:
+            inputs = [WaterfallInput(spec, project.relation(spec.entity)) for spec in project.waterfalls.values()]
+            estimates = estimate_all(project, warehouse, inputs, budget, "run", caller)
+            self._agree(estimates)
+            for given, foreseen in zip(inputs, estimates, strict=True):
+                started = time.monotonic()
+                done = ask_providers(project, warehouse, given, budget, foreseen, "run", caller)
+                report.waterfalls.append(done)
+                name = given.spec.name
+                report.stages.append(StageTime(f"enrich {name}", done.asked, time.monotonic() - started))
+                caller.note(f"  {name}: {done.asked:,} lookups, ${done.spent_usd:,.2f}")
+        return any(p.hits or p.reused for w in report.waterfalls for p in w.providers.values())
 
-def _build(
-    project: Project, report: JobReport, watch: Watch, select: Sequence[str], *, full_refresh: bool = False
-) -> None:
-    result = project.build(select, full_refresh=full_refresh, unit_tests=False, on_node=watch.on_node)
-    report.builds.append(result)
-    report.stages.append(StageTime("build", sum(result.counts.values()), result.seconds))
+    def _agree(self, estimates: Sequence[Estimate]) -> None:
+        """GuardrailError where the cost is not agreed to. Where nothing is looked up there is nothing to show."""
+        request = self._request
+        if not any(e.lookups or e.greatest_usd for e in estimates):
+            return
+        if request.on_estimates is not None:
+            request.on_estimates(estimates)
+        if request.agreed or not costs_anything(estimates) or (request.ask is not None and request.ask()):
+            return
+        raise GuardrailError("nothing was spent and nothing was sent: the cost was not agreed to")
 
-
-def _enrich(project: Project, report: JobReport, watch: Watch, max_spend_usd: Decimal | None, clock: Clock) -> bool:
-    """Runs every waterfall under one allowance. Whether a provider gave anything that models may want to read."""
-    with _warehouse(project) as warehouse:
-        estimates = [
-            estimate(
-                warehouse,
-                spec,
-                project.providers,
-                project.relation(spec.entity),
-                clock=clock,
-                max_spend_usd=max_spend_usd,
-            )
-            for spec in project.waterfalls.values()
-        ]
-        if any(e.lookups or e.greatest_usd for e in estimates) and not watch.agree(estimates):
-            raise GuardrailError("nothing was spent and nothing was sent: the cost was not agreed to")
-        for spec, foreseen in zip(project.waterfalls.values(), estimates, strict=True):
-            started = time.monotonic()
-            left = None if max_spend_usd is None else max_spend_usd - report.spend_usd
-            done = _ask(project, warehouse, spec, left, foreseen, watch, clock)
-            report.waterfalls.append(done)
-            report.stages.append(StageTime(f"enrich {spec.name}", done.asked, time.monotonic() - started))
-            watch.say(f"  {spec.name}: {done.asked:,} lookups, ${done.spent_usd:,.2f}")
-    return any(p.hits or p.reused for w in report.waterfalls for p in w.providers.values())
-
-
-@contextmanager
-def _warehouse(project: Project) -> Iterator[Warehouse]:
-    """Open only for one part of the job: dbt needs the DuckDB file to itself."""
-    warehouse = project.open_warehouse()
-    try:
-        yield warehouse
-    finally:
-        warehouse.close()
-
-
-def _ask(
-    project: Project,
-    warehouse: Warehouse,
-    spec: WaterfallSpec,
-    left: Decimal | None,
-    foreseen: Estimate,
-    watch: Watch,
-    clock: Clock,
-) -> EnrichReport:
-    return watch.ask(
-        lambda stop: run_waterfall(
-            warehouse,
-            spec,
-            project.connected(spec.provider_names, clock),
-            project.relation(spec.entity),
-            run_id=new_run_id(clock),
-            clock=clock,
-            max_spend_usd=left,
-            target=project.target,
-            command="run",
-            stop_event=stop,
-            foreseen=foreseen,
-        )
-    )
+    @contextmanager
+    def _warehouse(self) -> Iterator[Warehouse]:
+        """Open only for one part of the job: dbt needs the DuckDB file to itself."""
+        warehouse = self._project.open_warehouse()
+        try:
+            yield warehouse
+        finally:
+            warehouse.close()

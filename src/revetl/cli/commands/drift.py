@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 import rich_click as click
 
 from revetl.cli.options import ProjectOptions, console, emit_json, json_option, project_options
-from revetl.cli.waiting import open_warehouse, say_waiting, wait_option
+from revetl.cli.terminal import Terminal
+from revetl.cli.waiting import wait_option
 
 if TYPE_CHECKING:
-    from revetl.model import SyncSpec
-    from revetl.project import Project
-    from revetl.sync.drift.reading import DriftReport
     from revetl.sync.drift.resolution import DriftResolution
-    from revetl.warehouse.base import Warehouse
 
 
 @click.command(short_help="Compare what stands at the destination with what was written.")
@@ -56,32 +52,29 @@ def command(
     to another record. untied: a link of ours was removed there. pending: changed here, the next sync sends it. same:
     no sync would write over it. All lines stand in the table drift__<sync>.
     """
-    from revetl.cli.commands.sync import exit_code, push
-    from revetl.cli.render.reports import report_document, show_reports
-    from revetl.cli.render.rollback import show_drift
+    from revetl.cli.render.documents import report_document
+    from revetl.cli.render.drift import show_drift
+    from revetl.cli.render.reports import show_reports
+    from revetl.sync.drift.reading import DriftOptions
+    from revetl.usecases.drift import drift
 
-    settle = _settle(accept, accept_all, reassert, reassert_all)
-    if send and (settle is None or settle.side != "reassert"):
+    resolution = _resolution(accept, accept_all, reassert, reassert_all)
+    if send and (resolution is None or resolution.side != "reassert"):
         raise click.UsageError("--sync goes with --reassert.")
     project = options.load()
-    spec = _spec(project, sync)
-    due = project.syncs((sync,)) if send else []
-    warehouse = open_warehouse(project, wait_s)
-    try:
-        report = asyncio.run(_look(project, warehouse, spec, settle, keys, sample, wait_s))
-        sent = push(project, warehouse, due, command="sync", wait_s=wait_s) if due else []
-    finally:
-        warehouse.close()
+    with Terminal(wait_s) as terminal:
+        wanted = DriftOptions(resolution=resolution, keys=keys, per_class=sample)
+        result = drift(project, sync, wanted, terminal.caller, sync_after=send)
     if as_json:
-        emit_json({"drift": report.document(), "syncs": [report_document(r) for r in sent]})
+        emit_json({"drift": result.drift.document(), "syncs": [report_document(r) for r in result.syncs]})
     else:
-        show_drift(console(), report)
-        if sent:
-            show_reports(console(), sent)
-    return exit_code(sent) or (2 if detailed_exitcode and report.drifted else 0)
+        show_drift(console(), result.drift)
+        if result.syncs:
+            show_reports(console(), result.syncs)
+    return result.exit_code(tells_differences=detailed_exitcode)
 
 
-def _settle(
+def _resolution(
     accept: tuple[str, ...], accept_all: bool, reassert: tuple[str, ...], reassert_all: bool
 ) -> DriftResolution | None:
     from revetl.sync.drift.resolution import DriftResolution
@@ -92,43 +85,3 @@ def _settle(
     if theirs:
         return DriftResolution("accept", None if accept_all else accept)
     return DriftResolution("reassert", None if reassert_all else reassert) if ours else None
-
-
-def _spec(project: Project, sync: str) -> SyncSpec:
-    from revetl.errors import ConfigError, did_you_mean
-
-    specs = {spec.name: spec for spec in project.syncs(verified=False)}
-    if sync not in specs:
-        raise ConfigError(f"no sync {sync!r}", hint=did_you_mean(sync, [*specs]))
-    return specs[sync]
-
-
-async def _look(
-    project: Project,
-    warehouse: Warehouse,
-    spec: SyncSpec,
-    settle: DriftResolution | None,
-    keys: tuple[str, ...],
-    sample: int,
-    wait_s: float,
-) -> DriftReport:
-    from revetl.cli.commands.sync import progress_bar
-    from revetl.clock import SystemClock
-    from revetl.context import LeaseWait, RunContext
-    from revetl.state.runs import new_run_id
-    from revetl.sync.drift.reading import DriftOptions, find_drift
-
-    clock = SystemClock()
-    async with project.destination(spec.destination, clock) as destination:
-        with progress_bar(f"{spec.name}: reading") as progress:
-            ctx = RunContext(
-                warehouse=warehouse,
-                clock=clock,
-                run_id=new_run_id(clock),
-                command="drift",
-                target=project.target,
-                progress=lambda _: progress,
-                wait=LeaseWait(wait_s, say_waiting),
-            )
-            asked = DriftOptions(resolution=settle, keys=keys, per_class=sample)
-            return await find_drift(ctx, spec, destination, asked)

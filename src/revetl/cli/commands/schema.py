@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import rich_click as click
 
 from revetl.cli.options import console, emit_json
@@ -17,6 +15,8 @@ KINDS = ("project", "connections", "sync", "provider", "waterfall")
 def command(kind: str, markdown: bool) -> None:
     """Print the JSON Schema of a file: project (revetl.yml), connections (connections.yml), sync (config.meta.revetl
     of a model), provider or waterfall (a file under enrichment/)."""
+    from revetl.usecases.schema import json_schema
+
     if markdown:
         from revetl.cli.render.schema_page import page
 
@@ -24,23 +24,3 @@ def command(kind: str, markdown: bool) -> None:
         console().out(written, highlight=False, end="")
         return
     emit_json({"$schema": "https://json-schema.org/draft/2020-12/schema", **json_schema(kind)})
-
-
-def json_schema(kind: str) -> dict[str, Any]:
-    """One of `KINDS`. The same models that read the files describe them, so the two can't drift apart."""
-    from pydantic import BaseModel
-
-    from revetl.enrich.waterfall import WaterfallSpec
-    from revetl.project.connections import ConnectionsFile
-    from revetl.project.manifest import SyncMeta
-    from revetl.project.settings import Settings
-    from revetl.providers.grammar import VendorFile
-
-    models: dict[str, type[BaseModel]] = {
-        "project": Settings,
-        "connections": ConnectionsFile,
-        "sync": SyncMeta,
-        "provider": VendorFile,
-        "waterfall": WaterfallSpec,
-    }
-    return models[kind].model_json_schema()

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, get_args
 
 import rich_click as click
 
 from revetl.cli.options import ProjectOptions, console, emit_json, err_console, json_option, project_options
+from revetl.cli.terminal import Terminal
 
 if TYPE_CHECKING:
-    from revetl.enrich.ordering.compare import Comparison, Objective
-    from revetl.enrich.ordering.learn import History
-    from revetl.enrich.waterfall import WaterfallSpec
+    from revetl.enrich.ordering.compare import Objective
     from revetl.project import Project
+    from revetl.usecases.tune import Tuning
 
 OBJECTIVES = ("coverage", "cost", "net", "budget")
 
@@ -76,44 +75,24 @@ def command(
         raise click.UsageError("--plot takes a file that ends with .html or .svg.")
     if write and fields:
         raise click.UsageError("--write changes the order for all fields: leave --field out.")
-    from revetl.cli.render.tuning import show
-    from revetl.enrich.ordering.solve import MOST_ARMS
-    from revetl.errors import ConfigError
+    from revetl.cli.render.documents import tuning_document
+    from revetl.cli.render.tuning import draw, show_tuning
+    from revetl.usecases.tune import TuneRequest, tune
 
-    project = options.load()
-    spec = _named(project, waterfall, fields)
     aim = _objective(objective, at_least, value_usd, budget_usd)
-    history = _history(project, spec, fields, segment, days)
-    if len(history.arms) > MOST_ARMS:
-        raise ConfigError(
-            f"{spec.name} asks {len(history.arms)} providers; the most whose order can be solved are {MOST_ARMS}",
-            hint="Look at one field at a time with --field.",
-        )
-    told, parts = _compared(history, aim, within)
+    project = options.load()
+    request = TuneRequest(objective=aim, fields=fields, segment=segment, days=days, within=within)
+    with Terminal() as terminal:
+        tuning = tune(project, waterfall, request, terminal.caller)
     if as_json:
-        emit_json({"waterfall": spec.name, "objective": asdict(aim), **_document(told, parts, history)})
+        emit_json(tuning_document(tuning, aim))
     else:
-        show(console(), spec.name, history, told, parts, aim)
+        show_tuning(console(), tuning, aim)
     if plot_ is not None:
-        from revetl.enrich.ordering import plot
-
-        draw = plot.html if plot_.suffix == ".html" else plot.svg
-        plot_.write_text(draw(told, f"{spec.name}: what a filled blank costs"), encoding="utf-8")
+        draw(plot_, tuning)
         err_console().print(f"Drawn to {plot_}")
     if write:
-        _write(project, spec, told, yes=yes)
-
-
-def _named(project: Project, name: str, fields: tuple[str, ...]) -> WaterfallSpec:
-    from revetl.errors import ConfigError, did_you_mean
-
-    spec = project.waterfalls.get(name)
-    if spec is None:
-        raise ConfigError(f"no waterfall {name!r}", hint=did_you_mean(name, list(project.waterfalls)))
-    for each in fields:
-        if each not in spec.fields:
-            raise ConfigError(f"{name} has no field {each!r}", hint=did_you_mean(each, list(spec.fields)))
-    return spec
+        _write(project, tuning, yes=yes)
 
 
 def _objective(kind: str, at_least: float, value_usd: float | None, budget_usd: float | None) -> Objective:
@@ -128,85 +107,20 @@ def _objective(kind: str, at_least: float, value_usd: float | None, budget_usd: 
     return Objective(found, at_least, value_usd or 0.0, budget_usd or 0.0)
 
 
-def _history(
-    project: Project, spec: WaterfallSpec, fields: tuple[str, ...], segment: str | None, days: int | None
-) -> History:
-    from datetime import timedelta
-
-    from revetl.clock import SystemClock
-    from revetl.enrich.execution.engine import check_columns
-    from revetl.enrich.ordering.learn import learn
-    from revetl.errors import ConfigError
-    from revetl.state.schema import create_all
-
-    warehouse = project.open_warehouse()
-    try:
-        create_all(warehouse)
-        relation = project.relation(spec.entity)
-        check_columns(warehouse, spec, relation)
-        now = SystemClock().now()
-        since = None if days is None else now - timedelta(days=days)
-        history = learn(
-            warehouse, spec, project.providers, relation, now=now, segment=segment, fields=fields, since=since
-        )
-    finally:
-        warehouse.close()
-    if not history.cases:
-        raise ConfigError(
-            f"the ledger holds no answer for {spec.name}{'' if days is None else f' of the last {days} days'}:"
-            " there is nothing to learn from",
-            hint=f"Run it first: revetl enrich --waterfall {spec.name}",
-        )
-    return history
-
-
-def _compared(history: History, aim: Objective, within: float) -> tuple[Comparison, list[Comparison]]:
-    """All records, and each segment where there are several."""
-    from revetl.enrich.ordering.compare import compare
-
-    told = compare(history, history.cases, aim, within=within)
-    if len(history.segments) < 2:
-        return told, []
-    parts = [compare(history, cases, aim, segment=name, within=within) for name, cases in history.segments.items()]
-    return told, parts
-
-
-def _document(told: Comparison, parts: list[Comparison], history: History) -> dict[str, Any]:
-    return {
-        "fields": list(history.fields),
-        "providers": [
-            {"name": arm.name, **asdict(price)} for arm, price in zip(history.arms, history.prices, strict=True)
-        ],
-        "all": _plain(told),
-        "segments": [_plain(part) for part in parts],
-    }
-
-
-def _plain(told: Comparison) -> dict[str, Any]:
-    """JSON has no infinity: a bound that is none is null."""
-    document = {**asdict(told), "better": told.better}
-    for line in document["lines"]:
-        if line["bounds_usd"] is not None:
-            line["bounds_usd"] = [None if usd == float("inf") else usd for usd in line["bounds_usd"]]
-    return document
-
-
-def _write(project: Project, spec: WaterfallSpec, told: Comparison, *, yes: bool) -> None:
+def _write(project: Project, tuning: Tuning, *, yes: bool) -> None:
     """Prints the diff on stdout; the file changes only when somebody agrees."""
-    from revetl.enrich.ordering.rewrite import find, reorder
+    from revetl.usecases.tune import rewritten
 
     screen = err_console()
-    others = tuple(s.provider for s in spec.stages if s.provider not in {n for line in told.lines for n in line.order})
-    path = find(project.root / project.settings.enrichment / "waterfalls", spec.name)
-    change = reorder(path, (*(told.by_rule or told.best), *others))
+    change = rewritten(project, tuning)
     if change.before == change.after:
         screen.print("The file has the best order already: nothing to write.")
         return
     click.echo(change.diff(project.root), nl=False)
-    if not told.better and not told.by_rule:
+    if not tuning.whole.better and not tuning.whole.by_rule:
         screen.print("[yellow]What this brings is within chance.[/]")
     if yes or click.confirm("Write it?", err=True):
         change.apply()
-        screen.print(f"Written to {path}")
+        screen.print(f"Written to {change.path}")
     else:
         screen.print("Nothing was written.")

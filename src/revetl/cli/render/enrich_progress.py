@@ -21,8 +21,13 @@ def progress(waterfall: str) -> Iterator[OnProgress]:
 
     screen = err_console()
     name = TextColumn("{task.description}", table_column=Column(no_wrap=True, overflow="ellipsis", max_width=26))
-    told = "{task.fields[hits]:,} found, {task.fields[misses]:,} missed, ${task.fields[spent]:,.2f}"
-    columns = (name, BarColumn(bar_width=6), MofNCompleteColumn(), TextColumn(told, table_column=Column(no_wrap=True)))
+    counts_text = "{task.fields[hits]:,} found, {task.fields[misses]:,} missed, ${task.fields[spent]:,.2f}"
+    columns = (
+        name,
+        BarColumn(bar_width=6),
+        MofNCompleteColumn(),
+        TextColumn(counts_text, table_column=Column(no_wrap=True)),
+    )
     bars = Bars(*columns, console=screen, disable=not screen.is_terminal)
     tasks: dict[str, Any] = {}
     totals: dict[str, int] = {}

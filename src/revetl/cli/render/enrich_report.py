@@ -15,12 +15,13 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from revetl.enrich.report import EnrichReport
+    from revetl.usecases.enrich import EnrichResult
 
 FORMATS = (".md", ".html")
 
 
 @dataclass(frozen=True, slots=True)
-class Section:
+class ReportTable:
     """A table; columns after the first are numbers but those in `words`."""
 
     columns: tuple[str, ...]
@@ -28,17 +29,17 @@ class Section:
     words: tuple[str, ...] = ()
 
 
-def sections(report: EnrichReport) -> list[Section]:
+def sections(report: EnrichReport) -> list[ReportTable]:
     """Providers, then fields. What is zero everywhere is left out."""
     of = list(report.providers.values())
     always = ("asked", "found", "missed")
     counts = {"asked": "asked", "found": "hits", "missed": "misses", "reused": "reused"}
     shown = [name for name, count in counts.items() if name in always or any(getattr(p, count) for p in of)]
-    providers = Section(("provider", *shown, "spent", "per found"))
+    providers = ReportTable(("provider", *shown, "spent", "per found"))
     for name, p in report.providers.items():
         numbers = (f"{getattr(p, counts[column]):,}" for column in shown)
         providers.rows.append((name, *numbers, f"${p.spent_usd:,.2f}", _usd(p.usd_per_hit)))
-    fields = Section(("field", "records", "before", "after", "filled by"), words=("filled by",))
+    fields = ReportTable(("field", "records", "before", "after", "filled by"), words=("filled by",))
     for name, f in report.fields.items():
         by = ", ".join(f"{provider} {n:,}" for provider, n in f.by_provider.items())
         filled = (_share(n, f.total) for n in (f.filled_before, f.filled_after))
@@ -69,6 +70,13 @@ def summary(report: EnrichReport) -> str:
     doubt = f", ${report.in_doubt_usd:,.2f} in doubt" if report.in_doubt_usd else ""
     each = f", {_usd(report.spent_usd / report.filled)} each" if report.filled and report.spent_usd else ""
     return f"Spent ${report.spent_usd:,.2f}{doubt}. {report.filled:,} blanks hold a value{each}."
+
+
+def show_result(screen: Console, result: EnrichResult) -> None:
+    if not result.reports:
+        screen.print("Nothing was asked.")
+    for report in result.reports:
+        show_report(screen, report)
 
 
 def show_report(screen: Console, report: EnrichReport) -> None:
@@ -147,7 +155,7 @@ def _cells(tag: str, marks: Sequence[str], row: Sequence[str]) -> str:
     return "".join(f"<{tag}{mark}>{html_escape(cell)}</{tag}>" for mark, cell in zip(marks, row, strict=True))
 
 
-def _left(section: Section) -> tuple[str, ...]:
+def _left(section: ReportTable) -> tuple[str, ...]:
     return (section.columns[0], *section.words)
 
 

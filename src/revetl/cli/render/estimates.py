@@ -1,18 +1,18 @@
-"""What is shown of money: estimates before a run, and calls in doubt after it."""
+"""What is shown before a waterfall runs (columns, cost), and of calls in doubt after it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING
+
+import click
 
 from revetl.cli.options import console, err_console
 
 if TYPE_CHECKING:
-    from revetl.enrich.execution.in_doubt import Doubtful
+    from revetl.enrich.lists.columns import ColumnMatch
     from revetl.enrich.report import Estimate
-    from revetl.providers.grammar import ProviderSpec
 
 
 def show_estimates(estimates: Sequence[Estimate]) -> None:
@@ -52,32 +52,25 @@ def show_estimates(estimates: Sequence[Estimate]) -> None:
     screen.print(f"About {_minutes(minutes)} {unit} at the providers' limits.{note}")
 
 
-def told(calls: Iterable[Doubtful], providers: Mapping[str, ProviderSpec], now: datetime) -> list[dict[str, object]]:
-    """Each call with what happens next."""
-    return [
-        {
-            "call_id": call.call_id,
-            "run_id": call.run_id,
-            "waterfall": call.waterfall,
-            "provider": call.provider,
-            "asked_at": call.asked_at,
-            "usd": str(call.usd),
-            "request_id": call.request_id,
-            "records": call.keys,
-            "next": what_next(call, providers.get(call.provider), now),
-        }
-        for call in calls
-    ]
+def say_cost(estimates: Sequence[Estimate]) -> None:
+    """The sums in one line, on stderr."""
+    expected, greatest = (
+        sum((getattr(e, name) for e in estimates), Decimal(0)) for name in ("expected_usd", "greatest_usd")
+    )
+    lookups = sum(e.lookups for e in estimates)
+    click.echo(f"  up to {lookups:,} lookups, expected ${expected:,.2f}, at most ${greatest:,.2f}", err=True)
 
 
-def what_next(call: Doubtful, terms: ProviderSpec | None, now: datetime) -> str:
-    """In the words of the guide."""
-    if call.request_id is not None:
-        return "the next run fetches its result, for nothing"
-    until = call.asked_at + timedelta(days=terms.free_repeat_days if terms is not None else 0)
-    if until > now:
-        return f"asked again by the next run: free until {until:%Y-%m-%d}"
-    return "held: not asked again; look for it in the vendor's invoice"
+def show_match(match: ColumnMatch) -> None:
+    """Which column of the list is which input, on stderr."""
+    from rich.markup import escape
+
+    screen = err_console()
+    matched = ", ".join(f"{escape(column)} → {name}" for name, column in match.inputs.items())
+    screen.print(f"Waterfall [bold]{match.spec.name}[/]. Columns: {matched}")
+    absent = [name for name in match.spec.inputs if name not in match.inputs]
+    if absent:
+        screen.print(f"Not in the list: {', '.join(absent)}")
 
 
 def print_in_doubt(rows: Sequence[Mapping[str, object]]) -> None:

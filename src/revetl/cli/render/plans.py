@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from revetl.sync import PlanLine, PlanSummary
     from revetl.sync.plan.forecast import PlanForecast
+    from revetl.usecases.plan import LineFilter, Planned
 
 _STYLES = {"create": "green", "adopt": "cyan", "update": "yellow", "delete": "red"}
 _COUNTS = ("create", "adopt", "update", "delete", "withheld", "waiting", "matched", "same")
@@ -50,8 +51,8 @@ def show_plans(console: Console, plans: Sequence[PlanSummary], *, samples: int =
 
 
 def _show_details(console: Console, plan: PlanSummary, samples: int) -> None:
-    told = (plan.lines, plan.waiting, plan.left, plan.absent, plan.suppressed, plan.links.changes, plan.links.waiting)
-    if not (any(told) or plan.violations):
+    shown = (plan.lines, plan.waiting, plan.left, plan.absent, plan.suppressed, plan.links.changes, plan.links.waiting)
+    if not (any(shown) or plan.violations):
         return
     console.print(f"[bold]{plan.sync}[/] → {plan.destination} {plan.object}")
     for line in facts(plan):
@@ -134,6 +135,25 @@ def duration(seconds: float) -> str:
     if seconds < 5_400:
         return f"{seconds / 60:.0f} min"
     return f"{seconds / 3_600:.1f} h"
+
+
+def show_plan_lines(console: Console, plans: Planned, wanted: LineFilter) -> None:
+    """Sync by sync, those that have something to tell; at the end the keys that none of them knows."""
+    strangers = set(wanted.keys)
+    for planned in plans.syncs:
+        with_line = {key for key in wanted.keys if planned.has_line(key)}
+        reasons = {key: planned.why_no_line(key) for key in wanted.keys if key not in with_line}
+        without = {key: why for key, why in reasons.items() if why is not None}
+        strangers -= with_line | without.keys()
+        if len(plans.syncs) > 1 and (with_line or without or not wanted.keys):
+            console.print(f"[bold]{planned.spec.name}[/]")
+        number = show_lines(console, planned.lines(wanted))
+        if wanted.limit is not None and number == wanted.limit:
+            console.print("  … there may be more: --rows N or --rows all shows them")
+        for key, why in without.items():
+            console.print(f"  {short(key, 60)} {why}", soft_wrap=True)
+    for key in (key for key in wanted.keys if key in strangers):
+        console.print(f"  {short(key, 60)} is neither in the model nor known at the destination", soft_wrap=True)
 
 
 def show_lines(console: Console, lines: Iterable[PlanLine]) -> int:

@@ -1,10 +1,9 @@
-"""How reports and outcomes look on a terminal, within 80 columns, and as plain data for --json. Plans: plan_text."""
+"""How reports of syncs and of the whole job look on a terminal, within 80 columns; and what other pages share."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from revetl.errors import Denied
 
@@ -13,10 +12,11 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from revetl.model import Scalar
-    from revetl.sync import PlanSummary, SyncReport
+    from revetl.sync import SyncReport
+    from revetl.usecases.job import JobReport
 
     # A name, words and numbers under their headings.
-    Row = tuple[str, Mapping[str, str], Mapping[str, str]]
+    NumberRow = tuple[str, Mapping[str, str], Mapping[str, str]]
 
 NOT_OK = ("rejected", "unknown", "links_rejected", "links_unknown")
 _ANY = 10_000  # columns: wider than any table
@@ -36,8 +36,8 @@ def table(*columns: str, right: Sequence[str] = (), whole: Sequence[str] = ()) -
     return out
 
 
-def show_numbers(console: Console, rows: Sequence[Row]) -> None:
-    """A row per sync, all with the same headings. Where the table is wider than the screen each is told in a line of
+def show_numbers(console: Console, rows: Sequence[NumberRow]) -> None:
+    """A row per sync, all with the same headings. Where the table is wider than the screen each stands in a line of
     its own instead, without what is 0: no name and no number is ever cut."""
     if not rows:
         return
@@ -49,9 +49,22 @@ def show_numbers(console: Console, rows: Sequence[Row]) -> None:
         console.print(listing)
         return
     for name, said, counted in rows:
-        told = ", ".join(f"{n} {what}" for what, n in counted.items() if n != "0")
+        numbers_text = ", ".join(f"{n} {what}" for what, n in counted.items() if n != "0")
         console.print("  ".join([f"[bold]{name}[/]", *said.values()]), soft_wrap=True)
-        console.print(f"  {told or 'nothing'}")
+        console.print(f"  {numbers_text or 'nothing'}")
+
+
+def show_field_table(
+    console: Console, fields: Mapping[str, Mapping[str, int]], counts: Sequence[str], *, of: int | None = None
+) -> None:
+    """A row per field, the one with the most records first. `of`: records that were read, for the share with drift."""
+    columns = [*counts, *(["share"] if of else [])]
+    listing = table("field", *columns, right=columns)
+    for name, numbers in sorted(fields.items(), key=lambda item: -sum(item[1].values())):
+        cells = [f"{numbers[word]:,}" if word in numbers else "" for word in counts]
+        drifted = numbers.get("theirs", 0) + numbers.get("conflict", 0)
+        listing.add_row(short(name, 40), *cells, *([f"{drifted / of:.1%}"] if of else []))
+    console.print(listing)
 
 
 def short(value: Scalar, width: int = 28) -> str:
@@ -112,12 +125,21 @@ def show_reports(console: Console, reports: Sequence[SyncReport]) -> None:
             console.print(f"{r.sync}: {refused:,} record(s) of earlier runs still wait, refused or not sent: {why}")
 
 
-def plan_document(plan: PlanSummary) -> dict[str, Any]:
-    document = {**asdict(plan), "changes": plan.changes}
-    if plan.forecast is not None:
-        document["forecast"] |= {"requests": plan.forecast.requests, "seconds": plan.forecast.seconds}
-    return document
+def show_job(screen: Console, report: JobReport) -> None:
+    """Stage by stage, then the syncs, then what kept providers from being asked, and what was spent."""
+    from rich.markup import escape
+    from rich.table import Table
 
-
-def report_document(report: SyncReport) -> dict[str, Any]:
-    return {**asdict(report), "plan": plan_document(report.plan)}
+    listing = Table("stage", box=None, pad_edge=False)
+    listing.add_column("records", justify="right")
+    listing.add_column("seconds", justify="right")
+    for stage in report.stages:
+        listing.add_row(escape(stage.stage), f"{stage.records:,}", f"{stage.seconds:.1f}")
+    screen.print(listing)
+    if report.syncs:
+        show_reports(screen, report.syncs)
+    for waterfall in report.waterfalls:
+        for reason in (waterfall.stopped, *waterfall.denied.values(), *waterfall.unavailable.values()):
+            if reason:
+                screen.print(f"[yellow]{escape(waterfall.waterfall)}[/]: {escape(reason)}")
+    screen.print(f"Spent ${report.spend_usd:,.2f}.")

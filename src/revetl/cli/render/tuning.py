@@ -2,46 +2,56 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from revetl.enrich.ordering.compare import Comparison, Line, Objective
-    from revetl.enrich.ordering.estimate import Figure
-    from revetl.enrich.ordering.learn import History
+    from revetl.enrich.ordering.compare import Comparison, Objective, OrderLine
+    from revetl.enrich.ordering.history import History
+    from revetl.enrich.ordering.order_cost import Interval
+    from revetl.usecases.tune import Tuning
 
 SHOWN_SEGMENTS = 12
 
 
-def show(
-    screen: Console, name: str, history: History, told: Comparison, parts: list[Comparison], aim: Objective
-) -> None:
+def show_tuning(screen: Console, tuning: Tuning, aim: Objective) -> None:
     from rich.table import Table
 
-    places = {arm.name: i for i, arm in enumerate(history.arms, 1)}
+    history, whole, name = tuning.history, tuning.whole, tuning.spec.name
+    places = {candidate.name: i for i, candidate in enumerate(history.candidates, 1)}
     screen.print(f"[bold]{name}[/]: {', '.join(history.fields)}")
-    screen.print(f"{told.records:,.0f} records were asked of somebody; {told.audited:,.0f}, drawn by lot, of all.")
+    screen.print(f"{whole.records:,.0f} records were asked of somebody; {whole.audited:,.0f}, drawn by lot, of all.")
     screen.print("± is one side of a 95% interval.\n")
     table = Table(box=None, pad_edge=False)
     table.add_column("order", no_wrap=True)
     for heading in ("cost per value", "filled", "value cheaper by"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("asks", overflow="fold")
-    for line in told.lines:
+    for line in whole.lines:
         asks = "all orders" if line.label == "random" else _order(line.order, places) or "nobody"
         table.add_row(line.label, *_cells(line), asks)
     screen.print(table)
-    if {"ledger", "audit"} <= {line.basis for line in told.lines}:
-        judged = ", ".join(line.label for line in told.lines if line.basis == "ledger")
+    if {"ledger", "audit"} <= {line.basis for line in whole.lines}:
+        judged = ", ".join(line.label for line in whole.lines if line.basis == "ledger")
         screen.print(f"Judged on all records: {judged}. The others on those asked of all; savings on the same ones.")
     screen.print()
     _show_providers(screen, history)
     screen.print()
-    for sentence in _verdict(told, aim):
+    for sentence in _verdict(whole, aim):
         screen.print(sentence)
-    if parts:
-        _show_segments(screen, parts, places)
+    if tuning.segments:
+        _show_segments(screen, tuning.segments, places)
+
+
+def draw(path: Path, tuning: Tuning) -> None:
+    """What each order costs, as a page (.html) or a picture (.svg)."""
+    from revetl.enrich.ordering import plot
+
+    render = plot.html if path.suffix == ".html" else plot.svg
+    path.write_text(render(tuning.whole, f"{tuning.spec.name}: what a filled blank costs"), encoding="utf-8")
 
 
 def _show_providers(screen: Console, history: History) -> None:
@@ -53,19 +63,19 @@ def _show_providers(screen: Console, history: History) -> None:
     table.add_column("provider", overflow="fold")
     for heading in ("asked", "found", "useful", "a call", "a hit, more"):
         table.add_column(heading, justify="right", no_wrap=True)
-    for i, (arm, price) in enumerate(zip(history.arms, history.prices, strict=True)):
-        known = [(c.weight, r) for c in history.cases if (r := c.replies[i]) is not None and r.able]
+    for i, (candidate, price) in enumerate(zip(history.candidates, history.prices, strict=True)):
+        known = [(c.weight, r) for c in history.asked_records if (r := c.replies[i]) is not None and r.able]
         asked = sum(weight for weight, _ in known)
         found, useful = (
             f"{sum(weight for weight, r in known if good(r)) / asked:.0%}" if asked else ""
             for good in (lambda r: r.hit, lambda r: bool(r.fills))
         )
         prices = (f"${price.per_call:.4g}", f"${price.per_hit:.4g}")
-        table.add_row(str(i + 1), arm.name, f"{asked:,.0f}", found, useful, *prices)
+        table.add_row(str(i + 1), candidate.name, f"{asked:,.0f}", found, useful, *prices)
     screen.print(table)
 
 
-def _cells(line: Line) -> tuple[str, str, str]:
+def _cells(line: OrderLine) -> tuple[str, str, str]:
     if line.usd_per_value is None or line.coverage is None:
         if line.bounds_usd is None:
             return "", "not identified", ""
@@ -76,16 +86,16 @@ def _cells(line: Line) -> tuple[str, str, str]:
     return around, f"{share.value:.1%} ±{_half(share):.1%}", "" if line.saved is None else _short(line.saved)
 
 
-def _half(figure: Figure) -> float:
+def _half(figure: Interval) -> float:
     """Of the 95 % interval, one side."""
     return (figure.high - figure.low) / 2
 
 
-def _short(figure: Figure) -> str:
+def _short(figure: Interval) -> str:
     return f"{figure.value:.1%} ±{_half(figure):.1%}"
 
 
-def _percent(figure: Figure) -> str:
+def _percent(figure: Interval) -> str:
     return f"{figure.value:.1%} ({figure.low:.1%} to {figure.high:.1%})"
 
 
@@ -93,41 +103,41 @@ def _order(order: tuple[str, ...], places: dict[str, int]) -> str:
     return "→".join(str(places[name]) for name in order)
 
 
-def _verdict(told: Comparison, aim: Objective) -> list[str]:
+def _verdict(comparison: Comparison, aim: Objective) -> list[str]:
     found: list[str] = []
-    today = told.lines[0].order
-    best = " → ".join(told.best) or "asking nobody"
-    if told.identified:
-        if told.best == today:
+    today = comparison.lines[0].order
+    best = " → ".join(comparison.best) or "asking nobody"
+    if comparison.identified:
+        if comparison.best == today:
             found.append("Today's order is the best.")
-        elif told.gain is not None:
-            gain = _gain(told.gain, aim)
+        elif comparison.gain is not None:
+            gain = _gain(comparison.gain, aim)
             found.append(f"Best: [bold]{best}[/].")
             found.append(f"On records that it was not chosen on it brings {gain}.")
-            if not told.better:
+            if not comparison.better:
                 found.append("[yellow]That is within chance: no reason to change anything yet.[/]")
     else:
-        why = (
-            f"{told.incomplete:,.0f} drawn records are not asked of everybody yet"
-            if told.incomplete and told.audited
-            else f"{f'only {told.audited:,.0f} records were' if told.audited else 'no record was'} asked of everybody"
-        )
+        if comparison.incomplete and comparison.audited:
+            why = f"{comparison.incomplete:,.0f} drawn records are not asked of everybody yet"
+        else:
+            asked = f"only {comparison.audited:,.0f} records were" if comparison.audited else "no record was"
+            why = f"{asked} asked of everybody"
         found.append(f"[yellow]Other orders can't be told from this ledger[/] ({why}); where to stop can.")
-        if told.by_rule and told.by_rule != today:
+        if comparison.by_rule and comparison.by_rule != today:
             found.append(
                 "But everybody is paid by the hit alone, and every hit counted: then ascending price is the cheapest "
-                f"order, whoever knows what: [bold]{' → '.join(told.by_rule)}[/]."
+                f"order, whoever knows what: [bold]{' → '.join(comparison.by_rule)}[/]."
             )
-        if told.best != today:
+        if comparison.best != today:
             found.append(f"Best stop in today's order: [bold]{best}[/].")
-            if told.gain is not None:
-                found.append(f"On records that it was not chosen on it brings {_gain(told.gain, aim)}.")
-    if told.audit is not None and told.audit.more:
-        found += _audit(told)
+            if comparison.gain is not None:
+                found.append(f"On records that it was not chosen on it brings {_gain(comparison.gain, aim)}.")
+    if comparison.audit is not None and comparison.audit.more:
+        found += _audit(comparison)
     return found
 
 
-def _gain(figure: Figure, aim: Objective) -> str:
+def _gain(figure: Interval, aim: Objective) -> str:
     if aim.kind == "net":
         return f"${figure.value:.4f} more per record (${figure.low:.4f} to ${figure.high:.4f})"
     if aim.kind == "budget":
@@ -135,8 +145,8 @@ def _gain(figure: Figure, aim: Objective) -> str:
     return f"{_percent(figure)} off the cost of a value"
 
 
-def _audit(told: Comparison) -> list[str]:
-    plan = told.audit
+def _audit(comparison: Comparison) -> list[str]:
+    plan = comparison.audit
     if plan is None:
         return []
     if plan.share > 1:
@@ -148,7 +158,7 @@ def _audit(told: Comparison) -> list[str]:
     ]
 
 
-def _show_segments(screen: Console, parts: list[Comparison], places: dict[str, int]) -> None:
+def _show_segments(screen: Console, segments: Sequence[Comparison], places: dict[str, int]) -> None:
     from rich.markup import escape
     from rich.table import Table
 
@@ -156,7 +166,7 @@ def _show_segments(screen: Console, parts: list[Comparison], places: dict[str, i
     for heading in ("records", "audited", "today", "best", "cheaper by"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("best asks", overflow="fold")
-    for part in parts[:SHOWN_SEGMENTS]:
+    for part in segments[:SHOWN_SEGMENTS]:
         today, best = part.lines[0].usd_per_value, part.lines[1].usd_per_value
         costs = ("" if cost is None else f"${cost.value:.3f}" for cost in (today, best))
         saved = part.lines[1].saved
@@ -167,5 +177,5 @@ def _show_segments(screen: Console, parts: list[Comparison], places: dict[str, i
         )
     screen.print()
     screen.print(table)
-    if len(parts) > SHOWN_SEGMENTS:
-        screen.print(f"and {len(parts) - SHOWN_SEGMENTS} smaller segments: --json shows all")
+    if len(segments) > SHOWN_SEGMENTS:
+        screen.print(f"and {len(segments) - SHOWN_SEGMENTS} smaller segments: --json shows all")

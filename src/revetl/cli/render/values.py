@@ -6,29 +6,10 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from revetl.usecases.explain import UNDECIDED, WON
+
 if TYPE_CHECKING:
     from rich.console import Console
-
-    from revetl.project import Project
-    from revetl.warehouse.base import Warehouse
-
-PROVENANCE = "enrichment_provenance"
-WON = "won"
-UNDECIDED = "undecided"
-
-_COLUMNS = (
-    "field",
-    "value",
-    "provider",
-    "confidence",
-    "verification",
-    "verified_by",
-    "verified_at",
-    "cost_usd",
-    "observed_at",
-    "rejected_reason",
-    "call_id",
-)
 
 # What `reason` says, for people.
 _WORDS: Mapping[str, str] = {
@@ -51,40 +32,6 @@ _WORDS: Mapping[str, str] = {
     "no_number": "not a number",
     UNDECIDED: "newer than the models: `revetl build` decides",
 }
-
-
-def values_of(project: Project, warehouse: Warehouse, key: str) -> list[dict[str, Any]]:
-    """Every value of the record, the given ones first in each field, losers with `reason`. Cost is in US dollars."""
-    from revetl.state.costs import priced_values
-    from revetl.state.schema import relation
-    from revetl.warehouse.sql import table
-
-    if not warehouse.columns(relation(warehouse, "enrichment_values")):
-        return []
-    found = warehouse.rows(
-        f"SELECT {', '.join('p.' + name for name in _COLUMNS)} FROM ({priced_values(warehouse, 'v.key = ?')}) AS p",
-        [key],
-    )
-    rows = [dict(zip(_COLUMNS, row, strict=True)) for row in found]
-    decided: dict[tuple[Any, ...], tuple[Any, ...]] = {}
-    if PROVENANCE in project.manifest.model_names() and warehouse.columns(project.relation(PROVENANCE)):
-        told = warehouse.rows(
-            "SELECT field, value, call_id, reason, place, support, n_agreeing, first_party_value"
-            f" FROM {table(project.relation(PROVENANCE))} WHERE key = ?",
-            [key],
-        )
-        decided = {row[:3]: row[3:] for row in told}
-    for row in rows:
-        rejected = row.pop("rejected_reason")
-        nothing = (rejected or UNDECIDED, None, None, None, None)
-        reason, place, support, n_agreeing, own = decided.get((row["field"], row["value"], row["call_id"]), nothing)
-        row |= {"reason": reason, "place": place, "support": support, "n_agreeing": n_agreeing, "own_value": own}
-    return sorted(rows, key=_order)
-
-
-def _order(row: dict[str, Any]) -> tuple[Any, ...]:
-    place = row["place"] or 1_000_000
-    return (row["field"], row["reason"] != WON, place, -row["observed_at"].timestamp(), row["provider"], row["value"])
 
 
 def show_values(screen: Console, rows: Sequence[dict[str, Any]]) -> None:

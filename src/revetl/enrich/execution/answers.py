@@ -1,88 +1,151 @@
-"""Answers as rows of values: what was given, whether it is good enough, for how long it stands."""
+"""What an answer means for a run: the values that it gave, whether each is good enough, for how long it stands."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Protocol
 
-from revetl.enrich.execution.acceptance import judge
-from revetl.enrich.execution.admission import Job
-from revetl.enrich.waterfall import WaterfallSpec
-from revetl.providers.base import Answer, Verification
-from revetl.providers.grammar import ProviderSpec
+from revetl.enrich.execution.run import WaterfallRun
+from revetl.enrich.execution.run_ledger import ReservedCall
+from revetl.enrich.selection.question import Question, ReusableValue
+from revetl.enrich.waterfall import Stage, WantedField
+from revetl.providers.base import Answer
 from revetl.state.values import VERIFICATION, ValueRow
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """How one waterfall reads answers. `entity` is the name under which values are kept."""
+def reason_to_reject(wanted: WantedField | None, confidence: float | None, verification: str | None) -> str | None:
+    """The word that stands in `rejected_reason`; None: the value is accepted.
 
-    spec: WaterfallSpec
-    terms: Mapping[str, ProviderSpec]
-    entity: str
+    `not_verified` is the only reason that a verifier may still lift, so it comes last: what fails on other grounds is
+    not worth a verifier's price.
+    """
+    if wanted is None:
+        return "not_wanted"
+    if confidence is not None and confidence < wanted.accept.min_confidence:
+        return "low_confidence"
+    if verification == "invalid":
+        return "invalid"
+    if wanted.accept.verified and verification == "catch_all":
+        return "catch_all"
+    if wanted.accept.verified and verification != "valid":
+        return "not_verified"
+    return None
 
-    def values(self, provider: str, job: Job, answer: Answer, at: datetime) -> list[ValueRow]:
-        """For each record that the question serves, each value that was given."""
-        terms = self.terms[provider]
+
+class AnswerHandler(Protocol):
+    """What is done with the answers of one provider in one run."""
+
+    def values(self, reserved: ReservedCall, answer: Answer, at: datetime) -> list[ValueRow]:
+        """The rows that a hit gives."""
+        ...
+
+    def needs_verification(self, values: Sequence[ValueRow]) -> bool:
+        """Whether one of these values still has to be verified, so that the money for it stays reserved."""
+        ...
+
+    def suppress(self, question: Question) -> None:
+        """The vendor says that the person asked not to be processed. Runs in the transaction that writes the answer."""
+        ...
+
+
+class FinderAnswers:
+    """Of a provider that finds values. `stage`: where the waterfall asks it."""
+
+    def __init__(self, run: WaterfallRun, provider: str, stage: Stage) -> None:
+        self._run = run
+        self._provider = run.providers[provider].spec
+        self._verify = stage.verify
+
+    def values(self, reserved: ReservedCall, answer: Answer, at: datetime) -> list[ValueRow]:
+        """One row per record that the question serves and value that was given; rejected ones with the reason."""
         return [
             ValueRow(
-                self.entity,
+                self._run.entity,
                 key,
                 given.field,
                 given.value,
-                provider,
+                self._provider.name,
                 given.confidence,
                 given.verification,
-                job.call.call_id,
+                reserved.call.call_id,
                 at,
-                at + timedelta(days=terms.ttl_hit_days(given.field)),
-                judge(self.spec.fields.get(given.field), given.confidence, given.verification),
+                at + timedelta(days=self._provider.ttl_hit_days(given.field)),
+                reason_to_reject(self._run.spec.fields.get(given.field), given.confidence, given.verification),
             )
-            for key in job.question.keys
+            for key in reserved.question.keys
             for given in answer.values
         ]
 
-    def verdict(self, verifier: str, job: Job, answer: Answer, at: datetime) -> list[ValueRow]:
-        """What the verifier said of the value itself, as one row; nothing where it said nothing. The field is the one
-        input of the question."""
+    def needs_verification(self, values: Sequence[ValueRow]) -> bool:
+        return any(v.rejected_reason == "not_verified" and v.field in self._verify for v in values)
+
+    def suppress(self, question: Question) -> None:
+        self._run.suppress(question)
+
+
+class VerifierAnswers:
+    """Of a provider that says whether a value is true. Its question has one input: the value, named by its field."""
+
+    def __init__(self, run: WaterfallRun, verifier: str) -> None:
+        self._run = run
+        self._provider = run.providers[verifier].spec
+
+    def values(self, reserved: ReservedCall, answer: Answer, at: datetime) -> list[ValueRow]:
+        """One row about the value itself, whoever's it is; none where the verifier said nothing."""
         said = next((v for v in answer.values if v.verification is not None), None)
         if said is None:
             return []
-        ((field, value),) = job.question.inputs.items()
-        terms = self.terms[verifier]
+        ((field, value),) = reserved.question.inputs.items()
         # A verifier's `unknown` is no knowledge: it is asked again as after a miss.
-        days = terms.ttl_miss_days if said.verification == "unknown" else terms.ttl_hit_days(field)
+        unknown = said.verification == "unknown"
+        days = self._provider.ttl_miss_days if unknown else self._provider.ttl_hit_days(field)
         return [
             ValueRow(
                 VERIFICATION,
-                job.question.request_hash,
+                reserved.question.request_hash,
                 field,
                 value,
-                verifier,
+                self._provider.name,
                 said.confidence,
                 said.verification,
-                job.call.call_id,
+                reserved.call.call_id,
                 at,
                 at + timedelta(days=days),
                 None,
             )
         ]
 
-    def reused(
-        self,
-        provider: str,
-        key: str,
-        field: str,
-        value: str,
-        confidence: float | None,
-        verification: Verification | None,
-        call_id: str,
-        observed_at: datetime,
-        expires_at: datetime | None,
-    ) -> ValueRow:
-        """A value that another record's answer gave, judged by this waterfall's rule."""
-        reason = judge(self.spec.fields.get(field), confidence, verification)
-        seen = observed_at.replace(tzinfo=UTC)
-        ends = None if expires_at is None else expires_at.replace(tzinfo=UTC)
-        return ValueRow(self.entity, key, field, value, provider, confidence, verification, call_id, seen, ends, reason)
+    def needs_verification(self, values: Sequence[ValueRow]) -> bool:
+        return False
+
+    def suppress(self, question: Question) -> None:
+        self._run.suppress(question)
+
+
+class FetchedAnswers(FinderAnswers):
+    """Of a job that an earlier run submitted. The ledger knows the records of its questions and not their inputs, so
+    who is behind them is read from the records."""
+
+    def suppress(self, question: Question) -> None:
+        questions = self._run.questions()
+        identities = tuple(filter(None, (questions.identity(key) for key in question.keys)))
+        super().suppress(replace(question, identities=identities))
+
+
+def reused_value(run: WaterfallRun, provider: str, found: ReusableValue) -> ValueRow:
+    """What an equal question brought for another record, as a value of this one, judged by this waterfall's rule."""
+    return ValueRow(
+        run.entity,
+        found.key,
+        found.field,
+        found.value,
+        provider,
+        found.confidence,
+        found.verification,
+        found.call_id,
+        found.observed_at.replace(tzinfo=UTC),
+        None if found.expires_at is None else found.expires_at.replace(tzinfo=UTC),
+        reason_to_reject(run.spec.fields.get(found.field), found.confidence, found.verification),
+    )

@@ -1,7 +1,6 @@
-"""Money: reserved at the greatest price before a call leaves, settled when its answer is known.
+"""Money of one run: reserved at the greatest price before a call leaves, settled when its answer is known.
 
-`Budget` is what one run may spend, which nobody else can touch. A `Limit` is shared by runs, so what counts against it
-stands in the warehouse (`state/spend.py`) and is summed under a lock.
+Nobody else can touch it, so it is kept in memory. Limits that runs share are in `enrich/limits.py`.
 """
 
 from __future__ import annotations
@@ -9,20 +8,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Literal
 
-from revetl.enrich.waterfall import BudgetSpec
-from revetl.state.spend import Line
+from revetl.enrich.limits import BudgetLimit
+from revetl.state.spend import SpendLine
+
+ZERO = Decimal(0)
 
 
-class Budget:
+class RunBudget:
     """`limit_usd` None: no limit. What is spent, reserved and in doubt together never passes it by our doing."""
 
     def __init__(self, limit_usd: Decimal | None) -> None:
         self.limit_usd = limit_usd
-        self.spent_usd = Decimal(0)
-        self.in_doubt_usd = Decimal(0)
-        self.reserved_usd = Decimal(0)
+        self.spent_usd = ZERO
+        self.in_doubt_usd = ZERO
+        self.reserved_usd = ZERO
 
     @property
     def committed_usd(self) -> Decimal:
@@ -49,67 +49,38 @@ class Budget:
         self.in_doubt_usd += reserved_usd
 
 
-Period = Literal["run", "day", "month"]
-
-
 @dataclass(frozen=True, slots=True)
-class Limit:
-    """One line of a waterfall's budget that runs share. `provider` is an endpoint or a vendor; None: all of them."""
+class SharedSpend:
+    """What the runs of a waterfall have spent together, as one run sees it inside the transaction that has the lock."""
 
-    usd: Decimal
-    period: Period
-    provider: str | None = None
+    lines: Sequence[SpendLine]
+    run_id: str
+    day: str
 
-    def __str__(self) -> str:
-        of = "" if self.provider is None else f" for {self.provider}"
-        return f"the {self.period}'s budget of ${self.usd}{of}"
+    def used(self, limit: BudgetLimit) -> Decimal:
+        return limit.used(self.lines, self.run_id, self.day)
 
-    def is_about(self, provider: str) -> bool:
-        return self.provider is None or self.provider in (provider, provider.partition(".")[0])
+    def reserved_for(self, provider: str) -> list[SpendLine]:
+        """What this run has reserved for this provider, to verify what others found."""
+        return [line for line in self.lines if line.run_id == self.run_id and line.provider == provider]
 
-    def used(self, lines: Iterable[Line], run_id: str, day: str) -> Decimal:
-        """What counts against it, of all that the waterfall committed."""
-        return sum((line.usd for line in lines if self.counts(line, run_id, day)), Decimal(0))
+    def fitting(
+        self, limits: Iterable[BudgetLimit], wanted: int, each: Mapping[str, Decimal], provider: str
+    ) -> tuple[int, BudgetLimit | None]:
+        """How many of `wanted` questions to `provider` fit under all limits, and the limit that keeps the rest out.
 
-    def counts(self, line: Line, run_id: str, day: str) -> bool:
-        when = {"run": line.run_id == run_id, "day": line.day == day, "month": line.day[:7] == day[:7]}
-        return when[self.period] and self.is_about(line.provider)
-
-
-def limits_of(budget: BudgetSpec) -> tuple[Limit, ...]:
-    """All but the waterfall's own per run and per record, which no other run can touch."""
-    found = []
-    for provider, own in ((None, budget), *budget.providers.items()):
-        each: tuple[tuple[Period, Decimal | None], ...] = (
-            ("run", None if provider is None else own.per_run_usd),
-            ("day", own.per_day_usd),
-            ("month", own.per_month_usd),
-        )
-        found += [Limit(usd, period, provider) for period, usd in each if usd is not None]
-    return tuple(found)
-
-
-def fitting(
-    limits: Iterable[Limit],
-    lines: Sequence[Line],
-    aside: Sequence[Line],
-    run_id: str,
-    day: str,
-    wanted: int,
-    each: Mapping[str, Decimal],
-) -> tuple[int, Limit | None]:
-    """How many of `wanted` questions fit under all limits, and the limit that keeps the rest out.
-
-    `each` is what one question takes, by provider; of `aside`, some of the lines, they may use what is held.
-    """
-    binding = None
-    for limit in limits:
-        price = sum((usd for name, usd in each.items() if limit.is_about(name)), Decimal(0))
-        if price <= 0:
-            continue
-        free = limit.usd - limit.used(lines, run_id, day)
-        free += sum((line.held for line in aside if limit.counts(line, run_id, day)), Decimal(0))
-        fits = max(0, int(free / price))
-        if fits < wanted:
-            wanted, binding = fits, limit
-    return wanted, binding
+        `each` is what one question takes, by provider. What is reserved for this provider may be used for them.
+        """
+        binding = None
+        for limit in limits:
+            price = sum((usd for name, usd in each.items() if limit.covers(name)), ZERO)
+            if price <= 0:
+                continue
+            usable = (
+                line.reserved_usd for line in self.reserved_for(provider) if limit.counts(line, self.run_id, self.day)
+            )
+            free = limit.usd - self.used(limit) + sum(usable, ZERO)
+            fits = max(0, int(free / price))
+            if fits < wanted:
+                wanted, binding = fits, limit
+        return wanted, binding

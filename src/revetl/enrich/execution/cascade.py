@@ -4,345 +4,184 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from decimal import Decimal
-from itertools import islice
 
-from revetl.clock import Clock
-from revetl.enrich.execution.admission import RunLedger
-from revetl.enrich.execution.answers import Reading
-from revetl.enrich.execution.budget import Budget
-from revetl.enrich.execution.declared_prices import Terms, keep_terms
-from revetl.enrich.execution.dispatcher import Asked, Desk
-from revetl.enrich.execution.lookup_queue import Portion
-from revetl.enrich.execution.outcomes import MILLIONTH
-from revetl.enrich.execution.partitions import (
-    EVERYTHING,
-    FirstLine,
-    Line,
-    Part,
-    first_failure,
-    in_step,
-    parts_between,
-    parts_for,
-)
+from revetl.enrich.execution.declared_prices import keep_declared_prices
+from revetl.enrich.execution.dispatcher import Dispatcher
+from revetl.enrich.execution.heartbeat import Heartbeat
+from revetl.enrich.execution.known_answers import KnownAnswers
+from revetl.enrich.execution.partition_queue import FirstStageQueue, PartitionQueue, first_failure, run_stages
+from revetl.enrich.execution.question_queue import QuestionSet
 from revetl.enrich.execution.resuming import resume_jobs
-from revetl.enrich.report import EnrichReport, FieldReport, OnProgress, ProviderReport
-from revetl.enrich.selection.query import Question
-from revetl.enrich.selection.questions import Questions
-from revetl.enrich.waterfall import Stage, WaterfallSpec
-from revetl.errors import WarehouseError
-from revetl.model import Relation
+from revetl.enrich.execution.run import WaterfallRun
+from revetl.enrich.execution.run_ledger import RunLedger
+from revetl.enrich.report import FieldReport
+from revetl.enrich.selection.partition import EVERYTHING, Partition, partition_count, partitions_between
+from revetl.enrich.waterfall import Stage
 from revetl.privacy.suppressions import Suppressions, choose_key
-from revetl.providers.grammar import ProviderSpec
-from revetl.state import heartbeats
 from revetl.state.calls import recover
-from revetl.state.values import append_values, apply_verdicts
-from revetl.warehouse.base import Warehouse
 
-REUSE_ROWS = 5_000
 ZERO = Decimal(0)
-_LOOK_S = 1.0  # how often a run looks whether another one's answer has come
-_LONGEST_LOOK_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Round:
-    """A part whose questions were handed in to one stage's provider. `turn`: how often others had been let through
-    there by then; `flying`: how many of the questions they were asking."""
+class StageRound:
+    """The questions of one partition, as they were put to one stage's provider.
 
-    portion: Portion
-    turn: int
-    flying: int
+    `generation`: how often other runs had been let through there by then; `in_flight_elsewhere`: how many of these
+    questions they were asking.
+    """
+
+    asked: QuestionSet
+    generation: int
+    in_flight_elsewhere: int
 
 
 class Cascade:
-    """The state of one run; `execute` is the run."""
+    """The stages of one run; `execute` is the run."""
 
-    def __init__(
-        self,
-        warehouse: Warehouse,
-        spec: WaterfallSpec,
-        providers: Mapping[str, Asked],
-        relation: Relation,
-        *,
-        run_id: str,
-        clock: Clock,
-        budget: Budget,
-        entity: str,
-        limit: int | None = None,
-        progress: OnProgress | None = None,
-        stop_event: asyncio.Event | None = None,
-    ) -> None:
-        self.warehouse = warehouse
-        self.spec = spec
-        self.providers = {name: providers[name] for name in spec.provider_names}
-        self.terms = {name: provider.spec for name, provider in self.providers.items()}
-        self.run_id = run_id
-        self.clock = clock
-        self.entity = entity
-        self.budget = budget
-        self.stop_event = stop_event or asyncio.Event()
-        self.report = EnrichReport(spec.name, run_id)
-        self.report.providers = {name: ProviderReport() for name in spec.provider_names}
-        self._reading = Reading(spec, self.terms, entity)
-        self._ledger = RunLedger(warehouse, clock, spec, run_id, budget, self._was_away)
-        self._relation = relation
-        self._limit = limit
-        self._progress = progress
-        self._alive_until = clock.now() + heartbeats.LASTS
-        self._needed: Counter[str] = Counter()  # by verifier: parts under way that set money aside for it
-        self._seen: dict[str, tuple[int, float]] = {}  # by provider: questions of the parts so far, and their share
+    def __init__(self, run: WaterfallRun) -> None:
+        self._run = run
+        self._heartbeat = Heartbeat(run.ctx)
+        self._ledger = RunLedger(run, self._heartbeat)
+        self._dispatcher = Dispatcher(run, self._ledger)
+        self._known = KnownAnswers(run, self._dispatcher)
+        self._needed: Counter[str] = Counter()  # by verifier: partitions in work that reserved money for it
+        # By provider: questions of the partitions so far, and the share of the records that these are.
+        self._seen: dict[str, tuple[int, float]] = {}
 
     async def execute(self) -> None:
-        async with self._alive(), AsyncExitStack() as stack:
-            await keep_terms(self.warehouse, self.clock, map(_terms, self.terms.values()))
-            self.report.recovered_in_doubt = await recover(self.warehouse, self.clock)
-            await choose_key(self.warehouse, self.clock)
-            self._open_desk()
-            before = self._questions().filled()
-            for provider in self.providers.values():
+        run = self._run
+        async with self._heartbeat.kept(), AsyncExitStack() as stack:
+            await keep_declared_prices(run.ctx, run.provider_specs.values())
+            run.report.recovered_in_doubt = await recover(run.ctx.warehouse, run.ctx.clock)
+            await choose_key(run.ctx.warehouse, run.ctx.clock)
+            run.suppressions = Suppressions.load(run.ctx.warehouse)
+            before = run.questions().filled()
+            for provider in run.providers.values():
                 await stack.enter_async_context(provider)
             try:
-                await self._resume()
+                # What earlier runs submitted and paid for is fetched before anything is asked.
+                run.report.resumed = (await resume_jobs(run)).calls
                 await self._stages(max(total for total, _ in before.values()))
             finally:
-                self.report.requests = sum(provider.requests for provider in self.providers.values())
+                run.report.requests = sum(provider.requests for provider in run.providers.values())
             self._tally(before)
 
-    @asynccontextmanager
-    async def _alive(self) -> AsyncIterator[None]:
-        """While this lasts other runs leave our calls in flight alone."""
-
-        async def beat() -> None:
-            while True:
-                await self.clock.sleep(heartbeats.LASTS.total_seconds() / 3)
-                try:
-                    self._stay()
-                except WarehouseError:
-                    continue  # the run hears of it at its own next statement, if it lasts
-
-        self._stay()
-        beating = asyncio.create_task(beat())
-        try:
-            yield
-        finally:
-            beating.cancel()
-            heartbeats.end(self.warehouse, self.run_id)
-
-    def _stay(self) -> None:
-        now = self.clock.now()
-        heartbeats.stay(self.warehouse, self.run_id, now)
-        self._alive_until = now + heartbeats.LASTS
-
-    def _was_away(self) -> bool:
-        return self.clock.now() > self._alive_until
-
-    async def _resume(self) -> None:
-        """What earlier runs submitted and paid for is fetched before anything is asked."""
-
-        def suppress(question: Question) -> None:
-            known = tuple(filter(None, (self._questions().identity(key) for key in question.keys)))
-            self._desk.suppress(replace(question, identities=known))
-
-        read = self._reading.values
-        resumed = await resume_jobs(self.warehouse, self.spec.name, self.providers, self.clock, read, suppress)
-        self.report.resumed = resumed.calls
-
-    def _open_desk(self) -> None:
-        self._suppressions = Suppressions.load(self.warehouse)
-        self._desk = Desk(
-            self._ledger,
-            self.providers,
-            self.report,
-            self._reading,
-            self._suppressions,
-            self._questions,
-            self.stop_event,
-            self._progress,
-        )
-
     async def _stages(self, records: int) -> None:
-        """All of them at the same time, each with other parts of the records. They follow one another where the money
-        might not suffice, since later ones would spend it on some records before the cheaper ones have seen all."""
-        parts = [EVERYTHING]
-        number = parts_for(records)
+        """All stages at the same time, each with other partitions. One after the other where the money might not
+        suffice: later stages would spend it on some records before the cheaper ones have seen all."""
+        partitions = [EVERYTHING]
+        number = partition_count(records)
         if number > 1 and self._can_pay_for_all():
-            parts = parts_between(self._questions().bounds(number))
+            partitions = partitions_between(self._run.questions().bounds(number))
         try:
             async with asyncio.TaskGroup() as group:
-                self._desk.open(group)
-                await in_step(len(self.spec.stages), FirstLine(parts, self.clock), self._stage)
-                self._desk.close()
+                self._dispatcher.start(group)
+                first = FirstStageQueue(partitions, self._run.ctx.clock)
+                await run_stages(len(self._run.spec.stages), first, self._stage)
+                self._dispatcher.close()
         except BaseExceptionGroup as failures:
             raise first_failure(failures) from None
 
     def _can_pay_for_all(self) -> bool:
         """Whether every question that there is may be asked at its greatest price."""
-        if self.budget.limit_usd is None and not self._ledger.limits:
+        if self._run.budget.limit_usd is None and not self._ledger.limits:
             return True
-        questions = self._questions()
+        questions, verifications = self._run.questions(), self._run.verifications()
+        stages = self._run.spec.stages
         need: dict[str, Decimal] = {}
-        for stage in self.spec.stages:
+
+        def add(provider: str, number: int) -> None:
+            greatest = self._run.providers[provider].spec.greatest_usd
+            need[provider] = need.get(provider, ZERO) + number * greatest
+
+        for stage in stages:
             asked = questions.count(stage)
-            for name, number in ((stage.provider, asked), *((verifier, asked) for verifier in stage.verify.values())):
-                need[name] = need.get(name, ZERO) + number * self.terms[name].greatest_usd
-        for field, verifier in {pair for stage in self.spec.stages for pair in stage.verify.items()}:
-            waiting = questions.count_unverified(field, verifier)
-            need[verifier] = need.get(verifier, ZERO) + waiting * self.terms[verifier].greatest_usd
-        return self._ledger.has_room(need)
+            for name in (stage.provider, *stage.verify.values()):
+                add(name, asked)
+        for field, verifier in {pair for stage in stages for pair in stage.verify.items()}:
+            add(verifier, verifications.count_unverified(field, verifier))
+        return self._ledger.can_pay(need)
 
-    def _questions(self, part: Part = EVERYTHING) -> Questions:
-        """As of now: what an earlier stage brought counts."""
-        return Questions(
-            self.warehouse,
-            self.spec,
-            self.terms,
-            self._relation,
-            entity=self.entity,
-            run_id=self.run_id,
-            now=self.clock.now(),
-            limit=self._limit,
-            part=part,
-        )
-
-    async def _stage(self, number: int, line: Line[Part], hand_on: Callable[[Part], None]) -> None:
-        """Hands in the questions of every part that comes before the provider is done with those of the last one."""
-        stage = self.spec.stages[number]
+    async def _stage(self, number: int, queue: PartitionQueue[Partition], hand_on: Callable[[Partition], None]) -> None:
+        """Asks about each partition as soon as the provider has read the questions of the one before: not when they
+        are answered, so that it always has something to do."""
+        run = self._run
+        stage = run.spec.stages[number]
         async with asyncio.TaskGroup() as group:
-            while (part := await self._next(stage, line)) is not None:
-                if self._stopped:
-                    hand_on(part)
+            while (partition := await self._next(stage, queue)) is not None:
+                if run.has_stopped:
+                    hand_on(partition)
                     continue
                 self._needed.update(set(stage.verify.values()))
-                begun = await self._begin(stage, part)
-                if self._progress is not None and stage.provider not in self._seen:
-                    self._foresee(stage.provider, self._questions(part).count(stage), part.share)
-                group.create_task(self._end(stage, part, begun, hand_on))
-            self._desk.hurry(stage.provider)
+                begun = await self._begin(stage, partition)
+                if run.options.on_progress is not None and stage.provider not in self._seen:
+                    self._expect(stage.provider, run.questions(partition).count(stage), partition.share)
+                group.create_task(self._end(stage, partition, begun, hand_on))
+            self._dispatcher.flush(stage.provider)
 
-    async def _next(self, stage: Stage, line: Line[Part]) -> Part | None:
-        """A part, when its questions would be read at once."""
-        await self._desk.until_hungry(stage.provider)
-        return await line.get()
+    async def _next(self, stage: Stage, queue: PartitionQueue[Partition]) -> Partition | None:
+        """A partition, when its questions would be read at once."""
+        await self._dispatcher.until_idle(stage.provider)
+        return await queue.get()
 
-    async def _begin(self, stage: Stage, part: Part) -> Round:
-        """What an earlier run left unverified is settled first: it may be all that is lacking."""
-        turn, flying = self._desk.turn(stage.provider), self._in_flight(stage, part)
-        await self._verify_all(stage, part)
-        portion = self._desk.hand_in(stage.provider, lambda: self._questions(part).stream(stage))
-        return Round(portion, turn, flying)
+    async def _begin(self, stage: Stage, partition: Partition) -> StageRound:
+        """What an earlier run left unverified is verified first: it may be all that is lacking."""
+        generation = self._dispatcher.generation_of_others(stage.provider)
+        in_flight = self._in_flight_elsewhere(stage, partition)
+        await self._known.verify(stage, partition)
+        asked = self._dispatcher.ask(stage.provider, lambda: self._run.questions(partition).stream(stage))
+        return StageRound(asked, generation, in_flight)
 
-    async def _end(self, stage: Stage, part: Part, begun: Round, hand_on: Callable[[Part], None]) -> None:
+    async def _end(
+        self, stage: Stage, partition: Partition, begun: StageRound, hand_on: Callable[[Partition], None]
+    ) -> None:
         """Waits for the answers, gives them to every record that they serve, and verifies them. Where another run asks
-        the same question its answer is waited for, and then is one that is already paid for."""
-        before = begun.turn
-        await begun.portion.done.wait()
+        the same question its answer is waited for; then it is one that is already paid for."""
+        run, dispatcher = self._run, self._dispatcher
+        generation = begun.generation
+        await begun.asked.done.wait()
         asked, share = self._seen.get(stage.provider, (0, 0.0))
-        self._seen[stage.provider] = asked + begun.portion.asked, share + part.share
-        self._foresee(stage.provider, *self._seen[stage.provider])
+        self._seen[stage.provider] = asked + begun.asked.asked, share + partition.share
+        self._expect(stage.provider, *self._seen[stage.provider])
         while True:
-            elsewhere = await self._desk.answered(begun.portion)
-            await self._settle(stage, part)
-            waited = await self._others_answered(lambda: self._in_flight(stage, part))
-            others = begun.flying or elsewhere or waited
-            if not others or self._stopped or not self._desk.may_ask(stage.provider):
+            by_others = await dispatcher.answered(begun.asked)
+            await self._known.give(stage, partition)
+            waited = await dispatcher.others_answered(lambda: self._in_flight_elsewhere(stage, partition))
+            others = begun.in_flight_elsewhere or by_others or waited
+            if not others or run.has_stopped or not run.may_ask(stage.provider):
                 break
-            begun = await self._begin(stage, part)
-        if self._desk.turn(stage.provider) != before:
-            # Others were here: an answer of theirs that came between two looks serves this run's records as well.
-            await self._settle(stage, part)
-        self._spare(stage.verify.values())
-        hand_on(part)
+            begun = await self._begin(stage, partition)
+        if dispatcher.generation_of_others(stage.provider) != generation:
+            # Other runs were let through: an answer of theirs that came between two looks serves our records as well.
+            await self._known.give(stage, partition)
+        self._release(stage.verify.values())
+        hand_on(partition)
 
-    def _foresee(self, provider: str, asked: int, share: float) -> None:
-        """The other parts will be like these."""
-        self._desk.expect(provider, round(asked / share))
+    def _expect(self, provider: str, asked: int, share: float) -> None:
+        """The other partitions will be like these."""
+        self._dispatcher.expect(provider, round(asked / share))
 
-    def _in_flight(self, stage: Stage, part: Part) -> int:
-        return 0 if self._desk.is_alone(stage.provider) else self._questions(part).in_flight(stage)
+    def _in_flight_elsewhere(self, stage: Stage, partition: Partition) -> int:
+        if self._dispatcher.is_alone(stage.provider):
+            return 0
+        return self._run.questions(partition).in_flight(stage)
 
-    def _spare(self, verifiers: Iterable[str]) -> None:
-        """What is set aside for a verifier is given back when no part under way may need it."""
+    def _release(self, verifiers: Iterable[str]) -> None:
+        """What is reserved for a verifier is given back when no partition in work may need it."""
         for verifier in set(verifiers):
             self._needed[verifier] -= 1
             if not self._needed[verifier]:
                 self._ledger.release(verifier)
 
-    async def _settle(self, stage: Stage, part: Part) -> None:
-        """Gives records what is known by now, and verifies what has to be."""
-        self._reuse(stage, part)
-        await self._verify_all(stage, part)
-
-    async def _verify_all(self, stage: Stage, part: Part) -> None:
-        for field, verifier in stage.verify.items():
-            await self._verify(field, verifier, part)
-
-    async def _others_answered(self, in_flight: Callable[[], int]) -> bool:
-        """Waits while other runs ask what this one wants to know. Whether there was anything to wait for. Calls of a
-        run that died meanwhile are in doubt, which is an answer too."""
-        pause, waited = _LOOK_S, False
-        while not self._stopped and in_flight():
-            waited = True
-            await self.clock.sleep(pause)
-            pause = min(2 * pause, _LONGEST_LOOK_S)
-            self.report.recovered_in_doubt += await recover(self.warehouse, self.clock)
-        return waited
-
-    @property
-    def _stopped(self) -> bool:
-        return bool(self.report.stopped) or self.stop_event.is_set()
-
-    def _reuse(self, stage: Stage, part: Part) -> None:
-        """Gives records the values of an equal question that somebody else's record already paid for."""
-        rows = self._questions(part).reusable(stage)
-        served: set[str] = set()
-        while piece := list(islice(rows, REUSE_ROWS)):
-            values = [
-                self._reading.reused(stage.provider, *row)
-                for row in piece
-                if not self._suppressions.is_erased(str(row[0]))
-            ]
-            if not values:
-                continue
-            with self.warehouse.transaction():
-                append_values(self.warehouse, values)
-            # Rows come ordered by key: only the last key of a piece can come again.
-            keys = {v.key for v in values}
-            self.report.providers[stage.provider].reused += len(keys - served)
-            served = {values[-1].key}
-
-    async def _verify(self, field: str, verifier: str, part: Part) -> None:
-        """Settles what waits: from verdicts that are known, then by asking for those that are not."""
-        again = True
-        while again and (waiting := self._questions(part).count_waiting(field, verifier)):
-            self._desk.expect(verifier, self.report.providers[verifier].asked + waiting)
-            apply_verdicts(self.warehouse, field, self.clock.now())
-            if not self._desk.may_ask(verifier):
-                return
-            # Also where nothing seems to be open: another part may be asking about the same address.
-            portion = self._desk.hand_in(verifier, lambda: self._questions(part).stream_unverified(field, verifier))
-            elsewhere = await self._desk.answered(portion)
-            waited = await self._others_answered(lambda: self._verified_elsewhere(field, verifier, part))
-            apply_verdicts(self.warehouse, field, self.clock.now())
-            again = bool(elsewhere or waited) and not self._stopped
-
-    def _verified_elsewhere(self, field: str, verifier: str, part: Part) -> int:
-        return 0 if self._desk.is_alone(verifier) else self._questions(part).unverified_in_flight(field, verifier)
-
     def _tally(self, before: Mapping[str, tuple[int, int]]) -> None:
-        questions = self._questions()
+        questions, fields = self._run.questions(), self._run.report.fields
         for field, (total, filled) in questions.filled().items():
-            self.report.fields[field] = FieldReport(total, before[field][1], filled)
+            fields[field] = FieldReport(total, before[field][1], filled)
         for (field, provider), records in questions.filled_by().items():
-            if field in self.report.fields:
-                self.report.fields[field].by_provider[provider] = records
-
-
-def _terms(spec: ProviderSpec) -> Terms:
-    credit = spec.price.credits.usd if spec.price.credits is not None else None
-    call, hit, most = (usd.quantize(MILLIONTH) for usd in (spec.price_per_call, spec.price_per_hit, spec.greatest_usd))
-    credit = None if credit is None else credit.quantize(MILLIONTH)
-    return Terms(spec.name, spec.vendor, call, hit, most, credit, spec.free_repeat_days)
+            if field in fields:
+                fields[field].by_provider[provider] = records

@@ -6,18 +6,19 @@ from collections.abc import Iterable
 from dataclasses import astuple, dataclass
 from decimal import Decimal
 
-from revetl.clock import Clock
+from revetl.context import RunContext
+from revetl.enrich.execution.outcomes import MILLIONTH
+from revetl.providers.grammar import ProviderSpec
 from revetl.state import locks
 from revetl.state.appending import append_rows
 from revetl.state.schema import relation
-from revetl.warehouse.base import Warehouse
 from revetl.warehouse.sql import table
 
 _LOCK = "enrich: terms of providers"
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class DeclaredPrice:
     """In US dollars. `credit_usd` is what one of the vendor's credits costs, where it counts them."""
 
     provider: str
@@ -28,23 +29,37 @@ class Terms:
     credit_usd: Decimal | None
     free_repeat_days: int
 
+    @classmethod
+    def of(cls, spec: ProviderSpec) -> DeclaredPrice:
+        credits = spec.price.credits
+        credit = None if credits is None or credits.usd is None else credits.usd.quantize(MILLIONTH)
+        call, hit, greatest = (
+            usd.quantize(MILLIONTH) for usd in (spec.price_per_call, spec.price_per_hit, spec.greatest_usd)
+        )
+        return cls(spec.name, spec.vendor, call, hit, greatest, credit, spec.free_repeat_days)
 
-async def keep_terms(warehouse: Warehouse, clock: Clock, terms: Iterable[Terms]) -> None:
+
+async def keep_declared_prices(ctx: RunContext, specs: Iterable[ProviderSpec]) -> None:
     """Writes what has changed. Safe to repeat, and while others do the same."""
-    wanted = {each.provider: each for each in terms}
-    place = table(relation(warehouse, "provider_terms"))
+    warehouse = ctx.warehouse
+    declared = [DeclaredPrice.of(spec) for spec in specs]
+    prices = table(relation(warehouse, "provider_terms"))
 
-    def changed() -> list[Terms]:
-        names = "provider, vendor, per_call_usd, per_hit_usd, greatest_usd, credit_usd, free_repeat_days"
-        rows = warehouse.rows(f"SELECT {names} FROM {place}")
-        return [each for each in wanted.values() if astuple(each) not in rows]
+    def changed() -> list[DeclaredPrice]:
+        rows = warehouse.rows(
+            f"""
+            SELECT provider, vendor, per_call_usd, per_hit_usd, greatest_usd, credit_usd, free_repeat_days
+            FROM {prices}
+            """
+        )
+        return [each for each in declared if astuple(each) not in rows]
 
     def write() -> None:
         found = changed()
         for each in found:
-            warehouse.execute(f"DELETE FROM {place} WHERE provider = ?", [each.provider])
+            warehouse.execute(f"DELETE FROM {prices} WHERE provider = ?", [each.provider])
         append_rows(warehouse, "provider_terms", [astuple(each) for each in found])
 
     if changed():
         locks.ensure(warehouse, [_LOCK])
-        await locks.locked(warehouse, clock, [_LOCK], write)
+        await locks.locked(warehouse, ctx.clock, [_LOCK], write)

@@ -1,182 +1,120 @@
-"""All providers of one run, each with its asker: who may be asked, about whom, and what became of it in the report."""
+"""Hands the questions of a run to the workers, one worker for each provider, and reports why one ended early."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import datetime
-from decimal import Decimal
-from typing import Protocol
 
-from revetl.enrich.execution.admission import Admission, Job, RunLedger, questions_lock
-from revetl.enrich.execution.answers import Reading
-from revetl.enrich.execution.lookup_queue import Asker, Portion
-from revetl.enrich.report import EnrichReport, OnProgress, Progress
-from revetl.enrich.selection.query import Question
-from revetl.enrich.selection.questions import Questions
-from revetl.enrich.waterfall import Stage
-from revetl.privacy.suppressions import OBJECTED, Suppressions
-from revetl.providers.base import Answer, Provider
-from revetl.providers.grammar import ProviderSpec
-from revetl.state import locks
-from revetl.state.values import ValueRow
+from revetl.enrich.execution.admission import Admission
+from revetl.enrich.execution.answers import FinderAnswers, VerifierAnswers
+from revetl.enrich.execution.provider_worker import ProviderWorker
+from revetl.enrich.execution.question_queue import QuestionSet
+from revetl.enrich.execution.run import WaterfallRun
+from revetl.enrich.execution.run_ledger import RunLedger
+from revetl.enrich.selection.question import Question
+from revetl.state.calls import recover
 
-ZERO = Decimal(0)
+_LOOK_S = 1.0  # how often a run looks whether another one's answer has come
+_LONGEST_LOOK_S = 10.0
 
 
-class Asked(Provider, Protocol):
-    """A provider with the terms under which it is asked."""
+class Dispatcher:
+    """Of one run. `start` sets the workers to work, `close` lets them end."""
 
-    @property
-    def spec(self) -> ProviderSpec: ...
-
-
-class Desk:
-    """`questions()` gives a view of the records as of now. `open` sets the askers to work, `close` ends them."""
-
-    def __init__(
-        self,
-        ledger: RunLedger,
-        providers: Mapping[str, Asked],
-        report: EnrichReport,
-        reading: Reading,
-        suppressions: Suppressions,
-        questions: Callable[[], Questions],
-        stop_event: asyncio.Event,
-        progress: OnProgress | None,
-    ) -> None:
+    def __init__(self, run: WaterfallRun, ledger: RunLedger) -> None:
+        self._run = run
         self._ledger = ledger
-        self._providers = providers
-        self._report = report
-        self._reading = reading
-        self._suppressions = suppressions
-        self._questions = questions
-        self._stop_event = stop_event
-        self._progress = progress
-        self._askers: dict[str, Asker] = {}
-        self._met: dict[
-            str, int
-        ] = {}  # by provider: turns of other runs that were at it when this one began; -1: they still are
+        self._workers: dict[str, ProviderWorker] = {}
+        self._admissions: dict[str, Admission] = {}
+        # By provider: the generation of other runs when this one began; None where they had questions in flight then.
+        self._generation_at_start: dict[str, int | None] = {}
 
-    def open(self, group: asyncio.TaskGroup) -> None:
-        stages = {stage.provider: stage for stage in self._ledger.spec.stages}
-        for name in self._providers:
-            self._askers[name] = asker = self._asker(name, stages.get(name))
-            asking = self._questions().others_ask(name)
-            self._met[name] = -1 if asking else self.turn(name)
-            group.create_task(self._serve(name, asker))
+    def start(self, group: asyncio.TaskGroup) -> None:
+        stages = {stage.provider: stage for stage in self._run.spec.stages}
+        for name in self._run.providers:
+            stage = stages.get(name)
+            handler = VerifierAnswers(self._run, name) if stage is None else FinderAnswers(self._run, name, stage)
+            self._admissions[name] = admission = Admission(self._run, self._ledger, name, stage)
+            self._workers[name] = worker = ProviderWorker(self._run, self._ledger, admission, name, handler)
+            others_ask = self._run.questions().others_ask(name)
+            self._generation_at_start[name] = None if others_ask else admission.generation_of_others()
+            group.create_task(self._work(name, worker))
 
     def close(self) -> None:
-        for asker in self._askers.values():
-            asker.close()
+        """Nothing more will be asked."""
+        for worker in self._workers.values():
+            worker.close()
 
-    def hurry(self, provider: str) -> None:
-        """No part will come any more."""
-        self._askers[provider].hurry()
+    def flush(self, provider: str) -> None:
+        """No partition will come any more: batches need not wait until they are full."""
+        self._workers[provider].flush()
 
-    def may_ask(self, provider: str) -> bool:
-        report = self._report
-        gone = provider in report.denied or provider in report.unavailable or provider in report.exhausted
-        return not gone and not self._stop_event.is_set()
-
-    def turn(self, provider: str) -> int:
-        """How often others were let through to this provider."""
-        return locks.turn(self._ledger.warehouse, questions_lock(provider)) - self._ledger.turns[provider]
+    def generation_of_others(self, provider: str) -> int:
+        """How often questions of other runs were let through to this provider."""
+        return self._admissions[provider].generation_of_others()
 
     def is_alone(self, provider: str) -> bool:
-        """Whether no other run can have had a question under way there since this one began."""
-        return self._met[provider] == self.turn(provider)
+        """Whether no other run can have had a question in flight there since this one began."""
+        return self._generation_at_start[provider] == self.generation_of_others(provider)
 
-    async def until_hungry(self, provider: str) -> None:
-        """Until all that was handed in for this provider has been read."""
-        await self._askers[provider].hungry.wait()
+    async def until_idle(self, provider: str) -> None:
+        """Until all that was put in for this provider has been read."""
+        await self._workers[provider].until_idle()
 
-    def hand_in(self, provider: str, questions: Callable[[], Iterator[Question]]) -> Portion:
-        """`questions` is called when their turn has come. Suppressed people are left out."""
+    def ask(self, provider: str, questions: Callable[[], Iterator[Question]]) -> QuestionSet:
+        """`questions` is called when it is their turn. Suppressed people are left out."""
+        return self._workers[provider].put(self._allowed(questions))
 
-        def allowed() -> Iterator[Question]:
-            self._suppressions.refresh()
-            for question in questions():
-                keys = question.keys
-                if any(identity in self._suppressions for identity in question.identities):
-                    keys = ()
-                keys = tuple(key for key in keys if not self._suppressions.is_erased(key))
-                self._report.suppressed += len(question.keys) - len(keys)
-                if keys:
-                    yield replace(question, keys=keys)
+    def _allowed(self, questions: Callable[[], Iterator[Question]]) -> Iterator[Question]:
+        suppressions = self._run.suppressions
+        suppressions.refresh()
+        for question in questions():
+            keys = question.keys
+            if any(identity in suppressions for identity in question.identities):
+                keys = ()
+            keys = tuple(key for key in keys if not suppressions.is_erased(key))
+            self._run.report.suppressed += len(question.keys) - len(keys)
+            if keys:
+                yield replace(question, keys=keys)
 
-        return self._askers[provider].hand_in(allowed())
+    async def answered(self, questions: QuestionSet) -> int:
+        """Waits until the set is done. What is reserved in the run's budget for verifying it is released, so that the
+        verifier can reserve it. Gives how many of its questions other runs asked first."""
+        await questions.done.wait()
+        self._ledger.budget.release(questions.verification_usd)
+        return questions.asked_by_others
 
-    async def answered(self, portion: Portion) -> int:
-        """When the portion is done, what is set aside in the run's budget for verifying it may be used for that. Gives
-        how many of its questions other runs asked first."""
-        await portion.done.wait()
-        self._ledger.budget.release(portion.held_usd)
-        return portion.elsewhere
-
-    def suppress(self, question: Question) -> None:
-        for identity in question.identities:
-            self._suppressions.add(identity, OBJECTED, self._ledger.clock.now())
-        self._report.suppressed += len(question.keys)
+    async def others_answered(self, in_flight: Callable[[], int]) -> bool:
+        """Waits while other runs ask what this one wants to know. Whether there was anything to wait for. Calls of a
+        run that died meanwhile are in doubt, which is an answer too."""
+        run = self._run
+        pause, waited = _LOOK_S, False
+        while not run.has_stopped and in_flight():
+            waited = True
+            await run.ctx.clock.sleep(pause)
+            pause = min(2 * pause, _LONGEST_LOOK_S)
+            run.report.recovered_in_doubt += await recover(run.ctx.warehouse, run.ctx.clock)
+        return waited
 
     def expect(self, provider: str, questions: int) -> None:
         """For whoever watches: so many will be asked in all."""
-        self._askers[provider].expected = questions
+        self._workers[provider].expected = questions
 
-    async def _serve(self, name: str, asker: Asker) -> None:
-        await asker.run()
-        report = self._report
-        if asker.denied:
-            report.denied[name] = asker.denied
-        if asker.gave_up:
-            report.unavailable[name] = asker.gave_up
-        if asker.out_of_budget:
-            refused = asker.refused
-            limit = refused or f"the budget of ${self._ledger.budget.limit_usd}"
+    async def _work(self, name: str, worker: ProviderWorker) -> None:
+        await worker.work()
+        report = self._run.report
+        if worker.denied:
+            report.denied[name] = worker.denied
+        if worker.gave_up:
+            report.unavailable[name] = worker.gave_up
+        if worker.out_of_budget:
+            refused_by = worker.refused_by
+            limit = refused_by or f"the budget of ${self._ledger.budget.limit_usd}"
             reason = f"{limit} is spent or reserved: nothing more was asked"
-            if refused is not None and refused.provider is not None:
+            if refused_by is not None and refused_by.provider is not None:
                 report.exhausted[name] = reason
             else:
                 report.stopped = reason
-        # After the report, where those who wait look first.
-        asker.let_go()
-
-    def _asker(self, name: str, stage: Stage | None) -> Asker:
-        """`stage` None: a verifier."""
-        report, terms = self._report.providers[name], self._providers[name].spec
-        verify = {} if stage is None else stage.verify
-
-        def interpret(job: Job, answer: Answer, at: datetime) -> list[ValueRow]:
-            read = self._reading.verdict if stage is None else self._reading.values
-            return read(name, job, answer, at)
-
-        def waits(values: Sequence[ValueRow]) -> bool:
-            return any(v.rejected_reason == "not_verified" and v.field in verify for v in values)
-
-        def tell() -> None:
-            if self._progress is not None:
-                expected = max(asker.expected, report.asked)
-                self._progress(Progress(name, expected, report.asked, report.hits, report.misses, report.spent_usd))
-
-        def asked(hashes: Sequence[str]) -> set[str]:
-            self._suppressions.refresh()  # others were at work: they may have been told not to ask about somebody
-            return self._questions().asked_lately(name, hashes)
-
-        holds: dict[str, Decimal] = {}
-        for verifier in verify.values():
-            holds[verifier] = holds.get(verifier, ZERO) + self._providers[verifier].spec.greatest_usd
-        admission = Admission(self._ledger, name, terms.greatest_usd, holds=holds, asked=asked)
-        asker = Asker(
-            self._ledger,
-            admission,
-            self._providers[name],
-            terms,
-            report,
-            interpret=interpret,
-            keep_hold=waits,
-            on_suppressed=self.suppress,
-            on_flush=tell,
-            stop_event=self._stop_event,
-        )
-        return asker
+        # After the report is filled: whoever waited for the worker looks there first.
+        worker.abandon()

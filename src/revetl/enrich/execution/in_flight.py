@@ -1,4 +1,4 @@
-"""Calls under way to one provider: tasks that never touch the database and report what became of each."""
+"""Calls in flight to one provider: tasks that never touch the database, and report what became of each."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from revetl.clock import Clock
-from revetl.enrich.execution.admission import Job
+from revetl.enrich.execution.run_ledger import ReservedCall
 from revetl.errors import Denied
 from revetl.providers.base import Answer, Lookup, Provider, Reply
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
-    """What came of a job. `left`: whether the call may have reached the provider. One of answer and error, or neither
-    where it was stopped."""
+class CallResult:
+    """What came of a call. `left`: it may have reached the provider. There is one of answer and error, or neither where
+    the call was stopped."""
 
-    job: Job
+    reserved: ReservedCall
     left: bool
     at: datetime
     answer: Answer | None = None
@@ -26,46 +26,50 @@ class Sent:
 
 
 @dataclass(frozen=True, slots=True)
-class Submitted:
-    """A job that the vendor has taken. Its task waits for `durable`."""
+class SubmittedJob:
+    """The vendor has taken these calls as one job. The task goes on when `durable` is set: when the job's id is
+    written."""
 
-    jobs: Sequence[Job]
+    calls: Sequence[ReservedCall]
     request_id: str
     durable: asyncio.Event
 
 
-class Calls:
-    """At most `at_once` requests at a time; `report` gets exactly one `Sent` per job whatever happens, and a
-    `Submitted` before it where the vendor takes jobs. While `stopped()` no request leaves."""
+class InFlightCalls:
+    """At most so many requests at a time as the provider's file says.
+
+    Whatever happens, exactly one `CallResult` per call is put into `results`, and a `SubmittedJob` before it where the
+    vendor takes jobs. Once `stopped()` is true no request leaves any more.
+    """
 
     def __init__(
         self,
         provider: Provider,
         at_once: int,
         clock: Clock,
-        report: Callable[[Sent | Submitted], None],
+        results: asyncio.Queue[CallResult | SubmittedJob | None],
         stopped: Callable[[], bool],
     ) -> None:
         self._provider = provider
         self._clock = clock
-        self._report = report
+        self._results = results
         self._stopped = stopped
         self._free_slots = asyncio.Semaphore(at_once)
         self._tasks: set[asyncio.Task[None]] = set()
         self.denied: str | None = None
 
     def __len__(self) -> int:
-        """Requests under way, or waiting for a slot."""
+        """Requests in flight, or waiting for a slot."""
         return len(self._tasks)
 
-    def start(self, jobs: Sequence[Job]) -> None:
+    def start(self, calls: Sequence[ReservedCall]) -> None:
         """One request for all of them."""
-        task = asyncio.create_task(self._call(jobs))
+        task = asyncio.create_task(self._request(calls))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def abandon(self) -> None:
-        """Stops every call; each still reports its `Sent`."""
+    async def cancel(self) -> None:
+        """Ends every request; each call still gets its result."""
         # A task that is cancelled before its first step never runs at all, and would report nothing.
         await asyncio.sleep(0)
         tasks = list(self._tasks)
@@ -73,7 +77,7 @@ class Calls:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _call(self, jobs: Sequence[Job]) -> None:
+    async def _request(self, calls: Sequence[ReservedCall]) -> None:
         left = False
         replies: Sequence[Reply] = ()
         error: Exception | None = None
@@ -81,32 +85,33 @@ class Calls:
             async with self._free_slots:
                 if not self._stopped():
                     left = True
-                    replies = await self._replies(jobs)
-        except Exception as e:  # noqa: BLE001 - reported for each job; raised when settled, if no CallError
+                    replies = await self._replies(calls)
+        except Exception as e:  # noqa: BLE001 - in the result of each call; what is no CallError is raised from there
             error = e
         finally:
             now = self._clock.now()
-            for i, job in enumerate(jobs):
+            for i, reserved in enumerate(calls):
                 reply = replies[i] if i < len(replies) else error
                 if isinstance(reply, Denied):
-                    # Here and not when it is settled: the next call would leave before that.
+                    # Here, and not when the result is read: the next request would leave before that.
                     self.denied = self.denied or str(reply)
-                sent = Sent(job, left, now, reply) if isinstance(reply, Answer) else Sent(job, left, now, error=reply)
-                self._report(sent)
+                if isinstance(reply, Answer):
+                    self._results.put_nowait(CallResult(reserved, left, now, reply))
+                else:
+                    self._results.put_nowait(CallResult(reserved, left, now, error=reply))
 
-    async def _replies(self, jobs: Sequence[Job]) -> Sequence[Reply]:
-        lookups = [Lookup(job.question.inputs, job.question.request_hash) for job in jobs]
+    async def _replies(self, calls: Sequence[ReservedCall]) -> Sequence[Reply]:
+        lookups = [Lookup(reserved.question.inputs, reserved.question.request_hash) for reserved in calls]
         if self._provider.batch_size == 1:
             return [await self._provider.ask(lookups[0])]
+        by_ref = {reserved.question.request_hash: reserved for reserved in calls}
 
-        by_ref = {job.question.request_hash: job for job in jobs}
+        async def submitted(request_id: str, taken: Sequence[Lookup]) -> None:
+            job = SubmittedJob([by_ref[lookup.ref] for lookup in taken], request_id, asyncio.Event())
+            self._results.put_nowait(job)
+            await job.durable.wait()
 
-        async def note(request_id: str, taken: Sequence[Lookup]) -> None:
-            submitted = Submitted([by_ref[lookup.ref] for lookup in taken], request_id, asyncio.Event())
-            self._report(submitted)
-            await submitted.durable.wait()
-
-        replies = await self._provider.ask_many(lookups, note)
+        replies = await self._provider.ask_many(lookups, submitted)
         if len(replies) != len(lookups):
             raise RuntimeError(f"{self._provider.name} gave {len(replies)} replies to {len(lookups)} lookups")
         return replies

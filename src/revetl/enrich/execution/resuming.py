@@ -7,22 +7,23 @@ leaves the calls in doubt as they were.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from decimal import Decimal
 from functools import partial
 
-from revetl.clock import Clock
-from revetl.enrich.execution.admission import Job
-from revetl.enrich.execution.outcomes import answered
-from revetl.enrich.selection.query import Question
+from revetl.enrich.execution.answers import AnswerHandler, FetchedAnswers
+from revetl.enrich.execution.outcomes import answered, why
+from revetl.enrich.execution.run import WaterfallRun
+from revetl.enrich.execution.run_ledger import ReservedCall
+from revetl.enrich.selection.question import Question
 from revetl.errors import CallError, Denied, Unavailable
-from revetl.providers.base import Answer, Lookup, Provider, Reply
+from revetl.providers.base import Answer, Lookup, Reply
 from revetl.state import locks, spend
-from revetl.state.calls import Call, CallOutcome, append_outcomes, ended_among, resumable
-from revetl.state.values import ValueRow, append_values
-from revetl.warehouse.base import Warehouse
+from revetl.state.calls import CallOutcome, PaidCall, append_outcomes, ended_among, resumable
+from revetl.state.values import append_values
+
+ZERO = Decimal(0)
 
 
 @dataclass(slots=True)
@@ -30,64 +31,52 @@ class Resumed:
     """Calls in doubt that now have an outcome, and what the vendor charged for them."""
 
     calls: int = 0
-    charged_usd: Decimal = Decimal(0)
+    charged_usd: Decimal = ZERO
 
 
-async def resume_jobs(
-    warehouse: Warehouse,
-    waterfall: str,
-    providers: Mapping[str, Provider],
-    clock: Clock,
-    interpret: Callable[[str, Job, Answer, datetime], list[ValueRow]],
-    on_suppressed: Callable[[Question], None],
-) -> Resumed:
-    """Fetches the result of every job in doubt of this waterfall whose provider is in `providers` (open), all at once.
+@dataclass(frozen=True, slots=True)
+class FetchedReply:
+    """One call of a job, with what the vendor says of it now."""
 
-    `interpret(provider, job, answer, at)` turns an answer into rows of values. Both callbacks get questions without
-    inputs: the ledger has none. `on_suppressed` runs in the transaction that writes the outcome. A job that the vendor
-    does not know any more, or that is still under way when patience ends, stays in doubt. WarehouseError stops it; a
-    fault of ours in a provider is raised.
+    call: PaidCall
+    outcome: CallOutcome
+    reply: Reply
+
+
+async def resume_jobs(run: WaterfallRun) -> Resumed:
+    """Fetches the result of every job in doubt of this waterfall whose provider is asked by it (and open), all at once.
+
+    A job that the vendor does not know any more, or that is still at work when patience ends, stays in doubt.
+    WarehouseError stops it; a fault of ours in a provider is raised.
     """
+    warehouse, clock = run.ctx.warehouse, run.ctx.clock
     resumed = Resumed()
-    jobs = {job: calls for job, calls in resumable(warehouse, waterfall).items() if job[0] in providers}
+    # Verifiers take no jobs: `ProviderSpec` refuses that.
+    handlers = {stage.provider: FetchedAnswers(run, stage.provider, stage) for stage in run.spec.stages}
+    jobs = {job: calls for job, calls in resumable(warehouse, run.spec.name).items() if job[0] in handlers}
 
-    async def fetch(provider: str, request_id: str, calls: Sequence[Call]) -> tuple[str, str, Sequence[Reply]]:
+    async def fetch(provider: str, request_id: str, calls: Sequence[PaidCall]) -> tuple[str, str, Sequence[Reply]]:
         lookups = [Lookup({}, call.request_hash) for call in calls]
         try:
-            return provider, request_id, await providers[provider].resume(request_id, lookups)
+            return provider, request_id, await run.providers[provider].resume(request_id, lookups)
         except CallError:
             return provider, request_id, ()
-
-    def write(provider: str, found: Sequence[tuple[Call, CallOutcome, Reply]]) -> list[CallOutcome]:
-        """In one transaction, and only what another run has not written meanwhile."""
-        settled = ended_among(warehouse, [call for call, _, _ in found])
-        left = [each for each in found if each[0].call_id not in settled]
-        append_outcomes(warehouse, [(call, outcome) for call, outcome, _ in left])
-        for call, outcome, reply in left:
-            question = Question(call.request_hash, call.keys, {}, ())
-            if isinstance(reply, Answer) and reply.status == "hit":
-                append_values(warehouse, interpret(provider, Job(question, call), reply, outcome.answered_at))
-            elif isinstance(reply, Answer) and reply.status == "suppressed":
-                on_suppressed(question)
-            freed = (outcome.charged_usd or Decimal(0)) - call.expected_usd
-            place = (provider, spend.day_of(call.asked_at))
-            spend.change(warehouse, call.run_id, call.waterfall, {place: (freed, Decimal(0))})
-        return [outcome for _, outcome, _ in left]
 
     tasks = [asyncio.ensure_future(fetch(*job, calls)) for job, calls in jobs.items()]
     try:
         for done in asyncio.as_completed(tasks):
             provider, request_id, replies = await done
             found = [
-                (call, outcome, reply)
+                FetchedReply(call, outcome, reply)
                 for call, reply in zip(jobs[provider, request_id], replies, strict=False)
-                if (outcome := _outcome(reply, request_id, clock.now())) is not None
+                if (outcome := _outcome(run, reply, request_id)) is not None
             ]
             names = [f"enrich: job {provider}"]
             locks.ensure(warehouse, names)
-            written = await locks.locked(warehouse, clock, names, partial(write, provider, found))
+            write = partial(_write, run, handlers[provider], found)
+            written = await locks.locked(warehouse, clock, names, write)
             resumed.calls += len(written)
-            resumed.charged_usd += sum((o.charged_usd or Decimal(0) for o in written), Decimal(0))
+            resumed.charged_usd += sum((each.outcome.charged_usd or ZERO for each in written), ZERO)
     finally:
         for task in tasks:
             task.cancel()
@@ -95,13 +84,32 @@ async def resume_jobs(
     return resumed
 
 
-def _outcome(reply: Reply, request_id: str, at: datetime) -> CallOutcome | None:
-    """None where the reply settles nothing."""
+def _write(run: WaterfallRun, handler: AnswerHandler, found: Sequence[FetchedReply]) -> list[FetchedReply]:
+    """In the caller's transaction, and only what another run has not written meanwhile."""
+    warehouse = run.ctx.warehouse
+    ended = ended_among(warehouse, [each.call for each in found])
+    left = [each for each in found if each.call.call_id not in ended]
+    append_outcomes(warehouse, [(each.call, each.outcome) for each in left])
+    for each in left:
+        call, reply = each.call, each.reply
+        question = Question(call.request_hash, call.keys, {}, ())
+        if isinstance(reply, Answer) and reply.status == "hit":
+            append_values(warehouse, handler.values(ReservedCall(question, call), reply, each.outcome.answered_at))
+        elif isinstance(reply, Answer) and reply.status == "suppressed":
+            handler.suppress(question)
+        freed = (each.outcome.charged_usd or ZERO) - call.expected_usd
+        place = (call.provider, spend.day_of(call.asked_at))
+        spend.add(warehouse, call.run_id, call.waterfall, {place: (freed, ZERO)})
+    return left
+
+
+def _outcome(run: WaterfallRun, reply: Reply, request_id: str) -> CallOutcome | None:
+    """None where the reply tells nothing of what the call cost."""
+    at = run.ctx.clock.now()
     if isinstance(reply, Answer):
         if reply.status == "suppressed":
             return answered("error", reply, at, None, request_id)
         return answered(reply.status, reply, at, reply.response, request_id)
     if isinstance(reply, Unavailable | Denied):  # the vendor says that it did nothing for this one
-        why = {"error": type(reply).__name__, "code": reply.code, "status": reply.status}
-        return CallOutcome("error", at, charged_usd=Decimal(0), response=why, request_id=request_id)
+        return CallOutcome("error", at, charged_usd=ZERO, response=why(reply), request_id=request_id)
     return None

@@ -29,27 +29,27 @@ LOOSE_WEIGHT = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
+class UncertainRate:
     """A rate that is not known exactly: Beta(yes, no)."""
 
     yes: float
     no: float
 
     @classmethod
-    def of(cls, guess: float, weight: float, yes: int, answers: int) -> Share:
+    def of(cls, guess: float, weight: float, yes: int, answers: int) -> UncertainRate:
         scale = min(1.0, MOST_WEIGHT / answers) if answers else 1.0
         guess = min(max(guess, 0.01), 0.99)
         return cls(guess * weight + yes * scale, (1 - guess) * weight + (answers - yes) * scale)
 
-    def known_from(self, answers: float) -> Share:
+    def known_from(self, answers: float) -> UncertainRate:
         """The same rate, known no better than from so many answers."""
         scale = min(1.0, answers / (self.yes + self.no))
-        return Share(self.yes * scale, self.no * scale)
+        return UncertainRate(self.yes * scale, self.no * scale)
 
-    def after(self, yes: float, answers: float) -> Share:
+    def after(self, yes: float, answers: float) -> UncertainRate:
         """What is known when so many more answers have come."""
         scale = min(1.0, MOST_WEIGHT / answers)
-        return Share(self.yes + yes * scale, self.no + max(answers - yes, 0.0) * scale)
+        return UncertainRate(self.yes + yes * scale, self.no + max(answers - yes, 0.0) * scale)
 
     @property
     def mean(self) -> float:
@@ -57,19 +57,19 @@ class Share:
 
 
 @dataclass(frozen=True, slots=True)
-class Rates:
+class ProviderRates:
     """One provider. `accepted` and `checked` are per field and hit: a value that is accepted in the end, and one that
     has to be verified. Costs are per call in US dollars, `spread_usd` their standard deviation on a hit."""
 
-    hit: Share
+    hit: UncertainRate
     answers: int
     hits: int
     hit_usd: float
     miss_usd: float
     spread_usd: float
     latency_s: float
-    accepted: Mapping[str, Share] = field(default_factory=dict)
-    checked: Mapping[str, Share] = field(default_factory=dict)
+    accepted: Mapping[str, UncertainRate] = field(default_factory=dict)
+    checked: Mapping[str, UncertainRate] = field(default_factory=dict)
 
     @property
     def assumed(self) -> bool:
@@ -77,7 +77,7 @@ class Rates:
 
 
 @dataclass(slots=True)
-class _Seen:
+class _AnswerCounts:
     hits: int = 0
     misses: int = 0
     hit_usd: float = 0.0
@@ -94,12 +94,16 @@ class _Seen:
         return self.hits + self.misses
 
 
-def read_rates(warehouse: Warehouse, spec: WaterfallSpec, providers: Mapping[str, ProviderSpec]) -> dict[str, Rates]:
+def read_rates(
+    warehouse: Warehouse, spec: WaterfallSpec, providers: Mapping[str, ProviderSpec]
+) -> dict[str, ProviderRates]:
     """By provider and verifier of the waterfall. Makes no call and writes nothing."""
-    seen = _read(warehouse, spec)
+    counted = _read(warehouse, spec)
     found = {}
     for name in spec.provider_names:
-        near = [_Seen() if (name, nearness) not in seen else seen[name, nearness] for nearness in (2, 1, 0)]
+        near = [
+            _AnswerCounts() if (name, nearness) not in counted else counted[name, nearness] for nearness in (2, 1, 0)
+        ]
         chosen = next((s for s in near if s.answers >= ENOUGH_ANSWERS), near[-1])
         # What a verifier says does not depend on the order.
         exact = chosen is near[0] or providers[name].kind == "verifier"
@@ -107,35 +111,35 @@ def read_rates(warehouse: Warehouse, spec: WaterfallSpec, providers: Mapping[str
     return found
 
 
-def _rates(terms: ProviderSpec, seen: _Seen, *, exact: bool) -> Rates:
+def _rates(provider: ProviderSpec, counted: _AnswerCounts, *, exact: bool) -> ProviderRates:
     """`exact`: the answers were given in this order, so the next records will be like those."""
-    declared = terms.expected_hit_rate
+    declared = provider.expected_hit_rate
     guess, weight = (ASSUMED_HIT_RATE, _GUESS_WEIGHT) if declared is None else (declared, 2 * _GUESS_WEIGHT)
-    dearest = float(terms.greatest_usd)
-    hit_usd = seen.hit_usd / seen.hits if seen.hits else dearest
-    variance = seen.hit_usd_squared / seen.hits - hit_usd**2 if seen.hits else 0.0
+    dearest = float(provider.greatest_usd)
+    hit_usd = counted.hit_usd / counted.hits if counted.hits else dearest
+    variance = counted.hit_usd_squared / counted.hits - hit_usd**2 if counted.hits else 0.0
 
-    def shares(counts: Mapping[str, int], guess: float, left_out: Mapping[str, int]) -> dict[str, Share]:
-        of = {f: seen.lacked.get(f, 0) - left_out.get(f, 0) for f in terms.fields}
-        shares = {f: Share.of(guess, _GUESS_WEIGHT, counts.get(f, 0), n) for f, n in of.items()}
+    def shares(counts: Mapping[str, int], guess: float, left_out: Mapping[str, int]) -> dict[str, UncertainRate]:
+        of = {f: counted.lacked.get(f, 0) - left_out.get(f, 0) for f in provider.fields}
+        shares = {f: UncertainRate.of(guess, _GUESS_WEIGHT, counts.get(f, 0), n) for f, n in of.items()}
         return shares if exact else {f: share.known_from(LOOSE_WEIGHT) for f, share in shares.items()}
 
-    hit = Share.of(guess, weight, seen.hits, seen.answers)
-    return Rates(
+    hit = UncertainRate.of(guess, weight, counted.hits, counted.answers)
+    return ProviderRates(
         hit if exact else hit.known_from(LOOSE_WEIGHT),
-        seen.answers,
-        seen.hits,
+        counted.answers,
+        counted.hits,
         hit_usd,
-        seen.miss_usd / seen.misses if seen.misses else float(terms.price_per_call),
+        counted.miss_usd / counted.misses if counted.misses else float(provider.price_per_call),
         max(variance, 0.0) ** 0.5,
-        seen.latency_s or ASSUMED_LATENCY_S,
+        counted.latency_s or ASSUMED_LATENCY_S,
         # Values of records that had one already are never verified, and say nothing of those that lack it.
-        shares(seen.accepted, _ASSUMED_FIELD_RATE, seen.unsettled),
-        shares(seen.checked, 1.0, {}),
+        shares(counted.accepted, _ASSUMED_FIELD_RATE, counted.unsettled),
+        shares(counted.checked, 1.0, {}),
     )
 
 
-def _read(warehouse: Warehouse, spec: WaterfallSpec) -> dict[tuple[str, int], _Seen]:
+def _read(warehouse: Warehouse, spec: WaterfallSpec) -> dict[tuple[str, int], _AnswerCounts]:
     """(provider, nearness) → what was seen; nearness 2: this order, 1: this waterfall, 0: anywhere."""
     d = warehouse.dialect
     calls, values = (
@@ -146,36 +150,46 @@ def _read(warehouse: Warehouse, spec: WaterfallSpec) -> dict[tuple[str, int], _S
         "CASE WHEN c.waterfall = ? AND c.order_version = ? THEN 2 WHEN c.waterfall = ? THEN 1 ELSE 0 END AS nearness"
     )
     here = [spec.name, spec.order_version, spec.name]
-    seen: dict[tuple[str, int], _Seen] = {}
-    cost = "CAST(coalesce(c.charged_usd, 0) AS DOUBLE)"
+    counted: dict[tuple[str, int], _AnswerCounts] = {}
     rows: list[Any] = warehouse.rows(
-        f"SELECT provider, nearness, status, count(*), sum(usd), sum(usd * usd), sum(latency_s) FROM ("
-        f"SELECT c.provider, {nearness}, c.status, {cost} AS usd, coalesce(c.latency_ms, 0) / 1000.0 AS latency_s"
-        f" FROM {calls} c WHERE c.status IN ('hit', 'miss')) AS a GROUP BY provider, nearness, status",
+        f"""
+        SELECT provider, nearness, status, count(*), sum(usd), sum(usd * usd), sum(latency_s)
+        FROM (
+            SELECT
+                c.provider,
+                {nearness},
+                c.status,
+                CAST(coalesce(c.charged_usd, 0) AS DOUBLE) AS usd,
+                coalesce(c.latency_ms, 0) / 1000.0 AS latency_s
+            FROM {calls} c
+            WHERE c.status IN ('hit', 'miss')
+        ) AS a
+        GROUP BY provider, nearness, status
+        """,
         here,
     )
     for provider, near, status, n, usd, squared, latency in rows:
         for wider in range(int(near) + 1):
-            one = seen.setdefault((str(provider), wider), _Seen())
+            one = counted.setdefault((str(provider), wider), _AnswerCounts())
             if status == "hit":
                 one.hits, one.hit_usd = one.hits + n, one.hit_usd + usd
                 one.hit_usd_squared += squared
             else:
                 one.misses, one.miss_usd = one.misses + n, one.miss_usd + usd
             one.latency_s += float(latency)
-    for one in seen.values():
+    for one in counted.values():
         one.latency_s /= max(one.answers, 1)
     for provider, near, *counts in _read_values(warehouse, spec, values, calls, nearness, here):
         cells = iter(int(cast(int, n)) for n in counts)
         for name in spec.fields:
             lacked, accepted, checked, unsettled = (next(cells) for _ in range(4))
             for wider in range(int(cast(int, near)) + 1):
-                one = seen.setdefault((str(provider), wider), _Seen())
+                one = counted.setdefault((str(provider), wider), _AnswerCounts())
                 one.lacked[name] = one.lacked.get(name, 0) + lacked
                 one.accepted[name] = one.accepted.get(name, 0) + accepted
                 one.checked[name] = one.checked.get(name, 0) + checked
                 one.unsettled[name] = one.unsettled.get(name, 0) + unsettled
-    return seen
+    return counted
 
 
 def _read_values(
@@ -202,9 +216,16 @@ def _read_values(
         ]
         sums += [f"sum({n}_{i})" for n in ("lacked", *flags)]
     return warehouse.rows(
-        f"SELECT provider, nearness, {', '.join(sums)} FROM (SELECT v.provider, {nearness}, {', '.join(cells)} FROM"
-        f" (SELECT v.*, {', '.join(first)} FROM {values} v WHERE v.entity <> ?) AS v JOIN {calls} c"
-        " ON c.call_id = v.call_id WHERE c.status = 'hit'"
-        " GROUP BY v.provider, nearness, v.call_id, v.entity, v.key) AS a GROUP BY provider, nearness",
+        f"""
+        SELECT provider, nearness, {", ".join(sums)}
+        FROM (
+            SELECT v.provider, {nearness}, {", ".join(cells)}
+            FROM (SELECT v.*, {", ".join(first)} FROM {values} v WHERE v.entity <> ?) AS v
+            JOIN {calls} c ON c.call_id = v.call_id
+            WHERE c.status = 'hit'
+            GROUP BY v.provider, nearness, v.call_id, v.entity, v.key
+        ) AS a
+        GROUP BY provider, nearness
+        """,
         [*here, VERIFICATION],
     )

@@ -32,7 +32,7 @@ IN_FILES = ("", "_source", "_confidence")
 
 
 @dataclass(frozen=True, slots=True)
-class Match:
+class ColumnMatch:
     """`inputs`: provider input → the list's column; `fields`: wanted field → the list's column that may hold it."""
 
     spec: WaterfallSpec
@@ -40,7 +40,9 @@ class Match:
     fields: Mapping[str, str]
 
 
-def match_columns(spec: WaterfallSpec, header: Sequence[str], given: Mapping[str, str | None] | None = None) -> Match:
+def match_columns(
+    spec: WaterfallSpec, header: Sequence[str], given: Mapping[str, str | None] | None = None
+) -> ColumnMatch:
     """By name or synonym, each column of the list for at most one input. The first that fits is taken.
 
     `given` says of an input which column it is, or None for one that is not to be used; those are not guessed.
@@ -62,7 +64,7 @@ def match_columns(spec: WaterfallSpec, header: Sequence[str], given: Mapping[str
         found = by_column.get(spec.column(field)) or _find([field, spec.column(field)], plain, set())
         if found is not None:
             fields[field] = found
-    return Match(spec, {name: inputs[name] for name in spec.inputs if name in inputs}, fields)
+    return ColumnMatch(spec, {name: inputs[name] for name in spec.inputs if name in inputs}, fields)
 
 
 def choose(
@@ -70,7 +72,7 @@ def choose(
     providers: Mapping[str, ProviderSpec],
     header: Sequence[str],
     given: Mapping[str, str | None] | None = None,
-) -> Match:
+) -> ColumnMatch:
     """The waterfall that can use the most of the list's columns. ConfigError where none has enough to ask with, or
     where `given` (see `match_columns`) names a column or an input that is not there."""
     given = given or {}
@@ -91,13 +93,13 @@ def choose(
     )
 
 
-def askable(match: Match, providers: Mapping[str, ProviderSpec]) -> bool:
+def askable(match: ColumnMatch, providers: Mapping[str, ProviderSpec]) -> bool:
     present = dict.fromkeys(match.inputs, "x")
     return any(providers[stage.provider].can_ask(present) for stage in match.spec.stages)
 
 
 def added_columns(
-    match: Match, header: Sequence[str], suffixes: Sequence[str] = IN_FILES
+    match: ColumnMatch, header: Sequence[str], suffixes: Sequence[str] = IN_FILES
 ) -> dict[str, tuple[str, ...]]:
     """field → names of the columns that tell of it, one per suffix. None of them hides a column of the list."""
     taken = set(header)

@@ -14,10 +14,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 from revetl.clock import naive
-from revetl.enrich.lists.columns import Match
+from revetl.enrich.lists.columns import ColumnMatch
 from revetl.enrich.waterfall import WaterfallSpec
 from revetl.errors import ConfigError
 from revetl.model import Relation
@@ -32,10 +32,10 @@ INPUT_TABLE = "adhoc_input"
 LEFT_OVER = timedelta(days=2)
 
 
-Terms = Mapping[str, ProviderSpec]
+ProviderSpecs = Mapping[str, ProviderSpec]
 
 
-class Rows(Protocol):
+class RowSource(Protocol):
     """A list, wherever it is kept: `header` holds its columns' names, `chunks` starts from the first row each time."""
 
     @property
@@ -45,7 +45,7 @@ class Rows(Protocol):
 
 
 @contextmanager
-def loaded(warehouse: Warehouse, match: Match, listing: Rows, now: datetime) -> Iterator[Relation]:
+def loaded(warehouse: Warehouse, match: ColumnMatch, listing: RowSource, now: datetime) -> Iterator[Relation]:
     """The list's inputs as a relation for the waterfall, while the block lasts. A row that can't be read is a
     ConfigError here, before anything is asked."""
     create_all(warehouse)
@@ -72,7 +72,7 @@ def entity_name(spec: WaterfallSpec) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundValue:
     """What is known of one field of one row. `cost_usd`: its share of the calls that gave it; None where not asked."""
 
     value: str
@@ -83,10 +83,15 @@ class Found:
 
 
 def enriched_rows(
-    warehouse: Warehouse, match: Match, terms: Terms, listing: Rows, input_: Relation, now: datetime
+    warehouse: Warehouse,
+    match: ColumnMatch,
+    providers: ProviderSpecs,
+    listing: RowSource,
+    input_: Relation,
+    now: datetime,
 ) -> Iterator[list[tuple[Any, ...]]]:
     """The list's rows, each with value, source and confidence of every field. What the list itself holds wins."""
-    for rows, found in found_values(warehouse, match, terms, listing, input_, now):
+    for rows, found in found_values(warehouse, match, providers, listing, input_, now):
         out = []
         for row, known in zip(rows, found, strict=True):
             more: list[str | None] = []
@@ -99,33 +104,39 @@ def enriched_rows(
 
 def found_values(
     warehouse: Warehouse,
-    match: Match,
-    terms: Terms,
-    listing: Rows,
+    match: ColumnMatch,
+    providers: ProviderSpecs,
+    listing: RowSource,
     input_: Relation,
     now: datetime,
     *,
     priced: bool = False,
-) -> Iterator[tuple[list[tuple[Any, ...]], list[dict[str, Found]]]]:
+) -> Iterator[tuple[list[tuple[Any, ...]], list[dict[str, FoundValue]]]]:
     """Per chunk of the list its rows, and beside each what is known of its fields. `priced`: with what it cost."""
     first = 0
     own = {field: listing.header.index(column) for field, column in match.fields.items()}
     for chunk in listing.chunks():
-        won = _winners(warehouse, match, terms, input_, now, range(first, first + len(chunk)), priced)
-        found: list[dict[str, Found]] = []
+        won = _winners(warehouse, match, providers, input_, now, range(first, first + len(chunk)), priced)
+        found: list[dict[str, FoundValue]] = []
         for row_no, row in enumerate(chunk, first):
             known = won.get(row_no, {})
             for field, place in own.items():
                 if row[place] is not None and str(row[place]).strip():
-                    known[field] = Found(str(row[place]), SOURCE_OF_OWN)
+                    known[field] = FoundValue(str(row[place]), SOURCE_OF_OWN)
             found.append(known)
         yield chunk, found
         first += len(chunk)
 
 
 def _winners(
-    warehouse: Warehouse, match: Match, terms: Terms, input_: Relation, now: datetime, rows: range, priced: bool
-) -> dict[int, dict[str, Found]]:
+    warehouse: Warehouse,
+    match: ColumnMatch,
+    providers: ProviderSpecs,
+    input_: Relation,
+    now: datetime,
+    rows: range,
+    priced: bool,
+) -> dict[int, dict[str, FoundValue]]:
     """Per row and field the accepted value that its stop rule looks for: of most independent sources, or the surest;
     then that of the earliest stage, the newest, the surest."""
     entity = literal(entity_name(match.spec))
@@ -139,37 +150,66 @@ def _winners(
     stages = " ".join(f"WHEN {literal(stage.provider)} THEN {i}" for i, stage in enumerate(match.spec.stages))
     order += f" CASE u.provider {stages} ELSE {len(match.spec.stages)} END, u.observed_at DESC,"
     chosen = warehouse.rows(
-        "WITH usable AS (SELECT i.row_no, v.field, v.value, v.provider, v.confidence, v.verification, v.observed_at,"
-        f" {'v.cost_usd' if priced else 'NULL'} AS cost_usd, lower(trim(v.value)) AS said,"
-        f" {_witness(match.spec, terms)} AS source FROM {table(input_)} i"
-        f" JOIN {values} AS v ON v.key = i.{ident(match.spec.key)}"
-        f" WHERE i.row_no >= ? AND i.row_no < ? AND v.entity = {entity} AND v.rejected_reason IS NULL"
-        " AND (v.expires_at IS NULL OR v.expires_at > ?)), witnessed AS (SELECT row_no, field, said,"
-        " count(DISTINCT source) AS n_sources FROM usable GROUP BY row_no, field, said)"
-        " SELECT row_no, field, value, provider, confidence, verification, cost_usd FROM (SELECT u.*, row_number() OVER"
-        f" (PARTITION BY u.row_no, u.field ORDER BY {order} u.confidence DESC NULLS LAST, u.value) AS place FROM"
-        " (SELECT usable.*, w.n_sources FROM usable JOIN witnessed w ON w.row_no = usable.row_no"
-        " AND w.field = usable.field AND w.said = usable.said) AS u) AS ranked WHERE place = 1",
+        f"""
+        WITH usable AS (
+            SELECT
+                i.row_no, v.field, v.value, v.provider, v.confidence, v.verification, v.observed_at,
+                {"v.cost_usd" if priced else "NULL"} AS cost_usd,
+                lower(trim(v.value)) AS said,
+                {_source_of_value(match.spec, providers)} AS source
+            FROM {table(input_)} i
+            JOIN {values} AS v ON v.key = i.{ident(match.spec.key)}
+            WHERE i.row_no >= ?
+              AND i.row_no < ?
+              AND v.entity = {entity}
+              AND v.rejected_reason IS NULL
+              AND (v.expires_at IS NULL OR v.expires_at > ?)
+        ),
+        agreed AS (
+            SELECT row_no, field, said, count(DISTINCT source) AS n_sources
+            FROM usable
+            GROUP BY row_no, field, said
+        ),
+        ranked AS (
+            SELECT
+                u.*,
+                row_number() OVER (
+                    PARTITION BY u.row_no, u.field
+                    ORDER BY {order} u.confidence DESC NULLS LAST, u.value
+                ) AS place
+            FROM (
+                SELECT usable.*, a.n_sources
+                FROM usable
+                JOIN agreed a
+                    ON a.row_no = usable.row_no
+                    AND a.field = usable.field
+                    AND a.said = usable.said
+            ) AS u
+        )
+        SELECT row_no, field, value, provider, confidence, verification, cost_usd
+        FROM ranked
+        WHERE place = 1
+        """,
         [rows.start, rows.stop, naive(now)],
     )
-    found: dict[int, dict[str, Found]] = {}
+    found: dict[int, dict[str, FoundValue]] = {}
     for row_no, field, value, provider, sure, verdict, cost in chosen:
-        known = Found(
+        known = FoundValue(
             str(value),
             str(provider),
             None if sure is None else float(str(sure)),
             None if verdict is None else str(verdict),
             None if cost is None else Decimal(str(cost)),
         )
-        found.setdefault(int(cast(int, row_no)), {})[str(field)] = known
+        found.setdefault(int(str(row_no)), {})[str(field)] = known
     return found
 
 
-def _witness(spec: WaterfallSpec, terms: Terms) -> str:
+def _source_of_value(spec: WaterfallSpec, providers: ProviderSpecs) -> str:
     """Who vouches for a value: vendors that have their data from one place are one."""
     asked = [stage.provider for stage in spec.stages]
-    same = spec.sources(terms.values())
-    cases = " ".join(f"WHEN {literal(name)} THEN {literal(same[terms[name].vendor])}" for name in asked)
+    same = spec.sources(providers.values())
+    cases = " ".join(f"WHEN {literal(name)} THEN {literal(same[providers[name].vendor])}" for name in asked)
     return f"CASE v.provider {cases} ELSE split_part(v.provider, '.', 1) END"
 
 
@@ -177,7 +217,7 @@ def _literals(words: Sequence[str]) -> str:
     return ", ".join(map(literal, words))
 
 
-def _load(warehouse: Warehouse, match: Match, listing: Rows, target: Relation) -> None:
+def _load(warehouse: Warehouse, match: ColumnMatch, listing: RowSource, target: Relation) -> None:
     import pyarrow as pa
 
     spec = match.spec

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-# What is told of a field, as the ends of its columns' names.
+# What is said of a field, as the ends of its columns' names.
 SUFFIXES = ("", "_source", "_confidence", "_verification", "_cost_usd")
 _NUMBERS = ("_confidence", "_cost_usd")
 CHUNK_ROWS = 100_000

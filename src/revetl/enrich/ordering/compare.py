@@ -1,4 +1,4 @@
-"""Today's order beside the best one and the usual ones, for one segment, with what can't be told left untold.
+"""Today's order beside the best one and the usual ones, for one segment, and where the ledger can't tell, it says so.
 
 Where the ledger shows the outcome of an order for (nearly) every record, as it does for the order that ran, all records
 count. Any other order is judged on the audited records alone: a random sample that was asked of everybody. Without
@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from itertools import permutations
 from typing import Literal
 
-from revetl.enrich.ordering.cases import Case, names, records, wanted
-from revetl.enrich.ordering.estimate import FEWEST, Figure, Played, bounds, joined, known_share, play
-from revetl.enrich.ordering.learn import FOLDS, History
+from revetl.enrich.ordering.asked_records import AskedRecord, blank_count, provider_names, record_count
+from revetl.enrich.ordering.history import FOLDS, History
+from revetl.enrich.ordering.order_cost import FEWEST, Interval, PlayedOrders, bounds, known_share, play, together
 from revetl.enrich.ordering.plan_audit import AuditPlan, plan_audit
-from revetl.enrich.ordering.replay import replay, walk
-from revetl.enrich.ordering.solve import Point, Solution, solve, solve_stops
+from revetl.enrich.ordering.replay import path_of, replay
+from revetl.enrich.ordering.solve import CheapestOrders, SolvedOrder, solve, solve_stops
 from revetl.seeded_random import Seeded
 
 NEARLY_ALL = 0.98  # of the records: calls that failed leave a few without an answer
@@ -44,7 +44,7 @@ class Objective:
     value_usd: float = 0.0
     budget_usd: float = 0.0
 
-    def pick(self, solution: Solution, of_records: float) -> Point:
+    def pick(self, solution: CheapestOrders, of_records: float) -> SolvedOrder:
         if self.kind == "cost":
             return solution.cheapest_value()
         if self.kind == "net":
@@ -55,7 +55,7 @@ class Objective:
             return solution.everyone
         return solution.cheapest(filled=self.at_least * solution.cheapest().filled)
 
-    def gain(self, mine: Played, theirs: Played) -> Figure | None:
+    def gain(self, mine: PlayedOrders, theirs: PlayedOrders) -> Interval | None:
         """By how much `mine` is better on the same records. coverage and cost: the share by which a value is cheaper;
         net: US dollars per record; budget: values per record."""
         if self.kind == "net":
@@ -75,7 +75,7 @@ class CurvePoint:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class OrderLine:
     """One order. `order` is empty for random, which is the mean of them. `saved` is the share by which a value is
     cheaper than today, on the same records. Where it is not identified, `bounds_usd` hold. `point`: where it lies
     beside the curve, on the records that the curve is drawn from."""
@@ -84,10 +84,10 @@ class Line:
     order: tuple[str, ...]
     basis: Basis
     records: float
-    usd_per_value: Figure | None = None
+    usd_per_value: Interval | None = None
     usd_per_record: float | None = None
-    coverage: Figure | None = None
-    saved: Figure | None = None
+    coverage: Interval | None = None
+    saved: Interval | None = None
     bounds_usd: tuple[float, float] | None = None
     point: CurvePoint | None = None
 
@@ -105,9 +105,9 @@ class Comparison:
     audited: float
     incomplete: float
     identified: bool
-    lines: tuple[Line, ...]
+    lines: tuple[OrderLine, ...]
     best: tuple[str, ...]
-    gain: Figure | None
+    gain: Interval | None
     curve: tuple[CurvePoint, ...]
     audit: AuditPlan | None
     by_rule: tuple[str, ...] = ()
@@ -120,39 +120,39 @@ class Comparison:
 
 def compare(
     history: History,
-    cases: Sequence[Case],
+    asked_records: Sequence[AskedRecord],
     objective: Objective,
     *,
     segment: str = "",
     within: float = 0.05,
     seed: int = 0,
 ) -> Comparison:
-    """`cases`: the segment's. `within`: the audit is planned so that savings can be told to that share. `seed` is for
-    the orders that are drawn where there are too many to take all."""
-    audited = records([c for c in cases if c.audited and c.complete])
-    incomplete = records([c for c in cases if c.audited and not c.complete])
+    """`asked_records`: the segment's. `within`: the audit is planned so that savings can be told to that share. `seed`
+    is for the orders that are drawn where there are too many to take all."""
+    audited = record_count([c for c in asked_records if c.audited and c.complete])
+    incomplete = record_count([c for c in asked_records if c.audited and not c.complete])
     identified = audited >= FEWEST and incomplete <= INCOMPLETE * (audited + incomplete)
-    chance = Seeded(seed)
-    comparing = _Comparing(history, tuple(cases), objective, chance, identified=identified)
+    rng = Seeded(seed)
+    comparing = _Comparer(history, tuple(asked_records), objective, rng, identified=identified)
     best = comparing.best(comparing.base)
     lines = [comparing.line("today", [comparing.today]), comparing.line("best", [best])]
     lines += [comparing.line(label, orders) for label, orders in comparing.usual().items()]
     return Comparison(
         segment,
-        records(cases),
+        record_count(asked_records),
         audited,
         incomplete,
         identified,
         tuple(lines),
-        names(history.arms, best),
+        provider_names(history.candidates, best),
         comparing.gain() if best != comparing.today else None,
         comparing.curve(),
-        plan_audit(history.arms, history.prices, history.checks, cases, comparing.sample, best, within),
-        () if identified or objective != Objective() else paid_by_hit(history, cases),
+        plan_audit(history.candidates, history.prices, history.checks, asked_records, comparing.sample, best, within),
+        () if identified or objective != Objective() else paid_by_hit(history, asked_records),
     )
 
 
-def paid_by_hit(history: History, cases: Sequence[Case]) -> tuple[str, ...]:
+def paid_by_hit(history: History, asked_records: Sequence[AskedRecord]) -> tuple[str, ...]:
     """Ascending price, where that is the cheapest order for every single record, so whatever the correlation: one
     field, every provider paid for hits alone at one price, and in the ledger no hit that did not count. Empty where it
     can't be said. A record is then paid for once, to the first that knows it, and the cheapest that knows it comes
@@ -160,78 +160,102 @@ def paid_by_hit(history: History, cases: Sequence[Case]) -> tuple[str, ...]:
     one_price = all(p.per_call == 0 and p.least_hit == p.greatest_hit for p in history.prices)
     if len(history.fields) > 1 or not one_price or any(history.checks):
         return ()
-    for i, _ in enumerate(history.arms):
-        hits = [(c.weight, r) for c in cases if (r := c.replies[i]) is not None and r.hit]
+    for i, _ in enumerate(history.candidates):
+        hits = [(c.weight, r) for c in asked_records if (r := c.replies[i]) is not None and r.hit]
         if sum(weight for weight, _ in hits) < FEWEST or not all(reply.fills for _, reply in hits):
             return ()
-    ascending = sorted(range(len(history.arms)), key=lambda i: history.prices[i].hit)
-    return names(history.arms, ascending)
+    ascending = sorted(range(len(history.candidates)), key=lambda i: history.prices[i].hit)
+    return provider_names(history.candidates, ascending)
 
 
-class _Comparing:
+class _Comparer:
     """`base`: the records on which orders are chosen. With an audited sample that is the sample, and every order can be
     chosen; without one it is all records, and only the beginnings of today's order can."""
 
     def __init__(
-        self, history: History, cases: tuple[Case, ...], objective: Objective, rng: random.Random, *, identified: bool
+        self,
+        history: History,
+        asked_records: tuple[AskedRecord, ...],
+        objective: Objective,
+        rng: random.Random,
+        *,
+        identified: bool,
     ) -> None:
         self.history = history
-        self.arms = history.arms
-        self.cases = cases
+        self.candidates = history.candidates
+        self.asked_records = asked_records
         self.objective = objective
         self.rng = rng
         self.identified = identified
-        self.today = tuple(range(len(self.arms)))
-        self.sample = tuple(c for c in cases if c.audited and c.complete) if identified else ()
-        self.base = self.sample or tuple(c for c in cases if walk(self.arms, c, self.today) is not None)
+        self.today = tuple(range(len(self.candidates)))
+        self.sample = tuple(c for c in asked_records if c.audited and c.complete) if identified else ()
+        self.base = self.sample or tuple(
+            c for c in asked_records if path_of(self.candidates, c, self.today) is not None
+        )
 
-    def solution(self, cases: Sequence[Case]) -> Solution:
-        return solve(self.arms, cases) if self.identified else solve_stops(self.arms, cases, self.today)
+    def solution(self, asked_records: Sequence[AskedRecord]) -> CheapestOrders:
+        return (
+            solve(self.candidates, asked_records)
+            if self.identified
+            else solve_stops(self.candidates, asked_records, self.today)
+        )
 
-    def best(self, cases: Sequence[Case]) -> tuple[int, ...]:
+    def best(self, asked_records: Sequence[AskedRecord]) -> tuple[int, ...]:
         """Of orders that cost the same, today's: nobody should move lines for nothing."""
-        found = self.objective.pick(self.solution(cases), records(cases))
+        found = self.objective.pick(self.solution(asked_records), record_count(asked_records))
         same = tuple(i for i in self.today if i in found.order)
-        usd = replay(self.arms, cases, same).usd
+        usd = replay(self.candidates, asked_records, same).usd
         return same if math.isclose(usd, found.usd, rel_tol=1e-9) else found.order
 
-    def line(self, label: str, orders: Sequence[tuple[int, ...]]) -> Line:
+    def line(self, label: str, orders: Sequence[tuple[int, ...]]) -> OrderLine:
         """On all records where they tell, else on the sample, else bounds."""
-        if len(orders) == 1 and known_share(self.arms, self.cases, orders[0]) >= self._enough(orders[0]):
-            seen = [c for c in self.cases if walk(self.arms, c, orders[0]) is not None]
-            return self._told(label, orders, "ledger", play(self.arms, seen, orders))
+        if len(orders) == 1 and known_share(self.candidates, self.asked_records, orders[0]) >= self._enough(orders[0]):
+            seen = [c for c in self.asked_records if path_of(self.candidates, c, orders[0]) is not None]
+            return self._told(label, orders, "ledger", play(self.candidates, seen, orders))
         if self.identified:
             return self._told(label, orders, "audit")
         limits = None
         if len(orders) == 1:
-            limits = bounds(self.arms, self.history.prices, self.history.checks, self.cases, orders[0])
-        told = names(self.arms, orders[0]) if len(orders) == 1 else ()
-        return Line(label, told, "not identified", records(self.cases), bounds_usd=limits)
+            limits = bounds(self.candidates, self.history.prices, self.history.checks, self.asked_records, orders[0])
+        order_names = provider_names(self.candidates, orders[0]) if len(orders) == 1 else ()
+        return OrderLine(label, order_names, "not identified", record_count(self.asked_records), bounds_usd=limits)
 
     def _enough(self, order: tuple[int, ...]) -> float:
         """The share of the records that has to be known. Of today's order a few calls that failed may be left out; of
         another one those that nobody knows may be the very ones on which it differs."""
         return NEARLY_ALL if order == self.today[: len(order)] else 1 - 1e-9
 
-    def _told(self, label: str, orders: Sequence[tuple[int, ...]], basis: Basis, seen: Played | None = None) -> Line:
+    def _told(
+        self, label: str, orders: Sequence[tuple[int, ...]], basis: Basis, seen: PlayedOrders | None = None
+    ) -> OrderLine:
         """`seen`: the records that tell of the order, where they are others than those that orders are chosen on."""
-        told = names(self.arms, orders[0]) if len(orders) == 1 else ()
+        order_names = provider_names(self.candidates, orders[0]) if len(orders) == 1 else ()
         base = self.base
         if not self.identified:
-            base = tuple(c for c in base if all(walk(self.arms, c, order) is not None for order in orders))
-        here = play(self.arms, base, orders)
-        saved = None if list(orders) == [self.today] else here.saved_against(play(self.arms, base, [self.today]))
-        point = None if here.coverage is None else CurvePoint(told, here.usd_per_record, here.coverage.value)
+            base = tuple(c for c in base if all(path_of(self.candidates, c, order) is not None for order in orders))
+        here = play(self.candidates, base, orders)
+        saved = None if list(orders) == [self.today] else here.saved_against(play(self.candidates, base, [self.today]))
+        point = None if here.coverage is None else CurvePoint(order_names, here.usd_per_record, here.coverage.value)
         seen = seen or here
-        return Line(
-            label, told, basis, seen.records, seen.usd_per_value, seen.usd_per_record, seen.coverage, saved, point=point
+        return OrderLine(
+            label,
+            order_names,
+            basis,
+            seen.records,
+            seen.usd_per_value,
+            seen.usd_per_record,
+            seen.coverage,
+            saved,
+            point=point,
         )
 
     def usual(self) -> dict[str, list[tuple[int, ...]]]:
         """The orders that people use: by price, by price over hit rate as if hits were independent, by chance."""
         prices = self.history.prices
-        alone = {i: replay(self.arms, [c for c in self.base if c.replies[i] is not None], (i,)) for i in self.today}
-        index = {i: told.usd / told.filled if told.filled else math.inf for i, told in alone.items()}
+        alone = {
+            i: replay(self.candidates, [c for c in self.base if c.replies[i] is not None], (i,)) for i in self.today
+        }
+        index = {i: totals.usd / totals.filled if totals.filled else math.inf for i, totals in alone.items()}
         return {
             "cheapest first": [tuple(sorted(self.today, key=lambda i: prices[i].hit))],
             "price/hit rate": [tuple(sorted(self.today, key=index.__getitem__))],
@@ -244,20 +268,22 @@ class _Comparing:
             return list(permutations(self.today))
         return [tuple(self.rng.sample(self.today, len(self.today))) for _ in range(MOST_SHUFFLES)]
 
-    def gain(self) -> Figure | None:
+    def gain(self) -> Interval | None:
         """Chosen on four fifths, judged on the fifth that was left out, five times."""
         chosen, today = [], []
         for fold in range(FOLDS):
             train = [c for c in self.base if c.fold != fold]
             test = [c for c in self.base if c.fold == fold]
             if train and test:
-                chosen.append(play(self.arms, test, [self.best(train)]))
-                today.append(play(self.arms, test, [self.today]))
-        return self.objective.gain(joined(chosen), joined(today)) if chosen else None
+                chosen.append(play(self.candidates, test, [self.best(train)]))
+                today.append(play(self.candidates, test, [self.today]))
+        return self.objective.gain(together(chosen), together(today)) if chosen else None
 
     def curve(self) -> tuple[CurvePoint, ...]:
-        count, blanks = records(self.base), wanted(self.base)
+        count, blanks = record_count(self.base), blank_count(self.base)
         if not count:
             return ()
         points = self.solution(self.base).curve()
-        return tuple(CurvePoint(names(self.arms, p.order), p.usd / count, p.filled / blanks) for p in points)
+        return tuple(
+            CurvePoint(provider_names(self.candidates, p.order), p.usd / count, p.filled / blanks) for p in points
+        )

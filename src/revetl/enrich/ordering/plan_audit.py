@@ -11,9 +11,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from revetl.enrich.ordering.cases import Arm, Case, Reply, records
-from revetl.enrich.ordering.estimate import FEWEST, Figure, play
-from revetl.enrich.ordering.prices import Price
+from revetl.enrich.ordering.asked_records import AskedRecord, Candidate, KnownReply, record_count
+from revetl.enrich.ordering.order_cost import FEWEST, Interval, play
+from revetl.enrich.ordering.prices import ObservedPrice
 from revetl.enrich.ordering.solve import solve
 
 _PLANNED = 10_000.0  # records that the planned population stands for; any number serves, errors are scaled from it
@@ -35,85 +35,90 @@ class AuditPlan:
 
 
 def plan_audit(
-    arms: Sequence[Arm],
-    prices: Sequence[Price],
+    candidates: Sequence[Candidate],
+    prices: Sequence[ObservedPrice],
     checks: Sequence[float],
-    cases: Sequence[Case],
-    sample: Sequence[Case],
+    asked_records: Sequence[AskedRecord],
+    sample: Sequence[AskedRecord],
     best: Sequence[int],
     within: float,
 ) -> AuditPlan | None:
     """None where there is one provider, so nothing to order, or nothing is ever filled. `sample`: the audited records;
     empty where there are too few."""
-    if len(arms) < 2 or not cases:
+    if len(candidates) < 2 or not asked_records:
         return None
     planned_on = "audited records" if sample else "independent hits"
-    known = sample or _independent(arms, prices, checks, cases)
-    today = tuple(range(len(arms)))
-    other = tuple(best) if tuple(best) != today and sample else solve(arms, known).cheapest().order
+    basis = sample or _independent(candidates, prices, checks, asked_records)
+    today = tuple(range(len(candidates)))
+    other = tuple(best) if tuple(best) != today and sample else solve(candidates, basis).cheapest().order
     if other == today:
         other = today[::-1]
-    saved = play(arms, known, [other]).saved_against(play(arms, known, [today]))
+    saved = play(candidates, basis, [other]).saved_against(play(candidates, basis, [today]))
     if saved is None:
         return None
-    needed = _needed(saved, records(known), within)
-    extra = play(arms, known, [today])
-    everyone = math.fsum(c.weight * _whole(arms, c) for c in known) / records(known)
+    needed = _needed(saved, record_count(basis), within)
+    extra = play(candidates, basis, [today])
+    everyone = math.fsum(c.weight * _whole(candidates, c) for c in basis) / record_count(basis)
     return AuditPlan(
         within,
         needed,
-        max(0, needed - round(records(sample))),
-        needed / records(cases),
+        max(0, needed - round(record_count(sample))),
+        needed / record_count(asked_records),
         needed * max(0.0, everyone - extra.usd_per_record),
         planned_on,
     )
 
 
-def _needed(saved: Figure, of_records: float, within: float) -> int:
+def _needed(saved: Interval, of_records: float, within: float) -> int:
     half = (saved.high - saved.low) / 2
     return max(FEWEST, math.ceil(of_records * (half / within) ** 2))
 
 
-def _whole(arms: Sequence[Arm], case: Case) -> float:
+def _whole(candidates: Sequence[Candidate], record: AskedRecord) -> float:
     """What it costs to ask everybody that can be asked for something that is wanted."""
     usd, seen = 0.0, set[tuple[int, int]]()
-    for arm, reply in zip(arms, case.replies, strict=True):
-        if reply is None or not reply.able or not arm.fills & case.wants:
+    for candidate, reply in zip(candidates, record.replies, strict=True):
+        if reply is None or not reply.able or not candidate.fills & record.wants:
             continue
         usd += reply.usd
         for check in reply.checks:
-            if case.wants >> check.field & 1 and (check.field, check.same) not in seen:
+            if record.wants >> check.field & 1 and (check.field, check.same) not in seen:
                 seen.add((check.field, check.same))
                 usd += check.usd
     return usd
 
 
 def _independent(
-    arms: Sequence[Arm], prices: Sequence[Price], checks: Sequence[float], cases: Sequence[Case]
-) -> list[Case]:
+    candidates: Sequence[Candidate],
+    prices: Sequence[ObservedPrice],
+    checks: Sequence[float],
+    asked_records: Sequence[AskedRecord],
+) -> list[AskedRecord]:
     """Every combination of filling and not filling, weighted as if providers had nothing to do with one another."""
     wants = 0
-    for arm in arms:
-        wants |= arm.fills
-    sides = [_sides(i, arms[i], prices[i], checks[i], cases) for i in range(len(arms))]
+    for candidate in candidates:
+        wants |= candidate.fills
+    sides = [_sides(i, candidates[i], prices[i], checks[i], asked_records) for i in range(len(candidates))]
     made = []
-    for filled in range(1 << len(arms)):
+    for filled in range(1 << len(candidates)):
         weight, replies = _PLANNED, []
         for i, (rate, without, with_) in enumerate(sides):
             fills = bool(filled >> i & 1)
             weight *= rate if fills else 1 - rate
             replies.append(with_ if fills else without)
         if weight:
-            made.append(Case(weight, wants, tuple(replies)))
+            made.append(AskedRecord(weight, wants, tuple(replies)))
     return made
 
 
-def _sides(i: int, arm: Arm, price: Price, check: float, cases: Sequence[Case]) -> tuple[float, Reply, Reply]:
+def _sides(
+    i: int, candidate: Candidate, price: ObservedPrice, check: float, asked_records: Sequence[AskedRecord]
+) -> tuple[float, KnownReply, KnownReply]:
     """How often it fills something where it was asked, and what it costs where it does not and where it does."""
-    known = [(c.weight, r) for c in cases if (r := c.replies[i]) is not None and r.able]
-    asked = sum(w for w, _ in known)
-    missed = [(w, r) for w, r in known if not r.fills]
+    basis = [(c.weight, r) for c in asked_records if (r := c.replies[i]) is not None and r.able]
+    asked = sum(w for w, _ in basis)
+    missed = [(w, r) for w, r in basis if not r.fills]
     empty = sum(w for w, _ in missed)
     rate = 1 - empty / asked if asked else UNKNOWN_RATE
     lost = sum(w * (r.usd + sum(c.usd for c in r.checks)) for w, r in missed) / empty if empty else price.miss
-    return rate, Reply(lost), Reply(price.hit + check, arm.fills, True)
+    return rate, KnownReply(lost), KnownReply(price.hit + check, candidate.fills, True)

@@ -80,7 +80,7 @@ def svg(comparison: Comparison, title: str) -> str:
     top = max((p.coverage for p in points), default=0.0)
     frame = _Frame(right, min(1.0, math.ceil(top * 1.08 * 10) / 10) or 1.0)
     marks = list(_marks(comparison))
-    parts = [
+    pieces = [
         f'<svg class="tune" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img"'
         f' aria-label="{escape(title)}: share of blanks filled over cost per record"><style>{_STYLE}</style>',
         f'<rect class="paper" width="{WIDTH}" height="{HEIGHT}"/>',
@@ -91,7 +91,7 @@ def svg(comparison: Comparison, title: str) -> str:
         *_drawn(frame, marks),
         "</svg>",
     ]
-    return "\n".join(parts) + "\n"
+    return "\n".join(pieces) + "\n"
 
 
 def _subtitle(comparison: Comparison) -> str:

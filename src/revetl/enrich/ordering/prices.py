@@ -14,7 +14,7 @@ from revetl.warehouse.sql import literal, table
 
 
 @dataclass(frozen=True, slots=True)
-class Price:
+class ObservedPrice:
     """US dollars of a question: whatever comes back, and what a hit adds, on average, at least and at most (vendors
     charge by what they found). From the ledger where it has charges, else as declared.
 
@@ -76,10 +76,24 @@ class PriceBook:
         cells = ["avg(CASE WHEN status = 'miss' AND again = 0 THEN charged_usd END)"]
         cells += [f"{of}(CASE WHEN status = 'hit' AND again = 0 THEN charged_usd END)" for of in ("avg", "min", "max")]
         rows = warehouse.rows(
-            f"SELECT provider, {', '.join(cells)}, avg(CAST(again AS DOUBLE)) FROM ("
-            f"SELECT provider, status, charged_usd, CASE WHEN {windowed} AND charged_usd = 0 AND row_number() OVER"
-            " (PARTITION BY provider, request_hash ORDER BY answered_at, call_id) > 1 THEN 1 ELSE 0 END AS again"
-            f" FROM {calls} WHERE status IN ('hit', 'miss') AND answered_at >= ?) AS settled GROUP BY provider",
+            f"""
+            SELECT provider, {", ".join(cells)}, avg(CAST(again AS DOUBLE))
+            FROM (
+                SELECT
+                    provider,
+                    status,
+                    charged_usd,
+                    CASE WHEN {windowed}
+                        AND charged_usd = 0
+                        AND row_number() OVER (PARTITION BY provider, request_hash ORDER BY answered_at, call_id) > 1
+                        THEN 1 ELSE 0
+                    END AS again
+                FROM {calls}
+                WHERE status IN ('hit', 'miss')
+                  AND answered_at >= ?
+            ) AS answered
+            GROUP BY provider
+            """,
             [since],
         )
         charged = {}
@@ -89,12 +103,12 @@ class PriceBook:
             charged[str(name)] = _Charges(_number(miss), paid, _number(again) or 0.0)
         return cls(providers, charged)
 
-    def price(self, provider: str, questions_per_record: float) -> Price:
-        terms, seen = self.declared[provider], self.charged.get(provider, _Charges())
-        base = float(terms.price_per_call) if seen.miss is None else seen.miss
-        whole = float(terms.price_per_call + terms.price_per_hit)
-        mean, least, greatest = seen.hit or (whole, whole, float(terms.greatest_usd))
-        return Price(
+    def price(self, provider: str, questions_per_record: float) -> ObservedPrice:
+        declared, seen = self.declared[provider], self.charged.get(provider, _Charges())
+        base = float(declared.price_per_call) if seen.miss is None else seen.miss
+        whole = float(declared.price_per_call + declared.price_per_hit)
+        mean, least, greatest = seen.hit or (whole, whole, float(declared.greatest_usd))
+        return ObservedPrice(
             per_call=base,
             per_hit=max(mean - base, 0.0),
             least_hit=max(least - base, 0.0),
@@ -105,9 +119,9 @@ class PriceBook:
 
     def verification(self, verifier: str) -> tuple[float, float]:
         """What a verification costs without and with a verdict."""
-        terms, seen = self.declared[verifier], self.charged.get(verifier, _Charges())
-        base = float(terms.price_per_call) if seen.miss is None else seen.miss
-        return base, base + float(terms.price_per_hit) if seen.hit is None else seen.hit[0]
+        declared, seen = self.declared[verifier], self.charged.get(verifier, _Charges())
+        base = float(declared.price_per_call) if seen.miss is None else seen.miss
+        return base, base + float(declared.price_per_hit) if seen.hit is None else seen.hit[0]
 
 
 def _number(value: Any) -> float | None:

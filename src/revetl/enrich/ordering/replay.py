@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from revetl.enrich.ordering.cases import Arm, Case, Check, Reply
+from revetl.enrich.ordering.asked_records import AskedRecord, Candidate, KnownReply, VerificationCharge
 
 
 @dataclass(frozen=True, slots=True)
-class Walk:
+class RecordPath:
     """One record under one order. `asked` and `hits` are masks of providers, `filled` of fields."""
 
     asked: int
@@ -24,7 +24,7 @@ class Walk:
 
 
 @dataclass(slots=True)
-class Replay:
+class ReplayTotals:
     """Many records under one order. `filled` counts values, one per record and field."""
 
     records: float = 0.0
@@ -37,62 +37,62 @@ class Replay:
 
 
 @dataclass(frozen=True, slots=True)
-class Met:
+class ProviderVisit:
     """A provider that a record comes to while it lacks the fields of `lacking`; `checks` are the verifications that its
     reply makes necessary. `reply` None: nobody knows it."""
 
-    arm: int
+    candidate: int
     lacking: int
-    reply: Reply | None
-    checks: tuple[Check, ...] = ()
+    reply: KnownReply | None
+    checks: tuple[VerificationCharge, ...] = ()
 
 
-def way(arms: Sequence[Arm], case: Case, order: Sequence[int]) -> Iterator[Met]:
+def visits(candidates: Sequence[Candidate], record: AskedRecord, order: Sequence[int]) -> Iterator[ProviderVisit]:
     """Whom the record comes to, one after the other; ends with the first whose reply is not known."""
-    lacking, asked = case.wants, 0
+    lacking, asked = record.wants, 0
     for i in order:
-        reply = case.replies[i]
-        if not lacking & arms[i].fills or (reply is not None and not reply.able):
+        reply = record.replies[i]
+        if not lacking & candidates[i].fills or (reply is not None and not reply.able):
             continue
         if reply is None:
-            yield Met(i, lacking, None)
+            yield ProviderVisit(i, lacking, None)
             return
         checks = tuple(c for c in reply.checks if lacking >> c.field & 1 and not c.same & asked)
-        yield Met(i, lacking, reply, checks)
+        yield ProviderVisit(i, lacking, reply, checks)
         asked |= 1 << i
         lacking &= ~reply.fills
 
 
-def walk(arms: Sequence[Arm], case: Case, order: Sequence[int]) -> Walk | None:
+def path_of(candidates: Sequence[Candidate], record: AskedRecord, order: Sequence[int]) -> RecordPath | None:
     """None where the order would ask somebody whose answer for this record is not known."""
     asked = hits = filled = checks = 0
     usd = 0.0
-    for met in way(arms, case, order):
-        if met.reply is None:
+    for visit in visits(candidates, record, order):
+        if visit.reply is None:
             return None
-        asked |= 1 << met.arm
-        hits |= met.reply.hit << met.arm
-        filled |= met.lacking & met.reply.fills
-        checks += len(met.checks)
-        usd += met.reply.usd
-        for check in met.checks:
+        asked |= 1 << visit.candidate
+        hits |= visit.reply.hit << visit.candidate
+        filled |= visit.lacking & visit.reply.fills
+        checks += len(visit.checks)
+        usd += visit.reply.usd
+        for check in visit.checks:
             usd += check.usd
-    return Walk(asked, hits, filled, checks, usd)
+    return RecordPath(asked, hits, filled, checks, usd)
 
 
-def replay(arms: Sequence[Arm], cases: Sequence[Case], order: Sequence[int]) -> Replay:
+def replay(candidates: Sequence[Candidate], asked_records: Sequence[AskedRecord], order: Sequence[int]) -> ReplayTotals:
     """Equal to what a run in this order would do to the same records, call for call and cent for cent."""
-    told = Replay(asked={arms[i].name: 0.0 for i in order}, hits={arms[i].name: 0.0 for i in order})
-    for case in cases:
-        went = walk(arms, case, order)
-        if went is None:
-            told.unknown += case.weight
+    totals = ReplayTotals(asked={candidates[i].name: 0.0 for i in order}, hits={candidates[i].name: 0.0 for i in order})
+    for record in asked_records:
+        path = path_of(candidates, record, order)
+        if path is None:
+            totals.unknown += record.weight
             continue
-        told.records += case.weight
+        totals.records += record.weight
         for i in order:
-            told.asked[arms[i].name] += case.weight * (went.asked >> i & 1)
-            told.hits[arms[i].name] += case.weight * (went.hits >> i & 1)
-        told.checks += case.weight * went.checks
-        told.filled += case.weight * went.filled.bit_count()
-        told.usd += case.weight * went.usd
-    return told
+            totals.asked[candidates[i].name] += record.weight * (path.asked >> i & 1)
+            totals.hits[candidates[i].name] += record.weight * (path.hits >> i & 1)
+        totals.checks += record.weight * path.checks
+        totals.filled += record.weight * path.filled.bit_count()
+        totals.usd += record.weight * path.usd
+    return totals

@@ -26,7 +26,7 @@ _Block = list[str]
 
 
 @dataclass(frozen=True, slots=True)
-class Rewrite:
+class WaterfallRewrite:
     """`before` and `after` are the file's whole text."""
 
     path: Path
@@ -60,7 +60,7 @@ def find(directory: Path, waterfall: str) -> Path:
     raise ConfigError(f"no file of {directory} declares the waterfall {waterfall!r}")
 
 
-def reorder(path: Path, order: Sequence[str]) -> Rewrite:
+def reorder(path: Path, order: Sequence[str]) -> WaterfallRewrite:
     """The stages of `path` with the providers of `order` first, in that order; the others become comments.
 
     ConfigError where the stages are not written one per block of lines, or where the text would come to mean anything
@@ -86,7 +86,7 @@ def reorder(path: Path, order: Sequence[str]) -> Rewrite:
         raise ConfigError(
             document.problem(("stages",), "these stages can't be moved line by line", "Move them by hand.")
         )
-    return Rewrite(path, text, after)
+    return WaterfallRewrite(path, text, after)
 
 
 def _blocks(document: Document, lines: Sequence[str]) -> tuple[int, list[_Block], int]:

@@ -2,81 +2,78 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import cast
 
 from revetl.clock import naive
-from revetl.enrich.execution.partitions import EVERYTHING, Part
-from revetl.enrich.selection.audit import sampled
-from revetl.enrich.selection.ledger import Known
-from revetl.enrich.selection.query import Query
-from revetl.enrich.waterfall import Stage, WaterfallSpec
+from revetl.enrich.selection.ledger import LedgerSelection
+from revetl.enrich.selection.query import Query, compose
+from revetl.enrich.selection.question import Question
+from revetl.enrich.selection.scope import Scope
+from revetl.enrich.waterfall import Stage
 from revetl.errors import ConfigError
-from revetl.model import Relation
 from revetl.providers.grammar import ProviderSpec
 from revetl.state.schema import relation
-from revetl.warehouse.base import Warehouse
 from revetl.warehouse.sql import from_dialect, ident, literal, table
 
+_DIGITS = 8
 
-class Records:
-    """One waterfall over one relation at one moment. `entity` is the name under which values are kept.
 
-    `limit`: only the first so many records by key are looked at, the same ones in every stage and every run. `part`:
-    only these of them.
-    """
+class RecordSelection:
+    """The records of one scope."""
 
-    def __init__(
-        self,
-        warehouse: Warehouse,
-        spec: WaterfallSpec,
-        providers: Mapping[str, ProviderSpec],
-        relation_: Relation,
-        *,
-        entity: str,
-        run_id: str,
-        now: datetime,
-        limit: int | None = None,
-        part: Part = EVERYTHING,
-    ) -> None:
-        self.warehouse = warehouse
-        self.spec = spec
-        self.providers = providers
-        self.entity = entity
-        self.run_id = run_id
-        self.now = now
-        self._dialect = warehouse.dialect
-        self._calls = table(relation(warehouse, "enrichment_calls"))
-        self._values = table(relation(warehouse, "enrichment_values"))
-        self._source = table(relation_)
-        self._known = Known(warehouse, spec, providers, entity=entity, now=now, part=part)
-        self._limit = limit
-        self._part = part
+    def __init__(self, scope: Scope) -> None:
+        self.warehouse = scope.warehouse
+        self.spec = scope.spec
+        self.providers = scope.providers
+        self.entity = scope.entity
+        self.run_id = scope.run_id
+        self.now = scope.now
+        self._dialect = scope.warehouse.dialect
+        self._calls = table(relation(scope.warehouse, "enrichment_calls"))
+        self._values = table(relation(scope.warehouse, "enrichment_values"))
+        self._source = table(scope.relation)
+        self._ledger = LedgerSelection(scope)
+        self._limit = scope.limit
+        self._partition = scope.partition
 
     def filled(self) -> dict[str, tuple[int, int]]:
         """field → (records, those that hold a value)."""
-        cells = ", ".join(
-            f"sum(CASE WHEN blank_{i} = 0 OR coalesce(got_{i}, 0) = 1 THEN 1 ELSE 0 END)"
-            for i, _ in enumerate(self.spec.fields)
+        flags = (f"CASE WHEN blank_{i} = 0 OR coalesce(got_{i}, 0) = 1 THEN 1 ELSE 0 END" for i, _ in self._fields())
+        query = compose(
+            """
+            SELECT count(*), {filled}
+            FROM ({records}) AS e
+            LEFT JOIN ({accepted}) AS a ON a.key = e.key
+            """,
+            filled=", ".join(f"sum({flag})" for flag in flags),
+            records=self._scan(None),
+            accepted=self._ledger.accepted_fields(),
         )
-        query = Query(f"SELECT count(*), {cells} FROM (") + self._scan(None) + ") AS e LEFT JOIN ("
-        query = query + self._known.held() + ") AS a ON a.key = e.key"
-        total, *filled = (int(cast(int, n or 0)) for n in self.warehouse.rows(query.sql, query.params)[0])
+        total, *filled = self.warehouse.numbers(query.sql, query.params)
         return {field: (total, n) for field, n in zip(self.spec.fields, filled, strict=True)}
 
     def filled_by(self) -> dict[tuple[str, str], int]:
         """(field, provider) → records whose blank an accepted value of that provider fills."""
-        blank = " OR ".join(f"(v.field = {literal(f)} AND e.blank_{i} = 1)" for i, f in enumerate(self.spec.fields))
-        query = (
-            Query("SELECT v.field, v.provider, count(DISTINCT v.key) FROM (")
-            + self._scan(None)
-            + f") AS e JOIN {self._values} v ON v.key = e.key"
-            + Query(
-                " WHERE v.entity = ? AND v.rejected_reason IS NULL AND (v.expires_at IS NULL OR v.expires_at > ?)",
+        blank = " OR ".join(f"(v.field = {literal(field)} AND e.blank_{i} = 1)" for i, field in self._fields())
+        query = compose(
+            """
+            SELECT v.field, v.provider, count(DISTINCT v.key)
+            FROM ({records}) AS e
+            JOIN {values} v ON v.key = e.key
+            WHERE {stands}
+              AND ({blank})
+            GROUP BY v.field, v.provider
+            ORDER BY v.field, v.provider
+            """,
+            records=self._scan(None),
+            values=self._values,
+            stands=Query(
+                "v.entity = ? AND v.rejected_reason IS NULL AND (v.expires_at IS NULL OR v.expires_at > ?)",
                 (self.entity, naive(self.now)),
-            )
-            + f" AND ({blank}) GROUP BY v.field, v.provider ORDER BY v.field, v.provider"
+            ),
+            blank=blank,
         )
         rows = self.warehouse.rows(query.sql, query.params)
         return {(str(field), str(provider)): int(cast(int, n)) for field, provider, n in rows}
@@ -94,45 +91,60 @@ class Records:
             more.append(f"CASE WHEN ({condition}) THEN 1 ELSE 0 END AS when_{i}")
             enough = self._sufficient(self.providers[stage.provider])
             able.append(f"CASE WHEN e.when_{i} = 1 AND ({enough}) THEN 1 ELSE 0 END AS able_{i}")
-        return Query(f"SELECT e.*, {', '.join(able)} FROM (") + self._scan(None, *more) + ") AS e"
+        return compose(
+            "SELECT e.*, {able} FROM ({records}) AS e", able=", ".join(able), records=self._scan(None, *more)
+        )
 
     def identity(self, key: str) -> dict[str, str]:
         """All inputs that are known of a record; empty where there is no such record any more."""
-        cells = ", ".join(f"e.{self._input(name)}" for name in self.spec.inputs)
-        query = Query(f"SELECT {cells} FROM (") + self._scan(None) + Query(") AS e WHERE e.key = ?", (key,))
+        query = compose(
+            "SELECT {inputs} FROM ({records}) AS e WHERE e.key = {key}",
+            inputs=", ".join(f"e.{self._input(name)}" for name in self.spec.inputs),
+            records=self._scan(None),
+            key=Query("?", (key,)),
+        )
         rows = self.warehouse.rows(query.sql, query.params)
         found = zip(self.spec.inputs, rows[0], strict=True) if rows else ()
         return {name: str(value) for name, value in found if value}
 
-    def bounds(self, parts: int) -> list[str]:
-        """The last keys of so many equal parts but the last part's, as text and in its order."""
-        query = (
-            Query(
-                "SELECT max(key) FROM (SELECT key, ntile(CAST(? AS INTEGER)) OVER (ORDER BY key) AS part FROM (",
-                (parts,),
-            )
-            + self._scan(None)
-            + ") AS e) AS cut GROUP BY part ORDER BY part"
+    def bounds(self, partitions: int) -> list[str]:
+        """The last keys of so many equal partitions but the last one's, as text and in its order."""
+        query = compose(
+            """
+            SELECT max(key)
+            FROM (
+                SELECT key, ntile(CAST({partitions} AS INTEGER)) OVER (ORDER BY key) AS part
+                FROM ({records}) AS e
+            ) AS cut
+            GROUP BY part
+            ORDER BY part
+            """,
+            partitions=Query("?", (partitions,)),
+            records=self._scan(None),
         )
         return [str(row[0]) for row in self.warehouse.rows(query.sql, query.params)][:-1]
 
     # --- pieces ---
 
+    def _fields(self) -> list[tuple[int, str]]:
+        """Wanted fields with their place, by which columns are named: blank_0, got_0."""
+        return list(enumerate(self.spec.fields))
+
     def _scan(self, stage: Stage | None, *more: str) -> Query:
-        """key, inputs as text, one blank flag per field, whether all are asked; of a stage its question and those that
-        its price depends on (hash_i), and only the records that its condition holds for; and `more`."""
-        d = self._dialect
-        key = ident(self.spec.key, d)
+        """One row per record: key, whether it is audited, its inputs (in_<name>) as text, per field whether it is
+        blank (blank_i); and `more`. Of a stage also its question and those that its price depends on (hash_i), and only
+        the records that its condition holds for."""
+        key = ident(self.spec.key, self._dialect)
         # Lists have no audit: their answers would not be looked at again.
         share = self.spec.audit.share if self.entity == self.spec.entity else 0.0
-        audited = sampled(f"CAST({key} AS VARCHAR)", share)
+        audited = in_sample(f"CAST({key} AS VARCHAR)", share)
         cells = [f"CAST({key} AS VARCHAR) AS key", f"CASE WHEN {audited} THEN 1 ELSE 0 END AS audited", *more]
         cells += [f"{self._clean(column)} AS {self._input(name)}" for name, column in self.spec.inputs.items()]
-        for i, field in enumerate(self.spec.fields):
+        for i, field in self._fields():
             cells.append(f"CASE WHEN {self._clean(self.spec.column(field))} IS NULL THEN 1 ELSE 0 END AS blank_{i}")
         if stage is not None:
             cells += [f"{self._question(i)} AS hash_{i}" for i in self._questions_of(stage)]
-        return Query(f"SELECT {', '.join(cells)} ") + self._from(stage)
+        return compose("SELECT {cells} {source}", cells=", ".join(cells), source=self._from(stage))
 
     def _from(self, stage: Stage | None) -> Query:
         key = ident(self.spec.key, self._dialect)
@@ -140,7 +152,7 @@ class Records:
         if self._limit is not None:
             source = f"FROM (SELECT * {source} ORDER BY {key} LIMIT {int(self._limit)}) AS first_ WHERE TRUE"
         condition = f" AND ({self._written(stage.when)})" if stage is not None and stage.when else ""
-        return Query(source) + self._part.condition(f"CAST({key} AS VARCHAR)") + condition
+        return Query(source) + self._partition.condition(f"CAST({key} AS VARCHAR)") + condition
 
     def _questions_of(self, stage: Stage) -> range:
         """Of which stages the questions are needed: what a record has cost so far is found by those before this one."""
@@ -161,13 +173,13 @@ class Records:
 
     def _hash(self, names: Sequence[str], columns: Mapping[str, str]) -> str:
         """Over all inputs of the provider, present or not, so that every waterfall asks the same under one hash."""
-        parts = (
+        inputs = (
             literal(f"{name}=") + f" || coalesce(lower(trim(CAST({columns[name]} AS VARCHAR))), '')"
             if name in columns
             else literal(f"{name}=")
             for name in sorted(names)
         )
-        return f"md5({' || chr(31) || '.join(parts)})"
+        return f"md5({' || chr(31) || '.join(inputs)})"
 
     def _written(self, expression: str) -> str:
         """What the operator wrote in the database's own dialect, in the one that our statements are in."""
@@ -182,5 +194,59 @@ class Records:
     def _input(self, name: str) -> str:
         return ident(f"in_{name}")
 
-    def _count(self, query: Query) -> int:
-        return int(cast(int, self.warehouse.rows(query.sql, query.params)[0][0]))
+    # --- rows of (key, request_hash, inputs), as questions ---
+
+    def _count_questions(self, query: Query) -> int:
+        counted = compose("SELECT count(DISTINCT request_hash) FROM ({rows}) AS counted", rows=query)
+        return self.warehouse.scalar(counted.sql, int, counted.params)
+
+    def _among_in_flight(self, questions: Query, calls: Query) -> Query:
+        return compose(
+            """
+            SELECT c.request_hash
+            FROM ({questions}) AS c
+            JOIN ({calls}) AS l ON l.request_hash = c.request_hash
+            WHERE l.status = 'intent'
+            """,
+            questions=questions,
+            calls=calls,
+        )
+
+    def _grouped(self, query: Query, names: Sequence[str], asked: Sequence[str]) -> Iterator[Question]:
+        """Rows come ordered by hash, so equal questions are neighbours, also across two pieces of the stream."""
+        open_: Question | None = None
+        keys: dict[str, None] = {}
+        people: dict[tuple[tuple[str, str], ...], None] = {}
+        for batch in self.warehouse.stream(query.sql, query.params):
+            cells = {name: batch.column(f"in_{name}").to_pylist() for name in names}
+            hashes, found = batch.column("request_hash").to_pylist(), batch.column("key").to_pylist()
+            for i, request_hash in enumerate(hashes):
+                identity = {name: cells[name][i] for name in names if cells[name][i]}
+                if open_ is None or open_.request_hash != request_hash:
+                    if open_ is not None:
+                        yield _whole(open_, keys, people)
+                    inputs = {name: identity[name] for name in asked if name in identity}
+                    open_, keys, people = Question(request_hash, (), inputs, ()), {}, {}
+                keys[found[i]] = None
+                people[tuple(identity.items())] = None
+        if open_ is not None:
+            yield _whole(open_, keys, people)
+
+
+def in_sample(key: str, share: float) -> str:
+    """SQL condition over `key`, a SQL expression of text: whether the record is asked of every provider, to learn what
+    the order hides. A waterfall asks a later provider only what the earlier ones missed, so the ledger of one order
+    can't say what another order would find.
+
+    Drawn by the hash of the key, and so the same in every run; a greater share holds all records of a smaller one.
+    """
+    if share <= 0:
+        return "1 = 0"
+    if share >= 1:
+        return "1 = 1"
+    limit = f"{round(share * 16**_DIGITS):0{_DIGITS}x}"
+    return f"substr(md5('audit:' || {key}), 1, {_DIGITS}) < '{limit}'"
+
+
+def _whole(question: Question, keys: Iterable[str], people: Iterable[tuple[tuple[str, str], ...]]) -> Question:
+    return replace(question, keys=tuple(keys), identities=tuple(dict(identity) for identity in people))

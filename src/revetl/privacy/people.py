@@ -19,7 +19,7 @@ from revetl.warehouse.sql import ident, literal, table
 
 
 @dataclass(frozen=True, slots=True)
-class People:
+class PeopleRelation:
     """A relation with records of people. `columns`: what an identity calls it → the relation's column."""
 
     relation: Relation
@@ -28,7 +28,7 @@ class People:
 
 
 @dataclass(slots=True)
-class Person:
+class FoundPeople:
     """Whoever was asked for, and all that was found of them. `found`: key → where, or that it was asked for.
     `identities`: what is known of them, for the list of suppressed people. `standing`: (sync, id at the destination).
     """
@@ -38,7 +38,7 @@ class Person:
     standing: list[tuple[str, str]] = field(default_factory=list)
 
 
-class Meant:
+class PeopleScratch:
     """The scratch tables, and conditions upon them."""
 
     def __init__(self, warehouse: Warehouse, alias: Callable[[str], str]) -> None:
@@ -84,7 +84,11 @@ class Meant:
 
     def _among(self, name: str, column: str, join: str) -> str:
         # Not EXISTS: Snowflake evaluates no subquery that is correlated by anything but equality.
-        return f"{column} IN (SELECT o.{column} FROM {self.table(name)} o JOIN {join})"
+        return f"""{column} IN (
+            SELECT o.{column}
+            FROM {self.table(name)} o
+            JOIN {join}
+        )"""
 
     def texts(self, name: str) -> list[str]:
         """The columns of a state table that may hold a value of theirs, quoted."""
@@ -95,93 +99,115 @@ class Meant:
         return table(relation(self.warehouse, name))
 
 
-class Search:
+class PeopleSearch:
     """Finds one request's records."""
 
     def __init__(
-        self, meant: Meant, people: Sequence[People], list_keys: Callable[[Mapping[str, str]], set[str]]
+        self,
+        wanted: PeopleScratch,
+        people: Sequence[PeopleRelation],
+        list_keys: Callable[[Mapping[str, str]], set[str]],
     ) -> None:
         """`list_keys`: under which keys lists may have kept a person of whom this is known."""
-        self._meant = meant
-        self._warehouse = meant.warehouse
+        self._wanted = wanted
+        self._warehouse = wanted.warehouse
         self._people = people
         self._list_keys = list_keys
 
-    def find(self, identities: Sequence[Mapping[str, str]], keys: Sequence[str]) -> Person:
+    def find(self, identities: Sequence[Mapping[str, str]], keys: Sequence[str]) -> FoundPeople:
         """By the emails and profiles of `identities`, and by `keys`. A record is theirs if it holds one of these: as
         its own, as bought and accepted, or as sent. Names alone find nobody: they belong to many."""
-        meant, person = self._meant, Person(dict.fromkeys(keys, "asked for"), [*identities])
-        meant.add_keys(keys)
-        for people in self._people:  # records that were named say who is meant
-            named = self._own(people, meant.is_named(_text(people.key)))
-            person.identities += [known for _, known in named]
-        meant.add_people(person.identities)
-        for people in self._people:
-            for key, known in self._own(people, self._says(people.columns)):
-                person.found.setdefault(key, people.relation.name)
-                person.identities.append(known)
+        wanted, people = self._wanted, FoundPeople(dict.fromkeys(keys, "asked for"), [*identities])
+        wanted.add_keys(keys)
+        for each in self._people:  # records that were named say who is meant
+            named = self._own(each, wanted.is_named(_text(each.key)))
+            people.identities += [known for _, known in named]
+        wanted.add_people(people.identities)
+        for each in self._people:
+            for key, known in self._own(each, self._says(each.columns)):
+                people.found.setdefault(key, each.relation.name)
+                people.identities.append(known)
         for name, key in self._elsewhere():
-            person.found.setdefault(key, name)
-        meant.add_keys(person.found)
-        person.found |= dict.fromkeys(self._in_lists(person), "a list")
-        person.identities += self._bought()
-        distinct = dict.fromkeys(tuple(sorted(known.items())) for known in person.identities)
-        person.identities = [dict(known) for known in distinct]
-        person.standing = [*self._standing()]
-        return person
+            people.found.setdefault(key, name)
+        wanted.add_keys(people.found)
+        people.found |= dict.fromkeys(self._in_lists(people), "a list")
+        people.identities += self._bought()
+        distinct = dict.fromkeys(tuple(sorted(known.items())) for known in people.identities)
+        people.identities = [dict(known) for known in distinct]
+        people.standing = [*self._standing()]
+        return people
 
-    def _own(self, people: People, condition: str) -> list[tuple[str, dict[str, str]]]:
-        present = {c.name for c in self._warehouse.columns(people.relation)}
-        columns = {name: column for name, column in people.columns.items() if column in present}
-        if not columns or people.key not in present:
+    def _own(self, source: PeopleRelation, condition: str) -> list[tuple[str, dict[str, str]]]:
+        present = {c.name for c in self._warehouse.columns(source.relation)}
+        columns = {name: column for name, column in source.columns.items() if column in present}
+        if not columns or source.key not in present:
             return []
-        cells = ", ".join(map(_text, [people.key, *columns.values()]))
-        rows = self._warehouse.rows(f"SELECT {cells} FROM {table(people.relation)} WHERE {condition}")
+        cells = ", ".join(map(_text, [source.key, *columns.values()]))
+        rows = self._warehouse.rows(f"SELECT {cells} FROM {table(source.relation)} WHERE {condition}")
         return [
             (str(key), {name: str(v) for name, v in zip(columns, values, strict=True) if v is not None})
             for key, *values in rows
         ]
 
     def _says(self, columns: Mapping[str, str]) -> str:
-        theirs = [self._meant.is_theirs(_text(columns[name])) for name in UNIQUE if name in columns]
+        theirs = [self._wanted.is_theirs(_text(columns[name])) for name in UNIQUE if name in columns]
         return " OR ".join(theirs) or "FALSE"
 
     def _elsewhere(self) -> Iterator[tuple[str, str]]:
         """(table, key) of records that were sold to us, or that we sent, under one of the emails or profiles."""
-        meant = self._meant
+        wanted = self._wanted
         where = {
-            "enrichment_values": f"{_BELIEVED} AND {meant.is_theirs('value')}",
-            "outcomes": " OR ".join(meant.holds_theirs("outcomes", ident(c)) for c in ("before", "after")),
+            "enrichment_values": f"{_BELIEVED} AND {wanted.is_theirs('value')}",
+            "outcomes": " OR ".join(wanted.holds_theirs("outcomes", ident(c)) for c in ("before", "after")),
         }
         for name in self._warehouse.tables(self._warehouse.state_schema):
-            if name.startswith("snapshot__") and (texts := meant.texts(name)):
-                where[name] = " OR ".join(map(meant.is_theirs, texts))
+            if name.startswith("snapshot__") and (texts := wanted.texts(name)):
+                where[name] = " OR ".join(map(wanted.is_theirs, texts))
         for name, condition in where.items():
-            rows = self._warehouse.rows(f"SELECT DISTINCT key FROM {meant.table(name)} WHERE {condition}")
+            rows = self._warehouse.rows(f"SELECT DISTINCT key FROM {wanted.table(name)} WHERE {condition}")
             yield from ((name, str(key)) for (key,) in rows)
 
-    def _in_lists(self, person: Person) -> list[str]:
+    def _in_lists(self, people: FoundPeople) -> list[str]:
         """Keys of lists that are theirs: by what the list said of them, or by what was bought for it. A shared mailbox
         that was bought may so take somebody else's row of a list along, which costs only what was paid for it."""
-        meant = self._meant
-        calls, values = meant.table("enrichment_calls"), meant.table("enrichment_values")
+        wanted = self._wanted
+        calls, values = wanted.table("enrichment_calls"), wanted.table("enrichment_values")
         bought = self._warehouse.rows(
-            f"SELECT DISTINCT key FROM {values} WHERE starts_with(entity, 'adhoc:') AND {_BELIEVED} AND lower(value) IN"
-            f" (SELECT lower(value) FROM {values} WHERE {_BELIEVED} AND {meant.is_named('key')})"
+            f"""
+            SELECT DISTINCT key
+            FROM {values}
+            WHERE starts_with(entity, 'adhoc:')
+                AND {_BELIEVED}
+                AND lower(value) IN (
+                    SELECT lower(value)
+                    FROM {values}
+                    WHERE {_BELIEVED} AND {wanted.is_named("key")}
+                )
+            """
         )
-        possible = {key for known in person.identities for key in self._list_keys(known)}
-        meant.add_keys(possible | {str(key) for (key,) in bought})
+        possible = {key for known in people.identities for key in self._list_keys(known)}
+        wanted.add_keys(possible | {str(key) for (key,) in bought})
         held = self._warehouse.rows(
-            f"SELECT key FROM {values} WHERE {meant.is_named('key')}"
-            f" UNION SELECT k.key FROM {table(meant.keys)} k JOIN {calls} c ON contains(c.keys, k.quoted)"
+            f"""
+            SELECT key
+            FROM {values}
+            WHERE {wanted.is_named("key")}
+            UNION
+            SELECT k.key
+            FROM {table(wanted.keys)} k
+            JOIN {calls} c ON contains(c.keys, k.quoted)
+            """
         )
-        return sorted({str(key) for (key,) in held} - person.found.keys())
+        return sorted({str(key) for (key,) in held} - people.found.keys())
 
     def _bought(self) -> list[Mapping[str, str]]:
         """What providers said of these records, and was believed."""
         rows = self._warehouse.rows(
-            f"SELECT DISTINCT field, value FROM {self._meant.table('enrichment_values')}"
-            f" WHERE {_BELIEVED} AND {self._meant.is_named('key')}"
+            f"""
+            SELECT DISTINCT field, value
+            FROM {self._wanted.table("enrichment_values")}
+            WHERE {_BELIEVED} AND {self._wanted.is_named("key")}
+            """
         )
         return [{str(name): str(value)} for name, value in rows]
 
@@ -189,8 +215,12 @@ class Search:
         for name in sorted(self._warehouse.tables(self._warehouse.state_schema)):
             if name.startswith("snapshot__"):
                 rows = self._warehouse.rows(
-                    f"SELECT destination_id FROM {self._meant.table(name)} WHERE destination_id IS NOT NULL"
-                    f" AND {self._meant.is_named('key')} ORDER BY destination_id"
+                    f"""
+                    SELECT destination_id
+                    FROM {self._wanted.table(name)}
+                    WHERE destination_id IS NOT NULL AND {self._wanted.is_named("key")}
+                    ORDER BY destination_id
+                    """
                 )
                 yield from ((name.removeprefix("snapshot__"), str(id_)) for (id_,) in rows)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Arm:
+class Candidate:
     """A provider as a choice: `fills` is the mask of the fields that its stage is there for."""
 
     name: str
@@ -19,7 +19,7 @@ class Arm:
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class VerificationCharge:
     """A value of `field` that has to be verified for `usd`. `same`: mask of the providers that gave this record the
     same value (this one among them): a verdict is paid for once."""
 
@@ -29,22 +29,22 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class KnownReply:
     """What a provider answers for a record, whenever it is asked: what that costs and which fields it fills with a
     value that is accepted. `able` False: the stage can't be asked of this record, which costs and gives nothing."""
 
     usd: float = 0.0
     fills: int = 0
     hit: bool = False
-    checks: tuple[Check, ...] = ()
+    checks: tuple[VerificationCharge, ...] = ()
     able: bool = True
 
 
-UNABLE = Reply(able=False)
+UNABLE = KnownReply(able=False)
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class AskedRecord:
     """`weight` records that want the same fields and got the same replies. None: nobody asked, so nobody knows.
 
     `fold` (0 to 4) is drawn from the record's key: an order that was chosen on some folds is valued on another.
@@ -52,7 +52,7 @@ class Case:
 
     weight: float
     wants: int
-    replies: tuple[Reply | None, ...]
+    replies: tuple[KnownReply | None, ...]
     audited: bool = False
     fold: int = 0
 
@@ -61,14 +61,14 @@ class Case:
         return None not in self.replies
 
 
-def records(cases: Sequence[Case]) -> float:
-    return sum(case.weight for case in cases)
+def record_count(asked_records: Sequence[AskedRecord]) -> float:
+    return sum(record.weight for record in asked_records)
 
 
-def wanted(cases: Sequence[Case]) -> float:
+def blank_count(asked_records: Sequence[AskedRecord]) -> float:
     """Blanks: records times the fields that each wants."""
-    return sum(case.weight * case.wants.bit_count() for case in cases)
+    return sum(record.weight * record.wants.bit_count() for record in asked_records)
 
 
-def names(arms: Sequence[Arm], order: Sequence[int]) -> tuple[str, ...]:
-    return tuple(arms[i].name for i in order)
+def provider_names(candidates: Sequence[Candidate], order: Sequence[int]) -> tuple[str, ...]:
+    return tuple(candidates[i].name for i in order)

@@ -11,16 +11,16 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from revetl.enrich.ordering.cases import Arm, Case, Reply
-from revetl.enrich.ordering.prices import Price
-from revetl.enrich.ordering.replay import walk
+from revetl.enrich.ordering.asked_records import AskedRecord, Candidate, KnownReply
+from revetl.enrich.ordering.prices import ObservedPrice
+from revetl.enrich.ordering.replay import path_of
 
 Z = 1.96
 FEWEST = 30  # records below which a normal interval means nothing
 
 
 @dataclass(frozen=True, slots=True)
-class Figure:
+class Interval:
     """An estimate with its 95 % interval."""
 
     value: float
@@ -28,16 +28,16 @@ class Figure:
     high: float
 
     @classmethod
-    def around(cls, value: float, error: float, least: float = -math.inf, most: float = math.inf) -> Figure:
+    def around(cls, value: float, error: float, least: float = -math.inf, most: float = math.inf) -> Interval:
         return cls(value, max(least, value - Z * error), min(most, value + Z * error))
 
 
 @dataclass(frozen=True, slots=True)
-class Played:
+class PlayedOrders:
     """`orders` over the same records, each weighing the same in the mean: one order, or many of which one is drawn."""
 
     weights: tuple[float, ...]
-    usd: tuple[float, ...]  # per case, for one record of it
+    usd: tuple[float, ...]  # for one record of each group
     values: tuple[float, ...]
     blanks: tuple[float, ...]
 
@@ -46,42 +46,42 @@ class Played:
         return sum(self.weights)
 
     @property
-    def usd_per_value(self) -> Figure | None:
+    def usd_per_value(self) -> Interval | None:
         """None where nothing is filled."""
         filled = _dot(self.weights, self.values)
         if not filled:
             return None
         ratio = _dot(self.weights, self.usd) / filled
-        return Figure.around(ratio, _error(self.weights, self._off(ratio)) / filled, least=0.0)
+        return Interval.around(ratio, _error(self.weights, self._off(ratio)) / filled, least=0.0)
 
     @property
     def usd_per_record(self) -> float:
         return _dot(self.weights, self.usd) / self.records if self.weights else 0.0
 
     @property
-    def coverage(self) -> Figure | None:
+    def coverage(self) -> Interval | None:
         """Of the blanks, the share that is filled."""
         blanks = _dot(self.weights, self.blanks)
         if not blanks:
             return None
         share = _dot(self.weights, self.values) / blanks
         off = [v - share * b for v, b in zip(self.values, self.blanks, strict=True)]
-        return Figure.around(share, _error(self.weights, off) / blanks, 0.0, 1.0)
+        return Interval.around(share, _error(self.weights, off) / blanks, 0.0, 1.0)
 
-    def saved_against(self, other: Played) -> Figure | None:
+    def saved_against(self, other: PlayedOrders) -> Interval | None:
         """The share by which a value is cheaper than under `other`, over the same records."""
         mine, theirs = self.usd_per_value, other.usd_per_value
         if mine is None or theirs is None or not theirs.value:
             return None
         ours, base = _dot(self.weights, self.values), _dot(other.weights, other.values)
-        part = mine.value / theirs.value
+        ratio = mine.value / theirs.value
         off = [
-            a / ours / theirs.value - part * b / base / theirs.value
+            a / ours / theirs.value - ratio * b / base / theirs.value
             for a, b in zip(self._off(mine.value), other._off(theirs.value), strict=True)
         ]
-        return Figure.around(1 - part, _error(self.weights, off))
+        return Interval.around(1 - ratio, _error(self.weights, off))
 
-    def more_than(self, other: Played, *, value_usd: float, usd: float) -> Figure | None:
+    def more_than(self, other: PlayedOrders, *, value_usd: float, usd: float) -> Interval | None:
         """The mean over records of `value_usd` per value and `usd` per dollar of cost, above that of `other`."""
         if not self.weights:
             return None
@@ -90,45 +90,54 @@ class Played:
             for v, w, c, d in zip(self.values, other.values, self.usd, other.usd, strict=True)
         ]
         mean = _dot(self.weights, more) / self.records
-        return Figure.around(mean, _error(self.weights, more) / self.records)
+        return Interval.around(mean, _error(self.weights, more) / self.records)
 
     def _off(self, ratio: float) -> list[float]:
         return [u - ratio * v for u, v in zip(self.usd, self.values, strict=True)]
 
 
-def play(arms: Sequence[Arm], cases: Sequence[Case], orders: Sequence[Sequence[int]]) -> Played:
-    """The mean of the orders, case by case. ValueError where one meets an answer that nobody knows."""
+def play(
+    candidates: Sequence[Candidate], asked_records: Sequence[AskedRecord], orders: Sequence[Sequence[int]]
+) -> PlayedOrders:
+    """The mean of the orders, record by record. ValueError where one meets an answer that nobody knows."""
     usd, values = [], []
-    for case in cases:
-        walks = [walk(arms, case, order) for order in orders]
-        known = [w for w in walks if w is not None]
-        if len(known) < len(walks):
+    for record in asked_records:
+        paths = [path_of(candidates, record, order) for order in orders]
+        complete = [w for w in paths if w is not None]
+        if len(complete) < len(paths):
             raise ValueError("an order asks for an answer that is not in the ledger")
-        usd.append(sum(w.usd for w in known) / len(known))
-        values.append(sum(w.filled.bit_count() for w in known) / len(known))
-    return Played(
-        tuple(c.weight for c in cases), tuple(usd), tuple(values), tuple(float(c.wants.bit_count()) for c in cases)
+        usd.append(sum(w.usd for w in complete) / len(complete))
+        values.append(sum(w.filled.bit_count() for w in complete) / len(complete))
+    return PlayedOrders(
+        tuple(c.weight for c in asked_records),
+        tuple(usd),
+        tuple(values),
+        tuple(float(c.wants.bit_count()) for c in asked_records),
     )
 
 
-def joined(parts: Sequence[Played]) -> Played:
-    """The cases of all parts as one population."""
-    return Played(
-        tuple(w for p in parts for w in p.weights),
-        tuple(u for p in parts for u in p.usd),
-        tuple(v for p in parts for v in p.values),
-        tuple(b for p in parts for b in p.blanks),
+def together(pieces: Sequence[PlayedOrders]) -> PlayedOrders:
+    """All of them as one population."""
+    return PlayedOrders(
+        tuple(w for p in pieces for w in p.weights),
+        tuple(u for p in pieces for u in p.usd),
+        tuple(v for p in pieces for v in p.values),
+        tuple(b for p in pieces for b in p.blanks),
     )
 
 
-def known_share(arms: Sequence[Arm], cases: Sequence[Case], order: Sequence[int]) -> float:
+def known_share(candidates: Sequence[Candidate], asked_records: Sequence[AskedRecord], order: Sequence[int]) -> float:
     """Of the records, those for which the ledger tells what the order would do."""
-    all_ = sum(c.weight for c in cases)
-    return sum(c.weight for c in cases if walk(arms, c, order) is not None) / all_ if all_ else 0.0
+    all_ = sum(c.weight for c in asked_records)
+    return sum(c.weight for c in asked_records if path_of(candidates, c, order) is not None) / all_ if all_ else 0.0
 
 
 def bounds(
-    arms: Sequence[Arm], prices: Sequence[Price], checks: Sequence[float], cases: Sequence[Case], order: Sequence[int]
+    candidates: Sequence[Candidate],
+    prices: Sequence[ObservedPrice],
+    checks: Sequence[float],
+    asked_records: Sequence[AskedRecord],
+    order: Sequence[int],
 ) -> tuple[float, float] | None:
     """The least and the most that a value may cost under this order, whatever the answers are that nobody knows.
 
@@ -136,34 +145,42 @@ def bounds(
     refused. None where nothing may be filled at all. Infinite above where possibly nothing is filled.
     """
     least = most = fewest = greatest = 0.0
-    for case in cases:
-        ends = list(_ends(arms, prices, checks, case, order))
-        least += case.weight * min(usd for usd, _ in ends)
-        most += case.weight * max(usd for usd, _ in ends)
-        fewest += case.weight * min(filled for _, filled in ends)
-        greatest += case.weight * max(filled for _, filled in ends)
+    for record in asked_records:
+        ends = list(_ends(candidates, prices, checks, record, order))
+        least += record.weight * min(usd for usd, _ in ends)
+        most += record.weight * max(usd for usd, _ in ends)
+        fewest += record.weight * min(filled for _, filled in ends)
+        greatest += record.weight * max(filled for _, filled in ends)
     if not greatest:
         return None
     return least / greatest, most / fewest if fewest else math.inf
 
 
 def _ends(
-    arms: Sequence[Arm], prices: Sequence[Price], checks: Sequence[float], case: Case, order: Sequence[int]
+    candidates: Sequence[Candidate],
+    prices: Sequence[ObservedPrice],
+    checks: Sequence[float],
+    record: AskedRecord,
+    order: Sequence[int],
 ) -> Iterator[tuple[float, int]]:
     """(cost, values) of the record for every way in which its unknown answers may turn out."""
-    went = walk(arms, case, order)
-    if went is not None:
-        yield went.usd, went.filled.bit_count()
+    path = path_of(candidates, record, order)
+    if path is not None:
+        yield path.usd, path.filled.bit_count()
         return
-    i = next(i for k, i in enumerate(order) if case.replies[i] is None and walk(arms, case, order[: k + 1]) is None)
+    i = next(
+        i
+        for k, i in enumerate(order)
+        if record.replies[i] is None and path_of(candidates, record, order[: k + 1]) is None
+    )
     owed = checks[i]
     for reply in (
-        Reply(prices[i].miss),
-        Reply(prices[i].cheapest_hit, arms[i].fills, True),
-        Reply(prices[i].dearest_hit + owed, 0, True),
+        KnownReply(prices[i].miss),
+        KnownReply(prices[i].cheapest_hit, candidates[i].fills, True),
+        KnownReply(prices[i].dearest_hit + owed, 0, True),
     ):
-        replies = (*case.replies[:i], reply, *case.replies[i + 1 :])
-        yield from _ends(arms, prices, checks, replace(case, replies=replies), order)
+        replies = (*record.replies[:i], reply, *record.replies[i + 1 :])
+        yield from _ends(candidates, prices, checks, replace(record, replies=replies), order)
 
 
 def _dot(a: Sequence[float], b: Sequence[float]) -> float:

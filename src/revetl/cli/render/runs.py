@@ -1,0 +1,112 @@
+"""Runs on a terminal: a list of them, one of them, and one record in it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from revetl.cli.render.reports import NOT_OK, short, status, table
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from revetl.model import RunRecord
+    from revetl.sync.record_history import RecordHistory
+    from revetl.usecases.runs import RunDetails
+
+_MESSAGE = 200  # characters
+
+
+def show_runs(screen: Console, found: Sequence[RunRecord]) -> None:
+    if not found:
+        screen.print("Nothing has run yet.")
+        return
+    spends = any(run.spend_usd for run in found)
+    accepts = any(run.counts.get("accepted") for run in found)
+    right = ["records", *(["accepted"] if accepts else []), "not ok", *(["spend"] if spends else [])]
+    whole = ["UTC", "command", "status"]
+    listing = table("run", "UTC", "command", "subject", "status", *right, right=right, whole=whole)
+    for run in found:
+        records = sum(n for word, n in run.counts.items() if "link" not in word)
+        failed = sum(run.counts.get(word, 0) for word in NOT_OK)
+        spend = [f"${run.spend_usd:,.2f}" if run.spend_usd else ""] if spends else []
+        listing.add_row(
+            run.run_id[-6:],
+            f"{run.started_at:%m-%d %H:%M}",
+            run.command,
+            run.subject or "",
+            status(run.status),
+            f"{records:,}",
+            *([f"{run.counts.get('accepted', 0):,}"] if accepts else []),
+            f"{failed:,}" if failed else "",
+            *spend,
+        )
+    screen.print(listing)
+
+
+def show_run(screen: Console, details: RunDetails) -> None:
+    """The run, and the records that did not go through, with the reason."""
+    for line in _lines(details.run):
+        screen.print(line)
+    if details.in_doubt:
+        usd = sum((call.usd for call in details.in_doubt), Decimal(0))
+        said = f"{len(details.in_doubt):,} calls in doubt, at most ${usd:,.4f}; what next: revetl enrich --in-doubt"
+        screen.print(said, markup=False)
+    if details.undone_by:
+        screen.print(f"rolled back by {', '.join(details.undone_by)}", markup=False)
+    if details.reasons:
+        why = table("status", "code", "records", "for example", right=["records"])
+        for word, code, message, count in details.reasons:
+            why.add_row(status(word), short(code, 24), f"{count:,}", short(message, _MESSAGE))
+        screen.print(why)
+        listing = table("record", "op", "status", "reason")
+        for record in details.records:
+            reason = short(record.message, _MESSAGE)
+            listing.add_row(short(record.key, 30), record.op, status(record.status), reason)
+        screen.print(listing)
+        screen.print(f"One of them in full: revetl runs show {details.run.run_id[-6:]} --key KEY", markup=False)
+
+
+def show_record(screen: Console, run: RunRecord, record: RecordHistory) -> None:
+    """What the run did to one record, and what happens next."""
+    screen.print(f"[bold]{short(record.key, 60)}[/] in run {run.run_id[-6:]} ({run.command} {run.subject})")
+    for o in record.outcomes:
+        code = f" {o.error_code}" if o.error_code else ""
+        tries = f", {o.attempts} attempts" if o.attempts > 1 else ""
+        screen.print(f"  {o.op} {status(o.status)}{code}, {o.at:%Y-%m-%d %H:%M:%S} UTC{tries}", soft_wrap=True)
+        if o.destination_id:
+            screen.print(f"  record {short(o.destination_id, 60)} at the destination")
+        if o.message:
+            screen.print(f"  {short(o.message, 300)}")
+        for name in o.changed_fields:
+            before = "" if o.op == "create" else f"{short(o.before.get(name))} → "
+            screen.print(f"    {short(name, 40)}: {before}{short(o.after.get(name))}", soft_wrap=True)
+    if not record.outcomes:
+        screen.print("  not touched by this run: unchanged, waiting, or the run ended before it")
+    screen.print(f"  now: {record.next}", markup=False)
+    if record.others:
+        screen.print("  in other runs:")
+    for o in record.others:
+        screen.print(
+            f"    {o.at:%Y-%m-%d %H:%M} {o.run_id[-6:]} {o.op} {status(o.status)} {short(o.message or '', 40)}"
+        )
+
+
+def _lines(run: RunRecord) -> list[str]:
+    seconds = (run.finished_at - run.started_at).total_seconds() if run.finished_at else None
+    took = f"{seconds:.1f} s" if seconds is not None else "not finished"
+    counts = ", ".join(f"{n:,} {word}" for word, n in sorted(run.counts.items())) or "no records"
+    lines = [
+        f"[bold]{run.run_id}[/]  {run.command} {run.subject or ''}  {status(run.status)}",
+        f"{run.started_at:%Y-%m-%d %H:%M:%S} UTC, {took}, target {run.target}",
+        f"{counts}; {run.requests:,} requests, {run.retries:,} of them retries",
+    ]
+    if run.undoes:
+        lines.append(f"takes back run {run.undoes}")
+    if run.spend_usd:
+        lines.append(f"spent ${run.spend_usd:,.4f}")
+    lines += [f"guardrail passed by --allow {name}: {short(what, 200)}" for name, what in run.overrides.items()]
+    if run.error:
+        lines.append(f"[red]{short(run.error, 400)}[/]")
+    return lines

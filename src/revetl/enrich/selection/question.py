@@ -1,0 +1,34 @@
+"""What a provider is asked, and what an earlier answer to the same question gave."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+
+from revetl.providers.base import Verification
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One call to make. `keys` are the records that its answer serves. `identities` are all inputs that are known of
+    the people behind them, each person once; of a company they are the company's own."""
+
+    request_hash: str
+    keys: tuple[str, ...]
+    inputs: Mapping[str, str]
+    identities: tuple[Mapping[str, str], ...]
+
+
+class ReusableValue(NamedTuple):
+    """For the record `key`: what a fresh answer to an equal question gave to another one. Times are in UTC, naive."""
+
+    key: str
+    field: str
+    value: str
+    confidence: float | None
+    verification: Verification | None
+    call_id: str
+    observed_at: datetime
+    expires_at: datetime | None

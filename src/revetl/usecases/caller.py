@@ -1,0 +1,135 @@
+"""What a use case is given by the face that calls it: who hears how far it is, and what stops it.
+
+A terminal shows bars and listens to ctrl-C, a notebook does neither. The use case is the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeVar
+
+from revetl.clock import Clock, SystemClock
+from revetl.context import LeaseWait, Meter, RunContext, no_meter
+from revetl.errors import WarehouseBusy
+from revetl.state.runs import new_run_id
+
+if TYPE_CHECKING:
+    from revetl.enrich.report import OnProgress
+    from revetl.project import Project
+    from revetl.state.leases import Holder
+    from revetl.sync import SyncReport
+    from revetl.warehouse.base import Warehouse
+
+T = TypeVar("T")
+
+# Given a word for a stage ("reading"), gives what hears how far that stage is, or None.
+Stages = Callable[[str], Meter | None]
+
+_POLL_S = 1.0
+
+
+def _unheard(_: object) -> None:
+    """Nobody listens."""
+
+
+def _no_stages(_subject: str) -> AbstractContextManager[Stages]:
+    return nullcontext(no_meter)
+
+
+def _no_lookups(_waterfall: str) -> AbstractContextManager[OnProgress | None]:
+    return nullcontext(None)
+
+
+def _unstoppable(_stop: asyncio.Event) -> AbstractContextManager[None]:
+    return nullcontext()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """By default nobody listens, nothing stops the work, and what another run holds is not waited for.
+
+    wait_s     how long to wait for what another run holds: a sync's lease, the file of a DuckDB warehouse
+    note       hears sentences for a person: who is waited for, which edited file is not built
+    stages     given a sync's name: while the block lasts, shows how far each of its stages is
+    lookups    given a waterfall's name: while the block lasts, shows how far its lookups are
+    on_sync    hears of every sync that has ended; of those before one that could not begin, nothing else is heard
+    stoppable  while the block lasts, sets the event when the work should end in good order
+    """
+
+    wait_s: float = 0.0
+    note: Callable[[str], None] = _unheard
+    stages: Callable[[str], AbstractContextManager[Stages]] = _no_stages
+    lookups: Callable[[str], AbstractContextManager[OnProgress | None]] = _no_lookups
+    on_sync: Callable[[SyncReport], None] = _unheard
+    stoppable: Callable[[asyncio.Event], AbstractContextManager[None]] = _unstoppable
+    clock: Clock = field(default_factory=SystemClock)
+
+    def context(
+        self,
+        project: Project,
+        warehouse: Warehouse,
+        command: str,
+        *,
+        stop: asyncio.Event | None = None,
+        stages: Stages = no_meter,
+        dbt_invocation_id: str | None = None,
+    ) -> RunContext:
+        """The surroundings of one run, with an id of its own."""
+        return RunContext(
+            warehouse=warehouse,
+            clock=self.clock,
+            run_id=new_run_id(self.clock),
+            command=command,
+            target=project.target,
+            dbt_invocation_id=dbt_invocation_id,
+            stop=stop or asyncio.Event(),
+            progress=stages,
+            wait=LeaseWait(self.wait_s, self._on_wait),
+        )
+
+    def _on_wait(self, holder: Holder) -> None:
+        self.note(f"Waiting for {holder.name.removeprefix('sync:')}: held by {holder}.")
+
+    @contextmanager
+    def warehouse(self, project: Project) -> Iterator[Warehouse]:
+        """The project's warehouse while the block lasts. A DuckDB file that another process has open is tried again
+        for `wait_s`; WarehouseBusy after that."""
+        warehouse = self._opened(project)
+        try:
+            yield warehouse
+        finally:
+            warehouse.close()
+
+    def _opened(self, project: Project) -> Warehouse:
+        deadline, noted = time.monotonic() + self.wait_s, False
+        while True:
+            try:
+                return project.open_warehouse()
+            except WarehouseBusy as e:
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    raise
+                if not noted:
+                    self.note(f"Waiting up to {self.wait_s:g} s: {e}")
+                    noted = True
+                time.sleep(min(_POLL_S, left))
+
+    def finish(self, work: Callable[[asyncio.Event], Awaitable[T]]) -> T:
+        """Runs `work` on a loop of its own; it hears of a stop through the event and ends in good order.
+
+        Raises KeyboardInterrupt after a stop, once the work has ended: what would come next must not begin.
+        """
+
+        async def main() -> tuple[T, bool]:
+            stop = asyncio.Event()
+            with self.stoppable(stop):
+                return await work(stop), stop.is_set()
+
+        result, stopped = asyncio.run(main())
+        if stopped:
+            raise KeyboardInterrupt
+        return result

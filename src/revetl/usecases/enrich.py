@@ -1,0 +1,184 @@
+"""`revetl enrich`: gaps are filled by providers, in the project's models or in a list, under one sum of money."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from revetl.enrich.lists.columns import ColumnMatch, added_columns, choose
+from revetl.enrich.lists.entity_table import enriched_rows, entity_name, loaded
+from revetl.enrich.lists.files import check_target, open_list, write_list
+from revetl.enrich.report import EnrichReport, Estimate
+from revetl.enrich.waterfall import WaterfallSpec
+from revetl.errors import ConfigError, GuardrailError, did_you_mean
+from revetl.usecases import exit_codes
+from revetl.usecases.caller import Caller
+from revetl.usecases.waterfalls import SharedBudget, WaterfallInput, ask_providers, costs_anything, estimate_all
+
+if TYPE_CHECKING:
+    from revetl.project import Project
+    from revetl.warehouse.base import Warehouse
+
+NOT_AGREED = "nothing was spent: the cost was not agreed to"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnrichRequest:
+    """`names` and `patterns` choose waterfalls (neither: all; of a list: the one that can use the most of its columns).
+    `max_spend_usd` bounds them together. `dry_run`: only what it would cost.
+
+    `on_estimates` is shown the cost before anything is spent. `ask` is then asked whether to go on, unless the cost is
+    `agreed` to already or there is none; None where nobody can be asked, and then nothing is spent.
+    `on_match`: shown which column of the list is which input.
+    """
+
+    names: Sequence[str] = ()
+    patterns: Sequence[str] = ()
+    max_spend_usd: Decimal | None = None
+    limit: int | None = None
+    dry_run: bool = False
+    agreed: bool = False
+    ask: Callable[[], bool] | None = None
+    on_estimates: Callable[[Sequence[Estimate]], None] | None = None
+    on_match: Callable[[ColumnMatch], None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ListFiles:
+    """The list and where the enriched one goes: paths, or `-` for `stdin` and `stdout`. `output` None: nowhere, which
+    a dry run allows."""
+
+    source: str
+    output: str | None
+    stdin: BinaryIO
+    stdout: BinaryIO
+
+
+@dataclass(slots=True)
+class EnrichResult:
+    """`reports` is empty where nothing was asked. `columns`: input → the column of the list."""
+
+    estimates: list[Estimate] = field(default_factory=list)
+    reports: list[EnrichReport] = field(default_factory=list)
+    columns: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def exit_code(self) -> int:
+        return exit_codes.worst(r.exit_code for r in self.reports)
+
+
+def enrich(project: Project, request: EnrichRequest, caller: Caller, files: ListFiles | None = None) -> EnrichResult:
+    """Without `files` the chosen waterfalls run over their models, with them one runs over the list. Safe to repeat:
+    what was asked before, by whichever way, costs nothing.
+
+    Raises ConfigError before anything is asked, GuardrailError where the cost is not agreed to, WarehouseError, and
+    KeyboardInterrupt after a stop. What a refused key or a spent budget kept from being asked stands in the reports.
+    """
+    if files is None:
+        return _enrich_models(project, request, caller)
+    return _enrich_list(project, files, request, caller)
+
+
+def _enrich_models(project: Project, request: EnrichRequest, caller: Caller) -> EnrichResult:
+    with caller.warehouse(project) as warehouse:
+        specs = _chosen(project.waterfalls, request).values()
+        inputs = [WaterfallInput(spec, project.relation(spec.entity), request.limit) for spec in specs]
+        enriching = _Enriching(project, warehouse, request, caller)
+        if enriching.go_on(inputs):
+            enriching.ask(inputs)
+    return enriching.result
+
+
+def _enrich_list(project: Project, files: ListFiles, request: EnrichRequest, caller: Caller) -> EnrichResult:
+    """Runs one waterfall over a list and writes the list with what was found, whole or not at all. After a stop what
+    was found so far is in a file beside the output, and the same command goes on from there."""
+    if files.output is not None:
+        check_target(files.output, files.source)
+    with caller.warehouse(project) as warehouse:
+        specs = _chosen(project.waterfalls, request)
+        enriching = _Enriching(project, warehouse, request, caller)
+        with open_list(files.source, files.stdin) as listing:
+            match = choose(specs, project.providers, listing.header)
+            enriching.result.columns = dict(match.inputs)
+            if request.on_match is not None:
+                request.on_match(match)
+            with loaded(warehouse, match, listing, caller.clock.now()) as relation:
+                given = WaterfallInput(match.spec, relation, request.limit, entity_name(match.spec))
+                if not enriching.go_on([given]) or files.output is None:
+                    return enriching.result
+                added = [name for names in added_columns(match, listing.header).values() for name in names]
+
+                def write(to: str) -> None:
+                    rows = enriched_rows(warehouse, match, project.providers, listing, relation, caller.clock.now())
+                    write_list(to, files.stdout, listing, added, rows)
+
+                partial = _partial(files.output)
+                try:
+                    enriching.ask([given])
+                except KeyboardInterrupt:
+                    if partial is not None:
+                        write(str(partial))
+                        caller.note(f"What was found so far is in {partial}. The same command goes on from there.")
+                    raise
+                write(files.output)
+                if partial is not None:
+                    partial.unlink(missing_ok=True)
+    return enriching.result
+
+
+class _Enriching:
+    """Estimates are agreed to as a whole, then waterfalls run under one budget."""
+
+    def __init__(self, project: Project, warehouse: Warehouse, request: EnrichRequest, caller: Caller) -> None:
+        self._project, self._warehouse = project, warehouse
+        self._request, self._caller = request, caller
+        self._budget = SharedBudget(request.max_spend_usd)
+        self.result = EnrichResult()
+
+    def go_on(self, inputs: Sequence[WaterfallInput]) -> bool:
+        """GuardrailError where the cost is not agreed to; False for a dry run."""
+        request = self._request
+        found = estimate_all(self._project, self._warehouse, inputs, self._budget, "enrich", self._caller)
+        self.result.estimates = found
+        if request.on_estimates is not None:
+            request.on_estimates(found)
+        if request.dry_run:
+            return False
+        if request.agreed or not costs_anything(found) or (request.ask is not None and request.ask()):
+            return True
+        raise GuardrailError(NOT_AGREED)
+
+    def ask(self, inputs: Sequence[WaterfallInput]) -> None:
+        for given, foreseen in zip(inputs, self.result.estimates, strict=True):
+            self.result.reports.append(
+                ask_providers(self._project, self._warehouse, given, self._budget, foreseen, "enrich", self._caller)
+            )
+
+
+def _chosen(waterfalls: Mapping[str, WaterfallSpec], request: EnrichRequest) -> dict[str, WaterfallSpec]:
+    """All where nothing is said. ConfigError for a name that is none, or a pattern that matches none."""
+    names, patterns = request.names, request.patterns
+    for name in names:
+        if name not in waterfalls:
+            raise ConfigError(f"no waterfall {name!r}", hint=did_you_mean(name, list(waterfalls)))
+    found = {
+        name: spec
+        for name, spec in waterfalls.items()
+        if name in names
+        or any(fnmatchcase(name, p) or fnmatchcase(spec.entity, p) for p in patterns)
+        or not (names or patterns)
+    }
+    if not found:
+        said = f"no waterfall is selected by {' '.join(patterns)}" if patterns else "the project has no waterfall"
+        raise ConfigError(said, hint="Waterfalls: " + (", ".join(waterfalls) or "none in enrichment/waterfalls/"))
+    return found
+
+
+def _partial(output: str) -> Path | None:
+    """Where the list goes as far as it is when the run is stopped: beside the output, which appears whole or not."""
+    path = Path(output)
+    return None if output == "-" else path.with_name(f"{path.stem}.partial{path.suffix}")

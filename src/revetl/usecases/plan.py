@@ -1,0 +1,143 @@
+"""`revetl plan`: exactly what syncs would change, down to single lines, and the plan as a file; nothing is sent."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from revetl.errors import ConfigError, did_you_mean
+from revetl.model import SyncSpec
+from revetl.state.sync_tables import resolve
+from revetl.sync import PlanLine, PlanSummary, SyncOptions, plan_sync
+from revetl.sync.plan import lines, saved
+from revetl.usecases.caller import Caller
+from revetl.usecases.exit_codes import ExitCode, detailed
+from revetl.usecases.sync import note_edited
+
+if TYPE_CHECKING:
+    from revetl.project import Project
+    from revetl.warehouse.base import Warehouse
+
+
+@dataclass(frozen=True, slots=True)
+class LineFilter:
+    """Which lines are wanted one by one: `rows` at most (None: not said; 0: all), of `keys`, that change `fields`."""
+
+    rows: int | None = None
+    keys: tuple[str, ...] = ()
+    fields: tuple[str, ...] = ()
+
+    @property
+    def wanted(self) -> bool:
+        return self.rows is not None or bool(self.keys) or bool(self.fields)
+
+    @property
+    def limit(self) -> int | None:
+        return None if self.rows == 0 or self.keys else 20 if self.rows is None else self.rows
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedSync:
+    """One sync that was planned. Its lines are read from the warehouse when they are asked for, so that a plan of
+    millions of lines needs no memory: only inside the block of `planned`."""
+
+    spec: SyncSpec
+    summary: PlanSummary
+    warehouse: Warehouse
+
+    def lines(self, wanted: LineFilter) -> Iterator[PlanLine]:
+        """None of a sync that sends none of the fields that were asked for."""
+        tables = resolve(self.warehouse, self.spec)
+        fields = [f.name for f in tables.fields if f.name in wanted.fields]
+        if wanted.fields and not fields:
+            return iter(())
+        return lines.read(tables, keys=wanted.keys, fields=fields, limit=wanted.limit)
+
+    def has_line(self, key: str) -> bool:
+        return any(True for _ in lines.read(resolve(self.warehouse, self.spec), keys=[key]))
+
+    def why_no_line(self, key: str) -> str | None:
+        """Of a record that the sync knows and does not plan; None where it knows no such record."""
+        return lines.why_not_planned(resolve(self.warehouse, self.spec), key)
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    syncs: Sequence[PlannedSync]
+
+    @property
+    def summaries(self) -> list[PlanSummary]:
+        return [planned.summary for planned in self.syncs]
+
+    def exit_code(self, *, tells_differences: bool) -> int:
+        """3 where a guardrail would stop a sync. `tells_differences` (--detailed-exitcode): 2 where there are any."""
+        if any(plan.violations for plan in self.summaries):
+            return int(ExitCode.STOPPED)
+        differs = any(plan.changes or plan.links.changes for plan in self.summaries)
+        return detailed(int(ExitCode.DONE), differences=tells_differences and differs)
+
+
+@contextmanager
+def planned(
+    project: Project,
+    options: SyncOptions,
+    caller: Caller,
+    *,
+    select: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    fields: Sequence[str] = (),
+    out: Path | None = None,
+) -> Iterator[Planned]:
+    """Plans the selected syncs in their order; their lines can be read while the block lasts. Of `options` a plan takes
+    `limit` and `full_refresh`. `out`: saved there for `revetl apply`. Safe to repeat.
+
+    Raises ConfigError, also for one of `fields` that no sync sends (before the time for a plan is spent), CallError
+    where a destination can't be asked, LeaseError where another run works on a sync, and WarehouseError.
+    """
+    specs = project.syncs(select, exclude)
+    note_edited(project, specs, caller)
+    with caller.warehouse(project) as warehouse:
+        _check_fields(warehouse, specs, fields)
+        plans = asyncio.run(_plan_all(project, warehouse, specs, options, caller))
+        if out is not None:
+            _save(project, warehouse, specs, plans, out, caller)
+        yield Planned([PlannedSync(s, p, warehouse) for s, p in zip(specs, plans, strict=True)])
+
+
+def _check_fields(warehouse: Warehouse, specs: Sequence[SyncSpec], fields: Sequence[str]) -> None:
+    if not fields:
+        return
+    names = {f.name for spec in specs for f in resolve(warehouse, spec).fields}
+    said = specs[0].name if len(specs) == 1 else "no sync that is planned"
+    for field in fields:
+        if field not in names:
+            message = f"{said} sends no field {field!r}" if len(specs) == 1 else f"{said} sends the field {field!r}"
+            raise ConfigError(message, hint=did_you_mean(field, sorted(names)))
+
+
+async def _plan_all(
+    project: Project, warehouse: Warehouse, specs: Sequence[SyncSpec], options: SyncOptions, caller: Caller
+) -> list[PlanSummary]:
+    plans: list[PlanSummary] = []
+    for spec in specs:
+        async with project.destination(spec.destination, caller.clock) as destination:
+            ctx = caller.context(project, warehouse, "plan")
+            plans.append(await plan_sync(ctx, spec, destination, options))
+    return plans
+
+
+def _save(
+    project: Project,
+    warehouse: Warehouse,
+    specs: Sequence[SyncSpec],
+    plans: Sequence[PlanSummary],
+    out: Path,
+    caller: Caller,
+) -> None:
+    entries = [saved.entry(warehouse, spec, plan, caller.clock) for spec, plan in zip(specs, plans, strict=True)]
+    saved.write_file(out, project.target, entries, caller.clock)
+    caller.note(f"Saved to {out}. `revetl apply {out}` sends exactly this.")

@@ -1,0 +1,75 @@
+"""`revetl retry`: records that stand in the retry queue are released and sent again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from revetl.model import SyncSpec
+from revetl.sync import SyncOptions
+from revetl.sync.retry.queue import QueueFilter
+from revetl.sync.retry.release import RetryReport, release
+from revetl.usecases import exit_codes
+from revetl.usecases.caller import Caller
+from revetl.usecases.runs import find_run
+from revetl.usecases.sync import push
+
+if TYPE_CHECKING:
+    from revetl.project import Project
+    from revetl.sync import SyncReport
+    from revetl.warehouse.base import Warehouse
+
+
+@dataclass(slots=True)
+class RetryResult:
+    """What waited in each of the selected syncs, and the runs that sent it; no run of a sync where nothing waited."""
+
+    released: list[RetryReport]
+    syncs: list[SyncReport] = field(default_factory=list)
+
+    @property
+    def exit_code(self) -> int:
+        return exit_codes.of_reports(self.syncs)
+
+
+def retry(
+    project: Project,
+    which: QueueFilter,
+    caller: Caller,
+    *,
+    select: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    dry_run: bool = False,
+) -> RetryResult:
+    """Releases what `which` names, and syncs where anything was released. `which.run_id` may be the last characters of
+    a run's id. `dry_run`: only says what waits. Safe to repeat.
+
+    Raises ConfigError for a run that is not there, and what a sync raises.
+    """
+    specs = project.syncs(select, exclude)
+    with caller.warehouse(project) as warehouse:
+        if which.run_id is not None:
+            which = replace(which, run_id=find_run(warehouse, which.run_id).run_id)
+        report = RetryResult(asyncio.run(_release_all(project, warehouse, specs, which, caller, dry_run=dry_run)))
+        if not dry_run:
+            due = [s for s, found in zip(specs, report.released, strict=True) if found.records or found.links]
+            report.syncs = push(project, warehouse, due, "retry", SyncOptions(), caller)
+    return report
+
+
+async def _release_all(
+    project: Project,
+    warehouse: Warehouse,
+    specs: Sequence[SyncSpec],
+    which: QueueFilter,
+    caller: Caller,
+    *,
+    dry_run: bool,
+) -> list[RetryReport]:
+    released = []
+    for spec in specs:
+        ctx = caller.context(project, warehouse, "retry")
+        released.append(await release(ctx, spec, which, dry_run=dry_run))
+    return released

@@ -1,0 +1,114 @@
+"""`revetl sync`: what changed in the activation models is sent, sync by sync. `push` is what other commands share."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from revetl.model import SyncSpec
+from revetl.sync import SyncOptions, run_sync
+from revetl.usecases import exit_codes
+from revetl.usecases.caller import Caller
+
+if TYPE_CHECKING:
+    from revetl.project import Project
+    from revetl.sync import PlanSummary, SyncReport
+    from revetl.sync.plan.planner import Planner
+    from revetl.warehouse.base import Warehouse
+
+
+def asks_before_deleting(ask: Callable[[PlanSummary], bool] | None) -> Callable[[PlanSummary], bool] | None:
+    """The policy of every command that syncs: only deletions are asked about, and where nobody can be asked (`ask` is
+    None) they go on, since guardrails bound them."""
+    if ask is None:
+        return None
+    return lambda plan: not plan.delete or ask(plan)
+
+
+def sync(
+    project: Project,
+    options: SyncOptions,
+    caller: Caller,
+    *,
+    select: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+) -> list[SyncReport]:
+    """Runs the selected syncs in their order; a report each, none where the project declares no sync. Safe to repeat
+    after any failure. Raises what `push` raises."""
+    specs = project.syncs(select, exclude)
+    if not specs:
+        return []
+    note_edited(project, specs, caller)
+    with caller.warehouse(project) as warehouse:
+        return push(project, warehouse, specs, "sync", options, caller)
+
+
+def exit_code(reports: Sequence[SyncReport], options: SyncOptions) -> int:
+    """Of a dry run: 3 where a guardrail that is not allowed would stop it."""
+    if options.dry_run and any(v.guardrail not in options.allow for r in reports for v in r.plan.violations):
+        return int(exit_codes.ExitCode.STOPPED)
+    return exit_codes.of_reports(reports)
+
+
+def note_edited(project: Project, specs: Sequence[SyncSpec], caller: Caller) -> None:
+    """A guardrail or a mode that was edited and not built would be missed in silence."""
+    for file in project.edited_since_build(specs):
+        caller.note(f"{file} was edited after the last build: `revetl build` puts it into effect.")
+
+
+def push(
+    project: Project,
+    warehouse: Warehouse,
+    specs: Sequence[SyncSpec],
+    command: str,
+    options: SyncOptions,
+    caller: Caller,
+    planners: Mapping[str, Planner] | None = None,
+) -> list[SyncReport]:
+    """Runs the syncs one after the other. The first that stops ends the rest: they may link to its records. A stop lets
+    what is in flight end and be written down. `planners`: sync → what gives its plan, where that is not made anew.
+
+    Raises ConfigError, GuardrailError, LeaseError and WarehouseError where a sync can't begin; those before it have
+    sent, and `caller.on_sync` has heard of them.
+    """
+    return asyncio.run(_push(project, warehouse, specs, command, options, caller, planners or {}))
+
+
+async def _push(
+    project: Project,
+    warehouse: Warehouse,
+    specs: Sequence[SyncSpec],
+    command: str,
+    options: SyncOptions,
+    caller: Caller,
+    planners: Mapping[str, Planner],
+) -> list[SyncReport]:
+    stop = asyncio.Event()
+    reports: list[SyncReport] = []
+    with caller.stoppable(stop):
+        for spec in specs:
+            own = replace(options, planner=planners.get(spec.name))
+            report = await _sync_one(project, warehouse, spec, command, own, caller, stop)
+            reports.append(report)
+            caller.on_sync(report)
+            if stop.is_set() or report.status in ("failed", "stopped"):
+                break
+    return reports
+
+
+async def _sync_one(
+    project: Project,
+    warehouse: Warehouse,
+    spec: SyncSpec,
+    command: str,
+    options: SyncOptions,
+    caller: Caller,
+    stop: asyncio.Event,
+) -> SyncReport:
+    async with project.destination(spec.destination, caller.clock) as destination:
+        with caller.stages(spec.name) as stages:
+            built_by = project.dbt_invocation_id
+            ctx = caller.context(project, warehouse, command, stop=stop, stages=stages, dbt_invocation_id=built_by)
+            return await run_sync(ctx, spec, destination, options)
