@@ -53,7 +53,7 @@ _POSTGRES_FILES = ("passfile", "sslcert", "sslkey", "sslrootcert")
 
 def _postgres(output: Mapping[str, Any], root: Path, state_schema: str) -> Warehouse:
     from revetl.warehouse.postgres import PostgresWarehouse
-    from revetl.warehouse.postgres.connecting import Profile
+    from revetl.warehouse.postgres.connecting import PostgresProfile
 
     options = _given(output, _POSTGRES)
     # dbt knows two names of each.
@@ -66,7 +66,7 @@ def _postgres(output: Mapping[str, Any], root: Path, state_schema: str) -> Wareh
     if not int(options.get("keepalives_idle", 1)):  # dbt's 0 means libpq's default
         del options["keepalives_idle"]
     retries = output.get("retries")
-    profile = Profile(
+    profile = PostgresProfile(
         {"connect_timeout": 10, **options},
         role=output.get("role") or None,
         search_path=output.get("search_path") or None,
