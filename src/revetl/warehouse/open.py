@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from revetl.errors import ConfigError, WarehouseError
+from revetl.errors import ConfigError
 from revetl.warehouse.base import Warehouse
 
 
@@ -33,8 +33,6 @@ def _duckdb(output: Mapping[str, Any], root: Path, state_schema: str) -> Warehou
     if raw == ":memory:":
         raise ConfigError("the DuckDB path is :memory:, which dbt and revetl can't share", hint="Name a file.")
     path: Path | str = raw if raw.startswith("md:") else root / raw
-    if isinstance(path, Path) and not path.parent.is_dir():
-        raise WarehouseError(f"{path}: no such directory to keep the DuckDB file in")
     settings = {str(name): str(value) for name, value in (output.get("settings") or {}).items()}
     for name in settings:
         if not name.isidentifier():
