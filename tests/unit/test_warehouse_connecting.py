@@ -229,7 +229,7 @@ def test_retries(secured: Secured, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
     connected, waited = connecting._connected, []
 
-    def counted(profile: connecting.Profile) -> Any:
+    def counted(profile: connecting.PostgresProfile) -> Any:
         asked.append(1)
         return connected(profile)
 
@@ -237,7 +237,7 @@ def test_retries(secured: Secured, monkeypatch: pytest.MonkeyPatch) -> None:
     for wanted in (0, 3):
         asked.clear()
         waited.clear()
-        profile = connecting.Profile({"host": "127.0.0.1", "port": free_port()}, retries=wanted)
+        profile = connecting.PostgresProfile({"host": "127.0.0.1", "port": free_port()}, retries=wanted)
         with pytest.raises(WarehouseError, match="refused"):
             connecting.open_session(profile, waited.append)
         assert (len(asked), waited) == (wanted + 1, [1.0, 4.0, 9.0][:wanted])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,12 @@ def test_a_file_that_is_no_database_is_not_called_locked(folder: Path, content: 
     assert str(file) in str(e.value)
 
 
+def test_no_folder_for_it(folder: Path) -> None:
+    for missing in (folder / "gone" / "w.duckdb", folder / "gone" / "deeper" / "w.duckdb"):
+        with pytest.raises(WarehouseError, match="no such directory"):
+            DuckDBWarehouse(missing)
+
+
 def test_a_conflict_of_two_transactions_is_one_and_a_name_is_none(folder: Path) -> None:
     warehouse = DuckDBWarehouse(folder / "w.duckdb")
     warehouse.execute("CREATE TABLE conflict AS SELECT 1 AS i")
@@ -97,16 +104,19 @@ def test_a_conflict_of_two_transactions_is_one_and_a_name_is_none(folder: Path) 
     warehouse.close()
 
 
-@pytest.mark.parametrize(("of_file", "of_folder"), [(0o600, 0o777), (0o666, 0o755)])
+@pytest.mark.parametrize(("of_file", "of_folder"), [(0o600, 0o777), (0o666, 0o755), (0o666, 0o700)])
 def test_a_user_who_may_not_write(folder: Path, of_file: int, of_folder: int) -> None:
     file = folder / "w.duckdb"
     DuckDBWarehouse(file).close()
     if os.geteuid() != 0:  # then the files are the user's own
-        of_file, of_folder = (0o000, 0o755) if of_file == 0o600 else (0o600, 0o555)
+        of_file, of_folder = {(0o600, 0o777): (0o000, 0o755), (0o666, 0o755): (0o600, 0o555)}.get(
+            (of_file, of_folder), (0o600, 0o000)
+        )
     file.chmod(of_file)
     folder.chmod(of_folder)
-    for above in (folder.parent, folder.parent.parent, folder.parent.parent.parent):
-        above.chmod(0o755)
+    for above in folder.parents:
+        if above.stat().st_uid == os.geteuid() and tempfile.gettempdir() in map(str, above.parents):
+            above.chmod(0o755)
     try:
         done = subprocess.run(
             [sys.executable, "-c", AS_NOBODY, str(file)], capture_output=True, text=True, check=False, timeout=60

@@ -16,7 +16,7 @@ from revetl.errors import WarehouseDenied, WarehouseError, WarehouseLost
 from revetl.model import Relation
 from revetl.warehouse.open import open_warehouse
 from revetl.warehouse.postgres import PostgresWarehouse, connecting
-from revetl.warehouse.postgres.connecting import Profile
+from revetl.warehouse.postgres.connecting import PostgresProfile
 from revetl.warehouse.sql import table
 from tests.support import postgres_servers
 from tests.support.postgres_servers import PostgresServer, pooler
@@ -202,7 +202,7 @@ def test_a_password_that_is_refused_meanwhile_is_asked_once(
     """Servers lock accounts for that."""
     asked = []
 
-    def refuse(_: Profile) -> Any:
+    def refuse(_: PostgresProfile) -> Any:
         asked.append(1)
         raise connecting.psycopg.OperationalError('FATAL:  password authentication failed for user "me"')
 
@@ -247,9 +247,9 @@ def _killed_while_it_works(server: PostgresServer, warehouse: Any) -> Iterator[N
     killer.join()
 
 
-def _profile(server: PostgresServer) -> Profile:
-    return Profile({"host": "127.0.0.1", "port": server.port, "user": server.user, "dbname": "postgres"})
+def _profile(server: PostgresServer) -> PostgresProfile:
+    return PostgresProfile({"host": "127.0.0.1", "port": server.port, "user": server.user, "dbname": "postgres"})
 
 
-def _refuse(_: Profile) -> Any:
+def _refuse(_: PostgresProfile) -> Any:
     raise connecting.psycopg.OperationalError("connection refused")

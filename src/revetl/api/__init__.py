@@ -2,7 +2,7 @@
 
     from revetl import api
 
-    reports = api.sync(select="hubspot__contacts")
+    reports = api.sync(select="crm__contacts")
     frame = api.enrich_frame(leads, waterfall="contact_profile", max_spend_usd=5)
 
 Every function blocks until the work is done. The work has a thread and an event loop of its own, so it may be called

@@ -12,6 +12,8 @@ Duties of a connector:
   nothing, declare `atomic` and raise Rejected: the engine then halves the batch until the culprit stands alone.
 - `Denied`, `Throttled` and `Unavailable` leave as exceptions (nothing was applied); a lost answer is `Ambiguous`
   from an endpoint that is not idempotent, and is repeated by the session where the endpoint is.
+- What the vendor took and does not apply, or has not yet, is `accepted`: shown apart from `ok`, and not sent again
+  until its row changes.
 - Nothing sleeps and nothing reads the environment in `write`: time and secrets were handed in.
 """
 
@@ -26,6 +28,9 @@ from revetl.http import Rate
 from revetl.model import Change, Outcome, Scalar
 
 FieldType = Literal["string", "number", "bool", "date", "datetime", "enum", "multi_enum"]
+
+# The members of `Destination`: what the registry looks for in what a connector gives.
+CORE = ("__aenter__", "__aexit__", "check", "describe", "limits", "normalise", "idempotent", "write")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +65,8 @@ class Limits:
     read_rows       ids per `read_back`
     link_rows       links per `link`, `unlink_rows` per `unlink`; `link_read_rows` ids per `links_of`
     atomic          a `write` is applied whole or not at all
+    job_rows        of a connector that runs jobs: changes per `submit`
+    jobs_from       plans of at least so many changes go by jobs, smaller ones by `write`
     """
 
     batch_rows: int
@@ -70,6 +77,8 @@ class Limits:
     unlink_rows: int = 100
     link_read_rows: int = 100
     atomic: bool = False
+    job_rows: int = 10_000
+    jobs_from: int = 1
 
 
 @dataclass(frozen=True, slots=True)

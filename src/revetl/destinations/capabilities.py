@@ -1,14 +1,16 @@
 """What a connector may add to the core, each a small protocol of its own. A connector has a capability by having its
 methods; where it has some only with certain options, `connect` gives one class or another.
 
-What the engine does without one, and says at plan time (`revetl.sync.plan.consequences`):
+What the engine does without one, and says in every plan (`revetl.sync.plan.consequences`):
 
 | without | follows |
 |---|---|
 | `LooksUp` | nothing is adopted: a record that is new to us is created, or upserted where the endpoint is idempotent |
-| `ReadsBack` | no field policies, no drift, no rollback of updates |
+| `ReadsBack` | no field policies, no drift, no rollback |
+| both of them | a rollback sends the values that were sent before |
 | `Links` | no `associate` |
 | `HasQuota` | the forecast counts requests and says no time |
+| `RunsJobs` | every batch goes by `write` |
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 from revetl.destinations.base import Pair, Quota, RecordMatch
-from revetl.model import Outcome, Scalar
+from revetl.model import Change, Outcome, Scalar
 
 
 @runtime_checkable
@@ -67,6 +69,24 @@ class Links(Protocol):
 
 
 @runtime_checkable
+class RunsJobs(Protocol):
+    """Many records are handed over as one job, and what became of them is known later: a bulk upload. The engine uses
+    it in place of `write` for plans of at least `jobs_from` records. It makes the job's id durable before it asks for
+    the first time, so that a run which takes over follows the job and sends nothing again."""
+
+    async def submit(self, object_: str, match_on: str | None, changes: Sequence[Change]) -> str:
+        """Hands over at most `job_rows` changes of one operation and gives the job's id, which must be all that another
+        process needs to follow it. Raises as `write`; Rejected: the job is refused whole, and nothing is applied."""
+        ...
+
+    async def follow(self, object_: str, job_id: str, changes: Sequence[Change]) -> list[Outcome] | None:
+        """Asks once how the job stands, without waiting: None while it runs, afterwards one outcome for each change
+        that was submitted. Repeating is safe. Rejected: the job failed, and nothing of it was applied. Ambiguous: the
+        vendor does not know the job any more. Any other CallError: not to be told now; it is asked again later."""
+        ...
+
+
+@runtime_checkable
 class HasQuota(Protocol):
     """The account's limits are known, so that a plan can say how long it takes."""
 
@@ -86,6 +106,11 @@ class CountsRequests(Protocol):
 
     @property
     def retries(self) -> int: ...
+
+
+def write_only(destination: object) -> bool:
+    """Whether nothing that stands there can be seen: neither looked up nor read back."""
+    return not isinstance(destination, LooksUp | ReadsBack)
 
 
 def requests_of(destination: object) -> tuple[int, int]:

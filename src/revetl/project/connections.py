@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from revetl.destinations import registry
 from revetl.documents import Document, parse, read_yaml, render_env
 from revetl.errors import ConfigError, Problem, did_you_mean
 from revetl.providers.options import AccountOptions
@@ -18,10 +19,18 @@ from revetl.providers.options import AccountOptions
 Kind = Literal["destinations", "providers"]
 
 
+def _installed_types(schema: dict[str, Any]) -> None:
+    """Editors are told what may stand there: every connector that is installed now."""
+    schema["enum"] = list(registry.types())
+
+
 class DestinationEntry(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    type: str = Field(description="The connector: hubspot, …")
+    type: str = Field(
+        description="The connector: one that comes with revetl, or that an installed package brings.",
+        json_schema_extra=_installed_types,
+    )
     outputs: dict[str, dict[str, Any]] = Field(
         min_length=1, description="The connector's options by dbt target; `default` serves targets not named."
     )

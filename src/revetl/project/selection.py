@@ -2,7 +2,7 @@
 
 name  folder.name  nam*         a node's name, or the head of its path of folders (`fqn:`), with wildcards
 tag:x  path:models/x  file:x.sql  package:x  source:a.b  exposure:x  group:x  access:x  resource_type:x
-config.meta.revetl.destination:hubspot    any value of a node's config, by its path
+config.meta.revetl.destination:crm        any value of a node's config, by its path
 +x  x+  2+x  x+1  @x            with what stands before or after it (so many steps), or with all that its children need
 a,b                             both at once; words apart, or several selectors, mean any of them
 

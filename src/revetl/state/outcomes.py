@@ -133,7 +133,7 @@ def reasons(warehouse: Warehouse, run_id: str) -> list[tuple[str, str, str, int]
         f"""
         SELECT status, coalesce(error_code, error_class, ''), min(message), count(*)
         FROM {table(outcomes)}
-        WHERE run_id = ? AND status <> 'ok'
+        WHERE run_id = ? AND status NOT IN ('ok', 'accepted')
         GROUP BY 1, 2
         ORDER BY 4 DESC, 1, 2
         """,

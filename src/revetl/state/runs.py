@@ -82,7 +82,7 @@ def rollbacks_of(warehouse: Warehouse, run_id: str) -> list[RunRecord]:
     if "undoes" not in {c.name.lower() for c in warehouse.columns(relation(warehouse, "runs"))}:
         return []  # a state schema of an earlier version
     found = _select(warehouse, "WHERE undoes = ?", [run_id], 1000)
-    return [run for run in found if run.counts.get("ok") or run.counts.get("unknown")]
+    return [run for run in found if any(run.counts.get(word) for word in ("ok", "accepted", "unknown"))]
 
 
 def of_job(warehouse: Warehouse, run: RunRecord) -> list[RunRecord]:

@@ -47,6 +47,15 @@ TABLES: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("changes", "BIGINT"),
         ("intent_until", "BIGINT"),  # records with a smaller ordinal may have been sent
     ),
+    "destination_jobs": (  # one row for each job that a destination was handed
+        ("run_id", "VARCHAR"),
+        ("sync", "VARCHAR"),
+        ("plan_id", "VARCHAR"),
+        ("ordinals", "VARCHAR"),  # of its records in the plan: 0-99,205
+        ("job_id", "VARCHAR"),  # the destination's
+        ("status", "VARCHAR"),  # submitted: to be followed; done: its outcomes are written
+        ("submitted_at", "TIMESTAMP"),
+    ),
     "leases": (
         ("name", "VARCHAR"),
         ("run_id", "VARCHAR"),  # NULL: free

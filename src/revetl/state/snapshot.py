@@ -103,9 +103,10 @@ def _spare(column: str) -> str:
 def merge(tables: SyncTables, answered: str, now: datetime, run_id: str) -> None:
     """Brings the snapshot to what the answered records are now known to hold. Call inside a transaction.
 
-    `answered` is a SELECT of plan rows with the result's `status` and `result_id`. ok: the record holds what was sent
-    (a delete: it is gone). unknown: in doubt; the columns stay what was known, or for a new record become what may
-    have been created, so that it can be looked for. rejected and skipped change nothing.
+    `answered` is a SELECT of plan rows with the result's `status` and `result_id`. ok and accepted: the record holds
+    what was sent (a delete: it is gone), so that it is not sent again until its row changes. unknown: in doubt; the
+    columns stay what was known, or for a new record become what may have been created, so that it can be looked for.
+    rejected and skipped change nothing.
     """
     snapshot = tables.snapshot
     tables.warehouse.execute(
@@ -114,7 +115,7 @@ def merge(tables: SyncTables, answered: str, now: datetime, run_id: str) -> None
         WHERE key IN (
             SELECT key
             FROM ({answered}) p
-            WHERE p.known AND p.status IN ('ok', 'unknown')
+            WHERE p.known AND p.status IN ('ok', 'accepted', 'unknown')
         )
         """
     )
@@ -130,12 +131,12 @@ def merge(tables: SyncTables, answered: str, now: datetime, run_id: str) -> None
         SELECT
             p.key,
             {kept_id},
-            CASE WHEN p.status = 'ok' THEN p.row_hash END,
+            CASE WHEN p.status IN ('ok', 'accepted') THEN p.row_hash END,
             {values},
             ?,
             ?
         FROM ({answered}) p
-        WHERE (p.status = 'ok' AND p.op <> 'delete') OR p.status = 'unknown'
+        WHERE (p.status IN ('ok', 'accepted') AND p.op <> 'delete') OR p.status = 'unknown'
         """,
         [now, run_id],
     )

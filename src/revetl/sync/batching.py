@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
-from revetl.destinations.base import Limits
+from revetl.destinations.base import Destination, Limits
+from revetl.destinations.capabilities import RunsJobs
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -15,6 +16,17 @@ R = TypeVar("R")
 def cut(items: Sequence[T], rows: int) -> list[Sequence[T]]:
     """Pieces of at most `rows`, in order; none where there are no items."""
     return [items[i : i + rows] for i in range(0, len(items), rows)]
+
+
+def by_jobs(destination: Destination, object_: str, changes: int) -> bool:
+    """Whether a plan of so many changes goes by jobs."""
+    return isinstance(destination, RunsJobs) and changes >= destination.limits(object_).jobs_from
+
+
+def write_rows(destination: Destination, object_: str, changes: int) -> int:
+    """Changes that one call takes, in a plan of so many."""
+    limits = destination.limits(object_)
+    return limits.job_rows if by_jobs(destination, object_, changes) else limits.batch_rows
 
 
 async def ask_in_batches(

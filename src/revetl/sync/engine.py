@@ -34,7 +34,7 @@ async def plan_sync(
     looked up there; without one every new record counts as a create. Guardrails that it breaks stand in the summary.
     LeaseError where another run works on this sync for longer than `ctx.wait` says. Safe to repeat."""
     async with under_lease(ctx, spec) as run:
-        recovered = await run.on_tables(recovery.recover, ctx.clock.now(), present_run=ctx.run_id)
+        recovered = await recovery.heal(run, destination)
         plan = await draft(run, destination, limit=options.limit, full_refresh=options.full_refresh)
         plan.recovered = recovered
         return plan
@@ -62,9 +62,9 @@ async def run_sync(
 
 async def _run(run: SyncRun, destination: Destination, options: SyncOptions) -> SyncReport:
     """Under the lease. The run's row is written first and last, however it ends."""
-    spec, ctx = run.spec, run.ctx
+    spec = run.spec
     async with recorded(run, destination) as record:
-        recovered = await run.on_tables(recovery.recover, ctx.clock.now(), present_run=ctx.run_id)
+        recovered = await recovery.heal(run, destination)
         plan = await _plan(run, destination, options)
         record.overrides = guardrails.overridden(spec.name, plan.violations, options.allow)
         if plan.changes and options.confirm is not None and not options.confirm(plan):
@@ -75,6 +75,7 @@ async def _run(run: SyncRun, destination: Destination, options: SyncOptions) -> 
             snapshot.queue_refused,
             full_refresh=plan.full_refresh,
             intent_rows=options.intent_rows,
+            by_jobs=True,
         )
         applier = await apply_plan(run, destination, record, frozen, stage="sending")
         links = sending.LinkReport()
@@ -95,7 +96,7 @@ async def _plan(run: SyncRun, destination: Destination, options: SyncOptions) ->
     if plan.changes and policies.with_policy(run.tables):
         described = (await destination.describe(run.spec.object)).fields
         await policies.decide(run, destination, described, again=True)
-        plan = await run.on_tables(lines.summarise, plan, None)
+        plan = await run.on_tables(lines.summarise, plan)
     return plan
 
 
@@ -124,6 +125,7 @@ def _report(
         plan,
         record.counts,
         not_sent,
+        jobs_running=applier.jobs_running,
         links_waiting=links.waiting,
         links_not_sent=links.not_sent,
         error=error,

@@ -41,13 +41,15 @@ class NormalForms:
 
 
 async def require_readable(destination: Destination, spec: SyncSpec) -> None:
-    """ConfigError where records can't be read back. Learns the fields, which `normalise` leans on."""
+    """ConfigError where records can't be read back, or are events. Learns the fields, which `normalise` leans on."""
+    if (await destination.describe(spec.object)).kind == "events":
+        message = f"{spec.where or spec.name}: {spec.destination} {spec.object} are events: they are never changed"
+        raise ConfigError(message, hint="Nothing there can differ from what was sent.")
     if not isinstance(destination, ReadsBack):
         raise ConfigError(
             f"{spec.where or spec.name}: {spec.destination} can't read {spec.object} back by id",
-            hint="Rollback and drift need to see what stands there.",
+            hint="Drift is what stands there beside what was sent, and nothing shows what stands there.",
         )
-    await destination.describe(spec.object)
 
 
 async def read_by_id(

@@ -37,6 +37,7 @@ def check_setup(project: Project) -> Iterator[SetupCheck]:
     are done. Providers are not called: their calls cost money. A check that fails raises nothing."""
     yield _check("dbt", lambda: _dbt_versions(project))
     yield _check(f"warehouse ({project.profile.type})", lambda: _warehouse(project))
+    yield _check("connectors", _connectors)
     for name in project.connections.names("destinations"):
         yield _check(f"destination {name}", partial(_destination, project, name))
     yield from _syncs(project)
@@ -106,6 +107,13 @@ def _warehouse(project: Project) -> str:
     finally:
         warehouse.close()
     return f"target {project.target} opens"
+
+
+def _connectors() -> str:
+    """The types that connections.yml may name; of those that come with another package, which one."""
+    from revetl.destinations.registry import connectors
+
+    return ", ".join(c.type if c.entry is None else f"{c.type} ({c.brought_by})" for c in connectors().values())
 
 
 def _destination(project: Project, name: str) -> str:

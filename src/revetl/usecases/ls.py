@@ -29,7 +29,7 @@ def declared(
         ],
         "providers": [{"name": name, "vendor": p.vendor} for name, p in project.providers.items()],
         "destinations": [
-            {"name": name, "type": project.connections.destination_type(name)}
+            {"name": name, **_connector(project.connections.destination_type(name))}
             for name in project.connections.names("destinations")
         ],
     }
@@ -52,3 +52,11 @@ def _sync(spec: SyncSpec) -> dict[str, Any]:
         "columns": list(spec.sent_columns),
         "declared": spec.where,
     }
+
+
+def _connector(type_: str) -> dict[str, str | None]:
+    """`package` brings the connector; None where none that is installed does."""
+    from revetl.destinations.registry import connectors
+
+    connector = connectors().get(type_)
+    return {"type": type_, "package": connector.package if connector else None}

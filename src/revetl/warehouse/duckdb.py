@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
@@ -224,9 +225,18 @@ def _not_opened(e: duckdb.Error, text: str, path: Path | str) -> WarehouseError:
 
 
 def _refuse_where_not_allowed(path: Path) -> None:
-    """WarehouseDenied. Before anything is opened: DuckDB itself would open a file whose log it can't write, and fail
-    at the first change. By `os.path`, since Path's own questions fail where it may not look."""
-    if os.path.exists(path) and not os.access(path, os.R_OK | os.W_OK):
+    """WarehouseDenied, or WarehouseError where there is no folder for it. Before anything is opened: DuckDB itself
+    would open a file whose log it can't write, and fail at the first change."""
+    try:
+        is_folder = stat.S_ISDIR(path.parent.stat().st_mode)
+        is_there = path.exists()
+    except PermissionError:
+        raise WarehouseDenied(f"{path}: this user may not look there") from None
+    except FileNotFoundError:
+        is_folder = is_there = False
+    if not is_folder:
+        raise WarehouseError(f"{path}: no such directory to keep the DuckDB file in")
+    if is_there and not os.access(path, os.R_OK | os.W_OK):
         raise WarehouseDenied(f"{path}: this user may not read and write it")
-    if os.path.isdir(path.parent) and not os.access(path.parent, os.W_OK | os.X_OK):
+    if not os.access(path.parent, os.W_OK | os.X_OK):
         raise WarehouseDenied(f"{path.parent}: this user may not write there, and DuckDB keeps a log beside its file")

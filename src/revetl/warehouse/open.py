@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from revetl.errors import ConfigError, WarehouseError
+from revetl.errors import ConfigError
 from revetl.warehouse.base import Warehouse
 
 
@@ -33,8 +33,6 @@ def _duckdb(output: Mapping[str, Any], root: Path, state_schema: str) -> Warehou
     if raw == ":memory:":
         raise ConfigError("the DuckDB path is :memory:, which dbt and revetl can't share", hint="Name a file.")
     path: Path | str = raw if raw.startswith("md:") else root / raw
-    if isinstance(path, Path) and not path.parent.is_dir():
-        raise WarehouseError(f"{path}: no such directory to keep the DuckDB file in")
     settings = {str(name): str(value) for name, value in (output.get("settings") or {}).items()}
     for name in settings:
         if not name.isidentifier():
@@ -53,7 +51,7 @@ _POSTGRES_FILES = ("passfile", "sslcert", "sslkey", "sslrootcert")
 
 def _postgres(output: Mapping[str, Any], root: Path, state_schema: str) -> Warehouse:
     from revetl.warehouse.postgres import PostgresWarehouse
-    from revetl.warehouse.postgres.connecting import Profile
+    from revetl.warehouse.postgres.connecting import PostgresProfile
 
     options = _given(output, _POSTGRES)
     # dbt knows two names of each.
@@ -66,7 +64,7 @@ def _postgres(output: Mapping[str, Any], root: Path, state_schema: str) -> Wareh
     if not int(options.get("keepalives_idle", 1)):  # dbt's 0 means libpq's default
         del options["keepalives_idle"]
     retries = output.get("retries")
-    profile = Profile(
+    profile = PostgresProfile(
         {"connect_timeout": 10, **options},
         role=output.get("role") or None,
         search_path=output.get("search_path") or None,

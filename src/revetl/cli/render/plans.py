@@ -24,6 +24,7 @@ REASONS = {
     "NO_IDENTITY": "nothing to look for it by",
     "NOT_RECONCILABLE": "may have been created already and can't be looked for",
     "EXISTS": "exists already, and the mode is insert",
+    "EVENT_CHANGED": "was added as it was, and an event is never changed",
 }
 
 # Why records wait, by their status in `rejected__<sync>`.
@@ -96,6 +97,7 @@ def facts(plan: PlanSummary) -> list[str]:
     if plan.waiting:
         waiting = plan.waiting_for or {"rejected": plan.waiting}
         out += [f"{n:,} {WAITING.get(why, why)}" for why, n in waiting.items()]
+    out += plan.consequences
     if plan.forecast is not None and plan.forecast.requests:
         out += forecast_lines(plan.forecast)
     return out

@@ -86,7 +86,8 @@ def show_reports(console: Console, reports: Sequence[SyncReport]) -> None:
         plan, not_ok = report.plan, sum(report.counts.get(word, 0) for word in NOT_OK)
         ops = {"create": plan.create, "adopt": plan.adopt, "update": plan.update, "delete": plan.delete}
         links = {"links": report.counts.get("linked", 0) + report.counts.get("unlinked", 0)}
-        return ops | links | {"not ok": not_ok, "requests": report.requests}
+        accepted = {"accepted": report.counts.get("accepted", 0)}
+        return ops | links | accepted | {"not ok": not_ok, "requests": report.requests}
 
     every = [numbers(r) for r in reports]
     always = ("create", "update", "requests")
@@ -103,6 +104,10 @@ def show_reports(console: Console, reports: Sequence[SyncReport]) -> None:
             console.print(f"[red]{r.sync} stopped:[/] {short(r.error, 400)}")
         if r.exit_code == Denied.exit_code:
             console.print(f"  {Denied.hint}")
+        if r.jobs_running:
+            console.print(
+                f"{r.sync}: {r.jobs_running:,} job(s) still run at the destination; the next run follows them"
+            )
         if r.not_sent:
             of_all = f"{r.not_sent:,} of {r.plan.changes:,} record(s)"
             console.print(f"{r.sync}: {of_all} not sent; the same command takes up from there")

@@ -28,6 +28,8 @@ def show_rollback_plan(console: Console, plan: RollbackPlan) -> None:
     said = [f"{getattr(plan, word):,} {_RECORDS[word]}" for word in words if getattr(plan, word)]
     if said:
         console.print(f"  {', '.join(said)}; {plan.requests:,} request(s)")
+    for sentence in plan.consequences if plan.changes else ():
+        console.print(f"  [yellow]{short(sentence, 200)}[/]", soft_wrap=True)
     if plan.fields:
         counts = [word for word in ("restore", "already", "left") if any(word in n for n in plan.fields.values())]
         show_field_table(console, plan.fields, counts)
@@ -66,7 +68,13 @@ def _rollback_samples(console: Console, samples: Sequence[Mapping[str, Scalar]])
 
 
 def show_rollbacks(console: Console, reports: Sequence[RollbackReport]) -> None:
-    words = {"ok": "rolled back", "skipped": "left", "rejected": "refused", "unknown": "unknown"}
+    words = {
+        "ok": "rolled back",
+        "accepted": "accepted",
+        "skipped": "left",
+        "rejected": "refused",
+        "unknown": "unknown",
+    }
     shown = [w for w in words if w in ("ok", "skipped") or any(r.counts.get(w) for r in reports)]
     rows: list[NumberRow] = []
     for r in reports:
@@ -81,5 +89,5 @@ def show_rollbacks(console: Console, reports: Sequence[RollbackReport]) -> None:
             console.print(f"{r.sync}: {r.not_sent:,} record(s) not sent; the same command takes up from there")
         if r.counts.get("rejected") or r.counts.get("unknown"):
             console.print(f"{r.sync}: why records did not go through: [bold]revetl runs show {r.run_id[-6:]}[/]")
-    if any(r.counts.get("ok") for r in reports):
+    if any(r.counts.get("ok") or r.counts.get("accepted") for r in reports):
         console.print("No sync sends them again until their rows change (`revetl plan`: waiting).")

@@ -23,7 +23,8 @@ def show_runs(screen: Console, found: Sequence[RunRecord]) -> None:
         screen.print("Nothing has run yet.")
         return
     spends = any(run.spend_usd for run in found)
-    right = ["records", "not ok", *(["spend"] if spends else [])]
+    accepts = any(run.counts.get("accepted") for run in found)
+    right = ["records", *(["accepted"] if accepts else []), "not ok", *(["spend"] if spends else [])]
     whole = ["UTC", "command", "status"]
     listing = table("run", "UTC", "command", "subject", "status", *right, right=right, whole=whole)
     for run in found:
@@ -37,6 +38,7 @@ def show_runs(screen: Console, found: Sequence[RunRecord]) -> None:
             run.subject or "",
             status(run.status),
             f"{records:,}",
+            *([f"{run.counts.get('accepted', 0):,}"] if accepts else []),
             f"{failed:,}" if failed else "",
             *spend,
         )

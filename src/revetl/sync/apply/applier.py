@@ -11,29 +11,29 @@ What can fail here and what then happens:
 from __future__ import annotations
 
 import asyncio
-import json
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
-from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from revetl.context import Meter
 from revetl.destinations.base import Destination
-from revetl.destinations.capabilities import requests_of
-from revetl.errors import Ambiguous, CallError, Rejected
-from revetl.model import Change, Operation, Outcome, RunRecord, Status
-from revetl.state.sync_tables import SyncTables
+from revetl.destinations.capabilities import RunsJobs, requests_of
+from revetl.model import Change, Operation, Outcome, RunRecord
+from revetl.state import destination_jobs
+from revetl.state.destination_jobs import SubmittedJob
 from revetl.sync.apply import checkpoint
+from revetl.sync.apply.batch_writer import BatchWriter, one_for_each
 from revetl.sync.apply.checkpoint import FrozenPlan
+from revetl.sync.apply.jobs import JobWriter
+from revetl.sync.apply.plan_lines import read_changes, stream_lines
+from revetl.sync.batching import by_jobs
 from revetl.sync.sync_run import SyncRun
-from revetl.warehouse.cells import plain
-from revetl.warehouse.sql import ident
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_CHUNK_ROWS = 5_000
 _CHUNKS_AHEAD = 5
 _CHECKPOINT_S = 5.0
 _CHECKPOINT_ROWS = 20_000
@@ -75,9 +75,39 @@ class Applier:
         self._database = asyncio.Lock()  # one statement at a time
         self._last_checkpoint_s = self._clock.monotonic()
         self._ahead: asyncio.Task[None] | None = None  # a checkpoint under way while requests go on
+        self._ended_jobs: list[str] = []
         self.counts: Counter[str] = Counter(record.counts)
         self.sent = 0
-        self.error: BaseException | None = None
+        self._writer = self._make_writer()
+
+    @property
+    def error(self) -> BaseException | None:
+        return self._writer.error
+
+    @property
+    def jobs_running(self) -> int:
+        """Jobs that were left to be followed by the next run."""
+        return self._writer.left_running if isinstance(self._writer, JobWriter) else 0
+
+    def _make_writer(self) -> BatchWriter | JobWriter:
+        run, destination = self._run, self._destination
+        jobs = self._plan.by_jobs and by_jobs(destination, run.spec.object, self._plan.changes)
+        if not (jobs and isinstance(destination, RunsJobs)):
+            return BatchWriter(destination, run.spec, self._limits, self._note, run.ctx.stop.is_set)
+        self._limits = replace(self._limits, batch_rows=self._limits.job_rows)
+        return JobWriter(
+            run,
+            destination,
+            self._plan.plan_id,
+            self._note,
+            lambda: self._stopping,
+            self._remember_job,
+            self._ended_jobs,
+        )
+
+    async def _remember_job(self, job: SubmittedJob) -> None:
+        async with self._database:
+            await self._run.on_tables(destination_jobs.remember, job, self._clock.now())
 
     async def apply(self, meter: Meter | None) -> None:
         """Returns when nothing is in flight any more and every outcome is durable."""
@@ -114,32 +144,10 @@ class Applier:
         # After a stop the queue is still drained, so that the producer never waits for a worker that is gone.
         while (batch := await batches.get()) is not None:
             if not self._stopping:
-                self._note(batch, await self._write(batch))
-
-    async def _write(self, batch: Sequence[Change]) -> list[Outcome]:
-        """The outcomes of one batch; empty where certainly nothing of it was applied and the run has to stop."""
-        spec = self._run.spec
-        try:
-            return await self._destination.write(spec.object, spec.match_on, batch)
-        except Rejected as e:
-            return [_outcome(change, Status.REJECTED, e) for change in batch]
-        except Ambiguous as e:
-            return [_outcome(change, Status.UNKNOWN, e) for change in batch]
-        except CallError as e:
-            # Denied, Unavailable, Throttled past patience: the next batch would meet the same.
-            self.error = self.error or e
-            return []
-        except Exception as e:  # noqa: BLE001 - a connector's bug: all sent needs an outcome; the run stops
-            self.error = self.error or e
-            return [_outcome(change, Status.UNKNOWN, e) for change in batch]
+                await self._writer.write(batch)
 
     def _note(self, batch: Sequence[Change], outcomes: Sequence[Outcome]) -> None:
-        """Exactly one outcome per change: the first that is given counts, a missing one is unknown, never ok."""
-        if not outcomes:
-            return
-        if [o.ordinal for o in outcomes] != [c.ordinal for c in batch]:
-            given = {outcome.ordinal: outcome for outcome in reversed(outcomes)}
-            outcomes = [given.get(change.ordinal) or _unanswered(change) for change in batch]
+        outcomes = one_for_each(batch, outcomes)
         self._done += outcomes
         self.counts.update([o.status for o in outcomes])
         self.sent += len(batch)
@@ -186,10 +194,17 @@ class Applier:
     async def _checkpoint(self, intent_until: int | None) -> None:
         async with self._database:
             done, self._done = self._done, []
+            ended, self._ended_jobs[:] = self._ended_jobs.copy(), []
             self._record.counts = dict(self.counts)
             self._record.requests, self._record.retries = requests_of(self._destination)
             await self._run.on_tables(
-                checkpoint.write, self._plan, self._record, done, self._clock.now(), intent_until=intent_until
+                checkpoint.write,
+                self._plan,
+                self._record,
+                done,
+                self._clock.now(),
+                intent_until=intent_until,
+                ended_jobs=ended,
             )
             if intent_until is not None:
                 self._intent = intent_until
@@ -199,7 +214,7 @@ class Applier:
         """Changes of one operation each, in the order of the plan as far as the operations allow."""
         waiting: dict[Operation, list[Change]] = {op: [] for op in Operation}
         size = self._limits.batch_rows
-        chunks = await self._run.on_tables(_lines_to_send)
+        chunks = await self._run.on_tables(stream_lines)
         # A checkpoint takes the warehouse for longer than a chunk lasts, so several are fetched ahead.
         ready: asyncio.Queue[pa.RecordBatch | None] = asyncio.Queue(maxsize=_CHUNKS_AHEAD)
         left = False
@@ -237,51 +252,3 @@ class Applier:
         async with self._database:
             chunk: pa.RecordBatch | None = await self._run.ctx.offload(next, chunks, None)
             return chunk
-
-
-def _lines_to_send(tables: SyncTables) -> Iterator[pa.RecordBatch]:
-    after = "".join(f", {ident(f.after)}" for f in tables.fields)
-    return tables.warehouse.stream(
-        f"""
-        SELECT ordinal, key, op, destination_id, in_doubt, changed_fields{after}
-        FROM {tables.plan}
-        WHERE outcome IS NULL
-        ORDER BY ordinal
-        """,
-        batch_rows=_CHUNK_ROWS,
-    )
-
-
-def read_changes(chunk: pa.RecordBatch, tables: SyncTables) -> list[Change]:
-    """The lines of a plan as they are handed to a connector. The inner loop of a push: few Python steps per record."""
-    ordinals, keys, ops, ids, doubts, lists, *columns = (plain(column) for column in chunk.columns)
-    position = {f.name: i for i, f in enumerate(tables.fields)}
-    match = columns[position[tables.spec.match_on]] if tables.spec.match_on else [None] * len(keys)
-    shapes = {text: _shape(json.loads(text), position) for text in set(lists)}
-    picked = zip(map(shapes.__getitem__, lists), zip(*columns, strict=True), strict=True)
-    fields = [dict(zip(names, pick(row), strict=False)) for (names, pick), row in picked]
-    operations = {op.value: op for op in Operation}
-    lines = zip(ordinals, keys, map(operations.__getitem__, ops), ids, fields, match, doubts, strict=True)
-    return list(map(Change._make, lines))
-
-
-def _shape(names: list[str], position: Mapping[str, int]) -> tuple[list[str], Callable[[Any], Sequence[Any]]]:
-    """The names of changed fields and what picks their values out of a row."""
-    if len(names) > 1:
-        return names, itemgetter(*(position[name] for name in names))
-    if names == [*position]:  # as of every new record
-        return names, tuple
-    # One index would give the value itself and not a tuple of one.
-    start = position[names[0]] if names else 0
-    return names, itemgetter(slice(start, start + len(names)))
-
-
-def _unanswered(change: Change) -> Outcome:
-    message = "the connector gave no outcome"
-    return Outcome(change.ordinal, Status.UNKNOWN, error_class="Unanswered", message=message)
-
-
-def _outcome(change: Change, status: Status, error: BaseException) -> Outcome:
-    code = error.code if isinstance(error, CallError) else None
-    message = str(error) if isinstance(error, CallError) else "the connector failed while this record was in flight"
-    return Outcome(change.ordinal, status, None, type(error).__name__, code, message)

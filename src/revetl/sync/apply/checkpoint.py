@@ -15,11 +15,15 @@ from typing import TYPE_CHECKING, Any
 
 from revetl.clock import naive
 from revetl.model import Outcome, RunRecord
-from revetl.state import outcomes, runs, snapshot
+from revetl.state import destination_jobs, outcomes, runs, snapshot
+from revetl.state.destination_jobs import SubmittedJob
 from revetl.state.sync_tables import SyncTables
+from revetl.warehouse.sql import literal
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+Queue = Callable[[SyncTables, str, datetime, str], None]
 
 _RESULTS = (
     ("ordinal", "BIGINT"),
@@ -35,19 +39,19 @@ _RESULTS = (
 @dataclass(frozen=True, slots=True)
 class FrozenPlan:
     """A plan as it is applied. `queue` says which of the answered records wait from now on, as
-    `snapshot.queue_refused` does for a sync."""
+    `snapshot.queue_refused` does for a sync. `by_jobs`: batches may go as jobs, where the destination runs them."""
 
     plan_id: str
     changes: int
-    queue: Callable[[SyncTables, str, datetime, str], None]
+    queue: Queue
     full_refresh: bool = False
     intent_rows: int | None = None
+    by_jobs: bool = False
 
 
 def begin(tables: SyncTables, plan: FrozenPlan, run_id: str, now: datetime) -> None:
     """From here on a crash leaves records in doubt. Nothing may be sent before."""
-    columns = ", ".join(f"{name} {type_}" for name, type_ in _RESULTS)
-    tables.new_scratch("results", f"({columns})")
+    _new_results(tables)
     tables.warehouse.execute(
         f"""
         INSERT INTO {tables.shared("plans")}
@@ -59,8 +63,14 @@ def begin(tables: SyncTables, plan: FrozenPlan, run_id: str, now: datetime) -> N
         snapshot.doubt_planned(tables)
 
 
+def _new_results(tables: SyncTables) -> None:
+    columns = ", ".join(f"{name} {type_}" for name, type_ in _RESULTS)
+    tables.new_scratch("results", f"({columns})")
+
+
 def finish(tables: SyncTables, plan: FrozenPlan) -> None:
-    """Every record that was sent has its outcome in the tables: nothing to recover."""
+    """Every record that was sent has its outcome in the tables, or is in a job that is to be followed: nothing to
+    recover."""
     tables.warehouse.execute(
         f"""
         UPDATE {tables.shared("plans")}
@@ -95,7 +105,7 @@ def write_decided(tables: SyncTables, plan: FrozenPlan, record: RunRecord, now: 
         """
     if counts:
         with tables.warehouse.transaction():
-            _write_answered(tables, plan, decided, record, naive(now))
+            _write_answered(tables, plan.queue, decided, record.run_id, naive(now))
     return counts
 
 
@@ -107,17 +117,45 @@ def write(
     now: datetime,
     *,
     intent_until: int | None,
+    ended_jobs: Sequence[str] = (),
 ) -> None:
-    """One checkpoint. WarehouseError (a full disk, say) leaves everything as it was before."""
+    """One checkpoint. `ended_jobs`: those whose outcomes are all among `done`. WarehouseError (a full disk, say) leaves
+    everything as it was before."""
     warehouse = tables.warehouse
     with warehouse.transaction():
         if done:
             warehouse.execute(f"DELETE FROM {tables.scratch('results')}")
             warehouse.append(tables.scratch_relation("results"), _as_arrow(done))
-            _write_answered(tables, plan, _answered(tables, done), record, naive(now))
+            _write_answered(tables, plan.queue, _answered(tables, done), record.run_id, naive(now))
+        destination_jobs.finish(tables, ended_jobs)
         if intent_until is not None:
             _intend(tables, plan, intent_until)
         runs.finish_run(warehouse, record)
+
+
+def write_followed(tables: SyncTables, job: SubmittedJob, done: Sequence[Outcome], now: datetime) -> None:
+    """What became of a job that an earlier run submitted, under that run. One transaction; of records whose outcome
+    that run wrote itself nothing is written again. Safe to repeat."""
+    warehouse = tables.warehouse
+    _new_results(tables)
+    with warehouse.transaction():
+        if done:
+            warehouse.append(tables.scratch_relation("results"), _as_arrow(done))
+            answered = f"""
+                SELECT a.*
+                FROM ({_answered(tables, done)}) a
+                WHERE NOT EXISTS (
+                    SELECT 1
+                    FROM {tables.shared("outcomes")} o
+                    WHERE o.run_id = {literal(job.run_id)} AND o.sync = {literal(tables.spec.name)} AND o.key = a.key
+                )
+                """
+            # Kept apart: writing the first outcomes would empty the SELECT for the statements after it.
+            tables.new_scratch("followed", f"AS {answered}")
+            followed = f"SELECT * FROM {tables.scratch('followed')}"
+            _write_answered(tables, snapshot.queue_refused, followed, job.run_id, naive(now))
+            runs.recount(warehouse, job.run_id)
+        destination_jobs.finish(tables, [job.job_id])
 
 
 def _intend(tables: SyncTables, plan: FrozenPlan, until: int) -> None:
@@ -148,10 +186,10 @@ def _answered(tables: SyncTables, done: Sequence[Outcome]) -> str:
         """
 
 
-def _write_answered(tables: SyncTables, plan: FrozenPlan, answered: str, record: RunRecord, now: datetime) -> None:
-    outcomes.append(tables, answered, now, record.run_id)
-    snapshot.merge(tables, answered, now, record.run_id)
-    plan.queue(tables, answered, now, record.run_id)
+def _write_answered(tables: SyncTables, queue: Queue, answered: str, run_id: str, now: datetime) -> None:
+    outcomes.append(tables, answered, now, run_id)
+    snapshot.merge(tables, answered, now, run_id)
+    queue(tables, answered, now, run_id)
 
 
 def _as_arrow(done: Sequence[Outcome]) -> pa.Table:

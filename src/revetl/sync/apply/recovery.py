@@ -10,12 +10,22 @@ from dataclasses import replace
 from datetime import datetime
 
 from revetl.clock import naive
+from revetl.destinations.base import Destination
 from revetl.model import Scalar
 from revetl.state import leases, outcomes, runs
 from revetl.state.sync_tables import SyncTables
+from revetl.sync.apply import jobs
+from revetl.sync.sync_run import SyncRun
 from revetl.warehouse.sql import ident
 
 _BROKEN_OFF = "subject = ? AND status = 'running' AND run_id <> ?"
+
+
+async def heal(run: SyncRun, destination: Destination | None) -> int:
+    """What every run does first: jobs of earlier runs are followed to their end, then what may have been sent and has
+    no outcome becomes in doubt. Returns how many records did. Raises as `jobs.follow_earlier` and `recover`."""
+    await jobs.follow_earlier(run, destination)
+    return await run.on_tables(recover, run.ctx.clock.now(), present_run=run.ctx.run_id)
 
 
 def recover(tables: SyncTables, now: datetime, *, present_run: str) -> int:

@@ -80,7 +80,7 @@ async def find_drift(
     async with under_lease(ctx, spec) as run:
         _check_fields(run.tables, options.resolution)
         await run.on_tables(_check_keys, options.keys)
-        await run.on_tables(recovery.recover, ctx.clock.now(), present_run=ctx.run_id)
+        await recovery.heal(run, destination)
         if options.resolution is None:
             report = await _read(run, destination, options)
         else:

@@ -203,9 +203,9 @@ def write_answered(tables: SyncTables, done: Sequence[Outcome], now: datetime, r
     execute(
         f"""
         UPDATE {links}
-        SET state = CASE p.status WHEN 'ok' THEN 'linked' ELSE 'rejected' END, synced_at = ?
+        SET state = CASE p.status WHEN 'rejected' THEN 'rejected' ELSE 'linked' END, synced_at = ?
         FROM ({answered}) p
-        WHERE p.op = 'link' AND p.status IN ('ok', 'rejected') AND {_same("p", links)}
+        WHERE p.op = 'link' AND p.status IN ('ok', 'accepted', 'rejected') AND {_same("p", links)}
         """,
         [now],
     )
@@ -215,7 +215,7 @@ def write_answered(tables: SyncTables, done: Sequence[Outcome], now: datetime, r
         WHERE EXISTS (
             SELECT 1
             FROM ({answered}) p
-            WHERE p.op = 'unlink' AND p.status = 'ok' AND {_same("p", links)}
+            WHERE p.op = 'unlink' AND p.status IN ('ok', 'accepted') AND {_same("p", links)}
         )
         """
     )

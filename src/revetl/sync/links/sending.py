@@ -164,7 +164,7 @@ def _able(spec: SyncSpec, destination: Destination) -> Links:
 
 def _count(report: LinkReport, chunk: Sequence[LinkLine], done: Sequence[Outcome]) -> None:
     ops = {line.ordinal: line.op for line in chunk}
-    seen = Counter((ops[o.ordinal] if o.status is Status.OK else o.status.value) for o in done)
+    seen = Counter((ops[o.ordinal] if o.status in (Status.OK, Status.ACCEPTED) else o.status.value) for o in done)
     report.linked += seen["link"]
     report.unlinked += seen["unlink"]
     report.unknown += seen["unknown"]

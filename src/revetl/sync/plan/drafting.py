@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from revetl.destinations.base import Destination, DestinationField, Quota
+from revetl.destinations.base import Destination, DestinationField, ObjectSchema, Quota
 from revetl.destinations.capabilities import HasQuota, requests_of
 from revetl.errors import ConfigError, Problem, did_you_mean
 from revetl.model import SyncSpec
+from revetl.sync.batching import write_rows
 from revetl.sync.links import sending
-from revetl.sync.plan import field_types, freezing, guardrails, lines, matching, policies
+from revetl.sync.plan import consequences, events, field_types, freezing, guardrails, lines, matching, policies
 from revetl.sync.plan.forecast import PlanForecast, forecast
 from revetl.sync.plan.summary import PlanSummary
 from revetl.sync.sync_run import SyncRun
@@ -24,13 +25,23 @@ async def draft(run: SyncRun, destination: Destination | None, *, limit: int | N
     """Freezes a plan, asks the destination what it has to know, judges guardrails and forecasts. Sends nothing; without
     a destination every new record counts as a create."""
     spec = run.spec
-    summary = await run.on_tables(freezing.freeze, run.ctx.run_id, limit=limit, full_refresh=full_refresh)
-    batch_rows, asked = None, (0, 0)
+    schema: ObjectSchema | None = None
+    if destination is not None and spec.mode == "insert":
+        schema = await destination.describe(spec.object)  # events are compared in another way
+    of_events = schema is not None and schema.kind == "events"
+    summary = await run.on_tables(
+        freezing.freeze, run.ctx.run_id, limit=limit, full_refresh=full_refresh, events=of_events
+    )
+    asked = (0, 0)
+    planned = await run.on_tables(lines.count)
+    if destination is not None and planned:
+        schema = schema or await destination.describe(spec.object)
+        asked = await _ask(run, destination, schema, summary)
+    summary = await run.on_tables(lines.summarise, summary)
     if destination is not None:
-        batch_rows = destination.limits(spec.object).batch_rows
-        if await run.on_tables(lines.count):
-            asked = await _ask(run, destination, summary)
-    summary = await run.on_tables(lines.summarise, summary, batch_rows)
+        rows = write_rows(destination, spec.object, summary.changes)
+        summary.requests = sum(-(-n // rows) for n in _by_operation(summary).values())
+        summary.consequences = consequences.consequences(spec, destination, schema, summary.changes)
     summary.violations += guardrails.judge_creates(spec, summary.create)
     if spec.associate:
         summary.links = await sending.forecast(run, destination, full_refresh=full_refresh)
@@ -40,16 +51,22 @@ async def draft(run: SyncRun, destination: Destination | None, *, limit: int | N
     return summary
 
 
-async def _ask(run: SyncRun, destination: Destination, summary: PlanSummary) -> tuple[int, int]:
+async def _ask(run: SyncRun, destination: Destination, schema: ObjectSchema, summary: PlanSummary) -> tuple[int, int]:
     """Everything that the plan has to know from the destination; what that leaves out is counted in the summary.
     Returns the requests of lookups and of reads."""
-    spec = run.spec
-    described = (await destination.describe(spec.object)).fields
+    spec, described = run.spec, schema.fields
+    if schema.kind == "events":
+        events.check(spec, schema, full_refresh=summary.full_refresh)
     check_fields(spec, [f.name for f in run.tables.fields], described)
     summary.notes += await run.on_tables(field_types.check, described)
+    consequences.check(spec, destination, schema)
     policies.check(run.tables, destination, described)
     before = requests_of(destination)[0]
+    if schema.kind == "events":
+        await run.on_tables(events.decide, schema)
     summary.absent = await matching.match_new(run, destination)
+    if schema.kind == "events":
+        await run.on_tables(events.take_over_found)
     matched = requests_of(destination)[0]
     summary.kept = await policies.decide(run, destination, described)
     return matched - before, requests_of(destination)[0] - matched
@@ -57,12 +74,17 @@ async def _ask(run: SyncRun, destination: Destination, summary: PlanSummary) -> 
 
 def _forecast(spec: SyncSpec, destination: Destination, plan: PlanSummary, lookups: int, reads: int) -> PlanForecast:
     limits = destination.limits(spec.object)
-    records = {"create": plan.create, "update": plan.update + plan.adopt, "delete": plan.delete}
-    writes = {op: -(-n // limits.batch_rows) for op, n in records.items()}
+    rows = write_rows(destination, spec.object, plan.changes)
+    writes = {op: -(-n // rows) for op, n in _by_operation(plan).items()}
     writes["link"] = -(-plan.links.link // limits.link_rows)
     writes["unlink"] = -(-plan.links.unlink // limits.unlink_rows)
     quota = destination.quota(spec.object, spec.match_on) if isinstance(destination, HasQuota) else Quota()
     return forecast(quota, lookups=lookups, reads=reads, writes=writes)
+
+
+def _by_operation(plan: PlanSummary) -> dict[str, int]:
+    """Records that will be sent, as they are batched."""
+    return {"create": plan.create, "update": plan.update + plan.adopt, "delete": plan.delete}
 
 
 def check_fields(spec: SyncSpec, columns: Sequence[str], known: Mapping[str, DestinationField]) -> None:

@@ -25,28 +25,33 @@ def sending_order(op: str) -> str:
     return f"CASE {op} WHEN 'delete' THEN 0 WHEN 'update' THEN 1 ELSE 2 END"
 
 
-def freeze(tables: SyncTables, plan_id: str, *, limit: int | None, full_refresh: bool = False) -> PlanSummary:
+def freeze(
+    tables: SyncTables, plan_id: str, *, limit: int | None, full_refresh: bool = False, events: bool = False
+) -> PlanSummary:
     """Freezes the plan into `plan__<sync>`. ConfigError for null or duplicate keys; guardrails that it breaks stand in
-    the summary. `full_refresh`: every record of the model stands in it whole, changed or not. Safe to repeat: a new
-    plan takes the place of the old."""
+    the summary. `full_refresh`: every record of the model stands in it whole, changed or not. `events`: they are
+    only added, and a changed one has a line all the same, so that it is not passed over in silence. Safe to repeat: a
+    new plan takes the place of the old."""
     barred = suppressed.records(tables)
     buckets = None if barred or full_refresh else suspects.find(tables)
     lean = tables.warehouse.lean(len(tables.fields) + 1)
     if buckets is not None and lean is not None:
         try:
             with lean:
-                return _freeze(SnapshotComparison(tables, full_refresh, buckets), plan_id, barred, limit)
+                return _freeze(SnapshotComparison(tables, full_refresh, buckets), plan_id, barred, limit, events)
         except WarehouseError:
             log.info("%s: not enough memory to plan with little; planned with more", tables.spec.name)
-    return _freeze(SnapshotComparison(tables, full_refresh, None), plan_id, barred, limit)
+    return _freeze(SnapshotComparison(tables, full_refresh, None), plan_id, barred, limit, events)
 
 
-def _freeze(comparison: SnapshotComparison, plan_id: str, barred: Sequence[str], limit: int | None) -> PlanSummary:
+def _freeze(
+    comparison: SnapshotComparison, plan_id: str, barred: Sequence[str], limit: int | None, events: bool
+) -> PlanSummary:
     tables = comparison.tables
     # Where DDL commits by itself a crash leaves half a plan that nothing refers to yet, and hashes of equal rows.
     with tables.warehouse.transaction(ddl=True), source_of(tables, barred) as source:
         counts = comparison.compare(source)
-        waiting = _write_plan(comparison, plan_id, limit)
+        waiting = _write_plan(comparison, plan_id, limit, events)
         equal = comparison.take_over_hashes()
         summary = PlanSummary(
             plan_id=plan_id,
@@ -74,12 +79,12 @@ def _freeze(comparison: SnapshotComparison, plan_id: str, barred: Sequence[str],
     return summary
 
 
-def _write_plan(comparison: SnapshotComparison, plan_id: str, limit: int | None) -> dict[str, int]:
+def _write_plan(comparison: SnapshotComparison, plan_id: str, limit: int | None, events: bool) -> dict[str, int]:
     """Returns how many records wait for their row to change, by why: a status of `rejected__<sync>`."""
     tables, spec = comparison.tables, comparison.tables.spec
     leavers = spec.mode == "mirror" and spec.on_leave != "ignore"
     candidates = " UNION ALL ".join([_present(comparison), *([_leavers(tables)] if leavers else [])])
-    kept = {"insert": "(c.op = 'create' OR c.in_doubt)"}.get(spec.mode, "TRUE")
+    kept = "(c.op = 'create' OR c.in_doubt)" if spec.mode == "insert" and not events else "TRUE"
     # What waits for a person (a create that may have happened, what was rolled back or accepted) goes on waiting.
     stays = "r.status NOT IN ('rejected', 'skipped')" if comparison.full_refresh else "TRUE"
     columns = "".join(f", c.{ident(f.before)}, c.{ident(f.after)}" for f in tables.fields)

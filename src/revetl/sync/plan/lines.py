@@ -20,7 +20,7 @@ def count(tables: SyncTables) -> int:
     return tables.warehouse.scalar(f"SELECT count(*) FROM {tables.plan}", int)
 
 
-def summarise(tables: SyncTables, summary: PlanSummary, batch_rows: int | None) -> PlanSummary:
+def summarise(tables: SyncTables, summary: PlanSummary) -> PlanSummary:
     """Fills in the counts of the plan as it now stands, adoptions decided or not."""
     warehouse, plan = tables.warehouse, tables.plan
     kinds = warehouse.rows(
@@ -53,9 +53,6 @@ def summarise(tables: SyncTables, summary: PlanSummary, batch_rows: int | None) 
         """
     )
     summary.fields = _fields(tables)
-    if batch_rows:
-        summary.requests = sum(-(-n // batch_rows) for n in (summary.create, summary.update + summary.adopt))
-        summary.requests += -(-summary.delete // batch_rows)
     summary.samples = _samples(tables)
     return summary
 

@@ -174,7 +174,7 @@ def planner(warehouse: Warehouse, spec: SyncSpec, saved: SavedPlanEntry) -> Plan
             links=LinkCounts(**saved.data["links"]),
             full_refresh=saved.data["full_refresh"],
         )
-        return await run.on_tables(lines.summarise, summary, None)
+        return await run.on_tables(lines.summarise, summary)
 
     pairs = saved_plans.pairs_of(warehouse, saved.plan_id) if spec.associate else None
     return Planner(put_back, links_from=pairs)

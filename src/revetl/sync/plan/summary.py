@@ -95,4 +95,5 @@ class PlanSummary(RecordCounts, FieldCounts):
     forecast: PlanForecast | None = None  # None without a destination
     links: LinkCounts = field(default_factory=LinkCounts)  # counted apart from records
     full_refresh: bool = False  # everything is sent, changed or not, and `max_changed_share` is not asked
+    consequences: list[str] = field(default_factory=list)  # what follows from what the destination can't do
     violations: list[GuardrailViolation] = field(default_factory=list)  # guardrails that it breaks

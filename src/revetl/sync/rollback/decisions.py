@@ -12,8 +12,9 @@ from datetime import timedelta
 from typing import Any
 
 from revetl.destinations.base import Destination, RecordMatch
-from revetl.destinations.capabilities import LooksUp
-from revetl.model import RunRecord, Scalar
+from revetl.destinations.capabilities import LooksUp, write_only
+from revetl.errors import ConfigError
+from revetl.model import RunRecord, Scalar, SyncSpec
 from revetl.state.sync_tables import SyncTables
 from revetl.sync import typed_text
 from revetl.sync.batching import ask_in_batches
@@ -33,6 +34,9 @@ NOT_CREATED = "the run got no answer, and it was not created"
 NOT_KEPT = "the run did not keep what stood there"
 EDITED = "every field that it changed was edited or written since"
 NO_COLUMN = "its column has left the model"
+UNSEEN_DOUBT = "in doubt, and the destination can't be read"
+UNSEEN_DOUBLE = "made anew it could stand there twice, and the destination can't be searched"
+UNSEEN_BEFORE = "nothing of ours stood there before, and the destination can't be read"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,20 +51,34 @@ class RollbackChoices:
 async def decide(run: SyncRun, destination: Destination, undone: RunRecord, choices: RollbackChoices) -> None:
     """Fills `rollback__<sync>`. Reads from the destination, writes nothing to it. Safe to repeat."""
     spec, tables = run.spec, run.tables
-    await require_readable(destination, spec)
+    await _refuse_events(destination, spec)
+    unseen = write_only(destination)
+    if not unseen:
+        await require_readable(destination, spec)
     await run.on_tables(verdicts.prepare)
     total = await run.on_tables(verdicts.count_written, undone.run_id, choices.keys)
     chunks = await run.on_tables(verdicts.written_by, undone.run_id, choices.keys, batch_rows=CHUNK_ROWS)
     judge = _RollbackJudge(tables, NormalForms(destination, spec.object), undone, choices)
+    repeatable = destination.idempotent(spec.object, spec.match_on)
     names = [f.name for f in tables.fields]
     meter, done = run.ctx.progress("reading"), 0
     async for rows, stands in read_back(chunks, destination, spec.object, names, offload=run.ctx.offload):
-        by_value = await _look_for(tables, destination, rows)
-        found = [v for row in rows for v in judge.record(row, stands.get(row["destination_id"]), by_value)]
+        if unseen:
+            found = [v for row in rows for v in judge.unseen(row, repeatable)]
+        else:
+            by_value = await _look_for(tables, destination, rows)
+            found = [v for row in rows for v in judge.record(row, stands.get(row["destination_id"]), by_value)]
         await run.on_tables(verdicts.append, found)
         done += len(rows)
         if meter:
             meter(done, total)
+
+
+async def _refuse_events(destination: Destination, spec: SyncSpec) -> None:
+    """ConfigError where what was sent are events. Learns the fields, which `normalise` leans on."""
+    if (await destination.describe(spec.object)).kind == "events":
+        message = f"{spec.where or spec.name}: {spec.destination} {spec.object} are events: they are only added"
+        raise ConfigError(message, hint="What was sent can't be taken back from here.")
 
 
 async def _look_for(tables: SyncTables, destination: Destination, rows: Sequence[KnownRow]) -> dict[str, RecordMatch]:
@@ -101,6 +119,7 @@ class _RollbackJudge:
     def __init__(self, tables: SyncTables, forms: NormalForms, undone: RunRecord, choices: RollbackChoices) -> None:
         self._tables, self._forms, self._undone, self._choices = tables, forms, undone, choices
         self._fields = {f.name: (i, f) for i, f in enumerate(tables.fields)}
+        self._unseen = write_only(forms.destination)
 
     def record(
         self, row: KnownRow, match: RecordMatch | None, by_value: Mapping[str, RecordMatch]
@@ -124,6 +143,25 @@ class _RollbackJudge:
             yield self._created(row, match, changed)
         else:
             yield from self._updated(row, match, changed)
+
+    def unseen(self, row: KnownRow, repeatable: bool) -> Iterator[RollbackVerdict]:
+        """As `record`, where nothing can be read there: what stands is taken to be what was sent last, as the snapshot
+        has it. Left alone is what that would not be sound for: a record in doubt, a field that held no value of ours, a
+        record that may be there again and that making anew could double."""
+        if row["known"] and row["in_doubt"]:
+            yield self._left(row, UNSEEN_DOUBT)
+            return
+        if row["op"] == "delete" and self._choices.recreate_archived and not repeatable:
+            yield self._left(row, UNSEEN_DOUBLE)
+            return
+        match = None
+        if row["known"] and row["now_id"] is not None:
+            fields = {name: row[f"now__{i}"] for name, (i, _) in self._fields.items()}
+            match = RecordMatch(row["now_id"], fields)
+        elif row["op"] != "delete":
+            yield self._left(row, "not known by an id to this sync any more")
+            return
+        yield from self.record(row, match, {})
 
     def _absent(self, row: KnownRow) -> RollbackVerdict:
         if row["destination_id"] is None:
@@ -181,6 +219,8 @@ class _RollbackJudge:
             return verdict("left", NO_COLUMN)
         if name not in earlier:
             return verdict("left", NOT_KEPT)
+        if self._unseen and stood is None:
+            return verdict("left", UNSEEN_BEFORE)
         index, column = self._fields[name]
         try:
             value, wrote_typed = typed_text.fit(column.type, stood), typed_text.fit(column.type, wrote)

@@ -35,6 +35,7 @@ class RollbackPlan:
     reasons: list[tuple[str, bool, int]] = field(default_factory=list)  # why left, whether the whole record, how many
     samples: list[dict[str, Scalar]] = field(default_factory=list)
     requests: int = 0  # writes that it takes
+    consequences: list[str] = field(init=False, default_factory=list)  # what follows from what the destination can't do
 
     @property
     def changes(self) -> int:
@@ -141,7 +142,7 @@ def queue_restored(tables: SyncTables, answered: str, now: datetime, run_id: str
         SELECT p.key, p.waits, p.present_hash
         FROM {tables.plan} p
         JOIN ({answered}) a ON a.key = p.key
-        WHERE a.status IN ('ok', 'unknown')
+        WHERE a.status IN ('ok', 'accepted', 'unknown')
         """
     queue.replace(tables, restored, queue.ROLLED_BACK, now, run_id)
 

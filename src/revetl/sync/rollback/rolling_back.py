@@ -1,7 +1,8 @@
 """Take back what one run of one sync wrote: read what stands there now, decide field by field, and send it as a run.
 
 What can fail between the steps is in docs/design/rollback.md. Nothing here is sent that was not read a moment ago, and
-no value is restored over one that somebody else has put there since.
+no value is restored over one that somebody else has put there since; but where a destination can't be read, what it was
+sent last is taken to stand there, and the plan says so.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from revetl.context import RunContext
 from revetl.destinations.base import Destination
-from revetl.destinations.capabilities import requests_of
+from revetl.destinations.capabilities import requests_of, write_only
 from revetl.errors import GuardrailError
 from revetl.model import RunRecord, RunStatus, SyncSpec
 from revetl.sync.apply import recovery
@@ -25,6 +26,9 @@ from revetl.sync.rollback.plan import RollbackPlan
 from revetl.sync.sync_run import SyncRun
 
 __all__ = ["RollbackChoices", "RollbackOptions", "RollbackPlan", "RollbackReport", "roll_back"]
+
+
+UNSEEN = "the destination can't be read: values are sent over whatever people may have written there since"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +73,7 @@ async def roll_back(
     started_s = ctx.clock.monotonic()
     async with under_lease(ctx, spec) as run:
         run = replace(run, tables=rollback_plan.without_rules(run.tables))
-        await run.on_tables(recovery.recover, ctx.clock.now(), present_run=ctx.run_id)
+        await recovery.heal(run, destination)
         if options.dry_run:
             plan = await _plan(run, destination, undone, choices)
             requests = requests_of(destination)[0]
@@ -89,6 +93,8 @@ async def _plan(run: SyncRun, destination: Destination, undone: RunRecord, choic
     await run.on_tables(rollback_plan.freeze, run.ctx.run_id, undone.run_id)
     plan = await run.on_tables(rollback_plan.summarise, undone, choices)
     size = destination.limits(run.spec.object).batch_rows
+    if write_only(destination):
+        plan.consequences.append(UNSEEN)
     plan.requests = sum(-(-n // size) for n in (plan.restore, plan.archive, plan.recreate))
     return plan
 

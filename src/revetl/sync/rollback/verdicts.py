@@ -128,7 +128,7 @@ def _of_run(alias: str, of: str, keys: Sequence[str]) -> str:
     o = alias
     chosen = f"AND {o}.key IN ({', '.join('?' for _ in keys)})" if keys else ""
     return f"""{o}.run_id = ? AND {o}.sync = ?
-            AND {o}.status IN ('ok', 'unknown')
+            AND {o}.status IN ('ok', 'accepted', 'unknown')
             AND {of}
             {chosen}
             AND NOT {is_alias(f"{o}.key")}"""

@@ -23,7 +23,7 @@ from revetl.errors import WarehouseDenied, WarehouseError, WarehouseLost
 from revetl.model import Relation, Scalar
 from revetl.warehouse.base import Column, Kind, TypedResults, by_table
 from revetl.warehouse.postgres import connecting, failures, pooler
-from revetl.warehouse.postgres.connecting import Profile
+from revetl.warehouse.postgres.connecting import PostgresProfile
 from revetl.warehouse.postgres.types import as_arrow, our_type
 from revetl.warehouse.sql import ident, table
 from revetl.warehouse.translate import Statement, fold, translate
@@ -46,7 +46,7 @@ class PostgresWarehouse(TypedResults):
     repeatable_reads = True
 
     def __init__(
-        self, profile: Profile, *, state_schema: str = "revetl", pause: Callable[[float], None] = time.sleep
+        self, profile: PostgresProfile, *, state_schema: str = "revetl", pause: Callable[[float], None] = time.sleep
     ) -> None:
         self.state_schema = state_schema
         self._profile = profile
@@ -57,7 +57,7 @@ class PostgresWarehouse(TypedResults):
         self._losses = 0  # sessions before this one
         self._use(connecting.open_session(profile, pause))
 
-    def _use(self, session: connecting.Session) -> None:
+    def _use(self, session: connecting.PostgresSession) -> None:
         self._session = session
         self._db = session.connection
         self._checks_input = session.major_version >= _HAS_INPUT_CHECK

@@ -33,7 +33,7 @@ _SETTINGS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Profile:
+class PostgresProfile:
     """How to get a session. `options` are libpq's (host, port, user, password, dbname, sslmode, service, …); `retries`
     is how often an attempt that nobody answered is repeated."""
 
@@ -44,7 +44,7 @@ class Profile:
 
 
 @dataclass(frozen=True, slots=True)
-class Session:
+class PostgresSession:
     """`process`: the server's, where a pooler stands between and might change it; None where none does."""
 
     connection: psycopg.Connection[Any]
@@ -55,7 +55,7 @@ class Session:
         return self.connection.info.server_version // 10_000
 
 
-def open_session(profile: Profile, pause: Callable[[float], None]) -> Session:
+def open_session(profile: PostgresProfile, pause: Callable[[float], None]) -> PostgresSession:
     """WarehouseDenied for credentials, ConfigError for a server that is too old or a pooler that pools by transaction,
     WarehouseError where nobody answers. `pause` waits for seconds."""
     attempt = 0
@@ -79,9 +79,11 @@ def open_session(profile: Profile, pause: Callable[[float], None]) -> Session:
         raise
 
 
-def reopen_session(profile: Profile, pause: Callable[[float], None], pauses: Sequence[float]) -> Session:
+def reopen_session(
+    profile: PostgresProfile, pause: Callable[[float], None], pauses: Sequence[float]
+) -> PostgresSession:
     """In place of one that was lost: tried again after each of `pauses`, in seconds. Raises as `open_session`."""
-    once = Profile(profile.options, profile.role, profile.search_path, retries=0)
+    once = PostgresProfile(profile.options, profile.role, profile.search_path, retries=0)
     for seconds in pauses:
         try:
             return open_session(once, pause)
@@ -92,7 +94,7 @@ def reopen_session(profile: Profile, pause: Callable[[float], None], pauses: Seq
     return open_session(once, pause)
 
 
-def pooled_by_transaction(profile: Profile) -> ConfigError:
+def pooled_by_transaction(profile: PostgresProfile) -> ConfigError:
     return ConfigError(
         f"Postgres at {failures.place(profile.options)} is a pooler that pools by transaction, and revetl keeps"
         " temporary tables and cursors from one transaction to the next",
@@ -122,7 +124,7 @@ def _readable(descriptor: int) -> bool:
     return bool(select.select([descriptor], [], [], 0)[0])
 
 
-def _connected(profile: Profile) -> psycopg.Connection[Any]:
+def _connected(profile: PostgresProfile) -> psycopg.Connection[Any]:
     # Nothing goes by libpq's `options`, which poolers refuse. A prepared statement breaks when its table is made anew
     # with other columns, as plans are.
     return psycopg.connect(
@@ -132,7 +134,7 @@ def _connected(profile: Profile) -> psycopg.Connection[Any]:
     )
 
 
-def _made_equal(connection: psycopg.Connection[Any], profile: Profile) -> Session:
+def _made_equal(connection: psycopg.Connection[Any], profile: PostgresProfile) -> PostgresSession:
     version = connection.info.server_version
     if version < OLDEST * 10_000:
         spelled = f"{version // 10_000}.{version % 10_000}"
@@ -150,4 +152,4 @@ def _made_equal(connection: psycopg.Connection[Any], profile: Profile) -> Sessio
     connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
     for type_ in ("json", "jsonb", "uuid"):
         connection.adapters.register_loader(type_, TextLoader)
-    return Session(connection, pooler.server_process(connection) if between else None)
+    return PostgresSession(connection, pooler.server_process(connection) if between else None)

@@ -1,35 +1,27 @@
-"""A destination that is any HTTP endpoint: each batch is one POST of a JSON array of `{key, op, fields}`.
+"""The HTTP sink: each batch is one POST of a JSON array of `{key, op, fields}`.
 
-An answer of 2xx means that every record of the batch was taken. The receiver keys by `key`, so a repeat overwrites:
-that is what makes a push to it repeatable. Dates travel as ISO 8601, decimals as numbers' text, bytes not at all.
+An answer of 2xx means that every record of the batch was taken, a refusal that none was: the endpoint has no way to say
+which record it means, so the engine halves a refused batch. The receiver keys by `key`, so a repeat overwrites: that
+is what makes a push to it repeatable. Dates travel as ISO 8601, decimals as numbers' text, bytes not at all.
+Nothing can be looked up or read back: it is write-only.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date
 from decimal import Decimal
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-import httpx
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from revetl.clock import Clock
 from revetl.destinations.base import Destination, DestinationField, Limits, ObjectSchema, Quota
-from revetl.errors import Ambiguous
-from revetl.http import Session, SessionOptions
+from revetl.destinations.http_sink.options import Options
+from revetl.errors import Ambiguous, Rejected
+from revetl.http import Response, Session, SessionOptions, Transport
 from revetl.model import Change, Outcome, Scalar, Status
-
-
-class Options(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    url: str
-    headers: dict[str, SecretStr] = {}
-    batch_rows: int = Field(default=100, ge=1, le=10_000)
-    concurrency: int = Field(default=8, ge=1, le=64)
-    allow_insecure: bool = False
 
 
 class AnyField(dict[str, DestinationField]):
@@ -43,14 +35,12 @@ class AnyField(dict[str, DestinationField]):
 
 
 class HttpSink:
-    def __init__(
-        self, name: str, options: Options, clock: Clock, transport: httpx.AsyncBaseTransport | None = None
-    ) -> None:
+    def __init__(self, name: str, options: Options, clock: Clock, transport: Transport | None = None) -> None:
         self.name = name
         url = urlsplit(options.url)
         self._path = url.path
         self._params = dict(parse_qsl(url.query)) or None
-        self._limits = Limits(options.batch_rows, options.concurrency)
+        self._limits = Limits(options.batch_rows, options.concurrency, atomic=True)
         headers = {name: value.get_secret_value() for name, value in options.headers.items()}
         self._session = Session(
             name,
@@ -63,6 +53,9 @@ class HttpSink:
             transport=transport,
             clock=clock,
         )
+
+    def __repr__(self) -> str:
+        return f"HttpSink({self.name!r})"
 
     async def __aenter__(self) -> HttpSink:
         await self._session.__aenter__()
@@ -89,24 +82,29 @@ class HttpSink:
         return True
 
     def normalise(self, object_: str, field: str, value: Scalar) -> str:
-        return "" if value is None else str(value)
+        """As it stands in the JSON that is sent, without its quotes."""
+        if isinstance(value, bool):
+            return "true" if value else "false"
+        if isinstance(value, date):  # a datetime is one too
+            return str(orjson.loads(orjson.dumps(value)))
+        return "" if value is None else format(value, "f") if isinstance(value, Decimal) else str(value)
 
     async def write(self, object_: str, match_on: str | None, changes: Sequence[Change]) -> list[Outcome]:
-        """A refusal is of the whole batch: the endpoint has no way to say which record it means."""
+        """Rejected where the endpoint refuses the batch: nothing of it was taken."""
         rows = [{"key": c.key, "op": c.op, "fields": c.fields} for c in changes]
         try:
             response = await self._post(rows)
+        except TypeError as e:  # not even written down as JSON
+            raise Rejected(str(e), code="INVALID_VALUE") from None
         except Ambiguous as e:
             return [Outcome(c.ordinal, Status.UNKNOWN, c.destination_id, "Ambiguous", e.code, str(e)) for c in changes]
+        if not response.is_success:
+            code = str(response.status_code)
+            raise Rejected(f"the endpoint answered {code}", code=code, status=response.status_code)
         attempts: int = response.extensions["attempts"]
-        if response.is_success:
-            return [Outcome(c.ordinal, Status.OK, c.destination_id or c.key, attempts=attempts) for c in changes]
-        code, message = str(response.status_code), f"the endpoint answered {response.status_code} to the whole batch"
-        return [
-            Outcome(c.ordinal, Status.REJECTED, c.destination_id, "Rejected", code, message, attempts) for c in changes
-        ]
+        return [Outcome(c.ordinal, Status.OK, c.destination_id or c.key, attempts=attempts) for c in changes]
 
-    async def _post(self, rows: list[dict[str, Any]]) -> httpx.Response:
+    async def _post(self, rows: list[dict[str, Any]]) -> Response:
         body = _encode(rows)
         return await self._session.request("POST", self._path, content=body, params=self._params, idempotent=True)
 

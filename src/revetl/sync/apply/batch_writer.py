@@ -1,0 +1,86 @@
+"""One batch on its way: handed to the connector, and what became of each change noted.
+
+Where a call is all or nothing and is refused, it is halved until the culprit stands alone: a batch of n takes at most
+2n - 1 calls, which is when every record of it is bad; one culprit takes at most 2 log2(n) + 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from revetl.destinations.base import Destination, Limits
+from revetl.errors import Ambiguous, CallError, Rejected
+from revetl.model import Change, Outcome, Status, SyncSpec
+
+Note = Callable[[Sequence[Change], Sequence[Outcome]], None]
+
+
+class BatchWriter:
+    """`note` is given the outcomes of changes that were refused or may have been applied. Of the others nothing is
+    said: they were certainly not applied, and the run has to stop. `error` is why, `stopping` whether it is told to."""
+
+    def __init__(
+        self, destination: Destination, spec: SyncSpec, limits: Limits, note: Note, stopping: Callable[[], bool]
+    ) -> None:
+        self._destination, self._spec, self._limits = destination, spec, limits
+        self._note, self._told_to_stop = note, stopping
+        self.error: BaseException | None = None
+
+    async def write(self, batch: Sequence[Change]) -> bool:
+        """Whether all of it was taken."""
+        spec = self._spec
+        try:
+            outcomes = await self._destination.write(spec.object, spec.match_on, batch)
+        except Rejected as e:
+            if self._limits.atomic and len(batch) > 1:
+                await self._halve(batch)
+            else:
+                self._note(batch, failed(batch, Status.REJECTED, e))
+            return False
+        except Ambiguous as e:
+            outcomes = failed(batch, Status.UNKNOWN, e)
+        except CallError as e:
+            # Denied, Unavailable, Throttled past patience: the next batch would meet the same.
+            self.error = self.error or e
+            return False
+        except Exception as e:  # noqa: BLE001 - a connector's bug: all sent needs an outcome; the run stops
+            self.error = self.error or e
+            outcomes = failed(batch, Status.UNKNOWN, e)
+        self._note(batch, outcomes)
+        return all(outcome.status in (Status.OK, Status.ACCEPTED) for outcome in outcomes)
+
+    async def _halve(self, batch: Sequence[Change]) -> None:
+        """Nothing of the batch was applied. If nobody in its first half is refused the culprit is in the second, which
+        then need not be sent whole to know it."""
+        if self._told_to_stop():
+            return
+        half = (len(batch) + 1) // 2
+        first, second = batch[:half], batch[half:]
+        innocent = await self.write(first)
+        if self.error is not None or self._told_to_stop():
+            return
+        if innocent and len(second) > 1:
+            await self._halve(second)
+        else:
+            await self.write(second)
+
+
+def failed(batch: Sequence[Change], status: Status, error: BaseException) -> list[Outcome]:
+    """The same for all. The message of an error that is not ours may hold anything, so it is not repeated."""
+    code = error.code if isinstance(error, CallError) else None
+    message = str(error) if isinstance(error, CallError) else "the connector failed while this record was in flight"
+    kind = type(error).__name__
+    return [Outcome(change.ordinal, status, None, kind, code, message) for change in batch]
+
+
+def one_for_each(batch: Sequence[Change], outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
+    """Exactly one outcome per change: the first that is given counts, a missing one is unknown, never ok."""
+    if [o.ordinal for o in outcomes] == [c.ordinal for c in batch]:
+        return outcomes
+    given = {outcome.ordinal: outcome for outcome in reversed(outcomes)}
+    return [given.get(change.ordinal) or _unanswered(change) for change in batch]
+
+
+def _unanswered(change: Change) -> Outcome:
+    message = "the connector gave no outcome"
+    return Outcome(change.ordinal, Status.UNKNOWN, error_class="Unanswered", message=message)

@@ -1,0 +1,150 @@
+"""Jobs at the destination: submitted, made durable, followed; and those of a run that never finished, taken over.
+
+What can fail here and what then happens:
+- the process dies between `submit` and the durable id → its records are in doubt, as after any lost answer.
+- it dies later, a signal arrives, or the vendor is away → the job stays in `destination_jobs`, and the next run follows
+  it to its end before it does anything else. Nothing of it is sent again.
+- the vendor does not know the job any more → its records are unknown, and are looked for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+
+from revetl.context import RunContext
+from revetl.destinations.capabilities import RunsJobs
+from revetl.errors import Ambiguous, CallError, JobRunning, Rejected
+from revetl.model import Change, Outcome, Status
+from revetl.state import destination_jobs
+from revetl.state.destination_jobs import SubmittedJob
+from revetl.state.sync_tables import SyncTables
+from revetl.sync.apply import checkpoint
+from revetl.sync.apply.batch_writer import Note, failed, one_for_each
+from revetl.sync.apply.plan_lines import read_changes, stream_lines
+from revetl.sync.sync_run import SyncRun
+
+_FIRST_PAUSE_S = 1.0
+_LONGEST_PAUSE_S = 30.0
+
+
+@dataclass(slots=True)
+class JobWriter:
+    """In place of a `BatchWriter` where batches go by jobs. `remember` makes a submitted job durable. `ended`: jobs
+    whose outcomes were noted and are not written yet. `left_running`: how many a later run has to follow."""
+
+    run: SyncRun
+    destination: RunsJobs
+    plan_id: str
+    note: Note
+    stopping: Callable[[], bool]
+    remember: Callable[[SubmittedJob], Awaitable[None]]
+    ended: list[str]
+    left_running: int = 0
+    error: BaseException | None = None
+
+    async def write(self, batch: Sequence[Change]) -> None:
+        """Submits one batch and follows it until it ends, or the run is to stop."""
+        spec, ctx = self.run.spec, self.run.ctx
+        try:
+            job_id = await self.destination.submit(spec.object, spec.match_on, batch)
+        except Rejected as e:
+            self.note(batch, failed(batch, Status.REJECTED, e))
+            return
+        except Ambiguous as e:
+            self.note(batch, failed(batch, Status.UNKNOWN, e))
+            return
+        except CallError as e:
+            self.error = self.error or e
+            return
+        except Exception as e:  # noqa: BLE001 - a connector's bug: the job may have been handed over
+            self.error = self.error or e
+            self.note(batch, failed(batch, Status.UNKNOWN, e))
+            return
+        await self.remember(SubmittedJob(ctx.run_id, self.plan_id, job_id, tuple(c.ordinal for c in batch)))
+        try:
+            outcomes = await _follow(ctx, self.destination, spec.object, job_id, batch, self.stopping)
+        except Exception as e:  # noqa: BLE001 - whatever it is, the job is there, and a later run asks again
+            self.error = self.error or e
+            outcomes = None
+        if outcomes is None:
+            self.left_running += 1
+            return
+        self.note(batch, outcomes)
+        self.ended.append(job_id)
+
+
+async def _follow(
+    ctx: RunContext,
+    destination: RunsJobs,
+    object_: str,
+    job_id: str,
+    changes: Sequence[Change],
+    stopping: Callable[[], bool],
+) -> list[Outcome] | None:
+    """What became of each change, once the job has ended; None where the run is to stop before that."""
+    pause_s = _FIRST_PAUSE_S
+    while True:
+        try:
+            outcomes = await destination.follow(object_, job_id, changes)
+        except Rejected as e:
+            return failed(changes, Status.REJECTED, e)
+        except Ambiguous as e:
+            return failed(changes, Status.UNKNOWN, e)
+        if outcomes is not None:
+            return outcomes
+        if stopping():
+            return None
+        await _pause(ctx, pause_s)
+        if stopping():
+            return None
+        pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+
+
+async def _pause(ctx: RunContext, seconds: float) -> None:
+    """Ends early where the run is told to stop."""
+    waits = [asyncio.ensure_future(ctx.clock.sleep(seconds)), asyncio.ensure_future(ctx.stop.wait())]
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
+
+
+async def follow_earlier(run: SyncRun, destination: object) -> None:
+    """Follows the jobs of runs that never came to their end, and writes what became of their records, under the run
+    that sent them. Before recovery, which would take those records for in doubt, and before a new plan takes the place
+    of theirs. `destination` is None where nobody is to be asked. JobRunning where the run is told to stop before they
+    end, or has no destination to ask."""
+    able = destination if isinstance(destination, RunsJobs) else None
+    for job in await run.on_tables(destination_jobs.to_follow):
+        if able is None:
+            raise JobRunning(
+                f"{run.spec.name}: job {job.job_id} of run {job.run_id} has not been followed to its end, and"
+                f" {run.spec.destination} is not asked here: `revetl sync` follows it"
+            )
+        tables, changes = await run.on_tables(_lines_of, job)
+        outcomes = await _follow(run.ctx, able, run.spec.object, job.job_id, changes, lambda: run.ctx.stop.is_set())
+        if outcomes is None:
+            raise JobRunning(f"{run.spec.name}: job {job.job_id} of run {job.run_id} still runs; nothing was sent")
+        answered = list(one_for_each(changes, outcomes))
+        await run.ctx.offload(checkpoint.write_followed, tables, job, answered, run.ctx.clock.now())
+
+
+def _lines_of(tables: SyncTables, job: SubmittedJob) -> tuple[SyncTables, list[Change]]:
+    """The lines of the plan that the job holds, and the tables with the columns that this plan has: the model may have
+    lost or gained some since."""
+    columns = {c.name for c in tables.warehouse.columns(tables.relation("plan"))}
+    fields = tuple(f for f in tables.fields if f.after in columns)
+    spec = tables.spec
+    if spec.match_on not in {f.name for f in fields}:
+        spec = replace(spec, match_on=None)
+    planned = replace(tables, fields=fields, spec=spec)
+    wanted = set(job.ordinals)
+    if not columns:
+        return planned, []
+    low, high = min(wanted), max(wanted)
+    chunks = stream_lines(planned, f"plan_id = ? AND ordinal BETWEEN {int(low)} AND {int(high)}", [job.plan_id])
+    changes = [change for chunk in chunks for change in read_changes(chunk, planned)]
+    return planned, [change for change in changes if change.ordinal in wanted]

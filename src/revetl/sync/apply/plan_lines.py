@@ -1,0 +1,57 @@
+"""The lines of a plan as they are handed to a connector."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
+
+from revetl.model import Change, Operation, Scalar
+from revetl.state.sync_tables import SyncTables
+from revetl.warehouse.cells import plain
+from revetl.warehouse.sql import ident
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+CHUNK_ROWS = 5_000
+
+
+def stream_lines(tables: SyncTables, where: str = "TRUE", params: Sequence[Scalar] = ()) -> Iterator[pa.RecordBatch]:
+    """Those that are to be sent and meet the condition, in their order; `read_changes` reads a chunk."""
+    after = "".join(f", {ident(f.after)}" for f in tables.fields)
+    return tables.warehouse.stream(
+        f"""
+        SELECT ordinal, key, op, destination_id, in_doubt, changed_fields{after}
+        FROM {tables.plan}
+        WHERE outcome IS NULL AND {where}
+        ORDER BY ordinal
+        """,
+        params,
+        batch_rows=CHUNK_ROWS,
+    )
+
+
+def read_changes(chunk: pa.RecordBatch, tables: SyncTables) -> list[Change]:
+    """The lines of a plan as they are handed to a connector. The inner loop of a push: few Python steps per record."""
+    ordinals, keys, ops, ids, doubts, lists, *columns = (plain(column) for column in chunk.columns)
+    position = {f.name: i for i, f in enumerate(tables.fields)}
+    match = columns[position[tables.spec.match_on]] if tables.spec.match_on else [None] * len(keys)
+    shapes = {text: _shape(json.loads(text), position) for text in set(lists)}
+    picked = zip(map(shapes.__getitem__, lists), zip(*columns, strict=True), strict=True)
+    fields = [dict(zip(names, pick(row), strict=False)) for (names, pick), row in picked]
+    operations = {op.value: op for op in Operation}
+    lines = zip(ordinals, keys, map(operations.__getitem__, ops), ids, fields, match, doubts, strict=True)
+    return list(map(Change._make, lines))
+
+
+def _shape(names: list[str], position: Mapping[str, int]) -> tuple[list[str], Callable[[Any], Sequence[Any]]]:
+    """The names of changed fields and what picks their values out of a row."""
+    if len(names) > 1:
+        return names, itemgetter(*(position[name] for name in names))
+    if names == [*position]:  # as of every new record
+        return names, tuple
+    # One index would give the value itself and not a tuple of one.
+    start = position[names[0]] if names else 0
+    return names, itemgetter(slice(start, start + len(names)))

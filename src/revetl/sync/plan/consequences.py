@@ -1,0 +1,63 @@
+"""What follows from what a connector can do: for modes, adoption, drift and rollback. Said in every plan, or refused
+where a sync asks for what can't be kept. Asks the destination nothing."""
+
+from __future__ import annotations
+
+from revetl.destinations.base import Destination, ObjectSchema
+from revetl.destinations.capabilities import LooksUp, ReadsBack, write_only
+from revetl.errors import ConfigError, Problem
+from revetl.model import SyncSpec
+from revetl.sync.batching import by_jobs
+
+
+def check(spec: SyncSpec, destination: Destination, schema: ObjectSchema) -> None:
+    """ConfigError for a mode that needs records to be found. What events allow: `events.check`."""
+    if schema.kind == "records" and spec.mode == "update" and not isinstance(destination, LooksUp):
+        message = f"{_where(spec)}: mode update can't be kept: {spec.destination} can't be searched"
+        hint = "Write `mode: upsert`: what stands there already can't be told from what does not."
+        raise ConfigError(Problem(message, hint=hint))
+
+
+def consequences(spec: SyncSpec, destination: Destination, schema: ObjectSchema | None, changes: int) -> list[str]:
+    """Sentences for people, without keys and values. `schema` is None where the plan had nothing to ask; `changes` are
+    the records that will be sent."""
+    name, out = spec.destination, []
+    if schema is not None and schema.kind == "events":
+        out.append(_of_events(name, schema))
+    else:
+        if not isinstance(destination, LooksUp):
+            out.append(_without_search(spec, destination))
+        if not isinstance(destination, ReadsBack):
+            out.append(_without_reading(name, destination))
+    if destination.limits(spec.object).atomic:
+        out.append(f"{name} takes a batch whole or not at all: a refused one is halved until the culprit stands alone")
+    if changes and by_jobs(destination, spec.object, changes):
+        out.append("sent as jobs, which are followed to their end: by the next run, where this one is stopped")
+    return out
+
+
+def _of_events(name: str, schema: ObjectSchema) -> str:
+    if schema.event_id is None:
+        return f"{name} only adds events and would take one twice: one whose answer is lost is not sent again"
+    return f"{name} only adds events: a changed row is not sent, unless its {schema.event_id} changed too"
+
+
+def _without_search(spec: SyncSpec, destination: Destination) -> str:
+    name = spec.destination
+    said = f"{name} can't be searched, so nothing is adopted: a record that is new to us is "
+    if destination.idempotent(spec.object, spec.match_on):
+        by = f"its {spec.match_on}" if spec.match_on else "its key"
+        return said + f"created, or written over the one that has {by} there"
+    return said + "created, and one whose answer is lost is not sent again until a person has looked"
+
+
+def _without_reading(name: str, destination: Destination) -> str:
+    said = f"{name} can't be read by id: drift is not seen, "
+    if write_only(destination):
+        said += "and a rollback sends the values that were sent before over what people may have changed there since"
+        return said
+    return said + "and no run can be rolled back"
+
+
+def _where(spec: SyncSpec) -> str:
+    return spec.where or f"sync {spec.name}"

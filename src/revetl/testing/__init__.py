@@ -1,0 +1,17 @@
+"""The suites that a connector inherits, ours and other people's. `docs/guides/write-a-destination.md` uses them.
+
+pytest is needed here and nowhere else in revetl.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+# Before the import: pytest explains a failed assertion only in modules that it has rewritten.
+pytest.register_assert_rewrite("revetl.testing.destinations")
+
+from revetl.testing.destinations.harness import LinkCase, StoredRecord  # noqa: E402
+from revetl.testing.destinations.suite import DestinationSuite  # noqa: E402
+from revetl.testing.destinations.wire import Wire  # noqa: E402
+
+__all__ = ["DestinationSuite", "LinkCase", "StoredRecord", "Wire"]

@@ -1,0 +1,1 @@
+"""The contract of a destination as behaviour tests."""

@@ -1,0 +1,191 @@
+"""What a connector may add to the core, where it does: looking up, reading back, links, jobs, events."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NoReturn
+
+import pytest
+
+from revetl.destinations.base import Pair
+from revetl.destinations.capabilities import HasQuota, Links, LooksUp, ReadsBack, RunsJobs
+from revetl.model import Change, Operation, Outcome, Status
+from revetl.testing.clocks import watched
+from revetl.testing.destinations.harness import TAKEN, DestinationHarness, SuiteBench, on_bench
+
+
+def _without(capability: str) -> NoReturn:
+    pytest.skip(f"the connector does not have {capability}")
+
+
+class CapabilityTests(DestinationHarness):
+    @on_bench
+    async def test_look_up_finds_what_stands_and_nothing_else(self, bench: SuiteBench) -> None:
+        async with bench.connected() as destination:
+            if not isinstance(destination, LooksUp):
+                _without("LooksUp")
+            assert self.match_on, "a connector that looks up is tested with a `match_on`"
+            changes = bench.creates(3)[: destination.limits(self.object).batch_rows]
+            made = await bench.write(destination, changes)
+            absent = bench.create(900).match_value
+            values = [*(c.match_value for c in changes), absent][: destination.limits(self.object).lookup_rows]
+            found = await destination.look_up(self.object, self.match_on, values, [self.text])
+            forms = {destination.normalise(self.object, self.match_on, c.match_value): c for c in changes}
+            assert set(found) == set(forms) & {destination.normalise(self.object, self.match_on, v) for v in values}
+            for form, match in found.items():
+                change = forms[form]
+                assert match.destination_id == made[change.ordinal].destination_id
+                assert set(match.fields) >= {self.text}
+                stored = destination.normalise(self.object, self.text, match.fields[self.text])
+                assert stored == destination.normalise(self.object, self.text, change.fields[self.text])
+            assert dict(await destination.look_up(self.object, self.match_on, [absent], [self.text])) == {}
+
+    @on_bench
+    async def test_look_up_takes_exactly_its_limit(self, bench: SuiteBench) -> None:
+        async with bench.connected() as destination:
+            if not isinstance(destination, LooksUp):
+                _without("LooksUp")
+            made = bench.create(0)
+            await bench.write(destination, [made])
+            rows = destination.limits(self.object).lookup_rows
+            values = [made.match_value, *(bench.create(n).match_value for n in range(1, rows))]
+            found = await destination.look_up(self.object, str(self.match_on), values, [])
+            assert len(found) == 1
+
+    @on_bench
+    async def test_read_back_gives_what_stands_now(self, bench: SuiteBench) -> None:
+        """By the id that was asked for; what is gone is absent."""
+        async with bench.connected() as destination:
+            if not isinstance(destination, ReadsBack):
+                _without("ReadsBack")
+            changes = bench.creates(2)[: destination.limits(self.object).batch_rows]
+            made = await bench.write(destination, changes)
+            ids = [str(made[c.ordinal].destination_id) for c in changes]
+            found = await destination.read_back(self.object, ids, [self.text])
+            assert set(found) == set(ids)
+            for id_, change in zip(ids, changes, strict=True):
+                assert found[id_].destination_id == id_
+                stored = destination.normalise(self.object, self.text, found[id_].fields[self.text])
+                assert stored == destination.normalise(self.object, self.text, change.fields[self.text])
+            delete = changes[-1]._replace(op=Operation.DELETE, destination_id=ids[-1], fields={})
+            if (await bench.write(destination, [delete]))[delete.ordinal].status is Status.OK:
+                assert set(await destination.read_back(self.object, ids, [self.text])) == set(ids[:-1])
+
+    @on_bench
+    async def test_read_back_of_a_merged_record_gives_the_survivor(self, bench: SuiteBench) -> None:
+        async with bench.connected() as destination:
+            if not isinstance(destination, ReadsBack):
+                _without("ReadsBack")
+            changes = bench.creates(2)[: destination.limits(self.object).batch_rows]
+            made = await bench.write(destination, changes)
+            survivor, merged = (str(made[n].destination_id) for n in (0, 1))
+            if not await self.merge(bench.vendor, survivor, merged):
+                pytest.skip("`merge` says that the vendor merges no records")
+            found = await destination.read_back(self.object, [merged, survivor], [self.text])
+            assert {asked: match.destination_id for asked, match in found.items()} == {
+                merged: survivor,
+                survivor: survivor,
+            }
+
+    @on_bench
+    async def test_links_are_made_once_and_removed(self, bench: SuiteBench) -> None:
+        async with bench.connected() as destination:
+            if not isinstance(destination, Links):
+                _without("Links")
+            case = self.links
+            assert case is not None, "`links`: say what a record can be linked to"
+            assert case.type in await destination.link_types(self.object, case.to_object)
+            ours = await bench.write(destination, bench.creates(2)[: destination.limits(self.object).batch_rows])
+            sent = dict(case.fields(0))
+            other = bench.create(0, fields=sent)._replace(match_value=sent.get(case.match_on or ""))
+            await destination.describe(case.to_object)
+            [made] = await destination.write(case.to_object, case.match_on, [other])
+            assert made.status in TAKEN
+            ids = [str(o.destination_id) for o in ours.values()]
+            to = str(made.destination_id)
+            pairs = [Pair(ordinal, id_, to) for ordinal, id_ in zip((31, 7), ids, strict=False)]
+            for _ in range(2):  # a link that stands is no news
+                outcomes = await destination.link(self.object, case.to_object, case.type, pairs)
+                assert {o.ordinal: o.status for o in outcomes} == {p.ordinal: Status.OK for p in pairs}
+                assert len(outcomes) == len(pairs)
+            standing = await destination.links_of(self.object, case.to_object, case.type, ids)
+            assert {id_: set(standing.get(id_, ())) for id_ in ids} == {id_: {to} for id_ in ids}
+            for _ in range(2):  # one that is not there counts as removed
+                outcomes = await destination.unlink(self.object, case.to_object, case.type, pairs[:1])
+                assert [(o.ordinal, o.status) for o in outcomes] == [(31, Status.OK)]
+            standing = await destination.links_of(self.object, case.to_object, case.type, ids)
+            assert not standing.get(ids[0])
+            assert all(set(standing[id_]) == {to} for id_ in ids[1:])
+
+    @on_bench
+    async def test_a_job_is_followed_by_another_process(self, bench: SuiteBench) -> None:
+        """With nothing but its id and the changes. Outcomes are as those of `write`; asking again changes nothing."""
+        async with bench.connected() as destination:
+            if not isinstance(destination, RunsJobs):
+                _without("RunsJobs")
+            changes = bench.creates(min(destination.limits(self.object).job_rows, 5))
+            with watched() as seen:
+                job_id = await destination.submit(self.object, self.match_on, changes)
+        async with bench.connected() as destination:
+            outcomes = await self._followed(bench, destination, job_id, changes, seen)
+            again = await self._followed(bench, destination, job_id, changes, seen)
+        assert seen == [], "time and secrets were handed in"
+        found = await bench.standing()
+        assert len(found) == len(changes)
+        for change in changes:
+            outcome = outcomes[change.ordinal]
+            assert outcome.status in TAKEN
+            assert again[change.ordinal].status == outcome.status
+            if outcome.status is Status.OK:
+                assert str(outcome.destination_id) == bench.stands(found, change.ordinal).id
+
+    @on_bench
+    async def test_a_refused_record_of_a_job_costs_no_other(self, bench: SuiteBench) -> None:
+        async with bench.connected() as destination:
+            if not isinstance(destination, RunsJobs):
+                _without("RunsJobs")
+            changes = bench.creates(min(destination.limits(self.object).job_rows, 5))
+            changes[1] = bench.create(1, fields=self.poison(self.fields(1)))
+            job_id = await destination.submit(self.object, self.match_on, changes)
+            outcomes = await self._followed(bench, destination, job_id, changes, [])
+        assert outcomes.pop(1).status is Status.REJECTED
+        assert {o.status for o in outcomes.values()} <= set(TAKEN)
+        assert len(await bench.standing()) == len(changes) - 1
+
+    async def _followed(
+        self, bench: SuiteBench, destination: object, job_id: str, changes: Sequence[Change], seen: list[str]
+    ) -> dict[int, Outcome]:
+        """The job's outcomes, once it has ended: asked after as the engine does. `seen` takes what a question did that
+        it may not."""
+        assert isinstance(destination, RunsJobs)
+        for _ in range(200):
+            with watched() as asked:
+                outcomes = await destination.follow(self.object, job_id, changes)
+            seen += asked
+            if outcomes is not None:
+                assert sorted(o.ordinal for o in outcomes) == sorted(c.ordinal for c in changes)
+                return {o.ordinal: o for o in outcomes}
+            await bench.clock.sleep(30)
+        raise AssertionError("the job never ends")
+
+    @on_bench
+    async def test_events_say_by_what_they_are_known(self, bench: SuiteBench) -> None:
+        async with bench.connected() as destination:
+            schema = await destination.describe(self.object)
+            if schema.kind != "events":
+                pytest.skip("its object is made of records")
+            if schema.event_id is None:
+                assert not destination.idempotent(self.object, self.match_on), "nothing tells a repeated event"
+                return
+            assert schema.event_id in schema.fields
+            assert self.match_on == schema.event_id
+            assert destination.idempotent(self.object, schema.event_id)
+
+    @on_bench
+    async def test_quota_is_told_without_a_request(self, bench: SuiteBench) -> None:
+        async with bench.connected() as destination:
+            if not isinstance(destination, HasQuota):
+                _without("HasQuota")
+            before = len(bench.wire.requests)
+            destination.quota(self.object, self.match_on)
+            assert len(bench.wire.requests) == before

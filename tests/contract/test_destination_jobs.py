@@ -1,0 +1,263 @@
+"""Jobs at the destination: durable before they are asked after, followed by whoever comes next, never sent twice."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from revetl.errors import Ambiguous, Denied, JobRunning, Rejected, Unavailable
+from revetl.state import destination_jobs, outcomes
+from revetl.state.destination_jobs import from_ranges, to_ranges
+from revetl.state.runs import get_run, list_runs
+from revetl.sync import SyncReport
+from revetl.testing.crashing import Crash, CrashingWarehouse, Fuse
+from tests.support.destination_kinds import JobFake
+from tests.support.sync_bench import Bench
+from tests.support.virtual_time import run_virtual
+
+ROWS = 10
+
+
+def jobs(**options: Any) -> Bench:
+    bench = Bench(destination=JobFake(**{"concurrency": 1, **options}))
+    source(bench)
+    return bench
+
+
+def source(bench: Bench, word: str = "P", rows: int = ROWS) -> None:
+    bench.source([(f"{i:03}", f"p{i}@x.io", f"{word} {i}", None) for i in range(rows)])
+
+
+def fake(bench: Bench) -> JobFake:
+    assert isinstance(bench.destination, JobFake)
+    return bench.destination
+
+
+def run(bench: Bench, **options: Any) -> SyncReport:
+    return run_virtual(bench.start(wait_s=3600, **options))
+
+
+def table(bench: Bench) -> list[tuple[Any, ...]]:
+    return bench.rows("SELECT job_id, ordinals, status FROM revetl.destination_jobs ORDER BY job_id")
+
+
+def test_a_plan_goes_by_jobs_and_each_record_has_its_outcome() -> None:
+    bench = jobs(poison={"p5@x.io"})
+    plan = bench.plan()
+    assert plan.requests == 3, "jobs of four"
+    assert any("sent as jobs" in said for said in plan.consequences)
+    report = run(bench)
+    assert (report.counts, report.exit_code) == ({"ok": 9, "rejected": 1}, 1)
+    assert table(bench) == [("job-1", "0-3", "done"), ("job-2", "4-7", "done"), ("job-3", "8-9", "done")]
+    assert len(bench.destination.by("email")) == 9
+    assert run(bench).plan.changes == 0
+    assert len(fake(bench).jobs) == 3
+
+
+def test_a_small_plan_goes_by_write() -> None:
+    bench = jobs(jobs_from=11)
+    assert not any("jobs" in said for said in bench.plan().consequences)
+    assert run(bench).counts == {"ok": 10}
+    assert fake(bench).jobs == {}
+    assert table(bench) == []
+
+
+def test_it_is_asked_after_less_and_less_often_and_only_through_the_clock() -> None:
+    bench = jobs(polls=10, job_rows=10)
+
+    async def main() -> float:
+        begun = bench.clock.monotonic()
+        await bench.start()
+        return bench.clock.monotonic() - begun
+
+    assert run_virtual(main()) == pytest.approx(1 + 2 + 4 + 8 + 16 + 5 * 30, abs=1)
+
+
+def test_a_stop_leaves_the_job_and_the_next_run_follows_it() -> None:
+    bench = jobs(polls=50, job_rows=10)
+
+    async def main() -> tuple[SyncReport, float]:
+        stop = asyncio.Event()
+        asyncio.get_running_loop().call_later(20, stop.set)
+        begun = bench.clock.monotonic()
+        report = await bench.start(stop_event=stop)
+        return report, bench.clock.monotonic() - begun
+
+    report, seconds = run_virtual(main())
+    assert (report.status, report.jobs_running, report.not_sent, report.counts) == ("interrupted", 1, 10, {})
+    assert seconds == pytest.approx(20, abs=1), "it does not sleep on"
+    assert table(bench) == [("job-1", "0-9", "submitted")]
+    fake(bench).polls = 0
+    again = run(bench)
+    assert (again.plan.changes, again.recovered, again.status) == (0, 0, "done")
+    assert len(fake(bench).jobs) == 1, "nothing was sent again"
+    assert {o.status for o in outcomes.of_run(bench.warehouse, report.run_id)} == {"ok"}, "under the run that sent it"
+    first = get_run(bench.warehouse, report.run_id)
+    assert first is not None
+    assert first.counts == {"ok": 10}
+    assert table(bench) == [("job-1", "0-9", "done")]
+
+
+def test_a_changed_model_waits_for_the_job_before_it() -> None:
+    """The plan in whose lines the job's records stand must not be replaced before its outcomes are written."""
+    bench = jobs(polls=50, job_rows=10)
+
+    async def stopped() -> None:
+        stop = asyncio.Event()
+        asyncio.get_running_loop().call_later(5, stop.set)
+        await bench.start(stop_event=stop)
+
+    run_virtual(stopped())
+    source(bench, "Q")
+    with pytest.raises(JobRunning, match="is not asked here"):
+        bench.plan(offline=True)
+
+    async def impatient() -> None:
+        stop = asyncio.Event()
+        asyncio.get_running_loop().call_later(5, stop.set)
+        await bench.start(stop_event=stop)
+
+    with pytest.raises(JobRunning, match="still runs"):
+        run_virtual(impatient())
+    assert len(fake(bench).jobs) == 1
+    fake(bench).polls = 0
+    report = run(bench)
+    assert (report.plan.update, report.counts) == (10, {"ok": 10})
+    assert {r["firstname"] for r in bench.destination.records.values()} == {f"Q {i}" for i in range(ROWS)}
+
+
+def test_a_column_that_left_the_model_meanwhile_does_not_stop_the_job_from_being_followed() -> None:
+    bench = jobs(polls=50, job_rows=10)
+
+    async def stopped() -> None:
+        stop = asyncio.Event()
+        asyncio.get_running_loop().call_later(5, stop.set)
+        await bench.start(stop_event=stop)
+
+    run_virtual(stopped())
+    bench.sync_as(columns=("golden_id", "email", "firstname", "country"), match_on="email")
+    bench.destination.fields = ("email", "firstname", "country")
+    ddl = "golden_id VARCHAR, email VARCHAR, firstname VARCHAR, country VARCHAR"
+    bench.source([(f"{i:03}", f"p{i}@x.io", f"P {i}", "LV") for i in range(ROWS)], ddl)
+    job = fake(bench)
+    job.polls = 0
+    # Its changes are handed over without the column that is gone.
+    job.jobs["job-1"] = [
+        c._replace(fields={k: v for k, v in c.fields.items() if k != "city"}) for c in job.jobs["job-1"]
+    ]
+    report = run(bench)
+    assert report.plan.fields == {"country": 10}
+    assert report.counts == {"ok": 10}
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "counts"),
+    [(Rejected("a bad file"), "rejected", {"rejected": 10}), (Ambiguous("cut"), "unknown", {"unknown": 10})],
+)
+def test_what_submit_raises_speaks_of_the_whole_job(error: Exception, status: str, counts: dict[str, int]) -> None:
+    bench = jobs(job_rows=10)
+
+    def fail(_: object) -> None:
+        raise error
+
+    bench.destination.before_write = fail
+    assert run(bench).counts == counts
+    assert table(bench) == []
+
+
+@pytest.mark.parametrize("error", [Denied("no"), Unavailable("away")])
+def test_a_vendor_that_is_away_leaves_the_job_to_be_followed(error: Exception) -> None:
+    bench = jobs(job_rows=10)
+    following = fake(bench).follow
+    away = True
+
+    async def follow(*args: Any) -> Any:
+        if away:
+            raise error
+        return await following(*args)
+
+    bench.destination.follow = follow  # type: ignore[attr-defined]
+    report = run(bench)
+    assert (report.status, report.jobs_running) == ("failed", 1)
+    assert report.exit_code == error.exit_code  # type: ignore[attr-defined]
+    away = False
+    assert run(bench).plan.changes == 0
+    assert len(fake(bench).jobs) == 1
+
+
+def test_a_job_that_the_vendor_forgot_leaves_its_records_in_doubt_and_they_are_looked_for() -> None:
+    bench = jobs(job_rows=10, forgets=True)
+    assert run(bench).counts == {"unknown": 10}
+    fake(bench).forgets = False
+    report = run(bench)
+    assert (report.plan.matched, report.plan.create) == (10, 0)
+    assert len(bench.destination.by("email")) == ROWS
+
+
+def test_a_missing_outcome_of_a_job_is_unknown() -> None:
+    bench = jobs(job_rows=10)
+    follow = fake(bench).follow
+
+    async def forgetful(*args: Any) -> Any:
+        found = await follow(*args)
+        return found and found[:-1]
+
+    bench.destination.follow = forgetful  # type: ignore[attr-defined]
+    assert run(bench).counts == {"ok": 9, "unknown": 1}
+
+
+@pytest.mark.parametrize("concurrency", [1, 3])
+def test_a_kill_at_any_step_sends_no_record_of_a_durable_job_again(concurrency: int) -> None:
+    """Every statement, both ends of every transaction, of every submit and of every question are steps."""
+    step, met = 1, set()
+    while True:
+        bench = jobs(concurrency=concurrency, polls=1, idempotent_creates=True)
+        fuse = Fuse(step)
+        job = fake(bench)
+        job.before_write = job.after_write = lambda _, fuse=fuse: fuse.tick()  # type: ignore[misc]
+        follow = job.follow
+
+        async def asked(*args: Any, fuse: Fuse = fuse, follow: Any = follow) -> Any:
+            fuse.tick()
+            return await follow(*args)
+
+        job.follow = asked  # type: ignore[method-assign]
+        inner = bench.warehouse
+        bench.warehouse = CrashingWarehouse(inner, fuse)
+        died = False
+        try:
+            run(bench)
+        except (Crash, BaseExceptionGroup):
+            died = True
+        bench.warehouse, fuse.at, fuse.dead = inner, None, False
+        durable = {j for (j,) in bench.rows("SELECT job_id FROM revetl.destination_jobs")} if _made(bench) else set()
+        submitted = {c.key for j in durable for c in job.jobs[str(j)]}
+        met.add((len(job.jobs) - len(durable), len(durable) > 0))
+        before = set(job.jobs)
+        report = run(bench)
+        assert report.status == "done", step
+        again = {c.key for j in job.jobs.keys() - before for c in job.jobs[j]}
+        assert not again & submitted, f"step {step}: sent again"
+        assert len(bench.destination.by("email")) == ROWS, f"step {step}: lost or doubled"
+        assert run(bench).plan.changes == 0
+        assert {s for _, _, s in table(bench)} <= {"done"}
+        assert all(r.status != "running" for r in list_runs(bench.warehouse))
+        if not died:
+            break
+        step += 1
+    assert step > 40
+    assert (1, False) in met, "killed between the first submit and its durable id"
+    assert (0, True) in met, "killed after a durable id"
+
+
+def _made(bench: Bench) -> bool:
+    return "destination_jobs" in bench.warehouse.tables("revetl")
+
+
+def test_ordinals_are_kept_as_ranges() -> None:
+    for ordinals in ((0,), (0, 1, 2), (5, 0, 1, 9, 10, 11), tuple(range(10_000))):
+        assert from_ranges(to_ranges(ordinals)) == tuple(sorted(ordinals))
+    assert to_ranges(range(10_000)) == "0-9999"
+    assert destination_jobs.to_ranges([3, 1, 2, 7]) == "1-3,7"
