@@ -38,8 +38,8 @@ class SubmittedLookup:
 class InFlightCalls:
     """At most so many requests at a time as the provider's file says.
 
-    Whatever happens, exactly one `CallResult` per call is put into `results`, and a `SubmittedLookup` before it where the
-    vendor takes jobs. Once `stopped()` is true no request leaves any more.
+    Whatever happens, exactly one `CallResult` per call is put into `results`, and a `SubmittedLookup` before it where
+    the vendor takes jobs. Once `stopped()` is true no request leaves any more.
     """
 
     def __init__(
