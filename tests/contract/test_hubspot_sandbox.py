@@ -221,6 +221,25 @@ async def test_credentials(sandbox: RunningSandbox) -> None:
         assert caught.value.code == "MISSING_SCOPES"
 
 
+async def test_what_a_token_may_not_do_is_found_without_changing_anything(sandbox: RunningSandbox) -> None:
+    async with connected(sandbox) as destination:
+        before = portal_of(sandbox).version
+        assert await destination.probe("companies", "domain") == []
+        assert await destination.probe("contacts", "email") == []
+        assert portal_of(sandbox).version == before
+        asked = {"context": {"requiredGranularScopes": ["crm.schemas.companies.write"]}}
+        body = {"status": "error", "category": "MISSING_SCOPES", "errors": [asked]}
+        key = Fault("POST /crm/v3/properties/companies", "status", status=403, body=body)
+        sandbox.sandbox.faults.active.append(key)
+        (refused,) = await destination.probe("companies", "domain")
+        assert "the token lacks crm.schemas.companies.write" in refused
+        # A contact that is upserted by its email needs no key of ours.
+        assert await destination.probe("contacts", "email") == []
+    async with connected(sandbox, token="pat-readonly") as destination:
+        (refused,) = await destination.probe("contacts", "email")
+        assert "crm.objects.contacts.write" in refused
+
+
 async def test_a_portal_that_is_away(sandbox: RunningSandbox) -> None:
     async with connected(sandbox, base_url="http://127.0.0.1:1") as destination:
         destination._session._policy = type(destination._session._policy)(max_attempts=1)

@@ -10,6 +10,7 @@ What the engine does without one, and says in every plan (`revetl.sync.plan.cons
 | both of them | a rollback sends the values that were sent before |
 | `Links` | no `associate` |
 | `HasQuota` | the forecast counts requests and says no time |
+| `ProbesAccess` | `revetl debug` tries that the credentials are valid, not what they may do |
 | `RunsJobs` | every batch goes by `write` |
 """
 
@@ -92,6 +93,16 @@ class HasQuota(Protocol):
 
     def quota(self, object_: str, match_on: str | None) -> Quota:
         """What is known of it so far: asks nothing. Better once `describe` was called."""
+        ...
+
+
+@runtime_checkable
+class ProbesAccess(Protocol):
+    """Whether the credentials suffice for a sync can be tried without changing anything."""
+
+    async def probe(self, object_: str, match_on: str | None) -> list[str]:
+        """What is missing, a sentence each; empty where all that a sync of this object does would be let in. Sends only
+        requests that change nothing."""
         ...
 
 

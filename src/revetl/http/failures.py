@@ -10,6 +10,7 @@ import httpx
 
 from revetl.errors import Ambiguous, CallError, Denied, Throttled, Unavailable
 from revetl.http.attempt import Attempt, RequestState
+from revetl.http.options import ResponseRules
 from revetl.http.verdict import ResponseVerdict
 
 _BY_VERDICT: dict[ResponseVerdict, type[CallError]] = {
@@ -19,20 +20,20 @@ _BY_VERDICT: dict[ResponseVerdict, type[CallError]] = {
 
 
 class FailureMessages:
-    """Of one session. `redact` masks the account's secrets; the other two read a response (see `ResponseRules`)."""
+    """Of one session. `redact` masks the account's secrets; `rules` and `retry_after_s` read a response."""
 
     def __init__(
         self,
         name: str,
         base_url: str,
         redact: Callable[[str], str],
-        error_code: Callable[[httpx.Response], str | None],
+        rules: ResponseRules,
         retry_after_s: Callable[[httpx.Response], float | None],
     ) -> None:
         self._name = name
         self._base_url = base_url
         self._redact = redact
-        self._error_code = error_code
+        self._rules = rules
         self._retry_after_s = retry_after_s
 
     def of(self, attempt: Attempt, state: RequestState) -> CallError:
@@ -50,7 +51,7 @@ class FailureMessages:
         return kind(self._redact(state.message(self._name, reason)), code=type(attempt.error).__name__)
 
     def _with_response(self, verdict: ResponseVerdict, response: httpx.Response, state: RequestState) -> CallError:
-        status, code = response.status_code, self._error_code(response)
+        status, code = response.status_code, self._rules.error_code(response)
         message = self._redact(state.message(self._name, f"answered {status}" + (f" {code}" if code else "")))
         if verdict is ResponseVerdict.THROTTLED:
             return Throttled(message, retry_after_s=self._retry_after_s(response), code=code, status=status)
@@ -58,6 +59,8 @@ class FailureMessages:
             message += " with something that is not its own: a proxy's page?"
         if 300 <= status < 400:
             message += ": a redirect, which is not followed; is the base_url right?"
+        if needed := self._rules.explain(response):
+            message += self._redact(f": {needed}")
         if wait_s := self._retry_after_s(response):
             message += f"; it says to come back in {_duration(wait_s)}"
         return _BY_VERDICT.get(verdict, Ambiguous)(message, code=code, status=status)

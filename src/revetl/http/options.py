@@ -51,6 +51,7 @@ class ResponseRules:
     `retry_after_s`: reads from a 429 how long to wait, in seconds. None means that nobody said; infinity that waiting
     is of no use, so that `Throttled` is raised at once. Without it the header Retry-After is read.
     `error_code`: the vendor's own code for an error, for the message and for `CallError.code`.
+    `explain`: what an error asks for, in words for a person ("the token lacks …"); None where it names nothing.
     `readable`: whether a success is the vendor's own. A proxy's page with status 200 says nothing about what was done,
     so it counts as a lost answer.
     `on_response`: is handed every response that came, for what its headers say.
@@ -60,6 +61,7 @@ class ResponseRules:
     rate_headers: RateHeaders | None = None
     retry_after_s: Callable[[httpx.Response], float | None] | None = None
     error_code: Callable[[httpx.Response], str | None] = lambda _: None
+    explain: Callable[[httpx.Response], str | None] = lambda _: None
     readable: Callable[[httpx.Response], bool] = lambda _: True
     on_response: Callable[[httpx.Response], None] = lambda _: None
 

@@ -69,9 +69,7 @@ class Session:
         self._given_transport = transport
         self._transport: httpx.AsyncBaseTransport | None = None
         self._admission = RequestAdmission(name, CircuitBreaker(self._clock, self._rng))
-        self._failures = FailureMessages(
-            name, self._base_url, Redactor(options.secrets), rules.error_code, self._retry_after_s
-        )
+        self._failures = FailureMessages(name, self._base_url, Redactor(options.secrets), rules, self._retry_after_s)
         self._limits = {name: SharedLimit(rate, self._clock, self._rng) for name, rate in options.rates.items()}
         self._limits |= options.shared_limits
         self._limits.setdefault(DEFAULT_LIMIT, SharedLimit(None, self._clock, self._rng))

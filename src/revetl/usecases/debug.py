@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from importlib import metadata
 from typing import TYPE_CHECKING
 
-from revetl.errors import ConfigError, GuardrailError, RevetlError
+from revetl.destinations.capabilities import ProbesAccess
+from revetl.errors import ConfigError, Denied, GuardrailError, RevetlError
 from revetl.usecases import exit_codes
 from revetl.usecases.caller import Caller
 from revetl.usecases.renames import orphaned, what_to_do
@@ -38,22 +39,25 @@ def check_setup(project: Project) -> Iterator[SetupCheck]:
     yield _check("dbt", lambda: _dbt_versions(project))
     yield _check(f"warehouse ({project.profile.type})", lambda: _warehouse(project))
     yield _check("connectors", _connectors)
+    answering = set()
     for name in project.connections.names("destinations"):
-        yield _check(f"destination {name}", partial(_destination, project, name))
-    yield from _syncs(project)
+        destination = _check(f"destination {name}", partial(_destination, project, name))
+        answering |= {name} if destination.passed else set()
+        yield destination
+    yield from _syncs(project, answering)
     for vendor in dict.fromkeys(spec.vendor for spec in project.providers.values()):
         yield _check(f"provider {vendor}", partial(_provider, project, vendor))
 
 
-def _syncs(project: Project) -> Iterator[SetupCheck]:
-    """Which rows go where, sync by sync; and state that no sync is left for."""
+def _syncs(project: Project, answering: Collection[str]) -> Iterator[SetupCheck]:
+    """Which rows go where, sync by sync, and whether the account lets them in; and state that no sync is left for."""
     try:
         specs = project.syncs(verified=False)
     except RevetlError as e:
         yield SetupCheck("syncs", str(e), e.exit_code)
         return
     for spec in specs:
-        yield _check(f"sync {spec.name}", partial(_sync, project, spec))
+        yield _check(f"sync {spec.name}", partial(_sync, project, spec, probe=spec.destination in answering))
     try:
         with Caller().warehouse(project) as warehouse:
             left = orphaned(project, warehouse) if warehouse.tables(warehouse.state_schema) else []
@@ -63,18 +67,25 @@ def _syncs(project: Project) -> Iterator[SetupCheck]:
         yield SetupCheck(f"state of {orphan.sync}", what_to_do(orphan))
 
 
-def _sync(project: Project, spec: SyncSpec) -> str:
-    """The relation and the account, and what keeps it from being sent."""
+def _sync(project: Project, spec: SyncSpec, *, probe: bool) -> str:
+    """The relation and the account, and what keeps it from being sent. Denied where the account refuses any of it."""
     kind = project.connections.destination_type(spec.destination)
     options = project.connections.output("destinations", spec.destination).data
     account = options.get("base_url") or f"the account of target {project.target}"
     went = f"{project.named(spec)} → {spec.destination} ({kind}, {account}) {spec.object}"
+    if probe and (refused := asyncio.run(_refused(project, spec))):
+        raise Denied("\n".join([went, *refused]))
     try:
         project.syncs([f"fqn:{spec.name}"])
     except GuardrailError as e:
         # Before the first build nothing is sent, and the set-up is whole all the same: `revetl check` ends with 3.
         return f"{went}\n{str(e).partition(chr(10))[2].strip()}"
     return went
+
+
+async def _refused(project: Project, spec: SyncSpec) -> list[str]:
+    async with project.destination(spec.destination) as destination:
+        return await destination.probe(spec.object, spec.match_on) if isinstance(destination, ProbesAccess) else []
 
 
 def exit_code(checks: Iterable[SetupCheck]) -> int:

@@ -104,6 +104,13 @@ def error_code(response: Response) -> str | None:
     return refusal(body).code if body else None
 
 
+def missing_scopes(response: Response) -> str | None:
+    """The scopes that a 403 asks for (captured: `errors[].context.requiredGranularScopes`)."""
+    errors = (e for e in _list(body_of(response).get("errors")) if isinstance(e, dict))
+    scopes = dict.fromkeys(scope for e in errors for scope in _strings(e.get("context"), "requiredGranularScopes"))
+    return f"the token lacks {', '.join(scopes)}" if scopes else None
+
+
 def wait_s(response: Response) -> float | None:
     """How long a 429 asks to wait. The daily limit ends at midnight of the account: not worth holding a run for. No
     header is documented for the others, so the gate's own steps find the end of the window."""

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from revetl.clock import Clock
 from revetl.destinations.base import Destination, DestinationField, Limits, ObjectSchema, Pair, Quota, RecordMatch
-from revetl.destinations.hubspot import api, linking
+from revetl.destinations.hubspot import access, api, linking
 from revetl.destinations.hubspot.allowance import Allowance
 from revetl.destinations.hubspot.linking import Linker
 from revetl.destinations.hubspot.options import Options
@@ -57,6 +57,7 @@ class HubSpot:
                 rate_headers=RateHeaders("x-hubspot-ratelimit-max", "x-hubspot-ratelimit-remaining"),
                 retry_after_s=api.wait_s,
                 error_code=api.error_code,
+                explain=api.missing_scopes,
                 readable=api.readable,
                 on_response=self._allowance.observe,
             ),
@@ -88,16 +89,18 @@ class HubSpot:
         return self._session.retries
 
     async def check(self) -> str:
-        # Asked by a person who waits: how it is now, not whether it comes back.
-        response = await self._session.request(
-            "GET", "/account-info/v3/details", idempotent=True, policy=Policy(timeout_s=5.0, max_attempts=1)
-        )
+        response = await self._session.request("GET", "/account-info/v3/details", idempotent=True, policy=access.ONCE)
         pace = f"{self._options.requests_per_10_s} requests per 10 s"
         portal = api.body_of(response).get("portalId") if response.is_success else None
         if portal is not None:
             return f"portal {portal}, {pace}"
         fields = await self._schema.fields("contacts")  # a token without that scope still shows that it is one
         return f"{len(fields)} contact properties, {pace}"
+
+    async def probe(self, object_: str, match_on: str | None) -> list[str]:
+        fields = await self._schema.fields(object_)
+        creates_key = self._options.key_property not in fields and not unique_property(object_, match_on, fields)
+        return await access.missing(self._session, self._options.api_version, object_, creates_key=creates_key)
 
     async def describe(self, object_: str) -> ObjectSchema:
         return ObjectSchema(dict(await self._schema.fields(object_)))
