@@ -37,6 +37,7 @@ class Mutant:
 
 
 _LEASES, _LINKS_UNIT = "tests/unit/test_sync_leases.py", "tests/unit/test_sync_links.py"
+_JOBS, _KINDS = "tests/contract/test_destination_jobs.py", "tests/contract/test_destination_kinds.py"
 _DOUBT = "tests/unit/test_sync_doubt.py"
 _LINKS, _SUSPECTS = "tests/property/test_sync_links.py", "tests/property/test_sync_suspects.py"
 MUTANTS = (
@@ -76,6 +77,12 @@ MUTANTS = (
     Mutant("buckets with as many rows are taken for equal", "sync/plan/suspects.py", "            OR s.digest IS DISTINCT FROM n.digest\n", "", _SUSPECTS),
     Mutant("only the source's rows of a bucket are joined", "sync/plan/comparison.py", "                {of_snapshot}\n            ) n", "            ) n", _SUSPECTS),
     Mutant("what a broken-off run hoped for is counted", "sync/apply/recovery.py", "runs.recount(warehouse, str(run_id))", "pass", "tests/unit/test_sync_engine.py"),
+    Mutant("the job of a run that was killed is followed by nobody", "sync/apply/recovery.py", "    await jobs.follow_earlier(run, destination)\n", "", _JOBS),
+    Mutant("a job is asked after before its id is durable", "sync/apply/jobs.py", "        await self.remember(DestinationJob(ctx.run_id, self.plan_id, job_id, tuple(c.ordinal for c in batch)))\n", "", _JOBS),
+    Mutant("the second half of a refused batch is not sent", "sync/apply/batch_writer.py", "            await self.write(second)\n", "            pass\n", _KINDS),
+    Mutant("an accepted record is sent again", "state/snapshot.py", "CASE WHEN p.status IN ('ok', 'accepted') THEN p.row_hash END", "CASE WHEN p.status = 'ok' THEN p.row_hash END", _KINDS),
+    Mutant("a changed event is sent as another one", "sync/plan/events.py", "AND NOT ({another})", "AND FALSE", _KINDS),
+    Mutant("a rollback guesses what stood at a destination that can't be read", "sync/rollback/decisions.py", "        if self._unseen and stood is None:\n", "        if False:\n", _KINDS),
 )  # fmt: skip
 
 
