@@ -14,7 +14,8 @@
     └ WarehouseError     stop the run                                                 exit 1
       ├ WarehouseDenied  its credentials                                             exit 4
       ├ WarehouseBusy    another process has the file open: wait for it             exit 1
-      └ WarehouseConflict another transaction was first; nothing of this one stands, repeating it helps
+      ├ WarehouseConflict another transaction was first; nothing of this one stands, repeating it helps
+      └ WarehouseLost    the connection is gone: begin again from the start of the work
 
 No message of these may hold a secret or a customer's value: they are printed and logged.
 """
@@ -133,6 +134,17 @@ class WarehouseBusy(WarehouseError):
 
 class WarehouseConflict(WarehouseError):
     """Another transaction wrote the same row first. Nothing of this one was done: do it again from its start."""
+
+
+class WarehouseLost(WarehouseError):
+    """The connection is gone, and with it the open transaction, every scratch table and every half-read result. The
+    next statement opens a new one, so whoever can begin again from the start of his work may do so.
+
+    `in_doubt`: a COMMIT or a lone write was on its way and may have been done. Look before it is repeated."""
+
+    def __init__(self, message: str, *, in_doubt: bool = False) -> None:
+        super().__init__(message)
+        self.in_doubt = in_doubt
 
 
 def did_you_mean(word: str, known: Sequence[str]) -> str | None:

@@ -82,13 +82,15 @@ class FieldRule:
 @dataclass(frozen=True, slots=True)
 class Guardrails:
     """Shares are of the snapshot's rows, 0 to 1. `max_fill_drop`: by how much the share of rows in which a field has a
-    value may fall from the snapshot to the model, 0.5 being from 90 % to 40 %. None: no limit."""
+    value may fall from the snapshot to the model, 0.5 being from 90 % to 40 %. None: no limit. `deletes_declared`: a
+    person wrote `max_deleted_share`, so as many need no further agreement."""
 
     max_changed_share: float | None = None
     max_deleted_share: float | None = None
     min_rows: int = 1
     max_creates: int | None = None
     max_fill_drop: float | None = None
+    deletes_declared: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +119,7 @@ class SyncSpec:
 
     `columns` are the columns of the model in order, as its contract or its relation says; the ones to send are
     `sent_columns`: all but the key and the columns that only serve associations.
-    `where` names the declaring file for messages.
+    `where` names the declaring file for messages. `renamed_from`: the name under which its state was kept before.
     """
 
     name: str
@@ -133,6 +135,7 @@ class SyncSpec:
     guardrails: Guardrails = Guardrails()
     associate: tuple[Association, ...] = ()
     where: str = ""
+    renamed_from: str | None = None
 
     @property
     def sent_columns(self) -> tuple[str, ...]:

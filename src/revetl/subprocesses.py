@@ -1,4 +1,5 @@
-"""The one place that starts a process: dbt, the sandbox and our own commands all run on this same interpreter."""
+"""The one place that starts a process: dbt, the sandbox and our own commands run on this same interpreter, unless the
+operator names a dbt of another environment."""
 
 from __future__ import annotations
 
@@ -17,3 +18,10 @@ def start_python(arguments: Sequence[str], **how: Any) -> subprocess.Popen[Any]:
         raise ValueError("A child is started without a shell")
     # Whatever a user typed or configured (a selector, a path, a target) reaches the child as one argument, unread.
     return subprocess.Popen([sys.executable, *arguments], **how)  # noqa: S603 - a fixed program, no shell
+
+
+def start_program(program: str, arguments: Sequence[str], **how: Any) -> subprocess.Popen[Any]:
+    """The same for an executable that the operator named."""
+    if how.get("shell"):
+        raise ValueError("A child is started without a shell")
+    return subprocess.Popen([program, *arguments], **how)  # noqa: S603 - the operator's own program, no shell

@@ -63,6 +63,10 @@ def test_by_key_and_by_file_as_one_document(synced: Path, capsys: pytest.Capture
         (["--email", "a@x.example", "--json"], "can't ask"),
         (["--file", "-"], "stdin"),
         (["--file", "nowhere.csv", "--yes"], "no such file"),
+        (["--key", "nobody-has-this", "--yes"], "no record has the key 'nobody-has-this'"),
+        (["--email", "ada", "--yes"], "'ada' is no email address"),
+        (["--email", "@x.example", "--dry-run"], "'@x.example' is no email address"),
+        (["--linkedin", "ada-lovelace", "--yes"], "is no LinkedIn profile"),
     ],
 )
 def test_mistakes_change_nothing(
@@ -71,6 +75,26 @@ def test_mistakes_change_nothing(
     code, _, err = call(capsys, "erase", *arguments)
     assert code == 2
     assert says in err
+
+
+def test_a_part_of_a_key_erases_nobody(synced: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for key in (synced.name, f"{synced.name}-", f"{synced.name}-1%"):
+        code, out, err = call(capsys, "erase", "--key", f"{synced.name}-1", "--key", key, "--yes")
+        assert (code, out) == (2, "")
+        assert f"no record has the key '{key}'" in err
+    assert len(held(synced)) == 5
+
+
+def test_a_record_that_was_never_sent_can_be_kept_out(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(capsys, "erase", "--key", f"{project.name}-2", "--yes")[0] == 0
+    assert "1 suppressed" in call(capsys, "plan")[1]
+
+
+def test_somebody_who_is_not_held_is_not_called_erased(synced: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = call(capsys, "erase", "--email", "stranger@x.example", "--yes")
+    assert code == 0
+    assert "Nothing is held of them, so nothing was erased." in out
+    assert "Erased" not in out
 
 
 def test_a_list_without_anybody_is_refused(project: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def test_debug_names_what_is_missing(root: Path, capsys: pytest.CaptureFixture[s
 def test_init_writes_the_starter_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     new = tmp_path / "new"
     assert shell.run(["init", str(new)]) == 0
-    assert {p.name for p in new.iterdir()} == set(PARTS)
+    assert {p.name for p in new.iterdir()} == {*PARTS, "README.md", ".gitignore"}
     assert not (new / "dbt_project" / "target").exists()
     write(new / "revetl.yml", "name: mine\n")
     assert shell.run(["init", str(new)]) == 2
@@ -81,6 +81,7 @@ def test_results_go_to_stdout_without_colour(root: Path) -> None:
 
 def test_build_runs_dbt_and_names_what_failed(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The one test with a real dbt: a good build, a failing test on a synced model, a model that can't be parsed."""
+    write(root / "revetl.yml", "name: tiny\nexposures: dbt_project/models/exposures/revetl.yml\n")
     models = root / "dbt_project/models"
     write(models / "contacts.sql", "select '1' as golden_id, cast(null as varchar) as email")
     yml = (
@@ -96,13 +97,13 @@ def test_build_runs_dbt_and_names_what_failed(root: Path, capsys: pytest.Capture
     exposures = models / "exposures/revetl.yml"
     assert "sync_contacts" in exposures.read_text()
 
-    written = exposures.stat().st_mtime_ns
+    written = exposures.read_text()
     write(models / "contacts.yml", yml % ", data_tests: [not_null]")
     assert shell.run(["build"]) == 1
     err = capsys.readouterr().err
     assert "test not_null_contacts_email" in err
     assert "Got 1 result" in err
-    assert exposures.stat().st_mtime_ns == written
+    assert exposures.read_text() == written
 
     from revetl.errors import GuardrailError
     from revetl.project import load

@@ -208,9 +208,8 @@ def test_a_run_that_was_killed_is_healed_at_once_by_the_next(project: Path, caps
 
 def test_what_was_edited_and_not_built_is_told(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "edited" not in call(capsys, "plan")[2]
-    file = project / "dbt_project/models/activation" / f"{NAME}.yml"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text("models: []")
+    file = project / "dbt_project/models/activation" / f"{NAME}.sql"
+    file.write_text(f"{file.read_text()} -- edited")
     os.utime(file, (time.time() + 60, time.time() + 60))
     for command in ("plan", "sync"):
         code, out, err = call(capsys, command, "--json")

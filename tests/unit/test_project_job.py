@@ -14,7 +14,7 @@ from revetl.enrich.report import EnrichReport, Estimate, ProviderReport, StageEs
 from revetl.errors import ConfigError, GuardrailError
 from revetl.project import BuildResult
 from revetl.sync.report import PlanSummary, SyncReport
-from revetl.usecases import job, waterfalls
+from revetl.usecases import caller, job, waterfalls
 from revetl.usecases.build import BuildRequest
 from revetl.usecases.caller import Caller
 
@@ -80,6 +80,7 @@ def run(
         plan = PlanSummary(plan_id="p", sync="contacts", destination="hubspot", object="contacts")
         return [SyncReport("r", "contacts", status, plan, exit_code=1 if status != "done" else 0)]
 
+    monkeypatch.setattr(caller, "claim", lambda *_: None)
     monkeypatch.setattr(waterfalls, "run_waterfall", waterfall)
     monkeypatch.setattr(waterfalls, "estimate", estimate)
     monkeypatch.setattr(job, "build", FakeProject.build)

@@ -140,10 +140,13 @@ def test_warehouse_stands_in_the_project_root(root: Path, tmp_path: Path, monkey
 def test_duckdb_settings_of_the_profile_hold(root: Path) -> None:
     write(
         root / "profiles/profiles.yml",
-        "tiny:\n  target: dev\n  outputs:\n    dev: {type: duckdb, path: t.duckdb, settings: {TimeZone: Asia/Tokyo}}\n",
+        "tiny:\n  target: dev\n  outputs:\n"
+        "    dev: {type: duckdb, path: t.duckdb, settings: {Calendar: japanese, TimeZone: Asia/Tokyo}}\n",
     )
     warehouse = load(root).open_warehouse()
-    assert warehouse.rows("SELECT current_setting('TimeZone')") == [("Asia/Tokyo",)]
+    assert warehouse.rows("SELECT current_setting('Calendar')") == [("japanese",)]
+    # But not the zone: what is written down and compared must not depend on a profile.
+    assert warehouse.rows("SELECT current_setting('TimeZone')") == [("UTC",)]
     warehouse.close()
 
 

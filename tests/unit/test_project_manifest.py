@@ -10,7 +10,16 @@ import pytest
 from revetl.errors import ConfigError, GuardrailError
 from revetl.model import FieldRule, Relation
 from revetl.project import Project, load
-from tests.support.project_files import SYNC, check_on, make_project, model, write, write_manifest, write_results
+from tests.support.project_files import (
+    SYNC,
+    check_on,
+    make_project,
+    model,
+    write,
+    write_manifest,
+    write_parsed,
+    write_results,
+)
 
 CONTACTS_YML = """\
 models:
@@ -148,12 +157,13 @@ def test_a_contract_is_needed(root: Path) -> None:
 
 
 def test_not_built_yet(root: Path) -> None:
+    write(root / "revetl.yml", "name: tiny\ndbt: elsewhere\n")
     with pytest.raises(ConfigError, match="revetl build"):
         load(root).syncs()
 
 
 def test_half_written_artifacts(root: Path) -> None:
-    write(root / "dbt_project/target/manifest.json", '{"metadata": {')
+    write_parsed(root, '{"metadata": {')
     with pytest.raises(ConfigError, match="not a manifest"):
         load(root).syncs()
     write_manifest(root, model("contacts", dict(SYNC)))
@@ -235,6 +245,7 @@ def test_a_test_over_two_models_counts_where_it_is_written(root: Path) -> None:
         check_on("singular", "companies"),
     )
     done = {"model.tiny.contacts": "success", "model.tiny.companies": "success"}
+    done["test.tiny.singular"] = "pass"
     write_results(root, {**done, "test.tiny.rel": "fail"})
     assert names(load(root).syncs(["companies"])) == ["companies"]
     write_results(root, {**done, "test.tiny.rel": "pass", "test.tiny.singular": "fail"}, "i-2")

@@ -72,6 +72,22 @@ def test_what_commits_on_snowflake(sql: str, is_ddl: bool) -> None:
     assert translate(sql, "snowflake").is_ddl is is_ddl
 
 
+@pytest.mark.parametrize(
+    ("sql", "reads"),
+    [
+        ("SELECT 1", True),
+        ("WITH a AS (SELECT 1) SELECT * FROM a UNION ALL SELECT 2", True),
+        ("WITH a AS (DELETE FROM t RETURNING x) SELECT * FROM a", False),
+        ("INSERT INTO t SELECT 1", False),
+        ("UPDATE t SET a = 1", False),
+        ("CREATE TABLE t AS SELECT 1", False),
+        ("DROP TABLE t", False),
+    ],
+)
+def test_what_may_be_asked_again_after_a_lost_connection(sql: str, reads: bool) -> None:
+    assert translate(sql, "postgres").reads is reads
+
+
 def test_a_numeric_without_precision_stays_one_on_postgres() -> None:
     sql = "SELECT CAST(a AS NUMERIC), CAST(b AS DECIMAL(18,3)), CAST(c AS NUMERIC(4,1)), 'NUMERIC'"
     assert translate(sql, "postgres").sql == (
@@ -93,6 +109,26 @@ def test_what_can_not_be_said_is_an_error() -> None:
         translate(f"SELECT {ident('ü' * 32)}", "postgres")
 
 
+@pytest.mark.parametrize(
+    ("sql", "on_postgres"),
+    [
+        ("SELECT count(*) FROM (SELECT 1)", "SELECT COUNT(*) FROM (SELECT 1) AS nameless_0"),
+        ("SELECT 1 FROM (VALUES (1))", "SELECT 1 FROM (VALUES (1)) AS nameless_0"),
+        (
+            "DELETE FROM t USING (SELECT 1 AS a) WHERE x = a",
+            "DELETE FROM t USING (SELECT 1 AS a) AS nameless_0 WHERE x = a",
+        ),
+        ("SELECT 1 FROM ((SELECT 1) UNION (SELECT 2))", "SELECT 1 FROM ((SELECT 1) UNION (SELECT 2)) AS nameless_0"),
+        # Already named; and a name here would hide those inside.
+        ("SELECT 1 FROM (SELECT 1) AS a", "SELECT 1 FROM (SELECT 1) AS a"),
+        ("SELECT a.x FROM (t AS a CROSS JOIN u AS b)", "SELECT a.x FROM (t AS a CROSS JOIN u AS b)"),
+    ],
+)
+def test_every_subquery_has_a_name_on_postgres(sql: str, on_postgres: str) -> None:
+    """Before 16 it must."""
+    assert translate(sql, "postgres").sql == on_postgres
+
+
 def test_sql_of_the_operator_is_read_in_his_dialect() -> None:
     written = from_dialect("IFF(city = 'O\\'Hara', TRUE, FALSE)", "snowflake")
     assert translate(f"SELECT {written}", "snowflake").sql in (
@@ -110,7 +146,7 @@ def test_a_private_key_as_the_profile_gives_it() -> None:
     from cryptography.hazmat.primitives import serialization as s
     from cryptography.hazmat.primitives.asymmetric import rsa
 
-    from revetl.warehouse.snowflake import read_private_key
+    from revetl.warehouse.snowflake.private_key import read_private_key
 
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     der = key.private_bytes(s.Encoding.DER, s.PrivateFormat.PKCS8, s.NoEncryption())
@@ -126,12 +162,12 @@ def test_a_private_key_as_the_profile_gives_it() -> None:
 
 def test_a_refused_login_is_told_without_the_password() -> None:
     errors = pytest.importorskip("snowflake.connector.errors")
-    from revetl.warehouse.snowflake import _not_connected
+    from revetl.warehouse.snowflake.failures import not_connected
 
     options = {"account": "acme", "user": "me", "password": "s3cret"}
     said = "250001 (08001): Failed to connect: Incorrect username or password was specified. s3cret"
-    refused = _not_connected(errors.DatabaseError(said, errno=250001), options)
+    refused = not_connected(errors.DatabaseError(said, errno=250001), options)
     assert isinstance(refused, WarehouseDenied)
     assert str(refused) == "Snowflake account 'acme' refuses the user 'me'"
-    away = _not_connected(errors.OperationalError("no route s3cret", errno=250003), options)
+    away = not_connected(errors.OperationalError("no route s3cret", errno=250003), options)
     assert (type(away), "s3cret" in str(away)) == (WarehouseError, False)

@@ -76,7 +76,8 @@ def sync(
     limit            send at most so many records of each sync
     full_refresh     send every record whole, and every link, changed or not
     allow            guardrails that may be passed, by name; it is recorded with the run. ValueError for a strange one
-    confirm          is shown each plan that deletes records, before anything of it is sent; False stops there
+    confirm          is shown each plan that deletes records, before anything of it is sent; False stops there. Without
+                     it a plan of more than ten deletions needs a `max_deleted_share` in the model's yml: GuardrailError
     on_sync          is called with the report of each sync as it ends: also of those before one that can't begin
 
     The first sync that stops ends the rest. What a destination refused, or its being away, raises nothing: it stands in
@@ -122,10 +123,11 @@ def apply(
     from revetl.sync import SyncOptions
     from revetl.sync.plan.guardrails import NAMES
     from revetl.usecases.apply import apply as apply_plan
-    from revetl.usecases.sync import asks_before_deleting
+    from revetl.usecases.sync import agrees, asks_before_deleting
 
     project = load_project(project_dir, profiles_dir, target, vars)
-    options = SyncOptions(allow=as_some_of(allow, NAMES, "guardrail"), confirm=asks_before_deleting(confirm))
+    sure = asks_before_deleting(confirm) or agrees
+    options = SyncOptions(allow=as_some_of(allow, NAMES, "guardrail"), confirm=sure)
     return in_background(lambda stop: apply_plan(project, Path(file), options, caller_of(stop, wait_s, on_sync)))
 
 

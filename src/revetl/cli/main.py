@@ -22,9 +22,11 @@ from revetl.errors import ConfigError, Denied, RevetlError, did_you_mean
 
 # name → what `revetl --help` says of it. The command object is `command` in revetl.cli.commands.<name>.
 COMMANDS: dict[str, str] = {
-    "init": "Write the starter project into a new directory.",
+    "init": "Set up revetl in a dbt project, or write the starter project.",
+    "scaffold": "Draft the sync of a model: its SQL, its contract and its meta.",
     "demo": "Run the whole job here, on made-up customers.",
     "debug": "Check the set-up: dbt, warehouse, destinations, providers.",
+    "check": "Parse the project, and hold each sync against the warehouse and its destination.",
     "ls": "List syncs, waterfalls, providers and destinations.",
     "build": "Build the dbt models, with the tables they read from.",
     "enrich": "Fill gaps from data providers, for the project or for a file.",
@@ -45,7 +47,7 @@ COMMANDS: dict[str, str] = {
 
 # What help shows, heading by heading: every command of `COMMANDS` once.
 GROUPS: dict[str, tuple[str, ...]] = {
-    "Start": ("init", "demo", "debug", "ls"),
+    "Start": ("init", "scaffold", "check", "demo", "debug", "ls"),
     "The job": ("build", "enrich", "plan", "apply", "sync", "run"),
     "Afterwards": ("runs", "retry", "rollback", "drift", "erase", "explain"),
     "Tools": ("tune", "sandbox", "schema"),

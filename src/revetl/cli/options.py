@@ -27,22 +27,25 @@ _DIRECTORY = click.Path(file_okay=False, path_type=Path)
 
 @dataclass(frozen=True, slots=True)
 class ProjectOptions:
-    """The four flags that say which project, and under which target it runs."""
+    """The flags that say which project, and under which target it runs."""
 
     project_dir: Path | None = None
     profiles_dir: Path | None = None
     target: str | None = None
     vars: str | None = None
+    target_path: Path | None = None
+    profile: str | None = None
 
     def load(self) -> Project:
         """Reads the project; ConfigError with every mistake in its files."""
         from revetl import project
 
-        return project.load(self.project_dir, self.profiles_dir, self.target, self.vars)
+        return project.load(self.project_dir, self.profiles_dir, self.target, self.vars, self.target_path, self.profile)
 
 
 def project_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds --project-dir, --profiles-dir, --target/-t and --vars, handed over as `options: ProjectOptions`."""
+    """Adds --project-dir, --profiles-dir, --profile, --target/-t, --target-path and --vars, handed over as
+    `options: ProjectOptions`."""
 
     @click.option(
         "--project-dir",
@@ -50,19 +53,24 @@ def project_options(function: Callable[..., Any]) -> Callable[..., Any]:
         envvar="REVETL_PROJECT_DIR",
         help="Where revetl.yml is. Default: here or above.",
     )
-    @click.option("--profiles-dir", type=_DIRECTORY, help="Where profiles.yml and connections.yml are.")
+    @click.option("--profiles-dir", type=_DIRECTORY, help="Where profiles.yml is. Default: looked for as dbt does.")
+    @click.option("--profile", help="The profile in it. Default: the one that dbt_project.yml names.")
     @click.option("-t", "--target", help="The target of profiles.yml. Default: the profile's own.")
+    @click.option("--target-path", type=_DIRECTORY, help="Where dbt keeps its artifacts. Default: as dbt itself.")
     @click.option("--vars", "vars_", help="dbt variables, as YAML.")
     @functools.wraps(function)
     def wrapper(
         *args: Any,
         project_dir: Path | None,
         profiles_dir: Path | None,
+        profile: str | None,
         target: str | None,
+        target_path: Path | None,
         vars_: str | None,
         **kwargs: Any,
     ) -> Any:
-        return function(*args, options=ProjectOptions(project_dir, profiles_dir, target, vars_), **kwargs)
+        options = ProjectOptions(project_dir, profiles_dir, target, vars_, target_path, profile)
+        return function(*args, options=options, **kwargs)
 
     return wrapper
 
@@ -86,6 +94,12 @@ def full_refresh_option(function: F) -> F:
     """Adds --full-refresh as `full_refresh`."""
     said = "Send every record of the models whole, and every link, changed or not."
     return click.option("--full-refresh", is_flag=True, help=said)(function)
+
+
+def threads_option(function: F) -> F:
+    """Adds --threads as `threads`, for dbt."""
+    said = "How many models dbt builds at once. Default: as the profile says."
+    return click.option("--threads", metavar="N", type=click.IntRange(min=1), help=said)(function)
 
 
 def allow_option(function: F) -> F:

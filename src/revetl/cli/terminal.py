@@ -68,4 +68,4 @@ def note(sentence: str) -> None:
 def _confirm_deletes(plan: PlanSummary) -> bool:
     from click import confirm
 
-    return confirm(f"{plan.sync}: delete {plan.delete:,} record(s) at {plan.destination}?", err=True)
+    return confirm(f"{plan.sync}: delete or clear {plan.deletions:,} record(s) at {plan.destination}?", err=True)

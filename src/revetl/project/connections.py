@@ -96,9 +96,8 @@ class Connections:
         return parse(self.output("providers", vendor), AccountOptions)
 
 
-def read_connections(profiles_dir: Path, target: str) -> Connections:
+def read_connections(path: Path, target: str) -> Connections:
     """ConfigError with every mistake of the file; one that does not exist declares nothing."""
-    path = profiles_dir / "connections.yml"
     if not path.exists():
         return Connections(Document(path, {}, {}), ConnectionsFile(), target)
     document = read_yaml(path)

@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from revetl.errors import RevetlError
-from revetl.subprocesses import start_python
+from revetl.errors import ConfigError, RevetlError
+from revetl.subprocesses import start_program, start_python
 
 # `python -m dbt.cli.main` warns of a double import; the console script may be another environment's.
 _LAUNCH = ("-c", "from dbt.cli.main import cli; cli()")
+ELSEWHERE = "elsewhere"
 _DONE = {"success", "error", "fail", "pass", "warn", "skipped", "partial success", "no-op"}
 _BAD = {"error", "fail", "partial success"}
 _TAIL_LINES = 15
@@ -55,31 +58,71 @@ class DbtFailed(RevetlError):
         self.failed = tuple(failed)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dbt:
+    """One dbt, for one project and target. `executable`: None is the one that is installed beside revetl. `root`: where
+    it runs. `target_path`: where it leaves its artifacts. `vars`: as `--vars` takes them."""
+
+    executable: str | None
+    root: Path
+    project_dir: Path
+    profiles_dir: Path
+    profile: str
+    target: str
+    target_path: Path
+    vars: str | None = None
+
+    def line(self, command: str, arguments: Sequence[str]) -> list[str]:
+        """What follows the program's name."""
+        found = ["--log-format", "json", "--no-use-colors", command, "--project-dir", str(self.project_dir)]
+        found += ["--profiles-dir", str(self.profiles_dir), "--profile", self.profile, "--target", self.target]
+        found += ["--target-path", str(self.target_path), *(["--vars", self.vars] if self.vars else [])]
+        return [*found, *arguments]
+
+
+def find_dbt(declared: str | None, root: Path) -> tuple[bool, str | None]:
+    """(whether dbt can be run here, its executable; None for the one beside revetl). `declared`: `dbt` of revetl.yml;
+    the environment variable DBT comes first. ConfigError where one is named that is not there."""
+    named = os.environ.get("DBT") or declared
+    if named == ELSEWHERE:
+        return False, None
+    if named is None:
+        if find_spec("dbt") is not None and find_spec("dbt.cli") is not None:
+            return True, None
+        found = shutil.which("dbt")
+        return found is not None, found
+    inside = [root / named, *((root / named / place) for place in ("bin/dbt", "Scripts/dbt.exe"))]
+    found = next((str(p) for p in inside if p.is_file()), None) or shutil.which(named)
+    if found is None:
+        raise ConfigError(
+            f"no dbt at {named!r}", hint="`dbt:` in revetl.yml, or DBT, names the executable or its environment."
+        )
+    return True, found
+
+
 def run_dbt(
     command: str,
+    dbt: Dbt,
     *,
-    root: Path,
-    project_dir: Path,
-    profiles_dir: Path,
-    target: str,
     arguments: Sequence[str] = (),
-    environment: dict[str, str] | None = None,
     on_node: Callable[[NodeResult], None] | None = None,
 ) -> BuildResult:
     """Runs `dbt <command>` to its end. `on_node` hears of every node as it finishes.
 
     Raises DbtFailed with the failed nodes named. Interrupted, it waits for dbt to stop and passes the interrupt on.
     """
-    line = [*_LAUNCH, "--log-format", "json", "--no-use-colors", command, "--project-dir", str(project_dir)]
-    line += ["--profiles-dir", str(profiles_dir), "--target", target, *arguments]
+    line = dbt.line(command, arguments)
     # No usage statistics leave the machine unless the operator asks for it.
-    env = {"DBT_SEND_ANONYMOUS_USAGE_STATS": "false", **os.environ, **(environment or {})}
+    env = {"DBT_SEND_ANONYMOUS_USAGE_STATS": "false", **os.environ}
+    how: dict[str, Any] = {"cwd": dbt.root, "env": env, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    how |= {"text": True, "encoding": "utf-8"}
     started = time.monotonic()
     log = _Log(on_node)
     try:
-        process = start_python(
-            line, cwd=root, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, encoding="utf-8"
-        )
+        if dbt.executable is None:
+            process = start_python([*_LAUNCH, *line], **how)
+        else:
+            process = start_program(dbt.executable, line, **how)
     except OSError as e:
         raise DbtFailed(f"dbt can't be started: {e.strerror}") from None
     with process:
@@ -140,6 +183,8 @@ class _Log:
             self.errors.append(info["msg"].strip())
 
     def _done(self, node: dict[str, Any], status: str, seconds: float) -> None:
+        if node["resource_type"] == "exposure":  # dbt lists them as done; there is nothing to do
+            return
         result = NodeResult(node["node_name"], node["resource_type"], status, seconds, node.get("node_path", ""))
         self.counts[status] += 1
         if status in _BAD:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -38,7 +38,12 @@ class FieldMeta(_Meta):
 
 class GuardrailsMeta(_Meta):
     max_changed_share: float | None = Field(default=None, ge=0, le=1, description="Of the known records.")
-    max_deleted_share: float | None = Field(default=None, ge=0, le=1, description="Of the known records.")
+    max_deleted_share: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="Of the known records. Left out: 0.1 for a mirror that archives or clears. null: no limit.",
+    )
     min_rows: int = Field(default=1, ge=0, description="A model with fewer rows is not synced.")
     max_creates: int | None = Field(default=None, ge=0, description="New records at the destination in one run.")
     max_fill_drop: float | None = Field(
@@ -69,6 +74,26 @@ class SyncMeta(_Meta):
     fields: dict[str, FieldMeta] = {}
     guardrails: GuardrailsMeta = GuardrailsMeta()
     associate: list[AssociateMeta] = []
+    renamed_from: str | None = Field(
+        default=None, description="The sync's name until now: its snapshot, links and waiting records are taken over."
+    )
+
+    @property
+    def deletes(self) -> bool:
+        """Whether a record that left the model is taken away at the destination, or its values are."""
+        return self.mode == "mirror" and self.on_leave != "ignore"
+
+    def guardrails_in_force(self) -> Guardrails:
+        """What is written, and where a sync deletes a limit for that in any case."""
+        said = self.guardrails
+        declared = "max_deleted_share" in said.model_fields_set
+        found = Guardrails(**said.model_dump(), deletes_declared=declared)
+        return found if declared or not self.deletes else replace(found, max_deleted_share=DELETED_SHARE)
+
+
+# Of the known records, in one run of a mirror whose yml says no other. A join that loses a branch of the customers
+# takes more; people who leave from one run to the next are fewer.
+DELETED_SHARE = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +128,11 @@ class Manifest:
         """All that a selector may name: the nodes, and exposures, metrics and the like."""
         kinds = ("exposures", "metrics", "semantic_models", "saved_queries")
         return {**self.nodes, **{id_: node for kind in kinds for id_, node in self._data.get(kind, {}).items()}}
+
+    @property
+    def invocation_id(self) -> str:
+        """Of the dbt command that wrote it."""
+        return str(self._data["metadata"].get("invocation_id") or "")
 
     @property
     def project_name(self) -> str:
@@ -168,6 +198,21 @@ class Manifest:
             raise ConfigError(problems)
         return _ordered(specs)
 
+    def above(self, names: Iterable[str]) -> set[str]:
+        """The names of these models, seeds and snapshots and of all that they are built from."""
+        todo = [id_ for id_, node in self.nodes.items() if node["name"] in set(names) and "attached_node" not in node]
+        seen: set[str] = set()
+        while todo:
+            if (id_ := todo.pop()) not in seen:
+                seen.add(id_)
+                todo += self.parents.get(id_, [])
+        return {str(self.nodes[id_]["name"]) for id_ in seen if id_ in self.nodes}
+
+    def is_table(self, name: str) -> bool:
+        """Whether the rows of this model are of its last build: a view's are those of now."""
+        kinds = ("table", "incremental")
+        return any(n["name"] == name and n["config"].get("materialized") in kinds for n in self.sync_nodes().values())
+
     def _place(self, node: Mapping[str, Any]) -> _Place:
         """The yml and the path in it; the model's own file where the sync is declared in SQL or in dbt_project.yml."""
         patch = str(node.get("patch_path") or "").partition("://")[2]
@@ -210,9 +255,10 @@ def _spec(meta: SyncMeta, node: Mapping[str, Any], place: _Place, declared: Mapp
         on_leave=meta.on_leave,
         columns=tuple(node["columns"]),
         fields={name: FieldRule(f.policy, f.when_null) for name, f in meta.fields.items()},
-        guardrails=Guardrails(**meta.guardrails.model_dump()),
+        guardrails=meta.guardrails_in_force(),
         associate=tuple(Association(a.to, a.by, a.type, str(declared[a.to].get("object"))) for a in meta.associate),
         where=f"{place.document.path}:{line}" if line else str(place.document.path),
+        renamed_from=meta.renamed_from,
     )
 
 
@@ -225,6 +271,9 @@ def _mistakes(
     if not (node["config"].get("contract") or {}).get("enforced") or not columns:
         message = f"{node['name']}: a synced model needs `contract: {{enforced: true}}` and its columns"
         return [place.problem((), message, "The contract is what says which columns are sent.")]
+    if node["config"].get("materialized") == "ephemeral":
+        message = f"{node['name']} is ephemeral: dbt makes no table of it, so there are no rows to send"
+        return [place.problem((), message, "Materialize it as a table, a view or incrementally.")]
     if meta.destination not in destinations:
         hint = did_you_mean(meta.destination, destinations) or "connections.yml declares no destination."
         problems.append(place.problem(("destination",), f"no destination {meta.destination!r}", hint))
@@ -247,6 +296,9 @@ def _mistakes(
         if a.by == meta.key or a.by in meta.fields or a.by == meta.match_on:
             message = f"{a.by!r} names the linked record, so it is not a field that is sent"
             problems.append(place.problem(("associate", i, "by"), message, "Select the column twice, under two names."))
+    if meta.renamed_from in declared:
+        message = f"renamed_from: {meta.renamed_from!r} is declared still, so its state is its own"
+        problems.append(place.problem(("renamed_from",), message))
     if meta.on_leave != "ignore" and meta.mode != "mirror":
         problems.append(place.problem(("on_leave",), f"on_leave: {meta.on_leave} needs mode: mirror"))
     return problems

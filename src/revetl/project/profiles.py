@@ -5,6 +5,7 @@ The rest is dbt's: keys that revetl does not read are not checked here.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,12 +30,12 @@ class Profile:
     output: Mapping[str, Any] = field(repr=False)
 
 
-def read_profile(profiles_dir: Path, dbt_project_dir: Path, target: str | None) -> Profile:
-    """The profile that dbt_project.yml names, under `target` or the profile's default.
+def read_profile(profiles_dir: Path, dbt_project_dir: Path, target: str | None, named: str | None = None) -> Profile:
+    """The profile `named` or that DBT_PROFILE or dbt_project.yml names, under `target` or the profile's default.
 
     Only the chosen output is rendered: a secret of another target may be missing. Raises ConfigError.
     """
-    name = _profile_name(dbt_project_dir)
+    name = named or os.environ.get("DBT_PROFILE") or _profile_name(dbt_project_dir)
     document = read_yaml(profiles_dir / "profiles.yml")
     profiles = document.data if isinstance(document.data, dict) else {}
     if name not in profiles:
@@ -62,7 +63,7 @@ def _profile_name(dbt_project_dir: Path) -> str:
     name = document.data.get("profile") if isinstance(document.data, dict) else None
     if not isinstance(name, str):
         raise ConfigError(document.problem((), "'profile' is missing: it names the profile in profiles.yml"))
-    return name
+    return str(render_env(document.part(("profile",))).data)
 
 
 def _default_target(document: Document, name: str) -> str:

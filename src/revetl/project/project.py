@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -12,15 +15,20 @@ from typing import TYPE_CHECKING, TypeVar
 import yaml
 
 from revetl.clock import Clock, SystemClock
-from revetl.documents import parse
+from revetl.documents import parse, read_yaml
 from revetl.errors import ConfigError, Problem
 from revetl.model import Relation, SyncSpec
+from revetl.project.artifacts import MANIFEST, Artifacts
 from revetl.project.connections import Connections, read_connections
+from revetl.project.dbt import Dbt, DbtFailed, find_dbt, run_dbt
+from revetl.project.exposures import remove_unasked, set_aside, write_exposures
 from revetl.project.health import Health, read_health, refuse_failed
-from revetl.project.manifest import Manifest, read_manifest
+from revetl.project.manifest import Manifest
+from revetl.project.places import find_connections, find_profiles
 from revetl.project.profiles import Profile, read_profile
 from revetl.project.selection import selected
 from revetl.project.settings import DEFAULT_STATE_SCHEMA, Settings, find_root, read_settings
+from revetl.project.target_path import target_path
 
 T = TypeVar("T")
 
@@ -44,6 +52,7 @@ class Project:
     providers: Mapping[str, ProviderSpec] = field(repr=False)
     waterfalls: Mapping[str, WaterfallSpec] = field(repr=False)
     vars: str | None = None
+    target_path: Path | None = None
 
     @property
     def name(self) -> str:
@@ -55,16 +64,45 @@ class Project:
 
     @property
     def state_schema(self) -> str:
-        return self.settings.state_schema
+        return self.settings.schema_of(self.target)
 
     @property
     def dbt_dir(self) -> Path:
         return self.root / self.settings.dbt_project
 
+    @cached_property
+    def models_dir(self) -> Path:
+        """The first of dbt's model paths: where a new model goes."""
+        declared = read_yaml(self.dbt_dir / "dbt_project.yml").data
+        paths = declared.get("model-paths") if isinstance(declared, dict) else None
+        return self.dbt_dir / str(paths[0] if isinstance(paths, list) and paths else "models")
+
     @property
-    def artifacts_dir(self) -> Path:
-        """Where dbt leaves manifest.json and run_results.json."""
-        return self.dbt_dir / "target"
+    def exposures_file(self) -> Path | None:
+        """Where exposures are wanted, if they are."""
+        return None if self.settings.exposures is None else (self.root / self.settings.exposures).resolve()
+
+    @cached_property
+    def artifacts(self) -> Artifacts:
+        """dbt's artifacts of the target in use. ConfigError where it can't be said which folder dbt keeps them in."""
+        users = target_path(self.dbt_dir, self.target_path)
+        return Artifacts(self.dbt_dir.resolve(), users, self.profile, self.dbt_vars(), self.exposures_file)
+
+    def dbt(self) -> Dbt | None:
+        """The dbt to run for this target; None where there is none here. ConfigError where the named one is missing."""
+        here, executable = find_dbt(self.settings.dbt, self.root)
+        if not here:
+            return None
+        return Dbt(
+            executable=executable,
+            root=self.root,
+            project_dir=self.dbt_dir,
+            profiles_dir=self.profiles_dir,
+            profile=self.profile.name,
+            target=self.target,
+            target_path=self.artifacts.own,
+            vars=self.dbt_vars(),
+        )
 
     def open_warehouse(self) -> Warehouse:
         """A new connection; the caller closes it. On DuckDB at most one process may hold one at a time."""
@@ -74,24 +112,77 @@ class Project:
 
     @property
     def built(self) -> bool:
-        """Whether dbt has parsed the project: until then its syncs are not known."""
-        return (self.artifacts_dir / "manifest.json").exists()
+        """Whether there is a manifest of the project, current or not, or none can be made because dbt is not here."""
+        return any((place / MANIFEST).exists() for place in (self.artifacts.own, self.artifacts.users))
 
     @cached_property
     def manifest(self) -> Manifest:
-        """What dbt last parsed. ConfigError where it was never built or was built for another warehouse."""
-        manifest = read_manifest(self.artifacts_dir, self.dbt_dir)
-        if manifest.adapter_type not in ("", self.profile.type):
+        """The project as it is now, for the target in use: dbt parses it first where it changed since.
+
+        DbtFailed with dbt's own reason where it can't be parsed. Where dbt is not here: what it left, ConfigError where
+        that is nothing or another project's, GuardrailError where it can't be known that it is of this target.
+        """
+        dbt = self.dbt()
+        if dbt is None:
+            return self.artifacts.users_manifest()
+        if not self.artifacts.is_current():
+            self._parse(dbt)
+        return self.artifacts.current()
+
+    def _parse(self, dbt: Dbt) -> None:
+        remove_unasked(self.dbt_dir, self.exposures_file)
+        set_aside(self.exposures_file)
+        digest = self.artifacts.begin()
+        run_dbt("parse", dbt)
+        self.artifacts.parsed(digest)
+        self.write_exposures(self.artifacts.current())
+
+    @contextmanager
+    def building(self) -> Iterator[Dbt]:
+        """The dbt to build with, inside the block; what it says of each node is kept, however it ends. ConfigError
+        where dbt is not here. DbtFailed where exposures are wanted and the project can't be parsed."""
+        dbt = self.dbt()
+        if dbt is None:
             raise ConfigError(
-                f"the project was last built for {manifest.adapter_type}, the target {self.target!r} is"
-                f" {self.profile.type}",
-                hint=f"`revetl build --target {self.target}` builds it there.",
+                "dbt is not here, so nothing can be built", hint="Build where it is, then `--no-build` and the syncs."
             )
-        return manifest
+        self.health()  # failures of the last dbt command, before this one overwrites them
+        self.reread()
+        artifacts, exposures = self.artifacts, self.exposures_file
+        remove_unasked(self.dbt_dir, exposures)
+        if exposures is not None and not (artifacts.is_current() and exposures.exists()):
+            self._parse(dbt)  # writes them as the project is now: dbt build reads them
+        manifest = artifacts.own / MANIFEST
+        before, digest = _written_at(manifest), artifacts.begin()
+        try:
+            yield dbt
+        finally:
+            if _written_at(manifest) != before:
+                artifacts.parsed(digest)
+            self.health()
+
+    def write_exposures(self, manifest: Manifest) -> None:
+        """Where revetl.yml asks for them. None while a sync is declared wrongly: who runs it is told."""
+        if self.exposures_file is not None:
+            with suppress(ConfigError):
+                write_exposures(self.exposures_file, manifest.syncs(self._destination_types()), self.settings.owner)
+
+    def _destination_types(self) -> dict[str, str]:
+        return {name: self.connections.destination_type(name) for name in self.connections.names("destinations")}
+
+    def _last_manifest(self) -> Manifest:
+        """What can be known although a model is being worked on: what was sent can be looked at and taken back."""
+        try:
+            return self.manifest
+        except DbtFailed:
+            if (before := self.artifacts.parsed_before()) is None:
+                raise
+            return before
 
     def health(self) -> Health:
         """What dbt's last results for this target say of each node."""
-        return read_health(self.artifacts_dir, self.target, self.profile.default_target)
+        manifest = self.__dict__.get("manifest") or self.artifacts.parsed_before()
+        return read_health(self.artifacts, manifest)
 
     @property
     def dbt_invocation_id(self) -> str | None:
@@ -101,35 +192,61 @@ class Project:
     def relation(self, model_name: str) -> Relation:
         return self.manifest.relation(model_name)
 
+    def named(self, spec: SyncSpec) -> str:
+        """The relation whose rows a sync sends: database, schema and name."""
+        parts = (spec.relation.database, spec.relation.schema, spec.relation.name)
+        return ".".join(part for part in parts if part)
+
     def syncs(
         self, select: Sequence[str] = (), exclude: Sequence[str] = (), *, verified: bool = True
     ) -> list[SyncSpec]:
         """The syncs to run, in order. ConfigError with every mistake in their declarations, selected or not;
         GuardrailError where a selected model or one of its tests failed, unless `verified` is False (to list only)."""
-        manifest = self.manifest
-        types = {name: self.connections.destination_type(name) for name in self.connections.names("destinations")}
-        specs = manifest.syncs(types)
+        manifest = self.manifest if verified else self._last_manifest()
+        specs = manifest.syncs(self._destination_types())
         ids = {str(node["name"]): id_ for id_, node in manifest.sync_nodes().items()}
         chosen = selected(manifest, select, exclude, ids.values())
         if select and not chosen:
             raise ConfigError(f"no sync is selected by {' '.join(select)}", hint="Syncs: " + ", ".join(ids))
         specs = [s for s in specs if ids[s.name] in chosen]
         if verified:
+            self._refuse_gone(manifest, [ids[s.name] for s in specs])
             refuse_failed(self.health(), manifest, [ids[s.name] for s in specs])
         return specs
 
+    def _refuse_gone(self, manifest: Manifest, ids: Sequence[str]) -> None:
+        """ConfigError for a model whose file was deleted after dbt parsed it. Where none of the models' files is here,
+        only dbt's target folder was brought, and nothing follows from that."""
+        own = [n for n in manifest.sync_nodes().values() if n["package_name"] == manifest.project_name]
+        there = {str(n["unique_id"]): (self.dbt_dir / str(n["original_file_path"])).is_file() for n in own}
+        if not any(there.values()) and not any(self.models_dir.rglob("*.sql")):
+            return
+        gone = [manifest.nodes[id_] for id_ in ids if there.get(id_) is False]
+        if gone:
+            files = ", ".join(f"{n['original_file_path']} is gone" for n in gone)
+            raise ConfigError(f"{files}: dbt parsed it before", hint="Build the project again, or select other syncs.")
+
+    def built_at(self, spec: SyncSpec) -> datetime | None:
+        """When dbt last built the table whose rows the sync sends; None for a view, and where it is not known."""
+        ids = {str(node["name"]): id_ for id_, node in self.manifest.sync_nodes().items()}
+        last = self.health().nodes.get(ids.get(spec.name, ""))
+        if last is None or not last.at or not self.manifest.is_table(spec.name):
+            return None
+        return datetime.fromisoformat(last.at)
+
     def edited_since_build(self, specs: Sequence[SyncSpec]) -> list[Path]:
-        """Files of these syncs that are newer than what dbt last parsed: what they say now is not in effect."""
-        parsed_at = (self.artifacts_dir / "manifest.json").stat().st_mtime
+        """Files of these syncs that are newer than their last build: the rows are not yet what they say."""
         names = {s.name for s in specs}
-        files = dict.fromkeys(
-            self.dbt_dir / str(place).rpartition("://")[2]
-            for node in self.manifest.sync_nodes().values()
-            if node["name"] in names and node["package_name"] == self.manifest.project_name
-            for place in (node["original_file_path"], node.get("patch_path"))
-            if place
-        )
-        return [file for file in files if file.is_file() and file.stat().st_mtime > parsed_at]
+        nodes, found = self.health().nodes, list[Path]()
+        for id_, node in self.manifest.sync_nodes().items():
+            last = nodes.get(id_)
+            if node["name"] not in names or node["package_name"] != self.manifest.project_name:
+                continue
+            for place in (node["original_file_path"], node.get("patch_path")):
+                file = self.dbt_dir / str(place or "").rpartition("://")[2]
+                if last is not None and last.at and file.is_file() and _edited_after(file, last.at):
+                    found.append(file)
+        return found
 
     def destination(self, name: str, clock: Clock | None = None) -> Destination:
         """The account that connections.yml names, not yet connected. ConfigError for a missing secret, by line."""
@@ -174,14 +291,17 @@ def load(
     profiles_dir: Path | None = None,
     target: str | None = None,
     vars: str | None = None,
+    target_path: Path | None = None,
+    profile_name: str | None = None,
 ) -> Project:
-    """Reads every file of the project but dbt's own models. ConfigError with all mistakes of all files at once."""
+    """Reads every file of the project but dbt's own models. ConfigError with all mistakes of all files at once.
+    `profile_name`: in place of the one that dbt_project.yml names."""
     from revetl.enrich.waterfall import load_waterfalls
     from revetl.providers.grammar import load_providers
 
     root = find_root(project_dir)
     settings = read_settings(root)
-    profiles = (profiles_dir or root / settings.profiles).resolve()
+    dbt_dir = root / settings.dbt_project
     enrichment = root / settings.enrichment
     problems: list[Problem] = []
 
@@ -192,14 +312,26 @@ def load(
             problems.extend(e.problems)
             return None
 
-    profile = attempt(lambda: read_profile(profiles, root / settings.dbt_project, target))
-    connections = attempt(lambda: read_connections(profiles, profile.target if profile else "default"))
+    profiles = find_profiles(root, dbt_dir, flag=profiles_dir, declared=settings.profiles)
+    wanted = target or os.environ.get("DBT_TARGET")
+    profile = attempt(lambda: read_profile(profiles, dbt_dir, wanted, profile_name))
+    accounts = find_connections(root, profiles)
+    connections = attempt(lambda: read_connections(accounts, profile.target if profile else "default"))
     providers = attempt(lambda: load_providers(enrichment / "providers"))
     # Against providers that could not be read, every name in a waterfall would look misspelt.
     waterfalls = {} if providers is None else attempt(lambda: load_waterfalls(enrichment / "waterfalls", providers))
     if profile is None or connections is None or providers is None or waterfalls is None:
         raise ConfigError(problems)
-    return Project(root, settings, profiles, profile, connections, providers, waterfalls, vars)
+    return Project(root, settings, profiles, profile, connections, providers, waterfalls, vars, target_path)
+
+
+def _written_at(file: Path) -> int | None:
+    return file.stat().st_mtime_ns if file.exists() else None
+
+
+def _edited_after(file: Path, moment: str) -> bool:
+    """`moment` in dbt's form, UTC."""
+    return datetime.fromtimestamp(file.stat().st_mtime, UTC) > datetime.fromisoformat(moment)
 
 
 def _placed(error: ConfigError, connections: Connections, at: tuple[str, ...]) -> ConfigError:

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from revetl.documents import parse, read_yaml
 from revetl.errors import ConfigError, Problem
 
 FILE_NAME = "revetl.yml"
 DEFAULT_STATE_SCHEMA = "revetl"  # also the default of the dbt variable `state_schema`
+
+
+def _schema_names(value: str | dict[str, str]) -> str | dict[str, str]:
+    for name in [value] if isinstance(value, str) else value.values():
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+            raise ValueError(f"{name!r} is not a plain name: letters, digits and _ only")
+    return value
 
 
 class Owner(BaseModel):
@@ -28,15 +37,32 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str = Field(min_length=1, description="The project's name, for people.")
-    dbt_project: str = Field(default="dbt_project", description="The directory that holds dbt_project.yml.")
-    profiles: str = Field(default="profiles", description="The directory that holds profiles.yml and connections.yml.")
+    dbt_project: str = Field(
+        default="dbt_project",
+        description="The directory that holds dbt_project.yml. Left out: that of revetl.yml where it is beside it.",
+    )
+    profiles: str | None = Field(
+        default=None, description="The directory that holds profiles.yml. Left out: looked for as dbt does."
+    )
     enrichment: str = Field(default="enrichment", description="The directory that holds providers/ and waterfalls/.")
-    state_schema: str = Field(
-        default="revetl",
-        pattern=r"^[A-Za-z_][A-Za-z0-9_]*$",
-        description="The warehouse schema of revetl's own tables.",
+    state_schema: Annotated[str | dict[str, str], AfterValidator(_schema_names)] = Field(
+        default=DEFAULT_STATE_SCHEMA,
+        description="The warehouse schema of revetl's own tables, or one by dbt target; `default` serves the others.",
+    )
+    exposures: str | None = Field(
+        default=None, description="A file for one dbt exposure per sync, below the models. None: none is written."
+    )
+    dbt: str | None = Field(
+        default=None,
+        description="Another environment's dbt: its executable or folder. `elsewhere`: only its target folder is here.",
     )
     owner: Owner = Field(default=Owner(name="revetl"), description="Who answers for the syncs.")
+
+    def schema_of(self, target: str) -> str:
+        """The state schema of this target."""
+        if isinstance(self.state_schema, str):
+            return self.state_schema
+        return self.state_schema.get(target) or self.state_schema.get("default", DEFAULT_STATE_SCHEMA)
 
 
 def find_root(start: Path | None) -> Path:
@@ -52,7 +78,7 @@ def find_root(start: Path | None) -> Path:
             return directory
     raise ConfigError(
         f"no {FILE_NAME} in {here} or above it",
-        hint="`revetl init DIRECTORY` writes a project; --project-dir names one that is elsewhere.",
+        hint="`revetl init` writes one into a dbt project; --project-dir names a folder that is elsewhere.",
     )
 
 
@@ -62,10 +88,12 @@ def read_settings(root: Path) -> Settings:
     if not isinstance(document.data, dict):
         raise ConfigError(document.problem((), "not a mapping: at least `name:` must stand here"))
     settings = parse(document, Settings)
+    if "dbt_project" not in settings.model_fields_set and (root / "dbt_project.yml").is_file():
+        settings = settings.model_copy(update={"dbt_project": "."})
     problems = [
         document.problem((key,), f"{key}: no directory {root / value}")
         for key, value in (("dbt_project", settings.dbt_project), ("profiles", settings.profiles))
-        if not (root / value).is_dir()
+        if value is not None and not (root / Path(value).expanduser()).is_dir()
     ]
     if problems:
         raise ConfigError(problems)

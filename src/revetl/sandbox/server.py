@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from revetl.sandbox.data_vendors.billing import Bill
 
 HOST = "127.0.0.1"
-DEFAULT_PORT = 8765
 # 2,000 associations or 100 rich records are well below.
 _BODY_MAX_BYTES = 32 * 1024 * 1024
 

@@ -34,6 +34,10 @@ TABLES: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("overrides", "VARCHAR"),  # JSON object: guardrail that was overridden → what it would have stopped
         ("undoes", "VARCHAR"),  # of a rollback: the run that it undoes
     ),
+    "state_owner": (  # one row: the target of profiles.yml whose state this schema holds
+        ("target", "VARCHAR"),
+        ("since", "TIMESTAMP"),
+    ),
     "plans": (  # one row for each plan that was applied
         ("plan_id", "VARCHAR"),
         ("run_id", "VARCHAR"),

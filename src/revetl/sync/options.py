@@ -18,7 +18,8 @@ class SyncOptions:
     full_refresh  plan every record of the model whole, and send every link, changed or not; stopped half-way, the next
                   run goes on with it
     allow         guardrails that may be passed, by their names; what they would have stopped is kept with the run
-    confirm       shown the plan before anything is sent; False ends the run as stopped
+    confirm       shown the plan before anything is sent; False ends the run as stopped. None of a use case: nobody can
+                  be asked, and no more than a few records are deleted
     planner       gives a plan that was made before, in place of a new one
     intent_rows   how many records a durable intent reaches ahead; None: as the destination's pace asks for
     """

@@ -1,4 +1,4 @@
-"""`revetl build`: dbt build, with the state tables that its models read made first, and its exposures brought up."""
+"""`revetl build`: dbt build, with the state tables that its models read made first."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from revetl.project.dbt import BuildResult, NodeResult, run_dbt
-from revetl.project.exposures import write_exposures
 from revetl.state.schema import create_all
 
 if TYPE_CHECKING:
@@ -17,13 +16,15 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildRequest:
     """`select` and `exclude` go to dbt as they are. `full_refresh`: incremental models are rebuilt from nothing.
-    `unit_tests` False leaves out dbt's unit tests, which say whether the SQL is right and nothing about the data.
+    `threads`: None is what the profile says. `unit_tests` False leaves out dbt's unit tests, which say whether the SQL
+    is right and nothing about the data.
     `on_node` hears of every node as dbt is done with it."""
 
     select: Sequence[str] = ()
     exclude: Sequence[str] = ()
     full_refresh: bool = False
     unit_tests: bool = True
+    threads: int | None = None
     on_node: Callable[[NodeResult], None] | None = None
 
     @property
@@ -33,11 +34,12 @@ class BuildRequest:
         for flag, words in (("--select", self.select), ("--exclude", self.exclude)):
             found += [flag, *words] if words else []
         found += ["--full-refresh"] if self.full_refresh else []
+        found += ["--threads", str(self.threads)] if self.threads else []
         return found + ([] if self.unit_tests else ["--exclude-resource-type", "unit_test"])
 
 
 def build(project: Project, request: BuildRequest) -> BuildResult:
-    """Creates the state tables, runs `dbt build`, brings the exposures up to date. Safe to repeat.
+    """Creates the state tables, then runs `dbt build`. Safe to repeat.
 
     No connection to a DuckDB warehouse may be open. Raises DbtFailed with the failed nodes named, ConfigError and
     WarehouseError.
@@ -47,21 +49,5 @@ def build(project: Project, request: BuildRequest) -> BuildResult:
         create_all(warehouse)
     finally:
         warehouse.close()
-    variables = project.dbt_vars()
-    # Failures of the last dbt command are kept before this one overwrites them.
-    project.health()
-    project.reread()
-    try:
-        result = run_dbt(
-            "build",
-            root=project.root,
-            project_dir=project.dbt_dir,
-            profiles_dir=project.profiles_dir,
-            target=project.target,
-            arguments=[*request.arguments, *(["--vars", variables] if variables else [])],
-            on_node=request.on_node,
-        )
-    finally:
-        project.health()
-    write_exposures(project.dbt_dir, project.syncs(verified=False), project.settings.owner)
-    return result
+    with project.building() as dbt:
+        return run_dbt("build", dbt, arguments=request.arguments, on_node=request.on_node)

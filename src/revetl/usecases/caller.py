@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 from revetl.clock import Clock, SystemClock
 from revetl.context import LeaseWait, Meter, RunContext, no_meter
 from revetl.errors import WarehouseBusy
+from revetl.state.ownership import claim
 from revetl.state.runs import new_run_id
 
 if TYPE_CHECKING:
@@ -78,7 +79,8 @@ class Caller:
         stages: Stages = no_meter,
         dbt_invocation_id: str | None = None,
     ) -> RunContext:
-        """The surroundings of one run, with an id of its own."""
+        """The surroundings of one run, with an id of its own. GuardrailError where the state is another target's."""
+        claim(warehouse, project.target, self.clock.now())
         return RunContext(
             warehouse=warehouse,
             clock=self.clock,

@@ -9,10 +9,13 @@ from functools import partial
 from importlib import metadata
 from typing import TYPE_CHECKING
 
-from revetl.errors import ConfigError, RevetlError
+from revetl.errors import ConfigError, GuardrailError, RevetlError
 from revetl.usecases import exit_codes
+from revetl.usecases.caller import Caller
+from revetl.usecases.renames import orphaned, what_to_do
 
 if TYPE_CHECKING:
+    from revetl.model import SyncSpec
     from revetl.project import Project
 
 
@@ -37,8 +40,41 @@ def check_setup(project: Project) -> Iterator[SetupCheck]:
     yield _check("connectors", _connectors)
     for name in project.connections.names("destinations"):
         yield _check(f"destination {name}", partial(_destination, project, name))
+    yield from _syncs(project)
     for vendor in dict.fromkeys(spec.vendor for spec in project.providers.values()):
         yield _check(f"provider {vendor}", partial(_provider, project, vendor))
+
+
+def _syncs(project: Project) -> Iterator[SetupCheck]:
+    """Which rows go where, sync by sync; and state that no sync is left for."""
+    try:
+        specs = project.syncs(verified=False)
+    except RevetlError as e:
+        yield SetupCheck("syncs", str(e), e.exit_code)
+        return
+    for spec in specs:
+        yield _check(f"sync {spec.name}", partial(_sync, project, spec))
+    try:
+        with Caller().warehouse(project) as warehouse:
+            left = orphaned(project, warehouse) if warehouse.tables(warehouse.state_schema) else []
+    except RevetlError:
+        return  # that the warehouse does not open is told above
+    for orphan in left:
+        yield SetupCheck(f"state of {orphan.sync}", what_to_do(orphan))
+
+
+def _sync(project: Project, spec: SyncSpec) -> str:
+    """The relation and the account, and what keeps it from being sent."""
+    kind = project.connections.destination_type(spec.destination)
+    options = project.connections.output("destinations", spec.destination).data
+    account = options.get("base_url") or f"the account of target {project.target}"
+    went = f"{project.named(spec)} → {spec.destination} ({kind}, {account}) {spec.object}"
+    try:
+        project.syncs([f"fqn:{spec.name}"])
+    except GuardrailError as e:
+        # Before the first build nothing is sent, and the set-up is whole all the same: `revetl check` ends with 3.
+        return f"{went}\n{str(e).partition(chr(10))[2].strip()}"
+    return went
 
 
 def exit_code(checks: Iterable[SetupCheck]) -> int:

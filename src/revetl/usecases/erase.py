@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
@@ -12,19 +13,32 @@ from revetl.enrich.lists.columns import column_of
 from revetl.enrich.lists.entity_table import list_key
 from revetl.enrich.lists.files import CsvListing, ParquetListing, open_list
 from revetl.enrich.waterfall import WaterfallSpec
-from revetl.errors import ConfigError
+from revetl.errors import ConfigError, Problem
 from revetl.model import Relation
 from revetl.privacy.erasure import Erasure, ErasureReport
 from revetl.privacy.people import PeopleRelation
-from revetl.privacy.suppressions import UNIQUE
+from revetl.privacy.suppressions import UNIQUE, Suppressions
 from revetl.usecases.caller import Caller
+from revetl.warehouse.sql import ident, table
 
 if TYPE_CHECKING:
     from revetl.context import RunContext
     from revetl.project import Project
+    from revetl.warehouse.base import Warehouse
 
 _NAMED = ("first_name", "last_name", "company_domain", "company_name")
 _KEYS = ("key", "golden_id")
+_WHOLE = "A key is the whole golden_id, as `revetl explain` shows it; nothing was changed."
+_CHUNK = 500  # keys in one statement
+# What is asked for, as it is written; loose, for the form of an address is its server's to judge.
+_FORMS = {
+    "email": ("email address", re.compile(r"[^@\s]+@[^@\s.]+(\.[^@\s.]+)+"), "As in ada@example.com."),
+    "linkedin_url": (
+        "LinkedIn profile",
+        re.compile(r"(https?://)?([\w-]+\.)?linkedin\.com/\S+", re.IGNORECASE),
+        "As in https://www.linkedin.com/in/ada.",
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,16 +62,63 @@ def erase(project: Project, whom: Whom, confirm: Callable[[ErasureReport], bool]
     """What is held of these people is shown to `confirm`, and where it agrees removed. A report that is not `erased`
     says what is held, and nothing was changed. Safe to repeat, and to repeat after a crash at any point.
 
-    Raises ConfigError (the key of the list of suppressed people is not at hand), LeaseError where a run that is under
-    way did not end in time (they are suppressed then, and nothing was removed yet) and WarehouseError.
+    Raises ConfigError (what was asked for is no address, or a key of no record; the key of the list of suppressed
+    people is not at hand), LeaseError where a run that is under way did not end in time (they are suppressed then, and
+    nothing was removed yet) and WarehouseError.
     """
     with caller.warehouse(project) as warehouse:
+        _require_named(whom)
         request = _request(project, caller.context(project, warehouse, "erase"), whom)
         report = asyncio.run(request.look())
+        require_known(warehouse, _places_of_keys(project), whom.keys)
         if not confirm(report):
             return report
         syncs = [spec.name for spec in project.syncs(verified=False)] if project.built else []
         return asyncio.run(request.erase(syncs))
+
+
+def _require_named(whom: Whom) -> None:
+    """An address that is none finds nobody, and "done" must not be said of that. One that nothing is held of is no
+    mistake: that person is kept from coming in."""
+    problems = [
+        Problem(f"{said!r} is no {what}", hint=hint)
+        for name, (what, form, hint) in _FORMS.items()
+        for said in dict.fromkeys(known[name] for known in whom.identities if known.get(name))
+        if not form.fullmatch(said.strip())
+    ]
+    if problems:
+        raise ConfigError(problems)
+
+
+def _places_of_keys(project: Project) -> list[tuple[Relation, str]]:
+    """(relation, column) of the models whose records a key may name."""
+    if not project.built:
+        return []
+    places = [(spec.relation, spec.key) for spec in project.syncs(verified=False)]
+    models = set(project.manifest.model_names())
+    return places + [(project.relation(w.entity), w.key) for w in project.waterfalls.values() if w.entity in models]
+
+
+def require_known(warehouse: Warehouse, places: Iterable[tuple[Relation, str]], keys: Sequence[str]) -> None:
+    """ConfigError that names each key of no record: not in `places`, not in a state table, and not erased before. A
+    part of a key names nobody."""
+    state = warehouse.tables(warehouse.state_schema)
+    looked = [(Relation(warehouse.state_schema, name), "key") for name, columns in state.items() if "key" in columns]
+    looked += [(r, column) for r, column in places if column in {c.name for c in warehouse.columns(r)}]
+    erased = Suppressions.load(warehouse)
+    asked = [key for key in dict.fromkeys(keys) if not erased.is_erased(key)]
+    found: set[str] = set()
+    for start in range(0, len(asked), _CHUNK):
+        chunk = asked[start : start + _CHUNK]
+        for place, column in dict.fromkeys(looked):
+            cell = f"CAST({ident(column)} AS VARCHAR)"
+            marks = ", ".join("?" for _ in chunk)
+            for (key,) in warehouse.rows(
+                f"SELECT DISTINCT {cell} FROM {table(place)} WHERE {cell} IN ({marks})", chunk
+            ):
+                found.add(str(key))
+    if missing := [Problem(f"no record has the key {key!r}", hint=_WHOLE) for key in asked if key not in found]:
+        raise ConfigError(missing)
 
 
 def _request(project: Project, ctx: RunContext, whom: Whom) -> Erasure:

@@ -1,21 +1,74 @@
-"""`revetl init`: writes the starter project, the one that stands at the top of revetl's own repository."""
+"""`revetl init`: into a dbt project that exists, or the starter project of the top of revetl's own repository."""
 
 from __future__ import annotations
 
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
-from revetl.errors import ConfigError
+from revetl.documents import read_yaml
+from revetl.errors import ConfigError, RevetlError
+from revetl.project.places import find_profiles
+from revetl.project.profiles import read_profile
+from revetl.project.settings import FILE_NAME
+from revetl.usecases import init_texts
 
 PARTS = ("revetl.yml", "profiles", "dbt_project", "enrichment")
+EXAMPLE = "revetl.example.yml"
 # What dbt leaves behind where it ran: the starter is what is written by hand.
 _LEFT_OUT = shutil.ignore_patterns("target", "logs", "dbt_packages", ".user.yml", "__pycache__", "*.duckdb*")
 
 
+@dataclass(frozen=True, slots=True)
+class IntoProject:
+    """What `init` wrote into a dbt project. `warehouse`: which one its profile names, for people; `problem`: why that
+    can't be said yet, which keeps nothing from being written."""
+
+    directory: Path
+    files: tuple[str, ...]
+    warehouse: str | None
+    problem: str | None
+
+
+def is_dbt_project(directory: Path) -> bool:
+    return (directory / "dbt_project.yml").is_file()
+
+
+def into_project(
+    directory: Path, profiles_dir: Path | None = None, profile: str | None = None, target: str | None = None
+) -> IntoProject:
+    """Writes revetl.yml, connections.yml and a commented example beside dbt_project.yml; touches no other file.
+
+    ConfigError, and nothing written, where one of them is there already or dbt_project.yml can't be read.
+    """
+    directory = directory.resolve()
+    document = read_yaml(directory / "dbt_project.yml")
+    name = str(document.data.get("name") or directory.name) if isinstance(document.data, dict) else directory.name
+    warehouse = problem = None
+    try:
+        folder = find_profiles(directory, directory, flag=profiles_dir, declared=None)
+        found = read_profile(folder, directory, target, profile)
+        warehouse = f"{found.type}, target {found.target} of {folder / 'profiles.yml'}"
+    except RevetlError as e:
+        problem = str(e)
+    texts = {
+        FILE_NAME: init_texts.SETTINGS.format(name=name),
+        "connections.yml": init_texts.CONNECTIONS,
+        EXAMPLE: init_texts.EXAMPLE,
+    }
+    if present := [file for file in texts if (directory / file).exists()]:
+        raise ConfigError(f"{directory} already holds {', '.join(present)}: nothing was written")
+    for file, text in texts.items():
+        (directory / file).write_text(text, encoding="utf-8")
+    return IntoProject(directory, tuple(texts), warehouse, problem)
+
+
 def write_starter(directory: Path) -> None:
-    """Copies every part. ConfigError, and nothing written, where one of them stands there already."""
+    """Copies every part, with a README and a .gitignore. ConfigError, and nothing written, where one of them stands
+    there already."""
     source = starter_dir()
-    if present := [part for part in PARTS if (directory / part).exists()]:
+    own = {"README.md": init_texts.STARTER_README, ".gitignore": init_texts.STARTER_GITIGNORE}
+    if present := [part for part in (*PARTS, *own) if (directory / part).exists()]:
         raise ConfigError(
             f"{directory} already holds {', '.join(present)}: nothing was written", hint="Name a new directory."
         )
@@ -25,6 +78,8 @@ def write_starter(directory: Path) -> None:
             shutil.copytree(source / part, directory / part, ignore=_LEFT_OUT)
         else:
             shutil.copy(source / part, directory / part)
+    for file, text in own.items():
+        (directory / file).write_text(text, encoding="utf-8")
 
 
 def starter_dir() -> Path:

@@ -18,7 +18,7 @@ from revetl.errors import ConfigError, GuardrailError, Problem
 from revetl.project.dbt import BuildResult, NodeResult
 from revetl.project.project import Project
 from revetl.state.sync_tables import resolve
-from revetl.sync import SyncOptions
+from revetl.sync import PlanSummary, SyncOptions
 from revetl.sync.report import SyncReport
 from revetl.usecases import exit_codes
 from revetl.usecases.build import BuildRequest, build
@@ -27,6 +27,7 @@ from revetl.usecases.sync import push
 from revetl.usecases.waterfalls import SharedBudget, WaterfallInput, ask_providers, costs_anything, estimate_all
 
 if TYPE_CHECKING:
+    from revetl.enrich.waterfall import WaterfallSpec
     from revetl.warehouse.base import Warehouse
 
 VALUES_AND_AFTER = "source:revetl.enrichment_values+"
@@ -64,12 +65,14 @@ class JobReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobRequest:
-    """`select` and `exclude` choose syncs; everything is built and enriched. `max_spend_usd` bounds all waterfalls
-    together. `full_refresh`: incremental models are rebuilt, and every record and link is sent whole. `allow`: names of
+    """`select` and `exclude` choose syncs; with `select` only what they read from is built and enriched, else
+    everything. `builds` False: dbt has run already. `threads`: of dbt. `max_spend_usd` bounds all waterfalls together.
+     `full_refresh`: incremental models are rebuilt, and every record and link is sent whole. `allow`: names of
     guardrails that may be passed.
 
     `on_estimates` is shown the cost before anything is spent. `ask` is then asked whether to go on, unless the cost is
     `agreed` to already or there is none; None where nobody can be asked, and then nothing is spent.
+    `confirm` is shown the plan of each sync that deletes; None where nobody can be asked.
     `on_node` hears of every node that dbt is done with.
     """
 
@@ -77,10 +80,13 @@ class JobRequest:
     exclude: Sequence[str] = ()
     max_spend_usd: Decimal | None = None
     full_refresh: bool = False
+    builds: bool = True
+    threads: int | None = None
     allow: Sequence[str] = ()
     agreed: bool = False
     ask: Callable[[], bool] | None = None
     on_estimates: Callable[[Sequence[Estimate]], None] | None = None
+    confirm: Callable[[PlanSummary], bool] | None = None
     on_node: Callable[[NodeResult], None] | None = None
 
 
@@ -106,24 +112,46 @@ class _Job:
         if caller.wait_s:
             with caller.warehouse(project):  # dbt can't wait for the file
                 pass
-        caller.note("Build")
-        self._build((), full_refresh=request.full_refresh)
+        if request.builds:
+            caller.note("Build")
+            self._build(self._above(), full_refresh=request.full_refresh)
         self._check_syncs()
-        if project.waterfalls:
+        if self._waterfalls():
             caller.note("Enrich")
-            if self._enrich():
+            if self._enrich() and request.builds:
                 caller.note("Build what reads the new values")
-                self._build((VALUES_AND_AFTER,))
+                self._build([f"{VALUES_AND_AFTER},{name}" for name in self._above()] or [VALUES_AND_AFTER])
         if specs := project.syncs(request.select, request.exclude):
             caller.note("Sync")
-            options = SyncOptions(full_refresh=request.full_refresh, allow=request.allow)
+            options = SyncOptions(full_refresh=request.full_refresh, allow=request.allow, confirm=request.confirm)
             with self._warehouse() as warehouse:
                 self._report.syncs = push(project, warehouse, specs, "run", options, caller)
             self._report.stages += [StageTime(f"sync {s.sync}", s.plan.changes, s.seconds) for s in self._report.syncs]
         return self._report
 
+    def _above(self) -> list[str]:
+        """dbt selectors of the chosen syncs with all that they read from; none where none is chosen."""
+        request = self._request
+        if not request.select:
+            return []
+        return [f"+{spec.name}" for spec in self._project.syncs(request.select, request.exclude, verified=False)]
+
+    def _waterfalls(self) -> list[WaterfallSpec]:
+        """Those that the chosen syncs read from."""
+        found = [*self._project.waterfalls.values()]
+        if found and (above := self._above()):
+            names = self._project.manifest.above(name.removeprefix("+") for name in above)
+            found = [spec for spec in found if spec.entity in names]
+        return found
+
     def _build(self, select: Sequence[str], *, full_refresh: bool = False) -> None:
-        asked = BuildRequest(select=select, full_refresh=full_refresh, unit_tests=False, on_node=self._request.on_node)
+        asked = BuildRequest(
+            select=select,
+            full_refresh=full_refresh,
+            unit_tests=False,
+            threads=self._request.threads,
+            on_node=self._request.on_node,
+        )
         result = build(self._project, asked)
         self._report.builds.append(result)
         self._report.stages.append(StageTime("build", sum(result.counts.values()), result.seconds))
@@ -146,7 +174,7 @@ class _Job:
         project, caller, report = self._project, self._caller, self._report
         budget = SharedBudget(self._request.max_spend_usd)
         with self._warehouse() as warehouse:
-            inputs = [WaterfallInput(spec, project.relation(spec.entity)) for spec in project.waterfalls.values()]
+            inputs = [WaterfallInput(spec, project.relation(spec.entity)) for spec in self._waterfalls()]
             estimates = estimate_all(project, warehouse, inputs, budget, "run", caller)
             self._agree(estimates)
             for given, foreseen in zip(inputs, estimates, strict=True):

@@ -5,17 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from revetl.usecases.renames import orphaned
+
 if TYPE_CHECKING:
     from revetl.model import SyncSpec
     from revetl.project import Project
+    from revetl.state.renaming import OrphanedState
+    from revetl.usecases.caller import Caller
 
 
 def declared(
     project: Project, select: Sequence[str] = (), exclude: Sequence[str] = ()
 ) -> dict[str, list[dict[str, Any]]]:
-    """Kind → what is declared of it, as plain values. Before the first build there are no syncs: dbt has not said what
-    they are."""
-    syncs = project.syncs(select, exclude, verified=False) if project.built else []
+    """Kind → what is declared of it, as plain values. dbt parses the project first where it changed: a sync that was
+    just written is among them. DbtFailed with its reason where it can't."""
+    # Where dbt is not here and has left nothing, nobody has said yet what the syncs are.
+    parsed = project.built or project.dbt() is not None
+    syncs = project.syncs(select, exclude, verified=False) if parsed and project.manifest else []
     return {
         "syncs": [_sync(spec) for spec in syncs],
         "waterfalls": [
@@ -27,6 +33,12 @@ def declared(
             for name in project.connections.names("destinations")
         ],
     }
+
+
+def orphans(project: Project, caller: Caller) -> list[OrphanedState]:
+    """State in the warehouse of syncs that the project does not declare. WarehouseError where it can't be opened."""
+    with caller.warehouse(project) as warehouse:
+        return orphaned(project, warehouse) if warehouse.tables(warehouse.state_schema) else []
 
 
 def _sync(spec: SyncSpec) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from revetl.sync import PlanLine, PlanSummary, SyncOptions, plan_sync
 from revetl.sync.plan import lines, saved
 from revetl.usecases.caller import Caller
 from revetl.usecases.exit_codes import ExitCode, detailed
+from revetl.usecases.renames import take_over_renamed
 from revetl.usecases.sync import note_edited
 
 if TYPE_CHECKING:
@@ -123,11 +125,24 @@ async def _plan_all(
     project: Project, warehouse: Warehouse, specs: Sequence[SyncSpec], options: SyncOptions, caller: Caller
 ) -> list[PlanSummary]:
     plans: list[PlanSummary] = []
+    await take_over_renamed(project, warehouse, specs, caller)
     for spec in specs:
         async with project.destination(spec.destination, caller.clock) as destination:
             ctx = caller.context(project, warehouse, "plan")
-            plans.append(await plan_sync(ctx, spec, destination, options))
+            plan = await plan_sync(ctx, spec, destination, options)
+        if (built_at := project.built_at(spec)) is not None:
+            plan.notes.append(f"the model's table is {_age(caller.clock.now() - built_at)} old")
+        plans.append(plan)
     return plans
+
+
+def _age(passed: timedelta) -> str:
+    """In the largest unit of which two have passed."""
+    minutes = int(passed.total_seconds() // 60)
+    for size, word in ((60 * 24, "days"), (60, "hours"), (1, "minutes")):
+        if minutes >= 2 * size:
+            return f"{minutes // size} {word}"
+    return "at most 2 minutes"
 
 
 def _save(

@@ -13,6 +13,7 @@ from revetl.sync.retry.queue import QueueFilter
 from revetl.sync.retry.release import RetryReport, release
 from revetl.usecases import exit_codes
 from revetl.usecases.caller import Caller
+from revetl.usecases.renames import take_over_renamed
 from revetl.usecases.runs import find_run
 from revetl.usecases.sync import push
 
@@ -69,6 +70,7 @@ async def _release_all(
     dry_run: bool,
 ) -> list[RetryReport]:
     released = []
+    await take_over_renamed(project, warehouse, specs, caller)
     for spec in specs:
         ctx = caller.context(project, warehouse, "retry")
         released.append(await release(ctx, spec, which, dry_run=dry_run))

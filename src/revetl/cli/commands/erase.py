@@ -70,7 +70,8 @@ def command(
         emit_json(erasure_document(report))
     elif report.erased:
         rows = sum(report.tables.values())
-        click.echo(f"Erased, {rows:,} row(s). They are neither looked up nor sent from now on.")
+        done = f"Erased, {rows:,} row(s)." if rows else "Nothing is held of them, so nothing was erased."
+        click.echo(f"{done} They are neither looked up nor sent from now on.")
     return 0 if report.erased or dry_run else int(ExitCode.STOPPED)
 
 

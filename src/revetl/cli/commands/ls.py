@@ -8,7 +8,6 @@ from revetl.cli.options import (
     ProjectOptions,
     console,
     emit_json,
-    err_console,
     json_option,
     project_options,
     select_options,
@@ -22,13 +21,24 @@ from revetl.cli.options import (
 def command(options: ProjectOptions, select: tuple[str, ...], exclude: tuple[str, ...], as_json: bool) -> None:
     """List syncs, waterfalls, providers and destinations. Selectors choose syncs."""
     from revetl.cli.render.declared import show_declared
-    from revetl.usecases.ls import declared
+    from revetl.cli.terminal import note
+    from revetl.errors import WarehouseError
+    from revetl.usecases.caller import Caller
+    from revetl.usecases.ls import declared, orphans
+    from revetl.usecases.renames import what_to_do
 
     project = options.load()
     listing = declared(project, select, exclude)
+    try:
+        left = orphans(project, Caller())
+    except WarehouseError as e:  # what is declared can be listed all the same
+        left = []
+        note(f"What the warehouse keeps was not looked at: {e}")
     if as_json:
-        emit_json(listing)
-        return
-    show_declared(console(), listing)
-    if not project.built:
-        err_console().print("Syncs are known once the dbt project is built: `revetl build`.")
+        emit_json(listing | {"orphaned": left})
+    else:
+        show_declared(console(), listing)
+        for orphan in left:
+            click.echo(f"State of {orphan.sync}: {what_to_do(orphan)}")
+    if not listing["syncs"]:
+        note("No model declares a sync (config.meta.revetl), as far as `revetl build` has been told.")

@@ -27,6 +27,7 @@ from revetl.cli.waiting import wait_option
 @full_refresh_option
 @allow_option
 @click.option("--yes", is_flag=True, help="Do not ask before records are deleted.")
+@click.option("--no-input", is_flag=True, help="Never ask; without --yes at most a few records are deleted.")
 @wait_option
 @json_option
 def command(
@@ -38,6 +39,7 @@ def command(
     full_refresh: bool,
     allow: tuple[str, ...],
     yes: bool,
+    no_input: bool,
     wait_s: float,
     as_json: bool,
 ) -> int:
@@ -51,14 +53,13 @@ def command(
     from revetl.cli.render.plans import show_plans
     from revetl.cli.render.reports import show_reports
     from revetl.sync import SyncOptions
-    from revetl.usecases.sync import asks_before_deleting, exit_code, sync
+    from revetl.usecases.sync import agrees, asks_before_deleting, exit_code, sync
 
     project = options.load()
     with Terminal(wait_s) as terminal:
-        ask = None if yes or dry_run or as_json else terminal.delete_question()
-        wanted = SyncOptions(
-            dry_run=dry_run, limit=limit, full_refresh=full_refresh, allow=allow, confirm=asks_before_deleting(ask)
-        )
+        ask = None if no_input or dry_run or as_json else terminal.delete_question()
+        confirm = agrees if yes else asks_before_deleting(ask)
+        wanted = SyncOptions(dry_run=dry_run, limit=limit, full_refresh=full_refresh, allow=allow, confirm=confirm)
         reports = sync(project, wanted, terminal.caller, select=select, exclude=exclude)
     if not reports:
         err_console().print("No model declares a sync (config.meta.revetl): nothing to send.")

@@ -70,7 +70,7 @@ def _show_details(console: Console, plan: PlanSummary, samples: int) -> None:
 
 def facts(plan: PlanSummary) -> list[str]:
     """What is worth knowing beyond the counts, a sentence each. No keys, no values."""
-    out = []
+    out = [*plan.notes]
     if not plan.snapshot_rows and plan.lines:
         out.append("first sync: nothing is known yet of what stands there")
     if plan.matched:

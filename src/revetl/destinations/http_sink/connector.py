@@ -14,14 +14,13 @@ from decimal import Decimal
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-import httpx
 import orjson
 
 from revetl.clock import Clock
 from revetl.destinations.base import Destination, DestinationField, Limits, ObjectSchema, Quota
 from revetl.destinations.http_sink.options import Options
 from revetl.errors import Ambiguous, Rejected
-from revetl.http import Session, SessionOptions
+from revetl.http import Response, Session, SessionOptions, Transport
 from revetl.model import Change, Outcome, Scalar, Status
 
 
@@ -36,9 +35,7 @@ class AnyField(dict[str, DestinationField]):
 
 
 class HttpSink:
-    def __init__(
-        self, name: str, options: Options, clock: Clock, transport: httpx.AsyncBaseTransport | None = None
-    ) -> None:
+    def __init__(self, name: str, options: Options, clock: Clock, transport: Transport | None = None) -> None:
         self.name = name
         url = urlsplit(options.url)
         self._path = url.path
@@ -107,7 +104,7 @@ class HttpSink:
         attempts: int = response.extensions["attempts"]
         return [Outcome(c.ordinal, Status.OK, c.destination_id or c.key, attempts=attempts) for c in changes]
 
-    async def _post(self, rows: list[dict[str, Any]]) -> httpx.Response:
+    async def _post(self, rows: list[dict[str, Any]]) -> Response:
         body = _encode(rows)
         return await self._session.request("POST", self._path, content=body, params=self._params, idempotent=True)
 

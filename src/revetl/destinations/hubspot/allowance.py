@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import httpx
-
 from revetl.destinations.base import Quota
 from revetl.destinations.hubspot.options import Options
-from revetl.http import Rate
+from revetl.http import Rate, Response
 
 # Requests per 10 s of the tier → per day and account (docs). 190 is Professional's and Enterprise's: the smaller day is
 # taken. A public app's answers name no day, and none is documented for it alone.
@@ -21,7 +19,7 @@ class Allowance:
         self._limit: int | None = None
         self._left: int | None = None
 
-    def observe(self, response: httpx.Response) -> None:
+    def observe(self, response: Response) -> None:
         limit = response.headers.get("x-hubspot-ratelimit-daily", "")
         left = response.headers.get("x-hubspot-ratelimit-daily-remaining", "")
         if limit.isascii() and limit.isdigit():

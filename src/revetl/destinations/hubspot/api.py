@@ -10,10 +10,8 @@ from math import inf
 from typing import Any
 from urllib.parse import quote
 
-import httpx
-
 from revetl.errors import ConfigError
-from revetl.http import ResponseVerdict
+from revetl.http import Response, ResponseVerdict
 
 # 477: the account is being moved between data centres, Retry-After in seconds (docs); 524: Cloudflare gave up waiting.
 VERDICTS = {477: ResponseVerdict.UNAVAILABLE, 524: ResponseVerdict.AMBIGUOUS}
@@ -56,17 +54,17 @@ class Refusal:
     properties: tuple[str, ...] = ()
 
 
-def body_of(response: httpx.Response) -> dict[str, Any]:
+def body_of(response: Response) -> dict[str, Any]:
     """The JSON object in the answer; empty where there is none."""
     return _object(response) or {}
 
 
-def readable(response: httpx.Response) -> bool:
+def readable(response: Response) -> bool:
     """Every success is a JSON object, but for a 204, which has no body (docs)."""
     return response.status_code == 204 or _object(response) is not None
 
 
-def _object(response: httpx.Response) -> dict[str, Any] | None:
+def _object(response: Response) -> dict[str, Any] | None:
     read = response.extensions
     if _BODY not in read:
         try:
@@ -101,12 +99,12 @@ def refusal(body: dict[str, Any]) -> Refusal:
     )
 
 
-def error_code(response: httpx.Response) -> str | None:
+def error_code(response: Response) -> str | None:
     body = body_of(response)
     return refusal(body).code if body else None
 
 
-def wait_s(response: httpx.Response) -> float | None:
+def wait_s(response: Response) -> float | None:
     """How long a 429 asks to wait. The daily limit ends at midnight of the account: not worth holding a run for. No
     header is documented for the others, so the gate's own steps find the end of the window."""
     if body_of(response).get("policyName") == "DAILY":

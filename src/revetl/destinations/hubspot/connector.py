@@ -6,8 +6,6 @@ import random
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-import httpx
-
 from revetl.clock import Clock
 from revetl.destinations.base import Destination, DestinationField, Limits, ObjectSchema, Pair, Quota, RecordMatch
 from revetl.destinations.hubspot import api, linking
@@ -19,7 +17,7 @@ from revetl.destinations.hubspot.schema import Schema
 from revetl.destinations.hubspot.values import canonical, encode
 from revetl.destinations.hubspot.writing import Item, Route, Writer
 from revetl.errors import ConfigError
-from revetl.http import Policy, Rate, RateHeaders, ResponseRules, Session, SessionOptions
+from revetl.http import Policy, Rate, RateHeaders, ResponseRules, Session, SessionOptions, Transport
 from revetl.model import Change, Operation, Outcome, Scalar, Status
 
 READ_ROWS = 100  # of a batch read (docs)
@@ -34,7 +32,7 @@ class HubSpot:
         options: Options,
         clock: Clock,
         *,
-        transport: httpx.AsyncBaseTransport | None = None,
+        transport: Transport | None = None,
         rng: random.Random | None = None,
     ) -> None:
         self.name = name

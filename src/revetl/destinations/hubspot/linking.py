@@ -10,12 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import httpx
-
 from revetl.destinations.base import Pair
 from revetl.destinations.hubspot import api
 from revetl.errors import Ambiguous, ConfigError
-from revetl.http import Session
+from revetl.http import Response, Session
 from revetl.model import Outcome, Status
 
 CREATE_ROWS = 2_000  # docs
@@ -101,7 +99,7 @@ def _input(pair: Pair, more: dict[str, Any] | None) -> dict[str, Any]:
     return {"from": {"id": pair.from_id}, "to": {"id": pair.to_id}, **more}
 
 
-def _settled(pairs: Sequence[Pair], response: httpx.Response, *, named: bool) -> dict[int, Outcome]:
+def _settled(pairs: Sequence[Pair], response: Response, *, named: bool) -> dict[int, Outcome]:
     """Whom the answer speaks of. `named`: a success names each pair; else it means all that no error means."""
     if not response.is_success:
         return {}
@@ -134,7 +132,7 @@ def _means(error: dict[str, Any], pair: Pair) -> bool:
     return pair.from_id in sources | ids or pair.to_id in targets | ids
 
 
-def _alone(pair: Pair, response: httpx.Response) -> Outcome:
+def _alone(pair: Pair, response: Response) -> Outcome:
     """A request of one pair that is not settled: refused as a whole, by an error that names nobody, or not answered."""
     body = api.body_of(response)
     attempts: int = response.extensions["attempts"]

@@ -26,7 +26,7 @@ class CallResult:
 
 
 @dataclass(frozen=True, slots=True)
-class SubmittedJob:
+class SubmittedLookup:
     """The vendor has taken these calls as one job. The task goes on when `durable` is set: when the job's id is
     written."""
 
@@ -38,8 +38,8 @@ class SubmittedJob:
 class InFlightCalls:
     """At most so many requests at a time as the provider's file says.
 
-    Whatever happens, exactly one `CallResult` per call is put into `results`, and a `SubmittedJob` before it where the
-    vendor takes jobs. Once `stopped()` is true no request leaves any more.
+    Whatever happens, exactly one `CallResult` per call is put into `results`, and a `SubmittedLookup` before it where
+    the vendor takes jobs. Once `stopped()` is true no request leaves any more.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class InFlightCalls:
         provider: Provider,
         at_once: int,
         clock: Clock,
-        results: asyncio.Queue[CallResult | SubmittedJob | None],
+        results: asyncio.Queue[CallResult | SubmittedLookup | None],
         stopped: Callable[[], bool],
     ) -> None:
         self._provider = provider
@@ -107,7 +107,7 @@ class InFlightCalls:
         by_ref = {reserved.question.request_hash: reserved for reserved in calls}
 
         async def submitted(request_id: str, taken: Sequence[Lookup]) -> None:
-            job = SubmittedJob([by_ref[lookup.ref] for lookup in taken], request_id, asyncio.Event())
+            job = SubmittedLookup([by_ref[lookup.ref] for lookup in taken], request_id, asyncio.Event())
             self._results.put_nowait(job)
             await job.durable.wait()
 

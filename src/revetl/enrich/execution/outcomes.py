@@ -6,7 +6,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from revetl.enrich.execution.answers import AnswerHandler
-from revetl.enrich.execution.in_flight import CallResult, SubmittedJob
+from revetl.enrich.execution.in_flight import CallResult, SubmittedLookup
 from revetl.enrich.execution.run_ledger import FinishedCall, RunLedger
 from revetl.enrich.report import ProviderReport
 from revetl.enrich.selection.question import Question
@@ -42,7 +42,7 @@ class OutcomeRecorder:
         self.gave_up: str | None = None
         self.failure: Exception | None = None
 
-    def job_submitted(self, job: SubmittedJob) -> None:
+    def job_submitted(self, job: SubmittedLookup) -> None:
         append_submitted(self._ledger.warehouse, [reserved.call for reserved in job.calls], job.request_id)
         self._request_ids |= {reserved.call.call_id: job.request_id for reserved in job.calls}
         job.durable.set()

@@ -13,7 +13,7 @@ from decimal import Decimal
 
 from revetl.enrich.execution.admission import Admission
 from revetl.enrich.execution.answers import AnswerHandler
-from revetl.enrich.execution.in_flight import CallResult, InFlightCalls, SubmittedJob
+from revetl.enrich.execution.in_flight import CallResult, InFlightCalls, SubmittedLookup
 from revetl.enrich.execution.outcomes import OutcomeRecorder
 from revetl.enrich.execution.question_queue import QuestionQueue, QuestionSet
 from revetl.enrich.execution.run import WaterfallRun
@@ -52,7 +52,7 @@ class ProviderWorker:
         self._takes_jobs = spec.job is not None
         self._unnamed: set[str] = set()  # calls of jobs that have left and whose id is not known yet
         # None: look up, something was put in.
-        self._results: asyncio.Queue[CallResult | SubmittedJob | None] = asyncio.Queue()
+        self._results: asyncio.Queue[CallResult | SubmittedLookup | None] = asyncio.Queue()
         self._in_flight = InFlightCalls(connected, spec.at_once, self._clock, self._results, lambda: self._has_stopped)
         self._recorder = OutcomeRecorder(
             ledger, run.report.providers[provider], handler, admission.verification_usd, self._batch
@@ -203,8 +203,8 @@ class ProviderWorker:
         while not self._results.empty():
             self._take(self._results.get_nowait())
 
-    def _take(self, result: CallResult | SubmittedJob | None) -> None:
-        if isinstance(result, SubmittedJob):
+    def _take(self, result: CallResult | SubmittedLookup | None) -> None:
+        if isinstance(result, SubmittedLookup):
             self._recorder.job_submitted(result)
             self._unnamed.difference_update(reserved.call.call_id for reserved in result.calls)
         elif result is not None:

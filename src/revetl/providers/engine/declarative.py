@@ -23,7 +23,7 @@ from revetl.providers.engine.json_data import value_at
 from revetl.providers.engine.reading import ResponseMeaning, meaning_under, read
 from revetl.providers.engine.records import all_alike, read_records, render_batch
 from revetl.providers.engine.rendering import OutgoingRequest, render
-from revetl.providers.engine.wire import THROTTLE_PATIENCE_S, Wire
+from revetl.providers.engine.wire import THROTTLE_PATIENCE_S, EndpointWire
 from revetl.providers.grammar import BatchRequest, ProviderSpec, StatusRow
 from revetl.providers.options import AccountOptions
 
@@ -56,12 +56,12 @@ class DeclarativeProvider:
         self.name = spec.name
         self._clock = clock
         limiter = self._account.limiter(spec)
-        self._wire = Wire(spec, spec.status, base_url, api_key, limiter, clock, transport=transport)
+        self._wire = EndpointWire(spec, spec.status, base_url, api_key, limiter, clock, transport=transport)
         self._wires = [self._wire]
         self._jobs: JobResults | None = None
         if (job := spec.job) is not None:
             rows = job.poll.status
-            polls = Wire(spec, rows, base_url, api_key, limiter, clock, idempotent=True, transport=transport)
+            polls = EndpointWire(spec, rows, base_url, api_key, limiter, clock, idempotent=True, transport=transport)
             self._wires.append(polls)
             self._jobs = JobResults(spec, job, polls, self._account, clock)
         self._open = AsyncExitStack()

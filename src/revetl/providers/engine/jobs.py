@@ -19,7 +19,7 @@ from revetl.providers.engine.charging import credits_of
 from revetl.providers.engine.reading import ResponseMeaning, error_code, matching_row
 from revetl.providers.engine.rendering import OutgoingRequest
 from revetl.providers.engine.webhooks import Inbox
-from revetl.providers.engine.wire import Wire
+from revetl.providers.engine.wire import EndpointWire
 from revetl.providers.grammar import AsyncJob, JobPoll, LookupVerdict, PollVerdict, ProviderSpec
 
 # What a poll's verdict means for the lookups of which the result says nothing.
@@ -30,7 +30,7 @@ _AGAIN: frozenset[PollVerdict] = frozenset({"in_progress", "slow_down", "unavail
 class JobResults:
     """The results of one endpoint's jobs. `wire` repeats what it lost: a poll changes nothing."""
 
-    def __init__(self, spec: ProviderSpec, job: AsyncJob, wire: Wire, account: Account, clock: Clock) -> None:
+    def __init__(self, spec: ProviderSpec, job: AsyncJob, wire: EndpointWire, account: Account, clock: Clock) -> None:
         self._spec = spec
         self._job = job
         self._wire = wire

@@ -38,7 +38,7 @@ _SESSION_VERDICTS: Mapping[str, ResponseVerdict] = {
 }
 
 
-class Wire:
+class EndpointWire:
     """Sends requests whose statuses mean what `rows` says. `idempotent`: repeating is safe (a poll), so that a lost
     answer is asked for again; otherwise it is `Ambiguous` at once."""
 

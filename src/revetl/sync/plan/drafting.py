@@ -15,7 +15,7 @@ from revetl.errors import ConfigError, Problem, did_you_mean
 from revetl.model import SyncSpec
 from revetl.sync.batching import write_rows
 from revetl.sync.links import sending
-from revetl.sync.plan import consequences, events, freezing, guardrails, lines, matching, policies
+from revetl.sync.plan import consequences, events, field_types, freezing, guardrails, lines, matching, policies
 from revetl.sync.plan.forecast import PlanForecast, forecast
 from revetl.sync.plan.summary import PlanSummary
 from revetl.sync.sync_run import SyncRun
@@ -57,7 +57,8 @@ async def _ask(run: SyncRun, destination: Destination, schema: ObjectSchema, sum
     spec, described = run.spec, schema.fields
     if schema.kind == "events":
         events.check(spec, schema, full_refresh=summary.full_refresh)
-    _check_fields(spec, [f.name for f in run.tables.fields], described)
+    check_fields(spec, [f.name for f in run.tables.fields], described)
+    summary.notes += await run.on_tables(field_types.check, described)
     consequences.check(spec, destination, schema)
     policies.check(run.tables, destination, described)
     before = requests_of(destination)[0]
@@ -86,7 +87,7 @@ def _by_operation(plan: PlanSummary) -> dict[str, int]:
     return {"create": plan.create, "update": plan.update + plan.adopt, "delete": plan.delete}
 
 
-def _check_fields(spec: SyncSpec, columns: Sequence[str], known: Mapping[str, DestinationField]) -> None:
+def check_fields(spec: SyncSpec, columns: Sequence[str], known: Mapping[str, DestinationField]) -> None:
     """ConfigError for every column that the destination's object has no field for, or that nobody may write."""
     where = spec.where or f"sync {spec.name}"
     target = f"{spec.destination} {spec.object}"

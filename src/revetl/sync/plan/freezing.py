@@ -74,6 +74,7 @@ def _freeze(
             *(v for v in shares if not (comparison.full_refresh and v.guardrail == "changed")),
             *guardrails.judge_fill(tables, source, counts.source, counts.snapshot, moved),
         ]
+        summary.cleared = guardrails.cleared(tables)
         tables.drop_scratch("delta")
     return summary
 

@@ -43,6 +43,7 @@ def judge_shares(tables: SyncTables, snapshot_rows: int) -> list[GuardrailViolat
     if not snapshot_rows or all(limit is None for _, _, limit in limits):
         return []
     ops = tables.warehouse.counts(f"SELECT op, count(*) FROM {tables.plan} WHERE known GROUP BY 1")
+    ops["delete"] = ops.get("delete", 0) + cleared(tables)
     return [
         GuardrailViolation(
             word,
@@ -52,6 +53,22 @@ def judge_shares(tables: SyncTables, snapshot_rows: int) -> list[GuardrailViolat
         for word, op, limit in limits
         if limit is not None and ops.get(op, 0) / snapshot_rows > limit
     ]
+
+
+def cleared(tables: SyncTables) -> int:
+    """Records that left the model and lose their values at the destination (`on_leave: clear`), to be counted with the
+    deletes. While the scratch table of the comparison is there."""
+    if tables.spec.mode != "mirror" or tables.spec.on_leave != "clear":
+        return 0
+    return tables.warehouse.scalar(
+        f"""
+        SELECT count(*)
+        FROM {tables.plan} p
+        JOIN {tables.scratch("delta")} d ON d.known_key = p.key
+        WHERE d.present IS NULL AND p.known AND p.op = 'update'
+        """,
+        int,
+    )
 
 
 def judge_creates(spec: SyncSpec, creates: int) -> list[GuardrailViolation]:

@@ -38,6 +38,7 @@ class RecordCounts:
     adopt: int = 0
     update: int = 0
     delete: int = 0
+    cleared: int = 0  # among the updates: left a mirror, and lose their values (`on_leave: clear`)
 
     # Have a line, and nothing is sent.
     matched: int = 0  # stand there equal, or are gone already: only remembered
@@ -55,6 +56,11 @@ class RecordCounts:
     # Are among the others.
     in_doubt: int = 0  # an earlier write of them may have been applied
     recovered: int = 0  # became in doubt just now, by recovery
+
+    @property
+    def deletions(self) -> int:
+        """Records that are taken away at the destination, or lose their values there."""
+        return self.delete + self.cleared
 
     @property
     def changes(self) -> int:
@@ -84,6 +90,7 @@ class PlanSummary(RecordCounts, FieldCounts):
     destination: str
     object: str
     samples: list[PlanLine] = field(default_factory=list)  # a few lines of each kind
+    notes: list[str] = field(default_factory=list)  # of columns whose type is not the field's, a sentence each
     requests: int = 0  # writes that it takes
     forecast: PlanForecast | None = None  # None without a destination
     links: LinkCounts = field(default_factory=LinkCounts)  # counted apart from records

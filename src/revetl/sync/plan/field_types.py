@@ -1,0 +1,169 @@
+"""The type of each column against that of the destination's field, before anything is sent.
+
+Most pairs have one meaning. Those that have not are said in the plan, and one is refused: whole numbers that are
+seconds since 1970, where the destination takes milliseconds, would be written as January 1970 and refused by nobody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Literal
+
+from revetl.destinations.base import DestinationField
+from revetl.errors import ConfigError, Problem
+from revetl.state.sync_tables import SyncField, SyncTables
+from revetl.warehouse.sql import ident
+
+Kind = Literal["text", "whole", "number", "bool", "date", "moment", "other"]
+# Milliseconds since 1970 are beyond it since March 1973, seconds until the year 5138.
+_SECONDS_BELOW = 100_000_000_000
+_EXACT = 2**53  # whole numbers beyond it are rounded by whoever keeps numbers as doubles
+_LOOKED_AT = 200  # distinct values of an enumeration
+
+_SAID: Mapping[tuple[Kind, str], str] = {
+    ("text", "number"): "text into a number: what is no number is refused there",
+    ("text", "bool"): "text into a yes-or-no: all but true and false is refused there",
+    ("text", "date"): "text into a date: what is no ISO date is refused there",
+    ("text", "datetime"): "text into a moment: what is no ISO date or time is refused there",
+    ("bool", "number"): "true and false into a number: refused there. Cast it to an integer",
+    ("bool", "date"): "true and false into a date: refused there",
+    ("bool", "datetime"): "true and false into a moment: refused there",
+    ("whole", "bool"): "a number into a yes-or-no: refused there. Cast it to a boolean",
+    ("number", "bool"): "a number into a yes-or-no: refused there. Cast it to a boolean",
+    ("date", "number"): "a date into a number: refused there",
+    ("moment", "number"): "a moment into a number: refused there",
+    ("date", "bool"): "a date into a yes-or-no: refused there",
+    ("moment", "bool"): "a moment into a yes-or-no: refused there",
+    ("moment", "date"): "a moment into a date: the day in UTC is written",
+    ("whole", "date"): "a whole number into a date: milliseconds since 1970 are meant",
+    ("number", "date"): "a number into a date: milliseconds since 1970 are meant",
+    ("whole", "datetime"): "a whole number into a moment: milliseconds since 1970 are meant",
+    ("number", "datetime"): "a number into a moment: milliseconds since 1970 are meant",
+    ("other", "multi_enum"): "a list into a multi-select: join it with ';' in the model",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class TypeClash:
+    """`refused`: it must not be sent. The message has no keys, and of values only what an option is meant by."""
+
+    field: str
+    message: str
+    refused: bool = False
+    cure: str | None = None
+
+
+def kind_of(type_: str) -> Kind:
+    """Of a type in DuckDB's spelling."""
+    name = type_.upper()
+    if name.endswith("]") or name.startswith(("STRUCT", "MAP", "LIST", "ARRAY", "BLOB")):
+        return "other"
+    if name.startswith(("VARCHAR", "CHAR", "TEXT", "STRING", "UUID", "JSON", "ENUM")):
+        return "text"
+    if name.startswith("BOOL"):
+        return "bool"
+    if name.startswith(("TIMESTAMP", "DATETIME")):
+        return "moment"
+    if name.startswith("DATE"):
+        return "date"
+    if name.startswith(("FLOAT", "DOUBLE", "REAL")):
+        return "number"
+    if name.startswith(("DECIMAL", "NUMERIC", "NUMBER")):
+        return "whole" if name.endswith(",0)") else "number"
+    return "whole" if "INT" in name else "other"
+
+
+def of_types(column_type: str, field: DestinationField) -> str | None:
+    """What is worth saying of the pair without looking at a value; None where it has one meaning."""
+    return _SAID.get((kind_of(column_type), field.type))
+
+
+def check(tables: SyncTables, known: Mapping[str, DestinationField]) -> list[str]:
+    """Of the plan that stands in `plan__<sync>`: what to say, a sentence a field. ConfigError with every field that
+    must not be sent so. Reads only."""
+    spec = tables.spec
+    clashes = [c for f in tables.fields if f.name in known for c in _of_field(tables, f, known[f.name])]
+    refused = [
+        Problem(f"{spec.where or f'sync {spec.name}'}: {c.field}: {c.message}", hint=c.cure)
+        for c in clashes
+        if c.refused
+    ]
+    if refused:
+        raise ConfigError(refused)
+    return [f"{c.field}: {c.message}" for c in clashes]
+
+
+def _of_field(tables: SyncTables, field: SyncField, known: DestinationField) -> Iterator[TypeClash]:
+    kind, after = kind_of(field.type), ident(field.after)
+    sent = f"FROM {tables.plan} WHERE {after} IS NOT NULL"
+    if kind in ("whole", "number") and known.type in ("date", "datetime"):
+        greatest = _greatest(tables, after, sent)
+        if 0 < greatest < _SECONDS_BELOW:
+            yield TypeClash(
+                field.name,
+                f"whole numbers up to {greatest} are seconds since 1970, and milliseconds are meant there: January 1970"
+                " would be written",
+                refused=True,
+                cure=f"Make it a timestamp in the model: to_timestamp({field.name}).",
+            )
+        return
+    if kind == "whole" and known.type == "number":
+        greatest = _greatest(tables, after, sent)
+        if greatest > _EXACT:
+            yield TypeClash(
+                field.name, f"whole numbers up to {greatest} do not fit into a number there: their last digits are lost"
+            )
+        return
+    if kind == "text" and known.type in ("enum", "multi_enum") and known.options:
+        yield from _of_options(tables, field, known, sent)
+        return
+    said = of_types(field.type, known)
+    if said is None:
+        return
+    example = tables.warehouse.rows(f"SELECT max({after}) {sent}")[0][0] if (kind, known.type) == _DAYS else None
+    yield TypeClash(field.name, f"{said}{_as_day(example)}")
+
+
+def _greatest(tables: SyncTables, column: str, sent: str) -> Decimal:
+    """By its size; 0 where there is no value."""
+    return Decimal(str(tables.warehouse.rows(f"SELECT max(abs({column})) {sent}")[0][0] or 0))
+
+
+_DAYS = ("moment", "date")
+
+
+def _as_day(moment: object) -> str:
+    if not isinstance(moment, datetime):
+        return ""
+    utc = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    written: date = utc.date()
+    return f" ({moment:%Y-%m-%d %H:%M}{moment:%z} as {written})"
+
+
+def _of_options(tables: SyncTables, field: SyncField, known: DestinationField, sent: str) -> Iterator[TypeClash]:
+    after, options = ident(field.after), set(known.options)
+    rows = tables.warehouse.rows(
+        f"SELECT {after}, count(*) AS records {sent} GROUP BY {after} ORDER BY records DESC, {after} LIMIT {_LOOKED_AT}"
+    )
+    folded = {_folded(option): option for option in known.options}
+    strange, meant = 0, dict[str, str]()
+    for value, records in rows:
+        parts = str(value).split(";") if known.type == "multi_enum" else [str(value)]
+        odd = [part for part in parts if part and part not in options]
+        if odd:
+            strange += int(str(records))
+            meant |= {part: folded[_folded(part)] for part in odd if _folded(part) in folded}
+    if strange:
+        labels = "".join(f", {said!r} for {option!r}" for said, option in [*meant.items()][:3])
+        several = " Several are joined with ';'." if known.type == "multi_enum" else ""
+        yield TypeClash(
+            field.name, f"{strange:,} record(s) hold what is no option there{labels}: refused there.{several}"
+        )
+
+
+def _folded(text: str) -> str:
+    """An option's label differs from its internal value in case and in what joins its words."""
+    return "".join(c for c in text.lower() if c.isalnum())

@@ -1,0 +1,50 @@
+"""A sync that was renamed takes over the state of its old name; state that is nobody's is named."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from revetl.model import SyncSpec
+from revetl.state import renaming
+from revetl.state.renaming import OrphanedState
+from revetl.sync.leasing import leased
+from revetl.usecases.caller import Caller
+
+if TYPE_CHECKING:
+    from revetl.project import Project
+    from revetl.warehouse.base import Warehouse
+
+
+async def take_over_renamed(project: Project, warehouse: Warehouse, specs: Sequence[SyncSpec], caller: Caller) -> None:
+    """Before anything is planned. Safe to repeat after any failure. GuardrailError where both names hold records,
+    LeaseError where a run works on one of them."""
+    for spec in specs:
+        old = spec.renamed_from
+        if old is None or not renaming.is_pending(warehouse, old):
+            continue
+        # One inside the other, so that no heartbeat writes while another statement runs; and a run of its own for each,
+        # since a process knows its leases by their runs.
+        async with leased(caller.context(project, warehouse, "rename"), old) as outer:
+            own_id = caller.context(project, warehouse, "rename").run_id
+            async with leased(replace(outer, run_id=own_id), spec.name) as ctx:
+                await ctx.offload(renaming.take_over, ctx.warehouse, old, spec.name)
+        caller.note(f"{spec.name} has taken over the state of {old}.")
+
+
+def orphaned(project: Project, warehouse: Warehouse) -> list[OrphanedState]:
+    """State of syncs that no model declares, and that none is about to take over."""
+    specs = project.syncs(verified=False)
+    names = [spec.name for spec in specs] + [spec.renamed_from for spec in specs if spec.renamed_from]
+    return renaming.orphans(warehouse, names)
+
+
+def what_to_do(orphan: OrphanedState) -> str:
+    """A sentence for a person."""
+    tables = ", ".join(orphan.tables)
+    return (
+        f"{orphan.records:,} record(s) and {orphan.links:,} link(s) that no sync looks after any more. Was it renamed?"
+        f" `renamed_from: {orphan.sync}` under config.meta.revetl of its model takes them over. Is it gone for good?"
+        f" Drop {tables}: what stands at the destination stays."
+    )

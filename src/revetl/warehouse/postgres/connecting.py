@@ -1,0 +1,155 @@
+"""A session from what a profile says: opened, tried again where nobody answers, and made equal to every other."""
+
+from __future__ import annotations
+
+import select
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import psycopg
+from psycopg.pq import ConnStatus
+from psycopg.types.string import TextLoader
+
+from revetl.errors import ConfigError, WarehouseDenied, WarehouseError
+from revetl.warehouse.postgres import failures, pooler
+
+# 14 has `hash_record_extended` of any record, which rows are told apart by.
+OLDEST = 14
+# What a statement means, and what a value looks like as text, must not depend on the defaults of a server, a database,
+# a role or a machine. MDY is how Postgres reads 01/02/2024 by default.
+_SETTINGS = {
+    "TimeZone": "UTC",
+    "DateStyle": "ISO, MDY",
+    "IntervalStyle": "postgres",
+    "extra_float_digits": "1",
+    "standard_conforming_strings": "on",
+    "bytea_output": "hex",
+    "transform_null_equals": "off",
+    "default_transaction_isolation": "read committed",
+    "default_transaction_deferrable": "off",
+    "client_min_messages": "warning",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresProfile:
+    """How to get a session. `options` are libpq's (host, port, user, password, dbname, sslmode, service, …); `retries`
+    is how often an attempt that nobody answered is repeated."""
+
+    options: Mapping[str, Any]
+    role: str | None = None
+    search_path: str | None = None
+    retries: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresSession:
+    """`process`: the server's, where a pooler stands between and might change it; None where none does."""
+
+    connection: psycopg.Connection[Any]
+    process: int | None = field(default=None)
+
+    @property
+    def major_version(self) -> int:
+        return self.connection.info.server_version // 10_000
+
+
+def open_session(profile: PostgresProfile, pause: Callable[[float], None]) -> PostgresSession:
+    """WarehouseDenied for credentials, ConfigError for a server that is too old or a pooler that pools by transaction,
+    WarehouseError where nobody answers. `pause` waits for seconds."""
+    attempt = 0
+    while True:
+        try:
+            connection = _connected(profile)
+            break
+        except psycopg.Error as e:
+            failure = failures.not_connected(e, profile.options)
+        # A refused password is not tried again: servers lock accounts for that.
+        if attempt >= profile.retries or isinstance(failure, WarehouseDenied):
+            raise failure
+        attempt += 1
+        pause(float(attempt**2))  # as dbt waits
+    try:
+        return _made_equal(connection, profile)
+    except BaseException as e:
+        connection.close()
+        if isinstance(e, psycopg.Error):
+            raise failures.translated(e) from None
+        raise
+
+
+def reopen_session(
+    profile: PostgresProfile, pause: Callable[[float], None], pauses: Sequence[float]
+) -> PostgresSession:
+    """In place of one that was lost: tried again after each of `pauses`, in seconds. Raises as `open_session`."""
+    once = PostgresProfile(profile.options, profile.role, profile.search_path, retries=0)
+    for seconds in pauses:
+        try:
+            return open_session(once, pause)
+        except WarehouseDenied:
+            raise
+        except WarehouseError:
+            pause(seconds)
+    return open_session(once, pause)
+
+
+def pooled_by_transaction(profile: PostgresProfile) -> ConfigError:
+    return ConfigError(
+        f"Postgres at {failures.place(profile.options)} is a pooler that pools by transaction, and revetl keeps"
+        " temporary tables and cursors from one transaction to the next",
+        hint="In profiles.yml name the server's own port, or a pool with pool_mode = session.",
+    )
+
+
+def was_closed(connection: psycopg.Connection[Any]) -> bool:
+    """Whether the other side closed a connection that stands idle. Nothing was asked of it since, so whatever comes
+    next may be asked of a new one."""
+    if connection.closed:
+        return True
+    link = connection.pgconn
+    try:
+        while _readable(link.socket):
+            link.consume_input()  # fails at the end of the stream
+    except psycopg.Error:
+        return True
+    return link.status != ConnStatus.OK
+
+
+def _readable(descriptor: int) -> bool:
+    if hasattr(select, "poll"):
+        watch = select.poll()  # select() knows only the first 1024 descriptors
+        watch.register(descriptor, select.POLLIN)
+        return bool(watch.poll(0))
+    return bool(select.select([descriptor], [], [], 0)[0])
+
+
+def _connected(profile: PostgresProfile) -> psycopg.Connection[Any]:
+    # Nothing goes by libpq's `options`, which poolers refuse. A prepared statement breaks when its table is made anew
+    # with other columns, as plans are.
+    return psycopg.connect(
+        **{"application_name": "revetl", **profile.options, "client_encoding": "UTF8"},
+        autocommit=True,
+        prepare_threshold=None,
+    )
+
+
+def _made_equal(connection: psycopg.Connection[Any], profile: PostgresProfile) -> PostgresSession:
+    version = connection.info.server_version
+    if version < OLDEST * 10_000:
+        spelled = f"{version // 10_000}.{version % 10_000}"
+        raise ConfigError(
+            f"Postgres at {failures.place(profile.options)} is version {spelled}, and revetl needs {OLDEST} or later"
+        )
+    between = pooler.stands_between(connection)
+    if between and pooler.pools_by_transaction(connection, lambda: _connected(profile)):
+        raise pooled_by_transaction(profile)
+    settings = dict(_SETTINGS)
+    settings |= {"search_path": profile.search_path} if profile.search_path else {}
+    settings |= {"role": profile.role} if profile.role else {}
+    calls = ", ".join("set_config(%s, %s, false)" for _ in settings)
+    connection.execute(f"SELECT {calls}", [text for pair in settings.items() for text in pair])
+    connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+    for type_ in ("json", "jsonb", "uuid"):
+        connection.adapters.register_loader(type_, TextLoader)
+    return PostgresSession(connection, pooler.server_process(connection) if between else None)

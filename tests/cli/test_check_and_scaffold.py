@@ -1,0 +1,85 @@
+"""check holds each sync against the warehouse and its destination; scaffold drafts one and shows what does not fit."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from tests.support.cli_project import NAME, SYNC, call, declare
+from tests.support.project_files import model, write_manifest, write_results
+
+
+def test_check_passes_and_says_which_rows_go_where(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = call(capsys, "check")
+    assert (code, out) == (0, f"✓ {NAME}: tiny.main.{NAME} → hubspot contacts\n")
+
+
+def test_check_ends_with_what_is_to_be_mended(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_results(project, {f"model.tiny.{NAME}": "error"}, "i-2")
+    code, out, _ = call(capsys, "check", "--json")
+    (found,) = json.loads(out)
+    assert code == found["exit_code"] == 3
+    assert "failed to build" in found["problems"][0]
+    assert call(capsys, "debug")[0] == 0  # the set-up is whole
+
+    declare(project, columns=("golden_id", "email", "fristname"))
+    with duckdb.connect(str(project / "tiny.duckdb")) as db:
+        db.execute(f"ALTER TABLE {NAME} RENAME firstname TO fristname")
+    code, out, _ = call(capsys, "check")
+    assert (code, "has no field 'fristname'" in out, "Did you mean 'firstname'?" in out) == (2, True, True)
+
+
+def test_an_ephemeral_model_is_refused_by_name(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    node = model(NAME, SYNC)
+    node["config"]["materialized"] = "ephemeral"
+    write_manifest(project, node)
+    for command in ("check", "plan", "sync"):
+        code, _, err = call(capsys, command)
+        assert (code, f"{NAME} is ephemeral" in err) == (2, True)
+
+
+def test_the_plan_says_how_old_the_table_is(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    node = model(NAME, SYNC, columns=("golden_id", "email", "firstname"))
+    for kind, said in (("view", False), ("table", True)):
+        node["config"]["materialized"] = kind
+        write_manifest(project, node)
+        assert ("the model's table is at most 2 minutes old" in call(capsys, "plan")[1]) == said
+
+
+def test_scaffold_shows_matches_clashes_and_what_is_missing(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with duckdb.connect(str(project / "tiny.duckdb")) as db:
+        db.execute(
+            """
+            CREATE TABLE people AS
+            SELECT 'a' AS person_id, 'a@x.example' AS email, 'A' AS "First Name", TRUE AS last_seen_at, 1 AS shoe_size
+            """
+        )
+    write_manifest(project, model("people"), model(NAME, SYNC))
+    code, out, err = call(capsys, "scaffold", "people", "--to", "hubspot.contacts")
+    assert code == 0
+    assert "key person_id\n" in err
+    assert "✓ First Name VARCHAR → firstname" in err
+    assert "✓ last_seen_at BOOLEAN → last_seen_at: true and false into a moment" in err
+    assert "✗ shoe_size INTEGER → nothing: no such field" in err
+    assert 'cast("First Name" as text) as firstname' in out
+    assert 'key: "person_id"' in out
+    assert "match_on: email" in out
+    assert "-- left out: shoe_size (INTEGER)" in out
+    for arguments, said in (
+        (("peple", "--to", "hubspot.contacts"), "Did you mean 'people'?"),
+        (("people", "--to", "hubspt.contacts"), "Did you mean 'hubspot'?"),
+        (("people", "--to", "hubspot"), "names no object"),
+    ):
+        code, _, err = call(capsys, "scaffold", *arguments)
+        assert (code, said in err) == (2, True)
+
+
+def test_scaffold_overwrites_nothing(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = project / f"dbt_project/models/activation/{NAME}.sql"
+    before = file.read_text()
+    code, _, err = call(capsys, "scaffold", NAME, "--to", "hubspot.contacts", "--write")
+    assert (code, "is there already: nothing was written" in err) == (2, True)
+    assert file.read_text() == before
