@@ -37,6 +37,7 @@ class Mutant:
 
 
 _LEASES, _LINKS_UNIT = "tests/unit/test_sync_leases.py", "tests/unit/test_sync_links.py"
+_JOBS, _KINDS = "tests/contract/test_destination_jobs.py", "tests/contract/test_destination_kinds.py"
 _DOUBT = "tests/unit/test_sync_doubt.py"
 _LINKS, _SUSPECTS = "tests/property/test_sync_links.py", "tests/property/test_sync_suspects.py"
 MUTANTS = (
@@ -51,12 +52,12 @@ MUTANTS = (
     Mutant("a plan is said to be done when it begins", "sync/apply/checkpoint.py", "?, ?, ?, ?, 'applying', ?, 0", "?, ?, ?, ?, 'done', ?, 0"),
     Mutant("the intent is not written ahead", "sync/apply/checkpoint.py", "        if intent_until is not None:\n", "        if False:\n"),
     Mutant("a checkpoint is not one transaction", "sync/apply/checkpoint.py", "    with warehouse.transaction():\n        if done:\n", "    if True:\n        if done:\n"),
-    Mutant("a lost answer is taken for applied", "state/snapshot.py", "CASE WHEN p.status = 'ok' THEN p.row_hash END", "p.row_hash"),
-    Mutant("a lost answer of a create leaves no trace", "state/snapshot.py", "(p.status = 'ok' AND p.op <> 'delete') OR p.status = 'unknown'", "p.status = 'ok' AND p.op <> 'delete'"),
+    Mutant("a lost answer is taken for applied", "state/snapshot.py", "CASE WHEN p.status IN ('ok', 'accepted') THEN p.row_hash END", "p.row_hash"),
+    Mutant("a lost answer of a create leaves no trace", "state/snapshot.py", "(p.status IN ('ok', 'accepted') AND p.op <> 'delete') OR p.status = 'unknown'", "p.status IN ('ok', 'accepted') AND p.op <> 'delete'"),
     Mutant("in doubt is compared like any other row", "sync/plan/comparison.py", 'IN_DOUBT = "(d.known_key IS NOT NULL AND (d.known_hash IS NULL OR n.destination_id IS NULL))"', 'IN_DOUBT = "FALSE"'),
     Mutant("a record in doubt is looked for by its present value only", "sync/plan/matching.py", "*([earlier[i]] if doubts[i] else [])", "*()"),
-    Mutant("an outage is taken for a refusal of the records", "sync/apply/applier.py", "            self.error = self.error or e\n            return []\n", "            return [_outcome(change, Status.OK, e) for change in batch]\n"),
-    Mutant("a lost answer is taken for not applied", "sync/apply/applier.py", "            return [_outcome(change, Status.UNKNOWN, e) for change in batch]\n        except CallError", "            return [_outcome(change, Status.REJECTED, e) for change in batch]\n        except CallError"),
+    Mutant("an outage is taken for a refusal of the records", "sync/apply/batch_writer.py", "            self.error = self.error or e\n            return False\n", "            outcomes = failed(batch, Status.OK, e)\n"),
+    Mutant("a lost answer is taken for not applied", "sync/apply/batch_writer.py", "            outcomes = failed(batch, Status.UNKNOWN, e)\n        except CallError", "            outcomes = failed(batch, Status.REJECTED, e)\n        except CallError"),
     Mutant("a stop drops outcomes that are not written yet", "sync/apply/applier.py", "        await self._checkpoint(None)\n\n    async def _produce", "        self._done = []\n        await self._checkpoint(None)\n\n    async def _produce"),
     Mutant("a refresh that was stopped is forgotten", "sync/apply/checkpoint.py", "    if plan.full_refresh:\n", "    if False:\n", "machine"),
     Mutant("fill_blank writes over what stands there", "sync/plan/policies.py", '    if policy == "fill_blank":\n        return False\n', '    if policy == "fill_blank":\n        return True\n', "machine"),
@@ -71,11 +72,17 @@ MUTANTS = (
     Mutant("the process of a dead holder is not looked at", "state/leases.py", "        except ProcessLookupError:\n            return True\n", "        except ProcessLookupError:\n            return False\n", _LEASES),
     Mutant("a takeover does not look who else took it", "state/leases.py", "            if others:\n", "            if False:\n", _LEASES),
     Mutant("links are sent without an intent", "sync/links/sending.py", "        await run.on_tables(links_table.intend, low, high, record.run_id)\n", "", _LINKS),
-    Mutant("a link without an answer is taken for refused", "sync/links/links_table.py", "p.op = 'link' AND p.status IN ('ok', 'rejected')", "p.op = 'link' AND p.status IN ('ok', 'rejected', 'unknown')", _LINKS_UNIT),
-    Mutant("a removed link is remembered", "sync/links/links_table.py", "p.op = 'unlink' AND p.status = 'ok' AND", "FALSE AND", _LINKS_UNIT),
+    Mutant("a link without an answer is taken for refused", "sync/links/links_table.py", "p.op = 'link' AND p.status IN ('ok', 'accepted', 'rejected')", "p.op = 'link' AND p.status IN ('ok', 'accepted', 'rejected', 'unknown')", _LINKS_UNIT),
+    Mutant("a removed link is remembered", "sync/links/links_table.py", "p.op = 'unlink' AND p.status IN ('ok', 'accepted') AND", "FALSE AND", _LINKS_UNIT),
     Mutant("buckets with as many rows are taken for equal", "sync/plan/suspects.py", "            OR s.digest IS DISTINCT FROM n.digest\n", "", _SUSPECTS),
     Mutant("only the source's rows of a bucket are joined", "sync/plan/comparison.py", "                {of_snapshot}\n            ) n", "            ) n", _SUSPECTS),
     Mutant("what a broken-off run hoped for is counted", "sync/apply/recovery.py", "runs.recount(warehouse, str(run_id))", "pass", "tests/unit/test_sync_engine.py"),
+    Mutant("the job of a run that was killed is followed by nobody", "sync/apply/recovery.py", "    await jobs.follow_earlier(run, destination)\n", "", _JOBS),
+    Mutant("a job is asked after before its id is durable", "sync/apply/jobs.py", "        await self.remember(DestinationJob(ctx.run_id, self.plan_id, job_id, tuple(c.ordinal for c in batch)))\n", "", _JOBS),
+    Mutant("the second half of a refused batch is not sent", "sync/apply/batch_writer.py", "            await self.write(second)\n", "            pass\n", _KINDS),
+    Mutant("an accepted record is sent again", "state/snapshot.py", "CASE WHEN p.status IN ('ok', 'accepted') THEN p.row_hash END", "CASE WHEN p.status = 'ok' THEN p.row_hash END", _KINDS),
+    Mutant("a changed event is sent as another one", "sync/plan/events.py", "AND NOT ({another})", "AND FALSE", _KINDS),
+    Mutant("a rollback guesses what stood at a destination that can't be read", "sync/rollback/decisions.py", "        if self._unseen and stood is None:\n", "        if False:\n", _KINDS),
 )  # fmt: skip
 
 

@@ -19,7 +19,7 @@ from revetl.sandbox.hubspot.vendor import HubSpotSandbox
 from revetl.sandbox.inprocess import InProcess, sandbox_in_process
 from revetl.sandbox.server import Sandbox
 from revetl.sandbox.settings import SandboxSettings
-from revetl.testing import DestinationSuite, LinkCase, StoredRecord, Wire
+from revetl.testing import DestinationSuite, LinkCase, StoredRecord, VendorWire
 
 
 @dataclass
@@ -45,7 +45,7 @@ class HubSpotSuite(DestinationSuite):
     def transport(self, vendor: Vendor) -> httpx.AsyncBaseTransport:
         return vendor.transport
 
-    def connect(self, vendor: Vendor, wire: Wire, clock: Clock) -> Destination:
+    def connect(self, vendor: Vendor, wire: VendorWire, clock: Clock) -> Destination:
         options = Options.model_validate(
             {
                 "token": self.token,

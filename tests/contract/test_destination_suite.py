@@ -17,7 +17,7 @@ from revetl.destinations.base import Destination
 from revetl.destinations.http_sink import HttpSink, Options
 from revetl.http import default_transport
 from revetl.model import Scalar
-from revetl.testing import DestinationSuite, StoredRecord, Wire
+from revetl.testing import DestinationSuite, StoredRecord, VendorWire
 from tests.support import small_connector as small
 from tests.support.small_connector import SmallConnector, SmallSuite
 
@@ -173,7 +173,7 @@ class TestHttpSink(DestinationSuite):
     def transport(self, vendor: Receiver) -> httpx.AsyncBaseTransport:
         return default_transport(vendor.url)
 
-    def connect(self, vendor: Receiver, wire: Wire, clock: Clock) -> Destination:
+    def connect(self, vendor: Receiver, wire: VendorWire, clock: Clock) -> Destination:
         options = Options.model_validate(
             {"url": vendor.url, "headers": {"x-api-key": self.token}, "batch_rows": 5, "concurrency": 2}
         )

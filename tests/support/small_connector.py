@@ -20,7 +20,7 @@ from revetl.destinations.base import Destination, DestinationField, Limits, Obje
 from revetl.errors import Ambiguous, CallError, ConfigError, Rejected
 from revetl.http import Session, SessionOptions
 from revetl.model import Change, Operation, Outcome, Scalar, Status
-from revetl.testing import DestinationSuite, StoredRecord, Wire
+from revetl.testing import DestinationSuite, StoredRecord, VendorWire
 
 FIELDS = ("email", "name", "note")
 
@@ -194,7 +194,7 @@ class SmallSuite(DestinationSuite):
     def transport(self, vendor: SmallVendor) -> httpx.AsyncBaseTransport:
         return httpx.MockTransport(vendor)
 
-    def connect(self, vendor: SmallVendor, wire: Wire, clock: Clock) -> Destination:
+    def connect(self, vendor: SmallVendor, wire: VendorWire, clock: Clock) -> Destination:
         return self.connector(self.token, clock, wire)
 
     def is_write(self, request: httpx.Request) -> bool:

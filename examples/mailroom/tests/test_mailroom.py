@@ -13,7 +13,7 @@ from revetl.destinations.base import Destination
 from revetl.model import Scalar
 from revetl.sandbox.inprocess import sandbox_in_process
 from revetl.sandbox.settings import SandboxSettings
-from revetl.testing import DestinationSuite, StoredRecord, Wire
+from revetl.testing import DestinationSuite, StoredRecord, VendorWire
 from revetl_mailroom import Options
 from revetl_mailroom.destination import Mailroom
 from revetl_mailroom.sandbox import MailroomSandbox
@@ -34,7 +34,7 @@ class TestMailroom(DestinationSuite):
         transport: httpx.AsyncBaseTransport = vendor[0]
         return transport
 
-    def connect(self, vendor: Any, wire: Wire, clock: Clock) -> Destination:
+    def connect(self, vendor: Any, wire: VendorWire, clock: Clock) -> Destination:
         options = Options.model_validate({"api_key": self.token, "base_url": "http://127.0.0.1:1/mailroom"})
         return Mailroom("mailroom", options, clock, wire)
 

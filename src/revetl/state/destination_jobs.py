@@ -12,7 +12,7 @@ from revetl.state.sync_tables import SyncTables
 
 
 @dataclass(frozen=True, slots=True)
-class SubmittedJob:
+class DestinationJob:
     """One row. `ordinals` are of its records in the plan."""
 
     run_id: str
@@ -21,7 +21,7 @@ class SubmittedJob:
     ordinals: tuple[int, ...]
 
 
-def remember(tables: SyncTables, job: SubmittedJob, now: datetime) -> None:
+def remember(tables: SyncTables, job: DestinationJob, now: datetime) -> None:
     """From here on a crash leaves a job to be followed, and no record in doubt."""
     tables.warehouse.execute(
         f"""
@@ -46,7 +46,7 @@ def finish(tables: SyncTables, job_ids: Iterable[str]) -> None:
         )
 
 
-def to_follow(tables: SyncTables) -> list[SubmittedJob]:
+def to_follow(tables: SyncTables) -> list[DestinationJob]:
     """The jobs of this sync whose outcomes nobody has written yet, in the order in which they were submitted."""
     found = tables.warehouse.rows(
         f"""
@@ -57,7 +57,7 @@ def to_follow(tables: SyncTables) -> list[SubmittedJob]:
         """,
         [tables.spec.name],
     )
-    return [SubmittedJob(str(r), str(p), str(j), from_ranges(str(o))) for r, p, j, o in found]
+    return [DestinationJob(str(r), str(p), str(j), from_ranges(str(o))) for r, p, j, o in found]
 
 
 def to_ranges(ordinals: Iterable[int]) -> str:

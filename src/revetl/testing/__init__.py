@@ -12,6 +12,6 @@ pytest.register_assert_rewrite("revetl.testing.destinations")
 
 from revetl.testing.destinations.harness import LinkCase, StoredRecord  # noqa: E402
 from revetl.testing.destinations.suite import DestinationSuite  # noqa: E402
-from revetl.testing.destinations.wire import Wire  # noqa: E402
+from revetl.testing.destinations.wire import VendorWire  # noqa: E402
 
-__all__ = ["DestinationSuite", "LinkCase", "StoredRecord", "Wire"]
+__all__ = ["DestinationSuite", "LinkCase", "StoredRecord", "VendorWire"]

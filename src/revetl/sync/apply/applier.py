@@ -22,7 +22,7 @@ from revetl.destinations.base import Destination
 from revetl.destinations.capabilities import RunsJobs, requests_of
 from revetl.model import Change, Operation, Outcome, RunRecord
 from revetl.state import destination_jobs
-from revetl.state.destination_jobs import SubmittedJob
+from revetl.state.destination_jobs import DestinationJob
 from revetl.sync.apply import checkpoint
 from revetl.sync.apply.batch_writer import BatchWriter, one_for_each
 from revetl.sync.apply.checkpoint import FrozenPlan
@@ -105,7 +105,7 @@ class Applier:
             self._ended_jobs,
         )
 
-    async def _remember_job(self, job: SubmittedJob) -> None:
+    async def _remember_job(self, job: DestinationJob) -> None:
         async with self._database:
             await self._run.on_tables(destination_jobs.remember, job, self._clock.now())
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from revetl.clock import naive
 from revetl.model import Outcome, RunRecord
 from revetl.state import destination_jobs, outcomes, runs, snapshot
-from revetl.state.destination_jobs import SubmittedJob
+from revetl.state.destination_jobs import DestinationJob
 from revetl.state.sync_tables import SyncTables
 from revetl.warehouse.sql import literal
 
@@ -133,29 +133,30 @@ def write(
         runs.finish_run(warehouse, record)
 
 
-def write_followed(tables: SyncTables, job: SubmittedJob, done: Sequence[Outcome], now: datetime) -> None:
+def write_followed(tables: SyncTables, job: DestinationJob, done: Sequence[Outcome], now: datetime) -> None:
     """What became of a job that an earlier run submitted, under that run. One transaction; of records whose outcome
     that run wrote itself nothing is written again. Safe to repeat."""
     warehouse = tables.warehouse
     _new_results(tables)
+    if done:
+        warehouse.append(tables.scratch_relation("results"), _as_arrow(done))
+        unwritten = f"""
+            SELECT a.*
+            FROM ({_answered(tables, done)}) a
+            WHERE NOT EXISTS (
+                SELECT 1
+                FROM {tables.shared("outcomes")} o
+                WHERE o.run_id = {literal(job.run_id)} AND o.sync = {literal(tables.spec.name)} AND o.key = a.key
+            )
+            """
+        # Kept apart: writing the first outcomes would empty the SELECT for the statements after it.
+        tables.new_scratch("followed", f"AS {unwritten}")
     with warehouse.transaction():
+        destination_jobs.finish(tables, [job.job_id])
         if done:
-            warehouse.append(tables.scratch_relation("results"), _as_arrow(done))
-            answered = f"""
-                SELECT a.*
-                FROM ({_answered(tables, done)}) a
-                WHERE NOT EXISTS (
-                    SELECT 1
-                    FROM {tables.shared("outcomes")} o
-                    WHERE o.run_id = {literal(job.run_id)} AND o.sync = {literal(tables.spec.name)} AND o.key = a.key
-                )
-                """
-            # Kept apart: writing the first outcomes would empty the SELECT for the statements after it.
-            tables.new_scratch("followed", f"AS {answered}")
             followed = f"SELECT * FROM {tables.scratch('followed')}"
             _write_answered(tables, snapshot.queue_refused, followed, job.run_id, naive(now))
             runs.recount(warehouse, job.run_id)
-        destination_jobs.finish(tables, [job.job_id])
 
 
 def _intend(tables: SyncTables, plan: FrozenPlan, until: int) -> None:

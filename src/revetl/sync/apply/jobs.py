@@ -18,7 +18,7 @@ from revetl.destinations.capabilities import RunsJobs
 from revetl.errors import Ambiguous, CallError, JobRunning, Rejected
 from revetl.model import Change, Outcome, Status
 from revetl.state import destination_jobs
-from revetl.state.destination_jobs import SubmittedJob
+from revetl.state.destination_jobs import DestinationJob
 from revetl.state.sync_tables import SyncTables
 from revetl.sync.apply import checkpoint
 from revetl.sync.apply.batch_writer import Note, failed, one_for_each
@@ -39,7 +39,7 @@ class JobWriter:
     plan_id: str
     note: Note
     stopping: Callable[[], bool]
-    remember: Callable[[SubmittedJob], Awaitable[None]]
+    remember: Callable[[DestinationJob], Awaitable[None]]
     ended: list[str]
     left_running: int = 0
     error: BaseException | None = None
@@ -62,7 +62,7 @@ class JobWriter:
             self.error = self.error or e
             self.note(batch, failed(batch, Status.UNKNOWN, e))
             return
-        await self.remember(SubmittedJob(ctx.run_id, self.plan_id, job_id, tuple(c.ordinal for c in batch)))
+        await self.remember(DestinationJob(ctx.run_id, self.plan_id, job_id, tuple(c.ordinal for c in batch)))
         try:
             outcomes = await _follow(ctx, self.destination, spec.object, job_id, batch, self.stopping)
         except Exception as e:  # noqa: BLE001 - whatever it is, the job is there, and a later run asks again
@@ -132,7 +132,7 @@ async def follow_earlier(run: SyncRun, destination: object) -> None:
         await run.ctx.offload(checkpoint.write_followed, tables, job, answered, run.ctx.clock.now())
 
 
-def _lines_of(tables: SyncTables, job: SubmittedJob) -> tuple[SyncTables, list[Change]]:
+def _lines_of(tables: SyncTables, job: DestinationJob) -> tuple[SyncTables, list[Change]]:
     """The lines of the plan that the job holds, and the tables with the columns that this plan has: the model may have
     lost or gained some since."""
     columns = {c.name for c in tables.warehouse.columns(tables.relation("plan"))}

@@ -203,7 +203,7 @@ def write_answered(tables: SyncTables, done: Sequence[Outcome], now: datetime, r
     execute(
         f"""
         UPDATE {links}
-        SET state = CASE p.status WHEN 'rejected' THEN 'rejected' ELSE 'linked' END, synced_at = ?
+        SET state = CASE WHEN p.status IN ('ok', 'accepted') THEN 'linked' ELSE 'rejected' END, synced_at = ?
         FROM ({answered}) p
         WHERE p.op = 'link' AND p.status IN ('ok', 'accepted', 'rejected') AND {_same("p", links)}
         """,

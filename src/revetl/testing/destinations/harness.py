@@ -16,7 +16,7 @@ from revetl.destinations.base import Destination, DestinationField
 from revetl.errors import Ambiguous
 from revetl.model import Change, Operation, Outcome, Scalar, Status
 from revetl.testing.clocks import ScaledClock, VirtualClock
-from revetl.testing.destinations.wire import Wire, lost, shuffled, unanswered
+from revetl.testing.destinations.wire import VendorWire, lost, shuffled, unanswered
 from revetl.testing.virtual_time import run_virtual
 
 P = ParamSpec("P")
@@ -69,7 +69,7 @@ class DestinationHarness:
         """A fresh vendor with no records, on this clock. What it gives is handed to the other methods."""
         raise NotImplementedError
 
-    def connect(self, vendor: Any, wire: Wire, clock: Clock) -> Destination:
+    def connect(self, vendor: Any, wire: VendorWire, clock: Clock) -> Destination:
         """A connector of its own to this vendor, not yet open, as a new process would make it. One that speaks HTTP
         uses `wire` as its transport."""
         raise NotImplementedError
@@ -135,7 +135,7 @@ class SuiteBench:
 
     suite: DestinationHarness
     vendor: Any
-    wire: Wire
+    wire: VendorWire
     clock: Clock
     described: Mapping[str, DestinationField] | None = None
 
@@ -206,7 +206,7 @@ def on_bench(
         async def main() -> None:
             clock: Clock = VirtualClock() if self.virtual_time else ScaledClock()
             async with self.vendor(clock) as vendor:
-                wire = Wire(self.transport(vendor), self.is_write)
+                wire = VendorWire(self.transport(vendor), self.is_write)
                 try:
                     await test(self, SuiteBench(self, vendor, wire, clock), *args, **kwargs)
                 finally:

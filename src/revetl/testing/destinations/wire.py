@@ -24,7 +24,7 @@ class _Fault:
     spoil: Spoil | None = None
 
 
-class Wire(httpx.AsyncBaseTransport):
+class VendorWire(httpx.AsyncBaseTransport):
     """`is_write` says which requests change something: only these are spoilt. `changed`: answers that a fault has made
     different. `fuse` burns at either end of a write, or before a question that comes after one, as a process that dies
     there."""
