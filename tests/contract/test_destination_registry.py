@@ -183,7 +183,7 @@ def test_a_broken_package_is_named_and_gives_no_traceback(install: Install, code
     assert registry.options_model("hubspot"), "others are not touched by it"
 
 
-# Where a connector may be named: its folder, its sandbox, the registries; and the starter project and the demo, which are
+# Where a connector may be named: its folder, its sandbox, the registries; the starter project and the demo, which are
 # of one vendor.
 _MAY_NAME = (
     "usecases/init_texts.py",
