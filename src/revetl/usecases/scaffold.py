@@ -52,7 +52,7 @@ class Draft:
 
 def draft(project: Project, model: str, to: str, caller: Caller) -> Draft:
     """Reads the model's columns in the warehouse and the object's fields at the destination; writes nothing. `to`: as
-    in `hubspot.contacts`.
+    in `crm.contacts`.
 
     Raises ConfigError (no such model, destination or object, the model is not built), CallError and WarehouseError.
     """

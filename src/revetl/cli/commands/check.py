@@ -29,5 +29,5 @@ def command(options: ProjectOptions, select: tuple[str, ...], exclude: tuple[str
         for line in (*found.problems, *found.notes):
             click.echo("\n".join(f"    {part}" for part in line.splitlines()))
     if not checks:
-        click.echo("No model declares a sync: `revetl scaffold MODEL --to hubspot.contacts` drafts one.", err=True)
+        click.echo("No model declares a sync: `revetl scaffold MODEL --to crm.contacts` drafts one.", err=True)
     return exit_code(checks)

@@ -10,7 +10,7 @@ from revetl.cli.options import ProjectOptions, emit_json, json_option, project_o
 @click.command(short_help="Draft the sync of a model.")
 @project_options
 @click.argument("model")
-@click.option("--to", required=True, metavar="DESTINATION.OBJECT", help="Where its rows go: hubspot.contacts.")
+@click.option("--to", required=True, metavar="DESTINATION.OBJECT", help="Where its rows go: crm.contacts.")
 @click.option(
     "--write", "writes", is_flag=True, help="Put both files into activation/ among the models; none is overwritten."
 )
