@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from revetl.warehouse.base import Warehouse
 
 # By what a record that is new to us is looked for, where the object has such a field.
-_IDENTITIES = ("email", "domain", "hs_email", "external_id")
+_IDENTITIES = ("email", "domain", "external_id")
 FOLDER = Path("activation")
 
 
