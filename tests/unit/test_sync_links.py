@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from revetl.destinations.base import Pair
-from revetl.errors import Ambiguous, ConfigError, Denied, GuardrailError
+from revetl.errors import Ambiguous, ConfigError, Denied, GuardrailError, Rejected
 from revetl.model import Association, Guardrails, Relation, Scalar, SyncSpec
 from revetl.state import outcomes
 from revetl.state.runs import get_run, list_runs
@@ -268,6 +268,36 @@ def test_an_answer_that_is_lost_is_asked_again(bench: Two) -> None:
     bench.destination.after_link = lambda _: None
     assert bench.run().counts == {"linked": 2}
     assert bench.linked() == [("ann", "acme"), ("bob", "bolt")]
+
+
+def test_a_call_that_is_refused_whole_costs_only_the_pair_that_it_is_about(bench: Two) -> None:
+    bench.run_firms()
+    bench.run()
+    bad = str(bench.rows("SELECT destination_id FROM revetl.snapshot__fake__contacts WHERE key = 'ann'")[0][0])
+    bench.people(ann="bolt", bob="acme", cid="acme")
+
+    def refuse(pairs: Sequence[Pair]) -> None:
+        if any(p.from_id == bad for p in pairs):
+            raise Rejected("one of these pairs is not allowed", code="NOT_ALLOWED")
+
+    bench.destination.before_link = refuse
+    report = bench.run()
+    assert (report.status, report.exit_code) == ("partial", 1)
+    assert report.counts["links_rejected"] >= 1
+    assert {("bob", "acme"), ("cid", "acme")} <= set(bench.linked())
+
+
+def test_what_other_batches_answered_is_kept_where_a_connector_fails(bench: Two) -> None:
+    bench.run_firms()
+
+    def fail(_: Sequence[Pair]) -> None:
+        raise ZeroDivisionError("a mistake of the connector")
+
+    bench.destination.before_link = fail
+    report = bench.run()
+    assert (report.status, report.exit_code) == ("failed", 1)
+    bench.destination.before_link = lambda _: None
+    assert bench.run().counts == {"linked": 2}
 
 
 def test_one_link_without_an_answer_is_in_doubt_and_sent_again(bench: Two) -> None:

@@ -89,7 +89,7 @@ def create_destination(type_: str, name: str, options: Mapping[str, Any] | BaseM
         destination: Destination = loaded.connect(name, validated, clock)
     except RevetlError:
         raise
-    except Exception as e:
+    except (Exception, SystemExit) as e:  # a package that leaves the process would end the command with its own code
         if connector.entry is None:
             raise
         # Its message may hold what it was given, a token among it.
@@ -113,7 +113,7 @@ def _loaded(connector: Connector) -> Any:
         return import_module(connector.place)
     try:
         loaded = connector.entry.load()
-    except Exception as e:
+    except (Exception, SystemExit) as e:
         # Whatever its code does while it is imported: an operator can mend the package, not read our traceback.
         message = f"{_named(connector)} can't be imported: {type(e).__name__}: {e}"
         raise ConfigError(message, hint=_ask(connector)) from e

@@ -20,7 +20,7 @@ from itertools import groupby
 from revetl.clock import naive
 from revetl.destinations.base import Destination, Pair
 from revetl.destinations.capabilities import Links
-from revetl.errors import CallError, ConfigError, Problem, RevetlError
+from revetl.errors import ConfigError, Problem, Rejected
 from revetl.model import Outcome, RunRecord, Status, SyncSpec
 from revetl.state import runs
 from revetl.state.sync_tables import SyncTables
@@ -43,7 +43,7 @@ class LinkReport:
     unknown: int = 0
     waiting: int = 0
     not_sent: int = 0
-    error: RevetlError | None = field(default=None, repr=False)
+    error: BaseException | None = field(default=None, repr=False)
 
     @property
     def counts(self) -> dict[str, int]:
@@ -120,8 +120,14 @@ async def _send(
             if report.error is not None:
                 return []
             try:
-                given = {o.ordinal: o for o in reversed(await write(from_object, object_, type_, pairs))}
-            except CallError as e:
+                given = {o.ordinal: o for o in reversed(list(await write(from_object, object_, type_, pairs)))}
+            except Rejected as e:
+                # The call was refused whole, so nothing of it was made: halved until the culprit stands alone.
+                if len(pairs) == 1:
+                    return [_refused(pairs[0], e)]
+                half = (len(pairs) + 1) // 2
+                return await send(pairs[:half], write, object_, type_) + await send(pairs[half:], write, object_, type_)
+            except Exception as e:  # noqa: BLE001 - away, lost, denied, or a connector's bug: what others answered is kept
                 report.error = report.error or e
                 return []
             return [given.get(p.ordinal) or _unanswered(p) for p in pairs]
@@ -132,6 +138,10 @@ async def _send(
         if report.error is not None:
             break
     return done
+
+
+def _refused(pair: Pair, error: Rejected) -> Outcome:
+    return Outcome(pair.ordinal, Status.REJECTED, None, type(error).__name__, error.code, str(error))
 
 
 def _unanswered(pair: Pair) -> Outcome:
