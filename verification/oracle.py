@@ -21,7 +21,8 @@ REJECTED, ACCEPTED, ROLLED_BACK = "rejected", "accepted", "rolled_back"
 class World(NamedTuple):
     """One record as it may be. `there`: what stands at the destination. `known`: what we believe to stand there;
     `from_row`: the source row with which we came to believe it, or DOUBT; `linked`: we know its id. `queued`: a source row
-    (None: that there is none) that is not sent again, and why. `last`: what the newest run wrote, as (field, earlier,
+    (None: that there is none) that is not sent again, and why. `accepted`: of an accepted record the fields whose value
+    there was accepted; None: all that differs. `last`: what the newest run wrote, as (field, earlier,
     written); None where it is nothing that a rollback would take back."""
 
     there: Row | None = None
@@ -29,6 +30,7 @@ class World(NamedTuple):
     from_row: Row | None = None
     linked: bool = False
     queued: tuple[Row | None, str] | None = None
+    accepted: frozenset[int] | None = None
     last: tuple[tuple[int, str | None, str | None], ...] | None = None
 
 
@@ -102,7 +104,7 @@ class Rules:
         done, sent = self.attempt(w, row, refresh)
         if self.refused(w, sent):
             from_row = DOUBT if refresh and w.known is not None else w.from_row  # to be sent whole until it is accepted
-            return w._replace(from_row=from_row, queued=(row, REJECTED), last=None), sent
+            return w._replace(from_row=from_row, queued=(row, REJECTED), accepted=None, last=None), sent
         return done, sent
 
     def broken(self, w: World, row: Row | None, *, died: bool, refresh: bool = False) -> Iterator[World]:
@@ -135,10 +137,11 @@ class Rules:
         if w.there is None:
             if w.queued is not None and w.queued[1] == ACCEPTED and waits:
                 return w, False
-            forgotten = World(last=w.last)
-            accepted = w._replace(queued=(row, ACCEPTED))
+            forgotten = w if self.holds(w, row, frozenset()) else World(last=w.last)
+            accepted = w._replace(queued=(row, ACCEPTED), accepted=self.accepts(w, row, frozenset()))
             return {"report": w, "accept": accepted, "reassert": forgotten}[side], True
         theirs = list(w.known)
+        edited = frozenset(i for i, stands in enumerate(w.there) if stands != w.known[i])
         drifted = resolved = False
         for i, stands in enumerate(w.there):
             wanted = w.known[i] if waits or row is None else row[i]
@@ -147,12 +150,25 @@ class Rules:
             if stands == w.known[i]:
                 continue  # pending, or all the same
             theirs[i], resolved, drifted = stands, True, drifted or wanted != stands
-        if side == "report" or not resolved:
+        if side == "report" or not resolved or (side == "reassert" and self.holds(w, row, edited)):
             return w, drifted
         believed = DOUBT if w.from_row == DOUBT else tuple(theirs)
         hold = side == "accept" and self.planned(w, row, believed)
         queued = (row, ACCEPTED) if hold else None
-        return w._replace(known=tuple(theirs), from_row=believed, queued=queued), drifted
+        accepted = self.accepts(w, row, edited) if hold else None
+        return w._replace(known=tuple(theirs), from_row=believed, queued=queued, accepted=accepted), drifted
+
+    def holds(self, w: World, row: Row | None, edited: frozenset[int]) -> bool:
+        """Whether a reassert of the edited fields would send others that a rollback or an accepted value holds."""
+        if w.queued is None or w.queued[1] == REJECTED or w.queued[0] != row:
+            return False
+        return w.accepted is None or not w.accepted <= edited
+
+    def accepts(self, w: World, row: Row | None, edited: frozenset[int]) -> frozenset[int] | None:
+        """The fields that are held, once the edited ones are accepted."""
+        if w.queued is None or w.queued[1] == REJECTED or w.queued[0] != row:
+            return edited
+        return None if w.accepted is None else w.accepted | edited
 
     def rollback(self, w: World, row: Row | None) -> Iterator[tuple[World, Sent]]:
         """The newest run is taken back."""

@@ -244,3 +244,55 @@ def test_a_large_destination_is_read_in_pieces(bench: Bench, monkeypatch: pytest
     told: list[tuple[int, int]] = []
     report = drift(bench, progress=lambda done, total: told.append((done, total)))
     assert (report.drifted, told) == (2, [(2, 4), (4, 4)])
+
+
+@pytest.mark.parametrize("fields", [("firstname",), ()], ids=["of a field", "of all"])
+def test_reasserting_one_field_leaves_out_a_record_with_an_accepted_value_in_another(
+    bench: Bench, fields: tuple[str, ...]
+) -> None:
+    edit(bench, A, city="Bern")
+    accept(bench, "city")
+    edit(bench, A, firstname="Annie")
+    edit(bench, B, firstname="Robert")
+    report = reassert(bench, *fields)
+    assert (report.resolved, report.cells) == (1, 1)
+    assert [(h.status, h.records, h.keys) for h in report.held_back] == [("accepted", 1, ("1",))]
+    bench.run()
+    assert bench.sent() == [("update", "2", {"firstname": "Bob"})]
+    edit(bench, A, city="Bonn")
+    report = reassert(bench, "firstname", "city")
+    assert (report.cells, report.held_back) == (2, []), "all that was accepted is named"
+    bench.run()
+    assert bench.sent() == [("update", "1", {"firstname": "Ann", "city": "Riga"})]
+
+
+def test_what_was_accepted_one_after_the_other_is_held_together(bench: Bench) -> None:
+    edit(bench, A, city="Bern")
+    accept(bench, "city")
+    edit(bench, A, firstname="Annie")
+    accept(bench, "firstname")
+    edit(bench, A, firstname="Anna")
+    assert [h.keys for h in reassert(bench, "firstname").held_back] == [("1",)]
+    bench.run()
+    assert bench.sent() == []
+
+
+def test_a_row_that_changed_since_it_was_accepted_holds_nothing_back(bench: Bench) -> None:
+    edit(bench, A, city="Bern")
+    accept(bench, "city")
+    edit(bench, A, firstname="Annie")
+    bench.source([("1", "ann@x.io", "Ann", "Rome"), BOB, CID, DAN])
+    report = reassert(bench, "firstname")
+    assert (report.cells, report.held_back) == (1, [])
+    bench.run()
+    assert bench.sent() == [("update", "1", {"firstname": "Ann", "city": "Rome"})]
+
+
+def test_a_queue_of_an_earlier_version_holds_all_that_was_accepted(bench: Bench) -> None:
+    edit(bench, A, city="Bern")
+    accept(bench, "city")
+    bench.warehouse.execute("ALTER TABLE revetl.rejected__fake__contacts DROP COLUMN held_fields")
+    edit(bench, A, firstname="Annie")
+    assert [h.keys for h in reassert(bench, "firstname").held_back] == [("1",)]
+    bench.run()
+    assert bench.sent() == []

@@ -14,11 +14,12 @@ from revetl.model import FieldRule, RunRecord
 from revetl.state import outcomes
 from revetl.state.runs import get_run, list_runs, rollbacks_of
 from revetl.state.sync_tables import resolve
+from revetl.sync.drift.resolution import DriftResolution
 from revetl.sync.retry.queue import QueueFilter, release
 from revetl.sync.rollback.rolling_back import RollbackChoices, RollbackOptions, RollbackReport, roll_back
 from tests.support.crashing import Crash, CrashingWarehouse, Fuse
 from tests.support.fake_destination import UnreadableFake
-from tests.support.sync_bench import ANN, BOB, CID, Bench, bench_of_three, split
+from tests.support.sync_bench import ANN, BOB, CID, Bench, bench_of_three, drift, split
 
 ALL = RollbackChoices()
 
@@ -487,3 +488,48 @@ def test_links_are_counted_and_left_to_the_next_sync(bench: Bench) -> None:
     )
     report = roll_back_run(bench, bad)
     assert (report.plan.links, report.counts, stands(bench)) == (3, {"ok": 3}, GOOD)
+
+
+@pytest.mark.parametrize("fields", [("city",), None], ids=["of a field", "of all"])
+def test_reasserting_leaves_out_what_was_rolled_back_and_says_so(bench: Bench, fields: tuple[str, ...] | None) -> None:
+    bench.run()
+    bench.source([("1", "ann@x.io", "BAD", "Riga"), BOB, CID])
+    roll_back_run(bench, bench.run().run_id)
+    bench.destination.written.clear()
+    bench.destination.records["101"]["city"] = "Bern"
+    bench.destination.records["103"]["city"] = "Wien"
+    report = drift(bench, DriftResolution("reassert", fields))
+    assert (report.resolved, report.cells) == (1, 1)
+    assert [(h.status, h.records, h.keys) for h in report.held_back] == [("rolled_back", 1, ("1",))]
+    assert report.document()["held_back"] == [{"status": "rolled_back", "records": 1, "keys": ("1",)}]
+    again = bench.run()
+    assert (bench.sent(), again.plan.waiting) == ([("update", "3", {"city": "Oslo"})], 1)
+    assert drift(bench).fields == {"city": {"theirs": 1}}, "what was left out is still drift"
+    release(resolve(bench.warehouse, bench.spec), QueueFilter(("1",)))
+    assert drift(bench, DriftResolution("reassert", fields)).held_back == []
+    bench.run()
+    assert bench.sent() == [("update", "1", {"firstname": "BAD", "city": "Riga"})]
+
+
+def test_a_record_that_was_rolled_back_and_is_missing_is_not_created_again_with_the_models_values(bench: Bench) -> None:
+    roll_back_run(bench, spoil(bench))
+    bench.sent()
+    del bench.destination.records["101"]
+    report = drift(bench, DriftResolution("reassert", None))
+    assert (report.resolved, [h.keys for h in report.held_back]) == (0, [("1",)])
+    bench.run()
+    assert bench.sent() == []
+
+
+def test_accepting_a_value_of_a_record_that_was_rolled_back_holds_the_rest_too(bench: Bench) -> None:
+    bench.run()
+    bench.source([("1", "ann@x.io", "BAD", "Riga"), BOB, CID])
+    roll_back_run(bench, bench.run().run_id)
+    bench.destination.written.clear()
+    bench.destination.records["101"]["city"] = "Bern"
+    drift(bench, DriftResolution("accept", ("city",)))
+    bench.destination.records["101"]["city"] = "Bonn"
+    report = drift(bench, DriftResolution("reassert", ("city",)))
+    assert [(h.status, h.keys) for h in report.held_back] == [("accepted", ("1",))]
+    bench.run()
+    assert bench.sent() == []

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from revetl.model import Scalar
+    from revetl.sync.drift.holding import HeldBack
     from revetl.sync.drift.reading import DriftReport
 
 _CLASS_STYLES = {"theirs": "yellow", "conflict": "red", "missing": "red", "merged": "cyan", "untied": "yellow"}
@@ -67,6 +68,23 @@ def _drift_line(console: Console, sample: Mapping[str, Scalar]) -> None:
     console.print(line)
 
 
+# Why a record is held → what a sync would send besides the values that were asked for.
+_HELD = {
+    "rolled_back": "rolled back: a sync would send what the rollback took back",
+    "accepted": "another value there was accepted: a sync would send over it",
+}
+
+
+def _held_back(sync: str, held: HeldBack) -> list[str]:
+    keys = ", ".join(short(key, 24) for key in held.keys) + (", …" if held.records > len(held.keys) else "")
+    return [
+        f"{held.records:,} record(s) left out, {_HELD.get(held.status, held.status)}",
+        f"  {keys or '…'}",
+        f"  All of the model's values after all: revetl retry --select {sync} --key KEY,",
+        "  then reassert what is still drift.",
+    ]
+
+
 def _decided(report: DriftReport) -> list[str]:
     lines = []
     if report.side == "accept" and (report.resolved or not report.links_resolved):
@@ -77,6 +95,7 @@ def _decided(report: DriftReport) -> list[str]:
             lines.append(f"{report.delayed:,} of them have other changes of ours, which wait with them.")
     elif report.side == "reassert" and (report.resolved or not report.links_resolved):
         lines.append(f"{report.resolved:,} record(s), {report.cells:,} value(s): the next sync writes ours again.")
+    lines += [line for held in report.held_back for line in _held_back(report.sync, held)]
     if report.links_resolved:
         what = "stay untied" if report.side == "accept" else "the next sync makes them again"
         lines.append(f"{report.links_resolved:,} link(s): {what}.")

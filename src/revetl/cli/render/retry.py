@@ -19,6 +19,8 @@ def show_waiting(screen: Console, released: Sequence[RetryReport]) -> None:
         for w in found.waiting:
             keys = ", ".join(short(key, 24) for key in w.keys) + (", …" if w.records > len(w.keys) else "")
             screen.print(f"[bold]{found.sync}[/]  {w.records:,} {status(w.status)} {short(w.code or '', 40)}")
-            screen.print(f"  {keys}" + (f": {short(w.message, 120)}" if w.message else ""))
+            # One message speaks for the group: where theirs differ, the keys beside it must not seem to share it.
+            others = f" [dim](and {w.messages - 1:,} other message(s))[/]" if w.messages > 1 else ""
+            screen.print(f"  {keys}" + (f": {short(w.message, 120)}{others}" if w.message else ""))
     if not any(found.records for found in released):
         screen.print("No record waits.")

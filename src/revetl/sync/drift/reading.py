@@ -7,7 +7,7 @@ the destination here: reasserting lets the next sync do it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -19,8 +19,9 @@ from revetl.errors import ConfigError, did_you_mean
 from revetl.model import RunRecord, Scalar, SyncSpec
 from revetl.state.sync_tables import SyncTables
 from revetl.sync.apply import recovery
-from revetl.sync.drift import findings, links, resolution
+from revetl.sync.drift import findings, holding, links, resolution
 from revetl.sync.drift.comparison import DriftComparison
+from revetl.sync.drift.holding import HeldBack
 from revetl.sync.drift.resolution import DriftResolution, DriftSide
 from revetl.sync.leasing import under_lease
 from revetl.sync.readback import CHUNK_ROWS, NormalForms, read_back, require_readable
@@ -57,6 +58,7 @@ class DriftReport:
     cells: int = 0  # fields of them
     delayed: int = 0  # accepted records whose other changes wait too
     unfit: int = 0  # fields whose value there our column can't hold
+    held_back: list[HeldBack] = field(default_factory=list)  # records that the reassert left out
     links: int = 0  # links of ours that were read back
     links_resolved: int = 0  # that do not stand any more, accepted or reasserted
     run_id: str | None = None
@@ -66,7 +68,8 @@ class DriftReport:
     def document(self) -> dict[str, Any]:
         """For --json. Two names are those of the first version."""
         names = {"resolved": "settled", "links_resolved": "links_settled"}
-        return {names.get(name, name): getattr(self, name) for name in self.__dataclass_fields__}
+        document = {names.get(name, name): getattr(self, name) for name in self.__dataclass_fields__}
+        return document | {"held_back": [asdict(held) for held in self.held_back]}
 
 
 async def find_drift(
@@ -86,7 +89,7 @@ async def find_drift(
         else:
             async with recorded(run, destination) as record:
                 report = await _read(run, destination, options)
-                await run.on_tables(_resolve, options.resolution, report, record, naive(ctx.clock.now()))
+                await run.on_tables(_resolve, options, report, record, naive(ctx.clock.now()))
                 record.status = "done"
     report.requests, report.seconds = requests_of(destination)[0], ctx.clock.monotonic() - started_s
     return report
@@ -145,15 +148,22 @@ def _fill(tables: SyncTables, report: DriftReport, per_class: int) -> None:
     report.samples = findings.samples(tables, per_class=per_class)
 
 
-def _resolve(
-    tables: SyncTables, chosen: DriftResolution, report: DriftReport, record: RunRecord, now: datetime
-) -> None:
+def _resolve(tables: SyncTables, options: DriftOptions, report: DriftReport, record: RunRecord, now: datetime) -> None:
+    chosen = options.resolution
+    if chosen is None:
+        return
     report.side, report.run_id = chosen.side, record.run_id
     report.delayed = findings.count_delayed(tables, chosen.fields) if chosen.accept else 0
+    holding.find(tables)
+    if not chosen.accept:
+        report.held_back = holding.leave_out(tables, chosen.fields, most_keys=options.per_class)
     with tables.warehouse.transaction():
         report.resolved, report.cells = resolution.resolve(tables, chosen, now, record.run_id)
         if chosen.fields is None:
             report.links_resolved = resolution.resolve_links(tables, accept=chosen.accept)
+    holding.forget(tables)
     record.counts = {f"{chosen.side}ed": report.resolved}
+    if report.held_back:
+        record.counts["held_back"] = sum(held.records for held in report.held_back)
     if report.links_resolved:
         record.counts[f"links_{chosen.side}ed"] = report.links_resolved

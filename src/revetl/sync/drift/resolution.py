@@ -1,8 +1,8 @@
 """What accepting theirs or reasserting ours does to our own state.
 
 Both write nothing but the truth: the snapshot's columns become what was read. They differ in who waits. After `accept`
-the record waits in the retry queue until its row changes; after `reassert` nothing waits, and the next sync finds the
-difference.
+the record waits in the retry queue until its row changes; after `reassert` it does not, and the next sync finds the
+difference. A record that a rollback or another accepted value holds is left out of `reassert` (see holding.py).
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from datetime import datetime
 from typing import Literal
 
 from revetl.state.sync_tables import HASH_TYPE, SyncTables, row_hash
-from revetl.sync.drift.findings import CONFLICT, MERGED, MISSING, SAME, THEIRS, UNLINKED
+from revetl.sync.drift import holding
+from revetl.sync.drift.findings import MERGED, MISSING, UNLINKED
 from revetl.sync.retry import queue
 from revetl.warehouse.sql import ident, literal
 
@@ -32,8 +33,8 @@ class DriftResolution:
 
 
 def resolve(tables: SyncTables, chosen: DriftResolution, now: datetime, run_id: str) -> tuple[int, int]:
-    """Accepts theirs, or lets the next sync write ours again. Returns (records, fields). Call inside a transaction;
-    safe to repeat."""
+    """Accepts theirs, or lets the next sync write ours again. Returns (records, fields). Call after
+    `holding.find` (for reassert also `holding.leave_out`), inside a transaction; safe to repeat."""
     records = 0 if chosen.fields is not None else _resolve_records(tables, chosen, now, run_id)
     in_fields, cells = _resolve_fields(tables, chosen, now, run_id)
     return records + in_fields, cells
@@ -42,12 +43,11 @@ def resolve(tables: SyncTables, chosen: DriftResolution, now: datetime, run_id: 
 def _resolve_fields(tables: SyncTables, chosen: DriftResolution, now: datetime, run_id: str) -> tuple[int, int]:
     snapshot = tables.snapshot
     fields = [f for f in tables.fields if chosen.fields is None or f.name in chosen.fields]
-    names = ", ".join(literal(f.name) for f in fields)
     rows = f"""
         SELECT *
         FROM {tables.drift}
-        WHERE field IN ({names}) AND class IN ('{THEIRS}', '{CONFLICT}', '{SAME}')
-            AND (theirs IS NULL OR value IS NOT NULL)
+        WHERE {holding.resolvable([f.name for f in fields])}
+            AND {_among(tables, chosen)}
         """
     records, cells = tables.warehouse.numbers(f"SELECT count(DISTINCT key), count(*) FROM ({rows}) d")
     if not cells:
@@ -74,11 +74,17 @@ def _resolve_fields(tables: SyncTables, chosen: DriftResolution, now: datetime, 
         """
     )
     waits = queue.would_be_planned(tables, "n.row_hash") if chosen.accept else "FALSE"
+    held_fields = holding.accepted_fields(tables, {f.name: f"w.set_{i} = 1" for i, f in enumerate(fields)})
     queued = f"""
-        SELECT n.key, {waits} AS waits, {queue.present_hash(tables)} AS present_hash
+        SELECT
+            n.key,
+            {waits} AS waits,
+            {queue.present_hash(tables)} AS present_hash,
+            {held_fields} AS held_fields
         FROM {snapshot} n
+        JOIN ({wide}) w ON w.key = n.key
+        LEFT JOIN {holding.held_before(tables)} g ON g.key = n.key
         LEFT JOIN ({tables.source_hashes()}) h ON h.key = n.key
-        WHERE n.key IN (SELECT key FROM ({rows}) d)
         """
     queue.replace(tables, queued, queue.ACCEPTED, now, run_id)
     return records, cells
@@ -87,7 +93,8 @@ def _resolve_fields(tables: SyncTables, chosen: DriftResolution, now: datetime, 
 def _resolve_records(tables: SyncTables, chosen: DriftResolution, now: datetime, run_id: str) -> int:
     snapshot, execute = tables.snapshot, tables.warehouse.execute
     of_class = f"SELECT key, theirs FROM {tables.drift} WHERE field IS NULL AND note IS NULL AND class = "
-    missing, merged = f"{of_class}'{MISSING}'", f"{of_class}'{MERGED}'"
+    # The id of a merged record is the truth, whoever holds its fields.
+    missing, merged = f"{of_class}'{MISSING}' AND {_among(tables, chosen)}", f"{of_class}'{MERGED}'"
     count = tables.warehouse.scalar(
         f"SELECT (SELECT count(*) FROM ({missing}) a) + (SELECT count(*) FROM ({merged}) b)", int
     )
@@ -103,15 +110,31 @@ def _resolve_records(tables: SyncTables, chosen: DriftResolution, now: datetime,
     )
     if chosen.accept:
         queued = f"""
-            SELECT g.key, TRUE AS waits, {queue.present_hash(tables)} AS present_hash
-            FROM ({missing}) g
-            LEFT JOIN ({tables.source_hashes()}) h ON h.key = g.key
+            SELECT
+                m.key,
+                TRUE AS waits,
+                {queue.present_hash(tables)} AS present_hash,
+                {holding.accepted_fields(tables, {})} AS held_fields
+            FROM ({missing}) m
+            LEFT JOIN {holding.held_before(tables)} g ON g.key = m.key
+            LEFT JOIN ({tables.source_hashes()}) h ON h.key = m.key
             """
     else:
         execute(f"DELETE FROM {snapshot} WHERE key IN (SELECT key FROM ({missing}) g)")
-        queued = f"SELECT g.key, FALSE AS waits, CAST(NULL AS {HASH_TYPE}) AS present_hash FROM ({missing}) g"
+        queued = f"""
+            SELECT
+                m.key,
+                FALSE AS waits,
+                CAST(NULL AS {HASH_TYPE}) AS present_hash,
+                CAST(NULL AS VARCHAR) AS held_fields
+            FROM ({missing}) m
+            """
     queue.replace(tables, queued, queue.ACCEPTED, now, run_id)
     return count
+
+
+def _among(tables: SyncTables, chosen: DriftResolution) -> str:
+    return "TRUE" if chosen.accept else holding.not_left_out(tables)
 
 
 def resolve_links(tables: SyncTables, *, accept: bool) -> int:

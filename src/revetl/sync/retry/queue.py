@@ -3,6 +3,8 @@
 rejected, skipped, unknown   the destination refused it, or it could not be sent
 rolled_back                  a rollback restored what stood before; the model still says otherwise
 accepted                     a value of the destination's was accepted; the model still says otherwise
+
+A record waits whole, for planning knows no half of one. `held_fields` remembers for which fields a value was accepted.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from revetl.state.sync_tables import HASH_TYPE, SyncTables, row_hash
 REFUSED = ("rejected", "skipped", "unknown")
 ROLLED_BACK = "rolled_back"
 ACCEPTED = "accepted"
+HELD = (ROLLED_BACK, ACCEPTED)  # what stands there was chosen by a person
 
 
 def present_hash(tables: SyncTables) -> str:
@@ -38,8 +41,8 @@ def would_be_planned(tables: SyncTables, hash_: str, *, deleted: str = "FALSE") 
 
 
 def replace(tables: SyncTables, queued: str, status: str, now: datetime, run_id: str) -> None:
-    """Replaces what waits for these keys. `queued` is a SELECT of (key, waits, present_hash): rows that do not wait
-    leave the queue. Call inside a transaction; safe to repeat."""
+    """Replaces what waits for these keys. `queued` is a SELECT of (key, waits, present_hash, held_fields): rows that do
+    not wait leave the queue. Call inside a transaction; safe to repeat."""
     tables.warehouse.execute(
         f"""
         DELETE FROM {tables.rejected}
@@ -48,8 +51,8 @@ def replace(tables: SyncTables, queued: str, status: str, now: datetime, run_id:
     )
     tables.warehouse.execute(
         f"""
-        INSERT INTO {tables.rejected} (key, row_hash, status, run_id, "at")
-        SELECT p.key, p.present_hash, ?, ?, ?
+        INSERT INTO {tables.rejected} (key, row_hash, status, run_id, "at", held_fields)
+        SELECT p.key, p.present_hash, ?, ?, ?, p.held_fields
         FROM ({queued}) p
         WHERE p.waits
         """,
@@ -82,13 +85,15 @@ class QueueFilter:
 
 @dataclass(frozen=True, slots=True)
 class QueuedRecords:
-    """Records that wait for one reason. `message`: one of theirs, for example. `keys`: a few of them, the smallest."""
+    """Records that wait for one reason. `message`: one of their `messages` different ones, for example. `keys`: a few
+    of the records, the smallest."""
 
     status: str
     code: str | None
     message: str | None
     records: int
     keys: tuple[str, ...]
+    messages: int
 
 
 def waiting(tables: SyncTables, which: QueueFilter, *, most_keys: int = 3) -> list[QueuedRecords]:
@@ -96,7 +101,7 @@ def waiting(tables: SyncTables, which: QueueFilter, *, most_keys: int = 3) -> li
     condition, params = which.condition()
     found = tables.warehouse.rows(
         f"""
-        SELECT status, error_code, min(message), count(*)
+        SELECT status, error_code, min(message), count(*), count(DISTINCT coalesce(message, ''))
         FROM {tables.rejected}
         WHERE {condition}
         GROUP BY status, error_code
@@ -105,7 +110,7 @@ def waiting(tables: SyncTables, which: QueueFilter, *, most_keys: int = 3) -> li
         params,
     )
     out = []
-    for status, code, message, n in found:
+    for status, code, message, n, messages in found:
         keys = tables.warehouse.rows(
             f"""
             SELECT key
@@ -117,7 +122,8 @@ def waiting(tables: SyncTables, which: QueueFilter, *, most_keys: int = 3) -> li
             [*params, status, code],
         )
         reason = (None if code is None else str(code), None if message is None else str(message))
-        out.append(QueuedRecords(str(status), *reason, int(str(n)), tuple(str(k) for (k,) in keys)))
+        named = tuple(str(k) for (k,) in keys)
+        out.append(QueuedRecords(str(status), *reason, int(str(n)), named, int(str(messages))))
     return out
 
 
