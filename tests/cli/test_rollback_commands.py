@@ -47,6 +47,8 @@ def test_a_bad_run_is_taken_back(
     source(project, rows(project, "Bad"))
     bad = synced(capsys)["run_id"]
     edit(project, sandbox_url, f"{project.name}-3", firstname="By hand")
+    code, _, _ = call(capsys, "rollback", bad[-1:], "--dry-run")
+    assert code == 2, "a text that fits a run by chance names none"
     code, out, _ = call(capsys, "rollback", bad[-6:], "--dry-run")
     assert (code, "3 to restore, 1 left alone" in out, "edited there since" in out) == (0, True, True)
     code, _, err = call(capsys, "rollback", bad)

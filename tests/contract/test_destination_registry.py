@@ -22,7 +22,7 @@ from revetl.clock import LoopClock, SystemClock
 from revetl.destinations import registry
 from revetl.destinations.http_sink import HttpSink, Options
 from revetl.documents import parse, read_yaml
-from revetl.errors import ConfigError, Rejected, Unavailable
+from revetl.errors import ConfigError, Denied, Rejected, Unavailable
 from revetl.model import Change, Operation, Outcome, Status
 from tests.support.virtual_time import run_virtual
 
@@ -267,6 +267,9 @@ def test_the_sink_says_when_it_refuses_is_lost_or_away() -> None:
     assert {o.status for o in send(504, changes(2))[0]} == {Status.UNKNOWN}
     with pytest.raises(Unavailable):
         send(503, changes(2))
+    for status in (404, 405, 410, 415):  # the address is wrong, not a record: the run ends
+        with pytest.raises(Denied, match=f"answered {status}"):
+            send(status, changes(2))
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,9 @@ from revetl.warehouse.sql import ident, table
 _COLUMNS = tuple(name for name, _ in TABLES["runs"])
 
 
+_SHORTEST_KEY = 4  # characters by which a run may be named
+
+
 def new_run_id(clock: Clock) -> str:
     """`20260131T235959.123Z-9f2c41`: sorts by time as text, and is unique among runs of the same millisecond."""
     now = clock.now().astimezone(UTC)
@@ -68,10 +71,11 @@ def list_runs(warehouse: Warehouse, limit: int = 20) -> list[RunRecord]:
 
 
 def get_run(warehouse: Warehouse, run_id: str) -> RunRecord | None:
-    """The run of this id, or of the only id that starts or ends with the text; None where none or several do."""
+    """The run of this id, or of the only id that starts or ends with the text; None where none or several do, and for
+    a text so short that it fits a run by chance: what is found may be taken back."""
     exact = _select(warehouse, "WHERE run_id = ?", [run_id], 1)
-    if exact:
-        return exact[0]
+    if exact or len(run_id) < _SHORTEST_KEY:
+        return exact[0] if exact else None
     like = "WHERE starts_with(run_id, ?) OR right(run_id, ?) = ?"
     close = _select(warehouse, like, [run_id, len(run_id), run_id], 2)
     return close[0] if len(close) == 1 else None

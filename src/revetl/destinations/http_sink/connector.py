@@ -20,7 +20,7 @@ from revetl.clock import Clock
 from revetl.destinations.base import Destination, DestinationField, Limits, ObjectSchema, Quota
 from revetl.destinations.http_sink.options import Options
 from revetl.errors import Ambiguous, Rejected
-from revetl.http import Response, Session, SessionOptions, Transport
+from revetl.http import Response, ResponseRules, ResponseVerdict, Session, SessionOptions, Transport
 from revetl.model import Change, Outcome, Scalar, Status
 
 
@@ -50,6 +50,8 @@ class HttpSink:
                 secrets=[*headers.values(), *(self._params or {}).values()],
                 allow_insecure=options.allow_insecure,
             ),
+            # Of these every record would be refused: the address or the method is wrong, not a record.
+            ResponseRules(verdicts=dict.fromkeys((404, 405, 410, 415), ResponseVerdict.DENIED)),
             transport=transport,
             clock=clock,
         )
