@@ -194,5 +194,5 @@ class Rules:
         # Whose doubt it was, and whether the rollback may end it, is not the oracle's business.
         for from_row in {tuple(known)} | ({DOUBT} if w.from_row == DOUBT else set()):
             queued = (row, ROLLED_BACK) if self.planned(w, row, from_row) else None
-            after = World(there, tuple(known), from_row, True, queued, tuple(last) or None)
+            after = World(there, tuple(known), from_row, True, queued, last=tuple(last) or None)
             yield after, (("update", frozenset(sent.items())) if sent else None)

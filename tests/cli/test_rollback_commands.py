@@ -104,6 +104,25 @@ def test_drift_is_shown_accepted_and_reasserted(
     assert "Did you mean" in call(capsys, "drift", "hubspot__contact")[2]
 
 
+def test_a_reassert_names_what_a_rollback_holds_and_sends_nothing_of_it(
+    project: Path,
+    sandbox_url: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    source(project, rows(project, "Good"))
+    synced(capsys)
+    source(project, rows(project, "Bad"))
+    assert call(capsys, "rollback", synced(capsys)["run_id"], "--yes")[0] == 0
+    edit(project, sandbox_url, f"{project.name}-1", firstname="By hand")
+    code, out, _ = call(capsys, "drift", NAME, "--reassert", "firstname", "--sync")
+    assert (code, "1 record(s) left out, rolled back" in out, f"{project.name}-1\n" in out) == (0, True, True)
+    assert f"revetl retry --select {NAME} --key KEY" in out
+    code, out, _ = call(capsys, "drift", NAME, "--reassert", "firstname", "--json")
+    found = json.loads(out)["drift"]
+    assert (code, found["settled"], found["cells"]) == (0, 0, 0)
+    assert found["held_back"] == [{"status": "rolled_back", "records": 1, "keys": [f"{project.name}-1"]}]
+
+
 def test_a_job_is_taken_back_sync_by_sync_the_last_first(
     project: Path,
     capsys: pytest.CaptureFixture[str],

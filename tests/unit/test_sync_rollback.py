@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from rich.console import Console
 
+from revetl.cli.render.retry import show_waiting
 from revetl.destinations.base import RecordMatch
 from revetl.errors import Ambiguous, ConfigError, GuardrailError, Unavailable
 from revetl.model import FieldRule, RunRecord
@@ -15,7 +18,8 @@ from revetl.state import outcomes
 from revetl.state.runs import get_run, list_runs, rollbacks_of
 from revetl.state.sync_tables import resolve
 from revetl.sync.drift.resolution import DriftResolution
-from revetl.sync.retry.queue import QueueFilter, release
+from revetl.sync.retry.queue import QueueFilter, release, waiting
+from revetl.sync.retry.release import RetryReport
 from revetl.sync.rollback.rolling_back import RollbackChoices, RollbackOptions, RollbackReport, roll_back
 from tests.support.crashing import Crash, CrashingWarehouse, Fuse
 from tests.support.fake_destination import UnreadableFake
@@ -533,3 +537,18 @@ def test_accepting_a_value_of_a_record_that_was_rolled_back_holds_the_rest_too(b
     assert [(h.status, h.keys) for h in report.held_back] == [("accepted", ("1",))]
     bench.run()
     assert bench.sent() == []
+
+
+def test_a_group_of_the_queue_says_how_many_messages_it_has(bench: Bench) -> None:
+    bench.run()
+    tables = resolve(bench.warehouse, bench.spec)
+    for key, message in (("s4", "too long"), ("s5", "no number"), ("s6", "no number")):
+        bench.warehouse.execute(
+            f"INSERT INTO {tables.rejected} (key, status, error_code, message) VALUES (?, 'rejected', '400', ?)",
+            [key, message],
+        )
+    found = waiting(tables, QueueFilter())
+    assert [(w.records, w.message, w.messages) for w in found] == [(3, "no number", 2)]
+    screen = Console(file=io.StringIO(), width=80)
+    show_waiting(screen, [RetryReport("fake__contacts", found)])
+    assert "s4, s5, s6: no number (and 1 other message(s))" in screen.file.getvalue()  # type: ignore[attr-defined]

@@ -76,7 +76,7 @@ _HELD = {
 
 
 def _held_back(sync: str, held: HeldBack) -> list[str]:
-    keys = ", ".join(short(key, 24) for key in held.keys) + (", …" if held.records > len(held.keys) else "")
+    keys = ", ".join(short(key, 60) for key in held.keys) + (", …" if held.records > len(held.keys) else "")
     return [
         f"{held.records:,} record(s) left out, {_HELD.get(held.status, held.status)}",
         f"  {keys or '…'}",
