@@ -8,8 +8,11 @@ only where its vendor counts something else than records (the length of a query)
 Duties of a connector:
 - `write` MUST give exactly one outcome per change, attributed by `ordinal`. What the vendor did not answer for is
   `unknown`, never `ok`.
-- A record that the vendor refuses MUST NOT cost another: isolate it by name or by bisection. Where a call is all or
-  nothing, declare `atomic` and raise Rejected: the engine then halves the batch until the culprit stands alone.
+- A record that the vendor refuses MUST NOT cost another: answer `rejected` for it by its `ordinal`. Where the vendor
+  refuses the call as a whole and does not say whose fault it is, raise Rejected, which says that nothing of this call was
+  applied: the engine halves the batch until the culprit stands alone. It does so whether or not `atomic` is set.
+- `atomic` says that a call can't answer per record at all: every refusal is then a raised Rejected, and the plan says
+  so beforehand.
 - `Denied`, `Throttled` and `Unavailable` leave as exceptions (nothing was applied); a lost answer is `Ambiguous`
   from an endpoint that is not idempotent, and is repeated by the session where the endpoint is.
 - What the vendor took and does not apply, or has not yet, is `accepted`: shown apart from `ok`, and not sent again
@@ -64,7 +67,7 @@ class Limits:
     lookup_rows     values per `look_up`
     read_rows       ids per `read_back`
     link_rows       links per `link`, `unlink_rows` per `unlink`; `link_read_rows` ids per `links_of`
-    atomic          a `write` is applied whole or not at all
+    atomic          a `write` is applied whole or not at all, and is refused only by raising Rejected
     job_rows        of a connector that runs jobs: changes per `submit`
     jobs_from       plans of at least so many changes go by jobs, smaller ones by `write`
     """
@@ -143,5 +146,6 @@ class Destination(Protocol):
 
     async def write(self, object_: str, match_on: str | None, changes: Sequence[Change]) -> list[Outcome]:
         """Applies up to `batch_rows` changes of one operation. Creates without an id go through `match_on` where the
-        vendor has an idempotent upsert for it."""
+        vendor has an idempotent upsert for it. Rejected: the call was refused as a whole and nothing of it was applied;
+        the engine halves it."""
         ...

@@ -93,7 +93,7 @@ class Applier:
         run, destination = self._run, self._destination
         jobs = self._plan.by_jobs and by_jobs(destination, run.spec.object, self._plan.changes)
         if not (jobs and isinstance(destination, RunsJobs)):
-            return BatchWriter(destination, run.spec, self._limits, self._note, run.ctx.stop.is_set)
+            return BatchWriter(destination, run.spec, self._note, run.ctx.stop.is_set)
         self._limits = replace(self._limits, batch_rows=self._limits.job_rows)
         return JobWriter(
             run,
