@@ -9,8 +9,8 @@ Duties of a connector:
 - `write` MUST give exactly one outcome per change, attributed by `ordinal`. What the vendor did not answer for is
   `unknown`, never `ok`.
 - A record that the vendor refuses MUST NOT cost another: answer `rejected` for it by its `ordinal`. Where the vendor
-  refuses the call as a whole and does not say whose fault it is, raise Rejected, which says that nothing of this call was
-  applied: the engine halves the batch until the culprit stands alone. It does so whether or not `atomic` is set.
+  refuses the call as a whole, raise Rejected, which says that nothing of this call was applied: the engine halves the
+  batch until the culprit stands alone, whether or not `atomic` is set.
 - `atomic` says that a call can't answer per record at all: every refusal is then a raised Rejected, and the plan says
   so beforehand.
 - `Denied`, `Throttled` and `Unavailable` leave as exceptions (nothing was applied); a lost answer is `Ambiguous`
@@ -28,7 +28,7 @@ from datetime import datetime
 from typing import Literal, Protocol
 
 from revetl.http import Rate
-from revetl.model import Change, Outcome, Scalar
+from revetl.model import Change, Operation, Outcome, Scalar
 
 FieldType = Literal["string", "number", "bool", "date", "datetime", "enum", "multi_enum"]
 
@@ -63,6 +63,7 @@ class Limits:
     """How much one call takes, and how many calls may be under way at once.
 
     batch_rows      changes per `write`, all of one operation
+    delete_rows     deletes per `write`; None: as `batch_rows`. 1 where the vendor takes one delete per call
     concurrency     calls under way at once
     lookup_rows     values per `look_up`
     read_rows       ids per `read_back`
@@ -82,6 +83,11 @@ class Limits:
     atomic: bool = False
     job_rows: int = 10_000
     jobs_from: int = 1
+    delete_rows: int | None = None
+
+    def write_rows(self, op: Operation) -> int:
+        """Changes of this operation per `write`."""
+        return self.delete_rows if op is Operation.DELETE and self.delete_rows is not None else self.batch_rows
 
 
 @dataclass(frozen=True, slots=True)
