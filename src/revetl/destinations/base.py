@@ -15,6 +15,13 @@ Duties of a connector:
   so beforehand.
 - `Denied`, `Throttled` and `Unavailable` leave as exceptions (nothing was applied); a lost answer is `Ambiguous`
   from an endpoint that is not idempotent, and is repeated by the session where the endpoint is.
+- Where some sub-calls of one `write` were applied and then the vendor denies, throttles or is away, do not raise: give
+  the outcomes that are known, and `unknown` for every change that may have been applied or was not reached. Raise only
+  where certainly nothing of this call was applied.
+- A delete of a record that is gone already is `ok`: a repeat after a lost answer must not be refused.
+- Values arrive in `Change.fields` as str, int, float, bool, Decimal, date, datetime, bytes or None; None means "clear
+  this field". The connector makes them what its vendor takes: `json` knows neither Decimal, dates nor bytes. `look_up`
+  and `read_back` give values as the vendor stores them; `normalise` makes both comparable.
 - What the vendor took and does not apply, or has not yet, is `accepted`: shown apart from `ok`, and not sent again
   until its row changes.
 - Nothing sleeps and nothing reads the environment in `write`: time and secrets were handed in.
