@@ -80,6 +80,7 @@ MUTANTS = (
     Mutant("what a broken-off run hoped for is counted", "sync/apply/recovery.py", "runs.recount(warehouse, str(run_id))", "pass", "tests/unit/test_sync_engine.py"),
     Mutant("the job of a run that was killed is followed by nobody", "sync/apply/recovery.py", "    await jobs.follow_earlier(run, destination)\n", "", _JOBS),
     Mutant("a job is asked after before its id is durable", "sync/apply/jobs.py", "        await self.remember(DestinationJob(ctx.run_id, self.plan_id, job_id, tuple(c.ordinal for c in batch)))\n", "", _JOBS),
+    Mutant("a call that is refused as a whole rejects all that is in it", "sync/apply/batch_writer.py", "            if len(batch) > 1:\n", "            if False:\n", _KINDS),
     Mutant("the second half of a refused batch is not sent", "sync/apply/batch_writer.py", "            await self.write(second)\n", "            pass\n", _KINDS),
     Mutant("an accepted record is sent again", "state/snapshot.py", "CASE WHEN p.status IN ('ok', 'accepted') THEN p.row_hash END", "CASE WHEN p.status = 'ok' THEN p.row_hash END", _KINDS),
     Mutant("a changed event is sent as another one", "sync/plan/events.py", "AND NOT ({another})", "AND FALSE", _KINDS),

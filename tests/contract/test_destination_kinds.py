@@ -18,7 +18,14 @@ from revetl.state import outcomes
 from revetl.state.runs import get_run
 from revetl.sync.rollback.rolling_back import RollbackChoices, RollbackReport, roll_back
 from revetl.testing.crashing import Crash, CrashingWarehouse, Fuse
-from tests.support.destination_kinds import AcceptingFake, AtomicFake, BlindEventFake, EventFake, WriteOnlyFake
+from tests.support.destination_kinds import (
+    AcceptingFake,
+    AtomicFake,
+    BlindEventFake,
+    EventFake,
+    RefusesWholeFake,
+    WriteOnlyFake,
+)
 from tests.support.sync_bench import ANN, BOB, CID, Bench, context, read_back
 from tests.support.virtual_time import run_virtual
 
@@ -175,6 +182,20 @@ def test_a_culprit_in_an_atomic_batch_is_found_and_the_others_arrive(bad: int) -
     assert (refused.key, refused.error_code) == (f"{bad:03}", "INVALID")
     assert len(bench.destination.by("email")) == 63
     assert bench.destination.requests - before <= 2 * ceil(log2(64)) + 1
+
+
+def test_a_call_that_is_refused_as_a_whole_costs_only_the_culprit() -> None:
+    """Also where the connector answers per record otherwise."""
+    destination = RefusesWholeFake(batch_rows=8, concurrency=1, poison={"p5@x.io"})
+    bench = Bench(destination=destination)
+    bench.source([(f"{i:03}", f"p{i}@x.io", f"P {i}", None) for i in range(8)])
+    assert not destination.limits("contacts").atomic
+    report = bench.run()
+    assert report.counts == {"ok": 7, "rejected": 1}
+    [refused] = outcomes.of_run(bench.warehouse, report.run_id, statuses=["rejected"])
+    assert (refused.key, refused.error_code) == ("005", "INVALID")
+    assert sorted(c.key for c in destination.written) == [f"{i:03}" for i in range(8) if i != 5]
+    assert len(destination.by("email")) == 7
 
 
 def test_the_bound_of_an_atomic_batch_is_two_calls_a_record() -> None:

@@ -58,6 +58,12 @@ def passes(connector: type[SmallConnector], test: str) -> bool:
         (small.MissingIsOk, "test_what_the_vendor_did_not_answer_for_is_never_ok"),
         (small.DropsRefused, "test_a_refused_record_costs_no_other"),
         (small.OneRefusesAll, "test_a_refused_record_costs_no_other"),
+        (small.DeletesTheFirst, "test_several_deletes_are_each_done_and_answered_by_name"),
+        (small.DeletesByOrder, "test_several_deletes_are_each_done_and_answered_by_name"),
+        (small.GoneIsRejected, "test_a_delete_of_what_is_gone_is_no_refusal"),
+        (small.SearchesUnescaped, "test_look_up_finds_values_that_need_escaping"),
+        (small.SearchesWords, "test_look_up_finds_values_that_need_escaping"),
+        (small.SearchesAscii, "test_look_up_finds_values_that_need_escaping"),
         (small.Sleeps, "test_write_neither_sleeps_nor_reads_the_environment"),
         (small.BlocksTheLoop, "test_write_neither_sleeps_nor_reads_the_environment"),
         (small.ReadsTheEnvironment, "test_write_neither_sleeps_nor_reads_the_environment"),
@@ -89,6 +95,15 @@ def test_the_crash_test_finds_a_second_record() -> None:
         look_up = None  # type: ignore[assignment]
 
     assert not passes(Doubles, "test_a_crash_at_any_write_loses_nothing_and_doubles_nothing")
+
+
+def test_values_of_the_identity_are_refused_with_the_reason() -> None:
+    class Suite(SmallSuite):
+        def values(self) -> Mapping[str, Any]:
+            return {"email": ["one@x.io", "two@x.io"]}
+
+    with pytest.raises(AssertionError, match="`values` names 'email', which is the identity"):
+        Suite().test_normalise_is_idempotent_and_agrees_with_what_the_vendor_stores()
 
 
 def test_a_job_that_only_its_own_process_can_follow_is_found() -> None:

@@ -18,11 +18,8 @@ class WriteOnlyFake(FakeDestination):
     read_back = None  # type: ignore[assignment]
 
 
-class AtomicFake(FakeDestination):
-    """A batch is applied whole, or refused whole."""
-
-    def limits(self, object_: str) -> Limits:
-        return replace(super().limits(object_), atomic=True)
+class RefusesWholeFake(FakeDestination):
+    """Answers per record, and refuses a batch with a bad one as a whole all the same."""
 
     async def write(self, object_: str, match_on: str | None, changes: Sequence[Change]) -> list[Outcome]:
         if any(self.poison & {c.match_value, *c.fields.values()} for c in changes):
@@ -30,6 +27,13 @@ class AtomicFake(FakeDestination):
             self.before_write(changes)
             raise Rejected("the batch holds a value that is not valid", code="INVALID")
         return await super().write(object_, match_on, changes)
+
+
+class AtomicFake(RefusesWholeFake):
+    """A batch is applied whole, or refused whole."""
+
+    def limits(self, object_: str) -> Limits:
+        return replace(super().limits(object_), atomic=True)
 
 
 class AcceptingFake(FakeDestination):

@@ -21,6 +21,7 @@ class FakeDestination:
     name: str = "fake"
     batch_rows: int = 3
     concurrency: int = 2
+    delete_rows: int | None = None
     idempotent_creates: bool = True
     records: dict[str, Record] = field(default_factory=dict)
     poison: set[Scalar] = field(default_factory=set)
@@ -57,7 +58,13 @@ class FakeDestination:
         return ObjectSchema(text | self.described)
 
     def limits(self, object_: str) -> Limits:
-        return Limits(self.batch_rows, self.concurrency, lookup_rows=self.batch_rows, read_rows=self.batch_rows)
+        return Limits(
+            self.batch_rows,
+            self.concurrency,
+            lookup_rows=self.batch_rows,
+            read_rows=self.batch_rows,
+            delete_rows=self.delete_rows,
+        )
 
     def quota(self, object_: str, match_on: str | None) -> Quota:
         return self.allowance
@@ -88,7 +95,7 @@ class FakeDestination:
 
     async def write(self, object_: str, match_on: str | None, changes: Sequence[Change]) -> list[Outcome]:
         assert len({c.op for c in changes}) == 1
-        assert len(changes) <= self.batch_rows
+        assert len(changes) <= self.limits(object_).write_rows(changes[0].op)
         self.requests += 1
         await asyncio.sleep(self.latency_s)
         self.before_write(changes)

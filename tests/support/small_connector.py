@@ -60,6 +60,9 @@ class SmallVendor:
             if "@" not in item["fields"].get("email", "@"):
                 errors.append({"ref": item["ref"], "code": "BAD_EMAIL", "message": "is no address"})
                 continue
+            if item.get("must_stand") and body["op"] == "delete" and item["id"] not in self.people:
+                errors.append({"ref": item["ref"], "code": "NOT_FOUND", "message": "there is nobody of this id"})
+                continue
             results.append({"ref": item["ref"], "id": self._apply(body["op"], item)})
         return {"results": results, "errors": errors}
 
@@ -289,6 +292,51 @@ class OneRefusesAll(SmallConnector):
         if answer["errors"]:
             return [Outcome(o.ordinal, Status.REJECTED, None, "Rejected", "BATCH", "refused") for o in given]
         return given
+
+
+class DeletesTheFirst(SmallConnector):
+    """Its vendor takes one delete per call, and it was not declared: the others are answered for all the same."""
+
+    async def send(self, op: Operation, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+        if op is not Operation.DELETE:
+            return await super().send(op, inputs)
+        await super().send(op, inputs[:1])
+        return {"results": [{"ref": i["ref"], "id": i["id"]} for i in inputs], "errors": []}
+
+
+class DeletesByOrder(SmallConnector):
+    """Takes the n-th answer for the n-th delete."""
+
+    def outcomes(self, changes: Sequence[Change], answer: Mapping[str, Any]) -> list[Outcome]:
+        if changes[0].op is not Operation.DELETE or len(answer["results"]) != len(changes):
+            return super().outcomes(changes, answer)
+        return [Outcome(c.ordinal, Status.OK, r["id"]) for c, r in zip(changes, answer["results"], strict=True)]
+
+
+class GoneIsRejected(SmallConnector):
+    """Its vendor answers that the record is not there, which is taken for a refusal."""
+
+    def inputs(self, changes: Sequence[Change]) -> list[dict[str, Any]]:
+        return [i | {"must_stand": True} for i in super().inputs(changes)]
+
+
+class SearchesUnescaped(SmallConnector):
+    """A `+` in a query is a space to the vendor."""
+
+    async def _find(self, by: str, values: Sequence[str]) -> list[dict[str, Any]]:
+        return await super()._find(by, [v.replace("+", " ") for v in values])
+
+
+class SearchesWords(SmallConnector):
+    """A value with a space is looked for by its first word."""
+
+    async def _find(self, by: str, values: Sequence[str]) -> list[dict[str, Any]]:
+        return await super()._find(by, [v.split(" ")[0] for v in values])
+
+
+class SearchesAscii(SmallConnector):
+    async def _find(self, by: str, values: Sequence[str]) -> list[dict[str, Any]]:
+        return await super()._find(by, [v.encode("ascii", "replace").decode() for v in values])
 
 
 class Sleeps(SmallConnector):

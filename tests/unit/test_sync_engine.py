@@ -9,8 +9,9 @@ import pytest
 from revetl.errors import ConfigError, Denied, GuardrailError, Unavailable, WarehouseError
 from revetl.model import FieldRule, Guardrails
 from revetl.state import outcomes
-from revetl.state.runs import list_runs
+from revetl.state.runs import get_run, list_runs
 from revetl.sync.apply import checkpoint
+from revetl.sync.rollback.rolling_back import RollbackChoices, roll_back
 from tests.support.sync_bench import ANN, BOB, CID, Bench, bench_of_three
 from tests.support.warehouses import SCHEMA
 
@@ -181,6 +182,28 @@ def test_mirror_archives_clears_once_or_leaves(bench: Bench) -> None:
     assert [op for op, *_ in bench.sent()] == ["delete"]
     assert len(bench.destination.records) == 2
     assert bench.run().plan.changes == 0
+
+
+def test_deletes_are_cut_and_counted_by_their_own_limit(bench: Bench) -> None:
+    """As a vendor wants it that takes many records in one call, and one delete."""
+    bench.destination.delete_rows = 1
+    created = bench.run()
+    bench.sync_as(mode="mirror", on_leave="archive")
+    bench.source([("4", "dan@x.io", "Dan", None), ("5", "eve@x.io", "Eve", None)])
+    calls: list[tuple[str, int]] = []
+    bench.destination.before_write = lambda changes: calls.append((changes[0].op.value, len(changes)))
+    report = bench.run()
+    assert sorted(calls) == [("create", 2), ("delete", 1), ("delete", 1), ("delete", 1)]
+    assert report.plan.requests == 4
+    assert report.plan.forecast is not None
+    assert report.plan.forecast.writes == {"create": 1, "delete": 3}
+    assert created.plan.requests == 1
+    undone = get_run(bench.warehouse, report.run_id)
+    assert undone is not None
+    ctx = bench.context(command="rollback")
+    choices = RollbackChoices(archive_created=True, recreate_archived=True)
+    plan = asyncio.run(roll_back(ctx, bench.spec, bench.destination, undone, choices)).plan
+    assert (plan.archive, plan.recreate, plan.requests) == (2, 3, 2 + 1)
 
 
 def test_whoever_comes_back_under_another_key_finds_the_cleared_record(bench: Bench) -> None:

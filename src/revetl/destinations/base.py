@@ -8,10 +8,20 @@ only where its vendor counts something else than records (the length of a query)
 Duties of a connector:
 - `write` MUST give exactly one outcome per change, attributed by `ordinal`. What the vendor did not answer for is
   `unknown`, never `ok`.
-- A record that the vendor refuses MUST NOT cost another: isolate it by name or by bisection. Where a call is all or
-  nothing, declare `atomic` and raise Rejected: the engine then halves the batch until the culprit stands alone.
+- A record that the vendor refuses MUST NOT cost another: answer `rejected` for it by its `ordinal`. Where the vendor
+  refuses the call as a whole, raise Rejected, which says that nothing of this call was applied: the engine halves the
+  batch until the culprit stands alone, whether or not `atomic` is set.
+- `atomic` says that a call can't answer per record at all: every refusal is then a raised Rejected, and the plan says
+  so beforehand.
 - `Denied`, `Throttled` and `Unavailable` leave as exceptions (nothing was applied); a lost answer is `Ambiguous`
   from an endpoint that is not idempotent, and is repeated by the session where the endpoint is.
+- Where some sub-calls of one `write` were applied and then the vendor denies, throttles or is away, do not raise: give
+  the outcomes that are known, and `unknown` for every change that may have been applied or was not reached. Raise only
+  where certainly nothing of this call was applied.
+- A delete of a record that is gone already is `ok`: a repeat after a lost answer must not be refused.
+- Values arrive in `Change.fields` as str, int, float, bool, Decimal, date, datetime, bytes or None; None means "clear
+  this field". The connector makes them what its vendor takes: `json` knows neither Decimal, dates nor bytes. `look_up`
+  and `read_back` give values as the vendor stores them; `normalise` makes both comparable.
 - What the vendor took and does not apply, or has not yet, is `accepted`: shown apart from `ok`, and not sent again
   until its row changes.
 - Nothing sleeps and nothing reads the environment in `write`: time and secrets were handed in.
@@ -25,7 +35,7 @@ from datetime import datetime
 from typing import Literal, Protocol
 
 from revetl.http import Rate
-from revetl.model import Change, Outcome, Scalar
+from revetl.model import Change, Operation, Outcome, Scalar
 
 FieldType = Literal["string", "number", "bool", "date", "datetime", "enum", "multi_enum"]
 
@@ -60,11 +70,12 @@ class Limits:
     """How much one call takes, and how many calls may be under way at once.
 
     batch_rows      changes per `write`, all of one operation
+    delete_rows     deletes per `write`; None: as `batch_rows`. 1 where the vendor takes one delete per call
     concurrency     calls under way at once
     lookup_rows     values per `look_up`
     read_rows       ids per `read_back`
     link_rows       links per `link`, `unlink_rows` per `unlink`; `link_read_rows` ids per `links_of`
-    atomic          a `write` is applied whole or not at all
+    atomic          a `write` is applied whole or not at all, and is refused only by raising Rejected
     job_rows        of a connector that runs jobs: changes per `submit`
     jobs_from       plans of at least so many changes go by jobs, smaller ones by `write`
     """
@@ -79,6 +90,11 @@ class Limits:
     atomic: bool = False
     job_rows: int = 10_000
     jobs_from: int = 1
+    delete_rows: int | None = None
+
+    def write_rows(self, op: Operation) -> int:
+        """Changes of this operation per `write`."""
+        return self.delete_rows if op is Operation.DELETE and self.delete_rows is not None else self.batch_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,5 +159,6 @@ class Destination(Protocol):
 
     async def write(self, object_: str, match_on: str | None, changes: Sequence[Change]) -> list[Outcome]:
         """Applies up to `batch_rows` changes of one operation. Creates without an id go through `match_on` where the
-        vendor has an idempotent upsert for it."""
+        vendor has an idempotent upsert for it. Rejected: the call was refused as a whole and nothing of it was applied;
+        the engine halves it."""
         ...

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from revetl.destinations.base import Destination, Limits
 from revetl.destinations.capabilities import RunsJobs
+from revetl.model import Operation
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -23,10 +24,10 @@ def by_jobs(destination: Destination, object_: str, changes: int) -> bool:
     return isinstance(destination, RunsJobs) and changes >= destination.limits(object_).jobs_from
 
 
-def write_rows(destination: Destination, object_: str, changes: int) -> int:
-    """Changes that one call takes, in a plan of so many."""
+def write_rows(destination: Destination, object_: str, changes: int, op: Operation) -> int:
+    """Changes of one operation that one call takes, in a plan of so many changes."""
     limits = destination.limits(object_)
-    return limits.job_rows if by_jobs(destination, object_, changes) else limits.batch_rows
+    return limits.job_rows if by_jobs(destination, object_, changes) else limits.write_rows(op)
 
 
 async def ask_in_batches(

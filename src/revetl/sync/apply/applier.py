@@ -93,8 +93,8 @@ class Applier:
         run, destination = self._run, self._destination
         jobs = self._plan.by_jobs and by_jobs(destination, run.spec.object, self._plan.changes)
         if not (jobs and isinstance(destination, RunsJobs)):
-            return BatchWriter(destination, run.spec, self._limits, self._note, run.ctx.stop.is_set)
-        self._limits = replace(self._limits, batch_rows=self._limits.job_rows)
+            return BatchWriter(destination, run.spec, self._note, run.ctx.stop.is_set)
+        self._limits = replace(self._limits, batch_rows=self._limits.job_rows, delete_rows=None)
         return JobWriter(
             run,
             destination,
@@ -213,7 +213,6 @@ class Applier:
     async def _batches(self) -> AsyncGenerator[list[Change], None]:
         """Changes of one operation each, in the order of the plan as far as the operations allow."""
         waiting: dict[Operation, list[Change]] = {op: [] for op in Operation}
-        size = self._limits.batch_rows
         chunks = await self._run.on_tables(stream_lines)
         # A checkpoint takes the warehouse for longer than a chunk lasts, so several are fetched ahead.
         ready: asyncio.Queue[pa.RecordBatch | None] = asyncio.Queue(maxsize=_CHUNKS_AHEAD)
@@ -232,6 +231,7 @@ class Applier:
                 changes = read_changes(chunk, self._run.tables)
                 for op in dict.fromkeys(change.op for change in changes):
                     rows = waiting[op] + [change for change in changes if change.op is op]
+                    size = self._limits.write_rows(op)
                     whole = len(rows) - len(rows) % size
                     waiting[op] = rows[whole:]
                     for start in range(0, whole, size):

@@ -1,14 +1,14 @@
 """One batch on its way: handed to the connector, and what became of each change noted.
 
-Where a call is all or nothing and is refused, it is halved until the culprit stands alone: a batch of n takes at most
-2n - 1 calls, which is when every record of it is bad; one culprit takes at most 2 log2(n) + 1.
+A call that is refused as a whole (Rejected is raised) is halved until the culprit stands alone: a batch of n takes at
+most 2n - 1 calls, which is when every record of it is bad; one culprit takes at most 2 log2(n) + 1.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from revetl.destinations.base import Destination, Limits
+from revetl.destinations.base import Destination
 from revetl.errors import Ambiguous, CallError, Rejected
 from revetl.model import Change, Outcome, Status, SyncSpec
 
@@ -19,10 +19,8 @@ class BatchWriter:
     """`note` is given the outcomes of changes that were refused or may have been applied. Of the others nothing is
     said: they were certainly not applied, and the run has to stop. `error` is why, `stopping` whether it is told to."""
 
-    def __init__(
-        self, destination: Destination, spec: SyncSpec, limits: Limits, note: Note, stopping: Callable[[], bool]
-    ) -> None:
-        self._destination, self._spec, self._limits = destination, spec, limits
+    def __init__(self, destination: Destination, spec: SyncSpec, note: Note, stopping: Callable[[], bool]) -> None:
+        self._destination, self._spec = destination, spec
         self._note, self._told_to_stop = note, stopping
         self.error: BaseException | None = None
 
@@ -32,7 +30,7 @@ class BatchWriter:
         try:
             outcomes = await self._destination.write(spec.object, spec.match_on, batch)
         except Rejected as e:
-            if self._limits.atomic and len(batch) > 1:
+            if len(batch) > 1:
                 await self._halve(batch)
             else:
                 self._note(batch, failed(batch, Status.REJECTED, e))

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from revetl.destinations.base import Destination, DestinationField, ObjectSchema, Quota
 from revetl.destinations.capabilities import HasQuota, requests_of
 from revetl.errors import ConfigError, Problem, did_you_mean
-from revetl.model import SyncSpec
+from revetl.model import Operation, SyncSpec
 from revetl.sync.batching import write_rows
 from revetl.sync.links import sending
 from revetl.sync.plan import consequences, events, field_types, freezing, guardrails, lines, matching, policies
@@ -39,8 +39,7 @@ async def draft(run: SyncRun, destination: Destination | None, *, limit: int | N
         asked = await _ask(run, destination, schema, summary)
     summary = await run.on_tables(lines.summarise, summary)
     if destination is not None:
-        rows = write_rows(destination, spec.object, summary.changes)
-        summary.requests = sum(-(-n // rows) for n in _by_operation(summary).values())
+        summary.requests = sum(_writes(spec, destination, summary).values())
         summary.consequences = consequences.consequences(spec, destination, schema, summary.changes)
     summary.violations += guardrails.judge_creates(spec, summary.create)
     if spec.associate:
@@ -74,17 +73,21 @@ async def _ask(run: SyncRun, destination: Destination, schema: ObjectSchema, sum
 
 def _forecast(spec: SyncSpec, destination: Destination, plan: PlanSummary, lookups: int, reads: int) -> PlanForecast:
     limits = destination.limits(spec.object)
-    rows = write_rows(destination, spec.object, plan.changes)
-    writes = {op: -(-n // rows) for op, n in _by_operation(plan).items()}
+    writes = _writes(spec, destination, plan)
     writes["link"] = -(-plan.links.link // limits.link_rows)
     writes["unlink"] = -(-plan.links.unlink // limits.unlink_rows)
     quota = destination.quota(spec.object, spec.match_on) if isinstance(destination, HasQuota) else Quota()
     return forecast(quota, lookups=lookups, reads=reads, writes=writes)
 
 
-def _by_operation(plan: PlanSummary) -> dict[str, int]:
-    """Records that will be sent, as they are batched."""
-    return {"create": plan.create, "update": plan.update + plan.adopt, "delete": plan.delete}
+def _writes(spec: SyncSpec, destination: Destination, plan: PlanSummary) -> dict[str, int]:
+    """Operation → calls, as the records that will be sent are batched."""
+    records = {
+        Operation.CREATE: plan.create,
+        Operation.UPDATE: plan.update + plan.adopt,
+        Operation.DELETE: plan.delete,
+    }
+    return {op.value: -(-n // write_rows(destination, spec.object, plan.changes, op)) for op, n in records.items()}
 
 
 def check_fields(spec: SyncSpec, columns: Sequence[str], known: Mapping[str, DestinationField]) -> None:

@@ -14,7 +14,7 @@ from revetl.context import RunContext
 from revetl.destinations.base import Destination
 from revetl.destinations.capabilities import requests_of, write_only
 from revetl.errors import GuardrailError
-from revetl.model import RunRecord, RunStatus, SyncSpec
+from revetl.model import Operation, RunRecord, RunStatus, SyncSpec
 from revetl.sync.apply import recovery
 from revetl.sync.apply.applier import apply_plan
 from revetl.sync.apply.checkpoint import FrozenPlan
@@ -92,10 +92,11 @@ async def _plan(run: SyncRun, destination: Destination, undone: RunRecord, choic
     await decide(run, destination, undone, choices)
     await run.on_tables(rollback_plan.freeze, run.ctx.run_id, undone.run_id)
     plan = await run.on_tables(rollback_plan.summarise, undone, choices)
-    size = destination.limits(run.spec.object).batch_rows
+    limits = destination.limits(run.spec.object)
     if write_only(destination):
         plan.consequences.append(UNSEEN)
-    plan.requests = sum(-(-n // size) for n in (plan.restore, plan.archive, plan.recreate))
+    records = {Operation.UPDATE: plan.restore, Operation.DELETE: plan.archive, Operation.CREATE: plan.recreate}
+    plan.requests = sum(-(-n // limits.write_rows(op)) for op, n in records.items())
     return plan
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from revetl.destinations.base import Pair
 from revetl.destinations.capabilities import HasQuota, Links, LooksUp, ReadsBack, RunsJobs
+from revetl.errors import Rejected
 from revetl.model import Change, Operation, Outcome, Status
 from revetl.testing.clocks import watched
 from revetl.testing.destinations.harness import TAKEN, DestinationHarness, SuiteBench, on_bench
@@ -39,6 +40,41 @@ class CapabilityTests(DestinationHarness):
                 stored = destination.normalise(self.object, self.text, match.fields[self.text])
                 assert stored == destination.normalise(self.object, self.text, change.fields[self.text])
             assert dict(await destination.look_up(self.object, self.match_on, [absent], [self.text])) == {}
+
+    @on_bench
+    async def test_look_up_finds_values_that_need_escaping(self, bench: SuiteBench) -> None:
+        """A `+`, a space and a letter that is not ASCII: a record that the vendor takes with such a value is found by
+        it, and a value that it refuses is looked for without an error."""
+        async with bench.connected() as destination:
+            if not isinstance(destination, LooksUp):
+                _without("LooksUp")
+            assert self.match_on, "a connector that looks up is tested with a `match_on`"
+            made: dict[str, Outcome] = {}
+            values: list[str] = []
+            for n, special in enumerate(("+news", " two", "ö")):
+                fields = self.fields(n)
+                local, at, domain = str(fields[self.match_on]).partition("@")
+                fields[self.match_on] = value = f"{local}{special}{at}{domain}"
+                change = bench.create(n, fields=fields)
+                try:
+                    form = destination.normalise(self.object, self.match_on, value)
+                    outcome = (await bench.write(destination, [change]))[n]
+                except (Rejected, ValueError):
+                    continue
+                values.append(value)
+                if outcome.status in TAKEN:
+                    made[form] = outcome
+            await self.apply_accepted(bench.vendor)
+            for start in range(0, len(values), rows := destination.limits(self.object).lookup_rows):
+                asked = values[start : start + rows]
+                found = await destination.look_up(self.object, self.match_on, asked, [self.text])
+                forms = {destination.normalise(self.object, self.match_on, v) for v in asked}
+                assert set(found) == forms & set(made)
+                for form, match in found.items():
+                    if made[form].status is Status.OK:
+                        assert match.destination_id == made[form].destination_id
+            if not made:
+                pytest.skip("the vendor takes no record with such a value")
 
     @on_bench
     async def test_look_up_takes_exactly_its_limit(self, bench: SuiteBench) -> None:

@@ -130,7 +130,7 @@ class EngineTests(DestinationHarness):
             limits = destination.limits(self.object)
             with _listening(destination) as calls:
                 report = await engine.run(destination)
-            most = write_rows(destination, self.object, rows)
+            most = write_rows(destination, self.object, rows, Operation.CREATE)
         assert report.status == "done"
         assert max(call.size for call in calls) == min(most, rows), "the engine fills its batches"
         assert all(len(call.operations) == 1 for call in calls)

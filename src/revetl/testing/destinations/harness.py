@@ -99,7 +99,8 @@ class DestinationHarness:
         raise NotImplementedError("success_with_errors: say how it looks, or waive the test where there is none")
 
     def values(self) -> Mapping[str, Sequence[Scalar]]:
-        """Field → values whose form is compared. Of every type that the object has, best."""
+        """Field → values whose form is compared. Of every type that the object has, best. Not of `identity`, by whose
+        value each record is found again."""
         return {self.text: ["plain", "  spaces around  ", "Zoë Ångström", "ПРИВЕТ", "a,b;c", "0012", '"quoted"']}
 
     async def merge(self, vendor: Any, survivor: str, merged: str) -> bool:

@@ -9,7 +9,7 @@ import pytest
 
 from revetl.destinations.base import Destination
 from revetl.errors import Rejected
-from revetl.model import Operation, Outcome, Status
+from revetl.model import Change, Operation, Outcome, Status
 from revetl.testing.clocks import watched
 from revetl.testing.destinations.harness import TAKEN, DestinationHarness, StoredRecord, SuiteBench, on_bench
 
@@ -133,6 +133,56 @@ class WriteTests(DestinationHarness):
             assert len(found) == len(changes) - (deleted.status in TAKEN)
 
     @on_bench
+    async def test_several_deletes_are_each_done_and_answered_by_name(self, bench: SuiteBench) -> None:
+        """In calls of as many as the limits allow, and whatever the order of answers."""
+        async with bench.connected() as destination:
+            if (await destination.describe(self.object)).kind == "events":
+                pytest.skip("an event is never deleted")
+            limits = destination.limits(self.object)
+            ordinals = [17, 3, 904, 11]
+            deletes = [await self._stood(bench, destination, n, ordinals[n]) for n in range(4)]
+            kept = await self._stood(bench, destination, 4, 5)
+            await self.fail(bench, "shuffled")
+            size = limits.write_rows(Operation.DELETE)
+            outcomes: dict[int, Outcome] = {}
+            for start in range(0, len(deletes), size):
+                outcomes |= await bench.write(destination, deletes[start : start + size])
+            bench.wire.mend()
+        found = await bench.standing()
+        self._same(bench, destination, bench.stands(found, 4), 4, Outcome(5, Status.OK, kept.destination_id))
+        for n, delete in enumerate(deletes):
+            outcome = outcomes[delete.ordinal]
+            gone = bench.absent(found, n)
+            assert gone == (outcome.status in TAKEN), f"delete {n}: {outcome.status}, and the record is gone: {gone}"
+            if outcome.status is Status.OK:
+                assert str(outcome.destination_id) == str(delete.destination_id), "answered for by its own id"
+            assert outcome.status in TAKEN or outcome.message, "what can't be deleted is refused, with the reason"
+
+    @on_bench
+    async def test_a_delete_of_what_is_gone_is_no_refusal(self, bench: SuiteBench) -> None:
+        """It is what was wanted: after a lost answer the repeat finds the record gone."""
+        async with bench.connected() as destination:
+            if (await destination.describe(self.object)).kind == "events":
+                pytest.skip("an event is never deleted")
+            delete, other = [await self._stood(bench, destination, n, n) for n in range(2)]
+            if (await bench.write(destination, [other]))[1].status not in TAKEN:
+                pytest.skip("its records can't be deleted")
+            await self.fail(bench, "lost_once")
+            lost = (await bench.write_or_lose(destination, [delete]))[0]
+            assert lost.status in (*TAKEN, Status.UNKNOWN), "it was not refused: its answer was lost"
+            bench.wire.mend()
+            again = (await bench.write(destination, [delete]))[0]
+        assert again.status in TAKEN
+        assert await bench.standing() == {}
+
+    async def _stood(self, bench: SuiteBench, destination: Destination, n: int, ordinal: int) -> Change:
+        """The n-th record is created; the change that deletes it."""
+        create = bench.create(n, ordinal)
+        made = (await bench.write(destination, [create]))[ordinal]
+        assert made.status in TAKEN
+        return create._replace(op=Operation.DELETE, destination_id=made.destination_id, fields={})
+
+    @on_bench
     async def test_write_neither_sleeps_nor_reads_the_environment(self, bench: SuiteBench) -> None:
         async with bench.connected() as destination:
             size = min(destination.limits(self.object).batch_rows, 3)
@@ -143,6 +193,10 @@ class WriteTests(DestinationHarness):
 
     @on_bench
     async def test_normalise_is_idempotent_and_agrees_with_what_the_vendor_stores(self, bench: SuiteBench) -> None:
+        assert self.identity not in self.values(), (
+            f"`values` names {self.identity!r}, which is the identity: a record is found again by its own value of it."
+            " Leave it out: the suite compares that field by itself"
+        )
         samples = [(name, value) for name, values in self.values().items() for value in values]
         # What a record is found by, as somebody else may have typed it.
         samples.append((self.identity, str(self.fields(len(samples))[self.identity]).swapcase()))
