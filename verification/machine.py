@@ -289,7 +289,10 @@ class Machine:
         statuses = self.rng.choice((REFUSED, (*REFUSED, ACCEPTED, ROLLED_BACK)))
         run_virtual(release(self.context("retry"), self.bench.spec, QueueFilter(statuses=statuses)))
         self.worlds = {
-            key: {w._replace(queued=None, accepted=None) if w.queued is not None and w.queued[1] in statuses else w for w in worlds}
+            key: {
+                w._replace(queued=None, accepted=None) if w.queued is not None and w.queued[1] in statuses else w
+                for w in worlds
+            }
             for key, worlds in self.worlds.items()
         }
 

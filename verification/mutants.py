@@ -65,7 +65,7 @@ MUTANTS = (
     Mutant("a rollback writes over what a person has edited since", "sync/rollback/decisions.py", "        if now == form(name, wrote_typed):\n", "        if True:\n", "machine"),
     Mutant("what was rolled back is sent again", "sync/rollback/plan.py", "    queue.replace(tables, restored, queue.ROLLED_BACK, now, run_id)\n", "    return\n", "machine"),
     Mutant("what was accepted is sent over", "sync/drift/resolution.py", 'queue.would_be_planned(tables, "n.row_hash") if chosen.accept else "FALSE"', '"FALSE"', "machine"),
-    Mutant("a reassert sends what a rollback or an accepted value holds", "sync/drift/holding.py", 'return f"key NOT IN (SELECT key FROM {tables.scratch(_SCRATCH)})"', 'return "TRUE"', "machine"),
+    Mutant("a reassert sends what a rollback or an accepted value holds", "sync/drift/left_out.py", 'return f"key NOT IN (SELECT key FROM {tables.scratch(_SCRATCH)})"', 'return "TRUE"', "machine"),
     Mutant("what was reasserted is not found by the next sync", "sync/drift/resolution.py", 'SET {", ".join(sets)}, row_hash = {hash_}\n', 'SET {", ".join(sets)}\n', "machine"),
     Mutant("what was refused is sent again and again", "state/snapshot.py", "p.status IN ('rejected', 'skipped')", "p.status = 'skipped'", "machine"),
     Mutant("a lost lease is not noticed", "state/leases.py", "    if not warehouse.rows(f\"SELECT 1 FROM {leases} WHERE name = ?", "    if False and not warehouse.rows(f\"SELECT 1 FROM {leases} WHERE name = ?", _LEASES),

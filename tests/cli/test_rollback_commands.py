@@ -120,7 +120,7 @@ def test_a_reassert_names_what_a_rollback_holds_and_sends_nothing_of_it(
     code, out, _ = call(capsys, "drift", NAME, "--reassert", "firstname", "--json")
     found = json.loads(out)["drift"]
     assert (code, found["settled"], found["cells"]) == (0, 0, 0)
-    assert found["held_back"] == [{"status": "rolled_back", "records": 1, "keys": [f"{project.name}-1"]}]
+    assert found["left_out"] == [{"status": "rolled_back", "records": 1, "keys": [f"{project.name}-1"]}]
 
 
 def test_a_job_is_taken_back_sync_by_sync_the_last_first(

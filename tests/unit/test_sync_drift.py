@@ -256,12 +256,12 @@ def test_reasserting_one_field_leaves_out_a_record_with_an_accepted_value_in_ano
     edit(bench, B, firstname="Robert")
     report = reassert(bench, *fields)
     assert (report.resolved, report.cells) == (1, 1)
-    assert [(h.status, h.records, h.keys) for h in report.held_back] == [("accepted", 1, ("1",))]
+    assert [(h.status, h.records, h.keys) for h in report.left_out] == [("accepted", 1, ("1",))]
     bench.run()
     assert bench.sent() == [("update", "2", {"firstname": "Bob"})]
     edit(bench, A, city="Bonn")
     report = reassert(bench, "firstname", "city")
-    assert (report.cells, report.held_back) == (2, []), "all that was accepted is named"
+    assert (report.cells, report.left_out) == (2, []), "all that was accepted is named"
     bench.run()
     assert bench.sent() == [("update", "1", {"firstname": "Ann", "city": "Riga"})]
 
@@ -272,7 +272,7 @@ def test_what_was_accepted_one_after_the_other_is_held_together(bench: Bench) ->
     edit(bench, A, firstname="Annie")
     accept(bench, "firstname")
     edit(bench, A, firstname="Anna")
-    assert [h.keys for h in reassert(bench, "firstname").held_back] == [("1",)]
+    assert [h.keys for h in reassert(bench, "firstname").left_out] == [("1",)]
     bench.run()
     assert bench.sent() == []
 
@@ -283,7 +283,7 @@ def test_a_row_that_changed_since_it_was_accepted_holds_nothing_back(bench: Benc
     edit(bench, A, firstname="Annie")
     bench.source([("1", "ann@x.io", "Ann", "Rome"), BOB, CID, DAN])
     report = reassert(bench, "firstname")
-    assert (report.cells, report.held_back) == (1, [])
+    assert (report.cells, report.left_out) == (1, [])
     bench.run()
     assert bench.sent() == [("update", "1", {"firstname": "Ann", "city": "Rome"})]
 
@@ -291,8 +291,8 @@ def test_a_row_that_changed_since_it_was_accepted_holds_nothing_back(bench: Benc
 def test_a_queue_of_an_earlier_version_holds_all_that_was_accepted(bench: Bench) -> None:
     edit(bench, A, city="Bern")
     accept(bench, "city")
-    bench.warehouse.execute("ALTER TABLE revetl.rejected__fake__contacts DROP COLUMN held_fields")
+    bench.warehouse.execute("ALTER TABLE revetl.rejected__fake__contacts DROP COLUMN kept_fields")
     edit(bench, A, firstname="Annie")
-    assert [h.keys for h in reassert(bench, "firstname").held_back] == [("1",)]
+    assert [h.keys for h in reassert(bench, "firstname").left_out] == [("1",)]
     bench.run()
     assert bench.sent() == []

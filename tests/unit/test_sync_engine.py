@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from revetl.errors import ConfigError, Denied, GuardrailError, Unavailable, WarehouseError
-from revetl.model import FieldRule, Guardrails
+from revetl.errors import ConfigError, Denied, GuardrailError, Rejected, Unavailable, WarehouseError
+from revetl.model import Change, FieldRule, Guardrails, Operation, Outcome, Status
 from revetl.state import outcomes
 from revetl.state.runs import get_run, list_runs
 from revetl.sync.apply import checkpoint
@@ -411,3 +412,39 @@ def test_a_run_that_broke_off_counts_what_it_had_in_flight(bench: Bench, monkeyp
     counts = {run.run_id: run.counts for run in list_runs(bench.warehouse)}["broken-off"]
     assert counts == {"unknown": len(outcomes.of_run(bench.warehouse, "broken-off"))}
     assert counts["unknown"] > 0
+
+
+def test_what_leaves_is_gone_before_anybody_takes_its_address(bench: Bench) -> None:
+    """Fewer deletes than a batch holds, several calls at once: the update would be refused as taken."""
+    bench.sync_as(mode="mirror", on_leave="archive", guardrails=Guardrails(max_deleted_share=1.0))
+    bench.source([ANN, BOB])
+    assert bench.run().counts == {"ok": 2}
+    bench.destination.latency_s = 0.01
+    standing = bench.destination.records
+
+    def taken(changes: Sequence[Change]) -> None:
+        wanted = {c.fields["email"] for c in changes if c.op is not Operation.DELETE and "email" in c.fields}
+        if wanted & {record["email"] for record in standing.values()}:
+            raise Rejected("this address is taken", code="TAKEN")
+
+    bench.destination.before_write = taken
+    bench.source([("2", "ann@x.io", "Bob", None)])
+    assert bench.run().counts == {"ok": 2}
+    assert [record["email"] for record in standing.values()] == ["ann@x.io"]
+
+
+@pytest.mark.parametrize("nonsense", [None, 3, "ok", Outcome(0, "success"), Outcome(0, Status.OK, 17)])  # type: ignore[arg-type]
+def test_what_is_no_outcome_is_unknown_and_ends_the_run(bench: Bench, nonsense: Any) -> None:
+    bench.source([ANN])
+    bench.destination.answer = lambda _: [nonsense]
+    report = bench.run()
+    assert (report.status, report.counts) == ("failed", {"unknown": 1})
+    bench.destination.answer = lambda outcomes: outcomes
+    bench.run()
+    assert [r["email"] for r in bench.destination.records.values()] == ["ann@x.io"]
+
+
+def test_outcomes_may_come_from_a_generator(bench: Bench) -> None:
+    bench.source([ANN, BOB])
+    bench.destination.answer = lambda outcomes: (o for o in outcomes)  # type: ignore[assignment, return-value]
+    assert bench.run().counts == {"ok": 2}

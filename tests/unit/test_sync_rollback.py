@@ -504,13 +504,13 @@ def test_reasserting_leaves_out_what_was_rolled_back_and_says_so(bench: Bench, f
     bench.destination.records["103"]["city"] = "Wien"
     report = drift(bench, DriftResolution("reassert", fields))
     assert (report.resolved, report.cells) == (1, 1)
-    assert [(h.status, h.records, h.keys) for h in report.held_back] == [("rolled_back", 1, ("1",))]
-    assert report.document()["held_back"] == [{"status": "rolled_back", "records": 1, "keys": ("1",)}]
+    assert [(h.status, h.records, h.keys) for h in report.left_out] == [("rolled_back", 1, ("1",))]
+    assert report.document()["left_out"] == [{"status": "rolled_back", "records": 1, "keys": ("1",)}]
     again = bench.run()
     assert (bench.sent(), again.plan.waiting) == ([("update", "3", {"city": "Oslo"})], 1)
     assert drift(bench).fields == {"city": {"theirs": 1}}, "what was left out is still drift"
     release(resolve(bench.warehouse, bench.spec), QueueFilter(("1",)))
-    assert drift(bench, DriftResolution("reassert", fields)).held_back == []
+    assert drift(bench, DriftResolution("reassert", fields)).left_out == []
     bench.run()
     assert bench.sent() == [("update", "1", {"firstname": "BAD", "city": "Riga"})]
 
@@ -520,7 +520,7 @@ def test_a_record_that_was_rolled_back_and_is_missing_is_not_created_again_with_
     bench.sent()
     del bench.destination.records["101"]
     report = drift(bench, DriftResolution("reassert", None))
-    assert (report.resolved, [h.keys for h in report.held_back]) == (0, [("1",)])
+    assert (report.resolved, [h.keys for h in report.left_out]) == (0, [("1",)])
     bench.run()
     assert bench.sent() == []
 
@@ -534,7 +534,7 @@ def test_accepting_a_value_of_a_record_that_was_rolled_back_holds_the_rest_too(b
     drift(bench, DriftResolution("accept", ("city",)))
     bench.destination.records["101"]["city"] = "Bonn"
     report = drift(bench, DriftResolution("reassert", ("city",)))
-    assert [(h.status, h.keys) for h in report.held_back] == [("accepted", ("1",))]
+    assert [(h.status, h.keys) for h in report.left_out] == [("accepted", ("1",))]
     bench.run()
     assert bench.sent() == []
 

@@ -27,7 +27,7 @@ _REJECTED = {
     "at": "TIMESTAMP",
     "error_code": "VARCHAR",  # these two came with a later version
     "message": "VARCHAR",
-    "held_fields": "VARCHAR",  # and this: whose value there was accepted, a JSON list; NULL: the whole record
+    "kept_fields": "VARCHAR",  # and this: whose value there was accepted, a JSON list; NULL: the whole record
 }
 
 

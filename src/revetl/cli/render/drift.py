@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from revetl.model import Scalar
-    from revetl.sync.drift.holding import HeldBack
+    from revetl.sync.drift.left_out import LeftOut
     from revetl.sync.drift.reading import DriftReport
 
 _CLASS_STYLES = {"theirs": "yellow", "conflict": "red", "missing": "red", "merged": "cyan", "untied": "yellow"}
@@ -75,7 +75,7 @@ _HELD = {
 }
 
 
-def _held_back(sync: str, held: HeldBack) -> list[str]:
+def _left_out(sync: str, held: LeftOut) -> list[str]:
     keys = ", ".join(short(key, 60) for key in held.keys) + (", …" if held.records > len(held.keys) else "")
     return [
         f"{held.records:,} record(s) left out, {_HELD.get(held.status, held.status)}",
@@ -95,7 +95,7 @@ def _decided(report: DriftReport) -> list[str]:
             lines.append(f"{report.delayed:,} of them have other changes of ours, which wait with them.")
     elif report.side == "reassert" and (report.resolved or not report.links_resolved):
         lines.append(f"{report.resolved:,} record(s), {report.cells:,} value(s): the next sync writes ours again.")
-    lines += [line for held in report.held_back for line in _held_back(report.sync, held)]
+    lines += [line for held in report.left_out for line in _left_out(report.sync, held)]
     if report.links_resolved:
         what = "stay untied" if report.side == "accept" else "the next sync makes them again"
         lines.append(f"{report.links_resolved:,} link(s): {what}.")

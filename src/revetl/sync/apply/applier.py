@@ -127,8 +127,12 @@ class Applier:
         await self._checkpoint(None)
 
     async def _produce(self, batches: asyncio.Queue[list[Change] | None]) -> None:
+        leaving = False
         async with aclosing(self._batches()) as plan:
             async for batch in plan:
+                if leaving and batch[0].op is not Operation.DELETE:
+                    await batches.join()  # what leaves is gone before anybody takes its place
+                leaving = batch[0].op is Operation.DELETE
                 if self._stopping:
                     break
                 await self._reach(batch[-1].ordinal)  # batches keep the order of the plan
@@ -145,6 +149,7 @@ class Applier:
         while (batch := await batches.get()) is not None:
             if not self._stopping:
                 await self._writer.write(batch)
+            batches.task_done()
 
     def _note(self, batch: Sequence[Change], outcomes: Sequence[Outcome]) -> None:
         outcomes = one_for_each(batch, outcomes)
@@ -230,6 +235,10 @@ class Applier:
             while (chunk := await ready.get()) is not None:
                 changes = read_changes(chunk, self._run.tables)
                 for op in dict.fromkeys(change.op for change in changes):
+                    if op is not Operation.DELETE and waiting[Operation.DELETE]:
+                        # What leaves goes first: it may hold a value that somebody else is about to be given.
+                        yield waiting.pop(Operation.DELETE)
+                        waiting[Operation.DELETE] = []
                     rows = waiting[op] + [change for change in changes if change.op is op]
                     size = self._limits.write_rows(op)
                     whole = len(rows) - len(rows) % size

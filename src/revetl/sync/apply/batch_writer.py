@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from revetl.destinations.base import Destination
-from revetl.errors import Ambiguous, CallError, Rejected
+from revetl.errors import Ambiguous, CallError, Rejected, RevetlError
 from revetl.model import Change, Outcome, Status, SyncSpec
 
 Note = Callable[[Sequence[Change], Sequence[Outcome]], None]
@@ -28,7 +28,7 @@ class BatchWriter:
         """Whether all of it was taken."""
         spec = self._spec
         try:
-            outcomes = await self._destination.write(spec.object, spec.match_on, batch)
+            outcomes = self._sound(list(await self._destination.write(spec.object, spec.match_on, batch)))
         except Rejected as e:
             if len(batch) > 1:
                 await self._halve(batch)
@@ -47,6 +47,16 @@ class BatchWriter:
         self._note(batch, outcomes)
         return all(outcome.status in (Status.OK, Status.ACCEPTED) for outcome in outcomes)
 
+    def _sound(self, outcomes: list[Outcome]) -> list[Outcome]:
+        """Without what is no outcome: its change then counts as not answered. A connector that gives such a thing can't
+        be believed, so the run stops after this batch."""
+        if all(map(_is_sound, outcomes)):
+            return outcomes
+        self.error = self.error or RevetlError(
+            f"the connector of {self._spec.destination} gave something that is no outcome; its changes are unknown"
+        )
+        return [outcome for outcome in outcomes if _is_sound(outcome)]
+
     async def _halve(self, batch: Sequence[Change]) -> None:
         """Nothing of the batch was applied. If nobody in its first half is refused the culprit is in the second, which
         then need not be sent whole to know it."""
@@ -61,6 +71,13 @@ class BatchWriter:
             await self._halve(second)
         else:
             await self.write(second)
+
+
+def _is_sound(outcome: object) -> bool:
+    if not isinstance(outcome, Outcome) or not isinstance(outcome.status, Status):
+        return False
+    texts = (outcome.destination_id, outcome.error_class, outcome.error_code, outcome.message)
+    return all(text is None or isinstance(text, str) for text in texts)
 
 
 def failed(batch: Sequence[Change], status: Status, error: BaseException) -> list[Outcome]:

@@ -19,9 +19,9 @@ from revetl.errors import ConfigError, did_you_mean
 from revetl.model import RunRecord, Scalar, SyncSpec
 from revetl.state.sync_tables import SyncTables
 from revetl.sync.apply import recovery
-from revetl.sync.drift import findings, holding, links, resolution
+from revetl.sync.drift import findings, left_out, links, resolution
 from revetl.sync.drift.comparison import DriftComparison
-from revetl.sync.drift.holding import HeldBack
+from revetl.sync.drift.left_out import LeftOut
 from revetl.sync.drift.resolution import DriftResolution, DriftSide
 from revetl.sync.leasing import under_lease
 from revetl.sync.readback import CHUNK_ROWS, NormalForms, read_back, require_readable
@@ -58,7 +58,7 @@ class DriftReport:
     cells: int = 0  # fields of them
     delayed: int = 0  # accepted records whose other changes wait too
     unfit: int = 0  # fields whose value there our column can't hold
-    held_back: list[HeldBack] = field(default_factory=list)  # records that the reassert left out
+    left_out: list[LeftOut] = field(default_factory=list)  # records that the reassert left out
     links: int = 0  # links of ours that were read back
     links_resolved: int = 0  # that do not stand any more, accepted or reasserted
     run_id: str | None = None
@@ -69,7 +69,7 @@ class DriftReport:
         """For --json. Two names are those of the first version."""
         names = {"resolved": "settled", "links_resolved": "links_settled"}
         document = {names.get(name, name): getattr(self, name) for name in self.__dataclass_fields__}
-        return document | {"held_back": [asdict(held) for held in self.held_back]}
+        return document | {"left_out": [asdict(held) for held in self.left_out]}
 
 
 async def find_drift(
@@ -154,16 +154,16 @@ def _resolve(tables: SyncTables, options: DriftOptions, report: DriftReport, rec
         return
     report.side, report.run_id = chosen.side, record.run_id
     report.delayed = findings.count_delayed(tables, chosen.fields) if chosen.accept else 0
-    holding.find(tables)
+    left_out.find(tables)
     if not chosen.accept:
-        report.held_back = holding.leave_out(tables, chosen.fields, most_keys=options.per_class)
+        report.left_out = left_out.leave_out(tables, chosen.fields, most_keys=options.per_class)
     with tables.warehouse.transaction():
         report.resolved, report.cells = resolution.resolve(tables, chosen, now, record.run_id)
         if chosen.fields is None:
             report.links_resolved = resolution.resolve_links(tables, accept=chosen.accept)
-    holding.forget(tables)
+    left_out.forget(tables)
     record.counts = {f"{chosen.side}ed": report.resolved}
-    if report.held_back:
-        record.counts["held_back"] = sum(held.records for held in report.held_back)
+    if report.left_out:
+        record.counts["left_out"] = sum(held.records for held in report.left_out)
     if report.links_resolved:
         record.counts[f"links_{chosen.side}ed"] = report.links_resolved

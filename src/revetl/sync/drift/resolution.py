@@ -2,7 +2,7 @@
 
 Both write nothing but the truth: the snapshot's columns become what was read. They differ in who waits. After `accept`
 the record waits in the retry queue until its row changes; after `reassert` it does not, and the next sync finds the
-difference. A record that a rollback or another accepted value holds is left out of `reassert` (see holding.py).
+difference. A record that a rollback or another accepted value holds is left out of `reassert` (see left_out.py).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Literal
 
 from revetl.state.sync_tables import HASH_TYPE, SyncTables, row_hash
-from revetl.sync.drift import holding
+from revetl.sync.drift import left_out
 from revetl.sync.drift.findings import MERGED, MISSING, UNLINKED
 from revetl.sync.retry import queue
 from revetl.warehouse.sql import ident, literal
@@ -34,7 +34,7 @@ class DriftResolution:
 
 def resolve(tables: SyncTables, chosen: DriftResolution, now: datetime, run_id: str) -> tuple[int, int]:
     """Accepts theirs, or lets the next sync write ours again. Returns (records, fields). Call after
-    `holding.find` (for reassert also `holding.leave_out`), inside a transaction; safe to repeat."""
+    `left_out.find` (for reassert also `left_out.leave_out`), inside a transaction; safe to repeat."""
     records = 0 if chosen.fields is not None else _resolve_records(tables, chosen, now, run_id)
     in_fields, cells = _resolve_fields(tables, chosen, now, run_id)
     return records + in_fields, cells
@@ -46,7 +46,7 @@ def _resolve_fields(tables: SyncTables, chosen: DriftResolution, now: datetime, 
     rows = f"""
         SELECT *
         FROM {tables.drift}
-        WHERE {holding.resolvable([f.name for f in fields])}
+        WHERE {left_out.resolvable([f.name for f in fields])}
             AND {_among(tables, chosen)}
         """
     records, cells = tables.warehouse.numbers(f"SELECT count(DISTINCT key), count(*) FROM ({rows}) d")
@@ -74,16 +74,16 @@ def _resolve_fields(tables: SyncTables, chosen: DriftResolution, now: datetime, 
         """
     )
     waits = queue.would_be_planned(tables, "n.row_hash") if chosen.accept else "FALSE"
-    held_fields = holding.accepted_fields(tables, {f.name: f"w.set_{i} = 1" for i, f in enumerate(fields)})
+    kept_fields = left_out.accepted_fields(tables, {f.name: f"w.set_{i} = 1" for i, f in enumerate(fields)})
     queued = f"""
         SELECT
             n.key,
             {waits} AS waits,
             {queue.present_hash(tables)} AS present_hash,
-            {held_fields} AS held_fields
+            {kept_fields} AS kept_fields
         FROM {snapshot} n
         JOIN ({wide}) w ON w.key = n.key
-        LEFT JOIN {holding.held_before(tables)} g ON g.key = n.key
+        LEFT JOIN {left_out.held_before(tables)} g ON g.key = n.key
         LEFT JOIN ({tables.source_hashes()}) h ON h.key = n.key
         """
     queue.replace(tables, queued, queue.ACCEPTED, now, run_id)
@@ -114,9 +114,9 @@ def _resolve_records(tables: SyncTables, chosen: DriftResolution, now: datetime,
                 m.key,
                 TRUE AS waits,
                 {queue.present_hash(tables)} AS present_hash,
-                {holding.accepted_fields(tables, {})} AS held_fields
+                {left_out.accepted_fields(tables, {})} AS kept_fields
             FROM ({missing}) m
-            LEFT JOIN {holding.held_before(tables)} g ON g.key = m.key
+            LEFT JOIN {left_out.held_before(tables)} g ON g.key = m.key
             LEFT JOIN ({tables.source_hashes()}) h ON h.key = m.key
             """
     else:
@@ -126,7 +126,7 @@ def _resolve_records(tables: SyncTables, chosen: DriftResolution, now: datetime,
                 m.key,
                 FALSE AS waits,
                 CAST(NULL AS {HASH_TYPE}) AS present_hash,
-                CAST(NULL AS VARCHAR) AS held_fields
+                CAST(NULL AS VARCHAR) AS kept_fields
             FROM ({missing}) m
             """
     queue.replace(tables, queued, queue.ACCEPTED, now, run_id)
@@ -134,7 +134,7 @@ def _resolve_records(tables: SyncTables, chosen: DriftResolution, now: datetime,
 
 
 def _among(tables: SyncTables, chosen: DriftResolution) -> str:
-    return "TRUE" if chosen.accept else holding.not_left_out(tables)
+    return "TRUE" if chosen.accept else left_out.not_left_out(tables)
 
 
 def resolve_links(tables: SyncTables, *, accept: bool) -> int:

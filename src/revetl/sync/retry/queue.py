@@ -4,7 +4,7 @@ rejected, skipped, unknown   the destination refused it, or it could not be sent
 rolled_back                  a rollback restored what stood before; the model still says otherwise
 accepted                     a value of the destination's was accepted; the model still says otherwise
 
-A record waits whole, for planning knows no half of one. `held_fields` remembers for which fields a value was accepted.
+A record waits whole, for planning knows no half of one. `kept_fields` remembers for which fields a value was accepted.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def would_be_planned(tables: SyncTables, hash_: str, *, deleted: str = "FALSE") 
 
 
 def replace(tables: SyncTables, queued: str, status: str, now: datetime, run_id: str) -> None:
-    """Replaces what waits for these keys. `queued` is a SELECT of (key, waits, present_hash, held_fields): rows that do
+    """Replaces what waits for these keys. `queued` is a SELECT of (key, waits, present_hash, kept_fields): rows that do
     not wait leave the queue. Call inside a transaction; safe to repeat."""
     tables.warehouse.execute(
         f"""
@@ -51,8 +51,8 @@ def replace(tables: SyncTables, queued: str, status: str, now: datetime, run_id:
     )
     tables.warehouse.execute(
         f"""
-        INSERT INTO {tables.rejected} (key, row_hash, status, run_id, "at", held_fields)
-        SELECT p.key, p.present_hash, ?, ?, ?, p.held_fields
+        INSERT INTO {tables.rejected} (key, row_hash, status, run_id, "at", kept_fields)
+        SELECT p.key, p.present_hash, ?, ?, ?, p.kept_fields
         FROM ({queued}) p
         WHERE p.waits
         """,

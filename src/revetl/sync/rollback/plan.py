@@ -139,7 +139,7 @@ def queue_restored(tables: SyncTables, answered: str, now: datetime, run_id: str
     left alone waits for nothing new. `answered` is a SELECT of plan rows with their `status`. Call inside a
     transaction."""
     restored = f"""
-        SELECT p.key, p.waits, p.present_hash, CAST(NULL AS VARCHAR) AS held_fields
+        SELECT p.key, p.waits, p.present_hash, CAST(NULL AS VARCHAR) AS kept_fields
         FROM {tables.plan} p
         JOIN ({answered}) a ON a.key = p.key
         WHERE a.status IN ('ok', 'accepted', 'unknown')

@@ -18,7 +18,7 @@ _SCRATCH = "held"
 
 
 @dataclass(frozen=True, slots=True)
-class HeldBack:
+class LeftOut:
     """Records that a reassert leaves out. `status`: why they wait. `keys`: a few of them, the smallest."""
 
     status: str
@@ -36,7 +36,7 @@ def find(tables: SyncTables) -> None:
         AS SELECT
             r.key,
             r.status,
-            ',' || substr(r.held_fields, 2, length(r.held_fields) - 2) || ',' AS held_list
+            ',' || substr(r.kept_fields, 2, length(r.kept_fields) - 2) || ',' AS held_list
         FROM {tables.rejected} r
         LEFT JOIN ({tables.source_hashes()}) h ON h.key = r.key
         WHERE r.status IN ({statuses})
@@ -46,7 +46,7 @@ def find(tables: SyncTables) -> None:
     )
 
 
-def leave_out(tables: SyncTables, fields: tuple[str, ...] | None, *, most_keys: int) -> list[HeldBack]:
+def leave_out(tables: SyncTables, fields: tuple[str, ...] | None, *, most_keys: int) -> list[LeftOut]:
     """Leaves in `held` only what a reassert of these fields (None: all, and missing records) must not touch, and says
     what that is. Call after `find`, before the transaction."""
     names = [f.name for f in tables.fields if fields is None or f.name in fields]
@@ -74,7 +74,7 @@ def leave_out(tables: SyncTables, fields: tuple[str, ...] | None, *, most_keys: 
         """
     )
     found = tables.warehouse.counts(f"SELECT status, count(*) FROM {held} GROUP BY status ORDER BY status")
-    return [HeldBack(status, n, _keys(tables, status, most_keys)) for status, n in found.items()]
+    return [LeftOut(status, n, _keys(tables, status, most_keys)) for status, n in found.items()]
 
 
 def not_left_out(tables: SyncTables) -> str:
