@@ -97,6 +97,15 @@ def test_the_crash_test_finds_a_second_record() -> None:
     assert not passes(Doubles, "test_a_crash_at_any_write_loses_nothing_and_doubles_nothing")
 
 
+def test_a_poison_that_changes_the_identity_is_refused_with_the_reason() -> None:
+    class Suite(SmallSuite):
+        def poison(self, fields: Mapping[str, Scalar]) -> dict[str, Scalar]:
+            return {**fields, "email": "no address"}
+
+    with pytest.raises(AssertionError, match="`poison` changes 'email', which is the identity"):
+        Suite().test_a_refused_record_costs_no_other()
+
+
 def test_values_of_the_identity_are_refused_with_the_reason() -> None:
     class Suite(SmallSuite):
         def values(self) -> Mapping[str, Any]:
@@ -141,15 +150,15 @@ def test_a_waiver_that_is_needed_holds_and_one_that_is_not_fails() -> None:
 
 @dataclass
 class Receiver:
-    """Keys by `key`, as the sink asks of whoever receives. Refuses a batch with a bad email whole."""
+    """Keys by `key`, as the sink asks of whoever receives. Refuses a batch with a name that is too long whole."""
 
     url: str = ""
     records: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     async def take(self, request: web.Request) -> web.Response:
         rows = await request.json()
-        if any("@" not in row["fields"].get("email", "@") for row in rows):
-            return web.json_response({"message": "a bad address"}, status=422)
+        if any(len(row["fields"].get("name") or "") > 100 for row in rows):
+            return web.json_response({"message": "a name is too long"}, status=422)
         for row in rows:
             if row["op"] == "delete":
                 self.records.pop(row["key"], None)
@@ -198,7 +207,7 @@ class TestHttpSink(DestinationSuite):
         return [StoredRecord(key, json.loads(json.dumps(fields))) for key, fields in vendor.records.items()]
 
     def poison(self, fields: Mapping[str, Scalar]) -> dict[str, Scalar]:
-        return {**fields, "email": str(fields["email"]).replace("@", " at ")}
+        return {**fields, "name": "x" * 101}
 
     def values(self) -> Mapping[str, Any]:
         return {**super().values(), "age": [0, 41], "active": [True, False]}

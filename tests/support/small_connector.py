@@ -60,6 +60,9 @@ class SmallVendor:
             if "@" not in item["fields"].get("email", "@"):
                 errors.append({"ref": item["ref"], "code": "BAD_EMAIL", "message": "is no address"})
                 continue
+            if len(item["fields"].get("name") or "") > 100:
+                errors.append({"ref": item["ref"], "code": "NAME_TOO_LONG", "message": "is too long"})
+                continue
             if item.get("must_stand") and body["op"] == "delete" and item["id"] not in self.people:
                 errors.append({"ref": item["ref"], "code": "NOT_FOUND", "message": "there is nobody of this id"})
                 continue
@@ -207,7 +210,7 @@ class SmallSuite(DestinationSuite):
         return [StoredRecord(i, p) for i, p in vendor.people.items()]
 
     def poison(self, fields: Mapping[str, Scalar]) -> dict[str, Scalar]:
-        return {**fields, "email": str(fields["email"]).replace("@", " at ")}
+        return {**fields, "name": "x" * 101}
 
     def success_with_errors(self) -> httpx.Response:
         error = {"ref": None, "code": "DOWN", "message": "nothing was saved"}

@@ -18,6 +18,8 @@ Duties of a connector:
 - Where some sub-calls of one `write` were applied and then the vendor denies, throttles or is away, do not raise: give
   the outcomes that are known, and `unknown` for every change that may have been applied or was not reached. Raise only
   where certainly nothing of this call was applied.
+- An outcome's `destination_id` is the id that the vendor's answer gave, and None where it gave none (refused, lost):
+  the engine has the one that the change named.
 - A delete of a record that is gone already is `ok`: a repeat after a lost answer must not be refused.
 - Values arrive in `Change.fields` as str, int, float, bool, Decimal, date, datetime, bytes or None; None means "clear
   this field". The connector makes them what its vendor takes: `json` knows neither Decimal, dates nor bytes. `look_up`

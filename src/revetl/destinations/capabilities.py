@@ -6,8 +6,8 @@ What the engine does without one, and says in every plan (`revetl.sync.plan.cons
 | without | follows |
 |---|---|
 | `LooksUp` | nothing is adopted: a record that is new to us is created, or upserted where the endpoint is idempotent |
-| `ReadsBack` | no field policies, no drift, no rollback |
-| both of them | a rollback sends the values that were sent before |
+| `ReadsBack` | no field policies, no drift; no rollback either, where there is `LooksUp` |
+| `LooksUp` and `ReadsBack` | a rollback is from our snapshot: it sends earlier values, unseen what stands there |
 | `Links` | no `associate` |
 | `HasQuota` | the forecast counts requests and says no time |
 | `ProbesAccess` | `revetl debug` tries that the credentials are valid, not what they may do |

@@ -112,8 +112,8 @@ def _outcome(change: Change, done: Mapping[str, str], refused: Mapping[str, Mapp
         return Outcome(change.ordinal, Status.OK, done[ref])
     if ref in refused:
         code, said = str(refused[ref]["code"]), str(refused[ref]["message"])
-        return Outcome(change.ordinal, Status.REJECTED, change.destination_id, "Rejected", code, said)
-    return Outcome(change.ordinal, Status.UNKNOWN, change.destination_id, "Unanswered", None, "not in the answer")
+        return Outcome(change.ordinal, Status.REJECTED, None, "Rejected", code, said)
+    return Outcome(change.ordinal, Status.UNKNOWN, None, "Unanswered", None, "not in the answer")
 
 
 def _match(subscriber: Mapping[str, Any], fields: Sequence[str]) -> RecordMatch:

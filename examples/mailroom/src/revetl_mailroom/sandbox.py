@@ -52,6 +52,8 @@ class MailroomSandbox(SandboxVendor):
             id_ = item["id"] or self._by_email(fields.get("email"))
             if "@" not in fields.get("email", "@"):
                 errors.append({"ref": item["ref"], "code": "BAD_EMAIL", "message": "email is no address"})
+            elif len(fields.get("name") or "") > 100:
+                errors.append({"ref": item["ref"], "code": "NAME_TOO_LONG", "message": "name has over 100 characters"})
             elif item["id"] and item["id"] not in self.subscribers:
                 errors.append({"ref": item["ref"], "code": "GONE", "message": "there is no such subscriber"})
             else:

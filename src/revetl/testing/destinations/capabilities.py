@@ -181,7 +181,7 @@ class CapabilityTests(DestinationHarness):
             if not isinstance(destination, RunsJobs):
                 _without("RunsJobs")
             changes = bench.creates(min(destination.limits(self.object).job_rows, 5))
-            changes[1] = bench.create(1, fields=self.poison(self.fields(1)))
+            changes[1] = bench.create(1, fields=bench.poisoned(1))
             job_id = await destination.submit(self.object, self.match_on, changes)
             outcomes = await self._followed(bench, destination, job_id, changes, [])
         assert outcomes.pop(1).status is Status.REJECTED

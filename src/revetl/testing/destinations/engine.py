@@ -143,7 +143,7 @@ class EngineTests(DestinationHarness):
         size = min(await self._batch_rows(bench), 20) + 2
         bad = size // 3
         rows = self._rows(size)
-        rows[bad] = self.poison(rows[bad])
+        rows[bad] = bench.poisoned(bad)
         engine.model(rows)
         report = await engine.run()
         assert (report.counts.get("rejected"), report.exit_code) == (1, 1)

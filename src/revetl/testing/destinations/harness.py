@@ -87,7 +87,7 @@ class DestinationHarness:
         return {self.identity: f"person-{n}@example.com", self.text: f"Text {n}"}
 
     def poison(self, fields: Mapping[str, Scalar]) -> dict[str, Scalar]:
-        """The same record in a form that the vendor refuses, its identity kept."""
+        """The same record in a form that the vendor refuses, its `identity` kept."""
         raise NotImplementedError("poison: say how this vendor is made to refuse a record, or waive the test")
 
     def is_write(self, request: httpx.Request) -> bool:
@@ -152,6 +152,15 @@ class SuiteBench:
         sent = dict(fields or self.suite.fields(n))
         match = sent.get(self.suite.match_on) if self.suite.match_on else None
         return Change(n if ordinal is None else ordinal, f"key-{n}", Operation.CREATE, None, sent, match)
+
+    def poisoned(self, n: int) -> dict[str, Scalar]:
+        """The n-th record as the vendor refuses it."""
+        fields, identity = self.suite.fields(n), self.suite.identity
+        poisoned = self.suite.poison(fields)
+        assert poisoned.get(identity) == fields[identity], (
+            f"`poison` changes {identity!r}, which is the identity: by that the suite sees that the record is absent"
+        )
+        return poisoned
 
     def creates(self, count: int, start: int = 0) -> list[Change]:
         return [self.create(start + i, i) for i in range(count)]

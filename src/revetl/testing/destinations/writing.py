@@ -63,7 +63,7 @@ class WriteTests(DestinationHarness):
             size = min(limits.batch_rows, 7)
             changes = bench.creates(size)
             bad = size // 2
-            changes[bad] = bench.create(bad, fields=self.poison(self.fields(bad)))
+            changes[bad] = bench.create(bad, fields=bench.poisoned(bad))
             if limits.atomic:
                 if size > 1:
                     with pytest.raises(Rejected):
