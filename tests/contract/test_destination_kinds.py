@@ -4,6 +4,8 @@ there afterwards and what the plan says before."""
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
 from math import ceil, log2
 from typing import Any
 
@@ -13,9 +15,11 @@ from revetl.cli.render.documents import plan_document
 from revetl.cli.render.plans import facts
 from revetl.cli.render.plans_markdown import markdown
 from revetl.errors import Ambiguous, ConfigError, Denied
-from revetl.model import FieldRule
+from revetl.model import Change, FieldRule, OnLeave, Operation, Outcome
 from revetl.state import outcomes
 from revetl.state.runs import get_run
+from revetl.sync.retry.queue import QueueFilter
+from revetl.sync.retry.release import release
 from revetl.sync.rollback.rolling_back import RollbackChoices, RollbackReport, roll_back
 from revetl.testing.crashing import Crash, CrashingWarehouse, Fuse
 from tests.support.destination_kinds import AcceptingFake, AtomicFake, BlindEventFake, EventFake, WriteOnlyFake
@@ -87,6 +91,105 @@ def test_drift_of_a_write_only_destination_is_refused_with_the_reason() -> None:
     with pytest.raises(ConfigError, match="can't read contacts back") as refused:
         asyncio.run(read_back(bench))
     assert "nothing shows what stands there" in str(refused.value)
+
+
+class NoIds(WriteOnlyFake):
+    """An audience: it upserts and deletes by what it matches on, and gives no ids."""
+
+    async def write(self, object_: str, match_on: str | None, changes: Sequence[Change]) -> list[Outcome]:
+        return [replace(o, destination_id=None) for o in await super().write(object_, match_on, changes)]
+
+    def _apply(self, match_on: str | None, change: Change) -> Outcome:
+        if change.op is Operation.DELETE:
+            change = change._replace(destination_id=self._existing(match_on, change.match_value))
+        return super()._apply(match_on, change)
+
+
+def lose(_: object) -> None:
+    raise Ambiguous("no answer")
+
+
+def mirror(destination: WriteOnlyFake, on_leave: OnLeave = "archive") -> Bench:
+    """Three records were sent."""
+    bench = Bench(destination=destination)
+    bench.sync_as(mode="mirror", on_leave=on_leave)
+    bench.source([ANN, BOB, CID])
+    bench.run()
+    bench.sent()
+    return bench
+
+
+@pytest.mark.parametrize("idempotent", [True, False])
+def test_a_lost_delete_is_sent_again_by_its_id_where_nobody_can_be_asked(idempotent: bool) -> None:
+    bench = mirror(WriteOnlyFake())
+    bench.destination.idempotent_creates = idempotent
+    bench.source([ANN, BOB])
+    bench.destination.before_write = lose
+    assert bench.run().counts == {"unknown": 1}
+    bench.destination.before_write = lambda _: None
+    assert bench.run().counts == {"ok": 1}
+    assert [*bench.destination.by("email")] == ["ann@x.io", "bob@x.io"]
+    assert bench.run().plan.changes == 0
+
+
+def test_a_lost_delete_whose_row_comes_back_is_written_anew() -> None:
+    bench = mirror(WriteOnlyFake())
+    bench.source([ANN, BOB])
+    bench.destination.after_write = lose
+    bench.run()
+    bench.destination.after_write = lambda _: None
+    bench.source([ANN, BOB, CID])
+    assert bench.run().counts == {"ok": 1}
+    assert [*bench.destination.by("email")] == ["ann@x.io", "bob@x.io", "cid@x.io"]
+
+
+def test_a_destination_without_ids_deletes_by_what_it_matches_on() -> None:
+    bench = mirror(NoIds())
+    bench.source([ANN, BOB])
+    assert bench.run().counts == {"ok": 1}
+    assert [*bench.destination.by("email")] == ["ann@x.io", "bob@x.io"]
+
+
+@pytest.mark.parametrize("on_leave", ["clear", "archive"])
+def test_what_left_and_can_not_be_named_is_withheld_and_never_forgotten(on_leave: OnLeave) -> None:
+    bench = mirror(NoIds(), on_leave)
+    bench.destination.idempotent_creates = on_leave == "clear"
+    bench.source([ANN, BOB])
+    for _ in range(2):
+        report = bench.run()
+        assert (report.status, report.counts) == ("partial", {"rejected": 1})
+        assert bench.rows("SELECT key, error_code FROM revetl.rejected__fake__contacts") == [("3", "NO_ID")]
+        assert bench.run().plan.waiting == 1
+        asyncio.run(release(bench.context(command="retry"), bench.spec, QueueFilter()))
+    assert bench.sent() == []
+
+
+def test_a_record_that_nobody_asked_for_is_not_called_gone() -> None:
+    bench = Bench()
+    bench.sync_as(mode="mirror", on_leave="archive")
+    bench.source([ANN, BOB])
+    bench.run()
+    bench.warehouse.execute(
+        "UPDATE revetl.snapshot__fake__contacts SET email = NULL, destination_id = NULL WHERE key = '2'"
+    )
+    bench.source([ANN])
+    assert bench.run().counts == {"rejected": 1}
+    assert bench.rows("SELECT count(*) FROM revetl.snapshot__fake__contacts WHERE key = '2'") == [(1,)]
+
+
+def test_retry_does_not_forget_a_delete_in_doubt() -> None:
+    bench = mirror(WriteOnlyFake())
+    bench.source([ANN, BOB])
+    bench.destination.before_write = lose
+    run_id = bench.run().run_id
+    bench.destination.before_write = lambda _: None
+    bench.warehouse.execute(
+        "INSERT INTO revetl.rejected__fake__contacts (key, status, run_id, \"at\") VALUES ('3', 'unknown', ?, now())",
+        [run_id],
+    )
+    asyncio.run(release(bench.context(command="retry"), bench.spec, QueueFilter()))
+    assert bench.run().counts == {"ok": 1}
+    assert [*bench.destination.by("email")] == ["ann@x.io", "bob@x.io"]
 
 
 def test_a_create_that_can_not_be_repeated_stays_unknown() -> None:

@@ -5,7 +5,7 @@ reconciled. What was found stands in the scratch table `found` (`matching`)."""
 from __future__ import annotations
 
 from revetl.state.sync_tables import SyncTables
-from revetl.warehouse.sql import literal
+from revetl.warehouse.sql import ident, literal
 
 
 def withhold_unmatchable(tables: SyncTables) -> None:
@@ -15,16 +15,40 @@ def withhold_unmatchable(tables: SyncTables) -> None:
         "unknown",
         note="'may have been created by a run that broke off, and match_on is not set, so it cannot be looked for'",
         reason="NOT_RECONCILABLE",
-        where="in_doubt AND destination_id IS NULL",
+        where="op = 'create' AND in_doubt AND destination_id IS NULL",
+    )
+    _withhold_unreachable(tables, "TRUE")
+
+
+def restore_ids(tables: SyncTables) -> None:
+    """Where nobody can be asked, a delete whose answer was lost is sent again by the id that it was sent by. The
+    snapshot does not keep that id, for a row that comes back may find its record gone; the outcomes do."""
+    lost = f"SELECT key FROM {tables.plan} WHERE op = 'delete' AND in_doubt AND destination_id IS NULL"
+    tables.warehouse.execute(
+        f"""
+        UPDATE {tables.plan}
+        SET destination_id = o.destination_id
+        FROM (
+            SELECT key, destination_id, row_number() OVER (PARTITION BY key ORDER BY "at" DESC, run_id DESC) AS recency
+            FROM {tables.shared("outcomes")}
+            WHERE sync = {literal(tables.spec.name)} AND destination_id IS NOT NULL AND key IN ({lost})
+        ) o
+        WHERE o.key = {tables.plan}.key AND o.recency = 1
+        """
     )
 
 
-def decide(tables: SyncTables) -> int:
+def decide(tables: SyncTables, *, searched: bool) -> int:
     """Adopts what was found and decides which lines are not sent. Returns how many mode update takes out of the plan,
-    for they are not at the destination."""
+    for they are not at the destination. `searched`: the destination was asked; else it upserts by `match_on`."""
     with tables.warehouse.transaction():
         _adopt(tables)
-        _decide_gone(tables)
+        if searched:
+            _decide_gone(tables)
+            _withhold_unreachable(tables, "TRUE")
+        else:
+            # A delete goes by its match_on value; a field is cleared by id only.
+            _withhold_unreachable(tables, f"(op <> 'delete' OR {ident(tables.match_field.after)} IS NULL)")
         _withhold_nameless(tables)
         _withhold_twins(tables)
         _withhold_taken(tables)
@@ -65,11 +89,24 @@ def _adopt(tables: SyncTables) -> None:
 
 
 def _decide_gone(tables: SyncTables) -> None:
+    """Only a record that was looked for and not found is gone."""
+    asked = f"SELECT ordinal FROM {tables.scratch('found')} WHERE asked"
     _decide_lines(
         tables,
         "ok",
         note="'is not at the destination any more'",
-        where="destination_id IS NULL AND op <> 'create'",
+        where=f"destination_id IS NULL AND op <> 'create' AND ordinal IN ({asked})",
+    )
+
+
+def _withhold_unreachable(tables: SyncTables, where: str) -> None:
+    """Who left the model, has no id here and can't be looked for: nothing says which record is meant."""
+    _decide_lines(
+        tables,
+        "rejected",
+        note="'has left the model and may stand at the destination: its id is not known, and it cannot be looked for'",
+        reason="NO_ID",
+        where=f"op <> 'create' AND destination_id IS NULL AND {where}",
     )
 
 
