@@ -15,7 +15,7 @@ from revetl.cli.render.documents import plan_document
 from revetl.cli.render.plans import facts
 from revetl.cli.render.plans_markdown import markdown
 from revetl.errors import Ambiguous, ConfigError, Denied
-from revetl.model import Change, FieldRule, OnLeave, Operation, Outcome
+from revetl.model import Change, FieldRule, Mode, OnLeave, Operation, Outcome, Scalar
 from revetl.state import outcomes
 from revetl.state.runs import get_run
 from revetl.sync.retry.queue import QueueFilter
@@ -23,6 +23,7 @@ from revetl.sync.retry.release import release
 from revetl.sync.rollback.rolling_back import RollbackChoices, RollbackReport, roll_back
 from revetl.testing.crashing import Crash, CrashingWarehouse, Fuse
 from tests.support.destination_kinds import AcceptingFake, AtomicFake, BlindEventFake, EventFake, WriteOnlyFake
+from tests.support.fake_destination import FakeDestination
 from tests.support.sync_bench import ANN, BOB, CID, Bench, context, read_back
 from tests.support.virtual_time import run_virtual
 
@@ -190,6 +191,24 @@ def test_retry_does_not_forget_a_delete_in_doubt() -> None:
     asyncio.run(release(bench.context(command="retry"), bench.spec, QueueFilter()))
     assert bench.run().counts == {"ok": 1}
     assert [*bench.destination.by("email")] == ["ann@x.io", "bob@x.io"]
+
+
+class Strict(FakeDestination):
+    def normalise(self, object_: str, field: str, value: Scalar) -> str:
+        if field == "email" and "@" not in str(value):
+            raise ValueError("no address")
+        return super().normalise(object_, field, value)
+
+
+@pytest.mark.parametrize("mode", ["upsert", "update"])
+def test_a_value_without_a_form_there_is_rejected_and_the_run_goes_on(mode: Mode) -> None:
+    bench = Bench(destination=Strict())
+    bench.source([ANN])
+    bench.run()
+    bench.sync_as(mode=mode)
+    bench.source([("1", "ann@x.io", "Anna", "Riga"), ("3", "no address", "Cid", None)])
+    assert bench.run().counts == {"ok": 1, "rejected": 1}
+    assert bench.rows("SELECT key, error_code FROM revetl.rejected__fake__contacts") == [("3", "INVALID_IDENTITY")]
 
 
 def test_a_create_that_can_not_be_repeated_stays_unknown() -> None:

@@ -111,7 +111,15 @@ def _withhold_unreachable(tables: SyncTables, where: str) -> None:
 
 
 def _withhold_nameless(tables: SyncTables) -> None:
-    nameless = f"SELECT ordinal FROM {tables.scratch('found')} WHERE identity IS NULL"
+    nameless = f"SELECT ordinal FROM {tables.scratch('found')} WHERE identity IS NULL AND empty"
+    formless = f"SELECT ordinal FROM {tables.scratch('found')} WHERE identity IS NULL AND NOT empty"
+    _decide_lines(
+        tables,
+        "rejected",
+        note=literal(f"has a {tables.spec.match_on} that the destination can't hold"),
+        reason="INVALID_IDENTITY",
+        where=f"op = 'create' AND ordinal IN ({formless})",
+    )
     _decide_lines(
         tables,
         "skipped",
@@ -188,7 +196,10 @@ def _hand_over(tables: SyncTables) -> None:
 
 
 def _leave_out_absent(tables: SyncTables) -> int:
-    not_there = f"FROM {tables.plan} WHERE op = 'create' AND NOT in_doubt"
+    not_there = f"""
+        FROM {tables.plan}
+        WHERE op = 'create' AND NOT in_doubt AND reason IS DISTINCT FROM 'INVALID_IDENTITY'
+        """
     absent = tables.warehouse.scalar(f"SELECT count(*) {not_there}", int)
     tables.warehouse.execute(f"DELETE {not_there}")
     return absent

@@ -41,6 +41,7 @@ _FOUND = (
     ("changed_fields", "VARCHAR"),
     ("found", "VARCHAR"),  # JSON: what stands at the destination, only the fields that will change
     ("asked", "BOOLEAN"),  # it was looked for
+    ("empty", "BOOLEAN"),  # there is no present match_on value; else one without an identity has no form there
 )
 _CHUNK = 10_000
 
@@ -86,7 +87,15 @@ def _count_new(tables: SyncTables) -> int:
 async def _look_up(tables: SyncTables, destination: Destination, lines: list[_NewLine]) -> list[tuple[Any, ...]]:
     spec = tables.spec
     match_on, limits = str(spec.match_on), destination.limits(spec.object)
-    asked = [(line, [(v, destination.normalise(spec.object, match_on, v)) for v in line.values]) for line in lines]
+
+    def form_of(value: Scalar) -> str | None:
+        """None where the value has no form at the destination: no record can have it there."""
+        try:
+            return destination.normalise(spec.object, match_on, value)
+        except ValueError:
+            return None
+
+    asked = [(line, [(v, form) for v in line.values if (form := form_of(v)) is not None]) for line in lines]
     wanted = list({form: value for _, values in asked for value, form in values}.values())
     names = [f.name for f in tables.fields]
     matches: dict[str, RecordMatch] = {}
@@ -102,10 +111,13 @@ async def _look_up(tables: SyncTables, destination: Destination, lines: list[_Ne
     for line, values in asked:
         match = next((matches[form] for _, form in values if form in matches), None)
         present = line.fields[match_on]
-        identity = None if present is None or present == "" else destination.normalise(spec.object, match_on, present)
+        empty = present is None or present == ""
+        identity = None if empty else form_of(present)
         by_present = identity is not None and identity in matches
         asked_for = bool(values) and isinstance(destination, LooksUp)
-        rows.append((line.ordinal, identity, *_difference(tables, destination, line, match, by_present), asked_for))
+        rows.append(
+            (line.ordinal, identity, *_difference(tables, destination, line, match, by_present), asked_for, empty)
+        )
     return rows
 
 
