@@ -211,6 +211,25 @@ def test_a_value_without_a_form_there_is_rejected_and_the_run_goes_on(mode: Mode
     assert bench.rows("SELECT key, error_code FROM revetl.rejected__fake__contacts") == [("3", "INVALID_IDENTITY")]
 
 
+@pytest.mark.parametrize("kind", [WriteOnlyFake, NoIds])
+def test_a_key_that_left_hands_its_record_over_by_what_was_sent_before(kind: type[WriteOnlyFake]) -> None:
+    bench = mirror(kind())
+    bench.source([("9", "Ann@x.io", "Anna", "Rome"), BOB, CID])
+    assert bench.run().counts == {"ok": 1}
+    assert bench.destination.by("firstname").keys() == {"Anna", "Bob", "Cid"}
+    assert bench.rows("SELECT key FROM revetl.snapshot__fake__contacts ORDER BY key") == [("2",), ("3",), ("9",)]
+    assert bench.run().plan.changes == 0
+
+
+@pytest.mark.parametrize("kind", [WriteOnlyFake, NoIds])
+def test_a_second_key_with_the_same_value_is_rejected_by_what_was_sent_before(kind: type[WriteOnlyFake]) -> None:
+    bench = mirror(kind())
+    bench.source([ANN, BOB, CID, ("9", "ann@x.io", "Other", None)])
+    assert bench.run().counts == {"rejected": 1}
+    assert bench.rows("SELECT key, error_code FROM revetl.rejected__fake__contacts") == [("9", "HELD_BY_ANOTHER_KEY")]
+    assert bench.destination.by("email")["ann@x.io"]["firstname"] == "Ann"
+
+
 def test_a_create_that_can_not_be_repeated_stays_unknown() -> None:
     bench = write_only(idempotent_creates=False)
     [searched, _] = bench.plan().consequences

@@ -4,6 +4,8 @@ reconciled. What was found stands in the scratch table `found` (`matching`)."""
 
 from __future__ import annotations
 
+import json
+
 from revetl.state.sync_tables import SyncTables
 from revetl.warehouse.sql import ident, literal
 
@@ -49,6 +51,9 @@ def decide(tables: SyncTables, *, searched: bool) -> int:
         else:
             # A delete goes by its match_on value; a field is cleared by id only.
             _withhold_unreachable(tables, f"(op <> 'delete' OR {ident(tables.match_field.after)} IS NULL)")
+            if tables.spec.mode != "insert":  # there nothing leaves, and events are told apart by their id
+                _withhold_sent_before(tables)
+                _take_over_sent_before(tables)
         _withhold_nameless(tables)
         _withhold_twins(tables)
         _withhold_taken(tables)
@@ -193,6 +198,81 @@ def _hand_over(tables: SyncTables) -> None:
             AND n.key NOT IN (SELECT key FROM {tables.plan} WHERE adopted)
         """
     )
+
+
+def _same(one: str, other: str) -> str:
+    """Whether two match_on values are one, as far as SQL can tell: a form of the destination's own is not known here."""
+    first, second = (f"lower(trim(CAST({value} AS VARCHAR)))" for value in (one, other))
+    return f"{first} = {second}"
+
+
+def _withhold_sent_before(tables: SyncTables) -> None:
+    """Nobody can be asked, but what we sent ourselves is known: a new record would be written over one of another key
+    that is still in the model."""
+    field = tables.match_field
+    same = _same(f"p.{ident(field.after)}", tables.value(field, "m"))
+    holders = f"""
+        SELECT p.ordinal, min(n.key) AS holder
+        FROM {tables.plan} p
+        JOIN {tables.source} m ON {same}
+        JOIN {tables.snapshot} n ON n.key = {tables.source_key("m")} AND n.key <> p.key
+        WHERE p.op = 'create' AND p.outcome IS NULL
+            AND n.key NOT IN (SELECT key FROM {tables.plan} WHERE op = 'create')
+        GROUP BY p.ordinal
+        """
+    _decide_lines(
+        tables,
+        "rejected",
+        note=f"{literal(f'the record with its {tables.spec.match_on} is kept by ')} || t.holder || ' of this model'",
+        reason="HELD_BY_ANOTHER_KEY",
+        where=f"t.ordinal = {tables.plan}.ordinal",
+        joined=f"({holders}) t",
+    )
+
+
+def _take_over_sent_before(tables: SyncTables) -> None:
+    """As `_hand_over`, by our own snapshot: who has the match_on value of a key that left the model takes its record
+    over, by its id or, where the destination gives none, by that value."""
+    field = tables.match_field
+    same = _same(f"p.{ident(field.after)}", f"n.{ident(field.stored)}")
+    present = f"SELECT {tables.source_key('m')} FROM {tables.source} m"
+    tables.new_scratch(
+        "handed_over",
+        f"""
+        AS SELECT p.ordinal, n.key AS left_key, n.destination_id
+        FROM {tables.plan} p
+        JOIN {tables.snapshot} n ON {same} AND n.key <> p.key
+        WHERE p.op = 'create' AND NOT p.known AND p.outcome IS NULL AND n.key NOT IN ({present})
+        QUALIFY row_number() OVER (PARTITION BY n.key ORDER BY p.ordinal) = 1
+            AND row_number() OVER (PARTITION BY p.ordinal ORDER BY n.destination_id NULLS LAST, n.key) = 1
+        """,
+    )
+    changed = ", ".join(
+        f"""CASE WHEN {f"p.{ident(f.after)} IS NOT NULL" if f.keep_null else "TRUE"}
+            AND (n.row_hash IS NULL OR p.{ident(f.after)} IS DISTINCT FROM n.{ident(f.stored)})
+            THEN {literal(json.dumps(f.name))} END"""
+        for f in tables.fields
+    )
+    stood = "".join(f", {ident(f.before)} = c.{ident(f.before)}" for f in tables.fields)
+    before = "".join(f", n.{ident(f.stored)} AS {ident(f.before)}" for f in tables.fields)
+    tables.warehouse.execute(
+        f"""
+        UPDATE {tables.plan}
+        SET destination_id = c.destination_id, adopted = TRUE, op = 'update', changed_fields = c.changed_fields {stood}
+        FROM (
+            SELECT h.ordinal, h.destination_id, '[' || concat_ws(',', {changed}) || ']' AS changed_fields {before}
+            FROM {tables.scratch("handed_over")} h
+            JOIN {tables.plan} p ON p.ordinal = h.ordinal
+            JOIN {tables.snapshot} n ON n.key = h.left_key
+            WHERE h.destination_id IS NOT NULL
+        ) c
+        WHERE c.ordinal = {tables.plan}.ordinal
+        """
+    )
+    left = f"SELECT left_key FROM {tables.scratch('handed_over')}"
+    tables.warehouse.execute(f"DELETE FROM {tables.plan} WHERE known AND key IN ({left})")
+    tables.warehouse.execute(f"DELETE FROM {tables.snapshot} WHERE key IN ({left})")
+    tables.drop_scratch("handed_over")
 
 
 def _leave_out_absent(tables: SyncTables) -> int:
