@@ -230,6 +230,18 @@ def test_a_second_key_with_the_same_value_is_rejected_by_what_was_sent_before(ki
     assert bench.destination.by("email")["ann@x.io"]["firstname"] == "Ann"
 
 
+def test_a_lost_create_whose_match_value_changed_is_withheld() -> None:
+    bench = write_only()
+    bench.destination.after_write = lose
+    bench.run()
+    bench.destination.after_write = lambda _: None
+    bench.source([("1", "new@x.io", "Ann", "Riga"), BOB, CID])
+    report = bench.run()
+    assert (report.status, report.counts) == ("partial", {"ok": 2, "unknown": 1})
+    assert len(bench.destination.records) == 3
+    assert bench.run().plan.waiting == 1
+
+
 def test_a_create_that_can_not_be_repeated_stays_unknown() -> None:
     bench = write_only(idempotent_creates=False)
     [searched, _] = bench.plan().consequences
@@ -482,6 +494,20 @@ def test_a_lost_answer_is_repeated_only_where_the_event_has_an_id(event_id: str 
     if event_id is None:
         assert again.plan.reasons == {"NOT_RECONCILABLE": 2}
     assert bench.run().plan.changes == 0
+
+
+@pytest.mark.parametrize("arrived", [True, False])
+def test_a_lost_event_whose_row_changed_is_repeated_as_it_was_sent(arrived: bool) -> None:
+    bench = events(blind())
+    bench.source([SIGNED], EVENT_DDL)
+    setattr(bench.destination, "after_write" if arrived else "before_write", lose)
+    bench.run()
+    bench.destination.after_write = bench.destination.before_write = lambda _: None
+    bench.source([("1", "e1", "signed_out")], EVENT_DDL)
+    assert bench.run().counts == {"accepted": 1}
+    assert bench.destination.written[-1].fields == {"event_id": "e1", "name": SIGNED[2]}
+    assert bench.rows("SELECT event_id, name FROM revetl.snapshot__fake__contacts") == [("e1", SIGNED[2])]
+    assert bench.plan().reasons == {"EVENT_CHANGED": 1}
 
 
 def test_events_are_neither_rolled_back_nor_do_they_drift() -> None:

@@ -52,6 +52,7 @@ def decide(tables: SyncTables, *, searched: bool) -> int:
             # A delete goes by its match_on value; a field is cleared by id only.
             _withhold_unreachable(tables, f"(op <> 'delete' OR {ident(tables.match_field.after)} IS NULL)")
             if tables.spec.mode != "insert":  # there nothing leaves, and events are told apart by their id
+                _withhold_moved(tables)
                 _withhold_sent_before(tables)
                 _take_over_sent_before(tables)
         _withhold_nameless(tables)
@@ -201,9 +202,23 @@ def _hand_over(tables: SyncTables) -> None:
 
 
 def _same(one: str, other: str) -> str:
-    """Whether two match_on values are one, as far as SQL can tell: a form of the destination's own is not known here."""
+    """Whether two match_on values are one, as far as SQL can tell: the destination's own form is not known here."""
     first, second = (f"lower(trim(CAST({value} AS VARCHAR)))" for value in (one, other))
     return f"{first} = {second}"
+
+
+def _withhold_moved(tables: SyncTables) -> None:
+    """It may stand there by its earlier match_on value, and an upsert by the present one would make a second record."""
+    field = tables.match_field
+    before, after = (f"{tables.plan}.{ident(column)}" for column in (field.before, field.after))
+    moved = f"may stand at the destination by an earlier {tables.spec.match_on}, by which it cannot be looked for"
+    _decide_lines(
+        tables,
+        "unknown",
+        note=literal(moved),
+        reason="NOT_RECONCILABLE",
+        where=f"op = 'create' AND in_doubt AND {before} IS NOT NULL AND NOT ({_same(before, after)})",
+    )
 
 
 def _withhold_sent_before(tables: SyncTables) -> None:
