@@ -38,7 +38,8 @@ class Change(NamedTuple):
     """One line of a frozen plan. A tuple, since there is one per record sent and a dataclass costs three times as much.
 
     `ordinal` is dense from 0 and unique in the plan; `key` is the record's identity in our state, as text.
-    `destination_id` is the id the destination gave, None while we do not know it.
+    `destination_id` is the id the destination gave, None while we do not know it: a destination that gives none and
+    can't be searched deletes by `match_value`.
     `fields` are the values to send, only what changed (create: all that are not null). `match_value` is the value
     of the sync's `match_on` column, sent or not. `in_doubt`: an earlier write of this record may have been applied.
     """

@@ -4,6 +4,8 @@ there afterwards and what the plan says before."""
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
 from math import ceil, log2
 from typing import Any
 
@@ -13,9 +15,11 @@ from revetl.cli.render.documents import plan_document
 from revetl.cli.render.plans import facts
 from revetl.cli.render.plans_markdown import markdown
 from revetl.errors import Ambiguous, ConfigError, Denied
-from revetl.model import FieldRule
+from revetl.model import Change, FieldRule, Mode, OnLeave, Operation, Outcome, Scalar
 from revetl.state import outcomes
 from revetl.state.runs import get_run
+from revetl.sync.retry.queue import QueueFilter
+from revetl.sync.retry.release import release
 from revetl.sync.rollback.rolling_back import RollbackChoices, RollbackReport, roll_back
 from revetl.testing.crashing import Crash, CrashingWarehouse, Fuse
 from tests.support.destination_kinds import (
@@ -26,6 +30,7 @@ from tests.support.destination_kinds import (
     RefusesWholeFake,
     WriteOnlyFake,
 )
+from tests.support.fake_destination import FakeDestination
 from tests.support.sync_bench import ANN, BOB, CID, Bench, context, read_back
 from tests.support.virtual_time import run_virtual
 
@@ -94,6 +99,154 @@ def test_drift_of_a_write_only_destination_is_refused_with_the_reason() -> None:
     with pytest.raises(ConfigError, match="can't read contacts back") as refused:
         asyncio.run(read_back(bench))
     assert "nothing shows what stands there" in str(refused.value)
+
+
+class NoIds(WriteOnlyFake):
+    """An audience: it upserts and deletes by what it matches on, and gives no ids."""
+
+    async def write(self, object_: str, match_on: str | None, changes: Sequence[Change]) -> list[Outcome]:
+        return [replace(o, destination_id=None) for o in await super().write(object_, match_on, changes)]
+
+    def _apply(self, match_on: str | None, change: Change) -> Outcome:
+        if change.op is Operation.DELETE:
+            change = change._replace(destination_id=self._existing(match_on, change.match_value))
+        return super()._apply(match_on, change)
+
+
+def lose(_: object) -> None:
+    raise Ambiguous("no answer")
+
+
+def mirror(destination: WriteOnlyFake, on_leave: OnLeave = "archive") -> Bench:
+    """Three records were sent."""
+    bench = Bench(destination=destination)
+    bench.sync_as(mode="mirror", on_leave=on_leave)
+    bench.source([ANN, BOB, CID])
+    bench.run()
+    bench.sent()
+    return bench
+
+
+@pytest.mark.parametrize("idempotent", [True, False])
+def test_a_lost_delete_is_sent_again_by_its_id_where_nobody_can_be_asked(idempotent: bool) -> None:
+    bench = mirror(WriteOnlyFake())
+    bench.destination.idempotent_creates = idempotent
+    bench.source([ANN, BOB])
+    bench.destination.before_write = lose
+    assert bench.run().counts == {"unknown": 1}
+    bench.destination.before_write = lambda _: None
+    assert bench.run().counts == {"ok": 1}
+    assert [*bench.destination.by("email")] == ["ann@x.io", "bob@x.io"]
+    assert bench.run().plan.changes == 0
+
+
+def test_a_lost_delete_whose_row_comes_back_is_written_anew() -> None:
+    bench = mirror(WriteOnlyFake())
+    bench.source([ANN, BOB])
+    bench.destination.after_write = lose
+    bench.run()
+    bench.destination.after_write = lambda _: None
+    bench.source([ANN, BOB, CID])
+    assert bench.run().counts == {"ok": 1}
+    assert [*bench.destination.by("email")] == ["ann@x.io", "bob@x.io", "cid@x.io"]
+
+
+def test_a_destination_without_ids_deletes_by_what_it_matches_on() -> None:
+    bench = mirror(NoIds())
+    bench.source([ANN, BOB])
+    assert bench.run().counts == {"ok": 1}
+    assert [*bench.destination.by("email")] == ["ann@x.io", "bob@x.io"]
+
+
+@pytest.mark.parametrize("on_leave", ["clear", "archive"])
+def test_what_left_and_can_not_be_named_is_withheld_and_never_forgotten(on_leave: OnLeave) -> None:
+    bench = mirror(NoIds(), on_leave)
+    bench.destination.idempotent_creates = on_leave == "clear"
+    bench.source([ANN, BOB])
+    for _ in range(2):
+        report = bench.run()
+        assert (report.status, report.counts) == ("partial", {"rejected": 1})
+        assert bench.rows("SELECT key, error_code FROM revetl.rejected__fake__contacts") == [("3", "NO_ID")]
+        assert bench.run().plan.waiting == 1
+        asyncio.run(release(bench.context(command="retry"), bench.spec, QueueFilter()))
+    assert bench.sent() == []
+
+
+def test_a_record_that_nobody_asked_for_is_not_called_gone() -> None:
+    bench = Bench()
+    bench.sync_as(mode="mirror", on_leave="archive")
+    bench.source([ANN, BOB])
+    bench.run()
+    bench.warehouse.execute(
+        "UPDATE revetl.snapshot__fake__contacts SET email = NULL, destination_id = NULL WHERE key = '2'"
+    )
+    bench.source([ANN])
+    assert bench.run().counts == {"rejected": 1}
+    assert bench.rows("SELECT count(*) FROM revetl.snapshot__fake__contacts WHERE key = '2'") == [(1,)]
+
+
+def test_retry_does_not_forget_a_delete_in_doubt() -> None:
+    bench = mirror(WriteOnlyFake())
+    bench.source([ANN, BOB])
+    bench.destination.before_write = lose
+    run_id = bench.run().run_id
+    bench.destination.before_write = lambda _: None
+    bench.warehouse.execute(
+        "INSERT INTO revetl.rejected__fake__contacts (key, status, run_id, \"at\") VALUES ('3', 'unknown', ?, now())",
+        [run_id],
+    )
+    asyncio.run(release(bench.context(command="retry"), bench.spec, QueueFilter()))
+    assert bench.run().counts == {"ok": 1}
+    assert [*bench.destination.by("email")] == ["ann@x.io", "bob@x.io"]
+
+
+class Strict(FakeDestination):
+    def normalise(self, object_: str, field: str, value: Scalar) -> str:
+        if field == "email" and "@" not in str(value):
+            raise ValueError("no address")
+        return super().normalise(object_, field, value)
+
+
+@pytest.mark.parametrize("mode", ["upsert", "update"])
+def test_a_value_without_a_form_there_is_rejected_and_the_run_goes_on(mode: Mode) -> None:
+    bench = Bench(destination=Strict())
+    bench.source([ANN])
+    bench.run()
+    bench.sync_as(mode=mode)
+    bench.source([("1", "ann@x.io", "Anna", "Riga"), ("3", "no address", "Cid", None)])
+    assert bench.run().counts == {"ok": 1, "rejected": 1}
+    assert bench.rows("SELECT key, error_code FROM revetl.rejected__fake__contacts") == [("3", "INVALID_IDENTITY")]
+
+
+@pytest.mark.parametrize("kind", [WriteOnlyFake, NoIds])
+def test_a_key_that_left_hands_its_record_over_by_what_was_sent_before(kind: type[WriteOnlyFake]) -> None:
+    bench = mirror(kind())
+    bench.source([("9", "Ann@x.io", "Anna", "Rome"), BOB, CID])
+    assert bench.run().counts == {"ok": 1}
+    assert bench.destination.by("firstname").keys() == {"Anna", "Bob", "Cid"}
+    assert bench.rows("SELECT key FROM revetl.snapshot__fake__contacts ORDER BY key") == [("2",), ("3",), ("9",)]
+    assert bench.run().plan.changes == 0
+
+
+@pytest.mark.parametrize("kind", [WriteOnlyFake, NoIds])
+def test_a_second_key_with_the_same_value_is_rejected_by_what_was_sent_before(kind: type[WriteOnlyFake]) -> None:
+    bench = mirror(kind())
+    bench.source([ANN, BOB, CID, ("9", "ann@x.io", "Other", None)])
+    assert bench.run().counts == {"rejected": 1}
+    assert bench.rows("SELECT key, error_code FROM revetl.rejected__fake__contacts") == [("9", "HELD_BY_ANOTHER_KEY")]
+    assert bench.destination.by("email")["ann@x.io"]["firstname"] == "Ann"
+
+
+def test_a_lost_create_whose_match_value_changed_is_withheld() -> None:
+    bench = write_only()
+    bench.destination.after_write = lose
+    bench.run()
+    bench.destination.after_write = lambda _: None
+    bench.source([("1", "new@x.io", "Ann", "Riga"), BOB, CID])
+    report = bench.run()
+    assert (report.status, report.counts) == ("partial", {"ok": 2, "unknown": 1})
+    assert len(bench.destination.records) == 3
+    assert bench.run().plan.waiting == 1
 
 
 def test_a_create_that_can_not_be_repeated_stays_unknown() -> None:
@@ -362,6 +515,20 @@ def test_a_lost_answer_is_repeated_only_where_the_event_has_an_id(event_id: str 
     if event_id is None:
         assert again.plan.reasons == {"NOT_RECONCILABLE": 2}
     assert bench.run().plan.changes == 0
+
+
+@pytest.mark.parametrize("arrived", [True, False])
+def test_a_lost_event_whose_row_changed_is_repeated_as_it_was_sent(arrived: bool) -> None:
+    bench = events(blind())
+    bench.source([SIGNED], EVENT_DDL)
+    setattr(bench.destination, "after_write" if arrived else "before_write", lose)
+    bench.run()
+    bench.destination.after_write = bench.destination.before_write = lambda _: None
+    bench.source([("1", "e1", "signed_out")], EVENT_DDL)
+    assert bench.run().counts == {"accepted": 1}
+    assert bench.destination.written[-1].fields == {"event_id": "e1", "name": SIGNED[2]}
+    assert bench.rows("SELECT event_id, name FROM revetl.snapshot__fake__contacts") == [("e1", SIGNED[2])]
+    assert bench.plan().reasons == {"EVENT_CHANGED": 1}
 
 
 def test_events_are_neither_rolled_back_nor_do_they_drift() -> None:

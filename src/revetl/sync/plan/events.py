@@ -11,7 +11,7 @@ import json
 from revetl.destinations.base import ObjectSchema
 from revetl.errors import ConfigError, Problem
 from revetl.model import SyncSpec
-from revetl.state.sync_tables import SyncTables
+from revetl.state.sync_tables import SyncTables, row_hash
 from revetl.warehouse.sql import ident, literal
 
 CHANGED = "EVENT_CHANGED"
@@ -53,6 +53,7 @@ def decide(tables: SyncTables, schema: ObjectSchema) -> None:
     if schema.event_id is not None:
         field = next(f for f in tables.fields if f.name == schema.event_id)
         another = f"{ident(field.before)} IS DISTINCT FROM {ident(field.after)}"
+        _repeat_as_it_was(tables, f"NOT ({another})")
     why = "was added as it was, and an event is never changed"
     if schema.event_id is not None:
         why += f": with another {schema.event_id} it would be a new one"
@@ -71,6 +72,20 @@ def decide(tables: SyncTables, schema: ObjectSchema) -> None:
         UPDATE {plan}
         SET op = 'create', destination_id = NULL, changed_fields = '[' || concat_ws(',', {names}) || ']'
         WHERE outcome IS NULL
+        """
+    )
+
+
+def _repeat_as_it_was(tables: SyncTables, same_event: str) -> None:
+    """An event whose answer was lost may stand there: it is repeated with the values that were sent, so that our state
+    is what stands, whichever attempt was taken. That its row changed since is said by the next plan."""
+    changed = " OR ".join(f"{ident(f.before)} IS DISTINCT FROM {ident(f.after)}" for f in tables.fields)
+    planned = ", ".join(f"{ident(f.after)} = {ident(f.before)}" for f in tables.fields)
+    tables.warehouse.execute(
+        f"""
+        UPDATE {tables.plan}
+        SET row_hash = {row_hash([ident(f.before) for f in tables.fields])}, {planned}
+        WHERE outcome IS NULL AND known AND in_doubt AND {same_event} AND ({changed})
         """
     )
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from revetl.destinations.base import Destination, RecordMatch
@@ -39,6 +40,8 @@ _FOUND = (
     ("destination_id", "VARCHAR"),
     ("changed_fields", "VARCHAR"),
     ("found", "VARCHAR"),  # JSON: what stands at the destination, only the fields that will change
+    ("asked", "BOOLEAN"),  # it was looked for
+    ("empty", "BOOLEAN"),  # there is no present match_on value; else one without an identity has no form there
 )
 _CHUNK = 10_000
 
@@ -58,10 +61,13 @@ async def match_new(run: SyncRun, destination: Destination) -> int:
     """Decides every line of the plan that has no destination id. Reads from the destination, writes to it nothing.
     Returns how many are not there and, in mode update, left the plan for that."""
     spec, tables = run.spec, run.tables
+    searched = isinstance(destination, LooksUp)
+    if not searched:
+        await run.on_tables(adoption.restore_ids)
     if not await run.on_tables(_count_new):
         return 0
     idempotent = destination.idempotent(spec.object, spec.match_on)
-    if spec.match_on is None or not (idempotent or isinstance(destination, LooksUp)):
+    if spec.match_on is None or not (idempotent or searched):
         if not idempotent:
             await run.on_tables(adoption.withhold_unmatchable)
         return 0
@@ -71,7 +77,7 @@ async def match_new(run: SyncRun, destination: Destination) -> int:
     while lines := await run.on_tables(_next_lines, chunks):
         rows = await _look_up(tables, destination, lines)
         await run.ctx.offload(run.ctx.warehouse.append, tables.scratch_relation("found"), _as_arrow(rows))
-    return await run.on_tables(adoption.decide)
+    return await run.on_tables(partial(adoption.decide, searched=searched))
 
 
 def _count_new(tables: SyncTables) -> int:
@@ -81,7 +87,15 @@ def _count_new(tables: SyncTables) -> int:
 async def _look_up(tables: SyncTables, destination: Destination, lines: list[_NewLine]) -> list[tuple[Any, ...]]:
     spec = tables.spec
     match_on, limits = str(spec.match_on), destination.limits(spec.object)
-    asked = [(line, [(v, destination.normalise(spec.object, match_on, v)) for v in line.values]) for line in lines]
+
+    def form_of(value: Scalar) -> str | None:
+        """None where the value has no form at the destination: no record can have it there."""
+        try:
+            return destination.normalise(spec.object, match_on, value)
+        except ValueError:
+            return None
+
+    asked = [(line, [(v, form) for v in line.values if (form := form_of(v)) is not None]) for line in lines]
     wanted = list({form: value for _, values in asked for value, form in values}.values())
     names = [f.name for f in tables.fields]
     matches: dict[str, RecordMatch] = {}
@@ -97,9 +111,13 @@ async def _look_up(tables: SyncTables, destination: Destination, lines: list[_Ne
     for line, values in asked:
         match = next((matches[form] for _, form in values if form in matches), None)
         present = line.fields[match_on]
-        identity = None if present is None or present == "" else destination.normalise(spec.object, match_on, present)
+        empty = present is None or present == ""
+        identity = None if empty else form_of(present)
         by_present = identity is not None and identity in matches
-        rows.append((line.ordinal, identity, *_difference(tables, destination, line, match, by_present)))
+        asked_for = bool(values) and isinstance(destination, LooksUp)
+        rows.append(
+            (line.ordinal, identity, *_difference(tables, destination, line, match, by_present), asked_for, empty)
+        )
     return rows
 
 
@@ -162,6 +180,7 @@ def _next_lines(tables: SyncTables, chunks: Iterator[pa.RecordBatch]) -> list[_N
 def _as_arrow(rows: list[tuple[Any, ...]]) -> pa.Table:
     import pyarrow as pa
 
-    types = [pa.int64(), *(pa.string() for _ in _FOUND[1:])]
+    arrow = {"BIGINT": pa.int64(), "VARCHAR": pa.string(), "BOOLEAN": pa.bool_()}
+    types = [arrow[type_] for _, type_ in _FOUND]
     columns = zip(*rows, strict=True)
     return pa.table({name: pa.array(list(c), t) for (name, _), c, t in zip(_FOUND, columns, types, strict=True)})

@@ -131,6 +131,7 @@ def release(tables: SyncTables, which: QueueFilter) -> int:
     """Lets them be sent again by the next sync; returns how many. Safe to repeat.
 
     A create that could not be reconciled is then created anew: by asking for it a person says that it is not there.
+    A record that left the model is not forgotten: it may still stand there.
     """
     condition, params = which.condition()
     warehouse = tables.warehouse
@@ -141,6 +142,7 @@ def release(tables: SyncTables, which: QueueFilter) -> int:
             DELETE FROM {tables.snapshot}
             WHERE destination_id IS NULL AND row_hash IS NULL
                 AND key IN (SELECT key FROM {tables.rejected} WHERE {condition} AND status = 'unknown')
+                AND key IN (SELECT {tables.source_key("m")} FROM {tables.source} m)
             """,
             params,
         )
