@@ -256,6 +256,36 @@ def _made(bench: Bench) -> bool:
     return "destination_jobs" in bench.warehouse.tables("revetl")
 
 
+def test_two_jobs_under_one_id_end_each_by_itself() -> None:
+    """A vendor may answer two submits with one id. The end of the first must not close the second."""
+    bench = jobs(polls=0, job_rows=5, concurrency=2)
+    job = fake(bench)
+    submit, stop = job.submit, asyncio.Event()
+
+    async def one_id(*args: Any) -> str:
+        await submit(*args)
+        return "bulk-1"
+
+    async def follow(_object: str, _job_id: str, changes: Any) -> Any:
+        if changes[0].ordinal == 5:
+            stop.set()
+            return None
+        return await _ended(job, changes)
+
+    job.submit, job.follow = one_id, follow  # type: ignore[method-assign]
+    report = run_virtual(bench.start(stop_event=stop))
+    assert (report.status, report.counts, report.jobs_running) == ("interrupted", {"ok": 5}, 1)
+    assert sorted((o, s) for _, o, s in table(bench)) == [("0-4", "done"), ("5-9", "submitted")]
+    job.follow = lambda _o, _j, changes: _ended(job, changes)  # type: ignore[method-assign]
+    again = run(bench)
+    assert (again.plan.changes, again.recovered) == (0, 0), "nothing of it is sent again"
+    assert len(bench.destination.records) == ROWS
+
+
+async def _ended(job: JobFake, changes: Any) -> Any:
+    return next(r for r in job.results.values() if r[0].ordinal == changes[0].ordinal)
+
+
 def test_ordinals_are_kept_as_ranges() -> None:
     for ordinals in ((0,), (0, 1, 2), (5, 0, 1, 9, 10, 11), tuple(range(10_000))):
         assert from_ranges(to_ranges(ordinals)) == tuple(sorted(ordinals))

@@ -117,7 +117,7 @@ def write(
     now: datetime,
     *,
     intent_until: int | None,
-    ended_jobs: Sequence[str] = (),
+    ended_jobs: Sequence[DestinationJob] = (),
 ) -> None:
     """One checkpoint. `ended_jobs`: those whose outcomes are all among `done`. WarehouseError (a full disk, say) leaves
     everything as it was before."""
@@ -152,7 +152,7 @@ def write_followed(tables: SyncTables, job: DestinationJob, done: Sequence[Outco
         # Kept apart: writing the first outcomes would empty the SELECT for the statements after it.
         tables.new_scratch("followed", f"AS {unwritten}")
     with warehouse.transaction():
-        destination_jobs.finish(tables, [job.job_id])
+        destination_jobs.finish(tables, [job])
         if done:
             followed = f"SELECT * FROM {tables.scratch('followed')}"
             _write_answered(tables, snapshot.queue_refused, followed, job.run_id, naive(now))

@@ -40,7 +40,7 @@ class JobWriter:
     note: Note
     stopping: Callable[[], bool]
     remember: Callable[[DestinationJob], Awaitable[None]]
-    ended: list[str]
+    ended: list[DestinationJob]
     left_running: int = 0
     error: BaseException | None = None
 
@@ -62,7 +62,8 @@ class JobWriter:
             self.error = self.error or e
             self.note(batch, failed(batch, Status.UNKNOWN, e))
             return
-        await self.remember(DestinationJob(ctx.run_id, self.plan_id, job_id, tuple(c.ordinal for c in batch)))
+        job = DestinationJob(ctx.run_id, self.plan_id, job_id, tuple(c.ordinal for c in batch))
+        await self.remember(job)
         try:
             outcomes = await _follow(ctx, self.destination, spec.object, job_id, batch, self.stopping)
         except Exception as e:  # noqa: BLE001 - whatever it is, the job is there, and a later run asks again
@@ -72,7 +73,7 @@ class JobWriter:
             self.left_running += 1
             return
         self.note(batch, outcomes)
-        self.ended.append(job_id)
+        self.ended.append(job)
 
 
 async def _follow(
