@@ -272,11 +272,11 @@ def test_two_jobs_under_one_id_end_each_by_itself() -> None:
             return None
         return await _ended(job, changes)
 
-    job.submit, job.follow = one_id, follow  # type: ignore[method-assign]
+    bench.destination.submit, bench.destination.follow = one_id, follow  # type: ignore[attr-defined]
     report = run_virtual(bench.start(stop_event=stop))
     assert (report.status, report.counts, report.jobs_running) == ("interrupted", {"ok": 5}, 1)
     assert sorted((o, s) for _, o, s in table(bench)) == [("0-4", "done"), ("5-9", "submitted")]
-    job.follow = lambda _o, _j, changes: _ended(job, changes)  # type: ignore[method-assign]
+    bench.destination.follow = lambda _o, _j, changes: _ended(job, changes)  # type: ignore[attr-defined]
     again = run(bench)
     assert (again.plan.changes, again.recovered) == (0, 0), "nothing of it is sent again"
     assert len(bench.destination.records) == ROWS
@@ -284,6 +284,27 @@ def test_two_jobs_under_one_id_end_each_by_itself() -> None:
 
 async def _ended(job: JobFake, changes: Any) -> Any:
     return next(r for r in job.results.values() if r[0].ordinal == changes[0].ordinal)
+
+
+@pytest.mark.parametrize("id_", [None, 7, "", {"id": "1"}])
+def test_a_job_id_that_is_no_text_leaves_its_records_in_doubt_and_nothing_to_follow(id_: Any) -> None:
+    bench = jobs(job_rows=10)
+    submit = fake(bench).submit
+
+    async def broken(*args: Any) -> Any:
+        await submit(*args)
+        return id_
+
+    bench.destination.submit = broken  # type: ignore[attr-defined]
+    report = run(bench)
+    assert (report.status, report.counts, report.jobs_running) == ("failed", {"unknown": 10}, 0)
+    assert report.error is not None
+    assert "job id" in report.error
+    assert type(id_).__name__ in report.error
+    assert table(bench) == []
+    bench.destination.submit = submit  # type: ignore[attr-defined]
+    assert run(bench).plan.matched == 10
+    assert len(bench.destination.by("email")) == ROWS
 
 
 def test_ordinals_are_kept_as_ranges() -> None:

@@ -62,6 +62,12 @@ class JobWriter:
             self.error = self.error or e
             self.note(batch, failed(batch, Status.UNKNOWN, e))
             return
+        if not isinstance(job_id, str) or not job_id:
+            # Nobody could ask after it: its records are looked for, as after any lost answer.
+            message = f"{spec.destination}: the connector gave a job id that is no text ({type(job_id).__name__})"
+            self.error = self.error or Ambiguous(message)
+            self.note(batch, failed(batch, Status.UNKNOWN, Ambiguous(message)))
+            return
         job = DestinationJob(ctx.run_id, self.plan_id, job_id, tuple(c.ordinal for c in batch))
         await self.remember(job)
         try:
