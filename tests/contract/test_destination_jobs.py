@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 
 from revetl.errors import Ambiguous, Denied, JobRunning, Rejected, Unavailable
+from revetl.model import FieldRule
 from revetl.state import destination_jobs, outcomes
 from revetl.state.destination_jobs import from_ranges, to_ranges
 from revetl.state.runs import get_run, list_runs
 from revetl.sync import SyncReport
+from revetl.sync.rollback.rolling_back import roll_back
 from revetl.testing.crashing import Crash, CrashingWarehouse, Fuse
 from tests.support.destination_kinds import JobFake
 from tests.support.sync_bench import Bench
@@ -284,6 +286,28 @@ def test_two_jobs_under_one_id_end_each_by_itself() -> None:
 
 async def _ended(job: JobFake, changes: Any) -> Any:
     return next(r for r in job.results.values() if r[0].ordinal == changes[0].ordinal)
+
+
+def test_a_job_that_a_rollback_follows_is_written_by_the_rules_of_its_sync() -> None:
+    """`when_null: keep` sent no null: the value stands at the destination, and so in the snapshot."""
+    bench = jobs(polls=0, job_rows=10)
+    bench.sync_as(fields={"city": FieldRule(when_null="keep")})
+    bench.source([("1", "a@x.io", "Ann", "Riga")])
+    first = run(bench)
+    bench.source([("1", "a@x.io", "Anna", None)])
+    fake(bench).polls = 50
+
+    async def stopped() -> SyncReport:
+        stop = asyncio.Event()
+        asyncio.get_running_loop().call_later(5, stop.set)
+        return await bench.start(stop_event=stop)
+
+    assert run_virtual(stopped()).jobs_running == 1
+    fake(bench).polls = 0
+    undone = get_run(bench.warehouse, first.run_id)
+    assert undone is not None
+    run_virtual(roll_back(bench.context(command="rollback"), bench.spec, bench.destination, undone))
+    assert bench.rows("SELECT firstname, city FROM revetl.snapshot__fake__contacts") == [("Anna", "Riga")]
 
 
 @pytest.mark.parametrize("id_", [None, 7, "", {"id": "1"}])
