@@ -16,6 +16,7 @@ from revetl.sync import SyncReport
 from revetl.sync.rollback.rolling_back import roll_back
 from revetl.testing.crashing import Crash, CrashingWarehouse, Fuse
 from tests.support.destination_kinds import JobFake
+from tests.support.fake_destination import FakeDestination
 from tests.support.sync_bench import Bench
 from tests.support.virtual_time import run_virtual
 
@@ -308,6 +309,56 @@ def test_a_job_that_a_rollback_follows_is_written_by_the_rules_of_its_sync() -> 
     assert undone is not None
     run_virtual(roll_back(bench.context(command="rollback"), bench.spec, bench.destination, undone))
     assert bench.rows("SELECT firstname, city FROM revetl.snapshot__fake__contacts") == [("Anna", "Riga")]
+
+
+def left_open(cities: bool = True) -> Bench:
+    """A job of ten creates still runs; the next question finds it ended."""
+    bench = jobs(polls=50, job_rows=10)
+    bench.source([(f"{i:03}", f"p{i}@x.io", f"P {i}", "Riga" if cities else None) for i in range(ROWS)])
+
+    async def stopped() -> SyncReport:
+        stop = asyncio.Event()
+        asyncio.get_running_loop().call_later(5, stop.set)
+        return await bench.start(stop_event=stop)
+
+    assert run_virtual(stopped()).jobs_running == 1
+    fake(bench).polls = 0
+    return bench
+
+
+def test_a_column_with_values_that_left_the_model_meanwhile_blocks_nothing() -> None:
+    bench = left_open()
+    bench.sync_as(columns=("golden_id", "email", "firstname"))
+    rows = [(f"{i:03}", f"p{i}@x.io", f"P {i}") for i in range(ROWS)]
+    bench.source(rows, "golden_id VARCHAR, email VARCHAR, firstname VARCHAR")
+    report = run(bench)
+    assert (report.status, len(fake(bench).jobs)) == ("done", 1)
+    assert table(bench) == [("job-1", "0-9", "done")]
+    assert len(bench.destination.records) == ROWS
+
+
+def test_a_column_of_another_type_leaves_the_records_of_the_job_in_doubt() -> None:
+    bench = left_open()
+    rows = [(f"{i:03}", f"p{i}@x.io", f"P {i}", i) for i in range(ROWS)]
+    bench.source(rows, "golden_id VARCHAR, email VARCHAR, firstname VARCHAR, city INTEGER")
+    report = run(bench)
+    assert (report.status, report.plan.create, report.plan.in_doubt) == ("done", 0, ROWS)
+    assert ("job-1", "0-9", "given up") in table(bench)
+    assert len(bench.destination.records) == ROWS
+    assert run(bench).plan.changes == 0
+
+
+def test_a_connector_that_runs_no_jobs_any_more_leaves_their_records_in_doubt() -> None:
+    bench = left_open()
+    plain = FakeDestination()
+    plain.records = bench.destination.records
+    bench.destination = plain
+    report = run(bench)
+    assert (report.status, report.plan.create, report.plan.matched) == ("done", 0, ROWS)
+    assert table(bench) == [("job-1", "0-9", "given up")]
+    (first,) = (r.run_id for r in list_runs(bench.warehouse) if r.run_id != report.run_id)
+    assert {o.status for o in outcomes.of_run(bench.warehouse, first)} == {"unknown"}
+    assert len(bench.destination.records) == ROWS
 
 
 @pytest.mark.parametrize("id_", [None, 7, "", {"id": "1"}])

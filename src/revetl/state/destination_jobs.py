@@ -33,17 +33,17 @@ def remember(tables: SyncTables, job: DestinationJob, now: datetime) -> None:
     )
 
 
-def finish(tables: SyncTables, jobs: Iterable[DestinationJob]) -> None:
-    """Their outcomes are written. Call in the transaction that writes them. A row is its run, plan, id and records: a
-    vendor may answer two submits with one id."""
+def finish(tables: SyncTables, jobs: Iterable[DestinationJob], status: str = "done") -> None:
+    """Their outcomes are written, or, `given up`, their records are in doubt. Call in the transaction
+    that writes it. A row is its run, plan, id and records: a vendor may answer two submits with one id."""
     for job in jobs:
         tables.warehouse.execute(
             f"""
             UPDATE {tables.shared("destination_jobs")}
-            SET status = 'done'
+            SET status = ?
             WHERE sync = ? AND run_id = ? AND plan_id = ? AND job_id = ? AND ordinals = ?
             """,
-            [tables.spec.name, job.run_id, job.plan_id, job.job_id, to_ranges(job.ordinals)],
+            [status, tables.spec.name, job.run_id, job.plan_id, job.job_id, to_ranges(job.ordinals)],
         )
 
 

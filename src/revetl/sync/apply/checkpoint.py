@@ -18,6 +18,7 @@ from revetl.model import Outcome, RunRecord
 from revetl.state import destination_jobs, outcomes, runs, snapshot
 from revetl.state.destination_jobs import DestinationJob
 from revetl.state.sync_tables import SyncTables
+from revetl.sync.apply.doubts import doubt
 from revetl.warehouse.sql import literal
 
 if TYPE_CHECKING:
@@ -157,6 +158,17 @@ def write_followed(tables: SyncTables, job: DestinationJob, done: Sequence[Outco
             followed = f"SELECT * FROM {tables.scratch('followed')}"
             _write_answered(tables, snapshot.queue_refused, followed, job.run_id, naive(now))
             runs.recount(warehouse, job.run_id)
+
+
+def give_up(tables: SyncTables, job: DestinationJob, now: datetime) -> int:
+    """Nothing of this job can be written as it was planned, or nobody can ask after it: its records without an outcome
+    are in doubt. Returns how many. One transaction; safe to repeat."""
+    with tables.warehouse.transaction():
+        destination_jobs.finish(tables, [job], "given up")
+        count = doubt(tables, job.plan_id, job.run_id, max(job.ordinals) + 1, naive(now), only=job.ordinals)
+        if count:
+            runs.recount(tables.warehouse, job.run_id)
+    return count
 
 
 def _intend(tables: SyncTables, plan: FrozenPlan, until: int) -> None:
