@@ -8,12 +8,15 @@ from typing import Any
 import pytest
 
 from revetl.errors import Ambiguous, Denied, JobRunning, Rejected, Unavailable
+from revetl.model import FieldRule
 from revetl.state import destination_jobs, outcomes
 from revetl.state.destination_jobs import from_ranges, to_ranges
 from revetl.state.runs import get_run, list_runs
 from revetl.sync import SyncReport
+from revetl.sync.rollback.rolling_back import roll_back
 from revetl.testing.crashing import Crash, CrashingWarehouse, Fuse
 from tests.support.destination_kinds import JobFake
+from tests.support.fake_destination import FakeDestination
 from tests.support.sync_bench import Bench
 from tests.support.virtual_time import run_virtual
 
@@ -254,6 +257,129 @@ def test_a_kill_at_any_step_sends_no_record_of_a_durable_job_again(concurrency: 
 
 def _made(bench: Bench) -> bool:
     return "destination_jobs" in bench.warehouse.tables("revetl")
+
+
+def test_two_jobs_under_one_id_end_each_by_itself() -> None:
+    """A vendor may answer two submits with one id. The end of the first must not close the second."""
+    bench = jobs(polls=0, job_rows=5, concurrency=2)
+    job = fake(bench)
+    submit, stop = job.submit, asyncio.Event()
+
+    async def one_id(*args: Any) -> str:
+        await submit(*args)
+        return "bulk-1"
+
+    async def follow(_object: str, _job_id: str, changes: Any) -> Any:
+        if changes[0].ordinal == 5:
+            stop.set()
+            return None
+        return await _ended(job, changes)
+
+    bench.destination.submit, bench.destination.follow = one_id, follow  # type: ignore[attr-defined]
+    report = run_virtual(bench.start(stop_event=stop))
+    assert (report.status, report.counts, report.jobs_running) == ("interrupted", {"ok": 5}, 1)
+    assert sorted((o, s) for _, o, s in table(bench)) == [("0-4", "done"), ("5-9", "submitted")]
+    bench.destination.follow = lambda _o, _j, changes: _ended(job, changes)  # type: ignore[attr-defined]
+    again = run(bench)
+    assert (again.plan.changes, again.recovered) == (0, 0), "nothing of it is sent again"
+    assert len(bench.destination.records) == ROWS
+
+
+async def _ended(job: JobFake, changes: Any) -> Any:
+    return next(r for r in job.results.values() if r[0].ordinal == changes[0].ordinal)
+
+
+def test_a_job_that_a_rollback_follows_is_written_by_the_rules_of_its_sync() -> None:
+    """`when_null: keep` sent no null: the value stands at the destination, and so in the snapshot."""
+    bench = jobs(polls=0, job_rows=10)
+    bench.sync_as(fields={"city": FieldRule(when_null="keep")})
+    bench.source([("1", "a@x.io", "Ann", "Riga")])
+    first = run(bench)
+    bench.source([("1", "a@x.io", "Anna", None)])
+    fake(bench).polls = 50
+
+    async def stopped() -> SyncReport:
+        stop = asyncio.Event()
+        asyncio.get_running_loop().call_later(5, stop.set)
+        return await bench.start(stop_event=stop)
+
+    assert run_virtual(stopped()).jobs_running == 1
+    fake(bench).polls = 0
+    undone = get_run(bench.warehouse, first.run_id)
+    assert undone is not None
+    run_virtual(roll_back(bench.context(command="rollback"), bench.spec, bench.destination, undone))
+    assert bench.rows("SELECT firstname, city FROM revetl.snapshot__fake__contacts") == [("Anna", "Riga")]
+
+
+def left_open(cities: bool = True) -> Bench:
+    """A job of ten creates still runs; the next question finds it ended."""
+    bench = jobs(polls=50, job_rows=10)
+    bench.source([(f"{i:03}", f"p{i}@x.io", f"P {i}", "Riga" if cities else None) for i in range(ROWS)])
+
+    async def stopped() -> SyncReport:
+        stop = asyncio.Event()
+        asyncio.get_running_loop().call_later(5, stop.set)
+        return await bench.start(stop_event=stop)
+
+    assert run_virtual(stopped()).jobs_running == 1
+    fake(bench).polls = 0
+    return bench
+
+
+def test_a_column_with_values_that_left_the_model_meanwhile_blocks_nothing() -> None:
+    bench = left_open()
+    bench.sync_as(columns=("golden_id", "email", "firstname"))
+    rows = [(f"{i:03}", f"p{i}@x.io", f"P {i}") for i in range(ROWS)]
+    bench.source(rows, "golden_id VARCHAR, email VARCHAR, firstname VARCHAR")
+    report = run(bench)
+    assert (report.status, len(fake(bench).jobs)) == ("done", 1)
+    assert table(bench) == [("job-1", "0-9", "done")]
+    assert len(bench.destination.records) == ROWS
+
+
+def test_a_column_of_another_type_leaves_the_records_of_the_job_in_doubt() -> None:
+    bench = left_open()
+    rows = [(f"{i:03}", f"p{i}@x.io", f"P {i}", i) for i in range(ROWS)]
+    bench.source(rows, "golden_id VARCHAR, email VARCHAR, firstname VARCHAR, city INTEGER")
+    report = run(bench)
+    assert (report.status, report.plan.create, report.plan.in_doubt) == ("done", 0, ROWS)
+    assert ("job-1", "0-9", "given up") in table(bench)
+    assert len(bench.destination.records) == ROWS
+    assert run(bench).plan.changes == 0
+
+
+def test_a_connector_that_runs_no_jobs_any_more_leaves_their_records_in_doubt() -> None:
+    bench = left_open()
+    plain = FakeDestination()
+    plain.records = bench.destination.records
+    bench.destination = plain
+    report = run(bench)
+    assert (report.status, report.plan.create, report.plan.matched) == ("done", 0, ROWS)
+    assert table(bench) == [("job-1", "0-9", "given up")]
+    (first,) = (r.run_id for r in list_runs(bench.warehouse) if r.run_id != report.run_id)
+    assert {o.status for o in outcomes.of_run(bench.warehouse, first)} == {"unknown"}
+    assert len(bench.destination.records) == ROWS
+
+
+@pytest.mark.parametrize("id_", [None, 7, "", {"id": "1"}])
+def test_a_job_id_that_is_no_text_leaves_its_records_in_doubt_and_nothing_to_follow(id_: Any) -> None:
+    bench = jobs(job_rows=10)
+    submit = fake(bench).submit
+
+    async def broken(*args: Any) -> Any:
+        await submit(*args)
+        return id_
+
+    bench.destination.submit = broken  # type: ignore[attr-defined]
+    report = run(bench)
+    assert (report.status, report.counts, report.jobs_running) == ("failed", {"unknown": 10}, 0)
+    assert report.error is not None
+    assert "job id" in report.error
+    assert type(id_).__name__ in report.error
+    assert table(bench) == []
+    bench.destination.submit = submit  # type: ignore[attr-defined]
+    assert run(bench).plan.matched == 10
+    assert len(bench.destination.by("email")) == ROWS
 
 
 def test_ordinals_are_kept_as_ranges() -> None:

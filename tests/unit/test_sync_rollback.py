@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -13,7 +14,7 @@ from rich.console import Console
 from revetl.cli.render.retry import show_waiting
 from revetl.destinations.base import RecordMatch
 from revetl.errors import Ambiguous, ConfigError, GuardrailError, Unavailable
-from revetl.model import FieldRule, RunRecord
+from revetl.model import Change, FieldRule, Outcome, RunRecord, Status
 from revetl.state import outcomes
 from revetl.state.runs import get_run, list_runs, rollbacks_of
 from revetl.state.sync_tables import resolve
@@ -161,6 +162,28 @@ def test_put_back_by_hand_needs_nothing_but_is_remembered(bench: Bench) -> None:
     assert ("1",) not in [(key,) for _, key, _ in bench.sent()]
     bench.run()
     assert bench.sent() == [], "the sync does not put the bad value there again"
+
+
+def test_what_was_accepted_and_is_not_applied_yet_is_taken_back_all_the_same(bench: Bench) -> None:
+    """The earlier value stands there only because the vendor has not come to ours yet."""
+    bench.run()
+    fake, on_their_way = bench.destination, list[tuple[str | None, list[Change]]]()
+    at_once = fake.write
+
+    async def later(_object: str, match_on: str | None, changes: Sequence[Change]) -> list[Outcome]:
+        on_their_way.append((match_on, list(changes)))
+        return [Outcome(c.ordinal, Status.ACCEPTED, c.destination_id) for c in changes]
+
+    fake.write = later  # type: ignore[assignment,method-assign]
+    bench.source([("1", "ann@x.io", "BAD", "Riga"), BOB, CID])
+    bad = bench.run()
+    assert bad.counts == {"accepted": 1}
+    report = roll_back_run(bench, bad.run_id)
+    assert (report.plan.restore, report.plan.already, report.counts) == (1, 0, {"accepted": 1})
+    for match_on, changes in on_their_way:
+        asyncio.run(at_once("contacts", match_on, changes))
+    assert stands(bench) == GOOD
+    assert roll_back_run(bench, bad.run_id).plan.changes == 0, "once is enough"
 
 
 def test_only_the_keys_asked_for(bench: Bench) -> None:

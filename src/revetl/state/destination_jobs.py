@@ -33,16 +33,17 @@ def remember(tables: SyncTables, job: DestinationJob, now: datetime) -> None:
     )
 
 
-def finish(tables: SyncTables, job_ids: Iterable[str]) -> None:
-    """Their outcomes are written. Call in the transaction that writes them."""
-    for job_id in job_ids:
+def finish(tables: SyncTables, jobs: Iterable[DestinationJob], status: str = "done") -> None:
+    """Their outcomes are written, or, `given up`, their records are in doubt. Call in the transaction
+    that writes it. A row is its run, plan, id and records: a vendor may answer two submits with one id."""
+    for job in jobs:
         tables.warehouse.execute(
             f"""
             UPDATE {tables.shared("destination_jobs")}
-            SET status = 'done'
-            WHERE sync = ? AND job_id = ?
+            SET status = ?
+            WHERE sync = ? AND run_id = ? AND plan_id = ? AND job_id = ? AND ordinals = ?
             """,
-            [tables.spec.name, job_id],
+            [status, tables.spec.name, job.run_id, job.plan_id, job.job_id, to_ranges(job.ordinals)],
         )
 
 
@@ -53,7 +54,7 @@ def to_follow(tables: SyncTables) -> list[DestinationJob]:
         SELECT run_id, plan_id, job_id, ordinals
         FROM {tables.shared("destination_jobs")}
         WHERE sync = ? AND status = 'submitted'
-        ORDER BY submitted_at, job_id
+        ORDER BY submitted_at, job_id, ordinals
         """,
         [tables.spec.name],
     )

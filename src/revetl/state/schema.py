@@ -53,7 +53,7 @@ TABLES: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("plan_id", "VARCHAR"),
         ("ordinals", "VARCHAR"),  # of its records in the plan: 0-99,205
         ("job_id", "VARCHAR"),  # the destination's
-        ("status", "VARCHAR"),  # submitted: to be followed; done: its outcomes are written
+        ("status", "VARCHAR"),  # submitted: to be followed; done: its outcomes are written; given up: in doubt
         ("submitted_at", "TIMESTAMP"),
     ),
     "leases": (

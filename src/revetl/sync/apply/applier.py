@@ -75,7 +75,7 @@ class Applier:
         self._database = asyncio.Lock()  # one statement at a time
         self._last_checkpoint_s = self._clock.monotonic()
         self._ahead: asyncio.Task[None] | None = None  # a checkpoint under way while requests go on
-        self._ended_jobs: list[str] = []
+        self._ended_jobs: list[DestinationJob] = []
         self.counts: Counter[str] = Counter(record.counts)
         self.sent = 0
         self._writer = self._make_writer()

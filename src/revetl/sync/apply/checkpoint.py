@@ -18,6 +18,7 @@ from revetl.model import Outcome, RunRecord
 from revetl.state import destination_jobs, outcomes, runs, snapshot
 from revetl.state.destination_jobs import DestinationJob
 from revetl.state.sync_tables import SyncTables
+from revetl.sync.apply.doubts import doubt
 from revetl.warehouse.sql import literal
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ def write(
     now: datetime,
     *,
     intent_until: int | None,
-    ended_jobs: Sequence[str] = (),
+    ended_jobs: Sequence[DestinationJob] = (),
 ) -> None:
     """One checkpoint. `ended_jobs`: those whose outcomes are all among `done`. WarehouseError (a full disk, say) leaves
     everything as it was before."""
@@ -152,11 +153,22 @@ def write_followed(tables: SyncTables, job: DestinationJob, done: Sequence[Outco
         # Kept apart: writing the first outcomes would empty the SELECT for the statements after it.
         tables.new_scratch("followed", f"AS {unwritten}")
     with warehouse.transaction():
-        destination_jobs.finish(tables, [job.job_id])
+        destination_jobs.finish(tables, [job])
         if done:
             followed = f"SELECT * FROM {tables.scratch('followed')}"
             _write_answered(tables, snapshot.queue_refused, followed, job.run_id, naive(now))
             runs.recount(warehouse, job.run_id)
+
+
+def give_up(tables: SyncTables, job: DestinationJob, now: datetime) -> int:
+    """Nothing of this job can be written as it was planned, or nobody can ask after it: its records without an outcome
+    are in doubt. Returns how many. One transaction; safe to repeat."""
+    with tables.warehouse.transaction():
+        destination_jobs.finish(tables, [job], "given up")
+        count = doubt(tables, job.plan_id, job.run_id, max(job.ordinals) + 1, naive(now), only=job.ordinals)
+        if count:
+            runs.recount(tables.warehouse, job.run_id)
+    return count
 
 
 def _intend(tables: SyncTables, plan: FrozenPlan, until: int) -> None:

@@ -4,12 +4,14 @@ What can fail here and what then happens:
 - the process dies between `submit` and the durable id → its records are in doubt, as after any lost answer.
 - it dies later, a signal arrives, or the vendor is away → the job stays in `destination_jobs`, and the next run follows
   it to its end before it does anything else. Nothing of it is sent again.
+- the model's columns have other types since, or the connector runs no jobs any more → its records are in doubt.
 - the vendor does not know the job any more → its records are unknown, and are looked for.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -19,7 +21,7 @@ from revetl.errors import Ambiguous, CallError, JobRunning, Rejected
 from revetl.model import Change, Outcome, Status
 from revetl.state import destination_jobs
 from revetl.state.destination_jobs import DestinationJob
-from revetl.state.sync_tables import SyncTables
+from revetl.state.sync_tables import SyncField, SyncTables
 from revetl.sync.apply import checkpoint
 from revetl.sync.apply.batch_writer import Note, failed, one_for_each
 from revetl.sync.apply.plan_lines import read_changes, stream_lines
@@ -40,7 +42,7 @@ class JobWriter:
     note: Note
     stopping: Callable[[], bool]
     remember: Callable[[DestinationJob], Awaitable[None]]
-    ended: list[str]
+    ended: list[DestinationJob]
     left_running: int = 0
     error: BaseException | None = None
 
@@ -62,7 +64,14 @@ class JobWriter:
             self.error = self.error or e
             self.note(batch, failed(batch, Status.UNKNOWN, e))
             return
-        await self.remember(DestinationJob(ctx.run_id, self.plan_id, job_id, tuple(c.ordinal for c in batch)))
+        if not isinstance(job_id, str) or not job_id:
+            # Nobody could ask after it: its records are looked for, as after any lost answer.
+            message = f"{spec.destination}: the connector gave a job id that is no text ({type(job_id).__name__})"
+            self.error = self.error or Ambiguous(message)
+            self.note(batch, failed(batch, Status.UNKNOWN, Ambiguous(message)))
+            return
+        job = DestinationJob(ctx.run_id, self.plan_id, job_id, tuple(c.ordinal for c in batch))
+        await self.remember(job)
         try:
             outcomes = await _follow(ctx, self.destination, spec.object, job_id, batch, self.stopping)
         except Exception as e:  # noqa: BLE001 - whatever it is, the job is there, and a later run asks again
@@ -72,7 +81,7 @@ class JobWriter:
             self.left_running += 1
             return
         self.note(batch, outcomes)
-        self.ended.append(job_id)
+        self.ended.append(job)
 
 
 async def _follow(
@@ -117,34 +126,76 @@ async def follow_earlier(run: SyncRun, destination: object) -> None:
     that sent them. Before recovery, which would take those records for in doubt, and before a new plan takes the place
     of theirs. `destination` is None where nobody is to be asked. JobRunning where the run is told to stop before they
     end, or has no destination to ask."""
-    able = destination if isinstance(destination, RunsJobs) else None
     for job in await run.on_tables(destination_jobs.to_follow):
-        if able is None:
+        if destination is None:
             raise JobRunning(
                 f"{run.spec.name}: job {job.job_id} of run {job.run_id} has not been followed to its end, and"
                 f" {run.spec.destination} is not asked here: `revetl sync` follows it"
             )
-        tables, changes = await run.on_tables(_lines_of, job)
-        outcomes = await _follow(run.ctx, able, run.spec.object, job.job_id, changes, lambda: run.ctx.stop.is_set())
+        now = run.ctx.clock.now
+        if not isinstance(destination, RunsJobs):
+            # An option was switched off. Nobody can ask any more, so its records are looked for, as after a crash.
+            await run.on_tables(checkpoint.give_up, job, now())
+            continue
+        planned = await run.on_tables(_as_planned, job)
+        changes = await run.ctx.offload(_lines_of, planned, job)
+        outcomes = await _follow(
+            run.ctx, destination, run.spec.object, job.job_id, changes, lambda: run.ctx.stop.is_set()
+        )
         if outcomes is None:
             raise JobRunning(f"{run.spec.name}: job {job.job_id} of run {job.run_id} still runs; nothing was sent")
         answered = list(one_for_each(changes, outcomes))
-        await run.ctx.offload(checkpoint.write_followed, tables, job, answered, run.ctx.clock.now())
+        if await run.on_tables(_still_fits, planned):
+            present = await run.on_tables(_present, planned)
+            await run.ctx.offload(checkpoint.write_followed, present, job, answered, now())
+        else:
+            await run.on_tables(checkpoint.give_up, job, now())
 
 
-def _lines_of(tables: SyncTables, job: DestinationJob) -> tuple[SyncTables, list[Change]]:
-    """The lines of the plan that the job holds, and the tables with the columns that this plan has: the model may have
-    lost or gained some since."""
-    columns = {c.name for c in tables.warehouse.columns(tables.relation("plan"))}
-    fields = tuple(f for f in tables.fields if f.after in columns)
-    spec = tables.spec
-    if spec.match_on not in {f.name for f in fields}:
-        spec = replace(spec, match_on=None)
-    planned = replace(tables, fields=fields, spec=spec)
+def _as_planned(tables: SyncTables, job: DestinationJob) -> SyncTables:
+    """The tables with the columns of the plan that the job is of: the model may have lost, gained or changed some
+    since. What the connector is handed is what it was handed first."""
+    columns = {c.name: c.type for c in tables.warehouse.columns(tables.relation("plan"))}
+    planned = {f.name: f for f in tables.fields if f.after in columns}
+    for name in _fields_sent(tables, job) if columns else ():
+        lost = SyncField(name, columns.get(SyncField(name, "", False).after, ""), keep_null=False)
+        if lost.after in columns:
+            planned.setdefault(name, lost)
+    fields = tuple(replace(f, type=columns[f.after]) for f in planned.values())
+    spec = tables.spec if tables.spec.match_on in planned else replace(tables.spec, match_on=None)
+    return replace(tables, fields=fields, spec=spec)
+
+
+def _fields_sent(tables: SyncTables, job: DestinationJob) -> list[str]:
+    lists = tables.warehouse.rows(
+        f"""
+        SELECT DISTINCT changed_fields
+        FROM {tables.plan}
+        WHERE plan_id = ? AND outcome IS NULL
+        """,
+        [job.plan_id],
+    )
+    return list(dict.fromkeys(name for (text,) in lists for name in json.loads(str(text or "[]"))))
+
+
+def _still_fits(tables: SyncTables, planned: SyncTables) -> bool:
+    """Whether the columns that plan and model share have the type that they had."""
+    types = {f.name: f.type for f in planned.fields}
+    return all(types.get(f.name, f.type) == f.type for f in tables.fields)
+
+
+def _present(tables: SyncTables, planned: SyncTables) -> SyncTables:
+    """The planned columns that the model still has: those that the snapshot holds."""
+    names = {f.name for f in planned.fields}
+    return replace(planned, fields=tuple(f for f in tables.fields if f.name in names))
+
+
+def _lines_of(tables: SyncTables, job: DestinationJob) -> list[Change]:
+    """The lines of the plan that the job holds."""
     wanted = set(job.ordinals)
-    if not columns:
-        return planned, []
+    if not tables.fields:
+        return []
     low, high = min(wanted), max(wanted)
-    chunks = stream_lines(planned, f"plan_id = ? AND ordinal BETWEEN {int(low)} AND {int(high)}", [job.plan_id])
-    changes = [change for chunk in chunks for change in read_changes(chunk, planned)]
-    return planned, [change for change in changes if change.ordinal in wanted]
+    chunks = stream_lines(tables, f"plan_id = ? AND ordinal BETWEEN {int(low)} AND {int(high)}", [job.plan_id])
+    changes = [change for chunk in chunks for change in read_changes(chunk, tables)]
+    return [change for change in changes if change.ordinal in wanted]

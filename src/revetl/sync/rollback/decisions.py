@@ -14,7 +14,7 @@ from typing import Any
 from revetl.destinations.base import Destination, RecordMatch
 from revetl.destinations.capabilities import LooksUp, write_only
 from revetl.errors import ConfigError
-from revetl.model import RunRecord, Scalar, SyncSpec
+from revetl.model import RunRecord, Scalar, Status, SyncSpec
 from revetl.state.sync_tables import SyncTables
 from revetl.sync import typed_text
 from revetl.sync.batching import ask_in_batches
@@ -228,6 +228,10 @@ class _RollbackJudge:
             return verdict("left", f"the earlier value {e}, the type of the column")
         now, form = self._forms.of(name, stands), self._forms.of
         if now == form(name, value):
+            last_sent = form(name, row[f"now__{index}"])
+            if row["status"] == Status.ACCEPTED and last_sent == form(name, wrote_typed) != now:
+                # What the run wrote may be on its way still: the earlier value has to be sent after it.
+                return verdict("restore", earlier=typed_text.text(value))
             return verdict("already", earlier=typed_text.text(value))
         if now == form(name, wrote_typed):
             return verdict("restore", earlier=typed_text.text(value))

@@ -72,8 +72,9 @@ async def roll_back(
     already is seen to stand there. Raises as `run_sync`."""
     started_s = ctx.clock.monotonic()
     async with under_lease(ctx, spec) as run:
-        run = replace(run, tables=rollback_plan.without_rules(run.tables))
+        # What an earlier run left is a sync's: merged with its rules, or a value that they kept would be lost here.
         await recovery.heal(run, destination)
+        run = replace(run, tables=rollback_plan.without_rules(run.tables))
         if options.dry_run:
             plan = await _plan(run, destination, undone, choices)
             requests = requests_of(destination)[0]
