@@ -373,6 +373,21 @@ def test_a_sync_that_is_under_way_is_waited_for(here: World) -> None:
     assert (told, report.erased, here.left()) == (["other"], True, {})
 
 
+def test_while_a_destination_works_on_a_job_nothing_is_removed(here: World) -> None:
+    """What the job makes there would leave no trace here: no outcome and no id to tell the vendor by."""
+    before = here.left()
+    columns = "(run_id, sync, plan_id, ordinals, job_id, status)"
+    here.warehouse.execute(
+        f"INSERT INTO revetl.destination_jobs {columns} VALUES ('r', 'fake__contacts', 'r', '0', 'j', 'submitted')"
+    )
+    with pytest.raises(LeaseError, match=r"works on a job of fake__contacts.*suppressed.*revetl sync"):
+        here.erase(email=ADA)
+    assert here.left() == before
+    here.warehouse.execute("UPDATE revetl.destination_jobs SET status = 'done'")
+    here.erase(email=ADA)
+    assert here.left() == {}
+
+
 def test_a_crash_at_any_statement_leaves_all_or_nothing_and_her_suppressed(lived: World, tmp_path: Path) -> None:
     """Then the same request again finishes it."""
     step, crashed = 1, True

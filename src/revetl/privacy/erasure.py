@@ -72,6 +72,7 @@ class Erasure:
         names = [*dict.fromkeys([*map(leases.name_of, syncs), *self._leased("sync:")])]
         try:
             await self._hold(names)
+            self._refuse_open_jobs(syncs)
             run = RunRecord(run_id, self._ctx.command, None, self._ctx.target, clock.now(), __version__)
             wanted, people = self._find(listed)  # anew: a run may have ended since, with more of them
             with warehouse.transaction():
@@ -116,6 +117,17 @@ class Erasure:
                     wait.on_wait(holder)
                     noted.add(holder.run_id)
                 await self._clock.sleep(_POLL_S)
+
+    def _refuse_open_jobs(self, syncs: Sequence[str]) -> None:
+        """A destination still works on a job of these syncs: what it makes there would leave no trace here. Jobs of a
+        sync that is declared no more are nobody's to follow, and would stand in the way for ever."""
+        jobs = table(relation(self._warehouse, "destination_jobs"))
+        rows = self._warehouse.rows(f"SELECT DISTINCT sync FROM {jobs} WHERE status = 'submitted'")
+        if waiting := sorted({str(sync) for (sync,) in rows} & set(syncs)):
+            raise LeaseError(
+                f"a destination still works on a job of {', '.join(waiting)}. They are suppressed from now on; nothing"
+                f" was erased yet: `revetl sync -s {waiting[0]}` follows the job, then run this again."
+            )
 
     def _asking(self) -> Holder | None:
         """A waterfall that is under way."""
