@@ -118,6 +118,12 @@ class JobRunning(RevetlError):
     is safe."""
 
 
+class JobInterrupted(JobRunning):
+    """The same, since the run was told to stop while it followed the job."""
+
+    exit_code = 130
+
+
 class WarehouseError(RevetlError):
     """The database refused, or the disk did. The run stops; what was checkpointed stands."""
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from revetl.errors import Ambiguous, Denied, JobRunning, Rejected, Unavailable
-from revetl.model import FieldRule
+from revetl.model import FieldRule, Status
 from revetl.state import destination_jobs, outcomes
 from revetl.state.destination_jobs import from_ranges, to_ranges
 from revetl.state.runs import get_run, list_runs
@@ -122,8 +123,10 @@ def test_a_changed_model_waits_for_the_job_before_it() -> None:
         asyncio.get_running_loop().call_later(5, stop.set)
         await bench.start(stop_event=stop)
 
-    with pytest.raises(JobRunning, match="still runs"):
+    with pytest.raises(JobRunning, match="still runs") as told:
         run_virtual(impatient())
+    assert told.value.exit_code == 130, "it was told to stop: that is no failure"
+    assert list_runs(bench.warehouse)[0].status == "interrupted"
     assert len(fake(bench).jobs) == 1
     fake(bench).polls = 0
     report = run(bench)
@@ -324,6 +327,15 @@ def left_open(cities: bool = True) -> Bench:
     assert run_virtual(stopped()).jobs_running == 1
     fake(bench).polls = 0
     return bench
+
+
+def test_refusals_in_a_followed_job_are_told_by_the_run_that_follows_it() -> None:
+    bench = left_open()
+    results = fake(bench).results["job-1"]
+    results[3] = replace(results[3], status=Status.REJECTED, error_code="BAD")
+    report = run(bench)
+    assert report.followed == {"ok": ROWS - 1, "rejected": 1}
+    assert (report.status, report.exit_code, report.counts) == ("partial", 1, {})
 
 
 def test_a_column_with_values_that_left_the_model_meanwhile_blocks_nothing() -> None:

@@ -34,9 +34,9 @@ async def plan_sync(
     looked up there; without one every new record counts as a create. Guardrails that it breaks stand in the summary.
     LeaseError where another run works on this sync for longer than `ctx.wait` says. Safe to repeat."""
     async with under_lease(ctx, spec) as run:
-        recovered = await recovery.heal(run, destination)
+        healed = await recovery.heal(run, destination)
         plan = await draft(run, destination, limit=options.limit, full_refresh=options.full_refresh)
-        plan.recovered = recovered
+        plan.recovered = healed.recovered
         return plan
 
 
@@ -64,7 +64,7 @@ async def _run(run: SyncRun, destination: Destination, options: SyncOptions) -> 
     """Under the lease. The run's row is written first and last, however it ends."""
     spec = run.spec
     async with recorded(run, destination) as record:
-        recovered = await recovery.heal(run, destination)
+        healed = await recovery.heal(run, destination)
         plan = await _plan(run, destination, options)
         record.overrides = guardrails.overridden(spec.name, plan.violations, options.allow)
         if plan.changes and options.confirm is not None and not options.confirm(plan):
@@ -82,8 +82,7 @@ async def _run(run: SyncRun, destination: Destination, options: SyncOptions) -> 
         if spec.associate and applier.error is None:
             of_links = _with_links_of(run, options)
             links = await sending.send(of_links, destination, record, full_refresh=plan.full_refresh)
-        report = _report(run, record, plan, applier, links)
-        report.recovered = recovered
+        report = _report(run, record, plan, applier, links, healed)
         record.status, record.error = report.status, report.error
     report.requests, report.retries = record.requests, record.retries
     return report
@@ -109,12 +108,17 @@ def _with_links_of(run: SyncRun, options: SyncOptions) -> SyncRun:
 
 
 def _report(
-    run: SyncRun, record: RunRecord, plan: PlanSummary, applier: Applier, links: sending.LinkReport
+    run: SyncRun,
+    record: RunRecord,
+    plan: PlanSummary,
+    applier: Applier,
+    links: sending.LinkReport,
+    healed: recovery.Healed,
 ) -> SyncReport:
     record.counts = {**applier.counts, **links.counts}
     not_sent = plan.changes - applier.sent
     status, exit_code, error = how_it_ended(
-        record.counts,
+        record.counts.keys() | healed.followed.keys(),
         interrupted=run.ctx.stop.is_set() and bool(not_sent or links.not_sent),
         error=applier.error or links.error,
     )
@@ -125,6 +129,8 @@ def _report(
         plan,
         record.counts,
         not_sent,
+        healed.recovered,
+        followed=healed.followed,
         jobs_running=applier.jobs_running,
         links_waiting=links.waiting,
         links_not_sent=links.not_sent,

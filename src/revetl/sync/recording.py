@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from revetl import __version__
 from revetl.destinations.base import Destination
 from revetl.destinations.capabilities import requests_of
-from revetl.errors import GuardrailError, RevetlError
+from revetl.errors import GuardrailError, JobInterrupted, RevetlError
 from revetl.model import RunRecord, RunStatus
 from revetl.state import runs
 from revetl.sync.sync_run import SyncRun
@@ -38,7 +38,10 @@ async def recorded(run: SyncRun, destination: Destination, *, undoes: str | None
     try:
         yield record
     except RevetlError as e:
-        record.status, record.error = ("stopped" if isinstance(e, GuardrailError) else "failed"), str(e)
+        record.status = "stopped" if isinstance(e, GuardrailError) else "failed"
+        if isinstance(e, JobInterrupted):
+            record.status = "interrupted"
+        record.error = str(e)
         raise
     except asyncio.CancelledError:
         record.status = "interrupted"

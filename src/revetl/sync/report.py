@@ -19,6 +19,7 @@ class SyncReport:
     counts: dict[str, int] = field(default_factory=dict)  # outcome status → records; of links `linked` and so on
     not_sent: int = 0  # planned, and not tried because the run stopped
     recovered: int = 0  # became in doubt, left behind by a run that never finished
+    followed: dict[str, int] = field(default_factory=dict)  # outcome status → records of jobs of earlier runs
     jobs_running: int = 0  # at the destination, to be followed by the next run; their records are among `not_sent`
     links_waiting: int = 0  # lack a record at the destination
     links_not_sent: int = 0

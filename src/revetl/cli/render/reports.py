@@ -100,6 +100,9 @@ def show_reports(console: Console, reports: Sequence[SyncReport]) -> None:
     for r in reports:
         if r.recovered:
             console.print(f"{r.sync}: healed {r.recovered:,} record(s) that a run left in doubt")
+        if r.followed:
+            found = ", ".join(f"{n:,} {status}" for status, n in sorted(r.followed.items()))
+            console.print(f"{r.sync}: jobs of earlier runs have ended: {found}")
         if r.error:
             console.print(f"[red]{r.sync} stopped:[/] {short(r.error, 400)}")
         if r.exit_code == Denied.exit_code:

@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
 from revetl.context import RunContext
 from revetl.destinations.capabilities import RunsJobs
-from revetl.errors import Ambiguous, CallError, JobRunning, Rejected
+from revetl.errors import Ambiguous, CallError, JobInterrupted, JobRunning, Rejected
 from revetl.model import Change, Outcome, Status
 from revetl.state import destination_jobs
 from revetl.state.destination_jobs import DestinationJob
@@ -121,11 +122,13 @@ async def _pause(ctx: RunContext, seconds: float) -> None:
             wait.cancel()
 
 
-async def follow_earlier(run: SyncRun, destination: object) -> None:
+async def follow_earlier(run: SyncRun, destination: object) -> tuple[Counter[str], int]:
     """Follows the jobs of runs that never came to their end, and writes what became of their records, under the run
     that sent them. Before recovery, which would take those records for in doubt, and before a new plan takes the place
     of theirs. `destination` is None where nobody is to be asked. JobRunning where the run is told to stop before they
-    end, or has no destination to ask."""
+    end (JobInterrupted), or has no destination to ask. Returns outcome status → records, and how many records of jobs
+    that were given up are in doubt now."""
+    followed, doubtful = Counter[str](), 0
     for job in await run.on_tables(destination_jobs.to_follow):
         if destination is None:
             raise JobRunning(
@@ -136,6 +139,7 @@ async def follow_earlier(run: SyncRun, destination: object) -> None:
         if not isinstance(destination, RunsJobs):
             # An option was switched off. Nobody can ask any more, so its records are looked for, as after a crash.
             await run.on_tables(checkpoint.give_up, job, now())
+            doubtful += len(job.ordinals)
             continue
         planned = await run.on_tables(_as_planned, job)
         changes = await run.ctx.offload(_lines_of, planned, job)
@@ -143,13 +147,16 @@ async def follow_earlier(run: SyncRun, destination: object) -> None:
             run.ctx, destination, run.spec.object, job.job_id, changes, lambda: run.ctx.stop.is_set()
         )
         if outcomes is None:
-            raise JobRunning(f"{run.spec.name}: job {job.job_id} of run {job.run_id} still runs; nothing was sent")
+            raise JobInterrupted(f"{run.spec.name}: job {job.job_id} of run {job.run_id} still runs; nothing was sent")
         answered = list(one_for_each(changes, outcomes))
         if await run.on_tables(_still_fits, planned):
             present = await run.on_tables(_present, planned)
             await run.ctx.offload(checkpoint.write_followed, present, job, answered, now())
+            followed.update(outcome.status.value for outcome in answered)
         else:
             await run.on_tables(checkpoint.give_up, job, now())
+            doubtful += len(job.ordinals)
+    return followed, doubtful
 
 
 def _as_planned(tables: SyncTables, job: DestinationJob) -> SyncTables:

@@ -6,6 +6,7 @@ records can have reached the destination, and only those become in doubt.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 
 from revetl.clock import naive
@@ -19,11 +20,20 @@ from revetl.sync.sync_run import SyncRun
 _BROKEN_OFF = "subject = ? AND status = 'running' AND run_id <> ?"
 
 
-async def heal(run: SyncRun, destination: Destination | None) -> int:
+@dataclass(frozen=True, slots=True)
+class Healed:
+    """`recovered`: records that became in doubt. `followed`: outcome status → records of earlier runs' jobs."""
+
+    recovered: int
+    followed: dict[str, int]
+
+
+async def heal(run: SyncRun, destination: Destination | None) -> Healed:
     """What every run does first: jobs of earlier runs are followed to their end, then what may have been sent and has
-    no outcome becomes in doubt. Returns how many records did. Raises as `jobs.follow_earlier` and `recover`."""
-    await jobs.follow_earlier(run, destination)
-    return await run.on_tables(recover, run.ctx.clock.now(), present_run=run.ctx.run_id)
+    no outcome becomes in doubt. Raises as `jobs.follow_earlier` and `recover`."""
+    followed, given_up = await jobs.follow_earlier(run, destination)
+    recovered = await run.on_tables(recover, run.ctx.clock.now(), present_run=run.ctx.run_id)
+    return Healed(recovered + given_up, dict(followed))
 
 
 def recover(tables: SyncTables, now: datetime, *, present_run: str) -> int:
