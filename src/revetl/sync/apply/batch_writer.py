@@ -74,9 +74,15 @@ class BatchWriter:
 
 
 def _is_sound(outcome: object) -> bool:
-    if not isinstance(outcome, Outcome) or not isinstance(outcome.status, Status):
+    """Once per record sent, so the usual case is three comparisons of classes."""
+    if not isinstance(outcome, Outcome) or outcome.status.__class__ is not Status:
         return False
-    texts = (outcome.destination_id, outcome.error_class, outcome.error_code, outcome.message)
+    id_ = outcome.destination_id
+    if id_ is not None and not isinstance(id_, str):
+        return False
+    if outcome.status is Status.OK:
+        return True
+    texts = (outcome.error_class, outcome.error_code, outcome.message)
     return all(text is None or isinstance(text, str) for text in texts)
 
 
