@@ -78,7 +78,7 @@ MUTANTS = (
     Mutant("buckets with as many rows are taken for equal", "sync/plan/suspects.py", "            OR s.digest IS DISTINCT FROM n.digest\n", "", _SUSPECTS),
     Mutant("only the source's rows of a bucket are joined", "sync/plan/comparison.py", "                {of_snapshot}\n            ) n", "            ) n", _SUSPECTS),
     Mutant("what a broken-off run hoped for is counted", "sync/apply/recovery.py", "runs.recount(warehouse, str(run_id))", "pass", "tests/unit/test_sync_engine.py"),
-    Mutant("the job of a run that was killed is followed by nobody", "sync/apply/recovery.py", "    await jobs.follow_earlier(run, destination)\n", "", _JOBS),
+    Mutant("the job of a run that was killed is followed by nobody", "sync/apply/recovery.py", "    followed, given_up = await jobs.follow_earlier(run, destination)\n", "    followed, given_up = {}, 0\n", _JOBS),
     Mutant("a job is asked after before its id is durable", "sync/apply/jobs.py", "        await self.remember(job)\n", "", _JOBS),
     Mutant("a call that is refused as a whole rejects all that is in it", "sync/apply/batch_writer.py", "            if len(batch) > 1:\n", "            if False:\n", _KINDS),
     Mutant("the second half of a refused batch is not sent", "sync/apply/batch_writer.py", "            await self.write(second)\n", "            pass\n", _KINDS),

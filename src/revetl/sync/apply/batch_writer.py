@@ -77,12 +77,12 @@ def _is_sound(outcome: object) -> bool:
     """Once per record sent, so the usual case is three comparisons of classes."""
     if not isinstance(outcome, Outcome) or outcome.status.__class__ is not Status:
         return False
-    id_ = outcome.destination_id
+    id_: object = outcome.destination_id
     if id_ is not None and not isinstance(id_, str):
         return False
     if outcome.status is Status.OK:
         return True
-    texts = (outcome.error_class, outcome.error_code, outcome.message)
+    texts: tuple[object, ...] = (outcome.error_class, outcome.error_code, outcome.message)
     return all(text is None or isinstance(text, str) for text in texts)
 
 
