@@ -10,8 +10,8 @@ import pytest
 # Before the import: pytest explains a failed assertion only in modules that it has rewritten.
 pytest.register_assert_rewrite("revetl.testing.destinations")
 
-from revetl.testing.destinations.harness import LinkCase, StoredRecord  # noqa: E402
-from revetl.testing.destinations.suite import DestinationSuite  # noqa: E402
-from revetl.testing.destinations.wire import VendorWire  # noqa: E402
+from revetl.testing.destinations.harness import LinkCase, StoredRecord  # noqa: E402 - after the rewriting
+from revetl.testing.destinations.suite import DestinationSuite  # noqa: E402 - after the rewriting
+from revetl.testing.destinations.wire import VendorWire  # noqa: E402 - after the rewriting
 
 __all__ = ["DestinationSuite", "LinkCase", "StoredRecord", "VendorWire"]
