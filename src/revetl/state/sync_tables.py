@@ -59,11 +59,13 @@ class SyncField:
 @dataclass(frozen=True, slots=True)
 class SyncTables:
     """One sync with its columns' types and its tables in one warehouse. `source`, `snapshot`, `plan` and so on are
-    quoted names, ready to stand in a statement; `relation` gives the same as a Relation."""
+    quoted names, ready to stand in a statement; `relation` gives the same as a Relation. `by_id`: `match_on` is the id
+    that the destination gave, which is looked for and never sent."""
 
     warehouse: Warehouse
     spec: SyncSpec
     fields: tuple[SyncField, ...]
+    by_id: bool = False
 
     def relation(self, kind: str) -> Relation:
         """A state table of this sync: snapshot, plan, rejected, links, drift or rollback."""
@@ -181,7 +183,7 @@ def resolve(warehouse: Warehouse, spec: SyncSpec) -> SyncTables:
         )
         if c not in found
     ]
-    sent = tuple(c for c in columns if c != spec.key and c not in {a.by for a in spec.associate})
+    sent = spec.sent_of(columns)
     problems += _unsupported(spec, sent)
     problems += [
         _problem(spec, f"column {c!r} is {found[c]}, which no field can hold", f"Cast {c} to text in the model.")
