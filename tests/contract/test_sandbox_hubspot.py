@@ -446,7 +446,9 @@ async def test_a_merged_company_keeps_the_other_domain_and_both_companies_links(
     _, one, _ = await http.post(COMPANIES, {"properties": {"domain": "one.example"}})
     _, two, _ = await http.post(COMPANIES, {"properties": {"domain": "two.example"}})
     types = [{"associationCategory": "HUBSPOT_DEFINED", "associationTypeId": 279}]
-    _, person, _ = await http.post(CONTACTS, {**contact(1), "associations": [{"to": {"id": two["id"]}, "types": types}]})
+    _, person, _ = await http.post(
+        CONTACTS, {**contact(1), "associations": [{"to": {"id": two["id"]}, "types": types}]}
+    )
     _, made, _ = await http.post(f"{COMPANIES}/merge", {"primaryObjectId": one["id"], "objectIdToMerge": two["id"]})
     _, body, _ = await http.call("GET", f"{COMPANIES}/{two['id']}?properties=domain,hs_additional_domains")
     shown = body["properties"]

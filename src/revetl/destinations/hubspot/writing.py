@@ -38,7 +38,7 @@ class Route:
 
 @dataclass(slots=True)
 class Item:
-    """One change on its way. `form` is its identity as it is compared, `trace_id` the change's ordinal; `types` are those
+    """One change on its way. `form` is its identity as it is compared, `trace_id` the ordinal; `types` are those
     of its properties, where they are known."""
 
     change: Change
@@ -74,7 +74,11 @@ class Item:
             if there == sent or not (there or sent):
                 continue  # as nearly always, and cheap
             # A leading semicolon adds to what stands (docs), so the answer holds more than was sent.
-            if name in self.change.fields and not sent.startswith(";") and self._form(name, there) != self._form(name, sent):
+            if (
+                name in self.change.fields
+                and not sent.startswith(";")
+                and self._form(name, there) != self._form(name, sent)
+            ):
                 stands[name] = there or None
         return stands
 

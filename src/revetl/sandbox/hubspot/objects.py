@@ -75,7 +75,7 @@ def list_all(call: PortalCall) -> Reply:
 
 
 def merge(call: PortalCall) -> Reply:
-    """One record with a **new** id takes the place of both (vendor's changelog of 2025 for contacts and companies; third
+    """One record with a **new** id takes the place of both (the vendor's changelog for contacts and companies; third
     parties report it for the others too), and both old ids lead to it: on read and update (reported, unconfirmed), and
     on search by id (assumed). The primary's values hold, and the other's where it has none; a contact's other addresses
     and a company's other domains become additional ones (docs)."""
