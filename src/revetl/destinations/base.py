@@ -118,12 +118,14 @@ class Quota:
 class RecordMatch:
     """A record that already stands at the destination; `fields` as asked for. `created_at`: aware, by the vendor's
     clock; None where it does not say. `also`: field → further values by which the record is found as by the field's own
-    (a contact's other addresses, the domains of companies that were merged into this one)."""
+    (a contact's other addresses, the domains of companies that were merged into this one). `former_ids`: those of
+    records that were merged into this one, as far as the vendor tells."""
 
     destination_id: str
     fields: Mapping[str, Scalar]
     created_at: datetime | None = None
     also: Mapping[str, Sequence[Scalar]] = field(default_factory=dict)
+    former_ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

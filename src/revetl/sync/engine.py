@@ -138,6 +138,7 @@ def _report(
         status,
         plan,
         record.counts,
+        dict(applier.not_applied),
         not_sent,
         healed.recovered,
         followed=healed.followed,

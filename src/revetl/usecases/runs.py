@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from revetl.enrich.execution.in_doubt import CallInDoubt, in_doubt
 from revetl.errors import ConfigError
-from revetl.model import RunRecord
+from revetl.model import NOT_APPLIED, RunRecord
 from revetl.state import outcomes, runs
 from revetl.sync import record_history
 from revetl.usecases.caller import Caller
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RunDetails:
-    """One run. `reasons`: (status, code, an example, records) of what did not go through; `records`: some of those;
+    """One run. `reasons`: (status, code, an example, records) of what did not go through, or was accepted and not
+    applied; `records`: some of those;
     `undone_by`: ids of the rollbacks of this run; `in_doubt`: its paid calls whose answer was lost."""
 
     run: RunRecord
@@ -52,7 +53,9 @@ def run_details(project: Project, run_id: str, limit: int, caller: Caller) -> Ru
             run,
             [r.run_id for r in runs.rollbacks_of(warehouse, run.run_id)],
             outcomes.reasons(warehouse, run.run_id),
-            outcomes.of_run(warehouse, run.run_id, statuses=("rejected", "unknown", "skipped"), limit=limit),
+            outcomes.of_run(
+                warehouse, run.run_id, statuses=("rejected", "unknown", "skipped"), codes=(NOT_APPLIED,), limit=limit
+            ),
             in_doubt(warehouse, caller.clock.now(), run_id=run.run_id),
         )
 

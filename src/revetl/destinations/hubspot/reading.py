@@ -15,6 +15,7 @@ from revetl.errors import ConfigError
 from revetl.http import Session
 
 ID = "hs_object_id"
+_MERGED = "hs_merged_object_ids"
 _SEARCH_VALUES = 100
 _SEARCH_CHARS = 2_900  # of 3,000 (docs)
 _SEARCH_PAGE = 200
@@ -43,7 +44,7 @@ class Reader:
         self._type = field.type
         # A contact is found by its other addresses too (live), and a record by the ids that were merged into it (docs).
         # Only these properties say by which.
-        self._also = {**_ALSO, ID: "hs_merged_object_ids"}.get(match_on)
+        self._also = {**_ALSO, ID: _MERGED}.get(match_on)
         more = [_ALSO[name] for name in wanted if name in _ALSO]
         self._properties = list(dict.fromkeys([*wanted, match_on, *([self._also] if self._also else []), *more]))
 
@@ -124,7 +125,11 @@ class Reader:
                 continue
             properties = result.get("properties") or {}
             match = RecordMatch(
-                str(result["id"]), {k: v or None for k, v in properties.items()}, _created(result), _also(properties)
+                str(result["id"]),
+                {k: v or None for k, v in properties.items()},
+                _created(result),
+                _also(properties),
+                tuple(filter(None, str(properties.get(_MERGED) or "").split(";"))),
             )
             forms = [canonical(self._by, properties.get(self._by) or "", self._type)]
             if self._by == ID:

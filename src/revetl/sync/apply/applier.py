@@ -77,6 +77,7 @@ class Applier:
         self._ahead: asyncio.Task[None] | None = None  # a checkpoint under way while requests go on
         self._ended_jobs: list[DestinationJob] = []
         self.counts: Counter[str] = Counter(record.counts)
+        self.not_applied: Counter[str] = Counter()  # field → records of which another value stands than was sent
         self.sent = 0
         self._writer = self._make_writer()
 
@@ -155,6 +156,7 @@ class Applier:
         outcomes = one_for_each(batch, outcomes)
         self._done += outcomes
         self.counts.update([o.status for o in outcomes])
+        self.not_applied.update(name for o in outcomes if o.stands for name in o.stands)
         self.sent += len(batch)
         if self._meter:
             self._meter(self.sent, self._plan.changes)

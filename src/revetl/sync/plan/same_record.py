@@ -7,52 +7,70 @@ meant is somebody else's now. Runs after the lines were read back (`standing`) a
 
 from __future__ import annotations
 
-from functools import partial
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
-from revetl.destinations.base import Destination
+from revetl.destinations.base import Destination, RecordMatch
 from revetl.state.sync_tables import SyncTables, row_hash
 from revetl.sync.readback import read_by_id
 from revetl.sync.sync_run import SyncRun
 from revetl.warehouse.sql import ident, literal
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
 SAME_RECORD = "SAME_RECORD"
 _UNDECIDED = "p.outcome IS NULL AND p.destination_id IS NOT NULL"
 
 
+def prepare(tables: SyncTables) -> None:
+    """Empty scratch tables. `former`: ids that lead to others now, as the destination tells."""
+    tables.new_scratch("former", "(key VARCHAR, destination_id VARCHAR)")
+    tables.new_scratch("holders", "(key VARCHAR, destination_id VARCHAR)")
+
+
+async def note_former(run: SyncRun, stands: Sequence[RecordMatch]) -> None:
+    """Of what was read: the ids of records that were merged into it."""
+    pairs = [(former, match.destination_id) for match in stands for former in match.former_ids]
+    if pairs:
+        await _append(run, "former", pairs)
+
+
 async def find_holders(run: SyncRun, destination: Destination) -> None:
     """Fills the scratch table `holders`: keys without a line of their own whose record was merged into one that a line
-    means, known by the value that stands there. Read back, so that one with the same value by chance is none."""
-    await run.on_tables(SyncTables.new_scratch, "holders", "(key VARCHAR, destination_id VARCHAR)")
+    means, known by its former id or by the value that stands there. Read back, so that one with the same value by
+    chance is none."""
     candidates = await run.on_tables(_candidates)
     if not candidates:
         return
-    name = str(run.spec.match_on)
-    stands = await read_by_id(destination, run.spec.object, [id_ for _, id_, _ in candidates], [name])
+    names = [run.spec.match_on] if run.spec.match_on else []
+    stands = await read_by_id(destination, run.spec.object, list({id_ for _, id_, _ in candidates}), names)
     found = [(key, led) for key, id_, led in candidates if id_ in stands and stands[id_].destination_id == led]
     if found:
-        append = partial(run.ctx.warehouse.append, run.tables.scratch_relation("holders"))
-        await run.ctx.offload(append, _as_arrow(found))
+        await _append(run, "holders", found)
 
 
 def _candidates(tables: SyncTables) -> list[tuple[str, str, str]]:
     """(key, the id that it is known by, the id of the record that a line of another key means)."""
-    if tables.spec.match_on is None or tables.by_id:
-        return []
-    main = f"lower(trim(CAST(n.{ident(tables.match_field.stored)} AS VARCHAR)))"
+    by_value = ""
+    if tables.spec.match_on is not None and not tables.by_id:
+        main = f"lower(trim(CAST(n.{ident(tables.match_field.stored)} AS VARCHAR)))"
+        by_value = f"""
+            UNION
+            SELECT n.key, n.destination_id, s.found_id
+            FROM {tables.scratch("standing")} s
+            JOIN {tables.plan} p ON p.ordinal = s.ordinal
+            JOIN {tables.snapshot} n ON {main} = s.main_form AND n.key <> p.key
+            WHERE {_UNDECIDED} AND s.moved AND s.own_form IS DISTINCT FROM s.main_form
+            """
     rows = tables.warehouse.rows(
         f"""
-        SELECT DISTINCT n.key, n.destination_id, s.found_id
-        FROM {tables.scratch("standing")} s
-        JOIN {tables.plan} p ON p.ordinal = s.ordinal
-        JOIN {tables.snapshot} n ON {main} = s.main_form AND n.key <> p.key
-        WHERE {_UNDECIDED} AND s.own_form IS DISTINCT FROM s.main_form
-            AND n.destination_id IS NOT NULL AND n.destination_id <> s.found_id
-            AND n.key NOT IN (SELECT key FROM {tables.plan} WHERE outcome IS NULL AND op <> 'create')
-        ORDER BY n.key
+        SELECT c.key, c.destination_id, c.found_id
+        FROM (
+            SELECT n.key, n.destination_id, f.destination_id AS found_id
+            FROM {tables.scratch("former")} f
+            JOIN {tables.snapshot} n ON n.destination_id = f.key
+            {by_value}
+        ) c
+        WHERE c.destination_id IS NOT NULL AND c.destination_id <> c.found_id
+            AND c.key NOT IN (SELECT key FROM {tables.plan} WHERE outcome IS NULL AND op <> 'create')
+        ORDER BY c.key
         """
     )
     return [(str(key), str(id_), str(led)) for key, id_, led in rows]
@@ -121,10 +139,25 @@ def _list_claims(tables: SyncTables) -> None:
         WHERE n.destination_id IN (SELECT p.destination_id FROM {plan} p WHERE {_UNDECIDED})
             AND n.key NOT IN (SELECT p.key FROM {plan} p WHERE p.outcome IS NULL)
         UNION ALL
-        SELECT h.destination_id, h.key, CAST(NULL AS BIGINT), FALSE, FALSE, TRUE
+        SELECT h.destination_id, h.key, CAST(NULL AS BIGINT), FALSE, FALSE, {_answers(tables, "h")}
         FROM {tables.scratch("holders")} h
         """,
     )
+
+
+def _answers(tables: SyncTables, alias: str) -> str:
+    """Whether what is known of a key is the main value of the record."""
+    if tables.spec.match_on is None or tables.by_id:
+        return "FALSE"
+    value = f"lower(trim(CAST(k.{ident(tables.match_field.stored)} AS VARCHAR)))"
+    return f"""
+        {alias}.key IN (
+            SELECT k.key
+            FROM {tables.snapshot} k
+            JOIN {tables.scratch("standing")} s ON s.main_form = {value}
+            WHERE s.found_id = {alias}.destination_id
+        )
+        """
 
 
 def _withhold(tables: SyncTables) -> None:
@@ -143,7 +176,7 @@ def _withhold(tables: SyncTables) -> None:
             ) AS holder
         FROM {tables.scratch("claims")} c
         """
-    merged = f"{literal('is one record there with ')} || t.holder || ' of this model: they were merged'"
+    merged = f"{literal('is one record there with that of ')} || t.holder || ' of this model: they were merged'"
     for leaves, outcome, more in (
         ("t.leaves", "op = 'delete', outcome = 'ok', changed_fields = '[]'", ", and it stays'"),
         ("NOT t.leaves", f"outcome = 'rejected', reason = '{SAME_RECORD}'", ", and would overwrite each other'"),
@@ -159,8 +192,9 @@ def _withhold(tables: SyncTables) -> None:
         )
 
 
-def _as_arrow(found: list[tuple[str, str]]) -> pa.Table:
+async def _append(run: SyncRun, purpose: str, pairs: Sequence[tuple[str, str]]) -> None:
     import pyarrow as pa
 
-    keys, ids = zip(*found, strict=True)
-    return pa.table({"key": pa.array(list(keys), pa.string()), "destination_id": pa.array(list(ids), pa.string())})
+    keys, ids = zip(*pairs, strict=True)
+    rows = pa.table({"key": pa.array(list(keys), pa.string()), "destination_id": pa.array(list(ids), pa.string())})
+    await run.ctx.offload(run.ctx.warehouse.append, run.tables.scratch_relation(purpose), rows)

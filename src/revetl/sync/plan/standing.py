@@ -13,8 +13,8 @@ What is found, and what follows:
   field that holds our value already leaves the line. So does `match_on`, and every other unique field, that the line
   did not change itself and to which the record answers: what a merge made of it is not ours to undo.
 
-Lines that are sent whole (in doubt, a full refresh, back in the model) keep all other fields: an earlier write of ours may land after this
-reading. So does a record whose last write the destination took and has not applied yet.
+Lines that are sent whole (in doubt, a full refresh, back in the model) keep all other fields: an earlier write of ours
+may land after this reading. So does a record whose last write the destination took and has not applied yet.
 
 What can fail here, and what then happens:
 - the destination is away → its error leaves as it is and the run ends; nothing was sent.
@@ -84,6 +84,7 @@ async def read(
         return StandingRecords()
     columns = ", ".join(f"{name} {type_}" for name, type_ in _STANDS)
     await run.on_tables(SyncTables.new_scratch, "standing", f"({columns})")
+    await run.on_tables(same_record.prepare)
     comparison = _StandingComparison(run.tables, destination, described, full_refresh, again)
     chunks = await run.on_tables(_stream)
     names = [f.name for f in run.tables.fields]
@@ -92,6 +93,7 @@ async def read(
         if found:
             scratch = run.tables.scratch_relation("standing")
             await run.ctx.offload(run.ctx.warehouse.append, scratch, _as_arrow(found))
+        await same_record.note_former(run, [m for r in rows if (m := stands.get(r["destination_id"])) is not None])
     look_again = not again and isinstance(destination, LooksUp) and run.spec.match_on is not None
     gone, merged = await run.on_tables(_write, look_again=look_again)
     await same_record.find_holders(run, destination)
