@@ -99,7 +99,7 @@ def not_known(tables: SyncTables, keys: Sequence[str]) -> list[str]:
 
 def known_records(tables: SyncTables, keys: Sequence[str], *, batch_rows: int) -> Iterator[pa.RecordBatch]:
     """What is known to stand there: `last__<i>` and, where the next sync would write it, `wanted__<i>` for the i-th
-    field. `waits`: nothing would be written, since the row waits or has left the model. `accepted`: the record as it
+    field. `waits`: nothing would be written, since the row waits, is as it was, or has left the model. `accepted`: the record as it
     stands was accepted."""
     last = "".join(f", n.{ident(f.stored)} AS last__{i}" for i, f in enumerate(tables.fields))
     wanted = "".join(f", m.{ident(f.name)} AS wanted__{i}" for i, f in enumerate(tables.fields))
@@ -110,7 +110,7 @@ def known_records(tables: SyncTables, keys: Sequence[str], *, batch_rows: int) -
         SELECT
             n.key,
             n.destination_id,
-            m.revetl_key IS NULL OR r.key IS NOT NULL AS waits,
+            m.revetl_key IS NULL OR r.key IS NOT NULL OR n.row_hash IS NOT DISTINCT FROM m.revetl_hash AS waits,
             r.key IS NOT NULL AND r.status = {literal(queue.ACCEPTED)} AS accepted
             {last}
             {wanted}
