@@ -129,12 +129,15 @@ async def test_what_people_did_since_is_left(bench: Bench, spec: SyncSpec) -> No
     name = {"contacts": "firstname", "companies": "name"}[spec.object]
     bench.edit(spec, f"{key}7", **{name: "By hand"})
     bench.archive(spec, f"{key}8")
-    await bench.merge(spec, bench.id_of(spec, f"{key}10"), bench.id_of(spec, f"{key}9"))
-    gone = {bench.id_of(spec, f"{key}8"), bench.id_of(spec, f"{key}9")}
+    winner = bench.id_of(spec, f"{key}10")
+    await bench.merge(spec, winner, bench.id_of(spec, f"{key}9"))
+    gone = {bench.id_of(spec, f"{key}8"), bench.id_of(spec, f"{key}9"), winner}
     report = await bench.roll_back(spec, bad.run_id)
     assert report.plan.left == 2
     stands = bench.stands(spec)
     assert stands.pop(bench.id_of(spec, f"{key}7"))[name] == "By hand"
+    # The record of two has a new id, and what stood in the one into which the other went.
+    assert stands.pop(bench.id_of(spec, f"{key}10")) == good[winner]
     assert all(stands[id_] == good[id_] for id_ in stands)
     assert gone.isdisjoint(stands)
     assert {reason for reason, whole, _ in report.plan.reasons if whole} == {
