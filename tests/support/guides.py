@@ -9,6 +9,8 @@ What a block is follows from the words behind its fence:
 - ```sql: is asked of the project's warehouse, one statement after the other.
 - ```crontab: its lines are run with cron's bare environment. ```ini title="x.service": ExecStart is run with the unit's.
 
+`make` is only asked whether it has such a target, and `pip install` whether the package offers such an extra.
+
 What differs from run to run (`VARYING`) has a form, and only the form is compared. A page's test may name words of the
 page that stand for others (`stands_for`), such as a key.
 """
@@ -22,6 +24,7 @@ import shlex
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -114,8 +117,10 @@ class Reader:
     ask: Callable[[str], object]  # runs one statement of SQL in the warehouse
     stands_for: Mapping[str, Callable[[], str]] = field(default_factory=dict)
     before: Mapping[str, Callable[[], None]] = field(default_factory=dict)
+    printed: Mapping[str, str] = field(default_factory=dict)  # of commands that a fixture has run already
     sandboxes: list[subprocess.Popen[bytes]] = field(default_factory=list)
     _code: int = 0
+    _pty: tuple[int, int] | None = None
 
     def read(self, page: str, elsewhere: Mapping[str, str] | None = None) -> None:
         """Runs every block of the page. `elsewhere`: the words of a fence → who runs such blocks. AssertionError with
@@ -132,20 +137,30 @@ class Reader:
         text = self._with_our_words(block.text)
         if block.file is not None:
             self._write(block, text)
-        if block.language == "console":
+            if block.file[1].endswith(".service"):
+                self._unit(block, text)
+        elif block.language == "console":
             self._console(block, text)
         elif block.language == "sql":
             for statement in filter(str.strip, text.split(";")):
-                try:
-                    self.ask(statement)
-                except Exception as e:
-                    raise AssertionError(f"{block}\n{statement}\n{e}") from e
+                self._ask(block, statement)
         elif block.language == "crontab":
             self._crontab(block, text)
-        elif block.language == "ini" and block.file is not None and block.file[1].endswith(".service"):
-            self._unit(block, text)
         else:
-            assert block.file is not None, f"nobody runs {block}"
+            raise AssertionError(f"nobody runs {block}")
+
+    def ask_inline(self, page: str) -> int:
+        """Runs every `SELECT …` that stands in a sentence or a table. How many there were."""
+        found = re.findall(r"`(SELECT [^`]+)`", PAGES[page].read_text(encoding="utf-8"), re.IGNORECASE)
+        for statement in found:
+            self._ask(Block(page, 0, "inline", statement), self._with_our_words(statement))
+        return len(found)
+
+    def _ask(self, block: Block, statement: str) -> None:
+        try:
+            self.ask(statement)
+        except Exception as e:
+            raise AssertionError(f"{block}\n{statement}\n{e}") from e
 
     def _with_our_words(self, text: str) -> str:
         for word, ours in self.stands_for.items():
@@ -170,16 +185,33 @@ class Reader:
                 if command.startswith(beginning):
                     event()
             if command.startswith("revetl sandbox start"):
-                self._serve(command)
+                self.serve(command)
                 continue
             if command == "echo $?":
                 assert [line.strip() for line in shown] == [str(self._code)], f"{block}: ended with {self._code}"
                 continue
-            printed = self.shell(command)
+            printed = self._special(block, command)
+            if printed is None:
+                printed = self.shell(command)
             code_is_shown = at + 1 < len(lines) and lines[at + 1][0] == "echo $?"
             assert self._code == 0 or code_is_shown, f"{block}\n$ {command}\nended with {self._code}\n{printed}"
             missing = first_missing(shown, printed)
             assert missing is None, f"{block}\n$ {command}\ndid not print: {missing}\nbut:\n{printed}"
+
+    def _special(self, block: Block, command: str) -> str | None:
+        """Commands that are not run here as they stand: None for every other one."""
+        if command in self.printed:
+            return self.printed[command]
+        if command.startswith("make "):
+            self._code = subprocess.run([*command.split(), "-n"], cwd=REPOSITORY, capture_output=True).returncode
+            return ""
+        if command.startswith("pip install "):
+            self._code = 0
+            offered = tomllib.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))["project"]
+            for extra in re.findall(r"\[(\w+)\]", command):
+                assert extra in offered["optional-dependencies"], f"{block}: there is no extra {extra}"
+            return ""
+        return None
 
     def shell(self, command: str, environ: Mapping[str, str] | None = None) -> str:
         """What it prints, errors too. Folder and variables are taken over, unless it has an `environ` of its own."""
@@ -189,7 +221,7 @@ class Reader:
             ["bash", "-c", command + keep],
             cwd=self.cwd,
             env=dict(environ or self.environ),
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.DEVNULL if environ else self._terminal(),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -203,7 +235,14 @@ class Reader:
             self.environ = dict(pair.split("=", 1) for pair in pairs if "=" in pair)
         return done.stdout
 
-    def _serve(self, command: str) -> None:
+    def _terminal(self) -> int:
+        """A terminal at which somebody says yes, to whatever is asked."""
+        if self._pty is None:
+            self._pty = os.openpty()
+            os.write(self._pty[0], b"y\n" * 50)
+        return self._pty[1]
+
+    def serve(self, command: str) -> None:
         """In another terminal, on a free port: the variables that connections.yml reads say which."""
         ready = Path(self.environ["GUIDE_STATE"] + f".ready{len(self.sandboxes)}")
         words = [*shlex.split(command)[1:], "--port", "0", "--ready-file", str(ready)]
@@ -257,6 +296,8 @@ class Reader:
             process.terminate()
         for process in self.sandboxes:
             process.wait(20)
+        for descriptor in self._pty or ():
+            os.close(descriptor)
 
 
 @contextmanager
