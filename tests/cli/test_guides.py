@@ -6,6 +6,7 @@ The demo is run once; each page has a copy of the project that it leaves, and a 
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -15,7 +16,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from tests.support.guides import PAGES, Reader, blocks, commands, first_missing, reader
+from tests.support.guides import PAGES, REPOSITORY, Reader, reader
 
 pytestmark = pytest.mark.xdist_group("guides")
 
@@ -129,6 +130,83 @@ def test_a_schedule(somebody: Reader, project: Project, tmp_path: Path) -> None:
     }
     somebody.read("docs/guides/schedule.md")
     assert json.loads((project.directory / "logs/run.json").read_text())["exit_code"] == 0
+
+
+def test_money(somebody: Reader, project: Project) -> None:
+    somebody.read("docs/guides/money.md")
+    assert somebody.ask_inline("docs/guides/money.md") >= 5
+
+
+def test_trust(somebody: Reader, project: Project) -> None:
+    """Its record is one whose own job title stands, with a title that was bought."""
+    of = "select min(key) from analytics.enrichment_provenance where field = 'job_title' and reason = 'first_party'"
+    somebody.stands_for = {" KEY": lambda: f" {project.one(of)}"}
+    somebody.read("docs/guides/trust.md")
+
+
+def test_the_rows_that_trust_has_one_edit_are_rows_of_the_seeds() -> None:
+    page = PAGES["docs/guides/trust.md"].read_text()
+    seeds = REPOSITORY / "dbt_project/seeds"
+    headers = {path.name: path.read_text().splitlines()[0].split(",") for path in seeds.glob("*.csv")}
+    edits = re.findall(r"^\|[^|]+\| `(\w+\.csv)`: ([^|]+)\|$", page, re.MULTILINE)
+    assert len(edits) >= 6
+    for file, edit in edits:
+        named = re.findall(r"`([^`]+)`", edit)
+        rows = [row.split(",") for row in named if "," in row]
+        assert all(len(row) == len(headers[file]) for row in rows), edit
+        declared = (seeds / "seeds.yml").read_text()
+        words = [word for word in named if "," not in word]
+        assert all(word in headers[file] or re.search(rf"\b{word}\b", declared) for word in words), edit
+
+
+def test_a_plan_is_reviewed(somebody: Reader, project: Project, tmp_path: Path) -> None:
+    """Of a pull request that has a city spelled as its people spell it."""
+    serve(somebody)
+    model = project.directory / "dbt_project/models/activation/hubspot__contacts.sql"
+    edited = model.read_text().replace("        city,\n", "        replace(city, 'Munich', 'München') as city,\n")
+    model.write_text(edited)
+    somebody.shell("revetl build -s hubspot__contacts")
+    somebody.environ["GITHUB_STEP_SUMMARY"] = str(tmp_path / "summary.md")
+    moved = "select min(golden_id) from analytics.hubspot__contacts where city = 'München'"
+    somebody.stands_for = {"c07e2c": lambda: project.one(moved)[:6]}
+    somebody.read("docs/guides/review-a-plan.md")
+    assert "| `hubspot__contacts` | 0 | 0 | 16 |" in (tmp_path / "summary.md").read_text()
+
+
+def test_a_run_is_rolled_back(somebody: Reader, project: Project) -> None:
+    """A wrong model shouted at Germany, and two people there were edited since; later others are."""
+    serve(somebody)
+    in_germany = "select email from analytics.hubspot__contacts where country = 'Germany' and city is not null order by 1"
+    first, second, *others = [str(row[0]) for row in project.ask(in_germany)]
+
+    def wrong_model() -> None:
+        if somebody.environ.get("ROLLED") is None:
+            somebody.environ["ROLLED"] = "yes"
+            project.ask("update analytics.hubspot__contacts set city = upper(city), company = upper(company)"
+                        " where country = 'Germany'")
+            somebody.shell("revetl sync")
+            hubspot_contact(somebody, first, city="Potsdam")
+            hubspot_contact(somebody, second, city="Potsdam", company="Potsdam Labs")
+
+    def edits() -> None:
+        for email in others[:3]:
+            hubspot_contact(somebody, email, city="Potsdam")
+
+    somebody.before = {"revetl runs": wrong_model, "revetl drift": edits}
+    somebody.stands_for = {"bd1fb1": lambda: project.run_of("hubspot__contacts")[-6:]}
+    somebody.read("docs/guides/roll-back-a-run.md")
+
+
+def test_a_person_is_forgotten(somebody: Reader, project: Project) -> None:
+    """A contact to whom a provider gave six values."""
+    serve(somebody)
+    of = "select key from revetl.enrichment_values where entity = 'golden_contacts' group by 1 having count(*) = 6"
+    key = project.one(f"select golden_id from analytics.hubspot__contacts where golden_id in ({of}) order by 1")
+    email = project.one(f"select email from analytics.hubspot__contacts where golden_id = '{key}'")
+    somebody.stands_for = {"ada@acme.com": lambda: email, "bc1a0a7e711f6e497a61640141e562dc": lambda: key}
+    somebody.read("docs/guides/forget-a-person.md")
+    for table in ("enrichment_values", "snapshot__hubspot__contacts"):
+        assert project.one(f"select count(*) from revetl.{table} where key = '{key}'") == "0"
 
 
 def test_the_exit_codes_of_a_schedule_are_those_of_the_commands() -> None:

@@ -7,6 +7,7 @@ What a block is follows from the words behind its fence:
   ends with 0, or the page says with what: `$ echo $?`.
 - ```yaml title="PATH" (or another language): the file PATH of the project. ```yaml append="PATH": added to its end.
 - ```sql: is asked of the project's warehouse, one statement after the other.
+- ```yaml of steps (`- run: …`), as of a workflow: each is run.
 - ```crontab: its lines are run with cron's bare environment. ```ini title="x.service": ExecStart is run with the unit's.
 
 `make` is only asked whether it has such a target, and `pip install` whether the package offers such an extra.
@@ -30,6 +31,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import yaml
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 PAGES = {
     path.relative_to(REPOSITORY).as_posix(): path
@@ -38,7 +41,7 @@ PAGES = {
 # Where the same command prints something else each time, and what it always looks like.
 VARYING = {
     "a run's id": r"\b\d{8}T\d{6}\.\d{3}Z-[0-9a-f]{6}\b",
-    "a run's short id": r"(?<![0-9a-f])(?=[0-9a-f]*\d)(?=[0-9a-f]*[a-f])[0-9a-f]{6}(?![0-9a-f])",
+    "a run's short id": r"\b[0-9a-f]{6}\b",
     "a moment": r"\b(?:\d{4}-)?\d\d-\d\d \d\d:\d\d(?::\d\d)?\b",
     "a duration": r"\b\d+(?:\.\d+)? (?:ms|s|min)\b",
     "an address on this machine": r"\b127\.0\.0\.1:\d+\b",
@@ -107,6 +110,12 @@ def _form(line: str) -> str:
     return " ".join(line.split())
 
 
+def _steps(text: str) -> list[str]:
+    """What the steps of a workflow run; none where the text is something else."""
+    steps = yaml.safe_load(text)
+    return [step["run"] for step in steps] if isinstance(steps, list) and all("run" in s for s in steps) else []
+
+
 @dataclass
 class Reader:
     """Somebody who goes through a page with a project at hand. `cwd` and `environ` are the shell's, and stay from one
@@ -134,7 +143,7 @@ class Reader:
         assert used == set(elsewhere or ()), f"{page} has no such block any more: {set(elsewhere or ()) - used}"
 
     def run(self, block: Block) -> None:
-        text = self._with_our_words(block.text)
+        text = block.text if block.language == "console" else self._with_our_words(block.text)
         if block.file is not None:
             self._write(block, text)
             if block.file[1].endswith(".service"):
@@ -146,6 +155,10 @@ class Reader:
                 self._ask(block, statement)
         elif block.language == "crontab":
             self._crontab(block, text)
+        elif block.language == "yaml" and (steps := _steps(text)):
+            for step in steps:
+                printed = self.shell(step)
+                assert self._code == 0, f"{block}\n{step}\nended with {self._code}\n{printed}"
         else:
             raise AssertionError(f"nobody runs {block}")
 
@@ -184,6 +197,7 @@ class Reader:
             for beginning, event in self.before.items():
                 if command.startswith(beginning):
                     event()
+            command, *shown = map(self._with_our_words, (command, *shown))
             if command.startswith("revetl sandbox start"):
                 self.serve(command)
                 continue
