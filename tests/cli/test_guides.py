@@ -9,7 +9,7 @@ import json
 import re
 import shutil
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -176,14 +176,18 @@ def test_a_plan_is_reviewed(somebody: Reader, project: Project, tmp_path: Path) 
 def test_a_run_is_rolled_back(somebody: Reader, project: Project) -> None:
     """A wrong model shouted at Germany, and two people there were edited since; later others are."""
     serve(somebody)
-    in_germany = "select email from analytics.hubspot__contacts where country = 'Germany' and city is not null order by 1"
+    in_germany = (
+        "select email from analytics.hubspot__contacts where country = 'Germany' and city is not null order by 1"
+    )
     first, second, *others = [str(row[0]) for row in project.ask(in_germany)]
 
     def wrong_model() -> None:
         if somebody.environ.get("ROLLED") is None:
             somebody.environ["ROLLED"] = "yes"
-            project.ask("update analytics.hubspot__contacts set city = upper(city), company = upper(company)"
-                        " where country = 'Germany'")
+            project.ask(
+                "update analytics.hubspot__contacts set city = upper(city), company = upper(company)"
+                " where country = 'Germany'"
+            )
             somebody.shell("revetl sync")
             hubspot_contact(somebody, first, city="Potsdam")
             hubspot_contact(somebody, second, city="Potsdam", company="Potsdam Labs")
@@ -213,5 +217,8 @@ def test_the_exit_codes_of_a_schedule_are_those_of_the_commands() -> None:
     from revetl.usecases.exit_codes import ExitCode
 
     rows = [line.split("|")[1:3] for line in PAGES["docs/guides/schedule.md"].read_text().splitlines()]
-    said = {int(code): meaning.strip() for code, meaning in (row for row in rows if len(row) == 2 and row[0].strip().isdigit())}
+    said = {
+        int(code): meaning.strip()
+        for code, meaning in (row for row in rows if len(row) == 2 and row[0].strip().isdigit())
+    }
     assert set(said) == {int(code) for code in ExitCode}

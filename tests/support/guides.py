@@ -8,7 +8,8 @@ What a block is follows from the words behind its fence:
 - ```yaml title="PATH" (or another language): the file PATH of the project. ```yaml append="PATH": added to its end.
 - ```sql: is asked of the project's warehouse, one statement after the other.
 - ```yaml of steps (`- run: …`), as of a workflow: each is run.
-- ```crontab: its lines are run with cron's bare environment. ```ini title="x.service": ExecStart is run with the unit's.
+- ```crontab: its lines are run with cron's bare environment.
+- ```ini title="x.service": ExecStart is run with the unit's.
 
 `make` is only asked whether it has such a target, and `pip install` whether the package offers such an extra.
 
@@ -93,7 +94,7 @@ def commands(text: str) -> list[tuple[str, list[str]]]:
 
 
 def first_missing(shown: list[str], printed: str) -> str | None:
-    """The first line of `shown` that is not printed below the ones before it; None where all are. Blanks count as one."""
+    """The first line of `shown` that is not printed below those before it; None where all are. Blanks count as one."""
     rest = [_form(line) for line in printed.splitlines()]
     for line in shown:
         pattern = ".*?".join(re.escape(part) for part in _form(line).split("…"))
@@ -127,6 +128,8 @@ class Reader:
     stands_for: Mapping[str, Callable[[], str]] = field(default_factory=dict)
     before: Mapping[str, Callable[[], None]] = field(default_factory=dict)
     printed: Mapping[str, str] = field(default_factory=dict)  # of commands that a fixture has run already
+    # What the project's files read, to find the sandbox.
+    addresses: dict[str, str] = field(default_factory=lambda: {"HUBSPOT_BASE_URL": "{}", "REVETL_SANDBOX_URL": "{}"})
     sandboxes: list[subprocess.Popen[bytes]] = field(default_factory=list)
     _code: int = 0
     _pty: tuple[int, int] | None = None
@@ -221,7 +224,8 @@ class Reader:
             return ""
         if command.startswith("pip install "):
             self._code = 0
-            offered = tomllib.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))["project"]
+            package = self.cwd if "-e" in command.split() else REPOSITORY
+            offered = tomllib.loads((package / "pyproject.toml").read_text("utf-8"))["project"]
             for extra in re.findall(r"\[(\w+)\]", command):
                 assert extra in offered["optional-dependencies"], f"{block}: there is no extra {extra}"
             return ""
@@ -275,7 +279,7 @@ class Reader:
             assert time.monotonic() < deadline, command
             time.sleep(0.02)
         address = ready.read_text().strip()
-        self.environ |= {"HUBSPOT_BASE_URL": address, "REVETL_SANDBOX_URL": address}
+        self.environ |= {name: form.format(address) for name, form in self.addresses.items()}
 
     def _crontab(self, block: Block, text: str) -> None:
         bare = {"HOME": self.environ["HOME"], "LOGNAME": "crm", "SHELL": "/bin/sh", "PATH": "/usr/bin:/bin"}

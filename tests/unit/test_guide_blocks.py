@@ -87,12 +87,14 @@ def test_commands_in_sentences_exist_with_their_options() -> None:
         words = shlex.split(re.sub(r"\s{2,}.*$|\s#\s.*$", "", command.replace("…", "").replace("'", "")))[1:]
         here: click.Command = cli
         context = click.Context(cli, info_name="revetl")
-        while words and isinstance(here, click.Group) and not words[0].startswith("-"):
-            found = here.get_command(context, words[0])
-            if found is None:
-                wrong.append(f"{page}: `{command}`: no command {words[0]}")
-                break
-            here, words = found, words[1:]
+        try:
+            while words and isinstance(here, click.Group) and not words[0].startswith("-"):
+                _, found, words = here.resolve_command(context, words)
+                assert found is not None
+                here = found
+        except click.UsageError as e:
+            wrong.append(f"{page}: `{command}`: {e}")
+            continue
         known = {option for parameter in here.params for option in (*parameter.opts, *parameter.secondary_opts)}
         known |= {"--help", "-h", "--debug"}
         wrong += [

@@ -89,7 +89,7 @@ def test_the_guides_pieces_of_yaml_are_pieces_of_a_vendors_file(tmp_path: Path) 
     endpoint = (
         "  check:\n    entity: person\n    kind: verifier\n    inputs: [email]\n    sufficient: [[email]]\n"
         "    request: {method: GET, path: /v1/check, query: {email: '{email}'}}\n"
-        "    status: [{http: 200, verdict: hit}]\n"
+        "    status: [{http: 200, verdict: hit}]\n    outputs: {email: {at: /email}}\n"
     )
     whole = next(b.text for b in blocks("docs/guides/add-a-provider.md") if b.file)
     (tmp_path / "acme.yml").write_text(whole + endpoint + price + verification)
