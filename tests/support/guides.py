@@ -97,7 +97,7 @@ def first_missing(shown: list[str], printed: str) -> str | None:
     """The first line of `shown` that is not printed below those before it; None where all are. Blanks count as one."""
     rest = [_form(line) for line in printed.splitlines()]
     for line in shown:
-        pattern = ".*?".join(re.escape(part) for part in _form(line).split("…"))
+        pattern = ".*".join(re.escape(part.strip()) for part in _form(line).split("…"))
         at = next((i for i, candidate in enumerate(rest) if re.search(pattern, candidate)), None)
         if at is None:
             return line
