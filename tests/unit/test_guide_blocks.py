@@ -129,3 +129,10 @@ def test_the_grants_for_snowflake_are_of_its_form() -> None:
     assert len(statements) == 8
     for statement in statements:
         assert re.fullmatch(rf"GRANT {rights} ON {where} TO ROLE [A-Z]+;", statement), statement
+
+
+def test_what_the_pages_make_has_a_target() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (REPOSITORY / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    named = {name for page in PAGES.values() for name in re.findall(r"`make ([a-z-]+)`", page.read_text("utf-8"))}
+    assert named >= {"demo", "officials", "bench", "verify"}
+    assert named <= targets
