@@ -168,7 +168,7 @@ def test_a_plan_is_reviewed(somebody: Reader, project: Project, tmp_path: Path) 
     somebody.shell("revetl build -s hubspot__contacts")
     somebody.environ["GITHUB_STEP_SUMMARY"] = str(tmp_path / "summary.md")
     moved = "select min(golden_id) from analytics.hubspot__contacts where city = 'München'"
-    somebody.stands_for = {"c07e2c": lambda: project.one(moved)[:6]}
+    somebody.stands_for = {"c07e2c": lambda: project.one(moved)}
     somebody.read("docs/guides/review-a-plan.md")
     assert "| `hubspot__contacts` | 0 | 0 | 16 |" in (tmp_path / "summary.md").read_text()
 
