@@ -99,6 +99,7 @@ def test_readme(demo: Demo, tmp_path: Path) -> None:
         somebody.read("README.md")
 
 
+@pytest.mark.xdist_group("first-sync")  # has a project of its own, so it may run beside the others
 def test_a_first_sync(tmp_path: Path) -> None:
     project = Project(tmp_path / "crm")
     with reader(tmp_path, tmp_path / "state", project.ask) as somebody:
