@@ -7,7 +7,6 @@ and nothing else that is not Python's own; rich-click comes with the commands.
 
 from __future__ import annotations
 
-import errno
 import gc
 import os
 import sys
@@ -18,7 +17,7 @@ from typing import Any
 import click
 
 from revetl import __version__
-from revetl.errors import ConfigError, Denied, RevetlError, did_you_mean
+from revetl.errors import did_you_mean
 
 # name → what `revetl --help` says of it. The command object is `command` in revetl.cli.commands.<name>.
 COMMANDS: dict[str, str] = {
@@ -52,8 +51,6 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "Afterwards": ("runs", "retry", "rollback", "drift", "erase", "explain"),
     "Tools": ("tune", "sandbox", "schema"),
 }
-
-INTERRUPTED = "Interrupted. What was checkpointed stands; the same command takes up from there."
 
 
 class LazyGroup(click.Group):
@@ -144,41 +141,16 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def run(arguments: list[str]) -> int:
     """Runs one command line and gives its exit code. Tracebacks are shown only where asked for."""
-    if _debugging(arguments):
-        return _code(cli.main(arguments, prog_name="revetl", standalone_mode=False))
     try:
         return _code(cli.main(arguments, prog_name="revetl", standalone_mode=False))
-    except click.ClickException as e:
-        e.show()
-        return e.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        return _fail(INTERRUPTED, 130)
-    except ConfigError as e:
-        return _fail(str(e), e.exit_code)
-    except Denied as e:
-        return _fail(f"{e}\n    {e.hint}", e.exit_code)
-    except RevetlError as e:
-        return _fail(f"{str(e).rstrip(' .')}.{_DISK_HINT}" if _disk_full(e) else str(e), e.exit_code)
-    except OSError as e:
-        if _disk_full(e):
-            return _fail(f"The disk is full{f' ({e.filename})' if e.filename else ''}.{_DISK_HINT}", 1)
-        return _fail(f"{e.strerror or e.__class__.__name__}{f': {e.filename}' if e.filename else ''}", 1)
-    except Exception as e:  # noqa: BLE001 - the last frame: a traceback may hold a customer's values
-        return _fail(
-            f"Unexpected {e.__class__.__name__}. This is a mistake in revetl. "
-            "Run it again with `revetl --debug …` for the traceback.",
-            1,
-        )
+    except (Exception, KeyboardInterrupt) as e:  # the last frame: a traceback may hold a customer's values
+        from revetl.cli.failures import show, show_document, wants_json
 
-
-_DISK_HINT = " Free some space and run the same command again: what was checkpointed stands."
-
-
-def _disk_full(e: BaseException) -> bool:
-    """An OSError says so by number; a database only in words."""
-    if isinstance(e, OSError):
-        return e.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-    return any(words in str(e).lower() for words in ("no space left", "disk is full", "file too large"))
+        if wants_json(arguments):
+            show_document(e)
+        if _debugging(arguments):
+            raise
+        return show(e)
 
 
 def _debugging(arguments: list[str]) -> bool:
@@ -196,11 +168,6 @@ def _debugging(arguments: list[str]) -> bool:
 def _code(result: Any) -> int:
     """A command may return its exit code; nothing returned is success."""
     return result if isinstance(result, int) else 0
-
-
-def _fail(message: str, code: int) -> int:
-    click.echo(f"Error: {message}" if code != 130 else message, err=True)
-    return code
 
 
 if __name__ == "__main__":

@@ -53,6 +53,8 @@ class BuildResult:
 class DbtFailed(RevetlError):
     """dbt ended badly. `failed` are the nodes to blame; empty where it did not get as far as running any."""
 
+    kind = "dbt"
+
     def __init__(self, message: str, failed: Sequence[NodeResult] = ()) -> None:
         super().__init__(message)
         self.failed = tuple(failed)
