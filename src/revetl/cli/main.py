@@ -41,6 +41,7 @@ COMMANDS: dict[str, str] = {
     "explain": "Tell one record's story: sources, values, last outcomes.",
     "tune": "Find the cheapest order of a waterfall's providers.",
     "sandbox": "Serve local vendors, and make sources to play with.",
+    "completion": "Print the script that completes words in bash, zsh or fish.",
     "schema": "Print the JSON Schema of a configuration file, for editors.",
 }
 
@@ -49,8 +50,11 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "Start": ("init", "scaffold", "check", "demo", "debug", "ls"),
     "The job": ("build", "enrich", "plan", "apply", "sync", "run"),
     "Afterwards": ("runs", "retry", "rollback", "drift", "erase", "explain"),
-    "Tools": ("tune", "sandbox", "schema"),
+    "Tools": ("tune", "sandbox", "schema", "completion"),
 }
+
+
+COMPLETE_VARIABLE = "_REVETL_COMPLETE"  # set by the script of `revetl completion` when a word is to be completed
 
 
 class LazyGroup(click.Group):
@@ -136,7 +140,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = list(sys.argv[1:] if argv is None else argv)
     # Records in flight are many and hold no cycles: looking for some after every 700 takes a fifth of a push.
     gc.set_threshold(50_000)
-    sys.exit(run(arguments))
+    sys.exit(_complete(arguments) if COMPLETE_VARIABLE in os.environ else run(arguments))
+
+
+def _complete(arguments: list[str]) -> int:
+    """Prints what the shell asks for. Whatever fails, nothing is printed: the words stand in somebody's prompt."""
+    try:
+        cli.main(arguments, prog_name="revetl", complete_var=COMPLETE_VARIABLE, standalone_mode=False)
+    except Exception:  # noqa: BLE001 - see above
+        return 1
+    return 0
 
 
 def run(arguments: list[str]) -> int:

@@ -8,9 +8,8 @@ from pathlib import Path
 
 from revetl.documents import read_yaml
 from revetl.errors import ConfigError, RevetlError
-from revetl.project.places import find_profiles
+from revetl.project.places import FILE_NAME, find_profiles
 from revetl.project.profiles import read_profile
-from revetl.project.settings import FILE_NAME
 from revetl.usecases import init_texts
 
 PARTS = ("revetl.yml", "profiles", "dbt_project", "enrichment")

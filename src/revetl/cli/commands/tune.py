@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, get_args
 
 import rich_click as click
 
+from revetl.cli import completing
 from revetl.cli.options import ProjectOptions, console, emit_json, err_console, json_option, project_options
 from revetl.cli.terminal import Terminal
 
@@ -19,7 +20,7 @@ OBJECTIVES = ("coverage", "cost", "net", "budget")
 
 
 @click.command(short_help="Find the cheapest order of a waterfall's providers from the ledger.")
-@click.argument("waterfall")
+@click.argument("waterfall", shell_complete=completing.waterfalls)
 @project_options
 @click.option("--field", "fields", multiple=True, metavar="NAME", help="Look at this field only. May be repeated.")
 @click.option("--segment", metavar="SQL", help="Also by the values of this expression, such as country.")
