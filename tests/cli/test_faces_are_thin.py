@@ -16,7 +16,7 @@ USE_CASES = sorted((SOURCES / "usecases").glob("[a-z]*.py"))
 TERMINAL = {"click", "rich", "rich_click"}
 # Where the work is done. A command may name a value of these (which records, which objective), and calls none of them.
 ENGINE = ("revetl.state", "revetl.warehouse", "revetl.http", "revetl.destinations", "revetl.providers")
-# No part of the job: the sandbox's command starts a server and makes up sources, and a completion script is click's own.
+# No part of the job: the sandbox serves vendors and makes up sources, and a completion script is click's own.
 ASIDE = {"completion", "sandbox"}
 
 
