@@ -1,4 +1,4 @@
-"""An editor checks what an operator writes: each file names its schema, which takes what is right and refuses the rest."""
+"""An editor checks what an operator writes: each file names its schema, which takes the right and refuses the wrong."""
 
 from __future__ import annotations
 

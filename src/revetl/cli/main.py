@@ -92,8 +92,39 @@ class LazyGroup(click.Group):
                 raise click.NoSuchOption(name, ctx=ctx)
             raise click.UsageError(f"No such command {name!r}. {did_you_mean(name, list(COMMANDS))}", ctx=ctx)
         command: click.Command = import_module(f"revetl.cli.commands.{name}").command
+        _give_log_options(command)
         several = any(p.name == "select" for p in command.params)
         return name, command, _one_flag_each(args[1:]) if several else args[1:]
+
+
+def _log_options() -> list[click.Option]:
+    """Of every command, before its name or after it. What they do is loaded where one is used."""
+    return [
+        click.Option(["-q", "--quiet"], is_flag=True, help="Results, questions and errors only."),
+        click.Option(["-v", "--verbose"], is_flag=True, help="Log each step, batch, wait, retry and call."),
+        click.Option(["--log-format"], type=click.Choice(["text", "json"]), help="Log the steps, as lines or JSON."),
+        click.Option(["--log-file"], type=click.Path(dir_okay=False), help="Append the log here, not to stderr."),
+    ]
+
+
+def _with_effect(option: click.Option, *, hidden: bool = False) -> click.Option:
+    option.callback, option.expose_value, option.hidden = _set_log_option, False, hidden
+    return option
+
+
+def _set_log_option(ctx: click.Context, param: click.Parameter, value: Any) -> None:
+    if value and not ctx.resilient_parsing:
+        from revetl.cli.logs import set_option
+
+        set_option(ctx, str(param.name), value)
+
+
+def _give_log_options(command: click.Command) -> None:
+    """The help of `revetl` shows them; that of a command has enough of its own."""
+    if not any(p.name == "log_file" for p in command.params):
+        command.params += [_with_effect(option, hidden=True) for option in _log_options()]
+    for sub in command.commands.values() if isinstance(command, click.Group) else ():
+        _give_log_options(sub)
 
 
 def _one_flag_each(args: list[str]) -> list[str]:
@@ -135,6 +166,9 @@ def cli(debug: bool) -> None:
     """
 
 
+cli.params += [_with_effect(option) for option in _log_options()]
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """The console script. Never returns; ends with the exit codes of the design, 130 after ctrl-C."""
     arguments = list(sys.argv[1:] if argv is None else argv)
@@ -170,11 +204,13 @@ def _debugging(arguments: list[str]) -> bool:
     """Read by hand, since it must hold for a failure to parse as well. Only before the command's name."""
     if os.environ.get("REVETL_DEBUG", "").lower() in ("1", "true", "yes", "on"):
         return True
+    values = False
     for argument in arguments:
-        if not argument.startswith("-"):
+        if not argument.startswith("-") and not values:
             return False
         if argument == "--debug":
             return True
+        values = argument in ("--log-format", "--log-file")
     return False
 
 

@@ -188,16 +188,28 @@ def console() -> Console:
 
 
 def err_console() -> Console:
-    """Progress and warnings, on stderr."""
+    """What has to be read whatever else is left out, on stderr."""
     return _console(stderr=True)
 
 
-def _console(*, stderr: bool) -> Console:
+def notes_console() -> Console:
+    """The same for progress and notes, which --quiet leaves out."""
+    from revetl.cli.logs import is_quiet
+
+    return _console(stderr=True, quiet=is_quiet())
+
+
+def _console(*, stderr: bool, quiet: bool = False) -> Console:
     from rich.console import Console
 
     stream = sys.stderr if stderr else sys.stdout
     # Rich takes 80 columns where there is no terminal, and would wrap what a script is about to read.
     width = None if stream.isatty() or "COLUMNS" in os.environ else 200
     return Console(
-        file=stream, no_color=bool(os.environ.get("NO_COLOR")), highlight=False, soft_wrap=False, width=width
+        file=stream,
+        quiet=quiet,
+        no_color=bool(os.environ.get("NO_COLOR")),
+        highlight=False,
+        soft_wrap=False,
+        width=width,
     )
