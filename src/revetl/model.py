@@ -6,7 +6,7 @@ Read together they are the story of one record: a `SyncSpec` says what should st
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
@@ -119,7 +119,7 @@ class SyncSpec:
     """One activation model into one object of one destination, as declared under `config.meta.revetl`.
 
     `columns` are the columns of the model in order, as its contract or its relation says; the ones to send are
-    `sent_columns`: all but the key and the columns that only serve associations.
+    `sent_columns`: all but the key and the columns that only serve associations; `match_on` is always among them.
     `where` names the declaring file for messages. `renamed_from`: the name under which its state was kept before.
     """
 
@@ -140,8 +140,12 @@ class SyncSpec:
 
     @property
     def sent_columns(self) -> tuple[str, ...]:
-        unsent = {self.key} | {a.by for a in self.associate}
-        return tuple(c for c in self.columns if c not in unsent)
+        return self.sent_of(self.columns)
+
+    def sent_of(self, columns: Iterable[str]) -> tuple[str, ...]:
+        """Of these columns of the model, those to send. A key that records are also found by is sent."""
+        unsent = ({self.key} | {a.by for a in self.associate}) - {self.match_on}
+        return tuple(c for c in columns if c not in unsent)
 
     def rule(self, column: str) -> FieldRule:
         return self.fields.get(column, FieldRule())

@@ -99,9 +99,15 @@ class SnapshotComparison:
     def differs(self, field: SyncField) -> str:
         """Whether a row of `delta d` differs in this field from the snapshot's row `n`."""
         after, before = f"d.{ident(field.after)}", f"n.{ident(field.stored)}"
+        if self.names_record(field):  # never sent, so no doubt of ours is about it
+            return f"{after} IS DISTINCT FROM {before}"
         whole = "d.known_key IS NOT NULL" if self.full_refresh else IN_DOUBT
         test = f"({whole} OR {after} IS DISTINCT FROM {before})"
         return f"{test} AND {after} IS NOT NULL" if field.keep_null else test
+
+    def names_record(self, field: SyncField) -> bool:
+        """Whether the field is the id that the destination gave: another value means another record."""
+        return self.tables.by_id and field.name == self.tables.spec.match_on
 
     def take_over_hashes(self) -> int:
         """A row whose hash differs though every field that may be sent is equal (a value kept by its rule, a column

@@ -56,7 +56,8 @@ async def _ask(run: SyncRun, destination: Destination, schema: ObjectSchema, sum
     spec, described = run.spec, schema.fields
     if schema.kind == "events":
         events.check(spec, schema, full_refresh=summary.full_refresh)
-    check_fields(spec, [f.name for f in run.tables.fields], described)
+    looked_up_only = spec.match_on if run.tables.by_id else None
+    check_fields(spec, [f.name for f in run.tables.fields], described, looked_up_only=looked_up_only)
     summary.notes += await run.on_tables(field_types.check, described)
     consequences.check(spec, destination, schema)
     policies.check(run.tables, destination, described)
@@ -90,8 +91,15 @@ def _writes(spec: SyncSpec, destination: Destination, plan: PlanSummary) -> dict
     return {op.value: -(-n // write_rows(destination, spec.object, plan.changes, op)) for op, n in records.items()}
 
 
-def check_fields(spec: SyncSpec, columns: Sequence[str], known: Mapping[str, DestinationField]) -> None:
-    """ConfigError for every column that the destination's object has no field for, or that nobody may write."""
+def check_fields(
+    spec: SyncSpec,
+    columns: Sequence[str],
+    known: Mapping[str, DestinationField],
+    *,
+    looked_up_only: str | None = None,
+) -> None:
+    """ConfigError for every column that the destination's object has no field for, or that nobody may write.
+    `looked_up_only`: a column that is not sent."""
     where = spec.where or f"sync {spec.name}"
     target = f"{spec.destination} {spec.object}"
     problems = [
@@ -102,7 +110,7 @@ def check_fields(spec: SyncSpec, columns: Sequence[str], known: Mapping[str, Des
     problems += [
         Problem(f"{where}: field {c!r} of {target} is read-only", hint="Leave the column out of the model.")
         for c in columns
-        if c in known and known[c].read_only
+        if c in known and known[c].read_only and c != looked_up_only
     ]
     if problems:
         raise ConfigError(problems)

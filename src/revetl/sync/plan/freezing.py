@@ -140,20 +140,25 @@ def _present(comparison: SnapshotComparison) -> str:
     """Lines of records that are in the model."""
     tables = comparison.tables
     names = ", ".join(
-        f"CASE WHEN {comparison.differs(f)} THEN {literal(json.dumps(f.name))} END" for f in tables.fields
+        f"CASE WHEN {comparison.differs(f)} THEN {literal(json.dumps(f.name))} END"
+        for f in tables.fields
+        if not comparison.names_record(f)
     )
+    known_id = "n.destination_id"
+    if tables.by_id:
+        known_id = f"CASE WHEN NOT ({comparison.differs(tables.match_field)}) THEN n.destination_id END"
     pairs = "".join(
         f", n.{ident(f.stored)} AS {ident(f.before)}, d.{ident(f.after)} AS {ident(f.after)}" for f in tables.fields
     )
     return f"""
         SELECT
             d.source_key AS key,
-            CASE WHEN n.destination_id IS NULL THEN 'create' ELSE 'update' END AS op,
-            n.destination_id,
+            CASE WHEN {known_id} IS NULL THEN 'create' ELSE 'update' END AS op,
+            {known_id} AS destination_id,
             d.known_key IS NOT NULL AS known,
             {IN_DOUBT} AS in_doubt,
             d.source_hash AS row_hash,
-            concat_ws(',', {names}) AS changed
+            {f"concat_ws(',', {names})" if names else "''"} AS changed
             {pairs}
         FROM {tables.scratch("delta")} d
         LEFT JOIN {tables.snapshot} n ON n.key = d.known_key
