@@ -19,6 +19,7 @@ _OURS = {
     "row_hash": HASH_TYPE,
     "synced_at": "TIMESTAMP",
     "run_id": "VARCHAR",
+    "left_model": "BOOLEAN",  # came with a later version; `on_leave: forget`: is sent again when its row comes back
 }
 _REJECTED = {
     "key": "VARCHAR",
@@ -42,9 +43,12 @@ def prepare(tables: SyncTables) -> None:
     stored = {name: type_ for name, type_ in present.items() if name not in _OURS}
     if not present:
         create_table(warehouse, tables.relation("snapshot"), [*(_OURS | fields).items()])
-    elif stored != fields:
-        with warehouse.transaction(ddl=True):
-            _migrate(tables, stored)
+    else:
+        if "left_model" not in present:
+            warehouse.execute(f"ALTER TABLE {tables.snapshot} ADD COLUMN left_model {_OURS['left_model']}")
+        if stored != fields:
+            with warehouse.transaction(ddl=True):
+                _migrate(tables, stored)
     waiting = {c.name for c in warehouse.columns(tables.relation("rejected"))}
     if not waiting:
         create_table(warehouse, tables.relation("rejected"), [*_REJECTED.items()])

@@ -15,7 +15,7 @@ from revetl.state.schema import relation, table_suffix
 from revetl.warehouse.base import Warehouse
 from revetl.warehouse.sql import ident, shortened, table
 
-_OURS = frozenset({"key", "destination_id", "row_hash", "synced_at", "run_id"})
+_OURS = frozenset({"key", "destination_id", "row_hash", "synced_at", "run_id", "left_model"})
 _PREFIX = "field_"
 # What may be sent. Nested and interval types have no form that a destination's field could take; numbers of 128 bits
 # without a sign leave DuckDB as others (Arrow has no such type, and the highest bit becomes a minus).

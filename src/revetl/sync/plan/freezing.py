@@ -33,7 +33,8 @@ def freeze(
     only added, and a changed one has a line all the same, so that it is not passed over in silence. Safe to repeat: a
     new plan takes the place of the old."""
     barred = suppressed.records(tables)
-    buckets = None if barred or full_refresh else suspects.find(tables)
+    # Sums of hashes can't tell who left and came back.
+    buckets = None if barred or full_refresh or tables.spec.forgets else suspects.find(tables)
     lean = tables.warehouse.lean(len(tables.fields) + 1)
     if buckets is not None and lean is not None:
         try:
@@ -53,6 +54,7 @@ def _freeze(
         counts = comparison.compare(source)
         waiting = _write_plan(comparison, plan_id, limit, events)
         equal = comparison.take_over_hashes()
+        returned = comparison.note_leavers()
         summary = PlanSummary(
             plan_id=plan_id,
             sync=tables.spec.name,
@@ -64,6 +66,7 @@ def _freeze(
             waiting=sum(waiting.values()),
             waiting_for=waiting,
             left=counts.left,
+            returned=returned,
             suppressed=len(barred),
             full_refresh=comparison.full_refresh,
         )
