@@ -72,8 +72,8 @@ def test_a_log_holds_no_value_no_key_and_no_secret(project: Path, capsys: pytest
 
 def test_quiet_leaves_out_notes_and_keeps_results_and_errors(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def of(*flags: str) -> tuple[int, str, str]:
-        assert call(capsys, "plan", "--out", "plan.json")[0] == 0
-        return call(capsys, *flags, "apply", "plan.json")
+        assert call(capsys, "plan", "--out", str(project / "plan.json"))[0] == 0
+        return call(capsys, *flags, "apply", str(project / "plan.json"))
 
     code, out, err = of()
     assert (code, "sent by the next sync" in err) == (0, True)
