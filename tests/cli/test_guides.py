@@ -131,6 +131,7 @@ def test_a_schedule(somebody: Reader, project: Project, tmp_path: Path) -> None:
     }
     somebody.read("docs/guides/schedule.md")
     assert json.loads((project.directory / "logs/run.json").read_text())["exit_code"] == 0
+    assert "run finished" in (project.directory / "logs/revetl.log").read_text()
 
 
 def test_money(somebody: Reader, project: Project) -> None:
