@@ -294,6 +294,7 @@ class Reader:
             assert all(re.fullmatch(r"[\d*/,-]+", word) for word in times), f"{block}: {line}"
             printed = self.shell(command, bare)
             assert self._code == 0, f"{block}\n{command}\nended with {self._code}\n{printed}"
+            assert not printed, f"{block}: cron would mail this\n{printed}"
 
     def _unit(self, block: Block, text: str) -> None:
         parser = configparser.ConfigParser(strict=False, interpolation=None)
