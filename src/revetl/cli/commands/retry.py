@@ -15,8 +15,13 @@ STATUSES = ("rejected", "skipped", "unknown", "rolled_back", "accepted")
 @click.command(short_help="Send rejected records again.")
 @project_options
 @select_options
-@click.option("--run", "run_id", metavar="RUN", help="Only what waits since this run; its last six characters do.")
-@click.option("--key", "keys", multiple=True, help="Only this record. May be repeated.")
+@click.option(
+    "--run",
+    "run_id",
+    metavar="RUN",
+    help="Only what waits since this run: its beginning, its last six characters, or `latest`.",
+)
+@click.option("--key", "keys", metavar="RECORD", multiple=True, help="Only this record. May be repeated.")
 @click.option("--code", "codes", multiple=True, help="Only refusals with this error code. May be repeated.")
 @click.option(
     "--status",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from revetl.cli.render.reports import short, show_numbers
+from revetl.cli.render.reports import short, show_item, show_numbers
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -56,9 +56,9 @@ def _show_details(console: Console, plan: PlanSummary, samples: int) -> None:
         return
     console.print(f"[bold]{plan.sync}[/] → {plan.destination} {plan.object}")
     for line in facts(plan):
-        _item(console, line)
+        show_item(console, line)
     for violation in plan.violations:
-        _item(console, f"guardrail {violation.guardrail}: {violation.message}", style="red")
+        show_item(console, f"guardrail {violation.guardrail}: {violation.message}", style="red")
     kinds: dict[tuple[str, str | None, str | None], int] = {}
     for sample in plan.samples:
         kind = (sample.op, sample.outcome, sample.reason)
@@ -173,7 +173,7 @@ def show_line(console: Console, line: PlanLine, *, most_fields: int | None = Non
     console.print(f"  [{style}]{line.op:<6}[/] {short(line.key, 60)}{doubt}", soft_wrap=True)
     if line.outcome:
         word = "nothing to send" if line.outcome == "ok" else "not sent"
-        _item(console, f"{word}: {line.note}" if line.note else word, indent=9, style="dim")
+        show_item(console, f"{word}: {line.note}" if line.note else word, indent=9, style="dim")
         return
     if line.op == "delete":
         return
@@ -183,12 +183,4 @@ def show_line(console: Console, line: PlanLine, *, most_fields: int | None = Non
     if most_fields is not None and len(line.fields) > most_fields:
         console.print(f"         … {len(line.fields) - most_fields} more")
     if line.note:
-        _item(console, line.note, indent=9, style="dim")
-
-
-def _item(console: Console, text: str, *, indent: int = 2, style: str = "") -> None:
-    """A sentence that wraps under its own beginning."""
-    from rich.padding import Padding
-    from rich.text import Text
-
-    console.print(Padding(Text(text, style=style), (0, 0, 0, indent), expand=False))
+        show_item(console, line.note, indent=9, style="dim")

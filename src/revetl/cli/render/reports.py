@@ -71,10 +71,23 @@ def short(value: Scalar, width: int = 28) -> str:
     """A value for people; escaped, so that brackets in a name are not read as markup."""
     from rich.markup import escape
 
+    return escape(cut(value, width))
+
+
+def cut(value: Scalar, width: int) -> str:
+    """The same, not escaped: for a text that is printed without markup."""
     if value is None:
         return "∅"
     text = str(value).replace("\n", "⏎")
-    return escape(text if len(text) <= width else text[: width - 1] + "…")
+    return text if len(text) <= width else text[: width - 1] + "…"
+
+
+def show_item(console: Console, text: str, *, indent: int = 2, style: str = "") -> None:
+    """A sentence that wraps under its own beginning."""
+    from rich.padding import Padding
+    from rich.text import Text
+
+    console.print(Padding(Text(text, style=style), (0, 0, 0, indent), expand=False))
 
 
 def status(word: str) -> str:

@@ -90,9 +90,12 @@ async def roll_back(
 
 
 async def _plan(run: SyncRun, destination: Destination, undone: RunRecord, choices: RollbackChoices) -> RollbackPlan:
+    before = requests_of(destination)[0]
     await decide(run, destination, undone, choices)
+    reads = requests_of(destination)[0] - before
     await run.on_tables(rollback_plan.freeze, run.ctx.run_id, undone.run_id)
     plan = await run.on_tables(rollback_plan.summarise, undone, choices)
+    plan.reads = reads
     limits = destination.limits(run.spec.object)
     if write_only(destination):
         plan.consequences.append(UNSEEN)
