@@ -116,6 +116,15 @@ def names(text: str, id_: str | None) -> bool:
     return id_.startswith(text) or id_.endswith(text)
 
 
+def planned_by(warehouse: Warehouse, run_id: str) -> int | None:
+    """How many records the run was to send; None where it came to no plan that sends any."""
+    plans = relation(warehouse, "plans")
+    if not warehouse.columns(plans):
+        return None
+    found = warehouse.rows(f"SELECT changes FROM {table(plans)} WHERE run_id = ?", [run_id])
+    return int(str(found[0][0])) if found else None
+
+
 def rollbacks_of(warehouse: Warehouse, run_id: str) -> list[RunRecord]:
     """The rollbacks of this run that restored anything, the newest first."""
     if "undoes" not in {c.name.lower() for c in warehouse.columns(relation(warehouse, "runs"))}:

@@ -40,14 +40,28 @@ class Invocation:
 
 @dataclass(frozen=True, slots=True)
 class RunDetails:
-    """One run. `reasons`: (status, code, an example, records) of what did not go through; `records`: some of those;
-    `undone_by`: ids of the rollbacks of this run; `in_doubt`: its paid calls whose answer was lost."""
+    """One run.
+
+    undone_by  ids of the rollbacks of this run
+    reasons    (status, code, an example, records) of what did not go through
+    records    some of those
+    in_doubt   its paid calls whose answer was lost
+    planned    records that it was to send; None of a run that came to no plan
+    done       (operation, status, records) of what was sent, and of links
+    """
 
     run: RunRecord
     undone_by: list[str]
     reasons: Sequence[tuple[str, str, str, int]]
     records: Sequence[outcomes.RecordOutcome]
     in_doubt: Sequence[CallInDoubt]
+    planned: int | None = None
+    done: Sequence[tuple[str, str, int]] = ()
+
+    @property
+    def not_sent(self) -> int:
+        """Of the records that were planned, those that have no outcome."""
+        return max(0, (self.planned or 0) - sum(n for op, _, n in self.done if op not in ("link", "unlink")))
 
 
 def newest_runs(project: Project, limit: int, caller: Caller) -> list[RunRecord]:
@@ -76,6 +90,8 @@ def _details(warehouse: Warehouse, run: RunRecord, limit: int, caller: Caller) -
         outcomes.reasons(warehouse, run.run_id),
         outcomes.of_run(warehouse, run.run_id, statuses=("rejected", "unknown", "skipped"), limit=limit),
         in_doubt(warehouse, caller.clock.now(), run_id=run.run_id),
+        runs.planned_by(warehouse, run.run_id),
+        outcomes.done_by(warehouse, run.run_id),
     )
 
 

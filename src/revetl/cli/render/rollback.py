@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from revetl.cli.render.reports import cut, short, show_field_table, show_item, show_numbers, status
+from revetl.cli.render.reports import cut, short, show_field_table, show_item, show_numbers, show_waiting_counts, status
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -118,5 +118,6 @@ def show_rollbacks(console: Console, reports: Sequence[RollbackReport]) -> None:
             console.print(f"{r.sync}: {r.not_sent:,} record(s) not sent; the same command takes up from there")
         if r.counts.get("rejected") or r.counts.get("unknown"):
             console.print(f"{r.sync}: why records did not go through: [bold]revetl runs show {r.run_id[-6:]}[/]")
+        show_waiting_counts(console, r.sync, r.waiting)
     if any(r.counts.get("ok") or r.counts.get("accepted") for r in reports):
         console.print("No sync sends them again until their rows change (`revetl plan`: waiting).")

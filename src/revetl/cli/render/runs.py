@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from revetl.cli.render.reports import NOT_OK, short, status, table
+from revetl.cli.render.reports import NOT_OK, short, show_item, status, table
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -67,6 +67,10 @@ def show_run(screen: Console, details: RunDetails) -> None:
     """The run, and the records that did not go through, with the reason."""
     for line in _lines(details.run):
         screen.print(line)
+    if details.planned is not None:
+        done = ", ".join(f"{n:,} {op} {word}" for op, word, n in details.done) or "nothing"
+        rest = f"; {details.not_sent:,} not sent" if details.not_sent else ""
+        show_item(screen, f"planned {details.planned:,}; done: {done}{rest}", indent=0)
     if details.in_doubt:
         usd = sum((call.usd for call in details.in_doubt), Decimal(0))
         said = f"{len(details.in_doubt):,} calls in doubt, at most ${usd:,.4f}; what next: revetl enrich --in-doubt"
