@@ -82,7 +82,7 @@ class Artifacts:
         if not (self.users / MANIFEST).exists():
             raise ConfigError(
                 f"there is no dbt here, and no {MANIFEST} in {self.users}",
-                hint=f"--target-path names the folder that dbt's artifacts are in. A dbt to run: {NOT_HERE}",
+                hint=f"`dbt build` writes it; --target-path names its folder. To run dbt here: {NOT_HERE}",
             )
         manifest = self._checked(read_manifest(self.users, self.dbt_dir))
         results = read_json(self.users / RESULTS)
