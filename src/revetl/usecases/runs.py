@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from revetl.enrich.execution.in_doubt import CallInDoubt, in_doubt
 from revetl.errors import ConfigError
 from revetl.model import RunRecord, RunStatus
+from revetl.project.recent_runs import remember_runs
 from revetl.state import outcomes, runs
 from revetl.sync import record_history
 from revetl.usecases.caller import Caller
@@ -67,7 +68,9 @@ class RunDetails:
 def newest_runs(project: Project, limit: int, caller: Caller) -> list[RunRecord]:
     """Those of the newest `limit` invocations, the newest first; empty where nothing has run yet."""
     with caller.warehouse(project) as warehouse:
-        return runs.newest_invocations(warehouse, limit)
+        found = runs.newest_invocations(warehouse, limit)
+    remember_runs(project.artifacts.own, [run.run_id for run in found])
+    return found
 
 
 def by_invocation(found: Iterable[RunRecord]) -> list[Invocation]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import rich_click as click
 
+from revetl.cli import completing
 from revetl.cli.options import ProjectOptions, console, emit_json, json_option, project_options, select_options
 from revetl.cli.terminal import Terminal
 from revetl.cli.waiting import wait_option
@@ -19,6 +20,7 @@ STATUSES = ("rejected", "skipped", "unknown", "rolled_back", "accepted")
     "--run",
     "run_id",
     metavar="RUN",
+    shell_complete=completing.run_ids,
     help="Only what waits since this run: its beginning, its last six characters, or `latest`.",
 )
 @click.option("--key", "keys", metavar="RECORD", multiple=True, help="Only this record. May be repeated.")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import rich_click as click
 
+from revetl.cli import completing
 from revetl.cli.options import ProjectOptions, console, emit_json, json_option, project_options
 from revetl.cli.terminal import Terminal
 
 
 @click.command(short_help="List past runs and what became of their records.")
 @project_options
-@click.argument("words", nargs=-1, metavar="[[show] RUN]")
+@click.argument("words", nargs=-1, metavar="[[show] RUN]", shell_complete=completing.run_ids)
 @click.option(
     "--key", metavar="RECORD", help="Tell this record's story: what the run did to it, and what happens next."
 )

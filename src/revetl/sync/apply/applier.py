@@ -11,6 +11,7 @@ What can fail here and what then happens:
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
@@ -33,6 +34,8 @@ from revetl.sync.sync_run import SyncRun
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+log = logging.getLogger("revetl.sync")
 
 _CHUNKS_AHEAD = 5
 _CHECKPOINT_S = 5.0
@@ -160,6 +163,10 @@ class Applier:
         for status, n in answered.items():
             self.answered[batch[0].op, status] += n  # a batch is of one operation
         self.sent += len(batch)
+        if log.isEnabledFor(logging.DEBUG):
+            counted = Counter(str(o.status.value) for o in outcomes)
+            named = {"run_id": self._record.run_id, "sync": self._run.spec.name, "op": batch[0].op.value}
+            log.debug("batch answered", extra={**named, "records": len(batch), **counted})
         if self._meter:
             self._meter(self.sent, self._plan.changes)
 
