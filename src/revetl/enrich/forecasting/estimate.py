@@ -87,7 +87,9 @@ def estimate(
         low_usd=usd(0.025),
         p95_usd=usd(0.95),
         high_usd=usd(0.975),
-        minutes=_minutes(spec, providers, rates, draws, records, paid=_can_pay_for_all(spec, stages, limit_usd)),
+        minutes=_minutes(
+            spec, providers, rates, draws, min(records, max(counts)), paid=_can_pay_for_all(spec, stages, limit_usd)
+        ),
         coverage=_coverage(filled, fields, cohorts, draws),
     )
 
