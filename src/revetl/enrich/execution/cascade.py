@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from decimal import Decimal
@@ -75,13 +75,13 @@ class Cascade:
         """All stages at the same time, each with other partitions. One after the other where the money might not
         suffice: later stages would spend it on some records before the cheaper ones have seen all."""
         partitions = [EVERYTHING]
+        questions = self._run.questions()
         if partition_count(records) > 1:
             # By what there is to ask: each partition reads the ledger, and with little to ask nobody is kept waiting.
-            questions = self._run.questions()
-            asked = [questions.count(stage) for stage in self._run.spec.stages]
-            number = partition_count(min(records, max(asked)))
-            if number > 1 and self._can_pay_for_all(asked):
-                partitions = partitions_between(questions.bounds(number))
+            records = max(questions.count_records(stage) for stage in self._run.spec.stages)
+        number = partition_count(records)
+        if number > 1 and self._can_pay_for_all():
+            partitions = partitions_between(questions.bounds(number))
         try:
             async with asyncio.TaskGroup() as group:
                 self._dispatcher.start(group)
@@ -91,11 +91,11 @@ class Cascade:
         except BaseExceptionGroup as failures:
             raise first_failure(failures) from None
 
-    def _can_pay_for_all(self, asked: Sequence[int]) -> bool:
-        """Whether every question that there is may be asked at its greatest price. `asked`: how many, by stage."""
+    def _can_pay_for_all(self) -> bool:
+        """Whether every question that there is may be asked at its greatest price."""
         if self._run.budget.limit_usd is None and not self._ledger.limits:
             return True
-        verifications = self._run.verifications()
+        questions, verifications = self._run.questions(), self._run.verifications()
         stages = self._run.spec.stages
         need: dict[str, Decimal] = {}
 
@@ -103,9 +103,10 @@ class Cascade:
             greatest = self._run.providers[provider].spec.greatest_usd
             need[provider] = need.get(provider, ZERO) + number * greatest
 
-        for stage, number in zip(stages, asked, strict=True):
+        for stage in stages:
+            asked = questions.count(stage)
             for name in (stage.provider, *stage.verify.values()):
-                add(name, number)
+                add(name, asked)
         for field, verifier in {pair for stage in stages for pair in stage.verify.items()}:
             add(verifier, verifications.count_unverified(field, verifier))
         return self._ledger.can_pay(need)

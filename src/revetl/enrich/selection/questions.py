@@ -31,6 +31,11 @@ class QuestionSelection(RecordSelection):
         """How many calls the stage would make now, were all of them allowed."""
         return self._count_questions(self._open(stage))
 
+    def count_records(self, stage: Stage) -> int:
+        """Of how many records these calls are: equal questions are one call."""
+        query = compose("SELECT count(*) FROM ({open}) AS counted", open=self._open(stage))
+        return self.warehouse.scalar(query.sql, int, query.params)
+
     def stream(self, stage: Stage) -> Iterator[Question]:
         """The stage's questions, each once, in bounded memory."""
         query = self._open(stage) + " ORDER BY request_hash, key"
