@@ -39,7 +39,7 @@ def watched(warehouse: PostgresWarehouse) -> Iterator[list[Visited]]:
     def explained(statement: Statement, params: Sequence[Any]) -> psycopg.Cursor[Any]:
         sql = _CURSOR.sub("", statement.sql)
         if _PLANNED.match(sql) and " pg_" not in sql:  # the catalogue is not ours
-            seen.append(_most(sql, _plan(warehouse._db, sql, statement.bind(params))))
+            seen.append(most_visited(sql, _plan(warehouse._db, sql, statement.bind(params))))
         return send(statement, params)
 
     warehouse._send = explained  # type: ignore[method-assign]
@@ -61,7 +61,7 @@ def _plan(db: psycopg.Connection[Any], sql: str, values: Sequence[Any]) -> Mappi
         db.execute("ROLLBACK TO SAVEPOINT planned" if inside else "ROLLBACK")
 
 
-def _most(sql: str, plan: Mapping[str, Any]) -> Visited:
+def most_visited(sql: str, plan: Mapping[str, Any]) -> Visited:
     return max((Visited(sql, node["Node Type"], _rows(node)) for node in nodes(plan)), key=lambda each: each.rows)
 
 
