@@ -91,4 +91,6 @@ def test_no_model_compares_each_row_with_each(postgres: PostgresServer, tmp_path
     assert len(seen) > 50
     rows = RECORDS + ledger + survivors
     for each in sorted(seen, key=lambda v: -v.rows):
-        assert each.rows <= AT_MOST * rows, f"{each.node} visits {each.rows:,} rows where there are {rows:,}:\n{each.sql}"
+        assert each.rows <= AT_MOST * rows, (
+            f"{each.node} visits {each.rows:,} rows where there are {rows:,}:\n{each.sql}"
+        )
