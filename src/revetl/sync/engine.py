@@ -6,6 +6,7 @@ earlier run left behind. The destination is handed in open; who opened it closes
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 
 from revetl.context import RunContext
@@ -19,12 +20,14 @@ from revetl.sync.apply.checkpoint import FrozenPlan
 from revetl.sync.leasing import under_lease
 from revetl.sync.links import sending
 from revetl.sync.options import SyncOptions
-from revetl.sync.plan import guardrails, lines, policies
+from revetl.sync.plan import consequences, guardrails, lines, policies
 from revetl.sync.plan.drafting import draft
 from revetl.sync.plan.summary import PlanSummary
 from revetl.sync.recording import how_it_ended, recorded
 from revetl.sync.report import SyncReport
 from revetl.sync.sync_run import SyncRun
+
+log = logging.getLogger("revetl.sync")
 
 
 async def plan_sync(
@@ -33,7 +36,8 @@ async def plan_sync(
     """Freezes a plan and describes it. Sends nothing: with a destination its fields are checked and new records are
     looked up there; without one every new record counts as a create. Guardrails that it breaks stand in the summary.
     LeaseError where another run works on this sync for longer than `ctx.wait` says. Safe to repeat."""
-    async with under_lease(ctx, spec) as run:
+    async with under_lease(ctx, spec) as held:
+        run = _knowing(held, destination)
         healed = await recovery.heal(run, destination)
         plan = await draft(run, destination, limit=options.limit, full_refresh=options.full_refresh)
         plan.recovered = healed.recovered
@@ -54,10 +58,15 @@ async def run_sync(
     if options.dry_run:
         plan = await plan_sync(ctx, spec, destination, options)
         return SyncReport(ctx.run_id, spec.name, "done", plan, recovered=plan.recovered, dry_run=True)
-    async with under_lease(ctx, spec) as run:
-        report = await _run(run, destination, options)
+    async with under_lease(ctx, spec) as held:
+        report = await _run(_knowing(held, destination), destination, options)
     report.seconds = ctx.clock.monotonic() - started_s
     return report
+
+
+def _knowing(run: SyncRun, destination: Destination | None) -> SyncRun:
+    """The run, knowing how the destination's records are named."""
+    return replace(run, tables=replace(run.tables, by_id=consequences.finds_by_id(run.spec, destination)))
 
 
 async def _run(run: SyncRun, destination: Destination, options: SyncOptions) -> SyncReport:
@@ -66,6 +75,7 @@ async def _run(run: SyncRun, destination: Destination, options: SyncOptions) -> 
     async with recorded(run, destination) as record:
         healed = await recovery.heal(run, destination)
         plan = await _plan(run, destination, options)
+        log.info("plan frozen", extra={"run_id": record.run_id, "sync": spec.name, **_counted(plan)})
         record.overrides = guardrails.overridden(spec.name, plan.violations, options.allow)
         if plan.changes and options.confirm is not None and not options.confirm(plan):
             raise GuardrailError(f"{spec.name}: not confirmed; nothing was sent")
@@ -97,6 +107,18 @@ async def _plan(run: SyncRun, destination: Destination, options: SyncOptions) ->
         await policies.decide(run, destination, described, again=True)
         plan = await run.on_tables(lines.summarise, plan)
     return plan
+
+
+def _counted(plan: PlanSummary) -> dict[str, int]:
+    return {
+        "create": plan.create,
+        "adopt": plan.adopt,
+        "update": plan.update,
+        "delete": plan.delete,
+        "withheld": plan.withheld,
+        "waiting": plan.waiting,
+        "unchanged": plan.unchanged,
+    }
 
 
 def _with_links_of(run: SyncRun, options: SyncOptions) -> SyncRun:

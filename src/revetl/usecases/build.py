@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from revetl.project.dbt import BuildResult, NodeResult, run_dbt
+from revetl.errors import WarehouseError
+from revetl.project.dbt import BuildResult, DbtFailed, NodeResult, run_dbt
 from revetl.state.schema import create_all
 
 if TYPE_CHECKING:
     from revetl.project import Project
+
+STARTER = "revetl_starter"  # as its dbt_project.yml names it
+_NAMED = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +46,8 @@ class BuildRequest:
 def build(project: Project, request: BuildRequest) -> BuildResult:
     """Creates the state tables, then runs `dbt build`. Safe to repeat.
 
-    No connection to a DuckDB warehouse may be open. Raises DbtFailed with the failed nodes named, ConfigError and
+    No connection to a DuckDB warehouse may be open. Raises DbtFailed with the failed nodes named, and the sources that
+    are not there, ConfigError and
     WarehouseError.
     """
     warehouse = project.open_warehouse()
@@ -49,5 +55,32 @@ def build(project: Project, request: BuildRequest) -> BuildResult:
         create_all(warehouse)
     finally:
         warehouse.close()
-    with project.building() as dbt:
-        return run_dbt("build", dbt, arguments=request.arguments, on_node=request.on_node)
+    try:
+        with project.building() as dbt:
+            return run_dbt("build", dbt, arguments=request.arguments, on_node=request.on_node)
+    except DbtFailed as e:
+        if cure := _missing_sources(project):
+            raise DbtFailed(f"{e}\n{cure}", e.failed) from None
+        raise
+
+
+def _missing_sources(project: Project) -> str | None:
+    """What to do where a build failed since a table is not there that other software fills; None where all are."""
+    manifest = project.artifacts.parsed_before()
+    if manifest is None or not (declared := manifest.sources()):
+        return None
+    try:
+        with closing(project.open_warehouse()) as warehouse:
+            missing = [source for source in declared if warehouse.kind(source) is None]
+    except WarehouseError:
+        return None  # dbt has said what is wrong with it
+    if not missing:
+        return None
+    names = [f"{source.schema}.{source.name}" for source in missing]
+    more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
+    said = (
+        f"Not in the warehouse: {', '.join(names[:_NAMED])}{more}. Load them, or say in the sources' yml where they are"
+    )
+    if manifest.project_name == STARTER:
+        return f"{said}; `revetl sandbox generate -t {project.target}` makes some to play with."
+    return f"{said}."

@@ -21,8 +21,8 @@ def command(options: ProjectOptions, key: str, as_json: bool) -> None:
     project = options.load()
     with Terminal() as terminal:
         found = explain(project, key, terminal.caller)
+    require_known(key, found)
     if as_json:
         emit_json({"key": key, **found})
         return
-    require_known(key, found)
     show_record(console(), found)

@@ -11,6 +11,7 @@ What can fail here and what then happens:
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
@@ -27,12 +28,14 @@ from revetl.sync.apply import checkpoint
 from revetl.sync.apply.batch_writer import BatchWriter, one_for_each
 from revetl.sync.apply.checkpoint import FrozenPlan
 from revetl.sync.apply.jobs import JobWriter
-from revetl.sync.apply.plan_lines import read_changes, stream_lines
+from revetl.sync.apply.plan_lines import read_changes, stream_lines, with_metadata
 from revetl.sync.batching import by_jobs
 from revetl.sync.sync_run import SyncRun
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+log = logging.getLogger("revetl.sync")
 
 _CHUNKS_AHEAD = 5
 _CHECKPOINT_S = 5.0
@@ -156,6 +159,10 @@ class Applier:
         self._done += outcomes
         self.counts.update([o.status for o in outcomes])
         self.sent += len(batch)
+        if log.isEnabledFor(logging.DEBUG):
+            counted = Counter(str(o.status.value) for o in outcomes)
+            named = {"run_id": self._record.run_id, "sync": self._run.spec.name, "op": batch[0].op.value}
+            log.debug("batch answered", extra={**named, "records": len(batch), **counted})
         if self._meter:
             self._meter(self.sent, self._plan.changes)
 
@@ -234,6 +241,8 @@ class Applier:
         try:
             while (chunk := await ready.get()) is not None:
                 changes = read_changes(chunk, self._run.tables)
+                if metadata := self._run.spec.metadata:
+                    changes = with_metadata(changes, metadata, self._record)
                 for op in dict.fromkeys(change.op for change in changes):
                     if op is not Operation.DELETE and waiting[Operation.DELETE]:
                         # What leaves goes first: it may hold a value that somebody else is about to be given.
