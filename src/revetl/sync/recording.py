@@ -36,6 +36,7 @@ async def recorded(run: SyncRun, destination: Destination, *, undoes: str | None
         __version__,
         dbt_invocation_id=ctx.dbt_invocation_id,
         undoes=undoes,
+        invocation_id=ctx.invocation_id,
     )
     await ctx.offload(runs.start_run, ctx.warehouse, record)
     log.info("run started", extra=_named(record))
