@@ -38,7 +38,7 @@ class Artifacts:
     @property
     def own(self) -> Path:
         """Where revetl's dbt leaves its artifacts for this target."""
-        return self.users / "revetl" / _as_folder(self.profile.target)
+        return self.users / "revetl" / as_folder(self.profile.target)
 
     def fingerprint(self) -> str:
         """Of all that a parse depends on, as it is now."""
@@ -145,7 +145,7 @@ def _project_name(dbt_dir: Path) -> str:
     return str(data.get("name") or "") if isinstance(data, dict) else ""
 
 
-def _as_folder(target: str) -> str:
+def as_folder(target: str) -> str:
     plain = re.sub(r"[^\w.-]", "_", target)
     # Two targets whose names differ only in what a folder's can't hold are still two.
     return plain if plain == target else f"{plain}_{hashlib.sha256(target.encode()).hexdigest()[:8]}"
