@@ -28,7 +28,7 @@ from tests.support.virtual_time import run_virtual
 PEOPLE_N = 12
 STRIDE = 1 if os.environ.get("REVETL_EVERY_STEP") else int(os.environ.get("REVETL_STRIDE", "13"))
 HELD = "SELECT coalesce(sum(held_usd), 0) FROM revetl.enrichment_spend"
-VALUES = "SELECT key, field, value, provider, rejected_reason FROM revetl.enrichment_values ORDER BY ALL"
+VALUES = "SELECT key, field, value, provider, rejected_reason FROM revetl.enrichment_values ORDER BY 1, 2, 3, 4, 5"
 DOUBTS = "SELECT count(*) FROM revetl.enrichment_calls WHERE status = 'in_doubt'"
 
 

@@ -263,10 +263,15 @@ def test_a_session_that_was_lost_on_our_side_is_ended_before_anything_is_looked_
         warehouse.execute(f"DROP TABLE IF EXISTS {table(T)}")
         warehouse.execute(f"CREATE TABLE {table(T)} (a BIGINT)")
         process = warehouse._db.info.backend_pid
-        with pytest.raises(WarehouseLost), warehouse.transaction():
-            warehouse.execute(f"INSERT INTO {table(T)} VALUES (1)")
-            line.cut()
-            warehouse.execute(f"INSERT INTO {table(T)} VALUES (2)")
+
+        def work() -> None:
+            with warehouse.transaction():
+                warehouse.execute(f"INSERT INTO {table(T)} VALUES (1)")
+                line.cut()
+                warehouse.execute(f"INSERT INTO {table(T)} VALUES (2)")
+
+        with pytest.raises(WarehouseLost):
+            work()
         assert server.ask(f"SELECT 1 FROM pg_stat_activity WHERE pid = {process}"), "the server heard of it"
         assert count(warehouse) == 0
         assert not server.ask(f"SELECT 1 FROM pg_stat_activity WHERE pid = {process}")
@@ -276,9 +281,14 @@ def test_a_commit_whose_answer_is_lost_took_place_and_can_be_looked_up(server: P
     with line_to(server.port) as line, closing(_through(server, line)) as warehouse:
         warehouse.execute(f"DROP TABLE IF EXISTS {table(T)}")
         warehouse.execute(f"CREATE TABLE {table(T)} (a BIGINT)")
-        with pytest.raises(WarehouseLost) as e, warehouse.transaction():
-            warehouse.execute(f"INSERT INTO {table(T)} VALUES (1)")
-            line.deaf = True  # COMMIT arrives, its answer does not
+
+        def work() -> None:
+            with warehouse.transaction():
+                warehouse.execute(f"INSERT INTO {table(T)} VALUES (1)")
+                line.deaf = True  # COMMIT arrives, its answer does not
+
+        with pytest.raises(WarehouseLost) as e:
+            work()
         assert e.value.in_doubt
         line.deaf = False
         assert count(warehouse) == 1

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
@@ -120,12 +120,12 @@ async def write_answers(ctx: RunContext, suppressions: Suppressions, answers: Se
 
 def _write(ctx: RunContext, suppressions: Suppressions, answers: Sequence[KeptAnswer]) -> int:
     warehouse = ctx.warehouse
-    left = list(_lacking(answers, statuses_of(warehouse, [each.call for each in answers])))
-    append_outcomes(warehouse, [(each.call, each.outcome) for each in left])
     suppressions.refresh()
+    lacking = _lacking(answers, statuses_of(warehouse, [each.call for each in answers]))
+    left = [_without_erased(each, suppressions) for each in lacking]
+    append_outcomes(warehouse, [(each.call, each.outcome) for each in left])
     for each in left:
-        allowed = [value for value in each.values if not suppressions.is_erased(value.key, [value.value])]
-        append_values(warehouse, allowed)
+        append_values(warehouse, each.values)
         for identity in each.objected:
             suppressions.add(identity, OBJECTED, ctx.clock.now())
         if each.outcome.charged_usd is not None:
@@ -146,6 +146,18 @@ def _lacking(answers: Sequence[KeptAnswer], statuses: Mapping[str, set[str]]) ->
         if each.outcome.status == "in_doubt" and "in_doubt" in found and each.outcome.request_id is None:
             continue
         yield each
+
+
+def _without_erased(answer: KeptAnswer, suppressions: Suppressions) -> KeptAnswer:
+    """What was paid stays; of somebody who was erased since, no more than an alias."""
+    keys = [suppressions.alias(key) if suppressions.is_erased(key) else key for key in answer.call.keys]
+    values = [v for v in answer.values if not suppressions.is_erased(v.key, [v.value])]
+    if keys == list(answer.call.keys) and len(values) == len(answer.values):
+        return answer
+    call, outcome = replace(answer.call, keys=tuple(keys)), replace(answer.outcome, response=None)
+    if set(keys).isdisjoint(answer.call.keys):
+        call = replace(call, request_hash=suppressions.alias(call.request_hash))
+    return KeptAnswer(call, outcome, values, answer.objected)
 
 
 def _as_json(value: object) -> object:
