@@ -25,13 +25,19 @@ class LosingWarehouse(TypedResults):
         self.dialect, self.state_schema = inner.dialect, inner.state_schema
         self.steps = self.losses = 0
         self.back_at: float | None = 0.0
+        self.scratch_is_gone = False
 
     def step(self, *, in_doubt: bool = False) -> None:
         if self.back_at is None or self.clock.monotonic() < self.back_at:
             raise WarehouseLost("there is no other")
+        if self.scratch_is_gone and self.dialect == "duckdb":
+            self.scratch_is_gone = False
+            for (name,) in self.inner.rows("SELECT table_name FROM duckdb_tables() WHERE database_name = 'temp'"):
+                self.inner.execute(f'DROP TABLE temp.main."{name}"')
         self.steps += 1
         if self.steps == self.at:
             self.losses += 1
+            self.scratch_is_gone = True
             self.at += self.again_after
             self.back_at = None if self.away_s is None else self.clock.monotonic() + self.away_s
             raise WarehouseLost("the connection was lost", in_doubt=in_doubt)

@@ -18,6 +18,7 @@ from revetl.sync.apply.applier import Applier, apply_plan
 from revetl.sync.apply.checkpoint import FrozenPlan
 from revetl.sync.leasing import under_lease
 from revetl.sync.links import sending
+from revetl.sync.lost_connection import again
 from revetl.sync.options import SyncOptions
 from revetl.sync.plan import guardrails, lines, policies
 from revetl.sync.plan.drafting import draft
@@ -34,10 +35,14 @@ async def plan_sync(
     looked up there; without one every new record counts as a create. Guardrails that it breaks stand in the summary.
     LeaseError where another run works on this sync for longer than `ctx.wait` says. Safe to repeat."""
     async with under_lease(ctx, spec) as run:
-        healed = await recovery.heal(run, destination)
-        plan = await draft(run, destination, limit=options.limit, full_refresh=options.full_refresh)
-        plan.recovered = healed.recovered
-        return plan
+
+        async def planned() -> PlanSummary:
+            healed = await recovery.heal(run, destination)
+            plan = await draft(run, destination, limit=options.limit, full_refresh=options.full_refresh)
+            plan.recovered = healed.recovered
+            return plan
+
+        return await again(run.ctx, planned)
 
 
 async def run_sync(
@@ -64,8 +69,8 @@ async def _run(run: SyncRun, destination: Destination, options: SyncOptions) -> 
     """Under the lease. The run's row is written first and last, however it ends."""
     spec = run.spec
     async with recorded(run, destination) as record:
-        healed = await recovery.heal(run, destination)
-        plan = await _plan(run, destination, options)
+        healed = await again(run.ctx, lambda: recovery.heal(run, destination))
+        plan = await again(run.ctx, lambda: _plan(run, destination, options))
         record.overrides = guardrails.overridden(spec.name, plan.violations, options.allow)
         if plan.changes and options.confirm is not None and not options.confirm(plan):
             raise GuardrailError(f"{spec.name}: not confirmed; nothing was sent")

@@ -10,9 +10,10 @@ from contextlib import asynccontextmanager
 from revetl import __version__
 from revetl.destinations.base import Destination
 from revetl.destinations.capabilities import requests_of
-from revetl.errors import GuardrailError, JobInterrupted, RevetlError
+from revetl.errors import GuardrailError, JobInterrupted, RevetlError, WarehouseLost
 from revetl.model import RunRecord, RunStatus
 from revetl.state import runs
+from revetl.sync.lost_connection import again
 from revetl.sync.sync_run import SyncRun
 
 # All else that is counted, a word that nobody knows too, leaves something undone.
@@ -34,7 +35,11 @@ async def recorded(run: SyncRun, destination: Destination, *, undoes: str | None
         dbt_invocation_id=ctx.dbt_invocation_id,
         undoes=undoes,
     )
-    await ctx.offload(runs.start_run, ctx.warehouse, record)
+    await again(
+        ctx,
+        lambda: ctx.offload(runs.start_run, ctx.warehouse, record),
+        lambda: ctx.offload(runs.start_again, ctx.warehouse, record),
+    )
     try:
         yield record
     except RevetlError as e:
@@ -52,7 +57,13 @@ async def recorded(run: SyncRun, destination: Destination, *, undoes: str | None
     finally:
         record.finished_at = ctx.clock.now()
         record.requests, record.retries = requests_of(destination)
-        await ctx.offload(runs.finish_run, ctx.warehouse, record)
+        try:
+            await ctx.offload(runs.finish_run, ctx.warehouse, record)
+        except WarehouseLost as e:
+            if e.in_doubt:  # an UPDATE that says the same twice
+                await ctx.offload(runs.finish_run, ctx.warehouse, record)
+            elif record.status == "done":
+                raise  # else there is a failure already, which says more
 
 
 def how_it_ended(
