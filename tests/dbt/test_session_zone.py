@@ -9,6 +9,7 @@ import pytest
 
 from revetl import project
 from revetl.usecases.build import BuildRequest, build
+from revetl.usecases.caller import Caller
 from tests.support.project_files import write
 from tests.support.small_project import SOURCES, small_project
 
@@ -24,7 +25,7 @@ def test_a_moment_is_cast_to_the_day_that_it_is_in_utc(tmp_path: Path, monkeypat
         db.execute("CREATE SCHEMA raw")
         for statement in SOURCES:
             db.execute(statement)
-    build(project.load(root), BuildRequest(select=["days"], unit_tests=False))
+    build(project.load(root), BuildRequest(select=["days"], unit_tests=False), Caller())
     with duckdb.connect(str(root / "small.duckdb")) as db:
         assert [str(cell) for cell in db.execute("SELECT day, zone FROM main.days").fetchall()[0]] == [
             "2026-01-31",

@@ -1,5 +1,5 @@
-"""A sync over a real Postgres that is stopped and started, and whose sessions are ended, while batches are in flight and
-between them."""
+"""A sync over a real Postgres that is stopped and started, and whose sessions are ended, while batches are in flight
+and between them."""
 
 from __future__ import annotations
 

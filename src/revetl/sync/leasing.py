@@ -15,7 +15,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from revetl.context import Offload, RunContext
-from revetl.errors import RevetlError, WarehouseLost
+from revetl.errors import RevetlError, WarehouseConflict, WarehouseLost
 from revetl.model import Relation, Scalar, SyncSpec
 from revetl.state import leases, snapshot
 from revetl.state.sync_tables import resolve
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 LASTS = timedelta(minutes=5)
 _POLL_S = 5.0
+_CONFLICTS, _CONFLICT_PAUSE_S = 100, 0.05
 
 
 class FencedWarehouse(TypedResults):
@@ -145,9 +146,17 @@ async def leased(ctx: RunContext, sync: str, *, lasts: timedelta = LASTS) -> Asy
 async def _take(ctx: RunContext, name: str, offload: Offload, lasts: timedelta) -> None:
     clock = ctx.clock
     deadline = clock.monotonic() + ctx.wait.seconds
-    said = False
+    said, conflicts = False, 0
     while True:
-        holder = await offload(lambda: leases.take(ctx.warehouse, name, ctx.run_id, now=clock.now(), lasts=lasts))
+        try:
+            holder = await offload(lambda: leases.take(ctx.warehouse, name, ctx.run_id, now=clock.now(), lasts=lasts))
+        except WarehouseConflict:
+            # Another run takes it at this very moment, and its name can't be read yet: it can when it has committed.
+            conflicts += 1
+            if conflicts > _CONFLICTS:
+                raise
+            await clock.sleep(_CONFLICT_PAUSE_S)
+            continue
         if holder is None:
             return
         left = deadline - clock.monotonic()

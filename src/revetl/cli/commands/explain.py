@@ -6,20 +6,22 @@ import rich_click as click
 
 from revetl.cli.options import ProjectOptions, console, emit_json, json_option, project_options
 from revetl.cli.terminal import Terminal
+from revetl.cli.waiting import wait_option
 
 
 @click.command(short_help="Tell one record's story: sources, values, enrichment, last outcomes.")
 @project_options
 @click.argument("key")
+@wait_option
 @json_option
-def command(options: ProjectOptions, key: str, as_json: bool) -> None:
+def command(options: ProjectOptions, key: str, wait_s: float, as_json: bool) -> None:
     """Show all that is known of the record KEY (a golden id, or the key of a sync): the golden record and the source
     records in it, the values that providers gave with their price, and what each destination holds."""
     from revetl.cli.render.explain import show_record
     from revetl.usecases.explain import explain, require_known
 
     project = options.load()
-    with Terminal() as terminal:
+    with Terminal(wait_s) as terminal:
         found = explain(project, key, terminal.caller)
     if as_json:
         emit_json({"key": key, **found})

@@ -6,6 +6,7 @@ import rich_click as click
 
 from revetl.cli.options import ProjectOptions, console, emit_json, json_option, project_options
 from revetl.cli.terminal import Terminal
+from revetl.cli.waiting import wait_option
 
 
 @click.command(short_help="List past runs and what became of their records.")
@@ -15,8 +16,11 @@ from revetl.cli.terminal import Terminal
 @click.option(
     "--limit", metavar="N", type=click.IntRange(min=1), default=20, show_default=True, help="Runs or records to show."
 )
+@wait_option
 @json_option
-def command(options: ProjectOptions, words: tuple[str, ...], key: str | None, limit: int, as_json: bool) -> None:
+def command(
+    options: ProjectOptions, words: tuple[str, ...], key: str | None, limit: int, wait_s: float, as_json: bool
+) -> None:
     """List the newest runs; `revetl runs show RUN_ID` (its last six characters do) tells of one run and the records
     that did not go through, with the reason; with --key of one record in it."""
     rest = words[1:] if words[:1] == ("show",) else words
@@ -26,7 +30,7 @@ def command(options: ProjectOptions, words: tuple[str, ...], key: str | None, li
     from revetl.usecases import runs
 
     project = options.load()
-    with Terminal() as terminal:
+    with Terminal(wait_s) as terminal:
         if not rest:
             found = runs.newest_runs(project, limit, terminal.caller)
             emit_json(found) if as_json else render.show_runs(console(), found)
