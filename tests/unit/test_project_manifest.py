@@ -158,7 +158,7 @@ def test_a_contract_is_needed(root: Path) -> None:
 
 def test_not_built_yet(root: Path) -> None:
     write(root / "revetl.yml", "name: tiny\ndbt: elsewhere\n")
-    with pytest.raises(ConfigError, match="revetl build"):
+    with pytest.raises(ConfigError, match=r"no manifest\.json in"):
         load(root).syncs()
 
 

@@ -363,6 +363,35 @@ def test_what_no_destination_could_hold_is_null_and_costs_nobody(bench: Bench) -
         assert bench.sent() == [("update", "0", {"v": last})]
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("key", "field_key"),
+        ("run_id", "field_run_id", "field_field_run_id"),
+        ("Field_Row_Hash", "field_destination_id", "destination_id"),
+        ("size", "size__retyped", "size__retyped_"),
+        ("before__email", "after__email", "present", "source_key", "op", "note"),
+    ],
+)
+def test_no_name_of_a_column_meets_one_of_ours(bench: Bench, names: tuple[str, ...]) -> None:
+    bench.destination.fields = ("email", *names)
+    bench.sync_as(columns=("golden_id", "email", *names))
+    quoted = [f'"{name}"' for name in names]
+    ddl = "golden_id VARCHAR, email VARCHAR, " + ", ".join(f"{q} VARCHAR" for q in quoted)
+    bench.source([("1", "a@x.io", *(str(i) for i, _ in enumerate(names)))], ddl)
+    assert bench.run().counts == {"ok": 1}
+    # Another type for the first: its values stand in a spare column meanwhile.
+    bench.source(
+        [("1", "a@x.io", 7, *(str(i) for i, _ in enumerate(names[1:], 1)))],
+        ddl.replace("VARCHAR, " + quoted[1], "INTEGER, " + quoted[1]),
+    )
+    assert bench.run().counts == {"ok": 1}
+    assert bench.destination.by("email")["a@x.io"] == {"email": "a@x.io", names[0]: 7} | {
+        n: str(i) for i, n in enumerate(names[1:], 1)
+    }
+    assert bench.run().plan.changes == 0
+
+
 def test_names_as_long_as_they_may_be(bench: Bench) -> None:
     """Two syncs and two columns that differ in the last letter only: Postgres would cut our longer names to one."""
     columns = tuple("f" * 62 + end for end in "ab")

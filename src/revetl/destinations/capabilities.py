@@ -6,6 +6,7 @@ What the engine does without one, and says in every plan (`revetl.sync.plan.cons
 | without | follows |
 |---|---|
 | `LooksUp` | nothing is adopted: a record that is new to us is created, or upserted where the endpoint is idempotent |
+| `LooksUpIds` | `match_on` can't be the id that the destination gave |
 | `ReadsBack` | no field policies, no drift; no rollback either, where there is `LooksUp` |
 | `LooksUp` and `ReadsBack` | a rollback is from our snapshot: it sends earlier values, unseen what stands there |
 | `Links` | no `associate` |
@@ -32,6 +33,15 @@ class LooksUp(Protocol):
     ) -> Mapping[str, RecordMatch]:
         """Which of these values exist, by the value as text in the destination's normal form (`normalise`). At most
         `lookup_rows` values. ConfigError where the field can't be looked up by."""
+        ...
+
+
+@runtime_checkable
+class LooksUpIds(Protocol):
+    """`look_up` also takes the id that the destination gave a record, so that a model may name records by it."""
+
+    def id_field(self, object_: str) -> str:
+        """The field under which `look_up` takes that id. `describe` has it, as read-only."""
         ...
 
 

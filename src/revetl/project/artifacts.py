@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from revetl.errors import ConfigError, GuardrailError, Problem
+from revetl.project.dbt import NOT_HERE
 from revetl.project.fingerprint import fingerprint
 from revetl.project.manifest import Manifest, read_manifest
 from revetl.project.profiles import Profile
@@ -79,6 +80,11 @@ class Artifacts:
     def users_manifest(self) -> Manifest:
         """What the user's dbt parsed, for a place where dbt can't be run. GuardrailError where it can't be known that
         it is of this target; ConfigError where there is none, or it is of another project or warehouse."""
+        if not (self.users / MANIFEST).exists():
+            raise ConfigError(
+                f"there is no dbt here, and no {MANIFEST} in {self.users}",
+                hint=f"`dbt build` writes it; --target-path names its folder. To run dbt here: {NOT_HERE}",
+            )
         manifest = self._checked(read_manifest(self.users, self.dbt_dir))
         results = read_json(self.users / RESULTS)
         if results is None or invocation_of(results) != manifest.invocation_id:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -24,9 +26,14 @@ from revetl.subprocesses import start_program, start_python
 # `python -m dbt.cli.main` warns of a double import; the console script may be another environment's.
 _LAUNCH = ("-c", "from dbt.cli.main import cli; cli()")
 ELSEWHERE = "elsewhere"
+NOT_HERE = (
+    "`dbt:` in revetl.yml, or the variable DBT, names one of another environment; `pip install 'revetl[starter]'`"
+    " installs one here; `dbt: elsewhere` and --no-build where another machine builds."
+)
 _DONE = {"success", "error", "fail", "pass", "warn", "skipped", "partial success", "no-op"}
 _BAD = {"error", "fail", "partial success"}
 _TAIL_LINES = 15
+_VERSION_TIMEOUT_S = 60  # a cold start of dbt reads thousands of files, and it asks for its latest version
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +87,15 @@ class Dbt:
         return [*found, *arguments]
 
 
+def named_dbt(declared: str | None) -> str | None:
+    """Which dbt the operator names. `declared`: `dbt` of revetl.yml; the environment variable DBT comes first."""
+    return os.environ.get("DBT") or declared
+
+
 def find_dbt(declared: str | None, root: Path) -> tuple[bool, str | None]:
-    """(whether dbt can be run here, its executable; None for the one beside revetl). `declared`: `dbt` of revetl.yml;
-    the environment variable DBT comes first. ConfigError where one is named that is not there."""
-    named = os.environ.get("DBT") or declared
+    """(whether dbt can be run here, its executable; None for the one beside revetl). `declared` as in `named_dbt`.
+    ConfigError where one is named that is not there."""
+    named = named_dbt(declared)
     if named == ELSEWHERE:
         return False, None
     if named is None:
@@ -98,6 +110,51 @@ def find_dbt(declared: str | None, root: Path) -> tuple[bool, str | None]:
             f"no dbt at {named!r}", hint="`dbt:` in revetl.yml, or DBT, names the executable or its environment."
         )
     return True, found
+
+
+def dbt_versions(dbt: Dbt, adapter: str) -> str:
+    """Of dbt-core and of its adapter for the warehouse, as "dbt-core 1.12.6, dbt-postgres 1.11.0".
+
+    ConfigError where one of the two is not installed, or the executable does not answer as dbt does.
+    """
+    found = _installed(adapter) if dbt.executable is None else _answered(dbt.executable)
+    where = f"in the environment of {dbt.executable}" if dbt.executable else "in this environment"
+    for name in ("core", adapter):
+        if name not in found:
+            raise ConfigError(f"dbt-{name} is not installed {where}", hint=f"`pip install dbt-{name}` there.")
+    return ", ".join(f"dbt-{name} {found[name]}" for name in ("core", adapter))
+
+
+def _installed(adapter: str) -> dict[str, str]:
+    """Importing dbt to ask it takes seconds."""
+    found = {}
+    for name in ("core", adapter):
+        try:
+            found[name] = metadata.version(f"dbt-{name}")
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _answered(executable: str) -> dict[str, str]:
+    """What `dbt --version` says: a line `installed: 1.12.6` for dbt itself, one `postgres: 1.11.0 …` an adapter."""
+    how: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "stdin": subprocess.DEVNULL}
+    try:
+        with start_program(executable, ["--version"], **how, text=True, encoding="utf-8", errors="replace") as process:
+            try:
+                text, _ = process.communicate(timeout=_VERSION_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                raise ConfigError(f"`{executable} --version` gave no answer in {_VERSION_TIMEOUT_S} s") from None
+    except OSError as e:
+        raise ConfigError(f"{executable} can't be started: {e.strerror}") from None
+    found = dict(re.findall(r"^\s*- (\w+):\s+(\d[\w.+-]*)", text, re.MULTILINE))
+    if "installed" not in found:
+        said = text.strip().splitlines()
+        raise ConfigError(
+            f"`{executable} --version` does not answer as dbt Core does: {said[0] if said else 'nothing'}"
+        )
+    return {"core": found["installed"], **found}
 
 
 def run_dbt(

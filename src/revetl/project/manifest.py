@@ -19,6 +19,7 @@ from revetl.model import (
     FieldPolicy,
     FieldRule,
     Guardrails,
+    Metadata,
     Mode,
     OnLeave,
     Relation,
@@ -69,11 +70,16 @@ class SyncMeta(_Meta):
     match_on: str | None = Field(default=None, description="The column by which a new record is looked for there.")
     mode: Mode = "upsert"
     on_leave: OnLeave = Field(
-        default="ignore", description="mirror only: what becomes of a record that left the model."
+        default="ignore",
+        description="What becomes of a record that left the model. mirror: archive, clear or ignore. upsert and update:"
+        " ignore, or forget where the model holds only what differs: a row that comes back is sent again.",
     )
     fields: dict[str, FieldMeta] = {}
     guardrails: GuardrailsMeta = GuardrailsMeta()
     associate: list[AssociateMeta] = []
+    metadata: dict[str, Metadata] = Field(
+        default={}, description="Fields that are written with every record that is sent: the run's moment or its id."
+    )
     renamed_from: str | None = Field(
         default=None, description="The sync's name until now: its snapshot, links and waiting records are taken over."
     )
@@ -84,10 +90,13 @@ class SyncMeta(_Meta):
         return self.mode == "mirror" and self.on_leave != "ignore"
 
     def guardrails_in_force(self) -> Guardrails:
-        """What is written, and where a sync deletes a limit for that in any case."""
+        """What is written, and where a sync deletes a limit for that in any case. A model that holds only what differs
+        may be empty."""
         said = self.guardrails
         declared = "max_deleted_share" in said.model_fields_set
         found = Guardrails(**said.model_dump(), deletes_declared=declared)
+        if self.on_leave == "forget" and "min_rows" not in said.model_fields_set:
+            found = replace(found, min_rows=0)  # nothing differs: a good day
         return found if declared or not self.deletes else replace(found, max_deleted_share=DELETED_SHARE)
 
 
@@ -257,6 +266,7 @@ def _spec(meta: SyncMeta, node: Mapping[str, Any], place: _Place, declared: Mapp
         fields={name: FieldRule(f.policy, f.when_null) for name, f in meta.fields.items()},
         guardrails=meta.guardrails_in_force(),
         associate=tuple(Association(a.to, a.by, a.type, str(declared[a.to].get("object"))) for a in meta.associate),
+        metadata=dict(meta.metadata),
         where=f"{place.document.path}:{line}" if line else str(place.document.path),
         renamed_from=meta.renamed_from,
     )
@@ -299,8 +309,14 @@ def _mistakes(
     if meta.renamed_from in declared:
         message = f"renamed_from: {meta.renamed_from!r} is declared still, so its state is its own"
         problems.append(place.problem(("renamed_from",), message))
-    if meta.on_leave != "ignore" and meta.mode != "mirror":
-        problems.append(place.problem(("on_leave",), f"on_leave: {meta.on_leave} needs mode: mirror"))
+    needed = {"ignore": (), "forget": ("upsert", "update")}.get(meta.on_leave, ("mirror",))
+    if needed and meta.mode not in needed:
+        message = f"on_leave: {meta.on_leave} needs mode: {' or '.join(needed)}"
+        problems.append(place.problem(("on_leave",), message))
+    for field in meta.metadata:
+        if field in columns:
+            message = f"metadata: {field!r} is a column of {node['name']} too"
+            problems.append(place.problem(("metadata", field), message, "Leave the column out of the model."))
     return problems
 
 

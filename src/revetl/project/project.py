@@ -20,7 +20,7 @@ from revetl.errors import ConfigError, Problem
 from revetl.model import Relation, SyncSpec
 from revetl.project.artifacts import MANIFEST, Artifacts, as_folder
 from revetl.project.connections import Connections, read_connections
-from revetl.project.dbt import Dbt, DbtFailed, find_dbt, run_dbt
+from revetl.project.dbt import ELSEWHERE, NOT_HERE, Dbt, DbtFailed, find_dbt, named_dbt, run_dbt
 from revetl.project.exposures import remove_unasked, set_aside, write_exposures
 from revetl.project.health import Health, read_health, refuse_failed
 from revetl.project.manifest import Manifest
@@ -112,6 +112,11 @@ class Project:
             vars=self.dbt_vars(),
         )
 
+    @property
+    def dbt_is_elsewhere(self) -> bool:
+        """Whether it was said that another machine runs dbt."""
+        return named_dbt(self.settings.dbt) == ELSEWHERE
+
     def open_warehouse(self) -> Warehouse:
         """A new connection; the caller closes it. On DuckDB at most one process may hold one at a time."""
         from revetl.warehouse.open import open_warehouse
@@ -151,9 +156,7 @@ class Project:
         where dbt is not here. DbtFailed where exposures are wanted and the project can't be parsed."""
         dbt = self.dbt()
         if dbt is None:
-            raise ConfigError(
-                "dbt is not here, so nothing can be built", hint="Build where it is, then `--no-build` and the syncs."
-            )
+            raise ConfigError("there is no dbt here, so nothing can be built", hint=NOT_HERE)
         self.health()  # failures of the last dbt command, before this one overwrites them
         self.reread()
         artifacts, exposures = self.artifacts, self.exposures_file

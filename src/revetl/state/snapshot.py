@@ -6,6 +6,7 @@ to stand at the destination: the two differ where a rule kept a value (`when_nul
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 
 from revetl.state.schema import create_all, create_table
@@ -18,6 +19,7 @@ _OURS = {
     "row_hash": HASH_TYPE,
     "synced_at": "TIMESTAMP",
     "run_id": "VARCHAR",
+    "left_model": "BOOLEAN",  # came with a later version; `on_leave: forget`: is sent again when its row comes back
 }
 _REJECTED = {
     "key": "VARCHAR",
@@ -41,9 +43,12 @@ def prepare(tables: SyncTables) -> None:
     stored = {name: type_ for name, type_ in present.items() if name not in _OURS}
     if not present:
         create_table(warehouse, tables.relation("snapshot"), [*(_OURS | fields).items()])
-    elif stored != fields:
-        with warehouse.transaction(ddl=True):
-            _migrate(tables, stored)
+    else:
+        if "left_model" not in present:
+            warehouse.execute(f"ALTER TABLE {tables.snapshot} ADD COLUMN left_model {_OURS['left_model']}")
+        if stored != fields:
+            with warehouse.transaction(ddl=True):
+                _migrate(tables, stored)
     waiting = {c.name for c in warehouse.columns(tables.relation("rejected"))}
     if not waiting:
         create_table(warehouse, tables.relation("rejected"), [*_REJECTED.items()])
@@ -66,23 +71,24 @@ def _migrate(tables: SyncTables, present: dict[str, str]) -> None:
     wanted = {f.stored: f for f in tables.fields}
     execute, snapshot = tables.warehouse.execute, tables.snapshot
     for name in wanted.keys() - present.keys():
-        if _spare(name) in present.keys() - wanted.keys():  # a change of type broke off before its last statement
-            execute(f"ALTER TABLE {snapshot} RENAME COLUMN {ident(_spare(name))} TO {ident(name)}")
-            present[name] = present.pop(_spare(name))
+        spare = _spare(name, wanted)
+        if spare in present:  # a change of type broke off before its last statement
+            execute(f"ALTER TABLE {snapshot} RENAME COLUMN {ident(spare)} TO {ident(name)}")
+            present[name] = present.pop(spare)
     for name in present.keys() - wanted.keys():
         execute(f"ALTER TABLE {snapshot} DROP COLUMN {ident(name)}")
     for name, field in wanted.items():
         if name not in present:
             execute(f"ALTER TABLE {snapshot} ADD COLUMN {ident(name)} {field.type}")
         elif present[name] != field.type:
-            _retype(tables, field, present[name])
+            _retype(tables, field, present[name], _spare(name, wanted))
 
 
-def _retype(tables: SyncTables, field: SyncField, old_type: str) -> None:
+def _retype(tables: SyncTables, field: SyncField, old_type: str, spare_name: str) -> None:
     """A value that the new type can't hold exactly would compare wrongly: such records become in doubt and are sent
     whole."""
     execute, snapshot = tables.warehouse.execute, tables.snapshot
-    column, spare = ident(field.stored), ident(_spare(field.stored))
+    column, spare = ident(field.stored), ident(spare_name)
     new = f"TRY_CAST({column} AS {field.type})"
     execute(
         f"""
@@ -97,8 +103,12 @@ def _retype(tables: SyncTables, field: SyncField, old_type: str) -> None:
     execute(f"ALTER TABLE {snapshot} RENAME COLUMN {spare} TO {column}")
 
 
-def _spare(column: str) -> str:
-    return shortened(f"{column}__retyped")
+def _spare(column: str, taken: Collection[str]) -> str:
+    """Where a column's values stand while its type changes; a name that none of the model's columns has."""
+    spare = shortened(f"{column}__retyped")
+    while spare in taken:
+        spare = shortened(f"{spare}_")
+    return spare
 
 
 def merge(tables: SyncTables, answered: str, now: datetime, run_id: str) -> None:

@@ -1,7 +1,7 @@
 """How one sync's columns lie in its state tables: resolved once per run from the spec and the model's relation.
 
 The snapshot holds our own columns (key, destination_id, row_hash, …) and the model's beside each other, so a model's
-column that has one of our names is stored with a prefix.
+column that has one of our names is stored with a prefix, and so is one that has such a prefixed name: no two meet.
 """
 
 from __future__ import annotations
@@ -15,11 +15,13 @@ from revetl.state.schema import relation, table_suffix
 from revetl.warehouse.base import Warehouse
 from revetl.warehouse.sql import ident, shortened, table
 
-_OURS = frozenset({"key", "destination_id", "row_hash", "synced_at", "run_id"})
-# What may be sent. Nested and interval types have no form that a destination's field could take.
+_OURS = frozenset({"key", "destination_id", "row_hash", "synced_at", "run_id", "left_model"})
+_PREFIX = "field_"
+# What may be sent. Nested and interval types have no form that a destination's field could take; numbers of 128 bits
+# without a sign leave DuckDB as others (Arrow has no such type, and the highest bit becomes a minus).
 _SENDABLE = (
     *("VARCHAR", "CHAR", "TEXT", "STRING", "UUID", "JSON", "ENUM", "BOOL", "DATE", "TIMESTAMP", "DATETIME", "BLOB"),
-    *("TINYINT", "SMALLINT", "INT", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINT", "UBIGINT", "UHUGEINT"),
+    *("TINYINT", "SMALLINT", "INT", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINT", "UBIGINT"),
     *("NUMBER", "DECIMAL", "NUMERIC", "FLOAT", "DOUBLE", "REAL"),
 )
 _NESTED = ("]", "RANGE")  # an array; Postgres's INT8RANGE, DATEMULTIRANGE
@@ -40,7 +42,10 @@ class SyncField:
 
     @property
     def stored(self) -> str:
-        return f"field_{self.name}" if self.name.lower() in _OURS else self.name
+        bare = self.name.lower()
+        while bare.startswith(_PREFIX):
+            bare = bare.removeprefix(_PREFIX)
+        return _PREFIX + self.name if bare in _OURS else self.name
 
     @property
     def before(self) -> str:
@@ -54,11 +59,13 @@ class SyncField:
 @dataclass(frozen=True, slots=True)
 class SyncTables:
     """One sync with its columns' types and its tables in one warehouse. `source`, `snapshot`, `plan` and so on are
-    quoted names, ready to stand in a statement; `relation` gives the same as a Relation."""
+    quoted names, ready to stand in a statement; `relation` gives the same as a Relation. `by_id`: `match_on` is the id
+    that the destination gave, which is looked for and never sent."""
 
     warehouse: Warehouse
     spec: SyncSpec
     fields: tuple[SyncField, ...]
+    by_id: bool = False
 
     def relation(self, kind: str) -> Relation:
         """A state table of this sync: snapshot, plan, rejected, links, drift or rollback."""
@@ -176,7 +183,7 @@ def resolve(warehouse: Warehouse, spec: SyncSpec) -> SyncTables:
         )
         if c not in found
     ]
-    sent = tuple(c for c in columns if c != spec.key and c not in {a.by for a in spec.associate})
+    sent = spec.sent_of(columns)
     problems += _unsupported(spec, sent)
     problems += [
         _problem(spec, f"column {c!r} is {found[c]}, which no field can hold", f"Cast {c} to text in the model.")

@@ -20,7 +20,7 @@ from revetl.sync.leasing import under_lease
 from revetl.sync.links import sending
 from revetl.sync.lost_connection import again
 from revetl.sync.options import SyncOptions
-from revetl.sync.plan import guardrails, lines, policies
+from revetl.sync.plan import consequences, guardrails, lines, policies
 from revetl.sync.plan.drafting import draft
 from revetl.sync.plan.summary import PlanSummary
 from revetl.sync.recording import how_it_ended, recorded
@@ -34,7 +34,8 @@ async def plan_sync(
     """Freezes a plan and describes it. Sends nothing: with a destination its fields are checked and new records are
     looked up there; without one every new record counts as a create. Guardrails that it breaks stand in the summary.
     LeaseError where another run works on this sync for longer than `ctx.wait` says. Safe to repeat."""
-    async with under_lease(ctx, spec) as run:
+    async with under_lease(ctx, spec) as held:
+        run = _knowing(held, destination)
 
         async def planned() -> PlanSummary:
             healed = await recovery.heal(run, destination)
@@ -59,10 +60,15 @@ async def run_sync(
     if options.dry_run:
         plan = await plan_sync(ctx, spec, destination, options)
         return SyncReport(ctx.run_id, spec.name, "done", plan, recovered=plan.recovered, dry_run=True)
-    async with under_lease(ctx, spec) as run:
-        report = await _run(run, destination, options)
+    async with under_lease(ctx, spec) as held:
+        report = await _run(_knowing(held, destination), destination, options)
     report.seconds = ctx.clock.monotonic() - started_s
     return report
+
+
+def _knowing(run: SyncRun, destination: Destination | None) -> SyncRun:
+    """The run, knowing how the destination's records are named."""
+    return replace(run, tables=replace(run.tables, by_id=consequences.finds_by_id(run.spec, destination)))
 
 
 async def _run(run: SyncRun, destination: Destination, options: SyncOptions) -> SyncReport:

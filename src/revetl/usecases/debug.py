@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from importlib import metadata
 from typing import TYPE_CHECKING
 
 from revetl.destinations.capabilities import ProbesAccess
 from revetl.errors import ConfigError, Denied, GuardrailError, RevetlError
+from revetl.project.dbt import NOT_HERE, dbt_versions
 from revetl.usecases import exit_codes
 from revetl.usecases.caller import Caller
 from revetl.usecases.renames import orphaned, what_to_do
@@ -36,7 +36,7 @@ class SetupCheck:
 def check_setup(project: Project, caller: Caller) -> Iterator[SetupCheck]:
     """dbt, the warehouse, every destination (one cheap authenticated call) and every provider's key, one by one as they
     are done. Providers are not called: their calls cost money. A check that fails raises nothing."""
-    yield _check("dbt", lambda: _dbt_versions(project))
+    yield _check("dbt", lambda: _dbt(project))
     yield _check(f"warehouse ({project.profile.type})", lambda: _warehouse(project, caller))
     yield _check("connectors", _connectors)
     answering = set()
@@ -99,16 +99,13 @@ def _check(what: str, look: Callable[[], str]) -> SetupCheck:
         return SetupCheck(what, str(e), e.exit_code)
 
 
-def _dbt_versions(project: Project) -> str:
-    """From the installed packages: importing dbt to ask it takes seconds."""
-    found = []
-    for package in ("dbt-core", f"dbt-{project.profile.type}"):
-        try:
-            found.append(f"{package} {metadata.version(package)}")
-        except metadata.PackageNotFoundError:
-            hint = f"pip install 'revetl[{project.profile.type}]'"
-            raise ConfigError(f"{package} is not installed", hint=hint) from None
-    return ", ".join(found)
+def _dbt(project: Project) -> str:
+    dbt = project.dbt()
+    if dbt is not None:
+        return dbt_versions(dbt, project.profile.type)
+    if project.dbt_is_elsewhere:
+        return f"elsewhere; its artifacts are read from {project.artifacts.users}"
+    raise ConfigError("there is no dbt here", hint=NOT_HERE)
 
 
 def _warehouse(project: Project, caller: Caller) -> str:

@@ -90,6 +90,8 @@ def facts(plan: PlanSummary) -> list[str]:
         out.append(_links(plan))
     if plan.full_refresh:
         out.append("full refresh: every record whole; max_changed_share is not asked")
+    if plan.returned:
+        out.append(f"{plan.returned:,} left the model and came back: sent whole")
     if plan.left:
         out.append(f"{plan.left:,} no longer in the model")
     if plan.suppressed:

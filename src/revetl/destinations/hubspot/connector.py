@@ -128,6 +128,9 @@ class HubSpot:
         known = self._schema.known(object_).get(field)
         return canonical(field, value, known.type if known else None)
 
+    def id_field(self, object_: str) -> str:
+        return ID
+
     async def look_up(
         self, object_: str, match_on: str, values: Sequence[Scalar], fields: Sequence[str]
     ) -> dict[str, RecordMatch]:

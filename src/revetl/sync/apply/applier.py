@@ -30,7 +30,7 @@ from revetl.sync.apply import checkpoint
 from revetl.sync.apply.batch_writer import BatchWriter, one_for_each
 from revetl.sync.apply.checkpoint import FrozenPlan
 from revetl.sync.apply.jobs import JobWriter
-from revetl.sync.apply.plan_lines import read_changes, stream_lines
+from revetl.sync.apply.plan_lines import read_changes, stream_lines, with_metadata
 from revetl.sync.batching import by_jobs
 from revetl.sync.lost_connection import again, reconnected
 from revetl.sync.sync_run import SyncRun
@@ -263,6 +263,8 @@ class Applier:
         try:
             while (chunk := await ready.get()) is not None:
                 changes = read_changes(chunk, self._run.tables)
+                if metadata := self._run.spec.metadata:
+                    changes = with_metadata(changes, metadata, self._record)
                 for op in dict.fromkeys(change.op for change in changes):
                     if op is not Operation.DELETE and waiting[Operation.DELETE]:
                         # What leaves goes first: it may hold a value that somebody else is about to be given.

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from revetl.model import Change, Operation, Scalar
+from revetl.model import Change, Metadata, Operation, RunRecord, Scalar
 from revetl.state.sync_tables import SyncTables
 from revetl.warehouse.cells import plain
 from revetl.warehouse.sql import ident
@@ -44,6 +44,16 @@ def read_changes(chunk: pa.RecordBatch, tables: SyncTables) -> list[Change]:
     operations = {op.value: op for op in Operation}
     lines = zip(ordinals, keys, map(operations.__getitem__, ops), ids, fields, match, doubts, strict=True)
     return list(map(Change._make, lines))
+
+
+def with_metadata(changes: Sequence[Change], metadata: Mapping[str, Metadata], run: RunRecord) -> list[Change]:
+    """The same, with what is told of the run in every record that is written. `first_synced_at` goes with what is
+    created only."""
+    told: dict[Metadata, Scalar] = {"synced_at": run.started_at, "run_id": run.run_id}
+    always = {name: told[kind] for name, kind in metadata.items() if kind in told}
+    at_first = {name: run.started_at for name, kind in metadata.items() if kind == "first_synced_at"}
+    of = {Operation.CREATE: always | at_first, Operation.UPDATE: always, Operation.DELETE: {}}
+    return [change._replace(fields={**change.fields, **of[change.op]}) for change in changes]
 
 
 def _shape(names: list[str], position: Mapping[str, int]) -> tuple[list[str], Callable[[Any], Sequence[Any]]]:

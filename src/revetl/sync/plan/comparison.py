@@ -55,6 +55,9 @@ class SnapshotComparison:
             f"WHERE {suspects.among(self.buckets, k)}" if self.buckets else "" for k in (key, "key")
         )
         differs = "s.source_hash IS DISTINCT FROM n.row_hash OR s.present IS NULL OR n.key IS NULL"
+        left = ", left_model" if tables.spec.forgets else ""
+        if left:
+            differs += " OR n.left_model"
         # Of the snapshot only what decides: that side is held in memory, one entry per record.
         tables.new_scratch(
             "delta",
@@ -64,7 +67,8 @@ class SnapshotComparison:
                 s.key AS source_key,
                 n.key AS known_key,
                 s.source_hash,
-                n.row_hash AS known_hash
+                n.row_hash AS known_hash,
+                {"n.left_model IS TRUE" if left else "FALSE"} AS returns
                 {carried}
             FROM (
                 SELECT TRUE AS present, {key} AS key, {row_hash(values)} AS source_hash {columns}
@@ -72,7 +76,7 @@ class SnapshotComparison:
                 {of_source}
             ) s
             FULL OUTER JOIN (
-                SELECT key, row_hash
+                SELECT key, row_hash{left}
                 FROM {tables.snapshot}
                 {of_snapshot}
             ) n ON n.key = s.key
@@ -99,9 +103,32 @@ class SnapshotComparison:
     def differs(self, field: SyncField) -> str:
         """Whether a row of `delta d` differs in this field from the snapshot's row `n`."""
         after, before = f"d.{ident(field.after)}", f"n.{ident(field.stored)}"
-        whole = "d.known_key IS NOT NULL" if self.full_refresh else IN_DOUBT
+        if self.names_record(field):  # never sent, so no doubt of ours is about it
+            return f"{after} IS DISTINCT FROM {before}"
+        whole = "d.known_key IS NOT NULL" if self.full_refresh else f"({IN_DOUBT} OR d.returns)"
         test = f"({whole} OR {after} IS DISTINCT FROM {before})"
         return f"{test} AND {after} IS NOT NULL" if field.keep_null else test
+
+    def names_record(self, field: SyncField) -> bool:
+        """Whether the field is the id that the destination gave: another value means another record."""
+        return self.tables.by_id and field.name == self.tables.spec.match_on
+
+    def note_leavers(self) -> int:
+        """`on_leave: forget`: who is not in the model now is sent whole when its row comes back. Returns how many rows
+        came back that were noted so. Safe to repeat."""
+        tables = self.tables
+        if not tables.spec.forgets:
+            return 0
+        delta = tables.scratch("delta")
+        tables.warehouse.execute(
+            f"""
+            UPDATE {tables.snapshot}
+            SET left_model = TRUE
+            WHERE left_model IS NOT TRUE
+                AND key IN (SELECT known_key FROM {delta} WHERE present IS NULL)
+            """
+        )
+        return tables.warehouse.scalar(f"SELECT count(*) FROM {delta} WHERE present AND returns", int)
 
     def take_over_hashes(self) -> int:
         """A row whose hash differs though every field that may be sent is equal (a value kept by its rule, a column

@@ -4,14 +4,27 @@ where a sync asks for what can't be kept. Asks the destination nothing."""
 from __future__ import annotations
 
 from revetl.destinations.base import Destination, ObjectSchema
-from revetl.destinations.capabilities import LooksUp, ReadsBack, write_only
+from revetl.destinations.capabilities import LooksUp, LooksUpIds, ReadsBack, write_only
 from revetl.errors import ConfigError, Problem
 from revetl.model import SyncSpec
 from revetl.sync.batching import by_jobs
 
 
+def finds_by_id(spec: SyncSpec, destination: Destination | None) -> bool:
+    """Whether the records of this sync are named by the id that the destination gave them."""
+    if destination is None or not isinstance(destination, LooksUpIds):
+        return False
+    return spec.match_on == destination.id_field(spec.object)
+
+
 def check(spec: SyncSpec, destination: Destination, schema: ObjectSchema) -> None:
     """ConfigError for a mode that needs records to be found. What events allow: `events.check`."""
+    if finds_by_id(spec, destination) and spec.mode != "update":
+        message = (
+            f"{_where(spec)}: match_on: {spec.match_on!r} is the id that {spec.destination} gives, mode is {spec.mode}"
+        )
+        hint = "Write `mode: update`: a record has such an id only once it is there, so none can be created by it."
+        raise ConfigError(Problem(message, hint=hint))
     if schema.kind == "records" and spec.mode == "update" and not isinstance(destination, LooksUp):
         message = f"{_where(spec)}: mode update can't be kept: {spec.destination} can't be searched"
         hint = "Write `mode: upsert`: what stands there already can't be told from what does not."

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from revetl.destinations.base import Destination, DestinationField, ObjectSchema, Quota
+from revetl.destinations.base import Destination, DestinationField, FieldType, ObjectSchema, Quota
 from revetl.destinations.capabilities import HasQuota, requests_of
 from revetl.errors import ConfigError, Problem, did_you_mean
-from revetl.model import Operation, SyncSpec
+from revetl.model import Metadata, Operation, SyncSpec
 from revetl.sync.batching import write_rows
 from revetl.sync.links import sending
 from revetl.sync.plan import consequences, events, field_types, freezing, guardrails, lines, matching, policies
@@ -56,7 +56,9 @@ async def _ask(run: SyncRun, destination: Destination, schema: ObjectSchema, sum
     spec, described = run.spec, schema.fields
     if schema.kind == "events":
         events.check(spec, schema, full_refresh=summary.full_refresh)
-    check_fields(spec, [f.name for f in run.tables.fields], described)
+    looked_up_only = spec.match_on if run.tables.by_id else None
+    check_fields(spec, [f.name for f in run.tables.fields], described, looked_up_only=looked_up_only)
+    summary.notes += check_metadata(spec, described)
     summary.notes += await run.on_tables(field_types.check, described)
     consequences.check(spec, destination, schema)
     policies.check(run.tables, destination, described)
@@ -90,8 +92,41 @@ def _writes(spec: SyncSpec, destination: Destination, plan: PlanSummary) -> dict
     return {op.value: -(-n // write_rows(destination, spec.object, plan.changes, op)) for op, n in records.items()}
 
 
-def check_fields(spec: SyncSpec, columns: Sequence[str], known: Mapping[str, DestinationField]) -> None:
-    """ConfigError for every column that the destination's object has no field for, or that nobody may write."""
+_METADATA_TYPES: Mapping[Metadata, tuple[FieldType, ...]] = {
+    "synced_at": ("string", "date", "datetime"),
+    "first_synced_at": ("string", "date", "datetime"),
+    "run_id": ("string",),
+}
+_METADATA_SAID: Mapping[Metadata, str] = {
+    "synced_at": "the moment of the run, with every record that is sent",
+    "first_synced_at": "the moment of the run, with every record that is created",
+    "run_id": "the run's id, with every record that is sent",
+}
+
+
+def check_metadata(spec: SyncSpec, known: Mapping[str, DestinationField]) -> list[str]:
+    """What is said of the fields that tell of the run. ConfigError for one that is not there or can't take it."""
+    check_fields(spec, [*spec.metadata], known)
+    where = spec.where or f"sync {spec.name}"
+    problems = [
+        Problem(f"{where}: metadata: {name} is a {known[name].type} field, which can't take {kind}")
+        for name, kind in spec.metadata.items()
+        if known[name].type not in _METADATA_TYPES[kind]
+    ]
+    if problems:
+        raise ConfigError(problems)
+    return [f"{name}: {_METADATA_SAID[kind]}" for name, kind in spec.metadata.items()]
+
+
+def check_fields(
+    spec: SyncSpec,
+    columns: Sequence[str],
+    known: Mapping[str, DestinationField],
+    *,
+    looked_up_only: str | None = None,
+) -> None:
+    """ConfigError for every column that the destination's object has no field for, or that nobody may write.
+    `looked_up_only`: a column that is not sent."""
     where = spec.where or f"sync {spec.name}"
     target = f"{spec.destination} {spec.object}"
     problems = [
@@ -102,7 +137,7 @@ def check_fields(spec: SyncSpec, columns: Sequence[str], known: Mapping[str, Des
     problems += [
         Problem(f"{where}: field {c!r} of {target} is read-only", hint="Leave the column out of the model.")
         for c in columns
-        if c in known and known[c].read_only
+        if c in known and known[c].read_only and c != looked_up_only
     ]
     if problems:
         raise ConfigError(problems)

@@ -85,7 +85,8 @@ def check(tables: SyncTables, known: Mapping[str, DestinationField]) -> list[str
     """Of the plan that stands in `plan__<sync>`: what to say, a sentence a field. ConfigError with every field that
     must not be sent so. Reads only."""
     spec = tables.spec
-    clashes = [c for f in tables.fields if f.name in known for c in _of_field(tables, f, known[f.name])]
+    sent = [f for f in tables.fields if f.name in known and not (tables.by_id and f.name == spec.match_on)]
+    clashes = [c for f in sent for c in _of_field(tables, f, known[f.name])]
     refused = [
         Problem(f"{spec.where or f'sync {spec.name}'}: {c.field}: {c.message}", hint=c.cure)
         for c in clashes

@@ -33,7 +33,8 @@ def freeze(
     only added, and a changed one has a line all the same, so that it is not passed over in silence. Safe to repeat: a
     new plan takes the place of the old."""
     barred = suppressed.records(tables)
-    buckets = None if barred or full_refresh else suspects.find(tables)
+    # Sums of hashes can't tell who left and came back.
+    buckets = None if barred or full_refresh or tables.spec.forgets else suspects.find(tables)
     lean = tables.warehouse.lean(len(tables.fields) + 1)
     if buckets is not None and lean is not None:
         try:
@@ -53,6 +54,7 @@ def _freeze(
         counts = comparison.compare(source)
         waiting = _write_plan(comparison, plan_id, limit, events)
         equal = comparison.take_over_hashes()
+        returned = comparison.note_leavers()
         summary = PlanSummary(
             plan_id=plan_id,
             sync=tables.spec.name,
@@ -64,6 +66,7 @@ def _freeze(
             waiting=sum(waiting.values()),
             waiting_for=waiting,
             left=counts.left,
+            returned=returned,
             suppressed=len(barred),
             full_refresh=comparison.full_refresh,
         )
@@ -140,20 +143,25 @@ def _present(comparison: SnapshotComparison) -> str:
     """Lines of records that are in the model."""
     tables = comparison.tables
     names = ", ".join(
-        f"CASE WHEN {comparison.differs(f)} THEN {literal(json.dumps(f.name))} END" for f in tables.fields
+        f"CASE WHEN {comparison.differs(f)} THEN {literal(json.dumps(f.name))} END"
+        for f in tables.fields
+        if not comparison.names_record(f)
     )
+    known_id = "n.destination_id"
+    if tables.by_id:
+        known_id = f"CASE WHEN NOT ({comparison.differs(tables.match_field)}) THEN n.destination_id END"
     pairs = "".join(
         f", n.{ident(f.stored)} AS {ident(f.before)}, d.{ident(f.after)} AS {ident(f.after)}" for f in tables.fields
     )
     return f"""
         SELECT
             d.source_key AS key,
-            CASE WHEN n.destination_id IS NULL THEN 'create' ELSE 'update' END AS op,
-            n.destination_id,
+            CASE WHEN {known_id} IS NULL THEN 'create' ELSE 'update' END AS op,
+            {known_id} AS destination_id,
             d.known_key IS NOT NULL AS known,
             {IN_DOUBT} AS in_doubt,
             d.source_hash AS row_hash,
-            concat_ws(',', {names}) AS changed
+            {f"concat_ws(',', {names})" if names else "''"} AS changed
             {pairs}
         FROM {tables.scratch("delta")} d
         LEFT JOIN {tables.snapshot} n ON n.key = d.known_key

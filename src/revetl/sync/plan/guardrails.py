@@ -31,9 +31,10 @@ def judge_rows(spec: SyncSpec, source_rows: int) -> list[GuardrailViolation]:
     least = spec.guardrails.min_rows
     if source_rows >= least:
         return []
-    return [
-        GuardrailViolation("rows", f"the model has {source_rows:,} row(s), fewer than guardrails.min_rows = {least:,}")
-    ]
+    message = f"the model has {source_rows:,} row(s), fewer than guardrails.min_rows = {least:,}"
+    if not source_rows and not spec.forgets:
+        message += "; where a model holds only what differs, write `on_leave: forget`: then it may be empty"
+    return [GuardrailViolation("rows", message)]
 
 
 def judge_shares(tables: SyncTables, snapshot_rows: int) -> list[GuardrailViolation]:
@@ -106,6 +107,8 @@ def judge_fill(
     """
     spec, limit = tables.spec, tables.spec.guardrails.max_fill_drop
     fields = [f for f in tables.fields if not f.keep_null and spec.rule(f.name).policy == "always"]
+    if spec.forgets:  # what differs today is no sample of what is known
+        return []
     if limit is None or not fields or not source_rows or not snapshot_rows or 2 * differing / snapshot_rows <= limit:
         return []
     before = _filled(tables, tables.snapshot, [ident(f.stored) for f in fields])

@@ -54,6 +54,7 @@ class RecordCounts:
     suppressed: int = 0  # of people who were erased: in no other count
 
     # Are among the others.
+    returned: int = 0  # left a model that holds only what differs, and came back: sent whole
     in_doubt: int = 0  # an earlier write of them may have been applied
     recovered: int = 0  # became in doubt just now, by recovery
 

@@ -8,7 +8,7 @@ from typing import NoReturn
 import pytest
 
 from revetl.destinations.base import Pair
-from revetl.destinations.capabilities import HasQuota, Links, LooksUp, ReadsBack, RunsJobs
+from revetl.destinations.capabilities import HasQuota, Links, LooksUp, LooksUpIds, ReadsBack, RunsJobs
 from revetl.errors import Rejected
 from revetl.model import Change, Operation, Outcome, Status
 from revetl.testing.clocks import watched
@@ -40,6 +40,20 @@ class CapabilityTests(DestinationHarness):
                 stored = destination.normalise(self.object, self.text, match.fields[self.text])
                 assert stored == destination.normalise(self.object, self.text, change.fields[self.text])
             assert dict(await destination.look_up(self.object, self.match_on, [absent], [self.text])) == {}
+
+    @on_bench
+    async def test_look_up_takes_the_ids_that_the_destination_gave(self, bench: SuiteBench) -> None:
+        async with bench.connected() as destination:
+            if not isinstance(destination, LooksUpIds) or not isinstance(destination, LooksUp):
+                _without("LooksUpIds")
+            name = destination.id_field(self.object)
+            assert (await destination.describe(self.object)).fields[name].read_only
+            made = (await bench.write(destination, [bench.create(1)]))[1]
+            await self.apply_accepted(bench.vendor)
+            assert made.destination_id is not None
+            found = await destination.look_up(self.object, name, [made.destination_id], [self.text])
+            form = destination.normalise(self.object, name, made.destination_id)
+            assert {f: m.destination_id for f, m in found.items()} == {form: made.destination_id}
 
     @on_bench
     async def test_look_up_finds_values_that_need_escaping(self, bench: SuiteBench) -> None:
