@@ -180,7 +180,7 @@ def test_a_warehouse_that_refuses_to_write_loses_no_answer_either(tmp_path: Path
     warehouse, vendors = begun(), providers()
 
     class Full(LosingWarehouse):
-        def step(self, *, in_doubt: bool = False) -> None:
+        def step(self, *, in_doubt: bool = False, committed: bool = False) -> None:
             if vendors["big.person"].bill:
                 raise WarehouseError("the disk is full")
 

@@ -16,6 +16,7 @@ import pytest
 
 from revetl.clock import naive
 from revetl.errors import LeaseError, WarehouseLost
+from revetl.sync.apply import plan_lines
 from tests.support.fake_destination import FakeDestination
 from tests.support.losing import LosingWarehouse
 from tests.support.sync_bench import Bench, read_back
@@ -26,7 +27,7 @@ PEOPLE = [(str(i), f"p{i}@x.io", f"P{i}", "Bern") for i in range(40)]
 CHANGED = [(str(i), f"p{i}@x.io", f"Q{i}" if i % 3 else f"P{i}", "Bern") for i in range(4, 44)]
 
 
-def losing(at: int, away_s: float | None = 20.0) -> tuple[Bench, LosingWarehouse]:
+def losing(at: int, away_s: float | None = 20.0, **how: Any) -> tuple[Bench, LosingWarehouse]:
     """A bench whose first sync is done and whose model has changed since."""
     bench = Bench()
     bench.destination.latency_s = 1.0
@@ -34,7 +35,7 @@ def losing(at: int, away_s: float | None = 20.0) -> tuple[Bench, LosingWarehouse
     run_virtual(bench.start())
     bench.source(CHANGED)
     bench.sent()
-    warehouse = LosingWarehouse(bench.warehouse, bench.clock, at, away_s=away_s)
+    warehouse = LosingWarehouse(bench.warehouse, bench.clock, at, away_s=away_s, **how)
     return replace(bench, warehouse=warehouse), warehouse
 
 
@@ -70,6 +71,34 @@ def test_lost_at_every_step_the_sync_goes_on() -> None:
         bench.warehouse.close()
 
 
+def test_the_answer_to_any_commit_is_lost() -> None:
+    """It took place: what it wrote is not written again."""
+    undisturbed, counting = losing(0, commits=True)
+    sync(undisturbed)
+    wanted, sent = state(undisturbed), Counter((c.op, c.key) for c in undisturbed.destination.written)
+    assert counting.steps > 6
+    for at in range(3, counting.steps + 1):
+        bench, warehouse = losing(at, commits=True)
+        report = sync(bench)
+        assert (warehouse.losses, report.status) == (1, "done"), f"at commit {at}"
+        assert Counter((c.op, c.key) for c in bench.destination.written) == sent, f"at commit {at}"
+        assert state(bench) == wanted, f"at commit {at}"
+        bench.warehouse.close()
+
+
+def test_the_plan_is_read_on_from_where_it_broke_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plan_lines, "CHUNK_ROWS", 5)
+    undisturbed, counting = losing(0)
+    sync(undisturbed)
+    sent = Counter((c.op, c.key) for c in undisturbed.destination.written)
+    for at in range(counting.steps - 90, counting.steps - 8, 7):
+        bench, warehouse = losing(at)
+        report = sync(bench)
+        assert (warehouse.losses, report.status) == (1, "done"), f"at step {at}"
+        assert Counter((c.op, c.key) for c in bench.destination.written) == sent, f"at step {at}"
+        bench.warehouse.close()
+
+
 def test_a_sync_that_was_taken_over_meanwhile_sends_nothing_more() -> None:
     """The lease is checked before anything more leaves."""
     taken_over = 0
@@ -77,7 +106,14 @@ def test_a_sync_that_was_taken_over_meanwhile_sends_nothing_more() -> None:
         bench, warehouse = losing(at)
         inner = warehouse.inner
 
-        def lose(*, in_doubt: bool = False, warehouse: Any = warehouse, inner: Any = inner, bench: Any = bench) -> None:
+        def lose(
+            *,
+            in_doubt: bool = False,
+            committed: bool = False,
+            warehouse: Any = warehouse,
+            inner: Any = inner,
+            bench: Any = bench,
+        ) -> None:
             before = warehouse.losses
             try:
                 LosingWarehouse.step(warehouse, in_doubt=in_doubt)

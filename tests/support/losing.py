@@ -14,28 +14,36 @@ from revetl.warehouse.base import TypedResults, Warehouse
 class LosingWarehouse(TypedResults):
     """Every statement, every piece of a result and both ends of every commit are steps; at the n-th the connection is
     lost (0: never), and what was open went with it. `away_s` None: it never comes back; `again_after` more steps it is
-    lost once more."""
+    lost once more. `commits`: only the answers of COMMITs are counted."""
 
     repeatable_reads = True
 
     def __init__(
-        self, inner: Warehouse, clock: Clock, at: int, *, away_s: float | None = 0.0, again_after: int = 0
+        self,
+        inner: Warehouse,
+        clock: Clock,
+        at: int,
+        *,
+        away_s: float | None = 0.0,
+        again_after: int = 0,
+        commits: bool = False,
     ) -> None:
+        self.commits = commits
         self.inner, self.clock, self.at, self.away_s, self.again_after = inner, clock, at, away_s, again_after
         self.dialect, self.state_schema = inner.dialect, inner.state_schema
         self.steps = self.losses = 0
         self.back_at: float | None = 0.0
         self.scratch_is_gone = False
 
-    def step(self, *, in_doubt: bool = False) -> None:
+    def step(self, *, in_doubt: bool = False, committed: bool = False) -> None:
         if self.back_at is None or self.clock.monotonic() < self.back_at:
             raise WarehouseLost("there is no other")
         if self.scratch_is_gone and self.dialect == "duckdb":
             self.scratch_is_gone = False
             for (name,) in self.inner.rows("SELECT table_name FROM duckdb_tables() WHERE database_name = 'temp'"):
                 self.inner.execute(f'DROP TABLE temp.main."{name}"')
-        self.steps += 1
-        if self.steps == self.at:
+        self.steps += committed or not self.commits
+        if self.steps == self.at and (committed or not self.commits):
             self.losses += 1
             self.scratch_is_gone = True
             self.at += self.again_after
@@ -69,7 +77,7 @@ class LosingWarehouse(TypedResults):
         with self.inner.transaction(ddl=ddl):
             yield
             self.step(in_doubt=True)  # COMMIT did not arrive
-        self.step(in_doubt=True)  # its answer did not arrive
+        self.step(in_doubt=True, committed=True)  # its answer did not arrive
 
     def tables(self, schema: str) -> Any:
         return self.inner.tables(schema)

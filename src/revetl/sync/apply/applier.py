@@ -85,6 +85,7 @@ class Applier:
         self._connected = asyncio.Event()  # not set: the connection is lost, and nothing is sent
         self._connected.set()
         self._lost_for_good = False
+        self._scratch_is_gone = False  # with a connection; the next checkpoint makes its own anew
         self._chunks: Iterator[pa.RecordBatch] = iter(())
         self._read_until = -1  # the last ordinal that was read from the plan
         self._ended_jobs: list[DestinationJob] = []
@@ -224,7 +225,9 @@ class Applier:
                 plan, record, now = self._plan, self._record, self._clock.now()
                 return self._run.on_tables(write, plan, record, done, now, intent_until=intent_until, ended_jobs=ended)
 
-            await self._again(lambda: written_by(checkpoint.write), lambda: written_by(checkpoint.write_again))
+            write = checkpoint.write_again if self._scratch_is_gone else checkpoint.write
+            await self._again(lambda: written_by(write), lambda: written_by(checkpoint.write_again))
+            self._scratch_is_gone = False
             if intent_until is not None:
                 self._intent = intent_until
             self._last_checkpoint_s = self._clock.monotonic()
@@ -235,6 +238,7 @@ class Applier:
             return await work()
         except WarehouseLost:
             self._connected.clear()
+            self._scratch_is_gone = True
         try:
             await reconnected(self._run.ctx)
             return await again(self._run.ctx, repeat)
