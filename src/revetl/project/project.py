@@ -24,10 +24,10 @@ from revetl.project.dbt import ELSEWHERE, NOT_HERE, Dbt, DbtFailed, find_dbt, na
 from revetl.project.exposures import remove_unasked, set_aside, write_exposures
 from revetl.project.health import Health, read_health, refuse_failed
 from revetl.project.manifest import Manifest
-from revetl.project.places import find_connections, find_profiles
+from revetl.project.places import find_connections, find_profiles, find_root
 from revetl.project.profiles import Profile, read_profile
 from revetl.project.selection import selected
-from revetl.project.settings import DEFAULT_STATE_SCHEMA, Settings, find_root, read_settings
+from revetl.project.settings import DEFAULT_STATE_SCHEMA, Settings, read_settings
 from revetl.project.target_path import target_path
 
 T = TypeVar("T")

@@ -6,6 +6,7 @@ earlier run left behind. The destination is handed in open; who opened it closes
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 
 from revetl.context import RunContext
@@ -26,6 +27,8 @@ from revetl.sync.plan.summary import PlanSummary
 from revetl.sync.recording import how_it_ended, recorded
 from revetl.sync.report import SyncReport
 from revetl.sync.sync_run import SyncRun
+
+log = logging.getLogger("revetl.sync")
 
 
 async def plan_sync(
@@ -77,6 +80,7 @@ async def _run(run: SyncRun, destination: Destination, options: SyncOptions) -> 
     async with recorded(run, destination) as record:
         healed = await again(run.ctx, lambda: recovery.heal(run, destination))
         plan = await again(run.ctx, lambda: _plan(run, destination, options))
+        log.info("plan frozen", extra={"run_id": record.run_id, "sync": spec.name, **_counted(plan)})
         record.overrides = guardrails.overridden(spec.name, plan.violations, options.allow)
         if plan.changes and options.confirm is not None and not options.confirm(plan):
             raise GuardrailError(f"{spec.name}: not confirmed; nothing was sent")
@@ -108,6 +112,18 @@ async def _plan(run: SyncRun, destination: Destination, options: SyncOptions) ->
         await policies.decide(run, destination, described, again=True)
         plan = await run.on_tables(lines.summarise, plan)
     return plan
+
+
+def _counted(plan: PlanSummary) -> dict[str, int]:
+    return {
+        "create": plan.create,
+        "adopt": plan.adopt,
+        "update": plan.update,
+        "delete": plan.delete,
+        "withheld": plan.withheld,
+        "waiting": plan.waiting,
+        "unchanged": plan.unchanged,
+    }
 
 
 def _with_links_of(run: SyncRun, options: SyncOptions) -> SyncRun:

@@ -4,6 +4,7 @@ The process dies → the row says running until the next run of the sync recover
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 
@@ -15,6 +16,8 @@ from revetl.model import RunRecord, RunStatus
 from revetl.state import runs
 from revetl.sync.lost_connection import again
 from revetl.sync.sync_run import SyncRun
+
+log = logging.getLogger("revetl.sync")
 
 # All else that is counted, a word that nobody knows too, leaves something undone.
 _WELL = frozenset({"ok", "accepted", "skipped", "linked", "unlinked"})
@@ -40,6 +43,7 @@ async def recorded(run: SyncRun, destination: Destination, *, undoes: str | None
         lambda: ctx.offload(runs.start_run, ctx.warehouse, record),
         lambda: ctx.offload(runs.start_again, ctx.warehouse, record),
     )
+    log.info("run started", extra=_named(record))
     try:
         yield record
     except RevetlError as e:
@@ -64,6 +68,12 @@ async def recorded(run: SyncRun, destination: Destination, *, undoes: str | None
                 await ctx.offload(runs.finish_run, ctx.warehouse, record)
             elif record.status == "done":
                 raise  # else there is a failure already, which says more
+        ended = {"status": record.status, "requests": record.requests, "retries": record.retries}
+        log.info("run finished", extra=_named(record) | ended | dict(record.counts))
+
+
+def _named(record: RunRecord) -> dict[str, object]:
+    return {"run_id": record.run_id, "command": record.command, "sync": record.subject, "target": record.target}
 
 
 def how_it_ended(

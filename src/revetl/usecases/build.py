@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from revetl.errors import WarehouseBusy
+from revetl.errors import WarehouseBusy, WarehouseError
 from revetl.project.dbt import BuildResult, DbtFailed, NodeResult, run_dbt
 from revetl.state.schema import create_all
 
 if TYPE_CHECKING:
     from revetl.project import Project
     from revetl.usecases.caller import Caller
+
+STARTER = "revetl_starter"  # as its dbt_project.yml names it
+_NAMED = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,8 +48,8 @@ def build(project: Project, request: BuildRequest, caller: Caller) -> BuildResul
     """Creates the state tables, then runs `dbt build`. Safe to repeat. A DuckDB file that another process has open is
     waited for, and waited for again where one took it just before dbt did, which can't wait itself.
 
-    No connection to a DuckDB warehouse may be open. Raises DbtFailed with the failed nodes named, ConfigError and
-    WarehouseError.
+    No connection to a DuckDB warehouse may be open. Raises DbtFailed with the failed nodes named, and the sources that
+    are not there, ConfigError and WarehouseError.
     """
     deadline = caller.clock.monotonic() + caller.wait_s
     while True:
@@ -59,6 +63,8 @@ def build(project: Project, request: BuildRequest, caller: Caller) -> BuildResul
             # It ran no node, so nothing is done twice.
             taken = None if e.failed else _held_by_another(project)
             if taken is None:
+                if cure := _missing_sources(project):
+                    raise DbtFailed(f"{e}\n{cure}", e.failed) from None
                 raise
             if caller.clock.monotonic() >= deadline:
                 raise DbtFailed(f"{e}\n{taken}") from None
@@ -71,3 +77,25 @@ def _held_by_another(project: Project) -> WarehouseBusy | None:
     except WarehouseBusy as e:
         return e
     return None
+
+
+def _missing_sources(project: Project) -> str | None:
+    """What to do where a build failed since a table is not there that other software fills; None where all are."""
+    manifest = project.artifacts.parsed_before()
+    if manifest is None or not (declared := manifest.sources()):
+        return None
+    try:
+        with closing(project.open_warehouse()) as warehouse:
+            missing = [source for source in declared if warehouse.kind(source) is None]
+    except WarehouseError:
+        return None  # dbt has said what is wrong with it
+    if not missing:
+        return None
+    names = [f"{source.schema}.{source.name}" for source in missing]
+    more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
+    said = (
+        f"Not in the warehouse: {', '.join(names[:_NAMED])}{more}. Load them, or say in the sources' yml where they are"
+    )
+    if manifest.project_name == STARTER:
+        return f"{said}; `revetl sandbox generate -t {project.target}` makes some to play with."
+    return f"{said}."

@@ -6,6 +6,7 @@ A terminal shows bars and listens to ctrl-C, a notebook does neither. The use ca
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from revetl.warehouse.base import Warehouse
 
 T = TypeVar("T")
+log = logging.getLogger("revetl.usecases")
 
 # Given a word for a stage ("reading"), gives what hears how far that stage is, or None.
 Stages = Callable[[str], Meter | None]
@@ -98,6 +100,7 @@ class Caller:
         )
 
     def _on_wait(self, holder: Holder) -> None:
+        log.info("waiting for a lease", extra={"lease": holder.name, "wait_s": self.wait_s})
         self.note(f"Waiting for {holder.name.removeprefix('sync:')}: held by {holder}.")
 
     @contextmanager
@@ -120,6 +123,7 @@ class Caller:
                 if left <= 0:
                     raise
                 if not noted:
+                    log.info("waiting for the database file", extra={"wait_s": self.wait_s})
                     self.note(f"Waiting up to {self.wait_s:g} s: {e}")
                     noted = True
                 time.sleep(min(_POLL_S, left))

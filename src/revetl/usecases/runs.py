@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from revetl.enrich.execution.in_doubt import CallInDoubt, in_doubt
 from revetl.errors import ConfigError
 from revetl.model import RunRecord
+from revetl.project.recent_runs import remember_runs
 from revetl.state import outcomes, runs
 from revetl.sync import record_history
 from revetl.usecases.caller import Caller
@@ -41,7 +42,9 @@ def find_run(warehouse: Warehouse, run_id: str) -> RunRecord:
 def newest_runs(project: Project, limit: int, caller: Caller) -> list[RunRecord]:
     """The newest first; empty where nothing has run yet."""
     with caller.warehouse(project) as warehouse:
-        return runs.list_runs(warehouse, limit)
+        found = runs.list_runs(warehouse, limit)
+    remember_runs(project.artifacts.own, [run.run_id for run in found])
+    return found
 
 
 def run_details(project: Project, run_id: str, limit: int, caller: Caller) -> RunDetails:

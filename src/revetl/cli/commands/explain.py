@@ -23,8 +23,8 @@ def command(options: ProjectOptions, key: str, wait_s: float, as_json: bool) -> 
     project = options.load()
     with Terminal(wait_s) as terminal:
         found = explain(project, key, terminal.caller)
+    require_known(key, found)
     if as_json:
         emit_json({"key": key, **found})
         return
-    require_known(key, found)
     show_record(console(), found)

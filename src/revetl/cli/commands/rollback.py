@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import rich_click as click
 
+from revetl.cli import completing
 from revetl.cli.options import ProjectOptions, console, emit_json, json_option, project_options
 from revetl.cli.terminal import Terminal
 from revetl.cli.waiting import wait_option
@@ -18,8 +19,14 @@ if TYPE_CHECKING:
 
 @click.command(short_help="Take back what a run wrote, field by field.")
 @project_options
-@click.argument("run_id", metavar="RUN")
-@click.option("--sync", "only", metavar="SYNC", help="Of a `revetl run`: only this sync. Default: all of them.")
+@click.argument("run_id", metavar="RUN", shell_complete=completing.run_ids)
+@click.option(
+    "--sync",
+    "only",
+    metavar="SYNC",
+    shell_complete=completing.syncs,
+    help="Of a `revetl run`: only this sync. Default: all of them.",
+)
 @click.option("--key", "keys", multiple=True, help="Only this record. May be repeated.")
 @click.option("--archive-created", is_flag=True, help="Archive what the run created, if nobody has touched it since.")
 @click.option("--recreate-archived", is_flag=True, help="Make anew what the run archived, with a new id.")

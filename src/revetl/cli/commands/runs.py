@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import rich_click as click
 
+from revetl.cli import completing
 from revetl.cli.options import ProjectOptions, console, emit_json, json_option, project_options
 from revetl.cli.terminal import Terminal
 from revetl.cli.waiting import wait_option
@@ -11,7 +12,7 @@ from revetl.cli.waiting import wait_option
 
 @click.command(short_help="List past runs and what became of their records.")
 @project_options
-@click.argument("words", nargs=-1, metavar="[[show] RUN_ID]")
+@click.argument("words", nargs=-1, metavar="[[show] RUN_ID]", shell_complete=completing.run_ids)
 @click.option("--key", help="Tell this record's story: what the run did to it, and what happens next.")
 @click.option(
     "--limit", metavar="N", type=click.IntRange(min=1), default=20, show_default=True, help="Runs or records to show."

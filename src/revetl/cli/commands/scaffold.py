@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import rich_click as click
 
+from revetl.cli import completing
 from revetl.cli.options import ProjectOptions, emit_json, json_option, project_options
 from revetl.cli.waiting import wait_option
 
@@ -11,7 +12,13 @@ from revetl.cli.waiting import wait_option
 @click.command(short_help="Draft the sync of a model.")
 @project_options
 @click.argument("model")
-@click.option("--to", required=True, metavar="DESTINATION.OBJECT", help="Where its rows go: crm.contacts.")
+@click.option(
+    "--to",
+    required=True,
+    metavar="DESTINATION.OBJECT",
+    shell_complete=completing.connections,
+    help="Where its rows go: crm.contacts.",
+)
 @click.option(
     "--write", "writes", is_flag=True, help="Put both files into activation/ among the models; none is overwritten."
 )

@@ -22,6 +22,8 @@ REASONS = {
     "SAME_IDENTITY": "two records of the model want the same record there",
     "HELD_BY_ANOTHER_KEY": "another record of the model has it",
     "NO_IDENTITY": "nothing to look for it by",
+    "INVALID_IDENTITY": "what it is looked for by has no form that the destination can hold",
+    "NO_ID": "has left the model, and which record there is meant is not known",
     "NOT_RECONCILABLE": "may have been created already and can't be looked for",
     "EXISTS": "exists already, and the mode is insert",
     "EVENT_CHANGED": "was added as it was, and an event is never changed",

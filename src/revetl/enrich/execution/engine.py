@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict
@@ -27,6 +28,8 @@ from revetl.state.appending import append_rows
 from revetl.state.runs import finish_run, start_run
 from revetl.state.schema import create_all
 from revetl.warehouse.reconnecting import failing_at_once
+
+log = logging.getLogger("revetl.enrich")
 
 DEFAULT = WaterfallOptions()
 _COUNTED = ("asked", "hits", "misses", "errors", "in_doubt", "reused")
@@ -59,6 +62,7 @@ async def run_waterfall(
     record = RunRecord(ctx.run_id, ctx.command, spec.name, ctx.target, ctx.clock.now(), __version__)
     create_all(ctx.warehouse)
     start_run(ctx.warehouse, record)
+    log.info("run started", extra=_named(record))
     spend.fill(ctx.warehouse)
     if options.foreseen is not None:
         _keep(ctx, options.foreseen)
@@ -114,3 +118,12 @@ def _finish(run: WaterfallRun, record: RunRecord, status: RunStatus, error: str 
         if not e.in_doubt:
             raise
         finish_run(run.ctx.warehouse, record)  # an UPDATE that says the same twice, on a new session
+    for name, counted in report.providers.items():
+        counts = {each: getattr(counted, each) for each in _COUNTED}
+        log.info("provider asked", extra={"run_id": record.run_id, "provider": name, **counts})
+    ended = {"status": record.status, "requests": record.requests, "spend_usd": record.spend_usd}
+    log.info("run finished", extra=_named(record) | ended | dict(record.counts))
+
+
+def _named(record: RunRecord) -> dict[str, object]:
+    return {"run_id": record.run_id, "command": record.command, "waterfall": record.subject, "target": record.target}

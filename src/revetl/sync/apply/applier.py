@@ -13,6 +13,7 @@ What can fail here and what then happens:
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from contextlib import aclosing
@@ -37,6 +38,8 @@ from revetl.sync.sync_run import SyncRun
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+log = logging.getLogger("revetl.sync")
 
 T = TypeVar("T")
 _WriteCheckpoint = Callable[..., None]
@@ -174,6 +177,10 @@ class Applier:
         self._done += outcomes
         self.counts.update([o.status for o in outcomes])
         self.sent += len(batch)
+        if log.isEnabledFor(logging.DEBUG):
+            counted = Counter(str(o.status.value) for o in outcomes)
+            named = {"run_id": self._record.run_id, "sync": self._run.spec.name, "op": batch[0].op.value}
+            log.debug("batch answered", extra={**named, "records": len(batch), **counted})
         if self._meter:
             self._meter(self.sent, self._plan.changes)
 
