@@ -17,6 +17,7 @@ from revetl.state import snapshot
 from revetl.sync.apply import recovery
 from revetl.sync.apply.applier import Applier, apply_plan
 from revetl.sync.apply.checkpoint import FrozenPlan
+from revetl.sync.counting import done_counts
 from revetl.sync.leasing import under_lease
 from revetl.sync.links import sending
 from revetl.sync.lost_connection import again
@@ -26,6 +27,7 @@ from revetl.sync.plan.drafting import draft
 from revetl.sync.plan.summary import PlanSummary
 from revetl.sync.recording import how_it_ended, recorded
 from revetl.sync.report import SyncReport
+from revetl.sync.retry import queue
 from revetl.sync.sync_run import SyncRun
 
 log = logging.getLogger("revetl.sync")
@@ -98,6 +100,8 @@ async def _run(run: SyncRun, destination: Destination, options: SyncOptions) -> 
             of_links = _with_links_of(run, options)
             links = await sending.send(of_links, destination, record, full_refresh=plan.full_refresh)
         report = _report(run, record, plan, applier, links, healed)
+        report.done = await run.on_tables(done_counts, record.run_id, plan, applier.answered)
+        report.waiting = await run.on_tables(queue.by_status)
         record.status, record.error = report.status, report.error
     report.requests, report.retries = record.requests, record.retries
     return report
@@ -157,6 +161,7 @@ def _report(
         record.counts,
         not_sent,
         healed.recovered,
+        given_up=healed.given_up,
         followed=healed.followed,
         jobs_running=applier.jobs_running,
         links_waiting=links.waiting,

@@ -37,6 +37,7 @@ async def recorded(run: SyncRun, destination: Destination, *, undoes: str | None
         __version__,
         dbt_invocation_id=ctx.dbt_invocation_id,
         undoes=undoes,
+        invocation_id=ctx.invocation_id,
     )
     await again(
         ctx,

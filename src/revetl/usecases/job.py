@@ -123,7 +123,7 @@ class _Job:
             options = SyncOptions(full_refresh=request.full_refresh, allow=request.allow, confirm=request.confirm)
             with self._warehouse() as warehouse:
                 self._report.syncs = push(project, warehouse, specs, "run", options, caller)
-            self._report.stages += [StageTime(f"sync {s.sync}", s.plan.changes, s.seconds) for s in self._report.syncs]
+            self._report.stages += [StageTime(f"sync {s.sync}", s.done.sent, s.seconds) for s in self._report.syncs]
         return self._report
 
     def _above(self) -> list[str]:

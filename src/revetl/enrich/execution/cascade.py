@@ -152,9 +152,13 @@ class Cascade:
         """All stages at the same time, each with other partitions. One after the other where the money might not
         suffice: later stages would spend it on some records before the cheaper ones have seen all."""
         partitions = [EVERYTHING]
+        questions = self._run.questions()
+        if partition_count(records) > 1:
+            # By what there is to ask: each partition reads the ledger, and with little to ask nobody is kept waiting.
+            records = max(questions.count_records(stage) for stage in self._run.spec.stages)
         number = partition_count(records)
         if number > 1 and self._can_pay_for_all():
-            partitions = partitions_between(self._run.questions().bounds(number))
+            partitions = partitions_between(questions.bounds(number))
         try:
             async with asyncio.TaskGroup() as group:
                 self._dispatcher.start(group)

@@ -59,7 +59,15 @@ async def run_waterfall(
     check_columns(ctx.warehouse, spec, entity)
     if missing := [name for name in spec.provider_names if name not in providers]:
         raise ConfigError(f"the waterfall {spec.name} asks {missing[0]!r}, which is not connected")
-    record = RunRecord(ctx.run_id, ctx.command, spec.name, ctx.target, ctx.clock.now(), __version__)
+    record = RunRecord(
+        ctx.run_id,
+        ctx.command,
+        spec.name,
+        ctx.target,
+        ctx.clock.now(),
+        __version__,
+        invocation_id=ctx.invocation_id,
+    )
     create_all(ctx.warehouse)
     start_run(ctx.warehouse, record)
     log.info("run started", extra=_named(record))

@@ -24,7 +24,7 @@ from revetl.context import Meter
 from revetl.destinations.base import Destination
 from revetl.destinations.capabilities import RunsJobs, requests_of
 from revetl.errors import WarehouseLost
-from revetl.model import Change, Operation, Outcome, RunRecord
+from revetl.model import Change, Operation, Outcome, RunRecord, Status
 from revetl.state import destination_jobs
 from revetl.state.destination_jobs import DestinationJob
 from revetl.sync.apply import checkpoint
@@ -93,6 +93,7 @@ class Applier:
         self._read_until = -1  # the last ordinal that was read from the plan
         self._ended_jobs: list[DestinationJob] = []
         self.counts: Counter[str] = Counter(record.counts)
+        self.answered: Counter[tuple[Operation, Status]] = Counter()
         self.sent = 0
         self._writer = self._make_writer()
 
@@ -175,7 +176,10 @@ class Applier:
     def _note(self, batch: Sequence[Change], outcomes: Sequence[Outcome]) -> None:
         outcomes = one_for_each(batch, outcomes)
         self._done += outcomes
-        self.counts.update([o.status for o in outcomes])
+        answered = Counter(o.status for o in outcomes)
+        self.counts.update(answered)
+        for status, n in answered.items():
+            self.answered[batch[0].op, status] += n  # a batch is of one operation
         self.sent += len(batch)
         if log.isEnabledFor(logging.DEBUG):
             counted = Counter(str(o.status.value) for o in outcomes)

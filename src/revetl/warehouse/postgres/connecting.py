@@ -33,6 +33,11 @@ _SETTINGS = {
     "default_transaction_deferrable": "off",
     "client_min_messages": "warning",
 }
+# How our statements are planned (docs/adr/0015). They join whole tables and what is grouped from them, of which the
+# planner has no statistics: it takes thousands of rows for a few, and compares each with each. A hash never costs more
+# than a little, and no index that a nested loop might use belongs to us. A statement is planned once and run once, so
+# compiling it (a second where it is wide) does not pay either.
+_PLANNING = {"enable_nestloop": "off", "jit": "off"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +163,7 @@ def _made_equal(
         raise pooled_by_transaction(profile)
     if lost is not None and lost.backend is not None:
         _end(connection, lost.backend)  # before `role` is set: a user may end what is his own
-    settings = dict(_SETTINGS)
+    settings = _SETTINGS | _PLANNING
     settings |= {"search_path": profile.search_path} if profile.search_path else {}
     settings |= {"role": profile.role} if profile.role else {}
     calls = ", ".join("set_config(%s, %s, false)" for _ in settings)
