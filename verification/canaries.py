@@ -128,19 +128,21 @@ def _story(project: Project, url: str) -> None:
     project.revetl("build")
     project.revetl("enrich", "--yes", "--dry-run")
     fault(url, route="GET /providers/*", kind="status", status=500, times=2)
-    project.revetl("--debug", "enrich", "--yes")
-    project.revetl("build")
+    project.revetl("--debug", "--verbose", "--log-file", "enrich.log", "enrich", "--yes")
+    project.revetl("build", "--verbose", "--log-format", "json")
     project.revetl("plan", "--out", "saved.json", shows_records=True)
     project.revetl("plan", "--format", "markdown")
     project.revetl("--debug", "sync", "--yes", HUBSPOT_TOKEN="pat-bad-canary-1")
     for kind in ("wrong_json", "truncate", "reset_after"):
         fault(url, route="POST */batch/*", kind=kind, times=1)
     fault(url, route="POST */batch/upsert", kind="status", status=400, times=1)
-    project.revetl("--debug", "sync", "--yes")
-    project.revetl("--debug", "run", "--yes")
+    project.revetl("--debug", "sync", "--yes", "--verbose", "--log-format", "json")
+    project.revetl("--debug", "run", "--yes", "--verbose", "--log-file", "run.log")
     project.revetl("runs", "--json")
     project.revetl("drift", "hubspot__contacts", shows_records=True)
-    project.revetl("--debug", "sync", "--yes", HUBSPOT_BASE_URL="http://127.0.0.1:1/canary-path")
+    away = {"HUBSPOT_BASE_URL": "http://127.0.0.1:1/canary-path"}
+    project.revetl("--debug", "sync", "--yes", "--full-refresh", "--verbose", **away)
+    project.revetl("sync", "--json", "--full-refresh", **away)
     project.revetl("--debug", "plan", REVETL_DUCKDB_PATH="/nonexistent/canary.duckdb")
 
 

@@ -29,9 +29,11 @@ from pathlib import Path
 
 
 class RevetlError(Exception):
-    """Base of all. `exit_code` is what the command line ends with when this reaches it."""
+    """Base of all. `exit_code` is what the command line ends with when this reaches it, `kind` what a program tells it
+    by: it stands in the document of `--json` (docs/reference/errors.md) and does not change."""
 
     exit_code = 1
+    kind = "error"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,7 @@ class Problem:
 class ConfigError(RevetlError):
     """What the operator wrote can't be run. Carries every problem found, not only the first."""
 
+    kind = "configuration"
     exit_code = 2
 
     def __init__(self, problems: Sequence[Problem] | Problem | str, *, hint: str | None = None) -> None:
@@ -63,6 +66,8 @@ class ConfigError(RevetlError):
 class CallError(RevetlError):
     """A vendor call failed. `code` is the vendor's own word for it (`VALIDATION_ERROR`), `status` the HTTP one."""
 
+    kind = "call"
+
     def __init__(self, message: str, *, code: str | None = None, status: int | None = None) -> None:
         super().__init__(message)
         self.code = code
@@ -72,9 +77,13 @@ class CallError(RevetlError):
 class Rejected(CallError):
     """The vendor will never take this record as it stands. Others are not touched by it."""
 
+    kind = "rejected"
+
 
 class Throttled(CallError):
     """Asked too often. `retry_after_s` is the vendor's word; None where it gave none."""
+
+    kind = "throttled"
 
     def __init__(
         self,
@@ -91,14 +100,19 @@ class Throttled(CallError):
 class Unavailable(CallError):
     """The vendor was not reached or refused before doing anything: repeating is safe."""
 
+    kind = "unavailable"
+
 
 class Ambiguous(CallError):
     """The answer was lost after the request may have been applied: repeating is safe only where idempotent."""
+
+    kind = "ambiguous"
 
 
 class Denied(CallError):
     """Credentials or scope. Nothing else that goes to this connector can succeed. `hint`: what a person does then."""
 
+    kind = "denied"
     exit_code = 4
     hint = "Keys and tokens are named in profiles/connections.yml; `revetl debug` tries them."
 
@@ -106,40 +120,53 @@ class Denied(CallError):
 class GuardrailError(RevetlError):
     """A limit that the operator set would be passed. Nothing was sent past it."""
 
+    kind = "guardrail"
     exit_code = 3
 
 
 class LeaseError(RevetlError):
     """Another run holds the sync, or took it over. Nothing more is written; repeating later is safe."""
 
+    kind = "lease"
+
 
 class JobRunning(RevetlError):
     """A job that an earlier run submitted still runs at the destination. Nothing was planned or sent; repeating later
     is safe."""
 
+    kind = "job_running"
+
 
 class JobInterrupted(JobRunning):
     """The same, since the run was told to stop while it followed the job."""
 
+    kind = "interrupted"
     exit_code = 130
 
 
 class WarehouseError(RevetlError):
     """The database refused, or the disk did. The run stops; what was checkpointed stands."""
 
+    kind = "warehouse"
+
 
 class WarehouseDenied(WarehouseError):
     """The database knows neither the user nor the password or key, or does not let this user in."""
 
+    kind = "warehouse_denied"
     exit_code = 4
 
 
 class WarehouseBusy(WarehouseError):
     """The database file is open in another process. Nothing was done; waiting for that process helps."""
 
+    kind = "warehouse_busy"
+
 
 class WarehouseConflict(WarehouseError):
     """Another transaction wrote the same row first. Nothing of this one was done: do it again from its start."""
+
+    kind = "warehouse_conflict"
 
 
 class WarehouseLost(WarehouseError):
@@ -147,6 +174,8 @@ class WarehouseLost(WarehouseError):
     next statement opens a new one, so whoever can begin again from the start of his work may do so.
 
     `in_doubt`: a COMMIT or a lone write was on its way and may have been done. Look before it is repeated."""
+
+    kind = "warehouse_lost"
 
     def __init__(self, message: str, *, in_doubt: bool = False) -> None:
         super().__init__(message)

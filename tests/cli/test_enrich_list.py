@@ -121,6 +121,22 @@ def test_a_list_is_enriched_and_its_own_text_is_untouched(
     assert read_stats(sandbox) == before
 
 
+def test_its_log_counts_each_providers_calls_and_names_nobody(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(root / "leads.csv", leads())
+    flags = ["--verbose", "--log-format", "json", "--log-file", "run.log"]
+    assert shell.run([*flags, "enrich", "leads.csv", "-o", "out.csv", "--yes", "--json"]) == 0
+    [report] = json.loads(capsys.readouterr().out)["waterfalls"]
+    said = (root / "run.log").read_text("utf-8")
+    lines = [json.loads(line) for line in said.splitlines()]
+    asked = {line["provider"]: line for line in lines if line["message"] == "provider asked"}
+    assert sum(line["asked"] for line in asked.values()) == report["asked"] > 0
+    calls = [line for line in lines if line["message"] == "provider call ended"]
+    assert {call["provider"] for call in calls} == {name for name, line in asked.items() if line["asked"]}
+    assert len({line["run_id"] for line in lines if "run_id" in line}) == 1
+    for marked in ("Ada", "Lovelace", "acme", "Zoë", "Engineer", "linkedin.com"):
+        assert marked not in said
+
+
 def test_a_model_that_holds_the_same_people_is_served_from_the_lists_answers(
     root: Path, sandbox: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -16,7 +16,7 @@ from revetl.enrich.report import Progress
 def shown(monkeypatch: pytest.MonkeyPatch, *, terminal: bool) -> str:
     out = io.StringIO()
     screen = Console(file=out, width=80, force_terminal=terminal, highlight=False)
-    monkeypatch.setattr(enrich_progress, "err_console", lambda: screen)
+    monkeypatch.setattr(enrich_progress, "notes_console", lambda: screen)
     with enrich_progress.progress("contact_profile") as tell:
         tell(Progress("people_data_labs.person_bulk", 40_000, 20_000, 12_345, 6_789, Decimal("3456.78")))
         tell(Progress("zerobounce.validate", 10, 2, 2, 0, Decimal("0.02")))

@@ -16,8 +16,8 @@ USE_CASES = sorted((SOURCES / "usecases").glob("[a-z]*.py"))
 TERMINAL = {"click", "rich", "rich_click"}
 # Where the work is done. A command may name a value of these (which records, which objective), and calls none of them.
 ENGINE = ("revetl.state", "revetl.warehouse", "revetl.http", "revetl.destinations", "revetl.providers")
-# The sandbox is no part of the job: its command starts a server and makes up sources.
-ASIDE = {"sandbox"}
+# No part of the job: the sandbox serves vendors and makes up sources, and a completion script is click's own.
+ASIDE = {"completion", "sandbox"}
 
 
 def imported(tree: ast.AST) -> Iterator[str]:

@@ -56,7 +56,7 @@ def test_debug_names_what_is_missing(root: Path, capsys: pytest.CaptureFixture[s
 def test_init_writes_the_starter_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     new = tmp_path / "new"
     assert shell.run(["init", str(new)]) == 0
-    assert {p.name for p in new.iterdir()} == {*PARTS, "README.md", ".gitignore"}
+    assert {p.name for p in new.iterdir()} == {*PARTS, "README.md", ".gitignore", ".revetl"}
     assert not (new / "dbt_project" / "target").exists()
     write(new / "revetl.yml", "name: mine\n")
     assert shell.run(["init", str(new)]) == 2

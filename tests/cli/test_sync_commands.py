@@ -54,7 +54,7 @@ def test_a_rejected_record_is_shown_with_its_reason_and_retried(
     code, out, _ = call(capsys, "sync")
     assert (
         code,
-        f"1 record(s) of earlier runs still wait, refused or not sent: revetl retry --dry-run --select {NAME}" in out,
+        f"{NAME}: 1 record(s) wait (1 rejected): revetl retry --dry-run --select {NAME}" in out,
     ) == (0, True)
     code, out, _ = call(capsys, "retry", "--key", "bad", "--json")
     assert (code, json.loads(out)[0]["counts"]) == (1, {"rejected": 1})

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from revetl.errors import Ambiguous, WarehouseError
-from revetl.model import Change, Outcome
+from revetl.model import Change, Outcome, Status
 from revetl.sync.apply import checkpoint
 from tests.support.crashing import Crash, CrashingWarehouse, Fuse
 from tests.support.sync_bench import ANN, BOB, CID, Bench, bench_of_three
@@ -125,6 +125,28 @@ def test_a_connector_that_forgets_a_record_makes_it_unknown(bench: Bench) -> Non
     assert bench.run().counts == {"ok": 2, "unknown": 1}
     bench.destination.answer = lambda outcomes: outcomes
     assert bench.run().counts == {"ok": 1}
+
+
+def test_two_outcomes_of_one_change_that_differ_are_the_connectors_fault_and_never_success(bench: Bench) -> None:
+    def contradicts(outcomes: list[Outcome]) -> list[Outcome]:
+        refused = Outcome(outcomes[0].ordinal, Status.REJECTED, None, "Rejected", "VALIDATION_ERROR", "refused")
+        return [outcomes[0], refused, *outcomes[1:]]
+
+    bench.destination.answer = contradicts
+    report = bench.run()
+    assert (report.status, report.counts) == ("failed", {"ok": 2, "unknown": 1})
+    assert "several outcomes for one change" in str(report.error)
+    bench.destination.answer = lambda outcomes: [outcomes[0], *outcomes]
+    assert bench.run().counts == {"ok": 1}, "what was doubted is sent again, and the same said twice is believed"
+
+
+def test_a_contradiction_is_seen_where_another_outcome_is_missing(bench: Bench) -> None:
+    def contradicts(outcomes: list[Outcome]) -> list[Outcome]:
+        return [outcomes[0], Outcome(outcomes[0].ordinal, Status.REJECTED), *outcomes[2:]]
+
+    bench.destination.answer = contradicts
+    report = bench.run()
+    assert (report.status, report.counts) == ("failed", {"ok": 1, "unknown": 2})
 
 
 def test_a_connector_that_breaks_is_told_and_its_batch_is_unknown(bench: Bench) -> None:

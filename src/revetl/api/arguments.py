@@ -60,6 +60,13 @@ def as_some_of(names: Names, valid: Sequence[str], what: str) -> tuple[str, ...]
     return given
 
 
+def as_limit(given: int | None) -> int | None:
+    """ValueError for what is no number of records: 0 would look like a run that found nothing to do."""
+    if given is not None and (isinstance(given, bool) or not isinstance(given, int) or given < 1):
+        raise ValueError(f"limit is a number of records from 1 on, or None for all, not {given!r}")
+    return given
+
+
 def as_usd(given: Decimal | float | str) -> Decimal:
     try:
         usd = Decimal(str(given))

@@ -9,7 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack
 
-from revetl.api.arguments import as_usd, load_project
+from revetl.api.arguments import as_limit, as_usd, load_project
 from revetl.usecases.background import Running
 from revetl.usecases.caller import Caller
 
@@ -64,7 +64,7 @@ def enrich_frame(
     max_spend_usd    the most that this call may cost, in US dollars. Needed where the waterfall has no budget per run.
     columns          provider input → the frame's column, or None for an input that is not to be used. The others are
                      matched by name.
-    limit            look at the first so many rows by key only.
+    limit            look at the first so many rows by key only; from 1 on.
     progress         is called with a `revetl.enrich.Progress` about once a second, on another thread.
     on_report        is called with the `revetl.enrich.EnrichReport` at the end.
     project_dir      where revetl.yml is; default: $REVETL_PROJECT_DIR, else here or above. `profiles_dir` and `target`
@@ -146,7 +146,7 @@ def _enrichment(frame: Any, waterfall: str | None, options: FrameOptions) -> Fra
         waterfall=waterfall,
         max_spend_usd=None if spend is None else as_usd(spend),
         columns=options.get("columns"),
-        limit=options.get("limit"),
+        limit=as_limit(options.get("limit")),
         on_progress=options.get("progress"),
         on_report=options.get("on_report"),
     )

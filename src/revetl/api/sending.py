@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from revetl.api.arguments import Names, Usd, Words, as_some_of, as_usd, as_words, caller_of, load_project
+from revetl.api.arguments import Names, Usd, Words, as_limit, as_some_of, as_usd, as_words, caller_of, load_project
 from revetl.usecases.background import Stoppable, in_background
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def plan(
     """Exactly what `sync` would change, sync by sync in their order; nothing is sent.
 
     select, exclude  selectors as dbt reads them; default: every sync
-    limit            plan at most so many records of each sync
+    limit            plan at most so many records of each sync; from 1 on
     full_refresh     plan every record whole, changed or not
     out              save the plan there, for `apply`
 
@@ -42,7 +42,7 @@ def plan(
     from revetl.usecases.plan import planned
 
     project = load_project(project_dir, profiles_dir, target, vars)
-    options = SyncOptions(limit=limit, full_refresh=full_refresh)
+    options = SyncOptions(limit=as_limit(limit), full_refresh=full_refresh)
     file = None if out is None else Path(out)
 
     def work(stoppable: Stoppable) -> list[PlanSummary]:
@@ -73,10 +73,11 @@ def sync(
 
     select, exclude  selectors as dbt reads them; default: every sync
     dry_run          plan, and send nothing
-    limit            send at most so many records of each sync
+    limit            send at most so many records of each sync; from 1 on
     full_refresh     send every record whole, and every link, changed or not
     allow            guardrails that may be passed, by name; it is recorded with the run. ValueError for a strange one
-    confirm          is shown each plan that deletes records, before anything of it is sent; False stops there. Without
+    confirm          is shown each plan that deletes records, and no other, before anything of it is sent; False stops
+                     there. Without
                      it a plan of more than ten deletions needs a `max_deleted_share` in the model's yml: GuardrailError
     on_sync          is called with the report of each sync as it ends: also of those before one that can't begin
 
@@ -91,7 +92,7 @@ def sync(
     project = load_project(project_dir, profiles_dir, target, vars)
     options = SyncOptions(
         dry_run=dry_run,
-        limit=limit,
+        limit=as_limit(limit),
         full_refresh=full_refresh,
         allow=as_some_of(allow, NAMES, "guardrail"),
         confirm=asks_before_deleting(confirm),

@@ -7,7 +7,6 @@ and nothing else that is not Python's own; rich-click comes with the commands.
 
 from __future__ import annotations
 
-import errno
 import gc
 import os
 import sys
@@ -18,7 +17,7 @@ from typing import Any
 import click
 
 from revetl import __version__
-from revetl.errors import ConfigError, Denied, RevetlError, did_you_mean
+from revetl.errors import did_you_mean
 
 # name → what `revetl --help` says of it. The command object is `command` in revetl.cli.commands.<name>.
 COMMANDS: dict[str, str] = {
@@ -42,6 +41,7 @@ COMMANDS: dict[str, str] = {
     "explain": "Tell one record's story: sources, values, last outcomes.",
     "tune": "Find the cheapest order of a waterfall's providers.",
     "sandbox": "Serve local vendors, and make sources to play with.",
+    "completion": "Print the script that completes words in bash, zsh or fish.",
     "schema": "Print the JSON Schema of a configuration file, for editors.",
 }
 
@@ -50,10 +50,11 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "Start": ("init", "scaffold", "check", "demo", "debug", "ls"),
     "The job": ("build", "enrich", "plan", "apply", "sync", "run"),
     "Afterwards": ("runs", "retry", "rollback", "drift", "erase", "explain"),
-    "Tools": ("tune", "sandbox", "schema"),
+    "Tools": ("tune", "sandbox", "schema", "completion"),
 }
 
-INTERRUPTED = "Interrupted. What was checkpointed stands; the same command takes up from there."
+
+COMPLETE_VARIABLE = "_REVETL_COMPLETE"  # set by the script of `revetl completion` when a word is to be completed
 
 
 class LazyGroup(click.Group):
@@ -91,8 +92,39 @@ class LazyGroup(click.Group):
                 raise click.NoSuchOption(name, ctx=ctx)
             raise click.UsageError(f"No such command {name!r}. {did_you_mean(name, list(COMMANDS))}", ctx=ctx)
         command: click.Command = import_module(f"revetl.cli.commands.{name}").command
+        _give_log_options(command)
         several = any(p.name == "select" for p in command.params)
         return name, command, _one_flag_each(args[1:]) if several else args[1:]
+
+
+def _log_options() -> list[click.Option]:
+    """Of every command, before its name or after it. What they do is loaded where one is used."""
+    return [
+        click.Option(["-q", "--quiet"], is_flag=True, help="Results, questions and errors only."),
+        click.Option(["-v", "--verbose"], is_flag=True, help="Log each step, batch, wait, retry and call."),
+        click.Option(["--log-format"], type=click.Choice(["text", "json"]), help="Log the steps, as lines or JSON."),
+        click.Option(["--log-file"], type=click.Path(dir_okay=False), help="Append the log here, not to stderr."),
+    ]
+
+
+def _with_effect(option: click.Option, *, hidden: bool = False) -> click.Option:
+    option.callback, option.expose_value, option.hidden = _set_log_option, False, hidden
+    return option
+
+
+def _set_log_option(ctx: click.Context, param: click.Parameter, value: Any) -> None:
+    if value and not ctx.resilient_parsing:
+        from revetl.cli.logs import set_option
+
+        set_option(ctx, str(param.name), value)
+
+
+def _give_log_options(command: click.Command) -> None:
+    """The help of `revetl` shows them; that of a command has enough of its own."""
+    if not any(p.name == "log_file" for p in command.params):
+        command.params += [_with_effect(option, hidden=True) for option in _log_options()]
+    for sub in command.commands.values() if isinstance(command, click.Group) else ():
+        _give_log_options(sub)
 
 
 def _one_flag_each(args: list[str]) -> list[str]:
@@ -134,73 +166,57 @@ def cli(debug: bool) -> None:
     """
 
 
+cli.params += [_with_effect(option) for option in _log_options()]
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """The console script. Never returns; ends with the exit codes of the design, 130 after ctrl-C."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     # Records in flight are many and hold no cycles: looking for some after every 700 takes a fifth of a push.
     gc.set_threshold(50_000)
-    sys.exit(run(arguments))
+    sys.exit(_complete(arguments) if COMPLETE_VARIABLE in os.environ else run(arguments))
+
+
+def _complete(arguments: list[str]) -> int:
+    """Prints what the shell asks for. Whatever fails, nothing is printed: the words stand in somebody's prompt."""
+    try:
+        cli.main(arguments, prog_name="revetl", complete_var=COMPLETE_VARIABLE, standalone_mode=False)
+    except Exception:  # noqa: BLE001 - see above
+        return 1
+    return 0
 
 
 def run(arguments: list[str]) -> int:
     """Runs one command line and gives its exit code. Tracebacks are shown only where asked for."""
-    if _debugging(arguments):
-        return _code(cli.main(arguments, prog_name="revetl", standalone_mode=False))
     try:
         return _code(cli.main(arguments, prog_name="revetl", standalone_mode=False))
-    except click.ClickException as e:
-        e.show()
-        return e.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        return _fail(INTERRUPTED, 130)
-    except ConfigError as e:
-        return _fail(str(e), e.exit_code)
-    except Denied as e:
-        return _fail(f"{e}\n    {e.hint}", e.exit_code)
-    except RevetlError as e:
-        return _fail(f"{str(e).rstrip(' .')}.{_DISK_HINT}" if _disk_full(e) else str(e), e.exit_code)
-    except OSError as e:
-        if _disk_full(e):
-            return _fail(f"The disk is full{f' ({e.filename})' if e.filename else ''}.{_DISK_HINT}", 1)
-        return _fail(f"{e.strerror or e.__class__.__name__}{f': {e.filename}' if e.filename else ''}", 1)
-    except Exception as e:  # noqa: BLE001 - the last frame: a traceback may hold a customer's values
-        return _fail(
-            f"Unexpected {e.__class__.__name__}. This is a mistake in revetl. "
-            "Run it again with `revetl --debug …` for the traceback.",
-            1,
-        )
+    except (Exception, KeyboardInterrupt) as e:  # the last frame: a traceback may hold a customer's values
+        from revetl.cli.failures import show, show_document, wants_json
 
-
-_DISK_HINT = " Free some space and run the same command again: what was checkpointed stands."
-
-
-def _disk_full(e: BaseException) -> bool:
-    """An OSError says so by number; a database only in words."""
-    if isinstance(e, OSError):
-        return e.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-    return any(words in str(e).lower() for words in ("no space left", "disk is full", "file too large"))
+        if wants_json(arguments):
+            show_document(e)
+        if _debugging(arguments):
+            raise
+        return show(e)
 
 
 def _debugging(arguments: list[str]) -> bool:
     """Read by hand, since it must hold for a failure to parse as well. Only before the command's name."""
     if os.environ.get("REVETL_DEBUG", "").lower() in ("1", "true", "yes", "on"):
         return True
+    values = False
     for argument in arguments:
-        if not argument.startswith("-"):
+        if not argument.startswith("-") and not values:
             return False
         if argument == "--debug":
             return True
+        values = argument in ("--log-format", "--log-file")
     return False
 
 
 def _code(result: Any) -> int:
     """A command may return its exit code; nothing returned is success."""
     return result if isinstance(result, int) else 0
-
-
-def _fail(message: str, code: int) -> int:
-    click.echo(f"Error: {message}" if code != 130 else message, err=True)
-    return code
 
 
 if __name__ == "__main__":

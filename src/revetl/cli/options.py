@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import rich_click as click
 
+from revetl.cli import completing
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -55,7 +57,12 @@ def project_options(function: Callable[..., Any]) -> Callable[..., Any]:
     )
     @click.option("--profiles-dir", type=_DIRECTORY, help="Where profiles.yml is. Default: looked for as dbt does.")
     @click.option("--profile", help="The profile in it. Default: the one that dbt_project.yml names.")
-    @click.option("-t", "--target", help="The target of profiles.yml. Default: the profile's own.")
+    @click.option(
+        "-t",
+        "--target",
+        shell_complete=completing.targets,
+        help="The target of profiles.yml. Default: the profile's own.",
+    )
     @click.option("--target-path", type=_DIRECTORY, help="Where dbt keeps its artifacts. Default: as dbt itself.")
     @click.option("--vars", "vars_", help="dbt variables, as YAML.")
     @functools.wraps(function)
@@ -78,13 +85,19 @@ def project_options(function: Callable[..., Any]) -> Callable[..., Any]:
 def select_options(function: F) -> F:
     """Adds --select/-s and --exclude as `select` and `exclude`: tuples of dbt selectors."""
     function = click.option(
-        "--exclude", multiple=True, callback=_words, metavar="SELECTOR", help="Leave these out. May be repeated."
+        "--exclude",
+        multiple=True,
+        callback=_words,
+        shell_complete=completing.syncs,
+        metavar="SELECTOR",
+        help="Leave these out. May be repeated.",
     )(function)
     return click.option(
         "-s",
         "--select",
         multiple=True,
         callback=_words,
+        shell_complete=completing.syncs,
         metavar="SELECTOR",
         help="Only these: a name, tag:…, path:…, * and +name+ as in dbt. May be repeated.",
     )(function)
@@ -175,16 +188,28 @@ def console() -> Console:
 
 
 def err_console() -> Console:
-    """Progress and warnings, on stderr."""
+    """What has to be read whatever else is left out, on stderr."""
     return _console(stderr=True)
 
 
-def _console(*, stderr: bool) -> Console:
+def notes_console() -> Console:
+    """The same for progress and notes, which --quiet leaves out."""
+    from revetl.cli.logs import is_quiet
+
+    return _console(stderr=True, quiet=is_quiet())
+
+
+def _console(*, stderr: bool, quiet: bool = False) -> Console:
     from rich.console import Console
 
     stream = sys.stderr if stderr else sys.stdout
     # Rich takes 80 columns where there is no terminal, and would wrap what a script is about to read.
     width = None if stream.isatty() or "COLUMNS" in os.environ else 200
     return Console(
-        file=stream, no_color=bool(os.environ.get("NO_COLOR")), highlight=False, soft_wrap=False, width=width
+        file=stream,
+        quiet=quiet,
+        no_color=bool(os.environ.get("NO_COLOR")),
+        highlight=False,
+        soft_wrap=False,
+        width=width,
     )

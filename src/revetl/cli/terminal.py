@@ -7,7 +7,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar
 
-from revetl.cli.options import err_console
+from revetl.cli.options import err_console, notes_console
 from revetl.cli.render.enrich_progress import progress
 from revetl.cli.render.stage_progress import StageBars
 from revetl.cli.signals import stop_on_signals
@@ -62,7 +62,7 @@ class Terminal:
 
 
 def note(sentence: str) -> None:
-    err_console().print(sentence, markup=False, soft_wrap=True)
+    notes_console().print(sentence, markup=False, soft_wrap=True)
 
 
 def _confirm_deletes(plan: PlanSummary) -> bool:

@@ -7,6 +7,7 @@ On DuckDB nobody else may hold the file meanwhile: close the warehouse first.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import shutil
@@ -35,6 +36,8 @@ _BAD = {"error", "fail", "partial success"}
 _TAIL_LINES = 15
 _VERSION_TIMEOUT_S = 60  # a cold start of dbt reads thousands of files, and it asks for its latest version
 
+_logger = logging.getLogger("revetl.project")
+
 
 @dataclass(frozen=True, slots=True)
 class NodeResult:
@@ -59,6 +62,8 @@ class BuildResult:
 
 class DbtFailed(RevetlError):
     """dbt ended badly. `failed` are the nodes to blame; empty where it did not get as far as running any."""
+
+    kind = "dbt"
 
     def __init__(self, message: str, failed: Sequence[NodeResult] = ()) -> None:
         super().__init__(message)
@@ -169,12 +174,14 @@ def run_dbt(
     Raises DbtFailed with the failed nodes named. Interrupted, it waits for dbt to stop and passes the interrupt on.
     """
     line = dbt.line(command, arguments)
-    # No usage statistics leave the machine unless the operator asks for it.
-    env = {"DBT_SEND_ANONYMOUS_USAGE_STATS": "false", **os.environ}
+    # No usage statistics leave the machine unless the operator asks for it. DuckDB and libpq take a session's zone from
+    # TZ: a model that casts a moment to a date would mean another day on another machine.
+    env = {"DBT_SEND_ANONYMOUS_USAGE_STATS": "false", **os.environ, "TZ": "UTC"}
     how: dict[str, Any] = {"cwd": dbt.root, "env": env, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     how |= {"text": True, "encoding": "utf-8"}
     started = time.monotonic()
     log = _Log(on_node)
+    _logger.info("dbt started", extra={"dbt_command": command, "target": dbt.target})
     try:
         if dbt.executable is None:
             process = start_python([*_LAUNCH, *line], **how)
@@ -190,6 +197,8 @@ def run_dbt(
             _stop(process)
             raise
     result = BuildResult(log.invocation_id, time.monotonic() - started, dict(log.counts))
+    ended = {"dbt_command": command, "exit_code": code, "seconds": round(result.seconds, 2)}
+    _logger.info("dbt finished", extra={**ended, "invocation_id": result.invocation_id, **result.counts})
     if code != 0:
         raise DbtFailed(_explanation(command, code, log), log.failed)
     return result

@@ -167,6 +167,12 @@ class Manifest:
                 return _relation(node)
         raise ConfigError(f"no model {name!r} in the dbt project", hint=did_you_mean(name, self.model_names()))
 
+    def sources(self) -> list[Relation]:
+        """The tables that other software fills, by name. Without those of revetl's own schema."""
+        nodes = [n for n in self._data.get("sources", {}).values() if n["source_name"] != "revetl"]
+        found = {Relation(str(n["schema"]), str(n["identifier"]), n.get("database")) for n in nodes}
+        return sorted(found, key=lambda r: (r.schema, r.name))
+
     def sync_nodes(self) -> dict[str, Mapping[str, Any]]:
         """Unique id → node of every model that declares a sync."""
         return {

@@ -1,4 +1,4 @@
-"""Where profiles.yml and connections.yml are, looked for as dbt looks, and said when they are not there."""
+"""Where revetl.yml, profiles.yml and connections.yml are, looked for as dbt looks, and said when they are not there."""
 
 from __future__ import annotations
 
@@ -8,9 +8,26 @@ from pathlib import Path
 
 from revetl.errors import ConfigError, Problem
 
-PROFILES, CONNECTIONS = "profiles.yml", "connections.yml"
+FILE_NAME, PROFILES, CONNECTIONS = "revetl.yml", "profiles.yml", "connections.yml"
 # dbt-core 1.11 reads both names (dbt/cli/params.py).
 _VARIABLES = ("DBT_ENGINE_PROFILES_DIR", "DBT_PROFILES_DIR")
+
+
+def find_root(start: Path | None) -> Path:
+    """The directory of revetl.yml: `start` itself where given, otherwise the nearest at or above the present one."""
+    if start is not None:
+        root = start.resolve()
+        if (root / FILE_NAME).is_file():
+            return root
+        raise ConfigError(Problem("no such file", root / FILE_NAME, hint="--project-dir names the directory it is in."))
+    here = Path.cwd()
+    for directory in (here, *here.parents):
+        if (directory / FILE_NAME).is_file():
+            return directory
+    raise ConfigError(
+        f"no {FILE_NAME} in {here} or above it",
+        hint="`revetl init` writes one into a dbt project; --project-dir names a folder that is elsewhere.",
+    )
 
 
 def find_profiles(

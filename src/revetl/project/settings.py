@@ -9,9 +9,9 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from revetl.documents import parse, read_yaml
-from revetl.errors import ConfigError, Problem
+from revetl.errors import ConfigError
+from revetl.project.places import FILE_NAME
 
-FILE_NAME = "revetl.yml"
 DEFAULT_STATE_SCHEMA = "revetl"  # also the default of the dbt variable `state_schema`
 
 
@@ -63,23 +63,6 @@ class Settings(BaseModel):
         if isinstance(self.state_schema, str):
             return self.state_schema
         return self.state_schema.get(target) or self.state_schema.get("default", DEFAULT_STATE_SCHEMA)
-
-
-def find_root(start: Path | None) -> Path:
-    """The directory of revetl.yml: `start` itself where given, otherwise the nearest at or above the present one."""
-    if start is not None:
-        root = start.resolve()
-        if (root / FILE_NAME).is_file():
-            return root
-        raise ConfigError(Problem("no such file", root / FILE_NAME, hint="--project-dir names the directory it is in."))
-    here = Path.cwd()
-    for directory in (here, *here.parents):
-        if (directory / FILE_NAME).is_file():
-            return directory
-    raise ConfigError(
-        f"no {FILE_NAME} in {here} or above it",
-        hint="`revetl init` writes one into a dbt project; --project-dir names a folder that is elsewhere.",
-    )
 
 
 def read_settings(root: Path) -> Settings:

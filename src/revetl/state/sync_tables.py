@@ -185,18 +185,27 @@ def resolve(warehouse: Warehouse, spec: SyncSpec) -> SyncTables:
     ]
     sent = spec.sent_of(columns)
     problems += _unsupported(spec, sent)
-    problems += [
-        _problem(spec, f"column {c!r} is {found[c]}, which no field can hold", f"Cast {c} to text in the model.")
-        for c in sent
-        if c in found
-        and (not found[c].startswith(_SENDABLE) or found[c].startswith("INTERVAL") or found[c].endswith(_NESTED))
-    ]
+    problems += [_clash(spec, c, found[c]) for c in sent if c in found and not _sendable(found[c])]
     if not sent:
         problems.append(_problem(spec, f"no column to send besides the key {spec.key!r}"))
     if problems:
         raise ConfigError(problems)
     fields = tuple(SyncField(c, _stored_type(found[c]), spec.rule(c).when_null == "keep") for c in sent)
     return SyncTables(warehouse, spec, fields)
+
+
+def _sendable(type_: str) -> bool:
+    return type_.startswith(_SENDABLE) and not type_.startswith("INTERVAL") and not type_.endswith(_NESTED)
+
+
+def _clash(spec: SyncSpec, column: str, type_: str) -> Problem:
+    """Worded as the clashes of a column's type with one field's, which `revetl check` shows beside it."""
+    if type_.endswith("]"):
+        cure = f"Join it in the model, with ';' for a multi-select: array_to_string({column}, ';')."
+        return _problem(spec, f"{column}: a list ({type_}) into a field: no field can hold it", cure)
+    return _problem(
+        spec, f"{column}: {type_} into a field: no field can hold it", f"Cast {column} to text in the model."
+    )
 
 
 def _unsupported(spec: SyncSpec, sent: Sequence[str]) -> list[Problem]:

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from revetl.project.dbt import BuildResult, NodeResult, run_dbt
+from revetl.errors import WarehouseBusy, WarehouseError
+from revetl.project.dbt import BuildResult, DbtFailed, NodeResult, run_dbt
 from revetl.state.schema import create_all
 
 if TYPE_CHECKING:
     from revetl.project import Project
+    from revetl.usecases.caller import Caller
+
+STARTER = "revetl_starter"  # as its dbt_project.yml names it
+_NAMED = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,16 +44,58 @@ class BuildRequest:
         return found + ([] if self.unit_tests else ["--exclude-resource-type", "unit_test"])
 
 
-def build(project: Project, request: BuildRequest) -> BuildResult:
-    """Creates the state tables, then runs `dbt build`. Safe to repeat.
+def build(project: Project, request: BuildRequest, caller: Caller) -> BuildResult:
+    """Creates the state tables, then runs `dbt build`. Safe to repeat. A DuckDB file that another process has open is
+    waited for, and waited for again where one took it just before dbt did, which can't wait itself.
 
-    No connection to a DuckDB warehouse may be open. Raises DbtFailed with the failed nodes named, ConfigError and
-    WarehouseError.
+    No connection to a DuckDB warehouse may be open. Raises DbtFailed with the failed nodes named, and the sources that
+    are not there, ConfigError and WarehouseError.
     """
-    warehouse = project.open_warehouse()
+    deadline = caller.clock.monotonic() + caller.wait_s
+    while True:
+        waiting = replace(caller, wait_s=max(0.0, deadline - caller.clock.monotonic()))
+        with waiting.warehouse(project) as warehouse:
+            create_all(warehouse)
+        try:
+            with project.building() as dbt:
+                return run_dbt("build", dbt, arguments=request.arguments, on_node=request.on_node)
+        except DbtFailed as e:
+            # It ran no node, so nothing is done twice.
+            taken = None if e.failed else _held_by_another(project)
+            if taken is None:
+                if cure := _missing_sources(project):
+                    raise DbtFailed(f"{e}\n{cure}", e.failed) from None
+                raise
+            if caller.clock.monotonic() >= deadline:
+                raise DbtFailed(f"{e}\n{taken}") from None
+
+
+def _held_by_another(project: Project) -> WarehouseBusy | None:
+    """Who has the file, now that dbt has ended. That it is held is seen, and not read out of dbt's text."""
     try:
-        create_all(warehouse)
-    finally:
-        warehouse.close()
-    with project.building() as dbt:
-        return run_dbt("build", dbt, arguments=request.arguments, on_node=request.on_node)
+        project.open_warehouse().close()
+    except WarehouseBusy as e:
+        return e
+    return None
+
+
+def _missing_sources(project: Project) -> str | None:
+    """What to do where a build failed since a table is not there that other software fills; None where all are."""
+    manifest = project.artifacts.parsed_before()
+    if manifest is None or not (declared := manifest.sources()):
+        return None
+    try:
+        with closing(project.open_warehouse()) as warehouse:
+            missing = [source for source in declared if warehouse.kind(source) is None]
+    except WarehouseError:
+        return None  # dbt has said what is wrong with it
+    if not missing:
+        return None
+    names = [f"{source.schema}.{source.name}" for source in missing]
+    more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
+    said = (
+        f"Not in the warehouse: {', '.join(names[:_NAMED])}{more}. Load them, or say in the sources' yml where they are"
+    )
+    if manifest.project_name == STARTER:
+        return f"{said}; `revetl sandbox generate -t {project.target}` makes some to play with."
+    return f"{said}."

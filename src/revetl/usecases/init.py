@@ -8,10 +8,10 @@ from pathlib import Path
 
 from revetl.documents import read_yaml
 from revetl.errors import ConfigError, RevetlError
-from revetl.project.places import find_profiles
+from revetl.project.places import FILE_NAME, find_profiles
 from revetl.project.profiles import read_profile
-from revetl.project.settings import FILE_NAME
 from revetl.usecases import init_texts
+from revetl.usecases.schema import FOLDER, write_schemas
 
 PARTS = ("revetl.yml", "profiles", "dbt_project", "enrichment")
 EXAMPLE = "revetl.example.yml"
@@ -64,8 +64,8 @@ def into_project(
 
 
 def write_starter(directory: Path) -> None:
-    """Copies every part, with a README and a .gitignore. ConfigError, and nothing written, where one of them stands
-    there already."""
+    """Copies every part, with a README, a .gitignore and the schemas that its files name. ConfigError, and nothing
+    written, where one of them stands there already."""
     source = starter_dir()
     own = {"README.md": init_texts.STARTER_README, ".gitignore": init_texts.STARTER_GITIGNORE}
     if present := [part for part in (*PARTS, *own) if (directory / part).exists()]:
@@ -80,6 +80,7 @@ def write_starter(directory: Path) -> None:
             shutil.copy(source / part, directory / part)
     for file, text in own.items():
         (directory / file).write_text(text, encoding="utf-8")
+    write_schemas(directory / FOLDER)
 
 
 def starter_dir() -> Path:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 SETTINGS = """\
+# yaml-language-server: $schema=.revetl/schemas/project.json
+# `revetl schema --write .revetl/schemas` writes what it names, for editors.
 # revetl in this dbt project. `revetl schema project` prints everything that can stand here.
 name: {name}
 # profiles: PATH               # where profiles.yml is; left out, it is looked for as dbt does
@@ -13,6 +15,7 @@ name: {name}
 """
 
 CONNECTIONS = """\
+# yaml-language-server: $schema=.revetl/schemas/connections.json
 # Accounts by dbt target; `default` serves every target that is not named. Secrets only through env_var().
 # Without any variable set, everything goes to the local sandbox (`revetl sandbox start`), which takes any token.
 destinations:
@@ -40,6 +43,7 @@ EXAMPLE = """\
 #
 # 2. models/activation/hubspot__contacts.yml: the contract says which columns are sent, the meta where to and how.
 #
+#    # yaml-language-server: $schema=../../.revetl/schemas/model.json
 #    models:
 #      - name: hubspot__contacts
 #        config:
@@ -69,6 +73,7 @@ dbt_packages/
 *.duckdb.wal
 .user.yml
 .env
+.revetl/
 """
 
 STARTER_README = """\
@@ -90,5 +95,6 @@ customers; `revetl debug` says what is missing for your own accounts.
 4. `profiles/connections.yml`: your accounts.
 5. `revetl build`, then `revetl plan`: exactly what would be sent, and nothing is.
 
-Everything above is text: keep it in git.
+Everything above is text: keep it in git. Editors with a YAML language server check it while you type: each file names
+its schema in `.revetl/schemas`. After an upgrade or a fresh clone, `revetl schema --write .revetl/schemas` writes them.
 """

@@ -17,6 +17,7 @@ from revetl.sync import PlanLine, PlanSummary, SyncOptions, plan_sync
 from revetl.sync.plan import lines, saved
 from revetl.usecases.caller import Caller
 from revetl.usecases.exit_codes import ExitCode, detailed
+from revetl.usecases.record_names import record_keys
 from revetl.usecases.renames import take_over_renamed
 from revetl.usecases.sync import note_edited
 
@@ -69,7 +70,10 @@ class PlannedSync:
 
 @dataclass(frozen=True, slots=True)
 class Planned:
+    """`keys`: of the records that were asked for one by one, however they were named."""
+
     syncs: Sequence[PlannedSync]
+    keys: tuple[str, ...] = ()
 
     @property
     def summaries(self) -> list[PlanSummary]:
@@ -92,22 +96,26 @@ def planned(
     select: Sequence[str] = (),
     exclude: Sequence[str] = (),
     fields: Sequence[str] = (),
+    records: Sequence[str] = (),
     out: Path | None = None,
 ) -> Iterator[Planned]:
     """Plans the selected syncs in their order; their lines can be read while the block lasts. Of `options` a plan takes
-    `limit` and `full_refresh`. `out`: saved there for `revetl apply`. Safe to repeat.
+    `limit` and `full_refresh`. `records`: whatever names records; their keys are in what is given. `out`: saved
+    there for `revetl apply`. Safe to repeat.
 
-    Raises ConfigError, also for one of `fields` that no sync sends (before the time for a plan is spent), CallError
-    where a destination can't be asked, LeaseError where another run works on a sync, and WarehouseError.
+    Raises ConfigError, also for one of `fields` that no sync sends or one of `records` that names several (before
+    the time for a plan is spent), CallError where a destination can't be asked, LeaseError where another run works
+    on a sync, and WarehouseError.
     """
     specs = project.syncs(select, exclude)
     note_edited(project, specs, caller)
     with caller.warehouse(project) as warehouse:
         _check_fields(warehouse, specs, fields)
+        keys = record_keys(project, warehouse, records)
         plans = asyncio.run(_plan_all(project, warehouse, specs, options, caller))
         if out is not None:
             _save(project, warehouse, specs, plans, out, caller)
-        yield Planned([PlannedSync(s, p, warehouse) for s, p in zip(specs, plans, strict=True)])
+        yield Planned([PlannedSync(s, p, warehouse) for s, p in zip(specs, plans, strict=True)], keys)
 
 
 def _check_fields(warehouse: Warehouse, specs: Sequence[SyncSpec], fields: Sequence[str]) -> None:

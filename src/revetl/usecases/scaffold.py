@@ -13,6 +13,7 @@ from revetl.errors import ConfigError, Problem, did_you_mean
 from revetl.model import Relation
 from revetl.sync.plan.field_types import kind_of, of_types
 from revetl.usecases.caller import Caller
+from revetl.usecases.schema import MODEL, named_in
 from revetl.warehouse.base import Column
 from revetl.warehouse.sql import ident, table
 
@@ -80,7 +81,8 @@ def draft(project: Project, model: str, to: str, caller: Caller) -> Draft:
         match_on,
         found,
         _sql(model, key, found),
-        _yml(name, model, key, key_type, match_on, destination, object_, sent),
+        named_in(project.models_dir / FOLDER / f"{name}.yml", MODEL, project.root)
+        + _yml(name, model, key, key_type, match_on, destination, object_, sent),
     )
 
 

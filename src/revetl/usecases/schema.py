@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import os
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
@@ -19,8 +22,46 @@ _MODELS: dict[str, type[BaseModel]] = {
     "provider": VendorFile,
     "waterfall": WaterfallSpec,
 }
+MODEL = "model"
+KINDS = (*_MODELS, MODEL)
+# Where the files of a project name their schemas, from its root. Nothing is published for an editor to fetch.
+FOLDER = Path(".revetl") / "schemas"
 
 
 def json_schema(kind: str) -> dict[str, Any]:
-    """Of project, connections, sync, provider or waterfall. KeyError for any other word."""
-    return _MODELS[kind].model_json_schema()
+    """Of project, connections, sync, provider, waterfall or model. KeyError for any other word."""
+    return _of_models() if kind == MODEL else _MODELS[kind].model_json_schema()
+
+
+def schema_document(kind: str) -> dict[str, Any]:
+    """The same, as a file of its own."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **json_schema(kind)}
+
+
+def write_schemas(folder: Path) -> list[Path]:
+    """One file of each kind, `<kind>.json`. Those of an earlier version are replaced."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = {folder / f"{kind}.json": schema_document(kind) for kind in KINDS}
+    for path, document in paths.items():
+        path.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    return list(paths)
+
+
+def named_in(file: Path, kind: str, root: Path) -> str:
+    """The comment by which an editor finds the schema of `file`, in a project at `root`. As yaml-language-server reads
+    it: a relative path is meant from the file."""
+    path = Path(os.path.relpath(root / FOLDER / f"{kind}.json", file.parent)).as_posix()
+    return f"# yaml-language-server: $schema={path}\n"
+
+
+def _of_models() -> dict[str, Any]:
+    """A yml of dbt models: of all that dbt has, only the sync is looked at."""
+    sync = SyncMeta.model_json_schema()
+    parts = sync.pop("$defs", {}) | {"SyncMeta": sync}
+
+    def holding(key: str, inside: dict[str, Any]) -> dict[str, Any]:
+        return {"type": "object", "properties": {key: inside}}
+
+    declared = holding("config", holding("meta", holding("revetl", {"$ref": "#/$defs/SyncMeta"})))
+    models = {"type": "array", "items": declared}
+    return {"title": "Models", **holding("models", models), "$defs": parts}

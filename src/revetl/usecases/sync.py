@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from revetl.errors import GuardrailError
 from revetl.model import SyncSpec
+from revetl.project.recent_runs import remember_runs
 from revetl.sync import SyncOptions, run_sync
 from revetl.usecases import exit_codes
 from revetl.usecases.caller import Caller
@@ -121,6 +122,8 @@ async def _push(
             own = replace(options, planner=planners.get(spec.name), confirm=confirm)
             report = await _sync_one(project, warehouse, spec, command, own, caller, stop)
             reports.append(report)
+            if not options.dry_run:
+                remember_runs(project.artifacts.own, [report.run_id])
             for note in report.plan.notes if not options.dry_run else ():  # a plan that is shown has them
                 caller.note(f"{spec.name}: {note}")
             caller.on_sync(report)

@@ -11,8 +11,8 @@ from revetl.cli.options import (
     allow_option,
     console,
     emit_json,
-    err_console,
     json_option,
+    notes_console,
     project_options,
 )
 from revetl.cli.terminal import Terminal
@@ -54,5 +54,5 @@ def command(
     else:
         show_reports(console(), reports)
         if code == 0:
-            err_console().print("What changed in the models since the plan was made is sent by the next sync.")
+            notes_console().print("What changed in the models since the plan was made is sent by the next sync.")
     return code

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import rich_click as click
 
-from revetl.cli.options import console, emit_json, err_console, json_option
+from revetl.cli.options import console, emit_json, json_option, notes_console
 
 
 @click.command("demo")
@@ -37,7 +37,7 @@ def command(directory: Path, records: int, seed: int, as_json: bool) -> None:
     from revetl.cli.render.demo import show_demo
     from revetl.usecases.demo import run_demo
 
-    err = err_console()
+    err = notes_console()
     result = run_demo(directory, records=records, seed=seed, say=lambda line: err.print(f"\n[bold]{line}[/bold]"))
     if as_json:
         emit_json(asdict(result))

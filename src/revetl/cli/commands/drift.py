@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import rich_click as click
 
+from revetl.cli import completing
 from revetl.cli.options import ProjectOptions, console, emit_json, json_option, project_options
 from revetl.cli.terminal import Terminal
 from revetl.cli.waiting import wait_option
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 @click.command(short_help="Compare what stands at the destination with what was written.")
 @project_options
-@click.argument("sync")
+@click.argument("sync", shell_complete=completing.syncs)
 @click.option("--accept", multiple=True, metavar="FIELD", help="Keep theirs until our row changes. May be repeated.")
 @click.option("--accept-all", is_flag=True, help="The same for every field; what is missing or untied there stays so.")
 @click.option("--reassert", multiple=True, metavar="FIELD", help="Let the next sync write ours again. May be repeated.")
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     help="The same for every field; what is missing or untied is made again.",
 )
 @click.option("--sync", "send", is_flag=True, help="After --reassert: sync at once.")
-@click.option("--key", "keys", multiple=True, help="Only this record. May be repeated.")
+@click.option("--key", "keys", metavar="RECORD", multiple=True, help="Only this record. May be repeated.")
 @click.option("--sample", type=click.IntRange(min=0), default=3, show_default=True, help="Records to show per kind.")
 @click.option("--detailed-exitcode", is_flag=True, help="End with 2 where there is drift, 0 where there is none.")
 @wait_option

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import rich_click as click
 
+from revetl.cli import completing
 from revetl.cli.options import (
     ProjectOptions,
     console,
@@ -29,7 +30,15 @@ if TYPE_CHECKING:
 @click.argument("file", required=False)
 @click.option("-o", "--output", metavar="FILE", help="Where the enriched list goes: .csv, .parquet, or - for stdout.")
 @project_options
-@click.option("-w", "--waterfall", "names", multiple=True, metavar="NAME", help="Only this waterfall. May be repeated.")
+@click.option(
+    "-w",
+    "--waterfall",
+    "names",
+    multiple=True,
+    metavar="NAME",
+    shell_complete=completing.waterfalls,
+    help="Only this waterfall. May be repeated.",
+)
 @click.option("-s", "--select", multiple=True, metavar="PATTERN", help="Waterfalls by name or model; * as in a shell.")
 @max_spend_option("The most that providers may cost in this run, in all.")
 @click.option("--limit", metavar="N", type=click.IntRange(min=1), help="Look at the first N records by key only.")

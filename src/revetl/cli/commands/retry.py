@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import rich_click as click
 
+from revetl.cli import completing
 from revetl.cli.options import ProjectOptions, console, emit_json, json_option, project_options, select_options
 from revetl.cli.terminal import Terminal
 from revetl.cli.waiting import wait_option
@@ -15,8 +16,14 @@ STATUSES = ("rejected", "skipped", "unknown", "rolled_back", "accepted")
 @click.command(short_help="Send rejected records again.")
 @project_options
 @select_options
-@click.option("--run", "run_id", metavar="RUN", help="Only what waits since this run; its last six characters do.")
-@click.option("--key", "keys", multiple=True, help="Only this record. May be repeated.")
+@click.option(
+    "--run",
+    "run_id",
+    metavar="RUN",
+    shell_complete=completing.run_ids,
+    help="Only what waits since this run: its beginning, its last six characters, or `latest`.",
+)
+@click.option("--key", "keys", metavar="RECORD", multiple=True, help="Only this record. May be repeated.")
 @click.option("--code", "codes", multiple=True, help="Only refusals with this error code. May be repeated.")
 @click.option(
     "--status",

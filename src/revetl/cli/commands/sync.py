@@ -61,10 +61,10 @@ def command(
         confirm = agrees if yes else asks_before_deleting(ask)
         wanted = SyncOptions(dry_run=dry_run, limit=limit, full_refresh=full_refresh, allow=allow, confirm=confirm)
         reports = sync(project, wanted, terminal.caller, select=select, exclude=exclude)
-    if not reports:
-        err_console().print("No model declares a sync (config.meta.revetl): nothing to send.")
-    elif as_json:
+    if as_json:
         emit_json([report_document(r) for r in reports])
+    elif not reports:
+        err_console().print("No model declares a sync (config.meta.revetl): nothing to send.")
     elif dry_run:
         show_plans(console(), [r.plan for r in reports])
     else:

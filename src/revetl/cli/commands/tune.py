@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, get_args
 
 import rich_click as click
 
+from revetl.cli import completing
 from revetl.cli.options import ProjectOptions, console, emit_json, err_console, json_option, project_options
 from revetl.cli.terminal import Terminal
+from revetl.cli.waiting import wait_option
 
 if TYPE_CHECKING:
     from revetl.enrich.ordering.compare import Objective
@@ -19,7 +21,7 @@ OBJECTIVES = ("coverage", "cost", "net", "budget")
 
 
 @click.command(short_help="Find the cheapest order of a waterfall's providers from the ledger.")
-@click.argument("waterfall")
+@click.argument("waterfall", shell_complete=completing.waterfalls)
 @project_options
 @click.option("--field", "fields", multiple=True, metavar="NAME", help="Look at this field only. May be repeated.")
 @click.option("--segment", metavar="SQL", help="Also by the values of this expression, such as country.")
@@ -43,6 +45,7 @@ OBJECTIVES = ("coverage", "cost", "net", "budget")
 @click.option("--plot", "plot_", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help=".html or .svg.")
 @click.option("--write", is_flag=True, help="Show the change to the waterfall's file, and make it when agreed to.")
 @click.option("--yes", is_flag=True, help="With --write: agree to the change.")
+@wait_option
 @json_option
 def command(
     waterfall: str,
@@ -58,6 +61,7 @@ def command(
     plot_: Path | None,
     write: bool,
     yes: bool,
+    wait_s: float,
     as_json: bool,
 ) -> None:
     """Compare the order of WATERFALL with the best one and with the usual ones: cost per accepted value, coverage, how
@@ -82,17 +86,17 @@ def command(
     aim = _objective(objective, at_least, value_usd, budget_usd)
     project = options.load()
     request = TuneRequest(objective=aim, fields=fields, segment=segment, days=days, within=within)
-    with Terminal() as terminal:
+    with Terminal(wait_s) as terminal:
         tuning = tune(project, waterfall, request, terminal.caller)
-    if as_json:
-        emit_json(tuning_document(tuning, aim))
-    else:
+    if not as_json:
         show_tuning(console(), tuning, aim)
     if plot_ is not None:
         draw(plot_, tuning)
         err_console().print(f"Drawn to {plot_}")
     if write:
-        _write(project, tuning, yes=yes)
+        _write(project, tuning, yes=yes, as_json=as_json)
+    if as_json:  # last: what fails before it is the one document
+        emit_json(tuning_document(tuning, aim))
 
 
 def _objective(kind: str, at_least: float, value_usd: float | None, budget_usd: float | None) -> Objective:
@@ -107,8 +111,8 @@ def _objective(kind: str, at_least: float, value_usd: float | None, budget_usd: 
     return Objective(found, at_least, value_usd or 0.0, budget_usd or 0.0)
 
 
-def _write(project: Project, tuning: Tuning, *, yes: bool) -> None:
-    """Prints the diff on stdout; the file changes only when somebody agrees."""
+def _write(project: Project, tuning: Tuning, *, yes: bool, as_json: bool) -> None:
+    """Prints the diff on stdout, beside a document on stderr; the file changes only when somebody agrees."""
     from revetl.usecases.tune import rewritten
 
     screen = err_console()
@@ -116,7 +120,7 @@ def _write(project: Project, tuning: Tuning, *, yes: bool) -> None:
     if change.before == change.after:
         screen.print("The file has the best order already: nothing to write.")
         return
-    click.echo(change.diff(project.root), nl=False)
+    click.echo(change.diff(project.root), nl=False, err=as_json)
     if not tuning.whole.better and not tuning.whole.by_rule:
         screen.print("[yellow]What this brings is within chance.[/]")
     if yes or click.confirm("Write it?", err=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from revetl.cli.options import err_console
+from revetl.cli.options import notes_console
 
 if TYPE_CHECKING:
     from revetl.project import BuildResult, NodeResult
@@ -19,7 +19,7 @@ def count_phrase(result: BuildResult) -> str:
 
 def node_printer() -> Callable[[NodeResult], None]:
     """Prints to stderr what dbt is done with: every model and seed, and of the tests those that did not pass."""
-    screen = err_console()
+    screen = notes_console()
 
     def show(node: NodeResult) -> None:
         good = node.status in ("success", "pass", "no-op")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from revetl.cli.options import err_console
+from revetl.cli.options import notes_console
 
 if TYPE_CHECKING:
     from revetl.enrich.report import OnProgress, Progress
@@ -19,7 +19,7 @@ def progress(waterfall: str) -> Iterator[OnProgress]:
     from rich.progress import Progress as Bars
     from rich.table import Column
 
-    screen = err_console()
+    screen = notes_console()
     name = TextColumn("{task.description}", table_column=Column(no_wrap=True, overflow="ellipsis", max_width=26))
     counts_text = "{task.fields[hits]:,} found, {task.fields[misses]:,} missed, ${task.fields[spent]:,.2f}"
     columns = (

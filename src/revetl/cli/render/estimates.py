@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from revetl.cli.options import console, err_console
+from revetl.cli.options import console, err_console, notes_console
 
 if TYPE_CHECKING:
     from revetl.enrich.lists.columns import ColumnMatch
@@ -65,7 +65,7 @@ def show_match(match: ColumnMatch) -> None:
     """Which column of the list is which input, on stderr."""
     from rich.markup import escape
 
-    screen = err_console()
+    screen = notes_console()
     matched = ", ".join(f"{escape(column)} → {name}" for name, column in match.inputs.items())
     screen.print(f"Waterfall [bold]{match.spec.name}[/]. Columns: {matched}")
     absent = [name for name in match.spec.inputs if name not in match.inputs]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
-from revetl.cli.options import err_console
+from revetl.cli.options import notes_console
 
 if TYPE_CHECKING:
     from revetl.context import Meter
@@ -38,7 +38,7 @@ class StageBars:
 
 @contextmanager
 def progress_bar(name: str) -> Iterator[Meter | None]:
-    screen = err_console()
+    screen = notes_console()
     if not screen.is_terminal:
         yield None
         return

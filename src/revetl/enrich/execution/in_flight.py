@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,6 +12,8 @@ from revetl.clock import Clock
 from revetl.enrich.execution.run_ledger import ReservedCall
 from revetl.errors import Denied
 from revetl.providers.base import Answer, Lookup, Provider, Reply
+
+log = logging.getLogger("revetl.enrich")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +93,9 @@ class InFlightCalls:
             error = e
         finally:
             now = self._clock.now()
+            if left:
+                said = {"provider": self._provider.name, "run_id": calls[0].call.run_id, "lookups": len(calls)}
+                log.debug("provider call ended", extra={**said, "answers": len(replies), "failed": error is not None})
             for i, reserved in enumerate(calls):
                 reply = replies[i] if i < len(replies) else error
                 if isinstance(reply, Denied):

@@ -48,14 +48,20 @@ class BatchWriter:
         return all(outcome.status in (Status.OK, Status.ACCEPTED) for outcome in outcomes)
 
     def _sound(self, outcomes: list[Outcome]) -> list[Outcome]:
-        """Without what is no outcome: its change then counts as not answered. A connector that gives such a thing can't
-        be believed, so the run stops after this batch."""
+        """Without what is no outcome: its change then counts as not answered. A connector that gives such a thing, or
+        says two things of one change, can't be believed, so the run stops after this batch."""
         if all(map(_is_sound, outcomes)):
-            return outcomes
-        self.error = self.error or RevetlError(
-            f"the connector of {self._spec.destination} gave something that is no outcome; its changes are unknown"
-        )
-        return [outcome for outcome in outcomes if _is_sound(outcome)]
+            sound = outcomes
+        else:
+            self.error = self.error or RevetlError(
+                f"the connector of {self._spec.destination} gave something that is no outcome; its changes are unknown"
+            )
+            sound = [outcome for outcome in outcomes if _is_sound(outcome)]
+        if len({outcome.ordinal for outcome in sound}) < len(sound) and contradicted(sound):
+            self.error = self.error or RevetlError(
+                f"the connector of {self._spec.destination} gave several outcomes for one change, which is unknown now"
+            )
+        return sound
 
     async def _halve(self, batch: Sequence[Change]) -> None:
         """Nothing of the batch was applied. If nobody in its first half is refused the culprit is in the second, which
@@ -98,13 +104,24 @@ def failed(batch: Sequence[Change], status: Status, error: BaseException) -> lis
 
 
 def one_for_each(batch: Sequence[Change], outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
-    """Exactly one outcome per change: the first that is given counts, a missing one is unknown, never ok."""
+    """Exactly one outcome per change. One that is missing is unknown, never ok, and so is one of which the connector
+    says several things."""
     if [o.ordinal for o in outcomes] == [c.ordinal for c in batch]:
         return outcomes
-    given = {outcome.ordinal: outcome for outcome in reversed(outcomes)}
-    return [given.get(change.ordinal) or _unanswered(change) for change in batch]
+    doubted = contradicted(outcomes)
+    given = {o.ordinal: o for o in outcomes if o.ordinal not in doubted}
+    return [
+        given.get(c.ordinal) or _unanswered(c, "several outcomes" if c.ordinal in doubted else "no outcome")
+        for c in batch
+    ]
 
 
-def _unanswered(change: Change) -> Outcome:
-    message = "the connector gave no outcome"
+def contradicted(outcomes: Sequence[Outcome]) -> set[int]:
+    """The changes of which two of these outcomes say different things. Saying one thing twice is no contradiction."""
+    first: dict[int, Outcome] = {}
+    return {outcome.ordinal for outcome in outcomes if first.setdefault(outcome.ordinal, outcome) != outcome}
+
+
+def _unanswered(change: Change, given: str) -> Outcome:
+    message = f"the connector gave {given}"
     return Outcome(change.ordinal, Status.UNKNOWN, error_class="Unanswered", message=message)

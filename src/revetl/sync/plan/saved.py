@@ -112,6 +112,8 @@ def read_file(path: Path) -> SavedFile:
         version = document["revetl_plan"]
     except FileNotFoundError:
         raise ConfigError(Problem("no such file", path, hint="`revetl plan --out FILE` writes one.")) from None
+    except OSError as e:  # a directory, no right to read it
+        raise ConfigError(Problem(f"can't be read: {e.strerror or e.__class__.__name__}", path)) from None
     except (ValueError, KeyError, TypeError, AttributeError):
         raise ConfigError(Problem("not a plan that `revetl plan --out` wrote", path)) from None
     if claimed != _digest(document):
