@@ -156,8 +156,9 @@ class Destination(Protocol):
     def limits(self, object_: str) -> Limits: ...
 
     def normalise(self, object_: str, field: str, value: Scalar) -> str:
-        """The form in which the destination compares this field (emails in lower case). ValueError where the value has
-        none there."""
+        """The form in which the destination compares this field (emails in lower case). Two values of one form are one:
+        the second is not sent where the first stands. Null has the form of the empty text where both are one.
+        ValueError where the value has none there."""
         ...
 
     def idempotent(self, object_: str, match_on: str | None) -> bool:
