@@ -101,7 +101,7 @@ MUTANTS = (
     Mutant("an archived record is not looked for again", "sync/plan/standing.py", "            if look_again:\n", "            if False:\n", _STANDING),
     Mutant("what stood there is not kept", "sync/plan/standing.py", "found = coalesce(s.found, {plan}.found)", "found = {plan}.found", _STANDING),
     Mutant("a write that is on its way is taken for one that never was", "sync/plan/standing.py", "        _keep_what_is_not_applied_yet(tables)\n", "", _STANDING),
-    Mutant("what is equal there is compared again in every plan", "sync/plan/equal_forms.py", "SET row_hash = p.row_hash, {values}", "SET {values}", _STANDING),
+    Mutant("what is equal there is not remembered as our row has it", "sync/plan/equal_forms.py", "SET row_hash = p.row_hash, {values}", "SET row_hash = p.row_hash", _STANDING),
     Mutant("what was not applied is remembered as sent", "sync/apply/checkpoint.py", "    if not fitting:\n        return\n", "    return\n", _STANDING),
 )  # fmt: skip
 

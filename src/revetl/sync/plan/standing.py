@@ -103,7 +103,8 @@ async def read(
 def decide(tables: SyncTables) -> None:
     """After `read` and matching: what was not found anywhere is withheld, of several lines for one record one is sent,
     and a line with nothing left to write is done."""
-    with tables.warehouse.transaction():
+    # Where DDL commits by itself a crash leaves lines undecided, and a plan that was not decided is applied by nobody.
+    with tables.warehouse.transaction(ddl=True):
         _withhold_gone(tables)
         same_record.decide(tables)
         tables.warehouse.execute(

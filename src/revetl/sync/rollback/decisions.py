@@ -308,8 +308,8 @@ class _RollbackJudge:
         """Of a record that was merged: whether its main `match_on` value is ours. Another went into it then, not it
         into another; the vendor may have given it a new id all the same."""
         match_on = self._tables.spec.match_on
-        if match_on is None or match_on not in self._fields:
-            return False
+        if self._unseen or match_on is None or match_on not in self._fields:
+            return False  # unseen: what is known by another id today is another record
         stands = match.fields.get(match_on)
         known = row[f"now__{self._fields[match_on][0]}"]
         return stands is not None and self._forms.of(match_on, stands) == self._forms.of(match_on, known)
