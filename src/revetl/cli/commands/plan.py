@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import rich_click as click
 
+from revetl.cli.numbers import count
 from revetl.cli.options import (
     ProjectOptions,
     console,
@@ -33,7 +34,7 @@ def _rows(_ctx: click.Context, _param: click.Parameter, value: str | None) -> in
 @click.command(short_help="Show exactly what a sync would change, and send nothing.")
 @project_options
 @select_options
-@click.option("--limit", metavar="N", type=click.IntRange(min=1), help="Plan at most N records of each sync.")
+@click.option("--limit", metavar="N", type=count(), help="Plan at most N records of each sync.")
 @full_refresh_option
 @click.option("--rows", callback=_rows, metavar="N|all", help="Show this many lines, with every field.")
 @click.option("--field", "fields", multiple=True, help="Show lines that change this field. May be repeated.")
@@ -41,7 +42,7 @@ def _rows(_ctx: click.Context, _param: click.Parameter, value: str | None) -> in
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Save the plan for `revetl apply`.")
 @click.option("--format", "form", type=click.Choice(["text", "markdown", "json"]), default="text", show_default=True)
 @click.option(
-    "--samples", metavar="N", type=click.IntRange(min=0), help="Sample lines of each kind. Default: 3; markdown: none."
+    "--samples", metavar="N", type=count(0), help="Sample lines of each kind. Default: 3; markdown: none."
 )
 @click.option("--detailed-exitcode", is_flag=True, help="End with 2 where there are changes, 0 where there are none.")
 @wait_option
