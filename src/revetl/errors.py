@@ -27,7 +27,6 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
-
 _LONGEST_QUOTED = 80
 
 

@@ -42,9 +42,7 @@ def start_python(arguments: Sequence[str], *, bound: bool = False, **how: Any) -
     return _start([sys.executable, *arguments], bound, how)
 
 
-def start_program(
-    program: str, arguments: Sequence[str], *, bound: bool = False, **how: Any
-) -> subprocess.Popen[Any]:
+def start_program(program: str, arguments: Sequence[str], *, bound: bool = False, **how: Any) -> subprocess.Popen[Any]:
     """The same for an executable that the operator named."""
     return _start([program, *arguments], bound, how)
 

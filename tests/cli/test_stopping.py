@@ -175,7 +175,8 @@ def heard(number, frame):
         sys.exit(1)
 for number in (signal.SIGINT, signal.SIGTERM):
     signal.signal(number, heard)
-child = subprocess.Popen([sys.executable, "-c", "import signal, time; signal.signal(2, signal.SIG_IGN); time.sleep(600)"])
+deaf_too = "import signal, time; signal.signal(2, signal.SIG_IGN); time.sleep(600)"
+child = subprocess.Popen([sys.executable, "-c", deaf_too])
 (here / "pids.part").write_text(f"{{os.getpid()}} {{child.pid}}")
 (here / "pids.part").rename(here / "pids")
 while True:
@@ -260,7 +261,9 @@ def test_dbt_ends_where_revetl_is_killed(project: Path, monkeypatch: pytest.Monk
 
 def test_hangups_stay_ignored_where_they_were(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with_slow_dbt(project, monkeypatch)
-    words = f"import os, signal, sys; signal.signal(signal.SIGHUP, signal.SIG_IGN); os.execv({sys.executable!r}, {[sys.executable, '-m', 'revetl.cli.main', 'build']!r})"
+    ignoring = "import os, signal, sys; signal.signal(signal.SIGHUP, signal.SIG_IGN)"
+    line = [sys.executable, "-m", "revetl.cli.main", "build"]
+    words = f"{ignoring}; os.execv({line[0]!r}, {line!r})"
     process = start(project, "-c", words)
     until_building(process, project)
     process.send_signal(signal.SIGHUP)

@@ -171,7 +171,7 @@ def test_a_session_that_is_ended_before_any_statement_of_the_start(
         emptied(server, bench)
         if of_before == "after a sync":
             bench.source([])
-            run_virtual(bench.start())
+            run_virtual(bench.start(allow=("rows",)))
             bench.source(PEOPLE)
 
     prepared()

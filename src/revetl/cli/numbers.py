@@ -1,5 +1,5 @@
-"""The numbers that options take. Each has an end: past it the warehouse, the clock or the operating system would fail in
-words that say nothing of the option."""
+"""The numbers that options take. Each has an end: past it the warehouse, the clock or the operating system would fail,
+in words that say nothing of the option."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MOST_USD = 10**12 - 1  # what the state keeps: DECIMAL(18, 6)
 MOST_DAYS = 36_500  # further back or ahead there is no date
 
 
-def count(least: int = 1, most: int = MOST) -> click.IntRange:
+def whole_number(least: int = 1, most: int = MOST) -> click.IntRange:
     """A whole number."""
     return click.IntRange(least, most)
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import rich_click as click
 
 from revetl.cli import completing
-from revetl.cli.numbers import count, usd
+from revetl.cli.numbers import usd, whole_number
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -113,7 +113,7 @@ def full_refresh_option(function: F) -> F:
 def threads_option(function: F) -> F:
     """Adds --threads as `threads`, for dbt."""
     said = "How many models dbt builds at once. Default: as the profile says."
-    return click.option("--threads", metavar="N", type=count(most=10_000), help=said)(function)
+    return click.option("--threads", metavar="N", type=whole_number(most=10_000), help=said)(function)
 
 
 def allow_option(function: F) -> F:

@@ -171,7 +171,8 @@ def run_dbt(
 ) -> BuildResult:
     """Runs `dbt <command>` to its end. `on_node` hears of every node as it finishes.
 
-    Raises DbtFailed with the failed nodes named. Interrupted, it stops dbt, waits for its end and passes the interrupt on.
+    Raises DbtFailed with the failed nodes named. Interrupted, it stops dbt, waits for that and passes the interrupt
+    on.
     """
     line = dbt.line(command, arguments)
     # No usage statistics leave the machine unless the operator asks for it. DuckDB and libpq take a session's zone from

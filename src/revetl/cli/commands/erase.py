@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 @project_options
 @click.option("--email", "emails", multiple=True, help="Whoever has this email. May be repeated.")
 @click.option("--linkedin", "profiles", multiple=True, metavar="URL", help="Whoever has this profile. May be repeated.")
-@click.option("--key", "keys", multiple=True, callback=record_key, help="The record of this key (a golden_id). May be repeated.")
+@click.option(
+    "--key", "keys", multiple=True, callback=record_key, help="The record of this key (a golden_id). May be repeated."
+)
 @click.option(
     "--file", "file", metavar="FILE", help="CSV or Parquet with a column email, linkedin_url or key; - is stdin."
 )

@@ -31,7 +31,9 @@ STATUSES = ("rejected", "skipped", "unknown", "rolled_back", "accepted")
     shell_complete=completing.run_ids,
     help="Only what waits since this run: its beginning, its last six characters, or `latest`.",
 )
-@click.option("--key", "keys", metavar="RECORD", multiple=True, callback=record_key, help="Only this record. May be repeated.")
+@click.option(
+    "--key", "keys", metavar="RECORD", multiple=True, callback=record_key, help="Only this record. May be repeated."
+)
 @click.option("--code", "codes", multiple=True, help="Only refusals with this error code. May be repeated.")
 @click.option(
     "--status",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import rich_click as click
 
 from revetl.cli import completing
-from revetl.cli.numbers import count
+from revetl.cli.numbers import whole_number
 from revetl.cli.options import ProjectOptions, console, emit_json, json_option, project_options, record_key
 from revetl.cli.terminal import Terminal
 from revetl.cli.waiting import wait_option
@@ -21,7 +21,7 @@ from revetl.cli.waiting import wait_option
     help="Tell this record's story: what the run did to it, and what happens next.",
 )
 @click.option(
-    "--limit", metavar="N", type=count(), default=20, show_default=True, help="Runs or records to show."
+    "--limit", metavar="N", type=whole_number(), default=20, show_default=True, help="Runs or records to show."
 )
 @wait_option
 @json_option

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
-from revetl.cli.numbers import MOST, MOST_DAYS, FiniteRange, count
+from revetl.cli.numbers import MOST, MOST_DAYS, FiniteRange, whole_number
 from revetl.cli.options import emit_json, err_console, json_option
 from revetl.cli.waiting import wait_option
 
@@ -48,7 +48,11 @@ def command() -> None:
 @click.option("--data-dir", type=_DIRECTORY, help="Keep the destinations' records here: they survive a restart.")
 @click.option("--truth", type=_DIRECTORY, help="The truth that the data providers answer from (see `generate`).")
 @click.option(
-    "--seed", type=count(-MOST), default=0, show_default=True, help="Another seed, and the providers know other things."
+    "--seed",
+    type=whole_number(-MOST),
+    default=0,
+    show_default=True,
+    help="Another seed, and the providers know other things.",
 )
 @click.option(
     "--set",
@@ -216,9 +220,16 @@ def _as_yaml(value: Any) -> str:
 @click.option(
     "--records", metavar="N", type=_Count(), default=3000, show_default=True, help="Source records, e.g. 5_000_000."
 )
-@click.option("--seed", metavar="N", type=count(-MOST), default=7, show_default=True, help="Another seed, other customers.")
 @click.option(
-    "--day", metavar="N", type=count(most=MOST_DAYS), default=1, show_default=True, help="Day 2 is day 1 with some changes."
+    "--seed", metavar="N", type=whole_number(-MOST), default=7, show_default=True, help="Another seed, other customers."
+)
+@click.option(
+    "--day",
+    metavar="N",
+    type=whole_number(most=MOST_DAYS),
+    default=1,
+    show_default=True,
+    help="Day 2 is day 1 with some changes.",
 )
 @click.option("--database", type=_FILE, default=Path("warehouse.duckdb"), show_default=True, help="A DuckDB file.")
 @click.option("--truth", type=_DIRECTORY, default=Path("truth"), show_default=True, help="Where the truth is written.")

@@ -2,8 +2,9 @@
 
 1. One full outer join of the source with (key, row_hash) of the snapshot leaves only what differs: new records, changed
    ones, those in doubt, and those that left. Unchanged rows never leave the warehouse.
-2. Null, empty and duplicate keys are found from the counts of that join: the rows of the source that met the snapshot must be
-   as many as the snapshot rows that met the source. The offending keys are looked up only when the counts disagree.
+2. Null, empty and duplicate keys are found from the counts of that join: the rows of the source that met the snapshot
+   must be as many as the snapshot rows that met the source. The offending keys are looked up only when the counts
+   disagree.
 
 A key is null, empty or there twice → ConfigError with the keys; the plan that stood before stands.
 """
