@@ -9,7 +9,8 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -184,11 +185,23 @@ while True:
 """
 
 
-def with_slow_dbt(root: Path, monkeypatch: pytest.MonkeyPatch, *, deaf: bool = False) -> None:
-    program = root / "slow_dbt"
-    program.write_text(DBT.format(python=sys.executable, here=str(root), deaf=deaf), "utf-8")
-    program.chmod(0o755)
-    monkeypatch.setenv("DBT", str(program))
+Deaf = Callable[[bool], None]
+
+
+@pytest.fixture
+def slow_dbt(project: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Deaf]:
+    """Puts it in dbt's place, and leaves none of it behind where a test fails."""
+
+    def put(deaf: bool) -> None:
+        program = project / "slow_dbt"
+        program.write_text(DBT.format(python=sys.executable, here=str(project), deaf=deaf), "utf-8")
+        program.chmod(0o755)
+        monkeypatch.setenv("DBT", str(program))
+
+    yield put
+    for pid in (project / "pids").read_text().split() if (project / "pids").exists() else ():
+        with suppress(ProcessLookupError):
+            os.kill(int(pid), signal.SIGKILL)
 
 
 def until_building(process: subprocess.Popen[str], root: Path) -> list[int]:
@@ -211,9 +224,9 @@ def is_running(pid: int) -> bool:
 @pytest.mark.parametrize("command", ["build", "run"])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda n: n.name)
 def test_a_stopped_build_stops_dbt_and_what_dbt_started(
-    project: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, command: str
+    project: Path, slow_dbt: Deaf, number: signal.Signals, command: str
 ) -> None:
-    with_slow_dbt(project, monkeypatch)
+    slow_dbt(False)
     process = start(project, "-m", "revetl.cli.main", command, "--json")
     pids = until_building(process, project)
     process.send_signal(number)  # to revetl alone, as a scheduler sends it
@@ -225,10 +238,8 @@ def test_a_stopped_build_stops_dbt_and_what_dbt_started(
     assert not [pid for pid in pids if is_running(pid)]
 
 
-def test_a_dbt_that_does_not_listen_is_ended_by_the_second_signal(
-    project: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with_slow_dbt(project, monkeypatch, deaf=True)
+def test_a_dbt_that_does_not_listen_is_ended_by_the_second_signal(project: Path, slow_dbt: Deaf) -> None:
+    slow_dbt(True)
     process = start(project, "-m", "revetl.cli.main", "build", "--json")
     pids = until_building(process, project)
     process.terminate()
@@ -243,24 +254,21 @@ def test_a_dbt_that_does_not_listen_is_ended_by_the_second_signal(
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child that its parent was killed")
-def test_dbt_ends_where_revetl_is_killed(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with_slow_dbt(project, monkeypatch)
+def test_dbt_ends_where_revetl_is_killed(project: Path, slow_dbt: Deaf) -> None:
+    slow_dbt(False)
     process = start(project, "-m", "revetl.cli.main", "build")
-    dbt, child = until_building(process, project)
+    dbt, _ = until_building(process, project)
     process.kill()
     process.communicate(timeout=WITHIN_S)
-    try:
-        deadline = time.monotonic() + WITHIN_S
-        while is_running(dbt):
-            assert time.monotonic() < deadline, "dbt goes on"
-            time.sleep(0.02)
-        assert (project / "heard").read_text() == "SIGTERM"
-    finally:
-        os.kill(child, signal.SIGKILL)  # what dbt itself started nobody tells
+    deadline = time.monotonic() + WITHIN_S
+    while is_running(dbt):
+        assert time.monotonic() < deadline, "dbt goes on"
+        time.sleep(0.02)
+    assert (project / "heard").read_text() == "SIGTERM"
 
 
-def test_hangups_stay_ignored_where_they_were(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with_slow_dbt(project, monkeypatch)
+def test_hangups_stay_ignored_where_they_were(project: Path, slow_dbt: Deaf) -> None:
+    slow_dbt(False)
     ignoring = "import os, signal, sys; signal.signal(signal.SIGHUP, signal.SIG_IGN)"
     line = [sys.executable, "-m", "revetl.cli.main", "build"]
     words = f"{ignoring}; os.execv({line[0]!r}, {line!r})"
@@ -274,15 +282,15 @@ def test_hangups_stay_ignored_where_they_were(project: Path, monkeypatch: pytest
     process.communicate()
 
 
-def test_a_signal_after_the_document_makes_no_second_one(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_signal_after_the_document_makes_no_second_one(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     def body(**_: object) -> None:
         emit_json({"done": True})
         os.kill(os.getpid(), signal.SIGTERM)
 
-    monkeypatch = pytest.MonkeyPatch()
-    with monkeypatch.context() as patch:
-        patch.setattr(import_module("revetl.cli.commands.ls").command, "callback", body)
-        assert shell.run(["ls", "--json"]) == 130
+    monkeypatch.setattr(import_module("revetl.cli.commands.ls").command, "callback", body)
+    assert shell.run(["ls", "--json"]) == 130
     out, err = capsys.readouterr()
     assert (json.loads(out), "Interrupted" in err) == ({"done": True}, True)
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL, "it is as it was before the command"
