@@ -17,7 +17,6 @@ from typing import Any
 import click
 
 from revetl import __version__
-from revetl.cli.signals import interrupted_by_signals
 from revetl.errors import did_you_mean
 
 # name → what `revetl --help` says of it. The command object is `command` in revetl.cli.commands.<name>.
@@ -96,6 +95,13 @@ class LazyGroup(click.Group):
         _give_log_options(command)
         several = any(p.name == "select" for p in command.params)
         return name, command, _one_flag_each(args[1:]) if several else args[1:]
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """A command that was named; help and the version come before."""
+        from revetl.cli.signals import interrupted_by_signals
+
+        with interrupted_by_signals():
+            return super().invoke(ctx)
 
 
 def _log_options() -> list[click.Option]:
@@ -205,10 +211,9 @@ def run(arguments: list[str]) -> int:
     """Runs one command line and gives its exit code. Tracebacks are shown only where asked for."""
     printed: list[str] = []  # what `emit_json` has written: a failure after it, as of the log's file, is no second one
     try:
-        with interrupted_by_signals():
-            code = _code(cli.main(arguments, prog_name="revetl", standalone_mode=False, obj=printed))
-            sys.stdout.flush()
-            return code
+        code = _code(cli.main(arguments, prog_name="revetl", standalone_mode=False, obj=printed))
+        sys.stdout.flush()
+        return code
     except (Exception, KeyboardInterrupt) as e:  # the last frame: a traceback may hold a customer's values
         from revetl.cli.failures import is_closed_pipe, show, show_document, wants_json
 
