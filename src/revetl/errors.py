@@ -27,6 +27,8 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
+_LONGEST_QUOTED = 80
+
 
 class RevetlError(Exception):
     """Base of all. `exit_code` is what the command line ends with when this reaches it, `kind` what a program tells it
@@ -180,6 +182,11 @@ class WarehouseLost(WarehouseError):
     def __init__(self, message: str, *, in_doubt: bool = False) -> None:
         super().__init__(message)
         self.in_doubt = in_doubt
+
+
+def quoted(text: str) -> str:
+    """What somebody typed, as a message repeats it: a file that was pasted by mistake is not."""
+    return repr(text) if len(text) <= _LONGEST_QUOTED else f"{text[:_LONGEST_QUOTED]!r}… ({len(text):,} characters)"
 
 
 def did_you_mean(word: str, known: Sequence[str]) -> str | None:

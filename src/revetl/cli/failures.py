@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import itertools
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -91,18 +92,25 @@ def failure_of(error: BaseException) -> Failure:
 
 
 def show_document(error: BaseException) -> None:
-    """On stdout, for a program."""
-    click.echo(json.dumps(failure_of(error).document(), indent=2, ensure_ascii=False))
+    """On stdout, for a program. Where nothing can be written there, the line on stderr and the exit code say it all."""
+    with suppress(OSError):
+        click.echo(json.dumps(failure_of(error).document(), indent=2, ensure_ascii=False))
 
 
 def show(error: BaseException) -> int:
     """On stderr, for a person. Gives the exit code."""
     failure = failure_of(error)
-    if isinstance(error, click.ClickException):
-        error.show()
-    else:
-        click.echo(failure.text(), err=True)
+    with suppress(OSError):  # the code is left to tell by
+        if isinstance(error, click.ClickException):
+            error.show()
+        else:
+            click.echo(failure.text(), err=True)
     return failure.exit_code
+
+
+def is_closed_pipe(error: BaseException) -> bool:
+    """Whether nobody reads our output any more, as after `| head`."""
+    return isinstance(error, BrokenPipeError) and error.filename is None
 
 
 def wants_json(arguments: list[str]) -> bool:

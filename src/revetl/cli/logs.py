@@ -10,8 +10,10 @@ from __future__ import annotations
 import json
 import logging
 import os
+import stat
 import sys
 from collections.abc import MutableMapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TextIO
@@ -66,7 +68,7 @@ def _begin(settings: MutableMapping[str, object]) -> None:
     _end()
     log, file = logging.getLogger(_ROOT), settings.get("log_file")
     stream = sys.stderr if file is None else _opened(Path(str(file)))
-    handler = _Handler(stream, closes=file is not None)
+    handler = _Handler(stream, file=None if file is None else str(file))
     handler.setFormatter(JsonFormatter() if settings.get("log_format") == "json" else LineFormatter())
     log.addHandler(handler)
     if settings.get("verbose"):
@@ -86,27 +88,60 @@ def _end() -> None:
 
 
 class _Handler(logging.StreamHandler[TextIO]):
-    def __init__(self, stream: TextIO, *, closes: bool) -> None:
+    """`file`: the name of the file that the stream belongs to; None for stderr."""
+
+    def __init__(self, stream: TextIO, *, file: str | None) -> None:
         super().__init__(stream)
-        self._closes = closes
+        self._file = file
+        self._told = False
 
     def handleError(self, record: logging.LogRecord) -> None:
         """A full disk or a closed pipe costs a line of the log, not the run; and no traceback with the record in it."""
+        self._tell_once(sys.exc_info()[1])
 
     def close(self) -> None:
         super().close()
-        if self._closes:
-            self.stream.close()
+        if self._file is not None:
+            try:
+                self.stream.close()
+            except OSError as e:  # what was not written by now; the descriptor is closed even so
+                self._tell_once(e)
+
+    def _tell_once(self, error: BaseException | None) -> None:
+        if self._file is None or self._told:
+            return
+        self._told = True
+        reason = (error.strerror if isinstance(error, OSError) else None) or type(error).__name__
+        with suppress(OSError):
+            click.echo(f"--log-file: {self._file} lacks lines of this command: {reason}.", err=True)
 
 
 def _opened(path: Path) -> TextIO:
-    """To append to, for its owner's eyes only: names of accounts and syncs are nobody else's business."""
+    """To append to, for its owner's eyes only: names of accounts and syncs are nobody else's business. UsageError where
+    that is not possible or not safe."""
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-        os.fchmod(descriptor, 0o600)
+        # Unless it was a link that is ours when it was looked at, none may come between.
+        follow = 0 if _is_own_link(path) else os.O_NOFOLLOW
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | follow, 0o600)
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):  # a device, such as /dev/null, is not ours to change
+            os.fchmod(descriptor, 0o600)
     except OSError as e:
         raise click.UsageError(f"--log-file: {path} can't be written: {e.strerror}") from None
     return os.fdopen(descriptor, "a", encoding="utf-8")
+
+
+def _is_own_link(path: Path) -> bool:
+    """Who can put a link where the log is to be (in /tmp, or where the link is another user's) chooses which file of
+    ours is made or appended to. UsageError then. A link of one's own in a folder of one's own is followed."""
+    if not path.is_symlink():
+        return False
+    trusted = (os.geteuid(), 0)
+    open_to_all = path.parent.stat().st_mode & stat.S_IWOTH
+    if open_to_all or path.lstat().st_uid not in trusted:
+        raise click.UsageError(
+            f"--log-file: {path} is a link that another user may have made; name the file that it leads to"
+        )
+    return True
 
 
 def _fields(record: logging.LogRecord) -> dict[str, Any]:

@@ -96,6 +96,13 @@ class LazyGroup(click.Group):
         several = any(p.name == "select" for p in command.params)
         return name, command, _one_flag_each(args[1:]) if several else args[1:]
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """A command that was named; help and the version come before."""
+        from revetl.cli.signals import interrupted_by_signals
+
+        with interrupted_by_signals():
+            return super().invoke(ctx)
+
 
 def _log_options() -> list[click.Option]:
     """Of every command, before its name or after it. What they do is loaded where one is used."""
@@ -174,7 +181,21 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = list(sys.argv[1:] if argv is None else argv)
     # Records in flight are many and hold no cycles: looking for some after every 700 takes a fifth of a push.
     gc.set_threshold(50_000)
-    sys.exit(_complete(arguments) if COMPLETE_VARIABLE in os.environ else run(arguments))
+    if sys.stdout is None:  # closed by who started us: the next file that is opened must not stand in its place
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - until the end
+    try:
+        code = _complete(arguments) if COMPLETE_VARIABLE in os.environ else run(arguments)
+    finally:
+        _abandon_stdout()
+    sys.exit(code)
+
+
+def _abandon_stdout() -> None:
+    """What could not be written by now was told: Python would try once more at its end, and complain in its own way."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _complete(arguments: list[str]) -> int:
@@ -188,12 +209,17 @@ def _complete(arguments: list[str]) -> int:
 
 def run(arguments: list[str]) -> int:
     """Runs one command line and gives its exit code. Tracebacks are shown only where asked for."""
+    printed: list[str] = []  # what `emit_json` has written: a failure after it, as of the log's file, is no second one
     try:
-        return _code(cli.main(arguments, prog_name="revetl", standalone_mode=False))
+        code = _code(cli.main(arguments, prog_name="revetl", standalone_mode=False, obj=printed))
+        sys.stdout.flush()
+        return code
     except (Exception, KeyboardInterrupt) as e:  # the last frame: a traceback may hold a customer's values
-        from revetl.cli.failures import show, show_document, wants_json
+        from revetl.cli.failures import is_closed_pipe, show, show_document, wants_json
 
-        if wants_json(arguments):
+        if is_closed_pipe(e):
+            return 1  # whoever read it has seen enough
+        if wants_json(arguments) and not printed:
             show_document(e)
         if _debugging(arguments):
             raise

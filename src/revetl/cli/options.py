@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import rich_click as click
 
 from revetl.cli import completing
+from revetl.cli.numbers import usd, whole_number
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -112,7 +113,7 @@ def full_refresh_option(function: F) -> F:
 def threads_option(function: F) -> F:
     """Adds --threads as `threads`, for dbt."""
     said = "How many models dbt builds at once. Default: as the profile says."
-    return click.option("--threads", metavar="N", type=click.IntRange(min=1), help=said)(function)
+    return click.option("--threads", metavar="N", type=whole_number(most=10_000), help=said)(function)
 
 
 def allow_option(function: F) -> F:
@@ -140,15 +141,11 @@ def max_spend_option(said: str) -> Callable[[F], F]:
     return click.option("--max-spend", type=usd, metavar="USD", help=said)
 
 
-def usd(text: str) -> Decimal:
-    """An amount of US dollars, exact."""
-    try:
-        amount = Decimal(text.removeprefix("$"))
-    except ArithmeticError:
-        raise ValueError(text) from None
-    if not amount.is_finite() or amount < 0:
-        raise ValueError(text)
-    return amount
+def record_key(_ctx: click.Context, _param: click.Parameter, value: Any) -> Any:
+    """Of an option that names one record or several. An empty text comes of a variable that nobody set."""
+    if "" in (value if isinstance(value, tuple) else (value,)):
+        raise click.BadParameter("an empty text names no record")
+    return value
 
 
 def json_option(function: F) -> F:
@@ -162,7 +159,11 @@ def _words(_ctx: click.Context, _param: click.Parameter, value: tuple[str, ...])
 
 def emit_json(document: Any) -> None:
     """The one JSON document of a command, on stdout."""
-    click.echo(as_json_text(document))
+    text = as_json_text(document)
+    ctx = click.get_current_context(silent=True)
+    if ctx is not None and isinstance(ctx.obj, list):
+        ctx.obj.append("document")  # before it is written: half of one may stand there when that fails
+    click.echo(text)
 
 
 def as_json_text(document: Any, *, indent: int | None = 2) -> str:

@@ -10,6 +10,7 @@ import rich_click as click
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+_MOST_S = 10_000 * 3600.0
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -18,7 +19,10 @@ def _seconds(_ctx: click.Context, _param: click.Parameter, value: str | None) ->
     match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", value or "0")
     if match is None:
         raise click.BadParameter(f"{value!r} is not a duration: 90s, 10m, 1h")
-    return float(match[1]) * _UNITS[match[2]]
+    seconds = float(match[1]) * _UNITS[match[2]]
+    if seconds > _MOST_S:
+        raise click.BadParameter(f"{value!r} is too long: at most 10000h")
+    return seconds
 
 
 def wait_option(function: F) -> F:

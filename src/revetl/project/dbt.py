@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from revetl.errors import ConfigError, RevetlError
-from revetl.subprocesses import start_program, start_python
+from revetl.subprocesses import start_program, start_python, stop
 
 # `python -m dbt.cli.main` warns of a double import; the console script may be another environment's.
 _LAUNCH = ("-c", "from dbt.cli.main import cli; cli()")
@@ -171,7 +171,8 @@ def run_dbt(
 ) -> BuildResult:
     """Runs `dbt <command>` to its end. `on_node` hears of every node as it finishes.
 
-    Raises DbtFailed with the failed nodes named. Interrupted, it waits for dbt to stop and passes the interrupt on.
+    Raises DbtFailed with the failed nodes named. Interrupted, it stops dbt, waits for that and passes the interrupt
+    on.
     """
     line = dbt.line(command, arguments)
     # No usage statistics leave the machine unless the operator asks for it. DuckDB and libpq take a session's zone from
@@ -184,9 +185,9 @@ def run_dbt(
     _logger.info("dbt started", extra={"dbt_command": command, "target": dbt.target})
     try:
         if dbt.executable is None:
-            process = start_python([*_LAUNCH, *line], **how)
+            process = start_python([*_LAUNCH, *line], bound=True, **how)
         else:
-            process = start_program(dbt.executable, line, **how)
+            process = start_program(dbt.executable, line, bound=True, **how)
     except OSError as e:
         raise DbtFailed(f"dbt can't be started: {e.strerror}") from None
     with process:
@@ -194,7 +195,7 @@ def run_dbt(
             log.read(process.stdout or ())
             code = process.wait()
         except BaseException:
-            _stop(process)
+            stop(process)
             raise
     result = BuildResult(log.invocation_id, time.monotonic() - started, dict(log.counts))
     ended = {"dbt_command": command, "exit_code": code, "seconds": round(result.seconds, 2)}
@@ -202,15 +203,6 @@ def run_dbt(
     if code != 0:
         raise DbtFailed(_explanation(command, code, log), log.failed)
     return result
-
-
-def _stop(process: subprocess.Popen[str]) -> None:
-    """The terminal's ctrl-C reaches dbt as well; give it the time to cancel its queries."""
-    try:
-        process.wait(timeout=10)
-    except subprocess.TimeoutExpired:
-        process.terminate()
-        process.wait(timeout=10)
 
 
 class _Log:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
 
@@ -288,12 +288,10 @@ class Project:
 
     def dbt_vars(self) -> str | None:
         """What dbt is given as `--vars`: the operator's, with the state's schema added where models would not take it
-        anyway. ConfigError where they are no YAML mapping."""
+        anyway."""
         if self.state_schema == DEFAULT_STATE_SCHEMA:
             return self.vars
-        given = yaml.safe_load(self.vars or "{}")
-        if not isinstance(given, dict):
-            raise ConfigError("--vars is not a YAML mapping", hint="As in --vars '{start_date: 2026-01-01}'.")
+        given = _read_vars(self.vars)
         return json.dumps({"state_schema": self.state_schema, **given}, default=str)
 
 
@@ -326,14 +324,29 @@ def load(
     profiles = find_profiles(root, dbt_dir, flag=profiles_dir, declared=settings.profiles)
     wanted = target or os.environ.get("DBT_TARGET")
     profile = attempt(lambda: read_profile(profiles, dbt_dir, wanted, profile_name))
+    attempt(lambda: _read_vars(vars))
     accounts = find_connections(root, profiles)
     connections = attempt(lambda: read_connections(accounts, profile.target if profile else "default"))
     providers = attempt(lambda: load_providers(enrichment / "providers"))
     # Against providers that could not be read, every name in a waterfall would look misspelt.
     waterfalls = {} if providers is None else attempt(lambda: load_waterfalls(enrichment / "waterfalls", providers))
-    if profile is None or connections is None or providers is None or waterfalls is None:
+    if profile is None or connections is None or providers is None or waterfalls is None or problems:
         raise ConfigError(problems)
     return Project(root, settings, profiles, profile, connections, providers, waterfalls, vars, target_path)
+
+
+def _read_vars(vars: str | None) -> dict[Any, Any]:
+    """ConfigError where dbt could not read them: it would say so as a failure of its own, after half a minute."""
+    hint = "As in --vars '{start_date: 2026-01-01}'."
+    try:
+        given = yaml.safe_load(vars or "{}")
+    except (yaml.YAMLError, ValueError, RecursionError) as e:  # ValueError: of a date that there is not
+        mark = getattr(e, "problem_mark", None)
+        place = f" (line {mark.line + 1}, column {mark.column + 1})" if mark is not None else ""
+        raise ConfigError(f"--vars is not YAML{place}", hint=hint) from None
+    if not isinstance(given, dict):
+        raise ConfigError("--vars is not a YAML mapping", hint=hint)
+    return given
 
 
 def _written_at(file: Path) -> int | None:

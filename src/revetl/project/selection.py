@@ -17,7 +17,7 @@ from fnmatch import fnmatch
 from pathlib import PurePosixPath
 from typing import Any
 
-from revetl.errors import ConfigError, did_you_mean
+from revetl.errors import ConfigError, did_you_mean, quoted
 from revetl.project.manifest import Manifest
 
 _SELECTOR = re.compile(
@@ -56,7 +56,7 @@ def _one(manifest: Manifest, selector: str) -> set[str]:
     found = {id_ for id_, node in manifest.selectable.items() if method(node, value, arguments)}
     if not found:
         names = [str(n["name"]) for n in manifest.sync_nodes().values()]
-        raise ConfigError(f"the selector {selector!r} names nothing", hint=did_you_mean(value, names))
+        raise ConfigError(f"the selector {quoted(selector)} names nothing", hint=did_you_mean(value, names))
     out = set(found)
     if parsed["at"]:
         below = found | _reached(found, manifest.children)
@@ -70,7 +70,7 @@ def _one(manifest: Manifest, selector: str) -> set[str]:
 
 def _not_understood(selector: str) -> ConfigError:
     hint = "Names, wildcards, +, @ and the methods " + ", ".join(f"{m}:" for m in METHODS) + " are understood."
-    return ConfigError(f"the selector {selector!r} is not understood", hint=hint)
+    return ConfigError(f"the selector {quoted(selector)} is not understood", hint=hint)
 
 
 def _default_method(value: str) -> str:

@@ -18,6 +18,7 @@ from revetl.context import Offload, RunContext
 from revetl.errors import RevetlError, WarehouseConflict, WarehouseLost
 from revetl.model import Relation, Scalar, SyncSpec
 from revetl.state import leases, snapshot
+from revetl.state.leases import Holder
 from revetl.state.sync_tables import resolve
 from revetl.sync.lost_connection import again
 from revetl.sync.sync_run import SyncRun
@@ -140,16 +141,29 @@ async def leased(ctx: RunContext, sync: str, *, lasts: timedelta = LASTS) -> Asy
             heartbeat.cancel()
         await asyncio.gather(heartbeat, return_exceptions=True)
         with suppress(WarehouseLost):  # then it ends by itself, and hides no failure of the run
-            await offload(leases.release, ctx.warehouse, name, ctx.run_id)
+            try:
+                await offload(leases.release, ctx.warehouse, name, ctx.run_id)
+            except WarehouseLost as e:
+                if not e.in_doubt:
+                    raise
+                await offload(leases.release, ctx.warehouse, name, ctx.run_id)
 
 
 async def _take(ctx: RunContext, name: str, offload: Offload, lasts: timedelta) -> None:
     clock = ctx.clock
     deadline = clock.monotonic() + ctx.wait.seconds
     said, conflicts = False, 0
+
+    async def taking() -> Holder | None:
+        found: Holder | None = await offload(
+            lambda: leases.take(ctx.warehouse, name, ctx.run_id, now=clock.now(), lasts=lasts)
+        )
+        return found
+
     while True:
         try:
-            holder = await offload(lambda: leases.take(ctx.warehouse, name, ctx.run_id, now=clock.now(), lasts=lasts))
+            # A run that has it already, by a COMMIT whose answer was lost, is given it once more.
+            holder = await again(ctx, taking)
         except WarehouseConflict:
             # Another run takes it at this very moment, and its name can't be read yet: it can when it has committed.
             conflicts += 1

@@ -1,4 +1,5 @@
-"""Work on a sync's state that goes on after the connection to the warehouse was lost, while the lease is still ours."""
+"""Work on a sync's state that goes on after the connection to the warehouse was lost, while the lease is still ours, or
+before it is taken."""
 
 from __future__ import annotations
 
@@ -7,12 +8,9 @@ from typing import TypeVar
 
 from revetl.context import RunContext
 from revetl.errors import WarehouseLost
-from revetl.warehouse.reconnecting import until_back
+from revetl.warehouse.reconnecting import MOST_LOSSES, until_back
 
 T = TypeVar("T")
-
-# In a row: then it is a statement of ours that ends the server's session.
-MOST_LOSSES = 5
 
 
 async def again(
@@ -37,10 +35,10 @@ async def again(
 
 
 async def reconnected(ctx: RunContext) -> None:
-    """Waits until the connection is back, and renews the lease. Raises as `again`."""
+    """Waits until the connection is back, and renews the lease if there is one. Raises as `again`."""
 
     def renew() -> None:
-        with ctx.warehouse.transaction():  # of a lease: it ends by renewing
+        with ctx.warehouse.transaction():  # under a lease it ends by renewing
             pass
 
     await until_back(lambda: ctx.offload(renew), ctx.clock, patience_s=ctx.reconnect_s, stop=ctx.stop)

@@ -18,6 +18,7 @@ from revetl.context import RECONNECT_S, LeaseWait, Meter, RunContext, no_meter, 
 from revetl.errors import WarehouseBusy
 from revetl.state.ownership import claim
 from revetl.state.runs import new_run_id
+from revetl.warehouse.reconnecting import repeated
 
 if TYPE_CHECKING:
     from revetl.enrich.report import OnProgress
@@ -82,7 +83,7 @@ class Caller:
         dbt_invocation_id: str | None = None,
     ) -> RunContext:
         """The surroundings of one run, with an id of its own. GuardrailError where the state is another target's."""
-        claim(warehouse, project.target, self.clock.now())
+        repeated(lambda: claim(warehouse, project.target, self.clock.now()))
         return RunContext(
             warehouse=warehouse,
             clock=self.clock,

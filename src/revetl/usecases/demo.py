@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from revetl.errors import ConfigError, RevetlError
-from revetl.subprocesses import start_python
+from revetl.subprocesses import start_python, stop
 
 MARKER = ".revetl-demo"
 DEFAULT_RECORDS = 1500
@@ -246,8 +246,13 @@ def measure(directory: Path, result: DemoResult) -> None:
 def _command(directory: Path, environment: Mapping[str, str], *arguments: str) -> str:
     """Runs one revetl command in the project; its progress goes to our stderr, its result is returned."""
     command = ["-m", "revetl.cli.main", *arguments]
-    with start_python(command, cwd=directory, env=dict(environment), stdout=subprocess.PIPE, text=True) as process:
-        output: str = process.communicate()[0]
+    how: dict[str, Any] = {"cwd": directory, "env": dict(environment), "stdout": subprocess.PIPE, "text": True}
+    with start_python(command, bound=True, **how) as process:
+        try:
+            output: str = process.communicate()[0]
+        except BaseException:
+            stop(process)
+            raise
     if process.returncode:
         raise RevetlError(f"`revetl {' '.join(arguments)}` ended with exit code {process.returncode}")
     return output

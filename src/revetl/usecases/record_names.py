@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from revetl.errors import ConfigError
+from revetl.errors import ConfigError, quoted
 from revetl.model import Relation, SyncSpec
 from revetl.state.schema import table_suffix
 from revetl.state.sync_tables import SyncField
@@ -63,7 +63,7 @@ def record_key(project: Project, warehouse: Warehouse, text: str, *, sync: str |
     keys = list(dict.fromkeys(hit.key for hit in hits))
     if len(keys) > 1:
         number = f"{len(keys):,}" if len(hits) < _MOST_HITS else f"at least {len(keys):,}"
-        raise ConfigError(f"{text!r} fits {number} records; name one by its key", hint=_listing(keys, hits))
+        raise ConfigError(f"{quoted(text)} fits {number} records; name one by its key", hint=_listing(keys, hits))
     return keys[0] if keys else None
 
 
@@ -82,7 +82,7 @@ def known_key(project: Project, warehouse: Warehouse, text: str) -> str:
         columns = dict.fromkeys(name for place in present for name in place.values)
         said = ", ".join(["keys and their beginnings", "ids of destinations", *columns])
         names = ", ".join(dict.fromkeys(place.name for place in present)) or "no table: nothing was built or sent yet"
-        raise ConfigError(f"nothing is known of {text!r}", hint=f"Looked at: {said}\n    in: {names}")
+        raise ConfigError(f"nothing is known of {quoted(text)}", hint=f"Looked at: {said}\n    in: {names}")
     return key
 
 

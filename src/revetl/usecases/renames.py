@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from revetl.model import SyncSpec
 from revetl.state import renaming
 from revetl.state.renaming import OrphanedState
 from revetl.sync.leasing import leased
+from revetl.sync.lost_connection import again
 from revetl.usecases.caller import Caller
 
 if TYPE_CHECKING:
@@ -29,7 +31,7 @@ async def take_over_renamed(project: Project, warehouse: Warehouse, specs: Seque
         async with leased(caller.context(project, warehouse, "rename"), old) as outer:
             own_id = caller.context(project, warehouse, "rename").run_id
             async with leased(replace(outer, run_id=own_id), spec.name) as ctx:
-                await ctx.offload(renaming.take_over, ctx.warehouse, old, spec.name)
+                await again(ctx, partial(ctx.offload, renaming.take_over, ctx.warehouse, old, spec.name))
         caller.note(f"{spec.name} has taken over the state of {old}.")
 
 

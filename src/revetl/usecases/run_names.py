@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from revetl.errors import ConfigError
+from revetl.errors import ConfigError, quoted
 from revetl.model import RunRecord
 from revetl.state import runs
 
@@ -48,15 +48,15 @@ def find_runs(warehouse: Warehouse, text: str, *, wrote: bool = False) -> NamedR
         return distinct[0]
     if not distinct:
         hint = "`revetl runs` lists them. At least four characters of an id are needed, or `latest`."
-        raise ConfigError(f"no run has the id {text!r}", hint=hint)
-    raise ConfigError(f"{text!r} fits {len(distinct):,} runs; name one", hint=_listing(distinct))
+        raise ConfigError(f"no run has the id {quoted(text)}", hint=hint)
+    raise ConfigError(f"{quoted(text)} fits {len(distinct):,} runs; name one", hint=_listing(distinct))
 
 
 def find_run(warehouse: Warehouse, text: str) -> RunRecord:
     """The one run that is meant. ConfigError as `find_runs`, and where an invocation of several runs is named."""
     named = find_runs(warehouse, text)
     if len(named.runs) > 1:
-        message = f"{text!r} names a `revetl {named.runs[0].command}` of {len(named.runs)} runs; name one"
+        message = f"{quoted(text)} names a `revetl {named.runs[0].command}` of {len(named.runs)} runs; name one"
         raise ConfigError(message, hint=_listing([NamedRuns((run,)) for run in named.runs]))
     return named.runs[0]
 

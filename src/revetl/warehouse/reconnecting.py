@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager, nullcontext
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeVar, runtime_checkable
 
 from revetl.clock import Clock
 from revetl.errors import WarehouseLost
 from revetl.warehouse.base import Warehouse
 
+T = TypeVar("T")
+
+# In a row: then it is a statement of ours that ends the server's session.
+MOST_LOSSES = 5
 _FIRST_PAUSE_S = 0.5
 _LONGEST_PAUSE_S = 10.0
 
@@ -26,6 +30,17 @@ def failing_at_once(warehouse: Warehouse) -> AbstractContextManager[None]:
     """Inside, one attempt is made to replace a lost session, and WarehouseLost raised where it fails. For whoever works
     on an event loop: while a thread waits there, answers of others time out."""
     return warehouse.failing_at_once() if isinstance(warehouse, WaitsToReconnect) else nullcontext()
+
+
+def repeated(work: Callable[[], T]) -> T:
+    """What `work` gives, begun again where the connection is lost meanwhile: it must be safe to repeat. The warehouse
+    itself waits for a new session, about a minute. WarehouseLost where it has none, or is lost again and again."""
+    for _ in range(MOST_LOSSES):
+        try:
+            return work()
+        except WarehouseLost:
+            continue
+    return work()
 
 
 async def until_back(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import rich_click as click
 
+from revetl.cli.numbers import MOST, whole_number
 from revetl.cli.options import console, emit_json, json_option, notes_console
 
 
@@ -21,12 +22,14 @@ from revetl.cli.options import console, emit_json, json_option, notes_console
 @click.option(
     "--records",
     metavar="N",
-    type=click.IntRange(100),
+    type=whole_number(100, 10**9),
     default=1500,
     show_default=True,
     help="Source records to make up.",
 )
-@click.option("--seed", metavar="N", type=int, default=7, show_default=True, help="Another seed, other customers.")
+@click.option(
+    "--seed", metavar="N", type=whole_number(-MOST), default=7, show_default=True, help="Another seed, other customers."
+)
 @json_option
 def command(directory: Path, records: int, seed: int, as_json: bool) -> None:
     """Run the whole job on made-up customers against local stand-ins for the vendors.

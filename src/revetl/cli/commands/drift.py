@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import rich_click as click
 
 from revetl.cli import completing
-from revetl.cli.options import ProjectOptions, console, emit_json, json_option, project_options
+from revetl.cli.numbers import whole_number
+from revetl.cli.options import ProjectOptions, console, emit_json, json_option, project_options, record_key
 from revetl.cli.terminal import Terminal
 from revetl.cli.waiting import wait_option
 
@@ -27,8 +28,10 @@ if TYPE_CHECKING:
     help="The same for every field; what is missing or untied is made again.",
 )
 @click.option("--sync", "send", is_flag=True, help="After --reassert: sync at once.")
-@click.option("--key", "keys", metavar="RECORD", multiple=True, help="Only this record. May be repeated.")
-@click.option("--sample", type=click.IntRange(min=0), default=3, show_default=True, help="Records to show per kind.")
+@click.option(
+    "--key", "keys", metavar="RECORD", multiple=True, callback=record_key, help="Only this record. May be repeated."
+)
+@click.option("--sample", type=whole_number(0), default=3, show_default=True, help="Records to show per kind.")
 @click.option("--detailed-exitcode", is_flag=True, help="End with 2 where there is drift, 0 where there is none.")
 @wait_option
 @json_option

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import rich_click as click
 
 from revetl.cli import completing
+from revetl.cli.numbers import whole_number
 from revetl.cli.options import (
     ProjectOptions,
     console,
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 )
 @click.option("-s", "--select", multiple=True, metavar="PATTERN", help="Waterfalls by name or model; * as in a shell.")
 @max_spend_option("The most that providers may cost in this run, in all.")
-@click.option("--limit", metavar="N", type=click.IntRange(min=1), help="Look at the first N records by key only.")
+@click.option("--limit", metavar="N", type=whole_number(), help="Look at the first N records by key only.")
 @click.option(
     "--report",
     "report_file",

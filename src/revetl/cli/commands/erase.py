@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import rich_click as click
 
-from revetl.cli.options import ProjectOptions, console, emit_json, json_option, project_options
+from revetl.cli.options import ProjectOptions, console, emit_json, json_option, project_options, record_key
 from revetl.cli.terminal import Terminal
 from revetl.cli.waiting import wait_option
 
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 @project_options
 @click.option("--email", "emails", multiple=True, help="Whoever has this email. May be repeated.")
 @click.option("--linkedin", "profiles", multiple=True, metavar="URL", help="Whoever has this profile. May be repeated.")
-@click.option("--key", "keys", multiple=True, help="The record of this key (a golden_id). May be repeated.")
+@click.option(
+    "--key", "keys", multiple=True, callback=record_key, help="The record of this key (a golden_id). May be repeated."
+)
 @click.option(
     "--file", "file", metavar="FILE", help="CSV or Parquet with a column email, linkedin_url or key; - is stdin."
 )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import rich_click as click
 
+from revetl.cli.numbers import MOST, whole_number
 from revetl.cli.options import (
     ProjectOptions,
     console,
@@ -14,6 +15,7 @@ from revetl.cli.options import (
     full_refresh_option,
     json_option,
     project_options,
+    record_key,
     select_options,
 )
 from revetl.cli.terminal import Terminal
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 def _rows(_ctx: click.Context, _param: click.Parameter, value: str | None) -> int | None:
     if value is None or value == "all":
         return None if value is None else 0
-    if not value.isdigit() or int(value) < 1:
+    if not value.isdecimal() or not 1 <= int(value) <= MOST:
         raise click.BadParameter(f"{value!r} is neither a number nor `all`")
     return int(value)
 
@@ -34,15 +36,17 @@ def _rows(_ctx: click.Context, _param: click.Parameter, value: str | None) -> in
 @click.command(short_help="Show exactly what a sync would change, and send nothing.")
 @project_options
 @select_options
-@click.option("--limit", metavar="N", type=click.IntRange(min=1), help="Plan at most N records of each sync.")
+@click.option("--limit", metavar="N", type=whole_number(), help="Plan at most N records of each sync.")
 @full_refresh_option
 @click.option("--rows", callback=_rows, metavar="N|all", help="Show this many lines, with every field.")
 @click.option("--field", "fields", multiple=True, help="Show lines that change this field. May be repeated.")
-@click.option("--show", "keys", multiple=True, metavar="RECORD", help="Show this record. May be repeated.")
+@click.option(
+    "--show", "keys", multiple=True, metavar="RECORD", callback=record_key, help="Show this record. May be repeated."
+)
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Save the plan for `revetl apply`.")
 @click.option("--format", "form", type=click.Choice(["text", "markdown", "json"]), default="text", show_default=True)
 @click.option(
-    "--samples", metavar="N", type=click.IntRange(min=0), help="Sample lines of each kind. Default: 3; markdown: none."
+    "--samples", metavar="N", type=whole_number(0), help="Sample lines of each kind. Default: 3; markdown: none."
 )
 @click.option("--detailed-exitcode", is_flag=True, help="End with 2 where there are changes, 0 where there are none.")
 @wait_option

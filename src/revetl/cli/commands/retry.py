@@ -5,7 +5,15 @@ from __future__ import annotations
 import rich_click as click
 
 from revetl.cli import completing
-from revetl.cli.options import ProjectOptions, console, emit_json, json_option, project_options, select_options
+from revetl.cli.options import (
+    ProjectOptions,
+    console,
+    emit_json,
+    json_option,
+    project_options,
+    record_key,
+    select_options,
+)
 from revetl.cli.terminal import Terminal
 from revetl.cli.waiting import wait_option
 
@@ -23,7 +31,9 @@ STATUSES = ("rejected", "skipped", "unknown", "rolled_back", "accepted")
     shell_complete=completing.run_ids,
     help="Only what waits since this run: its beginning, its last six characters, or `latest`.",
 )
-@click.option("--key", "keys", metavar="RECORD", multiple=True, help="Only this record. May be repeated.")
+@click.option(
+    "--key", "keys", metavar="RECORD", multiple=True, callback=record_key, help="Only this record. May be repeated."
+)
 @click.option("--code", "codes", multiple=True, help="Only refusals with this error code. May be repeated.")
 @click.option(
     "--status",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import rich_click as click
 
 from revetl.cli import completing
-from revetl.cli.options import ProjectOptions, console, emit_json, json_option, project_options
+from revetl.cli.options import ProjectOptions, console, emit_json, json_option, project_options, record_key
 from revetl.cli.terminal import Terminal
 from revetl.cli.waiting import wait_option
 
@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     shell_complete=completing.syncs,
     help="Of what RUN names, or belongs to: only this sync.",
 )
-@click.option("--key", "keys", metavar="RECORD", multiple=True, help="Only this record. May be repeated.")
+@click.option(
+    "--key", "keys", metavar="RECORD", multiple=True, callback=record_key, help="Only this record. May be repeated."
+)
 @click.option("--archive-created", is_flag=True, help="Archive what the run created, if nobody has touched it since.")
 @click.option("--recreate-archived", is_flag=True, help="Make anew what the run archived, with a new id.")
 @click.option("--yes", is_flag=True, help="Do not ask.")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import rich_click as click
 
 from revetl.cli import completing
-from revetl.cli.options import ProjectOptions, console, emit_json, json_option, project_options
+from revetl.cli.numbers import whole_number
+from revetl.cli.options import ProjectOptions, console, emit_json, json_option, project_options, record_key
 from revetl.cli.terminal import Terminal
 from revetl.cli.waiting import wait_option
 
@@ -14,10 +15,13 @@ from revetl.cli.waiting import wait_option
 @project_options
 @click.argument("words", nargs=-1, metavar="[[show] RUN]", shell_complete=completing.run_ids)
 @click.option(
-    "--key", metavar="RECORD", help="Tell this record's story: what the run did to it, and what happens next."
+    "--key",
+    metavar="RECORD",
+    callback=record_key,
+    help="Tell this record's story: what the run did to it, and what happens next.",
 )
 @click.option(
-    "--limit", metavar="N", type=click.IntRange(min=1), default=20, show_default=True, help="Runs or records to show."
+    "--limit", metavar="N", type=whole_number(), default=20, show_default=True, help="Runs or records to show."
 )
 @wait_option
 @json_option

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
+from revetl.cli.numbers import MOST, MOST_DAYS, FiniteRange, whole_number
 from revetl.cli.options import emit_json, err_console, json_option
 from revetl.cli.waiting import wait_option
 
@@ -20,6 +21,9 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 _DIRECTORY = click.Path(file_okay=False, path_type=Path)
 
 
+_MOST_RECORDS = 10**9
+
+
 class _Count(click.ParamType[int]):
     """A whole number that may be written as 5_000_000."""
 
@@ -30,8 +34,8 @@ class _Count(click.ParamType[int]):
             number = int(value)
         except ValueError:
             self.fail(f"{value!r} is not a whole number", param, ctx)
-        if number < 1:
-            self.fail(f"{number} is less than 1", param, ctx)
+        if not 1 <= number <= _MOST_RECORDS:
+            self.fail(f"{number} is not between 1 and {_MOST_RECORDS}", param, ctx)
         return number
 
 
@@ -45,7 +49,11 @@ def command() -> None:
 @click.option("--data-dir", type=_DIRECTORY, help="Keep the destinations' records here: they survive a restart.")
 @click.option("--truth", type=_DIRECTORY, help="The truth that the data providers answer from (see `generate`).")
 @click.option(
-    "--seed", type=int, default=0, show_default=True, help="Another seed, and the providers know other things."
+    "--seed",
+    type=whole_number(-MOST),
+    default=0,
+    show_default=True,
+    help="Another seed, and the providers know other things.",
 )
 @click.option(
     "--set",
@@ -54,7 +62,7 @@ def command() -> None:
     metavar="VENDOR.OPTION=VALUE",
     help="An option of one vendor; `revetl sandbox vendors` lists them. May be repeated.",
 )
-@click.option("--search-lag", type=click.FloatRange(0), hidden=True, help="Goes away: use --set.")
+@click.option("--search-lag", type=FiniteRange(0, 86_400), hidden=True, help="Goes away: use --set.")
 @click.option("--no-limits", is_flag=True, help="Never throttle: for measuring.")
 @click.option(
     "--population",
@@ -69,7 +77,7 @@ def command() -> None:
     help="The share that a provider knows, as in hunter.email=0.4. May be repeated.",
 )
 @click.option(
-    "--job-seconds", type=click.FloatRange(0), default=2.0, show_default=True, help="How long a vendor's job takes."
+    "--job-seconds", type=FiniteRange(0, 86_400), default=2.0, show_default=True, help="How long a vendor's job takes."
 )
 @click.option("--ready-file", type=_FILE, help="Write the base URL here once it listens.")
 def start(
@@ -220,9 +228,16 @@ def _as_yaml(value: Any) -> str:
 @click.option(
     "--records", metavar="N", type=_Count(), default=3000, show_default=True, help="Source records, e.g. 5_000_000."
 )
-@click.option("--seed", metavar="N", type=int, default=7, show_default=True, help="Another seed, other customers.")
 @click.option(
-    "--day", metavar="N", type=click.IntRange(1), default=1, show_default=True, help="Day 2 is day 1 with some changes."
+    "--seed", metavar="N", type=whole_number(-MOST), default=7, show_default=True, help="Another seed, other customers."
+)
+@click.option(
+    "--day",
+    metavar="N",
+    type=whole_number(most=MOST_DAYS),
+    default=1,
+    show_default=True,
+    help="Day 2 is day 1 with some changes.",
 )
 @click.option("--database", type=_FILE, default=Path("warehouse.duckdb"), show_default=True, help="A DuckDB file.")
 @click.option("--truth", type=_DIRECTORY, default=Path("truth"), show_default=True, help="Where the truth is written.")

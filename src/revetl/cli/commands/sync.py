@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import rich_click as click
 
+from revetl.cli.numbers import whole_number
 from revetl.cli.options import (
     ProjectOptions,
     allow_option,
@@ -23,7 +24,7 @@ from revetl.cli.waiting import wait_option
 @project_options
 @select_options
 @click.option("--dry-run", is_flag=True, help="Plan, and send nothing.")
-@click.option("--limit", type=click.IntRange(min=1), help="Send at most N records of each sync.")
+@click.option("--limit", type=whole_number(), help="Send at most N records of each sync.")
 @full_refresh_option
 @allow_option
 @click.option("--yes", is_flag=True, help="Do not ask before records are deleted.")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, get_args
 import rich_click as click
 
 from revetl.cli import completing
+from revetl.cli.numbers import MOST_DAYS, MOST_USD, FiniteRange, whole_number
 from revetl.cli.options import ProjectOptions, console, emit_json, err_console, json_option, project_options
 from revetl.cli.terminal import Terminal
 from revetl.cli.waiting import wait_option
@@ -25,19 +26,21 @@ OBJECTIVES = ("coverage", "cost", "net", "budget")
 @project_options
 @click.option("--field", "fields", multiple=True, metavar="NAME", help="Look at this field only. May be repeated.")
 @click.option("--segment", metavar="SQL", help="Also by the values of this expression, such as country.")
-@click.option("--days", type=click.IntRange(min=1), help="Only answers of the last so many days. Default: all.")
+@click.option("--days", type=whole_number(most=MOST_DAYS), help="Only answers of the last so many days. Default: all.")
 @click.option("--objective", type=click.Choice(OBJECTIVES), default="coverage", show_default=True, help="What is best.")
 @click.option(
     "--at-least",
-    type=click.FloatRange(0, 1),
+    type=FiniteRange(0, 1),
     default=1.0,
     help="coverage: the share of what all providers together fill that has to be filled. Default: 1.",
 )
-@click.option("--value", "value_usd", type=click.FloatRange(min=0), metavar="USD", help="net: what one value is worth.")
-@click.option("--budget", "budget_usd", type=click.FloatRange(min=0), metavar="USD", help="budget: for one record.")
+@click.option(
+    "--value", "value_usd", type=FiniteRange(0, MOST_USD), metavar="USD", help="net: what one value is worth."
+)
+@click.option("--budget", "budget_usd", type=FiniteRange(0, MOST_USD), metavar="USD", help="budget: for one record.")
 @click.option(
     "--within",
-    type=click.FloatRange(0.001, 0.5),
+    type=FiniteRange(0.001, 0.5),
     default=0.05,
     show_default=True,
     help="Propose an audit that tells savings to within this share.",

@@ -2,10 +2,11 @@
 
 1. One full outer join of the source with (key, row_hash) of the snapshot leaves only what differs: new records, changed
    ones, those in doubt, and those that left. Unchanged rows never leave the warehouse.
-2. Null and duplicate keys are found from the counts of that join: the rows of the source that met the snapshot must be
-   as many as the snapshot rows that met the source. The offending keys are looked up only when the counts disagree.
+2. Null, empty and duplicate keys are found from the counts of that join: the rows of the source that met the snapshot
+   must be as many as the snapshot rows that met the source. The offending keys are looked up only when the counts
+   disagree.
 
-A key is null or there twice → ConfigError with the keys; the plan that stood before stands.
+A key is null, empty or there twice → ConfigError with the keys; the plan that stood before stands.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ class KeyCounts:
 
     source: int
     snapshot: int
-    null_keys: int
+    null_keys: int  # or empty texts, which name no record either
     differing: int  # of the model, those that stand in the scratch table
     new: int  # of them, those that the snapshot does not have
     left: int  # of the snapshot, those that the model does not have
@@ -45,7 +46,7 @@ class SnapshotComparison:
     buckets: str | None
 
     def compare(self, source: str) -> KeyCounts:
-        """Fills the scratch table `delta`. ConfigError for null and duplicate keys."""
+        """Fills the scratch table `delta`. ConfigError for null, empty and duplicate keys."""
         tables = self.tables
         values = [tables.value(f, "m") for f in tables.fields]
         columns = "".join(f", {v} AS {ident(f.after)}" for f, v in zip(tables.fields, values, strict=True))
@@ -89,7 +90,7 @@ class SnapshotComparison:
                 SELECT
                     (SELECT count(*) FROM {source}),
                     (SELECT count(*) FROM {tables.snapshot}),
-                    count(*) FILTER (WHERE present AND source_key IS NULL),
+                    count(*) FILTER (WHERE present AND (source_key IS NULL OR source_key = '')),
                     count(*) FILTER (WHERE present),
                     count(*) FILTER (WHERE present AND known_key IS NULL),
                     count(*) FILTER (WHERE present IS NULL)
@@ -176,7 +177,7 @@ def _check_keys(tables: SyncTables, source: str, counts: KeyCounts) -> None:
         raise ConfigError(
             Problem(
                 f"{where}: {counts.null_keys} row(s) have no {key}; nothing was sent",
-                hint=f"The key must be unique and not null: add both tests to {key}.",
+                hint=f"The key must be unique, and neither null nor empty: add the tests unique and not_null to {key}.",
             )
         )
     matched = counts.source - counts.new

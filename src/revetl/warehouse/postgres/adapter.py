@@ -112,6 +112,7 @@ class PostgresWarehouse(TypedResults):
                     for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
                         copy.write_row(row)
         except psycopg.Error as e:
+            self._refuse_lost_scratch(e, scratch=self._name(target).startswith(_SCRATCH))
             raise self._failure(e, in_doubt=not self._in_transaction) from None
 
     @contextmanager
@@ -207,9 +208,8 @@ class PostgresWarehouse(TypedResults):
             return self._send(statement, params)
         except psycopg.Error as e:
             scratch = _SCRATCH in statement.sql
+            self._refuse_lost_scratch(e, scratch=scratch)
             failure = self._failure(e, in_doubt=not statement.reads and not self._in_transaction)
-            if self._losses and scratch and e.sqlstate in _NOT_THERE:
-                failure = WarehouseLost("Postgres: the connection was lost, and its scratch tables with it")
         again = isinstance(failure, WarehouseLost) and statement.reads and not scratch and not self._in_transaction
         if not again or self._closed:
             raise failure
@@ -232,6 +232,11 @@ class PostgresWarehouse(TypedResults):
         with suppress(psycopg.Error):
             self._db.close()
         return failures.lost(e, in_doubt=in_doubt)
+
+    def _refuse_lost_scratch(self, e: psycopg.Error, *, scratch: bool) -> None:
+        """WarehouseLost where a scratch table is not there, since it went with an earlier session."""
+        if self._losses and scratch and e.sqlstate in _NOT_THERE:
+            raise WarehouseLost("Postgres: the connection was lost, and its scratch tables with it") from None
 
     def _make_ready(self) -> None:
         """Before a statement: a new session where the old one was closed meanwhile, and what is left over closed.

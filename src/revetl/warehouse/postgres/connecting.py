@@ -68,27 +68,32 @@ class PostgresSession:
 def open_session(
     profile: PostgresProfile, pause: Callable[[float], None], lost: PostgresSession | None = None
 ) -> PostgresSession:
-    """WarehouseDenied for credentials, ConfigError for a server that is too old or a pooler that pools by transaction,
-    WarehouseError where nobody answers. `pause` waits for seconds. `lost`: the session that this one replaces."""
+    """A session that ends before it is of use counts as an attempt that nobody answered. WarehouseDenied for
+    credentials, ConfigError for a server that is too old or a pooler that pools by transaction, WarehouseError where
+    nobody answers. `pause` waits for seconds. `lost`: the session that this one replaces."""
     attempt = 0
     while True:
         try:
             connection = _connected(profile)
-            break
         except psycopg.Error as e:
             failure = failures.not_connected(e, profile.options)
+        else:
+            try:
+                return _made_equal(connection, profile, lost)
+            except psycopg.Error as e:
+                ended = failures.is_lost(e, connection)
+                connection.close()
+                failure = failures.translated(e)
+                if not ended:
+                    raise failure from None
+            except BaseException:
+                connection.close()
+                raise
         # A refused password is not tried again: servers lock accounts for that.
         if attempt >= profile.retries or isinstance(failure, WarehouseDenied):
             raise failure
         attempt += 1
         pause(float(attempt**2))  # as dbt waits
-    try:
-        return _made_equal(connection, profile, lost)
-    except BaseException as e:
-        connection.close()
-        if isinstance(e, psycopg.Error):
-            raise failures.translated(e) from None
-        raise
 
 
 def reopen_session(
