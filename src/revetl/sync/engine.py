@@ -20,7 +20,7 @@ from revetl.sync.apply.checkpoint import FrozenPlan
 from revetl.sync.leasing import under_lease
 from revetl.sync.links import sending
 from revetl.sync.options import SyncOptions
-from revetl.sync.plan import consequences, guardrails, lines, policies
+from revetl.sync.plan import consequences, guardrails, handovers, lines, policies
 from revetl.sync.plan.drafting import draft
 from revetl.sync.plan.summary import PlanSummary
 from revetl.sync.recording import how_it_ended, recorded
@@ -102,9 +102,10 @@ async def _plan(run: SyncRun, destination: Destination, options: SyncOptions) ->
     if options.planner is None:
         return await draft(run, destination, limit=options.limit, full_refresh=options.full_refresh)
     plan = await options.planner.plan(run)
-    if plan.changes and policies.with_policy(run.tables):
-        described = (await destination.describe(run.spec.object)).fields
-        await policies.decide(run, destination, described, again=True)
+    schema = await destination.describe(run.spec.object)
+    if plan.changes and schema.kind == "records":
+        await policies.decide(run, destination, schema.fields, again=True)
+        await handovers.decide(run, destination, schema.fields, plan)
         plan = await run.on_tables(lines.summarise, plan)
     return plan
 
@@ -140,7 +141,7 @@ def _report(
     record.counts = {**applier.counts, **links.counts}
     not_sent = plan.changes - applier.sent
     status, exit_code, error = how_it_ended(
-        record.counts.keys() | healed.followed.keys(),
+        record.counts.keys() | healed.followed.keys() | ({"withheld"} if plan.held else set()),
         interrupted=run.ctx.stop.is_set() and bool(not_sent or links.not_sent),
         error=applier.error or links.error,
     )

@@ -15,17 +15,18 @@ from revetl.warehouse.sql import ident
 def doubt(
     tables: SyncTables, plan_id: str, run_id: str, until: int, now: datetime, *, only: Sequence[int] | None = None
 ) -> int:
-    """Those of the plan below `until` that have no outcome; returns how many. `only`: these ordinals. Call inside a
-    transaction."""
+    """Those of the plan below `until` that have no outcome, and those of which a field may have been emptied before;
+    returns how many. `only`: these ordinals. Call inside a transaction."""
     warehouse, snapshot = tables.warehouse, tables.snapshot
     columns = {c.name for c in warehouse.columns(tables.relation("plan"))}
     if not columns:
         return 0
+    reached = "(p.ordinal < ? OR p.vacates IS NOT NULL)"
     among = "" if only is None else f"AND p.ordinal IN ({', '.join(str(int(n)) for n in only)})"
     in_flight = f"""
         SELECT *
         FROM {tables.plan} p
-        WHERE p.plan_id = ? AND p.ordinal < ? AND p.outcome IS NULL {among}
+        WHERE p.plan_id = ? AND {reached} AND p.outcome IS NULL {among}
             AND NOT EXISTS (
                 SELECT 1
                 FROM {tables.shared("outcomes")} o

@@ -15,7 +15,7 @@ from revetl.errors import ConfigError, Problem, did_you_mean
 from revetl.model import Metadata, Operation, SyncSpec
 from revetl.sync.batching import write_rows
 from revetl.sync.links import sending
-from revetl.sync.plan import consequences, events, field_types, freezing, guardrails, lines, matching, policies
+from revetl.sync.plan import consequences, events, field_types, freezing, guardrails, handovers, lines, matching, policies
 from revetl.sync.plan.forecast import PlanForecast, forecast
 from revetl.sync.plan.summary import PlanSummary
 from revetl.sync.sync_run import SyncRun
@@ -70,6 +70,8 @@ async def _ask(run: SyncRun, destination: Destination, schema: ObjectSchema, sum
         await run.on_tables(events.take_over_found)
     matched = requests_of(destination)[0]
     summary.kept = await policies.decide(run, destination, described)
+    if schema.kind == "records":
+        await handovers.decide(run, destination, described, summary)
     return matched - before, requests_of(destination)[0] - matched
 
 
@@ -89,7 +91,10 @@ def _writes(spec: SyncSpec, destination: Destination, plan: PlanSummary) -> dict
         Operation.UPDATE: plan.update + plan.adopt,
         Operation.DELETE: plan.delete,
     }
-    return {op.value: -(-n // write_rows(destination, spec.object, plan.changes, op)) for op, n in records.items()}
+    writes = {op.value: -(-n // write_rows(destination, spec.object, plan.changes, op)) for op, n in records.items()}
+    # A wave is a batch of its own at least, and so is what is emptied before them.
+    writes[Operation.UPDATE.value] += plan.waves - 1 + -(-plan.vacated // destination.limits(spec.object).batch_rows)
+    return writes
 
 
 _METADATA_TYPES: Mapping[Metadata, tuple[FieldType, ...]] = {

@@ -118,7 +118,10 @@ def _write_plan(comparison: SnapshotComparison, plan_id: str, limit: int | None,
             CAST(NULL AS VARCHAR) AS found,
             CAST(NULL AS VARCHAR) AS outcome,
             CAST(NULL AS VARCHAR) AS reason,
-            CAST(NULL AS VARCHAR) AS note
+            CAST(NULL AS VARCHAR) AS note,
+            CAST(0 AS INTEGER) AS wave,
+            CAST(NULL AS VARCHAR) AS follows,
+            CAST(NULL AS VARCHAR) AS vacates
             {columns}
         FROM due c
         {f"WHERE c.ordinal < {int(limit)}" if limit is not None else ""}

@@ -26,7 +26,7 @@ from revetl.destinations.capabilities import LooksUp
 from revetl.model import Scalar
 from revetl.state.sync_tables import SyncTables
 from revetl.sync.batching import ask_in_batches
-from revetl.sync.plan import adoption
+from revetl.sync.plan import adoption, handovers
 from revetl.sync.sync_run import SyncRun
 from revetl.warehouse.cells import plain
 from revetl.warehouse.sql import ident
@@ -77,6 +77,7 @@ async def match_new(run: SyncRun, destination: Destination) -> int:
     while lines := await run.on_tables(_next_lines, chunks):
         rows = await _look_up(tables, destination, lines)
         await run.ctx.offload(run.ctx.warehouse.append, tables.scratch_relation("found"), _as_arrow(rows))
+    await handovers.pass_over_given_up(run, destination)
     return await run.on_tables(partial(adoption.decide, searched=searched))
 
 
