@@ -158,7 +158,9 @@ class FakeDestination:
 
     def _taken(self, match_on: str | None, changes: Sequence[Change]) -> dict[int, Outcome]:
         """Who is refused for a unique value, as HubSpot does: all inputs are looked at before any is written."""
-        held = {(f, self.normalise("", f, r[f])): id_ for id_, r in self.records.items() for f in self.unique if r.get(f)}
+        held = {
+            (f, self.normalise("", f, r[f])): id_ for id_, r in self.records.items() for f in self.unique if r.get(f)
+        }
         refused: dict[int, Outcome] = {}
         for change in changes:
             own = change.destination_id

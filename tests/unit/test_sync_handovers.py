@@ -10,6 +10,7 @@ import pytest
 from revetl.errors import Ambiguous, Unavailable
 from revetl.model import Change, Guardrails, Scalar
 from tests.support.sync_bench import Bench, Row
+from tests.unit.test_sync_rollback import roll_back_run
 
 ANN, BOB, CID = ("1", "ann@x.io", "Ann", None), ("2", "bob@x.io", "Bob", None), ("3", "cid@x.io", "Cid", None)
 THREE = (ANN, BOB, CID)
@@ -284,3 +285,37 @@ def test_where_a_value_may_stand_twice_nothing_is_withheld() -> None:
     bench.source(moved(THREE, Ann="bob@x.io", Bob="ann@x.io", Cid="ann@x.io"))
     plan = bench.plan()
     assert (plan.update, plan.held, plan.waves) == (3, {}, 1)
+
+
+def test_rolling_back_a_swap_is_a_swap() -> None:
+    bench = bench_with()
+    bench.source(moved(THREE, Ann="bob@x.io", Bob="ann@x.io"))
+    swap = bench.run()
+    report = roll_back_run(bench, swap.run_id)
+    assert (report.status, report.counts) == ("done", {"ok": 2})
+    assert emails(bench) == {"Ann": "ann@x.io", "Bob": "bob@x.io", "Cid": "cid@x.io"}
+    assert bench.run().counts == {}, "what was restored stays"
+
+
+def test_a_rollback_leaves_what_another_record_has_by_now() -> None:
+    bench = bench_with()
+    bench.source(moved(THREE, Ann="new@x.io"))
+    undone = bench.run()
+    bench.source(moved(THREE, Ann="new@x.io", Bob="ann@x.io"))
+    bench.run()
+    report = roll_back_run(bench, undone.run_id)
+    assert (report.plan.restore, report.plan.left) == (0, 1)
+    assert report.plan.fields == {"email": {"left": 1}}
+    assert {why for why, _, _ in report.plan.reasons} == {"2 of this sync has that value"}
+    assert emails(bench) == {"Ann": "new@x.io", "Bob": "ann@x.io", "Cid": "cid@x.io"}
+
+
+def test_a_rollback_of_a_swap_that_was_stopped_gives_back_what_was_emptied() -> None:
+    bench = bench_with()
+    bench.source(moved(THREE, Ann="bob@x.io", Bob="ann@x.io"))
+    stop = asyncio.Event()
+    bench.destination.after_write = lambda _: stop.set()
+    stopped = bench.run(stop_event=stop)
+    bench.destination.after_write = lambda _: None
+    assert roll_back_run(bench, stopped.run_id).plan.restore == 1
+    assert emails(bench) == {"Ann": "ann@x.io", "Bob": "bob@x.io", "Cid": "cid@x.io"}

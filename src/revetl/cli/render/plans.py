@@ -25,6 +25,7 @@ REASONS = {
     "INVALID_IDENTITY": "what it is looked for by has no form that the destination can hold",
     "NO_ID": "has left the model, and which record there is meant is not known",
     "NOT_RECONCILABLE": "may have been created already and can't be looked for",
+    "VALUE_HELD": "another record of this sync has the value, or is given it",
     "EXISTS": "exists already, and the mode is insert",
     "EVENT_CHANGED": "was added as it was, and an event is never changed",
 }
@@ -59,6 +60,10 @@ def _show_details(console: Console, plan: PlanSummary, samples: int) -> None:
     console.print(f"[bold]{plan.sync}[/] → {plan.destination} {plan.object}")
     for line in facts(plan):
         _item(console, line)
+    for move in plan.moves[:samples]:
+        first = ", which is emptied first" if move.vacated else ""
+        value, taker, giver = (short(text, 60) for text in (move.value, move.taker, move.giver))
+        console.print(f"  {move.field}: {value} moves to {taker} from {giver}{first}", soft_wrap=True)
     for violation in plan.violations:
         _item(console, f"guardrail {violation.guardrail}: {violation.message}", style="red")
     kinds: dict[tuple[str, str | None, str | None], int] = {}
@@ -80,6 +85,11 @@ def facts(plan: PlanSummary) -> list[str]:
     if plan.kept:
         most = sorted(plan.kept.items(), key=lambda item: (-item[1], item[0]))
         out.append("kept as they stand there by field policies: " + ", ".join(f"{name} {n:,}" for name, n in most))
+    if plan.moved:
+        out.append(_moves(plan))
+    if plan.held:
+        named = ", ".join(f"{name} {n:,}" for name, n in plan.held.items())
+        out.append(f"fields withheld, for another record of this sync has the value or is given it: {named}")
     if plan.absent:
         out.append(f"{plan.absent:,} not at the destination: mode update creates none")
     if plan.fields:
@@ -105,6 +115,15 @@ def facts(plan: PlanSummary) -> list[str]:
     if plan.forecast is not None and plan.forecast.requests:
         out += forecast_lines(plan.forecast)
     return out
+
+
+def _moves(plan: PlanSummary) -> str:
+    said = f"{plan.moved:,} unique value(s) move between records"
+    if plan.waves > 1:
+        said += f", in {plan.waves:,} waves one after the other"
+    if plan.vacated:
+        said += f"; of {plan.vacated:,} record(s) the field is emptied first, since values move in a circle"
+    return said
 
 
 def _links(plan: PlanSummary) -> str:

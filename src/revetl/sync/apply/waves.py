@@ -15,10 +15,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from revetl.model import Change, Operation, Outcome, Scalar, Status
+from revetl.state.outcomes import VACATED
 from revetl.state.sync_tables import SyncTables
 from revetl.warehouse.sql import ident
 
-VALUE_HELD, VACATED = "VALUE_HELD", "VACATED"
+VALUE_HELD = "VALUE_HELD"
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +151,9 @@ def read(tables: SyncTables) -> Waves:
         vacated[int(str(ordinal))] = VacatedLine(int(str(ordinal)), str(key), str(id_), earlier, wanted)
     return Waves(
         [int(str(ordinal)) for (ordinal,) in starts],
-        {int(str(ordinal)): [(int(n), str(name)) for n, name in json.loads(str(before))] for ordinal, before in follows},
+        {
+            int(str(ordinal)): [(int(n), str(name)) for n, name in json.loads(str(before))]
+            for ordinal, before in follows
+        },
         vacated,
     )

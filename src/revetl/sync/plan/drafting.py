@@ -15,7 +15,17 @@ from revetl.errors import ConfigError, Problem, did_you_mean
 from revetl.model import Metadata, Operation, SyncSpec
 from revetl.sync.batching import write_rows
 from revetl.sync.links import sending
-from revetl.sync.plan import consequences, events, field_types, freezing, guardrails, handovers, lines, matching, policies
+from revetl.sync.plan import (
+    consequences,
+    events,
+    field_types,
+    freezing,
+    guardrails,
+    handovers,
+    lines,
+    matching,
+    policies,
+)
 from revetl.sync.plan.forecast import PlanForecast, forecast
 from revetl.sync.plan.summary import PlanSummary
 from revetl.sync.sync_run import SyncRun

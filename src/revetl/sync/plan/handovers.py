@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,10 +62,11 @@ async def pass_over_given_up(run: SyncRun, destination: Destination) -> None:
     not adopted, and is created once the value is free. Between the lookups and what they mean (`matching`)."""
     forms = NormalForms(destination, run.spec.object)
     rows = await run.on_tables(_found_at_others)
+    name = run.tables.match_field.name
     free = [
         ordinal
-        for ordinal, identity, before, after in rows
-        if forms.of(run.tables.match_field.name, before) == identity != forms.of(run.tables.match_field.name, after)
+        for ordinal, identity, in_doubt, before, after in rows
+        if (in_doubt or forms.of(name, before) == identity) and forms.of(name, after) != identity
     ]
     if free:
         await run.on_tables(_forget_found, free)
@@ -74,11 +76,15 @@ def _found_at_others(tables: SyncTables) -> list[tuple[Any, ...]]:
     match = tables.match_field
     return tables.warehouse.rows(
         f"""
-        SELECT f.ordinal, f.identity, h.{ident(match.before)}, h.{ident(match.after)}
+        SELECT f.ordinal, f.identity, h.in_doubt, h.{ident(match.before)}, h.{ident(match.after)}
         FROM {tables.scratch("found")} f
         JOIN {tables.plan} p ON p.ordinal = f.ordinal
-        JOIN ({with_change_list(tables.plan)}) h ON h.destination_id = f.destination_id AND h.key <> p.key
-        WHERE p.op = 'create' AND h.known AND h.op = 'update' AND h.outcome IS NULL AND {changed(match.name, "h")}
+        JOIN (
+            SELECT c.*, coalesce(c.destination_id, o.destination_id) AS record
+            FROM ({with_change_list(tables.plan)}) c
+            LEFT JOIN {tables.scratch("found")} o ON o.ordinal = c.ordinal
+        ) h ON h.record = f.destination_id AND h.key <> p.key
+        WHERE p.op = 'create' AND h.known AND h.op <> 'delete' AND h.outcome IS NULL AND {changed(match.name, "h")}
         """
     )
 
@@ -93,11 +99,24 @@ def _forget_found(tables: SyncTables, ordinals: Sequence[int]) -> None:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class WithheldField:
+    """`holder`: the key that has the value, or is given it. `whole`: nothing else of the line is left to be sent."""
+
+    key: str
+    field: str
+    holder: str
+    whole: bool
+
+
 async def decide(
-    run: SyncRun, destination: Destination, described: Mapping[str, DestinationField], summary: PlanSummary | None = None
-) -> int:
-    """Orders and withholds; `summary` is told of it. `described` are the destination's fields. Returns how many lines
-    are withheld whole."""
+    run: SyncRun,
+    destination: Destination,
+    described: Mapping[str, DestinationField],
+    summary: PlanSummary | None = None,
+) -> list[WithheldField]:
+    """Orders and withholds; `summary` is told of it. `described` are the destination's fields. Returns what it
+    withheld."""
     await run.on_tables(_clear)
     lines: dict[int, _Line] = {}
     wants: list[Want] = []
@@ -116,7 +135,7 @@ async def decide(
         holds += of_field
     arrangement = arrange(wants, holds)
     if not (arrangement.handovers or arrangement.withheld):
-        return 0
+        return []
     if summary is not None:
         _tell(summary, arrangement, lines)
     return await run.on_tables(_write, [unique.field for unique in fields], lines, arrangement)
@@ -167,13 +186,11 @@ def _note_possible(tables: SyncTables, fields: Sequence[SyncField]) -> None:
         """,
         [tables.spec.name],
     )
-    found = [
-        (str(key), f.name, str(value))
-        for key, after in rows
-        for written in [typed_text.load(str(after))]
-        for f in fields
-        if (value := written.get(f.name)) is not None
-    ]
+    found = []
+    for key, after in rows:
+        with suppress(ValueError):  # an earlier version wrote no JSON where a column's type had changed
+            written = typed_text.load(str(after))
+            found += [(str(key), f.name, str(written[f.name])) for f in fields if written.get(f.name) is not None]
     if found:
         columns = zip(("key", "field", "value"), zip(*found, strict=True), strict=True)
         table = pa.table({name: pa.array(list(cells), pa.string()) for name, cells in columns})
@@ -263,7 +280,9 @@ def _read_holds(tables: SyncTables, unique: _UniqueField, forms: NormalForms) ->
 def _holding(tables: SyncTables, unique: _UniqueField) -> list[str]:
     """SELECTs of (key, value, folded): what stands by what is known. A line knows it best, for policies have read it."""
     field = unique.field
-    before, stored = (f"CAST({column} AS VARCHAR)" for column in (f"p.{ident(field.before)}", f"n.{ident(field.stored)}"))
+    before, stored = (
+        f"CAST({column} AS VARCHAR)" for column in (f"p.{ident(field.before)}", f"n.{ident(field.stored)}")
+    )
     gone = "(p.op = 'delete' AND p.outcome IS NOT DISTINCT FROM 'ok')"
     return [
         f"""
@@ -316,10 +335,8 @@ def _tell(summary: PlanSummary, arrangement: Arrangement, lines: Mapping[int, _L
     summary.moved = len(arrangement.handovers)
     summary.vacated = len({ordinal for ordinal, _ in vacated})
     summary.waves = 1 + max(arrangement.waves.values(), default=0)
-    held: dict[str, int] = defaultdict(int)
-    for _, name in arrangement.withheld:
-        held[name] += 1
-    summary.held = dict(sorted(held.items()))
+    for _, name in sorted(arrangement.withheld):
+        summary.held[name] = summary.held.get(name, 0) + 1
     first = sorted(arrangement.handovers, key=lambda h: (arrangement.waves.get(h.taker, 0), h.taker))[:_SAMPLES]
     summary.moves = [
         ValueMove(h.field, lines[h.taker].after[h.field], h.giver_key, h.taker_key, (h.giver, h.field) in vacated)
@@ -327,11 +344,13 @@ def _tell(summary: PlanSummary, arrangement: Arrangement, lines: Mapping[int, _L
     ]
 
 
-def _write(tables: SyncTables, fields: Sequence[SyncField], lines: Mapping[int, _Line], made: Arrangement) -> int:
-    """Returns how many lines are withheld whole."""
+def _write(
+    tables: SyncTables, fields: Sequence[SyncField], lines: Mapping[int, _Line], made: Arrangement
+) -> list[WithheldField]:
     import pyarrow as pa
 
     rows = [*_rows(tables, fields, lines, made)]
+    whole = {row[0] for row in rows if row[3]}
     named = [("ordinal", "BIGINT"), ("moved_to", "BIGINT"), ("wave", "INTEGER"), ("whole", "BOOLEAN")]
     named += [(name, "VARCHAR") for name in ("changed_fields", "follows", "vacates", "note")]
     named += [(f"withheld_{i}", "BOOLEAN") for i in range(len(fields))]
@@ -375,7 +394,10 @@ def _write(tables: SyncTables, fields: Sequence[SyncField], lines: Mapping[int, 
             WHERE ordinal IN (SELECT moved_to FROM {scratch} WHERE NOT whole AND ({withheld}))
             """
         )
-    return sum(1 for row in rows if row[3])
+    return [
+        WithheldField(lines[ordinal].key, name, holder, ordinal in whole)
+        for (ordinal, name), holder in made.withheld.items()
+    ]
 
 
 def _rows(

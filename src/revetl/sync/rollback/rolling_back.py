@@ -20,7 +20,9 @@ from revetl.sync.apply.applier import apply_plan
 from revetl.sync.apply.checkpoint import FrozenPlan
 from revetl.sync.leasing import under_lease
 from revetl.sync.recording import how_it_ended, recorded
+from revetl.sync.plan import handovers
 from revetl.sync.rollback import plan as rollback_plan
+from revetl.sync.rollback import verdicts
 from revetl.sync.rollback.decisions import RollbackChoices, decide
 from revetl.sync.rollback.plan import RollbackPlan
 from revetl.sync.sync_run import SyncRun
@@ -92,6 +94,9 @@ async def roll_back(
 async def _plan(run: SyncRun, destination: Destination, undone: RunRecord, choices: RollbackChoices) -> RollbackPlan:
     await decide(run, destination, undone, choices)
     await run.on_tables(rollback_plan.freeze, run.ctx.run_id, undone.run_id)
+    described = (await destination.describe(run.spec.object)).fields
+    withheld = await handovers.decide(run, destination, described)
+    await run.on_tables(verdicts.leave_withheld, [(w.key, w.field, w.holder, w.whole) for w in withheld])
     plan = await run.on_tables(rollback_plan.summarise, undone, choices)
     limits = destination.limits(run.spec.object)
     if write_only(destination):
