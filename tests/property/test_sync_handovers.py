@@ -1,5 +1,5 @@
-"""Random hand-overs of unique values among a few records, with the process dying at any statement or request in between:
-the destination comes to equal the model, and no record is ever given to another key that is still in the model.
+"""Random hand-overs of unique values among a few records, with the process dying at any statement or request in
+between: the destination comes to equal the model, and no record is given to another key while its own is in the model.
 
 The oracle is a dictionary, and the destination refuses a value that another of its records has.
 """

@@ -48,8 +48,9 @@ CORE = ("__aenter__", "__aexit__", "check", "describe", "limits", "normalise", "
 @dataclass(frozen=True, slots=True)
 class DestinationField:
     """A field of a destination's object. `options` are the internal values of an enumeration, in the order in which the
-    destination shows them. `unique`: no two records have one value, so a value that another has is refused. `vacatable`:
-    it may be empty for a while on a record that is updated by its id, so that two records can exchange their values."""
+    destination shows them. `unique`: no two records have one value, so a value that another has is refused.
+    `vacatable`: it may be empty for a while on a record that is updated by its id, so that two records can exchange
+    their values."""
 
     name: str
     type: FieldType

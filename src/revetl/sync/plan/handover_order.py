@@ -14,9 +14,9 @@ from typing import NamedTuple
 
 
 class Want(NamedTuple):
-    """A line that would give its record this value, in the destination's normal form. `whole`: without the field nothing
-    of the line can be sent. `rank`: of two that want one value the lower gets it, where it is `sole`: two records can't
-    have it."""
+    """A line that would give its record this value, in the destination's normal form. `whole`: without the field
+    nothing of the line can be sent. `rank`: of two that want one value the lower gets it, where it is `sole`: two
+    records can't have it."""
 
     ordinal: int
     key: str
@@ -28,8 +28,8 @@ class Want(NamedTuple):
 
 
 class Hold(NamedTuple):
-    """A record that has this value. `ordinal`: the line by which it gives the value up; None where it does not. `leaves`:
-    by being deleted. `vacatable`: its field can be emptied before that line is sent."""
+    """A record that has this value. `ordinal`: the line by which it gives the value up; None where it does not.
+    `leaves`: by being deleted. `vacatable`: its field can be emptied before that line is sent."""
 
     key: str
     field: str

@@ -19,8 +19,8 @@ from revetl.sync.apply import recovery
 from revetl.sync.apply.applier import apply_plan
 from revetl.sync.apply.checkpoint import FrozenPlan
 from revetl.sync.leasing import under_lease
-from revetl.sync.recording import how_it_ended, recorded
 from revetl.sync.plan import handovers
+from revetl.sync.recording import how_it_ended, recorded
 from revetl.sync.rollback import plan as rollback_plan
 from revetl.sync.rollback import verdicts
 from revetl.sync.rollback.decisions import RollbackChoices, decide

@@ -103,8 +103,8 @@ def written_by(tables: SyncTables, run_id: str, keys: Sequence[str], *, batch_ro
 
 
 def leave_withheld(tables: SyncTables, withheld: Sequence[tuple[str, str, str, bool]]) -> None:
-    """Fields that can't get their earlier value back, for another record has it: (key, field, that record's key, whether
-    nothing else of the record is restored)."""
+    """Fields that can't get their earlier value back, for another record has it: (key, field, that record's key,
+    whether nothing else of the record is restored)."""
     for key, field, holder, whole in withheld:
         tables.warehouse.execute(
             f"""
