@@ -16,6 +16,7 @@ GROUPS: Mapping[str, Sequence[str]] = {
         "tests/unit/test_sync_policies.py",
         "tests/unit/test_sync_retry.py",
         "tests/unit/test_sync_saved_plans.py",
+        "tests/unit/test_sync_handovers.py",
     ),
     "sync: links": ("tests/unit/test_sync_links.py",),
     "sync: rollback and drift": ("tests/unit/test_sync_rollback.py", "tests/unit/test_sync_drift.py"),
@@ -26,6 +27,7 @@ GROUPS: Mapping[str, Sequence[str]] = {
     "sync: after an upgrade": ("tests/unit/test_sync_upgrade.py",),
     "sync: crashes at any step": (
         "tests/property/test_sync_recovery.py",
+        "tests/property/test_sync_handovers.py",
         "tests/property/test_sync_links.py",
         "tests/property/test_rollback_recovery.py",
     ),
@@ -61,6 +63,9 @@ ALWAYS: Mapping[str, Sequence[str]] = {
     "test_what_no_destination_could_hold_is_null_and_costs_nobody": _POSTGRES,
     "test_names_as_long_as_they_may_be": _POSTGRES,
     "test_columns_may_come_go_and_change_their_type": _POSTGRES,
+    "test_a_swap_is_done_in_one_run_and_the_plan_says_how": _ALL,
+    "test_a_value_that_nobody_gives_up_is_withheld_by_name_and_the_other_fields_are_sent": _POSTGRES,
+    "test_rolling_back_a_swap_is_a_swap": _POSTGRES,
     # recovery
     "test_a_checkpoint_stands_whole_or_not_at_all": _ALL,
     "test_an_answer_that_is_lost_is_unknown_and_settled_by_the_next_run": _POSTGRES,

@@ -40,6 +40,7 @@ _FOUND = (
     ("destination_id", "VARCHAR"),
     ("changed_fields", "VARCHAR"),
     ("found", "VARCHAR"),  # JSON: what stands at the destination, only the fields that will change
+    ("by_present", "BOOLEAN"),  # it was found by its present match_on value, not by an earlier one
     ("asked", "BOOLEAN"),  # it was looked for
     ("empty", "BOOLEAN"),  # there is no present match_on value; else one without an identity has no form there
 )
@@ -121,9 +122,8 @@ async def _look_up(run: SyncRun, destination: Destination, lines: list[_NewLine]
         match = own[-1] if own else matches.get(identity or "")
         by_present = match is not None and identity is not None and matches.get(identity) is match
         asked_for = bool(values) and isinstance(destination, LooksUp)
-        rows.append(
-            (line.ordinal, identity, *_difference(tables, destination, line, match, by_present), asked_for, empty)
-        )
+        difference = _difference(tables, destination, line, match, by_present)
+        rows.append((line.ordinal, identity, *difference, by_present, asked_for, empty))
     return rows
 
 
