@@ -231,7 +231,7 @@ def test_a_swap_that_an_outage_broke_off_is_healed_by_the_next_run(write: int, e
     assert bench.run().status != "done"
     bench.destination.before_write = lambda _: None
     for _ in range(2):  # what was refused waits for its row
-        bench.rows("DELETE FROM revetl.rejected__fake__contacts")
+        bench.warehouse.execute("DELETE FROM revetl.rejected__fake__contacts")
         bench.run()
     assert emails(bench) == {"Ann": "bob@x.io", "Bob": "ann@x.io", "Cid": "cid@x.io"}
     assert bench.plan().lines == 0
