@@ -167,7 +167,8 @@ RunStatus = Literal["running", "done", "partial", "stopped", "failed", "interrup
 class RunRecord:
     """One row of `runs`. `subject` is the sync or the waterfall. `status`: done, partial (rejected or unknown records),
     stopped (guardrail or budget), failed, interrupted (signal or crash). `overrides`: guardrail that was overridden →
-    what it would have stopped. `undoes`: of a rollback, the run that it takes back."""
+    what it would have stopped. `undoes`: of a rollback, the run that it takes back. `invocation_id`: of the
+    command that it was part of, the same for all runs of one `revetl run`."""
 
     run_id: str
     command: str
@@ -185,3 +186,4 @@ class RunRecord:
     error: str | None = None
     overrides: dict[str, str] = field(default_factory=dict)
     undoes: str | None = None
+    invocation_id: str | None = None

@@ -113,7 +113,7 @@ def test_a_narrow_screen_cuts_no_name_and_no_number(
     code, out, _ = call(capsys, "plan")
     assert (code, f"{PEOPLE}\n  5 create" in out) == (0, True)
     code, out, _ = call(capsys, "sync")
-    assert f"{PEOPLE}  done\n  5 create, 4 links, " in out
+    assert f"{PEOPLE}  done\n  5 planned, 5 created, 4 links, " in out
     monkeypatch.setenv("COLUMNS", "80")
     code, out, _ = call(capsys, "explain", "k1")
     assert "create  ok\n    email: p1@" in out

@@ -128,7 +128,7 @@ def test_a_job_is_taken_back_sync_by_sync_the_last_first(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     from revetl.project import load
-    from revetl.state.runs import get_run, of_job
+    from revetl.state.runs import get_run, of_invocation
 
     source(project, rows(project, "Good"))
     first = synced(capsys)["run_id"]
@@ -136,8 +136,8 @@ def test_a_job_is_taken_back_sync_by_sync_the_last_first(
     try:
         run = get_run(warehouse, first)
         assert run is not None
-        assert of_job(warehouse, run) == [run], "a sync on its own is its own job"
-        warehouse.execute("UPDATE revetl.runs SET command = 'run', dbt_invocation_id = 'i-9'")
+        assert of_invocation(warehouse, run) == [run], "a sync on its own is its own job"
+        warehouse.execute("UPDATE revetl.runs SET command = 'run', dbt_invocation_id = 'i-9', invocation_id = NULL")
         warehouse.execute(
             "INSERT INTO revetl.runs (run_id, command, subject, target, started_at, status, counts, revetl_version,"
             " dbt_invocation_id) SELECT '20990101T000000.000Z-abcdef', command, 'hubspot__companies', target,"
@@ -145,6 +145,19 @@ def test_a_job_is_taken_back_sync_by_sync_the_last_first(
         )
         run = get_run(warehouse, first)
         assert run is not None
-        assert [r.subject for r in of_job(warehouse, run)] == ["hubspot__companies", NAME]
+        assert [r.subject for r in of_invocation(warehouse, run)] == ["hubspot__companies", NAME]
     finally:
         warehouse.close()
+
+
+def test_latest_is_the_last_run_that_wrote_something(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(capsys, "rollback", "latest", "--yes")[0] == 2, "nothing was written yet"
+    source(project, rows(project, "Good"))
+    synced(capsys)
+    source(project, rows(project, "Bad"))
+    bad = synced(capsys)["run_id"]
+    synced(capsys)  # a quiet night
+    assert call(capsys, "rollback", "latest")[0] == 3, "nobody agreed"
+    code, out, _ = call(capsys, "rollback", "latest", "--yes", "--json")
+    (report,) = json.loads(out)
+    assert (code, report["plan"]["undone_run"], report["counts"]) == (0, bad, {"ok": 4})

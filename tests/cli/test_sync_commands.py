@@ -54,7 +54,7 @@ def test_a_rejected_record_is_shown_with_its_reason_and_retried(
     code, out, _ = call(capsys, "sync")
     assert (
         code,
-        f"1 record(s) of earlier runs still wait, refused or not sent: revetl retry --dry-run --select {NAME}" in out,
+        f"{NAME}: 1 record(s) wait (1 rejected): revetl retry --dry-run --select {NAME}" in out,
     ) == (0, True)
     code, out, _ = call(capsys, "retry", "--key", "bad", "--json")
     assert (code, json.loads(out)[0]["counts"]) == (1, {"rejected": 1})
@@ -100,3 +100,11 @@ def test_refused_credentials_say_where_they_are_named(project: Path, capsys: pyt
     for command in ("plan", "sync"):
         code, out, err = call(capsys, command)
         assert (code, "401" in out + err, "profiles/connections.yml" in out + err) == (4, True, True)
+
+
+@pytest.mark.parametrize("command", ["plan", "sync"])
+def test_where_every_sync_is_excluded_it_is_said_so(
+    project: Path, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    code, _, err = call(capsys, command, "--exclude", NAME)
+    assert (code, f"--exclude {NAME} leaves none of the syncs {NAME}" in " ".join(err.split())) == (0, True)

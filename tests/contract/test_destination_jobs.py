@@ -79,6 +79,17 @@ def test_it_is_asked_after_less_and_less_often_and_only_through_the_clock() -> N
     assert run_virtual(main()) == pytest.approx(1 + 2 + 4 + 8 + 16 + 5 * 30, abs=1)
 
 
+def test_who_waits_for_a_job_hears_of_it_at_first_and_once_a_minute() -> None:
+    bench, heard = jobs(polls=10, job_rows=10), list[str]()
+
+    async def main() -> SyncReport:
+        return await bench.start(note=heard.append)
+
+    assert run_virtual(main()).status == "done"
+    waited = "Waiting for job job-1 at the destination: 10 record(s) of contacts"
+    assert heard == [f"{waited}.", f"{waited}, for 1 min now.", f"{waited}, for 2 min now."]
+
+
 def test_a_stop_leaves_the_job_and_the_next_run_follows_it() -> None:
     bench = jobs(polls=50, job_rows=10)
 
@@ -91,6 +102,7 @@ def test_a_stop_leaves_the_job_and_the_next_run_follows_it() -> None:
 
     report, seconds = run_virtual(main())
     assert (report.status, report.jobs_running, report.not_sent, report.counts) == ("interrupted", 1, 10, {})
+    assert (report.done.not_sent, report.done.sent) == (10, 0)
     assert seconds == pytest.approx(20, abs=1), "it does not sleep on"
     assert table(bench) == [("job-1", "0-9", "submitted")]
     fake(bench).polls = 0
@@ -367,6 +379,7 @@ def test_a_connector_that_runs_no_jobs_any_more_leaves_their_records_in_doubt() 
     bench.destination = plain
     report = run(bench)
     assert (report.status, report.plan.create, report.plan.matched) == ("done", 0, ROWS)
+    assert (report.recovered, report.given_up) == (ROWS, ROWS)
     assert table(bench) == [("job-1", "0-9", "given up")]
     (first,) = (r.run_id for r in list_runs(bench.warehouse) if r.run_id != report.run_id)
     assert {o.status for o in outcomes.of_run(bench.warehouse, first)} == {"unknown"}

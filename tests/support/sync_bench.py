@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from revetl.clock import Clock, LoopClock
-from revetl.context import LeaseWait, Meter, RunContext
+from revetl.context import LeaseWait, Meter, RunContext, unheard
 from revetl.model import Relation, Scalar, SyncSpec
 from revetl.state.leases import Holder
 from revetl.state.runs import new_run_id
@@ -44,6 +44,7 @@ class Surroundings:
     stop_event: asyncio.Event | None = None
     progress: Meter | None = None
     offload: Any = inline
+    note: Callable[[str], None] = unheard
 
     def context(self, warehouse: Warehouse, clock: Clock) -> RunContext:
         return RunContext(
@@ -55,6 +56,7 @@ class Surroundings:
             offload=self.offload,
             stop=self.stop_event or asyncio.Event(),
             progress=lambda _: self.progress,
+            note=self.note,
             wait=LeaseWait(self.wait_s, self.on_wait),
         )
 

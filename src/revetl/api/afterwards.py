@@ -33,7 +33,7 @@ def retry(
     """Sends again what stands in the retry queue, without waiting for its row to change.
 
     select, exclude  selectors as dbt reads them; default: every sync
-    run_id           only what waits since this run; its last six characters do
+    run_id           only what waits since this run; its beginning or last six characters do, or `latest`
     keys             only these records
     codes            only refusals with one of these error codes
     statuses         only what waits for one of these reasons: rejected, skipped, unknown, rolled_back, accepted.
@@ -70,10 +70,10 @@ def rollback(
     target: str | None = None,
     vars: str | None = None,
 ) -> list[RollbackReport]:
-    """Takes back what a run wrote, and what the other syncs of its `run` wrote, the newest first.
+    """Takes back what a run wrote; or all syncs of a `revetl run`, the newest first.
 
-    run_id             of the run; its last six characters do
-    sync               of a whole job: only this sync
+    run_id             of the run, or of the `revetl run`: its beginning or last characters (six do), or `latest`
+    sync               of what `run_id` names, or belongs to: only this sync
     keys               only these records
     archive_created    archive what the run created, if nobody has touched it since
     recreate_archived  make anew what the run archived, with a new id

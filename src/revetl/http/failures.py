@@ -1,4 +1,5 @@
-"""A failed attempt as the exception that the caller sees. Messages hold no query, no body and no secret."""
+"""A failed attempt as the exception that the caller sees. Messages hold no query, no secret, and of a body only what
+`ResponseRules.show_body` asks for, masked."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ import httpx
 
 from revetl.errors import Ambiguous, CallError, Denied, Throttled, Unavailable
 from revetl.http.attempt import Attempt, RequestState
+from revetl.http.excerpt import excerpt
 from revetl.http.options import ResponseRules
 from revetl.http.verdict import ResponseVerdict
 
@@ -50,6 +52,10 @@ class FailureMessages:
         kind = Unavailable if attempt.verdict is ResponseVerdict.UNAVAILABLE else Ambiguous
         return kind(self._redact(state.message(self._name, reason)), code=type(attempt.error).__name__)
 
+    def excerpt(self, response: httpx.Response) -> str:
+        """The beginning of the body, for a message."""
+        return excerpt(response, self._redact)
+
     def _with_response(self, verdict: ResponseVerdict, response: httpx.Response, state: RequestState) -> CallError:
         status, code = response.status_code, self._rules.error_code(response)
         message = self._redact(state.message(self._name, f"answered {status}" + (f" {code}" if code else "")))
@@ -61,6 +67,8 @@ class FailureMessages:
             message += ": a redirect, which is not followed; is the base_url right?"
         if needed := self._rules.explain(response):
             message += self._redact(f": {needed}")
+        if self._rules.show_body and (said := self.excerpt(response)):
+            message += f": {said}"
         if wait_s := self._retry_after_s(response):
             message += f"; it says to come back in {_duration(wait_s)}"
         return _BY_VERDICT.get(verdict, Ambiguous)(message, code=code, status=status)

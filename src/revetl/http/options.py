@@ -52,6 +52,8 @@ class ResponseRules:
     is of no use, so that `Throttled` is raised at once. Without it the header Retry-After is read.
     `error_code`: the vendor's own code for an error, for the message and for `CallError.code`.
     `explain`: what an error asks for, in words for a person ("the token lacks …"); None where it names nothing.
+    `show_body`: what is raised says the beginning of the answer's body, masked (`Session.excerpt`). For endpoints whose
+    errors have no form that `error_code` and `explain` could read.
     `readable`: whether a success is the vendor's own. A proxy's page with status 200 says nothing about what was done,
     so it counts as a lost answer.
     `on_response`: is handed every response that came, for what its headers say.
@@ -62,6 +64,7 @@ class ResponseRules:
     retry_after_s: Callable[[httpx.Response], float | None] | None = None
     error_code: Callable[[httpx.Response], str | None] = lambda _: None
     explain: Callable[[httpx.Response], str | None] = lambda _: None
+    show_body: bool = False
     readable: Callable[[httpx.Response], bool] = lambda _: True
     on_response: Callable[[httpx.Response], None] = lambda _: None
 

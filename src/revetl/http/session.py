@@ -123,6 +123,11 @@ class Session:
             await self._wait_or_raise(attempt, self._failures.of(attempt, state), state)
             self.retries += 1
 
+    def excerpt(self, response: httpx.Response) -> str:
+        """The beginning of an answer's body for a message: one line of at most 200 characters, without secrets, email
+        addresses, values of the request, or characters that a terminal acts on. Empty where there is none."""
+        return self._failures.excerpt(response)
+
     def _build(
         self, method: str, path: str, json: Any, content: bytes | None, params: Mapping[str, str] | None
     ) -> httpx.Request:

@@ -126,6 +126,25 @@ def of_key(warehouse: Warehouse, key: str, *, limit: int = 100) -> list[RecordOu
     return _select(warehouse, f'key = ? ORDER BY "at" DESC, run_id DESC LIMIT {int(limit)}', [key])
 
 
+def done_by(warehouse: Warehouse, run_id: str) -> list[tuple[str, str, int]]:
+    """(operation, status, records) of what one run sent; of links too. What was decided when it was planned took no
+    attempt."""
+    outcomes = relation(warehouse, "outcomes")
+    if not warehouse.columns(outcomes):
+        return []
+    found = warehouse.rows(
+        f"""
+        SELECT op, status, count(*)
+        FROM {table(outcomes)}
+        WHERE run_id = ? AND attempts > 0
+        GROUP BY op, status
+        ORDER BY op, status
+        """,
+        [run_id],
+    )
+    return [(str(op), str(status), int(str(n))) for op, status, n in found]
+
+
 def reasons(warehouse: Warehouse, run_id: str) -> list[tuple[str, str, str, int]]:
     """(status, code, example of a message, records) of what did not go through in a run, the most frequent first."""
     outcomes = relation(warehouse, "outcomes")

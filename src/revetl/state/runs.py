@@ -17,7 +17,8 @@ from revetl.warehouse.sql import ident, table
 _COLUMNS = tuple(name for name, _ in TABLES["runs"])
 
 
-_SHORTEST_KEY = 4  # characters by which a run may be named
+_SHORTEST_NAME = 4  # characters by which a run may be named
+_MOST = 1_000  # runs that are read at once
 
 
 def new_run_id(clock: Clock) -> str:
@@ -31,6 +32,13 @@ def start_run(warehouse: Warehouse, run: RunRecord) -> None:
     names = ", ".join(ident(c) for c in _COLUMNS)
     marks = ", ".join("?" for _ in _COLUMNS)
     warehouse.execute(f"INSERT INTO {table(relation(warehouse, 'runs'))} ({names}) VALUES ({marks})", _values(run))
+
+
+def start_again(warehouse: Warehouse, run: RunRecord) -> None:
+    """Where the connection was lost meanwhile: looks whether the row is there."""
+    runs = table(relation(warehouse, "runs"))
+    if not warehouse.rows(f"SELECT 1 FROM {runs} WHERE run_id = ? LIMIT 1", [run.run_id]):
+        start_run(warehouse, run)
 
 
 def finish_run(warehouse: Warehouse, run: RunRecord) -> None:
@@ -70,15 +78,65 @@ def list_runs(warehouse: Warehouse, limit: int = 20) -> list[RunRecord]:
     return _select(warehouse, "", [], limit)
 
 
+def newest_invocations(warehouse: Warehouse, limit: int, *, wrote: bool = False) -> list[RunRecord]:
+    """The runs of the newest `limit` invocations, those of one together, the newest first. A run that no invocation is
+    known of stands by itself. `wrote`: only runs that wrote to a destination, or may have."""
+    runs = table(relation(warehouse, "runs"))
+    writers = ""
+    if wrote:
+        outcomes = table(relation(warehouse, "outcomes"))
+        # What stood there already has an outcome too, of no attempt.
+        wrote_one = "status = 'unknown' OR (status IN ('ok', 'accepted') AND attempts > 0)"
+        writers = f"WHERE run_id IN (SELECT run_id FROM {outcomes} WHERE {wrote_one})"
+    chosen = f"""
+        WHERE coalesce({_invocation(warehouse)}, run_id) IN (
+            SELECT coalesce({_invocation(warehouse)}, run_id)
+            FROM {runs}
+            {writers}
+            GROUP BY 1
+            ORDER BY max(started_at) DESC, max(run_id) DESC
+            LIMIT {int(limit)}
+        )"""
+    groups: dict[str, list[RunRecord]] = {}
+    for run in _select(warehouse, chosen, [], _MOST):
+        groups.setdefault(run.invocation_id or run.run_id, []).append(run)
+    return [run for group in groups.values() for run in group]
+
+
 def get_run(warehouse: Warehouse, run_id: str) -> RunRecord | None:
     """The run of this id, or of the only id that starts or ends with the text; None where none or several do, and for
     a text so short that it fits a run by chance: what is found may be taken back."""
-    exact = _select(warehouse, "WHERE run_id = ?", [run_id], 1)
-    if exact or len(run_id) < _SHORTEST_KEY:
-        return exact[0] if exact else None
-    like = "WHERE starts_with(run_id, ?) OR right(run_id, ?) = ?"
-    close = _select(warehouse, like, [run_id, len(run_id), run_id], 2)
-    return close[0] if len(close) == 1 else None
+    found = [run for run in named_like(warehouse, run_id) if names(run_id, run.run_id)]
+    exact = [run for run in found if run.run_id == run_id]
+    return exact[0] if exact else found[0] if len(found) == 1 else None
+
+
+def named_like(warehouse: Warehouse, text: str) -> list[RunRecord]:
+    """The runs whose id, or whose invocation's id, is the text, or starts or ends with it, the newest first. Of a text
+    that is too short to name a run only what is exactly so."""
+    invocation = _invocation(warehouse)
+    where, params = f"WHERE run_id = ? OR {invocation} = ?", [text, text]
+    if len(text) >= _SHORTEST_NAME:
+        where += f" OR starts_with(run_id, ?) OR right(run_id, {len(text)}) = ?"
+        where += f" OR starts_with({invocation}, ?) OR right({invocation}, {len(text)}) = ?"
+        params += [text] * 4
+    return _select(warehouse, where, params, _MOST)
+
+
+def names(text: str, id_: str | None) -> bool:
+    """Whether the text stands for this id."""
+    if id_ is None or len(text) < _SHORTEST_NAME:
+        return text == id_
+    return id_.startswith(text) or id_.endswith(text)
+
+
+def planned_by(warehouse: Warehouse, run_id: str) -> int | None:
+    """How many records the run was to send; None where it came to no plan that sends any."""
+    plans = relation(warehouse, "plans")
+    if not warehouse.columns(plans):
+        return None
+    found = warehouse.rows(f"SELECT changes FROM {table(plans)} WHERE run_id = ?", [run_id])
+    return int(str(found[0][0])) if found else None
 
 
 def rollbacks_of(warehouse: Warehouse, run_id: str) -> list[RunRecord]:
@@ -89,12 +147,18 @@ def rollbacks_of(warehouse: Warehouse, run_id: str) -> list[RunRecord]:
     return [run for run in found if any(run.counts.get(word) for word in ("ok", "accepted", "unknown"))]
 
 
-def of_job(warehouse: Warehouse, run: RunRecord) -> list[RunRecord]:
-    """The runs of the `revetl run` that this one was part of, itself among them, the newest first. A run of any other
-    command is its own job."""
-    if run.command != "run" or run.dbt_invocation_id is None:
+def of_invocation(warehouse: Warehouse, run: RunRecord) -> list[RunRecord]:
+    """The runs of the command that this one was part of, itself among them, the newest first."""
+    if run.invocation_id is None:
         return [run]
-    return _select(warehouse, "WHERE command = 'run' AND dbt_invocation_id = ?", [run.dbt_invocation_id], 1000)
+    return _select(warehouse, f"WHERE {_invocation(warehouse)} = ?", [run.invocation_id], _MOST)
+
+
+def _invocation(warehouse: Warehouse) -> str:
+    """An expression over `runs`. A `revetl run` of an earlier version is told by the build that it made."""
+    of_build = "CASE WHEN command = 'run' THEN dbt_invocation_id END"
+    present = {c.name.lower() for c in warehouse.columns(relation(warehouse, "runs"))}
+    return f"coalesce(invocation_id, {of_build})" if "invocation_id" in present else of_build
 
 
 def _select(warehouse: Warehouse, where: str, params: list[Any], limit: int) -> list[RunRecord]:
@@ -135,6 +199,7 @@ def _values(run: RunRecord) -> list[Any]:
         run.error,
         json.dumps(run.overrides, sort_keys=True) if run.overrides else None,
         run.undoes,
+        run.invocation_id,
     ]
 
 
@@ -157,6 +222,7 @@ def _record(row: tuple[Any, ...]) -> RunRecord:
         error=cells["error"],
         overrides=json.loads(cells["overrides"] or "{}"),
         undoes=cells["undoes"],
+        invocation_id=cells["invocation_id"] or (cells["dbt_invocation_id"] if cells["command"] == "run" else None),
     )
 
 

@@ -17,14 +17,17 @@ from revetl.state import snapshot
 from revetl.sync.apply import recovery
 from revetl.sync.apply.applier import Applier, apply_plan
 from revetl.sync.apply.checkpoint import FrozenPlan
+from revetl.sync.counting import done_counts
 from revetl.sync.leasing import under_lease
 from revetl.sync.links import sending
+from revetl.sync.lost_connection import again
 from revetl.sync.options import SyncOptions
 from revetl.sync.plan import consequences, guardrails, handovers, lines, policies
 from revetl.sync.plan.drafting import draft
 from revetl.sync.plan.summary import PlanSummary
 from revetl.sync.recording import how_it_ended, recorded
 from revetl.sync.report import SyncReport
+from revetl.sync.retry import queue
 from revetl.sync.sync_run import SyncRun
 
 log = logging.getLogger("revetl.sync")
@@ -38,10 +41,14 @@ async def plan_sync(
     LeaseError where another run works on this sync for longer than `ctx.wait` says. Safe to repeat."""
     async with under_lease(ctx, spec) as held:
         run = _knowing(held, destination)
-        healed = await recovery.heal(run, destination)
-        plan = await draft(run, destination, limit=options.limit, full_refresh=options.full_refresh)
-        plan.recovered = healed.recovered
-        return plan
+
+        async def planned() -> PlanSummary:
+            healed = await recovery.heal(run, destination)
+            plan = await draft(run, destination, limit=options.limit, full_refresh=options.full_refresh)
+            plan.recovered = healed.recovered
+            return plan
+
+        return await again(run.ctx, planned)
 
 
 async def run_sync(
@@ -73,8 +80,8 @@ async def _run(run: SyncRun, destination: Destination, options: SyncOptions) -> 
     """Under the lease. The run's row is written first and last, however it ends."""
     spec = run.spec
     async with recorded(run, destination) as record:
-        healed = await recovery.heal(run, destination)
-        plan = await _plan(run, destination, options)
+        healed = await again(run.ctx, lambda: recovery.heal(run, destination))
+        plan = await again(run.ctx, lambda: _plan(run, destination, options))
         log.info("plan frozen", extra={"run_id": record.run_id, "sync": spec.name, **_counted(plan)})
         record.overrides = guardrails.overridden(spec.name, plan.violations, options.allow)
         if plan.changes and options.confirm is not None and not options.confirm(plan):
@@ -93,6 +100,8 @@ async def _run(run: SyncRun, destination: Destination, options: SyncOptions) -> 
             of_links = _with_links_of(run, options)
             links = await sending.send(of_links, destination, record, full_refresh=plan.full_refresh)
         report = _report(run, record, plan, applier, links, healed)
+        report.done = await run.on_tables(done_counts, record.run_id, plan, applier.answered)
+        report.waiting = await run.on_tables(queue.by_status)
         record.status, record.error = report.status, report.error
     report.requests, report.retries = record.requests, record.retries
     return report
@@ -153,6 +162,7 @@ def _report(
         record.counts,
         not_sent,
         healed.recovered,
+        given_up=healed.given_up,
         followed=healed.followed,
         jobs_running=applier.jobs_running,
         links_waiting=links.waiting,

@@ -9,8 +9,30 @@ from revetl.sync.plan.summary import PlanSummary
 
 
 @dataclass(slots=True)
+class DoneCounts:
+    """What became of the records that the plan was to send: they add up to its `changes`. `created` to `deleted`: the
+    destination applied it. What was decided when it was planned (withheld, matched) is not among them."""
+
+    created: int = 0
+    adopted: int = 0  # were there already and were new to us: updated
+    updated: int = 0
+    deleted: int = 0
+    accepted: int = 0  # taken, and not applied or not yet
+    rejected: int = 0
+    skipped: int = 0  # by the connector
+    unknown: int = 0
+    not_sent: int = 0  # the run stopped before them, or a job of them still runs
+
+    @property
+    def sent(self) -> int:
+        """Records that were answered for, whatever the answer."""
+        answered = self.created + self.adopted + self.updated + self.deleted + self.accepted
+        return answered + self.rejected + self.skipped + self.unknown
+
+
+@dataclass(slots=True)
 class SyncReport:
-    """One run of one sync."""
+    """One run of one sync. `plan` is what was to be done, `done` what was."""
 
     run_id: str
     sync: str
@@ -19,8 +41,11 @@ class SyncReport:
     counts: dict[str, int] = field(default_factory=dict)  # outcome status → records; of links `linked` and so on
     not_sent: int = 0  # planned, and not tried because the run stopped
     recovered: int = 0  # became in doubt, left behind by a run that never finished
+    done: DoneCounts = field(default_factory=DoneCounts)
+    given_up: int = 0  # among `recovered`: of jobs of earlier runs that can't be followed any more
     followed: dict[str, int] = field(default_factory=dict)  # outcome status → records of jobs of earlier runs
     jobs_running: int = 0  # at the destination, to be followed by the next run; their records are among `not_sent`
+    waiting: dict[str, int] = field(default_factory=dict)  # status in the retry queue → records, after this run
     links_waiting: int = 0  # lack a record at the destination
     links_not_sent: int = 0
     requests: int = 0

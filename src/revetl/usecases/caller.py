@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
 from revetl.clock import Clock, SystemClock
-from revetl.context import LeaseWait, Meter, RunContext, no_meter
+from revetl.context import RECONNECT_S, LeaseWait, Meter, RunContext, no_meter, unheard
 from revetl.errors import WarehouseBusy
 from revetl.state.ownership import claim
 from revetl.state.runs import new_run_id
@@ -35,10 +35,6 @@ Stages = Callable[[str], Meter | None]
 _POLL_S = 1.0
 
 
-def _unheard(_: object) -> None:
-    """Nobody listens."""
-
-
 def _no_stages(_subject: str) -> AbstractContextManager[Stages]:
     return nullcontext(no_meter)
 
@@ -56,20 +52,24 @@ class Caller:
     """By default nobody listens, nothing stops the work, and what another run holds is not waited for.
 
     wait_s     how long to wait for what another run holds: a sync's lease, the file of a DuckDB warehouse
+    reconnect_s  how long a lost connection to the warehouse is tried again
     note       hears sentences for a person: who is waited for, which edited file is not built
     stages     given a sync's name: while the block lasts, shows how far each of its stages is
     lookups    given a waterfall's name: while the block lasts, shows how far its lookups are
     on_sync    hears of every sync that has ended; of those before one that could not begin, nothing else is heard
+    invocation_id  of this call: what all runs that it begins have in common
     stoppable  while the block lasts, sets the event when the work should end in good order
     """
 
     wait_s: float = 0.0
-    note: Callable[[str], None] = _unheard
+    note: Callable[[str], None] = unheard
     stages: Callable[[str], AbstractContextManager[Stages]] = _no_stages
     lookups: Callable[[str], AbstractContextManager[OnProgress | None]] = _no_lookups
-    on_sync: Callable[[SyncReport], None] = _unheard
+    on_sync: Callable[[SyncReport], None] = unheard
     stoppable: Callable[[asyncio.Event], AbstractContextManager[None]] = _unstoppable
     clock: Clock = field(default_factory=SystemClock)
+    reconnect_s: float = RECONNECT_S
+    invocation_id: str = field(default_factory=lambda: new_run_id(SystemClock()))
 
     def context(
         self,
@@ -89,10 +89,14 @@ class Caller:
             run_id=new_run_id(self.clock),
             command=command,
             target=project.target,
+            invocation_id=self.invocation_id,
             dbt_invocation_id=dbt_invocation_id,
             stop=stop or asyncio.Event(),
             progress=stages,
+            note=self.note,
             wait=LeaseWait(self.wait_s, self._on_wait),
+            reconnect_s=self.reconnect_s,
+            state_dir=project.state_dir,
         )
 
     def _on_wait(self, holder: Holder) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from revetl.errors import ConfigError, did_you_mean
@@ -12,6 +12,8 @@ from revetl.sync import SyncOptions
 from revetl.sync.drift.reading import DriftOptions, DriftReport, find_drift
 from revetl.usecases import exit_codes
 from revetl.usecases.caller import Caller
+from revetl.usecases.record_names import record_keys
+from revetl.usecases.renames import take_over_renamed
 from revetl.usecases.sync import push
 
 if TYPE_CHECKING:
@@ -59,6 +61,8 @@ def _named(project: Project, sync: str) -> SyncSpec:
 async def _look(
     project: Project, warehouse: Warehouse, spec: SyncSpec, options: DriftOptions, caller: Caller
 ) -> DriftReport:
+    await take_over_renamed(project, warehouse, [spec], caller)
+    options = replace(options, keys=record_keys(project, warehouse, options.keys, sync=spec.name))
     async with project.destination(spec.destination, caller.clock) as destination:
         with caller.stages(spec.name) as stages:
             ctx = caller.context(project, warehouse, "drift", stages=stages)

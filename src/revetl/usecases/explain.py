@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from revetl.errors import ConfigError
 from revetl.model import Relation
 from revetl.state.costs import priced_values
 from revetl.state.schema import relation, table_suffix
 from revetl.usecases.caller import Caller
+from revetl.usecases.record_names import known_key
 from revetl.warehouse.sql import ident, table
 
 if TYPE_CHECKING:
@@ -46,9 +46,11 @@ _VALUE_COLUMNS = (
 _LAST = 1_000_000  # sorts after every place that a value can have
 
 
-def explain(project: Project, key: str, caller: Caller) -> dict[str, Rows]:
-    """Title → rows; no title without a row. Empty where nothing is known of this key."""
+def explain(project: Project, text: str, caller: Caller) -> tuple[str, dict[str, Rows]]:
+    """The key of the record that `text` names, and title → rows; no title without a row. ConfigError where no record
+    is named, with what was looked at, or several are: those are listed."""
     with caller.warehouse(project) as warehouse:
+        key = known_key(project, warehouse, text)
         found: dict[str, Rows] = {}
         names = set(project.manifest.model_names())
         for model, title in _MODELS.items():
@@ -60,13 +62,7 @@ def explain(project: Project, key: str, caller: Caller) -> dict[str, Rows]:
             # Two syncs of one destination share a title: what one has not must not hide what the other has.
             found |= {title: rows for title, rows in at.items() if rows}
         found[OUTCOMES] = _outcomes(warehouse, key)
-    return {title: rows for title, rows in found.items() if rows}
-
-
-def require_known(key: str, found: dict[str, Rows]) -> None:
-    """ConfigError where nothing is known."""
-    if not found:
-        raise ConfigError(f"nothing is known of {key!r}", hint="KEY is a golden_id, or the key column of a sync.")
+    return key, {title: rows for title, rows in found.items() if rows}
 
 
 def _at_destination(warehouse: Warehouse, sync: str, destination: str, object_: str, key: str) -> dict[str, Rows]:

@@ -17,7 +17,8 @@ from revetl.sync import PlanLine, PlanSummary, SyncOptions, plan_sync
 from revetl.sync.plan import lines, saved
 from revetl.usecases.caller import Caller
 from revetl.usecases.exit_codes import ExitCode, detailed
-from revetl.usecases.renames import take_over_renamed
+from revetl.usecases.record_names import record_keys
+from revetl.usecases.renames import orphaned, take_over_renamed, what_to_do
 from revetl.usecases.sync import note_edited
 
 if TYPE_CHECKING:
@@ -69,7 +70,10 @@ class PlannedSync:
 
 @dataclass(frozen=True, slots=True)
 class Planned:
+    """`keys`: of the records that were asked for one by one, however they were named."""
+
     syncs: Sequence[PlannedSync]
+    keys: tuple[str, ...] = ()
 
     @property
     def summaries(self) -> list[PlanSummary]:
@@ -92,22 +96,26 @@ def planned(
     select: Sequence[str] = (),
     exclude: Sequence[str] = (),
     fields: Sequence[str] = (),
+    records: Sequence[str] = (),
     out: Path | None = None,
 ) -> Iterator[Planned]:
     """Plans the selected syncs in their order; their lines can be read while the block lasts. Of `options` a plan takes
-    `limit` and `full_refresh`. `out`: saved there for `revetl apply`. Safe to repeat.
+    `limit` and `full_refresh`. `records`: whatever names records; their keys are in what is given. `out`: saved
+    there for `revetl apply`. Safe to repeat.
 
-    Raises ConfigError, also for one of `fields` that no sync sends (before the time for a plan is spent), CallError
-    where a destination can't be asked, LeaseError where another run works on a sync, and WarehouseError.
+    Raises ConfigError, also for one of `fields` that no sync sends or one of `records` that names several (before
+    the time for a plan is spent), CallError where a destination can't be asked, LeaseError where another run works
+    on a sync, and WarehouseError.
     """
     specs = project.syncs(select, exclude)
     note_edited(project, specs, caller)
     with caller.warehouse(project) as warehouse:
         _check_fields(warehouse, specs, fields)
+        keys = record_keys(project, warehouse, records)
         plans = asyncio.run(_plan_all(project, warehouse, specs, options, caller))
         if out is not None:
             _save(project, warehouse, specs, plans, out, caller)
-        yield Planned([PlannedSync(s, p, warehouse) for s, p in zip(specs, plans, strict=True)])
+        yield Planned([PlannedSync(s, p, warehouse) for s, p in zip(specs, plans, strict=True)], keys)
 
 
 def _check_fields(warehouse: Warehouse, specs: Sequence[SyncSpec], fields: Sequence[str]) -> None:
@@ -132,6 +140,8 @@ async def _plan_all(
             plan = await plan_sync(ctx, spec, destination, options)
         if (built_at := project.built_at(spec)) is not None:
             plan.notes.append(f"the model's table is {_age(caller.clock.now() - built_at)} old")
+        if not plan.snapshot_rows:
+            plan.notes += [f"state of {o.sync} is nobody's: {what_to_do(o)}" for o in orphaned(project, warehouse)]
         plans.append(plan)
     return plans
 

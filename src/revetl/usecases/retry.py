@@ -13,8 +13,9 @@ from revetl.sync.retry.queue import QueueFilter
 from revetl.sync.retry.release import RetryReport, release
 from revetl.usecases import exit_codes
 from revetl.usecases.caller import Caller
+from revetl.usecases.record_names import record_keys
 from revetl.usecases.renames import take_over_renamed
-from revetl.usecases.runs import find_run
+from revetl.usecases.run_names import find_run
 from revetl.usecases.sync import push
 
 if TYPE_CHECKING:
@@ -44,8 +45,8 @@ def retry(
     exclude: Sequence[str] = (),
     dry_run: bool = False,
 ) -> RetryResult:
-    """Releases what `which` names, and syncs where anything was released. `which.run_id` may be the last characters of
-    a run's id. `dry_run`: only says what waits. Safe to repeat.
+    """Releases what `which` names, and syncs where anything was released. `which.run_id` may be
+    whatever names a run. `dry_run`: only says what waits. Safe to repeat.
 
     Raises ConfigError for a run that is not there, and what a sync raises.
     """
@@ -53,6 +54,7 @@ def retry(
     with caller.warehouse(project) as warehouse:
         if which.run_id is not None:
             which = replace(which, run_id=find_run(warehouse, which.run_id).run_id)
+        which = replace(which, keys=record_keys(project, warehouse, which.keys))
         report = RetryResult(asyncio.run(_release_all(project, warehouse, specs, which, caller, dry_run=dry_run)))
         if not dry_run:
             due = [s for s, found in zip(specs, report.released, strict=True) if found.records or found.links]

@@ -2,70 +2,116 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from revetl.enrich.execution.in_doubt import CallInDoubt, in_doubt
 from revetl.errors import ConfigError
-from revetl.model import RunRecord
+from revetl.model import RunRecord, RunStatus
 from revetl.project.recent_runs import remember_runs
 from revetl.state import outcomes, runs
 from revetl.sync import record_history
 from revetl.usecases.caller import Caller
+from revetl.usecases.record_names import record_key
+from revetl.usecases.run_names import find_runs
 
 if TYPE_CHECKING:
     from revetl.project import Project
     from revetl.warehouse.base import Warehouse
 
+# From what asks for a person to what does not.
+_WORST_FIRST: tuple[RunStatus, ...] = ("failed", "stopped", "interrupted", "partial", "running", "done")
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """The runs that one command began, in their order. `invocation_id`: None of a run that no other belongs to."""
+
+    invocation_id: str | None
+    runs: tuple[RunRecord, ...]
+
+    @property
+    def status(self) -> RunStatus:
+        """The one that most asks for a person."""
+        present = {run.status for run in self.runs}
+        return next(status for status in _WORST_FIRST if status in present)
+
 
 @dataclass(frozen=True, slots=True)
 class RunDetails:
-    """One run. `reasons`: (status, code, an example, records) of what did not go through; `records`: some of those;
-    `undone_by`: ids of the rollbacks of this run; `in_doubt`: its paid calls whose answer was lost."""
+    """One run.
+
+    undone_by  ids of the rollbacks of this run
+    reasons    (status, code, an example, records) of what did not go through
+    records    some of those
+    in_doubt   its paid calls whose answer was lost
+    planned    records that it was to send; None of a run that came to no plan
+    done       (operation, status, records) of what was sent, and of links
+    """
 
     run: RunRecord
     undone_by: list[str]
     reasons: Sequence[tuple[str, str, str, int]]
     records: Sequence[outcomes.RecordOutcome]
     in_doubt: Sequence[CallInDoubt]
+    planned: int | None = None
+    done: Sequence[tuple[str, str, int]] = ()
 
-
-def find_run(warehouse: Warehouse, run_id: str) -> RunRecord:
-    """The run of this id, or of the only one that ends with it. ConfigError where there is none, or more than one."""
-    run = runs.get_run(warehouse, run_id)
-    if run is None:
-        raise ConfigError(f"no run, or more than one, has the id {run_id!r}", hint="`revetl runs` lists them.")
-    return run
+    @property
+    def not_sent(self) -> int:
+        """Of the records that were planned, those that have no outcome."""
+        return max(0, (self.planned or 0) - sum(n for op, _, n in self.done if op not in ("link", "unlink")))
 
 
 def newest_runs(project: Project, limit: int, caller: Caller) -> list[RunRecord]:
-    """The newest first; empty where nothing has run yet."""
+    """Those of the newest `limit` invocations, the newest first; empty where nothing has run yet."""
     with caller.warehouse(project) as warehouse:
-        found = runs.list_runs(warehouse, limit)
+        found = runs.newest_invocations(warehouse, limit)
     remember_runs(project.artifacts.own, [run.run_id for run in found])
     return found
 
 
-def run_details(project: Project, run_id: str, limit: int, caller: Caller) -> RunDetails:
-    """`limit`: how many of the records that did not go through. ConfigError where there is no such run."""
+def by_invocation(found: Iterable[RunRecord]) -> list[Invocation]:
+    """Of runs in the order of `newest_runs`."""
+    groups = (list(group) for _, group in groupby(found, key=lambda run: run.invocation_id or run.run_id))
+    return [Invocation(group[0].invocation_id if len(group) > 1 else None, tuple(reversed(group))) for group in groups]
+
+
+def run_details(project: Project, run_id: str, limit: int, caller: Caller) -> list[RunDetails]:
+    """Of one run, or of all runs of the invocation that is named, in their order. `limit`: how many of the records of
+    each that did not go through. ConfigError where there is no such run."""
     with caller.warehouse(project) as warehouse:
-        run = find_run(warehouse, run_id)
-        return RunDetails(
-            run,
-            [r.run_id for r in runs.rollbacks_of(warehouse, run.run_id)],
-            outcomes.reasons(warehouse, run.run_id),
-            outcomes.of_run(warehouse, run.run_id, statuses=("rejected", "unknown", "skipped"), limit=limit),
-            in_doubt(warehouse, caller.clock.now(), run_id=run.run_id),
-        )
+        return [_details(warehouse, run, limit, caller) for run in reversed(find_runs(warehouse, run_id).runs)]
+
+
+def _details(warehouse: Warehouse, run: RunRecord, limit: int, caller: Caller) -> RunDetails:
+    return RunDetails(
+        run,
+        [r.run_id for r in runs.rollbacks_of(warehouse, run.run_id)],
+        outcomes.reasons(warehouse, run.run_id),
+        outcomes.of_run(warehouse, run.run_id, statuses=("rejected", "unknown", "skipped"), limit=limit),
+        in_doubt(warehouse, caller.clock.now(), run_id=run.run_id),
+        runs.planned_by(warehouse, run.run_id),
+        outcomes.done_by(warehouse, run.run_id),
+    )
 
 
 def record_in_run(
-    project: Project, run_id: str, key: str, caller: Caller
+    project: Project, run_id: str, text: str, caller: Caller
 ) -> tuple[RunRecord, record_history.RecordHistory]:
-    """What the run did to one record, and what happens to it next. ConfigError: no such run, or not one of a sync."""
+    """What the run did to one record, and what happens to it next. `text`: whatever names a record; of an invocation
+    the sync that knows it is meant. ConfigError: no such run or not one of a sync, or several records are named."""
     with caller.warehouse(project) as warehouse:
-        run = find_run(warehouse, run_id)
-        if run.subject is None:
-            raise ConfigError(f"run {run.run_id} is not one of a sync")
-        return run, record_history.of_record(warehouse, run.run_id, run.subject, key)
+        named = find_runs(warehouse, run_id)
+        of_syncs = [run for run in named.runs if run.subject is not None]
+        if not of_syncs:
+            raise ConfigError(f"run {named.runs[0].run_id} is not one of a sync")
+        told = []
+        for run in of_syncs:
+            key = record_key(project, warehouse, text, sync=str(run.subject)) or text
+            told.append((run, record_history.of_record(warehouse, run.run_id, str(run.subject), key)))
+        return next((pair for pair in told if pair[1].outcomes), None) or next(
+            (pair for pair in told if pair[1].known), told[0]
+        )

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     help="The same for every field; what is missing or untied is made again.",
 )
 @click.option("--sync", "send", is_flag=True, help="After --reassert: sync at once.")
-@click.option("--key", "keys", multiple=True, help="Only this record. May be repeated.")
+@click.option("--key", "keys", metavar="RECORD", multiple=True, help="Only this record. May be repeated.")
 @click.option("--sample", type=click.IntRange(min=0), default=3, show_default=True, help="Records to show per kind.")
 @click.option("--detailed-exitcode", is_flag=True, help="End with 2 where there is drift, 0 where there is none.")
 @wait_option

@@ -10,6 +10,7 @@ import rich_click as click
 from revetl.cli.options import (
     ProjectOptions,
     console,
+    err_console,
     full_refresh_option,
     json_option,
     project_options,
@@ -37,7 +38,7 @@ def _rows(_ctx: click.Context, _param: click.Parameter, value: str | None) -> in
 @full_refresh_option
 @click.option("--rows", callback=_rows, metavar="N|all", help="Show this many lines, with every field.")
 @click.option("--field", "fields", multiple=True, help="Show lines that change this field. May be repeated.")
-@click.option("--show", "keys", multiple=True, metavar="KEY", help="Show this record. May be repeated.")
+@click.option("--show", "keys", multiple=True, metavar="RECORD", help="Show this record. May be repeated.")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Save the plan for `revetl apply`.")
 @click.option("--format", "form", type=click.Choice(["text", "markdown", "json"]), default="text", show_default=True)
 @click.option(
@@ -66,18 +67,24 @@ def command(
 
     create: is not there yet. adopt: is there, and new to us. update, delete, same: as they say. matched: is there and
     equal. withheld: not sent, with the reason. waiting: was refused before. The lines stand in the table plan__<sync>
-    until the next plan. Ends with 3 where a guardrail would stop the sync.
+    until the next plan. --show takes a key or its beginning, an email, or an id of the destination. Ends with 3 where a
+    guardrail would stop the sync.
     """
     from revetl.sync import SyncOptions
+    from revetl.usecases.ls import nothing_chosen
     from revetl.usecases.plan import LineFilter, planned
 
-    lines = LineFilter(rows, keys, fields)
     wanted = SyncOptions(limit=limit, full_refresh=full_refresh)
     project = options.load()
     with (
         Terminal(wait_s) as terminal,
-        planned(project, wanted, terminal.caller, select=select, exclude=exclude, fields=fields, out=out) as plans,
+        planned(
+            project, wanted, terminal.caller, select=select, exclude=exclude, fields=fields, records=keys, out=out
+        ) as plans,
     ):
+        lines = LineFilter(rows, plans.keys, fields)
+        if not plans.syncs:
+            err_console().print(nothing_chosen(project, select, exclude))
         _show(plans, lines, "json" if as_json else form, samples, project.target)
     return plans.exit_code(tells_differences=detailed_exitcode)
 

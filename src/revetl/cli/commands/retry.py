@@ -21,9 +21,9 @@ STATUSES = ("rejected", "skipped", "unknown", "rolled_back", "accepted")
     "run_id",
     metavar="RUN",
     shell_complete=completing.run_ids,
-    help="Only what waits since this run; its last six characters do.",
+    help="Only what waits since this run: its beginning, its last six characters, or `latest`.",
 )
-@click.option("--key", "keys", multiple=True, help="Only this record. May be repeated.")
+@click.option("--key", "keys", metavar="RECORD", multiple=True, help="Only this record. May be repeated.")
 @click.option("--code", "codes", multiple=True, help="Only refusals with this error code. May be repeated.")
 @click.option(
     "--status",

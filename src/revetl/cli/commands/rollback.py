@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import rich_click as click
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     "only",
     metavar="SYNC",
     shell_complete=completing.syncs,
-    help="Of a `revetl run`: only this sync. Default: all of them.",
+    help="Of what RUN names, or belongs to: only this sync.",
 )
-@click.option("--key", "keys", multiple=True, help="Only this record. May be repeated.")
+@click.option("--key", "keys", metavar="RECORD", multiple=True, help="Only this record. May be repeated.")
 @click.option("--archive-created", is_flag=True, help="Archive what the run created, if nobody has touched it since.")
 @click.option("--recreate-archived", is_flag=True, help="Make anew what the run archived, with a new id.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
@@ -46,17 +46,20 @@ def command(
     wait_s: float,
     as_json: bool,
 ) -> int:
-    """Restore what the run RUN overwrote (its last six characters do; `revetl runs` lists them).
+    """Restore what RUN overwrote: an id that `revetl runs` lists, its beginning or its last characters (six do), or
+    `latest`, the last one that wrote anything. The id of a `revetl run` takes back all of its syncs; that of one sync
+    says which others belong to it.
 
     Every record is read first. What still stands as the run wrote it gets back what stood before; what somebody has
-    edited since, or a later run has written, is left. The plan, with what is left and why, is shown before anything is
-    sent. Safe to repeat; a rollback is a run and can be rolled back.
+    edited since, or a later run has written, is left. The plan is shown before anything is sent: what comes back, what
+    is left and why, and what can't be taken back (archived records, links). Safe to repeat; a rollback is a run and
+    can be rolled back.
 
     What was rolled back is not sent again by the next sync: it waits until its row changes, or for
     `revetl retry --status rolled_back`.
     """
     from revetl.cli.render.documents import rollback_document
-    from revetl.cli.render.rollback import show_rollback_plan, show_rollbacks
+    from revetl.cli.render.rollback import show_rollback_plans, show_rollbacks
     from revetl.sync.rollback.rolling_back import RollbackChoices, RollbackOptions
     from revetl.usecases.exit_codes import of_reports
     from revetl.usecases.rollback import rollback
@@ -65,26 +68,25 @@ def command(
         raise click.UsageError("--json can't ask: add --yes or --dry-run.")
     project = options.load()
     with Terminal(wait_s) as terminal:
-        confirm = None if as_json or dry_run else terminal.without_bars(_shown_and_asked(agreed=yes))
+        agree = None if as_json or dry_run else terminal.without_bars(_shown_and_asked(agreed=yes))
         choices = RollbackChoices(keys, archive_created, recreate_archived)
-        wanted = RollbackOptions(dry_run=dry_run, confirm=confirm)
-        reports = rollback(project, run_id, choices, wanted, terminal.caller, sync=only)
+        wanted = RollbackOptions(dry_run=dry_run)
+        reports = rollback(project, run_id, choices, wanted, terminal.caller, sync=only, agree=agree)
     if as_json:
         emit_json([rollback_document(r) for r in reports])
     else:
-        for report in reports:
-            if dry_run or not report.plan.changes:  # nothing was asked for it
-                show_rollback_plan(console(), report.plan)
+        if dry_run or not any(report.plan.changes for report in reports):  # nothing was asked
+            show_rollback_plans(console(), [report.plan for report in reports])
         if not dry_run:
             show_rollbacks(console(), reports)
     return of_reports(reports)
 
 
-def _shown_and_asked(*, agreed: bool) -> Callable[[RollbackPlan], bool]:
-    def ask(plan: RollbackPlan) -> bool:
-        from revetl.cli.render.rollback import show_rollback_plan
+def _shown_and_asked(*, agreed: bool) -> Callable[[Sequence[RollbackPlan]], bool]:
+    def ask(plans: Sequence[RollbackPlan]) -> bool:
+        from revetl.cli.render.rollback import show_rollback_plans
 
-        show_rollback_plan(console(), plan)
+        show_rollback_plans(console(), plans)
         if agreed:
             return True
         if not sys.stdin.isatty():

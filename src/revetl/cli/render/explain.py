@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 _FIELDS = 6
 
 
-def show_record(screen: Console, found: Mapping[str, Sequence[dict[str, Any]]]) -> None:
+def show_record(screen: Console, key: str, found: Mapping[str, Sequence[dict[str, Any]]]) -> None:
+    screen.print(f"[bold]{short(key, 60)}[/]", soft_wrap=True)
     for title, rows in found.items():
         _show(screen, title, rows)
 

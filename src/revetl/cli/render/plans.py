@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from revetl.cli.render.reports import short, show_numbers
+from revetl.cli.render.reports import short, show_item, show_numbers
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -59,20 +59,48 @@ def _show_details(console: Console, plan: PlanSummary, samples: int) -> None:
         return
     console.print(f"[bold]{plan.sync}[/] → {plan.destination} {plan.object}")
     for line in facts(plan):
-        _item(console, line)
+        show_item(console, line)
     for move in plan.moves[:samples]:
         first = ", which is emptied first" if move.vacated else ""
         value, taker, giver = (short(text, 60) for text in (move.value, move.taker, move.giver))
         console.print(f"  {move.field}: {value} moves to {taker} from {giver}{first}", soft_wrap=True)
     for violation in plan.violations:
-        _item(console, f"guardrail {violation.guardrail}: {violation.message}", style="red")
-    kinds: dict[tuple[str, str | None, str | None], int] = {}
-    for sample in plan.samples:
-        kind = (sample.op, sample.outcome, sample.reason)
-        kinds[kind] = kinds.get(kind, 0) + 1
-        if kinds[kind] <= samples and (sample.outcome != "ok" or samples > _SAMPLES):
-            show_line(console, sample, most_fields=_FIELDS)
+        show_item(console, f"guardrail {violation.guardrail}: {violation.message}", style="red")
+    if plan.violations:
+        words = ",".join(dict.fromkeys(v.guardrail for v in plan.violations))
+        show_item(console, f"a sync sends nothing then; `--allow {words}` sends it all the same", style="red")
+    _show_samples(console, plan, samples)
     console.print()
+
+
+def _show_samples(console: Console, plan: PlanSummary, samples: int) -> None:
+    """`samples` lines of each kind, and how many more of it there are."""
+    kinds: dict[tuple[str, str | None, str | None], list[PlanLine]] = {}
+    for line in plan.samples:
+        if line.outcome != "ok" or samples > _SAMPLES:
+            kinds.setdefault((line.op, line.outcome, line.reason), []).append(line)
+    shown: dict[str, int] = {}  # of all that a count of the plan counts
+    for lines in kinds.values():
+        for line in lines[:samples]:
+            show_line(console, line, most_fields=_FIELDS)
+        word = _counted_as(lines[0])
+        shown[word] = shown.get(word, 0) + min(samples, len(lines))
+        last = lines is [of_kind for of_kind in kinds.values() if _counted_as(of_kind[0]) == word][-1]
+        if samples and last and (more := _total(plan, word) - shown[word]) > 0:
+            show_item(console, f"… {more:,} more", indent=9, style="dim")
+
+
+def _counted_as(line: PlanLine) -> str:
+    """The count of the plan that a line is part of: of withheld ones their reason."""
+    if line.outcome == "ok":
+        return "matched"
+    return line.op if line.outcome is None else line.reason or line.outcome.upper()
+
+
+def _total(plan: PlanSummary, word: str) -> int:
+    if word in plan.reasons:
+        return plan.reasons[word]
+    return int(getattr(plan, word, 0))
 
 
 def facts(plan: PlanSummary) -> list[str]:
@@ -196,7 +224,7 @@ def show_line(console: Console, line: PlanLine, *, most_fields: int | None = Non
     console.print(f"  [{style}]{line.op:<6}[/] {short(line.key, 60)}{doubt}", soft_wrap=True)
     if line.outcome:
         word = "nothing to send" if line.outcome == "ok" else "not sent"
-        _item(console, f"{word}: {line.note}" if line.note else word, indent=9, style="dim")
+        show_item(console, f"{word}: {line.note}" if line.note else word, indent=9, style="dim")
         return
     if line.op == "delete":
         return
@@ -206,12 +234,4 @@ def show_line(console: Console, line: PlanLine, *, most_fields: int | None = Non
     if most_fields is not None and len(line.fields) > most_fields:
         console.print(f"         … {len(line.fields) - most_fields} more")
     if line.note:
-        _item(console, line.note, indent=9, style="dim")
-
-
-def _item(console: Console, text: str, *, indent: int = 2, style: str = "") -> None:
-    """A sentence that wraps under its own beginning."""
-    from rich.padding import Padding
-    from rich.text import Text
-
-    console.print(Padding(Text(text, style=style), (0, 0, 0, indent), expand=False))
+        show_item(console, line.note, indent=9, style="dim")

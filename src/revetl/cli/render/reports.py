@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from revetl.errors import Denied
@@ -71,10 +72,23 @@ def short(value: Scalar, width: int = 28) -> str:
     """A value for people; escaped, so that brackets in a name are not read as markup."""
     from rich.markup import escape
 
+    return escape(cut(value, width))
+
+
+def cut(value: Scalar, width: int) -> str:
+    """The same, not escaped: for a text that is printed without markup."""
     if value is None:
         return "∅"
     text = str(value).replace("\n", "⏎")
-    return escape(text if len(text) <= width else text[: width - 1] + "…")
+    return text if len(text) <= width else text[: width - 1] + "…"
+
+
+def show_item(console: Console, text: str, *, indent: int = 2, style: str = "") -> None:
+    """A sentence that wraps under its own beginning."""
+    from rich.padding import Padding
+    from rich.text import Text
+
+    console.print(Padding(Text(text, style=style), (0, 0, 0, indent), expand=False))
 
 
 def status(word: str) -> str:
@@ -82,15 +96,17 @@ def status(word: str) -> str:
 
 
 def show_reports(console: Console, reports: Sequence[SyncReport]) -> None:
+    """What was planned in one column, what was done in those beside it: they add up."""
+
     def numbers(report: SyncReport) -> dict[str, int]:
-        plan, not_ok = report.plan, sum(report.counts.get(word, 0) for word in NOT_OK)
-        ops = {"create": plan.create, "adopt": plan.adopt, "update": plan.update, "delete": plan.delete}
         links = {"links": report.counts.get("linked", 0) + report.counts.get("unlinked", 0)}
-        accepted = {"accepted": report.counts.get("accepted", 0)}
-        return ops | links | accepted | {"not ok": not_ok, "requests": report.requests}
+        links["links not ok"] = sum(report.counts.get(word, 0) for word in ("links_rejected", "links_unknown"))
+        done = {name.replace("_", " "): n for name, n in asdict(report.done).items()}
+        planned = {"planned": report.plan.changes}
+        return planned | done | links | {"withheld": report.plan.withheld, "requests": report.requests}
 
     every = [numbers(r) for r in reports]
-    always = ("create", "update", "requests")
+    always = ("planned", "created", "updated", "requests")
     counts = [n for n in (every[0] if every else ()) if n in always or any(row[n] for row in every)]
     rows = [
         (r.sync, {"status": status(r.status)}, {n: f"{row[n]:,}" for n in counts} | {"s": f"{r.seconds:.1f}"})
@@ -100,6 +116,11 @@ def show_reports(console: Console, reports: Sequence[SyncReport]) -> None:
     for r in reports:
         if r.recovered:
             console.print(f"{r.sync}: healed {r.recovered:,} record(s) that a run left in doubt")
+        if r.given_up:
+            console.print(
+                f"{r.sync}: jobs of earlier runs can't be followed any more: {r.given_up:,} record(s) of them were in"
+                " doubt, and were looked for"
+            )
         if r.followed:
             found = ", ".join(f"{n:,} {status}" for status, n in sorted(r.followed.items()))
             console.print(f"{r.sync}: jobs of earlier runs have ended: {found}")
@@ -113,7 +134,8 @@ def show_reports(console: Console, reports: Sequence[SyncReport]) -> None:
             )
         if r.not_sent:
             of_all = f"{r.not_sent:,} of {r.plan.changes:,} record(s)"
-            console.print(f"{r.sync}: {of_all} not sent; the same command takes up from there")
+            still = "not sent, or in a job that still runs" if r.jobs_running else "not sent"
+            console.print(f"{r.sync}: {of_all} {still}; the same command takes up from there")
         if r.links_not_sent:
             console.print(f"{r.sync}: {r.links_not_sent:,} link(s) not sent; the same command takes up from there")
         if r.links_waiting:
@@ -122,10 +144,14 @@ def show_reports(console: Console, reports: Sequence[SyncReport]) -> None:
             console.print(f"{r.sync}: {r.plan.suppressed:,} record(s) of erased people were left out")
         if any(r.counts.get(word) for word in NOT_OK):
             console.print(f"{r.sync}: why records did not go through: [bold]revetl runs show {r.run_id[-6:]}[/]")
-        # A run is done when all it had to send is sent; who was refused before must not be forgotten over that.
-        if refused := sum(r.plan.waiting_for.get(why, 0) for why in ("rejected", "skipped", "unknown")):
-            why = f"[bold]revetl retry --dry-run --select {r.sync}[/]"
-            console.print(f"{r.sync}: {refused:,} record(s) of earlier runs still wait, refused or not sent: {why}")
+        show_waiting_counts(console, r.sync, r.waiting)
+
+
+def show_waiting_counts(console: Console, sync: str, waiting: Mapping[str, int]) -> None:
+    """A run is done when all it had to send is sent; what stands in the retry queue must not be forgotten over that."""
+    if total := sum(waiting.values()):
+        why = ", ".join(f"{n:,} {word.replace('_', ' ')}" for word, n in waiting.items() if n)
+        console.print(f"{sync}: {total:,} record(s) wait ({why}): [bold]revetl retry --dry-run --select {sync}[/]")
 
 
 def show_job(screen: Console, report: JobReport) -> None:

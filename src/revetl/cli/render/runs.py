@@ -6,49 +6,71 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from revetl.cli.render.reports import NOT_OK, short, status, table
+from revetl.cli.render.reports import NOT_OK, short, show_item, status, table
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from revetl.model import RunRecord
     from revetl.sync.record_history import RecordHistory
-    from revetl.usecases.runs import RunDetails
+    from revetl.usecases.runs import Invocation, RunDetails
 
 _MESSAGE = 200  # characters
 
 
-def show_runs(screen: Console, found: Sequence[RunRecord]) -> None:
+def show_runs(screen: Console, found: Sequence[Invocation]) -> None:
+    """A line each; of an invocation of several runs a line in all, and theirs below it."""
     if not found:
         screen.print("Nothing has run yet.")
         return
-    spends = any(run.spend_usd for run in found)
-    accepts = any(run.counts.get("accepted") for run in found)
+    every = [run for invocation in found for run in invocation.runs]
+    spends = any(run.spend_usd for run in every)
+    accepts = any(run.counts.get("accepted") for run in every)
     right = ["records", *(["accepted"] if accepts else []), "not ok", *(["spend"] if spends else [])]
     whole = ["UTC", "command", "status"]
     listing = table("run", "UTC", "command", "subject", "status", *right, right=right, whole=whole)
-    for run in found:
-        records = sum(n for word, n in run.counts.items() if "link" not in word)
-        failed = sum(run.counts.get(word, 0) for word in NOT_OK)
-        spend = [f"${run.spend_usd:,.2f}" if run.spend_usd else ""] if spends else []
-        listing.add_row(
-            run.run_id[-6:],
-            f"{run.started_at:%m-%d %H:%M}",
-            run.command,
-            run.subject or "",
-            status(run.status),
-            f"{records:,}",
-            *([f"{run.counts.get('accepted', 0):,}"] if accepts else []),
-            f"{failed:,}" if failed else "",
-            *spend,
-        )
+
+    def numbers(runs: Sequence[RunRecord]) -> list[str]:
+        cells = [f"{sum(n for run in runs for word, n in run.counts.items() if 'link' not in word):,}"]
+        if accepts:
+            cells.append(f"{sum(run.counts.get('accepted', 0) for run in runs):,}")
+        failed = sum(run.counts.get(word, 0) for run in runs for word in NOT_OK)
+        cells.append(f"{failed:,}" if failed else "")
+        if spends:
+            spend = sum((run.spend_usd for run in runs), Decimal(0))
+            cells.append(f"${spend:,.2f}" if spend else "")
+        return cells
+
+    for invocation in found:
+        first = invocation.runs[0]
+        began = f"{first.started_at:%m-%d %H:%M}"
+        if invocation.invocation_id is None:
+            words = [first.run_id[-6:], began, first.command, first.subject or "", status(first.status)]
+            listing.add_row(*words, *numbers([first]))
+            continue
+        words = [invocation.invocation_id[-6:], began, first.command, f"{len(invocation.runs)} runs"]
+        listing.add_row(*words, status(invocation.status), *numbers(invocation.runs))
+        for run in invocation.runs:
+            listing.add_row(f"  {run.run_id[-6:]}", "", "", run.subject or "", status(run.status), *numbers([run]))
     screen.print(listing)
+
+
+def show_details(screen: Console, details: Sequence[RunDetails]) -> None:
+    """One run after the other."""
+    for i, one in enumerate(details):
+        if i:
+            screen.print()
+        show_run(screen, one)
 
 
 def show_run(screen: Console, details: RunDetails) -> None:
     """The run, and the records that did not go through, with the reason."""
     for line in _lines(details.run):
         screen.print(line)
+    if details.planned is not None:
+        done = ", ".join(f"{n:,} {op} {word}" for op, word, n in details.done) or "nothing"
+        rest = f"; {details.not_sent:,} not sent" if details.not_sent else ""
+        show_item(screen, f"planned {details.planned:,}; done: {done}{rest}", indent=0)
     if details.in_doubt:
         usd = sum((call.usd for call in details.in_doubt), Decimal(0))
         said = f"{len(details.in_doubt):,} calls in doubt, at most ${usd:,.4f}; what next: revetl enrich --in-doubt"
@@ -65,7 +87,7 @@ def show_run(screen: Console, details: RunDetails) -> None:
             reason = short(record.message, _MESSAGE)
             listing.add_row(short(record.key, 30), record.op, status(record.status), reason)
         screen.print(listing)
-        screen.print(f"One of them in full: revetl runs show {details.run.run_id[-6:]} --key KEY", markup=False)
+        screen.print(f"One of them in full: revetl runs show {details.run.run_id[-6:]} --key RECORD", markup=False)
 
 
 def show_record(screen: Console, run: RunRecord, record: RecordHistory) -> None:

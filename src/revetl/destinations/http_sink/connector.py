@@ -51,7 +51,7 @@ class HttpSink:
                 allow_insecure=options.allow_insecure,
             ),
             # Of these every record would be refused: the address or the method is wrong, not a record.
-            ResponseRules(verdicts=dict.fromkeys((404, 405, 410, 415), ResponseVerdict.DENIED)),
+            ResponseRules(verdicts=dict.fromkeys((404, 405, 410, 415), ResponseVerdict.DENIED), show_body=True),
             transport=transport,
             clock=clock,
         )
@@ -102,7 +102,10 @@ class HttpSink:
             return [Outcome(c.ordinal, Status.UNKNOWN, c.destination_id, "Ambiguous", e.code, str(e)) for c in changes]
         if not response.is_success:
             code = str(response.status_code)
-            raise Rejected(f"the endpoint answered {code}", code=code, status=response.status_code)
+            said = self._session.excerpt(response)
+            raise Rejected(
+                f"the endpoint answered {code}" + (f": {said}" if said else ""), code=code, status=response.status_code
+            )
         attempts: int = response.extensions["attempts"]
         return [Outcome(c.ordinal, Status.OK, c.destination_id or c.key, attempts=attempts) for c in changes]
 

@@ -30,6 +30,7 @@ from revetl.sync.sync_run import SyncRun
 
 _FIRST_PAUSE_S = 1.0
 _LONGEST_PAUSE_S = 30.0
+_NOTE_S = 60.0
 
 
 @dataclass(slots=True)
@@ -93,8 +94,10 @@ async def _follow(
     changes: Sequence[Change],
     stopping: Callable[[], bool],
 ) -> list[Outcome] | None:
-    """What became of each change, once the job has ended; None where the run is to stop before that."""
+    """What became of each change, once the job has ended; None where the run is to stop before that. While it lasts
+    `ctx.note` hears of it, at first and once a minute."""
     pause_s = _FIRST_PAUSE_S
+    began_s, next_note_s = ctx.clock.monotonic(), 0.0
     while True:
         try:
             outcomes = await destination.follow(object_, job_id, changes)
@@ -106,6 +109,10 @@ async def _follow(
             return outcomes
         if stopping():
             return None
+        if (waited_s := ctx.clock.monotonic() - began_s) >= next_note_s:
+            since = f", for {waited_s / 60:.0f} min now" if next_note_s else ""
+            ctx.note(f"Waiting for job {job_id} at the destination: {len(changes):,} record(s) of {object_}{since}.")
+            next_note_s += _NOTE_S
         await _pause(ctx, pause_s)
         if stopping():
             return None

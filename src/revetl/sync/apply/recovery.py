@@ -22,10 +22,12 @@ _BROKEN_OFF = "subject = ? AND status = 'running' AND run_id <> ?"
 
 @dataclass(frozen=True, slots=True)
 class Healed:
-    """`recovered`: records that became in doubt. `followed`: outcome status → records of earlier runs' jobs."""
+    """`recovered`: records that became in doubt, `given_up` of them with jobs that can't be followed any more.
+    `followed`: outcome status → records of earlier runs' jobs."""
 
     recovered: int
     followed: dict[str, int]
+    given_up: int = 0
 
 
 async def heal(run: SyncRun, destination: Destination | None) -> Healed:
@@ -33,7 +35,7 @@ async def heal(run: SyncRun, destination: Destination | None) -> Healed:
     no outcome becomes in doubt. Raises as `jobs.follow_earlier` and `recover`."""
     followed, given_up = await jobs.follow_earlier(run, destination)
     recovered = await run.on_tables(recover, run.ctx.clock.now(), present_run=run.ctx.run_id)
-    return Healed(recovered + given_up, dict(followed))
+    return Healed(recovered + given_up, dict(followed), given_up)
 
 
 def recover(tables: SyncTables, now: datetime, *, present_run: str) -> int:

@@ -127,6 +127,18 @@ def waiting(tables: SyncTables, which: QueueFilter, *, most_keys: int = 3) -> li
     return out
 
 
+def by_status(tables: SyncTables) -> dict[str, int]:
+    """Status → records that wait for it."""
+    return tables.warehouse.counts(
+        f"""
+        SELECT status, count(*)
+        FROM {tables.rejected}
+        GROUP BY status
+        ORDER BY status
+        """
+    )
+
+
 def release(tables: SyncTables, which: QueueFilter) -> int:
     """Lets them be sent again by the next sync; returns how many. Safe to repeat.
 

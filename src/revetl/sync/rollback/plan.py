@@ -35,6 +35,7 @@ class RollbackPlan:
     reasons: list[tuple[str, bool, int]] = field(default_factory=list)  # why left, whether the whole record, how many
     samples: list[dict[str, Scalar]] = field(default_factory=list)
     requests: int = 0  # writes that it takes
+    reads: int = 0  # requests that this plan took to see what stands there; rolling back takes them again
     consequences: list[str] = field(init=False, default_factory=list)  # what follows from what the destination can't do
 
     @property

@@ -19,8 +19,10 @@ from revetl.sync.apply import recovery
 from revetl.sync.apply.applier import apply_plan
 from revetl.sync.apply.checkpoint import FrozenPlan
 from revetl.sync.leasing import under_lease
+from revetl.sync.lost_connection import again
 from revetl.sync.plan import handovers
 from revetl.sync.recording import how_it_ended, recorded
+from revetl.sync.retry import queue
 from revetl.sync.rollback import plan as rollback_plan
 from revetl.sync.rollback import verdicts
 from revetl.sync.rollback.decisions import RollbackChoices, decide
@@ -55,6 +57,7 @@ class RollbackReport:
     plan: RollbackPlan
     counts: dict[str, int] = field(default_factory=dict)  # outcome status → records; `skipped` were left alone
     not_sent: int = 0
+    waiting: dict[str, int] = field(default_factory=dict)  # status in the retry queue → records, after this rollback
     requests: int = 0
     seconds: float = 0.0
     error: str | None = None
@@ -75,29 +78,33 @@ async def roll_back(
     started_s = ctx.clock.monotonic()
     async with under_lease(ctx, spec) as run:
         # What an earlier run left is a sync's: merged with its rules, or a value that they kept would be lost here.
-        await recovery.heal(run, destination)
+        await again(run.ctx, lambda: recovery.heal(run, destination))
         run = replace(run, tables=rollback_plan.without_rules(run.tables))
         if options.dry_run:
-            plan = await _plan(run, destination, undone, choices)
+            plan = await again(run.ctx, lambda: _plan(run, destination, undone, choices))
             requests = requests_of(destination)[0]
             return RollbackReport(ctx.run_id, spec.name, "done", plan, requests=requests, dry_run=True)
         async with recorded(run, destination, undoes=undone.run_id) as record:
-            plan = await _plan(run, destination, undone, choices)
+            plan = await again(run.ctx, lambda: _plan(run, destination, undone, choices))
             if plan.changes and options.confirm is not None and not options.confirm(plan):
                 raise GuardrailError(f"{spec.name}: not confirmed; nothing was sent")
             report = await _apply(run, destination, record, plan, options)
+            report.waiting = await run.on_tables(queue.by_status)
             record.status, record.error = report.status, report.error
     report.requests, report.seconds = record.requests, ctx.clock.monotonic() - started_s
     return report
 
 
 async def _plan(run: SyncRun, destination: Destination, undone: RunRecord, choices: RollbackChoices) -> RollbackPlan:
+    before = requests_of(destination)[0]
     await decide(run, destination, undone, choices)
+    reads = requests_of(destination)[0] - before
     await run.on_tables(rollback_plan.freeze, run.ctx.run_id, undone.run_id)
     described = (await destination.describe(run.spec.object)).fields
     withheld = await handovers.decide(run, destination, described)
     await run.on_tables(verdicts.leave_withheld, [(w.key, w.field, w.holder, w.whole) for w in withheld])
     plan = await run.on_tables(rollback_plan.summarise, undone, choices)
+    plan.reads = reads
     limits = destination.limits(run.spec.object)
     if write_only(destination):
         plan.consequences.append(UNSEEN)
