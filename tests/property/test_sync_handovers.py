@@ -198,8 +198,8 @@ def _in_order(wants: Sequence[Want], made: Arrangement) -> Iterator[Want]:
     yield from sorted(due, key=lambda want: (made.waves.get(want.ordinal, 0), -want.ordinal))
 
 
-def test_a_circle_of_a_hundred_thousand_needs_one_record_emptied() -> None:
-    many = 100_000
+def test_a_long_circle_needs_one_record_emptied() -> None:
+    many = 20_000
     wants = [Want(n, f"k{n}", "f", f"v{(n + 1) % many}") for n in range(many)]
     holds = [Hold(f"k{n}", "f", f"v{n}", n, vacatable=True) for n in range(many)]
     made = arrange(wants, holds)

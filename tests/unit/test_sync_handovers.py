@@ -101,7 +101,7 @@ def test_a_value_that_nobody_gives_up_is_withheld_by_name_and_the_other_fields_a
     bench.source([("1", "bob@x.io", "Anna", None), BOB, CID])
     plan = bench.plan()
     assert (plan.update, plan.held) == (1, {"email": 1})
-    assert "email is not sent: 2 of this sync has that value" in str(plan.samples[0].note)
+    assert "email is withheld: 2 of this sync has that value" in str(plan.samples[0].note)
     report = bench.run()
     assert (report.status, report.exit_code) == ("partial", 1), "something is left undone"
     assert emails(bench)["Anna"] == "ann@x.io"
@@ -110,6 +110,18 @@ def test_a_value_that_nobody_gives_up_is_withheld_by_name_and_the_other_fields_a
     bench.source([("1", "bob@x.io", "Anna", None), ("2", "new@x.io", "Bob", None), CID])
     assert bench.run().counts == {"ok": 2}
     assert emails(bench) == {"Anna": "bob@x.io", "Bob": "new@x.io", "Cid": "cid@x.io"}
+
+
+def test_a_record_that_waits_for_a_value_is_part_of_a_later_circle() -> None:
+    bench = bench_with()
+    bench.source(moved(THREE, Ann="bob@x.io"))
+    for _ in range(3):
+        report = bench.run()
+        assert (report.counts, report.exit_code) == ({"rejected": 1}, 1), "it waits, and never behind exit 0"
+    bench.source(moved(THREE, Ann="bob@x.io", Bob="cid@x.io", Cid="ann@x.io"))
+    assert bench.run().counts == {"ok": 3}
+    assert emails(bench) == {"Ann": "bob@x.io", "Bob": "cid@x.io", "Cid": "ann@x.io"}
+    assert bench.rows("SELECT count(*) FROM revetl.rejected__fake__contacts") == [(0,)]
 
 
 def test_of_two_that_want_one_value_the_first_gets_it() -> None:

@@ -111,8 +111,7 @@ async def _plan(run: SyncRun, destination: Destination, options: SyncOptions) ->
     if options.planner is None:
         return await draft(run, destination, limit=options.limit, full_refresh=options.full_refresh)
     plan = await options.planner.plan(run)
-    schema = await destination.describe(run.spec.object)
-    if plan.changes and schema.kind == "records":
+    if plan.changes and (schema := await destination.describe(run.spec.object)).kind == "records":
         await policies.decide(run, destination, schema.fields, again=True)
         await handovers.decide(run, destination, schema.fields, plan)
         plan = await run.on_tables(lines.summarise, plan)

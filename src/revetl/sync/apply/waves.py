@@ -15,11 +15,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from revetl.model import Change, Operation, Outcome, Scalar, Status
-from revetl.state.outcomes import VACATED
+from revetl.state.outcomes import VACATED, VALUE_HELD
 from revetl.state.sync_tables import SyncTables
 from revetl.warehouse.sql import ident
-
-VALUE_HELD = "VALUE_HELD"
 
 
 @dataclass(frozen=True, slots=True)

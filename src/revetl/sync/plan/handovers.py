@@ -19,7 +19,7 @@ from typing import Any
 
 from revetl.destinations.base import Destination, DestinationField
 from revetl.model import Operation
-from revetl.state.outcomes import changed, with_change_list
+from revetl.state.outcomes import VALUE_HELD, changed, with_change_list
 from revetl.state.sync_tables import SyncField, SyncTables, row_hash
 from revetl.sync.plan import handover_reading
 from revetl.sync.plan.handover_order import Arrangement, arrange
@@ -29,7 +29,6 @@ from revetl.sync.readback import NormalForms
 from revetl.sync.sync_run import SyncRun
 from revetl.warehouse.sql import ident, literal
 
-VALUE_HELD = "VALUE_HELD"
 _SAMPLES = 10
 _RANK = {Operation.DELETE: 0, Operation.UPDATE: 1, Operation.CREATE: 2}  # as `freezing.sending_order`
 
@@ -212,7 +211,7 @@ def _rows(
         vacates[ordinal].append(name)
     for ordinal in sorted({*withheld, *follows, *vacates}):
         line, held = lines[ordinal], withheld.get(ordinal, {})
-        said = [f"its {name} is not sent: {holder} of this sync has that value" for name, holder in held.items()]
+        said = [f"its {name} is withheld: {holder} of this sync has that value" for name, holder in held.items()]
         said += takes[ordinal]
         if emptied := vacates.get(ordinal):
             said += [f"its {', '.join(emptied)} is emptied first, since the values move in a circle", *gives[ordinal]]
