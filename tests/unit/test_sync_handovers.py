@@ -333,3 +333,15 @@ def test_a_rollback_of_a_swap_that_was_stopped_gives_back_what_was_emptied() -> 
     bench.destination.after_write = lambda _: None
     assert roll_back_run(bench, stopped.run_id).plan.restore == 1
     assert emails(bench) == {"Ann": "ann@x.io", "Bob": "bob@x.io", "Cid": "cid@x.io"}
+
+
+def test_an_adopted_record_gives_up_what_was_seen_there() -> None:
+    bench = bench_with()
+    bench.destination.unique = {"email", "city"}
+    bench.destination.records["7"] = {"email": "dan@x.io", "firstname": "Dan", "city": "Riga"}
+    bench.source([("1", "ann@x.io", "Ann", "Riga"), BOB, CID, ("4", "dan@x.io", "Dan", "Oslo")])
+    assert bench.plan().waves == 2
+    assert bench.run().counts == {"ok": 2}
+    assert {r["firstname"]: r.get("city") for r in bench.destination.records.values()} == {
+        "Ann": "Riga", "Bob": None, "Cid": None, "Dan": "Oslo",
+    }  # fmt: skip

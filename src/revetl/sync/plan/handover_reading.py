@@ -92,7 +92,8 @@ def _folded(column: str) -> str:
 
 
 def _note_possible(tables: SyncTables, fields: Sequence[SyncField]) -> None:
-    """What records in doubt may have been given by writes whose answer was lost, into the scratch table `possible`."""
+    """What records may hold beside what we believe, into the scratch table `possible`: in doubt, what an unanswered
+    write may have given them; and what was seen there when the plan was made."""
     import pyarrow as pa
 
     tables.new_scratch("possible", "(key VARCHAR, field VARCHAR, value VARCHAR)")
@@ -105,10 +106,18 @@ def _note_possible(tables: SyncTables, fields: Sequence[SyncField]) -> None:
         """,
         [tables.spec.name],
     )
+    seen = tables.warehouse.rows(
+        f"""
+        SELECT p.key, p.found
+        FROM ({with_change_list(tables.plan)}) p
+        WHERE p.op = 'update' AND p.found IS NOT NULL AND p.outcome IS NULL
+            AND ({" OR ".join(changed(f.name) for f in fields)})
+        """
+    )
     found = []
-    for key, after in rows:
+    for key, document in [*rows, *seen]:
         with suppress(ValueError):  # an earlier version wrote no JSON where a column's type had changed
-            written = typed_text.load(str(after))
+            written = typed_text.load(str(document))
             found += [(str(key), f.name, str(written[f.name])) for f in fields if written.get(f.name) is not None]
     if found:
         columns = zip(("key", "field", "value"), zip(*found, strict=True), strict=True)
