@@ -26,6 +26,8 @@ REASONS = {
     "NO_ID": "has left the model, and which record there is meant is not known",
     "NOT_RECONCILABLE": "may have been created already and can't be looked for",
     "VALUE_HELD": "another record of this sync has the value, or is given it",
+    "SAME_RECORD": "somebody merged its record into that of another of the model",
+    "OBJECT_NOT_FOUND": "archived or deleted there: `revetl drift SYNC` makes it again, or leaves it so",
     "EXISTS": "exists already, and the mode is insert",
     "EVENT_CHANGED": "was added as it was, and an event is never changed",
 }
@@ -118,6 +120,10 @@ def facts(plan: PlanSummary) -> list[str]:
     if plan.held:
         named = ", ".join(f"{name} {n:,}" for name, n in plan.held.items())
         out.append(f"fields withheld, for another record of this sync has the value or is given it: {named}")
+    if plan.merged:
+        out.append(f"{plan.merged:,} stand under another id: merged there")
+    if plan.found_again:
+        out.append(f"{plan.found_again:,} found again under another id: archived or deleted there, and made again")
     if plan.absent:
         out.append(f"{plan.absent:,} not at the destination: mode update creates none")
     if plan.fields:

@@ -12,6 +12,8 @@ from revetl.errors import ConfigError, Unavailable
 from revetl.http import Session
 
 CONTACTS = ("contacts", "contact", "0-1")
+# Takes a step back and does not apply it, unless it is cleared first (docs).
+_ONLY_FORWARD = frozenset({"lifecyclestage"})
 _TYPES: dict[str, FieldType] = {"number": "number", "bool": "bool", "date": "date", "datetime": "datetime"}
 
 
@@ -103,6 +105,7 @@ def _field(p: dict[str, Any], object_: str) -> DestinationField:
         unique=unique,
         options=tuple(str(o["value"]) for o in sorted(options, key=_display_order)),
         vacatable=unique,  # "" clears any property (docs), and a contact may have no address
+        only_forward=str(p["name"]) in _ONLY_FORWARD,
     )
 
 

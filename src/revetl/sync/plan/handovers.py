@@ -60,7 +60,7 @@ def _found_at_others(tables: SyncTables) -> list[tuple[Any, ...]]:
             FROM ({with_change_list(tables.plan)}) c
             LEFT JOIN {tables.scratch("found")} o ON o.ordinal = c.ordinal
         ) h ON h.record = f.destination_id AND h.key <> p.key
-        WHERE f.by_present AND p.op = 'create' AND h.known AND h.op <> 'delete' AND h.outcome IS NULL
+        WHERE f.main AND p.op = 'create' AND h.known AND h.op <> 'delete' AND h.outcome IS NULL
             AND {changed(match.name, "h")}
         """
     )

@@ -1,9 +1,10 @@
 """Before anything is created: does the record stand at the destination already?
 
 Every line of the plan without a destination id is looked up by `match_on`. Found: it becomes an update by id of the
-fields that differ from what stands there (an adoption). Not found: it is created. A record in doubt is looked up by its
-present and by its earlier value, for an earlier attempt may have created it: by that value it is our own, unless
-another key has that record by now. What must not be sent is withheld, with the reason (`adoption`).
+fields that differ from what stands there (an adoption). Not found: it is created, unless it had an id once
+(`standing`). A record in doubt is looked up by its present and by its earlier value, for an earlier attempt may have
+created it: by that value it is our own, unless another key has that record by now. What must not be sent is withheld,
+with the reason (`adoption`).
 
 What can fail here, and what then happens:
 - the destination is away or refuses the credentials → its error leaves as it is and the run ends; nothing was sent.
@@ -40,9 +41,9 @@ _FOUND = (
     ("destination_id", "VARCHAR"),
     ("changed_fields", "VARCHAR"),
     ("found", "VARCHAR"),  # JSON: what stands at the destination, only the fields that will change
-    ("by_present", "BOOLEAN"),  # it was found by its present match_on value, not by an earlier one
     ("asked", "BOOLEAN"),  # it was looked for
     ("empty", "BOOLEAN"),  # there is no present match_on value; else one without an identity has no form there
+    ("main", "BOOLEAN"),  # what was found has the present match_on value as its main one, not as a further one
 )
 _CHUNK = 10_000
 
@@ -110,7 +111,9 @@ async def _look_up(run: SyncRun, destination: Destination, lines: list[_NewLine]
 
         for answer in await ask_in_batches(wanted, limits.lookup_rows, limits, ask):
             matches.update(answer)
-    earlier = {matches[f].destination_id for line, values in asked if line.in_doubt for _, f in values if f in matches}
+    earlier = {
+        matches[f].destination_id for line, values in asked if len(values) > 1 for _, f in values if f in matches
+    }
     owners = await run.on_tables(_owners, earlier)
     rows = []
     for line, values in asked:
@@ -123,7 +126,9 @@ async def _look_up(run: SyncRun, destination: Destination, lines: list[_NewLine]
         by_present = match is not None and identity is not None and matches.get(identity) is match
         asked_for = bool(values) and isinstance(destination, LooksUp)
         difference = _difference(tables, destination, line, match, by_present)
-        rows.append((line.ordinal, identity, *difference, by_present, asked_for, empty))
+        stands = None if match is None else match.fields.get(match_on)
+        main = by_present and stands is not None and form_of(stands) == identity
+        rows.append((line.ordinal, identity, *difference, asked_for, empty, main))
     return rows
 
 
@@ -193,7 +198,9 @@ def _next_lines(tables: SyncTables, chunks: Iterator[pa.RecordBatch]) -> list[_N
     at = names.index(str(tables.spec.match_on))
     lines = []
     for i, ordinal in enumerate(ordinals):
-        values = [columns[at][i], *([earlier[i]] if doubts[i] else [])]
+        # Whose id leads nowhere any more is looked for by both too: there it may stand by what was written last.
+        lost = ops[i] == "update"
+        values = [columns[at][i], *([earlier[i]] if doubts[i] or lost else [])]
         present = tuple(v for v in values if v is not None and v != "")
         lines.append(
             _NewLine(

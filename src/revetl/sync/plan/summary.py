@@ -70,6 +70,8 @@ class RecordCounts:
     in_doubt: int = 0  # an earlier write of them may have been applied
     recovered: int = 0  # became in doubt just now, by recovery
     vacated: int = 0  # a unique field is emptied first, since values move in a circle
+    merged: int = 0  # stand under another id: somebody merged their record into another
+    found_again: int = 0  # stand under another id: archived or deleted there, and made again by somebody
 
     @property
     def deletions(self) -> int:
