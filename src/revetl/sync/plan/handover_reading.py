@@ -210,18 +210,18 @@ def _read_holds(tables: SyncTables, unique: UniqueField, forms: NormalForms) -> 
 def _holding(tables: SyncTables, unique: UniqueField) -> list[str]:
     """SELECTs of (key, value, folded): what stands by what is known. A line knows it best: policies have read it."""
     field = unique.field
-    before, stored = (
-        f"CAST({column} AS VARCHAR)" for column in (f"p.{ident(field.before)}", f"n.{ident(field.stored)}")
-    )
+    before, after, stored = f"p.{ident(field.before)}", f"p.{ident(field.after)}", f"n.{ident(field.stored)}"
+    # A field that left the line stands there as ours, or was kept as it stands: either way as the line has it.
+    stands = f"CASE WHEN NOT {changed(field.name)} AND {after} IS NOT NULL THEN {after} ELSE {before} END"
     gone = "(p.op = 'delete' AND p.outcome IS NOT DISTINCT FROM 'ok')"
     return [
         f"""
-        SELECT p.key, {before} AS value, {_folded(before)} AS folded
-        FROM {tables.plan} p
+        SELECT p.key, CAST({stands} AS VARCHAR) AS value, {_folded(stands)} AS folded
+        FROM ({with_change_list(tables.plan)}) p
         WHERE p.op <> 'create' AND NOT {gone}
         """,
         f"""
-        SELECT n.key, {stored} AS value, {_folded(stored)} AS folded
+        SELECT n.key, CAST({stored} AS VARCHAR) AS value, {_folded(stored)} AS folded
         FROM {tables.snapshot} n
         WHERE n.destination_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM {tables.plan} p WHERE p.key = n.key)
         """,

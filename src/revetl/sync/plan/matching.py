@@ -110,7 +110,9 @@ async def _look_up(run: SyncRun, destination: Destination, lines: list[_NewLine]
 
         for answer in await ask_in_batches(wanted, limits.lookup_rows, limits, ask):
             matches.update(answer)
-    earlier = {matches[f].destination_id for line, values in asked if line.in_doubt for _, f in values if f in matches}
+    earlier = {
+        matches[f].destination_id for line, values in asked if len(values) > 1 for _, f in values if f in matches
+    }
     owners = await run.on_tables(_owners, earlier)
     rows = []
     for line, values in asked:
