@@ -79,7 +79,7 @@ MUTANTS = (
     Mutant("the process of a dead holder is not looked at", "state/leases.py", "        except ProcessLookupError:\n            return True\n", "        except ProcessLookupError:\n            return False\n", _LEASES),
     Mutant("a takeover does not look who else took it", "state/leases.py", "            if others:\n", "            if False:\n", _LEASES),
     Mutant("a wave does not wait for the one before", "sync/apply/applier.py", "if starts or (leaving and", "if (leaving and", _MOVES),
-    Mutant("a record that is emptied is not in doubt", "sync/apply/checkpoint.py", "    snapshot.doubt_vacated(tables)\n", "", _MOVES),
+    Mutant("a record that is emptied is not in doubt", "sync/apply/checkpoint.py", "    snapshot.doubt_vacated(tables)\n", "", _MOVES_UNIT),
     Mutant("who follows a refused giver is sent all the same", "sync/apply/waves.py", "if change.ordinal in self.follows and self._still_held(change)", "if False", _MOVES_UNIT),
     Mutant("what was emptied in vain stays empty", "sync/apply/writes_aside.py", "await self._write([line.writing(line.earlier) for line in lines])", "return", _MOVES_UNIT),
     Mutant("who keeps its value does not withhold it along the chain", "sync/plan/handover_order.py", "waiting += [(taker, hold.key) for taker in takers if taker.key != hold.key]", "pass", _MOVES),

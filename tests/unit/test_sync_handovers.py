@@ -218,6 +218,24 @@ def test_what_was_emptied_in_vain_gets_its_value_back() -> None:
     assert emails(bench) == {"Ann": "ann@x.io", "Bob": "bob@x.io", "Cid": "cid@x.io"}
 
 
+def test_what_could_not_be_given_back_is_sent_by_the_next_run_though_its_row_is_as_before() -> None:
+    bench = bench_with()
+    bench.source([("1", "bob@x.io", "Ann", None), ("2", "ann@x.io", "bad", None), CID])
+    bench.destination.poison = {"bad"}
+
+    def away(changes: Sequence[Change]) -> None:
+        if changes[0].fields == {"email": "ann@x.io"}:
+            raise Unavailable("away")
+
+    bench.destination.before_write = away
+    assert bench.run().counts == {"rejected": 2}
+    assert emails(bench)["Ann"] is None
+    bench.destination.before_write = lambda _: None
+    bench.source(THREE)
+    assert bench.run().counts == {"ok": 1}
+    assert emails(bench) == {"Ann": "ann@x.io", "Bob": "bob@x.io", "Cid": "cid@x.io"}
+
+
 def test_who_took_its_value_is_not_robbed_of_it_where_the_other_is_refused() -> None:
     bench = bench_with()
     bench.source([("1", "bob@x.io", "bad", None), ("2", "ann@x.io", "Bob", None), CID])
