@@ -83,7 +83,7 @@ MUTANTS = (
     Mutant("who follows a refused giver is sent all the same", "sync/apply/waves.py", "if change.ordinal in self.follows and self._still_held(change)", "if False", _MOVES_UNIT),
     Mutant("what was emptied in vain stays empty", "sync/apply/writes_aside.py", "await self._write([line.writing(line.earlier) for line in lines])", "return", _MOVES_UNIT),
     Mutant("who keeps its value does not withhold it along the chain", "sync/plan/handover_order.py", "waiting += [(taker, hold.key) for taker in takers if taker.key != hold.key]", "pass", _MOVES),
-    Mutant("a record in doubt is taken to hold what it was last known to hold", "sync/plan/handover_reading.py", "if written.get(f.name) is not None]", "if False]", _MOVES),
+    Mutant("a record in doubt is taken to hold what it was last known to hold", "sync/plan/handover_reading.py", "if written.get(f.name) is not None]", "if False]", _MOVES_UNIT),
     Mutant("a field that was withheld is forgotten", "sync/plan/handovers.py", "WHERE ordinal IN (SELECT moved_to FROM {scratch} WHERE NOT whole AND ({withheld}))", "WHERE FALSE", _MOVES_UNIT),
     Mutant("links are sent without an intent", "sync/links/sending.py", "        await run.on_tables(links_table.intend, low, high, record.run_id)\n", "", _LINKS),
     Mutant("a link without an answer is taken for refused", "sync/links/links_table.py", "p.op = 'link' AND p.status IN ('ok', 'accepted', 'rejected')", "p.op = 'link' AND p.status IN ('ok', 'accepted', 'rejected', 'unknown')", _LINKS_UNIT),

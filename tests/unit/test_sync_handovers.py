@@ -267,6 +267,22 @@ def test_a_swap_that_an_outage_broke_off_is_healed_by_the_next_run(write: int, e
     assert bench.plan().lines == 0
 
 
+def test_a_record_in_doubt_may_have_what_it_was_sent_last_and_goes_first() -> None:
+    bench = bench_with()
+    bench.source(moved(THREE, Ann="new@x.io"))
+
+    def lose(_: Sequence[Change]) -> None:
+        raise Ambiguous("lost after it was applied")
+
+    bench.destination.after_write = lose
+    assert bench.run().counts == {"unknown": 1}
+    bench.destination.after_write = lambda _: None
+    bench.source(moved(THREE, Ann="other@x.io", Bob="new@x.io"))
+    assert bench.plan().waves == 2
+    assert bench.run().counts == {"ok": 2}
+    assert emails(bench) == {"Ann": "other@x.io", "Bob": "new@x.io", "Cid": "cid@x.io"}
+
+
 def test_a_run_that_is_stopped_in_the_middle_of_a_swap_says_that_it_is_not_known() -> None:
     bench = bench_with()
     bench.source(moved(THREE, Ann="bob@x.io", Bob="ann@x.io"))
