@@ -40,6 +40,7 @@ _LEASES, _LINKS_UNIT = "tests/unit/test_sync_leases.py", "tests/unit/test_sync_l
 _JOBS, _KINDS = "tests/contract/test_destination_jobs.py", "tests/contract/test_destination_kinds.py"
 _DOUBT, _STANDING = "tests/unit/test_sync_doubt.py", "tests/unit/test_sync_standing.py"
 _PEOPLE = "tests/property/test_sync_people.py"
+_MOVES, _MOVES_UNIT = "tests/property/test_sync_handovers.py", "tests/unit/test_sync_handovers.py"
 _SYNC_LOST, _ENRICH_LOST = (
     "tests/simulation/test_sync_lost_connection.py",
     "tests/simulation/test_enrich_lost_connection.py",
@@ -77,6 +78,13 @@ MUTANTS = (
     Mutant("a transaction does not ask for the lease", "sync/leasing.py", "            yield\n            self._renew()\n", "            yield\n", _LEASES),
     Mutant("the process of a dead holder is not looked at", "state/leases.py", "        except ProcessLookupError:\n            return True\n", "        except ProcessLookupError:\n            return False\n", _LEASES),
     Mutant("a takeover does not look who else took it", "state/leases.py", "            if others:\n", "            if False:\n", _LEASES),
+    Mutant("a wave does not wait for the one before", "sync/apply/applier.py", "if starts or (leaving and", "if (leaving and", _MOVES),
+    Mutant("a record that is emptied is not in doubt", "sync/apply/checkpoint.py", "    snapshot.doubt_vacated(tables)\n", "", _MOVES_UNIT),
+    Mutant("who follows a refused giver is sent all the same", "sync/apply/waves.py", "if change.ordinal in self.follows and self._still_held(change)", "if False", _MOVES_UNIT),
+    Mutant("what was emptied in vain stays empty", "sync/apply/writes_aside.py", "await self._write([line.writing(line.earlier) for line in lines])", "return", _MOVES_UNIT),
+    Mutant("who keeps its value does not withhold it along the chain", "sync/plan/handover_order.py", "waiting += [(taker, hold.key) for taker in takers if taker.key != hold.key]", "pass", _MOVES),
+    Mutant("a record in doubt is taken to hold what it was last known to hold", "sync/plan/handover_reading.py", "if written.get(f.name) is not None]", "if False]", _MOVES_UNIT),
+    Mutant("a field that was withheld is forgotten", "sync/plan/handovers.py", "WHERE ordinal IN (SELECT moved_to FROM {scratch} WHERE NOT whole AND ({withheld}))", "WHERE FALSE", _MOVES_UNIT),
     Mutant("links are sent without an intent", "sync/links/sending.py", "        await run.on_tables(links_table.intend, low, high, record.run_id)\n", "", _LINKS),
     Mutant("a link without an answer is taken for refused", "sync/links/links_table.py", "p.op = 'link' AND p.status IN ('ok', 'accepted', 'rejected')", "p.op = 'link' AND p.status IN ('ok', 'accepted', 'rejected', 'unknown')", _LINKS_UNIT),
     Mutant("a removed link is remembered", "sync/links/links_table.py", "p.op = 'unlink' AND p.status IN ('ok', 'accepted') AND", "FALSE AND", _LINKS_UNIT),

@@ -131,7 +131,9 @@ class Rules:
         if not died or sent is None:
             return
         for there in {w.there} if self.refused(w, sent) else {w.there, done.there}:
-            known, linked = w.known or done.known, op != "delete" and (w.linked or op == "update")
+            # What an earlier create was about was looked for and is not there: the later one takes its place.
+            known = done.known if op == "create" else w.known or done.known
+            linked = op != "delete" and (w.linked or op == "update")
             yield before._replace(there=there, known=known, from_row=DOUBT, linked=linked, last=done.last)
 
     def planned(self, w: World, row: Row | None, from_row: Row | None) -> bool:

@@ -157,3 +157,33 @@ async def test_a_bad_token_is_told_apart(bench: Bench) -> None:
     bench.sandbox.sandbox.faults.clear()
     again: Any = await bench.run(CONTACTS)
     assert (again.recovered, again.counts) == (0, {"ok": 250})
+
+
+async def test_addresses_move_round_down_a_chain_and_to_a_new_record(bench: Bench) -> None:
+    """HubSpot refuses an address that another contact has, and looks at a batch before it writes any of it."""
+    await bench.run(CONTACTS)
+    ids = dict(bench.warehouse.rows("SELECT key, destination_id FROM revetl.snapshot__hubspot__contacts"))
+    # Two hundred in a circle, twenty in a chain of which the last gets a new address, and one that is new.
+    moves = {f"c{i}": f"p{(i + 1) % 200}@corp.example" for i in range(200)}
+    moves |= {f"c{i}": f"p{i + 1}@corp.example" for i in range(200, 220)} | {"c220": "new@corp.example"}
+    bench.warehouse.execute("ALTER TABLE contacts RENAME TO earlier")
+    cases = " ".join(f"WHEN '{key}' THEN '{email}'" for key, email in moves.items())
+    bench.warehouse.execute(
+        f"""
+        CREATE TABLE contacts AS
+        SELECT golden_id, CASE golden_id {cases} ELSE email END AS email, firstname, open_tickets, last_seen_at
+        FROM earlier
+        UNION ALL
+        SELECT 'c999', 'p200@corp.example', 'New', 1, NULL
+        """
+    )
+    report = await bench.run(CONTACTS)
+    assert (report.plan.update, report.plan.create, report.plan.withheld) == (221, 1, 0)
+    assert (report.plan.vacated, report.plan.waves, report.counts) == (1, 200, {"ok": 222})
+    after = dict(bench.warehouse.rows("SELECT key, destination_id FROM revetl.snapshot__hubspot__contacts"))
+    assert {key: after[key] for key in ids} == ids
+    assert after["c999"] not in ids.values()
+    store = portal_of(bench.sandbox).store("contacts")
+    wanted = dict(bench.warehouse.rows("SELECT golden_id, lower(email) FROM contacts"))
+    assert {key: store.value(store.records[str(id_)], "email") for key, id_ in after.items()} == wanted
+    assert (await bench.run(CONTACTS)).plan.lines == 0

@@ -16,6 +16,7 @@ GROUPS: Mapping[str, Sequence[str]] = {
         "tests/unit/test_sync_policies.py",
         "tests/unit/test_sync_retry.py",
         "tests/unit/test_sync_saved_plans.py",
+        "tests/unit/test_sync_handovers.py",
         "tests/unit/test_sync_standing.py",
     ),
     "sync: links": ("tests/unit/test_sync_links.py",),
@@ -27,6 +28,7 @@ GROUPS: Mapping[str, Sequence[str]] = {
     "sync: after an upgrade": ("tests/unit/test_sync_upgrade.py",),
     "sync: crashes at any step": (
         "tests/property/test_sync_recovery.py",
+        "tests/property/test_sync_handovers.py",
         "tests/property/test_sync_links.py",
         "tests/property/test_rollback_recovery.py",
         "tests/property/test_sync_people.py",
@@ -65,6 +67,9 @@ ALWAYS: Mapping[str, Sequence[str]] = {
     "test_what_no_destination_could_hold_is_null_and_costs_nobody": _POSTGRES,
     "test_names_as_long_as_they_may_be": _POSTGRES,
     "test_columns_may_come_go_and_change_their_type": _POSTGRES,
+    "test_a_swap_is_done_in_one_run_and_the_plan_says_how": _ALL,
+    "test_a_value_that_nobody_gives_up_is_withheld_by_name_and_the_other_fields_are_sent": _POSTGRES,
+    "test_rolling_back_a_swap_is_a_swap": _POSTGRES,
     # merged, archived, equal there
     "test_of_two_that_were_merged_one_writes_and_the_other_is_withheld_by_name": _ALL,
     "test_what_was_archived_and_made_again_is_found_again": _POSTGRES,

@@ -15,7 +15,9 @@ Record = dict[str, Scalar]
 @dataclass
 class FakeDestination:
     """`records`: id → fields. `poison`: values of the match field that are always refused. `before_write` and
-    `after_write` run around the write of each batch and may raise: before, nothing is applied; after, all of it is."""
+    `after_write` run around the write of each batch and may raise: before, nothing is applied; after, all of it is.
+    `unique`: fields in which a value that another record has when the batch arrives is refused; `vacatable`: whether
+    they may be empty for a while."""
 
     fields: Sequence[str] = ("email", "firstname", "city")
     name: str = "fake"
@@ -26,6 +28,8 @@ class FakeDestination:
     records: dict[str, Record] = field(default_factory=dict)
     poison: set[Scalar] = field(default_factory=set)
     read_only: set[str] = field(default_factory=set)
+    unique: set[str] = field(default_factory=set)
+    vacatable: bool = True
     described: dict[str, DestinationField] = field(default_factory=dict)
     reads: list[str] = field(default_factory=list)
     types: frozenset[int] = frozenset({1, 279})
@@ -57,7 +61,16 @@ class FakeDestination:
         return "fake"
 
     async def describe(self, object_: str) -> ObjectSchema:
-        text = {f: DestinationField(f, "string", read_only=f in self.read_only) for f in self.fields}
+        text = {
+            f: DestinationField(
+                f,
+                "string",
+                read_only=f in self.read_only,
+                unique=f in self.unique,
+                vacatable=f in self.unique and self.vacatable,
+            )
+            for f in self.fields
+        }
         return ObjectSchema(text | self.described)
 
     def limits(self, object_: str) -> Limits:
@@ -140,7 +153,8 @@ class FakeDestination:
         self.requests += 1
         await asyncio.sleep(self.latency_s)
         self.before_write(changes)
-        outcomes = [self._apply(match_on, change) for change in changes]
+        taken = self._taken(match_on, changes)
+        outcomes = [taken.get(change.ordinal) or self._apply(match_on, change) for change in changes]
         self.after_write(changes)
         await asyncio.sleep(self.latency_s)
         return self.answer(outcomes)
@@ -178,6 +192,26 @@ class FakeDestination:
         self.after_link(pairs)
         await asyncio.sleep(self.latency_s)
         return self.answer(outcomes)
+
+    def _taken(self, match_on: str | None, changes: Sequence[Change]) -> dict[int, Outcome]:
+        """Who is refused for a unique value, as HubSpot does: all inputs are looked at before any is written."""
+        held = {
+            (f, self.normalise("", f, r[f])): id_ for id_, r in self.records.items() for f in self.unique if r.get(f)
+        }
+        refused: dict[int, Outcome] = {}
+        for change in changes:
+            own = change.destination_id
+            if change.op is Operation.CREATE and self.idempotent_creates:
+                own = self._existing(match_on, change.match_value)
+            claims = [(f, self.normalise("", f, v)) for f, v in change.fields.items() if f in self.unique and v]
+            if change.op is not Operation.DELETE and any(held.get(c) not in (None, own) for c in claims):
+                refused[change.ordinal] = Outcome(
+                    change.ordinal, Status.REJECTED, None, "Rejected", "CONFLICT", "another record has that value"
+                )
+            else:
+                held |= dict.fromkeys(claims, own or f"new {change.ordinal}")
+        self.written += [change for change in changes if change.ordinal in refused]
+        return refused
 
     def _apply(self, match_on: str | None, change: Change) -> Outcome:
         self.written.append(change)

@@ -203,6 +203,16 @@ def test_it_is_found_by_the_value_that_was_written_last_too(bench: Bench) -> Non
     assert id_of(bench, "1") == again
 
 
+def test_where_old_ids_lead_nowhere_the_record_is_found_by_match_on_and_is_of_its_main_value(bench: Bench) -> None:
+    left = bench.destination.merge(B, A)
+    bench.destination.merged.clear()
+    source(bench, ann={"firstname": "Anna"}, bob={"firstname": "Bobby"})
+    report = bench.run()
+    assert bench.sent() == [("update", "2", {"firstname": "Bobby"})]
+    assert (id_of(bench, "2"), outcome(bench, report.run_id, "1").error_code) == (left, "SAME_IDENTITY")
+    assert bench.destination.records[left]["email"] == "bob@x.io"
+
+
 def test_a_null_of_ours_clears_nothing_of_what_somebody_else_made(bench: Bench) -> None:
     del bench.destination.records[B]
     again = bench.destination.make(email="bob@x.io", city="Oslo")

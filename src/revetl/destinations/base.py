@@ -48,13 +48,16 @@ CORE = ("__aenter__", "__aexit__", "check", "describe", "limits", "normalise", "
 @dataclass(frozen=True, slots=True)
 class DestinationField:
     """A field of a destination's object. `options` are the internal values of an enumeration, in the order in which the
-    destination shows them. `only_forward`: the destination takes a step back in that order and does not apply it."""
+    destination shows them. `unique`: no two records have one value, so a value that another has is refused.
+    `vacatable`: it may be empty for a while on a record that is updated by its id, so that two records can exchange
+    their values. `only_forward`: the destination takes a step back in that order and does not apply it."""
 
     name: str
     type: FieldType
     read_only: bool = False
     unique: bool = False
     options: tuple[str, ...] = ()
+    vacatable: bool = False
     only_forward: bool = False
 
 

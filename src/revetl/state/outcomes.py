@@ -14,6 +14,10 @@ from revetl.state.sync_tables import SyncTables
 from revetl.warehouse.base import Warehouse
 from revetl.warehouse.sql import ident, literal, table
 
+# The code of a record that is not sent, for another one has a unique value of it, or is given it.
+VALUE_HELD = "VALUE_HELD"
+# The code of an unknown outcome: a field of the record may have been emptied by us, and not been given its new value.
+VACATED = "VACATED"
 _COLUMNS = tuple(name for name, _ in TABLES["outcomes"])
 
 

@@ -32,6 +32,10 @@ _REJECTED = {
     "kept_fields": "VARCHAR",  # and this: whose value there was accepted, a JSON list; NULL: the whole record
 }
 
+# Of a plan; they came with a later version. `follows`: (line, field) pairs that give up what this line is given, JSON;
+# `vacates`: fields that are emptied before anything is sent, a JSON list.
+_ORDER = {"wave": "INTEGER", "follows": "VARCHAR", "vacates": "VARCHAR"}
+
 
 def prepare(tables: SyncTables) -> None:
     """Creates the state tables and those of the sync, or brings them to the model's present columns and to this
@@ -54,14 +58,19 @@ def prepare(tables: SyncTables) -> None:
         create_table(warehouse, tables.relation("rejected"), [*_REJECTED.items()])
     for name in [n for n in _REJECTED if waiting and n not in waiting]:
         warehouse.execute(f"ALTER TABLE {tables.rejected} ADD COLUMN {ident(name)} {_REJECTED[name]}")
-    rename_settled(tables)
+    upgrade_plan(tables)
 
 
-def rename_settled(tables: SyncTables) -> None:
-    """A plan that an earlier version froze calls `outcome` by another name: recovery has to read it after an upgrade,
-    and a saved plan may still be applied. Safe to repeat."""
-    if "settled" in {c.name for c in tables.warehouse.columns(tables.relation("plan"))}:
+def upgrade_plan(tables: SyncTables) -> None:
+    """A plan that an earlier version froze calls `outcome` by another name, and says nothing of the order in which
+    values change hands: recovery has to read it after an upgrade, and a saved plan may still be applied. Safe to
+    repeat."""
+    present = {c.name for c in tables.warehouse.columns(tables.relation("plan"))}
+    if "settled" in present:
         tables.warehouse.execute(f"ALTER TABLE {tables.plan} RENAME COLUMN settled TO outcome")
+    for name, type_ in _ORDER.items() if present else ():
+        if name not in present:
+            tables.warehouse.execute(f"ALTER TABLE {tables.plan} ADD COLUMN {name} {type_}")
 
 
 def _migrate(tables: SyncTables, present: dict[str, str]) -> None:
@@ -170,6 +179,22 @@ def doubt_planned(tables: SyncTables) -> None:
             SELECT key
             FROM {tables.plan}
             WHERE known AND op = 'update' AND outcome IS NULL
+        )
+        """
+    )
+
+
+def doubt_vacated(tables: SyncTables) -> None:
+    """Records of which a field is about to be emptied, for another record to get its value: until they are given their
+    new one they are in doubt, so that a run that stops in between is taken up by the next. Safe to repeat."""
+    tables.warehouse.execute(
+        f"""
+        UPDATE {tables.snapshot}
+        SET row_hash = NULL
+        WHERE key IN (
+            SELECT key
+            FROM {tables.plan}
+            WHERE vacates IS NOT NULL AND outcome IS NULL
         )
         """
     )

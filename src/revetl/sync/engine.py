@@ -22,7 +22,7 @@ from revetl.sync.leasing import under_lease
 from revetl.sync.links import sending
 from revetl.sync.lost_connection import again
 from revetl.sync.options import SyncOptions
-from revetl.sync.plan import consequences, guardrails, lines, policies, standing
+from revetl.sync.plan import consequences, guardrails, handovers, lines, policies, standing
 from revetl.sync.plan.drafting import draft
 from revetl.sync.plan.summary import PlanSummary
 from revetl.sync.recording import how_it_ended, recorded
@@ -118,6 +118,7 @@ async def _plan(run: SyncRun, destination: Destination, options: SyncOptions) ->
             if found.read:
                 await run.on_tables(standing.decide)
             await policies.decide(run, destination, schema.fields)
+            await handovers.decide(run, destination, schema.fields, plan)
             plan = await run.on_tables(lines.summarise, plan)
     return plan
 
@@ -153,7 +154,7 @@ def _report(
     record.counts = {**applier.counts, **links.counts}
     not_sent = plan.changes - applier.sent
     status, exit_code, error = how_it_ended(
-        record.counts.keys() | healed.followed.keys(),
+        record.counts.keys() | healed.followed.keys() | ({"withheld"} if plan.held else set()),
         interrupted=run.ctx.stop.is_set() and bool(not_sent or links.not_sent),
         error=applier.error or links.error,
     )

@@ -25,6 +25,7 @@ REASONS = {
     "INVALID_IDENTITY": "what it is looked for by has no form that the destination can hold",
     "NO_ID": "has left the model, and which record there is meant is not known",
     "NOT_RECONCILABLE": "may have been created already and can't be looked for",
+    "VALUE_HELD": "another record of this sync has the value, or is given it",
     "SAME_RECORD": "somebody merged its record into that of another of the model",
     "OBJECT_NOT_FOUND": "archived or deleted there: `revetl drift SYNC` makes it again, or leaves it so",
     "EXISTS": "exists already, and the mode is insert",
@@ -61,6 +62,10 @@ def _show_details(console: Console, plan: PlanSummary, samples: int) -> None:
     console.print(f"[bold]{plan.sync}[/] → {plan.destination} {plan.object}")
     for line in facts(plan):
         show_item(console, line)
+    for move in plan.moves[:samples]:
+        first = ", which is emptied first" if move.vacated else ""
+        value, taker, giver = (short(text, 60) for text in (move.value, move.taker, move.giver))
+        console.print(f"  {move.field}: {value} moves to {taker} from {giver}{first}", soft_wrap=True)
     for violation in plan.violations:
         show_item(console, f"guardrail {violation.guardrail}: {violation.message}", style="red")
     if plan.violations:
@@ -110,6 +115,11 @@ def facts(plan: PlanSummary) -> list[str]:
     if plan.kept:
         most = sorted(plan.kept.items(), key=lambda item: (-item[1], item[0]))
         out.append("kept as they stand there by field policies: " + ", ".join(f"{name} {n:,}" for name, n in most))
+    if plan.moved:
+        out.append(_moves(plan))
+    if plan.held:
+        named = ", ".join(f"{name} {n:,}" for name, n in plan.held.items())
+        out.append(f"fields withheld, for another record of this sync has the value or is given it: {named}")
     if plan.merged:
         out.append(f"{plan.merged:,} stand under another id: merged there")
     if plan.found_again:
@@ -139,6 +149,15 @@ def facts(plan: PlanSummary) -> list[str]:
     if plan.forecast is not None and plan.forecast.requests:
         out += forecast_lines(plan.forecast)
     return out
+
+
+def _moves(plan: PlanSummary) -> str:
+    said = f"{plan.moved:,} unique value(s) move between records"
+    if plan.waves > 1:
+        said += f", in {plan.waves:,} waves one after the other"
+    if plan.vacated:
+        said += f"; of {plan.vacated:,} record(s) the field is emptied first, since values move in a circle"
+    return said
 
 
 def _links(plan: PlanSummary) -> str:

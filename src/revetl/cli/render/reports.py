@@ -128,6 +128,9 @@ def show_reports(console: Console, reports: Sequence[SyncReport]) -> None:
             console.print(f"[red]{r.sync} stopped:[/] {short(r.error, 400)}")
         if r.exit_code == Denied.exit_code:
             console.print(f"  {Denied.hint}")
+        if r.plan.held:
+            fields = ", ".join(f"{name} {n:,}" for name, n in r.plan.held.items())
+            console.print(f"{r.sync}: withheld, for another of its records has the value or is given it: {fields}")
         if r.jobs_running:
             console.print(
                 f"{r.sync}: {r.jobs_running:,} job(s) still run at the destination; the next run follows them"

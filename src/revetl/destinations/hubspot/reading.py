@@ -10,6 +10,7 @@ from typing import Any
 from revetl.destinations.base import DestinationField, RecordMatch
 from revetl.destinations.hubspot import api
 from revetl.destinations.hubspot.domains import DOMAINS, spellings
+from revetl.destinations.hubspot.schema import CONTACTS
 from revetl.destinations.hubspot.values import canonical
 from revetl.errors import ConfigError
 from revetl.http import Session
@@ -28,7 +29,7 @@ def unique_property(object_: str, name: str | None, fields: dict[str, Destinatio
     """Whether `idProperty` may be this one. A company's domain may not: it is not unique (live)."""
     if name is None:
         return False
-    return (object_ in ("contacts", "contact", "0-1") and name == "email") or (name in fields and fields[name].unique)
+    return (object_ in CONTACTS and name == "email") or (name in fields and fields[name].unique)
 
 
 class Reader:

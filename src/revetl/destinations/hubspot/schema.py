@@ -11,6 +11,7 @@ from revetl.destinations.hubspot import api
 from revetl.errors import ConfigError, Unavailable
 from revetl.http import Session
 
+CONTACTS = ("contacts", "contact", "0-1")
 # Takes a step back and does not apply it, unless it is cleared first (docs).
 _ONLY_FORWARD = frozenset({"lifecyclestage"})
 _TYPES: dict[str, FieldType] = {"number": "number", "bool": "bool", "date": "date", "datetime": "datetime"}
@@ -66,7 +67,7 @@ class Schema:
             code = api.refusal(body).code if body else str(response.status_code)
             raise ConfigError(f"{self._session.name} has no object {object_!r} ({code})")
         found = [p for p in results if isinstance(p, dict) and p.get("name") and not p.get("archived")]
-        self._fields[object_] = {str(p["name"]): _field(p) for p in found}
+        self._fields[object_] = {str(p["name"]): _field(p, object_) for p in found}
         self._groups[object_] = next((str(p["groupName"]) for p in found if p.get("groupName")), "")
 
     async def _create(self, object_: str) -> None:
@@ -91,16 +92,19 @@ class Schema:
             )
 
 
-def _field(p: dict[str, Any]) -> DestinationField:
+def _field(p: dict[str, Any], object_: str) -> DestinationField:
     metadata = p.get("modificationMetadata")
     read_only = bool(metadata.get("readOnlyValue")) if isinstance(metadata, dict) else False
     options = [o for o in p.get("options") or [] if isinstance(o, dict) and "value" in o]
+    # The vendor's definition of a contact's email says that it is not unique, and every write that it is (live).
+    unique = bool(p.get("hasUniqueValue")) or (object_ in CONTACTS and p["name"] == "email")
     return DestinationField(
         name=str(p["name"]),
         type=_type(str(p.get("type", "")), str(p.get("fieldType", ""))),
         read_only=read_only or bool(p.get("calculated")),
-        unique=bool(p.get("hasUniqueValue")),
+        unique=unique,
         options=tuple(str(o["value"]) for o in sorted(options, key=_display_order)),
+        vacatable=unique,  # "" clears any property (docs), and a contact may have no address
         only_forward=str(p["name"]) in _ONLY_FORWARD,
     )
 

@@ -27,11 +27,13 @@ from revetl.errors import WarehouseLost
 from revetl.model import Change, Operation, Outcome, RunRecord, Status
 from revetl.state import destination_jobs
 from revetl.state.destination_jobs import DestinationJob
-from revetl.sync.apply import checkpoint
+from revetl.sync.apply import checkpoint, waves
 from revetl.sync.apply.batch_writer import BatchWriter, one_for_each
 from revetl.sync.apply.checkpoint import FrozenPlan
 from revetl.sync.apply.jobs import JobWriter
 from revetl.sync.apply.plan_lines import read_changes, stream_lines, with_metadata
+from revetl.sync.apply.waves import Waves
+from revetl.sync.apply.writes_aside import WritesAside
 from revetl.sync.batching import by_jobs
 from revetl.sync.lost_connection import again, reconnected
 from revetl.sync.sync_run import SyncRun
@@ -62,7 +64,7 @@ async def apply_plan(
     next run."""
     ctx, now = run.ctx, run.ctx.clock.now
     record.counts = await again(ctx, lambda: run.on_tables(checkpoint.write_decided, plan, record, now()))
-    applier = Applier(run, destination, record, plan)
+    applier = Applier(run, destination, record, plan, await again(ctx, lambda: run.on_tables(waves.read)))
     if plan.changes:
         await again(ctx, lambda: run.on_tables(checkpoint.begin, plan, record.run_id, now()))
         await applier.apply(run.ctx.progress(stage))
@@ -73,7 +75,10 @@ async def apply_plan(
 class Applier:
     """Applies one plan once. `error` is why it stopped early, None where it ran to the end or was told to stop."""
 
-    def __init__(self, run: SyncRun, destination: Destination, record: RunRecord, plan: FrozenPlan) -> None:
+    def __init__(
+        self, run: SyncRun, destination: Destination, record: RunRecord, plan: FrozenPlan, waves: Waves
+    ) -> None:
+        self._waves = waves
         self._run, self._destination, self._record, self._plan = run, destination, record, plan
         self._clock = run.ctx.clock
         self._meter: Meter | None = None
@@ -97,6 +102,7 @@ class Applier:
         self.answered: Counter[tuple[Operation, Status]] = Counter()
         self.sent = 0
         self._writer = self._make_writer()
+        self._aside = WritesAside(run, destination, waves)
 
     @property
     def error(self) -> BaseException | None:
@@ -134,6 +140,8 @@ class Applier:
     async def apply(self, meter: Meter | None) -> None:
         """Returns when nothing is in flight any more and every outcome is durable."""
         self._meter = meter
+        await self._aside.empty()
+        self._writer.error = self._aside.error
         batches: asyncio.Queue[list[Change] | None] = asyncio.Queue(maxsize=self._limits.concurrency)
         tasks = [asyncio.create_task(self._work(batches)) for _ in range(self._limits.concurrency)]
         tasks.append(asyncio.create_task(self._produce(batches)))
@@ -146,17 +154,34 @@ class Applier:
                 task.cancel()
             # A checkpoint is never cancelled half-way: its thread would go on writing behind our back.
             await asyncio.gather(*tasks, *([self._ahead] if self._ahead else []), return_exceptions=True)
+        if not self._stopping:
+            await self._aside.give_back()
+        self._note_unfinished()
         await self._checkpoint(None)
+
+    def _note_unfinished(self) -> None:
+        """Of records whose field was emptied and that were not sent any more nobody knows: the next run sends them."""
+        outcomes = [waves.stopped(line) for line in self._waves.unfinished()]
+        self._done += outcomes
+        self.counts.update([o.status for o in outcomes])
+        self.answered[Operation.UPDATE, Status.UNKNOWN] += len(outcomes)
+        self.sent += len(outcomes)
 
     async def _produce(self, batches: asyncio.Queue[list[Change] | None]) -> None:
         leaving = False
         async with aclosing(self._batches()) as plan:
-            async for batch in plan:
-                if leaving and batch[0].op is not Operation.DELETE:
-                    await batches.join()  # what leaves is gone before anybody takes its place
+            async for starts, batch in plan:
+                if starts or (leaving and batch[0].op is not Operation.DELETE):
+                    await batches.join()  # what leaves is gone before anybody takes its place, and so is what moves
                 leaving = batch[0].op is Operation.DELETE
                 if self._stopping:
                     break
+                if held_back := self._waves.held_back(batch):
+                    held = {outcome.ordinal for outcome in held_back}
+                    self._note([change for change in batch if change.ordinal in held], held_back)
+                    batch = [change for change in batch if change.ordinal not in held]
+                    if not batch:
+                        continue
                 await self._reach(batch[-1].ordinal)  # batches keep the order of the plan
                 await batches.put(batch)
         for _ in range(self._limits.concurrency):
@@ -177,6 +202,7 @@ class Applier:
     def _note(self, batch: Sequence[Change], outcomes: Sequence[Outcome]) -> None:
         outcomes = one_for_each(batch, outcomes)
         self._done += outcomes
+        self._waves.note(outcomes)
         answered = Counter(o.status for o in outcomes)
         self.counts.update(answered)
         for status, n in answered.items():
@@ -261,9 +287,11 @@ class Applier:
         finally:
             self._connected.set()
 
-    async def _batches(self) -> AsyncGenerator[list[Change], None]:
-        """Changes of one operation each, in the order of the plan as far as the operations allow."""
+    async def _batches(self) -> AsyncGenerator[tuple[bool, list[Change]], None]:
+        """Changes of one operation each, in the order of the plan as far as the operations allow, with whether they are
+        the first of a wave."""
         waiting: dict[Operation, list[Change]] = {op: [] for op in Operation}
+        starts = False
         self._chunks = await self._run.on_tables(stream_lines)
         # A checkpoint takes the warehouse for longer than a chunk lasts, so several are fetched ahead.
         ready: asyncio.Queue[pa.RecordBatch | None] = asyncio.Queue(maxsize=_CHUNKS_AHEAD)
@@ -282,17 +310,25 @@ class Applier:
                 changes = read_changes(chunk, self._run.tables)
                 if metadata := self._run.spec.metadata:
                     changes = with_metadata(changes, metadata, self._record)
-                for op in dict.fromkeys(change.op for change in changes):
-                    if op is not Operation.DELETE and waiting[Operation.DELETE]:
-                        # What leaves goes first: it may hold a value that somebody else is about to be given.
-                        yield waiting.pop(Operation.DELETE)
-                        waiting[Operation.DELETE] = []
-                    rows = waiting[op] + [change for change in changes if change.op is op]
-                    size = self._limits.write_rows(op)
-                    whole = len(rows) - len(rows) % size
-                    waiting[op] = rows[whole:]
-                    for start in range(0, whole, size):
-                        yield rows[start : start + size]
+                for begins, of_wave in self._waves.split(changes):
+                    if begins:
+                        for rows in waiting.values():
+                            if rows:
+                                yield starts, rows
+                                starts = False
+                        waiting, starts = {op: [] for op in Operation}, True
+                    for op in dict.fromkeys(change.op for change in of_wave):
+                        if op is not Operation.DELETE and waiting[Operation.DELETE]:
+                            # What leaves goes first: it may hold a value that somebody else is about to be given.
+                            yield starts, waiting[Operation.DELETE]
+                            waiting[Operation.DELETE], starts = [], False
+                        rows = waiting[op] + [change for change in of_wave if change.op is op]
+                        size = self._limits.write_rows(op)
+                        whole = len(rows) - len(rows) % size
+                        waiting[op] = rows[whole:]
+                        for start in range(0, whole, size):
+                            yield starts, rows[start : start + size]
+                            starts = False
             await fetching
         finally:
             # Left early: the chunk under way is awaited, since its thread holds the cursor.
@@ -303,7 +339,8 @@ class Applier:
                 await asyncio.wait([fetching], timeout=0.01)
         for batch in waiting.values():
             if batch:
-                yield batch
+                yield starts, batch
+                starts = False
 
     async def _next(self) -> pa.RecordBatch | None:
         async with self._database:

@@ -63,6 +63,7 @@ def begin(tables: SyncTables, plan: FrozenPlan, run_id: str, now: datetime) -> N
             """,
             [plan.plan_id, run_id, tables.spec.name, naive(now), plan.changes],
         )
+    snapshot.doubt_vacated(tables)
     if plan.full_refresh:
         snapshot.doubt_planned(tables)
 

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from revetl.model import Scalar
 from revetl.state import outcomes
+from revetl.state.outcomes import VACATED
 from revetl.state.sync_tables import SyncTables
 from revetl.warehouse.sql import ident
 
@@ -15,17 +16,18 @@ from revetl.warehouse.sql import ident
 def doubt(
     tables: SyncTables, plan_id: str, run_id: str, until: int, now: datetime, *, only: Sequence[int] | None = None
 ) -> int:
-    """Those of the plan below `until` that have no outcome; returns how many. `only`: these ordinals. Call inside a
-    transaction."""
+    """Those of the plan below `until` that have no outcome, and those of which a field may have been emptied before;
+    returns how many. `only`: these ordinals. Call inside a transaction."""
     warehouse, snapshot = tables.warehouse, tables.snapshot
-    columns = {c.name for c in warehouse.columns(tables.relation("plan"))}
+    columns = {c.name: c.type for c in warehouse.columns(tables.relation("plan"))}
     if not columns:
         return 0
+    reached = "(p.ordinal < ? OR p.vacates IS NOT NULL)"
     among = "" if only is None else f"AND p.ordinal IN ({', '.join(str(int(n)) for n in only)})"
     in_flight = f"""
         SELECT *
         FROM {tables.plan} p
-        WHERE p.plan_id = ? AND p.ordinal < ? AND p.outcome IS NULL {among}
+        WHERE p.plan_id = ? AND {reached} AND p.outcome IS NULL {among}
             AND NOT EXISTS (
                 SELECT 1
                 FROM {tables.shared("outcomes")} o
@@ -73,7 +75,8 @@ def doubt(
         """,
         [now, run_id, *params],
     )
-    _record_unknown(replace(tables, fields=tuple(planned)), in_flight, params, run_id, now)
+    as_planned = tuple(replace(f, type=columns[f.after].upper()) for f in planned)
+    _record_unknown(replace(tables, fields=as_planned), in_flight, params, run_id, now)
     return count
 
 
@@ -87,7 +90,7 @@ def _record_unknown(tables: SyncTables, in_flight: str, params: list[Scalar], ru
             'unknown' AS status,
             f.destination_id AS result_id,
             'Interrupted' AS error_class,
-            CAST(NULL AS VARCHAR) AS error_code,
+            CASE WHEN f.vacates IS NOT NULL THEN '{VACATED}' END AS error_code,
             'the run broke off while this record was in flight' AS error_message,
             1 AS attempts,
             {outcomes.change_list("f")} AS change_list

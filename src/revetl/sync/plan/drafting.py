@@ -23,6 +23,7 @@ from revetl.sync.plan import (
     field_types,
     freezing,
     guardrails,
+    handovers,
     lines,
     matching,
     policies,
@@ -91,6 +92,7 @@ async def _ask(run: SyncRun, destination: Destination, schema: ObjectSchema, sum
         await run.on_tables(standing.decide)
         summary.merged, summary.found_again = found.merged, await run.on_tables(standing.count_found_again)
     summary.kept = await policies.decide(run, destination, described)
+    await handovers.decide(run, destination, described, summary)
     at.append(requests_of(destination)[0])
     return at[2] - at[1], at[1] - at[0] + at[3] - at[2]
 
@@ -140,7 +142,10 @@ def _writes(spec: SyncSpec, destination: Destination, plan: PlanSummary) -> dict
         Operation.UPDATE: plan.update + plan.adopt,
         Operation.DELETE: plan.delete,
     }
-    return {op.value: -(-n // write_rows(destination, spec.object, plan.changes, op)) for op, n in records.items()}
+    writes = {op.value: -(-n // write_rows(destination, spec.object, plan.changes, op)) for op, n in records.items()}
+    # A wave is a batch of its own at least, and so is what is emptied before them.
+    writes[Operation.UPDATE.value] += plan.waves - 1 + -(-plan.vacated // destination.limits(spec.object).batch_rows)
+    return writes
 
 
 _METADATA_TYPES: Mapping[Metadata, tuple[FieldType, ...]] = {

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Sequence
 
 from revetl.errors import WarehouseError
+from revetl.state.outcomes import VALUE_HELD
 from revetl.state.sync_tables import HASH_TYPE, SyncTables, row_hash
 from revetl.sync.plan import guardrails, suppressed, suspects
 from revetl.sync.plan.comparison import IN_DOUBT, SnapshotComparison, source_of
@@ -87,7 +88,10 @@ def _write_plan(comparison: SnapshotComparison, plan_id: str, limit: int | None,
     candidates = " UNION ALL ".join([_present(comparison), *([_leavers(tables)] if leavers else [])])
     kept = "(c.op = 'create' OR c.in_doubt)" if spec.mode == "insert" and not events else "TRUE"
     # What waits for a person (a create that may have happened, what was rolled back or accepted) goes on waiting.
-    stays = "r.status NOT IN ('rejected', 'skipped')" if comparison.full_refresh else "TRUE"
+    # Who waits for a value that another record has is planned again: what that one does in this plan may free it.
+    stays = f"(r.status <> 'rejected' OR r.error_code IS DISTINCT FROM {literal(VALUE_HELD)})"
+    if comparison.full_refresh:
+        stays = "r.status NOT IN ('rejected', 'skipped')"
     columns = "".join(f", c.{ident(f.before)}, c.{ident(f.after)}" for f in tables.fields)
     tables.warehouse.execute(f"DROP TABLE IF EXISTS {tables.plan}")
     tables.warehouse.execute(
@@ -116,7 +120,10 @@ def _write_plan(comparison: SnapshotComparison, plan_id: str, limit: int | None,
             CAST(NULL AS VARCHAR) AS found,
             CAST(NULL AS VARCHAR) AS outcome,
             CAST(NULL AS VARCHAR) AS reason,
-            CAST(NULL AS VARCHAR) AS note
+            CAST(NULL AS VARCHAR) AS note,
+            CAST(0 AS INTEGER) AS wave,
+            CAST(NULL AS VARCHAR) AS follows,
+            CAST(NULL AS VARCHAR) AS vacates
             {columns}
         FROM due c
         {f"WHERE c.ordinal < {int(limit)}" if limit is not None else ""}

@@ -3,7 +3,8 @@
 Every line of the plan without a destination id is looked up by `match_on`. Found: it becomes an update by id of the
 fields that differ from what stands there (an adoption). Not found: it is created, unless it had an id once
 (`standing`). A record in doubt is looked up by its present and by its earlier value, for an earlier attempt may have
-created it. What must not be sent is withheld, with the reason (`adoption`).
+created it: by that value it is our own, unless another key has that record by now. What must not be sent is withheld,
+with the reason (`adoption`).
 
 What can fail here, and what then happens:
 - the destination is away or refuses the credentials → its error leaves as it is and the run ends; nothing was sent.
@@ -26,7 +27,7 @@ from revetl.destinations.capabilities import LooksUp
 from revetl.model import Scalar
 from revetl.state.sync_tables import SyncTables
 from revetl.sync.batching import ask_in_batches
-from revetl.sync.plan import adoption
+from revetl.sync.plan import adoption, handovers
 from revetl.sync.sync_run import SyncRun
 from revetl.warehouse.cells import plain
 from revetl.warehouse.sql import ident
@@ -52,6 +53,7 @@ class _NewLine:
     """A line without a destination id. `values`: what it is looked for by."""
 
     ordinal: int
+    key: str
     op: str
     in_doubt: bool
     values: tuple[Scalar, ...]
@@ -76,8 +78,9 @@ async def match_new(run: SyncRun, destination: Destination) -> int:
     await run.on_tables(SyncTables.new_scratch, "found", f"({columns})")
     chunks = await run.on_tables(_stream)
     while lines := await run.on_tables(_next_lines, chunks):
-        rows = await _look_up(tables, destination, lines)
+        rows = await _look_up(run, destination, lines)
         await run.ctx.offload(run.ctx.warehouse.append, tables.scratch_relation("found"), _as_arrow(rows))
+    await handovers.pass_over_given_up(run, destination)
     return await run.on_tables(partial(adoption.decide, searched=searched))
 
 
@@ -85,8 +88,8 @@ def _count_new(tables: SyncTables) -> int:
     return tables.warehouse.scalar(f"SELECT count(*) FROM {tables.plan} WHERE destination_id IS NULL", int)
 
 
-async def _look_up(tables: SyncTables, destination: Destination, lines: list[_NewLine]) -> list[tuple[Any, ...]]:
-    spec = tables.spec
+async def _look_up(run: SyncRun, destination: Destination, lines: list[_NewLine]) -> list[tuple[Any, ...]]:
+    spec, tables = run.spec, run.tables
     match_on, limits = str(spec.match_on), destination.limits(spec.object)
 
     def form_of(value: Scalar) -> str | None:
@@ -108,19 +111,43 @@ async def _look_up(tables: SyncTables, destination: Destination, lines: list[_Ne
 
         for answer in await ask_in_batches(wanted, limits.lookup_rows, limits, ask):
             matches.update(answer)
+    earlier = {
+        matches[f].destination_id for line, values in asked if len(values) > 1 for _, f in values if f in matches
+    }
+    owners = await run.on_tables(_owners, earlier)
     rows = []
     for line, values in asked:
-        match = next((matches[form] for _, form in values if form in matches), None)
         present = line.fields[match_on]
         empty = present is None or present == ""
         identity = None if empty else form_of(present)
-        by_present = identity is not None and identity in matches
+        found = [matches[form] for _, form in values if form in matches]
+        own = [m for m in found if owners.get(m.destination_id, line.key) == line.key]
+        match = own[-1] if own else matches.get(identity or "")
+        by_present = match is not None and identity is not None and matches.get(identity) is match
         asked_for = bool(values) and isinstance(destination, LooksUp)
         difference = _difference(tables, destination, line, match, by_present)
         stands = None if match is None else match.fields.get(match_on)
         main = by_present and stands is not None and form_of(stands) == identity
         rows.append((line.ordinal, identity, *difference, asked_for, empty, main))
     return rows
+
+
+def _owners(tables: SyncTables, ids: set[str]) -> dict[str, str]:
+    """id → the key that has it."""
+    if not ids:
+        return {}
+    marks = ", ".join("?" for _ in ids)
+    return {
+        str(id_): str(key)
+        for id_, key in tables.warehouse.rows(
+            f"""
+            SELECT destination_id, key
+            FROM {tables.snapshot}
+            WHERE destination_id IN ({marks})
+            """,
+            [*ids],
+        )
+    }
 
 
 def _difference(
@@ -153,7 +180,7 @@ def _stream(tables: SyncTables) -> Iterator[pa.RecordBatch]:
     after = "".join(f", {ident(f.after)}" for f in tables.fields)
     return tables.warehouse.stream(
         f"""
-        SELECT ordinal, op, in_doubt, {ident(tables.match_field.before)} AS earlier{after}
+        SELECT ordinal, key, op, in_doubt, {ident(tables.match_field.before)} AS earlier{after}
         FROM {tables.plan}
         WHERE destination_id IS NULL
         ORDER BY ordinal
@@ -166,7 +193,7 @@ def _next_lines(tables: SyncTables, chunks: Iterator[pa.RecordBatch]) -> list[_N
     batch = next(chunks, None)
     if batch is None:
         return []
-    ordinals, ops, doubts, earlier, *columns = (plain(column) for column in batch.columns)
+    ordinals, keys, ops, doubts, earlier, *columns = (plain(column) for column in batch.columns)
     names = [f.name for f in tables.fields]
     at = names.index(str(tables.spec.match_on))
     lines = []
@@ -176,7 +203,9 @@ def _next_lines(tables: SyncTables, chunks: Iterator[pa.RecordBatch]) -> list[_N
         values = [columns[at][i], *([earlier[i]] if doubts[i] or lost else [])]
         present = tuple(v for v in values if v is not None and v != "")
         lines.append(
-            _NewLine(ordinal, ops[i], doubts[i], present, {n: c[i] for n, c in zip(names, columns, strict=True)})
+            _NewLine(
+                ordinal, keys[i], ops[i], doubts[i], present, {n: c[i] for n, c in zip(names, columns, strict=True)}
+            )
         )
     return lines
 

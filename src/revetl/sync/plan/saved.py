@@ -77,6 +77,7 @@ def entry(warehouse: Warehouse, spec: SyncSpec, plan: PlanSummary, clock: Clock)
         "full_refresh": plan.full_refresh,
         "reasons": plan.reasons,
         "fields": plan.fields,
+        "held": plan.held,
         "forecast": asdict(plan.forecast) | {"requests": plan.forecast.requests} if plan.forecast else None,
         "guardrails": [asdict(v) for v in plan.violations],
     }
@@ -175,6 +176,7 @@ def planner(warehouse: Warehouse, spec: SyncSpec, saved: SavedPlanEntry) -> Plan
             violations=[GuardrailViolation(**v) for v in saved.data["guardrails"]],
             links=LinkCounts(**saved.data["links"]),
             full_refresh=saved.data["full_refresh"],
+            held=dict(saved.data.get("held", {})),
         )
         return await run.on_tables(lines.summarise, summary)
 

@@ -26,6 +26,18 @@ class PlanLine:
     in_doubt: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class ValueMove:
+    """A unique value that one record gives up and another is given. `vacated`: it is taken from the giver before
+    anything else is sent, since the values move in a circle."""
+
+    field: str
+    value: str
+    giver: str
+    taker: str
+    vacated: bool
+
+
 @dataclass(kw_only=True)
 class RecordCounts:
     """A plan's records."""
@@ -57,6 +69,7 @@ class RecordCounts:
     returned: int = 0  # left a model that holds only what differs, and came back: sent whole
     in_doubt: int = 0  # an earlier write of them may have been applied
     recovered: int = 0  # became in doubt just now, by recovery
+    vacated: int = 0  # a unique field is emptied first, since values move in a circle
     merged: int = 0  # stand under another id: somebody merged their record into another
     found_again: int = 0  # stand under another id: archived or deleted there, and made again by somebody
 
@@ -82,6 +95,7 @@ class FieldCounts:
 
     fields: dict[str, int] = field(default_factory=dict)  # will be sent
     kept: dict[str, int] = field(default_factory=dict)  # withheld by a field policy: what stands there is kept
+    held: dict[str, int] = field(default_factory=dict)  # withheld: another record has the value, or is given it
 
 
 @dataclass(kw_only=True)
@@ -97,6 +111,9 @@ class PlanSummary(RecordCounts, FieldCounts):
     requests: int = 0  # writes that it takes
     forecast: PlanForecast | None = None  # None without a destination
     links: LinkCounts = field(default_factory=LinkCounts)  # counted apart from records
+    moved: int = 0  # unique values that one record gives up and another is given
+    moves: list[ValueMove] = field(default_factory=list)  # a few of them, in their order
+    waves: int = 1  # lines of a later wave are sent once all of an earlier one are answered
     full_refresh: bool = False  # everything is sent, changed or not, and `max_changed_share` is not asked
     consequences: list[str] = field(default_factory=list)  # what follows from what the destination can't do
     violations: list[GuardrailViolation] = field(default_factory=list)  # guardrails that it breaks

@@ -6,7 +6,7 @@ Reads only: the destination is away, or the process dies → nothing was sent, a
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -15,6 +15,7 @@ from revetl.destinations.base import Destination, RecordMatch
 from revetl.destinations.capabilities import LooksUp, write_only
 from revetl.errors import ConfigError
 from revetl.model import RunRecord, Scalar, Status, SyncSpec
+from revetl.state.outcomes import VACATED
 from revetl.state.sync_tables import SyncTables
 from revetl.sync import typed_text
 from revetl.sync.batching import ask_in_batches
@@ -58,7 +59,8 @@ async def decide(run: SyncRun, destination: Destination, undone: RunRecord, choi
     await run.on_tables(verdicts.prepare)
     total = await run.on_tables(verdicts.count_written, undone.run_id, choices.keys)
     chunks = await run.on_tables(verdicts.written_by, undone.run_id, choices.keys, batch_rows=CHUNK_ROWS)
-    judge = _RollbackJudge(tables, NormalForms(destination, spec.object), undone, choices)
+    vacatable = {f.name for f in (await destination.describe(spec.object)).fields.values() if f.vacatable}
+    judge = _RollbackJudge(tables, NormalForms(destination, spec.object), undone, choices, vacatable)
     repeatable = destination.idempotent(spec.object, spec.match_on)
     names = [f.name for f in tables.fields]
     meter, done = run.ctx.progress("reading"), 0
@@ -116,7 +118,15 @@ def _match_value(row: KnownRow, match_on: str) -> Scalar:
 class _RollbackJudge:
     """Decides on one record after the other; holds no records."""
 
-    def __init__(self, tables: SyncTables, forms: NormalForms, undone: RunRecord, choices: RollbackChoices) -> None:
+    def __init__(
+        self,
+        tables: SyncTables,
+        forms: NormalForms,
+        undone: RunRecord,
+        choices: RollbackChoices,
+        vacatable: Collection[str] = (),
+    ) -> None:
+        self._vacatable = vacatable
         self._tables, self._forms, self._undone, self._choices = tables, forms, undone, choices
         self._fields = {f.name: (i, f) for i, f in enumerate(tables.fields)}
         self._unseen = write_only(forms.destination)
@@ -233,7 +243,8 @@ class _RollbackJudge:
                 # What the run wrote may be on its way still: the earlier value has to be sent after it.
                 return verdict("restore", earlier=typed_text.text(value))
             return verdict("already", earlier=typed_text.text(value))
-        if now == form(name, wrote_typed):
+        emptied = row["error_code"] == VACATED and now == "" and name in self._vacatable
+        if emptied or now == form(name, wrote_typed):
             return verdict("restore", earlier=typed_text.text(value))
         if now == form(name, row[f"now__{index}"]):
             return verdict("left", f"written since by run {row['now_run']}")

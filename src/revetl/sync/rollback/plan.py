@@ -78,6 +78,9 @@ def freeze(tables: SyncTables, plan_id: str, undone_run: str) -> None:
             p.outcome,
             CASE WHEN p.outcome = 'skipped' THEN 'LEFT_ALONE' END AS reason,
             p.note,
+            CAST(0 AS INTEGER) AS wave,
+            CAST(NULL AS VARCHAR) AS follows,
+            CAST(NULL AS VARCHAR) AS vacates,
             (p.verdict <> 'left' AND {queue.would_be_planned(tables, "p.row_hash", deleted=deleted)}) AS waits,
             {queue.present_hash(tables)} AS present_hash
             {columns}

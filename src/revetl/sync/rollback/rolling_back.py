@@ -20,9 +20,11 @@ from revetl.sync.apply.applier import apply_plan
 from revetl.sync.apply.checkpoint import FrozenPlan
 from revetl.sync.leasing import under_lease
 from revetl.sync.lost_connection import again
+from revetl.sync.plan import handovers
 from revetl.sync.recording import how_it_ended, recorded
 from revetl.sync.retry import queue
 from revetl.sync.rollback import plan as rollback_plan
+from revetl.sync.rollback import verdicts
 from revetl.sync.rollback.decisions import RollbackChoices, decide
 from revetl.sync.rollback.plan import RollbackPlan
 from revetl.sync.sync_run import SyncRun
@@ -98,6 +100,9 @@ async def _plan(run: SyncRun, destination: Destination, undone: RunRecord, choic
     await decide(run, destination, undone, choices)
     reads = requests_of(destination)[0] - before
     await run.on_tables(rollback_plan.freeze, run.ctx.run_id, undone.run_id)
+    described = (await destination.describe(run.spec.object)).fields
+    withheld = await handovers.decide(run, destination, described)
+    await run.on_tables(verdicts.leave_withheld, [(w.key, w.field, w.holder, w.whole) for w in withheld])
     plan = await run.on_tables(rollback_plan.summarise, undone, choices)
     plan.reads = reads
     limits = destination.limits(run.spec.object)

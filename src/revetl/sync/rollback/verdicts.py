@@ -77,6 +77,7 @@ def written_by(tables: SyncTables, run_id: str, keys: Sequence[str], *, batch_ro
             o.status,
             coalesce(o.destination_id, n.destination_id) AS destination_id,
             o.changed_fields,
+            o.error_code,
             o."before" AS earlier,
             o."after" AS written,
             n.key IS NOT NULL AS known,
@@ -99,6 +100,20 @@ def written_by(tables: SyncTables, run_id: str, keys: Sequence[str], *, batch_ro
         [run_id, tables.spec.name, *keys],
         batch_rows=batch_rows,
     )
+
+
+def leave_withheld(tables: SyncTables, withheld: Sequence[tuple[str, str, str, bool]]) -> None:
+    """Fields that can't get their earlier value back, for another record has it: (key, field, that record's key,
+    whether nothing else of the record is restored)."""
+    for key, field, holder, whole in withheld:
+        tables.warehouse.execute(
+            f"""
+            UPDATE {tables.rollback}
+            SET verdict = 'left', reason = ?
+            WHERE key = ? AND verdict <> 'left' AND (field = ? OR (field IS NULL AND ?))
+            """,
+            [f"{holder} of this sync has that value", key, field, whole],
+        )
 
 
 def count_written(tables: SyncTables, run_id: str, keys: Sequence[str]) -> int:
