@@ -145,9 +145,7 @@ class FakeDestination:
     def _apply(self, match_on: str | None, change: Change) -> Outcome:
         self.written.append(change)
         if self.poison & {change.match_value, *change.fields.values()}:
-            return Outcome(
-                change.ordinal, Status.REJECTED, None, "Rejected", "VALIDATION_ERROR", "the value is not valid"
-            )
+            return Outcome(change.ordinal, Status.REJECTED, None, "Rejected", "INVALID_VALUE", "the value is not valid")
         if change.op is Operation.DELETE:
             self.records.pop(str(change.destination_id), None)
             self.links = {link for link in self.links if change.destination_id not in link[:2]}

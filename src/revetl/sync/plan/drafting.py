@@ -18,6 +18,7 @@ from revetl.sync.links import sending
 from revetl.sync.plan import consequences, events, field_types, freezing, guardrails, lines, matching, policies
 from revetl.sync.plan.forecast import PlanForecast, forecast
 from revetl.sync.plan.summary import PlanSummary
+from revetl.sync.retry import due
 from revetl.sync.sync_run import SyncRun
 
 
@@ -29,19 +30,19 @@ async def draft(run: SyncRun, destination: Destination | None, *, limit: int | N
     if destination is not None and spec.mode == "insert":
         schema = await destination.describe(spec.object)  # events are compared in another way
     of_events = schema is not None and schema.kind == "events"
-    summary = await run.on_tables(
-        freezing.freeze, run.ctx.run_id, limit=limit, full_refresh=full_refresh, events=of_events
-    )
+    options = freezing.FreezeOptions(run.ctx.clock.now(), limit, full_refresh, of_events)
+    summary = await run.on_tables(freezing.freeze, run.ctx.run_id, options)
     asked = (0, 0)
     planned = await run.on_tables(lines.count)
     if destination is not None and planned:
         schema = schema or await destination.describe(spec.object)
         asked = await _ask(run, destination, schema, summary)
+        summary.add_waiting(await run.on_tables(due.leave_out_decided_again, run.ctx.clock.now()))
     summary = await run.on_tables(lines.summarise, summary)
     if destination is not None:
         summary.requests = sum(_writes(spec, destination, summary).values())
         summary.consequences = consequences.consequences(spec, destination, schema, summary.changes)
-    summary.violations += guardrails.judge_creates(spec, summary.create)
+    summary.violations += guardrails.judge_creates(spec, summary.create - summary.again.get("create", 0))
     if spec.associate:
         summary.links = await sending.forecast(run, destination, full_refresh=full_refresh)
         summary.violations += guardrails.judge_links(spec, summary.links)

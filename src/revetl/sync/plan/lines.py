@@ -33,16 +33,18 @@ def summarise(tables: SyncTables, summary: PlanSummary) -> PlanSummary:
                 ELSE op
             END,
             count(*),
-            count(*) FILTER (WHERE in_doubt)
+            count(*) FILTER (WHERE in_doubt),
+            count(*) FILTER (WHERE outcome IS NULL AND tries > 0)
         FROM {plan}
         GROUP BY 1
         """
     )
-    by_kind = {str(kind): int(str(n)) for kind, n, _ in kinds}
+    by_kind = {str(kind): int(str(n)) for kind, n, _, _ in kinds}
+    summary.again = {str(kind): int(str(n)) for kind, _, _, n in kinds if n}
     summary.create, summary.update = by_kind.get("create", 0), by_kind.get("update", 0)
     summary.adopt, summary.delete = by_kind.get("adopt", 0), by_kind.get("delete", 0)
     summary.matched, summary.withheld = by_kind.get("matched", 0), by_kind.get("withheld", 0)
-    summary.in_doubt = sum(int(str(n)) for _, _, n in kinds)
+    summary.in_doubt = sum(int(str(n)) for _, _, n, _ in kinds)
     summary.reasons = warehouse.counts(
         f"""
         SELECT coalesce(reason, upper(outcome)), count(*)

@@ -38,7 +38,7 @@ def restore(tables: SyncTables, plan_id: str) -> None:
     with warehouse.transaction(ddl=True):
         warehouse.execute(f"DROP TABLE IF EXISTS {tables.plan}")
         warehouse.execute(f"CREATE TABLE {tables.plan} AS SELECT * FROM {table(copy_of(warehouse, plan_id))}")
-        snapshot.rename_settled(tables)
+        snapshot.update_plan(tables)
 
 
 def lines_digest(warehouse: Warehouse, lines: Relation, order: str = "ordinal") -> tuple[int, str]:
