@@ -14,7 +14,8 @@ Record = dict[str, Scalar]
 
 @dataclass
 class FakeDestination:
-    """`records`: id → fields. `poison`: values of the match field that are always refused. `before_write` and
+    """`records`: id → fields. `poison`: values of the match field that are always refused. `refuses`: the error code by
+    which a change is refused now, None where it is taken. `before_write` and
     `after_write` run around the write of each batch and may raise: before, nothing is applied; after, all of it is."""
 
     fields: Sequence[str] = ("email", "firstname", "city")
@@ -25,6 +26,7 @@ class FakeDestination:
     idempotent_creates: bool = True
     records: dict[str, Record] = field(default_factory=dict)
     poison: set[Scalar] = field(default_factory=set)
+    refuses: Callable[[Change], str | None] = lambda _: None
     read_only: set[str] = field(default_factory=set)
     described: dict[str, DestinationField] = field(default_factory=dict)
     reads: list[str] = field(default_factory=list)
@@ -146,6 +148,8 @@ class FakeDestination:
         self.written.append(change)
         if self.poison & {change.match_value, *change.fields.values()}:
             return Outcome(change.ordinal, Status.REJECTED, None, "Rejected", "INVALID_VALUE", "the value is not valid")
+        if (code := self.refuses(change)) is not None:
+            return Outcome(change.ordinal, Status.REJECTED, None, "Rejected", code, "refused")
         if change.op is Operation.DELETE:
             self.records.pop(str(change.destination_id), None)
             self.links = {link for link in self.links if change.destination_id not in link[:2]}

@@ -197,7 +197,8 @@ def queue_refused(tables: SyncTables, answered: str, now: datetime, run_id: str)
     # `unknown` waits only where planning said so: any other lost answer is looked for by the next run.
     tables.warehouse.execute(
         f"""
-        INSERT INTO {tables.rejected} (key, row_hash, status, error_code, message, tries, run_id, "at", next_try, sent_as)
+        INSERT INTO {tables.rejected}
+            (key, row_hash, status, error_code, message, tries, run_id, "at", next_try, sent_as)
         SELECT
             p.key,
             p.row_hash,

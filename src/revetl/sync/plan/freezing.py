@@ -30,9 +30,9 @@ def sending_order(op: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class FreezeOptions:
-    """`now` says which of the waiting records are due. `limit`: lines at most. `full_refresh`: every record of the model
-    stands in it whole, changed or not. `events`: they are only added, and a changed one has a line all the same, so that
-    it is not passed over in silence."""
+    """`now` says which of the waiting records are due. `limit`: lines at most. `full_refresh`: every record of the
+    model stands in it whole, changed or not. `events`: they are only added, and a changed one has a line all the same,
+    so that it is not passed over in silence."""
 
     now: datetime
     limit: int | None = None

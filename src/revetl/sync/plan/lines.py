@@ -10,6 +10,7 @@ from revetl.model import Scalar
 from revetl.state.outcomes import changed, with_change_list
 from revetl.state.sync_tables import SyncTables
 from revetl.sync.plan.summary import PlanLine, PlanSummary
+from revetl.sync.retry import queue
 from revetl.warehouse.sql import ident
 
 _SAMPLES = 10
@@ -125,7 +126,10 @@ def why_not_planned(tables: SyncTables, key: str) -> str | None:
 
     in_model = stands(tables.source, f"CAST({ident(spec.key)} AS VARCHAR)")
     known = stands(tables.snapshot, "key")
-    if in_model and stands(tables.rejected, "key"):
+    waiting = tables.warehouse.rows(f"SELECT status, error_code FROM {tables.rejected} WHERE key = ?", [key])
+    if in_model and waiting:
+        if queue.by_itself(*waiting[0]):
+            return "was refused before: it waits, and is tried again by itself, or at once with `revetl retry`"
         return "was refused before: it waits until its row changes, or for `revetl retry`"
     if in_model and known:
         return "same: the destination is known to hold these values"

@@ -30,9 +30,10 @@ _SENT_BEFORE = f"status IN ({', '.join(literal(status) for status in TRIED_AGAIN
 
 
 def set_aside(tables: SyncTables, candidates: str, now: datetime, *, everything: bool) -> dict[tuple[str, str], int]:
-    """Makes the scratch tables `queued` (key, tries: of the records that are tried again) and `waiting` (key: not to be
-    planned now), and says why those wait. `candidates` is a SELECT of (key, row_hash) of the records that have something
-    to be sent; `everything`: what was refused is tried, whatever the cause. Call inside the plan's transaction."""
+    """Makes the scratch tables `queued` (key, tries: how often this row was refused) and `waiting` (key: not to be
+    planned now), and says why those wait. `candidates` is a SELECT of (key, row_hash) of the records that have
+    something to be sent; `everything`: what was refused is tried, whatever the cause. Call inside the plan's
+    transaction."""
     warehouse, refused = tables.warehouse, ", ".join(literal(status) for status in REFUSED)
     if not warehouse.rows(f"SELECT 1 FROM {tables.rejected} LIMIT 1"):
         tables.new_scratch("queued", "(key VARCHAR, tries BIGINT)")

@@ -128,14 +128,19 @@ def waiting(tables: SyncTables, which: QueueFilter, *, most_keys: int = 3) -> li
         )
         reason = (None if code is None else str(code), None if message is None else str(message))
         named = tuple(str(k) for (k,) in keys)
-        again = status in TRIED_AGAIN and not causes.lies_in_row(reason[0])
+        again = by_itself(status, code)
         out.append(QueuedRecords(str(status), *reason, int(str(n)), named, int(str(messages)), again))
     return out
 
 
+def by_itself(status: Scalar, code: Scalar) -> bool:
+    """Whether what waits so is tried again though its row stays as it is."""
+    return status in TRIED_AGAIN and not causes.lies_in_row(None if code is None else str(code))
+
+
 @dataclass(frozen=True, slots=True)
 class WaitingCounts:
-    """What waits after a run. `statuses`: status in the queue → records. `reasons`: error code, or what a person decided
+    """What waits after a run. `statuses`: status in the queue → records. `reasons`: error code, or what a person chose
     (`ROLLED_BACK`, `ACCEPTED`) → records."""
 
     statuses: dict[str, int]
