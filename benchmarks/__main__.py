@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 import time
 
-from benchmarks import ceiling, enrich, memory, order, plan, push, report, wide
+from benchmarks import ceiling, enrich, growth, memory, order, plan, push, report, wide
 from benchmarks import help as help_
 
 WORKLOADS = {
@@ -21,6 +21,7 @@ WORKLOADS = {
     "wide": wide.measure,
     "order": order.measure,
     "enrich": enrich.measure,
+    "growth": growth.measure,
 }
 
 

@@ -53,3 +53,9 @@ $$
 {% macro now_utc() %}{{ return(adapter.dispatch('now_utc')()) }}{% endmacro %}
 {% macro default__now_utc() %}(now() at time zone 'UTC'){% endmacro %}
 {% macro snowflake__now_utc() %}sysdate(){% endmacro %}
+
+{# How a model's joins are planned, set before it is built. Postgres has no statistics of a table that was just made, nor of
+   a CTE that is read twice: it takes thousands of rows for a few, and compares each with each. #}
+{% macro join_by_hash() %}{{ return(adapter.dispatch('join_by_hash')()) }}{% endmacro %}
+{% macro default__join_by_hash() %}{% endmacro %}
+{% macro postgres__join_by_hash() %}set local enable_nestloop = off{% endmacro %}

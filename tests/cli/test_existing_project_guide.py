@@ -12,6 +12,8 @@ from pathlib import Path
 
 import duckdb
 import pytest
+import yaml
+from jsonschema import Draft202012Validator
 
 from revetl.cli.main import run
 from tests.support.existing_project import make_existing_project
@@ -81,6 +83,17 @@ def test_every_command_does_what_the_guide_shows(
     assert {"ann@acme.example": "Ann", "cid@acme.example": "Cid"}.items() <= held.items()
 
 
+def test_every_piece_of_yaml_is_one() -> None:
+    """Of revetl.yml, or of a sync's meta, as the page says before it."""
+    from revetl.usecases.schema import json_schema
+
+    pieces = [yaml.safe_load(text) for kind, text in _BLOCK.findall(GUIDE.read_text()) if kind == "yaml"]
+    settings, renamed = pieces
+    Draft202012Validator(json_schema("project")).validate({"name": "x", **settings})
+    sync = {"destination": "hubspot", "object": "contacts", "key": "customer_id", "match_on": "email"}
+    Draft202012Validator(json_schema("sync")).validate({**sync, **renamed})
+
+
 def test_init_writes_nothing_twice_and_says_where_it_looked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -95,6 +108,21 @@ def test_init_writes_nothing_twice_and_says_where_it_looked(
     assert run(["init"]) == 2
     assert "already holds revetl.yml, connections.yml" in capsys.readouterr().err
     assert (project / "revetl.yml").read_text() == "name: mine\n"
+
+
+def test_a_profiles_folder_that_init_was_told_is_known_from_then_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project = make_existing_project(tmp_path)
+    monkeypatch.chdir(project)
+    monkeypatch.setenv("HOME", str(tmp_path / "nobody"))
+    monkeypatch.delenv("DBT_PROFILES_DIR", raising=False)
+    assert run(["init", "--profiles-dir", "../home/secrets"]) == 0
+    assert 'profiles: "../home/secrets"' in (project / "revetl.yml").read_text()
+    capsys.readouterr()
+    run(["debug", "--json"])
+    checks = {c["check"]: c for c in json.loads(capsys.readouterr().out)}
+    assert checks["warehouse (duckdb)"]["ok"]
 
 
 def test_init_where_there_is_no_project_names_the_starter(

@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 
 from revetl.enrich.selection import partition
+from revetl.enrich.selection.questions import QuestionSelection
 from revetl.providers.base import Answer
 from tests.simulation.test_enrich_crash import COUNTED, SPENT, Crash, Dying
 from tests.simulation.test_enrich_engine import bills, enrich, number, providers
 from tests.simulation.test_enrich_jobs import JOB
-from tests.support.enrich_fakes import FakeProvider, hit, miss, person, terms, warehouse_with, waterfall
+from tests.support.enrich_fakes import FakeProvider, hit, load_people, miss, person, terms, warehouse_with, waterfall
 from tests.support.enrich_job_fakes import JobVendor
 
 PEOPLE_N = 24
@@ -143,3 +144,22 @@ def test_a_provider_is_asked_on_while_its_values_are_verified() -> None:
     assert len(asked) == PEOPLE_N
     assert asked[-1] - asked[0] == pytest.approx(PEOPLE_N / 4 - 1, abs=0.1)
     assert vendors["check.email"].bill
+
+
+def test_there_are_as_many_partitions_as_there_is_to_ask(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each reads the ledger: a table that grows while little is new would be read over and over."""
+    cut: list[int] = []
+    bounds = QuestionSelection.bounds
+
+    def counted(self: QuestionSelection, partitions: int) -> list[str]:
+        cut.append(partitions)
+        return bounds(self, partitions)
+
+    monkeypatch.setattr(QuestionSelection, "bounds", counted)
+    warehouse, vendors = people(), providers()
+    enrich(warehouse, vendors)
+    assert cut == [PEOPLE_N // 6]
+    enrich(warehouse, vendors, run_id="r2")
+    load_people(warehouse, [person(n) for n in range(PEOPLE_N + 12)])
+    enrich(warehouse, vendors, run_id="r3")
+    assert cut == [PEOPLE_N // 6, 2]

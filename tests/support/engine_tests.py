@@ -36,6 +36,7 @@ GROUPS: Mapping[str, Sequence[str]] = {
     "enrichment: waterfall, stop rules, audits, forecast": (
         "tests/simulation/test_enrich_engine.py",
         "tests/simulation/test_enrich_in_parts.py",
+        "tests/property/test_enrich_record_budget.py",
         "tests/simulation/test_enrich_stop_rules.py",
         "tests/simulation/test_enrich_audit.py",
         "tests/simulation/test_enrich_forecast.py",

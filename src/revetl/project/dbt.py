@@ -174,8 +174,9 @@ def run_dbt(
     Raises DbtFailed with the failed nodes named. Interrupted, it waits for dbt to stop and passes the interrupt on.
     """
     line = dbt.line(command, arguments)
-    # No usage statistics leave the machine unless the operator asks for it.
-    env = {"DBT_SEND_ANONYMOUS_USAGE_STATS": "false", **os.environ}
+    # No usage statistics leave the machine unless the operator asks for it. DuckDB and libpq take a session's zone from
+    # TZ: a model that casts a moment to a date would mean another day on another machine.
+    env = {"DBT_SEND_ANONYMOUS_USAGE_STATS": "false", **os.environ, "TZ": "UTC"}
     how: dict[str, Any] = {"cwd": dbt.root, "env": env, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     how |= {"text": True, "encoding": "utf-8"}
     started = time.monotonic()
@@ -248,9 +249,11 @@ class _Log:
             self.errors.append(info["msg"].strip())
 
     def _done(self, node: dict[str, Any], status: str, seconds: float) -> None:
-        if node["resource_type"] == "exposure":  # dbt lists them as done; there is nothing to do
+        kind = str(node.get("resource_type") or "")
+        # dbt lists exposures as done, and tells of a skipped ephemeral model without saying what it is: neither is run.
+        if kind in ("", "exposure"):
             return
-        result = NodeResult(node["node_name"], node["resource_type"], status, seconds, node.get("node_path", ""))
+        result = NodeResult(str(node.get("node_name", "")), kind, status, seconds, str(node.get("node_path") or ""))
         self.counts[status] += 1
         if status in _BAD:
             self.failed.append(result)

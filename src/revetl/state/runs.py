@@ -34,6 +34,13 @@ def start_run(warehouse: Warehouse, run: RunRecord) -> None:
     warehouse.execute(f"INSERT INTO {table(relation(warehouse, 'runs'))} ({names}) VALUES ({marks})", _values(run))
 
 
+def start_again(warehouse: Warehouse, run: RunRecord) -> None:
+    """Where the connection was lost meanwhile: looks whether the row is there."""
+    runs = table(relation(warehouse, "runs"))
+    if not warehouse.rows(f"SELECT 1 FROM {runs} WHERE run_id = ? LIMIT 1", [run.run_id]):
+        start_run(warehouse, run)
+
+
 def finish_run(warehouse: Warehouse, run: RunRecord) -> None:
     """Writes the run's present state over its row. Safe to repeat; also used for a checkpoint of the counts."""
     assignments = ", ".join(f"{ident(c)} = ?" for c in _COLUMNS[1:])
@@ -71,14 +78,21 @@ def list_runs(warehouse: Warehouse, limit: int = 20) -> list[RunRecord]:
     return _select(warehouse, "", [], limit)
 
 
-def newest_invocations(warehouse: Warehouse, limit: int) -> list[RunRecord]:
+def newest_invocations(warehouse: Warehouse, limit: int, *, wrote: bool = False) -> list[RunRecord]:
     """The runs of the newest `limit` invocations, those of one together, the newest first. A run that no invocation is
-    known of stands by itself."""
+    known of stands by itself. `wrote`: only runs that wrote to a destination, or may have."""
     runs = table(relation(warehouse, "runs"))
+    writers = ""
+    if wrote:
+        outcomes = table(relation(warehouse, "outcomes"))
+        # What stood there already has an outcome too, of no attempt.
+        wrote_one = "status = 'unknown' OR (status IN ('ok', 'accepted') AND attempts > 0)"
+        writers = f"WHERE run_id IN (SELECT run_id FROM {outcomes} WHERE {wrote_one})"
     chosen = f"""
         WHERE coalesce({_invocation(warehouse)}, run_id) IN (
             SELECT coalesce({_invocation(warehouse)}, run_id)
             FROM {runs}
+            {writers}
             GROUP BY 1
             ORDER BY max(started_at) DESC, max(run_id) DESC
             LIMIT {int(limit)}

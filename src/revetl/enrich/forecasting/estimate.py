@@ -71,7 +71,7 @@ def estimate(
         for i, _ in enumerate(spec.stages)
     )
     filled = questions.filled()
-    records = max(total for total, _ in filled.values())
+    asked = max(sum(c.records for c in cohorts if c.open_ >> i & 1) for i, _ in enumerate(spec.stages))
     limit_usd = lowest(options.max_spend_usd, spec.budget.per_run_usd)
     owed_usd = sum(owed, Decimal(0))
     totals = [sum(draw.usd) + float(owed_usd) for draw in draws]
@@ -87,7 +87,7 @@ def estimate(
         low_usd=usd(0.025),
         p95_usd=usd(0.95),
         high_usd=usd(0.975),
-        minutes=_minutes(spec, providers, rates, draws, records, paid=_can_pay_for_all(spec, stages, limit_usd)),
+        minutes=_minutes(spec, providers, rates, draws, asked, paid=_can_pay_for_all(spec, stages, limit_usd)),
         coverage=_coverage(filled, fields, cohorts, draws),
     )
 

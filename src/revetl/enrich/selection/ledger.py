@@ -160,22 +160,19 @@ class LedgerSelection:
             among=_within("c.request_hash", among),
         )
 
-    def cost(self, run_id: str, provider: str, request_hash: str) -> Query:
-        """What one question to a provider has cost in this run, or may have."""
+    def costs(self, run_id: str, provider: str) -> Query:
+        """Question → what it has cost in this run at the provider, or may have (usd)."""
         return compose(
             """
-            coalesce((
-                SELECT {charged}
-                FROM {calls} k
-                WHERE {of_run}
-                  AND k.status <> 'intent'
-                  AND k.request_hash = {request_hash}
-            ), 0)
+            SELECT k.request_hash, {charged} AS usd
+            FROM {calls} k
+            WHERE {of_run}
+              AND k.status <> 'intent'
+            GROUP BY k.request_hash
             """,
             charged=CHARGED,
             calls=self.calls,
             of_run=Query("k.run_id = ? AND k.provider = ?", (run_id, provider)),
-            request_hash=request_hash,
         )
 
     # --- fields ---

@@ -31,6 +31,11 @@ class QuestionSelection(RecordSelection):
         """How many calls the stage would make now, were all of them allowed."""
         return self._count_questions(self._open(stage))
 
+    def count_records(self, stage: Stage) -> int:
+        """Of how many records these calls are: equal questions are one call."""
+        query = compose("SELECT count(*) FROM ({open}) AS counted", open=self._open(stage))
+        return self.warehouse.scalar(query.sql, int, query.params)
+
     def stream(self, stage: Stage) -> Iterator[Question]:
         """The stage's questions, each once, in bounded memory."""
         query = self._open(stage) + " ORDER BY request_hash, key"
@@ -128,19 +133,21 @@ class QuestionSelection(RecordSelection):
                 i=str(i),
                 still_open=self._ledger.still_open(stage.provider, [field], "b"),
             )
-        cap = self.spec.budget.per_record_usd
+        costs, within_budget = self._record_budget(stage)
         return compose(
             """
             SELECT c.*
             FROM ({lacking}) AS c
             LEFT JOIN ({answered}) AS b ON b.request_hash = c.request_hash
+            {costs}
             WHERE ({may_ask})
             {within_budget}
             """,
             lacking=self._lacking(stage),
             answered=self._ledger.answered(stage.provider, self._hashes(stage)),
+            costs=costs,
             may_ask=may_ask,
-            within_budget="" if cap is None else self._within_record_budget(stage, cap),
+            within_budget=within_budget,
         )
 
     def _places(self, stage: Stage) -> list[int]:
@@ -229,42 +236,57 @@ class QuestionSelection(RecordSelection):
             source=self._from(stage),
         )
 
-    def _within_record_budget(self, stage: Stage, cap: Decimal) -> Query:
-        """What the record has cost in this run, the call now and its verification stay within `cap`.
+    def _record_budget(self, stage: Stage) -> tuple[Query, Query]:
+        """Joins to what each record has cost in this run, and the condition that this, the call now and its
+        verification stay within the budget of a record. Both are empty where there is none.
 
         A call that serves many records counts in full for each.
         """
-        spent = Query("")
+        cap = self.spec.budget.per_record_usd
+        if cap is None:
+            return Query(""), Query("")
+        # Joined, and not looked up record by record: Postgres would read the ledger once for each.
+        joins, spent = Query(""), Query("")
         for i, earlier in enumerate(self.spec.stages[: self.spec.stages.index(stage)]):
-            spent = spent + self._ledger.cost(self.run_id, earlier.provider, f"c.hash_{i}") + " + "
-            for field, verifier in earlier.verify.items():
-                spent = spent + self._verification_cost(earlier.provider, field, verifier) + " + "
-        return compose(
-            " AND {spent} {this_call} <= {cap}",
+            joins += compose(
+                "LEFT JOIN ({costs}) AS asked_{i} ON asked_{i}.request_hash = c.hash_{i} ",
+                costs=self._ledger.costs(self.run_id, earlier.provider),
+                i=str(i),
+            )
+            spent += f"coalesce(asked_{i}.usd, 0) + "
+            for n, (field, verifier) in enumerate(earlier.verify.items()):
+                joins += compose(
+                    "LEFT JOIN ({costs}) AS verified_{i}_{n} ON verified_{i}_{n}.key = c.key ",
+                    costs=self._verification_costs(earlier.provider, field, verifier),
+                    i=str(i),
+                    n=str(n),
+                )
+                spent += f"coalesce(verified_{i}_{n}.usd, 0) + "
+        within = compose(
+            "AND {spent} {this_call} <= {cap}",
             spent=spent,
             this_call=Query("CAST(? AS DECIMAL(18,6))", (self.greatest(stage),)),
             cap=Query("CAST(? AS DECIMAL(18,6))", (cap,)),
         )
+        return joins, within
 
-    def _verification_cost(self, provider: str, field: str, verifier: str) -> Query:
-        """What verifying the provider's value of this field has cost in this run."""
+    def _verification_costs(self, provider: str, field: str, verifier: str) -> Query:
+        """Record → what verifying the provider's value of this field has cost in this run (usd)."""
         return compose(
             """
-            coalesce((
-                SELECT {charged}
-                FROM {values} v
-                JOIN {calls} k ON k.request_hash = {hash}
-                WHERE {of_record}
-                  AND {of_run}
-                  AND k.status <> 'intent'
-            ), 0)
+            SELECT v.key, {charged} AS usd
+            FROM {values} v
+            JOIN {calls} k ON k.request_hash = {hash}
+            WHERE {of_records}
+              AND {of_run}
+              AND k.status <> 'intent'
+            GROUP BY v.key
             """,
             charged=CHARGED,
             values=self._values,
             calls=self._calls,
             hash=self._hash(self.providers[verifier].inputs, {field: "v.value"}),
-            of_record=Query(
-                "v.entity = ? AND v.key = c.key AND v.field = ? AND v.provider = ?", (self.entity, field, provider)
-            ),
+            of_records=Query("v.entity = ? AND v.field = ? AND v.provider = ?", (self.entity, field, provider))
+            + self._partition.condition("v.key"),
             of_run=Query("k.run_id = ? AND k.provider = ?", (self.run_id, verifier)),
         )
