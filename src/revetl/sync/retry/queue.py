@@ -16,6 +16,7 @@ from datetime import datetime
 from revetl.model import Scalar
 from revetl.state.sync_tables import HASH_TYPE, SyncTables, row_hash
 from revetl.sync.retry import causes
+from revetl.warehouse.sql import literal
 
 REFUSED = ("rejected", "skipped", "unknown")
 ROLLED_BACK = "rolled_back"
@@ -136,6 +137,12 @@ def waiting(tables: SyncTables, which: QueueFilter, *, most_keys: int = 3) -> li
 def by_itself(status: Scalar, code: Scalar) -> bool:
     """Whether what waits so is tried again though its row stays as it is."""
     return status in TRIED_AGAIN and not causes.lies_in_row(None if code is None else str(code))
+
+
+def tried_by_itself(alias: str) -> str:
+    """The same in SQL, of a row of the queue."""
+    statuses = ", ".join(literal(status) for status in TRIED_AGAIN)
+    return f"({alias}.status IN ({statuses}) AND {causes.lies_outside(f'{alias}.error_code')})"
 
 
 @dataclass(frozen=True, slots=True)
