@@ -77,16 +77,14 @@ def _freeze(comparison: SnapshotComparison, plan_id: str, barred: Sequence[str],
             suppressed=len(barred),
             full_refresh=comparison.full_refresh,
         )
-        shares = guardrails.judge_shares(tables, counts.snapshot)
         summary.add_waiting(waiting)
+        summary.cleared = guardrails.cleared(tables)
+        summary.cleared_again = guardrails.cleared(tables, again=True)
         moved = counts.differing + counts.left
         summary.violations = [
             *guardrails.judge_rows(tables.spec, counts.source),
-            *(v for v in shares if not (comparison.full_refresh and v.guardrail == "changed")),
             *guardrails.judge_fill(tables, source, counts.source, counts.snapshot, moved),
         ]
-        summary.cleared = guardrails.cleared(tables)
-        summary.cleared_again = guardrails.cleared(tables, again=True)
         tables.drop_scratch("delta")
     return summary
 

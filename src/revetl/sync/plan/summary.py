@@ -61,6 +61,8 @@ class RecordCounts:
     recovered: int = 0  # became in doubt just now, by recovery
     again: dict[str, int] = field(default_factory=dict)  # create, adopt, … → records that were refused before
     cleared_again: int = 0  # among `cleared`: were refused before
+    merged: int = 0  # stand under another id: somebody merged their record into another
+    found_again: int = 0  # stand under another id: archived or deleted there, and made again by somebody
 
     @property
     def deletions(self) -> int:
