@@ -49,7 +49,8 @@ async def draft(run: SyncRun, destination: Destination | None, *, limit: int | N
     if destination is not None and planned:
         schema = schema or await destination.describe(spec.object)
         asked = await _ask(run, destination, schema, summary)
-        summary.add_waiting(await run.on_tables(due.leave_out_decided_again, run.ctx.clock.now()))
+        if not full_refresh:  # that one was asked for, and says of every record what became of it
+            summary.add_waiting(await run.on_tables(due.leave_out_decided_again, run.ctx.clock.now()))
     else:
         await _judge_shares(run, summary)
     summary = await run.on_tables(lines.summarise, summary)
