@@ -31,7 +31,7 @@ from revetl.sync.rollback.rolling_back import roll_back
 from tests.support.crashing import Crash, CrashingWarehouse, Fuse
 from tests.support.sync_bench import Bench
 from tests.support.virtual_time import run_virtual
-from verification.oracle import DOUBT, Row, Rules, Sent, World
+from verification.oracle import DOUBT, OUTSIDE, Row, Rules, Sent, World
 from verification.simulation import STEPS_OF_A_RUN, emptied
 
 STEPS = int(os.environ.get("REVETL_MACHINE_STEPS", "100000"))
@@ -290,7 +290,9 @@ class Machine:
         run_virtual(release(self.context("retry"), self.bench.spec, QueueFilter(statuses=statuses)))
         self.worlds = {
             key: {
-                w._replace(queued=None, accepted=None) if w.queued is not None and w.queued[1] in statuses else w
+                w._replace(queued=None, accepted=None)
+                if w.queued is not None and w.queued[1] in (*statuses, OUTSIDE)
+                else w
                 for w in worlds
             }
             for key, worlds in self.worlds.items()

@@ -45,6 +45,7 @@ _SYNC_LOST, _ENRICH_LOST = (
     "tests/simulation/test_sync_lost_connection.py",
     "tests/simulation/test_enrich_lost_connection.py",
 )
+_WAITING = "tests/unit/test_sync_waiting.py"
 _LINKS, _SUSPECTS = "tests/property/test_sync_links.py", "tests/property/test_sync_suspects.py"
 MUTANTS = (
     Mutant("nothing becomes in doubt after a crash", "sync/apply/doubts.py", "    if not count:\n        return 0\n", "    return 0\n"),
@@ -103,6 +104,14 @@ MUTANTS = (
     Mutant("a kept answer is written though the ledger has it", "enrich/execution/answer_spool.py", "        if not found or not found.issubset(_UNKNOWN):\n", "        if not found:\n", _ENRICH_LOST),
     Mutant("answers in flight are thrown away with the connection", "enrich/execution/provider_worker.py", "            await self._drain()\n            raise\n        except BaseException:\n", "            await self._in_flight.cancel()\n            raise\n        except BaseException:\n", _ENRICH_LOST),
     Mutant("calls leave while answers wait for the connection", "enrich/execution/provider_worker.py", "told = self._failing or run.warehouse_failed or", "told = self._failing or", _ENRICH_LOST),
+    Mutant("a cause outside of the row waits for the row", "sync/retry/due.py", "AND {causes.lies_outside('error_code')}", "AND FALSE", _WAITING),
+    Mutant("a pause never ends", "sync/retry/due.py", "coalesce(next_try <= ?, TRUE)", "coalesce(next_try <= ?, TRUE) AND FALSE", _WAITING),
+    Mutant("a pause is as long each time", "state/snapshot.py", "coalesce(p.tries, 0) + 1,", "1,", _WAITING),
+    Mutant("a run that leaves refused records waiting ends well", "sync/engine.py", "if waiting.refused > run.spec", "if False and waiting.refused > run.spec", _WAITING),
+    Mutant("what is withheld again is said every hour", "sync/retry/due.py", "    reasons = _counted(tables, same)\n", "    reasons = {}\n", _WAITING),
+    Mutant("what has nothing left to send waits on", "sync/retry/due.py", "key IN (SELECT key FROM {found} WHERE nothing_to_send)", "FALSE", _WAITING),
+    Mutant("what is tried again breaks a guardrail", "sync/plan/guardrails.py", "WHERE known AND tries = 0", "WHERE known", _WAITING),
+    Mutant("what a person decided is tried again by itself", "sync/retry/queue.py", 'TRIED_AGAIN = ("rejected", "skipped")', 'TRIED_AGAIN = ("rejected", "skipped", "unknown", "rolled_back")', _WAITING),
     Mutant("several of ours write one record that was merged", "sync/plan/same_record.py", "t.holder <> t.own AND {leaves}", "FALSE AND {leaves}", _PEOPLE),
     Mutant("who left the model takes a merged record away", "sync/plan/same_record.py", "p.op = 'delete' OR {clears(tables, \"p\")} AS leaves", "FALSE AS leaves", _STANDING),
     Mutant("a merged record is told our email", "sync/plan/standing.py", 'if name in self._unique and row["known"]', 'if False and row["known"]', _STANDING),

@@ -16,12 +16,14 @@ Sent = tuple[str, frozenset[tuple[int, str | None]]] | None  # what the destinat
 
 DOUBT: Row = ("in doubt",)
 REJECTED, ACCEPTED, ROLLED_BACK = "rejected", "accepted", "rolled_back"
+OUTSIDE = "rejected for what lies outside of the row"
+REFUSED = (REJECTED, OUTSIDE)
 
 
 class World(NamedTuple):
     """One record as it may be. `there`: what stands at the destination. `known`: what we believe to stand there;
     `from_row`: the source row with which we came to believe it, or DOUBT; `linked`: we know its id. `queued`: a source row
-    (None: that there is none) that is not sent again, and why. `accepted`: of an accepted record the fields whose value
+    (None: that there is none) that was not sent, and why; for a cause outside of it, it is sent again by itself. `accepted`: of an accepted record the fields whose value
     there was accepted; None: all that differs. `last`: what the newest run wrote, as (field, earlier,
     written); None where it is nothing that a rollback would take back."""
 
@@ -44,7 +46,17 @@ class Rules:
     poison: str = "bad"
 
     def waits(self, w: World, row: Row | None, *, refresh: bool = False) -> bool:
-        return w.queued is not None and w.queued[0] == row and not (refresh and w.queued[1] == REJECTED)
+        if w.queued is None or w.queued[0] != row or w.queued[1] == OUTSIDE:
+            return False
+        return not (refresh and w.queued[1] == REJECTED)
+
+    def tidied(self, w: World, row: Row | None, refresh: bool) -> World:
+        """A plan takes out of the queue what was refused and has nothing left to be sent."""
+        if w.queued is None or w.queued[1] not in REFUSED:
+            return w
+        freed = w._replace(queued=None, accepted=None)
+        plan = self.due(freed, row, refresh)
+        return freed if plan is None or plan == ("update", ()) else w
 
     def due(self, w: World, row: Row | None, refresh: bool) -> tuple[Op, tuple[int, ...]] | None:
         """What of this key a plan says, policies not yet asked; () for an update that only takes over the hash."""
@@ -79,7 +91,7 @@ class Rules:
 
     def attempt(self, w: World, row: Row | None, refresh: bool) -> tuple[World, Sent]:
         """What a run asks the destination for, and the world in which that is done."""
-        w = w._replace(last=None)
+        w = self.tidied(w._replace(last=None), row, refresh)
         plan = self.due(w, row, refresh)
         if plan is None:
             return w, None
@@ -113,13 +125,18 @@ class Rules:
         done, sent = self.attempt(w, row, refresh)
         if self.refused(w, sent):
             from_row = DOUBT if refresh and w.known is not None else w.from_row  # to be sent whole until it is accepted
-            return w._replace(from_row=from_row, queued=(row, REJECTED), accepted=None, last=None), sent
+            why = REJECTED if sent is not None and self.poison in [v for _, v in sent[1]] else OUTSIDE
+            return w._replace(from_row=from_row, queued=(row, why), accepted=None, last=None), sent
         return done, sent
 
     def broken(self, w: World, row: Row | None, *, died: bool, refresh: bool = False) -> Iterator[World]:
         """All that a run may leave that did not come to its end: it died, or it was sent away."""
-        before = w._replace(last=None)
         yield self.sync(w, row, refresh=refresh)[0]
+        for before in {w._replace(last=None), self.tidied(w._replace(last=None), row, refresh)}:
+            yield from self._broken(w, before, row, died=died, refresh=refresh)
+
+    def _broken(self, w: World, before: World, row: Row | None, *, died: bool, refresh: bool) -> Iterator[World]:
+        """`before`: as it was, or as the plan left it."""
         done, sent = self.attempt(w, row, refresh)
         op = sent[0] if sent else None
         # A refresh is taken up again by the next run, whatever ended it before this record's turn.
@@ -171,13 +188,13 @@ class Rules:
 
     def holds(self, w: World, row: Row | None, edited: frozenset[int]) -> bool:
         """Whether a reassert of the edited fields would send others that a rollback or an accepted value holds."""
-        if w.queued is None or w.queued[1] == REJECTED or w.queued[0] != row:
+        if w.queued is None or w.queued[1] in REFUSED or w.queued[0] != row:
             return False
         return w.accepted is None or not w.accepted <= edited
 
     def accepts(self, w: World, row: Row | None, edited: frozenset[int]) -> frozenset[int] | None:
         """The fields that are held, once the edited ones are accepted."""
-        if w.queued is None or w.queued[1] == REJECTED or w.queued[0] != row:
+        if w.queued is None or w.queued[1] in REFUSED or w.queued[0] != row:
             return edited
         return None if w.accepted is None else w.accepted | edited
 

@@ -92,7 +92,8 @@ class FieldRule:
 class Guardrails:
     """Shares are of the snapshot's rows, 0 to 1. `max_fill_drop`: by how much the share of rows in which a field has a
     value may fall from the snapshot to the model, 0.5 being from 90 % to 40 %. None: no limit. `deletes_declared`: a
-    person wrote `max_deleted_share`, so as many need no further agreement."""
+    person wrote `max_deleted_share`, so as many need no further agreement. `max_waiting`: refused records that may wait
+    while a run ends well; nothing is stopped by it."""
 
     max_changed_share: float | None = None
     max_deleted_share: float | None = None
@@ -100,6 +101,7 @@ class Guardrails:
     max_creates: int | None = None
     max_fill_drop: float | None = None
     deletes_declared: bool = False
+    max_waiting: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,10 +173,16 @@ RunStatus = Literal["running", "done", "partial", "stopped", "failed", "interrup
 
 @dataclass(slots=True)
 class RunRecord:
-    """One row of `runs`. `subject` is the sync or the waterfall. `status`: done, partial (rejected or unknown records),
-    stopped (guardrail or budget), failed, interrupted (signal or crash). `overrides`: guardrail that was overridden →
-    what it would have stopped. `undoes`: of a rollback, the run that it takes back. `invocation_id`: of the
-    command that it was part of, the same for all runs of one `revetl run`."""
+    """One row of `runs`.
+
+    subject        the sync or the waterfall
+    status         done, partial (rejected or unknown records, of this run or waiting), stopped (guardrail or budget),
+                   failed, interrupted (signal or crash)
+    overrides      guardrail that was overridden → what it would have stopped
+    undoes         of a rollback, the run that it takes back
+    invocation_id  of the command that it was part of, the same for all runs of one `revetl run`
+    waiting        of a sync, why records stood in the retry queue at its end → how many
+    """
 
     run_id: str
     command: str
@@ -193,3 +201,4 @@ class RunRecord:
     overrides: dict[str, str] = field(default_factory=dict)
     undoes: str | None = None
     invocation_id: str | None = None
+    waiting: dict[str, int] = field(default_factory=dict)

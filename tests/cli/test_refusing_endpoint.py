@@ -92,8 +92,8 @@ def test_what_was_planned_and_what_was_done_stand_apart(hook: Path, capsys: pyte
     code, out, _ = call(capsys, "sync")
     heading, _, numbers = [line.split() for line in out.splitlines() if line.strip()][:3]
     shown = dict(zip(" ".join(heading).replace("not sent", "not_sent").split(), numbers, strict=True))
-    assert (code, shown["planned"], shown["created"], shown["not_sent"]) == (4, "3", "0", "3")
-    assert "3 of 3 record(s) not sent" in out
+    assert (code, shown["planned"], shown["created"], shown["not_sent"]) == (4, "4", "0", "4")
+    assert "4 of 4 record(s) not sent" in out
     assert f"{NAME}: 1 record(s) wait (1 rejected)" in out
     assert all(len(line) <= 80 for line in out.splitlines()[:4])
 

@@ -50,12 +50,20 @@ def test_a_rejected_record_is_shown_with_its_reason_and_retried(
     assert "bad" in out
     assert "rejected" in out
     code, out, _ = call(capsys, "sync", "--json")
-    assert (code, json.loads(out)[0]["plan"]["waiting"]) == (0, 1)
+    assert (code, json.loads(out)[0]["plan"]["waiting"]) == (1, 1)
+    assert json.loads(out)[0]["waiting_reasons"] == {"INVALID_EMAIL": 1}
     code, out, _ = call(capsys, "sync")
     assert (
         code,
         f"{NAME}: 1 record(s) wait (1 rejected): revetl retry --dry-run --select {NAME}" in out,
-    ) == (0, True)
+        "  why: 1 INVALID_EMAIL" in out,
+    ) == (1, True, True)
+    code, out, _ = call(capsys, "runs", "show", "latest")
+    assert (code, "1 record(s) wait: 1 INVALID_EMAIL" in out) == (0, True)
+    code, out, _ = call(capsys, "runs")
+    assert (code, "waiting" in out) == (0, True)
+    code, out, _ = call(capsys, "retry", "--dry-run")
+    assert (code, "until their rows change" in out) == (0, True)
     code, out, _ = call(capsys, "retry", "--key", "bad", "--json")
     assert (code, json.loads(out)[0]["counts"]) == (1, {"rejected": 1})
     assert call(capsys, "retry", "--key", "good")[1] == "No record and no link waits.\n"

@@ -17,6 +17,7 @@ GROUPS: Mapping[str, Sequence[str]] = {
         "tests/unit/test_sync_retry.py",
         "tests/unit/test_sync_saved_plans.py",
         "tests/unit/test_sync_handovers.py",
+        "tests/unit/test_sync_waiting.py",
         "tests/unit/test_sync_standing.py",
     ),
     "sync: links": ("tests/unit/test_sync_links.py",),
@@ -30,6 +31,7 @@ GROUPS: Mapping[str, Sequence[str]] = {
         "tests/property/test_sync_recovery.py",
         "tests/property/test_sync_handovers.py",
         "tests/property/test_sync_links.py",
+        "tests/property/test_sync_waiting.py",
         "tests/property/test_rollback_recovery.py",
         "tests/property/test_sync_people.py",
     ),
@@ -83,6 +85,9 @@ ALWAYS: Mapping[str, Sequence[str]] = {
     "test_who_lost_the_lease_writes_no_more_state_and_the_next_run_heals": _ALL,
     "test_a_run_of_the_earlier_version_that_died_is_recovered": _ALL,
     "test_a_plan_that_the_earlier_version_saved_is_applied": _ALL,
+    # the retry queue
+    "test_a_few_are_tried_each_run_and_many_after_a_pause_that_doubles": _ALL,
+    "test_a_hold_of_our_own_is_decided_anew_and_said_once": _ALL,
     # rollback, links
     "test_what_a_run_overwrote_comes_back_field_by_field_and_stays": _ALL,
     "test_the_three_ways": _POSTGRES,

@@ -14,10 +14,10 @@ Record = dict[str, Scalar]
 
 @dataclass
 class FakeDestination:
-    """`records`: id → fields. `poison`: values of the match field that are always refused. `before_write` and
-    `after_write` run around the write of each batch and may raise: before, nothing is applied; after, all of it is.
-    `unique`: fields in which a value that another record has when the batch arrives is refused; `vacatable`: whether
-    they may be empty for a while."""
+    """`records`: id → fields. `poison`: values of the match field that are always refused. `refuses`: the error code by
+    which a change is refused now, None where it is taken. `before_write` and `after_write` run around the write of each
+    batch and may raise: before, nothing is applied; after, all of it is. `unique`: fields in which a value that another
+    record has when the batch arrives is refused; `vacatable`: whether they may be empty for a while."""
 
     fields: Sequence[str] = ("email", "firstname", "city")
     name: str = "fake"
@@ -27,6 +27,7 @@ class FakeDestination:
     idempotent_creates: bool = True
     records: dict[str, Record] = field(default_factory=dict)
     poison: set[Scalar] = field(default_factory=set)
+    refuses: Callable[[Change], str | None] = lambda _: None
     read_only: set[str] = field(default_factory=set)
     unique: set[str] = field(default_factory=set)
     vacatable: bool = True
@@ -216,9 +217,9 @@ class FakeDestination:
     def _apply(self, match_on: str | None, change: Change) -> Outcome:
         self.written.append(change)
         if self.poison & {change.match_value, *change.fields.values()}:
-            return Outcome(
-                change.ordinal, Status.REJECTED, None, "Rejected", "VALIDATION_ERROR", "the value is not valid"
-            )
+            return Outcome(change.ordinal, Status.REJECTED, None, "Rejected", "INVALID_VALUE", "the value is not valid")
+        if (code := self.refuses(change)) is not None:
+            return Outcome(change.ordinal, Status.REJECTED, None, "Rejected", code, "refused")
         if change.op is Operation.DELETE:
             self.records.pop(self.led(change.destination_id), None)
             self.links = {link for link in self.links if change.destination_id not in link[:2]}

@@ -100,11 +100,11 @@ def test_a_rejected_record_costs_nobody_and_waits_until_it_changes(bench: Bench)
     report = bench.run()
     assert (report.counts, report.exit_code, report.status) == ({"ok": 2, "rejected": 1}, 1, "partial")
     assert outcomes.reasons(bench.warehouse, report.run_id) == [
-        ("rejected", "VALIDATION_ERROR", "the value is not valid", 1)
+        ("rejected", "INVALID_VALUE", "the value is not valid", 1)
     ]
     bench.sent()
     again = bench.run()
-    assert (bench.sent(), again.plan.waiting, again.exit_code) == ([], 1, 0)
+    assert (bench.sent(), again.plan.waiting, again.status, again.exit_code) == ([], 1, "partial", 1)
     bench.source([ANN, ("2", "bob@y.io", "Bob", None), CID])
     assert bench.run().counts == {"ok": 1}
     assert bench.rows("SELECT count(*) FROM revetl.rejected__fake__contacts") == [(0,)]

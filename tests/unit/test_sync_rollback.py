@@ -369,7 +369,7 @@ def test_a_refused_restore_stays_as_it_is_and_is_told(bench: Bench) -> None:
     bench.destination.poison = {"Ann"}
     report = roll_back_run(bench, bad)
     assert (report.counts, report.exit_code) == ({"ok": 2, "rejected": 1}, 1)
-    assert outcomes.reasons(bench.warehouse, report.run_id)[0][:2] == ("rejected", "VALIDATION_ERROR")
+    assert outcomes.reasons(bench.warehouse, report.run_id)[0][:2] == ("rejected", "INVALID_VALUE")
     bench.sent()
     assert bench.run().plan.waiting == 2
 

@@ -30,7 +30,7 @@ def retry(
     target: str | None = None,
     vars: str | None = None,
 ) -> RetryResult:
-    """Sends again what stands in the retry queue, without waiting for its row to change.
+    """Sends again what stands in the retry queue, at once: without waiting for its row to change, or for its next try.
 
     select, exclude  selectors as dbt reads them; default: every sync
     run_id           only what waits since this run; its beginning or last six characters do, or `latest`

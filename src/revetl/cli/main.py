@@ -168,7 +168,7 @@ _SETTINGS: dict[str, Any] = {
 def cli(debug: bool) -> None:
     """One trusted record per customer in your warehouse, its gaps filled at the lowest price, your tools kept equal.
 
-    Exit codes: 0 done, 1 finished with rejected or unknown records or failed, 2 usage or configuration,
+    Exit codes: 0 done, 1 finished with rejected, unknown or waiting records or failed, 2 usage or configuration,
     3 stopped by a guardrail or a budget, 4 credentials.
     """
 

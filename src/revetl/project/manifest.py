@@ -53,6 +53,9 @@ class GuardrailsMeta(_Meta):
         le=1,
         description="By how much the share of rows in which a field has a value may fall, 0.5 being from 90 % to 40 %.",
     )
+    max_waiting: int = Field(
+        default=0, ge=0, description="Refused records that may wait while a run ends with 0. Stops nothing."
+    )
 
 
 class AssociateMeta(_Meta):

@@ -200,6 +200,7 @@ def _values(run: RunRecord) -> list[Any]:
         json.dumps(run.overrides, sort_keys=True) if run.overrides else None,
         run.undoes,
         run.invocation_id,
+        json.dumps(run.waiting, sort_keys=True),
     ]
 
 
@@ -223,6 +224,7 @@ def _record(row: tuple[Any, ...]) -> RunRecord:
         overrides=json.loads(cells["overrides"] or "{}"),
         undoes=cells["undoes"],
         invocation_id=cells["invocation_id"] or (cells["dbt_invocation_id"] if cells["command"] == "run" else None),
+        waiting=json.loads(cells["waiting"] or "{}"),
     )
 
 

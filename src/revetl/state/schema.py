@@ -37,6 +37,7 @@ TABLES: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("overrides", "VARCHAR"),  # JSON object: guardrail that was overridden → what it would have stopped
         ("undoes", "VARCHAR"),  # of a rollback: the run that it undoes
         ("invocation_id", "VARCHAR"),  # of the command that it was part of; NULL in rows of an earlier version
+        ("waiting", "VARCHAR"),  # JSON object: why records wait since this run → number; NULL in such rows too
     ),
     "state_owner": (  # one row: the target of profiles.yml whose state this schema holds
         ("target", "VARCHAR"),

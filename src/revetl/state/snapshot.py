@@ -7,8 +7,9 @@ to stand at the destination: the two differ where a rule kept a value (`when_nul
 from __future__ import annotations
 
 from collections.abc import Collection
-from datetime import datetime
+from datetime import datetime, timedelta
 
+from revetl.model import Scalar, SyncSpec
 from revetl.state.schema import create_all, create_table
 from revetl.state.sync_tables import HASH_TYPE, SyncField, SyncTables
 from revetl.warehouse.sql import ident, shortened
@@ -30,7 +31,12 @@ _REJECTED = {
     "error_code": "VARCHAR",  # these two came with a later version
     "message": "VARCHAR",
     "kept_fields": "VARCHAR",  # and this: whose value there was accepted, a JSON list; NULL: the whole record
+    "tries": "BIGINT",  # and these: how often this row was refused
+    "next_try": "TIMESTAMP",  # not before then, where many wait for what lies outside of their rows
+    "sent_as": "VARCHAR",  # where it was to go and by what (`sent_as`): with another one it is planned anew
 }
+# A refused record is tried again after an hour, then after twice as long each time, and at least once a day.
+_PAUSES_H = (1, 2, 4, 8, 16, 24)
 
 # Of a plan; they came with a later version. `follows`: (line, field) pairs that give up what this line is given, JSON;
 # `vacates`: fields that are emptied before anything is sent, a JSON list.
@@ -63,14 +69,16 @@ def prepare(tables: SyncTables) -> None:
 
 def upgrade_plan(tables: SyncTables) -> None:
     """A plan that an earlier version froze calls `outcome` by another name, and says nothing of the order in which
-    values change hands: recovery has to read it after an upgrade, and a saved plan may still be applied. Safe to
-    repeat."""
+    values change hands nor of `tries`: recovery has to read it after an upgrade, and a saved plan may still be applied.
+    Safe to repeat."""
     present = {c.name for c in tables.warehouse.columns(tables.relation("plan"))}
     if "settled" in present:
         tables.warehouse.execute(f"ALTER TABLE {tables.plan} RENAME COLUMN settled TO outcome")
     for name, type_ in _ORDER.items() if present else ():
         if name not in present:
             tables.warehouse.execute(f"ALTER TABLE {tables.plan} ADD COLUMN {name} {type_}")
+    if present and "tries" not in present:
+        tables.warehouse.execute(f"ALTER TABLE {tables.plan} ADD COLUMN tries BIGINT")
 
 
 def _migrate(tables: SyncTables, present: dict[str, str]) -> None:
@@ -201,21 +209,47 @@ def doubt_vacated(tables: SyncTables) -> None:
 
 
 def queue_refused(tables: SyncTables, answered: str, now: datetime, run_id: str) -> None:
-    """What was refused waits in the retry queue until its row changes; what went through waits no longer. `answered`
-    as for `merge`. Call inside a transaction."""
+    """What was refused waits in the retry queue; what went through waits no longer. `answered` as for `merge`. When it
+    is planned again, `sync/retry/due.py` says. Call inside a transaction."""
     tables.warehouse.execute(
         f"""
         DELETE FROM {tables.rejected}
         WHERE key IN (SELECT key FROM ({answered}) p)
         """
     )
+    next_try, times = next_try_after("p.tries", now)
     # `unknown` waits only where planning said so: any other lost answer is looked for by the next run.
     tables.warehouse.execute(
         f"""
-        INSERT INTO {tables.rejected} (key, row_hash, status, run_id, "at", error_code, message)
-        SELECT p.key, p.row_hash, p.status, ?, ?, coalesce(p.error_code, p.error_class), p.error_message
+        INSERT INTO {tables.rejected}
+            (key, row_hash, status, error_code, message, tries, run_id, "at", next_try, sent_as)
+        SELECT
+            p.key,
+            p.row_hash,
+            p.status,
+            coalesce(p.error_code, p.error_class),
+            p.error_message,
+            coalesce(p.tries, 0) + 1,
+            ?,
+            ?,
+            {next_try},
+            ?
         FROM ({answered}) p
         WHERE p.status IN ('rejected', 'skipped') OR (p.status = 'unknown' AND p.outcome = 'unknown')
         """,
-        [run_id, now],
+        [run_id, now, *times, sent_as(tables.spec)],
     )
+
+
+def next_try_after(tries: str, now: datetime) -> tuple[str, list[Scalar]]:
+    """When a record is tried again that was refused `tries` (an expression) times before this one: an expression, and
+    what is bound in it."""
+    times = [now + timedelta(hours=hours) for hours in _PAUSES_H]
+    cases = " ".join(f"WHEN {n} THEN CAST(? AS TIMESTAMP)" for n in range(len(times) - 1))
+    return f"CASE coalesce({tries}, 0) {cases} ELSE CAST(? AS TIMESTAMP) END", [*times]
+
+
+def sent_as(spec: SyncSpec) -> str:
+    """What the project says of a sync that may decide over a record: with another mode, say, what was refused may go
+    through."""
+    return f"{spec.mode} {spec.destination} {spec.object} by {spec.match_on or 'no match_on'}"

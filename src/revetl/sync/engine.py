@@ -99,9 +99,9 @@ async def _run(run: SyncRun, destination: Destination, options: SyncOptions) -> 
         if spec.associate and applier.error is None:
             of_links = _with_links_of(run, options)
             links = await sending.send(of_links, destination, record, full_refresh=plan.full_refresh)
-        report = _report(run, record, plan, applier, links, healed)
+        waiting = await run.on_tables(queue.counts)
+        report = _report(run, record, plan, applier, links, healed, waiting)
         report.done = await run.on_tables(done_counts, record.run_id, plan, applier.answered)
-        report.waiting = await run.on_tables(queue.by_status)
         record.status, record.error = report.status, report.error
     report.requests, report.retries = record.requests, record.retries
     return report
@@ -150,11 +150,16 @@ def _report(
     applier: Applier,
     links: sending.LinkReport,
     healed: recovery.Healed,
+    waiting: queue.WaitingCounts,
 ) -> SyncReport:
-    record.counts = {**applier.counts, **links.counts}
+    record.counts, record.waiting = {**applier.counts, **links.counts}, waiting.reasons
     not_sent = plan.changes - applier.sent
+    # What was refused waits: by that it is judged, in this run and in every later one.
+    counted = (record.counts.keys() | healed.followed.keys()) - {"rejected"}
     status, exit_code, error = how_it_ended(
-        record.counts.keys() | healed.followed.keys() | ({"withheld"} if plan.held else set()),
+        counted
+        | ({"withheld"} if plan.held else set())
+        | ({"waiting"} if waiting.refused > run.spec.guardrails.max_waiting else set()),
         interrupted=run.ctx.stop.is_set() and bool(not_sent or links.not_sent),
         error=applier.error or links.error,
     )
@@ -170,6 +175,8 @@ def _report(
         given_up=healed.given_up,
         followed=healed.followed,
         jobs_running=applier.jobs_running,
+        waiting=waiting.statuses,
+        waiting_reasons=waiting.reasons,
         links_waiting=links.waiting,
         links_not_sent=links.not_sent,
         error=error,

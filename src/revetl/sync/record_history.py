@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from revetl.model import Relation
+from revetl.model import Relation, Scalar
 from revetl.state import outcomes
 from revetl.state.outcomes import RecordOutcome
 from revetl.state.sync_tables import relation_of
+from revetl.sync.retry import queue
 from revetl.sync.retry.queue import ACCEPTED, ROLLED_BACK
 from revetl.warehouse.base import Warehouse
 from revetl.warehouse.sql import table
@@ -20,7 +21,7 @@ _KEPT = {ROLLED_BACK: "was rolled back", ACCEPTED: "what stands there was accept
 class RecordHistory:
     """`outcomes` of the run that was asked for; `others` the newest of other runs. `known`: the destination is known to
     hold it; `in_doubt`: that is not certain; `waiting`: its status in the retry queue, None where it does not
-    wait."""
+    wait; `by_itself`: it is tried again though its row stays as it is."""
 
     key: str
     sync: str
@@ -30,6 +31,7 @@ class RecordHistory:
     in_doubt: bool
     destination_id: str | None
     waiting: str | None
+    by_itself: bool = False
 
     @property
     def next(self) -> str:
@@ -39,6 +41,8 @@ class RecordHistory:
         if self.waiting in _KEPT:
             again = f"`revetl retry --key {self.key}`"
             return f"{_KEPT[self.waiting]}: the model's values are sent when its row changes, or with {again}"
+        if self.waiting is not None and self.by_itself:
+            return f"waits, and is tried again by itself; `revetl retry --key {self.key}` sends it at once"
         if self.waiting is not None:
             return f"waits: sent again when its row changes, or with `revetl retry --key {self.key}`"
         if self.in_doubt:
@@ -54,7 +58,10 @@ def of_record(warehouse: Warehouse, run_id: str, sync: str, key: str) -> RecordH
     """Empty `outcomes` where the run did not touch the record: it was unchanged, or the run ended before."""
     every = [o for o in outcomes.of_key(warehouse, key, limit=_EARLIER) if o.sync == sync]
     found = _first(warehouse, relation_of(warehouse, "snapshot", sync), "destination_id, row_hash IS NULL", key)
-    waiting = _first(warehouse, relation_of(warehouse, "rejected", sync), "status, run_id", key)
+    queued = relation_of(warehouse, "rejected", sync)
+    # A table of an earlier version is read as it is; the next run gives it the columns that came since.
+    code = "error_code" if "error_code" in {c.name.lower() for c in warehouse.columns(queued)} else "NULL"
+    waiting = _first(warehouse, queued, f"status, {code}", key)
     return RecordHistory(
         key,
         sync,
@@ -64,10 +71,11 @@ def of_record(warehouse: Warehouse, run_id: str, sync: str, key: str) -> RecordH
         in_doubt=bool(found and found[1]),
         destination_id=str(found[0]) if found and found[0] is not None else None,
         waiting=str(waiting[0]) if waiting else None,
+        by_itself=waiting is not None and queue.by_itself(waiting[0], waiting[1]),
     )
 
 
-def _first(warehouse: Warehouse, where: Relation, columns: str, key: str) -> tuple[object, ...] | None:
+def _first(warehouse: Warehouse, where: Relation, columns: str, key: str) -> tuple[Scalar, ...] | None:
     if not warehouse.columns(where):
         return None
     rows = warehouse.rows(f"SELECT {columns} FROM {table(where)} WHERE key = ?", [key])

@@ -47,6 +47,7 @@ class SyncReport:
     followed: dict[str, int] = field(default_factory=dict)  # outcome status → records of jobs of earlier runs
     jobs_running: int = 0  # at the destination, to be followed by the next run; their records are among `not_sent`
     waiting: dict[str, int] = field(default_factory=dict)  # status in the retry queue → records, after this run
+    waiting_reasons: dict[str, int] = field(default_factory=dict)  # the same by error code, or what a person decided
     links_waiting: int = 0  # lack a record at the destination
     links_not_sent: int = 0
     requests: int = 0

@@ -7,7 +7,7 @@
 | 3 | a guardrail, a budget, or nobody agreed: stopped on purpose | look at the plan or the cost, and decide |
 | 130 | stopped by ctrl-C or SIGTERM, in good order | the same command takes up from there |
 | 2 | usage or configuration; with `--detailed-exitcode`: there is something to do | mend the file |
-| 1 | records were refused, their fate is not known, something was away | look at the records, or repeat it later |
+| 1 | records were refused, now or before; their fate is not known; something was away | look at them, or repeat it |
 
 A command that does several things ends with the first of this table that befell any of them: what has to be mended
 before anything else can go well comes first, and single records last. So a failure is never hidden by a milder one.

@@ -30,7 +30,7 @@ def asks_before_deleting(ask: Callable[[PlanSummary], bool] | None) -> Callable[
     """The policy of every command that syncs: only deletions are asked about. None where nobody can be asked."""
     if ask is None:
         return None
-    return lambda plan: not plan.deletions or ask(plan)
+    return lambda plan: not plan.new_deletions or ask(plan)
 
 
 def agrees(_plan: PlanSummary) -> bool:
@@ -42,11 +42,11 @@ def _unattended(spec: SyncSpec, allow: Collection[str]) -> Callable[[PlanSummary
     """Where nobody can be asked: a few deletions go on, and as many as a guardrail in the yml or --allow names."""
 
     def confirm(plan: PlanSummary) -> bool:
-        if plan.deletions <= FEW_DELETIONS or spec.guardrails.deletes_declared or "deleted" in allow:
+        if plan.new_deletions <= FEW_DELETIONS or spec.guardrails.deletes_declared or "deleted" in allow:
             return True
         verb = "deleted" if plan.delete else "cleared"
         raise GuardrailError(
-            f"{spec.name}: nothing was sent: {plan.deletions:,} records would be {verb} at {plan.destination}, more"
+            f"{spec.name}: nothing was sent: {plan.new_deletions:,} records would be {verb} at {plan.destination}, more"
             f" than {FEW_DELETIONS}, and nobody could be asked"
             f"\n  Look at it with `revetl plan`. --yes agrees; `guardrails: {{max_deleted_share: 0.1}}` in {spec.where}"
             " lets up to that share go without asking."

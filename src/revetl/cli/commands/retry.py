@@ -57,7 +57,7 @@ def command(
     wait_s: float,
     as_json: bool,
 ) -> int:
-    """Send again what a destination refused, without waiting for its row to change.
+    """Send again what a destination refused, at once: without waiting for its row to change, or for its next try.
 
     A record whose creation could not be confirmed (unknown) is created anew: by retrying it you say that it is not
     there. What a rollback restored, or `drift --accept` kept, is sent only where its key, run or status is named.

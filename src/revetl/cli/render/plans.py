@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from revetl.cli.render.reports import short, show_item, show_numbers
+from revetl.cli.render.reports import counted, short, show_item, show_numbers
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -34,7 +34,7 @@ REASONS = {
 
 # Why records wait, by their status in `rejected__<sync>`.
 WAITING = {
-    "rejected": "refused before: waiting for a change of the row, or for `revetl retry`",
+    "rejected": "refused before, and not tried now: `revetl retry` sends them all the same",
     "skipped": "could not be sent before: waiting for a change of the row, or for `revetl retry`",
     "unknown": "may have been created already: `revetl retry` creates them if they are not there",
     "rolled_back": "rolled back: stay as restored until the row changes",
@@ -134,6 +134,8 @@ def facts(plan: PlanSummary) -> list[str]:
     out += [f"withheld {n:,}: {REASONS.get(reason, reason)} ({reason})" for reason, n in plan.reasons.items()]
     if plan.links.changes or plan.links.waiting:
         out.append(_links(plan))
+    if again := sum(plan.again.values()):
+        out.append(f"{again:,} refused before, and tried again: the cause lies outside of their rows")
     if plan.full_refresh:
         out.append("full refresh: every record whole; max_changed_share is not asked")
     if plan.returned:
@@ -145,6 +147,8 @@ def facts(plan: PlanSummary) -> list[str]:
     if plan.waiting:
         waiting = plan.waiting_for or {"rejected": plan.waiting}
         out += [f"{n:,} {WAITING.get(why, why)}" for why, n in waiting.items()]
+        if plan.waiting_reasons:
+            out.append(f"why they wait: {counted(plan.waiting_reasons)}")
     out += plan.consequences
     if plan.forecast is not None and plan.forecast.requests:
         out += forecast_lines(plan.forecast)

@@ -154,14 +154,21 @@ def show_reports(console: Console, reports: Sequence[SyncReport]) -> None:
             console.print(f"{r.sync}: {r.plan.suppressed:,} record(s) of erased people were left out")
         if any(r.counts.get(word) for word in NOT_OK):
             console.print(f"{r.sync}: why records did not go through: [bold]revetl runs show {r.run_id[-6:]}[/]")
-        show_waiting_counts(console, r.sync, r.waiting)
+        show_waiting_counts(console, r.sync, r.waiting, r.waiting_reasons)
 
 
-def show_waiting_counts(console: Console, sync: str, waiting: Mapping[str, int]) -> None:
+def show_waiting_counts(console: Console, sync: str, waiting: Mapping[str, int], reasons: Mapping[str, int]) -> None:
     """A run is done when all it had to send is sent; what stands in the retry queue must not be forgotten over that."""
     if total := sum(waiting.values()):
         why = ", ".join(f"{n:,} {word.replace('_', ' ')}" for word, n in waiting.items() if n)
         console.print(f"{sync}: {total:,} record(s) wait ({why}): [bold]revetl retry --dry-run --select {sync}[/]")
+        console.print(f"  why: {counted(reasons)}", markup=False)
+
+
+def counted(numbers: Mapping[str, int]) -> str:
+    """`3 CONFLICT, 1 INVALID_EMAIL`: the most frequent first. The words are a vendor's own, so they are cut."""
+    ordered = sorted(numbers.items(), key=lambda item: (-item[1], item[0]))
+    return ", ".join(f"{n:,} {cut(word, 40)}" for word, n in ordered)
 
 
 def show_job(screen: Console, report: JobReport) -> None:

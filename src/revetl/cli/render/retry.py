@@ -5,22 +5,32 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from revetl.cli.render.reports import short, status
+from revetl.cli.render.reports import counted, short, status
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from revetl.sync.retry.queue import QueuedRecords
     from revetl.sync.retry.release import RetryReport
 
 
 def show_waiting(screen: Console, released: Sequence[RetryReport]) -> None:
     """By sync and reason, with a few keys of each."""
     for found in released:
+        if reasons := {w.code or w.status.upper(): w.records for w in found.waiting}:
+            screen.print(f"[bold]{found.sync}[/]  {found.records:,} record(s) wait: {short(counted(reasons), 200)}")
         for w in found.waiting:
             keys = ", ".join(short(key, 24) for key in w.keys) + (", …" if w.records > len(w.keys) else "")
-            screen.print(f"[bold]{found.sync}[/]  {w.records:,} {status(w.status)} {short(w.code or '', 40)}")
+            why = f"{status(w.status)} {short(w.code or '', 40)}"
+            screen.print(f"[bold]{found.sync}[/]  {w.records:,} {why}, {_until(w)}")
             # One message speaks for the group: where theirs differ, the keys beside it must not seem to share it.
             others = f" [dim](and {w.messages - 1:,} other message(s))[/]" if w.messages > 1 else ""
             screen.print(f"  {keys}" + (f": {short(w.message, 120)}{others}" if w.message else ""))
     if not any(found.records for found in released):
         screen.print("No record waits.")
+
+
+def _until(waiting: QueuedRecords) -> str:
+    if waiting.by_itself:
+        return "tried again by itself"
+    return "until you release them" if waiting.status == "unknown" else "until their rows change"

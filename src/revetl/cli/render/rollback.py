@@ -118,6 +118,6 @@ def show_rollbacks(console: Console, reports: Sequence[RollbackReport]) -> None:
             console.print(f"{r.sync}: {r.not_sent:,} record(s) not sent; the same command takes up from there")
         if r.counts.get("rejected") or r.counts.get("unknown"):
             console.print(f"{r.sync}: why records did not go through: [bold]revetl runs show {r.run_id[-6:]}[/]")
-        show_waiting_counts(console, r.sync, r.waiting)
+        show_waiting_counts(console, r.sync, r.waiting, r.waiting_reasons)
     if any(r.counts.get("ok") or r.counts.get("accepted") for r in reports):
         console.print("No sync sends them again until their rows change (`revetl plan`: waiting).")

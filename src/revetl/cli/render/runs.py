@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from revetl.cli.render.reports import NOT_OK, short, show_item, status, table
+from revetl.cli.render.reports import NOT_OK, counted, short, show_item, status, table
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -26,7 +26,9 @@ def show_runs(screen: Console, found: Sequence[Invocation]) -> None:
     every = [run for invocation in found for run in invocation.runs]
     spends = any(run.spend_usd for run in every)
     accepts = any(run.counts.get("accepted") for run in every)
-    right = ["records", *(["accepted"] if accepts else []), "not ok", *(["spend"] if spends else [])]
+    waits = any(run.waiting for run in every)
+    right = ["records", *(["accepted"] if accepts else []), "not ok"]
+    right += [*(["waiting"] if waits else []), *(["spend"] if spends else [])]
     whole = ["UTC", "command", "status"]
     listing = table("run", "UTC", "command", "subject", "status", *right, right=right, whole=whole)
 
@@ -36,6 +38,9 @@ def show_runs(screen: Console, found: Sequence[Invocation]) -> None:
             cells.append(f"{sum(run.counts.get('accepted', 0) for run in runs):,}")
         failed = sum(run.counts.get(word, 0) for run in runs for word in NOT_OK)
         cells.append(f"{failed:,}" if failed else "")
+        if waits:
+            waiting = sum(sum(run.waiting.values()) for run in runs)
+            cells.append(f"{waiting:,}" if waiting else "")
         if spends:
             spend = sum((run.spend_usd for run in runs), Decimal(0))
             cells.append(f"${spend:,.2f}" if spend else "")
@@ -116,6 +121,8 @@ def show_record(screen: Console, run: RunRecord, record: RecordHistory) -> None:
 
 
 def _lines(run: RunRecord) -> list[str]:
+    from rich.markup import escape
+
     seconds = (run.finished_at - run.started_at).total_seconds() if run.finished_at else None
     took = f"{seconds:.1f} s" if seconds is not None else "not finished"
     counts = ", ".join(f"{n:,} {word}" for word, n in sorted(run.counts.items())) or "no records"
@@ -124,6 +131,8 @@ def _lines(run: RunRecord) -> list[str]:
         f"{run.started_at:%Y-%m-%d %H:%M:%S} UTC, {took}, target {run.target}",
         f"{counts}; {run.requests:,} requests, {run.retries:,} of them retries",
     ]
+    if run.waiting:
+        lines.append(f"{sum(run.waiting.values()):,} record(s) wait: {escape(counted(run.waiting))}")
     if run.undoes:
         lines.append(f"takes back run {run.undoes}")
     if run.spend_usd:

@@ -122,7 +122,9 @@ def known_records(tables: SyncTables, keys: Sequence[str], *, batch_rows: int) -
             FROM {tables.source} s
         ) m ON m.revetl_key = n.key
         LEFT JOIN {tables.rejected} r
-            ON r.key = n.key AND (r.row_hash = m.revetl_hash OR m.revetl_key IS NULL)
+            ON r.key = n.key
+                AND (r.row_hash = m.revetl_hash OR m.revetl_key IS NULL)
+                AND NOT ({queue.tried_by_itself("r")})
         WHERE n.destination_id IS NOT NULL {_chosen(keys)}
         ORDER BY n.key
         """,

@@ -299,6 +299,8 @@ def _leave_out_absent(tables: SyncTables) -> int:
         WHERE op = 'create' AND NOT in_doubt AND reason IS DISTINCT FROM 'INVALID_IDENTITY'
         """
     absent = tables.warehouse.scalar(f"SELECT count(*) {not_there}", int)
+    # One that was refused before has nothing to wait for any more.
+    tables.warehouse.execute(f"DELETE FROM {tables.rejected} WHERE key IN (SELECT key {not_there})")
     tables.warehouse.execute(f"DELETE {not_there}")
     return absent
 

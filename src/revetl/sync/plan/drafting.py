@@ -31,6 +31,7 @@ from revetl.sync.plan import (
 )
 from revetl.sync.plan.forecast import PlanForecast, forecast
 from revetl.sync.plan.summary import PlanSummary
+from revetl.sync.retry import due
 from revetl.sync.sync_run import SyncRun
 
 
@@ -42,21 +43,22 @@ async def draft(run: SyncRun, destination: Destination | None, *, limit: int | N
     if destination is not None and spec.mode == "insert":
         schema = await destination.describe(spec.object)  # events are compared in another way
     of_events = schema is not None and schema.kind == "events"
-    summary = await run.on_tables(
-        freezing.freeze, run.ctx.run_id, limit=limit, full_refresh=full_refresh, events=of_events
-    )
+    options = freezing.FreezeOptions(run.ctx.clock.now(), limit, full_refresh, of_events)
+    summary = await run.on_tables(freezing.freeze, run.ctx.run_id, options)
     asked = (0, 0)
     planned = await run.on_tables(lines.count)
     if destination is not None and planned:
         schema = schema or await destination.describe(spec.object)
         asked = await _ask(run, destination, schema, summary)
+        if not full_refresh:  # that one was asked for, and says of every record what became of it
+            summary.add_waiting(await run.on_tables(due.leave_out_decided_again, run.ctx.clock.now()))
     else:
         await _judge_shares(run, summary)
     summary = await run.on_tables(lines.summarise, summary)
     if destination is not None:
         summary.requests = sum(_writes(spec, destination, summary).values())
         summary.consequences = consequences.consequences(spec, destination, schema, summary.changes)
-    summary.violations += guardrails.judge_creates(spec, summary.create)
+    summary.violations += guardrails.judge_creates(spec, summary.create - summary.again.get("create", 0))
     if spec.associate:
         summary.links = await sending.forecast(run, destination, full_refresh=full_refresh)
         summary.violations += guardrails.judge_links(spec, summary.links)
@@ -110,7 +112,10 @@ async def _match_events(run: SyncRun, destination: Destination, schema: ObjectSc
 async def _judge_shares(run: SyncRun, summary: PlanSummary) -> None:
     """Of what differs there too; before matching, by which records that are new to us become updates."""
     judged = await run.on_tables(
-        guardrails.judge_shares, summary.snapshot_rows, summary.cleared, full_refresh=summary.full_refresh
+        guardrails.judge_shares,
+        summary.snapshot_rows,
+        summary.cleared - summary.cleared_again,
+        full_refresh=summary.full_refresh,
     )
     rows = [v for v in summary.violations if v.guardrail == "rows"]
     summary.violations = [*rows, *judged, *(v for v in summary.violations if v not in rows)]

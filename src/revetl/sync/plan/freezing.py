@@ -9,13 +9,15 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
 
 from revetl.errors import WarehouseError
-from revetl.state.outcomes import VALUE_HELD
 from revetl.state.sync_tables import HASH_TYPE, SyncTables, row_hash
 from revetl.sync.plan import guardrails, suppressed, suspects
 from revetl.sync.plan.comparison import IN_DOUBT, SnapshotComparison, source_of
 from revetl.sync.plan.summary import PlanSummary
+from revetl.sync.retry import due
 from revetl.warehouse.sql import ident, literal
 
 log = logging.getLogger(__name__)
@@ -26,34 +28,40 @@ def sending_order(op: str) -> str:
     return f"CASE {op} WHEN 'delete' THEN 0 WHEN 'update' THEN 1 ELSE 2 END"
 
 
-def freeze(
-    tables: SyncTables, plan_id: str, *, limit: int | None, full_refresh: bool = False, events: bool = False
-) -> PlanSummary:
+@dataclass(frozen=True, slots=True)
+class FreezeOptions:
+    """`now` says which of the waiting records are due. `limit`: lines at most. `full_refresh`: every record of the
+    model stands in it whole, changed or not. `events`: they are only added, and a changed one has a line all the same,
+    so that it is not passed over in silence."""
+
+    now: datetime
+    limit: int | None = None
+    full_refresh: bool = False
+    events: bool = False
+
+
+def freeze(tables: SyncTables, plan_id: str, options: FreezeOptions) -> PlanSummary:
     """Freezes the plan into `plan__<sync>`. ConfigError for null or duplicate keys; guardrails that it breaks stand in
-    the summary. `full_refresh`: every record of the model stands in it whole, changed or not. `events`: they are
-    only added, and a changed one has a line all the same, so that it is not passed over in silence. Safe to repeat: a
-    new plan takes the place of the old."""
+    the summary. Safe to repeat: a new plan takes the place of the old."""
     barred = suppressed.records(tables)
     # Sums of hashes can't tell who left and came back.
-    buckets = None if barred or full_refresh or tables.spec.forgets else suspects.find(tables)
+    buckets = None if barred or options.full_refresh or tables.spec.forgets else suspects.find(tables)
     lean = tables.warehouse.lean(len(tables.fields) + 1)
     if buckets is not None and lean is not None:
         try:
             with lean:
-                return _freeze(SnapshotComparison(tables, full_refresh, buckets), plan_id, barred, limit, events)
+                return _freeze(SnapshotComparison(tables, options.full_refresh, buckets), plan_id, barred, options)
         except WarehouseError:
             log.info("%s: not enough memory to plan with little; planned with more", tables.spec.name)
-    return _freeze(SnapshotComparison(tables, full_refresh, None), plan_id, barred, limit, events)
+    return _freeze(SnapshotComparison(tables, options.full_refresh, None), plan_id, barred, options)
 
 
-def _freeze(
-    comparison: SnapshotComparison, plan_id: str, barred: Sequence[str], limit: int | None, events: bool
-) -> PlanSummary:
+def _freeze(comparison: SnapshotComparison, plan_id: str, barred: Sequence[str], options: FreezeOptions) -> PlanSummary:
     tables = comparison.tables
     # Where DDL commits by itself a crash leaves half a plan that nothing refers to yet, and hashes of equal rows.
     with tables.warehouse.transaction(ddl=True), source_of(tables, barred) as source:
         counts = comparison.compare(source)
-        waiting = _write_plan(comparison, plan_id, limit, events)
+        waiting = _write_plan(comparison, plan_id, options)
         equal = comparison.take_over_hashes()
         returned = comparison.note_leavers()
         summary = PlanSummary(
@@ -64,14 +72,14 @@ def _freeze(
             source_rows=counts.source,
             snapshot_rows=counts.snapshot,
             unchanged=counts.source - counts.differing + equal,
-            waiting=sum(waiting.values()),
-            waiting_for=waiting,
             left=counts.left,
             returned=returned,
             suppressed=len(barred),
             full_refresh=comparison.full_refresh,
         )
+        summary.add_waiting(waiting)
         summary.cleared = guardrails.cleared(tables)
+        summary.cleared_again = guardrails.cleared(tables, again=True)
         moved = counts.differing + counts.left
         summary.violations = [
             *guardrails.judge_rows(tables.spec, counts.source),
@@ -81,17 +89,16 @@ def _freeze(
     return summary
 
 
-def _write_plan(comparison: SnapshotComparison, plan_id: str, limit: int | None, events: bool) -> dict[str, int]:
-    """Returns how many records wait for their row to change, by why: a status of `rejected__<sync>`."""
+def _write_plan(comparison: SnapshotComparison, plan_id: str, options: FreezeOptions) -> dict[tuple[str, str], int]:
+    """Returns how many records wait, by (status in `rejected__<sync>`, reason)."""
     tables, spec = comparison.tables, comparison.tables.spec
     leavers = spec.mode == "mirror" and spec.on_leave != "ignore"
     candidates = " UNION ALL ".join([_present(comparison), *([_leavers(tables)] if leavers else [])])
-    kept = "(c.op = 'create' OR c.in_doubt)" if spec.mode == "insert" and not events else "TRUE"
+    kept = "(c.op = 'create' OR c.in_doubt)" if spec.mode == "insert" and not options.events else "TRUE"
+    has_line = f"{kept} AND (c.op <> 'update' OR c.changed <> '')"
+    lines = f"SELECT c.key, c.row_hash FROM ({candidates}) c WHERE {has_line}"
     # What waits for a person (a create that may have happened, what was rolled back or accepted) goes on waiting.
-    # Who waits for a value that another record has is planned again: what that one does in this plan may free it.
-    stays = f"(r.status <> 'rejected' OR r.error_code IS DISTINCT FROM {literal(VALUE_HELD)})"
-    if comparison.full_refresh:
-        stays = "r.status NOT IN ('rejected', 'skipped')"
+    waiting = due.set_aside(tables, lines, options.now, everything=comparison.full_refresh)
     columns = "".join(f", c.{ident(f.before)}, c.{ident(f.after)}" for f in tables.fields)
     tables.warehouse.execute(f"DROP TABLE IF EXISTS {tables.plan}")
     tables.warehouse.execute(
@@ -99,12 +106,16 @@ def _write_plan(comparison: SnapshotComparison, plan_id: str, limit: int | None,
         CREATE TABLE {tables.plan} AS
         WITH c AS ({candidates}),
         due AS (
-            SELECT c.*, row_number() OVER (ORDER BY {sending_order("c.op")}, c.key) - 1 AS ordinal
+            SELECT
+                c.*,
+                coalesce(q.tries, 0) AS tries,
+                row_number() OVER (
+                    ORDER BY CASE WHEN q.tries > 0 THEN 1 ELSE 0 END, {sending_order("c.op")}, c.key
+                ) - 1 AS ordinal
             FROM c
-            LEFT JOIN {tables.rejected} r ON r.key = c.key AND r.row_hash IS NOT DISTINCT FROM c.row_hash
-            WHERE (r.key IS NULL OR NOT ({stays}))
-                AND {kept}
-                AND (c.op <> 'update' OR c.changed <> '')
+            LEFT JOIN {tables.scratch("waiting")} w ON w.key = c.key
+            LEFT JOIN {tables.scratch("queued")} q ON q.key = c.key
+            WHERE w.key IS NULL AND {has_line}
         )
         SELECT
             CAST({literal(plan_id)} AS VARCHAR) AS plan_id,
@@ -121,27 +132,18 @@ def _write_plan(comparison: SnapshotComparison, plan_id: str, limit: int | None,
             CAST(NULL AS VARCHAR) AS outcome,
             CAST(NULL AS VARCHAR) AS reason,
             CAST(NULL AS VARCHAR) AS note,
+            CAST(c.tries AS BIGINT) AS tries,
             CAST(0 AS INTEGER) AS wave,
             CAST(NULL AS VARCHAR) AS follows,
             CAST(NULL AS VARCHAR) AS vacates
             {columns}
         FROM due c
-        {f"WHERE c.ordinal < {int(limit)}" if limit is not None else ""}
+        {f"WHERE c.ordinal < {int(options.limit)}" if options.limit is not None else ""}
         ORDER BY c.ordinal
         """
     )
-    # In mirror mode a record that left the model has a line too, and may wait.
-    return tables.warehouse.counts(
-        f"""
-        SELECT r.status, count(*)
-        FROM {tables.scratch("delta")} d
-        JOIN {tables.rejected} r ON r.key = coalesce(d.source_key, d.known_key)
-        WHERE (r.row_hash = d.source_hash OR (d.present IS NULL AND {"TRUE" if leavers else "FALSE"}))
-            AND {stays}
-        GROUP BY r.status
-        ORDER BY r.status
-        """
-    )
+    due.drop(tables)
+    return waiting
 
 
 def _present(comparison: SnapshotComparison) -> str:

@@ -46,7 +46,8 @@ def judge_shares(
     limits = (("changed", "update", rails.max_changed_share), ("deleted", "delete", rails.max_deleted_share))
     if not snapshot_rows or all(limit is None for _, _, limit in limits):
         return []
-    ops = tables.warehouse.counts(f"SELECT op, count(*) FROM {tables.plan} WHERE known GROUP BY 1")
+    # What was refused and is tried again was judged when it was first planned.
+    ops = tables.warehouse.counts(f"SELECT op, count(*) FROM {tables.plan} WHERE known AND tries = 0 GROUP BY 1")
     ops["delete"] = ops.get("delete", 0) + cleared
     return [
         GuardrailViolation(
@@ -59,9 +60,9 @@ def judge_shares(
     ]
 
 
-def cleared(tables: SyncTables) -> int:
+def cleared(tables: SyncTables, *, again: bool = False) -> int:
     """Records that left the model and lose their values at the destination (`on_leave: clear`), to be counted with the
-    deletes. While the scratch table of the comparison is there."""
+    deletes; `again`: only those that were refused before. While the scratch table of the comparison is there."""
     if tables.spec.mode != "mirror" or tables.spec.on_leave != "clear":
         return 0
     return tables.warehouse.scalar(
@@ -69,7 +70,7 @@ def cleared(tables: SyncTables) -> int:
         SELECT count(*)
         FROM {tables.plan} p
         JOIN {tables.scratch("delta")} d ON d.known_key = p.key
-        WHERE d.present IS NULL AND p.known AND p.op = 'update'
+        WHERE d.present IS NULL AND p.known AND p.op = 'update' {"AND p.tries > 0" if again else ""}
         """,
         int,
     )

@@ -10,6 +10,7 @@ from revetl.model import Scalar
 from revetl.state.outcomes import changed, with_change_list
 from revetl.state.sync_tables import SyncTables
 from revetl.sync.plan.summary import PlanLine, PlanSummary
+from revetl.sync.retry import queue
 from revetl.warehouse.sql import ident
 
 _SAMPLES = 10
@@ -33,16 +34,18 @@ def summarise(tables: SyncTables, summary: PlanSummary) -> PlanSummary:
                 ELSE op
             END,
             count(*),
-            count(*) FILTER (WHERE in_doubt)
+            count(*) FILTER (WHERE in_doubt),
+            count(*) FILTER (WHERE outcome IS NULL AND tries > 0)
         FROM {plan}
         GROUP BY 1
         """
     )
-    by_kind = {str(kind): int(str(n)) for kind, n, _ in kinds}
+    by_kind = {str(kind): int(str(n)) for kind, n, _, _ in kinds}
+    summary.again = {str(kind): int(str(n)) for kind, _, _, n in kinds if n}
     summary.create, summary.update = by_kind.get("create", 0), by_kind.get("update", 0)
     summary.adopt, summary.delete = by_kind.get("adopt", 0), by_kind.get("delete", 0)
     summary.matched, summary.withheld = by_kind.get("matched", 0), by_kind.get("withheld", 0)
-    summary.in_doubt = sum(int(str(n)) for _, _, n in kinds)
+    summary.in_doubt = sum(int(str(n)) for _, _, n, _ in kinds)
     summary.reasons = warehouse.counts(
         f"""
         SELECT coalesce(reason, upper(outcome)), count(*)
@@ -123,7 +126,10 @@ def why_not_planned(tables: SyncTables, key: str) -> str | None:
 
     in_model = stands(tables.source, f"CAST({ident(spec.key)} AS VARCHAR)")
     known = stands(tables.snapshot, "key")
-    if in_model and stands(tables.rejected, "key"):
+    waiting = tables.warehouse.rows(f"SELECT status, error_code FROM {tables.rejected} WHERE key = ?", [key])
+    if in_model and waiting:
+        if queue.by_itself(*waiting[0]):
+            return "was refused before: it waits, and is tried again by itself, or at once with `revetl retry`"
         return "was refused before: it waits until its row changes, or for `revetl retry`"
     if in_model and known:
         return "same: the destination is known to hold these values"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -61,6 +62,7 @@ class RecordCounts:
     unchanged: int = 0
     waiting: int = 0  # in the retry queue
     waiting_for: dict[str, int] = field(default_factory=dict)  # status in the retry queue → records
+    waiting_reasons: dict[str, int] = field(default_factory=dict)  # error code, or what a person decided → records
     left: int = 0  # not in the model any more, and kept there
     absent: int = 0  # not at the destination, and mode `update` creates none
     suppressed: int = 0  # of people who were erased: in no other count
@@ -70,6 +72,8 @@ class RecordCounts:
     in_doubt: int = 0  # an earlier write of them may have been applied
     recovered: int = 0  # became in doubt just now, by recovery
     vacated: int = 0  # a unique field is emptied first, since values move in a circle
+    again: dict[str, int] = field(default_factory=dict)  # create, adopt, … → records that were refused before
+    cleared_again: int = 0  # among `cleared`: were refused before
     merged: int = 0  # stand under another id: somebody merged their record into another
     found_again: int = 0  # stand under another id: archived or deleted there, and made again by somebody
 
@@ -77,6 +81,20 @@ class RecordCounts:
     def deletions(self) -> int:
         """Records that are taken away at the destination, or lose their values there."""
         return self.delete + self.cleared
+
+    @property
+    def new_deletions(self) -> int:
+        """Of them, those that nobody has agreed to yet: what was refused before was agreed to then."""
+        return self.deletions - self.again.get("delete", 0) - self.cleared_again
+
+    def add_waiting(self, found: Mapping[tuple[str, str], int]) -> None:
+        """`found`: (status in the retry queue, reason) → records."""
+        by_status, by_reason = Counter(self.waiting_for), Counter(self.waiting_reasons)
+        for (status, reason), n in found.items():
+            by_status[status] += n
+            by_reason[reason] += n
+        self.waiting_for, self.waiting_reasons = dict(sorted(by_status.items())), dict(sorted(by_reason.items()))
+        self.waiting = sum(by_status.values())
 
     @property
     def changes(self) -> int:

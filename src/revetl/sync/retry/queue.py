@@ -1,4 +1,5 @@
-"""The retry queue: rows of `rejected__<sync>`, one per record that planning leaves out until its row changes.
+"""The retry queue: rows of `rejected__<sync>`, one per record that planning leaves out until its row changes, or until
+it is tried again by itself (`due`).
 
 rejected, skipped, unknown   the destination refused it, or it could not be sent
 rolled_back                  a rollback restored what stood before; the model still says otherwise
@@ -14,11 +15,15 @@ from datetime import datetime
 
 from revetl.model import Scalar
 from revetl.state.sync_tables import HASH_TYPE, SyncTables, row_hash
+from revetl.sync.retry import causes
+from revetl.warehouse.sql import literal
 
 REFUSED = ("rejected", "skipped", "unknown")
 ROLLED_BACK = "rolled_back"
 ACCEPTED = "accepted"
 HELD = (ROLLED_BACK, ACCEPTED)  # what stands there was chosen by a person
+TRIED_AGAIN = ("rejected", "skipped")  # by themselves, where the cause lies outside of the row
+REASON = "coalesce(error_code, upper(status))"
 
 
 def present_hash(tables: SyncTables) -> str:
@@ -86,7 +91,7 @@ class QueueFilter:
 @dataclass(frozen=True, slots=True)
 class QueuedRecords:
     """Records that wait for one reason. `message`: one of their `messages` different ones, for example. `keys`: a few
-    of the records, the smallest."""
+    of the records, the smallest. `by_itself`: they are tried again though their rows stay as they are."""
 
     status: str
     code: str | None
@@ -94,6 +99,7 @@ class QueuedRecords:
     records: int
     keys: tuple[str, ...]
     messages: int
+    by_itself: bool = False
 
 
 def waiting(tables: SyncTables, which: QueueFilter, *, most_keys: int = 3) -> list[QueuedRecords]:
@@ -123,20 +129,50 @@ def waiting(tables: SyncTables, which: QueueFilter, *, most_keys: int = 3) -> li
         )
         reason = (None if code is None else str(code), None if message is None else str(message))
         named = tuple(str(k) for (k,) in keys)
-        out.append(QueuedRecords(str(status), *reason, int(str(n)), named, int(str(messages))))
+        again = by_itself(status, code)
+        out.append(QueuedRecords(str(status), *reason, int(str(n)), named, int(str(messages)), again))
     return out
 
 
-def by_status(tables: SyncTables) -> dict[str, int]:
-    """Status → records that wait for it."""
-    return tables.warehouse.counts(
-        f"""
-        SELECT status, count(*)
-        FROM {tables.rejected}
-        GROUP BY status
-        ORDER BY status
-        """
-    )
+def by_itself(status: Scalar, code: Scalar) -> bool:
+    """Whether what waits so is tried again though its row stays as it is."""
+    return status in TRIED_AGAIN and not causes.lies_in_row(None if code is None else str(code))
+
+
+def tried_by_itself(alias: str) -> str:
+    """The same in SQL, of a row of the queue."""
+    statuses = ", ".join(literal(status) for status in TRIED_AGAIN)
+    return f"({alias}.status IN ({statuses}) AND {causes.lies_outside(f'{alias}.error_code')})"
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingCounts:
+    """What waits after a run. `statuses`: status in the queue → records. `reasons`: error code, or what a person chose
+    (`ROLLED_BACK`, `ACCEPTED`) → records."""
+
+    statuses: dict[str, int]
+    reasons: dict[str, int]
+
+    @property
+    def refused(self) -> int:
+        """Records that were to be sent and could not be: not skipped, and nothing that a person chose."""
+        return self.statuses.get("rejected", 0) + self.statuses.get("unknown", 0)
+
+
+def counts(tables: SyncTables) -> WaitingCounts:
+    """How many wait, and why."""
+
+    def by(reason: str) -> dict[str, int]:
+        return tables.warehouse.counts(
+            f"""
+            SELECT {reason}, count(*)
+            FROM {tables.rejected}
+            GROUP BY 1
+            ORDER BY 1
+            """
+        )
+
+    return WaitingCounts(by("status"), by(REASON))
 
 
 def release(tables: SyncTables, which: QueueFilter) -> int:

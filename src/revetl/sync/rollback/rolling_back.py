@@ -58,6 +58,7 @@ class RollbackReport:
     counts: dict[str, int] = field(default_factory=dict)  # outcome status → records; `skipped` were left alone
     not_sent: int = 0
     waiting: dict[str, int] = field(default_factory=dict)  # status in the retry queue → records, after this rollback
+    waiting_reasons: dict[str, int] = field(default_factory=dict)  # the same by error code, or what a person decided
     requests: int = 0
     seconds: float = 0.0
     error: str | None = None
@@ -89,7 +90,9 @@ async def roll_back(
             if plan.changes and options.confirm is not None and not options.confirm(plan):
                 raise GuardrailError(f"{spec.name}: not confirmed; nothing was sent")
             report = await _apply(run, destination, record, plan, options)
-            report.waiting = await run.on_tables(queue.by_status)
+            waiting = await run.on_tables(queue.counts)
+            report.waiting, report.waiting_reasons = waiting.statuses, waiting.reasons
+            record.waiting = waiting.reasons
             record.status, record.error = report.status, report.error
     report.requests, report.seconds = record.requests, ctx.clock.monotonic() - started_s
     return report

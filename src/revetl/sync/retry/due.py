@@ -1,0 +1,149 @@
+"""Which of the records in the retry queue the next plan tries again.
+
+- Its row changed, or the project sends the sync in another way: planned like any other.
+- The cause lies in the row (`causes`), or a person decided (rolled back, accepted, a create that may have happened):
+  it waits on.
+- The cause lies outside of the row: while at most `FEW` wait so, each run tries them all; of more, each is tried after
+  a pause that doubles from an hour to a day, at most `MOST` in a run. So a cause that is gone is noticed by itself, and
+  thousands that go on being refused cost little.
+- It waits for a value that another record of ours has: tried by every run, for this plan may free it.
+- Nothing is left to send (the row stands there as it is by now, or has left the model): it leaves the queue.
+
+A record that is withheld again for the reason it waited for leaves the plan before anything is sent: it waits, and the
+outcomes don't say the same every hour.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from revetl.clock import naive
+from revetl.state import snapshot
+from revetl.state.outcomes import VALUE_HELD
+from revetl.state.sync_tables import SyncTables
+from revetl.sync.retry import causes
+from revetl.sync.retry.queue import REASON, REFUSED, TRIED_AGAIN
+from revetl.warehouse.sql import literal
+
+FEW = 100
+MOST = 1_000
+
+_SENT_BEFORE = f"status IN ({', '.join(literal(status) for status in TRIED_AGAIN)})"
+
+
+def set_aside(tables: SyncTables, candidates: str, now: datetime, *, everything: bool) -> dict[tuple[str, str], int]:
+    """Makes the scratch tables `queued` (key, tries: how often this row was refused) and `waiting` (key: not to be
+    planned now), and says why those wait. `candidates` is a SELECT of (key, row_hash) of the records that have
+    something to be sent; `everything`: what was refused is tried, whatever the cause. Call inside the plan's
+    transaction."""
+    warehouse, refused = tables.warehouse, ", ".join(literal(status) for status in REFUSED)
+    if not warehouse.rows(f"SELECT 1 FROM {tables.rejected} LIMIT 1"):
+        tables.new_scratch("queued", "(key VARCHAR, tries BIGINT)")
+        tables.new_scratch("waiting", "(key VARCHAR)")
+        return {}
+    tables.new_scratch(
+        "retry_queue",
+        f"""
+        AS SELECT
+            r.key,
+            r.status,
+            r.error_code,
+            coalesce(r.tries, 1) AS tries,
+            r.next_try,
+            c.key IS NULL AS nothing_to_send,
+            c.key IS NOT NULL
+                AND r.row_hash IS NOT DISTINCT FROM c.row_hash
+                AND coalesce(r.sent_as = {literal(snapshot.sent_as(tables.spec))}, TRUE) AS as_before
+        FROM {tables.rejected} r
+        LEFT JOIN ({candidates}) c ON c.key = r.key
+        """,
+    )
+    found = tables.scratch("retry_queue")
+    warehouse.execute(
+        f"""
+        DELETE FROM {tables.rejected}
+        WHERE status IN ({refused}) AND key IN (SELECT key FROM {found} WHERE nothing_to_send)
+        """
+    )
+    tables.new_scratch("queued", f"AS SELECT key, tries FROM {found} WHERE as_before AND {_SENT_BEFORE}")
+    due = f"SELECT key FROM {found} WHERE as_before AND {_SENT_BEFORE}"
+    if not everything:
+        due = _due(tables, naive(now))
+    tables.new_scratch(
+        "waiting",
+        f"AS SELECT key, status, {REASON} AS reason FROM {found} WHERE as_before AND key NOT IN ({due})",
+    )
+    tables.drop_scratch("retry_queue")
+    return _counted(tables, f"SELECT status, reason FROM {tables.scratch('waiting')}")
+
+
+def _due(tables: SyncTables, now: datetime) -> str:
+    """A SELECT of the keys whose cause lies outside of their rows and that are tried now, the longest due first."""
+    found = tables.scratch("retry_queue")
+    ours = f"as_before AND {_SENT_BEFORE} AND error_code = {literal(VALUE_HELD)}"
+    outside = f"as_before AND {_SENT_BEFORE} AND {causes.lies_outside('error_code')} AND ({ours}) IS NOT TRUE"
+    if tables.warehouse.scalar(f"SELECT count(*) FROM {found} WHERE {outside}", int) <= FEW:
+        return f"SELECT key FROM {found} WHERE ({outside}) OR ({ours})"
+    tables.new_scratch("due", "(key VARCHAR)")
+    tables.warehouse.execute(
+        f"""
+        INSERT INTO {tables.scratch("due")}
+        SELECT key
+        FROM {found}
+        WHERE {outside} AND coalesce(next_try <= ?, TRUE)
+        ORDER BY next_try NULLS FIRST, key
+        LIMIT {MOST}
+        """,
+        [now],
+    )
+    return f"SELECT key FROM {tables.scratch('due')} UNION ALL SELECT key FROM {found} WHERE {ours}"
+
+
+def drop(tables: SyncTables) -> None:
+    """The scratch tables, once the plan is frozen."""
+    for purpose in ("queued", "waiting", "due"):
+        tables.drop_scratch(purpose)
+
+
+def leave_out_decided_again(tables: SyncTables, now: datetime) -> dict[tuple[str, str], int]:
+    """Takes out of the plan the lines that are withheld again for the reason that they waited for; they go on waiting,
+    with the names that the reason has now. Says why. Safe to repeat."""
+    same = f"""
+        SELECT p.key, p.note, p.tries, p.outcome AS status, coalesce(p.reason, upper(p.outcome)) AS reason
+        FROM {tables.plan} p
+        JOIN {tables.rejected} r ON r.key = p.key
+        WHERE p.tries > 0
+            AND p.outcome IN ('rejected', 'skipped')
+            AND r.status = p.outcome
+            AND r.row_hash IS NOT DISTINCT FROM p.row_hash
+            AND r.error_code = coalesce(p.reason, upper(p.outcome))
+        """
+    reasons = _counted(tables, same)
+    if not reasons:
+        return {}
+    next_try, times = snapshot.next_try_after("s.tries", naive(now))
+    with tables.warehouse.transaction():
+        tables.warehouse.execute(
+            f"""
+            UPDATE {tables.rejected}
+            SET message = s.note, tries = s.tries + 1, next_try = {next_try}
+            FROM ({same}) s
+            WHERE s.key = {tables.rejected}.key
+            """,
+            times,
+        )
+        tables.warehouse.execute(f"DELETE FROM {tables.plan} WHERE key IN (SELECT s.key FROM ({same}) s)")
+    return reasons
+
+
+def _counted(tables: SyncTables, rows: str) -> dict[tuple[str, str], int]:
+    """`rows` is a SELECT with (status, reason)."""
+    counted = tables.warehouse.rows(
+        f"""
+        SELECT status, reason, count(*)
+        FROM ({rows}) w
+        GROUP BY 1, 2
+        ORDER BY 1, 2
+        """
+    )
+    return {(str(status), str(reason)): int(str(n)) for status, reason, n in counted}
