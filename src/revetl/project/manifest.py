@@ -162,9 +162,16 @@ class Manifest:
 
     def relation(self, name: str) -> Relation:
         """The table or view of a model, seed or snapshot; ConfigError with the nearest name where there is none."""
-        for node in self.nodes.values():
-            if node["name"] == name and node["resource_type"] in ("model", "seed", "snapshot"):
-                return _relation(node)
+        kinds = ("model", "seed", "snapshot")
+        nodes = [n for n in self.nodes.values() if n["name"] == name and n["resource_type"] in kinds]
+        # As dbt's ref() does: the project's own before a package's, and of a versioned model the latest.
+        nodes = [n for n in nodes if n["package_name"] == self.project_name] or nodes
+        nodes = [n for n in nodes if n.get("version") is None or n["version"] == n.get("latest_version")] or nodes
+        if len(nodes) > 1:
+            which = ", ".join(f"{n['package_name']}.{_with_version(n)}" for n in nodes)
+            raise ConfigError(f"several models are named {name!r}: {which}")
+        if nodes:
+            return _relation(nodes[0])
         raise ConfigError(f"no model {name!r} in the dbt project", hint=did_you_mean(name, self.model_names()))
 
     def sources(self) -> list[Relation]:
@@ -196,7 +203,7 @@ class Manifest:
         ConfigError with every mistake of every model.
         """
         specs: list[SyncSpec] = []
-        problems: list[Problem] = []
+        problems = self._of_one_name()
         declared = {str(n["name"]): n["config"]["meta"]["revetl"] for n in self.sync_nodes().values()}
         for node in self.sync_nodes().values():
             place = self._place(node)
@@ -213,6 +220,27 @@ class Manifest:
             raise ConfigError(problems)
         return _ordered(specs)
 
+    def _of_one_name(self) -> list[Problem]:
+        """A sync has the name of its model, and its state has that name: two of them would share it."""
+        by_name: dict[str, list[Mapping[str, Any]]] = {}
+        for node in self.sync_nodes().values():
+            by_name.setdefault(str(node["name"]), []).append(node)
+        problems = []
+        for name, (first, *others) in by_name.items():
+            if not others:
+                continue
+            nodes = [first, *others]
+            if len({n["package_name"] for n in nodes}) > 1:
+                which = ", ".join(f"{n['package_name']}.{_with_version(n)}" for n in nodes)
+                hint = (
+                    f"A sync has its model's name: give one model another, or say `+enabled: false` for {name} of one."
+                )
+            else:
+                which = ", ".join(_with_version(n) for n in nodes)
+                hint = "Write `config: {meta: {revetl: …}}` below the one version under `versions:` that is to be sent."
+            problems.append(self._place(first).problem((), f"one sync is declared by several models: {which}", hint))
+        return problems
+
     def above(self, names: Iterable[str]) -> set[str]:
         """The names of these models, seeds and snapshots and of all that they are built from."""
         todo = [id_ for id_, node in self.nodes.items() if node["name"] in set(names) and "attached_node" not in node]
@@ -224,9 +252,32 @@ class Manifest:
         return {str(self.nodes[id_]["name"]) for id_ in seen if id_ in self.nodes}
 
     def is_table(self, name: str) -> bool:
-        """Whether the rows of this model are of its last build: a view's are those of now."""
-        kinds = ("table", "incremental")
-        return any(n["name"] == name and n["config"].get("materialized") in kinds for n in self.sync_nodes().values())
+        """Whether the rows of this synced model are of its last build: a view's are those of now."""
+        return any(n["name"] == name and self.holds_rows(id_) for id_, n in self.sync_nodes().items())
+
+    def holds_rows(self, id_: str) -> bool:
+        """Whether the node's rows are those of its last build. Not so for a view, nor for what the warehouse refreshes
+        by itself (materialized views, dynamic tables), nor where a package's own materialization does who knows what.
+        """
+        node = self.nodes[id_]
+        kinds = ("table", "incremental", "seed", "snapshot")
+        return node["resource_type"] in ("seed", "snapshot") or node["config"].get("materialized") in kinds
+
+    def is_ephemeral(self, id_: str) -> bool:
+        return bool(self.nodes[id_].get("config", {}).get("materialized") == "ephemeral")
+
+    def shown_by(self, id_: str) -> list[str]:
+        """The nodes whose rows a view shows as they are now, and the views between: up to the nearest that hold rows,
+        sources included. Empty for what holds rows itself."""
+        found: dict[str, None] = {}
+        todo = [id_]
+        while todo:
+            at = todo.pop()
+            if self.nodes[at]["resource_type"] != "source" and not self.holds_rows(at):
+                above = [p for p in self.parents.get(at, []) if p in self.nodes and p not in found and p != id_]
+                found |= dict.fromkeys(above)
+                todo += above
+        return sorted(found)
 
     def _place(self, node: Mapping[str, Any]) -> _Place:
         """The yml and the path in it; the model's own file where the sync is declared in SQL or in dbt_project.yml."""
@@ -236,8 +287,17 @@ class Manifest:
             document = read_yaml(self._project_dir / patch)
             for i, model in enumerate((document.data or {}).get("models") or []):
                 if isinstance(model, dict) and model.get("name") == node["name"]:
-                    return _Place(document, ("models", i, "config", "meta", "revetl"))
+                    return _Place(document, ("models", i, *_version_of(node, model), "config", "meta", "revetl"))
         return _Place(Document(sql, None, {}), ())
+
+
+def _version_of(node: Mapping[str, Any], model: Mapping[str, Any]) -> Path_:
+    """Where the entry of this version is, if the sync is declared in it."""
+    for i, version in enumerate(model.get("versions") or []):
+        declared = (version.get("config") or {}).get("meta") or {} if isinstance(version, dict) else {}
+        if "revetl" in declared and str(version.get("v")) == str(node.get("version")):
+            return ("versions", i)
+    return ()
 
 
 def read_manifest(target_dir: Path, project_dir: Path) -> Manifest:
@@ -251,6 +311,11 @@ def read_manifest(target_dir: Path, project_dir: Path) -> Manifest:
     except ValueError:
         message = "not a manifest: dbt may have been stopped while it wrote"
         raise ConfigError(Problem(message, path, hint="`revetl build` writes it anew.")) from None
+
+
+def _with_version(node: Mapping[str, Any]) -> str:
+    """As dbt's selectors name it."""
+    return str(node["name"]) if node.get("version") is None else f"{node['name']}.v{node['version']}"
 
 
 def _relation(node: Mapping[str, Any]) -> Relation:
