@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -26,12 +27,15 @@ ALL = {**DONE, GOLDEN: "success", GOLDEN_TEST: "pass"}
 
 
 @pytest.fixture
-def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     for name in ("DBT_TARGET_PATH", "DBT_ENGINE_TARGET_PATH", "DBT_TARGET", "DBT_PROFILE", "WHERE"):
         monkeypatch.delenv(name, raising=False)
     root = make_project(tmp_path)
     parsed(root, "table")
-    return root
+    yield root
+    while _KILLED:
+        with suppress(KeyboardInterrupt):
+            _KILLED.pop().__exit__(KeyboardInterrupt, KeyboardInterrupt(), None)
 
 
 def parsed(root: Path, materialized: str, between: str | None = None) -> None:
@@ -101,7 +105,7 @@ def build(root: Path, *select: str, heard: dict[str, str] | None = None, error: 
             raise error
 
 
-_KILLED: list[AbstractContextManager[Dbt]] = []  # kept, so that nothing ends them
+_KILLED: list[AbstractContextManager[Dbt]] = []  # kept, so that they end after the test only
 
 
 def killed(root: Path, *select: str) -> None:
@@ -137,6 +141,8 @@ def test_a_killed_build_of_something_else_is_no_matter(root: Path) -> None:
 def test_the_users_own_build_mends_a_killed_one(root: Path) -> None:
     build(root, heard=DONE)
     killed(root)
+    ran(root, "contacts", 3, "target/revetl/dev")
+    assert "may have been changed" in refusal(root)
     results(users(root), DONE, 5)
     assert is_sent(root)
 

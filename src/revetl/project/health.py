@@ -80,9 +80,9 @@ class Health:
                 why = self.disregarded or (f"dbt ran it {_LEFT_NOTHING}" if ran else "")
                 return ["was never built" + (f" as far as is known: {why}" if why else "")]
             found = self._of_build(manifest, id_, own)
-        for check in manifest.checks_of(id_):
-            found += self._of_check(manifest, check, id_)
-        return found
+        more = [reason for check in manifest.checks_of(id_) for reason in self._of_check(manifest, check, id_)]
+        # What is not known of the model is not known of its tests: once is enough.
+        return found + [reason for reason in more if not (found and reason.endswith(_UNHEARD))]
 
     def _of_build(self, manifest: Manifest, id_: str, own: NodeHealth) -> list[str]:
         found = []
@@ -100,7 +100,7 @@ class Health:
         for build in self.unfinished:
             if build.may_have_changed(id_, own.began or own.at):
                 found.append(f"may have been changed by a build that began at {build.at[:19]} UTC and has not ended")
-                break
+                return found
         if self._ran_since(manifest, id_, own):
             found.append(_UNHEARD)
         return found

@@ -34,8 +34,8 @@ class RunFiles:
         ran = self.ran_at(node)
         if ran is None:
             return False
-        if node.get("unique_id") in self.answered and self.until is not None:
-            return ran > self.until
+        if node.get("unique_id") in self.answered and self.until is not None and ran <= self.until:
+            return False
         if self.untold:
             return True
         try:
