@@ -201,6 +201,19 @@ def test_what_ran_after_the_results_that_are_there_is_not_known(root: Path, fold
     assert "`dbt build` (or `revetl build`) runs models and tests in one command" in said
 
 
+@pytest.mark.parametrize("folder", ["target", "target/revetl/dev"])
+def test_results_that_dbt_was_killed_writing_say_nothing_and_keep_nobody_from_building(root: Path, folder: str) -> None:
+    results(root / "dbt_project" / folder, DONE, -60)
+    ran(root, "contacts", -60, folder)
+    assert is_sent(root)
+    ran(root, "contacts", -30, folder)
+    write(root / "dbt_project" / folder / "run_results.json", '{"metadata": {"inv')
+    write(users(root) / "manifest.json", '{"metadata"')
+    assert "contacts: was run since by dbt" in refusal(root)
+    build(root, heard=DONE)
+    assert is_sent(root)
+
+
 def test_a_microbatch_model_is_run_in_batches(root: Path) -> None:
     node = model("contacts", dict(SYNC), materialized="incremental")
     node["config"]["incremental_strategy"] = "microbatch"

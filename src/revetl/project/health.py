@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from revetl.errors import GuardrailError
+from revetl.errors import ConfigError, GuardrailError
 from revetl.project.artifacts import (
     HEALTH,
     MANIFEST,
@@ -158,7 +158,7 @@ def read_health(artifacts: Artifacts, manifest: Manifest | None = None) -> Healt
     kept = read_json(artifacts.own / HEALTH)
     if kept is None or kept.get("form") != _FORM:
         kept = {"form": _FORM, "invocation_id": None, "heard": [], "nodes": {}}
-    changed = "place" not in kept
+    changed = bool(kept["nodes"]) and "place" not in kept
     moved = kept.setdefault("place", artifacts.profile.place) != artifacts.profile.place
     if moved:  # what was heard is of another database, and stays heard
         kept |= {"place": artifacts.profile.place, "nodes": {}}
@@ -167,8 +167,9 @@ def read_health(artifacts: Artifacts, manifest: Manifest | None = None) -> Healt
     candidates: list[dict[str, Any]] = []
     run_files = []
     for folder in (artifacts.users, artifacts.own):
-        results = read_json(folder / RESULTS)
-        why_not = None
+        results, why_not = _unless_broken(folder / RESULTS), None
+        if results is None and (folder / RESULTS).exists():
+            disregarded = f"{folder / RESULTS} is broken: dbt was stopped while it wrote"
         if results is not None and folder == artifacts.users:
             why_not = _why_not(results, artifacts, manifest)
             disregarded = why_not or disregarded
@@ -209,7 +210,7 @@ def _why_not(results: Mapping[str, Any], artifacts: Artifacts, manifest: Manifes
         )
     if of_profile != profile.name:
         return f"{said} of the profile {of_profile!r}"
-    beside = read_json(artifacts.users / MANIFEST) or {}
+    beside = _unless_broken(artifacts.users / MANIFEST) or {}
     about = beside.get("metadata", {})
     if manifest is not None and about.get("invocation_id") == invocation_of(results):
         name = about.get("project_name")
@@ -224,7 +225,16 @@ def _why_not(results: Mapping[str, Any], artifacts: Artifacts, manifest: Manifes
 
 
 def _parsed_by(manifest: Path) -> str:
-    return invocation_of(read_json(manifest) or {})
+    return invocation_of(_unless_broken(manifest) or {})
+
+
+def _unless_broken(file: Path) -> dict[str, Any] | None:
+    """dbt writes its artifacts in place: one that is killed meanwhile leaves half a file, which says nothing. What it
+    ran is newer in `run/` than all that is known."""
+    try:
+        return read_json(file)
+    except ConfigError:
+        return None
 
 
 def _ended(results: Mapping[str, Any]) -> str:
