@@ -138,7 +138,7 @@ def test_a_file_that_is_taken_just_before_dbt_is_waited_for_again(
     project: Path, monkeypatch: pytest.MonkeyPatch, wait_s: float, attempts: int
 ) -> None:
     monkeypatch.setattr(calling, "_POLL_S", 0.05)
-    monkeypatch.setattr(projects.Project, "building", lambda _: closing(_Nothing()))
+    monkeypatch.setattr(projects.Project, "building", lambda *_: closing(_Nothing()))
     with closing(Taken(project, 1)) as dbt:
         monkeypatch.setattr(building, "run_dbt", dbt)
         if wait_s:
@@ -150,7 +150,7 @@ def test_a_file_that_is_taken_just_before_dbt_is_waited_for_again(
 
 
 def test_dbt_is_not_run_again_where_a_model_failed(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(projects.Project, "building", lambda _: closing(_Nothing()))
+    monkeypatch.setattr(projects.Project, "building", lambda *_: closing(_Nothing()))
     with closing(Taken(project, 1, (NodeResult("m", "model", "error"),))) as dbt:
         monkeypatch.setattr(building, "run_dbt", dbt)
         with pytest.raises(DbtFailed):

@@ -51,6 +51,7 @@ def model(
     contract: bool = True,
     tags: tuple[str, ...] = (),
     parents: tuple[str, ...] = (),
+    materialized: str = "table",
 ) -> dict[str, Any]:
     """A model as the manifest tells it. `meta` becomes `config.meta.revetl`."""
     return {
@@ -65,7 +66,11 @@ def model(
         "original_file_path": f"models/activation/{name}.sql",
         "patch_path": f"tiny://models/activation/{name}.yml",
         "tags": list(tags),
-        "config": {"contract": {"enforced": contract}, "meta": {} if meta is None else {"revetl": meta}},
+        "config": {
+            "materialized": materialized,
+            "contract": {"enforced": contract},
+            "meta": {} if meta is None else {"revetl": meta},
+        },
         "columns": {c: {"name": c, "data_type": "varchar"} for c in columns},
         "depends_on": {"nodes": list(parents)},
     }

@@ -172,6 +172,7 @@ def test_what_ran_after_the_last_result_that_is_known_is_not_known(root: Path) -
 def test_a_folder_that_was_copied_here_is_believed_for_what_its_results_say(root: Path) -> None:
     target = root / "dbt_project/target"
     results(target, DONE, at=_at(-3600))
+    write(target / "manifest.json", json.dumps({"metadata": {"project_name": "tiny", "invocation_id": "i-1"}}))
     write(target / "run/tiny/models/activation/contacts.sql", "select 1")  # the copy is newer than the build
     assert len(load(root).syncs()) == 1
 

@@ -115,9 +115,9 @@ def test_a_value_that_nobody_gives_up_is_withheld_by_name_and_the_other_fields_a
 def test_a_record_that_waits_for_a_value_is_part_of_a_later_circle() -> None:
     bench = bench_with()
     bench.source(moved(THREE, Ann="bob@x.io"))
-    for _ in range(3):
+    for counts in ({"rejected": 1}, {}, {}):  # decided again as before, it is not written down again
         report = bench.run()
-        assert (report.counts, report.exit_code) == ({"rejected": 1}, 1), "it waits, and never behind exit 0"
+        assert (report.counts, report.exit_code) == (counts, 1), "it waits, and never behind exit 0"
     bench.source(moved(THREE, Ann="bob@x.io", Bob="cid@x.io", Cid="ann@x.io"))
     assert bench.run().counts == {"ok": 3}
     assert emails(bench) == {"Ann": "bob@x.io", "Bob": "cid@x.io", "Cid": "ann@x.io"}
@@ -206,7 +206,7 @@ def test_who_follows_a_refused_giver_is_not_sent() -> None:
     assert report.counts == {"rejected": 2}
     assert emails(bench) == {"Ann": "ann@x.io", "Bob": "bob@x.io", "Cid": "cid@x.io"}
     codes = bench.rows("SELECT key, error_code FROM revetl.outcomes WHERE status = 'rejected' ORDER BY key")
-    assert codes == [("1", "VALIDATION_ERROR"), ("4", "VALUE_HELD")]
+    assert codes == [("1", "INVALID_VALUE"), ("4", "VALUE_HELD")]
 
 
 def test_what_was_emptied_in_vain_gets_its_value_back() -> None:

@@ -24,6 +24,9 @@ from revetl.project.manifest import Manifest, read_manifest
 from revetl.project.profiles import Profile
 
 MANIFEST, RESULTS, STAMP, HEALTH = "manifest.json", "run_results.json", "revetl_parse.json", "revetl_health.json"
+UNNAMED_TARGET = (
+    "a target that can't be known: dbt's command named none, and profiles.yml takes it from the environment"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +96,13 @@ class Artifacts:
                 " run_results.json beside it is not of the same dbt command"
                 "\nRun `dbt build` last before the folder is copied here, or let revetl run dbt."
             )
-        if (target := target_of(results, self.profile)) != self.profile.target:
+        target = target_of(results, self.profile)
+        if target is None:
+            raise GuardrailError(
+                f"nothing was sent: {self.users / MANIFEST} is of {UNNAMED_TARGET}"
+                f"\nName it in dbt's command: `dbt build --target {self.profile.target}`."
+            )
+        if target != self.profile.target:
             raise GuardrailError(
                 f"nothing was sent: {self.users / MANIFEST} is of the target {target!r}, this is"
                 f" {self.profile.target!r}"
@@ -117,9 +126,11 @@ class Artifacts:
         return manifest
 
 
-def target_of(results: Mapping[str, Any], profile: Profile) -> str:
-    """The target that a dbt command ran for. Its arguments name it only where it was not the profile's own."""
-    return str(results.get("args", {}).get("target") or profile.default_target)
+def target_of(results: Mapping[str, Any], profile: Profile) -> str | None:
+    """The target that a dbt command ran for. Its arguments name it only where it was not the profile's own; None where
+    that one hangs on dbt's environment, so that it can't be known."""
+    named = results.get("args", {}).get("target")
+    return str(named) if named else profile.default_under(results.get("metadata", {}).get("env") or {})
 
 
 def invocation_of(results: Mapping[str, Any]) -> str:

@@ -61,13 +61,15 @@ class BuildResult:
 
 
 class DbtFailed(RevetlError):
-    """dbt ended badly. `failed` are the nodes to blame; empty where it did not get as far as running any."""
+    """dbt ended badly. `failed` are the nodes to blame; empty where it did not get as far as running any. `ran`:
+    whether it was heard to run any."""
 
     kind = "dbt"
 
-    def __init__(self, message: str, failed: Sequence[NodeResult] = ()) -> None:
+    def __init__(self, message: str, failed: Sequence[NodeResult] = (), *, ran: bool = False) -> None:
         super().__init__(message)
         self.failed = tuple(failed)
+        self.ran = ran or bool(failed)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +88,16 @@ class Dbt:
 
     def line(self, command: str, arguments: Sequence[str]) -> list[str]:
         """What follows the program's name."""
-        found = ["--log-format", "json", "--no-use-colors", command, "--project-dir", str(self.project_dir)]
+        # Its results are what is read, also where the environment or `flags:` of dbt_project.yml want none written.
+        found = [
+            "--log-format",
+            "json",
+            "--no-use-colors",
+            "--write-json",
+            command,
+            "--project-dir",
+            str(self.project_dir),
+        ]
         found += ["--profiles-dir", str(self.profiles_dir), "--profile", self.profile, "--target", self.target]
         found += ["--target-path", str(self.target_path), *(["--vars", self.vars] if self.vars else [])]
         return [*found, *arguments]
@@ -201,7 +212,7 @@ def run_dbt(
     ended = {"dbt_command": command, "exit_code": code, "seconds": round(result.seconds, 2)}
     _logger.info("dbt finished", extra={**ended, "invocation_id": result.invocation_id, **result.counts})
     if code != 0:
-        raise DbtFailed(_explanation(command, code, log), log.failed)
+        raise DbtFailed(_explanation(command, code, log), log.failed, ran=log.ran)
     return result
 
 
@@ -210,6 +221,7 @@ class _Log:
 
     def __init__(self, on_node: Callable[[NodeResult], None] | None) -> None:
         self.invocation_id: str | None = None
+        self.ran = False
         self.counts: Counter[str] = Counter()
         self.failed: list[NodeResult] = []
         self.errors: list[str] = []
@@ -230,6 +242,7 @@ class _Log:
     def _event(self, info: dict[str, Any], data: dict[str, Any]) -> None:
         self.invocation_id = info.get("invocation_id") or self.invocation_id
         node = data.get("node_info") or {}
+        self.ran |= info["name"] == "LogStartLine" or bool(node.get("node_started_at"))
         if info["name"] == "RunResultError":  # told once more at the end, with the reason
             self._reason(str(node.get("node_name", "")), str(data.get("msg", "")))
         elif info["name"].startswith(("Log", "Skipping")) and info["name"] != "LogStartLine":

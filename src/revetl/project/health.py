@@ -8,49 +8,83 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from revetl.errors import GuardrailError
-from revetl.project.artifacts import HEALTH, RESULTS, Artifacts, invocation_of, read_json, target_of, write_json
+from revetl.errors import ConfigError, GuardrailError
+from revetl.project.artifacts import (
+    HEALTH,
+    MANIFEST,
+    RESULTS,
+    UNNAMED_TARGET,
+    Artifacts,
+    invocation_of,
+    read_json,
+    target_of,
+    write_json,
+)
 from revetl.project.manifest import Manifest
+from revetl.project.run_files import RunFiles, read_run_files
+from revetl.project.unfinished_builds import UnfinishedBuild, unfinished_builds
 
 # The commands that run nodes. Compiling and documenting write results too, which say nothing of the data.
 _RUNS_NODES = {"build", "run", "test", "seed", "snapshot", "retry"}
 BAD = {"error", "fail", "skipped", "runtime error", "partial success"}
-_UNHEARD = "for another target or by a command whose results are overwritten"
+_LEFT_NOTHING = "for another target or by a command whose results are overwritten or were never written"
+_UNHEARD = f"was run since by dbt, {_LEFT_NOTHING}"
 _FORM = 2  # of the file; one of another form is left unread
 
 
 @dataclass(frozen=True, slots=True)
 class NodeHealth:
-    """dbt's last word on one node. `at`: when its command ended, ISO in UTC. `relation`: what a model was built as,
-    quoted as dbt quotes. `partly`: the flag (--empty, --sample) that built it without all of its rows."""
+    """dbt's last word on one node. `began`, `at`: when its command began and ended, ISO in UTC. `relation`: what a
+    model was built as, quoted as dbt quotes. `partly`: the flag (--empty, --sample) that built it without all of its
+    rows. `deferred`: --defer was given, so that it may read tables of another target."""
 
     status: str
     at: str = ""
     relation: str | None = None
     partly: str | None = None
+    began: str = ""
+    deferred: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Health:
     """`invocation_id`: of the last dbt command that ran nodes. `disregarded`: why the last results of the user's dbt
-    say nothing of this target. `users_results`: the nodes in them, where they do. `users_runs`: where it leaves what
-    it ran."""
+    say nothing of this target. `run_files`: where the user's dbt and ours leave what they ran. `unfinished`: builds of
+    ours whose end is not known."""
 
     invocation_id: str | None
     nodes: Mapping[str, NodeHealth]
     disregarded: str | None = None
-    users_results: frozenset[str] = frozenset()
-    users_runs: Path | None = None
+    run_files: tuple[RunFiles, ...] = ()
+    unfinished: tuple[UnfinishedBuild, ...] = ()
 
     def failures(self, manifest: Manifest, id_: str) -> list[str]:
-        """What speaks against syncing this model, as phrases; empty where nothing does."""
-        own = self.nodes.get(id_)
-        if own is None:
-            return ["was never built" + (f" as far as is known: {self.disregarded}" if self.disregarded else "")]
+        """What speaks against syncing this model, as phrases; empty where nothing does. The rows of a table are those
+        of its last build. A view's are what the tables below it hold now, so all that holds for it holds for them."""
+        found = self._of_node(manifest, id_)
+        for shown in manifest.shown_by(id_):
+            name = manifest.nodes[shown]["name"]
+            found += [f"{name}, whose rows it shows: {reason}" for reason in self._of_node(manifest, shown)]
+        return found
+
+    def _of_node(self, manifest: Manifest, id_: str) -> list[str]:
+        node, own = manifest.nodes[id_], self.nodes.get(id_)
+        found: list[str] = []
+        if node["resource_type"] != "source" and not manifest.is_ephemeral(id_):
+            if own is None:
+                ran = any(files.ran_at(node) is not None for files in self.run_files)
+                why = self.disregarded or (f"dbt ran it {_LEFT_NOTHING}" if ran else "")
+                return ["was never built" + (f" as far as is known: {why}" if why else "")]
+            found = self._of_build(manifest, id_, own)
+        more = [reason for check in manifest.checks_of(id_) for reason in self._of_check(manifest, check, id_)]
+        # What is not known of the model is not known of its tests: once is enough.
+        return found + [reason for reason in more if not (found and reason.endswith(_UNHEARD))]
+
+    def _of_build(self, manifest: Manifest, id_: str, own: NodeHealth) -> list[str]:
         found = []
         if own.status in BAD:
             found.append(
@@ -58,43 +92,46 @@ class Health:
             )
         elif own.partly:
             found.append(f"was last built with {own.partly}, so not all of its rows are there")
+        elif own.deferred and not manifest.holds_rows(id_):
+            found.append("was last built with --defer, so it may show another target's rows")
         named = manifest.nodes[id_].get("relation_name")
         if own.relation and named and own.relation.lower() != str(named).lower():
             found.append(f"was last built as {own.relation}, and for this target it is {named}")
-        if self._was_run_since(manifest, id_, own):
-            found.append(f"was run since by dbt, {_UNHEARD}")
-        for check in manifest.checks_of(id_):
-            found += self._of_check(manifest, check, own)
+        for build in self.unfinished:
+            if build.may_have_changed(id_, own.began or own.at):
+                found.append(f"may have been changed by a build that began at {build.at[:19]} UTC and has not ended")
+                return found
+        if self._ran_since(manifest, id_, own):
+            found.append(_UNHEARD)
         return found
 
-    def _of_check(self, manifest: Manifest, check: str, model: NodeHealth) -> list[str]:
+    def _of_check(self, manifest: Manifest, check: str, id_: str) -> list[str]:
         name, last = manifest.nodes[check]["name"], self.nodes.get(check)
         if last is not None and last.status in BAD:
             return [f"its test {name} {'was skipped' if last.status == 'skipped' else 'failed'}"]
-        if check.startswith("unit_test."):
-            return []  # says whether the SQL is right, nothing about the data: it need not run with every build
+        if check.startswith("unit_test.") or manifest.nodes[id_]["resource_type"] == "source":
+            # A unit test says whether the SQL is right, nothing about the data: it need not run with every build. When
+            # a source was filled, nobody knows.
+            return []
         if last is None:
             return [f"its test {name} was never run"]
-        if last.at < model.at:
-            return [f"its test {name} has not run since it was built"]
-        if self._was_run_since(manifest, check, last):
-            return [f"its test {name} was run since by dbt, {_UNHEARD}"]
+        for changed in (id_, *manifest.shown_by(id_)):
+            built = self.nodes.get(changed)
+            if built is not None and last.at < built.at:
+                what = "it" if changed == id_ else str(manifest.nodes[changed]["name"])
+                return [f"its test {name} has not run since {what} was built"]
+        if self._ran_since(manifest, check, last):
+            return [f"its test {name} {_UNHEARD}"]
         return []
 
-    def _was_run_since(self, manifest: Manifest, id_: str, last: NodeHealth) -> bool:
-        """dbt leaves the SQL that it runs in a file, whatever the target. One that is newer than the last result was
-        run by a command whose results of this target, if they were any, are overwritten. A copy of the folder may be
-        newer than all that it holds; what those last results say of this target is true all the same."""
-        if self.users_runs is None or id_ in self.users_results or not last.at:
-            return False
-        node = manifest.nodes[id_]
-        ran = self.users_runs / str(node.get("package_name")) / str(node.get("original_file_path"))
-        if node.get("resource_type") == "test" and ran.suffix != ".sql":  # a generic test, below the yml it stands in
-            ran = ran / str(node.get("path"))
-        try:
-            return ran.is_file() and datetime.fromtimestamp(ran.stat().st_mtime, UTC) > datetime.fromisoformat(last.at)
-        except ValueError:
-            return True  # a time that can't be read proves nothing
+    def _ran_since(self, manifest: Manifest, id_: str, last: NodeHealth) -> bool:
+        return any(files.ran_since(manifest.nodes[id_], last.at) for files in self.run_files)
+
+
+_TWO_COMMANDS = (
+    "`dbt run` and then `dbt test` leave only the results of the second: `dbt build` (or `revetl build`) runs models"
+    " and tests in one command. A target folder is to be copied with its files' times (`cp -p`)."
+)
 
 
 def refuse_failed(health: Health, manifest: Manifest, ids: list[str]) -> None:
@@ -105,10 +142,13 @@ def refuse_failed(health: Health, manifest: Manifest, ids: list[str]) -> None:
         if (reasons := health.failures(manifest, id_))
     ]
     if lines:
+        cure = "Mend it and run `revetl build`, or leave it out with --exclude."
+        if any(_LEFT_NOTHING in line for line in lines):
+            cure = f"{cure}\n{_TWO_COMMANDS}"
         raise GuardrailError(
             "nothing was sent: a model that did not build and pass its tests is not synced\n"
             + "\n".join(lines)
-            + "\nMend it and run `revetl build`, or leave it out with --exclude."
+            + f"\n{cure}"
         )
 
 
@@ -118,15 +158,26 @@ def read_health(artifacts: Artifacts, manifest: Manifest | None = None) -> Healt
     kept = read_json(artifacts.own / HEALTH)
     if kept is None or kept.get("form") != _FORM:
         kept = {"form": _FORM, "invocation_id": None, "heard": [], "nodes": {}}
-    disregarded: str | None = None
+    changed = bool(kept["nodes"]) and "place" not in kept
+    moved = kept.setdefault("place", artifacts.profile.place) != artifacts.profile.place
+    if moved:  # what was heard is of another database, and stays heard
+        kept |= {"place": artifacts.profile.place, "nodes": {}}
+    disregarded = "the target was another database then" if moved else None
+    unfinished = unfinished_builds(artifacts.own)  # before the results: a build that ends meanwhile is still unfinished
     candidates: list[dict[str, Any]] = []
-    users = read_json(artifacts.users / RESULTS)
-    if users is not None:
-        disregarded = _why_not(users, artifacts, manifest)
-        candidates += [users] if disregarded is None else []
-    if (ours := read_json(artifacts.own / RESULTS)) is not None:
-        candidates.append(ours)
-    changed = False
+    run_files = []
+    for folder in (artifacts.users, artifacts.own):
+        results, why_not = _unless_broken(folder / RESULTS), None
+        if results is None and (folder / RESULTS).exists():
+            disregarded = f"{folder / RESULTS} is broken: dbt was stopped while it wrote"
+        if results is not None and folder == artifacts.users:
+            why_not = _why_not(results, artifacts, manifest)
+            disregarded = why_not or disregarded
+        if results is not None and why_not is None:
+            candidates.append(results)
+        parsed_by = partial(_parsed_by, folder / MANIFEST)
+        run_files.append(read_run_files(folder, results, parsed_by, believed=why_not is None))
+    changed |= moved
     for results in sorted(candidates, key=_ended):
         changed |= _add(kept, results)
     if changed:
@@ -135,8 +186,8 @@ def read_health(artifacts: Artifacts, manifest: Manifest | None = None) -> Healt
         kept["invocation_id"],
         {id_: NodeHealth(**said) for id_, said in kept["nodes"].items()},
         disregarded,
-        frozenset(str(r["unique_id"]) for r in (users or {}).get("results", ()) if disregarded is None),
-        artifacts.users / "run",
+        tuple(run_files),
+        unfinished,
     )
 
 
@@ -146,11 +197,20 @@ def _why_not(results: Mapping[str, Any], artifacts: Artifacts, manifest: Manifes
     said = f"dbt's last results in {artifacts.users} are"
     if args.get("which") not in _RUNS_NODES:
         return f"{said} of `dbt {args.get('which')}`, which says nothing of the data"
-    if (target := target_of(results, profile)) != profile.target:
+    target = target_of(results, profile)
+    if target is None:
+        return f"{said} of {UNNAMED_TARGET}. Name it there: `dbt build --target {profile.target}`"
+    if target != profile.target:
         return f"{said} of the target {target!r}"
-    if args.get("profile") not in (None, profile.name):
-        return f"{said} of the profile {args['profile']!r}"
-    beside = read_json(artifacts.users / "manifest.json") or {}
+    of_profile = args.get("profile") or profile.of_project
+    if of_profile is None:
+        return (
+            f"{said} of a profile that can't be known: dbt_project.yml takes it from the environment. Name it there:"
+            f" `dbt build --profile {profile.name}`"
+        )
+    if of_profile != profile.name:
+        return f"{said} of the profile {of_profile!r}"
+    beside = _unless_broken(artifacts.users / MANIFEST) or {}
     about = beside.get("metadata", {})
     if manifest is not None and about.get("invocation_id") == invocation_of(results):
         name = about.get("project_name")
@@ -164,6 +224,19 @@ def _why_not(results: Mapping[str, Any], artifacts: Artifacts, manifest: Manifes
     return None
 
 
+def _parsed_by(manifest: Path) -> str:
+    return invocation_of(_unless_broken(manifest) or {})
+
+
+def _unless_broken(file: Path) -> dict[str, Any] | None:
+    """dbt writes its artifacts in place: one that is killed meanwhile leaves half a file, which says nothing. What it
+    ran is newer in `run/` than all that is known."""
+    try:
+        return read_json(file)
+    except ConfigError:
+        return None
+
+
 def _ended(results: Mapping[str, Any]) -> str:
     return str(results.get("metadata", {}).get("generated_at") or "")
 
@@ -174,6 +247,7 @@ def _add(kept: dict[str, Any], results: Mapping[str, Any]) -> bool:
     if args.get("which") not in _RUNS_NODES or invocation in kept["heard"]:
         return False
     at = _ended(results)
+    began = str(results.get("metadata", {}).get("invocation_started_at") or "")
     partly = next((f"--{flag}" for flag in ("empty", "sample") if args.get(flag)), None)
     for result in results.get("results", ()):
         id_ = str(result["unique_id"])
@@ -183,6 +257,8 @@ def _add(kept: dict[str, Any], results: Mapping[str, Any]) -> bool:
                 "at": at,
                 "relation": result.get("relation_name"),
                 "partly": partly,
+                "began": began,
+                "deferred": bool(args.get("defer")),
             }
     kept["invocation_id"] = invocation
     kept["heard"] = [*kept["heard"], invocation][-50:]

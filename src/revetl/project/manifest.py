@@ -4,108 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
 from revetl.documents import Document, Path_, explain, read_yaml
 from revetl.errors import ConfigError, Problem, did_you_mean
-from revetl.model import (
-    Association,
-    FieldPolicy,
-    FieldRule,
-    Guardrails,
-    Metadata,
-    Mode,
-    OnLeave,
-    Relation,
-    SyncSpec,
-    WhenNull,
-)
-
-
-class _Meta(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class FieldMeta(_Meta):
-    policy: FieldPolicy = Field(default="always", description="When the column is written.")
-    when_null: WhenNull = Field(default="clear", description="What a null does at the destination.")
-
-
-class GuardrailsMeta(_Meta):
-    max_changed_share: float | None = Field(default=None, ge=0, le=1, description="Of the known records.")
-    max_deleted_share: float | None = Field(
-        default=None,
-        ge=0,
-        le=1,
-        description="Of the known records. Left out: 0.1 for a mirror that archives or clears. null: no limit.",
-    )
-    min_rows: int = Field(default=1, ge=0, description="A model with fewer rows is not synced.")
-    max_creates: int | None = Field(default=None, ge=0, description="New records at the destination in one run.")
-    max_fill_drop: float | None = Field(
-        default=0.5,
-        ge=0,
-        le=1,
-        description="By how much the share of rows in which a field has a value may fall, 0.5 being from 90 % to 40 %.",
-    )
-    max_waiting: int = Field(
-        default=0, ge=0, description="Refused records that may wait while a run ends with 0. Stops nothing."
-    )
-
-
-class AssociateMeta(_Meta):
-    to: str = Field(description="The sync that holds the other record.")
-    by: str = Field(description="Our column with the other record's key.")
-    type: int = Field(description="The vendor's id for this kind of link.")
-
-
-class SyncMeta(_Meta):
-    """`config.meta.revetl` of an activation model."""
-
-    destination: str = Field(description="A name in connections.yml.")
-    object: str = Field(description="The destination's object: contacts, companies, …")
-    key: str = Field(description="The column that is unique and not null: identity in our state.")
-    match_on: str | None = Field(default=None, description="The column by which a new record is looked for there.")
-    mode: Mode = "upsert"
-    on_leave: OnLeave = Field(
-        default="ignore",
-        description="What becomes of a record that left the model. mirror: archive, clear or ignore. upsert and update:"
-        " ignore, or forget where the model holds only what differs: a row that comes back is sent again.",
-    )
-    fields: dict[str, FieldMeta] = {}
-    guardrails: GuardrailsMeta = GuardrailsMeta()
-    associate: list[AssociateMeta] = []
-    metadata: dict[str, Metadata] = Field(
-        default={}, description="Fields that are written with every record that is sent: the run's moment or its id."
-    )
-    renamed_from: str | None = Field(
-        default=None, description="The sync's name until now: its snapshot, links and waiting records are taken over."
-    )
-
-    @property
-    def deletes(self) -> bool:
-        """Whether a record that left the model is taken away at the destination, or its values are."""
-        return self.mode == "mirror" and self.on_leave != "ignore"
-
-    def guardrails_in_force(self) -> Guardrails:
-        """What is written, and where a sync deletes a limit for that in any case. A model that holds only what differs
-        may be empty."""
-        said = self.guardrails
-        declared = "max_deleted_share" in said.model_fields_set
-        found = Guardrails(**said.model_dump(), deletes_declared=declared)
-        if self.on_leave == "forget" and "min_rows" not in said.model_fields_set:
-            found = replace(found, min_rows=0)  # nothing differs: a good day
-        return found if declared or not self.deletes else replace(found, max_deleted_share=DELETED_SHARE)
-
-
-# Of the known records, in one run of a mirror whose yml says no other. A join that loses a branch of the customers
-# takes more; people who leave from one run to the next are fewer.
-DELETED_SHARE = 0.1
+from revetl.model import Association, FieldRule, Relation, SyncSpec
+from revetl.project.sync_meta import SyncMeta
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,9 +75,16 @@ class Manifest:
 
     def relation(self, name: str) -> Relation:
         """The table or view of a model, seed or snapshot; ConfigError with the nearest name where there is none."""
-        for node in self.nodes.values():
-            if node["name"] == name and node["resource_type"] in ("model", "seed", "snapshot"):
-                return _relation(node)
+        kinds = ("model", "seed", "snapshot")
+        nodes = [n for n in self.nodes.values() if n["name"] == name and n["resource_type"] in kinds]
+        # As dbt's ref() does: the project's own before a package's, and of a versioned model the latest.
+        nodes = [n for n in nodes if n["package_name"] == self.project_name] or nodes
+        nodes = [n for n in nodes if n.get("version") is None or n["version"] == n.get("latest_version")] or nodes
+        if len(nodes) > 1:
+            which = ", ".join(f"{n['package_name']}.{_with_version(n)}" for n in nodes)
+            raise ConfigError(f"several models are named {name!r}: {which}")
+        if nodes:
+            return _relation(nodes[0])
         raise ConfigError(f"no model {name!r} in the dbt project", hint=did_you_mean(name, self.model_names()))
 
     def sources(self) -> list[Relation]:
@@ -199,7 +116,7 @@ class Manifest:
         ConfigError with every mistake of every model.
         """
         specs: list[SyncSpec] = []
-        problems: list[Problem] = []
+        problems = self._of_one_name()
         declared = {str(n["name"]): n["config"]["meta"]["revetl"] for n in self.sync_nodes().values()}
         for node in self.sync_nodes().values():
             place = self._place(node)
@@ -216,6 +133,27 @@ class Manifest:
             raise ConfigError(problems)
         return _ordered(specs)
 
+    def _of_one_name(self) -> list[Problem]:
+        """A sync has the name of its model, and its state has that name: two of them would share it."""
+        by_name: dict[str, list[Mapping[str, Any]]] = {}
+        for node in self.sync_nodes().values():
+            by_name.setdefault(str(node["name"]), []).append(node)
+        problems = []
+        for name, (first, *others) in by_name.items():
+            if not others:
+                continue
+            nodes = [first, *others]
+            if len({n["package_name"] for n in nodes}) > 1:
+                which = ", ".join(f"{n['package_name']}.{_with_version(n)}" for n in nodes)
+                hint = (
+                    f"A sync has its model's name: give one model another, or say `+enabled: false` for {name} of one."
+                )
+            else:
+                which = ", ".join(_with_version(n) for n in nodes)
+                hint = "Write `config: {meta: {revetl: …}}` below the one version under `versions:` that is to be sent."
+            problems.append(self._place(first).problem((), f"one sync is declared by several models: {which}", hint))
+        return problems
+
     def above(self, names: Iterable[str]) -> set[str]:
         """The names of these models, seeds and snapshots and of all that they are built from."""
         todo = [id_ for id_, node in self.nodes.items() if node["name"] in set(names) and "attached_node" not in node]
@@ -227,9 +165,32 @@ class Manifest:
         return {str(self.nodes[id_]["name"]) for id_ in seen if id_ in self.nodes}
 
     def is_table(self, name: str) -> bool:
-        """Whether the rows of this model are of its last build: a view's are those of now."""
-        kinds = ("table", "incremental")
-        return any(n["name"] == name and n["config"].get("materialized") in kinds for n in self.sync_nodes().values())
+        """Whether the rows of this synced model are of its last build: a view's are those of now."""
+        return any(n["name"] == name and self.holds_rows(id_) for id_, n in self.sync_nodes().items())
+
+    def holds_rows(self, id_: str) -> bool:
+        """Whether the node's rows are those of its last build. Not so for a view, nor for what the warehouse refreshes
+        by itself (materialized views, dynamic tables), nor where a package's own materialization does who knows what.
+        """
+        node = self.nodes[id_]
+        kinds = ("table", "incremental", "seed", "snapshot")
+        return node["resource_type"] in ("seed", "snapshot") or node["config"].get("materialized") in kinds
+
+    def is_ephemeral(self, id_: str) -> bool:
+        return bool(self.nodes[id_].get("config", {}).get("materialized") == "ephemeral")
+
+    def shown_by(self, id_: str) -> list[str]:
+        """The nodes whose rows a view shows as they are now, and the views between: up to the nearest that hold rows,
+        sources included. Empty for what holds rows itself."""
+        found: dict[str, None] = {}
+        todo = [id_]
+        while todo:
+            at = todo.pop()
+            if self.nodes[at]["resource_type"] != "source" and not self.holds_rows(at):
+                above = [p for p in self.parents.get(at, []) if p in self.nodes and p not in found and p != id_]
+                found |= dict.fromkeys(above)
+                todo += above
+        return sorted(found)
 
     def _place(self, node: Mapping[str, Any]) -> _Place:
         """The yml and the path in it; the model's own file where the sync is declared in SQL or in dbt_project.yml."""
@@ -239,8 +200,17 @@ class Manifest:
             document = read_yaml(self._project_dir / patch)
             for i, model in enumerate((document.data or {}).get("models") or []):
                 if isinstance(model, dict) and model.get("name") == node["name"]:
-                    return _Place(document, ("models", i, "config", "meta", "revetl"))
+                    return _Place(document, ("models", i, *_version_of(node, model), "config", "meta", "revetl"))
         return _Place(Document(sql, None, {}), ())
+
+
+def _version_of(node: Mapping[str, Any], model: Mapping[str, Any]) -> Path_:
+    """Where the entry of this version is, if the sync is declared in it."""
+    for i, version in enumerate(model.get("versions") or []):
+        declared = (version.get("config") or {}).get("meta") or {} if isinstance(version, dict) else {}
+        if "revetl" in declared and str(version.get("v")) == str(node.get("version")):
+            return ("versions", i)
+    return ()
 
 
 def read_manifest(target_dir: Path, project_dir: Path) -> Manifest:
@@ -254,6 +224,11 @@ def read_manifest(target_dir: Path, project_dir: Path) -> Manifest:
     except ValueError:
         message = "not a manifest: dbt may have been stopped while it wrote"
         raise ConfigError(Problem(message, path, hint="`revetl build` writes it anew.")) from None
+
+
+def _with_version(node: Mapping[str, Any]) -> str:
+    """As dbt's selectors name it."""
+    return str(node["name"]) if node.get("version") is None else f"{node['name']}.v{node['version']}"
 
 
 def _relation(node: Mapping[str, Any]) -> Relation:

@@ -18,7 +18,7 @@ from revetl.clock import Clock, SystemClock
 from revetl.documents import parse, read_yaml
 from revetl.errors import ConfigError, Problem
 from revetl.model import Relation, SyncSpec
-from revetl.project.artifacts import MANIFEST, Artifacts, as_folder
+from revetl.project.artifacts import MANIFEST, RESULTS, Artifacts, as_folder
 from revetl.project.connections import Connections, read_connections
 from revetl.project.dbt import ELSEWHERE, NOT_HERE, Dbt, DbtFailed, find_dbt, named_dbt, run_dbt
 from revetl.project.exposures import remove_unasked, set_aside, write_exposures
@@ -29,6 +29,7 @@ from revetl.project.profiles import Profile, read_profile
 from revetl.project.selection import selected
 from revetl.project.settings import DEFAULT_STATE_SCHEMA, Settings, read_settings
 from revetl.project.target_path import target_path
+from revetl.project.unfinished_builds import begin_build
 
 T = TypeVar("T")
 
@@ -151,9 +152,12 @@ class Project:
         self.write_exposures(self.artifacts.current())
 
     @contextmanager
-    def building(self) -> Iterator[Dbt]:
-        """The dbt to build with, inside the block; what it says of each node is kept, however it ends. ConfigError
-        where dbt is not here. DbtFailed where exposures are wanted and the project can't be parsed."""
+    def building(self, select: Sequence[str] = (), exclude: Sequence[str] = ()) -> Iterator[Dbt]:
+        """The dbt to build with, inside the block; what it says of each node is kept, however it ends. Where it does
+        not say (it was killed, this process was), nothing that it may have changed is sent until it is built anew.
+        `select`, `exclude`: what dbt will be given.
+
+        ConfigError where dbt is not here. DbtFailed where exposures are wanted and the project can't be parsed."""
         dbt = self.dbt()
         if dbt is None:
             raise ConfigError("there is no dbt here, so nothing can be built", hint=NOT_HERE)
@@ -163,14 +167,37 @@ class Project:
         remove_unasked(self.dbt_dir, exposures)
         if exposures is not None and not (artifacts.is_current() and exposures.exists()):
             self._parse(dbt)  # writes them as the project is now: dbt build reads them
-        manifest = artifacts.own / MANIFEST
-        before, digest = _written_at(manifest), artifacts.begin()
+        manifest, results = artifacts.own / MANIFEST, artifacts.own / RESULTS
+        ids = self._built_by(select, exclude)
+        before, old_results, digest = _written_at(manifest), _written_at(results), artifacts.begin()
+        build, ran = begin_build(artifacts.own, ids), True
         try:
             yield dbt
+            ran = False  # all went well: what it ran is in its results
+        except DbtFailed as e:
+            ran = e.ran
+            raise
         finally:
             if _written_at(manifest) != before:
                 artifacts.parsed(digest)
-            self.health()
+            health = self.health()
+            if _written_at(results) != old_results:
+                for other in health.unfinished:
+                    if build.covers(other):
+                        other.finish()
+                build.finish()
+            elif not ran and not _any_since(artifacts.own / "run", build.at):
+                build.finish()
+
+    def _built_by(self, select: Sequence[str], exclude: Sequence[str]) -> set[str] | None:
+        """The nodes that a build of this selection may change; None where that can't be known beforehand."""
+        if not (select or exclude) or not self.artifacts.is_current():
+            return None
+        manifest = self.artifacts.current()
+        try:
+            return selected(manifest, select, exclude, manifest.nodes)
+        except ConfigError:
+            return None
 
     def write_exposures(self, manifest: Manifest) -> None:
         """Where revetl.yml asks for them. None while a sync is declared wrongly: who runs it is told."""
@@ -351,6 +378,11 @@ def _read_vars(vars: str | None) -> dict[Any, Any]:
 
 def _written_at(file: Path) -> int | None:
     return file.stat().st_mtime_ns if file.exists() else None
+
+
+def _any_since(folder: Path, moment: str) -> bool:
+    """Whether any file below was written since. `moment`: ISO."""
+    return any(file.is_file() and _edited_after(file, moment) for file in folder.rglob("*"))
 
 
 def _edited_after(file: Path, moment: str) -> bool:

@@ -57,17 +57,17 @@ def build(project: Project, request: BuildRequest, caller: Caller) -> BuildResul
         with waiting.warehouse(project) as warehouse:
             create_all(warehouse)
         try:
-            with project.building() as dbt:
+            with project.building(request.select, request.exclude) as dbt:
                 return run_dbt("build", dbt, arguments=request.arguments, on_node=request.on_node)
         except DbtFailed as e:
             # It ran no node, so nothing is done twice.
             taken = None if e.failed else _held_by_another(project)
             if taken is None:
                 if cure := _missing_sources(project):
-                    raise DbtFailed(f"{e}\n{cure}", e.failed) from None
+                    raise DbtFailed(f"{e}\n{cure}", e.failed, ran=e.ran) from None
                 raise
             if caller.clock.monotonic() >= deadline:
-                raise DbtFailed(f"{e}\n{taken}") from None
+                raise DbtFailed(f"{e}\n{taken}", ran=e.ran) from None
 
 
 def _held_by_another(project: Project) -> WarehouseBusy | None:

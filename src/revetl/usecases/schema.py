@@ -11,8 +11,8 @@ from pydantic import BaseModel
 
 from revetl.enrich.waterfall import WaterfallSpec
 from revetl.project.connections import ConnectionsFile
-from revetl.project.manifest import SyncMeta
 from revetl.project.settings import Settings
+from revetl.project.sync_meta import SyncMeta
 from revetl.providers.grammar import VendorFile
 
 _MODELS: dict[str, type[BaseModel]] = {

@@ -1,0 +1,89 @@
+"""`config.meta.revetl` of a model: the keys that declare a sync, their defaults, and what each means."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from revetl.model import FieldPolicy, Guardrails, Metadata, Mode, OnLeave, WhenNull
+
+
+class _Meta(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class FieldMeta(_Meta):
+    policy: FieldPolicy = Field(default="always", description="When the column is written.")
+    when_null: WhenNull = Field(default="clear", description="What a null does at the destination.")
+
+
+class GuardrailsMeta(_Meta):
+    max_changed_share: float | None = Field(default=None, ge=0, le=1, description="Of the known records.")
+    max_deleted_share: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="Of the known records. Left out: 0.1 for a mirror that archives or clears. null: no limit.",
+    )
+    min_rows: int = Field(default=1, ge=0, description="A model with fewer rows is not synced.")
+    max_creates: int | None = Field(default=None, ge=0, description="New records at the destination in one run.")
+    max_fill_drop: float | None = Field(
+        default=0.5,
+        ge=0,
+        le=1,
+        description="By how much the share of rows in which a field has a value may fall, 0.5 being from 90 % to 40 %.",
+    )
+    max_waiting: int = Field(
+        default=0, ge=0, description="Refused records that may wait while a run ends with 0. Stops nothing."
+    )
+
+
+class AssociateMeta(_Meta):
+    to: str = Field(description="The sync that holds the other record.")
+    by: str = Field(description="Our column with the other record's key.")
+    type: int = Field(description="The vendor's id for this kind of link.")
+
+
+class SyncMeta(_Meta):
+    """`config.meta.revetl` of an activation model."""
+
+    destination: str = Field(description="A name in connections.yml.")
+    object: str = Field(description="The destination's object: contacts, companies, …")
+    key: str = Field(description="The column that is unique and not null: identity in our state.")
+    match_on: str | None = Field(default=None, description="The column by which a new record is looked for there.")
+    mode: Mode = "upsert"
+    on_leave: OnLeave = Field(
+        default="ignore",
+        description="What becomes of a record that left the model. mirror: archive, clear or ignore. upsert and update:"
+        " ignore, or forget where the model holds only what differs: a row that comes back is sent again.",
+    )
+    fields: dict[str, FieldMeta] = {}
+    guardrails: GuardrailsMeta = GuardrailsMeta()
+    associate: list[AssociateMeta] = []
+    metadata: dict[str, Metadata] = Field(
+        default={}, description="Fields that are written with every record that is sent: the run's moment or its id."
+    )
+    renamed_from: str | None = Field(
+        default=None, description="The sync's name until now: its snapshot, links and waiting records are taken over."
+    )
+
+    @property
+    def deletes(self) -> bool:
+        """Whether a record that left the model is taken away at the destination, or its values are."""
+        return self.mode == "mirror" and self.on_leave != "ignore"
+
+    def guardrails_in_force(self) -> Guardrails:
+        """What is written, and where a sync deletes a limit for that in any case. A model that holds only what differs
+        may be empty."""
+        said = self.guardrails
+        declared = "max_deleted_share" in said.model_fields_set
+        found = Guardrails(**said.model_dump(), deletes_declared=declared)
+        if self.on_leave == "forget" and "min_rows" not in said.model_fields_set:
+            found = replace(found, min_rows=0)  # nothing differs: a good day
+        return found if declared or not self.deletes else replace(found, max_deleted_share=DELETED_SHARE)
+
+
+# Of the known records, in one run of a mirror whose yml says no other. A join that loses a branch of the customers
+# takes more; people who leave from one run to the next are fewer.
+DELETED_SHARE = 0.1
