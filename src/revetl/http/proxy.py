@@ -59,7 +59,7 @@ def _made(parts: SplitResult) -> httpx.Proxy:
     headers = {}
     if parts.username is not None:
         pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-        headers["proxy-authorization"] = "Basic " + b64encode(pair.encode()).decode("ascii")
+        headers["Proxy-Authorization"] = "Basic " + b64encode(pair.encode()).decode("ascii")
     return httpx.Proxy(f"http://{parts.netloc.rpartition('@')[2]}", headers=headers)
 
 

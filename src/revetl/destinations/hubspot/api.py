@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,15 +9,17 @@ from math import inf
 from typing import Any
 from urllib.parse import quote
 
+from revetl.destinations.hubspot import shapes
 from revetl.errors import ConfigError
 from revetl.http import Response, ResponseVerdict
+from revetl.json_documents import parse_json
 
 # 477: the account is being moved between data centres, Retry-After in seconds (docs); 524: Cloudflare gave up waiting.
 VERDICTS = {477: ResponseVerdict.UNAVAILABLE, 524: ResponseVerdict.AMBIGUOUS}
 
 _MESSAGE_CHARS = 500
 _BODY = "revetl.body"  # where an answer that was read once is kept
-_EMBEDDED = re.compile(r"Property values were not valid: (\[.*\])", re.DOTALL)
+_EMBEDDED = "Property values were not valid: "
 _OBJECT = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -60,15 +61,23 @@ def body_of(response: Response) -> dict[str, Any]:
 
 
 def readable(response: Response) -> bool:
-    """Every success is a JSON object, but for a 204, which has no body (docs)."""
-    return response.status_code == 204 or _object(response) is not None
+    """Every success is a JSON object, but for a 204, which has no body (docs). What is read is as it is documented too:
+    a record that can't be read must not be taken for one that is not there."""
+    if response.status_code == 204:
+        return True
+    body = _object(response)
+    if body is None:
+        return False
+    path = response.request.url.path
+    reads = response.request.method == "GET" or path.endswith(("/batch/read", "/search"))
+    return not reads or shapes.is_as_documented(body)
 
 
 def _object(response: Response) -> dict[str, Any] | None:
     read = response.extensions
     if _BODY not in read:
         try:
-            body = json.loads(response.content)
+            body = parse_json(response.content)
         except ValueError:
             body = None
         read[_BODY] = body if isinstance(body, dict) else None
@@ -117,7 +126,7 @@ def wait_s(response: Response) -> float | None:
     if body_of(response).get("policyName") == "DAILY":
         return inf
     after = response.headers.get("retry-after", "")
-    return float(after) if after.isascii() and after.isdigit() else None
+    return float(after) if after.isascii() and after.isdigit() and len(after) < 10 else None
 
 
 def _property_names(inner: Iterable[dict[str, Any]], context: Any) -> Iterable[str]:
@@ -130,11 +139,9 @@ def _property_names(inner: Iterable[dict[str, Any]], context: Any) -> Iterable[s
 
 def _embedded(message: str) -> list[Any]:
     """Validation errors are a JSON array inside the message (captured)."""
-    found = _EMBEDDED.search(message)
-    if not found:
-        return []
+    array = message.partition(_EMBEDDED)[2]
     try:
-        return _list(json.loads(found[1]))
+        return _list(parse_json(array[: array.rfind("]") + 1]))
     except ValueError:
         return []
 
