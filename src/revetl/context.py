@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from revetl.clock import Clock
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 # Runs a function that blocks (a long statement) where it does not block the event loop.
 Offload = Callable[..., Awaitable[Any]]
+# A server that is started anew is there within a minute; one that is upgraded or fails over, within a few.
+RECONNECT_S = 300.0
 # Called with how many are done, and of how many.
 Meter = Callable[[int, int], None]
 
@@ -54,6 +57,8 @@ class RunContext:
     progress           given a word for a stage ("sending"), gives what is told how far it is, or None
     note               hears sentences for a person, while the run goes on
     wait               for a lease that another run holds
+    reconnect_s        for how long a lost connection to the warehouse is tried again, before the run fails
+    state_dir          the project's folder for what the warehouse could not be given; None: nothing is kept there
     """
 
     warehouse: Warehouse
@@ -68,6 +73,8 @@ class RunContext:
     progress: Callable[[str], Meter | None] = no_meter
     note: Callable[[str], None] = unheard
     wait: LeaseWait = LeaseWait()
+    reconnect_s: float = RECONNECT_S
+    state_dir: Path | None = None
 
     def under(self, warehouse: Warehouse, offload: Offload) -> RunContext:
         """The same run, working through a lease: on a fenced warehouse, one statement at a time."""

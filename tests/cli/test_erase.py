@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
+from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 
 import duckdb
 import pytest
 
+from revetl import project as projects
+from revetl.enrich.execution.answer_spool import AnswerSpool, KeptAnswer
+from revetl.state.calls import CallOutcome, PaidCall, append_intents
+from revetl.state.values import ValueRow
 from tests.support.cli_project import NAME, call
 
 
@@ -102,3 +109,54 @@ def test_a_list_without_anybody_is_refused(project: Path, capsys: pytest.Capture
     code, _, err = call(capsys, "erase", "--file", str(tmp_path / "names.csv"), "--yes")
     assert code == 2
     assert "names nobody" in err
+
+
+def test_whom_a_kept_file_of_paid_answers_names_is_erased_from_it_too(
+    synced: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A run could not write what it had paid for: its answers lie beside the warehouse."""
+    key, bought, now = f"{synced.name}-1", "bought@x.example", datetime(2026, 1, 1, tzinfo=UTC)
+    loaded = projects.load(synced)
+
+    def kept(n: int, of: str, value: str) -> KeptAnswer:
+        call = PaidCall(f"c{n}", "r0", "emails", "hunter.email_finder", (of,), f"h{n}", "1", Decimal("0.10"), now)
+        row = ValueRow("golden_contacts", of, "email", value, call.provider, 0.9, None, call.call_id, now, None, None)
+        return KeptAnswer(call, CallOutcome("hit", now, 200, Decimal("0.05"), response={"email": value}), [row])
+
+    answers = [kept(1, key, bought), kept(2, f"{synced.name}-2", "other@x.example")]
+    with closing(loaded.open_warehouse()) as warehouse:
+        append_intents(warehouse, [each.call for each in answers])
+    path = AnswerSpool(loaded.state_dir).keep("r0", answers)
+    assert path is not None
+    assert bought in path.read_text()
+    assert call(capsys, "erase", "--key", key, "--yes")[0] == 0
+    assert list(path.parent.iterdir()) == []
+    with duckdb.connect(str(synced / "tiny.duckdb")) as db:
+        rows = db.execute("SELECT keys, response, charged_usd FROM revetl.enrichment_calls").fetchall()
+        values = db.execute("SELECT value FROM revetl.enrichment_values").fetchall()
+    assert values == [("other@x.example",)]
+    assert sum(row[2] or 0 for row in rows) == Decimal("0.10")
+    assert bought not in str(rows)
+    assert key not in str(rows)
+
+
+def test_a_file_that_comes_after_names_nobody_who_was_erased(synced: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A run that was under way leaves its file when the person is erased already."""
+    email, key, now = f"p1@{synced.name}.example", f"{synced.name}-1", datetime(2026, 1, 1, tzinfo=UTC)
+    loaded = projects.load(synced)
+    asked = PaidCall("c1", "r0", "emails", "hunter.email_finder", (key,), "h1", "1", Decimal("0.10"), now)
+    row = ValueRow("golden_contacts", key, "email", email, asked.provider, 0.9, None, "c1", now, None, None)
+    with closing(loaded.open_warehouse()) as warehouse:
+        append_intents(warehouse, [asked])
+    assert call(capsys, "erase", "--email", email, "--yes")[0] == 0
+    answer = KeptAnswer(asked, CallOutcome("hit", now, 200, Decimal("0.05"), response={"email": email}), [row])
+    path = AnswerSpool(loaded.state_dir).keep("r0", [answer])
+    assert path is not None
+    assert call(capsys, "erase", "--email", "somebody@else.example", "--yes")[0] == 0
+    assert not path.exists()
+    with duckdb.connect(str(synced / "tiny.duckdb")) as db:
+        rows = db.execute("SELECT * FROM revetl.enrichment_calls").fetchall()
+        assert db.execute("SELECT count(*) FROM revetl.enrichment_values").fetchall() == [(0,)]
+    assert len(rows) == 2
+    assert email not in str(rows)
+    assert key not in str(rows)

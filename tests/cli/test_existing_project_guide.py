@@ -12,6 +12,8 @@ from pathlib import Path
 
 import duckdb
 import pytest
+import yaml
+from jsonschema import Draft202012Validator
 
 from revetl.cli.main import run
 from tests.support.existing_project import make_existing_project
@@ -79,6 +81,17 @@ def test_every_command_does_what_the_guide_shows(
     with urllib.request.urlopen(request) as answer:
         held = {r["properties"]["email"]: r["properties"]["firstname"] for r in json.load(answer)["results"]}
     assert {"ann@acme.example": "Ann", "cid@acme.example": "Cid"}.items() <= held.items()
+
+
+def test_every_piece_of_yaml_is_one() -> None:
+    """Of revetl.yml, or of a sync's meta, as the page says before it."""
+    from revetl.usecases.schema import json_schema
+
+    pieces = [yaml.safe_load(text) for kind, text in _BLOCK.findall(GUIDE.read_text()) if kind == "yaml"]
+    settings, renamed = pieces
+    Draft202012Validator(json_schema("project")).validate({"name": "x", **settings})
+    sync = {"destination": "hubspot", "object": "contacts", "key": "customer_id", "match_on": "email"}
+    Draft202012Validator(json_schema("sync")).validate({**sync, **renamed})
 
 
 def test_init_writes_nothing_twice_and_says_where_it_looked(

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -16,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.support.guides import blocks, reader
 
 ROOT = Path(__file__).parents[2]
 GUIDE = ROOT / "docs" / "guides" / "write-a-destination.md"
@@ -89,11 +92,28 @@ def test_the_connector_is_about_a_hundred_lines() -> None:
     assert len(files()["src/revetl_mailroom/destination.py"].splitlines()) <= 120
 
 
-def test_its_suite_passes(package: Path) -> None:
-    done = run(package, "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:randomly", "tests")
-    assert done.returncode == 0, done.stdout[-4_000:] + done.stderr[-2_000:]
-    assert re.search(r"\d\d passed", done.stdout), done.stdout
-    assert "failed" not in done.stdout
+@pytest.fixture(scope="module")
+def suite(package: Path) -> subprocess.CompletedProcess[str]:
+    return run(package, "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:randomly", "tests")
+
+
+def test_its_suite_passes(suite: subprocess.CompletedProcess[str]) -> None:
+    assert suite.returncode == 0, suite.stdout[-4_000:] + suite.stderr[-2_000:]
+    assert re.search(r"\d\d passed", suite.stdout), suite.stdout
+    assert "failed" not in suite.stdout
+
+
+def test_the_commands_of_the_page(package: Path, suite: subprocess.CompletedProcess[str], tmp_path: Path) -> None:
+    page = "docs/guides/write-a-destination.md"
+    environ = {"PYTHONPATH": str(package / "src")}
+    with reader(
+        Path(shutil.copytree(package, tmp_path / "revetl-mailroom")), tmp_path / "state", print, **environ
+    ) as one:
+        one.printed = {"pytest": suite.stdout}  # run once
+        one.addresses["MAILROOM_URL"] = "{}/mailroom"
+        for block in blocks(page):
+            if block.language == "console":
+                one.run(block)
 
 
 def test_a_project_is_planned_and_synced_into_its_sandbox(package: Path, tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ class FakeProject:
     """Notes what is asked of it; refuses to build while its warehouse is open, as DuckDB would."""
 
     target = "dev"
+    state_dir = None
     providers: ClassVar[dict[str, Any]] = {}
 
     def __init__(self, *waterfalls: str) -> None:
@@ -30,7 +31,7 @@ class FakeProject:
         self.open = 0
         self.waterfalls = {n: SimpleNamespace(name=n, entity=f"golden_{n}", provider_names=()) for n in waterfalls}
 
-    def build(self, request: BuildRequest) -> BuildResult:
+    def build(self, request: BuildRequest, _: Any) -> BuildResult:
         assert not self.open
         self.done.append(f"build {' '.join(request.select)}".strip())
         return BuildResult("i", 0.1, {"success": 3})

@@ -21,6 +21,7 @@ from revetl.providers.grammar import (
     load_providers,
 )
 from revetl.providers.options import AccountLimits, AccountOptions
+from tests.support.guides import blocks, reader
 
 DOCS = Path(__file__).parents[2] / "docs"
 GUIDE = (DOCS / "guides" / "add-a-provider.md").read_text()
@@ -28,7 +29,7 @@ DESIGN = (DOCS / "design" / "providers.md").read_text()
 
 
 def test_the_guides_example_is_a_valid_provider(tmp_path: Path) -> None:
-    blocks = re.findall(r"```yaml\n(.*?)```", GUIDE, re.DOTALL)
+    blocks = re.findall(r"```yaml[^\n]*\n(.*?)```", GUIDE, re.DOTALL)
     (tmp_path / "acme.yml").write_text(blocks[0])
     spec = load_providers(tmp_path)["acme.phone"]
     assert spec.can_ask({"linkedin_url": "https://linkedin.com/in/x"})
@@ -58,7 +59,7 @@ def test_an_editor_with_the_schema_finds_nothing_wrong_with_the_shipped_files() 
 
 
 def test_the_guides_batch_and_job_are_valid_too(tmp_path: Path) -> None:
-    blocks = re.findall(r"```yaml\n(.*?)```", GUIDE, re.DOTALL)
+    blocks = re.findall(r"```yaml[^\n]*\n(.*?)```", GUIDE, re.DOTALL)
     price, batch, job = (next(b for b in blocks if b.startswith(f"    {word}")) for word in ("price", "request", "job"))
     endpoint = "  bulk:\n    entity: person\n    inputs: [email]\n    sufficient: [[email]]\n"
     rest = "    status: [{http: 200, verdict: hit}]\n    outputs: {phone: {at: /phone}}\n"
@@ -67,6 +68,34 @@ def test_the_guides_batch_and_job_are_valid_too(tmp_path: Path) -> None:
     assert spec.batch is not None
     assert spec.job is not None
     assert spec.job.callback is not None
+
+
+def test_the_guides_files_pass_their_own_test(tmp_path: Path) -> None:
+    with reader(tmp_path, tmp_path / "state", print) as somebody:
+        for block in blocks("docs/guides/add-a-provider.md"):
+            if block.file or block.language == "console":
+                somebody.run(block)
+        # What the file does not say fails.
+        hit = tmp_path / "enrichment/examples/acme/phone.hit.yml"
+        hit.write_text(hit.read_text().replace("charged_usd: 0.25", "charged_usd: 0.24"))
+        assert "1 failed, 3 passed" in somebody.shell("pytest tests/test_providers.py")
+
+
+def test_the_guides_pieces_of_yaml_are_pieces_of_a_vendors_file(tmp_path: Path) -> None:
+    """A price with credits, and a verifier; accounts as connections.yml has them."""
+    pieces = [b.text for b in blocks("docs/guides/add-a-provider.md") if b.words == "yaml"]
+    assert len(pieces) == 5
+    price, _, _, verification, connections = pieces
+    endpoint = (
+        "  check:\n    entity: person\n    kind: verifier\n    inputs: [email]\n    sufficient: [[email]]\n"
+        "    request: {method: GET, path: /v1/check, query: {email: '{email}'}}\n"
+        "    status: [{http: 200, verdict: hit}]\n    outputs: {email: {at: /email}}\n"
+    )
+    whole = next(b.text for b in blocks("docs/guides/add-a-provider.md") if b.file)
+    (tmp_path / "acme.yml").write_text(whole + endpoint + price + verification)
+    assert load_providers(tmp_path)["acme.check"].verification is not None
+    account = yaml.safe_load(connections)["providers"]["acme"]["outputs"]["default"]
+    AccountOptions.model_validate(account)
 
 
 def test_the_guide_names_every_option_of_a_connection() -> None:

@@ -17,8 +17,10 @@ from revetl.model import Relation
 from revetl.warehouse.open import open_warehouse
 from revetl.warehouse.postgres import PostgresWarehouse, connecting
 from revetl.warehouse.postgres.connecting import PostgresProfile
+from revetl.warehouse.reconnecting import failing_at_once
 from revetl.warehouse.sql import table
 from tests.support import postgres_servers
+from tests.support.cut_line import Line, line_to
 from tests.support.postgres_servers import PostgresServer, pooler
 
 pytestmark = pytest.mark.xdist_group("postgres")
@@ -253,3 +255,58 @@ def _profile(server: PostgresServer) -> PostgresProfile:
 
 def _refuse(_: PostgresProfile) -> Any:
     raise connecting.psycopg.OperationalError("connection refused")
+
+
+def test_a_session_that_was_lost_on_our_side_is_ended_before_anything_is_looked_up(server: PostgresServer) -> None:
+    """Its transaction would stand open at the server, hold its locks, and could still be committed."""
+    with line_to(server.port) as line, closing(_through(server, line)) as warehouse:
+        warehouse.execute(f"DROP TABLE IF EXISTS {table(T)}")
+        warehouse.execute(f"CREATE TABLE {table(T)} (a BIGINT)")
+        process = warehouse._db.info.backend_pid
+
+        def work() -> None:
+            with warehouse.transaction():
+                warehouse.execute(f"INSERT INTO {table(T)} VALUES (1)")
+                line.cut()
+                warehouse.execute(f"INSERT INTO {table(T)} VALUES (2)")
+
+        with pytest.raises(WarehouseLost):
+            work()
+        assert server.ask(f"SELECT 1 FROM pg_stat_activity WHERE pid = {process}"), "the server heard of it"
+        assert count(warehouse) == 0
+        assert not server.ask(f"SELECT 1 FROM pg_stat_activity WHERE pid = {process}")
+
+
+def test_a_commit_whose_answer_is_lost_took_place_and_can_be_looked_up(server: PostgresServer) -> None:
+    with line_to(server.port) as line, closing(_through(server, line)) as warehouse:
+        warehouse.execute(f"DROP TABLE IF EXISTS {table(T)}")
+        warehouse.execute(f"CREATE TABLE {table(T)} (a BIGINT)")
+
+        def work() -> None:
+            with warehouse.transaction():
+                warehouse.execute(f"INSERT INTO {table(T)} VALUES (1)")
+                line.deaf = True  # COMMIT arrives, its answer does not
+
+        with pytest.raises(WarehouseLost) as e:
+            work()
+        assert e.value.in_doubt
+        line.deaf = False
+        assert count(warehouse) == 1
+
+
+def test_whoever_works_on_an_event_loop_hears_at_once(server: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[float] = []
+    with closing(PostgresWarehouse(_profile(server), pause=waited.append)) as warehouse:
+        kill(server, warehouse)
+        with failing_at_once(warehouse):
+            assert warehouse.rows("SELECT 1") == [(1,)]
+            kill(server, warehouse)
+            monkeypatch.setattr(connecting, "_connected", _refuse)
+            with pytest.raises(WarehouseLost, match="there is no other"):
+                warehouse.rows("SELECT 1")
+    assert waited == []
+
+
+def _through(server: PostgresServer, line: Line) -> Any:
+    options = {"host": "127.0.0.1", "port": line.port, "user": server.user, "dbname": "postgres"}
+    return PostgresWarehouse(PostgresProfile(options))

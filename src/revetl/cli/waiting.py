@@ -1,4 +1,4 @@
-"""`--wait`: how long to wait for what another run holds."""
+"""`--wait`: how long to wait for what another run or process holds."""
 
 from __future__ import annotations
 
@@ -28,5 +28,6 @@ def wait_option(function: F) -> F:
         "wait_s",
         callback=_seconds,
         metavar="DURATION",
-        help="Wait this long where another run works on it (90s, 10m). Default: say who, and end.",
+        help="Wait this long for what another run or process holds: the sync, the DuckDB file (90s, 10m). Default: say"
+        " who, and end.",
     )(function)

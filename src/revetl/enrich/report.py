@@ -40,7 +40,8 @@ class FieldReport:
 class EnrichReport:
     """`stopped`: why nothing more was asked though more was wanted (budget). `denied`, `unavailable` and `exhausted`
     (its own budget is spent): provider → the reason. `recovered_in_doubt`: calls of an earlier run that never ended;
-    `resumed`: calls in doubt of earlier runs whose result was fetched now. Money is in US dollars."""
+    `resumed`: calls in doubt of earlier runs whose result was fetched now; `taken_up`: answers that an earlier run paid
+    for and could not write, written now. Money is in US dollars."""
 
     waterfall: str
     run_id: str
@@ -48,6 +49,7 @@ class EnrichReport:
     fields: dict[str, FieldReport] = field(default_factory=dict)
     recovered_in_doubt: int = 0
     resumed: int = 0
+    taken_up: int = 0
     suppressed: int = 0
     stopped: str | None = None
     denied: dict[str, str] = field(default_factory=dict)

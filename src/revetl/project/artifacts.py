@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import re
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,7 +40,7 @@ class Artifacts:
     @property
     def own(self) -> Path:
         """Where revetl's dbt leaves its artifacts for this target."""
-        return self.users / "revetl" / _as_folder(self.profile.target)
+        return self.users / "revetl" / as_folder(self.profile.target)
 
     def fingerprint(self) -> str:
         """Of all that a parse depends on, as it is now."""
@@ -139,7 +140,7 @@ def read_json(path: Path) -> dict[str, Any] | None:
 def write_json(path: Path, data: Mapping[str, Any]) -> None:
     """Whole or not at all: a reader never sees half a file."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    half = path.with_suffix(f".{os.getpid()}.tmp")
+    half = path.with_suffix(f".{os.getpid()}.{threading.get_ident()}.tmp")
     half.write_text(json.dumps(data), encoding="utf-8")
     half.replace(path)
 
@@ -151,7 +152,7 @@ def _project_name(dbt_dir: Path) -> str:
     return str(data.get("name") or "") if isinstance(data, dict) else ""
 
 
-def _as_folder(target: str) -> str:
+def as_folder(target: str) -> str:
     plain = re.sub(r"[^\w.-]", "_", target)
     # Two targets whose names differ only in what a folder's can't hold are still two.
     return plain if plain == target else f"{plain}_{hashlib.sha256(target.encode()).hexdigest()[:8]}"

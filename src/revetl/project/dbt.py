@@ -174,8 +174,9 @@ def run_dbt(
     Raises DbtFailed with the failed nodes named. Interrupted, it waits for dbt to stop and passes the interrupt on.
     """
     line = dbt.line(command, arguments)
-    # No usage statistics leave the machine unless the operator asks for it.
-    env = {"DBT_SEND_ANONYMOUS_USAGE_STATS": "false", **os.environ}
+    # No usage statistics leave the machine unless the operator asks for it. DuckDB and libpq take a session's zone from
+    # TZ: a model that casts a moment to a date would mean another day on another machine.
+    env = {"DBT_SEND_ANONYMOUS_USAGE_STATS": "false", **os.environ, "TZ": "UTC"}
     how: dict[str, Any] = {"cwd": dbt.root, "env": env, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     how |= {"text": True, "encoding": "utf-8"}
     started = time.monotonic()

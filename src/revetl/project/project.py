@@ -18,7 +18,7 @@ from revetl.clock import Clock, SystemClock
 from revetl.documents import parse, read_yaml
 from revetl.errors import ConfigError, Problem
 from revetl.model import Relation, SyncSpec
-from revetl.project.artifacts import MANIFEST, Artifacts
+from revetl.project.artifacts import MANIFEST, Artifacts, as_folder
 from revetl.project.connections import Connections, read_connections
 from revetl.project.dbt import ELSEWHERE, NOT_HERE, Dbt, DbtFailed, find_dbt, named_dbt, run_dbt
 from revetl.project.exposures import remove_unasked, set_aside, write_exposures
@@ -31,6 +31,8 @@ from revetl.project.settings import DEFAULT_STATE_SCHEMA, Settings, read_setting
 from revetl.project.target_path import target_path
 
 T = TypeVar("T")
+
+STATE_FOLDER = ".revetl"
 
 if TYPE_CHECKING:
     from revetl.destinations.base import Destination
@@ -65,6 +67,12 @@ class Project:
     @property
     def state_schema(self) -> str:
         return self.settings.schema_of(self.target)
+
+    @property
+    def state_dir(self) -> Path:
+        """What this target's warehouse could not be given is kept here. Not in dbt's target folder, which `dbt clean`
+        removes."""
+        return self.root / STATE_FOLDER / as_folder(self.target)
 
     @property
     def dbt_dir(self) -> Path:

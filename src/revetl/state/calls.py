@@ -136,19 +136,25 @@ def _mark_lost(warehouse: Warehouse, run_id: str, now: datetime) -> int:
 
 def ended_among(warehouse: Warehouse, calls: Sequence[PaidCall]) -> set[str]:
     """Ids of those calls whose outcome is known, charged or not."""
-    found: set[str] = set()
+    found = statuses_of(warehouse, calls)
+    return {call_id for call_id, statuses in found.items() if statuses - {"intent", "in_doubt"}}
+
+
+def statuses_of(warehouse: Warehouse, calls: Sequence[PaidCall]) -> dict[str, set[str]]:
+    """call_id → the statuses that it has had; without those of which there is no row."""
+    found: dict[str, set[str]] = {}
     for first in range(0, len(calls), 500):
         ids = [call.call_id for call in calls[first : first + 500]]
         rows = warehouse.rows(
             f"""
-            SELECT DISTINCT call_id
+            SELECT DISTINCT call_id, status
             FROM {_table(warehouse)}
-            WHERE status NOT IN ('intent', 'in_doubt')
-              AND call_id IN ({", ".join("?" for _ in ids)})
+            WHERE call_id IN ({", ".join("?" for _ in ids)})
             """,
             ids,
         )
-        found |= {str(row[0]) for row in rows}
+        for call_id, status in rows:
+            found.setdefault(str(call_id), set()).add(str(status))
     return found
 
 

@@ -33,6 +33,21 @@ def remember(tables: SyncTables, job: DestinationJob, now: datetime) -> None:
     )
 
 
+def remember_again(tables: SyncTables, job: DestinationJob, now: datetime) -> None:
+    """Where the connection was lost meanwhile: looks whether the row is there."""
+    row = [tables.spec.name, job.run_id, job.plan_id, job.job_id, to_ranges(job.ordinals)]
+    found = tables.warehouse.rows(
+        f"""
+        SELECT 1
+        FROM {tables.shared("destination_jobs")}
+        WHERE sync = ? AND run_id = ? AND plan_id = ? AND job_id = ? AND ordinals = ?
+        """,
+        row,
+    )
+    if not found:
+        remember(tables, job, now)
+
+
 def finish(tables: SyncTables, jobs: Iterable[DestinationJob], status: str = "done") -> None:
     """Their outcomes are written, or, `given up`, their records are in doubt. Call in the transaction
     that writes it. A row is its run, plan, id and records: a vendor may answer two submits with one id."""

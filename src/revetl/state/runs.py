@@ -34,6 +34,13 @@ def start_run(warehouse: Warehouse, run: RunRecord) -> None:
     warehouse.execute(f"INSERT INTO {table(relation(warehouse, 'runs'))} ({names}) VALUES ({marks})", _values(run))
 
 
+def start_again(warehouse: Warehouse, run: RunRecord) -> None:
+    """Where the connection was lost meanwhile: looks whether the row is there."""
+    runs = table(relation(warehouse, "runs"))
+    if not warehouse.rows(f"SELECT 1 FROM {runs} WHERE run_id = ? LIMIT 1", [run.run_id]):
+        start_run(warehouse, run)
+
+
 def finish_run(warehouse: Warehouse, run: RunRecord) -> None:
     """Writes the run's present state over its row. Safe to repeat; also used for a checkpoint of the counts."""
     assignments = ", ".join(f"{ident(c)} = ?" for c in _COLUMNS[1:])

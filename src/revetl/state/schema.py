@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 
-from revetl.errors import WarehouseError
+from revetl.errors import WarehouseConflict, WarehouseError
 from revetl.model import Relation
 from revetl.warehouse.base import Warehouse
 from revetl.warehouse.sql import LONGEST_NAME, ident, shortened, table
+
+_PAUSE_S = 0.02
 
 # name → ((column, type in DuckDB's spelling), …). Times are UTC. JSON is text, so that every dialect can hold it.
 TABLES: Mapping[str, tuple[tuple[str, str], ...]] = {
@@ -181,16 +184,21 @@ def relation(warehouse: Warehouse, name: str) -> Relation:
     return Relation(schema=warehouse.state_schema, name=name)
 
 
-def create_all(warehouse: Warehouse) -> None:
+def create_all(warehouse: Warehouse, pause: Callable[[float], None] = time.sleep) -> None:
     """Creates the schema and every fixed table that does not exist yet; gives older tables the columns they lack.
 
     One look at the catalogue, since nearly always everything is there and each statement is a round trip.
     """
-    try:
-        _create_missing(warehouse)
-    except WarehouseError:
-        # Two runs that are the first at the same time: what the other one made is there now.
-        _create_missing(warehouse)
+    for _ in range(len(TABLES)):
+        try:
+            _create_missing(warehouse)
+            return
+        except WarehouseConflict:
+            pause(_PAUSE_S)  # another run makes the same table at this moment: it may take until the last one
+        except WarehouseError:
+            break
+    # Two runs that are the first at the same time: what the other one made is there now.
+    _create_missing(warehouse)
 
 
 def _create_missing(warehouse: Warehouse) -> None:

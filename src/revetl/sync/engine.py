@@ -20,6 +20,7 @@ from revetl.sync.apply.checkpoint import FrozenPlan
 from revetl.sync.counting import done_counts
 from revetl.sync.leasing import under_lease
 from revetl.sync.links import sending
+from revetl.sync.lost_connection import again
 from revetl.sync.options import SyncOptions
 from revetl.sync.plan import consequences, guardrails, lines, policies
 from revetl.sync.plan.drafting import draft
@@ -40,10 +41,14 @@ async def plan_sync(
     LeaseError where another run works on this sync for longer than `ctx.wait` says. Safe to repeat."""
     async with under_lease(ctx, spec) as held:
         run = _knowing(held, destination)
-        healed = await recovery.heal(run, destination)
-        plan = await draft(run, destination, limit=options.limit, full_refresh=options.full_refresh)
-        plan.recovered = healed.recovered
-        return plan
+
+        async def planned() -> PlanSummary:
+            healed = await recovery.heal(run, destination)
+            plan = await draft(run, destination, limit=options.limit, full_refresh=options.full_refresh)
+            plan.recovered = healed.recovered
+            return plan
+
+        return await again(run.ctx, planned)
 
 
 async def run_sync(
@@ -75,8 +80,8 @@ async def _run(run: SyncRun, destination: Destination, options: SyncOptions) -> 
     """Under the lease. The run's row is written first and last, however it ends."""
     spec = run.spec
     async with recorded(run, destination) as record:
-        healed = await recovery.heal(run, destination)
-        plan = await _plan(run, destination, options)
+        healed = await again(run.ctx, lambda: recovery.heal(run, destination))
+        plan = await again(run.ctx, lambda: _plan(run, destination, options))
         log.info("plan frozen", extra={"run_id": record.run_id, "sync": spec.name, **_counted(plan)})
         record.overrides = guardrails.overridden(spec.name, plan.violations, options.allow)
         if plan.changes and options.confirm is not None and not options.confirm(plan):

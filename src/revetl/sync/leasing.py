@@ -10,15 +10,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from revetl.context import Offload, RunContext
-from revetl.errors import RevetlError
+from revetl.errors import RevetlError, WarehouseConflict, WarehouseLost
 from revetl.model import Relation, Scalar, SyncSpec
 from revetl.state import leases, snapshot
 from revetl.state.sync_tables import resolve
+from revetl.sync.lost_connection import again
 from revetl.sync.sync_run import SyncRun
 from revetl.warehouse.base import Column, Kind, TypedResults, Warehouse
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 LASTS = timedelta(minutes=5)
 _POLL_S = 5.0
+_CONFLICTS, _CONFLICT_PAUSE_S = 100, 0.05
 
 
 class FencedWarehouse(TypedResults):
@@ -107,9 +109,13 @@ async def under_lease(ctx: RunContext, spec: SyncSpec) -> AsyncIterator[SyncRun]
     """Holds the sync's lease, with its tables made or brought to the model's present columns. LeaseError as `leased`,
     ConfigError where the model is not what the sync says."""
     async with leased(ctx, spec.name) as ctx:
-        run = SyncRun(ctx, await ctx.offload(resolve, ctx.warehouse, spec))
-        await run.on_tables(snapshot.prepare)
-        yield run
+
+        async def prepared() -> SyncRun:
+            run = SyncRun(ctx, await ctx.offload(resolve, ctx.warehouse, spec))
+            await run.on_tables(snapshot.prepare)
+            return run
+
+        yield await again(ctx, prepared)
 
 
 @asynccontextmanager
@@ -133,15 +139,24 @@ async def leased(ctx: RunContext, sync: str, *, lasts: timedelta = LASTS) -> Asy
         async with offload.lock:  # never in the middle of its statement
             heartbeat.cancel()
         await asyncio.gather(heartbeat, return_exceptions=True)
-        await offload(leases.release, ctx.warehouse, name, ctx.run_id)
+        with suppress(WarehouseLost):  # then it ends by itself, and hides no failure of the run
+            await offload(leases.release, ctx.warehouse, name, ctx.run_id)
 
 
 async def _take(ctx: RunContext, name: str, offload: Offload, lasts: timedelta) -> None:
     clock = ctx.clock
     deadline = clock.monotonic() + ctx.wait.seconds
-    said = False
+    said, conflicts = False, 0
     while True:
-        holder = await offload(lambda: leases.take(ctx.warehouse, name, ctx.run_id, now=clock.now(), lasts=lasts))
+        try:
+            holder = await offload(lambda: leases.take(ctx.warehouse, name, ctx.run_id, now=clock.now(), lasts=lasts))
+        except WarehouseConflict:
+            # Another run takes it at this very moment, and its name can't be read yet: it can when it has committed.
+            conflicts += 1
+            if conflicts > _CONFLICTS:
+                raise
+            await clock.sleep(_CONFLICT_PAUSE_S)
+            continue
         if holder is None:
             return
         left = deadline - clock.monotonic()
@@ -154,15 +169,18 @@ async def _take(ctx: RunContext, name: str, offload: Offload, lasts: timedelta) 
 
 
 async def _beat(fenced: FencedWarehouse, ctx: RunContext, offload: Offload, every: timedelta) -> None:
-    """An empty transaction renews. Once lost it is lost: the run hears of it from its own next transaction."""
+    """An empty transaction renews. A lease that is lost is lost: the run hears of it from its own next transaction. A
+    connection that is lost may come back before the lease ends."""
 
     def renew() -> None:
         with fenced.transaction():
             pass
 
-    try:
-        while True:
-            await ctx.clock.sleep(every.total_seconds())
+    while True:
+        await ctx.clock.sleep(every.total_seconds())
+        try:
             await offload(renew)
-    except RevetlError:
-        return
+        except WarehouseLost:
+            continue
+        except RevetlError:
+            return

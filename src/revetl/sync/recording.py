@@ -11,9 +11,10 @@ from contextlib import asynccontextmanager
 from revetl import __version__
 from revetl.destinations.base import Destination
 from revetl.destinations.capabilities import requests_of
-from revetl.errors import GuardrailError, JobInterrupted, RevetlError
+from revetl.errors import GuardrailError, JobInterrupted, RevetlError, WarehouseLost
 from revetl.model import RunRecord, RunStatus
 from revetl.state import runs
+from revetl.sync.lost_connection import again
 from revetl.sync.sync_run import SyncRun
 
 log = logging.getLogger("revetl.sync")
@@ -38,7 +39,11 @@ async def recorded(run: SyncRun, destination: Destination, *, undoes: str | None
         undoes=undoes,
         invocation_id=ctx.invocation_id,
     )
-    await ctx.offload(runs.start_run, ctx.warehouse, record)
+    await again(
+        ctx,
+        lambda: ctx.offload(runs.start_run, ctx.warehouse, record),
+        lambda: ctx.offload(runs.start_again, ctx.warehouse, record),
+    )
     log.info("run started", extra=_named(record))
     try:
         yield record
@@ -57,7 +62,13 @@ async def recorded(run: SyncRun, destination: Destination, *, undoes: str | None
     finally:
         record.finished_at = ctx.clock.now()
         record.requests, record.retries = requests_of(destination)
-        await ctx.offload(runs.finish_run, ctx.warehouse, record)
+        try:
+            await ctx.offload(runs.finish_run, ctx.warehouse, record)
+        except WarehouseLost as e:
+            if e.in_doubt:  # an UPDATE that says the same twice
+                await ctx.offload(runs.finish_run, ctx.warehouse, record)
+            elif record.status == "done":
+                raise  # else there is a failure already, which says more
         ended = {"status": record.status, "requests": record.requests, "retries": record.retries}
         log.info("run finished", extra=_named(record) | ended | dict(record.counts))
 

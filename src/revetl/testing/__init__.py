@@ -1,4 +1,5 @@
-"""The suites that a connector inherits, ours and other people's. `docs/guides/write-a-destination.md` uses them.
+"""The suites that connectors and providers inherit, ours and other people's: `docs/guides/write-a-destination.md` and
+`docs/guides/add-a-provider.md` use them.
 
 pytest is needed here and nowhere else in revetl.
 """
@@ -8,10 +9,11 @@ from __future__ import annotations
 import pytest
 
 # Before the import: pytest explains a failed assertion only in modules that it has rewritten.
-pytest.register_assert_rewrite("revetl.testing.destinations")
+pytest.register_assert_rewrite("revetl.testing.destinations", "revetl.testing.providers")
 
 from revetl.testing.destinations.harness import LinkCase, StoredRecord  # noqa: E402 - after the rewriting
 from revetl.testing.destinations.suite import DestinationSuite  # noqa: E402 - after the rewriting
 from revetl.testing.destinations.wire import VendorWire  # noqa: E402 - after the rewriting
+from revetl.testing.providers import ProviderExamples  # noqa: E402 - after the rewriting
 
-__all__ = ["DestinationSuite", "LinkCase", "StoredRecord", "VendorWire"]
+__all__ = ["DestinationSuite", "LinkCase", "ProviderExamples", "StoredRecord", "VendorWire"]

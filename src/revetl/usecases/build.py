@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from revetl.errors import WarehouseError
+from revetl.errors import WarehouseBusy, WarehouseError
 from revetl.project.dbt import BuildResult, DbtFailed, NodeResult, run_dbt
 from revetl.state.schema import create_all
 
 if TYPE_CHECKING:
     from revetl.project import Project
+    from revetl.usecases.caller import Caller
 
 STARTER = "revetl_starter"  # as its dbt_project.yml names it
 _NAMED = 4
@@ -43,25 +44,39 @@ class BuildRequest:
         return found + ([] if self.unit_tests else ["--exclude-resource-type", "unit_test"])
 
 
-def build(project: Project, request: BuildRequest) -> BuildResult:
-    """Creates the state tables, then runs `dbt build`. Safe to repeat.
+def build(project: Project, request: BuildRequest, caller: Caller) -> BuildResult:
+    """Creates the state tables, then runs `dbt build`. Safe to repeat. A DuckDB file that another process has open is
+    waited for, and waited for again where one took it just before dbt did, which can't wait itself.
 
     No connection to a DuckDB warehouse may be open. Raises DbtFailed with the failed nodes named, and the sources that
-    are not there, ConfigError and
-    WarehouseError.
+    are not there, ConfigError and WarehouseError.
     """
-    warehouse = project.open_warehouse()
+    deadline = caller.clock.monotonic() + caller.wait_s
+    while True:
+        waiting = replace(caller, wait_s=max(0.0, deadline - caller.clock.monotonic()))
+        with waiting.warehouse(project) as warehouse:
+            create_all(warehouse)
+        try:
+            with project.building() as dbt:
+                return run_dbt("build", dbt, arguments=request.arguments, on_node=request.on_node)
+        except DbtFailed as e:
+            # It ran no node, so nothing is done twice.
+            taken = None if e.failed else _held_by_another(project)
+            if taken is None:
+                if cure := _missing_sources(project):
+                    raise DbtFailed(f"{e}\n{cure}", e.failed) from None
+                raise
+            if caller.clock.monotonic() >= deadline:
+                raise DbtFailed(f"{e}\n{taken}") from None
+
+
+def _held_by_another(project: Project) -> WarehouseBusy | None:
+    """Who has the file, now that dbt has ended. That it is held is seen, and not read out of dbt's text."""
     try:
-        create_all(warehouse)
-    finally:
-        warehouse.close()
-    try:
-        with project.building() as dbt:
-            return run_dbt("build", dbt, arguments=request.arguments, on_node=request.on_node)
-    except DbtFailed as e:
-        if cure := _missing_sources(project):
-            raise DbtFailed(f"{e}\n{cure}", e.failed) from None
-        raise
+        project.open_warehouse().close()
+    except WarehouseBusy as e:
+        return e
+    return None
 
 
 def _missing_sources(project: Project) -> str | None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
 from revetl.clock import Clock, SystemClock
-from revetl.context import LeaseWait, Meter, RunContext, no_meter, unheard
+from revetl.context import RECONNECT_S, LeaseWait, Meter, RunContext, no_meter, unheard
 from revetl.errors import WarehouseBusy
 from revetl.state.ownership import claim
 from revetl.state.runs import new_run_id
@@ -52,6 +52,7 @@ class Caller:
     """By default nobody listens, nothing stops the work, and what another run holds is not waited for.
 
     wait_s     how long to wait for what another run holds: a sync's lease, the file of a DuckDB warehouse
+    reconnect_s  how long a lost connection to the warehouse is tried again
     note       hears sentences for a person: who is waited for, which edited file is not built
     stages     given a sync's name: while the block lasts, shows how far each of its stages is
     lookups    given a waterfall's name: while the block lasts, shows how far its lookups are
@@ -67,6 +68,7 @@ class Caller:
     on_sync: Callable[[SyncReport], None] = unheard
     stoppable: Callable[[asyncio.Event], AbstractContextManager[None]] = _unstoppable
     clock: Clock = field(default_factory=SystemClock)
+    reconnect_s: float = RECONNECT_S
     invocation_id: str = field(default_factory=lambda: new_run_id(SystemClock()))
 
     def context(
@@ -93,6 +95,8 @@ class Caller:
             progress=stages,
             note=self.note,
             wait=LeaseWait(self.wait_s, self._on_wait),
+            reconnect_s=self.reconnect_s,
+            state_dir=project.state_dir,
         )
 
     def _on_wait(self, holder: Holder) -> None:

@@ -33,11 +33,11 @@ class SetupCheck:
         return self.exit_code == 0
 
 
-def check_setup(project: Project) -> Iterator[SetupCheck]:
+def check_setup(project: Project, caller: Caller) -> Iterator[SetupCheck]:
     """dbt, the warehouse, every destination (one cheap authenticated call) and every provider's key, one by one as they
     are done. Providers are not called: their calls cost money. A check that fails raises nothing."""
     yield _check("dbt", lambda: _dbt(project))
-    yield _check(f"warehouse ({project.profile.type})", lambda: _warehouse(project))
+    yield _check(f"warehouse ({project.profile.type})", lambda: _warehouse(project, caller))
     yield _check("connectors", _connectors)
     answering = set()
     for name in project.connections.names("destinations"):
@@ -108,12 +108,9 @@ def _dbt(project: Project) -> str:
     raise ConfigError("there is no dbt here", hint=NOT_HERE)
 
 
-def _warehouse(project: Project) -> str:
-    warehouse = project.open_warehouse()
-    try:
+def _warehouse(project: Project, caller: Caller) -> str:
+    with caller.warehouse(project) as warehouse:
         warehouse.rows("SELECT 1")
-    finally:
-        warehouse.close()
     return f"target {project.target} opens"
 
 

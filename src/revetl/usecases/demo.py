@@ -8,7 +8,9 @@ in a process of its own, so that the demo can do nothing that a user can't.
 from __future__ import annotations
 
 import json
+import math
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -21,6 +23,7 @@ from revetl.errors import ConfigError, RevetlError
 from revetl.subprocesses import start_python
 
 MARKER = ".revetl-demo"
+DEFAULT_RECORDS = 1500
 _CONTACT_FIELDS = ("email", "phone", "job_title", "seniority", "linkedin_url", "city", "country")
 _COMPANY_FIELDS = ("industry", "employee_count", "founded_year", "linkedin_url", "city", "country")
 
@@ -35,6 +38,29 @@ class DemoRun:
     hubspot_requests: int
     hubspot_writes: int
     provider_calls: int
+
+    @property
+    def created(self) -> int:
+        """Records that HubSpot did not hold."""
+        return self._planned("create")
+
+    @property
+    def updated(self) -> int:
+        """Records of which HubSpot held other values."""
+        return self._planned("update", "adopt")
+
+    @property
+    def unchanged(self) -> int:
+        """Records that stand there already, whether we wrote them or found them so: nothing is sent."""
+        return self._planned("unchanged", "matched")
+
+    @property
+    def not_sent(self) -> int:
+        """Records that a rule or an earlier refusal keeps back. With the three above: every row of the models."""
+        return self._planned("withheld", "waiting", "absent", "suppressed")
+
+    def _planned(self, *counts: str) -> int:
+        return sum(int(sync["plan"][name]) for sync in self.document["syncs"] for name in counts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +106,7 @@ def run_demo(directory: Path, *, records: int, seed: int, say: Callable[[str], N
     prepare(directory)
     result = DemoResult(directory, records)
     truth = directory / "truth"
+    afford(directory, records)
     say(f"A new project in {_short(directory)}, and {records:,} records in four systems that disagree")
     generate(directory, truth, records, seed, day=1)
     with SandboxProcess(truth=truth, data_dir=directory / "sandbox") as sandbox:
@@ -107,6 +134,18 @@ def run_demo(directory: Path, *, records: int, seed: int, say: Callable[[str], N
     measure(directory, result)
     result.seconds = time.monotonic() - started
     return result
+
+
+def afford(directory: Path, records: int) -> None:
+    """Lets the starter's budgets grow with the number of records: they are made for the demo's usual size, and a run
+    that they stop half-way shows nothing. A smaller demo keeps them as they are."""
+    share = max(1.0, records / DEFAULT_RECORDS)
+    for path in sorted((directory / "enrichment/waterfalls").glob("*.yml")):
+        text = path.read_text(encoding="utf-8")
+        grown = re.sub(
+            r"^(  per_run_usd: )(\d+)$", lambda m: f"{m[1]}{math.ceil(int(m[2]) * share)}", text, flags=re.MULTILINE
+        )
+        path.write_text(grown, encoding="utf-8")
 
 
 def generate(directory: Path, truth: Path, records: int, seed: int, *, day: int) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from itertools import combinations
 from typing import TYPE_CHECKING, BinaryIO
 
+from revetl.enrich.execution.answer_spool import write_kept
 from revetl.enrich.lists.columns import column_of
 from revetl.enrich.lists.entity_table import list_key
 from revetl.enrich.lists.files import CsvListing, ParquetListing, open_list
@@ -17,7 +18,8 @@ from revetl.errors import ConfigError, Problem
 from revetl.model import Relation
 from revetl.privacy.erasure import Erasure, ErasureReport
 from revetl.privacy.people import PeopleRelation
-from revetl.privacy.suppressions import UNIQUE, Suppressions
+from revetl.privacy.suppressions import UNIQUE, Suppressions, choose_key
+from revetl.state.schema import create_all
 from revetl.usecases.caller import Caller
 from revetl.warehouse.sql import ident, table
 
@@ -68,13 +70,25 @@ def erase(project: Project, whom: Whom, confirm: Callable[[ErasureReport], bool]
     """
     with caller.warehouse(project) as warehouse:
         _require_named(whom)
-        request = _request(project, caller.context(project, warehouse, "erase"), whom)
+        ctx = caller.context(project, warehouse, "erase")
+        asyncio.run(_write_kept(ctx))
+        request = _request(project, ctx, whom)
         report = asyncio.run(request.look())
         require_known(warehouse, _places_of_keys(project), whom.keys)
         if not confirm(report):
             return report
         syncs = [spec.name for spec in project.syncs(verified=False)] if project.built else []
-        return asyncio.run(request.erase(syncs))
+        report = asyncio.run(request.erase(syncs))
+        asyncio.run(_write_kept(ctx))  # of a run that was waited for
+        return report
+
+
+async def _write_kept(ctx: RunContext) -> None:
+    """Answers that a run could not write stand in files. They go to the ledger first, where people are found and
+    erased; of whoever is erased already nothing is written."""
+    create_all(ctx.warehouse)
+    await choose_key(ctx.warehouse, ctx.clock)
+    await write_kept(ctx, Suppressions.load(ctx.warehouse))
 
 
 def _require_named(whom: Whom) -> None:

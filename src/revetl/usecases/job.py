@@ -109,9 +109,6 @@ class _Job:
 
     def run(self) -> JobReport:
         project, request, caller = self._project, self._request, self._caller
-        if caller.wait_s:
-            with caller.warehouse(project):  # dbt can't wait for the file
-                pass
         if request.builds:
             caller.note("Build")
             self._build(self._above(), full_refresh=request.full_refresh)
@@ -152,7 +149,7 @@ class _Job:
             threads=self._request.threads,
             on_node=self._request.on_node,
         )
-        result = build(self._project, asked)
+        result = build(self._project, asked, self._caller)
         self._report.builds.append(result)
         self._report.stages.append(StageTime("build", sum(result.counts.values()), result.seconds))
 
@@ -199,9 +196,7 @@ class _Job:
 
     @contextmanager
     def _warehouse(self) -> Iterator[Warehouse]:
-        """Open only for one part of the job: dbt needs the DuckDB file to itself."""
-        warehouse = self._project.open_warehouse()
-        try:
+        """Open only for one part of the job: dbt needs the DuckDB file to itself. So another process may take it
+        between two parts, and is waited for."""
+        with self._caller.warehouse(self._project) as warehouse:
             yield warehouse
-        finally:
-            warehouse.close()

@@ -217,11 +217,29 @@ def _translated(e: duckdb.Error, path: Path | str | None = None) -> WarehouseErr
 def _not_opened(e: duckdb.Error, text: str, path: Path | str) -> WarehouseError:
     if isinstance(e, duckdb.IOException) and _LOCKED.match(text):
         holder = _HOLDER.search(text)
-        who = f"process {holder[2]} ({holder[1]})" if holder else "another process"
+        who = f"process {holder[2]} ({_command_of(int(holder[2])) or holder[1]})" if holder else "another process"
         return WarehouseBusy(
-            f"{path} is open in {who}. DuckDB lets one process write at a time: wait for it (--wait 10m), or close it."
+            f"{path} is open in {who}. While one process writes, DuckDB lets no other in, not even to read: wait for it"
+            " (--wait 10m), or end it."
         )
     return WarehouseError(f"{path} can't be opened: {text}")
+
+
+def _command_of(pid: int) -> str | None:
+    """`revetl sync`, `dbt`: the program and its first word. What follows may name a person, so it is not shown. None
+    where it is another program, or the system does not say."""
+    try:
+        words = [os.fsdecode(word) for word in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0") if word]
+    except OSError:
+        return None
+    for place, word in enumerate(words):
+        name = Path(word).name
+        if "dbt.cli.main" in word or name == "dbt":
+            return "dbt"
+        if name == "revetl":
+            following = words[place + 1] if place + 1 < len(words) else ""
+            return f"revetl {following}" if following.isalpha() else "revetl"
+    return None
 
 
 def _refuse_where_not_allowed(path: Path) -> None:

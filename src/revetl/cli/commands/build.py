@@ -5,6 +5,7 @@ from __future__ import annotations
 import rich_click as click
 
 from revetl.cli.options import ProjectOptions, emit_json, json_option, project_options, select_options, threads_option
+from revetl.cli.waiting import wait_option
 
 
 @click.command(short_help="Build the dbt models.")
@@ -12,6 +13,7 @@ from revetl.cli.options import ProjectOptions, emit_json, json_option, project_o
 @select_options
 @click.option("--full-refresh", is_flag=True, help="Rebuild incremental models from nothing.")
 @threads_option
+@wait_option
 @json_option
 def command(
     options: ProjectOptions,
@@ -19,6 +21,7 @@ def command(
     exclude: tuple[str, ...],
     full_refresh: bool,
     threads: int | None,
+    wait_s: float,
     as_json: bool,
 ) -> None:
     """Build the dbt models and run their tests, with the tables they read from.
@@ -26,13 +29,14 @@ def command(
     Selectors go to dbt as they are. Ends with 1 where a model or a test failed; its syncs are then refused.
     """
     from revetl.cli.render.builds import count_phrase, node_printer
+    from revetl.cli.terminal import Terminal
     from revetl.usecases.build import BuildRequest, build
 
     project = options.load()
     request = BuildRequest(
         select=select, exclude=exclude, full_refresh=full_refresh, threads=threads, on_node=node_printer()
     )
-    result = build(project, request)
+    result = build(project, request, Terminal(wait_s).caller)
     if as_json:
         emit_json({"invocation_id": result.invocation_id, "seconds": round(result.seconds, 2), "counts": result.counts})
     else:

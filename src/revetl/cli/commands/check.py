@@ -5,22 +5,26 @@ from __future__ import annotations
 import rich_click as click
 
 from revetl.cli.options import ProjectOptions, emit_json, json_option, project_options, select_options
+from revetl.cli.waiting import wait_option
 
 
 @click.command(short_help="Hold each sync against the warehouse and its destination.")
 @project_options
 @select_options
+@wait_option
 @json_option
-def command(options: ProjectOptions, select: tuple[str, ...], exclude: tuple[str, ...], as_json: bool) -> int:
+def command(
+    options: ProjectOptions, select: tuple[str, ...], exclude: tuple[str, ...], wait_s: float, as_json: bool
+) -> int:
     """Let dbt parse the project where it changed, then look at each sync: did its model build and pass its tests, are
     its columns in the warehouse, are there such fields at the destination, and are the types theirs. Sends nothing.
 
     Ends with 2 where a file is to be mended, 3 where a model failed, 4 where credentials are refused.
     """
-    from revetl.usecases.caller import Caller
+    from revetl.cli.terminal import Terminal
     from revetl.usecases.check import check, exit_code
 
-    checks = check(options.load(), Caller(), select=select, exclude=exclude)
+    checks = check(options.load(), Terminal(wait_s).caller, select=select, exclude=exclude)
     if as_json:
         emit_json(checks)
         return exit_code(checks)

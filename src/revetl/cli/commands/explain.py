@@ -6,13 +6,15 @@ import rich_click as click
 
 from revetl.cli.options import ProjectOptions, console, emit_json, json_option, project_options
 from revetl.cli.terminal import Terminal
+from revetl.cli.waiting import wait_option
 
 
 @click.command(short_help="Tell one record's story: sources, values, enrichment, last outcomes.")
 @project_options
 @click.argument("text", metavar="RECORD")
+@wait_option
 @json_option
-def command(options: ProjectOptions, text: str, as_json: bool) -> None:
+def command(options: ProjectOptions, text: str, wait_s: float, as_json: bool) -> None:
     """Show all that is known of one record: the golden record and the source records in it, the values that providers
     gave with their price, and what each destination holds.
 
@@ -23,7 +25,7 @@ def command(options: ProjectOptions, text: str, as_json: bool) -> None:
     from revetl.usecases.explain import explain
 
     project = options.load()
-    with Terminal() as terminal:
+    with Terminal(wait_s) as terminal:
         key, found = explain(project, text, terminal.caller)
     if as_json:
         emit_json({"key": key, **found})

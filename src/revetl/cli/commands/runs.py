@@ -7,6 +7,7 @@ import rich_click as click
 from revetl.cli import completing
 from revetl.cli.options import ProjectOptions, console, emit_json, json_option, project_options
 from revetl.cli.terminal import Terminal
+from revetl.cli.waiting import wait_option
 
 
 @click.command(short_help="List past runs and what became of their records.")
@@ -18,8 +19,11 @@ from revetl.cli.terminal import Terminal
 @click.option(
     "--limit", metavar="N", type=click.IntRange(min=1), default=20, show_default=True, help="Runs or records to show."
 )
+@wait_option
 @json_option
-def command(options: ProjectOptions, words: tuple[str, ...], key: str | None, limit: int, as_json: bool) -> None:
+def command(
+    options: ProjectOptions, words: tuple[str, ...], key: str | None, limit: int, wait_s: float, as_json: bool
+) -> None:
     """List the newest runs, those of one `revetl run` together. `revetl runs show RUN` tells of one, and of the records
     that did not go through, with the reason; with --key of one record in it.
 
@@ -34,7 +38,7 @@ def command(options: ProjectOptions, words: tuple[str, ...], key: str | None, li
     from revetl.usecases import runs
 
     project = options.load()
-    with Terminal() as terminal:
+    with Terminal(wait_s) as terminal:
         if not rest:
             found = runs.newest_runs(project, limit, terminal.caller)
             emit_json(found) if as_json else render.show_runs(console(), runs.by_invocation(found))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import rich_click as click
 
 from revetl.cli.options import emit_json, err_console, json_option
+from revetl.cli.waiting import wait_option
 
 if TYPE_CHECKING:
     from revetl.sandbox.data_vendors.population import Population
@@ -218,8 +219,11 @@ def _as_yaml(value: Any) -> str:
 @click.option("--database", type=_FILE, default=Path("warehouse.duckdb"), show_default=True, help="A DuckDB file.")
 @click.option("--truth", type=_DIRECTORY, default=Path("truth"), show_default=True, help="Where the truth is written.")
 @click.option("-t", "--target", help="Load them into this target of profiles.yml, in place of a DuckDB file.")
+@wait_option
 @json_option
-def generate(records: int, seed: int, day: int, database: Path, truth: Path, target: str | None, as_json: bool) -> None:
+def generate(
+    records: int, seed: int, day: int, database: Path, truth: Path, target: str | None, wait_s: float, as_json: bool
+) -> None:
     """Make the sources of a fictional company: CRM, billing, product and support that disagree.
 
     Replaces the raw schemas of the database. The truth behind them goes into files that no model reads.
@@ -229,7 +233,7 @@ def generate(records: int, seed: int, day: int, database: Path, truth: Path, tar
     if target is None:
         made = sources.generate(database, truth, records=records, seed=seed, day=day)
     else:
-        made = _generate_into(target, truth, records, seed, day)
+        made = _generate_into(target, truth, records, seed, day, wait_s)
     if as_json:
         emit_json(made)
         return
@@ -279,18 +283,20 @@ def _fetch_stats(url: str) -> dict[str, Any]:
         raise click.UsageError(f"No sandbox answers at {url}. Start one with `revetl sandbox start`.") from e
 
 
-def _generate_into(target: str, truth: Path, records: int, seed: int, day: int) -> dict[str, int]:
+def _generate_into(target: str, truth: Path, records: int, seed: int, day: int, wait_s: float) -> dict[str, int]:
     """Made in a DuckDB file of their own, then copied into the target's warehouse."""
     from contextlib import closing
     from tempfile import TemporaryDirectory
 
     from revetl import project
+    from revetl.cli.terminal import Terminal
     from revetl.model import Relation
     from revetl.sandbox import sources
     from revetl.warehouse.copying import copy_tables
     from revetl.warehouse.duckdb import DuckDBWarehouse
 
-    with closing(project.load(None, None, target).open_warehouse()) as warehouse, TemporaryDirectory() as directory:
+    caller = Terminal(wait_s).caller
+    with caller.warehouse(project.load(None, None, target)) as warehouse, TemporaryDirectory() as directory:
         file = Path(directory) / "sources.duckdb"
         made = sources.generate(file, truth, records=records, seed=seed, day=day)
         with closing(DuckDBWarehouse(file, read_only=True)) as here:

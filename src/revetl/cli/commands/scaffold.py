@@ -6,6 +6,7 @@ import rich_click as click
 
 from revetl.cli import completing
 from revetl.cli.options import ProjectOptions, emit_json, json_option, project_options
+from revetl.cli.waiting import wait_option
 
 
 @click.command(short_help="Draft the sync of a model.")
@@ -21,18 +22,19 @@ from revetl.cli.options import ProjectOptions, emit_json, json_option, project_o
 @click.option(
     "--write", "writes", is_flag=True, help="Put both files into activation/ among the models; none is overwritten."
 )
+@wait_option
 @json_option
-def command(options: ProjectOptions, model: str, to: str, writes: bool, as_json: bool) -> None:
+def command(options: ProjectOptions, model: str, to: str, writes: bool, wait_s: float, as_json: bool) -> None:
     """Draft an activation model on top of MODEL, and its contract and sync, from the columns in the warehouse and the
     fields at the destination. Shown column by column: where it goes, what its type does there, and what has no field.
 
     Printed, unless --write puts it into the project. It is a draft: go over it, then `revetl build` and `revetl plan`.
     """
-    from revetl.usecases.caller import Caller
+    from revetl.cli.terminal import Terminal
     from revetl.usecases.scaffold import draft, write
 
     project = options.load()
-    drafted = draft(project, model, to, Caller())
+    drafted = draft(project, model, to, Terminal(wait_s).caller)
     written = write(project, drafted) if writes else []
     if as_json:
         emit_json(drafted)

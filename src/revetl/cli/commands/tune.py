@@ -10,6 +10,7 @@ import rich_click as click
 from revetl.cli import completing
 from revetl.cli.options import ProjectOptions, console, emit_json, err_console, json_option, project_options
 from revetl.cli.terminal import Terminal
+from revetl.cli.waiting import wait_option
 
 if TYPE_CHECKING:
     from revetl.enrich.ordering.compare import Objective
@@ -44,6 +45,7 @@ OBJECTIVES = ("coverage", "cost", "net", "budget")
 @click.option("--plot", "plot_", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help=".html or .svg.")
 @click.option("--write", is_flag=True, help="Show the change to the waterfall's file, and make it when agreed to.")
 @click.option("--yes", is_flag=True, help="With --write: agree to the change.")
+@wait_option
 @json_option
 def command(
     waterfall: str,
@@ -59,6 +61,7 @@ def command(
     plot_: Path | None,
     write: bool,
     yes: bool,
+    wait_s: float,
     as_json: bool,
 ) -> None:
     """Compare the order of WATERFALL with the best one and with the usual ones: cost per accepted value, coverage, how
@@ -83,7 +86,7 @@ def command(
     aim = _objective(objective, at_least, value_usd, budget_usd)
     project = options.load()
     request = TuneRequest(objective=aim, fields=fields, segment=segment, days=days, within=within)
-    with Terminal() as terminal:
+    with Terminal(wait_s) as terminal:
         tuning = tune(project, waterfall, request, terminal.caller)
     if not as_json:
         show_tuning(console(), tuning, aim)

@@ -53,12 +53,15 @@ def _table(title: str, *columns: str) -> Table:
 
 
 def _runs(result: DemoResult) -> Table:
-    table = _table("Three runs", "run", "created", "updated", "unchanged", "calls", "spent", "requests", "writes", "s")
-    for run in result.runs:
-        syncs = run.document["syncs"]
+    counts = {"created": [run.created for run in result.runs], "updated": [run.updated for run in result.runs]}
+    counts["unchanged"] = [run.unchanged for run in result.runs]
+    if any(run.not_sent for run in result.runs):
+        counts["not sent"] = [run.not_sent for run in result.runs]
+    table = _table("Three runs", "run", *counts, "calls", "spent", "requests", "writes", "s")
+    for run, numbers in zip(result.runs, zip(*counts.values(), strict=True), strict=True):
         table.add_row(
             run.title,
-            *(f"{sum(int(s['plan'][k]) for s in syncs):,}" for k in ("create", "update", "unchanged")),
+            *(f"{number:,}" for number in numbers),
             f"{run.provider_calls:,}",
             f"${float(run.document['spend_usd']):,.2f}",
             f"{run.hubspot_requests:,}",

@@ -62,6 +62,8 @@ def notes(report: EnrichReport) -> Iterator[str]:
         yield f"{report.recovered_in_doubt:,} calls of an earlier run never ended: they are in doubt"
     if report.resumed:
         yield f"{report.resumed:,} calls of earlier runs were in doubt: their result was fetched, for nothing"
+    if report.taken_up:
+        yield f"{report.taken_up:,} answers that an earlier run paid for and could not write are written now"
     if report.suppressed:
         yield f"{report.suppressed:,} records are suppressed and were not looked up"
 

@@ -14,6 +14,7 @@ from revetl.enrich.execution.run_ledger import ReservedCall, RunLedger, SpendCha
 from revetl.enrich.limits import BudgetLimit
 from revetl.enrich.selection.question import Question
 from revetl.enrich.waterfall import Stage
+from revetl.errors import WarehouseLost
 from revetl.state import locks
 from revetl.state.calls import append_intents
 
@@ -41,6 +42,8 @@ class Admission:
         self._provider = provider
         self._price = run.providers[provider].spec.greatest_usd
         self._for_verifying: dict[str, Decimal] = {}
+        self._deciding: Sequence[ReservedCall] = ()
+        self.unsure: Sequence[ReservedCall] = ()  # the answer of their COMMIT was lost, so none of them left
         for verifier in () if stage is None else stage.verify.values():
             usd = run.providers[verifier].spec.greatest_usd
             if usd:
@@ -84,6 +87,9 @@ class Admission:
                 self._ledger.warehouse, self._ledger.clock, self._locks, lambda: self._decide(questions[:fits])
             )
             self._ledger.generations[self._provider] += 1
+        except WarehouseLost:
+            self.unsure = self._deciding
+            raise
         finally:
             for _ in range(fits - len(admitted.calls)):
                 budget.release(self.greatest_usd)
@@ -103,6 +109,7 @@ class Admission:
             ReservedCall(question, ledger.new_call(self._provider, question, self._price), self._for_verifying)
             for question in free[:room]
         ]
+        self._deciding = calls
         append_intents(ledger.warehouse, [reserved.call for reserved in calls])
         ledger.change(self._spent_by(len(calls), shared))
         return Admitted(calls, [question for question in wanted if question.request_hash in taken], refused_by)

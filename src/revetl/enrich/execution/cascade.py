@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from decimal import Decimal
+from pathlib import Path
 
+from revetl.enrich.execution.answer_spool import AnswerSpool, KeptAnswer, write_answers, write_kept
 from revetl.enrich.execution.declared_prices import keep_declared_prices
 from revetl.enrich.execution.dispatcher import Dispatcher
 from revetl.enrich.execution.heartbeat import Heartbeat
@@ -21,10 +24,17 @@ from revetl.enrich.execution.run_ledger import RunLedger
 from revetl.enrich.report import FieldReport
 from revetl.enrich.selection.partition import EVERYTHING, Partition, partition_count, partitions_between
 from revetl.enrich.waterfall import Stage
+from revetl.errors import WarehouseError, WarehouseLost
 from revetl.privacy.suppressions import Suppressions, choose_key
+from revetl.state import spend
 from revetl.state.calls import recover
+from revetl.warehouse.reconnecting import failing_at_once, until_back
+
+log = logging.getLogger(__name__)
 
 ZERO = Decimal(0)
+# In a row, and nothing was written in between: then it is a statement of ours that ends the server's session.
+MOST_LOSSES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +51,25 @@ class StageRound:
 
 
 class Cascade:
-    """The stages of one run; `execute` is the run."""
+    """The stages of one run; `execute` is the run.
+
+    A lost connection. Answers that are in flight come in, are kept in a file (`answer_spool.py`), and nothing more
+    leaves. When the connection is back they are written, and the stages begin again: whatever has an answer by then is
+    not asked. Where it does not come back in time the run fails, and the next one writes what is kept.
+    """
 
     def __init__(self, run: WaterfallRun) -> None:
         self._run = run
         self._heartbeat = Heartbeat(run.ctx)
         self._ledger = RunLedger(run, self._heartbeat)
+        self._losses = 0  # since answers were last written
+        self._begin_stages()
+
+    def _begin_stages(self) -> None:
+        """Nothing is in flight, so nothing is reserved."""
+        run = self._run
+        run.warehouse_failed = False
+        run.budget.release(run.budget.reserved_usd)
         self._dispatcher = Dispatcher(run, self._ledger)
         self._known = KnownAnswers(run, self._dispatcher)
         self._needed: Counter[str] = Counter()  # by verifier: partitions in work that reserved money for it
@@ -55,21 +78,75 @@ class Cascade:
 
     async def execute(self) -> None:
         run = self._run
-        async with self._heartbeat.kept(), AsyncExitStack() as stack:
+        async with AsyncExitStack() as stack:
+            stack.enter_context(failing_at_once(run.ctx.warehouse))
+            await stack.enter_async_context(self._heartbeat.kept())
             await keep_declared_prices(run.ctx, run.provider_specs.values())
             run.report.recovered_in_doubt = await recover(run.ctx.warehouse, run.ctx.clock)
             await choose_key(run.ctx.warehouse, run.ctx.clock)
             run.suppressions = Suppressions.load(run.ctx.warehouse)
+            # What an earlier run paid for and could not write is written before anything is asked.
+            run.report.taken_up = await write_kept(run.ctx, run.suppressions)
             before = run.questions().filled()
             for provider in run.providers.values():
                 await stack.enter_async_context(provider)
             try:
-                # What earlier runs submitted and paid for is fetched before anything is asked.
-                run.report.resumed = (await resume_jobs(run)).calls
-                await self._stages(max(total for total, _ in before.values()))
+                while not await self._went_through(max(total for total, _ in before.values())):
+                    self._begin_stages()
             finally:
                 run.report.requests = sum(provider.requests for provider in run.providers.values())
-            self._tally(before)
+            try:
+                self._tally(before)
+            except WarehouseLost:
+                await self._until_back()
+                self._tally(before)
+
+    async def _went_through(self, records: int) -> bool:
+        """False: the connection was lost and is back, and what had been paid for is written. WarehouseLost where it
+        stays away, or is lost again and again."""
+        run = self._run
+        try:
+            # What earlier runs submitted and paid for is fetched before anything is asked.
+            run.report.resumed += (await resume_jobs(run)).calls
+            await self._stages(records)
+            return True
+        except WarehouseError as e:
+            kept = self._dispatcher.kept()
+            failure = _saying_where(e, len(kept), self._keep(kept))
+            self._losses += 1
+            if not isinstance(e, WarehouseLost) or self._losses > MOST_LOSSES:
+                raise failure from None
+        except BaseException:
+            if run.warehouse_failed:  # told to end at once, while the last answers came in
+                self._keep(self._dispatcher.kept())
+            raise
+        try:
+            await self._until_back()
+            # From memory: there may be no folder for a file. The file is then found to be written, and removed.
+            if await write_answers(run.ctx, run.suppressions, kept):
+                self._losses = 0
+            await write_kept(run.ctx, run.suppressions)
+            spend.release_reserved(run.ctx.warehouse, run.ctx.run_id)
+        except WarehouseError:
+            raise failure from None
+        return False
+
+    async def _until_back(self) -> None:
+        """Nothing is in flight meanwhile, so the attempts may block the loop."""
+        ctx = self._run.ctx
+
+        async def probe() -> None:
+            self._heartbeat.beat()
+
+        await until_back(probe, ctx.clock, patience_s=ctx.reconnect_s, stop=ctx.stop)
+
+    def _keep(self, kept: Sequence[KeptAnswer]) -> Path | None:
+        """At once, and not when patience ends: the process may be stopped meanwhile."""
+        try:
+            return AnswerSpool(self._run.ctx.state_dir).keep(self._run.ctx.run_id, kept)
+        except OSError as e:
+            log.warning("%d paid answers can't be kept in a file: %s", len(kept), e.strerror)
+            return None
 
     async def _stages(self, records: int) -> None:
         """All stages at the same time, each with other partitions. One after the other where the money might not
@@ -86,7 +163,12 @@ class Cascade:
             async with asyncio.TaskGroup() as group:
                 self._dispatcher.start(group)
                 first = FirstStageQueue(partitions, self._run.ctx.clock)
-                await run_stages(len(self._run.spec.stages), first, self._stage)
+                try:
+                    await run_stages(len(self._run.spec.stages), first, self._stage)
+                except BaseExceptionGroup as failures:
+                    # Before the workers are ended: what they have in flight is awaited then.
+                    self._run.warehouse_failed |= isinstance(first_failure(failures), WarehouseError)
+                    raise
                 self._dispatcher.close()
         except BaseExceptionGroup as failures:
             raise first_failure(failures) from None
@@ -189,3 +271,14 @@ class Cascade:
         for (field, provider), records in questions.filled_by().items():
             if field in fields:
                 fields[field].by_provider[provider] = records
+
+
+def _saying_where(failure: WarehouseError, answers: int, place: Path | None) -> WarehouseError:
+    """The same, with what became of the answers that were paid for and not written."""
+    if not answers:
+        return failure
+    kept = f"are kept in {place}: the next `revetl enrich` or `revetl run` here writes them"
+    said = f"{failure}\n{answers:,} paid answers {kept if place else 'could not be kept, and are in doubt'}"
+    if isinstance(failure, WarehouseLost):
+        return WarehouseLost(said, in_doubt=failure.in_doubt)
+    return type(failure)(said)

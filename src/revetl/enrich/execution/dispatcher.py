@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from revetl.enrich.execution.admission import Admission
+from revetl.enrich.execution.answer_spool import KeptAnswer
 from revetl.enrich.execution.answers import FinderAnswers, VerifierAnswers
 from revetl.enrich.execution.provider_worker import ProviderWorker
 from revetl.enrich.execution.question_queue import QuestionSet
@@ -40,6 +41,10 @@ class Dispatcher:
             others_ask = self._run.questions().others_ask(name)
             self._generation_at_start[name] = None if others_ask else admission.generation_of_others()
             group.create_task(self._work(name, worker))
+
+    def kept(self) -> list[KeptAnswer]:
+        """What came and could not be written, once every worker has ended."""
+        return [each for worker in self._workers.values() for each in worker.kept]
 
     def close(self) -> None:
         """Nothing more will be asked."""

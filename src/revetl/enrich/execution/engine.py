@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict
 
 from revetl import __version__
@@ -20,12 +21,13 @@ from revetl.enrich.options import WaterfallOptions
 from revetl.enrich.report import EnrichReport, Estimate
 from revetl.enrich.selection.columns import check_columns
 from revetl.enrich.waterfall import WaterfallSpec
-from revetl.errors import ConfigError
+from revetl.errors import ConfigError, WarehouseLost
 from revetl.model import Relation, RunRecord, RunStatus
 from revetl.state import spend
 from revetl.state.appending import append_rows
 from revetl.state.runs import finish_run, start_run
 from revetl.state.schema import create_all
+from revetl.warehouse.reconnecting import failing_at_once
 
 log = logging.getLogger("revetl.enrich")
 
@@ -85,6 +87,11 @@ async def run_waterfall(
     except (asyncio.CancelledError, KeyboardInterrupt):
         _finish(run, record, "interrupted")
         raise
+    except WarehouseLost as e:
+        # What it says of the answers that are kept must not be hidden by one more failure of the same kind.
+        with suppress(WarehouseLost), failing_at_once(ctx.warehouse):
+            _finish(run, record, "failed", type(e).__name__)
+        raise
     except Exception as e:
         _finish(run, record, "failed", type(e).__name__)
         raise
@@ -113,7 +120,12 @@ def _finish(run: WaterfallRun, record: RunRecord, status: RunStatus, error: str 
     record.spend_usd = report.spent_usd + report.in_doubt_usd
     sums = report.providers.values()
     record.counts = {name: sum(getattr(p, name) for p in sums) for name in _COUNTED}
-    finish_run(run.ctx.warehouse, record)
+    try:
+        finish_run(run.ctx.warehouse, record)
+    except WarehouseLost as e:
+        if not e.in_doubt:
+            raise
+        finish_run(run.ctx.warehouse, record)  # an UPDATE that says the same twice, on a new session
     for name, counted in report.providers.items():
         counts = {each: getattr(counted, each) for each in _COUNTED}
         log.info("provider asked", extra={"run_id": record.run_id, "provider": name, **counts})

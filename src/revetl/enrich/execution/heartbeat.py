@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from revetl.context import RunContext
-from revetl.errors import WarehouseError
+from revetl.errors import WarehouseError, WarehouseLost
 from revetl.state import heartbeats
 
 
@@ -24,25 +24,27 @@ class Heartbeat:
         away."""
         return self._ctx.clock.now() > self._alive_until
 
+    def beat(self) -> None:
+        """Now, and not only when it is due."""
+        now = self._ctx.clock.now()
+        heartbeats.beat(self._ctx.warehouse, self._ctx.run_id, now)
+        self._alive_until = now + heartbeats.LASTS
+
     @asynccontextmanager
     async def kept(self) -> AsyncIterator[None]:
-        self._beat()
+        self.beat()
         beating = asyncio.create_task(self._beat_on())
         try:
             yield
         finally:
             beating.cancel()
-            heartbeats.end(self._ctx.warehouse, self._ctx.run_id)
+            with suppress(WarehouseLost):  # then the lease ends by itself, and hides no failure of the run
+                heartbeats.end(self._ctx.warehouse, self._ctx.run_id)
 
     async def _beat_on(self) -> None:
         while True:
             await self._ctx.clock.sleep(heartbeats.LASTS.total_seconds() / 3)
             try:
-                self._beat()
+                self.beat()
             except WarehouseError:
                 continue  # if it lasts, the run's own next statement raises it
-
-    def _beat(self) -> None:
-        now = self._ctx.clock.now()
-        heartbeats.beat(self._ctx.warehouse, self._ctx.run_id, now)
-        self._alive_until = now + heartbeats.LASTS

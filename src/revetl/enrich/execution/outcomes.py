@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 
+from revetl.enrich.execution.answer_spool import KeptAnswer
 from revetl.enrich.execution.answers import AnswerHandler
 from revetl.enrich.execution.in_flight import CallResult, SubmittedLookup
-from revetl.enrich.execution.run_ledger import FinishedCall, RunLedger
+from revetl.enrich.execution.run_ledger import FinishedCall, ReservedCall, RunLedger
 from revetl.enrich.report import ProviderReport
 from revetl.enrich.selection.question import Question
 from revetl.errors import Ambiguous, CallError, Denied, Rejected
@@ -42,8 +44,10 @@ class OutcomeRecorder:
         self.gave_up: str | None = None
         self.failure: Exception | None = None
 
-    def job_submitted(self, job: SubmittedLookup) -> None:
-        append_submitted(self._ledger.warehouse, [reserved.call for reserved in job.calls], job.request_id)
+    def job_submitted(self, job: SubmittedLookup, *, durable: bool = True) -> None:
+        """`durable` False: its id can't be written now, and goes with the outcomes of its calls."""
+        if durable:
+            append_submitted(self._ledger.warehouse, [reserved.call for reserved in job.calls], job.request_id)
         self._request_ids |= {reserved.call.call_id: job.request_id for reserved in job.calls}
         job.durable.set()
 
@@ -74,6 +78,22 @@ class OutcomeRecorder:
             self.unwritten, self._suppressed = [], []
         return written
 
+    def kept(self, unsure: Sequence[ReservedCall]) -> list[KeptAnswer]:
+        """What came and could not be written. Calls that are `unsure` never left."""
+        now = self._ledger.clock.now()
+        return [
+            *(
+                KeptAnswer(
+                    each.reserved.call,
+                    each.outcome,
+                    each.values,
+                    each.reserved.question.identities if each.reserved.question in self._suppressed else (),
+                )
+                for each in self.unwritten
+            ),
+            *(KeptAnswer(each.call, _not_sent(now)) for each in unsure),
+        ]
+
     def _settle(self, reserved_usd: Decimal, charged_usd: Decimal | None, *, verification_follows: bool) -> None:
         """In the run's own budget. `charged_usd` None: nobody knows."""
         budget = self._ledger.budget
@@ -102,7 +122,7 @@ class OutcomeRecorder:
     def _unanswered(self, result: CallResult) -> CallOutcome:
         error = result.error
         if not result.left:
-            return CallOutcome("error", result.at, charged_usd=Decimal(0), response={"error": "not_sent"})
+            return _not_sent(result.at)
         if error is None or not isinstance(error, CallError) or isinstance(error, Ambiguous):
             # Interrupted, or a fault of ours: the provider may have done it.
             if error is not None and not isinstance(error, CallError):
@@ -117,6 +137,10 @@ class OutcomeRecorder:
             if self._unavailable >= UNAVAILABLE_IN_A_ROW * self._batch:
                 self.gave_up = str(error)
         return CallOutcome("error", result.at, charged_usd=Decimal(0), response=why(error))
+
+
+def _not_sent(at: datetime) -> CallOutcome:
+    return CallOutcome("error", at, charged_usd=Decimal(0), response={"error": "not_sent"})
 
 
 def answered(status: CallStatus, answer: Answer, at: datetime, response: object, request_id: str | None) -> CallOutcome:

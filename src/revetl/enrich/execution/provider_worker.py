@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 
 from revetl.enrich.execution.admission import Admission
+from revetl.enrich.execution.answer_spool import KeptAnswer
 from revetl.enrich.execution.answers import AnswerHandler
 from revetl.enrich.execution.in_flight import CallResult, InFlightCalls, SubmittedLookup
 from revetl.enrich.execution.outcomes import OutcomeRecorder
@@ -110,7 +111,8 @@ class ProviderWorker:
         outcome.
 
         Cancelled, it writes what is known: answers that came, and as in doubt the calls that may have been charged.
-        After a WarehouseError nothing can be written, and the next run finds the open intents.
+        After a WarehouseError, its own or another worker's, nothing can be written: no more calls leave, those in
+        flight are awaited, since they are paid for, and all that came is in `kept`.
         """
         try:
             while True:
@@ -134,11 +136,14 @@ class ProviderWorker:
                 self._write_when_due()
             self._write()
         except WarehouseError:
-            self._failing = True
-            await self._in_flight.cancel()
+            self._run.warehouse_failed = True
+            await self._drain()
             raise
         except BaseException:
             self._failing = True
+            if self._run.warehouse_failed:
+                await self._drain()
+                raise
             await self._in_flight.cancel()
             self._take_results()
             self._write()
@@ -147,9 +152,28 @@ class ProviderWorker:
             raise self._recorder.failure
 
     @property
+    def kept(self) -> list[KeptAnswer]:
+        """Of calls that were paid for or may have been, what is not in the ledger."""
+        return self._recorder.kept(self._admission.unsure)
+
+    async def _drain(self) -> None:
+        """Takes in what is in flight, without the database. Told to end at once, what is in flight is in doubt."""
+        self._failing = True
+        try:
+            while len(self._in_flight) or not self._results.empty():
+                self._take(await self._results.get(), durable=False)
+                await asyncio.sleep(0)  # as in `_collect`
+        except BaseException:
+            await self._in_flight.cancel()
+            raise
+        finally:
+            self._take_results(durable=False)
+
+    @property
     def _has_stopped(self) -> bool:
-        recorder = self._recorder
-        return bool(self._failing or self._run.ctx.stop.is_set() or self.denied or recorder.gave_up or recorder.failure)
+        run, recorder = self._run, self._recorder
+        told = self._failing or run.warehouse_failed or run.ctx.stop.is_set()
+        return bool(told or self.denied or recorder.gave_up or recorder.failure)
 
     @property
     def _room(self) -> int:
@@ -199,13 +223,17 @@ class ProviderWorker:
         # A finished task is counted as in flight until the loop runs its callback, after its result is in the queue.
         await asyncio.sleep(0)
 
-    def _take_results(self) -> None:
+    def _take_results(self, *, durable: bool = True) -> None:
         while not self._results.empty():
-            self._take(self._results.get_nowait())
+            self._take(self._results.get_nowait(), durable=durable)
 
-    def _take(self, result: CallResult | SubmittedLookup | None) -> None:
+    def _take(self, result: CallResult | SubmittedLookup | None, *, durable: bool = True) -> None:
         if isinstance(result, SubmittedLookup):
-            self._recorder.job_submitted(result)
+            try:
+                self._recorder.job_submitted(result, durable=durable)
+            except WarehouseError:
+                self._recorder.job_submitted(result, durable=False)  # its calls wait for that
+                raise
             self._unnamed.difference_update(reserved.call.call_id for reserved in result.calls)
         elif result is not None:
             self._unnamed.discard(result.reserved.call.call_id)

@@ -39,6 +39,8 @@ class WaterfallRun:
     relation: Relation
     options: WaterfallOptions
     budget: RunBudget
+    # The warehouse failed while calls were in flight: nothing more leaves until what came is written.
+    warehouse_failed: bool = field(init=False, default=False)
     report: EnrichReport = field(init=False)
     suppressions: Suppressions = field(init=False)
 
@@ -57,13 +59,13 @@ class WaterfallRun:
 
     @property
     def has_stopped(self) -> bool:
-        """Nothing more is asked of anybody: a budget is spent, or the operator said stop."""
-        return bool(self.report.stopped) or self.ctx.stop.is_set()
+        """Nothing more is asked of anybody: a budget is spent, the operator said stop, or answers can't be written."""
+        return bool(self.report.stopped) or self.warehouse_failed or self.ctx.stop.is_set()
 
     def may_ask(self, provider: str) -> bool:
         report = self.report
         lost = provider in report.denied or provider in report.unavailable or provider in report.exhausted
-        return not lost and not self.ctx.stop.is_set()
+        return not lost and not self.warehouse_failed and not self.ctx.stop.is_set()
 
     def questions(self, partition: Partition = EVERYTHING) -> QuestionSelection:
         """As of now: what an earlier stage brought counts."""

@@ -10,7 +10,7 @@ import hashlib
 import re
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -19,12 +19,13 @@ from typing import Any, Protocol
 from revetl.clock import naive
 from revetl.enrich.lists.columns import ColumnMatch
 from revetl.enrich.waterfall import WaterfallSpec
-from revetl.errors import ConfigError
+from revetl.errors import ConfigError, WarehouseLost
 from revetl.model import Relation
 from revetl.providers.grammar import ProviderSpec
 from revetl.state.costs import priced_values
 from revetl.state.schema import create_all, create_table, relation
 from revetl.warehouse.base import Warehouse
+from revetl.warehouse.reconnecting import failing_at_once
 from revetl.warehouse.sql import ident, literal, table
 
 SOURCE_OF_OWN = "input"
@@ -55,7 +56,9 @@ def loaded(warehouse: Warehouse, match: ColumnMatch, listing: RowSource, now: da
         _load(warehouse, match, listing, target)
         yield target
     finally:
-        warehouse.execute(f"DROP TABLE IF EXISTS {table(target)}")
+        # Where the connection is lost it goes with the left-overs, and what the run says of it is not hidden.
+        with suppress(WarehouseLost), failing_at_once(warehouse):
+            warehouse.execute(f"DROP TABLE IF EXISTS {table(target)}")
 
 
 def _drop_left_overs(warehouse: Warehouse, now: datetime) -> None:

@@ -5,6 +5,8 @@ What can fail here and what then happens:
 - an answer is lost → unknown; the snapshot row becomes in doubt and the next run looks for it.
 - the vendor is away, the credentials are refused, a signal arrives → no new batch leaves, what is in flight is awaited,
   what was answered is checkpointed, the run ends; nothing is in doubt.
+- the connection to the warehouse is lost → no batch leaves until it is back and the lease is still ours; then the
+  checkpoint is looked for, and written where it did not take place, and the plan is read on.
 - the process dies → records below the durable intent and without an outcome are in doubt, and no others.
 """
 
@@ -13,14 +15,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from revetl.context import Meter
 from revetl.destinations.base import Destination
 from revetl.destinations.capabilities import RunsJobs, requests_of
+from revetl.errors import WarehouseLost
 from revetl.model import Change, Operation, Outcome, RunRecord, Status
 from revetl.state import destination_jobs
 from revetl.state.destination_jobs import DestinationJob
@@ -30,12 +33,16 @@ from revetl.sync.apply.checkpoint import FrozenPlan
 from revetl.sync.apply.jobs import JobWriter
 from revetl.sync.apply.plan_lines import read_changes, stream_lines, with_metadata
 from revetl.sync.batching import by_jobs
+from revetl.sync.lost_connection import again, reconnected
 from revetl.sync.sync_run import SyncRun
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 log = logging.getLogger("revetl.sync")
+
+T = TypeVar("T")
+_WriteCheckpoint = Callable[..., None]
 
 _CHUNKS_AHEAD = 5
 _CHECKPOINT_S = 5.0
@@ -53,13 +60,13 @@ async def apply_plan(
     """Sends `plan__<sync>` as it stands frozen, and writes down what became of every line. `stage`: the word under
     which its progress is shown. A WarehouseError leaves as it is: what was not checkpointed is then in doubt for the
     next run."""
-    clock = run.ctx.clock
-    record.counts = await run.on_tables(checkpoint.write_decided, plan, record, clock.now())
+    ctx, now = run.ctx, run.ctx.clock.now
+    record.counts = await again(ctx, lambda: run.on_tables(checkpoint.write_decided, plan, record, now()))
     applier = Applier(run, destination, record, plan)
     if plan.changes:
-        await run.on_tables(checkpoint.begin, plan, record.run_id, clock.now())
+        await again(ctx, lambda: run.on_tables(checkpoint.begin, plan, record.run_id, now()))
         await applier.apply(run.ctx.progress(stage))
-        await run.on_tables(checkpoint.finish, plan)
+        await again(ctx, lambda: run.on_tables(checkpoint.finish, plan))
     return applier
 
 
@@ -78,6 +85,12 @@ class Applier:
         self._database = asyncio.Lock()  # one statement at a time
         self._last_checkpoint_s = self._clock.monotonic()
         self._ahead: asyncio.Task[None] | None = None  # a checkpoint under way while requests go on
+        self._connected = asyncio.Event()  # not set: the connection is lost, and nothing is sent
+        self._connected.set()
+        self._lost_for_good = False
+        self._scratch_is_gone = False  # with a connection; the next checkpoint makes its own anew
+        self._chunks: Iterator[pa.RecordBatch] = iter(())
+        self._read_until = -1  # the last ordinal that was read from the plan
         self._ended_jobs: list[DestinationJob] = []
         self.counts: Counter[str] = Counter(record.counts)
         self.answered: Counter[tuple[Operation, Status]] = Counter()
@@ -110,8 +123,12 @@ class Applier:
         )
 
     async def _remember_job(self, job: DestinationJob) -> None:
+        run, now = self._run, self._clock.now
         async with self._database:
-            await self._run.on_tables(destination_jobs.remember, job, self._clock.now())
+            await self._again(
+                lambda: run.on_tables(destination_jobs.remember, job, now()),
+                lambda: run.on_tables(destination_jobs.remember_again, job, now()),
+            )
 
     async def apply(self, meter: Meter | None) -> None:
         """Returns when nothing is in flight any more and every outcome is durable."""
@@ -146,11 +163,12 @@ class Applier:
 
     @property
     def _stopping(self) -> bool:
-        return self._run.ctx.stop.is_set() or self.error is not None
+        return self._run.ctx.stop.is_set() or self.error is not None or self._lost_for_good
 
     async def _work(self, batches: asyncio.Queue[list[Change] | None]) -> None:
         # After a stop the queue is still drained, so that the producer never waits for a worker that is gone.
         while (batch := await batches.get()) is not None:
+            await self._connected.wait()
             if not self._stopping:
                 await self._writer.write(batch)
             batches.task_done()
@@ -213,30 +231,45 @@ class Applier:
             ended, self._ended_jobs[:] = self._ended_jobs.copy(), []
             self._record.counts = dict(self.counts)
             self._record.requests, self._record.retries = requests_of(self._destination)
-            await self._run.on_tables(
-                checkpoint.write,
-                self._plan,
-                self._record,
-                done,
-                self._clock.now(),
-                intent_until=intent_until,
-                ended_jobs=ended,
-            )
+
+            def written_by(write: _WriteCheckpoint) -> Awaitable[None]:
+                plan, record, now = self._plan, self._record, self._clock.now()
+                return self._run.on_tables(write, plan, record, done, now, intent_until=intent_until, ended_jobs=ended)
+
+            write = checkpoint.write_again if self._scratch_is_gone else checkpoint.write
+            await self._again(lambda: written_by(write), lambda: written_by(checkpoint.write_again))
+            self._scratch_is_gone = False
             if intent_until is not None:
                 self._intent = intent_until
             self._last_checkpoint_s = self._clock.monotonic()
 
+    async def _again(self, work: Callable[[], Awaitable[T]], repeat: Callable[[], Awaitable[T]]) -> T:
+        """As `lost_connection.again`; from the loss on nothing is sent, until it is known that the lease is ours."""
+        try:
+            return await work()
+        except WarehouseLost:
+            self._connected.clear()
+            self._scratch_is_gone = True
+        try:
+            await reconnected(self._run.ctx)
+            return await again(self._run.ctx, repeat)
+        except BaseException:
+            self._lost_for_good = True
+            raise
+        finally:
+            self._connected.set()
+
     async def _batches(self) -> AsyncGenerator[list[Change], None]:
         """Changes of one operation each, in the order of the plan as far as the operations allow."""
         waiting: dict[Operation, list[Change]] = {op: [] for op in Operation}
-        chunks = await self._run.on_tables(stream_lines)
+        self._chunks = await self._run.on_tables(stream_lines)
         # A checkpoint takes the warehouse for longer than a chunk lasts, so several are fetched ahead.
         ready: asyncio.Queue[pa.RecordBatch | None] = asyncio.Queue(maxsize=_CHUNKS_AHEAD)
         left = False
 
         async def fetch() -> None:
             try:
-                while not left and (chunk := await self._next(chunks)) is not None:
+                while not left and (chunk := await self._next()) is not None:
                     await ready.put(chunk)
             finally:
                 await ready.put(None)
@@ -270,7 +303,18 @@ class Applier:
             if batch:
                 yield batch
 
-    async def _next(self, chunks: Iterator[pa.RecordBatch]) -> pa.RecordBatch | None:
+    async def _next(self) -> pa.RecordBatch | None:
         async with self._database:
-            chunk: pa.RecordBatch | None = await self._run.ctx.offload(next, chunks, None)
+            chunk = await self._again(self._next_chunk, self._reopened_chunk)
+            if chunk is not None:
+                self._read_until = chunk.column(0)[-1].as_py()
             return chunk
+
+    async def _next_chunk(self) -> pa.RecordBatch | None:
+        chunk: pa.RecordBatch | None = await self._run.ctx.offload(next, self._chunks, None)
+        return chunk
+
+    async def _reopened_chunk(self) -> pa.RecordBatch | None:
+        """The result went with the connection; the plan stands frozen, so it is read on from where it broke off."""
+        self._chunks = await self._run.on_tables(stream_lines, "ordinal > ?", [self._read_until])
+        return await self._next_chunk()

@@ -51,15 +51,17 @@ class FrozenPlan:
 
 
 def begin(tables: SyncTables, plan: FrozenPlan, run_id: str, now: datetime) -> None:
-    """From here on a crash leaves records in doubt. Nothing may be sent before."""
+    """From here on a crash leaves records in doubt. Nothing may be sent before. Safe to repeat."""
     _new_results(tables)
-    tables.warehouse.execute(
-        f"""
-        INSERT INTO {tables.shared("plans")}
-        VALUES (?, ?, ?, ?, 'applying', ?, 0)
-        """,
-        [plan.plan_id, run_id, tables.spec.name, naive(now), plan.changes],
-    )
+    plans = tables.shared("plans")
+    if not tables.warehouse.rows(f"SELECT 1 FROM {plans} WHERE plan_id = ? AND run_id = ?", [plan.plan_id, run_id]):
+        tables.warehouse.execute(
+            f"""
+            INSERT INTO {plans}
+            VALUES (?, ?, ?, ?, 'applying', ?, 0)
+            """,
+            [plan.plan_id, run_id, tables.spec.name, naive(now), plan.changes],
+        )
     if plan.full_refresh:
         snapshot.doubt_planned(tables)
 
@@ -83,7 +85,8 @@ def finish(tables: SyncTables, plan: FrozenPlan) -> None:
 
 
 def write_decided(tables: SyncTables, plan: FrozenPlan, record: RunRecord, now: datetime) -> dict[str, int]:
-    """Writes the outcomes that were decided when the plan was made. Returns status → records."""
+    """Writes the outcomes that were decided when the plan was made, the first that this run writes. Returns status →
+    records. Safe to repeat."""
     counts = tables.warehouse.counts(
         f"""
         SELECT outcome, count(*)
@@ -104,7 +107,8 @@ def write_decided(tables: SyncTables, plan: FrozenPlan, record: RunRecord, now: 
         FROM ({outcomes.with_change_list(tables.plan)}) p
         WHERE p.outcome IS NOT NULL
         """
-    if counts:
+    ours = f"SELECT 1 FROM {tables.shared('outcomes')} WHERE run_id = ? AND sync = ? LIMIT 1"
+    if counts and not tables.warehouse.rows(ours, [record.run_id, tables.spec.name]):
         with tables.warehouse.transaction():
             _write_answered(tables, plan.queue, decided, record.run_id, naive(now))
     return counts
@@ -132,6 +136,37 @@ def write(
         if intent_until is not None:
             _intend(tables, plan, intent_until)
         runs.finish_run(warehouse, record)
+
+
+def write_again(
+    tables: SyncTables,
+    plan: FrozenPlan,
+    record: RunRecord,
+    done: Sequence[Outcome],
+    now: datetime,
+    *,
+    intent_until: int | None,
+    ended_jobs: Sequence[DestinationJob] = (),
+) -> None:
+    """A checkpoint in the midst of which the connection was lost. It is one transaction, so one outcome of it tells
+    that all of it took place; where it holds none, writing it twice is the same."""
+    _new_results(tables)
+    if not done or not _is_written(tables, record.run_id, done[0]):
+        write(tables, plan, record, done, now, intent_until=intent_until, ended_jobs=ended_jobs)
+
+
+def _is_written(tables: SyncTables, run_id: str, outcome: Outcome) -> bool:
+    found = tables.warehouse.rows(
+        f"""
+        SELECT 1
+        FROM {tables.shared("outcomes")} o
+        JOIN {tables.plan} p ON p.key = o.key AND p.op = o.op
+        WHERE o.run_id = ? AND o.sync = ? AND p.ordinal = ?
+        LIMIT 1
+        """,
+        [run_id, tables.spec.name, outcome.ordinal],
+    )
+    return bool(found)
 
 
 def write_followed(tables: SyncTables, job: DestinationJob, done: Sequence[Outcome], now: datetime) -> None:

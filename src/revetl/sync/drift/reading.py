@@ -24,6 +24,7 @@ from revetl.sync.drift.comparison import DriftComparison
 from revetl.sync.drift.left_out import LeftOut
 from revetl.sync.drift.resolution import DriftResolution, DriftSide
 from revetl.sync.leasing import under_lease
+from revetl.sync.lost_connection import again
 from revetl.sync.readback import CHUNK_ROWS, NormalForms, read_back, require_readable
 from revetl.sync.recording import recorded
 from revetl.sync.sync_run import SyncRun
@@ -83,12 +84,12 @@ async def find_drift(
     async with under_lease(ctx, spec) as run:
         _check_fields(run.tables, options.resolution)
         await run.on_tables(_check_keys, options.keys)
-        await recovery.heal(run, destination)
+        await again(run.ctx, lambda: recovery.heal(run, destination))
         if options.resolution is None:
-            report = await _read(run, destination, options)
+            report = await again(run.ctx, lambda: _read(run, destination, options))
         else:
             async with recorded(run, destination) as record:
-                report = await _read(run, destination, options)
+                report = await again(run.ctx, lambda: _read(run, destination, options))
                 await run.on_tables(_resolve, options, report, record, naive(ctx.clock.now()))
                 record.status = "done"
     report.requests, report.seconds = requests_of(destination)[0], ctx.clock.monotonic() - started_s

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import groupby
 
@@ -27,6 +27,7 @@ from revetl.state.sync_tables import SyncTables
 from revetl.sync.batching import ask_in_batches
 from revetl.sync.links import comparison, links_table
 from revetl.sync.links.links_table import LinkCounts, LinkLine
+from revetl.sync.lost_connection import again
 from revetl.sync.sync_run import SyncRun
 
 _CHUNK = 20_000
@@ -44,6 +45,10 @@ class LinkReport:
     waiting: int = 0
     not_sent: int = 0
     error: BaseException | None = field(default=None, repr=False)
+
+    @property
+    def sent(self) -> int:
+        return self.linked + self.unlinked + self.rejected + self.unknown
 
     @property
     def counts(self) -> dict[str, int]:
@@ -76,9 +81,24 @@ def _foreseen(tables: SyncTables, full_refresh: bool) -> LinkCounts:
 async def send(
     run: SyncRun, destination: Destination, record: RunRecord, *, full_refresh: bool, chunk_rows: int = _CHUNK
 ) -> LinkReport:
-    """Brings the links to what the model says. Safe to repeat, and to repeat after a crash at any point."""
+    """Brings the links to what the model says. Safe to repeat, and to repeat after a crash at any point; where the
+    connection is lost it begins again by itself, and what was sent and not checkpointed is sent again."""
+    written = LinkReport()
+    return await again(run.ctx, lambda: _bring(run, destination, record, written, full_refresh, chunk_rows))
+
+
+async def _bring(
+    run: SyncRun,
+    destination: Destination,
+    record: RunRecord,
+    written: LinkReport,
+    full_refresh: bool,
+    chunk_rows: int,
+) -> LinkReport:
+    """`written` counts what is checkpointed, also by an attempt that broke off."""
     counts, start = await run.on_tables(_compare, full_refresh)
-    report = LinkReport(waiting=counts.waiting)
+    report = replace(written, waiting=counts.waiting)
+    before = report.sent
     total = counts.link + counts.unlink
     if counts.link:
         await _check_types(run.spec, destination)
@@ -92,7 +112,9 @@ async def send(
         _count(report, chunk, done)
         record.counts |= report.counts
         await run.on_tables(_checkpoint, record, done, naive(run.ctx.clock.now()))
-    report.not_sent = total - report.linked - report.unlinked - report.rejected - report.unknown
+        written.linked, written.unlinked = report.linked, report.unlinked
+        written.rejected, written.unknown = report.rejected, report.unknown
+    report.not_sent = total - (report.sent - before)
     return report
 
 

@@ -19,6 +19,7 @@ from revetl.sync.apply import recovery
 from revetl.sync.apply.applier import apply_plan
 from revetl.sync.apply.checkpoint import FrozenPlan
 from revetl.sync.leasing import under_lease
+from revetl.sync.lost_connection import again
 from revetl.sync.recording import how_it_ended, recorded
 from revetl.sync.retry import queue
 from revetl.sync.rollback import plan as rollback_plan
@@ -75,14 +76,14 @@ async def roll_back(
     started_s = ctx.clock.monotonic()
     async with under_lease(ctx, spec) as run:
         # What an earlier run left is a sync's: merged with its rules, or a value that they kept would be lost here.
-        await recovery.heal(run, destination)
+        await again(run.ctx, lambda: recovery.heal(run, destination))
         run = replace(run, tables=rollback_plan.without_rules(run.tables))
         if options.dry_run:
-            plan = await _plan(run, destination, undone, choices)
+            plan = await again(run.ctx, lambda: _plan(run, destination, undone, choices))
             requests = requests_of(destination)[0]
             return RollbackReport(ctx.run_id, spec.name, "done", plan, requests=requests, dry_run=True)
         async with recorded(run, destination, undoes=undone.run_id) as record:
-            plan = await _plan(run, destination, undone, choices)
+            plan = await again(run.ctx, lambda: _plan(run, destination, undone, choices))
             if plan.changes and options.confirm is not None and not options.confirm(plan):
                 raise GuardrailError(f"{spec.name}: not confirmed; nothing was sent")
             report = await _apply(run, destination, record, plan, options)

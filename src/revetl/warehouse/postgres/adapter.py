@@ -51,6 +51,7 @@ class PostgresWarehouse(TypedResults):
         self.state_schema = state_schema
         self._profile = profile
         self._pause = pause
+        self._pauses_s: Sequence[float] = _PAUSES_S
         self._in_transaction = False
         self._closed = False
         self._cursors = (f"revetl_{n}" for n in count())
@@ -183,6 +184,15 @@ class PostgresWarehouse(TypedResults):
         self._closed = True
         self._db.close()
 
+    @contextmanager
+    def failing_at_once(self) -> Iterator[None]:
+        """Inside, a lost session is replaced at once or not at all: whoever calls waits by himself."""
+        before, self._pauses_s = self._pauses_s, ()
+        try:
+            yield
+        finally:
+            self._pauses_s = before
+
     def _translated(self, sql: str) -> Statement:
         return translate(sql, self.dialect, checks_input=self._checks_input)
 
@@ -240,7 +250,8 @@ class PostgresWarehouse(TypedResults):
         self._db.close()
         self._losses += 1
         try:
-            self._use(connecting.reopen_session(self._profile, self._pause, _PAUSES_S))
+            session = connecting.reopen_session(self._profile, self._pause, self._pauses_s, self._session)
+            self._use(session)
         except WarehouseDenied:
             raise
         except WarehouseError as e:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import select
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import psycopg
@@ -16,6 +17,8 @@ from revetl.warehouse.postgres import failures, pooler
 
 # 14 has `hash_record_extended` of any record, which rows are told apart by.
 OLDEST = 14
+# An ended session rolls back and goes within milliseconds.
+_ENDS_WITHIN_MS = 5000
 # What a statement means, and what a value looks like as text, must not depend on the defaults of a server, a database,
 # a role or a machine. MDY is how Postgres reads 01/02/2024 by default.
 _SETTINGS = {
@@ -50,19 +53,23 @@ class PostgresProfile:
 
 @dataclass(frozen=True, slots=True)
 class PostgresSession:
-    """`process`: the server's, where a pooler stands between and might change it; None where none does."""
+    """`process`: the server's, where a pooler stands between and might change it; None where none does. `backend`: by
+    process number and start, so that no later process of that number is taken for it."""
 
     connection: psycopg.Connection[Any]
     process: int | None = field(default=None)
+    backend: tuple[int, datetime] | None = field(default=None)
 
     @property
     def major_version(self) -> int:
         return self.connection.info.server_version // 10_000
 
 
-def open_session(profile: PostgresProfile, pause: Callable[[float], None]) -> PostgresSession:
+def open_session(
+    profile: PostgresProfile, pause: Callable[[float], None], lost: PostgresSession | None = None
+) -> PostgresSession:
     """WarehouseDenied for credentials, ConfigError for a server that is too old or a pooler that pools by transaction,
-    WarehouseError where nobody answers. `pause` waits for seconds."""
+    WarehouseError where nobody answers. `pause` waits for seconds. `lost`: the session that this one replaces."""
     attempt = 0
     while True:
         try:
@@ -76,7 +83,7 @@ def open_session(profile: PostgresProfile, pause: Callable[[float], None]) -> Po
         attempt += 1
         pause(float(attempt**2))  # as dbt waits
     try:
-        return _made_equal(connection, profile)
+        return _made_equal(connection, profile, lost)
     except BaseException as e:
         connection.close()
         if isinstance(e, psycopg.Error):
@@ -85,18 +92,21 @@ def open_session(profile: PostgresProfile, pause: Callable[[float], None]) -> Po
 
 
 def reopen_session(
-    profile: PostgresProfile, pause: Callable[[float], None], pauses: Sequence[float]
+    profile: PostgresProfile,
+    pause: Callable[[float], None],
+    pauses: Sequence[float],
+    lost: PostgresSession | None = None,
 ) -> PostgresSession:
     """In place of one that was lost: tried again after each of `pauses`, in seconds. Raises as `open_session`."""
     once = PostgresProfile(profile.options, profile.role, profile.search_path, retries=0)
     for seconds in pauses:
         try:
-            return open_session(once, pause)
+            return open_session(once, pause, lost)
         except WarehouseDenied:
             raise
         except WarehouseError:
             pause(seconds)
-    return open_session(once, pause)
+    return open_session(once, pause, lost)
 
 
 def pooled_by_transaction(profile: PostgresProfile) -> ConfigError:
@@ -139,7 +149,9 @@ def _connected(profile: PostgresProfile) -> psycopg.Connection[Any]:
     )
 
 
-def _made_equal(connection: psycopg.Connection[Any], profile: PostgresProfile) -> PostgresSession:
+def _made_equal(
+    connection: psycopg.Connection[Any], profile: PostgresProfile, lost: PostgresSession | None
+) -> PostgresSession:
     version = connection.info.server_version
     if version < OLDEST * 10_000:
         spelled = f"{version // 10_000}.{version % 10_000}"
@@ -149,6 +161,8 @@ def _made_equal(connection: psycopg.Connection[Any], profile: PostgresProfile) -
     between = pooler.stands_between(connection)
     if between and pooler.pools_by_transaction(connection, lambda: _connected(profile)):
         raise pooled_by_transaction(profile)
+    if lost is not None and lost.backend is not None:
+        _end(connection, lost.backend)  # before `role` is set: a user may end what is his own
     settings = _SETTINGS | _PLANNING
     settings |= {"search_path": profile.search_path} if profile.search_path else {}
     settings |= {"role": profile.role} if profile.role else {}
@@ -157,4 +171,21 @@ def _made_equal(connection: psycopg.Connection[Any], profile: PostgresProfile) -
     connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
     for type_ in ("json", "jsonb", "uuid"):
         connection.adapters.register_loader(type_, TextLoader)
-    return PostgresSession(connection, pooler.server_process(connection) if between else None)
+    return PostgresSession(connection, pooler.server_process(connection) if between else None, _backend(connection))
+
+
+def _backend(connection: psycopg.Connection[Any]) -> tuple[int, datetime] | None:
+    found = connection.execute(
+        "SELECT pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()"
+    ).fetchone()
+    return None if found is None or found[1] is None else (found[0], found[1])
+
+
+def _end(connection: psycopg.Connection[Any], backend: tuple[int, datetime]) -> None:
+    """A session that was lost on our side may still be at work at the server: a COMMIT of it could come after whoever
+    looks whether it took place. So it is ended first, and waited for. WarehouseError where it does not end."""
+    pid, started = backend
+    still = "SELECT pg_terminate_backend(pid, %s) FROM pg_stat_activity WHERE pid = %s AND backend_start = %s"
+    found = connection.execute(still, [_ENDS_WITHIN_MS, pid, started]).fetchone()
+    if found is not None and not found[0]:
+        raise WarehouseError("Postgres: the session that was lost is still at work at the server")

@@ -19,7 +19,7 @@ with warnings.catch_warnings():
     import snowflake.connector
 from snowflake.connector.errors import Error
 
-from revetl.errors import WarehouseError, WarehouseLost
+from revetl.errors import WarehouseDenied, WarehouseError, WarehouseLost
 from revetl.model import Relation, Scalar
 from revetl.warehouse.base import Column, Kind, TypedResults, by_table
 from revetl.warehouse.snowflake import failures
@@ -96,6 +96,16 @@ class SnowflakeWarehouse(TypedResults):
             )
         except Error as e:
             raise failures.not_connected(e, options) from None
+
+    def _reopen(self) -> None:
+        """WarehouseDenied as soon as it is refused; WarehouseLost where nobody is reached: that may be tried again."""
+        try:
+            self._open()
+        except WarehouseDenied:
+            raise
+        except WarehouseError as e:
+            self._is_gone = True
+            raise WarehouseLost(f"the session was lost, and there is no other: {e}") from None
 
     def execute(self, sql: str, params: Sequence[Scalar] = ()) -> None:
         self._run(translate(sql, self.dialect), params).close()
@@ -201,7 +211,7 @@ class SnowflakeWarehouse(TypedResults):
         if statement.is_ddl and not self._ddl_allowed:
             raise RuntimeError("DDL would commit the transaction: ask for transaction(ddl=True)")
         if self._is_gone and not self._in_transaction:
-            self._open()
+            self._reopen()
         self._has_scratch |= statement.is_ddl and statement.sql.startswith("CREATE TEMPORARY")
         try:
             return self._send(statement, params)
@@ -211,7 +221,7 @@ class SnowflakeWarehouse(TypedResults):
         sent_away = isinstance(failure, WarehouseLost) and not failure.in_doubt
         if not sent_away or self._in_transaction or self._has_scratch:
             raise failure
-        self._open()
+        self._reopen()
         try:
             return self._send(statement, params)
         except Error as e:
