@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from revetl.http.credentials import header_value
+    from revetl.http.excerpt import one_word
     from revetl.http.listener import Listener
     from revetl.http.options import Policy, RateHeaders, ResponseRules, SessionOptions
     from revetl.http.pacing import DEFAULT_LIMIT, Rate, RateLimiter, SharedLimit
@@ -39,6 +40,7 @@ _MODULES = {
     "Transport": "transport",
     "default_transport": "transport",
     "header_value": "credentials",
+    "one_word": "excerpt",
     "retry_after_s": "verdict",
 }
 
@@ -58,6 +60,7 @@ __all__ = [
     "Transport",
     "default_transport",
     "header_value",
+    "one_word",
     "retry_after_s",
 ]
 

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from revetl.destinations.hubspot import shapes
 from revetl.errors import ConfigError
-from revetl.http import Response, ResponseVerdict
+from revetl.http import Response, ResponseVerdict, one_word
 from revetl.json_documents import parse_json
 
 # 477: the account is being moved between data centres, Retry-After in seconds (docs); 524: Cloudflare gave up waiting.
@@ -69,8 +69,10 @@ def readable(response: Response) -> bool:
     if body is None:
         return False
     path = response.request.url.path
-    reads = response.request.method == "GET" or path.endswith(("/batch/read", "/search"))
-    return not reads or shapes.is_as_documented(body)
+    looks_up = path.endswith(("/batch/read", "/search"))
+    if not looks_up and response.request.method != "GET":
+        return True
+    return shapes.is_as_documented(body) and (not looks_up or shapes.names_its_results(body))
 
 
 def _object(response: Response) -> dict[str, Any] | None:
@@ -87,19 +89,19 @@ def _object(response: Response) -> dict[str, Any] | None:
 
 def refusals(body: dict[str, Any]) -> list[Refusal]:
     """The errors of a 207."""
-    return [refusal(e) for e in _list(body.get("errors")) if isinstance(e, dict)]
+    return [refusal(e) for e in listed(body.get("errors")) if isinstance(e, dict)]
 
 
 def refusal(body: dict[str, Any]) -> Refusal:
     """An error body, or one item of a 207. The most exact code wins: that of the errors inside, where they agree."""
     message = _text(body.get("message"))
-    inner = [e for e in [*_list(body.get("errors")), *_embedded(message)] if isinstance(e, dict)]
+    inner = [e for e in [*listed(body.get("errors")), *_embedded(message)] if isinstance(e, dict)]
     codes = {_text(e.get("code") or e.get("error")) for e in inner} - {""}
     category = _text(body.get("category") or body.get("policyName") or body.get("errorType"))
     context = body.get("context") if isinstance(body.get("context"), dict) else {}
     said = list(dict.fromkeys(_text(e.get("message")) for e in inner if e.get("message")))
     return Refusal(
-        code=codes.pop() if len(codes) == 1 else category or "UNKNOWN_ERROR",
+        code=one_word(codes.pop() if len(codes) == 1 else category) or "UNKNOWN_ERROR",
         message=("; ".join(said) or message)[:_MESSAGE_CHARS],
         trace_ids=_strings(context, "objectWriteTraceId"),
         ids=_strings(context, "ids"),
@@ -115,7 +117,7 @@ def error_code(response: Response) -> str | None:
 
 def missing_scopes(response: Response) -> str | None:
     """The scopes that a 403 asks for (captured: `errors[].context.requiredGranularScopes`)."""
-    errors = (e for e in _list(body_of(response).get("errors")) if isinstance(e, dict))
+    errors = (e for e in listed(body_of(response).get("errors")) if isinstance(e, dict))
     scopes = dict.fromkeys(scope for e in errors for scope in _strings(e.get("context"), "requiredGranularScopes"))
     return f"the token lacks {', '.join(scopes)}" if scopes else None
 
@@ -141,17 +143,18 @@ def _embedded(message: str) -> list[Any]:
     """Validation errors are a JSON array inside the message (captured)."""
     array = message.partition(_EMBEDDED)[2]
     try:
-        return _list(parse_json(array[: array.rfind("]") + 1]))
+        return listed(parse_json(array[: array.rfind("]") + 1]))
     except ValueError:
         return []
 
 
 def _strings(context: Any, key: str) -> tuple[str, ...]:
     value = context.get(key) if isinstance(context, dict) else None
-    return tuple(_text(v) for v in _list(value)) if isinstance(value, list) else (_text(value),) if value else ()
+    return tuple(_text(v) for v in listed(value)) if isinstance(value, list) else (_text(value),) if value else ()
 
 
-def _list(value: Any) -> list[Any]:
+def listed(value: Any) -> list[Any]:
+    """The list, or an empty one where it is none."""
     return value if isinstance(value, list) else []
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from revetl.destinations.base import DestinationField, RecordMatch
 from revetl.destinations.hubspot import api
+from revetl.destinations.hubspot.paging import Pages
 from revetl.destinations.hubspot.values import canonical
 from revetl.errors import ConfigError
 from revetl.http import Session
@@ -86,6 +87,7 @@ class Reader:
     async def _search(self, values: list[str]) -> dict[str, RecordMatch]:
         results: list[dict[str, Any]] = []
         after: str | None = None
+        pages = Pages(f"{self._session.name}: a search of {self._object}")
         while True:
             query = self._query(values, after)
             response = await self._session.request(
@@ -101,8 +103,8 @@ class Reader:
             if int(body.get("total") or 0) > _SEARCH_REACH and len(values) > 1:
                 half = len(values) // 2
                 return await self._search(values[:half]) | await self._search(values[half:])
-            results += [r for r in body.get("results") or [] if isinstance(r, dict)]
-            after = _next_page(body)
+            results += api.listed(body.get("results"))
+            after = pages.next_after(body)
             if after is None or len(results) >= _SEARCH_REACH:
                 break
         results.sort(key=_age, reverse=True)  # the oldest is indexed last, over the others
@@ -114,12 +116,12 @@ class Reader:
             if not isinstance(result, dict) or not result.get("id"):
                 continue
             properties = result.get("properties") or {}
-            match = RecordMatch(str(result["id"]), {k: v or None for k, v in properties.items()}, _created(result))
-            forms = [canonical(self._by, properties.get(self._by) or "", self._type)]
+            match = RecordMatch(str(result["id"]), {k: _text(v) for k, v in properties.items()}, _created(result))
+            forms = [canonical(self._by, match.fields.get(self._by) or "", self._type)]
             if self._by == ID:
                 forms.append(match.destination_id)
             if self._also:
-                forms += canonical(self._also, properties.get(self._also) or "").split(";")
+                forms += canonical(self._also, match.fields.get(self._also) or "").split(";")
             found |= {form: match for form in forms if form in asked}
         return found
 
@@ -130,20 +132,21 @@ class Reader:
             )
 
 
-def _next_page(body: dict[str, Any]) -> str | None:
-    paging = body.get("paging")
-    after = (paging.get("next") or {}).get("after") if isinstance(paging, dict) else None
-    return str(after) if after else None
+def _text(value: Any) -> str | None:
+    """A property as HubSpot documents it, a text; other scalars have been seen. None where it is empty."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return None if value is None or value == "" else str(value)
 
 
 def _created(result: dict[str, Any]) -> datetime | None:
     try:
         moment = datetime.fromisoformat(str(result.get("createdAt")))
-    except ValueError:
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
         return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _age(result: dict[str, Any]) -> tuple[str, int, str]:
     id_ = str(result.get("id") or "")
-    return str(result.get("createdAt") or ""), int(id_) if id_.isdigit() else 0, id_
+    return str(result.get("createdAt") or ""), int(id_) if id_.isdecimal() and len(id_) < 20 else 0, id_

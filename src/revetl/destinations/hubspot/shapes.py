@@ -16,6 +16,17 @@ def is_as_documented(body: Mapping[str, Any]) -> bool:
     return _matches(body, _BODY)
 
 
+def names_its_results(body: Mapping[str, Any]) -> bool:
+    """Whether each result of a batch read or a search says which record it is of."""
+    results = body.get("results")
+    return isinstance(results, list) and all(is_id(r.get("id") or (r.get("from") or {}).get("id")) for r in results)
+
+
+def is_id(value: Any) -> bool:
+    """Whether this can be a record's id: a text (docs), or a number."""
+    return _is_name(value) and bool(value)
+
+
 def _matches(value: Any, checks: Mapping[str, _Check]) -> bool:
     return isinstance(value, dict) and all(
         name not in value or value[name] is None or check(value[name]) for name, check in checks.items()

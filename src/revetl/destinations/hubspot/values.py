@@ -12,6 +12,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Compared without case and outer blanks: the vendor lowercases them on writing (live for email).
 FOLDED = frozenset({"email", "domain", "hs_additional_emails", "hs_additional_domains"})
 
+_MOST_DIGITS = 400  # a number that is longer in full, as 1e999999999 is, stays as it is written
+
 
 def encode(value: Scalar, type_: FieldType | None = None) -> str:
     """The text to send; "" clears. ValueError for what HubSpot has no form for. A time without a zone is UTC."""
@@ -62,7 +64,7 @@ def _number(text: str) -> str:
         number = Decimal(text.strip())
     except InvalidOperation:
         return text
-    if not number.is_finite():
+    if not number.is_finite() or abs(number.adjusted()) > _MOST_DIGITS:
         return text
     return _trimmed(format(number, "f")) if number else "0"
 
