@@ -63,15 +63,14 @@ def body_of(response: Response) -> dict[str, Any]:
 def readable(response: Response) -> bool:
     """Every success is a JSON object, but for a 204, which has no body (docs). What is read is as it is documented too:
     a record that can't be read must not be taken for one that is not there."""
-    if response.status_code == 204:
-        return True
-    body = _object(response)
-    if body is None:
-        return False
     path = response.request.url.path
     looks_up = path.endswith(("/batch/read", "/search"))
-    if not looks_up and response.request.method != "GET":
-        return True
+    reads = looks_up or response.request.method == "GET"
+    if response.status_code == 204:
+        return not reads
+    body = _object(response)
+    if body is None or not reads:
+        return body is not None
     return shapes.is_as_documented(body) and (not looks_up or shapes.names_its_results(body))
 
 
