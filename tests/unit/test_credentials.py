@@ -31,7 +31,7 @@ providers:
       default:
         api_key: "{{ env_var('TOKEN') }}"
 """
-BAD = ["s3cret-token\n", "s3cret-token\r\nx-other: 1", "s3cret\ttoken", " s3cret-token", "s3cret-t\u00f6ken", "s3cret\x7f"]
+BAD = ["s3cret\n", "s3cret\r\nx-other: 1", "s3cret\ttoken", " s3cret", "s3cret-t\u00f6ken", "s3cret\x7f"]
 
 
 @pytest.fixture
@@ -43,9 +43,7 @@ def file(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("token", BAD)
 @pytest.mark.parametrize(("name", "line"), [("hub", 6), ("sink", 12)])
-def test_a_destinations_token(
-    name: str, line: int, token: str, file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_destinations_token(name: str, line: int, token: str, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TOKEN", token)
     connections = read_connections(file, "default")
     with pytest.raises(ConfigError) as e:

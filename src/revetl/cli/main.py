@@ -12,6 +12,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from io import TextIOWrapper
 from typing import Any
 
 import click
@@ -174,7 +175,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = list(sys.argv[1:] if argv is None else argv)
     # Records in flight are many and hold no cycles: looking for some after every 700 takes a fifth of a push.
     gc.set_threshold(50_000)
+    _write_alike_everywhere()
     sys.exit(_complete(arguments) if COMPLETE_VARIABLE in os.environ else run(arguments))
+
+
+def _write_alike_everywhere() -> None:
+    """What a program reads is UTF-8, whatever the machine's locale is. A terminal keeps its own encoding, and shows a
+    question mark for what it lacks."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(encoding=None if stream.isatty() else "utf-8", errors="replace")
 
 
 def _complete(arguments: list[str]) -> int:

@@ -23,7 +23,6 @@ from revetl.errors import Ambiguous, Rejected
 from revetl.http import Response, ResponseRules, ResponseVerdict, Session, SessionOptions, Transport
 from revetl.model import Change, Outcome, Scalar, Status
 
-
 _MOST_BYTES = 1024 * 1024  # only its beginning is ever shown
 
 

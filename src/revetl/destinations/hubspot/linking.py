@@ -116,7 +116,9 @@ def _settled(pairs: Sequence[Pair], response: Response, *, named: bool) -> dict[
         if error is not None:
             settled[pair.ordinal] = _refused(pair, error, attempts)
     done = {
-        (str(r.get("fromObjectId")), str(r.get("toObjectId"))) for r in api.listed(body.get("results")) if isinstance(r, dict)
+        (str(r.get("fromObjectId")), str(r.get("toObjectId")))
+        for r in api.listed(body.get("results"))
+        if isinstance(r, dict)
     }
     for pair in pairs:
         if pair.ordinal not in settled and ((pair.from_id, pair.to_id) in done if named else not errors):
