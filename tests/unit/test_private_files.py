@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from io import BytesIO
 from pathlib import Path
 
@@ -70,9 +71,14 @@ def test_a_link_that_somebody_laid_is_not_written_through(tmp_path: Path) -> Non
 
 def test_what_failed_leaves_what_stood_there(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("before")
-    with pytest.raises(ZeroDivisionError), replaced(tmp_path / "out") as file:
-        file.write(b"half")
-        _ = 1 / 0
+
+    def fails() -> None:
+        with replaced(tmp_path / "out") as file:
+            file.write(b"half")
+            raise OSError("full")
+
+    with pytest.raises(OSError, match="full"):
+        fails()
     assert [p.read_text() for p in tmp_path.iterdir()] == ["before"]
 
 
@@ -139,6 +145,11 @@ def test_a_full_disk_is_told_by_what_the_system_said(text: str, full: bool) -> N
     assert isinstance(_translated(duckdb.IOException(text)), WarehouseFull) is full
 
 
+def _read(path: Path) -> None:
+    with closing(DuckDBWarehouse(path)) as warehouse:
+        warehouse.rows("SELECT max(i), max(s) FROM t")
+
+
 @pytest.mark.parametrize("folder", ["block", "lock", "clock", "locked"])
 @pytest.mark.parametrize("damage", ["text", "header", "pages"])
 def test_a_damaged_file_is_never_called_locked(tmp_path: Path, folder: str, damage: str) -> None:
@@ -156,10 +167,6 @@ def test_a_damaged_file_is_never_called_locked(tmp_path: Path, folder: str, dama
             raw[at] ^= 0xFF
     path.write_bytes(raw)
     with pytest.raises(WarehouseError) as e:
-        warehouse = DuckDBWarehouse(path)
-        try:
-            warehouse.rows("SELECT max(i), max(s) FROM t")
-        finally:
-            warehouse.close()
+        _read(path)
     assert type(e.value) is WarehouseError
     assert "is open in" not in str(e.value)

@@ -59,8 +59,8 @@ class ResponseRules:
     errors have no form that `error_code` and `explain` could read.
     `readable`: whether a success is the vendor's own. A proxy's page with status 200 says nothing about what was done,
     so it counts as a lost answer.
-    `most_bytes`: the longest body that is read, unpacked; what is longer counts as a lost answer. `status_suffices`: the
-    body says nothing that is needed, so a success with a longer one is one all the same.
+    `most_bytes`: the longest body that is read, unpacked; what is longer counts as a lost answer. `status_suffices`:
+    the body says nothing that is needed, so a success with a longer one is one all the same.
     `on_response`: is handed every response that came, for what its headers say.
     """
 

@@ -17,8 +17,8 @@ Transport = httpx.AsyncBaseTransport
 
 
 def default_transport(base_url: str, connections: int = 100) -> Transport:
-    """Certificates are verified (`certificates.py`), the proxy is what HTTPS_PROXY says (`proxy.py`), no cookie is kept.
-    Of the environment nothing else counts: aiohttp's `trust_env` would send the passwords of `~/.netrc` to a vendor.
+    """Certificates are verified (`certificates.py`), the proxy is what HTTPS_PROXY says (`proxy.py`), no cookie is
+    kept. Nothing else of the environment counts: aiohttp's `trust_env` would send the passwords of `~/.netrc` along.
 
     ConfigError for a proxy that can't be used, here; for certificates that can't be read, at the first request."""
     https = urlsplit(base_url).scheme == "https"
