@@ -270,7 +270,7 @@ def test_the_file_is_written_whole_or_not_at_all(kept: SavedBench, monkeypatch: 
     def full(self: Path, *_: object, **__: object) -> int:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_text", full)
+    monkeypatch.setattr(Path, "replace", full)
     with pytest.raises(OSError, match="No space"):
         saved.write_file(kept.path, "dev", [], kept.bench.clock)
     monkeypatch.undo()
