@@ -39,6 +39,7 @@ class Mutant:
 _LEASES, _LINKS_UNIT = "tests/unit/test_sync_leases.py", "tests/unit/test_sync_links.py"
 _JOBS, _KINDS = "tests/contract/test_destination_jobs.py", "tests/contract/test_destination_kinds.py"
 _DOUBT = "tests/unit/test_sync_doubt.py"
+_HOSTILE, _HUB_HOSTILE = "tests/unit/test_http_hostile.py", "tests/unit/test_hubspot_hostile.py"
 _SYNC_LOST, _ENRICH_LOST = (
     "tests/simulation/test_sync_lost_connection.py",
     "tests/simulation/test_enrich_lost_connection.py",
@@ -94,6 +95,14 @@ MUTANTS = (
     Mutant("a kept answer is written though the ledger has it", "enrich/execution/answer_spool.py", "        if not found or not found.issubset(_UNKNOWN):\n", "        if not found:\n", _ENRICH_LOST),
     Mutant("answers in flight are thrown away with the connection", "enrich/execution/provider_worker.py", "            await self._drain()\n            raise\n        except BaseException:\n", "            await self._in_flight.cancel()\n            raise\n        except BaseException:\n", _ENRICH_LOST),
     Mutant("calls leave while answers wait for the connection", "enrich/execution/provider_worker.py", "told = self._failing or run.warehouse_failed or", "told = self._failing or", _ENRICH_LOST),
+    Mutant("the passwords of ~/.netrc are taken for ours", "http/transport.py", "trust_env=False", "trust_env=https", _HOSTILE),
+    Mutant("a body is read to its end, however long it is", "http/body.py", "        if came > most_bytes or held > most_bytes:\n", "        if False:\n", _HOSTILE),
+    Mutant("a proxy's password stands in the message", "http/proxy.py", 'f"{variable} does not hold the address of a proxy", hint=hint) from None', 'f"{variable}: {value}", hint=hint) from None', _HOSTILE),
+    Mutant("a cursor that was followed is followed again", "destinations/hubspot/paging.py", "str(after) in self._seen or ", "", _HUB_HOSTILE),
+    Mutant("a record that can't be read is taken for none", "destinations/hubspot/api.py", "return shapes.is_as_documented(body) and (not looks_up or shapes.names_its_results(body))", "return True", _HUB_HOSTILE),
+    Mutant("what is nested too deep is handed on", "json_documents.py", "    if _is_deeper(data, MOST_LEVELS):\n", "    if False:\n", "tests/property/test_hostile_answers.py"),
+    Mutant("aliases are followed without end", "documents.py", "        if self._values > MOST_VALUES:\n", "        if self._values > 10**7:\n", "tests/unit/test_documents.py"),
+    Mutant("a list of customers is for everybody", "private_files.py", "_MODE = 0o600", "_MODE = 0o644", "tests/unit/test_private_files.py"),
 )  # fmt: skip
 
 

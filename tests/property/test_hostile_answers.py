@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -21,7 +22,7 @@ from revetl.clock import LoopClock
 from revetl.destinations.base import Pair
 from revetl.destinations.hubspot import HubSpot, Options
 from revetl.errors import Ambiguous, CallError, RevetlError
-from revetl.json_documents import parse_json
+from revetl.json_documents import MOST_LEVELS, parse_json
 from revetl.model import Change, Operation, Outcome
 from revetl.providers.base import Answer, Lookup
 from revetl.providers.engine.declarative import DeclarativeProvider
@@ -284,3 +285,14 @@ def test_what_is_read_as_json_can_be_kept_anywhere(value: Any) -> None:
 def test_whatever_is_no_json_is_a_value_error(raw: bytes) -> None:
     with suppress(ValueError):
         parse_json(raw)
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(depth=st.integers(1, 900), key=st.booleans())
+def test_what_is_read_is_no_deeper_than_the_bound(depth: int, key: bool) -> None:
+    text = '{"a":' * depth + "1" + "}" * depth if key else "[" * depth + "]" * depth
+    if depth <= MOST_LEVELS:
+        assert parse_json(text) is not None
+    else:
+        with pytest.raises(ValueError, match="too deep"):
+            parse_json(text)

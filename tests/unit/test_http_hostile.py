@@ -5,6 +5,9 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import hashlib
+import hmac
+import json
 import resource
 import ssl
 import zlib
@@ -16,9 +19,11 @@ import httpx
 import pytest
 
 from revetl.errors import Ambiguous, CallError, ConfigError, Unavailable
-from revetl.http import Policy, ResponseRules, Session, SessionOptions
+from revetl.http import Listener, Policy, ResponseRules, Session, SessionOptions
 from revetl.http.certificates import trusted
 from revetl.http.proxy import proxy_for
+from revetl.providers.engine.webhooks import WebhookReceiver, genuine
+from revetl.providers.grammar import JobCallback
 from tests.support.certificates import Authority, authority
 from tests.unit.test_http_transport import closes, listening, read_request
 
@@ -358,3 +363,79 @@ def test_a_token_that_no_header_can_hold_is_a_configuration_error(token: str) ->
         Session("vendor", "https://vendor.example", SessionOptions(headers={"x-api-key": token}))
     assert "vendor" in str(e.value)
     assert "s3" not in str(e.value)
+
+
+# ---- deliveries ----
+
+
+async def delivered(*requests: bytes, longest_s: float = 5.0) -> tuple[list[bytes], list[bytes]]:
+    """The status lines that raw requests to the listener are answered with, and the bodies that it handed on."""
+    taken: list[bytes] = []
+
+    def take(_: str, __: Mapping[str, str], body: bytes) -> int:
+        taken.append(body)
+        return 200
+
+    async def one(port: int, request: bytes) -> bytes:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        try:
+            writer.write(request)
+            return await asyncio.wait_for(reader.readline(), longest_s)
+        except ConnectionError:
+            return b"closed"
+        finally:
+            writer.close()
+
+    async with Listener(0, take) as listener:
+        lines = await asyncio.gather(*(one(listener.port, request) for request in requests))
+    return list(lines), taken
+
+
+def post(body: bytes, *headers: str) -> bytes:
+    head = "\r\n".join(["POST /callbacks/x HTTP/1.1", "Host: x", f"Content-Length: {len(body)}", *headers])
+    return head.encode("latin-1") + b"\r\n\r\n" + body
+
+
+async def test_a_delivery_is_bounded_packed_or_not() -> None:
+    bomb = gzip.compress(b" " * (64 * 2**20), 1)
+    lines, taken = await delivered(
+        post(b" " * (17 * 2**20)), post(bomb, "Content-Encoding: gzip"), post(b"{}", "X-Odd: \xff\xfe")
+    )
+    assert b"413" in lines[0]
+    assert b"200" not in lines[1]
+    assert b"200" in lines[2]
+    assert taken == [b"{}"]
+
+
+async def test_deliveries_that_drip_hold_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("revetl.http.listener.LONGEST_S", 0.2)
+    dripping = [post(b"x" * 100)[:-50]] * 20
+    lines, taken = await delivered(*dripping, post(b"{}"))
+    assert b"200" in lines[-1]
+    assert all(b"408" in line for line in lines[:-1])
+    assert taken == [b"{}"]
+
+
+CALLBACK = {"at": "/url", "id": "/id", "wait_s": 1, "signature": {"header": "x-sign", "algorithm": "hmac-sha256"}}
+
+
+def test_deliveries_that_nobody_waits_for_take_no_more_than_their_bound() -> None:
+    callback = JobCallback.model_validate(CALLBACK)
+    receiver = WebhookReceiver("https://us.example", 0, "a-secret-key")
+    receiver.address("acme.bulk", callback)
+
+    def deliver(job: str) -> int:
+        raw = json.dumps({"id": job, "of": "x" * 2**20}).encode()
+        sign = hmac.new(b"a-secret-key", raw, hashlib.sha256).hexdigest()
+        return receiver.take("/callbacks/acme.bulk", {"x-sign": sign}, raw)
+
+    assert {deliver("same") for _ in range(50)} == {200}
+    assert receiver.inbox("acme.bulk", "same").qsize() <= 8
+    assert {deliver(f"job-{n}") for n in range(100)} == {200}
+    assert sum(receiver.inbox("acme.bulk", f"job-{n}").qsize() for n in range(100)) <= 64
+    assert deliver("..") == 400
+
+
+def test_a_signature_that_is_no_text_is_none() -> None:
+    callback = JobCallback.model_validate(CALLBACK)
+    assert not genuine(callback.signature, "a-secret-key", {"x-sign": "\udcff"}, b"{}")

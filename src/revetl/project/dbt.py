@@ -233,7 +233,7 @@ class _Log:
             try:
                 event = json.loads(line)
                 info, data = event["info"], event["data"]
-            except (ValueError, KeyError, TypeError):
+            except (ValueError, KeyError, TypeError, RecursionError):
                 if line.strip():
                     self.plain = [*self.plain[1 - _TAIL_LINES :], line.rstrip()]
                 continue

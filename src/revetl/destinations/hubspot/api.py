@@ -111,7 +111,7 @@ def refusal(body: dict[str, Any]) -> Refusal:
 
 def error_code(response: Response) -> str | None:
     body = body_of(response)
-    return refusal(body).code if body else None
+    return refusal(body).code if body and not response.is_success else None
 
 
 def missing_scopes(response: Response) -> str | None:
