@@ -8,7 +8,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from io import BytesIO
 from pathlib import Path
 
@@ -17,8 +17,9 @@ import pytest
 
 from revetl.clock import SystemClock
 from revetl.enrich.lists.files import open_list, write_list
-from revetl.errors import WarehouseError, WarehouseFull
+from revetl.errors import RevetlError, WarehouseError, WarehouseFull
 from revetl.private_files import replaced
+from revetl.project.dbt import Dbt, run_dbt
 from revetl.sync.plan import saved
 from revetl.warehouse.duckdb import DuckDBWarehouse, _translated
 
@@ -170,3 +171,23 @@ def test_a_damaged_file_is_never_called_locked(tmp_path: Path, folder: str, dama
         _read(path)
     assert type(e.value) is WarehouseError
     assert "is open in" not in str(e.value)
+
+
+@pytest.mark.parametrize("private", [True, False])
+def test_what_dbt_builds_into_a_file_is_as_private_as_the_file(tmp_path: Path, private: bool) -> None:
+    program = tmp_path / "dbt"
+    program.write_text("#!/bin/sh\necho x > made\n")
+    program.chmod(0o755)
+    dbt = Dbt(
+        executable=str(program),
+        root=tmp_path,
+        project_dir=tmp_path,
+        profiles_dir=tmp_path,
+        profile="p",
+        target="t",
+        target_path=tmp_path / "target",
+        private=private,
+    )
+    with suppress(RevetlError):  # it leaves no results behind, as dbt would
+        run_dbt("build", dbt)
+    assert mode(tmp_path / "made") == (0o600 if private else 0o666)

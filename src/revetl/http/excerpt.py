@@ -47,7 +47,12 @@ def excerpt(response: httpx.Response, redact: Callable[[str], str]) -> str:
 def one_word(text: str | None) -> str | None:
     """A vendor's own code for an error as a message may hold it: bounded, and never code for a terminal. None where
     nothing is left."""
-    return "".join(map(_visible, (text or "")[:_LONGEST_CODE])) or None
+    return printable(text or "", _LONGEST_CODE) or None
+
+
+def printable(text: str, most: int) -> str:
+    """The first `most` characters, those that a terminal acts on spelled out."""
+    return "".join(map(_visible, text[:most]))
 
 
 def _visible(character: str) -> str:

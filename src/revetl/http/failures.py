@@ -14,10 +14,11 @@ import httpx
 from revetl.errors import Ambiguous, CallError, Denied, Throttled, Unavailable
 from revetl.http.attempt import Attempt, RequestState
 from revetl.http.body import too_large
-from revetl.http.excerpt import excerpt, one_word
+from revetl.http.excerpt import excerpt, one_word, printable
 from revetl.http.options import ResponseRules
 from revetl.http.verdict import ResponseVerdict
 
+_LONGEST_EXPLANATION = 500  # characters
 _BY_VERDICT: dict[ResponseVerdict, type[CallError]] = {
     ResponseVerdict.DENIED: Denied,
     ResponseVerdict.UNAVAILABLE: Unavailable,
@@ -73,7 +74,7 @@ class FailureMessages:
         if 300 <= status < 400:
             message += ": a redirect, which is not followed; is the base_url right?"
         if needed := self._rules.explain(response):
-            message += self._redact(f": {needed}")
+            message += self._redact(f": {printable(needed, _LONGEST_EXPLANATION)}")
         if self._rules.show_body and (said := self.excerpt(response)):
             message += f": {said}"
         if wait_s := self._retry_after_s(response):
