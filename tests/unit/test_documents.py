@@ -147,6 +147,7 @@ BOMB = b"a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + b"".join(
     ("raw", "line", "words"),
     [
         (BOMB, 1, "aliases"),
+        (BOMB.partition(b"a6:")[0], 1, "aliases"),  # a million values: enough to notice, not to die of
         (b"x: 1\na: " + b"[" * 50_000, 2, "levels"),
         (b"a: " + b"[" * 50_000 + b"]" * 50_000, 1, "levels"),
         (b"a: " + b"{a: " * 50_000, 1, "levels"),

@@ -22,7 +22,7 @@ from revetl.sync.leasing import under_lease
 from revetl.sync.links import sending
 from revetl.sync.lost_connection import again
 from revetl.sync.options import SyncOptions
-from revetl.sync.plan import consequences, guardrails, lines, policies
+from revetl.sync.plan import consequences, guardrails, lines, policies, standing
 from revetl.sync.plan.drafting import draft
 from revetl.sync.plan.summary import PlanSummary
 from revetl.sync.recording import how_it_ended, recorded
@@ -111,10 +111,14 @@ async def _plan(run: SyncRun, destination: Destination, options: SyncOptions) ->
     if options.planner is None:
         return await draft(run, destination, limit=options.limit, full_refresh=options.full_refresh)
     plan = await options.planner.plan(run)
-    if plan.changes and policies.with_policy(run.tables):
-        described = (await destination.describe(run.spec.object)).fields
-        await policies.decide(run, destination, described, again=True)
-        plan = await run.on_tables(lines.summarise, plan)
+    if plan.changes:
+        schema = await destination.describe(run.spec.object)
+        if schema.kind == "records":
+            found = await standing.read(run, destination, schema.fields, full_refresh=plan.full_refresh, again=True)
+            if found.read:
+                await run.on_tables(standing.decide)
+            await policies.decide(run, destination, schema.fields)
+            plan = await run.on_tables(lines.summarise, plan)
     return plan
 
 
@@ -159,6 +163,7 @@ def _report(
         status,
         plan,
         record.counts,
+        dict(applier.not_applied),
         not_sent,
         healed.recovered,
         given_up=healed.given_up,
