@@ -38,7 +38,6 @@ class Mutant:
 
 _LEASES, _LINKS_UNIT = "tests/unit/test_sync_leases.py", "tests/unit/test_sync_links.py"
 _JOBS, _KINDS = "tests/contract/test_destination_jobs.py", "tests/contract/test_destination_kinds.py"
-_DOUBT = "tests/unit/test_sync_doubt.py"
 _HOSTILE, _HUB_HOSTILE = "tests/unit/test_http_hostile.py", "tests/unit/test_hubspot_hostile.py"
 _DOUBT, _STANDING = "tests/unit/test_sync_doubt.py", "tests/unit/test_sync_standing.py"
 _PEOPLE = "tests/property/test_sync_people.py"

@@ -9,11 +9,8 @@ from typing import Any
 
 from revetl.destinations.base import DestinationField, RecordMatch
 from revetl.destinations.hubspot import api
-<<<<<<< HEAD
-from revetl.destinations.hubspot.paging import Pages
-=======
 from revetl.destinations.hubspot.domains import DOMAINS, spellings
->>>>>>> main
+from revetl.destinations.hubspot.paging import Pages
 from revetl.destinations.hubspot.values import canonical
 from revetl.errors import ConfigError
 from revetl.http import Session
@@ -128,24 +125,19 @@ class Reader:
         for result in results if isinstance(results, list) else []:
             if not isinstance(result, dict) or not result.get("id"):
                 continue
-            properties = result.get("properties") or {}
-<<<<<<< HEAD
-            match = RecordMatch(str(result["id"]), {k: _text(v) for k, v in properties.items()}, _created(result))
-            forms = [canonical(self._by, match.fields.get(self._by) or "", self._type)]
-=======
+            properties = {name: _text(value) for name, value in (result.get("properties") or {}).items()}
             match = RecordMatch(
                 str(result["id"]),
-                {k: v or None for k, v in properties.items()},
+                properties,
                 _created(result),
                 _also(properties),
-                tuple(filter(None, str(properties.get(_MERGED) or "").split(";"))),
+                tuple(filter(None, (properties.get(_MERGED) or "").split(";"))),
             )
             forms = [canonical(self._by, properties.get(self._by) or "", self._type)]
->>>>>>> main
             if self._by == ID:
                 forms.append(match.destination_id)
             if self._also:
-                forms += canonical(self._also, match.fields.get(self._also) or "").split(";")
+                forms += canonical(self._also, properties.get(self._also) or "").split(";")
             found |= {form: match for form in forms if form in asked}
         return found
 
@@ -156,24 +148,17 @@ class Reader:
             )
 
 
-<<<<<<< HEAD
 def _text(value: Any) -> str | None:
     """A property as HubSpot documents it, a text; other scalars have been seen. None where it is empty."""
     if isinstance(value, bool):
         return "true" if value else "false"
     return None if value is None or value == "" else str(value)
-=======
-def _also(properties: dict[str, Any]) -> dict[str, tuple[str, ...]]:
+
+
+def _also(properties: dict[str, str | None]) -> dict[str, tuple[str, ...]]:
     """Field → its further values."""
-    texts = {name: str(properties.get(further) or "") for name, further in _ALSO.items() if name in properties}
+    texts = {name: properties.get(further) or "" for name, further in _ALSO.items() if name in properties}
     return {name: tuple(filter(None, text.split(";"))) for name, text in texts.items() if text}
-
-
-def _next_page(body: dict[str, Any]) -> str | None:
-    paging = body.get("paging")
-    after = (paging.get("next") or {}).get("after") if isinstance(paging, dict) else None
-    return str(after) if after else None
->>>>>>> main
 
 
 def _created(result: dict[str, Any]) -> datetime | None:

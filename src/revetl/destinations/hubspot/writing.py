@@ -16,12 +16,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-<<<<<<< HEAD
-from revetl.destinations.hubspot import api, shapes
-=======
 from revetl.destinations.base import FieldType
-from revetl.destinations.hubspot import api
->>>>>>> main
+from revetl.destinations.hubspot import api, shapes
 from revetl.destinations.hubspot.values import canonical
 from revetl.errors import Ambiguous, CallError
 from revetl.http import Session
