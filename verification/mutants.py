@@ -38,6 +38,7 @@ class Mutant:
 
 _LEASES, _LINKS_UNIT = "tests/unit/test_sync_leases.py", "tests/unit/test_sync_links.py"
 _JOBS, _KINDS = "tests/contract/test_destination_jobs.py", "tests/contract/test_destination_kinds.py"
+_HOSTILE, _HUB_HOSTILE = "tests/unit/test_http_hostile.py", "tests/unit/test_hubspot_hostile.py"
 _DOUBT, _STANDING = "tests/unit/test_sync_doubt.py", "tests/unit/test_sync_standing.py"
 _PEOPLE = "tests/property/test_sync_people.py"
 _MOVES, _MOVES_UNIT = "tests/property/test_sync_handovers.py", "tests/unit/test_sync_handovers.py"
@@ -112,6 +113,14 @@ MUTANTS = (
     Mutant("what has nothing left to send waits on", "sync/retry/due.py", "key IN (SELECT key FROM {found} WHERE nothing_to_send)", "FALSE", _WAITING),
     Mutant("what is tried again breaks a guardrail", "sync/plan/guardrails.py", "WHERE known AND tries = 0", "WHERE known", _WAITING),
     Mutant("what a person decided is tried again by itself", "sync/retry/queue.py", 'TRIED_AGAIN = ("rejected", "skipped")', 'TRIED_AGAIN = ("rejected", "skipped", "unknown", "rolled_back")', _WAITING),
+    Mutant("the passwords of ~/.netrc are taken for ours", "http/transport.py", "trust_env=False", "trust_env=https", _HOSTILE),
+    Mutant("a body is read to its end, however long it is", "http/body.py", "        if came > most_bytes or held > most_bytes:\n", "        if False:\n", _HOSTILE),
+    Mutant("a proxy's password stands in the message", "http/proxy.py", 'f"{variable} does not hold the address of a proxy", hint=hint) from None', 'f"{variable}: {value}", hint=hint) from None', _HOSTILE),
+    Mutant("a cursor that was followed is followed again", "destinations/hubspot/paging.py", "str(after) in self._seen or ", "", _HUB_HOSTILE),
+    Mutant("a record that can't be read is taken for none", "destinations/hubspot/api.py", "return shapes.is_as_documented(body) and (not looks_up or shapes.names_its_results(body))", "return True", _HUB_HOSTILE),
+    Mutant("what is nested too deep is handed on", "json_documents.py", "    if _is_deeper(data, MOST_LEVELS):\n", "    if False:\n", "tests/property/test_hostile_answers.py"),
+    Mutant("aliases are followed without end", "documents.py", "        if self._values > MOST_VALUES:\n", "        if self._values > 10**7:\n", "tests/unit/test_documents.py"),
+    Mutant("a list of customers is for everybody", "private_files.py", "_MODE = 0o600", "_MODE = 0o644", "tests/unit/test_private_files.py"),
     Mutant("several of ours write one record that was merged", "sync/plan/same_record.py", "t.holder <> t.own AND {leaves}", "FALSE AND {leaves}", _PEOPLE),
     Mutant("who left the model takes a merged record away", "sync/plan/same_record.py", "p.op = 'delete' OR {clears(tables, \"p\")} AS leaves", "FALSE AS leaves", _STANDING),
     Mutant("a merged record is told our email", "sync/plan/standing.py", 'if name in self._unique and row["known"]', 'if False and row["known"]', _STANDING),

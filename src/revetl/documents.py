@@ -6,9 +6,11 @@ Duplicate keys are errors: YAML itself would silently keep the last.
 
 from __future__ import annotations
 
+import codecs
 import os
 import re
-from collections.abc import Hashable, Mapping, Sequence
+import stat
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -25,6 +27,10 @@ if TYPE_CHECKING:
 
 Path_ = tuple[str | int, ...]
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+MOST_LEVELS = 100
+MOST_VALUES = 200_000
+_MOST_BYTES = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,20 +62,17 @@ class Document:
 
 
 def read_yaml(path: Path) -> Document:
-    """Reads one file. ConfigError where it is missing, is not YAML, or says one key twice."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise ConfigError(Problem("no such file", path)) from None
-    except (OSError, UnicodeDecodeError) as e:
-        raise ConfigError(Problem(f"can't be read: {e.__class__.__name__}", path)) from None
+    """Reads one file. ConfigError where it is missing, is no UTF-8 text, is not YAML, says one key twice, is nested too
+    deep, or holds more than `MOST_VALUES` values once its aliases are followed: a few lines of them can stand for
+    billions."""
+    text = _text_of(path)
     loader = None
     try:
+        _check_depth(text, path)
         loader = _Loader(text)
         root = loader.get_single_node()
-        lines: dict[Path_, int] = {}
-        problems: list[Problem] = []
-        data = None if root is None else _build(loader, root, (), lines, problems, path)
+        builder = _Builder(loader, path)
+        data = None if root is None else builder.build(root, ())
     except yaml.MarkedYAMLError as e:
         mark = e.problem_mark or e.context_mark
         raise ConfigError(
@@ -80,44 +83,117 @@ def read_yaml(path: Path) -> Document:
                 e.context,
             )
         ) from None
+    except yaml.reader.ReaderError as e:
+        raise ConfigError(
+            Problem("not valid YAML: a character that text can't hold", path, text.count("\n", 0, e.position) + 1)
+        ) from None
     except yaml.YAMLError:
         raise ConfigError(Problem("not valid YAML: a character that text can't hold", path)) from None
     except RecursionError:
-        raise ConfigError(Problem("not valid YAML: an alias that holds itself, or nesting without end", path)) from None
+        raise ConfigError(Problem("not valid YAML: an alias that holds itself", path)) from None
     finally:
         if loader is not None:
             loader.dispose()
-    if problems:
-        raise ConfigError(problems)
-    return Document(path, data, lines)
+    if builder.problems:
+        raise ConfigError(builder.problems)
+    return Document(path, data, builder.lines)
 
 
-def _build(loader: Any, node: Any, at: Path_, lines: dict[Path_, int], problems: list[Problem], path: Path) -> Any:
-    lines[at] = node.start_mark.line + 1
-    if isinstance(node, yaml.MappingNode):
+def _text_of(path: Path) -> str:
+    """UTF-8, with or without a byte order mark."""
+    try:
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):
+            raise ConfigError(Problem("is a directory" if stat.S_ISDIR(found.st_mode) else "is no file", path))
+        if found.st_size > _MOST_BYTES:
+            raise ConfigError(Problem(f"is larger than {_MOST_BYTES >> 20} MiB", path))
+        raw = path.read_bytes()
+    except FileNotFoundError:
+        raise ConfigError(Problem("no such file", path)) from None
+    except OSError as e:
+        raise ConfigError(Problem(f"can't be read: {e.strerror or e.__class__.__name__}", path)) from None
+    if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise ConfigError(Problem("can't be read: it is UTF-16 text", path, 1, "Save it as UTF-8."))
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as e:
+        line = raw.count(b"\n", 0, e.start) + 1
+        raise ConfigError(Problem("can't be read: it is no UTF-8 text", path, line, "Save it as UTF-8.")) from None
+
+
+def _check_depth(text: str, path: Path) -> None:
+    """Before anything is made of it: the parser calls itself for each level, and ends the process when its stack does.
+    Its events come one after the other."""
+    depth = 0
+    events: Iterator[Any] = yaml.parse(text, Loader=_Loader)
+    for event in events:
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > MOST_LEVELS:
+                message = f"not valid YAML: nested in more than {MOST_LEVELS} levels"
+                raise ConfigError(Problem(message, path, event.start_mark.line + 1 if event.start_mark else None))
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+
+
+class _Builder:
+    """From the nodes of one file to plain data, with the line of each value."""
+
+    def __init__(self, loader: Any, path: Path) -> None:
+        self._loader = loader
+        self._path = path
+        self._values = 0
+        self.lines: dict[Path_, int] = {}
+        self.problems: list[Problem] = []
+
+    def build(self, node: Any, at: Path_) -> Any:
+        self._values += 1
+        line = node.start_mark.line + 1
+        if self._values > MOST_VALUES:
+            message = f"not valid YAML: its aliases make more than {MOST_VALUES:,} values of it"
+            raise ConfigError(Problem(message, self._path, line))
+        self.lines[at] = line
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node, at)
+        if isinstance(node, yaml.SequenceNode):
+            return [self.build(item, (*at, i)) for i, item in enumerate(node.value)]
+        return self._scalar(node)
+
+    def _mapping(self, node: Any, at: Path_) -> dict[Hashable, Any]:
         out: dict[Hashable, Any] = {}
         merged: dict[Hashable, Any] = {}
         for key_node, value_node in node.value:
+            line = key_node.start_mark.line + 1
             if key_node.tag == "tag:yaml.org,2002:merge":
-                bases = _build(loader, value_node, at, lines, problems, path)
+                bases = self.build(value_node, at)
                 for base in bases if isinstance(bases, list) else [bases]:
                     if not isinstance(base, dict):
-                        problems.append(Problem("<<: takes a mapping", path, key_node.start_mark.line + 1))
+                        self.problems.append(Problem("<<: takes a mapping", self._path, line))
                         continue
                     merged = {**base, **merged}  # of several, the first holds
                 continue
-            key = loader.construct_object(key_node, deep=True)
-            if not isinstance(key, Hashable) or key in out:
-                problems.append(Problem(f"the key {key!r} stands twice", path, key_node.start_mark.line + 1))
+            if not isinstance(key_node, yaml.ScalarNode):
+                self.problems.append(Problem("a list or a mapping can't be a key", self._path, line))
+                continue
+            key = self._scalar(key_node)
+            if key in out:
+                self.problems.append(Problem(f"the key {key!r} stands twice", self._path, line))
                 continue
             place = (*at, key if isinstance(key, int) else str(key))
-            out[key] = _build(loader, value_node, place, lines, problems, path)
+            out[key] = self.build(value_node, place)
             # The line of a value is that of its key: that is where the operator looks.
-            lines[place] = key_node.start_mark.line + 1
+            self.lines[place] = line
         return {**merged, **out}
-    if isinstance(node, yaml.SequenceNode):
-        return [_build(loader, item, (*at, i), lines, problems, path) for i, item in enumerate(node.value)]
-    return loader.construct_object(node, deep=True)
+
+    def _scalar(self, node: Any) -> Any:
+        try:
+            return self._loader.construct_object(node, deep=True)
+        except (ValueError, OverflowError):  # looks like a date or a number, and is none
+            kind = node.tag.rpartition(":")[2]
+            message = f"is written like a {kind} and is none"
+            hint = "Put it in quotes where it is meant as text."
+            self.problems.append(Problem(message, self._path, node.start_mark.line + 1, hint))
+            return None
 
 
 def parse(document: Document, model: type[M], data: Any = None, at: Path_ = ()) -> M:

@@ -14,6 +14,7 @@
     └ WarehouseError     stop the run                                                 exit 1
       ├ WarehouseDenied  its credentials                                             exit 4
       ├ WarehouseBusy    another process has the file open: wait for it             exit 1
+      ├ WarehouseFull    its disk is: make room, then the same command again        exit 1
       ├ WarehouseConflict another transaction was first; nothing of this one stands, repeating it helps
       └ WarehouseLost    the connection is gone: begin again from the start of the work
 
@@ -163,6 +164,13 @@ class WarehouseBusy(WarehouseError):
     """The database file is open in another process. Nothing was done; waiting for that process helps."""
 
     kind = "warehouse_busy"
+
+
+class WarehouseFull(WarehouseError):
+    """The disk of the database, or this machine's, has no room, or the user's share of it is used up. What was
+    checkpointed stands; the same command goes on from there."""
+
+    kind = "warehouse_full"
 
 
 class WarehouseConflict(WarehouseError):

@@ -72,6 +72,7 @@ FAILURES = [
     (Denied("token refused", code="INVALID_AUTHENTICATION", status=401), 4, "denied"),
     (Rejected("refused", code="VALIDATION_ERROR", status=400), 1, "rejected"),
     (errors.WarehouseBusy("open in another process"), 1, "warehouse_busy"),
+    (errors.WarehouseFull("no room"), 1, "warehouse_full"),
     (errors.JobInterrupted("still runs"), 130, "interrupted"),
     (DbtFailed("a model failed"), 1, "dbt"),
     (click.UsageError("no such thing"), 2, USAGE),

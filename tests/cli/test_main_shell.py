@@ -15,7 +15,7 @@ import pytest
 import rich_click as click
 
 from revetl.cli import main as shell
-from revetl.errors import ConfigError, Denied, GuardrailError, Problem, WarehouseError
+from revetl.errors import ConfigError, Denied, GuardrailError, Problem, WarehouseError, WarehouseFull
 
 HEAVY = ("aiohttp", "dbt", "duckdb", "httpx", "pandas", "pyarrow", "pydantic", "snowflake", "sqlglot", "yaml")
 
@@ -104,7 +104,8 @@ def test_importing_a_command_imports_nothing_heavy() -> None:
         (GuardrailError("too much"), 3, "Error: too much"),
         (Denied("token refused"), 4, "Error: token refused\n    Keys and tokens are named in profiles/connections.yml"),
         (WarehouseError("gone"), 1, "Error: gone"),
-        (WarehouseError("IO Error: No space left on device"), 1, "Free some space"),
+        (WarehouseFull("IO Error: Could not write"), 1, "Free some space"),
+        (WarehouseError('table "no space left on device" is gone'), 1, "is gone\n"),
         (OSError(errno.ENOSPC, "No space left on device", "/x/y"), 1, "The disk is full (/x/y)"),
         (PermissionError(errno.EACCES, "Permission denied", "/x/y"), 1, "Error: Permission denied: /x/y"),
         (KeyboardInterrupt(), 130, "Interrupted. What was checkpointed stands"),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 from pydantic import BaseModel, ConfigDict
 
 from revetl.documents import parse, read_yaml, render_env
-from revetl.errors import ConfigError
+from revetl.errors import ConfigError, Problem
 
 
 class Inner(BaseModel):
@@ -125,3 +126,70 @@ def test_part_keeps_its_lines(tmp_path: Path) -> None:
     assert part.data == {"d": 2}
     assert part.line(("d",)) == 4
     assert part.line(("zzz",)) == 3
+
+
+def mistake(tmp_path: Path, raw: bytes) -> Problem:
+    path = tmp_path / "x.yml"
+    path.write_bytes(raw)
+    with pytest.raises(ConfigError) as e:
+        read_yaml(path)
+    (problem,) = e.value.problems
+    assert problem.path == path
+    return problem
+
+
+BOMB = b"a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + b"".join(
+    b"a%d: &a%d [%s]\n" % (n, n, b", ".join([b"*a%d" % (n - 1)] * 10)) for n in range(1, 9)
+)
+
+
+@pytest.mark.parametrize(
+    ("raw", "line", "words"),
+    [
+        (BOMB, 1, "aliases"),
+        (BOMB.partition(b"a6:")[0], 1, "aliases"),  # a million values: enough to notice, not to die of
+        (b"x: 1\na: " + b"[" * 50_000, 2, "levels"),
+        (b"a: " + b"[" * 50_000 + b"]" * 50_000, 1, "levels"),
+        (b"a: " + b"{a: " * 50_000, 1, "levels"),
+        (b"- " * 50_000 + b"x", 1, "levels"),
+        (b"? " * 50_000 + b"x", 1, "levels"),
+        (b"".join(b" " * n + b"a:\n" for n in range(1_000)), 101, "levels"),
+        (b"a: &a [*a]", None, "holds itself"),
+        (b"x: 1\n? [1, 2]\n: y\n", 2, "can't be a key"),
+        (b"x: 1\nday: 2024-13-45\n", 2, "is none"),
+        (b"x: 1\nn: " + b"9" * 5_000, 2, "is none"),
+        (b"x: 1\nname: M\xfcller\n", 2, "UTF-8"),
+        ("name: Müller\n".encode("utf-16"), 1, "UTF-16"),
+        (b"x: 1\nname: a\x00b\n", 2, "character"),
+        (b"x: 1\nname: a\x1bb\n", 2, "character"),
+    ],
+)
+def test_what_no_parser_should_eat_is_a_mistake_at_its_line(
+    tmp_path: Path, raw: bytes, line: int | None, words: str
+) -> None:
+    problem = mistake(tmp_path, raw)
+    assert words in problem.message
+    assert problem.line == line
+
+
+def test_aliases_in_a_key_are_not_written_out(tmp_path: Path) -> None:
+    assert len(mistake(tmp_path, BOMB.replace(b"a8: &a8", b"? &a8") + b": 1\n").message) < 200
+
+
+def test_a_byte_order_mark_is_no_mistake(tmp_path: Path) -> None:
+    path = tmp_path / "x.yml"
+    path.write_bytes("\ufeffname: Müller\n".encode())
+    assert read_yaml(path).data == {"name": "Müller"}
+
+
+def test_a_directory_or_a_pipe_is_no_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path, words in ((tmp_path, "is a directory"), (tmp_path / "pipe", "is no file")):
+        with pytest.raises(ConfigError, match=words):
+            read_yaml(path)
+
+
+def test_a_few_aliases_and_merges_are_what_they_were(tmp_path: Path) -> None:
+    d = doc(tmp_path, "base: &b {a: 1, b: [x]}\none: {<<: *b, a: 2}\ntwo: [*b, *b]\n")
+    assert d.data["one"] == {"a": 2, "b": ["x"]}
+    assert d.data["two"] == [{"a": 1, "b": ["x"]}] * 2

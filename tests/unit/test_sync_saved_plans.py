@@ -270,7 +270,7 @@ def test_the_file_is_written_whole_or_not_at_all(kept: SavedBench, monkeypatch: 
     def full(self: Path, *_: object, **__: object) -> int:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_text", full)
+    monkeypatch.setattr(Path, "replace", full)
     with pytest.raises(OSError, match="No space"):
         saved.write_file(kept.path, "dev", [], kept.bench.clock)
     monkeypatch.undo()
@@ -316,3 +316,12 @@ def test_altered_links_are_refused(tmp_path: Path) -> None:
     copy = saved_plans.pairs_of(bench.warehouse, entry.plan_id)
     bench.warehouse.execute(f"UPDATE revetl.\"{copy.name}\" SET firm_id = 'bolt'")
     kept.refused(2, "lines were altered")
+
+
+@pytest.mark.parametrize("raw", [b"[" * 100_000, b'{"sha256": ' * 900, b"\xff\xfe", b"null", b"1" * 5_000, b"[]"])
+def test_a_file_that_is_no_plan_is_a_configuration_error(tmp_path: Path, raw: bytes) -> None:
+    path = tmp_path / "plan.json"
+    path.write_bytes(raw)
+    with pytest.raises(ConfigError) as e:
+        saved.read_file(path)
+    assert e.value.problems[0].path == path

@@ -15,7 +15,7 @@ from typing import Any
 
 import click
 
-from revetl.errors import CallError, ConfigError, Denied, Problem, RevetlError
+from revetl.errors import CallError, ConfigError, Denied, Problem, RevetlError, WarehouseFull
 
 INTERRUPTED = "Interrupted. What was checkpointed stands; the same command takes up from there."
 # Kinds that have no class of ours. Those of revetl.errors stand beside the classes.
@@ -69,14 +69,14 @@ def failure_of(error: BaseException) -> Failure:
         return Failure(error.kind, error.exit_code, str(error), problems=error.problems)
     if isinstance(error, RevetlError):
         code = error.code if isinstance(error, CallError) else None
-        if _disk_full(error):
+        if isinstance(error, WarehouseFull):
             message = f"{str(error).rstrip(' .')}. {_DISK_HINT}"
             return Failure(error.kind, error.exit_code, message, code)
         hint = error.hint if isinstance(error, Denied) else None
         return Failure(error.kind, error.exit_code, str(error), code, hint)
     if isinstance(error, OSError):
         word = errno.errorcode.get(error.errno) if error.errno is not None else None
-        if _disk_full(error):
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             place = f" ({error.filename})" if error.filename else ""
             return Failure(SYSTEM, 1, f"The disk is full{place}. {_DISK_HINT}", word)
         said = error.strerror or error.__class__.__name__
@@ -123,10 +123,3 @@ def wants_json(arguments: list[str]) -> bool:
 def _plain(problem: Problem) -> dict[str, Any]:
     path = None if problem.path is None else str(problem.path)
     return {"message": problem.message, "path": path, "line": problem.line, "hint": problem.hint}
-
-
-def _disk_full(e: BaseException) -> bool:
-    """An OSError says so by number; a database only in words."""
-    if isinstance(e, OSError):
-        return e.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-    return any(words in str(e).lower() for words in ("no space left", "disk is full", "file too large"))

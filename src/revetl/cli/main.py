@@ -12,6 +12,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from io import TextIOWrapper
 from typing import Any
 
 import click
@@ -183,6 +184,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     gc.set_threshold(50_000)
     if sys.stdout is None:  # closed by who started us: the next file that is opened must not stand in its place
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - until the end
+    _write_alike_everywhere()
     try:
         code = _complete(arguments) if COMPLETE_VARIABLE in os.environ else run(arguments)
     finally:
@@ -196,6 +198,14 @@ def _abandon_stdout() -> None:
         sys.stdout.flush()
     except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _write_alike_everywhere() -> None:
+    """What a program reads is UTF-8, whatever the machine's locale is. A terminal keeps its own encoding, and shows a
+    question mark for what it lacks."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(encoding=None if stream.isatty() else "utf-8", errors="replace")
 
 
 def _complete(arguments: list[str]) -> int:

@@ -15,6 +15,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from revetl.http.credentials import header_value
+    from revetl.http.excerpt import one_word
     from revetl.http.listener import Listener
     from revetl.http.options import Policy, RateHeaders, ResponseRules, SessionOptions
     from revetl.http.pacing import DEFAULT_LIMIT, Rate, RateLimiter, SharedLimit
@@ -37,6 +39,8 @@ _MODULES = {
     "ResponseVerdict": "verdict",
     "Transport": "transport",
     "default_transport": "transport",
+    "header_value": "credentials",
+    "one_word": "excerpt",
     "retry_after_s": "verdict",
 }
 
@@ -55,6 +59,8 @@ __all__ = [
     "SharedLimit",
     "Transport",
     "default_transport",
+    "header_value",
+    "one_word",
     "retry_after_s",
 ]
 

@@ -18,6 +18,7 @@ from revetl.http.redact import MASK
 
 _MOST = 200  # characters that are shown
 _READ = 4_096  # bytes that are looked at
+_LONGEST_CODE = 100
 _SHORTEST = 3  # characters of a value that is masked: a shorter one stands in any text
 # Controls, formatting (bidi marks, zero width), surrogates, private use, separators of lines and paragraphs.
 _ACTING = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
@@ -43,6 +44,17 @@ def excerpt(response: httpx.Response, redact: Callable[[str], str]) -> str:
     return text if len(text) <= _MOST else text[: _MOST - 1] + "…"
 
 
+def one_word(text: str | None) -> str | None:
+    """A vendor's own code for an error as a message may hold it: bounded, and never code for a terminal. None where
+    nothing is left."""
+    return printable(text or "", _LONGEST_CODE) or None
+
+
+def printable(text: str, most: int) -> str:
+    """The first `most` characters, those that a terminal acts on spelled out."""
+    return "".join(map(_visible, text[:most]))
+
+
 def _visible(character: str) -> str:
     if unicodedata.category(character) not in _ACTING:
         return character
@@ -54,7 +66,7 @@ def _body_of(response: httpx.Response) -> Any:
     """What was sent, where it is JSON."""
     try:
         return json.loads(response.request.content)
-    except (RuntimeError, ValueError):  # no request is known, or it is no JSON
+    except (RuntimeError, ValueError):  # no request is known, it is no JSON, or (a RecursionError) too deep
         return None
 
 

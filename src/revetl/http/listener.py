@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from typing import Self
 
@@ -11,6 +12,10 @@ from revetl.errors import ConfigError
 
 # A batch of a hundred enriched people is some hundred kilobytes.
 LARGEST_BYTES = 16 * 1024 * 1024
+LONGEST_S = 30.0  # of one body: what drips holds nobody else up
+
+# So many bodies are read at once; who comes later waits. A vendor delivers a few in a minute.
+_AT_ONCE = 8
 
 # (path, headers by lower-case name, raw body) → the HTTP status of the answer
 Take = Callable[[str, Mapping[str, str], bytes], int]
@@ -23,6 +28,7 @@ class Listener:
     def __init__(self, port: int, take: Take) -> None:
         self.port = port
         self._take = take
+        self._reading = asyncio.Semaphore(_AT_ONCE)
         app = web.Application(client_max_size=LARGEST_BYTES)
         app.router.add_post("/{path:.*}", self._post)
         self._runner = web.AppRunner(app, access_log=None)
@@ -43,6 +49,11 @@ class Listener:
         await self._runner.cleanup()
 
     async def _post(self, request: web.Request) -> web.Response:
-        body = await request.read()
-        headers = {name.lower(): value for name, value in request.headers.items()}
-        return web.Response(status=self._take(request.path, headers, body))
+        async with self._reading:
+            try:
+                async with asyncio.timeout(LONGEST_S):
+                    body = await request.read()
+            except TimeoutError:
+                return web.Response(status=408)
+            headers = {name.lower(): value for name, value in request.headers.items()}
+            return web.Response(status=self._take(request.path, headers, body))

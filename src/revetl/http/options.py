@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from revetl.http.pacing import Rate, SharedLimit
     from revetl.http.verdict import ResponseVerdict
 
+# Ten times the longest answer that is documented anywhere: a thousand properties of a hundred records.
+MOST_BYTES = 32 * 1024 * 1024
+
 
 @dataclass(frozen=True, slots=True)
 class Policy:
@@ -56,6 +59,8 @@ class ResponseRules:
     errors have no form that `error_code` and `explain` could read.
     `readable`: whether a success is the vendor's own. A proxy's page with status 200 says nothing about what was done,
     so it counts as a lost answer.
+    `most_bytes`: the longest body that is read, unpacked; what is longer counts as a lost answer. `status_suffices`:
+    the body says nothing that is needed, so a success with a longer one is one all the same.
     `on_response`: is handed every response that came, for what its headers say.
     """
 
@@ -66,6 +71,8 @@ class ResponseRules:
     explain: Callable[[httpx.Response], str | None] = lambda _: None
     show_body: bool = False
     readable: Callable[[httpx.Response], bool] = lambda _: True
+    most_bytes: int = MOST_BYTES
+    status_suffices: bool = False
     on_response: Callable[[httpx.Response], None] = lambda _: None
 
 

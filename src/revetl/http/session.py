@@ -23,14 +23,16 @@ from revetl.clock import Clock, SystemClock
 from revetl.errors import CallError, ConfigError, Throttled
 from revetl.http.admission import RequestAdmission
 from revetl.http.attempt import Attempt, RequestState
+from revetl.http.body import read_body, too_large
 from revetl.http.circuit_breaker import CircuitBreaker
+from revetl.http.credentials import header_value
 from revetl.http.failures import FailureMessages
 from revetl.http.options import Policy, ResponseRules, SessionOptions
 from revetl.http.pacing import DEFAULT_LIMIT, SharedLimit
 from revetl.http.redact import Redactor
 from revetl.http.transport import default_transport
 from revetl.http.urls import check_url
-from revetl.http.verdict import ResponseVerdict, before_send, retry_after_s, verdict_table
+from revetl.http.verdict import ResponseVerdict, before_send, is_lasting, retry_after_s, verdict_table
 
 log = logging.getLogger("revetl.http")
 
@@ -63,6 +65,11 @@ class Session:
             "accept-encoding": "gzip, deflate",
             "user-agent": f"revetl/{__version__}",
         } | {k.lower(): v for k, v in options.headers.items()}
+        for header, value in self._headers.items():
+            try:
+                header_value(value)
+            except ValueError as e:
+                raise ConfigError(f"{name}: what is sent as {header!r} {e}") from None
         self._policy = options.policy
         self._rules = rules
         self._verdicts = verdict_table(rules.verdicts)
@@ -159,26 +166,32 @@ class Session:
         self.requests += 1
         self._retry_budget = min(self._policy.retry_reserve, self._retry_budget + self._policy.retry_share)
         response: httpx.Response | None = None
+        came: httpx.Response | None = None
         try:
             async with asyncio.timeout(state.policy.timeout_s):
-                response = await self._transport.handle_async_request(request)
+                response = came = await self._transport.handle_async_request(request)
                 response.request = request
-                await response.aread()
+                response = await read_body(response, self._rules.most_bytes)
         except (httpx.TransportError, aiohttp.ClientError) as e:
             # The transport does not translate all of aiohttp's errors; those hold the request's headers.
             return Attempt(ResponseVerdict.UNAVAILABLE if before_send(e) else ResponseVerdict.AMBIGUOUS, error=e)
         except (TimeoutError, httpx.DecodingError) as e:
             return Attempt(ResponseVerdict.AMBIGUOUS, error=e)
         finally:
-            if response is not None and not response.is_closed:
-                await response.aclose()
+            if came is not None and not came.is_closed:
+                await came.aclose()
         if (names := self._rules.rate_headers) is not None:
             state.limit.limiter.observe(_count(response, names.limit), _count(response, names.remaining))
         self._rules.on_response(response)
         verdict = self._verdicts.get(response.status_code, ResponseVerdict.AMBIGUOUS)
-        if verdict is ResponseVerdict.OK and not self._rules.readable(response):
+        if verdict is ResponseVerdict.OK and not self._is_readable(response):
             verdict = ResponseVerdict.AMBIGUOUS
         return Attempt(verdict, response)
+
+    def _is_readable(self, response: httpx.Response) -> bool:
+        if too_large(response) and not self._rules.status_suffices:
+            return False
+        return self._rules.readable(response)
 
     async def _wait_or_raise(self, attempt: Attempt, failure: CallError, state: RequestState) -> None:
         """Returns when the request may be repeated, raises `failure` where it may not."""
@@ -191,6 +204,8 @@ class Session:
         ambiguous = attempt.verdict is ResponseVerdict.AMBIGUOUS
         if attempt.verdict is ResponseVerdict.DENIED or (ambiguous and not state.idempotent):
             raise failure
+        if attempt.error is not None and is_lasting(attempt.error):
+            raise state.keeping_doubt(failure)
         backoff_s = min(policy.max_backoff_s, policy.first_backoff_s * 2 ** (state.attempts - 1))
         wait_s = backoff_s * self._rng.random()
         if attempt.response is not None:
@@ -217,4 +232,4 @@ def _parsed(url: str) -> httpx.URL:
 
 def _count(response: httpx.Response, header: str) -> int | None:
     value = response.headers.get(header)
-    return int(value) if value is not None and value.isascii() and value.isdigit() else None
+    return int(value) if value is not None and value.isascii() and value.isdigit() and len(value) < 10 else None

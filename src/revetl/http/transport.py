@@ -8,22 +8,26 @@ import aiohttp
 import httpx
 from httpx_aiohttp import AiohttpTransport
 
+from revetl.http.certificates import trusted
+from revetl.http.proxy import proxy_for
+
 # The two types of httpx that the rest of the house may name: what answers, and the seam that tests replace.
 Response = httpx.Response
 Transport = httpx.AsyncBaseTransport
 
 
 def default_transport(base_url: str, connections: int = 100) -> Transport:
-    """Certificates are verified against httpx's store (certifi, or SSL_CERT_FILE). The environment's proxies serve
-    https only: plain http goes to this machine, and through a proxy it would take the token to another one. No cookie
-    is kept."""
+    """Certificates are verified (`certificates.py`), the proxy is what HTTPS_PROXY says (`proxy.py`), no cookie is
+    kept. Nothing else of the environment counts: aiohttp's `trust_env` would send the passwords of `~/.netrc` along.
+
+    ConfigError for a proxy that can't be used, here; for certificates that can't be read, at the first request."""
     https = urlsplit(base_url).scheme == "https"
 
     def client() -> aiohttp.ClientSession:
-        verifying = httpx.create_ssl_context() if https else True
+        verifying = trusted() if https else True
         connector = aiohttp.TCPConnector(limit=connections, ttl_dns_cache=300, ssl=verifying)
-        return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=https)
+        return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False)
 
     # The transport's own context is not used, since the client brings one: not verifying saves loading it twice.
-    transport: Transport = AiohttpTransport(client=client, verify=False)
+    transport: Transport = AiohttpTransport(client=client, verify=False, proxy=proxy_for(base_url))
     return transport

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ipaddress
 from urllib.parse import urlsplit
 
+import httpx
+
 from revetl.errors import ConfigError
 
 
@@ -15,7 +17,8 @@ def check_url(url: str, *, allow_insecure: bool = False, what: str = "base_url")
         parts = urlsplit(url)
         host = parts.hostname
         _ = parts.port  # reading it is what checks it
-    except ValueError:
+        httpx.URL(url)  # a name that can't be one (xn--, empty labels, longer than DNS has) is refused here
+    except (ValueError, httpx.InvalidURL):
         raise ConfigError(f"{what} is not a valid address") from None
     if parts.scheme not in ("http", "https"):
         raise ConfigError(f"{what} must begin with https://")

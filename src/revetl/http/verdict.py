@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from enum import Enum
+from math import isfinite
 
 import aiohttp
 import httpx
@@ -67,8 +68,23 @@ def before_send(error: Exception) -> bool:
     """
     cause = error if isinstance(error, aiohttp.ClientError) else error.__cause__
     if isinstance(cause, aiohttp.ClientError):
-        return isinstance(cause, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError | aiohttp.InvalidURL)
+        return isinstance(
+            cause,
+            aiohttp.ClientConnectorError
+            | aiohttp.ClientHttpProxyError  # it refused to let us through
+            | aiohttp.ConnectionTimeoutError
+            | aiohttp.InvalidURL,
+        )
     return isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout | httpx.UnsupportedProtocol)
+
+
+def is_lasting(error: Exception) -> bool:
+    """Whether the same will be said of the next attempt: a certificate that is not trusted, or a proxy that wants
+    another password."""
+    cause = error if isinstance(error, aiohttp.ClientError) else error.__cause__
+    if isinstance(cause, aiohttp.ClientHttpProxyError):
+        return cause.status in (401, 403, 407)
+    return isinstance(cause, aiohttp.ClientConnectorCertificateError)
 
 
 def retry_after_s(response: httpx.Response, clock: Clock) -> float | None:
@@ -81,6 +97,6 @@ def retry_after_s(response: httpx.Response, clock: Clock) -> float | None:
     except ValueError:
         try:
             seconds = (parsedate_to_datetime(value) - clock.now()).total_seconds()
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             return None
-    return max(0.0, seconds) if seconds == seconds else None  # NaN is not a time
+    return max(0.0, seconds) if isfinite(seconds) else None

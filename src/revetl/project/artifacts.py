@@ -143,7 +143,7 @@ def read_json(path: Path) -> dict[str, Any] | None:
         data = json.loads(path.read_bytes())
     except FileNotFoundError:
         return None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise ConfigError(Problem("can't be read as JSON", path, hint="`revetl build` writes it anew.")) from None
     return data if isinstance(data, dict) else None
 

@@ -75,7 +75,8 @@ class DbtFailed(RevetlError):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dbt:
     """One dbt, for one project and target. `executable`: None is the one that is installed beside revetl. `root`: where
-    it runs. `target_path`: where it leaves its artifacts. `vars`: as `--vars` takes them."""
+    it runs. `target_path`: where it leaves its artifacts. `vars`: as `--vars` takes them. `private`: what it writes is
+    for its owner's eyes only, since the warehouse itself is a file of it."""
 
     executable: str | None
     root: Path
@@ -85,6 +86,7 @@ class Dbt:
     target: str
     target_path: Path
     vars: str | None = None
+    private: bool = False
 
     def line(self, command: str, arguments: Sequence[str]) -> list[str]:
         """What follows the program's name."""
@@ -190,7 +192,9 @@ def run_dbt(
     # TZ: a model that casts a moment to a date would mean another day on another machine.
     env = {"DBT_SEND_ANONYMOUS_USAGE_STATS": "false", **os.environ, "TZ": "UTC"}
     how: dict[str, Any] = {"cwd": dbt.root, "env": env, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-    how |= {"text": True, "encoding": "utf-8"}
+    how |= {"text": True, "encoding": "utf-8", "errors": "replace"}
+    if dbt.private:
+        how["umask"] = 0o077
     started = time.monotonic()
     log = _Log(on_node)
     _logger.info("dbt started", extra={"dbt_command": command, "target": dbt.target})
@@ -233,7 +237,7 @@ class _Log:
             try:
                 event = json.loads(line)
                 info, data = event["info"], event["data"]
-            except (ValueError, KeyError, TypeError):
+            except (ValueError, KeyError, TypeError, RecursionError):
                 if line.strip():
                     self.plain = [*self.plain[1 - _TAIL_LINES :], line.rstrip()]
                 continue

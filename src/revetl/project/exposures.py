@@ -41,7 +41,8 @@ def write_exposures(path: Path, syncs: Sequence[SyncSpec], owner: Owner) -> None
     if not syncs or (path.exists() and not _is_ours(path)):
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(HEADER + yaml.safe_dump(_document(syncs, owner), sort_keys=False, width=120, allow_unicode=True))
+    document = yaml.safe_dump(_document(syncs, owner), sort_keys=False, width=120, allow_unicode=True)
+    path.write_text(HEADER + document, encoding="utf-8")
 
 
 def _is_ours(file: Path) -> bool:

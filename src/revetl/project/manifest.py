@@ -218,10 +218,12 @@ def read_manifest(target_dir: Path, project_dir: Path) -> Manifest:
     path = target_dir / "manifest.json"
     try:
         data = json.loads(path.read_bytes())
+        if not isinstance(data, dict):
+            raise ValueError("no object")
         return Manifest(data, project_dir)
     except FileNotFoundError:
         raise ConfigError("the dbt project has not been built", hint="`revetl build` builds it.") from None
-    except ValueError:
+    except (ValueError, RecursionError):
         message = "not a manifest: dbt may have been stopped while it wrote"
         raise ConfigError(Problem(message, path, hint="`revetl build` writes it anew.")) from None
 

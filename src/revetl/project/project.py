@@ -111,6 +111,7 @@ class Project:
             target=self.target,
             target_path=self.artifacts.own,
             vars=self.dbt_vars(),
+            private=self.profile.type == "duckdb",
         )
 
     @property

@@ -21,4 +21,4 @@ def remember_runs(folder: Path, run_ids: Iterable[str]) -> None:
 
 
 def read_runs(file: Path) -> list[str]:
-    return file.read_text(encoding="utf-8").split()
+    return file.read_text(encoding="utf-8", errors="replace").split()

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from revetl.http import header_value
 from revetl.providers.grammar import EndpointLimits, ProviderSpec, RateWindow
 
 Count = Annotated[int, Field(ge=1)]
@@ -50,6 +51,11 @@ class AccountOptions(BaseModel):
     limits: AccountLimits = AccountLimits()
     callback_url: str | None = Field(default=None, pattern=r"^https?://")
     callback_port: int | None = Field(default=None, ge=0, le=65_535)
+
+    @field_validator("api_key")
+    @classmethod
+    def _goes_into_a_header(cls, api_key: str) -> str:
+        return header_value(api_key)
 
     @model_validator(mode="after")
     def _callback_is_whole(self) -> Self:

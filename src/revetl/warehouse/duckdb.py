@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import stat
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
@@ -12,8 +14,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 import duckdb
 
-from revetl.errors import WarehouseBusy, WarehouseConflict, WarehouseDenied, WarehouseError
+from revetl.errors import WarehouseBusy, WarehouseConflict, WarehouseDenied, WarehouseError, WarehouseFull
 from revetl.model import Relation, Scalar
+from revetl.private_files import private_umask
 from revetl.warehouse.base import Column, Kind, TypedResults, by_table
 from revetl.warehouse.sql import ident, literal, table
 
@@ -36,7 +39,8 @@ _SETTINGS = {
 
 
 class DuckDBWarehouse(TypedResults):
-    """`path` is the database file, or ":memory:"."""
+    """`path` is the database file, or ":memory:". While it is open the process's umask is 077: the file that is made,
+    its log and what is spilled beside it hold customers."""
 
     dialect = "duckdb"
     repeatable_reads = True
@@ -56,6 +60,9 @@ class DuckDBWarehouse(TypedResults):
         self._readers: list[pa.RecordBatchReader] = []
         if isinstance(path, Path) and not read_only:
             _refuse_where_not_allowed(path)
+        # DuckDB makes its log and its spill files anew again and again, each by the umask of that moment.
+        private_umask.enter()
+        self._leave_umask = weakref.finalize(self, private_umask.leave)
         try:
             self._db = duckdb.connect(str(path), read_only=read_only)
             if threads:
@@ -72,6 +79,7 @@ class DuckDBWarehouse(TypedResults):
             # Folding the log into the file at every 16 MB, the default, costs a push a tenth of its time.
             self._db.execute("SET checkpoint_threshold = '32MB'")
         except duckdb.Error as e:
+            self._leave_umask()
             raise _translated(e, path) from None
 
     def execute(self, sql: str, params: Sequence[Scalar] = ()) -> None:
@@ -184,6 +192,7 @@ class DuckDBWarehouse(TypedResults):
         for reader in self._readers:
             reader.close()
         self._db.close()
+        self._leave_umask()
 
     def _run(self, sql: str, params: Sequence[Scalar] = ()) -> Any:
         try:
@@ -198,6 +207,10 @@ def create_schema(warehouse: DuckDBWarehouse) -> None:
 
 _LOCKED = re.compile(r'IO Error: Could not set lock on file "')
 _HOLDER = re.compile(r"held in (.+?) \(PID (\d+)\)")
+# The system's own word, which DuckDB puts at the very end: it hands no number on. A fatal error quotes the first one.
+_FULL = re.compile(
+    ": (?:" + "|".join(re.escape(os.strerror(n)) for n in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)) + ")$"
+)
 _QUOTED_VALUE = re.compile(r"(?<=')[^']*(?=')")
 
 
@@ -207,6 +220,9 @@ def _translated(e: duckdb.Error, path: Path | str | None = None) -> WarehouseErr
     text = str(e).splitlines()[0]
     if isinstance(e, duckdb.ConstraintException | duckdb.ConversionException):
         text = _QUOTED_VALUE.sub("…", text)
+    said = text.rstrip('"') if isinstance(e, duckdb.FatalException) else text
+    if _FULL.search(said):
+        return WarehouseFull(text if path is None else f"{path} can't be opened: {text}")
     if path is not None:
         return _not_opened(e, text, path)
     if isinstance(e, duckdb.TransactionException) and "conflict" in text.partition('"')[0].lower():

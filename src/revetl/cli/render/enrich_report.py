@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from revetl.errors import ConfigError, Problem
+from revetl.private_files import replaced
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -114,12 +115,8 @@ def check_report_target(target: Path) -> None:
 def write_report(target: Path, reports: Sequence[EnrichReport]) -> None:
     """The whole file or none of it."""
     lines = _html(reports) if target.suffix.lower() == ".html" else _markdown(reports)
-    part = target.with_name(f".{target.name}.part")
-    try:
-        part.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        part.replace(target)
-    finally:
-        part.unlink(missing_ok=True)
+    with replaced(target) as file:
+        file.write("".join(f"{line}\n" for line in lines).encode())
 
 
 def _markdown(reports: Sequence[EnrichReport]) -> Iterator[str]:

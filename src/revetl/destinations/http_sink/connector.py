@@ -23,6 +23,8 @@ from revetl.errors import Ambiguous, Rejected
 from revetl.http import Response, ResponseRules, ResponseVerdict, Session, SessionOptions, Transport
 from revetl.model import Change, Outcome, Scalar, Status
 
+_MOST_BYTES = 1024 * 1024  # only its beginning is ever shown
+
 
 class AnyField(dict[str, DestinationField]):
     """The fields of an endpoint that takes whatever it is sent."""
@@ -51,7 +53,12 @@ class HttpSink:
                 allow_insecure=options.allow_insecure,
             ),
             # Of these every record would be refused: the address or the method is wrong, not a record.
-            ResponseRules(verdicts=dict.fromkeys((404, 405, 410, 415), ResponseVerdict.DENIED), show_body=True),
+            ResponseRules(
+                verdicts=dict.fromkeys((404, 405, 410, 415), ResponseVerdict.DENIED),
+                show_body=True,
+                most_bytes=_MOST_BYTES,
+                status_suffices=True,
+            ),
             transport=transport,
             clock=clock,
         )
@@ -97,7 +104,7 @@ class HttpSink:
         try:
             response = await self._post(rows)
         except TypeError as e:  # not even written down as JSON
-            raise Rejected(str(e), code="INVALID_VALUE") from None
+            raise Rejected(_without_form(changes) or str(e), code="INVALID_VALUE") from None
         except Ambiguous as e:
             return [Outcome(c.ordinal, Status.UNKNOWN, c.destination_id, "Ambiguous", e.code, str(e)) for c in changes]
         if not response.is_success:
@@ -124,6 +131,17 @@ class HttpSink:
 
 def _encode(rows: list[dict[str, Any]]) -> bytes:
     return orjson.dumps(rows, default=_plain)
+
+
+def _without_form(changes: Sequence[Change]) -> str | None:
+    """Which field can't be written down, and why; of the first record that has one."""
+    for change in changes:
+        for name, value in change.fields.items():
+            try:
+                _encode([{name: value}])
+            except TypeError as e:
+                return f"{name}: {e.__cause__ or e}"
+    return None
 
 
 def _plain(value: Any) -> Any:

@@ -20,12 +20,10 @@ class Allowance:
         self._left: int | None = None
 
     def observe(self, response: Response) -> None:
-        limit = response.headers.get("x-hubspot-ratelimit-daily", "")
-        left = response.headers.get("x-hubspot-ratelimit-daily-remaining", "")
-        if limit.isascii() and limit.isdigit():
-            self._limit = int(limit)
-        if left.isascii() and left.isdigit():
-            self._left = int(left)
+        limit = _count(response.headers.get("x-hubspot-ratelimit-daily", ""))
+        left = _count(response.headers.get("x-hubspot-ratelimit-daily-remaining", ""))
+        self._limit = self._limit if limit is None else limit
+        self._left = self._left if left is None else left
 
     def quota(self, *, searched: bool) -> Quota:
         burst = Rate(self._options.requests_per_10_s, 10.0)
@@ -41,3 +39,8 @@ class Allowance:
         if searched:
             notes.append("whether searches count towards the daily quota is not confirmed: they are counted")
         return Quota(search if searched else burst, burst, burst, limit, self._left, tuple(notes))
+
+
+def _count(text: str) -> int | None:
+    """None for what is no count, or a larger one than any account has."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 12 else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,15 +9,17 @@ from math import inf
 from typing import Any
 from urllib.parse import quote
 
+from revetl.destinations.hubspot import shapes
 from revetl.errors import ConfigError
-from revetl.http import Response, ResponseVerdict
+from revetl.http import Response, ResponseVerdict, one_word
+from revetl.json_documents import parse_json
 
 # 477: the account is being moved between data centres, Retry-After in seconds (docs); 524: Cloudflare gave up waiting.
 VERDICTS = {477: ResponseVerdict.UNAVAILABLE, 524: ResponseVerdict.AMBIGUOUS}
 
 _MESSAGE_CHARS = 500
 _BODY = "revetl.body"  # where an answer that was read once is kept
-_EMBEDDED = re.compile(r"Property values were not valid: (\[.*\])", re.DOTALL)
+_EMBEDDED = "Property values were not valid: "
 _OBJECT = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -60,15 +61,24 @@ def body_of(response: Response) -> dict[str, Any]:
 
 
 def readable(response: Response) -> bool:
-    """Every success is a JSON object, but for a 204, which has no body (docs)."""
-    return response.status_code == 204 or _object(response) is not None
+    """Every success is a JSON object, but for a 204, which has no body (docs). What is read is as it is documented too:
+    a record that can't be read must not be taken for one that is not there."""
+    path = response.request.url.path
+    looks_up = path.endswith(("/batch/read", "/search"))
+    reads = looks_up or response.request.method == "GET"
+    if response.status_code == 204:
+        return not reads
+    body = _object(response)
+    if body is None or not reads:
+        return body is not None
+    return shapes.is_as_documented(body) and (not looks_up or shapes.names_its_results(body))
 
 
 def _object(response: Response) -> dict[str, Any] | None:
     read = response.extensions
     if _BODY not in read:
         try:
-            body = json.loads(response.content)
+            body = parse_json(response.content)
         except ValueError:
             body = None
         read[_BODY] = body if isinstance(body, dict) else None
@@ -78,19 +88,19 @@ def _object(response: Response) -> dict[str, Any] | None:
 
 def refusals(body: dict[str, Any]) -> list[Refusal]:
     """The errors of a 207."""
-    return [refusal(e) for e in _list(body.get("errors")) if isinstance(e, dict)]
+    return [refusal(e) for e in listed(body.get("errors")) if isinstance(e, dict)]
 
 
 def refusal(body: dict[str, Any]) -> Refusal:
     """An error body, or one item of a 207. The most exact code wins: that of the errors inside, where they agree."""
     message = _text(body.get("message"))
-    inner = [e for e in [*_list(body.get("errors")), *_embedded(message)] if isinstance(e, dict)]
+    inner = [e for e in [*listed(body.get("errors")), *_embedded(message)] if isinstance(e, dict)]
     codes = {_text(e.get("code") or e.get("error")) for e in inner} - {""}
     category = _text(body.get("category") or body.get("policyName") or body.get("errorType"))
     context = body.get("context") if isinstance(body.get("context"), dict) else {}
     said = list(dict.fromkeys(_text(e.get("message")) for e in inner if e.get("message")))
     return Refusal(
-        code=codes.pop() if len(codes) == 1 else category or "UNKNOWN_ERROR",
+        code=one_word(codes.pop() if len(codes) == 1 else category) or "UNKNOWN_ERROR",
         message=("; ".join(said) or message)[:_MESSAGE_CHARS],
         trace_ids=_strings(context, "objectWriteTraceId"),
         ids=_strings(context, "ids"),
@@ -101,12 +111,12 @@ def refusal(body: dict[str, Any]) -> Refusal:
 
 def error_code(response: Response) -> str | None:
     body = body_of(response)
-    return refusal(body).code if body else None
+    return refusal(body).code if body and not response.is_success else None
 
 
 def missing_scopes(response: Response) -> str | None:
     """The scopes that a 403 asks for (captured: `errors[].context.requiredGranularScopes`)."""
-    errors = (e for e in _list(body_of(response).get("errors")) if isinstance(e, dict))
+    errors = (e for e in listed(body_of(response).get("errors")) if isinstance(e, dict))
     scopes = dict.fromkeys(scope for e in errors for scope in _strings(e.get("context"), "requiredGranularScopes"))
     return f"the token lacks {', '.join(scopes)}" if scopes else None
 
@@ -117,7 +127,7 @@ def wait_s(response: Response) -> float | None:
     if body_of(response).get("policyName") == "DAILY":
         return inf
     after = response.headers.get("retry-after", "")
-    return float(after) if after.isascii() and after.isdigit() else None
+    return float(after) if after.isascii() and after.isdigit() and len(after) < 10 else None
 
 
 def _property_names(inner: Iterable[dict[str, Any]], context: Any) -> Iterable[str]:
@@ -130,21 +140,20 @@ def _property_names(inner: Iterable[dict[str, Any]], context: Any) -> Iterable[s
 
 def _embedded(message: str) -> list[Any]:
     """Validation errors are a JSON array inside the message (captured)."""
-    found = _EMBEDDED.search(message)
-    if not found:
-        return []
+    array = message.partition(_EMBEDDED)[2]
     try:
-        return _list(json.loads(found[1]))
+        return listed(parse_json(array[: array.rfind("]") + 1]))
     except ValueError:
         return []
 
 
 def _strings(context: Any, key: str) -> tuple[str, ...]:
     value = context.get(key) if isinstance(context, dict) else None
-    return tuple(_text(v) for v in _list(value)) if isinstance(value, list) else (_text(value),) if value else ()
+    return tuple(_text(v) for v in listed(value)) if isinstance(value, list) else (_text(value),) if value else ()
 
 
-def _list(value: Any) -> list[Any]:
+def listed(value: Any) -> list[Any]:
+    """The list, or an empty one where it is none."""
     return value if isinstance(value, list) else []
 
 

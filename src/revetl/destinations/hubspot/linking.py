@@ -12,6 +12,7 @@ from typing import Any
 
 from revetl.destinations.base import Pair
 from revetl.destinations.hubspot import api
+from revetl.destinations.hubspot.paging import Pages
 from revetl.errors import Ambiguous, ConfigError
 from revetl.http import Response, Session
 from revetl.model import Outcome, Status
@@ -35,7 +36,7 @@ class Linker:
         results = api.body_of(response).get("results")
         if not response.is_success or not isinstance(results, list):
             raise ConfigError(f"{self._session.name} has no links {self._pair}: {api.error_code(response)}")
-        found = [r for r in results if isinstance(r, dict) and "typeId" in r]
+        found = [r for r in results if isinstance(r.get("typeId"), int)]
         return {int(r["typeId"]): str(r.get("category") or "HUBSPOT_DEFINED") for r in found}
 
     async def link(self, type_: int, category: str, pairs: Sequence[Pair]) -> list[Outcome]:
@@ -54,6 +55,7 @@ class Linker:
 
     async def _read(self, type_: int, inputs: list[dict[str, str]]) -> dict[str, set[str]]:
         found: dict[str, set[str]] = {}
+        pages = {i["id"]: Pages(f"{self._session.name}: the links {self._pair} of {i['id']}") for i in inputs}
         while inputs:
             response = await self._session.request(
                 "POST", f"{self._path}/batch/read", json={"inputs": inputs}, idempotent=True
@@ -64,10 +66,12 @@ class Linker:
             inputs = []
             for result in results:
                 from_id = str((result.get("from") or {}).get("id"))
+                if from_id not in pages:
+                    continue  # nobody asked for it
                 others = found.setdefault(from_id, set())
                 others |= {str(o.get("toObjectId")) for o in result.get("to") or [] if _is_of(o, type_)}
-                if after := ((result.get("paging") or {}).get("next") or {}).get("after"):
-                    inputs.append({"id": from_id, "after": str(after)})
+                if after := pages[from_id].next_after(result):
+                    inputs.append({"id": from_id, "after": after})
         return found
 
     async def _send(self, action: str, pairs: Sequence[Pair], more: dict[str, Any] | None) -> list[Outcome]:
@@ -105,14 +109,16 @@ def _settled(pairs: Sequence[Pair], response: Response, *, named: bool) -> dict[
         return {}
     body = api.body_of(response)
     attempts: int = response.extensions["attempts"]
-    errors = [e for e in body.get("errors") or [] if isinstance(e, dict)]
+    errors = [e for e in api.listed(body.get("errors")) if isinstance(e, dict)]
     settled = {}
     for pair in pairs:
         error = next((e for e in errors if _means(e, pair)), None)
         if error is not None:
             settled[pair.ordinal] = _refused(pair, error, attempts)
     done = {
-        (str(r.get("fromObjectId")), str(r.get("toObjectId"))) for r in body.get("results") or [] if isinstance(r, dict)
+        (str(r.get("fromObjectId")), str(r.get("toObjectId")))
+        for r in api.listed(body.get("results"))
+        if isinstance(r, dict)
     }
     for pair in pairs:
         if pair.ordinal not in settled and ((pair.from_id, pair.to_id) in done if named else not errors):
@@ -136,7 +142,7 @@ def _alone(pair: Pair, response: Response) -> Outcome:
     """A request of one pair that is not settled: refused as a whole, by an error that names nobody, or not answered."""
     body = api.body_of(response)
     attempts: int = response.extensions["attempts"]
-    errors = [e for e in body.get("errors") or [] if isinstance(e, dict)]
+    errors = [e for e in api.listed(body.get("errors")) if isinstance(e, dict)]
     if not response.is_success:
         return _refused(pair, body, attempts)
     if errors:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+
+from revetl.http import header_value
 
 
 class Options(BaseModel):
@@ -22,3 +24,9 @@ class Options(BaseModel):
     key_property: str = Field(default="revetl_key", pattern=r"^[a-z][a-z0-9_]{0,99}$")
     timeout_s: float = Field(default=30.0, gt=0, le=300)
     allow_insecure: bool = False
+
+    @field_validator("token")
+    @classmethod
+    def _goes_into_a_header(cls, token: SecretStr) -> SecretStr:
+        header_value(token.get_secret_value())
+        return token

@@ -10,6 +10,7 @@ from typing import Any
 from revetl.destinations.base import DestinationField, RecordMatch
 from revetl.destinations.hubspot import api
 from revetl.destinations.hubspot.domains import DOMAINS, spellings
+from revetl.destinations.hubspot.paging import Pages
 from revetl.destinations.hubspot.schema import CONTACTS
 from revetl.destinations.hubspot.values import canonical
 from revetl.errors import ConfigError
@@ -97,6 +98,7 @@ class Reader:
     async def _search(self, values: list[str]) -> dict[str, RecordMatch]:
         results: list[dict[str, Any]] = []
         after: str | None = None
+        pages = Pages(f"{self._session.name}: a search of {self._object}")
         while True:
             query = self._query(values, after)
             response = await self._session.request(
@@ -112,8 +114,8 @@ class Reader:
             if int(body.get("total") or 0) > _SEARCH_REACH and len(values) > 1:
                 half = len(values) // 2
                 return await self._search(values[:half]) | await self._search(values[half:])
-            results += [r for r in body.get("results") or [] if isinstance(r, dict)]
-            after = _next_page(body)
+            results += api.listed(body.get("results"))
+            after = pages.next_after(body)
             if after is None or len(results) >= _SEARCH_REACH:
                 break
         results.sort(key=_age, reverse=True)  # the oldest is indexed last, over the others
@@ -124,13 +126,13 @@ class Reader:
         for result in results if isinstance(results, list) else []:
             if not isinstance(result, dict) or not result.get("id"):
                 continue
-            properties = result.get("properties") or {}
+            properties = {name: _text(value) for name, value in (result.get("properties") or {}).items()}
             match = RecordMatch(
                 str(result["id"]),
-                {k: v or None for k, v in properties.items()},
+                properties,
                 _created(result),
                 _also(properties),
-                tuple(filter(None, str(properties.get(_MERGED) or "").split(";"))),
+                tuple(filter(None, (properties.get(_MERGED) or "").split(";"))),
             )
             forms = [canonical(self._by, properties.get(self._by) or "", self._type)]
             if self._by == ID:
@@ -147,26 +149,27 @@ class Reader:
             )
 
 
-def _also(properties: dict[str, Any]) -> dict[str, tuple[str, ...]]:
+def _text(value: Any) -> str | None:
+    """A property as HubSpot documents it, a text; other scalars have been seen. None where it is empty."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return None if value is None or value == "" else str(value)
+
+
+def _also(properties: dict[str, str | None]) -> dict[str, tuple[str, ...]]:
     """Field → its further values."""
-    texts = {name: str(properties.get(further) or "") for name, further in _ALSO.items() if name in properties}
+    texts = {name: properties.get(further) or "" for name, further in _ALSO.items() if name in properties}
     return {name: tuple(filter(None, text.split(";"))) for name, text in texts.items() if text}
-
-
-def _next_page(body: dict[str, Any]) -> str | None:
-    paging = body.get("paging")
-    after = (paging.get("next") or {}).get("after") if isinstance(paging, dict) else None
-    return str(after) if after else None
 
 
 def _created(result: dict[str, Any]) -> datetime | None:
     try:
         moment = datetime.fromisoformat(str(result.get("createdAt")))
-    except ValueError:
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
         return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _age(result: dict[str, Any]) -> tuple[str, int, str]:
     id_ = str(result.get("id") or "")
-    return str(result.get("createdAt") or ""), int(id_) if id_.isdigit() else 0, id_
+    return str(result.get("createdAt") or ""), int(id_) if id_.isdecimal() and len(id_) < 20 else 0, id_

@@ -14,6 +14,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Compared without case and outer blanks: the vendor lowercases them on writing (live for email).
 _FOLDED = frozenset({"email", "hs_additional_emails"})
 
+_MOST_DIGITS = 400  # a number that is longer in full, as 1e999999999 is, stays as it is written
+
 
 def encode(value: Scalar, type_: FieldType | None = None) -> str:
     """The text to send; "" clears. ValueError for what HubSpot has no form for. A time without a zone is UTC."""
@@ -70,7 +72,7 @@ def _number(text: str) -> str:
         number = Decimal(text.strip())
     except InvalidOperation:
         return text
-    if not number.is_finite():
+    if not number.is_finite() or abs(number.adjusted()) > _MOST_DIGITS:
         return text
     return _trimmed(format(number, "f")) if number else "0"
 

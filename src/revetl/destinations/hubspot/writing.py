@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from revetl.destinations.base import FieldType
-from revetl.destinations.hubspot import api
+from revetl.destinations.hubspot import api, shapes
 from revetl.destinations.hubspot.values import canonical
 from revetl.errors import Ambiguous, CallError
 from revetl.http import Session
@@ -244,7 +244,7 @@ class _Book:
 
     def _of(self, result: Any) -> Item | None:
         """None where it can't be told, or where the result has no id to remember."""
-        if not isinstance(result, dict) or not result.get("id"):
+        if not isinstance(result, dict) or not shapes.is_id(result.get("id")):
             return None
         traced = self._by_trace.get(str(result.get("objectWriteTraceId")))
         if traced is not None:

@@ -6,6 +6,7 @@ CSV is text: no cell is parsed, so `007`, `1e5` and `NA` come out as they went i
 from __future__ import annotations
 
 import csv
+import io
 import os
 import shutil
 import tempfile
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, BinaryIO, Literal, Protocol
 
 from revetl.errors import ConfigError, Problem
+from revetl.private_files import replaced
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -177,27 +179,22 @@ def write_list(
 ) -> None:
     """Writes chunks of rows: the list's columns, then `added` ones. `-` is stdout, in the format of the list.
 
-    A file appears whole or not at all.
+    A file appears whole or not at all, and for its owner alone: it holds customers.
     """
     if target == "-":
-        with tempfile.TemporaryDirectory(prefix="revetl-") as directory:
-            whole = Path(directory) / "list"
+        with tempfile.TemporaryFile(prefix="revetl-") as whole:
             _write(whole, listing.format, listing, added, rows)
-            with whole.open("rb") as file:
-                shutil.copyfileobj(file, stdout)
+            whole.seek(0)
+            shutil.copyfileobj(whole, stdout)
         stdout.flush()
         return
     path = Path(target)
-    part = path.with_name(f".{path.name}.part")
-    try:
-        _write(part, "parquet" if path.suffix.lower() in _PARQUET else "csv", listing, added, rows)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with replaced(path) as file:
+        _write(file, "parquet" if path.suffix.lower() in _PARQUET else "csv", listing, added, rows)
 
 
 def _write(
-    path: Path,
+    file: BinaryIO,
     format_: Format,
     listing: CsvListing | ParquetListing,
     added: Sequence[str],
@@ -205,11 +202,12 @@ def _write(
 ) -> None:
     if format_ == "csv":
         delimiter = listing.delimiter if isinstance(listing, CsvListing) else ","
-        with path.open("w", encoding="utf-8", newline="") as file:
-            out = csv.writer(file, delimiter=delimiter, lineterminator="\n")
-            out.writerow([*listing.header, *added])
-            for chunk in rows:
-                out.writerows(["" if cell is None else cell for cell in row] for row in chunk)
+        text = io.TextIOWrapper(file, encoding="utf-8", newline="")
+        out = csv.writer(text, delimiter=delimiter, lineterminator="\n")
+        out.writerow([*listing.header, *added])
+        for chunk in rows:
+            out.writerows(["" if cell is None else cell for cell in row] for row in chunk)
+        text.detach()  # flushes it, and leaves the file open
         return
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -220,7 +218,7 @@ def _write(
         else [pa.field(n, pa.string()) for n in listing.header]
     )
     schema = pa.schema([*own, *(pa.field(name, pa.string()) for name in added)])
-    with pq.ParquetWriter(path, schema) as writer:
+    with pq.ParquetWriter(file, schema) as writer:
         for chunk in rows:
             arrays = [pa.array(cells, f.type) for cells, f in zip(zip(*chunk, strict=True), schema, strict=True)]
             writer.write_table(pa.Table.from_arrays(arrays, schema=schema))

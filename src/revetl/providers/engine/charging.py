@@ -10,6 +10,9 @@ from revetl.providers.base import ProvidedValue
 from revetl.providers.engine.json_data import is_one_of, value_at
 from revetl.providers.grammar import LookupVerdict, NumberLocation, ProviderSpec
 
+_MOST_CREDITS = 10**9
+_PLACES = 6
+
 
 def credits_of(spec: ProviderSpec, headers: Mapping[str, str], body: Any) -> Mapping[str, Decimal]:
     """What the vendor says of its credits: `charged` for this call, `remaining` in the account."""
@@ -29,7 +32,8 @@ def _count(place: NumberLocation, headers: Mapping[str, str], body: Any) -> Deci
         count = Decimal(str(said))
     except InvalidOperation:
         return None
-    return count if count.is_finite() and count >= 0 else None
+    # More than an account can hold is no count; the declared price stands then.
+    return round(count, _PLACES) if count.is_finite() and 0 <= count < _MOST_CREDITS else None
 
 
 def charge_of(

@@ -19,7 +19,7 @@ from revetl.providers.base import Answer, Lookup, OnRequestId, Reply
 from revetl.providers.engine.account import Account
 from revetl.providers.engine.answers import VendorResponse, answer, error
 from revetl.providers.engine.jobs import JobResults
-from revetl.providers.engine.json_data import value_at
+from revetl.providers.engine.json_data import is_job_id, value_at
 from revetl.providers.engine.reading import ResponseMeaning, meaning_under, read
 from revetl.providers.engine.records import all_alike, read_records, render_batch
 from revetl.providers.engine.rendering import OutgoingRequest, render
@@ -150,7 +150,7 @@ class DeclarativeProvider:
         if self._jobs is None or self.spec.job is None:
             return read_records(self.spec, batch, lookups, response)
         job_id = value_at(response.body, self.spec.job.id)
-        if isinstance(job_id, bool) or not isinstance(job_id, str | int) or job_id == "":
+        if not is_job_id(job_id):
             raise error(self.name, Ambiguous, "the job was taken but not named", meaning, response)
         if on_request_id is not None:
             await on_request_id(str(job_id), lookups)

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
+
+from revetl.json_documents import parse_json
 
 _ABSENT = object()
 # A shorter key is none of a vendor's, and stands inside of ordinary words.
 SHORTEST_SECRET = 8
+_LONGEST_ID = 500
 
 
-def parsed(text: str, api_key: str) -> Any:
-    """JSON data or None. A vendor that echoes the key must not get it into the ledger; NaN is no JSON."""
+def parsed(raw: bytes, api_key: str) -> Any:
+    """JSON data, or None where it is none that can be used (`parse_json`). It is UTF-8, whatever its headers say
+    (RFC 8259). A vendor that echoes the key must not get it into the ledger."""
     if len(api_key) >= SHORTEST_SECRET:
-        text = text.replace(api_key, "***")
+        raw = raw.replace(api_key.encode(), b"***")
     try:
-        return json.loads(text, parse_constant=lambda _: None)
+        return parse_json(raw)
     except ValueError:
         return None
 
@@ -44,3 +47,14 @@ def is_one_of(found: Any, wanted: Any) -> bool:
     # `is` for the type: 1 == True in Python, not in JSON.
     each = wanted if isinstance(wanted, list) else [wanted]
     return any(found == w and isinstance(found, bool) is isinstance(w, bool) for w in each)
+
+
+def is_job_id(value: Any) -> bool:
+    """Whether a vendor's answer can be asked for by this: it becomes one step of an address."""
+    return (
+        isinstance(value, str | int)
+        and not isinstance(value, bool)
+        and 0 < len(str(value)) <= _LONGEST_ID
+        and str(value).isprintable()
+        and str(value) not in (".", "..")
+    )

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, TypeVar
 
+from revetl.http import one_word
 from revetl.providers.base import ProvidedValue
 from revetl.providers.engine.charging import charge_of, credits_of
 from revetl.providers.engine.json_data import is_one_of, value_at
@@ -60,7 +61,8 @@ def matching_row(rows: Sequence[HttpRowT], status: int, body: Any) -> HttpRowT |
 
 def error_code(spec: ProviderSpec, body: Any) -> str | None:
     """The vendor's own word for what went wrong. Its message is left alone: it may repeat what was asked."""
-    return next((str(c) for p in spec.error_code if isinstance(c := value_at(body, p), str | int)), None)
+    said = next((str(c) for p in spec.error_code if isinstance(c := value_at(body, p), str | int)), None)
+    return one_word(said)
 
 
 def row_matches(row: VerdictRow, body: Any) -> bool:

@@ -50,7 +50,8 @@ def _confidence(rule: ConfidenceRule | None, body: Any) -> float | None:
     value = value_at(body, rule.at)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return float(min(1.0, max(0.0, value / rule.scale)))
+    # Cut before it is divided: a whole number may be larger than any float.
+    return float(max(0, min(value, rule.scale)) / rule.scale)
 
 
 def _verification(rule: VerificationRule | None, body: Any) -> Verification | None:

@@ -109,7 +109,7 @@ class EndpointWire:
         return VendorResponse(raw.status_code, headers, self._body(raw), latency_ms)
 
     def _body(self, response: Response) -> Any:
-        return parsed(response.text, self._api_key)
+        return parsed(response.content, self._api_key)
 
     def _wait_s(self, response: Response) -> float | None:
         """The vendor's Retry-After, else the pause of the row that matched."""

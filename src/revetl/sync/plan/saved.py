@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,7 +18,9 @@ from typing import Any
 from revetl import __version__
 from revetl.clock import Clock
 from revetl.errors import ConfigError, GuardrailError, Problem
+from revetl.json_documents import parse_json
 from revetl.model import SyncSpec
+from revetl.private_files import replaced
 from revetl.state import saved_plans
 from revetl.state.sync_tables import resolve
 from revetl.sync.links.links_table import LinkCounts
@@ -88,7 +90,7 @@ def entry(warehouse: Warehouse, spec: SyncSpec, plan: PlanSummary, clock: Clock)
 
 
 def write_file(path: Path, target: str, entries: Sequence[SavedPlanEntry], clock: Clock) -> None:
-    """Whole or not at all: to a temporary name, then renamed."""
+    """Whole or not at all, and for its owner alone: names of syncs and fields are nobody else's business."""
     document: dict[str, Any] = {
         "revetl_plan": _FORMAT,
         "revetl_version": __version__,
@@ -97,18 +99,14 @@ def write_file(path: Path, target: str, entries: Sequence[SavedPlanEntry], clock
         "syncs": [e.data for e in entries],
     }
     document["sha256"] = _digest(document)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        part.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with replaced(path) as file:
+        file.write(f"{json.dumps(document, indent=2)}\n".encode())
 
 
 def read_file(path: Path) -> SavedFile:
     """ConfigError where it is not a plan or not as it was written."""
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = parse_json(path.read_bytes(), most_values=sys.maxsize)
         claimed = document.pop("sha256")
         version = document["revetl_plan"]
     except FileNotFoundError:

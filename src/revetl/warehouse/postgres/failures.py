@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 from psycopg import errors as pg
 
-from revetl.errors import WarehouseConflict, WarehouseDenied, WarehouseError, WarehouseLost
+from revetl.errors import WarehouseConflict, WarehouseDenied, WarehouseError, WarehouseFull, WarehouseLost
 
 # serialization_failure and deadlock_detected: the manual (13.5) says to repeat the whole transaction.
 _CONFLICTS = ("40001", "40P01")
@@ -54,6 +54,8 @@ def translated(e: psycopg.Error) -> WarehouseError:
     text = f"Postgres: {_first_line(e)}"
     if e.sqlstate in _CONFLICTS:
         return WarehouseConflict(text)
+    if isinstance(e, pg.DiskFull):
+        return WarehouseFull(text)
     if isinstance(e, pg.InsufficientPrivilege):
         return WarehouseError(f"{text}\n    {GRANTS}")
     return WarehouseError(text)
@@ -71,15 +73,16 @@ def not_connected(e: psycopg.Error, options: Mapping[str, Any]) -> WarehouseErro
     reason = _reason(e, str(options.get("password") or ""))
     if isinstance(e, pg.ConnectionTimeout):
         return WarehouseError(f"Postgres at {place(options)} can't be reached: {reason}")
+    plain = _QUOTED.sub("…", reason)  # a host, a role or a file may have any of these words in its name
     for sign, denied, hint in _NOT_CONNECTED:
-        if sign.search(reason):
+        if sign.search(plain):
             more = f"\n    {hint}" if hint else ""
             if denied:
                 return WarehouseDenied(
                     f"Postgres at {place(options)} refuses the user {options.get('user')!r}: {reason}{more}"
                 )
             return WarehouseError(f"Postgres at {place(options)} can't be reached: {reason}{more}")
-    if re.search(r"database .* does not exist|no such database", reason):
+    if re.search(r"database .* does not exist|no such database", plain):
         return WarehouseError(f"Postgres at {place(options)} has no database {options.get('dbname')!r}")
     return WarehouseError(f"Postgres at {place(options)} can't be reached: {reason}")
 
