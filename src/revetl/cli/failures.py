@@ -6,6 +6,7 @@ docs/reference/errors.md describes the document. It is loaded when something fai
 from __future__ import annotations
 
 import errno
+import io
 import itertools
 import json
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from typing import Any
 
 import click
 
+from revetl.cli.output import echo, echo_json
 from revetl.errors import CallError, ConfigError, Denied, Problem, RevetlError
 
 INTERRUPTED = "Interrupted. What was checkpointed stands; the same command takes up from there."
@@ -92,16 +94,18 @@ def failure_of(error: BaseException) -> Failure:
 
 def show_document(error: BaseException) -> None:
     """On stdout, for a program."""
-    click.echo(json.dumps(failure_of(error).document(), indent=2, ensure_ascii=False))
+    echo_json(json.dumps(failure_of(error).document(), indent=2, ensure_ascii=False))
 
 
 def show(error: BaseException) -> int:
     """On stderr, for a person. Gives the exit code."""
     failure = failure_of(error)
     if isinstance(error, click.ClickException):
-        error.show()
+        said = io.StringIO()
+        error.show(said)
+        echo(said.getvalue(), err=True, nl=False)
     else:
-        click.echo(failure.text(), err=True)
+        echo(failure.text(), err=True)
     return failure.exit_code
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import rich_click as click
 
 from revetl.cli import completing
+from revetl.cli.output import echo_json
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -162,7 +163,7 @@ def _words(_ctx: click.Context, _param: click.Parameter, value: tuple[str, ...])
 
 def emit_json(document: Any) -> None:
     """The one JSON document of a command, on stdout."""
-    click.echo(as_json_text(document))
+    echo_json(as_json_text(document))
 
 
 def as_json_text(document: Any, *, indent: int | None = 2) -> str:
@@ -200,16 +201,17 @@ def notes_console() -> Console:
 
 
 def _console(*, stderr: bool, quiet: bool = False) -> Console:
-    from rich.console import Console
+    from revetl.cli.safe_console import SafeConsole
 
     stream = sys.stderr if stderr else sys.stdout
     # Rich takes 80 columns where there is no terminal, and would wrap what a script is about to read.
     width = None if stream.isatty() or "COLUMNS" in os.environ else 200
-    return Console(
+    return SafeConsole(
         file=stream,
         quiet=quiet,
         no_color=bool(os.environ.get("NO_COLOR")),
         highlight=False,
+        emoji=False,  # `:x:` in a value is three characters
         soft_wrap=False,
         width=width,
     )

@@ -15,6 +15,7 @@ from revetl.cli.options import (
     project_options,
     select_options,
 )
+from revetl.cli.output import echo
 from revetl.cli.terminal import Terminal
 from revetl.cli.waiting import wait_option
 
@@ -93,7 +94,7 @@ def _show(plans: Planned, lines: LineFilter, form: str, samples: int | None, tar
     elif form == "markdown":
         from revetl.cli.render.plans_markdown import markdown
 
-        click.echo(markdown(plans.summaries, target=target, samples=samples or 0))
+        echo(markdown(plans.summaries, target=target, samples=samples or 0))
     else:
         from revetl.cli.render.plans import show_plan_lines, show_plans
 

@@ -6,6 +6,7 @@ import rich_click as click
 
 from revetl.cli import completing
 from revetl.cli.options import ProjectOptions, console, emit_json, json_option, project_options, select_options
+from revetl.cli.output import echo
 from revetl.cli.terminal import Terminal
 from revetl.cli.waiting import wait_option
 
@@ -67,7 +68,7 @@ def command(
     elif as_json:
         emit_json([report_document(r) for r in report.syncs])
     elif not report.syncs:
-        click.echo("No record and no link waits.")
+        echo("No record and no link waits.")
     else:
         show_reports(console(), report.syncs)
     return report.exit_code

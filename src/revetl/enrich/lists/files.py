@@ -1,6 +1,7 @@
 """A list in a file: CSV or Parquet, read twice (inputs first, the rest when the answers are there), never all at once.
 
-CSV is text: no cell is parsed, so `007`, `1e5` and `NA` come out as they went in. Parquet keeps its types.
+CSV is text: no cell is parsed, so `007`, `1e5` and `NA` come out as they went in. What providers say stands beside them
+and is never a formula. Parquet keeps its types.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, BinaryIO, Literal, Protocol
 
 from revetl.errors import ConfigError, Problem
+from revetl.safe_text import for_spreadsheet
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -38,6 +40,14 @@ class Listing(Protocol):
     header: tuple[str, ...]
 
     def chunks(self) -> Iterator[list[tuple[Any, ...]]]: ...
+
+
+class ByteSink(Protocol):
+    """Where the bytes of a list go that is written to stdout."""
+
+    def write(self, octets: bytes, /) -> int: ...
+
+    def flush(self) -> None: ...
 
 
 class CsvListing:
@@ -170,7 +180,7 @@ def check_target(target: str, source: str) -> None:
 
 def write_list(
     target: str,
-    stdout: BinaryIO,
+    stdout: ByteSink,
     listing: CsvListing | ParquetListing,
     added: Sequence[str],
     rows: Iterator[list[tuple[Any, ...]]],
@@ -196,6 +206,10 @@ def write_list(
         part.unlink(missing_ok=True)
 
 
+def _blank(cells: Sequence[Any]) -> list[Any]:
+    return ["" if cell is None else cell for cell in cells]
+
+
 def _write(
     path: Path,
     format_: Format,
@@ -208,8 +222,9 @@ def _write(
         with path.open("w", encoding="utf-8", newline="") as file:
             out = csv.writer(file, delimiter=delimiter, lineterminator="\n")
             out.writerow([*listing.header, *added])
+            width = len(listing.header)
             for chunk in rows:
-                out.writerows(["" if cell is None else cell for cell in row] for row in chunk)
+                out.writerows([*_blank(row[:width]), *map(for_spreadsheet, _blank(row[width:]))] for row in chunk)
         return
     import pyarrow as pa
     import pyarrow.parquet as pq
