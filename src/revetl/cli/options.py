@@ -122,7 +122,7 @@ def allow_option(function: F) -> F:
         "--allow",
         callback=_guardrails,
         metavar="NAMES",
-        help="Pass these guardrails, and record it: changed, deleted, creates, rows, fill. By commas.",
+        help="Pass these guardrails, and record it: changed, deleted, creates, rows, fill, restored. By commas.",
     )(function)
 
 
