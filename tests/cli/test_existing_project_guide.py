@@ -110,6 +110,21 @@ def test_init_writes_nothing_twice_and_says_where_it_looked(
     assert (project / "revetl.yml").read_text() == "name: mine\n"
 
 
+def test_a_profiles_folder_that_init_was_told_is_known_from_then_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project = make_existing_project(tmp_path)
+    monkeypatch.chdir(project)
+    monkeypatch.setenv("HOME", str(tmp_path / "nobody"))
+    monkeypatch.delenv("DBT_PROFILES_DIR", raising=False)
+    assert run(["init", "--profiles-dir", "../home/secrets"]) == 0
+    assert 'profiles: "../home/secrets"' in (project / "revetl.yml").read_text()
+    capsys.readouterr()
+    run(["debug", "--json"])
+    checks = {c["check"]: c for c in json.loads(capsys.readouterr().out)}
+    assert checks["warehouse (duckdb)"]["ok"]
+
+
 def test_init_where_there_is_no_project_names_the_starter(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

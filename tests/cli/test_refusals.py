@@ -19,6 +19,7 @@ from revetl.errors import ConfigError
 from revetl.project import load as load_project
 from revetl.project.dbt import DbtFailed
 from revetl.usecases import build as building
+from revetl.usecases.caller import Caller
 from tests.support.cli_project import NAME, call, declare
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -94,7 +95,7 @@ def test_a_build_without_its_sources_says_how_to_get_them(
 
     monkeypatch.setattr(building, "run_dbt", fails)
     with pytest.raises(DbtFailed, match="1 failed") as caught:
-        building.build(loaded, building.BuildRequest())
+        building.build(loaded, building.BuildRequest(), Caller())
     assert "Not in the warehouse: raw_crm.contacts. Load them" in str(caught.value)
     assert str(caught.value).endswith(cure)
 
@@ -107,7 +108,7 @@ def test_a_build_that_fails_with_all_its_sources_says_nothing_of_them(
 
     monkeypatch.setattr(building, "run_dbt", fails)
     with pytest.raises(DbtFailed) as caught:
-        building.build(load_project(project), building.BuildRequest())
+        building.build(load_project(project), building.BuildRequest(), Caller())
     assert str(caught.value) == "dbt build: 1 failed"
 
 

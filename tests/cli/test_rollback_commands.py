@@ -148,3 +148,16 @@ def test_a_job_is_taken_back_sync_by_sync_the_last_first(
         assert [r.subject for r in of_invocation(warehouse, run)] == ["hubspot__companies", NAME]
     finally:
         warehouse.close()
+
+
+def test_latest_is_the_last_run_that_wrote_something(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(capsys, "rollback", "latest", "--yes")[0] == 2, "nothing was written yet"
+    source(project, rows(project, "Good"))
+    synced(capsys)
+    source(project, rows(project, "Bad"))
+    bad = synced(capsys)["run_id"]
+    synced(capsys)  # a quiet night
+    assert call(capsys, "rollback", "latest")[0] == 3, "nobody agreed"
+    code, out, _ = call(capsys, "rollback", "latest", "--yes", "--json")
+    (report,) = json.loads(out)
+    assert (code, report["plan"]["undone_run"], report["counts"]) == (0, bad, {"ok": 4})

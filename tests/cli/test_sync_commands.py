@@ -100,3 +100,11 @@ def test_refused_credentials_say_where_they_are_named(project: Path, capsys: pyt
     for command in ("plan", "sync"):
         code, out, err = call(capsys, command)
         assert (code, "401" in out + err, "profiles/connections.yml" in out + err) == (4, True, True)
+
+
+@pytest.mark.parametrize("command", ["plan", "sync"])
+def test_where_every_sync_is_excluded_it_is_said_so(
+    project: Path, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    code, _, err = call(capsys, command, "--exclude", NAME)
+    assert (code, f"--exclude {NAME} leaves none of the syncs {NAME}" in " ".join(err.split())) == (0, True)

@@ -50,7 +50,7 @@ VARYING = {
 }
 _BLOCK = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _TITLE = re.compile(r'(title|append)="([^"]+)"')
-_LIMIT_S = 240
+_LIMIT_S = 900
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,7 +113,9 @@ def test_the_extras_that_the_pages_install_are_offered() -> None:
     named = {
         extra
         for page in PAGES.values()
-        for extras in re.findall(r"pip install ['\"]?(?:\.|revetl)\[([\w,]+)\]", page.read_text(encoding="utf-8"))
+        for extras in re.findall(
+            r"pip install (?:-c constraints\.txt )?['\"]?(?:\.|revetl)\[([\w,]+)\]", page.read_text(encoding="utf-8")
+        )
         for extra in extras.split(",")
     }
     assert named - {"test"} <= set(offered)  # `test` is the extra of the package that a guide writes

@@ -41,3 +41,11 @@ def test_a_traceback_is_left_out_where_there_is_a_reason() -> None:
     assert "Traceback" not in told(reason, trace)
     assert "No space left on device" in told(reason, trace)
     assert "Traceback" in told(trace)
+
+
+def test_a_skipped_ephemeral_model_is_told_without_its_kind() -> None:
+    """As dbt 1.11 does where a test above an ephemeral model fails."""
+    skipped = {"info": {"name": "SkippingDetails", "msg": "SKIP", "level": "info", "invocation_id": "i"}}
+    skipped["data"] = {"node_info": {"node_name": "int_payments", "node_status": "skipped"}, "status": "skipped"}  # type: ignore[assignment]
+    failed = event("LogTestResult", "FAIL 1", "error", node="not_null_id", kind="test", status="fail")
+    assert told(json.dumps(skipped), failed).startswith("dbt build: 1 failed")

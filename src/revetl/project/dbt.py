@@ -249,9 +249,11 @@ class _Log:
             self.errors.append(info["msg"].strip())
 
     def _done(self, node: dict[str, Any], status: str, seconds: float) -> None:
-        if node["resource_type"] == "exposure":  # dbt lists them as done; there is nothing to do
+        kind = str(node.get("resource_type") or "")
+        # dbt lists exposures as done, and tells of a skipped ephemeral model without saying what it is: neither is run.
+        if kind in ("", "exposure"):
             return
-        result = NodeResult(node["node_name"], node["resource_type"], status, seconds, node.get("node_path", ""))
+        result = NodeResult(str(node.get("node_name", "")), kind, status, seconds, str(node.get("node_path") or ""))
         self.counts[status] += 1
         if status in _BAD:
             self.failed.append(result)

@@ -51,7 +51,8 @@ def find_profiles(
             return folder.resolve()
     places = ", ".join(dict.fromkeys(str(folder) for folder in looked))
     raise ConfigError(
-        f"no {PROFILES} in {places}", hint="--profiles-dir or DBT_PROFILES_DIR names the folder it is in."
+        f"no {PROFILES} in {places}",
+        hint="`profiles:` in revetl.yml, --profiles-dir or DBT_PROFILES_DIR names the folder it is in.",
     )
 
 

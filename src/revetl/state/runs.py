@@ -78,14 +78,21 @@ def list_runs(warehouse: Warehouse, limit: int = 20) -> list[RunRecord]:
     return _select(warehouse, "", [], limit)
 
 
-def newest_invocations(warehouse: Warehouse, limit: int) -> list[RunRecord]:
+def newest_invocations(warehouse: Warehouse, limit: int, *, wrote: bool = False) -> list[RunRecord]:
     """The runs of the newest `limit` invocations, those of one together, the newest first. A run that no invocation is
-    known of stands by itself."""
+    known of stands by itself. `wrote`: only runs that wrote to a destination, or may have."""
     runs = table(relation(warehouse, "runs"))
+    writers = ""
+    if wrote:
+        outcomes = table(relation(warehouse, "outcomes"))
+        # What stood there already has an outcome too, of no attempt.
+        wrote_one = "status = 'unknown' OR (status IN ('ok', 'accepted') AND attempts > 0)"
+        writers = f"WHERE run_id IN (SELECT run_id FROM {outcomes} WHERE {wrote_one})"
     chosen = f"""
         WHERE coalesce({_invocation(warehouse)}, run_id) IN (
             SELECT coalesce({_invocation(warehouse)}, run_id)
             FROM {runs}
+            {writers}
             GROUP BY 1
             ORDER BY max(started_at) DESC, max(run_id) DESC
             LIMIT {int(limit)}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,7 +54,7 @@ def into_project(
     except RevetlError as e:
         problem = str(e)
     texts = {
-        FILE_NAME: init_texts.SETTINGS.format(name=name),
+        FILE_NAME: init_texts.SETTINGS.format(name=name, profiles=_profiles_line(directory, profiles_dir)),
         "connections.yml": init_texts.CONNECTIONS,
         EXAMPLE: init_texts.EXAMPLE,
     }
@@ -61,6 +63,13 @@ def into_project(
     for file, text in texts.items():
         (directory / file).write_text(text, encoding="utf-8")
     return IntoProject(directory, tuple(texts), warehouse, problem)
+
+
+def _profiles_line(directory: Path, profiles_dir: Path | None) -> str:
+    """A folder that was named once is named from now on."""
+    if profiles_dir is None:
+        return "# profiles: PATH            "
+    return f"profiles: {json.dumps(os.path.relpath(profiles_dir.expanduser(), directory))}"
 
 
 def write_starter(directory: Path) -> None:

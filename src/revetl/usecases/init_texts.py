@@ -7,7 +7,7 @@ SETTINGS = """\
 # `revetl schema --write .revetl/schemas` writes what it names, for editors.
 # revetl in this dbt project. `revetl schema project` prints everything that can stand here.
 name: {name}
-# profiles: PATH               # where profiles.yml is; left out, it is looked for as dbt does
+{profiles}   # where profiles.yml is; left out, it is looked for as dbt does
 # state_schema: revetl         # revetl's own tables, in the same warehouse. One for each target that syncs:
 #                              #   {{default: revetl, staging: revetl_staging}}
 # exposures: models/exposures/revetl.yml   # one dbt exposure per sync, written by `revetl build`; left out, none is

@@ -35,6 +35,15 @@ def declared(
     }
 
 
+def nothing_chosen(project: Project, select: Sequence[str], exclude: Sequence[str]) -> str:
+    """Why there is no sync to plan or to send: none is declared, or none of the declared ones was chosen."""
+    declared_ones = [spec.name for spec in project.syncs(verified=False)]
+    if not declared_ones:
+        return "No model declares a sync (config.meta.revetl): nothing to send. `revetl ls` names state that is left."
+    said = [*(f"-s {each}" for each in select), *(f"--exclude {each}" for each in exclude)]
+    return f"{' '.join(said)} leaves none of the syncs {', '.join(declared_ones)}: nothing to send."
+
+
 def orphans(project: Project, caller: Caller) -> list[OrphanedState]:
     """State in the warehouse of syncs that the project does not declare. WarehouseError where it can't be opened."""
     with caller.warehouse(project) as warehouse:

@@ -74,7 +74,7 @@ async def _undone(
     # Before the runs are looked for: they are the old name's until the new one has taken them over.
     await take_over_renamed(project, warehouse, specs, caller)
     by_name = {spec.name: spec for spec in specs}
-    named = find_runs(warehouse, run_id)
+    named = find_runs(warehouse, run_id, wrote=True)
     newest = named.runs[0]
     together = of_invocation(warehouse, newest)
     candidates = together if only is not None else named.runs

@@ -25,13 +25,13 @@ class NamedRuns:
     invocation_id: str | None = None
 
 
-def find_runs(warehouse: Warehouse, text: str) -> NamedRuns:
+def find_runs(warehouse: Warehouse, text: str, *, wrote: bool = False) -> NamedRuns:
     """ConfigError where nothing is named, or several are: those are listed. An invocation of one run is that run.
-    `latest` is what `revetl runs` shows on top."""
+    `latest` is what `revetl runs` shows on top; `wrote`: the last one that wrote to a destination, or may have."""
     if text == LATEST:
-        found = runs.newest_invocations(warehouse, 1)
+        found = runs.newest_invocations(warehouse, 1, wrote=wrote)
         if not found:
-            raise ConfigError("nothing has run yet")
+            raise ConfigError("no run has written anything yet" if wrote else "nothing has run yet")
         return _all_of(found)
     like = runs.named_like(warehouse, text)
     exact = [run for run in like if run.run_id == text]

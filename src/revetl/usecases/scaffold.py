@@ -80,7 +80,7 @@ def draft(project: Project, model: str, to: str, caller: Caller) -> Draft:
         key_said,
         match_on,
         found,
-        _sql(model, key, found),
+        _sql(model, key, match_on, found),
         named_in(project.models_dir / FOLDER / f"{name}.yml", MODEL, project.root)
         + _yml(name, model, key, key_type, match_on, destination, object_, sent),
     )
@@ -147,7 +147,8 @@ def _data_type(type_: str, dialect: str) -> str:
     return exp.DataType.build(type_, dialect="duckdb").sql(dialect=dialect).lower()
 
 
-def _sql(model: str, key: str, columns: Sequence[DraftedColumn]) -> str:
+def _sql(model: str, key: str, match_on: str | None, columns: Sequence[DraftedColumn]) -> str:
+    """Without whom has nothing to be found by: such a record would be withheld in every plan."""
     lines = [f"    {_name(key)}"]
     for c in columns:
         if c.field is not None:
@@ -155,7 +156,8 @@ def _sql(model: str, key: str, columns: Sequence[DraftedColumn]) -> str:
             value = f"cast({_name(c.column)} as {c.data_type})" if kind_of(c.type) == "text" else _name(c.column)
             lines.append(f"    {value}" + ("" if value == c.field else f" as {c.field}"))
     left_out = "".join(f"-- left out: {c.column} ({c.type}): {c.said}\n" for c in columns if c.field is None)
-    return f"{left_out}select\n" + ",\n".join(lines) + f"\nfrom {{{{ ref('{model}') }}}}\n"
+    found_by = [f"where {_name(c.column)} is not null\n" for c in columns if c.field == match_on and match_on]
+    return f"{left_out}select\n" + ",\n".join(lines) + f"\nfrom {{{{ ref('{model}') }}}}\n" + "".join(found_by)
 
 
 def _name(column: str) -> str:

@@ -10,6 +10,7 @@ import rich_click as click
 from revetl.cli.options import (
     ProjectOptions,
     console,
+    err_console,
     full_refresh_option,
     json_option,
     project_options,
@@ -71,6 +72,7 @@ def command(
     guardrail would stop the sync.
     """
     from revetl.sync import SyncOptions
+    from revetl.usecases.ls import nothing_chosen
     from revetl.usecases.plan import LineFilter, planned
 
     wanted = SyncOptions(limit=limit, full_refresh=full_refresh)
@@ -82,6 +84,8 @@ def command(
         ) as plans,
     ):
         lines = LineFilter(rows, plans.keys, fields)
+        if not plans.syncs:
+            err_console().print(nothing_chosen(project, select, exclude))
         _show(plans, lines, "json" if as_json else form, samples, project.target)
     return plans.exit_code(tells_differences=detailed_exitcode)
 

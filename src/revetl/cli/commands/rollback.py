@@ -48,7 +48,8 @@ def command(
     as_json: bool,
 ) -> int:
     """Restore what RUN overwrote: an id that `revetl runs` lists, its beginning or its last characters (six do), or
-    `latest`. The id of a `revetl run` takes back all of its syncs; that of one sync says which others belong to it.
+    `latest`, the last one that wrote anything. The id of a `revetl run` takes back all of its syncs; that of one sync
+    says which others belong to it.
 
     Every record is read first. What still stands as the run wrote it gets back what stood before; what somebody has
     edited since, or a later run has written, is left. The plan is shown before anything is sent: what comes back, what

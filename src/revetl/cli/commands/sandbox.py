@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -118,6 +119,13 @@ def start(
         server.serve(settings, port, ready)
     except ConfigError as e:
         raise click.UsageError(str(e)) from e
+    except OSError as e:
+        if e.errno != errno.EADDRINUSE:
+            raise
+        raise click.UsageError(
+            f"port {port} is taken. `--port 0` takes a free one; HUBSPOT_BASE_URL and REVETL_SANDBOX_URL then say where"
+            " the sandbox is, to connections.yml as it was written."
+        ) from None
 
 
 def _vendor_options(assignments: tuple[str, ...], search_lag: float | None) -> dict[str, dict[str, Any]]:

@@ -53,6 +53,7 @@ def command(
     from revetl.cli.render.plans import show_plans
     from revetl.cli.render.reports import show_reports
     from revetl.sync import SyncOptions
+    from revetl.usecases.ls import nothing_chosen
     from revetl.usecases.sync import agrees, asks_before_deleting, exit_code, sync
 
     project = options.load()
@@ -64,7 +65,7 @@ def command(
     if as_json:
         emit_json([report_document(r) for r in reports])
     elif not reports:
-        err_console().print("No model declares a sync (config.meta.revetl): nothing to send.")
+        err_console().print(nothing_chosen(project, select, exclude))
     elif dry_run:
         show_plans(console(), [r.plan for r in reports])
     else:

@@ -48,8 +48,10 @@ def show_estimates(estimates: Sequence[Estimate]) -> None:
         f"Expected cost ${expected:,.2f}, in 95 of 100 runs at most ${p95:,.2f}, never over ${greatest:,.2f} (budgets)."
     )
     minutes = sum(e.minutes for e in estimates)
-    unit = "minute" if minutes < 1.5 else "minutes"
-    screen.print(f"About {_minutes(minutes)} {unit} at the providers' limits.{note}")
+    said = (
+        "Less than a minute" if minutes < 1 else "About a minute" if minutes < 1.5 else f"About {minutes:,.0f} minutes"
+    )
+    screen.print(f"{said} at the providers' limits.{note}")
 
 
 def say_cost(estimates: Sequence[Estimate]) -> None:

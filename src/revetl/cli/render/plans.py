@@ -62,6 +62,9 @@ def _show_details(console: Console, plan: PlanSummary, samples: int) -> None:
         show_item(console, line)
     for violation in plan.violations:
         show_item(console, f"guardrail {violation.guardrail}: {violation.message}", style="red")
+    if plan.violations:
+        words = ",".join(dict.fromkeys(v.guardrail for v in plan.violations))
+        show_item(console, f"a sync sends nothing then; `--allow {words}` sends it all the same", style="red")
     _show_samples(console, plan, samples)
     console.print()
 
