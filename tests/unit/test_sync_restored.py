@@ -104,7 +104,9 @@ def test_what_can_not_be_found_again_is_not_made_until_a_person_says_so(older: W
     older.bench.source([*PEOPLE, *moved])
     standing = older.emails
     for _ in range(2):  # it stays stopped
-        with pytest.raises(GuardrailError, match=r"3 record\(s\) were not found there[\s\S]*--allow restored") as stopped:
+        with pytest.raises(
+            GuardrailError, match=r"3 record\(s\) were not found there[\s\S]*--allow restored"
+        ) as stopped:
             older.sync()
         assert stopped.value.exit_code == 3
     assert older.emails == standing
