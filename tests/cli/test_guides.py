@@ -207,10 +207,10 @@ def test_a_backup_is_restored(somebody: Reader, project: Project) -> None:
     serve(somebody)
     shutil.copy(project.directory / "warehouse.duckdb", project.directory / "backup.duckdb")
     model = project.directory / "dbt_project/models/activation/hubspot__contacts.sql"
-    model.write_text(model.read_text().replace("        city,\n", "        upper(city) as city,\n"))
+    model.write_text(model.read_text().replace("        city,\n", "        replace(city, 'Munich', 'München') as city,\n"))
     somebody.shell("revetl build -s hubspot__contacts")
     somebody.shell("revetl sync -s hubspot__contacts")
-    model.write_text(model.read_text().replace("        upper(city) as city,\n", "        city,\n"))
+    model.write_text(model.read_text().replace("        replace(city, 'Munich', 'München') as city,\n", "        city,\n"))
     somebody.read("docs/guides/backup-and-restore.md")
     sent = project.ask("select count(*) from revetl.outcomes where op = 'create' and status = 'ok'")
     assert sent == project.ask("select count(distinct sync || key) from revetl.outcomes where op = 'create'")
