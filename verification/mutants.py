@@ -39,7 +39,8 @@ class Mutant:
 _LEASES, _LINKS_UNIT = "tests/unit/test_sync_leases.py", "tests/unit/test_sync_links.py"
 _JOBS, _KINDS = "tests/contract/test_destination_jobs.py", "tests/contract/test_destination_kinds.py"
 _RESTORED = "tests/unit/test_sync_restored.py"
-_DOUBT = "tests/unit/test_sync_doubt.py"
+_DOUBT, _STANDING = "tests/unit/test_sync_doubt.py", "tests/unit/test_sync_standing.py"
+_PEOPLE = "tests/property/test_sync_people.py"
 _SYNC_LOST, _ENRICH_LOST = (
     "tests/simulation/test_sync_lost_connection.py",
     "tests/simulation/test_enrich_lost_connection.py",
@@ -101,6 +102,14 @@ MUTANTS = (
     Mutant("the seal of a saved plan is not looked at", "sync/plan/saved.py", "        if known.file_digest not in (None, file.digest):", "        if False:", "tests/unit/test_sync_saved_plans.py"),
     Mutant("escapes in a text are not undone when it is searched for the erased", "privacy/mentions.py", "        if depth < _NESTED:\n", "        if False:\n", "tests/unit/test_mentions.py"),
     Mutant("a console shows data as it is", "cli/safe_console.py", "text if control else for_terminal_lines(text)", "text", "tests/unit/test_safe_text.py"),
+    Mutant("several of ours write one record that was merged", "sync/plan/same_record.py", "t.holder <> t.own AND {leaves}", "FALSE AND {leaves}", _PEOPLE),
+    Mutant("who left the model takes a merged record away", "sync/plan/same_record.py", "p.op = 'delete' OR {clears(tables, \"p\")} AS leaves", "FALSE AS leaves", _STANDING),
+    Mutant("a merged record is told our email", "sync/plan/standing.py", 'if name in self._unique and row["known"]', 'if False and row["known"]', _STANDING),
+    Mutant("an archived record is not looked for again", "sync/plan/standing.py", "            if look_again:\n", "            if False:\n", _STANDING),
+    Mutant("what stood there is not kept", "sync/plan/standing.py", "found = coalesce(s.found, {plan}.found)", "found = {plan}.found", _STANDING),
+    Mutant("a write that is on its way is taken for one that never was", "sync/plan/standing.py", "        _keep_what_is_not_applied_yet(tables)\n", "", _STANDING),
+    Mutant("what is equal there is not remembered as our row has it", "sync/plan/equal_forms.py", "SET row_hash = p.row_hash, {values}", "SET row_hash = p.row_hash", _STANDING),
+    Mutant("what was not applied is remembered as sent", "sync/apply/checkpoint.py", "    if not fitting:\n        return\n", "    return\n", _STANDING),
 )  # fmt: skip
 
 

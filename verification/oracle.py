@@ -63,6 +63,15 @@ class Rules:
             return "create", tuple(i for i, v in enumerate(row) if v is not None or doubt)
         return "adopt", tuple(i for i, v in enumerate(row) if v != w.there[i] and (v is not None or doubt))
 
+    def left(self, w: World, row: Row, changed: tuple[int, ...], refresh: bool) -> tuple[int, ...]:
+        """Of the fields of an update those that are sent once it is known what stands there. In doubt all are, but for
+        the identity: what answers to it is not told it again."""
+        if w.there is None:
+            return ()
+        if w.from_row == DOUBT:
+            return tuple(i for i in changed if i != 0 or w.there[i] != row[i])
+        return changed if refresh else tuple(i for i in changed if w.there[i] != row[i])
+
     def kept(self, w: World, row: Row, changed: tuple[int, ...]) -> tuple[int, ...]:
         if w.there is None:
             return ()
@@ -76,28 +85,28 @@ class Rules:
             return w, None
         op, changed = plan
         if op == "delete" or row is None:
-            return World(), (("delete", frozenset()) if w.there or w.linked else None)
+            return World(), (("delete", frozenset()) if w.there else None)
         if op == "update" and not changed:
             return w._replace(from_row=row), None
+        if op == "update" and w.there is None:  # archived: looked for, not found, and withheld
+            return w._replace(queued=(row, REJECTED), accepted=None), None
+        if op == "update":
+            changed = self.left(w, row, changed, refresh)
         kept = () if op == "create" else self.kept(w, row, changed)
         fields = tuple(i for i in changed if i not in kept)
         stood = w.there or (None,) * len(row)
-        read = w.there and (op == "adopt" or any(i in self.fill_blank for i in changed))
-        earlier = stood if read else w.known or stood
         done = World(
             there=tuple(row[i] if i in fields else v for i, v in enumerate(stood)),
             known=tuple(stood[i] if i in kept else v for i, v in enumerate(row)),
             from_row=row,
             linked=True,
-            last=None if op == "create" else tuple((i, earlier[i], row[i]) for i in fields),
+            last=None if op == "create" else tuple((i, stood[i], row[i]) for i in fields),
         )
         asked = "create" if op == "create" else "update"
         return done, ((asked, frozenset((i, row[i]) for i in fields)) if fields else None)
 
     def refused(self, w: World, sent: Sent) -> bool:
-        return sent is not None and (
-            self.poison in [v for _, v in sent[1]] or (sent[0] == "update" and w.there is None)
-        )
+        return sent is not None and self.poison in [v for _, v in sent[1]]
 
     def sync(self, w: World, row: Row | None, *, refresh: bool = False) -> tuple[World, Sent]:
         """One run that comes to its end."""

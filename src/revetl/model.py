@@ -53,9 +53,14 @@ class Change(NamedTuple):
     in_doubt: bool = False
 
 
+# The code of an accepted record of which the destination answered that another value stands than was sent.
+NOT_APPLIED = "NOT_APPLIED"
+
+
 @dataclass(slots=True)
 class Outcome:
-    """What became of one change; attributed by `ordinal`, never by position in a batch."""
+    """What became of one change; attributed by `ordinal`, never by position in a batch. `stands`: of a record that is
+    accepted with the code NOT_APPLIED, field → what the destination answered that stands there."""
 
     ordinal: int
     status: Status
@@ -64,6 +69,7 @@ class Outcome:
     error_code: str | None = None
     message: str | None = None
     attempts: int = 1
+    stands: Mapping[str, Scalar] | None = None
 
 
 FieldPolicy = Literal["always", "fill_blank", "forward_only"]

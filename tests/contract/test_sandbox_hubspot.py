@@ -410,14 +410,59 @@ async def test_archived_records_free_their_email(http: Http) -> None:
     assert (await http.post(CONTACTS, contact(1)))[0] == 201
 
 
-async def test_merge_keeps_both_ids_and_emails(http: Http) -> None:
+async def test_merge_gives_a_new_id_to_which_both_old_ones_lead(http: Http) -> None:
     _, one, _ = await http.post(CONTACTS, contact(1))
     _, two, _ = await http.post(CONTACTS, contact(2, jobtitle="CTO"))
-    await http.post(f"{CONTACTS}/merge", {"primaryObjectId": one["id"], "objectIdToMerge": two["id"]})
-    _, body, _ = await http.call("GET", f"{CONTACTS}/{two['id']}?properties=jobtitle,hs_additional_emails,firstname")
-    assert body["id"] == one["id"]
-    shown = {n: body["properties"][n] for n in ("jobtitle", "hs_additional_emails", "firstname")}
-    assert shown == {"jobtitle": "CTO", "hs_additional_emails": "person2@example.com", "firstname": "P1"}
+    _, made, _ = await http.post(f"{CONTACTS}/merge", {"primaryObjectId": one["id"], "objectIdToMerge": two["id"]})
+    assert made["id"] not in (one["id"], two["id"])
+    wanted = ["jobtitle", "hs_additional_emails", "firstname", "email", "hs_merged_object_ids"]
+    for old in (one, two):
+        _, body, _ = await http.call("GET", f"{CONTACTS}/{old['id']}?properties={','.join(wanted)}")
+        assert body["id"] == made["id"]
+        assert {n: body["properties"][n] for n in wanted} == {
+            "jobtitle": "CTO",
+            "hs_additional_emails": "person2@example.com",
+            "firstname": "P1",
+            "email": "person1@example.com",
+            "hs_merged_object_ids": f"{one['id']};{two['id']}",
+        }
+        by_id = {"propertyName": "hs_object_id", "operator": "EQ", "value": old["id"]}
+        _, body, _ = await http.post(f"{CONTACTS}/search", {"filterGroups": [{"filters": [by_id]}]})
+        assert [r["id"] for r in body["results"]] == [made["id"]]
+        update = {"inputs": [{"id": old["id"], "properties": {"lastname": f"from {old['id']}"}}]}
+        _, body, _ = await http.post(f"{CONTACTS}/batch/update", update)
+        assert [r["id"] for r in body["results"]] == [made["id"]]
+    _, listed, _ = await http.call("GET", f"{CONTACTS}?limit=100")
+    assert [r["id"] for r in listed["results"]] == [made["id"]]
+    _, three, _ = await http.post(CONTACTS, contact(3))
+    _, last, _ = await http.post(f"{CONTACTS}/merge", {"primaryObjectId": three["id"], "objectIdToMerge": made["id"]})
+    _, body, _ = await http.call("GET", f"{CONTACTS}/{one['id']}?properties=email,hs_additional_emails")
+    assert (body["id"], body["properties"]["email"]) == (last["id"], "person3@example.com")
+    further = {"person1@example.com", "person2@example.com"}
+    assert set(body["properties"]["hs_additional_emails"].split(";")) == further
+
+
+async def test_a_merged_company_keeps_the_other_domain_and_both_companies_links(http: Http) -> None:
+    _, one, _ = await http.post(COMPANIES, {"properties": {"domain": "one.example"}})
+    _, two, _ = await http.post(COMPANIES, {"properties": {"domain": "two.example"}})
+    types = [{"associationCategory": "HUBSPOT_DEFINED", "associationTypeId": 279}]
+    _, person, _ = await http.post(
+        CONTACTS, {**contact(1), "associations": [{"to": {"id": two["id"]}, "types": types}]}
+    )
+    _, made, _ = await http.post(f"{COMPANIES}/merge", {"primaryObjectId": one["id"], "objectIdToMerge": two["id"]})
+    _, body, _ = await http.call("GET", f"{COMPANIES}/{two['id']}?properties=domain,hs_additional_domains")
+    shown = body["properties"]
+    assert (shown["domain"], shown["hs_additional_domains"]) == ("one.example", "two.example")
+    _, body, _ = await http.call("GET", f"/crm/v4/objects/contacts/{person['id']}/associations/companies")
+    assert [str(r["toObjectId"]) for r in body["results"]] == [made["id"]]
+
+
+async def test_a_write_answers_with_what_stands_in_the_properties_that_were_sent(http: Http) -> None:
+    _, one, _ = await http.post(CONTACTS, contact(1, lifecyclestage="customer"))
+    back = {"inputs": [{"id": one["id"], "properties": {"lifecyclestage": "lead", "firstname": "Ann"}}]}
+    _, body, _ = await http.post(f"{CONTACTS}/batch/update", back)
+    shown = body["results"][0]["properties"]
+    assert (shown["lifecyclestage"], shown["firstname"]) == ("customer", "Ann")
 
 
 async def test_erasure(http: Http, running: RunningSandbox) -> None:

@@ -16,6 +16,7 @@ GROUPS: Mapping[str, Sequence[str]] = {
         "tests/unit/test_sync_policies.py",
         "tests/unit/test_sync_retry.py",
         "tests/unit/test_sync_saved_plans.py",
+        "tests/unit/test_sync_standing.py",
     ),
     "sync: links": ("tests/unit/test_sync_links.py",),
     "sync: rollback and drift": ("tests/unit/test_sync_rollback.py", "tests/unit/test_sync_drift.py"),
@@ -29,10 +30,12 @@ GROUPS: Mapping[str, Sequence[str]] = {
         "tests/property/test_sync_recovery.py",
         "tests/property/test_sync_links.py",
         "tests/property/test_rollback_recovery.py",
+        "tests/property/test_sync_people.py",
     ),
     "sync: against HubSpot's sandbox": (
         "tests/simulation/test_sync_hubspot.py",
         "tests/simulation/test_rollback_hubspot.py",
+        "tests/simulation/test_sync_people_hubspot.py",
     ),
     "enrichment: waterfall, stop rules, audits, forecast": (
         "tests/simulation/test_enrich_engine.py",
@@ -63,6 +66,12 @@ ALWAYS: Mapping[str, Sequence[str]] = {
     "test_what_no_destination_could_hold_is_null_and_costs_nobody": _POSTGRES,
     "test_names_as_long_as_they_may_be": _POSTGRES,
     "test_columns_may_come_go_and_change_their_type": _POSTGRES,
+    # merged, archived, equal there
+    "test_of_two_that_were_merged_one_writes_and_the_other_is_withheld_by_name": _ALL,
+    "test_what_was_archived_and_made_again_is_found_again": _POSTGRES,
+    "test_the_key_of_the_main_value_need_not_have_changed": _POSTGRES,
+    "test_what_is_equal_there_leaves_the_plan_and_is_known_from_then_on": _ALL,
+    "test_what_was_taken_and_not_applied_is_told_so_and_is_no_drift": _ALL,
     # recovery
     "test_a_checkpoint_stands_whole_or_not_at_all": _ALL,
     "test_an_answer_that_is_lost_is_unknown_and_settled_by_the_next_run": _POSTGRES,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from revetl.destinations.base import DestinationField, Limits, ObjectSchema, Pair, Quota, RecordMatch
-from revetl.model import Change, Operation, Outcome, Scalar, Status
+from revetl.model import NOT_APPLIED, Change, Operation, Outcome, Scalar, Status
 
 Record = dict[str, Scalar]
 
@@ -42,6 +42,9 @@ class FakeDestination:
     retries: int = 0
     latency_s: float = 0.0
     allowance: Quota = field(default_factory=Quota)
+    merged: dict[str, str] = field(default_factory=dict)  # id → the id that it leads to
+    further: dict[str, list[Scalar]] = field(default_factory=dict)  # id → addresses beside the main one
+    silent: dict[str, Scalar] = field(default_factory=dict)  # fields that are taken and stay at this value
     _next_id: int = 100
 
     async def __aenter__(self) -> FakeDestination:
@@ -88,14 +91,48 @@ class FakeDestination:
             stands = id_ if match_on == "record_id" else record.get(match_on)
             form = self.normalise(object_, match_on, stands)
             if form in wanted:
-                found[form] = RecordMatch(id_, {f: record.get(f) for f in fields})
+                found[form] = self._match(id_, fields)
+            for value in self.further.get(id_, ()) if match_on == "email" else ():
+                form = self.normalise(object_, match_on, value)
+                if form in wanted:
+                    found.setdefault(form, self._match(id_, fields))
         return found
+
+    def _match(self, id_: str, fields: Sequence[str]) -> RecordMatch:
+        also = {"email": self.further[id_]} if id_ in self.further else {}
+        former = tuple(old for old, new in self.merged.items() if new == id_)
+        return RecordMatch(id_, {f: self.records[id_].get(f) for f in fields}, also=also, former_ids=former)
+
+    def led(self, id_: str | None) -> str:
+        """Where an id leads today."""
+        return self.merged.get(str(id_), str(id_))
+
+    # what people do there
+
+    def merge(self, primary: str, other: str) -> str:
+        """A new record in the place of both, with the primary's values; returns its id. All old ids lead to it."""
+        primary, other = self.led(primary), self.led(other)
+        one, two = self.records.pop(primary), self.records.pop(other)
+        self._next_id += 1
+        id_ = str(self._next_id)
+        self.records[id_] = {**two, **{k: v for k, v in one.items() if v is not None}}
+        emails = [one.get("email"), *self.further.pop(primary, []), two.get("email"), *self.further.pop(other, [])]
+        self.further[id_] = [e for e in dict.fromkeys(emails) if e is not None and e != self.records[id_].get("email")]
+        self.merged = {old: id_ if new in (primary, other) else new for old, new in self.merged.items()}
+        self.merged |= {primary: id_, other: id_}
+        return id_
+
+    def make(self, **fields: Scalar) -> str:
+        """A person or a form makes a record."""
+        self._next_id += 1
+        self.records[str(self._next_id)] = dict(fields)
+        return str(self._next_id)
 
     async def read_back(self, object_: str, ids: Sequence[str], fields: Sequence[str]) -> dict[str, RecordMatch]:
         self.requests += 1
         self.reads += ids
         await asyncio.sleep(self.latency_s)
-        return {i: RecordMatch(i, {f: self.records[i].get(f) for f in fields}) for i in ids if i in self.records}
+        return {i: self._match(self.led(i), fields) for i in ids if self.led(i) in self.records}
 
     async def write(self, object_: str, match_on: str | None, changes: Sequence[Change]) -> list[Outcome]:
         assert len({c.op for c in changes}) == 1
@@ -149,10 +186,10 @@ class FakeDestination:
                 change.ordinal, Status.REJECTED, None, "Rejected", "VALIDATION_ERROR", "the value is not valid"
             )
         if change.op is Operation.DELETE:
-            self.records.pop(str(change.destination_id), None)
+            self.records.pop(self.led(change.destination_id), None)
             self.links = {link for link in self.links if change.destination_id not in link[:2]}
             return Outcome(change.ordinal, Status.OK, change.destination_id)
-        id_ = change.destination_id
+        id_ = None if change.destination_id is None else self.led(change.destination_id)
         if change.op is Operation.CREATE:
             id_ = self._existing(match_on, change.match_value) if self.idempotent_creates else None
             if id_ is None:
@@ -161,7 +198,11 @@ class FakeDestination:
                 self.records[id_] = {}
         if id_ not in self.records:
             return Outcome(change.ordinal, Status.REJECTED, None, "Rejected", "OBJECT_NOT_FOUND", "no such record")
-        self.records[id_] |= dict(change.fields)
+        self.records[id_] |= {name: value for name, value in change.fields.items() if name not in self.silent}
+        stands = {n: self.silent[n] for n in self.silent if n in change.fields and change.fields[n] != self.silent[n]}
+        if stands:
+            said = f"taken and not applied: {', '.join(stands)}"
+            return Outcome(change.ordinal, Status.ACCEPTED, id_, None, NOT_APPLIED, said, stands=stands)
         return Outcome(change.ordinal, Status.OK, id_)
 
     def _existing(self, match_on: str | None, value: Scalar) -> str | None:
@@ -172,7 +213,8 @@ class FakeDestination:
             (
                 i
                 for i, r in self.records.items()
-                if r.get(match_on) and self.normalise("", match_on, r[match_on]) == form
+                if (r.get(match_on) and self.normalise("", match_on, r[match_on]) == form)
+                or form in [self.normalise("", match_on, v) for v in self.further.get(i, ())]
             ),
             None,
         )

@@ -179,6 +179,7 @@ def test_a_crash_between_write_and_checkpoint_leaves_doubt_and_change_and_change
     bench.source([ANN, BOB, CID])
     report = bench.run()
     assert report.recovered == 1
-    assert bench.sent() == [("update", "1", {"email": "ann@x.io", "firstname": "Ann", "city": "Riga"})]
+    # Whole, but for the email by which it is found: what answers to that already is not told it again.
+    assert bench.sent() == [("update", "1", {"firstname": "Ann", "city": "Riga"})]
     assert bench.destination.by("email")["ann@x.io"]["firstname"] == "Ann"
     assert bench.run().plan.changes == 0

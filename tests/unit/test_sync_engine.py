@@ -301,7 +301,7 @@ def test_columns_may_come_go_and_change_their_type(bench: Bench) -> None:
     assert bench.sent() == [("update", "1", {"seats": "1"}), ("update", "3", {"seats": "many"})]
     bench.source([(*ANN[:3], 1), (*BOB[:3], None), (*CID[:3], None)], ddl.replace("seats VARCHAR", "seats INTEGER"))
     bench.run()
-    assert bench.sent() == [("update", "3", {"email": "cid@x.io", "firstname": "Cid", "seats": None})]
+    assert bench.sent() == [("update", "3", {"firstname": "Cid", "seats": None})]
     assert bench.run().plan.changes == 0
 
 

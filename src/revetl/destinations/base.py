@@ -32,7 +32,7 @@ Duties of a connector:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, Protocol
 
@@ -48,13 +48,14 @@ CORE = ("__aenter__", "__aexit__", "check", "describe", "limits", "normalise", "
 @dataclass(frozen=True, slots=True)
 class DestinationField:
     """A field of a destination's object. `options` are the internal values of an enumeration, in the order in which the
-    destination shows them."""
+    destination shows them. `only_forward`: the destination takes a step back in that order and does not apply it."""
 
     name: str
     type: FieldType
     read_only: bool = False
     unique: bool = False
     options: tuple[str, ...] = ()
+    only_forward: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,11 +117,15 @@ class Quota:
 @dataclass(frozen=True, slots=True)
 class RecordMatch:
     """A record that already stands at the destination; `fields` as asked for. `created_at`: aware, by the vendor's
-    clock; None where it does not say."""
+    clock; None where it does not say. `also`: field → further values by which the record is found as by the field's own
+    (a contact's other addresses, the domains of companies that were merged into this one). `former_ids`: those of
+    records that were merged into this one, as far as the vendor tells."""
 
     destination_id: str
     fields: Mapping[str, Scalar]
     created_at: datetime | None = None
+    also: Mapping[str, Sequence[Scalar]] = field(default_factory=dict)
+    former_ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,8 +156,9 @@ class Destination(Protocol):
     def limits(self, object_: str) -> Limits: ...
 
     def normalise(self, object_: str, field: str, value: Scalar) -> str:
-        """The form in which the destination compares this field (emails in lower case). ValueError where the value has
-        none there."""
+        """The form in which the destination compares this field (emails in lower case). Two values of one form are one:
+        the second is not sent where the first stands. Null has the form of the empty text where both are one.
+        ValueError where the value has none there."""
         ...
 
     def idempotent(self, object_: str, match_on: str | None) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from revetl.model import Scalar
+from revetl.model import NOT_APPLIED, Scalar
 from revetl.state.schema import TABLES, relation
 from revetl.state.sync_tables import SyncTables
 from revetl.warehouse.base import Warehouse
@@ -110,12 +110,16 @@ def _json(type_: str, column: str) -> str:
     return f"CAST(to_json({column if type_.startswith(('FLOAT', 'DOUBLE', 'REAL')) else text}) AS VARCHAR)"
 
 
-def of_run(warehouse: Warehouse, run_id: str, *, statuses: Sequence[str] = (), limit: int = 100) -> list[RecordOutcome]:
-    """The outcomes of one run, the ones that need a person first."""
+def of_run(
+    warehouse: Warehouse, run_id: str, *, statuses: Sequence[str] = (), codes: Sequence[str] = (), limit: int = 100
+) -> list[RecordOutcome]:
+    """The outcomes of one run, the ones that need a person first: all, or those with one of `statuses` or `codes`."""
     clause, params = "run_id = ?", [run_id]
-    if statuses:
-        clause += f" AND status IN ({', '.join('?' for _ in statuses)})"
-        params += statuses
+    wanted = [("status", statuses), ("error_code", codes)]
+    among = [f"{name} IN ({', '.join('?' for _ in values)})" for name, values in wanted if values]
+    if among:
+        clause += f" AND ({' OR '.join(among)})"
+        params += [*statuses, *codes]
     return _select(warehouse, f"{clause} ORDER BY status DESC, sync, key LIMIT {int(limit)}", params)
 
 
@@ -144,7 +148,8 @@ def done_by(warehouse: Warehouse, run_id: str) -> list[tuple[str, str, int]]:
 
 
 def reasons(warehouse: Warehouse, run_id: str) -> list[tuple[str, str, str, int]]:
-    """(status, code, example of a message, records) of what did not go through in a run, the most frequent first."""
+    """(status, code, example of a message, records) of what did not go through in a run, or was accepted and not
+    applied; the most frequent first."""
     outcomes = relation(warehouse, "outcomes")
     if not warehouse.columns(outcomes):
         return []
@@ -152,7 +157,7 @@ def reasons(warehouse: Warehouse, run_id: str) -> list[tuple[str, str, str, int]
         f"""
         SELECT status, coalesce(error_code, error_class, ''), min(message), count(*)
         FROM {table(outcomes)}
-        WHERE run_id = ? AND status NOT IN ('ok', 'accepted')
+        WHERE run_id = ? AND (status NOT IN ('ok', 'accepted') OR error_code = {literal(NOT_APPLIED)})
         GROUP BY 1, 2
         ORDER BY 4 DESC, 1, 2
         """,

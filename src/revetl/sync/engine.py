@@ -23,7 +23,7 @@ from revetl.sync.leasing import under_lease
 from revetl.sync.links import sending
 from revetl.sync.lost_connection import again
 from revetl.sync.options import SyncOptions
-from revetl.sync.plan import consequences, guardrails, lines, policies
+from revetl.sync.plan import consequences, guardrails, lines, policies, standing
 from revetl.sync.plan.drafting import draft
 from revetl.sync.plan.summary import PlanSummary
 from revetl.sync.recording import how_it_ended, recorded
@@ -124,10 +124,14 @@ async def _plan(run: SyncRun, destination: Destination, options: SyncOptions) ->
     if options.full_refresh:  # a saved plan never is one
         raise GuardrailError(f"{run.spec.name}: the warehouse is older than the destination; make a new plan")
     plan = await options.planner.plan(run)
-    if plan.changes and policies.with_policy(run.tables):
-        described = (await destination.describe(run.spec.object)).fields
-        await policies.decide(run, destination, described, again=True)
-        plan = await run.on_tables(lines.summarise, plan)
+    if plan.changes:
+        schema = await destination.describe(run.spec.object)
+        if schema.kind == "records":
+            found = await standing.read(run, destination, schema.fields, full_refresh=plan.full_refresh, again=True)
+            if found.read:
+                await run.on_tables(standing.decide)
+            await policies.decide(run, destination, schema.fields)
+            plan = await run.on_tables(lines.summarise, plan)
     return plan
 
 
@@ -172,6 +176,7 @@ def _report(
         status,
         plan,
         record.counts,
+        dict(applier.not_applied),
         not_sent,
         healed.recovered,
         given_up=healed.given_up,

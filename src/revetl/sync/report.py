@@ -39,6 +39,7 @@ class SyncReport:
     status: RunStatus
     plan: PlanSummary
     counts: dict[str, int] = field(default_factory=dict)  # outcome status → records; of links `linked` and so on
+    not_applied: dict[str, int] = field(default_factory=dict)  # field → accepted records in which another value stands
     not_sent: int = 0  # planned, and not tried because the run stopped
     recovered: int = 0  # became in doubt, left behind by a run that never finished
     done: DoneCounts = field(default_factory=DoneCounts)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from revetl.enrich.execution.in_doubt import CallInDoubt, in_doubt
 from revetl.errors import ConfigError
-from revetl.model import RunRecord, RunStatus
+from revetl.model import NOT_APPLIED, RunRecord, RunStatus
 from revetl.project.recent_runs import remember_runs
 from revetl.state import outcomes, runs
 from revetl.sync import record_history
@@ -44,7 +44,7 @@ class RunDetails:
     """One run.
 
     undone_by  ids of the rollbacks of this run
-    reasons    (status, code, an example, records) of what did not go through
+    reasons    (status, code, an example, records) of what did not go through, or was accepted and not applied
     records    some of those
     in_doubt   its paid calls whose answer was lost
     planned    records that it was to send; None of a run that came to no plan
@@ -91,7 +91,9 @@ def _details(warehouse: Warehouse, run: RunRecord, limit: int, caller: Caller) -
         run,
         [r.run_id for r in runs.rollbacks_of(warehouse, run.run_id)],
         outcomes.reasons(warehouse, run.run_id),
-        outcomes.of_run(warehouse, run.run_id, statuses=("rejected", "unknown", "skipped"), limit=limit),
+        outcomes.of_run(
+            warehouse, run.run_id, statuses=("rejected", "unknown", "skipped"), codes=(NOT_APPLIED,), limit=limit
+        ),
         in_doubt(warehouse, caller.clock.now(), run_id=run.run_id),
         runs.planned_by(warehouse, run.run_id),
         outcomes.done_by(warehouse, run.run_id),

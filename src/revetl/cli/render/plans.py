@@ -26,6 +26,8 @@ REASONS = {
     "INVALID_IDENTITY": "what it is looked for by has no form that the destination can hold",
     "NO_ID": "has left the model, and which record there is meant is not known",
     "NOT_RECONCILABLE": "may have been created already and can't be looked for",
+    "SAME_RECORD": "somebody merged its record into that of another of the model",
+    "OBJECT_NOT_FOUND": "archived or deleted there: `revetl drift SYNC` makes it again, or leaves it so",
     "EXISTS": "exists already, and the mode is insert",
     "EVENT_CHANGED": "was added as it was, and an event is never changed",
 }
@@ -109,6 +111,10 @@ def facts(plan: PlanSummary) -> list[str]:
     if plan.kept:
         most = sorted(plan.kept.items(), key=lambda item: (-item[1], item[0]))
         out.append("kept as they stand there by field policies: " + ", ".join(f"{name} {n:,}" for name, n in most))
+    if plan.merged:
+        out.append(f"{plan.merged:,} stand under another id: merged there")
+    if plan.found_again:
+        out.append(f"{plan.found_again:,} found again under another id: archived or deleted there, and made again")
     if plan.absent:
         out.append(f"{plan.absent:,} not at the destination: mode update creates none")
     if plan.fields:

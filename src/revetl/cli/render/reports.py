@@ -139,6 +139,13 @@ def show_reports(console: Console, reports: Sequence[SyncReport]) -> None:
             console.print(f"{r.sync}: {r.links_not_sent:,} link(s) not sent; the same command takes up from there")
         if r.links_waiting:
             console.print(f"{r.sync}: {r.links_waiting:,} link(s) wait for a record that is not there yet")
+        if r.plan.found_again:
+            said = f"{r.plan.found_again:,} record(s) were archived there and made again by somebody"
+            console.print(f"{r.sync}: {said}; what else is not ours there: [bold]revetl drift {r.sync}[/]")
+        if r.not_applied:
+            most = sorted(r.not_applied.items(), key=lambda item: (-item[1], item[0]))
+            fields = ", ".join(f"{short(name, 40)} {n:,}" for name, n in most)
+            console.print(f"{r.sync}: accepted, not applied, so another value stands there: {fields}")
         if r.plan.suppressed:
             console.print(f"{r.sync}: {r.plan.suppressed:,} record(s) of erased people were left out")
         if any(r.counts.get(word) for word in NOT_OK):

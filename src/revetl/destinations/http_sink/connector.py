@@ -89,7 +89,7 @@ class HttpSink:
             return "true" if value else "false"
         if isinstance(value, date):  # a datetime is one too
             return str(orjson.loads(orjson.dumps(value)))
-        return "" if value is None else format(value, "f") if isinstance(value, Decimal) else str(value)
+        return "null" if value is None else format(value, "f") if isinstance(value, Decimal) else str(value)
 
     async def write(self, object_: str, match_on: str | None, changes: Sequence[Change]) -> list[Outcome]:
         """Rejected where the endpoint refuses the batch: nothing of it was taken."""

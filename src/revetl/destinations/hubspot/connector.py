@@ -10,6 +10,7 @@ from revetl.clock import Clock
 from revetl.destinations.base import Destination, DestinationField, Limits, ObjectSchema, Pair, Quota, RecordMatch
 from revetl.destinations.hubspot import access, api, linking
 from revetl.destinations.hubspot.allowance import Allowance
+from revetl.destinations.hubspot.domains import bare
 from revetl.destinations.hubspot.linking import Linker
 from revetl.destinations.hubspot.options import Options
 from revetl.destinations.hubspot.reading import ID, Reader, unique_property
@@ -204,7 +205,8 @@ class HubSpot:
             for i in range(0, len(group), self._options.batch_rows):
                 await writer.write(route, group[i : i + self._options.batch_rows])
         outcomes = [item.outcome for item in items if item.outcome is not None]
-        self._unkeyed[object_] -= {o.destination_id for o in outcomes if o.status is Status.OK and o.destination_id}
+        taken = (o for o in outcomes if o.status in (Status.OK, Status.ACCEPTED))
+        self._unkeyed[object_] -= {o.destination_id for o in taken if o.destination_id}
         return outcomes
 
     def _item(self, object_: str, route: Route, change: Change, described: Mapping[str, DestinationField]) -> Item:
@@ -214,7 +216,8 @@ class HubSpot:
         properties: dict[str, str] = {}
         for name, value in change.fields.items() if not route.archive else ():
             try:
-                properties[name] = encode(value, described[name].type if name in described else None)
+                text = encode(value, described[name].type if name in described else None)
+                properties[name] = bare(text) if name == "domain" else text
             except ValueError as e:
                 problem = api.Refusal("INVALID_VALUE", f"{name}: {e}", properties=(name,))
         if route.id_property is None:
@@ -229,7 +232,8 @@ class HubSpot:
             properties.pop(route.id_property, None)
         if not id_:
             problem = api.Refusal("MISSING_ID", f"there is no value for {route.id_property or 'the record id'}")
-        item = Item(change, id_, form, properties)
+        types = {name: described[name].type for name in properties if name in described}
+        item = Item(change, id_, form, properties, types)
         if problem:
             item.rejected(problem)
         return item

@@ -9,15 +9,19 @@ from typing import Any
 
 from revetl.destinations.base import DestinationField, RecordMatch
 from revetl.destinations.hubspot import api
+from revetl.destinations.hubspot.domains import DOMAINS, spellings
 from revetl.destinations.hubspot.values import canonical
 from revetl.errors import ConfigError
 from revetl.http import Session
 
 ID = "hs_object_id"
+_MERGED = "hs_merged_object_ids"
 _SEARCH_VALUES = 100
 _SEARCH_CHARS = 2_900  # of 3,000 (docs)
 _SEARCH_PAGE = 200
 _SEARCH_REACH = 10_000  # results of one query past which no page is given (docs)
+# Where the further values stand by which a record is known: after a merge those of the record that went into it (docs).
+_ALSO = {"email": "hs_additional_emails", "domain": "hs_additional_domains"}
 
 
 def unique_property(object_: str, name: str | None, fields: dict[str, DestinationField]) -> bool:
@@ -40,8 +44,9 @@ class Reader:
         self._type = field.type
         # A contact is found by its other addresses too (live), and a record by the ids that were merged into it (docs).
         # Only these properties say by which.
-        self._also = {"email": "hs_additional_emails", ID: "hs_merged_object_ids"}.get(match_on)
-        self._properties = list(dict.fromkeys([*wanted, match_on, *([self._also] if self._also else [])]))
+        self._also = {**_ALSO, ID: _MERGED}.get(match_on)
+        more = [_ALSO[name] for name in wanted if name in _ALSO]
+        self._properties = list(dict.fromkeys([*wanted, match_on, *([self._also] if self._also else []), *more]))
 
     async def by_unique(self, values: Sequence[str]) -> dict[str, RecordMatch]:
         """By the canonical value. A value that HubSpot can't take as an identifier stands for no record."""
@@ -67,18 +72,23 @@ class Reader:
     def _chunks(self, values: Sequence[str]) -> Iterator[list[str]]:
         chunk: list[str] = []
         for value in values:
-            if chunk and (
-                len(chunk) == _SEARCH_VALUES or len(json.dumps(self._query([*chunk, value]))) > _SEARCH_CHARS
-            ):
+            if chunk and self._too_long([*chunk, value]):
                 yield chunk
                 chunk = []
             chunk.append(value)
         if chunk:
             yield chunk
 
+    def _too_long(self, values: list[str]) -> bool:
+        query = self._query(values)
+        asked_for = query["filterGroups"][0]["filters"][0]["values"]
+        return len(asked_for) > _SEARCH_VALUES or len(json.dumps(query)) > _SEARCH_CHARS
+
     def _query(self, values: list[str], after: str | None = None) -> dict[str, Any]:
         # IN compares strings in lower case and wants them so (docs).
         folded = [v.lower() for v in values] if self._type == "string" else values
+        if self._by in DOMAINS:
+            folded = [spelling for v in folded for spelling in spellings(v)]
         where = {"propertyName": self._by, "operator": "IN", "values": folded}
         query = {"filterGroups": [{"filters": [where]}], "properties": self._properties, "limit": _SEARCH_PAGE}
         return query | ({"after": after} if after else {})
@@ -114,7 +124,13 @@ class Reader:
             if not isinstance(result, dict) or not result.get("id"):
                 continue
             properties = result.get("properties") or {}
-            match = RecordMatch(str(result["id"]), {k: v or None for k, v in properties.items()}, _created(result))
+            match = RecordMatch(
+                str(result["id"]),
+                {k: v or None for k, v in properties.items()},
+                _created(result),
+                _also(properties),
+                tuple(filter(None, str(properties.get(_MERGED) or "").split(";"))),
+            )
             forms = [canonical(self._by, properties.get(self._by) or "", self._type)]
             if self._by == ID:
                 forms.append(match.destination_id)
@@ -128,6 +144,12 @@ class Reader:
             raise ConfigError(
                 f"{self._session.name}: {self._object} can't be looked up by {self._by!r}: {refusal.code}"
             )
+
+
+def _also(properties: dict[str, Any]) -> dict[str, tuple[str, ...]]:
+    """Field → its further values."""
+    texts = {name: str(properties.get(further) or "") for name, further in _ALSO.items() if name in properties}
+    return {name: tuple(filter(None, text.split(";"))) for name, text in texts.items() if text}
 
 
 def _next_page(body: dict[str, Any]) -> str | None:

@@ -11,6 +11,8 @@ from revetl.destinations.hubspot import api
 from revetl.errors import ConfigError, Unavailable
 from revetl.http import Session
 
+# Takes a step back and does not apply it, unless it is cleared first (docs).
+_ONLY_FORWARD = frozenset({"lifecyclestage"})
 _TYPES: dict[str, FieldType] = {"number": "number", "bool": "bool", "date": "date", "datetime": "datetime"}
 
 
@@ -99,6 +101,7 @@ def _field(p: dict[str, Any]) -> DestinationField:
         read_only=read_only or bool(p.get("calculated")),
         unique=bool(p.get("hasUniqueValue")),
         options=tuple(str(o["value"]) for o in sorted(options, key=_display_order)),
+        only_forward=str(p["name"]) in _ONLY_FORWARD,
     )
 
 

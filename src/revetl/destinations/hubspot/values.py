@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import unicodedata
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 
 from revetl.destinations.base import FieldType
+from revetl.destinations.hubspot.domains import DOMAINS, host
 from revetl.model import Scalar
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Compared without case and outer blanks: the vendor lowercases them on writing (live for email).
-FOLDED = frozenset({"email", "domain", "hs_additional_emails", "hs_additional_domains"})
+_FOLDED = frozenset({"email", "hs_additional_emails"})
 
 
 def encode(value: Scalar, type_: FieldType | None = None) -> str:
@@ -38,10 +40,16 @@ def encode(value: Scalar, type_: FieldType | None = None) -> str:
 
 
 def canonical(name: str, value: Scalar, type_: FieldType | None = None) -> str:
-    """One text for all the forms of an equal value: what is sent and what comes back compare equal by it."""
+    """One text for all the forms of an equal value: what is sent and what comes back compare equal by it, and so do two
+    values of ours of which the vendor would keep one and the same. Unicode's two ways of writing one letter look alike
+    to everybody, so they are equal too (NFC)."""
     text = encode(value, type_)
-    if name in FOLDED:
+    if not text.isascii():
+        text = unicodedata.normalize("NFC", text)
+    if name in _FOLDED:
         return text.strip().lower()
+    if name in DOMAINS:
+        return ";".join(map(host, text.split(";")))
     if type_ == "number":
         return _number(text)
     if type_ in ("date", "datetime"):
@@ -49,7 +57,7 @@ def canonical(name: str, value: Scalar, type_: FieldType | None = None) -> str:
     if type_ == "bool":
         return text.strip().lower()
     if type_ == "multi_enum":
-        return ";".join(sorted(filter(None, text.split(";"))))
+        return ";".join(sorted(set(filter(None, text.split(";")))))
     return text
 
 

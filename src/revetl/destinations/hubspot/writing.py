@@ -5,20 +5,23 @@
 - Two inputs of one identity refuse the batch even so (live): they go in batches one after the other.
 - A batch that is refused as a whole is halved until the culprit stands alone. All writes here are idempotent.
 - What nobody answered for is unknown.
+- A result that holds another value than was sent (a stage that can't go back, a calculated property) was taken and not
+  applied: accepted, with the code NOT_APPLIED and what stands.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from revetl.destinations.base import FieldType
 from revetl.destinations.hubspot import api
 from revetl.destinations.hubspot.values import canonical
 from revetl.errors import Ambiguous, CallError
 from revetl.http import Session
-from revetl.model import Change, Outcome, Status
+from revetl.model import NOT_APPLIED, Change, Outcome, Scalar, Status
 
 # Refusals that name a property: every input that has it fails, no other.
 _OF_A_PROPERTY = {"PROPERTY_DOESNT_EXIST", "READ_ONLY_VALUE"}
@@ -35,12 +38,14 @@ class Route:
 
 @dataclass(slots=True)
 class Item:
-    """One change on its way. `form` is its identity as it is compared, `trace_id` the change's ordinal."""
+    """One change on its way. `form` is its identity as it is compared, `trace_id` the ordinal; `types` are those
+    of its properties, where they are known."""
 
     change: Change
     id: str
     form: str
     properties: dict[str, str]
+    types: Mapping[str, FieldType] = field(default_factory=dict)
     outcome: Outcome | None = None
     trace_id: str = field(init=False)
 
@@ -49,6 +54,37 @@ class Item:
 
     def ok(self, destination_id: str, attempts: int) -> None:
         self.outcome = Outcome(self.change.ordinal, Status.OK, destination_id, attempts=attempts)
+
+    def answered(self, result: Mapping[str, Any], attempts: int) -> None:
+        """Taken; and applied, as far as the result tells: a property that it leaves out says nothing."""
+        self.ok(str(result["id"]), attempts)
+        stands = self._not_applied(result.get("properties"))
+        if stands and self.outcome is not None:
+            self.outcome.status, self.outcome.error_code = Status.ACCEPTED, NOT_APPLIED
+            self.outcome.message = f"taken and not applied: {', '.join(stands)}"
+            self.outcome.stands = stands
+
+    def _not_applied(self, answered: Any) -> dict[str, Scalar]:
+        """Property → what stands there in place of what was sent."""
+        if not isinstance(answered, dict):
+            return {}
+        stands: dict[str, Scalar] = {}
+        for name, sent in self.properties.items():
+            there = answered.get(name, sent)
+            if there == sent or not (there or sent):
+                continue  # as nearly always, and cheap
+            # A leading semicolon adds to what stands (docs), so the answer holds more than was sent.
+            if (
+                name in self.change.fields
+                and not sent.startswith(";")
+                and self._form(name, there) != self._form(name, sent)
+            ):
+                stands[name] = there or None
+        return stands
+
+    def _form(self, name: str, value: Any) -> str:
+        """Without outer blanks: whether the vendor keeps them is not known, and nobody means them."""
+        return canonical(name, "" if value is None else str(value), self.types.get(name)).strip()
 
     def rejected(self, refusal: api.Refusal, attempts: int = 1) -> None:
         self.outcome = _outcome(self.change, Status.REJECTED, "Rejected", refusal.code, refusal.message, attempts)
@@ -153,7 +189,7 @@ class Writer:
         """The email came to stand there while the batch was on its way: the record is updated by its id."""
         if not conflicts:
             return
-        by_id = [Item(item.change, id_, id_, item.properties) for item, id_ in conflicts]
+        by_id = [Item(item.change, id_, id_, item.properties, item.types) for item, id_ in conflicts]
         for batch in _without_twins(by_id):
             await self._send(Route(route.path.rpartition("/")[0] + "/update"), batch)
         for (item, _), update in zip(conflicts, by_id, strict=True):
@@ -179,7 +215,7 @@ class Writer:
         half = (len(items) + 1) // 2
         first, second = items[:half], items[half:]
         await self._send(route, first)
-        innocent = all(i.outcome is not None and i.outcome.status is Status.OK for i in first)
+        innocent = all(i.outcome is not None and i.outcome.status in (Status.OK, Status.ACCEPTED) for i in first)
         if refused and innocent and len(second) > 1:
             await self._halve(route, second, refused=True)
         else:
@@ -203,7 +239,7 @@ class _Book:
             if item is None:
                 nameless.append(result)
             elif item.outcome is None:
-                item.ok(str(result["id"]), attempts)
+                item.answered(result, attempts)
         return nameless
 
     def _of(self, result: Any) -> Item | None:

@@ -17,12 +17,14 @@ MAX_INPUTS = 100
 
 @dataclass(slots=True)
 class _Item:
-    """One input on its way: `values` are checked, `record` is None for one that is to be created."""
+    """One input on its way: `values` are checked, `record` is None for one that is to be created. `sent`: the names of
+    all that the input held."""
 
     trace_id: str | None
     record: Record | None
     values: dict[str, str]
     links: list[tuple[str, str, int]]
+    sent: dict[str, None]
 
 
 def create(call: PortalCall) -> Reply:
@@ -143,7 +145,8 @@ def _write(
                 raise
             failed.append(e.in_batch(trace_id))
             continue
-        ready.append(_Item(trace_id, record, values, links))
+        sent = dict.fromkeys((*own, *item.get("properties", {})))
+        ready.append(_Item(trace_id, record, values, links, sent))
     at_ms = portal.now_ms()
     results = []
     for one in ready:
@@ -153,7 +156,8 @@ def _write(
         else:
             portal.update(store, one.record, one.values, at_ms, INTEGRATION)
         make_links(portal, store.type, one.record.id, one.links)
-        shown = store.show_written(one.record, one.values)
+        # What stands in the properties that were sent, also where it was not taken (a stage that can't go back).
+        shown = store.show_written(one.record, one.sent)
         if say_new:
             shown["new"] = new
         # Success rows often, not always, omit it (live): nobody may lean on either.

@@ -12,6 +12,8 @@ from revetl.sandbox.hubspot.portal import PortalCall, Reply
 from revetl.sandbox.hubspot.store import INTEGRATION, Record
 
 LIST_MAX = 100
+# Where a merge keeps the values that the main property has no room for.
+_FURTHER = {"contacts": {"email": "hs_additional_emails"}, "companies": {"domain": "hs_additional_domains"}}
 
 
 def create(call: PortalCall) -> Reply:
@@ -43,7 +45,7 @@ def update(call: PortalCall) -> Reply:
     values = store.prepare(call.fields.get("properties", {}), record)
     store.check_unique(values, record, {})
     call.portal.update(store, record, values, call.portal.now_ms(), INTEGRATION)
-    return 200, store.show_written(record, values)
+    return 200, store.show_written(record, call.fields.get("properties", {}))
 
 
 def archive(call: PortalCall) -> Reply:
@@ -73,26 +75,25 @@ def list_all(call: PortalCall) -> Reply:
 
 
 def merge(call: PortalCall) -> Reply:
-    """The primary keeps its values and takes the other's where it has none; both ids lead to it. A contact's other
-    email becomes an additional one (docs). The vendor gives the merged record a new id for some objects: not here."""
+    """One record with a **new** id takes the place of both (the vendor's changelog for contacts and companies; third
+    parties report it for the others too), and both old ids lead to it: on read and update (reported, unconfirmed), and
+    on search by id (assumed). The primary's values hold, and the other's where it has none; a contact's other addresses
+    and a company's other domains become additional ones (docs)."""
     store = call.store
     primary = store.get(str(call.fields.get("primaryObjectId", "")))
     other = store.get(str(call.fields.get("objectIdToMerge", "")))
     if primary is None or other is None or primary is other:
         raise errors.invalid_input("primaryObjectId and objectIdToMerge must be two existing objects")
-    gained = {n: v for n, v in other.values.items() if n not in primary.values}
-    if store.type == "contacts":
-        addresses = [a for r in (primary, other) for a in r.values.get("hs_additional_emails", "").split(";") if a]
-        if "email" in other.values and "email" in primary.values:
-            addresses.append(other.values["email"])
-        gained["hs_additional_emails"] = ";".join(addresses)
-    before = [r.values.get("hs_merged_object_ids", "") for r in (primary, other)]
-    gained["hs_merged_object_ids"] = ";".join(filter(None, (*before, other.id)))
-    call.portal.archive(store, other)
-    for id_ in gained["hs_merged_object_ids"].split(";"):
-        store.merged[id_] = primary.id
-    call.portal.update(store, primary, gained, call.portal.now_ms(), INTEGRATION)
-    return 200, store.show(primary)
+    values = {**other.values, **primary.values}
+    for name, further in _FURTHER.get(store.type, {}).items():
+        own = [r.values.get(name, "") for r in (primary, other)]
+        also = [v for r in (primary, other) for v in r.values.get(further, "").split(";")]
+        values[further] = ";".join(v for v in dict.fromkeys([*also, *own]) if v and v != values.get(name))
+    ids = [i for r in (primary, other) for i in (*r.values.get("hs_merged_object_ids", "").split(";"), r.id) if i]
+    values["hs_merged_object_ids"] = ";".join(dict.fromkeys(ids))
+    merged = call.portal.merge(store, primary, other, {n: v for n, v in values.items() if v})
+    store.merged.update(dict.fromkeys(ids, merged.id))
+    return 200, store.show(merged)
 
 
 def gdpr_delete(call: PortalCall) -> Reply:

@@ -13,7 +13,7 @@ from multidict import MultiMapping
 from revetl.clock import Clock
 from revetl.sandbox.hubspot import errors
 from revetl.sandbox.hubspot.schema import iso
-from revetl.sandbox.hubspot.store import ObjectStore, Record
+from revetl.sandbox.hubspot.store import HUMAN, ObjectStore, Record
 
 OBJECT_TYPES = ("contacts", "companies", "deals")
 _NAMES = {
@@ -104,6 +104,24 @@ class Portal:
         self.unlink_all(store.type, record.id)
         self.counts[f"{store.type}.archived"] += 1
         self.version += 1
+
+    def merge(self, store: ObjectStore, primary: Record, other: Record, values: dict[str, str]) -> Record:
+        """A new record with these values in the place of both. It has the primary's history and both records' links."""
+        linked = [(r.id, dict(self.links.get((store.type, r.id), {}))) for r in (other, primary)]
+        for record in (primary, other):
+            store.erase(record)
+        self.last_id += 1
+        merged = store.create(str(self.last_id), values, self.now_ms(), HUMAN)
+        merged.created_ms = min(primary.created_ms, other.created_ms)
+        merged.writes[:0] = primary.writes
+        for old_id, by_type in linked:
+            for to_type, targets in by_type.items():
+                for to_id, types in dict(targets).items():
+                    back = self.linked(to_type, to_id, store.type).get(old_id, [])
+                    self.link(store.type, merged.id, to_type, to_id, types, back)
+            self.unlink_all(store.type, old_id)
+        self._changed(store, merged, self.now_ms(), "merged")
+        return merged
 
     def erase(self, store: ObjectStore, record: Record) -> None:
         store.erase(record)

@@ -56,7 +56,17 @@ def _groups(store: ObjectStore, body: dict[str, Any]) -> list[list[dict[str, Any
             raise errors.invalid_input(f"There was a problem with the request: no property {one.get('propertyName')}")
         if one.get("operator") not in _TESTS:
             raise errors.invalid_json(f"unknown operator {one.get('operator')}")
-    return groups
+    return [[_led_on(store, f) for f in g] for g in groups]
+
+
+def _led_on(store: ObjectStore, filter_: dict[str, Any]) -> dict[str, Any]:
+    """The id of a record that was merged finds the one that took its place."""
+    if filter_["propertyName"] != "hs_object_id" or filter_["operator"] not in ("EQ", "IN"):
+        return filter_
+    led = {"value": store.merged.get(str(filter_.get("value")), filter_.get("value"))}
+    if filter_.get("values"):
+        led["values"] = [store.merged.get(str(v), v) for v in filter_["values"]]
+    return {**filter_, **led}
 
 
 def _values(call: PortalCall) -> Values:

@@ -261,7 +261,7 @@ class ObjectStore:
             shown["archivedAt"] = iso_ms(record.archived_ms)
         return shown
 
-    def show_written(self, record: Record, names: Mapping[str, str]) -> dict[str, Any]:
+    def show_written(self, record: Record, names: Mapping[str, object]) -> dict[str, Any]:
         """As a write answers: what was written and the system's own (captured)."""
         return self.show(record, names or self._always())
 

@@ -93,6 +93,7 @@ class Applier:
         self._read_until = -1  # the last ordinal that was read from the plan
         self._ended_jobs: list[DestinationJob] = []
         self.counts: Counter[str] = Counter(record.counts)
+        self.not_applied: Counter[str] = Counter()  # field → records of which another value stands than was sent
         self.answered: Counter[tuple[Operation, Status]] = Counter()
         self.sent = 0
         self._writer = self._make_writer()
@@ -180,6 +181,7 @@ class Applier:
         self.counts.update(answered)
         for status, n in answered.items():
             self.answered[batch[0].op, status] += n  # a batch is of one operation
+        self.not_applied.update(name for o in outcomes if o.stands for name in o.stands)
         self.sent += len(batch)
         if log.isEnabledFor(logging.DEBUG):
             counted = Counter(str(o.status.value) for o in outcomes)

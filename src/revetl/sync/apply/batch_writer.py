@@ -6,7 +6,7 @@ most 2n - 1 calls, which is when every record of it is bad; one culprit takes at
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from revetl.destinations.base import Destination
 from revetl.errors import Ambiguous, CallError, Rejected, RevetlError
@@ -88,6 +88,9 @@ def _is_sound(outcome: object) -> bool:
         return False
     if outcome.status is Status.OK:
         return True
+    stands: object = outcome.stands
+    if stands is not None and not isinstance(stands, Mapping):
+        return False
     texts: tuple[object, ...] = (outcome.error_class, outcome.error_code, outcome.message)
     return all(text is None or isinstance(text, str) for text in texts)
 

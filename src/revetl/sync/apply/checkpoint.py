@@ -18,8 +18,9 @@ from revetl.model import Outcome, RunRecord
 from revetl.state import destination_jobs, outcomes, runs, snapshot
 from revetl.state.destination_jobs import DestinationJob
 from revetl.state.sync_tables import SyncTables
+from revetl.sync import typed_text
 from revetl.sync.apply.doubts import doubt
-from revetl.warehouse.sql import literal
+from revetl.warehouse.sql import ident, literal
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -69,6 +70,7 @@ def begin(tables: SyncTables, plan: FrozenPlan, run_id: str, now: datetime) -> N
 def _new_results(tables: SyncTables) -> None:
     columns = ", ".join(f"{name} {type_}" for name, type_ in _RESULTS)
     tables.new_scratch("results", f"({columns})")
+    tables.new_scratch("stands", "(ordinal BIGINT, field VARCHAR, value VARCHAR)")
 
 
 def finish(tables: SyncTables, plan: FrozenPlan) -> None:
@@ -132,6 +134,7 @@ def write(
             warehouse.execute(f"DELETE FROM {tables.scratch('results')}")
             warehouse.append(tables.scratch_relation("results"), _as_arrow(done))
             _write_answered(tables, plan.queue, _answered(tables, done), record.run_id, naive(now))
+            _write_what_stands(tables, done)
         destination_jobs.finish(tables, ended_jobs)
         if intent_until is not None:
             _intend(tables, plan, intent_until)
@@ -192,6 +195,7 @@ def write_followed(tables: SyncTables, job: DestinationJob, done: Sequence[Outco
         if done:
             followed = f"SELECT * FROM {tables.scratch('followed')}"
             _write_answered(tables, snapshot.queue_refused, followed, job.run_id, naive(now))
+            _write_what_stands(tables, done)
             runs.recount(warehouse, job.run_id)
 
 
@@ -238,6 +242,51 @@ def _write_answered(tables: SyncTables, queue: Queue, answered: str, run_id: str
     outcomes.append(tables, answered, now, run_id)
     snapshot.merge(tables, answered, now, run_id)
     queue(tables, answered, now, run_id)
+
+
+def _write_what_stands(tables: SyncTables, done: Sequence[Outcome]) -> None:
+    """Of what was taken and not applied the snapshot holds what the destination answered that stands there, not what
+    was sent: so nobody takes the difference for a person's change. After the snapshot was merged."""
+    types = {f.name: f.type for f in tables.fields}
+    rows = [(o.ordinal, name, value) for o in done for name, value in (o.stands or {}).items() if name in types]
+    fitting = []
+    for ordinal, name, value in rows:
+        try:
+            fitting.append((ordinal, name, typed_text.text(typed_text.fit(types[name], value))))
+        except ValueError:
+            continue  # our column can't hold it: drift will say so
+    if not fitting:
+        return
+    import pyarrow as pa
+
+    ordinals, names, values = (list(cells) for cells in zip(*fitting, strict=True))
+    scratch = tables.scratch("stands")
+    tables.warehouse.execute(f"DELETE FROM {scratch}")
+    tables.warehouse.append(
+        tables.scratch_relation("stands"),
+        pa.table(
+            {
+                "ordinal": pa.array(ordinals, pa.int64()),
+                "field": pa.array(names, pa.string()),
+                "value": pa.array(values, pa.string()),
+            }
+        ),
+    )
+    for field in (f for f in tables.fields if f.name in set(names)):
+        tables.warehouse.execute(
+            f"""
+            UPDATE {tables.snapshot}
+            SET {ident(field.stored)} = TRY_CAST(s.value AS {field.type})
+            FROM (
+                SELECT p.key, r.value
+                FROM {scratch} r
+                JOIN {tables.plan} p ON p.ordinal = r.ordinal
+                WHERE r.field = ?
+            ) s
+            WHERE s.key = {tables.snapshot}.key
+            """,
+            [field.name],
+        )
 
 
 def _as_arrow(done: Sequence[Outcome]) -> pa.Table:

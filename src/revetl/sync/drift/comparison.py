@@ -20,6 +20,8 @@ class DriftComparison:
     def __init__(self, tables: SyncTables, forms: NormalForms, described: Mapping[str, DestinationField]) -> None:
         self._forms = forms
         self._described = described
+        names = [f.name for f in tables.fields]
+        self._match_on = (names.index(on), on) if (on := tables.spec.match_on) in names and on in described else None
         self._fields = [
             (i, f, tables.spec.rule(f.name).policy) for i, f in enumerate(tables.fields) if f.name in described
         ]
@@ -32,13 +34,22 @@ class DriftComparison:
                 yield DriftFinding(key, id_, None, None, None, None, findings.MISSING)
             return
         if match.destination_id != id_:
-            yield DriftFinding(key, id_, None, None, None, match.destination_id, findings.MERGED)
+            main = findings.MAIN if self._is_main(row, match) else None
+            yield DriftFinding(key, id_, None, None, None, match.destination_id, findings.MERGED, value=main)
         for i, column, policy in self._fields:
             last = row[f"last__{i}"]
             wanted = last if row["waits"] else row[f"wanted__{i}"]
             finding = self._field(row, column, policy, (last, wanted, match.fields.get(column.name)))
             if finding is not None:
                 yield finding
+
+    def _is_main(self, row: KnownRow, match: RecordMatch) -> bool:
+        """Whether the merged record has our `match_on` value as its main one: another went into ours."""
+        if self._match_on is None:
+            return False
+        index, name = self._match_on
+        stands = self._forms.of(name, match.fields.get(name))
+        return bool(stands) and stands == self._forms.of(name, row[f"last__{index}"])
 
     def _field(
         self, row: KnownRow, column: SyncField, policy: FieldPolicy, values: tuple[Scalar, Scalar, Scalar]

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 THEIRS, CONFLICT, SAME, PENDING = "theirs", "conflict", "same", "pending"
 # `untied`: a link of ours that was removed there. The word stands in tables and in the command's output.
 MISSING, MERGED, UNLINKED = "missing", "merged", "untied"
+# The `value` of a merged record that has our `match_on` value as its main one.
+MAIN = "main"
 # Classes of fields that are drift, and those of records; `pending` and `same` need nobody.
 FIELD_DRIFT = (THEIRS, CONFLICT)
 RECORD_DRIFT = (MISSING, MERGED, UNLINKED)
@@ -99,8 +101,8 @@ def not_known(tables: SyncTables, keys: Sequence[str]) -> list[str]:
 
 def known_records(tables: SyncTables, keys: Sequence[str], *, batch_rows: int) -> Iterator[pa.RecordBatch]:
     """What is known to stand there: `last__<i>` and, where the next sync would write it, `wanted__<i>` for the i-th
-    field. `waits`: nothing would be written, since the row waits or has left the model. `accepted`: the record as it
-    stands was accepted."""
+    field. `waits`: nothing would be written, since the row waits, is as it was, or has left the model. `accepted`: the
+    record as it stands was accepted."""
     last = "".join(f", n.{ident(f.stored)} AS last__{i}" for i, f in enumerate(tables.fields))
     wanted = "".join(f", m.{ident(f.name)} AS wanted__{i}" for i, f in enumerate(tables.fields))
     values = "".join(f", {tables.value(f, 's')} AS {ident(f.name)}" for f in tables.fields)
@@ -110,7 +112,7 @@ def known_records(tables: SyncTables, keys: Sequence[str], *, batch_rows: int) -
         SELECT
             n.key,
             n.destination_id,
-            m.revetl_key IS NULL OR r.key IS NOT NULL AS waits,
+            m.revetl_key IS NULL OR r.key IS NOT NULL OR n.row_hash IS NOT DISTINCT FROM m.revetl_hash AS waits,
             r.key IS NOT NULL AND r.status = {literal(queue.ACCEPTED)} AS accepted
             {last}
             {wanted}
@@ -131,23 +133,26 @@ def known_records(tables: SyncTables, keys: Sequence[str], *, batch_rows: int) -
 
 def leave_out_merged_twice(tables: SyncTables) -> int:
     """A record that was merged into one of another key of ours is named and left alone: two of ours would write over
-    each other. Returns how many. Call after the last finding."""
+    each other. Of several that became one with a new id, that of the main value is not: it is whose the record is.
+    Returns how many. Call after the last finding."""
     warehouse, drift = tables.warehouse, tables.drift
+    held = f"SELECT destination_id FROM {tables.snapshot} WHERE destination_id IS NOT NULL"
     twice = f"""
         SELECT f.key
-        FROM {drift} f
-        WHERE f.field IS NULL AND f.class = '{MERGED}'
-            AND f.theirs IN (
-                SELECT destination_id
-                FROM {tables.snapshot}
-                WHERE destination_id IS NOT NULL
-                UNION ALL
-                SELECT theirs
-                FROM {drift}
-                WHERE field IS NULL AND class = '{MERGED}'
-                GROUP BY theirs
-                HAVING count(*) > 1
-            )
+        FROM (
+            SELECT
+                key,
+                theirs,
+                count(*) OVER (PARTITION BY theirs) AS together,
+                row_number() OVER (
+                    PARTITION BY theirs
+                    ORDER BY CASE WHEN value = '{MAIN}' THEN 0 ELSE 1 END, key
+                ) AS place,
+                CASE WHEN value = '{MAIN}' THEN 1 ELSE 0 END AS main
+            FROM {drift}
+            WHERE field IS NULL AND class = '{MERGED}'
+        ) f
+        WHERE f.theirs IN ({held}) OR (f.together > 1 AND NOT (f.place = 1 AND f.main = 1))
         """
     count = warehouse.scalar(f"SELECT count(*) FROM ({twice}) t", int)
     if count:

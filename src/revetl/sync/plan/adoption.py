@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 
 from revetl.state.sync_tables import SyncTables
+from revetl.sync.plan.same_record import clears
 from revetl.warehouse.sql import ident, literal
 
 
@@ -95,13 +96,14 @@ def _adopt(tables: SyncTables) -> None:
 
 
 def _decide_gone(tables: SyncTables) -> None:
-    """Only a record that was looked for and not found is gone."""
+    """Of who left the model: only a record that was looked for and not found is gone."""
     asked = f"SELECT ordinal FROM {tables.scratch('found')} WHERE asked"
+    left = f"op = 'delete' OR {clears(tables, tables.plan)}"
     _decide_lines(
         tables,
         "ok",
         note="'is not at the destination any more'",
-        where=f"destination_id IS NULL AND op <> 'create' AND ordinal IN ({asked})",
+        where=f"destination_id IS NULL AND op <> 'create' AND ordinal IN ({asked}) AND ({left})",
     )
 
 
@@ -136,7 +138,8 @@ def _withhold_nameless(tables: SyncTables) -> None:
 
 
 def _withhold_twins(tables: SyncTables) -> None:
-    """Of two lines for one record there, the one in doubt is sent, else the first."""
+    """Of two lines for one record there, the one in doubt is sent, else the one whose value is its main one, else the
+    first."""
     has_the_same = literal(f"has the same {tables.spec.match_on} as ")
     twins = f"""
         SELECT ordinal, first_value(key) OVER (PARTITION BY identity ORDER BY rank, ordinal) AS holder, key AS own
@@ -145,7 +148,7 @@ def _withhold_twins(tables: SyncTables) -> None:
                 p.ordinal,
                 p.key,
                 coalesce(p.destination_id, 'new:' || f.identity) AS identity,
-                CASE WHEN p.in_doubt THEN 0 ELSE 1 END AS rank
+                CASE WHEN p.in_doubt THEN 0 WHEN f.main THEN 1 ELSE 2 END AS rank
             FROM {tables.plan} p
             JOIN {tables.scratch("found")} f ON f.ordinal = p.ordinal
             WHERE p.outcome IS NULL AND p.op <> 'delete'

@@ -1,5 +1,6 @@
-"""A whole plan: compared and frozen in the warehouse (`freezing`), matched (`matching`) and read back (`policies`)
-at the destination, judged (`guardrails`), its cost worked out (`forecast`).
+"""A whole plan: compared and frozen in the warehouse (`freezing`), and once more in the destination's forms
+(`equal_forms`); judged (`guardrails`); read back (`standing`) and matched (`matching`) at the destination; fields that
+people own taken out (`policies`); its cost worked out (`forecast`).
 
 A column that the destination does not have, or that nobody may write there, → ConfigError before anything is looked up.
 All else that can fail is said where it happens; whatever it is, nothing was sent yet and the next draft begins anew.
@@ -15,7 +16,18 @@ from revetl.errors import ConfigError, Problem, did_you_mean
 from revetl.model import Metadata, Operation, SyncSpec
 from revetl.sync.batching import write_rows
 from revetl.sync.links import sending
-from revetl.sync.plan import consequences, events, field_types, freezing, guardrails, lines, matching, policies
+from revetl.sync.plan import (
+    consequences,
+    equal_forms,
+    events,
+    field_types,
+    freezing,
+    guardrails,
+    lines,
+    matching,
+    policies,
+    standing,
+)
 from revetl.sync.plan.forecast import PlanForecast, forecast
 from revetl.sync.plan.summary import PlanSummary
 from revetl.sync.sync_run import SyncRun
@@ -37,6 +49,8 @@ async def draft(run: SyncRun, destination: Destination | None, *, limit: int | N
     if destination is not None and planned:
         schema = schema or await destination.describe(spec.object)
         asked = await _ask(run, destination, schema, summary)
+    else:
+        await _judge_shares(run, summary)
     summary = await run.on_tables(lines.summarise, summary)
     if destination is not None:
         summary.requests = sum(_writes(spec, destination, summary).values())
@@ -62,15 +76,52 @@ async def _ask(run: SyncRun, destination: Destination, schema: ObjectSchema, sum
     summary.notes += await run.on_tables(field_types.check, described)
     consequences.check(spec, destination, schema)
     policies.check(run.tables, destination, described)
-    before = requests_of(destination)[0]
+    summary.notes += _only_forward(spec, [f.name for f in run.tables.fields], described)
     if schema.kind == "events":
-        await run.on_tables(events.decide, schema)
+        return await _match_events(run, destination, schema, summary), 0
+    if not summary.full_refresh:
+        summary.unchanged += await equal_forms.take_over(run, destination)
+    await _judge_shares(run, summary)
+    at = [requests_of(destination)[0]]
+    found = await standing.read(run, destination, described, full_refresh=summary.full_refresh)
+    at.append(requests_of(destination)[0])
     summary.absent = await matching.match_new(run, destination)
-    if schema.kind == "events":
-        await run.on_tables(events.take_over_found)
-    matched = requests_of(destination)[0]
+    at.append(requests_of(destination)[0])
+    if found.read:
+        await run.on_tables(standing.decide)
+        summary.merged, summary.found_again = found.merged, await run.on_tables(standing.count_found_again)
     summary.kept = await policies.decide(run, destination, described)
-    return matched - before, requests_of(destination)[0] - matched
+    at.append(requests_of(destination)[0])
+    return at[2] - at[1], at[1] - at[0] + at[3] - at[2]
+
+
+async def _match_events(run: SyncRun, destination: Destination, schema: ObjectSchema, summary: PlanSummary) -> int:
+    """Returns the requests of lookups."""
+    before = requests_of(destination)[0]
+    await _judge_shares(run, summary)
+    await run.on_tables(events.decide, schema)
+    summary.absent = await matching.match_new(run, destination)
+    await run.on_tables(events.take_over_found)
+    return requests_of(destination)[0] - before
+
+
+async def _judge_shares(run: SyncRun, summary: PlanSummary) -> None:
+    """Of what differs there too; before matching, by which records that are new to us become updates."""
+    judged = await run.on_tables(
+        guardrails.judge_shares, summary.snapshot_rows, summary.cleared, full_refresh=summary.full_refresh
+    )
+    rows = [v for v in summary.violations if v.guardrail == "rows"]
+    summary.violations = [*rows, *judged, *(v for v in summary.violations if v not in rows)]
+
+
+def _only_forward(spec: SyncSpec, columns: Sequence[str], known: Mapping[str, DestinationField]) -> list[str]:
+    """A word on fields that go forward only there, where the sync does not say so."""
+    return [
+        f"{name}: {spec.destination} takes a step back and does not apply it; write"
+        f" `fields: {{{name}: {{policy: forward_only}}}}`, and none is sent"
+        for name in columns
+        if name in known and known[name].only_forward and spec.rule(name).policy == "always"
+    ]
 
 
 def _forecast(spec: SyncSpec, destination: Destination, plan: PlanSummary, lookups: int, reads: int) -> PlanForecast:

@@ -70,14 +70,12 @@ def _freeze(
             suppressed=len(barred),
             full_refresh=comparison.full_refresh,
         )
-        shares = guardrails.judge_shares(tables, counts.snapshot)
+        summary.cleared = guardrails.cleared(tables)
         moved = counts.differing + counts.left
         summary.violations = [
             *guardrails.judge_rows(tables.spec, counts.source),
-            *(v for v in shares if not (comparison.full_refresh and v.guardrail == "changed")),
             *guardrails.judge_fill(tables, source, counts.source, counts.snapshot, moved),
         ]
-        summary.cleared = guardrails.cleared(tables)
         tables.drop_scratch("delta")
     return summary
 

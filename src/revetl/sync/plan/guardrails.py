@@ -37,14 +37,17 @@ def judge_rows(spec: SyncSpec, source_rows: int) -> list[GuardrailViolation]:
     return [GuardrailViolation("rows", message)]
 
 
-def judge_shares(tables: SyncTables, snapshot_rows: int) -> list[GuardrailViolation]:
-    """Of the frozen plan: the shares of the known records that would be updated and deleted."""
+def judge_shares(
+    tables: SyncTables, snapshot_rows: int, cleared: int, *, full_refresh: bool
+) -> list[GuardrailViolation]:
+    """Of the frozen plan: the shares of the known records that would be updated and deleted. `cleared`: updates that
+    count as deletes too. A full refresh may update all of them."""
     rails = tables.spec.guardrails
     limits = (("changed", "update", rails.max_changed_share), ("deleted", "delete", rails.max_deleted_share))
     if not snapshot_rows or all(limit is None for _, _, limit in limits):
         return []
     ops = tables.warehouse.counts(f"SELECT op, count(*) FROM {tables.plan} WHERE known GROUP BY 1")
-    ops["delete"] = ops.get("delete", 0) + cleared(tables)
+    ops["delete"] = ops.get("delete", 0) + cleared
     return [
         GuardrailViolation(
             word,
@@ -52,7 +55,7 @@ def judge_shares(tables: SyncTables, snapshot_rows: int) -> list[GuardrailViolat
             f" guardrails.max_{word}_share is {limit:.0%}",
         )
         for word, op, limit in limits
-        if limit is not None and ops.get(op, 0) / snapshot_rows > limit
+        if limit is not None and ops.get(op, 0) / snapshot_rows > limit and not (full_refresh and word == "changed")
     ]
 
 
@@ -111,10 +114,15 @@ def judge_fill(
         return []
     if limit is None or not fields or not source_rows or not snapshot_rows or 2 * differing / snapshot_rows <= limit:
         return []
-    before = _filled(tables, tables.snapshot, [ident(f.stored) for f in fields])
-    after = _filled(tables, source, [tables.value(f) for f in fields])
+    before = _filled(tables, tables.snapshot, [_value_or_null(f, ident(f.stored)) for f in fields])
+    after = _filled(tables, source, [_value_or_null(f, tables.value(f)) for f in fields])
     shares = [(f, b / snapshot_rows, a / source_rows) for f, b, a in zip(fields, before, after, strict=True)]
     return [_collapsed(f, b, a, limit) for f, b, a in shares if b - a > limit]
+
+
+def _value_or_null(field: SyncField, column: str) -> str:
+    """An empty text is no value: whether a loader writes that or null says nothing."""
+    return f"nullif({column}, '')" if field.type == "VARCHAR" else column
 
 
 def _filled(tables: SyncTables, of: str, columns: Sequence[str]) -> list[int]:

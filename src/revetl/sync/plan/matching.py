@@ -1,9 +1,9 @@
 """Before anything is created: does the record stand at the destination already?
 
 Every line of the plan without a destination id is looked up by `match_on`. Found: it becomes an update by id of the
-fields that differ from what stands there (an adoption). Not found: it is created. A record in doubt is looked up by its
-present and by its earlier value, for an earlier attempt may have created it. What must not be sent is withheld,
-with the reason (`adoption`).
+fields that differ from what stands there (an adoption). Not found: it is created, unless it had an id once
+(`standing`). A record in doubt is looked up by its present and by its earlier value, for an earlier attempt may have
+created it. What must not be sent is withheld, with the reason (`adoption`).
 
 What can fail here, and what then happens:
 - the destination is away or refuses the credentials → its error leaves as it is and the run ends; nothing was sent.
@@ -42,6 +42,7 @@ _FOUND = (
     ("found", "VARCHAR"),  # JSON: what stands at the destination, only the fields that will change
     ("asked", "BOOLEAN"),  # it was looked for
     ("empty", "BOOLEAN"),  # there is no present match_on value; else one without an identity has no form there
+    ("main", "BOOLEAN"),  # what was found has the present match_on value as its main one, not as a further one
 )
 _CHUNK = 10_000
 
@@ -115,9 +116,10 @@ async def _look_up(tables: SyncTables, destination: Destination, lines: list[_Ne
         identity = None if empty else form_of(present)
         by_present = identity is not None and identity in matches
         asked_for = bool(values) and isinstance(destination, LooksUp)
-        rows.append(
-            (line.ordinal, identity, *_difference(tables, destination, line, match, by_present), asked_for, empty)
-        )
+        difference = _difference(tables, destination, line, match, by_present)
+        stands = None if match is None else match.fields.get(match_on)
+        main = by_present and stands is not None and form_of(stands) == identity
+        rows.append((line.ordinal, identity, *difference, asked_for, empty, main))
     return rows
 
 
@@ -169,7 +171,9 @@ def _next_lines(tables: SyncTables, chunks: Iterator[pa.RecordBatch]) -> list[_N
     at = names.index(str(tables.spec.match_on))
     lines = []
     for i, ordinal in enumerate(ordinals):
-        values = [columns[at][i], *([earlier[i]] if doubts[i] else [])]
+        # Whose id leads nowhere any more is looked for by both too: there it may stand by what was written last.
+        lost = ops[i] == "update"
+        values = [columns[at][i], *([earlier[i]] if doubts[i] or lost else [])]
         present = tuple(v for v in values if v is not None and v != "")
         lines.append(
             _NewLine(ordinal, ops[i], doubts[i], present, {n: c[i] for n, c in zip(names, columns, strict=True)})

@@ -1,7 +1,7 @@
 """Field policies: what may be written where people write too.
 
-Runs on a frozen plan after matching and before anything is sent. Every line that would change a field with a policy is
-read back, and the fields that may not be written leave it. The plan's columns become what stands there, so that the
+Runs on a frozen plan after reading back and matching, and before anything is sent. Fields that may not be written over
+what stands there leave their line. The plan's columns become what stands there, so that the
 snapshot later holds the truth. Reads from the destination, writes to it nothing. Safe to repeat: it decides anew.
 
 What can fail here, and what then happens:
@@ -72,17 +72,15 @@ def check(tables: SyncTables, destination: Destination, described: Mapping[str, 
         raise ConfigError(problems)
 
 
-async def decide(
-    run: SyncRun, destination: Destination, described: Mapping[str, DestinationField], *, again: bool = False
-) -> dict[str, int]:
-    """Takes out of the plan what its policies keep: field → records. `again`: time has passed since it was decided, so
-    that even lines which carry what stood there are read. Memory is flat: chunk by chunk."""
+async def decide(run: SyncRun, destination: Destination, described: Mapping[str, DestinationField]) -> dict[str, int]:
+    """Takes out of the plan what its policies keep: field → records. What stands was read already, by matching or by
+    `standing`; whatever was not is read here. Memory is flat: chunk by chunk."""
     ruled = with_policy(run.tables)
     if not ruled or not await run.on_tables(_count_nominated, ruled):
         return {}
     columns = ", ".join(f"{name} {type_}" for name, type_ in _columns(ruled))
     await run.on_tables(SyncTables.new_scratch, "kept", f"({columns})")
-    chunks = await run.on_tables(_stream, ruled, again)
+    chunks = await run.on_tables(_stream, ruled)
     judge = _PolicyJudge(run.spec, ruled, destination, described)
     while lines := await run.on_tables(_next_lines, ruled, chunks):
         ids = [line.destination_id for line in lines if line.found is None]
@@ -186,10 +184,9 @@ def _count_nominated(tables: SyncTables, ruled: Sequence[SyncField]) -> int:
     return tables.warehouse.scalar(_nominated(tables, ruled, "count(*)"), int)
 
 
-def _stream(tables: SyncTables, ruled: Sequence[SyncField], again: bool) -> Iterator[pa.RecordBatch]:
-    found = "CAST(NULL AS VARCHAR) AS found" if again else "p.found"
+def _stream(tables: SyncTables, ruled: Sequence[SyncField]) -> Iterator[pa.RecordBatch]:
     ours = "".join(f", p.{ident(f.after)}" for f in ruled)
-    columns = f"p.ordinal, p.destination_id, p.changed_fields, {found}{ours}"
+    columns = f"p.ordinal, p.destination_id, p.changed_fields, p.found{ours}"
     return tables.warehouse.stream(f"{_nominated(tables, ruled, columns)} ORDER BY p.ordinal", batch_rows=_CHUNK)
 
 

@@ -57,6 +57,8 @@ class RecordCounts:
     returned: int = 0  # left a model that holds only what differs, and came back: sent whole
     in_doubt: int = 0  # an earlier write of them may have been applied
     recovered: int = 0  # became in doubt just now, by recovery
+    merged: int = 0  # stand under another id: somebody merged their record into another
+    found_again: int = 0  # stand under another id: archived or deleted there, and made again by somebody
 
     @property
     def deletions(self) -> int:

@@ -136,7 +136,7 @@ class _RollbackJudge:
         if match is None:
             yield self._absent(row)
             return
-        reason = _out_of_reach(row, match)
+        reason = self._out_of_reach(row, match)
         if reason is not None:
             yield self._left(row, reason)
         elif row["op"] == "create":
@@ -291,6 +291,29 @@ class _RollbackJudge:
         value = None if match_on is None else _match_value(row, match_on)
         return None if match_on is None or value is None else by_value.get(self._forms.of(match_on, value))
 
+    def _out_of_reach(self, row: KnownRow, match: RecordMatch) -> str | None:
+        """Why the record is no longer ours to restore."""
+        merged = row["destination_id"] is not None and match.destination_id != row["destination_id"]
+        if merged and not self._is_main(row, match):
+            return f"merged into record {match.destination_id} there"
+        if row["holder"] is not None:
+            return f"belongs to key {row['holder']} today"
+        if not row["known"]:
+            return "not known to this sync any more"
+        if not merged and row["now_id"] is not None and row["now_id"] != match.destination_id:
+            return f"known under the id {row['now_id']} today"
+        return None
+
+    def _is_main(self, row: KnownRow, match: RecordMatch) -> bool:
+        """Of a record that was merged: whether its main `match_on` value is ours. Another went into it then, not it
+        into another; the vendor may have given it a new id all the same."""
+        match_on = self._tables.spec.match_on
+        if self._unseen or match_on is None or match_on not in self._fields:
+            return False  # unseen: what is known by another id today is another record
+        stands = match.fields.get(match_on)
+        known = row[f"now__{self._fields[match_on][0]}"]
+        return stands is not None and self._forms.of(match_on, stands) == self._forms.of(match_on, known)
+
     def _left(self, row: KnownRow, reason: str, match: RecordMatch | None = None) -> RollbackVerdict:
         return self._verdict(row, match, "left", reason)
 
@@ -299,19 +322,6 @@ class _RollbackJudge:
     ) -> RollbackVerdict:
         id_ = None if verdict == "recreate" else match.destination_id if match else row["destination_id"]
         return RollbackVerdict(self._undone.run_id, row["key"], id_, more.pop("field", None), verdict, reason, **more)
-
-
-def _out_of_reach(row: KnownRow, match: RecordMatch) -> str | None:
-    """Why the record is no longer ours to restore."""
-    if row["destination_id"] is not None and match.destination_id != row["destination_id"]:
-        return f"merged into record {match.destination_id} there"
-    if row["holder"] is not None:
-        return f"belongs to key {row['holder']} today"
-    if not row["known"]:
-        return "not known to this sync any more"
-    if row["now_id"] is not None and row["now_id"] != match.destination_id:
-        return f"known under the id {row['now_id']} today"
-    return None
 
 
 def _for_people(value: Any) -> str | None:

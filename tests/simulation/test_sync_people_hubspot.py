@@ -1,0 +1,177 @@
+"""People in the HubSpot sandbox, over real HTTP: they merge, archive and make records that we hold, and nothing of it
+is written over."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from revetl.model import FieldRule, SyncSpec
+from revetl.sandbox.hubspot.schema import Property
+from revetl.sandbox.hubspot.store import HUMAN, Record
+from revetl.sandbox.server import running_sandbox
+from revetl.state import outcomes
+from revetl.sync import SyncReport
+from tests.simulation.test_sync_hubspot import COMPANIES, CONTACTS, UNLIMITED, Bench
+from tests.support.sandbox_hubspot import portal_of
+from tests.support.warehouses import SCHEMA, the_warehouse
+
+PEOPLE = replace(CONTACTS, columns=("golden_id", "email", "firstname", "lifecyclestage"))
+FIRMS = replace(COMPANIES, columns=("golden_id", "domain", "name"))
+
+
+class Office(Bench):
+    """A bench with people who work in the CRM."""
+
+    async def sync(self, spec: SyncSpec, *rows: tuple[str, ...]) -> SyncReport:
+        names = [*spec.columns][: len(rows[0])]
+        spec = replace(spec, columns=tuple(names))
+        self.warehouse.execute(f"DROP TABLE IF EXISTS {SCHEMA}.{spec.relation.name}")
+        columns = ", ".join(f"{name} VARCHAR" for name in names)
+        self.warehouse.execute(f"CREATE TABLE {SCHEMA}.{spec.relation.name} ({columns})")
+        for row in rows:
+            self.warehouse.execute(
+                f"INSERT INTO {SCHEMA}.{spec.relation.name} VALUES ({', '.join('?' for _ in row)})", row
+            )
+        return await self.run(spec)
+
+    def find(self, object_: str, **value: str) -> Record:
+        [(name, wanted)] = value.items()
+        records = portal_of(self.sandbox).store(object_).records.values()
+        return next(r for r in records if r.values.get(name) == wanted)
+
+    def make(self, object_: str, **values: str) -> Record:
+        portal = portal_of(self.sandbox)
+        return portal.create(portal.store(object_), values, portal.now_ms(), HUMAN)
+
+    async def merge(self, object_: str, primary: Record, other: Record) -> str:
+        import httpx
+
+        async with httpx.AsyncClient(base_url=self.sandbox.base_url, headers={"authorization": "Bearer pat-x"}) as http:
+            body = {"primaryObjectId": primary.id, "objectIdToMerge": other.id}
+            answer = await http.post(f"/crm/v3/objects/{object_}/merge", json=body)
+            assert answer.status_code == 200, answer.text
+            return str(answer.json()["id"])
+
+    def values(self, object_: str, id_: str, *names: str) -> dict[str, str | None]:
+        record = portal_of(self.sandbox).store(object_).get(id_)
+        assert record is not None
+        return {name: record.values.get(name) for name in names}
+
+    def codes(self, report: SyncReport) -> dict[str, str | None]:
+        return {o.key: o.error_code for o in outcomes.of_run(self.warehouse, report.run_id)}
+
+
+@pytest.fixture
+async def office() -> AsyncIterator[Office]:
+    warehouse = the_warehouse()
+    async with running_sandbox(settings=UNLIMITED) as sandbox:
+        yield Office(sandbox, warehouse)
+    warehouse.close()
+
+
+KINDS = [
+    (PEOPLE, "email", "ann@one.example", "bob@two.example", "hs_additional_emails"),
+    (FIRMS, "domain", "one.example", "two.example", "hs_additional_domains"),
+]
+
+
+@pytest.mark.parametrize(("spec", "by", "one", "two", "further"), KINDS, ids=["contacts", "companies"])
+async def test_of_two_that_a_person_merged_one_writes(
+    office: Office, spec: SyncSpec, by: str, one: str, two: str, further: str
+) -> None:
+    named = spec.columns[2]
+    await office.sync(spec, ("1", one, "One"), ("2", two, "Two"))
+    first, second = (office.find(spec.object, **{by: value}) for value in (one, two))
+    left = await office.merge(spec.object, second, first)
+    for round_ in ("II", "III"):
+        report = await office.sync(spec, ("1", one, f"One {round_}"), ("2", two, f"Two {round_}"))
+        assert office.codes(report) == {"1": "SAME_RECORD", "2": None}
+        assert office.values(spec.object, left, by, named, further) == {by: two, named: f"Two {round_}", further: one}
+    office.warehouse.execute(f"UPDATE revetl.snapshot__{spec.name} SET row_hash = NULL")
+    await office.sync(spec, ("1", one, "One IV"), ("2", two, "Two IV"))
+    assert office.values(spec.object, left, by, named) == {by: two, named: "Two IV"}, "in doubt, and still not taken"
+
+
+@pytest.mark.parametrize(("spec", "by", "one", "two", "further"), KINDS, ids=["contacts", "companies"])
+async def test_a_record_that_went_into_a_strangers_keeps_the_strangers_name(
+    office: Office, spec: SyncSpec, by: str, one: str, two: str, further: str
+) -> None:
+    named = spec.columns[2]
+    await office.sync(spec, ("1", one, "One"))
+    left = await office.merge(spec.object, office.make(spec.object, **{by: two}), office.find(spec.object, **{by: one}))
+    report = await office.sync(spec, ("1", one, "One II"))
+    assert (report.counts, office.values(spec.object, left, by, named)) == ({"ok": 1}, {by: two, named: "One II"})
+    for _ in range(2):
+        office.warehouse.execute(f"UPDATE revetl.snapshot__{spec.name} SET row_hash = NULL")
+        await office.sync(spec, ("1", one, "One III"))
+        assert office.values(spec.object, left, by, named) == {by: two, named: "One III"}
+
+
+@pytest.mark.parametrize(("spec", "by", "one", "two", "further"), KINDS, ids=["contacts", "companies"])
+async def test_archived_and_made_again_is_found_again(
+    office: Office, spec: SyncSpec, by: str, one: str, two: str, further: str
+) -> None:
+    await office.sync(spec, ("1", one, "One"))
+    portal = portal_of(office.sandbox)
+    portal.archive(portal.store(spec.object), office.find(spec.object, **{by: one}))
+    gone = await office.sync(spec, ("1", one, "One II"))
+    assert office.codes(gone) == {"1": "OBJECT_NOT_FOUND"}
+    again = office.make(spec.object, **{by: one})
+    report = await office.sync(spec, ("1", one, "One III"))
+    assert (report.counts, report.plan.found_again) == ({"ok": 1}, 1)
+    assert office.values(spec.object, again.id, spec.columns[2]) == {spec.columns[2]: "One III"}
+    assert len(portal.store(spec.object).records) == 1
+
+
+async def test_a_stage_that_goes_back_is_told_as_not_applied(office: Office) -> None:
+    await office.sync(PEOPLE, ("1", "ann@one.example", "Ann", "customer"))
+    report = await office.sync(PEOPLE, ("1", "ann@one.example", "Anna", "lead"))
+    assert (report.counts, report.not_applied) == ({"accepted": 1}, {"lifecyclestage": 1})
+    assert report.done.updated == 0
+    assert any("lifecyclestage" in note for note in report.plan.notes)
+    found = office.find("contacts", email="ann@one.example")
+    assert (found.values["firstname"], found.values["lifecyclestage"]) == ("Anna", "customer")
+    known: Any = office.warehouse.rows(f"SELECT firstname, lifecyclestage FROM revetl.snapshot__{PEOPLE.name}")
+    assert known == [("Anna", "customer")]
+    ruled = replace(PEOPLE, fields={"lifecyclestage": FieldRule(policy="forward_only")})
+    report = await office.sync(ruled, ("1", "ann@one.example", "Ann", "lead"))
+    assert (report.counts, report.not_applied) == ({"ok": 1}, {})
+
+
+async def test_values_that_are_one_to_hubspot_are_not_sent(office: Office) -> None:
+    store = portal_of(office.sandbox).store("contacts")
+    store.add_property(Property("colours", "enumeration", field_type="checkbox", options={"red": "R", "blue": "B"}))
+    spec = replace(PEOPLE, columns=("golden_id", "email", "colours", "mrr_usd", "last_seen_at", "phone"))
+    await office.sync(spec, ("1", "ann@one.example", "red;blue", "12.50", "2026-03-01T10:00:00.123456", ""))
+    before = office.writes
+    for row in (
+        ("1", "Ann@One.example ", "blue;red;red", "12.5", "2026-03-01 10:00:00.123999+00:00", ""),
+        ("1", "ann@one.example", "red;blue", "1250e-2", "2026-03-01T12:00:00.123+02:00", ""),
+    ):
+        report = await office.sync(spec, row)
+        assert (report.plan.lines, report.plan.unchanged) == (0, 1)
+    assert office.writes == before
+    report = await office.sync(spec, ("1", "ann@one.example", "red", "12.51", "2026-03-01T10:00:00.124", "1"))
+    assert report.plan.fields == {"colours": 1, "last_seen_at": 1, "mrr_usd": 1, "phone": 1}
+
+
+async def test_a_domain_in_any_spelling_finds_its_company_and_is_sent_as_a_host(office: Office) -> None:
+    office.make("companies", domain="www.acme.example", name="Acme")
+    office.make("companies", domain="bücher.example", name="Bücher")
+    rows = [
+        ("1", "https://acme.example/", "Acme Ltd"),
+        ("2", "HTTP://WWW.xn--bcher-kva.example:443/de", "Bücher Ltd"),
+        ("3", "https://www.new.example/about", "New"),
+    ]
+    report = await office.sync(FIRMS, *rows)
+    assert (report.plan.adopt, report.plan.create) == (2, 1)
+    stands = {
+        r.values["name"]: r.values["domain"] for r in portal_of(office.sandbox).store("companies").records.values()
+    }
+    assert stands == {"Acme Ltd": "www.acme.example", "Bücher Ltd": "bücher.example", "New": "new.example"}
+    report = await office.sync(FIRMS, ("1", "acme.example", "Acme Ltd"), rows[1], ("3", "new.example.", "New"))
+    assert report.plan.lines == 0
