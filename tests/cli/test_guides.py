@@ -202,6 +202,23 @@ def test_a_run_is_rolled_back(somebody: Reader, project: Project) -> None:
     somebody.read("docs/guides/roll-back-a-run.md")
 
 
+def test_a_backup_is_restored(somebody: Reader, project: Project) -> None:
+    """One evening after it was made: a run has sent other cities since."""
+    serve(somebody)
+    shutil.copy(project.directory / "warehouse.duckdb", project.directory / "backup.duckdb")
+    model = project.directory / "dbt_project/models/activation/hubspot__contacts.sql"
+    as_it_was = model.read_text()
+    model.write_text(as_it_was.replace("        city,\n", "        replace(city, 'Munich', 'München') as city,\n"))
+    somebody.shell("revetl build -s hubspot__contacts")
+    assert "16" in somebody.shell("revetl sync -s hubspot__contacts")
+    model.write_text(as_it_was)
+    somebody.read("docs/guides/backup-and-restore.md")
+    sent = project.ask("select count(*) from revetl.outcomes where op = 'create' and status = 'ok'")
+    assert sent == project.ask(
+        "select count(distinct sync || key) from revetl.outcomes where op = 'create' and status = 'ok'"
+    )
+
+
 def test_a_person_is_forgotten(somebody: Reader, project: Project) -> None:
     """A contact to whom a provider gave six values."""
     serve(somebody)

@@ -23,6 +23,7 @@ from revetl.enrich.options import WaterfallOptions
 from revetl.errors import ConfigError, GuardrailError, LeaseError
 from revetl.model import Relation
 from revetl.privacy.erasure import Erasure, ErasureReport
+from revetl.privacy.mentions import emails_in
 from revetl.privacy.suppressions import VARIABLE
 from revetl.providers.base import Answer, ProvidedValue
 from revetl.state import heartbeats, leases
@@ -135,7 +136,7 @@ class World:
             find_drift(self.bench.context(run_id="d1", command="drift"), self.bench.spec, self.bench.destination)
         )
         made = saved.entry(self.warehouse, self.bench.spec, self.bench.plan(), self.bench.clock)
-        saved.write_file(self.path, "dev", [made], self.bench.clock)
+        saved.write_file(self.warehouse, self.path, "dev", [made], self.bench.clock)
         # Another record's refusal that names her, and a run that ended with such a message.
         outcomes, runs = (table(relation(self.warehouse, name)) for name in ("outcomes", "runs"))
         said = f"a contact with {ADA.upper()} exists"
@@ -279,6 +280,49 @@ def test_she_is_never_sent_again_and_the_others_are(here: World) -> None:
     assert sorted(key for _, key, _ in here.bench.sent()) == ["gid-bob", "n3"]
     assert report.plan.suppressed == 3
     assert here.left() == {}
+
+
+# Ways in which a text may hold her address, and of others that only look like it.
+HERS = [
+    f"call {ADA}",
+    f"mail:{ADA};x",
+    f'"A. L." <{ADA}>',
+    ADA.replace("@", "\u200b@"),
+    f"see mailto:{ADA.replace('@', '%40')}?subject=x",
+    ADA.replace("@", "&#64;").title(),
+    f'{{"to": "{ADA.replace("@", chr(92) + "u0040")}"}}',
+    ADA.replace("@", "+news@"),
+    f"邮箱{ADA}，",
+]
+NOT_HERS = [f"x{ADA}", f"{ADA}.au", ADA.replace("acme", "acme2"), ADA.replace("@", " "), ADA.replace("@", ".x@")]
+
+
+def test_a_text_that_names_her_is_not_sent_and_one_that_names_somebody_else_is(here: World) -> None:
+    here.erase(email=ADA)
+    here.bench.sent()
+    texts = [*HERS, *NOT_HERS]
+    here.bench.source([(f"n{i}", f"n{i}@x.example", "N", text) for i, text in enumerate(texts)])
+    assert here.bench.run().plan.suppressed == len(HERS)
+    assert sorted(key for _, key, _ in here.bench.sent()) == sorted(f"n{len(HERS) + i}" for i in range(len(NOT_HERS)))
+
+
+@pytest.mark.parametrize("text", HERS)
+def test_what_names_her_within_a_text_is_erased(here: World, text: str) -> None:
+    """In a snapshot, a refusal's message, what was written, and why a run ended; the same of others stays."""
+    rows = [("n1", "n1@x.example", "N", text), ("n2", "n2@x.example", "N", NOT_HERS[0])]
+    here.bench.source(rows)
+    here.bench.run()
+    outcomes, runs = (table(relation(here.warehouse, name)) for name in ("outcomes", "runs"))
+    here.warehouse.execute(f"UPDATE {outcomes} SET message = ? WHERE key = 'gid-bob'", [f"exists: {text}"])
+    here.warehouse.execute(f"UPDATE {runs} SET error = ? WHERE run_id = 'r1'", [text])
+    here.erase(email=ADA)
+    assert here.of("snapshot__fake__contacts", "n1") == 0
+    assert here.of("snapshot__fake__contacts", "n2") == 1
+    for name, columns in here.warehouse.tables(here.warehouse.state_schema).items():
+        cells = ", ".join(f"CAST({ident(c)} AS VARCHAR)" for c in columns)
+        every = here.warehouse.rows(f"SELECT {cells} FROM {table(relation(here.warehouse, name))}")
+        held = [cell for row in every for cell in row if cell is not None and ADA in emails_in(str(cell))]
+        assert held == [], name
 
 
 def test_a_known_record_that_takes_on_her_email_is_not_sent(here: World) -> None:

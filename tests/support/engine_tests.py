@@ -26,6 +26,7 @@ GROUPS: Mapping[str, Sequence[str]] = {
         "tests/unit/test_sync_leases.py",
         "tests/simulation/test_sync_side_by_side.py",
     ),
+    "sync: state older than the destination": ("tests/unit/test_sync_restored.py",),
     "sync: after an upgrade": ("tests/unit/test_sync_upgrade.py",),
     "sync: crashes at any step": (
         "tests/property/test_sync_recovery.py",

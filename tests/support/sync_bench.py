@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from revetl.clock import Clock, LoopClock
@@ -45,6 +46,7 @@ class Surroundings:
     progress: Meter | None = None
     offload: Any = inline
     note: Callable[[str], None] = unheard
+    state_dir: Path | None = None
 
     def context(self, warehouse: Warehouse, clock: Clock) -> RunContext:
         return RunContext(
@@ -58,6 +60,7 @@ class Surroundings:
             progress=lambda _: self.progress,
             note=self.note,
             wait=LeaseWait(self.wait_s, self.on_wait),
+            state_dir=self.state_dir,
         )
 
 

@@ -119,3 +119,31 @@ def test_the_picture_of_the_house_names_every_room() -> None:
     rooms = [p.name for p in SOURCE.iterdir() if (p / "__init__.py").exists()]
     assert len(rooms) > 10
     assert [room for room in rooms if f"{room}/" not in page] == []
+
+
+# Who may write to a terminal, and with what. Everybody else prints through them, so that no value steers a terminal.
+WRITERS = {
+    "cli/output.py": {"click.echo", "sys.stdout"},
+    "cli/options.py": {"sys.stdout", "sys.stderr"},
+    "cli/logs.py": {"sys.stderr"},
+    "safe_text.py": {"rich.markup", "html"},
+    "privacy/mentions.py": {"html"},  # undoes it
+}
+
+
+def test_nothing_reaches_a_terminal_but_through_the_safe_ways() -> None:
+    """No `print`, `click.echo` or bare console; `rich.markup` would escape brackets and nothing else."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for path in MODULES:
+        if place(path).startswith(("sandbox/", "testing/")):
+            continue  # a process of its own, without data of customers; suites of connectors
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            said = ast.unparse(node) if isinstance(node, ast.Attribute | ast.Name) else ""
+            if said in ("sys.stdout", "sys.stderr", "click.echo", "click.secho"):
+                found[place(path)].add(said)
+            elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("print", "Console"):
+                found[place(path)].add(ast.unparse(node.func))
+            elif isinstance(node, ast.ImportFrom | ast.Import):
+                names = {node.module} if isinstance(node, ast.ImportFrom) else {n.name for n in node.names}
+                found[place(path)] |= {n for n in names if n in ("rich.markup", "html", "xml.sax.saxutils")}
+    assert {where: ways for where, ways in found.items() if ways - WRITERS.get(where, set())} == {}

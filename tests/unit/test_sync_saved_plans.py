@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from revetl.errors import ConfigError, Denied, GuardrailError, RevetlError
 from revetl.model import Association, Guardrails
@@ -31,11 +33,13 @@ class SavedBench:
     def save(self) -> None:
         plan = self.bench.plan()
         made = saved.entry(self.bench.warehouse, self.bench.spec, plan, self.bench.clock)
-        saved.write_file(self.path, "dev", [made], self.bench.clock)
+        saved.write_file(self.bench.warehouse, self.path, "dev", [made], self.bench.clock)
 
     def apply(self, **options: Any) -> SyncReport:
         bench = self.bench
-        (entry,) = saved.read_file(self.path).entries
+        file = saved.read_file(self.path)
+        saved.check_seal(bench.warehouse, file)
+        (entry,) = file.entries
         saved.check(bench.warehouse, bench.spec, entry)
         report = asyncio.run(bench.start(planner=saved.planner(bench.warehouse, bench.spec, entry), **options))
         saved.finish(bench.warehouse, entry, report.run_id, report.counts)
@@ -247,7 +251,24 @@ def test_an_old_plan_says_that_it_is_old(kept: SavedBench) -> None:
     kept.refused(3, "30 days")
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"sha256": 1}', "no json"])
+def _sealed(**document: Any) -> str:
+    return json.dumps({**document, "sha256": saved._digest(document)})
+
+
+_WHOLE = {"revetl_plan": 1, "target": "dev", "created_at": "2026-01-01T00:00:00Z"}
+_NO_PLANS = [
+    *("", "[]", "{}", '{"sha256": 1}', "no json", "[" * 100_000, '{"a": ' * 100_000),
+    _sealed(**_WHOLE),
+    _sealed(**_WHOLE, syncs=[]),
+    _sealed(**_WHOLE, syncs="x"),
+    _sealed(**_WHOLE, syncs=["x"]),
+    _sealed(**_WHOLE, syncs=[{"sync": "people"}]),
+    _sealed(**_WHOLE, syncs=[{"sync": 1, "plan_id": []}]),
+    _sealed(**{**_WHOLE, "target": None}, syncs=[{"sync": "people", "plan_id": "p"}]),
+]
+
+
+@pytest.mark.parametrize("text", _NO_PLANS, ids=range(len(_NO_PLANS)))
 def test_another_file_is_told_as_such(tmp_path: Path, text: str) -> None:
     path = tmp_path / "x.json"
     path.write_text(text)
@@ -272,7 +293,7 @@ def test_the_file_is_written_whole_or_not_at_all(kept: SavedBench, monkeypatch: 
 
     monkeypatch.setattr(Path, "replace", full)
     with pytest.raises(OSError, match="No space"):
-        saved.write_file(kept.path, "dev", [], kept.bench.clock)
+        saved.write_file(kept.bench.warehouse, kept.path, "dev", [], kept.bench.clock)
     monkeypatch.undo()
     assert kept.path.read_text() == before
     assert [p.name for p in kept.path.parent.iterdir()] == [kept.path.name]
@@ -325,3 +346,62 @@ def test_a_file_that_is_no_plan_is_a_configuration_error(tmp_path: Path, raw: by
     with pytest.raises(ConfigError) as e:
         saved.read_file(path)
     assert e.value.problems[0].path == path
+
+
+def _places(value: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [at, *(place for step, item in inner for place in _places(item, (*at, step)))]
+
+
+@given(data=st.data())
+def test_whatever_is_changed_in_the_file_it_is_refused_though_its_digest_is_reckoned_anew(
+    two: SavedBench, data: st.DataObject
+) -> None:
+    whole = json.loads(two.path.read_text())
+    file = two.path.with_name("changed.json")
+    document = json.loads(two.path.read_text())
+    document.pop("sha256")
+    place = data.draw(st.sampled_from(_places(document)[1:]))
+    holder = document
+    for step in place[:-1]:
+        holder = holder[step]
+    match data.draw(st.sampled_from(["remove", "replace", "turn round"])):
+        case "remove":
+            del holder[place[-1]]
+        case "replace":
+            holder[place[-1]] = data.draw(st.sampled_from([None, 0, 1.5, "x", [], {}, "1999-01-01T00:00:00Z"]))
+        case _:
+            document["syncs"] = document["syncs"][::-1]
+    file.write_text(json.dumps({**document, "sha256": saved._digest(document)}))
+    if json.dumps(document, sort_keys=True) == json.dumps(
+        {k: v for k, v in whole.items() if k != "sha256"}, sort_keys=True
+    ):
+        return
+    with pytest.raises(ConfigError):
+        saved.check_seal(two.bench.warehouse, saved.read_file(file))
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory) -> SavedBench:
+    """A file with two plans in it."""
+    bench = Bench()
+    bench.source(PEOPLE[:4])
+    path = tmp_path_factory.mktemp("two") / "plan.json"
+    entries = [saved.entry(bench.warehouse, bench.spec, bench.plan(), bench.clock) for _ in range(2)]
+    saved.write_file(bench.warehouse, path, "dev", entries, bench.clock)
+    saved.check_seal(bench.warehouse, saved.read_file(path))
+    return SavedBench(bench, path)
+
+
+def test_a_key_that_stands_twice_is_no_plan(kept: SavedBench) -> None:
+    """A reviewer would see one value, and the other would be read."""
+    text = kept.path.read_text()
+    kept.path.write_text(text.replace('"target": "dev"', '"target": "prod",\n  "target": "dev"'))
+    with pytest.raises(ConfigError, match="not a plan"):
+        saved.read_file(kept.path)
+
+
+def test_a_file_of_a_version_that_knew_no_seal_is_applied(kept: SavedBench) -> None:
+    kept.bench.warehouse.execute("ALTER TABLE revetl.saved_plans DROP COLUMN file_digest")
+    kept.apply()
+    assert kept.bench.sent() == PLANNED

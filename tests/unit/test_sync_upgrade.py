@@ -69,7 +69,7 @@ def test_a_plan_that_the_earlier_version_saved_is_applied(bench: Bench, tmp_path
     plan = bench.plan()
     as_of_the_earlier_version(bench)
     made = saved.entry(bench.warehouse, bench.spec, plan, bench.clock)
-    saved.write_file(tmp_path / "plan.json", "dev", [made], bench.clock)
+    saved.write_file(bench.warehouse, tmp_path / "plan.json", "dev", [made], bench.clock)
     (entry,) = saved.read_file(tmp_path / "plan.json").entries
     saved.check(bench.warehouse, bench.spec, entry)
     report = asyncio.run(bench.start(planner=saved.planner(bench.warehouse, bench.spec, entry)))

@@ -6,6 +6,7 @@ docs/reference/errors.md describes the document. It is loaded when something fai
 from __future__ import annotations
 
 import errno
+import io
 import itertools
 import json
 from contextlib import suppress
@@ -15,6 +16,7 @@ from typing import Any
 
 import click
 
+from revetl.cli.output import echo, echo_json
 from revetl.errors import CallError, ConfigError, Denied, Problem, RevetlError, WarehouseFull
 
 INTERRUPTED = "Interrupted. What was checkpointed stands; the same command takes up from there."
@@ -94,7 +96,7 @@ def failure_of(error: BaseException) -> Failure:
 def show_document(error: BaseException) -> None:
     """On stdout, for a program. Where nothing can be written there, the line on stderr and the exit code say it all."""
     with suppress(OSError):
-        click.echo(json.dumps(failure_of(error).document(), indent=2, ensure_ascii=False))
+        echo_json(json.dumps(failure_of(error).document(), indent=2, ensure_ascii=False))
 
 
 def show(error: BaseException) -> int:
@@ -102,9 +104,11 @@ def show(error: BaseException) -> int:
     failure = failure_of(error)
     with suppress(OSError):  # the code is left to tell by
         if isinstance(error, click.ClickException):
-            error.show()
+            said = io.StringIO()
+            error.show(said)
+            echo(said.getvalue(), err=True, nl=False)
         else:
-            click.echo(failure.text(), err=True)
+            echo(failure.text(), err=True)
     return failure.exit_code
 
 

@@ -20,6 +20,8 @@ from typing import Any, TextIO
 
 import click
 
+from revetl.safe_text import for_json, for_terminal
+
 _ROOT = "revetl"
 _META = "revetl.logs"
 # What every record of `logging` has; whatever else stands in one was given as `extra`.
@@ -61,7 +63,7 @@ class JsonFormatter(logging.Formatter):
             "message": record.getMessage(),
             **_fields(record),
         }
-        return json.dumps(document, default=str, ensure_ascii=False)
+        return for_json(json.dumps(document, default=str, ensure_ascii=False))
 
 
 def _begin(settings: MutableMapping[str, object]) -> None:
@@ -154,4 +156,4 @@ def _at(record: logging.LogRecord) -> str:
 
 def _printable(text: str) -> str:
     """A line stays one line, and nothing in it steers a terminal."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return for_terminal(text.replace("\n", "\\n"))

@@ -17,6 +17,7 @@ import rich_click as click
 
 from revetl.cli import completing
 from revetl.cli.numbers import usd, whole_number
+from revetl.cli.output import echo_json
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -122,7 +123,7 @@ def allow_option(function: F) -> F:
         "--allow",
         callback=_guardrails,
         metavar="NAMES",
-        help="Pass these guardrails, and record it: changed, deleted, creates, rows, fill. By commas.",
+        help="Pass these guardrails, and record it: changed, deleted, creates, rows, fill, restored. By commas.",
     )(function)
 
 
@@ -163,7 +164,7 @@ def emit_json(document: Any) -> None:
     ctx = click.get_current_context(silent=True)
     if ctx is not None and isinstance(ctx.obj, list):
         ctx.obj.append("document")  # before it is written: half of one may stand there when that fails
-    click.echo(text)
+    echo_json(text)
 
 
 def as_json_text(document: Any, *, indent: int | None = 2) -> str:
@@ -201,16 +202,17 @@ def notes_console() -> Console:
 
 
 def _console(*, stderr: bool, quiet: bool = False) -> Console:
-    from rich.console import Console
+    from revetl.cli.safe_console import SafeConsole
 
     stream = sys.stderr if stderr else sys.stdout
     # Rich takes 80 columns where there is no terminal, and would wrap what a script is about to read.
     width = None if stream.isatty() or "COLUMNS" in os.environ else 200
-    return Console(
+    return SafeConsole(
         file=stream,
         quiet=quiet,
         no_color=bool(os.environ.get("NO_COLOR")),
         highlight=False,
+        emoji=False,  # `:x:` in a value is three characters
         soft_wrap=False,
         width=width,
     )

@@ -98,6 +98,15 @@ class RunsJobs(Protocol):
 
 
 @runtime_checkable
+class KeepsKeys(Protocol):
+    """What is created there carries our key, so that creating it again finds it, whatever else has changed."""
+
+    def keeps_key(self, object_: str, match_on: str | None) -> bool:
+        """Of creates matched by this field. Asks nothing; certain once `describe` was called."""
+        ...
+
+
+@runtime_checkable
 class HasQuota(Protocol):
     """The account's limits are known, so that a plan can say how long it takes."""
 

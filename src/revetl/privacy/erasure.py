@@ -17,7 +17,7 @@ from revetl import __version__
 from revetl.context import RunContext
 from revetl.errors import LeaseError
 from revetl.model import RunRecord
-from revetl.privacy import erased_rows
+from revetl.privacy import erased_file, erased_rows
 from revetl.privacy.people import FoundPeople, PeopleRelation, PeopleScratch, PeopleSearch
 from revetl.privacy.suppressions import Suppressions, choose_key
 from revetl.state import heartbeats, leases, runs
@@ -69,6 +69,7 @@ class Erasure:
         people = self._find(listed)[1]
         with warehouse.transaction():
             listed.erase(people.identities, people.found, clock.now())
+        self._keep_outside()
         names = [*dict.fromkeys([*map(leases.name_of, syncs), *self._leased("sync:")])]
         try:
             await self._hold(names)
@@ -77,6 +78,7 @@ class Erasure:
             wanted, people = self._find(listed)  # anew: a run may have ended since, with more of them
             with warehouse.transaction():
                 listed.erase(people.identities, people.found, clock.now())
+            self._keep_outside()
             report = ErasureReport(people, erased_rows.count(wanted), erased=True, run_id=run_id)
 
             def hold_leases() -> None:
@@ -91,8 +93,13 @@ class Erasure:
                 leases.release(warehouse, name, run_id)
         return report
 
+    def _keep_outside(self) -> None:
+        """Durable before anything is removed: a restored backup would know of no erasure since."""
+        erased_file.reconcile(self._warehouse, self._ctx.state_dir, self._clock.now())
+
     async def _suppressions(self) -> Suppressions:
         create_all(self._warehouse)
+        self._keep_outside()
         await choose_key(self._warehouse, self._clock)
         return Suppressions.load(self._warehouse)
 

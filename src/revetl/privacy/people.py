@@ -7,10 +7,12 @@ written them in, and `keys`, their records with an alias each. A key names one r
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from revetl.model import Relation, Scalar
+from revetl.privacy import mentions
 from revetl.privacy.suppressions import UNIQUE, plain
 from revetl.state.schema import relation
 from revetl.state.values import VERIFICATION
@@ -47,7 +49,10 @@ class PeopleScratch:
         self.alias = alias
         self.values = warehouse.scratch("revetl_erase_values")
         self.keys = warehouse.scratch("revetl_erase_keys")
+        self.texts_found = warehouse.scratch("revetl_erase_texts")
+        self._emails, self._profiles = set[str](), set[str]()
         make_scratch(warehouse, self.values, ("value", "quoted"))
+        make_scratch(warehouse, self.texts_found, ("text",))
         make_scratch(warehouse, self.keys, ("key", "quoted", "alias"))
 
     def add_keys(self, keys: Iterable[str]) -> None:
@@ -58,25 +63,61 @@ class PeopleScratch:
     def add_people(self, identities: Iterable[Mapping[str, str]]) -> None:
         spelled: dict[tuple[str, str], None] = {}
         for known in identities:
+            self._emails |= mentions.same_address(known.get("email", ""))
+            self._profiles |= mentions.profiles_in(known.get("linkedin_url", ""))
             for name in UNIQUE:
                 for form in _spellings(name, known.get(name, "")):
                     # Ours and the databases' JSON differ in letters beyond ASCII.
                     spelled |= dict.fromkeys((form, json.dumps(form, ensure_ascii=a)) for a in (True, False))
         append_texts(self.warehouse, self.values, ("value", "quoted"), [*spelled])
 
+    def read_texts(self) -> None:
+        """Looks into every text of the state tables: those that name one of these people stand in `texts_found`. Safe
+        to repeat. Only texts that hold the plain letters of an address or profile leave the warehouse."""
+        pieces = {_letters(each) for each in (*self._emails, *self._profiles)}
+        if not pieces:
+            return
+        wanted = self.warehouse.scratch("revetl_erase_letters")
+        make_scratch(self.warehouse, wanted, ("one", "other"))
+        append_texts(self.warehouse, wanted, ("one", "other"), [*pieces])
+        seen = {str(text) for (text,) in self.warehouse.rows(f"SELECT text FROM {table(self.texts_found)}")}
+        found: dict[str, None] = {}
+        for name in self.warehouse.tables(self.warehouse.state_schema):
+            for column in self.texts(name):
+                texts = self.warehouse.rows(
+                    f"""
+                    SELECT DISTINCT o.{column}
+                    FROM {self.table(name)} o
+                    JOIN {table(wanted)} w
+                        ON contains(lower(o.{column}), w.one) AND contains(lower(o.{column}), w.other)
+                    """
+                )
+                found |= {str(t): None for (t,) in texts if str(t) not in seen and self._names(str(t))}
+        append_texts(self.warehouse, self.texts_found, ("text",), [(text,) for text in found])
+
+    def _names(self, text: str) -> bool:
+        return not self._emails.isdisjoint(mentions.emails_in(text)) or not self._profiles.isdisjoint(
+            mentions.profiles_in(text)
+        )
+
     def is_named(self, column: str) -> str:
         return f"{column} IN (SELECT key FROM {table(self.keys)})"
 
     def is_theirs(self, column: str) -> str:
-        return f"lower(trim({column})) IN (SELECT value FROM {table(self.values)})"
+        return f"(lower(trim({column})) IN (SELECT value FROM {table(self.values)}) OR {self._is_found(column)})"
+
+    def _is_found(self, column: str) -> str:
+        return f"{column} IN (SELECT text FROM {table(self.texts_found)})"
 
     def holds_theirs(self, name: str, column: str) -> str:
-        """Of JSON in a state table: one of its values is theirs."""
-        return self._among(name, column, f"{table(self.values)} m ON contains(lower(o.{column}), m.quoted)")
+        """Of JSON in a state table: one of its values is theirs, or names them."""
+        whole = self._among(name, column, f"{table(self.values)} m ON contains(lower(o.{column}), m.quoted)")
+        return f"({whole} OR {self._is_found(column)})"
 
     def mentions_theirs(self, name: str, column: str) -> str:
         """Of a text: it may say more, and a longer word that holds one of theirs counts as well."""
-        return self._among(name, column, f"{table(self.values)} m ON contains(lower(o.{column}), m.value)")
+        held = self._among(name, column, f"{table(self.values)} m ON contains(lower(o.{column}), m.value)")
+        return f"({held} OR {self._is_found(column)})"
 
     def holds_named(self, name: str, column: str) -> str:
         """Of JSON: one of its values is one of their keys."""
@@ -123,6 +164,7 @@ class PeopleSearch:
             named = self._own(each, wanted.is_named(_text(each.key)))
             people.identities += [known for _, known in named]
         wanted.add_people(people.identities)
+        wanted.read_texts()
         for each in self._people:
             for key, known in self._own(each, self._says(each.columns)):
                 people.found.setdefault(key, each.relation.name)
@@ -254,6 +296,14 @@ def _spellings(name: str, value: str) -> list[str]:
     if name != "linkedin_url":
         return [bare]
     return [f"{s}{w}{bare}{end}" for s in ("", "https://", "http://") for w in ("", "www.") for end in ("", "/")]
+
+
+def _letters(identity: str) -> tuple[str, str]:
+    """What stands in every spelling of an email or profile: its longest run of plain letters and digits on either side.
+    Signs may be escaped."""
+    sides = identity.rpartition("@" if "@" in identity else "/")[::2]
+    one, other = (max(re.findall(r"[a-z0-9]+", side) or [""], key=len) for side in sides)
+    return one, other
 
 
 def _text(column: str) -> str:

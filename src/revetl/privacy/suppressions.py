@@ -21,6 +21,7 @@ from datetime import datetime
 
 from revetl.clock import Clock, naive
 from revetl.errors import ConfigError
+from revetl.privacy import mentions
 from revetl.state import locks
 from revetl.state.appending import append_rows
 from revetl.state.schema import relation
@@ -61,7 +62,10 @@ class Suppressions:
                 self._erased.add(str(hashed))
 
     def __contains__(self, identity: Mapping[str, str | None]) -> bool:
-        return bool(self._known) and not self._known.isdisjoint(map(self._hash, _tokens(identity)))
+        if not self._known:
+            return False
+        named = {token for name in UNIQUE for token in _named_in(identity.get(name) or "")}
+        return not self._known.isdisjoint(map(self._hash, {*_tokens(identity), *named}))
 
     def add(self, identity: Mapping[str, str | None], reason: str, now: datetime) -> None:
         """Suppresses everybody who shares an email, a profile, or the name with the company. Safe to repeat."""
@@ -73,12 +77,14 @@ class Suppressions:
         self._append(map(self._hash, tokens), ERASED, now)
 
     def is_erased(self, key: str, said: Iterable[str] = ()) -> bool:
-        """Whether the record of this key is, or one of the values that it holds is an email or profile of somebody who
-        is."""
+        """Whether the record of this key is, or one of the texts that it holds names an email or profile of somebody
+        who is, in whatever spelling."""
         if not self._erased:
             return False
         tokens = [_record(key)]
-        tokens += [token for value in said for name in UNIQUE for token in _tokens({name: value})]
+        for value in said:
+            tokens += [token for name in UNIQUE for token in _tokens({name: value})]
+            tokens += _named_in(value)
         return not self._erased.isdisjoint(map(self._hash, tokens))
 
     def alias(self, text: str) -> str:
@@ -129,10 +135,21 @@ def _record(key: str) -> str:
     return f"record{_SEP}{key}"
 
 
+def _named_in(text: str) -> list[str]:
+    """Tokens of every address and profile that a text may name."""
+    found = [f"email{_SEP}{address}" for address in mentions.emails_in(text)]
+    return found + [f"linkedin_url{_SEP}{profile}" for profile in mentions.profiles_in(text)]
+
+
 def _tokens(identity: Mapping[str, str | None]) -> Iterable[str]:
     """What names one person: each unique identifier, and the name with the company. Else all that is known."""
     known = {name: plain(name, value) for name, value in identity.items() if value and value.strip()}
     found = [f"{name}{_SEP}{known[name]}" for name in UNIQUE if name in known]
+    if address := known.get("email"):
+        # As it would be taken out of a text, without what else its tag could mean.
+        found += [f"email{_SEP}{form}" for form in sorted(mentions.same_address(address) - {address})]
+    if profile := known.get("linkedin_url"):
+        found += [f"linkedin_url{_SEP}{form}" for form in sorted(mentions.profiles_in(profile) - {profile})]
     company = known.get("company_domain") or known.get("company_name")
     if "first_name" in known and "last_name" in known and company:
         found.append(_SEP.join(("person", known["first_name"], known["last_name"], company)))

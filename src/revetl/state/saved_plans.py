@@ -6,6 +6,7 @@ compares it is in `revetl.sync.plan.saved_lines`; erasing a person drops it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -21,7 +22,8 @@ KEPT = timedelta(days=30)
 
 @dataclass(frozen=True, slots=True)
 class SavedPlan:
-    """`status`: saved, applied (then `run_id` is by whom) or dropped. `digest` is that of its entry in the file."""
+    """`status`: saved, applied (then `run_id` is by whom) or dropped. `digest` is that of its entry in the file,
+    `file_digest` that of the whole file; None where an earlier version wrote it."""
 
     plan_id: str
     sync: str
@@ -29,6 +31,7 @@ class SavedPlan:
     status: str
     run_id: str | None
     digest: str
+    file_digest: str | None
 
 
 def copy_of(warehouse: Warehouse, plan_id: str) -> Relation:
@@ -51,12 +54,27 @@ def register(warehouse: Warehouse, plan_id: str, sync: str, digest: str, now: da
     )
 
 
+def seal(warehouse: Warehouse, plan_ids: Sequence[str], file_digest: str) -> None:
+    """Keeps what their file is as a whole, before it is written: a file that differs in anything is another one."""
+    for plan_id in plan_ids:
+        warehouse.execute(
+            f"""
+            UPDATE {_table(warehouse)}
+            SET file_digest = ?
+            WHERE plan_id = ?
+            """,
+            [file_digest, plan_id],
+        )
+
+
 def find(warehouse: Warehouse, plan_id: str) -> SavedPlan | None:
-    if not warehouse.columns(relation(warehouse, "saved_plans")):
+    columns = {c.name for c in warehouse.columns(relation(warehouse, "saved_plans"))}
+    if not columns:
         return None
+    sealed = "file_digest" if "file_digest" in columns else "NULL"
     found: list[Any] = warehouse.rows(
         f"""
-        SELECT plan_id, sync, created_at, status, run_id, digest
+        SELECT plan_id, sync, created_at, status, run_id, digest, {sealed}
         FROM {_table(warehouse)}
         WHERE plan_id = ?
         """,
@@ -64,8 +82,8 @@ def find(warehouse: Warehouse, plan_id: str) -> SavedPlan | None:
     )
     if not found:
         return None
-    id_, sync, created_at, status, run_id, digest = found[0]
-    return SavedPlan(id_, sync, created_at.replace(tzinfo=UTC), status, run_id, digest)
+    id_, sync, created_at, status, run_id, digest, file_digest = found[0]
+    return SavedPlan(id_, sync, created_at.replace(tzinfo=UTC), status, run_id, digest, file_digest)
 
 
 def begun_by(warehouse: Warehouse, plan_id: str) -> str | None:

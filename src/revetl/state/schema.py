@@ -81,6 +81,7 @@ TABLES: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("status", "VARCHAR"),  # saved, applied, dropped
         ("run_id", "VARCHAR"),  # who applied it
         ("digest", "VARCHAR"),  # of its entry in the file
+        ("file_digest", "VARCHAR"),  # of the whole file that it is part of: the seal
     ),
     "outcomes": (
         ("run_id", "VARCHAR"),

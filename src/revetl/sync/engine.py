@@ -14,6 +14,7 @@ from revetl.destinations.base import Destination
 from revetl.errors import GuardrailError
 from revetl.model import RunRecord, SyncSpec
 from revetl.state import snapshot
+from revetl.sync import restored
 from revetl.sync.apply import recovery
 from revetl.sync.apply.applier import Applier, apply_plan
 from revetl.sync.apply.checkpoint import FrozenPlan
@@ -43,8 +44,11 @@ async def plan_sync(
         run = _knowing(held, destination)
 
         async def planned() -> PlanSummary:
+            older = await restored.look(run)
             healed = await recovery.heal(run, destination)
-            plan = await draft(run, destination, limit=options.limit, full_refresh=options.full_refresh)
+            whole = options.full_refresh or restored.reads_back(spec, older)
+            plan = await draft(run, destination, limit=options.limit, full_refresh=whole)
+            restored.judge(spec, destination, plan, older)
             plan.recovered = healed.recovered
             return plan
 
@@ -80,12 +84,17 @@ async def _run(run: SyncRun, destination: Destination, options: SyncOptions) -> 
     """Under the lease. The run's row is written first and last, however it ends."""
     spec = run.spec
     async with recorded(run, destination) as record:
+        older = await again(run.ctx, lambda: restored.look(run))
         healed = await again(run.ctx, lambda: recovery.heal(run, destination))
-        plan = await again(run.ctx, lambda: _plan(run, destination, options))
+        whole = options.full_refresh or restored.reads_back(spec, older)
+        plan = await again(run.ctx, lambda: _plan(run, destination, replace(options, full_refresh=whole)))
+        restored.judge(spec, destination, plan, older)
         log.info("plan frozen", extra={"run_id": record.run_id, "sync": spec.name, **_counted(plan)})
         record.overrides = guardrails.overridden(spec.name, plan.violations, options.allow)
         if plan.changes and options.confirm is not None and not options.confirm(plan):
             raise GuardrailError(f"{spec.name}: not confirmed; nothing was sent")
+        if plan.changes and older is None:
+            await restored.remember(run)
         frozen = FrozenPlan(
             plan.plan_id,
             plan.changes,
@@ -103,6 +112,8 @@ async def _run(run: SyncRun, destination: Destination, options: SyncOptions) -> 
         report = _report(run, record, plan, applier, links, healed, waiting)
         report.done = await run.on_tables(done_counts, record.run_id, plan, applier.answered)
         record.status, record.error = report.status, report.error
+        if older is not None and options.limit is None and report.status in ("done", "partial"):
+            await restored.remember(run)  # before, a run that broke off would have made it look healed
     report.requests, report.retries = record.requests, record.retries
     return report
 
@@ -110,6 +121,8 @@ async def _run(run: SyncRun, destination: Destination, options: SyncOptions) -> 
 async def _plan(run: SyncRun, destination: Destination, options: SyncOptions) -> PlanSummary:
     if options.planner is None:
         return await draft(run, destination, limit=options.limit, full_refresh=options.full_refresh)
+    if options.full_refresh:  # a saved plan never is one
+        raise GuardrailError(f"{run.spec.name}: the warehouse is older than the destination; make a new plan")
     plan = await options.planner.plan(run)
     if plan.changes:
         schema = await destination.describe(run.spec.object)

@@ -29,6 +29,7 @@ def apply(project: Project, file: Path, options: SyncOptions, caller: Caller) ->
     specs = _declared(project, plan)
     options = replace(options, dry_run=False, limit=None, full_refresh=False)
     with caller.warehouse(project) as warehouse:
+        saved.check_seal(warehouse, plan)
         for spec, entry in zip(specs, plan.entries, strict=True):
             saved.check(warehouse, spec, entry)
         planners = {e.sync: saved.planner(warehouse, s, e) for s, e in zip(specs, plan.entries, strict=True)}

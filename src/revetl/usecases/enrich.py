@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from revetl.enrich.lists.columns import ColumnMatch, added_columns, choose
 from revetl.enrich.lists.entity_table import enriched_rows, entity_name, loaded
-from revetl.enrich.lists.files import check_target, open_list, write_list
+from revetl.enrich.lists.files import ByteSink, check_target, open_list, write_list
 from revetl.enrich.report import EnrichReport, Estimate
 from revetl.enrich.waterfall import WaterfallSpec
 from revetl.errors import ConfigError, GuardrailError, did_you_mean
@@ -55,7 +55,7 @@ class ListFiles:
     source: str
     output: str | None
     stdin: BinaryIO
-    stdout: BinaryIO
+    stdout: ByteSink
 
 
 @dataclass(slots=True)

@@ -16,6 +16,7 @@ from revetl.enrich.lists.files import CsvListing, ParquetListing, open_list
 from revetl.enrich.waterfall import WaterfallSpec
 from revetl.errors import ConfigError, Problem
 from revetl.model import Relation
+from revetl.privacy import erased_file
 from revetl.privacy.erasure import Erasure, ErasureReport
 from revetl.privacy.people import PeopleRelation
 from revetl.privacy.suppressions import UNIQUE, Suppressions, choose_key
@@ -87,6 +88,7 @@ async def _write_kept(ctx: RunContext) -> None:
     """Answers that a run could not write stand in files. They go to the ledger first, where people are found and
     erased; of whoever is erased already nothing is written."""
     create_all(ctx.warehouse)
+    erased_file.reconcile(ctx.warehouse, ctx.state_dir, ctx.clock.now())  # its key, before one is chosen
     await choose_key(ctx.warehouse, ctx.clock)
     await write_kept(ctx, Suppressions.load(ctx.warehouse))
 

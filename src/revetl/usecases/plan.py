@@ -164,5 +164,5 @@ def _save(
     caller: Caller,
 ) -> None:
     entries = [saved.entry(warehouse, spec, plan, caller.clock) for spec, plan in zip(specs, plans, strict=True)]
-    saved.write_file(out, project.target, entries, caller.clock)
+    saved.write_file(warehouse, out, project.target, entries, caller.clock)
     caller.note(f"Saved to {out}. `revetl apply {out}` sends exactly this.")

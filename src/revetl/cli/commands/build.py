@@ -5,6 +5,7 @@ from __future__ import annotations
 import rich_click as click
 
 from revetl.cli.options import ProjectOptions, emit_json, json_option, project_options, select_options, threads_option
+from revetl.cli.output import echo
 from revetl.cli.waiting import wait_option
 
 
@@ -40,4 +41,4 @@ def command(
     if as_json:
         emit_json({"invocation_id": result.invocation_id, "seconds": round(result.seconds, 2), "counts": result.counts})
     else:
-        click.echo(f"Built in {result.seconds:.1f} s: {count_phrase(result)}.")
+        echo(f"Built in {result.seconds:.1f} s: {count_phrase(result)}.")

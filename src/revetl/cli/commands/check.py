@@ -5,6 +5,7 @@ from __future__ import annotations
 import rich_click as click
 
 from revetl.cli.options import ProjectOptions, emit_json, json_option, project_options, select_options
+from revetl.cli.output import echo
 from revetl.cli.waiting import wait_option
 
 
@@ -29,9 +30,9 @@ def command(
         emit_json(checks)
         return exit_code(checks)
     for found in checks:
-        click.echo(f"{'✗' if found.problems else '✓'} {found.sync}: {found.sends}")
+        echo(f"{'✗' if found.problems else '✓'} {found.sync}: {found.sends}")
         for line in (*found.problems, *found.notes):
-            click.echo("\n".join(f"    {part}" for part in line.splitlines()))
+            echo("\n".join(f"    {part}" for part in line.splitlines()))
     if not checks:
-        click.echo("No model declares a sync: `revetl scaffold MODEL --to crm.contacts` drafts one.", err=True)
+        echo("No model declares a sync: `revetl scaffold MODEL --to crm.contacts` drafts one.", err=True)
     return exit_code(checks)

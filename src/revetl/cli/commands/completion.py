@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import rich_click as click
 
+from revetl.cli.output import echo
+
 SHELLS = ("bash", "zsh", "fish")
 
 
@@ -25,4 +27,4 @@ def command(shell: str) -> None:
     script = get_completion_class(shell)
     if script is None:  # a click without it
         raise click.UsageError(f"this click knows no completion for {shell}")
-    click.echo(script(cli, {}, "revetl", COMPLETE_VARIABLE).source())
+    echo(script(cli, {}, "revetl", COMPLETE_VARIABLE).source())

@@ -20,6 +20,7 @@ from revetl.cli.options import (
     max_spend_option,
     project_options,
 )
+from revetl.cli.output import SafeStdout, echo
 from revetl.cli.terminal import Terminal
 from revetl.cli.waiting import wait_option
 
@@ -99,7 +100,7 @@ def command(
         on_estimates=show_estimates,
         on_match=show_match,
     )
-    files = None if file is None else ListFiles(file, output, sys.stdin.buffer, sys.stdout.buffer)
+    files = None if file is None else ListFiles(file, output, sys.stdin.buffer, SafeStdout())
     project = options.load()
     with Terminal(wait_s) as terminal:
         result = enrich(project, request, terminal.caller, files)
@@ -132,7 +133,7 @@ def _check_words(file: str | None, output: str | None, *, in_doubt: bool, dry_ru
 
 def _go_on(*, may_ask: bool) -> bool:
     if not may_ask or not sys.stdin.isatty():
-        click.echo("--yes agrees to the cost where nobody can be asked.", err=True)
+        echo("--yes agrees to the cost where nobody can be asked.", err=True)
         return False
     return click.confirm("Go on?", err=True)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import rich_click as click
 
 from revetl.cli.options import ProjectOptions, console, emit_json, json_option, project_options, record_key
+from revetl.cli.output import echo
 from revetl.cli.terminal import Terminal
 from revetl.cli.waiting import wait_option
 
@@ -73,12 +74,12 @@ def command(
     elif report.erased:
         rows = sum(report.tables.values())
         done = f"Erased, {rows:,} row(s)." if rows else "Nothing is held of them, so nothing was erased."
-        click.echo(f"{done} They are neither looked up nor sent from now on.")
+        echo(f"{done} They are neither looked up nor sent from now on.")
     return 0 if report.erased or dry_run else int(ExitCode.STOPPED)
 
 
 def _agreed() -> bool:
     if not sys.stdin.isatty():
-        click.echo("Nothing was changed. --yes agrees to it where nobody can be asked.", err=True)
+        echo("Nothing was changed. --yes agrees to it where nobody can be asked.", err=True)
         return False
     return click.confirm("Erase this? It can't be undone.", err=True)

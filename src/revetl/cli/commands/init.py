@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import rich_click as click
 
+from revetl.cli.output import echo
+
 if TYPE_CHECKING:
     from revetl.usecases.init import IntoProject
 
@@ -43,22 +45,22 @@ def command(
         )
     write_starter(new)
     inside = new.resolve() == Path.cwd()
-    click.echo(f"Wrote the starter project {'here' if inside else f'to {new}'}. Next:")
+    echo(f"Wrote the starter project {'here' if inside else f'to {new}'}. Next:")
     if not inside:
-        click.echo(f"  cd {new}")
-    click.echo("  revetl demo     the whole job on made-up customers, on this machine")
-    click.echo("  revetl debug    what is missing for your own accounts")
+        echo(f"  cd {new}")
+    echo("  revetl demo     the whole job on made-up customers, on this machine")
+    echo("  revetl debug    what is missing for your own accounts")
 
 
 def _say_written(written: IntoProject) -> None:
-    click.echo(f"Wrote {', '.join(written.files)}.")
+    echo(f"Wrote {', '.join(written.files)}.")
     if written.warehouse:
-        click.echo(f"Warehouse: {written.warehouse}.")
+        echo(f"Warehouse: {written.warehouse}.")
     if written.problem:
-        click.echo(f"The warehouse is not found yet: {written.problem}", err=True)
-    click.echo("Next:")
+        echo(f"The warehouse is not found yet: {written.problem}", err=True)
+    echo("Next:")
     if written.directory.resolve() != Path.cwd():
-        click.echo(f"  cd {written.directory}")
-    click.echo("  revetl debug                                   dbt, the warehouse, the accounts")
-    click.echo("  revetl scaffold MODEL --to hubspot.contacts    draft a sync of one of your models")
-    click.echo("  revetl plan                                    exactly what it would send; nothing is sent")
+        echo(f"  cd {written.directory}")
+    echo("  revetl debug                                   dbt, the warehouse, the accounts")
+    echo("  revetl scaffold MODEL --to hubspot.contacts    draft a sync of one of your models")
+    echo("  revetl plan                                    exactly what it would send; nothing is sent")

@@ -12,6 +12,7 @@ from revetl.cli.options import (
     project_options,
     select_options,
 )
+from revetl.cli.output import echo
 from revetl.cli.waiting import wait_option
 
 
@@ -42,6 +43,6 @@ def command(
     else:
         show_declared(console(), listing)
         for orphan in left:
-            click.echo(f"State of {orphan.sync}: {what_to_do(orphan)}")
+            echo(f"State of {orphan.sync}: {what_to_do(orphan)}")
     if not listing["syncs"]:
         note("No model declares a sync (config.meta.revetl), as far as `revetl build` has been told.")

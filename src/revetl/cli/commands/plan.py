@@ -18,6 +18,7 @@ from revetl.cli.options import (
     record_key,
     select_options,
 )
+from revetl.cli.output import echo
 from revetl.cli.terminal import Terminal
 from revetl.cli.waiting import wait_option
 
@@ -101,7 +102,7 @@ def _show(plans: Planned, lines: LineFilter, form: str, samples: int | None, tar
     elif form == "markdown":
         from revetl.cli.render.plans_markdown import markdown
 
-        click.echo(markdown(plans.summaries, target=target, samples=samples or 0))
+        echo(markdown(plans.summaries, target=target, samples=samples or 0))
     else:
         from revetl.cli.render.plans import show_plan_lines, show_plans
 

@@ -14,6 +14,7 @@ from revetl.cli.options import (
     record_key,
     select_options,
 )
+from revetl.cli.output import echo
 from revetl.cli.terminal import Terminal
 from revetl.cli.waiting import wait_option
 
@@ -77,7 +78,7 @@ def command(
     elif as_json:
         emit_json([report_document(r) for r in report.syncs])
     elif not report.syncs:
-        click.echo("No record and no link waits.")
+        echo("No record and no link waits.")
     else:
         show_reports(console(), report.syncs)
     return report.exit_code

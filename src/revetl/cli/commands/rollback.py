@@ -10,6 +10,7 @@ import rich_click as click
 
 from revetl.cli import completing
 from revetl.cli.options import ProjectOptions, console, emit_json, json_option, project_options, record_key
+from revetl.cli.output import echo
 from revetl.cli.terminal import Terminal
 from revetl.cli.waiting import wait_option
 
@@ -92,7 +93,7 @@ def _shown_and_asked(*, agreed: bool) -> Callable[[Sequence[RollbackPlan]], bool
         if agreed:
             return True
         if not sys.stdin.isatty():
-            click.echo("--yes agrees to it where nobody can be asked.", err=True)
+            echo("--yes agrees to it where nobody can be asked.", err=True)
             return False
         return click.confirm("Send it?", err=True)
 

@@ -18,6 +18,7 @@ from revetl.cli.options import (
     select_options,
     threads_option,
 )
+from revetl.cli.output import echo
 from revetl.cli.terminal import Terminal
 from revetl.cli.waiting import wait_option
 
@@ -97,6 +98,6 @@ def command(
 
 def _go_on(*, may_ask: bool) -> bool:
     if not may_ask or not sys.stdin.isatty():
-        click.echo("  --yes or --max-spend agrees to it where nobody can be asked.", err=True)
+        echo("  --yes or --max-spend agrees to it where nobody can be asked.", err=True)
         return False
     return click.confirm("  Go on?", err=True)

@@ -10,6 +10,7 @@ import rich_click as click
 
 from revetl.cli.numbers import MOST, MOST_DAYS, FiniteRange, whole_number
 from revetl.cli.options import emit_json, err_console, json_option
+from revetl.cli.output import echo
 from revetl.cli.waiting import wait_option
 
 if TYPE_CHECKING:
@@ -217,7 +218,7 @@ def vendors(as_json: bool) -> None:
         return
     for row in listed:
         options = " ".join(f"{option}={_as_yaml(value)}" for option, value in row["options"].items())
-        click.echo(f"{row['vendor']:<20}{row['path']:<30}{options}".rstrip())
+        echo(f"{row['vendor']:<20}{row['path']:<30}{options}".rstrip())
 
 
 def _as_yaml(value: Any) -> str:
@@ -261,7 +262,7 @@ def generate(
         emit_json(made)
         return
     for name, rows in made.items():
-        click.echo(f"{name:<28}{rows:>12,}")
+        echo(f"{name:<28}{rows:>12,}")
 
 
 @command.command("stats")
@@ -277,21 +278,21 @@ def stats(url: str, as_json: bool) -> None:
         if name not in ("requests", "providers"):
             _print_counts(name, counts)
     for name, bill in seen["providers"].items():
-        click.echo(f"{name}: {bill['requests']:,} requests, ${bill['charged_usd']:,.2f}")
-    click.echo("Routes")
+        echo(f"{name}: {bill['requests']:,} requests, ${bill['charged_usd']:,.2f}")
+    echo("Routes")
     for route, count in sorted(seen["requests"]["by_route"].items(), key=lambda item: -item[1]):
-        click.echo(f"  {count:>8,}  {route}")
+        echo(f"  {count:>8,}  {route}")
 
 
 def _print_counts(vendor: str, counts: dict[str, Any]) -> None:
     """Its counts in one line, then each mapping of counts on lines of its own."""
     plain = {name: count for name, count in counts.items() if isinstance(count, int | float)}
-    click.echo(f"{vendor}: " + ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in plain.items()))
+    echo(f"{vendor}: " + ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in plain.items()))
     for name, group in counts.items():
         if isinstance(group, dict):
             for member, count in group.items():
                 shown = f"{count:,}" if isinstance(count, int | float) else str(count)
-                click.echo(f"  {name + ' ' + member:<34}{shown:>12}")
+                echo(f"  {name + ' ' + member:<34}{shown:>12}")
 
 
 def _fetch_stats(url: str) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import rich_click as click
 
 from revetl.cli import completing
 from revetl.cli.options import ProjectOptions, emit_json, json_option, project_options
+from revetl.cli.output import echo
 from revetl.cli.waiting import wait_option
 
 
@@ -39,15 +40,15 @@ def command(options: ProjectOptions, model: str, to: str, writes: bool, wait_s: 
     if as_json:
         emit_json(drafted)
         return
-    click.echo(f"{model} → {to}", err=True)
-    click.echo(f"  key {drafted.key}" + (f": {drafted.key_said}" if drafted.key_said else ""), err=True)
+    echo(f"{model} → {to}", err=True)
+    echo(f"  key {drafted.key}" + (f": {drafted.key_said}" if drafted.key_said else ""), err=True)
     for c in drafted.columns:
         said = f": {c.said}" if c.said else ""
-        click.echo(f"  {'✓' if c.field else '✗'} {c.column} {c.type} → {c.field or 'nothing'}{said}", err=True)
+        echo(f"  {'✓' if c.field else '✗'} {c.column} {c.type} → {c.field or 'nothing'}{said}", err=True)
     if not drafted.match_on:
-        click.echo("  match_on: no column is one that records are looked for by", err=True)
+        echo("  match_on: no column is one that records are looked for by", err=True)
     if written:
-        click.echo("Wrote " + " and ".join(str(path) for path in written))
+        echo("Wrote " + " and ".join(str(path) for path in written))
     else:
-        click.echo(f"-- {drafted.name}.sql\n{drafted.sql}")
-        click.echo(f"# {drafted.name}.yml\n{drafted.yml}")
+        echo(f"-- {drafted.name}.sql\n{drafted.sql}")
+        echo(f"# {drafted.name}.yml\n{drafted.yml}")

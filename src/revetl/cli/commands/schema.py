@@ -7,6 +7,7 @@ from pathlib import Path
 import rich_click as click
 
 from revetl.cli.options import console, emit_json
+from revetl.cli.output import echo
 
 KINDS = ("project", "connections", "sync", "provider", "waterfall", "model")
 
@@ -34,7 +35,7 @@ def command(kind: str | None, folder: Path | None, markdown: bool) -> None:
         if kind is not None or markdown:
             raise click.UsageError("--write writes every kind: it takes no KIND and no --markdown.")
         written = write_schemas(folder)
-        click.echo(f"Wrote {len(written)} schemas into {folder}")
+        echo(f"Wrote {len(written)} schemas into {folder}")
         return
     if kind is None:
         raise click.UsageError(f"say of which kind of file, or --write DIR. Kinds: {', '.join(KINDS)}")

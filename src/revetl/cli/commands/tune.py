@@ -10,6 +10,7 @@ import rich_click as click
 from revetl.cli import completing
 from revetl.cli.numbers import MOST_DAYS, MOST_USD, FiniteRange, whole_number
 from revetl.cli.options import ProjectOptions, console, emit_json, err_console, json_option, project_options
+from revetl.cli.output import echo
 from revetl.cli.terminal import Terminal
 from revetl.cli.waiting import wait_option
 
@@ -123,7 +124,7 @@ def _write(project: Project, tuning: Tuning, *, yes: bool, as_json: bool) -> Non
     if change.before == change.after:
         screen.print("The file has the best order already: nothing to write.")
         return
-    click.echo(change.diff(project.root), nl=False, err=as_json)
+    echo(change.diff(project.root), nl=False, err=as_json)
     if not tuning.whole.better and not tuning.whole.by_rule:
         screen.print("[yellow]What this brings is within chance.[/]")
     if yes or click.confirm("Write it?", err=True):

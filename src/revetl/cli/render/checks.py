@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from revetl.safe_text import for_markup
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -13,11 +15,11 @@ if TYPE_CHECKING:
 
 
 def show_checks(screen: Console, project: Project, checks: Sequence[SetupCheck]) -> None:
-    from rich.markup import escape
     from rich.table import Table
 
-    screen.print(f"[bold]{escape(project.name)}[/] in {escape(str(project.root))}, target {escape(project.target)}")
+    where = for_markup(f"{project.root}, target {project.target}")
+    screen.print(f"[bold]{for_markup(project.name)}[/] in {where}")
     table = Table(box=None, show_header=False, pad_edge=False)
     for check in checks:
-        table.add_row("[green]✓[/]" if check.passed else "[red]✗[/]", escape(check.what), escape(check.detail))
+        table.add_row("[green]✓[/]" if check.passed else "[red]✗[/]", for_markup(check.what), for_markup(check.detail))
     screen.print(table)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from html import escape as html_escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from revetl.errors import ConfigError, Problem
 from revetl.private_files import replaced
+from revetl.safe_text import for_html, for_markup
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -83,19 +83,18 @@ def show_result(screen: Console, result: EnrichResult) -> None:
 
 
 def show_report(screen: Console, report: EnrichReport) -> None:
-    from rich.markup import escape
 
     from revetl.cli.render.reports import table
 
-    screen.print(f"[bold]{escape(report.waterfall)}[/]")
+    screen.print(f"[bold]{for_markup(report.waterfall)}[/]")
     for section in sections(report):
         numbers = [name for name in section.columns[1:] if name not in section.words]
         listing = table(*section.columns, right=numbers)
         for row in section.rows:
-            listing.add_row(*map(escape, row))
+            listing.add_row(*map(for_markup, row))
         screen.print(listing)
     for note in notes(report):
-        screen.print(f"[yellow]{escape(note)}[/]")
+        screen.print(f"[yellow]{for_markup(note)}[/]")
     screen.print(summary(report))
 
 
@@ -139,19 +138,19 @@ def _html(reports: Sequence[EnrichReport]) -> Iterator[str]:
     yield "table{border-collapse:collapse;margin:1em 0}th,td{padding:.3em .8em;border-bottom:1px solid #ccc}"
     yield "th,td{text-align:right}.w{text-align:left}</style>"
     for report in reports:
-        yield f"<h1>{html_escape(report.waterfall)}</h1>"
-        yield f"<p>Run <code>{html_escape(report.run_id)}</code>. {html_escape(summary(report))}</p>"
+        yield f"<h1>{for_html(report.waterfall)}</h1>"
+        yield f"<p>Run <code>{for_html(report.run_id)}</code>. {for_html(summary(report))}</p>"
         for section in sections(report):
             marks = [' class="w"' if column in _left(section) else "" for column in section.columns]
             yield "<table><tr>" + _cells("th", marks, section.columns) + "</tr>"
             yield from ("<tr>" + _cells("td", marks, row) + "</tr>" for row in section.rows)
             yield "</table>"
-        said = "".join(f"<li>{html_escape(note)}</li>" for note in notes(report))
+        said = "".join(f"<li>{for_html(note)}</li>" for note in notes(report))
         yield f"<ul>{said}</ul>" if said else ""
 
 
 def _cells(tag: str, marks: Sequence[str], row: Sequence[str]) -> str:
-    return "".join(f"<{tag}{mark}>{html_escape(cell)}</{tag}>" for mark, cell in zip(marks, row, strict=True))
+    return "".join(f"<{tag}{mark}>{for_html(cell)}</{tag}>" for mark, cell in zip(marks, row, strict=True))
 
 
 def _left(section: ReportTable) -> tuple[str, ...]:

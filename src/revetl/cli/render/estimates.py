@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-import click
-
 from revetl.cli.options import console, err_console, notes_console
+from revetl.cli.output import echo
+from revetl.safe_text import for_markup
 
 if TYPE_CHECKING:
     from revetl.enrich.lists.columns import ColumnMatch
@@ -60,15 +60,14 @@ def say_cost(estimates: Sequence[Estimate]) -> None:
         sum((getattr(e, name) for e in estimates), Decimal(0)) for name in ("expected_usd", "greatest_usd")
     )
     lookups = sum(e.lookups for e in estimates)
-    click.echo(f"  up to {lookups:,} lookups, expected ${expected:,.2f}, at most ${greatest:,.2f}", err=True)
+    echo(f"  up to {lookups:,} lookups, expected ${expected:,.2f}, at most ${greatest:,.2f}", err=True)
 
 
 def show_match(match: ColumnMatch) -> None:
     """Which column of the list is which input, on stderr."""
-    from rich.markup import escape
 
     screen = notes_console()
-    matched = ", ".join(f"{escape(column)} → {name}" for name, column in match.inputs.items())
+    matched = ", ".join(f"{for_markup(column)} → {name}" for name, column in match.inputs.items())
     screen.print(f"Waterfall [bold]{match.spec.name}[/]. Columns: {matched}")
     absent = [name for name in match.spec.inputs if name not in match.inputs]
     if absent:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from revetl.cli.render.reports import counted, short, show_item, show_numbers
+from revetl.safe_text import for_markup
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -227,7 +228,6 @@ def show_lines(console: Console, lines: Iterable[PlanLine]) -> int:
 
 
 def show_line(console: Console, line: PlanLine, *, most_fields: int | None = None) -> None:
-    from rich.markup import escape
 
     style = _STYLES.get(line.op, "default")
     doubt = "  [dim]in doubt[/]" if line.in_doubt else ""
@@ -240,7 +240,7 @@ def show_line(console: Console, line: PlanLine, *, most_fields: int | None = Non
         return
     for name, (before, after) in list(line.fields.items())[:most_fields]:
         change = short(after) if line.op == "create" else f"{short(before)} → {short(after)}"
-        console.print(f"         {escape(name)}: {change}", soft_wrap=True)
+        console.print(f"         {for_markup(name)}: {change}", soft_wrap=True)
     if most_fields is not None and len(line.fields) > most_fields:
         console.print(f"         … {len(line.fields) - most_fields} more")
     if line.note:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import click
-
 from revetl.cli.options import as_json_text
+from revetl.cli.output import echo_json
 from revetl.cli.render.documents import plan_document
 
 if TYPE_CHECKING:
@@ -15,17 +14,17 @@ if TYPE_CHECKING:
 
 def emit_plans(plans: Planned, wanted: LineFilter) -> None:
     """On stdout. `rows` of a plan are written line by line: there may be millions of them."""
-    click.echo("[")
+    echo_json("[")
     for i, planned in enumerate(plans.syncs):
         document = as_json_text(plan_document(planned.summary))
         last = "" if i == len(plans.syncs) - 1 else ","
         if not wanted.wanted:
-            click.echo(document + last)
+            echo_json(document + last)
             continue
-        click.echo(document.rstrip().removesuffix("}").rstrip() + ',\n  "rows": [', nl=False)
+        echo_json(document.rstrip().removesuffix("}").rstrip() + ',\n  "rows": [', nl=False)
         comma = ""
         for line in planned.lines(wanted):
-            click.echo(f"{comma}\n    {as_json_text(line, indent=None)}", nl=False)
+            echo_json(f"{comma}\n    {as_json_text(line, indent=None)}", nl=False)
             comma = ","
-        click.echo("\n  ]\n}" + last)
-    click.echo("]")
+        echo_json("\n  ]\n}" + last)
+    echo_json("]")

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from revetl.cli.render.plans import counts, facts
+from revetl.safe_text import for_html, for_markdown, for_terminal
 
 if TYPE_CHECKING:
     from revetl.model import Scalar
@@ -40,16 +41,18 @@ def _lines(plans: Sequence[PlanSummary], target: str, samples: int) -> Iterator[
 
 def _details(plan: PlanSummary, samples: int) -> Iterator[str]:
     for violation in plan.violations:
-        yield f"> **Guardrail `{violation.guardrail}`** of `{plan.sync}`: {violation.message}. A run would stop here."
+        said = for_terminal(violation.message)
+        yield f"> **Guardrail `{violation.guardrail}`** of `{plan.sync}`: {said}. A run would stop here."
         yield ""
     if not (plan.lines or plan.waiting or plan.left or plan.links.changes or plan.links.waiting):
         return
+    where = for_html(f"{plan.destination} {plan.object}")
     yield "<details>"
-    yield f"<summary><code>{plan.sync}</code> → {plan.destination} {plan.object}</summary>"
+    yield f"<summary><code>{for_html(plan.sync)}</code> → {where}</summary>"
     yield ""
     for fact in facts(plan):
         if not fact.startswith("fields to send"):
-            yield f"- {fact}"
+            yield f"- {for_terminal(fact)}"
     yield ""
     if plan.fields:
         yield "| field | records |"
@@ -84,7 +87,4 @@ def _samples(lines: Sequence[PlanLine], most: int) -> Iterator[str]:
 def _cell(value: Scalar, most: int = _VALUE) -> str:
     """Nothing in a value may end the cell, or be read as markup."""
     text = "∅" if value is None else str(value)
-    text = text if len(text) <= most else text[: most - 1] + "…"
-    for mark in "\\|`*_<>[]":
-        text = text.replace(mark, f"\\{mark}" if mark not in "<>" else ("&lt;" if mark == "<" else "&gt;"))
-    return text.replace("\r", " ").replace("\n", " ")
+    return for_markdown(text if len(text) <= most else text[: most - 1] + "…")

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from revetl.errors import Denied
+from revetl.safe_text import for_markup, for_terminal
 
 if TYPE_CHECKING:
     from rich.console import Console, JustifyMethod
@@ -69,17 +70,15 @@ def show_field_table(
 
 
 def short(value: Scalar, width: int = 28) -> str:
-    """A value for people; escaped, so that brackets in a name are not read as markup."""
-    from rich.markup import escape
-
-    return escape(cut(value, width))
+    """A value for people, between tags of markup."""
+    return for_markup(cut(value, width))
 
 
 def cut(value: Scalar, width: int) -> str:
-    """The same, not escaped: for a text that is printed without markup."""
+    """The same, with brackets as they are: for a text that is printed without markup."""
     if value is None:
         return "∅"
-    text = str(value).replace("\n", "⏎")
+    text = for_terminal(str(value))
     return text if len(text) <= width else text[: width - 1] + "…"
 
 
@@ -173,19 +172,18 @@ def counted(numbers: Mapping[str, int]) -> str:
 
 def show_job(screen: Console, report: JobReport) -> None:
     """Stage by stage, then the syncs, then what kept providers from being asked, and what was spent."""
-    from rich.markup import escape
     from rich.table import Table
 
     listing = Table("stage", box=None, pad_edge=False)
     listing.add_column("records", justify="right")
     listing.add_column("seconds", justify="right")
     for stage in report.stages:
-        listing.add_row(escape(stage.stage), f"{stage.records:,}", f"{stage.seconds:.1f}")
+        listing.add_row(for_markup(stage.stage), f"{stage.records:,}", f"{stage.seconds:.1f}")
     screen.print(listing)
     if report.syncs:
         show_reports(screen, report.syncs)
     for waterfall in report.waterfalls:
         for reason in (waterfall.stopped, *waterfall.denied.values(), *waterfall.unavailable.values()):
             if reason:
-                screen.print(f"[yellow]{escape(waterfall.waterfall)}[/]: {escape(reason)}")
+                screen.print(f"[yellow]{for_markup(waterfall.waterfall)}[/]: {for_markup(reason)}")
     screen.print(f"Spent ${report.spend_usd:,.2f}.")

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from revetl.safe_text import for_markup
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -159,7 +161,6 @@ def _audit(comparison: Comparison) -> list[str]:
 
 
 def _show_segments(screen: Console, segments: Sequence[Comparison], places: dict[str, int]) -> None:
-    from rich.markup import escape
     from rich.table import Table
 
     table = Table("segment", box=None, pad_edge=False)
@@ -173,7 +174,7 @@ def _show_segments(screen: Console, segments: Sequence[Comparison], places: dict
         order = _order(part.best, places) if part.identified else "not identified"
         gain = "" if saved is None or not part.identified else _short(saved)
         table.add_row(
-            escape(part.segment) or "(none)", f"{part.records:,.0f}", f"{part.audited:,.0f}", *costs, gain, order
+            for_markup(part.segment) or "(none)", f"{part.records:,.0f}", f"{part.audited:,.0f}", *costs, gain, order
         )
     screen.print()
     screen.print(table)

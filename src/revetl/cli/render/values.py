@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from revetl.safe_text import for_markup
 from revetl.usecases.explain import UNDECIDED, WON
 
 if TYPE_CHECKING:
@@ -36,18 +37,17 @@ _WORDS: Mapping[str, str] = {
 
 def show_values(screen: Console, rows: Sequence[dict[str, Any]]) -> None:
     """Two lines per value, within the width of the screen."""
-    from rich.markup import escape
 
     field = None
     for row in rows:
         if row["field"] != field:
             field = row["field"]
             own = f"  (the record's own: {row['own_value']})" if row["own_value"] is not None else ""
-            _line(screen, 2, f"[bold]{escape(str(field))}[/]{escape(own)}")
+            _line(screen, 2, f"[bold]{for_markup(str(field))}[/]{for_markup(own)}")
         mark, style = ("[green]✓[/]", "bold") if row["reason"] == WON else ("·", "dim")
-        _line(screen, 4, f"{mark} [{style}]{escape(str(row['value']))}[/]")
-        _line(screen, 6, escape(f"{row['reason']}: {_WORDS.get(row['reason'], row['reason'])}"))
-        _line(screen, 6, escape(", ".join(_facts(row))))
+        _line(screen, 4, f"{mark} [{style}]{for_markup(str(row['value']))}[/]")
+        _line(screen, 6, for_markup(f"{row['reason']}: {_WORDS.get(row['reason'], row['reason'])}"))
+        _line(screen, 6, for_markup(", ".join(_facts(row))))
 
 
 def _facts(row: Mapping[str, Any]) -> list[str]:

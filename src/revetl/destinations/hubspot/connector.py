@@ -125,6 +125,10 @@ class HubSpot:
     def idempotent(self, object_: str, match_on: str | None) -> bool:
         return True
 
+    def keeps_key(self, object_: str, match_on: str | None) -> bool:
+        """Whoever is upserted by a unique property of the vendor's or the user's (an email) carries that alone."""
+        return not (match_on and unique_property(object_, match_on, self._schema.known(object_)))
+
     def normalise(self, object_: str, field: str, value: Scalar) -> str:
         known = self._schema.known(object_).get(field)
         return canonical(field, value, known.type if known else None)

@@ -25,6 +25,7 @@ from revetl.enrich.report import FieldReport
 from revetl.enrich.selection.partition import EVERYTHING, Partition, partition_count, partitions_between
 from revetl.enrich.waterfall import Stage
 from revetl.errors import WarehouseError, WarehouseLost
+from revetl.privacy import erased_file
 from revetl.privacy.suppressions import Suppressions, choose_key
 from revetl.state import spend
 from revetl.state.calls import recover
@@ -83,6 +84,7 @@ class Cascade:
             await stack.enter_async_context(self._heartbeat.kept())
             await keep_declared_prices(run.ctx, run.provider_specs.values())
             run.report.recovered_in_doubt = await recover(run.ctx.warehouse, run.ctx.clock)
+            erased_file.reconcile(run.ctx.warehouse, run.ctx.state_dir, run.ctx.clock.now())
             await choose_key(run.ctx.warehouse, run.ctx.clock)
             run.suppressions = Suppressions.load(run.ctx.warehouse)
             # What an earlier run paid for and could not write is written before anything is asked.

@@ -1,6 +1,7 @@
 """A list in a file: CSV or Parquet, read twice (inputs first, the rest when the answers are there), never all at once.
 
-CSV is text: no cell is parsed, so `007`, `1e5` and `NA` come out as they went in. Parquet keeps its types.
+CSV is text: no cell is parsed, so `007`, `1e5` and `NA` come out as they went in. What providers say stands beside them
+and is never a formula. Parquet keeps its types.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import IO, TYPE_CHECKING, Any, BinaryIO, Literal, Protocol
 
 from revetl.errors import ConfigError, Problem
 from revetl.private_files import replaced
+from revetl.safe_text import for_spreadsheet
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -40,6 +42,14 @@ class Listing(Protocol):
     header: tuple[str, ...]
 
     def chunks(self) -> Iterator[list[tuple[Any, ...]]]: ...
+
+
+class ByteSink(Protocol):
+    """Where the bytes of a list go that is written to stdout."""
+
+    def write(self, octets: bytes, /) -> int: ...
+
+    def flush(self) -> None: ...
 
 
 class CsvListing:
@@ -172,7 +182,7 @@ def check_target(target: str, source: str) -> None:
 
 def write_list(
     target: str,
-    stdout: BinaryIO,
+    stdout: ByteSink,
     listing: CsvListing | ParquetListing,
     added: Sequence[str],
     rows: Iterator[list[tuple[Any, ...]]],
@@ -193,6 +203,10 @@ def write_list(
         _write(file, "parquet" if path.suffix.lower() in _PARQUET else "csv", listing, added, rows)
 
 
+def _blank(cells: Sequence[Any]) -> list[Any]:
+    return ["" if cell is None else cell for cell in cells]
+
+
 def _write(
     file: BinaryIO,
     format_: Format,
@@ -205,8 +219,9 @@ def _write(
         text = io.TextIOWrapper(file, encoding="utf-8", newline="")
         out = csv.writer(text, delimiter=delimiter, lineterminator="\n")
         out.writerow([*listing.header, *added])
+        width = len(listing.header)
         for chunk in rows:
-            out.writerows(["" if cell is None else cell for cell in row] for row in chunk)
+            out.writerows([*_blank(row[:width]), *map(for_spreadsheet, _blank(row[width:]))] for row in chunk)
         text.detach()  # flushes it, and leaves the file open
         return
     import pyarrow as pa

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from html import escape
 
 from revetl.enrich.ordering.compare import Comparison, CurvePoint
+from revetl.safe_text import for_html
 
 WIDTH, HEIGHT = 960, 560
 LEFT, RIGHT, TOP, BOTTOM = 76, 36, 104, 70
@@ -63,7 +63,7 @@ def html(comparison: Comparison, title: str) -> str:
     """A page of its own, light or dark as the reader's system is."""
     return (
         '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-        f"<title>{escape(title)}</title><style>:root{{color-scheme:light dark}}body{{margin:0;background:#fff}}"
+        f"<title>{for_html(title)}</title><style>:root{{color-scheme:light dark}}body{{margin:0;background:#fff}}"
         "@media (prefers-color-scheme:dark){body{background:#10171e}}"
         "main{max-width:1040px;margin:24px auto;padding:0 16px}svg{width:100%;height:auto}</style>"
         f"<main>{svg(comparison, title)}</main></html>\n"
@@ -82,10 +82,10 @@ def svg(comparison: Comparison, title: str) -> str:
     marks = list(_marks(comparison))
     pieces = [
         f'<svg class="tune" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img"'
-        f' aria-label="{escape(title)}: share of blanks filled over cost per record"><style>{_STYLE}</style>',
+        f' aria-label="{for_html(title)}: share of blanks filled over cost per record"><style>{_STYLE}</style>',
         f'<rect class="paper" width="{WIDTH}" height="{HEIGHT}"/>',
-        f'<text class="title" x="{LEFT - 44}" y="42">{escape(title)}</text>',
-        f'<text class="sub" x="{LEFT - 44}" y="66">{escape(_subtitle(comparison))}</text>',
+        f'<text class="title" x="{LEFT - 44}" y="42">{for_html(title)}</text>',
+        f'<text class="sub" x="{LEFT - 44}" y="66">{for_html(_subtitle(comparison))}</text>',
         *frame.axes(),
         *_curve(frame, comparison.curve),
         *_drawn(frame, marks),
@@ -168,15 +168,16 @@ def _drawn(frame: _Frame, marks: Sequence[_Mark]) -> Iterator[str]:
         # What lies under another mark is a ring around it.
         radius = {"stop": 4.5, "today": 7.5, "best": 7.5}.get(mark.kind, 6) + (4 * len(above) if mark.label else 0)
         at = f'cx="{frame.x(mark.x):.1f}" cy="{frame.y(mark.y):.1f}" r="{radius}"'
-        yield f'<circle class="mark {mark.kind}" {at}><title>{escape(mark.tip)}</title></circle>'
+        yield f'<circle class="mark {mark.kind}" {at}><title>{for_html(mark.tip)}</title></circle>'
     named = [m for m in marks if m.label]
     for k, mark in enumerate(named):
         y = frame.y(0) - 20 - 24 * (len(named) - 1 - k)
         strong = " strong" if mark.kind in ("best", "today") else ""
         right = WIDTH - RIGHT - 14
         yield f'<circle class="mark {mark.kind}" cx="{right - 262}" cy="{y - 4:.1f}" r="5.5"/>'
-        yield f'<text class="label{strong}" x="{right - 248}" y="{y:.1f}">{escape(mark.label)}</text>'
-        yield f'<text class="label price{strong}" x="{right}" y="{y:.1f}" text-anchor="end">{escape(mark.price)}</text>'
+        yield f'<text class="label{strong}" x="{right - 248}" y="{y:.1f}">{for_html(mark.label)}</text>'
+        price = for_html(mark.price)
+        yield f'<text class="label price{strong}" x="{right}" y="{y:.1f}" text-anchor="end">{price}</text>'
 
 
 def _apart(frame: _Frame, a: _Mark, b: _Mark) -> tuple[float, float]:

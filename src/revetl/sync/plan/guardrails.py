@@ -16,7 +16,7 @@ from revetl.state.sync_tables import SyncField, SyncTables
 from revetl.sync.links.links_table import LinkCounts
 from revetl.warehouse.sql import ident
 
-NAMES = ("changed", "deleted", "creates", "rows", "fill")
+NAMES = ("changed", "deleted", "creates", "rows", "fill", "restored")
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,10 +53,13 @@ class SavedPlanEntry:
 
 @dataclass(frozen=True, slots=True)
 class SavedFile:
+    """`digest`: of all that stands in it."""
+
     path: Path
     target: str
     created_at: str
     entries: tuple[SavedPlanEntry, ...]
+    digest: str
 
 
 def entry(warehouse: Warehouse, spec: SyncSpec, plan: PlanSummary, clock: Clock) -> SavedPlanEntry:
@@ -89,8 +92,9 @@ def entry(warehouse: Warehouse, spec: SyncSpec, plan: PlanSummary, clock: Clock)
     return made
 
 
-def write_file(path: Path, target: str, entries: Sequence[SavedPlanEntry], clock: Clock) -> None:
-    """Whole or not at all, and for its owner alone: names of syncs and fields are nobody else's business."""
+def write_file(warehouse: Warehouse, path: Path, target: str, entries: Sequence[SavedPlanEntry], clock: Clock) -> None:
+    """Whole or not at all, and for its owner alone: names of syncs and fields are nobody else's business. The warehouse
+    keeps its digest first, so that nobody can make another file pass by reckoning a digest anew."""
     document: dict[str, Any] = {
         "revetl_plan": _FORMAT,
         "revetl_version": __version__,
@@ -99,6 +103,7 @@ def write_file(path: Path, target: str, entries: Sequence[SavedPlanEntry], clock
         "syncs": [e.data for e in entries],
     }
     document["sha256"] = _digest(document)
+    saved_plans.seal(warehouse, [e.plan_id for e in entries], document["sha256"])
     with replaced(path) as file:
         file.write(f"{json.dumps(document, indent=2)}\n".encode())
 
@@ -106,24 +111,61 @@ def write_file(path: Path, target: str, entries: Sequence[SavedPlanEntry], clock
 def read_file(path: Path) -> SavedFile:
     """ConfigError where it is not a plan or not as it was written."""
     try:
-        document = parse_json(path.read_bytes(), most_values=sys.maxsize)
+        raw = path.read_bytes()
+        parse_json(raw, most_values=sys.maxsize)  # bounds its depth before anything recurses into it
+        document = json.loads(raw.decode("utf-8"), object_pairs_hook=_once)
         claimed = document.pop("sha256")
         version = document["revetl_plan"]
+        digest = _digest(document)
     except FileNotFoundError:
         raise ConfigError(Problem("no such file", path, hint="`revetl plan --out FILE` writes one.")) from None
     except OSError as e:  # a directory, no right to read it
         raise ConfigError(Problem(f"can't be read: {e.strerror or e.__class__.__name__}", path)) from None
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise ConfigError(Problem("not a plan that `revetl plan --out` wrote", path)) from None
-    if claimed != _digest(document):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise _no_plan(path) from None
+    if claimed != digest:
         raise ConfigError(Problem("the plan was altered after it was saved; nothing was sent", path, hint=_ANEW))
     if version != _FORMAT:
         raise ConfigError(Problem(f"a plan of format {version}, this revetl reads {_FORMAT}", path, hint=_ANEW))
-    entries = tuple(SavedPlanEntry(e["sync"], e["plan_id"], e) for e in document["syncs"])
-    return SavedFile(path, document["target"], document["created_at"], entries)
+    match document:
+        case {"target": str(target), "created_at": str(created_at), "syncs": [_, *_] as listed}:
+            entries = tuple(_entry(path, each) for each in listed)
+            return SavedFile(path, target, created_at, entries, digest)
+    raise _no_plan(path)
+
+
+def _entry(path: Path, data: Any) -> SavedPlanEntry:
+    match data:
+        case {"sync": str(sync), "plan_id": str(plan_id)}:
+            return SavedPlanEntry(sync, plan_id, data)
+    raise _no_plan(path)
+
+
+def _no_plan(path: Path) -> ConfigError:
+    return ConfigError(Problem("not a plan that `revetl plan --out` wrote", path))
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A key that stands twice would show a reviewer one value and us another."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError
+    return found
 
 
 _ANEW = "Make a new one: revetl plan --out FILE"
+
+
+def check_seal(warehouse: Warehouse, file: SavedFile) -> None:
+    """ConfigError where the file is not the one that was written, though each of its syncs may be: one was taken out or
+    moved, or its target or date changed. Reads only."""
+    for each in file.entries:
+        known = saved_plans.find(warehouse, each.plan_id)
+        if known is None:
+            raise ConfigError(f"{each.sync}: this warehouse knows no plan {each.plan_id}", hint=_ANEW)
+        if known.file_digest not in (None, file.digest):  # None: an earlier version saved it, as good as it could
+            message = "the plan was altered after it was saved; nothing was sent"
+            raise ConfigError(Problem(message, file.path, hint=_ANEW))
 
 
 def check(warehouse: Warehouse, spec: SyncSpec, saved: SavedPlanEntry) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from revetl.privacy.mentions import MARKS
 from revetl.privacy.suppressions import Suppressions, anybody_erased
 from revetl.state.sync_tables import SyncTables
 from revetl.warehouse.sql import ident, literal
@@ -24,10 +25,7 @@ def records(tables: SyncTables) -> list[str]:
         return []
     listed = Suppressions.load(warehouse)
     texts = [f for f in tables.fields if f.type == "VARCHAR"]
-    identities = [
-        f"CASE WHEN contains({v}, '@') OR contains(lower({v}), 'linkedin.com/') THEN {v} END"
-        for v in (tables.value(f, "m") for f in texts)
-    ]
+    identities = [f"CASE WHEN {may_name_somebody(v)} THEN {v} END" for v in (tables.value(f, "m") for f in texts)]
     changed = "".join(f" OR {tables.value(f, 'm')} IS DISTINCT FROM n.{ident(f.stored)}" for f in texts)
     key, line = tables.source_key("m"), literal("\n")
     every = f"concat_ws({line}, {', '.join(identities)})" if identities else line
@@ -45,6 +43,11 @@ def records(tables: SyncTables) -> list[str]:
         for key, values in zip(*(column.to_pylist() for column in batch.columns), strict=True)
         if key is not None and listed.is_erased(str(key), filter(None, str(values or "").split("\n")))
     ]
+
+
+def may_name_somebody(text: str) -> str:
+    """Condition: it is worth looking at for emails and profiles."""
+    return " OR ".join(f"contains(lower({text}), {literal(mark)})" for mark in MARKS)
 
 
 def leave_out(tables: SyncTables, purpose: str, barred: Sequence[str]) -> None:

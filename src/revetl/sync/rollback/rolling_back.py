@@ -15,6 +15,7 @@ from revetl.destinations.base import Destination
 from revetl.destinations.capabilities import requests_of, write_only
 from revetl.errors import GuardrailError
 from revetl.model import Operation, RunRecord, RunStatus, SyncSpec
+from revetl.sync import restored
 from revetl.sync.apply import recovery
 from revetl.sync.apply.applier import apply_plan
 from revetl.sync.apply.checkpoint import FrozenPlan
@@ -89,6 +90,7 @@ async def roll_back(
             plan = await again(run.ctx, lambda: _plan(run, destination, undone, choices))
             if plan.changes and options.confirm is not None and not options.confirm(plan):
                 raise GuardrailError(f"{spec.name}: not confirmed; nothing was sent")
+            await restored.remember(run)
             report = await _apply(run, destination, record, plan, options)
             waiting = await run.on_tables(queue.counts)
             report.waiting, report.waiting_reasons = waiting.statuses, waiting.reasons

@@ -1,0 +1,124 @@
+"""A warehouse whose state is older than the destination: restored from a backup, its schema or snapshot dropped.
+
+It is noticed by two things. The last run of each sync that may have sent anything is written down in a file beside the
+project, before it sends: a run that the warehouse does not know was forgotten by it. And a snapshot that is empty,
+though by the outcomes records stand at the destination, was lost. A file that is not there says nothing; one that is
+there can only name a run that took place (docs/adr/0019).
+
+Then everything is read back: the plan is one of a full refresh, so every record is looked up or written whole, whatever
+the old snapshot says. What is still to be created may stand there under values that nobody here knows any more; where
+the destination does not keep our key, a person has to say that it may (`--allow restored`).
+
+What can fail here: the file can't be read or written → OSError, nothing was sent. The process dies → the file names the
+earlier run, and the next run finds the same.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from revetl.context import RunContext
+from revetl.destinations.base import Destination
+from revetl.destinations.capabilities import KeepsKeys
+from revetl.model import SyncSpec
+from revetl.privacy import erased_file
+from revetl.privacy.suppressions import is_alias
+from revetl.state import kept_files
+from revetl.state.schema import relation, table_suffix
+from revetl.state.sync_tables import SyncTables
+from revetl.sync.plan.guardrails import GuardrailViolation
+from revetl.sync.plan.summary import PlanSummary
+from revetl.sync.sync_run import SyncRun
+from revetl.warehouse.sql import table
+
+_FOLDER = "last_runs"
+GUIDE = "docs/guides/backup-and-restore.md"
+
+
+@dataclass(frozen=True, slots=True)
+class OlderState:
+    """`forgotten`: a run that was made from here and that the warehouse does not know. None: its snapshot was lost."""
+
+    forgotten: str | None
+
+    def __str__(self) -> str:
+        if self.forgotten is None:
+            return "the snapshot of this sync is empty, though records of it stand at the destination"
+        return f"the warehouse does not know run {self.forgotten}, which was made from here: it is older than that"
+
+
+async def look(run: SyncRun) -> OlderState | None:
+    """Under the lease, before anything is planned. What was erased since comes back onto the list first."""
+    ctx = run.ctx
+    back = await ctx.offload(erased_file.reconcile, ctx.warehouse, ctx.state_dir, ctx.clock.now())
+    if back:
+        ctx.note(
+            f"The warehouse had lost {back:,} entries of the list of erased people: they are on it again, and nobody of"
+            f" them is sent. What a backup brought back of them is erased by the same requests once more ({GUIDE})."
+        )
+    path = _path(ctx, run.spec.name)
+    named = None if path is None else kept_files.read(path)
+    if named is not None and not await run.on_tables(_knows, named.strip()):
+        return OlderState(named.strip())
+    return OlderState(None) if not run.spec.forgets and await run.on_tables(_lost) else None
+
+
+def reads_back(spec: SyncSpec, older: OlderState | None) -> bool:
+    """Whether the plan is one of a full refresh. Events are only ever added, so none is sent twice."""
+    return older is not None and spec.mode != "insert"
+
+
+def judge(spec: SyncSpec, destination: Destination | None, plan: PlanSummary, older: OlderState | None) -> None:
+    """Says it in the plan, and stops creates of which nobody can tell whether they stand there already."""
+    if older is None:
+        return
+    plan.notes.append(f"{older}" + (": every record is read back and sent whole" if plan.full_refresh else ""))
+    if plan.create and not _keeps_key(destination, spec):
+        message = (
+            f"{older}; {plan.create:,} record(s) were not found there and would be created, and may stand there under"
+            f" an earlier value. {GUIDE} says how to tell"
+        )
+        plan.violations.append(GuardrailViolation("restored", message))
+
+
+def _keeps_key(destination: object, spec: SyncSpec) -> bool:
+    return isinstance(destination, KeepsKeys) and destination.keeps_key(spec.object, spec.match_on)
+
+
+async def remember(run: SyncRun) -> None:
+    """Before anything is sent; the run's row is in the warehouse by now."""
+    if (path := _path(run.ctx, run.spec.name)) is not None and run.ctx.state_dir is not None:
+        await run.ctx.offload(kept_files.write, path, run.ctx.state_dir, run.ctx.run_id + "\n")
+
+
+def _path(ctx: RunContext, sync: str) -> Path | None:
+    return None if ctx.state_dir is None else ctx.state_dir / _FOLDER / table_suffix(sync)
+
+
+def _knows(tables: SyncTables, run_id: str) -> bool:
+    runs = table(relation(tables.warehouse, "runs"))
+    return bool(tables.warehouse.rows(f"SELECT 1 FROM {runs} WHERE run_id = ? LIMIT 1", [run_id]))
+
+
+def _lost(tables: SyncTables) -> bool:
+    """The last that was done to some record was not to delete it, and the snapshot has none."""
+    warehouse = tables.warehouse
+    if warehouse.rows(f"SELECT 1 FROM {tables.snapshot} LIMIT 1"):
+        return False
+    outcomes = table(relation(warehouse, "outcomes"))
+    return bool(
+        warehouse.rows(
+            f"""
+            SELECT 1
+            FROM (
+                SELECT o.op, o.key, row_number() OVER (PARTITION BY o.key ORDER BY o."at" DESC, o.run_id DESC) AS place
+                FROM {outcomes} o
+                WHERE o.sync = ? AND o.status IN ('ok', 'accepted') AND o.op NOT IN ('link', 'unlink')
+            ) AS r
+            WHERE r.place = 1 AND r.op <> 'delete' AND NOT {is_alias("r.key")}
+            LIMIT 1
+            """,
+            [tables.spec.name],
+        )
+    )

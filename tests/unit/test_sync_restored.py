@@ -1,0 +1,319 @@
+"""State older than the destination: a backup that was restored, a schema or snapshot that was dropped. It is noticed,
+everything is read back, and nothing is made a second time."""
+
+from __future__ import annotations
+
+import json
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from revetl.errors import ConfigError, GuardrailError
+from revetl.model import Scalar
+from revetl.privacy import erased_file
+from revetl.privacy.suppressions import Suppressions
+from revetl.state import kept_files
+from revetl.state.schema import create_all, relation
+from revetl.sync import SyncReport, restored
+from revetl.warehouse.base import Warehouse
+from revetl.warehouse.sql import ident, table
+from tests.support.sync_bench import Bench
+
+PEOPLE = [(str(i), f"p{i}@x.io", f"P{i}", "Bern") for i in range(4)]
+LATER = [(f"n{i}", f"n{i}@x.io", f"N{i}", "Bern") for i in range(3)]
+Backup = Mapping[str, tuple[list[str], list[tuple[Scalar, ...]]]]
+
+
+def backup(warehouse: Warehouse) -> Backup:
+    tables = warehouse.tables(warehouse.state_schema)
+    return {
+        name: (
+            columns,
+            warehouse.rows(f"SELECT {', '.join(map(ident, columns))} FROM {table(relation(warehouse, name))}"),
+        )
+        for name, columns in tables.items()
+        if not name.startswith("revetl_")
+    }
+
+
+def restore(warehouse: Warehouse, kept: Backup) -> None:
+    """What came since is gone, tables too."""
+    for name in warehouse.tables(warehouse.state_schema):
+        target = relation(warehouse, name)
+        if name not in kept:
+            warehouse.execute(f"DROP TABLE IF EXISTS {table(target)}")
+            continue
+        warehouse.execute(f"DELETE FROM {table(target)}")
+        columns, rows = kept[name]
+        names, marks = ", ".join(map(ident, columns)), ", ".join("?" for _ in columns)
+        for row in rows:
+            warehouse.execute(f"INSERT INTO {table(target)} ({names}) VALUES ({marks})", list(row))
+
+
+class World:
+    """A sync with a folder beside it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.bench = Bench()
+        self.state_dir = folder / ".revetl" / "dev"
+
+    def sync(self, *allow: str, **options: object) -> SyncReport:
+        return self.bench.run(state_dir=self.state_dir, allow=allow, **options)
+
+    @property
+    def emails(self) -> list[str]:
+        return sorted(str(r["email"]) for r in self.bench.destination.records.values())
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
+
+
+@pytest.fixture
+def older(world: World) -> World:
+    """Three records were made since the backup that was restored, and one was changed."""
+    world.bench.source(PEOPLE)
+    world.sync()
+    kept = backup(world.bench.warehouse)
+    world.bench.source([("0", "p0@x.io", "P0", "Rome"), *PEOPLE[1:], *LATER])
+    world.sync()
+    restore(world.bench.warehouse, kept)
+    world.bench.sent()
+    return world
+
+
+def test_a_restored_backup_is_noticed_and_what_was_made_since_is_found_again(older: World) -> None:
+    older.bench.source([*PEOPLE, *LATER])  # as the source was before: by the old snapshot nothing differs
+    report = older.sync()
+    assert "does not know run" in report.plan.notes[-1]
+    assert (report.plan.create, report.plan.full_refresh, report.exit_code) == (0, True, 0)
+    assert older.emails == sorted(email for _, email, *_ in (*PEOPLE, *LATER))
+    assert {r["city"] for r in older.bench.destination.records.values()} == {"Bern"}, "what was sent since is healed"
+    again = older.sync()
+    assert (again.plan.changes, again.plan.full_refresh) == (0, False)
+
+
+def test_what_can_not_be_found_again_is_not_made_until_a_person_says_so(older: World) -> None:
+    """Their emails change before the next sync: by the restored state nobody can know them."""
+    moved = [(key, f"m.{email}", *rest) for key, email, *rest in LATER]
+    older.bench.source([*PEOPLE, *moved])
+    standing = older.emails
+    for _ in range(2):  # it stays stopped
+        with pytest.raises(
+            GuardrailError, match=r"3 record\(s\) were not found there[\s\S]*--allow restored"
+        ) as stopped:
+            older.sync()
+        assert stopped.value.exit_code == 3
+    assert older.emails == standing
+    planned = older.bench.plan(state_dir=older.state_dir)
+    assert [v.guardrail for v in planned.violations] == ["restored"]
+    report = older.sync("restored")
+    assert (report.plan.create, report.exit_code) == (3, 0)
+    assert older.sync().plan.changes == 0
+
+
+def test_a_part_of_it_does_not_pass_for_all(older: World) -> None:
+    older.bench.source([*PEOPLE, *LATER])
+    older.sync(limit=2)
+    assert older.sync().plan.full_refresh
+
+
+def test_a_run_that_sent_nothing_is_no_sign(world: World) -> None:
+    """A stopped one, and one that had nothing to do."""
+    world.bench.source(PEOPLE)
+    world.sync()
+    kept = backup(world.bench.warehouse)
+    world.sync()
+    world.bench.source([])
+    with pytest.raises(GuardrailError):
+        world.sync()
+    restore(world.bench.warehouse, kept)
+    world.bench.source(PEOPLE)
+    report = world.sync()
+    assert (report.plan.changes, report.plan.full_refresh) == (0, False)
+
+
+@pytest.mark.parametrize("dropped", ["snapshot", "schema"])
+def test_a_lost_snapshot_or_schema_is_noticed(world: World, dropped: str) -> None:
+    world.bench.source(PEOPLE)
+    world.sync()
+    warehouse = world.bench.warehouse
+    for name in warehouse.tables(warehouse.state_schema):
+        if dropped == "schema" or name.startswith("snapshot__"):
+            warehouse.execute(f"DROP TABLE IF EXISTS {table(relation(warehouse, name))}")
+    create_all(warehouse)
+    world.bench.source([*PEOPLE[1:], ("0", "moved@x.io", "P0", "Bern")])
+    with pytest.raises(GuardrailError, match="restored"):
+        world.sync()
+    world.bench.source(PEOPLE)
+    report = world.sync()
+    assert (report.plan.create, report.exit_code, len(world.emails)) == (0, 0, 4)
+
+
+def test_a_lost_snapshot_is_noticed_without_any_file(world: World) -> None:
+    world.bench.source(PEOPLE)
+    world.bench.run()
+    world.bench.warehouse.execute("DELETE FROM revetl.snapshot__fake__contacts")
+    world.bench.source([("0", "moved@x.io", "P0", "Bern")])
+    with pytest.raises(GuardrailError, match="snapshot of this sync is empty"):
+        world.bench.run()
+
+
+def test_a_mirror_that_deleted_all_has_lost_nothing(world: World) -> None:
+    world.bench.sync_as(mode="mirror", on_leave="archive")
+    world.bench.source(PEOPLE)
+    world.sync()
+    world.bench.source([])
+    world.sync("rows", "deleted")
+    assert world.emails == []
+    world.bench.source(LATER)
+    report = world.sync()
+    assert (report.plan.create, report.plan.full_refresh, report.exit_code) == (3, False, 0)
+
+
+def test_a_saved_plan_is_not_applied_to_older_state(older: World) -> None:
+    from revetl.sync.plan.planner import Planner
+
+    async def put_back(_: object) -> object:
+        raise AssertionError("nothing may be restored")
+
+    with pytest.raises(GuardrailError, match="make a new plan"):
+        older.sync(planner=Planner(put_back))  # type: ignore[arg-type]
+
+
+def test_the_file_names_a_run_and_nobody_and_is_its_owners(world: World) -> None:
+    world.bench.source(PEOPLE)
+    report = world.sync()
+    (path,) = (world.state_dir / "last_runs").iterdir()
+    assert path.read_text() == report.run_id + "\n"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    assert (world.state_dir.parent / ".gitignore").read_text() == "*\n"
+
+
+def test_where_the_file_can_not_be_written_nothing_is_sent(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    world.bench.source(PEOPLE)
+    monkeypatch.setattr(kept_files, "write", full)
+    with pytest.raises(OSError, match="No space"):
+        world.sync()
+    assert world.emails == []
+
+
+# Days of a project: rows come, go and change their email; at the end of each day it is synced. One evening is kept.
+DAYS = st.lists(
+    st.dictionaries(st.sampled_from("abcdef"), st.sampled_from(["1", "2", "3"]), min_size=1), min_size=2, max_size=5
+)
+
+
+@settings(max_examples=15, deadline=None)
+@given(days=DAYS, data=st.data())
+def test_whenever_a_backup_is_restored_no_record_is_made_twice(
+    tmp_path_factory: pytest.TempPathFactory, days: list[dict[str, str]], data: st.DataObject
+) -> None:
+    world = World(tmp_path_factory.mktemp("days"))
+    evenings = []
+    for day in days:
+        world.bench.source([(key, f"{key}{mail}@x.io", key, "Bern") for key, mail in day.items()])
+        world.sync()
+        evenings.append(backup(world.bench.warehouse))
+    restore(world.bench.warehouse, data.draw(st.sampled_from(evenings)))
+    day = data.draw(DAYS)[0]
+    world.bench.source([(key, f"{key}{mail}@x.io", key, "Bern") for key, mail in day.items()])
+    made = len(world.bench.destination.records)
+    try:
+        report = world.sync()
+    except GuardrailError:
+        assert len(world.bench.destination.records) == made
+        return
+    ever = {key for each in days for key in each}
+    of_each = [str(r["firstname"]) for r in world.bench.destination.records.values()]
+    assert sorted(of_each) == sorted(ever | day.keys()), report.plan
+
+
+# Erasures.
+def erase(world: World, email: str) -> None:
+    warehouse, now = world.bench.warehouse, world.bench.clock.now()
+    create_all(warehouse)
+    Suppressions.load(warehouse).erase([{"email": email}], ["0"], now)
+    erased_file.reconcile(warehouse, world.state_dir, now)
+
+
+def test_an_erasure_survives_a_restored_backup(world: World) -> None:
+    world.bench.source(PEOPLE)
+    world.sync()
+    kept = backup(world.bench.warehouse)
+    erase(world, "p0@x.io")
+    restore(world.bench.warehouse, kept)
+    said: list[str] = []
+    world.bench.source([("9", "P0@x.io", "Back", "Bern"), *PEOPLE[1:]])
+    report = world.sync(note=said.append)
+    assert report.plan.suppressed == 1
+    assert "Back" not in str(world.bench.destination.records)
+    assert "2 entries of the list of erased people" in said[0]
+    assert not any("p0" in line for line in said)
+
+
+def test_an_erasure_survives_a_dropped_schema_with_its_key(world: World) -> None:
+    erase(world, "p0@x.io")
+    warehouse = world.bench.warehouse
+    for name in warehouse.tables(warehouse.state_schema):
+        warehouse.execute(f"DROP TABLE IF EXISTS {table(relation(warehouse, name))}")
+    world.bench.source([("9", "p0@x.io", "Back", "Bern"), *PEOPLE[1:]])
+    assert world.sync().plan.suppressed == 1
+    assert "p0@x.io" not in world.emails
+
+
+def test_a_new_folder_takes_the_list_over_from_the_warehouse(world: World) -> None:
+    erase(world, "p0@x.io")
+    path = world.state_dir / erased_file.FILE
+    whole = path.read_text()
+    path.unlink()
+    world.bench.source(PEOPLE[1:])
+    world.sync()
+    assert path.read_text() == whole
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert "p0" not in whole
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"key": {}, "erased": []}', "[" * 100_000, '{"erased": [1]}'])
+def test_a_list_that_can_not_be_read_stops_everything(world: World, text: str) -> None:
+    kept_files.write(world.state_dir / erased_file.FILE, world.state_dir, text)
+    world.bench.source(PEOPLE)
+    with pytest.raises(ConfigError, match="not the list of erased people"):
+        world.sync()
+    assert world.emails == []
+
+
+def test_a_list_of_another_key_stops_everything(world: World, tmp_path: Path) -> None:
+    erase(world, "p0@x.io")
+    other = World(tmp_path / "other")
+    erase(other, "p1@x.io")
+    text = (other.state_dir / erased_file.FILE).read_text()
+    kept_files.write(world.state_dir / erased_file.FILE, world.state_dir, text)
+    world.bench.source(PEOPLE)
+    if json.loads(text)["key"] == _key_of(world):
+        pytest.skip("one server, one schema: the two worlds share their key")
+    with pytest.raises(ConfigError, match="another key"):
+        world.sync()
+    assert world.emails == []
+
+
+def _key_of(world: World) -> dict[str, object]:
+    ((source, salt, fingerprint),) = world.bench.rows("SELECT source, salt, fingerprint FROM revetl.suppression_key")
+    return {"source": source, "salt": salt, "fingerprint": fingerprint}
+
+
+def test_of_events_nothing_is_sent_twice(world: World) -> None:
+    """A full refresh would add each once more."""
+    older = restored.OlderState("r1")
+    assert restored.reads_back(world.bench.spec, older)
+    world.bench.sync_as(mode="insert")
+    assert not restored.reads_back(world.bench.spec, older)
