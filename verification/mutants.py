@@ -64,7 +64,7 @@ MUTANTS = (
     Mutant("a lost answer is taken for applied", "state/snapshot.py", "CASE WHEN p.status IN ('ok', 'accepted') THEN p.row_hash END", "p.row_hash"),
     Mutant("a lost answer of a create leaves no trace", "state/snapshot.py", "(p.status IN ('ok', 'accepted') AND p.op <> 'delete') OR p.status = 'unknown'", "p.status IN ('ok', 'accepted') AND p.op <> 'delete'"),
     Mutant("in doubt is compared like any other row", "sync/plan/comparison.py", 'IN_DOUBT = "(d.known_key IS NOT NULL AND (d.known_hash IS NULL OR n.destination_id IS NULL))"', 'IN_DOUBT = "FALSE"'),
-    Mutant("a record in doubt is looked for by its present value only", "sync/plan/matching.py", "*([earlier[i]] if doubts[i] else [])", "*()"),
+    Mutant("a record in doubt is looked for by its present value only", "sync/plan/matching.py", "*([earlier[i]] if doubts[i] or lost else [])", "*()"),
     Mutant("an outage is taken for a refusal of the records", "sync/apply/batch_writer.py", "            self.error = self.error or e\n            return False\n", "            outcomes = failed(batch, Status.OK, e)\n"),
     Mutant("a lost answer is taken for not applied", "sync/apply/batch_writer.py", "            outcomes = failed(batch, Status.UNKNOWN, e)\n        except CallError", "            outcomes = failed(batch, Status.REJECTED, e)\n        except CallError"),
     Mutant("a stop drops outcomes that are not written yet", "sync/apply/applier.py", "        await self._checkpoint(None)\n\n    async def _produce", "        self._done = []\n        await self._checkpoint(None)\n\n    async def _produce"),
