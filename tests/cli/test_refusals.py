@@ -113,11 +113,17 @@ def test_a_build_that_fails_with_all_its_sources_says_nothing_of_them(
 
 
 # A reason is set as `reason="WORD"` where a line is withheld, or is a constant of that module.
-GIVEN = re.compile(r"""(?:reason=|_?CHANGED = |reason = )["']([A-Z][A-Z_]+)["']|'([A-Z]+_[A-Z_]+)' AS reason""")
+GIVEN = re.compile(
+    r"""(?:reason=|\b(?:\w*CHANGED|NOT_FOUND|SAME_RECORD|VALUE_HELD) = |reason = )["']([A-Z][A-Z_]+)["']"""
+    r"""|'([A-Z]+_[A-Z_]+)' AS reason"""
+)
+    r"""(?:reason=|\b(?:\w*CHANGED|NOT_FOUND|SAME_RECORD|VALUE_HELD) = |reason = )["']([A-Z][A-Z_]+)["']|'([A-Z]+_[A-Z_]+)' AS reason"""
+)
 
 
 def reasons() -> set[str]:
-    text = "\n".join(p.read_text("utf-8") for p in (REPOSITORY / "src/revetl/sync").rglob("*.py"))
+    sources = [*(REPOSITORY / "src/revetl/sync").rglob("*.py"), REPOSITORY / "src/revetl/state/outcomes.py"]
+    text = "\n".join(p.read_text("utf-8") for p in sources)
     return {a or b for a, b in GIVEN.findall(text)}
 
 

@@ -126,6 +126,7 @@ WRITERS = {
     "cli/output.py": {"click.echo", "sys.stdout"},
     "cli/options.py": {"sys.stdout", "sys.stderr"},
     "cli/logs.py": {"sys.stderr"},
+    "cli/main.py": {"sys.stdout", "sys.stderr"},  # how they encode, and that they are there; writes nothing
     "safe_text.py": {"rich.markup", "html"},
     "privacy/mentions.py": {"html"},  # undoes it
 }

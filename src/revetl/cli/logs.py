@@ -20,6 +20,7 @@ from typing import Any, TextIO
 
 import click
 
+from revetl.cli.output import echo
 from revetl.safe_text import for_json, for_terminal
 
 _ROOT = "revetl"
@@ -115,7 +116,7 @@ class _Handler(logging.StreamHandler[TextIO]):
         self._told = True
         reason = (error.strerror if isinstance(error, OSError) else None) or type(error).__name__
         with suppress(OSError):
-            click.echo(f"--log-file: {self._file} lacks lines of this command: {reason}.", err=True)
+            echo(f"--log-file: {self._file} lacks lines of this command: {reason}.", err=True)
 
 
 def _opened(path: Path) -> TextIO:
