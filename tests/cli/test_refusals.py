@@ -117,8 +117,6 @@ GIVEN = re.compile(
     r"""(?:reason=|\b(?:\w*CHANGED|NOT_FOUND|SAME_RECORD|VALUE_HELD) = |reason = )["']([A-Z][A-Z_]+)["']"""
     r"""|'([A-Z]+_[A-Z_]+)' AS reason"""
 )
-    r"""(?:reason=|\b(?:\w*CHANGED|NOT_FOUND|SAME_RECORD|VALUE_HELD) = |reason = )["']([A-Z][A-Z_]+)["']|'([A-Z]+_[A-Z_]+)' AS reason"""
-)
 
 
 def reasons() -> set[str]:
