@@ -10,7 +10,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from tests.support.cli_project import NAME, call, source
+from tests.support.cli_project import NAME, call, declare, source
 
 
 def rows(root: Path, name: str, city: str = "") -> list[tuple[str | None, str, str]]:
@@ -161,3 +161,17 @@ def test_latest_is_the_last_run_that_wrote_something(project: Path, capsys: pyte
     code, out, _ = call(capsys, "rollback", "latest", "--yes", "--json")
     (report,) = json.loads(out)
     assert (code, report["plan"]["undone_run"], report["counts"]) == (0, bad, {"ok": 4})
+
+
+def test_a_retry_that_a_guardrail_stops_lets_nothing_go(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    declare(project, guardrails={"max_changed_share": 0.5})
+    source(project, rows(project, "Good"))
+    synced(capsys)
+    source(project, rows(project, "Bad"))
+    assert call(capsys, "sync", "--allow", "changed")[0] == 0
+    assert call(capsys, "rollback", "latest", "--yes")[0] == 0
+    code, _, err = call(capsys, "retry", "--status", "rolled_back")
+    assert (code, "nothing was sent" in err) == (3, True)
+    code, out, _ = call(capsys, "plan", "--json")
+    (plan,) = json.loads(out)
+    assert (code, plan["changes"], plan["waiting"]) == (0, 0, 4), "what was taken back is held back still"

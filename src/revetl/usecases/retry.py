@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import TYPE_CHECKING
 
+from revetl.errors import GuardrailError
 from revetl.model import SyncSpec
 from revetl.sync import SyncOptions
 from revetl.sync.retry.queue import QueueFilter
-from revetl.sync.retry.release import RetryReport, release
+from revetl.sync.retry.release import RetryReport, release, take_back
 from revetl.usecases import exit_codes
 from revetl.usecases.caller import Caller
 from revetl.usecases.record_names import record_keys
@@ -58,8 +60,21 @@ def retry(
         report = RetryResult(asyncio.run(_release_all(project, warehouse, specs, which, caller, dry_run=dry_run)))
         if not dry_run:
             due = [s for s, found in zip(specs, report.released, strict=True) if found.records or found.links]
-            report.syncs = push(project, warehouse, due, "retry", SyncOptions(), caller)
+            since = caller.clock.now()
+            try:
+                report.syncs = push(project, warehouse, due, "retry", SyncOptions(), caller)
+            except GuardrailError:
+                # "Nothing was sent" must also mean that what a person holds back is held back still.
+                asyncio.run(_take_back_all(project, warehouse, due, since, caller))
+                raise
     return report
+
+
+async def _take_back_all(
+    project: Project, warehouse: Warehouse, specs: Sequence[SyncSpec], since: datetime, caller: Caller
+) -> None:
+    for spec in specs:
+        await take_back(caller.context(project, warehouse, "retry"), spec, since)
 
 
 async def _release_all(

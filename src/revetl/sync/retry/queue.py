@@ -13,6 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from revetl.clock import naive
 from revetl.model import Scalar
 from revetl.state.sync_tables import HASH_TYPE, SyncTables, row_hash
 from revetl.sync.retry import causes
@@ -183,8 +184,12 @@ def release(tables: SyncTables, which: QueueFilter) -> int:
     """
     condition, params = which.condition()
     warehouse = tables.warehouse
+    tables.new_scratch("released", f"AS SELECT * FROM {tables.rejected} WHERE FALSE")
     with warehouse.transaction():
         released = warehouse.scalar(f"SELECT count(*) FROM {tables.rejected} WHERE {condition}", int, params)
+        warehouse.execute(
+            f"INSERT INTO {tables.scratch('released')} SELECT * FROM {tables.rejected} WHERE {condition}", params
+        )
         warehouse.execute(
             f"""
             DELETE FROM {tables.snapshot}
@@ -196,3 +201,24 @@ def release(tables: SyncTables, which: QueueFilter) -> int:
         )
         warehouse.execute(f"DELETE FROM {tables.rejected} WHERE {condition}", params)
     return released
+
+
+def take_back(tables: SyncTables, since: datetime) -> None:
+    """What `release` let go and no run since has an answer for waits again: nothing was sent, so nothing changed. On
+    the connection that released it. Safe to repeat."""
+    warehouse = tables.warehouse
+    with warehouse.transaction():
+        warehouse.execute(
+            f"""
+            INSERT INTO {tables.rejected}
+            SELECT r.*
+            FROM {tables.scratch("released")} r
+            WHERE r.key NOT IN (SELECT key FROM {tables.rejected})
+                AND r.key NOT IN (
+                    SELECT key
+                    FROM {tables.shared("outcomes")}
+                    WHERE sync = ? AND "at" >= ?
+                )
+            """,
+            [tables.spec.name, naive(since)],
+        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from revetl.context import RunContext
 from revetl.model import SyncSpec
@@ -32,6 +33,12 @@ async def release(ctx: RunContext, spec: SyncSpec, which: QueueFilter, *, dry_ru
     asked for."""
     async with under_lease(ctx, spec) as run:
         return await run.on_tables(_release, which, dry_run)
+
+
+async def take_back(ctx: RunContext, spec: SyncSpec, since: datetime) -> None:
+    """After a sync that sent nothing: what was released for it waits as before. Safe to repeat."""
+    async with under_lease(ctx, spec) as run:
+        await run.on_tables(queue.take_back, since)
 
 
 def _release(tables: SyncTables, which: QueueFilter, dry_run: bool) -> RetryReport:
