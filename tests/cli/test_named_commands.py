@@ -127,6 +127,8 @@ OF_OTHERS = {
     "--no-use-colors",
     "--exclude-resource-type",
     "--empty",
+    "--defer",
+    "--write-json",
 }
 
 

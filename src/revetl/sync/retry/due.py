@@ -8,6 +8,8 @@
   thousands that go on being refused cost little.
 - It waits for a value that another record of ours has: tried by every run, for this plan may free it.
 - Nothing is left to send (the row stands there as it is by now, or has left the model): it leaves the queue.
+- Nothing is left to send, and this row was refused when it was sent whole (a full refresh): it waits for the next one,
+  or for its row to change.
 
 A record that is withheld again for the reason it waited for leaves the plan before anything is sent: it waits, and the
 outcomes don't say the same every hour.
@@ -28,7 +30,8 @@ from revetl.warehouse.sql import literal
 FEW = 100
 MOST = 1_000
 
-_SENT_BEFORE = f"status IN ({', '.join(literal(status) for status in TRIED_AGAIN)})"
+# Words of ours, put down plainly: to quote them here would load a parser with every command.
+_SENT_BEFORE = "status IN ('" + "', '".join(TRIED_AGAIN) + "')"
 
 
 def set_aside(tables: SyncTables, candidates: str, now: datetime, *, everything: bool) -> dict[tuple[str, str], int]:
@@ -63,6 +66,7 @@ def set_aside(tables: SyncTables, candidates: str, now: datetime, *, everything:
         f"""
         DELETE FROM {tables.rejected}
         WHERE status IN ({refused}) AND key IN (SELECT key FROM {found} WHERE nothing_to_send)
+            AND key NOT IN ({_refused_as_it_is_known(tables)})
         """
     )
     tables.new_scratch("queued", f"AS SELECT key, tries FROM {found} WHERE as_before AND {_SENT_BEFORE}")
@@ -75,6 +79,17 @@ def set_aside(tables: SyncTables, candidates: str, now: datetime, *, everything:
     )
     tables.drop_scratch("retry_queue")
     return _counted(tables, f"SELECT status, reason FROM {tables.scratch('waiting')}")
+
+
+def _refused_as_it_is_known(tables: SyncTables) -> str:
+    """A SELECT of the keys in the model whose very row was refused though the snapshot has it: sent whole by a full
+    refresh, it turned out that the record is gone, or is another key's too. That nothing of it changed mends neither."""
+    return f"""
+        SELECT n.key
+        FROM {tables.snapshot} n
+        JOIN {tables.rejected} r ON r.key = n.key AND r.row_hash = n.row_hash
+        WHERE n.key IN (SELECT {tables.source_key("m")} FROM {tables.source} m)
+        """
 
 
 def _due(tables: SyncTables, now: datetime) -> str:
