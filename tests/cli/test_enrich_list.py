@@ -156,6 +156,7 @@ def test_a_model_that_holds_the_same_people_is_served_from_the_lists_answers(
         "database": "tiny",
         "schema": "main",
         "alias": name,
+        "package_name": "tiny",
         "config": {},
         "depends_on": {"nodes": []},
     }
