@@ -133,7 +133,9 @@ def test_a_project_is_planned_and_synced_into_its_sandbox(package: Path, tmp_pat
         assert revetl("ls", "--json")["destinations"][0]["package"] == "revetl-mailroom"
         assert "3" in revetl("plan")
         first = revetl("sync", "--yes", "--json", expect=1)
-        again = revetl("sync", "--yes", "--json")
+        again = revetl("sync", "--yes", "--json", expect=1)
     [report], [second] = (d["syncs"] if isinstance(d, dict) else d for d in (first, again))
     assert report["counts"] == {"ok": 2, "rejected": 1}
-    assert second["counts"] == {}
+    assert (second["plan"]["changes"], second["plan"]["again"]) == (1, {"create": 1}), "the refused one, nothing else"
+    assert second["counts"] == {"rejected": 1}
+    assert second["waiting_reasons"] == {"BAD_EMAIL": 1}

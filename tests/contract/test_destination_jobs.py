@@ -341,13 +341,25 @@ def left_open(cities: bool = True) -> Bench:
     return bench
 
 
-def test_refusals_in_a_followed_job_are_told_by_the_run_that_follows_it() -> None:
+@pytest.mark.parametrize(
+    ("code", "poison", "ends"),
+    [
+        ("INVALID_EMAIL", set(), ("partial", 1, {}, 1)),  # lies in the row: waits
+        ("BAD", {"p3@x.io"}, ("partial", 1, {"rejected": 1}, 1)),  # may lie outside: tried by this run, refused again
+        ("BAD", set(), ("done", 0, {"ok": 1}, 0)),  # and gone by now
+    ],
+)
+def test_refusals_in_a_followed_job_are_told_by_the_run_that_follows_it(
+    code: str, poison: set[str], ends: tuple[Any, ...]
+) -> None:
     bench = left_open()
     results = fake(bench).results["job-1"]
-    results[3] = replace(results[3], status=Status.REJECTED, error_code="BAD")
+    results[3] = replace(results[3], status=Status.REJECTED, error_code=code)
+    del fake(bench).records[results[3].destination_id or ""]
+    fake(bench).poison = poison
     report = run(bench)
     assert report.followed == {"ok": ROWS - 1, "rejected": 1}
-    assert (report.status, report.exit_code, report.counts) == ("partial", 1, {})
+    assert (report.status, report.exit_code, report.counts, report.waiting.get("rejected", 0)) == ends
 
 
 def test_a_column_with_values_that_left_the_model_meanwhile_blocks_nothing() -> None:

@@ -14,6 +14,9 @@ name: {name}
 # dbt: /opt/dbt                # a dbt of another environment; `elsewhere`: only its target folder is here
 """
 
+# The variable by which `CONNECTIONS` hears where the sandbox listens.
+SANDBOX_VARIABLE = "HUBSPOT_BASE_URL"
+
 CONNECTIONS = """\
 # yaml-language-server: $schema=.revetl/schemas/connections.json
 # Accounts by dbt target; `default` serves every target that is not named. Secrets only through env_var().

@@ -130,9 +130,11 @@ def start(
     except OSError as e:
         if e.errno != errno.EADDRINUSE:
             raise
+        from revetl.usecases.init_texts import SANDBOX_VARIABLE
+
         raise click.UsageError(
-            f"port {port} is taken. `--port 0` takes a free one; HUBSPOT_BASE_URL and REVETL_SANDBOX_URL then say where"
-            " the sandbox is, to connections.yml as it was written."
+            f"port {port} is taken. `--port 0` takes a free one; {SANDBOX_VARIABLE} and REVETL_SANDBOX_URL then say"
+            " where the sandbox is, to connections.yml as it was written."
         ) from None
 
 

@@ -20,7 +20,8 @@ IN_ROW = frozenset(
         # Found before it was sent: the value has no form that the field takes.
         "INVALID_VALUE",
         "MISSING_ID",
-        # HubSpot's words for a value that no account takes (docs). An option or an owner that is not there is none.
+        # Vendors' words for a value that no account takes. An option or an owner that is not there is none. A connector
+        # whose vendor has other words needs no line here: its refusals are tried again, which costs requests only.
         "INVALID_BOOLEAN",
         "INVALID_DATE",
         "INVALID_EMAIL",
