@@ -82,6 +82,8 @@ class Admission:
         if not fits:
             return Admitted()
         admitted = Admitted()
+        # Those decided on before have left: where the connection is lost before we decide, they are not unsure.
+        self._deciding = ()
         try:
             admitted = await locks.locked(
                 self._ledger.warehouse, self._ledger.clock, self._locks, lambda: self._decide(questions[:fits])
