@@ -38,6 +38,11 @@ def table(*columns: str, right: Sequence[str] = (), whole: Sequence[str] = ()) -
     return out
 
 
+def fits(console: Console, listing: Table) -> bool:
+    """Whether the screen is wide enough for it, with no cell broken."""
+    return console.measure(listing, options=console.options.update(width=_ANY)).maximum <= console.width
+
+
 def show_numbers(console: Console, rows: Sequence[NumberRow]) -> None:
     """A row per sync, all with the same headings. Where the table is wider than the screen each stands in a line of
     its own instead, without what is 0: no name and no number is ever cut."""
@@ -47,7 +52,7 @@ def show_numbers(console: Console, rows: Sequence[NumberRow]) -> None:
     listing = table("sync", *words, *numbers, right=numbers, whole=words)
     for name, said, counted in rows:
         listing.add_row(name, *said.values(), *counted.values())
-    if console.measure(listing, options=console.options.update(width=_ANY)).minimum <= console.width:
+    if fits(console, listing):
         console.print(listing)
         return
     for name, said, counted in rows:

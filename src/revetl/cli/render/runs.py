@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from revetl.cli.render.reports import NOT_OK, counted, short, show_item, status, table
+from revetl.cli.render.reports import NOT_OK, counted, fits, short, show_item, status, table
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -19,7 +19,8 @@ _MESSAGE = 200  # characters
 
 
 def show_runs(screen: Console, found: Sequence[Invocation]) -> None:
-    """A line each; of an invocation of several runs a line in all, and theirs below it."""
+    """A line each; of an invocation of several runs a line in all, and theirs below it. Where the table is wider than
+    the screen the numbers of each stand in a line of their own, without those that are none: no name is ever cut."""
     if not found:
         screen.print("Nothing has run yet.")
         return
@@ -29,7 +30,7 @@ def show_runs(screen: Console, found: Sequence[Invocation]) -> None:
     waits = any(run.waiting for run in every)
     right = ["records", *(["accepted"] if accepts else []), "not ok"]
     right += [*(["waiting"] if waits else []), *(["spend"] if spends else [])]
-    whole = ["UTC", "command", "status"]
+    whole = ["UTC", "command", "subject", "status"]
     listing = table("run", "UTC", "command", "subject", "status", *right, right=right, whole=whole)
 
     def numbers(runs: Sequence[RunRecord]) -> list[str]:
@@ -46,18 +47,28 @@ def show_runs(screen: Console, found: Sequence[Invocation]) -> None:
             cells.append(f"${spend:,.2f}" if spend else "")
         return cells
 
+    rows: list[tuple[list[str], list[str]]] = []
     for invocation in found:
         first = invocation.runs[0]
         began = f"{first.started_at:%m-%d %H:%M}"
         if invocation.invocation_id is None:
             words = [first.run_id[-6:], began, first.command, first.subject or "", status(first.status)]
-            listing.add_row(*words, *numbers([first]))
+            rows.append((words, numbers([first])))
             continue
         words = [invocation.invocation_id[-6:], began, first.command, f"{len(invocation.runs)} runs"]
-        listing.add_row(*words, status(invocation.status), *numbers(invocation.runs))
+        rows.append(([*words, status(invocation.status)], numbers(invocation.runs)))
         for run in invocation.runs:
-            listing.add_row(f"  {run.run_id[-6:]}", "", "", run.subject or "", status(run.status), *numbers([run]))
-    screen.print(listing)
+            words = [f"  {run.run_id[-6:]}", "", "", run.subject or "", status(run.status)]
+            rows.append((words, numbers([run])))
+    for words, cells in rows:
+        listing.add_row(*words, *cells)
+    if fits(screen, listing):
+        screen.print(listing)
+        return
+    for words, cells in rows:
+        screen.print("  ".join(word for word in words if word), soft_wrap=True)
+        said = ", ".join(f"{n} {what}" for n, what in zip(cells, right, strict=True) if n)
+        screen.print(f"{' ' * 8}{said}", soft_wrap=True)
 
 
 def show_details(screen: Console, details: Sequence[RunDetails]) -> None:
