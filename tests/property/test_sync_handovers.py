@@ -7,7 +7,7 @@ The oracle is a dictionary, and the destination refuses a value that another of 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import permutations
 
 import pytest
@@ -72,6 +72,25 @@ class World:
             self.bench.warehouse = inner
         return True
 
+    def dies(self, state: State, *, after_write: bool, emptied: bool) -> None:
+        """A run whose process dies at its first write: before it was applied or after; `emptied`: at its second."""
+        self.state = state
+        self.bench.source([(key, email, f"name {key}", None) for key, email in sorted(state.items())])
+        fuse, inner, seen = Fuse(), self.bench.warehouse, list[Sequence[Change]]()
+
+        def die(changes: Sequence[Change]) -> None:
+            seen.append(changes)
+            fuse.dead = len(seen) > emptied
+            fuse.tick()
+
+        nothing: Callable[[Sequence[Change]], None] = lambda _: None  # noqa: E731
+        self.bench.warehouse = CrashingWarehouse(inner, fuse)
+        destination = self.bench.destination
+        destination.before_write, destination.after_write = (nothing, die) if after_write else (die, nothing)
+        with pytest.raises(Crash):
+            self.bench.run(intent_rows=2)
+        self.bench.warehouse = inner
+
     def watch(self) -> None:
         """A record goes over to another key only where its own has left the model."""
         for id_, record in self.bench.destination.records.items():
@@ -111,6 +130,16 @@ class World:
     idempotent=True,
     concurrency=1,
 )
+@example(  # emptied, then to be deleted: nothing finds it but its id
+    history=[
+        ({"1": VALUES[0], "2": VALUES[1], "3": VALUES[3], "4": VALUES[2]}, None),
+        ({"1": VALUES[0], "2": VALUES[1], "3": VALUES[2], "4": VALUES[3]}, 112),
+        ({}, 115),
+    ],
+    last={"3": VALUES[2]},
+    idempotent=False,
+    concurrency=1,
+)
 def test_after_any_crashes_every_record_has_its_value_and_is_its_own(
     history: list[tuple[State, int | None]], last: State, idempotent: bool, concurrency: int
 ) -> None:
@@ -134,6 +163,19 @@ def test_a_crash_at_any_step_of_a_circle_and_a_chain_heals(offset: int) -> None:
             world.settle(then)
             world.bench.warehouse.close()
         crash_at += STRIDE
+
+
+@pytest.mark.parametrize("applied", [False, True])
+@pytest.mark.parametrize("last", [{}, {"1": VALUES[1]}, {"1": VALUES[0], "2": VALUES[1]}], ids=len)
+def test_a_record_that_was_emptied_and_whose_delete_broke_off_is_known_by_its_id(last: State, applied: bool) -> None:
+    world = World(idempotent=False, concurrency=1)
+    destination = world.bench.destination
+    assert world.run({"1": VALUES[0], "2": VALUES[1]})
+    for state, dying in (({"1": VALUES[1], "2": VALUES[0]}, False), ({}, True)):
+        world.dies(state, after_write=dying and applied, emptied=not dying)
+    assert [r["email"] for r in destination.records.values()].count(None) == (0 if applied else 1)
+    world.settle(last)
+    world.bench.warehouse.close()
 
 
 @pytest.mark.parametrize("order", [*permutations(VALUES[:4])], ids=lambda values: "".join(v[0] for v in values))

@@ -10,7 +10,7 @@ from revetl.model import Scalar
 from revetl.state import outcomes
 from revetl.state.outcomes import VACATED
 from revetl.state.sync_tables import SyncTables
-from revetl.warehouse.sql import ident
+from revetl.warehouse.sql import ident, literal
 
 
 def doubt(
@@ -41,7 +41,15 @@ def doubt(
     # The id of a record that may be gone is not to be trusted: should its row come back, it is looked for again.
     kept_id = f"coalesce({snapshot}.destination_id, f.destination_id)"
     if tables.spec.match_on is not None:
-        kept_id = f"CASE WHEN f.op = 'delete' THEN NULL ELSE {kept_id} END"
+        # But not by what may have been emptied before it was to be deleted: such a record has nothing else than its id.
+        emptied = f"""
+            {snapshot}.row_hash IS NULL AND {snapshot}.key IN (
+                SELECT v.key
+                FROM {tables.shared("outcomes")} v
+                WHERE v.sync = {literal(tables.spec.name)} AND v.error_code = '{VACATED}'
+            )
+            """
+        kept_id = f"CASE WHEN f.op = 'delete' AND NOT ({emptied}) THEN NULL ELSE {kept_id} END"
     warehouse.execute(
         f"""
         UPDATE {snapshot}

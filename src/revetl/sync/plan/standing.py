@@ -239,11 +239,31 @@ def _write(tables: SyncTables, *, look_again: bool) -> tuple[int, int]:
             of_gone = f"ordinal IN (SELECT ordinal FROM {stands} WHERE found_id IS NULL) AND outcome IS NULL"
             left = f"{plan}.op = 'delete' OR {same_record.clears(tables, plan)}"
             execute(f"UPDATE {plan} SET outcome = 'ok', note = {literal(GONE)} WHERE {of_gone} AND ({left})")
+            _make_anew_what_we_deleted(tables, of_gone)
             if look_again:
                 execute(f"UPDATE {plan} SET destination_id = NULL WHERE {of_gone}")
             else:
                 execute(f"UPDATE {plan} SET {_withheld(tables)} WHERE {of_gone}")
     return gone, merged
+
+
+def _make_anew_what_we_deleted(tables: SyncTables, of_gone: str) -> None:
+    """The id is kept of a record that was emptied and whose delete broke off (`doubts`). Gone, it is we who deleted it:
+    its row, back in the model, is a new record."""
+    tables.warehouse.execute(
+        f"""
+        UPDATE {tables.plan}
+        SET op = 'create', destination_id = NULL
+        WHERE {of_gone} AND op = 'update' AND in_doubt AND key IN (
+            SELECT o.key
+            FROM {tables.shared("outcomes")} o
+            WHERE o.sync = {literal(tables.spec.name)}
+            GROUP BY o.key
+            HAVING max(CASE WHEN o.op = 'delete' AND o.status = 'unknown' THEN o."at" END)
+                > coalesce(max(CASE WHEN o.status = 'ok' THEN o."at" END), TIMESTAMP '1970-01-01 00:00:00')
+        )
+        """
+    )
 
 
 def _keep_what_is_not_applied_yet(tables: SyncTables) -> None:

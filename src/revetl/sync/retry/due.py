@@ -83,7 +83,7 @@ def set_aside(tables: SyncTables, candidates: str, now: datetime, *, everything:
 
 def _refused_as_it_is_known(tables: SyncTables) -> str:
     """A SELECT of the keys in the model whose very row was refused though the snapshot has it: sent whole by a full
-    refresh, it turned out that the record is gone, or is another key's too. That nothing of it changed mends neither."""
+    refresh, it turned out that the record is gone, or is another key's too. That its row stays mends neither."""
     return f"""
         SELECT n.key
         FROM {tables.snapshot} n
