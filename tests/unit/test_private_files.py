@@ -22,6 +22,7 @@ from revetl.private_files import replaced
 from revetl.project.dbt import Dbt, run_dbt
 from revetl.sync.plan import saved
 from revetl.warehouse.duckdb import DuckDBWarehouse, _translated
+from tests.support.sync_bench import Bench
 
 
 @pytest.fixture(autouse=True)
@@ -36,7 +37,7 @@ def mode(path: Path) -> int:
 
 
 def test_a_saved_plan(tmp_path: Path) -> None:
-    saved.write_file(tmp_path / "plan.json", "dev", [], SystemClock())
+    saved.write_file(Bench().warehouse, tmp_path / "plan.json", "dev", [], SystemClock())
     assert mode(tmp_path / "plan.json") == 0o600
     assert list(tmp_path.iterdir()) == [tmp_path / "plan.json"]
 

@@ -168,7 +168,7 @@ def test_half_written_artifacts(root: Path) -> None:
         load(root).syncs()
     write_manifest(root, model("contacts", dict(SYNC)))
     write(root / "dbt_project/target/run_results.json", "{")
-    with pytest.raises(ConfigError, match=r"run_results\.json"):
+    with pytest.raises(GuardrailError, match=r"run_results\.json is broken"):  # it says nothing of any model
         load(root).syncs()
 
 
