@@ -62,7 +62,7 @@ def _silent(names: Callable[[_Places], Iterable[str]]) -> Completer:
     def complete(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
         try:
             return [name for name in dict.fromkeys(names(_Places(ctx))) if name.startswith(incomplete)]
-        except Exception:  # noqa: BLE001 - see above
+        except Exception:  # noqa: BLE001 - an error would stand in the prompt; the command itself tells it
             return []
 
     return complete

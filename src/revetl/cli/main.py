@@ -183,7 +183,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     # Records in flight are many and hold no cycles: looking for some after every 700 takes a fifth of a push.
     gc.set_threshold(50_000)
     if sys.stdout is None:  # closed by who started us: the next file that is opened must not stand in its place
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - until the end
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - stays open as long as the process
     _write_alike_everywhere()
     try:
         code = _complete(arguments) if COMPLETE_VARIABLE in os.environ else run(arguments)
@@ -212,7 +212,7 @@ def _complete(arguments: list[str]) -> int:
     """Prints what the shell asks for. Whatever fails, nothing is printed: the words stand in somebody's prompt."""
     try:
         cli.main(arguments, prog_name="revetl", complete_var=COMPLETE_VARIABLE, standalone_mode=False)
-    except Exception:  # noqa: BLE001 - see above
+    except Exception:  # noqa: BLE001 - a traceback would stand in somebody's prompt; the code tells the shell
         return 1
     return 0
 
