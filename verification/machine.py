@@ -40,6 +40,7 @@ KEYS = ("1", "2", "3")
 FIELDS = ("email", "firstname", "city")
 VALUES = ((None, "X", "Y"), (None, "Z", "W"))  # of the fields after the email
 POISON = "bad"
+OPTION = "W"  # may go missing at the destination
 Model = dict[str, Row]
 Worlds = dict[str, set[World]]
 
@@ -81,6 +82,7 @@ class Machine:
         self.bench.destination.concurrency = rng.choice((1, 2))
         self.bench.destination.latency_s = rng.choice((0.0, 0.2))
         self.bench.destination.poison = {POISON}
+        self.bench.destination.refuses = self.refuses
         self.bench.spec = replace(
             self.bench.spec,
             guardrails=Guardrails(min_rows=0),
@@ -93,7 +95,7 @@ class Machine:
     def play(self, steps: int) -> Tally:
         weighted: Sequence[tuple[int, Callable[[], None]]] = (
             (10, self.upsert), (3, self.delete), (3, self.revert), (10, self.sync), (6, self.die), (3, self.quota),
-            (5, self.edit), (1, self.remove), (1, self.make), (2, self.report), (2, self.accept), (2, self.reassert),
+            (5, self.edit), (2, self.remove), (3, self.make), (2, self.turn_option), (2, self.report), (2, self.accept), (2, self.reassert),
             (4, self.rollback), (2, self.refresh), (2, self.retry),
         )  # fmt: skip
         weights, all_steps = zip(*weighted, strict=True)
@@ -152,17 +154,27 @@ class Machine:
     def remove(self) -> None:
         records = self.bench.destination.records
         if records:
-            record = records.pop(self.rng.choice(sorted(records)))
-            self.people(str(record["email"])[0])
+            key = str(records.pop(self.rng.choice(sorted(records)))["email"])[0]
+            self.worlds[key] = {w._replace(replaced=False) for w in self.worlds[key]}
+            self.people(key)
 
     def make(self) -> None:
-        """Somebody makes a record that we have never heard of."""
-        free = [key for key, worlds in self.worlds.items() if all(w.known is None and w.there is None for w in worlds)]
+        """Somebody makes a record that we have never heard of, or one again that was archived."""
+        free = [key for key, worlds in self.worlds.items() if all(w.there is None for w in worlds)]
         if free:
             key = self.rng.choice(free)
             values = (f"{key}@x.io", *(self.rng.choice(v) for v in VALUES))
             self.bench.destination.records[f"h{len(self.story)}"] = dict(zip(FIELDS, values, strict=True))
+            self.worlds[key] = {w._replace(replaced=w.known is not None and w.linked) for w in self.worlds[key]}
             self.people(key)
+
+    def turn_option(self) -> None:
+        """Somebody takes an option away, or brings it back."""
+        self.rules = replace(self.rules, missing=frozenset() if self.rules.missing else frozenset({OPTION}))
+        self.said(f"  {OPTION} is {'missing' if self.rules.missing else 'there'}")
+
+    def refuses(self, change: Change) -> str | None:
+        return "INVALID_OPTION" if self.rules.missing & {*change.fields.values()} else None
 
     def people(self, key: str) -> None:
         stands = self.stands(key)
@@ -268,6 +280,8 @@ class Machine:
         undone = runs.get_run(self.bench.warehouse, self.newest) if self.newest else None
         if undone is None:  # there was none, or it died before it had a row
             return
+        if self.rules.missing:
+            self.turn_option()  # a rollback that is refused says so, and is not the oracle's business
         ctx = self.context("rollback")
         report = run_virtual(roll_back(ctx, self.bench.spec, self.bench.destination, undone))
         self.newest = ctx.run_id

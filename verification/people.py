@@ -196,9 +196,9 @@ class People:
     def respell(self) -> None:
         """Every value in another spelling."""
         for key, row in self.model.items():
-            again = {n: self.rng.choice(next(s for s in SPELLINGS[n] if getattr(row, n) in s)) for n in PLAIN}
+            again = (self.rng.choice(next(s for s in SPELLINGS[n] if getattr(row, n) in s)) for n in PLAIN)
             email = self.rng.choice((row.form("email"), row.form("email").upper()))
-            self.model[key] = row._replace(email=email, **again)
+            self.model[key] = Row(email, row.whose, *again)
         self.source()
 
     def source(self) -> None:
