@@ -187,19 +187,13 @@ def _withhold_taken(tables: SyncTables) -> None:
 
 def _hand_over(tables: SyncTables) -> None:
     """A key that left the model (a golden record got a new id) hands its record over to the one that adopts it, and is
-    not deleted for having left."""
+    not deleted for having left. Its row stays in the snapshot until the other one has been sent
+    (`snapshot.forget_handed_over`): should the run stop before, it is known as ours still."""
     taken = f"SELECT destination_id FROM {tables.plan} WHERE adopted AND outcome IS NULL"
     tables.warehouse.execute(
         f"""
         DELETE FROM {tables.plan}
         WHERE known AND NOT adopted AND destination_id IN ({taken})
-        """
-    )
-    tables.warehouse.execute(
-        f"""
-        DELETE FROM {tables.snapshot} AS n
-        WHERE n.destination_id IN ({taken})
-            AND n.key NOT IN (SELECT key FROM {tables.plan} WHERE adopted)
         """
     )
 
@@ -289,7 +283,14 @@ def _take_over_sent_before(tables: SyncTables) -> None:
     )
     left = f"SELECT left_key FROM {tables.scratch('handed_over')}"
     tables.warehouse.execute(f"DELETE FROM {tables.plan} WHERE known AND key IN ({left})")
-    tables.warehouse.execute(f"DELETE FROM {tables.snapshot} WHERE key IN ({left})")
+    tables.warehouse.execute(
+        f"""
+        UPDATE {tables.plan}
+        SET takes_over = h.left_key
+        FROM {tables.scratch("handed_over")} h
+        WHERE h.ordinal = {tables.plan}.ordinal
+        """
+    )
     tables.drop_scratch("handed_over")
 
 
