@@ -138,8 +138,8 @@ def _withhold_nameless(tables: SyncTables) -> None:
 
 
 def _withhold_twins(tables: SyncTables) -> None:
-    """Of two lines for one record there, the one in doubt is sent, else the one whose value is its main one, else the
-    first."""
+    """Of two lines for one record there, the one whose key it holds is sent, else the one in doubt, else the one whose
+    value is its main one, else the first."""
     has_the_same = literal(f"has the same {tables.spec.match_on} as ")
     twins = f"""
         SELECT ordinal, first_value(key) OVER (PARTITION BY identity ORDER BY rank, ordinal) AS holder, key AS own
@@ -148,7 +148,7 @@ def _withhold_twins(tables: SyncTables) -> None:
                 p.ordinal,
                 p.key,
                 coalesce(p.destination_id, 'new:' || f.identity) AS identity,
-                CASE WHEN p.in_doubt THEN 0 WHEN f.main THEN 1 ELSE 2 END AS rank
+                CASE WHEN f.keyed THEN 0 WHEN p.in_doubt THEN 1 WHEN f.main THEN 2 ELSE 3 END AS rank
             FROM {tables.plan} p
             JOIN {tables.scratch("found")} f ON f.ordinal = p.ordinal
             WHERE p.outcome IS NULL AND p.op <> 'delete'
