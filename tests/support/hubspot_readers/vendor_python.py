@@ -4,7 +4,8 @@ import json
 import sys
 
 from hubspot import HubSpot
-from hubspot.crm import associations, companies, contacts, deals
+from hubspot.crm import companies, contacts, deals
+from hubspot.crm.associations import v4
 
 PAGE = 17
 MODELS = {"contacts": contacts, "companies": companies, "deals": deals}
@@ -56,7 +57,7 @@ def main(base_url):
     for from_type, to_type in PAIRS:
         ids = [{"id": r["id"]} for r in document["records"][from_type]]
         for start in range(0, len(ids), PAGE):
-            batch = associations.v4.BatchInputPublicFetchAssociationsBatchRequest(inputs=ids[start : start + PAGE])
+            batch = v4.BatchInputPublicFetchAssociationsBatchRequest(inputs=ids[start : start + PAGE])
             answer = crm.associations.v4.batch_api.get_page(from_type, to_type, batch)
             for result in answer.results:
                 for to in result.to:
