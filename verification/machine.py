@@ -14,9 +14,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import Any, Literal
 
 from benchmarks.report import Section
+from revetl.clock import LoopClock
 from revetl.context import RunContext
 from revetl.errors import Throttled, Unavailable
 from revetl.model import Change, FieldRule, Guardrails
@@ -104,6 +106,8 @@ class Machine:
                 name = step.__name__
                 self.tally.steps[name] += 1
                 self.said(name)
+                # Every loop begins its time anew, and what is done later must not look earlier.
+                self.bench.clock = LoopClock(self.bench.clock.now() + timedelta(hours=1))
                 step()
                 self.tally.most_worlds = max(self.tally.most_worlds, *map(len, self.worlds.values()))
         except Exception as e:  # noqa: BLE001 - a history that fails is a finding, and the next is played
