@@ -160,7 +160,11 @@ def _lost(tables: SyncTables) -> bool:
             f"""
             SELECT 1
             FROM (
-                SELECT o.op, o.key, o.destination_id, row_number() OVER (PARTITION BY o.key ORDER BY o."at" DESC, o.run_id DESC) AS place
+                SELECT
+                    o.op,
+                    o.key,
+                    o.destination_id,
+                    row_number() OVER (PARTITION BY o.key ORDER BY o."at" DESC, o.run_id DESC) AS place
                 FROM {outcomes} o
                 WHERE o.sync = ? AND o.status IN ('ok', 'accepted') AND o.op NOT IN ('link', 'unlink')
             ) AS r
