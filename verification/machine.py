@@ -1,5 +1,5 @@
 """A state machine over tiny domains: rows come, change, leave and go back to what they were; runs end, die, and are sent
-away by a quota; people edit the destination; drift is reported, accepted and reasserted; runs are rolled back, records
+away by a quota; people edit the destination, archive records and make them again, and take an option away; drift is reported, accepted and reasserted; runs are rolled back, records
 released, everything is sent anew. After every step what stands at the destination must be what the oracle says.
 
 A seed repeats its history exactly: `python -m verification.machine SEED` tells it step by step.
@@ -37,6 +37,7 @@ from verification.oracle import DOUBT, OUTSIDE, Row, Rules, Sent, World
 from verification.simulation import STEPS_OF_A_RUN, emptied
 
 STEPS = int(os.environ.get("REVETL_MACHINE_STEPS", "100000"))
+FIRST = int(os.environ.get("REVETL_FIRST_SEED", "0"))
 STEPS_OF_A_HISTORY = 40
 KEYS = ("1", "2", "3")
 FIELDS = ("email", "firstname", "city")
@@ -377,7 +378,7 @@ def explore(
 ) -> Tally:
     """At least `steps` steps, on all cores."""
     total, size = Tally(), 10
-    starts = range(0, -(-steps // of_a_history), size)
+    starts = range(FIRST, FIRST + -(-steps // of_a_history), size)
     with ProcessPoolExecutor(workers) as pool:
         for part in pool.map(play, [range(start, start + size) for start in starts]):
             total.add(part)
@@ -392,13 +393,13 @@ def measure() -> Section:
     return Section(
         title="State machine",
         workload=(
-            f"Histories of {STEPS_OF_A_HISTORY} steps over {len(KEYS)} records with two fields of a few values, one of them "
+            f"Histories of {STEPS_OF_A_HISTORY} steps, from seed {FIRST} on, over {len(KEYS)} records with two fields of a few values, one of them "
             "`fill_blank` in four of ten, upsert or mirror, creates idempotent or not. After every step the destination "
             "is compared with an oracle in plain values, and what was sent with what had to be sent."
         ),
         header=("step", "times"),
         rows=[(name, f"{n:,}") for name, n in sorted(total.steps.items())],
-        verdict=f"Target 100,000 steps clean: {total.steps.total():,}, "
+        verdict=f"Target {STEPS:,} steps clean: {total.steps.total():,}, "
         + ("met." if not total.failures else f"NOT met. {total.failures[0]}"),
     )
 

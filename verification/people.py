@@ -42,7 +42,7 @@ from tests.support.crashing import Crash, CrashingWarehouse, Fuse
 from tests.support.fake_destination import FakeDestination
 from tests.support.sync_bench import Bench
 from tests.support.virtual_time import run_virtual
-from verification.machine import Finding, Tally, explore
+from verification.machine import FIRST, Finding, Tally, explore
 from verification.simulation import emptied
 
 STEPS = int(os.environ.get("REVETL_PEOPLE_STEPS", "20000"))
@@ -561,7 +561,7 @@ def measure() -> Section:
     return Section(
         title="People",
         workload=(
-            f"Histories of {STEPS_OF_A_HISTORY} steps over {len(KEYS)} records with a unique address and four more fields, "
+            f"Histories of {STEPS_OF_A_HISTORY} steps, from seed {FIRST} on, over {len(KEYS)} records with a unique address and four more fields, "
             "upsert or mirror. People merge, archive, make and edit records and swap their addresses; the source moves "
             "addresses in circles and spells equal values in another way; an option goes missing and comes back; runs "
             "die, answers are lost, the warehouse is restored from a backup. Around every write and after every run: "

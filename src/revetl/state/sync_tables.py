@@ -29,7 +29,6 @@ _FLOATS = ("FLOAT", "DOUBLE", "REAL")
 _GREATEST = "1.7976931348623157e308"  # that is finite; all three warehouses hold NaN for greater than infinity
 _LATE = "9999-12-31 23:59:59.999999"
 _LAST_MOMENT = {"DATE": "9999-12-31", "TIMESTAMP": _LATE, "TIMESTAMPTZ": _LATE, "TIMESTAMP WITH TIME ZONE": _LATE}
-FOUND_MISSING = "missing"  # the class, in `drift__<sync>`, of a record that does not stand at the destination
 HASH_TYPE = "UBIGINT"
 
 

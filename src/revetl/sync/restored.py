@@ -30,7 +30,7 @@ from revetl.privacy import erased_file
 from revetl.privacy.suppressions import is_alias
 from revetl.state import kept_files
 from revetl.state.schema import relation, table_suffix
-from revetl.state.sync_tables import FOUND_MISSING, SyncTables
+from revetl.state.sync_tables import SyncTables
 from revetl.sync.plan.guardrails import GuardrailViolation
 from revetl.sync.plan.summary import PlanSummary
 from revetl.sync.sync_run import SyncRun
@@ -140,21 +140,12 @@ def _knows(tables: SyncTables, run_id: str) -> bool:
 
 
 def _lost(tables: SyncTables) -> bool:
-    """The last that was done to some record was not to delete it, and the snapshot has none. A record that drift found
-    missing at the destination says nothing: it was forgotten so that it is made again (`drift --reassert-all`)."""
+    """The last that was done to some record was not to delete it, and the snapshot has none. What was done before the
+    last `drift --reassert-all` says nothing: that forgets records which are gone, so that they are made again."""
     warehouse = tables.warehouse
     if warehouse.rows(f"SELECT 1 FROM {tables.snapshot} LIMIT 1"):
         return False
-    outcomes, missing = table(relation(warehouse, "outcomes")), "FALSE"
-    if warehouse.columns(tables.relation("drift")):
-        missing = f"""
-            EXISTS (
-                SELECT 1
-                FROM {tables.drift} d
-                WHERE d.key = r.key AND d.destination_id = r.destination_id
-                    AND d.field IS NULL AND d.class = '{FOUND_MISSING}'
-            )
-            """
+    outcomes, runs = table(relation(warehouse, "outcomes")), table(relation(warehouse, "runs"))
     return bool(
         warehouse.rows(
             f"""
@@ -163,14 +154,19 @@ def _lost(tables: SyncTables) -> bool:
                 SELECT
                     o.op,
                     o.key,
-                    o.destination_id,
+                    o."at",
                     row_number() OVER (PARTITION BY o.key ORDER BY o."at" DESC, o.run_id DESC) AS place
                 FROM {outcomes} o
                 WHERE o.sync = ? AND o.status IN ('ok', 'accepted') AND o.op NOT IN ('link', 'unlink')
             ) AS r
-            WHERE r.place = 1 AND r.op <> 'delete' AND NOT {is_alias("r.key")} AND NOT {missing}
+            WHERE r.place = 1 AND r.op <> 'delete' AND NOT {is_alias("r.key")}
+                AND r."at" >= (
+                    SELECT coalesce(max(f.finished_at), TIMESTAMP '1970-01-01 00:00:00')
+                    FROM {runs} AS f
+                    WHERE f.subject = ? AND f.counts LIKE '%"reasserted": %'
+                )
             LIMIT 1
             """,
-            [tables.spec.name],
+            [tables.spec.name, tables.spec.name],
         )
     )

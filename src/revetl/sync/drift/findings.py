@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from revetl.model import Scalar
 from revetl.state.schema import create_table
-from revetl.state.sync_tables import FOUND_MISSING, SyncTables, row_hash
+from revetl.state.sync_tables import SyncTables, row_hash
 from revetl.sync.retry import queue
 from revetl.warehouse.sql import ident, literal
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 THEIRS, CONFLICT, SAME, PENDING = "theirs", "conflict", "same", "pending"
 # `untied`: a link of ours that was removed there. The word stands in tables and in the command's output.
-MISSING, MERGED, UNLINKED = FOUND_MISSING, "merged", "untied"
+MISSING, MERGED, UNLINKED = "missing", "merged", "untied"
 # The `value` of a merged record that has our `match_on` value as its main one.
 MAIN = "main"
 # Classes of fields that are drift, and those of records; `pending` and `same` need nobody.
