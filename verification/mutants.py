@@ -139,6 +139,19 @@ MUTANTS = (
     Mutant("a write that is on its way is taken for one that never was", "sync/plan/standing.py", "        _keep_what_is_not_applied_yet(tables)\n", "", _STANDING),
     Mutant("what is equal there is not remembered as our row has it", "sync/plan/equal_forms.py", "SET row_hash = p.row_hash, {values}", "SET row_hash = p.row_hash", _STANDING),
     Mutant("what was not applied is remembered as sent", "sync/apply/checkpoint.py", "    if not fitting:\n        return\n", "    return\n", _STANDING),
+    Mutant("what stands there is not read before it is changed", "sync/plan/standing.py", "    if not isinstance(destination, ReadsBack) or not (count := await run.on_tables(_count)):\n", "    if count := 1:\n", "people"),
+    Mutant("a key of the model whose record was merged is passed over by who adopts it", "sync/plan/adoption.py", "            AND (op = 'delete' OR {clears(tables, tables.plan)})\n        \"\"\"\n    )\n\n\ndef _same", "        \"\"\"\n    )\n\n\ndef _same", _STANDING),
+    Mutant("who adopts what stands there with its values has no claim to it", "sync/plan/same_record.py", "WHERE {_UNDECIDED} OR (p.adopted AND p.outcome = 'ok')", "WHERE {_UNDECIDED}", _STANDING),
+    Mutant("a circle is withheld though one of it may be empty", "sync/plan/handover_order.py", "if able := [h for h in circle if h.vacatable]:", "if able := [h for h in circle if False]:", _MOVES),
+    Mutant("a few pause as many do", "sync/retry/due.py", "WHERE {outside}\", int) <= FEW:", "WHERE {outside}\", int) <= -1:", _WAITING),
+    Mutant("who waits for a value of ours is not tried with a few others", "sync/retry/due.py", "WHERE ({outside}) OR ({ours})\"", "WHERE ({outside})\"", _WAITING),
+    Mutant("what is to be made again is taken for lost", "sync/restored.py", "WHERE f.subject = ? AND f.counts", "WHERE f.subject = ? AND FALSE AND f.counts", _RESTORED),
+    Mutant("an older state is not read back", "sync/restored.py", 'return older is not None and spec.mode != "insert"', "return False", _RESTORED),
+    Mutant("a plan that was altered is read", "sync/plan/saved.py", "    if claimed != digest:\n", "    if False:\n", "tests/unit/test_sync_saved_plans.py"),
+    Mutant("marks of direction reach a terminal", "safe_text.py", '_UNSAFE = re.compile(f"[{_UNSEEN}]")', '_UNSAFE = re.compile("[\\x00-\\x1f\\x7f-\\x9f]")', "tests/unit/test_safe_text.py"),
+    Mutant("a formula behind a blank is computed", "safe_text.py", "([\\s{_UNSEEN}]*)([=@", "()([=@", "tests/unit/test_safe_text.py"),
+    Mutant("what is packed is unpacked to its end", "http/body.py", "self._zlib.decompress(piece, max(room, 0) + 1)", "self._zlib.decompress(piece)", _HOSTILE),
+    Mutant("what others write for us is for everybody", "private_files.py", "os.umask(0o077)", "os.umask(0o022)", "tests/unit/test_private_files.py"),
 )  # fmt: skip
 
 
