@@ -106,7 +106,7 @@ MUTANTS = (
     Mutant("a kept answer is written though the ledger has it", "enrich/execution/answer_spool.py", "        if not found or not found.issubset(_UNKNOWN):\n", "        if not found:\n", _ENRICH_LOST),
     Mutant("answers in flight are thrown away with the connection", "enrich/execution/provider_worker.py", "            await self._drain()\n            raise\n        except BaseException:\n", "            await self._in_flight.cancel()\n            raise\n        except BaseException:\n", _ENRICH_LOST),
     Mutant("calls leave while answers wait for the connection", "enrich/execution/provider_worker.py", "told = self._failing or run.warehouse_failed or", "told = self._failing or", _ENRICH_LOST),
-    Mutant("a cause outside of the row waits for the row", "sync/retry/due.py", "AND {causes.lies_outside('error_code')}", "AND FALSE", _WAITING),
+    Mutant("a cause outside of the row waits for the row", "sync/retry/due.py", "AND in_row IS NOT TRUE AND", "AND FALSE AND", _WAITING),
     Mutant("a pause never ends", "sync/retry/due.py", "coalesce(next_try <= ?, TRUE)", "coalesce(next_try <= ?, TRUE) AND FALSE", _WAITING),
     Mutant("a pause is as long each time", "state/snapshot.py", "coalesce(p.tries, 0) + 1,", "1,", _WAITING),
     Mutant("a run that leaves refused records waiting ends well", "sync/engine.py", "if waiting.refused > run.spec", "if False and waiting.refused > run.spec", _WAITING),

@@ -78,9 +78,16 @@ class CallError(RevetlError):
 
 
 class Rejected(CallError):
-    """The vendor will never take this record as it stands. Others are not touched by it."""
+    """The vendor will not take this record as it stands. Others are not touched by it. `in_row`: because of a value of
+    the record itself that no account takes; anything else may be mended elsewhere (an option, a scope)."""
 
     kind = "rejected"
+
+    def __init__(
+        self, message: str, *, code: str | None = None, status: int | None = None, in_row: bool = False
+    ) -> None:
+        super().__init__(message, code=code, status=status)
+        self.in_row = in_row
 
 
 class Throttled(CallError):

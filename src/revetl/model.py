@@ -61,7 +61,9 @@ NOT_APPLIED = "NOT_APPLIED"
 @dataclass(slots=True)
 class Outcome:
     """What became of one change; attributed by `ordinal`, never by position in a batch. `stands`: of a record that is
-    accepted with the code NOT_APPLIED, field → what the destination answered that stands there."""
+    accepted with the code NOT_APPLIED, field → what the destination answered that stands there. `in_row`: of a refusal,
+    its cause is a value of the record itself that no account takes, so it is sent again once its row changes. Any other
+    cause may be gone at any moment, and the record is tried again."""
 
     ordinal: int
     status: Status
@@ -71,6 +73,7 @@ class Outcome:
     message: str | None = None
     attempts: int = 1
     stands: Mapping[str, Scalar] | None = None
+    in_row: bool = False
 
 
 FieldPolicy = Literal["always", "fill_blank", "forward_only"]

@@ -11,6 +11,9 @@ Duties of a connector:
 - A record that the vendor refuses MUST NOT cost another: answer `rejected` for it by its `ordinal`. Where the vendor
   refuses the call as a whole, raise Rejected, which says that nothing of this call was applied: the engine halves the
   batch until the culprit stands alone, whether or not `atomic` is set.
+- A refusal says what of it lies in the record's own values (`in_row` of the outcome, or of what is raised): an address
+  or a number that no account takes. Such a record waits for its row to change. What is not certain to lie there (an
+  option, an owner, a scope, another record that has the value) is left out: it is tried again by itself.
 - `atomic` says that a call can't answer per record at all: every refusal is then a raised Rejected, and the plan says
   so beforehand.
 - `Denied`, `Throttled` and `Unavailable` leave as exceptions (nothing was applied); a lost answer is `Ambiguous`

@@ -88,6 +88,7 @@ class Item:
 
     def rejected(self, refusal: api.Refusal, attempts: int = 1) -> None:
         self.outcome = _outcome(self.change, Status.REJECTED, "Rejected", refusal.code, refusal.message, attempts)
+        self.outcome.in_row = refusal.code in api.IN_ROW
 
     def unknown(self, error: CallError | None = None) -> None:
         if error is None:
