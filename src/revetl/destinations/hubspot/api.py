@@ -17,8 +17,8 @@ from revetl.json_documents import parse_json
 # 477: the account is being moved between data centres, Retry-After in seconds (docs); 524: Cloudflare gave up waiting.
 VERDICTS = {477: ResponseVerdict.UNAVAILABLE, 524: ResponseVerdict.AMBIGUOUS}
 
-# Refusals because of a value that no account takes: by the vendor's words, and ours of what is not even sent. None is an
-# option, an owner or a property that is not there.
+# Refusals because of a value that no account takes: the vendor's words, and ours for what is not even sent. An option
+# or an owner that is not there can be made there, so their words are not among them.
 IN_ROW = frozenset(
     {
         *("INVALID_BOOLEAN", "INVALID_DATE", "INVALID_EMAIL", "INVALID_INTEGER", "INVALID_LONG", "INVALID_NUMBER"),
