@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from revetl.errors import ConfigError, GuardrailError
 from revetl.model import Relation, Scalar
-from revetl.sync.rollback.decisions import RollbackChoices
+from revetl.sync.rollback.judge import RollbackChoices
 from tests.support.crashing import Crash
 from tests.support.fake_destination import FakeDestination
 from tests.unit.test_sync_restored import LATER, PEOPLE, World, backup, restore

@@ -10,13 +10,14 @@ from revetl.clock import Clock
 from revetl.destinations.base import Destination, DestinationField, Limits, ObjectSchema, Pair, Quota, RecordMatch
 from revetl.destinations.hubspot import access, api, linking
 from revetl.destinations.hubspot.allowance import Allowance
+from revetl.destinations.hubspot.batch_items import Item, Route
 from revetl.destinations.hubspot.domains import bare
 from revetl.destinations.hubspot.linking import Linker
 from revetl.destinations.hubspot.options import Options
 from revetl.destinations.hubspot.reading import ID, Reader, unique_property
 from revetl.destinations.hubspot.schema import Schema
 from revetl.destinations.hubspot.values import canonical, encode
-from revetl.destinations.hubspot.writing import Item, Route, Writer
+from revetl.destinations.hubspot.writing import Writer
 from revetl.errors import ConfigError
 from revetl.http import Policy, Rate, RateHeaders, ResponseRules, Session, SessionOptions, Transport
 from revetl.model import Change, Operation, Outcome, Scalar, Status
