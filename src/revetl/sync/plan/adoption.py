@@ -146,19 +146,15 @@ def _withhold_taken(tables: SyncTables) -> None:
 
 def _hand_over(tables: SyncTables) -> None:
     """A key that left the model (a golden record got a new id) hands its record over to the one that adopts it, and is
-    not deleted for having left."""
+    not deleted for having left. Its row stays in the snapshot until the other one has been sent
+    (`snapshot.forget_handed_over`): should the run stop before, it is known as ours still. A key that is in the model
+    keeps its line: its record may have been merged into the one that is adopted (`same_record`)."""
     taken = f"SELECT destination_id FROM {tables.plan} WHERE adopted AND outcome IS NULL"
     tables.warehouse.execute(
         f"""
         DELETE FROM {tables.plan}
         WHERE known AND NOT adopted AND destination_id IN ({taken})
-        """
-    )
-    tables.warehouse.execute(
-        f"""
-        DELETE FROM {tables.snapshot} AS n
-        WHERE n.destination_id IN ({taken})
-            AND n.key NOT IN (SELECT key FROM {tables.plan} WHERE adopted)
+            AND (op = 'delete' OR {clears(tables, tables.plan)})
         """
     )
 

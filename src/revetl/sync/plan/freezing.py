@@ -135,7 +135,8 @@ def _write_plan(comparison: SnapshotComparison, plan_id: str, options: FreezeOpt
             CAST(c.tries AS BIGINT) AS tries,
             CAST(0 AS INTEGER) AS wave,
             CAST(NULL AS VARCHAR) AS follows,
-            CAST(NULL AS VARCHAR) AS vacates
+            CAST(NULL AS VARCHAR) AS vacates,
+            CAST(NULL AS VARCHAR) AS takes_over
             {columns}
         FROM due c
         {f"WHERE c.ordinal < {int(options.limit)}" if options.limit is not None else ""}

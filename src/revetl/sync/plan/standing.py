@@ -170,8 +170,8 @@ def _write(tables: SyncTables, *, look_again: bool) -> tuple[int, int]:
 
 
 def _make_anew_what_we_deleted(tables: SyncTables, of_gone: str) -> None:
-    """The id is kept of a record that was emptied and whose delete broke off (`doubts`). Gone, it is we who deleted it:
-    its row, back in the model, is a new record."""
+    """The id is kept of a record that may have another match value by now and whose delete broke off (`doubts`). Gone,
+    it is we who deleted it: its row, back in the model, is a new record."""
     tables.warehouse.execute(
         f"""
         UPDATE {tables.plan}

@@ -80,7 +80,7 @@ def withhold_sent_before(tables: SyncTables) -> None:
 
 
 def take_over_sent_before(tables: SyncTables) -> None:
-    """As `_hand_over`, by our own snapshot: who has the match_on value of a key that left the model takes its record
+    """As `adoption` hands records over, by our own snapshot: who has the match_on value of a key that left the model takes its record
     over, by its id or, where the destination gives none, by that value."""
     field = tables.match_field
     same = _same(f"p.{ident(field.after)}", f"n.{ident(field.stored)}")
@@ -120,7 +120,14 @@ def take_over_sent_before(tables: SyncTables) -> None:
     )
     left = f"SELECT left_key FROM {tables.scratch('handed_over')}"
     tables.warehouse.execute(f"DELETE FROM {tables.plan} WHERE known AND key IN ({left})")
-    tables.warehouse.execute(f"DELETE FROM {tables.snapshot} WHERE key IN ({left})")
+    tables.warehouse.execute(
+        f"""
+        UPDATE {tables.plan}
+        SET takes_over = h.left_key
+        FROM {tables.scratch("handed_over")} h
+        WHERE h.ordinal = {tables.plan}.ordinal
+        """
+    )
     tables.drop_scratch("handed_over")
 
 
