@@ -39,7 +39,7 @@ class Mutant:
 _LEASES, _LINKS_UNIT = "tests/unit/test_sync_leases.py", "tests/unit/test_sync_links.py"
 _JOBS, _KINDS = "tests/contract/test_destination_jobs.py", "tests/contract/test_destination_kinds.py"
 _HOSTILE, _HUB_HOSTILE = "tests/unit/test_http_hostile.py", "tests/unit/test_hubspot_hostile.py"
-_RESTORED = "tests/unit/test_sync_restored.py"
+_RESTORED, _KEYED = "tests/unit/test_sync_restored.py", "tests/unit/test_sync_key_property.py"
 _DOUBT, _STANDING = "tests/unit/test_sync_doubt.py", "tests/unit/test_sync_standing.py"
 _PEOPLE = "tests/property/test_sync_people.py"
 _MOVES, _MOVES_UNIT = "tests/property/test_sync_handovers.py", "tests/unit/test_sync_handovers.py"
@@ -122,7 +122,10 @@ MUTANTS = (
     Mutant("what is nested too deep is handed on", "json_documents.py", "    if _is_deeper(data, MOST_LEVELS):\n", "    if False:\n", "tests/property/test_hostile_answers.py"),
     Mutant("aliases are followed without end", "documents.py", "        if self._values > MOST_VALUES:\n", "        if self._values > 10**7:\n", "tests/unit/test_documents.py"),
     Mutant("a list of customers is for everybody", "private_files.py", "_MODE = 0o600", "_MODE = 0o644", "tests/unit/test_private_files.py"),
-    Mutant("a run that the warehouse has forgotten is taken for known", "sync/restored.py", "if named is not None and not await run.on_tables(_knows, named.strip()):", "if False:", _RESTORED),
+    Mutant("a run that the warehouse has forgotten is taken for known", "sync/restored.py", "if kept is not None and not await run.on_tables(_knows, kept.last):", "if False:", _RESTORED),
+    Mutant("a record is not looked for by its key", "sync/plan/matching.py", "by_key = keyed.get(line.key)", "by_key = None", _KEYED),
+    Mutant("a key that a person took away stays away", "sync/plan/standing_comparison.py", "            changed.append(self._tables.spec.key_property)\n", "            pass\n", _KEYED),
+    Mutant("a backup of the time before the key asks nobody", "sync/restored.py", "return since is not None and _knows(tables, since) and", "return since is not None and", _KEYED),
     Mutant("a run that heals part of an older state passes for all", "sync/engine.py", "        if plan.changes and older is None:\n", "        if plan.changes:\n", _RESTORED),
     Mutant("an erasure is not taken over from its file", "privacy/erased_file.py", "for h in sorted(of_file - known)]", "for h in ()]", _RESTORED),
     Mutant("the seal of a saved plan is not looked at", "sync/plan/saved.py", "        if known.file_digest not in (None, file.digest):", "        if False:", "tests/unit/test_sync_saved_plans.py"),

@@ -135,6 +135,7 @@ class SyncSpec:
     `columns` are the columns of the model in order, as its contract or its relation says; the ones to send are
     `sent_columns`: all but the key and the columns that only serve associations; `match_on` is always among them.
     `key_property`: the destination's field that holds our key beside them. No other sync of the object writes it.
+    `beside`: (name, `match_on`) of other syncs that create records of the object and name no such field.
     `where` names the declaring file for messages. `renamed_from`: the name under which its state was kept before.
     `metadata`: fields that tell of the run; they are no columns, so they make no record differ.
     """
@@ -153,6 +154,7 @@ class SyncSpec:
     associate: tuple[Association, ...] = ()
     metadata: Mapping[str, Metadata] = field(default_factory=dict)
     key_property: str | None = None
+    beside: tuple[tuple[str, str | None], ...] = ()
     where: str = ""
     renamed_from: str | None = None
 

@@ -162,6 +162,21 @@ def test_two_syncs_of_one_object_do_not_give_one_field_their_keys(root: Path) ->
     assert [s.key_property for s in load(root).syncs(verified=False)] == ["our_id", "other_id"]
 
 
+def test_a_sync_knows_who_else_creates_records_of_its_object(root: Path) -> None:
+    write_manifest(
+        root,
+        model("a", SYNC),
+        model("b", {**SYNC, "match_on": None}),
+        model("c", {**SYNC, "mode": "update"}),
+        model("d", {**SYNC, "key_property": "our_id"}),
+        model("e", {**SYNC, "object": "companies"}),
+    )
+    beside = {s.name: s.beside for s in load(root).syncs(verified=False)}
+    assert beside["a"] == (("b", None),)
+    assert beside["d"] == (("a", "email"), ("b", None))
+    assert beside["e"] == ()
+
+
 def test_missing_and_wrong_values(root: Path) -> None:
     found = mistakes(root, {"destination": "hubspot", "object": "contacts", "mode": "upsrt"})
     assert [m for _, m, _ in found] == [

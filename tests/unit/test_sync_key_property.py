@@ -173,6 +173,16 @@ def test_a_dropped_snapshot_finds_by_key_and_asks_before_it_creates(world: Keyed
     assert (report.plan.create, report.plan.adopt, world.keys) == (0, 4, ["0", "1", "2", "3"])
 
 
+def test_a_backup_without_its_snapshot_asks_before_it_creates(world: KeyedWorld) -> None:
+    world.bench.source(PEOPLE)
+    world.sync()
+    since_the_backup(world)
+    world.bench.warehouse.execute("DELETE FROM revetl.snapshot__fake__contacts")
+    world.bench.source([*PEOPLE, *MOVED, ("new", "new@x.io", "New", None)])
+    with pytest.raises(GuardrailError, match="1 record"):
+        world.sync()
+
+
 def test_a_create_whose_answer_was_lost_is_repeated_on_the_same_record(world: KeyedWorld) -> None:
     """Also where the row has moved to another address before the next run, and what we wrote into it is emptied."""
 

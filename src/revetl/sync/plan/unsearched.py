@@ -80,8 +80,8 @@ def withhold_sent_before(tables: SyncTables) -> None:
 
 
 def take_over_sent_before(tables: SyncTables) -> None:
-    """As `adoption` hands records over, by our own snapshot: who has the match_on value of a key that left the model takes its record
-    over, by its id or, where the destination gives none, by that value."""
+    """By our own snapshot: who has the match_on value of a key that left the model takes its record over, by its id or,
+    where the destination gives none, by that value."""
     field = tables.match_field
     same = _same(f"p.{ident(field.after)}", f"n.{ident(field.stored)}")
     present = f"SELECT {tables.source_key('m')} FROM {tables.source} m"
