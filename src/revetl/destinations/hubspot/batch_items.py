@@ -15,7 +15,7 @@ from revetl.model import NOT_APPLIED, Change, Outcome, Scalar, Status
 
 
 @dataclass(frozen=True, slots=True)
-class Route:
+class BatchRoute:
     """A batch endpoint. `id_property`: what `id` means; None for the record's own id."""
 
     path: str
@@ -90,7 +90,7 @@ class Item:
 class BatchItems:
     """Who of a batch is meant by an answer."""
 
-    def __init__(self, route: Route, items: Sequence[Item]) -> None:
+    def __init__(self, route: BatchRoute, items: Sequence[Item]) -> None:
         self._route = route
         self._items = items
         self._by_trace = {item.trace_id: item for item in items}

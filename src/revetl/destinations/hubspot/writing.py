@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from revetl.destinations.hubspot import api
-from revetl.destinations.hubspot.batch_items import BatchItems, Item, Route
+from revetl.destinations.hubspot.batch_items import BatchItems, BatchRoute, Item
 from revetl.errors import Ambiguous, CallError
 from revetl.http import Session
 from revetl.model import Status
@@ -34,12 +34,12 @@ class Writer:
         self._sent = False
         self._stopped_by: CallError | None = None
 
-    async def write(self, route: Route, items: Sequence[Item]) -> None:
+    async def write(self, route: BatchRoute, items: Sequence[Item]) -> None:
         """Settles every item."""
         for batch in _without_twins(items):
             await self._send(route, batch)
 
-    async def _send(self, route: Route, items: list[Item]) -> None:
+    async def _send(self, route: BatchRoute, items: list[Item]) -> None:
         if not items:
             return
         if self._stopped_by is not None:
@@ -69,7 +69,7 @@ class Writer:
         else:
             await self._answered(route, items, api.body_of(response), attempts)
 
-    async def _answered(self, route: Route, items: list[Item], body: dict[str, Any], attempts: int) -> None:
+    async def _answered(self, route: BatchRoute, items: list[Item], body: dict[str, Any], attempts: int) -> None:
         meant = BatchItems(route, items)
         unclaimed: list[Any] = []  # answers that name nobody
         again: list[tuple[Item, str]] = []
@@ -95,7 +95,7 @@ class Writer:
         for item in left:
             item.unknown()
 
-    async def _read_back(self, route: Route, results: Sequence[Any]) -> list[Any]:
+    async def _read_back(self, route: BatchRoute, results: Sequence[Any]) -> list[Any]:
         """The same records with the property that names them, where the write's answer left it out; as given where they
         can't be read."""
         ids = [{"id": str(r["id"])} for r in results if isinstance(r, dict) and r.get("id")]
@@ -111,17 +111,17 @@ class Writer:
         found = api.body_of(response).get("results") if response.is_success else None
         return found if isinstance(found, list) and found else list(results)
 
-    async def _update_existing(self, route: Route, conflicts: list[tuple[Item, str]]) -> None:
+    async def _update_existing(self, route: BatchRoute, conflicts: list[tuple[Item, str]]) -> None:
         """The email came to stand there while the batch was on its way: the record is updated by its id."""
         if not conflicts:
             return
         by_id = [Item(item.change, id_, id_, item.properties, item.types) for item, id_ in conflicts]
         for batch in _without_twins(by_id):
-            await self._send(Route(route.path.rpartition("/")[0] + "/update"), batch)
+            await self._send(BatchRoute(route.path.rpartition("/")[0] + "/update"), batch)
         for (item, _), update in zip(conflicts, by_id, strict=True):
             item.outcome = update.outcome
 
-    async def _refused(self, route: Route, items: list[Item], refusal: api.Refusal, attempts: int) -> None:
+    async def _refused(self, route: BatchRoute, items: list[Item], refusal: api.Refusal, attempts: int) -> None:
         """Nothing of the batch was written."""
         named = BatchItems(route, items).named(refusal) if refusal.code == "OBJECT_NOT_FOUND" else []
         if refusal.code in _OF_A_PROPERTY:
@@ -135,7 +135,7 @@ class Writer:
             item.rejected(refusal, attempts)
         await self._send(route, [i for i in items if i.outcome is None])
 
-    async def _halve(self, route: Route, items: list[Item], *, refused: bool = False) -> None:
+    async def _halve(self, route: BatchRoute, items: list[Item], *, refused: bool = False) -> None:
         """`refused`: something among these is bad. If it is not in the first half it is in the second, which then need
         not be sent whole to know it."""
         half = (len(items) + 1) // 2
@@ -148,7 +148,7 @@ class Writer:
             await self._send(route, second)
 
 
-def _input(route: Route, item: Item) -> dict[str, Any]:
+def _input(route: BatchRoute, item: Item) -> dict[str, Any]:
     if route.archive:
         return {"id": item.id}
     body = {"id": item.id, "properties": item.properties, "objectWriteTraceId": item.trace_id}
