@@ -29,6 +29,7 @@ from revetl.state import destination_jobs
 from revetl.state.destination_jobs import DestinationJob
 from revetl.sync.apply import checkpoint, waves
 from revetl.sync.apply.batch_writer import BatchWriter, one_for_each
+from revetl.sync.apply.batches import BatchCutter
 from revetl.sync.apply.checkpoint import FrozenPlan
 from revetl.sync.apply.jobs import JobWriter
 from revetl.sync.apply.plan_lines import read_changes, stream_lines, with_metadata
@@ -118,7 +119,9 @@ class Applier:
         jobs = self._plan.by_jobs and by_jobs(destination, run.spec.object, self._plan.changes)
         if not (jobs and isinstance(destination, RunsJobs)):
             return BatchWriter(destination, run.spec, self._note, run.ctx.stop.is_set)
-        self._limits = replace(self._limits, batch_rows=self._limits.job_rows, delete_rows=None)
+        self._limits = replace(
+            self._limits, batch_rows=self._limits.job_rows, delete_rows=None, batch_bytes=self._limits.job_bytes
+        )
         return JobWriter(
             run,
             destination,
@@ -290,8 +293,7 @@ class Applier:
     async def _batches(self) -> AsyncGenerator[tuple[bool, list[Change]], None]:
         """Changes of one operation each, in the order of the plan as far as the operations allow, with whether they are
         the first of a wave."""
-        waiting: dict[Operation, list[Change]] = {op: [] for op in Operation}
-        starts = False
+        cutter, starts = BatchCutter(self._limits), False
         self._chunks = await self._run.on_tables(stream_lines)
         # A checkpoint takes the warehouse for longer than a chunk lasts, so several are fetched ahead.
         ready: asyncio.Queue[pa.RecordBatch | None] = asyncio.Queue(maxsize=_CHUNKS_AHEAD)
@@ -308,26 +310,21 @@ class Applier:
         try:
             while (chunk := await ready.get()) is not None:
                 changes = read_changes(chunk, self._run.tables)
+                wide = cutter.may_be_wide(chunk)
                 if metadata := self._run.spec.metadata:
                     changes = with_metadata(changes, metadata, self._record)
                 for begins, of_wave in self._waves.split(changes):
                     if begins:
-                        for rows in waiting.values():
-                            if rows:
-                                yield starts, rows
-                                starts = False
-                        waiting, starts = {op: [] for op in Operation}, True
+                        for batch in cutter.rest():
+                            yield starts, batch
+                            starts = False
+                        starts = True
                     for op in dict.fromkeys(change.op for change in of_wave):
-                        if op is not Operation.DELETE and waiting[Operation.DELETE]:
-                            # What leaves goes first: it may hold a value that somebody else is about to be given.
-                            yield starts, waiting[Operation.DELETE]
-                            waiting[Operation.DELETE], starts = [], False
-                        rows = waiting[op] + [change for change in of_wave if change.op is op]
-                        size = self._limits.write_rows(op)
-                        whole = len(rows) - len(rows) % size
-                        waiting[op] = rows[whole:]
-                        for start in range(0, whole, size):
-                            yield starts, rows[start : start + size]
+                        # What leaves goes first: it may hold a value that somebody else is about to be given.
+                        leaving = () if op is Operation.DELETE else cutter.rest(Operation.DELETE)
+                        of_op = [change for change in of_wave if change.op is op]
+                        for batch in (*leaving, *cutter.full(op, of_op, wide=wide)):
+                            yield starts, batch
                             starts = False
             await fetching
         finally:
@@ -337,10 +334,9 @@ class Applier:
                 while not ready.empty():
                     ready.get_nowait()
                 await asyncio.wait([fetching], timeout=0.01)
-        for batch in waiting.values():
-            if batch:
-                yield starts, batch
-                starts = False
+        for batch in cutter.rest():
+            yield starts, batch
+            starts = False
 
     async def _next(self) -> pa.RecordBatch | None:
         async with self._database:
