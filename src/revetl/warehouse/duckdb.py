@@ -92,7 +92,9 @@ class DuckDBWarehouse(TypedResults):
             for name, value in (settings or {}).items():
                 self._db.execute(f"SET {name} = {literal(value)}")
             self._memory = self._most_memory = self._memory_mib()
-            if not _MEMORY_NAMES & {name.lower() for name in settings or {}} and _spills(path):
+            limits = [value for name, value in (settings or {}).items() if name.lower() in _MEMORY_NAMES]
+            self._given_memory = limits[-1] if limits else None
+            if self._given_memory is None and _spills(path):
                 cores = int(self._db.execute("SELECT current_setting('threads')").fetchall()[0][0])
                 self._memory = min(_MEMORY_MIB + _MEMORY_MIB_A_THREAD * cores, self._most_memory)
                 self._limit_memory(self._memory)
@@ -216,7 +218,11 @@ class DuckDBWarehouse(TypedResults):
             yield
         finally:
             self._lean = False
-            self._limit_memory(self._memory)
+            if self._memory < self._most_memory:
+                self._limit_memory(self._memory)
+            else:  # by its own words: what DuckDB tells of it is rounded
+                given = self._given_memory
+                self._run("RESET memory_limit" if given is None else f"SET memory_limit = {literal(given)}")
 
     def _limit_memory(self, mebibytes: float) -> None:
         """WarehouseOutOfMemory where more is held that can't be let go."""
