@@ -29,6 +29,7 @@ from revetl.warehouse.duckdb import DuckDBWarehouse
 
 SIZES = (100_000, 1_000_000, 10_000_000)
 _FLAT = 1.3
+_PUSH = "full push"
 _OTHERS_AT = 1_000_000
 _BATCH_ROWS = 100
 
@@ -57,7 +58,7 @@ def measure(sizes: tuple[int, ...] = SIZES, others_at: int = _OTHERS_AT) -> Sect
                 if (sent := sink.requests_so_far(url) - before) != size // _BATCH_ROWS:
                     raise AssertionError(f"a push of {size} rows sent {sent} requests")
                 peaks[size] = figures["peak_mib"]
-                rows.append(_row("full push", size, figures))
+                rows.append(_row(_PUSH, size, figures))
     least = peaks[min(peaks)]
     growth, others = max(peaks.values()) / least, worst / least
     return Section(
@@ -79,7 +80,8 @@ def measure(sizes: tuple[int, ...] = SIZES, others_at: int = _OTHERS_AT) -> Sect
 
 def _row(what: str, size: int, figures: dict[str, float]) -> tuple[str, ...]:
     seconds = figures["seconds"]
-    return (what, f"{size:,}", f"{seconds:.1f}", f"{size / seconds:,.0f}", f"{figures['peak_mib']:.0f}")
+    pace = f"{size / seconds:,.0f}" if what == _PUSH else ""
+    return (what, f"{size:,}", f"{seconds:.1f}", pace, f"{figures['peak_mib']:.0f}")
 
 
 def _one(database: Path, url: str, what: str) -> dict[str, float]:
