@@ -73,8 +73,8 @@ def failure_of(error: BaseException) -> Failure:
     if isinstance(error, RevetlError):
         code = error.code if isinstance(error, CallError) else None
         if isinstance(error, WarehouseFull | WarehouseOutOfMemory):
-            hint = _DISK_HINT if isinstance(error, WarehouseFull) else _MEMORY_HINT
-            message = f"{str(error).rstrip(' .')}. {hint}"
+            cure = _DISK_HINT if isinstance(error, WarehouseFull) else _MEMORY_HINT
+            message = f"{str(error).rstrip(' .')}. {cure}"
             return Failure(error.kind, error.exit_code, message, code)
         hint = error.hint if isinstance(error, Denied) else None
         return Failure(error.kind, error.exit_code, str(error), code, hint)
