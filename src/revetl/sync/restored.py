@@ -65,9 +65,7 @@ async def look(run: SyncRun) -> OlderState | None:
         )
     kept = _read(ctx, run.spec)
     if kept is not None and not await run.on_tables(_knows, kept.last):
-        return OlderState(
-            kept.last, keyed=kept.keyed_since is not None and await run.on_tables(_knows, kept.keyed_since)
-        )
+        return OlderState(kept.last, keyed=await run.on_tables(_is_keyed, kept.keyed_since))
     return OlderState(None) if not run.spec.forgets and await run.on_tables(_lost) else None
 
 
@@ -137,6 +135,11 @@ def _path(ctx: RunContext, sync: str) -> Path | None:
 def _knows(tables: SyncTables, run_id: str) -> bool:
     runs = table(relation(tables.warehouse, "runs"))
     return bool(tables.warehouse.rows(f"SELECT 1 FROM {runs} WHERE run_id = ? LIMIT 1", [run_id]))
+
+
+def _is_keyed(tables: SyncTables, since: str | None) -> bool:
+    """Whether all that the warehouse has forgotten was made with its key: the snapshot has what was made before."""
+    return since is not None and _knows(tables, since) and not _lost(tables)
 
 
 def _lost(tables: SyncTables) -> bool:
