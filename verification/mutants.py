@@ -56,7 +56,7 @@ MUTANTS = (
     Mutant("nothing becomes in doubt after a crash", "sync/apply/doubts.py", "    if not count:\n        return 0\n", "    return 0\n"),
     Mutant("a record in doubt keeps its hash", "sync/apply/doubts.py", "            row_hash = NULL,\n            destination_id = CASE", "            destination_id = CASE"),
     Mutant("a create in flight is forgotten", "sync/apply/doubts.py", "AND f.op <> 'delete'", "AND FALSE"),
-    Mutant("the id of a record that may be archived is trusted", "sync/apply/doubts.py", "CASE WHEN NOT f.id_is_dropped THEN coalesce({known}.destination_id, f.destination_id) END", "coalesce({known}.destination_id, f.destination_id)"),
+    Mutant("the id of a record that may be archived is trusted", "sync/apply/doubts.py", "CASE WHEN NOT f.id_is_dropped THEN coalesce({known}.destination_id, f.destination_id) END", "coalesce({known}.destination_id, f.destination_id)", _DOUBT),
     Mutant("an earlier doubt is kept though a later create may have landed", "sync/apply/doubts.py", "AND key IN (SELECT f.key FROM ({in_flight}) f WHERE f.op = 'create')", "AND FALSE", _DOUBT),
     Mutant("a lost create leaves what was in doubt before", "state/snapshot.py", "AND p.known AND p.op <> 'create' THEN", "AND p.known THEN", _DOUBT),
     Mutant("the id of a record whose delete was not answered is trusted", "state/snapshot.py", "CASE WHEN NOT ({dropped}) THEN coalesce(p.result_id, p.destination_id) END", "coalesce(p.result_id, p.destination_id)", _DOUBT),
