@@ -16,7 +16,7 @@ from revetl.state.runs import get_run, list_runs
 from revetl.state.sync_tables import resolve
 from revetl.sync import SyncReport
 from revetl.sync.drift.resolution import DriftResolution
-from revetl.sync.links import links_table
+from revetl.sync.links import refused as refused_links
 from revetl.sync.rollback.rolling_back import roll_back
 from tests.support.sync_bench import Bench, drift
 from tests.support.warehouses import SCHEMA
@@ -220,11 +220,13 @@ def test_a_refused_link_costs_nobody_and_waits_for_a_retry(bench: Two) -> None:
     (refused,) = outcomes.of_run(bench.warehouse, first.run_id, statuses=["rejected"])
     assert (refused.op, refused.key, refused.error_code) == ("link", "ann", "OBJECT_NOT_FOUND")
     bench.sent_links()
-    assert (bench.run().exit_code, bench.sent_links()) == (0, [])
+    second = bench.run()
+    assert (second.exit_code, [op for op, _, _ in bench.sent_links()]) == (1, ["link"]), "tried again while few wait"
+    assert second.links_refused == {"OBJECT_NOT_FOUND": 1}
     bench.destination.bad_links = set()
     tables = resolve(bench.warehouse, bench.spec)
-    assert links_table.release(tables, ["bob"]) == 0
-    assert links_table.release(tables) == 1
+    assert refused_links.release(tables, ["bob"]) == 0
+    assert refused_links.release(tables) == 1
     assert bench.run().counts == {"linked": 1}
 
 
@@ -252,7 +254,8 @@ def test_two_kinds_of_link_to_one_record(bench: Two) -> None:
     bench.sent_links()
     bench.source([("ann", "ann@x.io", None, "acme")], ddl)
     bench.run()
-    assert bench.sent_links() == [], "unlinking removes a pair with all its kinds, and one is still wanted"
+    assert [op for op, _, _ in bench.sent_links()] == ["unlink"], "only the kind that is wanted no more"
+    assert {kind for _, _, kind in bench.destination.links} == {279}
     assert bench.rows("SELECT type FROM revetl.links__fake__contacts") == [(279,)]
 
 
@@ -422,7 +425,7 @@ def test_a_link_that_stays_unlinked_is_made_again_only_by_name(bench: Two) -> No
     assert drift(bench).drifted == 0
     assert (bench.run().counts, bench.plan(full_refresh=True).links.link) == ({}, 1)
     tables = resolve(bench.warehouse, bench.spec)
-    assert links_table.release(tables) == 0, "retry of all that was refused"
+    assert refused_links.release(tables) == 0, "retry of all that was refused"
     bench.people(ann="bolt", bob="bolt", cid=None)
     assert bench.run().counts == {"linked": 1}, "nothing to unlink"
     bench.people(ann="acme", bob="bolt", cid=None)
@@ -440,5 +443,5 @@ def test_the_links_of_a_record_that_is_gone_are_not_told_apart_from_it(bench: Tw
 def test_accepted_links_are_retried_by_name(bench: Two) -> None:
     unlinked_by_a_person(bench)
     drift(bench, DriftResolution("accept", None))
-    assert links_table.release(resolve(bench.warehouse, bench.spec), ["ann"]) == 1
+    assert refused_links.release(resolve(bench.warehouse, bench.spec), ["ann"]) == 1
     assert bench.run().counts == {"linked": 1}

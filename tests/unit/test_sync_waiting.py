@@ -11,9 +11,9 @@ import pytest
 from revetl.clock import LoopClock
 from revetl.errors import GuardrailError
 from revetl.model import Change, Guardrails
+from revetl.sync.release import release
 from revetl.sync.retry import causes, due
 from revetl.sync.retry.queue import QueueFilter
-from revetl.sync.retry.release import release
 from revetl.usecases.sync import _unattended
 from tests.support.sync_bench import ANN, BOB, CID, Bench, bench_of_three
 

@@ -10,8 +10,8 @@ from revetl.cli.render.reports import counted, short, status
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from revetl.sync.release import RetryReport
     from revetl.sync.retry.queue import QueuedRecords
-    from revetl.sync.retry.release import RetryReport
 
 
 def show_waiting(screen: Console, released: Sequence[RetryReport]) -> None:
