@@ -13,7 +13,7 @@ from revetl.context import RunContext
 from revetl.destinations.base import Destination
 from revetl.errors import GuardrailError
 from revetl.model import RunRecord, SyncSpec
-from revetl.state import snapshot
+from revetl.state import runs, snapshot
 from revetl.sync import restored
 from revetl.sync.apply import recovery
 from revetl.sync.apply.applier import Applier, apply_plan
@@ -165,7 +165,7 @@ def _report(
     healed: recovery.Healed,
     waiting: queue.WaitingCounts,
 ) -> SyncReport:
-    of_links = {f"{code} (link)": n for code, n in links.refused.items()}
+    of_links = {f"{code}{runs.OF_LINKS}": n for code, n in links.refused.items()}
     record.counts, record.waiting = {**applier.counts, **links.counts}, waiting.reasons | of_links
     not_sent = plan.changes - applier.sent
     # What was refused waits: by that it is judged, in this run and in every later one.

@@ -148,7 +148,8 @@ def _removals(tables: SyncTables) -> str:
             r.key, r.to_sync, r.type, k.object, r.to_key, r.from_id, r.to_id,
             TRUE AS ours,
             coalesce(r.alone, FALSE) AND o.from_id IS NULL AS alone,
-            FALSE AS in_doubt,
+            FALSE AS alone_by_another,
+            r.state <> 'linked' AS in_doubt,
             CAST(NULL AS BIGINT) AS tries
         FROM {tables.links} r
         JOIN ({_declared(tables)}) k ON k.to_sync = r.to_sync AND k.type = r.type
@@ -165,7 +166,7 @@ def _removals(tables: SyncTables) -> str:
 
 def _additions(tables: SyncTables, full_refresh: bool) -> str:
     """Wanted pairs that are not known to stand, with what rows of ours say of each: whether this kind on it is ours,
-    and whether nothing tied the two before us."""
+    and whether nothing tied the two before this kind of ours, or before another."""
     insert = tables.spec.mode == "insert"
     identity = IDENTITY[:3] if insert else IDENTITY
     this = " AND ".join(f"r.{c} = w.{c}" for c in identity)
@@ -177,7 +178,8 @@ def _additions(tables: SyncTables, full_refresh: bool) -> str:
         SELECT
             'link' AS op, w.key, w.to_sync, w.type, w.object, w.to_key, w.from_id, w.to_id,
             coalesce(h.ours, 0) = 1 AS ours,
-            coalesce(a.alone, 0) = 1 AS alone,
+            coalesce(h.alone, 0) = 1 AS alone,
+            coalesce(a.kinds, 0) > coalesce(h.alone, 0) AS alone_by_another,
             coalesce(h.in_doubt, 0) = 1 AS in_doubt,
             t.tries
         FROM {tables.scratch("wanted")} w
@@ -185,15 +187,16 @@ def _additions(tables: SyncTables, full_refresh: bool) -> str:
             SELECT
                 {pair}, r.type,
                 max(CASE WHEN coalesce(r.ours, TRUE) THEN 1 ELSE 0 END) AS ours,
+                max(CASE WHEN coalesce(r.alone, FALSE) THEN 1 ELSE 0 END) AS alone,
                 max(CASE WHEN r.state <> 'linked' THEN 1 ELSE 0 END) AS in_doubt
             FROM {may_stand}
             WHERE {_MAY_STAND}
             GROUP BY {pair}, r.type
         ) h ON h.from_id = w.from_id AND h.to_id = w.to_id AND h.object = w.object AND h.type = w.type
         LEFT JOIN (
-            SELECT {pair}, max(CASE WHEN coalesce(r.alone, FALSE) THEN 1 ELSE 0 END) AS alone
+            SELECT {pair}, count(DISTINCT r.type) AS kinds
             FROM {may_stand}
-            WHERE {_MAY_STAND}
+            WHERE {_MAY_STAND} AND r.alone
             GROUP BY {pair}
         ) a ON a.from_id = w.from_id AND a.to_id = w.to_id AND a.object = w.object
         LEFT JOIN {tables.links} t ON t.state = 'rejected' AND {same("t", "w")}

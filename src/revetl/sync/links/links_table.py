@@ -18,7 +18,7 @@ an earlier version have neither: they count as ours, and not alone.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -79,12 +79,18 @@ class LinkCounts:
     def changes(self) -> int:
         return self.link + self.unlink
 
+    @property
+    def said(self) -> bool:
+        """Whether a plan has anything to say of links."""
+        return bool(self.changes or self.waiting or self.refused or self.left)
+
 
 @dataclass(frozen=True, slots=True)
 class LinkLine:
     """One line of the comparison, in the order in which they are sent: removals first. Of one that is to be made,
-    `ours` and `alone` are what rows of ours say of the pair, before the destination is asked. `in_doubt`: an earlier
-    request for it may still arrive."""
+    `ours` and `alone` are what rows of ours say of this kind on the pair, before the destination is asked;
+    `alone_by_another`: a row of another kind says that nothing tied the two before it. `in_doubt`: an earlier request
+    for it may have arrived, or may still arrive."""
 
     ordinal: int
     op: str
@@ -94,6 +100,7 @@ class LinkLine:
     to_id: str
     ours: bool
     alone: bool
+    alone_by_another: bool
     in_doubt: bool
 
 
@@ -234,7 +241,7 @@ def forget(tables: SyncTables) -> int:
 def lines(tables: SyncTables, low: int, high: int) -> list[LinkLine]:
     found: list[Any] = tables.warehouse.rows(
         f"""
-        SELECT ordinal, op, object, type, from_id, to_id, ours, alone, in_doubt
+        SELECT {", ".join(f.name for f in fields(LinkLine))}
         FROM {tables.scratch("linkplan")}
         WHERE ordinal >= ? AND ordinal < ?
         ORDER BY ordinal

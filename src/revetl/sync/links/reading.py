@@ -46,10 +46,11 @@ async def links_by_id(
 
 
 async def look(spec: SyncSpec, destination: Destination, chunk: Sequence[LinkLine]) -> tuple[list[FoundLink], set[int]]:
-    """Of the lines that are to be made: what their rows are to remember, and the ordinals of those that stand there
-    and are not ours: nothing is sent for them."""
-    found, there = list[FoundLink](), set[int]()
-    lines = [line for line in chunk if line.op == "link"]
+    """Of the lines that are to be made: what their rows are to remember. And the ordinals of the lines for which
+    nothing is sent: links that stand there and are not ours, and removals in doubt that took place, since whatever ties
+    the two now was made after us."""
+    found, done = list[FoundLink](), set[int]()
+    lines = [line for line in chunk if line.op == "link" or line.in_doubt]
     for to_object in sorted({line.object for line in lines}):
         these = [line for line in lines if line.object == to_object]
         ids = list(dict.fromkeys(line.from_id for line in these))
@@ -57,18 +58,24 @@ async def look(spec: SyncSpec, destination: Destination, chunk: Sequence[LinkLin
         implied = await able_to_link(spec, destination).implied_type(spec.object, to_object)
         for line in these:
             kinds = standing.get(line.from_id, {}).get(line.to_id, _NO_KIND)
+            if line.op == "unlink":
+                if line.type not in kinds:
+                    done.add(line.ordinal)
+                continue
             link = _found(line, kinds, implied)
             found.append(link)
             if line.type in kinds and not (link.ours or line.in_doubt):
-                there.add(line.ordinal)
-    return found, there
+                done.add(line.ordinal)
+    return found, done
 
 
 def _found(line: LinkLine, kinds: frozenset[int], implied: int | None) -> FoundLink:
     """A kind that is not there will be made by us. One that is there is ours where a row of ours says so, or where it
-    came along with another kind that we made on a pair that nothing tied before."""
-    ours = line.ours or line.type not in kinds or (line.type == implied and line.alone)
-    return FoundLink(line.ordinal, ours, line.alone or not kinds)
+    came along with another kind that we made on a pair that nothing tied before. Where something ties the two, and not
+    by this kind, a request for it that is in doubt never arrived, so what is there was not made by it."""
+    ours = line.ours or line.type not in kinds or (line.type == implied and line.alone_by_another)
+    alone = not kinds or line.alone_by_another or (line.alone and line.type in kinds)
+    return FoundLink(line.ordinal, ours, alone)
 
 
 async def follow_merged(run: SyncRun, destination: Destination) -> None:

@@ -120,13 +120,13 @@ async def _bring(
         high = min(low + chunk_rows, start + total)
         chunk = await run.on_tables(links_table.lines, low, high)
         try:
-            found, there = await look(run.spec, destination, chunk)
+            found, nothing_to_do = await look(run.spec, destination, chunk)
         except Exception as e:  # noqa: BLE001 - away, denied, or a connector's bug: nothing of this chunk was sent
             report.error = e
             break
         await run.on_tables(links_table.intend, low, high, record.run_id, found)
-        done = [_stood_there(line) for line in chunk if line.ordinal in there]
-        done += await _send(run.spec, destination, [line for line in chunk if line.ordinal not in there], report)
+        done = [_as_it_should_be(line) for line in chunk if line.ordinal in nothing_to_do]
+        done += await _send(run.spec, destination, [c for c in chunk if c.ordinal not in nothing_to_do], report)
         _count(report, chunk, done)
         record.counts |= report.counts
         await run.on_tables(_checkpoint, record, done, naive(run.ctx.clock.now()))
@@ -184,8 +184,9 @@ async def _send(
     return done
 
 
-def _stood_there(line: LinkLine) -> Outcome:
-    return Outcome(line.ordinal, Status.OK, line.from_id, message="stood there already", attempts=0)
+def _as_it_should_be(line: LinkLine) -> Outcome:
+    said = "stood there already" if line.op == "link" else "was removed already"
+    return Outcome(line.ordinal, Status.OK, line.from_id, message=said, attempts=0)
 
 
 def _refused(pair: Pair, error: Rejected) -> Outcome:
@@ -198,7 +199,7 @@ def _unanswered(pair: Pair) -> Outcome:
 
 def _count(report: LinkReport, chunk: Sequence[LinkLine], done: Sequence[Outcome]) -> None:
     ops = {line.ordinal: line.op for line in chunk}
-    matched = sum(1 for o in done if not o.attempts)
+    matched = sum(1 for o in done if not o.attempts and ops[o.ordinal] == "link")
     seen = Counter((ops[o.ordinal] if o.status in (Status.OK, Status.ACCEPTED) else o.status.value) for o in done)
     report.matched += matched
     report.linked += seen["link"] - matched
