@@ -48,7 +48,7 @@ async def one_of_each(version: str) -> None:
         ids = world.ids(CONTACTS)
         async with HubSpot("hubspot", options(sandbox.base_url, version), SystemClock()) as hubspot:
             assert "portal 1" in await hubspot.check()
-            assert await hubspot.probe("companies", "domain") == []
+            assert await hubspot.probe("contacts", "lastname") == []
             unknown = Change(0, "x", Operation.UPDATE, UNKNOWN_ID, {"firstname": "Nobody"})
             poisoned = Change(1, "y", Operation.CREATE, None, {"lifecyclestage": "none"}, "y@corp.example")
             outcomes = await hubspot.write("contacts", "email", [unknown, poisoned])

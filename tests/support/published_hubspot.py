@@ -35,8 +35,10 @@ DIFFERENCES = {
     "* answer: an error: the body/status is not described": "every captured refusal has the status error",
     "* answer: 200: the body/results/[*]/label is null, not string": "an unlabelled type of link has no label (docs)",
     "POST * answer: 20?: the body/results/[*]/to/[*]/associationTypes/[*]/label is null, not string": "as above (docs)",
-    "POST /crm/objects/2026-09/{objectType}/batch/* answer: 207 is not described": "no partial success is described for this "
-    "version; earlier ones answer so, and how it tells of one bad record otherwise is not known",
+    "POST /crm/*/2026-09/*/batch/* answer: 207 is not described": "no partial success is described for this version; earlier "
+    "ones answer so, and how it tells of one bad record otherwise is not known",
+    "GET /crm/v3/properties/{objectType} answer: an error: the body lacks 'category'": "the refusal of an object that there "
+    "is not has none (measured by a third party)",
 }
 
 

@@ -12,6 +12,7 @@ from revetl.sandbox.hubspot.errors import ApiError
 from revetl.sandbox.hubspot.limits import RateLimits
 from revetl.sandbox.hubspot.portal import TOKEN_LIFETIME_S, Portal, PortalCall, canonical_type
 from revetl.sandbox.hubspot.routes import FAMILIES, Route, all_routes
+from revetl.sandbox.hubspot.standard_objects import OTHER_STANDARD_OBJECTS
 from revetl.sandbox.vendor import Handler, Routes
 
 
@@ -58,7 +59,8 @@ class HubSpotApp:
         objects = {}
         for name in ("type", "from", "to"):
             if name in request.match_info:
-                objects[name] = self.portal.store(canonical_type(request.match_info[name])).type
+                object_ = canonical_type(request.match_info[name])
+                objects[name] = object_ if object_ in OTHER_STANDARD_OBJECTS else self.portal.store(object_).type
         return [scope.format(**objects) for scope in route.scopes]
 
     async def _call(self, request: web.Request, token: str, *, searching: bool) -> PortalCall:

@@ -10,6 +10,7 @@ from revetl.sandbox.hubspot.associations import check_links, make_links
 from revetl.sandbox.hubspot.batch import history_json
 from revetl.sandbox.hubspot.paging import int_of, names_of, next_page, page_size
 from revetl.sandbox.hubspot.portal import PortalCall, Reply, canonical_type
+from revetl.sandbox.hubspot.standard_objects import OTHER_STANDARD_OBJECTS
 from revetl.sandbox.hubspot.store import INTEGRATION, Record
 
 LIST_MAX = 100
@@ -144,6 +145,8 @@ def _associations(call: PortalCall, record: Record, wanted: list[str]) -> dict[s
     shown: dict[str, Any] = {}
     types = call.portal.association_types
     for to_type in map(canonical_type, wanted):
+        if to_type in OTHER_STANDARD_OBJECTS:
+            continue
         call.portal.store(to_type)
         linked = call.portal.linked(call.type, record.id, to_type)
         if linked:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,6 +29,7 @@ _NAMES = {
     for name in (plural, singular, type_id)
 }
 TOKEN_LIFETIME_S = 1800
+_DATED = re.compile(r"/(20\d\d-\d\d)/")
 ALL_SCOPES = (
     "oauth",
     *(f"crm.objects.{name}.{how}" for name in OBJECT_TYPES for how in ("read", "write")),
@@ -55,6 +57,12 @@ class PortalCall:
     body: Any
     url: str
     token: str
+
+    @property
+    def version(self) -> str | None:
+        """Of a dated address, its date; None for v1 to v4."""
+        dated = _DATED.search(self.url)
+        return dated[1] if dated else None
 
     @property
     def store(self) -> ObjectStore:

@@ -54,4 +54,3 @@ def private_app(call: PortalCall) -> Reply:
     call.portal.authenticate(f"Bearer {key}")
     scopes = call.portal.scopes_of(key)
     return 200, {"userId": USER_ID, "hubId": call.portal.portal_id, "appId": APP_ID, "scopes": scopes}
-
