@@ -1,7 +1,8 @@
 """What the HubSpot connector sends, and what the sandbox answers, in the words of the vendor's published descriptions.
 
-Every test of the connector against the sandbox is judged by them too (`as_published`). Here is one of each thing, in every
-version of the API, so that an entry of the list of differences that nothing is an example of any more is noticed.
+Every test of the connector against the sandbox is judged by them too (`as_published`). Here is one of each thing, in
+every version of the API, so that an entry of the list of differences that nothing is an example of any more is
+noticed.
 """
 
 from __future__ import annotations

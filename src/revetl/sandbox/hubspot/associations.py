@@ -1,7 +1,8 @@
 """Associations: links of records made, read and removed.
 
-What v4 and the dated versions tell differently (spec): record ids are integers in v4 and texts in the dated ones; what is
-archived is answered with 204 in v4 and with 200 and a body in the dated ones; 2026-09 answers a create with 200.
+What v4 and the dated versions tell differently (spec): record ids are integers in v4 and texts in the dated ones;
+what is archived is answered with 204 in v4 and with 200 and a body in the dated ones; 2026-09 answers a create with
+200.
 """
 
 from __future__ import annotations
