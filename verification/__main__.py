@@ -15,6 +15,7 @@ from verification import page
 PROOFS = (
     "simulation",
     "machine",
+    "people",
     "kills",
     "mutants",
     "poison",

@@ -354,10 +354,12 @@ def play(seeds: range) -> Tally:
     return total
 
 
-def explore(steps: int, workers: int = 2) -> Tally:
+def explore(
+    steps: int, workers: int = 2, play: Callable[[range], Tally] = play, of_a_history: int = STEPS_OF_A_HISTORY
+) -> Tally:
     """At least `steps` steps, on all cores."""
     total, size = Tally(), 10
-    starts = range(0, -(-steps // STEPS_OF_A_HISTORY), size)
+    starts = range(0, -(-steps // of_a_history), size)
     with ProcessPoolExecutor(workers) as pool:
         for part in pool.map(play, [range(start, start + size) for start in starts]):
             total.add(part)

@@ -102,7 +102,7 @@ MUTANTS = (
     Mutant("a changed event is sent as another one", "sync/plan/events.py", "AND NOT ({another})", "AND FALSE", _KINDS),
     Mutant("a rollback guesses what stood at a destination that can't be read", "sync/rollback/decisions.py", "        if self._unseen and stood is None:\n", "        if False:\n", _KINDS),
     Mutant("a checkpoint that took place is written twice", "sync/apply/checkpoint.py", "    if not done or not _is_written(tables, record.run_id, done[0]):\n", "    if True:\n", _SYNC_LOST),
-    Mutant("a plan that is read on begins anew", "sync/apply/applier.py", '"ordinal > ?", [self._read_until]', '"ordinal > ?", [-1]', _SYNC_LOST),
+    Mutant("a plan that is read on begins anew", "sync/apply/plan_stream.py", '"ordinal > ?", [self._read_until]', '"ordinal > ?", [-1]', _SYNC_LOST),
     Mutant("a kept answer is written though the ledger has it", "enrich/execution/answer_spool.py", "        if not found or not found.issubset(_UNKNOWN):\n", "        if not found:\n", _ENRICH_LOST),
     Mutant("answers in flight are thrown away with the connection", "enrich/execution/provider_worker.py", "            await self._drain()\n            raise\n        except BaseException:\n", "            await self._in_flight.cancel()\n            raise\n        except BaseException:\n", _ENRICH_LOST),
     Mutant("calls leave while answers wait for the connection", "enrich/execution/provider_worker.py", "told = self._failing or run.warehouse_failed or", "told = self._failing or", _ENRICH_LOST),

@@ -94,4 +94,5 @@ def as_published() -> Iterator[None]:
         return
     with recorded() as exchanges:
         yield
-    assert unlisted(differences(exchanges)) == []
+    if found := unlisted(differences(exchanges)):
+        pytest.fail("otherwise than published:\n" + "\n".join(found))

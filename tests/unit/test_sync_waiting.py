@@ -110,6 +110,10 @@ def test_a_few_are_tried_each_run_and_many_after_a_pause_that_doubles(
     assert tried() == []
     later(bench, 1)
     assert len(tried() + tried()) == 6
+    later(bench, 2.1)
+    assert tried() == [], "four hours after the third time"
+    later(bench, 2)
+    assert len(tried() + tried()) == 6
     for _ in range(12):
         later(bench, 24.1)
         assert len(tried() + tried()) == 6, "at least once a day"

@@ -253,6 +253,7 @@ def _spec(meta: SyncMeta, node: Mapping[str, Any], place: _Place, declared: Mapp
         guardrails=meta.guardrails_in_force(),
         associate=tuple(Association(a.to, a.by, a.type, str(declared[a.to].get("object"))) for a in meta.associate),
         metadata=dict(meta.metadata),
+        key_property=meta.key_property,
         where=f"{place.document.path}:{line}" if line else str(place.document.path),
         renamed_from=meta.renamed_from,
     )
@@ -299,11 +300,36 @@ def _mistakes(
     if needed and meta.mode not in needed:
         message = f"on_leave: {meta.on_leave} needs mode: {' or '.join(needed)}"
         problems.append(place.problem(("on_leave",), message))
+    problems += _key_mistakes(meta, node, place, declared)
     for field in meta.metadata:
         if field in columns:
             message = f"metadata: {field!r} is a column of {node['name']} too"
             problems.append(place.problem(("metadata", field), message, "Leave the column out of the model."))
     return problems
+
+
+def _key_mistakes(meta: SyncMeta, node: Mapping[str, Any], place: _Place, declared: Mapping[str, Any]) -> list[Problem]:
+    """Of the field that is given the key. Its values are unique within the object, and keys within the sync: where two
+    syncs wrote one field, key 1 of the one would find the record of key 1 of the other."""
+    field = meta.key_property
+    if field is None:
+        return []
+    found: list[tuple[str, str]] = []
+    if field in node["columns"]:
+        found.append((f"{field!r} is a column of {node['name']} too", "Leave the column out of the model."))
+    if field in meta.metadata:
+        found.append((f"{field!r} stands under metadata too", "Give one of the two another field."))
+    if meta.match_on is None:
+        found.append(("it needs match_on, by which records are found that have no key yet", "Write a match_on."))
+    if meta.match_on == meta.key:
+        hint = "Leave key_property out: whoever changes the value has another key, so there is nothing to find."
+        found.append((f"records are found by their key already, in {meta.key!r}", hint))
+    for name, other in declared.items():
+        ours = (meta.destination, meta.object, field)
+        if name != node["name"] and tuple(map(other.get, ("destination", "object", "key_property"))) == ours:
+            hint = "Give each sync a field of its own: their keys may be equal and mean different records."
+            found.append((f"{name} gives {field!r} of {meta.object} its keys too", hint))
+    return [place.problem(("key_property",), f"key_property: {message}", hint) for message, hint in found]
 
 
 def _ordered(specs: list[SyncSpec]) -> list[SyncSpec]:

@@ -6,13 +6,14 @@ to stand at the destination: the two differ where a rule kept a value (`when_nul
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
 from revetl.model import Scalar, SyncSpec
+from revetl.state import outcomes
 from revetl.state.schema import create_all, create_table
 from revetl.state.sync_tables import HASH_TYPE, SyncField, SyncTables
-from revetl.warehouse.sql import ident, shortened
+from revetl.warehouse.sql import ident, literal, shortened
 
 _OURS = {
     "key": "VARCHAR",
@@ -39,8 +40,9 @@ _REJECTED = {
 _PAUSES_H = (1, 2, 4, 8, 16, 24)
 
 # Of a plan; they came with a later version. `follows`: (line, field) pairs that give up what this line is given, JSON;
-# `vacates`: fields that are emptied before anything is sent, a JSON list.
-_ORDER = {"wave": "INTEGER", "follows": "VARCHAR", "vacates": "VARCHAR"}
+# `vacates`: fields that are emptied before anything is sent, a JSON list; `takes_over`: the key that left the model and
+# whose record this line takes, where that has no id by which it would be known.
+_ORDER = {"wave": "INTEGER", "follows": "VARCHAR", "vacates": "VARCHAR", "takes_over": "VARCHAR"}
 
 
 def prepare(tables: SyncTables) -> None:
@@ -147,10 +149,8 @@ def merge(tables: SyncTables, answered: str, now: datetime, run_id: str) -> None
         )
         """
     )
-    kept_id = "coalesce(p.result_id, p.destination_id)"
-    if tables.spec.match_on is not None:
-        # The id of a record that may be gone is not to be trusted: should its row come back, it is looked for again.
-        kept_id = f"CASE WHEN p.status = 'unknown' AND p.op = 'delete' THEN NULL ELSE {kept_id} END"
+    forget_handed_over(tables, f"SELECT p.* FROM ({answered}) p WHERE p.status IN ('ok', 'accepted', 'unknown')")
+    dropped = f"p.status = 'unknown' AND {id_is_dropped(tables)}"
     columns = ", ".join(ident(f.stored) for f in tables.fields)
     values = ",\n            ".join(_known_value(f) for f in tables.fields)
     tables.warehouse.execute(
@@ -158,7 +158,7 @@ def merge(tables: SyncTables, answered: str, now: datetime, run_id: str) -> None
         INSERT INTO {snapshot} (key, destination_id, row_hash, {columns}, synced_at, run_id)
         SELECT
             p.key,
-            {kept_id},
+            CASE WHEN NOT ({dropped}) THEN coalesce(p.result_id, p.destination_id) END,
             CASE WHEN p.status IN ('ok', 'accepted') THEN p.row_hash END,
             {values},
             ?,
@@ -167,6 +167,36 @@ def merge(tables: SyncTables, answered: str, now: datetime, run_id: str) -> None
         WHERE (p.status IN ('ok', 'accepted') AND p.op <> 'delete') OR p.status = 'unknown'
         """,
         [now, run_id],
+    )
+
+
+def id_is_dropped(tables: SyncTables) -> str:
+    """Whether the id of the plan row `p`, whose answer was lost, is kept no longer: should the row of a record that may
+    be gone come back, it is looked for again. But not by a value that it may not have any more, since an update of
+    that, or its emptying, is in doubt: of such a record nothing is certain but its id."""
+    if tables.spec.match_on is None:
+        return "FALSE"
+    return f"""(p.op = 'delete' AND NOT (p.in_doubt AND p.key IN (
+        SELECT v.key
+        FROM ({outcomes.with_change_list(tables.shared("outcomes"))}) v
+        WHERE v.sync = {literal(tables.spec.name)} AND v.status = 'unknown'
+            AND (v.error_code = '{outcomes.VACATED}' OR {outcomes.changed(tables.spec.match_on, "v")})
+        )))"""
+
+
+def forget_handed_over(tables: SyncTables, sent: str, params: Sequence[Scalar] = ()) -> None:
+    """Who handed its record over to one of these plan rows is forgotten, from the moment on that the row may have been
+    sent: before that it is the only one that knows the record. Call inside a transaction; safe to repeat."""
+    tables.warehouse.execute(
+        f"""
+        DELETE FROM {tables.snapshot} AS n
+        WHERE EXISTS (
+            SELECT 1
+            FROM ({sent}) p
+            WHERE n.key <> p.key AND ((p.adopted AND n.destination_id = p.destination_id) OR n.key = p.takes_over)
+        )
+        """,
+        params,
     )
 
 

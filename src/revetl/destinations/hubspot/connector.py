@@ -66,7 +66,7 @@ class HubSpot:
             clock=clock,
             rng=rng,
         )
-        self._schema = Schema(self._session, options.key_property)
+        self._schema = Schema(self._session)
         # Records found by `match` that do not carry our key yet: the next update gives it to them.
         self._unkeyed: dict[str, set[str]] = defaultdict(set)
         self._link_categories: dict[tuple[str, str], dict[int, str]] = {}
@@ -128,6 +128,9 @@ class HubSpot:
     def keeps_key(self, object_: str, match_on: str | None) -> bool:
         """Whoever is upserted by a unique property of the vendor's or the user's (an email) carries that alone."""
         return not (match_on and unique_property(object_, match_on, self._schema.known(object_)))
+
+    async def make_key_field(self, object_: str, name: str) -> None:
+        await self._schema.ensure_key(object_, name)
 
     def normalise(self, object_: str, field: str, value: Scalar) -> str:
         known = self._schema.known(object_).get(field)
@@ -194,13 +197,13 @@ class HubSpot:
         items = []
         for change in changes:
             route = _route(base, by, change)
-            item = self._item(object_, route, change, described)
+            item = self._item(object_, route, change, described, keyed=by == key)
             items.append(item)
             if item.outcome is None:
                 routes[route].append(item)
         writer = Writer(self._session)
         if any(key in item.properties for item in items):
-            await self._schema.ensure_key(object_)
+            await self._schema.ensure_key(object_, key)
         for route, group in routes.items():
             for i in range(0, len(group), self._options.batch_rows):
                 await writer.write(route, group[i : i + self._options.batch_rows])
@@ -209,8 +212,10 @@ class HubSpot:
         self._unkeyed[object_] -= {o.destination_id for o in taken if o.destination_id}
         return outcomes
 
-    def _item(self, object_: str, route: Route, change: Change, described: Mapping[str, DestinationField]) -> Item:
-        """Already rejected where it can't be sent."""
+    def _item(
+        self, object_: str, route: Route, change: Change, described: Mapping[str, DestinationField], *, keyed: bool
+    ) -> Item:
+        """Already rejected where it can't be sent. `keyed`: what these writes make carries the connection's key."""
         key = self._options.key_property
         problem: api.Refusal | None = None
         properties: dict[str, str] = {}
@@ -222,7 +227,7 @@ class HubSpot:
                 problem = api.Refusal("INVALID_VALUE", f"{name}: {e}", properties=(name,))
         if route.id_property is None:
             id_ = form = change.destination_id or ""
-            if id_ in self._unkeyed[object_] and not route.archive:
+            if keyed and id_ in self._unkeyed[object_] and not route.archive:
                 properties[key] = change.key
         elif route.id_property == key:
             id_ = form = properties[key] = change.key

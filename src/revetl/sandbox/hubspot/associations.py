@@ -11,9 +11,9 @@ from typing import Any
 
 from revetl.sandbox.hubspot import errors
 from revetl.sandbox.hubspot.association_types import HUBSPOT_DEFINED, AssociationType
-from revetl.sandbox.hubspot.paging import int_of, next_page, page_size
 from revetl.sandbox.hubspot.portal import Portal, PortalCall, Reply, canonical_type
-from revetl.sandbox.hubspot.schema import iso
+from revetl.sandbox.hubspot.query import int_of, next_page, page_size
+from revetl.sandbox.hubspot.values import iso
 
 CREATE_MAX = 2000
 READ_MAX = 1000

@@ -13,10 +13,10 @@ from multidict import MultiMapping
 
 from revetl.clock import Clock
 from revetl.sandbox.hubspot import errors
-from revetl.sandbox.hubspot.account import Owner, Pipeline, starting_owners, starting_pipelines
+from revetl.sandbox.hubspot.account import Pipeline, PortalOwner, starting_owners, starting_pipelines
 from revetl.sandbox.hubspot.association_types import AssociationTypes
-from revetl.sandbox.hubspot.schema import iso
 from revetl.sandbox.hubspot.store import HUMAN, ObjectStore, Record
+from revetl.sandbox.hubspot.values import iso
 
 OBJECT_TYPES = ("contacts", "companies", "deals")
 _NAMES = {
@@ -92,7 +92,7 @@ class Portal:
     stores: dict[str, ObjectStore] = field(default_factory=lambda: {t: ObjectStore(t) for t in OBJECT_TYPES})
     links: Links = field(default_factory=dict)
     association_types: AssociationTypes = field(default_factory=AssociationTypes)
-    owners: dict[str, Owner] = field(default_factory=starting_owners)
+    owners: dict[str, PortalOwner] = field(default_factory=starting_owners)
     pipelines: dict[str, dict[str, Pipeline]] = field(default_factory=starting_pipelines)
     blocked_emails: set[str] = field(default_factory=set)
     counts: Counter[str] = field(default_factory=Counter)

@@ -122,6 +122,7 @@ _TABLES: tuple[tuple[_Table, tuple[str, ...]], ...] = (
 # Asked about a token that stands in the address or in the body, without one in the header (docs).
 _PUBLIC: _Table = (
     ("GET", "/oauth/v1/access-tokens/{token}", tokens.access_token, ()),
+    ("GET", "/oauth/v1/refresh-tokens/{token}", tokens.refresh_token, ()),
     ("POST", "/oauth/v2/private-apps/get/access-token-info", tokens.private_app, ()),
 )
 # Of POST endpoints, those that change nothing.
@@ -131,7 +132,7 @@ FAMILIES = ("/crm", "/crm-object-schemas", "/oauth", "/account-info")
 
 
 @dataclass(frozen=True, slots=True)
-class Route:
+class ServedRoute:
     """`scopes`: any one is enough. `public`: no credentials are looked at."""
 
     method: str
@@ -152,14 +153,14 @@ class Route:
         return re.fullmatch(re.sub(r"\\?\{.*?\\?\}", "[^/]+", re.escape(self.path)), path) is not None
 
 
-def all_routes() -> Iterator[Route]:
+def all_routes() -> Iterator[ServedRoute]:
     """In the order in which they are tried. A collection answers with a slash at its end too, as the vendor's pages
     write some."""
     for table, bases in _TABLES:
         for base in bases:
             for method, path, endpoint, scopes in table:
-                yield Route(method, base + path, endpoint, scopes)
+                yield ServedRoute(method, base + path, endpoint, scopes)
                 if path == "":
-                    yield Route(method, base + "/", endpoint, scopes)
+                    yield ServedRoute(method, base + "/", endpoint, scopes)
     for method, path, endpoint, scopes in _PUBLIC:
-        yield Route(method, path, endpoint, scopes, public=True)
+        yield ServedRoute(method, path, endpoint, scopes, public=True)

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from revetl.sandbox.hubspot import errors
-from revetl.sandbox.hubspot.paging import int_of
 from revetl.sandbox.hubspot.portal import PortalCall, Reply
-from revetl.sandbox.hubspot.schema import moment_of
+from revetl.sandbox.hubspot.query import int_of
 from revetl.sandbox.hubspot.store import ObjectStore, Record
+from revetl.sandbox.hubspot.values import moment_of
 
 PAGE_MAX = 200
 RESULTS_MAX = 10_000

@@ -16,10 +16,9 @@ from revetl.sandbox.hubspot.schema import (
     LIFECYCLE_STAGES,
     SYSTEM_PROPERTIES,
     Property,
-    ValueProblem,
-    check_value,
     starting_properties,
 )
+from revetl.sandbox.hubspot.values import ValueProblem, check_value
 
 _EMAIL = re.compile(r"[^@\s;,]+@[^@\s;,]+\.[^@\s;,.]{2,}")
 # Looked up by search often enough to deserve an index, though not unique.
@@ -66,6 +65,7 @@ class ObjectStore:
     def __init__(self, object_type: str) -> None:
         self.type = object_type
         self.properties: dict[str, Property] = starting_properties(object_type)
+        self.archived_properties: dict[str, Property] = {}
         self.groups: dict[str, PropertyGroup] = starting_groups(object_type)
         self.records: dict[str, Record] = {}
         self.archived: dict[str, Record] = {}
@@ -233,11 +233,12 @@ class ObjectStore:
 
     def add_property(self, property_: Property) -> None:
         self.properties[property_.name] = property_
+        self.archived_properties.pop(property_.name, None)
         if property_.unique:
             self.unique[property_.name] = {}
 
     def drop_property(self, name: str) -> None:
-        del self.properties[name]
+        self.archived_properties[name] = self.properties.pop(name)
         self.unique.pop(name, None)
         for record in self.records.values():
             record.values.pop(name, None)

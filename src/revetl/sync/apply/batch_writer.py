@@ -28,7 +28,7 @@ class BatchWriter:
         """Whether all of it was taken."""
         spec = self._spec
         try:
-            outcomes = self._sound(list(await self._destination.write(spec.object, spec.match_on, batch)))
+            outcomes = self._sound(list(await self._destination.write(spec.object, spec.created_through, batch)))
         except Rejected as e:
             if len(batch) > 1:
                 await self._halve(batch)

@@ -38,6 +38,8 @@ def read_changes(chunk: pa.RecordBatch, tables: SyncTables) -> list[Change]:
     ordinals, keys, ops, ids, doubts, lists, *columns = (plain(column) for column in chunk.columns)
     position = {f.name: i for i, f in enumerate(tables.fields)}
     match = columns[position[tables.spec.match_on]] if tables.spec.match_on else [None] * len(keys)
+    if tables.spec.key_property is not None:
+        match = keys  # whatever stood in the field before: a rollback may make a record anew
     shapes = {text: _shape(json.loads(text), position) for text in set(lists)}
     picked = zip(map(shapes.__getitem__, lists), zip(*columns, strict=True), strict=True)
     fields = [dict(zip(names, pick(row), strict=False)) for (names, pick), row in picked]

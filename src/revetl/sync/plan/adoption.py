@@ -138,8 +138,8 @@ def _withhold_nameless(tables: SyncTables) -> None:
 
 
 def _withhold_twins(tables: SyncTables) -> None:
-    """Of two lines for one record there, the one in doubt is sent, else the one whose value is its main one, else the
-    first."""
+    """Of two lines for one record there, the one whose key it holds is sent, else the one in doubt, else the one whose
+    value is its main one, else the first."""
     has_the_same = literal(f"has the same {tables.spec.match_on} as ")
     twins = f"""
         SELECT ordinal, first_value(key) OVER (PARTITION BY identity ORDER BY rank, ordinal) AS holder, key AS own
@@ -148,7 +148,7 @@ def _withhold_twins(tables: SyncTables) -> None:
                 p.ordinal,
                 p.key,
                 coalesce(p.destination_id, 'new:' || f.identity) AS identity,
-                CASE WHEN p.in_doubt THEN 0 WHEN f.main THEN 1 ELSE 2 END AS rank
+                CASE WHEN f.keyed THEN 0 WHEN p.in_doubt THEN 1 WHEN f.main THEN 2 ELSE 3 END AS rank
             FROM {tables.plan} p
             JOIN {tables.scratch("found")} f ON f.ordinal = p.ordinal
             WHERE p.outcome IS NULL AND p.op <> 'delete'
@@ -187,19 +187,15 @@ def _withhold_taken(tables: SyncTables) -> None:
 
 def _hand_over(tables: SyncTables) -> None:
     """A key that left the model (a golden record got a new id) hands its record over to the one that adopts it, and is
-    not deleted for having left."""
+    not deleted for having left. Its row stays in the snapshot until the other one has been sent
+    (`snapshot.forget_handed_over`): should the run stop before, it is known as ours still. A key that is in the model
+    keeps its line: its record may have been merged into the one that is adopted (`same_record`)."""
     taken = f"SELECT destination_id FROM {tables.plan} WHERE adopted AND outcome IS NULL"
     tables.warehouse.execute(
         f"""
         DELETE FROM {tables.plan}
         WHERE known AND NOT adopted AND destination_id IN ({taken})
-        """
-    )
-    tables.warehouse.execute(
-        f"""
-        DELETE FROM {tables.snapshot} AS n
-        WHERE n.destination_id IN ({taken})
-            AND n.key NOT IN (SELECT key FROM {tables.plan} WHERE adopted)
+            AND (op = 'delete' OR {clears(tables, tables.plan)})
         """
     )
 
@@ -289,7 +285,14 @@ def _take_over_sent_before(tables: SyncTables) -> None:
     )
     left = f"SELECT left_key FROM {tables.scratch('handed_over')}"
     tables.warehouse.execute(f"DELETE FROM {tables.plan} WHERE known AND key IN ({left})")
-    tables.warehouse.execute(f"DELETE FROM {tables.snapshot} WHERE key IN ({left})")
+    tables.warehouse.execute(
+        f"""
+        UPDATE {tables.plan}
+        SET takes_over = h.left_key
+        FROM {tables.scratch("handed_over")} h
+        WHERE h.ordinal = {tables.plan}.ordinal
+        """
+    )
     tables.drop_scratch("handed_over")
 
 

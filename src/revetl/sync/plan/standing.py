@@ -11,7 +11,8 @@ What is found, and what follows:
   `same_record`.
 - the record → what stands is kept with the line (`found`), so that a rollback restores what a person had there. A
   field that holds our value already leaves the line. So does `match_on`, and every other unique field, that the line
-  did not change itself and to which the record answers: what a merge made of it is not ours to undo.
+  did not change itself and to which the record answers: what a merge made of it is not ours to undo. Our key
+  (`key_property`) is ours: an update gives it to a record that has lost it.
 
 Lines that are sent whole (in doubt, a full refresh, back in the model) keep all other fields: an earlier write of ours
 may land after this reading. So does a record whose last write the destination took and has not applied yet.
@@ -147,13 +148,17 @@ class _StandingComparison:
         self._ruled = frozenset(f.name for f in with_policy(tables))
         self._at = {f.name: i for i, f in enumerate(tables.fields)}
         unique = {name for name in self._at if name in described and described[name].unique}
-        self._unique = unique | ({tables.spec.match_on} if tables.spec.match_on else set())
+        self._unique = (unique | ({tables.spec.match_on} if tables.spec.match_on else set())) - {
+            tables.spec.key_property
+        }
 
     def line(self, row: KnownRow, match: RecordMatch | None) -> tuple[Any, ...] | None:
         """A row of `standing`; None where all is as we knew it."""
         if match is None:
             return (row["ordinal"], None, row["changed_fields"], None, None, None, False, False)
         changed = json.loads(row["changed_fields"])
+        if self._lost_our_key(row, match) and self._tables.spec.key_property not in changed:
+            changed.append(self._tables.spec.key_property)
         left = [name for name in changed if not self._leaves(name, row, match)]
         as_known = all(self._same(n, row[f"before__{self._at[n]}"], match.fields.get(n)) for n in left)
         merged = match.destination_id != row["destination_id"]
@@ -170,6 +175,13 @@ class _StandingComparison:
             len(left) < len(changed),
             merged,
         )
+
+    def _lost_our_key(self, row: KnownRow, match: RecordMatch) -> bool:
+        """A person emptied the field, or the record went into another that has its own."""
+        name = self._tables.spec.key_property
+        if name is None or row["op"] != "update":
+            return False
+        return not self._same(name, match.fields.get(name), row[f"after__{self._at[name]}"])
 
     def _leaves(self, name: str, row: KnownRow, match: RecordMatch) -> bool:
         before, after = (row[f"{side}__{self._at[name]}"] for side in ("before", "after"))
@@ -248,8 +260,8 @@ def _write(tables: SyncTables, *, look_again: bool) -> tuple[int, int]:
 
 
 def _make_anew_what_we_deleted(tables: SyncTables, of_gone: str) -> None:
-    """The id is kept of a record that was emptied and whose delete broke off (`doubts`). Gone, it is we who deleted it:
-    its row, back in the model, is a new record."""
+    """The id is kept of a record that may have another match value by now and whose delete broke off (`doubts`). Gone,
+    it is we who deleted it: its row, back in the model, is a new record."""
     tables.warehouse.execute(
         f"""
         UPDATE {tables.plan}

@@ -81,6 +81,7 @@ def freeze(tables: SyncTables, plan_id: str, undone_run: str) -> None:
             CAST(0 AS INTEGER) AS wave,
             CAST(NULL AS VARCHAR) AS follows,
             CAST(NULL AS VARCHAR) AS vacates,
+            CAST(NULL AS VARCHAR) AS takes_over,
             (p.verdict <> 'left' AND {queue.would_be_planned(tables, "p.row_hash", deleted=deleted)}) AS waits,
             {queue.present_hash(tables)} AS present_hash
             {columns}
