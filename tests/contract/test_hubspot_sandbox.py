@@ -280,6 +280,14 @@ async def test_describe(sandbox: RunningSandbox, hubspot: HubSpot) -> None:
         await hubspot.look_up("contacts", "nothing", ["x"], [])
 
 
+@pytest.mark.parametrize("object_", ["a/b", "..", "a?b=c", "", "%2e%2e"])
+async def test_what_is_no_name_of_an_object_is_never_asked_for(hubspot: HubSpot, object_: str) -> None:
+    """As a part of a path it would lead elsewhere."""
+    with pytest.raises(ConfigError, match="is not the name of a HubSpot object"):
+        await hubspot.describe(object_)
+    assert hubspot.requests == 0
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
