@@ -74,3 +74,8 @@ async def test_nothing_is_linked_to_them(client: Client) -> None:
     path = f"/crm/v3/objects/contacts/{contact}?associations="
     assert (await client.call("GET", path + "tickets,products"))[0] == 200
     assert (await client.call("GET", path + "unicorns"))[0] == 400
+
+
+async def test_schemas_stand_at_both_of_their_addresses(client: Client) -> None:
+    answers = [await client.call("GET", path) for path in ("/crm-object-schemas/v3/schemas", "/crm/v3/schemas")]
+    assert answers == [(200, {"results": []})] * 2
