@@ -435,6 +435,26 @@ async def test_a_search_takes_eighteen_filters_and_one_sort(http: Http) -> None:
         assert (await http.post(f"{CONTACTS}/search", body))[0] == status
 
 
+@pytest.mark.parametrize(
+    "filter_",
+    [
+        {"operator": "EQ"},
+        {"operator": "EQ", "value": ""},
+        {"operator": "GT"},
+        {"operator": "IN", "value": "a"},
+        {"operator": "IN", "values": []},
+        {"operator": "BETWEEN", "value": "1"},
+        {"operator": "LIKE", "value": "a"},
+    ],
+)
+async def test_a_filter_that_compares_with_nothing_is_refused_before_it_is_tried(
+    http: Http, filter_: dict[str, Any]
+) -> None:
+    body = {"filterGroups": [{"filters": [{"propertyName": "email", **filter_}]}]}
+    status, answered, _ = await http.post(f"{CONTACTS}/search", body)
+    assert (status, answered["category"]) == (400, "VALIDATION_ERROR")
+
+
 # An account's own labels
 
 
@@ -458,6 +478,10 @@ async def test_the_vendors_client_makes_reads_changes_and_deletes_labels(http: H
     with pytest.raises(association_schema.ApiException) as again:
         await off_loop(definitions.create, *pair, public_association_definition_create_request=single)
     assert again.value.status == 400
+
+    for name in ("with-hyphen", "1st"):
+        path = "/crm/v4/associations/contacts/companies/labels"
+        assert (await http.post(path, {"name": name, "label": name}))[0] == 400
 
     firm, person = await made(http, COMPANIES, domain="x.example"), await made(http, CONTACTS, email="a@x.example")
     link = {"associationCategory": "USER_DEFINED", "associationTypeId": there.type_id}
@@ -500,9 +524,11 @@ async def test_a_kind_of_link_is_named_by_id_and_category(http: Http, type_: dic
         assert status == 400
 
 
-async def test_one_link_is_made_by_default_and_removed(http: Http) -> None:
+@pytest.mark.parametrize("version", ["v4/objects", "objects/2026-03", "objects/2026-09"])
+async def test_one_link_is_made_by_default_and_removed(http: Http, version: str) -> None:
     firm, person = await made(http, COMPANIES, domain="x.example"), await made(http, CONTACTS, email="a@x.example")
-    base = f"/crm/v4/objects/contacts/{person}/associations"
+    base = f"/crm/{version}/contacts/{person}/associations"
+    assert (await http.call("GET", f"{base}/companies"))[0] == (404 if "2026-09" in version else 200)
     assert (await http.call("PUT", f"{base}/default/companies/{firm}"))[0] == 200
     assert await labels_at(http, "companies", firm, "contacts") == {None}
     assert (await http.call("PUT", f"{base}/default/companies/999"))[0] == 404

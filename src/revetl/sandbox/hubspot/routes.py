@@ -86,6 +86,8 @@ _LINKS_OF_ONE: _Table = (
     ("PUT", "/{to}/{to_id}", associations.put_one, _WRITE),
     ("DELETE", "/{to}/{to_id}", associations.delete_one, _WRITE),
 )
+# The latest version describes no list of one record's links (spec): they are read in batches.
+_LINKS_OF_ONE_UNLISTED: _Table = tuple(line for line in _LINKS_OF_ONE if line[0] != "GET")
 _OWNERS_TABLE: _Table = (("GET", "", owners.list_all, _OWNERS), ("GET", "/{id}", owners.read, _OWNERS))
 _PIPELINES: _Table = (
     ("GET", "", pipelines.list_all, _SCHEMA_READ),
@@ -116,6 +118,7 @@ _TABLES: tuple[tuple[_Table, tuple[str, ...]], ...] = (
         _LINKS_OF_ONE,
         ("/crm/v4/objects/{type}/{id}/associations", "/crm/objects/2026-03/{type}/{id}/associations"),
     ),
+    (_LINKS_OF_ONE_UNLISTED, ("/crm/objects/2026-09/{type}/{id}/associations",)),
     (_OWNERS_TABLE, ("/crm/v3/owners", *(f"/crm/owners/{d}" for d in DATED))),
     (_PIPELINES, ("/crm/v3/pipelines/{type}", *(f"/crm/pipelines/{d}/{{type}}" for d in DATED))),
     (_OBJECT_SCHEMAS, (*_SCHEMA_BASES, *(f"/crm-object-schemas/{d}/schemas" for d in DATED))),
