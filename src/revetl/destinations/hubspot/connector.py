@@ -10,13 +10,14 @@ from revetl.clock import Clock
 from revetl.destinations.base import Destination, DestinationField, Limits, ObjectSchema, Pair, Quota, RecordMatch
 from revetl.destinations.hubspot import access, api, linking
 from revetl.destinations.hubspot.allowance import Allowance
+from revetl.destinations.hubspot.batch_items import BatchRoute, Item
 from revetl.destinations.hubspot.domains import bare
 from revetl.destinations.hubspot.linking import Linker
 from revetl.destinations.hubspot.options import Options
 from revetl.destinations.hubspot.reading import ID, Reader, unique_property
 from revetl.destinations.hubspot.schema import Schema
 from revetl.destinations.hubspot.values import canonical, encode
-from revetl.destinations.hubspot.writing import Item, Route, Writer
+from revetl.destinations.hubspot.writing import Writer
 from revetl.errors import ConfigError
 from revetl.http import Policy, Rate, RateHeaders, ResponseRules, Session, SessionOptions, Transport
 from revetl.model import Change, Operation, Outcome, Scalar, Status
@@ -193,7 +194,7 @@ class HubSpot:
         base = api.objects_path(self._options.api_version, object_)
         key = self._options.key_property
         by = match_on if match_on and unique_property(object_, match_on, described) else key
-        routes: dict[Route, list[Item]] = defaultdict(list)
+        routes: dict[BatchRoute, list[Item]] = defaultdict(list)
         items = []
         for change in changes:
             route = _route(base, by, change)
@@ -213,7 +214,7 @@ class HubSpot:
         return outcomes
 
     def _item(
-        self, object_: str, route: Route, change: Change, described: Mapping[str, DestinationField], *, keyed: bool
+        self, object_: str, route: BatchRoute, change: Change, described: Mapping[str, DestinationField], *, keyed: bool
     ) -> Item:
         """Already rejected where it can't be sent. `keyed`: what these writes make carries the connection's key."""
         key = self._options.key_property
@@ -244,12 +245,12 @@ class HubSpot:
         return item
 
 
-def _route(base: str, id_property: str, change: Change) -> Route:
+def _route(base: str, id_property: str, change: Change) -> BatchRoute:
     if change.op is Operation.DELETE:
-        return Route(f"{base}/batch/archive", archive=True)
+        return BatchRoute(f"{base}/batch/archive", archive=True)
     if change.destination_id is not None or change.op is Operation.UPDATE:
-        return Route(f"{base}/batch/update")
-    return Route(f"{base}/batch/upsert", id_property)
+        return BatchRoute(f"{base}/batch/update")
+    return BatchRoute(f"{base}/batch/upsert", id_property)
 
 
 def connect(name: str, options: Options, clock: Clock) -> Destination:

@@ -17,7 +17,7 @@ _EMAIL = re.compile(r"[^@\s;,]+@[^@\s;,]+\.[^@\s;,.]{2,}")
 
 
 def email_problems(values: dict[str, str]) -> list[dict[str, Any]]:
-    """`email` takes one address, `hs_additional_emails` any number, joined by a semicolon (docs). Kept in lower case."""
+    """`email` takes one address, `hs_additional_emails` any number, joined by `;` (docs). Kept in lower case."""
     problems = []
     for name in ("email", "hs_additional_emails"):
         value = values.get(name)
@@ -48,7 +48,7 @@ def stage_problems(
 
 
 def hold_back_lifecycle(values: dict[str, str], standing: Mapping[str, str] | None) -> None:
-    """A stage moves forward only, unless it was cleared (docs). A step back is taken silently as no change (assumed)."""
+    """A stage moves forward only, unless it was cleared (docs). A step back is taken as no change (assumed)."""
     wanted, current = values.get("lifecyclestage"), (standing or {}).get("lifecyclestage")
     if wanted and current and LIFECYCLE_STAGES.index(wanted) < LIFECYCLE_STAGES.index(current):
         del values["lifecyclestage"]
