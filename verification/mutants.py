@@ -8,6 +8,7 @@ moved, and the mutant must move with it.
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -23,11 +24,13 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[1]
 HISTORIES = int(os.environ.get("REVETL_MUTANT_HISTORIES", "600"))
+SAMPLE = int(os.environ.get("REVETL_MUTANTS", "0"))  # how many of them are planted; 0: all
+SEED = int(os.environ.get("REVETL_FIRST_SEED", "0"))
 
 
 @dataclass(frozen=True)
 class Mutant:
-    """What a tired engineer might write. `by`: who must find it: simulation, machine, or a file of tests."""
+    """What a tired engineer might write. `by`: who must find it: simulation, machine, people, or a file of tests."""
 
     name: str
     file: str
@@ -88,8 +91,12 @@ MUTANTS = (
     Mutant("who keeps its value does not withhold it along the chain", "sync/plan/handover_order.py", "waiting += [(taker, hold.key) for taker in takers if taker.key != hold.key]", "pass", _MOVES),
     Mutant("a record in doubt is taken to hold what it was last known to hold", "sync/plan/handover_reading.py", "if written.get(f.name) is not None]", "if False]", _MOVES_UNIT),
     Mutant("a field that was withheld is forgotten", "sync/plan/handovers.py", "WHERE ordinal IN (SELECT moved_to FROM {scratch} WHERE NOT whole AND ({withheld}))", "WHERE FALSE", _MOVES_UNIT),
-    Mutant("links are sent without an intent", "sync/links/sending.py", "        await run.on_tables(links_table.intend, low, high, record.run_id)\n", "", _LINKS),
-    Mutant("a link without an answer is taken for refused", "sync/links/links_table.py", "p.op = 'link' AND p.status IN ('ok', 'accepted', 'rejected')", "p.op = 'link' AND p.status IN ('ok', 'accepted', 'rejected', 'unknown')", _LINKS_UNIT),
+    Mutant("links are sent without an intent", "sync/links/sending.py", "        await run.on_tables(links_table.intend, low, high, record.run_id, found)\n", "", _LINKS),
+    Mutant("a link without an answer is taken for refused", "sync/links/links_table.py", "WHERE p.status IN ('rejected', 'skipped') AND", "WHERE p.status IN ('rejected', 'skipped', 'unknown') AND", _LINKS_UNIT),
+    Mutant("a link that stood before us is taken for ours", "sync/links/reading.py", "ours = line.ours or line.type not in kinds or (line.type == implied and line.alone_by_another)", "ours = True", _LINKS_UNIT),
+    Mutant("what a person tied is taken for tied by us alone", "sync/links/reading.py", "alone = not kinds or line.alone_by_another or (line.alone and line.type in kinds)", "alone = True", _LINKS_UNIT),
+    Mutant("a removal in doubt is sent again whatever was linked since", "sync/links/reading.py", "                if line.type not in kinds:\n                    done.add(line.ordinal)\n", "", _LINKS_UNIT),
+    Mutant("refused links wait behind exit 0", "sync/engine.py", "refused = waiting.refused + sum(links.refused.values())", "refused = waiting.refused", _LINKS_UNIT),
     Mutant("a removed link is remembered", "sync/links/links_table.py", "p.op = 'unlink' AND p.status IN ('ok', 'accepted') AND", "FALSE AND", _LINKS_UNIT),
     Mutant("buckets with as many rows are taken for equal", "sync/plan/suspects.py", "            OR s.digest IS DISTINCT FROM n.digest\n", "", _SUSPECTS),
     Mutant("only the source's rows of a bucket are joined", "sync/plan/comparison.py", "                {of_snapshot}\n            ) n", "            ) n", _SUSPECTS),
@@ -187,14 +194,10 @@ def hunt(by: str, limit: int) -> None:
             raise SystemExit("the tests could not be run")
         print(f"\n{next(iter(noted.names), '')}")
         return
-    from verification.machine import STEPS_OF_A_HISTORY, Machine
-    from verification.simulation import History
+    from verification import machine, people, simulation
 
-    def failures(seed: int) -> list[str]:
-        tally = Machine(seed).play(STEPS_OF_A_HISTORY) if by == "machine" else History(seed).play()
-        return tally.failures
-
-    found = next((seed + 1 for seed in range(limit) if failures(seed)), None)
+    play = {"machine": machine.play, "people": people.play, "simulation": simulation.play}[by]
+    found = next((seed + 1 for seed in range(limit) if play(range(seed, seed + 1)).failures), None)
     print(f"\nhistory {found}" if found else "")
 
 
@@ -210,25 +213,27 @@ class _Failures:
 
 
 def measure() -> Section:
-    for by in ("simulation", "machine"):
+    for by in ("simulation", "machine", "people"):
         if (alarm := found_by(None, by, 20)) is not None:
             raise RuntimeError(f"the {by} finds something in the code as it is: {alarm}")
     rows: list[tuple[str, ...]] = []
     missed = 0
-    for mutant in MUTANTS:
+    planted = random.Random(SEED).sample(MUTANTS, SAMPLE) if 0 < SAMPLE < len(MUTANTS) else MUTANTS
+    for mutant in planted:
         found = found_by(mutant, mutant.by, HISTORIES)
         missed += found is None
         rows.append((mutant.name, f"`{mutant.file}`", mutant.by, found or "**not found**"))
         print(f"  {mutant.name}: {found}", file=sys.stderr, flush=True)
+    drawn = f" ({len(planted)} of {len(MUTANTS)}, drawn with seed {SEED})" if len(planted) < len(MUTANTS) else ""
     return Section(
         title="Planted mistakes",
         workload=(
-            f"Each row is one edit of the code. The simulation or the state machine plays up to {HISTORIES} histories, "
+            f"Each row is one edit of the code{drawn}. The simulation or the state machine plays up to {HISTORIES} histories, "
             "or the named tests run; the last column says which of them noticed first."
         ),
         header=("mistake", "file", "must be found by", "found by"),
         rows=rows,
-        verdict=f"Caught: {len(MUTANTS) - missed} of {len(MUTANTS)}" + (": met." if not missed else ": NOT met."),
+        verdict=f"Caught: {len(planted) - missed} of {len(planted)}" + (": met." if not missed else ": NOT met."),
     )
 
 

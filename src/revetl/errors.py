@@ -15,6 +15,7 @@
       ├ WarehouseDenied  its credentials                                             exit 4
       ├ WarehouseBusy    another process has the file open: wait for it             exit 1
       ├ WarehouseFull    its disk is: make room, then the same command again        exit 1
+      ├ WarehouseOutOfMemory a statement needs more than it may take and can't spill it  exit 1
       ├ WarehouseConflict another transaction was first; nothing of this one stands, repeating it helps
       └ WarehouseLost    the connection is gone: begin again from the start of the work
 
@@ -178,6 +179,14 @@ class WarehouseFull(WarehouseError):
     checkpointed stands; the same command goes on from there."""
 
     kind = "warehouse_full"
+
+
+class WarehouseOutOfMemory(WarehouseError):
+    """A statement needs more memory than it may take, and can't spill it. Nothing of its transaction was done.
+    `repeatable`: more may be taken from now on, so the same may go through."""
+
+    kind = "warehouse_out_of_memory"
+    repeatable = False
 
 
 class WarehouseConflict(WarehouseError):

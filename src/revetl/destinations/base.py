@@ -85,7 +85,9 @@ class Limits:
     read_rows       ids per `read_back`
     link_rows       links per `link`, `unlink_rows` per `unlink`; `link_read_rows` ids per `links_of`
     atomic          a `write` is applied whole or not at all, and is refused only by raising Rejected
+    batch_bytes     bytes of the values of one `write`, as text in UTF-8; a change that is larger goes alone
     job_rows        of a connector that runs jobs: changes per `submit`
+    job_bytes       bytes of the values of one `submit`
     jobs_from       plans of at least so many changes go by jobs, smaller ones by `write`
     """
 
@@ -100,6 +102,8 @@ class Limits:
     job_rows: int = 10_000
     jobs_from: int = 1
     delete_rows: int | None = None
+    batch_bytes: int = 4 * 2**20
+    job_bytes: int = 64 * 2**20
 
     def write_rows(self, op: Operation) -> int:
         """Changes of this operation per `write`."""
@@ -136,11 +140,13 @@ class RecordMatch:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two records to be linked or unlinked, by their ids there. Answered for by `ordinal`."""
+    """Two records to be linked or unlinked, by their ids there. Answered for by `ordinal`. `alone`: nothing tied the
+    two before we did, so what our kind of link brought along is ours to remove as well."""
 
     ordinal: int
     from_id: str
     to_id: str
+    alone: bool = False
 
 
 class Destination(Protocol):
