@@ -147,6 +147,22 @@ def test_a_backup_of_the_time_before_the_key_still_asks_a_person(world: KeyedWor
     assert (report.plan.create, report.plan.adopt, report.exit_code) == (0, 1, 0)
 
 
+def test_a_backup_that_does_not_know_the_first_run_with_a_key_asks_too(world: KeyedWorld) -> None:
+    world.bench.sync_as(key_property=None)
+    world.bench.source(PEOPLE)
+    world.sync()
+    kept = backup(world.bench.warehouse)
+    world.bench.source([*PEOPLE, LATER[0]])
+    world.sync()
+    world.bench.sync_as(key_property=KEY)
+    world.bench.source([*PEOPLE, *LATER])
+    world.sync()
+    restore(world.bench.warehouse, kept)
+    world.bench.source([*PEOPLE, *MOVED, ("new", "new@x.io", "New", None)])
+    with pytest.raises(GuardrailError, match="1 record"):
+        world.sync()
+
+
 def test_another_field_begins_anew(world: KeyedWorld) -> None:
     world.bench.source(PEOPLE)
     world.sync()
