@@ -38,8 +38,9 @@ class _Umask:
 
     def enter(self) -> None:
         with self._lock:
+            before = os.umask(0o077)  # each time: whoever embeds us may have set another one meanwhile
             if not self._users:
-                self._before = os.umask(0o077)
+                self._before = before
             self._users += 1
 
     def leave(self) -> None:

@@ -19,8 +19,11 @@ from revetl.sandbox.server import RunningSandbox, running_sandbox
 from revetl.sandbox.settings import SandboxSettings
 from revetl.sync import PlanSummary, SyncOptions, SyncReport, plan_sync, run_sync
 from revetl.warehouse.duckdb import DuckDBWarehouse
+from tests.support.published_hubspot import as_published as as_published
 from tests.support.sandbox_hubspot import portal_of
 from tests.support.sync_bench import context
+
+pytestmark = pytest.mark.usefixtures("as_published")
 
 UNLIMITED = SandboxSettings(limited=False)
 COMPANIES = SyncSpec(

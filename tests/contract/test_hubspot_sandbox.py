@@ -19,7 +19,10 @@ from revetl.sandbox.faults import Fault
 from revetl.sandbox.hubspot.options import HubSpotSandboxOptions
 from revetl.sandbox.server import RunningSandbox, running_sandbox
 from revetl.sandbox.settings import SandboxSettings
+from tests.support.published_hubspot import as_published as as_published
 from tests.support.sandbox_hubspot import portal_of
+
+pytestmark = pytest.mark.usefixtures("as_published")
 
 UNLIMITED = SandboxSettings(limited=False)
 CREATE, UPDATE, DELETE = Operation.CREATE, Operation.UPDATE, Operation.DELETE

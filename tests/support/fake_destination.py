@@ -15,7 +15,8 @@ Record = dict[str, Scalar]
 @dataclass
 class FakeDestination:
     """`records`: id → fields. `poison`: values of the match field that are always refused. `refuses`: the error code by
-    which a change is refused now, None where it is taken. `before_write` and `after_write` run around the write of each
+    which a change is refused now, None where it is taken. `in_row`: the codes of which it says that the cause lies in
+    the row. `before_write` and `after_write` run around the write of each
     batch and may raise: before, nothing is applied; after, all of it is. `unique`: fields in which a value that another
     record has when the batch arrives is refused; `vacatable`: whether they may be empty for a while."""
 
@@ -28,6 +29,7 @@ class FakeDestination:
     records: dict[str, Record] = field(default_factory=dict)
     poison: set[Scalar] = field(default_factory=set)
     refuses: Callable[[Change], str | None] = lambda _: None
+    in_row: frozenset[str] = frozenset({"INVALID_VALUE", "INVALID_EMAIL"})
     read_only: set[str] = field(default_factory=set)
     unique: set[str] = field(default_factory=set)
     vacatable: bool = True
@@ -236,9 +238,11 @@ class FakeDestination:
     def _apply(self, match_on: str | None, change: Change) -> Outcome:
         self.written.append(change)
         if self.poison & {change.match_value, *change.fields.values()}:
-            return Outcome(change.ordinal, Status.REJECTED, None, "Rejected", "INVALID_VALUE", "the value is not valid")
+            said, in_row = "the value is not valid", "INVALID_VALUE" in self.in_row
+            return Outcome(change.ordinal, Status.REJECTED, None, "Rejected", "INVALID_VALUE", said, in_row=in_row)
         if (code := self.refuses(change)) is not None:
-            return Outcome(change.ordinal, Status.REJECTED, None, "Rejected", code, "refused")
+            in_row = code in self.in_row
+            return Outcome(change.ordinal, Status.REJECTED, None, "Rejected", code, "refused", in_row=in_row)
         if change.op is Operation.DELETE:
             self.records.pop(self.led(change.destination_id), None)
             self.links = {link for link in self.links if change.destination_id not in link[:2]}

@@ -18,7 +18,7 @@ import pytest
 from revetl.clock import SystemClock
 from revetl.enrich.lists.files import open_list, write_list
 from revetl.errors import RevetlError, WarehouseError, WarehouseFull
-from revetl.private_files import replaced
+from revetl.private_files import _Umask, replaced
 from revetl.project.dbt import Dbt, run_dbt
 from revetl.sync.plan import saved
 from revetl.warehouse.duckdb import DuckDBWarehouse, _translated
@@ -26,7 +26,9 @@ from tests.support.sync_bench import Bench
 
 
 @pytest.fixture(autouse=True)
-def _open_umask() -> Iterator[None]:
+def _open_umask(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    # Of its own: a warehouse that another test left open holds the process's.
+    monkeypatch.setattr("revetl.warehouse.duckdb.private_umask", _Umask())
     before = os.umask(0)
     yield
     os.umask(before)
@@ -102,6 +104,13 @@ def test_the_duckdb_file_its_log_and_what_is_spilled(tmp_path: Path) -> None:
     warehouse.close()
     (tmp_path / "mine").touch()
     assert mode(tmp_path / "mine") == 0o666  # the process has its own umask again
+
+
+def test_a_umask_that_somebody_set_while_another_file_is_open(tmp_path: Path) -> None:
+    with closing(DuckDBWarehouse(tmp_path / "w.duckdb")):
+        os.umask(0)
+        with closing(DuckDBWarehouse(tmp_path / "v.duckdb")):
+            assert mode(tmp_path / "v.duckdb") == 0o600
 
 
 def test_a_file_that_did_not_open_leaves_the_umask(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ What the engine does without one, and says in every plan (`revetl.sync.plan.cons
 | `Links` | no `associate` |
 | `HasQuota` | the forecast counts requests and says no time |
 | `ProbesAccess` | `revetl debug` tries that the credentials are valid, not what they may do |
+| `MakesKeyFields` | `key_property` names a field that is there already |
 | `RunsJobs` | every batch goes by `write` |
 """
 
@@ -112,6 +113,15 @@ class KeepsKeys(Protocol):
 
     def keeps_key(self, object_: str, match_on: str | None) -> bool:
         """Of creates matched by this field. Asks nothing; certain once `describe` was called."""
+        ...
+
+
+@runtime_checkable
+class MakesKeyFields(Protocol):
+    """A unique field that holds a sync's keys can be made where the object has none of that name."""
+
+    async def make_key_field(self, object_: str, name: str) -> None:
+        """Afterwards it stands, is unique, and `describe` has it. Repeating is safe. ConfigError where it can't be."""
         ...
 
 

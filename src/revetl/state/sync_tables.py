@@ -34,11 +34,18 @@ HASH_TYPE = "UBIGINT"
 
 @dataclass(frozen=True, slots=True)
 class SyncField:
-    """One column that is sent. `stored` is its name in the snapshot; `before` and `after` its names in the plan."""
+    """One field that is sent. `stored` is its name in the snapshot; `before` and `after` its names in the plan.
+    `column`: the model's, where it has another name than the field."""
 
     name: str
     type: str
     keep_null: bool
+    column: str = ""
+
+    @property
+    def source(self) -> str:
+        """The column of the model."""
+        return self.column or self.name
 
     @property
     def stored(self) -> str:
@@ -125,10 +132,15 @@ class SyncTables:
         """The field of `match_on`; only for a sync that has one."""
         return next(f for f in self.fields if f.name == self.spec.match_on)
 
+    @property
+    def identities(self) -> frozenset[str]:
+        """The fields by which a record is found there."""
+        return frozenset(filter(None, (self.spec.key_property, self.spec.match_on)))
+
     def value(self, field: SyncField, alias: str = "") -> str:
         """The field as it is sent: enumerations and the like as text; what has no form in Python or at any destination
         (NaN, infinity, moments outside of the years 1 to 9999) as null, or one such row would end every run."""
-        column = f"{alias}.{ident(field.name)}" if alias else ident(field.name)
+        column = f"{alias}.{ident(field.source)}" if alias else ident(field.source)
         if field.type == "VARCHAR":
             return f"CAST({column} AS VARCHAR)"
         if field.type.startswith(_FLOATS):
@@ -190,8 +202,10 @@ def resolve(warehouse: Warehouse, spec: SyncSpec) -> SyncTables:
         problems.append(_problem(spec, f"no column to send besides the key {spec.key!r}"))
     if problems:
         raise ConfigError(problems)
-    fields = tuple(SyncField(c, _stored_type(found[c]), spec.rule(c).when_null == "keep") for c in sent)
-    return SyncTables(warehouse, spec, fields)
+    fields = [SyncField(c, _stored_type(found[c]), spec.rule(c).when_null == "keep") for c in sent]
+    if spec.key_property is not None:
+        fields.append(SyncField(spec.key_property, "VARCHAR", keep_null=False, column=spec.key))
+    return SyncTables(warehouse, spec, tuple(fields))
 
 
 def _sendable(type_: str) -> bool:
@@ -216,6 +230,9 @@ def _unsupported(spec: SyncSpec, sent: Sequence[str]) -> list[Problem]:
     ]
     if spec.match_on is not None and spec.match_on not in sent:
         problems.append(_problem(spec, f"match_on: {spec.match_on!r} is not a column that is sent"))
+    if spec.key_property in sent:
+        hint = "Leave the column out of the model: the field is given the key."
+        problems.append(_problem(spec, f"key_property: {spec.key_property!r} is a column that is sent too", hint))
     return problems
 
 

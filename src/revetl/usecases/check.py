@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from revetl.errors import RevetlError
 from revetl.model import SyncSpec
 from revetl.state.sync_tables import SyncTables, resolve
+from revetl.sync.plan import key_property
 from revetl.sync.plan.drafting import check_fields
 from revetl.sync.plan.field_types import of_types
 from revetl.usecases import exit_codes
@@ -62,7 +63,8 @@ async def _of_destination(
     project: Project, tables: SyncTables, spec: SyncSpec, said: SyncCheck, caller: Caller
 ) -> None:
     async with project.destination(spec.destination, caller.clock) as destination:
-        known = (await destination.describe(spec.object)).fields
+        fields = (await destination.describe(spec.object)).fields
+        known = key_property.described(spec, destination, fields)
     check_fields(spec, [f.name for f in tables.fields], known)
     clashes = ((f.name, of_types(f.type, known[f.name])) for f in tables.fields)
     said.notes += [f"{name}: {clash}" for name, clash in clashes if clash is not None]

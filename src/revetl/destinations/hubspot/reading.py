@@ -52,7 +52,11 @@ class Reader:
 
     async def by_unique(self, values: Sequence[str]) -> dict[str, RecordMatch]:
         """By the canonical value. A value that HubSpot can't take as an identifier stands for no record."""
-        body: dict[str, Any] = {"inputs": [{"id": v} for v in values], "properties": self._properties}
+        body: dict[str, Any] = {
+            "inputs": [{"id": v} for v in values],
+            "properties": self._properties,
+            "propertiesWithHistory": [],  # required (spec)
+        }
         if self._by != ID:
             body["idProperty"] = self._by
         response = await self._session.request("POST", f"{self._path}/batch/read", json=body, idempotent=True)

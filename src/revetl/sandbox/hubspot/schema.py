@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -67,7 +68,9 @@ _FIELD_TYPES = {
 
 @dataclass(slots=True)
 class Property:
-    """One property of an object type. `options` maps internal value to label and matters only to enumerations."""
+    """One property of an object type. `options` maps internal value to label and matters only to enumerations; where
+    they are `external`, the definition does not list them: they are the account's owners. `calculated`: HubSpot works
+    the value out, so that it can't be written."""
 
     name: str
     type: str
@@ -79,13 +82,17 @@ class Property:
     unique: bool = False
     hubspot_defined: bool = True
     options: dict[str, str] = field(default_factory=dict)
+    calculated: bool = False
+    external: bool = False
 
     def __post_init__(self) -> None:
         self.field_type = self.field_type or _FIELD_TYPES[self.type]
         self.label = self.label or self.name.replace("_", " ").capitalize()
+        self.read_only = self.read_only or self.calculated
 
     def as_json(self, order: int = -1) -> dict[str, Any]:
-        return {
+        listed = {} if self.external else self.options
+        shown: dict[str, Any] = {
             "name": self.name,
             "label": self.label,
             "type": self.type,
@@ -94,14 +101,14 @@ class Property:
             "description": self.description,
             "options": [
                 {"label": label, "value": value, "displayOrder": i, "hidden": False}
-                for i, (value, label) in enumerate(self.options.items())
+                for i, (value, label) in enumerate(listed.items())
             ],
             "displayOrder": order,
             "hasUniqueValue": self.unique,
             "hidden": False,
             "hubspotDefined": self.hubspot_defined,
-            "calculated": False,
-            "externalOptions": False,
+            "calculated": self.calculated,
+            "externalOptions": self.external,
             "archived": False,
             "formField": not self.read_only,
             "modificationMetadata": {
@@ -111,26 +118,37 @@ class Property:
                 "readOnlyValue": self.read_only,
             },
         }
+        if self.external:
+            shown["referencedObjectType"] = "OWNER"
+        return shown
 
 
 _STANDARD: Mapping[str, Mapping[str, str]] = {
     "contacts": {
         "string": "firstname lastname phone mobilephone jobtitle company website address city state zip country "
-        "hs_linkedin_url hs_additional_emails hubspot_owner_id hs_seniority salutation notes_last_contacted",
-        "number": "hubspotscore associatedcompanyid",
+        "hs_linkedin_url hs_additional_emails hs_seniority salutation",
+        "number": "associatedcompanyid",
         "date": "closedate",
     },
     "companies": {
         "string": "name domain hs_additional_domains website phone description address city state zip country "
-        "linkedin_company_page founded_year hubspot_owner_id about_us",
+        "linkedin_company_page founded_year about_us",
         "number": "numberofemployees annualrevenue",
         "datetime": "closedate",
     },
     "deals": {
-        "string": "dealname pipeline dealstage hubspot_owner_id description",
+        "string": "dealname description",
         "number": "amount",
         "datetime": "closedate",
     },
+}
+
+
+# What HubSpot works out by itself, of the long list that it has (docs).
+_CALCULATED: Mapping[str, Mapping[str, str]] = {
+    "contacts": {"hs_email_domain": "string", "hubspotscore": "number"},
+    "companies": {"num_associated_contacts": "number", "num_associated_deals": "number"},
+    "deals": {"num_associated_contacts": "number"},
 }
 
 
@@ -145,6 +163,10 @@ def starting_properties(object_type: str) -> dict[str, Property]:
     for type_, names in _STANDARD[object_type].items():
         for name in names.split():
             add(name, type_)
+    # Its values are the ids of the owners; the definition refers to them and lists none (captured).
+    add("hubspot_owner_id", "enumeration", external=True)
+    for name, type_ in _CALCULATED[object_type].items():
+        add(name, type_, calculated=True)
     add("hs_object_id", "number", read_only=True, unique=False)
     add("createdate", "datetime", read_only=True)
     add("hs_merged_object_ids", "enumeration", field_type="checkbox", read_only=True)
@@ -152,6 +174,11 @@ def starting_properties(object_type: str) -> dict[str, Property]:
     if object_type == "contacts":
         # The vendor's definition says hasUniqueValue false; email is unique all the same.
         add("email", "string")
+        add("notes_last_contacted", "datetime", read_only=True)
+    if object_type == "deals":
+        # Their options are the ids of the account's pipelines and stages (docs).
+        add("pipeline", "enumeration")
+        add("dealstage", "enumeration", field_type="radio")
     if object_type in ("contacts", "companies"):
         add("lifecyclestage", "enumeration", field_type="radio", options={s: s for s in LIFECYCLE_STAGES})
     if object_type == "companies":
@@ -177,8 +204,9 @@ class ValueProblem(Exception):
 
 
 def check_value(property_: Property, raw: object, stored: str | None) -> str:
-    """The value as it is kept; "" clears. The codes of problems and their wording are
-    unconfirmed. JSON numbers and booleans are taken as their text; null clears."""
+    """The value as it is kept; "" clears. JSON numbers and booleans are taken as their text; null clears. A value that
+    HubSpot works out or keeps for itself is refused, not ignored (captured). Of the other problems the codes and the
+    wording are unconfirmed."""
     name = property_.name
     if property_.read_only:
         message = f'"{name}" is a read only property; its value cannot be set.'
@@ -190,6 +218,8 @@ def check_value(property_: Property, raw: object, stored: str | None) -> str:
         return text
     if property_.type == "number":
         return _number(name, text)
+    if property_.external:
+        return _owner(property_, text)
     if property_.type == "enumeration":
         return _option(property_, text, stored)
     if property_.type == "bool":
@@ -211,14 +241,23 @@ def _as_text(name: str, raw: object) -> str:
     raise ValueProblem(property_problem(name, "INVALID_TYPE", f"{name} takes a string"))
 
 
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+
+
 def _number(name: str, text: str) -> str:
-    try:
-        number = float(text)
-    except ValueError:
-        number = float("nan")
-    if number != number or number in (float("inf"), float("-inf")):
+    """Digits and nothing around them: a blank before or after is refused, as is a group separator."""
+    if not _NUMBER.fullmatch(text) or float(text) in (float("inf"), float("-inf")):
         raise ValueProblem(property_problem(name, "INVALID_NUMBER", f"{text} was not a valid number."))
-    return text.strip()
+    return text
+
+
+def _owner(property_: Property, text: str) -> str:
+    """The id of an owner, and of nobody else: neither a name, an email nor the id of a user (docs; the code as users
+    report it). That somebody who has left is refused too is unconfirmed."""
+    if text not in property_.options:
+        message = f"{text} is not the id of an owner"
+        raise ValueProblem(property_problem(property_.name, "INVALID_OWNER_ID", message))
+    return text
 
 
 def _option(property_: Property, text: str, stored: str | None) -> str:
@@ -237,19 +276,25 @@ def _option(property_: Property, text: str, stored: str | None) -> str:
 
 def _moment(name: str, text: str, *, day_only: bool) -> str:
     """`date` is kept as YYYY-MM-DD, `datetime` as ISO 8601 with milliseconds and Z (live)."""
-    try:
-        if text.lstrip("-").isdigit():
-            moment = datetime.fromtimestamp(int(text) / 1000, UTC)
-        else:
-            moment = datetime.fromisoformat(text)
-            moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    except (ValueError, OverflowError, OSError):
-        raise ValueProblem(property_problem(name, "INVALID_DATE", f"{text} was not a valid date.")) from None
+    moment = moment_of(text)
+    if moment is None:
+        raise ValueProblem(property_problem(name, "INVALID_DATE", f"{text} was not a valid date."))
     if not day_only:
         return iso(moment)
     if moment.time().replace(tzinfo=None) != datetime.min.time():
         raise ValueProblem(property_problem(name, "INVALID_DATE", f"{text} is at {moment:%H:%M:%S} UTC, not midnight!"))
     return date(moment.year, moment.month, moment.day).isoformat()
+
+
+def moment_of(text: str) -> datetime | None:
+    """Milliseconds since 1970 or ISO 8601, in UTC; None for anything else. A time without a zone is UTC."""
+    try:
+        if text.removeprefix("-").isdigit():
+            return datetime.fromtimestamp(int(text) / 1000, UTC)
+        moment = datetime.fromisoformat(text)
+    except (ValueError, OverflowError, OSError):
+        return None
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 def iso(moment: datetime) -> str:

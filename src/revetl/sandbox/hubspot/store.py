@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import bisect
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 from revetl.sandbox.hubspot import errors
+from revetl.sandbox.hubspot.account import PropertyGroup, starting_groups
 from revetl.sandbox.hubspot.schema import (
     DEFAULT_PROPERTIES,
     LIFECYCLE_STAGES,
@@ -65,12 +66,17 @@ class ObjectStore:
     def __init__(self, object_type: str) -> None:
         self.type = object_type
         self.properties: dict[str, Property] = starting_properties(object_type)
+        self.groups: dict[str, PropertyGroup] = starting_groups(object_type)
         self.records: dict[str, Record] = {}
         self.archived: dict[str, Record] = {}
         self.order: list[int] = []
         self.merged: dict[str, str] = {}
         self.unique: dict[str, dict[str, str]] = {"email": {}} if object_type == "contacts" else {}
         self.lookup: dict[str, dict[str, list[str]]] = {n: {} for n in _LOOKED_UP.get(object_type, ())}
+        # Pipeline → its stages, where the object moves through some.
+        self.stages: dict[str, frozenset[str]] = {}
+        # What HubSpot works out of a record, by property.
+        self.calculations: dict[str, Callable[[Record], str | None]] = {}
         self.default_properties = DEFAULT_PROPERTIES[object_type]
 
     # reading
@@ -121,23 +127,42 @@ class ObjectStore:
                 problems.append(e.problem)
         if self.type == "contacts":
             problems += self._check_emails(values)
+        if self.stages:
+            problems += self._check_stage(values, record)
         if problems:
             raise errors.invalid_properties(problems)
         self._hold_back_lifecycle(values, record)
         return values
 
     def _check_emails(self, values: dict[str, str]) -> list[dict[str, Any]]:
+        """`email` takes one address, `hs_additional_emails` any number, joined by a semicolon (docs)."""
         problems = []
         for name in ("email", "hs_additional_emails"):
             value = values.get(name)
             if not value:
                 continue
             value = values[name] = value.strip().lower()
-            for address in value.split(";"):
+            for address in [value] if name == "email" else value.split(";"):
                 if not _EMAIL.fullmatch(address):
                     message = f"Email address {address} is invalid"
                     problems.append(errors.property_problem(name, "INVALID_EMAIL", message))
         return problems
+
+    def _check_stage(self, values: dict[str, str], record: Record | None) -> list[dict[str, Any]]:
+        """A new deal goes into the first pipeline where it names none (docs). That a stage must be one of the deal's
+        own pipeline is unconfirmed."""
+        stage = values.get("dealstage")
+        if not stage:
+            return []
+        first = next(iter(self.stages))
+        standing = None if record is None else record.values.get("pipeline")
+        pipeline = values.get("pipeline") or standing or first
+        if stage not in self.stages.get(pipeline, ()):
+            message = f"{stage} is not a stage of the pipeline {pipeline}"
+            return [errors.property_problem("dealstage", "INVALID_OPTION", message)]
+        if record is None:
+            values.setdefault("pipeline", pipeline)
+        return []
 
     def _hold_back_lifecycle(self, values: dict[str, str], record: Record | None) -> None:
         """A stage moves forward only, unless it was cleared; a step back is taken silently as no change (docs)."""
@@ -240,12 +265,18 @@ class ObjectStore:
     # showing
 
     def value(self, record: Record, name: str) -> str | None:
-        """One property as text, system ones included; None where unset."""
+        """One property as text, system and calculated ones included; None where unset."""
+        if name in self.calculations:
+            return self.calculations[name](record)
         if name not in SYSTEM_PROPERTIES:
             return record.values.get(name)
         if name == "hs_object_id":
             return record.id
         return iso_ms(record.created_ms if name == "createdate" else record.updated_ms)
+
+    def is_stored(self, name: str) -> bool:
+        """Whether values of it stand in the record, and so in its history."""
+        return name not in SYSTEM_PROPERTIES and name not in self.calculations
 
     def show(self, record: Record, names: Any = None) -> dict[str, Any]:
         """As an answer holds it. Unset properties are null; unknown names are left out, not refused (live)."""

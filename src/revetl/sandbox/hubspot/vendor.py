@@ -31,7 +31,7 @@ class HubSpotSandbox(SandboxVendor):
         self._app = HubSpotApp(self.portal, RateLimits(self._options, self._clock))
 
     def _fresh_portal(self) -> Portal:
-        return Portal(self._clock, search_lag_s=self._options.search_lag_s)
+        return Portal(self._clock, search_lag_s=self._options.search_lag_s, grants=self._options.scopes)
 
     def add_routes(self, routes: Routes) -> None:
         self._app.add_routes(routes)

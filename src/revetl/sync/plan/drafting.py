@@ -24,6 +24,7 @@ from revetl.sync.plan import (
     freezing,
     guardrails,
     handovers,
+    key_property,
     lines,
     matching,
     policies,
@@ -69,13 +70,15 @@ async def draft(run: SyncRun, destination: Destination | None, *, limit: int | N
 async def _ask(run: SyncRun, destination: Destination, schema: ObjectSchema, summary: PlanSummary) -> tuple[int, int]:
     """Everything that the plan has to know from the destination; what that leaves out is counted in the summary.
     Returns the requests of lookups and of reads."""
-    spec, described = run.spec, schema.fields
+    spec = run.spec
+    described = key_property.described(spec, destination, schema.fields)
     if schema.kind == "events":
         events.check(spec, schema, full_refresh=summary.full_refresh)
     looked_up_only = spec.match_on if run.tables.by_id else None
     check_fields(spec, [f.name for f in run.tables.fields], described, looked_up_only=looked_up_only)
     summary.notes += check_metadata(spec, described)
     summary.notes += await run.on_tables(field_types.check, described)
+    await run.on_tables(key_property.check_keys)
     consequences.check(spec, destination, schema)
     policies.check(run.tables, destination, described)
     summary.notes += _only_forward(spec, [f.name for f in run.tables.fields], described)
