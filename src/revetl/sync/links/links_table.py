@@ -45,9 +45,9 @@ _COLUMNS = (
     ("ours", "BOOLEAN"),
     ("alone", "BOOLEAN"),
     ("error_code", "VARCHAR"),  # why it was refused when it was last sent
+    ("in_row", "BOOLEAN"),  # whether the cause lies in the row
     ("tries", "BIGINT"),  # how often it was refused
     ("next_try", "TIMESTAMP"),
-    ("in_row", "BOOLEAN"),  # as of a record: because of what stands in its row; NULL: not known to
 )
 _FOUND = (
     ("ordinal", "BIGINT"),
@@ -60,8 +60,8 @@ _RESULTS = (
     ("error_class", "VARCHAR"),
     ("error_code", "VARCHAR"),
     ("error_message", "VARCHAR"),
-    ("attempts", "INTEGER"),
     ("in_row", "BOOLEAN"),
+    ("attempts", "INTEGER"),
 )
 
 
@@ -300,7 +300,7 @@ def write_answered(tables: SyncTables, done: Sequence[Outcome], now: datetime, r
     tables.warehouse.append(tables.scratch_relation("linkresults"), _as_arrow(done))
     low, high = min(o.ordinal for o in done), max(o.ordinal for o in done)
     answered = f"""
-        SELECT p.*, r.status, r.error_class, r.error_code, r.error_message, r.attempts, r.in_row
+        SELECT p.*, r.status, r.error_class, r.error_code, r.error_message, r.in_row, r.attempts
         FROM (
             SELECT *
             FROM {tables.scratch("linkplan")}
@@ -403,7 +403,7 @@ def _as_arrow(done: Sequence[Outcome]) -> pa.Table:
         ("error_class", pa.string(), [o.error_class for o in done]),
         ("error_code", pa.string(), [o.error_code for o in done]),
         ("error_message", pa.string(), [o.message for o in done]),
-        ("attempts", pa.int32(), [o.attempts for o in done]),
         ("in_row", pa.bool_(), [o.in_row for o in done]),
+        ("attempts", pa.int32(), [o.attempts for o in done]),
     ]
     return pa.table({name: pa.array(values, type_) for name, type_, values in columns})

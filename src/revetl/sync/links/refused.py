@@ -24,11 +24,11 @@ _REFUSED = "(state = 'rejected' OR (state = 'unlinking' AND error_code IS NOT NU
 
 def set_aside(tables: SyncTables, now: datetime, *, everything: bool) -> None:
     """Makes the scratch table `linkwaiting`: the refused links that are not tried now. `everything`: all are tried."""
-    links, outside = tables.links, "r.in_row IS NOT TRUE"
-    tables.new_scratch("linkwaiting", f"AS SELECT {_IDENTITY}, r.error_code, r.in_row FROM {links} r WHERE FALSE")
+    links, outside, columns = tables.links, "r.in_row IS NOT TRUE", f"{_IDENTITY}, r.error_code, r.in_row"
+    tables.new_scratch("linkwaiting", f"AS SELECT {columns} FROM {links} r WHERE FALSE")
     if everything:
         return
-    refused = f"SELECT {_IDENTITY}, r.error_code, r.in_row FROM {links} r WHERE r.state = 'rejected'"
+    refused = f"SELECT {columns} FROM {links} r WHERE r.state = 'rejected'"
     waiting = tables.scratch("linkwaiting")
     tables.warehouse.execute(f"INSERT INTO {waiting} {refused}")
     few = tables.warehouse.scalar(f"SELECT count(*) FROM {waiting} r WHERE {outside}", int) <= FEW
