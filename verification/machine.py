@@ -27,8 +27,8 @@ from revetl.state.runs import new_run_id
 from revetl.sync import SyncReport
 from revetl.sync.drift.reading import DriftOptions, find_drift
 from revetl.sync.drift.resolution import DriftResolution
+from revetl.sync.release import release
 from revetl.sync.retry.queue import ACCEPTED, REFUSED, ROLLED_BACK, QueueFilter
-from revetl.sync.retry.release import release
 from revetl.sync.rollback.rolling_back import roll_back
 from tests.support.crashing import Crash, CrashingWarehouse, Fuse
 from tests.support.sync_bench import Bench

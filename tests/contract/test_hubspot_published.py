@@ -1,7 +1,8 @@
 """What the HubSpot connector sends, and what the sandbox answers, in the words of the vendor's published descriptions.
 
-Every test of the connector against the sandbox is judged by them too (`as_published`). Here is one of each thing, in every
-version of the API, so that an entry of the list of differences that nothing is an example of any more is noticed.
+Every test of the connector against the sandbox is judged by them too (`as_published`). Here is one of each thing, in
+every version of the API, so that an entry of the list of differences that nothing is an example of any more is
+noticed.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ async def one_of_each(version: str) -> None:
         ids = world.ids(CONTACTS)
         async with HubSpot("hubspot", options(sandbox.base_url, version), SystemClock()) as hubspot:
             assert "portal 1" in await hubspot.check()
-            assert await hubspot.probe("companies", "domain") == []
+            assert await hubspot.probe("contacts", "lastname") == []
             unknown = Change(0, "x", Operation.UPDATE, UNKNOWN_ID, {"firstname": "Nobody"})
             poisoned = Change(1, "y", Operation.CREATE, None, {"lifecyclestage": "none"}, "y@corp.example")
             outcomes = await hubspot.write("contacts", "email", [unknown, poisoned])
@@ -57,7 +58,7 @@ async def one_of_each(version: str) -> None:
             pairs = [Pair(0, ids["c2"], company), Pair(1, UNKNOWN_ID, company)]
             linked = {o.ordinal: o.status for o in await hubspot.link("contacts", "companies", 279, pairs)}
             assert linked == {0: Status.OK, 1: Status.REJECTED}
-            assert list(await hubspot.links_of("contacts", "companies", 279, [ids["c2"], UNKNOWN_ID])) == [ids["c2"]]
+            assert list(await hubspot.links_of("contacts", "companies", [ids["c2"], UNKNOWN_ID])) == [ids["c2"]]
             assert list(await hubspot.read_back("contacts", [ids["c2"], UNKNOWN_ID], ["firstname"])) == [ids["c2"]]
             with pytest.raises(ConfigError, match="has no object"):
                 await hubspot.describe("unicorns")

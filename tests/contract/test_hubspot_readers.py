@@ -1,9 +1,10 @@
-"""Programs that read HubSpot and that nobody here wrote page through the sandbox whole, after syncs wrote there, and what
-they read is what stands in the warehouse, value by value.
+"""Programs that read HubSpot and that nobody here wrote page through the sandbox whole, after syncs wrote there, and
+what they read is what stands in the warehouse, value by value.
 
-`scripts/hubspot_readers.sh` installs them; where one is missing its test skips and says so. The vendor's Python client is a
-dependency of the tests. Deals, companies and legacy paths that Stitch's `tap-hubspot` reads (`/deals/v1`, `/companies/v2`) are
-retired by the vendor and not served.
+`scripts/hubspot_readers.sh` installs them; where one is missing its test skips and says so. The vendor's Python
+client is a dependency of the tests. dlt's own source can be had from its repository alone; ingestr carries it in a
+package. Stitch's `tap-hubspot` reads companies and deals by addresses of versions 1 and 2, which the sandbox does not
+serve, so Meltano's stands for the Singer taps.
 """
 
 from __future__ import annotations
@@ -20,12 +21,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from revetl.model import Scalar
 from revetl.sandbox.server import RunningSandbox, running_sandbox
 from revetl.sandbox.settings import SandboxSettings
 from revetl.warehouse.duckdb import DuckDBWarehouse
 from tests.support.hubspot_world import COMPANIES_N, CONTACTS, CONTACTS_N, DEALS_N, SPECS, TYPES, World, fill
+from tests.support.sandbox_hubspot import portal_of
+
+# One portal for all of them: none of them writes.
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("hubspot_readers")]
 
 READERS = Path(__file__).resolve().parents[2] / ".cache/readers"
 DRIVERS = Path(__file__).resolve().parents[1] / "support/hubspot_readers"
@@ -36,7 +42,7 @@ DEADLINE_S = 120
 Document = dict[str, Any]
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def served() -> AsyncIterator[tuple[World, RunningSandbox]]:
     warehouse = DuckDBWarehouse(":memory:", threads=1)
     fill(warehouse, people=CONTACTS_N + 1, firms=COMPANIES_N, deals=DEALS_N)
@@ -124,6 +130,11 @@ def pages(sandbox: RunningSandbox, route: str) -> int:
     return int(sandbox.sandbox.stats()["requests"]["by_route"].get(route, 0))
 
 
+def owners(sandbox: RunningSandbox) -> list[str]:
+    """Those who are shown unless archived ones are asked for."""
+    return [o.id for o in portal_of(sandbox).owners.values() if not o.archived]
+
+
 def check_types(document: Document) -> None:
     for object_, types in document["types"].items():
         assert {name: types[name] for name in TYPES[object_]} == TYPES[object_]
@@ -139,6 +150,9 @@ async def whole(served: tuple[World, RunningSandbox], program: list[str | Path],
     assert differences(world, document["searched"]) == []
     check_types(document)
     assert {tuple(link) for link in document["links"]} == set(world.links())
+    assert document["owners"] == owners(sandbox)
+    pipelines = portal_of(sandbox).pipelines["deals"].values()
+    assert document["pipelines"]["deals"] == {p.id: list(p.stages) for p in pipelines}
 
 
 async def test_the_vendors_python_client(served: tuple[World, RunningSandbox], tmp_path: Path) -> None:
@@ -161,6 +175,7 @@ async def test_meltanos_tap(served: tuple[World, RunningSandbox], tmp_path: Path
     assert differences(world, document["records"]) == []
     assert differences(world, document["searched"]) == []
     assert {tuple(link) for link in document["links"]} == set(world.links())
+    assert document["owners"] == owners(sandbox)
 
 
 async def test_dlts_source(served: tuple[World, RunningSandbox], tmp_path: Path) -> None:
@@ -177,6 +192,7 @@ async def test_dlts_source(served: tuple[World, RunningSandbox], tmp_path: Path)
     assert {link[:4] for link in world.links()} <= forward
     backward = {(link[2], link[3], link[0], link[1]) for link in world.links()}
     assert forward <= {link[:4] for link in world.links()} | backward
+    assert document["schemas"] == [], "of objects that an account made itself"
     ids = world.ids(CONTACTS)
     written = {(e["object_id"], e["property_name"]): e["value"] for e in document["history"]["contacts"]}
     first_names = {ids[key]: row["firstname"] for key, row in world.rows(CONTACTS).items() if row["firstname"]}

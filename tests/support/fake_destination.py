@@ -37,6 +37,8 @@ class FakeDestination:
     reads: list[str] = field(default_factory=list)
     types: frozenset[int] = frozenset({1, 279})
     links: set[tuple[str, str, int]] = field(default_factory=set)
+    implied: int | None = None  # the kind that stands wherever another does
+    link_reads: int = 0
     linked: list[tuple[str, str, str]] = field(default_factory=list)
     bad_links: set[str] = field(default_factory=set)
     before_link: Callable[[Sequence[Pair]], None] = lambda _: None
@@ -166,18 +168,35 @@ class FakeDestination:
         return self.types
 
     async def link(self, object_: str, to_object: str, type_: int, pairs: Sequence[Pair]) -> list[Outcome]:
-        return await self._answer_links("link", pairs, lambda p: self.links.add((p.from_id, p.to_id, type_)))
+        kinds = {type_, self.implied or type_}
+        return await self._answer_links(
+            "link", pairs, lambda p: self.links.update((p.from_id, p.to_id, k) for k in kinds)
+        )
 
     async def unlink(self, object_: str, to_object: str, type_: int, pairs: Sequence[Pair]) -> list[Outcome]:
         def remove(p: Pair) -> None:
-            self.links = {link for link in self.links if link[:2] != (p.from_id, p.to_id)}
+            kinds = {t for a, b, t in self.links if (a, b) == (p.from_id, p.to_id)}
+            gone = {type_} if type_ != self.implied or not kinds - {type_} else set()
+            if p.alone and not kinds - {type_, self.implied}:
+                gone.add(self.implied or type_)
+            self.links -= {(p.from_id, p.to_id, kind) for kind in gone}
 
         return await self._answer_links("unlink", pairs, remove)
 
-    async def links_of(self, object_: str, to_object: str, type_: int, ids: Sequence[str]) -> dict[str, frozenset[str]]:
+    async def implied_type(self, object_: str, to_object: str) -> int | None:
+        return self.implied
+
+    async def links_of(self, object_: str, to_object: str, ids: Sequence[str]) -> dict[str, dict[str, frozenset[int]]]:
         self.requests += 1
+        self.link_reads += 1
         await asyncio.sleep(self.latency_s)
-        return {id_: frozenset(b for a, b, t in self.links if (a, t) == (id_, type_)) for id_ in ids}
+        return {id_: self._links_of(id_) for id_ in ids}
+
+    def _links_of(self, id_: str) -> dict[str, frozenset[int]]:
+        found: dict[str, frozenset[int]] = {}
+        for _, other, kind in (link for link in self.links if link[0] == id_):
+            found[other] = found.get(other, frozenset()) | {kind}
+        return found
 
     async def _answer_links(self, op: str, pairs: Sequence[Pair], apply: Callable[[Pair], None]) -> list[Outcome]:
         self.requests += 1

@@ -1,5 +1,5 @@
-"""A warehouse whose rows are awkward on purpose, synced by the engine into the HubSpot sandbox: what readers and published
-descriptions are held against."""
+"""A warehouse whose rows are awkward on purpose, synced by the engine into the HubSpot sandbox: what readers and
+published descriptions are held against."""
 
 from __future__ import annotations
 
@@ -47,6 +47,9 @@ MOMENTS = (
 )
 STAGES = ("lead", "customer", "other", None)
 CHANNELS = ("EMAIL", "PHONE;POST", "EMAIL;PHONE;POST", None)
+OWNERS = ("710001", "710003", None)  # of those who work in the sandbox's account
+PIPELINE = "default"
+DEAL_STAGES = ("appointmentscheduled", "closedwon", "contractsent")
 INDUSTRIES = ("COMPUTER_SOFTWARE", "OIL_ENERGY", None)
 
 COMPANIES = SyncSpec(
@@ -88,6 +91,7 @@ CONTACTS = replace(
         "open_tickets",
         "last_seen_at",
         "closedate",
+        "hubspot_owner_id",
         "company_golden_id",
     ),
     associate=(Association("hubspot__companies", "company_golden_id", 1, "companies"),),
@@ -98,7 +102,17 @@ DEALS = replace(
     relation=Relation("main", "deals"),
     object="deals",
     match_on=None,
-    columns=("golden_id", "dealname", "amount", "closedate", "description", "company_golden_id", "contact_golden_id"),
+    columns=(
+        "golden_id",
+        "dealname",
+        "amount",
+        "closedate",
+        "description",
+        "pipeline",
+        "dealstage",
+        "company_golden_id",
+        "contact_golden_id",
+    ),
     associate=(
         Association("hubspot__companies", "company_golden_id", 341, "companies"),
         Association("hubspot__contacts", "contact_golden_id", 3, "contacts"),
@@ -109,7 +123,7 @@ SPECS = (COMPANIES, CONTACTS, DEALS)
 TYPES = {
     "contacts": {
         **dict.fromkeys(("email", "firstname", "lastname"), "string"),
-        **dict.fromkeys(("lifecyclestage", "hs_preferred_channels"), "enumeration"),
+        **dict.fromkeys(("lifecyclestage", "hs_preferred_channels", "hubspot_owner_id"), "enumeration"),
         **dict.fromkeys(("mrr_usd", "open_tickets"), "number"),
         "last_seen_at": "datetime",
         "closedate": "date",
@@ -120,7 +134,12 @@ TYPES = {
         **dict.fromkeys(("industry", "hs_is_target_account"), "enumeration"),
         "closedate": "datetime",
     },
-    "deals": {"dealname": "string", "amount": "number", "closedate": "datetime", "description": "string"},
+    "deals": {
+        **dict.fromkeys(("dealname", "description"), "string"),
+        **dict.fromkeys(("pipeline", "dealstage"), "enumeration"),
+        "amount": "number",
+        "closedate": "datetime",
+    },
 }
 
 
@@ -179,11 +198,12 @@ def fill(warehouse: DuckDBWarehouse, *, people: int, firms: int, deals: int) -> 
     warehouse.execute(
         "CREATE TABLE contacts (golden_id VARCHAR, email VARCHAR, firstname VARCHAR, lastname VARCHAR,"
         " lifecyclestage VARCHAR, hs_preferred_channels VARCHAR, mrr_usd DECIMAL(18, 4), open_tickets BIGINT,"
-        " last_seen_at TIMESTAMP, closedate DATE, company_golden_id VARCHAR)"
+        " last_seen_at TIMESTAMP, closedate DATE, hubspot_owner_id VARCHAR, company_golden_id VARCHAR)"
     )
     warehouse.execute(
         "CREATE TABLE deals (golden_id VARCHAR, dealname VARCHAR, amount DECIMAL(18, 4), closedate TIMESTAMP,"
-        " description VARCHAR, company_golden_id VARCHAR, contact_golden_id VARCHAR)"
+        " description VARCHAR, pipeline VARCHAR, dealstage VARCHAR, company_golden_id VARCHAR,"
+        " contact_golden_id VARCHAR)"
     )
     flags: tuple[Scalar, ...] = (True, False, None)
     # Counts that share no divisor, so that kinds of values meet in many ways.
@@ -195,11 +215,12 @@ def fill(warehouse: DuckDBWarehouse, *, people: int, firms: int, deals: int) -> 
         texts = [nth(TEXTS, i), nth(TEXTS, i * 2 + 1), nth(STAGES, i), nth(CHANNELS, i // 2)]
         numbers = [nth(AMOUNTS, i), nth(WHOLE, i // 3), nth(MOMENTS, i // 5), nth(DAYS, i)]
         firm = f"k{i % firms}" if i % 4 else None
-        row = [f"c{i}", f"Person.{i}@Firm{i % firms}.example", *texts, *numbers, firm]
-        warehouse.execute("INSERT INTO contacts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+        row = [f"c{i}", f"Person.{i}@Firm{i % firms}.example", *texts, *numbers, nth(OWNERS, i // 7), firm]
+        warehouse.execute("INSERT INTO contacts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
     for i in range(deals):
         moment = nth(MOMENTS, i)
         closes = moment + timedelta(days=i) if isinstance(moment, datetime) else None
         ends = [f"k{i % firms}" if i % 3 else None, f"c{i % people}" if i % 5 else None]
-        row = [f"d{i}", f"Deal {i} {nth(TEXTS, i) or ''}", nth(AMOUNTS, i), closes, nth(TEXTS, i * 4), *ends]
-        warehouse.execute("INSERT INTO deals VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+        moved = [PIPELINE, nth(DEAL_STAGES, i)]
+        row = [f"d{i}", f"Deal {i} {nth(TEXTS, i) or 'x'}", nth(AMOUNTS, i), closes, nth(TEXTS, i * 4), *moved, *ends]
+        warehouse.execute("INSERT INTO deals VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)

@@ -1,7 +1,8 @@
 """A vendor's published API descriptions (OpenAPI 3.0) as a judge of what went over the wire.
 
-The validator is `openapi-schema-validator`'s, which reads schemas as OpenAPI means them. Two things it leaves to its users are
-here: which operation a request is, and names that no schema describes, which a schema allows and a vendor would ignore or refuse.
+The validator is `openapi-schema-validator`'s, which reads schemas as OpenAPI means them. Two things it leaves to its
+users are here: which operation a request is, and names that no schema describes, which a schema allows and a vendor
+would ignore or refuse.
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ class Exchange(NamedTuple):
 
 
 class Difference(NamedTuple):
-    """`where`: the operation as the vendor writes it. `side`: request or answer. `what`: one line, with a path into the body
-    in which every index is `*`, so that a batch of a hundred says it once."""
+    """`where`: the operation as the vendor writes it. `side`: request or answer. `what`: one line, with a path into
+    the body in which every index is `*`, so that a batch of a hundred says it once."""
 
     where: str
     side: str

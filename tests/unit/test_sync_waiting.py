@@ -13,9 +13,9 @@ from revetl.destinations.hubspot.api import IN_ROW
 from revetl.errors import GuardrailError, Rejected
 from revetl.model import Change, Guardrails
 from revetl.state.outcomes import DECIDED_BY_ROW
+from revetl.sync.release import release
 from revetl.sync.retry import due
 from revetl.sync.retry.queue import QueueFilter
-from revetl.sync.retry.release import release
 from revetl.usecases.sync import _unattended
 from tests.support.sync_bench import ANN, BOB, CID, Bench, bench_of_three
 

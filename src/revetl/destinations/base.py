@@ -140,11 +140,13 @@ class RecordMatch:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two records to be linked or unlinked, by their ids there. Answered for by `ordinal`."""
+    """Two records to be linked or unlinked, by their ids there. Answered for by `ordinal`. `alone`: nothing tied the
+    two before we did, so what our kind of link brought along is ours to remove as well."""
 
     ordinal: int
     from_id: str
     to_id: str
+    alone: bool = False
 
 
 class Destination(Protocol):

@@ -1,5 +1,5 @@
-"""The Singer tap of Meltano, as its command runs: discovery, then all streams that are selected, first as lists, then, since
-it knows a date to begin at, as searches by time."""
+"""The Singer tap of Meltano, as its command runs: discovery, then all streams that are selected, first as lists,
+then, since it knows a date to begin at, as searches by time."""
 
 import contextlib
 import io

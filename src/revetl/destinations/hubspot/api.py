@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import inf
 from typing import Any
-from urllib.parse import quote
 
 from revetl.destinations.hubspot import shapes
 from revetl.errors import ConfigError
@@ -35,22 +34,31 @@ _OBJECT = re.compile(r"[A-Za-z0-9_-]+")
 
 def objects_path(version: str, object_: str) -> str:
     """`/crm/v3/objects/contacts`, or the dated form `/crm/objects/2026-03/contacts` (docs)."""
-    if not _OBJECT.fullmatch(object_):
-        raise ConfigError(f"{object_!r} is not the name of a HubSpot object")
-    return f"/crm/v3/objects/{object_}" if version == "v3" else f"/crm/objects/{version}/{object_}"
+    name = _checked(object_)
+    return f"/crm/v3/objects/{name}" if version == "v3" else f"/crm/objects/{version}/{name}"
 
 
 def associations_path(version: str, object_: str, to_object: str) -> str:
     """`/crm/v4/associations/contacts/companies`, or the dated form (docs)."""
-    for name in (object_, to_object):
-        if not _OBJECT.fullmatch(name):
-            raise ConfigError(f"{name!r} is not the name of a HubSpot object")
     base = "/crm/v4/associations" if version == "v3" else f"/crm/associations/{version}"
-    return f"{base}/{object_}/{to_object}"
+    return f"{base}/{_checked(object_)}/{_checked(to_object)}"
 
 
 def properties_path(object_: str) -> str:
-    return f"/crm/v3/properties/{quote(object_, safe='')}"
+    return f"/crm/v3/properties/{_checked(object_)}"
+
+
+def _checked(object_: str) -> str:
+    """ConfigError for what is no name of an object: as a part of a path it would lead elsewhere."""
+    if not _OBJECT.fullmatch(object_):
+        raise ConfigError(f"{object_!r} is not the name of a HubSpot object")
+    return object_
+
+
+def batch_read(ids: Iterable[str], properties: Sequence[str], id_property: str | None = None) -> dict[str, Any]:
+    """The body of a batch read. `id_property` None: `ids` are record ids. The empty histories are required (spec)."""
+    body = {"inputs": [{"id": id_} for id_ in ids], "properties": [*properties], "propertiesWithHistory": []}
+    return body if id_property is None else {**body, "idProperty": id_property}
 
 
 @dataclass(frozen=True, slots=True)

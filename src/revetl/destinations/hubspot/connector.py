@@ -8,11 +8,12 @@ from collections.abc import Mapping, Sequence
 
 from revetl.clock import Clock
 from revetl.destinations.base import Destination, DestinationField, Limits, ObjectSchema, Pair, Quota, RecordMatch
+from revetl.destinations.capabilities import LinkedRecords
 from revetl.destinations.hubspot import access, api, linking
 from revetl.destinations.hubspot.allowance import Allowance
 from revetl.destinations.hubspot.batch_items import BatchRoute, Item
 from revetl.destinations.hubspot.domains import bare
-from revetl.destinations.hubspot.linking import Linker
+from revetl.destinations.hubspot.linking import Linker, LinkKinds
 from revetl.destinations.hubspot.options import Options
 from revetl.destinations.hubspot.reading import ID, Reader, unique_property
 from revetl.destinations.hubspot.schema import Schema
@@ -70,7 +71,7 @@ class HubSpot:
         self._schema = Schema(self._session)
         # Records found by `match` that do not carry our key yet: the next update gives it to them.
         self._unkeyed: dict[str, set[str]] = defaultdict(set)
-        self._link_categories: dict[tuple[str, str], dict[int, str]] = {}
+        self._link_kinds: dict[tuple[str, str], LinkKinds] = {}
 
     def __repr__(self) -> str:
         return f"HubSpot({self.name!r})"
@@ -164,25 +165,26 @@ class HubSpot:
         return await self.look_up(object_, ID, ids, fields)
 
     async def link_types(self, object_: str, to_object: str) -> frozenset[int]:
-        return frozenset(await self._categories(object_, to_object))
+        return frozenset((await self._kinds(object_, to_object)).categories)
+
+    async def implied_type(self, object_: str, to_object: str) -> int | None:
+        return (await self._kinds(object_, to_object)).plain
 
     async def link(self, object_: str, to_object: str, type_: int, pairs: Sequence[Pair]) -> list[Outcome]:
-        categories = await self._categories(object_, to_object)
-        category = categories.get(type_, "HUBSPOT_DEFINED")
-        return await self._linker(object_, to_object).link(type_, category, pairs)
+        kinds = await self._kinds(object_, to_object)
+        return await self._linker(object_, to_object).link(type_, kinds.category(type_), pairs)
 
     async def unlink(self, object_: str, to_object: str, type_: int, pairs: Sequence[Pair]) -> list[Outcome]:
-        return await self._linker(object_, to_object).unlink(pairs)
+        kinds = await self._kinds(object_, to_object)
+        return await self._linker(object_, to_object).unlink(type_, kinds, pairs)
 
-    async def links_of(
-        self, object_: str, to_object: str, type_: int, ids: Sequence[str]
-    ) -> Mapping[str, frozenset[str]]:
-        return await self._linker(object_, to_object).standing(type_, ids)
+    async def links_of(self, object_: str, to_object: str, ids: Sequence[str]) -> Mapping[str, LinkedRecords]:
+        return await self._linker(object_, to_object).standing(ids)
 
-    async def _categories(self, object_: str, to_object: str) -> dict[int, str]:
-        if (object_, to_object) not in self._link_categories:
-            self._link_categories[object_, to_object] = await self._linker(object_, to_object).types()
-        return self._link_categories[object_, to_object]
+    async def _kinds(self, object_: str, to_object: str) -> LinkKinds:
+        if (object_, to_object) not in self._link_kinds:
+            self._link_kinds[object_, to_object] = await self._linker(object_, to_object).kinds()
+        return self._link_kinds[object_, to_object]
 
     def _linker(self, object_: str, to_object: str) -> Linker:
         return Linker(self._session, self._options.api_version, object_, to_object)

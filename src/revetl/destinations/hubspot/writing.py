@@ -85,7 +85,7 @@ class Writer:
                 items[0].rejected(refusal, attempts)
         nameless = meant.claim(body.get("results"), attempts)
         if nameless and route.id_property:
-            nameless = meant.claim(await self._read_back(route, nameless), attempts)
+            nameless = meant.claim(await self._read_back(route.path, route.id_property, nameless), attempts)
         await self._update_existing(route, again)
         left = [i for i in items if i.outcome is None and i not in (item for item, _ in again)]
         if left and len(items) > 1 and (unclaimed or nameless):
@@ -95,14 +95,14 @@ class Writer:
         for item in left:
             item.unknown()
 
-    async def _read_back(self, route: BatchRoute, results: Sequence[Any]) -> list[Any]:
+    async def _read_back(self, path: str, id_property: str, results: Sequence[Any]) -> list[Any]:
         """The same records with the property that names them, where the write's answer left it out; as given where they
         can't be read."""
-        ids = [{"id": str(r["id"])} for r in results if isinstance(r, dict) and r.get("id")]
+        ids = [str(r["id"]) for r in results if isinstance(r, dict) and r.get("id")]
         if not ids:
             return list(results)
-        body = {"inputs": ids, "properties": [route.id_property, "hs_additional_emails"]}
-        path = route.path.rpartition("/")[0] + "/read"
+        body = api.batch_read(ids, [id_property, "hs_additional_emails"])
+        path = path.rpartition("/")[0] + "/read"
         try:
             response = await self._session.request("POST", path, json=body, idempotent=True)
         except CallError as e:

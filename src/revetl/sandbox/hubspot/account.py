@@ -10,7 +10,7 @@ _SET_UP_MS = int(datetime(2024, 1, 15, 9, 0, tzinfo=UTC).timestamp() * 1000)
 
 
 @dataclass(slots=True)
-class Owner:
+class PortalOwner:
     """Somebody to whom records are assigned. Records hold `id`; `user_id` is another number (docs). `archived`: the
     person was deactivated."""
 
@@ -24,7 +24,7 @@ class Owner:
 
 
 @dataclass(slots=True)
-class Stage:
+class PipelineStage:
     """`metadata` holds texts: `probability` and `isClosed` of a deal's stage (docs)."""
 
     id: str
@@ -40,7 +40,7 @@ class Pipeline:
     id: str
     label: str
     order: int
-    stages: dict[str, Stage] = field(default_factory=dict)
+    stages: dict[str, PipelineStage] = field(default_factory=dict)
     created_ms: int = _SET_UP_MS
     updated_ms: int = _SET_UP_MS
 
@@ -52,13 +52,13 @@ class PropertyGroup:
     order: int = -1
 
 
-def starting_owners() -> dict[str, Owner]:
+def starting_owners() -> dict[str, PortalOwner]:
     """Three who work there and one who has left."""
     people = (
-        Owner("710001", "olive@revetl.example", "Olive", "Osei", 910001),
-        Owner("710002", "omar@revetl.example", "Omar", "Ortiz", 910002),
-        Owner("710003", "oona@revetl.example", "Oona", "Olsen", 910003),
-        Owner("710004", "otto@revetl.example", "Otto", "Orban", 910004, archived=True),
+        PortalOwner("710001", "olive@revetl.example", "Olive", "Osei", 910001),
+        PortalOwner("710002", "omar@revetl.example", "Omar", "Ortiz", 910002),
+        PortalOwner("710003", "oona@revetl.example", "Oona", "Olsen", 910003),
+        PortalOwner("710004", "otto@revetl.example", "Otto", "Orban", 910004, archived=True),
     )
     return {o.id: o for o in people}
 
@@ -77,10 +77,10 @@ _DEAL_STAGES = (
 
 def starting_pipelines() -> dict[str, dict[str, Pipeline]]:
     """Object type → id → pipeline. Of the objects that are served only deals move through pipelines."""
-    stages = {
-        id_: Stage(id_, label, i, {"isClosed": str(id_.startswith("closed")).lower(), "probability": probability})
-        for i, (id_, label, probability) in enumerate(_DEAL_STAGES)
-    }
+    stages = {}
+    for i, (id_, label, probability) in enumerate(_DEAL_STAGES):
+        closed = "true" if id_.startswith("closed") else "false"
+        stages[id_] = PipelineStage(id_, label, i, {"isClosed": closed, "probability": probability})
     return {"deals": {"default": Pipeline("default", "Sales Pipeline", 0, stages)}}
 
 
@@ -95,9 +95,9 @@ def dump_pipelines(pipelines: dict[str, dict[str, Pipeline]]) -> dict[str, list[
 
 
 def restore_pipelines(document: dict[str, list[dict[str, Any]]]) -> dict[str, dict[str, Pipeline]]:
-    return {
-        object_type: {
-            p["id"]: Pipeline(**{**p, "stages": {id_: Stage(**s) for id_, s in p["stages"].items()}}) for p in found
-        }
-        for object_type, found in document.items()
-    }
+    return {object_type: {p["id"]: _restored(p) for p in found} for object_type, found in document.items()}
+
+
+def _restored(pipeline: dict[str, Any]) -> Pipeline:
+    stages = {id_: PipelineStage(**stage) for id_, stage in pipeline["stages"].items()}
+    return Pipeline(**{**pipeline, "stages": stages})

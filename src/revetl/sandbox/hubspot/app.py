@@ -11,7 +11,8 @@ from revetl.sandbox.hubspot import errors, search
 from revetl.sandbox.hubspot.errors import ApiError
 from revetl.sandbox.hubspot.limits import RateLimits
 from revetl.sandbox.hubspot.portal import TOKEN_LIFETIME_S, Portal, PortalCall, canonical_type
-from revetl.sandbox.hubspot.routes import FAMILIES, Route, all_routes
+from revetl.sandbox.hubspot.routes import FAMILIES, ServedRoute, all_routes
+from revetl.sandbox.hubspot.standard_objects import OTHER_STANDARD_OBJECTS
 from revetl.sandbox.vendor import Handler, Routes
 
 
@@ -33,7 +34,7 @@ class HubSpotApp:
         for family in FAMILIES:
             routes.add("*", family + "/{rest:.*}", self._elsewhere)
 
-    def _handler(self, route: Route) -> Handler:
+    def _handler(self, route: ServedRoute) -> Handler:
         async def handle(request: web.Request) -> web.StreamResponse:
             self.requests += 1
             self.writes += route.writes
@@ -52,13 +53,14 @@ class HubSpotApp:
 
         return handle
 
-    def _scopes(self, route: Route, request: web.Request) -> list[str]:
+    def _scopes(self, route: ServedRoute, request: web.Request) -> list[str]:
         """Of the objects that the address names. 400 for an object that there is not, which is found before the scopes
         are looked at (measured by a third party)."""
         objects = {}
         for name in ("type", "from", "to"):
             if name in request.match_info:
-                objects[name] = self.portal.store(canonical_type(request.match_info[name])).type
+                object_ = canonical_type(request.match_info[name])
+                objects[name] = object_ if object_ in OTHER_STANDARD_OBJECTS else self.portal.store(object_).type
         return [scope.format(**objects) for scope in route.scopes]
 
     async def _call(self, request: web.Request, token: str, *, searching: bool) -> PortalCall:

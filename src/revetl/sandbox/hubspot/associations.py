@@ -1,4 +1,9 @@
-"""v4 associations: links of records made, read and removed."""
+"""Associations: links of records made, read and removed.
+
+What v4 and the dated versions tell differently (spec): record ids are integers in v4 and texts in the dated ones;
+what is archived is answered with 204 in v4 and with 200 and a body in the dated ones; 2026-09 answers a create with
+200.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +11,9 @@ from typing import Any
 
 from revetl.sandbox.hubspot import errors
 from revetl.sandbox.hubspot.association_types import HUBSPOT_DEFINED, AssociationType
-from revetl.sandbox.hubspot.paging import int_of, next_page, page_size
 from revetl.sandbox.hubspot.portal import Portal, PortalCall, Reply, canonical_type
-from revetl.sandbox.hubspot.schema import iso
+from revetl.sandbox.hubspot.query import int_of, next_page, page_size
+from revetl.sandbox.hubspot.values import iso
 
 CREATE_MAX = 2000
 READ_MAX = 1000
@@ -31,7 +36,7 @@ def create(call: PortalCall) -> Reply:
             continue
         _link(call.portal, from_type, from_id, to_type, to_id, [t.id for t in types])
         results.append(_linked_json(call, from_id, to_id, types))
-    return _answer(call, results, failed, 201)
+    return _answer(call, results, failed, 200 if call.version == "2026-09" else 201)
 
 
 def associate_default(call: PortalCall) -> Reply:
@@ -48,14 +53,16 @@ def associate_default(call: PortalCall) -> Reply:
 
 
 def read(call: PortalCall) -> Reply:
-    """Ids come as integers, not as the strings the specification says (live)."""
     from_type, to_type = _pair(call)
     results, failed = [], []
     for item in _inputs(call, READ_MAX):
         from_id = str(item.get("id", ""))
         linked = call.portal.linked(from_type, from_id, to_type)
         if linked:
-            to = [{"toObjectId": int(i), "associationTypes": _types_json(call, types)} for i, types in linked.items()]
+            to = [
+                {"toObjectId": _id(call, i), "associationTypes": _types_json(call, types)}
+                for i, types in linked.items()
+            ]
             results.append({"from": {"id": from_id}, "to": to})
         else:
             message = f"No {errors.TITLES[to_type].lower()} is associated with {errors.TITLES[from_type]} {from_id}."
@@ -79,7 +86,7 @@ def archive(call: PortalCall) -> Reply:
         for end in ends if isinstance(ends, list) else [ends]:
             to_id = str((end or {}).get("id", ""))
             call.portal.unlink(from_type, _end(item, "from"), to_type, to_id)
-    return 204, None
+    return _archived(call)
 
 
 def archive_labels(call: PortalCall) -> Reply:
@@ -97,7 +104,7 @@ def archive_labels(call: PortalCall) -> Reply:
                     call.portal.version += 1
         if not call.portal.linked(from_type, from_id, to_type).get(to_id):
             call.portal.unlink(from_type, from_id, to_type, to_id)
-    return 204, None
+    return _archived(call)
 
 
 # One record's: below `/crm/v4/objects/{type}/{id}/associations`
@@ -110,7 +117,9 @@ def list_of(call: PortalCall) -> Reply:
     after = int_of(call.query.get("after"), "after", 0)
     limit = page_size(call, default=PAGE_MAX, most=PAGE_MAX)
     ids = [i for i in sorted(map(int, linked)) if i > after]
-    shown = [{"toObjectId": i, "associationTypes": _types_json(call, linked[str(i)])} for i in ids[:limit]]
+    shown = [
+        {"toObjectId": _id(call, str(i)), "associationTypes": _types_json(call, linked[str(i)])} for i in ids[:limit]
+    ]
     body: dict[str, Any] = {"results": shown}
     if len(ids) > limit:
         body["paging"] = next_page(call, str(ids[limit - 1]))
@@ -192,11 +201,19 @@ def _link_by_default(portal: Portal, one: tuple[str, str], other: tuple[str, str
 def _linked_json(call: PortalCall, from_id: str, to_id: str, types: list[AssociationType]) -> dict[str, Any]:
     return {
         "fromObjectTypeId": errors.TYPE_IDS[types[0].from_type],
-        "fromObjectId": int(from_id),
+        "fromObjectId": _id(call, from_id),
         "toObjectTypeId": errors.TYPE_IDS[types[0].to_type],
-        "toObjectId": int(to_id),
+        "toObjectId": _id(call, to_id),
         "labels": [t.label for t in types if t.label is not None],
     }
+
+
+def _id(call: PortalCall, record_id: str) -> int | str:
+    return int(record_id) if call.version is None else record_id
+
+
+def _archived(call: PortalCall) -> Reply:
+    return (204, None) if call.version is None else _answer(call, [], [], 200)
 
 
 def _pair(call: PortalCall) -> tuple[str, str]:

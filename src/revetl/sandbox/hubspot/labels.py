@@ -15,8 +15,11 @@ def list_all(call: PortalCall) -> Reply:
 
 
 def create(call: PortalCall) -> Reply:
-    """Two types where the other side has a label of its own, else one (docs)."""
+    """Two types where the other side has a label of its own, else one (docs). A name has no hyphen and begins with no
+    digit (docs)."""
     name, label = _text(call, "name"), _text(call, "label")
+    if "-" in name or name[0].isdigit():
+        raise errors.invalid_input("The name of an association label has no hyphen and begins with no digit")
     made = call.portal.association_types.create(_pair(call), name, label, call.fields.get("inverseLabel"))
     call.portal.version += 1
     return 200, {"results": [t.as_json() for t in made]}

@@ -8,8 +8,9 @@ from typing import Any
 from revetl.sandbox.hubspot import errors
 from revetl.sandbox.hubspot.associations import check_links, make_links
 from revetl.sandbox.hubspot.batch import history_json
-from revetl.sandbox.hubspot.paging import int_of, names_of, next_page, page_size
 from revetl.sandbox.hubspot.portal import PortalCall, Reply, canonical_type
+from revetl.sandbox.hubspot.query import int_of, is_asked, names_of, next_page, page_size
+from revetl.sandbox.hubspot.standard_objects import OTHER_STANDARD_OBJECTS
 from revetl.sandbox.hubspot.store import INTEGRATION, Record
 
 LIST_MAX = 100
@@ -30,7 +31,7 @@ def create(call: PortalCall) -> Reply:
 
 def read(call: PortalCall) -> Reply:
     """`archived=true` reads an archived record, and only such a one (docs)."""
-    if call.query.get("archived") == "true":
+    if is_asked(call, "archived"):
         record = call.store.archived.get(call.match["id"])
         if record is None:
             raise errors.object_not_found(call.match["id"])
@@ -64,7 +65,7 @@ def list_all(call: PortalCall) -> Reply:
     most = HISTORY_LIST_MAX if names_of(call, "propertiesWithHistory") else LIST_MAX
     limit = page_size(call, default=10, most=most)
     after = int_of(call.query.get("after"), "after", 0)
-    if call.query.get("archived") == "true":
+    if is_asked(call, "archived"):
         records = iter(sorted((r for r in store.archived.values() if int(r.id) > after), key=lambda r: int(r.id)))
     else:
         records = store.after(after)
@@ -144,6 +145,8 @@ def _associations(call: PortalCall, record: Record, wanted: list[str]) -> dict[s
     shown: dict[str, Any] = {}
     types = call.portal.association_types
     for to_type in map(canonical_type, wanted):
+        if to_type in OTHER_STANDARD_OBJECTS:
+            continue
         call.portal.store(to_type)
         linked = call.portal.linked(call.type, record.id, to_type)
         if linked:

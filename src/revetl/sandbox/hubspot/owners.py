@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from revetl.sandbox.hubspot import errors
-from revetl.sandbox.hubspot.account import Owner
-from revetl.sandbox.hubspot.paging import int_of, next_page, page_size
+from revetl.sandbox.hubspot.account import PortalOwner
 from revetl.sandbox.hubspot.portal import PortalCall, Reply
+from revetl.sandbox.hubspot.query import int_of, is_asked, next_page, page_size
 from revetl.sandbox.hubspot.store import iso_ms
 
 PAGE_MAX = 500
@@ -39,12 +39,12 @@ def read(call: PortalCall) -> Reply:
     raise errors.not_found()
 
 
-def _of(call: PortalCall) -> list[Owner]:
-    archived = call.query.get("archived") == "true"
+def _of(call: PortalCall) -> list[PortalOwner]:
+    archived = is_asked(call, "archived")
     return [o for o in call.portal.owners.values() if o.archived == archived]
 
 
-def _json(owner: Owner) -> dict[str, Any]:
+def _json(owner: PortalOwner) -> dict[str, Any]:
     """Of somebody who has left `userId` is null, and the number stands beside it (docs)."""
     return {
         "id": owner.id,

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from revetl.sandbox.hubspot import errors
-from revetl.sandbox.hubspot.account import Pipeline, Stage
+from revetl.sandbox.hubspot.account import Pipeline, PipelineStage
 from revetl.sandbox.hubspot.portal import PortalCall, Reply
+from revetl.sandbox.hubspot.query import is_asked
 from revetl.sandbox.hubspot.store import iso_ms
 
 
@@ -61,7 +62,7 @@ def update(call: PortalCall) -> Reply:
 
 def archive(call: PortalCall) -> Reply:
     pipeline = _pipeline(call)
-    if call.query.get("validateReferencesBeforeDelete") == "true":
+    if is_asked(call, "validateReferencesBeforeDelete"):
         _refuse_used(call, "pipeline", [pipeline.id])
     del _pipelines(call)[pipeline.id]
     return _changed(call, 204, None)
@@ -100,13 +101,13 @@ def update_stage(call: PortalCall) -> Reply:
 
 def archive_stage(call: PortalCall) -> Reply:
     stage = _stage(call)
-    if call.query.get("validateReferencesBeforeDelete") == "true":
+    if is_asked(call, "validateReferencesBeforeDelete"):
         _refuse_used(call, "dealstage", [stage.id])
     del _pipeline(call).stages[stage.id]
     return _changed(call, 204, None)
 
 
-def _add_stage(call: PortalCall, pipeline: Pipeline, fields: Any) -> Stage:
+def _add_stage(call: PortalCall, pipeline: Pipeline, fields: Any) -> PipelineStage:
     if not isinstance(fields, dict):
         raise errors.invalid_json("a stage must be an object")
     id_ = str(fields.get("stageId") or fields.get("id") or _next_id(call))
@@ -114,7 +115,7 @@ def _add_stage(call: PortalCall, pipeline: Pipeline, fields: Any) -> Stage:
     if id_ in pipeline.stages or id_ in taken:
         raise errors.invalid_input(f"A stage with the id {id_} exists already")
     now = call.portal.now_ms()
-    stage = Stage(id_, _label(fields), _order(fields), _metadata(fields.get("metadata")), now, now)
+    stage = PipelineStage(id_, _label(fields), _order(fields), _metadata(fields.get("metadata")), now, now)
     pipeline.stages[id_] = stage
     return stage
 
@@ -146,7 +147,7 @@ def _pipeline(call: PortalCall) -> Pipeline:
     return found
 
 
-def _stage(call: PortalCall) -> Stage:
+def _stage(call: PortalCall) -> PipelineStage:
     found = _pipeline(call).stages.get(call.match["stage"])
     if found is None:
         raise errors.not_found(f"Stage {call.match['stage']} does not exist")
@@ -200,7 +201,7 @@ def _json(pipeline: Pipeline) -> dict[str, Any]:
     }
 
 
-def _stage_json(stage: Stage) -> dict[str, Any]:
+def _stage_json(stage: PipelineStage) -> dict[str, Any]:
     return {
         "id": stage.id,
         "label": stage.label,

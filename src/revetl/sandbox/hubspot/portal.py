@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,10 +13,10 @@ from multidict import MultiMapping
 
 from revetl.clock import Clock
 from revetl.sandbox.hubspot import errors
-from revetl.sandbox.hubspot.account import Owner, Pipeline, starting_owners, starting_pipelines
+from revetl.sandbox.hubspot.account import Pipeline, PortalOwner, starting_owners, starting_pipelines
 from revetl.sandbox.hubspot.association_types import AssociationTypes
-from revetl.sandbox.hubspot.schema import iso
 from revetl.sandbox.hubspot.store import HUMAN, ObjectStore, Record
+from revetl.sandbox.hubspot.values import iso
 
 OBJECT_TYPES = ("contacts", "companies", "deals")
 _NAMES = {
@@ -28,6 +29,7 @@ _NAMES = {
     for name in (plural, singular, type_id)
 }
 TOKEN_LIFETIME_S = 1800
+_DATED = re.compile(r"/(20\d\d-\d\d)/")
 ALL_SCOPES = (
     "oauth",
     *(f"crm.objects.{name}.{how}" for name in OBJECT_TYPES for how in ("read", "write")),
@@ -57,6 +59,12 @@ class PortalCall:
     token: str
 
     @property
+    def version(self) -> str | None:
+        """Of a dated address, its date; None for v1 to v4."""
+        dated = _DATED.search(self.url)
+        return dated[1] if dated else None
+
+    @property
     def store(self) -> ObjectStore:
         return self.portal.store(self.type)
 
@@ -84,7 +92,7 @@ class Portal:
     stores: dict[str, ObjectStore] = field(default_factory=lambda: {t: ObjectStore(t) for t in OBJECT_TYPES})
     links: Links = field(default_factory=dict)
     association_types: AssociationTypes = field(default_factory=AssociationTypes)
-    owners: dict[str, Owner] = field(default_factory=starting_owners)
+    owners: dict[str, PortalOwner] = field(default_factory=starting_owners)
     pipelines: dict[str, dict[str, Pipeline]] = field(default_factory=starting_pipelines)
     blocked_emails: set[str] = field(default_factory=set)
     counts: Counter[str] = field(default_factory=Counter)

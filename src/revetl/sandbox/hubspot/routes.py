@@ -86,6 +86,8 @@ _LINKS_OF_ONE: _Table = (
     ("PUT", "/{to}/{to_id}", associations.put_one, _WRITE),
     ("DELETE", "/{to}/{to_id}", associations.delete_one, _WRITE),
 )
+# The latest version describes no list of one record's links (spec): they are read in batches.
+_LINKS_OF_ONE_UNLISTED: _Table = tuple(line for line in _LINKS_OF_ONE if line[0] != "GET")
 _OWNERS_TABLE: _Table = (("GET", "", owners.list_all, _OWNERS), ("GET", "/{id}", owners.read, _OWNERS))
 _PIPELINES: _Table = (
     ("GET", "", pipelines.list_all, _SCHEMA_READ),
@@ -106,6 +108,8 @@ _OBJECT_SCHEMAS: _Table = (
     ("POST", "", object_schemas.refuse, _CUSTOM_WRITE),
     ("GET", "/{type}", object_schemas.read, (*_SCHEMA_READ, *_CUSTOM_READ)),
 )
+# The shorter one is what readers ask for (captured in the sources of two).
+_SCHEMA_BASES = ("/crm-object-schemas/v3/schemas", "/crm/v3/schemas")
 _TABLES: tuple[tuple[_Table, tuple[str, ...]], ...] = (
     (_OBJECTS, ("/crm/v3/objects/{type}", *(f"/crm/objects/{d}/{{type}}" for d in DATED))),
     (_PROPERTIES, ("/crm/v3/properties/{type}", *(f"/crm/properties/{d}/{{type}}" for d in DATED))),
@@ -114,14 +118,16 @@ _TABLES: tuple[tuple[_Table, tuple[str, ...]], ...] = (
         _LINKS_OF_ONE,
         ("/crm/v4/objects/{type}/{id}/associations", "/crm/objects/2026-03/{type}/{id}/associations"),
     ),
+    (_LINKS_OF_ONE_UNLISTED, ("/crm/objects/2026-09/{type}/{id}/associations",)),
     (_OWNERS_TABLE, ("/crm/v3/owners", *(f"/crm/owners/{d}" for d in DATED))),
     (_PIPELINES, ("/crm/v3/pipelines/{type}", *(f"/crm/pipelines/{d}/{{type}}" for d in DATED))),
-    (_OBJECT_SCHEMAS, ("/crm-object-schemas/v3/schemas", *(f"/crm-object-schemas/{d}/schemas" for d in DATED))),
+    (_OBJECT_SCHEMAS, (*_SCHEMA_BASES, *(f"/crm-object-schemas/{d}/schemas" for d in DATED))),
     ((("GET", "", tokens.account, ()),), ("/account-info/v3/details",)),
 )
 # Asked about a token that stands in the address or in the body, without one in the header (docs).
 _PUBLIC: _Table = (
     ("GET", "/oauth/v1/access-tokens/{token}", tokens.access_token, ()),
+    ("GET", "/oauth/v1/refresh-tokens/{token}", tokens.refresh_token, ()),
     ("POST", "/oauth/v2/private-apps/get/access-token-info", tokens.private_app, ()),
 )
 # Of POST endpoints, those that change nothing.
@@ -131,7 +137,7 @@ FAMILIES = ("/crm", "/crm-object-schemas", "/oauth", "/account-info")
 
 
 @dataclass(frozen=True, slots=True)
-class Route:
+class ServedRoute:
     """`scopes`: any one is enough. `public`: no credentials are looked at."""
 
     method: str
@@ -152,14 +158,14 @@ class Route:
         return re.fullmatch(re.sub(r"\\?\{.*?\\?\}", "[^/]+", re.escape(self.path)), path) is not None
 
 
-def all_routes() -> Iterator[Route]:
+def all_routes() -> Iterator[ServedRoute]:
     """In the order in which they are tried. A collection answers with a slash at its end too, as the vendor's pages
     write some."""
     for table, bases in _TABLES:
         for base in bases:
             for method, path, endpoint, scopes in table:
-                yield Route(method, base + path, endpoint, scopes)
+                yield ServedRoute(method, base + path, endpoint, scopes)
                 if path == "":
-                    yield Route(method, base + "/", endpoint, scopes)
+                    yield ServedRoute(method, base + "/", endpoint, scopes)
     for method, path, endpoint, scopes in _PUBLIC:
-        yield Route(method, path, endpoint, scopes, public=True)
+        yield ServedRoute(method, path, endpoint, scopes, public=True)

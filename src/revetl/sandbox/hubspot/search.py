@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from revetl.sandbox.hubspot import errors
-from revetl.sandbox.hubspot.paging import int_of
 from revetl.sandbox.hubspot.portal import PortalCall, Reply
-from revetl.sandbox.hubspot.schema import moment_of
+from revetl.sandbox.hubspot.query import int_of
 from revetl.sandbox.hubspot.store import ObjectStore, Record
+from revetl.sandbox.hubspot.values import moment_of
 
 PAGE_MAX = 200
 RESULTS_MAX = 10_000
@@ -20,6 +20,15 @@ FILTERS_MAX = 6
 ALL_FILTERS_MAX = 18
 # A plain `query` looks in these (docs).
 _QUERIED = {"contacts": ("firstname", "lastname", "email", "phone", "company"), "companies": ("name", "domain")}
+
+# What an operator compares with, where it is not one value (docs).
+_NEEDED = {
+    "IN": ("values",),
+    "NOT_IN": ("values",),
+    "BETWEEN": ("value", "highValue"),
+    "HAS_PROPERTY": (),
+    "NOT_HAS_PROPERTY": (),
+}
 
 Values = Callable[[Record, str], str | None]
 
@@ -61,6 +70,9 @@ def _groups(store: ObjectStore, body: dict[str, Any]) -> list[list[dict[str, Any
             raise errors.invalid_input(f"There was a problem with the request: no property {one.get('propertyName')}")
         if one.get("operator") not in _TESTS:
             raise errors.invalid_json(f"unknown operator {one.get('operator')}")
+        for name in _NEEDED.get(one["operator"], ("value",)):
+            if one.get(name) in (None, "", []):
+                raise errors.invalid_input(f"operator {one['operator']} needs {name}")
     return [[_in_time(store, _led_on(store, f)) for f in g] for g in groups]
 
 
@@ -151,9 +163,7 @@ def _lookup(store: ObjectStore, name: str, value: str) -> list[str]:
 
 
 def _wanted(filter_: dict[str, Any]) -> list[str]:
-    values = filter_.get("values") if filter_["operator"] in ("IN", "NOT_IN") else [filter_.get("value")]
-    if not values or any(v is None for v in values):
-        raise errors.invalid_input(f"operator {filter_['operator']} needs a value")
+    values = filter_["values"] if filter_["operator"] in ("IN", "NOT_IN") else [filter_["value"]]
     return [str(v).lower() for v in values]
 
 

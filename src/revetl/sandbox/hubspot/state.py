@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from revetl.sandbox.hubspot.account import Owner, PropertyGroup, dump_pipelines, restore_pipelines
+from revetl.sandbox.hubspot.account import PortalOwner, PropertyGroup, dump_pipelines, restore_pipelines
 from revetl.sandbox.hubspot.portal import Portal
 from revetl.sandbox.hubspot.schema import Property
 from revetl.sandbox.hubspot.store import ObjectStore, Record, Write
@@ -36,7 +36,8 @@ def dump_portal(portal: Portal) -> dict[str, Any]:
 def _store_document(store: ObjectStore) -> dict[str, Any]:
     custom = [p for p in store.properties.values() if not p.hubspot_defined]
     return {
-        "properties": [{f: getattr(p, f) for f in _PROPERTY_FIELDS} for p in custom],
+        "properties": [_property_document(p) for p in custom],
+        "archived_properties": [_property_document(p) for p in store.archived_properties.values()],
         "records": [
             [r.id, r.created_ms, r.updated_ms, r.archived_ms, r.values, r.writes]
             for r in (*store.records.values(), *store.archived.values())
@@ -46,19 +47,25 @@ def _store_document(store: ObjectStore) -> dict[str, Any]:
     }
 
 
+def _property_document(property_: Property) -> dict[str, Any]:
+    return {f: getattr(property_, f) for f in _PROPERTY_FIELDS}
+
+
 def restore_portal(portal: Portal, document: dict[str, Any]) -> None:
     """Into a portal that is fresh. ValueError for a document of another format."""
     if document.get("format") != _FORMAT:
         raise ValueError("it was written by another version of the sandbox")
     portal.last_id = document["last_id"]
     portal.blocked_emails = set(document["blocked_emails"])
-    portal.owners = {o["id"]: Owner(**o) for o in document["owners"]}
+    portal.owners = {o["id"]: PortalOwner(**o) for o in document["owners"]}
     portal.pipelines = restore_pipelines(document["pipelines"])
     portal.association_types.restore(document["labels"])
     for name, stored in document["stores"].items():
         store = portal.stores[name] = ObjectStore(name)
         for fields in stored["properties"]:
             store.add_property(Property(**fields, hubspot_defined=False))
+        for fields in stored["archived_properties"]:
+            store.archived_properties[fields["name"]] = Property(**fields, hubspot_defined=False)
         store.merged = stored["merged"]
         store.groups = {g["name"]: PropertyGroup(**g) for g in stored["groups"]}
         for record_id, created_ms, updated_ms, archived_ms, values, writes in stored["records"]:

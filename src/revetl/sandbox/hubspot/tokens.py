@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from revetl.sandbox.hubspot import errors
-from revetl.sandbox.hubspot.portal import PortalCall, Reply
+from revetl.sandbox.hubspot.portal import ALL_SCOPES, PortalCall, Reply
 
 APP_ID = 1
 USER_ID = 910001
@@ -33,17 +33,16 @@ def access_token(call: PortalCall) -> Reply:
     left = portal.token_ends_in_s(token)
     if left is None or left <= 0:
         raise errors.not_found("token not found")
-    return 200, {
-        "token": token,
-        "token_type": "access",
-        "user": "olive@revetl.example",
-        "user_id": USER_ID,
-        "hub_domain": "revetl.example",
-        "hub_id": portal.portal_id,
-        "app_id": APP_ID,
-        "scopes": portal.scopes_of(token),
-        "expires_in": int(left),
-    }
+    more = {"app_id": APP_ID, "scopes": portal.scopes_of(token), "expires_in": int(left)}
+    return 200, {**_user(call), "token": token, "token_type": "access", **more}
+
+
+def refresh_token(call: PortalCall) -> Reply:
+    """`GET /oauth/v1/refresh-tokens/{token}`. Any serves that `POST /oauth/v1/token` would take."""
+    token = call.match["token"]
+    if "bad" in token:
+        raise errors.not_found("token not found")
+    return 200, {**_user(call), "token": token, "token_type": "refresh", "client_id": "revetl", "scopes": [*ALL_SCOPES]}
 
 
 def private_app(call: PortalCall) -> Reply:
@@ -54,3 +53,9 @@ def private_app(call: PortalCall) -> Reply:
     call.portal.authenticate(f"Bearer {key}")
     scopes = call.portal.scopes_of(key)
     return 200, {"userId": USER_ID, "hubId": call.portal.portal_id, "appId": APP_ID, "scopes": scopes}
+
+
+def _user(call: PortalCall) -> dict[str, Any]:
+    """Whose token it is."""
+    domain = "revetl.example"
+    return {"user": f"olive@{domain}", "user_id": USER_ID, "hub_domain": domain, "hub_id": call.portal.portal_id}

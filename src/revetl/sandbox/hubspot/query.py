@@ -1,4 +1,4 @@
-"""The way to the next page, as an answer gives it."""
+"""What the query of an address asks for, and the address of the next page."""
 
 from __future__ import annotations
 
@@ -27,6 +27,11 @@ def page_size(call: PortalCall, *, default: int, most: int) -> int:
 def names_of(call: PortalCall, parameter: str) -> list[str]:
     """A repeated parameter or a comma-separated one: the vendor takes both, and its own client repeats."""
     return [n.strip() for text in call.query.getall(parameter, []) for n in text.split(",") if n.strip()]
+
+
+def is_asked(call: PortalCall, name: str) -> bool:
+    """`true` in any case: the vendor's client for Python writes `True`."""
+    return call.query.get(name, "").lower() == "true"
 
 
 def int_of(value: Any, name: str, default: int) -> int:
