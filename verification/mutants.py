@@ -116,7 +116,7 @@ MUTANTS = (
     Mutant("a cause outside of the row waits for the row", "sync/retry/due.py", "AND in_row IS NOT TRUE AND", "AND FALSE AND", _WAITING),
     Mutant("a pause never ends", "sync/retry/due.py", "coalesce(next_try <= ?, TRUE)", "coalesce(next_try <= ?, TRUE) AND FALSE", _WAITING),
     Mutant("a pause is as long each time", "state/snapshot.py", "coalesce(p.tries, 0) + 1,", "1,", _WAITING),
-    Mutant("a run that leaves refused records waiting ends well", "sync/engine.py", "if waiting.refused > run.spec", "if False and waiting.refused > run.spec", _WAITING),
+    Mutant("a run that leaves refused records waiting ends well", "sync/engine.py", "if refused > run.spec", "if False and refused > run.spec", _WAITING),
     Mutant("what is withheld again is said every hour", "sync/retry/due.py", "    reasons = _counted(tables, same)\n", "    reasons = {}\n", _WAITING),
     Mutant("what has nothing left to send waits on", "sync/retry/due.py", "key IN (SELECT key FROM {found} WHERE nothing_to_send)", "FALSE", _WAITING),
     Mutant("what is tried again breaks a guardrail", "sync/plan/guardrails.py", "WHERE known AND tries = 0", "WHERE known", _WAITING),
