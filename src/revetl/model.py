@@ -61,7 +61,9 @@ NOT_APPLIED = "NOT_APPLIED"
 @dataclass(slots=True)
 class Outcome:
     """What became of one change; attributed by `ordinal`, never by position in a batch. `stands`: of a record that is
-    accepted with the code NOT_APPLIED, field → what the destination answered that stands there."""
+    accepted with the code NOT_APPLIED, field → what the destination answered that stands there. `in_row`: of a refusal,
+    its cause is a value of the record itself that no account takes, so it is sent again once its row changes. Any other
+    cause may be gone at any moment, and the record is tried again."""
 
     ordinal: int
     status: Status
@@ -71,6 +73,7 @@ class Outcome:
     message: str | None = None
     attempts: int = 1
     stands: Mapping[str, Scalar] | None = None
+    in_row: bool = False
 
 
 FieldPolicy = Literal["always", "fill_blank", "forward_only"]
@@ -132,6 +135,7 @@ class SyncSpec:
     `columns` are the columns of the model in order, as its contract or its relation says; the ones to send are
     `sent_columns`: all but the key and the columns that only serve associations; `match_on` is always among them.
     `key_property`: the destination's field that holds our key beside them. No other sync of the object writes it.
+    `beside`: (name, `match_on`) of other syncs that create records of the object and name no such field.
     `where` names the declaring file for messages. `renamed_from`: the name under which its state was kept before.
     `metadata`: fields that tell of the run; they are no columns, so they make no record differ.
     """
@@ -150,6 +154,7 @@ class SyncSpec:
     associate: tuple[Association, ...] = ()
     metadata: Mapping[str, Metadata] = field(default_factory=dict)
     key_property: str | None = None
+    beside: tuple[tuple[str, str | None], ...] = ()
     where: str = ""
     renamed_from: str | None = None
 

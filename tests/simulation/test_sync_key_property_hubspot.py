@@ -117,6 +117,24 @@ async def test_companies_with_a_property_of_their_own_get_no_other(office: Offic
     assert "revetl_key" not in store.unique
 
 
+async def test_two_syncs_do_not_make_companies_through_the_connections_one_property(office: Office) -> None:
+    """Key 1 of the second would be written over the company of key 1 of the first."""
+    from tests.simulation.test_sync_people_hubspot import FIRMS
+
+    partners = replace(FIRMS, name="hubspot__partners", relation=Relation(SCHEMA, "partners"))
+    with pytest.raises(ConfigError, match="hubspot__companies creates companies"):
+        await office.sync(replace(partners, beside=((FIRMS.name, "domain"),)), ("1", "two.example", "Two"))
+    keyed = replace(partners, key_property="partner_id", beside=((FIRMS.name, "domain"),))
+    for _ in range(2):
+        await office.sync(FIRMS, ("1", "one.example", "One"))
+        await office.sync(keyed, ("1", "two.example", "Two"))
+    found = portal_of(office.sandbox).store("companies").records.values()
+    assert sorted((r.values["domain"], r.values.get("revetl_key"), r.values.get("partner_id")) for r in found) == [
+        ("one.example", "1", None),
+        ("two.example", None, "1"),
+    ]
+
+
 async def test_a_property_that_is_not_unique_is_refused(office: Office) -> None:
     with pytest.raises(ConfigError, match="no unique text field"):
         await office.sync(replace(PEOPLE, key_property="jobtitle"), ANN)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from revetl.errors import ConfigError, GuardrailError
 from revetl.model import Relation, Scalar
-from revetl.sync.rollback.decisions import RollbackChoices
+from revetl.sync.rollback.judge import RollbackChoices
 from tests.support.crashing import Crash
 from tests.support.fake_destination import FakeDestination
 from tests.unit.test_sync_restored import LATER, PEOPLE, World, backup, restore
@@ -173,6 +173,16 @@ def test_a_dropped_snapshot_finds_by_key_and_asks_before_it_creates(world: Keyed
     assert (report.plan.create, report.plan.adopt, world.keys) == (0, 4, ["0", "1", "2", "3"])
 
 
+def test_a_backup_without_its_snapshot_asks_before_it_creates(world: KeyedWorld) -> None:
+    world.bench.source(PEOPLE)
+    world.sync()
+    since_the_backup(world)
+    world.bench.warehouse.execute("DELETE FROM revetl.snapshot__fake__contacts")
+    world.bench.source([*PEOPLE, *MOVED, ("new", "new@x.io", "New", None)])
+    with pytest.raises(GuardrailError, match="1 record"):
+        world.sync()
+
+
 def test_a_create_whose_answer_was_lost_is_repeated_on_the_same_record(world: KeyedWorld) -> None:
     """Also where the row has moved to another address before the next run, and what we wrote into it is emptied."""
 
@@ -330,7 +340,7 @@ DAYS = st.lists(
 )
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(days=DAYS, data=st.data(), crash=st.integers(0, 6))
 def test_whenever_a_backup_is_restored_every_record_is_found_by_its_key(
     tmp_path_factory: pytest.TempPathFactory, days: list[dict[str, str]], data: st.DataObject, crash: int

@@ -34,6 +34,7 @@ _REJECTED = {
     "kept_fields": "VARCHAR",  # and this: whose value there was accepted, a JSON list; NULL: the whole record
     "tries": "BIGINT",  # and these: how often this row was refused
     "next_try": "TIMESTAMP",  # not before then, where many wait for what lies outside of their rows
+    "in_row": "BOOLEAN",  # the cause lies in the row; NULL, of an earlier version: not known to
     "sent_as": "VARCHAR",  # where it was to go and by what (`sent_as`): with another one it is planned anew
 }
 # A refused record is tried again after an hour, then after twice as long each time, and at least once a day.
@@ -252,13 +253,14 @@ def queue_refused(tables: SyncTables, answered: str, now: datetime, run_id: str)
     tables.warehouse.execute(
         f"""
         INSERT INTO {tables.rejected}
-            (key, row_hash, status, error_code, message, tries, run_id, "at", next_try, sent_as)
+            (key, row_hash, status, error_code, message, in_row, tries, run_id, "at", next_try, sent_as)
         SELECT
             p.key,
             p.row_hash,
             p.status,
             coalesce(p.error_code, p.error_class),
             p.error_message,
+            p.in_row,
             coalesce(p.tries, 0) + 1,
             ?,
             ?,

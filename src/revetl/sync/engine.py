@@ -13,7 +13,7 @@ from revetl.context import RunContext
 from revetl.destinations.base import Destination
 from revetl.errors import GuardrailError
 from revetl.model import RunRecord, SyncSpec
-from revetl.state import snapshot
+from revetl.state import runs, snapshot
 from revetl.sync import restored
 from revetl.sync.apply import recovery
 from revetl.sync.apply.applier import Applier, apply_plan
@@ -168,14 +168,16 @@ def _report(
     healed: recovery.Healed,
     waiting: queue.WaitingCounts,
 ) -> SyncReport:
-    record.counts, record.waiting = {**applier.counts, **links.counts}, waiting.reasons
+    of_links = {f"{code}{runs.OF_LINKS}": n for code, n in links.refused.items()}
+    record.counts, record.waiting = {**applier.counts, **links.counts}, waiting.reasons | of_links
     not_sent = plan.changes - applier.sent
     # What was refused waits: by that it is judged, in this run and in every later one.
-    counted = (record.counts.keys() | healed.followed.keys()) - {"rejected"}
+    counted = (record.counts.keys() | healed.followed.keys()) - {"rejected", "links_rejected"}
+    refused = waiting.refused + sum(links.refused.values())
     status, exit_code, error = how_it_ended(
         counted
         | ({"withheld"} if plan.held else set())
-        | ({"waiting"} if waiting.refused > run.spec.guardrails.max_waiting else set()),
+        | ({"waiting"} if refused > run.spec.guardrails.max_waiting else set()),
         interrupted=run.ctx.stop.is_set() and bool(not_sent or links.not_sent),
         error=applier.error or links.error,
     )
@@ -194,6 +196,7 @@ def _report(
         waiting=waiting.statuses,
         waiting_reasons=waiting.reasons,
         links_waiting=links.waiting,
+        links_refused=links.refused,
         links_not_sent=links.not_sent,
         error=error,
         exit_code=exit_code,

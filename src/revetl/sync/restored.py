@@ -65,9 +65,7 @@ async def look(run: SyncRun) -> OlderState | None:
         )
     kept = _read(ctx, run.spec)
     if kept is not None and not await run.on_tables(_knows, kept.last):
-        return OlderState(
-            kept.last, keyed=kept.keyed_since is not None and await run.on_tables(_knows, kept.keyed_since)
-        )
+        return OlderState(kept.last, keyed=await run.on_tables(_is_keyed, kept.keyed_since))
     return OlderState(None) if not run.spec.forgets and await run.on_tables(_lost) else None
 
 
@@ -139,24 +137,39 @@ def _knows(tables: SyncTables, run_id: str) -> bool:
     return bool(tables.warehouse.rows(f"SELECT 1 FROM {runs} WHERE run_id = ? LIMIT 1", [run_id]))
 
 
+def _is_keyed(tables: SyncTables, since: str | None) -> bool:
+    """Whether all that the warehouse has forgotten was made with its key: the snapshot has what was made before."""
+    return since is not None and _knows(tables, since) and not _lost(tables)
+
+
 def _lost(tables: SyncTables) -> bool:
-    """The last that was done to some record was not to delete it, and the snapshot has none."""
+    """The last that was done to some record was not to delete it, and the snapshot has none. What was done before the
+    last `drift --reassert-all` says nothing: that forgets records which are gone, so that they are made again."""
     warehouse = tables.warehouse
     if warehouse.rows(f"SELECT 1 FROM {tables.snapshot} LIMIT 1"):
         return False
-    outcomes = table(relation(warehouse, "outcomes"))
+    outcomes, runs = table(relation(warehouse, "outcomes")), table(relation(warehouse, "runs"))
     return bool(
         warehouse.rows(
             f"""
             SELECT 1
             FROM (
-                SELECT o.op, o.key, row_number() OVER (PARTITION BY o.key ORDER BY o."at" DESC, o.run_id DESC) AS place
+                SELECT
+                    o.op,
+                    o.key,
+                    o."at",
+                    row_number() OVER (PARTITION BY o.key ORDER BY o."at" DESC, o.run_id DESC) AS place
                 FROM {outcomes} o
                 WHERE o.sync = ? AND o.status IN ('ok', 'accepted') AND o.op NOT IN ('link', 'unlink')
             ) AS r
             WHERE r.place = 1 AND r.op <> 'delete' AND NOT {is_alias("r.key")}
+                AND r."at" >= (
+                    SELECT coalesce(max(f.finished_at), TIMESTAMP '1970-01-01 00:00:00')
+                    FROM {runs} AS f
+                    WHERE f.subject = ? AND f.counts LIKE '%"reasserted": %'
+                )
             LIMIT 1
             """,
-            [tables.spec.name],
+            [tables.spec.name, tables.spec.name],
         )
     )

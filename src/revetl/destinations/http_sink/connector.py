@@ -104,7 +104,7 @@ class HttpSink:
         try:
             response = await self._post(rows)
         except TypeError as e:  # not even written down as JSON
-            raise Rejected(_without_form(changes) or str(e), code="INVALID_VALUE") from None
+            raise Rejected(_without_form(changes) or str(e), code="INVALID_VALUE", in_row=True) from None
         except Ambiguous as e:
             return [Outcome(c.ordinal, Status.UNKNOWN, c.destination_id, "Ambiguous", e.code, str(e)) for c in changes]
         if not response.is_success:

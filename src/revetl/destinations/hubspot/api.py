@@ -16,6 +16,16 @@ from revetl.json_documents import parse_json
 # 477: the account is being moved between data centres, Retry-After in seconds (docs); 524: Cloudflare gave up waiting.
 VERDICTS = {477: ResponseVerdict.UNAVAILABLE, 524: ResponseVerdict.AMBIGUOUS}
 
+# Refusals because of a value that no account takes: the vendor's words, and ours for what is not even sent. An option
+# or an owner that is not there can be made there, so their words are not among them.
+IN_ROW = frozenset(
+    {
+        *("INVALID_BOOLEAN", "INVALID_DATE", "INVALID_EMAIL", "INVALID_INTEGER", "INVALID_LONG", "INVALID_NUMBER"),
+        *("INVALID_STRING", "INVALID_TYPE", "INVALID_URL", "STRING_TOO_LONG", "VALUE_TOO_LONG"),
+        *("INVALID_VALUE", "MISSING_ID"),
+    }
+)
+
 _MESSAGE_CHARS = 500
 _BODY = "revetl.body"  # where an answer that was read once is kept
 _EMBEDDED = "Property values were not valid: "

@@ -108,7 +108,9 @@ class Applier:
         jobs = self._plan.by_jobs and by_jobs(destination, run.spec.object, self._plan.changes)
         if not (jobs and isinstance(destination, RunsJobs)):
             return BatchWriter(destination, run.spec, self._note, run.ctx.stop.is_set)
-        self._limits = replace(self._limits, batch_rows=self._limits.job_rows, delete_rows=None)
+        self._limits = replace(
+            self._limits, batch_rows=self._limits.job_rows, delete_rows=None, batch_bytes=self._limits.job_bytes
+        )
         return JobWriter(
             run,
             destination,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from revetl.destinations.base import Limits
 from revetl.model import Change, Operation, RunRecord
+from revetl.sync.apply.batches import BatchCutter
 from revetl.sync.apply.plan_lines import read_changes, stream_lines, with_metadata
 from revetl.sync.apply.state_connection import StateConnection
 from revetl.sync.apply.waves import Waves
@@ -33,8 +34,7 @@ class PlanStream:
     async def batches(self) -> AsyncGenerator[tuple[bool, list[Change]], None]:
         """Changes of one operation each, in the order of the plan as far as the operations allow, with whether they are
         the first of a wave."""
-        waiting: dict[Operation, list[Change]] = {op: [] for op in Operation}
-        starts = False
+        cutter, starts = BatchCutter(self._limits), False
         self._chunks = await self._run.on_tables(stream_lines)
         # A checkpoint takes the warehouse for longer than a chunk lasts, so several are fetched ahead.
         ready: asyncio.Queue[pa.RecordBatch | None] = asyncio.Queue(maxsize=_CHUNKS_AHEAD)
@@ -51,26 +51,21 @@ class PlanStream:
         try:
             while (chunk := await ready.get()) is not None:
                 changes = read_changes(chunk, self._run.tables)
+                wide = cutter.may_be_wide(chunk)
                 if metadata := self._run.spec.metadata:
                     changes = with_metadata(changes, metadata, self._record)
                 for begins, of_wave in self._waves.split(changes):
                     if begins:
-                        for rows in waiting.values():
-                            if rows:
-                                yield starts, rows
-                                starts = False
-                        waiting, starts = {op: [] for op in Operation}, True
+                        for batch in cutter.rest():
+                            yield starts, batch
+                            starts = False
+                        starts = True
                     for op in dict.fromkeys(change.op for change in of_wave):
-                        if op is not Operation.DELETE and waiting[Operation.DELETE]:
-                            # What leaves goes first: it may hold a value that somebody else is about to be given.
-                            yield starts, waiting[Operation.DELETE]
-                            waiting[Operation.DELETE], starts = [], False
-                        rows = waiting[op] + [change for change in of_wave if change.op is op]
-                        size = self._limits.write_rows(op)
-                        whole = len(rows) - len(rows) % size
-                        waiting[op] = rows[whole:]
-                        for start in range(0, whole, size):
-                            yield starts, rows[start : start + size]
+                        # What leaves goes first: it may hold a value that somebody else is about to be given.
+                        leaving = () if op is Operation.DELETE else cutter.rest(Operation.DELETE)
+                        of_op = [change for change in of_wave if change.op is op]
+                        for batch in (*leaving, *cutter.full(op, of_op, wide=wide)):
+                            yield starts, batch
                             starts = False
             await fetching
         finally:
@@ -80,10 +75,9 @@ class PlanStream:
                 while not ready.empty():
                     ready.get_nowait()
                 await asyncio.wait([fetching], timeout=0.01)
-        for batch in waiting.values():
-            if batch:
-                yield starts, batch
-                starts = False
+        for batch in cutter.rest():
+            yield starts, batch
+            starts = False
 
     async def _next(self) -> pa.RecordBatch | None:
         async with self._connection.one_at_a_time:

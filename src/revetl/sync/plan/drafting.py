@@ -60,9 +60,8 @@ async def draft(run: SyncRun, destination: Destination | None, *, limit: int | N
         summary.requests = sum(_writes(spec, destination, summary).values())
         summary.consequences = consequences.consequences(spec, destination, schema, summary.changes)
     summary.violations += guardrails.judge_creates(spec, summary.create - summary.again.get("create", 0))
-    if spec.associate:
-        summary.links = await sending.forecast(run, destination, full_refresh=full_refresh)
-        summary.violations += guardrails.judge_links(spec, summary.links)
+    summary.links = await sending.forecast(run, destination, full_refresh=full_refresh)
+    summary.violations += guardrails.judge_links(spec, summary.links)
     if destination is not None:
         summary.forecast = _forecast(spec, destination, summary, *asked)
     return summary
@@ -139,6 +138,8 @@ def _forecast(spec: SyncSpec, destination: Destination, plan: PlanSummary, looku
     writes = _writes(spec, destination, plan)
     writes["link"] = -(-plan.links.link // limits.link_rows)
     writes["unlink"] = -(-plan.links.unlink // limits.unlink_rows)
+    # A link is read before it is made, and a pair before anything of it is removed.
+    reads += -(-plan.links.link // limits.link_read_rows) + writes["unlink"]
     quota = destination.quota(spec.object, spec.match_on) if isinstance(destination, HasQuota) else Quota()
     return forecast(quota, lookups=lookups, reads=reads, writes=writes)
 

@@ -28,7 +28,7 @@ from revetl.destinations.capabilities import LooksUp
 from revetl.model import Scalar
 from revetl.state.sync_tables import SyncTables
 from revetl.sync.batching import ask_in_batches
-from revetl.sync.plan import adoption, handovers, key_property
+from revetl.sync.plan import adoption, handovers, key_property, unsearched
 from revetl.sync.sync_run import SyncRun
 from revetl.warehouse.cells import plain
 from revetl.warehouse.sql import ident
@@ -68,13 +68,13 @@ async def match_new(run: SyncRun, destination: Destination) -> int:
     spec, tables = run.spec, run.tables
     searched = isinstance(destination, LooksUp)
     if not searched:
-        await run.on_tables(adoption.restore_ids)
+        await run.on_tables(unsearched.restore_ids)
     if not await run.on_tables(_count_new):
         return 0
     idempotent = destination.idempotent(spec.object, spec.created_through)
     if spec.match_on is None or not (idempotent or searched):
         if not idempotent:
-            await run.on_tables(adoption.withhold_unmatchable)
+            await run.on_tables(unsearched.withhold_unmatchable)
         return 0
     columns = ", ".join(f"{name} {type_}" for name, type_ in _FOUND)
     await run.on_tables(SyncTables.new_scratch, "found", f"({columns})")

@@ -11,7 +11,7 @@ from revetl.state.sync_tables import SyncTables, row_hash
 from revetl.sync.plan.freezing import sending_order
 from revetl.sync.retry import queue
 from revetl.sync.rollback import verdicts
-from revetl.sync.rollback.decisions import RollbackChoices
+from revetl.sync.rollback.judge import RollbackChoices
 from revetl.warehouse.sql import ident, literal
 
 _SAMPLES = 5
