@@ -107,6 +107,20 @@ class KeepsKeys(Protocol):
 
 
 @runtime_checkable
+class NeedsRecords(Protocol):
+    """Beside what changed, the rest of the row is needed: in an address, or since a write replaces the record. Not for
+    jobs."""
+
+    def needs_record(self, object_: str) -> bool:
+        """Whether `Change.record` and `Change.after` are to be filled in."""
+        ...
+
+    def replaces_record(self, object_: str) -> bool:
+        """Whether an update is of all fields: then no field can be left to what people wrote there."""
+        ...
+
+
+@runtime_checkable
 class HasQuota(Protocol):
     """The account's limits are known, so that a plan can say how long it takes."""
 

@@ -15,16 +15,28 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from revetl.http.attempt import OutgoingRequest
+    from revetl.http.auth import AuthContext, ClientCertificate, RequestAuth
     from revetl.http.credentials import header_value
     from revetl.http.excerpt import one_word
     from revetl.http.listener import Listener
+    from revetl.http.oauth import JwtAssertion, TokenAuth, TokenRequest
     from revetl.http.options import Policy, RateHeaders, ResponseRules, SessionOptions
     from revetl.http.pacing import DEFAULT_LIMIT, Rate, RateLimiter, SharedLimit
     from revetl.http.session import Session
+    from revetl.http.signature import WebhookSignature
     from revetl.http.transport import Response, Transport, default_transport
     from revetl.http.verdict import ResponseVerdict, retry_after_s
 
 _MODULES = {
+    "WebhookSignature": "signature",
+    "TokenRequest": "oauth",
+    "TokenAuth": "oauth",
+    "RequestAuth": "auth",
+    "OutgoingRequest": "attempt",
+    "JwtAssertion": "oauth",
+    "ClientCertificate": "auth",
+    "AuthContext": "auth",
     "DEFAULT_LIMIT": "pacing",
     "Listener": "listener",
     "Policy": "options",
@@ -46,18 +58,26 @@ _MODULES = {
 
 __all__ = [
     "DEFAULT_LIMIT",
+    "AuthContext",
+    "ClientCertificate",
+    "JwtAssertion",
     "Listener",
+    "OutgoingRequest",
     "Policy",
     "Rate",
     "RateHeaders",
     "RateLimiter",
+    "RequestAuth",
     "Response",
     "ResponseRules",
     "ResponseVerdict",
     "Session",
     "SessionOptions",
     "SharedLimit",
+    "TokenAuth",
+    "TokenRequest",
     "Transport",
+    "WebhookSignature",
     "default_transport",
     "header_value",
     "one_word",

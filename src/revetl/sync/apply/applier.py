@@ -18,11 +18,12 @@ from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from revetl.context import Meter
 from revetl.destinations.base import Destination
-from revetl.destinations.capabilities import RunsJobs, requests_of
+from revetl.destinations.capabilities import NeedsRecords, RunsJobs, requests_of
 from revetl.errors import WarehouseLost
 from revetl.model import Change, Operation, Outcome, RunRecord, Status
 from revetl.state import destination_jobs
@@ -83,6 +84,8 @@ class Applier:
         self._clock = run.ctx.clock
         self._meter: Meter | None = None
         self._limits = destination.limits(run.spec.object)
+        object_ = run.spec.object
+        self._records = isinstance(destination, NeedsRecords) and destination.needs_record(object_)
         self._stretch = 0
         self._intent = 0
         self._started_s = self._clock.monotonic()
@@ -292,7 +295,7 @@ class Applier:
         the first of a wave."""
         waiting: dict[Operation, list[Change]] = {op: [] for op in Operation}
         starts = False
-        self._chunks = await self._run.on_tables(stream_lines)
+        self._chunks = await self._run.on_tables(partial(stream_lines, records=self._records))
         # A checkpoint takes the warehouse for longer than a chunk lasts, so several are fetched ahead.
         ready: asyncio.Queue[pa.RecordBatch | None] = asyncio.Queue(maxsize=_CHUNKS_AHEAD)
         left = False
@@ -355,5 +358,7 @@ class Applier:
 
     async def _reopened_chunk(self) -> pa.RecordBatch | None:
         """The result went with the connection; the plan stands frozen, so it is read on from where it broke off."""
-        self._chunks = await self._run.on_tables(stream_lines, "ordinal > ?", [self._read_until])
+        self._chunks = await self._run.on_tables(
+            partial(stream_lines, records=self._records), "ordinal > ?", [self._read_until]
+        )
         return await self._next_chunk()
