@@ -84,8 +84,8 @@ class BearerAuth(_AuthModel):
 
 
 class _OAuth(_AuthModel):
-    """`scopes`: the least that the syncs need; `revetl debug` shows them beside those that the token has. `params`: what
-    else this vendor wants in the request for a token (`audience`, `resource`)."""
+    """`scopes`: the least that the syncs need; `revetl debug` shows them beside those that the token has. `params`:
+    what else this vendor wants in the request for a token (`audience`, `resource`)."""
 
     token_url: str
     client_id: str | None = None

@@ -181,9 +181,11 @@ def _borrowed(transport: httpx.AsyncBaseTransport | None) -> httpx.AsyncBaseTran
         return None
     import httpx
 
+    lent = transport
+
     class Borrowed(httpx.AsyncBaseTransport):
         async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-            return await transport.handle_async_request(request)
+            return await lent.handle_async_request(request)
 
     return Borrowed()
 

@@ -170,8 +170,9 @@ class Session:
             self.retries += 1
 
     def excerpt(self, response: httpx.Response, text: str | None = None) -> str:
-        """The beginning of an answer's body, or of `text`, a piece of it, for a message: one line of at most 200 characters, without secrets, email
-        addresses, values of the request, or characters that a terminal acts on. Empty where there is none."""
+        """The beginning of an answer's body, or of `text`, a piece of it, for a message: one line of at most 200
+        characters, without secrets, email addresses, values of the request, or characters that a terminal acts on.
+        Empty where there is none."""
         return self._failures.excerpt(response, text)
 
     def _build(self, outgoing: OutgoingRequest) -> httpx.Request:

@@ -8,7 +8,7 @@ from typing import Any
 
 from revetl.clock import Clock
 from revetl.destinations.base import Destination, DestinationField, FieldType, Limits, ObjectSchema, Quota, RecordMatch
-from revetl.destinations.http_api.grammar import ApiObject, LookUp, Question, Request, parameters
+from revetl.destinations.http_api.grammar import ApiLookUp, ApiObject, ApiQuestion, ApiRequest, parameters
 from revetl.destinations.http_api.options import ANY, Options
 from revetl.destinations.http_api.reading import SEARCHED_ROWS, ApiReader
 from revetl.destinations.http_api.requests import RequestBuilder
@@ -28,9 +28,11 @@ from revetl.http import (
     WebhookSignature,
 )
 from revetl.http.auth_options import AccountAuth
+from revetl.http.options import MOST_BYTES
 from revetl.model import Change, Operation, Outcome, Scalar, Status
 
 _WEBHOOK_ID = "webhook-id"
+_SHOWN_BYTES = 1024 * 1024  # of an answer of which only the beginning is ever shown
 _NAMES = ("id", "key")  # of {…} in a path, beside columns
 
 
@@ -48,14 +50,19 @@ class AnyField(dict[str, DestinationField]):
 
 
 class HttpApi:
-    def __init__(self, name: str, options: Options, clock: Clock, transport: Transport | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        options: Options,
+        clock: Clock,
+        transport: Transport | None = None,
+        secrets: Sequence[str] = (),
+    ) -> None:
         self.name = name
         self._options = options
         self._account = options.auth.account() if options.auth else AccountAuth()
-        self._session = Session(
-            name, options.base_url, _session_options(options, self._account), _rules(options), transport=transport,
-            clock=clock,
-        )  # fmt: skip
+        account = _session_options(options, self._account, secrets)
+        self._session = Session(name, options.base_url, account, _rules(options), transport=transport, clock=clock)
         self._reader = ApiReader(name, self._session, options.status)
 
     def __repr__(self) -> str:
@@ -134,7 +141,7 @@ class HttpApi:
         return Quota(allowed, allowed, allowed)
 
     def needs_record(self, object_: str) -> bool:
-        """An address or a whole body needs columns that did not change; a repeat is known by what was answered before."""
+        """An address or a whole body needs columns that did not change; a repeat is known by what was answered."""
         if self._options.idempotency or self._options.signing_secret:
             return True
         requests = self._object(object_).requests
@@ -164,9 +171,9 @@ class HttpApi:
         if request is None:
             why = f"{self.name} {object_} declares no {op.value}"
             return [Outcome(c.ordinal, Status.REJECTED, None, "Rejected", "NOT_DECLARED", why) for c in changes]
-        headers = (self._options.idempotency.header,) if self._options.idempotency else ()
-        headers += (_WEBHOOK_ID,) if self._options.signing_secret else ()
-        builder = RequestBuilder(found, request, match_on, headers)
+        keys = [self._options.idempotency.header] if self._options.idempotency else []
+        ids = [_WEBHOOK_ID] if self._options.signing_secret else []
+        builder = RequestBuilder(found, request, match_on, (*keys, *ids))
         outcomes: list[Outcome] = []
         for batch in [changes] if request.rows is not None else [[change] for change in changes]:
             outcomes += await self._send(object_, builder, batch)
@@ -226,7 +233,9 @@ class HttpApi:
             for c in changes
         ]
 
-    def _refused(self, request: Request, response: Response, changes: Sequence[Change], verdict: Any) -> list[Outcome]:
+    def _refused(
+        self, request: ApiRequest, response: Response, changes: Sequence[Change], verdict: Any
+    ) -> list[Outcome]:
         status = response.status_code
         said = self._session.excerpt(response)
         if verdict == "gone" and not parameters(request.path) and request.rows is None:
@@ -292,13 +301,13 @@ def connect(name: str, options: Options, clock: Clock, transport: Transport | No
     return kinds[first.look_up is not None, first.read_back is not None](name, options, clock, transport)
 
 
-def _of(object_: ApiObject, op: Operation) -> Request | None:
+def _of(object_: ApiObject, op: Operation) -> ApiRequest | None:
     if op is Operation.CREATE:
         return object_.upsert or object_.create
     return (object_.update or object_.upsert) if op is Operation.UPDATE else object_.delete
 
 
-def _question_rows(question: Question | LookUp | None) -> int:
+def _question_rows(question: ApiQuestion | ApiLookUp | None) -> int:
     if question is None or question.param is not None or "{value}" in question.path:
         return question.rows if question is not None else 1
     return SEARCHED_ROWS
@@ -308,13 +317,13 @@ def _value(record: Mapping[str, Any], name: str) -> Scalar:
     return leaves(record, iter((name,)))[name]
 
 
-def _session_options(options: Options, account: AccountAuth) -> SessionOptions:
+def _session_options(options: Options, account: AccountAuth, secrets: Sequence[str]) -> SessionOptions:
     headers = {name: value.get_secret_value() for name, value in options.headers.items()}
     signing = options.signing_secret.get_secret_value() if options.signing_secret else None
     auth = ([account.token] if account.token else []) + ([WebhookSignature(signing)] if signing else [])
     return SessionOptions(
         headers={**headers, **account.headers},
-        secrets=[*headers.values(), *account.secrets, *([signing] if signing else [])],
+        secrets=[*secrets, *headers.values(), *account.secrets, *([signing] if signing else [])],
         rates={"default": Rate(options.rate.requests, options.rate.per_s)} if options.rate else {},
         allow_insecure=options.allow_insecure,
         params=account.params,
@@ -326,4 +335,11 @@ def _session_options(options: Options, account: AccountAuth) -> SessionOptions:
 def _rules(options: Options) -> ResponseRules:
     # Of these every record would be refused: the address or the method is wrong, not a record.
     wrong = dict.fromkeys((405, 415), ResponseVerdict.DENIED)
-    return ResponseRules(verdicts=wrong, verdict=session_verdict(options.status), show_body=True)
+    suffices = not any(o.uses_id or r.results for o in options.objects.values() for r in o.requests)
+    return ResponseRules(
+        verdicts=wrong,
+        verdict=session_verdict(options.status),
+        show_body=True,
+        most_bytes=_SHOWN_BYTES if suffices else MOST_BYTES,
+        status_suffices=suffices,
+    )

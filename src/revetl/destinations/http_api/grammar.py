@@ -70,7 +70,7 @@ def fill(path: str, values: Mapping[str, str]) -> str:
     return _PARAMETER.sub(lambda found: values[found[1]], path)
 
 
-class StatusRow(_Model):
+class ApiStatusRow(_Model):
     """The first row that matches says it. `http`: a status, a class, or a list of them. `at` with `equals`: also what
     stands there in the body, one value or a list of those."""
 
@@ -89,7 +89,7 @@ class StatusRow(_Model):
         return any(str(status) == s or (s.endswith("xx") and s[0] == str(status)[0]) for s in self.http)
 
 
-class RecordVerdict(_Model):
+class ResultVerdict(_Model):
     """What a sign in the result of one record means."""
 
     at: Pointer
@@ -97,10 +97,10 @@ class RecordVerdict(_Model):
     verdict: OfRecord
 
 
-class Results(_Model):
+class ApiResults(_Model):
     """A list in the answer with a result for each record. A record is told by `key`, where the result repeats what
-    `key_is` says (our key, the id there, or a column), or by its place (`by: order`). `verdicts`: the first that matches;
-    without a match, or without the list, it is `otherwise`. A record that no result names is unknown."""
+    `key_is` says (our key, the id there, or a column), or by its place (`by: order`). `verdicts`: the first that
+    matches, else it is `otherwise`. A record that no result names is unknown."""
 
     at: Pointer = ""
     by: Literal["key", "order"] = "key"
@@ -109,7 +109,7 @@ class Results(_Model):
     id: Pointer | None = None
     code: Pointer | None = None
     message: Pointer | None = None
-    verdicts: tuple[RecordVerdict, ...] = ()
+    verdicts: tuple[ResultVerdict, ...] = ()
     otherwise: OfRecord = "ok"
 
     @model_validator(mode="after")
@@ -119,12 +119,12 @@ class Results(_Model):
         return self
 
 
-class Request(_Model):
-    """One operation. `path` has columns, `{id}` (the id there) and `{key}` (our key) in it: a column that stands there is
-    left out of the body. `body`: the fields that changed, all of them, or none. `rows`: how many records one call takes;
-    None: one, which stands by itself and not in a list. `at`: where the record or the list stands in the body, `beside`:
-    what stands there too. `id_as`, `key_as`: the member of a record that holds its id there, or our key. `shape: change`:
-    each record is `{key, op, fields}`."""
+class ApiRequest(_Model):
+    """One operation. `path` has columns, `{id}` (the id there) and `{key}` (our key) in it: a column that stands there
+    is left out of the body. `body`: the fields that changed, all of them, or none. `rows`: how many records one call
+    takes; None: one, which stands by itself and not in a list. `at`: where the record or the list stands in the body,
+    `beside`: what stands there too; `inside`: the member of a record that holds its columns. `id_as`, `key_as`: the
+    member of a record that holds its id there, or our key. `shape: change`: each record is `{key, op, fields}`."""
 
     method: Method
     path: Path
@@ -135,9 +135,10 @@ class Request(_Model):
     rows: int | None = Field(default=None, ge=1, le=10_000)
     at: Pointer = ""
     beside: dict[str, Any] = {}
+    inside: str | None = None
     id_as: str | None = None
     key_as: str | None = None
-    results: Annotated[tuple[Results, ...], BeforeValidator(_many)] = ()
+    results: Annotated[tuple[ApiResults, ...], BeforeValidator(_many)] = ()
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -148,13 +149,13 @@ class Request(_Model):
         if self.rows is not None and self.body == "none" and not (self.id_as or self.key_as):
             raise ValueError("a record without a body is named by 'id_as' or by 'key_as'")
         for result in self.results:
-            if result.key_is == "key" and result.key and not self.key_as and self.rows is not None:
-                if self.shape == "columns":
-                    raise ValueError("the answer can repeat our key only where 'key_as' sends it")
+            unsent = not self.key_as and self.shape == "columns"
+            if self.rows is not None and result.key and result.key_is == "key" and unsent:
+                raise ValueError("the answer can repeat our key only where 'key_as' sends it")
         return self
 
 
-class Page(_Model):
+class ApiPaging(_Model):
     """How a list goes on: `next` is a pointer to what `param` is given in the following request (a cursor), until
     nothing stands there; without it `param` counts: pages from `first`, or records (`counts: records`), until a page is
     empty."""
@@ -165,10 +166,10 @@ class Page(_Model):
     first: int = 1
 
 
-class Question(_Model):
+class ApiQuestion(_Model):
     """A GET. What is asked for goes into `{value}` of the path, or into the query as `param`, several joined by commas
-    where `rows` is more than 1. With neither the whole list is read and searched. `records`: where the list, or the only
-    record, stands in the answer; `record`: where the fields stand within one."""
+    where `rows` is more than 1. With neither the whole list is read and searched. `records`: where the list, or the
+    only record, stands in the answer; `record`: where the fields stand within one."""
 
     path: Path
     param: str | None = None
@@ -176,7 +177,7 @@ class Question(_Model):
     rows: int = Field(default=1, ge=1, le=1_000)
     records: Pointer = ""
     record: Pointer = ""
-    page: Page | None = None
+    page: ApiPaging | None = None
 
     @model_validator(mode="after")
     def _asks(self) -> Self:
@@ -189,7 +190,7 @@ class Question(_Model):
         return self
 
 
-class LookUp(Question):
+class ApiLookUp(ApiQuestion):
     """`by`: the fields by which records can be looked up; `match_on` has to be one of them."""
 
     by: tuple[str, ...] = Field(min_length=1)
@@ -197,18 +198,18 @@ class LookUp(Question):
 
 class ApiObject(_Model):
     """One kind of record. `id`: where its id stands in the answer to a create and in what is read. `upsert` takes the
-    place of `create`, and of `update` where there is none. `constants`: in every record that is sent. `fields`: the type
-    of those that are not as the model has them (`json`: a column of text holds JSON), and
-    `ignore_case`, those in which the vendor does. `event_id`: the field by which an
+    place of `create`, and of `update` where there is none. `constants`: in every record that is sent. `fields`: the
+    type of those that are not as the model has them (`json`: a column of text holds JSON); `ignore_case`: those in
+    which the vendor does. `event_id`: the field by which an
     event is known there; only for events."""
 
     id: Pointer = "/id"
-    create: Request | None = None
-    update: Request | None = None
-    upsert: Request | None = None
-    delete: Request | None = None
-    look_up: LookUp | None = None
-    read_back: Question | None = None
+    create: ApiRequest | None = None
+    update: ApiRequest | None = None
+    upsert: ApiRequest | None = None
+    delete: ApiRequest | None = None
+    look_up: ApiLookUp | None = None
+    read_back: ApiQuestion | None = None
     constants: dict[str, Any] = {}
     fields: dict[str, FieldType] = {}
     ignore_case: tuple[str, ...] = ()
@@ -235,5 +236,5 @@ class ApiObject(_Model):
         return named or self.look_up is not None or self.read_back is not None
 
     @property
-    def requests(self) -> list[Request]:
+    def requests(self) -> list[ApiRequest]:
         return [r for r in (self.create, self.update, self.upsert, self.delete) if r is not None]

@@ -7,7 +7,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
-from revetl.destinations.http_api.grammar import ApiObject, Path, Question, StatusRow
+from revetl.destinations.http_api.grammar import ApiObject, ApiQuestion, ApiStatusRow, Path
 from revetl.http import header_value
 from revetl.http.auth_options import Auth, ClientCertificateOptions
 
@@ -48,8 +48,8 @@ class CheckOptions(BaseModel):
 
 class IdempotencyOptions(BaseModel):
     """A header that is the same for a change however often it is sent, and never the same for two. `across_runs`: the
-    vendor keeps keys for longer than our runs lie apart, so that a create whose answer was lost may be sent again by the
-    next one."""
+    vendor keeps keys for longer than our runs lie apart, so that a create whose answer was lost may be sent again by
+    the next one."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -72,7 +72,7 @@ class Options(BaseModel):
     check: CheckOptions | None = None
     rate: RateOptions | None = None
     concurrency: int = Field(default=4, ge=1, le=64)
-    status: tuple[StatusRow, ...] = ()
+    status: tuple[ApiStatusRow, ...] = ()
     objects: dict[str, ApiObject] = Field(min_length=1)
     allow_insecure: bool = False
 
@@ -102,6 +102,6 @@ class Options(BaseModel):
                 )
         return self
 
-    def question(self, object_: str, name: Literal["look_up", "read_back"]) -> Question | None:
+    def question(self, object_: str, name: Literal["look_up", "read_back"]) -> ApiQuestion | None:
         found = self.objects.get(object_) or self.objects.get(ANY)
         return getattr(found, name) if found else None

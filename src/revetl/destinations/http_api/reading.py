@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 from revetl.destinations.base import RecordMatch
-from revetl.destinations.http_api.grammar import ApiObject, Question, StatusRow, fill
+from revetl.destinations.http_api.grammar import ApiObject, ApiQuestion, ApiStatusRow, fill
 from revetl.destinations.http_api.results import as_text_of, document_of, verdict_of
 from revetl.destinations.http_api.values import as_text, at, leaves, listed
 from revetl.errors import Ambiguous, Denied
@@ -21,19 +21,19 @@ SEARCHED_ROWS = 1_000  # values that one reading of a whole list answers
 class ApiReader:
     """Asks one account. `status` is its table."""
 
-    def __init__(self, name: str, session: Session, status: Sequence[StatusRow]) -> None:
+    def __init__(self, name: str, session: Session, status: Sequence[ApiStatusRow]) -> None:
         self._name, self._session, self._status = name, session, status
 
     async def find(
         self,
         object_: ApiObject,
-        question: Question,
+        question: ApiQuestion,
         values: Sequence[Scalar],
         fields: Sequence[str],
         form_of: Callable[[str, Mapping[str, Any]], str | None],
     ) -> dict[str, RecordMatch]:
-        """The records that were asked for, by what `form_of` (id, fields) says of each; the first of those that have the
-        same. What the vendor gives beside them is the caller's to leave out."""
+        """The records that were asked for, by what `form_of` (id, fields) says of each; the first of those that have
+        the same. None of it leaves out what the vendor gives beside them."""
         found: dict[str, RecordMatch] = {}
         for asked in _asked(question, values):
             async for record in self._records(question, asked):
@@ -46,7 +46,7 @@ class ApiReader:
                     found.setdefault(form, RecordMatch(id_, leaves(inner, iter(fields))))
         return found
 
-    async def _records(self, question: Question, asked: Sequence[str]) -> AsyncIterator[dict[str, Any]]:
+    async def _records(self, question: ApiQuestion, asked: Sequence[str]) -> AsyncIterator[dict[str, Any]]:
         params = dict(question.query)
         if question.param is not None:
             params[question.param] = ",".join(asked)
@@ -97,7 +97,7 @@ class ApiReader:
         return document_of(response)
 
 
-def _asked(question: Question, values: Sequence[Scalar]) -> list[list[str]]:
+def _asked(question: ApiQuestion, values: Sequence[Scalar]) -> list[list[str]]:
     """The values of each call. One with a comma is asked for alone, since commas join them."""
     if question.param is None and "{value}" not in question.path:
         return [[]]

@@ -11,7 +11,7 @@ from urllib.parse import quote
 import orjson
 
 from revetl.destinations.base import FieldType
-from revetl.destinations.http_api.grammar import ApiObject, Request, fill, parameters
+from revetl.destinations.http_api.grammar import ApiObject, ApiRequest, fill, parameters
 from revetl.destinations.http_api.values import as_json, as_text, nested, placed
 from revetl.http import OutgoingRequest
 from revetl.model import Change, Scalar
@@ -22,7 +22,7 @@ class RequestBuilder:
     """Of one object and one of its operations. `token_headers`: the headers that hold what a repeat is known by."""
 
     object: ApiObject
-    request: Request
+    request: ApiRequest
     match_on: str | None
     token_headers: tuple[str, ...] = ()
 
@@ -46,6 +46,8 @@ class RequestBuilder:
             return {"key": change.key, "op": change.op, "fields": sent}
         if request.body != "none":
             sent |= self.object.constants
+        if request.inside and request.body != "none":
+            sent = {request.inside: nested(sent)}
         if request.id_as and change.destination_id is not None:
             sent[request.id_as] = change.destination_id
         if request.key_as:

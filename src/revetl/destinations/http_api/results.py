@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from revetl.destinations.http_api.grammar import ApiObject, OfRecord, Results, StatusRow, Verdict
+from revetl.destinations.http_api.grammar import ApiObject, ApiResults, ApiStatusRow, OfRecord, Verdict
 from revetl.destinations.http_api.values import as_text, at, listed
 from revetl.http import Response, ResponseVerdict, one_word
 from revetl.json_documents import parse_json
@@ -39,7 +39,7 @@ def document_of(response: Response) -> Any:
         return None
 
 
-def row_of(table: Sequence[StatusRow], response: Response) -> StatusRow | None:
+def row_of(table: Sequence[ApiStatusRow], response: Response) -> ApiStatusRow | None:
     """The first row that matches. The body is read only where a row asks for it."""
     document: Any = None
     for row in table:
@@ -53,7 +53,7 @@ def row_of(table: Sequence[StatusRow], response: Response) -> StatusRow | None:
     return None
 
 
-def session_verdict(table: Sequence[StatusRow]) -> Callable[[Response], ResponseVerdict | None]:
+def session_verdict(table: Sequence[ApiStatusRow]) -> Callable[[Response], ResponseVerdict | None]:
     def read(response: Response) -> ResponseVerdict | None:
         row = row_of(table, response)
         return None if row is None else _SESSION[row.verdict]
@@ -61,7 +61,7 @@ def session_verdict(table: Sequence[StatusRow]) -> Callable[[Response], Response
     return read
 
 
-def verdict_of(table: Sequence[StatusRow], response: Response) -> OfRecord:
+def verdict_of(table: Sequence[ApiStatusRow], response: Response) -> OfRecord:
     """Of an answer that the session let through."""
     row = row_of(table, response)
     if row is not None and row.verdict in ("ok", "accepted", "gone", "exists", "rejected"):
@@ -92,7 +92,7 @@ def id_in_answer(object_: ApiObject, response: Response, document: Any) -> str |
 
 
 def per_record(
-    specs: Sequence[Results], document: Any, changes: Sequence[Change], values: Values, mask: Callable[[str], str]
+    specs: Sequence[ApiResults], document: Any, changes: Sequence[Change], values: Values, mask: Callable[[str], str]
 ) -> Iterator[Outcome]:
     """One outcome for each change that a result names, the first one it has."""
     answered = set[int]()
@@ -119,7 +119,9 @@ def as_text_of(data: Any) -> str | None:
     return as_text(data) or None
 
 
-def _named(spec: Results, items: list[Any], changes: Sequence[Change], values: Values) -> Iterator[tuple[Change, Any]]:
+def _named(
+    spec: ApiResults, items: list[Any], changes: Sequence[Change], values: Values
+) -> Iterator[tuple[Change, Any]]:
     if spec.by == "order":
         if len(items) == len(changes):  # else nobody knows which one is missing
             yield from zip(changes, items, strict=True)
@@ -134,7 +136,7 @@ def _named(spec: Results, items: list[Any], changes: Sequence[Change], values: V
             yield found[0], item
 
 
-def _name(spec: Results, change: Change, values: Values) -> str:
+def _name(spec: ApiResults, change: Change, values: Values) -> str:
     if spec.key_is == "key":
         return _folded(change.key)
     if spec.key_is == "id":
