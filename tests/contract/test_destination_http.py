@@ -11,7 +11,7 @@ import httpx
 
 from revetl.clock import Clock
 from revetl.destinations.base import Destination
-from revetl.destinations.http_api import Options, connect
+from revetl.destinations.http import Options, connect
 from revetl.model import Scalar
 from revetl.sandbox.any_api.vendor import SIGNING_SECRET, AnyApi
 from revetl.sandbox.inprocess import sandbox_in_process

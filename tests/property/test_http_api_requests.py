@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from yarl import URL
 
-from revetl.destinations.http_api.grammar import ApiObject
-from revetl.destinations.http_api.requests import RequestBuilder
-from revetl.destinations.http_api.values import as_json, at, form, from_json, nested, placed
+from revetl.destinations.http.grammar import ApiObject
+from revetl.destinations.http.requests import RequestBuilder
+from revetl.destinations.http.values import as_json, at, form, from_json, nested, placed
 from revetl.model import Change, JsonText, Operation
 
 # Without half a surrogate, which no database holds and no UTF-8 either.

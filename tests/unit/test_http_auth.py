@@ -21,7 +21,7 @@ from standardwebhooks.webhooks import Webhook
 
 from revetl.clock import Clock
 from revetl.errors import CallError, ConfigError, Denied, Unavailable
-from revetl.http import OutgoingRequest, Session, SessionOptions, WebhookSignature
+from revetl.http import Session, SessionOptions, SessionRequest, WebhookSignature
 from revetl.http.auth_options import Auth, ClientCertificateOptions
 from revetl.http.certificates import trusted
 from revetl.testing.clocks import VirtualClock
@@ -339,7 +339,7 @@ def test_a_signature_is_one_that_others_check_and_is_of_the_moment_it_leaves() -
             "api", "https://api.example", options, transport=httpx.MockTransport(answer), clock=clock
         ) as api:
             body = b'{"n": "\xc3\xb6"}'
-            await api.send(OutgoingRequest("POST", "/", body, {}, {"webhook-id": "msg_1"}))
+            await api.send(SessionRequest("POST", "/", body, {}, {"webhook-id": "msg_1"}))
             await api.request("GET", "/")
         first, second, question = sent
         assert first.headers["webhook-id"] == second.headers["webhook-id"] == "msg_1"

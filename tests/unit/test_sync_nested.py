@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from revetl.destinations.base import DestinationField, ObjectSchema, RecordMatch
-from revetl.destinations.http_api.values import as_json, form, from_json
+from revetl.destinations.http.values import as_json, form, from_json
 from revetl.errors import ConfigError
 from revetl.model import JsonText, Scalar
 from revetl.state import outcomes

@@ -15,8 +15,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from revetl.http.attempt import OutgoingRequest
-    from revetl.http.auth import AuthContext, ClientCertificate, RequestAuth
+    from revetl.http.attempt import SessionRequest
+    from revetl.http.auth import RequestAuth
     from revetl.http.credentials import header_value
     from revetl.http.excerpt import one_word
     from revetl.http.listener import Listener
@@ -29,27 +29,25 @@ if TYPE_CHECKING:
     from revetl.http.verdict import ResponseVerdict, retry_after_s
 
 _MODULES = {
-    "WebhookSignature": "signature",
-    "TokenRequest": "oauth",
-    "TokenAuth": "oauth",
-    "RequestAuth": "auth",
-    "OutgoingRequest": "attempt",
-    "JwtAssertion": "oauth",
-    "ClientCertificate": "auth",
-    "AuthContext": "auth",
     "DEFAULT_LIMIT": "pacing",
+    "JwtAssertion": "oauth",
     "Listener": "listener",
     "Policy": "options",
     "Rate": "pacing",
     "RateHeaders": "options",
     "RateLimiter": "pacing",
+    "RequestAuth": "auth",
     "Response": "transport",
     "ResponseRules": "options",
+    "ResponseVerdict": "verdict",
     "Session": "session",
     "SessionOptions": "options",
+    "SessionRequest": "attempt",
     "SharedLimit": "pacing",
-    "ResponseVerdict": "verdict",
+    "TokenAuth": "oauth",
+    "TokenRequest": "oauth",
     "Transport": "transport",
+    "WebhookSignature": "signature",
     "default_transport": "transport",
     "header_value": "credentials",
     "one_word": "excerpt",
@@ -58,11 +56,8 @@ _MODULES = {
 
 __all__ = [
     "DEFAULT_LIMIT",
-    "AuthContext",
-    "ClientCertificate",
     "JwtAssertion",
     "Listener",
-    "OutgoingRequest",
     "Policy",
     "Rate",
     "RateHeaders",
@@ -73,6 +68,7 @@ __all__ = [
     "ResponseVerdict",
     "Session",
     "SessionOptions",
+    "SessionRequest",
     "SharedLimit",
     "TokenAuth",
     "TokenRequest",

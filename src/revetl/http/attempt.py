@@ -14,7 +14,7 @@ from revetl.http.verdict import ResponseVerdict
 
 
 @dataclass(frozen=True, slots=True)
-class OutgoingRequest:
+class SessionRequest:
     """What is to be sent: `path` below the session's base_url, with its slash. `shown_as`: how messages name the path,
     where it holds what names a customer."""
 

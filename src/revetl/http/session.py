@@ -22,7 +22,7 @@ from revetl import __version__
 from revetl.clock import Clock, SystemClock
 from revetl.errors import CallError, ConfigError, Throttled
 from revetl.http.admission import RequestAdmission
-from revetl.http.attempt import Attempt, OutgoingRequest, RequestState
+from revetl.http.attempt import Attempt, RequestState, SessionRequest
 from revetl.http.auth import AuthContext
 from revetl.http.body import read_body, too_large
 from revetl.http.circuit_breaker import CircuitBreaker
@@ -140,12 +140,12 @@ class Session:
         if json is not None:
             content = json_.dumps(json, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
             headers = {"content-type": "application/json"}
-        outgoing = OutgoingRequest(method, path, content, params or {}, headers)
+        outgoing = SessionRequest(method, path, content, params or {}, headers)
         return await self.send(outgoing, idempotent=idempotent, limit=limit, policy=policy)
 
     async def send(
         self,
-        outgoing: OutgoingRequest,
+        outgoing: SessionRequest,
         *,
         idempotent: bool = False,
         limit: str = DEFAULT_LIMIT,
@@ -175,7 +175,7 @@ class Session:
         Empty where there is none."""
         return self._failures.excerpt(response, text)
 
-    def _build(self, outgoing: OutgoingRequest) -> httpx.Request:
+    def _build(self, outgoing: SessionRequest) -> httpx.Request:
         if outgoing.path and not outgoing.path.startswith("/"):
             raise ConfigError(f"{self.name}: a path must begin with /")
         own = {name.lower(): value for name, value in outgoing.headers.items()}

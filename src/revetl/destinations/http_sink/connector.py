@@ -12,8 +12,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 from revetl.clock import Clock
 from revetl.destinations.base import Destination
-from revetl.destinations.http_api import HttpApi
-from revetl.destinations.http_api import Options as ApiOptions
+from revetl.destinations.http import HttpApi
+from revetl.destinations.http import Options as ApiOptions
 from revetl.destinations.http_sink.options import Options
 from revetl.http import Transport
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
-from revetl.destinations.http_api.options import check_headers
+from revetl.destinations.http.options import check_headers
 
 
 class Options(BaseModel):

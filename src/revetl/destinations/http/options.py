@@ -7,7 +7,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
-from revetl.destinations.http_api.grammar import ApiObject, ApiQuestion, ApiStatusRow, Path
+from revetl.destinations.http.grammar import ApiObject, ApiQuestion, ApiStatusRow, Path
 from revetl.http import header_value
 from revetl.http.auth_options import Auth, ClientCertificateOptions
 

@@ -11,9 +11,9 @@ from urllib.parse import quote
 import orjson
 
 from revetl.destinations.base import FieldType
-from revetl.destinations.http_api.grammar import ApiObject, ApiRequest, fill, parameters
-from revetl.destinations.http_api.values import as_json, as_text, nested, placed
-from revetl.http import OutgoingRequest
+from revetl.destinations.http.grammar import ApiObject, ApiRequest, fill, parameters
+from revetl.destinations.http.values import as_json, as_text, nested, placed
+from revetl.http import SessionRequest
 from revetl.model import Change, Scalar
 
 
@@ -54,22 +54,22 @@ class RequestBuilder:
             sent[request.key_as] = change.key
         return nested(sent)
 
-    def outgoing(self, changes: Sequence[Change], records: Sequence[dict[str, Any]], about: str) -> OutgoingRequest:
+    def outgoing(self, changes: Sequence[Change], records: Sequence[dict[str, Any]], about: str) -> SessionRequest:
         """One call with these records; one that is no batch has one. `about` tells this object from others. ValueError
         where the path can't be filled."""
         request = self.request
         path = self._path(changes[0])
         content: bytes | None = None
         if request.rows is not None:
-            content = orjson.dumps(placed(request.at, list(records), request.beside))
+            content = _encoded(placed(request.at, list(records), request.beside), records)
         elif request.body != "none" or records[0]:
-            content = orjson.dumps(placed(request.at, records[0], request.beside))
+            content = _encoded(placed(request.at, records[0], request.beside), records)
         headers = {"content-type": "application/json"} if content is not None else {}
         headers |= {name.lower(): value for name, value in request.headers.items()}
         if self.token_headers:
             token = self._token(changes, path, content, about)
             headers |= {name.lower(): token for name in self.token_headers}
-        return OutgoingRequest(request.method, path, content, request.query, headers, shown_as=request.path)
+        return SessionRequest(request.method, path, content, request.query, headers, shown_as=request.path)
 
     def _json(self, name: str, value: Scalar) -> Any:
         type_: FieldType = self.object.fields.get(name, "any")
@@ -98,3 +98,17 @@ class RequestBuilder:
         who = [[c.key, c.op, c.destination_id, c.after] for c in changes]
         seed = orjson.dumps([about, self.request.method, path, who, (content or b"").hex()])
         return f"revetl_{sha256(seed).hexdigest()[:40]}"
+
+
+def _encoded(document: Any, records: Sequence[dict[str, Any]]) -> bytes:
+    """ValueError, which names the field of the first record that can't be written down, and why."""
+    try:
+        return orjson.dumps(document)
+    except TypeError as whole:
+        for record in records:
+            for name, value in (record.get("fields") or record).items():
+                try:
+                    orjson.dumps(value)
+                except TypeError as e:
+                    raise ValueError(f"{name}: {e}") from None
+        raise ValueError(str(whole)) from None

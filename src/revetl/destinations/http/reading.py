@@ -7,11 +7,11 @@ from typing import Any
 from urllib.parse import quote
 
 from revetl.destinations.base import RecordMatch
-from revetl.destinations.http_api.grammar import ApiObject, ApiQuestion, ApiStatusRow, fill
-from revetl.destinations.http_api.results import as_text_of, document_of, verdict_of
-from revetl.destinations.http_api.values import as_text, at, leaves, listed
+from revetl.destinations.http.grammar import ApiObject, ApiQuestion, ApiStatusRow, fill
+from revetl.destinations.http.results import as_text_of, document_of, verdict_of
+from revetl.destinations.http.values import as_text, at, leaves, listed
 from revetl.errors import Ambiguous, Denied
-from revetl.http import OutgoingRequest, Session
+from revetl.http import Session, SessionRequest
 from revetl.model import Scalar
 
 MOST_PAGES = 1_000
@@ -59,7 +59,7 @@ class ApiReader:
         if page is not None and page.next is None:
             params[page.param] = str(count)
         for _ in range(MOST_PAGES):
-            document = await self._ask(OutgoingRequest("GET", path, params=dict(params), shown_as=question.path))
+            document = await self._ask(SessionRequest("GET", path, params=dict(params), shown_as=question.path))
             records = [] if document is None else listed(document, question.records)
             if records is None:
                 raise Ambiguous(f"{self._name} answered {question.path} without a list at {question.records!r}")
@@ -83,7 +83,7 @@ class ApiReader:
             params[page.param] = cursor
         raise Ambiguous(f"{self._name}: {question.path} gives the same page again, or has over {MOST_PAGES} of them")
 
-    async def _ask(self, request: OutgoingRequest) -> Any:
+    async def _ask(self, request: SessionRequest) -> Any:
         """The answer's document; None where it says that there is nothing."""
         response = await self._session.send(request, idempotent=True)
         verdict = verdict_of(self._status, response)

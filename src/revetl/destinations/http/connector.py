@@ -8,22 +8,22 @@ from typing import Any
 
 from revetl.clock import Clock
 from revetl.destinations.base import Destination, DestinationField, FieldType, Limits, ObjectSchema, Quota, RecordMatch
-from revetl.destinations.http_api.grammar import ApiLookUp, ApiObject, ApiQuestion, ApiRequest, parameters
-from revetl.destinations.http_api.options import ANY, Options
-from revetl.destinations.http_api.reading import SEARCHED_ROWS, ApiReader
-from revetl.destinations.http_api.requests import RequestBuilder
-from revetl.destinations.http_api.results import document_of, id_in_answer, outcome, per_record, session_verdict
-from revetl.destinations.http_api.results import verdict_of as verdict_of_answer
-from revetl.destinations.http_api.values import form, leaves
+from revetl.destinations.http.grammar import ApiLookUp, ApiObject, ApiQuestion, ApiRequest, parameters
+from revetl.destinations.http.options import ANY, Options
+from revetl.destinations.http.reading import SEARCHED_ROWS, ApiReader
+from revetl.destinations.http.requests import RequestBuilder
+from revetl.destinations.http.results import document_of, id_in_answer, outcome, per_record, session_verdict
+from revetl.destinations.http.results import verdict_of as verdict_of_answer
+from revetl.destinations.http.values import form, leaves
 from revetl.errors import Ambiguous, ConfigError, Denied, Rejected, did_you_mean
 from revetl.http import (
-    OutgoingRequest,
     Rate,
     Response,
     ResponseRules,
     ResponseVerdict,
     Session,
     SessionOptions,
+    SessionRequest,
     Transport,
     WebhookSignature,
 )
@@ -91,7 +91,7 @@ class HttpApi:
         body = None if check.body is None else check.body.encode()
         headers = {} if body is None else {"content-type": "application/json"}
         response = await self._session.send(
-            OutgoingRequest(check.method, check.path, body, {}, headers), idempotent=True
+            SessionRequest(check.method, check.path, body, {}, headers), idempotent=True
         )
         if not response.is_success:
             raise Denied(f"{self.name} answered {response.status_code}: {check.method} {check.path}")
