@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 import time
 
-from benchmarks import ceiling, enrich, growth, memory, order, plan, push, report, wide
+from benchmarks import ceiling, enrich, flat, growth, memory, order, plan, push, report, wide
 from benchmarks import help as help_
 
 WORKLOADS = {
@@ -17,6 +17,7 @@ WORKLOADS = {
     "push": push.measure,
     "million": push.measure_million,
     "memory": memory.measure,
+    "flat": flat.measure,
     "ceiling": ceiling.measure,
     "wide": wide.measure,
     "order": order.measure,

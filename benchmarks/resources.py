@@ -12,10 +12,10 @@ from statistics import median
 _EVERY_S = 0.1
 
 
-def peak_mib() -> float:
-    """Peak resident memory of this process since its program was loaded. Not `ru_maxrss`, which a process takes over
-    from the one that started it."""
-    return _mib("VmHWM")
+def peak_mib(process: int | None = None) -> float:
+    """Peak resident memory of a process, or of this one, since its program was loaded. Not `ru_maxrss`, which a process
+    takes over from the one that started it."""
+    return _mib("VmHWM", process)
 
 
 @contextmanager
@@ -39,8 +39,9 @@ def usual_mib() -> Iterator[list[float]]:
         found.append(median(seen or [_mib("VmRSS")]))
 
 
-def _mib(name: str) -> float:
-    found = re.search(rf"^{name}:\s+(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)
+def _mib(name: str, process: int | None = None) -> float:
+    status = Path(f"/proc/{process or 'self'}/status").read_text()
+    found = re.search(rf"^{name}:\s+(\d+) kB", status, re.MULTILINE)
     if found is None:
         raise RuntimeError(f"the kernel does not tell {name} of this process")
     return int(found[1]) / 1024

@@ -1,5 +1,5 @@
 """A state machine over tiny domains: rows come, change, leave and go back to what they were; runs end, die, and are sent
-away by a quota; people edit the destination; drift is reported, accepted and reasserted; runs are rolled back, records
+away by a quota; people edit the destination, archive records and make them again, and take an option away; drift is reported, accepted and reasserted; runs are rolled back, records
 released, everything is sent anew. After every step what stands at the destination must be what the oracle says.
 
 A seed repeats its history exactly: `python -m verification.machine SEED` tells it step by step.
@@ -14,9 +14,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import Any, Literal
 
 from benchmarks.report import Section
+from revetl.clock import LoopClock
 from revetl.context import RunContext
 from revetl.errors import Throttled, Unavailable
 from revetl.model import Change, FieldRule, Guardrails
@@ -25,8 +27,8 @@ from revetl.state.runs import new_run_id
 from revetl.sync import SyncReport
 from revetl.sync.drift.reading import DriftOptions, find_drift
 from revetl.sync.drift.resolution import DriftResolution
+from revetl.sync.release import release
 from revetl.sync.retry.queue import ACCEPTED, REFUSED, ROLLED_BACK, QueueFilter
-from revetl.sync.retry.release import release
 from revetl.sync.rollback.rolling_back import roll_back
 from tests.support.crashing import Crash, CrashingWarehouse, Fuse
 from tests.support.sync_bench import Bench
@@ -35,11 +37,13 @@ from verification.oracle import DOUBT, OUTSIDE, Row, Rules, Sent, World
 from verification.simulation import STEPS_OF_A_RUN, emptied
 
 STEPS = int(os.environ.get("REVETL_MACHINE_STEPS", "100000"))
+FIRST = int(os.environ.get("REVETL_FIRST_SEED", "0"))
 STEPS_OF_A_HISTORY = 40
 KEYS = ("1", "2", "3")
 FIELDS = ("email", "firstname", "city")
 VALUES = ((None, "X", "Y"), (None, "Z", "W"))  # of the fields after the email
 POISON = "bad"
+OPTION = "W"  # may go missing at the destination
 Model = dict[str, Row]
 Worlds = dict[str, set[World]]
 
@@ -81,6 +85,7 @@ class Machine:
         self.bench.destination.concurrency = rng.choice((1, 2))
         self.bench.destination.latency_s = rng.choice((0.0, 0.2))
         self.bench.destination.poison = {POISON}
+        self.bench.destination.refuses = self.refuses
         self.bench.spec = replace(
             self.bench.spec,
             guardrails=Guardrails(min_rows=0),
@@ -93,7 +98,7 @@ class Machine:
     def play(self, steps: int) -> Tally:
         weighted: Sequence[tuple[int, Callable[[], None]]] = (
             (10, self.upsert), (3, self.delete), (3, self.revert), (10, self.sync), (6, self.die), (3, self.quota),
-            (5, self.edit), (1, self.remove), (1, self.make), (2, self.report), (2, self.accept), (2, self.reassert),
+            (5, self.edit), (2, self.remove), (3, self.make), (2, self.turn_option), (2, self.report), (2, self.accept), (2, self.reassert),
             (4, self.rollback), (2, self.refresh), (2, self.retry),
         )  # fmt: skip
         weights, all_steps = zip(*weighted, strict=True)
@@ -102,6 +107,8 @@ class Machine:
                 name = step.__name__
                 self.tally.steps[name] += 1
                 self.said(name)
+                # Every loop begins its time anew, and what is done later must not look earlier.
+                self.bench.clock = LoopClock(self.bench.clock.now() + timedelta(hours=1))
                 step()
                 self.tally.most_worlds = max(self.tally.most_worlds, *map(len, self.worlds.values()))
         except Exception as e:  # noqa: BLE001 - a history that fails is a finding, and the next is played
@@ -152,17 +159,27 @@ class Machine:
     def remove(self) -> None:
         records = self.bench.destination.records
         if records:
-            record = records.pop(self.rng.choice(sorted(records)))
-            self.people(str(record["email"])[0])
+            key = str(records.pop(self.rng.choice(sorted(records)))["email"])[0]
+            self.worlds[key] = {w._replace(replaced=False) for w in self.worlds[key]}
+            self.people(key)
 
     def make(self) -> None:
-        """Somebody makes a record that we have never heard of."""
-        free = [key for key, worlds in self.worlds.items() if all(w.known is None and w.there is None for w in worlds)]
+        """Somebody makes a record that we have never heard of, or one again that was archived."""
+        free = [key for key, worlds in self.worlds.items() if all(w.there is None for w in worlds)]
         if free:
             key = self.rng.choice(free)
             values = (f"{key}@x.io", *(self.rng.choice(v) for v in VALUES))
             self.bench.destination.records[f"h{len(self.story)}"] = dict(zip(FIELDS, values, strict=True))
+            self.worlds[key] = {w._replace(replaced=w.known is not None and w.linked) for w in self.worlds[key]}
             self.people(key)
+
+    def turn_option(self) -> None:
+        """Somebody takes an option away, or brings it back."""
+        self.rules = replace(self.rules, missing=frozenset() if self.rules.missing else frozenset({OPTION}))
+        self.said(f"  {OPTION} is {'missing' if self.rules.missing else 'there'}")
+
+    def refuses(self, change: Change) -> str | None:
+        return "INVALID_OPTION" if self.rules.missing & {*change.fields.values()} else None
 
     def people(self, key: str) -> None:
         stands = self.stands(key)
@@ -268,6 +285,8 @@ class Machine:
         undone = runs.get_run(self.bench.warehouse, self.newest) if self.newest else None
         if undone is None:  # there was none, or it died before it had a row
             return
+        if self.rules.missing:
+            self.turn_option()  # a rollback that is refused says so, and is not the oracle's business
         ctx = self.context("rollback")
         report = run_virtual(roll_back(ctx, self.bench.spec, self.bench.destination, undone))
         self.newest = ctx.run_id
@@ -354,10 +373,12 @@ def play(seeds: range) -> Tally:
     return total
 
 
-def explore(steps: int, workers: int = 2) -> Tally:
+def explore(
+    steps: int, workers: int = 2, play: Callable[[range], Tally] = play, of_a_history: int = STEPS_OF_A_HISTORY
+) -> Tally:
     """At least `steps` steps, on all cores."""
     total, size = Tally(), 10
-    starts = range(0, -(-steps // STEPS_OF_A_HISTORY), size)
+    starts = range(FIRST, FIRST + -(-steps // of_a_history), size)
     with ProcessPoolExecutor(workers) as pool:
         for part in pool.map(play, [range(start, start + size) for start in starts]):
             total.add(part)
@@ -372,13 +393,13 @@ def measure() -> Section:
     return Section(
         title="State machine",
         workload=(
-            f"Histories of {STEPS_OF_A_HISTORY} steps over {len(KEYS)} records with two fields of a few values, one of them "
+            f"Histories of {STEPS_OF_A_HISTORY} steps, from seed {FIRST} on, over {len(KEYS)} records with two fields of a few values, one of them "
             "`fill_blank` in four of ten, upsert or mirror, creates idempotent or not. After every step the destination "
             "is compared with an oracle in plain values, and what was sent with what had to be sent."
         ),
         header=("step", "times"),
         rows=[(name, f"{n:,}") for name, n in sorted(total.steps.items())],
-        verdict=f"Target 100,000 steps clean: {total.steps.total():,}, "
+        verdict=f"Target {STEPS:,} steps clean: {total.steps.total():,}, "
         + ("met." if not total.failures else f"NOT met. {total.failures[0]}"),
     )
 

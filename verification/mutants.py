@@ -8,6 +8,7 @@ moved, and the mutant must move with it.
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -23,11 +24,13 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[1]
 HISTORIES = int(os.environ.get("REVETL_MUTANT_HISTORIES", "600"))
+SAMPLE = int(os.environ.get("REVETL_MUTANTS", "0"))  # how many of them are planted; 0: all
+SEED = int(os.environ.get("REVETL_FIRST_SEED", "0"))
 
 
 @dataclass(frozen=True)
 class Mutant:
-    """What a tired engineer might write. `by`: who must find it: simulation, machine, or a file of tests."""
+    """What a tired engineer might write. `by`: who must find it: simulation, machine, people, or a file of tests."""
 
     name: str
     file: str
@@ -39,7 +42,7 @@ class Mutant:
 _LEASES, _LINKS_UNIT = "tests/unit/test_sync_leases.py", "tests/unit/test_sync_links.py"
 _JOBS, _KINDS = "tests/contract/test_destination_jobs.py", "tests/contract/test_destination_kinds.py"
 _HOSTILE, _HUB_HOSTILE = "tests/unit/test_http_hostile.py", "tests/unit/test_hubspot_hostile.py"
-_RESTORED = "tests/unit/test_sync_restored.py"
+_RESTORED, _KEYED = "tests/unit/test_sync_restored.py", "tests/unit/test_sync_key_property.py"
 _DOUBT, _STANDING = "tests/unit/test_sync_doubt.py", "tests/unit/test_sync_standing.py"
 _PEOPLE = "tests/property/test_sync_people.py"
 _MOVES, _MOVES_UNIT = "tests/property/test_sync_handovers.py", "tests/unit/test_sync_handovers.py"
@@ -71,7 +74,7 @@ MUTANTS = (
     Mutant("a refresh that was stopped is forgotten", "sync/apply/checkpoint.py", "    if plan.full_refresh:\n", "    if False:\n", "machine"),
     Mutant("fill_blank writes over what stands there", "sync/plan/policies.py", '    if policy == "fill_blank":\n        return False\n', '    if policy == "fill_blank":\n        return True\n', "machine"),
     Mutant("a field that was kept is remembered as ours", "sync/plan/policies.py", "CASE WHEN k.verdict_{i} = 'kept' THEN {stands} ELSE {plan}.{after} END", "{plan}.{after}", "machine"),
-    Mutant("a rollback writes over what a person has edited since", "sync/rollback/decisions.py", "        if emptied or now == form(name, wrote_typed):\n", "        if True:\n", "machine"),
+    Mutant("a rollback writes over what a person has edited since", "sync/rollback/judge.py", "        if emptied or now == form(name, wrote_typed):\n", "        if True:\n", "machine"),
     Mutant("what was rolled back is sent again", "sync/rollback/plan.py", "    queue.replace(tables, restored, queue.ROLLED_BACK, now, run_id)\n", "    return\n", "machine"),
     Mutant("what was accepted is sent over", "sync/drift/resolution.py", 'queue.would_be_planned(tables, "n.row_hash") if chosen.accept else "FALSE"', '"FALSE"', "machine"),
     Mutant("a reassert sends what a rollback or an accepted value holds", "sync/drift/left_out.py", 'return f"key NOT IN (SELECT key FROM {tables.scratch(_SCRATCH)})"', 'return "TRUE"', "machine"),
@@ -88,8 +91,12 @@ MUTANTS = (
     Mutant("who keeps its value does not withhold it along the chain", "sync/plan/handover_order.py", "waiting += [(taker, hold.key) for taker in takers if taker.key != hold.key]", "pass", _MOVES),
     Mutant("a record in doubt is taken to hold what it was last known to hold", "sync/plan/handover_reading.py", "if written.get(f.name) is not None]", "if False]", _MOVES_UNIT),
     Mutant("a field that was withheld is forgotten", "sync/plan/handovers.py", "WHERE ordinal IN (SELECT moved_to FROM {scratch} WHERE NOT whole AND ({withheld}))", "WHERE FALSE", _MOVES_UNIT),
-    Mutant("links are sent without an intent", "sync/links/sending.py", "        await run.on_tables(links_table.intend, low, high, record.run_id)\n", "", _LINKS),
-    Mutant("a link without an answer is taken for refused", "sync/links/links_table.py", "p.op = 'link' AND p.status IN ('ok', 'accepted', 'rejected')", "p.op = 'link' AND p.status IN ('ok', 'accepted', 'rejected', 'unknown')", _LINKS_UNIT),
+    Mutant("links are sent without an intent", "sync/links/sending.py", "        await run.on_tables(links_table.intend, low, high, record.run_id, found)\n", "", _LINKS),
+    Mutant("a link without an answer is taken for refused", "sync/links/links_table.py", "WHERE p.status IN ('rejected', 'skipped') AND", "WHERE p.status IN ('rejected', 'skipped', 'unknown') AND", _LINKS_UNIT),
+    Mutant("a link that stood before us is taken for ours", "sync/links/reading.py", "ours = line.ours or line.type not in kinds or (line.type == implied and line.alone_by_another)", "ours = True", _LINKS_UNIT),
+    Mutant("what a person tied is taken for tied by us alone", "sync/links/reading.py", "alone = not kinds or line.alone_by_another or (line.alone and line.type in kinds)", "alone = True", _LINKS_UNIT),
+    Mutant("a removal in doubt is sent again whatever was linked since", "sync/links/reading.py", "                if line.type not in kinds:\n                    done.add(line.ordinal)\n", "", _LINKS_UNIT),
+    Mutant("refused links wait behind exit 0", "sync/engine.py", "refused = waiting.refused + sum(links.refused.values())", "refused = waiting.refused", _LINKS_UNIT),
     Mutant("a removed link is remembered", "sync/links/links_table.py", "p.op = 'unlink' AND p.status IN ('ok', 'accepted') AND", "FALSE AND", _LINKS_UNIT),
     Mutant("buckets with as many rows are taken for equal", "sync/plan/suspects.py", "            OR s.digest IS DISTINCT FROM n.digest\n", "", _SUSPECTS),
     Mutant("only the source's rows of a bucket are joined", "sync/plan/comparison.py", "                {of_snapshot}\n            ) n", "            ) n", _SUSPECTS),
@@ -100,13 +107,13 @@ MUTANTS = (
     Mutant("the second half of a refused batch is not sent", "sync/apply/batch_writer.py", "            await self.write(second)\n", "            pass\n", _KINDS),
     Mutant("an accepted record is sent again", "state/snapshot.py", "CASE WHEN p.status IN ('ok', 'accepted') THEN p.row_hash END", "CASE WHEN p.status = 'ok' THEN p.row_hash END", _KINDS),
     Mutant("a changed event is sent as another one", "sync/plan/events.py", "AND NOT ({another})", "AND FALSE", _KINDS),
-    Mutant("a rollback guesses what stood at a destination that can't be read", "sync/rollback/decisions.py", "        if self._unseen and stood is None:\n", "        if False:\n", _KINDS),
+    Mutant("a rollback guesses what stood at a destination that can't be read", "sync/rollback/judge.py", "        if self._unseen and stood is None:\n", "        if False:\n", _KINDS),
     Mutant("a checkpoint that took place is written twice", "sync/apply/checkpoint.py", "    if not done or not _is_written(tables, record.run_id, done[0]):\n", "    if True:\n", _SYNC_LOST),
-    Mutant("a plan that is read on begins anew", "sync/apply/applier.py", '"ordinal > ?", [self._read_until]', '"ordinal > ?", [-1]', _SYNC_LOST),
+    Mutant("a plan that is read on begins anew", "sync/apply/plan_stream.py", '"ordinal > ?", [self._read_until]', '"ordinal > ?", [-1]', _SYNC_LOST),
     Mutant("a kept answer is written though the ledger has it", "enrich/execution/answer_spool.py", "        if not found or not found.issubset(_UNKNOWN):\n", "        if not found:\n", _ENRICH_LOST),
     Mutant("answers in flight are thrown away with the connection", "enrich/execution/provider_worker.py", "            await self._drain()\n            raise\n        except BaseException:\n", "            await self._in_flight.cancel()\n            raise\n        except BaseException:\n", _ENRICH_LOST),
     Mutant("calls leave while answers wait for the connection", "enrich/execution/provider_worker.py", "told = self._failing or run.warehouse_failed or", "told = self._failing or", _ENRICH_LOST),
-    Mutant("a cause outside of the row waits for the row", "sync/retry/due.py", "AND {causes.lies_outside('error_code')}", "AND FALSE", _WAITING),
+    Mutant("a cause outside of the row waits for the row", "sync/retry/due.py", "AND in_row IS NOT TRUE AND", "AND FALSE AND", _WAITING),
     Mutant("a pause never ends", "sync/retry/due.py", "coalesce(next_try <= ?, TRUE)", "coalesce(next_try <= ?, TRUE) AND FALSE", _WAITING),
     Mutant("a pause is as long each time", "state/snapshot.py", "coalesce(p.tries, 0) + 1,", "1,", _WAITING),
     Mutant("a run that leaves refused records waiting ends well", "sync/engine.py", "if waiting.refused > run.spec", "if False and waiting.refused > run.spec", _WAITING),
@@ -122,7 +129,10 @@ MUTANTS = (
     Mutant("what is nested too deep is handed on", "json_documents.py", "    if _is_deeper(data, MOST_LEVELS):\n", "    if False:\n", "tests/property/test_hostile_answers.py"),
     Mutant("aliases are followed without end", "documents.py", "        if self._values > MOST_VALUES:\n", "        if self._values > 10**7:\n", "tests/unit/test_documents.py"),
     Mutant("a list of customers is for everybody", "private_files.py", "_MODE = 0o600", "_MODE = 0o644", "tests/unit/test_private_files.py"),
-    Mutant("a run that the warehouse has forgotten is taken for known", "sync/restored.py", "if named is not None and not await run.on_tables(_knows, named.strip()):", "if False:", _RESTORED),
+    Mutant("a run that the warehouse has forgotten is taken for known", "sync/restored.py", "if kept is not None and not await run.on_tables(_knows, kept.last):", "if False:", _RESTORED),
+    Mutant("a record is not looked for by its key", "sync/plan/matching.py", "by_key = keyed.get(line.key)", "by_key = None", _KEYED),
+    Mutant("a key that a person took away stays away", "sync/plan/standing_comparison.py", "            changed.append(self._tables.spec.key_property)\n", "            pass\n", _KEYED),
+    Mutant("a backup of the time before the key asks nobody", "sync/restored.py", "return since is not None and _knows(tables, since) and", "return since is not None and", _KEYED),
     Mutant("a run that heals part of an older state passes for all", "sync/engine.py", "        if plan.changes and older is None:\n", "        if plan.changes:\n", _RESTORED),
     Mutant("an erasure is not taken over from its file", "privacy/erased_file.py", "for h in sorted(of_file - known)]", "for h in ()]", _RESTORED),
     Mutant("the seal of a saved plan is not looked at", "sync/plan/saved.py", "        if known.file_digest not in (None, file.digest):", "        if False:", "tests/unit/test_sync_saved_plans.py"),
@@ -130,7 +140,7 @@ MUTANTS = (
     Mutant("a console shows data as it is", "cli/safe_console.py", "text if control else for_terminal_lines(text)", "text", "tests/unit/test_safe_text.py"),
     Mutant("several of ours write one record that was merged", "sync/plan/same_record.py", "t.holder <> t.own AND {leaves}", "FALSE AND {leaves}", _PEOPLE),
     Mutant("who left the model takes a merged record away", "sync/plan/same_record.py", "p.op = 'delete' OR {clears(tables, \"p\")} AS leaves", "FALSE AS leaves", _STANDING),
-    Mutant("a merged record is told our email", "sync/plan/standing.py", 'if name in self._unique and row["known"]', 'if False and row["known"]', _STANDING),
+    Mutant("a merged record is told our email", "sync/plan/standing_comparison.py", 'if name in self._unique and row["known"]', 'if False and row["known"]', _STANDING),
     Mutant("an archived record is not looked for again", "sync/plan/standing.py", "            if look_again:\n", "            if False:\n", _STANDING),
     Mutant("what stood there is not kept", "sync/plan/standing.py", "found = coalesce(s.found, {plan}.found)", "found = {plan}.found", _STANDING),
     Mutant("a write that is on its way is taken for one that never was", "sync/plan/standing.py", "        _keep_what_is_not_applied_yet(tables)\n", "", _STANDING),
@@ -184,14 +194,10 @@ def hunt(by: str, limit: int) -> None:
             raise SystemExit("the tests could not be run")
         print(f"\n{next(iter(noted.names), '')}")
         return
-    from verification.machine import STEPS_OF_A_HISTORY, Machine
-    from verification.simulation import History
+    from verification import machine, people, simulation
 
-    def failures(seed: int) -> list[str]:
-        tally = Machine(seed).play(STEPS_OF_A_HISTORY) if by == "machine" else History(seed).play()
-        return tally.failures
-
-    found = next((seed + 1 for seed in range(limit) if failures(seed)), None)
+    play = {"machine": machine.play, "people": people.play, "simulation": simulation.play}[by]
+    found = next((seed + 1 for seed in range(limit) if play(range(seed, seed + 1)).failures), None)
     print(f"\nhistory {found}" if found else "")
 
 
@@ -207,25 +213,27 @@ class _Failures:
 
 
 def measure() -> Section:
-    for by in ("simulation", "machine"):
+    for by in ("simulation", "machine", "people"):
         if (alarm := found_by(None, by, 20)) is not None:
             raise RuntimeError(f"the {by} finds something in the code as it is: {alarm}")
     rows: list[tuple[str, ...]] = []
     missed = 0
-    for mutant in MUTANTS:
+    planted = random.Random(SEED).sample(MUTANTS, SAMPLE) if 0 < SAMPLE < len(MUTANTS) else MUTANTS
+    for mutant in planted:
         found = found_by(mutant, mutant.by, HISTORIES)
         missed += found is None
         rows.append((mutant.name, f"`{mutant.file}`", mutant.by, found or "**not found**"))
         print(f"  {mutant.name}: {found}", file=sys.stderr, flush=True)
+    drawn = f" ({len(planted)} of {len(MUTANTS)}, drawn with seed {SEED})" if len(planted) < len(MUTANTS) else ""
     return Section(
         title="Planted mistakes",
         workload=(
-            f"Each row is one edit of the code. The simulation or the state machine plays up to {HISTORIES} histories, "
+            f"Each row is one edit of the code{drawn}. The simulation or the state machine plays up to {HISTORIES} histories, "
             "or the named tests run; the last column says which of them noticed first."
         ),
         header=("mistake", "file", "must be found by", "found by"),
         rows=rows,
-        verdict=f"Caught: {len(MUTANTS) - missed} of {len(MUTANTS)}" + (": met." if not missed else ": NOT met."),
+        verdict=f"Caught: {len(planted) - missed} of {len(planted)}" + (": met." if not missed else ": NOT met."),
     )
 
 

@@ -25,7 +25,8 @@ class World(NamedTuple):
     `from_row`: the source row with which we came to believe it, or DOUBT; `linked`: we know its id. `queued`: a source row
     (None: that there is none) that was not sent, and why; for a cause outside of it, it is sent again by itself. `accepted`: of an accepted record the fields whose value
     there was accepted; None: all that differs. `last`: what the newest run wrote, as (field, earlier,
-    written); None where it is nothing that a rollback would take back."""
+    written); None where it is nothing that a rollback would take back. `replaced`: the id that we know leads nowhere,
+    and what stands there was made again by somebody else."""
 
     there: Row | None = None
     known: Row | None = None
@@ -34,16 +35,23 @@ class World(NamedTuple):
     queued: tuple[Row | None, str] | None = None
     accepted: frozenset[int] | None = None
     last: tuple[tuple[int, str | None, str | None], ...] | None = None
+    replaced: bool = False
+
+    @property
+    def by_id(self) -> Row | None:
+        """What stands under the id that we know."""
+        return None if self.replaced else self.there
 
 
 @dataclass(frozen=True)
 class Rules:
     """Of one history. `fill_blank`: fields that are written only where nothing stands. `poison`: a value that the
-    destination refuses."""
+    destination refuses. `missing`: values that it refuses until they are added there."""
 
     mirror: bool = False
     fill_blank: frozenset[int] = frozenset()
     poison: str = "bad"
+    missing: frozenset[str] = frozenset()
 
     def waits(self, w: World, row: Row | None, *, refresh: bool = False) -> bool:
         if w.queued is None or w.queued[0] != row or w.queued[1] == OUTSIDE:
@@ -97,12 +105,15 @@ class Rules:
             return w, None
         op, changed = plan
         if op == "delete" or row is None:
-            return World(), (("delete", frozenset()) if w.there else None)
+            return World(there=w.there if w.replaced else None), (("delete", frozenset()) if w.by_id else None)
         if op == "update" and not changed:
             return w._replace(from_row=row), None
         if op == "update" and w.there is None:  # archived: looked for, not found, and withheld
-            return w._replace(queued=(row, REJECTED), accepted=None), None
-        if op == "update":
+            return w._replace(queued=(row, OUTSIDE), accepted=None), None
+        if op == "update" and w.replaced:  # made again, and found by what it is looked for by
+            doubt = w.from_row == DOUBT
+            changed = tuple(i for i, v in enumerate(row) if v != w.there[i] and (v is not None or doubt))
+        elif op == "update":
             changed = self.left(w, row, changed, refresh)
         kept = () if op == "create" else self.kept(w, row, changed)
         fields = tuple(i for i in changed if i not in kept)
@@ -118,7 +129,7 @@ class Rules:
         return done, ((asked, frozenset((i, row[i]) for i in fields)) if fields else None)
 
     def refused(self, w: World, sent: Sent) -> bool:
-        return sent is not None and self.poison in [v for _, v in sent[1]]
+        return sent is not None and not {v for _, v in sent[1]}.isdisjoint({self.poison, *self.missing})
 
     def sync(self, w: World, row: Row | None, *, refresh: bool = False) -> tuple[World, Sent]:
         """One run that comes to its end."""
@@ -151,7 +162,10 @@ class Rules:
             # What an earlier create was about was looked for and is not there: the later one takes its place.
             known = done.known if op == "create" else w.known or done.known
             linked = op != "delete" and (w.linked or op == "update")
-            yield before._replace(there=there, known=known, from_row=DOUBT, linked=linked, last=done.last)
+            left = before._replace(there=there, known=known, from_row=DOUBT, linked=linked, last=done.last)
+            yield left
+            if w.replaced:  # whether the new id had been learned
+                yield left._replace(replaced=False)
 
     def planned(self, w: World, row: Row | None, from_row: Row | None) -> bool:
         """Whether a plan would have a line, did we believe the record to come from this row."""
@@ -162,16 +176,16 @@ class Rules:
         if w.known is None or not w.linked:
             return w, False
         waits = row is None or self.waits(w, row)
-        if w.there is None:
+        if w.by_id is None:
             if w.queued is not None and w.queued[1] == ACCEPTED and waits:
                 return w, False
-            forgotten = w if self.holds(w, row, frozenset()) else World(last=w.last)
+            forgotten = w if self.holds(w, row, frozenset()) else World(there=w.there, last=w.last)
             accepted = w._replace(queued=(row, ACCEPTED), accepted=self.accepts(w, row, frozenset()))
             return {"report": w, "accept": accepted, "reassert": forgotten}[side], True
         theirs = list(w.known)
-        edited = frozenset(i for i, stands in enumerate(w.there) if stands != w.known[i])
+        edited = frozenset(i for i, stands in enumerate(w.by_id) if stands != w.known[i])
         drifted = resolved = False
-        for i, stands in enumerate(w.there):
+        for i, stands in enumerate(w.by_id):
             wanted = w.known[i] if waits or row is None else row[i]
             if wanted != stands and i in self.fill_blank and (wanted is None or stands is not None):
                 wanted = stands
@@ -200,7 +214,7 @@ class Rules:
 
     def rollback(self, w: World, row: Row | None) -> Iterator[tuple[World, Sent]]:
         """The newest run is taken back."""
-        if not w.last or w.known is None or w.there is None:
+        if not w.last or w.known is None or w.by_id is None or w.there is None:
             yield w._replace(last=None), None
             return
         known, sent, already = list(w.known), dict[int, str | None](), False

@@ -31,6 +31,7 @@ from tests.support.virtual_time import run_virtual
 from tests.support.warehouses import SCHEMA
 
 RUNS = int(os.environ.get("REVETL_SIMULATED_RUNS", "100000"))
+FIRST = int(os.environ.get("REVETL_FIRST_SEED", "0"))
 STEPS_OF_A_RUN = 105  # a crash is drawn from this many: a run of this size takes about ninety
 HISTORIES_OF_A_DATABASE = 200
 _HISTORIES = count()
@@ -230,7 +231,7 @@ def play(seeds: range) -> Tally:
 
 def pieces(runs: int, size: int = 50) -> Iterator[range]:
     """Seeds enough for that many runs: a history has at least two."""
-    for start in range(0, runs // 2 + 1, size):
+    for start in range(FIRST, FIRST + runs // 2 + 1, size):
         yield range(start, start + size)
 
 
@@ -265,7 +266,7 @@ def measure() -> Section:
     return Section(
         title="Simulation",
         workload=(
-            "Seeded histories on virtual time: a model of up to four records, upsert or mirror, against a destination "
+            f"Seeded histories on virtual time, from seed {FIRST} on: a model of up to four records, upsert or mirror, against a destination "
             "whose creates are idempotent or not. The process dies at a random statement or request; between two runs "
             "the source changes, and often changes back. After one run that ends, the destination is compared with a "
             "dictionary of what the model says."

@@ -15,6 +15,7 @@
       ├ WarehouseDenied  its credentials                                             exit 4
       ├ WarehouseBusy    another process has the file open: wait for it             exit 1
       ├ WarehouseFull    its disk is: make room, then the same command again        exit 1
+      ├ WarehouseOutOfMemory a statement needs more than it may take and can't spill it  exit 1
       ├ WarehouseConflict another transaction was first; nothing of this one stands, repeating it helps
       └ WarehouseLost    the connection is gone: begin again from the start of the work
 
@@ -78,9 +79,16 @@ class CallError(RevetlError):
 
 
 class Rejected(CallError):
-    """The vendor will never take this record as it stands. Others are not touched by it."""
+    """The vendor will not take this record as it stands. Others are not touched by it. `in_row`: because of a value of
+    the record itself that no account takes; anything else may be mended elsewhere (an option, a scope)."""
 
     kind = "rejected"
+
+    def __init__(
+        self, message: str, *, code: str | None = None, status: int | None = None, in_row: bool = False
+    ) -> None:
+        super().__init__(message, code=code, status=status)
+        self.in_row = in_row
 
 
 class Throttled(CallError):
@@ -171,6 +179,14 @@ class WarehouseFull(WarehouseError):
     checkpointed stands; the same command goes on from there."""
 
     kind = "warehouse_full"
+
+
+class WarehouseOutOfMemory(WarehouseError):
+    """A statement needs more memory than it may take, and can't spill it. Nothing of its transaction was done.
+    `repeatable`: more may be taken from now on, so the same may go through."""
+
+    kind = "warehouse_out_of_memory"
+    repeatable = False
 
 
 class WarehouseConflict(WarehouseError):

@@ -48,7 +48,8 @@ class Change(NamedTuple):
     `destination_id` is the id the destination gave, None while we do not know it: a destination that gives none and
     can't be searched deletes by `match_value`.
     `fields` are the values to send, only what changed (create: all that are not null). `match_value` is the value
-    of the sync's `match_on` column, sent or not. `in_doubt`: an earlier write of this record may have been applied.
+    of the field that the sync creates through, sent or not. `in_doubt`: an earlier write of this record may have been
+    applied.
     Only for a connector that `NeedsRecords`: `record` is the whole row as it then stands, of a delete as it stood;
     `after` is the run that last had an answer about this record, "" where there was none. A change that is repeated
     because its answer was lost has the same `after` as before, and no later change has it again.
@@ -72,7 +73,9 @@ NOT_APPLIED = "NOT_APPLIED"
 @dataclass(slots=True)
 class Outcome:
     """What became of one change; attributed by `ordinal`, never by position in a batch. `stands`: of a record that is
-    accepted with the code NOT_APPLIED, field → what the destination answered that stands there."""
+    accepted with the code NOT_APPLIED, field → what the destination answered that stands there. `in_row`: of a refusal,
+    its cause is a value of the record itself that no account takes, so it is sent again once its row changes. Any other
+    cause may be gone at any moment, and the record is tried again."""
 
     ordinal: int
     status: Status
@@ -82,6 +85,7 @@ class Outcome:
     message: str | None = None
     attempts: int = 1
     stands: Mapping[str, Scalar] | None = None
+    in_row: bool = False
 
 
 FieldPolicy = Literal["always", "fill_blank", "forward_only"]
@@ -142,6 +146,8 @@ class SyncSpec:
 
     `columns` are the columns of the model in order, as its contract or its relation says; the ones to send are
     `sent_columns`: all but the key and the columns that only serve associations; `match_on` is always among them.
+    `key_property`: the destination's field that holds our key beside them. No other sync of the object writes it.
+    `beside`: (name, `match_on`) of other syncs that create records of the object and name no such field.
     `where` names the declaring file for messages. `renamed_from`: the name under which its state was kept before.
     `metadata`: fields that tell of the run; they are no columns, so they make no record differ.
     """
@@ -159,6 +165,8 @@ class SyncSpec:
     guardrails: Guardrails = Guardrails()
     associate: tuple[Association, ...] = ()
     metadata: Mapping[str, Metadata] = field(default_factory=dict)
+    key_property: str | None = None
+    beside: tuple[tuple[str, str | None], ...] = ()
     where: str = ""
     renamed_from: str | None = None
 
@@ -170,6 +178,11 @@ class SyncSpec:
         """Of these columns of the model, those to send. A key that records are also found by is sent."""
         unsent = ({self.key} | {a.by for a in self.associate}) - {self.match_on}
         return tuple(c for c in columns if c not in unsent)
+
+    @property
+    def created_through(self) -> str | None:
+        """The field by whose value a create that is repeated finds the record that the first one made."""
+        return self.key_property or self.match_on
 
     @property
     def forgets(self) -> bool:

@@ -73,6 +73,7 @@ FAILURES = [
     (Rejected("refused", code="VALIDATION_ERROR", status=400), 1, "rejected"),
     (errors.WarehouseBusy("open in another process"), 1, "warehouse_busy"),
     (errors.WarehouseFull("no room"), 1, "warehouse_full"),
+    (errors.WarehouseOutOfMemory("no memory"), 1, "warehouse_out_of_memory"),
     (errors.JobInterrupted("still runs"), 130, "interrupted"),
     (DbtFailed("a model failed"), 1, "dbt"),
     (click.UsageError("no such thing"), 2, USAGE),

@@ -15,7 +15,15 @@ import pytest
 import rich_click as click
 
 from revetl.cli import main as shell
-from revetl.errors import ConfigError, Denied, GuardrailError, Problem, WarehouseError, WarehouseFull
+from revetl.errors import (
+    ConfigError,
+    Denied,
+    GuardrailError,
+    Problem,
+    WarehouseError,
+    WarehouseFull,
+    WarehouseOutOfMemory,
+)
 
 HEAVY = ("aiohttp", "dbt", "duckdb", "httpx", "pandas", "pyarrow", "pydantic", "snowflake", "sqlglot", "yaml")
 
@@ -105,6 +113,7 @@ def test_importing_a_command_imports_nothing_heavy() -> None:
         (Denied("token refused"), 4, "Error: token refused\n    Keys and tokens are named in profiles/connections.yml"),
         (WarehouseError("gone"), 1, "Error: gone"),
         (WarehouseFull("IO Error: Could not write"), 1, "Free some space"),
+        (WarehouseOutOfMemory("Out of Memory Error: failed to pin"), 1, "failed to pin. Raise memory_limit"),
         (WarehouseError('table "no space left on device" is gone'), 1, "is gone\n"),
         (OSError(errno.ENOSPC, "No space left on device", "/x/y"), 1, "The disk is full (/x/y)"),
         (PermissionError(errno.EACCES, "Permission denied", "/x/y"), 1, "Error: Permission denied: /x/y"),

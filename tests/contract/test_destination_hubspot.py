@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx
+import pytest
 
 from revetl.clock import Clock
 from revetl.destinations.base import Destination
@@ -20,6 +21,9 @@ from revetl.sandbox.inprocess import InProcess, sandbox_in_process
 from revetl.sandbox.server import Sandbox
 from revetl.sandbox.settings import SandboxSettings
 from revetl.testing import DestinationSuite, LinkCase, StoredRecord, VendorWire
+from tests.support.published_hubspot import as_published as as_published
+
+pytestmark = pytest.mark.usefixtures("as_published")
 
 
 @dataclass

@@ -18,8 +18,8 @@ from revetl.errors import Ambiguous, ConfigError, Denied
 from revetl.model import Change, FieldRule, Mode, OnLeave, Operation, Outcome, Scalar
 from revetl.state import outcomes
 from revetl.state.runs import get_run
+from revetl.sync.release import release
 from revetl.sync.retry.queue import QueueFilter
-from revetl.sync.retry.release import release
 from revetl.sync.rollback.rolling_back import RollbackChoices, RollbackReport, roll_back
 from revetl.testing.crashing import Crash, CrashingWarehouse, Fuse
 from tests.support.destination_kinds import (

@@ -19,8 +19,11 @@ from revetl.sandbox.server import RunningSandbox, running_sandbox
 from revetl.sandbox.settings import SandboxSettings
 from revetl.sync import PlanSummary, SyncOptions, SyncReport, plan_sync, run_sync
 from revetl.warehouse.duckdb import DuckDBWarehouse
+from tests.support.published_hubspot import as_published as as_published
 from tests.support.sandbox_hubspot import portal_of
 from tests.support.sync_bench import context
+
+pytestmark = pytest.mark.usefixtures("as_published")
 
 UNLIMITED = SandboxSettings(limited=False)
 COMPANIES = SyncSpec(
@@ -233,14 +236,13 @@ async def test_which_links_stand_is_read_in_one_request(bench: Bench) -> None:
     portal = portal_of(bench.sandbox)
     ids = [r.id for r in portal.store("contacts").records.values()]
     async with bench.connect() as hubspot:
-        standing = await hubspot.links_of("contacts", "companies", 1, ids)
+        standing = await hubspot.links_of("contacts", "companies", ids)
         assert hubspot.requests == 1
-        assert {i: set(standing.get(i, ())) for i in ids} == {
-            i: {*portal.linked("contacts", i, "companies")} for i in ids
-        }
-        other_kind = await hubspot.links_of("contacts", "companies", 280, ids)
+    assert {i: {other: set(kinds) for other, kinds in standing.get(i, {}).items()} for i in ids} == {
+        i: {other: set(kinds) for other, kinds in portal.linked("contacts", i, "companies").items()} for i in ids
+    }
     assert any(standing.values())
-    assert not any(other_kind.values())
+    assert not any(280 in kinds for others in standing.values() for kinds in others.values())
 
 
 @pytest.mark.parametrize(
@@ -302,7 +304,7 @@ async def test_each_pair_is_answered_for(bench: Bench, version: str) -> None:
     portal = portal_of(bench.sandbox)
     people = list(portal.store("contacts").records)
     acme = next(iter(portal.store("companies").records))
-    pairs = [Pair(i, id_, acme) for i, id_ in enumerate([*people, "404"])] + [Pair(9, people[0], "405")]
+    pairs = [Pair(i, id_, acme, alone=True) for i, id_ in enumerate([*people, "404"])] + [Pair(9, people[0], "405")]
     async with bench.connect(api_version=version) as hubspot:
         outcomes = {o.ordinal: o for o in await hubspot.link("contacts", "companies", 279, pairs)}
         assert {i: o.status for i, o in outcomes.items()} == {
@@ -311,7 +313,11 @@ async def test_each_pair_is_answered_for(bench: Bench, version: str) -> None:
             9: Status.REJECTED,
         }
         assert outcomes[9].error_code == "OBJECT_NOT_FOUND"
-        untied = await hubspot.unlink("contacts", "companies", 279, pairs)
+        labelled = [id_ for id_ in people if 1 in portal.linked("contacts", id_, "companies")[acme]]
+        assert {o.status for o in await hubspot.unlink("contacts", "companies", 279, pairs)} == {Status.OK}
+        assert labelled
+        assert [i for i in people if acme in portal.linked("contacts", i, "companies")] == labelled, "a label keeps it"
+        untied = await hubspot.unlink("contacts", "companies", 1, pairs)
         assert {o.status for o in untied} == {Status.OK}
     assert all(not portal.linked("contacts", id_, "companies").get(acme) for id_ in people)
     async with bench.connect(token="pat-readonly") as hubspot:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from revetl.clock import SystemClock
+from revetl.destinations.base import Pair
 from revetl.destinations.hubspot import HubSpot, Options
 from revetl.errors import ConfigError, Denied, Unavailable
 from revetl.model import Change, Operation, Outcome, Scalar, Status
@@ -19,7 +20,10 @@ from revetl.sandbox.faults import Fault
 from revetl.sandbox.hubspot.options import HubSpotSandboxOptions
 from revetl.sandbox.server import RunningSandbox, running_sandbox
 from revetl.sandbox.settings import SandboxSettings
+from tests.support.published_hubspot import as_published as as_published
 from tests.support.sandbox_hubspot import portal_of
+
+pytestmark = pytest.mark.usefixtures("as_published")
 
 UNLIMITED = SandboxSettings(limited=False)
 CREATE, UPDATE, DELETE = Operation.CREATE, Operation.UPDATE, Operation.DELETE
@@ -276,6 +280,14 @@ async def test_describe(sandbox: RunningSandbox, hubspot: HubSpot) -> None:
         await hubspot.look_up("contacts", "nothing", ["x"], [])
 
 
+@pytest.mark.parametrize("object_", ["a/b", "..", "a?b=c", "", "%2e%2e"])
+async def test_what_is_no_name_of_an_object_is_never_asked_for(hubspot: HubSpot, object_: str) -> None:
+    """As a part of a path it would lead elsewhere."""
+    with pytest.raises(ConfigError, match="is not the name of a HubSpot object"):
+        await hubspot.describe(object_)
+    assert hubspot.requests == 0
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -288,6 +300,8 @@ async def test_describe(sandbox: RunningSandbox, hubspot: HubSpot) -> None:
         ("open_tickets", 1e-7),
         ("open_tickets", Decimal("12.50")),
         ("open_tickets", Decimal("1E+3")),
+        ("open_tickets", " 12\t"),
+        ("last_seen_at", " 2026-03-04T05:06:07Z"),
         ("firstname", 'Ωmega "quoted"\n; line\u2028end'),
         ("firstname", "12.0"),
     ],
@@ -299,6 +313,32 @@ async def test_what_was_written_compares_equal_to_what_is_read(
     assert outcome.status is Status.OK, outcome
     match = (await hubspot.look_up("contacts", "email", ["p1@corp.example"], [name]))["p1@corp.example"]
     assert hubspot.normalise("contacts", name, match.fields[name]) == hubspot.normalise("contacts", name, value)
+
+
+async def test_blanks_alone_do_not_clear_a_number(sandbox: RunningSandbox, hubspot: HubSpot) -> None:
+    [made] = await hubspot.write("contacts", "email", [contact(1, open_tickets=3)])
+    [outcome] = await hubspot.write("contacts", "email", [change(1, UPDATE, made.destination_id, open_tickets="  ")])
+    assert (outcome.status, outcome.error_code) == (Status.REJECTED, "INVALID_NUMBER")
+    assert stored(sandbox, "contacts", made.destination_id, "open_tickets") == "3"
+
+
+async def test_an_owner_that_is_none_costs_only_its_record(sandbox: RunningSandbox, hubspot: HubSpot) -> None:
+    changes = [contact(0, hubspot_owner_id="710001"), contact(1, hubspot_owner_id="olive@revetl.example"), contact(2)]
+    outcomes = by_ordinal(await hubspot.write("contacts", "email", changes), changes)
+    assert [outcomes[i].status for i in (0, 2)] == [Status.OK] * 2
+    assert (outcomes[1].status, outcomes[1].error_code) == (Status.REJECTED, "INVALID_OWNER_ID")
+
+
+async def test_a_link_with_a_label_of_the_accounts_own(sandbox: RunningSandbox, hubspot: HubSpot) -> None:
+    portal = portal_of(sandbox)
+    label, _ = portal.association_types.create(("contacts", "companies"), "billing", "Bills", "Billed")
+    [made] = await hubspot.write("contacts", "email", [contact(1)])
+    [founded] = await hubspot.write("companies", "domain", [company(1)])
+    person, firm = made.destination_id or "", founded.destination_id or ""
+    assert label.id in await hubspot.link_types("contacts", "companies")
+    [outcome] = await hubspot.link("contacts", "companies", label.id, [Pair(0, person, firm)])
+    assert outcome.status is Status.OK
+    assert set(portal.linked("contacts", person, "companies")[firm]) == {label.id, 279}
 
 
 async def test_the_dated_api(sandbox: RunningSandbox) -> None:

@@ -140,6 +140,22 @@ class World:
     idempotent=False,
     concurrency=1,
 )
+@example(  # sent another value, then to be deleted: the value that it had finds it no more
+    history=[
+        ({"1": VALUES[0], "2": VALUES[2], "3": VALUES[1], "4": VALUES[3]}, None),
+        ({"1": VALUES[0], "2": VALUES[1], "3": VALUES[2], "4": VALUES[3]}, 122),
+        ({}, 115),
+    ],
+    last={"3": VALUES[4]},
+    idempotent=False,
+    concurrency=1,
+)
+@example(  # handed over, and the process dies before it is written: it is still the record of the key that left
+    history=[({"2": VALUES[0]}, None), ({"1": VALUES[0]}, 76)],
+    last={},
+    idempotent=False,
+    concurrency=1,
+)
 def test_after_any_crashes_every_record_has_its_value_and_is_its_own(
     history: list[tuple[State, int | None]], last: State, idempotent: bool, concurrency: int
 ) -> None:

@@ -6,6 +6,7 @@ By default every 13th step is tried; REVETL_EVERY_STEP=1 tries all, REVETL_STRID
 
 from __future__ import annotations
 
+import asyncio
 import os
 import stat
 from collections import Counter
@@ -190,6 +191,47 @@ def test_a_warehouse_that_refuses_to_write_loses_no_answer_either(tmp_path: Path
         run_virtual(run_waterfall(ctx, waterfall(), vendors, PEOPLE, WaterfallOptions()))
     (file,) = AnswerSpool(tmp_path).paths()
     assert len(file.read_text().splitlines()) >= len(vendors["big.person"].bill) > 0
+
+
+def test_no_call_of_another_provider_leaves_once_a_write_was_refused() -> None:
+    """The disk was full for one write only. The verifier's own calls in flight are awaited meanwhile."""
+    warehouse = warehouse_with([person(n) for n in range(1_500)])
+    enrich(warehouse, providers(), run_id="r0", limit=0)
+    vendors, refused = providers(), list[str]()
+    check, asked = vendors["check.email"], vendors["check.email"].ask
+
+    class Full(LosingWarehouse):
+        def append(self, target: Any, data: Any) -> None:
+            self.refuse(str(data.to_pydict()))
+            super().append(target, data)
+
+        def execute(self, sql: str, params: Any = ()) -> None:
+            self.refuse(sql + str(params))
+            super().execute(sql, params)
+
+        def refuse(self, written: str) -> None:
+            if answered and not refused and check.name in written:
+                refused.append(written)
+                raise WarehouseError("the disk is full")
+
+    answered, late = list[str](), list[str]()
+
+    async def ask(lookup: Any) -> Any:
+        answer = await asked(lookup)
+        if len(check.bill) > 1:
+            await asyncio.sleep(3)
+        answered.append(check.name)
+        return answer
+
+    check.ask = ask  # type: ignore[method-assign] # the verifier takes its time
+    vendors["big.person"].before_answer = lambda: late.append("big.person") if refused else None
+    time = clock()
+    ctx = context(Full(warehouse, time, 0), time, "r1")
+    with pytest.raises(WarehouseError, match="the disk is full"):
+        run_virtual(run_waterfall(ctx, waterfall(), vendors, PEOPLE, WaterfallOptions()))
+    assert len(refused) == 1
+    assert len(vendors["big.person"].bill) < 1_500, "there was more to be asked"
+    assert late == []
 
 
 def test_a_file_that_cannot_be_read_is_named_and_none_of_it_is_shown(tmp_path: Path) -> None:

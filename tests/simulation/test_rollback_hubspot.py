@@ -22,9 +22,12 @@ from revetl.sync.drift.resolution import DriftResolution
 from revetl.sync.rollback.rolling_back import RollbackChoices, RollbackReport, roll_back
 from revetl.warehouse.base import Warehouse
 from tests.simulation.test_sync_hubspot import COMPANIES, CONTACTS, UNLIMITED, make_models
+from tests.support.published_hubspot import as_published as as_published
 from tests.support.sandbox_hubspot import portal_of
 from tests.support.sync_bench import context
 from tests.support.warehouses import the_warehouse
+
+pytestmark = pytest.mark.usefixtures("as_published")
 
 ROWS = 230
 CLOCK = SystemClock()

@@ -20,9 +20,12 @@ from revetl.sandbox.settings import SandboxSettings
 from revetl.state import outcomes
 from revetl.sync import SyncReport, run_sync
 from revetl.warehouse.base import Warehouse
+from tests.support.published_hubspot import as_published as as_published
 from tests.support.sandbox_hubspot import portal_of
 from tests.support.sync_bench import context
 from tests.support.warehouses import SCHEMA, the_warehouse
+
+pytestmark = pytest.mark.usefixtures("as_published")
 
 UNLIMITED = SandboxSettings(limited=False)
 SEEN = datetime.fromisoformat("2026-01-01T10:00")  # without a zone, as models hold UTC

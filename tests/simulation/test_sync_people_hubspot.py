@@ -16,8 +16,11 @@ from revetl.sandbox.server import running_sandbox
 from revetl.state import outcomes
 from revetl.sync import SyncReport
 from tests.simulation.test_sync_hubspot import COMPANIES, CONTACTS, UNLIMITED, Bench
+from tests.support.published_hubspot import as_published as as_published
 from tests.support.sandbox_hubspot import portal_of
 from tests.support.warehouses import SCHEMA, the_warehouse
+
+pytestmark = pytest.mark.usefixtures("as_published")
 
 PEOPLE = replace(CONTACTS, columns=("golden_id", "email", "firstname", "lifecyclestage"))
 FIRMS = replace(COMPANIES, columns=("golden_id", "domain", "name"))

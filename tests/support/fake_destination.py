@@ -15,7 +15,8 @@ Record = dict[str, Scalar]
 @dataclass
 class FakeDestination:
     """`records`: id → fields. `poison`: values of the match field that are always refused. `refuses`: the error code by
-    which a change is refused now, None where it is taken. `before_write` and `after_write` run around the write of each
+    which a change is refused now, None where it is taken. `in_row`: the codes of which it says that the cause lies in
+    the row. `before_write` and `after_write` run around the write of each
     batch and may raise: before, nothing is applied; after, all of it is. `unique`: fields in which a value that another
     record has when the batch arrives is refused; `vacatable`: whether they may be empty for a while."""
 
@@ -28,6 +29,7 @@ class FakeDestination:
     records: dict[str, Record] = field(default_factory=dict)
     poison: set[Scalar] = field(default_factory=set)
     refuses: Callable[[Change], str | None] = lambda _: None
+    in_row: frozenset[str] = frozenset({"INVALID_VALUE", "INVALID_EMAIL"})
     read_only: set[str] = field(default_factory=set)
     unique: set[str] = field(default_factory=set)
     vacatable: bool = True
@@ -35,6 +37,8 @@ class FakeDestination:
     reads: list[str] = field(default_factory=list)
     types: frozenset[int] = frozenset({1, 279})
     links: set[tuple[str, str, int]] = field(default_factory=set)
+    implied: int | None = None  # the kind that stands wherever another does
+    link_reads: int = 0
     linked: list[tuple[str, str, str]] = field(default_factory=list)
     bad_links: set[str] = field(default_factory=set)
     before_link: Callable[[Sequence[Pair]], None] = lambda _: None
@@ -164,18 +168,35 @@ class FakeDestination:
         return self.types
 
     async def link(self, object_: str, to_object: str, type_: int, pairs: Sequence[Pair]) -> list[Outcome]:
-        return await self._answer_links("link", pairs, lambda p: self.links.add((p.from_id, p.to_id, type_)))
+        kinds = {type_, self.implied or type_}
+        return await self._answer_links(
+            "link", pairs, lambda p: self.links.update((p.from_id, p.to_id, k) for k in kinds)
+        )
 
     async def unlink(self, object_: str, to_object: str, type_: int, pairs: Sequence[Pair]) -> list[Outcome]:
         def remove(p: Pair) -> None:
-            self.links = {link for link in self.links if link[:2] != (p.from_id, p.to_id)}
+            kinds = {t for a, b, t in self.links if (a, b) == (p.from_id, p.to_id)}
+            gone = {type_} if type_ != self.implied or not kinds - {type_} else set()
+            if p.alone and not kinds - {type_, self.implied}:
+                gone.add(self.implied or type_)
+            self.links -= {(p.from_id, p.to_id, kind) for kind in gone}
 
         return await self._answer_links("unlink", pairs, remove)
 
-    async def links_of(self, object_: str, to_object: str, type_: int, ids: Sequence[str]) -> dict[str, frozenset[str]]:
+    async def implied_type(self, object_: str, to_object: str) -> int | None:
+        return self.implied
+
+    async def links_of(self, object_: str, to_object: str, ids: Sequence[str]) -> dict[str, dict[str, frozenset[int]]]:
         self.requests += 1
+        self.link_reads += 1
         await asyncio.sleep(self.latency_s)
-        return {id_: frozenset(b for a, b, t in self.links if (a, t) == (id_, type_)) for id_ in ids}
+        return {id_: self._links_of(id_) for id_ in ids}
+
+    def _links_of(self, id_: str) -> dict[str, frozenset[int]]:
+        found: dict[str, frozenset[int]] = {}
+        for _, other, kind in (link for link in self.links if link[0] == id_):
+            found[other] = found.get(other, frozenset()) | {kind}
+        return found
 
     async def _answer_links(self, op: str, pairs: Sequence[Pair], apply: Callable[[Pair], None]) -> list[Outcome]:
         self.requests += 1
@@ -217,9 +238,11 @@ class FakeDestination:
     def _apply(self, match_on: str | None, change: Change) -> Outcome:
         self.written.append(change)
         if self.poison & {change.match_value, *change.fields.values()}:
-            return Outcome(change.ordinal, Status.REJECTED, None, "Rejected", "INVALID_VALUE", "the value is not valid")
+            said, in_row = "the value is not valid", "INVALID_VALUE" in self.in_row
+            return Outcome(change.ordinal, Status.REJECTED, None, "Rejected", "INVALID_VALUE", said, in_row=in_row)
         if (code := self.refuses(change)) is not None:
-            return Outcome(change.ordinal, Status.REJECTED, None, "Rejected", code, "refused")
+            in_row = code in self.in_row
+            return Outcome(change.ordinal, Status.REJECTED, None, "Rejected", code, "refused", in_row=in_row)
         if change.op is Operation.DELETE:
             self.records.pop(self.led(change.destination_id), None)
             self.links = {link for link in self.links if change.destination_id not in link[:2]}

@@ -27,7 +27,7 @@ READS: dict[str, Call] = {
     "batch read": lambda hub: hub.look_up("contacts", "email", ["a@a.example", "b@a.example"], ["city"]),
     "search": lambda hub: hub.look_up("contacts", "city", ["Rome"], ["email"]),
     "read back": lambda hub: hub.read_back("contacts", ["1"], ["city"]),
-    "links": lambda hub: hub.links_of("contacts", "companies", 279, ["1"]),
+    "links": lambda hub: hub.links_of("contacts", "companies", ["1"]),
 }
 BODIES: tuple[Any, ...] = (
     *(None, [], "text", {}, {"results": None}, {"results": {}}, {"results": [None]}, {"results": ["1"]}),
@@ -108,7 +108,7 @@ def test_of_a_write_nobody_is_done_whom_the_answer_does_not_name(body: bytes) ->
     pairs = [Pair(n, str(n), "9") for n in range(3)]
     for call in (
         lambda hub: hub._linker("contacts", "companies").link(279, "HUBSPOT_DEFINED", pairs),
-        lambda hub: hub._linker("contacts", "companies").unlink(pairs[:1]),
+        lambda hub: hub._linker("contacts", "companies")._send("archive", pairs[:1], None),
     ):
         outcomes, _ = served(call, body)
         assert {o.ordinal for o in outcomes} <= {0, 1, 2}

@@ -135,6 +135,48 @@ def test_each_mistake_at_its_line(root: Path, change: dict[str, Any], expected: 
     assert mistakes(root, {**SYNC, **change}) == [expected]
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"key_property": "jobtitle"}, "'jobtitle' is a column of contacts too"),
+        ({"key_property": "our_id", "match_on": None}, "it needs match_on"),
+        ({"key_property": "our_id", "key": "email"}, "found by their key already, in 'email'"),
+        ({"key_property": "our_id", "metadata": {"our_id": "run_id"}}, "stands under metadata too"),
+    ],
+)
+def test_a_field_that_can_not_be_given_the_key(root: Path, change: dict[str, Any], said: str) -> None:
+    assert [said in message for _, message, _ in mistakes(root, {**SYNC, **change})] == [True]
+
+
+def test_two_syncs_of_one_object_do_not_give_one_field_their_keys(root: Path) -> None:
+    """Key 1 of the one would find the record of key 1 of the other."""
+    keyed = {**SYNC, "key_property": "our_id"}
+    write_manifest(root, model("a", keyed), model("b", keyed), model("c", {**keyed, "object": "companies"}))
+    with pytest.raises(ConfigError) as e:
+        load(root).syncs(verified=False)
+    assert [p.message for p in e.value.problems] == [
+        "key_property: b gives 'our_id' of contacts its keys too",
+        "key_property: a gives 'our_id' of contacts its keys too",
+    ]
+    write_manifest(root, model("a", keyed), model("b", {**keyed, "key_property": "other_id"}))
+    assert [s.key_property for s in load(root).syncs(verified=False)] == ["our_id", "other_id"]
+
+
+def test_a_sync_knows_who_else_creates_records_of_its_object(root: Path) -> None:
+    write_manifest(
+        root,
+        model("a", SYNC),
+        model("b", {**SYNC, "match_on": None}),
+        model("c", {**SYNC, "mode": "update"}),
+        model("d", {**SYNC, "key_property": "our_id"}),
+        model("e", {**SYNC, "object": "companies"}),
+    )
+    beside = {s.name: s.beside for s in load(root).syncs(verified=False)}
+    assert beside["a"] == (("b", None),)
+    assert beside["d"] == (("a", "email"), ("b", None))
+    assert beside["e"] == ()
+
+
 def test_missing_and_wrong_values(root: Path) -> None:
     found = mistakes(root, {"destination": "hubspot", "object": "contacts", "mode": "upsrt"})
     assert [m for _, m, _ in found] == [

@@ -264,8 +264,8 @@ def test_state_outside_a_lease_that_was_lost_is_rolled_back(warehouse: Warehouse
 
 
 def test_nothing_is_released_while_a_run_is_at_work(bench: Bench) -> None:
+    from revetl.sync.release import release
     from revetl.sync.retry.queue import QueueFilter
-    from revetl.sync.retry.release import release
 
     held_elsewhere(bench.warehouse, NOW + timedelta(days=1))
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
+from revetl.clock import LoopClock
 from revetl.destinations.base import Pair
 from revetl.errors import Ambiguous, ConfigError, Denied, GuardrailError, Rejected
 from revetl.model import Association, Guardrails, Relation, Scalar, SyncSpec
@@ -16,7 +18,7 @@ from revetl.state.runs import get_run, list_runs
 from revetl.state.sync_tables import resolve
 from revetl.sync import SyncReport
 from revetl.sync.drift.resolution import DriftResolution
-from revetl.sync.links import links_table
+from revetl.sync.links import refused as refused_links
 from revetl.sync.rollback.rolling_back import roll_back
 from tests.support.sync_bench import Bench, drift
 from tests.support.warehouses import SCHEMA
@@ -220,11 +222,13 @@ def test_a_refused_link_costs_nobody_and_waits_for_a_retry(bench: Two) -> None:
     (refused,) = outcomes.of_run(bench.warehouse, first.run_id, statuses=["rejected"])
     assert (refused.op, refused.key, refused.error_code) == ("link", "ann", "OBJECT_NOT_FOUND")
     bench.sent_links()
-    assert (bench.run().exit_code, bench.sent_links()) == (0, [])
+    second = bench.run()
+    assert (second.exit_code, [op for op, _, _ in bench.sent_links()]) == (1, ["link"]), "tried again while few wait"
+    assert second.links_refused == {"OBJECT_NOT_FOUND": 1}
     bench.destination.bad_links = set()
     tables = resolve(bench.warehouse, bench.spec)
-    assert links_table.release(tables, ["bob"]) == 0
-    assert links_table.release(tables) == 1
+    assert refused_links.release(tables, ["bob"]) == 0
+    assert refused_links.release(tables) == 1
     assert bench.run().counts == {"linked": 1}
 
 
@@ -252,7 +256,8 @@ def test_two_kinds_of_link_to_one_record(bench: Two) -> None:
     bench.sent_links()
     bench.source([("ann", "ann@x.io", None, "acme")], ddl)
     bench.run()
-    assert bench.sent_links() == [], "unlinking removes a pair with all its kinds, and one is still wanted"
+    assert [op for op, _, _ in bench.sent_links()] == ["unlink"], "only the kind that is wanted no more"
+    assert {kind for _, _, kind in bench.destination.links} == {279}
     assert bench.rows("SELECT type FROM revetl.links__fake__contacts") == [(279,)]
 
 
@@ -422,7 +427,7 @@ def test_a_link_that_stays_unlinked_is_made_again_only_by_name(bench: Two) -> No
     assert drift(bench).drifted == 0
     assert (bench.run().counts, bench.plan(full_refresh=True).links.link) == ({}, 1)
     tables = resolve(bench.warehouse, bench.spec)
-    assert links_table.release(tables) == 0, "retry of all that was refused"
+    assert refused_links.release(tables) == 0, "retry of all that was refused"
     bench.people(ann="bolt", bob="bolt", cid=None)
     assert bench.run().counts == {"linked": 1}, "nothing to unlink"
     bench.people(ann="acme", bob="bolt", cid=None)
@@ -440,5 +445,163 @@ def test_the_links_of_a_record_that_is_gone_are_not_told_apart_from_it(bench: Tw
 def test_accepted_links_are_retried_by_name(bench: Two) -> None:
     unlinked_by_a_person(bench)
     drift(bench, DriftResolution("accept", None))
-    assert links_table.release(resolve(bench.warehouse, bench.spec), ["ann"]) == 1
+    assert refused_links.release(resolve(bench.warehouse, bench.spec), ["ann"]) == 1
     assert bench.run().counts == {"linked": 1}
+
+
+def ids_of(bench: Two) -> dict[str, str]:
+    """Email or domain → id there."""
+    return {str(r.get("email") or r.get("domain")): i for i, r in bench.destination.records.items()}
+
+
+def stands(bench: Two, person: str, firm: str) -> set[int]:
+    """The kinds of link between the two."""
+    ids = ids_of(bench)
+    pair = (ids[f"{person}@x.io"], ids[f"{firm}.example"])
+    return {kind for a, b, kind in bench.destination.links if (a, b) == pair}
+
+
+def people_link(bench: Two, person: str, firm: str, *kinds: int) -> None:
+    ids = ids_of(bench)
+    bench.destination.links |= {(ids[f"{person}@x.io"], ids[f"{firm}.example"], kind) for kind in kinds}
+
+
+def made_beside(bench: Two, *kinds: int) -> None:
+    """ann, bob and the firms stand there, and a person tied ann to acme before us; then our first run."""
+    bench.destination.implied, bench.destination.types = 279, frozenset({1, 77, 279})
+    bench.destination.records |= {"7": {"email": "ann@x.io"}, "9": {"domain": "acme.example"}}
+    people_link(bench, "ann", "acme", *kinds)
+    bench.run_firms()
+    bench.run()
+
+
+def test_a_persons_link_stays_where_we_added_our_kind_to_it(bench: Two) -> None:
+    made_beside(bench, 279)
+    assert stands(bench, "ann", "acme") == {1, 279}
+    bench.people(ann="bolt", bob="bolt", cid=None)
+    assert bench.run().counts == {"linked": 1, "unlinked": 1}
+    assert (stands(bench, "ann", "acme"), stands(bench, "ann", "bolt")) == ({279}, {1, 279})
+
+
+def test_a_link_that_stood_before_us_is_known_and_left(bench: Two) -> None:
+    made_beside(bench, 1, 279)
+    run = list_runs(bench.warehouse, 1)[0]
+    assert (run.counts["linked"], run.counts["links_matched"]) == (1, 1)
+    assert bench.sent_links() == [("link", *ids_for(bench, "bob", "bolt"))], "nothing was sent for ann's"
+    assert bench.rows("SELECT key, ours, alone FROM revetl.links__fake__contacts ORDER BY key") == [
+        ("ann", False, False),
+        ("bob", True, True),
+    ]
+    bench.people(ann=None, bob=None, cid=None)
+    plan = bench.plan()
+    assert (plan.links.unlink, plan.links.link) == (1, 0)
+    assert bench.run().counts == {"unlinked": 1}
+    assert (stands(bench, "ann", "acme"), stands(bench, "bob", "bolt")) == ({1, 279}, set())
+    assert (bench.run().counts, bench.plan().links.changes) == ({}, 0)
+
+
+def ids_for(bench: Two, person: str, firm: str) -> tuple[str, str]:
+    ids = ids_of(bench)
+    return ids[f"{person}@x.io"], ids[f"{firm}.example"]
+
+
+@pytest.mark.parametrize(("kind", "left"), [(1, {77, 279}), (279, {77, 279})])
+def test_a_label_that_a_person_put_on_our_link_keeps_it(bench: Two, kind: int, left: set[int]) -> None:
+    bench.sync_as(associate=(Association("fake__firms", "firm_id", kind, "firms"),))
+    made_beside(bench)
+    people_link(bench, "ann", "acme", 77)
+    bench.people(ann=None, bob="bolt", cid=None)
+    bench.run()
+    assert stands(bench, "ann", "acme") == left
+    bench.people(ann="acme", bob="bolt", cid=None)
+    bench.run()
+    bench.people(ann=None, bob="bolt", cid=None)
+    bench.run()
+    assert stands(bench, "ann", "acme") == left, "also when we tied them once more"
+
+
+@pytest.mark.parametrize("first", [1, 279])
+def test_of_two_kinds_of_ours_the_last_takes_along_what_they_brought(bench: Two, first: int) -> None:
+    """The kinds are made in two runs and removed in two: nothing of them is left."""
+    kinds = {"firm_id": 1, "partner_id": 279}
+    bench.sync_as(
+        columns=("golden_id", "email", *kinds),
+        associate=tuple(Association("fake__firms", by, kind, "firms") for by, kind in kinds.items()),
+    )
+    bench.destination.implied = 279
+    bench.run_firms()
+    ddl = "golden_id VARCHAR, email VARCHAR, firm_id VARCHAR, partner_id VARCHAR"
+    one, other = ("acme", None) if first == 1 else (None, "acme"), ("acme", "acme")
+    for firm, partner in (one, other, one, (None, None)):
+        bench.source([("ann", "ann@x.io", firm, partner)], ddl)
+        bench.run()
+        wanted = ({1} if firm else set()) | ({279} if firm or partner else set())
+        assert stands(bench, "ann", "acme") == wanted
+    assert bench.rows("SELECT count(*) FROM revetl.links__fake__contacts") == [(0,)]
+
+
+def test_rows_of_an_earlier_version_lose_our_kind_and_no_more(bench: Two) -> None:
+    made_beside(bench)
+    for column in ("ours", "alone", "error_code", "tries", "next_try"):
+        bench.warehouse.execute(f"ALTER TABLE revetl.links__fake__contacts DROP COLUMN {column}")
+    bench.people(ann="bolt", bob="bolt", cid=None)
+    assert bench.run().counts == {"linked": 1, "unlinked": 1}
+    assert stands(bench, "ann", "acme") == {279}
+
+
+def test_our_link_goes_along_where_its_record_was_merged(bench: Two) -> None:
+    made_beside(bench)
+    other = bench.destination.make(email="annie@x.io")
+    bench.destination.merge(ids_of(bench)["ann@x.io"], other)
+    bench.destination.links = {(bench.destination.led(a), b, kind) for a, b, kind in bench.destination.links}
+    bench.source([("ann", "ann@y.io", "acme"), ("bob", "bob@x.io", "bolt")], DDL)
+    bench.run()
+    bench.source([("ann", "ann@y.io", "bolt"), ("bob", "bob@x.io", "bolt")], DDL)
+    bench.run()
+    ids = ids_of(bench)
+    kinds = {kind for a, b, kind in bench.destination.links if (a, b) == (ids["ann@y.io"], ids["acme.example"])}
+    assert kinds == {279}, "our kind is gone; whose the plain link is nobody can tell after a merge"
+
+
+def test_a_removal_in_doubt_that_took_place_takes_nothing_of_a_later_link(bench: Two) -> None:
+    made_beside(bench)
+    bench.people(ann=None, bob="bolt", cid=None)
+
+    def lose(_: Sequence[Pair]) -> None:
+        raise Ambiguous("the connection broke")
+
+    bench.destination.after_link = lose
+    assert bench.run().exit_code == 1
+    bench.destination.after_link = lambda _: None
+    people_link(bench, "ann", "acme", 279)
+    assert bench.run().counts == {"unlinked": 1}
+    assert stands(bench, "ann", "acme") == {279}
+
+
+def test_many_refused_links_wait_for_their_time_and_are_counted(bench: Two) -> None:
+    bench.source([(f"p{n:03}", f"p{n:03}@x.io", "acme") for n in range(120)], DDL)
+    bench.run_firms()
+    bench.destination.bad_links = {"101"}
+    assert bench.run().links_refused == {"OBJECT_NOT_FOUND": 120}
+    bench.sent_links()
+    plan = bench.plan()
+    assert (plan.links.refused, plan.links.link) == ({"OBJECT_NOT_FOUND": 120}, 0)
+    later = bench.run()
+    assert (later.exit_code, bench.sent_links(), later.links_refused) == (1, [], {"OBJECT_NOT_FOUND": 120})
+    assert list_runs(bench.warehouse, 1)[0].waiting == {"OBJECT_NOT_FOUND (link)": 120}
+    bench.sync_as(guardrails=Guardrails(min_rows=0, max_waiting=120))
+    assert bench.run().exit_code == 0
+    bench.destination.bad_links = set()
+    bench.clock = LoopClock(bench.clock.now() + timedelta(hours=2))
+    assert (bench.run().counts, bench.run().exit_code) == ({"linked": 120}, 0)
+
+
+def test_links_that_the_sync_does_not_declare_any_more_are_named_and_stay(bench: Two) -> None:
+    bench.run_firms()
+    bench.run()
+    bench.sync_as(associate=(Association("fake__firms", "firm_id", 279, "firms"),))
+    assert bench.plan().links.left == 2
+    bench.run()
+    assert bench.plan().links.left == 2
+    bench.sync_as(associate=(), columns=("golden_id", "email"))
+    assert bench.plan().links.left == 4

@@ -6,12 +6,14 @@ from __future__ import annotations
 import json
 import stat
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from revetl.clock import LoopClock
 from revetl.errors import ConfigError, GuardrailError
 from revetl.model import Scalar
 from revetl.privacy import erased_file
@@ -19,9 +21,10 @@ from revetl.privacy.suppressions import Suppressions
 from revetl.state import kept_files
 from revetl.state.schema import create_all, relation
 from revetl.sync import SyncReport, restored
+from revetl.sync.drift.resolution import DriftResolution
 from revetl.warehouse.base import Warehouse
 from revetl.warehouse.sql import ident, table
-from tests.support.sync_bench import Bench
+from tests.support.sync_bench import Bench, drift
 
 PEOPLE = [(str(i), f"p{i}@x.io", f"P{i}", "Bern") for i in range(4)]
 LATER = [(f"n{i}", f"n{i}@x.io", f"N{i}", "Bern") for i in range(3)]
@@ -174,6 +177,26 @@ def test_a_mirror_that_deleted_all_has_lost_nothing(world: World) -> None:
     world.bench.source(LATER)
     report = world.sync()
     assert (report.plan.create, report.plan.full_refresh, report.exit_code) == (3, False, 0)
+
+
+def test_what_was_archived_there_and_is_to_be_made_again_was_not_lost(world: World) -> None:
+    def later() -> None:
+        world.bench.clock = LoopClock(world.bench.clock.now() + timedelta(hours=1))
+
+    world.bench.source(PEOPLE)
+    world.sync()
+    world.bench.destination.records.clear()
+    for resolution in (DriftResolution("reassert", None), None):  # and looked at once more
+        later()
+        drift(world.bench, resolution)
+    later()
+    report = world.sync()
+    assert (report.plan.create, report.plan.full_refresh, report.exit_code) == (4, False, 0)
+    later()
+    world.bench.warehouse.execute("DELETE FROM revetl.snapshot__fake__contacts")
+    world.bench.source([("0", "moved@x.io", "P0", "Bern")])
+    with pytest.raises(GuardrailError, match="snapshot of this sync is empty"):
+        world.sync()
 
 
 def test_a_saved_plan_is_not_applied_to_older_state(older: World) -> None:

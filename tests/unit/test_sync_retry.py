@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
+from revetl.sync.release import RetryReport, release
 from revetl.sync.retry.queue import QueueFilter
-from revetl.sync.retry.release import RetryReport, release
 from tests.support.sync_bench import Bench
 
 DUP = ("3", "BAD@x.io", "Twin", None)

@@ -19,8 +19,8 @@ from revetl.state import outcomes
 from revetl.state.runs import get_run, list_runs, rollbacks_of
 from revetl.state.sync_tables import resolve
 from revetl.sync.drift.resolution import DriftResolution
+from revetl.sync.release import RetryReport
 from revetl.sync.retry.queue import QueueFilter, release, waiting
-from revetl.sync.retry.release import RetryReport
 from revetl.sync.rollback.rolling_back import RollbackChoices, RollbackOptions, RollbackReport, roll_back
 from tests.support.crashing import Crash, CrashingWarehouse, Fuse
 from tests.support.fake_destination import UnreadableFake

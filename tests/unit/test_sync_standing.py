@@ -98,6 +98,20 @@ def test_who_holds_the_record_already_keeps_it(bench: Bench) -> None:
     assert outcome(bench, report.run_id, "3").error_code == "SAME_RECORD"
 
 
+@pytest.mark.parametrize("equal", [True, False], ids=["equal there", "to be written"])
+def test_a_new_key_to_whose_record_ours_was_merged_writes_and_ours_is_withheld_by_name(
+    bench: Bench, equal: bool
+) -> None:
+    theirs = bench.destination.make(email="dan@x.io", firstname="Dan", city="Oslo" if equal else None)
+    left = bench.destination.merge(theirs, A)
+    bench.destination.records[left]["city"] = "Oslo" if equal else "Riga"
+    bench.source([("1", "ann@x.io", "Anna", "Riga"), BOB, CID, ("4", "dan@x.io", "Dan", "Oslo")])
+    report = bench.run()
+    assert bench.sent() == ([] if equal else [("update", "4", {"city": "Oslo"})])
+    assert (report.exit_code, report.waiting_reasons) == (1, {"SAME_RECORD": 1})
+    assert bench.destination.records[left] == {"email": "dan@x.io", "firstname": "Dan", "city": "Oslo"}
+
+
 def test_a_record_that_was_merged_into_a_strangers_is_written_without_its_email(bench: Bench) -> None:
     stranger = bench.destination.make(email="who@else.io", city="Rome")
     left = bench.destination.merge(stranger, A)

@@ -9,11 +9,13 @@ from datetime import timedelta
 import pytest
 
 from revetl.clock import LoopClock
-from revetl.errors import GuardrailError
+from revetl.destinations.hubspot.api import IN_ROW
+from revetl.errors import GuardrailError, Rejected
 from revetl.model import Change, Guardrails
-from revetl.sync.retry import causes, due
+from revetl.state.outcomes import DECIDED_BY_ROW
+from revetl.sync.release import release
+from revetl.sync.retry import due
 from revetl.sync.retry.queue import QueueFilter
-from revetl.sync.retry.release import release
 from revetl.usecases.sync import _unattended
 from tests.support.sync_bench import ANN, BOB, CID, Bench, bench_of_three
 
@@ -59,8 +61,9 @@ def test_a_cause_outside_of_the_row_is_tried_again_in_each_run(bench: Bench, cod
     assert bench.run().plan.changes == 0
 
 
-@pytest.mark.parametrize("code", sorted(causes.IN_ROW))
+@pytest.mark.parametrize("code", sorted(IN_ROW | {*DECIDED_BY_ROW, "A_WORD_OF_ANOTHER_VENDOR"}))
 def test_a_cause_in_the_row_waits_for_its_row_and_is_not_forgotten(bench: Bench, code: str) -> None:
+    bench.destination.in_row = frozenset({code})
     refuse(bench, code, "2")
     bench.run()
     bench.sent()
@@ -109,6 +112,10 @@ def test_a_few_are_tried_each_run_and_many_after_a_pause_that_doubles(
     later(bench, 1.1)
     assert tried() == []
     later(bench, 1)
+    assert len(tried() + tried()) == 6
+    later(bench, 2.1)
+    assert tried() == [], "four hours after the third time"
+    later(bench, 2)
     assert len(tried() + tried()) == 6
     for _ in range(12):
         later(bench, 24.1)
@@ -283,3 +290,35 @@ def test_recovery_keeps_what_a_run_that_broke_off_tried_again(bench: Bench) -> N
     bench.destination.after_write = lambda _: None
     report = bench.run()
     assert (report.recovered, report.exit_code, len(bench.destination.records)) == (1, 0, 3)
+
+
+@pytest.mark.parametrize("in_row", [True, False])
+def test_the_same_word_waits_or_is_tried_again_as_the_destination_says(bench: Bench, in_row: bool) -> None:
+    """The engine knows no vendor's words: whoever refuses says whether the cause lies in the row."""
+    bench.destination.in_row = frozenset({"ODD"}) if in_row else frozenset()
+    refuse(bench, "ODD", "2")
+    bench.run()
+    bench.sent()
+    bench.run()
+    assert [key for _, key, _ in bench.sent()] == ([] if in_row else ["2"])
+
+
+def test_a_call_that_is_refused_whole_says_it_too(bench: Bench) -> None:
+    def refused(changes: object) -> None:
+        raise Rejected("no such number", code="ODD", in_row=True)
+
+    bench.destination.before_write = refused
+    bench.run()
+    bench.destination.before_write = lambda _: None
+    assert (bench.run().plan.waiting_reasons, bench.sent()) == ({"ODD": 3}, [])
+
+
+def test_what_an_earlier_version_refused_is_tried_once_more(bench: Bench) -> None:
+    """It wrote down a word and not whether the row is to blame: asking again costs a request and loses nothing."""
+    refuse(bench, "INVALID_EMAIL", "2")
+    bench.run()
+    bench.warehouse.execute(f"ALTER TABLE {QUEUE} DROP COLUMN in_row")
+    bench.sent()
+    for tried in (["2"], []):
+        bench.run()
+        assert [key for _, key, _ in bench.sent()] == tried

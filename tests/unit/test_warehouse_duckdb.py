@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from revetl.errors import WarehouseBusy, WarehouseConflict, WarehouseError
+from revetl.errors import WarehouseBusy, WarehouseConflict, WarehouseError, WarehouseOutOfMemory
 from revetl.warehouse.duckdb import DuckDBWarehouse
 
 HOLD = """
@@ -125,3 +125,59 @@ def test_a_user_who_may_not_write(folder: Path, of_file: int, of_folder: int) ->
         folder.chmod(0o755)
     assert done.stdout.startswith("WarehouseDenied 4 "), done.stdout + done.stderr
     assert "may not" in done.stdout
+
+
+LIMIT = "SELECT current_setting('memory_limit')"
+# A list is one value, which can't be spilled.
+GREEDY = "CREATE OR REPLACE TABLE t AS SELECT list(repeat('x', 100) || range) AS texts FROM range(1500000)"
+
+
+def limit(warehouse: DuckDBWarehouse) -> str:
+    return str(warehouse.rows(LIMIT)[0][0])
+
+
+def test_memory_is_limited_by_the_number_of_threads(tmp_path: Path) -> None:
+    for threads, expected in ((1, "112.0 MiB"), (4, "256.0 MiB")):
+        warehouse = DuckDBWarehouse(tmp_path / "w.duckdb", threads=threads)
+        assert limit(warehouse) == expected
+        with warehouse.lean(10):
+            assert limit(warehouse) != expected
+        assert limit(warehouse) == expected
+        warehouse.close()
+
+
+def test_the_profile_s_own_limit_stands(tmp_path: Path) -> None:
+    warehouse = DuckDBWarehouse(tmp_path / "w.duckdb", settings={"memory_limit": "90MiB"})
+    with warehouse.lean(10):
+        assert limit(warehouse) != "90.0 MiB"
+    assert limit(warehouse) == "90.0 MiB"
+    with pytest.raises(WarehouseOutOfMemory) as refused, warehouse.transaction():
+        warehouse.execute(GREEDY)
+    assert not refused.value.repeatable
+    with pytest.raises(WarehouseOutOfMemory):
+        warehouse.execute(GREEDY)
+    assert limit(warehouse) == "90.0 MiB"
+    warehouse.close()
+
+
+def test_a_statement_that_can_t_work_in_little_is_given_more(tmp_path: Path) -> None:
+    warehouse = DuckDBWarehouse(tmp_path / "w.duckdb", threads=1)
+    warehouse.execute(GREEDY)
+    assert limit(warehouse) != "112.0 MiB"
+    warehouse.close()
+
+
+def test_a_transaction_that_ran_out_of_memory_can_be_repeated_with_more(tmp_path: Path) -> None:
+    warehouse, times = DuckDBWarehouse(tmp_path / "w.duckdb", threads=1), 0
+    with pytest.raises(WarehouseOutOfMemory) as short, warehouse.transaction():
+        warehouse.execute(GREEDY)
+    assert short.value.repeatable
+    while times < 9:
+        try:
+            with warehouse.transaction():
+                warehouse.execute(GREEDY)
+            break
+        except WarehouseOutOfMemory:
+            times += 1
+    assert warehouse.scalar("SELECT length(texts) FROM t", int) == 1_500_000
+    warehouse.close()

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from verification import canaries, faults, identifiers, kills, machine, mutants, poison, simulation, storms
+from verification import canaries, faults, identifiers, kills, machine, mutants, people, poison, simulation, storms
 
 
 def test_simulation() -> None:
@@ -41,6 +41,31 @@ def test_machine_notices_a_person_whom_the_oracle_does_not_know_of() -> None:
         m.sync()
 
 
+def test_people() -> None:
+    total = machine.Tally()
+    for seed in range(3):
+        total.add(people.People(seed).play(steps=25))
+    assert total.failures == []
+    assert total.steps.total() == 75
+    assert {"merge", "archive", "make_again", "move", "respell", "swap_addresses", "die"} <= total.steps.keys()
+
+
+@pytest.mark.parametrize(
+    ("mistake", "finding"),
+    [
+        ("UPDATE revetl.snapshot__fake__contacts SET row_hash = NULL", "is as it was, and this is sent"),
+        ("UPDATE revetl.snapshot__fake__contacts SET destination_id = '0'", "is lost"),
+    ],
+)
+def test_people_notices_what_a_run_owes(mistake: str, finding: str) -> None:
+    history = people.People(1)
+    history.upsert()
+    history.sync()
+    history.bench.warehouse.execute(mistake)
+    with pytest.raises(machine.Finding, match=finding):
+        history.sync()
+
+
 def test_kills() -> None:
     tally = kills.kill(5)
     assert tally.kills == 4
@@ -60,7 +85,7 @@ async def test_faults() -> None:
 def test_mutants_still_apply(mutant: mutants.Mutant) -> None:
     assert mutant.old != mutant.new
     assert (mutants.ROOT / "src" / "revetl" / mutant.file).read_text("utf-8").count(mutant.old) == 1
-    assert mutant.by in ("simulation", "machine") or (mutants.ROOT / mutant.by).is_file()
+    assert mutant.by in ("simulation", "machine", "people") or (mutants.ROOT / mutant.by).is_file()
 
 
 def test_a_mutant_is_found() -> None:

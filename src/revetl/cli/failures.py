@@ -17,12 +17,13 @@ from typing import Any
 import click
 
 from revetl.cli.output import echo, echo_json
-from revetl.errors import CallError, ConfigError, Denied, Problem, RevetlError, WarehouseFull
+from revetl.errors import CallError, ConfigError, Denied, Problem, RevetlError, WarehouseFull, WarehouseOutOfMemory
 
 INTERRUPTED = "Interrupted. What was checkpointed stands; the same command takes up from there."
 # Kinds that have no class of ours. Those of revetl.errors stand beside the classes.
 USAGE, SYSTEM, UNEXPECTED, INTERRUPT = "usage", "system", "unexpected", "interrupted"
 _DISK_HINT = "Free some space and run the same command again: what was checkpointed stands."
+_MEMORY_HINT = "Raise memory_limit under `settings` of the DuckDB target in profiles.yml, or leave it out."
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +72,9 @@ def failure_of(error: BaseException) -> Failure:
         return Failure(error.kind, error.exit_code, str(error), problems=error.problems)
     if isinstance(error, RevetlError):
         code = error.code if isinstance(error, CallError) else None
-        if isinstance(error, WarehouseFull):
-            message = f"{str(error).rstrip(' .')}. {_DISK_HINT}"
+        if isinstance(error, WarehouseFull | WarehouseOutOfMemory):
+            cure = _DISK_HINT if isinstance(error, WarehouseFull) else _MEMORY_HINT
+            message = f"{str(error).rstrip(' .')}. {cure}"
             return Failure(error.kind, error.exit_code, message, code)
         hint = error.hint if isinstance(error, Denied) else None
         return Failure(error.kind, error.exit_code, str(error), code, hint)

@@ -11,6 +11,9 @@ Duties of a connector:
 - A record that the vendor refuses MUST NOT cost another: answer `rejected` for it by its `ordinal`. Where the vendor
   refuses the call as a whole, raise Rejected, which says that nothing of this call was applied: the engine halves the
   batch until the culprit stands alone, whether or not `atomic` is set.
+- A refusal says what of it lies in the record's own values (`in_row` of the outcome, or of what is raised): an address
+  or a number that no account takes. Such a record waits for its row to change. What is not certain to lie there (an
+  option, an owner, a scope, another record that has the value) is left out: it is tried again by itself.
 - `atomic` says that a call can't answer per record at all: every refusal is then a raised Rejected, and the plan says
   so beforehand.
 - `Denied`, `Throttled` and `Unavailable` leave as exceptions (nothing was applied); a lost answer is `Ambiguous`
@@ -88,7 +91,9 @@ class Limits:
     read_rows       ids per `read_back`
     link_rows       links per `link`, `unlink_rows` per `unlink`; `link_read_rows` ids per `links_of`
     atomic          a `write` is applied whole or not at all, and is refused only by raising Rejected
+    batch_bytes     bytes of the values of one `write`, as text in UTF-8; a change that is larger goes alone
     job_rows        of a connector that runs jobs: changes per `submit`
+    job_bytes       bytes of the values of one `submit`
     jobs_from       plans of at least so many changes go by jobs, smaller ones by `write`
     """
 
@@ -103,6 +108,8 @@ class Limits:
     job_rows: int = 10_000
     jobs_from: int = 1
     delete_rows: int | None = None
+    batch_bytes: int = 4 * 2**20
+    job_bytes: int = 64 * 2**20
 
     def write_rows(self, op: Operation) -> int:
         """Changes of this operation per `write`."""
@@ -139,11 +146,13 @@ class RecordMatch:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two records to be linked or unlinked, by their ids there. Answered for by `ordinal`."""
+    """Two records to be linked or unlinked, by their ids there. Answered for by `ordinal`. `alone`: nothing tied the
+    two before we did, so what our kind of link brought along is ours to remove as well."""
 
     ordinal: int
     from_id: str
     to_id: str
+    alone: bool = False
 
 
 class Destination(Protocol):

@@ -12,6 +12,7 @@ What the engine does without one, and says in every plan (`revetl.sync.plan.cons
 | `Links` | no `associate` |
 | `HasQuota` | the forecast counts requests and says no time |
 | `ProbesAccess` | `revetl debug` tries that the credentials are valid, not what they may do |
+| `MakesKeyFields` | `key_property` names a field that is there already |
 | `RunsJobs` | every batch goes by `write` |
 """
 
@@ -22,6 +23,9 @@ from typing import Protocol, runtime_checkable
 
 from revetl.destinations.base import Pair, Quota, RecordMatch
 from revetl.model import Change, Outcome, Scalar
+
+# The records that one is linked to, by their ids, each with the kinds of link between the two.
+LinkedRecords = Mapping[str, frozenset[int]]
 
 
 @runtime_checkable
@@ -63,19 +67,25 @@ class Links(Protocol):
         """The kinds of link from one object to another, by the vendor's ids; empty where records can't be linked."""
         ...
 
+    async def implied_type(self, object_: str, to_object: str) -> int | None:
+        """The kind that stands on a pair as soon as any other does (HubSpot's link without a label); None where each
+        kind stands by itself."""
+        ...
+
     async def link(self, object_: str, to_object: str, type_: int, pairs: Sequence[Pair]) -> list[Outcome]:
         """Makes at most `link_rows` links. One outcome per pair. What is said of `write`'s exceptions holds."""
         ...
 
     async def unlink(self, object_: str, to_object: str, type_: int, pairs: Sequence[Pair]) -> list[Outcome]:
-        """Removes at most `unlink_rows` links, as `link` makes them. A link that is not there counts as removed."""
+        """Removes at most `unlink_rows` links, as `link` makes them. A link that is not there counts as removed.
+
+        Of a pair only this kind goes. The implied kind goes along where the pair is `alone` and no other kind is left
+        on it; and it stays, answered as ok, where it is asked for and another kind still leans on it."""
         ...
 
-    async def links_of(
-        self, object_: str, to_object: str, type_: int, ids: Sequence[str]
-    ) -> Mapping[str, frozenset[str]]:
-        """The records that those of `ids` are linked to by this kind of link, whoever made it; an id without one may be
-        absent. At most `link_read_rows` ids."""
+    async def links_of(self, object_: str, to_object: str, ids: Sequence[str]) -> Mapping[str, LinkedRecords]:
+        """The records that those of `ids` are linked to, and by which kinds, whoever made the links; an id without any
+        may be absent. At most `link_read_rows` ids."""
         ...
 
 
@@ -117,6 +127,15 @@ class NeedsRecords(Protocol):
 
     def replaces_record(self, object_: str) -> bool:
         """Whether an update is of all fields: then no field can be left to what people wrote there."""
+        ...
+
+
+@runtime_checkable
+class MakesKeyFields(Protocol):
+    """A unique field that holds a sync's keys can be made where the object has none of that name."""
+
+    async def make_key_field(self, object_: str, name: str) -> None:
+        """Afterwards it stands, is unique, and `describe` has it. Repeating is safe. ConfigError where it can't be."""
         ...
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -16,17 +15,7 @@ from revetl.documents import Document, Path_, explain, read_yaml
 from revetl.errors import ConfigError, Problem, did_you_mean
 from revetl.model import Association, FieldRule, Relation, SyncSpec
 from revetl.project.sync_meta import SyncMeta
-
-
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """Where `meta.revetl` of a model is written."""
-
-    document: Document
-    at: Path_
-
-    def problem(self, location: Path_, message: str, hint: str | None = None) -> Problem:
-        return self.document.problem((*self.at, *location), message, hint)
+from revetl.project.sync_mistakes import SyncPlace, mistakes
 
 
 class Manifest:
@@ -117,7 +106,8 @@ class Manifest:
         """
         specs: list[SyncSpec] = []
         problems = self._of_one_name()
-        declared = {str(n["name"]): n["config"]["meta"]["revetl"] for n in self.sync_nodes().values()}
+        written = {str(n["name"]): n["config"]["meta"]["revetl"] for n in self.sync_nodes().values()}
+        declared = {name: meta if isinstance(meta, dict) else {} for name, meta in written.items()}
         for node in self.sync_nodes().values():
             place = self._place(node)
             try:
@@ -125,7 +115,7 @@ class Manifest:
             except ValidationError as e:
                 problems.extend(explain(e, place.document, SyncMeta, place.at))
                 continue
-            found = _mistakes(meta, node, place, list(destinations), declared)
+            found = mistakes(meta, node, place, list(destinations), declared)
             problems.extend(found)
             if not found:
                 specs.append(_spec(meta, node, place, declared))
@@ -192,7 +182,7 @@ class Manifest:
                 todo += above
         return sorted(found)
 
-    def _place(self, node: Mapping[str, Any]) -> _Place:
+    def _place(self, node: Mapping[str, Any]) -> SyncPlace:
         """The yml and the path in it; the model's own file where the sync is declared in SQL or in dbt_project.yml."""
         patch = str(node.get("patch_path") or "").partition("://")[2]
         sql = self._project_dir / str(node["original_file_path"])
@@ -200,8 +190,8 @@ class Manifest:
             document = read_yaml(self._project_dir / patch)
             for i, model in enumerate((document.data or {}).get("models") or []):
                 if isinstance(model, dict) and model.get("name") == node["name"]:
-                    return _Place(document, ("models", i, *_version_of(node, model), "config", "meta", "revetl"))
-        return _Place(Document(sql, None, {}), ())
+                    return SyncPlace(document, ("models", i, *_version_of(node, model), "config", "meta", "revetl"))
+        return SyncPlace(Document(sql, None, {}), ())
 
 
 def _version_of(node: Mapping[str, Any], model: Mapping[str, Any]) -> Path_:
@@ -237,7 +227,7 @@ def _relation(node: Mapping[str, Any]) -> Relation:
     return Relation(schema=node["schema"], name=node.get("alias") or node["name"], database=node.get("database"))
 
 
-def _spec(meta: SyncMeta, node: Mapping[str, Any], place: _Place, declared: Mapping[str, Any]) -> SyncSpec:
+def _spec(meta: SyncMeta, node: Mapping[str, Any], place: SyncPlace, declared: Mapping[str, Any]) -> SyncSpec:
     line = place.document.line(place.at)
     return SyncSpec(
         name=node["name"],
@@ -253,57 +243,22 @@ def _spec(meta: SyncMeta, node: Mapping[str, Any], place: _Place, declared: Mapp
         guardrails=meta.guardrails_in_force(),
         associate=tuple(Association(a.to, a.by, a.type, str(declared[a.to].get("object"))) for a in meta.associate),
         metadata=dict(meta.metadata),
+        key_property=meta.key_property,
+        beside=_beside(meta, node, declared),
         where=f"{place.document.path}:{line}" if line else str(place.document.path),
         renamed_from=meta.renamed_from,
     )
 
 
-def _mistakes(
-    meta: SyncMeta, node: Mapping[str, Any], place: _Place, destinations: list[str], declared: Mapping[str, Any]
-) -> list[Problem]:
-    """What pydantic can't see: names that stand for something elsewhere."""
-    problems: list[Problem] = []
-    columns = list(node["columns"])
-    if not (node["config"].get("contract") or {}).get("enforced") or not columns:
-        message = f"{node['name']}: a synced model needs `contract: {{enforced: true}}` and its columns"
-        return [place.problem((), message, "The contract is what says which columns are sent.")]
-    if node["config"].get("materialized") == "ephemeral":
-        message = f"{node['name']} is ephemeral: dbt makes no table of it, so there are no rows to send"
-        return [place.problem((), message, "Materialize it as a table, a view or incrementally.")]
-    if meta.destination not in destinations:
-        hint = did_you_mean(meta.destination, destinations) or "connections.yml declares no destination."
-        problems.append(place.problem(("destination",), f"no destination {meta.destination!r}", hint))
-    named: list[tuple[Path_, str]] = [(("key",), meta.key)]
-    if meta.match_on is not None:
-        named.append((("match_on",), meta.match_on))
-    named += [(("fields", column), column) for column in meta.fields]
-    named += [(("associate", i, "by"), a.by) for i, a in enumerate(meta.associate)]
-    for at, column in named:
-        if column not in columns:
-            message = f"{node['name']} has no column {column!r}"
-            problems.append(place.problem(at, message, did_you_mean(column, columns)))
-    for i, a in enumerate(meta.associate):
-        at = ("associate", i, "to")
-        if a.to not in declared:
-            problems.append(place.problem(at, f"no sync {a.to!r}", did_you_mean(a.to, list(declared))))
-        elif (other := declared[a.to].get("destination")) != meta.destination:
-            message = f"{a.to} writes to {other}, this sync to {meta.destination}: records of two cannot be linked"
-            problems.append(place.problem(at, message))
-        if a.by == meta.key or a.by in meta.fields or a.by == meta.match_on:
-            message = f"{a.by!r} names the linked record, so it is not a field that is sent"
-            problems.append(place.problem(("associate", i, "by"), message, "Select the column twice, under two names."))
-    if meta.renamed_from in declared:
-        message = f"renamed_from: {meta.renamed_from!r} is declared still, so its state is its own"
-        problems.append(place.problem(("renamed_from",), message))
-    needed = {"ignore": (), "forget": ("upsert", "update")}.get(meta.on_leave, ("mirror",))
-    if needed and meta.mode not in needed:
-        message = f"on_leave: {meta.on_leave} needs mode: {' or '.join(needed)}"
-        problems.append(place.problem(("on_leave",), message))
-    for field in meta.metadata:
-        if field in columns:
-            message = f"metadata: {field!r} is a column of {node['name']} too"
-            problems.append(place.problem(("metadata", field), message, "Leave the column out of the model."))
-    return problems
+def _beside(meta: SyncMeta, node: Mapping[str, Any], declared: Mapping[str, Any]) -> tuple[tuple[str, str | None], ...]:
+    return tuple(
+        (name, other.get("match_on"))
+        for name, other in declared.items()
+        if name != node["name"]
+        and (other.get("destination"), other.get("object")) == (meta.destination, meta.object)
+        and other.get("key_property") is None
+        and other.get("mode") != "update"
+    )
 
 
 def _ordered(specs: list[SyncSpec]) -> list[SyncSpec]:

@@ -52,6 +52,12 @@ class SyncMeta(_Meta):
     object: str = Field(description="The destination's object: contacts, companies, …")
     key: str = Field(description="The column that is unique and not null: identity in our state.")
     match_on: str | None = Field(default=None, description="The column by which a new record is looked for there.")
+    key_property: str | None = Field(
+        default=None,
+        min_length=1,
+        description="The destination's field that is given the key, so that a record is found again whatever else has"
+        " changed. No other sync of the object may name it.",
+    )
     mode: Mode = "upsert"
     on_leave: OnLeave = Field(
         default="ignore",

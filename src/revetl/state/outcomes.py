@@ -18,6 +18,9 @@ from revetl.warehouse.sql import ident, literal, table
 VALUE_HELD = "VALUE_HELD"
 # The code of an unknown outcome: a field of the record may have been emptied by us, and not been given its new value.
 VACATED = "VACATED"
+# Of what is decided when it is planned: lies in the row, or the record is there as it should be (an event is never
+# changed), so there is nothing to try again before the row changes.
+DECIDED_BY_ROW = ("NO_IDENTITY", "INVALID_IDENTITY", "EXISTS", "EVENT_CHANGED")
 _COLUMNS = tuple(name for name, _ in TABLES["outcomes"])
 
 

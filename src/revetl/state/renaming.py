@@ -92,6 +92,25 @@ def orphans(warehouse: Warehouse, declared: Iterable[str]) -> list[OrphanedState
     return sorted(found, key=lambda orphan: orphan.sync)
 
 
+def links_left(warehouse: Warehouse, orphan: OrphanedState, declared: Iterable[str], targets: Iterable[str]) -> int:
+    """How many links that may stand there an orphaned sync made to records of `targets`, or of a sync that is not
+    among the `declared` ones either."""
+    name = next((name for name in orphan.tables if name.startswith("links__")), None)
+    if name is None:
+        return 0
+    elsewhere = [*(set(declared) - set(targets))]
+    of_others = f"AND to_sync NOT IN ({', '.join('?' for _ in elsewhere)})" if elsewhere else ""
+    return warehouse.scalar(
+        f"""
+        SELECT count(*)
+        FROM {_at(warehouse, name)}
+        WHERE state IN ('linked', 'linking', 'unlinking') {of_others}
+        """,
+        int,
+        elsewhere,
+    )
+
+
 def _named_in_runs(warehouse: Warehouse) -> list[str]:
     found = warehouse.rows(
         f"SELECT DISTINCT subject FROM {table(relation(warehouse, 'runs'))} WHERE subject IS NOT NULL"

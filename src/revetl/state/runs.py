@@ -17,6 +17,8 @@ from revetl.warehouse.sql import ident, table
 _COLUMNS = tuple(name for name, _ in TABLES["runs"])
 
 
+OF_LINKS = " (link)"  # ends the reasons of links in `waiting`
+
 _SHORTEST_NAME = 4  # characters by which a run may be named
 _MOST = 1_000  # runs that are read at once
 
@@ -59,7 +61,8 @@ def recount(warehouse: Warehouse, run_id: str) -> None:
     what it had hoped to write down. Safe to repeat."""
     runs, outcomes = (table(relation(warehouse, name)) for name in ("runs", "outcomes"))
     for (counts,) in warehouse.rows(f"SELECT counts FROM {runs} WHERE run_id = ?", [run_id]):
-        of_links = {k: n for k, n in json.loads(str(counts or "{}")).items() if k.startswith("links_")}
+        known = json.loads(str(counts or "{}"))
+        of_links = {k: n for k, n in known.items() if k.startswith("links_") or k in ("linked", "unlinked")}
         of_records = warehouse.counts(
             f"""
             SELECT status, count(*)

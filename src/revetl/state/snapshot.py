@@ -6,13 +6,14 @@ to stand at the destination: the two differ where a rule kept a value (`when_nul
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
 from revetl.model import Scalar, SyncSpec
+from revetl.state import outcomes
 from revetl.state.schema import create_all, create_table
 from revetl.state.sync_tables import HASH_TYPE, SyncField, SyncTables
-from revetl.warehouse.sql import ident, shortened
+from revetl.warehouse.sql import ident, literal, shortened
 
 _OURS = {
     "key": "VARCHAR",
@@ -33,14 +34,16 @@ _REJECTED = {
     "kept_fields": "VARCHAR",  # and this: whose value there was accepted, a JSON list; NULL: the whole record
     "tries": "BIGINT",  # and these: how often this row was refused
     "next_try": "TIMESTAMP",  # not before then, where many wait for what lies outside of their rows
+    "in_row": "BOOLEAN",  # the cause lies in the row; NULL, of an earlier version: not known to
     "sent_as": "VARCHAR",  # where it was to go and by what (`sent_as`): with another one it is planned anew
 }
 # A refused record is tried again after an hour, then after twice as long each time, and at least once a day.
 _PAUSES_H = (1, 2, 4, 8, 16, 24)
 
 # Of a plan; they came with a later version. `follows`: (line, field) pairs that give up what this line is given, JSON;
-# `vacates`: fields that are emptied before anything is sent, a JSON list.
-_ORDER = {"wave": "INTEGER", "follows": "VARCHAR", "vacates": "VARCHAR"}
+# `vacates`: fields that are emptied before anything is sent, a JSON list; `takes_over`: the key that left the model and
+# whose record this line takes, where that has no id by which it would be known.
+_ORDER = {"wave": "INTEGER", "follows": "VARCHAR", "vacates": "VARCHAR", "takes_over": "VARCHAR"}
 
 
 def prepare(tables: SyncTables) -> None:
@@ -147,10 +150,8 @@ def merge(tables: SyncTables, answered: str, now: datetime, run_id: str) -> None
         )
         """
     )
-    kept_id = "coalesce(p.result_id, p.destination_id)"
-    if tables.spec.match_on is not None:
-        # The id of a record that may be gone is not to be trusted: should its row come back, it is looked for again.
-        kept_id = f"CASE WHEN p.status = 'unknown' AND p.op = 'delete' THEN NULL ELSE {kept_id} END"
+    forget_handed_over(tables, f"SELECT p.* FROM ({answered}) p WHERE p.status IN ('ok', 'accepted', 'unknown')")
+    dropped = f"p.status = 'unknown' AND {id_is_dropped(tables)}"
     columns = ", ".join(ident(f.stored) for f in tables.fields)
     values = ",\n            ".join(_known_value(f) for f in tables.fields)
     tables.warehouse.execute(
@@ -158,7 +159,7 @@ def merge(tables: SyncTables, answered: str, now: datetime, run_id: str) -> None
         INSERT INTO {snapshot} (key, destination_id, row_hash, {columns}, synced_at, run_id)
         SELECT
             p.key,
-            {kept_id},
+            CASE WHEN NOT ({dropped}) THEN coalesce(p.result_id, p.destination_id) END,
             CASE WHEN p.status IN ('ok', 'accepted') THEN p.row_hash END,
             {values},
             ?,
@@ -167,6 +168,36 @@ def merge(tables: SyncTables, answered: str, now: datetime, run_id: str) -> None
         WHERE (p.status IN ('ok', 'accepted') AND p.op <> 'delete') OR p.status = 'unknown'
         """,
         [now, run_id],
+    )
+
+
+def id_is_dropped(tables: SyncTables) -> str:
+    """Whether the id of the plan row `p`, whose answer was lost, is kept no longer: should the row of a record that may
+    be gone come back, it is looked for again. But not by a value that it may not have any more, since an update of
+    that, or its emptying, is in doubt: of such a record nothing is certain but its id."""
+    if tables.spec.match_on is None:
+        return "FALSE"
+    return f"""(p.op = 'delete' AND NOT (p.in_doubt AND p.key IN (
+        SELECT v.key
+        FROM ({outcomes.with_change_list(tables.shared("outcomes"))}) v
+        WHERE v.sync = {literal(tables.spec.name)} AND v.status = 'unknown'
+            AND (v.error_code = '{outcomes.VACATED}' OR {outcomes.changed(tables.spec.match_on, "v")})
+        )))"""
+
+
+def forget_handed_over(tables: SyncTables, sent: str, params: Sequence[Scalar] = ()) -> None:
+    """Who handed its record over to one of these plan rows is forgotten, from the moment on that the row may have been
+    sent: before that it is the only one that knows the record. Call inside a transaction; safe to repeat."""
+    tables.warehouse.execute(
+        f"""
+        DELETE FROM {tables.snapshot} AS n
+        WHERE EXISTS (
+            SELECT 1
+            FROM ({sent}) p
+            WHERE n.key <> p.key AND ((p.adopted AND n.destination_id = p.destination_id) OR n.key = p.takes_over)
+        )
+        """,
+        params,
     )
 
 
@@ -222,13 +253,14 @@ def queue_refused(tables: SyncTables, answered: str, now: datetime, run_id: str)
     tables.warehouse.execute(
         f"""
         INSERT INTO {tables.rejected}
-            (key, row_hash, status, error_code, message, tries, run_id, "at", next_try, sent_as)
+            (key, row_hash, status, error_code, message, in_row, tries, run_id, "at", next_try, sent_as)
         SELECT
             p.key,
             p.row_hash,
             p.status,
             coalesce(p.error_code, p.error_class),
             p.error_message,
+            p.in_row,
             coalesce(p.tries, 0) + 1,
             ?,
             ?,

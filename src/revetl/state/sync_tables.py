@@ -36,23 +36,30 @@ HASH_TYPE = "UBIGINT"
 
 @dataclass(frozen=True, slots=True)
 class SyncField:
-    """One column that is sent. `stored` is its name in the snapshot; `before` and `after` its names in the plan.
-    `type` is that of these, `source` that in the model: a struct is kept as the text of its JSON."""
+    """One field that is sent. `stored` is its name in the snapshot; `before` and `after` its names in the plan. `type`
+    is that of these, `source_type` that in the model: a struct is kept as the text of its JSON. `column`: the model's,
+    where it has another name than the field."""
 
     name: str
     type: str
     keep_null: bool
-    source: str = ""
+    column: str = ""
+    source_type: str = ""
+
+    @property
+    def source(self) -> str:
+        """The column of the model."""
+        return self.column or self.name
 
     @property
     def is_nested(self) -> bool:
         """Whether the model's column holds structs, lists or maps."""
-        return self.source.endswith("]") or self.source.startswith(_NESTED)
+        return self.source_type.endswith("]") or self.source_type.startswith(_NESTED)
 
     @property
     def is_sendable(self) -> bool:
         """Whether there is any field that takes it."""
-        return self.is_nested or not self.source or _sendable(self.source)
+        return self.is_nested or not self.source_type or _sendable(self.source_type)
 
     @property
     def stored(self) -> str:
@@ -139,6 +146,11 @@ class SyncTables:
         """The field of `match_on`; only for a sync that has one."""
         return next(f for f in self.fields if f.name == self.spec.match_on)
 
+    @property
+    def identities(self) -> frozenset[str]:
+        """The fields by which a record is found there."""
+        return frozenset(filter(None, (self.spec.key_property, self.spec.match_on)))
+
     def cell(self, name: str, value: Scalar) -> Scalar:
         """A value of this field as a connector is handed it: text that is JSON is told apart from other text."""
         is_json = isinstance(value, str) and name in self.json_names
@@ -147,13 +159,13 @@ class SyncTables:
     @property
     def json_names(self) -> frozenset[str]:
         """The columns whose text is JSON."""
-        return frozenset(f.name for f in self.fields if f.is_nested or f.source.startswith("JSON"))
+        return frozenset(f.name for f in self.fields if f.is_nested or f.source_type.startswith("JSON"))
 
     def value(self, field: SyncField, alias: str = "") -> str:
         """The field as it is sent: nested values as JSON, enumerations and the like as text; what has no form in Python
         or at any destination (NaN, infinity, moments outside of the years 1 to 9999) as null, or one such row would end
         every run."""
-        column = f"{alias}.{ident(field.name)}" if alias else ident(field.name)
+        column = f"{alias}.{ident(field.source)}" if alias else ident(field.source)
         if field.is_nested:
             return f"CAST(to_json({column}) AS VARCHAR)"
         if field.type == "VARCHAR":
@@ -216,8 +228,12 @@ def resolve(warehouse: Warehouse, spec: SyncSpec) -> SyncTables:
         problems.append(_problem(spec, f"no column to send besides the key {spec.key!r}"))
     if problems:
         raise ConfigError(problems)
-    fields = tuple(SyncField(c, _stored_type(found[c]), spec.rule(c).when_null == "keep", found[c]) for c in sent)
-    return SyncTables(warehouse, spec, fields)
+    fields = [
+        SyncField(c, _stored_type(found[c]), spec.rule(c).when_null == "keep", source_type=found[c]) for c in sent
+    ]
+    if spec.key_property is not None:
+        fields.append(SyncField(spec.key_property, "VARCHAR", keep_null=False, column=spec.key))
+    return SyncTables(warehouse, spec, tuple(fields))
 
 
 def _sendable(type_: str) -> bool:
@@ -232,6 +248,9 @@ def _unsupported(spec: SyncSpec, sent: Sequence[str]) -> list[Problem]:
     ]
     if spec.match_on is not None and spec.match_on not in sent:
         problems.append(_problem(spec, f"match_on: {spec.match_on!r} is not a column that is sent"))
+    if spec.key_property in sent:
+        hint = "Leave the column out of the model: the field is given the key."
+        problems.append(_problem(spec, f"key_property: {spec.key_property!r} is a column that is sent too", hint))
     return problems
 
 

@@ -13,7 +13,7 @@ from revetl.context import RunContext
 from revetl.destinations.base import Destination
 from revetl.errors import GuardrailError
 from revetl.model import RunRecord, SyncSpec
-from revetl.state import snapshot
+from revetl.state import runs, snapshot
 from revetl.sync import restored
 from revetl.sync.apply import recovery
 from revetl.sync.apply.applier import Applier, apply_plan
@@ -23,7 +23,7 @@ from revetl.sync.leasing import under_lease
 from revetl.sync.links import sending
 from revetl.sync.lost_connection import again
 from revetl.sync.options import SyncOptions
-from revetl.sync.plan import consequences, guardrails, handovers, lines, policies, standing
+from revetl.sync.plan import consequences, guardrails, handovers, key_property, lines, policies, standing
 from revetl.sync.plan.drafting import draft
 from revetl.sync.plan.summary import PlanSummary
 from revetl.sync.recording import how_it_ended, recorded
@@ -93,6 +93,8 @@ async def _run(run: SyncRun, destination: Destination, options: SyncOptions) -> 
         record.overrides = guardrails.overridden(spec.name, plan.violations, options.allow)
         if plan.changes and options.confirm is not None and not options.confirm(plan):
             raise GuardrailError(f"{spec.name}: not confirmed; nothing was sent")
+        if plan.changes:
+            await key_property.make(spec, destination)
         if plan.changes and older is None:
             await restored.remember(run)
         frozen = FrozenPlan(
@@ -127,11 +129,12 @@ async def _plan(run: SyncRun, destination: Destination, options: SyncOptions) ->
     if plan.changes:
         schema = await destination.describe(run.spec.object)
         if schema.kind == "records":
-            found = await standing.read(run, destination, schema.fields, full_refresh=plan.full_refresh, again=True)
+            described = key_property.described(run.spec, destination, schema.fields)
+            found = await standing.read(run, destination, described, full_refresh=plan.full_refresh, again=True)
             if found.read:
                 await run.on_tables(standing.decide)
-            await policies.decide(run, destination, schema.fields)
-            await handovers.decide(run, destination, schema.fields, plan)
+            await policies.decide(run, destination, described)
+            await handovers.decide(run, destination, described, plan)
             plan = await run.on_tables(lines.summarise, plan)
     return plan
 
@@ -165,14 +168,16 @@ def _report(
     healed: recovery.Healed,
     waiting: queue.WaitingCounts,
 ) -> SyncReport:
-    record.counts, record.waiting = {**applier.counts, **links.counts}, waiting.reasons
+    of_links = {f"{code}{runs.OF_LINKS}": n for code, n in links.refused.items()}
+    record.counts, record.waiting = {**applier.counts, **links.counts}, waiting.reasons | of_links
     not_sent = plan.changes - applier.sent
     # What was refused waits: by that it is judged, in this run and in every later one.
-    counted = (record.counts.keys() | healed.followed.keys()) - {"rejected"}
+    counted = (record.counts.keys() | healed.followed.keys()) - {"rejected", "links_rejected"}
+    refused = waiting.refused + sum(links.refused.values())
     status, exit_code, error = how_it_ended(
         counted
         | ({"withheld"} if plan.held else set())
-        | ({"waiting"} if waiting.refused > run.spec.guardrails.max_waiting else set()),
+        | ({"waiting"} if refused > run.spec.guardrails.max_waiting else set()),
         interrupted=run.ctx.stop.is_set() and bool(not_sent or links.not_sent),
         error=applier.error or links.error,
     )
@@ -191,6 +196,7 @@ def _report(
         waiting=waiting.statuses,
         waiting_reasons=waiting.reasons,
         links_waiting=links.waiting,
+        links_refused=links.refused,
         links_not_sent=links.not_sent,
         error=error,
         exit_code=exit_code,

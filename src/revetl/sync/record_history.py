@@ -60,8 +60,8 @@ def of_record(warehouse: Warehouse, run_id: str, sync: str, key: str) -> RecordH
     found = _first(warehouse, relation_of(warehouse, "snapshot", sync), "destination_id, row_hash IS NULL", key)
     queued = relation_of(warehouse, "rejected", sync)
     # A table of an earlier version is read as it is; the next run gives it the columns that came since.
-    code = "error_code" if "error_code" in {c.name.lower() for c in warehouse.columns(queued)} else "NULL"
-    waiting = _first(warehouse, queued, f"status, {code}", key)
+    in_row = "in_row" if "in_row" in {c.name.lower() for c in warehouse.columns(queued)} else "NULL"
+    waiting = _first(warehouse, queued, f"status, {in_row}", key)
     return RecordHistory(
         key,
         sync,

@@ -49,6 +49,7 @@ class SyncReport:
     waiting: dict[str, int] = field(default_factory=dict)  # status in the retry queue → records, after this run
     waiting_reasons: dict[str, int] = field(default_factory=dict)  # the same by error code, or what a person decided
     links_waiting: int = 0  # lack a record at the destination
+    links_refused: dict[str, int] = field(default_factory=dict)  # error code → links that wait after this run
     links_not_sent: int = 0
     requests: int = 0
     retries: int = 0

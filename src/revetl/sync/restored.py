@@ -6,8 +6,12 @@ though by the outcomes records stand at the destination, was lost. A file that i
 there can only name a run that took place (docs/adr/0019).
 
 Then everything is read back: the plan is one of a full refresh, so every record is looked up or written whole, whatever
-the old snapshot says. What is still to be created may stand there under values that nobody here knows any more; where
-the destination does not keep our key, a person has to say that it may (`--allow restored`).
+the old snapshot says. What is still to be created may stand there under values that nobody here knows any more, unless
+it carries our key: a person has to say that it may be made (`--allow restored`).
+
+It carries our key where the destination sees to that (`KeepsKeys`), and where the sync has a `key_property`, if the
+warehouse knows the run since which it has: what was made before that run is in the snapshot, what was made since holds
+its key. The file says which run that is, beside the last one.
 
 What can fail here: the file can't be read or written → OSError, nothing was sent. The process dies → the file names the
 earlier run, and the next run finds the same.
@@ -38,9 +42,11 @@ GUIDE = "docs/guides/backup-and-restore.md"
 
 @dataclass(frozen=True, slots=True)
 class OlderState:
-    """`forgotten`: a run that was made from here and that the warehouse does not know. None: its snapshot was lost."""
+    """`forgotten`: a run that was made from here and that the warehouse does not know. None: its snapshot was lost.
+    `keyed`: every record that the warehouse does not know holds its key in the sync's `key_property`."""
 
     forgotten: str | None
+    keyed: bool = False
 
     def __str__(self) -> str:
         if self.forgotten is None:
@@ -57,10 +63,9 @@ async def look(run: SyncRun) -> OlderState | None:
             f"The warehouse had lost {back:,} entries of the list of erased people: they are on it again, and nobody of"
             f" them is sent. What a backup brought back of them is erased by the same requests once more ({GUIDE})."
         )
-    path = _path(ctx, run.spec.name)
-    named = None if path is None else kept_files.read(path)
-    if named is not None and not await run.on_tables(_knows, named.strip()):
-        return OlderState(named.strip())
+    kept = _read(ctx, run.spec)
+    if kept is not None and not await run.on_tables(_knows, kept.last):
+        return OlderState(kept.last, keyed=await run.on_tables(_is_keyed, kept.keyed_since))
     return OlderState(None) if not run.spec.forgets and await run.on_tables(_lost) else None
 
 
@@ -74,7 +79,7 @@ def judge(spec: SyncSpec, destination: Destination | None, plan: PlanSummary, ol
     if older is None:
         return
     plan.notes.append(f"{older}" + (": every record is read back and sent whole" if plan.full_refresh else ""))
-    if plan.create and not _keeps_key(destination, spec):
+    if plan.create and not (older.keyed or _keeps_key(destination, spec)):
         message = (
             f"{older}; {plan.create:,} record(s) were not found there and would be created, and may stand there under"
             f" an earlier value. {GUIDE} says how to tell"
@@ -83,13 +88,44 @@ def judge(spec: SyncSpec, destination: Destination | None, plan: PlanSummary, ol
 
 
 def _keeps_key(destination: object, spec: SyncSpec) -> bool:
+    if spec.key_property is not None:  # known of the sync itself
+        return False
     return isinstance(destination, KeepsKeys) and destination.keeps_key(spec.object, spec.match_on)
 
 
 async def remember(run: SyncRun) -> None:
     """Before anything is sent; the run's row is in the warehouse by now."""
-    if (path := _path(run.ctx, run.spec.name)) is not None and run.ctx.state_dir is not None:
-        await run.ctx.offload(kept_files.write, path, run.ctx.state_dir, run.ctx.run_id + "\n")
+    ctx, field = run.ctx, run.spec.key_property
+    path = _path(ctx, run.spec.name)
+    if path is None or ctx.state_dir is None:
+        return
+    lines = [ctx.run_id]
+    if field is not None:
+        kept = _read(ctx, run.spec)
+        since = kept.keyed_since if kept is not None else None
+        if since is None or not await run.on_tables(_knows, since):
+            since = ctx.run_id  # what was made before it is in the snapshot by now
+        lines.append(f"{field} {since}")
+    await ctx.offload(kept_files.write, path, ctx.state_dir, "\n".join(lines) + "\n")
+
+
+@dataclass(frozen=True, slots=True)
+class _LastRun:
+    """What the file of a sync says: its last run, and since which one new records are made with their key in the
+    present `key_property`."""
+
+    last: str
+    keyed_since: str | None
+
+
+def _read(ctx: RunContext, spec: SyncSpec) -> _LastRun | None:
+    path = _path(ctx, spec.name)
+    text = None if path is None else kept_files.read(path)
+    if text is None:
+        return None
+    last, *rest = text.splitlines() or [""]
+    field, _, since = (rest[0] if rest else "").partition(" ")
+    return _LastRun(last.strip(), since.strip() if since and field == spec.key_property else None)
 
 
 def _path(ctx: RunContext, sync: str) -> Path | None:
@@ -101,24 +137,39 @@ def _knows(tables: SyncTables, run_id: str) -> bool:
     return bool(tables.warehouse.rows(f"SELECT 1 FROM {runs} WHERE run_id = ? LIMIT 1", [run_id]))
 
 
+def _is_keyed(tables: SyncTables, since: str | None) -> bool:
+    """Whether all that the warehouse has forgotten was made with its key: the snapshot has what was made before."""
+    return since is not None and _knows(tables, since) and not _lost(tables)
+
+
 def _lost(tables: SyncTables) -> bool:
-    """The last that was done to some record was not to delete it, and the snapshot has none."""
+    """The last that was done to some record was not to delete it, and the snapshot has none. What was done before the
+    last `drift --reassert-all` says nothing: that forgets records which are gone, so that they are made again."""
     warehouse = tables.warehouse
     if warehouse.rows(f"SELECT 1 FROM {tables.snapshot} LIMIT 1"):
         return False
-    outcomes = table(relation(warehouse, "outcomes"))
+    outcomes, runs = table(relation(warehouse, "outcomes")), table(relation(warehouse, "runs"))
     return bool(
         warehouse.rows(
             f"""
             SELECT 1
             FROM (
-                SELECT o.op, o.key, row_number() OVER (PARTITION BY o.key ORDER BY o."at" DESC, o.run_id DESC) AS place
+                SELECT
+                    o.op,
+                    o.key,
+                    o."at",
+                    row_number() OVER (PARTITION BY o.key ORDER BY o."at" DESC, o.run_id DESC) AS place
                 FROM {outcomes} o
                 WHERE o.sync = ? AND o.status IN ('ok', 'accepted') AND o.op NOT IN ('link', 'unlink')
             ) AS r
             WHERE r.place = 1 AND r.op <> 'delete' AND NOT {is_alias("r.key")}
+                AND r."at" >= (
+                    SELECT coalesce(max(f.finished_at), TIMESTAMP '1970-01-01 00:00:00')
+                    FROM {runs} AS f
+                    WHERE f.subject = ? AND f.counts LIKE '%"reasserted": %'
+                )
             LIMIT 1
             """,
-            [tables.spec.name],
+            [tables.spec.name, tables.spec.name],
         )
     )

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Concatenate, ParamSpec, TypeVar
 
 from revetl.context import RunContext
+from revetl.errors import WarehouseOutOfMemory
 from revetl.model import SyncSpec
 from revetl.state.sync_tables import SyncTables
 
@@ -29,6 +30,13 @@ class SyncRun:
     async def on_tables(
         self, function: Callable[Concatenate[SyncTables, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """`function(tables, …)`, off the event loop: one at a time, as the warehouse wants it."""
-        answer: T = await self.ctx.offload(partial(function, self.tables, *args, **kwargs))
-        return answer
+        """`function(tables, …)`, off the event loop: one at a time, as the warehouse wants it. Once more where a
+        transaction of it ran out of memory and may take more now: so it must be safe to repeat after a rollback."""
+        while True:
+            try:
+                answer: T = await self.ctx.offload(partial(function, self.tables, *args, **kwargs))
+            except WarehouseOutOfMemory as e:
+                if not e.repeatable:
+                    raise
+            else:
+                return answer

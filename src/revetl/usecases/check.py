@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from revetl.errors import RevetlError
 from revetl.model import SyncSpec
 from revetl.state.sync_tables import SyncTables, resolve
+from revetl.sync.plan import key_property
 from revetl.sync.plan.drafting import check_fields, check_required
 from revetl.sync.plan.field_types import of_types, refuse
 from revetl.usecases import exit_codes
@@ -63,7 +64,7 @@ async def _of_destination(
 ) -> None:
     async with project.destination(spec.destination, caller.clock) as destination:
         schema = await destination.describe(spec.object)
-    known = schema.fields
+        known = key_property.described(spec, destination, schema.fields)
     refuse(tables, known)
     check_fields(spec, [f.name for f in tables.fields], known)
     check_required(tables, schema)

@@ -85,7 +85,9 @@ def _sync(project: Project, spec: SyncSpec, *, probe: bool) -> str:
 
 async def _refused(project: Project, spec: SyncSpec) -> list[str]:
     async with project.destination(spec.destination) as destination:
-        return await destination.probe(spec.object, spec.match_on) if isinstance(destination, ProbesAccess) else []
+        return (
+            await destination.probe(spec.object, spec.created_through) if isinstance(destination, ProbesAccess) else []
+        )
 
 
 def exit_code(checks: Iterable[SetupCheck]) -> int:

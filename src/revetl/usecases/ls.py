@@ -58,6 +58,7 @@ def _sync(spec: SyncSpec) -> dict[str, Any]:
         "mode": spec.mode,
         "key": spec.key,
         "match_on": spec.match_on,
+        "key_property": spec.key_property,
         "columns": list(spec.sent_columns),
         "declared": spec.where,
     }

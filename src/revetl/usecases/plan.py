@@ -18,7 +18,7 @@ from revetl.sync.plan import lines, saved
 from revetl.usecases.caller import Caller
 from revetl.usecases.exit_codes import ExitCode, detailed
 from revetl.usecases.record_names import record_keys
-from revetl.usecases.renames import orphaned, take_over_renamed, what_to_do
+from revetl.usecases.renames import links_left, orphaned, take_over_renamed, what_to_do
 from revetl.usecases.sync import note_edited
 
 if TYPE_CHECKING:
@@ -140,6 +140,7 @@ async def _plan_all(
             plan = await plan_sync(ctx, spec, destination, options)
         if (built_at := project.built_at(spec)) is not None:
             plan.notes.append(f"the model's table is {_age(caller.clock.now() - built_at)} old")
+        plan.notes += links_left(project, warehouse, spec)
         if not plan.snapshot_rows:
             plan.notes += [f"state of {o.sync} is nobody's: {what_to_do(o)}" for o in orphaned(project, warehouse)]
         plans.append(plan)

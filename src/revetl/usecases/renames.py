@@ -37,9 +37,28 @@ async def take_over_renamed(project: Project, warehouse: Warehouse, specs: Seque
 
 def orphaned(project: Project, warehouse: Warehouse) -> list[OrphanedState]:
     """State of syncs that no model declares, and that none is about to take over."""
+    return renaming.orphans(warehouse, _declared(project))
+
+
+def links_left(project: Project, warehouse: Warehouse, spec: SyncSpec) -> list[str]:
+    """A sentence for each sync that is gone whose links to the records that this sync links to, too, stay: nobody
+    compares them with a model any more."""
+    if not spec.associate or spec.renamed_from is not None:
+        return []
+    said, declared = [], _declared(project)
+    for orphan in renaming.orphans(warehouse, declared):
+        if n := renaming.links_left(warehouse, orphan, declared, [a.to for a in spec.associate]):
+            said.append(
+                f"{n:,} link(s) of the sync {orphan.sync} that is gone stay; `renamed_from: {orphan.sync}` makes them"
+                " this sync's"
+            )
+    return said
+
+
+def _declared(project: Project) -> list[str]:
+    """Every name that a sync has, or is about to take over."""
     specs = project.syncs(verified=False)
-    names = [spec.name for spec in specs] + [spec.renamed_from for spec in specs if spec.renamed_from]
-    return renaming.orphans(warehouse, names)
+    return [spec.name for spec in specs] + [spec.renamed_from for spec in specs if spec.renamed_from]
 
 
 def what_to_do(orphan: OrphanedState) -> str:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from revetl.errors import GuardrailError
 from revetl.model import SyncSpec
 from revetl.sync import SyncOptions
+from revetl.sync.release import RetryReport, release, take_back
 from revetl.sync.retry.queue import QueueFilter
-from revetl.sync.retry.release import RetryReport, release, take_back
 from revetl.usecases import exit_codes
 from revetl.usecases.caller import Caller
 from revetl.usecases.record_names import record_keys

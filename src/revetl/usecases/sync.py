@@ -13,7 +13,7 @@ from revetl.project.recent_runs import remember_runs
 from revetl.sync import SyncOptions, run_sync
 from revetl.usecases import exit_codes
 from revetl.usecases.caller import Caller
-from revetl.usecases.renames import take_over_renamed
+from revetl.usecases.renames import links_left, take_over_renamed
 
 if TYPE_CHECKING:
     from revetl.project import Project
@@ -121,6 +121,7 @@ async def _push(
             confirm = options.confirm or _unattended(spec, options.allow)
             own = replace(options, planner=planners.get(spec.name), confirm=confirm)
             report = await _sync_one(project, warehouse, spec, command, own, caller, stop)
+            report.plan.notes += links_left(project, warehouse, spec)
             reports.append(report)
             if not options.dry_run:
                 remember_runs(project.artifacts.own, [report.run_id])

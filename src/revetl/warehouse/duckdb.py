@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import re
 import stat
@@ -14,7 +15,14 @@ from typing import TYPE_CHECKING, Any, cast
 
 import duckdb
 
-from revetl.errors import WarehouseBusy, WarehouseConflict, WarehouseDenied, WarehouseError, WarehouseFull
+from revetl.errors import (
+    WarehouseBusy,
+    WarehouseConflict,
+    WarehouseDenied,
+    WarehouseError,
+    WarehouseFull,
+    WarehouseOutOfMemory,
+)
 from revetl.model import Relation, Scalar
 from revetl.private_files import private_umask
 from revetl.warehouse.base import Column, Kind, TypedResults, by_table
@@ -23,11 +31,19 @@ from revetl.warehouse.sql import ident, literal, table
 if TYPE_CHECKING:
     import pyarrow as pa
 
+log = logging.getLogger(__name__)
 
 # What a hash table of some 100,000 groups takes, on every core; and a MiB for each column that is read at once: a block
 # of 256 KiB on each of a few cores.
 _LEAN_MIB = 24
 
+
+# What DuckDB may hold of its tables and of statements under way; past it, it spills beside its file. Its own default is
+# four fifths of the machine, which a full push of a large table fills. Each thread works on buffers of its own.
+_MEMORY_MIB = 64
+_MEMORY_MIB_A_THREAD = 48
+_MEMORY_NAMES = {"memory_limit", "max_memory"}
+_IN_MIB = {"bytes": 2**-20, "KiB": 2**-10, "MiB": 1, "GiB": 2**10, "TiB": 2**20}
 
 # What a statement means must not depend on the machine or the profile. Global, so that cursors have them too.
 _SETTINGS = {
@@ -54,9 +70,15 @@ class DuckDBWarehouse(TypedResults):
         threads: int | None = None,
         settings: Mapping[str, str] | None = None,
     ) -> None:
-        """`settings` are DuckDB's, by names that are plain words; what `_SETTINGS` holds stands above them."""
+        """`settings` are DuckDB's, by names that are plain words; what `_SETTINGS` holds stands above them.
+
+        Without a `memory_limit` among them it is 64 MiB and 48 MiB for each thread, so that a table's size is spilled
+        and not held. A statement that can't work in that is given twice as much, and so on, up to DuckDB's own default.
+        One of a `memory_limit` of the settings is never given more."""
         self.state_schema = state_schema
         self._in_transaction = False
+        self._lean = False
+        self._short: WarehouseOutOfMemory | None = None  # what ended the transaction that is open
         self._readers: list[pa.RecordBatchReader] = []
         if isinstance(path, Path) and not read_only:
             _refuse_where_not_allowed(path)
@@ -69,6 +91,13 @@ class DuckDBWarehouse(TypedResults):
                 self._db.execute(f"SET threads = {int(threads)}")
             for name, value in (settings or {}).items():
                 self._db.execute(f"SET {name} = {literal(value)}")
+            self._memory = self._most_memory = self._memory_mib()
+            limits = [value for name, value in (settings or {}).items() if name.lower() in _MEMORY_NAMES]
+            self._given_memory = limits[-1] if limits else None
+            if self._given_memory is None and _spills(path):
+                cores = int(self._db.execute("SELECT current_setting('threads')").fetchall()[0][0])
+                self._memory = min(_MEMORY_MIB + _MEMORY_MIB_A_THREAD * cores, self._most_memory)
+                self._limit_memory(self._memory)
             for name, value in _SETTINGS.items():
                 self._db.execute(f"SET GLOBAL {name} = '{value}'")
                 self._db.execute(f"SET {name} = '{value}'")  # over what a profile set for this session
@@ -131,9 +160,11 @@ class DuckDBWarehouse(TypedResults):
             # A failed COMMIT has already rolled back; a second ROLLBACK then has nothing to do.
             with suppress(duckdb.TransactionException):
                 self._db.execute("ROLLBACK")
+            if self._short is not None:
+                self._short.repeatable = self._given_more()
             raise
         finally:
-            self._in_transaction = False
+            self._in_transaction, self._short = False, None
 
     def columns(self, relation: Relation) -> list[Column]:
         # DESCRIBE costs a fifth of a look into the catalogue, but its failure would end an open transaction.
@@ -181,11 +212,38 @@ class DuckDBWarehouse(TypedResults):
 
     @contextmanager
     def _limited_to(self, mebibytes: int) -> Iterator[None]:
-        self._run(f"SET memory_limit = '{int(mebibytes)} MiB'")
+        self._limit_memory(mebibytes)
+        self._lean = True
         try:
             yield
         finally:
-            self._run("RESET memory_limit")
+            self._lean = False
+            if self._memory < self._most_memory:
+                self._limit_memory(self._memory)
+            else:  # by its own words: what DuckDB tells of it is rounded
+                given = self._given_memory
+                self._run("RESET memory_limit" if given is None else f"SET memory_limit = {literal(given)}")
+
+    def _limit_memory(self, mebibytes: float) -> None:
+        """WarehouseOutOfMemory where more is held that can't be let go."""
+        try:
+            self._db.execute(f"SET memory_limit = '{mebibytes:.1f} MiB'")
+        except duckdb.Error as e:
+            raise _translated(e) from None
+
+    def _memory_mib(self) -> float:
+        """The limit that is set: DuckDB tells it with a unit and one decimal."""
+        number, unit = str(self._db.execute("SELECT current_setting('memory_limit')").fetchall()[0][0]).split()
+        return float(number) * _IN_MIB[unit]
+
+    def _given_more(self) -> bool:
+        """Twice the memory from now on; False where there is no more to give."""
+        if self._lean or self._memory >= self._most_memory:
+            return False
+        self._memory = min(2 * self._memory, self._most_memory)
+        log.info("DuckDB's memory limit did not suffice; it is %.0f MiB now", self._memory)
+        self._limit_memory(self._memory)
+        return True
 
     def close(self) -> None:
         # A result that was left half-read keeps the file open: the next to open it in this process would wait for ever.
@@ -195,10 +253,22 @@ class DuckDBWarehouse(TypedResults):
         self._leave_umask()
 
     def _run(self, sql: str, params: Sequence[Scalar] = ()) -> Any:
-        try:
-            return self._db.execute(sql, list(params)) if params else self._db.execute(sql)
-        except duckdb.Error as e:
-            raise _translated(e) from None
+        while True:
+            try:
+                return self._db.execute(sql, list(params)) if params else self._db.execute(sql)
+            except duckdb.OutOfMemoryException as e:
+                if self._in_transaction:  # which is aborted; nothing can be set before it has ended
+                    self._short = WarehouseOutOfMemory(_first_line(e))
+                    raise self._short from None
+                if not self._given_more():
+                    raise _translated(e) from None
+            except duckdb.Error as e:
+                raise _translated(e) from None
+
+
+def _spills(path: Path | str) -> bool:
+    """Whether there is a folder beside it to spill to: not for a database in memory, or one that is a service."""
+    return not str(path).startswith((":memory:", "md:", "motherduck:"))
 
 
 def create_schema(warehouse: DuckDBWarehouse) -> None:
@@ -217,7 +287,9 @@ _QUOTED_VALUE = re.compile(r"(?<=')[^']*(?=')")
 def _translated(e: duckdb.Error, path: Path | str | None = None) -> WarehouseError:
     """The driver's message without its quoted parts, which may be values of a customer. DuckDB has no codes: its class
     counts, and how its text begins, never a word further on, which may come from a path or a name."""
-    text = str(e).splitlines()[0]
+    text = _first_line(e)
+    if isinstance(e, duckdb.OutOfMemoryException) and path is None:
+        return WarehouseOutOfMemory(text)
     if isinstance(e, duckdb.ConstraintException | duckdb.ConversionException):
         text = _QUOTED_VALUE.sub("…", text)
     said = text.rstrip('"') if isinstance(e, duckdb.FatalException) else text
@@ -228,6 +300,10 @@ def _translated(e: duckdb.Error, path: Path | str | None = None) -> WarehouseErr
     if isinstance(e, duckdb.TransactionException) and "conflict" in text.partition('"')[0].lower():
         return WarehouseConflict(text)
     return WarehouseError(text)
+
+
+def _first_line(e: duckdb.Error) -> str:
+    return str(e).splitlines()[0]
 
 
 def _not_opened(e: duckdb.Error, text: str, path: Path | str) -> WarehouseError:

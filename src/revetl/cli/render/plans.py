@@ -57,7 +57,7 @@ def show_plans(console: Console, plans: Sequence[PlanSummary], *, samples: int =
 
 
 def _show_details(console: Console, plan: PlanSummary, samples: int) -> None:
-    shown = (plan.lines, plan.waiting, plan.left, plan.absent, plan.suppressed, plan.links.changes, plan.links.waiting)
+    shown = (plan.lines, plan.waiting, plan.left, plan.absent, plan.suppressed, plan.links.said)
     if not (any(shown) or plan.violations):
         return
     console.print(f"[bold]{plan.sync}[/] → {plan.destination} {plan.object}")
@@ -133,8 +133,7 @@ def facts(plan: PlanSummary) -> list[str]:
     if plan.in_doubt:
         out.append(f"{plan.in_doubt:,} in doubt after a run that broke off: looked for, and sent whole")
     out += [f"withheld {n:,}: {REASONS.get(reason, reason)} ({reason})" for reason, n in plan.reasons.items()]
-    if plan.links.changes or plan.links.waiting:
-        out.append(_links(plan))
+    out += _links(plan)
     if again := sum(plan.again.values()):
         out.append(f"{again:,} refused before, and tried again: the cause lies outside of their rows")
     if plan.full_refresh:
@@ -165,9 +164,20 @@ def _moves(plan: PlanSummary) -> str:
     return said
 
 
-def _links(plan: PlanSummary) -> str:
-    said = f"links: {plan.links.link:,} to make, {plan.links.unlink:,} to remove"
-    return said + (f", {plan.links.waiting:,} waiting for their other record" if plan.links.waiting else "")
+def _links(plan: PlanSummary) -> list[str]:
+    links, out = plan.links, list[str]()
+    if links.changes or links.waiting:
+        said = f"links: {links.link:,} to make, {links.unlink:,} to remove"
+        out.append(said + (f", {links.waiting:,} waiting for their other record" if links.waiting else ""))
+    if links.again:
+        out.append(f"{links.again:,} link(s) refused before, and tried again")
+    if links.refused:
+        out.append(
+            f"{sum(links.refused.values()):,} link(s) refused before, and not tried now: {counted(links.refused)}"
+        )
+    if links.left:
+        out.append(f"{links.left:,} link(s) that this sync made and `associate` does not name any more stay")
+    return out
 
 
 def forecast_lines(forecast: PlanForecast) -> list[str]:

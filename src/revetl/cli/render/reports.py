@@ -104,6 +104,7 @@ def show_reports(console: Console, reports: Sequence[SyncReport]) -> None:
 
     def numbers(report: SyncReport) -> dict[str, int]:
         links = {"links": report.counts.get("linked", 0) + report.counts.get("unlinked", 0)}
+        links["links matched"] = report.counts.get("links_matched", 0)
         links["links not ok"] = sum(report.counts.get(word, 0) for word in ("links_rejected", "links_unknown"))
         done = {name.replace("_", " "): n for name, n in asdict(report.done).items()}
         planned = {"planned": report.plan.changes}
@@ -159,6 +160,9 @@ def show_reports(console: Console, reports: Sequence[SyncReport]) -> None:
         if any(r.counts.get(word) for word in NOT_OK):
             console.print(f"{r.sync}: why records did not go through: [bold]revetl runs show {r.run_id[-6:]}[/]")
         show_waiting_counts(console, r.sync, r.waiting, r.waiting_reasons)
+        if r.links_refused:
+            refused = f"{sum(r.links_refused.values()):,} refused link(s) wait: {counted(r.links_refused)}"
+            console.print(f"{r.sync}: {for_markup(refused)}")
 
 
 def show_waiting_counts(console: Console, sync: str, waiting: Mapping[str, int], reasons: Mapping[str, int]) -> None:

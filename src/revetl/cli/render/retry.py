@@ -10,8 +10,8 @@ from revetl.cli.render.reports import counted, short, status
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from revetl.sync.release import RetryReport
     from revetl.sync.retry.queue import QueuedRecords
-    from revetl.sync.retry.release import RetryReport
 
 
 def show_waiting(screen: Console, released: Sequence[RetryReport]) -> None:
@@ -26,7 +26,10 @@ def show_waiting(screen: Console, released: Sequence[RetryReport]) -> None:
             # One message speaks for the group: where theirs differ, the keys beside it must not seem to share it.
             others = f" [dim](and {w.messages - 1:,} other message(s))[/]" if w.messages > 1 else ""
             screen.print(f"  {keys}" + (f": {short(w.message, 120)}{others}" if w.message else ""))
-    if not any(found.records for found in released):
+        if found.links_waiting:
+            said = f"{sum(found.links_waiting.values()):,} refused link(s) wait: {counted(found.links_waiting)}"
+            screen.print(f"[bold]{found.sync}[/]  {short(said, 200)}")
+    if not any(found.records or found.links_waiting for found in released):
         screen.print("No record waits.")
 
 

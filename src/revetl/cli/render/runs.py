@@ -133,6 +133,7 @@ def show_record(screen: Console, run: RunRecord, record: RecordHistory) -> None:
 
 def _lines(run: RunRecord) -> list[str]:
     from revetl.safe_text import for_markup
+    from revetl.state.runs import OF_LINKS
 
     seconds = (run.finished_at - run.started_at).total_seconds() if run.finished_at else None
     took = f"{seconds:.1f} s" if seconds is not None else "not finished"
@@ -143,7 +144,8 @@ def _lines(run: RunRecord) -> list[str]:
         f"{counts}; {run.requests:,} requests, {run.retries:,} of them retries",
     ]
     if run.waiting:
-        lines.append(f"{sum(run.waiting.values()):,} record(s) wait: {for_markup(counted(run.waiting))}")
+        what = "record(s) and link(s)" if any(word.endswith(OF_LINKS) for word in run.waiting) else "record(s)"
+        lines.append(f"{sum(run.waiting.values()):,} {what} wait: {for_markup(counted(run.waiting))}")
     if run.undoes:
         lines.append(f"takes back run {run.undoes}")
     if run.spend_usd:

@@ -188,8 +188,10 @@ class HttpApi:
             except (ValueError, TypeError) as e:
                 sent = [pair for pair in sent if pair[0] is not change]
                 if request.rows is not None and not request.results:
-                    raise Rejected(str(e), code="INVALID_VALUE") from None
-                outcomes.append(Outcome(change.ordinal, Status.REJECTED, None, "Rejected", "INVALID_VALUE", str(e)))
+                    raise Rejected(str(e), code="INVALID_VALUE", in_row=True) from None
+                outcomes.append(
+                    Outcome(change.ordinal, Status.REJECTED, None, "Rejected", "INVALID_VALUE", str(e), in_row=True)
+                )
         if not sent:
             return outcomes
         changes, records = [c for c, _ in sent], [r for _, r in sent]
@@ -246,7 +248,7 @@ class HttpApi:
             why = f"{self.name} answered {status}" + (f": {said}" if said else "")
             return [outcome(c, verdict, None, code, why) for c in changes]
         message = f"the endpoint answered {status}" + (f": {said}" if said else "")
-        raise Rejected(message, code=str(status), status=status)
+        raise Rejected(message, code=str(status), status=status, in_row=verdict == "invalid")
 
     def _about(self, object_: str) -> str:
         return f"{self._options.base_url} {object_}"

@@ -15,10 +15,13 @@ from revetl.destinations.base import FieldType
 #   ok, accepted    taken; taken and not applied yet
 #   gone            there is no such record: what a delete wanted, a refusal of all else
 #   exists          there is one already: refused, and found by the next plan where it can be looked up
-#   rejected        this record, or the whole batch
+#   invalid         this record, or the whole batch, because of its own values: it waits until its row changes
+#   rejected        the same, whatever the cause: each run tries it again
 #   denied, throttled, unavailable, ambiguous   as the HTTP session has them
-Verdict = Literal["ok", "accepted", "gone", "exists", "rejected", "denied", "throttled", "unavailable", "ambiguous"]
-OfRecord = Literal["ok", "accepted", "gone", "exists", "rejected"]
+Verdict = Literal[
+    "ok", "accepted", "gone", "exists", "invalid", "rejected", "denied", "throttled", "unavailable", "ambiguous"
+]
+OfRecord = Literal["ok", "accepted", "gone", "exists", "invalid", "rejected"]
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 _PARAMETER = re.compile(r"\{([^{}]+)\}")

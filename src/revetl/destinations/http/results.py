@@ -17,6 +17,7 @@ _SESSION: Mapping[Verdict, ResponseVerdict] = {
     "accepted": ResponseVerdict.OK,
     "gone": ResponseVerdict.REJECTED,
     "exists": ResponseVerdict.REJECTED,
+    "invalid": ResponseVerdict.REJECTED,
     "rejected": ResponseVerdict.REJECTED,
     "denied": ResponseVerdict.DENIED,
     "throttled": ResponseVerdict.THROTTLED,
@@ -26,6 +27,7 @@ _SESSION: Mapping[Verdict, ResponseVerdict] = {
 _SAYS = {
     "gone": ("GONE", "there is no such record"),
     "exists": ("EXISTS", "there is one already"),
+    "invalid": ("INVALID", "refused"),
     "rejected": ("REJECTED", "refused"),
 }
 Values = Callable[[Change], Mapping[str, Scalar]]
@@ -64,7 +66,7 @@ def session_verdict(table: Sequence[ApiStatusRow]) -> Callable[[Response], Respo
 def verdict_of(table: Sequence[ApiStatusRow], response: Response) -> OfRecord:
     """Of an answer that the session let through."""
     row = row_of(table, response)
-    if row is not None and row.verdict in ("ok", "accepted", "gone", "exists", "rejected"):
+    if row is not None and row.verdict in ("ok", "accepted", "gone", "exists", "invalid", "rejected"):
         return row.verdict  # type: ignore[return-value]
     if response.is_success:
         return "accepted" if response.status_code == 202 else "ok"
@@ -78,9 +80,8 @@ def outcome(change: Change, verdict: OfRecord, id_: str | None, code: str | None
     if verdict in ("ok", "accepted"):
         return Outcome(change.ordinal, Status.OK if verdict == "ok" else Status.ACCEPTED, id_)
     own, words = _SAYS[verdict]
-    return Outcome(
-        change.ordinal, Status.REJECTED, None, "Rejected", code or own, f"{words}: {said}" if said else words
-    )
+    message = f"{words}: {said}" if said else words
+    return Outcome(change.ordinal, Status.REJECTED, None, "Rejected", code or own, message, in_row=verdict == "invalid")
 
 
 def id_in_answer(object_: ApiObject, response: Response, document: Any) -> str | None:

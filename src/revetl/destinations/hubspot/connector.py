@@ -8,15 +8,17 @@ from collections.abc import Mapping, Sequence
 
 from revetl.clock import Clock
 from revetl.destinations.base import Destination, DestinationField, Limits, ObjectSchema, Pair, Quota, RecordMatch
+from revetl.destinations.capabilities import LinkedRecords
 from revetl.destinations.hubspot import access, api, linking
 from revetl.destinations.hubspot.allowance import Allowance
+from revetl.destinations.hubspot.batch_items import BatchRoute, Item
 from revetl.destinations.hubspot.domains import bare
-from revetl.destinations.hubspot.linking import Linker
+from revetl.destinations.hubspot.linking import Linker, LinkKinds
 from revetl.destinations.hubspot.options import Options
 from revetl.destinations.hubspot.reading import ID, Reader, unique_property
 from revetl.destinations.hubspot.schema import Schema
 from revetl.destinations.hubspot.values import canonical, encode
-from revetl.destinations.hubspot.writing import Item, Route, Writer
+from revetl.destinations.hubspot.writing import Writer
 from revetl.errors import ConfigError
 from revetl.http import Policy, Rate, RateHeaders, ResponseRules, Session, SessionOptions, Transport
 from revetl.model import Change, Operation, Outcome, Scalar, Status
@@ -66,10 +68,10 @@ class HubSpot:
             clock=clock,
             rng=rng,
         )
-        self._schema = Schema(self._session, options.key_property)
+        self._schema = Schema(self._session)
         # Records found by `match` that do not carry our key yet: the next update gives it to them.
         self._unkeyed: dict[str, set[str]] = defaultdict(set)
-        self._link_categories: dict[tuple[str, str], dict[int, str]] = {}
+        self._link_kinds: dict[tuple[str, str], LinkKinds] = {}
 
     def __repr__(self) -> str:
         return f"HubSpot({self.name!r})"
@@ -129,6 +131,9 @@ class HubSpot:
         """Whoever is upserted by a unique property of the vendor's or the user's (an email) carries that alone."""
         return not (match_on and unique_property(object_, match_on, self._schema.known(object_)))
 
+    async def make_key_field(self, object_: str, name: str) -> None:
+        await self._schema.ensure_key(object_, name)
+
     def normalise(self, object_: str, field: str, value: Scalar) -> str:
         known = self._schema.known(object_).get(field)
         return canonical(field, value, known.type if known else None)
@@ -160,25 +165,26 @@ class HubSpot:
         return await self.look_up(object_, ID, ids, fields)
 
     async def link_types(self, object_: str, to_object: str) -> frozenset[int]:
-        return frozenset(await self._categories(object_, to_object))
+        return frozenset((await self._kinds(object_, to_object)).categories)
+
+    async def implied_type(self, object_: str, to_object: str) -> int | None:
+        return (await self._kinds(object_, to_object)).plain
 
     async def link(self, object_: str, to_object: str, type_: int, pairs: Sequence[Pair]) -> list[Outcome]:
-        categories = await self._categories(object_, to_object)
-        category = categories.get(type_, "HUBSPOT_DEFINED")
-        return await self._linker(object_, to_object).link(type_, category, pairs)
+        kinds = await self._kinds(object_, to_object)
+        return await self._linker(object_, to_object).link(type_, kinds.category(type_), pairs)
 
     async def unlink(self, object_: str, to_object: str, type_: int, pairs: Sequence[Pair]) -> list[Outcome]:
-        return await self._linker(object_, to_object).unlink(pairs)
+        kinds = await self._kinds(object_, to_object)
+        return await self._linker(object_, to_object).unlink(type_, kinds, pairs)
 
-    async def links_of(
-        self, object_: str, to_object: str, type_: int, ids: Sequence[str]
-    ) -> Mapping[str, frozenset[str]]:
-        return await self._linker(object_, to_object).standing(type_, ids)
+    async def links_of(self, object_: str, to_object: str, ids: Sequence[str]) -> Mapping[str, LinkedRecords]:
+        return await self._linker(object_, to_object).standing(ids)
 
-    async def _categories(self, object_: str, to_object: str) -> dict[int, str]:
-        if (object_, to_object) not in self._link_categories:
-            self._link_categories[object_, to_object] = await self._linker(object_, to_object).types()
-        return self._link_categories[object_, to_object]
+    async def _kinds(self, object_: str, to_object: str) -> LinkKinds:
+        if (object_, to_object) not in self._link_kinds:
+            self._link_kinds[object_, to_object] = await self._linker(object_, to_object).kinds()
+        return self._link_kinds[object_, to_object]
 
     def _linker(self, object_: str, to_object: str) -> Linker:
         return Linker(self._session, self._options.api_version, object_, to_object)
@@ -190,17 +196,17 @@ class HubSpot:
         base = api.objects_path(self._options.api_version, object_)
         key = self._options.key_property
         by = match_on if match_on and unique_property(object_, match_on, described) else key
-        routes: dict[Route, list[Item]] = defaultdict(list)
+        routes: dict[BatchRoute, list[Item]] = defaultdict(list)
         items = []
         for change in changes:
             route = _route(base, by, change)
-            item = self._item(object_, route, change, described)
+            item = self._item(object_, route, change, described, keyed=by == key)
             items.append(item)
             if item.outcome is None:
                 routes[route].append(item)
         writer = Writer(self._session)
         if any(key in item.properties for item in items):
-            await self._schema.ensure_key(object_)
+            await self._schema.ensure_key(object_, key)
         for route, group in routes.items():
             for i in range(0, len(group), self._options.batch_rows):
                 await writer.write(route, group[i : i + self._options.batch_rows])
@@ -209,8 +215,10 @@ class HubSpot:
         self._unkeyed[object_] -= {o.destination_id for o in taken if o.destination_id}
         return outcomes
 
-    def _item(self, object_: str, route: Route, change: Change, described: Mapping[str, DestinationField]) -> Item:
-        """Already rejected where it can't be sent."""
+    def _item(
+        self, object_: str, route: BatchRoute, change: Change, described: Mapping[str, DestinationField], *, keyed: bool
+    ) -> Item:
+        """Already rejected where it can't be sent. `keyed`: what these writes make carries the connection's key."""
         key = self._options.key_property
         problem: api.Refusal | None = None
         properties: dict[str, str] = {}
@@ -222,7 +230,7 @@ class HubSpot:
                 problem = api.Refusal("INVALID_VALUE", f"{name}: {e}", properties=(name,))
         if route.id_property is None:
             id_ = form = change.destination_id or ""
-            if id_ in self._unkeyed[object_] and not route.archive:
+            if keyed and id_ in self._unkeyed[object_] and not route.archive:
                 properties[key] = change.key
         elif route.id_property == key:
             id_ = form = properties[key] = change.key
@@ -239,12 +247,12 @@ class HubSpot:
         return item
 
 
-def _route(base: str, id_property: str, change: Change) -> Route:
+def _route(base: str, id_property: str, change: Change) -> BatchRoute:
     if change.op is Operation.DELETE:
-        return Route(f"{base}/batch/archive", archive=True)
+        return BatchRoute(f"{base}/batch/archive", archive=True)
     if change.destination_id is not None or change.op is Operation.UPDATE:
-        return Route(f"{base}/batch/update")
-    return Route(f"{base}/batch/upsert", id_property)
+        return BatchRoute(f"{base}/batch/update")
+    return BatchRoute(f"{base}/batch/upsert", id_property)
 
 
 def connect(name: str, options: Options, clock: Clock) -> Destination:

@@ -1,25 +1,45 @@
 """Links between records: v4 associations. Making a link that stands and removing one that doesn't change nothing, so
 every request may be repeated.
 
+Every pair that is linked has the link without a label, whatever labels it has beside it (docs). `batch/archive` takes
+a pair with all its labels, `batch/labels/archive` one label: so a pair is read before anything of it is removed, and
+goes as a whole only where nothing is left on it but what came with our own kind.
+
 What the vendor's answers look like beyond its specification is not confirmed, so nobody is taken for done unless a
 result names the pair, and a batch that leaves pairs unnamed is halved until each stands alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from revetl.destinations.base import Pair
+from revetl.destinations.capabilities import LinkedRecords
 from revetl.destinations.hubspot import api
 from revetl.destinations.hubspot.paging import Pages
 from revetl.errors import Ambiguous, ConfigError
 from revetl.http import Response, Session
 from revetl.model import Outcome, Status
 
+KEPT = "somebody's label stands on this pair, so its link stays"
+
 CREATE_ROWS = 2_000  # docs
 ARCHIVE_ROWS = 100  # docs
 READ_ROWS = 1_000  # docs
+
+
+@dataclass(frozen=True, slots=True)
+class LinkKinds:
+    """The types of link from one object to another. `categories`: type id → category. `plain`: the one without a
+    label, which every linked pair has; None where the portal names none."""
+
+    categories: Mapping[int, str]
+    plain: int | None
+
+    def category(self, type_: int) -> str:
+        return self.categories.get(type_, "HUBSPOT_DEFINED")
 
 
 class Linker:
@@ -30,31 +50,51 @@ class Linker:
         self._path = api.associations_path(version, object_, to_object)
         self._pair = f"{object_} → {to_object}"
 
-    async def types(self) -> dict[int, str]:
-        """Type id → category, as the portal has them: its own labels too. ConfigError where there are none."""
+    async def kinds(self) -> LinkKinds:
+        """As the portal has them: its own labels too. ConfigError where there are none."""
         response = await self._session.request("GET", f"{self._path}/labels", idempotent=True)
         results = api.body_of(response).get("results")
         if not response.is_success or not isinstance(results, list):
             raise ConfigError(f"{self._session.name} has no links {self._pair}: {api.error_code(response)}")
         found = [r for r in results if isinstance(r.get("typeId"), int)]
-        return {int(r["typeId"]): str(r.get("category") or "HUBSPOT_DEFINED") for r in found}
+        categories = {int(r["typeId"]): str(r.get("category") or "HUBSPOT_DEFINED") for r in found}
+        plain = [t for r in found if not r.get("label") and categories[t := int(r["typeId"])] == "HUBSPOT_DEFINED"]
+        return LinkKinds(categories, plain[0] if len(plain) == 1 else None)
 
     async def link(self, type_: int, category: str, pairs: Sequence[Pair]) -> list[Outcome]:
         types = [{"associationCategory": category, "associationTypeId": type_}]
         return await self._send("create", pairs, {"types": types})
 
-    async def unlink(self, pairs: Sequence[Pair]) -> list[Outcome]:
-        """Removes the pairs with all their labels: without its unlabelled link no label of a pair stands (docs)."""
-        return await self._send("archive", pairs, None)
+    async def unlink(self, type_: int, kinds: LinkKinds, pairs: Sequence[Pair]) -> list[Outcome]:
+        """Takes this type off the pairs, by what stands on each now. A pair goes whole where nothing but the plain link
+        would be left and that is ours: it was asked for, or nothing tied the two before us (`alone`)."""
+        standing = await self.standing(list(dict.fromkeys(p.from_id for p in pairs)))
+        done, whole, labels = list[Outcome](), list[Pair](), list[Pair]()
+        for pair in pairs:
+            stands = standing.get(pair.from_id, {}).get(pair.to_id, frozenset())
+            left = {kind for kind in stands if kind not in (type_, kinds.plain)}
+            if stands and not left and (pair.alone or type_ == kinds.plain or kinds.plain not in stands):
+                whole.append(pair)
+            elif type_ in stands and type_ != kinds.plain:
+                labels.append(pair)
+            else:  # nothing of ours is there to remove
+                kept = KEPT if type_ in stands else None
+                done.append(Outcome(pair.ordinal, Status.OK, pair.from_id, message=kept))
+        if whole:
+            done += await self._send("archive", whole, None)
+        if labels:
+            spec = {"associationCategory": kinds.category(type_), "associationTypeId": type_}
+            done += await self._send("labels/archive", labels, {"types": [spec]})
+        return done
 
-    async def standing(self, type_: int, ids: Sequence[str]) -> dict[str, frozenset[str]]:
-        """Whom each record is linked to by this type; those without a link are absent. A record with more links than
-        one answer holds is asked for page by page."""
-        found = await self._read(type_, [{"id": id_} for id_ in ids])
-        return {id_: frozenset(others) for id_, others in found.items()}
+    async def standing(self, ids: Sequence[str]) -> dict[str, LinkedRecords]:
+        """Whom each record is linked to, and by which types; those without a link are absent. A record with more links
+        than one answer holds is asked for page by page."""
+        found = await self._read([{"id": id_} for id_ in ids])
+        return {id_: {other: frozenset(types) for other, types in others.items()} for id_, others in found.items()}
 
-    async def _read(self, type_: int, inputs: list[dict[str, str]]) -> dict[str, set[str]]:
-        found: dict[str, set[str]] = {}
+    async def _read(self, inputs: list[dict[str, str]]) -> dict[str, dict[str, set[int]]]:
+        found: dict[str, dict[str, set[int]]] = {}
         pages = {i["id"]: Pages(f"{self._session.name}: the links {self._pair} of {i['id']}") for i in inputs}
         while inputs:
             response = await self._session.request(
@@ -68,8 +108,10 @@ class Linker:
                 from_id = str((result.get("from") or {}).get("id"))
                 if from_id not in pages:
                     continue  # nobody asked for it
-                others = found.setdefault(from_id, set())
-                others |= {str(o.get("toObjectId")) for o in result.get("to") or [] if _is_of(o, type_)}
+                others = found.setdefault(from_id, {})
+                for other in api.listed(result.get("to")):
+                    if isinstance(other, dict):
+                        others.setdefault(str(other.get("toObjectId")), set()).update(_types_of(other))
                 if after := pages[from_id].next_after(result):
                     inputs.append({"id": from_id, "after": after})
         return found
@@ -93,8 +135,9 @@ class Linker:
         return list(settled.values())
 
 
-def _is_of(other: dict[str, Any], type_: int) -> bool:
-    return any(kind.get("typeId") == type_ for kind in other.get("associationTypes") or [])
+def _types_of(other: dict[str, Any]) -> set[int]:
+    kinds = [kind for kind in api.listed(other.get("associationTypes")) if isinstance(kind, dict)]
+    return {kind["typeId"] for kind in kinds if isinstance(kind.get("typeId"), int)}
 
 
 def _input(pair: Pair, more: dict[str, Any] | None) -> dict[str, Any]:

@@ -52,9 +52,7 @@ class Reader:
 
     async def by_unique(self, values: Sequence[str]) -> dict[str, RecordMatch]:
         """By the canonical value. A value that HubSpot can't take as an identifier stands for no record."""
-        body: dict[str, Any] = {"inputs": [{"id": v} for v in values], "properties": self._properties}
-        if self._by != ID:
-            body["idProperty"] = self._by
+        body = api.batch_read(values, self._properties, None if self._by == ID else self._by)
         response = await self._session.request("POST", f"{self._path}/batch/read", json=body, idempotent=True)
         if response.is_success:
             return self._index(api.body_of(response).get("results"), set(values))

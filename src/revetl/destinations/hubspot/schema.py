@@ -20,9 +20,8 @@ _TYPES: dict[str, FieldType] = {"number": "number", "bool": "bool", "date": "dat
 class Schema:
     """What each object's properties are. Requests are made once per object and session."""
 
-    def __init__(self, session: Session, key_property: str) -> None:
+    def __init__(self, session: Session) -> None:
         self._session = session
-        self._key_property = key_property
         self._fields: dict[str, dict[str, DestinationField]] = {}
         self._groups: dict[str, str] = {}
         self._lock = asyncio.Lock()
@@ -39,21 +38,20 @@ class Schema:
                     await self._read(object_)
         return self._fields[object_]
 
-    async def ensure_key(self, object_: str) -> None:
-        """Our unique property stands, afterwards. Repeating is safe. ConfigError where its name is taken by a property
+    async def ensure_key(self, object_: str, name: str) -> None:
+        """This unique property stands, afterwards. Repeating is safe. ConfigError where its name is taken by a property
         that is not unique, or the portal refuses another unique one (10 per object, docs)."""
         fields = await self.fields(object_)
-        name = self._key_property
         if name not in fields:
             async with self._lock:
                 if name not in self._fields[object_]:
-                    await self._create(object_)
+                    await self._create(object_, name)
                     await self._read(object_)
             fields = self._fields[object_]
         if name not in fields or not fields[name].unique:
             raise ConfigError(
                 f"{self._session.name}: the property {name!r} of {object_} exists but is not unique",
-                hint="set key_property on the connection to a name that is free",
+                hint="set key_property to a name that is free",
             )
 
     async def _read(self, object_: str) -> None:
@@ -70,8 +68,7 @@ class Schema:
         self._fields[object_] = {str(p["name"]): _field(p, object_) for p in found}
         self._groups[object_] = next((str(p["groupName"]) for p in found if p.get("groupName")), "")
 
-    async def _create(self, object_: str) -> None:
-        name = self._key_property
+    async def _create(self, object_: str, name: str) -> None:
         body = {
             "name": name,
             "label": "revetl key",

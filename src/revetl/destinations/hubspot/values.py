@@ -14,6 +14,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Compared without case and outer blanks: the vendor lowercases them on writing (live for email).
 _FOLDED = frozenset({"email", "hs_additional_emails"})
 
+_TRIMMED = frozenset({"number", "bool", "date", "datetime"})
+
 _MOST_DIGITS = 400  # a number that is longer in full, as 1e999999999 is, stays as it is written
 
 
@@ -22,7 +24,8 @@ def encode(value: Scalar, type_: FieldType | None = None) -> str:
     if value is None:
         return ""
     if isinstance(value, str):
-        return value
+        # With blanks around it none of these is taken. What is nothing but blanks stays: trimmed it would clear.
+        return value.strip() or value if type_ in _TRIMMED else value
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, datetime):

@@ -3,56 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 from aiohttp import web
 
-from revetl.sandbox.hubspot import associations, batch, errors, objects, properties, search
+from revetl.sandbox.hubspot import errors, search
 from revetl.sandbox.hubspot.errors import ApiError
 from revetl.sandbox.hubspot.limits import RateLimits
-from revetl.sandbox.hubspot.portal import TOKEN_LIFETIME_S, Portal, PortalCall, Reply, canonical_type
+from revetl.sandbox.hubspot.portal import TOKEN_LIFETIME_S, Portal, PortalCall, canonical_type
+from revetl.sandbox.hubspot.routes import FAMILIES, ServedRoute, all_routes
+from revetl.sandbox.hubspot.standard_objects import OTHER_STANDARD_OBJECTS
 from revetl.sandbox.vendor import Handler, Routes
-
-Endpoint = Callable[[PortalCall], Reply]
-
-DATED = ("2026-03", "2026-09")
-
-_OBJECTS: tuple[tuple[str, str, Endpoint], ...] = (
-    ("POST", "/batch/create", batch.create),
-    ("POST", "/batch/read", batch.read),
-    ("POST", "/batch/update", batch.update),
-    ("POST", "/batch/upsert", batch.upsert),
-    ("POST", "/batch/archive", batch.archive),
-    ("POST", "/search", search.search),
-    ("POST", "/merge", objects.merge),
-    ("POST", "/gdpr-delete", objects.gdpr_delete),
-    ("GET", "", objects.list_all),
-    ("POST", "", objects.create),
-    ("GET", "/{id}", objects.read),
-    ("PATCH", "/{id}", objects.update),
-    ("DELETE", "/{id}", objects.archive),
-)
-_PROPERTIES: tuple[tuple[str, str, Endpoint], ...] = (
-    ("POST", "/batch/create", properties.batch_create),
-    ("POST", "/batch/read", properties.batch_read),
-    ("POST", "/batch/archive", properties.batch_archive),
-    ("GET", "", properties.list_all),
-    ("POST", "", properties.create),
-    ("GET", "/{name}", properties.read),
-    ("PATCH", "/{name}", properties.update),
-    ("DELETE", "/{name}", properties.archive),
-)
-_ASSOCIATIONS: tuple[tuple[str, str, Endpoint], ...] = (
-    ("GET", "/labels", associations.labels),
-    ("POST", "/batch/create", associations.create),
-    ("POST", "/batch/read", associations.read),
-    ("POST", "/batch/archive", associations.archive),
-    ("POST", "/batch/labels/archive", associations.archive_labels),
-    ("POST", "/batch/associate/default", associations.associate_default),
-)
-# Of POST endpoints, those that change nothing.
-_READING = frozenset({batch.read, search.search, properties.batch_read, associations.read})
 
 
 class HubSpotApp:
@@ -64,37 +25,27 @@ class HubSpotApp:
         self.requests = 0
         self.writes = 0
         self.refused = 0
+        self._routes = tuple(all_routes())
 
     def add_routes(self, routes: Routes) -> None:
-        for base in ("/crm/v3/objects", *(f"/crm/objects/{d}" for d in DATED)):
-            self._add(routes, base + "/{type}", _OBJECTS)
-        for base in ("/crm/v3/properties", *(f"/crm/properties/{d}" for d in DATED)):
-            self._add(routes, base + "/{type}", _PROPERTIES)
-        for base in ("/crm/v4/associations", *(f"/crm/associations/{d}" for d in DATED)):
-            self._add(routes, base + "/{from}/{to}", _ASSOCIATIONS)
-        listed = (("GET", "/crm/v4/objects/{type}/{id}/associations/{to}", associations.list_of),)
-        self._add(routes, "", listed)
-        self._add(routes, "", (("GET", "/account-info/v3/details", _account),))
+        for route in self._routes:
+            routes.add(route.method, route.path, self._handler(route))
         routes.post("/oauth/v1/token", self._token)
+        for family in FAMILIES:
+            routes.add("*", family + "/{rest:.*}", self._elsewhere)
 
-    def _add(self, routes: Routes, base: str, table: tuple[tuple[str, str, Endpoint], ...]) -> None:
-        for method, path, endpoint in table:
-            routes.add(method, base + path, self._handler(method, endpoint))
-
-    def _handler(self, method: str, endpoint: Endpoint) -> Handler:
-        writes = method != "GET" and endpoint not in _READING
-        searching = endpoint is search.search
-
+    def _handler(self, route: ServedRoute) -> Handler:
         async def handle(request: web.Request) -> web.StreamResponse:
             self.requests += 1
-            self.writes += writes
+            self.writes += route.writes
             headers: dict[str, str] = {}
             try:
-                token, oauth = self.portal.authenticate(request.headers.get("Authorization"))
-                headers = self.limits.take(token, search=searching, oauth=oauth)
-                if writes and "readonly" in token:
-                    raise errors.missing_scopes([f"crm.objects.{request.match_info.get('type', 'contacts')}.write"])
-                status, body = endpoint(await self._call(request, searching=searching))
+                token = ""
+                if not route.public:
+                    token, oauth = self.portal.authenticate(request.headers.get("Authorization"))
+                    headers = self.limits.take(token, search=route.searches, oauth=oauth)
+                    self.portal.require_scope(token, self._scopes(route, request))
+                status, body = route.endpoint(await self._call(request, token, searching=route.searches))
             except ApiError as e:
                 self.refused += 1
                 return answer(e.status, e.body(), headers)
@@ -102,7 +53,17 @@ class HubSpotApp:
 
         return handle
 
-    async def _call(self, request: web.Request, *, searching: bool) -> PortalCall:
+    def _scopes(self, route: ServedRoute, request: web.Request) -> list[str]:
+        """Of the objects that the address names. 400 for an object that there is not, which is found before the scopes
+        are looked at (measured by a third party)."""
+        objects = {}
+        for name in ("type", "from", "to"):
+            if name in request.match_info:
+                object_ = canonical_type(request.match_info[name])
+                objects[name] = object_ if object_ in OTHER_STANDARD_OBJECTS else self.portal.store(object_).type
+        return [scope.format(**objects) for scope in route.scopes]
+
+    async def _call(self, request: web.Request, token: str, *, searching: bool) -> PortalCall:
         body: Any = None
         if request.can_read_body:
             raw = await request.read()
@@ -116,8 +77,8 @@ class HubSpotApp:
                 body = json.loads(raw)
             except ValueError:
                 raise errors.invalid_json("the body is not JSON") from None
-        match = request.match_info
-        return PortalCall(self.portal, canonical_type(match.get("type", "")), match, request.query, body, request.path)
+        match, url = request.match_info, f"{request.scheme}://{request.host}{request.path}"
+        return PortalCall(self.portal, canonical_type(match.get("type", "")), match, request.query, body, url, token)
 
     async def _token(self, request: web.Request) -> web.StreamResponse:
         """Any refresh token serves except one with `bad` in it."""
@@ -130,16 +91,16 @@ class HubSpotApp:
         granted = {"access_token": token, "refresh_token": refresh, "expires_in": TOKEN_LIFETIME_S}
         return answer(200, {**granted, "token_type": "bearer"}, {})
 
-
-def _account(call: PortalCall) -> Reply:
-    return 200, {
-        "portalId": call.portal.portal_id,
-        "accountType": "DEVELOPER_TEST",
-        "timeZone": "UTC",
-        "companyCurrency": "USD",
-        "uiDomain": "app.hubspot.com",
-        "dataHostingLocation": "na1",
-    }
+    async def _elsewhere(self, request: web.Request) -> web.StreamResponse:
+        """Where nothing is served: 405 with an empty body and the methods that there are (captured), or 404 as JSON."""
+        self.requests += 1
+        self.refused += 1
+        allowed = sorted({route.method for route in self._routes if route.is_at(request.path)})
+        if request.path == "/oauth/v1/token":
+            allowed = ["POST"]
+        if allowed:
+            return answer(405, None, {"Allow": ",".join([*allowed, "OPTIONS"])})
+        return answer(404, errors.not_found().body(), {"X-HubSpot-NotFound": "true"})
 
 
 def answer(status: int, body: Any, headers: dict[str, str]) -> web.Response:

@@ -1,38 +1,25 @@
-"""v4 associations. Type ids: docs; both directions of a link are kept, each under its own id."""
+"""Associations: links of records made, read and removed.
+
+What v4 and the dated versions tell differently (spec): record ids are integers in v4 and texts in the dated ones;
+what is archived is answered with 204 in v4 and with 200 and a body in the dated ones; 2026-09 answers a create with
+200.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
 from revetl.sandbox.hubspot import errors
+from revetl.sandbox.hubspot.association_types import HUBSPOT_DEFINED, AssociationType
 from revetl.sandbox.hubspot.portal import Portal, PortalCall, Reply, canonical_type
-from revetl.sandbox.hubspot.schema import iso
+from revetl.sandbox.hubspot.query import int_of, next_page, page_size
+from revetl.sandbox.hubspot.values import iso
 
 CREATE_MAX = 2000
 READ_MAX = 1000
 ARCHIVE_MAX = 100
-# The unlabelled link of a pair of object types.
-DEFAULT_TYPES = {
-    ("contacts", "companies"): 279,
-    ("companies", "contacts"): 280,
-    ("contacts", "deals"): 4,
-    ("deals", "contacts"): 3,
-    ("deals", "companies"): 341,
-    ("companies", "deals"): 342,
-}
-# A labelled type → the type of the same link seen from the other side.
-_REVERSE = {279: 280, 280: 279, 1: 2, 2: 1, 4: 3, 3: 4, 341: 342, 342: 341, 5: 6, 6: 5}
-_LABELS = {1: "Primary", 2: "Primary", 5: "Primary", 6: "Primary"}
-# A primary link is unlabelled too.
-_IMPLIES = {1: 279, 2: 280, 5: 341, 6: 342}
-_VALID = {
-    ("contacts", "companies"): {279, 1},
-    ("companies", "contacts"): {280, 2},
-    ("contacts", "deals"): {4},
-    ("deals", "contacts"): {3},
-    ("deals", "companies"): {341, 5},
-    ("companies", "deals"): {342, 6},
-}
+PAGE_MAX = 500
+_PRIMARY_COMPANY = 1
 
 
 def create(call: PortalCall) -> Reply:
@@ -40,24 +27,16 @@ def create(call: PortalCall) -> Reply:
     results, failed = [], []
     for item in _inputs(call, CREATE_MAX):
         from_id, to_id = _end(item, "from"), _end(item, "to")
-        types = [_type_id(t, from_type, to_type) for t in item.get("types") or []]
+        types = _types(call, item, to_type)
         if not types:
             raise errors.invalid_input("types must not be empty")
         missing = _missing(call.portal, (from_type, from_id), (to_type, to_id))
         if missing:
             failed.append(missing.in_batch(None))
             continue
-        _link(call.portal, from_type, from_id, to_type, to_id, types)
-        results.append(
-            {
-                "fromObjectTypeId": errors.TYPE_IDS[from_type],
-                "fromObjectId": int(from_id),
-                "toObjectTypeId": errors.TYPE_IDS[to_type],
-                "toObjectId": int(to_id),
-                "labels": [_LABELS[t] for t in types if t in _LABELS],
-            }
-        )
-    return _answer(call, results, failed, 201)
+        _link(call.portal, from_type, from_id, to_type, to_id, [t.id for t in types])
+        results.append(_linked_json(call, from_id, to_id, types))
+    return _answer(call, results, failed, 200 if call.version == "2026-09" else 201)
 
 
 def associate_default(call: PortalCall) -> Reply:
@@ -69,23 +48,21 @@ def associate_default(call: PortalCall) -> Reply:
         if missing:
             failed.append(missing.in_batch(None))
             continue
-        type_id = DEFAULT_TYPES[from_type, to_type]
-        _link(call.portal, from_type, from_id, to_type, to_id, [type_id])
-        for one, two, direction in ((from_id, to_id, type_id), (to_id, from_id, _REVERSE[type_id])):
-            spec = {"associationCategory": "HUBSPOT_DEFINED", "associationTypeId": direction}
-            results.append({"from": {"id": one}, "to": {"id": two}, "associationSpec": spec})
+        results += _link_by_default(call.portal, (from_type, from_id), (to_type, to_id))
     return _answer(call, results, failed, 200)
 
 
 def read(call: PortalCall) -> Reply:
-    """Ids come as integers, not as the strings the specification says (live)."""
     from_type, to_type = _pair(call)
     results, failed = [], []
     for item in _inputs(call, READ_MAX):
         from_id = str(item.get("id", ""))
         linked = call.portal.linked(from_type, from_id, to_type)
         if linked:
-            to = [{"toObjectId": int(i), "associationTypes": _types_json(types)} for i, types in linked.items()]
+            to = [
+                {"toObjectId": _id(call, i), "associationTypes": _types_json(call, types)}
+                for i, types in linked.items()
+            ]
             results.append({"from": {"id": from_id}, "to": to})
         else:
             message = f"No {errors.TITLES[to_type].lower()} is associated with {errors.TITLES[from_type]} {from_id}."
@@ -109,7 +86,7 @@ def archive(call: PortalCall) -> Reply:
         for end in ends if isinstance(ends, list) else [ends]:
             to_id = str((end or {}).get("id", ""))
             call.portal.unlink(from_type, _end(item, "from"), to_type, to_id)
-    return 204, None
+    return _archived(call)
 
 
 def archive_labels(call: PortalCall) -> Reply:
@@ -117,33 +94,60 @@ def archive_labels(call: PortalCall) -> Reply:
     from_type, to_type = _pair(call)
     for item in _inputs(call, ARCHIVE_MAX):
         from_id, to_id = _end(item, "from"), _end(item, "to")
-        for type_ in item.get("types") or []:
-            type_id = _type_id(type_, from_type, to_type)
+        for type_ in _types(call, item, to_type):
             for linked, gone in (
-                (call.portal.linked(from_type, from_id, to_type).get(to_id), type_id),
-                (call.portal.linked(to_type, to_id, from_type).get(from_id), _REVERSE[type_id]),
+                (call.portal.linked(from_type, from_id, to_type).get(to_id), type_.id),
+                (call.portal.linked(to_type, to_id, from_type).get(from_id), type_.inverse),
             ):
                 if linked is not None and gone in linked:
                     linked.remove(gone)
                     call.portal.version += 1
         if not call.portal.linked(from_type, from_id, to_type).get(to_id):
             call.portal.unlink(from_type, from_id, to_type, to_id)
-    return 204, None
+    return _archived(call)
 
 
-def labels(call: PortalCall) -> Reply:
-    """The types of link between two objects, from one to the other (docs)."""
-    ids = sorted(_VALID[_pair(call)], reverse=True)
-    return 200, {"results": [{"category": "HUBSPOT_DEFINED", "typeId": t, "label": _LABELS.get(t)} for t in ids]}
+# One record's: below `/crm/v4/objects/{type}/{id}/associations`
 
 
 def list_of(call: PortalCall) -> Reply:
-    """`GET /crm/v4/objects/{type}/{id}/associations/{to}`."""
+    """All that one record is linked to, 500 a page (spec)."""
     to_type = canonical_type(call.match["to"])
     linked = call.portal.linked(call.type, call.match["id"], to_type)
-    return 200, {
-        "results": [{"toObjectId": int(i), "associationTypes": _types_json(types)} for i, types in linked.items()]
-    }
+    after = int_of(call.query.get("after"), "after", 0)
+    limit = page_size(call, default=PAGE_MAX, most=PAGE_MAX)
+    ids = [i for i in sorted(map(int, linked)) if i > after]
+    shown = [
+        {"toObjectId": _id(call, str(i)), "associationTypes": _types_json(call, linked[str(i)])} for i in ids[:limit]
+    ]
+    body: dict[str, Any] = {"results": shown}
+    if len(ids) > limit:
+        body["paging"] = next_page(call, str(ids[limit - 1]))
+    return 200, body
+
+
+def put_one(call: PortalCall) -> Reply:
+    """The body is the list of types."""
+    to_type, (from_id, to_id) = canonical_type(call.match["to"]), _both(call)
+    types = _types(call, {"types": call.body}, to_type)
+    if not types:
+        raise errors.invalid_input("types must not be empty")
+    _link(call.portal, call.type, from_id, to_type, to_id, [t.id for t in types])
+    return 201, _linked_json(call, from_id, to_id, types)
+
+
+def put_default(call: PortalCall) -> Reply:
+    to_type, (from_id, to_id) = canonical_type(call.match["to"]), _both(call)
+    return _answer(call, _link_by_default(call.portal, (call.type, from_id), (to_type, to_id)), [], 200)
+
+
+def delete_one(call: PortalCall) -> Reply:
+    """All types of the link. Repeating is safe."""
+    call.portal.unlink(call.type, call.match["id"], canonical_type(call.match["to"]), call.match["to_id"])
+    return 204, None
+
+
+# For those who create records with links
 
 
 def check_links(portal: Portal, from_type: str, associations: Any) -> list[tuple[str, str, int]]:
@@ -156,15 +160,13 @@ def check_links(portal: Portal, from_type: str, associations: Any) -> list[tuple
     links = []
     for association in associations:
         to_id = _end(association, "to")
-        for type_ in association.get("types") or []:
-            type_id = type_.get("associationTypeId")
-            to_type = next((pair[1] for pair, ids in _VALID.items() if pair[0] == from_type and type_id in ids), None)
-            if to_type is None:
-                raise errors.invalid_input(f"invalid association type id {type_id}")
-            missing = _missing(portal, (to_type, to_id))
+        for type_ in _listed(association.get("types")):
+            id_, category = type_.get("associationTypeId"), type_.get("associationCategory")
+            meant = portal.association_types.find(id_, category, from_type)
+            missing = _missing(portal, (meant.to_type, to_id))
             if missing:
                 raise missing
-            links.append((to_type, to_id, type_id))
+            links.append((meant.to_type, to_id, meant.id))
     return links
 
 
@@ -174,22 +176,60 @@ def make_links(portal: Portal, from_type: str, from_id: str, links: list[tuple[s
 
 
 def _link(portal: Portal, from_type: str, from_id: str, to_type: str, to_id: str, types: list[int]) -> None:
-    whole = list(dict.fromkeys(types + [_IMPLIES[t] for t in types if t in _IMPLIES]))
-    if 1 in whole:
+    whole = portal.association_types.with_implied(types)
+    if _PRIMARY_COMPANY in whole:
         # A contact has one primary company: the earlier one steps back.
         for other, linked in portal.linked(from_type, from_id, to_type).items():
-            if other != to_id and 1 in linked:
-                linked.remove(1)
-                portal.linked(to_type, other, from_type)[from_id].remove(2)
-    portal.link(from_type, from_id, to_type, to_id, whole, [_REVERSE[t] for t in whole])
+            if other != to_id and _PRIMARY_COMPANY in linked:
+                linked.remove(_PRIMARY_COMPANY)
+                portal.linked(to_type, other, from_type)[from_id].remove(_PRIMARY_COMPANY + 1)
+    portal.link(from_type, from_id, to_type, to_id, whole, portal.association_types.inverses(whole))
     portal.counts["associations.created"] += 1
 
 
+def _link_by_default(portal: Portal, one: tuple[str, str], other: tuple[str, str]) -> list[dict[str, Any]]:
+    """Both directions, as they are answered."""
+    shown = []
+    for (from_type, from_id), (to_type, to_id) in ((one, other), (other, one)):
+        type_id = portal.association_types.default(from_type, to_type)
+        spec = {"associationCategory": HUBSPOT_DEFINED, "associationTypeId": type_id}
+        shown.append({"from": {"id": from_id}, "to": {"id": to_id}, "associationSpec": spec})
+    _link(portal, *one, *other, [portal.association_types.default(one[0], other[0])])
+    return shown
+
+
+def _linked_json(call: PortalCall, from_id: str, to_id: str, types: list[AssociationType]) -> dict[str, Any]:
+    return {
+        "fromObjectTypeId": errors.TYPE_IDS[types[0].from_type],
+        "fromObjectId": _id(call, from_id),
+        "toObjectTypeId": errors.TYPE_IDS[types[0].to_type],
+        "toObjectId": _id(call, to_id),
+        "labels": [t.label for t in types if t.label is not None],
+    }
+
+
+def _id(call: PortalCall, record_id: str) -> int | str:
+    return int(record_id) if call.version is None else record_id
+
+
+def _archived(call: PortalCall) -> Reply:
+    return (204, None) if call.version is None else _answer(call, [], [], 200)
+
+
 def _pair(call: PortalCall) -> tuple[str, str]:
-    from_type, to_type = canonical_type(call.match["from"]), canonical_type(call.match["to"])
-    if (from_type, to_type) not in DEFAULT_TYPES:
-        raise errors.not_found(call.path)
-    return from_type, to_type
+    """400 where the two can't be linked."""
+    pair = canonical_type(call.match["from"]), canonical_type(call.match["to"])
+    call.portal.association_types.default(*pair)
+    return pair
+
+
+def _both(call: PortalCall) -> tuple[str, str]:
+    """The ids at the two ends of a link. 404 where a record is not there."""
+    from_id, to_id = call.match["id"], call.match["to_id"]
+    missing = _missing(call.portal, (call.type, from_id), (canonical_type(call.match["to"]), to_id))
+    if missing:
+        raise missing
+    return from_id, to_id
 
 
 def _inputs(call: PortalCall, most: int) -> list[dict[str, Any]]:
@@ -208,11 +248,26 @@ def _end(item: dict[str, Any], side: str) -> str:
     return str(end["id"])
 
 
-def _type_id(type_: dict[str, Any], from_type: str, to_type: str) -> int:
-    type_id = type_.get("associationTypeId")
-    if type_id not in _VALID[from_type, to_type]:
-        raise errors.invalid_input(f"{type_id} is not a valid association type between {from_type} and {to_type}")
-    return int(type_id)
+def _types(call: PortalCall, item: dict[str, Any], to_type: str) -> list[AssociationType]:
+    """`[{associationCategory, associationTypeId}]`, both of which must fit: a label of the account's own is not
+    HubSpot's (spec)."""
+    from_type = call.type or canonical_type(call.match["from"])
+    found = []
+    for type_ in _listed(item.get("types")):
+        id_, category = type_.get("associationTypeId"), type_.get("associationCategory")
+        one = call.portal.association_types.find(id_, category, from_type)
+        if one.to_type != to_type:
+            raise errors.invalid_input(f"{id_} is not a valid association type between {from_type} and {to_type}")
+        found.append(one)
+    return found
+
+
+def _listed(types: Any) -> list[dict[str, Any]]:
+    if types is None:
+        return []
+    if not isinstance(types, list) or not all(isinstance(t, dict) for t in types):
+        raise errors.invalid_json("types must be an array of objects")
+    return types
 
 
 def _missing(portal: Portal, *ends: tuple[str, str]) -> errors.ApiError | None:
@@ -222,8 +277,8 @@ def _missing(portal: Portal, *ends: tuple[str, str]) -> errors.ApiError | None:
     return None
 
 
-def _types_json(types: list[int]) -> list[dict[str, Any]]:
-    return [{"category": "HUBSPOT_DEFINED", "typeId": t, "label": _LABELS.get(t)} for t in types]
+def _types_json(call: PortalCall, types: list[int]) -> list[dict[str, Any]]:
+    return [call.portal.association_types.get(t).as_json() for t in types]
 
 
 def _answer(call: PortalCall, results: list[dict[str, Any]], failed: list[dict[str, Any]], success: int) -> Reply:

@@ -8,10 +8,13 @@ from typing import Any
 from revetl.sandbox.hubspot import errors
 from revetl.sandbox.hubspot.associations import check_links, make_links
 from revetl.sandbox.hubspot.batch import history_json
-from revetl.sandbox.hubspot.portal import PortalCall, Reply
+from revetl.sandbox.hubspot.portal import PortalCall, Reply, canonical_type
+from revetl.sandbox.hubspot.query import int_of, is_asked, names_of, next_page, page_size
+from revetl.sandbox.hubspot.standard_objects import OTHER_STANDARD_OBJECTS
 from revetl.sandbox.hubspot.store import INTEGRATION, Record
 
 LIST_MAX = 100
+HISTORY_LIST_MAX = 50
 # Where a merge keeps the values that the main property has no room for.
 _FURTHER = {"contacts": {"email": "hs_additional_emails"}, "companies": {"domain": "hs_additional_domains"}}
 
@@ -27,16 +30,14 @@ def create(call: PortalCall) -> Reply:
 
 
 def read(call: PortalCall) -> Reply:
-    store = call.store
-    record = _found(call)
-    shown = store.show(record, _names(call, "properties"))
-    with_history = _names(call, "propertiesWithHistory")
-    if with_history:
-        shown["propertiesWithHistory"] = {n: history_json(record, n) for n in with_history}
-    wanted = _names(call, "associations")
-    if wanted:
-        shown["associations"] = _associations(call, record, wanted)
-    return 200, shown
+    """`archived=true` reads an archived record, and only such a one (docs)."""
+    if is_asked(call, "archived"):
+        record = call.store.archived.get(call.match["id"])
+        if record is None:
+            raise errors.object_not_found(call.match["id"])
+    else:
+        record = _found(call)
+    return 200, _shown(call, record)
 
 
 def update(call: PortalCall) -> Reply:
@@ -57,20 +58,21 @@ def archive(call: PortalCall) -> Reply:
 
 
 def list_all(call: PortalCall) -> Reply:
-    """In order of id, at most 100 a page; `paging` is there only while there is more."""
+    """In order of id; each record with the properties, histories and associations that are asked for, as when it is
+    read alone. At most 100 a page (docs), with histories 50 (captured: more is refused). `paging` is there only while
+    there is more."""
     store = call.store
-    limit = min(max(int_of(call.query.get("limit"), "limit", 10), 1), LIST_MAX)
+    most = HISTORY_LIST_MAX if names_of(call, "propertiesWithHistory") else LIST_MAX
+    limit = page_size(call, default=10, most=most)
     after = int_of(call.query.get("after"), "after", 0)
-    if call.query.get("archived") == "true":
+    if is_asked(call, "archived"):
         records = iter(sorted((r for r in store.archived.values() if int(r.id) > after), key=lambda r: int(r.id)))
     else:
         records = store.after(after)
     page = list(islice(records, limit + 1))
-    names = _names(call, "properties")
-    body: dict[str, Any] = {"results": [store.show(r, names) for r in page[:limit]]}
+    body: dict[str, Any] = {"results": [_shown(call, r) for r in page[:limit]]}
     if len(page) > limit:
-        last = page[limit - 1].id
-        body["paging"] = {"next": {"after": last, "link": f"{call.path}?limit={limit}&after={last}"}}
+        body["paging"] = next_page(call, page[limit - 1].id)
     return 200, body
 
 
@@ -124,22 +126,30 @@ def _found(call: PortalCall) -> Record:
     return record
 
 
-def _associations(call: PortalCall, record: Record, wanted: list[str]) -> dict[str, Any]:
-    shown: dict[str, Any] = {}
-    for to_type in wanted:
-        linked = call.portal.linked(call.type, record.id, to_type)
-        if linked:
-            shown[to_type] = {"results": [{"id": to_id, "type": f"{call.type}_to_{to_type}"} for to_id in linked]}
+def _shown(call: PortalCall, record: Record) -> dict[str, Any]:
+    """With what the query asks for."""
+    shown = call.store.show(record, names_of(call, "properties"))
+    with_history = names_of(call, "propertiesWithHistory")
+    if with_history:
+        shown["propertiesWithHistory"] = {n: history_json(record, n) for n in with_history}
+    wanted = names_of(call, "associations")
+    if wanted:
+        shown["associations"] = _associations(call, record, wanted)
+        if not shown["associations"]:
+            del shown["associations"]
     return shown
 
 
-def _names(call: PortalCall, parameter: str) -> list[str]:
-    """A repeated parameter or a comma-separated one: the vendor takes both, and its own client repeats."""
-    return [n.strip() for text in call.query.getall(parameter, []) for n in text.split(",") if n.strip()]
-
-
-def int_of(value: Any, name: str, default: int) -> int:
-    try:
-        return default if value in (None, "") else int(value)
-    except (TypeError, ValueError):
-        raise errors.invalid_input(f"{name} must be a number") from None
+def _associations(call: PortalCall, record: Record, wanted: list[str]) -> dict[str, Any]:
+    """One entry for each kind of link to each record (captured). 400 for an object that there is not (captured)."""
+    shown: dict[str, Any] = {}
+    types = call.portal.association_types
+    for to_type in map(canonical_type, wanted):
+        if to_type in OTHER_STANDARD_OBJECTS:
+            continue
+        call.portal.store(to_type)
+        linked = call.portal.linked(call.type, record.id, to_type)
+        if linked:
+            results = [{"id": to_id, "type": types.get(t).name} for to_id, held in linked.items() for t in held]
+            shown[to_type] = {"results": results}
+    return shown

@@ -16,12 +16,16 @@ class HubSpotSandboxOptions(VendorOptions):
 
     Requests allowed: `burst` per app in any 10 s, `search_per_s` and `daily` per account. The defaults are the
     Professional tier's (docs). None switches a limit off; a sandbox that is not limited switches all of them off.
+
+    `scopes`: what a token may do, as in `{pat-sales: [crm.objects.contacts.read]}`. A token that is not named may do
+    everything.
     """
 
     search_lag_s: float = Field(default=0.0, ge=0)
     burst: Calls | None = 190
     search_per_s: Calls | None = 5
     daily: Calls | None = 625_000
+    scopes: dict[str, tuple[str, ...]] = Field(default_factory=dict)
 
     def without_limits(self) -> HubSpotSandboxOptions:
         return self.model_copy(update={"burst": None, "search_per_s": None, "daily": None})

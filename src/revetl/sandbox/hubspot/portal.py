@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -12,8 +13,10 @@ from multidict import MultiMapping
 
 from revetl.clock import Clock
 from revetl.sandbox.hubspot import errors
-from revetl.sandbox.hubspot.schema import iso
+from revetl.sandbox.hubspot.account import Pipeline, PortalOwner, starting_owners, starting_pipelines
+from revetl.sandbox.hubspot.association_types import AssociationTypes
 from revetl.sandbox.hubspot.store import HUMAN, ObjectStore, Record
+from revetl.sandbox.hubspot.values import iso
 
 OBJECT_TYPES = ("contacts", "companies", "deals")
 _NAMES = {
@@ -26,6 +29,17 @@ _NAMES = {
     for name in (plural, singular, type_id)
 }
 TOKEN_LIFETIME_S = 1800
+_DATED = re.compile(r"/(20\d\d-\d\d)/")
+ALL_SCOPES = (
+    "oauth",
+    *(f"crm.objects.{name}.{how}" for name in OBJECT_TYPES for how in ("read", "write")),
+    *(f"crm.schemas.{name}.{how}" for name in OBJECT_TYPES for how in ("read", "write")),
+    "crm.objects.custom.read",
+    "crm.objects.custom.write",
+    "crm.objects.owners.read",
+    "crm.schemas.custom.read",
+    "crm.schemas.custom.write",
+)
 
 # from type, from id → to type → to id → association type ids
 Links = dict[tuple[str, str], dict[str, dict[str, list[int]]]]
@@ -33,18 +47,26 @@ Links = dict[tuple[str, str], dict[str, dict[str, list[int]]]]
 
 @dataclass(slots=True)
 class PortalCall:
-    """One request after auth and limits: what every endpoint function takes. `type` is the canonical object type."""
+    """One request after auth, limits and scopes: what every endpoint function takes. `type` is the canonical object
+    type, `url` the whole address without its query."""
 
     portal: Portal
     type: str
     match: Mapping[str, str]
     query: MultiMapping[str]
     body: Any
-    path: str
+    url: str
+    token: str
+
+    @property
+    def version(self) -> str | None:
+        """Of a dated address, its date; None for v1 to v4."""
+        dated = _DATED.search(self.url)
+        return dated[1] if dated else None
 
     @property
     def store(self) -> ObjectStore:
-        return self.portal.store(self.type, self.path)
+        return self.portal.store(self.type)
 
     @property
     def fields(self) -> dict[str, Any]:
@@ -64,9 +86,14 @@ class Portal:
 
     clock: Clock
     search_lag_s: float = 0.0
+    # Token → the scopes that it has. One that does not stand here has all of them.
+    grants: Mapping[str, Collection[str]] = field(default_factory=dict)
     portal_id: int = 1
     stores: dict[str, ObjectStore] = field(default_factory=lambda: {t: ObjectStore(t) for t in OBJECT_TYPES})
     links: Links = field(default_factory=dict)
+    association_types: AssociationTypes = field(default_factory=AssociationTypes)
+    owners: dict[str, PortalOwner] = field(default_factory=starting_owners)
+    pipelines: dict[str, dict[str, Pipeline]] = field(default_factory=starting_pipelines)
     blocked_emails: set[str] = field(default_factory=set)
     counts: Counter[str] = field(default_factory=Counter)
     last_id: int = 100_000_000
@@ -75,10 +102,31 @@ class Portal:
     _recent: dict[str, deque[tuple[int, str]]] = field(default_factory=dict)
     _token_ends: dict[str, float] = field(default_factory=dict)
 
-    def store(self, object_type: str, path: str = "") -> ObjectStore:
+    def __post_init__(self) -> None:
+        self.set_up()
+
+    def set_up(self) -> None:
+        """Owners and pipelines become the options of the properties that hold their ids, and what is calculated can
+        be. To be called when either has changed, or another store has been put in."""
+        owners = {o.id: f"{o.first_name} {o.last_name}" for o in self.owners.values() if not o.archived}
+        for store in self.stores.values():
+            store.properties["hubspot_owner_id"].options = owners
+        deals = self.stores["deals"].properties
+        pipelines = self.pipelines["deals"].values()
+        deals["pipeline"].options = {p.id: p.label for p in pipelines}
+        deals["dealstage"].options = {s.id: s.label for p in pipelines for s in p.stages.values()}
+        self.stores["deals"].stages = {p.id: frozenset(p.stages) for p in pipelines}
+        self.stores["contacts"].calculations = {"hs_email_domain": _email_domain}
+        for of_type, counted in (("companies", ("contacts", "deals")), ("deals", ("contacts",))):
+            self.stores[of_type].calculations = {f"num_associated_{t}": self._counted(of_type, t) for t in counted}
+
+    def _counted(self, of_type: str, linked_type: str) -> Callable[[Record], str]:
+        return lambda record: str(len(self.linked(of_type, record.id, linked_type)))
+
+    def store(self, object_type: str) -> ObjectStore:
         store = self.stores.get(object_type)
         if store is None:
-            raise errors.not_found(path or object_type)
+            raise errors.unknown_type(object_type)
         return store
 
     def now_ms(self) -> int:
@@ -169,6 +217,14 @@ class Portal:
             self.links.get(one, {}).get(two[0], {}).pop(two[1], None)
         self.version += 1
 
+    def drop_type(self, *type_ids: int) -> None:
+        """A label is gone: no link has it any longer. The links stay."""
+        for by_type in self.links.values():
+            for targets in by_type.values():
+                for types in targets.values():
+                    types[:] = [t for t in types if t not in type_ids]
+        self.version += 1
+
     def unlink_all(self, object_type: str, record_id: str) -> None:
         for to_type, targets in self.links.pop((object_type, record_id), {}).items():
             for to_id in targets:
@@ -191,6 +247,26 @@ class Portal:
         if "expired" in token or (ends is not None and self.clock.monotonic() >= ends):
             raise errors.expired(iso(self.clock.now() - timedelta(seconds=1)))
         return token, ends is not None
+
+    def scopes_of(self, token: str) -> list[str]:
+        """All that there are, unless the token was granted others; of one with `readonly` in it those to read."""
+        if token in self.grants:
+            return sorted(self.grants[token])
+        return [s for s in ALL_SCOPES if s.endswith(".read") or "readonly" not in token]
+
+    def require_scope(self, token: str, scopes: Sequence[str]) -> None:
+        """403 where the token has none of these."""
+        if scopes and not set(scopes).intersection(self.scopes_of(token)):
+            raise errors.missing_scopes(scopes)
+
+    def token_ends_in_s(self, token: str) -> float | None:
+        """None for one that was not issued here, as those of private apps, which do not end."""
+        ends = self._token_ends.get(token)
+        return None if ends is None else ends - self.clock.monotonic()
+
+
+def _email_domain(record: Record) -> str | None:
+    return record.values.get("email", "").partition("@")[2] or None
 
 
 def canonical_type(name: str) -> str:

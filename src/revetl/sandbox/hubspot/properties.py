@@ -8,6 +8,7 @@ from typing import Any
 from revetl.sandbox.hubspot import errors
 from revetl.sandbox.hubspot.errors import ApiError
 from revetl.sandbox.hubspot.portal import PortalCall, Reply
+from revetl.sandbox.hubspot.query import is_asked
 from revetl.sandbox.hubspot.schema import MAX_UNIQUE_PROPERTIES, Property
 from revetl.sandbox.hubspot.store import ObjectStore
 
@@ -24,7 +25,10 @@ BATCH_MAX = 100
 
 
 def list_all(call: PortalCall) -> Reply:
-    return 200, {"results": [p.as_json() for p in call.store.properties.values()]}
+    """`archived=true`: those that were archived, and no others (docs)."""
+    archived = is_asked(call, "archived")
+    found = call.store.archived_properties if archived else call.store.properties
+    return 200, {"results": [{**p.as_json(), "archived": archived} for p in found.values()]}
 
 
 def read(call: PortalCall) -> Reply:
@@ -110,6 +114,8 @@ def _new(store: ObjectStore, fields: dict[str, Any]) -> Property:
     for required in ("label", "groupName", "type", "fieldType"):
         if not fields.get(required):
             raise errors.invalid_json(f"some required fields were not set: [{required}]")
+    if fields["groupName"] not in store.groups:
+        raise errors.invalid_input(f"Property group {fields['groupName']} does not exist")
     if field_type not in _FIELD_TYPES.get(type_, ()):
         raise errors.invalid_input(f"type {type_} does not go with fieldType {field_type}")
     unique = fields.get("hasUniqueValue") is True

@@ -1,13 +1,10 @@
-"""Which properties the portal has from the start, and what a value must look like to be taken."""
+"""Properties, and which of them the portal has from the start."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
 from typing import Any
-
-from revetl.sandbox.hubspot.errors import property_problem
 
 # In the order in which a contact may only move forward.
 LIFECYCLE_STAGES = (
@@ -45,7 +42,6 @@ _INDUSTRY_WORDS = (
 )
 INDUSTRIES = tuple(_INDUSTRY_WORDS.split())
 
-STRING_MAX_CHARS = 65_536
 MAX_UNIQUE_PROPERTIES = 10
 # Answered from the record itself; never stored as a value.
 SYSTEM_PROPERTIES = frozenset({"hs_object_id", "createdate", "lastmodifieddate", "hs_lastmodifieddate"})
@@ -67,7 +63,9 @@ _FIELD_TYPES = {
 
 @dataclass(slots=True)
 class Property:
-    """One property of an object type. `options` maps internal value to label and matters only to enumerations."""
+    """One property of an object type. `options` maps internal value to label and matters only to enumerations; where
+    they are `external`, the definition does not list them: they are the account's owners. `calculated`: HubSpot works
+    the value out, so that it can't be written."""
 
     name: str
     type: str
@@ -79,13 +77,17 @@ class Property:
     unique: bool = False
     hubspot_defined: bool = True
     options: dict[str, str] = field(default_factory=dict)
+    calculated: bool = False
+    external: bool = False
 
     def __post_init__(self) -> None:
         self.field_type = self.field_type or _FIELD_TYPES[self.type]
         self.label = self.label or self.name.replace("_", " ").capitalize()
+        self.read_only = self.read_only or self.calculated
 
     def as_json(self, order: int = -1) -> dict[str, Any]:
-        return {
+        listed = {} if self.external else self.options
+        shown: dict[str, Any] = {
             "name": self.name,
             "label": self.label,
             "type": self.type,
@@ -94,14 +96,14 @@ class Property:
             "description": self.description,
             "options": [
                 {"label": label, "value": value, "displayOrder": i, "hidden": False}
-                for i, (value, label) in enumerate(self.options.items())
+                for i, (value, label) in enumerate(listed.items())
             ],
             "displayOrder": order,
             "hasUniqueValue": self.unique,
             "hidden": False,
             "hubspotDefined": self.hubspot_defined,
-            "calculated": False,
-            "externalOptions": False,
+            "calculated": self.calculated,
+            "externalOptions": self.external,
             "archived": False,
             "formField": not self.read_only,
             "modificationMetadata": {
@@ -111,26 +113,37 @@ class Property:
                 "readOnlyValue": self.read_only,
             },
         }
+        if self.external:
+            shown["referencedObjectType"] = "OWNER"
+        return shown
 
 
 _STANDARD: Mapping[str, Mapping[str, str]] = {
     "contacts": {
         "string": "firstname lastname phone mobilephone jobtitle company website address city state zip country "
-        "hs_linkedin_url hs_additional_emails hubspot_owner_id hs_seniority salutation notes_last_contacted",
-        "number": "hubspotscore associatedcompanyid",
+        "hs_linkedin_url hs_additional_emails hs_seniority salutation",
+        "number": "associatedcompanyid",
         "date": "closedate",
     },
     "companies": {
         "string": "name domain hs_additional_domains website phone description address city state zip country "
-        "linkedin_company_page founded_year hubspot_owner_id about_us",
+        "linkedin_company_page founded_year about_us",
         "number": "numberofemployees annualrevenue",
         "datetime": "closedate",
     },
     "deals": {
-        "string": "dealname pipeline dealstage hubspot_owner_id description",
+        "string": "dealname description",
         "number": "amount",
         "datetime": "closedate",
     },
+}
+
+
+# What HubSpot works out by itself, of the long list that it has (docs).
+_CALCULATED: Mapping[str, Mapping[str, str]] = {
+    "contacts": {"hs_email_domain": "string", "hubspotscore": "number"},
+    "companies": {"num_associated_contacts": "number", "num_associated_deals": "number"},
+    "deals": {"num_associated_contacts": "number"},
 }
 
 
@@ -145,6 +158,10 @@ def starting_properties(object_type: str) -> dict[str, Property]:
     for type_, names in _STANDARD[object_type].items():
         for name in names.split():
             add(name, type_)
+    # Its values are the ids of the owners; the definition refers to them and lists none (captured).
+    add("hubspot_owner_id", "enumeration", external=True)
+    for name, type_ in _CALCULATED[object_type].items():
+        add(name, type_, calculated=True)
     add("hs_object_id", "number", read_only=True, unique=False)
     add("createdate", "datetime", read_only=True)
     add("hs_merged_object_ids", "enumeration", field_type="checkbox", read_only=True)
@@ -152,6 +169,11 @@ def starting_properties(object_type: str) -> dict[str, Property]:
     if object_type == "contacts":
         # The vendor's definition says hasUniqueValue false; email is unique all the same.
         add("email", "string")
+        add("notes_last_contacted", "datetime", read_only=True)
+    if object_type == "deals":
+        # Their options are the ids of the account's pipelines and stages (docs).
+        add("pipeline", "enumeration")
+        add("dealstage", "enumeration", field_type="radio")
     if object_type in ("contacts", "companies"):
         add("lifecyclestage", "enumeration", field_type="radio", options={s: s for s in LIFECYCLE_STAGES})
     if object_type == "companies":
@@ -166,91 +188,3 @@ def starting_properties(object_type: str) -> dict[str, Property]:
 
 
 _CUSTOM = {"plan_name": "string", "mrr_usd": "number", "open_tickets": "number", "last_seen_at": "datetime"}
-
-
-class ValueProblem(Exception):
-    """The value is not one for its property."""
-
-    def __init__(self, problem: dict[str, Any]) -> None:
-        super().__init__(problem["message"])
-        self.problem = problem
-
-
-def check_value(property_: Property, raw: object, stored: str | None) -> str:
-    """The value as it is kept; "" clears. The codes of problems and their wording are
-    unconfirmed. JSON numbers and booleans are taken as their text; null clears."""
-    name = property_.name
-    if property_.read_only:
-        message = f'"{name}" is a read only property; its value cannot be set.'
-        raise ValueProblem(property_problem(name, "READ_ONLY_VALUE", message))
-    text = _as_text(name, raw)
-    if text == "" or property_.type == "string":
-        if len(text) > STRING_MAX_CHARS:
-            raise ValueProblem(property_problem(name, "INVALID_STRING", f"{name} is longer than {STRING_MAX_CHARS}"))
-        return text
-    if property_.type == "number":
-        return _number(name, text)
-    if property_.type == "enumeration":
-        return _option(property_, text, stored)
-    if property_.type == "bool":
-        if text not in ("true", "false"):
-            raise ValueProblem(property_problem(name, "INVALID_BOOLEAN", f"{text} was not a valid boolean."))
-        return text
-    return _moment(name, text, day_only=property_.type == "date")
-
-
-def _as_text(name: str, raw: object) -> str:
-    if isinstance(raw, str):
-        return raw
-    if raw is None:
-        return ""
-    if isinstance(raw, bool):
-        return "true" if raw else "false"
-    if isinstance(raw, int | float):
-        return str(raw)
-    raise ValueProblem(property_problem(name, "INVALID_TYPE", f"{name} takes a string"))
-
-
-def _number(name: str, text: str) -> str:
-    try:
-        number = float(text)
-    except ValueError:
-        number = float("nan")
-    if number != number or number in (float("inf"), float("-inf")):
-        raise ValueProblem(property_problem(name, "INVALID_NUMBER", f"{text} was not a valid number."))
-    return text.strip()
-
-
-def _option(property_: Property, text: str, stored: str | None) -> str:
-    chosen = [text]
-    if property_.field_type == "checkbox":
-        # A leading semicolon adds to what is stored (docs).
-        earlier = stored.split(";") if stored and text.startswith(";") else []
-        chosen = list(dict.fromkeys(earlier + [v for v in text.split(";") if v]))
-    for value in chosen:
-        if value not in property_.options:
-            options = ", ".join(f"label: {label}, value: {v}" for v, label in property_.options.items())
-            message = f"{value} was not one of the allowed options: [{options}]"
-            raise ValueProblem(property_problem(property_.name, "INVALID_OPTION", message))
-    return ";".join(chosen)
-
-
-def _moment(name: str, text: str, *, day_only: bool) -> str:
-    """`date` is kept as YYYY-MM-DD, `datetime` as ISO 8601 with milliseconds and Z (live)."""
-    try:
-        if text.lstrip("-").isdigit():
-            moment = datetime.fromtimestamp(int(text) / 1000, UTC)
-        else:
-            moment = datetime.fromisoformat(text)
-            moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    except (ValueError, OverflowError, OSError):
-        raise ValueProblem(property_problem(name, "INVALID_DATE", f"{text} was not a valid date.")) from None
-    if not day_only:
-        return iso(moment)
-    if moment.time().replace(tzinfo=None) != datetime.min.time():
-        raise ValueProblem(property_problem(name, "INVALID_DATE", f"{text} is at {moment:%H:%M:%S} UTC, not midnight!"))
-    return date(moment.year, moment.month, moment.day).isoformat()
-
-
-def iso(moment: datetime) -> str:
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

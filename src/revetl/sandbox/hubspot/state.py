@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
+from revetl.sandbox.hubspot.account import PortalOwner, PropertyGroup, dump_pipelines, restore_pipelines
 from revetl.sandbox.hubspot.portal import Portal
 from revetl.sandbox.hubspot.schema import Property
 from revetl.sandbox.hubspot.store import ObjectStore, Record, Write
 
-_FORMAT = 1
+_FORMAT = 2
 _PROPERTY_FIELDS = ("name", "type", "field_type", "label", "group", "description", "unique", "options")
 
 
 def dump_portal(portal: Portal) -> dict[str, Any]:
-    """Records, properties, associations and merges; neither tokens nor limits."""
+    """Records, properties, associations, merges and what an administrator set up; neither tokens nor limits."""
     return {
         "format": _FORMAT,
         "last_id": portal.last_id,
         "blocked_emails": sorted(portal.blocked_emails),
+        "owners": [asdict(o) for o in portal.owners.values()],
+        "pipelines": dump_pipelines(portal.pipelines),
+        "labels": portal.association_types.dump(),
         "stores": {name: _store_document(store) for name, store in portal.stores.items()},
         "links": [
             [from_type, from_id, to_type, to_id, types]
@@ -31,13 +36,19 @@ def dump_portal(portal: Portal) -> dict[str, Any]:
 def _store_document(store: ObjectStore) -> dict[str, Any]:
     custom = [p for p in store.properties.values() if not p.hubspot_defined]
     return {
-        "properties": [{f: getattr(p, f) for f in _PROPERTY_FIELDS} for p in custom],
+        "properties": [_property_document(p) for p in custom],
+        "archived_properties": [_property_document(p) for p in store.archived_properties.values()],
         "records": [
             [r.id, r.created_ms, r.updated_ms, r.archived_ms, r.values, r.writes]
             for r in (*store.records.values(), *store.archived.values())
         ],
         "merged": store.merged,
+        "groups": [asdict(g) for g in store.groups.values()],
     }
+
+
+def _property_document(property_: Property) -> dict[str, Any]:
+    return {f: getattr(property_, f) for f in _PROPERTY_FIELDS}
 
 
 def restore_portal(portal: Portal, document: dict[str, Any]) -> None:
@@ -46,11 +57,17 @@ def restore_portal(portal: Portal, document: dict[str, Any]) -> None:
         raise ValueError("it was written by another version of the sandbox")
     portal.last_id = document["last_id"]
     portal.blocked_emails = set(document["blocked_emails"])
+    portal.owners = {o["id"]: PortalOwner(**o) for o in document["owners"]}
+    portal.pipelines = restore_pipelines(document["pipelines"])
+    portal.association_types.restore(document["labels"])
     for name, stored in document["stores"].items():
         store = portal.stores[name] = ObjectStore(name)
         for fields in stored["properties"]:
             store.add_property(Property(**fields, hubspot_defined=False))
+        for fields in stored["archived_properties"]:
+            store.archived_properties[fields["name"]] = Property(**fields, hubspot_defined=False)
         store.merged = stored["merged"]
+        store.groups = {g["name"]: PropertyGroup(**g) for g in stored["groups"]}
         for record_id, created_ms, updated_ms, archived_ms, values, writes in stored["records"]:
             record = Record(record_id, values, created_ms, "")
             record.updated_ms, record.archived_ms = updated_ms, archived_ms
@@ -63,3 +80,4 @@ def restore_portal(portal: Portal, document: dict[str, Any]) -> None:
         store.order = sorted(map(int, store.records))
     for from_type, from_id, to_type, to_id, types in document["links"]:
         portal.links.setdefault((from_type, from_id), {}).setdefault(to_type, {})[to_id] = types
+    portal.set_up()

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import bisect
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 from revetl.sandbox.hubspot import errors
+from revetl.sandbox.hubspot.account import PropertyGroup, starting_groups
+from revetl.sandbox.hubspot.rules import email_problems, hold_back_lifecycle, stage_problems
 from revetl.sandbox.hubspot.schema import (
     DEFAULT_PROPERTIES,
-    LIFECYCLE_STAGES,
     SYSTEM_PROPERTIES,
     Property,
-    ValueProblem,
-    check_value,
     starting_properties,
 )
+from revetl.sandbox.hubspot.values import ValueProblem, check_value
 
-_EMAIL = re.compile(r"[^@\s;,]+@[^@\s;,]+\.[^@\s;,.]{2,}")
 # Looked up by search often enough to deserve an index, though not unique.
 _LOOKED_UP = {"companies": ("domain",)}
 
@@ -65,12 +63,18 @@ class ObjectStore:
     def __init__(self, object_type: str) -> None:
         self.type = object_type
         self.properties: dict[str, Property] = starting_properties(object_type)
+        self.archived_properties: dict[str, Property] = {}
+        self.groups: dict[str, PropertyGroup] = starting_groups(object_type)
         self.records: dict[str, Record] = {}
         self.archived: dict[str, Record] = {}
         self.order: list[int] = []
         self.merged: dict[str, str] = {}
         self.unique: dict[str, dict[str, str]] = {"email": {}} if object_type == "contacts" else {}
         self.lookup: dict[str, dict[str, list[str]]] = {n: {} for n in _LOOKED_UP.get(object_type, ())}
+        # Pipeline → its stages, where the object moves through some.
+        self.stages: dict[str, frozenset[str]] = {}
+        # What HubSpot works out of a record, by property.
+        self.calculations: dict[str, Callable[[Record], str | None]] = {}
         self.default_properties = DEFAULT_PROPERTIES[object_type]
 
     # reading
@@ -108,7 +112,7 @@ class ObjectStore:
             raise errors.invalid_json("properties must be an object")
         values: dict[str, str] = {}
         problems: list[dict[str, Any]] = []
-        known = self.properties
+        known, standing = self.properties, None if record is None else record.values
         for name, raw in properties.items():
             property_ = known.get(name)
             if property_ is None:
@@ -116,35 +120,17 @@ class ObjectStore:
                 problems.append(errors.property_problem(name, "PROPERTY_DOESNT_EXIST", message))
                 continue
             try:
-                values[name] = check_value(property_, raw, None if record is None else record.values.get(name))
+                values[name] = check_value(property_, raw, (standing or {}).get(name))
             except ValueProblem as e:
                 problems.append(e.problem)
         if self.type == "contacts":
-            problems += self._check_emails(values)
+            problems += email_problems(values)
+        if self.stages:
+            problems += stage_problems(self.stages, values, standing)
         if problems:
             raise errors.invalid_properties(problems)
-        self._hold_back_lifecycle(values, record)
+        hold_back_lifecycle(values, standing)
         return values
-
-    def _check_emails(self, values: dict[str, str]) -> list[dict[str, Any]]:
-        problems = []
-        for name in ("email", "hs_additional_emails"):
-            value = values.get(name)
-            if not value:
-                continue
-            value = values[name] = value.strip().lower()
-            for address in value.split(";"):
-                if not _EMAIL.fullmatch(address):
-                    message = f"Email address {address} is invalid"
-                    problems.append(errors.property_problem(name, "INVALID_EMAIL", message))
-        return problems
-
-    def _hold_back_lifecycle(self, values: dict[str, str], record: Record | None) -> None:
-        """A stage moves forward only, unless it was cleared; a step back is taken silently as no change (docs)."""
-        wanted = values.get("lifecyclestage")
-        current = None if record is None else record.values.get("lifecyclestage")
-        if wanted and current and LIFECYCLE_STAGES.index(wanted) < LIFECYCLE_STAGES.index(current):
-            del values["lifecyclestage"]
 
     def check_unique(
         self, values: Mapping[str, str], record: Record | None, pending: dict[tuple[str, str], str]
@@ -208,11 +194,12 @@ class ObjectStore:
 
     def add_property(self, property_: Property) -> None:
         self.properties[property_.name] = property_
+        self.archived_properties.pop(property_.name, None)
         if property_.unique:
             self.unique[property_.name] = {}
 
     def drop_property(self, name: str) -> None:
-        del self.properties[name]
+        self.archived_properties[name] = self.properties.pop(name)
         self.unique.pop(name, None)
         for record in self.records.values():
             record.values.pop(name, None)
@@ -240,12 +227,18 @@ class ObjectStore:
     # showing
 
     def value(self, record: Record, name: str) -> str | None:
-        """One property as text, system ones included; None where unset."""
+        """One property as text, system and calculated ones included; None where unset."""
+        if name in self.calculations:
+            return self.calculations[name](record)
         if name not in SYSTEM_PROPERTIES:
             return record.values.get(name)
         if name == "hs_object_id":
             return record.id
         return iso_ms(record.created_ms if name == "createdate" else record.updated_ms)
+
+    def is_stored(self, name: str) -> bool:
+        """Whether values of it stand in the record, and so in its history."""
+        return name not in SYSTEM_PROPERTIES and name not in self.calculations
 
     def show(self, record: Record, names: Any = None) -> dict[str, Any]:
         """As an answer holds it. Unset properties are null; unknown names are left out, not refused (live)."""

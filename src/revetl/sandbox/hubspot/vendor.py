@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from revetl.sandbox.hubspot.app import HubSpotApp
-from revetl.sandbox.hubspot.errors import ApiError
+from revetl.sandbox.hubspot.errors import ApiError, unknown_type
 from revetl.sandbox.hubspot.limits import RateLimits
 from revetl.sandbox.hubspot.options import HubSpotSandboxOptions
 from revetl.sandbox.hubspot.portal import Portal, canonical_type
@@ -31,7 +31,7 @@ class HubSpotSandbox(SandboxVendor):
         self._app = HubSpotApp(self.portal, RateLimits(self._options, self._clock))
 
     def _fresh_portal(self) -> Portal:
-        return Portal(self._clock, search_lag_s=self._options.search_lag_s)
+        return Portal(self._clock, search_lag_s=self._options.search_lag_s, grants=self._options.scopes)
 
     def add_routes(self, routes: Routes) -> None:
         self._app.add_routes(routes)
@@ -61,9 +61,11 @@ class HubSpotSandbox(SandboxVendor):
 
     def edit(self, document: dict[str, Any]) -> tuple[int, Any]:
         """Goes into the history as the user interface, not as an integration."""
-        portal = self.portal
+        portal, object_ = self.portal, canonical_type(str(document.get("object", "")))
+        if not self.has_object(object_):
+            return 404, unknown_type(object_).body()
         try:
-            store = portal.store(canonical_type(str(document.get("object", ""))))
+            store = portal.store(object_)
             record = _meant(store, document)
             if record is None:
                 return 404, {"error": "no such record"}

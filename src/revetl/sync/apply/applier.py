@@ -1,4 +1,5 @@
-"""Apply a frozen plan: stream it, write it in batches, several in flight, and checkpoint what became of it.
+"""Apply a frozen plan: stream it (`plan_stream`), write it in batches, several in flight, and checkpoint what became of
+it.
 
 What can fail here and what then happens:
 - one record is refused → its outcome is rejected; nobody else notices.
@@ -15,16 +16,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
-from functools import partial
-from typing import TYPE_CHECKING, TypeVar
 
 from revetl.context import Meter
 from revetl.destinations.base import Destination
 from revetl.destinations.capabilities import NeedsRecords, RunsJobs, requests_of
-from revetl.errors import WarehouseLost
 from revetl.model import Change, Operation, Outcome, RunRecord, Status
 from revetl.state import destination_jobs
 from revetl.state.destination_jobs import DestinationJob
@@ -32,22 +30,18 @@ from revetl.sync.apply import checkpoint, waves
 from revetl.sync.apply.batch_writer import BatchWriter, one_for_each
 from revetl.sync.apply.checkpoint import FrozenPlan
 from revetl.sync.apply.jobs import JobWriter
-from revetl.sync.apply.plan_lines import read_changes, stream_lines, with_metadata
+from revetl.sync.apply.plan_stream import PlanStream
+from revetl.sync.apply.state_connection import StateConnection
 from revetl.sync.apply.waves import Waves
 from revetl.sync.apply.writes_aside import WritesAside
 from revetl.sync.batching import by_jobs
-from revetl.sync.lost_connection import again, reconnected
+from revetl.sync.lost_connection import again
 from revetl.sync.sync_run import SyncRun
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 log = logging.getLogger("revetl.sync")
 
-T = TypeVar("T")
 _WriteCheckpoint = Callable[..., None]
 
-_CHUNKS_AHEAD = 5
 _CHECKPOINT_S = 5.0
 _CHECKPOINT_ROWS = 20_000
 # A stretch of intent is what can be sent until the next checkpoint is due, so that a crash leaves in doubt what was in
@@ -84,27 +78,21 @@ class Applier:
         self._clock = run.ctx.clock
         self._meter: Meter | None = None
         self._limits = destination.limits(run.spec.object)
-        object_ = run.spec.object
-        self._records = isinstance(destination, NeedsRecords) and destination.needs_record(object_)
         self._stretch = 0
         self._intent = 0
         self._started_s = self._clock.monotonic()
         self._done: list[Outcome] = []
-        self._database = asyncio.Lock()  # one statement at a time
+        self._connection = StateConnection(run.ctx)
         self._last_checkpoint_s = self._clock.monotonic()
         self._ahead: asyncio.Task[None] | None = None  # a checkpoint under way while requests go on
-        self._connected = asyncio.Event()  # not set: the connection is lost, and nothing is sent
-        self._connected.set()
-        self._lost_for_good = False
-        self._scratch_is_gone = False  # with a connection; the next checkpoint makes its own anew
-        self._chunks: Iterator[pa.RecordBatch] = iter(())
-        self._read_until = -1  # the last ordinal that was read from the plan
         self._ended_jobs: list[DestinationJob] = []
         self.counts: Counter[str] = Counter(record.counts)
         self.not_applied: Counter[str] = Counter()  # field → records of which another value stands than was sent
         self.answered: Counter[tuple[Operation, Status]] = Counter()
         self.sent = 0
         self._writer = self._make_writer()
+        whole = isinstance(destination, NeedsRecords) and destination.needs_record(run.spec.object)
+        self._stream = PlanStream(run, record, waves, self._limits, self._connection, records=whole)
         self._aside = WritesAside(run, destination, waves)
 
     @property
@@ -121,7 +109,9 @@ class Applier:
         jobs = self._plan.by_jobs and by_jobs(destination, run.spec.object, self._plan.changes)
         if not (jobs and isinstance(destination, RunsJobs)):
             return BatchWriter(destination, run.spec, self._note, run.ctx.stop.is_set)
-        self._limits = replace(self._limits, batch_rows=self._limits.job_rows, delete_rows=None)
+        self._limits = replace(
+            self._limits, batch_rows=self._limits.job_rows, delete_rows=None, batch_bytes=self._limits.job_bytes
+        )
         return JobWriter(
             run,
             destination,
@@ -134,8 +124,8 @@ class Applier:
 
     async def _remember_job(self, job: DestinationJob) -> None:
         run, now = self._run, self._clock.now
-        async with self._database:
-            await self._again(
+        async with self._connection.one_at_a_time:
+            await self._connection.again(
                 lambda: run.on_tables(destination_jobs.remember, job, now()),
                 lambda: run.on_tables(destination_jobs.remember_again, job, now()),
             )
@@ -172,7 +162,7 @@ class Applier:
 
     async def _produce(self, batches: asyncio.Queue[list[Change] | None]) -> None:
         leaving = False
-        async with aclosing(self._batches()) as plan:
+        async with aclosing(self._stream.batches()) as plan:
             async for starts, batch in plan:
                 if starts or (leaving and batch[0].op is not Operation.DELETE):
                     await batches.join()  # what leaves is gone before anybody takes its place, and so is what moves
@@ -192,12 +182,12 @@ class Applier:
 
     @property
     def _stopping(self) -> bool:
-        return self._run.ctx.stop.is_set() or self.error is not None or self._lost_for_good
+        return self._run.ctx.stop.is_set() or self.error is not None or self._connection.lost_for_good
 
     async def _work(self, batches: asyncio.Queue[list[Change] | None]) -> None:
         # After a stop the queue is still drained, so that the producer never waits for a worker that is gone.
         while (batch := await batches.get()) is not None:
-            await self._connected.wait()
+            await self._connection.connected.wait()
             if not self._stopping:
                 await self._writer.write(batch)
             batches.task_done()
@@ -257,7 +247,7 @@ class Applier:
             await ahead
 
     async def _checkpoint(self, intent_until: int | None) -> None:
-        async with self._database:
+        async with self._connection.one_at_a_time:
             done, self._done = self._done, []
             ended, self._ended_jobs[:] = self._ended_jobs.copy(), []
             self._record.counts = dict(self.counts)
@@ -267,98 +257,10 @@ class Applier:
                 plan, record, now = self._plan, self._record, self._clock.now()
                 return self._run.on_tables(write, plan, record, done, now, intent_until=intent_until, ended_jobs=ended)
 
-            write = checkpoint.write_again if self._scratch_is_gone else checkpoint.write
-            await self._again(lambda: written_by(write), lambda: written_by(checkpoint.write_again))
-            self._scratch_is_gone = False
+            # The tables that it uses went with a lost connection: it makes them anew.
+            write = checkpoint.write_again if self._connection.scratch_is_gone else checkpoint.write
+            await self._connection.again(lambda: written_by(write), lambda: written_by(checkpoint.write_again))
+            self._connection.scratch_is_gone = False
             if intent_until is not None:
                 self._intent = intent_until
             self._last_checkpoint_s = self._clock.monotonic()
-
-    async def _again(self, work: Callable[[], Awaitable[T]], repeat: Callable[[], Awaitable[T]]) -> T:
-        """As `lost_connection.again`; from the loss on nothing is sent, until it is known that the lease is ours."""
-        try:
-            return await work()
-        except WarehouseLost:
-            self._connected.clear()
-            self._scratch_is_gone = True
-        try:
-            await reconnected(self._run.ctx)
-            return await again(self._run.ctx, repeat)
-        except BaseException:
-            self._lost_for_good = True
-            raise
-        finally:
-            self._connected.set()
-
-    async def _batches(self) -> AsyncGenerator[tuple[bool, list[Change]], None]:
-        """Changes of one operation each, in the order of the plan as far as the operations allow, with whether they are
-        the first of a wave."""
-        waiting: dict[Operation, list[Change]] = {op: [] for op in Operation}
-        starts = False
-        self._chunks = await self._run.on_tables(partial(stream_lines, records=self._records))
-        # A checkpoint takes the warehouse for longer than a chunk lasts, so several are fetched ahead.
-        ready: asyncio.Queue[pa.RecordBatch | None] = asyncio.Queue(maxsize=_CHUNKS_AHEAD)
-        left = False
-
-        async def fetch() -> None:
-            try:
-                while not left and (chunk := await self._next()) is not None:
-                    await ready.put(chunk)
-            finally:
-                await ready.put(None)
-
-        fetching = asyncio.create_task(fetch())
-        try:
-            while (chunk := await ready.get()) is not None:
-                changes = read_changes(chunk, self._run.tables)
-                if metadata := self._run.spec.metadata:
-                    changes = with_metadata(changes, metadata, self._record)
-                for begins, of_wave in self._waves.split(changes):
-                    if begins:
-                        for rows in waiting.values():
-                            if rows:
-                                yield starts, rows
-                                starts = False
-                        waiting, starts = {op: [] for op in Operation}, True
-                    for op in dict.fromkeys(change.op for change in of_wave):
-                        if op is not Operation.DELETE and waiting[Operation.DELETE]:
-                            # What leaves goes first: it may hold a value that somebody else is about to be given.
-                            yield starts, waiting[Operation.DELETE]
-                            waiting[Operation.DELETE], starts = [], False
-                        rows = waiting[op] + [change for change in of_wave if change.op is op]
-                        size = self._limits.write_rows(op)
-                        whole = len(rows) - len(rows) % size
-                        waiting[op] = rows[whole:]
-                        for start in range(0, whole, size):
-                            yield starts, rows[start : start + size]
-                            starts = False
-            await fetching
-        finally:
-            # Left early: the chunk under way is awaited, since its thread holds the cursor.
-            left = True
-            while not fetching.done():
-                while not ready.empty():
-                    ready.get_nowait()
-                await asyncio.wait([fetching], timeout=0.01)
-        for batch in waiting.values():
-            if batch:
-                yield starts, batch
-                starts = False
-
-    async def _next(self) -> pa.RecordBatch | None:
-        async with self._database:
-            chunk = await self._again(self._next_chunk, self._reopened_chunk)
-            if chunk is not None:
-                self._read_until = chunk.column(0)[-1].as_py()
-            return chunk
-
-    async def _next_chunk(self) -> pa.RecordBatch | None:
-        chunk: pa.RecordBatch | None = await self._run.ctx.offload(next, self._chunks, None)
-        return chunk
-
-    async def _reopened_chunk(self) -> pa.RecordBatch | None:
-        """The result went with the connection; the plan stands frozen, so it is read on from where it broke off."""
-        self._chunks = await self._run.on_tables(
-            partial(stream_lines, records=self._records), "ordinal > ?", [self._read_until]
-        )
-        return await self._next_chunk()

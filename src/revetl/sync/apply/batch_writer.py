@@ -28,7 +28,7 @@ class BatchWriter:
         """Whether all of it was taken."""
         spec = self._spec
         try:
-            outcomes = self._sound(list(await self._destination.write(spec.object, spec.match_on, batch)))
+            outcomes = self._sound(list(await self._destination.write(spec.object, spec.created_through, batch)))
         except Rejected as e:
             if len(batch) > 1:
                 await self._halve(batch)
@@ -88,6 +88,8 @@ def _is_sound(outcome: object) -> bool:
         return False
     if outcome.status is Status.OK:
         return True
+    if outcome.in_row.__class__ is not bool:
+        return False
     stands: object = outcome.stands
     if stands is not None and not isinstance(stands, Mapping):
         return False
@@ -99,8 +101,8 @@ def failed(batch: Sequence[Change], status: Status, error: BaseException) -> lis
     """The same for all. The message of an error that is not ours may hold anything, so it is not repeated."""
     code = error.code if isinstance(error, CallError) else None
     message = str(error) if isinstance(error, CallError) else "the connector failed while this record was in flight"
-    kind = type(error).__name__
-    return [Outcome(change.ordinal, status, None, kind, code, message) for change in batch]
+    kind, in_row = type(error).__name__, isinstance(error, Rejected) and error.in_row
+    return [Outcome(change.ordinal, status, None, kind, code, message, in_row=in_row) for change in batch]
 
 
 def one_for_each(batch: Sequence[Change], outcomes: Sequence[Outcome]) -> Sequence[Outcome]:

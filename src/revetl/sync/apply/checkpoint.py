@@ -35,6 +35,7 @@ _RESULTS = (
     ("error_code", "VARCHAR"),
     ("error_message", "VARCHAR"),
     ("attempts", "INTEGER"),
+    ("in_row", "BOOLEAN"),
 )
 
 
@@ -106,7 +107,8 @@ def write_decided(tables: SyncTables, plan: FrozenPlan, record: RunRecord, now: 
             CASE WHEN p.outcome <> 'ok' THEN 'Plan' END AS error_class,
             CASE WHEN p.outcome <> 'ok' THEN coalesce(p.reason, upper(p.outcome)) END AS error_code,
             p.note AS error_message,
-            0 AS attempts
+            0 AS attempts,
+            coalesce(p.reason, '') IN ({", ".join(map(literal, outcomes.DECIDED_BY_ROW))}) AS in_row
         FROM ({outcomes.with_change_list(tables.plan)}) p
         WHERE p.outcome IS NOT NULL
         """
@@ -301,5 +303,6 @@ def _as_arrow(done: Sequence[Outcome]) -> pa.Table:
         ("error_code", pa.string(), [o.error_code for o in done]),
         ("error_message", pa.string(), [o.message for o in done]),
         ("attempts", pa.int32(), [o.attempts for o in done]),
+        ("in_row", pa.bool_(), [o.in_row for o in done]),
     ]
     return pa.table({name: pa.array(values, type_) for name, type_, values in columns})

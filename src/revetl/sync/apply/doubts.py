@@ -7,10 +7,10 @@ from dataclasses import replace
 from datetime import datetime
 
 from revetl.model import Scalar
-from revetl.state import outcomes
+from revetl.state import outcomes, snapshot
 from revetl.state.outcomes import VACATED
 from revetl.state.sync_tables import SyncTables
-from revetl.warehouse.sql import ident, literal
+from revetl.warehouse.sql import ident
 
 
 def doubt(
@@ -18,7 +18,7 @@ def doubt(
 ) -> int:
     """Those of the plan below `until` that have no outcome, and those of which a field may have been emptied before;
     returns how many. `only`: these ordinals. Call inside a transaction."""
-    warehouse, snapshot = tables.warehouse, tables.snapshot
+    warehouse, known = tables.warehouse, tables.snapshot
     columns = {c.name: c.type for c in warehouse.columns(tables.relation("plan"))}
     if not columns:
         return 0
@@ -38,24 +38,18 @@ def doubt(
     count = warehouse.scalar(f"SELECT count(*) FROM ({in_flight}) f", int, params)
     if not count:
         return 0
-    # The id of a record that may be gone is not to be trusted: should its row come back, it is looked for again.
-    kept_id = f"coalesce({snapshot}.destination_id, f.destination_id)"
-    if tables.spec.match_on is not None:
-        # But not by what may have been emptied before it was to be deleted: such a record has nothing else than its id.
-        emptied = f"""
-            {snapshot}.row_hash IS NULL AND {snapshot}.key IN (
-                SELECT v.key
-                FROM {tables.shared("outcomes")} v
-                WHERE v.sync = {literal(tables.spec.name)} AND v.error_code = '{VACATED}'
-            )
-            """
-        kept_id = f"CASE WHEN f.op = 'delete' AND NOT ({emptied}) THEN NULL ELSE {kept_id} END"
+    snapshot.forget_handed_over(tables, in_flight, params)
     warehouse.execute(
         f"""
-        UPDATE {snapshot}
-        SET row_hash = NULL, destination_id = {kept_id}
-        FROM ({in_flight}) f
-        WHERE {snapshot}.key = f.key
+        UPDATE {known}
+        SET
+            row_hash = NULL,
+            destination_id = CASE WHEN NOT f.id_is_dropped THEN coalesce({known}.destination_id, f.destination_id) END
+        FROM (
+            SELECT p.key, p.destination_id, {snapshot.id_is_dropped(tables)} AS id_is_dropped
+            FROM ({in_flight}) p
+        ) f
+        WHERE {known}.key = f.key
         """,
         params,
     )
@@ -63,7 +57,7 @@ def doubt(
     # takes its place has the values that may have been created since.
     warehouse.execute(
         f"""
-        DELETE FROM {snapshot}
+        DELETE FROM {known}
         WHERE destination_id IS NULL AND row_hash IS NULL
             AND key IN (SELECT f.key FROM ({in_flight}) f WHERE f.op = 'create')
         """,
@@ -75,10 +69,10 @@ def doubt(
     values = "".join(f", TRY_CAST(f.{ident(f.after)} AS {f.type})" for f in planned)
     warehouse.execute(
         f"""
-        INSERT INTO {snapshot} (key, destination_id, row_hash{names}, synced_at, run_id)
+        INSERT INTO {known} (key, destination_id, row_hash{names}, synced_at, run_id)
         SELECT f.key, f.destination_id, NULL{values}, ?, ?
         FROM ({in_flight}) f
-        WHERE NOT EXISTS (SELECT 1 FROM {snapshot} n WHERE n.key = f.key)
+        WHERE NOT EXISTS (SELECT 1 FROM {known} n WHERE n.key = f.key)
             AND f.op <> 'delete'
         """,
         [now, run_id, *params],

@@ -52,7 +52,7 @@ class JobWriter:
         """Submits one batch and follows it until it ends, or the run is to stop."""
         spec, ctx = self.run.spec, self.run.ctx
         try:
-            job_id = await self.destination.submit(spec.object, spec.match_on, batch)
+            job_id = await self.destination.submit(spec.object, spec.created_through, batch)
         except Rejected as e:
             self.note(batch, failed(batch, Status.REJECTED, e))
             return
@@ -176,8 +176,9 @@ def _as_planned(tables: SyncTables, job: DestinationJob) -> SyncTables:
         if lost.after in columns:
             planned.setdefault(name, lost)
     fields = tuple(replace(f, type=columns[f.after]) for f in planned.values())
-    spec = tables.spec if tables.spec.match_on in planned else replace(tables.spec, match_on=None)
-    return replace(tables, fields=fields, spec=spec)
+    spec = tables.spec
+    by, key = (name if name in planned else None for name in (spec.match_on, spec.key_property))
+    return replace(tables, fields=fields, spec=replace(spec, match_on=by, key_property=key))
 
 
 def _fields_sent(tables: SyncTables, job: DestinationJob) -> list[str]:

@@ -16,19 +16,34 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 CHUNK_ROWS = 5_000
+# A result that is half read holds all of itself, sorted, and keeps DuckDB from folding its log into the file. So a
+# plan is read range after range; a range ends where its texts are as long as this together.
+_RANGE_ROWS = 50_000
+_RANGE_BYTES = 8 * 2**20
 
 
 def stream_lines(
     tables: SyncTables, where: str = "TRUE", params: Sequence[Scalar] = (), *, records: bool = False
 ) -> Iterator[pa.RecordBatch]:
-    """Those that are to be sent and meet the condition, in their order; `read_changes` reads a chunk. `records`: with
-    the whole rows."""
+    """Those that are to be sent and meet the condition, in their order; `read_changes` reads a chunk. A chunk has at
+    most `CHUNK_ROWS` lines. In a warehouse of our own process it holds at most 8 MiB of texts, or one line: memory
+    depends neither on how long the plan is nor on how wide its lines are. `records`: with the whole rows."""
+    wanted = f"outcome IS NULL AND {where}"
+    if tables.warehouse.lean(0) is None:  # a server: it keeps the result, we hold one chunk
+        yield from _stream(tables, wanted, params, records)
+        return
+    for first, last in _ranges(tables, wanted, params):
+        # Read to its end at once: nothing of ours is open while the chunks are sent and checkpoints are written.
+        yield from list(_stream(tables, f"{wanted} AND ordinal BETWEEN {first} AND {last}", params, records))
+
+
+def _stream(tables: SyncTables, wanted: str, params: Sequence[Scalar], records: bool) -> Iterator[pa.RecordBatch]:
     after = "".join(f", {ident(f.after)}" for f in tables.fields)
     return tables.warehouse.stream(
         f"""
         SELECT ordinal, key, op, destination_id, in_doubt, changed_fields{after}{_whole(tables) if records else ""}
         FROM {tables.plan} p
-        WHERE outcome IS NULL AND {where}
+        WHERE {wanted}
         ORDER BY ordinal
         """,
         params,
@@ -55,6 +70,35 @@ def _whole(tables: SyncTables) -> str:
         """
 
 
+def _ranges(tables: SyncTables, wanted: str, params: Sequence[Scalar]) -> Iterator[tuple[int, int]]:
+    """First and last ordinal of each range, in order."""
+    count, start, end = tables.warehouse.numbers(
+        f"SELECT count(*), min(ordinal), max(ordinal) FROM {tables.plan} WHERE {wanted}", params
+    )
+    texts = [f"coalesce(strlen({ident(f.after)}), 0)" for f in tables.fields if f.type == "VARCHAR"]
+    while count and start <= end:
+        stop = start + _RANGE_ROWS
+        for (last,) in tables.warehouse.rows(
+            f"""
+            SELECT max(ordinal)
+            FROM (
+                SELECT ordinal, (sum(bytes) OVER (ORDER BY ordinal) - bytes) // {_RANGE_BYTES} AS range
+                FROM (
+                    SELECT ordinal, {" + ".join(texts) or "0"} AS bytes
+                    FROM {tables.plan}
+                    WHERE {wanted} AND ordinal >= {start} AND ordinal < {stop}
+                ) l
+            ) r
+            GROUP BY range
+            ORDER BY 1
+            """,
+            params,
+        ):
+            yield start, int(str(last))
+            start = int(str(last)) + 1
+        start = stop
+
+
 def read_changes(chunk: pa.RecordBatch, tables: SyncTables) -> list[Change]:
     """The lines of a plan as they are handed to a connector. The inner loop of a push: few Python steps per record."""
     ordinals, keys, ops, ids, doubts, lists, *columns = (plain(column) for column in chunk.columns)
@@ -66,6 +110,8 @@ def read_changes(chunk: pa.RecordBatch, tables: SyncTables) -> list[Change]:
                 cells[at][:] = [None if cell is None else JsonText(cell) for cell in cells[at]]
     position = {f.name: i for i, f in enumerate(tables.fields)}
     match = columns[position[tables.spec.match_on]] if tables.spec.match_on else [None] * len(keys)
+    if tables.spec.key_property is not None:
+        match = keys  # whatever stood in the field before: a rollback may make a record anew
     shapes = {text: _shape(json.loads(text), position) for text in set(lists)}
     picked = zip(map(shapes.__getitem__, lists), zip(*columns, strict=True), strict=True)
     fields = [dict(zip(names, pick(row), strict=False)) for (names, pick), row in picked]

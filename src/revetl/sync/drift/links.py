@@ -1,6 +1,7 @@
-"""Drift of links: those that we made and that do not stand at the destination any more. Links that people made are
-theirs and never looked at. Reads only; the findings join those of the records in `drift__<sync>`. Such a row speaks of
-no field: `ours_last` is `<sync>: <key>` of the other record, `value` its id.
+"""Drift of links: those that the model wants and that we made, or found there, and that do not stand at the
+destination any more. Other links of people are theirs and never looked at. Reads only; the findings join those of the
+records in `drift__<sync>`. Such a row speaks of no field: `ours_last` is `<sync>: <key>` of the other record, `value`
+its id.
 
 The destination is away → the error leaves as it is, and nothing was changed. A record that is missing or merged is told
 once, as a record: its links are not asked for.
@@ -16,14 +17,14 @@ from revetl.state.sync_tables import SyncTables
 from revetl.sync.drift import findings
 from revetl.sync.drift.findings import UNLINKED, DriftFinding
 from revetl.sync.links import links_table
-from revetl.sync.links.sending import links_by_id
+from revetl.sync.links.reading import links_by_id
 from revetl.sync.readback import CHUNK_ROWS
 from revetl.sync.sync_run import SyncRun
 from revetl.warehouse.sql import literal
 
 
 class LinkOfOurs(NamedTuple):
-    """One link that we made and that is held to stand."""
+    """One link that we made, or found there, and that is held to stand."""
 
     key: str
     to_sync: str
@@ -42,8 +43,8 @@ async def compare(run: SyncRun, destination: Destination, keys: Sequence[str]) -
         for low in range(0, total, CHUNK_ROWS):
             ours = await run.on_tables(_stretch, low, low + CHUNK_ROWS)
             ids = list(dict.fromkeys(link.from_id for link in ours))
-            standing = await links_by_id(destination, (spec.object, to_object, type_), ids)
-            gone = [link for link in ours if link.to_id not in standing.get(link.from_id, ())]
+            standing = await links_by_id(destination, spec.object, to_object, ids)
+            gone = [link for link in ours if type_ not in standing.get(link.from_id, {}).get(link.to_id, ())]
             await run.on_tables(findings.append, [_finding(link) for link in gone])
         read += total
     return read

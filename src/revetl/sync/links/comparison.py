@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from revetl.model import Relation
 from revetl.state.sync_tables import SyncTables, relation_of
-from revetl.sync.links.links_table import IDENTITY, LinkCounts, has_run, snapshot_of, targets
+from revetl.sync.links import refused
+from revetl.sync.links.links_table import IDENTITY, LinkCounts, has_run, same, snapshot_of, targets
 from revetl.warehouse.sql import ident, literal, table
 
+# May stand there: made, or on the way there or away.
+_MAY_STAND = "r.state IN ('linked', 'linking', 'unlinking')"
 
-def compare(tables: SyncTables, *, full_refresh: bool) -> LinkCounts:
+
+def compare(tables: SyncTables, now: datetime, *, full_refresh: bool) -> LinkCounts:
     """Puts into a scratch table what is to be sent, by ordinal. Changes no state."""
     warehouse = tables.warehouse
     tables.new_scratch("wanted", f"AS {_wanted(tables)}")
+    refused.set_aside(tables, now, everything=full_refresh and tables.spec.mode != "insert")
     tables.new_scratch(
         "linkplan",
         f"""
@@ -38,8 +45,34 @@ def compare(tables: SyncTables, *, full_refresh: bool) -> LinkCounts:
         """,
         int,
     )
-    known = warehouse.scalar(f"SELECT count(*) FROM {tables.links}", int)
-    return LinkCounts(ops.get("link", 0), ops.get("unlink", 0), waiting, known)
+    return LinkCounts(
+        ops.get("link", 0),
+        ops.get("unlink", 0),
+        waiting,
+        known=warehouse.scalar(f"SELECT count(*) FROM {tables.links}", int),
+        again=warehouse.scalar(f"SELECT count(*) FROM {tables.scratch('linkplan')} WHERE tries > 0", int),
+        refused=refused.still_wanted(tables),
+        left=left(tables),
+    )
+
+
+def left(tables: SyncTables) -> int:
+    """How many links that we made, and that may stand there, are of a kind that `associate` does not name any more.
+    Nothing removes them: the other record may be one of a sync that was renamed."""
+    if not tables.warehouse.columns(tables.relation("links")):
+        return 0
+    declared = " OR ".join(
+        f"(r.to_sync = {literal(to)} AND r.type = {int(type_)})"
+        for to, type_ in sorted({(a.to, a.type) for a in tables.spec.associate})
+    )
+    return tables.warehouse.scalar(
+        f"""
+        SELECT count(*)
+        FROM {tables.links} r
+        WHERE {_MAY_STAND} AND NOT ({declared or "FALSE"})
+        """,
+        int,
+    )
 
 
 def coming(tables: SyncTables) -> int:
@@ -101,11 +134,6 @@ def _removals(tables: SyncTables) -> str:
     """Links of ours that the model does not name any more, or that join ids of yesterday. Whoever left the model keeps
     them, unless who left is to be cleared."""
     spec, wanted = tables.spec, tables.scratch("wanted")
-    kinds = {(a.to, a.type, a.object) for a in spec.associate}
-    named = " UNION ALL ".join(
-        f"SELECT {literal(to)} AS to_sync, CAST({int(type_)} AS BIGINT) AS type, {literal(object_)} AS object"
-        for to, type_, object_ in sorted(kinds)
-    )
     in_model = f"SELECT DISTINCT CAST({ident(spec.key)} AS VARCHAR) AS key FROM {tables.source}"
     left = "TRUE" if spec.mode == "mirror" and spec.on_leave == "clear" else "m.key IS NOT NULL"
     kept = "AND r.state <> 'linked'" if spec.mode == "insert" else ""
@@ -113,33 +141,78 @@ def _removals(tables: SyncTables) -> str:
     return f"""
         SELECT
             CASE
-                WHEN r.state IN ('rejected', 'accepted') OR v.from_id IS NOT NULL THEN 'forget'
+                WHEN r.state IN ('rejected', 'accepted') THEN 'forget'
+                WHEN v.from_id IS NOT NULL OR NOT coalesce(r.ours, TRUE) THEN 'forget'
                 ELSE 'unlink'
             END AS op,
-            r.key, r.to_sync, r.type, k.object, r.to_key, r.from_id, r.to_id
+            r.key, r.to_sync, r.type, k.object, r.to_key, r.from_id, r.to_id,
+            TRUE AS ours,
+            coalesce(r.alone, FALSE) AND o.from_id IS NULL AS alone,
+            FALSE AS alone_by_another,
+            r.state <> 'linked' AS in_doubt,
+            CAST(NULL AS BIGINT) AS tries
         FROM {tables.links} r
-        JOIN ({named}) k ON k.to_sync = r.to_sync AND k.type = r.type
+        JOIN ({_declared(tables)}) k ON k.to_sync = r.to_sync AND k.type = r.type
         LEFT JOIN {wanted} w
             ON w.key = r.key AND w.to_sync = r.to_sync AND w.type = r.type AND w.to_key = r.to_key
-        LEFT JOIN (SELECT DISTINCT from_id, to_id, object FROM {wanted}) v
-            ON v.from_id = r.from_id AND v.to_id = r.to_id AND v.object = k.object
+        LEFT JOIN (SELECT DISTINCT from_id, to_id, object, type FROM {wanted}) v
+            ON v.from_id = r.from_id AND v.to_id = r.to_id AND v.object = k.object AND v.type = r.type
+        LEFT JOIN (SELECT DISTINCT from_id, to_id, object FROM {wanted}) o
+            ON o.from_id = r.from_id AND o.to_id = r.to_id AND o.object = k.object
         LEFT JOIN ({in_model}) m ON m.key = r.key
         WHERE ((w.key IS NULL AND {left}) OR w.from_id <> r.from_id OR w.to_id <> r.to_id) {kept}
         """
 
 
 def _additions(tables: SyncTables, full_refresh: bool) -> str:
+    """Wanted pairs that are not known to stand, with what rows of ours say of each: whether this kind on it is ours,
+    and whether nothing tied the two before this kind of ours, or before another."""
     insert = tables.spec.mode == "insert"
     identity = IDENTITY[:3] if insert else IDENTITY
-    same = " AND ".join(f"r.{c} = w.{c}" for c in identity)
-    # A full refresh makes again what stands and what was refused, not what a person wants unlinked.
-    done_with = "'accepted'" if full_refresh and not insert else "'linked', 'rejected', 'accepted'"
+    this = " AND ".join(f"r.{c} = w.{c}" for c in identity)
+    # A full refresh looks at all links again, not at what a person wants unlinked.
+    done_with = "'accepted'" if full_refresh and not insert else "'linked', 'accepted'"
+    may_stand = f"{tables.links} r JOIN ({_declared(tables)}) k ON k.to_sync = r.to_sync AND k.type = r.type"
+    pair = "r.from_id, r.to_id, k.object"
     return f"""
-        SELECT 'link' AS op, w.key, w.to_sync, w.type, w.object, w.to_key, w.from_id, w.to_id
+        SELECT
+            'link' AS op, w.key, w.to_sync, w.type, w.object, w.to_key, w.from_id, w.to_id,
+            coalesce(h.ours, 0) = 1 AS ours,
+            coalesce(h.alone, 0) = 1 AS alone,
+            coalesce(a.kinds, 0) > coalesce(h.alone, 0) AS alone_by_another,
+            coalesce(h.in_doubt, 0) = 1 AS in_doubt,
+            t.tries
         FROM {tables.scratch("wanted")} w
+        LEFT JOIN (
+            SELECT
+                {pair}, r.type,
+                max(CASE WHEN coalesce(r.ours, TRUE) THEN 1 ELSE 0 END) AS ours,
+                max(CASE WHEN coalesce(r.alone, FALSE) THEN 1 ELSE 0 END) AS alone,
+                max(CASE WHEN r.state <> 'linked' THEN 1 ELSE 0 END) AS in_doubt
+            FROM {may_stand}
+            WHERE {_MAY_STAND}
+            GROUP BY {pair}, r.type
+        ) h ON h.from_id = w.from_id AND h.to_id = w.to_id AND h.object = w.object AND h.type = w.type
+        LEFT JOIN (
+            SELECT {pair}, count(DISTINCT r.type) AS kinds
+            FROM {may_stand}
+            WHERE {_MAY_STAND} AND r.alone
+            GROUP BY {pair}
+        ) a ON a.from_id = w.from_id AND a.to_id = w.to_id AND a.object = w.object
+        LEFT JOIN {tables.links} t ON t.state = 'rejected' AND {same("t", "w")}
         WHERE w.from_id IS NOT NULL AND w.to_id IS NOT NULL
-            AND NOT EXISTS (SELECT 1 FROM {tables.links} r WHERE {same} AND r.state IN ({done_with}))
+            AND NOT EXISTS (SELECT 1 FROM {tables.links} r WHERE {this} AND r.state IN ({done_with}))
+            AND NOT EXISTS (SELECT 1 FROM {tables.scratch("linkwaiting")} r WHERE {this})
         """
+
+
+def _declared(tables: SyncTables) -> str:
+    """The kinds of link that the sync asks for, and the object that each leads to."""
+    kinds = {(a.to, a.type, a.object) for a in tables.spec.associate}
+    return " UNION ALL ".join(
+        f"SELECT {literal(to)} AS to_sync, CAST({int(type_)} AS BIGINT) AS type, {literal(object_)} AS object"
+        for to, type_, object_ in sorted(kinds)
+    )
 
 
 def _arrives(tables: SyncTables, key: str, sync: str) -> str:

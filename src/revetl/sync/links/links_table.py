@@ -1,26 +1,32 @@
-"""`links__<sync>`: one row per link that we made or were about to make. `comparison` holds it against the model.
+"""`links__<sync>`: one row per link that the model wants and that we made, found there or were about to make.
+`comparison` holds it against the model.
 
 A link is identified by all of key, to_sync, type, to_key, from_id and to_id: where an id changes it is another link.
 Its `state`:
 
 linked               stands there, as far as we know
 linking, unlinking   durable before a request leaves: after a crash the link is in doubt
-rejected             refused: waits until an id changes, or somebody asks for it (`release`)
+rejected             refused: waits until an id changes, somebody asks for it, or it is tried again (`refused`)
 accepted             a person removed it there and `drift --accept` leaves it so, until an id changes or somebody asks
                      for the links of that record
+
+`ours`: this kind of link did not stand on this pair before us, so it is ours to remove. `alone`: nothing tied the two
+before us, so what our kind brought along is ours too. Both are read from the destination before a link is made. Rows of
+an earlier version have neither: they count as ours, and not alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from revetl.model import Outcome
+from revetl.state import snapshot
 from revetl.state.schema import create_table
 from revetl.state.sync_tables import SyncTables, relation_of
-from revetl.warehouse.sql import literal, table
+from revetl.warehouse.sql import ident, literal, table
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -36,6 +42,16 @@ _COLUMNS = (
     ("state", "VARCHAR"),
     ("synced_at", "TIMESTAMP"),
     ("run_id", "VARCHAR"),
+    ("ours", "BOOLEAN"),
+    ("alone", "BOOLEAN"),
+    ("error_code", "VARCHAR"),  # why it was refused when it was last sent
+    ("tries", "BIGINT"),  # how often it was refused
+    ("next_try", "TIMESTAMP"),
+)
+_FOUND = (
+    ("ordinal", "BIGINT"),
+    ("ours", "BOOLEAN"),
+    ("alone", "BOOLEAN"),
 )
 _RESULTS = (
     ("ordinal", "BIGINT"),
@@ -55,15 +71,26 @@ class LinkCounts:
     unlink: int = 0  # to be removed
     waiting: int = 0  # for a record that is not at the destination
     known: int = 0  # stand in the table
+    again: int = 0  # among those to be made: were refused before
+    refused: dict[str, int] = field(default_factory=dict)  # error code → refused before, and not tried now
+    left: int = 0  # stand there, and `associate` does not name their kind any more
 
     @property
     def changes(self) -> int:
         return self.link + self.unlink
 
+    @property
+    def said(self) -> bool:
+        """Whether a plan has anything to say of links."""
+        return bool(self.changes or self.waiting or self.refused or self.left)
+
 
 @dataclass(frozen=True, slots=True)
 class LinkLine:
-    """One line of the comparison, in the order in which they are sent: removals first."""
+    """One line of the comparison, in the order in which they are sent: removals first. Of one that is to be made,
+    `ours` and `alone` are what rows of ours say of this kind on the pair, before the destination is asked;
+    `alone_by_another`: a row of another kind says that nothing tied the two before it. `in_doubt`: an earlier request
+    for it may have arrived, or may still arrive."""
 
     ordinal: int
     op: str
@@ -71,11 +98,36 @@ class LinkLine:
     type: int
     from_id: str
     to_id: str
+    ours: bool
+    alone: bool
+    alone_by_another: bool
+    in_doubt: bool
+
+
+class FoundLink(NamedTuple):
+    """What a row is to remember of a link that is about to be made."""
+
+    ordinal: int
+    ours: bool
+    alone: bool
+
+
+class MovedEnd(NamedTuple):
+    """One end of links that we hold to stand, whose record has another id today. `side`: the column of the table."""
+
+    side: str
+    object: str
+    before: str
+    now: str
 
 
 def prepare(tables: SyncTables) -> None:
-    """Safe to repeat."""
+    """Makes the table, or gives one of an earlier version the columns that it lacks. Safe to repeat."""
     create_table(tables.warehouse, tables.relation("links"), _COLUMNS)
+    present = {c.name for c in tables.warehouse.columns(tables.relation("links"))}
+    for name, type_ in _COLUMNS:
+        if name not in present:
+            tables.warehouse.execute(f"ALTER TABLE {tables.links} ADD COLUMN {ident(name)} {type_}")
 
 
 def follow(tables: SyncTables) -> None:
@@ -109,15 +161,78 @@ def follow(tables: SyncTables) -> None:
             execute(f"DELETE FROM {links} WHERE {other_gone}")
 
 
+def moved_ends(tables: SyncTables) -> list[MovedEnd]:
+    """After `follow`."""
+    kept = f"FROM {tables.links} r JOIN"
+    standing = "r.state IN ('linked', 'linking', 'unlinking')"
+    rows: list[Any] = tables.warehouse.rows(
+        f"""
+        SELECT DISTINCT r.from_id, s.destination_id
+        {kept} {tables.snapshot} s ON s.key = r.key
+        WHERE {standing} AND s.destination_id <> r.from_id
+        ORDER BY 1, 2
+        """
+    )
+    ends = [MovedEnd("from_id", tables.spec.object, *row) for row in rows]
+    for to, object_ in {a.to: a.object for a in tables.spec.associate}.items():
+        if has_run(tables, to):
+            rows = list[Any](
+                tables.warehouse.rows(
+                    f"""
+                SELECT DISTINCT r.to_id, s.destination_id
+                {kept} {snapshot_of(tables, to)} s ON s.key = r.to_key
+                WHERE r.to_sync = {literal(to)} AND {standing} AND s.destination_id <> r.to_id
+                ORDER BY 1, 2
+                """
+                )
+            )
+            ends += [MovedEnd("to_id", object_, *row) for row in rows]
+    return ends
+
+
+def follow_merged(tables: SyncTables, merged: Sequence[MovedEnd]) -> None:
+    """Gives rows the ids to which theirs lead, in doubt, since who merged may have unlinked too. A row that would be
+    there twice goes. Safe to repeat."""
+    links = tables.links
+    with tables.warehouse.transaction():
+        for end in merged:
+            side = ident(end.side)
+            syncs = sorted({a.to for a in tables.spec.associate if a.object == end.object})
+            of_end = f"{links}.{side} = ?"
+            if end.side == "to_id":
+                of_end += f" AND {links}.to_sync IN ({', '.join(map(literal, syncs))})"
+            others = " AND ".join(f"d.{c} = {links}.{c}" for c in IDENTITY if c != end.side)
+            twice = f"EXISTS (SELECT 1 FROM {links} d WHERE {others} AND d.{side} = ?)"
+            tables.warehouse.execute(f"DELETE FROM {links} WHERE {of_end} AND {twice}", [end.before, end.now])
+            tables.warehouse.execute(
+                f"""
+                UPDATE {links}
+                SET {side} = ?, alone = FALSE, state = CASE WHEN state = 'linked' THEN 'linking' ELSE state END
+                WHERE {of_end} AND state IN ('linked', 'linking', 'unlinking')
+                """,
+                [end.now, end.before],
+            )
+
+
 def forget(tables: SyncTables) -> int:
-    """Drops the rows that need no request: refused ones that are wanted no more, and pairs that stand for another kind
-    of link as well. Returns how many lines of the comparison that were; those after them are sent."""
+    """Drops the rows that need no request: links that are not ours or were refused, and are wanted no more, and those
+    that are wanted for another row. What a row that goes knew of a pair, the row that comes in its place takes over in
+    the same transaction. Returns how many lines of the comparison that were; those after them are sent."""
     links, plan = tables.links, tables.scratch("linkplan")
     with tables.warehouse.transaction():
         tables.warehouse.execute(
             f"""
+            INSERT INTO {links} (key, to_sync, to_key, type, from_id, to_id, state, ours, alone)
+            SELECT p.key, p.to_sync, p.to_key, p.type, p.from_id, p.to_id, 'linking', p.ours, p.alone
+            FROM {plan} p
+            WHERE p.op = 'link' AND p.ours
+                AND NOT EXISTS (SELECT 1 FROM {links} r WHERE {same("p", "r")})
+            """
+        )
+        tables.warehouse.execute(
+            f"""
             DELETE FROM {links}
-            WHERE EXISTS (SELECT 1 FROM {plan} p WHERE p.op = 'forget' AND {_same("p", links)})
+            WHERE EXISTS (SELECT 1 FROM {plan} p WHERE p.op = 'forget' AND {same("p", links)})
             """
         )
     return tables.warehouse.scalar(f"SELECT count(*) FROM {plan} WHERE op = 'forget'", int)
@@ -126,7 +241,7 @@ def forget(tables: SyncTables) -> int:
 def lines(tables: SyncTables, low: int, high: int) -> list[LinkLine]:
     found: list[Any] = tables.warehouse.rows(
         f"""
-        SELECT ordinal, op, object, type, from_id, to_id
+        SELECT {", ".join(f.name for f in fields(LinkLine))}
         FROM {tables.scratch("linkplan")}
         WHERE ordinal >= ? AND ordinal < ?
         ORDER BY ordinal
@@ -136,9 +251,13 @@ def lines(tables: SyncTables, low: int, high: int) -> list[LinkLine]:
     return [LinkLine(*line) for line in found]
 
 
-def intend(tables: SyncTables, low: int, high: int, run_id: str) -> None:
-    """Before any of these lines is sent: after a crash they are in doubt."""
+def intend(tables: SyncTables, low: int, high: int, run_id: str, found: Sequence[FoundLink]) -> None:
+    """Before any of these lines is sent: after a crash they are in doubt. `found`: one for each line that is to be
+    made."""
     links, execute = tables.links, tables.warehouse.execute
+    tables.new_scratch("linkfound", f"({', '.join(f'{name} {type_}' for name, type_ in _FOUND)})")
+    if found:
+        tables.warehouse.append(tables.scratch_relation("linkfound"), _found_as_arrow(found))
     stretch = f"SELECT * FROM {tables.scratch('linkplan')} WHERE ordinal >= ? AND ordinal < ?"
     with tables.warehouse.transaction():
         execute(
@@ -146,22 +265,26 @@ def intend(tables: SyncTables, low: int, high: int, run_id: str) -> None:
             UPDATE {links}
             SET state = 'unlinking', run_id = ?
             FROM ({stretch}) p
-            WHERE p.op = 'unlink' AND {_same("p", links)}
+            WHERE p.op = 'unlink' AND {same("p", links)}
             """,
             [run_id, low, high],
         )
         execute(
             f"""
             DELETE FROM {links}
-            WHERE EXISTS (SELECT 1 FROM ({stretch}) p WHERE p.op = 'link' AND {_same("p", links)})
+            WHERE EXISTS (SELECT 1 FROM ({stretch}) p WHERE p.op = 'link' AND {same("p", links)})
             """,
             [low, high],
         )
         execute(
             f"""
-            INSERT INTO {links} (key, to_sync, to_key, type, from_id, to_id, state, synced_at, run_id)
-            SELECT p.key, p.to_sync, p.to_key, p.type, p.from_id, p.to_id, 'linking', NULL, ?
+            INSERT INTO {links} (
+                key, to_sync, to_key, type, from_id, to_id, state, synced_at, run_id, ours, alone, tries
+            )
+            SELECT
+                p.key, p.to_sync, p.to_key, p.type, p.from_id, p.to_id, 'linking', NULL, ?, f.ours, f.alone, p.tries
             FROM ({stretch}) p
+            JOIN {tables.scratch("linkfound")} f ON f.ordinal = p.ordinal
             WHERE p.op = 'link'
             """,
             [run_id, low, high],
@@ -203,11 +326,26 @@ def write_answered(tables: SyncTables, done: Sequence[Outcome], now: datetime, r
     execute(
         f"""
         UPDATE {links}
-        SET state = CASE WHEN p.status IN ('ok', 'accepted') THEN 'linked' ELSE 'rejected' END, synced_at = ?
+        SET state = 'linked', synced_at = ?, tries = NULL
         FROM ({answered}) p
-        WHERE p.op = 'link' AND p.status IN ('ok', 'accepted', 'rejected') AND {_same("p", links)}
+        WHERE p.op = 'link' AND p.status IN ('ok', 'accepted') AND {same("p", links)}
         """,
         [now],
+    )
+    next_try, times = snapshot.next_try_after(f"{links}.tries", now)
+    execute(
+        f"""
+        UPDATE {links}
+        SET
+            state = CASE WHEN p.op = 'link' THEN 'rejected' ELSE 'unlinking' END,
+            synced_at = ?,
+            error_code = coalesce(p.error_code, p.error_class, 'REJECTED'),
+            tries = coalesce({links}.tries, 0) + 1,
+            next_try = {next_try}
+        FROM ({answered}) p
+        WHERE p.status IN ('rejected', 'skipped') AND {same("p", links)}
+        """,
+        [now, *times],
     )
     execute(
         f"""
@@ -215,7 +353,7 @@ def write_answered(tables: SyncTables, done: Sequence[Outcome], now: datetime, r
         WHERE EXISTS (
             SELECT 1
             FROM ({answered}) p
-            WHERE p.op = 'unlink' AND p.status IN ('ok', 'accepted') AND {_same("p", links)}
+            WHERE p.op = 'unlink' AND p.status IN ('ok', 'accepted') AND {same("p", links)}
         )
         """
     )
@@ -224,21 +362,6 @@ def write_answered(tables: SyncTables, done: Sequence[Outcome], now: datetime, r
 def prepare_results(tables: SyncTables) -> None:
     columns = ", ".join(f"{name} {type_}" for name, type_ in _RESULTS)
     tables.new_scratch("linkresults", f"({columns})")
-
-
-def release(tables: SyncTables, keys: Sequence[str] = ()) -> int:
-    """Lets refused links be sent again, of these records or of all; returns how many. What a person wants unlinked is
-    sent only where its record is named. Safe to repeat."""
-    if not tables.spec.associate:
-        return 0
-    prepare(tables)
-    which = "state = 'rejected'"
-    if keys:
-        which = f"state IN ('rejected', 'accepted') AND key IN ({', '.join('?' for _ in keys)})"
-    with tables.warehouse.transaction():
-        released = tables.warehouse.scalar(f"SELECT count(*) FROM {tables.links} WHERE {which}", int, list(keys))
-        tables.warehouse.execute(f"DELETE FROM {tables.links} WHERE {which}", list(keys))
-    return released
 
 
 def targets(tables: SyncTables) -> list[str]:
@@ -255,8 +378,17 @@ def has_run(tables: SyncTables, sync: str) -> bool:
     return bool(tables.warehouse.columns(relation_of(tables.warehouse, "snapshot", sync)))
 
 
-def _same(one: str, other: str) -> str:
+def same(one: str, other: str) -> str:
+    """Whether two rows are about one link."""
     return " AND ".join(f"{one}.{c} = {other}.{c}" for c in IDENTITY)
+
+
+def _found_as_arrow(found: Sequence[FoundLink]) -> pa.Table:
+    import pyarrow as pa
+
+    ordinals, ours, alone = zip(*found, strict=True)
+    columns = {"ordinal": pa.array(ordinals, pa.int64()), "ours": pa.array(ours, pa.bool_())}
+    return pa.table(columns | {"alone": pa.array(alone, pa.bool_())})
 
 
 def _as_arrow(done: Sequence[Outcome]) -> pa.Table:

@@ -1,8 +1,9 @@
-"""Links the records of a sync to those of others, after the records themselves: chunk by chunk the intent, the
-requests, the outcomes. The table is in `links_table`, what is to be sent in `comparison`.
+"""Links the records of a sync to those of others, after the records themselves: chunk by chunk what stands there, the
+intent, the requests, the outcomes. The table is in `links_table`, what is to be sent in `comparison`, whose a link is
+in `reading`.
 
 What can fail and what then happens:
-- one pair is refused → its outcome is rejected; nobody else notices.
+- one pair is refused → its outcome is rejected, and it waits (`refused`); nobody else notices.
 - an answer is lost → unknown; the row stays in doubt and the next run sends it again.
 - the vendor is away, the credentials are refused, a signal arrives → no more is sent; the chunk in flight is in doubt,
   the rest is found again by the next comparison.
@@ -12,21 +13,21 @@ What can fail and what then happens:
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import groupby
 
 from revetl.clock import naive
 from revetl.destinations.base import Destination, Pair
-from revetl.destinations.capabilities import Links
-from revetl.errors import ConfigError, Problem, Rejected
+from revetl.errors import CallError, ConfigError, Problem, Rejected
 from revetl.model import Outcome, RunRecord, Status, SyncSpec
 from revetl.state import runs
 from revetl.state.sync_tables import SyncTables
 from revetl.sync.batching import ask_in_batches
-from revetl.sync.links import comparison, links_table
+from revetl.sync.links import comparison, links_table, refused
 from revetl.sync.links.links_table import LinkCounts, LinkLine
+from revetl.sync.links.reading import able_to_link, follow_merged, look
 from revetl.sync.lost_connection import again
 from revetl.sync.sync_run import SyncRun
 
@@ -36,25 +37,29 @@ _Write = Callable[[str, str, int, Sequence[Pair]], Awaitable[list[Outcome]]]
 
 @dataclass(slots=True)
 class LinkReport:
-    """Of one run, in links. `waiting` lack a record at the destination; `not_sent` because the run stopped."""
+    """Of one run, in links. `matched` stood there already; `waiting` lack a record at the destination; `refused` wait
+    after this run, error code → how many; `not_sent` because the run stopped."""
 
     linked: int = 0
+    matched: int = 0
     unlinked: int = 0
     rejected: int = 0
     unknown: int = 0
     waiting: int = 0
+    refused: dict[str, int] = field(default_factory=dict)
     not_sent: int = 0
     error: BaseException | None = field(default=None, repr=False)
 
     @property
     def sent(self) -> int:
-        return self.linked + self.unlinked + self.rejected + self.unknown
+        return self.linked + self.matched + self.unlinked + self.rejected + self.unknown
 
     @property
     def counts(self) -> dict[str, int]:
         """Those that are not zero, for the run's row."""
         found = {
             "linked": self.linked,
+            "links_matched": self.matched,
             "unlinked": self.unlinked,
             "links_rejected": self.rejected,
             "links_unknown": self.unknown,
@@ -65,17 +70,19 @@ class LinkReport:
 async def forecast(run: SyncRun, destination: Destination | None, *, full_refresh: bool) -> LinkCounts:
     """What the run would send, links of records that its plan creates or adopts included. Changes no state.
     ConfigError for a kind of link that the destination does not have."""
-    counts = await run.on_tables(_foreseen, full_refresh)
+    if not run.spec.associate:
+        return LinkCounts(left=await run.on_tables(comparison.left))
+    counts = await run.on_tables(_foreseen, run.ctx.clock.now(), full_refresh)
     if counts.link and destination is not None:
         await _check_types(run.spec, destination)
     return counts
 
 
-def _foreseen(tables: SyncTables, full_refresh: bool) -> LinkCounts:
+def _foreseen(tables: SyncTables, now: datetime, full_refresh: bool) -> LinkCounts:
     links_table.prepare(tables)
-    counts = comparison.compare(tables, full_refresh=full_refresh)
+    counts = comparison.compare(tables, now, full_refresh=full_refresh)
     coming = comparison.coming(tables) if counts.waiting else 0
-    return LinkCounts(counts.link + coming, counts.unlink, counts.waiting - coming, counts.known)
+    return replace(counts, link=counts.link + coming, waiting=counts.waiting - coming)
 
 
 async def send(
@@ -96,7 +103,12 @@ async def _bring(
     chunk_rows: int,
 ) -> LinkReport:
     """`written` counts what is checkpointed, also by an attempt that broke off."""
-    counts, start = await run.on_tables(_compare, full_refresh)
+    await run.on_tables(_prepare)
+    try:
+        await follow_merged(run, destination)
+    except CallError as e:
+        return replace(written, error=e)
+    counts, start = await run.on_tables(_compare, run.ctx.clock.now(), full_refresh)
     report = replace(written, waiting=counts.waiting)
     before = report.sent
     total = counts.link + counts.unlink
@@ -106,23 +118,33 @@ async def _bring(
         if run.ctx.stop.is_set() or report.error is not None:
             break
         high = min(low + chunk_rows, start + total)
-        await run.on_tables(links_table.intend, low, high, record.run_id)
         chunk = await run.on_tables(links_table.lines, low, high)
-        done = await _send(run.spec, destination, chunk, report)
+        try:
+            found, nothing_to_do = await look(run.spec, destination, chunk)
+        except Exception as e:  # noqa: BLE001 - away, denied, or a connector's bug: nothing of this chunk was sent
+            report.error = e
+            break
+        await run.on_tables(links_table.intend, low, high, record.run_id, found)
+        done = [_as_it_should_be(line) for line in chunk if line.ordinal in nothing_to_do]
+        done += await _send(run.spec, destination, [c for c in chunk if c.ordinal not in nothing_to_do], report)
         _count(report, chunk, done)
         record.counts |= report.counts
         await run.on_tables(_checkpoint, record, done, naive(run.ctx.clock.now()))
-        written.linked, written.unlinked = report.linked, report.unlinked
+        written.linked, written.matched, written.unlinked = report.linked, report.matched, report.unlinked
         written.rejected, written.unknown = report.rejected, report.unknown
     report.not_sent = total - (report.sent - before)
+    report.refused = await run.on_tables(refused.waiting)
     return report
 
 
-def _compare(tables: SyncTables, full_refresh: bool) -> tuple[LinkCounts, int]:
-    """The counts, and the first line that has to be sent."""
+def _prepare(tables: SyncTables) -> None:
     links_table.prepare(tables)
     links_table.follow(tables)
-    counts = comparison.compare(tables, full_refresh=full_refresh)
+
+
+def _compare(tables: SyncTables, now: datetime, full_refresh: bool) -> tuple[LinkCounts, int]:
+    """The counts, and the first line that has to be sent."""
+    counts = comparison.compare(tables, now, full_refresh=full_refresh)
     links_table.prepare_results(tables)
     return counts, links_table.forget(tables)
 
@@ -131,7 +153,7 @@ async def _send(
     spec: SyncSpec, destination: Destination, chunk: Sequence[LinkLine], report: LinkReport
 ) -> list[Outcome]:
     """One outcome per line that was sent; a missing answer is unknown, never ok."""
-    able, done = _able(spec, destination), list[Outcome]()
+    able, done = able_to_link(spec, destination), list[Outcome]()
     limits, from_object = destination.limits(spec.object), spec.object
     for (op, object_, type_), group in groupby(chunk, key=lambda line: (line.op, line.object, line.type)):
         write, rows = (able.link, limits.link_rows) if op == "link" else (able.unlink, limits.unlink_rows)
@@ -154,12 +176,17 @@ async def _send(
                 return []
             return [given.get(p.ordinal) or _unanswered(p) for p in pairs]
 
-        pairs = [Pair(line.ordinal, line.from_id, line.to_id) for line in group]
+        pairs = [Pair(line.ordinal, line.from_id, line.to_id, line.alone) for line in group]
         for outcomes in await ask_in_batches(pairs, rows, limits, send):
             done += outcomes
         if report.error is not None:
             break
     return done
+
+
+def _as_it_should_be(line: LinkLine) -> Outcome:
+    said = "stood there already" if line.op == "link" else "was removed already"
+    return Outcome(line.ordinal, Status.OK, line.from_id, message=said, attempts=0)
 
 
 def _refused(pair: Pair, error: Rejected) -> Outcome:
@@ -170,34 +197,12 @@ def _unanswered(pair: Pair) -> Outcome:
     return Outcome(pair.ordinal, Status.UNKNOWN, None, "Unanswered", None, "the connector gave no outcome")
 
 
-async def links_by_id(
-    destination: Destination, kind: tuple[str, str, int], ids: Sequence[str]
-) -> dict[str, frozenset[str]]:
-    """The records that each of `ids` is linked to by this (object, to_object, type), whoever made the link."""
-    if not isinstance(destination, Links):
-        return {}
-    able, limits = destination, destination.limits(kind[0])
-
-    async def ask(batch: Sequence[str]) -> Mapping[str, frozenset[str]]:
-        return await able.links_of(*kind, batch)
-
-    found: dict[str, frozenset[str]] = {}
-    for answer in await ask_in_batches(ids, limits.link_read_rows, limits, ask):
-        found |= answer
-    return found
-
-
-def _able(spec: SyncSpec, destination: Destination) -> Links:
-    if not isinstance(destination, Links):
-        message = f"{spec.where or f'sync {spec.name}'}: {spec.destination} can't link records to each other"
-        raise ConfigError(Problem(message, hint="Leave `associate` out."))
-    return destination
-
-
 def _count(report: LinkReport, chunk: Sequence[LinkLine], done: Sequence[Outcome]) -> None:
     ops = {line.ordinal: line.op for line in chunk}
+    matched = sum(1 for o in done if not o.attempts and ops[o.ordinal] == "link")
     seen = Counter((ops[o.ordinal] if o.status in (Status.OK, Status.ACCEPTED) else o.status.value) for o in done)
-    report.linked += seen["link"]
+    report.matched += matched
+    report.linked += seen["link"] - matched
     report.unlinked += seen["unlink"]
     report.unknown += seen["unknown"]
     report.rejected += seen["rejected"] + seen["skipped"]
@@ -211,7 +216,7 @@ def _checkpoint(tables: SyncTables, record: RunRecord, done: Sequence[Outcome], 
 
 
 async def _check_types(spec: SyncSpec, destination: Destination) -> None:
-    problems, able = [], _able(spec, destination)
+    problems, able = [], able_to_link(spec, destination)
     for a in spec.associate:
         types = await able.link_types(spec.object, a.object)
         if a.type not in types:

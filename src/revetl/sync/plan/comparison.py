@@ -163,7 +163,7 @@ def source_of(tables: SyncTables, barred: Sequence[str]) -> Iterator[str]:
     if not barred and warehouse.repeatable_reads and warehouse.kind(tables.spec.relation) == "table":
         yield tables.source
         return
-    names = ", ".join(ident(c) for c in (tables.spec.key, *(f.name for f in tables.fields)))
+    names = ", ".join(ident(c) for c in dict.fromkeys((tables.spec.key, *(f.source for f in tables.fields))))
     tables.new_scratch("source", f"AS SELECT {names} FROM {tables.source}")
     suppressed.leave_out(tables, "source", barred)
     yield tables.scratch("source")

@@ -4,7 +4,7 @@ where a sync asks for what can't be kept. Asks the destination nothing."""
 from __future__ import annotations
 
 from revetl.destinations.base import Destination, ObjectSchema
-from revetl.destinations.capabilities import LooksUp, LooksUpIds, NeedsRecords, ReadsBack, write_only
+from revetl.destinations.capabilities import KeepsKeys, LooksUp, LooksUpIds, NeedsRecords, ReadsBack, write_only
 from revetl.errors import ConfigError, Problem
 from revetl.model import SyncSpec
 from revetl.sync.batching import by_jobs
@@ -25,6 +25,7 @@ def check(spec: SyncSpec, destination: Destination, schema: ObjectSchema) -> Non
         )
         hint = "Write `mode: update`: a record has such an id only once it is there, so none can be created by it."
         raise ConfigError(Problem(message, hint=hint))
+    _refuse_shared_keys(spec, destination)
     if schema.kind == "records" and spec.mode == "update" and not isinstance(destination, LooksUp):
         message = f"{_where(spec)}: mode update can't be kept: {spec.destination} can't be searched"
         hint = "Write `mode: upsert`: what stands there already can't be told from what does not."
@@ -37,6 +38,22 @@ def check(spec: SyncSpec, destination: Destination, schema: ObjectSchema) -> Non
                 " field can be left to what stands there"
             )
             raise ConfigError(Problem(message, hint="Leave the policy out, or send only what changed."))
+
+
+def _refuse_shared_keys(spec: SyncSpec, destination: Destination) -> None:
+    """Where the destination keeps our key in one field for all syncs, key 1 of the one would be written over the record
+    of key 1 of the other."""
+    if spec.key_property is not None or spec.mode == "update" or not isinstance(destination, KeepsKeys):
+        return
+    if not destination.keeps_key(spec.object, spec.match_on):
+        return
+    for name, match_on in spec.beside:
+        if destination.keeps_key(spec.object, match_on):
+            message = (
+                f"{_where(spec)}: {name} creates {spec.object} of {spec.destination} too, in the same field for keys"
+            )
+            hint = "Write `key_property: …` in one of the two: a field for its keys alone."
+            raise ConfigError(Problem(message, hint=hint))
 
 
 def consequences(spec: SyncSpec, destination: Destination, schema: ObjectSchema | None, changes: int) -> list[str]:

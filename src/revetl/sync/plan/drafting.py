@@ -25,6 +25,7 @@ from revetl.sync.plan import (
     freezing,
     guardrails,
     handovers,
+    key_property,
     lines,
     matching,
     policies,
@@ -60,9 +61,8 @@ async def draft(run: SyncRun, destination: Destination | None, *, limit: int | N
         summary.requests = sum(_writes(spec, destination, summary).values())
         summary.consequences = consequences.consequences(spec, destination, schema, summary.changes)
     summary.violations += guardrails.judge_creates(spec, summary.create - summary.again.get("create", 0))
-    if spec.associate:
-        summary.links = await sending.forecast(run, destination, full_refresh=full_refresh)
-        summary.violations += guardrails.judge_links(spec, summary.links)
+    summary.links = await sending.forecast(run, destination, full_refresh=full_refresh)
+    summary.violations += guardrails.judge_links(spec, summary.links)
     if destination is not None:
         summary.forecast = _forecast(spec, destination, summary, *asked)
     return summary
@@ -71,7 +71,8 @@ async def draft(run: SyncRun, destination: Destination | None, *, limit: int | N
 async def _ask(run: SyncRun, destination: Destination, schema: ObjectSchema, summary: PlanSummary) -> tuple[int, int]:
     """Everything that the plan has to know from the destination; what that leaves out is counted in the summary.
     Returns the requests of lookups and of reads."""
-    spec, described = run.spec, schema.fields
+    spec = run.spec
+    described = key_property.described(spec, destination, schema.fields)
     if schema.kind == "events":
         events.check(spec, schema, full_refresh=summary.full_refresh)
     looked_up_only = spec.match_on if run.tables.by_id else None
@@ -80,6 +81,7 @@ async def _ask(run: SyncRun, destination: Destination, schema: ObjectSchema, sum
     check_required(run.tables, schema)
     summary.notes += check_metadata(spec, described)
     summary.notes += await run.on_tables(field_types.check, described)
+    await run.on_tables(key_property.check_keys)
     consequences.check(spec, destination, schema)
     policies.check(run.tables, destination, described)
     summary.notes += _only_forward(spec, [f.name for f in run.tables.fields], described)
@@ -139,6 +141,8 @@ def _forecast(spec: SyncSpec, destination: Destination, plan: PlanSummary, looku
     writes = _writes(spec, destination, plan)
     writes["link"] = -(-plan.links.link // limits.link_rows)
     writes["unlink"] = -(-plan.links.unlink // limits.unlink_rows)
+    # A link is read before it is made, and a pair before anything of it is removed.
+    reads += -(-plan.links.link // limits.link_read_rows) + writes["unlink"]
     quota = destination.quota(spec.object, spec.match_on) if isinstance(destination, HasQuota) else Quota()
     return forecast(quota, lookups=lookups, reads=reads, writes=writes)
 

@@ -89,9 +89,9 @@ def refuse(tables: SyncTables, known: Mapping[str, DestinationField]) -> None:
         takes_json = field.name in known and known[field.name].type in ("json", "any")
         if field.is_sendable and (takes_json or not field.is_nested):
             continue
-        kind, cure = field.source, f"Cast {field.name} to text in the model."
-        if field.source.endswith("]"):
-            kind = f"a list ({field.source})"
+        kind, cure = field.source_type, f"Cast {field.name} to text in the model."
+        if field.source_type.endswith("]"):
+            kind = f"a list ({field.source_type})"
             cure = f"Join it in the model, with ';' for a multi-select: array_to_string({field.name}, ';')."
         problems.append(Problem(f"{where}: {field.name}: {kind} into a field: no field can hold it", hint=cure))
     if problems:

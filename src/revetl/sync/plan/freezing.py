@@ -135,7 +135,8 @@ def _write_plan(comparison: SnapshotComparison, plan_id: str, options: FreezeOpt
             CAST(c.tries AS BIGINT) AS tries,
             CAST(0 AS INTEGER) AS wave,
             CAST(NULL AS VARCHAR) AS follows,
-            CAST(NULL AS VARCHAR) AS vacates
+            CAST(NULL AS VARCHAR) AS vacates,
+            CAST(NULL AS VARCHAR) AS takes_over
             {columns}
         FROM due c
         {f"WHERE c.ordinal < {int(options.limit)}" if options.limit is not None else ""}
@@ -179,7 +180,7 @@ def _present(comparison: SnapshotComparison) -> str:
 def _leavers(tables: SyncTables) -> str:
     """mirror: who is in the snapshot and not in the model is archived, or its fields are cleared once. What it is found
     by stays: without it the record would be made a second time when somebody of that identity comes back."""
-    match_on = tables.spec.match_on
+    identities = tables.identities
     nulls = [f"CAST(NULL AS {f.type})" for f in tables.fields]
     if tables.spec.on_leave == "archive":
         op, hash_, due, names = "'delete'", f"CAST(NULL AS {HASH_TYPE})", "TRUE", "''"
@@ -189,11 +190,11 @@ def _leavers(tables: SyncTables) -> str:
         filled = ", ".join(
             f"CASE WHEN d.known_hash IS NULL OR n.{ident(f.stored)} IS NOT NULL THEN {literal(json.dumps(f.name))} END"
             for f in tables.fields
-            if f.name != match_on
+            if f.name not in identities
         )
         names = f"concat_ws(',', {filled})" if filled else "''"
     pairs = "".join(
-        f", n.{ident(f.stored)}, {f'n.{ident(f.stored)}' if f.name == match_on else null}"
+        f", n.{ident(f.stored)}, {f'n.{ident(f.stored)}' if f.name in identities else null}"
         for f, null in zip(tables.fields, nulls, strict=True)
     )
     return f"""

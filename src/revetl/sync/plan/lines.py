@@ -126,7 +126,7 @@ def why_not_planned(tables: SyncTables, key: str) -> str | None:
 
     in_model = stands(tables.source, f"CAST({ident(spec.key)} AS VARCHAR)")
     known = stands(tables.snapshot, "key")
-    waiting = tables.warehouse.rows(f"SELECT status, error_code FROM {tables.rejected} WHERE key = ?", [key])
+    waiting = tables.warehouse.rows(f"SELECT status, in_row FROM {tables.rejected} WHERE key = ?", [key])
     if in_model and waiting:
         if queue.by_itself(*waiting[0]):
             return "was refused before: it waits, and is tried again by itself, or at once with `revetl retry`"

@@ -1,6 +1,7 @@
 """Before anything is created: does the record stand at the destination already?
 
-Every line of the plan without a destination id is looked up by `match_on`. Found: it becomes an update by id of the
+Every line of the plan without a destination id is looked up by our key, where the sync has it stand there
+(`key_property`), else by `match_on`. Found: it becomes an update by id of the
 fields that differ from what stands there (an adoption). Not found: it is created, unless it had an id once
 (`standing`). A record in doubt is looked up by its present and by its earlier value, for an earlier attempt may have
 created it: by that value it is our own, unless another key has that record by now. What must not be sent is withheld,
@@ -27,7 +28,7 @@ from revetl.destinations.capabilities import LooksUp
 from revetl.model import Scalar
 from revetl.state.sync_tables import SyncTables
 from revetl.sync.batching import ask_in_batches
-from revetl.sync.plan import adoption, handovers
+from revetl.sync.plan import adoption, handovers, key_property, unsearched
 from revetl.sync.sync_run import SyncRun
 from revetl.warehouse.cells import plain
 from revetl.warehouse.sql import ident
@@ -44,6 +45,7 @@ _FOUND = (
     ("asked", "BOOLEAN"),  # it was looked for
     ("empty", "BOOLEAN"),  # there is no present match_on value; else one without an identity has no form there
     ("main", "BOOLEAN"),  # what was found has the present match_on value as its main one, not as a further one
+    ("keyed", "BOOLEAN"),  # what was found holds our key
 )
 _CHUNK = 10_000
 
@@ -66,13 +68,13 @@ async def match_new(run: SyncRun, destination: Destination) -> int:
     spec, tables = run.spec, run.tables
     searched = isinstance(destination, LooksUp)
     if not searched:
-        await run.on_tables(adoption.restore_ids)
+        await run.on_tables(unsearched.restore_ids)
     if not await run.on_tables(_count_new):
         return 0
-    idempotent = destination.idempotent(spec.object, spec.match_on)
+    idempotent = destination.idempotent(spec.object, spec.created_through)
     if spec.match_on is None or not (idempotent or searched):
         if not idempotent:
-            await run.on_tables(adoption.withhold_unmatchable)
+            await run.on_tables(unsearched.withhold_unmatchable)
         return 0
     columns = ", ".join(f"{name} {type_}" for name, type_ in _FOUND)
     await run.on_tables(SyncTables.new_scratch, "found", f"({columns})")
@@ -111,25 +113,33 @@ async def _look_up(run: SyncRun, destination: Destination, lines: list[_NewLine]
 
         for answer in await ask_in_batches(wanted, limits.lookup_rows, limits, ask):
             matches.update(answer)
+    keyed = await key_property.find(spec, destination, [line.key for line in lines], names)
     earlier = {
         matches[f].destination_id for line, values in asked if len(values) > 1 for _, f in values if f in matches
     }
-    owners = await run.on_tables(_owners, earlier)
+    owners = await run.on_tables(_owners, earlier | {match.destination_id for match in keyed.values()})
     rows = []
     for line, values in asked:
         present = line.fields[match_on]
         empty = present is None or present == ""
         identity = None if empty else form_of(present)
         found = [matches[form] for _, form in values if form in matches]
-        own = [m for m in found if owners.get(m.destination_id, line.key) == line.key]
+        by_key = keyed.get(line.key)
+        own = [m for m in [*found, by_key] if m and owners.get(m.destination_id, line.key) == line.key]
         match = own[-1] if own else matches.get(identity or "")
-        by_present = match is not None and identity is not None and matches.get(identity) is match
-        asked_for = bool(values) and isinstance(destination, LooksUp)
-        difference = _difference(tables, destination, line, match, by_present)
+        present_match = matches.get(identity or "")
+        by_present = match is not None and present_match is not None and _is_one(match, present_match)
+        asked_for = isinstance(destination, LooksUp) and (bool(values) or spec.key_property is not None)
+        is_keyed = match is not None and match is by_key
+        difference = _difference(tables, destination, line, match, by_present, ours=line.in_doubt or is_keyed)
         stands = None if match is None else match.fields.get(match_on)
         main = by_present and stands is not None and form_of(stands) == identity
-        rows.append((line.ordinal, identity, *difference, asked_for, empty, main))
+        rows.append((line.ordinal, identity, *difference, asked_for, empty, main, is_keyed))
     return rows
+
+
+def _is_one(match: RecordMatch, other: RecordMatch) -> bool:
+    return match.destination_id == other.destination_id
 
 
 def _owners(tables: SyncTables, ids: set[str]) -> dict[str, str]:
@@ -151,10 +161,16 @@ def _owners(tables: SyncTables, ids: set[str]) -> dict[str, str]:
 
 
 def _difference(
-    tables: SyncTables, destination: Destination, line: _NewLine, match: RecordMatch | None, by_present: bool
+    tables: SyncTables,
+    destination: Destination,
+    line: _NewLine,
+    match: RecordMatch | None,
+    by_present: bool,
+    *,
+    ours: bool,
 ) -> tuple[str | None, str | None, str | None]:
     """(id, changed fields, what stands there). A null of ours clears a value there only where an earlier write of ours
-    may have put it: on a record that somebody else made it says nothing."""
+    may have put it (`ours`): on a record that somebody else made it says nothing."""
     if match is None:
         return None, None, None
     object_ = tables.spec.object
@@ -170,7 +186,7 @@ def _difference(
         for f in tables.fields
         # Found by its present value the record answers to it already, be it as a secondary address.
         if not (by_present and f.name == tables.spec.match_on)
-        and (line.fields[f.name] is not None or (line.in_doubt and not f.keep_null))
+        and (line.fields[f.name] is not None or (ours and not f.keep_null))
         and form(f.name, line.fields[f.name]) != form(f.name, match.fields.get(f.name))
     }
     return match.destination_id, json.dumps([*stands], separators=(",", ":")), json.dumps(stands, default=str)

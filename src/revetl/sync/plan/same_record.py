@@ -117,7 +117,8 @@ def decide(tables: SyncTables) -> None:
 
 
 def _list_claims(tables: SyncTables) -> None:
-    """Every key that means a record which this plan would change: by its line, or by what is known of it."""
+    """Every key that means a record which this plan would change: by its line, or by what is known of it. One that
+    adopts a record which stands there with its values already has nothing to send, and means it all the same."""
     plan, snapshot = tables.plan, tables.snapshot
     tables.new_scratch(
         "claims",
@@ -132,7 +133,7 @@ def _list_claims(tables: SyncTables) -> None:
         FROM {plan} p
         LEFT JOIN {snapshot} n ON n.key = p.key
         LEFT JOIN {tables.scratch("standing")} s ON s.ordinal = p.ordinal
-        WHERE {_UNDECIDED}
+        WHERE {_UNDECIDED} OR (p.adopted AND p.outcome = 'ok')
         UNION ALL
         SELECT n.destination_id, n.key, CAST(NULL AS BIGINT), FALSE, TRUE, FALSE
         FROM {snapshot} n

@@ -101,6 +101,7 @@ def columns_digest(tables: SyncTables) -> str:
     rules = [[f.name, f.type, spec.rule(f.name).policy, spec.rule(f.name).when_null] for f in tables.fields]
     named = [spec.name, spec.destination, spec.object, spec.key, spec.match_on, spec.mode, spec.on_leave]
     named += [f"{name}: {kind}" for name, kind in sorted(spec.metadata.items())]
+    named += [] if spec.key_property is None else [f"key_property: {spec.key_property}"]
     return _sha256([*named, rules, [[a.to, a.by, a.type] for a in spec.associate]])
 
 

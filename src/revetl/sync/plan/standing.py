@@ -11,7 +11,8 @@ What is found, and what follows:
   `same_record`.
 - the record → what stands is kept with the line (`found`), so that a rollback restores what a person had there. A
   field that holds our value already leaves the line. So does `match_on`, and every other unique field, that the line
-  did not change itself and to which the record answers: what a merge made of it is not ours to undo.
+  did not change itself and to which the record answers: what a merge made of it is not ours to undo. Our key
+  (`key_property`) is ours: an update gives it to a record that has lost it.
 
 Lines that are sent whole (in doubt, a full refresh, back in the model) keep all other fields: an earlier write of ours
 may land after this reading. So does a record whose last write the destination took and has not applied yet.
@@ -25,19 +26,17 @@ What can fail here, and what then happens:
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from revetl.destinations.base import Destination, DestinationField, RecordMatch
+from revetl.destinations.base import Destination, DestinationField
 from revetl.destinations.capabilities import LooksUp, ReadsBack
-from revetl.model import NOT_APPLIED, Scalar
+from revetl.model import NOT_APPLIED
 from revetl.state.sync_tables import SyncTables
-from revetl.sync.plan import same_record
-from revetl.sync.plan.equal_forms import same
-from revetl.sync.plan.policies import with_policy
-from revetl.sync.readback import CHUNK_ROWS, KnownRow, NormalForms, read_back
+from revetl.sync.plan import same_record, standing_comparison
+from revetl.sync.plan.standing_comparison import StandingComparison
+from revetl.sync.readback import CHUNK_ROWS, read_back
 from revetl.sync.sync_run import SyncRun
 from revetl.warehouse.sql import ident, literal
 
@@ -48,16 +47,6 @@ NOT_FOUND = "OBJECT_NOT_FOUND"
 GONE = "is not at the destination any more"
 EQUAL = "stands there with these values already"
 _UNDECIDED = "outcome IS NULL AND op <> 'create' AND destination_id IS NOT NULL"
-_STANDS = (
-    ("ordinal", "BIGINT"),
-    ("found_id", "VARCHAR"),  # NULL: gone
-    ("changed_fields", "VARCHAR"),
-    ("found", "VARCHAR"),  # JSON: what stands in the fields that will change; NULL: what we knew
-    ("own_form", "VARCHAR"),  # of `match_on`, in the destination's normal form: ours, and what stands there
-    ("main_form", "VARCHAR"),
-    ("less", "BOOLEAN"),  # it has lost fields that stand there equal
-    ("moved", "BOOLEAN"),  # the id leads to another record: merged
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,17 +71,17 @@ async def read(
     what is gone is not looked for: found under another id it would be another record than the one that was reviewed."""
     if not isinstance(destination, ReadsBack) or not (count := await run.on_tables(_count)):
         return StandingRecords()
-    columns = ", ".join(f"{name} {type_}" for name, type_ in _STANDS)
+    columns = ", ".join(f"{name} {type_}" for name, type_ in standing_comparison.COLUMNS)
     await run.on_tables(SyncTables.new_scratch, "standing", f"({columns})")
     await run.on_tables(same_record.prepare)
-    comparison = _StandingComparison(run.tables, destination, described, full_refresh, again)
+    comparison = StandingComparison(run.tables, destination, described, full_refresh, again)
     chunks = await run.on_tables(_stream)
     names = [f.name for f in run.tables.fields]
     async for rows, stands in read_back(chunks, destination, run.spec.object, names, offload=run.ctx.offload):
         found = [line for row in rows if (line := comparison.line(row, stands.get(row["destination_id"])))]
         if found:
             scratch = run.tables.scratch_relation("standing")
-            await run.ctx.offload(run.ctx.warehouse.append, scratch, _as_arrow(found))
+            await run.ctx.offload(run.ctx.warehouse.append, scratch, standing_comparison.as_arrow(found))
         await same_record.note_former(run, [m for r in rows if (m := stands.get(r["destination_id"])) is not None])
     look_again = not again and isinstance(destination, LooksUp) and run.spec.match_on is not None
     gone, merged = await run.on_tables(_write, look_again=look_again)
@@ -128,74 +117,6 @@ def count_found_again(tables: SyncTables) -> int:
         """,
         int,
     )
-
-
-class _StandingComparison:
-    """Compares one line after the other; holds no lines."""
-
-    def __init__(
-        self,
-        tables: SyncTables,
-        destination: Destination,
-        described: Mapping[str, DestinationField],
-        full_refresh: bool,
-        again: bool,
-    ) -> None:
-        self._tables, self._destination = tables, destination
-        self._forms = NormalForms(destination, tables)
-        self._whole, self._again = full_refresh, again
-        self._ruled = frozenset(f.name for f in with_policy(tables))
-        self._at = {f.name: i for i, f in enumerate(tables.fields)}
-        unique = {name for name in self._at if name in described and described[name].unique}
-        self._unique = unique | ({tables.spec.match_on} if tables.spec.match_on else set())
-
-    def line(self, row: KnownRow, match: RecordMatch | None) -> tuple[Any, ...] | None:
-        """A row of `standing`; None where all is as we knew it."""
-        if match is None:
-            return (row["ordinal"], None, row["changed_fields"], None, None, None, False, False)
-        changed = json.loads(row["changed_fields"])
-        left = [name for name in changed if not self._leaves(name, row, match)]
-        as_known = all(self._same(n, row[f"before__{self._at[n]}"], match.fields.get(n)) for n in left)
-        merged = match.destination_id != row["destination_id"]
-        if as_known and not (merged or self._again or len(left) < len(changed) or self._ruled.intersection(left)):
-            return None
-        found = {name: match.fields.get(name) for name in left}
-        keep = row["op"] == "update" and (not as_known or self._again or bool(self._ruled.intersection(left)))
-        return (
-            row["ordinal"],
-            match.destination_id,
-            json.dumps(left, separators=(",", ":")),
-            json.dumps(found, default=str) if keep else None,
-            *self._identity(row, match),
-            len(left) < len(changed),
-            merged,
-        )
-
-    def _leaves(self, name: str, row: KnownRow, match: RecordMatch) -> bool:
-        before, after = (row[f"{side}__{self._at[name]}"] for side in ("before", "after"))
-        stands = match.fields.get(name)
-        equal = self._same(name, stands, after)
-        if name in self._unique and row["known"] and self._same(name, before, after):
-            merged = match.destination_id != row["destination_id"]
-            also = {self._forms.of(name, value) for value in match.also.get(name, ())}
-            if equal and (merged or row["in_doubt"]):
-                return True
-            # Known by it as by a further value; or merged, and nothing in our row asks for another than what stands.
-            if not equal and (self._forms.of(name, after) in also or (merged and stands is not None)):
-                return True
-        return equal and not (self._whole or row["in_doubt"] or row["returned"])
-
-    def _same(self, name: str, one: Scalar, other: Scalar) -> bool:
-        cell = self._tables.cell
-        return same(self._destination, self._tables.spec.object, name, cell(name, one), cell(name, other))
-
-    def _identity(self, row: KnownRow, match: RecordMatch) -> tuple[str | None, str | None]:
-        name = self._tables.spec.match_on
-        if name is None or self._tables.by_id:
-            return None, None
-        side = "before" if row["op"] == "delete" else "after"
-        own, main = row[f"{side}__{self._at[name]}"], match.fields.get(name)
-        return self._forms.of(name, own) or None, self._forms.of(name, main) or None
 
 
 def _count(tables: SyncTables) -> int:
@@ -249,8 +170,8 @@ def _write(tables: SyncTables, *, look_again: bool) -> tuple[int, int]:
 
 
 def _make_anew_what_we_deleted(tables: SyncTables, of_gone: str) -> None:
-    """The id is kept of a record that was emptied and whose delete broke off (`doubts`). Gone, it is we who deleted it:
-    its row, back in the model, is a new record."""
+    """The id is kept of a record that may have another match value by now and whose delete broke off (`doubts`). Gone,
+    it is we who deleted it: its row, back in the model, is a new record."""
     tables.warehouse.execute(
         f"""
         UPDATE {tables.plan}
@@ -317,11 +238,3 @@ def _withhold_gone(tables: SyncTables) -> None:
             )
         """
     )
-
-
-def _as_arrow(rows: Sequence[tuple[Any, ...]]) -> pa.Table:
-    import pyarrow as pa
-
-    arrow = {"BIGINT": pa.int64(), "VARCHAR": pa.string(), "BOOLEAN": pa.bool_()}
-    columns = zip(*rows, strict=True)
-    return pa.table({name: pa.array(list(c), arrow[t]) for (name, t), c in zip(_STANDS, columns, strict=True)})

@@ -1,8 +1,8 @@
 """Which of the records in the retry queue the next plan tries again.
 
 - Its row changed, or the project sends the sync in another way: planned like any other.
-- The cause lies in the row (`causes`), or a person decided (rolled back, accepted, a create that may have happened):
-  it waits on.
+- The cause lies in the row (`Outcome.in_row`), or a person decided (rolled back, accepted, a create that may have
+  happened): it waits on.
 - The cause lies outside of the row: while at most `FEW` wait so, each run tries them all; of more, each is tried after
   a pause that doubles from an hour to a day, at most `MOST` in a run. So a cause that is gone is noticed by itself, and
   thousands that go on being refused cost little.
@@ -23,7 +23,6 @@ from revetl.clock import naive
 from revetl.state import snapshot
 from revetl.state.outcomes import VALUE_HELD
 from revetl.state.sync_tables import SyncTables
-from revetl.sync.retry import causes
 from revetl.sync.retry.queue import REASON, REFUSED, TRIED_AGAIN
 from revetl.warehouse.sql import literal
 
@@ -51,6 +50,7 @@ def set_aside(tables: SyncTables, candidates: str, now: datetime, *, everything:
             r.key,
             r.status,
             r.error_code,
+            r.in_row,
             coalesce(r.tries, 1) AS tries,
             r.next_try,
             c.key IS NULL AS nothing_to_send,
@@ -96,7 +96,7 @@ def _due(tables: SyncTables, now: datetime) -> str:
     """A SELECT of the keys whose cause lies outside of their rows and that are tried now, the longest due first."""
     found = tables.scratch("retry_queue")
     ours = f"as_before AND {_SENT_BEFORE} AND error_code = {literal(VALUE_HELD)}"
-    outside = f"as_before AND {_SENT_BEFORE} AND {causes.lies_outside('error_code')} AND ({ours}) IS NOT TRUE"
+    outside = f"as_before AND {_SENT_BEFORE} AND in_row IS NOT TRUE AND ({ours}) IS NOT TRUE"
     if tables.warehouse.scalar(f"SELECT count(*) FROM {found} WHERE {outside}", int) <= FEW:
         return f"SELECT key FROM {found} WHERE ({outside}) OR ({ours})"
     tables.new_scratch("due", "(key VARCHAR)")

@@ -5,6 +5,11 @@ rejected, skipped, unknown   the destination refused it, or it could not be sent
 rolled_back                  a rollback restored what stood before; the model still says otherwise
 accepted                     a value of the destination's was accepted; the model still says otherwise
 
+Why it was refused says whoever refused it: `in_row`, because of what stands in its row. That is mended when the row
+changes. Any other cause lies outside and may be gone at any moment, and nobody here is told: an option is added at the
+destination, another record gives an address free, a scope is granted. So what is not said to lie in the row is tried
+again.
+
 A record waits whole, for planning knows no half of one. `kept_fields` remembers for which fields a value was accepted.
 """
 
@@ -16,7 +21,6 @@ from datetime import datetime
 from revetl.clock import naive
 from revetl.model import Scalar
 from revetl.state.sync_tables import HASH_TYPE, SyncTables, row_hash
-from revetl.sync.retry import causes
 from revetl.warehouse.sql import literal
 
 REFUSED = ("rejected", "skipped", "unknown")
@@ -108,7 +112,13 @@ def waiting(tables: SyncTables, which: QueueFilter, *, most_keys: int = 3) -> li
     condition, params = which.condition()
     found = tables.warehouse.rows(
         f"""
-        SELECT status, error_code, min(message), count(*), count(DISTINCT coalesce(message, ''))
+        SELECT
+            status,
+            error_code,
+            min(message),
+            count(*),
+            count(DISTINCT coalesce(message, '')),
+            count(*) FILTER (WHERE in_row) = count(*)
         FROM {tables.rejected}
         WHERE {condition}
         GROUP BY status, error_code
@@ -117,7 +127,7 @@ def waiting(tables: SyncTables, which: QueueFilter, *, most_keys: int = 3) -> li
         params,
     )
     out = []
-    for status, code, message, n, messages in found:
+    for status, code, message, n, messages, in_row in found:
         keys = tables.warehouse.rows(
             f"""
             SELECT key
@@ -130,20 +140,20 @@ def waiting(tables: SyncTables, which: QueueFilter, *, most_keys: int = 3) -> li
         )
         reason = (None if code is None else str(code), None if message is None else str(message))
         named = tuple(str(k) for (k,) in keys)
-        again = by_itself(status, code)
+        again = by_itself(status, in_row)
         out.append(QueuedRecords(str(status), *reason, int(str(n)), named, int(str(messages)), again))
     return out
 
 
-def by_itself(status: Scalar, code: Scalar) -> bool:
+def by_itself(status: Scalar, in_row: Scalar) -> bool:
     """Whether what waits so is tried again though its row stays as it is."""
-    return status in TRIED_AGAIN and not causes.lies_in_row(None if code is None else str(code))
+    return status in TRIED_AGAIN and not in_row
 
 
 def tried_by_itself(alias: str) -> str:
     """The same in SQL, of a row of the queue."""
     statuses = ", ".join(literal(status) for status in TRIED_AGAIN)
-    return f"({alias}.status IN ({statuses}) AND {causes.lies_outside(f'{alias}.error_code')})"
+    return f"({alias}.status IN ({statuses}) AND {alias}.in_row IS NOT TRUE)"
 
 
 @dataclass(frozen=True, slots=True)

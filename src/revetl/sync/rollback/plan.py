@@ -11,7 +11,7 @@ from revetl.state.sync_tables import SyncTables, row_hash
 from revetl.sync.plan.freezing import sending_order
 from revetl.sync.retry import queue
 from revetl.sync.rollback import verdicts
-from revetl.sync.rollback.decisions import RollbackChoices
+from revetl.sync.rollback.judge import RollbackChoices
 from revetl.warehouse.sql import ident, literal
 
 _SAMPLES = 5
@@ -81,6 +81,7 @@ def freeze(tables: SyncTables, plan_id: str, undone_run: str) -> None:
             CAST(0 AS INTEGER) AS wave,
             CAST(NULL AS VARCHAR) AS follows,
             CAST(NULL AS VARCHAR) AS vacates,
+            CAST(NULL AS VARCHAR) AS takes_over,
             (p.verdict <> 'left' AND {queue.would_be_planned(tables, "p.row_hash", deleted=deleted)}) AS waits,
             {queue.present_hash(tables)} AS present_hash
             {columns}

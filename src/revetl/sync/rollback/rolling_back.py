@@ -26,7 +26,8 @@ from revetl.sync.recording import how_it_ended, recorded
 from revetl.sync.retry import queue
 from revetl.sync.rollback import plan as rollback_plan
 from revetl.sync.rollback import verdicts
-from revetl.sync.rollback.decisions import RollbackChoices, decide
+from revetl.sync.rollback.decisions import decide
+from revetl.sync.rollback.judge import RollbackChoices
 from revetl.sync.rollback.plan import RollbackPlan
 from revetl.sync.sync_run import SyncRun
 

@@ -122,8 +122,8 @@ def count_written(tables: SyncTables, run_id: str, keys: Sequence[str]) -> int:
 
 
 def count_links(tables: SyncTables, run_id: str, keys: Sequence[str]) -> int:
-    """Links that the run made or removed."""
-    return _count(tables, run_id, keys, "o.op IN ('link', 'unlink')")
+    """Links that the run made or removed; those that stood there already cost no attempt."""
+    return _count(tables, run_id, keys, "o.op IN ('link', 'unlink') AND o.attempts > 0")
 
 
 def _count(tables: SyncTables, run_id: str, keys: Sequence[str], of: str) -> int:

@@ -155,19 +155,55 @@ class CapabilityTests(DestinationHarness):
             assert made.status in TAKEN
             ids = [str(o.destination_id) for o in ours.values()]
             to = str(made.destination_id)
-            pairs = [Pair(ordinal, id_, to) for ordinal, id_ in zip((31, 7), ids, strict=False)]
+            pairs = [Pair(ordinal, id_, to, alone=True) for ordinal, id_ in zip((31, 7), ids, strict=False)]
             for _ in range(2):  # a link that stands is no news
                 outcomes = await destination.link(self.object, case.to_object, case.type, pairs)
                 assert {o.ordinal: o.status for o in outcomes} == {p.ordinal: Status.OK for p in pairs}
                 assert len(outcomes) == len(pairs)
-            standing = await destination.links_of(self.object, case.to_object, case.type, ids)
+            standing = await destination.links_of(self.object, case.to_object, ids)
             assert {id_: set(standing.get(id_, ())) for id_ in ids} == {id_: {to} for id_ in ids}
+            assert all(case.type in standing[id_][to] for id_ in ids)
             for _ in range(2):  # one that is not there counts as removed
                 outcomes = await destination.unlink(self.object, case.to_object, case.type, pairs[:1])
                 assert [(o.ordinal, o.status) for o in outcomes] == [(31, Status.OK)]
-            standing = await destination.links_of(self.object, case.to_object, case.type, ids)
+            standing = await destination.links_of(self.object, case.to_object, ids)
             assert not standing.get(ids[0])
             assert all(set(standing[id_]) == {to} for id_ in ids[1:])
+
+    @on_bench
+    async def test_unlinking_takes_one_kind_and_leaves_the_others(self, bench: SuiteBench) -> None:
+        async with bench.connected() as destination:
+            if not isinstance(destination, Links):
+                _without("Links")
+            case = self.links
+            assert case is not None, "`links`: say what a record can be linked to"
+            [ours] = (await bench.write(destination, bench.creates(1))).values()
+            sent = dict(case.fields(0))
+            other = bench.create(0, fields=sent)._replace(match_value=sent.get(case.match_on or ""))
+            await destination.describe(case.to_object)
+            [made] = await destination.write(case.to_object, case.match_on, [other])
+            from_id, to = str(ours.destination_id), str(made.destination_id)
+            implied = await destination.implied_type(self.object, case.to_object)
+            kinds = sorted(await destination.link_types(self.object, case.to_object))
+            if len(kinds) == 1:
+                pytest.skip("there is one kind of link")
+            one = next(kind for kind in kinds if kind != implied)
+            [theirs] = [kind for kind in kinds if kind != one][:1]
+
+            async def stands() -> frozenset[int]:
+                found = await destination.links_of(self.object, case.to_object, [from_id])
+                return found.get(from_id, {}).get(to, frozenset())
+
+            for kind in (theirs, one):
+                await destination.link(self.object, case.to_object, kind, [Pair(1, from_id, to)])
+            before = await stands()
+            assert {theirs, one} <= before
+            await destination.unlink(self.object, case.to_object, one, [Pair(1, from_id, to)])
+            assert await stands() == before - {one}
+            if implied is not None:
+                await destination.link(self.object, case.to_object, one, [Pair(1, from_id, to)])
+                [kept] = await destination.unlink(self.object, case.to_object, implied, [Pair(1, from_id, to, True)])
+                assert (kept.status, await stands()) == (Status.OK, before), "another kind leans on it"
 
     @on_bench
     async def test_a_job_is_followed_by_another_process(self, bench: SuiteBench) -> None:

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from revetl.context import RunContext
 from revetl.model import SyncSpec
 from revetl.state.sync_tables import SyncTables
 from revetl.sync.leasing import under_lease
-from revetl.sync.links import links_table
+from revetl.sync.links import refused
 from revetl.sync.retry import queue
 from revetl.sync.retry.queue import QueuedRecords, QueueFilter
 
 
 @dataclass(slots=True)
 class RetryReport:
-    """Of one sync: records by why they waited, and how many links."""
+    """Of one sync: records by why they waited, refused links by error code, and how many links were released."""
 
     sync: str
     waiting: list[QueuedRecords]
     links: int = 0
+    links_waiting: dict[str, int] = field(default_factory=dict)
 
     @property
     def records(self) -> int:
@@ -29,8 +30,8 @@ class RetryReport:
 
 async def release(ctx: RunContext, spec: SyncSpec, which: QueueFilter, *, dry_run: bool = False) -> RetryReport:
     """Looks at what waits and, unless `dry_run`, takes it out of the queue. LeaseError where another run works on the
-    sync. Safe to repeat. Links have no key of a record's refusal: they are released where only keys, or nothing, is
-    asked for."""
+    sync. Safe to repeat. Links are meant by the keys of their records and by error codes; where a run or a status is
+    asked for, none is."""
     async with under_lease(ctx, spec) as run:
         return await run.on_tables(_release, which, dry_run)
 
@@ -43,8 +44,11 @@ async def take_back(ctx: RunContext, spec: SyncSpec, since: datetime) -> None:
 
 def _release(tables: SyncTables, which: QueueFilter, dry_run: bool) -> RetryReport:
     report = RetryReport(tables.spec.name, queue.waiting(tables, which))
+    of_links = not (which.run_id or which.statuses)
+    if of_links:
+        report.links_waiting = refused.waiting(tables, which.keys, which.codes)
     if not dry_run:
         queue.release(tables, which)
-        if not (which.run_id or which.codes or which.statuses):
-            report.links = links_table.release(tables, which.keys)
+        if of_links:
+            report.links = refused.release(tables, which.keys, which.codes)
     return report

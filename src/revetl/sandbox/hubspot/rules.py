@@ -1,0 +1,54 @@
+"""What holds between the values of one record: addresses, stages and what moves forward only.
+
+`values` are those about to be written, each already one for its property; they are changed in place where HubSpot
+changes them. `standing` are those of the record; None for a new one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from revetl.sandbox.hubspot.errors import property_problem
+from revetl.sandbox.hubspot.schema import LIFECYCLE_STAGES
+
+_EMAIL = re.compile(r"[^@\s;,]+@[^@\s;,]+\.[^@\s;,.]{2,}")
+
+
+def email_problems(values: dict[str, str]) -> list[dict[str, Any]]:
+    """`email` takes one address, `hs_additional_emails` any number, joined by a semicolon (docs). In lower case."""
+    problems = []
+    for name in ("email", "hs_additional_emails"):
+        value = values.get(name)
+        if not value:
+            continue
+        value = values[name] = value.strip().lower()
+        for address in [value] if name == "email" else value.split(";"):
+            if not _EMAIL.fullmatch(address):
+                problems.append(property_problem(name, "INVALID_EMAIL", f"Email address {address} is invalid"))
+    return problems
+
+
+def stage_problems(
+    stages: Mapping[str, frozenset[str]], values: dict[str, str], standing: Mapping[str, str] | None
+) -> list[dict[str, Any]]:
+    """`stages` by pipeline. A new deal goes into the first pipeline where it names none (docs). That a stage must be
+    one of the deal's own pipeline is unconfirmed."""
+    stage = values.get("dealstage")
+    if not stage:
+        return []
+    pipeline = values.get("pipeline") or (standing or {}).get("pipeline") or next(iter(stages))
+    if stage not in stages.get(pipeline, ()):
+        message = f"{stage} is not a stage of the pipeline {pipeline}"
+        return [property_problem("dealstage", "INVALID_OPTION", message)]
+    if standing is None:
+        values.setdefault("pipeline", pipeline)
+    return []
+
+
+def hold_back_lifecycle(values: dict[str, str], standing: Mapping[str, str] | None) -> None:
+    """A stage moves forward only, unless it was cleared (docs). A step back is taken as no change (assumed)."""
+    wanted, current = values.get("lifecyclestage"), (standing or {}).get("lifecyclestage")
+    if wanted and current and LIFECYCLE_STAGES.index(wanted) < LIFECYCLE_STAGES.index(current):
+        del values["lifecyclestage"]

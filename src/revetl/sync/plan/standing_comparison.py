@@ -1,0 +1,117 @@
+"""A planned line beside the record that stands there now: which fields leave it, and what is kept of what stands. The
+rules are said in `standing`. Nothing is read here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from revetl.destinations.base import Destination, DestinationField, RecordMatch
+from revetl.model import Scalar
+from revetl.state.sync_tables import SyncTables
+from revetl.sync.plan.equal_forms import same
+from revetl.sync.plan.policies import with_policy
+from revetl.sync.readback import KnownRow, NormalForms
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+# The columns of the scratch table `standing`.
+COLUMNS = (
+    ("ordinal", "BIGINT"),
+    ("found_id", "VARCHAR"),  # NULL: gone
+    ("changed_fields", "VARCHAR"),
+    ("found", "VARCHAR"),  # JSON: what stands in the fields that will change; NULL: what we knew
+    ("own_form", "VARCHAR"),  # of `match_on`, in the destination's normal form: ours, and what stands there
+    ("main_form", "VARCHAR"),
+    ("less", "BOOLEAN"),  # it has lost fields that stand there equal
+    ("moved", "BOOLEAN"),  # the id leads to another record: merged
+)
+
+
+class StandingComparison:
+    """Compares one line after the other; holds no lines."""
+
+    def __init__(
+        self,
+        tables: SyncTables,
+        destination: Destination,
+        described: Mapping[str, DestinationField],
+        full_refresh: bool,
+        again: bool,
+    ) -> None:
+        self._tables, self._destination = tables, destination
+        self._forms = NormalForms(destination, tables)
+        self._whole, self._again = full_refresh, again
+        self._ruled = frozenset(f.name for f in with_policy(tables))
+        self._at = {f.name: i for i, f in enumerate(tables.fields)}
+        unique = {name for name in self._at if name in described and described[name].unique}
+        self._unique = (unique | ({tables.spec.match_on} if tables.spec.match_on else set())) - {
+            tables.spec.key_property
+        }
+
+    def line(self, row: KnownRow, match: RecordMatch | None) -> tuple[Any, ...] | None:
+        """A row of `standing`; None where all is as we knew it."""
+        if match is None:
+            return (row["ordinal"], None, row["changed_fields"], None, None, None, False, False)
+        changed = json.loads(row["changed_fields"])
+        if self._lost_our_key(row, match) and self._tables.spec.key_property not in changed:
+            changed.append(self._tables.spec.key_property)
+        left = [name for name in changed if not self._leaves(name, row, match)]
+        as_known = all(self._same(n, row[f"before__{self._at[n]}"], match.fields.get(n)) for n in left)
+        merged = match.destination_id != row["destination_id"]
+        if as_known and not (merged or self._again or len(left) < len(changed) or self._ruled.intersection(left)):
+            return None
+        found = {name: match.fields.get(name) for name in left}
+        keep = row["op"] == "update" and (not as_known or self._again or bool(self._ruled.intersection(left)))
+        return (
+            row["ordinal"],
+            match.destination_id,
+            json.dumps(left, separators=(",", ":")),
+            json.dumps(found, default=str) if keep else None,
+            *self._identity(row, match),
+            len(left) < len(changed),
+            merged,
+        )
+
+    def _lost_our_key(self, row: KnownRow, match: RecordMatch) -> bool:
+        """A person emptied the field, or the record went into another that has its own."""
+        name = self._tables.spec.key_property
+        if name is None or row["op"] != "update":
+            return False
+        return not self._same(name, match.fields.get(name), row[f"after__{self._at[name]}"])
+
+    def _leaves(self, name: str, row: KnownRow, match: RecordMatch) -> bool:
+        before, after = (row[f"{side}__{self._at[name]}"] for side in ("before", "after"))
+        stands = match.fields.get(name)
+        equal = self._same(name, stands, after)
+        if name in self._unique and row["known"] and self._same(name, before, after):
+            merged = match.destination_id != row["destination_id"]
+            also = {self._forms.of(name, value) for value in match.also.get(name, ())}
+            if equal and (merged or row["in_doubt"]):
+                return True
+            # Known by it as by a further value; or merged, and nothing in our row asks for another than what stands.
+            if not equal and (self._forms.of(name, after) in also or (merged and stands is not None)):
+                return True
+        return equal and not (self._whole or row["in_doubt"] or row["returned"])
+
+    def _same(self, name: str, one: Scalar, other: Scalar) -> bool:
+        cell = self._tables.cell
+        return same(self._destination, self._tables.spec.object, name, cell(name, one), cell(name, other))
+
+    def _identity(self, row: KnownRow, match: RecordMatch) -> tuple[str | None, str | None]:
+        name = self._tables.spec.match_on
+        if name is None or self._tables.by_id:
+            return None, None
+        side = "before" if row["op"] == "delete" else "after"
+        own, main = row[f"{side}__{self._at[name]}"], match.fields.get(name)
+        return self._forms.of(name, own) or None, self._forms.of(name, main) or None
+
+
+def as_arrow(rows: Sequence[tuple[Any, ...]]) -> pa.Table:
+    import pyarrow as pa
+
+    arrow = {"BIGINT": pa.int64(), "VARCHAR": pa.string(), "BOOLEAN": pa.bool_()}
+    columns = zip(*rows, strict=True)
+    return pa.table({name: pa.array(list(c), arrow[t]) for (name, t), c in zip(COLUMNS, columns, strict=True)})
