@@ -7,7 +7,20 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
+from pydantic_core.core_schema import no_info_before_validator_function
 
 from revetl.destinations.base import FieldType
 
@@ -51,13 +64,23 @@ def _path(text: str) -> str:
     return text
 
 
-def _many(value: object) -> object:
-    return value if isinstance(value, list | tuple) else (value,)
+class _OneOrMany:
+    """On a tuple: one alone may stand without brackets, in the file and in the JSON Schema."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        def listed(value: object) -> object:
+            return value if isinstance(value, list | tuple) else (value,)
+
+        return no_info_before_validator_function(listed, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        many = handler(schema)
+        return {"anyOf": [many["items"], many]}
 
 
 Pointer = Annotated[str, AfterValidator(_pointer)]
 Path = Annotated[str, AfterValidator(_path)]
-Statuses = Annotated[tuple[Annotated[str, BeforeValidator(_status)], ...], BeforeValidator(_many)]
+Status = Annotated[str, BeforeValidator(_status), WithJsonSchema({"type": ["integer", "string"]})]
 
 
 class _Model(BaseModel):
@@ -77,7 +100,7 @@ class ApiStatusRow(_Model):
     """The first row that matches says it. `http`: a status, a class, or a list of them. `at` with `equals`: also what
     stands there in the body, one value or a list of those."""
 
-    http: Statuses
+    http: Annotated[tuple[Status, ...], _OneOrMany()]
     verdict: Verdict
     at: Pointer | None = None
     equals: Any = None
@@ -141,7 +164,7 @@ class ApiRequest(_Model):
     inside: str | None = None
     id_as: str | None = None
     key_as: str | None = None
-    results: Annotated[tuple[ApiResults, ...], BeforeValidator(_many)] = ()
+    results: Annotated[tuple[ApiResults, ...], _OneOrMany()] = ()
 
     @model_validator(mode="after")
     def _fits(self) -> Self:

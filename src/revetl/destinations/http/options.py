@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import Literal, Self
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
-from revetl.destinations.http.grammar import ApiObject, ApiQuestion, ApiStatusRow, Path
+from revetl.destinations.http.grammar import ApiObject, ApiStatusRow, Path
 from revetl.http import header_value
 from revetl.http.auth_options import Auth, ClientCertificateOptions
 
@@ -90,18 +90,15 @@ class Options(BaseModel):
                 raise ValueError("is no signing secret: whsec_ and base64") from None
         return secret
 
-    @model_validator(mode="after")
-    def _same_abilities(self) -> Self:
+    @field_validator("objects")
+    @classmethod
+    def _same_abilities(cls, objects: dict[str, ApiObject]) -> dict[str, ApiObject]:
         """A connector can look up or read, or it can't: that is of the whole connection."""
         for name in ("look_up", "read_back"):
-            have: dict[bool, str] = {getattr(o, name) is not None: key for key, o in self.objects.items()}
+            have = {getattr(o, name) is not None: key for key, o in objects.items()}
             if len(have) == 2:
                 raise ValueError(
-                    f"objects: {have[True]!r} has {name} and {have[False]!r} has none; what a destination can do holds"
-                    " for all of its objects: declare another destination for one of them"
+                    f"{have[True]!r} has {name} and {have[False]!r} has none; what a destination can do holds for all of"
+                    " its objects: declare another destination for one of them"
                 )
-        return self
-
-    def question(self, object_: str, name: Literal["look_up", "read_back"]) -> ApiQuestion | None:
-        found = self.objects.get(object_) or self.objects.get(ANY)
-        return getattr(found, name) if found else None
+        return objects
