@@ -463,7 +463,7 @@ class People:
                 and normal(name, stands.get(name)) != normal(name, theirs)
             ):
                 raise Finding(f"{name} of {key} was {theirs!r} by a person's hand, and is {stands.get(name)!r}")
-            if due or not earlier:
+            if equal or normal(name, stands.get(name)) != normal(name, theirs):
                 self.edited.pop((id_, name), None)
 
     def look_for_doubles(self, queue: dict[str, str]) -> None:

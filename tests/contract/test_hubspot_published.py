@@ -58,7 +58,7 @@ async def one_of_each(version: str) -> None:
             pairs = [Pair(0, ids["c2"], company), Pair(1, UNKNOWN_ID, company)]
             linked = {o.ordinal: o.status for o in await hubspot.link("contacts", "companies", 279, pairs)}
             assert linked == {0: Status.OK, 1: Status.REJECTED}
-            assert list(await hubspot.links_of("contacts", "companies", 279, [ids["c2"], UNKNOWN_ID])) == [ids["c2"]]
+            assert list(await hubspot.links_of("contacts", "companies", [ids["c2"], UNKNOWN_ID])) == [ids["c2"]]
             assert list(await hubspot.read_back("contacts", [ids["c2"], UNKNOWN_ID], ["firstname"])) == [ids["c2"]]
             with pytest.raises(ConfigError, match="has no object"):
                 await hubspot.describe("unicorns")

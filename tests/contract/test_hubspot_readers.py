@@ -192,6 +192,7 @@ async def test_dlts_source(served: tuple[World, RunningSandbox], tmp_path: Path)
     assert {link[:4] for link in world.links()} <= forward
     backward = {(link[2], link[3], link[0], link[1]) for link in world.links()}
     assert forward <= {link[:4] for link in world.links()} | backward
+    assert document["schemas"] == [], "of objects that an account made itself"
     ids = world.ids(CONTACTS)
     written = {(e["object_id"], e["property_name"]): e["value"] for e in document["history"]["contacts"]}
     first_names = {ids[key]: row["firstname"] for key, row in world.rows(CONTACTS).items() if row["firstname"]}

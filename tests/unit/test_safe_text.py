@@ -107,6 +107,8 @@ def test_a_cell_of_markdown_holds_no_markup(text: str) -> None:
         ("+A1", True),
         ("＝1+1", True),
         ("\t=1+1", True),
+        ("  =1+1", True),
+        ("a|\u00a0@SUM(1)", True),
         ("note;=1+1", True),
         ("line\n=1+1", True),
         ("+33123456789", False),

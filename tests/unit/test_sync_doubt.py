@@ -10,6 +10,7 @@ from revetl.errors import Ambiguous, WarehouseError
 from revetl.model import Change, Outcome, Status
 from revetl.sync.apply import checkpoint
 from tests.support.crashing import Crash, CrashingWarehouse, Fuse
+from tests.support.fake_destination import FakeDestination, UnreadableFake
 from tests.support.sync_bench import ANN, BOB, CID, Bench, bench_of_three
 
 
@@ -74,9 +75,11 @@ def test_of_two_creates_in_doubt_the_one_that_landed_is_found(bench: Bench, inte
 
 @interruption
 @pytest.mark.parametrize("applied", [False, True])
+@pytest.mark.parametrize("destination", [FakeDestination, UnreadableFake])
 def test_whose_delete_is_in_doubt_is_looked_for_when_the_row_comes_back(
-    bench: Bench, interrupted: Callable[..., None], *, applied: bool
+    bench: Bench, interrupted: Callable[..., None], destination: type[FakeDestination], *, applied: bool
 ) -> None:
+    bench.destination = destination()
     bench.sync_as(mode="mirror", on_leave="archive")
     bench.run()
     bench.source([BOB, CID])

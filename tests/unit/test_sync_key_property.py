@@ -16,7 +16,7 @@ from revetl.model import Relation, Scalar
 from revetl.sync.rollback.judge import RollbackChoices
 from tests.support.crashing import Crash
 from tests.support.fake_destination import FakeDestination
-from tests.unit.test_sync_restored import LATER, PEOPLE, World, backup, restore
+from tests.unit.test_sync_restored import LATER, PEOPLE, World, backup, erase, restore
 from tests.unit.test_sync_rollback import roll_back_run
 
 KEY = "our_key"
@@ -145,6 +145,22 @@ def test_a_backup_of_the_time_before_the_key_still_asks_a_person(world: KeyedWor
     world.bench.source([*PEOPLE, *LATER, ("late", "m.late@x.io", "Late", None)])
     report = world.sync()
     assert (report.plan.create, report.plan.adopt, report.exit_code) == (0, 1, 0)
+
+
+def test_a_backup_that_does_not_know_the_first_run_with_a_key_asks_too(world: KeyedWorld) -> None:
+    world.bench.sync_as(key_property=None)
+    world.bench.source(PEOPLE)
+    world.sync()
+    kept = backup(world.bench.warehouse)
+    world.bench.source([*PEOPLE, LATER[0]])
+    world.sync()
+    world.bench.sync_as(key_property=KEY)
+    world.bench.source([*PEOPLE, *LATER])
+    world.sync()
+    restore(world.bench.warehouse, kept)
+    world.bench.source([*PEOPLE, *MOVED, ("new", "new@x.io", "New", None)])
+    with pytest.raises(GuardrailError, match="1 record"):
+        world.sync()
 
 
 def test_another_field_begins_anew(world: KeyedWorld) -> None:
@@ -312,6 +328,35 @@ def test_an_archived_record_is_made_anew_by_a_rollback_with_its_key(tmp_path: Pa
     assert world.keys == ["1", "2", "3"]
     roll_back_run(world.bench, report.run_id, RollbackChoices(recreate_archived=True))
     assert world.keys == ["0", "1", "2", "3"]
+
+
+def test_who_was_erased_is_not_found_by_the_key_after_a_restore(world: KeyedWorld) -> None:
+    world.bench.source(PEOPLE)
+    world.sync()
+    kept = backup(world.bench.warehouse)
+    erase(world, "p0@x.io")
+    restore(world.bench.warehouse, kept)
+    world.bench.warehouse.execute("DELETE FROM revetl.snapshot__fake__contacts WHERE key = '0'")
+    world.bench.source([("0", "other@x.io", "Back", "Rome"), *PEOPLE[1:]])
+    report = world.sync()
+    assert (report.plan.suppressed, world.of("0")["firstname"], world.of("0")["city"]) == (1, "P0", "Bern")
+
+
+def test_who_left_and_was_not_looked_for_is_not_told_as_gone(tmp_path: Path) -> None:
+    """Its id is not known, it has no address, and the field for keys is still to be made: nobody was asked."""
+    world = KeyedWorld(tmp_path, mode="mirror", on_leave="archive", key_property=None)
+    world.bench.source(PEOPLE)
+    world.sync()
+    world.bench.warehouse.execute(
+        "UPDATE revetl.snapshot__fake__contacts SET destination_id = NULL, row_hash = NULL, email = NULL"
+        " WHERE key = '0'"
+    )
+    world.bench.sync_as(key_property=KEY)
+    world.bench.source(PEOPLE[1:])
+    plan = world.bench.plan(state_dir=world.state_dir)
+    assert plan.reasons == {"NO_ID": 1}
+    world.sync("deleted")
+    assert len(world.bench.destination.records) == 4
 
 
 def test_addresses_are_no_keys_to_write_down(world: KeyedWorld) -> None:

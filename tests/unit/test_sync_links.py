@@ -542,7 +542,7 @@ def test_of_two_kinds_of_ours_the_last_takes_along_what_they_brought(bench: Two,
 
 def test_rows_of_an_earlier_version_lose_our_kind_and_no_more(bench: Two) -> None:
     made_beside(bench)
-    for column in ("ours", "alone", "error_code", "tries", "next_try"):
+    for column in ("ours", "alone", "error_code", "in_row", "tries", "next_try"):
         bench.warehouse.execute(f"ALTER TABLE revetl.links__fake__contacts DROP COLUMN {column}")
     bench.people(ann="bolt", bob="bolt", cid=None)
     assert bench.run().counts == {"linked": 1, "unlinked": 1}

@@ -177,6 +177,24 @@ def test_an_address_that_another_record_still_has_is_sent_once_that_one_has_move
     assert {r["email"]: r["firstname"] for r in bench.destination.records.values()} == {r[1]: r[2] for r in chain}
 
 
+@pytest.mark.parametrize("few", [100, 0], ids=["few wait", "many wait"])
+def test_who_waits_for_a_value_of_ours_is_tried_by_every_run(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, few: int
+) -> None:
+    monkeypatch.setattr(due, "FEW", few)
+    bench.destination.unique = {"email"}
+    one, two, three = people(3)
+    bench.source([one, two, three])
+    bench.run()
+    refuse(bench, "INVALID_OPTION", three[0])  # waits for something else, beside it
+    bench.source([one, (two[0], one[1], *two[2:]), (*three[:3], "Oslo")])
+    assert bench.run().waiting_reasons == {"INVALID_OPTION": 1, "VALUE_HELD": 1}
+    bench.source([(one[0], "free@x.io", *one[2:]), (two[0], one[1], *two[2:]), (*three[:3], "Oslo")])
+    bench.sent()
+    bench.run()
+    assert ("update", two[0], {"email": one[1]}) in bench.sent()
+
+
 def test_what_was_refused_and_has_nothing_left_to_send_waits_no_longer(bench: Bench) -> None:
     bench.run()
     refuse(bench, "INVALID_EMAIL")

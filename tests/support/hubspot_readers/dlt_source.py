@@ -22,6 +22,7 @@ def main(base_url):
                 for link in row.pop(to_type, None) or ():
                     other = next(value for key, value in link.items() if key != "value")
                     document["links"].append([name, row["id"], to_type, other, None])
+    document["schemas"] = [row["name"] for row in source.resources["schemas"]]
     changes = helpers.fetch_property_history("/crm/v3/objects/contacts", "pat-reader", "email,firstname")
     document["history"]["contacts"] = [entry for page in changes for entry in page]
     for page in helpers.fetch_data("/crm/v3/properties/contacts", "pat-reader"):

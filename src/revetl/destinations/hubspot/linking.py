@@ -196,4 +196,6 @@ def _alone(pair: Pair, response: Response) -> Outcome:
 
 def _refused(pair: Pair, error: dict[str, Any], attempts: int) -> Outcome:
     refusal = api.refusal(error)
-    return Outcome(pair.ordinal, Status.REJECTED, pair.from_id, "Rejected", refusal.code, refusal.message, attempts)
+    outcome = Outcome(pair.ordinal, Status.REJECTED, pair.from_id, "Rejected", refusal.code, refusal.message, attempts)
+    outcome.in_row = refusal.code in api.IN_ROW
+    return outcome

@@ -40,12 +40,11 @@ class HubSpotApp:
             self.writes += route.writes
             headers: dict[str, str] = {}
             try:
-                token = ""
                 if not route.public:
                     token, oauth = self.portal.authenticate(request.headers.get("Authorization"))
                     headers = self.limits.take(token, search=route.searches, oauth=oauth)
                     self.portal.require_scope(token, self._scopes(route, request))
-                status, body = route.endpoint(await self._call(request, token, searching=route.searches))
+                status, body = route.endpoint(await self._call(request, searching=route.searches))
             except ApiError as e:
                 self.refused += 1
                 return answer(e.status, e.body(), headers)
@@ -63,7 +62,7 @@ class HubSpotApp:
                 objects[name] = object_ if object_ in OTHER_STANDARD_OBJECTS else self.portal.store(object_).type
         return [scope.format(**objects) for scope in route.scopes]
 
-    async def _call(self, request: web.Request, token: str, *, searching: bool) -> PortalCall:
+    async def _call(self, request: web.Request, *, searching: bool) -> PortalCall:
         body: Any = None
         if request.can_read_body:
             raw = await request.read()
@@ -78,7 +77,7 @@ class HubSpotApp:
             except ValueError:
                 raise errors.invalid_json("the body is not JSON") from None
         match, url = request.match_info, f"{request.scheme}://{request.host}{request.path}"
-        return PortalCall(self.portal, canonical_type(match.get("type", "")), match, request.query, body, url, token)
+        return PortalCall(self.portal, canonical_type(match.get("type", "")), match, request.query, body, url)
 
     async def _token(self, request: web.Request) -> web.StreamResponse:
         """Any refresh token serves except one with `bad` in it."""

@@ -96,9 +96,6 @@ class AssociationTypes:
     def inverses(self, types: list[int]) -> list[int]:
         return [self._by_id[t].inverse for t in types]
 
-    def is_primary(self, type_id: int) -> bool:
-        return type_id in _PRIMARIES
-
     # an account's own labels
 
     def create(self, pair: tuple[str, str], name: str, label: str, inverse_label: str | None) -> list[AssociationType]:

@@ -56,7 +56,6 @@ class PortalCall:
     query: MultiMapping[str]
     body: Any
     url: str
-    token: str
 
     @property
     def version(self) -> str | None:

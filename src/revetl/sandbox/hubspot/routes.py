@@ -108,6 +108,8 @@ _OBJECT_SCHEMAS: _Table = (
     ("POST", "", object_schemas.refuse, _CUSTOM_WRITE),
     ("GET", "/{type}", object_schemas.read, (*_SCHEMA_READ, *_CUSTOM_READ)),
 )
+# The shorter one is what readers ask for (captured in the sources of two).
+_SCHEMA_BASES = ("/crm-object-schemas/v3/schemas", "/crm/v3/schemas")
 _TABLES: tuple[tuple[_Table, tuple[str, ...]], ...] = (
     (_OBJECTS, ("/crm/v3/objects/{type}", *(f"/crm/objects/{d}/{{type}}" for d in DATED))),
     (_PROPERTIES, ("/crm/v3/properties/{type}", *(f"/crm/properties/{d}/{{type}}" for d in DATED))),
@@ -119,7 +121,7 @@ _TABLES: tuple[tuple[_Table, tuple[str, ...]], ...] = (
     (_LINKS_OF_ONE_UNLISTED, ("/crm/objects/2026-09/{type}/{id}/associations",)),
     (_OWNERS_TABLE, ("/crm/v3/owners", *(f"/crm/owners/{d}" for d in DATED))),
     (_PIPELINES, ("/crm/v3/pipelines/{type}", *(f"/crm/pipelines/{d}/{{type}}" for d in DATED))),
-    (_OBJECT_SCHEMAS, ("/crm-object-schemas/v3/schemas", *(f"/crm-object-schemas/{d}/schemas" for d in DATED))),
+    (_OBJECT_SCHEMAS, (*_SCHEMA_BASES, *(f"/crm-object-schemas/{d}/schemas" for d in DATED))),
     ((("GET", "", tokens.account, ()),), ("/account-info/v3/details",)),
 )
 # Asked about a token that stands in the address or in the body, without one in the header (docs).

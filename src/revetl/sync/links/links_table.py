@@ -45,6 +45,7 @@ _COLUMNS = (
     ("ours", "BOOLEAN"),
     ("alone", "BOOLEAN"),
     ("error_code", "VARCHAR"),  # why it was refused when it was last sent
+    ("in_row", "BOOLEAN"),  # whether the cause lies in the row
     ("tries", "BIGINT"),  # how often it was refused
     ("next_try", "TIMESTAMP"),
 )
@@ -59,6 +60,7 @@ _RESULTS = (
     ("error_class", "VARCHAR"),
     ("error_code", "VARCHAR"),
     ("error_message", "VARCHAR"),
+    ("in_row", "BOOLEAN"),
     ("attempts", "INTEGER"),
 )
 
@@ -298,7 +300,7 @@ def write_answered(tables: SyncTables, done: Sequence[Outcome], now: datetime, r
     tables.warehouse.append(tables.scratch_relation("linkresults"), _as_arrow(done))
     low, high = min(o.ordinal for o in done), max(o.ordinal for o in done)
     answered = f"""
-        SELECT p.*, r.status, r.error_class, r.error_code, r.error_message, r.attempts
+        SELECT p.*, r.status, r.error_class, r.error_code, r.error_message, r.in_row, r.attempts
         FROM (
             SELECT *
             FROM {tables.scratch("linkplan")}
@@ -340,6 +342,7 @@ def write_answered(tables: SyncTables, done: Sequence[Outcome], now: datetime, r
             state = CASE WHEN p.op = 'link' THEN 'rejected' ELSE 'unlinking' END,
             synced_at = ?,
             error_code = coalesce(p.error_code, p.error_class, 'REJECTED'),
+            in_row = p.in_row,
             tries = coalesce({links}.tries, 0) + 1,
             next_try = {next_try}
         FROM ({answered}) p
@@ -400,6 +403,7 @@ def _as_arrow(done: Sequence[Outcome]) -> pa.Table:
         ("error_class", pa.string(), [o.error_class for o in done]),
         ("error_code", pa.string(), [o.error_code for o in done]),
         ("error_message", pa.string(), [o.message for o in done]),
+        ("in_row", pa.bool_(), [o.in_row for o in done]),
         ("attempts", pa.int32(), [o.attempts for o in done]),
     ]
     return pa.table({name: pa.array(values, type_) for name, type_, values in columns})

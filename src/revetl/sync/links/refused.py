@@ -1,8 +1,8 @@
 """Links that were refused: which of them are tried again, by the rule of refused records (`sync/retry/due.py`).
 
-- A link has no values of its own, so whatever refused it lies outside, and may be gone at any moment. While at most
-  `FEW` wait, each run tries them all; of more, each is tried after a pause that doubles from an hour to a day, at most
-  `MOST` in a run.
+- The cause lies in the row (`Outcome.in_row`): it waits until an id changes, or for `release`.
+- It may lie outside: while at most `FEW` wait so, each run tries them all; of more, each is tried after a pause that
+  doubles from an hour to a day, at most `MOST` in a run.
 - A link that could not be removed is tried by every run: as long as it stands, somebody sees a link that is not so.
 """
 
@@ -24,15 +24,16 @@ _REFUSED = "(state = 'rejected' OR (state = 'unlinking' AND error_code IS NOT NU
 
 def set_aside(tables: SyncTables, now: datetime, *, everything: bool) -> None:
     """Makes the scratch table `linkwaiting`: the refused links that are not tried now. `everything`: all are tried."""
-    links = tables.links
-    tables.new_scratch("linkwaiting", f"AS SELECT {_IDENTITY}, r.error_code FROM {links} r WHERE FALSE")
+    links, outside, columns = tables.links, "r.in_row IS NOT TRUE", f"{_IDENTITY}, r.error_code, r.in_row"
+    tables.new_scratch("linkwaiting", f"AS SELECT {columns} FROM {links} r WHERE FALSE")
     if everything:
         return
-    refused = f"SELECT {_IDENTITY}, r.error_code FROM {links} r WHERE r.state = 'rejected'"
+    refused = f"SELECT {columns} FROM {links} r WHERE r.state = 'rejected'"
     waiting = tables.scratch("linkwaiting")
     tables.warehouse.execute(f"INSERT INTO {waiting} {refused}")
-    if tables.warehouse.scalar(f"SELECT count(*) FROM {waiting}", int) <= FEW:
-        tables.warehouse.execute(f"DELETE FROM {waiting}")
+    few = tables.warehouse.scalar(f"SELECT count(*) FROM {waiting} r WHERE {outside}", int) <= FEW
+    if few:
+        tables.warehouse.execute(f"DELETE FROM {waiting} WHERE in_row IS NOT TRUE")
         return
     tables.new_scratch("linksdue", f"AS SELECT {_IDENTITY} FROM {links} r WHERE FALSE")
     due = tables.scratch("linksdue")
@@ -41,7 +42,7 @@ def set_aside(tables: SyncTables, now: datetime, *, everything: bool) -> None:
         INSERT INTO {due}
         SELECT {_IDENTITY}
         FROM {links} r
-        WHERE r.state = 'rejected' AND coalesce(r.next_try <= ?, TRUE)
+        WHERE r.state = 'rejected' AND {outside} AND coalesce(r.next_try <= ?, TRUE)
         ORDER BY r.next_try NULLS FIRST, {_IDENTITY}
         LIMIT {MOST}
         """,

@@ -190,7 +190,8 @@ def _as_it_should_be(line: LinkLine) -> Outcome:
 
 
 def _refused(pair: Pair, error: Rejected) -> Outcome:
-    return Outcome(pair.ordinal, Status.REJECTED, None, type(error).__name__, error.code, str(error))
+    kind, in_row = type(error).__name__, error.in_row
+    return Outcome(pair.ordinal, Status.REJECTED, None, kind, error.code, str(error), in_row=in_row)
 
 
 def _unanswered(pair: Pair) -> Outcome:

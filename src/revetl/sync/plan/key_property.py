@@ -65,13 +65,13 @@ async def make(spec: SyncSpec, destination: Destination) -> None:
 
 async def find(
     spec: SyncSpec, destination: Destination, keys: Sequence[str], names: Sequence[str]
-) -> dict[str, RecordMatch]:
-    """Which of our keys stand there, by the key. Nothing where the field is still to be made."""
+) -> dict[str, RecordMatch] | None:
+    """Which of our keys stand there, by the key. None where nobody was asked: the field is still to be made."""
     field = spec.key_property
     if field is None or not isinstance(destination, LooksUp):
-        return {}
+        return None
     if field not in (await destination.describe(spec.object)).fields:
-        return {}
+        return None
     able, limits = destination, destination.limits(spec.object)
 
     async def ask(values: Sequence[Scalar]) -> Mapping[str, RecordMatch]:

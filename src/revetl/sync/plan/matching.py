@@ -18,7 +18,7 @@ What can fail here, and what then happens:
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -27,7 +27,7 @@ from revetl.destinations.base import Destination, RecordMatch
 from revetl.destinations.capabilities import LooksUp
 from revetl.model import Scalar
 from revetl.state.sync_tables import SyncTables
-from revetl.sync.batching import ask_in_batches
+from revetl.sync.batching import ask_in_batches, cut
 from revetl.sync.plan import adoption, handovers, key_property, unsearched
 from revetl.sync.sync_run import SyncRun
 from revetl.warehouse.cells import plain
@@ -48,6 +48,7 @@ _FOUND = (
     ("keyed", "BOOLEAN"),  # what was found holds our key
 )
 _CHUNK = 10_000
+_IDS_AT_ONCE = 5_000  # Snowflake takes 16,384 values in a list
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +114,8 @@ async def _look_up(run: SyncRun, destination: Destination, lines: list[_NewLine]
 
         for answer in await ask_in_batches(wanted, limits.lookup_rows, limits, ask):
             matches.update(answer)
-    keyed = await key_property.find(spec, destination, [line.key for line in lines], names)
+    found_by_key = await key_property.find(spec, destination, [line.key for line in lines], names)
+    keyed = found_by_key or {}
     earlier = {
         matches[f].destination_id for line, values in asked if len(values) > 1 for _, f in values if f in matches
     }
@@ -129,7 +131,7 @@ async def _look_up(run: SyncRun, destination: Destination, lines: list[_NewLine]
         match = own[-1] if own else matches.get(identity or "")
         present_match = matches.get(identity or "")
         by_present = match is not None and present_match is not None and _is_one(match, present_match)
-        asked_for = isinstance(destination, LooksUp) and (bool(values) or spec.key_property is not None)
+        asked_for = isinstance(destination, LooksUp) and (bool(values) or found_by_key is not None)
         is_keyed = match is not None and match is by_key
         difference = _difference(tables, destination, line, match, by_present, ours=line.in_doubt or is_keyed)
         stands = None if match is None else match.fields.get(match_on)
@@ -142,22 +144,20 @@ def _is_one(match: RecordMatch, other: RecordMatch) -> bool:
     return match.destination_id == other.destination_id
 
 
-def _owners(tables: SyncTables, ids: set[str]) -> dict[str, str]:
+def _owners(tables: SyncTables, ids: Collection[str]) -> dict[str, str]:
     """id → the key that has it."""
-    if not ids:
-        return {}
-    marks = ", ".join("?" for _ in ids)
-    return {
-        str(id_): str(key)
-        for id_, key in tables.warehouse.rows(
+    owners: dict[str, str] = {}
+    for batch in cut([*ids], _IDS_AT_ONCE):
+        rows = tables.warehouse.rows(
             f"""
             SELECT destination_id, key
             FROM {tables.snapshot}
-            WHERE destination_id IN ({marks})
+            WHERE destination_id IN ({", ".join("?" for _ in batch)})
             """,
-            [*ids],
+            batch,
         )
-    }
+        owners |= {str(id_): str(key) for id_, key in rows}
+    return owners
 
 
 def _difference(
