@@ -98,7 +98,7 @@ class Options(BaseModel):
             have = {getattr(o, name) is not None: key for key, o in objects.items()}
             if len(have) == 2:
                 raise ValueError(
-                    f"{have[True]!r} has {name} and {have[False]!r} has none; what a destination can do holds for all of"
-                    " its objects: declare another destination for one of them"
+                    f"{have[True]!r} has {name} and {have[False]!r} has none; what a destination can do holds for all"
+                    " of its objects: declare another destination for one of them"
                 )
         return objects
