@@ -23,6 +23,7 @@ from pydantic_core import CoreSchema
 from pydantic_core.core_schema import no_info_before_validator_function
 
 from revetl.destinations.base import FieldType
+from revetl.model import Operation
 
 # What an answer, or one record of it, means.
 #   ok, accepted    taken; taken and not applied yet
@@ -264,3 +265,10 @@ class ApiObject(_Model):
     @property
     def requests(self) -> list[ApiRequest]:
         return [r for r in (self.create, self.update, self.upsert, self.delete) if r is not None]
+
+
+def request_of(object_: ApiObject, op: Operation) -> ApiRequest | None:
+    """None where the description has none."""
+    if op is Operation.CREATE:
+        return object_.upsert or object_.create
+    return (object_.update or object_.upsert) if op is Operation.UPDATE else object_.delete

@@ -19,11 +19,13 @@ from revetl.model import Change, Scalar
 
 @dataclass(frozen=True, slots=True)
 class RequestBuilder:
-    """Of one object and one of its operations. `token_headers`: the headers that hold what a repeat is known by."""
+    """Of one object and one of its operations. `about` tells the object from others; `token_headers` are those that
+    hold what a repeat is known by."""
 
     object: ApiObject
     request: ApiRequest
     match_on: str | None
+    about: str = ""
     token_headers: tuple[str, ...] = ()
 
     def values(self, change: Change) -> dict[str, Scalar]:
@@ -54,9 +56,9 @@ class RequestBuilder:
             sent[request.key_as] = change.key
         return nested(sent)
 
-    def outgoing(self, changes: Sequence[Change], records: Sequence[dict[str, Any]], about: str) -> SessionRequest:
-        """One call with these records; one that is no batch has one. `about` tells this object from others. ValueError
-        where the path can't be filled."""
+    def outgoing(self, changes: Sequence[Change], records: Sequence[dict[str, Any]]) -> SessionRequest:
+        """One call with these records; one that is no batch has one. ValueError where the path can't be filled, or a
+        value has no form in JSON."""
         request = self.request
         path = self._path(changes[0])
         content: bytes | None = None
@@ -67,7 +69,7 @@ class RequestBuilder:
         headers = {"content-type": "application/json"} if content is not None else {}
         headers |= {name.lower(): value for name, value in request.headers.items()}
         if self.token_headers:
-            token = self._token(changes, path, content, about)
+            token = self._token(changes, path, content)
             headers |= {name.lower(): token for name in self.token_headers}
         return SessionRequest(request.method, path, content, request.query, headers, shown_as=request.path)
 
@@ -92,11 +94,11 @@ class RequestBuilder:
             raise ValueError("a segment of the path would be . or .., which names another place")
         return path
 
-    def _token(self, changes: Sequence[Change], path: str, content: bytes | None, about: str) -> str:
+    def _token(self, changes: Sequence[Change], path: str, content: bytes | None) -> str:
         """The same for the same changes, now or after a crash; another as soon as anything is another, or as the vendor
         has answered about the record since."""
         who = [[c.key, c.op, c.destination_id, c.after] for c in changes]
-        seed = orjson.dumps([about, self.request.method, path, who, (content or b"").hex()])
+        seed = orjson.dumps([self.about, self.request.method, path, who, (content or b"").hex()])
         return f"revetl_{sha256(seed).hexdigest()[:40]}"
 
 
