@@ -27,8 +27,9 @@ _NAMES = ("id", "key")  # of {…} in a path, beside columns
 class AnyField(dict[str, DestinationField]):
     """The fields of an object that takes whatever it is sent, those that are declared with their types."""
 
-    def __init__(self, types: Mapping[str, FieldType]) -> None:
-        super().__init__({name: DestinationField(name, type_) for name, type_ in types.items()})
+    def __init__(self, types: Mapping[str, FieldType], unique: Sequence[str]) -> None:
+        declared: Mapping[str, FieldType] = {**dict.fromkeys(unique, "string"), **types}
+        super().__init__({n: DestinationField(n, type_, unique=n in unique) for n, type_ in declared.items()})
 
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str)
@@ -110,7 +111,7 @@ class HttpApi:
         }
         if found.event_id is not None:
             required[found.event_id] = f"by it {self.name} knows an event that it has already"
-        return ObjectSchema(AnyField(found.fields), found.kind, found.event_id, required)
+        return ObjectSchema(AnyField(found.fields, found.unique), found.kind, found.event_id, required)
 
     def limits(self, object_: str) -> Limits:
         found = self._object(object_)

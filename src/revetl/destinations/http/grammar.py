@@ -227,8 +227,8 @@ class ApiObject(_Model):
     """One kind of record. `id`: where its id stands in the answer to a create and in what is read. `upsert` takes the
     place of `create`, and of `update` where there is none. `constants`: in every record that is sent. `fields`: the
     type of those that are not as the model has them (`json`: a column of text holds JSON); `ignore_case`: those in
-    which the vendor does. `event_id`: the field by which an
-    event is known there; only for events."""
+    which the vendor does; `unique`: those, of text, in which it refuses a value that another record has. `event_id`:
+    the field by which an event is known there; only for events."""
 
     id: Pointer = "/id"
     create: ApiRequest | None = None
@@ -240,6 +240,7 @@ class ApiObject(_Model):
     constants: dict[str, Any] = {}
     fields: dict[str, FieldType] = {}
     ignore_case: tuple[str, ...] = ()
+    unique: tuple[str, ...] = ()
     kind: Literal["records", "events"] = "records"
     event_id: str | None = None
 
