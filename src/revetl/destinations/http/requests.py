@@ -16,6 +16,8 @@ from revetl.destinations.http.values import as_json, as_text, nested, placed
 from revetl.http import SessionRequest
 from revetl.model import Change, Scalar
 
+_AS_THEY_ARE = frozenset({str, int, float, bool, type(None)})
+
 
 @dataclass(frozen=True, slots=True)
 class RequestBuilder:
@@ -74,6 +76,8 @@ class RequestBuilder:
         return SessionRequest(request.method, path, content, request.query, headers, shown_as=request.path)
 
     def _json(self, name: str, value: Scalar) -> Any:
+        if type(value) in _AS_THEY_ARE and name not in self.object.fields:
+            return value
         type_: FieldType = self.object.fields.get(name, "any")
         try:
             return as_json(value, type_)

@@ -21,11 +21,14 @@ class ApiWriter:
 
     async def write(self, builder: RequestBuilder, changes: Sequence[Change], repeatable: bool) -> list[Outcome]:
         """One call. Rejected: it was refused as a whole. `repeatable`: as the session's `idempotent`."""
-        sent, outcomes = self._with_form(builder, changes)
-        if not sent:
-            return outcomes
-        outgoing = builder.outgoing([c for c, _ in sent], [record for _, record in sent])
-        changes = [change for change, _ in sent]
+        outcomes: list[Outcome] = []
+        try:
+            outgoing = builder.outgoing(changes, [builder.record(change) for change in changes])
+        except ValueError:
+            changes, outcomes = self._with_form(builder, changes)
+            if not changes:
+                return outcomes
+            outgoing = builder.outgoing(changes, [builder.record(change) for change in changes])
         try:
             response = await self._session.send(outgoing, idempotent=repeatable)
         except Ambiguous as e:
@@ -35,17 +38,14 @@ class ApiWriter:
             one.attempts = response.extensions["attempts"]
         return outcomes + answered
 
-    def _with_form(
-        self, builder: RequestBuilder, changes: Sequence[Change]
-    ) -> tuple[list[tuple[Change, dict[str, Any]]], list[Outcome]]:
+    def _with_form(self, builder: RequestBuilder, changes: Sequence[Change]) -> tuple[list[Change], list[Outcome]]:
         """The changes that can be written down, and outcomes of those that can't: because of what stands in their
         rows. Rejected where the call can't answer per record."""
-        request, sent, outcomes = builder.request, list[tuple[Change, dict[str, Any]]](), list[Outcome]()
+        request, sent, outcomes = builder.request, list[Change](), list[Outcome]()
         for change in changes:
             try:
-                record = builder.record(change)
-                builder.outgoing([change], [record])
-                sent.append((change, record))
+                builder.outgoing([change], [builder.record(change)])
+                sent.append(change)
             except ValueError as e:
                 if request.rows is not None and not request.results:
                     raise Rejected(str(e), code="INVALID_VALUE", in_row=True) from None
