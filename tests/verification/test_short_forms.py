@@ -90,7 +90,7 @@ def test_mutants_still_apply(mutant: mutants.Mutant) -> None:
 
 def test_a_mutant_is_found() -> None:
     mutant = next(m for m in mutants.MUTANTS if m.name == "the intent is not written ahead")
-    assert str(mutants.found_by(mutant, "simulation", 40)).startswith("history ")
+    assert str(mutants.found_by(mutant, "simulation", 150)).startswith("history ")
 
 
 @pytest.mark.parametrize("named", [True, False])
