@@ -39,6 +39,9 @@ class AnyField(dict[str, DestinationField]):
 
 
 class HttpApi:
+    """The core, for an API that can neither be searched nor read. `secrets`: what no message may hold beside the
+    account's credentials."""
+
     def __init__(
         self,
         name: str,
@@ -182,7 +185,9 @@ class HttpApi:
         return found
 
 
-class _LooksUp(HttpApi):
+class SearchableApi(HttpApi):
+    """With `look_up`."""
+
     async def look_up(
         self, object_: str, match_on: str, values: Sequence[Scalar], fields: Sequence[str]
     ) -> Mapping[str, RecordMatch]:
@@ -202,7 +207,9 @@ class _LooksUp(HttpApi):
         return await self._reader.find(found, question, values, fields, form_of)
 
 
-class _ReadsBack(HttpApi):
+class ReadableApi(HttpApi):
+    """With `read_back`."""
+
     async def read_back(self, object_: str, ids: Sequence[str], fields: Sequence[str]) -> Mapping[str, RecordMatch]:
         found, wanted = self._object(object_), set(ids)
         if found.read_back is None:
@@ -212,15 +219,19 @@ class _ReadsBack(HttpApi):
         )
 
 
-class _Both(_LooksUp, _ReadsBack):
-    pass
+class WholeApi(SearchableApi, ReadableApi):
+    """With both."""
 
 
 def connect(name: str, options: Options, clock: Clock, transport: Transport | None = None) -> Destination:
     """An account with the capabilities that its objects describe."""
     first = next(iter(options.objects.values()))
-    kinds = {(True, True): _Both, (True, False): _LooksUp, (False, True): _ReadsBack, (False, False): HttpApi}
-    return kinds[first.look_up is not None, first.read_back is not None](name, options, clock, transport)
+    kind: type[HttpApi]
+    if first.look_up is not None:
+        kind = WholeApi if first.read_back is not None else SearchableApi
+    else:
+        kind = ReadableApi if first.read_back is not None else HttpApi
+    return kind(name, options, clock, transport)
 
 
 def _question_rows(question: ApiQuestion | ApiLookUp | None) -> int:
