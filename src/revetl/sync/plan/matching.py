@@ -28,7 +28,7 @@ from revetl.destinations.capabilities import LooksUp
 from revetl.model import Scalar
 from revetl.state.sync_tables import SyncTables
 from revetl.sync.batching import ask_in_batches, cut
-from revetl.sync.plan import adoption, handovers, key_property, unsearched
+from revetl.sync.plan import adoption, handovers, key_property, twin_keys, unsearched
 from revetl.sync.sync_run import SyncRun
 from revetl.warehouse.cells import plain
 from revetl.warehouse.sql import ident
@@ -66,12 +66,20 @@ class _NewLine:
 async def match_new(run: SyncRun, destination: Destination) -> int:
     """Decides every line of the plan that has no destination id. Reads from the destination, writes to it nothing.
     Returns how many are not there and, in mode update, left the plan for that."""
-    spec, tables = run.spec, run.tables
+    spec = run.spec
     searched = isinstance(destination, LooksUp)
     if not searched:
         await run.on_tables(unsearched.restore_ids)
     if not await run.on_tables(_count_new):
         return 0
+    absent = await _match(run, destination, searched=searched)
+    if twin_keys.can_collide(spec, destination):
+        await run.on_tables(twin_keys.withhold)
+    return absent
+
+
+async def _match(run: SyncRun, destination: Destination, *, searched: bool) -> int:
+    spec, tables = run.spec, run.tables
     idempotent = destination.idempotent(spec.object, spec.created_through)
     if spec.match_on is None or not (idempotent or searched):
         if not idempotent:
