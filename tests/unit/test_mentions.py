@@ -60,11 +60,23 @@ def test_an_address_is_found_in_any_spelling_and_place(
 @pytest.mark.parametrize(
     "text",
     [
-        *("ada @acme.test", "ada@ acme.test", "ada\u00a0@acme.test", "a d a @ acme . test", "write to ada @acme.test now"),
+        *(
+            "ada @acme.test",
+            "ada@ acme.test",
+            "ada\u00a0@acme.test",
+            "a d a @ acme . test",
+            "write to ada @acme.test now",
+        ),
         *("ada\ufe01@acme.test", "ada\U000e0061@acme.test", "ada@acme.test\u200bx", "x\u200bada@acme.test"),
         *("ada&amp;#64;acme.test", "ada&amp;commat;acme.test", "ada&percnt;40acme.test", "ada\uff06#64;acme.test"),
         *("ada\uff0540acme.test", "q=hi+ada%40acme.test", "q=+ada%40acme.test", "ada@acme\u3002test"),
-        *("ada@acme.test-Sales", "ada@acme.testTHEN", "ada@acme.testThen", '"ada"@acme.test', "ada(a comment)@acme.test"),
+        *(
+            "ada@acme.test-Sales",
+            "ada@acme.testTHEN",
+            "ada@acme.testThen",
+            '"ada"@acme.test',
+            "ada(a comment)@acme.test",
+        ),
     ],
 )
 def test_rare_spellings(text: str) -> None:

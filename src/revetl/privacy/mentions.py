@@ -7,7 +7,7 @@ too few sends somebody who was erased.
 What is the same address or profile to us (docs/guides/forget-a-person.md promises it):
 - letter case, blanks around it or its @, wide letters and signs (Unicode NFKC), characters that are not seen;
 - percent, form (`+` for a blank), JSON (`\\u0040`) and HTML (`&#64;`) forms, also one within another;
-- `mailto:`, a name before it in quotes, its local part in quotes, comments and brackets, words and signs on either side;
+- `mailto:`, a name before it, its local part in quotes, comments and brackets, words and signs on either side;
 - the domain in Unicode and in ASCII (IDNA 2008, in which ß is a letter of its own);
 - an address with a tag, `ada+news@…`, means `ada@…` as well; the other way round it does not: `info+ada@…` is hers, and
   `info@…` is not;
