@@ -144,3 +144,21 @@ def test_selectors_follow_one_flag_as_with_dbt(project: Path, capsys: pytest.Cap
     assert names(f"--select={PEOPLE}", FIRMS) == [FIRMS, PEOPLE]
     assert names("--exclude", PEOPLE, FIRMS) == []
     assert call(capsys, "ls", FIRMS)[0] == 2, "a word without its flag is a mistake"
+
+
+def test_rows_that_mode_update_finds_no_record_for_are_told_wherever_they_are_counted(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They are in no count of what was done, and the run ends with 0: without a word nobody would look for them."""
+    write_manifest(project, model(PEOPLE, {**SYNC, "mode": "update"}, columns=("golden_id", "email", "jobtitle")))
+    write_results(project, {f"model.tiny.{PEOPLE}": "success"})
+    _, out, _ = call(capsys, "plan")
+    heading, numbers = next(
+        (line.split(), out.splitlines()[i + 2].split())
+        for i, line in enumerate(out.splitlines())
+        if line.lstrip().startswith("sync ")
+    )
+    counted = dict(zip(heading, numbers, strict=True))
+    assert (counted["absent"], counted["same"]) == ("5", "0")
+    code, out, _ = call(capsys, "sync")
+    assert (code, "5 record(s) are not at the destination: mode update creates none" in out) == (0, True)
