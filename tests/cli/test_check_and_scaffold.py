@@ -32,6 +32,24 @@ def test_check_ends_with_what_is_to_be_mended(project: Path, capsys: pytest.Capt
     assert (code, "has no field 'fristname'" in out, "Did you mean 'firstname'?" in out) == (2, True, True)
 
 
+def test_check_takes_what_a_plan_takes_where_records_are_named_by_their_id(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The id is looked up and never sent, so that nobody may write it is no mistake. Nor does check pass what every
+    plan refuses."""
+    with duckdb.connect(str(project / "tiny.duckdb")) as db:
+        db.execute(f"ALTER TABLE {NAME} RENAME golden_id TO hs_object_id")
+    by_id = {"key": "hs_object_id", "match_on": "hs_object_id"}
+    declare(project, columns=("hs_object_id", "email", "firstname"), **by_id, mode="update")
+    code, out, _ = call(capsys, "check")
+    assert (code, "read-only" in out) == (0, False)
+    assert call(capsys, "plan")[0] == 0
+    declare(project, columns=("hs_object_id", "email", "firstname"), **by_id, mode="upsert")
+    for command in ("check", "plan"):
+        code, out, err = call(capsys, command)
+        assert (code, "Write `mode: update`" in " ".join((out + err).split())) == (2, True), command
+
+
 def test_an_ephemeral_model_is_refused_by_name(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     node = model(NAME, SYNC)
     node["config"]["materialized"] = "ephemeral"

@@ -74,12 +74,9 @@ async def _ask(run: SyncRun, destination: Destination, schema: ObjectSchema, sum
     described = key_property.described(spec, destination, schema.fields)
     if schema.kind == "events":
         events.check(spec, schema, full_refresh=summary.full_refresh)
-    looked_up_only = spec.match_on if run.tables.by_id else None
-    check_fields(spec, [f.name for f in run.tables.fields], described, looked_up_only=looked_up_only)
-    summary.notes += check_metadata(spec, described)
+    summary.notes += check_declared(spec, destination, schema, [f.name for f in run.tables.fields])
     summary.notes += await run.on_tables(field_types.check, described)
     await run.on_tables(key_property.check_keys)
-    consequences.check(spec, destination, schema)
     policies.check(run.tables, destination, described)
     summary.notes += _only_forward(spec, [f.name for f in run.tables.fields], described)
     if schema.kind == "events":
@@ -155,6 +152,16 @@ def _writes(spec: SyncSpec, destination: Destination, plan: PlanSummary) -> dict
     # A wave is a batch of its own at least, and so is what is emptied before them.
     writes[Operation.UPDATE.value] += plan.waves - 1 + -(-plan.vacated // destination.limits(spec.object).batch_rows)
     return writes
+
+
+def check_declared(spec: SyncSpec, destination: Destination, schema: ObjectSchema, columns: Sequence[str]) -> list[str]:
+    """What a sync declares, held against the destination without looking at a row: as `revetl check` and every plan do
+    it. Returns what is worth knowing, a sentence each. ConfigError for what can't be sent so."""
+    described = key_property.described(spec, destination, schema.fields)
+    looked_up_only = spec.match_on if consequences.finds_by_id(spec, destination) else None
+    check_fields(spec, columns, described, looked_up_only=looked_up_only)
+    consequences.check(spec, destination, schema)
+    return check_metadata(spec, described)
 
 
 _METADATA_TYPES: Mapping[Metadata, tuple[FieldType, ...]] = {
