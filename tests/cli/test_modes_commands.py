@@ -97,6 +97,26 @@ def test_what_a_policy_keeps_is_named(project: Path, capsys: pytest.CaptureFixtu
     assert (plan["kept"], plan["forecast"]["requests"], plan["forecast"]["seconds"]) == ({"jobtitle": 1}, 1, 0.0)
 
 
+@pytest.mark.parametrize("fault", ["a token", "a field"])
+def test_syncs_that_never_began_are_named(project: Path, capsys: pytest.CaptureFixture[str], fault: str) -> None:
+    """Whether the one before them stood in a report or raised an error: nothing else would say a word of them."""
+    if fault == "a token":
+        file = project / "profiles/connections.yml"
+        file.write_text(file.read_text().replace("pat-test", "pat-bad"))
+    else:
+        with duckdb.connect(str(project / "tiny.duckdb")) as db:
+            db.execute(f"ALTER TABLE {FIRMS} ADD COLUMN nosuch INTEGER")
+        firms = {**SYNC, "object": "companies", "match_on": "domain"}
+        write_manifest(
+            project,
+            model(FIRMS, firms, columns=("golden_id", "domain", "nosuch")),
+            model(PEOPLE, SYNC, columns=("golden_id", "email")),
+        )
+    code, _, err = call(capsys, "sync")
+    assert code == (4 if fault == "a token" else 2)
+    assert f"not begun, since {FIRMS} stopped: {PEOPLE}" in " ".join(err.split())
+
+
 def test_what_mode_update_leaves_alone_is_counted(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     declared = {**SYNC, "mode": "update"}
     write_manifest(project, model(PEOPLE, declared, columns=("golden_id", "email", "jobtitle")))
