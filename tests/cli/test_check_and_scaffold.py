@@ -95,6 +95,24 @@ def test_scaffold_shows_matches_clashes_and_what_is_missing(project: Path, capsy
         assert (code, said in err) == (2, True)
 
 
+def test_scaffold_finds_a_key_that_is_named_as_no_key_is(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with duckdb.connect(str(project / "tiny.duckdb")) as db:
+        db.execute(
+            """
+            CREATE TABLE debtors AS
+            SELECT 'same@x.example' AS email, now()::timestamp + to_days(i) AS seen, 'D' || i AS debtor_no
+            FROM range(3) AS t(i)
+            """
+        )
+        db.execute("CREATE TABLE visits AS SELECT email, 'V' AS kind FROM debtors")
+    write_manifest(project, model("debtors"), model("visits"), model(NAME, SYNC))
+    code, out, err = call(capsys, "scaffold", "debtors", "--to", "hubspot.contacts")
+    assert (code, 'key: "debtor_no"' in out) == (0, True)
+    assert "key debtor_no: unique and not null today" in err
+    code, _, err = call(capsys, "scaffold", "visits", "--to", "hubspot.contacts")
+    assert (code, "key email: no column is unique and not null: choose a key" in err) == (0, True)
+
+
 def test_scaffold_overwrites_nothing(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = project / f"dbt_project/models/activation/{NAME}.sql"
     before = file.read_text()
