@@ -50,6 +50,15 @@ def test_check_takes_what_a_plan_takes_where_records_are_named_by_their_id(
         assert (code, "Write `mode: update`" in " ".join((out + err).split())) == (2, True), command
 
 
+def test_check_counts_what_is_no_option_there(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with duckdb.connect(str(project / "tiny.duckdb")) as db:
+        db.execute(f"ALTER TABLE {NAME} ADD COLUMN lifecyclestage VARCHAR")
+        db.execute(f"UPDATE {NAME} SET lifecyclestage = CASE WHEN golden_id LIKE '%-0' THEN 'lead' ELSE 'Frozen' END")
+    declare(project, columns=("golden_id", "email", "lifecyclestage"))
+    code, out, _ = call(capsys, "check")
+    assert (code, "lifecyclestage: 4 record(s) hold what is no option there: refused there" in out) == (0, True)
+
+
 def test_an_ephemeral_model_is_refused_by_name(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     node = model(NAME, SYNC)
     node["config"]["materialized"] = "ephemeral"

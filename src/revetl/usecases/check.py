@@ -13,7 +13,7 @@ from revetl.model import SyncSpec
 from revetl.state.sync_tables import SyncTables, resolve
 from revetl.sync.plan import consequences, key_property
 from revetl.sync.plan.drafting import check_declared
-from revetl.sync.plan.field_types import of_types
+from revetl.sync.plan.field_types import of_types, strange_options_of_model
 from revetl.usecases import exit_codes
 from revetl.usecases.caller import Caller
 
@@ -70,6 +70,7 @@ async def _of_destination(
     sent = [f for f in tables.fields if not (by_id and f.name == spec.match_on)]
     clashes = ((f.name, of_types(f.type, known[f.name])) for f in sent)
     said.notes += [f"{name}: {clash}" for name, clash in clashes if clash is not None]
+    said.notes += strange_options_of_model(tables, known)
 
 
 @contextmanager

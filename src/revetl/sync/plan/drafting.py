@@ -80,7 +80,9 @@ async def _ask(run: SyncRun, destination: Destination, schema: ObjectSchema, sum
     policies.check(run.tables, destination, described)
     summary.notes += _only_forward(spec, [f.name for f in run.tables.fields], described)
     if schema.kind == "events":
-        return await _match_events(run, destination, schema, summary), 0
+        lookups = await _match_events(run, destination, schema, summary)
+        summary.notes += await run.on_tables(field_types.strange_options, described)
+        return lookups, 0
     if not summary.full_refresh:
         summary.unchanged += await equal_forms.take_over(run, destination)
     await _judge_shares(run, summary)
@@ -95,6 +97,7 @@ async def _ask(run: SyncRun, destination: Destination, schema: ObjectSchema, sum
     summary.kept = await policies.decide(run, destination, described)
     await handovers.decide(run, destination, described, summary)
     at.append(requests_of(destination)[0])
+    summary.notes += await run.on_tables(field_types.strange_options, described)
     return at[2] - at[1], at[1] - at[0] + at[3] - at[2]
 
 
