@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from revetl.usecases.plan import LineFilter, Planned
 
 _STYLES = {"create": "green", "adopt": "cyan", "update": "yellow", "delete": "red"}
-_COUNTS = ("create", "adopt", "update", "delete", "withheld", "waiting", "matched", "same")
+_COUNTS = ("create", "adopt", "update", "delete", "withheld", "waiting", "absent", "matched", "same")
 _SAMPLES, _FIELDS = 3, 6
 
 REASONS = {
