@@ -19,6 +19,7 @@ from revetl.state import outcomes
 from revetl.state.runs import get_run, list_runs, rollbacks_of
 from revetl.state.sync_tables import resolve
 from revetl.sync.drift.resolution import DriftResolution
+from revetl.sync.plan import lines
 from revetl.sync.release import RetryReport
 from revetl.sync.retry.queue import QueueFilter, release, waiting
 from revetl.sync.rollback.rolling_back import RollbackChoices, RollbackOptions, RollbackReport, roll_back
@@ -98,6 +99,31 @@ def test_released_it_is_sent_again(bench: Bench) -> None:
     release(resolve(bench.warehouse, bench.spec), QueueFilter(("1",)))
     bench.run()
     assert bench.sent() == [("update", "1", {"firstname": "BAD"})]
+
+
+def test_a_row_that_was_mended_and_one_that_left_leave_the_queue(bench: Bench) -> None:
+    """Else sync and retry would count them for ever, and the plan would not."""
+    roll_back_run(bench, spoil(bench))
+    why = lines.why_not_planned(resolve(bench.warehouse, bench.spec), "1")
+    assert why == "was rolled back: it waits until its row changes, or for `revetl retry --key 1`"
+    bench.source([ANN, ("2", "bob@x.io", "BAD", "BAD")])
+    bench.sent()
+    report = bench.run()
+    assert bench.sent() == []
+    assert report.plan.waiting_reasons == report.waiting_reasons == {"ROLLED_BACK": 1}
+    (queued,) = waiting(resolve(bench.warehouse, bench.spec), QueueFilter(statuses=("rolled_back",)))
+    assert queued.keys == ("2",)
+
+
+def test_an_emptied_model_forgets_nothing_that_was_rolled_back(bench: Bench) -> None:
+    roll_back_run(bench, spoil(bench))
+    bench.source([])
+    with pytest.raises(GuardrailError):
+        bench.run()
+    bench.source([("1", "ann@x.io", "BAD", "Riga")])
+    bench.sent()
+    bench.run()
+    assert bench.sent() == []
 
 
 def test_what_a_person_has_edited_since_is_left_and_told(bench: Bench) -> None:
