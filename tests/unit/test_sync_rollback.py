@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from revetl.cli.render.retry import show_waiting
-from revetl.destinations.base import RecordMatch
+from revetl.destinations.base import DestinationField, RecordMatch
 from revetl.errors import Ambiguous, ConfigError, GuardrailError, Unavailable
 from revetl.model import Change, FieldRule, Outcome, RunRecord, Status
 from revetl.state import outcomes
@@ -124,6 +124,24 @@ def test_an_emptied_model_forgets_nothing_that_was_rolled_back(bench: Bench) -> 
     bench.sent()
     bench.run()
     assert bench.sent() == []
+
+
+def test_a_step_back_that_the_destination_does_not_take_is_left_and_said_before(bench: Bench) -> None:
+    stages = ("lead", "customer")
+    bench.destination.described = {"city": DestinationField("city", "enum", options=stages, only_forward=True)}
+    rows = [("1", "ann@x.io", "Ann", "lead"), ("2", "bob@x.io", "Bob", None), ("3", "cid@x.io", "Cid", "lead")]
+    bench.source(rows)
+    bench.run()
+    bench.source([(key, email, "BAD" if key == "3" else name, "customer") for key, email, name, _ in rows])
+    bad = bench.run().run_id
+    bench.sent()
+    dry = roll_back_run(bench, bad, dry_run=True)
+    assert (dry.plan.restore, dry.plan.left) == (2, 1)
+    assert dry.plan.fields == {"city": {"restore": 1, "left": 2}, "firstname": {"restore": 1}}
+    assert ("the destination takes no step back", False, 2) in dry.plan.reasons
+    report = roll_back_run(bench, bad)
+    assert report.counts == {"ok": 2, "skipped": 1}
+    assert bench.sent() == [("update", "2", {"city": None}), ("update", "3", {"firstname": "Cid"})]
 
 
 def test_what_a_person_has_edited_since_is_left_and_told(bench: Bench) -> None:
@@ -535,8 +553,8 @@ def test_runs_know_what_undid_them(bench: Bench) -> None:
 def test_links_are_counted_and_left_to_the_next_sync(bench: Bench) -> None:
     bad = spoil(bench)
     bench.warehouse.execute(
-        "INSERT INTO revetl.outcomes (run_id, sync, key, op, status, destination_id, changed_fields)"
-        " SELECT run_id, sync, key, 'link', 'ok', destination_id, '[\"fake__firms\"]' FROM revetl.outcomes"
+        "INSERT INTO revetl.outcomes (run_id, sync, key, op, status, destination_id, changed_fields, attempts)"
+        " SELECT run_id, sync, key, 'link', 'ok', destination_id, '[\"fake__firms\"]', 1 FROM revetl.outcomes"
         f" WHERE run_id = '{bad}'"
     )
     report = roll_back_run(bench, bad)
