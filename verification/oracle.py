@@ -59,8 +59,11 @@ class Rules:
         return not (refresh and w.queued[1] == REJECTED)
 
     def tidied(self, w: World, row: Row | None, refresh: bool) -> World:
-        """A plan takes out of the queue what was refused and has nothing left to be sent."""
-        if w.queued is None or w.queued[1] not in REFUSED:
+        """A plan takes out of the queue what has nothing left to be sent; of what a person decided not a row that we
+        believe to stand there: that its record is gone was accepted."""
+        if w.queued is None:
+            return w
+        if w.queued[1] not in REFUSED and row is not None and w.queued[0] == row == w.from_row:
             return w
         freed = w._replace(queued=None, accepted=None)
         plan = self.due(freed, row, refresh)

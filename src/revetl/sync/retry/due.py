@@ -7,9 +7,10 @@
   a pause that doubles from an hour to a day, at most `MOST` in a run. So a cause that is gone is noticed by itself, and
   thousands that go on being refused cost little.
 - It waits for a value that another record of ours has: tried by every run, for this plan may free it.
-- Nothing is left to send (the row stands there as it is by now, or has left the model): it leaves the queue.
-- Nothing is left to send, and this row was refused when it was sent whole (a full refresh): it waits for the next one,
-  or for its row to change.
+- Nothing is left to send (the row stands there as it is by now, or has left the model): it leaves the queue, also where
+  a person decided.
+- Nothing is left to send, and this very row waits all the same: it was refused when it was sent whole (a full refresh),
+  or its record was deleted there and that was accepted. It waits for its row to change.
 
 A record that is withheld again for the reason it waited for leaves the plan before anything is sent: it waits, and the
 outcomes don't say the same every hour.
@@ -23,7 +24,7 @@ from revetl.clock import naive
 from revetl.state import snapshot
 from revetl.state.outcomes import VALUE_HELD
 from revetl.state.sync_tables import SyncTables
-from revetl.sync.retry.queue import REASON, REFUSED, TRIED_AGAIN
+from revetl.sync.retry.queue import HELD, REASON, TRIED_AGAIN
 from revetl.warehouse.sql import literal
 
 FEW = 100
@@ -38,7 +39,7 @@ def set_aside(tables: SyncTables, candidates: str, now: datetime, *, everything:
     planned now), and says why those wait. `candidates` is a SELECT of (key, row_hash) of the records that have
     something to be sent; `everything`: what was refused is tried, whatever the cause. Call inside the plan's
     transaction."""
-    warehouse, refused = tables.warehouse, ", ".join(literal(status) for status in REFUSED)
+    warehouse = tables.warehouse
     if not warehouse.rows(f"SELECT 1 FROM {tables.rejected} LIMIT 1"):
         tables.new_scratch("queued", "(key VARCHAR, tries BIGINT)")
         tables.new_scratch("waiting", "(key VARCHAR)")
@@ -65,8 +66,9 @@ def set_aside(tables: SyncTables, candidates: str, now: datetime, *, everything:
     warehouse.execute(
         f"""
         DELETE FROM {tables.rejected}
-        WHERE status IN ({refused}) AND key IN (SELECT key FROM {found} WHERE nothing_to_send)
-            AND key NOT IN ({_refused_as_it_is_known(tables)})
+        WHERE key IN (SELECT key FROM {found} WHERE nothing_to_send)
+            AND key NOT IN ({_waits_as_it_is_known(tables)})
+            AND {_model_is_whole(tables)}
         """
     )
     tables.new_scratch("queued", f"AS SELECT key, tries FROM {found} WHERE as_before AND {_SENT_BEFORE}")
@@ -81,15 +83,25 @@ def set_aside(tables: SyncTables, candidates: str, now: datetime, *, everything:
     return _counted(tables, f"SELECT status, reason FROM {tables.scratch('waiting')}")
 
 
-def _refused_as_it_is_known(tables: SyncTables) -> str:
-    """A SELECT of the keys in the model whose very row was refused though the snapshot has it: sent whole by a full
-    refresh, it turned out that the record is gone, or is another key's too. That its row stays mends neither."""
+def _waits_as_it_is_known(tables: SyncTables) -> str:
+    """A SELECT of the keys in the model whose very row waits though the snapshot has it: sent whole by a full refresh,
+    it turned out that the record is gone, or is another key's too; or that it is gone was accepted. That its row stays
+    mends none of it."""
     return f"""
         SELECT n.key
         FROM {tables.snapshot} n
         JOIN {tables.rejected} r ON r.key = n.key AND r.row_hash = n.row_hash
         WHERE n.key IN (SELECT {tables.source_key("m")} FROM {tables.source} m)
         """
+
+
+def _model_is_whole(tables: SyncTables) -> str:
+    """A condition on rows of the queue. What a person decided is not forgotten over a model that a failed build has
+    emptied; one that holds only what differs is empty on a good day."""
+    if tables.spec.forgets:
+        return "TRUE"
+    held = ", ".join(literal(status) for status in HELD)
+    return f"(status NOT IN ({held}) OR EXISTS (SELECT 1 FROM {tables.source}))"
 
 
 def _due(tables: SyncTables, now: datetime) -> str:

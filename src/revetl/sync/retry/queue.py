@@ -27,6 +27,7 @@ REFUSED = ("rejected", "skipped", "unknown")
 ROLLED_BACK = "rolled_back"
 ACCEPTED = "accepted"
 HELD = (ROLLED_BACK, ACCEPTED)  # what stands there was chosen by a person
+WHY_HELD = {ROLLED_BACK: "was rolled back", ACCEPTED: "what stands there was accepted"}
 TRIED_AGAIN = ("rejected", "skipped")  # by themselves, where the cause lies outside of the row
 REASON = "coalesce(error_code, upper(status))"
 
