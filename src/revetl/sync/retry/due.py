@@ -6,7 +6,8 @@
 - The cause lies outside of the row: while at most `FEW` wait so, each run tries them all; of more, each is tried after
   a pause that doubles from an hour to a day, at most `MOST` in a run. So a cause that is gone is noticed by itself, and
   thousands that go on being refused cost little.
-- It waits for a value that another record of ours has: tried by every run, for this plan may free it.
+- It waits for a value that another record of ours has: tried by every run, for this plan may free it. So is what a
+  saved plan was to create and stood there by then: a plan that looks for it adopts it.
 - Nothing is left to send (the row stands there as it is by now, or has left the model): it leaves the queue, also where
   a person decided.
 - Nothing is left to send, and this very row waits all the same: it was refused when it was sent whole (a full refresh),
@@ -22,7 +23,7 @@ from datetime import datetime
 
 from revetl.clock import naive
 from revetl.state import snapshot
-from revetl.state.outcomes import VALUE_HELD
+from revetl.state.outcomes import EXISTS_BY_NOW, VALUE_HELD
 from revetl.state.sync_tables import SyncTables
 from revetl.sync.retry.queue import HELD, REASON, TRIED_AGAIN
 from revetl.warehouse.sql import literal
@@ -107,7 +108,8 @@ def _model_is_whole(tables: SyncTables) -> str:
 def _due(tables: SyncTables, now: datetime) -> str:
     """A SELECT of the keys whose cause lies outside of their rows and that are tried now, the longest due first."""
     found = tables.scratch("retry_queue")
-    ours = f"as_before AND {_SENT_BEFORE} AND error_code = {literal(VALUE_HELD)}"
+    by_every_run = f"{literal(VALUE_HELD)}, {literal(EXISTS_BY_NOW)}"
+    ours = f"as_before AND {_SENT_BEFORE} AND error_code IN ({by_every_run})"
     outside = f"as_before AND {_SENT_BEFORE} AND in_row IS NOT TRUE AND ({ours}) IS NOT TRUE"
     if tables.warehouse.scalar(f"SELECT count(*) FROM {found} WHERE {outside}", int) <= FEW:
         return f"SELECT key FROM {found} WHERE ({outside}) OR ({ours})"
