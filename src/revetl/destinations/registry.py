@@ -29,6 +29,8 @@ GROUP = "revetl.destinations"
 _BUILT_IN = {
     "hubspot": "revetl.destinations.hubspot",
     "http_sink": "revetl.destinations.http_sink",
+    "postgres": "revetl.destinations.sql.postgres",
+    "mysql": "revetl.destinations.sql.mysql",
 }
 
 
