@@ -155,6 +155,7 @@ class WiredSession:
     def ask(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         wire = self._wire
         if wire.fuse.dead:
+            self._inner.close()
             wire.fuse.tick()
         wire.on_ask(sql)
         if not self._writes and sql.lstrip().startswith("UPDATE") and "revetl_marks" in sql:
@@ -192,6 +193,7 @@ class WiredSession:
 
     def rollback(self) -> None:
         if self._wire.fuse.dead:
+            self._inner.close()  # a dead process keeps no connection
             self._wire.fuse.tick()
         self._writes = False
         self._inner.rollback()

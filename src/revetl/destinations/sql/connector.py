@@ -177,6 +177,9 @@ class SqlDestination:
                 raise _CommitLost(writer, outcomes) from None
             self._put_back(writer, reusable=True)  # a constraint that is checked at the end: nothing stands
             raise
+        except BaseException:
+            writer.session.close()
+            raise
         self._idle.append(writer)
         return outcomes
 

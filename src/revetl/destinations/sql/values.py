@@ -55,7 +55,7 @@ def normal(column: TableColumn, value: Any) -> str:
         return bytes.fromhex(value).hex()
     kept = fitted(column, value)
     if column.kind == "float":
-        return repr(_single(kept) if column.single else kept)
+        return repr((_single(kept) if column.single else kept) + 0.0)  # of -0.0 some databases make 0.0
     if column.kind == "decimal":
         return _plain(kept)
     if column.kind in ("json", "array"):
