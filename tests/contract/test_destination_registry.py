@@ -26,7 +26,13 @@ from revetl.errors import ConfigError, Denied, Rejected, Unavailable
 from revetl.model import Change, Operation, Outcome, Status
 from tests.support.virtual_time import run_virtual
 
-MINIMAL = {"hubspot": {"token": "pat-secret-token"}, "http_sink": {"url": "http://127.0.0.1:1/push"}}
+DATABASE = {"host": "127.0.0.1", "user": "sender", "password": "pat-secret-word"}
+MINIMAL = {
+    "hubspot": {"token": "pat-secret-token"},
+    "http_sink": {"url": "http://127.0.0.1:1/push"},
+    "postgres": {"dbname": "crm", **DATABASE},
+    "mysql": {"database": "crm", **DATABASE},
+}
 
 
 @pytest.mark.parametrize("type_", registry.types())
@@ -44,7 +50,7 @@ def test_a_misspelt_option_is_said_with_its_line(type_: str, tmp_path: Path) -> 
     path.write_text("\n".join([*(f"{k}: {v!r}" for k, v in MINIMAL[type_].items()), "concurency: 3"]))
     with pytest.raises(ConfigError) as caught:
         parse(read_yaml(path), registry.options_model(type_))
-    assert f"{path}:2" in str(caught.value)
+    assert f"{path}:{len(MINIMAL[type_]) + 1}" in str(caught.value)
     assert "'concurrency'" in str(caught.value)
     assert "pat-secret" not in str(caught.value)
 
@@ -100,7 +106,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
 
 def test_a_connector_of_another_package_is_found_by_its_entry_point(install: Install) -> None:
     install()
-    assert registry.types() == ("hubspot", "http_sink", "acme")
+    assert registry.types() == ("hubspot", "http_sink", "postgres", "mysql", "acme")
     assert registry.options_model("acme").__name__ == "Options"
     destination = registry.create_destination("acme", "mine", {"token": "x"}, SystemClock())
     assert isinstance(destination, sys.modules["revetl_acme"].Acme)
@@ -119,7 +125,7 @@ def test_everything_that_lists_types_lists_those_of_other_packages(install: Inst
     install()
     schema = CliRunner().invoke(cli, ["schema", "connections"], catch_exceptions=False)
     entry = json.loads(schema.stdout)["$defs"]["DestinationEntry"]
-    assert entry["properties"]["type"]["enum"] == ["hubspot", "http_sink", "acme"]
+    assert entry["properties"]["type"]["enum"] == ["hubspot", "http_sink", "postgres", "mysql", "acme"]
     project = tmp_path / "project"
     assert CliRunner().invoke(cli, ["init", str(project)]).exit_code == 0
     connections = project / "profiles" / "connections.yml"

@@ -6,10 +6,10 @@ from __future__ import annotations
 import atexit
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -20,7 +20,12 @@ import pytest
 from tests.support.postgres_servers import free_port
 
 _NOBODY = 65534
-_FAST = ("--innodb-flush-log-at-trx-commit=0", "--innodb-buffer-pool-size=16M", "--innodb-log-file-size=8M")
+_FAST = (
+    "--innodb-use-native-aio=0",  # where containers share a kernel its rings run out
+    "--innodb-flush-log-at-trx-commit=0",
+    "--innodb-buffer-pool-size=16M",
+    "--innodb-log-file-size=8M",
+)
 
 
 def program(name: str) -> str:
@@ -52,6 +57,7 @@ class MariaDBServer:
             f"CREATE USER '{self.user}'@'127.0.0.1' IDENTIFIED BY '';\n"
             f"GRANT ALL ON *.* TO '{self.user}'@'127.0.0.1' WITH GRANT OPTION;\n"
         )
+        (self.folder / "first.sql").chmod(0o644)  # whatever the umask is
         arguments = [f"--port={self.port}", f"--socket={self.folder}/socket", f"--pid-file={self.folder}/pid"]
         started = [server, "--no-defaults", data, "--bind-address=127.0.0.1", "--skip-name-resolve", *arguments, *_FAST]
         self._process = subprocess.Popen(
@@ -81,11 +87,14 @@ class MariaDBServer:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _wait(self) -> None:
+        """It listens before it has run its first statements."""
+        import pymysql
+
         deadline = time.monotonic() + 60
         while True:
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
-                    return
+            with suppress(pymysql.OperationalError):
+                self.ask("SELECT 1")
+                return
             if self._process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"MariaDB did not start: {(self.folder / 'log').read_text()[-2000:]}")
             time.sleep(0.05)

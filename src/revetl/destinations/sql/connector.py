@@ -135,12 +135,13 @@ class SqlDestination:
 
     async def probe(self, object_: str, match_on: str | None) -> list[str]:
         """Statements that reach no row: rights are checked all the same."""
+        await self.describe(object_)
         table = self._table(object_)
-        column = next((c for c in table.columns.values() if not c.generated and c is not table.id), table.id)
-        name = self._dialect.quote(column.name)
+        names = [self._dialect.quote(column.name) for column in table.columns.values() if not column.generated]
+        every, name = ", ".join(names), names[-1]
         statements = {
             "SELECT": f"SELECT {name} FROM {table.quoted} WHERE 1 = 0 FOR UPDATE",
-            "INSERT": f"INSERT INTO {table.quoted} ({name}) SELECT {name} FROM {table.quoted} WHERE 1 = 0",
+            "INSERT": f"INSERT INTO {table.quoted} ({every}) SELECT {every} FROM {table.quoted} WHERE 1 = 0",
             "UPDATE": f"UPDATE {table.quoted} SET {name} = {name} WHERE 1 = 0",
             "DELETE": f"DELETE FROM {table.quoted} WHERE 1 = 0",
         }
