@@ -84,7 +84,7 @@ async def match_new(run: SyncRun, destination: Destination) -> int:
 
 
 async def _match(run: SyncRun, destination: Destination, *, searched: bool) -> int:
-    spec, tables = run.spec, run.tables
+    spec = run.spec
     idempotent = destination.idempotent(spec.object, spec.created_through)
     if spec.match_on is None or not (idempotent or searched):
         if not idempotent:
