@@ -162,6 +162,62 @@ def test_what_a_person_has_edited_since_is_left_and_told(bench: Bench) -> None:
     assert stands(bench)["bob@x.io"]["city"] == "Bern"
 
 
+def test_what_a_person_has_edited_since_outlives_the_mended_model(bench: Bench) -> None:
+    """Else the first sync of the mended model would overwrite what the rollback has left."""
+    bad = spoil(bench)
+    bench.destination.records["102"]["city"] = "Bern"  # bob: one of two fields
+    bench.destination.records["103"]["city"] = "Wien"  # cid: all that the run changed
+    roll_back_run(bench, bad)
+    assert bench.run().plan.waiting == 3
+    bench.source([ANN, BOB, CID])
+    bench.sent()
+    report = bench.run()
+    assert (bench.sent(), report.plan.waiting, report.waiting) == ([], 0, {})
+    assert (stands(bench)["bob@x.io"]["city"], stands(bench)["cid@x.io"]["city"]) == ("Bern", "Wien")
+    bench.source([ANN, ("2", "bob@x.io", "Bob", "Köln"), ("3", "cid@x.io", "Cyd", "Oslo")])
+    bench.run()
+    assert bench.sent() == [("update", "2", {"city": "Köln"}), ("update", "3", {"firstname": "Cyd"})]
+
+
+def test_what_a_person_has_edited_since_outlives_a_row_that_is_still_wrong(bench: Bench) -> None:
+    """Whatever else of the row is sent, as often as it changes, whole or not."""
+    bad = spoil(bench)
+    bench.destination.records["102"]["city"] = "Bern"
+    bench.destination.records["103"]["city"] = "Wien"
+    roll_back_run(bench, bad)
+    bench.sent()
+    for name in ("Bobby", "Rob"):
+        bench.source([ANN, ("2", "bob@x.io", name, "BAD"), ("3", "cid@x.io", "Cid", None)])
+        report = bench.run()
+        assert bench.sent() == [("update", "2", {"firstname": name})]
+        assert report.waiting_reasons == {"ROLLED_BACK": 2}
+        assert bench.run().plan.waiting_reasons == {"ROLLED_BACK": 2}
+    bench.run(full_refresh=True)
+    assert (stands(bench)["bob@x.io"]["city"], stands(bench)["cid@x.io"]["city"]) == ("Bern", "Wien")
+    bench.destination.poison = {"bob@x.io"}
+    bench.source([ANN, ("2", "bob@x.io", "Robert", "BAD"), ("3", "cid@x.io", "Cid", None)])
+    bench.run()
+    bench.destination.poison = set()
+    bench.source([ANN, ("2", "bob@x.io", "Robin", "BAD"), ("3", "cid@x.io", "Cid", None)])
+    bench.run()
+    assert stands(bench)["bob@x.io"]["city"] == "Bern", "a refusal does not forget it"
+    bench.source([ANN, ("2", "bob@x.io", "Robin", None), ("3", "cid@x.io", "Cid", "Graz")])
+    bench.destination.written.clear()
+    report = bench.run()
+    assert bench.sent() == [("update", "3", {"city": "Graz"})]
+    assert report.waiting == {}
+
+
+def test_released_it_is_sent_over_what_a_person_has_edited(bench: Bench) -> None:
+    bad = spoil(bench)
+    bench.destination.records["103"]["city"] = "Wien"
+    roll_back_run(bench, bad)
+    bench.sent()
+    release(resolve(bench.warehouse, bench.spec), QueueFilter(("3",)))
+    bench.run()
+    assert bench.sent() == [("update", "3", {"city": None})]
+
+
 def test_what_a_later_run_wrote_is_left_and_names_it(bench: Bench) -> None:
     bad = spoil(bench)
     bench.source([("1", "ann@x.io", "Later", "Riga"), ("2", "bob@x.io", "BAD", "BAD"), ("3", "cid@x.io", "Cid", None)])

@@ -19,6 +19,7 @@ outcomes don't say the same every hour.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 
 from revetl.clock import naive
@@ -35,16 +36,28 @@ MOST = 1_000
 _SENT_BEFORE = "status IN ('" + "', '".join(TRIED_AGAIN) + "')"
 
 
-def set_aside(tables: SyncTables, candidates: str, now: datetime, *, everything: bool) -> dict[tuple[str, str], int]:
+@dataclass(frozen=True, slots=True)
+class SetAside:
+    """`waiting`: (status, reason) → records, as every other count of the queue has them. `unchanged`: of them, those in
+    the model that equal what is known to stand there."""
+
+    waiting: dict[tuple[str, str], int]
+    unchanged: int
+
+
+def set_aside(
+    tables: SyncTables, candidates: str, now: datetime, *, everything: bool, still_held: str | None = None
+) -> SetAside:
     """Makes the scratch tables `queued` (key, tries: how often this row was refused) and `waiting` (key: not to be
     planned now), and says why those wait. `candidates` is a SELECT of (key, row_hash) of the records that have
-    something to be sent; `everything`: what was refused is tried, whatever the cause. Call inside the plan's
+    something to be sent; `everything`: what was refused is tried, whatever the cause. `still_held`: a SELECT
+    of keys with a field that a rollback holds: they stay, though nothing else is to be sent. Call inside the plan's
     transaction."""
     warehouse = tables.warehouse
     if not warehouse.rows(f"SELECT 1 FROM {tables.rejected} LIMIT 1"):
         tables.new_scratch("queued", "(key VARCHAR, tries BIGINT)")
         tables.new_scratch("waiting", "(key VARCHAR)")
-        return {}
+        return SetAside({}, 0)
     tables.new_scratch(
         "retry_queue",
         f"""
@@ -70,6 +83,7 @@ def set_aside(tables: SyncTables, candidates: str, now: datetime, *, everything:
         WHERE key IN (SELECT key FROM {found} WHERE nothing_to_send)
             AND key NOT IN ({_waits_as_it_is_known(tables)})
             AND {_model_is_whole(tables)}
+            {"" if still_held is None else f"AND key NOT IN ({still_held})"}
         """
     )
     tables.new_scratch("queued", f"AS SELECT key, tries FROM {found} WHERE as_before AND {_SENT_BEFORE}")
@@ -80,8 +94,20 @@ def set_aside(tables: SyncTables, candidates: str, now: datetime, *, everything:
         "waiting",
         f"AS SELECT key, status, {REASON} AS reason FROM {found} WHERE as_before AND key NOT IN ({due})",
     )
+    idle = f"""
+        SELECT key, status, {REASON} AS reason
+        FROM {found}
+        WHERE nothing_to_send AND key IN (SELECT key FROM {tables.rejected})
+        """
+    waiting = _counted(
+        tables,
+        f"SELECT status, reason FROM {tables.scratch('waiting')} UNION ALL SELECT status, reason FROM ({idle}) i",
+    )
+    unchanged = warehouse.scalar(
+        f"SELECT count(*) FROM ({idle}) i WHERE key IN (SELECT {tables.source_key('m')} FROM {tables.source} m)", int
+    )
     tables.drop_scratch("retry_queue")
-    return _counted(tables, f"SELECT status, reason FROM {tables.scratch('waiting')}")
+    return SetAside(waiting, unchanged)
 
 
 def _waits_as_it_is_known(tables: SyncTables) -> str:
@@ -93,6 +119,11 @@ def _waits_as_it_is_known(tables: SyncTables) -> str:
         FROM {tables.snapshot} n
         JOIN {tables.rejected} r ON r.key = n.key AND r.row_hash = n.row_hash
         WHERE n.key IN (SELECT {tables.source_key("m")} FROM {tables.source} m)
+            AND n.key NOT IN (
+                SELECT d.known_key
+                FROM {tables.scratch("delta")} d
+                WHERE d.known_key IS NOT NULL AND d.source_hash IS DISTINCT FROM d.known_hash
+            )
         """
 
 

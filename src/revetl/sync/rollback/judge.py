@@ -17,7 +17,7 @@ from revetl.state.sync_tables import SyncTables
 from revetl.sync import typed_text
 from revetl.sync.plan.policies import allows
 from revetl.sync.readback import KnownRow, NormalForms
-from revetl.sync.rollback.verdicts import RollbackVerdict
+from revetl.sync.rollback.verdicts import EDITED_THERE, RollbackVerdict
 
 # The destination's clock and ours may differ by this much before a record counts as older than the run.
 _CLOCK_SKEW = timedelta(minutes=5)
@@ -188,7 +188,7 @@ class RollbackJudge:
             return verdict("restore", earlier=typed_text.text(value))
         if now == form(name, row[f"now__{index}"]):
             return verdict("left", f"written since by run {row['now_run']}")
-        return verdict("left", "edited there since")
+        return verdict("left", EDITED_THERE, earlier=typed_text.text(value), written=typed_text.text(wrote_typed))
 
     def _created(self, row: KnownRow, match: RecordMatch, changed: Sequence[str]) -> RollbackVerdict:
         if not self._choices.archive_created:
