@@ -117,6 +117,20 @@ class KeepsKeys(Protocol):
 
 
 @runtime_checkable
+class NeedsRecords(Protocol):
+    """Beside what changed, the rest of the row is needed: in an address, or since a write replaces the record. Not for
+    jobs."""
+
+    def needs_record(self, object_: str) -> bool:
+        """Whether `Change.record` and `Change.after` are to be filled in."""
+        ...
+
+    def replaces_record(self, object_: str) -> bool:
+        """Whether an update is of all fields: then no field can be left to what people wrote there."""
+        ...
+
+
+@runtime_checkable
 class MakesKeyFields(Protocol):
     """A unique field that holds a sync's keys can be made where the object has none of that name."""
 

@@ -12,8 +12,8 @@ from revetl.errors import RevetlError
 from revetl.model import SyncSpec
 from revetl.state.sync_tables import SyncTables, resolve
 from revetl.sync.plan import key_property
-from revetl.sync.plan.drafting import check_fields
-from revetl.sync.plan.field_types import of_types
+from revetl.sync.plan.drafting import check_fields, check_required
+from revetl.sync.plan.field_types import of_types, refuse
 from revetl.usecases import exit_codes
 from revetl.usecases.caller import Caller
 
@@ -63,9 +63,11 @@ async def _of_destination(
     project: Project, tables: SyncTables, spec: SyncSpec, said: SyncCheck, caller: Caller
 ) -> None:
     async with project.destination(spec.destination, caller.clock) as destination:
-        fields = (await destination.describe(spec.object)).fields
-        known = key_property.described(spec, destination, fields)
+        schema = await destination.describe(spec.object)
+        known = key_property.described(spec, destination, schema.fields)
+    refuse(tables, known)
     check_fields(spec, [f.name for f in tables.fields], known)
+    check_required(tables, schema)
     clashes = ((f.name, of_types(f.type, known[f.name])) for f in tables.fields)
     said.notes += [f"{name}: {clash}" for name, clash in clashes if clash is not None]
 

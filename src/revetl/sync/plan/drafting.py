@@ -14,6 +14,7 @@ from revetl.destinations.base import Destination, DestinationField, FieldType, O
 from revetl.destinations.capabilities import HasQuota, requests_of
 from revetl.errors import ConfigError, Problem, did_you_mean
 from revetl.model import Metadata, Operation, SyncSpec
+from revetl.state.sync_tables import SyncTables
 from revetl.sync.batching import write_rows
 from revetl.sync.links import sending
 from revetl.sync.plan import (
@@ -75,7 +76,9 @@ async def _ask(run: SyncRun, destination: Destination, schema: ObjectSchema, sum
     if schema.kind == "events":
         events.check(spec, schema, full_refresh=summary.full_refresh)
     looked_up_only = spec.match_on if run.tables.by_id else None
+    field_types.refuse(run.tables, described)
     check_fields(spec, [f.name for f in run.tables.fields], described, looked_up_only=looked_up_only)
+    check_required(run.tables, schema)
     summary.notes += check_metadata(spec, described)
     summary.notes += await run.on_tables(field_types.check, described)
     await run.on_tables(key_property.check_keys)
@@ -181,6 +184,19 @@ def check_metadata(spec: SyncSpec, known: Mapping[str, DestinationField]) -> lis
     if problems:
         raise ConfigError(problems)
     return [f"{name}: {_METADATA_SAID[kind]}" for name, kind in spec.metadata.items()]
+
+
+def check_required(tables: SyncTables, schema: ObjectSchema) -> None:
+    """ConfigError for a column that every record of this object has to have, and that is not in the model."""
+    spec, names = tables.spec, {f.name for f in tables.fields}
+    where = spec.where or f"sync {spec.name}"
+    problems = [
+        Problem(f"{where}: there is no column {name!r}: {why}", hint=did_you_mean(name, [*names]))
+        for name, why in schema.required.items()
+        if name not in names
+    ]
+    if problems:
+        raise ConfigError(problems)
 
 
 def check_fields(

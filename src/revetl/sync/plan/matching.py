@@ -177,7 +177,7 @@ def _difference(
 
     def form(name: str, value: Scalar) -> str:
         try:
-            return "" if value is None else destination.normalise(object_, name, value)
+            return "" if value is None else destination.normalise(object_, name, tables.cell(name, value))
         except ValueError:  # has no form there: it differs, is sent, and is refused with the reason
             return repr(value)
 
