@@ -34,7 +34,7 @@ OBJECT = ApiObject.model_validate(
 
 def builder(*headers: str) -> RequestBuilder:
     assert OBJECT.update is not None
-    return RequestBuilder(OBJECT, OBJECT.update, None, headers)
+    return RequestBuilder(OBJECT, OBJECT.update, None, "", headers)
 
 
 def change(fields: dict[str, Any], id_: str = "7", after: str = "") -> Change:
@@ -44,7 +44,7 @@ def change(fields: dict[str, Any], id_: str = "7", after: str = "") -> Change:
 @given(TEXT, TEXT)
 def test_a_value_in_the_path_never_leaves_its_segment(org: str, id_: str) -> None:
     try:
-        outgoing = builder().outgoing([change({"org": org}, id_)], [{}], "")
+        outgoing = builder().outgoing([change({"org": org}, id_)], [{}])
     except ValueError:
         assert org in ("", ".", "..") or id_ in ("", ".", "..")
         return
@@ -65,7 +65,7 @@ def test_a_value_in_the_path_never_leaves_its_segment(org: str, id_: str) -> Non
 def test_a_nested_value_goes_there_and_comes_back_as_it_is(data: Any) -> None:
     sent = as_json(JsonText(json.dumps(data)), "any")
     assert sent == data
-    body = json.loads(builder().outgoing([change({"org": "o", "v": None})], [{"v": sent}], "").content or b"")
+    body = json.loads(builder().outgoing([change({"org": "o", "v": None})], [{"v": sent}]).content or b"")
     assert body == {"v": data}
     assert form(from_json(data), "any") == form(JsonText(json.dumps(data)), "any")
 
@@ -85,7 +85,7 @@ def test_another_content_has_another_token_and_the_same_has_the_same(
     fields: dict[str, int], key: str, after: str
 ) -> None:
     def token(change: Change, fields: dict[str, int]) -> str:
-        return builder("Idempotency-Key").outgoing([change], [fields], "").headers["idempotency-key"]
+        return builder("Idempotency-Key").outgoing([change], [fields]).headers["idempotency-key"]
 
     row: dict[str, Any] = {**fields, "org": "o"}
     assert token(change(row, after=after), fields) == token(change(row, after=after), fields)

@@ -175,6 +175,18 @@ def test_a_result_that_fits_two_records_is_of_neither_and_lists_of_errors_may_st
     assert outcomes[3].message == "refused: *** is no name of ***"
 
 
+def test_a_page_in_place_of_an_answer_is_a_lost_answer() -> None:
+    page = says(200, "<html>", **{"content-type": "text/html; charset=utf-8"})
+    assert Api(page).write(change())[0].status is Status.UNKNOWN
+
+
+def test_an_event_that_is_there_already_is_done() -> None:
+    events = {"kind": "events", "event_id": "email", "create": {"method": "POST", "path": "/events"}}
+    api = Api(says(409), events, status=[{"http": 409, "verdict": "exists"}])
+    assert api.write(change())[0].status is Status.OK
+    assert api.destination.idempotent("users", "email")
+
+
 def test_a_batch_without_results_is_whole_or_not_at_all() -> None:
     users = {**USERS, "upsert": MANY}
     api = Api(says(422, {"said": "no"}), users)

@@ -8,39 +8,28 @@ from typing import Any
 
 from revetl.clock import Clock
 from revetl.destinations.base import Destination, DestinationField, FieldType, Limits, ObjectSchema, Quota, RecordMatch
-from revetl.destinations.http.grammar import ApiLookUp, ApiObject, ApiQuestion, ApiRequest, parameters
+from revetl.destinations.http.account import response_rules, session_options
+from revetl.destinations.http.grammar import ApiLookUp, ApiObject, ApiQuestion, parameters, request_of
 from revetl.destinations.http.options import ANY, Options
 from revetl.destinations.http.reading import SEARCHED_ROWS, ApiReader
 from revetl.destinations.http.requests import RequestBuilder
-from revetl.destinations.http.results import document_of, id_in_answer, outcome, per_record, session_verdict
-from revetl.destinations.http.results import verdict_of as verdict_of_answer
 from revetl.destinations.http.values import form, leaves
-from revetl.errors import Ambiguous, ConfigError, Denied, Rejected, did_you_mean
-from revetl.http import (
-    Rate,
-    Response,
-    ResponseRules,
-    ResponseVerdict,
-    Session,
-    SessionOptions,
-    SessionRequest,
-    Transport,
-    WebhookSignature,
-)
+from revetl.destinations.http.writing import ApiWriter
+from revetl.errors import ConfigError, Denied, did_you_mean
+from revetl.http import Rate, Session, SessionRequest, Transport
 from revetl.http.auth_options import AccountAuth
-from revetl.http.options import MOST_BYTES
+from revetl.http.signature import ID_HEADER
 from revetl.model import Change, Operation, Outcome, Scalar, Status
 
-_WEBHOOK_ID = "webhook-id"
-_SHOWN_BYTES = 1024 * 1024  # of an answer of which only the beginning is ever shown
 _NAMES = ("id", "key")  # of {…} in a path, beside columns
 
 
 class AnyField(dict[str, DestinationField]):
     """The fields of an object that takes whatever it is sent, those that are declared with their types."""
 
-    def __init__(self, types: Mapping[str, FieldType]) -> None:
-        super().__init__({name: DestinationField(name, type_) for name, type_ in types.items()})
+    def __init__(self, types: Mapping[str, FieldType], unique: Sequence[str]) -> None:
+        declared: Mapping[str, FieldType] = {**dict.fromkeys(unique, "string"), **types}
+        super().__init__({n: DestinationField(n, type_, unique=n in unique) for n, type_ in declared.items()})
 
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str)
@@ -50,6 +39,9 @@ class AnyField(dict[str, DestinationField]):
 
 
 class HttpApi:
+    """The core, for an API that can neither be searched nor read. `secrets`: what no message may hold beside the
+    account's credentials."""
+
     def __init__(
         self,
         name: str,
@@ -61,8 +53,11 @@ class HttpApi:
         self.name = name
         self._options = options
         self._account = options.auth.account() if options.auth else AccountAuth()
-        account = _session_options(options, self._account, secrets)
-        self._session = Session(name, options.base_url, account, _rules(options), transport=transport, clock=clock)
+        account = session_options(options, self._account, secrets)
+        self._session = Session(
+            name, options.base_url, account, response_rules(options), transport=transport, clock=clock
+        )
+        self._writer = ApiWriter(name, self._session, options.status)
         self._reader = ApiReader(name, self._session, options.status)
 
     def __repr__(self) -> str:
@@ -119,11 +114,11 @@ class HttpApi:
         }
         if found.event_id is not None:
             required[found.event_id] = f"by it {self.name} knows an event that it has already"
-        return ObjectSchema(AnyField(found.fields), found.kind, found.event_id, required)
+        return ObjectSchema(AnyField(found.fields, found.unique), found.kind, found.event_id, required)
 
     def limits(self, object_: str) -> Limits:
         found = self._object(object_)
-        writes = [r for r in (_of(found, Operation.CREATE), _of(found, Operation.UPDATE)) if r is not None]
+        writes = [r for r in (request_of(found, op) for op in (Operation.CREATE, Operation.UPDATE)) if r is not None]
         return Limits(
             batch_rows=min(r.rows or 1 for r in writes),
             concurrency=self._options.concurrency,
@@ -151,7 +146,7 @@ class HttpApi:
         )
 
     def replaces_record(self, object_: str) -> bool:
-        update = _of(self._object(object_), Operation.UPDATE)
+        update = request_of(self._object(object_), Operation.UPDATE)
         return update is not None and update.body == "whole"
 
     def idempotent(self, object_: str, match_on: str | None) -> bool:
@@ -167,91 +162,19 @@ class HttpApi:
 
     async def write(self, object_: str, match_on: str | None, changes: Sequence[Change]) -> list[Outcome]:
         found, op = self._object(object_), changes[0].op
-        request = _of(found, op)
+        request = request_of(found, op)
         if request is None:
             why = f"{self.name} {object_} declares no {op.value}"
             return [Outcome(c.ordinal, Status.REJECTED, None, "Rejected", "NOT_DECLARED", why) for c in changes]
         keys = [self._options.idempotency.header] if self._options.idempotency else []
-        ids = [_WEBHOOK_ID] if self._options.signing_secret else []
-        builder = RequestBuilder(found, request, match_on, (*keys, *ids))
+        ids = [ID_HEADER] if self._options.signing_secret else []
+        about = f"{self._options.base_url} {object_}"
+        builder = RequestBuilder(found, request, match_on, about, (*keys, *ids))
+        repeatable = op is not Operation.CREATE or bool(keys) or self.idempotent(object_, match_on)
         outcomes: list[Outcome] = []
         for batch in [changes] if request.rows is not None else [[change] for change in changes]:
-            outcomes += await self._send(object_, builder, batch)
+            outcomes += await self._writer.write(builder, batch, repeatable)
         return outcomes
-
-    async def _send(self, object_: str, builder: RequestBuilder, changes: Sequence[Change]) -> list[Outcome]:
-        request, outcomes, sent = builder.request, list[Outcome](), list[tuple[Change, dict[str, Any]]]()
-        for change in changes:
-            try:
-                sent.append((change, builder.record(change)))
-                outgoing = builder.outgoing([change], [sent[-1][1]], self._about(object_))
-            except (ValueError, TypeError) as e:
-                sent = [pair for pair in sent if pair[0] is not change]
-                if request.rows is not None and not request.results:
-                    raise Rejected(str(e), code="INVALID_VALUE", in_row=True) from None
-                outcomes.append(
-                    Outcome(change.ordinal, Status.REJECTED, None, "Rejected", "INVALID_VALUE", str(e), in_row=True)
-                )
-        if not sent:
-            return outcomes
-        changes, records = [c for c, _ in sent], [r for _, r in sent]
-        if len(sent) > 1:
-            outgoing = builder.outgoing(changes, records, self._about(object_))
-        repeatable = (
-            changes[0].op is not Operation.CREATE
-            or self._options.idempotency is not None
-            or self.idempotent(object_, builder.match_on)
-        )
-        try:
-            response = await self._session.send(outgoing, idempotent=repeatable)
-        except Ambiguous as e:
-            return outcomes + [Outcome(c.ordinal, Status.UNKNOWN, None, "Ambiguous", e.code, str(e)) for c in changes]
-        answered = self._read(builder, response, changes)
-        for one in answered:
-            one.attempts = response.extensions["attempts"]
-        return outcomes + answered
-
-    def _read(self, builder: RequestBuilder, response: Response, changes: Sequence[Change]) -> list[Outcome]:
-        request, found = builder.request, builder.object
-        verdict = verdict_of_answer(self._options.status, response)
-        if verdict not in ("ok", "accepted"):
-            return self._refused(request, response, changes, verdict)
-        document = document_of(response)
-        if request.results:
-            given = {
-                o.ordinal: o
-                for o in per_record(
-                    request.results, document, changes, builder.values, lambda t: self._session.excerpt(response, t)
-                )
-            }
-            lost = "the answer says nothing of this record"
-            return [
-                given.get(c.ordinal) or Outcome(c.ordinal, Status.UNKNOWN, None, "Ambiguous", "NO_RESULT", lost)
-                for c in changes
-            ]
-        id_ = id_in_answer(found, response, document) if request.rows is None else None
-        return [
-            outcome(c, verdict, id_ or c.destination_id or (None if found.uses_id else c.key), None, "")
-            for c in changes
-        ]
-
-    def _refused(
-        self, request: ApiRequest, response: Response, changes: Sequence[Change], verdict: Any
-    ) -> list[Outcome]:
-        status = response.status_code
-        said = self._session.excerpt(response)
-        if verdict == "gone" and not parameters(request.path) and request.rows is None:
-            # Of this every record would be refused: the address is wrong, not a record.
-            raise Denied(f"{self.name} answered {status}: {request.method} {request.path}", status=status)
-        if request.rows is None or (verdict == "gone" and changes[0].op is Operation.DELETE and len(changes) == 1):
-            code = {"gone": "GONE", "exists": "EXISTS"}.get(verdict, str(status))
-            why = f"{self.name} answered {status}" + (f": {said}" if said else "")
-            return [outcome(c, verdict, None, code, why) for c in changes]
-        message = f"the endpoint answered {status}" + (f": {said}" if said else "")
-        raise Rejected(message, code=str(status), status=status, in_row=verdict == "invalid")
-
-    def _about(self, object_: str) -> str:
-        return f"{self._options.base_url} {object_}"
 
     def _object(self, name: str) -> ApiObject:
         objects = self._options.objects
@@ -262,7 +185,9 @@ class HttpApi:
         return found
 
 
-class _LooksUp(HttpApi):
+class SearchableApi(HttpApi):
+    """With `look_up`."""
+
     async def look_up(
         self, object_: str, match_on: str, values: Sequence[Scalar], fields: Sequence[str]
     ) -> Mapping[str, RecordMatch]:
@@ -282,7 +207,9 @@ class _LooksUp(HttpApi):
         return await self._reader.find(found, question, values, fields, form_of)
 
 
-class _ReadsBack(HttpApi):
+class ReadableApi(HttpApi):
+    """With `read_back`."""
+
     async def read_back(self, object_: str, ids: Sequence[str], fields: Sequence[str]) -> Mapping[str, RecordMatch]:
         found, wanted = self._object(object_), set(ids)
         if found.read_back is None:
@@ -292,21 +219,19 @@ class _ReadsBack(HttpApi):
         )
 
 
-class _Both(_LooksUp, _ReadsBack):
-    pass
+class WholeApi(SearchableApi, ReadableApi):
+    """With both."""
 
 
 def connect(name: str, options: Options, clock: Clock, transport: Transport | None = None) -> Destination:
     """An account with the capabilities that its objects describe."""
     first = next(iter(options.objects.values()))
-    kinds = {(True, True): _Both, (True, False): _LooksUp, (False, True): _ReadsBack, (False, False): HttpApi}
-    return kinds[first.look_up is not None, first.read_back is not None](name, options, clock, transport)
-
-
-def _of(object_: ApiObject, op: Operation) -> ApiRequest | None:
-    if op is Operation.CREATE:
-        return object_.upsert or object_.create
-    return (object_.update or object_.upsert) if op is Operation.UPDATE else object_.delete
+    kind: type[HttpApi]
+    if first.look_up is not None:
+        kind = WholeApi if first.read_back is not None else SearchableApi
+    else:
+        kind = ReadableApi if first.read_back is not None else HttpApi
+    return kind(name, options, clock, transport)
 
 
 def _question_rows(question: ApiQuestion | ApiLookUp | None) -> int:
@@ -317,31 +242,3 @@ def _question_rows(question: ApiQuestion | ApiLookUp | None) -> int:
 
 def _value(record: Mapping[str, Any], name: str) -> Scalar:
     return leaves(record, iter((name,)))[name]
-
-
-def _session_options(options: Options, account: AccountAuth, secrets: Sequence[str]) -> SessionOptions:
-    headers = {name: value.get_secret_value() for name, value in options.headers.items()}
-    signing = options.signing_secret.get_secret_value() if options.signing_secret else None
-    auth = ([account.token] if account.token else []) + ([WebhookSignature(signing)] if signing else [])
-    return SessionOptions(
-        headers={**headers, **account.headers},
-        secrets=[*secrets, *headers.values(), *account.secrets, *([signing] if signing else [])],
-        rates={"default": Rate(options.rate.requests, options.rate.per_s)} if options.rate else {},
-        allow_insecure=options.allow_insecure,
-        params=account.params,
-        auth=auth,
-        client_certificate=options.client_certificate.shown() if options.client_certificate else None,
-    )
-
-
-def _rules(options: Options) -> ResponseRules:
-    # Of these every record would be refused: the address or the method is wrong, not a record.
-    wrong = dict.fromkeys((405, 415), ResponseVerdict.DENIED)
-    suffices = not any(o.uses_id or r.results for o in options.objects.values() for r in o.requests)
-    return ResponseRules(
-        verdicts=wrong,
-        verdict=session_verdict(options.status),
-        show_body=True,
-        most_bytes=_SHOWN_BYTES if suffices else MOST_BYTES,
-        status_suffices=suffices,
-    )

@@ -23,6 +23,7 @@ from pydantic_core import CoreSchema
 from pydantic_core.core_schema import no_info_before_validator_function
 
 from revetl.destinations.base import FieldType
+from revetl.model import Operation
 
 # What an answer, or one record of it, means.
 #   ok, accepted    taken; taken and not applied yet
@@ -226,8 +227,8 @@ class ApiObject(_Model):
     """One kind of record. `id`: where its id stands in the answer to a create and in what is read. `upsert` takes the
     place of `create`, and of `update` where there is none. `constants`: in every record that is sent. `fields`: the
     type of those that are not as the model has them (`json`: a column of text holds JSON); `ignore_case`: those in
-    which the vendor does. `event_id`: the field by which an
-    event is known there; only for events."""
+    which the vendor does; `unique`: those, of text, in which it refuses a value that another record has. `event_id`:
+    the field by which an event is known there; only for events."""
 
     id: Pointer = "/id"
     create: ApiRequest | None = None
@@ -239,6 +240,7 @@ class ApiObject(_Model):
     constants: dict[str, Any] = {}
     fields: dict[str, FieldType] = {}
     ignore_case: tuple[str, ...] = ()
+    unique: tuple[str, ...] = ()
     kind: Literal["records", "events"] = "records"
     event_id: str | None = None
 
@@ -264,3 +266,10 @@ class ApiObject(_Model):
     @property
     def requests(self) -> list[ApiRequest]:
         return [r for r in (self.create, self.update, self.upsert, self.delete) if r is not None]
+
+
+def request_of(object_: ApiObject, op: Operation) -> ApiRequest | None:
+    """None where the description has none."""
+    if op is Operation.CREATE:
+        return object_.upsert or object_.create
+    return (object_.update or object_.upsert) if op is Operation.UPDATE else object_.delete

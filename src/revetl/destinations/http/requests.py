@@ -16,14 +16,18 @@ from revetl.destinations.http.values import as_json, as_text, nested, placed
 from revetl.http import SessionRequest
 from revetl.model import Change, Scalar
 
+_AS_THEY_ARE = frozenset({str, int, float, bool, type(None)})
+
 
 @dataclass(frozen=True, slots=True)
 class RequestBuilder:
-    """Of one object and one of its operations. `token_headers`: the headers that hold what a repeat is known by."""
+    """Of one object and one of its operations. `about` tells the object from others; `token_headers` are those that
+    hold what a repeat is known by."""
 
     object: ApiObject
     request: ApiRequest
     match_on: str | None
+    about: str = ""
     token_headers: tuple[str, ...] = ()
 
     def values(self, change: Change) -> dict[str, Scalar]:
@@ -54,9 +58,9 @@ class RequestBuilder:
             sent[request.key_as] = change.key
         return nested(sent)
 
-    def outgoing(self, changes: Sequence[Change], records: Sequence[dict[str, Any]], about: str) -> SessionRequest:
-        """One call with these records; one that is no batch has one. `about` tells this object from others. ValueError
-        where the path can't be filled."""
+    def outgoing(self, changes: Sequence[Change], records: Sequence[dict[str, Any]]) -> SessionRequest:
+        """One call with these records; one that is no batch has one. ValueError where the path can't be filled, or a
+        value has no form in JSON."""
         request = self.request
         path = self._path(changes[0])
         content: bytes | None = None
@@ -67,11 +71,13 @@ class RequestBuilder:
         headers = {"content-type": "application/json"} if content is not None else {}
         headers |= {name.lower(): value for name, value in request.headers.items()}
         if self.token_headers:
-            token = self._token(changes, path, content, about)
+            token = self._token(changes, path, content)
             headers |= {name.lower(): token for name in self.token_headers}
         return SessionRequest(request.method, path, content, request.query, headers, shown_as=request.path)
 
     def _json(self, name: str, value: Scalar) -> Any:
+        if type(value) in _AS_THEY_ARE and name not in self.object.fields:
+            return value
         type_: FieldType = self.object.fields.get(name, "any")
         try:
             return as_json(value, type_)
@@ -92,11 +98,11 @@ class RequestBuilder:
             raise ValueError("a segment of the path would be . or .., which names another place")
         return path
 
-    def _token(self, changes: Sequence[Change], path: str, content: bytes | None, about: str) -> str:
+    def _token(self, changes: Sequence[Change], path: str, content: bytes | None) -> str:
         """The same for the same changes, now or after a crash; another as soon as anything is another, or as the vendor
         has answered about the record since."""
         who = [[c.key, c.op, c.destination_id, c.after] for c in changes]
-        seed = orjson.dumps([about, self.request.method, path, who, (content or b"").hex()])
+        seed = orjson.dumps([self.about, self.request.method, path, who, (content or b"").hex()])
         return f"revetl_{sha256(seed).hexdigest()[:40]}"
 
 

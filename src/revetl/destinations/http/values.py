@@ -48,6 +48,8 @@ def placed(pointer: str, content: Any, beside: Mapping[str, Any]) -> Any:
 
 def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
     """`address.city` becomes `city` in `address`. ValueError where one name is both a value and a folder."""
+    if not any("." in name for name in flat):
+        return dict(flat)
     document: dict[str, Any] = {}
     for name, value in flat.items():
         *folders, last = name.split(".")

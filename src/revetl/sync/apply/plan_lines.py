@@ -43,6 +43,7 @@ def _stream(tables: SyncTables, wanted: str, params: Sequence[Scalar], records: 
         f"""
         SELECT ordinal, key, op, destination_id, in_doubt, changed_fields{after}{_whole(tables) if records else ""}
         FROM {tables.plan} p
+        {_last_answers(tables) if records else ""}
         WHERE {wanted}
         ORDER BY ordinal
         """,
@@ -60,13 +61,18 @@ def _whole(tables: SyncTables) -> str:
         f" AS {ident(f'whole_{i}')}"
         for i, f in enumerate(tables.fields)
     )
+    return f", a.answered_by{standing}"
+
+
+def _last_answers(tables: SyncTables) -> str:
+    """Joins the run that last had an answer about each key. Its columns are named as none of the plan's."""
     return f"""
-        , (
-            SELECT max(o.run_id)
-            FROM {tables.shared("outcomes")} o
-            WHERE o.sync = {literal(tables.spec.name)} AND o.key = p.key
-                AND o.status IN ('ok', 'accepted', 'rejected') AND o.attempts > 0
-        ) AS answered_by{standing}
+        LEFT JOIN (
+            SELECT key AS answered_key, max(run_id) AS answered_by
+            FROM {tables.shared("outcomes")}
+            WHERE sync = {literal(tables.spec.name)} AND status IN ('ok', 'accepted', 'rejected') AND attempts > 0
+            GROUP BY key
+        ) a ON a.answered_key = p.key
         """
 
 

@@ -69,6 +69,8 @@ def consequences(spec: SyncSpec, destination: Destination, schema: ObjectSchema 
             out.append(_without_reading(name, destination))
     if destination.limits(spec.object).atomic:
         out.append(f"{name} takes a batch whole or not at all: a refused one is halved until the culprit stands alone")
+    if isinstance(destination, NeedsRecords) and destination.replaces_record(spec.object):
+        out.append(f"an update replaces the whole record at {name}: what people changed in any of our fields goes too")
     if changes and by_jobs(destination, spec.object, changes):
         out.append("sent as jobs, which are followed to their end: by the next run, where this one is stopped")
     return out

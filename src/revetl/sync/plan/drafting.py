@@ -161,9 +161,9 @@ def _writes(spec: SyncSpec, destination: Destination, plan: PlanSummary) -> dict
 
 
 _METADATA_TYPES: Mapping[Metadata, tuple[FieldType, ...]] = {
-    "synced_at": ("string", "date", "datetime"),
-    "first_synced_at": ("string", "date", "datetime"),
-    "run_id": ("string",),
+    "synced_at": ("string", "date", "datetime", "any"),
+    "first_synced_at": ("string", "date", "datetime", "any"),
+    "run_id": ("string", "any"),
 }
 _METADATA_SAID: Mapping[Metadata, str] = {
     "synced_at": "the moment of the run, with every record that is sent",
