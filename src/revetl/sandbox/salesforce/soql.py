@@ -25,6 +25,7 @@ _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
     ">=": lambda a, b: a is not None and a >= b,
 }
 _MOST_CHARS = 100_000  # docs
+_COUNT = "count_of_all"
 
 Condition = Callable[[SalesforceRecord], bool]
 
@@ -68,7 +69,7 @@ class _Query:
             rows = rows[: int(self._next())]
         if self._at < len(self._tokens):
             raise _malformed(f"unexpected token: '{self._tokens[self._at]}'")
-        if [n.lower() for n in names] == ["count()"]:
+        if names == [_COUNT]:
             return [{}] * len(rows)
         paths = [(name, self._path(object_, name)) for name in names]
         return [self._shown(object_, row, paths) for row in rows]
@@ -222,13 +223,8 @@ def attributes(object_: str, id_: str) -> dict[str, str]:
 
 
 def _tokens(text: str) -> list[str]:
-    found, at, text = [], 0, text.strip()
-    text = re.sub(r"(?i)count\(\)", "count()", text)
+    found, at, text = [], 0, re.sub(r"(?i)^(\s*select\s+)count\(\)", rf"\1{_COUNT}", text).strip()
     while at < len(text):
-        if text.startswith("count()", at):
-            found.append("count()")
-            at += len("count() ")
-            continue
         match = _TOKEN.match(text, at)
         if match is None:
             raise _malformed(f"unexpected token: '{text[at : at + 10]}'")
