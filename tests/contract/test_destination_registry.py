@@ -147,7 +147,7 @@ def test_everything_that_lists_types_lists_those_of_other_packages(install: Inst
     assert {d["package"] for d in found if d["type"] != "acme"} <= {"revetl"}
     debugged = json.loads(CliRunner().invoke(cli, ["debug", "--json", *where], catch_exceptions=False).stdout)
     checks = {c["check"]: (c["ok"], c["detail"]) for c in debugged}
-    assert checks["connectors"] == (True, "hubspot, http, http_sink, acme (revetl-acme 1.2)")
+    assert checks["connectors"] == (True, "hubspot, http, http_sink, salesforce, acme (revetl-acme 1.2)")
     assert checks["destination crm"] == (True, "here")
     connections.write_text(connections.read_text("utf-8").replace("type: acme,", "type: acmee,"))
     debugged = json.loads(CliRunner().invoke(cli, ["debug", "--json", *where], catch_exceptions=False).stdout)

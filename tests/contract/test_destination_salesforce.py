@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, ClassVar
 
 import httpx
 
@@ -35,7 +35,7 @@ class Vendor:
 
 
 class SalesforceSuite(DestinationSuite):
-    more_options: Mapping[str, Any] = {}
+    more_options: ClassVar[Mapping[str, Any]] = {}
 
     def vendor(self, clock: Clock) -> AbstractAsyncContextManager[Vendor]:
         @asynccontextmanager
@@ -116,3 +116,13 @@ class TestAccounts(SalesforceSuite):
 
     def values(self) -> Mapping[str, Sequence[Scalar]]:
         return {**super().values(), "NumberOfEmployees": [0, 7, 12_000], "AnnualRevenue": [Decimal("1000000.10")]}
+
+
+class TestContactsByJobs(TestContactsByAnExternalId):
+    """Every plan goes by Bulk API 2.0, as upserts."""
+
+    more_options: ClassVar[Mapping[str, Any]] = {"bulk_from": 1}
+
+
+class TestContactsInsertedByJobs(TestContactsByEmail):
+    more_options: ClassVar[Mapping[str, Any]] = {"bulk_from": 1}

@@ -10,6 +10,7 @@ from typing import Any
 from revetl.clock import Clock
 from revetl.destinations.base import Destination, Limits, ObjectSchema, Quota, RecordMatch
 from revetl.destinations.salesforce import api
+from revetl.destinations.salesforce.bulk import BulkIngest
 from revetl.destinations.salesforce.options import Options
 from revetl.destinations.salesforce.reading import SoqlReader
 from revetl.destinations.salesforce.schema import DescribedField, OrgSchema
@@ -21,6 +22,7 @@ from revetl.model import Change, Operation, Outcome, Scalar
 
 ID = "Id"
 _READ_ROWS = 400
+_NEVER = 2**62  # jobs take no headers that run or override rules (unconfirmed)
 
 
 class Salesforce:
@@ -95,11 +97,17 @@ class Salesforce:
         return ObjectSchema({name: known.field for name, known in (await self._schema.fields(object_)).items()})
 
     def limits(self, object_: str) -> Limits:
+        asks_for_rules = self._options.assignment_rules or self._options.allow_duplicates
         return Limits(
             self._options.batch_rows,
             self._options.concurrency,
             lookup_rows=200,
             read_rows=_READ_ROWS,
+            job_rows=10_000,
+            job_bytes=8 * 2**20,
+            jobs_from=_NEVER
+            if self._options.assignment_rules or self._options.allow_duplicates
+            else self._options.bulk_from,
         )
 
     def quota(self, object_: str, match_on: str | None) -> Quota:
@@ -139,13 +147,10 @@ class Salesforce:
     async def write(self, object_: str, match_on: str | None, changes: Sequence[Change]) -> list[Outcome]:
         """A record that was deleted at Salesforce is rejected with the code ENTITY_IS_DELETED: it is not made anew
         behind the back of who deleted it."""
-        described = await self._schema.fields(object_)
+        routed = await self._items(object_, match_on, changes)
+        items = [item for _, item in routed]
         routes: dict[CollectionRoute, list[CollectionItem]] = defaultdict(list)
-        items = []
-        for change in changes:
-            route = self._route(object_, match_on, change)
-            item = self._item(object_, match_on, route, change, described)
-            items.append(item)
+        for route, item in routed:
             if item.outcome is None:
                 routes[route].append(item)
 
@@ -157,6 +162,23 @@ class Salesforce:
         for route, group in routes.items():
             await writer.write(route, group)
         return [item.outcome for item in items if item.outcome is not None]
+
+    async def submit(self, object_: str, match_on: str | None, changes: Sequence[Change]) -> str:
+        return await self._bulk(object_, match_on).submit(await self._items(object_, match_on, changes))
+
+    async def follow(self, object_: str, job_id: str, changes: Sequence[Change]) -> list[Outcome] | None:
+        return await self._bulk(object_, None).follow(job_id, lambda by: self._items(object_, by, changes))
+
+    def _bulk(self, object_: str, match_on: str | None) -> BulkIngest:
+        return BulkIngest(self._session, f"{self._path}/jobs/ingest", object_, match_on)
+
+    async def _items(
+        self, object_: str, match_on: str | None, changes: Sequence[Change]
+    ) -> list[tuple[CollectionRoute, CollectionItem]]:
+        """Each change as it is sent. Without `match_on` nothing is upserted."""
+        described = await self._schema.fields(object_)
+        routes = [self._route(object_, match_on, change) for change in changes]
+        return [(r, self._item(object_, match_on, r, c, described)) for r, c in zip(routes, changes, strict=True)]
 
     def _route(self, object_: str, match_on: str | None, change: Change) -> CollectionRoute:
         path = f"{self._path}/composite/sobjects"

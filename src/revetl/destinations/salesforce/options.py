@@ -59,6 +59,7 @@ class Options(BaseModel):
     api_version: str = Field(default="v67.0", pattern=r"^v\d\d\.0$")
     batch_rows: int = Field(default=200, ge=1, le=200)
     concurrency: int = Field(default=4, ge=1, le=20)
+    bulk_from: int = Field(default=2_000, ge=1)
     assignment_rules: bool = False
     allow_duplicates: bool = False
     timeout_s: float = Field(default=120.0, gt=0, le=600)

@@ -19,7 +19,7 @@ from revetl.http import Response, Session, one_word
 from revetl.model import Change, Outcome, Status
 
 _ALONE = 20  # locked records that one write sends alone; the others wait for the next run
-_FOREIGN_KEY = "Foreign key external ID"
+FOREIGN_KEY = "Foreign key external ID"
 
 ReadForms = Callable[[Sequence[str]], Awaitable[Mapping[str, str]]]
 
@@ -144,7 +144,7 @@ class CollectionWriter:
             item.taken(item.form)  # as was wanted
             return
         said = "; ".join(str(e.get("message") or "") for e in errors)
-        if said.startswith(_FOREIGN_KEY):
+        if said.startswith(FOREIGN_KEY):
             code = "PARENT_NOT_FOUND"
         named = ", ".join(str(f) for e in errors for f in e.get("fields") or () if str(f) not in said)
         item.refused(code, self._session.excerpt(response, f"{named}: {said}" if named else said))

@@ -12,6 +12,7 @@ from typing import Any
 from aiohttp import web
 
 from revetl.sandbox.salesforce.access import Access
+from revetl.sandbox.salesforce.bulk import IngestJobs
 from revetl.sandbox.salesforce.composite import Collections
 from revetl.sandbox.salesforce.errors import RecordRefusal, SalesforceRefusal, malformed
 from revetl.sandbox.salesforce.options import SalesforceSandboxOptions
@@ -35,6 +36,7 @@ class SalesforceSandbox(SandboxVendor):
 
     def __init__(self, context: VendorContext, options: SalesforceSandboxOptions) -> None:
         self._clock = context.clock
+        self._job_s = context.settings.job_s
         self._options = options if context.settings.limited else options.without_limits()
         self._version = 0
         self.calls: Counter[str] = Counter()
@@ -45,6 +47,7 @@ class SalesforceSandbox(SandboxVendor):
         self._collections = Collections(self.org)
         self._rows = Rows(self.org, self._collections)
         self.access = Access(self._options, self._clock)
+        self.jobs = IngestJobs(self.org, self._collections, self._clock, self._job_s)
         self._cursors: dict[str, list[dict[str, Any]]] = {}
         self._version += 1
 
@@ -68,6 +71,16 @@ class SalesforceSandbox(SandboxVendor):
             ("DELETE", "/composite/sobjects", self._collection_delete),
             ("PATCH", "/composite/sobjects/{object}/{by}", self._collection_upsert),
             ("POST", "/composite/sobjects/{object}", self._collection_read),
+            ("POST", "/jobs/ingest", self._job_make),
+            ("GET", "/jobs/ingest/{job}", self._job_get),
+            ("PATCH", "/jobs/ingest/{job}", self._job_set),
+            ("DELETE", "/jobs/ingest/{job}", self._job_delete),
+            ("PUT", "/jobs/ingest/{job}/batches", self._job_upload),
+            (
+                "GET",
+                "/jobs/ingest/{job}/{results:successfulResults|failedResults|unprocessedrecords}",
+                self._job_results,
+            ),
         ):
             for spelling in (path, path + "/"):  # clients write both (tried)
                 routes.add(method, _DATA + spelling, self._answering(handler))
@@ -142,6 +155,8 @@ class SalesforceSandbox(SandboxVendor):
                 status, body = e.status, e.body()
             if body is None:
                 return web.Response(status=status, headers=headers)
+            if isinstance(body, str):
+                return web.Response(text=body, content_type="text/csv", charset="UTF-8", headers=headers)
             return web.json_response(body, status=status, headers=headers)
 
         return answer
@@ -226,6 +241,29 @@ class SalesforceSandbox(SandboxVendor):
         if not isinstance(ids, list) or not isinstance(fields, list) or len(ids) > 2_000:
             raise malformed("ids and fields are arrays, of at most 2,000 ids")
         return 200, self._collections.read(request.match_info["object"], ids, fields)
+
+    async def _job_make(self, request: web.Request) -> tuple[int, Any]:
+        return 200, self.jobs.make(await _object(request), request.match_info["version"])
+
+    async def _job_get(self, request: web.Request) -> tuple[int, Any]:
+        return 200, self.jobs.shown(self.jobs.get(request.match_info["job"]), request.match_info["version"])
+
+    async def _job_set(self, request: web.Request) -> tuple[int, Any]:
+        job = self.jobs.set_state(request.match_info["job"], (await _object(request)).get("state"))
+        return 200, self.jobs.shown(job, request.match_info["version"])
+
+    async def _job_delete(self, request: web.Request) -> tuple[int, Any]:
+        self.jobs.delete(request.match_info["job"])
+        return 204, None
+
+    async def _job_upload(self, request: web.Request) -> tuple[int, Any]:
+        if not request.content_type.startswith("text/csv"):
+            raise SalesforceRefusal(415, "UNSUPPORTED_MEDIA_TYPE", "text/csv is wanted")
+        self.jobs.upload(request.match_info["job"], await request.read())
+        return 201, None
+
+    async def _job_results(self, request: web.Request) -> tuple[int, Any]:
+        return 200, self.jobs.results(request.match_info["job"], request.match_info["results"])
 
 
 async def _object(request: web.Request) -> dict[str, Any]:
