@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import os
+import re
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+import yaml
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from revetl.destinations.salesforce import Options, Salesforce
-from revetl.errors import ConfigError, Denied, Throttled, Unavailable
+from revetl.errors import Ambiguous, ConfigError, Denied, Rejected, Throttled, Unavailable
 from revetl.model import Change, Operation, Outcome, Scalar, Status
 from revetl.sandbox.inprocess import InProcess, sandbox_in_process
 from revetl.sandbox.salesforce.org import DuplicateRule, SalesforceOrg, WriteHeaders
@@ -21,6 +26,7 @@ from revetl.sandbox.settings import SandboxSettings
 from revetl.testing.clocks import VirtualClock
 from revetl.testing.virtual_time import run_virtual
 
+SPECS = Path(os.environ.get("REVETL_SPECS_DIR", Path(__file__).resolve().parents[3] / "shared" / "specs"))
 BASE_URL = "http://127.0.0.1:1/salesforce"
 SECRET = {"type": "oauth_client_credentials", "client_id": "app", "client_secret": "a-secret"}
 KEY = "ExternalId__c"
@@ -49,6 +55,7 @@ class World:
     destination: Salesforce
     vendor: SalesforceSandbox
     wire: Listening
+    clock: VirtualClock
 
     @property
     def org(self) -> SalesforceOrg:
@@ -75,7 +82,7 @@ def play(test: Play, options: Mapping[str, Any] | None = None, **sandbox: Any) -
             wire = Listening(transport)
             validated = Options.model_validate({"base_url": BASE_URL, "auth": SECRET, **(options or {})})
             async with Salesforce("sf", validated, clock, transport=wire) as destination:
-                await test(World(destination, running.vendor(SalesforceSandbox), wire))
+                await test(World(destination, running.vendor(SalesforceSandbox), wire, clock))
 
     run_virtual(main())
 
@@ -341,3 +348,136 @@ def test_what_was_made_and_can_not_be_read_back_is_unknown() -> None:
             await world.destination.look_up("Contact", KEY, ["x0"], [])
 
     play(test)
+
+
+async def ended(world: World, job_id: str, changes: list[Change]) -> list[Outcome]:
+    while (found := await world.destination.follow("Contact", job_id, changes)) is None:
+        await world.clock.sleep(5)
+    return sorted(found, key=lambda o: o.ordinal)
+
+
+def test_a_job_leaves_alone_what_did_not_change_and_clears_what_is_null() -> None:
+    async def test(world: World) -> None:
+        account = world.made("Account", Name="Acme", ExternalId__c="acme")
+        ids = [world.made("Contact", LastName=f"L{n}", Title="T", Description="D") for n in range(4)]
+        texts = 'comma, "quote"\nline'
+        changes = [
+            update(0, ids[0], Title=None),
+            update(1, ids[1], Description=texts, DoNotCall=True, Score__c=2.5),
+            update(2, ids[2], **{"Account.ExternalId__c": "acme"}),
+            update(3, ids[3], Title="#N/A"),
+        ]
+        job_id = await world.destination.submit("Contact", KEY, changes)
+        outcomes = await ended(world, job_id, changes)
+        assert [o.status for o in outcomes] == [Status.OK, Status.OK, Status.OK, Status.REJECTED]
+        assert (outcomes[3].error_code, outcomes[3].in_row) == ("INVALID_VALUE", True)
+        stands = [world.org.records[i].values for i in ids]
+        assert [s["Title"] for s in stands] == [None, "T", "T", "T"]
+        assert [s["Description"] for s in stands] == ["D", texts, "D", "D"]
+        assert (stands[1]["DoNotCall"], stands[1]["Score__c"], stands[2]["AccountId"]) == (True, 2.5, account)
+
+    play(test)
+
+
+def test_a_job_that_breaks_off_says_who_was_not_come_to_and_one_that_never_began_is_refused_whole() -> None:
+    async def test(world: World) -> None:
+        changes = [keyed(n) for n in range(4)]
+        world.vendor.jobs.fails_after = 2
+        outcomes = await ended(world, await world.destination.submit("Contact", KEY, changes), changes)
+        assert [o.status for o in outcomes] == [Status.OK, Status.OK, Status.REJECTED, Status.REJECTED]
+        assert {(o.error_code, o.in_row) for o in outcomes[2:]} == {("UNPROCESSED", False)}
+        wrong = [keyed(9, Nope__c="x")]
+        with pytest.raises(Rejected, match="Field name not found"):
+            await ended(world, await world.destination.submit("Contact", KEY, wrong), wrong)
+        assert len(world.org.standing("Contact")) == 2
+
+    play(test)
+
+
+def test_a_job_that_is_older_than_the_vendor_keeps_it_is_not_known_any_more() -> None:
+    async def test(world: World) -> None:
+        job_id = await world.destination.submit("Contact", KEY, [keyed(0)])
+        await world.clock.sleep(8 * 86_400)
+        with pytest.raises(Ambiguous):
+            await world.destination.follow("Contact", job_id, [keyed(0)])
+
+    play(test)
+
+
+@pytest.mark.parametrize("heard", [True, False])
+def test_a_lost_word_that_the_upload_is_complete_is_said_again_and_no_record_stands_twice(heard: bool) -> None:
+    async def test(world: World) -> None:
+        inner, lost = world.wire.inner.handle_async_request, list[str]()
+
+        async def losing(request: httpx.Request) -> httpx.Response:
+            if request.method == "PATCH" and not lost:
+                lost.append(request.url.path)
+                if heard:
+                    await inner(request)
+                raise httpx.ReadError("cut", request=request)
+            return await inner(request)
+
+        world.wire.inner.handle_async_request = losing  # type: ignore[method-assign]
+        changes = [create(n, Email=f"p{n}@x.example") for n in range(3)]  # inserts: twice would be seen
+        job_id = await world.destination.submit("Contact", "Email", changes)
+        outcomes = await ended(world, job_id, changes)
+        assert lost
+        assert {o.status for o in outcomes} == {Status.OK}
+        emails = [world.org.records[str(o.destination_id)].values["Email"] for o in outcomes]
+        assert emails == [f"p{n}@x.example" for n in range(3)]
+        assert len(world.org.standing("Contact")) == 3
+
+    play(test)
+
+
+def test_rules_that_are_asked_for_keep_plans_from_jobs_which_take_no_headers() -> None:
+    def limits_of(**options: Any) -> int:
+        validated = Options.model_validate({"base_url": BASE_URL, "auth": SECRET, **options})
+        return Salesforce("sf", validated, VirtualClock()).limits("Contact").jobs_from
+
+    assert limits_of() == 2_000
+    assert min(limits_of(assignment_rules=True), limits_of(allow_duplicates=True)) > 10**12
+
+
+def test_bulk_requests_are_as_a_published_description_has_them() -> None:
+    """A copy by others, so a hint and no judge (`docs/design/salesforce.md`)."""
+    file = SPECS / "salesforce" / "bulk-api-2-openapi.yml"
+    if not file.exists():
+        pytest.skip(f"no published description in {SPECS}")
+    document = yaml.safe_load(file.read_text("utf-8"))
+    operations = {(m, p) for p, item in document["paths"].items() for m in item}
+    made = document["paths"]["/ingest"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    sent: list[httpx.Request] = []
+
+    async def test(world: World) -> None:
+        changed = update(0, world.made("Contact", LastName="L"), Title="T")
+        for match_on, changes in ((KEY, [keyed(0)]), (None, [create(1)]), (KEY, [changed])):
+            outcomes = await ended(world, await world.destination.submit("Contact", match_on, changes), changes)
+            assert [o.status for o in outcomes] == [Status.OK]
+        sent.extend(r for r in world.wire.requests if "/jobs/" in r.url.path)
+
+    play(test)
+    paths = {(r.method.lower(), re.sub("750[A-Za-z0-9]+", "{jobId}", r.url.path.partition("/jobs")[2])) for r in sent}
+    assert len(paths) == 7
+    assert paths <= operations
+    resolved = RefResolving(document).resolve(made)
+    for request in sent:
+        if request.method == "POST":
+            body = json.loads(request.content)
+            assert set(body) <= set(resolved["properties"])
+            for name, value in body.items():
+                options = RefResolving(document).resolve(resolved["properties"][name]).get("enum")
+                assert options is None or value in options, name
+
+
+@dataclass
+class RefResolving:
+    document: Mapping[str, Any]
+
+    def resolve(self, schema: Mapping[str, Any]) -> Mapping[str, Any]:
+        found: Any = schema
+        while "$ref" in found:
+            steps, found = found["$ref"].removeprefix("#/").split("/"), self.document
+            for step in steps:
+                found = found[step]
+        return found  # type: ignore[no-any-return]

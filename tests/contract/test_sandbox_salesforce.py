@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import csv
+import io
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from simple_salesforce.exceptions import (
     SalesforceExpiredSession,
     SalesforceMalformedRequest,
     SalesforceMoreThanOneRecord,
+    SalesforceOperationError,
     SalesforceRefusedRequest,
     SalesforceResourceNotFound,
 )
@@ -28,6 +31,7 @@ from revetl.sandbox.salesforce.vendor import SalesforceSandbox
 from revetl.sandbox.server import RunningSandbox, running_sandbox
 from revetl.sandbox.settings import SandboxSettings
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*connected app policy")  # the client's advice after a refusal
 KEY = "ExternalId__c"
 
 
@@ -51,7 +55,7 @@ def options() -> dict[str, Any]:
 
 @pytest.fixture
 async def running(options: dict[str, Any]) -> AsyncIterator[RunningSandbox]:
-    async with running_sandbox(settings=SandboxSettings(vendors={"salesforce": options})) as running:
+    async with running_sandbox(settings=SandboxSettings(job_s=0, vendors={"salesforce": options})) as running:
         yield running
 
 
@@ -232,6 +236,35 @@ async def test_the_days_requests_are_counted_and_end(running: RunningSandbox) ->
         sf.limits()
         with pytest.raises(SalesforceRefusedRequest, match="REQUEST_LIMIT_EXCEEDED"):
             sf.limits()
+
+    await off_loop(live)
+
+
+async def test_bulk2_upserts_updates_and_deletes_and_says_who_failed(
+    running: RunningSandbox, org: SalesforceOrg
+) -> None:
+    def rows(text: str) -> list[dict[str, str]]:
+        return list(csv.DictReader(io.StringIO(text)))
+
+    def live() -> None:
+        sf = client(running)
+        people = [{KEY: f"x{n}", "LastName": f"L{n}", "Title": "T"} for n in range(3)]
+        [job] = sf.bulk2.Contact.upsert(
+            records=[*people, {KEY: "x3", "LastName": "", "Title": "T"}], external_id_field=KEY
+        )
+        assert (job["numberRecordsProcessed"], job["numberRecordsFailed"]) == (4, 1)
+        made = rows(sf.bulk2.Contact.get_successful_records(job["job_id"]))
+        assert [(r["sf__Created"], r[KEY]) for r in made] == [("true", f"x{n}") for n in range(3)]
+        [failed] = rows(sf.bulk2.Contact.get_failed_records(job["job_id"]))
+        assert failed["sf__Error"].startswith("REQUIRED_FIELD_MISSING:")
+        assert rows(sf.bulk2.Contact.get_unprocessed_records(job["job_id"])) == []
+        ids = [r["sf__Id"] for r in made]
+        sf.bulk2.Contact.update(records=[{"Id": ids[0], "Title": "#N/A"}, {"Id": ids[1], "Title": ""}])
+        assert [sf.Contact.get(i)["Title"] for i in ids[:2]] == [None, "T"]  # cleared, left alone
+        sf.bulk2.Contact.delete(records=[{"Id": i} for i in ids])
+        assert org.standing("Contact") == []
+        with pytest.raises(SalesforceOperationError, match="Field name not found : Nope"):
+            sf.bulk2.Contact.insert(records=[{"Nope": "x"}])
 
     await off_loop(live)
 

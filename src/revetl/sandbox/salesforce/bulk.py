@@ -129,12 +129,13 @@ class IngestJobs:
         }
 
     def results(self, id_: str, which: str) -> str:
+        """`which` in lower case: clients write it in several (tried)."""
         job = self.get(id_)
         if job.state not in ("JobComplete", "Failed", "Aborted"):
             raise SalesforceRefusal(400, "INVALIDJOBSTATE", "the job has not ended")
         if which == "unprocessedrecords":
             return _csv([job.columns, *job.unprocessed])
-        rows, second = (job.successful, "sf__Created") if which == "successfulResults" else (job.failed, "sf__Error")
+        rows, second = (job.successful, "sf__Created") if which == "successfulresults" else (job.failed, "sf__Error")
         return _csv([["sf__Id", second, *job.columns], *([id_, said, *row] for id_, said, row in rows)])
 
     def _work(self, job: IngestJob) -> None:

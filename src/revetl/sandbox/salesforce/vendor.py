@@ -78,7 +78,7 @@ class SalesforceSandbox(SandboxVendor):
             ("PUT", "/jobs/ingest/{job}/batches", self._job_upload),
             (
                 "GET",
-                "/jobs/ingest/{job}/{results:successfulResults|failedResults|unprocessedrecords}",
+                "/jobs/ingest/{job}/{results:successfulResults|failedResults|unprocessed[rR]ecords}",
                 self._job_results,
             ),
         ):
@@ -263,7 +263,7 @@ class SalesforceSandbox(SandboxVendor):
         return 201, None
 
     async def _job_results(self, request: web.Request) -> tuple[int, Any]:
-        return 200, self.jobs.results(request.match_info["job"], request.match_info["results"])
+        return 200, self.jobs.results(request.match_info["job"], request.match_info["results"].lower())
 
 
 async def _object(request: web.Request) -> dict[str, Any]:
