@@ -105,9 +105,7 @@ class Salesforce:
             read_rows=_READ_ROWS,
             job_rows=10_000,
             job_bytes=8 * 2**20,
-            jobs_from=_NEVER
-            if self._options.assignment_rules or self._options.allow_duplicates
-            else self._options.bulk_from,
+            jobs_from=_NEVER if asks_for_rules else self._options.bulk_from,
         )
 
     def quota(self, object_: str, match_on: str | None) -> Quota:

@@ -50,7 +50,7 @@ class SalesforceJwtBearer(BaseModel):
 class Options(BaseModel):
     """`base_url`: the org's My Domain. `assignment_rules`: whether writes run them; they move owners.
     `allow_duplicates`: save where a duplicate rule would only warn. `bulk_from`: plans of so many records go by
-    Bulk API 2.0 (docs: worth it above 2,000)."""
+    Bulk API 2.0 (docs: worth it above 2,000), unless rules are asked for, which jobs take no headers for."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
