@@ -35,6 +35,10 @@ MINIMAL: dict[str, dict[str, Any]] = {
         "objects": {"contacts": {"upsert": {"method": "PUT", "path": "/contacts/{email}"}}},
     },
     "http_sink": {"url": "http://127.0.0.1:1/push"},
+    "salesforce": {
+        "base_url": "http://127.0.0.1:1",
+        "auth": {"type": "oauth_client_credentials", "client_id": "app", "client_secret": "pat-secret-token"},
+    },
     "postgres": {"dbname": "crm", **DATABASE},
     "mysql": {"database": "crm", **DATABASE},
 }
@@ -114,7 +118,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
 
 def test_a_connector_of_another_package_is_found_by_its_entry_point(install: Install) -> None:
     install()
-    assert registry.types() == ("hubspot", "http", "http_sink", "postgres", "mysql", "acme")
+    assert registry.types() == ("hubspot", "http", "http_sink", "salesforce", "postgres", "mysql", "acme")
     assert registry.options_model("acme").__name__ == "Options"
     destination = registry.create_destination("acme", "mine", {"token": "x"}, SystemClock())
     assert isinstance(destination, sys.modules["revetl_acme"].Acme)
@@ -133,7 +137,7 @@ def test_everything_that_lists_types_lists_those_of_other_packages(install: Inst
     install()
     schema = CliRunner().invoke(cli, ["schema", "connections"], catch_exceptions=False)
     entry = json.loads(schema.stdout)["$defs"]["DestinationEntry"]
-    assert entry["properties"]["type"]["enum"] == ["hubspot", "http", "http_sink", "postgres", "mysql", "acme"]
+    assert entry["properties"]["type"]["enum"] == ["hubspot", "http", "http_sink", "salesforce", "postgres", "mysql", "acme"]
     project = tmp_path / "project"
     assert CliRunner().invoke(cli, ["init", str(project)]).exit_code == 0
     connections = project / "profiles" / "connections.yml"
@@ -146,7 +150,7 @@ def test_everything_that_lists_types_lists_those_of_other_packages(install: Inst
     assert {d["package"] for d in found if d["type"] != "acme"} <= {"revetl"}
     debugged = json.loads(CliRunner().invoke(cli, ["debug", "--json", *where], catch_exceptions=False).stdout)
     checks = {c["check"]: (c["ok"], c["detail"]) for c in debugged}
-    assert checks["connectors"] == (True, "hubspot, http, http_sink, acme (revetl-acme 1.2)")
+    assert checks["connectors"] == (True, "hubspot, http, http_sink, salesforce, postgres, mysql, acme (revetl-acme 1.2)")
     assert checks["destination crm"] == (True, "here")
     connections.write_text(connections.read_text("utf-8").replace("type: acme,", "type: acmee,"))
     debugged = json.loads(CliRunner().invoke(cli, ["debug", "--json", *where], catch_exceptions=False).stdout)

@@ -150,7 +150,7 @@ class TokenAuth:
 
 @dataclass(frozen=True, slots=True)
 class JwtAssertion:
-    """A signed claim of who we are (RFC 7523), valid for five minutes. `key`: a private key in PEM."""
+    """A signed claim of who we are (RFC 7523), valid for `lives_s` seconds. `key`: a private key in PEM."""
 
     issuer: str
     subject: str
@@ -158,6 +158,7 @@ class JwtAssertion:
     key: str = field(repr=False)
     algorithm: Literal["RS256", "ES256"] = "RS256"
     key_id: str | None = None
+    lives_s: int = _ASSERTION_S
 
     def sign(self, now: float) -> str:
         """ConfigError where the key can't be read; the message holds nothing of it."""
@@ -166,7 +167,7 @@ class JwtAssertion:
         except ImportError:
             raise ConfigError("signing a JWT needs PyJWT", hint="pip install 'revetl[jwt]'") from None
         claims = {"iss": self.issuer, "sub": self.subject, "aud": self.audience}
-        claims |= {"iat": int(now), "exp": int(now) + _ASSERTION_S}  # type: ignore[dict-item]
+        claims |= {"iat": int(now), "exp": int(now) + self.lives_s}  # type: ignore[dict-item]
         try:
             headers = {"kid": self.key_id} if self.key_id else None
             return jwt.encode(claims, self.key, algorithm=self.algorithm, headers=headers)
