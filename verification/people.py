@@ -292,7 +292,7 @@ class People:
             )
             if name in kept:
                 warehouse.execute(f"INSERT INTO {self.state_table(name)} BY NAME FROM {BACKUP}.{ident(name)}")
-        self.settled, self.restored = {}, True
+        self.settled, self.ids, self.restored = {}, {}, True
         self.say("  the warehouse is the backup")
 
     def state_table(self, name: str) -> str:

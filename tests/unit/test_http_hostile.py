@@ -20,6 +20,7 @@ import pytest
 
 from revetl.errors import Ambiguous, CallError, ConfigError, Unavailable
 from revetl.http import Listener, Policy, ResponseRules, Session, SessionOptions
+from revetl.http import body as http_body
 from revetl.http.certificates import trusted
 from revetl.http.proxy import proxy_for
 from revetl.providers.engine.webhooks import WebhookReceiver, genuine
@@ -103,6 +104,11 @@ async def test_a_bomb_is_not_unpacked_past_the_bound(coding: str) -> None:
     assert isinstance(said, Ambiguous)
     assert "more than 32 MiB" in str(said)
     assert peak_mib() - before < 150
+
+
+def test_one_piece_of_a_bomb_gives_no_more_than_there_is_room_for() -> None:
+    unpack = http_body._Unpacker("gzip")
+    assert len(unpack(gzip.compress(b" " * 2**20), 1_000)) == 1_001, "one more, so that it is seen to be too much"
 
 
 @pytest.mark.parametrize("coding", ["gzip, gzip", "br", "zstd", "what"])

@@ -348,6 +348,14 @@ def test_a_file_that_is_no_plan_is_a_configuration_error(tmp_path: Path, raw: by
     assert e.value.problems[0].path == path
 
 
+def test_a_file_that_was_altered_is_said_to_be_without_asking_the_warehouse(kept: SavedBench) -> None:
+    document = json.loads(kept.path.read_text())
+    document["target"] = "prod"
+    kept.path.write_text(json.dumps(document))
+    with pytest.raises(ConfigError, match="was altered after it was saved"):
+        saved.read_file(kept.path)
+
+
 def _places(value: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     return [at, *(place for step, item in inner for place in _places(item, (*at, step)))]
