@@ -103,7 +103,7 @@ class MySqlDialect:
             "ssl_verify_identity": o.ssl_verify_identity,
         }
         timeout_s = o.statement_timeout_s
-        session = MySqlSession(
+        session = MySqlConnection(
             {name: value for name, value in given.items() if value is not None}
             | {"charset": "utf8mb4", "sql_mode": _SQL_MODE, "read_timeout": timeout_s + 5, "write_timeout": timeout_s}
         )
@@ -234,7 +234,7 @@ def _options(declared: str) -> tuple[str, ...]:
     return tuple(option.replace("''", "'") for option in re.findall(r"'((?:[^']|'')*)'", declared))
 
 
-class MySqlSession:
+class MySqlConnection:
     def __init__(self, given: Mapping[str, Any]) -> None:
         try:
             import pymysql

@@ -107,7 +107,7 @@ class PostgresDialect:
             "connect_timeout": 10,
             "application_name": "revetl",
         }
-        session = PostgresSession({name: value for name, value in given.items() if value is not None})
+        session = PostgresConnection({name: value for name, value in given.items() if value is not None})
         timeout_ms = o.statement_timeout_s * 1_000
         session.ask(
             """
@@ -247,7 +247,7 @@ def _column(row: Sequence[Any], *, unique: bool) -> TableColumn:
     )
 
 
-class PostgresSession:
+class PostgresConnection:
     def __init__(self, given: Mapping[str, Any]) -> None:
         try:
             import psycopg
