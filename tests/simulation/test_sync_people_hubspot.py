@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from revetl.model import FieldRule, SyncSpec
+from revetl.model import Association, FieldRule, SyncSpec
 from revetl.sandbox.hubspot.schema import Property
 from revetl.sandbox.hubspot.store import HUMAN, Record
 from revetl.sandbox.server import running_sandbox
@@ -178,3 +178,29 @@ async def test_a_domain_in_any_spelling_finds_its_company_and_is_sent_as_a_host(
     assert stands == {"Acme Ltd": "www.acme.example", "Bücher Ltd": "bücher.example", "New": "new.example"}
     report = await office.sync(FIRMS, ("1", "acme.example", "Acme Ltd"), rows[1], ("3", "new.example.", "New"))
     assert report.plan.lines == 0
+
+
+@pytest.mark.parametrize("chosen", ["theirs", "none"])
+async def test_the_primary_company_of_a_merged_contact_is_the_persons(office: Office, chosen: str) -> None:
+    """Ours went into a record of a person's own. Where that has a primary company it stays; else ours went along, and
+    is not made again."""
+    tied = replace(
+        PEOPLE,
+        columns=("golden_id", "email", "firstname", "firm_id"),
+        associate=(Association(FIRMS.name, "firm_id", 1, "companies"),),
+    )
+    await office.sync(FIRMS, ("c1", "one.example", "One"), ("c2", "two.example", "Two"))
+    await office.sync(tied, ("1", "ann@one.example", "Ann", "c1"))
+    portal = portal_of(office.sandbox)
+    theirs = office.make("contacts", email="annie@one.example")
+    ours, other = (office.find("companies", domain=f"{name}.example").id for name in ("one", "two"))
+    if chosen == "theirs":
+        portal.link("contacts", theirs.id, "companies", other, [1, 279], [2, 280])
+    left = await office.merge("contacts", theirs, office.find("contacts", email="ann@one.example"))
+    report = await office.sync(tied, ("1", "ann@one.example", "Anna", "c1"))
+    word, primary = ("links_kept", other) if chosen == "theirs" else ("links_matched", ours)
+    assert report.counts == {"ok": 1, word: 1}
+    assert (report.plan.links.changes, report.exit_code) == (0, 0)
+    assert [to for to, kinds in portal.linked("contacts", left, "companies").items() if 1 in kinds] == [primary]
+    report = await office.sync(tied, ("1", "ann@one.example", "Anna II", "c1"))
+    assert report.counts == {"ok": 1}
