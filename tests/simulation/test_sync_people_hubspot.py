@@ -204,3 +204,37 @@ async def test_the_primary_company_of_a_merged_contact_is_the_persons(office: Of
     assert [to for to, kinds in portal.linked("contacts", left, "companies").items() if 1 in kinds] == [primary]
     report = await office.sync(tied, ("1", "ann@one.example", "Anna II", "c1"))
     assert report.counts == {"ok": 1}
+
+
+async def test_where_ids_moved_the_plan_counts_the_links_that_the_run_makes(office: Office) -> None:
+    """Two contacts of ours merged, one merged into a person's, one archived and made again, two companies merged."""
+    tied = replace(
+        PEOPLE,
+        columns=("golden_id", "email", "firstname", "firm_id"),
+        associate=(Association(FIRMS.name, "firm_id", 1, "companies"),),
+    )
+
+    def people(name: str) -> list[tuple[str, ...]]:
+        changed = ("10", "12", "21")
+        return [(k, f"b{k}@x.example", name if k in changed else "-", f"c{k}") for k in ("10", "11", "12", "21", "30")]
+
+    def firms(name: str) -> list[tuple[str, ...]]:
+        return [(f"c{k}", f"f{k}.example", name if k == "30" else "-") for k in ("10", "11", "12", "21", "30", "31")]
+
+    await office.sync(FIRMS, *firms("I"))
+    await office.sync(tied, *people("I"))
+    portal = portal_of(office.sandbox)
+    found = {k: office.find("contacts", email=f"b{k}@x.example") for k in ("10", "11", "12", "21")}
+    await office.merge("contacts", found["10"], found["11"])
+    await office.merge("contacts", office.make("contacts", email="hand@x.example"), found["12"])
+    portal.archive(portal.store("contacts"), found["21"])
+    office.make("contacts", email="b21@x.example")
+    thirty, more = (office.find("companies", domain=f"f{k}.example") for k in ("30", "31"))
+    await office.merge("companies", thirty, more)
+    await office.sync(FIRMS, *firms("II"))
+    report = await office.sync(tied, *people("II"))
+    links = report.plan.links
+    assert (links.link, links.unlink, links.standing, links.kept) == (1, 0, 3, 0)
+    assert report.counts == {"ok": 3, "linked": 1, "links_matched": 3}
+    assert report.plan.forecast is not None
+    assert report.requests - report.plan.forecast.requests == 2, "beside the fields of the two objects all is foreseen"

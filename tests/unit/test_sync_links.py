@@ -720,3 +720,20 @@ def test_the_plan_knows_the_links_of_a_firm_that_was_merged(bench: Two) -> None:
     bench.run_firms()
     bench.sent_links()
     assert (bench.run().counts, bench.sent_links()) == ({"links_matched": 1}, [])
+
+
+def test_an_id_of_a_plan_that_was_applied_long_ago_says_nothing(bench: Two) -> None:
+    """The plan's lines stay after they were applied; since then the firm's id was learned anew."""
+    bench.run_firms()
+    bench.run()
+    there = bench.destination
+    there.merge(there.make(domain="acme2.example"), ids_of(bench)["acme.example"])
+    there.links = {(a, there.led(firm), kind) for a, firm, kind in there.links}
+    bench.firms("bolt")
+    bench.warehouse.execute("INSERT INTO firms VALUES ('acme', 'acme-new.example')")
+    bench.run_firms()
+    bench.run()
+    bench.warehouse.execute("UPDATE revetl.snapshot__fake__firms SET destination_id = '777' WHERE key = 'acme'")
+    bench.warehouse.execute("UPDATE revetl.links__fake__contacts SET to_id = '777' WHERE to_key = 'acme'")
+    plan = bench.plan()
+    assert (plan.links.link, plan.links.unlink, plan.links.standing) == (0, 0, 0)

@@ -38,8 +38,8 @@ _Write = Callable[[str, str, int, Sequence[Pair]], Awaitable[list[Outcome]]]
 
 @dataclass(slots=True)
 class LinkReport:
-    """Of one run, in links. `matched` stood there already; `kept`: a person chose another; `waiting` lack a record at the destination; `refused` wait
-    after this run, error code → how many; `not_sent` because the run stopped."""
+    """Of one run, in links. `matched` stood there already; `kept`: a person chose another; `waiting` lack a record at
+    the destination; `refused` wait after this run, error code → how many; `not_sent` because the run stopped."""
 
     linked: int = 0
     matched: int = 0
@@ -77,14 +77,14 @@ async def forecast(run: SyncRun, destination: Destination | None, *, full_refres
     if not run.spec.associate:
         return LinkCounts(left=await run.on_tables(comparison.left))
     now = run.ctx.clock.now()
-    moved = list[MovedEnd]()
-    if isinstance(destination, ReadsBack):
-        moved = await run.on_tables(_moved)
-    if destination is None or not moved:
-        counts = await run.on_tables(_foreseen, now, full_refresh)
-    else:
+    if destination is None:
+        return await run.on_tables(_foreseen, now, full_refresh)
+    moved = await run.on_tables(_moved) if isinstance(destination, ReadsBack) else []
+    if moved:
         counts = await _foreseen_moved(run, destination, moved, now, full_refresh)
-    if counts.link and destination is not None:
+    else:
+        counts = await run.on_tables(_foreseen, now, full_refresh)
+    if counts.link:
         await _check_types(run.spec, destination)
     return counts
 
@@ -97,12 +97,13 @@ async def _foreseen_moved(
         await destination.describe(object_)
     before = requests_of(destination)[0]
     ends = await ends_today(destination, moved)
-    reads = requests_of(destination)[0] - before
+    in_run = requests_of(destination)[0] - before
     ahead = replace(run, tables=await run.on_tables(links_table.copy_for_planning))
     await ahead.on_tables(links_table.follow_moved, ends)
     counts = await ahead.on_tables(_foreseen, now, full_refresh)
     looked = await look(run.spec, destination, await ahead.on_tables(links_table.moved_lines))
     await run.on_tables(SyncTables.drop_scratch, "linksahead")
+    reads = requests_of(destination)[0] - before + in_run
     standing, kept = len(looked.done), len(looked.kept)
     return replace(counts, link=counts.link - standing - kept, standing=standing, kept=kept, reads=reads)
 
