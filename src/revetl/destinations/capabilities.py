@@ -69,7 +69,7 @@ class Links(Protocol):
         ...
 
     async def implied_type(self, object_: str, to_object: str) -> int | None:
-        """The kind that stands on a pair as soon as any other does (HubSpot's link without a label); None where each
+        """The kind that stands on a pair as soon as any other does (a link without a label); None where each
         kind stands by itself."""
         ...
 
@@ -123,6 +123,20 @@ class KeepsKeys(Protocol):
 
     def keeps_key(self, object_: str, match_on: str | None) -> bool:
         """Of creates matched by this field. Asks nothing; certain once `describe` was called."""
+        ...
+
+
+@runtime_checkable
+class NeedsRecords(Protocol):
+    """Beside what changed, the rest of the row is needed: in an address, or since a write replaces the record. Not for
+    jobs."""
+
+    def needs_record(self, object_: str) -> bool:
+        """Whether `Change.record` and `Change.after` are to be filled in."""
+        ...
+
+    def replaces_record(self, object_: str) -> bool:
+        """Whether an update is of all fields: then no field can be left to what people wrote there."""
         ...
 
 

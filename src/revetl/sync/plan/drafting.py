@@ -14,6 +14,7 @@ from revetl.destinations.base import Destination, DestinationField, FieldType, O
 from revetl.destinations.capabilities import HasQuota, requests_of
 from revetl.errors import ConfigError, Problem, did_you_mean
 from revetl.model import Metadata, Operation, SyncSpec
+from revetl.state.sync_tables import SyncTables
 from revetl.sync.batching import write_rows
 from revetl.sync.links import sending
 from revetl.sync.plan import (
@@ -74,16 +75,17 @@ async def _ask(run: SyncRun, destination: Destination, schema: ObjectSchema, sum
     described = key_property.described(spec, destination, schema.fields)
     if schema.kind == "events":
         events.check(spec, schema, full_refresh=summary.full_refresh)
-    looked_up_only = spec.match_on if run.tables.by_id else None
-    check_fields(spec, [f.name for f in run.tables.fields], described, looked_up_only=looked_up_only)
-    summary.notes += check_metadata(spec, described)
+    field_types.refuse(run.tables, described)
+    summary.notes += check_declared(spec, destination, schema, [f.name for f in run.tables.fields])
+    check_required(run.tables, schema)
     summary.notes += await run.on_tables(field_types.check, described)
     await run.on_tables(key_property.check_keys)
-    consequences.check(spec, destination, schema)
     policies.check(run.tables, destination, described)
     summary.notes += _only_forward(spec, [f.name for f in run.tables.fields], described)
     if schema.kind == "events":
-        return await _match_events(run, destination, schema, summary), 0
+        lookups = await _match_events(run, destination, schema, summary)
+        summary.notes += await run.on_tables(field_types.strange_options, described)
+        return lookups, 0
     if not summary.full_refresh:
         summary.unchanged += await equal_forms.take_over(run, destination)
     await _judge_shares(run, summary)
@@ -98,6 +100,7 @@ async def _ask(run: SyncRun, destination: Destination, schema: ObjectSchema, sum
     summary.kept = await policies.decide(run, destination, described)
     await handovers.decide(run, destination, described, summary)
     at.append(requests_of(destination)[0])
+    summary.notes += await run.on_tables(field_types.strange_options, described)
     return at[2] - at[1], at[1] - at[0] + at[3] - at[2]
 
 
@@ -158,10 +161,20 @@ def _writes(spec: SyncSpec, destination: Destination, plan: PlanSummary) -> dict
     return writes
 
 
+def check_declared(spec: SyncSpec, destination: Destination, schema: ObjectSchema, columns: Sequence[str]) -> list[str]:
+    """What a sync declares, held against the destination without looking at a row: as `revetl check` and every plan do
+    it. Returns what is worth knowing, a sentence each. ConfigError for what can't be sent so."""
+    described = key_property.described(spec, destination, schema.fields)
+    looked_up_only = spec.match_on if consequences.finds_by_id(spec, destination) else None
+    check_fields(spec, columns, described, looked_up_only=looked_up_only)
+    consequences.check(spec, destination, schema)
+    return check_metadata(spec, described)
+
+
 _METADATA_TYPES: Mapping[Metadata, tuple[FieldType, ...]] = {
-    "synced_at": ("string", "date", "datetime"),
-    "first_synced_at": ("string", "date", "datetime"),
-    "run_id": ("string",),
+    "synced_at": ("string", "date", "datetime", "any"),
+    "first_synced_at": ("string", "date", "datetime", "any"),
+    "run_id": ("string", "any"),
 }
 _METADATA_SAID: Mapping[Metadata, str] = {
     "synced_at": "the moment of the run, with every record that is sent",
@@ -182,6 +195,19 @@ def check_metadata(spec: SyncSpec, known: Mapping[str, DestinationField]) -> lis
     if problems:
         raise ConfigError(problems)
     return [f"{name}: {_METADATA_SAID[kind]}" for name, kind in spec.metadata.items()]
+
+
+def check_required(tables: SyncTables, schema: ObjectSchema) -> None:
+    """ConfigError for a column that every record of this object has to have, and that is not in the model."""
+    spec, names = tables.spec, {f.name for f in tables.fields}
+    where = spec.where or f"sync {spec.name}"
+    problems = [
+        Problem(f"{where}: there is no column {name!r}: {why}", hint=did_you_mean(name, [*names]))
+        for name, why in schema.required.items()
+        if name not in names
+    ]
+    if problems:
+        raise ConfigError(problems)
 
 
 def check_fields(

@@ -42,7 +42,7 @@ class StandingComparison:
         again: bool,
     ) -> None:
         self._tables, self._destination = tables, destination
-        self._forms = NormalForms(destination, tables.spec.object)
+        self._forms = NormalForms(destination, tables)
         self._whole, self._again = full_refresh, again
         self._ruled = frozenset(f.name for f in with_policy(tables))
         self._at = {f.name: i for i, f in enumerate(tables.fields)}
@@ -97,7 +97,8 @@ class StandingComparison:
         return equal and not (self._whole or row["in_doubt"] or row["returned"])
 
     def _same(self, name: str, one: Scalar, other: Scalar) -> bool:
-        return same(self._destination, self._tables.spec.object, name, one, other)
+        cell = self._tables.cell
+        return same(self._destination, self._tables.spec.object, name, cell(name, one), cell(name, other))
 
     def _identity(self, row: KnownRow, match: RecordMatch) -> tuple[str | None, str | None]:
         name = self._tables.spec.match_on
