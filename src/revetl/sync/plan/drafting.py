@@ -142,7 +142,8 @@ def _forecast(spec: SyncSpec, destination: Destination, plan: PlanSummary, looku
     writes["link"] = -(-plan.links.link // limits.link_rows)
     writes["unlink"] = -(-plan.links.unlink // limits.unlink_rows)
     # A link is read before it is made, and a pair before anything of it is removed.
-    reads += -(-plan.links.link // limits.link_read_rows) + writes["unlink"]
+    looked_at = plan.links.link + plan.links.standing + plan.links.kept
+    reads += -(-looked_at // limits.link_read_rows) + writes["unlink"] + plan.links.reads
     quota = destination.quota(spec.object, spec.match_on) if isinstance(destination, HasQuota) else Quota()
     return forecast(quota, lookups=lookups, reads=reads, writes=writes)
 
