@@ -75,7 +75,6 @@ def _freeze(comparison: SnapshotComparison, plan_id: str, barred: Sequence[str],
             left=counts.left,
             returned=returned,
             suppressed=len(barred),
-            full_refresh=comparison.full_refresh,
         )
         summary.add_waiting(waiting)
         summary.cleared = guardrails.cleared(tables)
