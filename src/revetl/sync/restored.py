@@ -74,8 +74,8 @@ async def look(run: SyncRun) -> OlderState | None:
 
 
 def refresh(spec: SyncSpec, destination: Destination | None, older: OlderState | None, *, asked: bool) -> Refresh:
-    """What the plan looks at. `asked`: for a full refresh. Events are only ever added, so none is sent twice. What can't
-    be read is sent whole."""
+    """What the plan looks at. `asked`: for a full refresh. Events are only ever added, so none is sent twice. What
+    can't be read is sent whole."""
     if asked:
         return Refresh.WHOLE
     if older is None or spec.mode == "insert":
@@ -107,8 +107,8 @@ def _what_follows(spec: SyncSpec, plan: PlanSummary) -> str:
     if plan.theirs:
         fields = ", ".join(f"{name} {n:,}" for name, n in plan.theirs.items())
         said += (
-            f". {plan.left_as_theirs:,} record(s) keep what stands there in fields that the model has as the older state"
-            f" had them ({fields}): a person wrote it, or a run that is forgotten. After this sync `revetl drift"
+            f". {plan.left_as_theirs:,} record(s) keep what stands there in fields that the model has as the older"
+            f" state had them ({fields}): a person wrote it, or a run that is forgotten. After this sync `revetl drift"
             f" {spec.name}` names them, and its `--reassert` sends ours"
         )
     return said

@@ -17,10 +17,9 @@ What is found, and what follows:
 Lines that are sent whole (in doubt, a full refresh, back in the model) keep all other fields: an earlier write of ours
 may land after this reading. So does a record whose last write the destination took and has not applied yet.
 
-Where the snapshot is older than what stands (`Refresh.READ_BACK`), every record has a line, and it keeps what differs. Of
-a field that is in the model as it was in the snapshot nothing says whose the other value there is: a person wrote it, or
-a run of ours that was forgotten. It leaves the line and is counted (`theirs`); to `drift` it is a person's, as it would
-have been before.
+Where the snapshot is older than what stands (`Refresh.READ_BACK`), every record has a line, and it keeps what differs.
+Of a field that is in the model as it was in the snapshot nothing says whose the other value there is: a person wrote
+it, or a run of ours that was forgotten. It leaves the line and is counted (`theirs`); to `drift` it is a person's.
 
 What can fail here, and what then happens:
 - the destination is away → its error leaves as it is and the run ends; nothing was sent.

@@ -144,6 +144,6 @@ class PlanSummary(RecordCounts, FieldCounts):
     moves: list[ValueMove] = field(default_factory=list)  # a few of them, in their order
     waves: int = 1  # lines of a later wave are sent once all of an earlier one are answered
     full_refresh: bool = False  # everything is sent, changed or not, and `max_changed_share` is not asked
-    read_back: bool = False  # the snapshot is older than the destination: every record was read, and what differs is sent
+    read_back: bool = False  # the snapshot is older than what stands there: all was read, and what differs is sent
     consequences: list[str] = field(default_factory=list)  # what follows from what the destination can't do
     violations: list[GuardrailViolation] = field(default_factory=list)  # guardrails that it breaks
