@@ -78,7 +78,6 @@ def _freeze(comparison: SnapshotComparison, plan_id: str, barred: Sequence[str],
             left=counts.left,
             returned=returned,
             suppressed=len(barred),
-            full_refresh=comparison.full_refresh,
         )
         summary.add_waiting(aside.waiting)
         summary.cleared = guardrails.cleared(tables)
