@@ -30,8 +30,12 @@ class Office(Bench):
     """A bench with people who work in the CRM."""
 
     async def sync(self, spec: SyncSpec, *rows: tuple[str, ...]) -> SyncReport:
-        names = [*spec.columns][: len(rows[0])]
-        spec = replace(spec, columns=tuple(names))
+        self.model(spec, *rows)
+        return await self.run(replace(spec, columns=spec.columns[: len(rows[0])]))
+
+    def model(self, spec: SyncSpec, *rows: tuple[str, ...]) -> None:
+        """The model as of now, with as many of its columns as the rows have."""
+        names = spec.columns[: len(rows[0])]
         self.warehouse.execute(f"DROP TABLE IF EXISTS {SCHEMA}.{spec.relation.name}")
         columns = ", ".join(f"{name} VARCHAR" for name in names)
         self.warehouse.execute(f"CREATE TABLE {SCHEMA}.{spec.relation.name} ({columns})")
@@ -39,7 +43,6 @@ class Office(Bench):
             self.warehouse.execute(
                 f"INSERT INTO {SCHEMA}.{spec.relation.name} VALUES ({', '.join('?' for _ in row)})", row
             )
-        return await self.run(spec)
 
     def find(self, object_: str, **value: str) -> Record:
         [(name, wanted)] = value.items()

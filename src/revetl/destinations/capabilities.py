@@ -14,6 +14,7 @@ What the engine does without one, and says in every plan (`revetl.sync.plan.cons
 | `HasQuota` | the forecast counts requests and says no time |
 | `ProbesAccess` | `revetl debug` tries that the credentials are valid, not what they may do |
 | `MakesKeyFields` | `key_property` names a field that is there already |
+| `ProbesKeyFields` | a field for keys is made unsaid in the plan, and lacking rights show when it is |
 | `RunsJobs` | every batch goes by `write` |
 """
 
@@ -146,6 +147,16 @@ class MakesKeyFields(Protocol):
 
     async def make_key_field(self, object_: str, name: str) -> None:
         """Afterwards it stands, is unique, and `describe` has it. Repeating is safe. ConfigError where it can't be."""
+        ...
+
+
+@runtime_checkable
+class ProbesKeyFields(Protocol):
+    """Whether a sync would have to make a field for its keys is known before it does."""
+
+    async def key_field_to_make(self, object_: str, match_on: str | None) -> str | None:
+        """The field that is made before, or with, the first record that is matched by `match_on`; None where none is.
+        Changes nothing. Denied where the credentials do not suffice for making it."""
         ...
 
 

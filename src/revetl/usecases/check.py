@@ -68,6 +68,7 @@ async def _of_destination(
         refuse(tables, known)
         said.notes += check_declared(spec, destination, schema, [f.name for f in tables.fields])
         check_required(tables, schema)
+        said.notes += await key_property.to_make(spec, destination)
         by_id = consequences.finds_by_id(spec, destination)
     sent = [f for f in tables.fields if not (by_id and f.name == spec.match_on)]
     clashes = ((f.name, of_types(f.type, known[f.name])) for f in sent)

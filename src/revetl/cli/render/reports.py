@@ -88,11 +88,12 @@ def cut(value: Scalar, width: int) -> str:
 
 
 def show_item(console: Console, text: str, *, indent: int = 2, style: str = "") -> None:
-    """A sentence that wraps under its own beginning."""
-    from rich.padding import Padding
+    """A sentence that wraps under its own beginning. No blanks stand behind it: it is copied from there."""
     from rich.text import Text
 
-    console.print(Padding(Text(text, style=style), (0, 0, 0, indent), expand=False))
+    for line in Text(text, style=style).wrap(console, max(console.width - indent, 1)):
+        line.rstrip()
+        console.print(Text(" " * indent) + line, soft_wrap=True)
 
 
 def status(word: str) -> str:

@@ -62,6 +62,8 @@ async def draft(run: SyncRun, destination: Destination | None, *, limit: int | N
     if destination is not None:
         summary.requests = sum(_writes(spec, destination, summary).values())
         summary.consequences = consequences.consequences(spec, destination, schema, summary.changes)
+        if summary.changes:
+            summary.notes += await key_property.to_make(spec, destination)
     summary.violations += guardrails.judge_creates(spec, summary.create - summary.again.get("create", 0))
     summary.links = await sending.forecast(run, destination, full_refresh=summary.full_refresh)
     summary.violations += guardrails.judge_links(spec, summary.links)
