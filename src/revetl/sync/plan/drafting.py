@@ -28,6 +28,7 @@ from revetl.sync.plan import (
     key_property,
     lines,
     matching,
+    multi_select,
     policies,
     standing,
 )
@@ -85,6 +86,7 @@ async def _ask(run: SyncRun, destination: Destination, schema: ObjectSchema, sum
     consequences.check(spec, destination, schema)
     policies.check(run.tables, destination, described)
     summary.notes += _only_forward(spec, [f.name for f in run.tables.fields], described)
+    summary.notes += multi_select.replaced(run.tables, destination, described)
     if schema.kind == "events":
         return await _match_events(run, destination, schema, summary), 0
     if not summary.full_refresh:
@@ -93,13 +95,14 @@ async def _ask(run: SyncRun, destination: Destination, schema: ObjectSchema, sum
     at = [requests_of(destination)[0]]
     found = await standing.read(run, destination, described, full_refresh=summary.full_refresh)
     at.append(requests_of(destination)[0])
-    summary.absent = await matching.match_new(run, destination)
+    summary.absent = await matching.match_new(run, destination, multi_select.names(described))
     at.append(requests_of(destination)[0])
     if found.read:
         await run.on_tables(standing.decide)
         summary.merged, summary.found_again = found.merged, await run.on_tables(standing.count_found_again)
     summary.kept = await policies.decide(run, destination, described)
     await handovers.decide(run, destination, described, summary)
+    await multi_select.decide(run, destination, described)
     at.append(requests_of(destination)[0])
     return at[2] - at[1], at[1] - at[0] + at[3] - at[2]
 

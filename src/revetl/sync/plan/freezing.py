@@ -136,7 +136,8 @@ def _write_plan(comparison: SnapshotComparison, plan_id: str, options: FreezeOpt
             CAST(0 AS INTEGER) AS wave,
             CAST(NULL AS VARCHAR) AS follows,
             CAST(NULL AS VARCHAR) AS vacates,
-            CAST(NULL AS VARCHAR) AS takes_over
+            CAST(NULL AS VARCHAR) AS takes_over,
+            CAST(NULL AS VARCHAR) AS sent
             {columns}
         FROM due c
         {f"WHERE c.ordinal < {int(options.limit)}" if options.limit is not None else ""}

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +28,7 @@ from revetl.destinations.capabilities import LooksUp
 from revetl.model import Scalar
 from revetl.state.sync_tables import SyncTables
 from revetl.sync.batching import ask_in_batches, cut
-from revetl.sync.plan import adoption, handovers, key_property, unsearched
+from revetl.sync.plan import adoption, handovers, key_property, multi_select, unsearched
 from revetl.sync.sync_run import SyncRun
 from revetl.warehouse.cells import plain
 from revetl.warehouse.sql import ident
@@ -63,9 +63,10 @@ class _NewLine:
     fields: dict[str, Scalar]
 
 
-async def match_new(run: SyncRun, destination: Destination) -> int:
+async def match_new(run: SyncRun, destination: Destination, multi: frozenset[str] = frozenset()) -> int:
     """Decides every line of the plan that has no destination id. Reads from the destination, writes to it nothing.
-    Returns how many are not there and, in mode update, left the plan for that."""
+    `multi`: the fields that hold a set of options. Returns how many are not there and, in mode update, left the plan for
+    that."""
     spec, tables = run.spec, run.tables
     searched = isinstance(destination, LooksUp)
     if not searched:
@@ -81,7 +82,7 @@ async def match_new(run: SyncRun, destination: Destination) -> int:
     await run.on_tables(SyncTables.new_scratch, "found", f"({columns})")
     chunks = await run.on_tables(_stream)
     while lines := await run.on_tables(_next_lines, chunks):
-        rows = await _look_up(run, destination, lines)
+        rows = await _look_up(run, destination, lines, multi)
         await run.ctx.offload(run.ctx.warehouse.append, tables.scratch_relation("found"), _as_arrow(rows))
     await handovers.pass_over_given_up(run, destination)
     return await run.on_tables(partial(adoption.decide, searched=searched))
@@ -91,7 +92,9 @@ def _count_new(tables: SyncTables) -> int:
     return tables.warehouse.scalar(f"SELECT count(*) FROM {tables.plan} WHERE destination_id IS NULL", int)
 
 
-async def _look_up(run: SyncRun, destination: Destination, lines: list[_NewLine]) -> list[tuple[Any, ...]]:
+async def _look_up(
+    run: SyncRun, destination: Destination, lines: list[_NewLine], multi: frozenset[str]
+) -> list[tuple[Any, ...]]:
     spec, tables = run.spec, run.tables
     match_on, limits = str(spec.match_on), destination.limits(spec.object)
 
@@ -133,7 +136,8 @@ async def _look_up(run: SyncRun, destination: Destination, lines: list[_NewLine]
         by_present = match is not None and present_match is not None and _is_one(match, present_match)
         asked_for = isinstance(destination, LooksUp) and (bool(values) or found_by_key is not None)
         is_keyed = match is not None and match is by_key
-        difference = _difference(tables, destination, line, match, by_present, ours=line.in_doubt or is_keyed)
+        ours = line.in_doubt or is_keyed
+        difference = _difference(tables, destination, _merged(line, match, multi), match, by_present, ours=ours)
         stands = None if match is None else match.fields.get(match_on)
         main = by_present and stands is not None and form_of(stands) == identity
         rows.append((line.ordinal, identity, *difference, asked_for, empty, main, is_keyed))
@@ -158,6 +162,15 @@ def _owners(tables: SyncTables, ids: Collection[str]) -> dict[str, str]:
         )
         owners |= {str(id_): str(key) for id_, key in rows}
     return owners
+
+
+def _merged(line: _NewLine, match: RecordMatch | None, multi: frozenset[str]) -> _NewLine:
+    """With the options that stand there."""
+    if match is None or not multi:
+        return line
+    stands, ours = match.fields, line.fields
+    options = {n: multi_select.merged(stands.get(n), None, ours[n]) for n in ours.keys() & multi}
+    return replace(line, fields={**ours, **options})
 
 
 def _difference(

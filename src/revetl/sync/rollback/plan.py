@@ -82,6 +82,7 @@ def freeze(tables: SyncTables, plan_id: str, undone_run: str) -> None:
             CAST(NULL AS VARCHAR) AS follows,
             CAST(NULL AS VARCHAR) AS vacates,
             CAST(NULL AS VARCHAR) AS takes_over,
+            p.sent,
             (p.verdict <> 'left' AND {queue.would_be_planned(tables, "p.row_hash", deleted=deleted)}) AS waits,
             {queue.present_hash(tables)} AS present_hash
             {columns}
@@ -114,6 +115,7 @@ def _lines(tables: SyncTables) -> str:
             CASE WHEN NOT {deletes} AND NOT {doubt} THEN {row_hash(after)} END AS row_hash,
             coalesce(r.changed_fields, '[]') AS changed_fields,
             r.found,
+            r.sent,
             CASE r.verdict WHEN 'already' THEN 'ok' WHEN 'gone' THEN 'ok' WHEN 'left' THEN 'skipped' END AS outcome,
             CASE r.verdict WHEN 'already' THEN 'holds the earlier values already' ELSE r.reason END AS note
             {"".join(pairs)}
@@ -130,7 +132,7 @@ def _per_record(tables: SyncTables) -> str:
         of_fields.append(
             f", max(CASE WHEN {own} THEN 1 END) AS set_{i}, max(CASE WHEN {own} THEN earlier END) AS earlier_{i}"
         )
-    names = ("verdict", "destination_id", "reason", "changed_fields", "found")
+    names = ("verdict", "destination_id", "reason", "changed_fields", "found", "sent")
     of_record = "".join(f", max(CASE WHEN field IS NULL THEN {name} END) AS {name}" for name in names)
     return f"""
         SELECT key {of_record} {"".join(of_fields)}
