@@ -100,8 +100,8 @@ def changed(name: str, alias: str = "p") -> str:
 def _json_object(
     tables: SyncTables, columns: Sequence[tuple[str, str]], *, of_all: bool = False, as_sent: bool = False
 ) -> str:
-    """JSON of the fields that the plan row changes, or `of_all` that are not null. `as_sent`: with what is sent in place
-    of the model's values."""
+    """JSON of the fields that the plan row changes, or `of_all` that are not null. `as_sent`: with what is sent in
+    place of the model's values."""
     types = {f.name: f.type for f in tables.fields}
     members = ", ".join(
         f"CASE WHEN {f'p.{ident(column)} IS NOT NULL' if of_all else changed(name)}{_own(name) if as_sent else ''}"

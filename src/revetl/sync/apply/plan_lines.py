@@ -38,10 +38,10 @@ def stream_lines(
 
 
 def _stream(tables: SyncTables, wanted: str, params: Sequence[Scalar], records: bool) -> Iterator[pa.RecordBatch]:
-    after = "".join(f", {ident(f.after)}" for f in tables.fields)
+    columns = "".join(f", {ident(f.after)}" for f in tables.fields) + (_whole(tables) if records else "")
     return tables.warehouse.stream(
         f"""
-        SELECT ordinal, key, op, destination_id, in_doubt, changed_fields, sent{after}{_whole(tables) if records else ""}
+        SELECT ordinal, key, op, destination_id, in_doubt, changed_fields, sent{columns}
         FROM {tables.plan} p
         {_last_answers(tables) if records else ""}
         WHERE {wanted}

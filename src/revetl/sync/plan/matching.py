@@ -65,8 +65,8 @@ class _NewLine:
 
 async def match_new(run: SyncRun, destination: Destination, multi: frozenset[str] = frozenset()) -> int:
     """Decides every line of the plan that has no destination id. Reads from the destination, writes to it nothing.
-    `multi`: the fields that hold a set of options. Returns how many are not there and, in mode update, left the plan for
-    that."""
+    `multi`: the fields that hold a set of options. Returns how many are not there and, in mode update, left the plan
+    for that."""
     spec, tables = run.spec, run.tables
     searched = isinstance(destination, LooksUp)
     if not searched:

@@ -1,8 +1,8 @@
 """Multi-select values: options that people added stay.
 
 A field of type `multi_enum` holds a set of options, joined with `;`. What an update sends is merged from three sets:
-what stands there, less what we sent last and want no more, with all that the model wants. The snapshot keeps the model's own
-value, so an option of somebody else never becomes ours.
+what stands there, less what we sent last and want no more, with all that the model wants. The snapshot keeps the
+model's own value, so an option of somebody else never becomes ours.
 
 What we sent last counts for a record that we know by the id that it has. Of any other (adopted, made again, merged)
 all that stands is kept: what of it was ours can't be told.
