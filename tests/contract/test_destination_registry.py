@@ -27,6 +27,7 @@ from revetl.errors import ConfigError, Denied, Rejected, Unavailable
 from revetl.model import Change, Operation, Outcome, Status
 from tests.support.virtual_time import run_virtual
 
+DATABASE = {"host": "127.0.0.1", "user": "sender", "password": "pat-secret-word"}
 MINIMAL: dict[str, dict[str, Any]] = {
     "hubspot": {"token": "pat-secret-token"},
     "http": {
@@ -34,6 +35,8 @@ MINIMAL: dict[str, dict[str, Any]] = {
         "objects": {"contacts": {"upsert": {"method": "PUT", "path": "/contacts/{email}"}}},
     },
     "http_sink": {"url": "http://127.0.0.1:1/push"},
+    "postgres": {"dbname": "crm", **DATABASE},
+    "mysql": {"database": "crm", **DATABASE},
 }
 # The name of a protocol stands in every other file: what is looked for is the folder.
 _SHORT_FORMS = {"http": [Path(revetl.__file__).parent / "destinations" / "http_sink"]}
@@ -111,7 +114,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
 
 def test_a_connector_of_another_package_is_found_by_its_entry_point(install: Install) -> None:
     install()
-    assert registry.types() == ("hubspot", "http", "http_sink", "acme")
+    assert registry.types() == ("hubspot", "http", "http_sink", "postgres", "mysql", "acme")
     assert registry.options_model("acme").__name__ == "Options"
     destination = registry.create_destination("acme", "mine", {"token": "x"}, SystemClock())
     assert isinstance(destination, sys.modules["revetl_acme"].Acme)
@@ -130,7 +133,7 @@ def test_everything_that_lists_types_lists_those_of_other_packages(install: Inst
     install()
     schema = CliRunner().invoke(cli, ["schema", "connections"], catch_exceptions=False)
     entry = json.loads(schema.stdout)["$defs"]["DestinationEntry"]
-    assert entry["properties"]["type"]["enum"] == ["hubspot", "http", "http_sink", "acme"]
+    assert entry["properties"]["type"]["enum"] == ["hubspot", "http", "http_sink", "postgres", "mysql", "acme"]
     project = tmp_path / "project"
     assert CliRunner().invoke(cli, ["init", str(project)]).exit_code == 0
     connections = project / "profiles" / "connections.yml"

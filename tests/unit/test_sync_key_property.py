@@ -423,3 +423,27 @@ def test_whenever_a_backup_is_restored_every_record_is_found_by_its_key(
     assert len(of_each) == len(set(of_each))
     assert ever <= set(of_each)
     assert set(world.keys) == set(of_each)
+
+
+@pytest.mark.parametrize("known", [False, True])
+@pytest.mark.parametrize(("one", "other"), [("k", "k "), ("k", "\tk"), ("k", "\u00a0k"), ("\u00e9", "e\u0301")])
+def test_of_keys_that_are_one_there_the_second_is_withheld_by_name(
+    world: KeyedWorld, one: str, other: str, known: bool
+) -> None:
+    first, second = (one, "one@x.io", "One", None), (other, "two@x.io", "Two", None)
+    plain = ("plain", "three@x.io", "Three", None)
+    for rows in [[first], [first, second, plain]] if known else [[second, first, plain]]:
+        world.bench.source(rows)
+        report = world.bench.run()
+    assert report.counts["rejected"] == 1
+    assert len(world.bench.destination.records) == 2
+    ((key, code, message),) = world.bench.warehouse.rows(
+        "SELECT key, error_code, message FROM revetl.rejected__fake__contacts"
+    )
+    assert code == "SAME_IDENTITY"
+    (kept,) = {one, other} - {key}
+    assert f"as {kept} of this model" in str(message)
+    assert key == other or not known
+    # Once the first has left the model, the second is sent.
+    world.bench.source([(str(key), "two@x.io", "Two", None), plain])
+    assert world.bench.run().counts.get("rejected") is None

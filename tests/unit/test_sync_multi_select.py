@@ -1,4 +1,4 @@
-"""Options of a multi-select that people added stay: on an update, a full refresh, after a lost answer, on adoption, on a
+"""Options of a multi-select that people added stay: on an update, a full refresh, in doubt, on adoption and on a
 rollback; and nobody calls them drift."""
 
 from __future__ import annotations

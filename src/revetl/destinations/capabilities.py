@@ -68,7 +68,7 @@ class Links(Protocol):
         ...
 
     async def implied_type(self, object_: str, to_object: str) -> int | None:
-        """The kind that stands on a pair as soon as any other does (HubSpot's link without a label); None where each
+        """The kind that stands on a pair as soon as any other does (a link without a label); None where each
         kind stands by itself."""
         ...
 

@@ -30,6 +30,8 @@ _BUILT_IN = {
     "hubspot": "revetl.destinations.hubspot",
     "http": "revetl.destinations.http",
     "http_sink": "revetl.destinations.http_sink",
+    "postgres": "revetl.destinations.sql.postgres",
+    "mysql": "revetl.destinations.sql.mysql",
 }
 
 

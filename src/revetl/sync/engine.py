@@ -23,7 +23,17 @@ from revetl.sync.leasing import under_lease
 from revetl.sync.links import sending
 from revetl.sync.lost_connection import again
 from revetl.sync.options import SyncOptions
-from revetl.sync.plan import consequences, guardrails, handovers, key_property, lines, multi_select, policies, standing
+from revetl.sync.plan import (
+    consequences,
+    guardrails,
+    handovers,
+    key_property,
+    lines,
+    matching,
+    multi_select,
+    policies,
+    standing,
+)
 from revetl.sync.plan.drafting import draft
 from revetl.sync.plan.summary import PlanSummary
 from revetl.sync.recording import how_it_ended, recorded
@@ -133,6 +143,7 @@ async def _plan(run: SyncRun, destination: Destination, options: SyncOptions) ->
             found = await standing.read(run, destination, described, full_refresh=plan.full_refresh, again=True)
             if found.read:
                 await run.on_tables(standing.decide)
+            await matching.look_again(run, destination)
             await policies.decide(run, destination, described)
             await handovers.decide(run, destination, described, plan)
             await multi_select.decide(run, destination, described)

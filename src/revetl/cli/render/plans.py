@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from revetl.usecases.plan import LineFilter, Planned
 
 _STYLES = {"create": "green", "adopt": "cyan", "update": "yellow", "delete": "red"}
-_COUNTS = ("create", "adopt", "update", "delete", "withheld", "waiting", "matched", "same")
+_COUNTS = ("create", "adopt", "update", "delete", "withheld", "waiting", "absent", "matched", "same")
 _SAMPLES, _FIELDS = 3, 6
 
 REASONS = {
@@ -29,6 +29,7 @@ REASONS = {
     "VALUE_HELD": "another record of this sync has the value, or is given it",
     "SAME_RECORD": "somebody merged its record into that of another of the model",
     "OBJECT_NOT_FOUND": "archived or deleted there: `revetl drift SYNC` makes it again, or leaves it so",
+    "EXISTS_BY_NOW": "made there since this plan was made, and left as it is: the next plan adopts it",
     "EXISTS": "exists already, and the mode is insert",
     "EVENT_CHANGED": "was added as it was, and an event is never changed",
 }

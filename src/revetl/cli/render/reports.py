@@ -157,6 +157,8 @@ def show_reports(console: Console, reports: Sequence[SyncReport]) -> None:
             console.print(f"{r.sync}: accepted, not applied, so another value stands there: {fields}")
         if r.plan.suppressed:
             console.print(f"{r.sync}: {r.plan.suppressed:,} record(s) of erased people were left out")
+        if r.plan.absent:
+            console.print(f"{r.sync}: {r.plan.absent:,} record(s) are not at the destination: mode update creates none")
         if any(r.counts.get(word) for word in NOT_OK):
             console.print(f"{r.sync}: why records did not go through: [bold]revetl runs show {r.run_id[-6:]}[/]")
         show_waiting_counts(console, r.sync, r.waiting, r.waiting_reasons)

@@ -76,19 +76,18 @@ async def _ask(run: SyncRun, destination: Destination, schema: ObjectSchema, sum
     described = key_property.described(spec, destination, schema.fields)
     if schema.kind == "events":
         events.check(spec, schema, full_refresh=summary.full_refresh)
-    looked_up_only = spec.match_on if run.tables.by_id else None
     field_types.refuse(run.tables, described)
-    check_fields(spec, [f.name for f in run.tables.fields], described, looked_up_only=looked_up_only)
+    summary.notes += check_declared(spec, destination, schema, [f.name for f in run.tables.fields])
     check_required(run.tables, schema)
-    summary.notes += check_metadata(spec, described)
     summary.notes += await run.on_tables(field_types.check, described)
     await run.on_tables(key_property.check_keys)
-    consequences.check(spec, destination, schema)
     policies.check(run.tables, destination, described)
     summary.notes += _only_forward(spec, [f.name for f in run.tables.fields], described)
     summary.notes += multi_select.replaced(run.tables, destination, described)
     if schema.kind == "events":
-        return await _match_events(run, destination, schema, summary), 0
+        lookups = await _match_events(run, destination, schema, summary)
+        summary.notes += await run.on_tables(field_types.strange_options, described)
+        return lookups, 0
     if not summary.full_refresh:
         summary.unchanged += await equal_forms.take_over(run, destination)
     await _judge_shares(run, summary)
@@ -104,6 +103,7 @@ async def _ask(run: SyncRun, destination: Destination, schema: ObjectSchema, sum
     await handovers.decide(run, destination, described, summary)
     await multi_select.decide(run, destination, described)
     at.append(requests_of(destination)[0])
+    summary.notes += await run.on_tables(field_types.strange_options, described)
     return at[2] - at[1], at[1] - at[0] + at[3] - at[2]
 
 
@@ -161,6 +161,16 @@ def _writes(spec: SyncSpec, destination: Destination, plan: PlanSummary) -> dict
     # A wave is a batch of its own at least, and so is what is emptied before them.
     writes[Operation.UPDATE.value] += plan.waves - 1 + -(-plan.vacated // destination.limits(spec.object).batch_rows)
     return writes
+
+
+def check_declared(spec: SyncSpec, destination: Destination, schema: ObjectSchema, columns: Sequence[str]) -> list[str]:
+    """What a sync declares, held against the destination without looking at a row: as `revetl check` and every plan do
+    it. Returns what is worth knowing, a sentence each. ConfigError for what can't be sent so."""
+    described = key_property.described(spec, destination, schema.fields)
+    looked_up_only = spec.match_on if consequences.finds_by_id(spec, destination) else None
+    check_fields(spec, columns, described, looked_up_only=looked_up_only)
+    consequences.check(spec, destination, schema)
+    return check_metadata(spec, described)
 
 
 _METADATA_TYPES: Mapping[Metadata, tuple[FieldType, ...]] = {
