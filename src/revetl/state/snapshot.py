@@ -45,13 +45,15 @@ _PAUSES_H = (1, 2, 4, 8, 16, 24)
 # Of a plan; they came with a later version. `follows`: (line, field) pairs that give up what this line is given, JSON;
 # `vacates`: fields that are emptied before anything is sent, a JSON list; `takes_over`: the key that left the model and
 # whose record this line takes, where that has no id by which it would be known; `kept_values`: as in the retry queue,
-# where the record stays once it was sent.
-_ORDER = {
+# where the record stays once it was sent; `sent`: what is sent in place of the model's value, a JSON object
+# (`multi_select`).
+_LATER = {
     "wave": "INTEGER",
     "follows": "VARCHAR",
     "vacates": "VARCHAR",
     "takes_over": "VARCHAR",
     "kept_values": "VARCHAR",
+    "sent": "VARCHAR",
 }
 
 
@@ -86,7 +88,7 @@ def upgrade_plan(tables: SyncTables) -> None:
     present = {c.name for c in tables.warehouse.columns(tables.relation("plan"))}
     if "settled" in present:
         tables.warehouse.execute(f"ALTER TABLE {tables.plan} RENAME COLUMN settled TO outcome")
-    for name, type_ in _ORDER.items() if present else ():
+    for name, type_ in _LATER.items() if present else ():
         if name not in present:
             tables.warehouse.execute(f"ALTER TABLE {tables.plan} ADD COLUMN {name} {type_}")
     if present and "tries" not in present:

@@ -23,7 +23,17 @@ from revetl.sync.leasing import under_lease
 from revetl.sync.links import sending
 from revetl.sync.lost_connection import again
 from revetl.sync.options import SyncOptions
-from revetl.sync.plan import consequences, guardrails, handovers, key_property, lines, matching, policies, standing
+from revetl.sync.plan import (
+    consequences,
+    guardrails,
+    handovers,
+    key_property,
+    lines,
+    matching,
+    multi_select,
+    policies,
+    standing,
+)
 from revetl.sync.plan.drafting import draft
 from revetl.sync.plan.summary import PlanSummary, Refresh
 from revetl.sync.recording import how_it_ended, recorded
@@ -136,6 +146,7 @@ async def _plan(run: SyncRun, destination: Destination, options: SyncOptions, re
             await matching.look_again(run, destination)
             await policies.decide(run, destination, described)
             await handovers.decide(run, destination, described, plan)
+            await multi_select.decide(run, destination, described)
             plan = await run.on_tables(lines.summarise, plan)
     return plan
 

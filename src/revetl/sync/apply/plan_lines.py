@@ -38,10 +38,10 @@ def stream_lines(
 
 
 def _stream(tables: SyncTables, wanted: str, params: Sequence[Scalar], records: bool) -> Iterator[pa.RecordBatch]:
-    after = "".join(f", {ident(f.after)}" for f in tables.fields)
+    columns = "".join(f", {ident(f.after)}" for f in tables.fields) + (_whole(tables) if records else "")
     return tables.warehouse.stream(
         f"""
-        SELECT ordinal, key, op, destination_id, in_doubt, changed_fields{after}{_whole(tables) if records else ""}
+        SELECT ordinal, key, op, destination_id, in_doubt, changed_fields, sent{columns}
         FROM {tables.plan} p
         {_last_answers(tables) if records else ""}
         WHERE {wanted}
@@ -107,7 +107,7 @@ def _ranges(tables: SyncTables, wanted: str, params: Sequence[Scalar]) -> Iterat
 
 def read_changes(chunk: pa.RecordBatch, tables: SyncTables) -> list[Change]:
     """The lines of a plan as they are handed to a connector. The inner loop of a push: few Python steps per record."""
-    ordinals, keys, ops, ids, doubts, lists, *columns = (plain(column) for column in chunk.columns)
+    ordinals, keys, ops, ids, doubts, lists, instead, *columns = (plain(column) for column in chunk.columns)
     columns, whole = columns[: len(tables.fields)], columns[len(tables.fields) :]
     for names_json in tables.json_names:
         at = [f.name for f in tables.fields].index(names_json)
@@ -121,6 +121,9 @@ def read_changes(chunk: pa.RecordBatch, tables: SyncTables) -> list[Change]:
     shapes = {text: _shape(json.loads(text), position) for text in set(lists)}
     picked = zip(map(shapes.__getitem__, lists), zip(*columns, strict=True), strict=True)
     fields = [dict(zip(names, pick(row), strict=False)) for (names, pick), row in picked]
+    for own, sent in zip(fields, instead, strict=True):
+        if sent:
+            own |= json.loads(sent)
     operations = {op.value: op for op in Operation}
     records, answered = _records([*position], whole, len(keys))
     lines = zip(

@@ -28,6 +28,7 @@ from revetl.sync.plan import (
     key_property,
     lines,
     matching,
+    multi_select,
     policies,
     standing,
 )
@@ -88,6 +89,7 @@ async def _ask(
     await run.on_tables(key_property.check_keys)
     policies.check(run.tables, destination, described)
     summary.notes += _only_forward(spec, [f.name for f in run.tables.fields], described)
+    summary.notes += multi_select.replaced(run.tables, destination, described)
     if schema.kind == "events":
         lookups = await _match_events(run, destination, schema, summary)
         summary.notes += await run.on_tables(field_types.strange_options, described)
@@ -99,7 +101,7 @@ async def _ask(
     at = [requests_of(destination)[0]]
     found = await standing.read(run, destination, described, refresh=refresh)
     at.append(requests_of(destination)[0])
-    summary.absent = await matching.match_new(run, destination)
+    summary.absent = await matching.match_new(run, destination, multi_select.names(described))
     at.append(requests_of(destination)[0])
     if found.read:
         await run.on_tables(standing.decide)
@@ -109,6 +111,7 @@ async def _ask(
     if summary.read_back:  # until now every record had a line
         await _judge_shares(run, summary)
     await handovers.decide(run, destination, described, summary)
+    await multi_select.decide(run, destination, described)
     at.append(requests_of(destination)[0])
     summary.notes += await run.on_tables(field_types.strange_options, described)
     return at[2] - at[1], at[1] - at[0] + at[3] - at[2]

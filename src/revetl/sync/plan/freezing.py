@@ -139,6 +139,7 @@ def _write_plan(comparison: SnapshotComparison, plan_id: str, options: FreezeOpt
             CAST(NULL AS VARCHAR) AS follows,
             CAST(NULL AS VARCHAR) AS vacates,
             CAST(NULL AS VARCHAR) AS takes_over,
+            CAST(NULL AS VARCHAR) AS sent,
             c.kept_values
             {columns}
         FROM due c

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from revetl.destinations.base import Destination, DestinationField, RecordMatch
 from revetl.model import Scalar
 from revetl.state.sync_tables import SyncTables
+from revetl.sync.plan import multi_select
 from revetl.sync.plan.equal_forms import same
 from revetl.sync.plan.policies import with_policy
 from revetl.sync.plan.summary import Refresh
@@ -48,7 +49,9 @@ class StandingComparison:
         self._forms = NormalForms(destination, tables)
         self._refresh, self._again = refresh, again
         self.theirs, self.left_as_theirs = Counter[str](), 0
-        self._ruled = frozenset(f.name for f in with_policy(tables))
+        self._multi = multi_select.names(described)
+        # Of these a later step has to see what stands.
+        self._ruled = frozenset(f.name for f in with_policy(tables)) | self._multi
         self._at = {f.name: i for i, f in enumerate(tables.fields)}
         unique = {name for name in self._at if name in described and described[name].unique}
         self._unique = (unique | ({tables.spec.match_on} if tables.spec.match_on else set())) - {
@@ -103,6 +106,9 @@ class StandingComparison:
     def _leaves(self, name: str, row: KnownRow, match: RecordMatch) -> bool:
         before, after = (row[f"{side}__{self._at[name]}"] for side in ("before", "after"))
         stands = match.fields.get(name)
+        if name in self._multi:
+            known = match.destination_id == row["destination_id"]
+            after = multi_select.merged(stands, before if known else None, after)
         equal = self._same(name, stands, after)
         if name in self._unique and row["known"] and self._same(name, before, after):
             merged = match.destination_id != row["destination_id"]

@@ -83,6 +83,7 @@ def freeze(tables: SyncTables, plan_id: str, undone_run: str) -> None:
             CAST(NULL AS VARCHAR) AS follows,
             CAST(NULL AS VARCHAR) AS vacates,
             CAST(NULL AS VARCHAR) AS takes_over,
+            p.sent,
             p.kept_values,
             ((p.verdict <> 'left' OR p.kept_values IS NOT NULL)
                 AND {queue.would_be_planned(tables, "p.row_hash", deleted=deleted)}) AS waits,
@@ -123,6 +124,7 @@ def _lines(tables: SyncTables) -> str:
             CASE WHEN NOT {deletes} AND NOT {doubt} THEN {row_hash(after)} END AS row_hash,
             coalesce(r.changed_fields, '[]') AS changed_fields,
             r.found,
+            r.sent,
             nullif(concat_ws('', {", ".join(kept)}), '') AS kept_values,
             CASE r.verdict WHEN 'already' THEN 'ok' WHEN 'gone' THEN 'ok' WHEN 'left' THEN 'skipped' END AS outcome,
             CASE r.verdict WHEN 'already' THEN 'holds the earlier values already' ELSE r.reason END AS note
@@ -144,7 +146,7 @@ def _per_record(tables: SyncTables) -> str:
             f", max(CASE WHEN {edited} THEN 1 END) AS edited_{i}"
             f", max(CASE WHEN {edited} THEN written END) AS written_{i}"
         )
-    names = ("verdict", "destination_id", "reason", "changed_fields", "found")
+    names = ("verdict", "destination_id", "reason", "changed_fields", "found", "sent")
     of_record = "".join(f", max(CASE WHEN field IS NULL THEN {name} END) AS {name}" for name in names)
     return f"""
         SELECT key {of_record} {"".join(of_fields)}

@@ -32,6 +32,10 @@ _COLUMNS = (
     ("stands", "VARCHAR"),  # what the destination says now
     ("changed_fields", "VARCHAR"),  # of a record: JSON array of what will be sent
     ("found", "VARCHAR"),  # of a record: JSON object, what stands in those fields
+    (
+        "sent",
+        "VARCHAR",
+    ),  # of a record: JSON object, what is sent where it is not the earlier value; of a field: that value
 )
 
 
@@ -49,6 +53,7 @@ class RollbackVerdict(NamedTuple):
     stands: str | None = None
     changed_fields: str | None = None
     found: str | None = None
+    sent: str | None = None
 
 
 def prepare(tables: SyncTables) -> None:
@@ -197,9 +202,10 @@ def reasons(tables: SyncTables) -> list[tuple[str, bool, int]]:
 def samples(tables: SyncTables, *, per_verdict: int) -> list[dict[str, Scalar]]:
     """A few records of each verdict, the smallest keys, each with the fields that do not stand as before already."""
     names = ("key", "destination_id", "field", "verdict", "reason", "earlier", "written", "stands")
+    columns = ", ".join("coalesce(sent, earlier) AS earlier" if name == "earlier" else name for name in names)
     found = tables.warehouse.rows(
         f"""
-        SELECT {", ".join(names)}
+        SELECT {columns}
         FROM {tables.rollback}
         WHERE verdict <> 'already'
             AND key IN (
