@@ -142,6 +142,7 @@ class Machine:
     def source(self) -> None:
         self.earlier.append(self.model)
         self.bench.source([(key, *row) for key, row in sorted(self.model.items())])
+        self.rules = replace(self.rules, emptied=not self.model)
         self.said(f"  the model: {self.model}")
 
     # --- people

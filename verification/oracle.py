@@ -48,12 +48,14 @@ class World(NamedTuple):
 @dataclass(frozen=True)
 class Rules:
     """Of one history. `fill_blank`: fields that are written only where nothing stands. `poison`: a value that the
-    destination refuses. `missing`: values that it refuses until they are added there."""
+    destination refuses. `missing`: values that it refuses until they are added there. `emptied`: the model
+    has no row at all, as after a build that failed."""
 
     mirror: bool = False
     fill_blank: frozenset[int] = frozenset()
     poison: str = "bad"
     missing: frozenset[str] = frozenset()
+    emptied: bool = False
 
     def waits(self, w: World, row: Row | None, *, refresh: bool = False) -> bool:
         if w.queued is None or w.queued[0] != row or w.queued[1] == OUTSIDE:
@@ -67,7 +69,7 @@ class Rules:
             return w
         if w.queued[1] not in REFUSED and row is not None and w.queued[0] == row == w.from_row:
             return w
-        if self.is_held(w, row):
+        if self.is_held(w, row) or (self.emptied and w.queued[1] not in REFUSED):
             return w
         freed = w._replace(queued=None, accepted=None, held=frozenset())
         plan = self.due(freed, row, refresh)
