@@ -133,5 +133,7 @@ class PlanSummary(RecordCounts, FieldCounts):
     moves: list[ValueMove] = field(default_factory=list)  # a few of them, in their order
     waves: int = 1  # lines of a later wave are sent once all of an earlier one are answered
     full_refresh: bool = False  # everything is sent, changed or not, and `max_changed_share` is not asked
-    consequences: list[str] = field(default_factory=list)  # what follows from what the destination can't do
+    consequences: list[str] = field(
+        default_factory=list
+    )  # hold for every run alike: of the destination's abilities, of metadata
     violations: list[GuardrailViolation] = field(default_factory=list)  # guardrails that it breaks
