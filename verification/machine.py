@@ -309,7 +309,7 @@ class Machine:
         run_virtual(release(self.context("retry"), self.bench.spec, QueueFilter(statuses=statuses)))
         self.worlds = {
             key: {
-                w._replace(queued=None, accepted=None)
+                w._replace(queued=None, accepted=None, held=frozenset())
                 if w.queued is not None and w.queued[1] in (*statuses, OUTSIDE)
                 else w
                 for w in worlds

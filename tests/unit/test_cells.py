@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -10,7 +12,7 @@ import pytest
 
 from revetl.warehouse.cells import plain
 
-ROWS = 2_000  # past the size from which numpy is used
+ROWS = 2_000
 START = datetime(1969, 12, 31, 23, 59, 59, tzinfo=UTC).replace(tzinfo=None)
 MOMENTS = [START + timedelta(days=17 * i, microseconds=i) for i in range(ROWS)]
 
@@ -53,3 +55,13 @@ def test_a_zone_of_utc_is_kept() -> None:
     assert plain(column)[7] == MOMENTS[7].replace(tzinfo=UTC)
     assert plain(column)[7].utcoffset() == timedelta(0)
     assert MOMENTS[7].replace(tzinfo=ZoneInfo("UTC")) == plain(column)[7]
+
+
+def test_numpy_is_not_needed_for_it_is_not_installed_with_revetl() -> None:
+    code = (
+        "import sys; sys.modules['numpy'] = None\n"
+        "import pyarrow as pa; from datetime import date, datetime; from revetl.warehouse.cells import plain\n"
+        "assert plain(pa.array([date(2026, 1, 2)] * 2000))[-1] == date(2026, 1, 2)\n"
+        "assert plain(pa.array([datetime(2026, 1, 2)] * 2000))[-1] == datetime(2026, 1, 2)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

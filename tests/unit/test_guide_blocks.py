@@ -45,6 +45,7 @@ OWN = {
         "python title=*": "tests/unit/test_provider_docs.py::test_the_guides_",
         "console": "tests/unit/test_provider_docs.py::test_the_guides_",
     },
+    f"{GUIDES}/connect-any-api.md": {"*": "tests/cli/test_connect_any_api.py::test_the_page"},
     f"{GUIDES}/write-a-destination.md": {
         "": "tests/contract/test_destination_guide.py::test_the_example_is_the_guide",  # the tree of its files
         "* title=*": "tests/contract/test_destination_guide.py::package",

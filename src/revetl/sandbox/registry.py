@@ -23,6 +23,8 @@ GROUP = "revetl.sandboxes"
 # name → module:class, a `SandboxVendor`
 _BUILT_IN = {
     "hubspot": "revetl.sandbox.hubspot.vendor:HubSpotSandbox",
+    "salesforce": "revetl.sandbox.salesforce.vendor:SalesforceSandbox",
+    "any_api": "revetl.sandbox.any_api.vendor:AnyApi",
     "apollo": "revetl.sandbox.apollo.vendor:Apollo",
     "companies_house": "revetl.sandbox.companies_house.vendor:CompaniesHouse",
     "dropcontact": "revetl.sandbox.dropcontact.vendor:Dropcontact",

@@ -12,8 +12,8 @@ from revetl.errors import RevetlError
 from revetl.model import SyncSpec
 from revetl.state.sync_tables import SyncTables, resolve
 from revetl.sync.plan import consequences, key_property
-from revetl.sync.plan.drafting import check_declared
-from revetl.sync.plan.field_types import of_types, strange_options_of_model
+from revetl.sync.plan.drafting import check_declared, check_required
+from revetl.sync.plan.field_types import of_types, refuse, strange_options_of_model
 from revetl.usecases import exit_codes
 from revetl.usecases.caller import Caller
 
@@ -65,7 +65,9 @@ async def _of_destination(
     async with project.destination(spec.destination, caller.clock) as destination:
         schema = await destination.describe(spec.object)
         known = key_property.described(spec, destination, schema.fields)
+        refuse(tables, known)
         said.notes += check_declared(spec, destination, schema, [f.name for f in tables.fields])
+        check_required(tables, schema)
         said.notes += await key_property.to_make(spec, destination)
         by_id = consequences.finds_by_id(spec, destination)
     sent = [f for f in tables.fields if not (by_id and f.name == spec.match_on)]

@@ -133,7 +133,7 @@ def _column(column: Column, fields: Mapping[str, DestinationField], dialect: str
         return DraftedColumn(column.name, column.type, data_type, None, f"no such field. {_near(column.name, fields)}")
     if fields[field].read_only:
         return DraftedColumn(column.name, column.type, data_type, None, f"{field} is read-only there")
-    if kind_of(column.type) == "other":
+    if kind_of(column.type) == "other" and fields[field].type not in ("json", "any"):
         return DraftedColumn(
             column.name, column.type, data_type, None, of_types(column.type, fields[field]) or "nested"
         )

@@ -29,6 +29,7 @@ REASONS = {
     "VALUE_HELD": "another record of this sync has the value, or is given it",
     "SAME_RECORD": "somebody merged its record into that of another of the model",
     "OBJECT_NOT_FOUND": "archived or deleted there: `revetl drift SYNC` makes it again, or leaves it so",
+    "EXISTS_BY_NOW": "made there since this plan was made, and left as it is: the next plan adopts it",
     "EXISTS": "exists already, and the mode is insert",
     "EVENT_CHANGED": "was added as it was, and an event is never changed",
 }
@@ -169,6 +170,10 @@ def _links(plan: PlanSummary) -> list[str]:
     if links.changes or links.waiting:
         said = f"links: {links.link:,} to make, {links.unlink:,} to remove"
         out.append(said + (f", {links.waiting:,} waiting for their other record" if links.waiting else ""))
+    if links.standing:
+        out.append(f"{links.standing:,} link(s) stand already under another id of their records: nothing is sent")
+    if links.kept:
+        out.append(f"{links.kept:,} link(s) not made: somebody chose another on a record that was merged or made again")
     if links.again:
         out.append(f"{links.again:,} link(s) refused before, and tried again")
     if links.refused:

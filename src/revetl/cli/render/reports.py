@@ -106,6 +106,7 @@ def show_reports(console: Console, reports: Sequence[SyncReport]) -> None:
     def numbers(report: SyncReport) -> dict[str, int]:
         links = {"links": report.counts.get("linked", 0) + report.counts.get("unlinked", 0)}
         links["links matched"] = report.counts.get("links_matched", 0)
+        links["links kept"] = report.counts.get("links_kept", 0)
         links["links not ok"] = sum(report.counts.get(word, 0) for word in ("links_rejected", "links_unknown"))
         done = {name.replace("_", " "): n for name, n in asdict(report.done).items()}
         planned = {"planned": report.plan.changes}

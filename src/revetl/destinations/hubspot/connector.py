@@ -184,6 +184,12 @@ class HubSpot:
     async def implied_type(self, object_: str, to_object: str) -> int | None:
         return (await self._kinds(object_, to_object)).plain
 
+    async def exclusive_types(self, object_: str, to_object: str) -> frozenset[int]:
+        """A record has one primary company; a company is the primary one of many, so not seen from its side (docs)."""
+        if object_ == "companies":
+            return frozenset()
+        return (await self._kinds(object_, to_object)).primary
+
     async def link(self, object_: str, to_object: str, type_: int, pairs: Sequence[Pair]) -> list[Outcome]:
         kinds = await self._kinds(object_, to_object)
         return await self._linker(object_, to_object).link(type_, kinds.category(type_), pairs)

@@ -4,6 +4,7 @@ reconciled. What was found stands in the scratch table `found` (`matching`)."""
 
 from __future__ import annotations
 
+from revetl.state.outcomes import EXISTS_BY_NOW
 from revetl.state.sync_tables import SyncTables
 from revetl.sync.plan import unsearched
 from revetl.sync.plan.line_decisions import decide_lines, withhold_unreachable
@@ -46,6 +47,18 @@ def decide(tables: SyncTables, *, searched: bool) -> int:
             where="adopted AND changed_fields = '[]'",
         )
         return absent
+
+
+def withhold_existing(tables: SyncTables) -> None:
+    """Of a saved plan: creates whose record was found, and was not there when the plan was made."""
+    found = f"SELECT ordinal FROM {tables.scratch('found')} WHERE destination_id IS NOT NULL"
+    decide_lines(
+        tables,
+        "rejected",
+        note="'was made at the destination since this plan was made, and is left as it is: the next plan adopts it'",
+        reason=EXISTS_BY_NOW,
+        where=f"op = 'create' AND ordinal IN ({found})",
+    )
 
 
 def _adopt(tables: SyncTables) -> None:

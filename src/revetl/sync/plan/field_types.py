@@ -82,6 +82,23 @@ def of_types(column_type: str, field: DestinationField) -> str | None:
     return _SAID.get((kind_of(column_type), field.type))
 
 
+def refuse(tables: SyncTables, known: Mapping[str, DestinationField]) -> None:
+    """ConfigError with every column whose type no field of this object can hold. Reads nothing."""
+    where = tables.spec.where or f"sync {tables.spec.name}"
+    problems = []
+    for field in tables.fields:
+        takes_json = field.name in known and known[field.name].type in ("json", "any")
+        if field.is_sendable and (takes_json or not field.is_nested):
+            continue
+        kind, cure = field.source_type, f"Cast {field.name} to text in the model."
+        if field.source_type.endswith("]"):
+            kind = f"a list ({field.source_type})"
+            cure = f"Join it in the model, with ';' for a multi-select: array_to_string({field.name}, ';')."
+        problems.append(Problem(f"{where}: {field.name}: {kind} into a field: no field can hold it", hint=cure))
+    if problems:
+        raise ConfigError(problems)
+
+
 def check(tables: SyncTables, known: Mapping[str, DestinationField]) -> list[str]:
     """Of the plan that stands in `plan__<sync>`: what to say, a sentence a field. ConfigError with every field that
     must not be sent so. Reads only."""

@@ -127,10 +127,11 @@ def why_not_planned(tables: SyncTables, key: str) -> str | None:
     in_model = stands(tables.source, f"CAST({ident(spec.key)} AS VARCHAR)")
     known = stands(tables.snapshot, "key")
     waiting = tables.warehouse.rows(f"SELECT status, in_row FROM {tables.rejected} WHERE key = ?", [key])
-    if in_model and waiting:
+    if waiting:
         if queue.by_itself(*waiting[0]):
             return "was refused before: it waits, and is tried again by itself, or at once with `revetl retry`"
-        return "was refused before: it waits until its row changes, or for `revetl retry`"
+        why = queue.WHY_HELD.get(str(waiting[0][0]), "was refused before")
+        return f"{why}: it waits until its row changes, or for `revetl retry --key {key}`"
     if in_model and known:
         return "same: the destination is known to hold these values"
     if in_model:

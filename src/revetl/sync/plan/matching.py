@@ -7,6 +7,9 @@ fields that differ from what stands there (an adoption). Not found: it is create
 created it: by that value it is our own, unless another key has that record by now. What must not be sent is withheld,
 with the reason (`adoption`).
 
+A saved plan is looked up again when it is applied (`look_again`): what was made there since is withheld, for nobody has
+reviewed what would be written over it.
+
 What can fail here, and what then happens:
 - the destination is away or refuses the credentials → its error leaves as it is and the run ends; nothing was sent.
 - `match_on` can't be looked up there → ConfigError; nothing was sent.
@@ -28,7 +31,7 @@ from revetl.destinations.capabilities import LooksUp
 from revetl.model import Scalar
 from revetl.state.sync_tables import SyncTables
 from revetl.sync.batching import ask_in_batches, cut
-from revetl.sync.plan import adoption, handovers, key_property, unsearched
+from revetl.sync.plan import adoption, handovers, key_property, twin_keys, unsearched
 from revetl.sync.sync_run import SyncRun
 from revetl.warehouse.cells import plain
 from revetl.warehouse.sql import ident
@@ -47,6 +50,8 @@ _FOUND = (
     ("main", "BOOLEAN"),  # what was found has the present match_on value as its main one, not as a further one
     ("keyed", "BOOLEAN"),  # what was found holds our key
 )
+_NEW = "destination_id IS NULL"
+_CREATES = f"{_NEW} AND op = 'create' AND outcome IS NULL"
 _CHUNK = 10_000
 _IDS_AT_ONCE = 5_000  # Snowflake takes 16,384 values in a list
 
@@ -66,29 +71,53 @@ class _NewLine:
 async def match_new(run: SyncRun, destination: Destination) -> int:
     """Decides every line of the plan that has no destination id. Reads from the destination, writes to it nothing.
     Returns how many are not there and, in mode update, left the plan for that."""
-    spec, tables = run.spec, run.tables
+    spec = run.spec
     searched = isinstance(destination, LooksUp)
     if not searched:
         await run.on_tables(unsearched.restore_ids)
     if not await run.on_tables(_count_new):
         return 0
+    absent = await _match(run, destination, searched=searched)
+    if twin_keys.can_collide(spec, destination):
+        await run.on_tables(twin_keys.withhold)
+    return absent
+
+
+async def _match(run: SyncRun, destination: Destination, *, searched: bool) -> int:
+    spec = run.spec
     idempotent = destination.idempotent(spec.object, spec.created_through)
     if spec.match_on is None or not (idempotent or searched):
         if not idempotent:
             await run.on_tables(unsearched.withhold_unmatchable)
         return 0
-    columns = ", ".join(f"{name} {type_}" for name, type_ in _FOUND)
-    await run.on_tables(SyncTables.new_scratch, "found", f"({columns})")
-    chunks = await run.on_tables(_stream)
-    while lines := await run.on_tables(_next_lines, chunks):
-        rows = await _look_up(run, destination, lines)
-        await run.ctx.offload(run.ctx.warehouse.append, tables.scratch_relation("found"), _as_arrow(rows))
-    await handovers.pass_over_given_up(run, destination)
+    await _find(run, destination, _NEW)
     return await run.on_tables(partial(adoption.decide, searched=searched))
 
 
-def _count_new(tables: SyncTables) -> int:
-    return tables.warehouse.scalar(f"SELECT count(*) FROM {tables.plan} WHERE destination_id IS NULL", int)
+async def look_again(run: SyncRun, destination: Destination) -> None:
+    """Of a saved plan, when it is applied: time has passed since its new records were looked for. One that stands there
+    by now is withheld by name; the next plan adopts it. The others are created as reviewed. Nothing where the
+    destination can't be asked. Safe to repeat."""
+    if run.spec.match_on is None or not isinstance(destination, LooksUp):
+        return
+    if await run.on_tables(_count_new, _CREATES):
+        await _find(run, destination, _CREATES)
+        await run.on_tables(adoption.withhold_existing)
+
+
+async def _find(run: SyncRun, destination: Destination, which: str) -> None:
+    """Fills the scratch table `found`, for the lines of the condition `which`."""
+    columns = ", ".join(f"{name} {type_}" for name, type_ in _FOUND)
+    await run.on_tables(SyncTables.new_scratch, "found", f"({columns})")
+    chunks = await run.on_tables(_stream, which)
+    while lines := await run.on_tables(_next_lines, chunks):
+        rows = await _look_up(run, destination, lines)
+        await run.ctx.offload(run.ctx.warehouse.append, run.tables.scratch_relation("found"), _as_arrow(rows))
+    await handovers.pass_over_given_up(run, destination)
+
+
+def _count_new(tables: SyncTables, which: str = _NEW) -> int:
+    return tables.warehouse.scalar(f"SELECT count(*) FROM {tables.plan} WHERE {which}", int)
 
 
 async def _look_up(run: SyncRun, destination: Destination, lines: list[_NewLine]) -> list[tuple[Any, ...]]:
@@ -177,7 +206,7 @@ def _difference(
 
     def form(name: str, value: Scalar) -> str:
         try:
-            return "" if value is None else destination.normalise(object_, name, value)
+            return "" if value is None else destination.normalise(object_, name, tables.cell(name, value))
         except ValueError:  # has no form there: it differs, is sent, and is refused with the reason
             return repr(value)
 
@@ -192,13 +221,13 @@ def _difference(
     return match.destination_id, json.dumps([*stands], separators=(",", ":")), json.dumps(stands, default=str)
 
 
-def _stream(tables: SyncTables) -> Iterator[pa.RecordBatch]:
+def _stream(tables: SyncTables, which: str) -> Iterator[pa.RecordBatch]:
     after = "".join(f", {ident(f.after)}" for f in tables.fields)
     return tables.warehouse.stream(
         f"""
         SELECT ordinal, key, op, in_doubt, {ident(tables.match_field.before)} AS earlier{after}
         FROM {tables.plan}
-        WHERE destination_id IS NULL
+        WHERE {which}
         ORDER BY ordinal
         """,
         batch_rows=_CHUNK,

@@ -4,19 +4,20 @@ before the run, what it wrote, and what stands now. The rules are in docs/design
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from revetl.destinations.base import RecordMatch
+from revetl.destinations.base import DestinationField, RecordMatch
 from revetl.destinations.capabilities import write_only
 from revetl.model import RunRecord, Scalar, Status
 from revetl.state.outcomes import VACATED
 from revetl.state.sync_tables import SyncTables
 from revetl.sync import typed_text
+from revetl.sync.plan.policies import allows
 from revetl.sync.readback import KnownRow, NormalForms
-from revetl.sync.rollback.verdicts import RollbackVerdict
+from revetl.sync.rollback.verdicts import EDITED_THERE, RollbackVerdict
 
 # The destination's clock and ours may differ by this much before a record counts as older than the run.
 _CLOCK_SKEW = timedelta(minutes=5)
@@ -28,6 +29,7 @@ GONE = "not there any more: archived or deleted since"
 NOT_CREATED = "the run got no answer, and it was not created"
 NOT_KEPT = "the run did not keep what stood there"
 EDITED = "every field that it changed was edited or written since"
+NO_STEP_BACK = "the destination takes no step back"
 NO_COLUMN = "its column has left the model"
 UNSEEN_DOUBT = "in doubt, and the destination can't be read"
 UNSEEN_DOUBLE = "made anew it could stand there twice, and the destination can't be searched"
@@ -58,9 +60,9 @@ class RollbackJudge:
         forms: NormalForms,
         undone: RunRecord,
         choices: RollbackChoices,
-        vacatable: Collection[str] = (),
+        described: Mapping[str, DestinationField],
     ) -> None:
-        self._vacatable = vacatable
+        self._described = described
         self._tables, self._forms, self._undone, self._choices = tables, forms, undone, choices
         self._fields = {f.name: (i, f) for i, f in enumerate(tables.fields)}
         self._unseen = write_only(forms.destination)
@@ -177,12 +179,16 @@ class RollbackJudge:
                 # What the run wrote may be on its way still: the earlier value has to be sent after it.
                 return verdict("restore", earlier=typed_text.text(value))
             return verdict("already", earlier=typed_text.text(value))
-        emptied = row["error_code"] == VACATED and now == "" and name in self._vacatable
+        there = self._described.get(name) or DestinationField(name, "string")
+        emptied = row["error_code"] == VACATED and now == "" and there.vacatable
         if emptied or now == form(name, wrote_typed):
+            # Emptying is no step back.
+            if there.only_forward and value is not None and not allows("forward_only", there, now, form(name, value)):
+                return verdict("left", NO_STEP_BACK)
             return verdict("restore", earlier=typed_text.text(value))
         if now == form(name, row[f"now__{index}"]):
             return verdict("left", f"written since by run {row['now_run']}")
-        return verdict("left", "edited there since")
+        return verdict("left", EDITED_THERE, earlier=typed_text.text(value), written=typed_text.text(wrote_typed))
 
     def _created(self, row: KnownRow, match: RecordMatch, changed: Sequence[str]) -> RollbackVerdict:
         if not self._choices.archive_created:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 # Links have outcomes of their own; a sync of the mended model puts them right, so they are not taken back.
 _OPS = "('create', 'update', 'delete')"
 
+EDITED_THERE = "edited there since"
+
 _COLUMNS = (
     ("undone_run", "VARCHAR"),
     ("key", "VARCHAR"),
@@ -26,7 +28,7 @@ _COLUMNS = (
     ("verdict", "VARCHAR"),  # restore, already, left; of a record also archive, gone, recreate
     ("reason", "VARCHAR"),  # why it is left
     ("earlier", "VARCHAR"),  # what stood before the run, as text that casts to the column's type
-    ("written", "VARCHAR"),
+    ("written", "VARCHAR"),  # the same, where a person has edited the field since
     ("stands", "VARCHAR"),  # what the destination says now
     ("changed_fields", "VARCHAR"),  # of a record: JSON array of what will be sent
     ("found", "VARCHAR"),  # of a record: JSON object, what stands in those fields
