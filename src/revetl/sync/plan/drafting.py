@@ -62,7 +62,7 @@ async def draft(run: SyncRun, destination: Destination | None, *, limit: int | N
     summary = await run.on_tables(lines.summarise, summary)
     if destination is not None:
         summary.requests = sum(_writes(spec, destination, summary).values())
-        summary.consequences = consequences.consequences(spec, destination, schema, summary.changes)
+        summary.consequences += consequences.consequences(spec, destination, schema, summary.changes)
         if summary.changes:
             summary.notes += await key_property.to_make(spec, destination)
     summary.violations += guardrails.judge_creates(spec, summary.create - summary.again.get("create", 0))
@@ -83,7 +83,8 @@ async def _ask(
     if schema.kind == "events":
         events.check(spec, schema, full_refresh=summary.full_refresh)
     field_types.refuse(run.tables, described)
-    summary.notes += check_declared(spec, destination, schema, [f.name for f in run.tables.fields])
+    # Holds for every run of the sync alike, so runs do not repeat it as they do notes.
+    summary.consequences += check_declared(spec, destination, schema, [f.name for f in run.tables.fields])
     check_required(run.tables, schema)
     summary.notes += await run.on_tables(field_types.check, described)
     await run.on_tables(key_property.check_keys)

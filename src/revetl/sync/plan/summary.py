@@ -145,5 +145,5 @@ class PlanSummary(RecordCounts, FieldCounts):
     waves: int = 1  # lines of a later wave are sent once all of an earlier one are answered
     full_refresh: bool = False  # everything is sent, changed or not, and `max_changed_share` is not asked
     read_back: bool = False  # the snapshot is older than what stands there: all was read, and what differs is sent
-    consequences: list[str] = field(default_factory=list)  # what follows from what the destination can't do
+    consequences: list[str] = field(default_factory=list)  # hold for every run alike: what it can't do, metadata
     violations: list[GuardrailViolation] = field(default_factory=list)  # guardrails that it breaks
