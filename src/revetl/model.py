@@ -68,6 +68,8 @@ class Change(NamedTuple):
 
 # The code of an accepted record of which the destination answered that another value stands than was sent.
 NOT_APPLIED = "NOT_APPLIED"
+# The code of a create that went through (ok), of which the destination answered that the record stood there before.
+EXISTED = "EXISTED"
 
 
 @dataclass(slots=True)

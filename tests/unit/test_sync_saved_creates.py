@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from revetl.model import FieldRule, Scalar
+from revetl.destinations.hubspot.batch_items import Item
+from revetl.model import EXISTED, Change, FieldRule, Operation, Outcome, Scalar, Status
 from revetl.sync.retry.due import FEW
 from revetl.sync.rollback.judge import RollbackChoices
 from tests.support.sync_bench import Bench
@@ -111,3 +112,51 @@ def test_a_plain_sync_looks_once(kept: SavedBench, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(kept.bench.destination, "look_up", counting)
     kept.bench.run()
     assert sorted(map(str, asked)) == ["ann@x.io", "bob@x.io"]
+
+
+def test_who_was_there_when_the_create_arrived_is_not_told_as_created_and_not_archived(kept: SavedBench) -> None:
+    """Between the last look and the sending: the answer to an upsert tells it."""
+    bench = kept.bench
+
+    def made_meanwhile(_: object) -> None:
+        if not bench.destination.records:
+            bench.destination.make(**PERSON)
+
+    def answer(outcomes: list[Outcome]) -> list[Outcome]:
+        for outcome in outcomes:
+            if outcome.destination_id == "101":
+                outcome.error_code = EXISTED
+        return outcomes
+
+    bench.destination.before_write, bench.destination.answer = made_meanwhile, answer
+    report = bench.run()
+    assert report.done is not None
+    assert (report.done.created, report.done.updated, report.exit_code) == (1, 1, 0)
+    assert bench.run().plan.changes == 0
+    roll_back_run(bench, report.run_id, RollbackChoices(archive_created=True))
+    assert [*bench.destination.records] == ["101"]
+
+
+@pytest.mark.parametrize(
+    ("op", "new", "attempts", "sent_before", "in_doubt", "code"),
+    [
+        (Operation.CREATE, False, 1, False, False, EXISTED),
+        (Operation.CREATE, True, 1, False, False, None),
+        (Operation.CREATE, None, 1, False, False, None),
+        (Operation.CREATE, False, 2, False, False, None),
+        (Operation.CREATE, False, 1, True, False, None),
+        (Operation.CREATE, False, 1, False, True, None),
+        (Operation.UPDATE, False, 1, False, False, None),
+    ],
+    ids=["there before", "new", "not said", "repeated", "sent before", "in doubt", "update"],
+)
+def test_hubspot_says_of_an_upsert_whether_the_record_is_new(
+    op: Operation, new: bool | None, attempts: int, sent_before: bool, in_doubt: bool, code: str | None
+) -> None:
+    """Where an earlier call may have made it, it tells nothing."""
+    change = Change(0, "1", op, None, {"email": "ann@x.io"}, "ann@x.io", in_doubt)
+    item = Item(change, "ann@x.io", "ann@x.io", {"email": "ann@x.io"}, sent_before=sent_before)
+    said = {} if new is None else {"new": new}
+    item.answered({"id": "7", "properties": {"email": "ann@x.io"}, **said}, attempts)
+    assert item.outcome is not None
+    assert (item.outcome.status, item.outcome.error_code) == (Status.OK, code)

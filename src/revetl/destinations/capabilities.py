@@ -93,7 +93,7 @@ class Links(Protocol):
 
 @runtime_checkable
 class ExclusiveLinks(Protocol):
-    """Some kinds of link a record has only once: HubSpot's primary company."""
+    """Some kinds of link a record has only once: the primary company of a contact, say."""
 
     async def exclusive_types(self, object_: str, to_object: str) -> frozenset[int]:
         """The kinds that stand on at most one pair of each record of `object_`: making one takes it off the earlier."""

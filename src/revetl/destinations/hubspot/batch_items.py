@@ -11,7 +11,7 @@ from revetl.destinations.base import FieldType
 from revetl.destinations.hubspot import api, shapes
 from revetl.destinations.hubspot.values import canonical
 from revetl.errors import CallError
-from revetl.model import NOT_APPLIED, Change, Outcome, Scalar, Status
+from revetl.model import EXISTED, NOT_APPLIED, Change, Operation, Outcome, Scalar, Status
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,7 @@ class Item:
     properties: dict[str, str]
     types: Mapping[str, FieldType] = field(default_factory=dict)
     outcome: Outcome | None = None
+    sent_before: bool = False  # an earlier call may have written it already
     trace_id: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -45,11 +46,18 @@ class Item:
     def answered(self, result: Mapping[str, Any], attempts: int) -> None:
         """Taken; and applied, as far as the result tells: a property that it leaves out says nothing."""
         self.ok(str(result["id"]), attempts)
+        if self.outcome is not None and result.get("new") is False and self._sent_once(attempts):
+            self.outcome.error_code = EXISTED
         stands = self._not_applied(result.get("properties"))
         if stands and self.outcome is not None:
             self.outcome.status, self.outcome.error_code = Status.ACCEPTED, NOT_APPLIED
             self.outcome.message = f"taken and not applied: {', '.join(stands)}"
             self.outcome.stands = stands
+
+    def _sent_once(self, attempts: int) -> bool:
+        """A create, and no earlier call can have made the record."""
+        once = attempts == 1 and not self.sent_before and not self.change.in_doubt
+        return once and self.change.op is Operation.CREATE
 
     def _not_applied(self, answered: Any) -> dict[str, Scalar]:
         """Property → what stands there in place of what was sent."""

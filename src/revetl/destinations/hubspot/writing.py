@@ -90,6 +90,8 @@ class Writer:
         left = [i for i in items if i.outcome is None and i not in (item for item, _ in again)]
         if left and len(items) > 1 and (unclaimed or nameless):
             # Alone, each is answered for beyond doubt.
+            for item in left:
+                item.sent_before = True
             await self._halve(route, left)
             return
         for item in left:

@@ -23,7 +23,7 @@ from dataclasses import replace
 from revetl.context import Meter
 from revetl.destinations.base import Destination
 from revetl.destinations.capabilities import NeedsRecords, RunsJobs, requests_of
-from revetl.model import Change, Operation, Outcome, RunRecord, Status
+from revetl.model import EXISTED, Change, Operation, Outcome, RunRecord, Status
 from revetl.state import destination_jobs
 from revetl.state.destination_jobs import DestinationJob
 from revetl.sync.apply import checkpoint, waves
@@ -200,6 +200,9 @@ class Applier:
         self.counts.update(answered)
         for status, n in answered.items():
             self.answered[batch[0].op, status] += n  # a batch is of one operation
+        if existed := sum(o.error_code == EXISTED and o.status is Status.OK for o in outcomes):
+            self.answered[Operation.CREATE, Status.OK] -= existed
+            self.answered[Operation.UPDATE, Status.OK] += existed
         self.not_applied.update(name for o in outcomes if o.stands for name in o.stands)
         self.sent += len(batch)
         if log.isEnabledFor(logging.DEBUG):

@@ -11,7 +11,7 @@ from typing import Any
 
 from revetl.destinations.base import DestinationField, RecordMatch
 from revetl.destinations.capabilities import write_only
-from revetl.model import RunRecord, Scalar, Status
+from revetl.model import EXISTED, RunRecord, Scalar, Status
 from revetl.state.outcomes import VACATED
 from revetl.state.sync_tables import SyncTables
 from revetl.sync import typed_text
@@ -24,6 +24,7 @@ from revetl.sync.rollback.verdicts import EDITED_THERE, RollbackVerdict
 _CLOCK_SKEW = timedelta(minutes=5)
 
 CREATED = "created by that run: --archive-created archives it"
+STOOD_ALREADY = "stood there when that run's create arrived, which changed it: what it held before is not known"
 CREATED_AND_EDITED = "created by that run and edited since: not archived"
 ARCHIVED = "archived by that run: a person can restore it there; --recreate-archived makes it anew"
 GONE = "not there any more: archived or deleted since"
@@ -219,6 +220,8 @@ class RollbackJudge:
         return self._verdict(row, match, "restore", sent=back or "", **shown)
 
     def _created(self, row: KnownRow, match: RecordMatch, changed: Sequence[str]) -> RollbackVerdict:
+        if row["error_code"] == EXISTED:
+            return self._left(row, STOOD_ALREADY, match)
         if not self._choices.archive_created:
             return self._left(row, CREATED, match)
         if match.created_at is not None and match.created_at < self._undone.started_at - _CLOCK_SKEW:
