@@ -142,6 +142,7 @@ class Machine:
     def source(self) -> None:
         self.earlier.append(self.model)
         self.bench.source([(key, *row) for key, row in sorted(self.model.items())])
+        self.rules = replace(self.rules, emptied=not self.model)
         self.said(f"  the model: {self.model}")
 
     # --- people
@@ -309,7 +310,7 @@ class Machine:
         run_virtual(release(self.context("retry"), self.bench.spec, QueueFilter(statuses=statuses)))
         self.worlds = {
             key: {
-                w._replace(queued=None, accepted=None)
+                w._replace(queued=None, accepted=None, held=frozenset())
                 if w.queued is not None and w.queued[1] in (*statuses, OUTSIDE)
                 else w
                 for w in worlds

@@ -26,7 +26,8 @@ class World(NamedTuple):
     (None: that there is none) that was not sent, and why; for a cause outside of it, it is sent again by itself. `accepted`: of an accepted record the fields whose value
     there was accepted; None: all that differs. `last`: what the newest run wrote, as (field, earlier,
     written); None where it is nothing that a rollback would take back. `replaced`: the id that we know leads nowhere,
-    and what stands there was made again by somebody else."""
+    and what stands there was made again by somebody else. `held`: (field, value) pairs: a person had edited the field when
+    the run that wrote the value was rolled back, and as long as the row says so it is not sent."""
 
     there: Row | None = None
     known: Row | None = None
@@ -36,6 +37,7 @@ class World(NamedTuple):
     accepted: frozenset[int] | None = None
     last: tuple[tuple[int, str | None, str | None], ...] | None = None
     replaced: bool = False
+    held: frozenset[tuple[int, str | None]] = frozenset()
 
     @property
     def by_id(self) -> Row | None:
@@ -46,12 +48,14 @@ class World(NamedTuple):
 @dataclass(frozen=True)
 class Rules:
     """Of one history. `fill_blank`: fields that are written only where nothing stands. `poison`: a value that the
-    destination refuses. `missing`: values that it refuses until they are added there."""
+    destination refuses. `missing`: values that it refuses until they are added there. `emptied`: the model
+    has no row at all, as after a build that failed."""
 
     mirror: bool = False
     fill_blank: frozenset[int] = frozenset()
     poison: str = "bad"
     missing: frozenset[str] = frozenset()
+    emptied: bool = False
 
     def waits(self, w: World, row: Row | None, *, refresh: bool = False) -> bool:
         if w.queued is None or w.queued[0] != row or w.queued[1] == OUTSIDE:
@@ -59,12 +63,21 @@ class Rules:
         return not (refresh and w.queued[1] == REJECTED)
 
     def tidied(self, w: World, row: Row | None, refresh: bool) -> World:
-        """A plan takes out of the queue what was refused and has nothing left to be sent."""
-        if w.queued is None or w.queued[1] not in REFUSED:
+        """A plan takes out of the queue what has nothing left to be sent; of what a person decided not a row that we
+        believe to stand there: that its record is gone was accepted."""
+        if w.queued is None:
             return w
-        freed = w._replace(queued=None, accepted=None)
+        if w.queued[1] not in REFUSED and row is not None and w.queued[0] == row == w.from_row:
+            return w
+        if self.is_held(w, row) or (self.emptied and w.queued[1] not in REFUSED):
+            return w
+        freed = w._replace(queued=None, accepted=None, held=frozenset())
         plan = self.due(freed, row, refresh)
         return freed if plan is None or plan == ("update", ()) else w
+
+    def is_held(self, w: World, row: Row | None) -> tuple[int, ...]:
+        """The fields that a rollback has left to a person and that the row would still overwrite."""
+        return () if row is None or w.known is None else tuple(i for i, v in enumerate(row) if (i, v) in w.held)
 
     def due(self, w: World, row: Row | None, refresh: bool) -> tuple[Op, tuple[int, ...]] | None:
         """What of this key a plan says, policies not yet asked; () for an update that only takes over the hash."""
@@ -75,7 +88,8 @@ class Rules:
             return None
         doubt = w.known is not None and (w.from_row == DOUBT or not w.linked)
         if w.known is not None and w.linked:
-            changed = tuple(i for i, v in enumerate(row) if doubt or refresh or v != w.known[i])
+            held = self.is_held(w, row)
+            changed = tuple(i for i, v in enumerate(row) if i not in held and (doubt or refresh or v != w.known[i]))
             return None if changed and self.waits(w, row, refresh=refresh) else ("update", changed)
         if self.waits(w, row, refresh=refresh):
             return None
@@ -108,8 +122,11 @@ class Rules:
             return World(there=w.there if w.replaced else None), (("delete", frozenset()) if w.by_id else None)
         if op == "update" and not changed:
             return w._replace(from_row=row), None
+        source, held = row, self.is_held(w, row)
+        if w.known is not None and held:
+            row = tuple(w.known[i] if i in held else v for i, v in enumerate(row))
         if op == "update" and w.there is None:  # archived: looked for, not found, and withheld
-            return w._replace(queued=(row, OUTSIDE), accepted=None), None
+            return w._replace(queued=(source, OUTSIDE), accepted=None, held=w.held if held else frozenset()), None
         if op == "update" and w.replaced:  # made again, and found by what it is looked for by
             doubt = w.from_row == DOUBT
             changed = tuple(i for i, v in enumerate(row) if v != w.there[i] and (v is not None or doubt))
@@ -121,9 +138,11 @@ class Rules:
         done = World(
             there=tuple(row[i] if i in fields else v for i, v in enumerate(stood)),
             known=tuple(stood[i] if i in kept else v for i, v in enumerate(row)),
-            from_row=row,
+            from_row=source,
             linked=True,
+            queued=(source, ROLLED_BACK) if held else None,
             last=None if op == "create" else tuple((i, stood[i], row[i]) for i in fields),
+            held=w.held if held else frozenset(),
         )
         asked = "create" if op == "create" else "update"
         return done, ((asked, frozenset((i, row[i]) for i in fields)) if fields else None)
@@ -137,7 +156,8 @@ class Rules:
         if self.refused(w, sent):
             from_row = DOUBT if refresh and w.known is not None else w.from_row  # to be sent whole until it is accepted
             why = REJECTED if sent is not None and self.poison in [v for _, v in sent[1]] else OUTSIDE
-            return w._replace(from_row=from_row, queued=(row, why), accepted=None, last=None), sent
+            held = w.held if self.is_held(w, row) else frozenset[tuple[int, str | None]]()
+            return w._replace(from_row=from_row, queued=(row, why), accepted=None, last=None, held=held), sent
         return done, sent
 
     def broken(self, w: World, row: Row | None, *, died: bool, refresh: bool = False) -> Iterator[World]:
@@ -198,7 +218,8 @@ class Rules:
         hold = side == "accept" and self.planned(w, row, believed)
         queued = (row, ACCEPTED) if hold else None
         accepted = self.accepts(w, row, edited) if hold else None
-        return w._replace(known=tuple(theirs), from_row=believed, queued=queued, accepted=accepted), drifted
+        held = w.held if hold else frozenset[tuple[int, str | None]]()
+        return w._replace(known=tuple(theirs), from_row=believed, queued=queued, accepted=accepted, held=held), drifted
 
     def holds(self, w: World, row: Row | None, edited: frozenset[int]) -> bool:
         """Whether a reassert of the edited fields would send others that a rollback or an accepted value holds."""
@@ -219,22 +240,25 @@ class Rules:
             return
         known, sent, already = list(w.known), dict[int, str | None](), False
         stale = w.from_row == DOUBT
-        last = []
+        last, held = [], set(w.held)
         for i, earlier, written in w.last:
             if w.there[i] == earlier:
                 already, stale = True, stale or w.known[i] != earlier
             elif w.there[i] == written:
                 sent[i] = earlier
                 last.append((i, w.there[i], earlier))
+            elif w.there[i] != w.known[i]:  # edited by a person
+                held.add((i, written))
             else:
                 continue
             known[i] = earlier
-        if not sent and not (already and stale):
+        if not sent and not (already and stale) and held == w.held:
             yield w._replace(last=None), None
             return
         there = tuple(sent.get(i, v) for i, v in enumerate(w.there))
         # Whose doubt it was, and whether the rollback may end it, is not the oracle's business.
         for from_row in {tuple(known)} | ({DOUBT} if w.from_row == DOUBT else set()):
             queued = (row, ROLLED_BACK) if self.planned(w, row, from_row) else None
-            after = World(there, tuple(known), from_row, True, queued, last=tuple(last) or None)
+            left = frozenset(held) if queued else frozenset[tuple[int, str | None]]()
+            after = World(there, tuple(known), from_row, True, queued, last=tuple(last) or None, held=left)
             yield after, (("update", frozenset(sent.items())) if sent else None)

@@ -134,6 +134,7 @@ class People:
         self.archived: set[str] = set()
         self.backed_up = self.restored = False
         self.since_backup: set[str] = set()  # keys that may have got a record or another address since the backup
+        self.then: dict[tuple[str, str], Scalar] = {}  # (key, field) → what a restored snapshot has for certain
         self.doubled: set[str] = set()  # keys that may have two records, which a person was asked about
         self.source()
 
@@ -293,6 +294,11 @@ class People:
             if name in kept:
                 warehouse.execute(f"INSERT INTO {self.state_table(name)} BY NAME FROM {BACKUP}.{ident(name)}")
         self.settled, self.ids, self.restored = {}, {}, True
+        columns = ", ".join(ident(name) for name in FIELDS)
+        found = self.bench.rows(
+            f"SELECT key, {columns} FROM revetl.snapshot__fake__contacts WHERE row_hash IS NOT NULL"
+        )
+        self.then = {(str(key), n): v for key, *values in found for n, v in zip(FIELDS, values, strict=True)}
         self.say("  the warehouse is the backup")
 
     def state_table(self, name: str) -> str:
@@ -426,6 +432,8 @@ class People:
             if id_ in holders and (whole or (self.is_due(key) and self.is_due(holders[id_]))):
                 raise Finding(f"{key} and {holders[id_]} both write {id_}")
             holders[id_] = key
+            if report.plan.read_back:
+                self.leave_as_theirs(key, row, id_)
             self.compare(key, row, id_, whole=whole, held=bool(report.plan.held))
         for key in [k for k in known if k not in self.model and k not in queue and self.mirror]:
             raise Finding(f"{key} has left the model, and the snapshot has it: {known[key]}")
@@ -439,6 +447,13 @@ class People:
 
     def was_as_it_is(self, key: str) -> bool:
         return row_equal(self.settled.get(key), self.model[key])
+
+    def leave_as_theirs(self, key: str, row: Row, id_: str) -> None:
+        """After a restore: a field that the model has as the snapshot had it may be a person's, and is from now on."""
+        for name in FIELDS:
+            as_then = (key, name) in self.then and normal(name, self.then[key, name]) == row.form(name)
+            if as_then and normal(name, stands := self.destination.records[id_].get(name)) != row.form(name):
+                self.edited.setdefault((id_, name), stands)
 
     def compare(self, key: str, row: Row, id_: str, *, whole: bool, held: bool) -> None:
         stands, earlier = self.destination.records[id_], self.settled.get(key)

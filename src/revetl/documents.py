@@ -188,7 +188,9 @@ class _Builder:
     def _scalar(self, node: Any) -> Any:
         try:
             return self._loader.construct_object(node, deep=True)
-        except (ValueError, OverflowError):  # looks like a date or a number, and is none
+        # Looks like a date or a number, and is none. PyYAML takes what a tag promises without a look at what is there:
+        # KeyError of `!!bool maybe`, IndexError of `!!int ''`, AttributeError and TypeError of `!!timestamp abc`.
+        except (ValueError, OverflowError, LookupError, AttributeError, TypeError):
             kind = node.tag.rpartition(":")[2]
             message = f"is written like a {kind} and is none"
             hint = "Put it in quotes where it is meant as text."

@@ -125,7 +125,10 @@ class Denied(CallError):
 
     kind = "denied"
     exit_code = 4
-    hint = "Keys and tokens are named in profiles/connections.yml; `revetl debug` tries them."
+    hint = (
+        "Keys and tokens are named in profiles/connections.yml, or in connections.yml beside revetl.yml;"
+        " `revetl debug` tries them."
+    )
 
 
 class GuardrailError(RevetlError):

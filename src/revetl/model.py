@@ -17,6 +17,13 @@ from typing import Literal, NamedTuple
 Scalar = str | int | float | bool | Decimal | date | datetime | bytes | None
 
 
+class JsonText(str):
+    """A nested value, as the text of its JSON: of a struct, a list, a map or a column of JSON. Who does not know it
+    handles it as text."""
+
+    __slots__ = ()
+
+
 class Operation(StrEnum):
     CREATE = "create"
     UPDATE = "update"
@@ -43,6 +50,9 @@ class Change(NamedTuple):
     `fields` are the values to send, only what changed (create: all that are not null). `match_value` is the value
     of the field that the sync creates through, sent or not. `in_doubt`: an earlier write of this record may have been
     applied.
+    Only for a connector that `NeedsRecords`: `record` is the whole row as it then stands, of a delete as it stood;
+    `after` is the run that last had an answer about this record, "" where there was none. A change that is repeated
+    because its answer was lost has the same `after` as before, and no later change has it again.
     """
 
     ordinal: int
@@ -52,6 +62,8 @@ class Change(NamedTuple):
     fields: Mapping[str, Scalar]
     match_value: Scalar = None
     in_doubt: bool = False
+    record: Mapping[str, Scalar] | None = None
+    after: str = ""
 
 
 # The code of an accepted record of which the destination answered that another value stands than was sent.

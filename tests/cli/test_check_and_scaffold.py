@@ -32,6 +32,33 @@ def test_check_ends_with_what_is_to_be_mended(project: Path, capsys: pytest.Capt
     assert (code, "has no field 'fristname'" in out, "Did you mean 'firstname'?" in out) == (2, True, True)
 
 
+def test_check_takes_what_a_plan_takes_where_records_are_named_by_their_id(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The id is looked up and never sent, so that nobody may write it is no mistake. Nor does check pass what every
+    plan refuses."""
+    with duckdb.connect(str(project / "tiny.duckdb")) as db:
+        db.execute(f"ALTER TABLE {NAME} RENAME golden_id TO hs_object_id")
+    by_id = {"key": "hs_object_id", "match_on": "hs_object_id"}
+    declare(project, columns=("hs_object_id", "email", "firstname"), **by_id, mode="update")
+    code, out, _ = call(capsys, "check")
+    assert (code, "read-only" in out) == (0, False)
+    assert call(capsys, "plan")[0] == 0
+    declare(project, columns=("hs_object_id", "email", "firstname"), **by_id, mode="upsert")
+    for command in ("check", "plan"):
+        code, out, err = call(capsys, command)
+        assert (code, "Write `mode: update`" in " ".join((out + err).split())) == (2, True), command
+
+
+def test_check_counts_what_is_no_option_there(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with duckdb.connect(str(project / "tiny.duckdb")) as db:
+        db.execute(f"ALTER TABLE {NAME} ADD COLUMN lifecyclestage VARCHAR")
+        db.execute(f"UPDATE {NAME} SET lifecyclestage = CASE WHEN golden_id LIKE '%-0' THEN 'lead' ELSE 'Frozen' END")
+    declare(project, columns=("golden_id", "email", "lifecyclestage"))
+    code, out, _ = call(capsys, "check")
+    assert (code, "lifecyclestage: 4 record(s) hold what is no option there: refused there" in out) == (0, True)
+
+
 def test_an_ephemeral_model_is_refused_by_name(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     node = model(NAME, SYNC)
     node["config"]["materialized"] = "ephemeral"
@@ -75,6 +102,24 @@ def test_scaffold_shows_matches_clashes_and_what_is_missing(project: Path, capsy
     ):
         code, _, err = call(capsys, "scaffold", *arguments)
         assert (code, said in err) == (2, True)
+
+
+def test_scaffold_finds_a_key_that_is_named_as_no_key_is(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with duckdb.connect(str(project / "tiny.duckdb")) as db:
+        db.execute(
+            """
+            CREATE TABLE debtors AS
+            SELECT 'same@x.example' AS email, now()::timestamp + to_days(i) AS seen, 'D' || i AS debtor_no
+            FROM range(3) AS t(i)
+            """
+        )
+        db.execute("CREATE TABLE visits AS SELECT email, 'V' AS kind FROM debtors")
+    write_manifest(project, model("debtors"), model("visits"), model(NAME, SYNC))
+    code, out, err = call(capsys, "scaffold", "debtors", "--to", "hubspot.contacts")
+    assert (code, 'key: "debtor_no"' in out) == (0, True)
+    assert "key debtor_no: unique and not null today" in err
+    code, _, err = call(capsys, "scaffold", "visits", "--to", "hubspot.contacts")
+    assert (code, "key email: no column is unique and not null: choose a key" in err) == (0, True)
 
 
 def test_scaffold_overwrites_nothing(project: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -97,6 +97,26 @@ def test_what_a_policy_keeps_is_named(project: Path, capsys: pytest.CaptureFixtu
     assert (plan["kept"], plan["forecast"]["requests"], plan["forecast"]["seconds"]) == ({"jobtitle": 1}, 1, 0.0)
 
 
+@pytest.mark.parametrize("fault", ["a token", "a field"])
+def test_syncs_that_never_began_are_named(project: Path, capsys: pytest.CaptureFixture[str], fault: str) -> None:
+    """Whether the one before them stood in a report or raised an error: nothing else would say a word of them."""
+    if fault == "a token":
+        file = project / "profiles/connections.yml"
+        file.write_text(file.read_text().replace("pat-test", "pat-bad"))
+    else:
+        with duckdb.connect(str(project / "tiny.duckdb")) as db:
+            db.execute(f"ALTER TABLE {FIRMS} ADD COLUMN nosuch INTEGER")
+        firms = {**SYNC, "object": "companies", "match_on": "domain"}
+        write_manifest(
+            project,
+            model(FIRMS, firms, columns=("golden_id", "domain", "nosuch")),
+            model(PEOPLE, SYNC, columns=("golden_id", "email")),
+        )
+    code, _, err = call(capsys, "sync")
+    assert code == (4 if fault == "a token" else 2)
+    assert f"not begun, since {FIRMS} stopped: {PEOPLE}" in " ".join(err.split())
+
+
 def test_what_mode_update_leaves_alone_is_counted(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     declared = {**SYNC, "mode": "update"}
     write_manifest(project, model(PEOPLE, declared, columns=("golden_id", "email", "jobtitle")))
@@ -144,3 +164,21 @@ def test_selectors_follow_one_flag_as_with_dbt(project: Path, capsys: pytest.Cap
     assert names(f"--select={PEOPLE}", FIRMS) == [FIRMS, PEOPLE]
     assert names("--exclude", PEOPLE, FIRMS) == []
     assert call(capsys, "ls", FIRMS)[0] == 2, "a word without its flag is a mistake"
+
+
+def test_rows_that_mode_update_finds_no_record_for_are_told_wherever_they_are_counted(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They are in no count of what was done, and the run ends with 0: without a word nobody would look for them."""
+    write_manifest(project, model(PEOPLE, {**SYNC, "mode": "update"}, columns=("golden_id", "email", "jobtitle")))
+    write_results(project, {f"model.tiny.{PEOPLE}": "success"})
+    _, out, _ = call(capsys, "plan")
+    heading, numbers = next(
+        (line.split(), out.splitlines()[i + 2].split())
+        for i, line in enumerate(out.splitlines())
+        if line.lstrip().startswith("sync ")
+    )
+    counted = dict(zip(heading, numbers, strict=True))
+    assert (counted["absent"], counted["same"]) == ("5", "0")
+    code, out, _ = call(capsys, "sync")
+    assert (code, "5 record(s) are not at the destination: mode update creates none" in out) == (0, True)

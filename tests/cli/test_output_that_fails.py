@@ -79,6 +79,13 @@ def test_a_stdout_that_is_closed(project: Path, words: tuple[str, ...]) -> None:
     assert done.returncode == 0
 
 
+def test_a_stdin_that_is_closed(project: Path) -> None:
+    line = " ".join([sys.executable, "-m", "revetl.cli.main", "sync"])
+    done = subprocess.run(["/bin/sh", "-c", f"exec {line} <&-"], stderr=subprocess.PIPE, text=True, check=False)
+    assert "mistake in revetl" not in done.stderr
+    assert done.returncode == 0
+
+
 @needs_full
 @pytest.mark.parametrize("flags", [(), ("--verbose", "--log-format", "json")], ids=["text", "json"])
 def test_a_log_that_can_t_be_written_costs_a_sentence(

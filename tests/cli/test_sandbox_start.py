@@ -68,6 +68,8 @@ def test_the_vendors_with_their_paths_and_options() -> None:
         (["--set", "hubspot.daily=many"], "hubspot.daily: Input should be a valid integer"),
         (["--set", "hubspot.daily=-1"], "hubspot.daily: Input should be greater than or equal to 0"),
         (["--set", "hubspot.daily=[3"], "can't be read"),
+        (["--set", "hubspot.scopes=pat-sales"], "--set 'hubspot.scopes={pat-sales: [crm.objects.contacts.read]}'"),
+        (["--set", "hubspot.scopes={pat-sales: x}"], "--set 'hubspot.scopes={pat-sales: [crm.objects.contacts.read]}'"),
         (["--set", "hubspot=3"], "VENDOR.OPTION=VALUE"),
         (["--set", "hubspot.daily"], "VENDOR.OPTION=VALUE"),
         (["--hit-rate", "huntr=0.5"], "Did you mean 'hunter'?"),

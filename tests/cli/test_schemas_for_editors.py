@@ -127,3 +127,19 @@ def test_a_scaffolded_sync_names_its_schema(project: Path, capsys: pytest.Captur
     assert call(capsys, "scaffold", "people", "--to", "hubspot.contacts", "--write")[0] == 0
     assert named(file) == project.resolve() / ".revetl/schemas/model.json"
     assert mistakes(file) == []
+
+
+def test_the_options_of_our_own_types_are_known(starter: Path) -> None:
+    """As the guide writes them; a misspelt key deep inside is found, and a number may come from the environment."""
+    guide = (Path(__file__).parents[2] / "docs/guides/connect-any-api.md").read_text("utf-8")
+    first, second = re.findall(r'^```yaml (?:title|append)="profiles/connections.yml"\n(.*?)^```$', guide, re.M | re.S)
+    document = yaml.safe_load(first + second)
+    file = starter / "profiles/connections.yml"
+    assert mistakes(file, document) == []
+    options = document["destinations"]["kin"]["outputs"]["default"]
+    options["concurrency"] = "{{ env_var('KIN_CALLS') }}"
+    assert mistakes(file, document) == []
+    options["objects"]["users"]["create"]["methud"] = "POST"
+    assert any("methud" in said for said in mistakes(file, document))
+    document["destinations"]["kin"]["type"] = "brought_by_another_package"
+    assert not any("methud" in said for said in mistakes(file, document))

@@ -108,6 +108,7 @@ def test_refused_credentials_say_where_they_are_named(project: Path, capsys: pyt
     for command in ("plan", "sync"):
         code, out, err = call(capsys, command)
         assert (code, "401" in out + err, "profiles/connections.yml" in out + err) == (4, True, True)
+        assert "or in connections.yml beside revetl.yml" in " ".join((out + err).split())  # where init writes it
 
 
 @pytest.mark.parametrize("command", ["plan", "sync"])

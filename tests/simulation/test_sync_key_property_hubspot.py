@@ -8,15 +8,20 @@ from dataclasses import replace
 
 import pytest
 
+from revetl.clock import SystemClock
 from revetl.destinations.hubspot import HubSpot
-from revetl.errors import ConfigError
-from revetl.model import Relation
+from revetl.errors import ConfigError, Denied
+from revetl.model import Relation, SyncSpec
+from revetl.sandbox.hubspot.options import HubSpotSandboxOptions
 from revetl.sandbox.hubspot.store import HUMAN
 from revetl.sandbox.server import running_sandbox
+from revetl.sandbox.settings import SandboxSettings
+from revetl.sync import PlanSummary, plan_sync
 from tests.contract.test_hubspot_sandbox import change, connected
 from tests.simulation.test_sync_hubspot import UNLIMITED
-from tests.simulation.test_sync_people_hubspot import PEOPLE, Office
+from tests.simulation.test_sync_people_hubspot import FIRMS, PEOPLE, Office
 from tests.support.sandbox_hubspot import portal_of
+from tests.support.sync_bench import context
 from tests.support.warehouses import SCHEMA, the_warehouse
 
 KEY = "warehouse_id"
@@ -38,12 +43,53 @@ def keys(office: Office, name: str = KEY) -> dict[str | None, str | None]:
     return {r.values.get("email"): r.values.get(name) for r in records}
 
 
+async def planned(office: Office, spec: SyncSpec) -> PlanSummary:
+    async with connected(office.sandbox) as destination:
+        return await plan_sync(
+            context(office.warehouse, SystemClock()), replace(spec, columns=spec.columns[:3]), destination
+        )
+
+
 async def test_a_contact_is_made_with_its_key_in_a_property_that_is_made_for_it(office: Office) -> None:
     report = await office.sync(KEYED, ANN, BOB)
     assert (report.counts, report.plan.fields[KEY]) == ({"ok": 2}, 2)
     assert keys(office) == {"ann@one.example": "1", "bob@two.example": "2"}
     assert KEY in portal_of(office.sandbox).store("contacts").unique
     assert (await office.sync(KEYED, ANN, BOB)).plan.lines == 0
+
+
+async def test_a_property_that_will_be_made_stands_in_the_plan_until_it_is(office: Office) -> None:
+    """Planning makes none. A connection's key is said as a sync's is; an email needs neither."""
+    said = "a field that hubspot {} lacks; made for our keys"
+    contacts = said.format("contacts")
+    office.model(KEYED, ANN)
+    assert f"{KEY}: {contacts}" in (await planned(office, KEYED)).notes
+    assert KEY not in portal_of(office.sandbox).store("contacts").unique
+    assert f"{KEY}: {contacts}" in (await office.sync(KEYED, ANN)).plan.notes
+    assert not [note for note in (await office.sync(KEYED, ANN, BOB)).plan.notes if contacts in note]
+    plain = replace(PEOPLE, name="hubspot__plain", relation=Relation(SCHEMA, "plain"))
+    assert (await office.sync(plain, ("7", "new@x.example", "New"))).plan.notes == []
+    firms = await office.sync(FIRMS, ("1", "one.example", "One"))
+    assert f"revetl_key: {said.format('companies')}" in firms.plan.notes
+    assert (await office.sync(FIRMS, ("2", "two.example", "Two"))).plan.notes == []
+
+
+@pytest.mark.parametrize("spec", [KEYED, FIRMS], ids=["of the sync", "of the connection"])
+async def test_a_token_that_may_make_no_property_is_known_to_the_plan(spec: SyncSpec) -> None:
+    granted = [f"crm.{kind}.{spec.object}.{right}" for kind in ("objects", "schemas") for right in ("read", "write")]
+    granted.remove(f"crm.schemas.{spec.object}.write")
+    options = HubSpotSandboxOptions(scopes={"pat-test": tuple(granted)})
+    warehouse = the_warehouse()
+    async with running_sandbox(settings=SandboxSettings(limited=False, vendors={"hubspot": options})) as sandbox:
+        office = Office(sandbox, warehouse)
+        row = ("1", "ann@one.example" if spec is KEYED else "one.example", "One")
+        office.model(spec, row)
+        with pytest.raises(Denied, match=f"crm.schemas.{spec.object}.write"):
+            await planned(office, spec)
+        with pytest.raises(Denied, match=f"crm.schemas.{spec.object}.write"):
+            await office.sync(spec, row)
+        assert not portal_of(sandbox).store(spec.object).records
+    warehouse.close()
 
 
 async def test_after_a_lost_snapshot_a_contact_whose_address_moved_is_found_by_its_key(office: Office) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from revetl.model import FieldRule, SyncSpec
+from revetl.model import Association, FieldRule, SyncSpec
 from revetl.sandbox.hubspot.schema import Property
 from revetl.sandbox.hubspot.store import HUMAN, Record
 from revetl.sandbox.server import running_sandbox
@@ -30,8 +30,12 @@ class Office(Bench):
     """A bench with people who work in the CRM."""
 
     async def sync(self, spec: SyncSpec, *rows: tuple[str, ...]) -> SyncReport:
-        names = [*spec.columns][: len(rows[0])]
-        spec = replace(spec, columns=tuple(names))
+        self.model(spec, *rows)
+        return await self.run(replace(spec, columns=spec.columns[: len(rows[0])]))
+
+    def model(self, spec: SyncSpec, *rows: tuple[str, ...]) -> None:
+        """The model as of now, with as many of its columns as the rows have."""
+        names = spec.columns[: len(rows[0])]
         self.warehouse.execute(f"DROP TABLE IF EXISTS {SCHEMA}.{spec.relation.name}")
         columns = ", ".join(f"{name} VARCHAR" for name in names)
         self.warehouse.execute(f"CREATE TABLE {SCHEMA}.{spec.relation.name} ({columns})")
@@ -39,7 +43,6 @@ class Office(Bench):
             self.warehouse.execute(
                 f"INSERT INTO {SCHEMA}.{spec.relation.name} VALUES ({', '.join('?' for _ in row)})", row
             )
-        return await self.run(spec)
 
     def find(self, object_: str, **value: str) -> Record:
         [(name, wanted)] = value.items()
@@ -178,3 +181,63 @@ async def test_a_domain_in_any_spelling_finds_its_company_and_is_sent_as_a_host(
     assert stands == {"Acme Ltd": "www.acme.example", "Bücher Ltd": "bücher.example", "New": "new.example"}
     report = await office.sync(FIRMS, ("1", "acme.example", "Acme Ltd"), rows[1], ("3", "new.example.", "New"))
     assert report.plan.lines == 0
+
+
+@pytest.mark.parametrize("chosen", ["theirs", "none"])
+async def test_the_primary_company_of_a_merged_contact_is_the_persons(office: Office, chosen: str) -> None:
+    """Ours went into a record of a person's own. Where that has a primary company it stays; else ours went along, and
+    is not made again."""
+    tied = replace(
+        PEOPLE,
+        columns=("golden_id", "email", "firstname", "firm_id"),
+        associate=(Association(FIRMS.name, "firm_id", 1, "companies"),),
+    )
+    await office.sync(FIRMS, ("c1", "one.example", "One"), ("c2", "two.example", "Two"))
+    await office.sync(tied, ("1", "ann@one.example", "Ann", "c1"))
+    portal = portal_of(office.sandbox)
+    theirs = office.make("contacts", email="annie@one.example")
+    ours, other = (office.find("companies", domain=f"{name}.example").id for name in ("one", "two"))
+    if chosen == "theirs":
+        portal.link("contacts", theirs.id, "companies", other, [1, 279], [2, 280])
+    left = await office.merge("contacts", theirs, office.find("contacts", email="ann@one.example"))
+    report = await office.sync(tied, ("1", "ann@one.example", "Anna", "c1"))
+    word, primary = ("links_kept", other) if chosen == "theirs" else ("links_matched", ours)
+    assert report.counts == {"ok": 1, word: 1}
+    assert (report.plan.links.changes, report.exit_code) == (0, 0)
+    assert [to for to, kinds in portal.linked("contacts", left, "companies").items() if 1 in kinds] == [primary]
+    report = await office.sync(tied, ("1", "ann@one.example", "Anna II", "c1"))
+    assert report.counts == {"ok": 1}
+
+
+async def test_where_ids_moved_the_plan_counts_the_links_that_the_run_makes(office: Office) -> None:
+    """Two contacts of ours merged, one merged into a person's, one archived and made again, two companies merged."""
+    tied = replace(
+        PEOPLE,
+        columns=("golden_id", "email", "firstname", "firm_id"),
+        associate=(Association(FIRMS.name, "firm_id", 1, "companies"),),
+    )
+
+    def people(name: str) -> list[tuple[str, ...]]:
+        changed = ("10", "12", "21")
+        return [(k, f"b{k}@x.example", name if k in changed else "-", f"c{k}") for k in ("10", "11", "12", "21", "30")]
+
+    def firms(name: str) -> list[tuple[str, ...]]:
+        return [(f"c{k}", f"f{k}.example", name if k == "30" else "-") for k in ("10", "11", "12", "21", "30", "31")]
+
+    await office.sync(FIRMS, *firms("I"))
+    await office.sync(tied, *people("I"))
+    portal = portal_of(office.sandbox)
+    found = {k: office.find("contacts", email=f"b{k}@x.example") for k in ("10", "11", "12", "21")}
+    await office.merge("contacts", found["10"], found["11"])
+    await office.merge("contacts", office.make("contacts", email="hand@x.example"), found["12"])
+    portal.archive(portal.store("contacts"), found["21"])
+    office.make("contacts", email="b21@x.example")
+    thirty, more = (office.find("companies", domain=f"f{k}.example") for k in ("30", "31"))
+    await office.merge("companies", thirty, more)
+    await office.sync(FIRMS, *firms("II"))
+    report = await office.sync(tied, *people("II"))
+    links = report.plan.links
+    assert (links.link, links.unlink, links.standing, links.kept) == (1, 0, 3, 0)
+    assert report.counts == {"ok": 3, "linked": 1, "links_matched": 3}
+    assert report.plan.forecast is not None
+    assert report.requests - report.plan.forecast.requests == 2, "beside the fields of the two objects all is foreseen"

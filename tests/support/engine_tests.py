@@ -19,6 +19,7 @@ GROUPS: Mapping[str, Sequence[str]] = {
         "tests/unit/test_sync_handovers.py",
         "tests/unit/test_sync_waiting.py",
         "tests/unit/test_sync_standing.py",
+        "tests/unit/test_sync_nested.py",
     ),
     "sync: links": ("tests/unit/test_sync_links.py",),
     "sync: rollback and drift": ("tests/unit/test_sync_rollback.py", "tests/unit/test_sync_drift.py"),
@@ -73,6 +74,10 @@ ALWAYS: Mapping[str, Sequence[str]] = {
     "test_a_swap_is_done_in_one_run_and_the_plan_says_how": _ALL,
     "test_a_value_that_nobody_gives_up_is_withheld_by_name_and_the_other_fields_are_sent": _POSTGRES,
     "test_rolling_back_a_swap_is_a_swap": _POSTGRES,
+    "test_a_nested_value_is_sent_once_and_only_when_it_changed": _ALL,
+    "test_another_order_of_keys_is_no_change_and_another_order_of_a_list_is_one": _ALL,
+    "test_a_run_over_nested_values_is_rolled_back": _POSTGRES,
+    "test_a_whole_row_goes_with_a_change_where_the_connector_asks_for_it": _POSTGRES,
     # merged, archived, equal there
     "test_of_two_that_were_merged_one_writes_and_the_other_is_withheld_by_name": _ALL,
     "test_what_was_archived_and_made_again_is_found_again": _POSTGRES,

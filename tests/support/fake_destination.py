@@ -38,6 +38,7 @@ class FakeDestination:
     types: frozenset[int] = frozenset({1, 279})
     links: set[tuple[str, str, int]] = field(default_factory=set)
     implied: int | None = None  # the kind that stands wherever another does
+    exclusive: frozenset[int] = frozenset()  # kinds that a record has at most once
     link_reads: int = 0
     linked: list[tuple[str, str, str]] = field(default_factory=list)
     bad_links: set[str] = field(default_factory=set)
@@ -169,9 +170,13 @@ class FakeDestination:
 
     async def link(self, object_: str, to_object: str, type_: int, pairs: Sequence[Pair]) -> list[Outcome]:
         kinds = {type_, self.implied or type_}
-        return await self._answer_links(
-            "link", pairs, lambda p: self.links.update((p.from_id, p.to_id, k) for k in kinds)
-        )
+
+        def make(p: Pair) -> None:
+            if type_ in self.exclusive:
+                self.links = {(a, b, k) for a, b, k in self.links if (a, k) != (p.from_id, type_)}
+            self.links.update((p.from_id, p.to_id, k) for k in kinds)
+
+        return await self._answer_links("link", pairs, make)
 
     async def unlink(self, object_: str, to_object: str, type_: int, pairs: Sequence[Pair]) -> list[Outcome]:
         def remove(p: Pair) -> None:
@@ -185,6 +190,9 @@ class FakeDestination:
 
     async def implied_type(self, object_: str, to_object: str) -> int | None:
         return self.implied
+
+    async def exclusive_types(self, object_: str, to_object: str) -> frozenset[int]:
+        return self.exclusive
 
     async def links_of(self, object_: str, to_object: str, ids: Sequence[str]) -> dict[str, dict[str, frozenset[int]]]:
         self.requests += 1

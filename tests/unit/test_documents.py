@@ -158,6 +158,8 @@ BOMB = b"a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + b"".join(
         (b"x: 1\n? [1, 2]\n: y\n", 2, "can't be a key"),
         (b"x: 1\nday: 2024-13-45\n", 2, "is none"),
         (b"x: 1\nn: " + b"9" * 5_000, 2, "is none"),
+        *((b"x: 1\nt: !!" + said, 2, "is none") for said in (b"bool maybe", b"int ''", b"float ''", b"timestamp abc")),
+        (b"x: 1\n!!bool maybe: 2", 2, "is none"),
         (b"x: 1\nname: M\xfcller\n", 2, "UTF-8"),
         ("name: Müller\n".encode("utf-16"), 1, "UTF-16"),
         (b"x: 1\nname: a\x00b\n", 2, "character"),

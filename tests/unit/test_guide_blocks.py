@@ -38,12 +38,14 @@ OWN = {
         # No stand-in enforces Snowflake's grants: the page says so, and only their form is looked at here.
         "sql snowflake": "tests/unit/test_guide_blocks.py::test_the_grants_for_snowflake_are_of_its_form",
     },
+    f"{GUIDES}/sync-definition.md": {"yaml": "tests/unit/test_sync_definition_guide.py::test_every_piece_is_a_sync"},
     f"{GUIDES}/python.md": {"python": "tests/cli/test_python_api.py::test_the_guide_runs_as_it_stands"},
     f"{GUIDES}/add-a-provider.md": {
         "yaml*": "tests/unit/test_provider_docs.py::test_the_guides_",
         "python title=*": "tests/unit/test_provider_docs.py::test_the_guides_",
         "console": "tests/unit/test_provider_docs.py::test_the_guides_",
     },
+    f"{GUIDES}/connect-any-api.md": {"*": "tests/cli/test_connect_any_api.py::test_the_page"},
     f"{GUIDES}/write-a-destination.md": {
         "": "tests/contract/test_destination_guide.py::test_the_example_is_the_guide",  # the tree of its files
         "* title=*": "tests/contract/test_destination_guide.py::package",

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from revetl.privacy.mentions import UNSEEN, emails_in, profiles_in, same_address
+from revetl.privacy.mentions import MARKS, UNSEEN, emails_in, profiles_in, same_address
+from revetl.privacy.suppressions import plain
 
 LOCAL = st.from_regex(r"[a-z][a-z0-9]{0,6}(?:[._-][a-z0-9]{1,5})?", fullmatch=True)
 DOMAIN = st.from_regex(r"[a-z][a-z0-9]{0,6}(?:-[a-z0-9]{1,4})?\.(?:test|example|co\.test)", fullmatch=True)
@@ -54,6 +55,39 @@ def test_an_address_is_found_in_any_spelling_and_place(
     if spelled == address:  # inside an escape it would be another one
         spelled = address[:at] + unseen + address[at:]
     assert address in emails_in(around.format(spelled))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            "ada @acme.test",
+            "ada@ acme.test",
+            "ada\u00a0@acme.test",
+            "a d a @ acme . test",
+            "write to ada @acme.test now",
+        ),
+        *("ada\ufe01@acme.test", "ada\U000e0061@acme.test", "ada@acme.test\u200bx", "x\u200bada@acme.test"),
+        *("ada&amp;#64;acme.test", "ada&amp;commat;acme.test", "ada&percnt;40acme.test", "ada\uff06#64;acme.test"),
+        *("ada\uff0540acme.test", "q=hi+ada%40acme.test", "q=+ada%40acme.test", "ada@acme\u3002test"),
+        *(
+            "ada@acme.test-Sales",
+            "ada@acme.testTHEN",
+            "ada@acme.testThen",
+            '"ada"@acme.test',
+            "ada(a comment)@acme.test",
+        ),
+    ],
+)
+def test_rare_spellings(text: str) -> None:
+    assert "ada@acme.test" in emails_in(text)
+    assert any(mark in text.lower() for mark in MARKS)
+
+
+def test_sharp_s_is_a_letter_of_its_own_in_a_domain() -> None:
+    erased = {plain("email", "ada@Stra\u00dfe.test")} | same_address("ada@stra\u00dfe.test")
+    assert not erased.isdisjoint(emails_in("ada@xn--strae-oqa.test"))
+    assert erased.isdisjoint(emails_in("ada@strasse.test"))
 
 
 @given(ADDRESS, ADDRESS, AROUND)

@@ -111,7 +111,8 @@ def test_the_run_tells_of_itself_and_makes_no_record_differ(stamped: Bench) -> N
     (sent,) = stamped.sent()
     assert (sent[0], sorted(sent[2])) == ("update", ["firstname", "run", "seen"])
     assert stamped.destination.by("email")["ann@x.io"]["run"] == second.run_id
-    assert "run: the run's id, with every record that is sent" in second.plan.notes
+    assert "run: the run's id, with every record that is sent" in second.plan.consequences
+    assert second.plan.notes == [], "notes are repeated by every run, and this holds for all of them"
 
 
 @pytest.mark.parametrize(("name", "said"), [("nowhere", "has no field 'nowhere'"), ("number", "can't take synced_at")])

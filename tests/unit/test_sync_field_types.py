@@ -46,6 +46,20 @@ def test_a_label_in_place_of_an_option_is_named() -> None:
     assert planned("enum", "VARCHAR", "customer", None, options=options) == []
 
 
+def test_only_what_is_sent_is_counted_as_no_option() -> None:
+    """A record whose other field changed sends no more than that, so what it holds beside it is not refused."""
+    bench = Bench()
+    bench.source([("1", "a@x.io", "A", "gone"), ("2", "b@x.io", "B", "gone"), ("3", "c@x.io", "C", "here")])
+    bench.run()
+    bench.destination.described = {"city": DestinationField("city", "enum", options=("here",))}
+    bench.source([("1", "a@x.io", "Anna", "gone"), ("2", "b@x.io", "Bob", "gone"), ("3", "c@x.io", "C", "here")])
+    assert bench.plan().notes == []
+    bench.source([("1", "a@x.io", "Anna", "gone"), ("2", "b@x.io", "B", "lost"), ("4", "d@x.io", "D", "gone")])
+    assert bench.plan().notes == ["city: 2 record(s) hold what is no option there: refused there."]
+    bench.destination.make(email="d@x.io", firstname="Dora", city="gone")  # adopted: what stands there is not sent
+    assert bench.plan().notes == ["city: 1 record(s) hold what is no option there: refused there."]
+
+
 def test_a_list_in_a_text_is_taken_apart_at_semicolons() -> None:
     options = ("a", "b")
     assert planned("multi_enum", "VARCHAR", "a;b", "b", options=options) == []

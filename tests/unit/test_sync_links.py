@@ -605,3 +605,135 @@ def test_links_that_the_sync_does_not_declare_any_more_are_named_and_stay(bench:
     assert bench.plan().links.left == 2
     bench.sync_as(associate=(), columns=("golden_id", "email"))
     assert bench.plan().links.left == 4
+
+
+def merged_into_a_persons(bench: Two, chosen: str | None = None) -> str:
+    """People merge ann into a record of their own, on which they may have chosen a primary firm; ours goes along, and
+    HubSpot leaves one primary. Then a field of ann changes in the model."""
+    b, there = bench, bench.destination
+    b.destination.implied, b.destination.exclusive = 279, frozenset({1})
+    b.run_firms()
+    b.run()
+    theirs = there.make(email="annie@x.io")
+    left = there.merge(theirs, ids_of(b)["ann@x.io"])
+    there.links = {(there.led(a), firm, kind) for a, firm, kind in there.links}
+    if chosen is not None:
+        firm = ids_of(b)[f"{chosen}.example"]
+        there.links = {link for link in there.links if link[0] != left or link[2] != 1}
+        there.links |= {(left, firm, 1), (left, firm, 279)}
+    b.source([("ann", "ann@y.io", "acme"), ("bob", "bob@x.io", "bolt"), ("cid", "cid@x.io", None)], DDL)
+    b.sent_links()
+    return left
+
+
+def primary_of(bench: Two, id_: str) -> set[str]:
+    return {
+        str(bench.destination.records[b]["domain"]) for a, b, kind in bench.destination.links if (a, kind) == (id_, 1)
+    }
+
+
+def test_a_link_that_a_merge_brought_over_stands_and_is_not_made_again(bench: Two) -> None:
+    left = merged_into_a_persons(bench)
+    plan = bench.plan()
+    assert (plan.merged, plan.links.link, plan.links.unlink, plan.links.standing) == (1, 0, 0, 1)
+    assert plan.links.changes == 0
+    assert bench.rows("SELECT DISTINCT state FROM revetl.links__fake__contacts") == [("linked",)], "a plan changes none"
+    report = bench.run()
+    assert (report.counts, bench.sent_links()) == ({"ok": 1, "links_matched": 1}, [])
+    assert primary_of(bench, left) == {"acme.example"}
+    bench.source([("ann", "ann@y.io", None), ("bob", "bob@x.io", "bolt"), ("cid", "cid@x.io", None)], DDL)
+    assert bench.run().counts == {"unlinked": 1}, "it is still ours"
+    assert primary_of(bench, left) == set()
+
+
+def test_the_primary_that_a_person_chose_on_a_merged_record_stands(bench: Two) -> None:
+    left = merged_into_a_persons(bench, chosen="bolt")
+    plan = bench.plan()
+    assert (plan.links.link, plan.links.unlink, plan.links.standing, plan.links.kept) == (0, 0, 0, 1)
+    report = bench.run()
+    assert (report.counts, report.exit_code, bench.sent_links()) == ({"ok": 1, "links_kept": 1}, 0, [])
+    assert primary_of(bench, left) == {"bolt.example"}
+    assert (bench.run().counts, bench.plan().links.said) == ({}, False), "it is decided once"
+    [said] = [o.message for o in outcomes.of_run(bench.warehouse, report.run_id) if o.op == "link"]
+    assert "somebody chose another" in str(said)
+    bench.source([("ann", "ann@y.io", None), ("bob", "bob@x.io", "bolt"), ("cid", "cid@x.io", None)], DDL)
+    bench.run()
+    assert primary_of(bench, left) == {"bolt.example"}, "what the model drops was not ours any more"
+    bench.source([("ann", "ann@y.io", "acme"), ("bob", "bob@x.io", "bolt"), ("cid", "cid@x.io", None)], DDL)
+    assert bench.run().counts == {"linked": 1}, "a change of the model is sent"
+
+
+def test_a_link_that_is_missing_on_a_merged_record_is_planned_and_made(bench: Two) -> None:
+    left = merged_into_a_persons(bench)
+    bench.destination.links = {link for link in bench.destination.links if link[0] != left}
+    plan = bench.plan()
+    assert (plan.links.link, plan.links.standing, plan.links.kept) == (1, 0, 0)
+    assert bench.run().counts == {"ok": 1, "linked": 1}
+    assert primary_of(bench, left) == {"acme.example"}
+
+
+@pytest.mark.parametrize("chosen", [None, "acme", "bolt"])
+def test_the_links_of_a_record_that_was_archived_and_made_again(bench: Two, chosen: str | None) -> None:
+    """What stands on the new record others made; nothing is sent to the one that is gone."""
+    there = bench.destination
+    there.implied, there.exclusive = 279, frozenset({1})
+    bench.run_firms()
+    bench.run()
+    old = ids_of(bench)["ann@x.io"]
+    del there.records[old]
+    there.links = {link for link in there.links if link[0] != old}
+    there.fields = ("email", "domain", "job")
+    new = there.make(email="ann@x.io")
+    if chosen is not None:
+        there.links |= {(new, ids_of(bench)[f"{chosen}.example"], kind) for kind in (1, 279)}
+    bench.sync_as(columns=("golden_id", "email", "job", "firm_id"))
+    bench.source(
+        [("ann", "ann@x.io", "cook", "acme"), ("bob", "bob@x.io", None, "bolt")],
+        "golden_id VARCHAR, email VARCHAR, job VARCHAR, firm_id VARCHAR",
+    )
+    bench.sent_links()
+    plan = bench.plan()
+    want = {None: (1, 0, 0), "acme": (0, 1, 0), "bolt": (0, 0, 1)}[chosen]
+    assert (plan.found_again, plan.links.unlink) == (1, 0)
+    assert (plan.links.link, plan.links.standing, plan.links.kept) == want
+    counts = bench.run().counts
+    assert (counts.get("linked", 0), counts.get("links_matched", 0), counts.get("links_kept", 0)) == want
+    assert "unlinked" not in counts
+    assert primary_of(bench, new) == {f"{chosen or 'acme'}.example"}
+    assert (bench.run().counts, bench.plan().links.changes) == ({}, 0)
+
+
+def test_the_plan_knows_the_links_of_a_firm_that_was_merged(bench: Two) -> None:
+    """The firms' plan found it under another id, and was not applied yet."""
+    bench.run_firms()
+    bench.run()
+    there = bench.destination
+    there.merge(there.make(domain="acme2.example"), ids_of(bench)["acme.example"])
+    there.links = {(a, there.led(firm), kind) for a, firm, kind in there.links}
+    bench.firms("bolt")
+    bench.warehouse.execute("INSERT INTO firms VALUES ('acme', 'acme-new.example')")
+    contacts, bench.spec = bench.spec, FIRMS
+    assert bench.plan().merged == 1
+    bench.spec = contacts
+    plan = bench.plan()
+    assert (plan.links.link, plan.links.unlink, plan.links.standing) == (0, 0, 1)
+    bench.run_firms()
+    bench.sent_links()
+    assert (bench.run().counts, bench.sent_links()) == ({"links_matched": 1}, [])
+
+
+def test_an_id_of_a_plan_that_was_applied_long_ago_says_nothing(bench: Two) -> None:
+    """The plan's lines stay after they were applied; since then the firm's id was learned anew."""
+    bench.run_firms()
+    bench.run()
+    there = bench.destination
+    there.merge(there.make(domain="acme2.example"), ids_of(bench)["acme.example"])
+    there.links = {(a, there.led(firm), kind) for a, firm, kind in there.links}
+    bench.firms("bolt")
+    bench.warehouse.execute("INSERT INTO firms VALUES ('acme', 'acme-new.example')")
+    bench.run_firms()
+    bench.run()
+    bench.warehouse.execute("UPDATE revetl.snapshot__fake__firms SET destination_id = '777' WHERE key = 'acme'")
+    bench.warehouse.execute("UPDATE revetl.links__fake__contacts SET to_id = '777' WHERE to_key = 'acme'")
+    plan = bench.plan()
+    assert (plan.links.link, plan.links.unlink, plan.links.standing) == (0, 0, 0)

@@ -13,6 +13,7 @@ from revetl.state.sync_tables import resolve
 from revetl.sync.plan import lines
 from revetl.sync.plan.forecast import forecast
 from tests.support.sync_bench import Bench
+from tests.unit.test_sync_key_property import KeyedFake
 
 BURST, SEARCH = Rate(190, 10.0), Rate(5, 1.0)
 
@@ -140,3 +141,12 @@ def test_hubspot_assumes_the_documented_day_of_the_tier_and_says_so(per_10_s: in
     assert (quota.daily_limit, quota.daily_left, quota.lookup) == (daily, None, SEARCH)
     assert any("has not told its daily quota" in note for note in quota.notes)
     assert any("not confirmed" in note for note in quota.notes)
+
+
+def test_of_keys_that_are_one_in_the_field_that_holds_them_one_is_withheld() -> None:
+    bench = Bench()
+    bench.destination = KeyedFake()
+    bench.sync_as(key_property="our_key")
+    bench.source([("k", "a@x.io", "A", None), ("k ", "b@x.io", "B", None), ("e\u0301", "c@x.io", "C", None)])
+    plan = bench.plan()
+    assert (plan.create, dict(plan.reasons)) == (2, {"SAME_IDENTITY": 1})

@@ -15,15 +15,18 @@ from hypothesis import strategies as st
 
 from revetl.clock import LoopClock
 from revetl.errors import ConfigError, GuardrailError
-from revetl.model import Scalar
+from revetl.model import Association, Scalar
 from revetl.privacy import erased_file
 from revetl.privacy.suppressions import Suppressions
 from revetl.state import kept_files
 from revetl.state.schema import create_all, relation
 from revetl.sync import SyncReport, restored
 from revetl.sync.drift.resolution import DriftResolution
+from revetl.sync.plan import standing
+from revetl.sync.plan.summary import Refresh
 from revetl.warehouse.base import Warehouse
 from revetl.warehouse.sql import ident, table
+from tests.support.fake_destination import UnreadableFake
 from tests.support.sync_bench import Bench, drift
 
 PEOPLE = [(str(i), f"p{i}@x.io", f"P{i}", "Bern") for i in range(4)]
@@ -67,6 +70,9 @@ class World:
     def sync(self, *allow: str, **options: object) -> SyncReport:
         return self.bench.run(state_dir=self.state_dir, allow=allow, **options)
 
+    def city_of(self, email: str) -> Scalar:
+        return next(r["city"] for r in self.bench.destination.records.values() if r["email"] == email)
+
     @property
     def emails(self) -> list[str]:
         return sorted(str(r["email"]) for r in self.bench.destination.records.values())
@@ -94,11 +100,83 @@ def test_a_restored_backup_is_noticed_and_what_was_made_since_is_found_again(old
     older.bench.source([*PEOPLE, *LATER])  # as the source was before: by the old snapshot nothing differs
     report = older.sync()
     assert "does not know run" in report.plan.notes[-1]
-    assert (report.plan.create, report.plan.full_refresh, report.exit_code) == (0, True, 0)
+    assert (report.plan.create, report.plan.read_back, report.exit_code) == (0, True, 0)
     assert older.emails == sorted(email for _, email, *_ in (*PEOPLE, *LATER))
-    assert {r["city"] for r in older.bench.destination.records.values()} == {"Bern"}, "what was sent since is healed"
+    # Rome was sent since. Nothing says so any more: it may be a person's.
+    assert older.city_of("p0@x.io") == "Rome"
+    assert (report.plan.theirs, report.plan.left_as_theirs, report.plan.update) == ({"city": 1}, 1, 0)
+    assert "1 record(s) keep what stands there" in report.plan.notes[-1]
+    assert "(city 1)" in report.plan.notes[-1]
     again = older.sync()
-    assert (again.plan.changes, again.plan.full_refresh) == (0, False)
+    assert (again.plan.changes, again.plan.read_back) == (0, False)
+    drift(older.bench, DriftResolution("reassert", None))
+    older.sync()
+    assert older.city_of("p0@x.io") == "Bern"
+
+
+def test_after_a_restore_what_people_did_is_left_and_only_what_differs_is_sent(world: World) -> None:
+    world.bench.source(PEOPLE)
+    world.sync()
+    records = world.bench.destination.records
+    zero, one, two, three = records
+    records[zero]["city"] = "Hand"  # before the backup
+    kept = backup(world.bench.warehouse)
+    world.bench.source([*PEOPLE[:3], ("3", "p3@x.io", "P3", "Oslo")])
+    world.sync()
+    restore(world.bench.warehouse, kept)
+    records[one]["firstname"] = "After"
+    records[three]["firstname"] = "Three"
+    del records[two]
+    world.bench.source([*PEOPLE[:3], ("3", "p3@x.io", "P3", "Lund")])
+    world.bench.sent()
+    report = world.sync()
+    plan = report.plan
+    assert (plan.update, plan.fields, plan.reasons) == (1, {"city": 1}, {"OBJECT_NOT_FOUND": 1})
+    assert (plan.theirs, plan.left_as_theirs) == ({"city": 1, "firstname": 2}, 3)
+    assert world.bench.sent() == [("update", "3", {"city": "Lund"})]
+    assert {line.key: line.note for line in plan.samples}["1"] == f"{standing.THEIRS}firstname"
+    assert (records[zero]["city"], records[one]["firstname"]) == ("Hand", "After")
+    found = drift(world.bench)
+    assert found.fields == {"city": {"theirs": 1}, "firstname": {"theirs": 2}}, "they are a person's from here on"
+
+
+def test_after_a_restore_a_swap_that_stands_is_not_made_again(world: World) -> None:
+    world.bench.destination.unique = {"email"}
+    world.bench.source(PEOPLE)
+    world.sync()
+    kept = backup(world.bench.warehouse)
+    (_, mail0, *rest0), (_, mail1, *rest1) = PEOPLE[:2]
+    swapped = [("0", mail1, *rest0), ("1", mail0, *rest1), *PEOPLE[2:]]
+    world.bench.source(swapped)
+    world.sync()
+    restore(world.bench.warehouse, kept)
+    world.bench.destination.written.clear()
+    report = world.sync()
+    assert (report.plan.changes, report.plan.vacated, report.plan.matched) == (0, 0, 4)
+    assert world.bench.destination.written == []
+    assert world.sync().plan.lines == 0
+
+
+def test_after_a_restore_a_link_that_a_person_removed_is_not_made_again(world: World) -> None:
+    bench = world.bench
+    bench.sync_as(associate=(Association("fake__contacts", "boss", 1, "contacts"),))
+    columns = "golden_id VARCHAR, email VARCHAR, firstname VARCHAR, city VARCHAR, boss VARCHAR"
+    rows = [(*row, boss) for row, boss in zip(PEOPLE, ("1", "2", None, None), strict=True)]
+    bench.source(rows, ddl=columns)
+    world.sync()
+    assert len(bench.destination.links) == 2
+    kept = backup(bench.warehouse)
+    bench.source([*rows[:3], (*PEOPLE[3], "2")], ddl=columns)
+    world.sync()
+    restore(bench.warehouse, kept)
+    zero, one, two, three = bench.destination.records
+    bench.destination.links = {link for link in bench.destination.links if link[0] != zero}
+    bench.destination.linked.clear()
+    planned = bench.plan(state_dir=world.state_dir)
+    assert planned.links.link == 1, "the one that the older state does not know"
+    world.sync()
+    assert bench.destination.links == {(one, two, 1), (three, two, 1)}
+    assert bench.destination.linked == [], "it stood there"
 
 
 def test_what_can_not_be_found_again_is_not_made_until_a_person_says_so(older: World) -> None:
@@ -123,7 +201,7 @@ def test_what_can_not_be_found_again_is_not_made_until_a_person_says_so(older: W
 def test_a_part_of_it_does_not_pass_for_all(older: World) -> None:
     older.bench.source([*PEOPLE, *LATER])
     older.sync(limit=2)
-    assert older.sync().plan.full_refresh
+    assert older.sync().plan.read_back
 
 
 def test_a_run_that_sent_nothing_is_no_sign(world: World) -> None:
@@ -138,7 +216,7 @@ def test_a_run_that_sent_nothing_is_no_sign(world: World) -> None:
     restore(world.bench.warehouse, kept)
     world.bench.source(PEOPLE)
     report = world.sync()
-    assert (report.plan.changes, report.plan.full_refresh) == (0, False)
+    assert (report.plan.changes, report.plan.read_back) == (0, False)
 
 
 @pytest.mark.parametrize("dropped", ["snapshot", "schema"])
@@ -176,7 +254,7 @@ def test_a_mirror_that_deleted_all_has_lost_nothing(world: World) -> None:
     assert world.emails == []
     world.bench.source(LATER)
     report = world.sync()
-    assert (report.plan.create, report.plan.full_refresh, report.exit_code) == (3, False, 0)
+    assert (report.plan.create, report.plan.read_back, report.exit_code) == (3, False, 0)
 
 
 def test_what_was_archived_there_and_is_to_be_made_again_was_not_lost(world: World) -> None:
@@ -191,7 +269,7 @@ def test_what_was_archived_there_and_is_to_be_made_again_was_not_lost(world: Wor
         drift(world.bench, resolution)
     later()
     report = world.sync()
-    assert (report.plan.create, report.plan.full_refresh, report.exit_code) == (4, False, 0)
+    assert (report.plan.create, report.plan.read_back, report.exit_code) == (4, False, 0)
     later()
     world.bench.warehouse.execute("DELETE FROM revetl.snapshot__fake__contacts")
     world.bench.source([("0", "moved@x.io", "P0", "Bern")])
@@ -337,6 +415,8 @@ def _key_of(world: World) -> dict[str, object]:
 def test_of_events_nothing_is_sent_twice(world: World) -> None:
     """A full refresh would add each once more."""
     older = restored.OlderState("r1")
-    assert restored.reads_back(world.bench.spec, older)
+    there = world.bench.destination
+    assert restored.refresh(world.bench.spec, there, older, asked=False) is Refresh.READ_BACK
+    assert restored.refresh(world.bench.spec, UnreadableFake(), older, asked=False) is Refresh.WHOLE
     world.bench.sync_as(mode="insert")
-    assert not restored.reads_back(world.bench.spec, older)
+    assert restored.refresh(world.bench.spec, there, older, asked=False) is Refresh.NONE

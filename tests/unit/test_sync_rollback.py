@@ -12,13 +12,14 @@ import pytest
 from rich.console import Console
 
 from revetl.cli.render.retry import show_waiting
-from revetl.destinations.base import RecordMatch
+from revetl.destinations.base import DestinationField, RecordMatch
 from revetl.errors import Ambiguous, ConfigError, GuardrailError, Unavailable
 from revetl.model import Change, FieldRule, Outcome, RunRecord, Status
 from revetl.state import outcomes
 from revetl.state.runs import get_run, list_runs, rollbacks_of
 from revetl.state.sync_tables import resolve
 from revetl.sync.drift.resolution import DriftResolution
+from revetl.sync.plan import lines
 from revetl.sync.release import RetryReport
 from revetl.sync.retry.queue import QueueFilter, release, waiting
 from revetl.sync.rollback.rolling_back import RollbackChoices, RollbackOptions, RollbackReport, roll_back
@@ -100,6 +101,49 @@ def test_released_it_is_sent_again(bench: Bench) -> None:
     assert bench.sent() == [("update", "1", {"firstname": "BAD"})]
 
 
+def test_a_row_that_was_mended_and_one_that_left_leave_the_queue(bench: Bench) -> None:
+    """Else sync and retry would count them for ever, and the plan would not."""
+    roll_back_run(bench, spoil(bench))
+    why = lines.why_not_planned(resolve(bench.warehouse, bench.spec), "1")
+    assert why == "was rolled back: it waits until its row changes, or for `revetl retry --key 1`"
+    bench.source([ANN, ("2", "bob@x.io", "BAD", "BAD")])
+    bench.sent()
+    report = bench.run()
+    assert bench.sent() == []
+    assert report.plan.waiting_reasons == report.waiting_reasons == {"ROLLED_BACK": 1}
+    (queued,) = waiting(resolve(bench.warehouse, bench.spec), QueueFilter(statuses=("rolled_back",)))
+    assert queued.keys == ("2",)
+
+
+def test_an_emptied_model_forgets_nothing_that_was_rolled_back(bench: Bench) -> None:
+    roll_back_run(bench, spoil(bench))
+    bench.source([])
+    with pytest.raises(GuardrailError):
+        bench.run()
+    bench.source([("1", "ann@x.io", "BAD", "Riga")])
+    bench.sent()
+    bench.run()
+    assert bench.sent() == []
+
+
+def test_a_step_back_that_the_destination_does_not_take_is_left_and_said_before(bench: Bench) -> None:
+    stages = ("lead", "customer")
+    bench.destination.described = {"city": DestinationField("city", "enum", options=stages, only_forward=True)}
+    rows = [("1", "ann@x.io", "Ann", "lead"), ("2", "bob@x.io", "Bob", None), ("3", "cid@x.io", "Cid", "lead")]
+    bench.source(rows)
+    bench.run()
+    bench.source([(key, email, "BAD" if key == "3" else name, "customer") for key, email, name, _ in rows])
+    bad = bench.run().run_id
+    bench.sent()
+    dry = roll_back_run(bench, bad, dry_run=True)
+    assert (dry.plan.restore, dry.plan.left) == (2, 1)
+    assert dry.plan.fields == {"city": {"restore": 1, "left": 2}, "firstname": {"restore": 1}}
+    assert ("the destination takes no step back", False, 2) in dry.plan.reasons
+    report = roll_back_run(bench, bad)
+    assert report.counts == {"ok": 2, "skipped": 1}
+    assert bench.sent() == [("update", "2", {"city": None}), ("update", "3", {"firstname": "Cid"})]
+
+
 def test_what_a_person_has_edited_since_is_left_and_told(bench: Bench) -> None:
     bad = spoil(bench)
     bench.destination.records["102"]["city"] = "Bern"  # bob, by hand
@@ -116,6 +160,62 @@ def test_what_a_person_has_edited_since_is_left_and_told(bench: Bench) -> None:
     bench.run()
     assert bench.sent() == []
     assert stands(bench)["bob@x.io"]["city"] == "Bern"
+
+
+def test_what_a_person_has_edited_since_outlives_the_mended_model(bench: Bench) -> None:
+    """Else the first sync of the mended model would overwrite what the rollback has left."""
+    bad = spoil(bench)
+    bench.destination.records["102"]["city"] = "Bern"  # bob: one of two fields
+    bench.destination.records["103"]["city"] = "Wien"  # cid: all that the run changed
+    roll_back_run(bench, bad)
+    assert bench.run().plan.waiting == 3
+    bench.source([ANN, BOB, CID])
+    bench.sent()
+    report = bench.run()
+    assert (bench.sent(), report.plan.waiting, report.waiting) == ([], 0, {})
+    assert (stands(bench)["bob@x.io"]["city"], stands(bench)["cid@x.io"]["city"]) == ("Bern", "Wien")
+    bench.source([ANN, ("2", "bob@x.io", "Bob", "Köln"), ("3", "cid@x.io", "Cyd", "Oslo")])
+    bench.run()
+    assert bench.sent() == [("update", "2", {"city": "Köln"}), ("update", "3", {"firstname": "Cyd"})]
+
+
+def test_what_a_person_has_edited_since_outlives_a_row_that_is_still_wrong(bench: Bench) -> None:
+    """Whatever else of the row is sent, as often as it changes, whole or not."""
+    bad = spoil(bench)
+    bench.destination.records["102"]["city"] = "Bern"
+    bench.destination.records["103"]["city"] = "Wien"
+    roll_back_run(bench, bad)
+    bench.sent()
+    for name in ("Bobby", "Rob"):
+        bench.source([ANN, ("2", "bob@x.io", name, "BAD"), ("3", "cid@x.io", "Cid", None)])
+        report = bench.run()
+        assert bench.sent() == [("update", "2", {"firstname": name})]
+        assert report.waiting_reasons == {"ROLLED_BACK": 2}
+        assert bench.run().plan.waiting_reasons == {"ROLLED_BACK": 2}
+    bench.run(full_refresh=True)
+    assert (stands(bench)["bob@x.io"]["city"], stands(bench)["cid@x.io"]["city"]) == ("Bern", "Wien")
+    bench.destination.poison = {"bob@x.io"}
+    bench.source([ANN, ("2", "bob@x.io", "Robert", "BAD"), ("3", "cid@x.io", "Cid", None)])
+    bench.run()
+    bench.destination.poison = set()
+    bench.source([ANN, ("2", "bob@x.io", "Robin", "BAD"), ("3", "cid@x.io", "Cid", None)])
+    bench.run()
+    assert stands(bench)["bob@x.io"]["city"] == "Bern", "a refusal does not forget it"
+    bench.source([ANN, ("2", "bob@x.io", "Robin", None), ("3", "cid@x.io", "Cid", "Graz")])
+    bench.destination.written.clear()
+    report = bench.run()
+    assert bench.sent() == [("update", "3", {"city": "Graz"})]
+    assert report.waiting == {}
+
+
+def test_released_it_is_sent_over_what_a_person_has_edited(bench: Bench) -> None:
+    bad = spoil(bench)
+    bench.destination.records["103"]["city"] = "Wien"
+    roll_back_run(bench, bad)
+    bench.sent()
+    release(resolve(bench.warehouse, bench.spec), QueueFilter(("3",)))
+    bench.run()
+    assert bench.sent() == [("update", "3", {"city": None})]
 
 
 def test_what_a_later_run_wrote_is_left_and_names_it(bench: Bench) -> None:
@@ -509,8 +609,8 @@ def test_runs_know_what_undid_them(bench: Bench) -> None:
 def test_links_are_counted_and_left_to_the_next_sync(bench: Bench) -> None:
     bad = spoil(bench)
     bench.warehouse.execute(
-        "INSERT INTO revetl.outcomes (run_id, sync, key, op, status, destination_id, changed_fields)"
-        " SELECT run_id, sync, key, 'link', 'ok', destination_id, '[\"fake__firms\"]' FROM revetl.outcomes"
+        "INSERT INTO revetl.outcomes (run_id, sync, key, op, status, destination_id, changed_fields, attempts)"
+        " SELECT run_id, sync, key, 'link', 'ok', destination_id, '[\"fake__firms\"]', 1 FROM revetl.outcomes"
         f" WHERE run_id = '{bad}'"
     )
     report = roll_back_run(bench, bad)

@@ -182,6 +182,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = list(sys.argv[1:] if argv is None else argv)
     # Records in flight are many and hold no cycles: looking for some after every 700 takes a fifth of a push.
     gc.set_threshold(50_000)
+    if sys.stdin is None:  # first of all, since it takes the number of the first that is free
+        sys.stdin = open(os.devnull)  # noqa: SIM115 - stays open as long as the process
     if sys.stdout is None:  # closed by who started us: the next file that is opened must not stand in its place
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - stays open as long as the process
     _write_alike_everywhere()

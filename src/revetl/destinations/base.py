@@ -25,8 +25,10 @@ Duties of a connector:
   the engine has the one that the change named.
 - A delete of a record that is gone already is `ok`: a repeat after a lost answer must not be refused.
 - Values arrive in `Change.fields` as str, int, float, bool, Decimal, date, datetime, bytes or None; None means "clear
-  this field". The connector makes them what its vendor takes: `json` knows neither Decimal, dates nor bytes. `look_up`
-  and `read_back` give values as the vendor stores them; `normalise` makes both comparable.
+  this field". The connector makes them what its vendor takes: `json` knows neither Decimal, dates nor bytes. A nested
+  value is a `JsonText`, which beside columns of JSON only fields of the types `json` and `any` are handed; its normal
+  form is of its content, without the order of keys and without spacing. `look_up` and `read_back` give values as the
+  vendor stores them; `normalise` makes both comparable.
 - What the vendor took and does not apply, or has not yet, is `accepted`: shown apart from `ok`, and not sent again
   until its row changes.
 - Nothing sleeps and nothing reads the environment in `write`: time and secrets were handed in.
@@ -42,7 +44,9 @@ from typing import Literal, Protocol
 from revetl.http import Rate
 from revetl.model import Change, Operation, Outcome, Scalar
 
-FieldType = Literal["string", "number", "bool", "date", "datetime", "enum", "multi_enum"]
+# `json` takes JSON: a column of text is read as such. `any` takes whatever a column holds, text as text. Into all
+# others no struct, list or map may go.
+FieldType = Literal["string", "number", "bool", "date", "datetime", "enum", "multi_enum", "json", "any"]
 
 # The members of `Destination`: what the registry looks for in what a connector gives.
 CORE = ("__aenter__", "__aexit__", "check", "describe", "limits", "normalise", "idempotent", "write")
@@ -67,11 +71,13 @@ class DestinationField:
 @dataclass(frozen=True, slots=True)
 class ObjectSchema:
     """What an object is made of. `kind`: records can be changed; events can only be added. `event_id`: the field by
-    which the destination recognises an event that it has already; None where it would take it twice."""
+    which the destination recognises an event that it has already; None where it would take it twice. `required`: field
+    → what for; without a column of that name nothing can be sent."""
 
     fields: Mapping[str, DestinationField]
     kind: Literal["records", "events"] = "records"
     event_id: str | None = None
+    required: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

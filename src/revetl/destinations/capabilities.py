@@ -10,9 +10,11 @@ What the engine does without one, and says in every plan (`revetl.sync.plan.cons
 | `ReadsBack` | no field policies, no drift; no rollback either, where there is `LooksUp` |
 | `LooksUp` and `ReadsBack` | a rollback is from our snapshot: it sends earlier values, unseen what stands there |
 | `Links` | no `associate` |
+| `ExclusiveLinks` | a link of ours that did not go along to a merged record is made there, whatever a person chose |
 | `HasQuota` | the forecast counts requests and says no time |
 | `ProbesAccess` | `revetl debug` tries that the credentials are valid, not what they may do |
 | `MakesKeyFields` | `key_property` names a field that is there already |
+| `ProbesKeyFields` | a field for keys is made unsaid in the plan, and lacking rights show when it is |
 | `RunsJobs` | every batch goes by `write` |
 """
 
@@ -68,7 +70,7 @@ class Links(Protocol):
         ...
 
     async def implied_type(self, object_: str, to_object: str) -> int | None:
-        """The kind that stands on a pair as soon as any other does (HubSpot's link without a label); None where each
+        """The kind that stands on a pair as soon as any other does (a link without a label); None where each
         kind stands by itself."""
         ...
 
@@ -86,6 +88,15 @@ class Links(Protocol):
     async def links_of(self, object_: str, to_object: str, ids: Sequence[str]) -> Mapping[str, LinkedRecords]:
         """The records that those of `ids` are linked to, and by which kinds, whoever made the links; an id without any
         may be absent. At most `link_read_rows` ids."""
+        ...
+
+
+@runtime_checkable
+class ExclusiveLinks(Protocol):
+    """Some kinds of link a record has only once: the primary company of a contact, say."""
+
+    async def exclusive_types(self, object_: str, to_object: str) -> frozenset[int]:
+        """The kinds that stand on at most one pair of each record of `object_`: making one takes it off the earlier."""
         ...
 
 
@@ -117,11 +128,35 @@ class KeepsKeys(Protocol):
 
 
 @runtime_checkable
+class NeedsRecords(Protocol):
+    """Beside what changed, the rest of the row is needed: in an address, or since a write replaces the record. Not for
+    jobs."""
+
+    def needs_record(self, object_: str) -> bool:
+        """Whether `Change.record` and `Change.after` are to be filled in."""
+        ...
+
+    def replaces_record(self, object_: str) -> bool:
+        """Whether an update is of all fields: then no field can be left to what people wrote there."""
+        ...
+
+
+@runtime_checkable
 class MakesKeyFields(Protocol):
     """A unique field that holds a sync's keys can be made where the object has none of that name."""
 
     async def make_key_field(self, object_: str, name: str) -> None:
         """Afterwards it stands, is unique, and `describe` has it. Repeating is safe. ConfigError where it can't be."""
+        ...
+
+
+@runtime_checkable
+class ProbesKeyFields(Protocol):
+    """Whether a sync would have to make a field for its keys is known before it does."""
+
+    async def key_field_to_make(self, object_: str, match_on: str | None) -> str | None:
+        """The field that is made before, or with, the first record that is matched by `match_on`; None where none is.
+        Changes nothing. Denied where the credentials do not suffice for making it."""
         ...
 
 

@@ -28,7 +28,11 @@ GROUP = "revetl.destinations"
 # type → module
 _BUILT_IN = {
     "hubspot": "revetl.destinations.hubspot",
+    "http": "revetl.destinations.http",
     "http_sink": "revetl.destinations.http_sink",
+    "salesforce": "revetl.destinations.salesforce",
+    "postgres": "revetl.destinations.sql.postgres",
+    "mysql": "revetl.destinations.sql.mysql",
 }
 
 

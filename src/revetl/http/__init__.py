@@ -15,29 +15,39 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from revetl.http.attempt import SessionRequest
+    from revetl.http.auth import RequestAuth
     from revetl.http.credentials import header_value
     from revetl.http.excerpt import one_word
     from revetl.http.listener import Listener
+    from revetl.http.oauth import JwtAssertion, TokenAuth, TokenRequest
     from revetl.http.options import Policy, RateHeaders, ResponseRules, SessionOptions
     from revetl.http.pacing import DEFAULT_LIMIT, Rate, RateLimiter, SharedLimit
     from revetl.http.session import Session
+    from revetl.http.signature import WebhookSignature
     from revetl.http.transport import Response, Transport, default_transport
     from revetl.http.verdict import ResponseVerdict, retry_after_s
 
 _MODULES = {
     "DEFAULT_LIMIT": "pacing",
+    "JwtAssertion": "oauth",
     "Listener": "listener",
     "Policy": "options",
     "Rate": "pacing",
     "RateHeaders": "options",
     "RateLimiter": "pacing",
+    "RequestAuth": "auth",
     "Response": "transport",
     "ResponseRules": "options",
+    "ResponseVerdict": "verdict",
     "Session": "session",
     "SessionOptions": "options",
+    "SessionRequest": "attempt",
     "SharedLimit": "pacing",
-    "ResponseVerdict": "verdict",
+    "TokenAuth": "oauth",
+    "TokenRequest": "oauth",
     "Transport": "transport",
+    "WebhookSignature": "signature",
     "default_transport": "transport",
     "header_value": "credentials",
     "one_word": "excerpt",
@@ -46,18 +56,24 @@ _MODULES = {
 
 __all__ = [
     "DEFAULT_LIMIT",
+    "JwtAssertion",
     "Listener",
     "Policy",
     "Rate",
     "RateHeaders",
     "RateLimiter",
+    "RequestAuth",
     "Response",
     "ResponseRules",
     "ResponseVerdict",
     "Session",
     "SessionOptions",
+    "SessionRequest",
     "SharedLimit",
+    "TokenAuth",
+    "TokenRequest",
     "Transport",
+    "WebhookSignature",
     "default_transport",
     "header_value",
     "one_word",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import httpx
 
@@ -13,12 +14,33 @@ from revetl.http.verdict import ResponseVerdict
 
 
 @dataclass(frozen=True, slots=True)
+class SessionRequest:
+    """What is to be sent: `path` below the session's base_url, with its slash. `shown_as`: how messages name the path,
+    where it holds what names a customer."""
+
+    method: str
+    path: str
+    content: bytes | None = None
+    params: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    shown_as: str | None = None
+
+    @property
+    def target(self) -> str:
+        return self.path if self.shown_as is None else self.shown_as
+
+
+@dataclass(frozen=True, slots=True)
 class Attempt:
     """`response` is None where none came whole; `error` is then what the transport raised."""
 
     verdict: ResponseVerdict
     response: httpx.Response | None = None
     error: Exception | None = None
+
+    @property
+    def is_unauthorised(self) -> bool:
+        return self.verdict is ResponseVerdict.DENIED and self.response is not None and self.response.status_code == 401
 
     @property
     def summary(self) -> str:
@@ -41,6 +63,7 @@ class RequestState:
     deadline: float = 0.0
     throttled_at: float | None = None
     in_doubt: bool = False
+    refreshed: bool = False  # after a 401, which is done once
 
     def begin_attempt(self, now: float) -> None:
         if not self.attempts:

@@ -10,16 +10,21 @@ from pathlib import Path
 import certifi
 
 from revetl.errors import ConfigError, Problem
+from revetl.http.auth import ClientCertificate
 
 _HINT = "It takes the place of the authorities that come with revetl: unset it, or name what your proxy's are in."
 
 
-def trusted(environ: Mapping[str, str] | None = None) -> ssl.SSLContext:
-    """Checks certificates and host names. It is built here and not by `ssl.create_default_context`, which writes the
-    keys of every connection to the file that SSLKEYLOGFILE names. ConfigError where a variable names nothing that
-    certificates could be read from."""
+def trusted(environ: Mapping[str, str] | None = None, client: ClientCertificate | None = None) -> ssl.SSLContext:
+    """Checks certificates and host names; speaks TLS 1.2 at least, 1.3 where it is offered. `client`: what this side is
+    known by. It is built here and not by `ssl.create_default_context`, which writes the keys of every connection to the
+    file that SSLKEYLOGFILE names. ConfigError where a variable or `client` names nothing that certificates could be
+    read from."""
     env = os.environ if environ is None else environ
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if client is not None:
+        _show(context, client)
     file, folder = env.get("SSL_CERT_FILE"), env.get("SSL_CERT_DIR")
     if file:
         if not Path(file).is_file():
@@ -36,3 +41,16 @@ def trusted(environ: Mapping[str, str] | None = None) -> ssl.SSLContext:
     else:
         context.load_verify_locations(cafile=certifi.where())
     return context
+
+
+def _show(context: ssl.SSLContext, client: ClientCertificate) -> None:
+    for file in filter(None, (client.certificate, client.key)):
+        if not file.is_file():
+            raise ConfigError(Problem("client_certificate names no file", file))
+    try:
+        # A function, or OpenSSL would ask the terminal for a password that was not given.
+        context.load_cert_chain(client.certificate, client.key, password=lambda: client.password or "")
+    except (ssl.SSLError, OSError, ValueError) as e:
+        why = e.reason if isinstance(e, ssl.SSLError) and e.reason else type(e).__name__
+        message = f"client_certificate: the certificate and its key can't be used: {why}"
+        raise ConfigError(Problem(message, client.certificate)) from None

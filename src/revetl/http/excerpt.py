@@ -24,8 +24,9 @@ _SHORTEST = 3  # characters of a value that is masked: a shorter one stands in a
 _ACTING = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
 
 
-def excerpt(response: httpx.Response, redact: Callable[[str], str]) -> str:
-    """Empty where the body holds nothing but blanks. Masked before it is cut, so that no half of a secret is left."""
+def excerpt(response: httpx.Response, redact: Callable[[str], str], text: str | None = None) -> str:
+    """Of `text`, a piece of the answer, or of its whole body. Empty where it holds nothing but blanks. Masked before it
+    is cut, so that no half of a secret is left."""
     sent = sorted(_values(_body_of(response)), key=len, reverse=True)
 
     def masked(text: str) -> str:
@@ -36,7 +37,8 @@ def excerpt(response: httpx.Response, redact: Callable[[str], str]) -> str:
                 text = re.sub(re.escape(value), MASK, text, flags=re.IGNORECASE)
         return text
 
-    text = masked(" ".join(response.content[:_READ].decode("utf-8", "replace").split()))
+    said = response.content[:_READ].decode("utf-8", "replace") if text is None else text[:_READ]
+    text = masked(" ".join(said.split()))
     plain = "".join(c for c in text if unicodedata.category(c) not in _ACTING)
     if (of_plain := masked(plain)) != plain:
         text = of_plain  # a mark inside a value had kept it from being found

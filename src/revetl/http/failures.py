@@ -58,9 +58,9 @@ class FailureMessages:
         kind = Unavailable if attempt.verdict is ResponseVerdict.UNAVAILABLE else Ambiguous
         return kind(self._redact(state.message(self._name, reason)), code=type(attempt.error).__name__)
 
-    def excerpt(self, response: httpx.Response) -> str:
-        """The beginning of the body, for a message."""
-        return excerpt(response, self._redact)
+    def excerpt(self, response: httpx.Response, text: str | None = None) -> str:
+        """The beginning of the body, or of a piece of it, for a message."""
+        return excerpt(response, self._redact, text)
 
     def _with_response(self, verdict: ResponseVerdict, response: httpx.Response, state: RequestState) -> CallError:
         status, code = response.status_code, one_word(self._rules.error_code(response))

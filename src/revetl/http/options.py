@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import httpx
 
+    from revetl.http.auth import ClientCertificate, RequestAuth
     from revetl.http.pacing import Rate, SharedLimit
     from revetl.http.verdict import ResponseVerdict
 
@@ -61,6 +62,7 @@ class ResponseRules:
     so it counts as a lost answer.
     `most_bytes`: the longest body that is read, unpacked; what is longer counts as a lost answer. `status_suffices`:
     the body says nothing that is needed, so a success with a longer one is one all the same.
+    `verdict`: what this answer means, where its status alone does not say; None leaves it to the table.
     `on_response`: is handed every response that came, for what its headers say.
     """
 
@@ -73,6 +75,7 @@ class ResponseRules:
     readable: Callable[[httpx.Response], bool] = lambda _: True
     most_bytes: int = MOST_BYTES
     status_suffices: bool = False
+    verdict: Callable[[httpx.Response], ResponseVerdict | None] = lambda _: None
     on_response: Callable[[httpx.Response], None] = lambda _: None
 
 
@@ -80,8 +83,9 @@ class ResponseRules:
 class SessionOptions:
     """One account: its credentials, its limits, its patience.
 
-    `headers` go with every request; credentials stand there, and are named in `secrets` too, so that no message holds
-    them. Neither is part of the repr.
+    `headers` and `params` go with every request; credentials stand there, and are named in `secrets` too, so that no
+    message holds them. None of them is part of the repr. `auth`: what authorises each attempt, in this order; a 401 is
+    followed by one more attempt where any of it can be refreshed. `client_certificate`: for a vendor that asks for one.
     `rates`: the declared rate of each limit by name, "default" for all requests that name none.
     `shared_limits`: limits that other sessions of the account use as well, by name; they win over `rates`.
     `allow_insecure`: plain http to another machine is allowed.
@@ -93,3 +97,6 @@ class SessionOptions:
     shared_limits: Mapping[str, SharedLimit] = field(default_factory=dict)
     policy: Policy = Policy()
     allow_insecure: bool = False
+    params: Mapping[str, str] = field(default_factory=dict, repr=False)
+    auth: Sequence[RequestAuth] = field(default=(), repr=False)
+    client_certificate: ClientCertificate | None = None

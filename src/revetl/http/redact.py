@@ -18,8 +18,18 @@ class Redactor:
     """Masks the secrets that it is given, and what looks like a credential or an email address."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
+        self._known: set[str] = set()
+        self._secrets: re.Pattern[str] | None = None
+        self._learn(secrets)
+
+    def learn(self, secret: str) -> None:
+        """Masks this one too from now on: a token that was fetched while running."""
+        self._learn([secret])
+
+    def _learn(self, secrets: Iterable[str]) -> None:
+        self._known |= {s for s in secrets if len(s) >= 4}
         # The longest first: one secret may be the beginning of another.
-        longest_first = sorted({s for s in secrets if len(s) >= 4}, key=len, reverse=True)
+        longest_first = sorted(self._known, key=len, reverse=True)
         self._secrets = re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
 
     def __call__(self, text: str) -> str:

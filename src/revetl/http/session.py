@@ -22,7 +22,8 @@ from revetl import __version__
 from revetl.clock import Clock, SystemClock
 from revetl.errors import CallError, ConfigError, Throttled
 from revetl.http.admission import RequestAdmission
-from revetl.http.attempt import Attempt, RequestState
+from revetl.http.attempt import Attempt, RequestState, SessionRequest
+from revetl.http.auth import AuthContext
 from revetl.http.body import read_body, too_large
 from revetl.http.circuit_breaker import CircuitBreaker
 from revetl.http.credentials import header_value
@@ -70,13 +71,16 @@ class Session:
                 header_value(value)
             except ValueError as e:
                 raise ConfigError(f"{name}: what is sent as {header!r} {e}") from None
+        self._params, self._auth = dict(options.params), tuple(options.auth)
+        self._client_certificate, self._allow_insecure = options.client_certificate, options.allow_insecure
         self._policy = options.policy
         self._rules = rules
         self._verdicts = verdict_table(rules.verdicts)
         self._given_transport = transport
         self._transport: httpx.AsyncBaseTransport | None = None
         self._admission = RequestAdmission(name, CircuitBreaker(self._clock, self._rng))
-        self._failures = FailureMessages(name, self._base_url, Redactor(options.secrets), rules, self._retry_after_s)
+        self._redactor = Redactor(options.secrets)
+        self._failures = FailureMessages(name, self._base_url, self._redactor, rules, self._retry_after_s)
         self._limits = {name: SharedLimit(rate, self._clock, self._rng) for name, rate in options.rates.items()}
         self._limits |= options.shared_limits
         self._limits.setdefault(DEFAULT_LIMIT, SharedLimit(None, self._clock, self._rng))
@@ -89,7 +93,20 @@ class Session:
         return f"Session({self.name!r})"
 
     async def __aenter__(self) -> Session:
-        self._transport = self._given_transport or default_transport(self._base_url)
+        self._transport = self._given_transport or default_transport(
+            self._base_url, client_certificate=self._client_certificate
+        )
+        for auth in self._auth:
+            auth.bind(
+                AuthContext(
+                    self.name,
+                    self._clock,
+                    self._redactor.learn,
+                    self._given_transport,
+                    self._allow_insecure,
+                    self._client_certificate,
+                )
+            )
         return self
 
     async def __aexit__(self, *exc: object) -> None:
@@ -109,7 +126,7 @@ class Session:
         limit: str = DEFAULT_LIMIT,
         policy: Policy | None = None,
     ) -> httpx.Response:
-        """The read answer whose verdict is ok or rejected; the caller looks at its status. All else is raised.
+        """As `send`, of a request without headers of its own.
 
         The body is `json` (any JSON data) or `content` (as it stands). `idempotent=True` says that repeating is safe:
         what may have been applied is then repeated too, otherwise it is raised as `Ambiguous` at once. `limit`: the
@@ -119,33 +136,79 @@ class Session:
         Raises `Denied`, `Throttled`, `Unavailable` or `Ambiguous` (all `CallError`), and ConfigError for a path without
         its slash. `response.extensions["attempts"]` is how many it took.
         """
-        request = self._build(method, path, json, content, params)
+        headers = {}
+        if json is not None:
+            content = json_.dumps(json, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+            headers = {"content-type": "application/json"}
+        outgoing = SessionRequest(method, path, content, params or {}, headers)
+        return await self.send(outgoing, idempotent=idempotent, limit=limit, policy=policy)
+
+    async def send(
+        self,
+        outgoing: SessionRequest,
+        *,
+        idempotent: bool = False,
+        limit: str = DEFAULT_LIMIT,
+        policy: Policy | None = None,
+    ) -> httpx.Response:
+        """The read answer whose verdict is ok or rejected; the caller looks at its status. All else is raised, as
+        `request` says.
+        """
+        request = self._build(outgoing)
         shared = self._limits.get(limit) or self._limits[DEFAULT_LIMIT]
-        state = RequestState(f"{method} {path}", shared, policy or self._policy, idempotent)
+        state = RequestState(f"{outgoing.method} {outgoing.target}", shared, policy or self._policy, idempotent)
         while True:
             attempt = await self._attempt(request, state)
+            if attempt.is_unauthorised and not state.refreshed and self._refresh(attempt):
+                state.refreshed = True
+                self.retries += 1
+                continue
             if attempt.response is not None and attempt.verdict in (ResponseVerdict.OK, ResponseVerdict.REJECTED):
                 attempt.response.extensions["attempts"] = state.attempts
                 return attempt.response
             await self._wait_or_raise(attempt, self._failures.of(attempt, state), state)
             self.retries += 1
 
-    def excerpt(self, response: httpx.Response) -> str:
-        """The beginning of an answer's body for a message: one line of at most 200 characters, without secrets, email
-        addresses, values of the request, or characters that a terminal acts on. Empty where there is none."""
-        return self._failures.excerpt(response)
+    def excerpt(self, response: httpx.Response, text: str | None = None) -> str:
+        """The beginning of an answer's body, or of `text`, a piece of it, for a message: one line of at most 200
+        characters, without secrets, email addresses, values of the request, or characters that a terminal acts on.
+        Empty where there is none."""
+        return self._failures.excerpt(response, text)
 
-    def _build(
-        self, method: str, path: str, json: Any, content: bytes | None, params: Mapping[str, str] | None
-    ) -> httpx.Request:
-        if path and not path.startswith("/"):
+    def _build(self, outgoing: SessionRequest) -> httpx.Request:
+        if outgoing.path and not outgoing.path.startswith("/"):
             raise ConfigError(f"{self.name}: a path must begin with /")
-        headers = self._headers
-        if json is not None:
-            content = json_.dumps(json, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
-            headers = {"content-type": "application/json"} | headers
-        url = f"{self._base_url}{path}" + (f"?{urlencode(params)}" if params else "")
-        return httpx.Request(method, _parsed(url), headers=headers, content=content, extensions=self._extensions)
+        own = {name.lower(): value for name, value in outgoing.headers.items()}
+        # A type of body that the account says wins over the one that is only our guess.
+        headers = self._headers | own if "content-type" not in self._headers else own | self._headers
+        params = {**self._params, **outgoing.params}
+        url = f"{self._base_url}{outgoing.path}" + (f"?{urlencode(params)}" if params else "")
+        return httpx.Request(
+            outgoing.method, _parsed(url), headers=headers, content=outgoing.content, extensions=self._extensions
+        )
+
+    def _refresh(self, attempt: Attempt) -> bool:
+        if attempt.response is None:
+            return False
+        return any(auth.refresh(attempt.response.request) for auth in self._auth)
+
+    async def _authorised(self, request: httpx.Request, state: RequestState) -> httpx.Request:
+        """The request as this attempt bears it. What is raised says that it was not sent; an earlier attempt may have
+        been."""
+        for auth in self._auth:
+            try:
+                headers = await auth.authorise(request)
+            except CallError as e:
+                raise state.keeping_doubt(e) from None
+            if headers:
+                request = httpx.Request(
+                    request.method,
+                    request.url,
+                    headers={**request.headers, **headers},
+                    content=request.content,
+                    extensions=self._extensions,
+                )
+        return request
 
     async def _attempt(self, request: httpx.Request, state: RequestState) -> Attempt:
         ticket = await self._admission.enter(state)
@@ -162,6 +225,8 @@ class Session:
     async def _send(self, request: httpx.Request, state: RequestState) -> Attempt:
         if self._transport is None:
             raise RuntimeError(f"{self!r} is not open")
+        if self._auth:
+            request = await self._authorised(request, state)
         state.begin_attempt(self._clock.monotonic())
         self.requests += 1
         self._retry_budget = min(self._policy.retry_reserve, self._retry_budget + self._policy.retry_share)
@@ -183,7 +248,9 @@ class Session:
         if (names := self._rules.rate_headers) is not None:
             state.limit.limiter.observe(_count(response, names.limit), _count(response, names.remaining))
         self._rules.on_response(response)
-        verdict = self._verdicts.get(response.status_code, ResponseVerdict.AMBIGUOUS)
+        verdict = self._rules.verdict(response)
+        if verdict is None:
+            verdict = self._verdicts.get(response.status_code, ResponseVerdict.AMBIGUOUS)
         if verdict is ResponseVerdict.OK and not self._is_readable(response):
             verdict = ResponseVerdict.AMBIGUOUS
         return Attempt(verdict, response)

@@ -8,6 +8,7 @@ import aiohttp
 import httpx
 from httpx_aiohttp import AiohttpTransport
 
+from revetl.http.auth import ClientCertificate
 from revetl.http.certificates import trusted
 from revetl.http.proxy import proxy_for
 
@@ -16,18 +17,23 @@ Response = httpx.Response
 Transport = httpx.AsyncBaseTransport
 
 
-def default_transport(base_url: str, connections: int = 100) -> Transport:
+def default_transport(
+    base_url: str, connections: int = 100, client_certificate: ClientCertificate | None = None
+) -> Transport:
     """Certificates are verified (`certificates.py`), the proxy is what HTTPS_PROXY says (`proxy.py`), no cookie is
     kept. Nothing else of the environment counts: aiohttp's `trust_env` would send the passwords of `~/.netrc` along.
 
-    ConfigError for a proxy that can't be used, here; for certificates that can't be read, at the first request."""
+    ConfigError for a proxy or a `client_certificate` that can't be used, here; for other certificates that can't be
+    read, at the first request."""
     https = urlsplit(base_url).scheme == "https"
 
     def client() -> aiohttp.ClientSession:
-        verifying = trusted() if https else True
+        verifying = trusted(client=client_certificate) if https else True
         connector = aiohttp.TCPConnector(limit=connections, ttl_dns_cache=300, ssl=verifying)
         return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False)
 
+    if client_certificate is not None:
+        trusted(client=client_certificate)
     # The transport's own context is not used, since the client brings one: not verifying saves loading it twice.
     transport: Transport = AiohttpTransport(client=client, verify=False, proxy=proxy_for(base_url))
     return transport

@@ -5,10 +5,10 @@ it, in the one form that is hashed. Naming too many is harmless, since only what
 too few sends somebody who was erased.
 
 What is the same address or profile to us (docs/guides/forget-a-person.md promises it):
-- letter case, blanks around it, wide letters and signs (Unicode NFKC), characters that are not seen;
-- percent, JSON (`\\u0040`) and HTML (`&#64;`) forms, also one within another;
-- `mailto:`, a name before it in quotes, brackets around it, words and signs on either side;
-- the domain in Unicode and in ASCII (IDN);
+- letter case, blanks around it or its @, wide letters and signs (Unicode NFKC), characters that are not seen;
+- percent, form (`+` for a blank), JSON (`\\u0040`) and HTML (`&#64;`) forms, also one within another;
+- `mailto:`, a name before it, its local part in quotes, comments and brackets, words and signs on either side;
+- the domain in Unicode and in ASCII (IDNA 2008, in which ß is a letter of its own);
 - an address with a tag, `ada+news@…`, means `ada@…` as well; the other way round it does not: `info+ada@…` is hers, and
   `info@…` is not;
 - a profile with any scheme, country, `www.`, query, language or page below it.
@@ -21,16 +21,20 @@ import html
 import re
 import unicodedata
 from collections.abc import Callable, Iterator
-from urllib.parse import unquote
+from urllib.parse import unquote, unquote_plus
 
 # Characters that are not seen and that a copy from a page brings along.
 UNSEEN = (
-    "\xad\u180e\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e"
-    "\u2060\u2061\u2062\u2063\u2064\u2066\u2067\u2068\u2069\ufeff"
+    "\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e"
+    "\u2060\u2061\u2062\u2063\u2064\u2066\u2067\u2068\u2069\u3164\ufe0e\ufe0f\ufeff\uffa0"
+)
+# As many again that are hardly ever met: variation selectors, tags, shorthand controls, musical marks.
+_UNSEEN = re.compile(
+    f"[{UNSEEN}\u180b-\u180f\u2065\u206a-\u206f\ufe00-\ufe0f\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
+    "\U000e0000-\U000e0fff]"
 )
 # What a text holds, in lower case, if anything can be found in it: this is asked of the warehouse.
-MARKS = ("@", "＠", "﹫", "%", "&#", "&commat", "\\u00", "linkedin", *UNSEEN)
-_DROP = dict.fromkeys(map(ord, UNSEEN))
+MARKS = ("@", "＠", "﹫", "%", "％", "﹪", "&", "＆", "﹠", "\\u", "＼u", "﹨u", "linkedin", *UNSEEN)
 _NESTED = 4  # times that one form may stand within another
 _MOST_FORMS = 64
 
@@ -41,21 +45,26 @@ _BREAKS = re.compile(r"[!#$%&'*/=?^`{|}~]")
 _ASCII_END = re.compile(r"[A-Za-z0-9._+-]+\Z")
 _ASCII_START = re.compile(r"[A-Za-z0-9.-]*[A-Za-z0-9]")
 # A sentence that follows without a blank: `ada@acme.com.Then`. Small letters are more domain: `ada@acme.co.uk`.
-_SENTENCE = re.compile(r"(?<=[a-z0-9])\.(?=[A-Z][a-z])")
+_SENTENCE = re.compile(r"(?<=[a-z0-9])(?:\.(?=[A-Z][a-z])|-?(?=[A-Z]))")
+# What may stand in an address by its grammar and is no part of its name: blanks around the @, comments, quotes.
+_AROUND_AT = re.compile(r"(?:\s|\([^()@]*\))*@(?:\s|\([^()@]*\))*")
+_QUOTED = re.compile(r"\"([^\"\s@]+)\"(?=@)")
+_LONGEST = 320  # characters of an address
 _PROFILE = re.compile(r"linkedin\.com/[^\s<>\"'`|\\^{}\[\]]+")
 _JSON_ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})|\\([/\"\\bfnrt])")
 
 
 def emails_in(text: str) -> set[str]:
     """Every address that it may name: itself, and without its tag. Folded, the domain in Unicode and in ASCII."""
-    found = {address.casefold() for each in _forms(text) if "@" in each for address in _addresses(each)}
+    found = {address.lower() for each in _forms(text) if "@" in each for address in _addresses(each)}
+    found |= {address.casefold() for address in found}  # as an earlier version wrote who was erased
     return {form for address in found for form in spellings(address)}
 
 
 def same_address(address: str) -> set[str]:
     """What is written as an address and names one, in the forms in which a text would name it; its tag is part of it.
     Nothing where it names several: who of them is meant is not known."""
-    text = _folded(html.unescape(unquote(address))).casefold()
+    text = _folded(html.unescape(unquote(address))).lower()
     if text.count("@") != 1:
         return set()
     halves = (address.rpartition("@") for address in _addresses(text))
@@ -77,12 +86,16 @@ def spellings(address: str) -> set[str]:
 
 
 def _hosts(domain: str) -> set[str]:
+    if domain.isascii() and "xn--" not in domain:
+        return {domain}
+    import idna  # slow to load, and most domains are plain ASCII
+
     found = {domain}
     try:
-        found.add(domain.encode("idna").decode().casefold())
-        found.add(domain.encode("ascii").decode("idna").casefold())
-    except UnicodeError:
-        pass  # it is in Unicode, or no host that could be looked up
+        found.add(idna.encode(domain, uts46=True).decode())
+        found.add(idna.decode(domain, uts46=True))
+    except (idna.IDNAError, UnicodeError):
+        pass  # no host that could be looked up
     return found
 
 
@@ -90,6 +103,10 @@ def _forms(text: str) -> set[str]:
     """The text, and what it reads as once its escapes are undone, in any order. Letters in their case."""
     found: set[str] = set()
     waiting = [(_folded(text), 0)]
+    if _UNSEEN.search(text):  # what is not seen may part two words as well
+        waiting.append((_folded(_UNSEEN.sub(" ", text)), 0))
+    if len(text) <= _LONGEST:  # a cell that is an address, with blanks in it
+        waiting.append((_folded("".join(text.split())), 0))
     while waiting and len(found) < _MOST_FORMS:
         form, depth = waiting.pop()
         if form in found:
@@ -101,7 +118,8 @@ def _forms(text: str) -> set[str]:
 
 
 def _folded(text: str) -> str:
-    return unicodedata.normalize("NFKC", text).translate(_DROP)
+    plain = _UNSEEN.sub("", unicodedata.normalize("NFKC", text)).replace("\u3002", ".")  # a full stop in hosts (UTS 46)
+    return _QUOTED.sub(r"\1", _AROUND_AT.sub("@", plain)) if "@" in plain else plain
 
 
 def _json_text(text: str) -> str:
@@ -111,7 +129,7 @@ def _json_text(text: str) -> str:
     return _JSON_ESCAPE.sub(one, text)
 
 
-_UNDO: tuple[Callable[[str], str], ...] = (unquote, html.unescape, _json_text)
+_UNDO: tuple[Callable[[str], str], ...] = (unquote, unquote_plus, html.unescape, _json_text)
 
 
 def _addresses(text: str) -> Iterator[str]:
@@ -134,7 +152,7 @@ def _locals(run: str) -> Iterator[str]:
 def _domains(run: str) -> Iterator[str]:
     """What may be the domain of what stands behind the @."""
     yield run
-    yield _SENTENCE.split(run, maxsplit=1)[0]
+    yield from (run[: end.start()] for end in _SENTENCE.finditer(run))
     if ascii_start := _ASCII_START.match(run):
         yield ascii_start[0]
 

@@ -127,7 +127,9 @@ async def choose_key(warehouse: Warehouse, clock: Clock, environ: Mapping[str, s
 
 def plain(name: str, value: str) -> str:
     """A value as it is compared: without letter case and outer blanks, a profile without scheme, `www.` and slashes."""
-    folded = " ".join(value.split()).casefold()
+    text = " ".join(value.split())
+    # `casefold` would make another host of a domain with ß.
+    folded = text.lower() if name == "email" else text.casefold()
     return _FORM.sub(r"\1", folded) if name == "linkedin_url" else folded
 
 

@@ -81,7 +81,7 @@ def _problem(vendor: str, item: Any) -> Problem:
     name = ".".join(map(str, item["loc"])) or "connection"
     if item["type"] == "missing":
         message = f"provider {vendor}: {name!r} is missing"
-        return Problem(message, hint="Put it into profiles/connections.yml.")
+        return Problem(message, hint="Put it into connections.yml.")
     if item["type"] == "extra_forbidden":
         message = f"provider {vendor}: the option {name!r} is not known"
         return Problem(message, hint=did_you_mean(name, OPTIONS))

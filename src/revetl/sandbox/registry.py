@@ -23,6 +23,8 @@ GROUP = "revetl.sandboxes"
 # name → module:class, a `SandboxVendor`
 _BUILT_IN = {
     "hubspot": "revetl.sandbox.hubspot.vendor:HubSpotSandbox",
+    "salesforce": "revetl.sandbox.salesforce.vendor:SalesforceSandbox",
+    "any_api": "revetl.sandbox.any_api.vendor:AnyApi",
     "apollo": "revetl.sandbox.apollo.vendor:Apollo",
     "companies_house": "revetl.sandbox.companies_house.vendor:CompaniesHouse",
     "dropcontact": "revetl.sandbox.dropcontact.vendor:Dropcontact",
@@ -75,7 +77,9 @@ def vendor_options(name: str, vendor: type[SandboxVendor], given: BaseModel | Ma
     except ValidationError as e:
         problems = e.errors(include_url=False, include_input=False)
     takes = "It takes " + ", ".join(model.model_fields) + "." if model.model_fields else "It takes no options."
-    raise ConfigError([Problem(_said(name, problem), hint=takes) for problem in problems])
+    raise ConfigError(
+        [Problem(_said(name, problem), hint=_form(name, model, problem) or takes) for problem in problems]
+    )
 
 
 def _said(vendor: str, problem: Any) -> str:
@@ -83,6 +87,14 @@ def _said(vendor: str, problem: Any) -> str:
     if problem["type"] == "extra_forbidden":
         return f"{vendor} has no option {option!r}"
     return f"{vendor}.{option}: {problem['msg']}"
+
+
+def _form(vendor: str, model: type[BaseModel], problem: Any) -> str | None:
+    """How an option whose form is not plain is written, for --set; None where its model has no example."""
+    field = model.model_fields.get(str(problem["loc"][0])) if problem["loc"] else None
+    if field is None or not field.examples:
+        return None
+    return f"As in --set '{vendor}.{problem['loc'][0]}={field.examples[0]}'"
 
 
 def _create(vendor: Any, context: VendorContext, options: VendorOptions) -> SandboxVendor:

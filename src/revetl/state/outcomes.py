@@ -51,7 +51,7 @@ def append(tables: SyncTables, answered: str, now: datetime, run_id: str, params
     it held, from which it can be made anew. `answered` is a SELECT of plan rows `with_change_list` and their results,
     `params` are its own. Call inside a transaction."""
     before = _json_object(tables, [(f.name, f.before) for f in tables.fields])
-    after = _json_object(tables, [(f.name, f.after) for f in tables.fields])
+    after = _json_object(tables, [(f.name, f.after) for f in tables.fields], as_sent=True)
     all_that_stood = _json_object(tables, [(f.name, f.before) for f in tables.fields], of_all=True)
     tables.warehouse.execute(
         f"""
@@ -99,16 +99,26 @@ def changed(name: str, alias: str = "p") -> str:
     return f"contains({alias}.change_list, {needle})"
 
 
-def _json_object(tables: SyncTables, columns: Sequence[tuple[str, str]], *, of_all: bool = False) -> str:
-    """JSON of the fields that the plan row changes, or `of_all` that are not null."""
+def _json_object(
+    tables: SyncTables, columns: Sequence[tuple[str, str]], *, of_all: bool = False, as_sent: bool = False
+) -> str:
+    """JSON of the fields that the plan row changes, or `of_all` that are not null. `as_sent`: with what is sent in
+    place of the model's values."""
     types = {f.name: f.type for f in tables.fields}
     members = ", ".join(
-        f"CASE WHEN {f'p.{ident(column)} IS NOT NULL' if of_all else changed(name)}"
+        f"CASE WHEN {f'p.{ident(column)} IS NOT NULL' if of_all else changed(name)}{_own(name) if as_sent else ''}"
         f" THEN {literal(json.dumps(name) + ':')}"
         f" || coalesce({_json(types[name], f'p.{ident(column)}')}, 'null') END"
         for name, column in columns
     )
-    return f"('{{' || concat_ws(',', {members}) || '}}')"
+    instead = ", CASE WHEN p.sent IS NOT NULL THEN substr(p.sent, 2, length(p.sent) - 2) END" if as_sent else ""
+    return f"('{{' || concat_ws(',', {members}{instead}) || '}}')"
+
+
+def _own(name: str) -> str:
+    """And the model's value is sent. Exact, as in `changed`: `,"` can't be inside of a string."""
+    needle = literal(f",{json.dumps(name)}:")
+    return f" AND NOT contains(',' || substr(coalesce(p.sent, '{{}}'), 2), {needle})"
 
 
 def _json(type_: str, column: str) -> str:

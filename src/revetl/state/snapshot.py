@@ -6,13 +6,14 @@ to stand at the destination: the two differ where a rule kept a value (`when_nul
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
 from revetl.model import Scalar, SyncSpec
 from revetl.state import outcomes
 from revetl.state.schema import create_all, create_table
-from revetl.state.sync_tables import HASH_TYPE, SyncField, SyncTables
+from revetl.state.sync_tables import HASH_TYPE, SyncField, SyncTables, row_hash
 from revetl.warehouse.sql import ident, literal, shortened
 
 _OURS = {
@@ -35,6 +36,7 @@ _REJECTED = {
     "tries": "BIGINT",  # and these: how often this row was refused
     "next_try": "TIMESTAMP",  # not before then, where many wait for what lies outside of their rows
     "in_row": "BOOLEAN",  # the cause lies in the row; NULL, of an earlier version: not known to
+    "kept_values": "VARCHAR",  # fields that a rollback left, for a person had edited them (`kept_value`)
     "sent_as": "VARCHAR",  # where it was to go and by what (`sent_as`): with another one it is planned anew
 }
 # A refused record is tried again after an hour, then after twice as long each time, and at least once a day.
@@ -42,8 +44,17 @@ _PAUSES_H = (1, 2, 4, 8, 16, 24)
 
 # Of a plan; they came with a later version. `follows`: (line, field) pairs that give up what this line is given, JSON;
 # `vacates`: fields that are emptied before anything is sent, a JSON list; `takes_over`: the key that left the model and
-# whose record this line takes, where that has no id by which it would be known.
-_ORDER = {"wave": "INTEGER", "follows": "VARCHAR", "vacates": "VARCHAR", "takes_over": "VARCHAR"}
+# whose record this line takes, where that has no id by which it would be known; `kept_values`: as in the retry queue,
+# where the record stays once it was sent; `sent`: what is sent in place of the model's value, a JSON object
+# (`multi_select`).
+_LATER = {
+    "wave": "INTEGER",
+    "follows": "VARCHAR",
+    "vacates": "VARCHAR",
+    "takes_over": "VARCHAR",
+    "kept_values": "VARCHAR",
+    "sent": "VARCHAR",
+}
 
 
 def prepare(tables: SyncTables) -> None:
@@ -77,7 +88,7 @@ def upgrade_plan(tables: SyncTables) -> None:
     present = {c.name for c in tables.warehouse.columns(tables.relation("plan"))}
     if "settled" in present:
         tables.warehouse.execute(f"ALTER TABLE {tables.plan} RENAME COLUMN settled TO outcome")
-    for name, type_ in _ORDER.items() if present else ():
+    for name, type_ in _LATER.items() if present else ():
         if name not in present:
             tables.warehouse.execute(f"ALTER TABLE {tables.plan} ADD COLUMN {name} {type_}")
     if present and "tries" not in present:
@@ -240,8 +251,8 @@ def doubt_vacated(tables: SyncTables) -> None:
 
 
 def queue_refused(tables: SyncTables, answered: str, now: datetime, run_id: str) -> None:
-    """What was refused waits in the retry queue; what went through waits no longer. `answered` as for `merge`. When it
-    is planned again, `sync/retry/due.py` says. Call inside a transaction."""
+    """What was refused waits in the retry queue; what went through waits no longer, but for a field of it that is still
+    held. `answered` as for `merge`. When it is planned again, `sync/retry/due.py` says. Call inside a transaction."""
     tables.warehouse.execute(
         f"""
         DELETE FROM {tables.rejected}
@@ -249,16 +260,18 @@ def queue_refused(tables: SyncTables, answered: str, now: datetime, run_id: str)
         """
     )
     next_try, times = next_try_after("p.tries", now)
+    went_through = "p.status IN ('ok', 'accepted')"
     # `unknown` waits only where planning said so: any other lost answer is looked for by the next run.
     tables.warehouse.execute(
         f"""
         INSERT INTO {tables.rejected}
-            (key, row_hash, status, error_code, message, in_row, tries, run_id, "at", next_try, sent_as)
+            (key, row_hash, status, kept_values, error_code, message, in_row, tries, run_id, "at", next_try, sent_as)
         SELECT
             p.key,
             p.row_hash,
-            p.status,
-            coalesce(p.error_code, p.error_class),
+            CASE WHEN {went_through} THEN 'rolled_back' ELSE p.status END,
+            p.kept_values,
+            CASE WHEN NOT {went_through} THEN coalesce(p.error_code, p.error_class) END,
             p.error_message,
             p.in_row,
             coalesce(p.tries, 0) + 1,
@@ -267,10 +280,18 @@ def queue_refused(tables: SyncTables, answered: str, now: datetime, run_id: str)
             {next_try},
             ?
         FROM ({answered}) p
-        WHERE p.status IN ('rejected', 'skipped') OR (p.status = 'unknown' AND p.outcome = 'unknown')
+        WHERE p.status IN ('rejected', 'skipped')
+            OR (p.status = 'unknown' AND p.outcome = 'unknown')
+            OR ({went_through} AND p.kept_values IS NOT NULL)
         """,
         [run_id, now, *times, sent_as(tables.spec)],
     )
+
+
+def kept_value(name: str, value: str) -> str:
+    """That a field is held as long as the row has this value (an expression) for it: an expression of its entry in
+    `kept_values`, to be concatenated. A hash, so that no value of a person stands in the queue."""
+    return f"{literal(f',{json.dumps(name)}:')} || CAST({row_hash([value])} AS VARCHAR) || ','"
 
 
 def next_try_after(tries: str, now: datetime) -> tuple[str, list[Scalar]]:

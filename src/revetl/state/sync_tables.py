@@ -10,21 +10,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from revetl.errors import ConfigError, Problem, did_you_mean
-from revetl.model import Relation, SyncSpec
+from revetl.model import JsonText, Relation, Scalar, SyncSpec
 from revetl.state.schema import relation, table_suffix
 from revetl.warehouse.base import Warehouse
 from revetl.warehouse.sql import ident, shortened, table
 
 _OURS = frozenset({"key", "destination_id", "row_hash", "synced_at", "run_id", "left_model"})
 _PREFIX = "field_"
-# What may be sent. Nested and interval types have no form that a destination's field could take; numbers of 128 bits
-# without a sign leave DuckDB as others (Arrow has no such type, and the highest bit becomes a minus).
+# What any field may take. Interval types have no form that a destination's field could take; numbers of 128 bits
+# without a sign leave DuckDB as others (Arrow has no such type, and the highest bit becomes a minus). Nested ones are
+# JSON, for a field that takes it.
 _SENDABLE = (
     *("VARCHAR", "CHAR", "TEXT", "STRING", "UUID", "JSON", "ENUM", "BOOL", "DATE", "TIMESTAMP", "DATETIME", "BLOB"),
     *("TINYINT", "SMALLINT", "INT", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINT", "UBIGINT"),
     *("NUMBER", "DECIMAL", "NUMERIC", "FLOAT", "DOUBLE", "REAL"),
 )
-_NESTED = ("]", "RANGE")  # an array; Postgres's INT8RANGE, DATEMULTIRANGE
+_RANGE = "RANGE"  # Postgres's INT8RANGE, DATEMULTIRANGE
+_NESTED = ("STRUCT", "MAP", "LIST", "ARRAY", "OBJECT", "VARIANT")
 _FLOATS = ("FLOAT", "DOUBLE", "REAL")
 _GREATEST = "1.7976931348623157e308"  # that is finite; all three warehouses hold NaN for greater than infinity
 _LATE = "9999-12-31 23:59:59.999999"
@@ -34,18 +36,30 @@ HASH_TYPE = "UBIGINT"
 
 @dataclass(frozen=True, slots=True)
 class SyncField:
-    """One field that is sent. `stored` is its name in the snapshot; `before` and `after` its names in the plan.
-    `column`: the model's, where it has another name than the field."""
+    """One field that is sent. `stored` is its name in the snapshot; `before` and `after` its names in the plan. `type`
+    is that of these, `source_type` that in the model: a struct is kept as the text of its JSON. `column`: the model's,
+    where it has another name than the field."""
 
     name: str
     type: str
     keep_null: bool
     column: str = ""
+    source_type: str = ""
 
     @property
     def source(self) -> str:
         """The column of the model."""
         return self.column or self.name
+
+    @property
+    def is_nested(self) -> bool:
+        """Whether the model's column holds structs, lists or maps."""
+        return self.source_type.endswith("]") or self.source_type.startswith(_NESTED)
+
+    @property
+    def is_sendable(self) -> bool:
+        """Whether there is any field that takes it."""
+        return self.is_nested or not self.source_type or _sendable(self.source_type)
 
     @property
     def stored(self) -> str:
@@ -137,10 +151,23 @@ class SyncTables:
         """The fields by which a record is found there."""
         return frozenset(filter(None, (self.spec.key_property, self.spec.match_on)))
 
+    def cell(self, name: str, value: Scalar) -> Scalar:
+        """A value of this field as a connector is handed it: text that is JSON is told apart from other text."""
+        is_json = isinstance(value, str) and name in self.json_names
+        return JsonText(value) if is_json else value
+
+    @property
+    def json_names(self) -> frozenset[str]:
+        """The columns whose text is JSON."""
+        return frozenset(f.name for f in self.fields if f.is_nested or f.source_type.startswith("JSON"))
+
     def value(self, field: SyncField, alias: str = "") -> str:
-        """The field as it is sent: enumerations and the like as text; what has no form in Python or at any destination
-        (NaN, infinity, moments outside of the years 1 to 9999) as null, or one such row would end every run."""
+        """The field as it is sent: nested values as JSON, enumerations and the like as text; what has no form in Python
+        or at any destination (NaN, infinity, moments outside of the years 1 to 9999) as null, or one such row would end
+        every run."""
         column = f"{alias}.{ident(field.source)}" if alias else ident(field.source)
+        if field.is_nested:
+            return f"CAST(to_json({column}) AS VARCHAR)"
         if field.type == "VARCHAR":
             return f"CAST({column} AS VARCHAR)"
         if field.type.startswith(_FLOATS):
@@ -197,29 +224,20 @@ def resolve(warehouse: Warehouse, spec: SyncSpec) -> SyncTables:
     ]
     sent = spec.sent_of(columns)
     problems += _unsupported(spec, sent)
-    problems += [_clash(spec, c, found[c]) for c in sent if c in found and not _sendable(found[c])]
     if not sent:
         problems.append(_problem(spec, f"no column to send besides the key {spec.key!r}"))
     if problems:
         raise ConfigError(problems)
-    fields = [SyncField(c, _stored_type(found[c]), spec.rule(c).when_null == "keep") for c in sent]
+    fields = [
+        SyncField(c, _stored_type(found[c]), spec.rule(c).when_null == "keep", source_type=found[c]) for c in sent
+    ]
     if spec.key_property is not None:
         fields.append(SyncField(spec.key_property, "VARCHAR", keep_null=False, column=spec.key))
     return SyncTables(warehouse, spec, tuple(fields))
 
 
 def _sendable(type_: str) -> bool:
-    return type_.startswith(_SENDABLE) and not type_.startswith("INTERVAL") and not type_.endswith(_NESTED)
-
-
-def _clash(spec: SyncSpec, column: str, type_: str) -> Problem:
-    """Worded as the clashes of a column's type with one field's, which `revetl check` shows beside it."""
-    if type_.endswith("]"):
-        cure = f"Join it in the model, with ';' for a multi-select: array_to_string({column}, ';')."
-        return _problem(spec, f"{column}: a list ({type_}) into a field: no field can hold it", cure)
-    return _problem(
-        spec, f"{column}: {type_} into a field: no field can hold it", f"Cast {column} to text in the model."
-    )
+    return type_.startswith(_SENDABLE) and not type_.startswith("INTERVAL") and not type_.endswith(("]", _RANGE))
 
 
 def _unsupported(spec: SyncSpec, sent: Sequence[str]) -> list[Problem]:
@@ -237,7 +255,8 @@ def _unsupported(spec: SyncSpec, sent: Sequence[str]) -> list[Problem]:
 
 
 def _stored_type(type_: str) -> str:
-    return "VARCHAR" if type_.startswith(("ENUM", "UUID", "JSON", "VARCHAR", "TEXT", "STRING", "CHAR")) else type_
+    as_text = type_.startswith(("ENUM", "UUID", "JSON", "VARCHAR", "TEXT", "STRING", "CHAR"))
+    return "VARCHAR" if as_text or not _sendable(type_) else type_
 
 
 def _problem(spec: SyncSpec, message: str, hint: str | None = None) -> Problem:

@@ -23,9 +23,19 @@ from revetl.sync.leasing import under_lease
 from revetl.sync.links import sending
 from revetl.sync.lost_connection import again
 from revetl.sync.options import SyncOptions
-from revetl.sync.plan import consequences, guardrails, handovers, key_property, lines, matching, policies, standing
+from revetl.sync.plan import (
+    consequences,
+    guardrails,
+    handovers,
+    key_property,
+    lines,
+    matching,
+    multi_select,
+    policies,
+    standing,
+)
 from revetl.sync.plan.drafting import draft
-from revetl.sync.plan.summary import PlanSummary
+from revetl.sync.plan.summary import PlanSummary, Refresh
 from revetl.sync.recording import how_it_ended, recorded
 from revetl.sync.report import SyncReport
 from revetl.sync.retry import queue
@@ -46,8 +56,8 @@ async def plan_sync(
         async def planned() -> PlanSummary:
             older = await restored.look(run)
             healed = await recovery.heal(run, destination)
-            whole = options.full_refresh or restored.reads_back(spec, older)
-            plan = await draft(run, destination, limit=options.limit, full_refresh=whole)
+            refresh = restored.refresh(spec, destination, older, asked=options.full_refresh)
+            plan = await draft(run, destination, limit=options.limit, refresh=refresh)
             restored.judge(spec, destination, plan, older)
             plan.recovered = healed.recovered
             return plan
@@ -86,8 +96,8 @@ async def _run(run: SyncRun, destination: Destination, options: SyncOptions) -> 
     async with recorded(run, destination) as record:
         older = await again(run.ctx, lambda: restored.look(run))
         healed = await again(run.ctx, lambda: recovery.heal(run, destination))
-        whole = options.full_refresh or restored.reads_back(spec, older)
-        plan = await again(run.ctx, lambda: _plan(run, destination, replace(options, full_refresh=whole)))
+        refresh = restored.refresh(spec, destination, older, asked=options.full_refresh)
+        plan = await again(run.ctx, lambda: _plan(run, destination, options, refresh))
         restored.judge(spec, destination, plan, older)
         log.info("plan frozen", extra={"run_id": record.run_id, "sync": spec.name, **_counted(plan)})
         record.overrides = guardrails.overridden(spec.name, plan.violations, options.allow)
@@ -120,22 +130,23 @@ async def _run(run: SyncRun, destination: Destination, options: SyncOptions) -> 
     return report
 
 
-async def _plan(run: SyncRun, destination: Destination, options: SyncOptions) -> PlanSummary:
+async def _plan(run: SyncRun, destination: Destination, options: SyncOptions, refresh: Refresh) -> PlanSummary:
     if options.planner is None:
-        return await draft(run, destination, limit=options.limit, full_refresh=options.full_refresh)
-    if options.full_refresh:  # a saved plan never is one
+        return await draft(run, destination, limit=options.limit, refresh=refresh)
+    if refresh is not Refresh.NONE:  # a saved plan never is one
         raise GuardrailError(f"{run.spec.name}: the warehouse is older than the destination; make a new plan")
     plan = await options.planner.plan(run)
     if plan.changes:
         schema = await destination.describe(run.spec.object)
         if schema.kind == "records":
             described = key_property.described(run.spec, destination, schema.fields)
-            found = await standing.read(run, destination, described, full_refresh=plan.full_refresh, again=True)
+            found = await standing.read(run, destination, described, again=True)
             if found.read:
                 await run.on_tables(standing.decide)
             await matching.look_again(run, destination)
             await policies.decide(run, destination, described)
             await handovers.decide(run, destination, described, plan)
+            await multi_select.decide(run, destination, described)
             plan = await run.on_tables(lines.summarise, plan)
     return plan
 

@@ -13,6 +13,7 @@ from revetl.destinations.base import Destination, RecordMatch
 from revetl.destinations.capabilities import ReadsBack
 from revetl.errors import ConfigError
 from revetl.model import Scalar, SyncSpec
+from revetl.state.sync_tables import SyncTables
 from revetl.sync.batching import ask_in_batches
 
 if TYPE_CHECKING:
@@ -25,17 +26,17 @@ KnownRow = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class NormalForms:
-    """Values of one object in the form in which its destination compares them."""
+    """Values of one sync in the form in which its destination compares them."""
 
     destination: Destination
-    object: str
+    tables: SyncTables
 
     def of(self, name: str, value: Scalar) -> str:
         """ "" for null, and for a destination's empty text, which is the same to it."""
         if value is None or value == "":
             return ""
         try:
-            return self.destination.normalise(self.object, name, value)
+            return self.destination.normalise(self.tables.spec.object, name, self.tables.cell(name, value))
         except ValueError:  # has no form there: it could never have been written, so it equals nothing that stands
             return repr(value)
 

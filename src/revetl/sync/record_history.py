@@ -9,12 +9,10 @@ from revetl.state import outcomes
 from revetl.state.outcomes import RecordOutcome
 from revetl.state.sync_tables import relation_of
 from revetl.sync.retry import queue
-from revetl.sync.retry.queue import ACCEPTED, ROLLED_BACK
 from revetl.warehouse.base import Warehouse
 from revetl.warehouse.sql import table
 
 _EARLIER = 1_000
-_KEPT = {ROLLED_BACK: "was rolled back", ACCEPTED: "what stands there was accepted"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +36,9 @@ class RecordHistory:
         """One sentence for a person."""
         if self.waiting == "unknown":
             return "waits for a person: `revetl retry` creates it, if it is not at the destination"
-        if self.waiting in _KEPT:
+        if self.waiting in queue.WHY_HELD:
             again = f"`revetl retry --key {self.key}`"
-            return f"{_KEPT[self.waiting]}: the model's values are sent when its row changes, or with {again}"
+            return f"{queue.WHY_HELD[self.waiting]}: the model's values are sent when its row changes, or with {again}"
         if self.waiting is not None and self.by_itself:
             return f"waits, and is tried again by itself; `revetl retry --key {self.key}` sends it at once"
         if self.waiting is not None:

@@ -20,7 +20,7 @@ from revetl.sync.sync_run import SyncRun
 log = logging.getLogger("revetl.sync")
 
 # All else that is counted, a word that nobody knows too, leaves something undone.
-_WELL = frozenset({"ok", "accepted", "skipped", "linked", "links_matched", "unlinked"})
+_WELL = frozenset({"ok", "accepted", "skipped", "linked", "links_matched", "links_kept", "unlinked"})
 
 
 @asynccontextmanager

@@ -5,9 +5,13 @@ project, before it sends: a run that the warehouse does not know was forgotten b
 though by the outcomes records stand at the destination, was lost. A file that is not there says nothing; one that is
 there can only name a run that took place (docs/adr/0019).
 
-Then everything is read back: the plan is one of a full refresh, so every record is looked up or written whole, whatever
-the old snapshot says. What is still to be created may stand there under values that nobody here knows any more, unless
-it carries our key: a person has to say that it may be made (`--allow restored`).
+Then everything is read back: every record is looked up or read, whatever the old snapshot says, and what differs from
+the model is sent, but for what the model has as the old snapshot had it (`plan.standing`). Where a destination can't be
+read, every record is written whole. Links that the old state knows are taken for standing, as ever.
+
+What is still to be created may stand there under values that nobody here knows any more; and where it carries our key,
+and would have been found, a person may have archived it. So a person has to say that it may be made
+(`--allow restored`), and is told which of the two it can be.
 
 It carries our key where the destination sees to that (`KeepsKeys`), and where the sync has a `key_property`, if the
 warehouse knows the run since which it has: what was made before that run is in the snapshot, what was made since holds
@@ -24,7 +28,7 @@ from pathlib import Path
 
 from revetl.context import RunContext
 from revetl.destinations.base import Destination
-from revetl.destinations.capabilities import KeepsKeys
+from revetl.destinations.capabilities import KeepsKeys, ReadsBack
 from revetl.model import SyncSpec
 from revetl.privacy import erased_file
 from revetl.privacy.suppressions import is_alias
@@ -32,7 +36,7 @@ from revetl.state import kept_files
 from revetl.state.schema import relation, table_suffix
 from revetl.state.sync_tables import SyncTables
 from revetl.sync.plan.guardrails import GuardrailViolation
-from revetl.sync.plan.summary import PlanSummary
+from revetl.sync.plan.summary import PlanSummary, Refresh
 from revetl.sync.sync_run import SyncRun
 from revetl.warehouse.sql import table
 
@@ -69,22 +73,45 @@ async def look(run: SyncRun) -> OlderState | None:
     return OlderState(None) if not run.spec.forgets and await run.on_tables(_lost) else None
 
 
-def reads_back(spec: SyncSpec, older: OlderState | None) -> bool:
-    """Whether the plan is one of a full refresh. Events are only ever added, so none is sent twice."""
-    return older is not None and spec.mode != "insert"
+def refresh(spec: SyncSpec, destination: Destination | None, older: OlderState | None, *, asked: bool) -> Refresh:
+    """What the plan looks at. `asked`: for a full refresh. Events are only ever added, so none is sent twice. What
+    can't be read is sent whole."""
+    if asked:
+        return Refresh.WHOLE
+    if older is None or spec.mode == "insert":
+        return Refresh.NONE
+    return Refresh.READ_BACK if isinstance(destination, ReadsBack) else Refresh.WHOLE
 
 
 def judge(spec: SyncSpec, destination: Destination | None, plan: PlanSummary, older: OlderState | None) -> None:
     """Says it in the plan, and stops creates of which nobody can tell whether they stand there already."""
     if older is None:
         return
-    plan.notes.append(f"{older}" + (": every record is read back and sent whole" if plan.full_refresh else ""))
-    if plan.create and not (older.keyed or _keeps_key(destination, spec)):
+    plan.notes.append(f"{older}{_what_follows(spec, plan)}")
+    keyed = older.keyed or _keeps_key(destination, spec)
+    if plan.create and not (spec.mode == "insert" and _keeps_key(destination, spec)):  # an event is archived by nobody
+        may = "may have been archived there by a person" if keyed else "may stand there under an earlier value"
         message = (
-            f"{older}; {plan.create:,} record(s) were not found there and would be created, and may stand there under"
-            f" an earlier value. {GUIDE} says how to tell"
+            f"{older}; {plan.create:,} record(s) were not found there and would be created, and {may}."
+            f" {GUIDE} says how to tell"
         )
         plan.violations.append(GuardrailViolation("restored", message))
+
+
+def _what_follows(spec: SyncSpec, plan: PlanSummary) -> str:
+    if plan.full_refresh:
+        return ": every record is sent whole"
+    if not plan.read_back:
+        return ""
+    said = ": every record is read back, and what differs is sent"
+    if plan.theirs:
+        fields = ", ".join(f"{name} {n:,}" for name, n in plan.theirs.items())
+        said += (
+            f". {plan.left_as_theirs:,} record(s) keep what stands there in fields that the model has as the older"
+            f" state had them ({fields}): a person wrote it, or a run that is forgotten. After this sync `revetl drift"
+            f" {spec.name}` names them, and its `--reassert` sends ours"
+        )
+    return said
 
 
 def _keeps_key(destination: object, spec: SyncSpec) -> bool:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from revetl.errors import RevetlError
 from revetl.model import SyncSpec
 from revetl.state.sync_tables import SyncTables, resolve
-from revetl.sync.plan import key_property
-from revetl.sync.plan.drafting import check_fields
-from revetl.sync.plan.field_types import of_types
+from revetl.sync.plan import consequences, key_property
+from revetl.sync.plan.drafting import check_declared, check_required
+from revetl.sync.plan.field_types import of_types, refuse, strange_options_of_model
 from revetl.usecases import exit_codes
 from revetl.usecases.caller import Caller
 
@@ -63,11 +63,17 @@ async def _of_destination(
     project: Project, tables: SyncTables, spec: SyncSpec, said: SyncCheck, caller: Caller
 ) -> None:
     async with project.destination(spec.destination, caller.clock) as destination:
-        fields = (await destination.describe(spec.object)).fields
-        known = key_property.described(spec, destination, fields)
-    check_fields(spec, [f.name for f in tables.fields], known)
-    clashes = ((f.name, of_types(f.type, known[f.name])) for f in tables.fields)
+        schema = await destination.describe(spec.object)
+        known = key_property.described(spec, destination, schema.fields)
+        refuse(tables, known)
+        said.notes += check_declared(spec, destination, schema, [f.name for f in tables.fields])
+        check_required(tables, schema)
+        said.notes += await key_property.to_make(spec, destination)
+        by_id = consequences.finds_by_id(spec, destination)
+    sent = [f for f in tables.fields if not (by_id and f.name == spec.match_on)]
+    clashes = ((f.name, of_types(f.type, known[f.name])) for f in sent)
     said.notes += [f"{name}: {clash}" for name, clash in clashes if clash is not None]
+    said.notes += strange_options_of_model(tables, known)
 
 
 @contextmanager

@@ -104,17 +104,25 @@ async def _fields(project: Project, name: str, object_: str, caller: Caller) -> 
 
 
 def _key(warehouse: Warehouse, relation: Relation, columns: Sequence[Column], model: str) -> tuple[str, str | None]:
-    """The first column, of those that are likely, whose values are unique and not null; with what to check where none
-    is."""
+    """The first column whose values are unique and not null, those that are named as keys are before all others; with
+    what to check where it is not named so, or none is."""
     names = [c.name for c in columns]
     likely = [n for n in names if n.lower() in ("id", "golden_id", "key", f"{model.rstrip('s')}_id".lower())]
     likely += [n for n in names if n.lower().endswith(("_id", "_key")) and n not in likely]
-    for name in (*likely, *(n for n in names if n.lower() in _IDENTITIES)):
+    likely += [n for n in names if n.lower() in _IDENTITIES and n not in likely]
+    others = [c.name for c in columns if c.name not in likely and _may_be_key(c.type)]
+    for name in (*likely, *others):
         q = ident(name)
         total, distinct = warehouse.numbers(f"SELECT count(*), count(DISTINCT {q}) FROM {table(relation)}")
         if total == distinct:
-            return name, None
-    return names[0], "no column that looks like one is unique and not null: choose another"
+            said = "unique and not null today; whether it stays with its record only you know"
+            return name, None if name in likely else said
+    return names[0], "no column is unique and not null: choose a key"
+
+
+def _may_be_key(type_: str) -> bool:
+    """A moment or an amount is unique by chance. Postgres compares no JSON."""
+    return kind_of(type_) in ("text", "whole") and not type_.upper().startswith("JSON")
 
 
 def _column(column: Column, fields: Mapping[str, DestinationField], dialect: str) -> DraftedColumn:
@@ -125,7 +133,7 @@ def _column(column: Column, fields: Mapping[str, DestinationField], dialect: str
         return DraftedColumn(column.name, column.type, data_type, None, f"no such field. {_near(column.name, fields)}")
     if fields[field].read_only:
         return DraftedColumn(column.name, column.type, data_type, None, f"{field} is read-only there")
-    if kind_of(column.type) == "other":
+    if kind_of(column.type) == "other" and fields[field].type not in ("json", "any"):
         return DraftedColumn(
             column.name, column.type, data_type, None, of_types(column.type, fields[field]) or "nested"
         )

@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from revetl.destinations.registry import connectors, options_model
 from revetl.enrich.waterfall import WaterfallSpec
 from revetl.project.connections import ConnectionsFile
 from revetl.project.settings import Settings
@@ -30,7 +31,9 @@ FOLDER = Path(".revetl") / "schemas"
 
 def json_schema(kind: str) -> dict[str, Any]:
     """Of project, connections, sync, provider, waterfall or model. KeyError for any other word."""
-    return _of_models() if kind == MODEL else _MODELS[kind].model_json_schema()
+    if kind == MODEL:
+        return _of_models()
+    return _of_connections() if kind == "connections" else _MODELS[kind].model_json_schema()
 
 
 def schema_document(kind: str) -> dict[str, Any]:
@@ -52,6 +55,35 @@ def named_in(file: Path, kind: str, root: Path) -> str:
     it: a relative path is meant from the file."""
     path = Path(os.path.relpath(root / FOLDER / f"{kind}.json", file.parent)).as_posix()
     return f"# yaml-language-server: $schema={path}\n"
+
+
+def _of_connections() -> dict[str, Any]:
+    """With what may stand under each of our own types; another package is not imported for it."""
+    schema = ConnectionsFile.model_json_schema()
+    entry = schema["$defs"]["DestinationEntry"]
+    for connector in connectors().values():
+        if connector.entry is not None:
+            continue
+        name = connector.type
+        options = options_model(name).model_json_schema(ref_template=f"#/$defs/{name}.{{model}}")
+        parts = options.pop("$defs", {}) | {"Options": options}
+        schema["$defs"] |= {f"{name}.{part}": _or_variable(inner) for part, inner in parts.items()}
+        of_outputs = {"outputs": {"additionalProperties": {"$ref": f"#/$defs/{name}.Options"}}}
+        is_this = {"properties": {"type": {"const": name}}, "required": ["type"]}
+        entry.setdefault("allOf", []).append({"if": is_this, "then": {"properties": of_outputs}})
+    return schema
+
+
+def _or_variable(schema: Any) -> Any:
+    """The same, where a number or a yes-or-no may also come from the environment."""
+    if isinstance(schema, list):
+        return [_or_variable(inner) for inner in schema]
+    if not isinstance(schema, dict):
+        return schema
+    inner = {name: _or_variable(value) for name, value in schema.items()}
+    if inner.get("type") in ("integer", "number", "boolean"):
+        return {"anyOf": [inner, {"type": "string", "pattern": "env_var"}]}
+    return inner
 
 
 def _of_models() -> dict[str, Any]:

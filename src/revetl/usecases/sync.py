@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -115,9 +116,10 @@ async def _push(
 ) -> list[SyncReport]:
     stop = asyncio.Event()
     reports: list[SyncReport] = []
-    with caller.stoppable(stop):
+    with caller.stoppable(stop), _naming_the_rest(specs, caller) as begun:
         await take_over_renamed(project, warehouse, specs, caller)
         for spec in specs:
+            begun.append(spec.name)
             confirm = options.confirm or _unattended(spec, options.allow)
             own = replace(options, planner=planners.get(spec.name), confirm=confirm)
             report = await _sync_one(project, warehouse, spec, command, own, caller, stop)
@@ -131,6 +133,19 @@ async def _push(
             if stop.is_set() or report.status in ("failed", "stopped"):
                 break
     return reports
+
+
+@contextmanager
+def _naming_the_rest(specs: Sequence[SyncSpec], caller: Caller) -> Iterator[list[str]]:
+    """Gives a list for the names of the syncs that begin, and says at the end, however it comes, which of the others
+    never did: they have no report, and without a word they would seem to have had nothing to send."""
+    begun: list[str] = []
+    try:
+        yield begun
+    finally:
+        rest = [spec.name for spec in specs if spec.name not in begun]
+        if begun and rest:
+            caller.note(f"not begun, since {begun[-1]} stopped: {', '.join(rest)}")
 
 
 async def _sync_one(

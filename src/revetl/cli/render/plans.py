@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from revetl.usecases.plan import LineFilter, Planned
 
 _STYLES = {"create": "green", "adopt": "cyan", "update": "yellow", "delete": "red"}
-_COUNTS = ("create", "adopt", "update", "delete", "withheld", "waiting", "matched", "same")
+_COUNTS = ("create", "adopt", "update", "delete", "withheld", "waiting", "absent", "matched", "same")
 _SAMPLES, _FIELDS = 3, 6
 
 REASONS = {
@@ -170,6 +170,10 @@ def _links(plan: PlanSummary) -> list[str]:
     if links.changes or links.waiting:
         said = f"links: {links.link:,} to make, {links.unlink:,} to remove"
         out.append(said + (f", {links.waiting:,} waiting for their other record" if links.waiting else ""))
+    if links.standing:
+        out.append(f"{links.standing:,} link(s) stand already under another id of their records: nothing is sent")
+    if links.kept:
+        out.append(f"{links.kept:,} link(s) not made: somebody chose another on a record that was merged or made again")
     if links.again:
         out.append(f"{links.again:,} link(s) refused before, and tried again")
     if links.refused:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from revetl.cli.render.plans import counts, facts
-from revetl.safe_text import for_html, for_markdown, for_terminal
+from revetl.safe_text import for_html, for_markdown
 
 if TYPE_CHECKING:
     from revetl.model import Scalar
@@ -41,7 +41,7 @@ def _lines(plans: Sequence[PlanSummary], target: str, samples: int) -> Iterator[
 
 def _details(plan: PlanSummary, samples: int) -> Iterator[str]:
     for violation in plan.violations:
-        said = for_terminal(violation.message)
+        said = for_markdown(violation.message)
         yield f"> **Guardrail `{violation.guardrail}`** of `{plan.sync}`: {said}. A run would stop here."
         yield ""
     if not (plan.lines or plan.waiting or plan.left or plan.links.said):
@@ -52,7 +52,7 @@ def _details(plan: PlanSummary, samples: int) -> Iterator[str]:
     yield ""
     for fact in facts(plan):
         if not fact.startswith("fields to send"):
-            yield f"- {for_terminal(fact)}"
+            yield f"- {for_markdown(fact)}"
     yield ""
     if plan.fields:
         yield "| field | records |"

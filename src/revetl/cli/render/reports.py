@@ -88,11 +88,12 @@ def cut(value: Scalar, width: int) -> str:
 
 
 def show_item(console: Console, text: str, *, indent: int = 2, style: str = "") -> None:
-    """A sentence that wraps under its own beginning."""
-    from rich.padding import Padding
+    """A sentence that wraps under its own beginning. No blanks stand behind it: it is copied from there."""
     from rich.text import Text
 
-    console.print(Padding(Text(text, style=style), (0, 0, 0, indent), expand=False))
+    for line in Text(text, style=style).wrap(console, max(console.width - indent, 1)):
+        line.rstrip()
+        console.print(Text(" " * indent) + line, soft_wrap=True)
 
 
 def status(word: str) -> str:
@@ -105,6 +106,7 @@ def show_reports(console: Console, reports: Sequence[SyncReport]) -> None:
     def numbers(report: SyncReport) -> dict[str, int]:
         links = {"links": report.counts.get("linked", 0) + report.counts.get("unlinked", 0)}
         links["links matched"] = report.counts.get("links_matched", 0)
+        links["links kept"] = report.counts.get("links_kept", 0)
         links["links not ok"] = sum(report.counts.get(word, 0) for word in ("links_rejected", "links_unknown"))
         done = {name.replace("_", " "): n for name, n in asdict(report.done).items()}
         planned = {"planned": report.plan.changes}
@@ -157,6 +159,8 @@ def show_reports(console: Console, reports: Sequence[SyncReport]) -> None:
             console.print(f"{r.sync}: accepted, not applied, so another value stands there: {fields}")
         if r.plan.suppressed:
             console.print(f"{r.sync}: {r.plan.suppressed:,} record(s) of erased people were left out")
+        if r.plan.absent:
+            console.print(f"{r.sync}: {r.plan.absent:,} record(s) are not at the destination: mode update creates none")
         if any(r.counts.get(word) for word in NOT_OK):
             console.print(f"{r.sync}: why records did not go through: [bold]revetl runs show {r.run_id[-6:]}[/]")
         show_waiting_counts(console, r.sync, r.waiting, r.waiting_reasons)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from revetl.sync.record_history import RecordHistory
     from revetl.usecases.runs import Invocation, RunDetails
 
-_MESSAGE = 200  # characters
+_MESSAGE = 400  # characters: the cure stands at a message's end, and a long name of a sync may be in it twice
 
 
 def show_runs(screen: Console, found: Sequence[Invocation]) -> None:

@@ -17,6 +17,11 @@ from revetl.http import Policy, Session
 ONCE = Policy(timeout_s=5.0, max_attempts=1)
 
 
+async def try_making_property(session: Session, object_: str) -> None:
+    """Denied, with the scopes, where the token may not make a property of the object. Makes none. Safe to repeat."""
+    await session.request("POST", api.properties_path(object_), json={}, idempotent=True)
+
+
 async def missing(session: Session, version: str, object_: str, *, creates_key: bool) -> list[str]:
     """A sentence for each thing that is refused: reading and writing the object, and creating our key property where a
     sync would have to. Other errors leave as they are. Safe to repeat."""

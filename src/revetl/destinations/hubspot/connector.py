@@ -101,9 +101,23 @@ class HubSpot:
         return f"{len(fields)} contact properties, {pace}"
 
     async def probe(self, object_: str, match_on: str | None) -> list[str]:
-        fields = await self._schema.fields(object_)
-        creates_key = self._options.key_property not in fields and not unique_property(object_, match_on, fields)
+        creates_key = await self._key_to_make(object_, match_on) is not None
         return await access.missing(self._session, self._options.api_version, object_, creates_key=creates_key)
+
+    async def key_field_to_make(self, object_: str, match_on: str | None) -> str | None:
+        name = await self._key_to_make(object_, match_on)
+        if name is not None:
+            await access.try_making_property(self._session, object_)
+        return name
+
+    async def _key_to_make(self, object_: str, match_on: str | None) -> str | None:
+        """A sync's own (`match_on` is its key_property then), or else the connection's, where one is needed."""
+        fields = await self._schema.fields(object_)
+        if match_on is not None and match_on not in fields:
+            return match_on
+        key = self._options.key_property
+        needs_none = match_on == ID or unique_property(object_, match_on, fields)
+        return None if needs_none or key in fields else key
 
     async def describe(self, object_: str) -> ObjectSchema:
         return ObjectSchema(dict(await self._schema.fields(object_)))
@@ -169,6 +183,12 @@ class HubSpot:
 
     async def implied_type(self, object_: str, to_object: str) -> int | None:
         return (await self._kinds(object_, to_object)).plain
+
+    async def exclusive_types(self, object_: str, to_object: str) -> frozenset[int]:
+        """A record has one primary company; a company is the primary one of many, so not seen from its side (docs)."""
+        if object_ == "companies":
+            return frozenset()
+        return (await self._kinds(object_, to_object)).primary
 
     async def link(self, object_: str, to_object: str, type_: int, pairs: Sequence[Pair]) -> list[Outcome]:
         kinds = await self._kinds(object_, to_object)

@@ -25,6 +25,8 @@ from revetl.model import Outcome, Status
 
 KEPT = "somebody's label stands on this pair, so its link stays"
 
+VENDORS, PRIMARY = "HUBSPOT_DEFINED", "Primary"
+
 CREATE_ROWS = 2_000  # docs
 ARCHIVE_ROWS = 100  # docs
 READ_ROWS = 1_000  # docs
@@ -33,13 +35,15 @@ READ_ROWS = 1_000  # docs
 @dataclass(frozen=True, slots=True)
 class LinkKinds:
     """The types of link from one object to another. `categories`: type id → category. `plain`: the one without a
-    label, which every linked pair has; None where the portal names none."""
+    label, which every linked pair has; None where the portal names none. `primary`: HubSpot's own that is labelled
+    Primary, in both directions."""
 
     categories: Mapping[int, str]
     plain: int | None
+    primary: frozenset[int] = frozenset()
 
     def category(self, type_: int) -> str:
-        return self.categories.get(type_, "HUBSPOT_DEFINED")
+        return self.categories.get(type_, VENDORS)
 
 
 class Linker:
@@ -57,9 +61,10 @@ class Linker:
         if not response.is_success or not isinstance(results, list):
             raise ConfigError(f"{self._session.name} has no links {self._pair}: {api.error_code(response)}")
         found = [r for r in results if isinstance(r.get("typeId"), int)]
-        categories = {int(r["typeId"]): str(r.get("category") or "HUBSPOT_DEFINED") for r in found}
-        plain = [t for r in found if not r.get("label") and categories[t := int(r["typeId"])] == "HUBSPOT_DEFINED"]
-        return LinkKinds(categories, plain[0] if len(plain) == 1 else None)
+        categories = {int(r["typeId"]): str(r.get("category") or VENDORS) for r in found}
+        plain = [t for r in found if not r.get("label") and categories[t := int(r["typeId"])] == VENDORS]
+        primary = {t for r in found if r.get("label") == PRIMARY and categories[t := int(r["typeId"])] == VENDORS}
+        return LinkKinds(categories, plain[0] if len(plain) == 1 else None, frozenset(primary))
 
     async def link(self, type_: int, category: str, pairs: Sequence[Pair]) -> list[Outcome]:
         types = [{"associationCategory": category, "associationTypeId": type_}]

@@ -25,7 +25,9 @@ class HubSpotSandboxOptions(VendorOptions):
     burst: Calls | None = 190
     search_per_s: Calls | None = 5
     daily: Calls | None = 625_000
-    scopes: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    scopes: dict[str, tuple[str, ...]] = Field(
+        default_factory=dict, examples=["{pat-sales: [crm.objects.contacts.read]}"]
+    )
 
     def without_limits(self) -> HubSpotSandboxOptions:
         return self.model_copy(update={"burst": None, "search_per_s": None, "daily": None})

@@ -29,6 +29,7 @@ _NAMES = {
     for name in (plural, singular, type_id)
 }
 TOKEN_LIFETIME_S = 1800
+_PRIMARY = frozenset({1, 5})  # the kinds that a contact and a deal have once: the primary company
 _DATED = re.compile(r"/(20\d\d-\d\d)/")
 ALL_SCOPES = (
     "oauth",
@@ -153,7 +154,11 @@ class Portal:
         self.version += 1
 
     def merge(self, store: ObjectStore, primary: Record, other: Record, values: dict[str, str]) -> Record:
-        """A new record with these values in the place of both. It has the primary's history and both records' links."""
+        """A new record with these values in the place of both. It has the primary's history and both records' links. Of
+        two primary companies the primary record's stays (assumed: a record has one)."""
+        for to_type in self.links.get((store.type, primary.id), {}):
+            if any(_PRIMARY.intersection(t) for t in self.linked(store.type, primary.id, to_type).values()):
+                self._step_back(store.type, other.id, to_type)
         linked = [(r.id, dict(self.links.get((store.type, r.id), {}))) for r in (other, primary)]
         for record in (primary, other):
             store.erase(record)
@@ -210,6 +215,13 @@ class Portal:
 
     def linked(self, from_type: str, from_id: str, to_type: str) -> dict[str, list[int]]:
         return self.links.get((from_type, from_id), {}).get(to_type, {})
+
+    def _step_back(self, from_type: str, from_id: str, to_type: str) -> None:
+        """The record has no primary company any more: the pair stays, without the label."""
+        for to_id, types in self.linked(from_type, from_id, to_type).items():
+            for type_ in _PRIMARY.intersection(types):
+                types.remove(type_)
+                self.linked(to_type, to_id, from_type)[from_id].remove(self.association_types.get(type_).inverse)
 
     def unlink(self, from_type: str, from_id: str, to_type: str, to_id: str) -> None:
         for one, two in (((from_type, from_id), (to_type, to_id)), ((to_type, to_id), (from_type, from_id))):

@@ -22,7 +22,7 @@ from dataclasses import replace
 
 from revetl.context import Meter
 from revetl.destinations.base import Destination
-from revetl.destinations.capabilities import RunsJobs, requests_of
+from revetl.destinations.capabilities import NeedsRecords, RunsJobs, requests_of
 from revetl.model import EXISTED, Change, Operation, Outcome, RunRecord, Status
 from revetl.state import destination_jobs
 from revetl.state.destination_jobs import DestinationJob
@@ -91,7 +91,8 @@ class Applier:
         self.answered: Counter[tuple[Operation, Status]] = Counter()
         self.sent = 0
         self._writer = self._make_writer()
-        self._stream = PlanStream(run, record, waves, self._limits, self._connection)
+        whole = isinstance(destination, NeedsRecords) and destination.needs_record(run.spec.object)
+        self._stream = PlanStream(run, record, waves, self._limits, self._connection, records=whole)
         self._aside = WritesAside(run, destination, waves)
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterator
+from functools import partial
 from typing import TYPE_CHECKING
 
 from revetl.destinations.base import Limits
@@ -21,11 +22,19 @@ _CHUNKS_AHEAD = 5
 
 
 class PlanStream:
-    """Of one plan, read once. `limits`: how large its batches are."""
+    """Of one plan, read once. `limits`: how large its batches are; `records`: whether changes bring their rows."""
 
     def __init__(
-        self, run: SyncRun, record: RunRecord, waves: Waves, limits: Limits, connection: StateConnection
+        self,
+        run: SyncRun,
+        record: RunRecord,
+        waves: Waves,
+        limits: Limits,
+        connection: StateConnection,
+        *,
+        records: bool = False,
     ) -> None:
+        self._lines = partial(stream_lines, records=records)
         self._run, self._record, self._waves = run, record, waves
         self._limits, self._connection = limits, connection
         self._chunks: Iterator[pa.RecordBatch] = iter(())
@@ -35,7 +44,7 @@ class PlanStream:
         """Changes of one operation each, in the order of the plan as far as the operations allow, with whether they are
         the first of a wave."""
         cutter, starts = BatchCutter(self._limits), False
-        self._chunks = await self._run.on_tables(stream_lines)
+        self._chunks = await self._run.on_tables(self._lines)
         # A checkpoint takes the warehouse for longer than a chunk lasts, so several are fetched ahead.
         ready: asyncio.Queue[pa.RecordBatch | None] = asyncio.Queue(maxsize=_CHUNKS_AHEAD)
         left = False
@@ -92,5 +101,5 @@ class PlanStream:
 
     async def _reopened_chunk(self) -> pa.RecordBatch | None:
         """The result went with the connection; the plan stands frozen, so it is read on from where it broke off."""
-        self._chunks = await self._run.on_tables(stream_lines, "ordinal > ?", [self._read_until])
+        self._chunks = await self._run.on_tables(self._lines, "ordinal > ?", [self._read_until])
         return await self._next_chunk()

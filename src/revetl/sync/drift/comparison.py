@@ -10,7 +10,7 @@ from revetl.state.sync_tables import SyncField, SyncTables
 from revetl.sync import typed_text
 from revetl.sync.drift import findings
 from revetl.sync.drift.findings import DriftFinding
-from revetl.sync.plan import policies
+from revetl.sync.plan import multi_select, policies
 from revetl.sync.readback import KnownRow, NormalForms
 
 
@@ -20,6 +20,7 @@ class DriftComparison:
     def __init__(self, tables: SyncTables, forms: NormalForms, described: Mapping[str, DestinationField]) -> None:
         self._forms = forms
         self._described = described
+        self._multi = multi_select.names(described)
         names = [f.name for f in tables.fields]
         self._match_on = (names.index(on), on) if (on := tables.spec.match_on) in names and on in described else None
         self._fields = [
@@ -57,14 +58,18 @@ class DriftComparison:
         last, wanted, theirs = values
         if theirs == last and wanted == last:
             return None
-        of_last, of_wanted, of_theirs = (self._forms.of(column.name, value) for value in values)
+        kept, read = last, theirs
+        if column.name in self._multi:  # an option of somebody else beside ours is no drift of ours
+            kept, read = multi_select.merged(theirs, last, last), multi_select.ours_of(theirs, last, wanted)
+            wanted = multi_select.merged(theirs, last, wanted)
+        of_last, of_wanted, of_theirs = (self._forms.of(column.name, value) for value in (kept, wanted, theirs))
         if of_wanted != of_theirs and self._kept_by_rule(column, policy, wanted, of_theirs, of_wanted):
             wanted, of_wanted = theirs, of_theirs
         if of_last == of_wanted == of_theirs:
             return None
         value = note = None
         try:
-            value = typed_text.text(typed_text.fit(column.type, theirs))
+            value = typed_text.text(typed_text.fit(column.type, read))
         except ValueError as e:
             note = str(e)
         texts = (typed_text.text(last), typed_text.text(wanted), typed_text.text(theirs))

@@ -128,7 +128,7 @@ async def _compare(run: SyncRun, destination: Destination, keys: Sequence[str]) 
     await run.on_tables(findings.prepare)
     total = await run.on_tables(findings.count_known, keys)
     chunks = await run.on_tables(findings.known_records, keys, batch_rows=CHUNK_ROWS)
-    comparison = DriftComparison(run.tables, NormalForms(destination, spec.object), described)
+    comparison = DriftComparison(run.tables, NormalForms(destination, run.tables), described)
     meter, done = run.ctx.progress("reading"), 0
     names = [f.name for f in run.tables.fields if f.name in described]
     async for rows, stands in read_back(chunks, destination, spec.object, names, offload=run.ctx.offload):

@@ -80,7 +80,8 @@ def _resolve_fields(tables: SyncTables, chosen: DriftResolution, now: datetime, 
             n.key,
             {waits} AS waits,
             {queue.present_hash(tables)} AS present_hash,
-            {kept_fields} AS kept_fields
+            {kept_fields} AS kept_fields,
+            CAST(NULL AS VARCHAR) AS kept_values
         FROM {snapshot} n
         JOIN ({wide}) w ON w.key = n.key
         LEFT JOIN {left_out.held_before(tables)} g ON g.key = n.key
@@ -114,7 +115,8 @@ def _resolve_records(tables: SyncTables, chosen: DriftResolution, now: datetime,
                 m.key,
                 TRUE AS waits,
                 {queue.present_hash(tables)} AS present_hash,
-                {left_out.accepted_fields(tables, {})} AS kept_fields
+                {left_out.accepted_fields(tables, {})} AS kept_fields,
+                CAST(NULL AS VARCHAR) AS kept_values
             FROM ({missing}) m
             LEFT JOIN {left_out.held_before(tables)} g ON g.key = m.key
             LEFT JOIN ({tables.source_hashes()}) h ON h.key = m.key
@@ -126,7 +128,8 @@ def _resolve_records(tables: SyncTables, chosen: DriftResolution, now: datetime,
                 m.key,
                 FALSE AS waits,
                 CAST(NULL AS {HASH_TYPE}) AS present_hash,
-                CAST(NULL AS VARCHAR) AS kept_fields
+                CAST(NULL AS VARCHAR) AS kept_fields,
+                CAST(NULL AS VARCHAR) AS kept_values
             FROM ({missing}) m
             """
     queue.replace(tables, queued, queue.ACCEPTED, now, run_id)

@@ -7,17 +7,17 @@ from datetime import datetime
 from revetl.model import Relation
 from revetl.state.sync_tables import SyncTables, relation_of
 from revetl.sync.links import refused
-from revetl.sync.links.links_table import IDENTITY, LinkCounts, has_run, same, snapshot_of, targets
+from revetl.sync.links.links_table import IDENTITY, MAY_STAND, LinkCounts, has_run, ids_of, same, targets
 from revetl.warehouse.sql import ident, literal, table
 
-# May stand there: made, or on the way there or away.
-_MAY_STAND = "r.state IN ('linked', 'linking', 'unlinking')"
+_MAY_STAND = f"r.{MAY_STAND}"
 
 
-def compare(tables: SyncTables, now: datetime, *, full_refresh: bool) -> LinkCounts:
-    """Puts into a scratch table what is to be sent, by ordinal. Changes no state."""
+def compare(tables: SyncTables, now: datetime, *, full_refresh: bool, planned: bool = False) -> LinkCounts:
+    """Puts into a scratch table what is to be sent, by ordinal. Changes no state. `planned`: with the ids that records
+    will have once the present plans are applied."""
     warehouse = tables.warehouse
-    tables.new_scratch("wanted", f"AS {_wanted(tables)}")
+    tables.new_scratch("wanted", f"AS {_wanted(tables, planned)}")
     refused.set_aside(tables, now, everything=full_refresh and tables.spec.mode != "insert")
     tables.new_scratch(
         "linkplan",
@@ -94,7 +94,7 @@ def coming(tables: SyncTables) -> int:
     )
 
 
-def _wanted(tables: SyncTables) -> str:
+def _wanted(tables: SyncTables, planned: bool) -> str:
     """The pairs that the model names, with the ids of both records as far as they are known."""
     spec = tables.spec
     named = [
@@ -113,7 +113,7 @@ def _wanted(tables: SyncTables) -> str:
     ids = [
         f"""
         SELECT {literal(to)} AS to_sync, key AS to_key, destination_id AS to_id
-        FROM {snapshot_of(tables, to)}
+        FROM {ids_of(tables, to, planned=planned)}
         """
         for to in targets(tables)
         if has_run(tables, to)
@@ -125,7 +125,7 @@ def _wanted(tables: SyncTables) -> str:
         SELECT {distinct}
             d.key, d.to_sync, d.type, d.object, d.to_key, n.destination_id AS from_id, t.to_id
         FROM ({" UNION ALL ".join(named)}) d
-        LEFT JOIN {tables.snapshot} n ON n.key = d.key
+        LEFT JOIN {ids_of(tables, spec.name, planned=planned)} n ON n.key = d.key
         LEFT JOIN ({" UNION ALL ".join(ids) or nobody}) t ON t.to_sync = d.to_sync AND t.to_key = d.to_key
         """
 
@@ -150,6 +150,7 @@ def _removals(tables: SyncTables) -> str:
             coalesce(r.alone, FALSE) AND o.from_id IS NULL AS alone,
             FALSE AS alone_by_another,
             r.state <> 'linked' AS in_doubt,
+            r.state = 'moved' AS moved,
             CAST(NULL AS BIGINT) AS tries
         FROM {tables.links} r
         JOIN ({_declared(tables)}) k ON k.to_sync = r.to_sync AND k.type = r.type
@@ -181,6 +182,7 @@ def _additions(tables: SyncTables, full_refresh: bool) -> str:
             coalesce(h.alone, 0) = 1 AS alone,
             coalesce(a.kinds, 0) > coalesce(h.alone, 0) AS alone_by_another,
             coalesce(h.in_doubt, 0) = 1 AS in_doubt,
+            coalesce(h.moved, 0) = 1 AS moved,
             t.tries
         FROM {tables.scratch("wanted")} w
         LEFT JOIN (
@@ -188,7 +190,8 @@ def _additions(tables: SyncTables, full_refresh: bool) -> str:
                 {pair}, r.type,
                 max(CASE WHEN coalesce(r.ours, TRUE) THEN 1 ELSE 0 END) AS ours,
                 max(CASE WHEN coalesce(r.alone, FALSE) THEN 1 ELSE 0 END) AS alone,
-                max(CASE WHEN r.state <> 'linked' THEN 1 ELSE 0 END) AS in_doubt
+                max(CASE WHEN r.state IN ('linking', 'unlinking') THEN 1 ELSE 0 END) AS in_doubt,
+                max(CASE WHEN r.state = 'moved' THEN 1 ELSE 0 END) AS moved
             FROM {may_stand}
             WHERE {_MAY_STAND}
             GROUP BY {pair}, r.type

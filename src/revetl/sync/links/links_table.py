@@ -6,9 +6,10 @@ Its `state`:
 
 linked               stands there, as far as we know
 linking, unlinking   durable before a request leaves: after a crash the link is in doubt
+moved                its record has another id today: what stands on the new pair is read before anything is sent
 rejected             refused: waits until an id changes, somebody asks for it, or it is tried again (`refused`)
-accepted             a person removed it there and `drift --accept` leaves it so, until an id changes or somebody asks
-                     for the links of that record
+accepted             a person removed it there and `drift --accept` leaves it so, or chose another where a record has
+                     only one of this kind; until an id changes or somebody asks for the links of that record
 
 `ours`: this kind of link did not stand on this pair before us, so it is ours to remove. `alone`: nothing tied the two
 before us, so what our kind brought along is ours too. Both are read from the destination before a link is made. Rows of
@@ -31,6 +32,8 @@ from revetl.warehouse.sql import ident, literal, table
 if TYPE_CHECKING:
     import pyarrow as pa
 
+# May stand there: made, or on the way there or away.
+MAY_STAND = "state IN ('linked', 'linking', 'unlinking', 'moved')"
 IDENTITY = ("key", "to_sync", "type", "to_key", "from_id", "to_id")
 _COLUMNS = (
     ("key", "VARCHAR"),
@@ -53,6 +56,7 @@ _FOUND = (
     ("ordinal", "BIGINT"),
     ("ours", "BOOLEAN"),
     ("alone", "BOOLEAN"),
+    ("state", "VARCHAR"),
 )
 _RESULTS = (
     ("ordinal", "BIGINT"),
@@ -76,6 +80,9 @@ class LinkCounts:
     again: int = 0  # among those to be made: were refused before
     refused: dict[str, int] = field(default_factory=dict)  # error code → refused before, and not tried now
     left: int = 0  # stand there, and `associate` does not name their kind any more
+    standing: int = 0  # went along to another id, or stood there already: only remembered
+    kept: int = 0  # a person chose another on the record that has another id today: left so
+    reads: int = 0  # requests to see where ids of ours lead today, and what stands there: of the plan, and of its run
 
     @property
     def changes(self) -> int:
@@ -84,7 +91,7 @@ class LinkCounts:
     @property
     def said(self) -> bool:
         """Whether a plan has anything to say of links."""
-        return bool(self.changes or self.waiting or self.refused or self.left)
+        return bool(self.changes or self.waiting or self.refused or self.left or self.standing or self.kept)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +99,8 @@ class LinkLine:
     """One line of the comparison, in the order in which they are sent: removals first. Of one that is to be made,
     `ours` and `alone` are what rows of ours say of this kind on the pair, before the destination is asked;
     `alone_by_another`: a row of another kind says that nothing tied the two before it. `in_doubt`: an earlier request
-    for it may have arrived, or may still arrive."""
+    for it may have arrived, or may still arrive. `moved`: a record of the pair got another id, and nobody has changed
+    the link in the model."""
 
     ordinal: int
     op: str
@@ -104,23 +112,27 @@ class LinkLine:
     alone: bool
     alone_by_another: bool
     in_doubt: bool
+    moved: bool
 
 
 class FoundLink(NamedTuple):
-    """What a row is to remember of a link that is about to be made."""
+    """What a row is to remember of a link that is about to be made, and the state that it has until then."""
 
     ordinal: int
     ours: bool
     alone: bool
+    state: str
 
 
 class MovedEnd(NamedTuple):
-    """One end of links that we hold to stand, whose record has another id today. `side`: the column of the table."""
+    """One end of links that we hold to stand, whose record has another id today. `side`: the column of the table.
+    `gone`: nothing stands under the old id, so its links are gone as well; else it leads to the new one."""
 
     side: str
     object: str
     before: str
     now: str
+    gone: bool = False
 
 
 def prepare(tables: SyncTables) -> None:
@@ -163,15 +175,15 @@ def follow(tables: SyncTables) -> None:
             execute(f"DELETE FROM {links} WHERE {other_gone}")
 
 
-def moved_ends(tables: SyncTables) -> list[MovedEnd]:
-    """After `follow`."""
+def moved_ends(tables: SyncTables, *, planned: bool = False) -> list[MovedEnd]:
+    """After `follow`. `planned`: as the ids will be once the present plans are applied."""
     kept = f"FROM {tables.links} r JOIN"
-    standing = "r.state IN ('linked', 'linking', 'unlinking')"
+    followed = f"(r.{MAY_STAND} OR r.state = 'accepted')"
     rows: list[Any] = tables.warehouse.rows(
         f"""
         SELECT DISTINCT r.from_id, s.destination_id
-        {kept} {tables.snapshot} s ON s.key = r.key
-        WHERE {standing} AND s.destination_id <> r.from_id
+        {kept} {ids_of(tables, tables.spec.name, planned=planned)} s ON s.key = r.key
+        WHERE {followed} AND s.destination_id <> r.from_id
         ORDER BY 1, 2
         """
     )
@@ -182,8 +194,8 @@ def moved_ends(tables: SyncTables) -> list[MovedEnd]:
                 tables.warehouse.rows(
                     f"""
                 SELECT DISTINCT r.to_id, s.destination_id
-                {kept} {snapshot_of(tables, to)} s ON s.key = r.to_key
-                WHERE r.to_sync = {literal(to)} AND {standing} AND s.destination_id <> r.to_id
+                {kept} {ids_of(tables, to, planned=planned)} s ON s.key = r.to_key
+                WHERE r.to_sync = {literal(to)} AND {followed} AND s.destination_id <> r.to_id
                 ORDER BY 1, 2
                 """
                 )
@@ -192,12 +204,48 @@ def moved_ends(tables: SyncTables) -> list[MovedEnd]:
     return ends
 
 
-def follow_merged(tables: SyncTables, merged: Sequence[MovedEnd]) -> None:
-    """Gives rows the ids to which theirs lead, in doubt, since who merged may have unlinked too. A row that would be
-    there twice goes. Safe to repeat."""
+def ids_of(tables: SyncTables, sync: str, *, planned: bool) -> str:
+    """(key, destination_id) of a sync's records, as a subquery. `planned`: a line of its present plan that found the
+    record under another id says which. A line that was applied already, and may be old, has left its hash in the
+    snapshot."""
+    known = snapshot_of(tables, sync)
+    plan = relation_of(tables.warehouse, "plan", sync)
+    names = {c.name for c in tables.warehouse.columns(plan)} if planned else set()
+    if not {"destination_id", "outcome", "row_hash"} <= names:
+        return f"(SELECT key, destination_id FROM {known})"
+    fresh = "TRUE" if sync == tables.spec.name else "p.row_hash IS DISTINCT FROM n.row_hash"
+    return f"""(
+            SELECT n.key, coalesce(p.destination_id, n.destination_id) AS destination_id
+            FROM {known} n
+            LEFT JOIN {table(plan)} p
+                ON p.key = n.key AND p.op = 'update' AND coalesce(p.outcome, 'ok') = 'ok' AND {fresh}
+        )"""
+
+
+def copy_for_planning(tables: SyncTables) -> SyncTables:
+    """The same sync with a copy of its links, for this connection only: what planning does with them changes none."""
+    ahead = _LinksAhead(tables.warehouse, tables.spec, tables.fields, tables.by_id)
+    tables.new_scratch("linksahead", f"AS SELECT * FROM {tables.links}")
+    return ahead
+
+
+@dataclass(frozen=True, slots=True)
+class _LinksAhead(SyncTables):
+    @property
+    def links(self) -> str:
+        return self.scratch("linksahead")
+
+
+def follow_moved(tables: SyncTables, moved: Sequence[MovedEnd]) -> None:
+    """Gives rows the ids that their records have today, to be looked at before anything is sent: who merged may have
+    unlinked too, or have chosen another. What was in doubt stays so. A row whose old record is gone knows nothing of
+    the new one: what stands there others made. A row that would be there twice goes. Safe to repeat."""
     links = tables.links
+    insert = tables.spec.mode == "insert"  # never changes a link that it made
     with tables.warehouse.transaction():
-        for end in merged:
+        for end in moved:
+            if insert and end.gone:
+                continue
             side = ident(end.side)
             syncs = sorted({a.to for a in tables.spec.associate if a.object == end.object})
             of_end = f"{links}.{side} = ?"
@@ -206,11 +254,16 @@ def follow_merged(tables: SyncTables, merged: Sequence[MovedEnd]) -> None:
             others = " AND ".join(f"d.{c} = {links}.{c}" for c in IDENTITY if c != end.side)
             twice = f"EXISTS (SELECT 1 FROM {links} d WHERE {others} AND d.{side} = ?)"
             tables.warehouse.execute(f"DELETE FROM {links} WHERE {of_end} AND {twice}", [end.before, end.now])
+            certain = "state IN ('linked', 'accepted')"
+            state = "state" if insert else f"CASE WHEN {certain} THEN 'moved' ELSE state END"
+            ours = "CASE WHEN state = 'accepted' THEN FALSE ELSE ours END"
+            if end.gone:
+                state, ours = "'moved'", "FALSE"
             tables.warehouse.execute(
                 f"""
                 UPDATE {links}
-                SET {side} = ?, alone = FALSE, state = CASE WHEN state = 'linked' THEN 'linking' ELSE state END
-                WHERE {of_end} AND state IN ('linked', 'linking', 'unlinking')
+                SET {side} = ?, alone = FALSE, ours = {ours}, state = {state}
+                WHERE {of_end} AND ({MAY_STAND} OR state = 'accepted')
                 """,
                 [end.now, end.before],
             )
@@ -253,6 +306,19 @@ def lines(tables: SyncTables, low: int, high: int) -> list[LinkLine]:
     return [LinkLine(*line) for line in found]
 
 
+def moved_lines(tables: SyncTables) -> list[LinkLine]:
+    """Those to be made that may stand there already, since an id moved."""
+    found: list[Any] = tables.warehouse.rows(
+        f"""
+        SELECT {", ".join(f.name for f in fields(LinkLine))}
+        FROM {tables.scratch("linkplan")}
+        WHERE op = 'link' AND moved
+        ORDER BY ordinal
+        """
+    )
+    return [LinkLine(*line) for line in found]
+
+
 def intend(tables: SyncTables, low: int, high: int, run_id: str, found: Sequence[FoundLink]) -> None:
     """Before any of these lines is sent: after a crash they are in doubt. `found`: one for each line that is to be
     made."""
@@ -284,7 +350,7 @@ def intend(tables: SyncTables, low: int, high: int, run_id: str, found: Sequence
                 key, to_sync, to_key, type, from_id, to_id, state, synced_at, run_id, ours, alone, tries
             )
             SELECT
-                p.key, p.to_sync, p.to_key, p.type, p.from_id, p.to_id, 'linking', NULL, ?, f.ours, f.alone, p.tries
+                p.key, p.to_sync, p.to_key, p.type, p.from_id, p.to_id, f.state, NULL, ?, f.ours, f.alone, p.tries
             FROM ({stretch}) p
             JOIN {tables.scratch("linkfound")} f ON f.ordinal = p.ordinal
             WHERE p.op = 'link'
@@ -346,7 +412,7 @@ def write_answered(tables: SyncTables, done: Sequence[Outcome], now: datetime, r
             tries = coalesce({links}.tries, 0) + 1,
             next_try = {next_try}
         FROM ({answered}) p
-        WHERE p.status IN ('rejected', 'skipped') AND {same("p", links)}
+        WHERE p.status IN ('rejected', 'skipped') AND {links}.state <> 'accepted' AND {same("p", links)}
         """,
         [now, *times],
     )
@@ -389,9 +455,9 @@ def same(one: str, other: str) -> str:
 def _found_as_arrow(found: Sequence[FoundLink]) -> pa.Table:
     import pyarrow as pa
 
-    ordinals, ours, alone = zip(*found, strict=True)
+    ordinals, ours, alone, states = zip(*found, strict=True)
     columns = {"ordinal": pa.array(ordinals, pa.int64()), "ours": pa.array(ours, pa.bool_())}
-    return pa.table(columns | {"alone": pa.array(alone, pa.bool_())})
+    return pa.table(columns | {"alone": pa.array(alone, pa.bool_()), "state": pa.array(states, pa.string())})
 
 
 def _as_arrow(done: Sequence[Outcome]) -> pa.Table:

@@ -6,9 +6,10 @@ Reads only. The destination is away → the error leaves as it is, and nothing w
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from revetl.destinations.base import Destination
-from revetl.destinations.capabilities import LinkedRecords, Links
+from revetl.destinations.capabilities import ExclusiveLinks, LinkedRecords, Links, ReadsBack
 from revetl.errors import ConfigError, Problem
 from revetl.model import SyncSpec
 from revetl.sync.batching import ask_in_batches
@@ -45,50 +46,85 @@ async def links_by_id(
     return found
 
 
-async def look(spec: SyncSpec, destination: Destination, chunk: Sequence[LinkLine]) -> tuple[list[FoundLink], set[int]]:
-    """Of the lines that are to be made: what their rows are to remember. And the ordinals of the lines for which
-    nothing is sent: links that stand there and are not ours, and removals in doubt that took place, since whatever ties
-    the two now was made after us."""
-    found, done = list[FoundLink](), set[int]()
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What stands on the pairs of some lines. `found`: of those to be made, what their rows are to remember. By
+    ordinal, the lines for which nothing is sent: `done`, a link that stands there and is not ours to make, or a removal
+    in doubt that took place, since whatever ties the two now was made after us; `kept`, a link that went along to a
+    record on which a person has another that excludes it."""
+
+    found: list[FoundLink] = field(default_factory=list)
+    done: set[int] = field(default_factory=set)
+    kept: set[int] = field(default_factory=set)
+
+
+async def look(spec: SyncSpec, destination: Destination, chunk: Sequence[LinkLine]) -> Looked:
+    looked = Looked()
     lines = [line for line in chunk if line.op == "link" or line.in_doubt]
     for to_object in sorted({line.object for line in lines}):
         these = [line for line in lines if line.object == to_object]
         ids = list(dict.fromkeys(line.from_id for line in these))
         standing = await links_by_id(destination, spec.object, to_object, ids)
         implied = await able_to_link(spec, destination).implied_type(spec.object, to_object)
+        exclusive = _NO_KIND
+        if isinstance(destination, ExclusiveLinks) and any(line.moved for line in these):
+            exclusive = await destination.exclusive_types(spec.object, to_object)
         for line in these:
-            kinds = standing.get(line.from_id, {}).get(line.to_id, _NO_KIND)
+            linked = standing.get(line.from_id, {})
+            kinds = linked.get(line.to_id, _NO_KIND)
             if line.op == "unlink":
                 if line.type not in kinds:
-                    done.add(line.ordinal)
+                    looked.done.add(line.ordinal)
                 continue
-            link = _found(line, kinds, implied)
-            found.append(link)
-            if line.type in kinds and not (link.ours or line.in_doubt):
-                done.add(line.ordinal)
-    return found, done
+            stands = line.type in kinds
+            ours, alone = _found(line, kinds, implied)
+            state = "linking"
+            if line.moved and not line.in_doubt:
+                if stands:
+                    state = "moved"
+                    looked.done.add(line.ordinal)
+                elif line.type in exclusive and any(line.type in others for others in linked.values()):
+                    state = "accepted"
+                    looked.kept.add(line.ordinal)
+            elif stands and not (ours or line.in_doubt):
+                looked.done.add(line.ordinal)
+            looked.found.append(FoundLink(line.ordinal, ours, alone, state))
+    return looked
 
 
-def _found(line: LinkLine, kinds: frozenset[int], implied: int | None) -> FoundLink:
-    """A kind that is not there will be made by us. One that is there is ours where a row of ours says so, or where it
-    came along with another kind that we made on a pair that nothing tied before. Where something ties the two, and not
-    by this kind, a request for it that is in doubt never arrived, so what is there was not made by it."""
+def _found(line: LinkLine, kinds: frozenset[int], implied: int | None) -> tuple[bool, bool]:
+    """(ours, alone). A kind that is not there will be made by us. One that is there is ours where a row of ours says
+    so, or where it came along with another kind that we made on a pair that nothing tied before. Where something ties
+    the two, and not by this kind, a request for it that is in doubt never arrived, so what is there was not made by
+    it."""
     ours = line.ours or line.type not in kinds or (line.type == implied and line.alone_by_another)
     alone = not kinds or line.alone_by_another or (line.alone and line.type in kinds)
-    return FoundLink(line.ordinal, ours, alone)
+    return ours, alone
 
 
-async def follow_merged(run: SyncRun, destination: Destination) -> None:
-    """Records that people merged took our links along to the record that is left. Where the id of a row leads to the
-    one that our record has today, the row goes there too, in doubt; else it would be taken for a link that somebody
-    else made. Whether the other record of the merge had a link of its own nobody can tell, so it is not `alone`. Safe
-    to repeat."""
-    moved = await run.on_tables(links_table.moved_ends)
-    merged = list[MovedEnd]()
+async def ends_today(destination: Destination, moved: Sequence[MovedEnd]) -> list[MovedEnd]:
+    """Of ends whose record has another id today, those whose links are not at the old one any more: people merged the
+    record and our links went along, or it is gone and they went with it. An old record that still stands by itself
+    keeps its links; they are compared as before."""
+    ends_now = list[MovedEnd]()
     for object_ in sorted({end.object for end in moved}):
         ends = [end for end in moved if end.object == object_]
-        await destination.describe(object_)
         stands = await read_by_id(destination, object_, list(dict.fromkeys(end.before for end in ends)), [])
-        merged += [end for end in ends if end.before in stands and stands[end.before].destination_id == end.now]
-    if merged:
-        await run.on_tables(links_table.follow_merged, merged)
+        for end in ends:
+            if end.before not in stands:
+                ends_now.append(end._replace(gone=True))
+            elif stands[end.before].destination_id == end.now:
+                ends_now.append(end)
+    return ends_now
+
+
+async def follow_moved(run: SyncRun, destination: Destination) -> None:
+    """Takes our rows along where records have another id today; else a link that a merge brought over would be taken
+    for one that somebody else made. Whether the other record of the merge had a link of its own nobody can tell, so it
+    is not `alone`. Safe to repeat."""
+    moved = await run.on_tables(links_table.moved_ends)
+    if moved and isinstance(destination, ReadsBack):
+        for object_ in sorted({end.object for end in moved}):
+            await destination.describe(object_)
+        if ends := await ends_today(destination, moved):
+            await run.on_tables(links_table.follow_moved, ends)

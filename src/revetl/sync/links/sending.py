@@ -20,14 +20,15 @@ from itertools import groupby
 
 from revetl.clock import naive
 from revetl.destinations.base import Destination, Pair
+from revetl.destinations.capabilities import ReadsBack, requests_of
 from revetl.errors import CallError, ConfigError, Problem, Rejected
 from revetl.model import Outcome, RunRecord, Status, SyncSpec
 from revetl.state import runs
 from revetl.state.sync_tables import SyncTables
 from revetl.sync.batching import ask_in_batches
 from revetl.sync.links import comparison, links_table, refused
-from revetl.sync.links.links_table import LinkCounts, LinkLine
-from revetl.sync.links.reading import able_to_link, follow_merged, look
+from revetl.sync.links.links_table import LinkCounts, LinkLine, MovedEnd
+from revetl.sync.links.reading import able_to_link, ends_today, follow_moved, look
 from revetl.sync.lost_connection import again
 from revetl.sync.sync_run import SyncRun
 
@@ -37,12 +38,13 @@ _Write = Callable[[str, str, int, Sequence[Pair]], Awaitable[list[Outcome]]]
 
 @dataclass(slots=True)
 class LinkReport:
-    """Of one run, in links. `matched` stood there already; `waiting` lack a record at the destination; `refused` wait
-    after this run, error code → how many; `not_sent` because the run stopped."""
+    """Of one run, in links. `matched` stood there already; `kept`: a person chose another; `waiting` lack a record at
+    the destination; `refused` wait after this run, error code → how many; `not_sent` because the run stopped."""
 
     linked: int = 0
     matched: int = 0
     unlinked: int = 0
+    kept: int = 0
     rejected: int = 0
     unknown: int = 0
     waiting: int = 0
@@ -52,7 +54,7 @@ class LinkReport:
 
     @property
     def sent(self) -> int:
-        return self.linked + self.matched + self.unlinked + self.rejected + self.unknown
+        return self.linked + self.matched + self.unlinked + self.kept + self.rejected + self.unknown
 
     @property
     def counts(self) -> dict[str, int]:
@@ -61,6 +63,7 @@ class LinkReport:
             "linked": self.linked,
             "links_matched": self.matched,
             "unlinked": self.unlinked,
+            "links_kept": self.kept,
             "links_rejected": self.rejected,
             "links_unknown": self.unknown,
         }
@@ -68,19 +71,51 @@ class LinkReport:
 
 
 async def forecast(run: SyncRun, destination: Destination | None, *, full_refresh: bool) -> LinkCounts:
-    """What the run would send, links of records that its plan creates or adopts included. Changes no state.
-    ConfigError for a kind of link that the destination does not have."""
+    """What the run would send: links of records that its plan creates or adopts too, and those of records that its plan
+    or the plan of the other sync found under another id, as they stand there. Changes no state. ConfigError for a kind
+    of link that the destination does not have."""
     if not run.spec.associate:
         return LinkCounts(left=await run.on_tables(comparison.left))
-    counts = await run.on_tables(_foreseen, run.ctx.clock.now(), full_refresh)
-    if counts.link and destination is not None:
+    now = run.ctx.clock.now()
+    if destination is None:
+        return await run.on_tables(_foreseen, now, full_refresh)
+    moved = await run.on_tables(_moved) if isinstance(destination, ReadsBack) else []
+    if moved:
+        counts = await _foreseen_moved(run, destination, moved, now, full_refresh)
+    else:
+        counts = await run.on_tables(_foreseen, now, full_refresh)
+    if counts.link:
         await _check_types(run.spec, destination)
     return counts
 
 
+async def _foreseen_moved(
+    run: SyncRun, destination: Destination, moved: Sequence[MovedEnd], now: datetime, full_refresh: bool
+) -> LinkCounts:
+    """As the run will: rows follow to the ids of today, in a copy of them, and what stands there is read."""
+    for object_ in sorted({end.object for end in moved}):
+        await destination.describe(object_)
+    before = requests_of(destination)[0]
+    ends = await ends_today(destination, moved)
+    in_run = requests_of(destination)[0] - before
+    ahead = replace(run, tables=await run.on_tables(links_table.copy_for_planning))
+    await ahead.on_tables(links_table.follow_moved, ends)
+    counts = await ahead.on_tables(_foreseen, now, full_refresh)
+    looked = await look(run.spec, destination, await ahead.on_tables(links_table.moved_lines))
+    await run.on_tables(SyncTables.drop_scratch, "linksahead")
+    reads = requests_of(destination)[0] - before + in_run
+    standing, kept = len(looked.done), len(looked.kept)
+    return replace(counts, link=counts.link - standing - kept, standing=standing, kept=kept, reads=reads)
+
+
+def _moved(tables: SyncTables) -> list[MovedEnd]:
+    links_table.prepare(tables)
+    return links_table.moved_ends(tables, planned=True)
+
+
 def _foreseen(tables: SyncTables, now: datetime, full_refresh: bool) -> LinkCounts:
     links_table.prepare(tables)
-    counts = comparison.compare(tables, now, full_refresh=full_refresh)
+    counts = comparison.compare(tables, now, full_refresh=full_refresh, planned=True)
     coming = comparison.coming(tables) if counts.waiting else 0
     return replace(counts, link=counts.link + coming, waiting=counts.waiting - coming)
 
@@ -105,7 +140,7 @@ async def _bring(
     """`written` counts what is checkpointed, also by an attempt that broke off."""
     await run.on_tables(_prepare)
     try:
-        await follow_merged(run, destination)
+        await follow_moved(run, destination)
     except CallError as e:
         return replace(written, error=e)
     counts, start = await run.on_tables(_compare, run.ctx.clock.now(), full_refresh)
@@ -120,18 +155,20 @@ async def _bring(
         high = min(low + chunk_rows, start + total)
         chunk = await run.on_tables(links_table.lines, low, high)
         try:
-            found, nothing_to_do = await look(run.spec, destination, chunk)
+            looked = await look(run.spec, destination, chunk)
         except Exception as e:  # noqa: BLE001 - away, denied, or a connector's bug: nothing of this chunk was sent
             report.error = e
             break
-        await run.on_tables(links_table.intend, low, high, record.run_id, found)
-        done = [_as_it_should_be(line) for line in chunk if line.ordinal in nothing_to_do]
-        done += await _send(run.spec, destination, [c for c in chunk if c.ordinal not in nothing_to_do], report)
+        await run.on_tables(links_table.intend, low, high, record.run_id, looked.found)
+        done = [_as_it_should_be(line) for line in chunk if line.ordinal in looked.done]
+        done += [_kept(line) for line in chunk if line.ordinal in looked.kept]
+        left = [c for c in chunk if c.ordinal not in looked.done | looked.kept]
+        done += await _send(run.spec, destination, left, report)
         _count(report, chunk, done)
         record.counts |= report.counts
         await run.on_tables(_checkpoint, record, done, naive(run.ctx.clock.now()))
         written.linked, written.matched, written.unlinked = report.linked, report.matched, report.unlinked
-        written.rejected, written.unknown = report.rejected, report.unknown
+        written.rejected, written.unknown, written.kept = report.rejected, report.unknown, report.kept
     report.not_sent = total - (report.sent - before)
     report.refused = await run.on_tables(refused.waiting)
     return report
@@ -189,6 +226,11 @@ def _as_it_should_be(line: LinkLine) -> Outcome:
     return Outcome(line.ordinal, Status.OK, line.from_id, message=said, attempts=0)
 
 
+def _kept(line: LinkLine) -> Outcome:
+    said = "its record was merged or made again, and somebody chose another there, of which it has only one: kept"
+    return Outcome(line.ordinal, Status.SKIPPED, line.from_id, message=said, attempts=0)
+
+
 def _refused(pair: Pair, error: Rejected) -> Outcome:
     kind, in_row = type(error).__name__, error.in_row
     return Outcome(pair.ordinal, Status.REJECTED, None, kind, error.code, str(error), in_row=in_row)
@@ -200,13 +242,15 @@ def _unanswered(pair: Pair) -> Outcome:
 
 def _count(report: LinkReport, chunk: Sequence[LinkLine], done: Sequence[Outcome]) -> None:
     ops = {line.ordinal: line.op for line in chunk}
-    matched = sum(1 for o in done if not o.attempts and ops[o.ordinal] == "link")
+    kept = sum(1 for o in done if not o.attempts and o.status is Status.SKIPPED)
+    matched = sum(1 for o in done if not o.attempts and o.status is Status.OK and ops[o.ordinal] == "link")
     seen = Counter((ops[o.ordinal] if o.status in (Status.OK, Status.ACCEPTED) else o.status.value) for o in done)
     report.matched += matched
     report.linked += seen["link"] - matched
     report.unlinked += seen["unlink"]
     report.unknown += seen["unknown"]
-    report.rejected += seen["rejected"] + seen["skipped"]
+    report.kept += kept
+    report.rejected += seen["rejected"] + seen["skipped"] - kept
 
 
 def _checkpoint(tables: SyncTables, record: RunRecord, done: Sequence[Outcome], now: datetime) -> None:

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from revetl.errors import ConfigError, Problem
+from revetl.state.snapshot import kept_value
 from revetl.state.sync_tables import SyncField, SyncTables, row_hash
 from revetl.sync.plan import suppressed, suspects
 from revetl.warehouse.sql import ident
@@ -39,11 +40,12 @@ class KeyCounts:
 @dataclass(frozen=True, slots=True)
 class SnapshotComparison:
     """One comparison. `buckets`: a scratch table of those in which rows can differ at all, where that is known.
-    `full_refresh`: every record of the model differs."""
+    `full_refresh`: every record of the model differs. `holds`: a rollback left fields as people had edited them."""
 
     tables: SyncTables
     full_refresh: bool
     buckets: str | None
+    holds: bool = False
 
     def compare(self, source: str) -> KeyCounts:
         """Fills the scratch table `delta`. ConfigError for null, empty and duplicate keys."""
@@ -51,6 +53,10 @@ class SnapshotComparison:
         values = [tables.value(f, "m") for f in tables.fields]
         columns = "".join(f", {v} AS {ident(f.after)}" for f, v in zip(tables.fields, values, strict=True))
         carried = "".join(f", s.{ident(f.after)}" for f in tables.fields)
+        held, holds = ("", "")
+        if self.holds:
+            held = ", k.kept_values"
+            holds = f"LEFT JOIN (SELECT key, kept_values FROM {tables.rejected}) k ON k.key = s.key"
         key = tables.source_key("m")
         of_source, of_snapshot = (
             f"WHERE {suspects.among(self.buckets, k)}" if self.buckets else "" for k in (key, "key")
@@ -71,6 +77,7 @@ class SnapshotComparison:
                 n.row_hash AS known_hash,
                 {"n.left_model IS TRUE" if left else "FALSE"} AS returns
                 {carried}
+                {held}
             FROM (
                 SELECT TRUE AS present, {key} AS key, {row_hash(values)} AS source_hash {columns}
                 FROM {source} m
@@ -81,6 +88,7 @@ class SnapshotComparison:
                 FROM {tables.snapshot}
                 {of_snapshot}
             ) n ON n.key = s.key
+            {holds}
             {"" if self.full_refresh else f"WHERE {differs}"}
             """,
         )
@@ -108,7 +116,21 @@ class SnapshotComparison:
             return f"{after} IS DISTINCT FROM {before}"
         whole = "d.known_key IS NOT NULL" if self.full_refresh else f"({IN_DOUBT} OR d.returns)"
         test = f"({whole} OR {after} IS DISTINCT FROM {before})"
+        if self.holds:
+            test += f" AND NOT {self.held(field)}"
         return f"{test} AND {after} IS NOT NULL" if field.keep_null else test
+
+    def held(self, field: SyncField) -> str:
+        """Whether a rollback left the field as a person had edited it, and the row still says what was rolled back."""
+        if not self.holds:
+            return "FALSE"
+        entry = kept_value(field.name, f"d.{ident(field.after)}")
+        return f"coalesce(contains(d.kept_values, {entry}), FALSE)"
+
+    def held_records(self) -> str:
+        """A SELECT of the keys of `delta` with a field that is held now."""
+        any_field = " OR ".join(self.held(f) for f in self.tables.fields)
+        return f"SELECT d.source_key FROM {self.tables.scratch('delta')} d WHERE d.present AND ({any_field})"
 
     def names_record(self, field: SyncField) -> bool:
         """Whether the field is the id that the destination gave: another value means another record."""

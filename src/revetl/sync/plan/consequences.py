@@ -4,7 +4,7 @@ where a sync asks for what can't be kept. Asks the destination nothing."""
 from __future__ import annotations
 
 from revetl.destinations.base import Destination, ObjectSchema
-from revetl.destinations.capabilities import KeepsKeys, LooksUp, LooksUpIds, ReadsBack, write_only
+from revetl.destinations.capabilities import KeepsKeys, LooksUp, LooksUpIds, NeedsRecords, ReadsBack, write_only
 from revetl.errors import ConfigError, Problem
 from revetl.model import SyncSpec
 from revetl.sync.batching import by_jobs
@@ -30,6 +30,14 @@ def check(spec: SyncSpec, destination: Destination, schema: ObjectSchema) -> Non
         message = f"{_where(spec)}: mode update can't be kept: {spec.destination} can't be searched"
         hint = "Write `mode: upsert`: what stands there already can't be told from what does not."
         raise ConfigError(Problem(message, hint=hint))
+    if isinstance(destination, NeedsRecords) and destination.replaces_record(spec.object):
+        ruled = sorted(name for name, rule in spec.fields.items() if rule.policy != "always")
+        if ruled:
+            message = (
+                f"{_where(spec)}: fields.{ruled[0]}: an update replaces the whole record at {spec.destination}, so no"
+                " field can be left to what stands there"
+            )
+            raise ConfigError(Problem(message, hint="Leave the policy out, or send only what changed."))
 
 
 def _refuse_shared_keys(spec: SyncSpec, destination: Destination) -> None:
@@ -61,6 +69,8 @@ def consequences(spec: SyncSpec, destination: Destination, schema: ObjectSchema 
             out.append(_without_reading(name, destination))
     if destination.limits(spec.object).atomic:
         out.append(f"{name} takes a batch whole or not at all: a refused one is halved until the culprit stands alone")
+    if isinstance(destination, NeedsRecords) and destination.replaces_record(spec.object):
+        out.append(f"an update replaces the whole record at {name}: what people changed in any of our fields goes too")
     if changes and by_jobs(destination, spec.object, changes):
         out.append("sent as jobs, which are followed to their end: by the next run, where this one is stopped")
     return out

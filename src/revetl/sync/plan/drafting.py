@@ -14,6 +14,7 @@ from revetl.destinations.base import Destination, DestinationField, FieldType, O
 from revetl.destinations.capabilities import HasQuota, requests_of
 from revetl.errors import ConfigError, Problem, did_you_mean
 from revetl.model import Metadata, Operation, SyncSpec
+from revetl.state.sync_tables import SyncTables
 from revetl.sync.batching import write_rows
 from revetl.sync.links import sending
 from revetl.sync.plan import (
@@ -27,16 +28,17 @@ from revetl.sync.plan import (
     key_property,
     lines,
     matching,
+    multi_select,
     policies,
     standing,
 )
 from revetl.sync.plan.forecast import PlanForecast, forecast
-from revetl.sync.plan.summary import PlanSummary
+from revetl.sync.plan.summary import PlanSummary, Refresh
 from revetl.sync.retry import due
 from revetl.sync.sync_run import SyncRun
 
 
-async def draft(run: SyncRun, destination: Destination | None, *, limit: int | None, full_refresh: bool) -> PlanSummary:
+async def draft(run: SyncRun, destination: Destination | None, *, limit: int | None, refresh: Refresh) -> PlanSummary:
     """Freezes a plan, asks the destination what it has to know, judges guardrails and forecasts. Sends nothing; without
     a destination every new record counts as a create."""
     spec = run.spec
@@ -44,60 +46,75 @@ async def draft(run: SyncRun, destination: Destination | None, *, limit: int | N
     if destination is not None and spec.mode == "insert":
         schema = await destination.describe(spec.object)  # events are compared in another way
     of_events = schema is not None and schema.kind == "events"
-    options = freezing.FreezeOptions(run.ctx.clock.now(), limit, full_refresh, of_events)
+    every = refresh is not Refresh.NONE
+    options = freezing.FreezeOptions(run.ctx.clock.now(), limit, every, of_events)
     summary = await run.on_tables(freezing.freeze, run.ctx.run_id, options)
+    summary.full_refresh, summary.read_back = refresh is Refresh.WHOLE, refresh is Refresh.READ_BACK
     asked = (0, 0)
     planned = await run.on_tables(lines.count)
     if destination is not None and planned:
         schema = schema or await destination.describe(spec.object)
-        asked = await _ask(run, destination, schema, summary)
-        if not full_refresh:  # that one was asked for, and says of every record what became of it
+        asked = await _ask(run, destination, schema, summary, refresh)
+        if not every:  # that one says of every record what became of it
             summary.add_waiting(await run.on_tables(due.leave_out_decided_again, run.ctx.clock.now()))
     else:
         await _judge_shares(run, summary)
     summary = await run.on_tables(lines.summarise, summary)
     if destination is not None:
         summary.requests = sum(_writes(spec, destination, summary).values())
-        summary.consequences = consequences.consequences(spec, destination, schema, summary.changes)
+        summary.consequences += consequences.consequences(spec, destination, schema, summary.changes)
+        if summary.changes:
+            summary.notes += await key_property.to_make(spec, destination)
     summary.violations += guardrails.judge_creates(spec, summary.create - summary.again.get("create", 0))
-    summary.links = await sending.forecast(run, destination, full_refresh=full_refresh)
+    summary.links = await sending.forecast(run, destination, full_refresh=summary.full_refresh)
     summary.violations += guardrails.judge_links(spec, summary.links)
     if destination is not None:
         summary.forecast = _forecast(spec, destination, summary, *asked)
     return summary
 
 
-async def _ask(run: SyncRun, destination: Destination, schema: ObjectSchema, summary: PlanSummary) -> tuple[int, int]:
+async def _ask(
+    run: SyncRun, destination: Destination, schema: ObjectSchema, summary: PlanSummary, refresh: Refresh
+) -> tuple[int, int]:
     """Everything that the plan has to know from the destination; what that leaves out is counted in the summary.
     Returns the requests of lookups and of reads."""
     spec = run.spec
     described = key_property.described(spec, destination, schema.fields)
     if schema.kind == "events":
         events.check(spec, schema, full_refresh=summary.full_refresh)
-    looked_up_only = spec.match_on if run.tables.by_id else None
-    check_fields(spec, [f.name for f in run.tables.fields], described, looked_up_only=looked_up_only)
-    summary.notes += check_metadata(spec, described)
+    field_types.refuse(run.tables, described)
+    # Holds for every run of the sync alike, so runs do not repeat it as they do notes.
+    summary.consequences += check_declared(spec, destination, schema, [f.name for f in run.tables.fields])
+    check_required(run.tables, schema)
     summary.notes += await run.on_tables(field_types.check, described)
     await run.on_tables(key_property.check_keys)
-    consequences.check(spec, destination, schema)
     policies.check(run.tables, destination, described)
     summary.notes += _only_forward(spec, [f.name for f in run.tables.fields], described)
+    summary.notes += multi_select.replaced(run.tables, destination, described)
     if schema.kind == "events":
-        return await _match_events(run, destination, schema, summary), 0
-    if not summary.full_refresh:
+        lookups = await _match_events(run, destination, schema, summary)
+        summary.notes += await run.on_tables(field_types.strange_options, described)
+        return lookups, 0
+    if not (summary.full_refresh or summary.read_back):
         summary.unchanged += await equal_forms.take_over(run, destination)
-    await _judge_shares(run, summary)
+    if not summary.read_back:
+        await _judge_shares(run, summary)
     at = [requests_of(destination)[0]]
-    found = await standing.read(run, destination, described, full_refresh=summary.full_refresh)
+    found = await standing.read(run, destination, described, refresh=refresh)
     at.append(requests_of(destination)[0])
-    summary.absent = await matching.match_new(run, destination)
+    summary.absent = await matching.match_new(run, destination, multi_select.names(described))
     at.append(requests_of(destination)[0])
     if found.read:
         await run.on_tables(standing.decide)
         summary.merged, summary.found_again = found.merged, await run.on_tables(standing.count_found_again)
+        summary.theirs, summary.left_as_theirs = dict(sorted(found.theirs.items())), found.left_as_theirs
     summary.kept = await policies.decide(run, destination, described)
+    if summary.read_back:  # until now every record had a line
+        await _judge_shares(run, summary)
     await handovers.decide(run, destination, described, summary)
+    await multi_select.decide(run, destination, described)
     at.append(requests_of(destination)[0])
+    summary.notes += await run.on_tables(field_types.strange_options, described)
     return at[2] - at[1], at[1] - at[0] + at[3] - at[2]
 
 
@@ -139,7 +156,8 @@ def _forecast(spec: SyncSpec, destination: Destination, plan: PlanSummary, looku
     writes["link"] = -(-plan.links.link // limits.link_rows)
     writes["unlink"] = -(-plan.links.unlink // limits.unlink_rows)
     # A link is read before it is made, and a pair before anything of it is removed.
-    reads += -(-plan.links.link // limits.link_read_rows) + writes["unlink"]
+    looked_at = plan.links.link + plan.links.standing + plan.links.kept
+    reads += -(-looked_at // limits.link_read_rows) + writes["unlink"] + plan.links.reads
     quota = destination.quota(spec.object, spec.match_on) if isinstance(destination, HasQuota) else Quota()
     return forecast(quota, lookups=lookups, reads=reads, writes=writes)
 
@@ -157,10 +175,20 @@ def _writes(spec: SyncSpec, destination: Destination, plan: PlanSummary) -> dict
     return writes
 
 
+def check_declared(spec: SyncSpec, destination: Destination, schema: ObjectSchema, columns: Sequence[str]) -> list[str]:
+    """What a sync declares, held against the destination without looking at a row: as `revetl check` and every plan do
+    it. Returns what is worth knowing, a sentence each. ConfigError for what can't be sent so."""
+    described = key_property.described(spec, destination, schema.fields)
+    looked_up_only = spec.match_on if consequences.finds_by_id(spec, destination) else None
+    check_fields(spec, columns, described, looked_up_only=looked_up_only)
+    consequences.check(spec, destination, schema)
+    return check_metadata(spec, described)
+
+
 _METADATA_TYPES: Mapping[Metadata, tuple[FieldType, ...]] = {
-    "synced_at": ("string", "date", "datetime"),
-    "first_synced_at": ("string", "date", "datetime"),
-    "run_id": ("string",),
+    "synced_at": ("string", "date", "datetime", "any"),
+    "first_synced_at": ("string", "date", "datetime", "any"),
+    "run_id": ("string", "any"),
 }
 _METADATA_SAID: Mapping[Metadata, str] = {
     "synced_at": "the moment of the run, with every record that is sent",
@@ -181,6 +209,19 @@ def check_metadata(spec: SyncSpec, known: Mapping[str, DestinationField]) -> lis
     if problems:
         raise ConfigError(problems)
     return [f"{name}: {_METADATA_SAID[kind]}" for name, kind in spec.metadata.items()]
+
+
+def check_required(tables: SyncTables, schema: ObjectSchema) -> None:
+    """ConfigError for a column that every record of this object has to have, and that is not in the model."""
+    spec, names = tables.spec, {f.name for f in tables.fields}
+    where = spec.where or f"sync {spec.name}"
+    problems = [
+        Problem(f"{where}: there is no column {name!r}: {why}", hint=did_you_mean(name, [*names]))
+        for name, why in schema.required.items()
+        if name not in names
+    ]
+    if problems:
+        raise ConfigError(problems)
 
 
 def check_fields(

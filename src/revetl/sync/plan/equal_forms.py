@@ -88,6 +88,9 @@ def _compare(tables: SyncTables, destination: Destination, batch: pa.RecordBatch
     """(ordinal, the fields that do differ) of the lines that lose some."""
     ordinals, lists, *cells = (plain(column) for column in batch.columns)
     pairs = {f.name: (cells[2 * i], cells[2 * i + 1]) for i, f in enumerate(tables.fields)}
+    for name in tables.json_names:
+        before, after = pairs[name]
+        pairs[name] = [tables.cell(name, v) for v in before], [tables.cell(name, v) for v in after]
     shapes = {text: list(json.loads(text)) for text in set(lists)}
     object_, rows = tables.spec.object, []
     for i, (ordinal, text) in enumerate(zip(ordinals, lists, strict=True)):

@@ -6,7 +6,7 @@ seconds since 1970, where the destination takes milliseconds, would be written a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -14,6 +14,7 @@ from typing import Literal
 
 from revetl.destinations.base import DestinationField
 from revetl.errors import ConfigError, Problem
+from revetl.state.outcomes import changed, with_change_list
 from revetl.state.sync_tables import SyncField, SyncTables
 from revetl.warehouse.sql import ident
 
@@ -81,6 +82,23 @@ def of_types(column_type: str, field: DestinationField) -> str | None:
     return _SAID.get((kind_of(column_type), field.type))
 
 
+def refuse(tables: SyncTables, known: Mapping[str, DestinationField]) -> None:
+    """ConfigError with every column whose type no field of this object can hold. Reads nothing."""
+    where = tables.spec.where or f"sync {tables.spec.name}"
+    problems = []
+    for field in tables.fields:
+        takes_json = field.name in known and known[field.name].type in ("json", "any")
+        if field.is_sendable and (takes_json or not field.is_nested):
+            continue
+        kind, cure = field.source_type, f"Cast {field.name} to text in the model."
+        if field.source_type.endswith("]"):
+            kind = f"a list ({field.source_type})"
+            cure = f"Join it in the model, with ';' for a multi-select: array_to_string({field.name}, ';')."
+        problems.append(Problem(f"{where}: {field.name}: {kind} into a field: no field can hold it", hint=cure))
+    if problems:
+        raise ConfigError(problems)
+
+
 def check(tables: SyncTables, known: Mapping[str, DestinationField]) -> list[str]:
     """Of the plan that stands in `plan__<sync>`: what to say, a sentence a field. ConfigError with every field that
     must not be sent so. Reads only."""
@@ -118,9 +136,6 @@ def _of_field(tables: SyncTables, field: SyncField, known: DestinationField) -> 
                 field.name, f"whole numbers up to {greatest} do not fit into a number there: their last digits are lost"
             )
         return
-    if kind == "text" and known.type in ("enum", "multi_enum") and known.options:
-        yield from _of_options(tables, field, known, sent)
-        return
     said = of_types(field.type, known)
     if said is None:
         return
@@ -144,25 +159,60 @@ def _as_day(moment: object) -> str:
     return f" ({moment:%Y-%m-%d %H:%M}{moment:%z} as {written})"
 
 
-def _of_options(tables: SyncTables, field: SyncField, known: DestinationField, sent: str) -> Iterator[TypeClash]:
-    after, options = ident(field.after), set(known.options)
+def strange_options(tables: SyncTables, known: Mapping[str, DestinationField]) -> list[str]:
+    """Of the plan, once it is decided what is sent: of each enumeration how many records are given what is no option
+    there. What they hold beside that is not sent, so it is not refused. Reads only."""
+    planned = with_change_list(tables.plan)
+
+    def given(field: SyncField) -> tuple[str, str]:
+        sent = f"p.outcome IS NULL AND p.op <> 'delete' AND {changed(field.name)}"
+        return f"p.{ident(field.after)}", f"({planned}) p WHERE {sent}"
+
+    return _strange(tables, known, given)
+
+
+def strange_options_of_model(tables: SyncTables, known: Mapping[str, DestinationField]) -> list[str]:
+    """The same of all rows of the model, sent or not: before there is a plan. Reads only."""
+    return _strange(tables, known, lambda field: (tables.value(field, "m"), f"{tables.source} m WHERE TRUE"))
+
+
+def _strange(
+    tables: SyncTables, known: Mapping[str, DestinationField], given: Callable[[SyncField], tuple[str, str]]
+) -> list[str]:
+    """`given`: of a field its value, and from where on the statement goes."""
+    listed = (f for f in tables.fields if f.name in known and kind_of(f.type) == "text" and _has_options(known[f.name]))
+    said = ((f.name, _of_options(tables, known[f.name], *given(f))) for f in listed)
+    return [f"{name}: {message}" for name, message in said if message is not None]
+
+
+def _has_options(known: DestinationField) -> bool:
+    return known.type in ("enum", "multi_enum") and bool(known.options)
+
+
+def _of_options(tables: SyncTables, known: DestinationField, value: str, origin: str) -> str | None:
+    options = set(known.options)
     rows = tables.warehouse.rows(
-        f"SELECT {after}, count(*) AS records {sent} GROUP BY {after} ORDER BY records DESC, {after} LIMIT {_LOOKED_AT}"
+        f"""
+        SELECT {value} AS given, count(*) AS records
+        FROM {origin} AND {value} IS NOT NULL
+        GROUP BY 1
+        ORDER BY records DESC, given
+        LIMIT {_LOOKED_AT}
+        """
     )
     folded = {_folded(option): option for option in known.options}
     strange, meant = 0, dict[str, str]()
-    for value, records in rows:
-        parts = str(value).split(";") if known.type == "multi_enum" else [str(value)]
+    for given, records in rows:
+        parts = str(given).split(";") if known.type == "multi_enum" else [str(given)]
         odd = [part for part in parts if part and part not in options]
         if odd:
             strange += int(str(records))
             meant |= {part: folded[_folded(part)] for part in odd if _folded(part) in folded}
-    if strange:
-        labels = "".join(f", {said!r} for {option!r}" for said, option in [*meant.items()][:3])
-        several = " Several are joined with ';'." if known.type == "multi_enum" else ""
-        yield TypeClash(
-            field.name, f"{strange:,} record(s) hold what is no option there{labels}: refused there.{several}"
-        )
+    if not strange:
+        return None
+    labels = "".join(f", {said!r} for {option!r}" for said, option in [*meant.items()][:3])
+    several = " Several are joined with ';'." if known.type == "multi_enum" else ""
+    return f"{strange:,} record(s) hold what is no option there{labels}: refused there.{several}"
 
 
 def _folded(text: str) -> str:

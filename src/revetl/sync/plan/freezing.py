@@ -17,7 +17,7 @@ from revetl.state.sync_tables import HASH_TYPE, SyncTables, row_hash
 from revetl.sync.plan import guardrails, suppressed, suspects
 from revetl.sync.plan.comparison import IN_DOUBT, SnapshotComparison, source_of
 from revetl.sync.plan.summary import PlanSummary
-from revetl.sync.retry import due
+from revetl.sync.retry import due, queue
 from revetl.warehouse.sql import ident, literal
 
 log = logging.getLogger(__name__)
@@ -46,14 +46,17 @@ def freeze(tables: SyncTables, plan_id: str, options: FreezeOptions) -> PlanSumm
     barred = suppressed.records(tables)
     # Sums of hashes can't tell who left and came back.
     buckets = None if barred or options.full_refresh or tables.spec.forgets else suspects.find(tables)
+    holds = queue.holds_fields(tables)
     lean = tables.warehouse.lean(len(tables.fields) + 1)
     if buckets is not None and lean is not None:
         try:
             with lean:
-                return _freeze(SnapshotComparison(tables, options.full_refresh, buckets), plan_id, barred, options)
+                return _freeze(
+                    SnapshotComparison(tables, options.full_refresh, buckets, holds), plan_id, barred, options
+                )
         except WarehouseError:
             log.info("%s: not enough memory to plan with little; planned with more", tables.spec.name)
-    return _freeze(SnapshotComparison(tables, options.full_refresh, None), plan_id, barred, options)
+    return _freeze(SnapshotComparison(tables, options.full_refresh, None, holds), plan_id, barred, options)
 
 
 def _freeze(comparison: SnapshotComparison, plan_id: str, barred: Sequence[str], options: FreezeOptions) -> PlanSummary:
@@ -61,7 +64,7 @@ def _freeze(comparison: SnapshotComparison, plan_id: str, barred: Sequence[str],
     # Where DDL commits by itself a crash leaves half a plan that nothing refers to yet, and hashes of equal rows.
     with tables.warehouse.transaction(ddl=True), source_of(tables, barred) as source:
         counts = comparison.compare(source)
-        waiting = _write_plan(comparison, plan_id, options)
+        aside = _write_plan(comparison, plan_id, options)
         equal = comparison.take_over_hashes()
         returned = comparison.note_leavers()
         summary = PlanSummary(
@@ -71,13 +74,12 @@ def _freeze(comparison: SnapshotComparison, plan_id: str, barred: Sequence[str],
             object=tables.spec.object,
             source_rows=counts.source,
             snapshot_rows=counts.snapshot,
-            unchanged=counts.source - counts.differing + equal,
+            unchanged=counts.source - counts.differing + equal - aside.unchanged,
             left=counts.left,
             returned=returned,
             suppressed=len(barred),
-            full_refresh=comparison.full_refresh,
         )
-        summary.add_waiting(waiting)
+        summary.add_waiting(aside.waiting)
         summary.cleared = guardrails.cleared(tables)
         summary.cleared_again = guardrails.cleared(tables, again=True)
         moved = counts.differing + counts.left
@@ -89,8 +91,7 @@ def _freeze(comparison: SnapshotComparison, plan_id: str, barred: Sequence[str],
     return summary
 
 
-def _write_plan(comparison: SnapshotComparison, plan_id: str, options: FreezeOptions) -> dict[tuple[str, str], int]:
-    """Returns how many records wait, by (status in `rejected__<sync>`, reason)."""
+def _write_plan(comparison: SnapshotComparison, plan_id: str, options: FreezeOptions) -> due.SetAside:
     tables, spec = comparison.tables, comparison.tables.spec
     leavers = spec.mode == "mirror" and spec.on_leave != "ignore"
     candidates = " UNION ALL ".join([_present(comparison), *([_leavers(tables)] if leavers else [])])
@@ -98,7 +99,8 @@ def _write_plan(comparison: SnapshotComparison, plan_id: str, options: FreezeOpt
     has_line = f"{kept} AND (c.op <> 'update' OR c.changed <> '')"
     lines = f"SELECT c.key, c.row_hash FROM ({candidates}) c WHERE {has_line}"
     # What waits for a person (a create that may have happened, what was rolled back or accepted) goes on waiting.
-    waiting = due.set_aside(tables, lines, options.now, everything=comparison.full_refresh)
+    still_held = comparison.held_records() if comparison.holds else None
+    aside = due.set_aside(tables, lines, options.now, everything=comparison.full_refresh, still_held=still_held)
     columns = "".join(f", c.{ident(f.before)}, c.{ident(f.after)}" for f in tables.fields)
     tables.warehouse.execute(f"DROP TABLE IF EXISTS {tables.plan}")
     tables.warehouse.execute(
@@ -136,7 +138,9 @@ def _write_plan(comparison: SnapshotComparison, plan_id: str, options: FreezeOpt
             CAST(0 AS INTEGER) AS wave,
             CAST(NULL AS VARCHAR) AS follows,
             CAST(NULL AS VARCHAR) AS vacates,
-            CAST(NULL AS VARCHAR) AS takes_over
+            CAST(NULL AS VARCHAR) AS takes_over,
+            CAST(NULL AS VARCHAR) AS sent,
+            c.kept_values
             {columns}
         FROM due c
         {f"WHERE c.ordinal < {int(options.limit)}" if options.limit is not None else ""}
@@ -144,7 +148,7 @@ def _write_plan(comparison: SnapshotComparison, plan_id: str, options: FreezeOpt
         """
     )
     due.drop(tables)
-    return waiting
+    return aside
 
 
 def _present(comparison: SnapshotComparison) -> str:
@@ -158,8 +162,14 @@ def _present(comparison: SnapshotComparison) -> str:
     known_id = "n.destination_id"
     if tables.by_id:
         known_id = f"CASE WHEN NOT ({comparison.differs(tables.match_field)}) THEN n.destination_id END"
-    pairs = "".join(
-        f", n.{ident(f.stored)} AS {ident(f.before)}, d.{ident(f.after)} AS {ident(f.after)}" for f in tables.fields
+    pairs, held = "", [comparison.held(f) for f in tables.fields]
+    for f, kept in zip(tables.fields, held, strict=True):
+        before, after = f"n.{ident(f.stored)}", f"d.{ident(f.after)}"
+        if comparison.holds:
+            after = f"CASE WHEN {kept} THEN {before} ELSE {after} END"
+        pairs += f", {before} AS {ident(f.before)}, {after} AS {ident(f.after)}"
+    kept_values = (
+        f"CASE WHEN {' OR '.join(held)} THEN d.kept_values END" if comparison.holds else "CAST(NULL AS VARCHAR)"
     )
     return f"""
         SELECT
@@ -169,7 +179,8 @@ def _present(comparison: SnapshotComparison) -> str:
             d.known_key IS NOT NULL AS known,
             {IN_DOUBT} AS in_doubt,
             d.source_hash AS row_hash,
-            {f"concat_ws(',', {names})" if names else "''"} AS changed
+            {f"concat_ws(',', {names})" if names else "''"} AS changed,
+            {kept_values} AS kept_values
             {pairs}
         FROM {tables.scratch("delta")} d
         LEFT JOIN {tables.snapshot} n ON n.key = d.known_key
@@ -199,7 +210,7 @@ def _leavers(tables: SyncTables) -> str:
     )
     return f"""
         SELECT
-            d.known_key, {op}, n.destination_id, TRUE, d.known_hash IS NULL, {hash_}, {names}
+            d.known_key, {op}, n.destination_id, TRUE, d.known_hash IS NULL, {hash_}, {names}, CAST(NULL AS VARCHAR)
             {pairs}
         FROM {tables.scratch("delta")} d
         JOIN {tables.snapshot} n ON n.key = d.known_key

@@ -47,7 +47,14 @@ def judge_shares(
     if not snapshot_rows or all(limit is None for _, _, limit in limits):
         return []
     # What was refused and is tried again was judged when it was first planned.
-    ops = tables.warehouse.counts(f"SELECT op, count(*) FROM {tables.plan} WHERE known AND tries = 0 GROUP BY 1")
+    ops = tables.warehouse.counts(
+        f"""
+        SELECT op, count(*)
+        FROM {tables.plan}
+        WHERE known AND tries = 0 AND outcome IS NULL
+        GROUP BY 1
+        """
+    )
     ops["delete"] = ops.get("delete", 0) + cleared
     return [
         GuardrailViolation(

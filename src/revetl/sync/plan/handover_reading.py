@@ -58,7 +58,7 @@ async def read(run: SyncRun, destination: Destination, described: Mapping[str, D
     """Of the plan as it stands. `described` are the destination's fields."""
     unique_ones = unique_fields(run.tables, described)
     out = HandoverReading(tuple(unique.field for unique in unique_ones), {}, [], [])
-    forms = NormalForms(destination, run.spec.object)
+    forms = NormalForms(destination, run.tables)
     if unique_ones:
         await run.on_tables(_note_possible, out.fields)
     for unique in unique_ones:

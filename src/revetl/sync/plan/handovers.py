@@ -36,7 +36,7 @@ _RANK = {Operation.DELETE: 0, Operation.UPDATE: 1, Operation.CREATE: 2}  # as `f
 async def pass_over_given_up(run: SyncRun, destination: Destination) -> None:
     """A new record was found by a value that a record of another key has, and that key gives it up in this plan: it is
     not adopted, and is created once the value is free. Between the lookups and what they mean (`matching`)."""
-    forms = NormalForms(destination, run.spec.object)
+    forms = NormalForms(destination, run.tables)
     rows = await run.on_tables(_found_at_others)
     name = run.tables.match_field.name
     free = [

@@ -9,6 +9,7 @@ left that of another (`standing`).
 What can fail here, and what then happens:
 - there is no such field and the connector makes none, it is not unique, or keys are addresses → ConfigError when it is
   planned; nothing was sent.
+- the credentials do not suffice for making it → Denied when it is planned, where the connector can tell.
 - it can't be made → ConfigError before the first record is sent.
 """
 
@@ -17,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from revetl.destinations.base import Destination, DestinationField, RecordMatch
-from revetl.destinations.capabilities import LooksUp, MakesKeyFields
+from revetl.destinations.capabilities import LooksUp, MakesKeyFields, ProbesKeyFields
 from revetl.errors import ConfigError, Problem, did_you_mean
 from revetl.model import Scalar, SyncSpec
 from revetl.state.sync_tables import SyncTables
@@ -61,6 +62,15 @@ async def make(spec: SyncSpec, destination: Destination) -> None:
     """Before anything is sent: the field stands. Safe to repeat."""
     if spec.key_property is not None and isinstance(destination, MakesKeyFields):
         await destination.make_key_field(spec.object, spec.key_property)
+
+
+async def to_make(spec: SyncSpec, destination: Destination) -> list[str]:
+    """A sentence where a field for keys is made when the plan is sent: it changes the account. Denied where the
+    credentials do not suffice for it. Sends nothing; safe to repeat."""
+    if not isinstance(destination, ProbesKeyFields):
+        return []
+    name = await destination.key_field_to_make(spec.object, spec.created_through)
+    return [] if name is None else [f"{name}: a field that {spec.destination} {spec.object} lacks; made for our keys"]
 
 
 async def find(

@@ -127,10 +127,11 @@ def why_not_planned(tables: SyncTables, key: str) -> str | None:
     in_model = stands(tables.source, f"CAST({ident(spec.key)} AS VARCHAR)")
     known = stands(tables.snapshot, "key")
     waiting = tables.warehouse.rows(f"SELECT status, in_row FROM {tables.rejected} WHERE key = ?", [key])
-    if in_model and waiting:
+    if waiting:
         if queue.by_itself(*waiting[0]):
             return "was refused before: it waits, and is tried again by itself, or at once with `revetl retry`"
-        return "was refused before: it waits until its row changes, or for `revetl retry`"
+        why = queue.WHY_HELD.get(str(waiting[0][0]), "was refused before")
+        return f"{why}: it waits until its row changes, or for `revetl retry --key {key}`"
     if in_model and known:
         return "same: the destination is known to hold these values"
     if in_model:
@@ -145,14 +146,14 @@ def why_not_planned(tables: SyncTables, key: str) -> str | None:
 def _columns(tables: SyncTables) -> str:
     pairs = "".join(f", {ident(f.before)}, {ident(f.after)}" for f in tables.fields)
     kind = "CASE WHEN adopted THEN 'adopt' ELSE op END"
-    return f"key, {kind} AS kind, destination_id, changed_fields, found, outcome, reason, note, in_doubt{pairs}"
+    return f"key, {kind} AS kind, destination_id, changed_fields, found, sent, outcome, reason, note, in_doubt{pairs}"
 
 
 def _line(tables: SyncTables, row: Sequence[Any]) -> PlanLine:
-    key, kind, id_, names, found, outcome, reason, note, in_doubt, *values = row
+    key, kind, id_, names, found, sent, outcome, reason, note, in_doubt, *values = row
     cells: dict[str, tuple[Scalar, Scalar]] = {
         f.name: (values[2 * i], values[2 * i + 1]) for i, f in enumerate(tables.fields)
     }
-    stood = json.loads(found) if found else {}
-    fields = {n: (stood.get(n, cells[n][0]), cells[n][1]) for n in json.loads(names)}
+    stood, instead = json.loads(found or "{}"), json.loads(sent or "{}")
+    fields = {n: (stood.get(n, cells[n][0]), instead.get(n, cells[n][1])) for n in json.loads(names)}
     return PlanLine(key, kind, id_, fields, note, outcome, reason, bool(in_doubt))

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +31,7 @@ from revetl.destinations.capabilities import LooksUp
 from revetl.model import Scalar
 from revetl.state.sync_tables import SyncTables
 from revetl.sync.batching import ask_in_batches, cut
-from revetl.sync.plan import adoption, handovers, key_property, unsearched
+from revetl.sync.plan import adoption, handovers, key_property, multi_select, twin_keys, unsearched
 from revetl.sync.sync_run import SyncRun
 from revetl.warehouse.cells import plain
 from revetl.warehouse.sql import ident
@@ -68,21 +68,30 @@ class _NewLine:
     fields: dict[str, Scalar]
 
 
-async def match_new(run: SyncRun, destination: Destination) -> int:
+async def match_new(run: SyncRun, destination: Destination, multi: frozenset[str] = frozenset()) -> int:
     """Decides every line of the plan that has no destination id. Reads from the destination, writes to it nothing.
-    Returns how many are not there and, in mode update, left the plan for that."""
+    `multi`: the fields that hold a set of options. Returns how many are not there and, in mode update, left the plan
+    for that."""
     spec = run.spec
     searched = isinstance(destination, LooksUp)
     if not searched:
         await run.on_tables(unsearched.restore_ids)
     if not await run.on_tables(_count_new):
         return 0
+    absent = await _match(run, destination, multi, searched=searched)
+    if twin_keys.can_collide(spec, destination):
+        await run.on_tables(twin_keys.withhold)
+    return absent
+
+
+async def _match(run: SyncRun, destination: Destination, multi: frozenset[str], *, searched: bool) -> int:
+    spec = run.spec
     idempotent = destination.idempotent(spec.object, spec.created_through)
     if spec.match_on is None or not (idempotent or searched):
         if not idempotent:
             await run.on_tables(unsearched.withhold_unmatchable)
         return 0
-    await _find(run, destination, _NEW)
+    await _find(run, destination, _NEW, multi)
     return await run.on_tables(partial(adoption.decide, searched=searched))
 
 
@@ -97,13 +106,13 @@ async def look_again(run: SyncRun, destination: Destination) -> None:
         await run.on_tables(adoption.withhold_existing)
 
 
-async def _find(run: SyncRun, destination: Destination, which: str) -> None:
+async def _find(run: SyncRun, destination: Destination, which: str, multi: frozenset[str] = frozenset()) -> None:
     """Fills the scratch table `found`, for the lines of the condition `which`."""
     columns = ", ".join(f"{name} {type_}" for name, type_ in _FOUND)
     await run.on_tables(SyncTables.new_scratch, "found", f"({columns})")
     chunks = await run.on_tables(_stream, which)
     while lines := await run.on_tables(_next_lines, chunks):
-        rows = await _look_up(run, destination, lines)
+        rows = await _look_up(run, destination, lines, multi)
         await run.ctx.offload(run.ctx.warehouse.append, run.tables.scratch_relation("found"), _as_arrow(rows))
     await handovers.pass_over_given_up(run, destination)
 
@@ -112,7 +121,9 @@ def _count_new(tables: SyncTables, which: str = _NEW) -> int:
     return tables.warehouse.scalar(f"SELECT count(*) FROM {tables.plan} WHERE {which}", int)
 
 
-async def _look_up(run: SyncRun, destination: Destination, lines: list[_NewLine]) -> list[tuple[Any, ...]]:
+async def _look_up(
+    run: SyncRun, destination: Destination, lines: list[_NewLine], multi: frozenset[str]
+) -> list[tuple[Any, ...]]:
     spec, tables = run.spec, run.tables
     match_on, limits = str(spec.match_on), destination.limits(spec.object)
 
@@ -154,7 +165,8 @@ async def _look_up(run: SyncRun, destination: Destination, lines: list[_NewLine]
         by_present = match is not None and present_match is not None and _is_one(match, present_match)
         asked_for = isinstance(destination, LooksUp) and (bool(values) or found_by_key is not None)
         is_keyed = match is not None and match is by_key
-        difference = _difference(tables, destination, line, match, by_present, ours=line.in_doubt or is_keyed)
+        ours = line.in_doubt or is_keyed
+        difference = _difference(tables, destination, _merged(line, match, multi), match, by_present, ours=ours)
         stands = None if match is None else match.fields.get(match_on)
         main = by_present and stands is not None and form_of(stands) == identity
         rows.append((line.ordinal, identity, *difference, asked_for, empty, main, is_keyed))
@@ -181,6 +193,15 @@ def _owners(tables: SyncTables, ids: Collection[str]) -> dict[str, str]:
     return owners
 
 
+def _merged(line: _NewLine, match: RecordMatch | None, multi: frozenset[str]) -> _NewLine:
+    """With the options that stand there."""
+    if match is None or not multi:
+        return line
+    stands, ours = match.fields, line.fields
+    options = {n: multi_select.merged(stands.get(n), None, ours[n]) for n in ours.keys() & multi}
+    return replace(line, fields={**ours, **options})
+
+
 def _difference(
     tables: SyncTables,
     destination: Destination,
@@ -198,7 +219,7 @@ def _difference(
 
     def form(name: str, value: Scalar) -> str:
         try:
-            return "" if value is None else destination.normalise(object_, name, value)
+            return "" if value is None else destination.normalise(object_, name, tables.cell(name, value))
         except ValueError:  # has no form there: it differs, is sent, and is refused with the reason
             return repr(value)
 

@@ -81,7 +81,7 @@ async def decide(run: SyncRun, destination: Destination, described: Mapping[str,
     columns = ", ".join(f"{name} {type_}" for name, type_ in _columns(ruled))
     await run.on_tables(SyncTables.new_scratch, "kept", f"({columns})")
     chunks = await run.on_tables(_stream, ruled)
-    judge = _PolicyJudge(run.spec, ruled, destination, described)
+    judge = _PolicyJudge(run.tables, ruled, destination, described)
     while lines := await run.on_tables(_next_lines, ruled, chunks):
         ids = [line.destination_id for line in lines if line.found is None]
         stands = await read_by_id(destination, run.spec.object, ids, [f.name for f in run.tables.fields])
@@ -127,7 +127,7 @@ def _rank(field: DestinationField, form: str) -> Any:
 class _PolicyJudge:
     """Decides on one line after the other; holds no lines."""
 
-    spec: SyncSpec
+    tables: SyncTables
     ruled: Sequence[SyncField]
     destination: Destination
     described: Mapping[str, DestinationField]
@@ -156,11 +156,13 @@ class _PolicyJudge:
         if not _blank(ours) and self._form(name, ours) is None:
             return False  # it is sent, and refused with the reason
         field = self.described.get(name) or DestinationField(name, "string")
-        return not allows(self.spec.rule(name).policy, field, self._form(name, there), self._form(name, ours))
+        return not allows(self.tables.spec.rule(name).policy, field, self._form(name, there), self._form(name, ours))
 
     def _form(self, name: str, value: Scalar) -> Scalar:
         try:
-            return value if _blank(value) else self.destination.normalise(self.spec.object, name, value)
+            if _blank(value):
+                return value
+            return self.destination.normalise(self.tables.spec.object, name, self.tables.cell(name, value))
         except ValueError:  # has no form there
             return None
 

@@ -17,6 +17,10 @@ What is found, and what follows:
 Lines that are sent whole (in doubt, a full refresh, back in the model) keep all other fields: an earlier write of ours
 may land after this reading. So does a record whose last write the destination took and has not applied yet.
 
+Where the snapshot is older than what stands (`Refresh.READ_BACK`), every record has a line, and it keeps what differs.
+Of a field that is in the model as it was in the snapshot nothing says whose the other value there is: a person wrote
+it, or a run of ours that was forgotten. It leaves the line and is counted (`theirs`); to `drift` it is a person's.
+
 What can fail here, and what then happens:
 - the destination is away → its error leaves as it is and the run ends; nothing was sent.
 - the process dies → the lines are not decided, and the next run plans anew.
@@ -27,7 +31,7 @@ What can fail here, and what then happens:
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from revetl.destinations.base import Destination, DestinationField
@@ -36,6 +40,7 @@ from revetl.model import NOT_APPLIED
 from revetl.state.sync_tables import SyncTables
 from revetl.sync.plan import same_record, standing_comparison
 from revetl.sync.plan.standing_comparison import StandingComparison
+from revetl.sync.plan.summary import Refresh
 from revetl.sync.readback import CHUNK_ROWS, read_back
 from revetl.sync.sync_run import SyncRun
 from revetl.warehouse.sql import ident, literal
@@ -46,6 +51,7 @@ if TYPE_CHECKING:
 NOT_FOUND = "OBJECT_NOT_FOUND"
 GONE = "is not at the destination any more"
 EQUAL = "stands there with these values already"
+THEIRS = "left as it stands, for nothing says that it is ours: "
 _UNDECIDED = "outcome IS NULL AND op <> 'create' AND destination_id IS NOT NULL"
 
 
@@ -56,6 +62,8 @@ class StandingRecords:
     read: int = 0
     gone: int = 0
     merged: int = 0
+    theirs: Mapping[str, int] = field(default_factory=dict)  # field → lines that it left (`Refresh.READ_BACK`)
+    left_as_theirs: int = 0  # lines
 
 
 async def read(
@@ -63,7 +71,7 @@ async def read(
     destination: Destination,
     described: Mapping[str, DestinationField],
     *,
-    full_refresh: bool,
+    refresh: Refresh = Refresh.NONE,
     again: bool = False,
 ) -> StandingRecords:
     """Reads back what the undecided lines mean, and puts what stands into them. Nothing where the destination can't be
@@ -74,7 +82,7 @@ async def read(
     columns = ", ".join(f"{name} {type_}" for name, type_ in standing_comparison.COLUMNS)
     await run.on_tables(SyncTables.new_scratch, "standing", f"({columns})")
     await run.on_tables(same_record.prepare)
-    comparison = StandingComparison(run.tables, destination, described, full_refresh, again)
+    comparison = StandingComparison(run.tables, destination, described, refresh, again)
     chunks = await run.on_tables(_stream)
     names = [f.name for f in run.tables.fields]
     async for rows, stands in read_back(chunks, destination, run.spec.object, names, offload=run.ctx.offload):
@@ -84,9 +92,11 @@ async def read(
             await run.ctx.offload(run.ctx.warehouse.append, scratch, standing_comparison.as_arrow(found))
         await same_record.note_former(run, [m for r in rows if (m := stands.get(r["destination_id"])) is not None])
     look_again = not again and isinstance(destination, LooksUp) and run.spec.match_on is not None
+    if refresh is not Refresh.READ_BACK:
+        await run.on_tables(_keep_what_is_not_applied_yet)
     gone, merged = await run.on_tables(_write, look_again=look_again)
     await same_record.find_holders(run, destination)
-    return StandingRecords(count, gone, merged)
+    return StandingRecords(count, gone, merged, comparison.theirs, comparison.left_as_theirs)
 
 
 def decide(tables: SyncTables) -> None:
@@ -99,7 +109,7 @@ def decide(tables: SyncTables) -> None:
         tables.warehouse.execute(
             f"""
             UPDATE {tables.plan}
-            SET outcome = 'ok', note = {literal(EQUAL)}
+            SET outcome = 'ok', note = coalesce(note, {literal(EQUAL)})
             WHERE outcome IS NULL AND op = 'update' AND destination_id IS NOT NULL AND changed_fields = '[]'
             """
         )
@@ -145,11 +155,11 @@ def _write(tables: SyncTables, *, look_again: bool) -> tuple[int, int]:
     plan, stands = tables.plan, tables.scratch("standing")
     execute = tables.warehouse.execute
     with tables.warehouse.transaction():
-        _keep_what_is_not_applied_yet(tables)
         execute(
             f"""
             UPDATE {plan}
-            SET destination_id = s.found_id, changed_fields = s.changed_fields, found = coalesce(s.found, {plan}.found)
+            SET destination_id = s.found_id, changed_fields = s.changed_fields, found = coalesce(s.found, {plan}.found),
+                note = CASE WHEN s.theirs <> '' THEN {literal(THEIRS)} || s.theirs END
             FROM {stands} s
             WHERE s.ordinal = {plan}.ordinal AND s.found_id IS NOT NULL
             """

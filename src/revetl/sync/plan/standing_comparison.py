@@ -4,14 +4,17 @@ rules are said in `standing`. Nothing is read here."""
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from revetl.destinations.base import Destination, DestinationField, RecordMatch
 from revetl.model import Scalar
 from revetl.state.sync_tables import SyncTables
+from revetl.sync.plan import multi_select
 from revetl.sync.plan.equal_forms import same
 from revetl.sync.plan.policies import with_policy
+from revetl.sync.plan.summary import Refresh
 from revetl.sync.readback import KnownRow, NormalForms
 
 if TYPE_CHECKING:
@@ -26,25 +29,29 @@ COLUMNS = (
     ("own_form", "VARCHAR"),  # of `match_on`, in the destination's normal form: ours, and what stands there
     ("main_form", "VARCHAR"),
     ("less", "BOOLEAN"),  # it has lost fields that stand there equal
+    ("theirs", "VARCHAR"),  # the fields that it has lost since nothing says that they are ours; "": none
     ("moved", "BOOLEAN"),  # the id leads to another record: merged
 )
 
 
 class StandingComparison:
-    """Compares one line after the other; holds no lines."""
+    """Compares one line after the other; holds no lines. `theirs`: field → lines that it left as such."""
 
     def __init__(
         self,
         tables: SyncTables,
         destination: Destination,
         described: Mapping[str, DestinationField],
-        full_refresh: bool,
+        refresh: Refresh,
         again: bool,
     ) -> None:
         self._tables, self._destination = tables, destination
-        self._forms = NormalForms(destination, tables.spec.object)
-        self._whole, self._again = full_refresh, again
-        self._ruled = frozenset(f.name for f in with_policy(tables))
+        self._forms = NormalForms(destination, tables)
+        self._refresh, self._again = refresh, again
+        self.theirs, self.left_as_theirs = Counter[str](), 0
+        self._multi = multi_select.names(described)
+        # Of these a later step has to see what stands.
+        self._ruled = frozenset(f.name for f in with_policy(tables)) | self._multi
         self._at = {f.name: i for i, f in enumerate(tables.fields)}
         unique = {name for name in self._at if name in described and described[name].unique}
         self._unique = (unique | ({tables.spec.match_on} if tables.spec.match_on else set())) - {
@@ -54,11 +61,13 @@ class StandingComparison:
     def line(self, row: KnownRow, match: RecordMatch | None) -> tuple[Any, ...] | None:
         """A row of `standing`; None where all is as we knew it."""
         if match is None:
-            return (row["ordinal"], None, row["changed_fields"], None, None, None, False, False)
+            return (row["ordinal"], None, row["changed_fields"], None, None, None, False, "", False)
         changed = json.loads(row["changed_fields"])
         if self._lost_our_key(row, match) and self._tables.spec.key_property not in changed:
             changed.append(self._tables.spec.key_property)
         left = [name for name in changed if not self._leaves(name, row, match)]
+        theirs = self._theirs(left, row)
+        left = [name for name in left if name not in theirs]
         as_known = all(self._same(n, row[f"before__{self._at[n]}"], match.fields.get(n)) for n in left)
         merged = match.destination_id != row["destination_id"]
         if as_known and not (merged or self._again or len(left) < len(changed) or self._ruled.intersection(left)):
@@ -72,6 +81,7 @@ class StandingComparison:
             json.dumps(found, default=str) if keep else None,
             *self._identity(row, match),
             len(left) < len(changed),
+            ", ".join(theirs),
             merged,
         )
 
@@ -82,9 +92,23 @@ class StandingComparison:
             return False
         return not self._same(name, match.fields.get(name), row[f"after__{self._at[name]}"])
 
+    def _theirs(self, differing: Sequence[str], row: KnownRow) -> list[str]:
+        """Those that the model has as the older snapshot had them. Our key is written when anything else is."""
+        if self._refresh is not Refresh.READ_BACK or row["op"] != "update" or row["in_doubt"] or row["returned"]:
+            return []
+        as_before = [n for n in differing if self._same(n, *(row[f"{s}__{self._at[n]}"] for s in ("before", "after")))]
+        if len(as_before) < len(differing):
+            as_before = [name for name in as_before if name != self._tables.spec.key_property]
+        self.theirs.update(as_before)
+        self.left_as_theirs += bool(as_before)
+        return as_before
+
     def _leaves(self, name: str, row: KnownRow, match: RecordMatch) -> bool:
         before, after = (row[f"{side}__{self._at[name]}"] for side in ("before", "after"))
         stands = match.fields.get(name)
+        if name in self._multi:
+            known = match.destination_id == row["destination_id"]
+            after = multi_select.merged(stands, before if known else None, after)
         equal = self._same(name, stands, after)
         if name in self._unique and row["known"] and self._same(name, before, after):
             merged = match.destination_id != row["destination_id"]
@@ -94,10 +118,11 @@ class StandingComparison:
             # Known by it as by a further value; or merged, and nothing in our row asks for another than what stands.
             if not equal and (self._forms.of(name, after) in also or (merged and stands is not None)):
                 return True
-        return equal and not (self._whole or row["in_doubt"] or row["returned"])
+        return equal and not (self._refresh is Refresh.WHOLE or row["in_doubt"] or row["returned"])
 
     def _same(self, name: str, one: Scalar, other: Scalar) -> bool:
-        return same(self._destination, self._tables.spec.object, name, one, other)
+        cell = self._tables.cell
+        return same(self._destination, self._tables.spec.object, name, cell(name, one), cell(name, other))
 
     def _identity(self, row: KnownRow, match: RecordMatch) -> tuple[str | None, str | None]:
         name = self._tables.spec.match_on

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 
 from revetl.model import Scalar
 from revetl.sync.links.links_table import LinkCounts
@@ -37,6 +38,14 @@ class ValueMove:
     giver: str
     taker: str
     vacated: bool
+
+
+class Refresh(Enum):
+    """Which records a plan looks at beside those that differ from the snapshot."""
+
+    NONE = "none"
+    READ_BACK = "read back"  # all, beside what stands there: the snapshot is older than that
+    WHOLE = "whole"  # all, and every field of them is sent
 
 
 @dataclass(kw_only=True)
@@ -75,6 +84,7 @@ class RecordCounts:
     again: dict[str, int] = field(default_factory=dict)  # create, adopt, … → records that were refused before
     cleared_again: int = 0  # among `cleared`: were refused before
     merged: int = 0  # stand under another id: somebody merged their record into another
+    left_as_theirs: int = 0  # have a field that is not sent, for nothing says that what stands there is ours
     found_again: int = 0  # stand under another id: archived or deleted there, and made again by somebody
 
     @property
@@ -113,6 +123,7 @@ class FieldCounts:
 
     fields: dict[str, int] = field(default_factory=dict)  # will be sent
     kept: dict[str, int] = field(default_factory=dict)  # withheld by a field policy: what stands there is kept
+    theirs: dict[str, int] = field(default_factory=dict)  # read back after a restore: differ, and are not known as ours
     held: dict[str, int] = field(default_factory=dict)  # withheld: another record has the value, or is given it
 
 
@@ -133,5 +144,6 @@ class PlanSummary(RecordCounts, FieldCounts):
     moves: list[ValueMove] = field(default_factory=list)  # a few of them, in their order
     waves: int = 1  # lines of a later wave are sent once all of an earlier one are answered
     full_refresh: bool = False  # everything is sent, changed or not, and `max_changed_share` is not asked
-    consequences: list[str] = field(default_factory=list)  # what follows from what the destination can't do
+    read_back: bool = False  # the snapshot is older than what stands there: all was read, and what differs is sent
+    consequences: list[str] = field(default_factory=list)  # hold for every run alike: what it can't do, metadata
     violations: list[GuardrailViolation] = field(default_factory=list)  # guardrails that it breaks

@@ -8,9 +8,10 @@
   thousands that go on being refused cost little.
 - It waits for a value that another record of ours has: tried by every run, for this plan may free it. So is what a
   saved plan was to create and stood there by then: a plan that looks for it adopts it.
-- Nothing is left to send (the row stands there as it is by now, or has left the model): it leaves the queue.
-- Nothing is left to send, and this row was refused when it was sent whole (a full refresh): it waits for the next one,
-  or for its row to change.
+- Nothing is left to send (the row stands there as it is by now, or has left the model): it leaves the queue, also where
+  a person decided.
+- Nothing is left to send, and this very row waits all the same: it was refused when it was sent whole (a full refresh),
+  or its record was deleted there and that was accepted. It waits for its row to change.
 
 A record that is withheld again for the reason it waited for leaves the plan before anything is sent: it waits, and the
 outcomes don't say the same every hour.
@@ -18,13 +19,14 @@ outcomes don't say the same every hour.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 
 from revetl.clock import naive
 from revetl.state import snapshot
 from revetl.state.outcomes import EXISTS_BY_NOW, VALUE_HELD
 from revetl.state.sync_tables import SyncTables
-from revetl.sync.retry.queue import REASON, REFUSED, TRIED_AGAIN
+from revetl.sync.retry.queue import HELD, REASON, TRIED_AGAIN
 from revetl.warehouse.sql import literal
 
 FEW = 100
@@ -34,16 +36,28 @@ MOST = 1_000
 _SENT_BEFORE = "status IN ('" + "', '".join(TRIED_AGAIN) + "')"
 
 
-def set_aside(tables: SyncTables, candidates: str, now: datetime, *, everything: bool) -> dict[tuple[str, str], int]:
+@dataclass(frozen=True, slots=True)
+class SetAside:
+    """`waiting`: (status, reason) → records, as every other count of the queue has them. `unchanged`: of them, those in
+    the model that equal what is known to stand there."""
+
+    waiting: dict[tuple[str, str], int]
+    unchanged: int
+
+
+def set_aside(
+    tables: SyncTables, candidates: str, now: datetime, *, everything: bool, still_held: str | None = None
+) -> SetAside:
     """Makes the scratch tables `queued` (key, tries: how often this row was refused) and `waiting` (key: not to be
     planned now), and says why those wait. `candidates` is a SELECT of (key, row_hash) of the records that have
-    something to be sent; `everything`: what was refused is tried, whatever the cause. Call inside the plan's
+    something to be sent; `everything`: what was refused is tried, whatever the cause. `still_held`: a SELECT
+    of keys with a field that a rollback holds: they stay, though nothing else is to be sent. Call inside the plan's
     transaction."""
-    warehouse, refused = tables.warehouse, ", ".join(literal(status) for status in REFUSED)
+    warehouse = tables.warehouse
     if not warehouse.rows(f"SELECT 1 FROM {tables.rejected} LIMIT 1"):
         tables.new_scratch("queued", "(key VARCHAR, tries BIGINT)")
         tables.new_scratch("waiting", "(key VARCHAR)")
-        return {}
+        return SetAside({}, 0)
     tables.new_scratch(
         "retry_queue",
         f"""
@@ -66,8 +80,10 @@ def set_aside(tables: SyncTables, candidates: str, now: datetime, *, everything:
     warehouse.execute(
         f"""
         DELETE FROM {tables.rejected}
-        WHERE status IN ({refused}) AND key IN (SELECT key FROM {found} WHERE nothing_to_send)
-            AND key NOT IN ({_refused_as_it_is_known(tables)})
+        WHERE key IN (SELECT key FROM {found} WHERE nothing_to_send)
+            AND key NOT IN ({_waits_as_it_is_known(tables)})
+            AND {_model_is_whole(tables)}
+            {"" if still_held is None else f"AND key NOT IN ({still_held})"}
         """
     )
     tables.new_scratch("queued", f"AS SELECT key, tries FROM {found} WHERE as_before AND {_SENT_BEFORE}")
@@ -78,19 +94,46 @@ def set_aside(tables: SyncTables, candidates: str, now: datetime, *, everything:
         "waiting",
         f"AS SELECT key, status, {REASON} AS reason FROM {found} WHERE as_before AND key NOT IN ({due})",
     )
+    idle = f"""
+        SELECT key, status, {REASON} AS reason
+        FROM {found}
+        WHERE nothing_to_send AND key IN (SELECT key FROM {tables.rejected})
+        """
+    waiting = _counted(
+        tables,
+        f"SELECT status, reason FROM {tables.scratch('waiting')} UNION ALL SELECT status, reason FROM ({idle}) i",
+    )
+    unchanged = warehouse.scalar(
+        f"SELECT count(*) FROM ({idle}) i WHERE key IN (SELECT {tables.source_key('m')} FROM {tables.source} m)", int
+    )
     tables.drop_scratch("retry_queue")
-    return _counted(tables, f"SELECT status, reason FROM {tables.scratch('waiting')}")
+    return SetAside(waiting, unchanged)
 
 
-def _refused_as_it_is_known(tables: SyncTables) -> str:
-    """A SELECT of the keys in the model whose very row was refused though the snapshot has it: sent whole by a full
-    refresh, it turned out that the record is gone, or is another key's too. That its row stays mends neither."""
+def _waits_as_it_is_known(tables: SyncTables) -> str:
+    """A SELECT of the keys in the model whose very row waits though the snapshot has it: sent whole by a full refresh,
+    it turned out that the record is gone, or is another key's too; or that it is gone was accepted. That its row stays
+    mends none of it."""
     return f"""
         SELECT n.key
         FROM {tables.snapshot} n
         JOIN {tables.rejected} r ON r.key = n.key AND r.row_hash = n.row_hash
         WHERE n.key IN (SELECT {tables.source_key("m")} FROM {tables.source} m)
+            AND n.key NOT IN (
+                SELECT d.known_key
+                FROM {tables.scratch("delta")} d
+                WHERE d.known_key IS NOT NULL AND d.source_hash IS DISTINCT FROM d.known_hash
+            )
         """
+
+
+def _model_is_whole(tables: SyncTables) -> str:
+    """A condition on rows of the queue. What a person decided is not forgotten over a model that a failed build has
+    emptied; one that holds only what differs is empty on a good day."""
+    if tables.spec.forgets:
+        return "TRUE"
+    held = ", ".join(literal(status) for status in HELD)
+    return f"(status NOT IN ({held}) OR EXISTS (SELECT 1 FROM {tables.source}))"
 
 
 def _due(tables: SyncTables, now: datetime) -> str:

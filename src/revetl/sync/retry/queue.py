@@ -11,6 +11,9 @@ destination, another record gives an address free, a scope is granted. So what i
 again.
 
 A record waits whole, for planning knows no half of one. `kept_fields` remembers for which fields a value was accepted.
+
+A field that a rollback left, since a person had edited it, is held longer than the record: `kept_values` says for which
+value of the row. While the row has it the field is in no line, and the record stays in the queue.
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ REFUSED = ("rejected", "skipped", "unknown")
 ROLLED_BACK = "rolled_back"
 ACCEPTED = "accepted"
 HELD = (ROLLED_BACK, ACCEPTED)  # what stands there was chosen by a person
+WHY_HELD = {ROLLED_BACK: "was rolled back", ACCEPTED: "what stands there was accepted"}
 TRIED_AGAIN = ("rejected", "skipped")  # by themselves, where the cause lies outside of the row
 REASON = "coalesce(error_code, upper(status))"
 
@@ -51,23 +55,55 @@ def would_be_planned(tables: SyncTables, hash_: str, *, deleted: str = "FALSE") 
 
 
 def replace(tables: SyncTables, queued: str, status: str, now: datetime, run_id: str) -> None:
-    """Replaces what waits for these keys. `queued` is a SELECT of (key, waits, present_hash, kept_fields): rows that do
-    not wait leave the queue. Call inside a transaction; safe to repeat."""
+    """Replaces what waits for these keys, but for fields that are held already. `queued` is a SELECT of (key, waits,
+    present_hash, kept_fields, kept_values): rows that do not wait leave the queue. Call inside a transaction; safe to
+    repeat."""
+    rejected = tables.rejected
     tables.warehouse.execute(
         f"""
-        DELETE FROM {tables.rejected}
-        WHERE key IN (SELECT key FROM ({queued}) p)
+        UPDATE {rejected}
+        SET row_hash = p.present_hash,
+            status = ?,
+            run_id = ?,
+            "at" = ?,
+            error_code = NULL,
+            message = NULL,
+            tries = NULL,
+            next_try = NULL,
+            in_row = NULL,
+            sent_as = NULL,
+            kept_fields = p.kept_fields,
+            kept_values = CASE
+                WHEN {rejected}.kept_values IS NULL THEN p.kept_values
+                WHEN p.kept_values IS NULL OR contains({rejected}.kept_values, p.kept_values)
+                    THEN {rejected}.kept_values
+                ELSE {rejected}.kept_values || p.kept_values
+            END
+        FROM ({queued}) p
+        WHERE p.key = {rejected}.key AND p.waits
+        """,
+        [status, run_id, now],
+    )
+    tables.warehouse.execute(
+        f"""
+        DELETE FROM {rejected}
+        WHERE key IN (SELECT key FROM ({queued}) p WHERE NOT p.waits)
         """
     )
     tables.warehouse.execute(
         f"""
-        INSERT INTO {tables.rejected} (key, row_hash, status, run_id, "at", kept_fields)
-        SELECT p.key, p.present_hash, ?, ?, ?, p.kept_fields
+        INSERT INTO {rejected} (key, row_hash, status, run_id, "at", kept_fields, kept_values)
+        SELECT p.key, p.present_hash, ?, ?, ?, p.kept_fields, p.kept_values
         FROM ({queued}) p
-        WHERE p.waits
+        WHERE p.waits AND p.key NOT IN (SELECT key FROM {rejected})
         """,
         [status, run_id, now],
     )
+
+
+def holds_fields(tables: SyncTables) -> bool:
+    """Whether a field of any record is held by `kept_values`."""
+    return bool(tables.warehouse.rows(f"SELECT 1 FROM {tables.rejected} WHERE kept_values IS NOT NULL LIMIT 1"))
 
 
 @dataclass(frozen=True, slots=True)

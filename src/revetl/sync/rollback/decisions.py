@@ -27,8 +27,8 @@ async def decide(run: SyncRun, destination: Destination, undone: RunRecord, choi
     await run.on_tables(verdicts.prepare)
     total = await run.on_tables(verdicts.count_written, undone.run_id, choices.keys)
     chunks = await run.on_tables(verdicts.written_by, undone.run_id, choices.keys, batch_rows=CHUNK_ROWS)
-    vacatable = {f.name for f in (await destination.describe(spec.object)).fields.values() if f.vacatable}
-    judge = RollbackJudge(tables, NormalForms(destination, spec.object), undone, choices, vacatable)
+    described = (await destination.describe(spec.object)).fields
+    judge = RollbackJudge(tables, NormalForms(destination, tables), undone, choices, described)
     repeatable = destination.idempotent(spec.object, spec.match_on)
     names = [f.name for f in tables.fields]
     meter, done = run.ctx.progress("reading"), 0

@@ -4,19 +4,21 @@ before the run, what it wrote, and what stands now. The rules are in docs/design
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from revetl.destinations.base import RecordMatch
+from revetl.destinations.base import DestinationField, RecordMatch
 from revetl.destinations.capabilities import write_only
 from revetl.model import EXISTED, RunRecord, Scalar, Status
 from revetl.state.outcomes import VACATED
 from revetl.state.sync_tables import SyncTables
 from revetl.sync import typed_text
+from revetl.sync.plan import multi_select
+from revetl.sync.plan.policies import allows
 from revetl.sync.readback import KnownRow, NormalForms
-from revetl.sync.rollback.verdicts import RollbackVerdict
+from revetl.sync.rollback.verdicts import EDITED_THERE, RollbackVerdict
 
 # The destination's clock and ours may differ by this much before a record counts as older than the run.
 _CLOCK_SKEW = timedelta(minutes=5)
@@ -29,6 +31,7 @@ GONE = "not there any more: archived or deleted since"
 NOT_CREATED = "the run got no answer, and it was not created"
 NOT_KEPT = "the run did not keep what stood there"
 EDITED = "every field that it changed was edited or written since"
+NO_STEP_BACK = "the destination takes no step back"
 NO_COLUMN = "its column has left the model"
 UNSEEN_DOUBT = "in doubt, and the destination can't be read"
 UNSEEN_DOUBLE = "made anew it could stand there twice, and the destination can't be searched"
@@ -59,9 +62,10 @@ class RollbackJudge:
         forms: NormalForms,
         undone: RunRecord,
         choices: RollbackChoices,
-        vacatable: Collection[str] = (),
+        described: Mapping[str, DestinationField],
     ) -> None:
-        self._vacatable = vacatable
+        self._described = described
+        self._multi = multi_select.names(described)
         self._tables, self._forms, self._undone, self._choices = tables, forms, undone, choices
         self._fields = {f.name: (i, f) for i, f in enumerate(tables.fields)}
         self._unseen = write_only(forms.destination)
@@ -124,7 +128,8 @@ class RollbackJudge:
         stale = bool(row["in_doubt"])
         decided: list[RollbackVerdict] = []
         for name in changed:
-            verdict = self._field(row, match, name, earlier, written)
+            multi = name in self._multi and not self._unseen
+            verdict = (self._options if multi else self._field)(row, match, name, earlier, written)
             decided.append(verdict)
             if verdict.verdict == "restore":
                 sent.append(name)
@@ -133,6 +138,7 @@ class RollbackJudge:
                 stale = stale or self._forms.of(name, row[f"now__{index}"]) != self._forms.of(name, earlier.get(name))
         yield from decided
         found = {name: match.fields.get(name) for name in sent}
+        instead = {v.field: v.sent or None for v in decided if v.sent is not None}
         if sent:
             overall, reason = "restore", None
         elif any(v.verdict == "already" for v in decided):
@@ -144,6 +150,7 @@ class RollbackJudge:
         yield self._verdict(
             row, match, overall, reason, changed_fields=json.dumps(sent, separators=(",", ":")),
             found=json.dumps(found, default=str) if sent else None,
+            sent=json.dumps(instead, separators=(",", ":")) if instead else None,
         )  # fmt: skip
 
     def _field(
@@ -178,12 +185,39 @@ class RollbackJudge:
                 # What the run wrote may be on its way still: the earlier value has to be sent after it.
                 return verdict("restore", earlier=typed_text.text(value))
             return verdict("already", earlier=typed_text.text(value))
-        emptied = row["error_code"] == VACATED and now == "" and name in self._vacatable
+        there = self._described.get(name) or DestinationField(name, "string")
+        emptied = row["error_code"] == VACATED and now == "" and there.vacatable
         if emptied or now == form(name, wrote_typed):
+            # Emptying is no step back.
+            if there.only_forward and value is not None and not allows("forward_only", there, now, form(name, value)):
+                return verdict("left", NO_STEP_BACK)
             return verdict("restore", earlier=typed_text.text(value))
         if now == form(name, row[f"now__{index}"]):
             return verdict("left", f"written since by run {row['now_run']}")
-        return verdict("left", "edited there since")
+        return verdict("left", EDITED_THERE, earlier=typed_text.text(value), written=typed_text.text(wrote_typed))
+
+    def _options(
+        self, row: KnownRow, match: RecordMatch, name: str, earlier: Mapping[str, Any], written: Mapping[str, Any]
+    ) -> RollbackVerdict:
+        """Of a multi-select only the run's own step is taken back: options that people added or took away since stay as
+        they are. `earlier` becomes what was ours before, `sent` what is to stand there."""
+        if name not in self._fields or name not in earlier:
+            return self._field(row, match, name, earlier, written)
+        stood, wrote, stands = earlier[name], written.get(name), match.fields.get(name)
+        ours = row[f"now__{self._fields[name][0]}"]
+        back = multi_select.moved(stands, wrote, stood)
+        shown = {"field": name, "written": _for_people(wrote), "stands": _for_people(stands)}
+        own, old, sent = (multi_select.options(value).keys() for value in (ours, stood, wrote))
+        if not (own <= sent and (sent - old) <= own):
+            since = f"written since by run {row['now_run']}"
+            return self._verdict(row, match, "left", since, earlier=_for_people(stood), **shown)
+        shown["earlier"] = multi_select.moved(ours, wrote, stood)
+        form = self._forms.of
+        # What the run wrote may be on its way still: the earlier value has to be sent after it.
+        late = row["status"] == Status.ACCEPTED and form(name, stands) != form(name, wrote)
+        if form(name, back) == form(name, stands) and not late:
+            return self._verdict(row, match, "already", **shown)
+        return self._verdict(row, match, "restore", sent=back or "", **shown)
 
     def _created(self, row: KnownRow, match: RecordMatch, changed: Sequence[str]) -> RollbackVerdict:
         if row["error_code"] == EXISTED:

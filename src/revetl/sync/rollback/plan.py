@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from revetl.model import RunRecord, Scalar
+from revetl.state import snapshot
 from revetl.state.sync_tables import SyncTables, row_hash
 from revetl.sync.plan.freezing import sending_order
 from revetl.sync.retry import queue
@@ -82,7 +83,10 @@ def freeze(tables: SyncTables, plan_id: str, undone_run: str) -> None:
             CAST(NULL AS VARCHAR) AS follows,
             CAST(NULL AS VARCHAR) AS vacates,
             CAST(NULL AS VARCHAR) AS takes_over,
-            (p.verdict <> 'left' AND {queue.would_be_planned(tables, "p.row_hash", deleted=deleted)}) AS waits,
+            p.sent,
+            p.kept_values,
+            ((p.verdict <> 'left' OR p.kept_values IS NOT NULL)
+                AND {queue.would_be_planned(tables, "p.row_hash", deleted=deleted)}) AS waits,
             {queue.present_hash(tables)} AS present_hash
             {columns}
         FROM ({_lines(tables)}) p
@@ -93,14 +97,20 @@ def freeze(tables: SyncTables, plan_id: str, undone_run: str) -> None:
 
 
 def _lines(tables: SyncTables) -> str:
-    """The lines with their values, the undone run's id to be bound."""
+    """The lines with their values, the undone run's id to be bound.
+
+    A field that a person has edited since is as if that run had not been: the snapshot gets the earlier value, and a
+    row that is mended equals it, so that the person's stands like any edit. Until then it is held (`kept_values`).
+    """
     deletes = "(r.verdict IN ('archive', 'gone'))"
-    pairs, after = [], []
+    pairs, after, kept = [], [], []
     for i, f in enumerate(tables.fields):
         stands = f"n.{ident(f.stored)}"
         restored = f"CASE WHEN r.set_{i} = 1 THEN TRY_CAST(r.earlier_{i} AS {f.type}) ELSE {stands} END"
         value = f"CASE WHEN {deletes} THEN CAST(NULL AS {f.type}) ELSE {restored} END"
         after.append(value)
+        wrote = f"TRY_CAST(r.written_{i} AS {f.type})"
+        kept.append(f"CASE WHEN r.edited_{i} = 1 THEN {snapshot.kept_value(f.name, wrote)} END")
         pairs.append(f", {stands} AS {ident(f.before)}, {value} AS {ident(f.after)}")
     # In doubt stays in doubt, unless it was the undone run that left it so: its fields have just been read.
     doubt = "(n.key IS NOT NULL AND n.row_hash IS NULL AND n.run_id IS DISTINCT FROM ?)"
@@ -114,6 +124,8 @@ def _lines(tables: SyncTables) -> str:
             CASE WHEN NOT {deletes} AND NOT {doubt} THEN {row_hash(after)} END AS row_hash,
             coalesce(r.changed_fields, '[]') AS changed_fields,
             r.found,
+            r.sent,
+            nullif(concat_ws('', {", ".join(kept)}), '') AS kept_values,
             CASE r.verdict WHEN 'already' THEN 'ok' WHEN 'gone' THEN 'ok' WHEN 'left' THEN 'skipped' END AS outcome,
             CASE r.verdict WHEN 'already' THEN 'holds the earlier values already' ELSE r.reason END AS note
             {"".join(pairs)}
@@ -123,14 +135,18 @@ def _lines(tables: SyncTables) -> str:
 
 
 def _per_record(tables: SyncTables) -> str:
-    """The verdicts with one row per record: whether a field gets its earlier value, and that value."""
+    """The verdicts with one row per record: whether a field gets its earlier value, there or in the snapshot alone
+    (`edited`), and that value."""
     of_fields = []
     for i, f in enumerate(tables.fields):
-        own = f"field = {literal(f.name)} AND verdict IN ('restore', 'already')"
+        edited = f"field = {literal(f.name)} AND reason = {literal(verdicts.EDITED_THERE)}"
+        own = f"({edited} OR field = {literal(f.name)} AND verdict IN ('restore', 'already'))"
         of_fields.append(
             f", max(CASE WHEN {own} THEN 1 END) AS set_{i}, max(CASE WHEN {own} THEN earlier END) AS earlier_{i}"
+            f", max(CASE WHEN {edited} THEN 1 END) AS edited_{i}"
+            f", max(CASE WHEN {edited} THEN written END) AS written_{i}"
         )
-    names = ("verdict", "destination_id", "reason", "changed_fields", "found")
+    names = ("verdict", "destination_id", "reason", "changed_fields", "found", "sent")
     of_record = "".join(f", max(CASE WHEN field IS NULL THEN {name} END) AS {name}" for name in names)
     return f"""
         SELECT key {of_record} {"".join(of_fields)}
@@ -140,14 +156,28 @@ def _per_record(tables: SyncTables) -> str:
 
 
 def queue_restored(tables: SyncTables, answered: str, now: datetime, run_id: str) -> None:
-    """What is restored, or may be, must not be sent over again as long as its row stays as it is; a record that was
-    left alone waits for nothing new. `answered` is a SELECT of plan rows with their `status`. Call inside a
-    transaction."""
+    """What is restored, or may be, must not be sent over again as long as its row stays as it is, nor what a person has
+    edited since; a record that was left alone for another reason waits for nothing new. `answered` is a SELECT of plan
+    rows with their `status`. Call inside a transaction."""
+    edited = "(a.status = 'skipped' AND p.kept_values IS NOT NULL)"
+    tables.warehouse.execute(
+        f"""
+        UPDATE {tables.snapshot}
+        SET row_hash = p.row_hash, {", ".join(f"{ident(f.stored)} = p.{ident(f.after)}" for f in tables.fields)}
+        FROM (
+            SELECT p.*
+            FROM {tables.plan} p
+            JOIN ({answered}) a ON a.key = p.key
+            WHERE {edited}
+        ) p
+        WHERE p.key = {tables.snapshot}.key
+        """
+    )
     restored = f"""
-        SELECT p.key, p.waits, p.present_hash, CAST(NULL AS VARCHAR) AS kept_fields
+        SELECT p.key, p.waits, p.present_hash, CAST(NULL AS VARCHAR) AS kept_fields, p.kept_values
         FROM {tables.plan} p
         JOIN ({answered}) a ON a.key = p.key
-        WHERE a.status IN ('ok', 'accepted', 'unknown')
+        WHERE a.status IN ('ok', 'accepted', 'unknown') OR {edited}
         """
     queue.replace(tables, restored, queue.ROLLED_BACK, now, run_id)
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 # Links have outcomes of their own; a sync of the mended model puts them right, so they are not taken back.
 _OPS = "('create', 'update', 'delete')"
 
+EDITED_THERE = "edited there since"
+
 _COLUMNS = (
     ("undone_run", "VARCHAR"),
     ("key", "VARCHAR"),
@@ -26,10 +28,14 @@ _COLUMNS = (
     ("verdict", "VARCHAR"),  # restore, already, left; of a record also archive, gone, recreate
     ("reason", "VARCHAR"),  # why it is left
     ("earlier", "VARCHAR"),  # what stood before the run, as text that casts to the column's type
-    ("written", "VARCHAR"),
+    ("written", "VARCHAR"),  # the same, where a person has edited the field since
     ("stands", "VARCHAR"),  # what the destination says now
     ("changed_fields", "VARCHAR"),  # of a record: JSON array of what will be sent
     ("found", "VARCHAR"),  # of a record: JSON object, what stands in those fields
+    (
+        "sent",
+        "VARCHAR",
+    ),  # of a record: JSON object, what is sent where it is not the earlier value; of a field: that value
 )
 
 
@@ -47,6 +53,7 @@ class RollbackVerdict(NamedTuple):
     stands: str | None = None
     changed_fields: str | None = None
     found: str | None = None
+    sent: str | None = None
 
 
 def prepare(tables: SyncTables) -> None:
@@ -195,9 +202,10 @@ def reasons(tables: SyncTables) -> list[tuple[str, bool, int]]:
 def samples(tables: SyncTables, *, per_verdict: int) -> list[dict[str, Scalar]]:
     """A few records of each verdict, the smallest keys, each with the fields that do not stand as before already."""
     names = ("key", "destination_id", "field", "verdict", "reason", "earlier", "written", "stands")
+    columns = ", ".join("coalesce(sent, earlier) AS earlier" if name == "earlier" else name for name in names)
     found = tables.warehouse.rows(
         f"""
-        SELECT {", ".join(names)}
+        SELECT {columns}
         FROM {tables.rollback}
         WHERE verdict <> 'already'
             AND key IN (

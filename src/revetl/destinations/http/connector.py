@@ -1,0 +1,244 @@
+"""An account of an API that connections.yml describes. What it can do beside writing follows from what is described:
+with `look_up` records are found, with `read_back` they are read; `connect` gives the class that has just that."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from revetl.clock import Clock
+from revetl.destinations.base import Destination, DestinationField, FieldType, Limits, ObjectSchema, Quota, RecordMatch
+from revetl.destinations.http.account import response_rules, session_options
+from revetl.destinations.http.grammar import ApiLookUp, ApiObject, ApiQuestion, parameters, request_of
+from revetl.destinations.http.options import ANY, Options
+from revetl.destinations.http.reading import SEARCHED_ROWS, ApiReader
+from revetl.destinations.http.requests import RequestBuilder
+from revetl.destinations.http.values import form, leaves
+from revetl.destinations.http.writing import ApiWriter
+from revetl.errors import ConfigError, Denied, did_you_mean
+from revetl.http import Rate, Session, SessionRequest, Transport
+from revetl.http.auth_options import AccountAuth
+from revetl.http.signature import ID_HEADER
+from revetl.model import Change, Operation, Outcome, Scalar, Status
+
+_NAMES = ("id", "key")  # of {…} in a path, beside columns
+
+
+class AnyField(dict[str, DestinationField]):
+    """The fields of an object that takes whatever it is sent, those that are declared with their types."""
+
+    def __init__(self, types: Mapping[str, FieldType], unique: Sequence[str]) -> None:
+        declared: Mapping[str, FieldType] = {**dict.fromkeys(unique, "string"), **types}
+        super().__init__({n: DestinationField(n, type_, unique=n in unique) for n, type_ in declared.items()})
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str)
+
+    def __missing__(self, name: str) -> DestinationField:
+        return DestinationField(name, "any")
+
+
+class HttpApi:
+    """The core, for an API that can neither be searched nor read. `secrets`: what no message may hold beside the
+    account's credentials."""
+
+    def __init__(
+        self,
+        name: str,
+        options: Options,
+        clock: Clock,
+        transport: Transport | None = None,
+        secrets: Sequence[str] = (),
+    ) -> None:
+        self.name = name
+        self._options = options
+        self._account = options.auth.account() if options.auth else AccountAuth()
+        account = session_options(options, self._account, secrets)
+        self._session = Session(
+            name, options.base_url, account, response_rules(options), transport=transport, clock=clock
+        )
+        self._writer = ApiWriter(name, self._session, options.status)
+        self._reader = ApiReader(name, self._session, options.status)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r})"
+
+    async def __aenter__(self) -> HttpApi:
+        await self._session.__aenter__()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self._session.__aexit__(*exc)
+
+    @property
+    def requests(self) -> int:
+        return self._session.requests
+
+    @property
+    def retries(self) -> int:
+        return self._session.retries
+
+    async def check(self) -> str:
+        """The request that `check` declares, and the scopes of the token beside those that are asked for."""
+        check = self._options.check
+        if check is None:
+            return "no `check` is declared for it: nothing was asked"
+        body = None if check.body is None else check.body.encode()
+        headers = {} if body is None else {"content-type": "application/json"}
+        response = await self._session.send(
+            SessionRequest(check.method, check.path, body, {}, headers), idempotent=True
+        )
+        if not response.is_success:
+            raise Denied(f"{self.name} answered {response.status_code}: {check.method} {check.path}")
+        scopes = self._options.auth.asked_scopes if self._options.auth else ()
+        granted = self._account.token.scopes_granted if self._account.token else None
+        said = [f"answered {response.status_code}"]
+        said += [f"scopes asked for: {' '.join(scopes)}"] if scopes else []
+        said += [f"the token has: {' '.join(sorted(granted)) or 'none'}"] if granted is not None else []
+        return "; ".join(said)
+
+    async def probe(self, object_: str, match_on: str | None) -> list[str]:
+        self._object(object_)
+        if self._account.token is None or self._options.check is None:
+            return []
+        await self.check()
+        return [f"the token lacks the scope {scope}" for scope in self._account.token.scopes_missing]
+
+    async def describe(self, object_: str) -> ObjectSchema:
+        found = self._object(object_)
+        required = {
+            name: f"it stands in the path {request.path} of {self.name} {object_}"
+            for request in found.requests
+            for name in parameters(request.path)
+            if name not in _NAMES
+        }
+        if found.event_id is not None:
+            required[found.event_id] = f"by it {self.name} knows an event that it has already"
+        return ObjectSchema(AnyField(found.fields, found.unique), found.kind, found.event_id, required)
+
+    def limits(self, object_: str) -> Limits:
+        found = self._object(object_)
+        writes = [r for r in (request_of(found, op) for op in (Operation.CREATE, Operation.UPDATE)) if r is not None]
+        return Limits(
+            batch_rows=min(r.rows or 1 for r in writes),
+            concurrency=self._options.concurrency,
+            lookup_rows=_question_rows(found.look_up),
+            read_rows=_question_rows(found.read_back),
+            atomic=any((r.rows or 1) > 1 and not r.results for r in found.requests),
+            delete_rows=(found.delete.rows or 1) if found.delete else 1,
+        )
+
+    def quota(self, object_: str, match_on: str | None) -> Quota:
+        rate = self._options.rate
+        if rate is None:
+            return Quota(notes=("the endpoint declares no rate limit",))
+        allowed = Rate(rate.requests, rate.per_s)
+        return Quota(allowed, allowed, allowed)
+
+    def needs_record(self, object_: str) -> bool:
+        """An address or a whole body needs columns that did not change; a repeat is known by what was answered."""
+        if self._options.idempotency or self._options.signing_secret:
+            return True
+        requests = self._object(object_).requests
+        return any(
+            r.body == "whole" or set(parameters(r.path)) - {*_NAMES} or any(s.key_is not in _NAMES for s in r.results)
+            for r in requests
+        )
+
+    def replaces_record(self, object_: str) -> bool:
+        update = request_of(self._object(object_), Operation.UPDATE)
+        return update is not None and update.body == "whole"
+
+    def idempotent(self, object_: str, match_on: str | None) -> bool:
+        found = self._object(object_)
+        keys = self._options.idempotency
+        known = found.event_id is not None if found.kind == "events" else found.upsert is not None
+        return known or (keys is not None and keys.across_runs)
+
+    def normalise(self, object_: str, field: str, value: Scalar) -> str:
+        found = self._object(object_)
+        text = form(value, found.fields.get(field, "any"))
+        return text.lower() if field in found.ignore_case else text
+
+    async def write(self, object_: str, match_on: str | None, changes: Sequence[Change]) -> list[Outcome]:
+        found, op = self._object(object_), changes[0].op
+        request = request_of(found, op)
+        if request is None:
+            why = f"{self.name} {object_} declares no {op.value}"
+            return [Outcome(c.ordinal, Status.REJECTED, None, "Rejected", "NOT_DECLARED", why) for c in changes]
+        keys = [self._options.idempotency.header] if self._options.idempotency else []
+        ids = [ID_HEADER] if self._options.signing_secret else []
+        about = f"{self._options.base_url} {object_}"
+        builder = RequestBuilder(found, request, match_on, about, (*keys, *ids))
+        repeatable = op is not Operation.CREATE or bool(keys) or self.idempotent(object_, match_on)
+        outcomes: list[Outcome] = []
+        for batch in [changes] if request.rows is not None else [[change] for change in changes]:
+            outcomes += await self._writer.write(builder, batch, repeatable)
+        return outcomes
+
+    def _object(self, name: str) -> ApiObject:
+        objects = self._options.objects
+        found = objects.get(name) or objects.get(ANY)
+        if found is None:
+            hint = did_you_mean(name, [*objects]) or f"Declare it under objects: of {self.name} in connections.yml."
+            raise ConfigError(f"{self.name} has no object {name!r}", hint=hint)
+        return found
+
+
+class SearchableApi(HttpApi):
+    """With `look_up`."""
+
+    async def look_up(
+        self, object_: str, match_on: str, values: Sequence[Scalar], fields: Sequence[str]
+    ) -> Mapping[str, RecordMatch]:
+        found = self._object(object_)
+        question = found.look_up
+        if question is None or match_on not in question.by:
+            by = ", ".join(question.by) if question else "nothing"
+            message = f"{self.name} {object_} can't be looked up by {match_on!r}"
+            raise ConfigError(message, hint=f"It is looked up by {by}.")
+        wanted = {self.normalise(object_, match_on, value) for value in values}
+
+        def form_of(_: str, record: Mapping[str, Any]) -> str | None:
+            value = _value(record, match_on)
+            text = None if value is None else self.normalise(object_, match_on, value)
+            return text if text in wanted else None  # vendors also give what only resembles it
+
+        return await self._reader.find(found, question, values, fields, form_of)
+
+
+class ReadableApi(HttpApi):
+    """With `read_back`."""
+
+    async def read_back(self, object_: str, ids: Sequence[str], fields: Sequence[str]) -> Mapping[str, RecordMatch]:
+        found, wanted = self._object(object_), set(ids)
+        if found.read_back is None:
+            raise ConfigError(f"{self.name} {object_} declares no read_back")
+        return await self._reader.find(
+            found, found.read_back, ids, fields, lambda id_, _: id_ if id_ in wanted else None
+        )
+
+
+class WholeApi(SearchableApi, ReadableApi):
+    """With both."""
+
+
+def connect(name: str, options: Options, clock: Clock, transport: Transport | None = None) -> Destination:
+    """An account with the capabilities that its objects describe."""
+    first = next(iter(options.objects.values()))
+    kind: type[HttpApi]
+    if first.look_up is not None:
+        kind = WholeApi if first.read_back is not None else SearchableApi
+    else:
+        kind = ReadableApi if first.read_back is not None else HttpApi
+    return kind(name, options, clock, transport)
+
+
+def _question_rows(question: ApiQuestion | ApiLookUp | None) -> int:
+    if question is None or question.param is not None or "{value}" in question.path:
+        return question.rows if question is not None else 1
+    return SEARCHED_ROWS
+
+
+def _value(record: Mapping[str, Any], name: str) -> Scalar:
+    return leaves(record, iter((name,)))[name]

@@ -1,0 +1,109 @@
+"""Records as the API gives them: looked up by a field, read by id, or the whole list searched."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import Any
+from urllib.parse import quote
+
+from revetl.destinations.base import RecordMatch
+from revetl.destinations.http.grammar import ApiObject, ApiQuestion, ApiStatusRow, fill
+from revetl.destinations.http.results import as_text_of, document_of, verdict_of
+from revetl.destinations.http.values import as_text, at, leaves, listed
+from revetl.errors import Ambiguous, Denied
+from revetl.http import Session, SessionRequest
+from revetl.model import Scalar
+
+MOST_PAGES = 1_000
+SEARCHED_ROWS = 1_000  # values that one reading of a whole list answers
+
+
+class ApiReader:
+    """Asks one account. `status` is its table."""
+
+    def __init__(self, name: str, session: Session, status: Sequence[ApiStatusRow]) -> None:
+        self._name, self._session, self._status = name, session, status
+
+    async def find(
+        self,
+        object_: ApiObject,
+        question: ApiQuestion,
+        values: Sequence[Scalar],
+        fields: Sequence[str],
+        form_of: Callable[[str, Mapping[str, Any]], str | None],
+    ) -> dict[str, RecordMatch]:
+        """The records that were asked for, by what `form_of` (id, fields) says of each; the first of those that have
+        the same. None of it leaves out what the vendor gives beside them."""
+        found: dict[str, RecordMatch] = {}
+        for asked in _asked(question, values):
+            async for record in self._records(question, asked):
+                id_ = as_text_of(at(record, object_.id))
+                inner = at(record, question.record)
+                if id_ is None or not isinstance(inner, dict):
+                    continue
+                form = form_of(id_, inner)
+                if form is not None:
+                    found.setdefault(form, RecordMatch(id_, leaves(inner, iter(fields))))
+        return found
+
+    async def _records(self, question: ApiQuestion, asked: Sequence[str]) -> AsyncIterator[dict[str, Any]]:
+        params = dict(question.query)
+        if question.param is not None:
+            params[question.param] = ",".join(asked)
+        path = question.path
+        if "{value}" in path:
+            if asked[0] in ("", ".", ".."):
+                return  # no record has such a name: the address would be another
+            path = fill(path, {"value": quote(asked[0], safe="")})
+        page, count, seen = question.page, question.page.first if question.page else 0, set[str]()
+        if page is not None and page.next is None:
+            params[page.param] = str(count)
+        for _ in range(MOST_PAGES):
+            document = await self._ask(SessionRequest("GET", path, params=dict(params), shown_as=question.path))
+            records = [] if document is None else listed(document, question.records)
+            if records is None:
+                raise Ambiguous(f"{self._name} answered {question.path} without a list at {question.records!r}")
+            for record in records:
+                if isinstance(record, dict):
+                    yield record
+            if page is None or document is None:
+                return
+            if page.next is None:
+                if not records:
+                    return
+                count += len(records) if page.counts == "records" else 1
+                params[page.param] = str(count)
+                continue
+            cursor = as_text_of(at(document, page.next))
+            if cursor is None:
+                return
+            if cursor in seen:
+                break
+            seen.add(cursor)
+            params[page.param] = cursor
+        raise Ambiguous(f"{self._name}: {question.path} gives the same page again, or has over {MOST_PAGES} of them")
+
+    async def _ask(self, request: SessionRequest) -> Any:
+        """The answer's document; None where it says that there is nothing."""
+        response = await self._session.send(request, idempotent=True)
+        verdict = verdict_of(self._status, response)
+        if verdict == "gone":
+            return None
+        if verdict not in ("ok", "accepted"):
+            said = self._session.excerpt(response)
+            message = f"{self._name} answered {response.status_code} to a question: GET {request.target}"
+            # Taken for "not found", a wrong question would have every record made a second time.
+            raise Denied(message + (f": {said}" if said else ""), status=response.status_code)
+        return document_of(response)
+
+
+def _asked(question: ApiQuestion, values: Sequence[Scalar]) -> list[list[str]]:
+    """The values of each call. One with a comma is asked for alone, since commas join them."""
+    if question.param is None and "{value}" not in question.path:
+        return [[]]
+    texts = [as_text(value) for value in values]
+    if question.rows == 1:
+        return [[text] for text in texts]
+    alone = [[text] for text in texts if "," in text]
+    plain = [text for text in texts if "," not in text]
+    return alone + [plain[i : i + question.rows] for i in range(0, len(plain), question.rows)]

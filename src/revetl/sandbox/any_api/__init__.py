@@ -1,0 +1,1 @@
+"""A made-up API in several of the shapes that APIs have."""

@@ -1,0 +1,1 @@
+"""A Salesforce org: objects with their rules, SOQL, collections, bulk jobs, OAuth."""
