@@ -212,7 +212,7 @@ def test_a_backup_is_restored(somebody: Reader, project: Project) -> None:
     somebody.shell("revetl build -s hubspot__contacts")
     assert "16" in somebody.shell("revetl sync -s hubspot__contacts")
     model.write_text(as_it_was)
-    somebody.read("docs/guides/backup-and-restore.md")
+    somebody.read("docs/guides/backup-and-restore.md", {"yaml sync": "tests/unit/test_sync_definition_guide.py"})
     sent = project.ask("select count(*) from revetl.outcomes where op = 'create' and status = 'ok'")
     assert sent == project.ask(
         "select count(distinct sync || key) from revetl.outcomes where op = 'create' and status = 'ok'"

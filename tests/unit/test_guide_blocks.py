@@ -36,6 +36,8 @@ OWN = {
         "sql sender": "tests/unit/test_warehouse_permissions.py::grants",
         "sql builder": "tests/unit/test_warehouse_permissions.py::grants",
         # No stand-in enforces Snowflake's grants: the page says so, and only their form is looked at here.
+        "sql app": "tests/contract/test_databases_guide.py::test_the_page",
+        "sql shop": "tests/contract/test_databases_guide.py::test_the_page",
         "sql snowflake": "tests/unit/test_guide_blocks.py::test_the_grants_for_snowflake_are_of_its_form",
     },
     f"{GUIDES}/sync-definition.md": {"yaml": "tests/unit/test_sync_definition_guide.py::test_every_piece_is_a_sync"},
@@ -45,6 +47,8 @@ OWN = {
         "python title=*": "tests/unit/test_provider_docs.py::test_the_guides_",
         "console": "tests/unit/test_provider_docs.py::test_the_guides_",
     },
+    f"{GUIDES}/databases.md": {"*": "tests/contract/test_databases_guide.py::test_the_page"},
+    f"{GUIDES}/salesforce.md": {"*": "tests/cli/test_salesforce_guide.py::test_the_page"},
     f"{GUIDES}/connect-any-api.md": {"*": "tests/cli/test_connect_any_api.py::test_the_page"},
     f"{GUIDES}/write-a-destination.md": {
         "": "tests/contract/test_destination_guide.py::test_the_example_is_the_guide",  # the tree of its files
@@ -58,7 +62,7 @@ OWN = {
 @pytest.mark.parametrize("page", PAGES)
 def test_every_block_is_run(page: str) -> None:
     if page not in OWN:
-        assert f'read("{page}")' in (REPOSITORY / READ).read_text(encoding="utf-8")
+        assert f'read("{page}"' in (REPOSITORY / READ).read_text(encoding="utf-8")
         return
     by = OWN[page]
     for block in blocks(page):

@@ -16,6 +16,7 @@ from tests.support.guides import PAGES, blocks
 
 PAGE = "docs/guides/sync-definition.md"
 PIECES = [(block.line, block.text) for block in blocks(PAGE)]
+OF_OTHERS = [("docs/guides/backup-and-restore.md", "yaml sync")]
 # Guides of their own have what is said of these.
 ELSEWHERE = {"renamed_from"}
 
@@ -25,6 +26,16 @@ def test_every_piece_is_a_sync(line: int, text: str) -> None:
     piece: dict[str, Any] = yaml.safe_load(text)
     Draft202012Validator(json_schema("sync")).validate(piece)
     assert SyncMeta.model_validate(piece).model_dump(exclude_unset=True) == piece, line
+
+
+@pytest.mark.parametrize(("page", "words"), OF_OTHERS)
+def test_a_piece_on_another_page_is_part_of_a_sync(page: str, words: str) -> None:
+    (text,) = (block.text for block in blocks(page) if block.words == words)
+    piece: dict[str, Any] = yaml.safe_load(text)
+    assert SyncMeta.model_validate({"object": "contacts", **piece}).model_dump(exclude_unset=True) == {
+        "object": "contacts",
+        **piece,
+    }
 
 
 def test_no_option_and_no_word_is_left_out() -> None:
