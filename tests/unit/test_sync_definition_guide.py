@@ -31,11 +31,8 @@ def test_every_piece_is_a_sync(line: int, text: str) -> None:
 @pytest.mark.parametrize(("page", "words"), OF_OTHERS)
 def test_a_piece_on_another_page_is_part_of_a_sync(page: str, words: str) -> None:
     (text,) = (block.text for block in blocks(page) if block.words == words)
-    piece: dict[str, Any] = yaml.safe_load(text)
-    assert SyncMeta.model_validate({"object": "contacts", **piece}).model_dump(exclude_unset=True) == {
-        "object": "contacts",
-        **piece,
-    }
+    piece = {"destination": "hubspot", "object": "contacts", **yaml.safe_load(text)}
+    assert SyncMeta.model_validate(piece).model_dump(exclude_unset=True) == piece
 
 
 def test_no_option_and_no_word_is_left_out() -> None:
