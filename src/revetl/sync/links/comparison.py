@@ -7,7 +7,8 @@ from datetime import datetime
 from revetl.model import Relation
 from revetl.state.sync_tables import SyncTables, relation_of
 from revetl.sync.links import refused
-from revetl.sync.links.links_table import IDENTITY, MAY_STAND, LinkCounts, has_run, ids_of, same, targets
+from revetl.sync.links.following import ids_of
+from revetl.sync.links.links_table import IDENTITY, MAY_STAND, LinkCounts, has_run, same, targets
 from revetl.warehouse.sql import ident, literal, table
 
 _MAY_STAND = f"r.{MAY_STAND}"

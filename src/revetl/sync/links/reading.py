@@ -13,8 +13,9 @@ from revetl.destinations.capabilities import ExclusiveLinks, LinkedRecords, Link
 from revetl.errors import ConfigError, Problem
 from revetl.model import SyncSpec
 from revetl.sync.batching import ask_in_batches
-from revetl.sync.links import links_table
-from revetl.sync.links.links_table import FoundLink, LinkLine, MovedEnd
+from revetl.sync.links import following
+from revetl.sync.links.following import MovedEnd
+from revetl.sync.links.links_table import FoundLink, LinkLine
 from revetl.sync.readback import read_by_id
 from revetl.sync.sync_run import SyncRun
 
@@ -122,9 +123,9 @@ async def follow_moved(run: SyncRun, destination: Destination) -> None:
     """Takes our rows along where records have another id today; else a link that a merge brought over would be taken
     for one that somebody else made. Whether the other record of the merge had a link of its own nobody can tell, so it
     is not `alone`. Safe to repeat."""
-    moved = await run.on_tables(links_table.moved_ends)
+    moved = await run.on_tables(following.moved_ends)
     if moved and isinstance(destination, ReadsBack):
         for object_ in sorted({end.object for end in moved}):
             await destination.describe(object_)
         if ends := await ends_today(destination, moved):
-            await run.on_tables(links_table.follow_moved, ends)
+            await run.on_tables(following.follow_moved, ends)

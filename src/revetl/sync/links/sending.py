@@ -26,8 +26,9 @@ from revetl.model import Outcome, RunRecord, Status, SyncSpec
 from revetl.state import runs
 from revetl.state.sync_tables import SyncTables
 from revetl.sync.batching import ask_in_batches
-from revetl.sync.links import comparison, links_table, refused
-from revetl.sync.links.links_table import LinkCounts, LinkLine, MovedEnd
+from revetl.sync.links import answers, comparison, following, links_table, refused
+from revetl.sync.links.following import MovedEnd
+from revetl.sync.links.links_table import LinkCounts, LinkLine
 from revetl.sync.links.reading import able_to_link, ends_today, follow_moved, look
 from revetl.sync.lost_connection import again
 from revetl.sync.sync_run import SyncRun
@@ -98,8 +99,8 @@ async def _foreseen_moved(
     before = requests_of(destination)[0]
     ends = await ends_today(destination, moved)
     in_run = requests_of(destination)[0] - before
-    ahead = replace(run, tables=await run.on_tables(links_table.copy_for_planning))
-    await ahead.on_tables(links_table.follow_moved, ends)
+    ahead = replace(run, tables=await run.on_tables(following.copy_for_planning))
+    await ahead.on_tables(following.follow_moved, ends)
     counts = await ahead.on_tables(_foreseen, now, full_refresh)
     looked = await look(run.spec, destination, await ahead.on_tables(links_table.moved_lines))
     await run.on_tables(SyncTables.drop_scratch, "linksahead")
@@ -110,7 +111,7 @@ async def _foreseen_moved(
 
 def _moved(tables: SyncTables) -> list[MovedEnd]:
     links_table.prepare(tables)
-    return links_table.moved_ends(tables, planned=True)
+    return following.moved_ends(tables, planned=True)
 
 
 def _foreseen(tables: SyncTables, now: datetime, full_refresh: bool) -> LinkCounts:
@@ -159,7 +160,7 @@ async def _bring(
         except Exception as e:  # noqa: BLE001 - away, denied, or a connector's bug: nothing of this chunk was sent
             report.error = e
             break
-        await run.on_tables(links_table.intend, low, high, record.run_id, looked.found)
+        await run.on_tables(answers.intend, low, high, record.run_id, looked.found)
         done = [_as_it_should_be(line) for line in chunk if line.ordinal in looked.done]
         done += [_kept(line) for line in chunk if line.ordinal in looked.kept]
         left = [c for c in chunk if c.ordinal not in looked.done | looked.kept]
@@ -176,13 +177,13 @@ async def _bring(
 
 def _prepare(tables: SyncTables) -> None:
     links_table.prepare(tables)
-    links_table.follow(tables)
+    following.follow(tables)
 
 
 def _compare(tables: SyncTables, now: datetime, full_refresh: bool) -> tuple[LinkCounts, int]:
     """The counts, and the first line that has to be sent."""
     counts = comparison.compare(tables, now, full_refresh=full_refresh)
-    links_table.prepare_results(tables)
+    answers.prepare_results(tables)
     return counts, links_table.forget(tables)
 
 
@@ -256,7 +257,7 @@ def _count(report: LinkReport, chunk: Sequence[LinkLine], done: Sequence[Outcome
 def _checkpoint(tables: SyncTables, record: RunRecord, done: Sequence[Outcome], now: datetime) -> None:
     with tables.warehouse.transaction():
         if done:
-            links_table.write_answered(tables, done, now, record.run_id)
+            answers.write_answered(tables, done, now, record.run_id)
         runs.finish_run(tables.warehouse, record)
 
 
