@@ -1,4 +1,4 @@
-"""Links whose records have another key or another id today: a key inherited a record, records were merged or made again.
+"""Links whose records have another key or another id today: a key inherited a record, records were merged or made anew.
 Their rows in `links__<sync>` follow; what stands on the new pair is read before anything is sent (`reading`).
 
 Changes the warehouse only. Safe to repeat.
