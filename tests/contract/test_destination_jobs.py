@@ -354,7 +354,7 @@ def test_refusals_in_a_followed_job_are_told_by_the_run_that_follows_it(
 ) -> None:
     bench = left_open()
     results = fake(bench).results["job-1"]
-    results[3] = replace(results[3], status=Status.REJECTED, error_code=code)
+    results[3] = replace(results[3], status=Status.REJECTED, error_code=code, in_row=code == "INVALID_EMAIL")
     del fake(bench).records[results[3].destination_id or ""]
     fake(bench).poison = poison
     report = run(bench)

@@ -199,17 +199,22 @@ def id_is_dropped(tables: SyncTables) -> str:
 def forget_handed_over(tables: SyncTables, sent: str, params: Sequence[Scalar] = ()) -> None:
     """Who handed its record over to one of these plan rows is forgotten, from the moment on that the row may have been
     sent: before that it is the only one that knows the record. Call inside a transaction; safe to repeat."""
-    tables.warehouse.execute(
-        f"""
-        DELETE FROM {tables.snapshot} AS n
-        WHERE EXISTS (
-            SELECT 1
-            FROM ({sent}) p
-            WHERE n.key <> p.key AND ((p.adopted AND n.destination_id = p.destination_id) OR n.key = p.takes_over)
+    # Two statements: joined by OR, a database compares every row with every other.
+    for theirs in (
+        "n.destination_id = p.destination_id AND n.key <> p.key AND p.adopted",
+        "n.key = p.takes_over",
+    ):
+        tables.warehouse.execute(
+            f"""
+            DELETE FROM {tables.snapshot} AS n
+            WHERE EXISTS (
+                SELECT 1
+                FROM ({sent}) p
+                WHERE {theirs}
+            )
+            """,
+            params,
         )
-        """,
-        params,
-    )
 
 
 def _known_value(field: SyncField) -> str:
