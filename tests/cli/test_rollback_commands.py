@@ -60,7 +60,7 @@ def test_a_bad_run_is_taken_back(
     assert (code, report["status"], report["counts"]) == (0, "done", {"ok": 3, "skipped": 1})
     assert report["plan"]["undone_run"] == bad
     code, out, _ = call(capsys, "plan")
-    assert "3 rolled back: stay as restored until the row changes" in out
+    assert "4 rolled back: stay as restored until the row changes" in out
     assert synced(capsys)["plan"]["changes"] == 0
     assert f"takes back run {bad}" in call(capsys, "runs", "show", report["run_id"][-6:])[1]
     assert f"rolled back by {report['run_id']}" in call(capsys, "runs", "show", bad)[1]
