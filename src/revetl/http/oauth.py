@@ -166,8 +166,8 @@ class JwtAssertion:
             import jwt
         except ImportError:
             raise ConfigError("signing a JWT needs PyJWT", hint="pip install 'revetl[jwt]'") from None
-        claims = {"iss": self.issuer, "sub": self.subject, "aud": self.audience}
-        claims |= {"iat": int(now), "exp": int(now) + self.lives_s}  # type: ignore[dict-item]
+        claims: dict[str, object] = {"iss": self.issuer, "sub": self.subject, "aud": self.audience}
+        claims |= {"iat": int(now), "exp": int(now) + self.lives_s}
         try:
             headers = {"kid": self.key_id} if self.key_id else None
             return jwt.encode(claims, self.key, algorithm=self.algorithm, headers=headers)
