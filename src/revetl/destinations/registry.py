@@ -31,6 +31,7 @@ _BUILT_IN = {
     "http": "revetl.destinations.http",
     "http_sink": "revetl.destinations.http_sink",
     "salesforce": "revetl.destinations.salesforce",
+    "slack": "revetl.destinations.slack",
     "postgres": "revetl.destinations.sql.postgres",
     "mysql": "revetl.destinations.sql.mysql",
 }

@@ -1,0 +1,6 @@
+"""Slack: messages from a model, by a bot token or by an incoming webhook."""
+
+from revetl.destinations.slack.connector import Slack, connect
+from revetl.destinations.slack.options import Options
+
+__all__ = ["Options", "Slack", "connect"]
