@@ -247,6 +247,72 @@ def test_a_list_without_a_filter_is_read_to_its_end(page: Mapping[str, Any], ask
     assert seen == asked
 
 
+def _pages_by(place: Callable[[str | None], httpx.Response], onward: str) -> Answer:
+    """Two pages, the first of which names `onward`."""
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        first = not request.url.query
+        return place(onward if first else None)
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    "onward",
+    [
+        "https://api.example/v1/users?after=2&x=a%20b",
+        "https://API.example:443/v1/users?after=2&x=a%20b",
+        "/v1/users?after=2&x=a%20b",
+        "?after=2&x=a%20b",
+    ],
+)
+@pytest.mark.parametrize("header", [False, True])
+def test_a_list_goes_on_at_the_address_that_it_names(onward: str, header: bool) -> None:
+    def place(onward: str | None) -> httpx.Response:
+        rows = [{"id": "1" if onward else "2", "email": "a@x.io" if onward else "b@x.io"}]
+        links = {"link": f'<{onward}>; rel="next", </v1/users>; rel="first"'} if onward and header else {}
+        return httpx.Response(200, json={"data": rows, "paging": {"next": None if header else onward}}, headers=links)
+
+    page = {"link_header": True} if header else {"next_url": "/paging/next"}
+    api = looked({"page": page}, _pages_by(place, onward))
+    assert {m.destination_id for m in api.find(["a@x.io", "b@x.io"]).values()} == {"1", "2"}
+    assert str(api.sent[1].url) == "https://api.example/v1/users?after=2&x=a+b"
+
+
+@pytest.mark.parametrize(
+    "onward",
+    [
+        "https://evil.example/v1/users?after=2",
+        "http://api.example/v1/users?after=2",
+        "https://api.example:8443/v1/users?after=2",
+        "https://api.example@evil.example/v1/users",
+        "https://me:pass@api.example/v1/users",
+        "//evil.example/v1/users",
+        "/admin/users",
+        "/v1/../admin",
+        "/v1/%2e%2e/admin",
+        "/v1x/users",
+        "https://api.example\\@evil.example/v1/users",
+        "/v1/users?a=1&a=2",
+        "https://[::1/v1/users",
+        "file:///etc/passwd",
+    ],
+)
+def test_an_address_elsewhere_is_never_asked(onward: str) -> None:
+    api = looked(
+        {"page": {"next_url": "/n"}}, _pages_by(lambda n: httpx.Response(200, json={"data": [], "n": n}), onward)
+    )
+    with pytest.raises(Denied, match="next page of /users"):
+        api.find(["a@x.io"])
+    assert len(api.sent) == 1
+
+
+@pytest.mark.parametrize("page", [{}, {"param": "p", "next_url": "/n"}, {"link_header": True, "next": "/n"}])
+def test_a_list_goes_on_in_one_way(page: Mapping[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"how the list goes on|an address is 'next_url'"):
+        looked({"page": page}, says(200, {"data": []}))
+
+
 def test_a_page_that_comes_again_ends_it() -> None:
     with pytest.raises(Ambiguous, match="same page again"):
         looked({"page": {"param": "p", "next": "/n"}}, says(200, {"data": [], "n": "x"})).find(["a@x.io"])

@@ -58,7 +58,7 @@ class HttpApi:
             name, options.base_url, account, response_rules(options), transport=transport, clock=clock
         )
         self._writer = ApiWriter(name, self._session, options.status)
-        self._reader = ApiReader(name, self._session, options.status)
+        self._reader = ApiReader(name, self._session, options.base_url, options.status)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r})"

@@ -185,12 +185,24 @@ class ApiRequest(_Model):
 class ApiPaging(_Model):
     """How a list goes on: `next` is a pointer to what `param` is given in the following request (a cursor), until
     nothing stands there; without it `param` counts: pages from `first`, or records (`counts: records`), until a page is
-    empty."""
+    empty. Without `param`, `next_url` is a pointer to the address of the next page, or `link_header` says that it
+    stands in the header `Link`."""
 
-    param: str
+    param: str | None = None
     next: Pointer | None = None
     counts: Literal["pages", "records"] = "pages"
     first: int = 1
+    next_url: Pointer | None = None
+    link_header: bool = False
+
+    @model_validator(mode="after")
+    def _one_way_on(self) -> Self:
+        ways = [self.param is not None, self.next_url is not None, self.link_header]
+        if sum(ways) != 1:
+            raise ValueError("say how the list goes on: by 'param', by 'next_url' or by 'link_header'")
+        if self.param is None and self.next is not None:
+            raise ValueError("'next' is what 'param' is given: an address is 'next_url'")
+        return self
 
 
 class ApiQuestion(_Model):
