@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import pytest
 
+from revetl.destinations.base import RecordMatch
 from revetl.errors import Ambiguous, Unavailable
 from revetl.model import Change, Guardrails, Scalar
 from tests.support.sync_bench import Bench, Row
@@ -420,3 +422,32 @@ def test_a_value_that_a_person_gave_to_another_of_ours_waits_for_that_record() -
     bench.source([("1", "new@x.io", "Anna", None), BOB, ("3", "cid@y.io", "Cid", None)])
     assert bench.run().counts == {"ok": 2}
     assert emails(bench) == {"Anna": "new@x.io", "Bob": "bob@x.io", "Cid": "cid@y.io"}
+
+
+def test_a_value_that_somebody_takes_while_it_is_planned_is_withheld_from_a_new_record_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bench = bench_with()
+    look_up = bench.destination.look_up
+
+    async def then_made(*asked: Any) -> dict[str, RecordMatch]:
+        found = await look_up(*asked)
+        bench.destination.records["77"] = {"email": "new@x.io", "firstname": "Somebody"}
+        return found
+
+    monkeypatch.setattr(bench.destination, "look_up", then_made)
+    bench.source([("1", "new@x.io", "Anna", None), BOB, CID, ("9", "new@x.io", "Nia", None)])
+    plan = bench.plan()
+    assert (plan.create, plan.update, plan.held, plan.reasons) == (0, 1, {"email": 2}, {"VALUE_HELD": 1})
+
+
+def test_a_rollback_leaves_what_a_record_of_somebody_else_has_by_now() -> None:
+    bench = bench_with()
+    bench.source([("1", "new@x.io", "Anna", None), BOB, CID])
+    undone = bench.run()
+    bench.destination.records["77"] = {"email": "ann@x.io", "firstname": "Somebody"}
+    report = roll_back_run(bench, undone.run_id)
+    assert report.plan.fields == {"email": {"left": 1}, "firstname": {"restore": 1}}
+    why = "the record 77 there has that value, and is none of this sync"
+    assert {said for said, _, _ in report.plan.reasons} == {why}
+    assert emails(bench) == {"Ann": "new@x.io", "Bob": "bob@x.io", "Cid": "cid@x.io", "Somebody": "ann@x.io"}
