@@ -83,6 +83,15 @@ with measured as (
             and not right_records.is_shared_inbox,
             false
         ) as has_other_address,
+        -- Two numbers of their own, and no address that could say more.
+        coalesce(
+            left_records.phone <> right_records.phone
+            and left_records.is_own_phone
+            and right_records.is_own_phone
+            and left_records.email_key is null
+            and right_records.email_key is null,
+            false
+        ) as has_other_phone,
         -- The address names one of the two.
         coalesce(length(left_records.typed_first_key) > 2
             and left_records.email_local like '%' || left_records.typed_first_key || '%', false)

@@ -36,9 +36,14 @@ end
 case when {{ regex_matches(host, '[a-z0-9-]+([.][a-z0-9-]+)*[.][a-z]{2,}') }} then {{ host }} end
 {%- endmacro %}
 
-{# A company's name for comparing, its words kept apart; the legal form is taken off where the models know it. #}
+{#
+  A company's name for comparing, its words kept apart, without what stands in brackets; what is written in several ways as
+  several words is one. Legal forms are taken off where the models know them.
+#}
 {% macro company_words(value) %}
-nullif(trim({{ regex_replace(regex_replace('lower(' ~ value ~ ')', "[.'']", ''), "[[:space:][:punct:]]+", ' ') }}), '')
+{%- set plain = regex_replace(regex_replace(fold_letters(value), "[(][^)]*[)]", ' '), "[.'']", '') -%}
+{%- set spaced = "trim(" ~ regex_replace(plain, "[[:space:][:punct:]]+", ' ') ~ ")" -%}
+nullif(replace(replace(replace({{ spaced }}, ' de cv', ' cv'), ' de rl', ' rl'), ' sp z oo', ' spzoo'), '')
 {%- endmacro %}
 
 {# "bob" and "BOB" become "Bob"; what somebody typed in mixed case stays. #}

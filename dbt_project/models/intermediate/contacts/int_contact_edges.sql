@@ -40,12 +40,12 @@ final as (
                     -- A couple's address, unless it names one of them: then both names are that person's.
                     or name_level = 'family' and is_named_by_email
             when match_rule = 'name_at_company'
-                then not is_numbered_apart
+                then not is_numbered_apart and not has_other_phone
             -- The members of a family and the namesakes of an office share phones too: both names must agree.
             when match_rule = 'phone' then names_agree and not is_numbered_apart
             when match_rule = 'national_number' then name_level in ('same', 'close') and not is_numbered_apart
-            when match_rule = 'last_name_at_company' then name_level = 'initial' and not has_other_address
-            when match_rule = 'first_name_at_company' then name_level = 'close' and not has_other_address
+            when match_rule = 'last_name_at_company' then name_level = 'initial' and not has_other_address and not has_other_phone
+            when match_rule = 'first_name_at_company' then name_level = 'close' and not has_other_address and not has_other_phone
             else name_level = 'same' and not is_numbered_apart
         end
 )

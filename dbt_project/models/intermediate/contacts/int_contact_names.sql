@@ -16,7 +16,8 @@ said as (
     select
         sources.record_key,
         case when first_fillers.value is null then sources.first_name end as first_name,
-        case when last_fillers.value is null then sources.last_name end as last_name
+        case when last_fillers.value is null then sources.last_name end as last_name,
+        sources.company_name
     from sources
     left join placeholders as first_fillers on lower(sources.first_name) = first_fillers.value
     left join placeholders as last_fillers on lower(sources.last_name) = last_fillers.value
@@ -27,8 +28,17 @@ keyed as (
         *,
         {{ name_key(without_titles('first_name')) }} as typed_first_key,
         {{ name_key(without_suffix('last_name')) }} as typed_last_key,
-        {{ generation('last_name') }} as generation
+        {{ generation('last_name') }} as generation,
+        {{ name_key('company_name') }} as company_key
     from said
+),
+
+-- The name of its company in the place of a person's is kept, but nobody is compared by it.
+personal as (
+    select
+        *,
+        coalesce(coalesce(typed_first_key, '') || coalesce(typed_last_key, '') = company_key, false) as is_company
+    from keyed
 ),
 
 unfolded as (
@@ -37,11 +47,13 @@ unfolded as (
         keyed.first_name,
         keyed.last_name,
         keyed.generation,
-        keyed.typed_first_key,
-        coalesce(nicknames.name, {{ without_umlaut_e('keyed.typed_first_key') }}) as first_key,
-        {{ without_umlaut_e('keyed.typed_last_key') }} as last_key,
+        case when not keyed.is_company then keyed.typed_first_key end as typed_first_key,
+        case
+            when not keyed.is_company then coalesce(nicknames.name, {{ without_umlaut_e('keyed.typed_first_key') }})
+        end as first_key,
+        case when not keyed.is_company then {{ without_umlaut_e('keyed.typed_last_key') }} end as last_key,
         nicknames.nickname is not null as is_nickname
-    from keyed
+    from personal as keyed
     left join nicknames on keyed.typed_first_key = nicknames.nickname
 ),
 

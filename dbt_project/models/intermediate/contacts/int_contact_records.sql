@@ -55,6 +55,16 @@ mail_hosts as (
         and 2 * count(distinct typed_company_key) > count(*)
 ),
 
+-- A number that people of several names have is a switchboard or a family's.
+own_phones as (
+    select phones.phone
+    from phones
+    inner join names on phones.record_key = names.record_key
+    where phones.phone is not null
+    group by phones.phone
+    having count(distinct names.full_key) <= 1
+),
+
 normalised as (
     select
         sources.record_key,
@@ -66,6 +76,7 @@ normalised as (
         sources.email,
         phones.phone,
         phones.national_number,
+        own_phones.phone is not null as is_own_phone,
         sources.job_title,
         sources.linkedin_url,
         {{ profile_key('sources.linkedin_url') }} as profile_key,
@@ -91,6 +102,7 @@ normalised as (
     from sources
     inner join names on sources.record_key = names.record_key
     left join phones on sources.record_key = phones.record_key
+    left join own_phones on phones.phone = own_phones.phone
     left join addressed on sources.record_key = addressed.record_key
     left join shared_inboxes on addressed.email_local = shared_inboxes.local_part
     left join inboxes on addressed.email = inboxes.email
