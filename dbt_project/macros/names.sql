@@ -1,21 +1,20 @@
 {# Names of people, for comparing. What is shown stays as it was typed. #}
 
 {#
-  Lower case and in Latin letters: accents off (composed or decomposed), Cyrillic and Greek transliterated letter by letter,
-  other scripts as they are. Upper case is listed too, so that it does not depend on a database's locale.
+  Lower case and in Latin letters: accents off (composed or decomposed), Cyrillic and Greek transliterated letter by letter and
+  roughly, since spellings differ anyway; other scripts as they are. Upper case is listed too, so that it does not depend on a database's locale.
 #}
 {% macro fold_letters(value) %}
 {%- set pairs = {
-    'ß': 'ss', 'æ': 'ae', 'œ': 'oe', 'þ': 'th', 'ж': 'zh', 'х': 'kh', 'ц': 'ts', 'ч': 'ch', 'ш': 'sh', 'щ': 'shch', 'ю': 'yu', 'я': 'ya',
-    'є': 'ye', 'ї': 'yi', 'θ': 'th', 'χ': 'ch', 'ψ': 'ps',
+    'ß': 'ss', 'ж': 'zh', 'х': 'kh', 'ц': 'ts', 'ч': 'ch', 'ш': 'sh', 'ю': 'yu', 'я': 'ya',
 } -%}
 {%- set letters = [
-    ('àáâãäåāăąǎ', 'a'), ('çćĉċč', 'c'), ('ďđð', 'd'), ('èéêëēĕėęě', 'e'), ('ĝğġģ', 'g'), ('ĥħ', 'h'), ('ìíîïĩīĭįı', 'i'), ('ĵ', 'j'),
-    ('ķ', 'k'), ('ĺļľŀł', 'l'), ('ñńņňŋ', 'n'), ('òóôõöøōŏőơ', 'o'), ('ŕŗř', 'r'), ('śŝşšș', 's'), ('ţťŧț', 't'),
+    ('àáâãäåāăąǎæ', 'a'), ('çćĉċč', 'c'), ('ďđð', 'd'), ('èéêëēĕėęě', 'e'), ('ĝğġģ', 'g'), ('ĥħ', 'h'), ('ìíîïĩīĭįı', 'i'), ('ĵ', 'j'),
+    ('ķ', 'k'), ('ĺļľŀł', 'l'), ('ñńņňŋ', 'n'), ('òóôõöøōŏőơœ', 'o'), ('ŕŗř', 'r'), ('śŝşšș', 's'), ('ţťŧțþ', 't'),
     ('ùúûüũūŭůűųư', 'u'), ('ŵ', 'w'), ('ýÿŷ', 'y'), ('źżž', 'z'),
-    ('а', 'a'), ('б', 'b'), ('в', 'v'), ('гґ', 'g'), ('д', 'd'), ('еёэ', 'e'), ('з', 'z'), ('иійы', 'i'), ('к', 'k'), ('л', 'l'), ('м', 'm'),
-    ('н', 'n'), ('о', 'o'), ('п', 'p'), ('р', 'r'), ('с', 's'), ('т', 't'), ('у', 'u'), ('ф', 'f'),
-    ('αά', 'a'), ('β', 'v'), ('γ', 'g'), ('δ', 'd'), ('εέ', 'e'), ('ζ', 'z'), ('ηήιίϊΐυύϋ', 'i'), ('κ', 'k'), ('λ', 'l'), ('μ', 'm'),
+    ('а', 'a'), ('б', 'b'), ('в', 'v'), ('гґ', 'g'), ('д', 'd'), ('еёэє', 'e'), ('з', 'z'), ('иійыї', 'i'), ('к', 'k'), ('л', 'l'), ('м', 'm'),
+    ('н', 'n'), ('о', 'o'), ('п', 'p'), ('р', 'r'), ('с', 's'), ('щ', 's'), ('т', 't'), ('у', 'u'), ('ф', 'f'),
+    ('αά', 'a'), ('β', 'v'), ('γ', 'g'), ('δ', 'd'), ('εέ', 'e'), ('ζ', 'z'), ('θ', 't'), ('χ', 'h'), ('ψ', 'p'), ('ηήιίϊΐυύϋ', 'i'), ('κ', 'k'), ('λ', 'l'), ('μ', 'm'),
     ('ν', 'n'), ('ξ', 'x'), ('οόωώ', 'o'), ('π', 'p'), ('ρ', 'r'), ('σς', 's'), ('τ', 't'), ('φ', 'f'),
 ] -%}
 {#- Marks that follow a letter, hard and soft signs, and what apostrophes and dashes are typed as. -#}

@@ -14,8 +14,8 @@
     ~ " else " ~ number ~ " end" -%}
 {%- set digits = regex_replace(number, '[^0-9+]', '') -%}
 case
-    when {{ regex_matches(digits, '00[1-9][0-9]{7,14}') }} then '+' || substr({{ digits }}, 3)
-    when {{ regex_matches(digits, '[+]?[0-9]{7,15}') }} then {{ digits }}
+    when {{ regex_matches(digits, '00[1-9][0-9]{5,14}') }} then '+' || substr({{ digits }}, 3)
+    when {{ regex_matches(digits, '[+]?[0-9]{5,15}') }} then {{ digits }}
 end
 {%- endmacro %}
 

@@ -22,8 +22,8 @@ ranked as (
     from counted
 ),
 
--- The domain that most records give beside a name; people who moved bring in a few others. A name beside several domains
--- of like weight is a name of several companies, and says which one of nobody.
+-- The domain that most records give beside a name; people who moved bring in a few others. A name beside several
+-- domains of like weight is that of several companies, and tells which one of nobody.
 usual_domains as (
     select
         company_words,

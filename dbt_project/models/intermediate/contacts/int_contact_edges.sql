@@ -44,8 +44,10 @@ final as (
             -- The members of a family and the namesakes of an office share phones too: both names must agree.
             when match_rule = 'phone' then names_agree and not is_numbered_apart
             when match_rule = 'national_number' then name_level in ('same', 'close') and not is_numbered_apart
-            when match_rule = 'last_name_at_company' then name_level = 'initial' and not has_other_address and not has_other_phone
-            when match_rule = 'first_name_at_company' then name_level = 'close' and not has_other_address and not has_other_phone
+            when match_rule = 'last_name_at_company'
+                then name_level = 'initial' and not has_other_address and not has_other_phone
+            when match_rule = 'first_name_at_company'
+                then name_level = 'close' and not has_other_address and not has_other_phone
             else name_level = 'same' and not is_numbered_apart
         end
 )

@@ -129,8 +129,8 @@ blocks as (
     having count(*) > 1
 ),
 
--- Where few people share a value, every two of its records are compared. Past that the value is a switchboard, an inbox,
--- a frequent name: it still counts, together with another one.
+-- Where few people share a value, every two of its records are compared. Past that the value is a switchboard, an
+-- inbox, a frequent name: it still counts, together with another one.
 blocked as (
     select
         identifiers.*,

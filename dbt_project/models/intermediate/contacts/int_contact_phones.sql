@@ -8,12 +8,20 @@ with sources as (
     where phone is not null
 ),
 
-country_names as (
+keyed_names as (
     select
         {{ name_key('country_name') }} as country_key,
-        min(country_code) as country_code
+        country_code
     from {{ ref('country_names') }}
-    group by 1
+),
+
+-- Names with and without accents are one key.
+country_names as (
+    select
+        country_key,
+        min(country_code) as country_code
+    from keyed_names
+    group by country_key
 ),
 
 calling_codes as (
@@ -77,7 +85,8 @@ final as (
     from numbered
     where
         not {{ is_one_digit('national_number') }}
-        and (phone is null or length(phone) between 9 and 16)
+        -- Short numbers tell nothing where nobody says the country.
+        and case when phone is null then length(national_number) >= 7 else length(phone) between 8 and 16 end
 )
 
 select * from final
