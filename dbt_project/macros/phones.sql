@@ -1,6 +1,6 @@
 {#
   Phone numbers as E.164, with no guess: a number says its country itself (+ or 00), or its record does; else it is none.
-  The seed `calling_codes` says how a country writes its own numbers. `int_contact_records` joins it twice: as `home`, the
+  The seed `calling_codes` says how a country writes its own numbers. `int_contact_phones` joins it twice: as `home`, the
   country of the record, and as `abroad`, the country that an international number names.
 #}
 
