@@ -2,7 +2,8 @@
 
 {#
   Lower case and in Latin letters: accents off (composed or decomposed), Cyrillic and Greek transliterated letter by letter and
-  roughly, since spellings differ anyway; other scripts as they are. Upper case is listed too, so that it does not depend on a database's locale.
+  roughly, since spellings differ anyway; other scripts as they are. Upper case is listed too, so that it does not depend on a
+  database's locale. Text that is plain already, which most is, takes the short way.
 #}
 {% macro fold_letters(value) %}
 {%- set pairs = {
@@ -28,15 +29,18 @@
     {%- set from.letters = from.letters ~ variants -%}
     {%- set from.bases = from.bases ~ base * (variants | length) -%}
 {%- endfor -%}
-translate({{ "replace(" * (pairs | length) }}
-    translate(
-        lower({{ value }}),
-        '{{ from.upper }}',
-        '{{ from.lower }}'
-    ){% for letter, base in pairs.items() %}, '{{ letter }}', '{{ base }}'){% endfor %},
-    '{{ from.letters }}{{ dropped }}',
-    '{{ from.bases }}'
-)
+case
+    when {{ regex_matches(value, '[ -~]*') }} then lower({{ value }})
+    else translate({{ "replace(" * (pairs | length) }}
+        translate(
+            lower({{ value }}),
+            '{{ from.upper }}',
+            '{{ from.lower }}'
+        ){% for letter, base in pairs.items() %}, '{{ letter }}', '{{ base }}'){% endfor %},
+        '{{ from.letters }}{{ dropped }}',
+        '{{ from.bases }}'
+    )
+end
 {%- endmacro %}
 
 {# Letters and digits only: "O'Brien" and "OBRIEN" are one, "José" and "Jose" too. NULL where nothing is left. #}

@@ -4,7 +4,10 @@
 {% macro clean_text(value) %}
 {%- set blanks = '\u00a0\u2007\u202f\u3000' -%}
 {%- set without_width = '\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\ufeff' -%}
-nullif(trim(translate({{ value }}, '{{ blanks }}{{ without_width }}', '    ')), '')
+nullif(trim(case
+    when {{ regex_matches(value, '[ -~]*') }} then {{ value }}
+    else translate({{ value }}, '{{ blanks }}{{ without_width }}', '    ')
+end), '')
 {%- endmacro %}
 
 {#
