@@ -130,5 +130,5 @@ def _mistakes(meta: MatchingMeta, document: Document, at: Path_) -> list[Problem
         say(("evidence",), f"{name!r} stands in two pieces of evidence")
     for name, column in meta.columns.items():
         if column.agreement.similar is not None and column.kind not in _WITH_SIMILAR:
-            say(("columns", name, "agreement", "similar"), f"a {column.kind} is equal or other, never similar")
+            say(("columns", name, "agreement", "similar"), f"{column.kind}: its levels are equal and other")
     return problems
