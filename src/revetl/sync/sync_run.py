@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Concatenate, ParamSpec, TypeVar
 
 from revetl.context import RunContext
 from revetl.errors import WarehouseOutOfMemory
 from revetl.model import SyncSpec
 from revetl.state.sync_tables import SyncTables
+from revetl.warehouse.memory import repeated_when_short
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -32,9 +32,14 @@ class SyncRun:
     ) -> T:
         """`function(tables, …)`, off the event loop: one at a time, as the warehouse wants it. Once more where a
         transaction of it ran out of memory and may take more now: so it must be safe to repeat after a rollback."""
+
+        def held_to_little() -> T:
+            with repeated_when_short():
+                return function(self.tables, *args, **kwargs)
+
         while True:
             try:
-                answer: T = await self.ctx.offload(partial(function, self.tables, *args, **kwargs))
+                answer: T = await self.ctx.offload(held_to_little)
             except WarehouseOutOfMemory as e:
                 if not e.repeatable:
                     raise

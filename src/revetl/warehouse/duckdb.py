@@ -26,6 +26,7 @@ from revetl.errors import (
 from revetl.model import Relation, Scalar
 from revetl.private_files import private_umask
 from revetl.warehouse.base import Column, Kind, TypedResults, by_table
+from revetl.warehouse.memory import is_repeated_when_short
 from revetl.warehouse.sql import ident, literal, table
 
 if TYPE_CHECKING:
@@ -74,7 +75,8 @@ class DuckDBWarehouse(TypedResults):
 
         Without a `memory_limit` among them it is 64 MiB and 48 MiB for each thread, so that a table's size is spilled
         and not held. A statement that can't work in that is given twice as much, and so on, up to DuckDB's own default.
-        One of a `memory_limit` of the settings is never given more."""
+        A transaction can't be begun again from here: it has all from its start, unless its caller does that
+        (`repeated_when_short`). One of a `memory_limit` of the settings is never given more."""
         self.state_schema = state_schema
         self._in_transaction = False
         self._lean = False
@@ -151,6 +153,9 @@ class DuckDBWarehouse(TypedResults):
     def transaction(self, *, ddl: bool = False) -> Iterator[None]:
         if self._in_transaction:
             raise RuntimeError("transactions do not nest")
+        all_memory = not (self._lean or is_repeated_when_short())
+        if all_memory:
+            self._limit_memory(self._most_memory)
         self._run("BEGIN")
         self._in_transaction = True
         try:
@@ -161,10 +166,12 @@ class DuckDBWarehouse(TypedResults):
             with suppress(duckdb.TransactionException):
                 self._db.execute("ROLLBACK")
             if self._short is not None:
-                self._short.repeatable = self._given_more()
+                self._short.repeatable = not all_memory and self._given_more()
             raise
         finally:
             self._in_transaction, self._short = False, None
+            if all_memory:
+                self._limit_memory_again()
 
     def columns(self, relation: Relation) -> list[Column]:
         # DESCRIBE costs a fifth of a look into the catalogue, but its failure would end an open transaction.
@@ -218,11 +225,14 @@ class DuckDBWarehouse(TypedResults):
             yield
         finally:
             self._lean = False
-            if self._memory < self._most_memory:
-                self._limit_memory(self._memory)
-            else:  # by its own words: what DuckDB tells of it is rounded
-                given = self._given_memory
-                self._run("RESET memory_limit" if given is None else f"SET memory_limit = {literal(given)}")
+            self._limit_memory_again()
+
+    def _limit_memory_again(self) -> None:
+        if self._memory < self._most_memory:
+            self._limit_memory(self._memory)
+        else:  # by its own words: what DuckDB tells of it is rounded
+            given = self._given_memory
+            self._run("RESET memory_limit" if given is None else f"SET memory_limit = {literal(given)}")
 
     def _limit_memory(self, mebibytes: float) -> None:
         """WarehouseOutOfMemory where more is held that can't be let go."""
