@@ -45,7 +45,7 @@ def follow(tables: SyncTables) -> None:
             if not has_run(tables, to):
                 continue
             target = snapshot_of(tables, to)
-            other_gone = f"to_sync = {literal(to)} AND to_key NOT IN (SELECT key FROM {target})"
+            other_gone = f"to_sync = {literal(to)} AND to_key NOT IN (SELECT t.key FROM {target} t)"
             execute(
                 f"""
                 UPDATE {links}
@@ -94,7 +94,7 @@ def ids_of(tables: SyncTables, sync: str, *, planned: bool) -> str:
     plan = relation_of(tables.warehouse, "plan", sync)
     names = {c.name for c in tables.warehouse.columns(plan)} if planned else set()
     if not {"destination_id", "outcome", "row_hash"} <= names:
-        return f"(SELECT key, destination_id FROM {known})"
+        return f"(SELECT n.key, n.destination_id FROM {known} n)"
     fresh = "TRUE" if sync == tables.spec.name else "p.row_hash IS DISTINCT FROM n.row_hash"
     return f"""(
             SELECT n.key, coalesce(p.destination_id, n.destination_id) AS destination_id
