@@ -92,6 +92,22 @@ class TestAllInAListThatIsSearched(TestOneRecordACall):
     }
 
 
+_BY_ADDRESS = {"path": "/rest/users", "records": "/data", "page": {"next_url": "/next_url"}}
+
+
+class TestAllInAListThatNamesItsNextPage(TestOneRecordACall):
+    options: ClassVar[Mapping[str, Any]] = {
+        **TestOneRecordACall.options,
+        "objects": {
+            "users": {
+                **REST["objects"]["users"],
+                "look_up": {**_BY_ADDRESS, "by": ["email"]},
+                "read_back": _BY_ADDRESS,
+            }
+        },
+    }
+
+
 class TestManyRecordsACall(ApiSuite):
     object, identity, text, match_on = "contacts", "email", "name", "email"
     options: ClassVar[Mapping[str, Any]] = {**BATCH, "auth": {**BATCH["auth"], "client_secret": ApiSuite.token}}

@@ -64,6 +64,33 @@ def test_a_write_only_plan_says_what_follows_in_text_markdown_and_json() -> None
     assert plan_document(plan)["consequences"] == plan.consequences
 
 
+def test_a_plan_says_what_was_seen_there_and_what_is_assumed() -> None:
+    plan = write_only().plan()
+    assert plan.basis.exact == []
+    unsearched, unread = plan.basis.assumed
+    assert unsearched == "that no new record stands at fake already: it was not searched"
+    assert "compared with our own snapshot" in unread
+    assert {f"assumed: {said}" for said in plan.basis.assumed} <= set(facts(plan))
+    assert f"- assumed: {unsearched}" in markdown([plan], target="dev", samples=0)
+    assert plan_document(plan)["basis"] == {"exact": [], "assumed": [unsearched, unread]}
+
+
+def test_a_plan_that_assumes_nothing_says_so_to_programs_alone() -> None:
+    bench = Bench()
+    bench.source([ANN])
+    plan = bench.plan()
+    assert plan.basis.assumed == []
+    assert len(plan.basis.exact) == 2
+    assert not any(said.startswith(("exact", "assumed")) for said in facts(plan))
+
+
+def test_a_plan_without_the_destination_assumes_all_of_it() -> None:
+    bench = Bench()
+    bench.source([ANN])
+    plan = bench.plan(offline=True)
+    assert (plan.basis.exact, len(plan.basis.assumed)) == ([], 2)
+
+
 def test_a_destination_that_can_do_everything_has_no_consequences() -> None:
     bench = Bench()
     bench.source([ANN])

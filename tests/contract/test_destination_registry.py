@@ -39,12 +39,17 @@ MINIMAL: dict[str, dict[str, Any]] = {
         "base_url": "http://127.0.0.1:1",
         "auth": {"type": "oauth_client_credentials", "client_id": "app", "client_secret": "pat-secret-token"},
     },
+    "slack": {"token": "pat-secret-token"},
     "postgres": {"dbname": "crm", **DATABASE},
     "mysql": {"database": "crm", **DATABASE},
 }
 # The name of a protocol stands in every other file: what is looked for is the folder.
 _SHORT_FORMS = {"http": [Path(revetl.__file__).parent / "destinations" / "http_sink"]}
-_SPELLINGS = {"http": {"destinations.http ", "destinations.http.", "destinations/http/"}}
+# Slack is also what an inequality leaves.
+_SPELLINGS = {
+    "http": {"destinations.http ", "destinations.http.", "destinations/http/"},
+    "slack": {"destinations.slack", "destinations/slack", "api.slack", '"slack', "slack."},
+}
 
 
 @pytest.mark.parametrize("type_", registry.types())
@@ -118,7 +123,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
 
 def test_a_connector_of_another_package_is_found_by_its_entry_point(install: Install) -> None:
     install()
-    assert registry.types() == ("hubspot", "http", "http_sink", "salesforce", "postgres", "mysql", "acme")
+    assert registry.types() == ("hubspot", "http", "http_sink", "salesforce", "slack", "postgres", "mysql", "acme")
     assert registry.options_model("acme").__name__ == "Options"
     destination = registry.create_destination("acme", "mine", {"token": "x"}, SystemClock())
     assert isinstance(destination, sys.modules["revetl_acme"].Acme)
@@ -150,7 +155,7 @@ def test_everything_that_lists_types_lists_those_of_other_packages(install: Inst
     assert {d["package"] for d in found if d["type"] != "acme"} <= {"revetl"}
     debugged = json.loads(CliRunner().invoke(cli, ["debug", "--json", *where], catch_exceptions=False).stdout)
     checks = {c["check"]: (c["ok"], c["detail"]) for c in debugged}
-    types = "hubspot, http, http_sink, salesforce, postgres, mysql"
+    types = "hubspot, http, http_sink, salesforce, slack, postgres, mysql"
     assert checks["connectors"] == (True, f"{types}, acme (revetl-acme 1.2)")
     assert checks["destination crm"] == (True, "here")
     connections.write_text(connections.read_text("utf-8").replace("type: acme,", "type: acmee,"))

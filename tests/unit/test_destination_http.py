@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import httpx
 import pytest
@@ -247,6 +248,72 @@ def test_a_list_without_a_filter_is_read_to_its_end(page: Mapping[str, Any], ask
     assert seen == asked
 
 
+def _pages_by(place: Callable[[str | None], httpx.Response], onward: str) -> Answer:
+    """Two pages, the first of which names `onward`."""
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        first = not request.url.query
+        return place(onward if first else None)
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    "onward",
+    [
+        "https://api.example/v1/users?after=2&x=a%20b",
+        "https://API.example:443/v1/users?after=2&x=a%20b",
+        "/v1/users?after=2&x=a%20b",
+        "?after=2&x=a%20b",
+    ],
+)
+@pytest.mark.parametrize("header", [False, True])
+def test_a_list_goes_on_at_the_address_that_it_names(onward: str, header: bool) -> None:
+    def place(onward: str | None) -> httpx.Response:
+        rows = [{"id": "1" if onward else "2", "email": "a@x.io" if onward else "b@x.io"}]
+        links = {"link": f'<{onward}>; rel="next", </v1/users>; rel="first"'} if onward and header else {}
+        return httpx.Response(200, json={"data": rows, "paging": {"next": None if header else onward}}, headers=links)
+
+    page = {"link_header": True} if header else {"next_url": "/paging/next"}
+    api = looked({"page": page}, _pages_by(place, onward))
+    assert {m.destination_id for m in api.find(["a@x.io", "b@x.io"]).values()} == {"1", "2"}
+    assert str(api.sent[1].url) == "https://api.example/v1/users?after=2&x=a+b"
+
+
+@pytest.mark.parametrize(
+    "onward",
+    [
+        "https://evil.example/v1/users?after=2",
+        "http://api.example/v1/users?after=2",
+        "https://api.example:8443/v1/users?after=2",
+        "https://api.example@evil.example/v1/users",
+        "https://me:pass@api.example/v1/users",
+        "//evil.example/v1/users",
+        "/admin/users",
+        "/v1/../admin",
+        "/v1/%2e%2e/admin",
+        "/v1x/users",
+        "https://api.example\\@evil.example/v1/users",
+        "/v1/users?a=1&a=2",
+        "https://[::1/v1/users",
+        "file:///etc/passwd",
+    ],
+)
+def test_an_address_elsewhere_is_never_asked(onward: str) -> None:
+    api = looked(
+        {"page": {"next_url": "/n"}}, _pages_by(lambda n: httpx.Response(200, json={"data": [], "n": n}), onward)
+    )
+    with pytest.raises(Denied, match="next page of /users"):
+        api.find(["a@x.io"])
+    assert len(api.sent) == 1
+
+
+@pytest.mark.parametrize("page", [{}, {"param": "p", "next_url": "/n"}, {"link_header": True, "next": "/n"}])
+def test_a_list_goes_on_in_one_way(page: Mapping[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"how the list goes on|an address is 'next_url'"):
+        looked({"page": page}, says(200, {"data": []}))
+
+
 def test_a_page_that_comes_again_ends_it() -> None:
     with pytest.raises(Ambiguous, match="same page again"):
         looked({"page": {"param": "p", "next": "/n"}}, says(200, {"data": [], "n": "x"})).find(["a@x.io"])
@@ -310,6 +377,43 @@ def test_a_repeat_after_a_lost_answer_has_its_key_and_the_same_content_later_has
         assert synced(bench, fresh(api, says(200), **options)).counts == {"ok": 1}
         keys.append(api.sent[-1].headers["idempotency-key"])
     assert len({*keys}) == 4, "a vendor would give its first answer again, and change nothing"
+
+
+@pytest.mark.parametrize("searched", [True, False])
+def test_a_model_may_name_records_by_the_ids_that_the_vendor_gave(searched: bool) -> None:
+    standing = {"u/1": {"id": "u/1", "email": "ann@x.io", "firstname": "Old"}, "u2": {"id": "u2", "firstname": "Bob"}}
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        id_ = unquote(request.url.raw_path.decode().rpartition("/")[2])
+        if id_ not in standing:
+            return httpx.Response(404)
+        if request.method == "PATCH":
+            standing[id_] |= json.loads(request.content)
+        return httpx.Response(200, json=standing[id_])
+
+    users = {**USERS, "read_back": {"path": "/users/{value}"}, "id_field": "user_id"}
+    if searched:
+        users["look_up"] = {**LOOK_UP, "param": "email"}
+    bench = Bench()
+    bench.source(
+        [("1", "u/1", "Ann", None), ("2", "u2", "Bob", None), ("3", "u9", "Cid", None), ("4", None, "Dora", None)],
+        "golden_id VARCHAR, user_id VARCHAR, firstname VARCHAR, city VARCHAR",
+    )
+    api = Api(answer, users)
+    by_id = {"match_on": "user_id", "mode": "update", "columns": ("golden_id", "user_id", "firstname")}
+    report = synced(bench, api, **by_id)
+    assert report.counts == {"ok": 2}, "Bob stands there with these values already"
+    assert report.plan.absent == 2, "no record has the id u9, and Dora has none"
+    assert standing["u/1"]["firstname"] == "Ann"
+    sent = [(r.method, r.url.raw_path, json.loads(r.content)) for r in api.sent if r.method != "GET"]
+    assert sent == [("PATCH", b"/v1/users/u%2F1", {"firstname": "Ann"})], "the id itself is never sent"
+    with pytest.raises(ConfigError, match="is the id that api gives"):
+        synced(bench, fresh(api, answer, users), **{**by_id, "mode": "upsert"})
+
+
+def test_records_are_named_by_id_only_where_they_can_be_read() -> None:
+    with pytest.raises(ValueError, match="'id_field' needs 'read_back'"):
+        Api(says(200), {**USERS, "id_field": "user_id"})
 
 
 def test_a_path_may_name_a_column_that_did_not_change_and_a_whole_body_has_all_of_them() -> None:

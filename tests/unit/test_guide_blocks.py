@@ -49,6 +49,7 @@ OWN = {
     },
     f"{GUIDES}/databases.md": {"*": "tests/contract/test_databases_guide.py::test_the_page"},
     f"{GUIDES}/salesforce.md": {"*": "tests/cli/test_salesforce_guide.py::test_the_page"},
+    f"{GUIDES}/slack.md": {"*": "tests/cli/test_slack_guide.py::test_the_page"},
     f"{GUIDES}/connect-any-api.md": {"*": "tests/cli/test_connect_any_api.py::test_the_page"},
     f"{GUIDES}/write-a-destination.md": {
         "": "tests/contract/test_destination_guide.py::test_the_example_is_the_guide",  # the tree of its files

@@ -3,7 +3,7 @@
 Another package adds its own in the entry-point group `revetl.destinations`:
 
     [project.entry-points."revetl.destinations"]
-    slack = "revetl_slack"
+    acme = "revetl_acme"
 
 What it names is a module, or any object, with two members: `Options`, a pydantic model of what may stand under an
 output of that type, and `connect(name, options, clock) -> Destination`.
@@ -23,6 +23,8 @@ from revetl.errors import ConfigError, RevetlError, did_you_mean
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
+    from revetl.destinations.facts import ConnectorFacts
+
 GROUP = "revetl.destinations"
 
 # type → module
@@ -31,6 +33,7 @@ _BUILT_IN = {
     "http": "revetl.destinations.http",
     "http_sink": "revetl.destinations.http_sink",
     "salesforce": "revetl.destinations.salesforce",
+    "slack": "revetl.destinations.slack",
     "postgres": "revetl.destinations.sql.postgres",
     "mysql": "revetl.destinations.sql.mysql",
 }
@@ -80,6 +83,12 @@ def options_model(type_: str) -> type[BaseModel]:
     that brings it can't be used."""
     model: type[BaseModel] = _loaded(_connector(type_)).Options
     return model
+
+
+def facts(type_: str) -> ConnectorFacts | None:
+    """What the connector says of itself; None where it says nothing. ConfigError as `options_model`."""
+    found: ConnectorFacts | None = getattr(_loaded(_connector(type_)), "FACTS", None)
+    return found
 
 
 def create_destination(type_: str, name: str, options: Mapping[str, Any] | BaseModel, clock: Clock) -> Destination:

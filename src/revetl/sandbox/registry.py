@@ -3,7 +3,7 @@
 Another package adds its own in the entry-point group `revetl.sandboxes`:
 
     [project.entry-points."revetl.sandboxes"]
-    slack = "revetl_slack.sandbox:SlackSandbox"
+    acme = "revetl_acme.sandbox:AcmeSandbox"
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ GROUP = "revetl.sandboxes"
 _BUILT_IN = {
     "hubspot": "revetl.sandbox.hubspot.vendor:HubSpotSandbox",
     "salesforce": "revetl.sandbox.salesforce.vendor:SalesforceSandbox",
+    "slack": "revetl.sandbox.slack.vendor:SlackSandbox",
     "any_api": "revetl.sandbox.any_api.vendor:AnyApi",
     "apollo": "revetl.sandbox.apollo.vendor:Apollo",
     "companies_house": "revetl.sandbox.companies_house.vendor:CompaniesHouse",

@@ -150,6 +150,9 @@ def facts(plan: PlanSummary) -> list[str]:
         out += [f"{n:,} {WAITING.get(why, why)}" for why, n in waiting.items()]
         if plan.waiting_reasons:
             out.append(f"why they wait: {counted(plan.waiting_reasons)}")
+    if plan.basis.assumed:
+        out += [f"exact: {said}" for said in plan.basis.exact]
+        out += [f"assumed: {said}" for said in plan.basis.assumed]
     out += plan.consequences
     if plan.forecast is not None and plan.forecast.requests:
         out += forecast_lines(plan.forecast)

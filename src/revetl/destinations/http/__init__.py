@@ -1,6 +1,7 @@
 """Any HTTP API: what is sent, where, and what its answers mean, as data in connections.yml."""
 
 from revetl.destinations.http.connector import HttpApi, connect
+from revetl.destinations.http.facts import FACTS
 from revetl.destinations.http.options import Options
 
-__all__ = ["HttpApi", "Options", "connect"]
+__all__ = ["FACTS", "HttpApi", "Options", "connect"]

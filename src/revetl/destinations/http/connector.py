@@ -58,7 +58,7 @@ class HttpApi:
             name, options.base_url, account, response_rules(options), transport=transport, clock=clock
         )
         self._writer = ApiWriter(name, self._session, options.status)
-        self._reader = ApiReader(name, self._session, options.status)
+        self._reader = ApiReader(name, self._session, options.base_url, options.status)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r})"
@@ -114,7 +114,10 @@ class HttpApi:
         }
         if found.event_id is not None:
             required[found.event_id] = f"by it {self.name} knows an event that it has already"
-        return ObjectSchema(AnyField(found.fields, found.unique), found.kind, found.event_id, required)
+        fields = AnyField(found.fields, found.unique)
+        if found.id_field is not None:
+            fields[found.id_field] = DestinationField(found.id_field, "string", read_only=True, unique=True)
+        return ObjectSchema(fields, found.kind, found.event_id, required)
 
     def limits(self, object_: str) -> Limits:
         found = self._object(object_)
@@ -122,7 +125,7 @@ class HttpApi:
         return Limits(
             batch_rows=min(r.rows or 1 for r in writes),
             concurrency=self._options.concurrency,
-            lookup_rows=_question_rows(found.look_up),
+            lookup_rows=_question_rows(found.look_up or found.read_back),
             read_rows=_question_rows(found.read_back),
             atomic=any((r.rows or 1) > 1 and not r.results for r in found.requests),
             delete_rows=(found.delete.rows or 1) if found.delete else 1,
@@ -223,14 +226,46 @@ class WholeApi(SearchableApi, ReadableApi):
     """With both."""
 
 
+class ByIdApi(ReadableApi):
+    """With `id_field`: a model may name records by the ids that the vendor gave them. Looked up by nothing else."""
+
+    def id_field(self, object_: str) -> str:
+        return str(self._object(object_).id_field)
+
+    async def look_up(
+        self, object_: str, match_on: str, values: Sequence[Scalar], fields: Sequence[str]
+    ) -> Mapping[str, RecordMatch]:
+        if match_on != self.id_field(object_):
+            message = f"{self.name} {object_} can't be looked up by {match_on!r}"
+            raise ConfigError(message, hint=f"It is looked up by {self.id_field(object_)}.")
+        ids = {self.normalise(object_, match_on, value) for value in values} - {""}
+        rows, found = self.limits(object_).read_rows, dict[str, RecordMatch]()
+        asked = sorted(ids)
+        for start in range(0, len(asked), rows):
+            found |= await self.read_back(object_, asked[start : start + rows], fields)
+        return found
+
+
+class WholeByIdApi(SearchableApi, ByIdApi):
+    """With `look_up` too."""
+
+    async def look_up(
+        self, object_: str, match_on: str, values: Sequence[Scalar], fields: Sequence[str]
+    ) -> Mapping[str, RecordMatch]:
+        of = ByIdApi if match_on == self.id_field(object_) else SearchableApi
+        return await of.look_up(self, object_, match_on, values, fields)
+
+
 def connect(name: str, options: Options, clock: Clock, transport: Transport | None = None) -> Destination:
     """An account with the capabilities that its objects describe."""
     first = next(iter(options.objects.values()))
-    kind: type[HttpApi]
-    if first.look_up is not None:
-        kind = WholeApi if first.read_back is not None else SearchableApi
-    else:
-        kind = ReadableApi if first.read_back is not None else HttpApi
+    kinds: dict[tuple[bool, bool], type[HttpApi]] = {
+        (False, False): HttpApi,
+        (True, False): SearchableApi,
+        (False, True): ReadableApi if first.id_field is None else ByIdApi,
+        (True, True): WholeApi if first.id_field is None else WholeByIdApi,
+    }
+    kind = kinds[first.look_up is not None, first.read_back is not None]
     return kind(name, options, clock, transport)
 
 

@@ -185,12 +185,24 @@ class ApiRequest(_Model):
 class ApiPaging(_Model):
     """How a list goes on: `next` is a pointer to what `param` is given in the following request (a cursor), until
     nothing stands there; without it `param` counts: pages from `first`, or records (`counts: records`), until a page is
-    empty."""
+    empty. Without `param`, `next_url` is a pointer to the address of the next page, or `link_header` says that it
+    stands in the header `Link`."""
 
-    param: str
+    param: str | None = None
     next: Pointer | None = None
     counts: Literal["pages", "records"] = "pages"
     first: int = 1
+    next_url: Pointer | None = None
+    link_header: bool = False
+
+    @model_validator(mode="after")
+    def _one_way_on(self) -> Self:
+        ways = [self.param is not None, self.next_url is not None, self.link_header]
+        if sum(ways) != 1:
+            raise ValueError("say how the list goes on: by 'param', by 'next_url' or by 'link_header'")
+        if self.param is None and self.next is not None:
+            raise ValueError("'next' is what 'param' is given: an address is 'next_url'")
+        return self
 
 
 class ApiQuestion(_Model):
@@ -228,7 +240,8 @@ class ApiObject(_Model):
     place of `create`, and of `update` where there is none. `constants`: in every record that is sent. `fields`: the
     type of those that are not as the model has them (`json`: a column of text holds JSON); `ignore_case`: those in
     which the vendor does; `unique`: those, of text, in which it refuses a value that another record has. `event_id`:
-    the field by which an event is known there; only for events."""
+    the field by which an event is known there; only for events. `id_field`: the name under which a model may have the
+    ids that the vendor gave, as `match_on` of `mode: update`; it is found by `read_back`."""
 
     id: Pointer = "/id"
     create: ApiRequest | None = None
@@ -243,6 +256,7 @@ class ApiObject(_Model):
     unique: tuple[str, ...] = ()
     kind: Literal["records", "events"] = "records"
     event_id: str | None = None
+    id_field: str | None = Field(default=None, min_length=1)
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
@@ -253,6 +267,8 @@ class ApiObject(_Model):
             raise ValueError("a record has no id before it is made: {id} and 'id_as' can't stand in create or upsert")
         if self.kind == "records" and not (self.update or self.upsert):
             raise ValueError("say how a record is changed: 'update' or 'upsert'; what only grows is 'kind: events'")
+        if self.id_field is not None and self.read_back is None:
+            raise ValueError("'id_field' needs 'read_back': a record is found by its id there")
         if self.kind == "events" and (self.update or self.upsert or self.delete):
             raise ValueError("events are only made: leave out update, upsert and delete")
         return self

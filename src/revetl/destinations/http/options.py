@@ -94,7 +94,7 @@ class Options(BaseModel):
     @classmethod
     def _same_abilities(cls, objects: dict[str, ApiObject]) -> dict[str, ApiObject]:
         """A connector can look up or read, or it can't: that is of the whole connection."""
-        for name in ("look_up", "read_back"):
+        for name in ("look_up", "read_back", "id_field"):
             have = {getattr(o, name) is not None: key for key, o in objects.items()}
             if len(have) == 2:
                 raise ValueError(

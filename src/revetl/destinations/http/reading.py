@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
 from revetl.destinations.base import RecordMatch
 from revetl.destinations.http.grammar import ApiObject, ApiQuestion, ApiStatusRow, fill
+from revetl.destinations.http.next_page import linked_next, request_of_address
 from revetl.destinations.http.results import as_text_of, document_of, verdict_of
 from revetl.destinations.http.values import as_text, at, leaves, listed
 from revetl.errors import Ambiguous, Denied
-from revetl.http import Session, SessionRequest
+from revetl.http import Response, Session, SessionRequest
 from revetl.model import Scalar
 
 MOST_PAGES = 1_000
@@ -19,10 +21,10 @@ SEARCHED_ROWS = 1_000  # values that one reading of a whole list answers
 
 
 class ApiReader:
-    """Asks one account. `status` is its table."""
+    """Asks one account. `status` is its table; `base_url` is where all of its pages lie."""
 
-    def __init__(self, name: str, session: Session, status: Sequence[ApiStatusRow]) -> None:
-        self._name, self._session, self._status = name, session, status
+    def __init__(self, name: str, session: Session, base_url: str, status: Sequence[ApiStatusRow]) -> None:
+        self._name, self._session, self._base_url, self._status = name, session, base_url, status
 
     async def find(
         self,
@@ -56,10 +58,11 @@ class ApiReader:
                 return  # no record has such a name: the address would be another
             path = fill(path, {"value": quote(asked[0], safe="")})
         page, count, seen = question.page, question.page.first if question.page else 0, set[str]()
-        if page is not None and page.next is None:
+        if page is not None and page.param is not None and page.next is None:
             params[page.param] = str(count)
+        request = SessionRequest("GET", path, params=params, shown_as=question.path)
         for _ in range(MOST_PAGES):
-            document = await self._ask(SessionRequest("GET", path, params=dict(params), shown_as=question.path))
+            document, response = await self._ask(request)
             records = [] if document is None else listed(document, question.records)
             if records is None:
                 raise Ambiguous(f"{self._name} answered {question.path} without a list at {question.records!r}")
@@ -68,33 +71,36 @@ class ApiReader:
                     yield record
             if page is None or document is None:
                 return
-            if page.next is None:
+            if page.param is not None and page.next is None:
                 if not records:
                     return
                 count += len(records) if page.counts == "records" else 1
-                params[page.param] = str(count)
+                request = replace(request, params={**request.params, page.param: str(count)})
                 continue
-            cursor = as_text_of(at(document, page.next))
-            if cursor is None:
+            onward = linked_next(response) if page.link_header else as_text_of(at(document, page.next_url or page.next))
+            if onward is None:
                 return
-            if cursor in seen:
+            if onward in seen:
                 break
-            seen.add(cursor)
-            params[page.param] = cursor
+            seen.add(onward)
+            if page.param is not None:
+                request = replace(request, params={**request.params, page.param: onward})
+            else:
+                request = request_of_address(self._name, self._base_url, request, onward)
         raise Ambiguous(f"{self._name}: {question.path} gives the same page again, or has over {MOST_PAGES} of them")
 
-    async def _ask(self, request: SessionRequest) -> Any:
-        """The answer's document; None where it says that there is nothing."""
+    async def _ask(self, request: SessionRequest) -> tuple[Any, Response]:
+        """The answer with its document; None where it says that there is nothing."""
         response = await self._session.send(request, idempotent=True)
         verdict = verdict_of(self._status, response)
         if verdict == "gone":
-            return None
+            return None, response
         if verdict not in ("ok", "accepted"):
             said = self._session.excerpt(response)
             message = f"{self._name} answered {response.status_code} to a question: GET {request.target}"
             # Taken for "not found", a wrong question would have every record made a second time.
             raise Denied(message + (f": {said}" if said else ""), status=response.status_code)
-        return document_of(response)
+        return document_of(response), response
 
 
 def _asked(question: ApiQuestion, values: Sequence[Scalar]) -> list[list[str]]:

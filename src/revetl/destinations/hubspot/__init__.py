@@ -1,6 +1,7 @@
 """HubSpot CRM: contacts, companies and any other object of the CRM API."""
 
 from revetl.destinations.hubspot.connector import HubSpot, connect
+from revetl.destinations.hubspot.facts import FACTS
 from revetl.destinations.hubspot.options import Options
 
-__all__ = ["HubSpot", "Options", "connect"]
+__all__ = ["FACTS", "HubSpot", "Options", "connect"]

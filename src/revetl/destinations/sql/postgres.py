@@ -11,8 +11,11 @@ from revetl.clock import Clock
 from revetl.destinations.base import Destination
 from revetl.destinations.sql.connector import SqlDestination, SqlLimits
 from revetl.destinations.sql.dialect import FailureKind, SqlFailure, SqlSession
+from revetl.destinations.sql.facts import facts
 from revetl.destinations.sql.tables import Kind, SqlTable, TableColumn, made
 from revetl.errors import ConfigError
+
+FACTS = facts("PostgreSQL", "dbname")
 
 
 class Options(BaseModel):

@@ -106,7 +106,10 @@ class AnyApi(SandboxVendor):
         ids = [id_ for id_, row in self.users.rows.items() if email is None or row.get("email") == email]
         start = int(request.query.get("cursor", "0"))
         end = start + self._options.page_rows
-        more: dict[str, str | None] = {"next": str(end)} if end < len(ids) else {"next": None}
+        more: dict[str, str | None] = {"next": None, "next_url": None}
+        if end < len(ids):
+            asked = {**({} if email is None else {"email": email}), "cursor": str(end)}
+            more = {"next": str(end), "next_url": str(request.url.with_query(asked))}
         return 200, {"data": [self.users.shown(id_) for id_ in ids[start:end]], **more}
 
     async def _create_user(self, request: web.Request) -> tuple[int, Any]:

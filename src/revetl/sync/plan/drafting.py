@@ -32,6 +32,7 @@ from revetl.sync.plan import (
     policies,
     standing,
 )
+from revetl.sync.plan.basis import basis
 from revetl.sync.plan.forecast import PlanForecast, forecast
 from revetl.sync.plan.summary import PlanSummary, Refresh
 from revetl.sync.retry import due
@@ -60,6 +61,7 @@ async def draft(run: SyncRun, destination: Destination | None, *, limit: int | N
     else:
         await _judge_shares(run, summary)
     summary = await run.on_tables(lines.summarise, summary)
+    summary.basis = basis(spec.destination, destination, events=of_events)
     if destination is not None:
         summary.requests = sum(_writes(spec, destination, summary).values())
         summary.consequences += consequences.consequences(spec, destination, schema, summary.changes)

@@ -9,6 +9,7 @@ from enum import Enum
 
 from revetl.model import Scalar
 from revetl.sync.links.links_table import LinkCounts
+from revetl.sync.plan.basis import PlanBasis
 from revetl.sync.plan.forecast import PlanForecast
 from revetl.sync.plan.guardrails import GuardrailViolation
 
@@ -146,4 +147,5 @@ class PlanSummary(RecordCounts, FieldCounts):
     full_refresh: bool = False  # everything is sent, changed or not, and `max_changed_share` is not asked
     read_back: bool = False  # the snapshot is older than what stands there: all was read, and what differs is sent
     consequences: list[str] = field(default_factory=list)  # hold for every run alike: what it can't do, metadata
+    basis: PlanBasis = field(default_factory=PlanBasis)  # what was seen at the destination, and what is assumed
     violations: list[GuardrailViolation] = field(default_factory=list)  # guardrails that it breaks

@@ -1,0 +1,17 @@
+"""What the generated page of destinations says of HubSpot."""
+
+from revetl.destinations.facts import ConnectorFacts, ConnectorForm
+
+FACTS = ConnectorFacts(
+    title="HubSpot",
+    says="contacts and companies, with their links",
+    guide="guides/first-sync.md",
+    design="design/hubspot.md",
+    forms=(
+        ConnectorForm(
+            "contacts, companies",
+            {"token": "pat-example"},
+            {"upsert by a unique property": "once, repeated", "update and archive": "once, repeated"},
+        ),
+    ),
+)
