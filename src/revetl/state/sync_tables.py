@@ -81,8 +81,8 @@ class SyncField:
 @dataclass(frozen=True, slots=True)
 class SyncTables:
     """One sync with its columns' types and its tables in one warehouse. `model`, `snapshot`, `plan` and so on are
-    quoted names, ready to stand in a statement (`source` may be a subquery); `relation` gives a Relation. `by_id`: `match_on` is the id
-    that the destination gave, which is looked for and never sent."""
+    quoted names, ready to stand in a statement (`source` may be a subquery); `relation` gives a Relation. `by_id`:
+    `match_on` is the id that the destination gave, which is looked for and never sent."""
 
     warehouse: Warehouse
     spec: SyncSpec
