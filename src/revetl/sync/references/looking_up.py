@@ -9,6 +9,7 @@ What can fail here, and what then happens:
 - the destination can't be searched, or has no such field → ConfigError; nothing was sent.
 - it is away → its error leaves as it is and the run ends; what was found until then is kept.
 - nobody has the value → nothing is remembered: the field or the link waits, and the next plan looks again.
+- the value is of a person who was erased → it is not asked for, and is as one that nobody has.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from revetl.destinations.base import Destination, RecordMatch
 from revetl.destinations.capabilities import LooksUp
 from revetl.errors import ConfigError, Problem, did_you_mean
 from revetl.model import Scalar, SyncSpec, looked_up_as
+from revetl.privacy.suppressions import Suppressions, anybody_erased
 from revetl.state.schema import create_table
 from revetl.state.sync_tables import SyncTables
 from revetl.sync.batching import ask_in_batches
@@ -44,7 +46,8 @@ async def look_up(run: SyncRun, destination: Destination | None, *, every: bool 
         able = await _able(run.spec, destination, object_, match_on)
         await run.on_tables(_gather, looked_up_as(object_, match_on), columns, every)
         low = 0
-        while values := await run.on_tables(_chunk, low):
+        while chunk := await run.on_tables(_chunk, low):
+            values = await run.on_tables(_without_erased, chunk)
             found = await _ask(destination, able, (object_, match_on), values)
             await run.on_tables(_remember, looked_up_as(object_, match_on), values, found)
             low += _CHUNK
@@ -149,6 +152,15 @@ def _chunk(tables: SyncTables, low: int) -> list[str]:
         [low, low + _CHUNK],
     )
     return [str(value) for (value,) in rows]
+
+
+def _without_erased(tables: SyncTables, values: Sequence[str]) -> list[str]:
+    """Without those that are the key of a person who was erased, or name her address or profile: nobody asks for her,
+    and nothing of her is kept. ConfigError as `plan.suppressed.records`."""
+    if not anybody_erased(tables.warehouse):
+        return [*values]
+    listed = Suppressions.load(tables.warehouse)
+    return [value for value in values if not listed.is_erased(value, [value])]
 
 
 def _remember(tables: SyncTables, target: str, values: Sequence[str], found: Mapping[str, str]) -> None:
