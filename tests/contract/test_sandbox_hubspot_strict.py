@@ -620,7 +620,22 @@ async def test_the_vendors_client_reads_schemas(http: Http, client: HubSpot) -> 
     assert (firm.object_type_id, firm.labels.plural, firm.primary_display_property) == ("0-2", "Companies", "name")
     assert "domain" in {p.name for p in firm.properties}
     assert ("280", "company_to_contact_unlabeled") in {(a.id, a.name) for a in firm.associations}
-    assert (await http.post("/crm-object-schemas/v3/schemas", {"name": "cars"}))[0] == 403
+    assert (await http.post("/crm-object-schemas/v3/schemas", {"name": "cars"}))[0] == 400, "not all that is required"
+    serial = {"name": "serial", "label": "Serial", "type": "string", "fieldType": "text", "hasUniqueValue": True}
+    cars = {
+        "name": "cars",
+        "labels": {"singular": "Car", "plural": "Cars"},
+        "properties": [serial],
+        "requiredProperties": ["serial"],
+        "associatedObjects": ["CONTACT"],
+    }
+    assert (await http.post("/crm-object-schemas/v3/schemas", cars))[0] == 201
+    assert (await http.post("/crm-object-schemas/v3/schemas", cars))[0] == 400, "the name is taken"
+    made = (await off_loop(api.get_all)).results[0]
+    assert (made.name, made.labels.plural, made.required_properties) == ("cars", "Cars", ["serial"])
+    for named in (made.object_type_id, made.fully_qualified_name):
+        assert (await off_loop(api.get_by_id, named)).object_type_id == made.object_type_id
+        assert (await http.post(f"/crm/v3/objects/{named}", {"properties": {"serial": named}}))[0] == 201
 
 
 async def test_what_was_set_up_outlives_the_server(http: Http, running: RunningSandbox, clock: HandClock) -> None:

@@ -29,7 +29,7 @@ DIFFERENCES = {
     "GET /account-info/v3/details request: is not described": "account information is not among the files",
     "POST */search request: the body lacks 'after'": _SEARCH,
     "POST */search request: the body lacks 'sorts'": _SEARCH,
-    "POST /crm/v3/properties/{objectType} request: the body lacks '*'": "whether a token may write is tried with an"
+    "POST /crm/*properties/*{objectType} request: the body lacks '*'": "whether a token may write is tried with an"
     " empty request, which changes nothing and is refused as invalid where it may",
     # What the sandbox answers, as live traffic does.
     "* answer: 20?: the body/results/[*]/properties/[*] is null, not string": "unset values come as null (live)",

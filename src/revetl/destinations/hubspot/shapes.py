@@ -16,6 +16,11 @@ def is_as_documented(body: Mapping[str, Any]) -> bool:
     return _matches(body, _BODY)
 
 
+def lists_types(body: Mapping[str, Any]) -> bool:
+    """Whether this is a list of the types that an account defined."""
+    return _matches(body, {"results": _each(_object({"objectTypeId": _is_text, "name": _is_text}))})
+
+
 def names_its_results(body: Mapping[str, Any]) -> bool:
     """Whether each result of a batch read or a search says which record it is of."""
     results = body.get("results")

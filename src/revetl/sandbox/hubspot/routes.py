@@ -105,7 +105,7 @@ _PIPELINES: _Table = (
 )
 _OBJECT_SCHEMAS: _Table = (
     ("GET", "", object_schemas.list_all, _CUSTOM_READ),
-    ("POST", "", object_schemas.refuse, _CUSTOM_WRITE),
+    ("POST", "", object_schemas.create, _CUSTOM_WRITE),
     ("GET", "/{type}", object_schemas.read, (*_SCHEMA_READ, *_CUSTOM_READ)),
 )
 # The shorter one is what readers ask for (captured in the sources of two).

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from revetl.sandbox.hubspot.account import PortalOwner, PropertyGroup, dump_pipelines, restore_pipelines
+from revetl.sandbox.hubspot.object_types import CustomObject
 from revetl.sandbox.hubspot.portal import Portal
 from revetl.sandbox.hubspot.schema import Property
 from revetl.sandbox.hubspot.store import ObjectStore, Record, Write
@@ -23,6 +24,7 @@ def dump_portal(portal: Portal) -> dict[str, Any]:
         "owners": [asdict(o) for o in portal.owners.values()],
         "pipelines": dump_pipelines(portal.pipelines),
         "labels": portal.association_types.dump(),
+        "custom": [asdict(c) for c in portal.custom.values()],
         "stores": {name: _store_document(store) for name, store in portal.stores.items()},
         "links": [
             [from_type, from_id, to_type, to_id, types]
@@ -58,10 +60,11 @@ def restore_portal(portal: Portal, document: dict[str, Any]) -> None:
     portal.last_id = document["last_id"]
     portal.blocked_emails = set(document["blocked_emails"])
     portal.owners = {o["id"]: PortalOwner(**o) for o in document["owners"]}
-    portal.pipelines = restore_pipelines(document["pipelines"])
+    portal.pipelines |= restore_pipelines(document["pipelines"])
+    portal.custom = {c["id"]: CustomObject(**c) for c in document.get("custom", [])}
     portal.association_types.restore(document["labels"])
     for name, stored in document["stores"].items():
-        store = portal.stores[name] = ObjectStore(name)
+        store = portal.stores[name] = portal.empty_store(name)
         for fields in stored["properties"]:
             store.add_property(Property(**fields, hubspot_defined=False))
         for fields in stored["archived_properties"]:

@@ -8,7 +8,7 @@ from revetl.sandbox.hubspot.app import HubSpotApp
 from revetl.sandbox.hubspot.errors import ApiError, unknown_type
 from revetl.sandbox.hubspot.limits import RateLimits
 from revetl.sandbox.hubspot.options import HubSpotSandboxOptions
-from revetl.sandbox.hubspot.portal import Portal, canonical_type
+from revetl.sandbox.hubspot.portal import Portal
 from revetl.sandbox.hubspot.state import dump_portal, restore_portal
 from revetl.sandbox.hubspot.store import HUMAN, ObjectStore, Record
 from revetl.sandbox.vendor import Routes, SandboxVendor, VendorContext
@@ -57,11 +57,11 @@ class HubSpotSandbox(SandboxVendor):
     # a person edits a record
 
     def has_object(self, name: str) -> bool:
-        return canonical_type(name) in self.portal.stores
+        return self.portal.canonical(name) in self.portal.stores
 
     def edit(self, document: dict[str, Any]) -> tuple[int, Any]:
         """Goes into the history as the user interface, not as an integration."""
-        portal, object_ = self.portal, canonical_type(str(document.get("object", "")))
+        portal, object_ = self.portal, self.portal.canonical(str(document.get("object", "")))
         if not self.has_object(object_):
             return 404, unknown_type(object_).body()
         try:
