@@ -12,6 +12,7 @@ from revetl.destinations.capabilities import LinkedRecords
 from revetl.destinations.hubspot import access, api, linking
 from revetl.destinations.hubspot.allowance import Allowance
 from revetl.destinations.hubspot.batch_items import BatchRoute, Item
+from revetl.destinations.hubspot.directory import PortalDirectory
 from revetl.destinations.hubspot.options import Options
 from revetl.destinations.hubspot.outgoing import ItemBuilder, route_of
 from revetl.destinations.hubspot.paths import ApiPaths
@@ -71,6 +72,7 @@ class HubSpot:
         )
         self._paths = ApiPaths(options.api_version)
         self._schema = Schema(self._session, self._paths)
+        self._directory = PortalDirectory(self._session, self._paths, self._schema)
         self._links = PortalLinks(self._session, self._paths, self._schema)
         # Records found by `match` that do not carry our key yet: the next update gives it to them.
         self._unkeyed: dict[str, set[str]] = defaultdict(set)
@@ -123,6 +125,8 @@ class HubSpot:
         return None if needs_none or key in fields else key
 
     async def describe(self, object_: str) -> ObjectSchema:
+        if self._directory.has(object_):
+            return self._directory.describe(object_)
         return ObjectSchema(dict(await self._schema.fields(object_)))
 
     def limits(self, object_: str) -> Limits:
@@ -152,6 +156,8 @@ class HubSpot:
         await self._schema.ensure_key(object_, name)
 
     def normalise(self, object_: str, field: str, value: Scalar) -> str:
+        if self._directory.has(object_):
+            return self._directory.form(value)
         known = self._schema.known(object_).get(field)
         return canonical(field, value, known.type if known else None)
 
@@ -162,6 +168,8 @@ class HubSpot:
         self, object_: str, match_on: str, values: Sequence[Scalar], fields: Sequence[str]
     ) -> dict[str, RecordMatch]:
         """Search lags behind writes by seconds (docs): a record made just now may not be found through it."""
+        if self._directory.has(object_):
+            return await self._directory.look_up(object_, values)
         described = await self._schema.fields(object_)
         if match_on not in described:
             raise ConfigError(f"{self.name}: {object_} has no property {match_on!r} to match on")
