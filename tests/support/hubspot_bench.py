@@ -52,7 +52,8 @@ class PortalBench:
         return replace(spec, **more)
 
     def connect(self, **options: object) -> HubSpot:
-        given = {"token": "pat-test", "searches_per_s": 100, "requests_per_10_s": 1000} | options
+        given: dict[str, object] = {"token": "pat-test", "searches_per_s": 100, "requests_per_10_s": 1000} | options
+        given = {name: value for name, value in given.items() if value is not None}
         settings = Options.model_validate({"base_url": self.sandbox.base_url, **given})
         return HubSpot("hubspot", settings, SystemClock(), rng=random.Random(1))
 
@@ -72,9 +73,9 @@ class PortalBench:
 
 
 @asynccontextmanager
-async def portal_bench(**vendors: Any) -> AsyncIterator[PortalBench]:
+async def portal_bench(settings: SandboxSettings | None = None, **vendors: Any) -> AsyncIterator[PortalBench]:
+    """Without limits, unless `settings` say otherwise."""
     warehouse = DuckDBWarehouse(":memory:", threads=1)
-    settings = SandboxSettings(limited=False, vendors=vendors)
-    async with running_sandbox(settings=settings) as sandbox:
+    async with running_sandbox(settings=settings or SandboxSettings(limited=False, vendors=vendors)) as sandbox:
         yield PortalBench(sandbox, warehouse)
     warehouse.close()

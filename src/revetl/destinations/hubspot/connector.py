@@ -43,13 +43,14 @@ class HubSpot:
         self.name = name
         self._options = options
         self._allowance = Allowance(options)
-        token = options.token.get_secret_value()
+        headers, secrets, auth = options.session_auth()
         self._session = Session(
             name,
             options.base_url,
             SessionOptions(
-                headers={"authorization": f"Bearer {token}"},
-                secrets=[token],
+                headers=headers,
+                secrets=secrets,
+                auth=auth,
                 rates={
                     "default": Rate(options.requests_per_10_s, 10.0),
                     "search": Rate(options.searches_per_s, 1.0),
@@ -168,6 +169,7 @@ class HubSpot:
         self, object_: str, match_on: str, values: Sequence[Scalar], fields: Sequence[str]
     ) -> dict[str, RecordMatch]:
         """Search lags behind writes by seconds (docs): a record made just now may not be found through it."""
+        self._allowance.check(self.name)
         if self._directory.has(object_):
             return await self._directory.look_up(object_, values)
         described = await self._schema.fields(object_)
@@ -202,19 +204,23 @@ class HubSpot:
         return (await self._links.kinds(object_, to_object)).primary
 
     async def link(self, object_: str, to_object: str, type_: int, pairs: Sequence[Pair]) -> list[Outcome]:
+        self._allowance.check(self.name)
         kinds = await self._links.kinds(object_, to_object)
         return await (await self._links.linker(object_, to_object)).link(type_, kinds.category(type_), pairs)
 
     async def unlink(self, object_: str, to_object: str, type_: int, pairs: Sequence[Pair]) -> list[Outcome]:
+        self._allowance.check(self.name)
         kinds = await self._links.kinds(object_, to_object)
         return await (await self._links.linker(object_, to_object)).unlink(type_, kinds, pairs)
 
     async def links_of(self, object_: str, to_object: str, ids: Sequence[str]) -> Mapping[str, LinkedRecords]:
+        self._allowance.check(self.name)
         return await (await self._links.linker(object_, to_object)).standing(ids)
 
     async def write(self, object_: str, match_on: str | None, changes: Sequence[Change]) -> list[Outcome]:
         """A record that was archived at HubSpot is
         rejected with the code OBJECT_NOT_FOUND: it is not made anew behind the back of who archived it."""
+        self._allowance.check(self.name)
         described = await self._schema.fields(object_)
         base = self._paths.objects(await self._schema.address(object_))
         key = self._options.key_property

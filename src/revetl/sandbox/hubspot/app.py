@@ -11,7 +11,7 @@ from revetl.sandbox.hubspot import errors, search
 from revetl.sandbox.hubspot.errors import ApiError
 from revetl.sandbox.hubspot.limits import RateLimits
 from revetl.sandbox.hubspot.portal import TOKEN_LIFETIME_S, Portal, PortalCall
-from revetl.sandbox.hubspot.routes import FAMILIES, ServedRoute, all_routes
+from revetl.sandbox.hubspot.routes import FAMILIES, TOKEN_PATHS, ServedRoute, all_routes
 from revetl.sandbox.hubspot.standard_objects import OTHER_STANDARD_OBJECTS
 from revetl.sandbox.vendor import Handler, Routes
 
@@ -30,7 +30,8 @@ class HubSpotApp:
     def add_routes(self, routes: Routes) -> None:
         for route in self._routes:
             routes.add(route.method, route.path, self._handler(route))
-        routes.post("/oauth/v1/token", self._token)
+        for path in TOKEN_PATHS:
+            routes.post(path, self._token)
         for family in FAMILIES:
             routes.add("*", family + "/{rest:.*}", self._elsewhere)
 
@@ -102,7 +103,7 @@ class HubSpotApp:
         self.requests += 1
         self.refused += 1
         allowed = sorted({route.method for route in self._routes if route.is_at(request.path)})
-        if request.path == "/oauth/v1/token":
+        if request.path in TOKEN_PATHS:
             allowed = ["POST"]
         if allowed:
             return answer(405, None, {"Allow": ",".join([*allowed, "OPTIONS"])})

@@ -132,6 +132,8 @@ _PUBLIC: _Table = (
 )
 # Of POST endpoints, those that change nothing.
 _READING = frozenset({batch.read, search.search, properties.batch_read, associations.read, tokens.private_app})
+# Where an access token is given for a refresh token.
+TOKEN_PATHS = ("/oauth/v1/token", *(f"/oauth/{d}/token" for d in DATED))
 # Below these the vendor's own answers stand where nothing else is served.
 FAMILIES = ("/crm", "/crm-object-schemas", "/oauth", "/account-info")
 
