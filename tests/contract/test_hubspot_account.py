@@ -53,9 +53,10 @@ def test_there_is_one_credential(given: dict[str, object]) -> None:
 async def test_a_share_of_the_day_is_left_to_others() -> None:
     limits = SandboxSettings(vendors={"hubspot": {"burst": 1000, "search_per_s": None, "daily": 20}})
     async with portal_bench(limits) as bench, bench.connect(daily_reserve=0.5) as hubspot:
+        while hubspot.requests < 10:
+            assert await write_one(bench, hubspot, hubspot.requests) is Status.OK
         with pytest.raises(Throttled, match="10 requests of the day are left, and 10 are left to others"):
-            for number in range(20):
-                assert await write_one(bench, hubspot, number) is Status.OK
+            await write_one(bench, hubspot, 10)
         assert hubspot.quota("contacts", "email").daily_left == 0
         assert "50% of the day's requests are left to others" in hubspot.quota("contacts", "email").notes
         assert hubspot.requests == 10, "none past it"

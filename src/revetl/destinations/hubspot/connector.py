@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from revetl.clock import Clock
 from revetl.destinations.base import Destination, Limits, ObjectSchema, Pair, Quota, RecordMatch
@@ -16,6 +17,7 @@ from revetl.destinations.hubspot.directory import PortalDirectory
 from revetl.destinations.hubspot.options import Options
 from revetl.destinations.hubspot.outgoing import ItemBuilder, route_of
 from revetl.destinations.hubspot.paths import ApiPaths
+from revetl.destinations.hubspot.portal_copy import copy_portal
 from revetl.destinations.hubspot.portal_links import PortalLinks
 from revetl.destinations.hubspot.reading import ID, Reader, unique_property
 from revetl.destinations.hubspot.schema import Schema
@@ -124,6 +126,9 @@ class HubSpot:
         key = self._options.key_property
         needs_none = match_on == ID or unique_property(object_, match_on, fields)
         return None if needs_none or key in fields else key
+
+    async def copy_setup(self) -> tuple[dict[str, Any], list[str]]:
+        return await copy_portal(self._session, self._paths)
 
     async def describe(self, object_: str) -> ObjectSchema:
         if self._directory.has(object_):

@@ -129,6 +129,15 @@ class AssociationTypes:
             self._by_id[id_] = AssociationType(id_, a, b, inverse, f"{a}_to_{b}")
             self._default[a, b] = id_
 
+    def add(self, one: AssociationType, other: AssociationType) -> None:
+        """A kind of link as another account has it, both ends. One that is here already stays as it is."""
+        for type_ in (one, other):
+            if type_.id not in self._by_id:
+                self._by_id[type_.id] = type_
+                self._next = max(self._next, type_.id + 1)
+            if type_.label is None:
+                self._default.setdefault((type_.from_type, type_.to_type), type_.id)
+
     def rename(self, pair: tuple[str, str], type_id: Any, label: str, inverse_label: str | None) -> None:
         """`inverse_label` None: as the other end was, or the same where both ends had one label."""
         one = self._own(pair, type_id)

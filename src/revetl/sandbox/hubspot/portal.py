@@ -104,7 +104,8 @@ class Portal:
         be. To be called when either has changed, or another store has been put in."""
         owners = {o.id: f"{o.first_name} {o.last_name}" for o in self.owners.values() if not o.archived}
         for store in self.stores.values():
-            store.properties["hubspot_owner_id"].options = owners
+            if (owner := store.properties.get("hubspot_owner_id")) is not None:
+                owner.options = owners
         for object_type, pipelines in self.pipelines.items():
             self._set_up_stages(self.stores[object_type], pipelines)
         self.stores["contacts"].calculations = {"hs_email_domain": _email_domain}
@@ -117,9 +118,13 @@ class Portal:
         if type_.pipeline is None:
             return
         store.pipeline_properties = type_.pipeline
-        of_pipeline, of_stage = (store.properties[name] for name in type_.pipeline)
-        of_pipeline.options = {p.id: p.label for p in pipelines.values()}
-        of_stage.options = {s.id: s.label for p in pipelines.values() for s in p.stages.values()}
+        labels = (
+            {p.id: p.label for p in pipelines.values()},
+            {s.id: s.label for p in pipelines.values() for s in p.stages.values()},
+        )
+        for name, options in zip(type_.pipeline, labels, strict=True):
+            if (property_ := store.properties.get(name)) is not None:
+                property_.options = options
         store.stages = {p.id: frozenset(p.stages) for p in pipelines.values()}
 
     def canonical(self, name: str) -> str:

@@ -7,11 +7,10 @@ changes them. `standing` are those of the record; None for a new one.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from revetl.sandbox.hubspot.errors import property_problem
-from revetl.sandbox.hubspot.schema import LIFECYCLE_STAGES
 
 _EMAIL = re.compile(r"[^@\s;,]+@[^@\s;,]+\.[^@\s;,.]{2,}")
 
@@ -51,8 +50,9 @@ def stage_problems(
     return []
 
 
-def hold_back_lifecycle(values: dict[str, str], standing: Mapping[str, str] | None) -> None:
-    """A stage moves forward only, unless it was cleared (docs). A step back is taken as no change (assumed)."""
+def hold_back_lifecycle(stages: Sequence[str], values: dict[str, str], standing: Mapping[str, str] | None) -> None:
+    """`stages` in their order. One moves forward only, unless it was cleared (docs). A step back is taken as no change
+    (assumed)."""
     wanted, current = values.get("lifecyclestage"), (standing or {}).get("lifecyclestage")
-    if wanted and current and LIFECYCLE_STAGES.index(wanted) < LIFECYCLE_STAGES.index(current):
+    if wanted and current in stages and stages.index(wanted) < stages.index(current):
         del values["lifecyclestage"]

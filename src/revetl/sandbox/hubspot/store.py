@@ -130,7 +130,8 @@ class ObjectStore:
             problems += stage_problems(self.pipeline_properties, self.stages, values, standing)
         if problems:
             raise errors.invalid_properties(problems)
-        hold_back_lifecycle(values, standing)
+        if "lifecyclestage" in values:
+            hold_back_lifecycle(tuple(known["lifecyclestage"].options), values, standing)
         return values
 
     def check_unique(
