@@ -14,6 +14,7 @@ from revetl.sandbox.hubspot.object_types import CustomObject
 from revetl.sandbox.hubspot.schema import Property
 from revetl.sandbox.hubspot.vendor import HubSpotSandbox
 from revetl.sandbox.registry import vendor_options
+from revetl.sandbox.settings import SandboxSettings
 from tests.support.hubspot_bench import PortalBench, portal_bench
 from tests.support.published_hubspot import as_published as as_published
 
@@ -90,6 +91,28 @@ async def test_a_sync_is_rehearsed_in_the_clone_as_in_the_account(tmp_path: Path
             assert len(await hubspot.link_types("contacts", "companies")) == 3
         clone.model("k VARCHAR, serial VARCHAR", ("m1", "A-1"))
         assert (await clone.run(clone.spec("machines", match_on="serial"))).counts == {"ok": 1}
+
+
+async def test_a_clone_that_keeps_its_records_is_the_same_after_a_restart(tmp_path: Path) -> None:
+    async with portal_bench() as bench:
+        furnish(bench)
+        del bench.portal.store("contacts").properties["hs_seniority"]
+        document, _ = await copied(bench)
+    path = tmp_path / "portal.json"
+    path.write_text(json.dumps(document), "utf-8")
+    settings = SandboxSettings(limited=False, vendors={"hubspot": {"portal": str(path)}}, data_dir=tmp_path / "data")
+    async with portal_bench(settings) as clone:
+        clone.model("k VARCHAR, email VARCHAR", ("1", "ann@corp.example"))
+        await clone.run(clone.spec("contacts", match_on="email"))
+    async with portal_bench(settings) as clone:
+        assert clone.records("contacts", "email") == [("ann@corp.example",)]
+        again, _ = await copied(clone)
+        assert by_name(again) == by_name(document)
+
+
+def by_name(document: dict[str, Any]) -> list[Any]:
+    """Of each object its properties, whatever their order."""
+    return [sorted(without_times(o["properties"]), key=lambda p: str(p["name"])) for o in document["objects"]]
 
 
 async def test_what_the_token_may_not_read_is_left_out_and_said() -> None:

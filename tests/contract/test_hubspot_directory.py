@@ -68,5 +68,5 @@ async def test_a_token_that_may_not_read_owners_is_told_the_scope() -> None:
 
 async def test_nothing_is_written_into_them(bench: PortalBench) -> None:
     bench.model("k VARCHAR, email VARCHAR", ("1", "new@revetl.example"))
-    with pytest.raises(ConfigError, match="read-only"):
+    with pytest.raises(ConfigError, match="none can be created by it"):
         await bench.run(bench.spec("owners", match_on="email"))

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 
 import pytest
 
 from revetl.errors import ConfigError
 from revetl.sandbox.hubspot.object_types import CustomObject
+from revetl.sandbox.hubspot.portal import Portal
 from revetl.sandbox.hubspot.schema import Property
+from revetl.sandbox.hubspot.state import dump_portal, restore_portal
+from revetl.sandbox.hubspot.store import HUMAN
 from tests.support.hubspot_bench import PortalBench, portal_bench
 from tests.support.published_hubspot import as_published as as_published
 
@@ -58,6 +62,19 @@ async def test_an_unknown_name_says_why_the_accounts_own_types_could_not_be_read
         with pytest.raises(ConfigError) as refused:
             await hubspot.describe("machines")
     assert "crm.schemas.custom.read" in str(refused.value.problems[0].hint)
+
+
+async def test_types_links_and_lists_outlive_the_server(bench: PortalBench) -> None:
+    portal = bench.portal
+    portal.association_types.open("2-1001", "contacts")
+    machine = portal.create(portal.store("2-1001"), {"serial": "A-1"}, portal.now_ms(), HUMAN)
+    portal.add_list("Old machines", "2-1001").members[machine.id] = 1
+    document = json.loads(json.dumps(dump_portal(portal)))
+    again = Portal(portal.clock)
+    restore_portal(again, document)
+    assert json.loads(json.dumps(dump_portal(again))) == document
+    assert again.canonical("p1_machines") == "2-1001"
+    assert again.association_types.linkable("contacts", "2-1001")
 
 
 async def test_links_to_a_type_of_the_accounts_own(bench: PortalBench) -> None:

@@ -665,3 +665,20 @@ async def test_the_vendors_client_is_told_which_scope_is_missing(running: Runnin
     with pytest.raises(companies.ApiException) as denied:
         await off_loop(seller.crm.companies.basic_api.get_page)
     assert denied.value.status == 403
+
+
+async def test_the_vendors_client_changes_the_members_of_a_list(http: Http, client: HubSpot) -> None:
+    contact = (await http.post("/crm/v3/objects/contacts", {"properties": {"email": "a@corp.example"}}))[1]["id"]
+    lists, members = client.crm.lists.lists_api, client.crm.lists.memberships_api
+    asked = {"name": "Guests", "objectTypeId": "0-1", "processingType": "MANUAL"}
+    made = (await off_loop(lists.create, asked)).list
+    added = await off_loop(members.add, made.list_id, [contact, "404"])
+    assert (added.records_ids_added, added.record_ids_missing) == ([contact], ["404"])
+    assert (await off_loop(members.add, made.list_id, [contact])).records_ids_added == []
+    listed = await off_loop(members.get_page, made.list_id)
+    assert [one.record_id for one in listed.results] == [contact]
+    assert (await off_loop(members.remove, made.list_id, [contact])).record_ids_removed == [contact]
+    dynamic = (await off_loop(lists.create, asked | {"name": "Everybody", "processingType": "DYNAMIC"})).list
+    with pytest.raises(Exception, match="can't be changed"):
+        await off_loop(members.add, dynamic.list_id, [contact])
+    assert (await http.post("/crm/v3/lists", asked))[0] == 400, "the name is taken"

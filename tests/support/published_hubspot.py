@@ -39,6 +39,7 @@ DIFFERENCES = {
     "* answer: an error: the body/status is not described": "every captured refusal has the status error",
     "GET * answer: an error: the body lacks 'category'": "an object that there is not is refused without (measured by"
     " a third party)",
+    "GET /crm/*owners* answer: 200: the body/results/[*]/userId is null, not integer": "of one who left (docs)",
     "GET * answer: 200: the body/results/[*]/label is null, not string": _UNLABELLED,
     "POST * answer: 20?: the body/results/[*]/to/[*]/associationTypes/[*]/label is null, not string": _UNLABELLED,
     "POST /crm/objects/2026-09/{objectType}/batch/* answer: 207 is not described": _NO_PARTIAL,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import inf
@@ -24,6 +25,7 @@ IN_ROW = frozenset(
     }
 )
 
+_LISTS = re.compile(r"/crm/(v3/)?lists/")
 _MESSAGE_CHARS = 500
 _BODY = "revetl.body"  # where an answer that was read once is kept
 _EMBEDDED = "Property values were not valid: "
@@ -63,6 +65,8 @@ def readable(response: Response) -> bool:
     body = _object(response)
     if body is None or not reads:
         return body is not None
+    if _LISTS.match(path):
+        return not looks_up or shapes.names_lists_or_members(body)
     if path.endswith("/schemas"):
         return shapes.lists_types(body)
     return shapes.is_as_documented(body) and (not looks_up or shapes.names_its_results(body))

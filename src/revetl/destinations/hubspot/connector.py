@@ -168,7 +168,7 @@ class HubSpot:
         return canonical(field, value, known.type if known else None)
 
     def id_field(self, object_: str) -> str:
-        return ID
+        return self._directory.id_field(object_) if self._directory.has(object_) else ID
 
     async def look_up(
         self, object_: str, match_on: str, values: Sequence[Scalar], fields: Sequence[str]
@@ -194,6 +194,8 @@ class HubSpot:
 
     async def read_back(self, object_: str, ids: Sequence[str], fields: Sequence[str]) -> dict[str, RecordMatch]:
         """Reads by id show a write at once, where search lags."""
+        if self._directory.has(object_):
+            return await self._directory.read_back(object_, ids)
         return await self.look_up(object_, ID, ids, fields)
 
     async def link_types(self, object_: str, to_object: str) -> frozenset[int]:

@@ -1,8 +1,8 @@
-"""What an administrator sets up in a portal, looked up by the names that people know: owners by their email, pipelines
-and stages by their labels. Records hold ids of these.
+"""What people set up in a portal, looked up by the names that they know: owners by their email, pipelines and stages by
+their labels, lists by their names. Records hold ids of these.
 
-They are objects that can be looked up and not written: `owners`, and for an object with pipelines `deals/pipelines` and
-`deals/stages`. Each is read whole, once in a session.
+They are objects that can be looked up and not written: `owners`, `lists`, and for an object with pipelines
+`deals/pipelines` and `deals/stages`. All but lists are read whole, once in a session.
 
 What can fail here, and what then happens:
 - the token may not read them → Denied, with the scope, when it is planned.
@@ -18,6 +18,7 @@ from typing import Any
 
 from revetl.destinations.base import DestinationField, ObjectSchema, RecordMatch
 from revetl.destinations.hubspot import api
+from revetl.destinations.hubspot.lists import LISTS, find_lists, standing_lists
 from revetl.destinations.hubspot.paging import Pages
 from revetl.destinations.hubspot.paths import ApiPaths
 from revetl.destinations.hubspot.schema import Schema
@@ -26,7 +27,7 @@ from revetl.http import Session
 from revetl.model import Scalar
 
 OWNERS = "owners"
-_BY = {OWNERS: "email", "pipelines": "label", "stages": "label"}
+_BY = {OWNERS: "email", LISTS: "name", "pipelines": "label", "stages": "label"}
 _OWNERS_PAGE = 500  # docs
 
 
@@ -51,12 +52,17 @@ class PortalDirectory:
     @staticmethod
     def has(object_: str) -> bool:
         """Whether this is looked up here, and not among records."""
-        return object_ == OWNERS or object_.endswith(("/pipelines", "/stages"))
+        return object_ in (OWNERS, LISTS) or object_.endswith(("/pipelines", "/stages"))
 
     @staticmethod
     def describe(object_: str) -> ObjectSchema:
-        name = _BY[object_.rpartition("/")[2]]
+        name = PortalDirectory.id_field(object_)
         return ObjectSchema({name: DestinationField(name, "string", read_only=True)})
+
+    @staticmethod
+    def id_field(object_: str) -> str:
+        """The name, by which the portal knows it: nothing is created by it."""
+        return _BY[object_.rpartition("/")[2]]
 
     @staticmethod
     def form(value: Scalar) -> str:
@@ -64,6 +70,10 @@ class PortalDirectory:
         return "" if value is None else str(value).strip().casefold()
 
     async def look_up(self, object_: str, values: Sequence[Scalar]) -> dict[str, RecordMatch]:
+        if object_ == LISTS:
+            names = {self.form(value): str(value) for value in values}
+            found = await find_lists(self._session, self._paths, list(names.values()))
+            return {form: found[name] for form, name in names.items() if name in found}
         if object_ not in self._entries:
             self._entries[object_] = await self._read(object_)
         entries, forms = self._entries[object_], {self.form(value) for value in values}
@@ -73,6 +83,10 @@ class PortalDirectory:
                 hint=f"Write one of {', '.join(map(repr, entries.several[form]))}.",
             )
         return {form: RecordMatch(entries.ids[form], {}) for form in forms if form in entries.ids}
+
+    async def read_back(self, object_: str, ids: Sequence[str]) -> dict[str, RecordMatch]:
+        """Of lists alone: owners and stages are no ends of links, so nobody reads them by their ids."""
+        return await standing_lists(self._session, self._paths, ids) if object_ == LISTS else {}
 
     async def _read(self, object_: str) -> NamedEntries:
         if object_ == OWNERS:

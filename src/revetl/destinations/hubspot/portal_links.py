@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from revetl.destinations.hubspot.linking import Linker, LinkKinds
+from revetl.destinations.hubspot.lists import LISTS, ListMembers
 from revetl.destinations.hubspot.paths import ApiPaths
 from revetl.destinations.hubspot.schema import Schema
 from revetl.http import Session
@@ -23,6 +24,8 @@ class PortalLinks:
             self._kinds[object_, to_object] = await (await self.linker(object_, to_object)).kinds()
         return self._kinds[object_, to_object]
 
-    async def linker(self, object_: str, to_object: str) -> Linker:
+    async def linker(self, object_: str, to_object: str) -> Linker | ListMembers:
+        if to_object == LISTS:
+            return ListMembers(self._session, self._paths.lists(), await self._schema.address(object_))
         ends = (await self._schema.address(object_), await self._schema.address(to_object))
         return Linker(self._session, self._paths.associations(*ends), f"{object_} → {to_object}")

@@ -48,6 +48,18 @@ class Pipeline:
 
 
 @dataclass(slots=True)
+class PortalList:
+    """Of records of one object. `members`: record id → when it was put there."""
+
+    id: str
+    name: str
+    object_type: str
+    processing_type: str
+    members: dict[str, int] = field(default_factory=dict)
+    created_ms: int = _SET_UP_MS
+
+
+@dataclass(slots=True)
 class PropertyGroup:
     name: str
     label: str

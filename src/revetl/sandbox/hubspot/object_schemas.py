@@ -67,7 +67,8 @@ def _json(call: PortalCall, store: ObjectStore) -> dict[str, Any]:
     others = [name for name in call.portal.stores if name != store.type]
     kinds = call.portal.association_types
     types = [t for name in others if kinds.linkable(store.type, name) for t in kinds.between(store.type, name)]
-    return {
+    dated = {} if call.version is None else {"allowsSensitiveProperties": False}
+    return dated | {
         "id": own.id,
         "objectTypeId": own.id,
         "name": own.name,

@@ -13,7 +13,7 @@ from multidict import MultiMapping
 
 from revetl.clock import Clock
 from revetl.sandbox.hubspot import errors
-from revetl.sandbox.hubspot.account import Pipeline, PortalOwner, starting_owners, starting_pipelines
+from revetl.sandbox.hubspot.account import Pipeline, PortalList, PortalOwner, starting_owners, starting_pipelines
 from revetl.sandbox.hubspot.association_types import AssociationTypes
 from revetl.sandbox.hubspot.object_types import OBJECT_TYPES, STANDARD_TYPES, CustomObject, standard_type
 from revetl.sandbox.hubspot.store import HUMAN, ObjectStore, Record
@@ -29,6 +29,8 @@ ALL_SCOPES = (
     "tickets",
     "crm.objects.custom.read",
     "crm.objects.custom.write",
+    "crm.lists.read",
+    "crm.lists.write",
     "crm.objects.owners.read",
     "crm.schemas.custom.read",
     "crm.schemas.custom.write",
@@ -88,6 +90,7 @@ class Portal:
     pipelines: dict[str, dict[str, Pipeline]] = field(default_factory=starting_pipelines)
     # By id; the records of each stand in the store of that name.
     custom: dict[str, CustomObject] = field(default_factory=dict)
+    lists: dict[str, PortalList] = field(default_factory=dict)
     blocked_emails: set[str] = field(default_factory=set)
     counts: Counter[str] = field(default_factory=Counter)
     last_id: int = 100_000_000
@@ -262,7 +265,18 @@ class Portal:
                     types[:] = [t for t in types if t not in type_ids]
         self.version += 1
 
+    def add_list(self, name: str, object_type: str, processing_type: str = "MANUAL") -> PortalList:
+        self.last_id += 1
+        made = PortalList(str(self.last_id), name, object_type, processing_type)
+        self.lists[made.id] = made
+        self.version += 1
+        return made
+
     def unlink_all(self, object_type: str, record_id: str) -> None:
+        """Off every list too."""
+        for one in self.lists.values():
+            if one.object_type == object_type:
+                one.members.pop(record_id, None)
         for to_type, targets in self.links.pop((object_type, record_id), {}).items():
             for to_id in targets:
                 self.links.get((to_type, to_id), {}).get(object_type, {}).pop(record_id, None)
