@@ -25,7 +25,7 @@ def command(options: ProjectOptions, destination: str, output: Path | None, as_j
     """Copy what the account DESTINATION of connections.yml is made of into a file: objects, properties, pipelines,
     owners and labels. No record of it.
 
-    `revetl sandbox start --set hubspot.portal=FILE` then serves a portal that is made as the account is, so that a
+    `revetl sandbox start --set VENDOR.portal=FILE` then serves a portal that is made as the account is, so that a
     rehearsal is of that account. Only reads are sent. The file names the account's users.
     """
     from revetl.clock import SystemClock
