@@ -18,6 +18,8 @@ def keep_groups_together(config: pytest.Config, items: list[pytest.Item]) -> Non
         group = group_of(item)
         if group is not None and not item.nodeid.endswith(f"@{group}"):
             item._id = NodeId.parse(f"{item.nodeid}@{group}")
+    # Groups come first in any case. Of the others those that take long, so that no worker is left with one at the end.
+    items.sort(key=lambda item: not item.nodeid.startswith("tests/verification/"))
 
 
 def group_of(item: pytest.Item) -> str | None:
