@@ -7,7 +7,6 @@ attribute that pytest 9.2 no longer reads: without a word every group was divide
 from __future__ import annotations
 
 import pytest
-from _pytest.nodeid import NodeId
 
 
 def keep_groups_together(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -17,7 +16,7 @@ def keep_groups_together(config: pytest.Config, items: list[pytest.Item]) -> Non
     for item in items:
         group = group_of(item)
         if group is not None and not item.nodeid.endswith(f"@{group}"):
-            item._id = NodeId.parse(f"{item.nodeid}@{group}")
+            item._id = type(item.id).parse(f"{item.nodeid}@{group}")
     # Groups come first in any case. Of the others those that take long, so that no worker is left with one at the end.
     items.sort(key=lambda item: not item.nodeid.startswith("tests/verification/"))
 
