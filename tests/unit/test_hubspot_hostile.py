@@ -175,5 +175,5 @@ def test_a_label_of_the_portal_with_the_id_of_one_of_hubspots_is_neither_taken_f
         [{"associationCategory": "HUBSPOT_DEFINED", "associationTypeId": 1}]
     ]
     assert {action for action, _ in sent} == {"read", "create"}, (
-        "somebody's label stands on the pair, so the link stays"
+        "somebody's label stands there, so it stays"
     )
