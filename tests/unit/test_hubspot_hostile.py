@@ -174,6 +174,4 @@ def test_a_label_of_the_portal_with_the_id_of_one_of_hubspots_is_neither_taken_f
     assert [types["types"] for action, types in sent if action == "create"] == [
         [{"associationCategory": "HUBSPOT_DEFINED", "associationTypeId": 1}]
     ]
-    assert {action for action, _ in sent} == {"read", "create"}, (
-        "somebody's label stands there, so it stays"
-    )
+    assert {action for action, _ in sent} == {"read", "create"}, "somebody's label stands there, so it stays"
