@@ -107,7 +107,7 @@ async def _run(run: SyncRun, destination: Destination, options: SyncOptions) -> 
             raise GuardrailError(f"{spec.name}: not confirmed; nothing was sent")
         if plan.changes:
             await key_property.make(spec, destination)
-        if plan.changes and older is None:
+        if (plan.changes or plan.links.changes) and older is None:
             await restored.remember(run)
         frozen = FrozenPlan(
             plan.plan_id,

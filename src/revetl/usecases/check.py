@@ -73,7 +73,7 @@ async def _of_destination(
     sent = [f for f in tables.fields if not (by_id and f.name == spec.match_on)]
     clashes = ((f.name, of_types(f.type, known[f.name])) for f in sent)
     said.notes += [f"{name}: {clash}" for name, clash in clashes if clash is not None]
-    said.notes += strange_options_of_model(tables, known)
+    said.notes += [note.sentence for note in strange_options_of_model(tables, known)]
 
 
 @contextmanager

@@ -279,7 +279,7 @@ def _write_what_stands(tables: SyncTables, done: Sequence[Outcome]) -> None:
         tables.warehouse.execute(
             f"""
             UPDATE {tables.snapshot}
-            SET {ident(field.stored)} = TRY_CAST(s.value AS {field.type})
+            SET {ident(field.stored)} = {typed_text.cast("s.value", field.type)}
             FROM (
                 SELECT p.key, r.value
                 FROM {scratch} r

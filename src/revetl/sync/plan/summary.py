@@ -138,7 +138,8 @@ class PlanSummary(RecordCounts, FieldCounts):
     destination: str
     object: str
     samples: list[PlanLine] = field(default_factory=list)  # a few lines of each kind
-    notes: list[str] = field(default_factory=list)  # of columns whose type is not the field's, a sentence each
+    notes: list[str] = field(default_factory=list)  # what is worth knowing, a sentence each: no keys, no values
+    examples: list[str] = field(default_factory=list)  # values that some of the notes are about, like the samples
     requests: int = 0  # writes that it takes
     forecast: PlanForecast | None = None  # None without a destination
     links: LinkCounts = field(default_factory=LinkCounts)  # counted apart from records
