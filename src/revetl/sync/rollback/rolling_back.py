@@ -105,12 +105,20 @@ async def _plan(run: SyncRun, destination: Destination, undone: RunRecord, choic
     before = requests_of(destination)[0]
     await decide(run, destination, undone, choices)
     reads = requests_of(destination)[0] - before
+    plan = await plan_decided(run, destination, undone, choices)
+    plan.reads = reads
+    return plan
+
+
+async def plan_decided(
+    run: SyncRun, destination: Destination, undone: RunRecord, choices: RollbackChoices
+) -> RollbackPlan:
+    """Freezes the plan that follows from `rollback__<sync>`. Sends nothing; safe to repeat."""
     await run.on_tables(rollback_plan.freeze, run.ctx.run_id, undone.run_id)
     described = (await destination.describe(run.spec.object)).fields
     withheld = await handovers.decide(run, destination, described)
     await run.on_tables(verdicts.leave_withheld, [(w.key, w.field, w.why, w.whole) for w in withheld])
     plan = await run.on_tables(rollback_plan.summarise, undone, choices)
-    plan.reads = reads
     limits = destination.limits(run.spec.object)
     if write_only(destination):
         plan.consequences.append(UNSEEN)
