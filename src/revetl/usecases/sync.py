@@ -102,6 +102,8 @@ async def _push(
         await take_over_renamed(project, warehouse, specs, caller)
         async with hold_sagas(together, command, options, planned=bool(planners)) as held:
             for spec in specs:
+                if (saga := held.of(spec)) is not None:
+                    await saga.begin()
                 begun.append(spec.name)
                 confirm = options.confirm or unattended(spec, options.allow)
                 own = replace(options, planner=planners.get(spec.name), confirm=confirm)
@@ -141,8 +143,6 @@ async def _sync_one(
 ) -> SyncReport:
     project, caller = together.project, together.caller
     saga = held.of(spec)
-    if saga is not None:
-        await saga.begin()
     async with project.destination(spec.destination, caller.clock) as destination:
         with caller.stages(spec.name) as stages:
             ctx = held.context(command, stages=stages, dbt_invocation_id=project.dbt_invocation_id)

@@ -23,8 +23,8 @@ _WAYS = {
 
 def show_disconnect_plan(console: Console, plan: DisconnectPlan) -> None:
     """What stands there because of the sync, and what would be done about it."""
-    place = f" {plan.destination} {plan.object}" if plan.destination else ""
-    console.print(f"[bold]{for_markup(plan.sync)}[/]: leave{for_markup(place)}", soft_wrap=True)
+    place = f"{plan.destination} {plan.object}" if plan.destination else "a destination that is not known"
+    console.print(f"[bold]{for_markup(plan.sync)}[/]: disconnect from {for_markup(place)}", soft_wrap=True)
     standing = plan.standing
     console.print(
         f"  {standing.records:,} record(s) known there: {_shares(standing.created, standing.written, standing.matched)}"
