@@ -230,6 +230,16 @@ class SyncSpec:
         return {target: tuple(columns) for target, columns in found.items()}
 
 
+@dataclass(frozen=True, slots=True)
+class SagaSpec:
+    """Syncs that stand or fall together, in the order in which they run. `max_failures`: records and links that may
+    fail in one run before what all of them wrote in it is taken back."""
+
+    name: str
+    syncs: tuple[str, ...]
+    max_failures: int = 0
+
+
 RunStatus = Literal["running", "done", "partial", "stopped", "failed", "interrupted"]
 
 

@@ -30,6 +30,7 @@ ARCHIVED = "archived by that run: a person can restore it there; --recreate-arch
 GONE = "not there any more: archived or deleted since"
 NOT_CREATED = "the run got no answer, and it was not created"
 NOT_KEPT = "the run did not keep what stood there"
+AS_BEFORE = "stands as before the run"
 EDITED = "every field that it changed was edited or written since"
 NO_STEP_BACK = "the destination takes no step back"
 NO_COLUMN = "its column has left the model"
@@ -40,11 +41,13 @@ UNSEEN_BEFORE = "nothing of ours stood there before, and the destination can't b
 
 @dataclass(frozen=True, slots=True)
 class RollbackChoices:
-    """What of the run is taken back. No keys: all records."""
+    """What of the run is taken back. No keys: all records. `links`: those that it made are removed; else they are left
+    to the next sync of a mended model."""
 
     keys: tuple[str, ...] = ()
     archive_created: bool = False
     recreate_archived: bool = False
+    links: bool = False
 
 
 def match_value(row: KnownRow, match_on: str) -> Scalar:
@@ -143,7 +146,7 @@ class RollbackJudge:
             overall, reason = "restore", None
         elif any(v.verdict == "already" for v in decided):
             # Nothing to send; the state here is put right only where it says something else.
-            overall, reason = ("already", None) if stale else ("left", "stands as before the run")
+            overall, reason = ("already", None) if stale else ("left", AS_BEFORE)
         else:
             reasons = {v.reason for v in decided}
             overall, reason = "left", (reasons.pop() if len(reasons) == 1 else EDITED)
