@@ -1,5 +1,5 @@
-"""`publications`: every run whose rows a destination is given as a whole. A row is durable before anything of the run can
-be seen there, so that a run which takes over publishes the same and sends nothing twice."""
+"""`publications`: every run whose rows a destination is given as a whole. A row is durable before anything of the run
+can be seen there, so that a run which takes over publishes the same and sends nothing twice."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def end(tables: SyncTables, publication: Publication, status: str) -> None:
 
 
 def open_ones(tables: SyncTables) -> list[Publication]:
-    """Those of this sync that are to be published, the earliest first: at most one, unless somebody edited the table."""
+    """Those of this sync that are to be published, the earliest first. No other run begins before: so at most one."""
     found = tables.warehouse.rows(
         f"""
         SELECT run_id, plan_id, contents, fields, begun_at, written_until

@@ -59,8 +59,8 @@ _STRETCH_GROWTH = 8
 class Applied(Protocol):
     """What became of a plan. `counts`: outcome → records, with those that were decided when it was planned. `answered`:
     (operation, status) → records that were sent. `not_applied`: field → records of which another value stands than was
-    sent. `error`: why it stopped early, None where it ran to the end or was told to stop. `jobs_running`: jobs that were
-    left to be followed by the next run."""
+    sent. `error`: why it stopped early, None where it ran to the end or was told to stop. `jobs_running`: jobs that
+    were left to be followed by the next run."""
 
     @property
     def counts(self) -> Counter[str]: ...

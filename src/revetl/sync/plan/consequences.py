@@ -112,8 +112,7 @@ def _published(name: str, destination: PublishesRuns, object_: str) -> list[str]
     }
     return [
         f"{name} takes a run as a whole: {given[destination.contents(object_)]}",
-        f"{name} can't be read: drift is not seen, and a rollback gives the values that were given before as a run of its"
-        " own",
+        f"{name} can't be read: drift is not seen, and a rollback is a run that gives the values of before once more",
     ]
 
 
