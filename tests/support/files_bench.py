@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -54,6 +55,9 @@ class FilesBench:
     )
     clock: Clock = field(default_factory=ScaledClock)
 
+    def __post_init__(self) -> None:
+        self.folder.mkdir(exist_ok=True)
+
     def sync_as(self, **changes: Any) -> None:
         self.spec = replace(self.spec, **changes)
 
@@ -89,6 +93,24 @@ class FilesBench:
                 return await run_sync(ctx, self.spec, destination)
 
         return asyncio.run(run())
+
+    def copy(self, folder: Path) -> FilesBench:
+        """Another bench that stands where this one does."""
+        shutil.copytree(self.folder, folder)
+        warehouse = DuckDBWarehouse(":memory:")
+        for schema in ("main", "revetl"):
+            warehouse.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
+            for name in self.warehouse.tables(schema):
+                rows = list(self.warehouse.stream(f'SELECT * FROM {schema}."{name}"'))
+                types = ", ".join(f'"{c.name}" {c.type}' for c in self.warehouse.columns(Relation(schema, name)))
+                warehouse.execute(f'CREATE TABLE {schema}."{name}" ({types})')
+                if rows:
+                    warehouse.append(Relation(schema, name), pa.Table.from_batches(rows))
+        return replace(self, folder=folder, warehouse=warehouse, wire=FileWire())
+
+    def end_leases(self) -> None:
+        """Those of a run that died in this very process would last for five minutes."""
+        self.warehouse.execute("UPDATE revetl.leases SET run_id = NULL")
 
     def plan(self, *, offline: bool = False) -> PlanSummary:
         async def plan() -> PlanSummary:
