@@ -1,8 +1,8 @@
-"""Files as a destination: the contract, in a folder of this machine."""
+"""Files as a destination: the contract, in a folder of this machine, in S3 (moto) and behind OpenSSH."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,14 +13,13 @@ import httpx
 
 from revetl.clock import Clock
 from revetl.destinations.base import Destination
-from revetl.destinations.files.connector import Files
-from revetl.destinations.files.local import LocalStore
-from revetl.destinations.files.options import Options, located
-from revetl.destinations.files.store import FileStore
+from revetl.destinations.files.connector import Files, store_of
+from revetl.destinations.files.options import Options
 from revetl.errors import Denied, Throttled, Unavailable
 from revetl.testing import DestinationSuite, StoredRecord, VendorWire
 from revetl.testing.destinations.harness import SuiteBench
-from tests.support.files import FileWire, WiredStore, applied, read_runs
+from tests.support.file_servers import files_in_bucket, lasting_s3
+from tests.support.files import FileWire, WiredStore, applied, files_below, read_runs
 
 _REFUSES_NONE = "a file takes any value: no record is refused by it"
 _NO_BATCHES = "a run goes as one file and not in batches"
@@ -28,18 +27,11 @@ _NO_BATCHES = "a run goes as one file and not in batches"
 
 @dataclass
 class Place:
-    """Where the suite's files go. `files`: what stands there, by path."""
+    """Where the suite's files go. `files`: what stands there, by path, read without the connector."""
 
-    url: str
-    options: dict[str, Any] = field(default_factory=dict)
+    options: dict[str, Any]
+    files: Callable[[], dict[str, bytes]]
     file_wire: FileWire = field(default_factory=FileWire)
-
-    def store(self) -> FileStore:
-        return LocalStore("suite", located(self.url))
-
-    def files(self) -> dict[str, bytes]:
-        root = Path(located(self.url).folder)
-        return {p.relative_to(root).as_posix(): p.read_bytes() for p in root.rglob("*") if p.is_file()}
 
 
 class FilesSuite(DestinationSuite):
@@ -67,8 +59,8 @@ class FilesSuite(DestinationSuite):
 
         ours.on_call, ours.on_write = seen, wrote
         wire.mend = ours.mend  # type: ignore[method-assign]
-        options = Options.model_validate({"url": vendor.url, "format": "ndjson", **vendor.options})
-        return Files("suite", options, clock, WiredStore(vendor.store(), ours))
+        options = Options.model_validate({"format": "ndjson", **vendor.options})
+        return Files("suite", options, clock, WiredStore(store_of("suite", options), ours))
 
     async def standing(self, vendor: Place) -> list[StoredRecord]:
         held = applied(read_runs(vendor.files(), self.object, vendor.file_wire.created))
@@ -102,6 +94,21 @@ class TestFolder(FilesSuite):
         @asynccontextmanager
         async def started() -> AsyncIterator[Place]:
             with TemporaryDirectory() as folder:
-                yield Place(f"file://{folder}")
+                root = Path(folder)
+                yield Place({"url": f"file://{folder}"}, lambda: files_below(root))
+
+        return started()
+
+
+class TestS3(FilesSuite):
+    def vendor(self, clock: Clock) -> AbstractAsyncContextManager[Place]:
+        @asynccontextmanager
+        async def started() -> AsyncIterator[Place]:
+            server = lasting_s3()
+            bucket = server.new_bucket()
+            yield Place(
+                {"url": f"s3://{bucket}/crm", "s3": server.options(self.token)},
+                lambda: files_in_bucket(server, bucket, "crm/"),
+            )
 
         return started()

@@ -9,6 +9,7 @@ import io
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -27,6 +28,10 @@ class ReadRun:
 
     manifest: Mapping[str, Any]
     rows: list[Row]
+
+
+def files_below(folder: Path) -> dict[str, bytes]:
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
 def read_runs(files: Mapping[str, bytes], object_: str, created: Sequence[str] = ()) -> list[ReadRun]:

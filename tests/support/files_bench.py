@@ -25,7 +25,7 @@ from revetl.testing.clocks import ScaledClock
 from revetl.testing.crashing import CrashingWarehouse, Fuse
 from revetl.warehouse.base import Warehouse
 from revetl.warehouse.duckdb import DuckDBWarehouse
-from tests.support.files import FileWire, ReadRun, Row, WiredStore, applied, orphans, read_runs
+from tests.support.files import FileWire, ReadRun, Row, WiredStore, applied, files_below, orphans, read_runs
 from tests.support.sync_bench import context
 
 Model = Mapping[str, tuple[str, str | None]]  # email → (name, city)
@@ -132,8 +132,7 @@ class FilesBench:
         return asyncio.run(roll())
 
     def files(self) -> dict[str, bytes]:
-        found = (p for p in self.folder.rglob("*") if p.is_file())
-        return {p.relative_to(self.folder).as_posix(): p.read_bytes() for p in found}
+        return files_below(self.folder)
 
     def runs(self) -> list[ReadRun]:
         return read_runs(self.files(), "people")

@@ -15,7 +15,7 @@ from revetl.destinations.base import Destination, Limits, ObjectSchema
 from revetl.destinations.capabilities import OPERATION, PublishedRun, RowFeed
 from revetl.destinations.files import encoding, layout
 from revetl.destinations.files.manifest import manifest
-from revetl.destinations.files.options import Options, located
+from revetl.destinations.files.options import Options, S3Options, located
 from revetl.destinations.files.spool import RunSpool, SpooledFile, spooled
 from revetl.destinations.files.store import FileStore, FileWriter
 from revetl.errors import Ambiguous, CallError, ConfigError
@@ -139,13 +139,22 @@ def _batch(changes: Sequence[Change]) -> Any:
 
 
 def connect(name: str, options: Options, clock: Clock) -> Destination:
-    return Files(name, options, clock, _store(name, options))
+    return Files(name, options, clock, store_of(name, options))
 
 
-def _store(name: str, options: Options) -> FileStore:
+def store_of(name: str, options: Options) -> FileStore:
+    """Where `url` points. Its library is imported when it is used."""
     place = located(options.url)
     if place.scheme == "file":
         from revetl.destinations.files.local import LocalStore
 
         return LocalStore(name, place)
+    if place.scheme == "sftp" and options.sftp is not None:
+        from revetl.destinations.files.sftp import SftpStore
+
+        return SftpStore(name, place, options.sftp)
+    if place.scheme == "s3":
+        from revetl.destinations.files.s3 import S3Store
+
+        return S3Store(name, place, options.s3 or S3Options(), allow_insecure=options.allow_insecure)
     raise ConfigError(f"{name}: {place.scheme} is not there yet")
