@@ -18,7 +18,7 @@ from revetl.destinations.files.options import Options
 from revetl.errors import Denied, Throttled, Unavailable
 from revetl.testing import DestinationSuite, StoredRecord, VendorWire
 from revetl.testing.destinations.harness import SuiteBench
-from tests.support.file_servers import files_in_bucket, lasting_s3
+from tests.support.file_servers import files_in_bucket, lasting_s3, lasting_sftp
 from tests.support.files import FileWire, WiredStore, applied, files_below, read_runs
 
 _REFUSES_NONE = "a file takes any value: no record is refused by it"
@@ -110,5 +110,17 @@ class TestS3(FilesSuite):
                 {"url": f"s3://{bucket}/crm", "s3": server.options(self.token)},
                 lambda: files_in_bucket(server, bucket, "crm/"),
             )
+
+        return started()
+
+
+class TestSftp(FilesSuite):
+    def vendor(self, clock: Clock) -> AbstractAsyncContextManager[Place]:
+        @asynccontextmanager
+        async def started() -> AsyncIterator[Place]:
+            server = lasting_sftp()
+            with TemporaryDirectory() as folder:
+                root = Path(folder)
+                yield Place({"url": server.url(root), "sftp": server.options()}, lambda: files_below(root))
 
         return started()
