@@ -4,9 +4,10 @@ from revetl.destinations.facts import ConnectorFacts, ConnectorForm
 
 FACTS = ConnectorFacts(
     title="Files",
-    says="Parquet, CSV or NDJSON in a folder",
+    says="Parquet, CSV or NDJSON in a folder, S3 or SFTP",
     guide="guides/files.md",
     design="design/files.md",
+    assumed="What is assumed",
     pace="no limit",
     forms=(
         ConnectorForm(
