@@ -27,17 +27,17 @@ def check_template(path: str) -> str:
     try:
         pieces = list(Formatter().parse(path))
     except ValueError:
-        raise ValueError("path: a brace has no other half") from None
+        raise ValueError("a brace has no other half") from None
     for fixed, name, form, conversion in pieces:
         if not _FIXED.fullmatch(fixed):
-            raise ValueError("path: beside {…} it may have letters, digits and any of _ . = - /")
+            raise ValueError("beside {…} it may have letters, digits and any of _ . = - /")
         if name is not None and (name not in PLACEHOLDERS or form or conversion):
-            raise ValueError(f"path: {{{name}}} is none of " + ", ".join(f"{{{n}}}" for n in PLACEHOLDERS))
+            raise ValueError(f"{{{name}}} is none of " + ", ".join(f"{{{n}}}" for n in PLACEHOLDERS))
     if "run_id" not in {name for _, name, _, _ in pieces}:
-        raise ValueError("path: {run_id} is missing, so two runs would have one file")
+        raise ValueError("{run_id} is missing, so two runs would have one file")
     folders = path.split("/")
     if "" in folders or any(folder.startswith((".", "_")) for folder in folders):
-        raise ValueError("path: no folder may be empty, or begin with . or _, which readers pass over")
+        raise ValueError("no folder may be empty, or begin with . or _, which readers pass over")
     return path
 
 

@@ -118,14 +118,14 @@ def located(url: str) -> Location:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
-        raise ValueError("url is no valid address") from None
+        raise ValueError("no valid address") from None
     if parts.password is not None:
-        raise ValueError("url holds a password: write it as `sftp: {password: …}`, from the environment")
+        raise ValueError("it holds a password: write that as `sftp: {password: …}`, from the environment")
     if parts.query or parts.fragment:
-        raise ValueError("url must hold neither ? nor #")
+        raise ValueError("neither ? nor # may be in it")
     folder = unquote(parts.path).rstrip("/")
     if any(not c.isprintable() for c in url) or ".." in folder.split("/"):
-        raise ValueError("url must hold neither control characters nor `..`")
+        raise ValueError("neither control characters nor `..` may be in it")
     if parts.scheme == "file":
         if parts.netloc or not folder.startswith("/"):
             raise ValueError("a folder is written with its whole path: file:///srv/exports")

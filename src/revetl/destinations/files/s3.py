@@ -76,8 +76,10 @@ class S3Store:
         return await asyncio.to_thread(self._ask, ask, otherwise)
 
     def _ask(self, ask: Callable[[Any], T], otherwise: frozenset[str] | set[str]) -> T | bool:
-        from botocore import exceptions as aws
-
+        try:
+            from botocore import exceptions as aws
+        except ImportError:
+            raise ConfigError(f"{self._name}: S3 needs boto3", hint="pip install 'revetl[files]'") from None
         try:
             if self._client is None:
                 self._client = self._new_client()
@@ -97,11 +99,9 @@ class S3Store:
             raise Ambiguous(f"{self._name}: the answer of S3 was lost ({type(e).__name__})") from None
 
     def _new_client(self) -> Any:
-        try:
-            import boto3
-            from botocore.config import Config
-        except ImportError:
-            raise ConfigError(f"{self._name}: S3 needs boto3", hint="pip install 'revetl[files]'") from None
+        import boto3
+        from botocore.config import Config
+
         o = self._options
         secrets = {
             "aws_access_key_id": o.access_key_id,
