@@ -1,4 +1,4 @@
-"""Each place for files, past the contract: a name is made once, failures are told apart, no unknown host is talked to."""
+"""Each place for files, past the contract: a name is made once, failures are told apart, hosts are known ones alone."""
 
 from __future__ import annotations
 
