@@ -122,6 +122,9 @@ def facts(plan: PlanSummary) -> list[str]:
     if plan.held:
         named = ", ".join(f"{name} {n:,}" for name, n in plan.held.items())
         out.append(f"fields withheld, for another record has the value or is given it: {named}")
+    if plan.unresolved:
+        named = ", ".join(f"{name} {n:,}" for name, n in plan.unresolved.items())
+        out.append(f"fields withheld, for the record that they name is not there yet: {named}")
     if plan.merged:
         out.append(f"{plan.merged:,} stand under another id: merged there")
     if plan.found_again:

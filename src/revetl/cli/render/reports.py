@@ -138,6 +138,9 @@ def show_reports(console: Console, reports: Sequence[SyncReport]) -> None:
         if r.plan.held:
             fields = ", ".join(f"{name} {n:,}" for name, n in r.plan.held.items())
             console.print(f"{r.sync}: withheld, for another record has the value or is given it: {fields}")
+        if r.unresolved:
+            fields = ", ".join(f"{name} {n:,}" for name, n in r.unresolved.items())
+            console.print(f"{r.sync}: withheld until the record that they name is there: {fields}")
         if r.jobs_running:
             console.print(
                 f"{r.sync}: {r.jobs_running:,} job(s) still run at the destination; the next run follows them"
