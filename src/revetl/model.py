@@ -96,6 +96,8 @@ Mode = Literal["upsert", "update", "insert", "mirror"]
 OnLeave = Literal["archive", "clear", "ignore", "forget"]
 # What a run can say of itself in a field of every record that it sends.
 Metadata = Literal["synced_at", "first_synced_at", "run_id"]
+# What a destination is given that takes a run as a whole: the records that changed, or every record that stands.
+Contents = Literal["changes", "full"]
 
 
 @dataclass(frozen=True, slots=True)

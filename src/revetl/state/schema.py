@@ -90,6 +90,16 @@ TABLES: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("status", "VARCHAR"),  # submitted: to be followed; done: its outcomes are written; given up: in doubt
         ("submitted_at", "TIMESTAMP"),
     ),
+    "publications": (  # one row for each run whose rows a destination is given as a whole
+        ("run_id", "VARCHAR"),
+        ("sync", "VARCHAR"),
+        ("plan_id", "VARCHAR"),
+        ("contents", "VARCHAR"),  # changes, full
+        ("fields", "VARCHAR"),  # JSON array of the fields in their order: [name, whether a null keeps, whether JSON]
+        ("status", "VARCHAR"),  # open: to be published; done: its outcomes are written; dropped: nothing was published
+        ("written_until", "BIGINT"),  # records with a smaller ordinal have their outcome
+        ("begun_at", "TIMESTAMP"),  # when the run began
+    ),
     "leases": (
         ("name", "VARCHAR"),
         ("run_id", "VARCHAR"),  # NULL: free

@@ -17,7 +17,7 @@ from revetl.state import runs, snapshot, syncs
 from revetl.state.sync_tables import SyncTables
 from revetl.sync import restored
 from revetl.sync.apply import recovery
-from revetl.sync.apply.applier import Applier, apply_plan
+from revetl.sync.apply.applier import Applied, apply_plan
 from revetl.sync.apply.checkpoint import FrozenPlan
 from revetl.sync.counting import done_counts
 from revetl.sync.leasing import under_lease
@@ -193,7 +193,7 @@ def _report(
     run: SyncRun,
     record: RunRecord,
     plan: PlanSummary,
-    applier: Applier,
+    applier: Applied,
     links: sending.LinkReport,
     healed: recovery.Healed,
     waiting: queue.WaitingCounts,

@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 from revetl.destinations.base import DestinationField, RecordMatch
-from revetl.destinations.capabilities import write_only
+from revetl.destinations.capabilities import PublishesRuns, write_only
 from revetl.model import EXISTED, RunRecord, Scalar, Status
 from revetl.state.outcomes import VACATED
 from revetl.state.sync_tables import SyncTables
@@ -72,6 +72,8 @@ class RollbackJudge:
         self._tables, self._forms, self._undone, self._choices = tables, forms, undone, choices
         self._fields = {f.name: (i, f) for i, f in enumerate(tables.fields)}
         self._unseen = write_only(forms.destination)
+        # Who is given a run's whole rows was given the nulls too; elsewhere a null of ours may hide a person's value.
+        self._knows_nulls = not self._unseen or isinstance(forms.destination, PublishesRuns)
 
     def record(
         self, row: KnownRow, match: RecordMatch | None, by_value: Mapping[str, RecordMatch]
@@ -174,7 +176,7 @@ class RollbackJudge:
             return verdict("left", NO_COLUMN)
         if name not in earlier:
             return verdict("left", NOT_KEPT)
-        if self._unseen and stood is None:
+        if stood is None and not self._knows_nulls:
             return verdict("left", UNSEEN_BEFORE)
         index, column = self._fields[name]
         try:
