@@ -80,7 +80,8 @@ class SyncMeta(_Meta):
     on_leave: OnLeave = Field(
         default="ignore",
         description="What becomes of a record that left the model. mirror: archive, clear, ignore, or erase, which"
-        " nobody can take back. upsert and update: ignore, or forget where the model holds only what differs: a row that comes back is sent again.",
+        " nobody can take back. upsert and update: ignore, or forget where the model holds only what differs: a row"
+        " that comes back is sent again.",
     )
     fields: dict[str, FieldMeta] = {}
     guardrails: GuardrailsMeta = GuardrailsMeta()

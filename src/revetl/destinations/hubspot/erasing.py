@@ -1,7 +1,7 @@
 """Contacts erased for good, one record a call: HubSpot has no batch for it (spec), and nobody can take it back.
 
-By the record's id alone. By an address HubSpot would also bar one that it does not know (docs), which is not what a record
-that left the model asks for.
+By the record's id alone: asked by an address, HubSpot would also bar one that it does not know (docs), which nobody
+asked for.
 """
 
 from __future__ import annotations

@@ -95,8 +95,8 @@ class Schema:
             )
 
     async def ensure_column(self, object_: str, name: str, type_: FieldType) -> None:
-        """A property of this name and type stands, afterwards. Repeating is safe. ConfigError where it can't be made, or
-        somebody made one of another type meanwhile."""
+        """A property of this name and type stands, afterwards. Repeating is safe. ConfigError where it can't be made,
+        or somebody made one of another type meanwhile."""
         fields = await self._with(object_, name, lambda group: column_definition(name, type_, group))
         if name not in fields or fields[name].type != type_:
             stands = f"stands as {fields[name].type}" if name in fields else "is archived there"
@@ -138,9 +138,9 @@ class Schema:
         response = await self._session.request("POST", path, json=definition, idempotent=True)
         # 409: another run was quicker, or a repeat of ours.
         if not response.is_success and response.status_code != 409:
-            refusal = api.refusal(api.body_of(response))
+            refusal, name = api.refusal(api.body_of(response)), definition["name"]
             raise ConfigError(
-                f"{self._session.name}: the property {definition['name']!r} of {object_} can't be created: {refusal.code}",
+                f"{self._session.name}: the property {name!r} of {object_} can't be created: {refusal.code}",
                 hint=refusal.message,
             )
 
