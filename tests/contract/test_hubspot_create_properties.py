@@ -63,7 +63,7 @@ async def test_each_is_typed_as_its_column_and_filled(bench: PortalBench, versio
 async def test_the_plan_names_them_and_makes_none(bench: PortalBench) -> None:
     plan = await bench.plan(asked(bench))
     assert plan.new_fields == {"tier": "string", "score": "number", "vip": "bool", "since": "date", "seen": "datetime"}
-    assert "will make properties: tier (text), score (number), vip (bool), since (date), seen (datetime)" in plan.notes
+    assert "makes properties: tier (text), score (number), vip (bool), since (date), seen (datetime)" in plan.notes
     assert made(bench) == {}
     await bench.run(asked(bench))
     bench.model(COLUMNS, (*ROW[:2], "Silver", *ROW[3:]))

@@ -65,7 +65,7 @@ async def make(tables: SyncTables, destination: Destination) -> None:
 def said(new: Mapping[str, str]) -> list[str]:
     """For people: the fields that will be made."""
     listed = ", ".join(f"{name} ({'text' if type_ == 'string' else type_})" for name, type_ in new.items())
-    return [f"will make properties: {listed}"] if new else []
+    return [f"makes properties: {listed}"] if new else []
 
 
 def _new(
