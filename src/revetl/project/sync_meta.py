@@ -35,7 +35,7 @@ class GuardrailsMeta(_Meta):
         default=None,
         ge=0,
         le=1,
-        description="Of the known records. Left out: 0.1 for a mirror that archives or clears. null: no limit.",
+        description="Of the known records. Left out: 0.1 for a mirror that archives, erases or clears. null: no limit.",
     )
     min_rows: int = Field(default=1, ge=0, description="A model with fewer rows is not synced.")
     max_creates: int | None = Field(default=None, ge=0, description="New records at the destination in one run.")
