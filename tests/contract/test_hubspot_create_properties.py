@@ -70,6 +70,13 @@ async def test_the_plan_names_them_and_makes_none(bench: PortalBench) -> None:
     assert (await bench.plan(asked(bench))).new_fields == {}
 
 
+async def test_a_saved_plan_names_them_and_makes_them_when_it_is_applied(bench: PortalBench) -> None:
+    data, report = await bench.save_and_apply(asked(bench))
+    assert list(data["new_fields"]) == list(NEW)
+    assert "makes properties: tier (text), score (number)" in report.plan.notes[0]
+    assert (report.counts, list(made(bench))) == ({"ok": 1}, list(NEW))
+
+
 async def test_without_being_asked_for_none_is_made(bench: PortalBench) -> None:
     """A column that is spelled wrongly is a mistake where the sync names others."""
     with pytest.raises(ConfigError, match="score"):

@@ -60,6 +60,13 @@ async def test_who_left_is_erased_and_not_archived(bench: PortalBench, version: 
     assert (await bench.plan(erasing(bench))).changes == 0
 
 
+async def test_a_saved_plan_says_so_and_erases(bench: PortalBench) -> None:
+    fill(bench, 2)
+    data, report = await bench.save_and_apply(erasing(bench))
+    assert (data["erased"], report.counts, report.plan.erased) == (2, {"ok": 2}, 2)
+    assert (len(bench.records("contacts")), bench.portal.store("contacts").archived) == (2, {})
+
+
 async def test_on_leave_archive_archives_as_ever(bench: PortalBench) -> None:
     fill(bench, 2)
     plan = await bench.plan(erasing(bench, on_leave="archive"))
