@@ -197,7 +197,9 @@ def test_stdin_to_stdout(root: Path, capfdbinary: pytest.CaptureFixture[bytes], 
     monkeypatch.setattr("sys.stdin", Stdin)
     assert shell.run(["enrich", "-", "-o", "-", "--yes"]) == 0
     lines = capfdbinary.readouterr().out.decode().splitlines()
-    assert lines[0].startswith("first;last;website;email;email_source;email_confidence;phone")
+    assert lines[0].startswith(
+        "first;last;website;email;email_source;email_confidence;email_verification;email_cost_usd;phone"
+    )
     assert lines[1].startswith("Ada3;Lovelace;acme3.example;")
     assert len(lines) == 2
 
@@ -440,3 +442,36 @@ def test_a_refused_key_ends_with_4(root: Path, sandbox: str, capsys: pytest.Capt
     assert shell.run(["enrich", "leads.csv", "-o", "out.csv", "--yes"]) == 4
     said = capsys.readouterr()
     assert "bad-key" not in said.out + said.err
+
+
+def test_the_first_rows_of_a_list_are_its_first_rows(root: Path) -> None:
+    write(root / "leads.csv", leads())
+    assert shell.run(["enrich", "leads.csv", "-o", "out.csv", "--yes", "--limit", "12"]) == 0
+    sources = [row["job_title_source"] for row in read(root / "out.csv")]
+    assert any(sources[:12])
+    assert not any(sources[12:])
+    assert len(sources) == N + 1
+
+
+def test_a_column_that_is_named_and_cells_that_say_nothing(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(root / "leads.csv", "Wer,Nachname,Web,Email\nAda1,Lovelace,acme1.example,N/A\nAda2,Lovelace,gmail.com,-\n")
+    asked = ["enrich", "leads.csv", "-o", "out.csv", "--yes", "--column", "Wer=first_name"]
+    assert shell.run([*asked, "--column", "Web=company_domain"]) == 0
+    err = capsys.readouterr().err
+    assert "Wer → first_name" in err
+    assert "Email: 2 cells can't be used" in err
+    assert "Web: 1 cells can't be used" in err
+    for row in read(root / "out.csv"):
+        assert row["email_source"] != "input"
+        assert row["Email"] in ("N/A", "-")
+    assert shell.run([*asked, "--column", "Web"]) == 2
+    assert "NAME=INPUT" in capsys.readouterr().err
+
+
+def test_money_stands_beside_what_it_bought(root: Path) -> None:
+    write(root / "leads.csv", leads(6))
+    assert shell.run(["enrich", "leads.csv", "-o", "out.csv", "--yes"]) == 0
+    found = [row for row in read(root / "out.csv") if row["job_title"]]
+    assert found
+    assert all(Decimal(row["job_title_cost_usd"]) > 0 for row in found)
+    assert {row["email_verification"] for row in found if row["email"]} <= {"valid"}

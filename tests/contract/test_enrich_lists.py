@@ -57,7 +57,8 @@ def given(
 ) -> dict[str, tuple[str, str]]:
     """What the first row is given of (field, value, provider, confidence, age in days)."""
     match = match_columns(spec, People.header)
-    with loaded(warehouse, match, People(), NOW) as input_:
+    with loaded(warehouse, match, People(), NOW) as held:
+        input_ = held.relation
         [(key,)] = warehouse.rows(f"SELECT golden_id FROM {table(input_)} WHERE row_no = 0")
         rows = [
             ValueRow(

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from revetl.project import Project
     from revetl.warehouse.base import Warehouse
 
+_SAMPLE_ROWS = 200  # enough to see whether profiles are of people
 NOT_AGREED = "nothing was spent: the cost was not agreed to"
 
 
@@ -33,7 +34,8 @@ class EnrichRequest:
 
     `on_estimates` is shown the cost before anything is spent. `ask` is then asked whether to go on, unless the cost is
     `agreed` to already or there is none; None where nobody can be asked, and then nothing is spent.
-    `on_match`: shown which column of the list is which input.
+    `on_match`: shown which column of the list is which input. `columns`: input → the list's column, where the caller
+    says it; None for an input that is not to be used. `limit`: the first so many records by key, or rows of the list.
     """
 
     names: Sequence[str] = ()
@@ -45,6 +47,7 @@ class EnrichRequest:
     ask: Callable[[], bool] | None = None
     on_estimates: Callable[[Sequence[Estimate]], None] | None = None
     on_match: Callable[[ColumnMatch], None] | None = None
+    columns: Mapping[str, str | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,12 +105,18 @@ def _enrich_list(project: Project, files: ListFiles, request: EnrichRequest, cal
         specs = _chosen(project.waterfalls, request)
         enriching = _Enriching(project, warehouse, request, caller)
         with open_list(files.source, files.stdin) as listing:
-            match = choose(specs, project.providers, listing.header)
+            rows = next(listing.chunks(), [])[:_SAMPLE_ROWS]
+            match = choose(specs, project.providers, listing.header, request.columns, rows)
             enriching.result.columns = dict(match.inputs)
             if request.on_match is not None:
                 request.on_match(match)
-            with loaded(warehouse, match, listing, caller.clock.now()) as relation:
-                given = WaterfallInput(match.spec, relation, request.limit, entity_name(match.spec))
+            with loaded(warehouse, match, listing, caller.clock.now(), limit=request.limit) as held:
+                relation = held.relation
+                for column, cells in held.unusable.items():
+                    caller.note(
+                        f"{column}: {cells:,} cells can't be used (placeholders, or not what the column is for)."
+                    )
+                given = WaterfallInput(match.spec, relation, kept_as=entity_name(match.spec))
                 if not enriching.go_on([given]) or files.output is None:
                     return enriching.result
                 added = [name for names in added_columns(match, listing.header).values() for name in names]

@@ -46,16 +46,16 @@ class FrameEnrichment:
         """The enriched frame. Safe to repeat. Raises ConfigError before anything is asked, WarehouseError, and Denied
         where a provider refused its key; what others answered is kept."""
         match, now = self._match(), self._caller.clock.now
-        self._listing.used = {*match.inputs.values(), *match.fields.values()}
+        self._listing.used = {*match.inputs.values(), *match.fields.values(), *filter(None, [match.country])}
         # Opened here: its connection belongs to this thread.
         with (
             self._caller.warehouse(self._project) as warehouse,
-            loaded(warehouse, match, self._listing, now()) as relation,
+            loaded(warehouse, match, self._listing, now(), limit=self._request.limit) as held,
         ):
+            relation = held.relation
             ctx = self._caller.context(self._project, warehouse, "enrich", stop=stop)
             options = WaterfallOptions(
                 max_spend_usd=self._request.max_spend_usd,
-                limit=self._request.limit,
                 entity_name=entity_name(match.spec),
                 on_progress=self._request.on_progress,
             )

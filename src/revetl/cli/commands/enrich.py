@@ -43,7 +43,16 @@ if TYPE_CHECKING:
 )
 @click.option("-s", "--select", multiple=True, metavar="PATTERN", help="Waterfalls by name or model; * as in a shell.")
 @max_spend_option("The most that providers may cost in this run, in all.")
-@click.option("--limit", metavar="N", type=whole_number(), help="Look at the first N records by key only.")
+@click.option(
+    "--limit", metavar="N", type=whole_number(), help="Look at the first N records by key, or rows of FILE, only."
+)
+@click.option(
+    "--column",
+    "columns",
+    multiple=True,
+    metavar="NAME=INPUT",
+    help="The column NAME of FILE is this input. May be repeated.",
+)
 @click.option(
     "--report",
     "report_file",
@@ -65,6 +74,7 @@ def command(
     select: tuple[str, ...],
     max_spend: Decimal | None,
     limit: int | None,
+    columns: tuple[str, ...],
     report_file: Path | None,
     dry_run: bool,
     in_doubt: bool,
@@ -77,7 +87,7 @@ def command(
 
     Without FILE the project's waterfalls run over their models. With FILE (CSV, Parquet, or - for stdin) one waterfall
     runs over that list: its columns are matched to inputs by name, and the output has its columns as they were, then
-    a value, a source and a confidence per field. What was asked before, by whichever way, is not paid for again.
+    value, source, confidence, verification and cost per field. What was asked before is not paid for again.
     """
     _check_words(file, output, in_doubt=in_doubt, dry_run=dry_run, as_json=as_json)
     if report_file is not None:
@@ -94,6 +104,7 @@ def command(
         patterns=select,
         max_spend_usd=max_spend,
         limit=limit,
+        columns=_columns(columns, file),
         dry_run=dry_run,
         agreed=yes,
         ask=lambda: _go_on(may_ask=not no_input and file != "-"),
@@ -129,6 +140,19 @@ def _check_words(file: str | None, output: str | None, *, in_doubt: bool, dry_ru
         raise click.UsageError("-o goes with a FILE to enrich.")
     if output == "-" and as_json:
         raise click.UsageError("--json and -o - both want stdout: give one of them a file.")
+
+
+def _columns(written: tuple[str, ...], file: str | None) -> dict[str, str]:
+    """input → the list's column. The name of a column may hold `=`, that of an input can't."""
+    if written and file is None:
+        raise click.UsageError("--column goes with a FILE to enrich.")
+    found = {}
+    for text in written:
+        name, _, input_ = text.rpartition("=")
+        if not name or not input_:
+            raise click.UsageError(f"--column is NAME=INPUT, as in --column Correo=email; this is {text!r}.")
+        found[input_] = name
+    return found
 
 
 def _go_on(*, may_ask: bool) -> bool:

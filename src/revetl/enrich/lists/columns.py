@@ -3,41 +3,31 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from revetl.enrich.lists.cells import holds_profile_of_person
+from revetl.enrich.lists.headers import FULL_NAMES, SYNONYMS
 from revetl.enrich.waterfall import WaterfallSpec
 from revetl.errors import ConfigError, did_you_mean
 from revetl.providers.grammar import ProviderSpec
 
 # What people call these columns, without case, blanks and punctuation.
-SYNONYMS: Mapping[str, tuple[str, ...]] = {
-    "first_name": ("firstname", "first", "givenname", "forename", "fname"),
-    "last_name": ("lastname", "last", "surname", "familyname", "lname"),
-    "email": ("email", "emailaddress", "mail", "workemail", "businessemail", "contactemail"),
-    "phone": ("phone", "phonenumber", "telephone", "tel", "mobile", "mobilephone", "cell", "directphone"),
-    "linkedin_url": ("linkedin", "linkedinurl", "linkedinprofile", "personlinkedinurl", "profileurl"),
-    "company_domain": ("companydomain", "domain", "website", "companywebsite", "companyurl", "url", "emaildomain"),
-    "company_name": ("companyname", "company", "organization", "organisation", "employer", "account", "accountname"),
-    "domain": ("domain", "companydomain", "website", "companywebsite", "url", "homepage"),
-    "name": ("name", "companyname", "company", "organization", "organisation", "account", "accountname"),
-    "job_title": ("jobtitle", "title", "position", "role"),
-    "country": ("country", "countrycode", "countryname"),
-    "city": ("city", "town", "locality"),
-    "industry": ("industry", "sector"),
-    "employee_count": ("employeecount", "employees", "headcount", "companysize", "numberofemployees"),
-    "founded_year": ("foundedyear", "founded", "yearfounded"),
-}
-IN_FILES = ("", "_source", "_confidence")
+# A list with one of these columns is of people.
+_OF_PEOPLE = ("first_name", "last_name", "email", "job_title")
+IN_FILES = ("", "_source", "_confidence", "_verification", "_cost_usd")
 
 
 @dataclass(frozen=True, slots=True)
 class ColumnMatch:
-    """`inputs`: provider input → the list's column; `fields`: wanted field → the list's column that may hold it."""
+    """`inputs`: provider input → the list's column; `fields`: wanted field → the list's column that may hold it;
+    `country`: the column that says where a row's phone is. First and last name from one column are a full name."""
 
     spec: WaterfallSpec
     inputs: Mapping[str, str]
     fields: Mapping[str, str]
+    country: str | None = None
 
 
 def match_columns(
@@ -58,13 +48,18 @@ def match_columns(
         if found is not None:
             inputs[name] = found
             taken.add(found)
+    halves = {"first_name", "last_name"} & spec.inputs.keys() - given.keys()
+    if len(halves) == 2 and not halves & inputs.keys():
+        whole = next((plain[word] for word in FULL_NAMES if word in plain and plain[word] not in taken), None)
+        inputs |= dict.fromkeys(halves, whole) if whole is not None else {}
     by_column = {spec.inputs[name]: found for name, found in inputs.items()}
     fields = {}
     for field in spec.fields:
         found = by_column.get(spec.column(field)) or _find([field, spec.column(field)], plain, set())
         if found is not None:
             fields[field] = found
-    return ColumnMatch(spec, {name: inputs[name] for name in spec.inputs if name in inputs}, fields)
+    ordered = {name: inputs[name] for name in spec.inputs if name in inputs}
+    return ColumnMatch(spec, ordered, fields, _find(["country"], plain, set()))
 
 
 def choose(
@@ -72,9 +67,11 @@ def choose(
     providers: Mapping[str, ProviderSpec],
     header: Sequence[str],
     given: Mapping[str, str | None] | None = None,
+    sample: Sequence[Sequence[object]] = (),
 ) -> ColumnMatch:
-    """The waterfall that can use the most of the list's columns. ConfigError where none has enough to ask with, or
-    where `given` (see `match_columns`) names a column or an input that is not there."""
+    """The waterfall that can use the most of the list's columns. ConfigError where none has enough to ask with, where
+    `given` (see `match_columns`) names a column or an input that is not there, and where a list might be of people or
+    of companies: then the person says it. `sample`: some rows, in which profiles of people are looked for."""
     given = given or {}
     if missing := [column for column in given.values() if column is not None and column not in header]:
         raise ConfigError(f"the list has no column {missing[0]!r}", hint=did_you_mean(missing[0], list(header)))
@@ -84,6 +81,8 @@ def choose(
     takes_all = [spec for spec in waterfalls.values() if all(name in spec.inputs for name in given)]
     matches = [match_columns(spec, header, given) for spec in takes_all]
     able = [m for m in matches if askable(m, providers)]
+    if len(waterfalls) > 1:
+        able = _of_one_kind(able, providers, header, sample)
     if able:
         return max(able, key=lambda m: len(m.inputs))
     needs = sorted({" + ".join(g) for m in matches for s in m.spec.stages for g in providers[s.provider].sufficient})
@@ -91,6 +90,33 @@ def choose(
         "no waterfall can be run over the columns " + ", ".join(map(repr, header)),
         hint="Enough would be: " + ("; ".join(needs) or "a waterfall in enrichment/waterfalls/"),
     )
+
+
+def _of_one_kind(
+    able: Sequence[ColumnMatch],
+    providers: Mapping[str, ProviderSpec],
+    header: Sequence[str],
+    sample: Sequence[Sequence[object]],
+) -> list[ColumnMatch]:
+    """People are never asked about as companies: a wrong answer is paid for like a right one."""
+    kinds = {match.spec.name: providers[match.spec.stages[0].provider].entity for match in able}
+    plain = {_plain(name): name for name in header}
+    has_names = any(_find([name], plain, set()) for name in _OF_PEOPLE) or any(word in plain for word in FULL_NAMES)
+    if has_names or any(holds_profile_of_person(cell) for row in sample for cell in row):
+        people = [match for match in able if kinds[match.spec.name] == "person"]
+        if able and not people:
+            raise ConfigError(
+                "this looks like a list of people, and only a waterfall of companies can use its columns",
+                hint=f"If it is right: -w {able[0].spec.name}. --column INPUT=COLUMN names what was not understood.",
+            )
+        return people
+    if len(set(kinds.values())) > 1:
+        named = ", ".join(f"{name} ({kind})" for name, kind in kinds.items())
+        raise ConfigError(
+            f"several waterfalls can be run over this list: {named}",
+            hint="Choose one: -w NAME, or waterfall=… in Python.",
+        )
+    return list(able)
 
 
 def askable(match: ColumnMatch, providers: Mapping[str, ProviderSpec]) -> bool:
@@ -119,7 +145,7 @@ def column_of(name: str, header: Sequence[str]) -> str | None:
 
 
 def _plain(name: str) -> str:
-    return re.sub(r"[\W_]+", "", name).casefold()
+    return re.sub(r"[\W_]+", "", unicodedata.normalize("NFC", name)).casefold()
 
 
 def _find(names: Sequence[str], plain: Mapping[str, str], taken: set[str]) -> str | None:

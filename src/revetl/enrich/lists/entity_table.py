@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from decimal import Decimal
 from typing import Any, Protocol
 
 from revetl.clock import naive
+from revetl.enrich.lists.cells import EntityKind, canonical, plain, split_name
 from revetl.enrich.lists.columns import ColumnMatch
 from revetl.enrich.waterfall import WaterfallSpec
 from revetl.errors import ConfigError, WarehouseLost
@@ -45,16 +47,26 @@ class RowSource(Protocol):
     def chunks(self) -> Iterator[list[tuple[Any, ...]]]: ...
 
 
+@dataclass(frozen=True, slots=True)
+class LoadedList:
+    """`unusable`: column of the list → how many of its cells hold something that can't be asked with: a placeholder,
+    or text that is not what the column is for."""
+
+    relation: Relation
+    unusable: Mapping[str, int]
+
+
 @contextmanager
-def loaded(warehouse: Warehouse, match: ColumnMatch, listing: RowSource, now: datetime) -> Iterator[Relation]:
+def loaded(
+    warehouse: Warehouse, match: ColumnMatch, listing: RowSource, now: datetime, *, limit: int | None = None
+) -> Iterator[LoadedList]:
     """The list's inputs as a relation for the waterfall, while the block lasts. A row that can't be read is a
-    ConfigError here, before anything is asked."""
+    ConfigError here, before anything is asked. `limit`: only the first so many rows are there to be asked about."""
     create_all(warehouse)
     _drop_left_overs(warehouse, now)
     target = relation(warehouse, f"{INPUT_TABLE}__{now:%Y%m%d}_{secrets.token_hex(4)}")
     try:
-        _load(warehouse, match, listing, target)
-        yield target
+        yield LoadedList(target, _load(warehouse, match, listing, target, limit))
     finally:
         # Where the connection is lost it goes with the left-overs, and what the run says of it is not hidden.
         with suppress(WarehouseLost), failing_at_once(warehouse):
@@ -93,14 +105,16 @@ def enriched_rows(
     input_: Relation,
     now: datetime,
 ) -> Iterator[list[tuple[Any, ...]]]:
-    """The list's rows, each with value, source and confidence of every field. What the list itself holds wins."""
-    for rows, found in found_values(warehouse, match, providers, listing, input_, now):
+    """The list's rows, each with value, source, confidence, verification and cost of every field. What the list itself
+    holds wins."""
+    for rows, found in found_values(warehouse, match, providers, listing, input_, now, priced=True):
         out = []
         for row, known in zip(rows, found, strict=True):
             more: list[str | None] = []
             for each in (known.get(field) for field in match.spec.fields):
                 sure = None if each is None or each.confidence is None else f"{each.confidence:g}"
-                more += (None, None, None) if each is None else (each.value, each.source, sure)
+                cost = None if each is None or each.cost_usd is None else f"{each.cost_usd:f}"
+                more += [None] * 5 if each is None else [each.value, each.source, sure, each.verification, cost]
             out.append((*row, *more))
         yield out
 
@@ -117,15 +131,17 @@ def found_values(
 ) -> Iterator[tuple[list[tuple[Any, ...]], list[dict[str, FoundValue]]]]:
     """Per chunk of the list its rows, and beside each what is known of its fields. `priced`: with what it cost."""
     first = 0
-    own = {field: listing.header.index(column) for field, column in match.fields.items()}
+    own = {field: match.spec.column(field) for field in match.fields}
+    read = RowReader(match, listing.header)
     for chunk in listing.chunks():
         won = _winners(warehouse, match, providers, input_, now, range(first, first + len(chunk)), priced)
         found: list[dict[str, FoundValue]] = []
         for row_no, row in enumerate(chunk, first):
             known = won.get(row_no, {})
-            for field, place in own.items():
-                if row[place] is not None and str(row[place]).strip():
-                    known[field] = FoundValue(str(row[place]), SOURCE_OF_OWN)
+            held = read(row)
+            for field, column in own.items():
+                if (value := held.get(column)) is not None:
+                    known[field] = FoundValue(value, SOURCE_OF_OWN)
             found.append(known)
         yield chunk, found
         first += len(chunk)
@@ -220,29 +236,69 @@ def _literals(words: Sequence[str]) -> str:
     return ", ".join(map(literal, words))
 
 
-def _load(warehouse: Warehouse, match: ColumnMatch, listing: RowSource, target: Relation) -> None:
+def _load(
+    warehouse: Warehouse, match: ColumnMatch, listing: RowSource, target: Relation, limit: int | None
+) -> Counter[str]:
     import pyarrow as pa
 
     spec = match.spec
-    source = {spec.inputs[name]: listing.header.index(column) for name, column in match.inputs.items()}
-    source |= {spec.column(field): listing.header.index(column) for field, column in match.fields.items()}
     columns = dict.fromkeys([*spec.inputs.values(), *(spec.column(f) for f in spec.fields)])
     if missing := _condition_columns(spec) - {c.lower() for c in columns}:
         raise ConfigError(f"a 'when' of the waterfall {spec.name} reads {sorted(missing)[0]!r}, which a list has not")
     create_table(warehouse, target, [("row_no", "BIGINT"), (spec.key, "VARCHAR"), *((c, "VARCHAR") for c in columns)])
-    domains = {spec.inputs[name] for name in ("company_domain", "domain") if name in spec.inputs}
-    clean = {column: _domain if column in domains else _text for column in columns}
+    read = RowReader(match, listing.header)
     row_no = 0
     for chunk in listing.chunks():
-        cells = {
-            column: [clean[column](row[source[column]]) if column in source else None for row in chunk]
-            for column in columns
-        }
-        keys = [list_key({name: cells[column][i] for name, column in spec.inputs.items()}) for i in range(len(chunk))]
-        arrays = [pa.array(range(row_no, row_no + len(chunk)), pa.int64()), pa.array(keys, pa.string())]
+        # The whole list is read, so that a row that can't be is found before anything is asked.
+        rows = chunk if limit is None else chunk[: max(0, limit - row_no)]
+        found = [read(row) for row in rows]
+        cells = {column: [row.get(column) for row in found] for column in columns}
+        keys = [list_key({name: row.get(column) for name, column in spec.inputs.items()}) for row in found]
+        arrays = [pa.array(range(row_no, row_no + len(rows)), pa.int64()), pa.array(keys, pa.string())]
         arrays += [pa.array(values, pa.string()) for values in cells.values()]
         warehouse.append(target, pa.table(arrays, names=["row_no", spec.key, *columns]))
         row_no += len(chunk)
+    return read.unusable
+
+
+class RowReader:
+    """A row of the list as the columns of the waterfall's entity, each cell in its one form. `unusable` counts, by the
+    list's column, the cells that say something which is none."""
+
+    def __init__(self, match: ColumnMatch, header: Sequence[str]) -> None:
+        spec = match.spec
+        self._header = header
+        # The entity's column → what stands in it, and where the list has it. An input's name comes before a field's.
+        self._cells = {spec.column(field): (field, header.index(col)) for field, col in match.fields.items()}
+        self._cells |= {spec.inputs[name]: (name, header.index(col)) for name, col in match.inputs.items()}
+        self._country = next((place for name, place in self._cells.values() if name == "country"), None)
+        if self._country is None and match.country is not None:
+            self._country = header.index(match.country)
+        self._kind = _kind_of(spec)
+        self._names: tuple[str, str, int] | None = None
+        if "first_name" in match.inputs and match.inputs["first_name"] == match.inputs.get("last_name"):
+            first, last = spec.inputs["first_name"], spec.inputs["last_name"]
+            self._names = (first, last, self._cells[first][1])
+        self.unusable: Counter[str] = Counter()
+
+    def __call__(self, row: Sequence[Any]) -> dict[str, str | None]:
+        country = None if self._country is None else plain(row[self._country])
+        found = {}
+        for column, (name, place) in self._cells.items():
+            found[column] = canonical(name, row[place], country=country, kind=self._kind)
+            if found[column] is None and plain(row[place]) is not None:
+                self.unusable[self._header[place]] += 1
+        if self._names is not None:
+            first, last, place = self._names
+            found[first], found[last] = split_name(row[place])
+        return found
+
+
+def _kind_of(spec: WaterfallSpec) -> EntityKind | None:
+    """Whose profile a LinkedIn address is, by what else is asked with."""
+    if {"first_name", "last_name", "email", "phone", "company_domain", "company_name"} & spec.inputs.keys():
+        return "person"
+    return "company" if {"domain", "name"} & spec.inputs.keys() else None
 
 
 def _condition_columns(spec: WaterfallSpec) -> set[str]:
@@ -257,14 +313,3 @@ def list_key(inputs: Mapping[str, str | None]) -> str:
     """The same for the same inputs, in whatever list and order they stand."""
     given = (f"{name}={' '.join(value.split()).casefold()}" for name, value in sorted(inputs.items()) if value)
     return hashlib.sha256("\x1f".join(given).encode()).hexdigest()[:32]
-
-
-def _text(cell: object) -> str | None:
-    return None if cell is None else str(cell)
-
-
-def _domain(cell: object) -> str | None:
-    """`https://www.acme.com/about` → `acme.com`: lists hold websites where providers ask for domains."""
-    if cell is None:
-        return None
-    return re.sub(r"^(?:[a-z]+://)?(?:www\.)?([^/?#:]*).*$", r"\1", str(cell).strip(), flags=re.IGNORECASE | re.DOTALL)

@@ -1,0 +1,198 @@
+"""A cell of a list in its one form: what is one question, what is no question at all."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from revetl.enrich.lists.cells import canonical, plain, split_name
+from revetl.enrich.lists.columns import choose, match_columns
+from revetl.enrich.lists.words import FREE_MAIL_HOSTS
+from revetl.enrich.waterfall import load_waterfalls
+from revetl.errors import ConfigError
+from revetl.providers.grammar import load_providers
+
+ROOT = Path(__file__).resolve().parents[2]
+PROVIDERS = load_providers(ROOT / "enrichment/providers")
+WATERFALLS = load_waterfalls(ROOT / "enrichment/waterfalls", PROVIDERS)
+PROFILE = "https://www.linkedin.com/in/first77"
+
+
+@pytest.mark.parametrize("blank", ["N/A", "null", "NaN", "-", "#REF!", "n.a.", "TBD", "", " \u00a0\u200b", None])
+@pytest.mark.parametrize("name", ["email", "phone", "company_name", "job_title", "company_domain", "linkedin_url"])
+def test_a_placeholder_says_nothing(name: str, blank: str | None) -> None:
+    assert canonical(name, blank) is None
+
+
+def test_people_and_countries_that_are_called_like_a_placeholder() -> None:
+    assert canonical("last_name", "Null") == "Null"
+    assert canonical("first_name", "Na") == "Na"
+    assert canonical("country", "NA") == "NA"
+    assert canonical("last_name", "N/A") is None
+
+
+def test_a_salutation_is_no_job() -> None:
+    assert canonical("job_title", "Mr.") is None
+    assert canonical("job_title", "Head of Sales") == "Head of Sales"
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "Jane <jane@acme.example.com>",
+        "mailto:jane@acme.example.com",
+        "jane@acme.example.com; x@acme.example.com",
+        "jane@acme.example.com, x@acme.example.com",
+        " JANE@ACME.example.com ",
+        "jane@acme.example.com\u200b",
+        "jane@acme.example.com\u00a0",
+        "jane@acme.example.com.",
+    ],
+)
+def test_an_address_is_found_in_its_cell(cell: str) -> None:
+    assert canonical("email", cell) == "jane@acme.example.com"
+
+
+@pytest.mark.parametrize("cell", ["jane@acme,example.com", "jane[at]acme.example.com", "jane", "test@test.com"])
+def test_what_is_no_address_is_not_asked(cell: str) -> None:
+    assert canonical("email", cell) is None
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "http://linkedin.com/in/first77/",
+        "https://uk.linkedin.com/in/first77",
+        "https://www.linkedin.com/in/first77/de",
+        "https://www.linkedin.com/in/first77?trk=abc&utm_source=x",
+        "www.linkedin.com/in/FIRST77",
+        "/in/first77",
+        "https://www.linkedin.com/in/first77/details/experience/",
+        "https://www.linkedin.com/in/fi%72st77",
+    ],
+)
+def test_one_profile_is_one_question(cell: str) -> None:
+    assert canonical("linkedin_url", cell, kind="person") == PROFILE
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "https://www.linkedin.com/sales/lead/ACwAAB77,NAME_SEARCH,abcd",
+        "https://www.linkedin.com/pub/first/1/2/77",
+        "https://www.linkedin.com/company/acme-example",
+        "https://evillinkedin.com/in/first77",
+        "https://evil.example/linkedin.com/in/first77",
+    ],
+)
+def test_what_is_no_profile_of_a_person(cell: str) -> None:
+    assert canonical("linkedin_url", cell, kind="person") is None
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "+44 20 7946 0100",
+        "+44 (0)20 7946 0100",
+        "'+442079460100",
+        "tel:+442079460100",
+        "+44-2079-460100 x12",
+        "0044 20 7946 0100",
+    ],
+)
+def test_a_number_with_its_country(cell: str) -> None:
+    assert canonical("phone", cell) == "+442079460100"
+
+
+def test_a_national_number_needs_the_rows_country() -> None:
+    assert canonical("phone", "020 7946 0100", country="GB") == "+442079460100"
+    assert canonical("phone", "4155550100", country="US") == "+14155550100"
+    assert canonical("phone", "4155550100") == "4155550100"
+
+
+@pytest.mark.parametrize("cell", ["0", "0000000000", "4.42079E+11", "4,42E+11", "no phone", "ask"])
+def test_what_is_no_number(cell: str) -> None:
+    assert canonical("phone", cell) is None
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "https://www.acme.example.com/about?x=1",
+        "HTTP://ACME.EXAMPLE.COM",
+        "acme.example.com.",
+        "jane@acme.example.com",
+        "https://user:pw@acme.example.com:8080/x",
+        "//acme.example.com",
+        "www2.acme.example.com",
+        "https:acme.example.com",
+        "acme.example.com; globex.example.com",
+    ],
+)
+def test_a_domain_is_found_in_its_cell(cell: str) -> None:
+    assert canonical("domain", cell) == "acme.example.com"
+
+
+@pytest.mark.parametrize(
+    "cell", ["https://www.linkedin.com/company/acme", "m.facebook.com/acme", "gmail.com", "http://", "Acme Inc", "N/A"]
+)
+def test_a_host_that_many_share_is_nobodys_domain(cell: str) -> None:
+    assert canonical("company_domain", cell) is None
+
+
+def test_a_domain_in_letters_of_its_own() -> None:
+    assert canonical("domain", "bücher.example.com") == "xn--bcher-kva.example.com"
+
+
+def test_blanks_and_unicode_are_one_form() -> None:
+    assert plain("Acme\u00a0 Inc\u200b") == "Acme Inc"
+    assert plain("Jose\u0301") == "José"
+
+
+def test_free_mail_hosts_are_at_least_those_of_the_models() -> None:
+    with (ROOT / "dbt_project/seeds/free_email_domains.csv").open(encoding="utf-8") as file:
+        assert {row["domain"] for row in csv.DictReader(file)} <= FREE_MAIL_HOSTS
+
+
+def test_a_full_name_is_two() -> None:
+    assert split_name("Dr. Ada Lovelace") == ("Ada", "Lovelace")
+    assert split_name("Lovelace, Ada") == ("Ada", "Lovelace")
+    assert split_name("Anne van der Berg") == ("Anne", "van der Berg")
+    assert split_name("Plato") == (None, "Plato")
+    assert split_name("N/A") == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("header", "sample"),
+    [
+        (("Full Name", "Company"), ()),
+        (("LinkedIn URL", "Variant"), [(PROFILE, "0")]),
+        (("Name", "Website", "LinkedIn", "Country"), [("Jane Doe", "https://acme.example", PROFILE, "GB")]),
+        (("Vorname", "Nachname", "Firma"), ()),
+        (("Prénom", "Nom", "Société"), ()),
+        (("Nombre", "Apellidos", "Empresa"), ()),
+        (("fullName", "firstName", "lastName", "companyName", "title", "profileUrl"), ()),
+    ],
+)
+def test_people_are_never_asked_about_as_companies(header: tuple[str, ...], sample: list[tuple[str, ...]]) -> None:
+    assert choose(WATERFALLS, PROVIDERS, header, sample=sample).spec.name == "contact_profile"
+
+
+def test_a_list_of_people_that_only_companies_could_be_asked_with_is_refused() -> None:
+    with pytest.raises(ConfigError, match="looks like a list of people"):
+        choose(WATERFALLS, PROVIDERS, ("Job Title", "Company"))
+
+
+def test_a_list_that_could_be_of_either_is_not_guessed() -> None:
+    header = ("Company", "Website", "Phone")
+    with pytest.raises(ConfigError, match="several waterfalls"):
+        choose(WATERFALLS, PROVIDERS, header)
+    named = {"company_profile": WATERFALLS["company_profile"]}
+    assert choose(named, PROVIDERS, header).spec.name == "company_profile"
+
+
+def test_the_profile_goes_before_the_sales_lead() -> None:
+    header = ("firstName", "profileUrl", "linkedInProfileUrl", "defaultProfileUrl")
+    assert match_columns(WATERFALLS["contact_profile"], header).inputs["linkedin_url"] == "linkedInProfileUrl"
