@@ -22,7 +22,7 @@ demo: setup  ## the main job on generated data: build, enrich, plan, sync; a sec
 test: lint unit  ## all checks and tests
 
 unit: setup-dev
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup tests
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup --durations=30 tests
 
 lint: setup-dev sql-lint
 	@$(BIN)/ruff format --check -q src tests benchmarks verification || { echo "run: make format"; exit 1; }

@@ -2,11 +2,13 @@
 
 {% macro clean_text(value) %}nullif(trim({{ value }}), ''){% endmacro %}
 
-{# Lower case, no plus-tag; NULL where it is no address. #}
+{# Lower case, no plus-tag; NULL where it is no address. A plus that begins it has no name before it and is no tag. #}
 {% macro normalise_email(value) %}
+{%- set address = 'lower(trim(' ~ value ~ '))' -%}
 case
-    when {{ regex_matches('lower(trim(' ~ value ~ '))', "[a-z0-9._%+''-]+@[a-z0-9-]+([.][a-z0-9-]+)*[.][a-z]{2,}") }}
-        then {{ regex_replace('lower(trim(' ~ value ~ '))', '[+][^@]*@', '@') }}
+    when not {{ regex_matches(address, "[a-z0-9._%+''-]+@[a-z0-9-]+([.][a-z0-9-]+)*[.][a-z]{2,}") }} then null
+    when {{ address }} like '+%' then {{ address }}
+    else {{ regex_replace(address, '[+][^@]*@', '@') }}
 end
 {%- endmacro %}
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
-from tests.dbt.conftest import Built
+from tests.dbt.conftest import Built, dbt
 
 pytestmark = pytest.mark.xdist_group("starter")
 
@@ -136,3 +139,20 @@ def test_company_domains_are_those_of_the_truth(built: Built) -> None:
         " ON g.domain = t.domain WHERE g.domain IS NOT NULL",
     )
     assert strange[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("address", "normalised"),
+    [
+        ("Ada+news@mill.example", "ada@mill.example"),
+        ("ada+news+more@mill.example", "ada@mill.example"),
+        ("+Kim@mill.example", "+kim@mill.example"),  # else everybody with such an address would be `@mill.example`
+        ("++@mill.example", "++@mill.example"),
+        ("+@nowhere", None),
+    ],
+)
+def test_a_plus_tag_is_dropped_and_a_name_never(tmp_path: Path, address: str, normalised: str | None) -> None:
+    query = f"""select {{{{ normalise_email("'{address}'") }}}} as email"""
+    done = dbt(tmp_path, "show", "--inline", query, "--output", "json", "--quiet")
+    assert done.returncode == 0, done.stdout[-4000:]
+    assert json.loads(done.stdout)["show"] == [{"email": normalised}]
