@@ -247,12 +247,17 @@ def test_a_list_that_cant_be_used_is_refused_before_anything_is_asked(
     assert expected in capsys.readouterr().err
 
 
-def test_text_in_another_encoding_is_refused_with_what_to_do(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_text_in_another_encoding_is_read_or_refused_with_its_line(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     rows = "".join(f"Ada,Lovelace,acme{i}.example\n" for i in range(2_000)) + "Zo\xeb,M\xfcller,acme.example\n"
-    (root / "leads.csv").write_bytes(("first name,last name,domain\n" + rows).encode("latin-1"))
-    assert shell.run(["enrich", "leads.csv", "-o", "out.csv", "--yes"]) == 2
+    text = "first name,last name,domain\n" + rows
+    (root / "leads.csv").write_bytes(text.encode("cp1252"))
+    with open_list("leads.csv", sys.stdin.buffer) as listing:
+        assert [*listing.chunks()][-1][-1] == ("Zoë", "Müller", "acme.example")
+    assert shell.run(["enrich", "leads.csv", "-o", "out.csv", "--yes", "--encoding", "utf-8"]) == 2
     err = capsys.readouterr().err
-    assert "not UTF-8 text" in err
+    assert "leads.csv:2002: not UTF-8 text" in err
     assert "CSV UTF-8" in err
 
 

@@ -53,12 +53,14 @@ class EnrichRequest:
 @dataclass(frozen=True, slots=True)
 class ListFiles:
     """The list and where the enriched one goes: paths, or `-` for `stdin` and `stdout`. `output` None: nowhere, which
-    a dry run allows."""
+    a dry run allows. `encoding` and `delimiter` of a CSV; None: found out."""
 
     source: str
     output: str | None
     stdin: BinaryIO
     stdout: ByteSink
+    encoding: str | None = None
+    delimiter: str | None = None
 
 
 @dataclass(slots=True)
@@ -104,7 +106,7 @@ def _enrich_list(project: Project, files: ListFiles, request: EnrichRequest, cal
     with caller.warehouse(project) as warehouse:
         specs = _chosen(project.waterfalls, request)
         enriching = _Enriching(project, warehouse, request, caller)
-        with open_list(files.source, files.stdin) as listing:
+        with open_list(files.source, files.stdin, files.encoding, files.delimiter) as listing:
             rows = next(listing.chunks(), [])[:_SAMPLE_ROWS]
             match = choose(specs, project.providers, listing.header, request.columns, rows)
             enriching.result.columns = dict(match.inputs)

@@ -53,6 +53,8 @@ if TYPE_CHECKING:
     metavar="NAME=INPUT",
     help="The column NAME of FILE is this input. May be repeated.",
 )
+@click.option("--encoding", metavar="NAME", help="FILE's encoding, such as cp1252. Default: found out.")
+@click.option("--delimiter", metavar="CHAR", help="What parts FILE's cells. Default: found out.")
 @click.option(
     "--report",
     "report_file",
@@ -75,6 +77,8 @@ def command(
     max_spend: Decimal | None,
     limit: int | None,
     columns: tuple[str, ...],
+    encoding: str | None,
+    delimiter: str | None,
     report_file: Path | None,
     dry_run: bool,
     in_doubt: bool,
@@ -89,6 +93,8 @@ def command(
     runs over that list: its columns are matched to inputs by name, and the output has its columns as they were, then
     value, source, confidence, verification and cost per field. What was asked before is not paid for again.
     """
+    if delimiter is not None and len(delimiter := delimiter.replace("\\t", "\t")) != 1:
+        raise click.UsageError("--delimiter is one character.")
     _check_words(file, output, in_doubt=in_doubt, dry_run=dry_run, as_json=as_json)
     if report_file is not None:
         from revetl.cli.render.enrich_report import check_report_target
@@ -111,7 +117,7 @@ def command(
         on_estimates=show_estimates,
         on_match=show_match,
     )
-    files = None if file is None else ListFiles(file, output, sys.stdin.buffer, SafeStdout())
+    files = None if file is None else ListFiles(file, output, sys.stdin.buffer, SafeStdout(), encoding, delimiter)
     project = options.load()
     with Terminal(wait_s) as terminal:
         result = enrich(project, request, terminal.caller, files)

@@ -1,5 +1,7 @@
 """A list in a file: CSV or Parquet, read twice (inputs first, the rest when the answers are there), never all at once.
 
+How a CSV is written (encoding, delimiter, line ends, lines above the header) is found in `csv_dialect.py`.
+
 CSV is text: no cell is parsed, so `007`, `1e5` and `NA` come out as they went in. What providers say stands beside them
 and is never a formula. Parquet keeps its types.
 """
@@ -13,10 +15,11 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import islice
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, BinaryIO, Literal, Protocol
 
+from revetl.enrich.lists.csv_dialect import CsvDialect, NotText, find_dialect
 from revetl.errors import ConfigError, Problem
 from revetl.private_files import replaced
 from revetl.safe_text import for_spreadsheet
@@ -28,7 +31,9 @@ Format = Literal["csv", "parquet"]
 CHUNK_ROWS = 5_000
 # Python's own limit of 128 KB refuses a cell that holds a page. It is one for all readers of the process.
 csv.field_size_limit(2**31 - 1)
-_DELIMITERS = ",;\t|"
+MOST_PROBLEMS = 20  # of one list, in one message
+_GZIP = b"\x1f\x8b"
+_ZIP = b"PK\x03\x04"
 _AS_UTF8 = 'Save it as UTF-8; in a spreadsheet, as "CSV UTF-8".'
 _PARQUET = (".parquet", ".pq")
 _TEXT = (".csv", ".tsv", ".txt", "")
@@ -55,16 +60,17 @@ class ByteSink(Protocol):
 class CsvListing:
     format: Format = "csv"
 
-    def __init__(self, path: Path, name: Path) -> None:
-        """`name` is what messages call it."""
+    def __init__(self, path: Path, name: Path, encoding: str | None = None, delimiter: str | None = None) -> None:
+        """`name` is what messages call it. `encoding` and `delimiter`: where the caller knows them."""
         self._path, self._name = path, name
-        with self._open() as file:
-            first = file.readline()
-        self.delimiter = max(_DELIMITERS, key=first.count) if first else ","
+        try:
+            self.dialect: CsvDialect = find_dialect(path, encoding, delimiter)
+        except NotText as e:
+            raise ConfigError(Problem(str(e), name, e.line, _AS_UTF8)) from None
         with self._open() as file:
             rows = self._rows(file)
             try:
-                self.header = tuple(next(rows, ()))
+                self.header = _without_blank_end(next(rows, ()))
             except csv.Error as e:
                 raise self._not_csv(e, rows.line_num) from None
         if not self.header:
@@ -79,32 +85,43 @@ class CsvListing:
                 yield chunk
 
     def _checked(self, rows: Any) -> Iterator[tuple[Any, ...]]:
-        """Blank lines are passed over; a short row is filled with blanks; a long one can't be attributed."""
-        width = len(self.header)
+        """Blank lines are passed over; a short row is filled with blanks, and blank cells past the header are cut. What
+        else is longer can't be attributed: all such rows are told at once, at the end."""
+        width, problems = len(self.header), list[Problem]()
+        above = self.dialect.lines_above
         try:
             for row in rows:
-                if len(row) > width:
-                    message = f"{len(row)} cells, but the header names {width} columns"
-                    raise ConfigError(
-                        Problem(message, self._name, rows.line_num, "A cell that holds the delimiter needs quotes.")
-                    )
-                if row:
-                    yield (*row, *[""] * (width - len(row)))
+                if len(row) > width and any(map(str.strip, row[width:])):
+                    if len(problems) < MOST_PROBLEMS:
+                        message = f"{len(row)} cells, but the header names {width} columns"
+                        hint = "A cell that holds the delimiter needs quotes."
+                        problems.append(Problem(message, self._name, above + rows.line_num, hint))
+                elif row and not problems:
+                    yield (*row[:width], *[""] * (width - len(row)))
         except csv.Error as e:
             raise self._not_csv(e, rows.line_num) from None
-        except UnicodeDecodeError:
-            raise ConfigError(Problem("not UTF-8 text", self._name, rows.line_num + 1, _AS_UTF8)) from None
+        if problems:
+            raise ConfigError(problems)
 
     def _rows(self, file: IO[str]) -> Any:
         """Strict, or a quote that is never closed would swallow the rest of the list into one cell."""
-        return csv.reader(file, delimiter=self.delimiter, strict=True)
+        return csv.reader(file, delimiter=self.dialect.delimiter, strict=True)
 
     def _not_csv(self, error: csv.Error, line: int) -> ConfigError:
         hint = 'A quote inside a quoted cell is written twice (""), and the cell ends with one.'
-        return ConfigError(Problem(f"not valid CSV: {error}", self._name, line, hint))
+        return ConfigError(Problem(f"not valid CSV: {error}", self._name, self.dialect.lines_above + line, hint))
 
     def _open(self) -> IO[str]:
-        return self._path.open(encoding="utf-8-sig", newline="")
+        file = self._path.open(encoding=self.dialect.encoding, newline="")
+        for _ in range(self.dialect.lines_above):
+            file.readline()
+        return file
+
+
+def _without_blank_end(cells: Sequence[str]) -> tuple[str, ...]:
+    """A header whose line ends in delimiters names no column there."""
+    blank = sum(1 for _ in takewhile(lambda cell: not cell.strip(), reversed(cells)))
+    return tuple(cells[: len(cells) - blank])
 
 
 class ParquetListing:
@@ -130,30 +147,54 @@ class ParquetListing:
 
 
 @contextmanager
-def open_list(source: str, stdin: BinaryIO) -> Iterator[CsvListing | ParquetListing]:
-    """`source` is a path, or `-` for stdin, which is kept in a temporary file since it has to be read twice."""
+def open_list(
+    source: str, stdin: BinaryIO, encoding: str | None = None, delimiter: str | None = None
+) -> Iterator[CsvListing | ParquetListing]:
+    """`source` is a path, or `-` for stdin. What is packed (gzip) and what comes from stdin is kept in a temporary file
+    while the block lasts, since it has to be read twice. `encoding` and `delimiter` are of a CSV; None: found out."""
     if source != "-":
         path = Path(source)
         if not path.is_file():
             raise ConfigError(Problem("no such file", path))
-        yield _listing(path, path)
+        with path.open("rb") as packed:
+            if packed.read(2) != _GZIP:
+                yield _listing(path, path, encoding, delimiter)
+                return
+            packed.seek(0)
+            with _unpacked(packed, path) as plain:
+                yield _listing(plain, path, encoding, delimiter)
         return
     handle, temporary = tempfile.mkstemp(prefix="revetl-", suffix=".list")
     try:
         with os.fdopen(handle, "wb") as file:
             shutil.copyfileobj(stdin, file)
-        yield _listing(Path(temporary), Path("<stdin>"))
+        yield _listing(Path(temporary), Path("<stdin>"), encoding, delimiter)
     finally:
         Path(temporary).unlink()
 
 
-def _listing(path: Path, name: Path) -> CsvListing | ParquetListing:
-    with path.open("rb") as file:
-        is_parquet = file.read(4) == b"PAR1"
+@contextmanager
+def _unpacked(packed: BinaryIO, name: Path) -> Iterator[Path]:
+    import gzip
+    import zlib
+
+    handle, temporary = tempfile.mkstemp(prefix="revetl-", suffix=".list")
     try:
-        return ParquetListing(path, name) if is_parquet else CsvListing(path, name)
-    except UnicodeDecodeError:
-        raise ConfigError(Problem("neither Parquet nor UTF-8 text", name, hint=_AS_UTF8)) from None
+        with os.fdopen(handle, "wb") as file, gzip.open(packed) as plain:
+            shutil.copyfileobj(plain, file)
+        yield Path(temporary)
+    except (gzip.BadGzipFile, zlib.error, EOFError):
+        raise ConfigError(Problem("a .gz that can't be unpacked", name)) from None
+    finally:
+        Path(temporary).unlink()
+
+
+def _listing(path: Path, name: Path, encoding: str | None, delimiter: str | None) -> CsvListing | ParquetListing:
+    with path.open("rb") as file:
+        first = file.read(4)
+    if first == _ZIP:
+        raise ConfigError(Problem("a spreadsheet or an archive, not text", name, hint=_AS_UTF8))
+    return ParquetListing(path, name) if first == b"PAR1" else CsvListing(path, name, encoding, delimiter)
 
 
 def check_target(target: str, source: str) -> None:
@@ -215,9 +256,9 @@ def _write(
     rows: Iterator[list[tuple[Any, ...]]],
 ) -> None:
     if format_ == "csv":
-        delimiter = listing.delimiter if isinstance(listing, CsvListing) else ","
-        text = io.TextIOWrapper(file, encoding="utf-8", newline="")
-        out = csv.writer(text, delimiter=delimiter, lineterminator="\n")
+        dialect = listing.dialect if isinstance(listing, CsvListing) else CsvDialect()
+        text = io.TextIOWrapper(file, encoding=dialect.encoding_of_output, newline="")
+        out = csv.writer(text, delimiter=dialect.delimiter, lineterminator=dialect.line_end)
         out.writerow([*listing.header, *added])
         width = len(listing.header)
         for chunk in rows:
