@@ -8,7 +8,7 @@ import re
 import stat
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -32,9 +32,11 @@ COMMANDS = [
 ]
 
 
-def run(words: Sequence[str], *, stdout: int, stderr: int = subprocess.PIPE) -> subprocess.CompletedProcess[str]:
+def run(
+    words: Sequence[str], *, stdout: int, stderr: int = subprocess.PIPE, environ: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     line = [sys.executable, "-m", "revetl.cli.main", *words]
-    return subprocess.run(line, stdout=stdout, stderr=stderr, text=True, timeout=60, check=False)
+    return subprocess.run(line, stdout=stdout, stderr=stderr, env=environ, text=True, timeout=60, check=False)
 
 
 @needs_full
@@ -67,8 +69,10 @@ def test_a_reader_that_went_away_is_no_failure_to_speak_of(project: Path, words:
 @needs_full
 @pytest.mark.parametrize(("words", "code"), [(("ls", "--json"), 0), (("ls", "-s", "nothing"), 2)])
 def test_a_stderr_that_can_t_be_written_changes_no_code(project: Path, words: tuple[str, ...], code: int) -> None:
+    bare = {"HOME": str(project), "PATH": os.defpath}  # with PYTHONUNBUFFERED nothing is left to fail at the end
     with FULL.open("w") as full:
-        assert run(words, stdout=subprocess.PIPE, stderr=full.fileno()).returncode == code
+        done = run(words, stdout=subprocess.PIPE, stderr=full.fileno(), environ=bare)
+    assert done.returncode == code
 
 
 @pytest.mark.parametrize("words", [("ls",), ("ls", "--json"), ("runs",)], ids=" ".join)

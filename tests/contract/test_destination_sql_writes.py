@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from revetl.context import LeaseWait, RunContext
 from revetl.destinations.sql.dialect import SqlFailure
+from revetl.destinations.sql.writers import SqlWriter
 from revetl.errors import Ambiguous, ConfigError, Denied
 from revetl.model import Change, Guardrails, Operation, Outcome, Relation, Scalar, Status, SyncSpec
 from revetl.state.runs import new_run_id
@@ -192,6 +193,38 @@ def test_a_lost_commit_is_decided_by_its_mark(database: SqlVendor, lost: str) ->
     setattr(wire, lost, 3)
     assert play(database, wire, SECOND, warehouse).status == "done"
     is_exactly_once(database)
+
+
+def test_two_sessions_that_make_the_table_of_marks_at_once_both_write(database: SqlVendor) -> None:
+    """PostgreSQL's IF NOT EXISTS does not see what another transaction has made and not committed: it waits for it,
+    and is then refused."""
+    dialect = database.dialect()
+
+    class Overtaken:
+        """A session that finds itself beside another one."""
+
+        def __init__(self) -> None:
+            self.inner = dialect.open()
+            self.commit, self.rollback, self.close = self.inner.commit, self.inner.rollback, self.inner.close
+
+        def ask(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+            if "CREATE TABLE" not in sql:
+                return self.inner.ask(sql, values)
+            other = dialect.open()
+            other.ask(sql)
+            committing = threading.Timer(0.3, other.commit)
+            committing.start()
+            try:
+                return self.inner.ask(sql, values)
+            finally:
+                committing.join()
+                other.close()
+
+    writer = SqlWriter(Overtaken(), dialect.marks())
+    writer.begin()
+    writer.session.commit()
+    assert database.ask("SELECT batch FROM revetl_marks") == [(1,)]
+    writer.close()
 
 
 def test_where_nobody_can_be_asked_the_outcome_is_unknown(database: SqlVendor) -> None:

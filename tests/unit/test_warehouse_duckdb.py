@@ -192,3 +192,26 @@ def test_a_transaction_that_nobody_repeats_has_all_memory(tmp_path: Path) -> Non
     assert limit(warehouse) == "112.0 MiB"
     assert warehouse.scalar("SELECT length(texts) FROM t", int) == 1_500_000
     warehouse.close()
+
+
+def test_memory_that_can_not_be_taken_back_fails_no_transaction_that_was_committed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warehouse = DuckDBWarehouse(tmp_path / "w.duckdb", threads=1)
+    lower, refused = warehouse._limit_memory, []
+
+    def held(mebibytes: float) -> None:
+        if mebibytes == 112:
+            refused.append(mebibytes)
+            raise WarehouseOutOfMemory("could not free up enough memory")
+        lower(mebibytes)
+
+    monkeypatch.setattr(warehouse, "_limit_memory", held)
+    with warehouse.transaction():
+        warehouse.execute("CREATE TABLE t AS SELECT 1 AS n")
+    assert refused == [112]
+    with warehouse.transaction():
+        warehouse.execute("INSERT INTO t VALUES (2)")
+    assert warehouse.scalar("SELECT count(*) FROM t", int) == 2
+    assert refused == [112], "not tried again"
+    warehouse.close()

@@ -190,16 +190,19 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         code = _complete(arguments) if COMPLETE_VARIABLE in os.environ else run(arguments)
     finally:
-        _abandon_stdout()
+        _abandon_output()
     sys.exit(code)
 
 
-def _abandon_stdout() -> None:
-    """What could not be written by now was told: Python would try once more at its end, and complain in its own way."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _abandon_output() -> None:
+    """What could not be written by now was told, or nobody can be told: Python would try once more at its end, complain
+    in its own way, and end with a code of its own."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            try:
+                stream.flush()
+            except OSError:
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _write_alike_everywhere() -> None:

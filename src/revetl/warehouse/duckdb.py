@@ -153,7 +153,7 @@ class DuckDBWarehouse(TypedResults):
     def transaction(self, *, ddl: bool = False) -> Iterator[None]:
         if self._in_transaction:
             raise RuntimeError("transactions do not nest")
-        all_memory = not (self._lean or is_repeated_when_short())
+        all_memory = self._memory < self._most_memory and not (self._lean or is_repeated_when_short())
         if all_memory:
             self._limit_memory(self._most_memory)
         self._run("BEGIN")
@@ -171,7 +171,7 @@ class DuckDBWarehouse(TypedResults):
         finally:
             self._in_transaction, self._short = False, None
             if all_memory:
-                self._limit_memory_again()
+                self._take_back()
 
     def columns(self, relation: Relation) -> list[Column]:
         # DESCRIBE costs a fifth of a look into the catalogue, but its failure would end an open transaction.
@@ -225,14 +225,19 @@ class DuckDBWarehouse(TypedResults):
             yield
         finally:
             self._lean = False
-            self._limit_memory_again()
+            if self._memory < self._most_memory:
+                self._limit_memory(self._memory)
+            else:  # by its own words: what DuckDB tells of it is rounded
+                given = self._given_memory
+                self._run("RESET memory_limit" if given is None else f"SET memory_limit = {literal(given)}")
 
-    def _limit_memory_again(self) -> None:
-        if self._memory < self._most_memory:
+    def _take_back(self) -> None:
+        """What a transaction had, once it has ended. It is committed by now, so nothing may be said to have failed."""
+        try:
             self._limit_memory(self._memory)
-        else:  # by its own words: what DuckDB tells of it is rounded
-            given = self._given_memory
-            self._run("RESET memory_limit" if given is None else f"SET memory_limit = {literal(given)}")
+        except WarehouseOutOfMemory:  # something that is read beside it holds more
+            log.info("DuckDB can't let go of its memory; its limit stays at %.0f MiB", self._most_memory)
+            self._memory = self._most_memory
 
     def _limit_memory(self, mebibytes: float) -> None:
         """WarehouseOutOfMemory where more is held that can't be let go."""

@@ -15,6 +15,7 @@ from revetl.destinations.http.reading import SEARCHED_ROWS, ApiReader
 from revetl.destinations.http.requests import RequestBuilder
 from revetl.destinations.http.values import form, leaves
 from revetl.destinations.http.writing import ApiWriter
+from revetl.destinations.session_destination import SessionDestination
 from revetl.errors import ConfigError, Denied, did_you_mean
 from revetl.http import Rate, Session, SessionRequest, Transport
 from revetl.http.auth_options import AccountAuth
@@ -38,7 +39,7 @@ class AnyField(dict[str, DestinationField]):
         return DestinationField(name, "any")
 
 
-class HttpApi:
+class HttpApi(SessionDestination):
     """The core, for an API that can neither be searched nor read. `secrets`: what no message may hold beside the
     account's credentials."""
 
@@ -59,24 +60,6 @@ class HttpApi:
         )
         self._writer = ApiWriter(name, self._session, options.status)
         self._reader = ApiReader(name, self._session, options.base_url, options.status)
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.name!r})"
-
-    async def __aenter__(self) -> HttpApi:
-        await self._session.__aenter__()
-        return self
-
-    async def __aexit__(self, *exc: object) -> None:
-        await self._session.__aexit__(*exc)
-
-    @property
-    def requests(self) -> int:
-        return self._session.requests
-
-    @property
-    def retries(self) -> int:
-        return self._session.retries
 
     async def check(self) -> str:
         """The request that `check` declares, and the scopes of the token beside those that are asked for."""

@@ -19,6 +19,7 @@ from revetl.destinations.hubspot.reading import ID, Reader, unique_property
 from revetl.destinations.hubspot.schema import Schema
 from revetl.destinations.hubspot.values import canonical, encode
 from revetl.destinations.hubspot.writing import Writer
+from revetl.destinations.session_destination import SessionDestination
 from revetl.errors import ConfigError
 from revetl.http import Policy, Rate, RateHeaders, ResponseRules, Session, SessionOptions, Transport
 from revetl.model import Change, Operation, Outcome, Scalar, Status
@@ -26,7 +27,7 @@ from revetl.model import Change, Operation, Outcome, Scalar, Status
 READ_ROWS = 100  # of a batch read (docs)
 
 
-class HubSpot:
+class HubSpot(SessionDestination):
     """One portal. Every write is idempotent: by the record's id, by email, or by our own unique property."""
 
     def __init__(
@@ -72,24 +73,6 @@ class HubSpot:
         # Records found by `match` that do not carry our key yet: the next update gives it to them.
         self._unkeyed: dict[str, set[str]] = defaultdict(set)
         self._link_kinds: dict[tuple[str, str], LinkKinds] = {}
-
-    def __repr__(self) -> str:
-        return f"HubSpot({self.name!r})"
-
-    async def __aenter__(self) -> HubSpot:
-        await self._session.__aenter__()
-        return self
-
-    async def __aexit__(self, *exc: object) -> None:
-        await self._session.__aexit__(*exc)
-
-    @property
-    def requests(self) -> int:
-        return self._session.requests
-
-    @property
-    def retries(self) -> int:
-        return self._session.retries
 
     async def check(self) -> str:
         response = await self._session.request("GET", "/account-info/v3/details", idempotent=True, policy=access.ONCE)

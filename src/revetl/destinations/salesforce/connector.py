@@ -16,6 +16,7 @@ from revetl.destinations.salesforce.reading import SoqlReader
 from revetl.destinations.salesforce.schema import DescribedField, OrgSchema
 from revetl.destinations.salesforce.values import canonical, encode, whole_id
 from revetl.destinations.salesforce.writing import CollectionItem, CollectionRoute, CollectionWriter
+from revetl.destinations.session_destination import SessionDestination
 from revetl.errors import ConfigError
 from revetl.http import Policy, Response, ResponseRules, Session, SessionOptions, Transport
 from revetl.model import Change, Operation, Outcome, Scalar
@@ -25,7 +26,7 @@ _READ_ROWS = 400
 _NEVER = 2**62  # jobs take no headers that run or override rules (unconfirmed)
 
 
-class Salesforce:
+class Salesforce(SessionDestination):
     """One org. A create through an external id is an upsert, and can be repeated; any other is looked for first."""
 
     def __init__(
@@ -66,24 +67,6 @@ class Salesforce:
         )
         self._path = f"/services/data/{options.api_version}"
         self._schema = OrgSchema(self._session, self._path)
-
-    def __repr__(self) -> str:
-        return f"Salesforce({self.name!r})"
-
-    async def __aenter__(self) -> Salesforce:
-        await self._session.__aenter__()
-        return self
-
-    async def __aexit__(self, *exc: object) -> None:
-        await self._session.__aexit__(*exc)
-
-    @property
-    def requests(self) -> int:
-        return self._session.requests
-
-    @property
-    def retries(self) -> int:
-        return self._session.retries
 
     async def check(self) -> str:
         once = Policy(timeout_s=10.0, max_attempts=1)

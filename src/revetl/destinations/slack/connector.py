@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from revetl.clock import Clock
 from revetl.destinations.base import Destination, Limits, ObjectSchema, Quota, RecordMatch
+from revetl.destinations.session_destination import SessionDestination
 from revetl.destinations.slack import api, messages
 from revetl.destinations.slack.channels import READS, Channel, SlackChannels
 from revetl.destinations.slack.options import Options
@@ -24,7 +25,7 @@ _NOTES = {
 }
 
 
-class Slack:
+class Slack(SessionDestination):
     """The core: by a token that can't read the channel. What was sent and has no answer is not sent again."""
 
     def __init__(self, name: str, options: Options, clock: Clock, *, transport: Transport | None = None) -> None:
@@ -55,24 +56,6 @@ class Slack:
         )
         self._channels = SlackChannels(self._session, clock, options.look_back_days)
         self._writer = MessageWriter(self._session, self._channels, options)
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.name!r})"
-
-    async def __aenter__(self) -> Slack:
-        await self._session.__aenter__()
-        return self
-
-    async def __aexit__(self, *exc: object) -> None:
-        await self._session.__aexit__(*exc)
-
-    @property
-    def requests(self) -> int:
-        return self._session.requests
-
-    @property
-    def retries(self) -> int:
-        return self._session.retries
 
     async def check(self) -> str:
         said = api.document(await self._channels.asked("/auth.test", {}))

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from revetl.clock import Clock
 from revetl.destinations.base import Limits, ObjectSchema, Quota
+from revetl.destinations.session_destination import SessionDestination
 from revetl.destinations.slack import messages
 from revetl.errors import ConfigError, Rejected
 from revetl.http import Policy, Rate, Response, ResponseRules, ResponseVerdict, Session, SessionOptions, Transport
@@ -20,7 +21,7 @@ _IN_DOUBT = dict.fromkeys((503,), ResponseVerdict.AMBIGUOUS)
 _IN_ROW = ("invalid_payload", "no_text", "invalid_blocks", "too_many_attachments")
 
 
-class SlackWebhook:
+class SlackWebhook(SessionDestination):
     def __init__(
         self, name: str, url: str, clock: Clock, *, allow_insecure: bool = False, transport: Transport | None = None
     ) -> None:
@@ -40,24 +41,6 @@ class SlackWebhook:
             transport=transport,
             clock=clock,
         )
-
-    def __repr__(self) -> str:
-        return f"SlackWebhook({self.name!r})"
-
-    async def __aenter__(self) -> SlackWebhook:
-        await self._session.__aenter__()
-        return self
-
-    async def __aexit__(self, *exc: object) -> None:
-        await self._session.__aexit__(*exc)
-
-    @property
-    def requests(self) -> int:
-        return self._session.requests
-
-    @property
-    def retries(self) -> int:
-        return self._session.retries
 
     async def check(self) -> str:
         return "a webhook can't be tried without a message: nothing was asked"

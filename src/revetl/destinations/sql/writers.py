@@ -59,16 +59,24 @@ class SqlWriter:
         return writer
 
     def _make_marks(self) -> None:
-        self.session.ask(
-            f"""
-            CREATE TABLE IF NOT EXISTS {self.marks} (
-              writer varchar(32) NOT NULL PRIMARY KEY,
-              batch bigint NOT NULL,
-              made_at timestamp NOT NULL DEFAULT CURRENT_TIMESTAMP
+        """Another session may do it at the same moment. PostgreSQL's IF NOT EXISTS does not see what is made and not
+        committed: it waits for that transaction, and is then refused for a name that is taken."""
+        try:
+            self.session.ask(
+                f"""
+                CREATE TABLE IF NOT EXISTS {self.marks} (
+                  writer varchar(32) NOT NULL PRIMARY KEY,
+                  batch bigint NOT NULL,
+                  made_at timestamp NOT NULL DEFAULT CURRENT_TIMESTAMP
+                )
+                """
             )
-            """
-        )
-        self.session.commit()
+        except SqlFailure as e:
+            if not e.unique:
+                raise
+            self.session.rollback()
+        else:
+            self.session.commit()
 
 
 def took_place(dialect: SqlDialect, lost: SqlWriter) -> bool:
