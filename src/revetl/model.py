@@ -99,11 +99,22 @@ Metadata = Literal["synced_at", "first_synced_at", "run_id"]
 
 
 @dataclass(frozen=True, slots=True)
+class Reference:
+    """Which record a column names: that of the sync `to` with this key, or the one of `object` that is found by the
+    field `match_on`. Its id is sent in place of the column's value."""
+
+    to: str | None = None
+    object: str = ""
+    match_on: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class FieldRule:
     """How one column is written. The default: whenever it changed, and a null clears it."""
 
     policy: FieldPolicy = "always"
     when_null: WhenNull = "clear"
+    references: Reference | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,12 +136,19 @@ class Guardrails:
 @dataclass(frozen=True, slots=True)
 class Association:
     """Link each record to the record of sync `to` whose key stands in our column `by`; `type` is the vendor's id.
-    `object` is what `to` writes into."""
+    `object` is what `to` writes into. With `match_on` the other record is of no sync: it is the one of `object` whose
+    field `match_on` holds what stands in `by`, and `to` is a name for these (`looked_up_as`)."""
 
     to: str
     by: str
     type: int
     object: str = ""
+    match_on: str | None = None
+
+
+def looked_up_as(object_: str, match_on: str) -> str:
+    """The name of the records of an object that are found by a field; no sync has such a one, for dbt allows no dot."""
+    return f"{object_}.{match_on}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +211,23 @@ class SyncSpec:
 
     def rule(self, column: str) -> FieldRule:
         return self.fields.get(column, FieldRule())
+
+    @property
+    def references(self) -> Mapping[str, Reference]:
+        """Of the columns that name records of another object."""
+        return {name: rule.references for name, rule in self.fields.items() if rule.references is not None}
+
+    @property
+    def looked_up(self) -> Mapping[tuple[str, str], tuple[str, ...]]:
+        """(object, field by which it is looked up) → our columns that name its records, of fields and of links."""
+        found: dict[tuple[str, str], dict[str, None]] = {}
+        for name, reference in self.references.items():
+            if reference.to is None:
+                found.setdefault((reference.object, reference.match_on), {})[name] = None
+        for a in self.associate:
+            if a.match_on is not None:
+                found.setdefault((a.object, a.match_on), {})[a.by] = None
+        return {target: tuple(columns) for target, columns in found.items()}
 
 
 RunStatus = Literal["running", "done", "partial", "stopped", "failed", "interrupted"]

@@ -15,6 +15,7 @@ from revetl.destinations.base import Pair
 from revetl.destinations.http_sink import HttpSink
 from revetl.destinations.http_sink import Options as SinkOptions
 from revetl.destinations.hubspot import HubSpot, Options
+from revetl.destinations.hubspot.linking import Linker
 from revetl.destinations.hubspot.values import canonical
 from revetl.errors import Ambiguous, Rejected, RevetlError
 from revetl.model import Change, Operation, Status
@@ -95,6 +96,10 @@ def test_a_cursor_that_does_not_move_is_followed_once(read: str) -> None:
     assert requests <= 2
 
 
+def linker(hub: HubSpot) -> Linker:
+    return Linker(hub._session, "/crm/v4/associations/contacts/companies", "contacts → companies")
+
+
 @pytest.mark.parametrize(
     "body",
     [b"[" * 200_000, b'{"results": 5, "errors": "x"}', b'{"results": [{"id": {}}, 7, null], "errors": [1, {}]}', b"[]"],
@@ -107,8 +112,8 @@ def test_of_a_write_nobody_is_done_whom_the_answer_does_not_name(body: bytes) ->
     assert {o.status for o in outcomes} <= {Status.UNKNOWN, Status.REJECTED}
     pairs = [Pair(n, str(n), "9") for n in range(3)]
     for call in (
-        lambda hub: hub._linker("contacts", "companies").link(279, "HUBSPOT_DEFINED", pairs),
-        lambda hub: hub._linker("contacts", "companies")._send("archive", pairs[:1], None),
+        lambda hub: linker(hub).link(279, "HUBSPOT_DEFINED", pairs),
+        lambda hub: linker(hub)._send("archive", pairs[:1], None),
     ):
         outcomes, _ = served(call, body)
         assert {o.ordinal for o in outcomes} <= {0, 1, 2}

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import pytest
 
+from revetl.destinations.base import RecordMatch
 from revetl.errors import Ambiguous, Unavailable
 from revetl.model import Change, Guardrails, Scalar
 from tests.support.sync_bench import Bench, Row
@@ -379,3 +381,73 @@ def test_an_adopted_record_gives_up_what_was_seen_there() -> None:
     assert {r["firstname"]: r.get("city") for r in bench.destination.records.values()} == {
         "Ann": "Riga", "Bob": None, "Cid": None, "Dan": "Oslo",
     }  # fmt: skip
+
+
+def test_a_value_that_a_record_of_somebody_else_has_is_withheld_by_name_and_the_other_fields_are_sent() -> None:
+    bench = bench_with()
+    bench.destination.records["77"] = {"email": "new@x.io", "firstname": "Somebody"}
+    bench.source([("1", "new@x.io", "Anna", "Riga"), ("2", "ann@x.io", "Bobby", None), CID])
+    plan = bench.plan()
+    assert (plan.update, plan.held) == (2, {"email": 2}), "who wants what is not given up waits too"
+    notes = {line.key: str(line.note) for line in plan.samples}
+    assert notes["1"] == "its email is withheld: the record 77 there has that value, and is none of this sync"
+    assert notes["2"] == "its email is withheld: 1 of this sync has that value"
+    report = bench.run()
+    assert (report.counts, report.status, report.exit_code) == ({"ok": 2}, "partial", 1)
+    assert emails(bench) == {"Anna": "ann@x.io", "Bobby": "bob@x.io", "Cid": "cid@x.io", "Somebody": "new@x.io"}
+    for counts in ({"rejected": 2}, {}):
+        report = bench.run()
+        assert (report.counts, report.exit_code, report.waiting_reasons) == (counts, 1, {"VALUE_HELD": 2})
+    bench.destination.records["77"]["email"] = "other@x.io"
+    assert bench.run().counts == {"ok": 2}, "given up there, it is sent by the next run"
+    assert emails(bench)["Anna"] == "new@x.io"
+    assert bench.run().exit_code == 0
+
+
+def test_a_value_that_a_merge_gave_to_the_very_record_is_nobody_elses() -> None:
+    bench = bench_with()
+    ann = str(ids(bench)["1"])
+    bench.destination.further[ann] = ["new@x.io"]
+    bench.source([("1", "new@x.io", "Anna", None), BOB, CID])
+    assert bench.plan().held == {}
+
+
+def test_a_value_that_a_person_gave_to_another_of_ours_waits_for_that_record() -> None:
+    bench = bench_with()
+    bench.destination.records[str(ids(bench)["3"])]["email"] = "new@x.io"
+    bench.source([("1", "new@x.io", "Anna", None), BOB, CID])
+    plan = bench.plan()
+    assert plan.held == {"email": 1}
+    assert "3 of this sync has that value" in str(plan.samples[0].note)
+    bench.source([("1", "new@x.io", "Anna", None), BOB, ("3", "cid@y.io", "Cid", None)])
+    assert bench.run().counts == {"ok": 2}
+    assert emails(bench) == {"Anna": "new@x.io", "Bob": "bob@x.io", "Cid": "cid@y.io"}
+
+
+def test_a_value_that_somebody_takes_while_it_is_planned_is_withheld_from_a_new_record_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bench = bench_with()
+    look_up = bench.destination.look_up
+
+    async def then_made(*asked: Any) -> dict[str, RecordMatch]:
+        found = await look_up(*asked)
+        bench.destination.records["77"] = {"email": "new@x.io", "firstname": "Somebody"}
+        return found
+
+    monkeypatch.setattr(bench.destination, "look_up", then_made)
+    bench.source([("1", "new@x.io", "Anna", None), BOB, CID, ("9", "new@x.io", "Nia", None)])
+    plan = bench.plan()
+    assert (plan.create, plan.update, plan.held, plan.reasons) == (0, 1, {"email": 2}, {"VALUE_HELD": 1})
+
+
+def test_a_rollback_leaves_what_a_record_of_somebody_else_has_by_now() -> None:
+    bench = bench_with()
+    bench.source([("1", "new@x.io", "Anna", None), BOB, CID])
+    undone = bench.run()
+    bench.destination.records["77"] = {"email": "ann@x.io", "firstname": "Somebody"}
+    report = roll_back_run(bench, undone.run_id)
+    assert report.plan.fields == {"email": {"left": 1}, "firstname": {"restore": 1}}
+    why = "the record 77 there has that value, and is none of this sync"
+    assert {said for said, _, _ in report.plan.reasons} == {why}
+    assert emails(bench) == {"Ann": "new@x.io", "Bob": "bob@x.io", "Cid": "cid@x.io", "Somebody": "ann@x.io"}

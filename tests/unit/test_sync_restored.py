@@ -179,6 +179,36 @@ def test_after_a_restore_a_link_that_a_person_removed_is_not_made_again(world: W
     assert bench.destination.linked == [], "it stood there"
 
 
+def test_after_a_restore_a_link_to_a_record_that_is_gone_waits_for_it(world: World) -> None:
+    """Sent, it would be refused by every run."""
+    bench = world.bench
+    bench.sync_as(associate=(Association("fake__contacts", "boss", 1, "contacts"),))
+    columns = "golden_id VARCHAR, email VARCHAR, firstname VARCHAR, city VARCHAR, boss VARCHAR"
+    bench.source([(*row, None) for row in PEOPLE], ddl=columns)
+    world.sync()
+    kept = backup(bench.warehouse)
+    bench.source([(*PEOPLE[0][:3], "Rome", None), *((*row, None) for row in PEOPLE[1:])], ddl=columns)
+    world.sync()
+    restore(bench.warehouse, kept)
+    there = bench.destination
+    *_, two, three = there.records
+    gone = there.records.pop(two)
+    there.bad_links = {two}
+    bench.source([*((*row, None) for row in PEOPLE[:3]), (*PEOPLE[3], "2")], ddl=columns)
+    for reasons in ({"OBJECT_NOT_FOUND": 1}, {}):  # withheld by the first plan, and in the queue since
+        planned = bench.plan(state_dir=world.state_dir)
+        assert (planned.reasons, planned.links.link, planned.links.waiting) == (reasons, 0, 1)
+        report = world.sync()
+        assert (report.waiting_reasons, report.links_refused, report.links_waiting) == ({"OBJECT_NOT_FOUND": 1}, {}, 1)
+        assert there.linked == []
+    again = there.make(**gone)
+    bench.source(
+        [*((*row, None) for row in PEOPLE[:2]), (*PEOPLE[2][:3], "Oslo", None), (*PEOPLE[3], "2")], ddl=columns
+    )
+    assert bench.plan(state_dir=world.state_dir).links.link == 1, "the plan finds the record under its new id"
+    assert (world.sync().exit_code, there.linked) == (0, [("link", three, again)])
+
+
 def test_what_can_not_be_found_again_is_not_made_until_a_person_says_so(older: World) -> None:
     """Their emails change before the next sync: by the restored state nobody can know them."""
     moved = [(key, f"m.{email}", *rest) for key, email, *rest in LATER]

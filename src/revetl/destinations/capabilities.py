@@ -16,12 +16,13 @@ What the engine does without one, and says in every plan (`revetl.sync.plan.cons
 | `MakesKeyFields` | `key_property` names a field that is there already |
 | `ProbesKeyFields` | a field for keys is made unsaid in the plan, and lacking rights show when it is |
 | `RunsJobs` | every batch goes by `write` |
+| `CopiesSetup` | a sandbox can't be made as the account is |
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from revetl.destinations.base import Pair, Quota, RecordMatch
 from revetl.model import Change, Outcome, Scalar
@@ -176,6 +177,16 @@ class ProbesAccess(Protocol):
     async def probe(self, object_: str, match_on: str | None) -> list[str]:
         """What is missing, a sentence each; empty where all that a sync of this object does would be let in. Sends only
         requests that change nothing."""
+        ...
+
+
+@runtime_checkable
+class CopiesSetup(Protocol):
+    """What an account is made of can be copied, so that a sandbox is made as the account is."""
+
+    async def copy_setup(self) -> tuple[dict[str, Any], list[str]]:
+        """JSON that the vendor's sandbox takes, without a record, and a sentence for each part that the credentials do
+        not suffice for: it is left out. Changes nothing; safe to repeat."""
         ...
 
 

@@ -18,8 +18,9 @@ from revetl.state.values import VERIFICATION
 from revetl.warehouse.sql import ident, literal, table
 
 # Tables of one sync, or of one list, whose rows are about one record each.
-_OF_RECORDS = re.compile(r"(snapshot|plan|drift|rollback|links|adhoc_input)__")
+_OF_RECORDS = re.compile(r"(snapshot|plan|drift|rollback|links|references|adhoc_input)__")
 _REJECTED, _SAVED, _PAIRS, _LIST = "rejected__", "saved__", "__pairs", "adhoc_input__"
+_REFERENCES = "references__"
 _CALLS = "enrichment_calls"
 _REMADE = ("call_id", "keys", "request_hash")
 _BEFORE, _AFTER = ident("before"), ident("after")
@@ -91,6 +92,8 @@ def _conditions(wanted: PeopleScratch) -> dict[str, str]:
             found[name] = f"{wanted.is_named('key')} OR {wanted.mentions_theirs(name, 'message')}"
         elif _OF_RECORDS.match(name) or (name.startswith(_SAVED) and name not in TABLES):
             keys = [wanted.is_named(ident(c)) for c in ("key", "to_key") if c in columns]
+            if name.startswith(_REFERENCES):  # a record is named by its key or by an address
+                keys.append(wanted.is_named("value"))
             found[name] = " OR ".join([*keys, *map(wanted.is_theirs, wanted.texts(name))])
     return found
 

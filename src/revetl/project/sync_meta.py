@@ -13,9 +13,20 @@ class _Meta(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+class ReferenceMeta(_Meta):
+    """Which record a column names: `to`, or `object` with `match_on`."""
+
+    to: str | None = Field(default=None, description="The sync, of any destination, whose key stands in the column.")
+    object: str | None = Field(default=None, description="The object of this destination whose record is named.")
+    match_on: str | None = Field(default=None, description="The field of that object that holds the column's value.")
+
+
 class FieldMeta(_Meta):
     policy: FieldPolicy = Field(default="always", description="When the column is written.")
     when_null: WhenNull = Field(default="clear", description="What a null does at the destination.")
+    references: ReferenceMeta | None = Field(
+        default=None, description="The column names another record: its id there is sent in place of the value."
+    )
 
 
 class GuardrailsMeta(_Meta):
@@ -40,8 +51,10 @@ class GuardrailsMeta(_Meta):
 
 
 class AssociateMeta(_Meta):
-    to: str = Field(description="The sync that holds the other record.")
-    by: str = Field(description="Our column with the other record's key.")
+    to: str | None = Field(default=None, description="The sync that holds the other record.")
+    object: str | None = Field(default=None, description="In place of `to`: the object of a record of no sync.")
+    match_on: str | None = Field(default=None, description="With `object`: the field by which it is looked up.")
+    by: str = Field(description="Our column with the other record's key, or with what `match_on` holds.")
     type: int = Field(description="The vendor's id for this kind of link.")
 
 

@@ -16,6 +16,8 @@ from revetl.warehouse.sql import ident, literal, table
 
 # The code of a record that is not sent, for another one has a unique value of it, or is given it.
 VALUE_HELD = "VALUE_HELD"
+# The code of a record that does not stand under the id that we know, and was not found under another.
+NOT_FOUND = "OBJECT_NOT_FOUND"
 # The code of a new record of a saved plan that stood there when the plan was applied. The next plan adopts it.
 EXISTS_BY_NOW = "EXISTS_BY_NOW"
 # The code of an unknown outcome: a field of the record may have been emptied by us, and not been given its new value.

@@ -37,10 +37,12 @@ from revetl.sync.plan import (
 from revetl.sync.plan.drafting import draft
 from revetl.sync.plan.summary import PlanSummary, Refresh
 from revetl.sync.recording import how_it_ended, recorded
+from revetl.sync.references import looking_up
 from revetl.sync.report import SyncReport
 from revetl.sync.retry import queue
 from revetl.sync.sync_run import SyncRun
 
+REFERENCE_MISSING = "REFERENCE_MISSING"  # begins the reasons of fields in `waiting`
 log = logging.getLogger("revetl.sync")
 
 
@@ -121,7 +123,8 @@ async def _run(run: SyncRun, destination: Destination, options: SyncOptions) -> 
             of_links = _with_links_of(run, options)
             links = await sending.send(of_links, destination, record, full_refresh=plan.full_refresh)
         waiting = await run.on_tables(queue.counts)
-        report = _report(run, record, plan, applier, links, healed, waiting)
+        unresolved = await run.on_tables(lambda tables: looking_up.missing(tables, standing=True))
+        report = _report(run, record, plan, applier, links, healed, waiting, unresolved)
         report.done = await run.on_tables(done_counts, record.run_id, plan, applier.answered)
         record.status, record.error = report.status, report.error
         if older is not None and options.limit is None and report.status in ("done", "partial"):
@@ -179,13 +182,15 @@ def _report(
     links: sending.LinkReport,
     healed: recovery.Healed,
     waiting: queue.WaitingCounts,
+    unresolved: dict[str, int],
 ) -> SyncReport:
+    of_fields = {f"{REFERENCE_MISSING} ({name})": n for name, n in unresolved.items()}
     of_links = {f"{code}{runs.OF_LINKS}": n for code, n in links.refused.items()}
-    record.counts, record.waiting = {**applier.counts, **links.counts}, waiting.reasons | of_links
+    record.counts, record.waiting = {**applier.counts, **links.counts}, waiting.reasons | of_links | of_fields
     not_sent = plan.changes - applier.sent
     # What was refused waits: by that it is judged, in this run and in every later one.
     counted = (record.counts.keys() | healed.followed.keys()) - {"rejected", "links_rejected"}
-    refused = waiting.refused + sum(links.refused.values())
+    refused = waiting.refused + sum(links.refused.values()) + max(unresolved.values(), default=0)
     status, exit_code, error = how_it_ended(
         counted
         | ({"withheld"} if plan.held else set())
@@ -207,6 +212,7 @@ def _report(
         jobs_running=applier.jobs_running,
         waiting=waiting.statuses,
         waiting_reasons=waiting.reasons,
+        unresolved=unresolved,
         links_waiting=links.waiting,
         links_refused=links.refused,
         links_not_sent=links.not_sent,

@@ -40,6 +40,14 @@ class NormalForms:
         except ValueError:  # has no form there: it could never have been written, so it equals nothing that stands
             return repr(value)
 
+    def has(self, name: str, value: Scalar) -> bool:
+        """Whether the destination could hold it at all."""
+        try:
+            self.destination.normalise(self.tables.spec.object, name, self.tables.cell(name, value))
+        except ValueError:
+            return False
+        return True
+
 
 async def require_readable(destination: Destination, spec: SyncSpec) -> None:
     """ConfigError where records can't be read back, or are events. Learns the fields, which `normalise` leans on."""

@@ -48,6 +48,7 @@ class SyncReport:
     jobs_running: int = 0  # at the destination, to be followed by the next run; their records are among `not_sent`
     waiting: dict[str, int] = field(default_factory=dict)  # status in the retry queue → records, after this run
     waiting_reasons: dict[str, int] = field(default_factory=dict)  # the same by error code, or what a person decided
+    unresolved: dict[str, int] = field(default_factory=dict)  # field → records that wait for the one that it names
     links_waiting: int = 0  # lack a record at the destination
     links_refused: dict[str, int] = field(default_factory=dict)  # error code → links that wait after this run
     links_not_sent: int = 0

@@ -26,7 +26,7 @@ REASONS = {
     "INVALID_IDENTITY": "what it is looked for by has no form that the destination can hold",
     "NO_ID": "has left the model, and which record there is meant is not known",
     "NOT_RECONCILABLE": "may have been created already and can't be looked for",
-    "VALUE_HELD": "another record of this sync has the value, or is given it",
+    "VALUE_HELD": "another record has the value, or is given it",
     "SAME_RECORD": "somebody merged its record into that of another of the model",
     "OBJECT_NOT_FOUND": "archived or deleted there: `revetl drift SYNC` makes it again, or leaves it so",
     "EXISTS_BY_NOW": "made there since this plan was made, and left as it is: the next plan adopts it",
@@ -121,7 +121,10 @@ def facts(plan: PlanSummary) -> list[str]:
         out.append(_moves(plan))
     if plan.held:
         named = ", ".join(f"{name} {n:,}" for name, n in plan.held.items())
-        out.append(f"fields withheld, for another record of this sync has the value or is given it: {named}")
+        out.append(f"fields withheld, for another record has the value or is given it: {named}")
+    if plan.unresolved:
+        named = ", ".join(f"{name} {n:,}" for name, n in plan.unresolved.items())
+        out.append(f"fields withheld, for the record that they name is not there yet: {named}")
     if plan.merged:
         out.append(f"{plan.merged:,} stand under another id: merged there")
     if plan.found_again:

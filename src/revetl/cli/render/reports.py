@@ -137,7 +137,10 @@ def show_reports(console: Console, reports: Sequence[SyncReport]) -> None:
             console.print(f"  {Denied.hint}")
         if r.plan.held:
             fields = ", ".join(f"{name} {n:,}" for name, n in r.plan.held.items())
-            console.print(f"{r.sync}: withheld, for another of its records has the value or is given it: {fields}")
+            console.print(f"{r.sync}: withheld, for another record has the value or is given it: {fields}")
+        if r.unresolved:
+            fields = ", ".join(f"{name} {n:,}" for name, n in r.unresolved.items())
+            console.print(f"{r.sync}: withheld until the record that they name is there: {fields}")
         if r.jobs_running:
             console.print(
                 f"{r.sync}: {r.jobs_running:,} job(s) still run at the destination; the next run follows them"

@@ -47,12 +47,13 @@ class LinkKinds:
 
 
 class Linker:
-    """Links from one object to another. Safe to use for several calls at once."""
+    """Links from one object to another: those below `path`, which messages call `pair`. Safe to use for several
+    calls at once."""
 
-    def __init__(self, session: Session, version: str, object_: str, to_object: str) -> None:
+    def __init__(self, session: Session, path: str, pair: str) -> None:
         self._session = session
-        self._path = api.associations_path(version, object_, to_object)
-        self._pair = f"{object_} → {to_object}"
+        self._path = path
+        self._pair = pair
 
     async def kinds(self) -> LinkKinds:
         """As the portal has them: its own labels too. ConfigError where there are none."""

@@ -106,7 +106,7 @@ def _wanted(tables: SyncTables, planned: bool) -> str:
             CAST({int(a.type)} AS BIGINT) AS type,
             {literal(a.object)} AS object,
             CAST(m.{ident(a.by)} AS VARCHAR) AS to_key
-        FROM {tables.source} m
+        FROM {tables.model} m
         WHERE m.{ident(a.by)} IS NOT NULL
         """
         for a in spec.associate
@@ -135,7 +135,7 @@ def _removals(tables: SyncTables) -> str:
     """Links of ours that the model does not name any more, or that join ids of yesterday. Whoever left the model keeps
     them, unless who left is to be cleared."""
     spec, wanted = tables.spec, tables.scratch("wanted")
-    in_model = f"SELECT DISTINCT CAST({ident(spec.key)} AS VARCHAR) AS key FROM {tables.source}"
+    in_model = f"SELECT DISTINCT CAST({ident(spec.key)} AS VARCHAR) AS key FROM {tables.model}"
     left = "TRUE" if spec.mode == "mirror" and spec.on_leave == "clear" else "m.key IS NOT NULL"
     kept = "AND r.state <> 'linked'" if spec.mode == "insert" else ""
     # Joins, for Snowflake takes a correlated EXISTS only as a condition of its own in WHERE.

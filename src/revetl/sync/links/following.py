@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from revetl.state.outcomes import NOT_FOUND
 from revetl.state.sync_tables import SyncTables, relation_of
 from revetl.sync.links.links_table import IDENTITY, MAY_STAND, has_run, snapshot_of, targets
 from revetl.warehouse.sql import ident, literal, table
@@ -45,7 +46,7 @@ def follow(tables: SyncTables) -> None:
             if not has_run(tables, to):
                 continue
             target = snapshot_of(tables, to)
-            other_gone = f"to_sync = {literal(to)} AND to_key NOT IN (SELECT key FROM {target})"
+            other_gone = f"to_sync = {literal(to)} AND to_key NOT IN (SELECT t.key FROM {target} t)"
             execute(
                 f"""
                 UPDATE {links}
@@ -87,20 +88,31 @@ def moved_ends(tables: SyncTables, *, planned: bool = False) -> list[MovedEnd]:
 
 
 def ids_of(tables: SyncTables, sync: str, *, planned: bool) -> str:
-    """(key, destination_id) of a sync's records, as a subquery. `planned`: a line of its present plan that found the
+    """(key, destination_id) of a sync's records, as a subquery. A record that waits because nothing stands under its
+    id has none: a link to that id would be refused by every run. `planned`: a line of its present plan that found the
     record under another id says which. A line that was applied already, and may be old, has left its hash in the
     snapshot."""
     known = snapshot_of(tables, sync)
+    found, line, gone = "NULL", "", []
+    rejected = relation_of(tables.warehouse, "rejected", sync)
+    if {"key", "error_code"} <= {c.name for c in tables.warehouse.columns(rejected)}:
+        gone.append(f"SELECT key FROM {table(rejected)} WHERE error_code = {literal(NOT_FOUND)}")
     plan = relation_of(tables.warehouse, "plan", sync)
     names = {c.name for c in tables.warehouse.columns(plan)} if planned else set()
-    if not {"destination_id", "outcome", "row_hash"} <= names:
-        return f"(SELECT key, destination_id FROM {known})"
-    fresh = "TRUE" if sync == tables.spec.name else "p.row_hash IS DISTINCT FROM n.row_hash"
-    return f"""(
-            SELECT n.key, coalesce(p.destination_id, n.destination_id) AS destination_id
-            FROM {known} n
+    if {"destination_id", "outcome", "row_hash"} <= names:
+        fresh = "TRUE" if sync == tables.spec.name else "p.row_hash IS DISTINCT FROM n.row_hash"
+        found = "p.destination_id"
+        line = f"""
             LEFT JOIN {table(plan)} p
-                ON p.key = n.key AND p.op = 'update' AND coalesce(p.outcome, 'ok') = 'ok' AND {fresh}
+                ON p.key = n.key AND p.op = 'update' AND coalesce(p.outcome, 'ok') = 'ok' AND {fresh}"""
+        if sync == tables.spec.name:  # another sync's own run puts its lines into its queue
+            gone.append(f"SELECT key FROM {table(plan)} WHERE outcome = 'rejected' AND reason = {literal(NOT_FOUND)}")
+    if not gone:
+        return f"(SELECT n.key, coalesce({found}, n.destination_id) AS destination_id FROM {known} n {line})"
+    return f"""(
+            SELECT n.key, coalesce({found}, CASE WHEN g.key IS NULL THEN n.destination_id END) AS destination_id
+            FROM {known} n
+            LEFT JOIN ({" UNION ".join(gone)}) g ON g.key = n.key {line}
         )"""
 
 

@@ -35,6 +35,7 @@ from revetl.sync.plan import (
 from revetl.sync.plan.basis import basis
 from revetl.sync.plan.forecast import PlanForecast, forecast
 from revetl.sync.plan.summary import PlanSummary, Refresh
+from revetl.sync.references import looking_up
 from revetl.sync.retry import due
 from revetl.sync.sync_run import SyncRun
 
@@ -48,9 +49,13 @@ async def draft(run: SyncRun, destination: Destination | None, *, limit: int | N
         schema = await destination.describe(spec.object)  # events are compared in another way
     of_events = schema is not None and schema.kind == "events"
     every = refresh is not Refresh.NONE
+    at = 0 if destination is None else requests_of(destination)[0]
+    await looking_up.look_up(run, destination, every=every)
+    named = 0 if destination is None else requests_of(destination)[0] - at
     options = freezing.FreezeOptions(run.ctx.clock.now(), limit, every, of_events)
     summary = await run.on_tables(freezing.freeze, run.ctx.run_id, options)
     summary.full_refresh, summary.read_back = refresh is Refresh.WHOLE, refresh is Refresh.READ_BACK
+    summary.unresolved = await run.on_tables(looking_up.missing)
     asked = (0, 0)
     planned = await run.on_tables(lines.count)
     if destination is not None and planned:
@@ -71,7 +76,7 @@ async def draft(run: SyncRun, destination: Destination | None, *, limit: int | N
     summary.links = await sending.forecast(run, destination, full_refresh=summary.full_refresh)
     summary.violations += guardrails.judge_links(spec, summary.links)
     if destination is not None:
-        summary.forecast = _forecast(spec, destination, summary, *asked)
+        summary.forecast = _forecast(spec, destination, summary, asked[0] + named, asked[1])
     return summary
 
 

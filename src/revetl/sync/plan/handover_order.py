@@ -28,8 +28,9 @@ class Want(NamedTuple):
 
 
 class Hold(NamedTuple):
-    """A record that has this value. `ordinal`: the line by which it gives the value up; None where it does not.
-    `leaves`: by being deleted. `vacatable`: its field can be emptied before that line is sent."""
+    """A record that has this value. `key`: empty where it is none of this sync. `ordinal`: the line by which it gives
+    the value up; None where it does not. `leaves`: by being deleted. `vacatable`: its field can be emptied before that
+    line is sent."""
 
     key: str
     field: str
@@ -54,9 +55,9 @@ class Handover(NamedTuple):
 
 @dataclass(slots=True)
 class Arrangement:
-    """`withheld`: (line, field) → the key that has the value or gets it. `vacated`: (line, field) to be emptied before
-    anything is sent. `handovers`: what changes hands. `waves`: line → how many waves are sent before it, for the lines
-    that have to wait; all others are in wave 0."""
+    """`withheld`: (line, field) → the key that has the value or gets it, as `Hold` has it. `vacated`: (line, field) to
+    be emptied before anything is sent. `handovers`: what changes hands. `waves`: line → how many waves are sent before
+    it, for the lines that have to wait; all others are in wave 0."""
 
     withheld: dict[tuple[int, str], str] = field(default_factory=dict)
     vacated: set[tuple[int, str]] = field(default_factory=set)

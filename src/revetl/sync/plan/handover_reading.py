@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +17,9 @@ from revetl.state.outcomes import changed, with_change_list
 from revetl.state.sync_tables import SyncField, SyncTables
 from revetl.sync import typed_text
 from revetl.sync.batching import ask_in_batches
+from revetl.sync.plan import held_elsewhere
 from revetl.sync.plan.handover_order import Hold, Want
+from revetl.sync.plan.held_elsewhere import LookedUpLine
 from revetl.sync.readback import NormalForms
 from revetl.sync.sync_run import SyncRun
 from revetl.warehouse.sql import ident, literal
@@ -46,18 +48,20 @@ class WantingLine:
 
 @dataclass(frozen=True, slots=True)
 class HandoverReading:
-    """`fields`: the unique ones, in their order. `lines`: ordinal → those that want a value of one."""
+    """`fields`: the unique ones, in their order. `lines`: ordinal → those that want a value of one. `elsewhere`:
+    (line, field) → the id of the record that has it and is none of this sync; such a hold has no key."""
 
     fields: tuple[SyncField, ...]
     lines: dict[int, WantingLine]
     wants: list[Want]
     holds: list[Hold]
+    elsewhere: dict[tuple[int, str], str]
 
 
 async def read(run: SyncRun, destination: Destination, described: Mapping[str, DestinationField]) -> HandoverReading:
     """Of the plan as it stands. `described` are the destination's fields."""
     unique_ones = unique_fields(run.tables, described)
-    out = HandoverReading(tuple(unique.field for unique in unique_ones), {}, [], [])
+    out = HandoverReading(tuple(unique.field for unique in unique_ones), {}, [], [], {})
     forms = NormalForms(destination, run.tables)
     if unique_ones:
         await run.on_tables(_note_possible, out.fields)
@@ -68,9 +72,28 @@ async def read(run: SyncRun, destination: Destination, described: Mapping[str, D
         holds = [hold for hold in await run.on_tables(_read_holds, unique, forms) if hold.value]
         if unique.field.name == run.spec.match_on:
             holds = await _without_stale(run, destination, out.lines, wants, holds)
+            if unique.refused:
+                found = await held_elsewhere.find(run, destination, unique.field, holds, vacatable=unique.vacatable)
+                wants += _wants_of(out.lines, unique.field.name, found.wanting, {want.ordinal for want in wants})
+                holds += found.holds
+                out.elsewhere.update(found.ids)
         out.wants.extend(wants)
         out.holds.extend(holds)
     return out
+
+
+def _wants_of(
+    lines: dict[int, WantingLine], name: str, found: Iterable[LookedUpLine], read_already: Collection[int]
+) -> list[Want]:
+    """Fills `lines`."""
+    wants = []
+    for line in found:
+        names = json.loads(line.changed_fields)
+        wanting = WantingLine(line.key, Operation.UPDATE, line.destination_id, names, {})
+        lines.setdefault(line.ordinal, wanting).after[name] = line.after
+        if line.ordinal not in read_already:
+            wants.append(Want(line.ordinal, line.key, name, line.value, False, 0 if line.in_doubt else 1))
+    return wants
 
 
 def unique_fields(tables: SyncTables, described: Mapping[str, DestinationField]) -> list[UniqueField]:

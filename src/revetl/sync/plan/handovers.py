@@ -20,10 +20,10 @@ from typing import Any
 from revetl.destinations.base import Destination, DestinationField
 from revetl.model import Operation
 from revetl.state.outcomes import VALUE_HELD, changed, with_change_list
-from revetl.state.sync_tables import SyncField, SyncTables, row_hash
+from revetl.state.sync_tables import SyncTables, row_hash
 from revetl.sync.plan import handover_reading
 from revetl.sync.plan.handover_order import Arrangement, arrange
-from revetl.sync.plan.handover_reading import WantingLine
+from revetl.sync.plan.handover_reading import HandoverReading, WantingLine
 from revetl.sync.plan.summary import PlanSummary, ValueMove
 from revetl.sync.readback import NormalForms
 from revetl.sync.sync_run import SyncRun
@@ -78,11 +78,11 @@ def _forget_found(tables: SyncTables, ordinals: Sequence[int]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class WithheldField:
-    """`holder`: the key that has the value, or is given it. `whole`: nothing else of the line is left to be sent."""
+    """`why`: who has the value, or is given it. `whole`: nothing else of the line is left to be sent."""
 
     key: str
     field: str
-    holder: str
+    why: str
     whole: bool
 
 
@@ -101,7 +101,7 @@ async def decide(
         return []
     if summary is not None:
         _tell(summary, arrangement, reading.lines)
-    return await run.on_tables(_write, reading.fields, reading.lines, arrangement)
+    return await run.on_tables(_write, reading, arrangement)
 
 
 def _clear(tables: SyncTables) -> None:
@@ -129,12 +129,11 @@ def _tell(summary: PlanSummary, arrangement: Arrangement, lines: Mapping[int, Wa
     ]
 
 
-def _write(
-    tables: SyncTables, fields: Sequence[SyncField], lines: Mapping[int, WantingLine], made: Arrangement
-) -> list[WithheldField]:
+def _write(tables: SyncTables, reading: HandoverReading, made: Arrangement) -> list[WithheldField]:
     import pyarrow as pa
 
-    rows = [*_rows(tables, fields, lines, made)]
+    fields, lines = reading.fields, reading.lines
+    rows = [*_rows(tables, reading, made)]
     whole = {row[0] for row in rows if row[3]}
     named = [("ordinal", "BIGINT"), ("moved_to", "BIGINT"), ("wave", "INTEGER"), ("whole", "BOOLEAN")]
     named += [(name, "VARCHAR") for name in ("changed_fields", "follows", "vacates", "note")]
@@ -180,15 +179,14 @@ def _write(
             """
         )
     return [
-        WithheldField(lines[ordinal].key, name, holder, ordinal in whole)
+        WithheldField(lines[ordinal].key, name, _who_has(reading, holder, ordinal, name), ordinal in whole)
         for (ordinal, name), holder in made.withheld.items()
     ]
 
 
-def _rows(
-    tables: SyncTables, fields: Sequence[SyncField], lines: Mapping[int, WantingLine], made: Arrangement
-) -> Iterator[tuple[Any, ...]]:
+def _rows(tables: SyncTables, reading: HandoverReading, made: Arrangement) -> Iterator[tuple[Any, ...]]:
     """As the scratch table `handovers` holds them. Lines of a later wave go behind all others."""
+    fields, lines = reading.fields, reading.lines
     withheld: dict[int, dict[str, str]] = defaultdict(dict)
     for (ordinal, name), holder in made.withheld.items():
         withheld[ordinal][name] = holder
@@ -211,7 +209,7 @@ def _rows(
         vacates[ordinal].append(name)
     for ordinal in sorted({*withheld, *follows, *vacates}):
         line, held = lines[ordinal], withheld.get(ordinal, {})
-        said = [f"its {name} is withheld: {holder} of this sync has that value" for name, holder in held.items()]
+        said = [f"its {name} is withheld: {_who_has(reading, holder, ordinal, name)}" for name, holder in held.items()]
         said += takes[ordinal]
         if emptied := vacates.get(ordinal):
             said += [f"its {', '.join(emptied)} is emptied first, since the values move in a circle", *gives[ordinal]]
@@ -226,6 +224,14 @@ def _rows(
             "; ".join(said),
             *(f.name in held for f in fields),
         )
+
+
+def _who_has(reading: HandoverReading, holder: str, ordinal: int, name: str) -> str:
+    if holder:
+        return f"{holder} of this sync has that value"
+    # Not looked up for this line where it is a new record, or another that waits for one that was looked up.
+    record = reading.elsewhere.get((ordinal, name))
+    return f"{f'the record {record}' if record else 'a record'} there has that value, and is none of this sync"
 
 
 def _all_withheld(tables: SyncTables, line: WantingLine, names: Mapping[str, str]) -> bool:

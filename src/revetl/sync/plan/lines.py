@@ -124,7 +124,7 @@ def why_not_planned(tables: SyncTables, key: str) -> str | None:
     def stands(table: str, column: str) -> bool:
         return bool(tables.warehouse.rows(f"SELECT 1 FROM {table} WHERE {column} = ? LIMIT 1", [key]))
 
-    in_model = stands(tables.source, f"CAST({ident(spec.key)} AS VARCHAR)")
+    in_model = stands(tables.model, f"CAST({ident(spec.key)} AS VARCHAR)")
     known = stands(tables.snapshot, "key")
     waiting = tables.warehouse.rows(f"SELECT status, in_row FROM {tables.rejected} WHERE key = ?", [key])
     if waiting:

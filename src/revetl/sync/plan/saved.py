@@ -83,6 +83,7 @@ def entry(warehouse: Warehouse, spec: SyncSpec, plan: PlanSummary, clock: Clock)
         "reasons": plan.reasons,
         "fields": plan.fields,
         "held": plan.held,
+        "unresolved": plan.unresolved,
         "forecast": asdict(plan.forecast) | {"requests": plan.forecast.requests} if plan.forecast else None,
         "guardrails": [asdict(v) for v in plan.violations],
     }
@@ -217,6 +218,7 @@ def planner(warehouse: Warehouse, spec: SyncSpec, saved: SavedPlanEntry) -> Plan
             links=LinkCounts(**saved.data["links"]),
             full_refresh=saved.data["full_refresh"],
             held=dict(saved.data.get("held", {})),
+            unresolved=dict(saved.data.get("unresolved", {})),
         )
         return await run.on_tables(lines.summarise, summary)
 

@@ -37,6 +37,7 @@ from typing import TYPE_CHECKING
 from revetl.destinations.base import Destination, DestinationField
 from revetl.destinations.capabilities import LooksUp, ReadsBack
 from revetl.model import NOT_APPLIED
+from revetl.state.outcomes import NOT_FOUND
 from revetl.state.sync_tables import SyncTables
 from revetl.sync.plan import same_record, standing_comparison
 from revetl.sync.plan.standing_comparison import StandingComparison
@@ -48,7 +49,6 @@ from revetl.warehouse.sql import ident, literal
 if TYPE_CHECKING:
     import pyarrow as pa
 
-NOT_FOUND = "OBJECT_NOT_FOUND"
 GONE = "is not at the destination any more"
 EQUAL = "stands there with these values already"
 THEIRS = "left as it stands, for nothing says that it is ours: "

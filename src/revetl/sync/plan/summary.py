@@ -126,6 +126,7 @@ class FieldCounts:
     kept: dict[str, int] = field(default_factory=dict)  # withheld by a field policy: what stands there is kept
     theirs: dict[str, int] = field(default_factory=dict)  # read back after a restore: differ, and are not known as ours
     held: dict[str, int] = field(default_factory=dict)  # withheld: another record has the value, or is given it
+    unresolved: dict[str, int] = field(default_factory=dict)  # withheld: the record that it names is not there
 
 
 @dataclass(kw_only=True)

@@ -133,7 +133,7 @@ def _model_is_whole(tables: SyncTables) -> str:
     if tables.spec.forgets:
         return "TRUE"
     held = ", ".join(literal(status) for status in HELD)
-    return f"(status NOT IN ({held}) OR EXISTS (SELECT 1 FROM {tables.source}))"
+    return f"(status NOT IN ({held}) OR EXISTS (SELECT 1 FROM {tables.model}))"
 
 
 def _due(tables: SyncTables, now: datetime) -> str:

@@ -108,7 +108,7 @@ async def _plan(run: SyncRun, destination: Destination, undone: RunRecord, choic
     await run.on_tables(rollback_plan.freeze, run.ctx.run_id, undone.run_id)
     described = (await destination.describe(run.spec.object)).fields
     withheld = await handovers.decide(run, destination, described)
-    await run.on_tables(verdicts.leave_withheld, [(w.key, w.field, w.holder, w.whole) for w in withheld])
+    await run.on_tables(verdicts.leave_withheld, [(w.key, w.field, w.why, w.whole) for w in withheld])
     plan = await run.on_tables(rollback_plan.summarise, undone, choices)
     plan.reads = reads
     limits = destination.limits(run.spec.object)

@@ -110,16 +110,16 @@ def written_by(tables: SyncTables, run_id: str, keys: Sequence[str], *, batch_ro
 
 
 def leave_withheld(tables: SyncTables, withheld: Sequence[tuple[str, str, str, bool]]) -> None:
-    """Fields that can't get their earlier value back, for another record has it: (key, field, that record's key,
+    """Fields that can't get their earlier value back, for another record has it: (key, field, who has it,
     whether nothing else of the record is restored)."""
-    for key, field, holder, whole in withheld:
+    for key, field, why, whole in withheld:
         tables.warehouse.execute(
             f"""
             UPDATE {tables.rollback}
             SET verdict = 'left', reason = ?
             WHERE key = ? AND verdict <> 'left' AND (field = ? OR (field IS NULL AND ?))
             """,
-            [f"{holder} of this sync has that value", key, field, whole],
+            [why, key, field, whole],
         )
 
 
