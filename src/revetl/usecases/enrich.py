@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from revetl.enrich.lists.columns import ColumnMatch, added_columns, choose
 from revetl.enrich.lists.entity_table import enriched_rows, entity_name, loaded
-from revetl.enrich.lists.files import ByteSink, check_target, open_list, write_list
+from revetl.enrich.lists.files import HowToRead, Listing, open_list, rejected_rows
+from revetl.enrich.lists.workbooks import WorkbookListing
+from revetl.enrich.lists.writing import ByteSink, check_size, check_target, write_list
 from revetl.enrich.report import EnrichReport, Estimate
 from revetl.enrich.waterfall import WaterfallSpec
 from revetl.errors import ConfigError, GuardrailError, did_you_mean
@@ -53,7 +55,9 @@ class EnrichRequest:
 @dataclass(frozen=True, slots=True)
 class ListFiles:
     """The list and where the enriched one goes: paths, or `-` for `stdin` and `stdout`. `output` None: nowhere, which
-    a dry run allows. `encoding` and `delimiter` of a CSV; None: found out."""
+    a dry run allows. `encoding` and `delimiter` of a CSV, `sheet` of a spreadsheet; None: found out. `rejects`: where
+    rows go that can't be read; None: beside the output, or nowhere where that is stdout, and then they refuse the list.
+    """
 
     source: str
     output: str | None
@@ -61,6 +65,20 @@ class ListFiles:
     stdout: ByteSink
     encoding: str | None = None
     delimiter: str | None = None
+    sheet: str | None = None
+    rejects: Path | None = None
+
+    @property
+    def rejects_path(self) -> Path | None:
+        if self.rejects is not None or self.output in (None, "-"):
+            return self.rejects
+        output = Path(self.output or "")
+        return output.with_name(f"{output.stem}.rejects.csv")
+
+    @property
+    def how_to_read(self) -> HowToRead:
+        set_aside = self.output is None or self.rejects_path is not None
+        return HowToRead(self.encoding, self.delimiter, self.sheet, set_aside)
 
 
 @dataclass(slots=True)
@@ -103,10 +121,14 @@ def _enrich_list(project: Project, files: ListFiles, request: EnrichRequest, cal
     was found so far is in a file beside the output, and the same command goes on from there."""
     if files.output is not None:
         check_target(files.output, files.source)
+    if files.rejects is not None:
+        check_target(str(files.rejects), files.source)
     with caller.warehouse(project) as warehouse:
         specs = _chosen(project.waterfalls, request)
         enriching = _Enriching(project, warehouse, request, caller)
-        with open_list(files.source, files.stdin, files.encoding, files.delimiter) as listing:
+        with open_list(files.source, files.stdin, files.how_to_read) as listing:
+            if isinstance(listing, WorkbookListing) and len(listing.sheets) > 1:
+                caller.note(f"Of {len(listing.sheets)} sheets {listing.sheet!r} is read. --sheet names another.")
             rows = next(listing.chunks(), [])[:_SAMPLE_ROWS]
             match = choose(specs, project.providers, listing.header, request.columns, rows)
             enriching.result.columns = dict(match.inputs)
@@ -114,14 +136,17 @@ def _enrich_list(project: Project, files: ListFiles, request: EnrichRequest, cal
                 request.on_match(match)
             with loaded(warehouse, match, listing, caller.clock.now(), limit=request.limit) as held:
                 relation = held.relation
+                _set_aside(listing, files, caller)
                 for column, cells in held.unusable.items():
                     caller.note(
                         f"{column}: {cells:,} cells can't be used (placeholders, or not what the column is for)."
                     )
+                added = [name for names in added_columns(match, listing.header).values() for name in names]
+                if files.output is not None:
+                    check_size(files.output, listing, held.rows, len(listing.header) + len(added))
                 given = WaterfallInput(match.spec, relation, kept_as=entity_name(match.spec))
                 if not enriching.go_on([given]) or files.output is None:
                     return enriching.result
-                added = [name for names in added_columns(match, listing.header).values() for name in names]
 
                 def write(to: str) -> None:
                     rows = enriched_rows(warehouse, match, project.providers, listing, relation, caller.clock.now())
@@ -139,6 +164,20 @@ def _enrich_list(project: Project, files: ListFiles, request: EnrichRequest, cal
                 if partial is not None:
                     partial.unlink(missing_ok=True)
     return enriching.result
+
+
+def _set_aside(listing: Listing, files: ListFiles, caller: Caller) -> None:
+    """One report of all rows that can't be read."""
+    rejected = rejected_rows(listing)
+    path = files.rejects_path
+    if rejected.first is None:
+        return
+    said = f"{len(rejected):,} rows can't be read (line {rejected.first.line}: {rejected.first.problem})"
+    if path is None:
+        caller.note(f"{said}; nothing is asked about them.")
+        return
+    rejected.write(path)
+    caller.note(f"{said}; nothing is asked about them. They are in {path}.")
 
 
 class _Enriching:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from revetl.enrich.execution.answer_spool import write_kept
 from revetl.enrich.lists.columns import column_of
 from revetl.enrich.lists.entity_table import list_key
-from revetl.enrich.lists.files import CsvListing, ParquetListing, open_list
+from revetl.enrich.lists.files import Listing, open_list
 from revetl.enrich.waterfall import WaterfallSpec
 from revetl.errors import ConfigError, Problem
 from revetl.model import Relation
@@ -176,7 +176,7 @@ def _names_one(chosen: Sequence[str]) -> bool:
     return "first_name" in chosen and "last_name" in chosen and company
 
 
-def read_people(listing: CsvListing | ParquetListing) -> tuple[list[dict[str, str]], list[str]]:
+def read_people(listing: Listing) -> tuple[list[dict[str, str]], list[str]]:
     """(what is known of each, keys of records) from a list with columns such as email, linkedin_url, golden_id or key.
     ConfigError where it has none of these."""
     columns = {name: column_of(name, listing.header) for name in (*UNIQUE, *_NAMED, *_KEYS)}
@@ -195,6 +195,6 @@ def read_people(listing: CsvListing | ParquetListing) -> tuple[list[dict[str, st
     return identities, list(dict.fromkeys(keys))
 
 
-def _rows(listing: CsvListing | ParquetListing) -> Iterator[Sequence[object]]:
+def _rows(listing: Listing) -> Iterator[Sequence[object]]:
     for chunk in listing.chunks():
         yield from chunk

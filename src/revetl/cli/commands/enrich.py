@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 
 @click.command(short_help="Fill gaps from data providers, for the project or for a file.")
 @click.argument("file", required=False)
-@click.option("-o", "--output", metavar="FILE", help="Where the enriched list goes: .csv, .parquet, or - for stdout.")
+@click.option(
+    "-o", "--output", metavar="FILE", help="Where the enriched list goes: .csv, .xlsx, .parquet, or - for stdout."
+)
 @project_options
 @click.option(
     "-w",
@@ -55,6 +57,13 @@ if TYPE_CHECKING:
 )
 @click.option("--encoding", metavar="NAME", help="FILE's encoding, such as cp1252. Default: found out.")
 @click.option("--delimiter", metavar="CHAR", help="What parts FILE's cells. Default: found out.")
+@click.option("--sheet", metavar="NAME", help="The sheet of an .xlsx FILE. Default: the first one.")
+@click.option(
+    "--rejects",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Where rows of FILE go that can't be read. Default: beside the output, as OUT.rejects.csv.",
+)
 @click.option(
     "--report",
     "report_file",
@@ -79,6 +88,8 @@ def command(
     columns: tuple[str, ...],
     encoding: str | None,
     delimiter: str | None,
+    sheet: str | None,
+    rejects: Path | None,
     report_file: Path | None,
     dry_run: bool,
     in_doubt: bool,
@@ -89,9 +100,9 @@ def command(
 ) -> int:
     """Fill what records lack from data providers, in order of the waterfall, within its budget.
 
-    Without FILE the project's waterfalls run over their models. With FILE (CSV, Parquet, or - for stdin) one waterfall
-    runs over that list: its columns are matched to inputs by name, and the output has its columns as they were, then
-    value, source, confidence, verification and cost per field. What was asked before is not paid for again.
+    Without FILE the project's waterfalls run over their models. With FILE (CSV, .xlsx, Parquet, or - for stdin) one
+    waterfall runs over that list: its columns are matched to inputs by name, and the output has its columns as they
+    were, then value, source, confidence, verification and cost per field. What was asked before is not paid for again.
     """
     if delimiter is not None and len(delimiter := delimiter.replace("\\t", "\t")) != 1:
         raise click.UsageError("--delimiter is one character.")
@@ -117,7 +128,10 @@ def command(
         on_estimates=show_estimates,
         on_match=show_match,
     )
-    files = None if file is None else ListFiles(file, output, sys.stdin.buffer, SafeStdout(), encoding, delimiter)
+    files = None
+    if file is not None:
+        how = {"encoding": encoding, "delimiter": delimiter, "sheet": sheet}
+        files = ListFiles(file, output, sys.stdin.buffer, SafeStdout(), **how, rejects=rejects)
     project = options.load()
     with Terminal(wait_s) as terminal:
         result = enrich(project, request, terminal.caller, files)

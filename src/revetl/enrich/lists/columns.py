@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from revetl.enrich.lists.cells import holds_profile_of_person
-from revetl.enrich.lists.headers import FULL_NAMES, SYNONYMS
+from revetl.enrich.lists.headers import FULL_NAMES, SYNONYMS, plain_name
 from revetl.enrich.waterfall import WaterfallSpec
 from revetl.errors import ConfigError, did_you_mean
 from revetl.providers.grammar import ProviderSpec
@@ -38,7 +36,7 @@ def match_columns(
     `given` says of an input which column it is, or None for one that is not to be used; those are not guessed.
     """
     given = given or {}
-    plain = {_plain(name): name for name in reversed(header)}
+    plain = {plain_name(name): name for name in reversed(header)}
     inputs = {name: column for name, column in given.items() if column is not None}
     taken = set(inputs.values())
     for name, column in spec.inputs.items():
@@ -100,7 +98,7 @@ def _of_one_kind(
 ) -> list[ColumnMatch]:
     """People are never asked about as companies: a wrong answer is paid for like a right one."""
     kinds = {match.spec.name: providers[match.spec.stages[0].provider].entity for match in able}
-    plain = {_plain(name): name for name in header}
+    plain = {plain_name(name): name for name in header}
     has_names = any(_find([name], plain, set()) for name in _OF_PEOPLE) or any(word in plain for word in FULL_NAMES)
     if has_names or any(holds_profile_of_person(cell) for row in sample for cell in row):
         people = [match for match in able if kinds[match.spec.name] == "person"]
@@ -141,14 +139,10 @@ def added_columns(
 
 def column_of(name: str, header: Sequence[str]) -> str | None:
     """Which column of a list holds what we call `name`, by that name or a synonym."""
-    return _find([name], {_plain(column): column for column in reversed(header)}, set())
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[\W_]+", "", unicodedata.normalize("NFC", name)).casefold()
+    return _find([name], {plain_name(column): column for column in reversed(header)}, set())
 
 
 def _find(names: Sequence[str], plain: Mapping[str, str], taken: set[str]) -> str | None:
-    wanted = [_plain(name) for name in names]
+    wanted = [plain_name(name) for name in names]
     wanted += [word for name in names for word in SYNONYMS.get(name, ())]
     return next((plain[word] for word in wanted if word in plain and plain[word] not in taken), None)

@@ -6,15 +6,20 @@ Found from the file itself, as spreadsheets and exports write it; what the calle
 from __future__ import annotations
 
 import codecs
+import csv
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
+
+from revetl.enrich.lists.headers import is_header
 
 _DELIMITERS = ",;\t|"
 _SEPARATOR_LINE = re.compile(r"sep=(.)\s*", re.IGNORECASE)
 _QUOTED = re.compile(r'"(?:[^"]|"")*"')
 # Of this many first lines the header is one.
-_FIRST_LINES = 20
+FIRST_LINES = 20
 _PIECE = 1 << 20
 
 
@@ -49,7 +54,7 @@ def find_dialect(path: Path, encoding: str | None = None, delimiter: str | None 
     found = _encoding(path, encoding)
     with path.open(encoding=found, newline="") as file:
         # A header of many columns is long; a file of one endless line is no list.
-        lines = [line for _, line in zip(range(_FIRST_LINES), iter(lambda: file.readline(_PIECE), ""), strict=False)]
+        lines = [line for _, line in zip(range(FIRST_LINES), iter(lambda: file.readline(_PIECE), ""), strict=False)]
     line_end = "\r\n" if lines and lines[0].endswith("\r\n") else "\n"
     above = 0
     said = _SEPARATOR_LINE.fullmatch(lines[0]) if lines else None
@@ -61,18 +66,29 @@ def find_dialect(path: Path, encoding: str | None = None, delimiter: str | None 
 
 
 def _lines_above(lines: list[str], delimiter: str) -> int:
-    """Blank lines, and titles: lines of one cell above the first of several. A list of one column has no title."""
-    filled = [sum(1 for c in _QUOTED.sub("x", line).split(delimiter) if c.strip()) for line in lines]
+    return header_place([next(csv.reader([line], delimiter=delimiter), []) for line in lines])
+
+
+def header_place(rows: Sequence[Sequence[str]]) -> int:
+    """Which of the first rows is the header. Above it are blank ones, and titles: rows of one cell above the first of
+    several. A list of one column has no title."""
+    filled = [sum(1 for cell in cells if cell.strip()) for cells in rows]
     least = 2 if max(filled, default=0) > 1 else 1
     first = next((i for i, cells in enumerate(filled) if cells >= least), 0)
-    # Only a title: a header that names one column is followed by rows of one cell, or of several that it does not name.
-    return first if all(_is_title(line, delimiter) for line in lines[:first]) else 0
+    # A header that names one column is followed by rows of one cell, or of several that it does not name.
+    return first if all(map(_is_title, rows[:first])) else 0
 
 
-def _is_title(line: str, delimiter: str) -> bool:
-    """Blank, one cell that is padded to the width of the table, or words that no column is called by."""
-    text = line.strip()
-    return not text.strip(delimiter + '" ') or delimiter in _QUOTED.sub("x", text) or " " in text
+def without_blank_end(cells: Sequence[str]) -> tuple[str, ...]:
+    """A header whose line ends in delimiters names no column there."""
+    blank = sum(1 for _ in takewhile(lambda cell: not cell.strip(), reversed(cells)))
+    return tuple(cells[: len(cells) - blank])
+
+
+def _is_title(cells: Sequence[str]) -> bool:
+    """Blank, one cell that is padded to the width of the table, or a word that no column is called by."""
+    text = "".join(cells).strip()
+    return not text or len(cells) > 1 or not is_header(text)
 
 
 def _columns(line: str, delimiter: str) -> int:

@@ -49,10 +49,11 @@ class RowSource(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class LoadedList:
-    """`unusable`: column of the list → how many of its cells hold something that can't be asked with: a placeholder,
-    or text that is not what the column is for."""
+    """`rows`: how many the list has. `unusable`: column of the list → how many of its cells hold something that can't
+    be asked with: a placeholder, or text that is not what the column is for."""
 
     relation: Relation
+    rows: int
     unusable: Mapping[str, int]
 
 
@@ -66,7 +67,7 @@ def loaded(
     _drop_left_overs(warehouse, now)
     target = relation(warehouse, f"{INPUT_TABLE}__{now:%Y%m%d}_{secrets.token_hex(4)}")
     try:
-        yield LoadedList(target, _load(warehouse, match, listing, target, limit))
+        yield LoadedList(target, *_load(warehouse, match, listing, target, limit))
     finally:
         # Where the connection is lost it goes with the left-overs, and what the run says of it is not hidden.
         with suppress(WarehouseLost), failing_at_once(warehouse):
@@ -238,7 +239,7 @@ def _literals(words: Sequence[str]) -> str:
 
 def _load(
     warehouse: Warehouse, match: ColumnMatch, listing: RowSource, target: Relation, limit: int | None
-) -> Counter[str]:
+) -> tuple[int, Counter[str]]:
     import pyarrow as pa
 
     spec = match.spec
@@ -258,7 +259,7 @@ def _load(
         arrays += [pa.array(values, pa.string()) for values in cells.values()]
         warehouse.append(target, pa.table(arrays, names=["row_no", spec.key, *columns]))
         row_no += len(chunk)
-    return read.unusable
+    return row_no, read.unusable
 
 
 class RowReader:

@@ -7,6 +7,8 @@ has its profile in the first.
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Mapping
 
 _BY_INPUT = {
@@ -76,3 +78,16 @@ FULL_NAMES = (
     "vollständigername",
     "nomecompleto",
 )
+
+
+def plain_name(name: str) -> str:
+    """Without case, blanks and punctuation."""
+    return re.sub(r"[\W_]+", "", unicodedata.normalize("NFC", name)).casefold()
+
+
+_HEADERS = {plain_name(name) for name in SYNONYMS} | {w for words in SYNONYMS.values() for w in words} | {*FULL_NAMES}
+
+
+def is_header(text: str) -> bool:
+    """Whether columns are called so."""
+    return plain_name(text) in _HEADERS
