@@ -110,6 +110,10 @@ def test_a_national_number_needs_the_rows_country() -> None:
     assert canonical("phone", "020 7946 0100", country="GB") == "+442079460100"
     assert canonical("phone", "4155550100", country="US") == "+14155550100"
     assert canonical("phone", "4155550100") == "4155550100"
+    for country in ("United Kingdom", "uk", "GBR", "Vereinigtes Königreich", "reino unido", "Royaume-Uni", "England"):
+        assert canonical("phone", "(020) 7946 0100", country=country) == "+442079460100"
+    assert canonical("phone", "030 123456", country="Deutschland") == "+4930123456"
+    assert canonical("phone", "030 123456", country="Atlantis") == "030 123456"
 
 
 @pytest.mark.parametrize("cell", ["0", "0000000000", "4.42079E+11", "4,42E+11", "no phone", "ask"])
@@ -129,6 +133,7 @@ def test_what_is_no_number(cell: str) -> None:
         "www2.acme.example.com",
         "https:acme.example.com",
         "acme.example.com; globex.example.com",
+        "ww.acme.example.com",
     ],
 )
 def test_a_domain_is_found_in_its_cell(cell: str) -> None:
@@ -140,6 +145,24 @@ def test_a_domain_is_found_in_its_cell(cell: str) -> None:
 )
 def test_a_host_that_many_share_is_nobodys_domain(cell: str) -> None:
     assert canonical("company_domain", cell) is None
+
+
+@pytest.mark.parametrize(
+    ("cell", "own"),
+    [
+        ("https://blog.acme.co.uk/about", "acme.co.uk"),
+        ("shop.acme.com.br", "acme.com.br"),
+        ("acme.github.io", "acme.github.io"),
+        ("acme.myshopify.com", "acme.myshopify.com"),
+        ("github.io", None),
+        ("co.uk", None),
+        ("yahoo.com.ar", None),
+        ("a@hotmail.nl", None),
+        ("example.org", "example.org"),
+    ],
+)
+def test_a_domain_is_what_somebody_registered(cell: str, own: str | None) -> None:
+    assert canonical("company_domain", cell) == own
 
 
 def test_a_domain_in_letters_of_its_own() -> None:

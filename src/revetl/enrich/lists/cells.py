@@ -10,10 +10,22 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable
-from typing import Literal
+from functools import cache
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import unquote
 
-from revetl.enrich.lists.words import FREE_MAIL_HOSTS, NO_PLACEHOLDERS, PLACEHOLDERS, SALUTATIONS, SHARED_HOSTS
+from revetl.enrich.lists.countries import country_code
+from revetl.enrich.lists.words import (
+    FREE_MAIL_HOSTS,
+    FREE_MAIL_NAMES,
+    NO_PLACEHOLDERS,
+    PLACEHOLDERS,
+    SALUTATIONS,
+    SHARED_HOSTS,
+)
+
+if TYPE_CHECKING:
+    from publicsuffixlist import PublicSuffixList
 
 EntityKind = Literal["person", "company"]
 
@@ -25,6 +37,7 @@ _HOST = re.compile(r"(?:[a-z0-9](?:[a-z0-9_-]*[a-z0-9])?\.)+(?:[a-z]{2,}|xn--[a-
 _PROFILE = re.compile(
     r"(?:(?:https?:)?(?://)?(?:[\w-]+\.)*linkedin\.com)?/(in|company|school|showcase)/([^/?#\s]+)", re.IGNORECASE
 )
+_DOCUMENTATION = ("example.com", "example.net", "example.org")
 _PAGES: dict[EntityKind, tuple[str, ...]] = {"person": ("in",), "company": ("company", "school", "showcase")}
 
 
@@ -47,7 +60,7 @@ def is_placeholder(name: str, text: str) -> bool:
 def canonical(name: str, cell: object, *, country: str | None = None, kind: EntityKind | None = None) -> str | None:
     """The cell as `name` in its one form; None where it says nothing that could be asked.
 
-    `country`: the row's own, for a national number. `kind`: whose profile a LinkedIn address must be; None: anybody's.
+    `country`: the row's own, by name or code, for a national number. `kind`: whose profile a LinkedIn address must be; None: anybody's.
     """
     text = plain(cell)
     if text is None or is_placeholder(name, text):
@@ -86,11 +99,11 @@ def _email(text: str) -> str | None:
 
 
 def _domain(text: str) -> str | None:
-    """`https://www.acme.com/about` → `acme.com`. None for a host that many share: it is nobody's own."""
+    """`https://blog.acme.co.uk/about` → `acme.co.uk`: what was registered, by the public suffix list. None for a host
+    that many share: it is nobody's own."""
     first = re.split(r"[;,|\s]", text.lower(), maxsplit=1)[0]
     host = re.sub(r"^(?:[a-z][a-z0-9+.-]*:)?/*", "", first) if re.match(r"[a-z]+:|/", first) else first
     host = re.split(r"[/?#]", host, maxsplit=1)[0].rpartition("@")[2].partition(":")[0].strip(".")
-    host = re.sub(r"^www\d*\.(?=[^.]+\.)", "", host)
     try:
         host = host.encode("idna").decode("ascii") if not host.isascii() else host
     except UnicodeError:
@@ -98,7 +111,31 @@ def _domain(text: str) -> str | None:
     if _HOST.fullmatch(host) is None:
         return None
     parents = [host.split(".", n)[-1] for n in range(host.count(".") + 1)]
-    return None if any(parent in SHARED_HOSTS or parent in FREE_MAIL_HOSTS for parent in parents) else host
+    if any(parent in SHARED_HOSTS for parent in parents):
+        return None
+    own = registered_domain(host)
+    return None if own is None or is_free_mail(own) else own
+
+
+def registered_domain(host: str) -> str | None:
+    """What somebody registered of a host in lower case; None where all of it is a public suffix (`co.uk`, `github.io`).
+    Below the domains for documentation (RFC 2606) stand the companies of examples."""
+    own = _suffixes().privatesuffix(host)
+    if own in _DOCUMENTATION and host != own:
+        return ".".join(host.split(".")[-3:])
+    return own
+
+
+def is_free_mail(domain: str) -> bool:
+    return domain in FREE_MAIL_HOSTS or domain.partition(".")[0] in FREE_MAIL_NAMES
+
+
+@cache
+def _suffixes() -> PublicSuffixList:
+    """The list that the library brings along; nothing is fetched."""
+    from publicsuffixlist import PublicSuffixList
+
+    return PublicSuffixList()
 
 
 def _linkedin(text: str, kind: EntityKind | None) -> str | None:
@@ -118,9 +155,8 @@ def _phone(text: str, country: str | None) -> str | None:
 
     typed = text.lstrip("'").removeprefix("tel:").strip()
     typed = re.sub(r"^00(?=[1-9])", "+", typed)
-    region = country.upper() if country is not None and re.fullmatch(r"[A-Za-z]{2}", country) else None
     try:
-        number = phonenumbers.parse(typed, "GB" if region == "UK" else region)
+        number = phonenumbers.parse(typed, None if country is None else country_code(country))
     except phonenumbers.NumberParseException:
         return typed
     if not phonenumbers.is_possible_number(number):

@@ -127,6 +127,11 @@ SHARED_HOSTS = frozenset(
     ]
 )
 
+# Under whatever ending: yahoo.com.br, hotmail.de.
+FREE_MAIL_NAMES = frozenset(
+    ["gmail", "gmx", "googlemail", "hotmail", "outlook", "protonmail", "rocketmail", "yahoo", "yandex", "ymail"]
+)
+
 # All of the dbt project's seed `free_email_domains`, and more.
 FREE_MAIL_HOSTS = frozenset(
     [
