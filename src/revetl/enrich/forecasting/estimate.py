@@ -140,7 +140,16 @@ def _stage_estimate(
     greatest = count * questions.greatest(stage) + owed
     hit_rate = rate.hits / rate.answers if not rate.assumed else rate.hit.mean
     return StageEstimate(
-        stage.provider, count, round(lookups), hit_rate, rate.assumed, min(expected, greatest), greatest, seconds / 60
+        stage.provider,
+        count,
+        round(lookups),
+        hit_rate,
+        rate.assumed,
+        min(expected, greatest),
+        greatest,
+        seconds / 60,
+        questions.count_spared(stage),
+        questions.count_again(stage),
     )
 
 

@@ -60,7 +60,8 @@ def is_placeholder(name: str, text: str) -> bool:
 def canonical(name: str, cell: object, *, country: str | None = None, kind: EntityKind | None = None) -> str | None:
     """The cell as `name` in its one form; None where it says nothing that could be asked.
 
-    `country`: the row's own, by name or code, for a national number. `kind`: whose profile a LinkedIn address must be; None: anybody's.
+    `country`: the row's own, by name or code, for a national number.
+    `kind`: whose profile a LinkedIn address must be; None: anybody's.
     """
     text = plain(cell)
     if text is None or is_placeholder(name, text):
