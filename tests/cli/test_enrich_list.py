@@ -473,9 +473,14 @@ def test_a_column_that_is_named_and_cells_that_say_nothing(root: Path, capsys: p
     assert "NAME=INPUT" in capsys.readouterr().err
 
 
-def test_money_stands_beside_what_it_bought(root: Path) -> None:
-    write(root / "leads.csv", leads(6))
-    assert shell.run(["enrich", "leads.csv", "-o", "out.csv", "--yes"]) == 0
+def test_money_stands_beside_what_it_bought(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    # One stands in it twice, and one is known to nobody.
+    write(root / "leads.csv", leads(6) + leads(1).splitlines(keepends=True)[1] + "No,Body,nowhere.example,,\n")
+    assert shell.run(["enrich", "leads.csv", "-o", "out.csv", "--yes", "--json"]) == 0
+    spent = sum(Decimal(w["spent_usd"]) for w in json.loads(capsys.readouterr().out)["waterfalls"])
+    rows = read(root / "out.csv")
+    costs = [Decimal(cell) for row in rows for name, cell in row.items() if name.endswith("_cost_usd") and cell]
+    assert abs(sum(costs) - spent) < Decimal("0.0000001")
     found = [row for row in read(root / "out.csv") if row["job_title"]]
     assert found
     assert all(Decimal(row["job_title_cost_usd"]) > 0 for row in found)

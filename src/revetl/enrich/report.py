@@ -104,8 +104,8 @@ OnProgress = Callable[[Progress], None]
 class StageEstimate:
     """`lookups`: the most that may be asked now. `expected_lookups` leaves out what earlier stages will have filled.
     `assumed`: the ledger holds too few answers, so the hit rate is a guess. Of a list: `spared` are lookups that are
-    not made since the provider has answered about the same people, asked with other inputs; `again` are those of `lookups`
-    about people whom it did not find, and may find by what is new.
+    not made since the provider has answered about the same people, asked with other inputs; `again` are those of
+    `lookups` about people whom it did not find, and may find by what is new.
     """
 
     provider: str

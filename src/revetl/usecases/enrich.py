@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from revetl.enrich.lists.columns import ColumnMatch, added_columns, choose
-from revetl.enrich.lists.entity_table import enriched_rows, entity_name, loaded
+from revetl.enrich.lists.entity_table import entity_name, loaded
 from revetl.enrich.lists.files import HowToRead, Listing, open_list, rejected_rows
+from revetl.enrich.lists.winners import enriched_rows
 from revetl.enrich.lists.workbooks import WorkbookListing
 from revetl.enrich.lists.writing import ByteSink, check_size, check_target, write_list
 from revetl.enrich.report import EnrichReport, Estimate

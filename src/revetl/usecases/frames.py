@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from revetl.enrich.execution.engine import run_waterfall
 from revetl.enrich.lists.columns import ColumnMatch, added_columns, choose
-from revetl.enrich.lists.entity_table import FoundValue, entity_name, found_values, loaded
+from revetl.enrich.lists.entity_table import entity_name, loaded
 from revetl.enrich.lists.frames import SUFFIXES, listing_of
+from revetl.enrich.lists.winners import FoundValue, found_values
 from revetl.enrich.options import WaterfallOptions
 from revetl.errors import ConfigError, Denied, did_you_mean
 from revetl.usecases.caller import Caller
@@ -110,6 +111,6 @@ def _added(
                 source.append(None if known is None else known.source)
                 confidence.append(None if known is None else known.confidence)
                 verification.append(None if known is None else known.verification)
-                cost.append(None if known is None or known.cost_usd is None else float(known.cost_usd))
+                cost.append(None if known is None else known.cost_usd)
     suffixes = {name: suffix for group in names.values() for name, suffix in zip(group, SUFFIXES, strict=True)}
     return {name: (suffixes[name], column) for name, column in cells.items()}

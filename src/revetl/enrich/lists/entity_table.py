@@ -14,21 +14,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import Any, Protocol
 
-from revetl.clock import naive
 from revetl.enrich.lists.cells import EntityKind, canonical, plain, split_name
 from revetl.enrich.lists.columns import ColumnMatch
 from revetl.enrich.waterfall import WaterfallSpec
 from revetl.errors import ConfigError, WarehouseLost
 from revetl.model import Relation
 from revetl.providers.grammar import ProviderSpec
-from revetl.state.costs import priced_values
 from revetl.state.schema import create_all, create_table, relation
 from revetl.warehouse.base import Warehouse
 from revetl.warehouse.reconnecting import failing_at_once
-from revetl.warehouse.sql import ident, literal, table
+from revetl.warehouse.sql import table
 
 SOURCE_OF_OWN = "input"
 INPUT_TABLE = "adhoc_input"
@@ -85,156 +82,6 @@ def _drop_left_overs(warehouse: Warehouse, now: datetime) -> None:
 def entity_name(spec: WaterfallSpec) -> str:
     """What values of lists are kept under: apart from the model's, whose keys are other ones."""
     return f"adhoc:{spec.name}"
-
-
-@dataclass(frozen=True, slots=True)
-class FoundValue:
-    """What is known of one field of one row. `cost_usd`: its share of the calls that gave it; None where not asked."""
-
-    value: str
-    source: str
-    confidence: float | None = None
-    verification: str | None = None
-    cost_usd: Decimal | None = None
-
-
-def enriched_rows(
-    warehouse: Warehouse,
-    match: ColumnMatch,
-    providers: ProviderSpecs,
-    listing: RowSource,
-    input_: Relation,
-    now: datetime,
-) -> Iterator[list[tuple[Any, ...]]]:
-    """The list's rows, each with value, source, confidence, verification and cost of every field. What the list itself
-    holds wins."""
-    for rows, found in found_values(warehouse, match, providers, listing, input_, now, priced=True):
-        out = []
-        for row, known in zip(rows, found, strict=True):
-            more: list[str | None] = []
-            for each in (known.get(field) for field in match.spec.fields):
-                sure = None if each is None or each.confidence is None else f"{each.confidence:g}"
-                cost = None if each is None or each.cost_usd is None else f"{each.cost_usd:f}"
-                more += [None] * 5 if each is None else [each.value, each.source, sure, each.verification, cost]
-            out.append((*row, *more))
-        yield out
-
-
-def found_values(
-    warehouse: Warehouse,
-    match: ColumnMatch,
-    providers: ProviderSpecs,
-    listing: RowSource,
-    input_: Relation,
-    now: datetime,
-    *,
-    priced: bool = False,
-) -> Iterator[tuple[list[tuple[Any, ...]], list[dict[str, FoundValue]]]]:
-    """Per chunk of the list its rows, and beside each what is known of its fields. `priced`: with what it cost."""
-    first = 0
-    own = {field: match.spec.column(field) for field in match.fields}
-    read = RowReader(match, listing.header)
-    for chunk in listing.chunks():
-        won = _winners(warehouse, match, providers, input_, now, range(first, first + len(chunk)), priced)
-        found: list[dict[str, FoundValue]] = []
-        for row_no, row in enumerate(chunk, first):
-            known = won.get(row_no, {})
-            held = read(row)
-            for field, column in own.items():
-                if (value := held.get(column)) is not None:
-                    known[field] = FoundValue(value, SOURCE_OF_OWN)
-            found.append(known)
-        yield chunk, found
-        first += len(chunk)
-
-
-def _winners(
-    warehouse: Warehouse,
-    match: ColumnMatch,
-    providers: ProviderSpecs,
-    input_: Relation,
-    now: datetime,
-    rows: range,
-    priced: bool,
-) -> dict[int, dict[str, FoundValue]]:
-    """Per row and field the accepted value that its stop rule looks for: of most independent sources, or the surest;
-    then that of the earliest stage, the newest, the surest."""
-    entity = literal(entity_name(match.spec))
-    values = table(relation(warehouse, "enrichment_values"))
-    if priced:
-        values = f"({priced_values(warehouse, f'v.entity = {entity}')})"
-    fields = match.spec.fields.items()
-    agreed, surest = ([f for f, want in fields if getattr(want.stop, rule, None)] for rule in ("agree", "confidence"))
-    order = f"CASE WHEN u.field IN ({_literals(agreed)}) THEN u.n_sources END DESC NULLS LAST," if agreed else ""
-    order += f" CASE WHEN u.field IN ({_literals(surest)}) THEN u.confidence END DESC NULLS LAST," if surest else ""
-    stages = " ".join(f"WHEN {literal(stage.provider)} THEN {i}" for i, stage in enumerate(match.spec.stages))
-    order += f" CASE u.provider {stages} ELSE {len(match.spec.stages)} END, u.observed_at DESC,"
-    chosen = warehouse.rows(
-        f"""
-        WITH usable AS (
-            SELECT
-                i.row_no, v.field, v.value, v.provider, v.confidence, v.verification, v.observed_at,
-                {"v.cost_usd" if priced else "NULL"} AS cost_usd,
-                lower(trim(v.value)) AS said,
-                {_source_of_value(match.spec, providers)} AS source
-            FROM {table(input_)} i
-            JOIN {values} AS v ON v.key = i.{ident(match.spec.key)}
-            WHERE i.row_no >= ?
-              AND i.row_no < ?
-              AND v.entity = {entity}
-              AND v.rejected_reason IS NULL
-              AND (v.expires_at IS NULL OR v.expires_at > ?)
-        ),
-        agreed AS (
-            SELECT row_no, field, said, count(DISTINCT source) AS n_sources
-            FROM usable
-            GROUP BY row_no, field, said
-        ),
-        ranked AS (
-            SELECT
-                u.*,
-                row_number() OVER (
-                    PARTITION BY u.row_no, u.field
-                    ORDER BY {order} u.confidence DESC NULLS LAST, u.value
-                ) AS place
-            FROM (
-                SELECT usable.*, a.n_sources
-                FROM usable
-                JOIN agreed a
-                    ON a.row_no = usable.row_no
-                    AND a.field = usable.field
-                    AND a.said = usable.said
-            ) AS u
-        )
-        SELECT row_no, field, value, provider, confidence, verification, cost_usd
-        FROM ranked
-        WHERE place = 1
-        """,
-        [rows.start, rows.stop, naive(now)],
-    )
-    found: dict[int, dict[str, FoundValue]] = {}
-    for row_no, field, value, provider, sure, verdict, cost in chosen:
-        known = FoundValue(
-            str(value),
-            str(provider),
-            None if sure is None else float(str(sure)),
-            None if verdict is None else str(verdict),
-            None if cost is None else Decimal(str(cost)),
-        )
-        found.setdefault(int(str(row_no)), {})[str(field)] = known
-    return found
-
-
-def _source_of_value(spec: WaterfallSpec, providers: ProviderSpecs) -> str:
-    """Who vouches for a value: vendors that have their data from one place are one."""
-    asked = [stage.provider for stage in spec.stages]
-    same = spec.sources(providers.values())
-    cases = " ".join(f"WHEN {literal(name)} THEN {literal(same[providers[name].vendor])}" for name in asked)
-    return f"CASE v.provider {cases} ELSE split_part(v.provider, '.', 1) END"
-
-
-def _literals(words: Sequence[str]) -> str:
-    return ", ".join(map(literal, words))
 
 
 def _load(
