@@ -59,11 +59,11 @@ class ApiPaths:
     def _of(self, family: str, *objects: str) -> str:
         legacy, dated = _FAMILIES[family]
         base = legacy if self.version == LEGACY else dated.format(version=self.version)
-        return "/".join((base, *map(_checked, objects)))
+        return "/".join((base, *map(object_name, objects)))
 
 
-def _checked(object_: str) -> str:
-    """As a part of a path, anything else would lead elsewhere."""
+def object_name(object_: str) -> str:
+    """The same name; ConfigError where it can be none: as a part of a path it would lead elsewhere."""
     if not _OBJECT.fullmatch(object_):
         raise ConfigError(f"{object_!r} is not the name of a HubSpot object")
     return object_

@@ -13,7 +13,7 @@ from typing import Any
 
 from revetl.destinations.base import DestinationField, FieldType
 from revetl.destinations.hubspot import api
-from revetl.destinations.hubspot.paths import ApiPaths
+from revetl.destinations.hubspot.paths import ApiPaths, object_name
 from revetl.errors import ConfigError, Denied, Unavailable
 from revetl.http import Session
 
@@ -50,7 +50,9 @@ class Schema:
 
     async def address(self, object_: str) -> str:
         """What an address calls the object. The account's own types are asked for once, where a name is not one of the
-        vendor's; a name that is none of theirs either stays as it is."""
+        vendor's; a name that is none of theirs either stays as it is. ConfigError, before any request, where it can be
+        no name."""
+        object_name(object_)
         if object_ in VENDORS_OBJECTS or _TYPE_ID.fullmatch(object_):
             return object_
         if self._own_types is None:
