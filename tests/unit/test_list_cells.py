@@ -9,7 +9,7 @@ import pytest
 
 from revetl.enrich.lists.cells import canonical, plain, split_name
 from revetl.enrich.lists.columns import choose, match_columns
-from revetl.enrich.lists.words import FREE_MAIL_HOSTS
+from revetl.enrich.lists.words import FREE_MAIL_HOSTS, PLACEHOLDERS, of_input, read_placeholders
 from revetl.enrich.waterfall import load_waterfalls
 from revetl.errors import ConfigError
 from revetl.providers.grammar import load_providers
@@ -219,3 +219,20 @@ def test_a_list_that_could_be_of_either_is_not_guessed() -> None:
 def test_the_profile_goes_before_the_sales_lead() -> None:
     header = ("firstName", "profileUrl", "linkedInProfileUrl", "defaultProfileUrl")
     assert match_columns(WATERFALLS["contact_profile"], header).inputs["linkedin_url"] == "linkedInProfileUrl"
+
+
+def test_the_models_and_the_lists_have_one_seed_of_placeholders(tmp_path: Path) -> None:
+    seed = read_placeholders(ROOT / "dbt_project/seeds/placeholders.csv")
+    assert seed["any"] == PLACEHOLDERS
+    assert canonical("company_name", "My Company") == "My Company"
+    assert canonical("company_name", "My Company", placeholders=of_input(seed, "company_name")) is None
+    assert canonical("job_title", "Student", placeholders=of_input(seed, "job_title")) == "Student"
+    # A project's own word.
+    (tmp_path / "placeholders.csv").write_text("kind,value\nany,to be found\n")
+    assert (
+        canonical(
+            "email", "To be found", placeholders=of_input(read_placeholders(tmp_path / "placeholders.csv"), "email")
+        )
+        is None
+    )
+    assert read_placeholders(tmp_path / "none.csv") == {}

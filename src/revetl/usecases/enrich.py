@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from revetl.enrich.lists.columns import ColumnMatch, added_columns, choose
+from revetl.enrich.lists.columns import SAMPLE_ROWS, ColumnMatch, added_columns, choose
 from revetl.enrich.lists.entity_table import entity_name, loaded
 from revetl.enrich.lists.files import HowToRead, Listing, open_list, rejected_rows
 from revetl.enrich.lists.winners import enriched_rows
+from revetl.enrich.lists.words import read_placeholders
 from revetl.enrich.lists.workbooks import WorkbookListing
 from revetl.enrich.lists.writing import ByteSink, check_size, check_target, write_list
 from revetl.enrich.report import EnrichReport, Estimate
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from revetl.project import Project
     from revetl.warehouse.base import Warehouse
 
-_SAMPLE_ROWS = 200  # enough to see whether profiles are of people
 NOT_AGREED = "nothing was spent: the cost was not agreed to"
 
 
@@ -130,8 +130,9 @@ def _enrich_list(project: Project, files: ListFiles, request: EnrichRequest, cal
         with open_list(files.source, files.stdin, files.how_to_read) as listing:
             if isinstance(listing, WorkbookListing) and len(listing.sheets) > 1:
                 caller.note(f"Of {len(listing.sheets)} sheets {listing.sheet!r} is read. --sheet names another.")
-            rows = next(listing.chunks(), [])[:_SAMPLE_ROWS]
+            rows = next(listing.chunks(), [])[:SAMPLE_ROWS]
             match = choose(specs, project.providers, listing.header, request.columns, rows)
+            match = replace(match, placeholders=read_placeholders(project.placeholders_seed))
             enriching.result.columns = dict(match.inputs)
             if request.on_match is not None:
                 request.on_match(match)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from revetl.enrich.execution.engine import run_waterfall
-from revetl.enrich.lists.columns import ColumnMatch, added_columns, choose
+from revetl.enrich.lists.columns import SAMPLE_ROWS, ColumnMatch, added_columns, choose
 from revetl.enrich.lists.entity_table import entity_name, loaded
 from revetl.enrich.lists.frames import SUFFIXES, listing_of
 from revetl.enrich.lists.winners import FoundValue, found_values
+from revetl.enrich.lists.words import read_placeholders
 from revetl.enrich.options import WaterfallOptions
 from revetl.errors import ConfigError, Denied, did_you_mean
 from revetl.usecases.caller import Caller
@@ -88,7 +89,9 @@ class FrameEnrichment:
                 hint = did_you_mean(self._request.waterfall, list(specs))
                 raise ConfigError(f"no waterfall {self._request.waterfall!r}", hint=hint)
             specs = {self._request.waterfall: specs[self._request.waterfall]}
-        match = choose(specs, self._project.providers, self._listing.header, self._request.columns)
+        rows = next(self._listing.chunks(), [])[:SAMPLE_ROWS]
+        match = choose(specs, self._project.providers, self._listing.header, self._request.columns, rows)
+        match = replace(match, placeholders=read_placeholders(self._project.placeholders_seed))
         if self._request.max_spend_usd is None and match.spec.budget.per_run_usd is None:
             raise ConfigError(
                 f"nothing bounds what {match.spec.name} may cost",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import cache
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import unquote
@@ -49,22 +49,31 @@ def plain(cell: object) -> str | None:
     return " ".join(text.split()) or None
 
 
-def is_placeholder(name: str, text: str) -> bool:
-    """Whether a cell that should hold `name` (an input or a field) only fills a place."""
+def is_placeholder(name: str, text: str, more: Collection[str] = ()) -> bool:
+    """Whether a cell that should hold `name` (an input or a field) only fills a place. `more`: words that do, beside
+    those that everybody writes."""
     word = text.casefold()
     if word in NO_PLACEHOLDERS.get(name, ()):
         return False
-    return word in PLACEHOLDERS or (name == "job_title" and word.rstrip(".") in SALUTATIONS)
+    return word in PLACEHOLDERS or word in more or (name == "job_title" and word.rstrip(".") in SALUTATIONS)
 
 
-def canonical(name: str, cell: object, *, country: str | None = None, kind: EntityKind | None = None) -> str | None:
+def canonical(
+    name: str,
+    cell: object,
+    *,
+    country: str | None = None,
+    kind: EntityKind | None = None,
+    placeholders: Collection[str] = (),
+) -> str | None:
     """The cell as `name` in its one form; None where it says nothing that could be asked.
 
     `country`: the row's own, by name or code, for a national number.
     `kind`: whose profile a LinkedIn address must be; None: anybody's.
+    `placeholders`: more words that only fill its place.
     """
     text = plain(cell)
-    if text is None or is_placeholder(name, text):
+    if text is None or is_placeholder(name, text, placeholders):
         return None
     if name == "linkedin_url":
         return _linkedin(text, kind)

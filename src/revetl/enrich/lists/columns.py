@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from revetl.enrich.lists.cells import holds_profile_of_person
 from revetl.enrich.lists.headers import FULL_NAMES, SYNONYMS, plain_name
@@ -14,18 +14,21 @@ from revetl.providers.grammar import ProviderSpec
 # What people call these columns, without case, blanks and punctuation.
 # A list with one of these columns is of people.
 _OF_PEOPLE = ("first_name", "last_name", "email", "job_title")
+SAMPLE_ROWS = 200  # enough to see whether profiles are of people
 IN_FILES = ("", "_source", "_confidence", "_verification", "_cost_usd")
 
 
 @dataclass(frozen=True, slots=True)
 class ColumnMatch:
     """`inputs`: provider input → the list's column; `fields`: wanted field → the list's column that may hold it;
-    `country`: the column that says where a row's phone is. First and last name from one column are a full name."""
+    `country`: the column that says where a row's phone is. First and last name from one column are a full name.
+    `placeholders`: by kind, what the project says that only fills a place."""
 
     spec: WaterfallSpec
     inputs: Mapping[str, str]
     fields: Mapping[str, str]
     country: str | None = None
+    placeholders: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 
 def match_columns(
@@ -52,10 +55,10 @@ def match_columns(
         inputs |= dict.fromkeys(halves, whole) if whole is not None else {}
     by_column = {spec.inputs[name]: found for name, found in inputs.items()}
     fields = {}
-    for field in spec.fields:
-        found = by_column.get(spec.column(field)) or _find([field, spec.column(field)], plain, set())
+    for wanted in spec.fields:
+        found = by_column.get(spec.column(wanted)) or _find([wanted, spec.column(wanted)], plain, set())
         if found is not None:
-            fields[field] = found
+            fields[wanted] = found
     ordered = {name: inputs[name] for name in spec.inputs if name in inputs}
     return ColumnMatch(spec, ordered, fields, _find(["country"], plain, set()))
 
@@ -128,12 +131,12 @@ def added_columns(
     """field → names of the columns that tell of it, one per suffix. None of them hides a column of the list."""
     taken = set(header)
     added = {}
-    for field in match.spec.fields:
-        base = field
+    for wanted in match.spec.fields:
+        base = wanted
         while any(base + suffix in taken for suffix in suffixes):
             base += "_enriched"
-        added[field] = tuple(base + suffix for suffix in suffixes)
-        taken.update(added[field])
+        added[wanted] = tuple(base + suffix for suffix in suffixes)
+        taken.update(added[wanted])
     return added
 
 

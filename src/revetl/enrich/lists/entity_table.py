@@ -18,6 +18,7 @@ from typing import Any, Protocol
 
 from revetl.enrich.lists.cells import EntityKind, canonical, plain, split_name
 from revetl.enrich.lists.columns import ColumnMatch
+from revetl.enrich.lists.words import of_input
 from revetl.enrich.waterfall import WaterfallSpec
 from revetl.errors import ConfigError, WarehouseLost
 from revetl.model import Relation
@@ -123,6 +124,7 @@ class RowReader:
         if self._country is None and match.country is not None:
             self._country = header.index(match.country)
         self._kind = _kind_of(spec)
+        self._placeholders = {name: of_input(match.placeholders, name) for name, _ in self._cells.values()}
         self._names: tuple[str, str, int] | None = None
         if "first_name" in match.inputs and match.inputs["first_name"] == match.inputs.get("last_name"):
             first, last = spec.inputs["first_name"], spec.inputs["last_name"]
@@ -133,7 +135,8 @@ class RowReader:
         country = None if self._country is None else plain(row[self._country])
         found = {}
         for column, (name, place) in self._cells.items():
-            found[column] = canonical(name, row[place], country=country, kind=self._kind)
+            fillers = self._placeholders[name]
+            found[column] = canonical(name, row[place], country=country, kind=self._kind, placeholders=fillers)
             if found[column] is None and plain(row[place]) is not None:
                 self.unusable[self._header[place]] += 1
         if self._names is not None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-# Some hold blanks, so one a line.
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+
+# Those that the seed `placeholders` of the starter has for any cell. Some hold blanks, so one a line.
 PLACEHOLDERS = frozenset(
     line.strip()
     for line in """
@@ -183,3 +187,20 @@ FREE_MAIL_HOSTS = frozenset(
         "zoho.com",
     ]
 )
+
+
+_KINDS = {"first_name": "name", "last_name": "name", "company_name": "company", "name": "company"}
+
+
+def read_placeholders(seed: Path) -> Mapping[str, frozenset[str]]:
+    """Kind (any, name, company) → what a project's own seed holds of it; nothing where there is no such file."""
+    if not seed.is_file():
+        return {}
+    with seed.open(encoding="utf-8-sig", newline="") as file:
+        rows = [(row.get("kind") or "any", (row.get("value") or "").strip().casefold()) for row in csv.DictReader(file)]
+    return {kind: frozenset(value for k, value in rows if k == kind) for kind, _ in rows}
+
+
+def of_input(placeholders: Mapping[str, frozenset[str]], name: str) -> frozenset[str]:
+    """What fills the place of an input or a field of this name."""
+    return placeholders.get("any", frozenset()) | placeholders.get(_KINDS.get(name, ""), frozenset())
