@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import openpyxl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -485,3 +486,67 @@ def test_money_stands_beside_what_it_bought(root: Path, capsys: pytest.CaptureFi
     assert found
     assert all(Decimal(row["job_title_cost_usd"]) > 0 for row in found)
     assert {row["email_verification"] for row in found if row["email"]} <= {"valid"}
+
+
+def test_a_list_is_verified_and_nobody_is_asked_for_more(
+    root: Path, sandbox: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = "First,Last,Website,Mail\nAda1,Lovelace,acme1.example,ADA1@acme1.example\n"
+    write(root / "leads.csv", text + "No,Body,acme2.example,x@acme2.example\nAda2,Lovelace,acme2.example,\n")
+    before = read_stats(sandbox)
+    command = ["enrich", "leads.csv", "-o", "out.csv", "--yes", "--verify-only"]
+    assert shell.run(command) == 0
+    said = capsys.readouterr().err
+    assert "email of the list: 1 invalid, 1 valid." in said
+    first, second, third = read(root / "out.csv")
+    assert (first["email"], first["email_source"], first["email_verification"]) == (
+        "ada1@acme1.example",
+        "input",
+        "valid",
+    )
+    # What is false is said, not taken away; and nothing is looked for.
+    assert (second["email"], second["email_verification"]) == ("x@acme2.example", "invalid")
+    assert (third["email"], third["job_title"]) == ("", "")
+    assert Decimal(first["email_cost_usd"]) == Decimal(second["email_cost_usd"]) > 0
+    # Again: the verdicts are known. Without --verify-only, who has a false address is looked for like who has none.
+    asked = read_stats(sandbox)
+    assert asked != before
+    assert shell.run(command) == 0
+    assert read_stats(sandbox) == asked
+    assert shell.run(["enrich", "leads.csv", "-o", "all.csv", "--yes"]) == 0
+    assert read_stats(sandbox) != asked
+    assert read(root / "all.csv")[0]["email_source"] == "input"
+
+
+def test_a_list_without_anything_to_verify_is_refused(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(root / "leads.csv", "First,Last,Website\nAda1,Lovelace,acme1.example\n")
+    assert shell.run(["enrich", "leads.csv", "-o", "out.csv", "--yes", "--verify-only"]) == 2
+    assert "What is verified: email" in capsys.readouterr().err
+
+
+def test_rows_that_cant_be_read_stand_beside_the_output(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(root / "leads.csv", "First,Last,Website\nAda1,Lovelace,acme1.example,more\nAda2,Lovelace,acme2.example\n")
+    command = ["enrich", "leads.csv", "--yes", "--max-spend", "0"]
+    assert shell.run([*command, "-o", "out.csv"]) == 3
+    assert "1 rows can't be read (line 2: 4 cells" in capsys.readouterr().err
+    assert [row["First"] for row in read(root / "out.csv")] == ["Ada2"]
+    assert "more" in (root / "out.rejects.csv").read_text(encoding="utf-8-sig")
+    assert shell.run([*command, "-o", "-"]) == 2
+    assert shell.run([*command, "-o", "-", "--rejects", "bad.csv"]) == 3
+    assert (root / "bad.csv").exists()
+
+
+def test_a_spreadsheet_in_and_out(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    book = openpyxl.Workbook()
+    for row in (["First", "Last", "Website"], ["Ada3", "Lovelace", "acme3.example"]):
+        book.active.append(row)
+    book.create_sheet("Notes")
+    book.save(root / "leads.xlsx")
+    assert shell.run(["enrich", "leads.xlsx", "-o", "out.xlsx", "--yes"]) == 0
+    assert "Of 2 sheets 'Sheet' is read." in capsys.readouterr().err
+    header, ada = openpyxl.load_workbook(root / "out.xlsx").active.iter_rows(values_only=True)
+    found = dict(zip(header, ada, strict=True))
+    assert (found["First"], found["linkedin_url"]) == ("Ada3", "https://linkedin.com/in/ada-3")
+    assert isinstance(found["linkedin_url_cost_usd"], float)
+    # The order of the providers can be looked at over the same list, without a model.
+    assert shell.run(["tune", "contact_profile", "leads.xlsx"]) == 0

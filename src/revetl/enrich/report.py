@@ -72,7 +72,7 @@ class EnrichReport:
     @property
     def filled(self) -> int:
         """Blanks that hold a value now, over all fields."""
-        return sum(f.filled_after - f.filled_before for f in self.fields.values())
+        return sum(max(0, f.filled_after - f.filled_before) for f in self.fields.values())
 
     @property
     def exit_code(self) -> int:

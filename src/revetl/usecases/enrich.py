@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from revetl.enrich.lists.columns import SAMPLE_ROWS, ColumnMatch, added_columns, choose
 from revetl.enrich.lists.entity_table import entity_name, loaded
 from revetl.enrich.lists.files import HowToRead, Listing, open_list, rejected_rows
-from revetl.enrich.lists.winners import enriched_rows
+from revetl.enrich.lists.winners import enriched_rows, own_verdicts
 from revetl.enrich.lists.words import read_placeholders
 from revetl.enrich.lists.workbooks import WorkbookListing
 from revetl.enrich.lists.writing import ByteSink, check_size, check_target, write_list
@@ -39,6 +39,7 @@ class EnrichRequest:
     `agreed` to already or there is none; None where nobody can be asked, and then nothing is spent.
     `on_match`: shown which column of the list is which input. `columns`: input → the list's column, where the caller
     says it; None for an input that is not to be used. `limit`: the first so many records by key, or rows of the list.
+    `verify_only`: what the list holds is verified, and nobody is asked for more.
     """
 
     names: Sequence[str] = ()
@@ -51,6 +52,7 @@ class EnrichRequest:
     on_estimates: Callable[[Sequence[Estimate]], None] | None = None
     on_match: Callable[[ColumnMatch], None] | None = None
     columns: Mapping[str, str | None] = field(default_factory=dict)
+    verify_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +133,9 @@ def _enrich_list(project: Project, files: ListFiles, request: EnrichRequest, cal
             if isinstance(listing, WorkbookListing) and len(listing.sheets) > 1:
                 caller.note(f"Of {len(listing.sheets)} sheets {listing.sheet!r} is read. --sheet names another.")
             rows = next(listing.chunks(), [])[:SAMPLE_ROWS]
-            match = choose(specs, project.providers, listing.header, request.columns, rows)
+            match = choose(
+                specs, project.providers, listing.header, request.columns, rows, verify_only=request.verify_only
+            )
             match = replace(match, placeholders=read_placeholders(project.placeholders_seed))
             enriching.result.columns = dict(match.inputs)
             if request.on_match is not None:
@@ -163,6 +167,9 @@ def _enrich_list(project: Project, files: ListFiles, request: EnrichRequest, cal
                         caller.note(f"What was found so far is in {partial}. The same command goes on from there.")
                     raise
                 write(files.output)
+                for name, verdicts in own_verdicts(warehouse, match.spec, relation).items():
+                    said = ", ".join(f"{n:,} {verdict}" for verdict, n in verdicts.items())
+                    caller.note(f"{name} of the list: {said}.")
                 if partial is not None:
                     partial.unlink(missing_ok=True)
     return enriching.result

@@ -32,6 +32,7 @@ class FrameRequest:
     max_spend_usd: Decimal | None = None
     columns: Mapping[str, str | None] | None = None
     limit: int | None = None
+    verify_only: bool = False
     on_progress: OnProgress | None = None
     on_report: Callable[[EnrichReport], None] | None = None
 
@@ -89,8 +90,15 @@ class FrameEnrichment:
                 hint = did_you_mean(self._request.waterfall, list(specs))
                 raise ConfigError(f"no waterfall {self._request.waterfall!r}", hint=hint)
             specs = {self._request.waterfall: specs[self._request.waterfall]}
-        rows = next(self._listing.chunks(), [])[:SAMPLE_ROWS]
-        match = choose(specs, self._project.providers, self._listing.header, self._request.columns, rows)
+        rows = self._listing.sample(SAMPLE_ROWS)
+        match = choose(
+            specs,
+            self._project.providers,
+            self._listing.header,
+            self._request.columns,
+            rows,
+            verify_only=self._request.verify_only,
+        )
         match = replace(match, placeholders=read_placeholders(self._project.placeholders_seed))
         if self._request.max_spend_usd is None and match.spec.budget.per_run_usd is None:
             raise ConfigError(

@@ -71,6 +71,7 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path),
     help="Write what was found and spent as .md or .html too.",
 )
+@click.option("--verify-only", is_flag=True, help="Verify what FILE holds, and ask nobody for more.")
 @click.option("--dry-run", is_flag=True, help="Show cost, coverage and time; ask nothing of a provider.")
 @click.option("--in-doubt", is_flag=True, help="Show calls that may have been charged and whose answer was lost.")
 @click.option("--yes", is_flag=True, help="Spend within the budgets without asking.")
@@ -91,6 +92,7 @@ def command(
     sheet: str | None,
     rejects: Path | None,
     report_file: Path | None,
+    verify_only: bool,
     dry_run: bool,
     in_doubt: bool,
     yes: bool,
@@ -107,6 +109,8 @@ def command(
     if delimiter is not None and len(delimiter := delimiter.replace("\\t", "\t")) != 1:
         raise click.UsageError("--delimiter is one character.")
     _check_words(file, output, in_doubt=in_doubt, dry_run=dry_run, as_json=as_json)
+    if verify_only and file is None:
+        raise click.UsageError("--verify-only goes with a FILE.")
     if report_file is not None:
         from revetl.cli.render.enrich_report import check_report_target
 
@@ -122,6 +126,7 @@ def command(
         max_spend_usd=max_spend,
         limit=limit,
         columns=_columns(columns, file),
+        verify_only=verify_only,
         dry_run=dry_run,
         agreed=yes,
         ask=lambda: _go_on(may_ask=not no_input and file != "-"),

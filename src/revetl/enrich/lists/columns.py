@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from revetl.enrich.lists.cells import holds_profile_of_person
 from revetl.enrich.lists.headers import FULL_NAMES, SYNONYMS, plain_name
@@ -69,10 +69,13 @@ def choose(
     header: Sequence[str],
     given: Mapping[str, str | None] | None = None,
     sample: Sequence[Sequence[object]] = (),
+    *,
+    verify_only: bool = False,
 ) -> ColumnMatch:
     """The waterfall that can use the most of the list's columns. ConfigError where none has enough to ask with, where
     `given` (see `match_columns`) names a column or an input that is not there, and where a list might be of people or
-    of companies: then the person says it. `sample`: some rows, in which profiles of people are looked for."""
+    of companies: then the person says it. `sample`: some rows, in which profiles of people are looked for.
+    `verify_only`: the one that verifies the most of what the list holds, and asks nobody else."""
     given = given or {}
     if missing := [column for column in given.values() if column is not None and column not in header]:
         raise ConfigError(f"the list has no column {missing[0]!r}", hint=did_you_mean(missing[0], list(header)))
@@ -81,6 +84,8 @@ def choose(
         raise ConfigError(f"no waterfall has an input {strange[0]!r}", hint=did_you_mean(strange[0], known))
     takes_all = [spec for spec in waterfalls.values() if all(name in spec.inputs for name in given)]
     matches = [match_columns(spec, header, given) for spec in takes_all]
+    if verify_only:
+        return _verifying(matches, header)
     able = [m for m in matches if askable(m, providers)]
     if len(waterfalls) > 1:
         able = _of_one_kind(able, providers, header, sample)
@@ -91,6 +96,18 @@ def choose(
         "no waterfall can be run over the columns " + ", ".join(map(repr, header)),
         hint="Enough would be: " + ("; ".join(needs) or "a waterfall in enrichment/waterfalls/"),
     )
+
+
+def _verifying(matches: Sequence[ColumnMatch], header: Sequence[str]) -> ColumnMatch:
+    able = [m for m in matches if m.inputs and m.spec.verified_fields().keys() & m.fields.keys()]
+    if not able:
+        wanted = sorted({field for m in matches for field in m.spec.verified_fields()})
+        raise ConfigError(
+            "no waterfall verifies anything of the columns " + ", ".join(map(repr, header)),
+            hint="What is verified: " + (", ".join(wanted) or "a field with accept: {verified: true}, and a verifier"),
+        )
+    best = max(able, key=lambda m: (len(m.spec.verified_fields().keys() & m.fields.keys()), len(m.inputs)))
+    return replace(best, spec=best.spec.only_verifying())
 
 
 def _of_one_kind(

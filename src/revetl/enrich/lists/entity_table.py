@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
+from revetl.clock import naive
 from revetl.enrich.lists.cells import EntityKind, canonical, plain, split_name
 from revetl.enrich.lists.columns import ColumnMatch
 from revetl.enrich.lists.words import of_input
@@ -24,11 +25,11 @@ from revetl.errors import ConfigError, WarehouseLost
 from revetl.model import Relation
 from revetl.providers.grammar import ProviderSpec
 from revetl.state.schema import create_all, create_table, relation
+from revetl.state.values import OWN, apply_verdicts
 from revetl.warehouse.base import Warehouse
 from revetl.warehouse.reconnecting import failing_at_once
-from revetl.warehouse.sql import table
+from revetl.warehouse.sql import ident, table
 
-SOURCE_OF_OWN = "input"
 INPUT_TABLE = "adhoc_input"
 LEFT_OVER = timedelta(days=2)
 
@@ -65,15 +66,55 @@ def loaded(
     _drop_left_overs(warehouse, now)
     target = relation(warehouse, f"{INPUT_TABLE}__{now:%Y%m%d}_{secrets.token_hex(4)}")
     try:
-        yield LoadedList(target, *_load(warehouse, match, listing, target, limit))
+        rows, unusable = _load(warehouse, match, listing, target, limit)
+        _put_own_values(warehouse, match.spec, target, now)
+        yield LoadedList(target, rows, unusable)
     finally:
         # Where the connection is lost it goes with the left-overs, and what the run says of it is not hidden.
         with suppress(WarehouseLost), failing_at_once(warehouse):
+            _remove_own_values(warehouse, match.spec, target)
             warehouse.execute(f"DROP TABLE IF EXISTS {table(target)}")
 
 
+def _put_own_values(warehouse: Warehouse, spec: WaterfallSpec, input_: Relation, now: datetime) -> None:
+    """What the list holds of fields that count only once they are verified waits for its verifier, like any value. What
+    a verifier has said of it already is known at once."""
+    values, key = table(relation(warehouse, "enrichment_values")), ident(spec.key)
+    _remove_own_values(warehouse, spec, input_)
+    for field in spec.verified_fields():
+        own = ident(spec.column(field))
+        warehouse.execute(
+            f"""
+            INSERT INTO {values} (
+                entity, key, field, value, provider, confidence, call_id, observed_at, rejected_reason
+            )
+            SELECT DISTINCT ?, i.{key}, ?, i.{own}, ?, 1.0, ?, CAST(? AS TIMESTAMP), 'not_verified'
+            FROM {table(input_)} i
+            WHERE i.{own} IS NOT NULL
+            """,
+            [entity_name(spec), field, OWN, OWN, naive(now)],
+        )
+        apply_verdicts(warehouse, field, now)
+
+
+def _remove_own_values(warehouse: Warehouse, spec: WaterfallSpec, input_: Relation) -> None:
+    """They are there while their list is; what verifiers said of them stays."""
+    if spec.verified_fields() and input_.name in warehouse.tables(input_.schema):
+        warehouse.execute(
+            f"""
+            DELETE FROM {table(relation(warehouse, "enrichment_values"))}
+            WHERE provider = ?
+              AND entity = ?
+              AND key IN (SELECT {ident(spec.key)} FROM {table(input_)})
+            """,
+            [OWN, entity_name(spec)],
+        )
+
+
 def _drop_left_overs(warehouse: Warehouse, now: datetime) -> None:
-    """Tables of killed processes hold people's data. Only old ones go: another list may be at work."""
+    """What killed processes left holds people's data. Only what is old goes: another list may be at work."""
+    values = table(relation(warehouse, "enrichment_values"))
+    warehouse.execute(f"DELETE FROM {values} WHERE provider = ? AND observed_at < ?", [OWN, naive(now - LEFT_OVER)])
     for name in warehouse.tables(warehouse.state_schema):
         made = re.fullmatch(INPUT_TABLE + r"__(\d{8})_[0-9a-f]+", name)
         if made is not None and made[1] < f"{now - LEFT_OVER:%Y%m%d}":

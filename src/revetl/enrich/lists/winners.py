@@ -16,10 +16,10 @@ from revetl.enrich.waterfall import WaterfallSpec
 from revetl.model import Relation
 from revetl.providers.grammar import ProviderSpec
 from revetl.state.schema import relation
+from revetl.state.values import OWN
 from revetl.warehouse.base import Warehouse
 from revetl.warehouse.sql import ident, literal, table
 
-SOURCE_OF_OWN = "input"
 ProviderSpecs = Mapping[str, ProviderSpec]
 
 
@@ -84,13 +84,18 @@ def found_values(
         for chunk in listing.chunks():
             numbers = range(first, first + len(chunk))
             won = _winners(warehouse, match, providers, input_, now, numbers)
+            verdicts = _verdicts_on_own(warehouse, match.spec, input_, numbers)
             found: list[dict[str, FoundValue]] = []
             for row_no, row in zip(numbers, chunk, strict=True):
                 known = won.get(row_no, {})
                 held = read(row)
                 for field, column in own.items():
-                    if (value := held.get(column)) is not None:
-                        known[field] = FoundValue(value, SOURCE_OF_OWN)
+                    if (value := held.get(column)) is None:
+                        continue
+                    verdict, found_false = verdicts.get((row_no, field), (None, False))
+                    # One that was found false stands where there is no other, beside what was said of it.
+                    if not (found_false and field in known):
+                        known[field] = FoundValue(value, OWN, verification=verdict)
                 found.append(known)
             for (row_no, field), usd in costs.of_rows(numbers).items() if costs is not None else ():
                 known = found[row_no - first]
@@ -129,6 +134,7 @@ def _winners(
             WHERE i.row_no >= ?
               AND i.row_no < ?
               AND v.entity = {entity}
+              AND v.provider <> {literal(OWN)}
               AND v.rejected_reason IS NULL
               AND (v.expires_at IS NULL OR v.expires_at > ?)
         ),
@@ -168,6 +174,53 @@ def _winners(
             None if verdict is None else str(verdict),
         )
         found.setdefault(int(str(row_no)), {})[str(field)] = known
+    return found
+
+
+def _verdicts_on_own(
+    warehouse: Warehouse, spec: WaterfallSpec, input_: Relation, rows: range
+) -> dict[tuple[int, str], tuple[str, bool]]:
+    """(row, field) → what a verifier said of the value that the list holds, and whether that is false."""
+    if not spec.verified_fields():
+        return {}
+    found = warehouse.rows(
+        f"""
+        SELECT i.row_no, v.field, v.verification, v.rejected_reason
+        FROM {table(input_)} i
+        JOIN {table(relation(warehouse, "enrichment_values"))} v ON v.key = i.{ident(spec.key)}
+        WHERE i.row_no >= ?
+          AND i.row_no < ?
+          AND v.entity = ?
+          AND v.provider = ?
+          AND v.verification IS NOT NULL
+        """,
+        [rows.start, rows.stop, entity_name(spec), OWN],
+    )
+    return {
+        (int(str(row_no)), str(field)): (str(verdict), reason in ("invalid", "catch_all"))
+        for row_no, field, verdict, reason in found
+    }
+
+
+def own_verdicts(warehouse: Warehouse, spec: WaterfallSpec, input_: Relation) -> dict[str, dict[str, int]]:
+    """Field → what verifiers said of the values that the list holds → rows."""
+    found: dict[str, dict[str, int]] = {}
+    if not spec.verified_fields():
+        return found
+    rows = warehouse.rows(
+        f"""
+        SELECT v.field, coalesce(v.verification, 'not verified') AS said, count(*)
+        FROM {table(input_)} i
+        JOIN {table(relation(warehouse, "enrichment_values"))} v ON v.key = i.{ident(spec.key)}
+        WHERE v.entity = ?
+          AND v.provider = ?
+        GROUP BY v.field, coalesce(v.verification, 'not verified')
+        ORDER BY v.field, said
+        """,
+        [entity_name(spec), OWN],
+    )
+    for field, said, n in rows:
+        found.setdefault(str(field), {})[str(said)] = int(str(n))
     return found
 
 

@@ -96,6 +96,16 @@ class QuestionSelection(RecordSelection):
         verifiers = (self.providers[name].greatest_usd for name in stage.verify.values())
         return self.providers[stage.provider].greatest_usd + sum(verifiers, Decimal(0))
 
+    def share_found_false(self) -> float:
+        """Of the values that a verifier was asked about, those that it found false; one in seven until many are."""
+        query = f"""
+            SELECT count(*), sum(CASE WHEN verification IN ('invalid', 'catch_all') THEN 1 ELSE 0 END)
+            FROM {self._values}
+            WHERE entity = ? AND verification IS NOT NULL
+            """
+        asked, false = self.warehouse.numbers(query, [VERIFICATION])
+        return (false + 3) / (asked + 21)
+
     # --- what is known already ---
 
     def reusable(self, stage: Stage) -> Iterator[ReusableValue]:

@@ -15,6 +15,7 @@ from revetl.enrich.waterfall import Stage
 from revetl.errors import ConfigError
 from revetl.providers.grammar import ProviderSpec
 from revetl.state.schema import relation
+from revetl.state.values import OWN
 from revetl.warehouse.sql import from_dialect, ident, literal, table
 
 _DIGITS = 8
@@ -37,6 +38,7 @@ class RecordSelection:
         self._ledger = LedgerSelection(scope)
         self._limit = scope.limit
         self._partition = scope.partition
+        self._doubted_own = scope.doubted_own
         self._any_asked: dict[str, bool] = {}
 
     @property
@@ -146,10 +148,25 @@ class RecordSelection:
         cells = [f"CAST({key} AS VARCHAR) AS key", f"CASE WHEN {audited} THEN 1 ELSE 0 END AS audited", *more]
         cells += [f"{self._clean(column)} AS {self._input(name)}" for name, column in self.spec.inputs.items()]
         for i, field in self._fields():
-            cells.append(f"CASE WHEN {self._clean(self.spec.column(field))} IS NULL THEN 1 ELSE 0 END AS blank_{i}")
+            lacks = f"{self._clean(self.spec.column(field))} IS NULL"
+            if self.is_list and field in self.spec.verified_fields():
+                lacks += f" OR CAST({key} AS VARCHAR) IN ({self._false_own(field)})"
+            cells.append(f"CASE WHEN {lacks} THEN 1 ELSE 0 END AS blank_{i}")
         if stage is not None:
             cells += [f"{self._question(i)} AS hash_{i}" for i in self._questions_of(stage)]
         return compose("SELECT {cells} {source}", cells=", ".join(cells), source=self._from(stage))
+
+    def _false_own(self, field: str) -> str:
+        """Keys of which the list's own value was found false."""
+        reasons = "'invalid', 'catch_all'" + (", 'not_verified'" if self._doubted_own else "")
+        return f"""
+            SELECT key
+            FROM {self._values}
+            WHERE entity = {literal(self.entity)}
+              AND field = {literal(field)}
+              AND provider = {literal(OWN)}
+              AND rejected_reason IN ({reasons})
+            """
 
     def _from(self, stage: Stage | None) -> Query:
         key = ident(self.spec.key, self._dialect)
