@@ -9,6 +9,7 @@ import pytest
 
 from revetl.enrich.lists.cells import canonical, plain, split_name
 from revetl.enrich.lists.columns import choose, match_columns
+from revetl.enrich.lists.entity_table import RowReader
 from revetl.enrich.lists.words import FREE_MAIL_HOSTS, PLACEHOLDERS, of_input, read_placeholders
 from revetl.enrich.waterfall import load_waterfalls
 from revetl.errors import ConfigError
@@ -159,6 +160,7 @@ def test_a_host_that_many_share_is_nobodys_domain(cell: str) -> None:
         ("yahoo.com.ar", None),
         ("a@hotmail.nl", None),
         ("example.org", "example.org"),
+        ("Jane Doe <jane@shop.acme.de>", "acme.de"),
     ],
 )
 def test_a_domain_is_what_somebody_registered(cell: str, own: str | None) -> None:
@@ -236,3 +238,22 @@ def test_the_models_and_the_lists_have_one_seed_of_placeholders(tmp_path: Path) 
         is None
     )
     assert read_placeholders(tmp_path / "none.csv") == {}
+
+
+def test_an_address_says_where_somebody_works() -> None:
+    waterfalls = {name: spec for name, spec in WATERFALLS.items() if name == "contact_profile"}
+    match = choose(waterfalls, PROVIDERS, ("First name", "Last name", "Email"))
+    assert match.inputs["company_domain"] == "Email"
+    read = RowReader(match, ("First name", "Last name", "Email"))
+    assert read(("Ada", "King", "ada@mail.acme.co.uk"))["company_domain"] == "acme.co.uk"
+    assert read(("Ada", "King", "ada@gmail.com"))["company_domain"] is None
+    assert not read.unusable
+    # A blank cell beside it likewise; one that is filled goes before.
+    header = ("Email", "Website")
+    read = RowReader(choose(waterfalls, PROVIDERS, header), header)
+    assert read(("ada@acme.com", "N/A"))["company_domain"] == "acme.com"
+    assert read(("ada@acme.com", "globex.com"))["company_domain"] == "globex.com"
+    # So a company is found by the addresses of its people, where somebody says that companies are meant.
+    companies = {"company_profile": WATERFALLS["company_profile"]}
+    read = RowReader(choose(companies, PROVIDERS, ("Email",)), ("Email",))
+    assert read(("ada@acme.com",))["domain"] == "acme.com"

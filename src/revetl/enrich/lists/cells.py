@@ -111,6 +111,8 @@ def _email(text: str) -> str | None:
 def _domain(text: str) -> str | None:
     """`https://blog.acme.co.uk/about` → `acme.co.uk`: what was registered, by the public suffix list. None for a host
     that many share: it is nobody's own."""
+    address = None if "://" in text else _ADDRESS.search(text)
+    text = text if address is None else address[0]
     first = re.split(r"[;,|\s]", text.lower(), maxsplit=1)[0]
     host = re.sub(r"^(?:[a-z][a-z0-9+.-]*:)?/*", "", first) if re.match(r"[a-z]+:|/", first) else first
     host = re.split(r"[/?#]", host, maxsplit=1)[0].rpartition("@")[2].partition(":")[0].strip(".")

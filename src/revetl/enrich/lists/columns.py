@@ -15,13 +15,15 @@ from revetl.providers.grammar import ProviderSpec
 # A list with one of these columns is of people.
 _OF_PEOPLE = ("first_name", "last_name", "email", "job_title")
 SAMPLE_ROWS = 200  # enough to see whether profiles are of people
+DOMAINS = ("company_domain", "domain")
 IN_FILES = ("", "_source", "_confidence", "_verification", "_cost_usd")
 
 
 @dataclass(frozen=True, slots=True)
 class ColumnMatch:
     """`inputs`: provider input → the list's column; `fields`: wanted field → the list's column that may hold it;
-    `country`: the column that says where a row's phone is. First and last name from one column are a full name.
+    `country`: the column that says where a row's phone is. First and last name from one column are a full name; a
+    company's domain from the column of addresses is what stands behind the @.
     `placeholders`: by kind, what the project says that only fills a place."""
 
     spec: WaterfallSpec
@@ -53,6 +55,11 @@ def match_columns(
     if len(halves) == 2 and not halves & inputs.keys():
         whole = next((plain[word] for word in FULL_NAMES if word in plain and plain[word] not in taken), None)
         inputs |= dict.fromkeys(halves, whole) if whole is not None else {}
+    for name in DOMAINS:
+        # An address says where somebody works, unless its host is one of free mail.
+        if name in spec.inputs and name not in given and name not in inputs:
+            address = inputs.get("email") or _find(["email"], plain, set())
+            inputs |= {name: address} if address is not None else {}
     by_column = {spec.inputs[name]: found for name, found in inputs.items()}
     fields = {}
     for wanted in spec.fields:

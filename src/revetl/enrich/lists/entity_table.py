@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 from revetl.clock import naive
 from revetl.enrich.lists.cells import EntityKind, canonical, plain, split_name
-from revetl.enrich.lists.columns import ColumnMatch
+from revetl.enrich.lists.columns import DOMAINS, ColumnMatch
 from revetl.enrich.lists.words import of_input
 from revetl.enrich.waterfall import WaterfallSpec
 from revetl.errors import ConfigError, WarehouseLost
@@ -170,6 +170,12 @@ class RowReader:
         if "first_name" in match.inputs and match.inputs["first_name"] == match.inputs.get("last_name"):
             first, last = spec.inputs["first_name"], spec.inputs["last_name"]
             self._names = (first, last, self._cells[first][1])
+        # A blank domain is that of the address beside it.
+        self._domains = [
+            (spec.inputs[name], header.index(match.inputs["email"]))
+            for name in DOMAINS
+            if name in match.inputs and "email" in match.inputs
+        ]
         self.unusable: Counter[str] = Counter()
 
     def __call__(self, row: Sequence[Any]) -> dict[str, str | None]:
@@ -178,8 +184,11 @@ class RowReader:
         for column, (name, place) in self._cells.items():
             fillers = self._placeholders[name]
             found[column] = canonical(name, row[place], country=country, kind=self._kind, placeholders=fillers)
-            if found[column] is None and plain(row[place]) is not None:
+            is_address = name in DOMAINS and (column, place) in self._domains
+            if found[column] is None and not is_address and plain(row[place]) is not None:
                 self.unusable[self._header[place]] += 1
+        for column, place in self._domains:
+            found[column] = found[column] or canonical("domain", row[place])
         if self._names is not None:
             first, last, place = self._names
             found[first], found[last] = split_name(row[place])
