@@ -9,11 +9,12 @@ import pytest
 
 from revetl.enrich.lists.cells import canonical, plain, split_name
 from revetl.enrich.lists.columns import choose, match_columns
-from revetl.enrich.lists.entity_table import RowReader
+from revetl.enrich.lists.entity_table import RowReader, list_key
 from revetl.enrich.lists.words import FREE_MAIL_HOSTS, PLACEHOLDERS, of_input, read_placeholders
 from revetl.enrich.waterfall import load_waterfalls
 from revetl.errors import ConfigError
 from revetl.providers.grammar import load_providers
+from revetl.usecases.erase import list_keys
 
 ROOT = Path(__file__).resolve().parents[2]
 PROVIDERS = load_providers(ROOT / "enrichment/providers")
@@ -257,3 +258,12 @@ def test_an_address_says_where_somebody_works() -> None:
     companies = {"company_profile": WATERFALLS["company_profile"]}
     read = RowReader(choose(companies, PROVIDERS, ("Email",)), ("Email",))
     assert read(("ada@acme.com",))["domain"] == "acme.com"
+
+
+def test_who_is_to_be_erased_is_found_under_the_key_that_a_list_has() -> None:
+    spec = WATERFALLS["contact_profile"]
+    header = ("First name", "Last name", "Email")
+    read = RowReader(choose({spec.name: spec}, PROVIDERS, header), header)
+    row = read(("Ada", "King", "mailto:ADA@acme.com"))
+    key = list_key({name: row.get(column) for name, column in spec.inputs.items()})
+    assert key in list_keys([spec])({"email": "Ada@Acme.com", "first_name": "ada", "last_name": "King"})

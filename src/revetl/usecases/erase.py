@@ -6,12 +6,12 @@ import asyncio
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import combinations
+from itertools import combinations, product
 from typing import TYPE_CHECKING, BinaryIO
 
 from revetl.enrich.execution.answer_spool import write_kept
 from revetl.enrich.lists.columns import column_of
-from revetl.enrich.lists.entity_table import list_key
+from revetl.enrich.lists.entity_table import as_a_list_has_it, list_key
 from revetl.enrich.lists.files import Listing, open_list
 from revetl.enrich.waterfall import WaterfallSpec
 from revetl.errors import ConfigError, Problem
@@ -155,17 +155,23 @@ def people_of(waterfalls: Iterable[WaterfallSpec], relation: Callable[[str], Rel
 
 
 def list_keys(waterfalls: Sequence[WaterfallSpec]) -> Callable[[Mapping[str, str]], set[str]]:
-    """Lists keep a person under a digest of the inputs that the list had: that of any choice of what is known."""
+    """Lists keep a person under a digest of the inputs that the list had, each in its one form: that of any choice of
+    what is known."""
 
     def keys(known: Mapping[str, str]) -> set[str]:
         found = set()
-        for spec in waterfalls:
-            given = [name for name in spec.inputs if known.get(name)]
-            for size in range(1, len(given) + 1):
-                for chosen in combinations(given, size):
-                    # Only what names one person: a company, or a name alone, is shared by many.
-                    if any(name in UNIQUE for name in chosen) or _names_one(chosen):
-                        found.add(list_key({name: known[name] for name in chosen}))
+        for said, spec in product((known, as_a_list_has_it(known)), waterfalls):
+            found |= keys_of(said, spec)
+        return found
+
+    def keys_of(known: Mapping[str, str], spec: WaterfallSpec) -> set[str]:
+        found = set()
+        given = [name for name in spec.inputs if known.get(name)]
+        for size in range(1, len(given) + 1):
+            for chosen in combinations(given, size):
+                # Only what names one person: a company, or a name alone, is shared by many.
+                if any(name in UNIQUE for name in chosen) or _names_one(chosen):
+                    found.add(list_key({name: known[name] for name in chosen}))
         return found
 
     return keys

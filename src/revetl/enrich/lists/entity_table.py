@@ -210,6 +210,13 @@ def _condition_columns(spec: WaterfallSpec) -> set[str]:
     return {column.name.lower() for condition in conditions for column in condition.find_all(exp.Column)}
 
 
+def as_a_list_has_it(known: Mapping[str, str]) -> dict[str, str]:
+    """Inputs of one person in the form that a list's have, and the domain of his address."""
+    found = {name: canonical(name, value, country=known.get("country")) or value for name, value in known.items()}
+    domain = canonical("domain", found.get("email"))
+    return found if domain is None else {**dict.fromkeys(DOMAINS, domain), **found}
+
+
 def list_key(inputs: Mapping[str, str | None]) -> str:
     """The same for the same inputs, in whatever list and order they stand."""
     given = (f"{name}={' '.join(value.split()).casefold()}" for name, value in sorted(inputs.items()) if value)
