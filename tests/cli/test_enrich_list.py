@@ -528,7 +528,7 @@ def test_rows_that_cant_be_read_stand_beside_the_output(root: Path, capsys: pyte
     write(root / "leads.csv", "First,Last,Website\nAda1,Lovelace,acme1.example,more\nAda2,Lovelace,acme2.example\n")
     command = ["enrich", "leads.csv", "--yes", "--max-spend", "0"]
     assert shell.run([*command, "-o", "out.csv"]) == 3
-    assert "1 rows can't be read (line 2: 4 cells" in capsys.readouterr().err
+    assert "1 row can't be read (line 2: 4 cells" in capsys.readouterr().err
     assert [row["First"] for row in read(root / "out.csv")] == ["Ada2"]
     assert "more" in (root / "out.rejects.csv").read_text(encoding="utf-8-sig")
     assert shell.run([*command, "-o", "-"]) == 2

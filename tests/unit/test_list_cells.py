@@ -267,3 +267,16 @@ def test_who_is_to_be_erased_is_found_under_the_key_that_a_list_has() -> None:
     row = read(("Ada", "King", "mailto:ADA@acme.com"))
     key = list_key({name: row.get(column) for name, column in spec.inputs.items()})
     assert key in list_keys([spec])({"email": "Ada@Acme.com", "first_name": "ada", "last_name": "King"})
+
+
+def test_a_name_beside_a_company_is_a_persons() -> None:
+    match = choose(WATERFALLS, PROVIDERS, ("Name", "Company", "Country"))
+    assert match.spec.name == "contact_profile"
+    assert (match.inputs["first_name"], match.inputs["company_name"]) == ("Name", "Company")
+    companies = {"company_profile": WATERFALLS["company_profile"]}
+    assert choose(companies, PROVIDERS, ("Name", "Company")).inputs["name"] == "Company"
+    assert choose(companies, PROVIDERS, ("Name", "Website")).inputs["name"] == "Name"
+    # Profiles of people are seen in the rows.
+    profiles = [("Jane Doe", "https://www.linkedin.com/in/jane")]
+    match = choose(WATERFALLS, PROVIDERS, ("Name", "LinkedIn"), sample=profiles)
+    assert match.inputs["last_name"] == "Name"

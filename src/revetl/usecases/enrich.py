@@ -181,7 +181,8 @@ def _set_aside(listing: Listing, files: ListFiles, caller: Caller) -> None:
     path = files.rejects_path
     if rejected.first is None:
         return
-    said = f"{len(rejected):,} rows can't be read (line {rejected.first.line}: {rejected.first.problem})"
+    rows = "row" if len(rejected) == 1 else "rows"
+    said = f"{len(rejected):,} {rows} can't be read (line {rejected.first.line}: {rejected.first.problem})"
     if path is None:
         caller.note(f"{said}; nothing is asked about them.")
         return

@@ -34,26 +34,36 @@ class ColumnMatch:
 
 
 def match_columns(
-    spec: WaterfallSpec, header: Sequence[str], given: Mapping[str, str | None] | None = None
+    spec: WaterfallSpec,
+    header: Sequence[str],
+    given: Mapping[str, str | None] | None = None,
+    *,
+    of_people: bool = False,
 ) -> ColumnMatch:
     """By name or synonym, each column of the list for at most one input. The first that fits is taken.
 
     `given` says of an input which column it is, or None for one that is not to be used; those are not guessed.
+    `of_people`: its rows say that it is a list of people; else its columns may.
     """
     given = given or {}
     plain = {plain_name(name): name for name in reversed(header)}
+    of_people = of_people or _is_of_people(plain)
     inputs = {name: column for name, column in given.items() if column is not None}
     taken = set(inputs.values())
     for name, column in spec.inputs.items():
         if name in given:
             continue
-        found = _find([name, column], plain, taken)
+        wanted = [name, column]
+        if name == "name" and of_people:
+            wanted = ["company_name"]  # the other is a person's
+        found = _find(wanted, plain, taken)
         if found is not None:
             inputs[name] = found
             taken.add(found)
     halves = {"first_name", "last_name"} & spec.inputs.keys() - given.keys()
     if len(halves) == 2 and not halves & inputs.keys():
-        whole = next((plain[word] for word in FULL_NAMES if word in plain and plain[word] not in taken), None)
+        words = (*FULL_NAMES, "name") if of_people else FULL_NAMES
+        whole = next((plain[word] for word in words if word in plain and plain[word] not in taken), None)
         inputs |= dict.fromkeys(halves, whole) if whole is not None else {}
     for name in DOMAINS:
         # An address says where somebody works, unless its host is one of free mail.
@@ -90,12 +100,13 @@ def choose(
     if strange := [name for name in given if name not in known]:
         raise ConfigError(f"no waterfall has an input {strange[0]!r}", hint=did_you_mean(strange[0], known))
     takes_all = [spec for spec in waterfalls.values() if all(name in spec.inputs for name in given)]
-    matches = [match_columns(spec, header, given) for spec in takes_all]
+    profiles = any(holds_profile_of_person(cell) for row in sample for cell in row)
+    matches = [match_columns(spec, header, given, of_people=profiles) for spec in takes_all]
     if verify_only:
         return _verifying(matches, header)
     able = [m for m in matches if askable(m, providers)]
     if len(waterfalls) > 1:
-        able = _of_one_kind(able, providers, header, sample)
+        able = _of_one_kind(able, providers, header, of_people=profiles)
     if able:
         return max(able, key=lambda m: len(m.inputs))
     needs = sorted({" + ".join(g) for m in matches for s in m.spec.stages for g in providers[s.provider].sufficient})
@@ -121,13 +132,14 @@ def _of_one_kind(
     able: Sequence[ColumnMatch],
     providers: Mapping[str, ProviderSpec],
     header: Sequence[str],
-    sample: Sequence[Sequence[object]],
+    *,
+    of_people: bool,
 ) -> list[ColumnMatch]:
     """People are never asked about as companies: a wrong answer is paid for like a right one."""
     kinds = {match.spec.name: providers[match.spec.stages[0].provider].entity for match in able}
     plain = {plain_name(name): name for name in header}
-    has_names = any(_find([name], plain, set()) for name in _OF_PEOPLE) or any(word in plain for word in FULL_NAMES)
-    if has_names or any(holds_profile_of_person(cell) for row in sample for cell in row):
+    has_names = _is_of_people(plain) or any(word in plain for word in FULL_NAMES)
+    if has_names or of_people:
         people = [match for match in able if kinds[match.spec.name] == "person"]
         if able and not people:
             raise ConfigError(
@@ -142,6 +154,12 @@ def _of_one_kind(
             hint="Choose one: -w NAME, or waterfall=… in Python.",
         )
     return list(able)
+
+
+def _is_of_people(plain: Mapping[str, str]) -> bool:
+    """By its columns; then a plain `Name` is a person's. So it is where the company has a column beside it."""
+    company = _find(["company_name"], plain, set())
+    return any(_find([name], plain, set()) for name in _OF_PEOPLE) or ("name" in plain and company is not None)
 
 
 def askable(match: ColumnMatch, providers: Mapping[str, ProviderSpec]) -> bool:
