@@ -53,10 +53,8 @@ def match_columns(
     for name, column in spec.inputs.items():
         if name in given:
             continue
-        wanted = [name, column]
-        if name == "name" and of_people:
-            wanted = ["company_name"]  # the other is a person's
-        found = _find(wanted, plain, taken)
+        # Beside people, a plain Name is not the company's.
+        found = _find(["company_name"] if name == "name" and of_people else [name, column], plain, taken)
         if found is not None:
             inputs[name] = found
             taken.add(found)
