@@ -16,7 +16,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from tests.support.guides import PAGES, REPOSITORY, Reader, reader
+from tests.support.guides import PAGES, REPOSITORY, THE_STARTERS, Reader, reader
 
 pytestmark = pytest.mark.xdist_group("guides")
 
@@ -119,7 +119,7 @@ def test_a_waterfall(somebody: Reader, project: Project) -> None:
 def test_a_schedule(somebody: Reader, project: Project, tmp_path: Path) -> None:
     """Under cron's and systemd's bare environments, with the page's folder where the project is."""
     serve(somebody)
-    secrets = "".join(f"{name}={somebody.environ[name]}\n" for name in ("HUBSPOT_BASE_URL", "REVETL_SANDBOX_URL"))
+    secrets = "".join(f"{name}={somebody.environ[name]}\n" for name in THE_STARTERS)
     (project.directory / ".env").write_text(secrets)
     (project.directory / "logs").mkdir(exist_ok=True)
     (project.directory / ".venv").mkdir()
