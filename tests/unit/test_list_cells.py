@@ -280,3 +280,35 @@ def test_a_name_beside_a_company_is_a_persons() -> None:
     profiles = [("Jane Doe", "https://www.linkedin.com/in/jane")]
     match = choose(WATERFALLS, PROVIDERS, ("Name", "LinkedIn"), sample=profiles)
     assert match.inputs["last_name"] == "Name"
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        # HubSpot, Salesforce, Apollo, LinkedIn's own list of connections, and by hand.
+        (
+            "Record ID|First Name|Last Name|Email|Phone Number|Associated Company|Job Title|Website URL|Country/Region",
+            6,
+        ),
+        ("Contact ID|First Name|Last Name|Title|Account Name|Email|Phone|Mailing Country", 5),
+        (
+            "First Name|Last Name|Title|Company|Company Name for Emails|Email|Person Linkedin Url|Website|Mobile Phone",
+            7,
+        ),
+        ("First Name|Last Name|URL|Email Address|Company|Position|Connected On", 6),
+        ("Prénom|Nom|Société|Adresse e-mail|Téléphone|Site web|Fonction|Pays", 6),
+        ("Vorname|Nachname|Firma|E-Mail-Adresse|Telefon|Webseite|Position|Land", 6),
+        ("Nombre|Apellidos|Empresa|Correo electrónico|Teléfono|Sitio web|Cargo|País", 6),
+        ("Primeiro nome|Sobrenome|Empresa|E-mail|Telefone|Site|Cargo|País", 6),
+    ],
+)
+def test_headers_as_people_and_exports_write_them(header: str, expected: int) -> None:
+    names = header.split("|")
+    row = ["https://www.linkedin.com/in/ada" if name == "URL" else "" for name in names]
+    match = choose(WATERFALLS, PROVIDERS, names, sample=[row])
+    assert match.spec.name == "contact_profile"
+    assert len(match.inputs) >= expected, match.inputs
+    assert "job_title" in match.fields
+    if "URL" in names:
+        assert match.inputs["linkedin_url"] == "URL"
+        assert match.inputs["company_domain"] == "Email Address"

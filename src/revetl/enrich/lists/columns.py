@@ -99,7 +99,13 @@ def choose(
         raise ConfigError(f"no waterfall has an input {strange[0]!r}", hint=did_you_mean(strange[0], known))
     takes_all = [spec for spec in waterfalls.values() if all(name in spec.inputs for name in given)]
     profiles = any(holds_profile_of_person(cell) for row in sample for cell in row)
-    matches = [match_columns(spec, header, given, of_people=profiles) for spec in takes_all]
+    column = _column_of_profiles(header, sample)  # whatever it is called: LinkedIn itself calls it URL
+    matches = []
+    for spec in takes_all:
+        said = given
+        if column is not None and "linkedin_url" in spec.inputs and _is_of_person(spec, providers):
+            said = {"linkedin_url": column, **given}
+        matches.append(match_columns(spec, header, said, of_people=profiles))
     if verify_only:
         return _verifying(matches, header)
     able = [m for m in matches if askable(m, providers)]
@@ -134,7 +140,7 @@ def _of_one_kind(
     of_people: bool,
 ) -> list[ColumnMatch]:
     """People are never asked about as companies: a wrong answer is paid for like a right one."""
-    kinds = {match.spec.name: providers[match.spec.stages[0].provider].entity for match in able}
+    kinds = {m.spec.name: "person" if _is_of_person(m.spec, providers) else "company" for m in able}
     plain = {plain_name(name): name for name in header}
     has_names = _is_of_people(plain) or any(word in plain for word in FULL_NAMES)
     if has_names or of_people:
@@ -158,6 +164,17 @@ def _is_of_people(plain: Mapping[str, str]) -> bool:
     """By its columns; then a plain `Name` is a person's. So it is where the company has a column beside it."""
     company = _find(["company_name"], plain, set())
     return any(_find([name], plain, set()) for name in _OF_PEOPLE) or ("name" in plain and company is not None)
+
+
+def _is_of_person(spec: WaterfallSpec, providers: Mapping[str, ProviderSpec]) -> bool:
+    return providers[spec.stages[0].provider].entity == "person"
+
+
+def _column_of_profiles(header: Sequence[str], sample: Sequence[Sequence[object]]) -> str | None:
+    """The column whose cells are profiles of people, the most of them."""
+    held = [sum(holds_profile_of_person(row[i]) for row in sample) for i in range(len(header))]
+    most = max(held, default=0)
+    return header[held.index(most)] if most else None
 
 
 def askable(match: ColumnMatch, providers: Mapping[str, ProviderSpec]) -> bool:
