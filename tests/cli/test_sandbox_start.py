@@ -56,7 +56,8 @@ def test_the_old_search_lag_still_works_and_says_what_to_write_instead(started: 
 def test_the_vendors_with_their_paths_and_options() -> None:
     result = CliRunner().invoke(command, ["vendors"], catch_exceptions=False)
     lines = {line.split()[0]: line.split()[1:] for line in result.stdout.splitlines()}
-    assert lines["hubspot"] == ["/", "search_lag_s=0.0", "burst=190", "search_per_s=5", "daily=625000", "scopes={}"]
+    limits = ["search_lag_s=0.0", "burst=190", "search_per_s=5", "daily=625000"]
+    assert lines["hubspot"] == ["/", *limits, "scopes={}", "portal=null"]
     assert lines["hunter"] == ["/providers/hunter", "credits=10000000", "job_s=null"]
 
 
@@ -64,7 +65,7 @@ def test_the_vendors_with_their_paths_and_options() -> None:
     ("options", "says"),
     [
         (["--set", "hubspt.daily=3"], "Did you mean 'hubspot'?"),
-        (["--set", "hubspot.dayly=3"], "It takes search_lag_s, burst, search_per_s, daily, scopes."),
+        (["--set", "hubspot.dayly=3"], "It takes search_lag_s, burst, search_per_s, daily, scopes, portal."),
         (["--set", "hubspot.daily=many"], "hubspot.daily: Input should be a valid integer"),
         (["--set", "hubspot.daily=-1"], "hubspot.daily: Input should be greater than or equal to 0"),
         (["--set", "hubspot.daily=[3"], "can't be read"),

@@ -290,8 +290,8 @@ async def test_the_connector_batches_by_the_vendors_limits(bench: Bench) -> None
 async def test_types_of_links_come_from_the_portal(bench: Bench) -> None:
     async with bench.connect() as hubspot:
         assert await hubspot.link_types("contacts", "companies") == {1, 279}
-        with pytest.raises(ConfigError, match="no links contacts → tickets"):
-            await hubspot.link_types("contacts", "tickets")
+        with pytest.raises(ConfigError, match="no links contacts → calls"):
+            await hubspot.link_types("contacts", "calls")
     bench.spec = replace(CONTACTS, associate=(replace(CONTACTS.associate[0], type=5),))
     await bench.run(COMPANIES)
     with pytest.raises(ConfigError, match="no link of type 5 from contacts to companies"):

@@ -50,6 +50,7 @@ async def one_of_each(version: str) -> None:
         async with HubSpot("hubspot", options(sandbox.base_url, version), SystemClock()) as hubspot:
             assert "portal 1" in await hubspot.check()
             assert await hubspot.probe("contacts", "lastname") == []
+            assert (await hubspot.copy_setup())[1] == []
             unknown = Change(0, "x", Operation.UPDATE, UNKNOWN_ID, {"firstname": "Nobody"})
             poisoned = Change(1, "y", Operation.CREATE, None, {"lifecyclestage": "none"}, "y@corp.example")
             outcomes = await hubspot.write("contacts", "email", [unknown, poisoned])

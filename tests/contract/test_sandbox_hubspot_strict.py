@@ -620,7 +620,22 @@ async def test_the_vendors_client_reads_schemas(http: Http, client: HubSpot) -> 
     assert (firm.object_type_id, firm.labels.plural, firm.primary_display_property) == ("0-2", "Companies", "name")
     assert "domain" in {p.name for p in firm.properties}
     assert ("280", "company_to_contact_unlabeled") in {(a.id, a.name) for a in firm.associations}
-    assert (await http.post("/crm-object-schemas/v3/schemas", {"name": "cars"}))[0] == 403
+    assert (await http.post("/crm-object-schemas/v3/schemas", {"name": "cars"}))[0] == 400, "not all that is required"
+    serial = {"name": "serial", "label": "Serial", "type": "string", "fieldType": "text", "hasUniqueValue": True}
+    cars = {
+        "name": "cars",
+        "labels": {"singular": "Car", "plural": "Cars"},
+        "properties": [serial],
+        "requiredProperties": ["serial"],
+        "associatedObjects": ["CONTACT"],
+    }
+    assert (await http.post("/crm-object-schemas/v3/schemas", cars))[0] == 201
+    assert (await http.post("/crm-object-schemas/v3/schemas", cars))[0] == 400, "the name is taken"
+    made = (await off_loop(api.get_all)).results[0]
+    assert (made.name, made.labels.plural, made.required_properties) == ("cars", "Cars", ["serial"])
+    for named in (made.object_type_id, made.fully_qualified_name):
+        assert (await off_loop(api.get_by_id, named)).object_type_id == made.object_type_id
+        assert (await http.post(f"/crm/v3/objects/{named}", {"properties": {"serial": named}}))[0] == 201
 
 
 async def test_what_was_set_up_outlives_the_server(http: Http, running: RunningSandbox, clock: HandClock) -> None:
@@ -650,3 +665,20 @@ async def test_the_vendors_client_is_told_which_scope_is_missing(running: Runnin
     with pytest.raises(companies.ApiException) as denied:
         await off_loop(seller.crm.companies.basic_api.get_page)
     assert denied.value.status == 403
+
+
+async def test_the_vendors_client_changes_the_members_of_a_list(http: Http, client: HubSpot) -> None:
+    contact = (await http.post("/crm/v3/objects/contacts", {"properties": {"email": "a@corp.example"}}))[1]["id"]
+    lists, members = client.crm.lists.lists_api, client.crm.lists.memberships_api
+    asked = {"name": "Guests", "objectTypeId": "0-1", "processingType": "MANUAL"}
+    made = (await off_loop(lists.create, asked)).list
+    added = await off_loop(members.add, made.list_id, [contact, "404"])
+    assert (added.records_ids_added, added.record_ids_missing) == ([contact], ["404"])
+    assert (await off_loop(members.add, made.list_id, [contact])).records_ids_added == []
+    listed = await off_loop(members.get_page, made.list_id)
+    assert [one.record_id for one in listed.results] == [contact]
+    assert (await off_loop(members.remove, made.list_id, [contact])).record_ids_removed == [contact]
+    dynamic = (await off_loop(lists.create, asked | {"name": "Everybody", "processingType": "DYNAMIC"})).list
+    with pytest.raises(Exception, match="can't be changed"):
+        await off_loop(members.add, dynamic.list_id, [contact])
+    assert (await http.post("/crm/v3/lists", asked))[0] == 400, "the name is taken"

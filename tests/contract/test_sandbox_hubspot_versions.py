@@ -60,7 +60,7 @@ async def test_links_are_answered_as_each_version_describes(
         assert (status, None if body is None else body["results"]) == (archived, None if archived == 204 else [])
 
 
-@pytest.mark.parametrize("object_", ["tickets", "calls", "line_items"])
+@pytest.mark.parametrize("object_", ["quotes", "calls", "line_items"])
 async def test_other_objects_of_an_account_are_forbidden_and_not_unknown(client: Client, object_: str) -> None:
     for path in (f"/crm/v3/properties/{object_}", f"/crm/v3/objects/{object_}"):
         status, body = await client.call("GET", path)
@@ -72,7 +72,7 @@ async def test_other_objects_of_an_account_are_forbidden_and_not_unknown(client:
 async def test_nothing_is_linked_to_them(client: Client) -> None:
     contact = await client.made("contacts", email="a@b.example")
     path = f"/crm/v3/objects/contacts/{contact}?associations="
-    assert (await client.call("GET", path + "tickets,products"))[0] == 200
+    assert (await client.call("GET", path + "quotes,products"))[0] == 200
     assert (await client.call("GET", path + "unicorns"))[0] == 400
 
 

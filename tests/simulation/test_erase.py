@@ -21,7 +21,7 @@ from revetl.enrich.execution.engine import run_waterfall
 from revetl.enrich.lists.entity_table import list_key
 from revetl.enrich.options import WaterfallOptions
 from revetl.errors import ConfigError, GuardrailError, LeaseError
-from revetl.model import Relation
+from revetl.model import FieldRule, Reference, Relation
 from revetl.privacy.erasure import Erasure, ErasureReport
 from revetl.privacy.mentions import emails_in
 from revetl.privacy.suppressions import VARIABLE
@@ -178,9 +178,9 @@ class World:
             f" FROM {table(relation(self.warehouse, 'enrichment_calls'))} GROUP BY 1, 2 ORDER BY 1, 2"
         )
 
-    def of(self, name: str, key: str) -> int:
+    def of(self, name: str, key: str, column: str = "key") -> int:
         found = table(relation(self.warehouse, name))
-        return int(str(self.warehouse.rows(f"SELECT count(*) FROM {found} WHERE key = ?", [key])[0][0]))
+        return int(str(self.warehouse.rows(f"SELECT count(*) FROM {found} WHERE {column} = ?", [key])[0][0]))
 
 
 @pytest.fixture(params=PARAMS)
@@ -279,6 +279,23 @@ def test_she_is_never_sent_again_and_the_others_are(here: World) -> None:
     report = here.bench.run()
     assert sorted(key for _, key, _ in here.bench.sent()) == ["gid-bob", "n3"]
     assert report.plan.suppressed == 3
+    assert here.left() == {}
+
+
+def test_a_column_that_names_her_record_is_forgotten_and_asks_for_her_no_more(here: World) -> None:
+    by_email = FieldRule(references=Reference(object="contacts", match_on="email"))
+    here.bench.sync_as(fields={"city": by_email})
+    here.bench.destination.make(email=ADA)
+    rows = [("n1", "n1@x.example", "N", ADA), ("n2", "n2@x.example", "N", "bob@acme.example")]
+    here.bench.source(rows)
+    here.bench.run()
+    assert here.of("references__fake__contacts", ADA, "value") == 1
+    here.erase(email=ADA)
+    assert here.of("references__fake__contacts", ADA, "value") == 0
+    here.bench.source([("n1", "n1@x.example", "N II", ADA), ("n2", "n2@x.example", "N II", "bob@acme.example")])
+    report = here.bench.run(full_refresh=True)
+    assert report.unresolved == {"city": 1}
+    assert here.of("references__fake__contacts", "bob@acme.example", "value") == 1
     assert here.left() == {}
 
 
@@ -428,6 +445,20 @@ def test_while_a_destination_works_on_a_job_nothing_is_removed(here: World) -> N
         here.erase(email=ADA)
     assert here.left() == before
     here.warehouse.execute("UPDATE revetl.destination_jobs SET status = 'done'")
+    here.erase(email=ADA)
+    assert here.left() == {}
+
+
+def test_while_a_run_is_to_be_published_nothing_is_removed(here: World) -> None:
+    """Its rows stand frozen in the plan, and are published as they are."""
+    before = here.left()
+    here.warehouse.execute(
+        "INSERT INTO revetl.publications (run_id, sync, plan_id, status) VALUES ('r', 'fake__contacts', 'r', 'open')"
+    )
+    with pytest.raises(LeaseError, match=r"fake__contacts.*suppressed.*revetl sync"):
+        here.erase(email=ADA)
+    assert here.left() == before
+    here.warehouse.execute("UPDATE revetl.publications SET status = 'dropped'")
     here.erase(email=ADA)
     assert here.left() == {}
 

@@ -34,6 +34,8 @@ from pathlib import Path
 
 import yaml
 
+# The starter's variables that say where its vendors are, by the sandbox's address.
+THE_STARTERS = {"HUBSPOT_BASE_URL": "{}", "SALESFORCE_BASE_URL": "{}/salesforce", "REVETL_SANDBOX_URL": "{}"}
 REPOSITORY = Path(__file__).resolve().parents[2]
 PAGES = {
     path.relative_to(REPOSITORY).as_posix(): path
@@ -129,7 +131,7 @@ class Reader:
     before: Mapping[str, Callable[[], None]] = field(default_factory=dict)
     printed: Mapping[str, str] = field(default_factory=dict)  # of commands that a fixture has run already
     # What the project's files read, to find the sandbox.
-    addresses: dict[str, str] = field(default_factory=lambda: {"HUBSPOT_BASE_URL": "{}", "REVETL_SANDBOX_URL": "{}"})
+    addresses: dict[str, str] = field(default_factory=lambda: dict(THE_STARTERS))
     sandboxes: list[subprocess.Popen[bytes]] = field(default_factory=list)
     _code: int = 0
     _pty: tuple[int, int] | None = None

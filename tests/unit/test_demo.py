@@ -54,6 +54,12 @@ def test_a_record_that_stands_there_equal_is_unchanged() -> None:
     assert line.split()[:5] == ["day", "2", "2", "20", "777"]
 
 
+def test_what_stands_where_is_told_by_destination() -> None:
+    assert "Stand there now: hubspot 9." in shown(
+        ran("day 1", create=1), ran("again", update=2, unchanged=7, waiting=5)
+    )
+
+
 def test_what_is_kept_back_has_a_column_only_where_there_is_any() -> None:
     assert "not sent" not in shown(ran("day 1", create=1))
     assert "not sent" in shown(ran("day 1", create=1, withheld=1))

@@ -15,6 +15,7 @@ from revetl.destinations.base import Pair
 from revetl.destinations.http_sink import HttpSink
 from revetl.destinations.http_sink import Options as SinkOptions
 from revetl.destinations.hubspot import HubSpot, Options
+from revetl.destinations.hubspot.linking import Linker
 from revetl.destinations.hubspot.values import canonical
 from revetl.errors import Ambiguous, Rejected, RevetlError
 from revetl.model import Change, Operation, Status
@@ -95,6 +96,10 @@ def test_a_cursor_that_does_not_move_is_followed_once(read: str) -> None:
     assert requests <= 2
 
 
+def linker(hub: HubSpot) -> Linker:
+    return Linker(hub._session, "/crm/v4/associations/contacts/companies", "contacts → companies")
+
+
 @pytest.mark.parametrize(
     "body",
     [b"[" * 200_000, b'{"results": 5, "errors": "x"}', b'{"results": [{"id": {}}, 7, null], "errors": [1, {}]}', b"[]"],
@@ -107,8 +112,8 @@ def test_of_a_write_nobody_is_done_whom_the_answer_does_not_name(body: bytes) ->
     assert {o.status for o in outcomes} <= {Status.UNKNOWN, Status.REJECTED}
     pairs = [Pair(n, str(n), "9") for n in range(3)]
     for call in (
-        lambda hub: hub._linker("contacts", "companies").link(279, "HUBSPOT_DEFINED", pairs),
-        lambda hub: hub._linker("contacts", "companies")._send("archive", pairs[:1], None),
+        lambda hub: linker(hub).link(279, "HUBSPOT_DEFINED", pairs),
+        lambda hub: linker(hub)._send("archive", pairs[:1], None),
     ):
         outcomes, _ = served(call, body)
         assert {o.ordinal for o in outcomes} <= {0, 1, 2}
@@ -131,3 +136,42 @@ def test_an_endpoint_refuses_what_json_has_no_form_for_by_its_field(value: Any) 
                 await sink.write("contacts", None, [change])
 
     run_virtual(main())
+
+
+@pytest.mark.parametrize("vendors_first", [True, False])
+def test_a_label_of_the_portal_with_the_id_of_one_of_hubspots_is_neither_taken_for_it_nor_removed(
+    vendors_first: bool,
+) -> None:
+    """Reported: ids are unique within a category only."""
+    own = {"category": "USER_DEFINED", "typeId": 1, "label": "Referred by"}
+    kinds = [{"category": "HUBSPOT_DEFINED", "typeId": 1, "label": "Primary"}, own]
+    plain = {"category": "HUBSPOT_DEFINED", "typeId": 279, "label": None}
+    sent: list[tuple[str, Any]] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("/labels"):
+            return httpx.Response(200, json={"results": [plain, *(kinds if vendors_first else kinds[::-1])]})
+        if request.method == "GET":
+            return httpx.Response(200, json=PROPERTIES)
+        sent.append((request.url.path.split("/batch/")[1], json.loads(request.content)["inputs"][0]))
+        if request.url.path.endswith("/read"):
+            to = {"toObjectId": 9, "associationTypes": [own, plain]}
+            return httpx.Response(200, json={"results": [{"from": {"id": "1"}, "to": [to]}]})
+        return httpx.Response(201, json={"results": [{"fromObjectId": 1, "toObjectId": 9}]})
+
+    async def main() -> None:
+        options = Options.model_validate({"token": "pat-token", "base_url": "http://127.0.0.1:1"})
+        hub = HubSpot("hub", options, LoopClock(), transport=httpx.MockTransport(answer), rng=random.Random(1))
+        pair = [Pair(0, "1", "9", alone=True)]
+        async with hub:
+            assert await hub.exclusive_types("contacts", "companies") == {1}
+            assert await hub.links_of("contacts", "companies", ["1"]) == {"1": {"9": {-1, 279}}}
+            await hub.link("contacts", "companies", 1, pair)
+            await hub.unlink("contacts", "companies", 1, pair)
+            await hub.unlink("contacts", "companies", 279, pair)
+
+    run_virtual(main())
+    assert [types["types"] for action, types in sent if action == "create"] == [
+        [{"associationCategory": "HUBSPOT_DEFINED", "associationTypeId": 1}]
+    ]
+    assert {action for action, _ in sent} == {"read", "create"}, "somebody's label stands there, so it stays"

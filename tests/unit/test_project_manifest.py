@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from revetl.errors import ConfigError, GuardrailError
-from revetl.model import FieldRule, Relation
+from revetl.model import Association, FieldRule, Reference, Relation
 from revetl.project import Project, load
 from tests.support.project_files import (
     SYNC,
@@ -104,6 +104,73 @@ def test_a_circle_of_associations(root: Path) -> None:
         load(root).syncs(verified=False)
 
 
+def named_by(column: str, **references: str) -> dict[str, Any]:
+    return {**SYNC, "fields": {column: {"references": references}}}
+
+
+def test_what_is_named_comes_first_at_another_destination_too(root: Path) -> None:
+    connections = root / "profiles/connections.yml"
+    assert "other" not in connections.read_text()
+    write_manifest(
+        root,
+        model("a", named_by("jobtitle", to="z")),
+        model("b", named_by("jobtitle", object="deals", match_on="code")),
+        model("y", {**SYNC, "object": "deals"}),
+        model("z", {**SYNC, "object": "companies"}),
+    )
+    specs = load(root).syncs(verified=False)
+    assert names(specs).index("z") < names(specs).index("a")
+    assert names(specs).index("y") < names(specs).index("b"), "who makes the records that are looked up"
+    rules = {s.name: s.rule("jobtitle").references for s in specs}
+    assert (rules["a"], rules["b"]) == (Reference("z"), Reference(object="deals", match_on="code"))
+
+
+def test_two_objects_that_look_each_other_up_are_no_circle(root: Path) -> None:
+    write_manifest(
+        root,
+        model("a", named_by("jobtitle", object="deals", match_on="code")),
+        model("b", {**named_by("jobtitle", object="contacts", match_on="email"), "object": "deals"}),
+        model("c", named_by("jobtitle", to="c")),
+    )
+    assert sorted(names(load(root).syncs(verified=False))) == ["a", "b", "c"]
+
+
+def test_two_syncs_that_name_each_others_keys_are_a_circle(root: Path) -> None:
+    write_manifest(root, model("a", named_by("jobtitle", to="b")), model("b", named_by("jobtitle", to="a")))
+    with pytest.raises(ConfigError, match=r"name records of each other in a circle: "):
+        load(root).syncs(verified=False)
+
+
+def test_a_link_to_a_record_of_no_sync(root: Path) -> None:
+    link = {"object": "companies", "match_on": "domain", "by": "company_golden_id", "type": 1}
+    contacts = project(root, {**SYNC, "associate": [link]}).syncs()[-1]
+    assert contacts.associate == (Association("companies.domain", "company_golden_id", 1, "companies", "domain"),)
+
+
+NAMED_BY = "another record is named by `to`, a sync, or by `object` and `match_on`, where it is looked up"
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"to": "companys"}, [(13, "no sync 'companys'", "Did you mean 'companies'?")]),
+        ({"to": "companies", "object": "companies"}, [(13, NAMED_BY, "Write one of the two.")]),
+        ({"object": "companies"}, [(13, NAMED_BY, "Write one of the two.")]),
+        ({}, [(13, NAMED_BY, "Write one of the two.")]),
+        ({"too": "companies"}, [(13, "'too' is not known here", "Did you mean 'to'?")]),
+    ],
+)
+def test_each_mistake_of_a_reference_at_its_line(
+    root: Path, change: dict[str, str], expected: list[tuple[int, str, str | None]]
+) -> None:
+    assert mistakes(root, named_by("jobtitle", **change)) == expected
+
+
+def test_what_a_record_is_found_by_names_no_other(root: Path) -> None:
+    [(line, message, _)] = mistakes(root, named_by("email", to="companies"))
+    assert (line, message) == (12, "'email' is what a record of this sync is found by, so it can't name another one")
+
+
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
@@ -139,13 +206,30 @@ def test_each_mistake_at_its_line(root: Path, change: dict[str, Any], expected: 
     ("change", "said"),
     [
         ({"key_property": "jobtitle"}, "'jobtitle' is a column of contacts too"),
-        ({"key_property": "our_id", "match_on": None}, "it needs match_on"),
         ({"key_property": "our_id", "key": "email"}, "found by their key already, in 'email'"),
         ({"key_property": "our_id", "metadata": {"our_id": "run_id"}}, "stands under metadata too"),
     ],
 )
 def test_a_field_that_can_not_be_given_the_key(root: Path, change: dict[str, Any], said: str) -> None:
     assert [said in message for _, message, _ in mistakes(root, {**SYNC, **change})] == [True]
+
+
+def test_a_field_for_the_key_needs_no_match_on(root: Path) -> None:
+    """Deals have nothing else to be found by."""
+    (spec,) = project(root, {**SYNC, "key_property": "our_id", "match_on": None}).syncs(["contacts"])
+    assert (spec.key_property, spec.match_on) == ("our_id", None)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("emial", "create_properties: there is no column 'emial'"),
+        ("email", "create_properties: records are found by 'email', so it has to be there"),
+        ("golden_id", "create_properties: 'golden_id' is not sent as a field"),
+    ],
+)
+def test_a_column_that_no_property_is_made_for(root: Path, name: str, said: str) -> None:
+    assert [message for _, message, _ in mistakes(root, {**SYNC, "create_properties": ["jobtitle", name]})] == [said]
 
 
 def test_two_syncs_of_one_object_do_not_give_one_field_their_keys(root: Path) -> None:

@@ -13,8 +13,8 @@ from pydantic import ValidationError
 
 from revetl.documents import Document, Path_, explain, read_yaml
 from revetl.errors import ConfigError, Problem, did_you_mean
-from revetl.model import Association, FieldRule, Relation, SyncSpec
-from revetl.project.sync_meta import SyncMeta
+from revetl.model import Association, FieldRule, Reference, Relation, SyncSpec, looked_up_as
+from revetl.project.sync_meta import AssociateMeta, ReferenceMeta, SyncMeta
 from revetl.project.sync_mistakes import SyncPlace, mistakes
 
 
@@ -239,15 +239,27 @@ def _spec(meta: SyncMeta, node: Mapping[str, Any], place: SyncPlace, declared: M
         mode=meta.mode,
         on_leave=meta.on_leave,
         columns=tuple(node["columns"]),
-        fields={name: FieldRule(f.policy, f.when_null) for name, f in meta.fields.items()},
+        fields={name: FieldRule(f.policy, f.when_null, _reference(f.references)) for name, f in meta.fields.items()},
         guardrails=meta.guardrails_in_force(),
-        associate=tuple(Association(a.to, a.by, a.type, str(declared[a.to].get("object"))) for a in meta.associate),
+        associate=tuple(_association(a, declared) for a in meta.associate),
         metadata=dict(meta.metadata),
         key_property=meta.key_property,
+        create_properties=tuple(meta.create_properties),
         beside=_beside(meta, node, declared),
         where=f"{place.document.path}:{line}" if line else str(place.document.path),
         renamed_from=meta.renamed_from,
     )
+
+
+def _reference(meta: ReferenceMeta | None) -> Reference | None:
+    return None if meta is None else Reference(meta.to, meta.object or "", meta.match_on or "")
+
+
+def _association(meta: AssociateMeta, declared: Mapping[str, Any]) -> Association:
+    if meta.to is not None:
+        return Association(meta.to, meta.by, meta.type, str(declared[meta.to].get("object")))
+    object_, match_on = meta.object or "", meta.match_on or ""
+    return Association(looked_up_as(object_, match_on), meta.by, meta.type, object_, match_on)
 
 
 def _beside(meta: SyncMeta, node: Mapping[str, Any], declared: Mapping[str, Any]) -> tuple[tuple[str, str | None], ...]:
@@ -262,11 +274,34 @@ def _beside(meta: SyncMeta, node: Mapping[str, Any], declared: Mapping[str, Any]
 
 
 def _ordered(specs: list[SyncSpec]) -> list[SyncSpec]:
-    """By name, but what a sync associates to comes before it: the other record's id is known by then."""
+    """By name, but what a sync names records of comes before it, at whatever destination: their ids are known by then.
+    Who makes records of an object that is only looked up comes before too, unless that would be a circle."""
     by_name = {s.name: s for s in sorted(specs, key=lambda s: s.name)}
-    graph = {s.name: [a.to for a in s.associate if a.to != s.name] for s in by_name.values()}
+    graph = {s.name: _needed(s) for s in by_name.values()}
+    for spec in by_name.values():
+        for other in by_name.values():
+            looked_up = other.destination == spec.destination and any(o == other.object for o, _ in spec.looked_up)
+            if looked_up and spec.name not in _above(graph, other.name):
+                graph[spec.name].add(other.name)
     try:
         return [by_name[name] for name in TopologicalSorter(graph).static_order()]
     except CycleError as e:
         circle = " → ".join(f"{name} ({by_name[name].where})" for name in e.args[1])
-        raise ConfigError(f"syncs associate to each other in a circle: {circle}") from None
+        raise ConfigError(f"syncs name records of each other in a circle: {circle}") from None
+
+
+def _needed(spec: SyncSpec) -> set[str]:
+    """The syncs whose records this one names by their keys."""
+    named = {a.to for a in spec.associate if a.match_on is None}
+    named |= {r.to for r in spec.references.values() if r.to is not None}
+    return named - {spec.name}
+
+
+def _above(graph: Mapping[str, set[str]], name: str) -> set[str]:
+    """The sync, and all that come before it."""
+    seen, todo = set[str](), [name]
+    while todo:
+        if (at := todo.pop()) not in seen:
+            seen.add(at)
+            todo += graph.get(at, ())
+    return seen

@@ -13,9 +13,20 @@ class _Meta(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+class ReferenceMeta(_Meta):
+    """Which record a column names: `to`, or `object` with `match_on`."""
+
+    to: str | None = Field(default=None, description="The sync, of any destination, whose key stands in the column.")
+    object: str | None = Field(default=None, description="The object of this destination whose record is named.")
+    match_on: str | None = Field(default=None, description="The field of that object that holds the column's value.")
+
+
 class FieldMeta(_Meta):
     policy: FieldPolicy = Field(default="always", description="When the column is written.")
     when_null: WhenNull = Field(default="clear", description="What a null does at the destination.")
+    references: ReferenceMeta | None = Field(
+        default=None, description="The column names another record: its id there is sent in place of the value."
+    )
 
 
 class GuardrailsMeta(_Meta):
@@ -24,7 +35,7 @@ class GuardrailsMeta(_Meta):
         default=None,
         ge=0,
         le=1,
-        description="Of the known records. Left out: 0.1 for a mirror that archives or clears. null: no limit.",
+        description="Of the known records. Left out: 0.1 for a mirror that archives, erases or clears. null: no limit.",
     )
     min_rows: int = Field(default=1, ge=0, description="A model with fewer rows is not synced.")
     max_creates: int | None = Field(default=None, ge=0, description="New records at the destination in one run.")
@@ -40,8 +51,10 @@ class GuardrailsMeta(_Meta):
 
 
 class AssociateMeta(_Meta):
-    to: str = Field(description="The sync that holds the other record.")
-    by: str = Field(description="Our column with the other record's key.")
+    to: str | None = Field(default=None, description="The sync that holds the other record.")
+    object: str | None = Field(default=None, description="In place of `to`: the object of a record of no sync.")
+    match_on: str | None = Field(default=None, description="With `object`: the field by which it is looked up.")
+    by: str = Field(description="Our column with the other record's key, or with what `match_on` holds.")
     type: int = Field(description="The vendor's id for this kind of link.")
 
 
@@ -58,11 +71,17 @@ class SyncMeta(_Meta):
         description="The destination's field that is given the key, so that a record is found again whatever else has"
         " changed. No other sync of the object may name it.",
     )
+    create_properties: list[str] = Field(
+        default=[],
+        description="Columns for which the destination is given a field, typed as the column, where it has none of that"
+        " name. Any other column without a field is a mistake.",
+    )
     mode: Mode = "upsert"
     on_leave: OnLeave = Field(
         default="ignore",
-        description="What becomes of a record that left the model. mirror: archive, clear or ignore. upsert and update:"
-        " ignore, or forget where the model holds only what differs: a row that comes back is sent again.",
+        description="What becomes of a record that left the model. mirror: archive, clear, ignore, or erase, which"
+        " nobody can take back. upsert and update: ignore, or forget where the model holds only what differs: a row"
+        " that comes back is sent again.",
     )
     fields: dict[str, FieldMeta] = {}
     guardrails: GuardrailsMeta = GuardrailsMeta()

@@ -8,7 +8,7 @@ from typing import Any
 
 from revetl.documents import Document, Path_
 from revetl.errors import Problem, did_you_mean
-from revetl.project.sync_meta import SyncMeta
+from revetl.project.sync_meta import AssociateMeta, ReferenceMeta, SyncMeta
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,10 @@ def mistakes(
             problems.append(place.problem(at, message, did_you_mean(column, columns)))
     for i, a in enumerate(meta.associate):
         at = ("associate", i, "to")
-        if a.to not in declared:
+        problems += _naming_mistakes(a, ("associate", i), place)
+        if a.to is None:
+            pass
+        elif a.to not in declared:
             problems.append(place.problem(at, f"no sync {a.to!r}", did_you_mean(a.to, list(declared))))
         elif (other := declared[a.to].get("destination")) != meta.destination:
             message = f"{a.to} writes to {other}, this sync to {meta.destination}: records of two cannot be linked"
@@ -56,6 +59,9 @@ def mistakes(
         if a.by == meta.key or a.by in meta.fields or a.by == meta.match_on:
             message = f"{a.by!r} names the linked record, so it is not a field that is sent"
             problems.append(place.problem(("associate", i, "by"), message, "Select the column twice, under two names."))
+    for column, declared_field in meta.fields.items():
+        if declared_field.references is not None:
+            problems += _reference_mistakes(column, declared_field.references, meta, place, declared)
     if meta.renamed_from in declared:
         message = f"renamed_from: {meta.renamed_from!r} is declared still, so its state is its own"
         problems.append(place.problem(("renamed_from",), message))
@@ -64,10 +70,48 @@ def mistakes(
         message = f"on_leave: {meta.on_leave} needs mode: {' or '.join(needed)}"
         problems.append(place.problem(("on_leave",), message))
     problems += _key_mistakes(meta, node, place, declared)
+    problems += _creating_mistakes(meta, columns, place)
     for field in meta.metadata:
         if field in columns:
             message = f"metadata: {field!r} is a column of {node['name']} too"
             problems.append(place.problem(("metadata", field), message, "Leave the column out of the model."))
+    return problems
+
+
+def _reference_mistakes(
+    column: str, reference: ReferenceMeta, meta: SyncMeta, place: SyncPlace, declared: Mapping[str, Any]
+) -> list[Problem]:
+    at = ("fields", column, "references")
+    problems = _naming_mistakes(reference, at, place)
+    if reference.to is not None and reference.to not in declared:
+        hint = did_you_mean(reference.to, list(declared))
+        problems.append(place.problem((*at, "to"), f"no sync {reference.to!r}", hint))
+    if column in (meta.key, meta.match_on):
+        message = f"{column!r} is what a record of this sync is found by, so it can't name another one"
+        problems.append(place.problem(at, message, "Select the column twice, under two names."))
+    return problems
+
+
+def _naming_mistakes(named: ReferenceMeta | AssociateMeta, at: Path_, place: SyncPlace) -> list[Problem]:
+    """Of what says which record is named: by the key of a sync, or by a field of an object."""
+    looked_up = (named.object, named.match_on)
+    if (looked_up == (None, None)) if named.to is not None else all(looked_up):
+        return []
+    message = "another record is named by `to`, a sync, or by `object` and `match_on`, where it is looked up"
+    return [place.problem(at, message, "Write one of the two.")]
+
+
+def _creating_mistakes(meta: SyncMeta, columns: list[str], place: SyncPlace) -> list[Problem]:
+    problems = []
+    for i, name in enumerate(meta.create_properties):
+        said: tuple[str, str | None] | None = None
+        if name not in columns:
+            said = f"create_properties: there is no column {name!r}", did_you_mean(name, columns)
+        elif name == meta.match_on:
+            said = f"create_properties: records are found by {name!r}, so it has to be there", "Make it there, by hand."
+        elif name == meta.key or any(name == a.by for a in meta.associate):
+            said = f"create_properties: {name!r} is not sent as a field", "Leave it out."
+        problems += [place.problem(("create_properties", i), *said)] if said else []
     return problems
 
 
@@ -84,8 +128,6 @@ def _key_mistakes(
         found.append((f"{field!r} is a column of {node['name']} too", "Leave the column out of the model."))
     if field in meta.metadata:
         found.append((f"{field!r} stands under metadata too", "Give one of the two another field."))
-    if meta.match_on is None:
-        found.append(("it needs match_on, by which records are found that have no key yet", "Write a match_on."))
     if meta.match_on == meta.key:
         hint = "Leave key_property out: whoever changes the value has another key, so there is nothing to find."
         found.append((f"records are found by their key already, in {meta.key!r}", hint))

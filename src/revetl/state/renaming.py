@@ -17,9 +17,17 @@ from revetl.warehouse.sql import ident, table
 
 # What holds records, then what can be made anew.
 _RECORDS = ("snapshot", "links", "rejected")
-_DISPOSABLE = ("plan", "rollback", "drift")
+_DISPOSABLE = ("plan", "rollback", "drift", "references")
 # Tables that name syncs, and the column that does.
-_NAMING = (("plans", "sync"), ("saved_plans", "sync"), ("outcomes", "sync"), ("runs", "subject"))
+_NAMING = (
+    ("plans", "sync"),
+    ("saved_plans", "sync"),
+    ("outcomes", "sync"),
+    ("publications", "sync"),
+    ("runs", "subject"),
+    ("syncs", "sync"),
+    ("saga_runs", "sync"),
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from revetl.errors import ConfigError, Problem, did_you_mean
-from revetl.model import JsonText, Relation, Scalar, SyncSpec
+from revetl.model import JsonText, Reference, Relation, Scalar, SyncSpec, looked_up_as
 from revetl.state.schema import relation, table_suffix
 from revetl.warehouse.base import Warehouse
-from revetl.warehouse.sql import ident, shortened, table
+from revetl.warehouse.sql import ident, literal, shortened, table
 
 _OURS = frozenset({"key", "destination_id", "row_hash", "synced_at", "run_id", "left_model"})
 _PREFIX = "field_"
@@ -38,13 +38,14 @@ HASH_TYPE = "UBIGINT"
 class SyncField:
     """One field that is sent. `stored` is its name in the snapshot; `before` and `after` its names in the plan. `type`
     is that of these, `source_type` that in the model: a struct is kept as the text of its JSON. `column`: the model's,
-    where it has another name than the field."""
+    where it has another name than the field. `references`: the column names a record, and the field is given its id."""
 
     name: str
     type: str
     keep_null: bool
     column: str = ""
     source_type: str = ""
+    references: Reference | None = None
 
     @property
     def source(self) -> str:
@@ -79,9 +80,9 @@ class SyncField:
 
 @dataclass(frozen=True, slots=True)
 class SyncTables:
-    """One sync with its columns' types and its tables in one warehouse. `source`, `snapshot`, `plan` and so on are
-    quoted names, ready to stand in a statement; `relation` gives the same as a Relation. `by_id`: `match_on` is the id
-    that the destination gave, which is looked for and never sent."""
+    """One sync with its columns' types and its tables in one warehouse. `model`, `snapshot`, `plan` and so on are
+    quoted names, ready to stand in a statement (`source` may be a subquery); `relation` gives a Relation. `by_id`:
+    `match_on` is the id that the destination gave, which is looked for and never sent."""
 
     warehouse: Warehouse
     spec: SyncSpec
@@ -89,13 +90,70 @@ class SyncTables:
     by_id: bool = False
 
     def relation(self, kind: str) -> Relation:
-        """A state table of this sync: snapshot, plan, rejected, links, drift or rollback."""
+        """A state table of this sync: snapshot, plan, rejected, links, references, drift or rollback."""
         return relation_of(self.warehouse, kind, self.spec.name)
 
     @property
-    def source(self) -> str:
-        """The activation model."""
+    def model(self) -> str:
+        """The activation model, as dbt made it."""
         return table(self.spec.relation)
+
+    @property
+    def source(self) -> str:
+        """The rows to be sent, to stand before an alias: the activation model, in which columns that name other records
+        hold the ids of these. A record that is not there yet leaves the field as it stands in the snapshot, so that no
+        difference is seen and the rest of the row is sent; it is seen once the record is there."""
+        referring = [f for f in self.fields if f.references is not None]
+        if not referring:
+            return self.model
+        joins, cells = [], dict[str, str]()
+        present = {c.name for c in self.warehouse.columns(self.relation("snapshot"))}
+        for i, f in enumerate(referring):
+            found, stands = "CAST(NULL AS VARCHAR)", "CAST(NULL AS VARCHAR)"
+            if (ids := self.ids_of(f)) is not None:
+                joins.append(f"LEFT JOIN ({ids}) i{i} ON i{i}.key = {self.named_by(f, 'r')}")
+                found = f"i{i}.destination_id"
+            if f.stored in present:
+                stands = f"CAST(n.{ident(f.stored)} AS VARCHAR)"
+            cells[f.source] = f"""
+                CASE
+                    WHEN {self.named_by(f, "r")} IS NOT NULL THEN coalesce({found}, {stands})
+                END AS {ident(f.source)}"""
+        if any(f.stored in present for f in referring):
+            joins.append(f"LEFT JOIN {self.snapshot} n ON n.key = {self.source_key('r')}")
+        columns = dict.fromkeys((self.spec.key, *(f.source for f in self.fields)))
+        return f"""(
+            SELECT {", ".join(cells.get(c, f"r.{ident(c)}") for c in columns)}
+            FROM {self.model} r
+            {" ".join(joins)}
+        )"""
+
+    def named_by(self, field: SyncField, alias: str) -> str:
+        """What names the other record, in a row of the model; null where nothing does."""
+        return f"NULLIF(CAST({alias}.{ident(field.source)} AS VARCHAR), '')"
+
+    def ids_of(self, field: SyncField) -> str | None:
+        """A SELECT of (key, destination_id) of the records that the field may name; None where none was ever sent or
+        looked up."""
+        reference = field.references
+        if reference is None:
+            return None
+        if reference.to is None:
+            name = looked_up_as(reference.object, reference.match_on)
+            return self.looked_up(name) if self.warehouse.columns(self.relation("references")) else None
+        other = relation_of(self.warehouse, "snapshot", reference.to)
+        if not self.warehouse.columns(other):
+            return None
+        return f"SELECT key, destination_id FROM {table(other)} WHERE destination_id IS NOT NULL"
+
+    def looked_up(self, name: str) -> str:
+        """A SELECT of (key, destination_id) of the records that were found by a look-up (`model.looked_up_as`)."""
+        return f"SELECT value AS key, destination_id FROM {self.references} WHERE target = {literal(name)}"
+
+    @property
+    def references(self) -> str:
+        """What was found by look-ups of other objects: (target, value, destination_id)."""
+        return table(self.relation("references"))
 
     @property
     def snapshot(self) -> str:
@@ -195,6 +253,16 @@ class SyncTables:
         )
 
 
+def field_of(stored: str) -> str | None:
+    """The field that a column of the snapshot holds; None where the column is one of ours."""
+    bare = stored.lower()
+    while bare.startswith(_PREFIX):
+        bare = bare.removeprefix(_PREFIX)
+    if bare not in _OURS:
+        return stored
+    return stored[len(_PREFIX) :] if stored.lower().startswith(_PREFIX) else None
+
+
 def relation_of(warehouse: Warehouse, kind: str, sync: str) -> Relation:
     """A state table of any sync, by its name."""
     return relation(warehouse, f"{kind}__{table_suffix(sync)}")
@@ -224,16 +292,28 @@ def resolve(warehouse: Warehouse, spec: SyncSpec) -> SyncTables:
     ]
     sent = spec.sent_of(columns)
     problems += _unsupported(spec, sent)
+    problems += [
+        _problem(spec, f"fields.{name}: {name!r} is {found[name]} in the model, which names no record")
+        for name in spec.references
+        if name in found and (found[name].endswith("]") or found[name].startswith(_NESTED))
+    ]
     if not sent:
         problems.append(_problem(spec, f"no column to send besides the key {spec.key!r}"))
     if problems:
         raise ConfigError(problems)
-    fields = [
-        SyncField(c, _stored_type(found[c]), spec.rule(c).when_null == "keep", source_type=found[c]) for c in sent
-    ]
+    fields = [_field(spec, c, found[c]) for c in sent]
     if spec.key_property is not None:
         fields.append(SyncField(spec.key_property, "VARCHAR", keep_null=False, column=spec.key))
     return SyncTables(warehouse, spec, tuple(fields))
+
+
+def _field(spec: SyncSpec, column: str, type_: str) -> SyncField:
+    rule = spec.rule(column)
+    if rule.references is not None:
+        type_ = "VARCHAR"  # of the id, whatever names the record
+    return SyncField(
+        column, _stored_type(type_), rule.when_null == "keep", source_type=type_, references=rule.references
+    )
 
 
 def _sendable(type_: str) -> bool:

@@ -13,10 +13,11 @@ from revetl.context import RunContext
 from revetl.destinations.base import Destination
 from revetl.errors import GuardrailError
 from revetl.model import RunRecord, SyncSpec
-from revetl.state import runs, snapshot
+from revetl.state import runs, snapshot, syncs
+from revetl.state.sync_tables import SyncTables
 from revetl.sync import restored
 from revetl.sync.apply import recovery
-from revetl.sync.apply.applier import Applier, apply_plan
+from revetl.sync.apply.applier import Applied, apply_plan
 from revetl.sync.apply.checkpoint import FrozenPlan
 from revetl.sync.counting import done_counts
 from revetl.sync.leasing import under_lease
@@ -25,22 +26,26 @@ from revetl.sync.lost_connection import again
 from revetl.sync.options import SyncOptions
 from revetl.sync.plan import (
     consequences,
+    erasing,
     guardrails,
     handovers,
     key_property,
     lines,
     matching,
     multi_select,
+    new_fields,
     policies,
     standing,
 )
 from revetl.sync.plan.drafting import draft
 from revetl.sync.plan.summary import PlanSummary, Refresh
 from revetl.sync.recording import how_it_ended, recorded
+from revetl.sync.references import looking_up
 from revetl.sync.report import SyncReport
 from revetl.sync.retry import queue
 from revetl.sync.sync_run import SyncRun
 
+REFERENCE_MISSING = "REFERENCE_MISSING"  # begins the reasons of fields in `waiting`
 log = logging.getLogger("revetl.sync")
 
 
@@ -54,6 +59,7 @@ async def plan_sync(
         run = _knowing(held, destination)
 
         async def planned() -> PlanSummary:
+            await run.on_tables(_refuse_disconnected)
             older = await restored.look(run)
             healed = await recovery.heal(run, destination)
             refresh = restored.refresh(spec, destination, older, asked=options.full_refresh)
@@ -94,6 +100,8 @@ async def _run(run: SyncRun, destination: Destination, options: SyncOptions) -> 
     """Under the lease. The run's row is written first and last, however it ends."""
     spec = run.spec
     async with recorded(run, destination) as record:
+        await again(run.ctx, lambda: run.on_tables(_refuse_disconnected))
+        await again(run.ctx, lambda: run.on_tables(syncs.remember, record.run_id))
         older = await again(run.ctx, lambda: restored.look(run))
         healed = await again(run.ctx, lambda: recovery.heal(run, destination))
         refresh = restored.refresh(spec, destination, older, asked=options.full_refresh)
@@ -105,7 +113,8 @@ async def _run(run: SyncRun, destination: Destination, options: SyncOptions) -> 
             raise GuardrailError(f"{spec.name}: not confirmed; nothing was sent")
         if plan.changes:
             await key_property.make(spec, destination)
-        if plan.changes and older is None:
+            await new_fields.make(run.tables, destination)
+        if (plan.changes or plan.links.changes) and older is None:
             await restored.remember(run)
         frozen = FrozenPlan(
             plan.plan_id,
@@ -114,6 +123,7 @@ async def _run(run: SyncRun, destination: Destination, options: SyncOptions) -> 
             full_refresh=plan.full_refresh,
             intent_rows=options.intent_rows,
             by_jobs=True,
+            erases=spec.erases,
         )
         applier = await apply_plan(run, destination, record, frozen, stage="sending")
         links = sending.LinkReport()
@@ -121,13 +131,25 @@ async def _run(run: SyncRun, destination: Destination, options: SyncOptions) -> 
             of_links = _with_links_of(run, options)
             links = await sending.send(of_links, destination, record, full_refresh=plan.full_refresh)
         waiting = await run.on_tables(queue.counts)
-        report = _report(run, record, plan, applier, links, healed, waiting)
+        unresolved = await run.on_tables(lambda tables: looking_up.missing(tables, standing=True))
+        report = _report(run, record, plan, applier, links, healed, waiting, unresolved)
         report.done = await run.on_tables(done_counts, record.run_id, plan, applier.answered)
         record.status, record.error = report.status, report.error
         if older is not None and options.limit is None and report.status in ("done", "partial"):
             await restored.remember(run)  # before, a run that broke off would have made it look healed
     report.requests, report.retries = record.requests, record.retries
     return report
+
+
+def _refuse_disconnected(tables: SyncTables) -> None:
+    """GuardrailError where the destination was left: under the lease, since that may have been done while this run
+    waited for it."""
+    name = tables.spec.name
+    if since := syncs.disconnected(tables.warehouse, [name]).get(name):
+        raise GuardrailError(
+            f"{name} was disconnected on {since:%Y-%m-%d %H:%M} UTC; nothing was sent"
+            f"\n  `revetl disconnect {name}` ends what is left of it, `--reconnect` lets runs send it again."
+        )
 
 
 async def _plan(run: SyncRun, destination: Destination, options: SyncOptions, refresh: Refresh) -> PlanSummary:
@@ -139,7 +161,7 @@ async def _plan(run: SyncRun, destination: Destination, options: SyncOptions, re
     if plan.changes:
         schema = await destination.describe(run.spec.object)
         if schema.kind == "records":
-            described = key_property.described(run.spec, destination, schema.fields)
+            described = new_fields.described(run.tables, destination, schema.fields)
             found = await standing.read(run, destination, described, again=True)
             if found.read:
                 await run.on_tables(standing.decide)
@@ -148,6 +170,7 @@ async def _plan(run: SyncRun, destination: Destination, options: SyncOptions, re
             await handovers.decide(run, destination, described, plan)
             await multi_select.decide(run, destination, described)
             plan = await run.on_tables(lines.summarise, plan)
+        plan.notes += [*new_fields.said(plan.new_fields), *erasing.said(plan.erased)]
     return plan
 
 
@@ -175,17 +198,19 @@ def _report(
     run: SyncRun,
     record: RunRecord,
     plan: PlanSummary,
-    applier: Applier,
+    applier: Applied,
     links: sending.LinkReport,
     healed: recovery.Healed,
     waiting: queue.WaitingCounts,
+    unresolved: dict[str, int],
 ) -> SyncReport:
+    of_fields = {f"{REFERENCE_MISSING} ({name})": n for name, n in unresolved.items()}
     of_links = {f"{code}{runs.OF_LINKS}": n for code, n in links.refused.items()}
-    record.counts, record.waiting = {**applier.counts, **links.counts}, waiting.reasons | of_links
+    record.counts, record.waiting = {**applier.counts, **links.counts}, waiting.reasons | of_links | of_fields
     not_sent = plan.changes - applier.sent
     # What was refused waits: by that it is judged, in this run and in every later one.
     counted = (record.counts.keys() | healed.followed.keys()) - {"rejected", "links_rejected"}
-    refused = waiting.refused + sum(links.refused.values())
+    refused = waiting.refused + sum(links.refused.values()) + max(unresolved.values(), default=0)
     status, exit_code, error = how_it_ended(
         counted
         | ({"withheld"} if plan.held else set())
@@ -207,6 +232,7 @@ def _report(
         jobs_running=applier.jobs_running,
         waiting=waiting.statuses,
         waiting_reasons=waiting.reasons,
+        unresolved=unresolved,
         links_waiting=links.waiting,
         links_refused=links.refused,
         links_not_sent=links.not_sent,

@@ -1,8 +1,8 @@
 """The main job on made-up customers: what `revetl demo` shows, step by step.
 
 Everything is real but the vendors: the starter project is written out, dbt builds it, the waterfall asks the sandbox's
-providers over HTTP, and the syncer fills the sandbox's HubSpot. Each step is the command that a person would type, run
-in a process of its own, so that the demo can do nothing that a user can't.
+providers over HTTP, and the syncer fills the sandbox's HubSpot and Salesforce. Each step is the command that a person
+would type, run in a process of its own, so that the demo can do nothing that a user can't.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from revetl.subprocesses import start_python, stop
 
 MARKER = ".revetl-demo"
 DEFAULT_RECORDS = 1500
+DESTINATIONS = ("hubspot", "salesforce")
 _CONTACT_FIELDS = ("email", "phone", "job_title", "seniority", "linkedin_url", "city", "country")
 _COMPANY_FIELDS = ("industry", "employee_count", "founded_year", "linkedin_url", "city", "country")
 
@@ -35,18 +36,18 @@ class DemoRun:
     title: str
     document: Mapping[str, Any]
     seconds: float
-    hubspot_requests: int
-    hubspot_writes: int
+    requests: int  # all that the destinations took
+    writes: int  # of them, those that may change a record
     provider_calls: int
 
     @property
     def created(self) -> int:
-        """Records that HubSpot did not hold."""
+        """Records that a destination did not hold."""
         return self._planned("create")
 
     @property
     def updated(self) -> int:
-        """Records of which HubSpot held other values."""
+        """Records of which it held other values."""
         return self._planned("update", "adopt")
 
     @property
@@ -58,6 +59,14 @@ class DemoRun:
     def not_sent(self) -> int:
         """Records that a rule or an earlier refusal keeps back. With the three above: every row of the models."""
         return self._planned("withheld", "waiting", "absent", "suppressed")
+
+    def by_destination(self) -> dict[str, int]:
+        """How many records stand at each destination because of the models."""
+        found: dict[str, int] = {}
+        for plan in (sync["plan"] for sync in self.document["syncs"]):
+            there = sum(int(plan[name]) for name in ("create", "update", "adopt", "unchanged", "matched"))
+            found[plan["destination"]] = found.get(plan["destination"], 0) + there
+        return found
 
     def _planned(self, *counts: str) -> int:
         return sum(int(sync["plan"][name]) for sync in self.document["syncs"] for name in counts)
@@ -107,12 +116,14 @@ def run_demo(directory: Path, *, records: int, seed: int, say: Callable[[str], N
     result = DemoResult(directory, records)
     truth = directory / "truth"
     afford(directory, records)
+    switch_on(directory)
     say(f"A new project in {_short(directory)}, and {records:,} records in four systems that disagree")
     generate(directory, truth, records, seed, day=1)
     with SandboxProcess(truth=truth, data_dir=directory / "sandbox") as sandbox:
         environment = {
             **os.environ,
             "HUBSPOT_BASE_URL": sandbox.base_url,
+            "SALESFORCE_BASE_URL": f"{sandbox.base_url}/salesforce",
             "REVETL_SANDBOX_URL": sandbox.base_url,
             "REVETL_DUCKDB_PATH": "warehouse.duckdb",
         }
@@ -125,10 +136,9 @@ def run_demo(directory: Path, *, records: int, seed: int, say: Callable[[str], N
         say("The same run again: nothing changed, so nothing may be written")
         again = step.run("again")
         result.runs.append(again)
-        if again.hubspot_writes or again.provider_calls:
+        if again.writes or again.provider_calls:
             raise RevetlError(
-                f"a run with nothing to do sent {again.hubspot_writes} write requests"
-                f" and {again.provider_calls} provider calls"
+                f"a run with nothing to do sent {again.writes} write requests and {again.provider_calls} provider calls"
             )
         result.invoiced_usd = sum(float(v["charged_usd"]) for v in step.stats()["providers"].values())
     measure(directory, result)
@@ -146,6 +156,12 @@ def afford(directory: Path, records: int) -> None:
             r"^(  per_run_usd: )(\d+)$", lambda m: f"{m[1]}{math.ceil(int(m[2]) * share)}", text, flags=re.MULTILINE
         )
         path.write_text(grown, encoding="utf-8")
+
+
+def switch_on(directory: Path) -> None:
+    """Turns on the starter's second destination, as a person would: in dbt_project.yml."""
+    path = directory / "dbt_project/dbt_project.yml"
+    path.write_text(path.read_text(encoding="utf-8").replace("+enabled: false", "+enabled: true"), encoding="utf-8")
 
 
 def generate(directory: Path, truth: Path, records: int, seed: int, *, day: int) -> None:
@@ -176,16 +192,18 @@ class _Stepper:
             title=title,
             document=json.loads(output),
             seconds=seconds,
-            hubspot_requests=_count(after, "hubspot") - _count(before, "hubspot"),
-            hubspot_writes=_count(after, "hubspot", writes=True) - _count(before, "hubspot", writes=True),
-            provider_calls=_count(after, "providers") - _count(before, "providers"),
+            requests=_requests(after) - _requests(before),
+            writes=_requests(after, writes=True) - _requests(before, writes=True),
+            provider_calls=_calls(after) - _calls(before),
         )
 
 
-def _count(stats: Mapping[str, Any], vendor: str, *, writes: bool = False) -> int:
-    """Requests that the sandbox took so far; `writes`: only those that may change a record."""
-    if vendor == "hubspot":
-        return int(stats["hubspot"]["write_requests" if writes else "requests"])
+def _requests(stats: Mapping[str, Any], *, writes: bool = False) -> int:
+    """What the destinations took so far; `writes`: only what may change a record."""
+    return sum(int(stats[vendor]["write_requests" if writes else "requests"]) for vendor in DESTINATIONS)
+
+
+def _calls(stats: Mapping[str, Any]) -> int:
     return sum(int(v["requests"]) for v in stats["providers"].values())
 
 

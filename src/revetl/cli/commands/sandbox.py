@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
+from revetl.cli.commands import sandbox_clone
 from revetl.cli.numbers import MOST, MOST_DAYS, FiniteRange, whole_number
 from revetl.cli.options import emit_json, err_console, json_option
 from revetl.cli.output import echo
@@ -327,3 +328,6 @@ def _generate_into(target: str, truth: Path, records: int, seed: int, day: int, 
         made = sources.generate(file, truth, records=records, seed=seed, day=day)
         with closing(DuckDBWarehouse(file, read_only=True)) as here:
             return copy_tables(here, warehouse, [Relation(*name.split(".", 1)) for name in made])
+
+
+command.add_command(sandbox_clone.command, "clone")

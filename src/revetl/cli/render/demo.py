@@ -21,6 +21,11 @@ def show_demo(out: Console, result: DemoResult) -> None:
         f"[bold]{stages['golden_companies']:,}[/bold] companies."
     )
     out.print(_runs(result))
+    if result.runs:
+        standing = result.runs[-1].by_destination().items()
+        out.print(
+            "Stand there now: " + ", ".join(f"{name} [bold]{n:,}[/bold]" for name, n in standing) + ".\n", width=80
+        )
     out.print(_fills(result))
     spent = sum(result.spend.values())
     providers = ", ".join(f"{name} ${usd:,.2f}" for name, usd in result.spend.items())
@@ -64,8 +69,8 @@ def _runs(result: DemoResult) -> Table:
             *(f"{number:,}" for number in numbers),
             f"{run.provider_calls:,}",
             f"${float(run.document['spend_usd']):,.2f}",
-            f"{run.hubspot_requests:,}",
-            f"{run.hubspot_writes:,}",
+            f"{run.requests:,}",
+            f"{run.writes:,}",
             f"{run.seconds:.1f}",
         )
     return table

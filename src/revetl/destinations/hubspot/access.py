@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from revetl.destinations.hubspot import api
+from revetl.destinations.hubspot.paths import ApiPaths
 from revetl.errors import Denied
 from revetl.http import Policy, Session
 
@@ -17,19 +17,19 @@ from revetl.http import Policy, Session
 ONCE = Policy(timeout_s=5.0, max_attempts=1)
 
 
-async def try_making_property(session: Session, object_: str) -> None:
+async def try_making_property(session: Session, paths: ApiPaths, object_: str) -> None:
     """Denied, with the scopes, where the token may not make a property of the object. Makes none. Safe to repeat."""
-    await session.request("POST", api.properties_path(object_), json={}, idempotent=True)
+    await session.request("POST", paths.properties(object_), json={}, idempotent=True)
 
 
-async def missing(session: Session, version: str, object_: str, *, creates_key: bool) -> list[str]:
+async def missing(session: Session, paths: ApiPaths, object_: str, *, creates_key: bool) -> list[str]:
     """A sentence for each thing that is refused: reading and writing the object, and creating our key property where a
     sync would have to. Other errors leave as they are. Safe to repeat."""
-    objects = api.objects_path(version, object_)
+    objects = paths.objects(object_)
     requests: list[tuple[str, str, Any]] = [
         ("GET", objects, None),
         ("POST", f"{objects}/batch/update", {"inputs": []}),
-        *([("POST", api.properties_path(object_), {})] if creates_key else []),
+        *([("POST", paths.properties(object_), {})] if creates_key else []),
     ]
     found = []
     for method, path, body in requests:

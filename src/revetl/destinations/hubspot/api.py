@@ -1,4 +1,4 @@
-"""HubSpot's paths and its ways of saying no. Every part of an error body is optional (live): nothing is assumed."""
+"""HubSpot's ways of answering and of saying no. Every part of an error body is optional (live): nothing is assumed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from math import inf
 from typing import Any
 
 from revetl.destinations.hubspot import shapes
-from revetl.errors import ConfigError
 from revetl.http import Response, ResponseVerdict, one_word
 from revetl.json_documents import parse_json
 
@@ -26,33 +25,10 @@ IN_ROW = frozenset(
     }
 )
 
+_LISTS = re.compile(r"/crm/(v3/)?lists/")
 _MESSAGE_CHARS = 500
 _BODY = "revetl.body"  # where an answer that was read once is kept
 _EMBEDDED = "Property values were not valid: "
-_OBJECT = re.compile(r"[A-Za-z0-9_-]+")
-
-
-def objects_path(version: str, object_: str) -> str:
-    """`/crm/v3/objects/contacts`, or the dated form `/crm/objects/2026-03/contacts` (docs)."""
-    name = _checked(object_)
-    return f"/crm/v3/objects/{name}" if version == "v3" else f"/crm/objects/{version}/{name}"
-
-
-def associations_path(version: str, object_: str, to_object: str) -> str:
-    """`/crm/v4/associations/contacts/companies`, or the dated form (docs)."""
-    base = "/crm/v4/associations" if version == "v3" else f"/crm/associations/{version}"
-    return f"{base}/{_checked(object_)}/{_checked(to_object)}"
-
-
-def properties_path(object_: str) -> str:
-    return f"/crm/v3/properties/{_checked(object_)}"
-
-
-def _checked(object_: str) -> str:
-    """ConfigError for what is no name of an object: as a part of a path it would lead elsewhere."""
-    if not _OBJECT.fullmatch(object_):
-        raise ConfigError(f"{object_!r} is not the name of a HubSpot object")
-    return object_
 
 
 def batch_read(ids: Iterable[str], properties: Sequence[str], id_property: str | None = None) -> dict[str, Any]:
@@ -89,6 +65,10 @@ def readable(response: Response) -> bool:
     body = _object(response)
     if body is None or not reads:
         return body is not None
+    if _LISTS.match(path):
+        return not looks_up or shapes.names_lists_or_members(body)
+    if path.endswith("/schemas"):
+        return shapes.lists_types(body)
     return shapes.is_as_documented(body) and (not looks_up or shapes.names_its_results(body))
 
 

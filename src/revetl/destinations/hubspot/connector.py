@@ -5,24 +5,37 @@ from __future__ import annotations
 import random
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from revetl.clock import Clock
-from revetl.destinations.base import Destination, DestinationField, Limits, ObjectSchema, Pair, Quota, RecordMatch
+from revetl.destinations.base import (
+    Destination,
+    DestinationField,
+    FieldType,
+    Limits,
+    ObjectSchema,
+    Pair,
+    Quota,
+    RecordMatch,
+)
 from revetl.destinations.capabilities import LinkedRecords
-from revetl.destinations.hubspot import access, api, linking
+from revetl.destinations.hubspot import access, api, erasing, linking, new_property
 from revetl.destinations.hubspot.allowance import Allowance
 from revetl.destinations.hubspot.batch_items import BatchRoute, Item
-from revetl.destinations.hubspot.domains import bare
-from revetl.destinations.hubspot.linking import Linker, LinkKinds
+from revetl.destinations.hubspot.directory import PortalDirectory
 from revetl.destinations.hubspot.options import Options
+from revetl.destinations.hubspot.outgoing import ItemBuilder, route_of
+from revetl.destinations.hubspot.paths import ApiPaths
+from revetl.destinations.hubspot.portal_copy import copy_portal
+from revetl.destinations.hubspot.portal_links import PortalLinks
 from revetl.destinations.hubspot.reading import ID, Reader, unique_property
-from revetl.destinations.hubspot.schema import Schema
-from revetl.destinations.hubspot.values import canonical, encode
+from revetl.destinations.hubspot.schema import CONTACTS, Schema
+from revetl.destinations.hubspot.values import canonical
 from revetl.destinations.hubspot.writing import Writer
 from revetl.destinations.session_destination import SessionDestination
 from revetl.errors import ConfigError
 from revetl.http import Policy, Rate, RateHeaders, ResponseRules, Session, SessionOptions, Transport
-from revetl.model import Change, Operation, Outcome, Scalar, Status
+from revetl.model import Change, Outcome, Scalar, Status
 
 READ_ROWS = 100  # of a batch read (docs)
 
@@ -42,13 +55,14 @@ class HubSpot(SessionDestination):
         self.name = name
         self._options = options
         self._allowance = Allowance(options)
-        token = options.token.get_secret_value()
+        headers, secrets, auth = options.session_auth()
         self._session = Session(
             name,
             options.base_url,
             SessionOptions(
-                headers={"authorization": f"Bearer {token}"},
-                secrets=[token],
+                headers=headers,
+                secrets=secrets,
+                auth=auth,
                 rates={
                     "default": Rate(options.requests_per_10_s, 10.0),
                     "search": Rate(options.searches_per_s, 1.0),
@@ -69,10 +83,12 @@ class HubSpot(SessionDestination):
             clock=clock,
             rng=rng,
         )
-        self._schema = Schema(self._session)
+        self._paths = ApiPaths(options.api_version)
+        self._schema = Schema(self._session, self._paths)
+        self._directory = PortalDirectory(self._session, self._paths, self._schema)
+        self._links = PortalLinks(self._session, self._paths, self._schema)
         # Records found by `match` that do not carry our key yet: the next update gives it to them.
         self._unkeyed: dict[str, set[str]] = defaultdict(set)
-        self._link_kinds: dict[tuple[str, str], LinkKinds] = {}
 
     async def check(self) -> str:
         response = await self._session.request("GET", "/account-info/v3/details", idempotent=True, policy=access.ONCE)
@@ -85,12 +101,13 @@ class HubSpot(SessionDestination):
 
     async def probe(self, object_: str, match_on: str | None) -> list[str]:
         creates_key = await self._key_to_make(object_, match_on) is not None
-        return await access.missing(self._session, self._options.api_version, object_, creates_key=creates_key)
+        address = await self._schema.address(object_)
+        return await access.missing(self._session, self._paths, address, creates_key=creates_key)
 
     async def key_field_to_make(self, object_: str, match_on: str | None) -> str | None:
         name = await self._key_to_make(object_, match_on)
         if name is not None:
-            await access.try_making_property(self._session, object_)
+            await access.try_making_property(self._session, self._paths, await self._schema.address(object_))
         return name
 
     async def _key_to_make(self, object_: str, match_on: str | None) -> str | None:
@@ -102,7 +119,12 @@ class HubSpot(SessionDestination):
         needs_none = match_on == ID or unique_property(object_, match_on, fields)
         return None if needs_none or key in fields else key
 
+    async def copy_setup(self) -> tuple[dict[str, Any], list[str]]:
+        return await copy_portal(self._session, self._paths)
+
     async def describe(self, object_: str) -> ObjectSchema:
+        if self._directory.has(object_):
+            return self._directory.describe(object_)
         return ObjectSchema(dict(await self._schema.fields(object_)))
 
     def limits(self, object_: str) -> Limits:
@@ -128,27 +150,45 @@ class HubSpot(SessionDestination):
         """Whoever is upserted by a unique property of the vendor's or the user's (an email) carries that alone."""
         return not (match_on and unique_property(object_, match_on, self._schema.known(object_)))
 
+    def new_field(self, object_: str, name: str, type_: FieldType) -> DestinationField:
+        return new_property.planned(name, type_)
+
+    async def try_making_field(self, object_: str) -> None:
+        await access.try_making_property(self._session, self._paths, await self._schema.address(object_))
+
+    async def make_field(self, object_: str, name: str, type_: FieldType) -> None:
+        await self._schema.ensure_column(object_, name, type_)
+
+    def erases(self, object_: str) -> bool:
+        """The API has it for contacts alone (spec)."""
+        return object_ in CONTACTS
+
     async def make_key_field(self, object_: str, name: str) -> None:
         await self._schema.ensure_key(object_, name)
 
     def normalise(self, object_: str, field: str, value: Scalar) -> str:
+        if self._directory.has(object_):
+            return self._directory.form(value)
         known = self._schema.known(object_).get(field)
         return canonical(field, value, known.type if known else None)
 
     def id_field(self, object_: str) -> str:
-        return ID
+        return self._directory.id_field(object_) if self._directory.has(object_) else ID
 
     async def look_up(
         self, object_: str, match_on: str, values: Sequence[Scalar], fields: Sequence[str]
     ) -> dict[str, RecordMatch]:
         """Search lags behind writes by seconds (docs): a record made just now may not be found through it."""
+        self._allowance.check(self.name)
+        if self._directory.has(object_):
+            return await self._directory.look_up(object_, values)
         described = await self._schema.fields(object_)
         if match_on not in described:
             raise ConfigError(f"{self.name}: {object_} has no property {match_on!r} to match on")
         unique = match_on == ID or unique_property(object_, match_on, described)
         key = self._options.key_property
         wanted = [*fields, key] if not unique and key in described else [*fields]
-        path = api.objects_path(self._options.api_version, object_)
+        path = self._paths.objects(await self._schema.address(object_))
         reader = Reader(self._session, path, object_, match_on, wanted, described[match_on])
         forms = list(dict.fromkeys(self.normalise(object_, match_on, v) for v in values if v is not None and v != ""))
         if unique:
@@ -159,51 +199,54 @@ class HubSpot(SessionDestination):
 
     async def read_back(self, object_: str, ids: Sequence[str], fields: Sequence[str]) -> dict[str, RecordMatch]:
         """Reads by id show a write at once, where search lags."""
+        if self._directory.has(object_):
+            return await self._directory.read_back(object_, ids)
         return await self.look_up(object_, ID, ids, fields)
 
     async def link_types(self, object_: str, to_object: str) -> frozenset[int]:
-        return frozenset((await self._kinds(object_, to_object)).categories)
+        return frozenset((await self._links.kinds(object_, to_object)).categories)
 
     async def implied_type(self, object_: str, to_object: str) -> int | None:
-        return (await self._kinds(object_, to_object)).plain
+        return (await self._links.kinds(object_, to_object)).plain
 
     async def exclusive_types(self, object_: str, to_object: str) -> frozenset[int]:
-        """A record has one primary company; a company is the primary one of many, so not seen from its side (docs)."""
-        if object_ == "companies":
+        """A record has one primary company, and a company one parent; a company is the primary one of many, so it is
+        not held once seen from its side (docs)."""
+        if to_object != "companies":
             return frozenset()
-        return (await self._kinds(object_, to_object)).primary
+        return (await self._links.kinds(object_, to_object)).held_once
 
     async def link(self, object_: str, to_object: str, type_: int, pairs: Sequence[Pair]) -> list[Outcome]:
-        kinds = await self._kinds(object_, to_object)
-        return await self._linker(object_, to_object).link(type_, kinds.category(type_), pairs)
+        self._allowance.check(self.name)
+        kinds = await self._links.kinds(object_, to_object)
+        return await (await self._links.linker(object_, to_object)).link(type_, kinds.category(type_), pairs)
 
     async def unlink(self, object_: str, to_object: str, type_: int, pairs: Sequence[Pair]) -> list[Outcome]:
-        kinds = await self._kinds(object_, to_object)
-        return await self._linker(object_, to_object).unlink(type_, kinds, pairs)
+        self._allowance.check(self.name)
+        kinds = await self._links.kinds(object_, to_object)
+        return await (await self._links.linker(object_, to_object)).unlink(type_, kinds, pairs)
 
     async def links_of(self, object_: str, to_object: str, ids: Sequence[str]) -> Mapping[str, LinkedRecords]:
-        return await self._linker(object_, to_object).standing(ids)
-
-    async def _kinds(self, object_: str, to_object: str) -> LinkKinds:
-        if (object_, to_object) not in self._link_kinds:
-            self._link_kinds[object_, to_object] = await self._linker(object_, to_object).kinds()
-        return self._link_kinds[object_, to_object]
-
-    def _linker(self, object_: str, to_object: str) -> Linker:
-        return Linker(self._session, self._options.api_version, object_, to_object)
+        self._allowance.check(self.name)
+        kinds = self._links.known(object_, to_object)
+        return await (await self._links.linker(object_, to_object)).standing(ids, kinds)
 
     async def write(self, object_: str, match_on: str | None, changes: Sequence[Change]) -> list[Outcome]:
         """A record that was archived at HubSpot is
         rejected with the code OBJECT_NOT_FOUND: it is not made anew behind the back of who archived it."""
+        self._allowance.check(self.name)
         described = await self._schema.fields(object_)
-        base = api.objects_path(self._options.api_version, object_)
+        base = self._paths.objects(await self._schema.address(object_))
+        if changes and changes[0].erase:  # all are of one operation
+            return await erasing.erase(self._session, base, changes)
         key = self._options.key_property
         by = match_on if match_on and unique_property(object_, match_on, described) else key
+        builder = ItemBuilder(described, key, by == key, self._unkeyed[object_])
         routes: dict[BatchRoute, list[Item]] = defaultdict(list)
         items = []
         for change in changes:
-            route = _route(base, by, change)
-            item = self._item(object_, route, change, described, keyed=by == key)
+            route = route_of(base, by, change)
+            item = builder.build(route, change)
             items.append(item)
             if item.outcome is None:
                 routes[route].append(item)
@@ -217,45 +260,6 @@ class HubSpot(SessionDestination):
         taken = (o for o in outcomes if o.status in (Status.OK, Status.ACCEPTED))
         self._unkeyed[object_] -= {o.destination_id for o in taken if o.destination_id}
         return outcomes
-
-    def _item(
-        self, object_: str, route: BatchRoute, change: Change, described: Mapping[str, DestinationField], *, keyed: bool
-    ) -> Item:
-        """Already rejected where it can't be sent. `keyed`: what these writes make carries the connection's key."""
-        key = self._options.key_property
-        problem: api.Refusal | None = None
-        properties: dict[str, str] = {}
-        for name, value in change.fields.items() if not route.archive else ():
-            try:
-                text = encode(value, described[name].type if name in described else None)
-                properties[name] = bare(text) if name == "domain" else text
-            except ValueError as e:
-                problem = api.Refusal("INVALID_VALUE", f"{name}: {e}", properties=(name,))
-        if route.id_property is None:
-            id_ = form = change.destination_id or ""
-            if keyed and id_ in self._unkeyed[object_] and not route.archive:
-                properties[key] = change.key
-        elif route.id_property == key:
-            id_ = form = properties[key] = change.key
-        else:
-            id_ = form = self.normalise(object_, route.id_property, change.match_value)
-            # The id sets it. Sent as a property too, it would replace the main address of who is found by another one.
-            properties.pop(route.id_property, None)
-        if not id_:
-            problem = api.Refusal("MISSING_ID", f"there is no value for {route.id_property or 'the record id'}")
-        types = {name: described[name].type for name in properties if name in described}
-        item = Item(change, id_, form, properties, types)
-        if problem:
-            item.rejected(problem)
-        return item
-
-
-def _route(base: str, id_property: str, change: Change) -> BatchRoute:
-    if change.op is Operation.DELETE:
-        return BatchRoute(f"{base}/batch/archive", archive=True)
-    if change.destination_id is not None or change.op is Operation.UPDATE:
-        return BatchRoute(f"{base}/batch/update")
-    return BatchRoute(f"{base}/batch/upsert", id_property)
 
 
 def connect(name: str, options: Options, clock: Clock) -> Destination:

@@ -4,12 +4,13 @@ from revetl.destinations.facts import ConnectorFacts, ConnectorForm
 
 FACTS = ConnectorFacts(
     title="HubSpot",
-    says="contacts and companies, with their links",
-    guide="guides/first-sync.md",
+    says="contacts, companies, deals, tickets and objects of the account's own, with their links",
+    guide="guides/hubspot.md",
     design="design/hubspot.md",
+    assumed="What is assumed",
     forms=(
         ConnectorForm(
-            "contacts, companies",
+            "any object",
             {"token": "pat-example"},
             {"upsert by a unique property": "once, repeated", "update and archive": "once, repeated"},
         ),

@@ -1,17 +1,33 @@
-"""The properties of an object: read once, and the one that we need made."""
+"""The objects of a portal and their properties: read once, and those made that are asked for.
+
+An object that the account defined itself is named by its own name, its full name or its objectTypeId; addresses
+take the last (docs).
+"""
 
 from __future__ import annotations
 
 import asyncio
+import re
+from collections.abc import Callable
 from math import inf
 from typing import Any
 
 from revetl.destinations.base import DestinationField, FieldType
 from revetl.destinations.hubspot import api
-from revetl.errors import ConfigError, Unavailable
+from revetl.destinations.hubspot.new_property import column_definition, key_definition
+from revetl.destinations.hubspot.paths import ApiPaths, object_name
+from revetl.errors import ConfigError, Denied, Unavailable
 from revetl.http import Session
 
 CONTACTS = ("contacts", "contact", "0-1")
+# The vendor's own (spec): no account can define one of such a name.
+_NAMES = (
+    "contact contacts company companies deal deals ticket tickets appointments calls carts communications courses "
+    "discounts emails feedback_submissions fees goal_targets invoices leads line_items listings meetings notes orders "
+    "partner_clients payments postal_mail products quotes services subscriptions tasks taxes users"
+)
+VENDORS_OBJECTS = frozenset(_NAMES.split())
+_TYPE_ID = re.compile(r"\d+-\d+")
 # Takes a step back and does not apply it, unless it is cleared first (docs).
 _ONLY_FORWARD = frozenset({"lifecyclestage"})
 _TYPES: dict[str, FieldType] = {"number": "number", "bool": "bool", "date": "date", "datetime": "datetime"}
@@ -20,15 +36,45 @@ _TYPES: dict[str, FieldType] = {"number": "number", "bool": "bool", "date": "dat
 class Schema:
     """What each object's properties are. Requests are made once per object and session."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, paths: ApiPaths) -> None:
         self._session = session
+        self._paths = paths
+        self._own_types: dict[str, str] | None = None  # name → objectTypeId
+        self._not_listed: str | None = None  # why the account's own types could not be read
         self._fields: dict[str, dict[str, DestinationField]] = {}
         self._groups: dict[str, str] = {}
         self._lock = asyncio.Lock()
+        self._types_lock = asyncio.Lock()
 
     def known(self, object_: str) -> dict[str, DestinationField]:
         """Without asking; empty before the first `fields`."""
         return self._fields.get(object_, {})
+
+    async def address(self, object_: str) -> str:
+        """What an address calls the object. The account's own types are asked for once, where a name is not one of the
+        vendor's; a name that is none of theirs either stays as it is. ConfigError, before any request, where it can be
+        no name."""
+        object_name(object_)
+        if object_ in VENDORS_OBJECTS or _TYPE_ID.fullmatch(object_):
+            return object_
+        if self._own_types is None:
+            async with self._types_lock:
+                if self._own_types is None:
+                    self._own_types = await self._read_own_types()
+        return self._own_types.get(object_, object_)
+
+    async def _read_own_types(self) -> dict[str, str]:
+        try:
+            response = await self._session.request("GET", self._paths.schemas(), idempotent=True)
+        except Denied as e:
+            self._not_listed = str(e)
+            return {}
+        found: dict[str, str] = {}
+        for type_ in api.listed(api.body_of(response).get("results")) if response.is_success else ():
+            if isinstance(type_, dict) and type_.get("objectTypeId") and not type_.get("archived"):
+                names = (type_.get("name"), type_.get("fullyQualifiedName"))
+                found |= {str(name): str(type_["objectTypeId"]) for name in names if name}
+        return found
 
     async def fields(self, object_: str) -> dict[str, DestinationField]:
         """ConfigError where the portal has no such object."""
@@ -41,21 +87,40 @@ class Schema:
     async def ensure_key(self, object_: str, name: str) -> None:
         """This unique property stands, afterwards. Repeating is safe. ConfigError where its name is taken by a property
         that is not unique, or the portal refuses another unique one (10 per object, docs)."""
-        fields = await self.fields(object_)
-        if name not in fields:
-            async with self._lock:
-                if name not in self._fields[object_]:
-                    await self._create(object_, name)
-                    await self._read(object_)
-            fields = self._fields[object_]
+        fields = await self._with(object_, name, lambda group: key_definition(name, group))
         if name not in fields or not fields[name].unique:
             raise ConfigError(
                 f"{self._session.name}: the property {name!r} of {object_} exists but is not unique",
                 hint="set key_property to a name that is free",
             )
 
+    async def ensure_column(self, object_: str, name: str, type_: FieldType) -> None:
+        """A property of this name and type stands, afterwards. Repeating is safe. ConfigError where it can't be made,
+        or somebody made one of another type meanwhile."""
+        fields = await self._with(object_, name, lambda group: column_definition(name, type_, group))
+        if name not in fields or fields[name].type != type_:
+            stands = f"stands as {fields[name].type}" if name in fields else "is archived there"
+            raise ConfigError(
+                f"{self._session.name}: the property {name!r} of {object_} can't be made as {type_}: it {stands}",
+                hint="Rename the column, or mend the property in HubSpot.",
+            )
+
+    async def _with(
+        self, object_: str, name: str, definition: Callable[[str], dict[str, Any]]
+    ) -> dict[str, DestinationField]:
+        """The object's properties with this one, made where it is missing. `definition`: its body in a group."""
+        fields = await self.fields(object_)
+        if name not in fields:
+            async with self._lock:
+                if name not in self._fields[object_]:
+                    await self._create(object_, definition(self._groups[object_]))
+                    await self._read(object_)
+            fields = self._fields[object_]
+        return fields
+
     async def _read(self, object_: str) -> None:
-        response = await self._session.request("GET", api.properties_path(object_), idempotent=True)
+        path = self._paths.properties(await self.address(object_))
+        response = await self._session.request("GET", path, idempotent=True)
         body = api.body_of(response)
         results = body.get("results")
         if response.is_success and not isinstance(results, list):
@@ -63,26 +128,17 @@ class Schema:
             raise Unavailable(f"{self._session.name} did not answer with the properties of {object_}", code="NO_JSON")
         if not isinstance(results, list):
             code = api.refusal(body).code if body else str(response.status_code)
-            raise ConfigError(f"{self._session.name} has no object {object_!r} ({code})")
+            raise ConfigError(f"{self._session.name} has no object {object_!r} ({code})", hint=self._not_listed)
         found = [p for p in results if isinstance(p, dict) and p.get("name") and not p.get("archived")]
         self._fields[object_] = {str(p["name"]): _field(p, object_) for p in found}
         self._groups[object_] = next((str(p["groupName"]) for p in found if p.get("groupName")), "")
 
-    async def _create(self, object_: str, name: str) -> None:
-        body = {
-            "name": name,
-            "label": "revetl key",
-            "description": "The record's identity in the warehouse. Written by revetl; do not edit.",
-            "groupName": self._groups[object_],
-            "type": "string",
-            "fieldType": "text",
-            "hasUniqueValue": True,
-            "formField": False,
-        }
-        response = await self._session.request("POST", api.properties_path(object_), json=body, idempotent=True)
+    async def _create(self, object_: str, definition: dict[str, Any]) -> None:
+        path = self._paths.properties(await self.address(object_))
+        response = await self._session.request("POST", path, json=definition, idempotent=True)
         # 409: another run was quicker, or a repeat of ours.
         if not response.is_success and response.status_code != 409:
-            refusal = api.refusal(api.body_of(response))
+            refusal, name = api.refusal(api.body_of(response)), definition["name"]
             raise ConfigError(
                 f"{self._session.name}: the property {name!r} of {object_} can't be created: {refusal.code}",
                 hint=refusal.message,

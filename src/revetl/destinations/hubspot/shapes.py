@@ -16,6 +16,20 @@ def is_as_documented(body: Mapping[str, Any]) -> bool:
     return _matches(body, _BODY)
 
 
+def lists_types(body: Mapping[str, Any]) -> bool:
+    """Whether this is a list of the types that an account defined."""
+    return _matches(body, {"results": _each(_object({"objectTypeId": _is_text, "name": _is_text}))})
+
+
+def names_lists_or_members(body: Mapping[str, Any]) -> bool:
+    """Of a search for lists, each list is named; of a read of memberships, each record and the lists that it is on."""
+    if "lists" in body:
+        return _each(lambda one: isinstance(one, dict) and is_id(one.get("listId")))(body["lists"])
+    return _each(lambda one: isinstance(one, dict) and is_id(one.get("recordId")) and _matches(one, _MEMBER))(
+        body.get("results")
+    )
+
+
 def names_its_results(body: Mapping[str, Any]) -> bool:
     """Whether each result of a batch read or a search says which record it is of."""
     results = body.get("results")
@@ -63,6 +77,7 @@ def _holds_values(value: Any) -> bool:
     return isinstance(value, dict) and all(map(_is_scalar, value.values()))
 
 
+_MEMBER = {"recordListMemberships": _each(lambda on: isinstance(on, dict) and is_id(on.get("listId")))}
 _NEXT = {"next": _object({"after": _is_name})}
 _LINKED = {"toObjectId": _is_name, "associationTypes": _each(_object({"typeId": _is_count}))}
 _RESULT: Mapping[str, _Check] = {

@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from revetl.sandbox.hubspot.object_types import STANDARD_TYPES
+
 _SET_UP_MS = int(datetime(2024, 1, 15, 9, 0, tzinfo=UTC).timestamp() * 1000)
 
 
@@ -46,6 +48,18 @@ class Pipeline:
 
 
 @dataclass(slots=True)
+class PortalList:
+    """Of records of one object. `members`: record id → when it was put there."""
+
+    id: str
+    name: str
+    object_type: str
+    processing_type: str
+    members: dict[str, int] = field(default_factory=dict)
+    created_ms: int = _SET_UP_MS
+
+
+@dataclass(slots=True)
 class PropertyGroup:
     name: str
     label: str
@@ -76,18 +90,30 @@ _DEAL_STAGES = (
 
 
 def starting_pipelines() -> dict[str, dict[str, Pipeline]]:
-    """Object type → id → pipeline. Of the objects that are served only deals move through pipelines."""
+    """Object type → id → pipeline: deals and tickets move through some from the start."""
     stages = {}
     for i, (id_, label, probability) in enumerate(_DEAL_STAGES):
         closed = "true" if id_.startswith("closed") else "false"
         stages[id_] = PipelineStage(id_, label, i, {"isClosed": closed, "probability": probability})
-    return {"deals": {"default": Pipeline("default", "Sales Pipeline", 0, stages)}}
+    labels = ("New", "Waiting on contact", "Waiting on us", "Closed")
+    of_tickets = {
+        str(i): PipelineStage(str(i), label, i - 1, {"ticketState": "CLOSED" if label == "Closed" else "OPEN"})
+        for i, label in enumerate(labels, start=1)
+    }
+    return {
+        "deals": {"default": Pipeline("default", "Sales Pipeline", 0, stages)},
+        "tickets": {"0": Pipeline("0", "Support Pipeline", 0, of_tickets)},
+    }
 
 
 def starting_groups(object_type: str) -> dict[str, PropertyGroup]:
-    singular = {"contacts": "contact", "companies": "company", "deals": "deal"}.get(object_type, object_type)
-    name = f"{singular}information"
-    return {name: PropertyGroup(name, f"{singular.capitalize()} information", 0)}
+    type_ = STANDARD_TYPES.get(object_type)
+    name, label = (
+        ("information", "Information")
+        if type_ is None
+        else (f"{type_.singular}information", f"{type_.title} information")
+    )
+    return {name: PropertyGroup(name, label, 0)}
 
 
 def dump_pipelines(pipelines: dict[str, dict[str, Pipeline]]) -> dict[str, list[dict[str, Any]]]:

@@ -10,8 +10,8 @@ from aiohttp import web
 from revetl.sandbox.hubspot import errors, search
 from revetl.sandbox.hubspot.errors import ApiError
 from revetl.sandbox.hubspot.limits import RateLimits
-from revetl.sandbox.hubspot.portal import TOKEN_LIFETIME_S, Portal, PortalCall, canonical_type
-from revetl.sandbox.hubspot.routes import FAMILIES, ServedRoute, all_routes
+from revetl.sandbox.hubspot.portal import TOKEN_LIFETIME_S, Portal, PortalCall
+from revetl.sandbox.hubspot.routes import FAMILIES, TOKEN_PATHS, ServedRoute, all_routes
 from revetl.sandbox.hubspot.standard_objects import OTHER_STANDARD_OBJECTS
 from revetl.sandbox.vendor import Handler, Routes
 
@@ -30,7 +30,8 @@ class HubSpotApp:
     def add_routes(self, routes: Routes) -> None:
         for route in self._routes:
             routes.add(route.method, route.path, self._handler(route))
-        routes.post("/oauth/v1/token", self._token)
+        for path in TOKEN_PATHS:
+            routes.post(path, self._token)
         for family in FAMILIES:
             routes.add("*", family + "/{rest:.*}", self._elsewhere)
 
@@ -58,9 +59,16 @@ class HubSpotApp:
         objects = {}
         for name in ("type", "from", "to"):
             if name in request.match_info:
-                object_ = canonical_type(request.match_info[name])
-                objects[name] = object_ if object_ in OTHER_STANDARD_OBJECTS else self.portal.store(object_).type
-        return [scope.format(**objects) for scope in route.scopes]
+                object_ = self.portal.canonical(request.match_info[name])
+                objects[name] = object_ if object_ in OTHER_STANDARD_OBJECTS else self._scoped_as(object_)
+        scopes = [scope.format(**objects) for scope in route.scopes]
+        # Whatever is done with tickets takes the one scope of that name (spec).
+        return list(dict.fromkeys("tickets" if ".tickets." in scope else scope for scope in scopes))
+
+    def _scoped_as(self, object_: str) -> str:
+        """All types that an account defines share their scopes (spec)."""
+        type_ = self.portal.store(object_).type
+        return "custom" if type_ in self.portal.custom else type_
 
     async def _call(self, request: web.Request, *, searching: bool) -> PortalCall:
         body: Any = None
@@ -77,7 +85,7 @@ class HubSpotApp:
             except ValueError:
                 raise errors.invalid_json("the body is not JSON") from None
         match, url = request.match_info, f"{request.scheme}://{request.host}{request.path}"
-        return PortalCall(self.portal, canonical_type(match.get("type", "")), match, request.query, body, url)
+        return PortalCall(self.portal, self.portal.canonical(match.get("type", "")), match, request.query, body, url)
 
     async def _token(self, request: web.Request) -> web.StreamResponse:
         """Any refresh token serves except one with `bad` in it."""
@@ -95,7 +103,7 @@ class HubSpotApp:
         self.requests += 1
         self.refused += 1
         allowed = sorted({route.method for route in self._routes if route.is_at(request.path)})
-        if request.path == "/oauth/v1/token":
+        if request.path in TOKEN_PATHS:
             allowed = ["POST"]
         if allowed:
             return answer(405, None, {"Allow": ",".join([*allowed, "OPTIONS"])})

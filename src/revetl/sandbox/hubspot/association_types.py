@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from revetl.sandbox.hubspot import errors
+from revetl.sandbox.hubspot.object_types import STANDARD_TYPES
 
 HUBSPOT_DEFINED = "HUBSPOT_DEFINED"
 USER_DEFINED = "USER_DEFINED"
@@ -41,12 +42,28 @@ _ENDS = (
     (4, 3, "contacts", "deals"),
     (341, 342, "deals", "companies"),
     (5, 6, "deals", "companies"),
+    (16, 15, "tickets", "contacts"),
+    (339, 340, "tickets", "companies"),
+    (26, 25, "tickets", "companies"),
+    (28, 27, "tickets", "deals"),
+    (450, 450, "companies", "companies"),
+    (13, 14, "companies", "companies"),
 )
-_SINGULAR = {"contacts": "contact", "companies": "company", "deals": "deal"}
-_PRIMARIES = frozenset({1, 2, 5, 6})
+# The other side of a primary company is called by what it is the primary one of (vendor's changelog; captured for 2).
+_LABELS = {
+    **dict.fromkeys((1, 5, 26), "Primary"),
+    2: "Contact with Primary Company",
+    6: "Deal with Primary Company",
+    25: "Ticket with Primary Company",
+    13: "Child Company",  # of these two the ids are the vendor's (docs), the words reported
+    14: "Parent Company",
+}
+_NAMES = {13: "parent_to_child_company", 14: "child_to_parent_company"}
+# A record has one primary company, and a company one parent: the earlier steps back (docs; of the parent: reported).
+HELD_ONCE = frozenset({1, 5, 26, 14})
 # `contact_to_company` is the primary one there and `contact_to_company_unlabeled` the plain one (captured); a pair that
 # has no primary one calls the plain one by the short name (docs).
-_BESIDE_A_PRIMARY = frozenset({279, 280, 341, 342})
+_BESIDE_A_PRIMARY = frozenset({279, 280, 341, 342, 339, 340})
 
 
 class AssociationTypes:
@@ -57,8 +74,10 @@ class AssociationTypes:
         self._default: dict[tuple[str, str], int] = {}
         for one, other, from_type, to_type in _ENDS:
             for id_, inverse, a, b in ((one, other, from_type, to_type), (other, one, to_type, from_type)):
-                name = f"{_SINGULAR[a]}_to_{_SINGULAR[b]}" + ("_unlabeled" if id_ in _BESIDE_A_PRIMARY else "")
-                label = "Primary" if id_ in _PRIMARIES else None
+                name = _NAMES.get(id_) or f"{STANDARD_TYPES[a].singular}_to_{STANDARD_TYPES[b].singular}" + (
+                    "_unlabeled" if id_ in _BESIDE_A_PRIMARY else ""
+                )
+                label = _LABELS.get(id_)
                 self._by_id[id_] = AssociationType(id_, a, b, inverse, name, label)
                 if label is None:
                     self._default[a, b] = id_
@@ -72,6 +91,9 @@ class AssociationTypes:
         if found is None:
             raise errors.invalid_input(f"No association type exists between {from_type} and {to_type}")
         return found
+
+    def linkable(self, from_type: str, to_type: str) -> bool:
+        return (from_type, to_type) in self._default
 
     def between(self, from_type: str, to_type: str) -> list[AssociationType]:
         """All of a pair, in this direction."""
@@ -109,6 +131,26 @@ class AssociationTypes:
         self._by_id |= {one: made, other: back}
         return [made, back] if inverse_label else [made]
 
+    def open(self, from_type: str, to_type: str) -> None:
+        """The two can be linked from now on, without a label, under an id of the account's own (docs: the ids of a type
+        that an account defines are its own too). Nothing happens where they can be already."""
+        if (from_type, to_type) in self._default:
+            return
+        one, other = self._next, self._next + 1
+        self._next += 2
+        for id_, inverse, a, b in ((one, other, from_type, to_type), (other, one, to_type, from_type)):
+            self._by_id[id_] = AssociationType(id_, a, b, inverse, f"{a}_to_{b}")
+            self._default[a, b] = id_
+
+    def add(self, one: AssociationType, other: AssociationType) -> None:
+        """A kind of link as another account has it, both ends. One that is here already stays as it is."""
+        for type_ in (one, other):
+            if type_.id not in self._by_id:
+                self._by_id[type_.id] = type_
+                self._next = max(self._next, type_.id + 1)
+            if type_.label is None:
+                self._default.setdefault((type_.from_type, type_.to_type), type_.id)
+
     def rename(self, pair: tuple[str, str], type_id: Any, label: str, inverse_label: str | None) -> None:
         """`inverse_label` None: as the other end was, or the same where both ends had one label."""
         one = self._own(pair, type_id)
@@ -136,9 +178,11 @@ class AssociationTypes:
     # outliving the server
 
     def dump(self) -> list[dict[str, Any]]:
-        return [asdict(t) for t in self._by_id.values() if t.category == USER_DEFINED]
+        return [asdict(t) for t in self._by_id.values() if t.category == USER_DEFINED or t.id >= _FIRST_CUSTOM]
 
     def restore(self, document: list[dict[str, Any]]) -> None:
         for stored in document:
-            self._by_id[stored["id"]] = AssociationType(**stored)
+            type_ = self._by_id[stored["id"]] = AssociationType(**stored)
+            if type_.label is None:
+                self._default[type_.from_type, type_.to_type] = type_.id
             self._next = max(self._next, stored["id"] + 1)

@@ -10,8 +10,9 @@ from __future__ import annotations
 from typing import Any
 
 from revetl.sandbox.hubspot import errors
-from revetl.sandbox.hubspot.association_types import HUBSPOT_DEFINED, AssociationType
-from revetl.sandbox.hubspot.portal import Portal, PortalCall, Reply, canonical_type
+from revetl.sandbox.hubspot.association_types import HELD_ONCE, HUBSPOT_DEFINED, AssociationType
+from revetl.sandbox.hubspot.object_types import title, type_id
+from revetl.sandbox.hubspot.portal import Portal, PortalCall, Reply
 from revetl.sandbox.hubspot.query import int_of, next_page, page_size
 from revetl.sandbox.hubspot.values import iso
 
@@ -19,7 +20,6 @@ CREATE_MAX = 2000
 READ_MAX = 1000
 ARCHIVE_MAX = 100
 PAGE_MAX = 500
-_PRIMARY_COMPANY = 1
 
 
 def create(call: PortalCall) -> Reply:
@@ -65,7 +65,7 @@ def read(call: PortalCall) -> Reply:
             ]
             results.append({"from": {"id": from_id}, "to": to})
         else:
-            message = f"No {errors.TITLES[to_type].lower()} is associated with {errors.TITLES[from_type]} {from_id}."
+            message = f"No {title(to_type).lower()} is associated with {title(from_type)} {from_id}."
             failed.append(
                 {
                     "status": "error",
@@ -112,7 +112,7 @@ def archive_labels(call: PortalCall) -> Reply:
 
 def list_of(call: PortalCall) -> Reply:
     """All that one record is linked to, 500 a page (spec)."""
-    to_type = canonical_type(call.match["to"])
+    to_type = call.portal.canonical(call.match["to"])
     linked = call.portal.linked(call.type, call.match["id"], to_type)
     after = int_of(call.query.get("after"), "after", 0)
     limit = page_size(call, default=PAGE_MAX, most=PAGE_MAX)
@@ -128,7 +128,7 @@ def list_of(call: PortalCall) -> Reply:
 
 def put_one(call: PortalCall) -> Reply:
     """The body is the list of types."""
-    to_type, (from_id, to_id) = canonical_type(call.match["to"]), _both(call)
+    to_type, (from_id, to_id) = call.portal.canonical(call.match["to"]), _both(call)
     types = _types(call, {"types": call.body}, to_type)
     if not types:
         raise errors.invalid_input("types must not be empty")
@@ -137,13 +137,13 @@ def put_one(call: PortalCall) -> Reply:
 
 
 def put_default(call: PortalCall) -> Reply:
-    to_type, (from_id, to_id) = canonical_type(call.match["to"]), _both(call)
+    to_type, (from_id, to_id) = call.portal.canonical(call.match["to"]), _both(call)
     return _answer(call, _link_by_default(call.portal, (call.type, from_id), (to_type, to_id)), [], 200)
 
 
 def delete_one(call: PortalCall) -> Reply:
     """All types of the link. Repeating is safe."""
-    call.portal.unlink(call.type, call.match["id"], canonical_type(call.match["to"]), call.match["to_id"])
+    call.portal.unlink(call.type, call.match["id"], call.portal.canonical(call.match["to"]), call.match["to_id"])
     return 204, None
 
 
@@ -171,20 +171,27 @@ def check_links(portal: Portal, from_type: str, associations: Any) -> list[tuple
 
 
 def make_links(portal: Portal, from_type: str, from_id: str, links: list[tuple[str, str, int]]) -> None:
-    for to_type, to_id, type_id in links:
-        _link(portal, from_type, from_id, to_type, to_id, [type_id])
+    for to_type, to_id, kind in links:
+        _link(portal, from_type, from_id, to_type, to_id, [kind])
 
 
 def _link(portal: Portal, from_type: str, from_id: str, to_type: str, to_id: str, types: list[int]) -> None:
     whole = portal.association_types.with_implied(types)
-    if _PRIMARY_COMPANY in whole:
-        # A contact has one primary company: the earlier one steps back.
-        for other, linked in portal.linked(from_type, from_id, to_type).items():
-            if other != to_id and _PRIMARY_COMPANY in linked:
-                linked.remove(_PRIMARY_COMPANY)
-                portal.linked(to_type, other, from_type)[from_id].remove(_PRIMARY_COMPANY + 1)
-    portal.link(from_type, from_id, to_type, to_id, whole, portal.association_types.inverses(whole))
+    back = portal.association_types.inverses(whole)
+    _step_back(portal, (from_type, from_id), (to_type, to_id), whole)
+    _step_back(portal, (to_type, to_id), (from_type, from_id), back)
+    portal.link(from_type, from_id, to_type, to_id, whole, back)
     portal.counts["associations.created"] += 1
+
+
+def _step_back(portal: Portal, one: tuple[str, str], other: tuple[str, str], types: list[int]) -> None:
+    """What `one` can have only once, and is about to get on `other`, leaves its earlier place."""
+    for type_ in HELD_ONCE.intersection(types):
+        inverse = portal.association_types.get(type_).inverse
+        for earlier, linked in portal.linked(*one, other[0]).items():
+            if earlier != other[1] and type_ in linked:
+                linked.remove(type_)
+                portal.linked(other[0], earlier, one[0])[one[1]].remove(inverse)
 
 
 def _link_by_default(portal: Portal, one: tuple[str, str], other: tuple[str, str]) -> list[dict[str, Any]]:
@@ -200,9 +207,9 @@ def _link_by_default(portal: Portal, one: tuple[str, str], other: tuple[str, str
 
 def _linked_json(call: PortalCall, from_id: str, to_id: str, types: list[AssociationType]) -> dict[str, Any]:
     return {
-        "fromObjectTypeId": errors.TYPE_IDS[types[0].from_type],
+        "fromObjectTypeId": type_id(types[0].from_type),
         "fromObjectId": _id(call, from_id),
-        "toObjectTypeId": errors.TYPE_IDS[types[0].to_type],
+        "toObjectTypeId": type_id(types[0].to_type),
         "toObjectId": _id(call, to_id),
         "labels": [t.label for t in types if t.label is not None],
     }
@@ -218,7 +225,7 @@ def _archived(call: PortalCall) -> Reply:
 
 def _pair(call: PortalCall) -> tuple[str, str]:
     """400 where the two can't be linked."""
-    pair = canonical_type(call.match["from"]), canonical_type(call.match["to"])
+    pair = call.portal.canonical(call.match["from"]), call.portal.canonical(call.match["to"])
     call.portal.association_types.default(*pair)
     return pair
 
@@ -226,7 +233,7 @@ def _pair(call: PortalCall) -> tuple[str, str]:
 def _both(call: PortalCall) -> tuple[str, str]:
     """The ids at the two ends of a link. 404 where a record is not there."""
     from_id, to_id = call.match["id"], call.match["to_id"]
-    missing = _missing(call.portal, (call.type, from_id), (canonical_type(call.match["to"]), to_id))
+    missing = _missing(call.portal, (call.type, from_id), (call.portal.canonical(call.match["to"]), to_id))
     if missing:
         raise missing
     return from_id, to_id
@@ -251,7 +258,7 @@ def _end(item: dict[str, Any], side: str) -> str:
 def _types(call: PortalCall, item: dict[str, Any], to_type: str) -> list[AssociationType]:
     """`[{associationCategory, associationTypeId}]`, both of which must fit: a label of the account's own is not
     HubSpot's (spec)."""
-    from_type = call.type or canonical_type(call.match["from"])
+    from_type = call.type or call.portal.canonical(call.match["from"])
     found = []
     for type_ in _listed(item.get("types")):
         id_, category = type_.get("associationTypeId"), type_.get("associationCategory")

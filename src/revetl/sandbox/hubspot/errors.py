@@ -7,9 +7,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-# The vendor names objects in messages by these, and by `objectTypeId` where a property is meant.
-TITLES = {"contacts": "Contact", "companies": "Company", "deals": "Deal"}
-TYPE_IDS = {"contacts": "0-1", "companies": "0-2", "deals": "0-3"}
+from revetl.sandbox.hubspot.object_types import title, type_id
 
 
 class ApiError(Exception):
@@ -70,7 +68,7 @@ def invalid_properties(problems: Sequence[Mapping[str, Any]]) -> ApiError:
 
 
 def already_exists(object_type: str, existing_id: str) -> ApiError:
-    message = f"{TITLES.get(object_type, 'Object')} already exists. Existing ID: {existing_id}"
+    message = f"{title(object_type)} already exists. Existing ID: {existing_id}"
     return _Conflict(message, existing_id)
 
 
@@ -90,7 +88,7 @@ class _Conflict(ApiError):
 def unique_taken(object_type: str, name: str, value: str, record_id: str | None, holder: str) -> ApiError:
     """Wording from third parties' reports."""
     message = (
-        f"Cannot set PropertyValueCoordinates{{portalId=1, objectTypeId={TYPE_IDS.get(object_type, '2-1')}, "
+        f"Cannot set PropertyValueCoordinates{{portalId=1, objectTypeId={type_id(object_type)}, "
         f"objectId={record_id or 0}, propertyName={name}, value={value}}} on {record_id or 'a new object'}. "
         f"{holder} already has that value."
     )
@@ -103,11 +101,11 @@ def unique_taken(object_type: str, name: str, value: str, record_id: str | None,
 
 
 def objects_not_found(object_type: str, ids: Sequence[str]) -> ApiError:
-    title = TITLES.get(object_type, "Object").upper()
+    some = f"Could not get some {title(object_type).upper()} objects"
     return ApiError(
         404,
         "OBJECT_NOT_FOUND",
-        f"Could not get some {title} objects, they may be deleted or not exist. Check that ids are valid.",
+        f"{some}, they may be deleted or not exist. Check that ids are valid.",
         context={"ids": list(ids)},
     )
 
@@ -127,8 +125,8 @@ def duplicate_ids(ids: Sequence[str]) -> ApiError:
 
 
 def non_unique_id_property(object_type: str, name: str) -> ApiError:
-    type_id = TYPE_IDS.get(object_type, "2-1")
-    return ApiError(400, "VALIDATION_ERROR", f"Unable to perform update/upsert by non-unique {type_id} property {name}")
+    message = f"Unable to perform update/upsert by non-unique {type_id(object_type)} property {name}"
+    return ApiError(400, "VALIDATION_ERROR", message)
 
 
 def unknown_type(name: str) -> ApiError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from revetl.sandbox.hubspot import errors
-from revetl.sandbox.hubspot.portal import PortalCall, Reply, canonical_type
+from revetl.sandbox.hubspot.portal import PortalCall, Reply
 
 
 def list_all(call: PortalCall) -> Reply:
@@ -41,7 +41,7 @@ def delete(call: PortalCall) -> Reply:
 
 
 def _pair(call: PortalCall) -> tuple[str, str]:
-    return canonical_type(call.match["from"]), canonical_type(call.match["to"])
+    return call.portal.canonical(call.match["from"]), call.portal.canonical(call.match["to"])
 
 
 def _text(call: PortalCall, name: str) -> str:

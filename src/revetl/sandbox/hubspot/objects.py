@@ -8,7 +8,7 @@ from typing import Any
 from revetl.sandbox.hubspot import errors
 from revetl.sandbox.hubspot.associations import check_links, make_links
 from revetl.sandbox.hubspot.batch import history_json
-from revetl.sandbox.hubspot.portal import PortalCall, Reply, canonical_type
+from revetl.sandbox.hubspot.portal import PortalCall, Reply
 from revetl.sandbox.hubspot.query import int_of, is_asked, names_of, next_page, page_size
 from revetl.sandbox.hubspot.standard_objects import OTHER_STANDARD_OBJECTS
 from revetl.sandbox.hubspot.store import INTEGRATION, Record
@@ -144,7 +144,7 @@ def _associations(call: PortalCall, record: Record, wanted: list[str]) -> dict[s
     """One entry for each kind of link to each record (captured). 400 for an object that there is not (captured)."""
     shown: dict[str, Any] = {}
     types = call.portal.association_types
-    for to_type in map(canonical_type, wanted):
+    for to_type in map(call.portal.canonical, wanted):
         if to_type in OTHER_STANDARD_OBJECTS:
             continue
         call.portal.store(to_type)

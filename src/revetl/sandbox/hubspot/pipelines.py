@@ -1,4 +1,4 @@
-"""Pipelines and their stages. Of the objects that are served only deals have some; the others answer with none."""
+"""Pipelines and their stages. Deals, tickets and the account's own types have some; the others answer with none."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ def read(call: PortalCall) -> Reply:
 
 
 def create(call: PortalCall) -> Reply:
+    if call.type in call.portal.custom:
+        call.portal.pipelines.setdefault(call.type, {})
     if call.type not in call.portal.pipelines:
         raise errors.invalid_input(f"{call.type} have no pipelines")
     fields = call.fields
@@ -63,7 +65,7 @@ def update(call: PortalCall) -> Reply:
 def archive(call: PortalCall) -> Reply:
     pipeline = _pipeline(call)
     if is_asked(call, "validateReferencesBeforeDelete"):
-        _refuse_used(call, "pipeline", [pipeline.id])
+        _refuse_used(call, 0, [pipeline.id])
     del _pipelines(call)[pipeline.id]
     return _changed(call, 204, None)
 
@@ -94,7 +96,7 @@ def replace_stage(call: PortalCall) -> Reply:
 def update_stage(call: PortalCall) -> Reply:
     stage, fields = _stage(call), call.fields
     stage.label, stage.order = _label(fields, stage.label), _order(fields, stage.order)
-    stage.metadata = _metadata({**stage.metadata, **(fields.get("metadata") or {})})
+    stage.metadata = _metadata(call, {**stage.metadata, **(fields.get("metadata") or {})})
     stage.updated_ms = call.portal.now_ms()
     return _changed(call, 200, _stage_json(stage))
 
@@ -102,7 +104,7 @@ def update_stage(call: PortalCall) -> Reply:
 def archive_stage(call: PortalCall) -> Reply:
     stage = _stage(call)
     if is_asked(call, "validateReferencesBeforeDelete"):
-        _refuse_used(call, "dealstage", [stage.id])
+        _refuse_used(call, 1, [stage.id])
     del _pipeline(call).stages[stage.id]
     return _changed(call, 204, None)
 
@@ -115,13 +117,18 @@ def _add_stage(call: PortalCall, pipeline: Pipeline, fields: Any) -> PipelineSta
     if id_ in pipeline.stages or id_ in taken:
         raise errors.invalid_input(f"A stage with the id {id_} exists already")
     now = call.portal.now_ms()
-    stage = PipelineStage(id_, _label(fields), _order(fields), _metadata(fields.get("metadata")), now, now)
+    stage = PipelineStage(id_, _label(fields), _order(fields), _metadata(call, fields.get("metadata")), now, now)
     pipeline.stages[id_] = stage
     return stage
 
 
-def _metadata(given: Any) -> dict[str, str]:
-    """A deal's stage must have a probability from 0.0 to 1.0 (docs)."""
+def _metadata(call: PortalCall, given: Any) -> dict[str, str]:
+    """A deal's stage must have a probability from 0.0 to 1.0; a ticket's may say that it is closed (docs)."""
+    if call.type != "deals":
+        metadata = {str(name): str(value) for name, value in (given if isinstance(given, dict) else {}).items()}
+        if metadata.setdefault("ticketState", "OPEN") not in ("OPEN", "CLOSED"):
+            raise errors.invalid_input("metadata.ticketState must be OPEN or CLOSED")
+        return metadata
     if not isinstance(given, dict):
         raise errors.invalid_json("some required fields were not set: [metadata]")
     metadata = {str(name): str(value) for name, value in given.items()}
@@ -154,7 +161,8 @@ def _stage(call: PortalCall) -> PipelineStage:
     return found
 
 
-def _refuse_used(call: PortalCall, name: str, ids: list[str]) -> None:
+def _refuse_used(call: PortalCall, which: int, ids: list[str]) -> None:
+    name = call.store.pipeline_properties[which]
     used = [r.id for r in call.store.records.values() if r.values.get(name) in ids]
     if used:
         raise errors.invalid_input(f"{name} {ids[0]} is used by {len(used)} {call.type}")

@@ -13,30 +13,24 @@ from multidict import MultiMapping
 
 from revetl.clock import Clock
 from revetl.sandbox.hubspot import errors
-from revetl.sandbox.hubspot.account import Pipeline, PortalOwner, starting_owners, starting_pipelines
+from revetl.sandbox.hubspot.account import Pipeline, PortalList, PortalOwner, starting_owners, starting_pipelines
 from revetl.sandbox.hubspot.association_types import AssociationTypes
+from revetl.sandbox.hubspot.object_types import OBJECT_TYPES, STANDARD_TYPES, CustomObject, standard_type
 from revetl.sandbox.hubspot.store import HUMAN, ObjectStore, Record
 from revetl.sandbox.hubspot.values import iso
 
-OBJECT_TYPES = ("contacts", "companies", "deals")
-_NAMES = {
-    name: plural
-    for plural, singular, type_id in (
-        ("contacts", "contact", "0-1"),
-        ("companies", "company", "0-2"),
-        ("deals", "deal", "0-3"),
-    )
-    for name in (plural, singular, type_id)
-}
 TOKEN_LIFETIME_S = 1800
-_PRIMARY = frozenset({1, 5})  # the kinds that a contact and a deal have once: the primary company
+_PRIMARY = frozenset({1, 5, 26})  # the kinds that a contact, a deal and a ticket have once: the primary company
 _DATED = re.compile(r"/(20\d\d-\d\d)/")
+_SCOPED = tuple(name for name in OBJECT_TYPES if name != "tickets")
 ALL_SCOPES = (
     "oauth",
-    *(f"crm.objects.{name}.{how}" for name in OBJECT_TYPES for how in ("read", "write")),
-    *(f"crm.schemas.{name}.{how}" for name in OBJECT_TYPES for how in ("read", "write")),
+    *(f"crm.{what}.{name}.{how}" for what in ("objects", "schemas") for name in _SCOPED for how in ("read", "write")),
+    "tickets",
     "crm.objects.custom.read",
     "crm.objects.custom.write",
+    "crm.lists.read",
+    "crm.lists.write",
     "crm.objects.owners.read",
     "crm.schemas.custom.read",
     "crm.schemas.custom.write",
@@ -94,6 +88,9 @@ class Portal:
     association_types: AssociationTypes = field(default_factory=AssociationTypes)
     owners: dict[str, PortalOwner] = field(default_factory=starting_owners)
     pipelines: dict[str, dict[str, Pipeline]] = field(default_factory=starting_pipelines)
+    # By id; the records of each stand in the store of that name.
+    custom: dict[str, CustomObject] = field(default_factory=dict)
+    lists: dict[str, PortalList] = field(default_factory=dict)
     blocked_emails: set[str] = field(default_factory=set)
     counts: Counter[str] = field(default_factory=Counter)
     last_id: int = 100_000_000
@@ -110,15 +107,47 @@ class Portal:
         be. To be called when either has changed, or another store has been put in."""
         owners = {o.id: f"{o.first_name} {o.last_name}" for o in self.owners.values() if not o.archived}
         for store in self.stores.values():
-            store.properties["hubspot_owner_id"].options = owners
-        deals = self.stores["deals"].properties
-        pipelines = self.pipelines["deals"].values()
-        deals["pipeline"].options = {p.id: p.label for p in pipelines}
-        deals["dealstage"].options = {s.id: s.label for p in pipelines for s in p.stages.values()}
-        self.stores["deals"].stages = {p.id: frozenset(p.stages) for p in pipelines}
+            if (owner := store.properties.get("hubspot_owner_id")) is not None:
+                owner.options = owners
+        for object_type, pipelines in self.pipelines.items():
+            self._set_up_stages(self.stores[object_type], pipelines)
         self.stores["contacts"].calculations = {"hs_email_domain": _email_domain}
         for of_type, counted in (("companies", ("contacts", "deals")), ("deals", ("contacts",))):
             self.stores[of_type].calculations = {f"num_associated_{t}": self._counted(of_type, t) for t in counted}
+
+    def _set_up_stages(self, store: ObjectStore, pipelines: dict[str, Pipeline]) -> None:
+        """A type of the account's own has the properties of tickets (docs)."""
+        type_ = STANDARD_TYPES.get(store.type) or STANDARD_TYPES["tickets"]
+        if type_.pipeline is None:
+            return
+        store.pipeline_properties = type_.pipeline
+        labels = (
+            {p.id: p.label for p in pipelines.values()},
+            {s.id: s.label for p in pipelines.values() for s in p.stages.values()},
+        )
+        for name, options in zip(type_.pipeline, labels, strict=True):
+            if (property_ := store.properties.get(name)) is not None:
+                property_.options = options
+        store.stages = {p.id: frozenset(p.stages) for p in pipelines.values()}
+
+    def canonical(self, name: str) -> str:
+        """`contact`, `contacts`, `0-1` → `contacts`; one of the account's own → its id; an unknown name as it is."""
+        return next((id_ for id_, type_ in self.custom.items() if type_.goes_by(name)), standard_type(name))
+
+    def define(self, type_: CustomObject) -> ObjectStore:
+        """A type of the account's own, without records. Records of it may be linked to all others (docs: to those that
+        the definition names)."""
+        self.custom[type_.id] = type_
+        store = self.stores[type_.id] = self.empty_store(type_.id)
+        self.set_up()
+        return store
+
+    def empty_store(self, object_type: str) -> ObjectStore:
+        """Without records."""
+        store = ObjectStore(object_type)
+        if (own := self.custom.get(object_type)) is not None:
+            store.default_properties = ("hs_createdate", "hs_lastmodifieddate", "hs_object_id", *own.secondary)
+        return store
 
     def _counted(self, of_type: str, linked_type: str) -> Callable[[Record], str]:
         return lambda record: str(len(self.linked(of_type, record.id, linked_type)))
@@ -236,7 +265,18 @@ class Portal:
                     types[:] = [t for t in types if t not in type_ids]
         self.version += 1
 
+    def add_list(self, name: str, object_type: str, processing_type: str = "MANUAL") -> PortalList:
+        self.last_id += 1
+        made = PortalList(str(self.last_id), name, object_type, processing_type)
+        self.lists[made.id] = made
+        self.version += 1
+        return made
+
     def unlink_all(self, object_type: str, record_id: str) -> None:
+        """Off every list too."""
+        for one in self.lists.values():
+            if one.object_type == object_type:
+                one.members.pop(record_id, None)
         for to_type, targets in self.links.pop((object_type, record_id), {}).items():
             for to_id in targets:
                 self.links.get((to_type, to_id), {}).get(object_type, {}).pop(record_id, None)
@@ -278,8 +318,3 @@ class Portal:
 
 def _email_domain(record: Record) -> str | None:
     return record.values.get("email", "").partition("@")[2] or None
-
-
-def canonical_type(name: str) -> str:
-    """`contact`, `contacts`, `0-1` → `contacts`; an unknown name as it is."""
-    return _NAMES.get(name, name)

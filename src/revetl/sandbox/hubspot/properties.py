@@ -36,10 +36,16 @@ def read(call: PortalCall) -> Reply:
 
 
 def create(call: PortalCall) -> Reply:
-    property_ = _new(call.store, call.fields)
-    call.store.add_property(property_)
+    property_ = add(call.store, call.fields)
     call.portal.version += 1
     return 201, property_.as_json()
+
+
+def add(store: ObjectStore, fields: dict[str, Any]) -> Property:
+    """Makes it. 400 where the definition lacks something, 409 where there is one of this name."""
+    property_ = _new(store, fields)
+    store.add_property(property_)
+    return property_
 
 
 def update(call: PortalCall) -> Reply:
@@ -68,11 +74,10 @@ def batch_create(call: PortalCall) -> Reply:
     results, failed = [], []
     for item in _inputs(call):
         try:
-            property_ = _new(call.store, item)
+            property_ = add(call.store, item)
         except ApiError as e:
             failed.append(e.in_batch(None))
             continue
-        call.store.add_property(property_)
         call.portal.version += 1
         results.append(property_.as_json())
     return _answer(call, results, failed, 201)

@@ -10,6 +10,7 @@ from revetl.sandbox.hubspot import (
     associations,
     batch,
     labels,
+    lists,
     object_schemas,
     objects,
     owners,
@@ -105,8 +106,19 @@ _PIPELINES: _Table = (
 )
 _OBJECT_SCHEMAS: _Table = (
     ("GET", "", object_schemas.list_all, _CUSTOM_READ),
-    ("POST", "", object_schemas.refuse, _CUSTOM_WRITE),
+    ("POST", "", object_schemas.create, _CUSTOM_WRITE),
     ("GET", "/{type}", object_schemas.read, (*_SCHEMA_READ, *_CUSTOM_READ)),
+)
+_LISTS_READ, _LISTS_WRITE = ("crm.lists.read",), ("crm.lists.write",)
+_LISTS: _Table = (
+    ("POST", "", lists.create, _LISTS_WRITE),
+    ("POST", "/search", lists.search, _LISTS_READ),
+    ("POST", "/records/memberships/batch/read", lists.memberships, _LISTS_READ),
+    ("GET", "/{list}", lists.read, _LISTS_READ),
+    ("DELETE", "/{list}", lists.delete, _LISTS_WRITE),
+    ("GET", "/{list}/memberships", lists.members, _LISTS_READ),
+    ("PUT", "/{list}/memberships/add", lists.add, _LISTS_WRITE),
+    ("PUT", "/{list}/memberships/remove", lists.remove, _LISTS_WRITE),
 )
 # The shorter one is what readers ask for (captured in the sources of two).
 _SCHEMA_BASES = ("/crm-object-schemas/v3/schemas", "/crm/v3/schemas")
@@ -121,6 +133,7 @@ _TABLES: tuple[tuple[_Table, tuple[str, ...]], ...] = (
     (_LINKS_OF_ONE_UNLISTED, ("/crm/objects/2026-09/{type}/{id}/associations",)),
     (_OWNERS_TABLE, ("/crm/v3/owners", *(f"/crm/owners/{d}" for d in DATED))),
     (_PIPELINES, ("/crm/v3/pipelines/{type}", *(f"/crm/pipelines/{d}/{{type}}" for d in DATED))),
+    (_LISTS, ("/crm/v3/lists", *(f"/crm/lists/{d}" for d in DATED))),
     (_OBJECT_SCHEMAS, (*_SCHEMA_BASES, *(f"/crm-object-schemas/{d}/schemas" for d in DATED))),
     ((("GET", "", tokens.account, ()),), ("/account-info/v3/details",)),
 )
@@ -131,7 +144,19 @@ _PUBLIC: _Table = (
     ("POST", "/oauth/v2/private-apps/get/access-token-info", tokens.private_app, ()),
 )
 # Of POST endpoints, those that change nothing.
-_READING = frozenset({batch.read, search.search, properties.batch_read, associations.read, tokens.private_app})
+_READING = frozenset(
+    {
+        lists.search,
+        lists.memberships,
+        batch.read,
+        search.search,
+        properties.batch_read,
+        associations.read,
+        tokens.private_app,
+    }
+)
+# Where an access token is given for a refresh token.
+TOKEN_PATHS = ("/oauth/v1/token", *(f"/oauth/{d}/token" for d in DATED))
 # Below these the vendor's own answers stand where nothing else is served.
 FAMILIES = ("/crm", "/crm-object-schemas", "/oauth", "/account-info")
 

@@ -7,11 +7,10 @@ changes them. `standing` are those of the record; None for a new one.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from revetl.sandbox.hubspot.errors import property_problem
-from revetl.sandbox.hubspot.schema import LIFECYCLE_STAGES
 
 _EMAIL = re.compile(r"[^@\s;,]+@[^@\s;,]+\.[^@\s;,.]{2,}")
 
@@ -31,24 +30,29 @@ def email_problems(values: dict[str, str]) -> list[dict[str, Any]]:
 
 
 def stage_problems(
-    stages: Mapping[str, frozenset[str]], values: dict[str, str], standing: Mapping[str, str] | None
+    properties: tuple[str, str],
+    stages: Mapping[str, frozenset[str]],
+    values: dict[str, str],
+    standing: Mapping[str, str] | None,
 ) -> list[dict[str, Any]]:
-    """`stages` by pipeline. A new deal goes into the first pipeline where it names none (docs). That a stage must be
-    one of the deal's own pipeline is unconfirmed."""
-    stage = values.get("dealstage")
+    """`properties` hold the pipeline and the stage; `stages` by pipeline. A new record goes into the first pipeline
+    where it names none (docs). That a stage must be one of the record's own pipeline is unconfirmed."""
+    of_pipeline, of_stage = properties
+    stage = values.get(of_stage)
     if not stage:
         return []
-    pipeline = values.get("pipeline") or (standing or {}).get("pipeline") or next(iter(stages))
+    pipeline = values.get(of_pipeline) or (standing or {}).get(of_pipeline) or next(iter(stages))
     if stage not in stages.get(pipeline, ()):
         message = f"{stage} is not a stage of the pipeline {pipeline}"
-        return [property_problem("dealstage", "INVALID_OPTION", message)]
+        return [property_problem(of_stage, "INVALID_OPTION", message)]
     if standing is None:
-        values.setdefault("pipeline", pipeline)
+        values.setdefault(of_pipeline, pipeline)
     return []
 
 
-def hold_back_lifecycle(values: dict[str, str], standing: Mapping[str, str] | None) -> None:
-    """A stage moves forward only, unless it was cleared (docs). A step back is taken as no change (assumed)."""
+def hold_back_lifecycle(stages: Sequence[str], values: dict[str, str], standing: Mapping[str, str] | None) -> None:
+    """`stages` in their order. One moves forward only, unless it was cleared (docs). A step back is taken as no change
+    (assumed)."""
     wanted, current = values.get("lifecyclestage"), (standing or {}).get("lifecyclestage")
-    if wanted and current and LIFECYCLE_STAGES.index(wanted) < LIFECYCLE_STAGES.index(current):
+    if wanted and current in stages and stages.index(wanted) < stages.index(current):
         del values["lifecyclestage"]

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from revetl.sandbox.hubspot.object_types import STANDARD_TYPES
+
 # In the order in which a contact may only move forward.
 LIFECYCLE_STAGES = (
     "subscriber",
@@ -44,12 +46,15 @@ INDUSTRIES = tuple(_INDUSTRY_WORDS.split())
 
 MAX_UNIQUE_PROPERTIES = 10
 # Answered from the record itself; never stored as a value.
-SYSTEM_PROPERTIES = frozenset({"hs_object_id", "createdate", "lastmodifieddate", "hs_lastmodifieddate"})
+SYSTEM_PROPERTIES = frozenset(
+    {"hs_object_id", "createdate", "hs_createdate", "lastmodifieddate", "hs_lastmodifieddate"}
+)
 # What an answer holds where no properties were asked for (captured).
 DEFAULT_PROPERTIES: Mapping[str, tuple[str, ...]] = {
     "contacts": ("createdate", "email", "firstname", "hs_object_id", "lastmodifieddate", "lastname"),
     "companies": ("createdate", "domain", "hs_lastmodifieddate", "hs_object_id", "name"),
     "deals": ("amount", "createdate", "dealname", "dealstage", "hs_lastmodifieddate", "hs_object_id", "pipeline"),
+    "tickets": ("createdate", "hs_lastmodifieddate", "hs_object_id", "hs_pipeline", "hs_pipeline_stage", "subject"),
 }
 _FIELD_TYPES = {
     "string": "text",
@@ -136,6 +141,7 @@ _STANDARD: Mapping[str, Mapping[str, str]] = {
         "number": "amount",
         "datetime": "closedate",
     },
+    "tickets": {"string": "subject content"},
 }
 
 
@@ -144,12 +150,15 @@ _CALCULATED: Mapping[str, Mapping[str, str]] = {
     "contacts": {"hs_email_domain": "string", "hubspotscore": "number"},
     "companies": {"num_associated_contacts": "number", "num_associated_deals": "number"},
     "deals": {"num_associated_contacts": "number"},
+    "tickets": {},
 }
 
 
 def starting_properties(object_type: str) -> dict[str, Property]:
     """What a fresh portal has, and the custom properties of the starter project's portal."""
-    group = {"contacts": "contactinformation", "companies": "companyinformation"}.get(object_type, "dealinformation")
+    if object_type not in _STANDARD:
+        return _of_an_own_type()
+    group = f"{STANDARD_TYPES[object_type].singular}information"
     found: dict[str, Property] = {}
 
     def add(name: str, type_: str, **more: Any) -> None:
@@ -170,10 +179,12 @@ def starting_properties(object_type: str) -> dict[str, Property]:
         # The vendor's definition says hasUniqueValue false; email is unique all the same.
         add("email", "string")
         add("notes_last_contacted", "datetime", read_only=True)
-    if object_type == "deals":
+    if pipeline := STANDARD_TYPES[object_type].pipeline:
         # Their options are the ids of the account's pipelines and stages (docs).
-        add("pipeline", "enumeration")
-        add("dealstage", "enumeration", field_type="radio")
+        add(pipeline[0], "enumeration")
+        add(pipeline[1], "enumeration", field_type="radio")
+    if object_type == "tickets":
+        add("hs_ticket_priority", "enumeration", options={v: v.title() for v in ("LOW", "MEDIUM", "HIGH", "URGENT")})
     if object_type in ("contacts", "companies"):
         add("lifecyclestage", "enumeration", field_type="radio", options={s: s for s in LIFECYCLE_STAGES})
     if object_type == "companies":
@@ -184,6 +195,22 @@ def starting_properties(object_type: str) -> dict[str, Property]:
         add("hs_preferred_channels", "enumeration", field_type="checkbox", options=options)
     for name, type_ in _CUSTOM.items():
         add(name, type_, hubspot_defined=False)
+    return found
+
+
+def _of_an_own_type() -> dict[str, Property]:
+    """What every type that an account defines has (docs)."""
+    found = {
+        "hs_object_id": Property("hs_object_id", "number", read_only=True),
+        "hs_createdate": Property("hs_createdate", "datetime", read_only=True),
+        "hs_lastmodifieddate": Property("hs_lastmodifieddate", "datetime", read_only=True),
+        "hs_merged_object_ids": Property("hs_merged_object_ids", "enumeration", "checkbox", read_only=True),
+        "hubspot_owner_id": Property("hubspot_owner_id", "enumeration", external=True),
+        "hs_pipeline": Property("hs_pipeline", "enumeration"),
+        "hs_pipeline_stage": Property("hs_pipeline_stage", "enumeration", "radio"),
+    }
+    for property_ in found.values():
+        property_.group = "information"
     return found
 
 

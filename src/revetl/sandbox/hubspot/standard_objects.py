@@ -10,6 +10,6 @@ from __future__ import annotations
 _NAMES = (
     "appointments calls carts communications courses discounts emails feedback_submissions fees goal_targets invoices "
     "leads line_items listings meetings notes orders partner_clients payments postal_mail products quotes services "
-    "subscriptions tasks taxes tickets users"
+    "subscriptions tasks taxes users"
 )
 OTHER_STANDARD_OBJECTS = frozenset(_NAMES.split())

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from revetl.sandbox.hubspot.account import PortalOwner, PropertyGroup, dump_pipelines, restore_pipelines
+from revetl.sandbox.hubspot.account import PortalList, PortalOwner, PropertyGroup, dump_pipelines, restore_pipelines
+from revetl.sandbox.hubspot.object_types import CustomObject
 from revetl.sandbox.hubspot.portal import Portal
 from revetl.sandbox.hubspot.schema import Property
 from revetl.sandbox.hubspot.store import ObjectStore, Record, Write
@@ -23,6 +24,8 @@ def dump_portal(portal: Portal) -> dict[str, Any]:
         "owners": [asdict(o) for o in portal.owners.values()],
         "pipelines": dump_pipelines(portal.pipelines),
         "labels": portal.association_types.dump(),
+        "lists": [asdict(one) for one in portal.lists.values()],
+        "custom": [asdict(c) for c in portal.custom.values()],
         "stores": {name: _store_document(store) for name, store in portal.stores.items()},
         "links": [
             [from_type, from_id, to_type, to_id, types]
@@ -51,6 +54,18 @@ def _property_document(property_: Property) -> dict[str, Any]:
     return {f: getattr(property_, f) for f in _PROPERTY_FIELDS}
 
 
+def _emptied(portal: Portal, name: str) -> ObjectStore:
+    """In the place of the fresh store: with what HubSpot defined there, a copied account's included, and no more."""
+    fresh = portal.stores.get(name)
+    store = portal.stores[name] = portal.empty_store(name)
+    if fresh is not None:
+        store.properties = {}
+        for property_ in fresh.properties.values():
+            if property_.hubspot_defined:
+                store.add_property(property_)
+    return store
+
+
 def restore_portal(portal: Portal, document: dict[str, Any]) -> None:
     """Into a portal that is fresh. ValueError for a document of another format."""
     if document.get("format") != _FORMAT:
@@ -58,10 +73,12 @@ def restore_portal(portal: Portal, document: dict[str, Any]) -> None:
     portal.last_id = document["last_id"]
     portal.blocked_emails = set(document["blocked_emails"])
     portal.owners = {o["id"]: PortalOwner(**o) for o in document["owners"]}
-    portal.pipelines = restore_pipelines(document["pipelines"])
+    portal.pipelines |= restore_pipelines(document["pipelines"])
+    portal.lists = {one["id"]: PortalList(**one) for one in document.get("lists", [])}
+    portal.custom = {c["id"]: CustomObject(**c) for c in document.get("custom", [])}
     portal.association_types.restore(document["labels"])
     for name, stored in document["stores"].items():
-        store = portal.stores[name] = ObjectStore(name)
+        store = _emptied(portal, name)
         for fields in stored["properties"]:
             store.add_property(Property(**fields, hubspot_defined=False))
         for fields in stored["archived_properties"]:

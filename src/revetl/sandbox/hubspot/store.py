@@ -73,9 +73,10 @@ class ObjectStore:
         self.lookup: dict[str, dict[str, list[str]]] = {n: {} for n in _LOOKED_UP.get(object_type, ())}
         # Pipeline → its stages, where the object moves through some.
         self.stages: dict[str, frozenset[str]] = {}
+        self.pipeline_properties = ("", "")
         # What HubSpot works out of a record, by property.
         self.calculations: dict[str, Callable[[Record], str | None]] = {}
-        self.default_properties = DEFAULT_PROPERTIES[object_type]
+        self.default_properties = DEFAULT_PROPERTIES.get(object_type, ())
 
     # reading
 
@@ -126,10 +127,11 @@ class ObjectStore:
         if self.type == "contacts":
             problems += email_problems(values)
         if self.stages:
-            problems += stage_problems(self.stages, values, standing)
+            problems += stage_problems(self.pipeline_properties, self.stages, values, standing)
         if problems:
             raise errors.invalid_properties(problems)
-        hold_back_lifecycle(values, standing)
+        if "lifecyclestage" in values:
+            hold_back_lifecycle(tuple(known["lifecyclestage"].options), values, standing)
         return values
 
     def check_unique(
@@ -234,7 +236,7 @@ class ObjectStore:
             return record.values.get(name)
         if name == "hs_object_id":
             return record.id
-        return iso_ms(record.created_ms if name == "createdate" else record.updated_ms)
+        return iso_ms(record.created_ms if name in ("createdate", "hs_createdate") else record.updated_ms)
 
     def is_stored(self, name: str) -> bool:
         """Whether values of it stand in the record, and so in its history."""
@@ -260,7 +262,7 @@ class ObjectStore:
 
     def _always(self) -> tuple[str, ...]:
         changed = "lastmodifieddate" if self.type == "contacts" else "hs_lastmodifieddate"
-        return ("createdate", "hs_object_id", changed)
+        return ("createdate", "hs_createdate", "hs_object_id", changed)
 
 
 def iso_ms(at_ms: int) -> str:

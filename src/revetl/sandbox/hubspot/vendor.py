@@ -8,7 +8,8 @@ from revetl.sandbox.hubspot.app import HubSpotApp
 from revetl.sandbox.hubspot.errors import ApiError, unknown_type
 from revetl.sandbox.hubspot.limits import RateLimits
 from revetl.sandbox.hubspot.options import HubSpotSandboxOptions
-from revetl.sandbox.hubspot.portal import Portal, canonical_type
+from revetl.sandbox.hubspot.portal import Portal
+from revetl.sandbox.hubspot.portal_file import read_portal_file, set_up_from
 from revetl.sandbox.hubspot.state import dump_portal, restore_portal
 from revetl.sandbox.hubspot.store import HUMAN, ObjectStore, Record
 from revetl.sandbox.vendor import Routes, SandboxVendor, VendorContext
@@ -31,7 +32,10 @@ class HubSpotSandbox(SandboxVendor):
         self._app = HubSpotApp(self.portal, RateLimits(self._options, self._clock))
 
     def _fresh_portal(self) -> Portal:
-        return Portal(self._clock, search_lag_s=self._options.search_lag_s, grants=self._options.scopes)
+        portal = Portal(self._clock, search_lag_s=self._options.search_lag_s, grants=self._options.scopes)
+        if self._options.portal is not None:
+            set_up_from(portal, read_portal_file(self._options.portal))
+        return portal
 
     def add_routes(self, routes: Routes) -> None:
         self._app.add_routes(routes)
@@ -57,11 +61,11 @@ class HubSpotSandbox(SandboxVendor):
     # a person edits a record
 
     def has_object(self, name: str) -> bool:
-        return canonical_type(name) in self.portal.stores
+        return self.portal.canonical(name) in self.portal.stores
 
     def edit(self, document: dict[str, Any]) -> tuple[int, Any]:
         """Goes into the history as the user interface, not as an integration."""
-        portal, object_ = self.portal, canonical_type(str(document.get("object", "")))
+        portal, object_ = self.portal, self.portal.canonical(str(document.get("object", "")))
         if not self.has_object(object_):
             return 404, unknown_type(object_).body()
         try:

@@ -40,6 +40,7 @@ class SalesforceSandbox(SandboxVendor):
         self._options = options if context.settings.limited else options.without_limits()
         self._version = 0
         self.calls: Counter[str] = Counter()
+        self.writes = 0  # of them, those that may change a record
         self._start_anew()
 
     def _start_anew(self) -> None:
@@ -90,10 +91,12 @@ class SalesforceSandbox(SandboxVendor):
             self._start_anew()
         self.access = Access(self._options, self._clock)
         self.calls.clear()
+        self.writes = 0
 
     def stats(self, *, calls: bool = False) -> dict[str, Any]:
         return {
             "requests": sum(self.calls.values()),
+            "write_requests": self.writes,
             "tokens": self.access.tokens_given,
             "records": {name: len(self.org.standing(name)) for name in self.org.objects},
             **({"calls": dict(self.calls)} if calls else {}),
@@ -144,7 +147,9 @@ class SalesforceSandbox(SandboxVendor):
 
     def _answering(self, handler: Answering) -> Handler:
         async def answer(request: web.Request) -> web.StreamResponse:
-            self.calls[handler.__name__.strip("_")] += 1
+            name = handler.__name__.strip("_")
+            self.calls[name] += 1
+            self.writes += request.method != "GET" and name != "collection_read"
             headers: dict[str, str] = {}
             try:
                 headers = self.access.let_in(request)

@@ -46,7 +46,7 @@ def follow(tables: SyncTables) -> None:
             if not has_run(tables, to):
                 continue
             target = snapshot_of(tables, to)
-            other_gone = f"to_sync = {literal(to)} AND to_key NOT IN (SELECT key FROM {target})"
+            other_gone = f"to_sync = {literal(to)} AND to_key NOT IN (SELECT t.key FROM {target} t)"
             execute(
                 f"""
                 UPDATE {links}

@@ -169,13 +169,21 @@ def targets(tables: SyncTables) -> list[str]:
     return list(dict.fromkeys(a.to for a in tables.spec.associate))
 
 
-def snapshot_of(tables: SyncTables, sync: str) -> str:
-    return table(relation_of(tables.warehouse, "snapshot", sync))
+def snapshot_of(tables: SyncTables, to: str) -> str:
+    """The other records, with `key` and `destination_id`, to stand before an alias: a table, or what look-ups found."""
+    if _is_looked_up(tables, to):
+        return f"({tables.looked_up(to)})"
+    return table(relation_of(tables.warehouse, "snapshot", to))
 
 
-def has_run(tables: SyncTables, sync: str) -> bool:
-    """Whether that sync has ever run. One that has not says nothing of what is gone."""
-    return bool(tables.warehouse.columns(relation_of(tables.warehouse, "snapshot", sync)))
+def has_run(tables: SyncTables, to: str) -> bool:
+    """Whether that sync has ever run, or these records were ever looked up. If not, nothing tells what is gone."""
+    kept = tables.relation("references") if _is_looked_up(tables, to) else None
+    return bool(tables.warehouse.columns(kept or relation_of(tables.warehouse, "snapshot", to)))
+
+
+def _is_looked_up(tables: SyncTables, to: str) -> bool:
+    return any(a.to == to and a.match_on is not None for a in tables.spec.associate)
 
 
 def same(one: str, other: str) -> str:

@@ -180,13 +180,15 @@ class SnapshotComparison:
 @contextmanager
 def source_of(tables: SyncTables, barred: Sequence[str]) -> Iterator[str]:
     """The model without the records of `barred`, read once, so that every statement sees one state: a view is computed
-    into a scratch table first, and so is a table where dbt may replace it between two statements."""
+    into a scratch table first, and so is a table where dbt may replace it between two statements, or where ids stand in
+    place of what names other records."""
     warehouse = tables.warehouse
-    if not barred and warehouse.repeatable_reads and warehouse.kind(tables.spec.relation) == "table":
-        yield tables.source
+    as_built = not (barred or tables.spec.references) and warehouse.repeatable_reads
+    if as_built and warehouse.kind(tables.spec.relation) == "table":
+        yield tables.model
         return
     names = ", ".join(ident(c) for c in dict.fromkeys((tables.spec.key, *(f.source for f in tables.fields))))
-    tables.new_scratch("source", f"AS SELECT {names} FROM {tables.source}")
+    tables.new_scratch("source", f"AS SELECT {names} FROM {tables.source} m")
     suppressed.leave_out(tables, "source", barred)
     yield tables.scratch("source")
     tables.drop_scratch("source")

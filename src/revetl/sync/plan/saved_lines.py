@@ -28,7 +28,7 @@ def keep(tables: SyncTables, plan_id: str) -> None:
         if spec.associate:
             names = ", ".join(map(ident, dict.fromkeys((spec.key, *(a.by for a in spec.associate)))))
             warehouse.execute(f"DROP TABLE IF EXISTS {pairs}")
-            warehouse.execute(f"CREATE TABLE {pairs} AS SELECT {names} FROM {tables.source}")
+            warehouse.execute(f"CREATE TABLE {pairs} AS SELECT {names} FROM {tables.model}")
 
 
 def restore(tables: SyncTables, plan_id: str) -> None:
@@ -99,9 +99,11 @@ def columns_digest(tables: SyncTables) -> str:
     """Of all that a line's meaning hangs on: where it goes, by what, and the columns with their types and rules."""
     spec = tables.spec
     rules = [[f.name, f.type, spec.rule(f.name).policy, spec.rule(f.name).when_null] for f in tables.fields]
+    rules += [[name, r.to or "", r.object, r.match_on] for name, r in sorted(spec.references.items())]
     named = [spec.name, spec.destination, spec.object, spec.key, spec.match_on, spec.mode, spec.on_leave]
     named += [f"{name}: {kind}" for name, kind in sorted(spec.metadata.items())]
     named += [] if spec.key_property is None else [f"key_property: {spec.key_property}"]
+    named += [f"create_properties: {name}" for name in spec.create_properties]
     return _sha256([*named, rules, [[a.to, a.by, a.type] for a in spec.associate]])
 
 

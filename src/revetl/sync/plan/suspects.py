@@ -24,9 +24,9 @@ def find(tables: SyncTables) -> str | None:
     changes, or no memory to find out. Reads both tables, changes neither. Safe to repeat."""
     warehouse = tables.warehouse
     lean = warehouse.lean(len(tables.fields) + 1)
-    if lean is None or warehouse.kind(tables.spec.relation) != "table":
+    if lean is None or warehouse.kind(tables.spec.relation) != "table" or tables.spec.references:
         return None
-    rows = warehouse.scalar(f"SELECT count(*) FROM {tables.source}", int)
+    rows = warehouse.scalar(f"SELECT count(*) FROM {tables.model}", int)
     if rows < _FROM_ROWS:
         return None
     tables.drop_scratch("suspects")
@@ -51,7 +51,7 @@ def _quiet(tables: SyncTables, rows: int) -> bool:
     """Whether a sample of the source stands in the snapshot row by row. Where it does not, looking for buckets would be
     a second reading of everything for nothing."""
     share = min(100.0, 100.0 * _SAMPLE_ROWS / rows)
-    sample = f"SELECT * FROM {tables.source} TABLESAMPLE system({share:.4f} PERCENT) REPEATABLE (1)"
+    sample = f"SELECT * FROM {tables.model} TABLESAMPLE system({share:.4f} PERCENT) REPEATABLE (1)"
     asked, stand = tables.warehouse.numbers(
         f"""
         WITH s AS MATERIALIZED ({tables.source_hashes(f"({sample})")})
