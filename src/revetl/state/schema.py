@@ -162,6 +162,12 @@ TABLES: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("credits_charged", "DECIMAL(18,6)"),  # the vendor's own count, where it gives one; a batch's is shared out
         ("credits_remaining", "DECIMAL(18,6)"),  # of the account, as the vendor said with this answer
     ),
+    "enrichment_identities": (  # by what each question named whom it is about
+        ("provider", "VARCHAR"),
+        ("request_hash", "VARCHAR"),
+        ("identity", "VARCHAR"),  # an input, or inputs that are enough together: first_name+last_name+company_name
+        ("digest", "VARCHAR"),
+    ),
     "enrichment_spend": (  # what budgets count: one row per run, provider and day, in step with enrichment_calls
         ("run_id", "VARCHAR"),
         ("waterfall", "VARCHAR"),

@@ -8,9 +8,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from revetl.clock import Clock
-from revetl.destinations.base import Destination, Limits, ObjectSchema, Pair, Quota, RecordMatch
+from revetl.destinations.base import (
+    Destination,
+    DestinationField,
+    FieldType,
+    Limits,
+    ObjectSchema,
+    Pair,
+    Quota,
+    RecordMatch,
+)
 from revetl.destinations.capabilities import LinkedRecords
-from revetl.destinations.hubspot import access, api, linking
+from revetl.destinations.hubspot import access, api, erasing, linking, new_property
 from revetl.destinations.hubspot.allowance import Allowance
 from revetl.destinations.hubspot.batch_items import BatchRoute, Item
 from revetl.destinations.hubspot.directory import PortalDirectory
@@ -20,7 +29,7 @@ from revetl.destinations.hubspot.paths import ApiPaths
 from revetl.destinations.hubspot.portal_copy import copy_portal
 from revetl.destinations.hubspot.portal_links import PortalLinks
 from revetl.destinations.hubspot.reading import ID, Reader, unique_property
-from revetl.destinations.hubspot.schema import Schema
+from revetl.destinations.hubspot.schema import CONTACTS, Schema
 from revetl.destinations.hubspot.values import canonical
 from revetl.destinations.hubspot.writing import Writer
 from revetl.destinations.session_destination import SessionDestination
@@ -141,6 +150,19 @@ class HubSpot(SessionDestination):
         """Whoever is upserted by a unique property of the vendor's or the user's (an email) carries that alone."""
         return not (match_on and unique_property(object_, match_on, self._schema.known(object_)))
 
+    def new_field(self, object_: str, name: str, type_: FieldType) -> DestinationField:
+        return new_property.planned(name, type_)
+
+    async def try_making_field(self, object_: str) -> None:
+        await access.try_making_property(self._session, self._paths, await self._schema.address(object_))
+
+    async def make_field(self, object_: str, name: str, type_: FieldType) -> None:
+        await self._schema.ensure_column(object_, name, type_)
+
+    def erases(self, object_: str) -> bool:
+        """The API has it for contacts alone (spec)."""
+        return object_ in CONTACTS
+
     async def make_key_field(self, object_: str, name: str) -> None:
         await self._schema.ensure_key(object_, name)
 
@@ -215,6 +237,8 @@ class HubSpot(SessionDestination):
         self._allowance.check(self.name)
         described = await self._schema.fields(object_)
         base = self._paths.objects(await self._schema.address(object_))
+        if changes and changes[0].erase:  # all are of one operation
+            return await erasing.erase(self._session, base, changes)
         key = self._options.key_property
         by = match_on if match_on and unique_property(object_, match_on, described) else key
         builder = ItemBuilder(described, key, by == key, self._unkeyed[object_])
