@@ -100,6 +100,8 @@ Mode = Literal["upsert", "update", "insert", "mirror"]
 OnLeave = Literal["archive", "clear", "ignore", "forget", "erase"]
 # What a run can say of itself in a field of every record that it sends.
 Metadata = Literal["synced_at", "first_synced_at", "run_id"]
+# What a destination is given that takes a run as a whole: the records that changed, or every record that stands.
+Contents = Literal["changes", "full"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,6 +243,16 @@ class SyncSpec:
             if a.match_on is not None:
                 found.setdefault((a.object, a.match_on), {})[a.by] = None
         return {target: tuple(columns) for target, columns in found.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class SagaSpec:
+    """Syncs that stand or fall together, in the order in which they run. `max_failures`: records and links that may
+    fail in one run before what all of them wrote in it is taken back."""
+
+    name: str
+    syncs: tuple[str, ...]
+    max_failures: int = 0
 
 
 RunStatus = Literal["running", "done", "partial", "stopped", "failed", "interrupted"]

@@ -18,16 +18,22 @@ What the engine does without one, and says in every plan (`revetl.sync.plan.cons
 | `MakesFields` | no `create_properties` |
 | `Erases` | no `on_leave: erase` |
 | `RunsJobs` | every batch goes by `write` |
+| `PublishesRuns` | the same |
 | `CopiesSetup` | a sandbox can't be made as the account is |
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from revetl.destinations.base import DestinationField, FieldType, Pair, Quota, RecordMatch
-from revetl.model import Change, Outcome, Scalar
+from revetl.model import Change, Contents, Outcome, Scalar
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 # The records that one is linked to, by their ids, each with the kinds of link between the two.
 LinkedRecords = Mapping[str, frozenset[int]]
@@ -118,6 +124,45 @@ class RunsJobs(Protocol):
         """Asks once how the job stands, without waiting: None while it runs, afterwards one outcome for each change
         that was submitted. Repeating is safe. Rejected: the job failed, and nothing of it was applied. Ambiguous: the
         vendor does not know the job any more. Any other CallError: not to be told now; it is asked again later."""
+        ...
+
+
+# The column of a published row that says what was done with its record: create, update or delete.
+OPERATION = "_op"
+# Hands every batch of rows, in order, to a function that it calls in a thread. Can be called again: the same rows.
+RowFeed = Callable[[Callable[["pa.RecordBatch"], None]], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedRun:
+    """A run whose rows are published. `run_id` sorts by time and has only letters, digits, `.` and `-`. `started_at` is
+    aware. `key`: the column that names a record. `json_columns`: those whose text is JSON. `contents`: `changes`, rows
+    with `OPERATION` first, a deleted record having nothing but its key and what it is matched by; or `full`, every
+    record that stands after the run, without it."""
+
+    run_id: str
+    sync: str
+    started_at: datetime
+    key: str
+    json_columns: frozenset[str]
+    contents: Contents
+
+
+@runtime_checkable
+class PublishesRuns(Protocol):
+    """What a run sends is handed over as a whole, once: as a file. The engine uses it in place of `write` for every
+    plan, a rollback's too. Before it is called for the first time the run is durable as one to be published, and its
+    rows stand frozen in the warehouse; so a run that takes over publishes the very same, before anything else."""
+
+    def contents(self, object_: str) -> Contents:
+        """Which rows are wanted."""
+        ...
+
+    async def publish(self, object_: str, run: PublishedRun, rows: RowFeed) -> None:
+        """Returns once all of it can be seen there. Repeating it for the same run MUST change nothing there, also from
+        two processes at once. Denied, Throttled, Unavailable, Rejected: certainly nothing of this run can be seen, now
+        or later, and the run is given up. Anything else that is raised: some of it may be seen, so the next run calls
+        again for this one."""
         ...
 
 

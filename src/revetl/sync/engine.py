@@ -13,10 +13,11 @@ from revetl.context import RunContext
 from revetl.destinations.base import Destination
 from revetl.errors import GuardrailError
 from revetl.model import RunRecord, SyncSpec
-from revetl.state import runs, snapshot
+from revetl.state import runs, snapshot, syncs
+from revetl.state.sync_tables import SyncTables
 from revetl.sync import restored
 from revetl.sync.apply import recovery
-from revetl.sync.apply.applier import Applier, apply_plan
+from revetl.sync.apply.applier import Applied, apply_plan
 from revetl.sync.apply.checkpoint import FrozenPlan
 from revetl.sync.counting import done_counts
 from revetl.sync.leasing import under_lease
@@ -58,6 +59,7 @@ async def plan_sync(
         run = _knowing(held, destination)
 
         async def planned() -> PlanSummary:
+            await run.on_tables(_refuse_disconnected)
             older = await restored.look(run)
             healed = await recovery.heal(run, destination)
             refresh = restored.refresh(spec, destination, older, asked=options.full_refresh)
@@ -98,6 +100,8 @@ async def _run(run: SyncRun, destination: Destination, options: SyncOptions) -> 
     """Under the lease. The run's row is written first and last, however it ends."""
     spec = run.spec
     async with recorded(run, destination) as record:
+        await again(run.ctx, lambda: run.on_tables(_refuse_disconnected))
+        await again(run.ctx, lambda: run.on_tables(syncs.remember, record.run_id))
         older = await again(run.ctx, lambda: restored.look(run))
         healed = await again(run.ctx, lambda: recovery.heal(run, destination))
         refresh = restored.refresh(spec, destination, older, asked=options.full_refresh)
@@ -110,7 +114,7 @@ async def _run(run: SyncRun, destination: Destination, options: SyncOptions) -> 
         if plan.changes:
             await key_property.make(spec, destination)
             await new_fields.make(run.tables, destination)
-        if plan.changes and older is None:
+        if (plan.changes or plan.links.changes) and older is None:
             await restored.remember(run)
         frozen = FrozenPlan(
             plan.plan_id,
@@ -135,6 +139,17 @@ async def _run(run: SyncRun, destination: Destination, options: SyncOptions) -> 
             await restored.remember(run)  # before, a run that broke off would have made it look healed
     report.requests, report.retries = record.requests, record.retries
     return report
+
+
+def _refuse_disconnected(tables: SyncTables) -> None:
+    """GuardrailError where the destination was left: under the lease, since that may have been done while this run
+    waited for it."""
+    name = tables.spec.name
+    if since := syncs.disconnected(tables.warehouse, [name]).get(name):
+        raise GuardrailError(
+            f"{name} was disconnected on {since:%Y-%m-%d %H:%M} UTC; nothing was sent"
+            f"\n  `revetl disconnect {name}` ends what is left of it, `--reconnect` lets runs send it again."
+        )
 
 
 async def _plan(run: SyncRun, destination: Destination, options: SyncOptions, refresh: Refresh) -> PlanSummary:
@@ -183,7 +198,7 @@ def _report(
     run: SyncRun,
     record: RunRecord,
     plan: PlanSummary,
-    applier: Applier,
+    applier: Applied,
     links: sending.LinkReport,
     healed: recovery.Healed,
     waiting: queue.WaitingCounts,

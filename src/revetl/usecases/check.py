@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from revetl.errors import RevetlError
 from revetl.model import SyncSpec
+from revetl.project.matching_meta import check_matching
 from revetl.state.sync_tables import SyncTables, resolve
 from revetl.sync.plan import consequences, key_property, new_fields
 from revetl.sync.plan.drafting import check_declared, check_required
@@ -40,8 +41,9 @@ def check(
     where there is no sync. Safe to repeat.
 
     Raises DbtFailed with dbt's reason where the project can't be parsed, ConfigError with every mistake in what syncs
-    declare, and WarehouseError. What is wrong with one sync stands in its check.
+    declare or in how records are matched, and WarehouseError. What is wrong with one sync stands in its check.
     """
+    check_matching(project.dbt_dir)
     specs = project.syncs(select, exclude, verified=False)
     if not specs:
         return []
@@ -74,7 +76,7 @@ async def _of_destination(
     sent = [f for f in tables.fields if not (by_id and f.name == spec.match_on)]
     clashes = ((f.name, of_types(f.type, known[f.name])) for f in sent)
     said.notes += [f"{name}: {clash}" for name, clash in clashes if clash is not None]
-    said.notes += strange_options_of_model(tables, known)
+    said.notes += [note.sentence for note in strange_options_of_model(tables, known)]
 
 
 @contextmanager

@@ -64,6 +64,8 @@ def _show_details(console: Console, plan: PlanSummary, samples: int) -> None:
     console.print(f"[bold]{plan.sync}[/] → {plan.destination} {plan.object}")
     for line in facts(plan):
         show_item(console, line)
+    for example in plan.examples if samples else ():
+        show_item(console, f"for example {example}")
     for move in plan.moves[:samples]:
         first = ", which is emptied first" if move.vacated else ""
         value, taker, giver = (short(text, 60) for text in (move.value, move.taker, move.giver))

@@ -53,6 +53,8 @@ def _details(plan: PlanSummary, samples: int) -> Iterator[str]:
     for fact in facts(plan):
         if not fact.startswith("fields to send"):
             yield f"- {for_markdown(fact)}"
+    for example in plan.examples if samples else ():
+        yield f"- for example {for_markdown(example)}"
     yield ""
     if plan.fields:
         yield "| field | records |"

@@ -210,10 +210,11 @@ class HubSpot(SessionDestination):
         return (await self._links.kinds(object_, to_object)).plain
 
     async def exclusive_types(self, object_: str, to_object: str) -> frozenset[int]:
-        """A record has one primary company; a company is the primary one of many, so not seen from its side (docs)."""
-        if object_ == "companies":
+        """A record has one primary company, and a company one parent; a company is the primary one of many, so it is
+        not held once seen from its side (docs)."""
+        if to_object != "companies":
             return frozenset()
-        return (await self._links.kinds(object_, to_object)).primary
+        return (await self._links.kinds(object_, to_object)).held_once
 
     async def link(self, object_: str, to_object: str, type_: int, pairs: Sequence[Pair]) -> list[Outcome]:
         self._allowance.check(self.name)
@@ -227,7 +228,8 @@ class HubSpot(SessionDestination):
 
     async def links_of(self, object_: str, to_object: str, ids: Sequence[str]) -> Mapping[str, LinkedRecords]:
         self._allowance.check(self.name)
-        return await (await self._links.linker(object_, to_object)).standing(ids)
+        kinds = self._links.known(object_, to_object)
+        return await (await self._links.linker(object_, to_object)).standing(ids, kinds)
 
     async def write(self, object_: str, match_on: str | None, changes: Sequence[Change]) -> list[Outcome]:
         """A record that was archived at HubSpot is

@@ -35,6 +35,7 @@ from revetl.sync.plan import (
     standing,
 )
 from revetl.sync.plan.basis import basis
+from revetl.sync.plan.field_types import FieldNote
 from revetl.sync.plan.forecast import PlanForecast, forecast
 from revetl.sync.plan.summary import PlanSummary, Refresh
 from revetl.sync.references import looking_up
@@ -99,14 +100,14 @@ async def _ask(
     # Holds for every run of the sync alike, so runs do not repeat it as they do notes.
     summary.consequences += check_declared(run.tables, destination, schema)
     check_required(run.tables, schema)
-    summary.notes += await run.on_tables(field_types.check, described)
+    _note(summary, await run.on_tables(field_types.check, described))
     await run.on_tables(key_property.check_keys)
     policies.check(run.tables, destination, described)
     summary.notes += _only_forward(spec, [f.name for f in run.tables.fields], described)
     summary.notes += multi_select.replaced(run.tables, destination, described)
     if schema.kind == "events":
         lookups = await _match_events(run, destination, schema, summary)
-        summary.notes += await run.on_tables(field_types.strange_options, described)
+        _note(summary, await run.on_tables(field_types.strange_options, described))
         return lookups, 0
     if not (summary.full_refresh or summary.read_back):
         summary.unchanged += await equal_forms.take_over(run, destination)
@@ -127,8 +128,13 @@ async def _ask(
     await handovers.decide(run, destination, described, summary)
     await multi_select.decide(run, destination, described)
     at.append(requests_of(destination)[0])
-    summary.notes += await run.on_tables(field_types.strange_options, described)
+    _note(summary, await run.on_tables(field_types.strange_options, described))
     return at[2] - at[1], at[1] - at[0] + at[3] - at[2]
+
+
+def _note(summary: PlanSummary, found: Sequence[FieldNote]) -> None:
+    summary.notes += [note.sentence for note in found]
+    summary.examples += [f"{note.field}: {note.example}" for note in found if note.example is not None]
 
 
 async def _match_events(run: SyncRun, destination: Destination, schema: ObjectSchema, summary: PlanSummary) -> int:

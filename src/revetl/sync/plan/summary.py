@@ -139,7 +139,8 @@ class PlanSummary(RecordCounts, FieldCounts):
     destination: str
     object: str
     samples: list[PlanLine] = field(default_factory=list)  # a few lines of each kind
-    notes: list[str] = field(default_factory=list)  # of columns whose type is not the field's, a sentence each
+    notes: list[str] = field(default_factory=list)  # what is worth knowing, a sentence each: no keys, no values
+    examples: list[str] = field(default_factory=list)  # values that some of the notes are about, like the samples
     new_fields: dict[str, str] = field(default_factory=dict)  # `create_properties`, made first: name → type
     requests: int = 0  # writes that it takes
     forecast: PlanForecast | None = None  # None without a destination

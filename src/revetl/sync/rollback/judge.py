@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 from revetl.destinations.base import DestinationField, RecordMatch
-from revetl.destinations.capabilities import write_only
+from revetl.destinations.capabilities import PublishesRuns, write_only
 from revetl.model import ERASED, EXISTED, RunRecord, Scalar, Status
 from revetl.state.outcomes import VACATED
 from revetl.state.sync_tables import SyncTables
@@ -31,6 +31,7 @@ ERASED_FOR_GOOD = "erased for good by that run: nobody can bring it back, and no
 GONE = "not there any more: archived or deleted since"
 NOT_CREATED = "the run got no answer, and it was not created"
 NOT_KEPT = "the run did not keep what stood there"
+AS_BEFORE = "stands as before the run"
 EDITED = "every field that it changed was edited or written since"
 NO_STEP_BACK = "the destination takes no step back"
 NO_COLUMN = "its column has left the model"
@@ -41,11 +42,13 @@ UNSEEN_BEFORE = "nothing of ours stood there before, and the destination can't b
 
 @dataclass(frozen=True, slots=True)
 class RollbackChoices:
-    """What of the run is taken back. No keys: all records."""
+    """What of the run is taken back. No keys: all records. `links`: those that it made are removed; else they are left
+    to the next sync of a mended model."""
 
     keys: tuple[str, ...] = ()
     archive_created: bool = False
     recreate_archived: bool = False
+    links: bool = False
 
 
 def match_value(row: KnownRow, match_on: str) -> Scalar:
@@ -70,6 +73,8 @@ class RollbackJudge:
         self._tables, self._forms, self._undone, self._choices = tables, forms, undone, choices
         self._fields = {f.name: (i, f) for i, f in enumerate(tables.fields)}
         self._unseen = write_only(forms.destination)
+        # Who is given a run's whole rows was given the nulls too; elsewhere a null of ours may hide a person's value.
+        self._knows_nulls = not self._unseen or isinstance(forms.destination, PublishesRuns)
 
     def record(
         self, row: KnownRow, match: RecordMatch | None, by_value: Mapping[str, RecordMatch]
@@ -152,7 +157,7 @@ class RollbackJudge:
             overall, reason = "restore", None
         elif any(v.verdict == "already" for v in decided):
             # Nothing to send; the state here is put right only where it says something else.
-            overall, reason = ("already", None) if stale else ("left", "stands as before the run")
+            overall, reason = ("already", None) if stale else ("left", AS_BEFORE)
         else:
             reasons = {v.reason for v in decided}
             overall, reason = "left", (reasons.pop() if len(reasons) == 1 else EDITED)
@@ -180,7 +185,7 @@ class RollbackJudge:
             return verdict("left", NO_COLUMN)
         if name not in earlier:
             return verdict("left", NOT_KEPT)
-        if self._unseen and stood is None:
+        if stood is None and not self._knows_nulls:
             return verdict("left", UNSEEN_BEFORE)
         index, column = self._fields[name]
         try:
