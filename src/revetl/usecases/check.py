@@ -43,6 +43,7 @@ def check(
     declare, and WarehouseError. What is wrong with one sync stands in its check.
     """
     specs = project.syncs(select, exclude, verified=False)
+    project.sagas()
     if not specs:
         return []
     found = [SyncCheck(spec.name, f"{project.named(spec)} → {spec.destination} {spec.object}") for spec in specs]
