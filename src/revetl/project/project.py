@@ -88,6 +88,11 @@ class Project:
         return self.dbt_dir / str(paths[0] if isinstance(paths, list) and paths else "models")
 
     @property
+    def placeholders_seed(self) -> Path:
+        """Texts that only fill a place in a cell, as the models have them; there need be none."""
+        return self.dbt_dir / "seeds" / "placeholders.csv"
+
+    @property
     def exposures_file(self) -> Path | None:
         """Where exposures are wanted, if they are."""
         return None if self.settings.exposures is None else (self.root / self.settings.exposures).resolve()

@@ -23,6 +23,7 @@ _NAMING = (
     ("plans", "sync"),
     ("saved_plans", "sync"),
     ("outcomes", "sync"),
+    ("publications", "sync"),
     ("runs", "subject"),
     ("syncs", "sync"),
     ("saga_runs", "sync"),

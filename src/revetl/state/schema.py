@@ -90,6 +90,16 @@ TABLES: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("status", "VARCHAR"),  # submitted: to be followed; done: its outcomes are written; given up: in doubt
         ("submitted_at", "TIMESTAMP"),
     ),
+    "publications": (  # one row for each run whose rows a destination is given as a whole
+        ("run_id", "VARCHAR"),
+        ("sync", "VARCHAR"),
+        ("plan_id", "VARCHAR"),
+        ("contents", "VARCHAR"),  # changes, full
+        ("fields", "VARCHAR"),  # JSON array of the fields in their order: [name, whether a null keeps, whether JSON]
+        ("status", "VARCHAR"),  # open: to be published; done: its outcomes are written; dropped: nothing was published
+        ("written_until", "BIGINT"),  # records with a smaller ordinal have their outcome
+        ("begun_at", "TIMESTAMP"),  # when the run began
+    ),
     "leases": (
         ("name", "VARCHAR"),
         ("run_id", "VARCHAR"),  # NULL: free
@@ -151,6 +161,12 @@ TABLES: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("request_id", "VARCHAR"),  # the vendor's name for a submitted job: its result is fetched, never paid for again
         ("credits_charged", "DECIMAL(18,6)"),  # the vendor's own count, where it gives one; a batch's is shared out
         ("credits_remaining", "DECIMAL(18,6)"),  # of the account, as the vendor said with this answer
+    ),
+    "enrichment_identities": (  # by what each question named whom it is about
+        ("provider", "VARCHAR"),
+        ("request_hash", "VARCHAR"),
+        ("identity", "VARCHAR"),  # an input, or inputs that are enough together: first_name+last_name+company_name
+        ("digest", "VARCHAR"),
     ),
     "enrichment_spend": (  # what budgets count: one row per run, provider and day, in step with enrichment_calls
         ("run_id", "VARCHAR"),

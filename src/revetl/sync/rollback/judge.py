@@ -10,8 +10,8 @@ from datetime import timedelta
 from typing import Any
 
 from revetl.destinations.base import DestinationField, RecordMatch
-from revetl.destinations.capabilities import write_only
-from revetl.model import EXISTED, RunRecord, Scalar, Status
+from revetl.destinations.capabilities import PublishesRuns, write_only
+from revetl.model import ERASED, EXISTED, RunRecord, Scalar, Status
 from revetl.state.outcomes import VACATED
 from revetl.state.sync_tables import SyncTables
 from revetl.sync import typed_text
@@ -27,6 +27,7 @@ CREATED = "created by that run: --archive-created archives it"
 STOOD_ALREADY = "stood there when that run's create arrived, which changed it: what it held before is not known"
 CREATED_AND_EDITED = "created by that run and edited since: not archived"
 ARCHIVED = "archived by that run: a person can restore it there; --recreate-archived makes it anew"
+ERASED_FOR_GOOD = "erased for good by that run: nobody can bring it back, and no run makes it anew"
 GONE = "not there any more: archived or deleted since"
 NOT_CREATED = "the run got no answer, and it was not created"
 NOT_KEPT = "the run did not keep what stood there"
@@ -72,12 +73,17 @@ class RollbackJudge:
         self._tables, self._forms, self._undone, self._choices = tables, forms, undone, choices
         self._fields = {f.name: (i, f) for i, f in enumerate(tables.fields)}
         self._unseen = write_only(forms.destination)
+        # Who is given a run's whole rows was given the nulls too; elsewhere a null of ours may hide a person's value.
+        self._knows_nulls = not self._unseen or isinstance(forms.destination, PublishesRuns)
 
     def record(
         self, row: KnownRow, match: RecordMatch | None, by_value: Mapping[str, RecordMatch]
     ) -> Iterator[RollbackVerdict]:
         """The rows of `rollback__<sync>` for one record: one for itself, one per field that the run changed."""
         changed = list(json.loads(row["changed_fields"] or "[]"))
+        if row["op"] == "delete" and self._was_erased(row):
+            yield self._left(row, ERASED_FOR_GOOD)
+            return
         if row["op"] == "delete":
             yield from self._archived(row, match, by_value)
             return
@@ -114,6 +120,11 @@ class RollbackJudge:
             yield self._left(row, "not known by an id to this sync any more")
             return
         yield from self.record(row, match, {})
+
+    def _was_erased(self, row: KnownRow) -> bool:
+        """An answer may be lost with its code; then what the sync does today tells it, since a sync erases and a
+        rollback never does."""
+        return row["error_code"] == ERASED or (self._tables.spec.erases and self._undone.undoes is None)
 
     def _absent(self, row: KnownRow) -> RollbackVerdict:
         if row["destination_id"] is None:
@@ -174,7 +185,7 @@ class RollbackJudge:
             return verdict("left", NO_COLUMN)
         if name not in earlier:
             return verdict("left", NOT_KEPT)
-        if self._unseen and stood is None:
+        if stood is None and not self._knows_nulls:
             return verdict("left", UNSEEN_BEFORE)
         index, column = self._fields[name]
         try:

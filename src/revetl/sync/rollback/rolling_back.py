@@ -12,13 +12,14 @@ from dataclasses import dataclass, field, replace
 
 from revetl.context import RunContext
 from revetl.destinations.base import Destination
-from revetl.destinations.capabilities import requests_of, write_only
+from revetl.destinations.capabilities import PublishesRuns, requests_of, write_only
 from revetl.errors import GuardrailError
 from revetl.model import Operation, RunRecord, RunStatus, SyncSpec
 from revetl.sync import restored
 from revetl.sync.apply import recovery
 from revetl.sync.apply.applier import apply_plan
 from revetl.sync.apply.checkpoint import FrozenPlan
+from revetl.sync.batching import write_rows
 from revetl.sync.leasing import under_lease
 from revetl.sync.links import sending
 from revetl.sync.lost_connection import again
@@ -34,8 +35,8 @@ from revetl.sync.sync_run import SyncRun
 
 __all__ = ["RollbackChoices", "RollbackOptions", "RollbackPlan", "RollbackReport", "roll_back"]
 
-
 UNSEEN = "the destination can't be read: values are sent over whatever people may have written there since"
+PUBLISHED = "the values of before are given once more, as a run of its own: what that run published stands as it is"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,11 +128,12 @@ async def plan_decided(
     withheld = await handovers.decide(run, destination, described)
     await run.on_tables(verdicts.leave_withheld, [(w.key, w.field, w.why, w.whole) for w in withheld])
     plan = await run.on_tables(rollback_plan.summarise, undone, choices)
-    limits = destination.limits(run.spec.object)
-    if write_only(destination):
+    if isinstance(destination, PublishesRuns):
+        plan.consequences.append(PUBLISHED)
+    elif write_only(destination):
         plan.consequences.append(UNSEEN)
     records = {Operation.UPDATE: plan.restore, Operation.DELETE: plan.archive, Operation.CREATE: plan.recreate}
-    plan.requests = sum(-(-n // limits.write_rows(op)) for op, n in records.items())
+    plan.requests = sum(-(-n // write_rows(destination, run.spec.object, n, op)) for op, n in records.items())
     return plan
 
 
