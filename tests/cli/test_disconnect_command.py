@@ -10,6 +10,8 @@ from typing import Any
 import duckdb
 import pytest
 
+from revetl import api
+from revetl.errors import GuardrailError
 from tests.cli.test_rollback_commands import edit
 from tests.support.cli_project import COLUMNS, NAME, SYNC, call, source
 from tests.support.project_files import model, write_manifest, write_results
@@ -129,3 +131,15 @@ def test_a_saved_plan_of_a_saga_is_applied_whole(pair: Path, capsys: pytest.Capt
     assert call(capsys, "plan", "--out", str(pair / "both.json"))[0] == 0
     code, out, _ = call(capsys, "apply", str(pair / "both.json"), "--json")
     assert (code, {r["saga"]["step"] for r in listed(out)}) == (0, {"done"})
+
+
+def test_the_same_from_python(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(capsys, "sync")[0] == 0
+    plan = api.disconnect(NAME, way="clear", dry_run=True).plan
+    assert (plan.standing.created, plan.changes is not None and plan.changes.restore) == (5, 5)
+    with pytest.raises(GuardrailError, match="not confirmed"):
+        api.disconnect(NAME, confirm=lambda _: False)
+    assert api.disconnect(NAME).disconnected
+    assert tables(project) == []
+    with pytest.raises(ValueError, match="away"):
+        api.disconnect(NAME, way="away")
