@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from revetl.errors import RevetlError
 from revetl.model import SyncSpec
+from revetl.project.matching_meta import check_matching
 from revetl.state.sync_tables import SyncTables, resolve
 from revetl.sync.plan import consequences, key_property, new_fields
 from revetl.sync.plan.drafting import check_declared, check_required
@@ -40,8 +41,9 @@ def check(
     where there is no sync. Safe to repeat.
 
     Raises DbtFailed with dbt's reason where the project can't be parsed, ConfigError with every mistake in what syncs
-    declare, and WarehouseError. What is wrong with one sync stands in its check.
+    declare or in how records are matched, and WarehouseError. What is wrong with one sync stands in its check.
     """
+    check_matching(project.dbt_dir)
     specs = project.syncs(select, exclude, verified=False)
     project.sagas()
     if not specs:
