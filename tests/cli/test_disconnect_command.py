@@ -12,8 +12,11 @@ import pytest
 
 from revetl import api
 from revetl.errors import GuardrailError
+from revetl.project import load
+from revetl.project.exposures import write_exposures
+from revetl.project.settings import Owner
 from tests.cli.test_rollback_commands import edit
-from tests.support.cli_project import COLUMNS, NAME, SYNC, call, source
+from tests.support.cli_project import COLUMNS, NAME, SYNC, call, declare, source
 from tests.support.project_files import model, write_manifest, write_results
 
 
@@ -146,3 +149,45 @@ def test_the_same_from_python(project: Path, capsys: pytest.CaptureFixture[str])
     assert tables(project) == []
     with pytest.raises(ValueError, match="away"):
         api.disconnect(NAME, way="away")
+
+
+def in_state(root: Path, sql: str) -> None:
+    with duckdb.connect(str(root / "tiny.duckdb")) as db:
+        db.execute(sql)
+
+
+def test_state_of_an_earlier_version_tells_where_it_was_sent_by_the_model_alone(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(capsys, "sync")[0] == 0
+    in_state(project, "DELETE FROM revetl.syncs")
+    code, out, _ = call(capsys, "disconnect", NAME, "--archive", "--dry-run", "--json")
+    assert (code, listed(out)["plan"]["changes"]["archive"]) == (0, 5)
+    write_manifest(project, model(NAME, columns=COLUMNS))
+    code, _, err = call(capsys, "disconnect", NAME, "--archive", "--yes")
+    assert (code, "Declare it once more, or `--leave`" in err) == (2, True)
+    code, out, _ = call(capsys, "disconnect", NAME, "--yes")
+    assert (code, tables(project)) == (0, [])
+
+
+def test_a_saga_is_ended_before_one_of_its_destinations_is_left(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(capsys, "sync")[0] == 0
+    in_state(project, "INSERT INTO revetl.sagas (saga_id, saga, step) VALUES ('s', 'people', 'undoing')")
+    in_state(project, f"INSERT INTO revetl.saga_runs VALUES ('s', 0, '{NAME}', 'r', NULL, NULL)")
+    code, _, err = call(capsys, "disconnect", NAME, "--yes")
+    assert (code, "the saga people is half undone; nothing was changed" in err) == (3, True)
+    assert tables(project)
+
+
+def test_exposures_name_it_no_more(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (project / "revetl.yml").write_text("name: tiny\nexposures: dbt_project/models/exposures.yml\n")
+    file = project / "dbt_project/models/exposures.yml"
+    declare(project)
+    assert call(capsys, "sync")[0] == 0
+    write_exposures(file, load(project).syncs(verified=False), Owner(name="x"))
+    assert NAME in file.read_text()
+    write_manifest(project, model(NAME, SYNC, columns=COLUMNS))
+    assert call(capsys, "disconnect", NAME, "--yes")[0] == 0
+    assert not file.exists()
