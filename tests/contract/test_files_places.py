@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import socket
 import stat
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -16,6 +19,7 @@ import asyncssh
 import pytest
 
 from revetl.destinations.files.connector import store_of
+from revetl.destinations.files.local import LocalStore
 from revetl.destinations.files.options import Options
 from revetl.destinations.files.sftp import SftpStore
 from revetl.destinations.files.spool import SpooledFile, spooled
@@ -126,6 +130,50 @@ def test_files_and_folders_are_for_their_owner_alone(tmp_path: Path) -> None:
     asyncio.run(store.create("people/a.csv", spooled(OURS)))
     assert stat.S_IMODE((tmp_path / "people/a.csv").stat().st_mode) == 0o600
     assert stat.S_IMODE((tmp_path / "people").stat().st_mode) == 0o700
+
+
+def test_killed_between_any_two_calls_of_the_system_a_file_is_there_whole_or_not(tmp_path: Path) -> None:
+    """A process of its own, killed by SIGKILL before the n-th of them; then another one makes the file."""
+    step, met = 1, set[bool]()
+    while True:
+        root = tmp_path / str(step)
+        root.mkdir()
+        store, files = place("folder", root)
+        assert isinstance(store, LocalStore)
+        file = spooled(OURS)
+        if not dies_at(step, lambda store=store, root=root, file=file: store._create(root / "people/a.csv", file)):  # type: ignore[misc]
+            break
+        standing = {path: content for path, content in files().items() if not path.endswith(".part")}
+        assert standing in ({}, {"people/a.csv": OURS})
+        met.add(bool(standing))
+        made = asyncio.run(store.create("people/a.csv", spooled(OURS)))
+        assert made is not bool(standing)
+        assert files() == {"people/a.csv": OURS}
+        step += 1
+    assert met == {True, False}
+    assert step > 5
+
+
+def dies_at(step: int, work: Callable[[], object]) -> bool:
+    """Whether a copy of this process came to that call of the file system, and was killed there."""
+    child = os.fork()
+    if not child:
+        calls = 0
+
+        def seen(event: str, _: object) -> None:
+            nonlocal calls
+            if event in ("open", "os.link", "os.mkdir", "os.remove", "os.unlink", "glob.glob", "os.scandir"):
+                calls += 1
+                if calls == step:
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+        sys.addaudithook(seen)
+        try:
+            work()
+        finally:
+            os._exit(0)
+    _, status = os.waitpid(child, 0)
+    return os.WIFSIGNALED(status)
 
 
 # S3.
