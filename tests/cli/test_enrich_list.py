@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import openpyxl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -25,6 +26,7 @@ from revetl.enrich.lists.files import open_list
 from revetl.sandbox.process import SandboxProcess, read_stats
 from tests.support.project_files import enriching_project, write, write_manifest
 
+pytestmark = pytest.mark.xdist_group("enrich_list")  # one sandbox for all
 HERE = Path(__file__).resolve().parents[2]
 N = 40
 
@@ -197,7 +199,9 @@ def test_stdin_to_stdout(root: Path, capfdbinary: pytest.CaptureFixture[bytes], 
     monkeypatch.setattr("sys.stdin", Stdin)
     assert shell.run(["enrich", "-", "-o", "-", "--yes"]) == 0
     lines = capfdbinary.readouterr().out.decode().splitlines()
-    assert lines[0].startswith("first;last;website;email;email_source;email_confidence;phone")
+    assert lines[0].startswith(
+        "first;last;website;email;email_source;email_confidence;email_verification;email_cost_usd;phone"
+    )
     assert lines[1].startswith("Ada3;Lovelace;acme3.example;")
     assert len(lines) == 2
 
@@ -245,12 +249,17 @@ def test_a_list_that_cant_be_used_is_refused_before_anything_is_asked(
     assert expected in capsys.readouterr().err
 
 
-def test_text_in_another_encoding_is_refused_with_what_to_do(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_text_in_another_encoding_is_read_or_refused_with_its_line(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     rows = "".join(f"Ada,Lovelace,acme{i}.example\n" for i in range(2_000)) + "Zo\xeb,M\xfcller,acme.example\n"
-    (root / "leads.csv").write_bytes(("first name,last name,domain\n" + rows).encode("latin-1"))
-    assert shell.run(["enrich", "leads.csv", "-o", "out.csv", "--yes"]) == 2
+    text = "first name,last name,domain\n" + rows
+    (root / "leads.csv").write_bytes(text.encode("cp1252"))
+    with open_list("leads.csv", sys.stdin.buffer) as listing:
+        assert [*listing.chunks()][-1][-1] == ("Zoë", "Müller", "acme.example")
+    assert shell.run(["enrich", "leads.csv", "-o", "out.csv", "--yes", "--encoding", "utf-8"]) == 2
     err = capsys.readouterr().err
-    assert "not UTF-8 text" in err
+    assert "leads.csv:2002: not UTF-8 text" in err
     assert "CSV UTF-8" in err
 
 
@@ -440,3 +449,105 @@ def test_a_refused_key_ends_with_4(root: Path, sandbox: str, capsys: pytest.Capt
     assert shell.run(["enrich", "leads.csv", "-o", "out.csv", "--yes"]) == 4
     said = capsys.readouterr()
     assert "bad-key" not in said.out + said.err
+
+
+def test_the_first_rows_of_a_list_are_its_first_rows(root: Path) -> None:
+    write(root / "leads.csv", leads())
+    assert shell.run(["enrich", "leads.csv", "-o", "out.csv", "--yes", "--limit", "12"]) == 0
+    sources = [row["job_title_source"] for row in read(root / "out.csv")]
+    assert any(sources[:12])
+    assert not any(sources[12:])
+    assert len(sources) == N + 1
+
+
+def test_a_column_that_is_named_and_cells_that_say_nothing(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(root / "leads.csv", "Wer,Nachname,Web,Email\nAda1,Lovelace,acme1.example,N/A\nAda2,Lovelace,gmail.com,-\n")
+    asked = ["enrich", "leads.csv", "-o", "out.csv", "--yes", "--column", "Wer=first_name"]
+    assert shell.run([*asked, "--column", "Web=company_domain"]) == 0
+    err = capsys.readouterr().err
+    assert "Wer → first_name" in err
+    assert "Email: 2 cells can't be used" in err
+    assert "Web: 1 cells can't be used" in err
+    for row in read(root / "out.csv"):
+        assert row["email_source"] != "input"
+        assert row["Email"] in ("N/A", "-")
+    assert shell.run([*asked, "--column", "Web"]) == 2
+    assert "NAME=INPUT" in capsys.readouterr().err
+
+
+def test_money_stands_beside_what_it_bought(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    # One stands in it twice, and one is known to nobody.
+    write(root / "leads.csv", leads(6) + leads(1).splitlines(keepends=True)[1] + "No,Body,nowhere.example,,\n")
+    assert shell.run(["enrich", "leads.csv", "-o", "out.csv", "--yes", "--json"]) == 0
+    spent = sum(Decimal(w["spent_usd"]) for w in json.loads(capsys.readouterr().out)["waterfalls"])
+    rows = read(root / "out.csv")
+    costs = [Decimal(cell) for row in rows for name, cell in row.items() if name.endswith("_cost_usd") and cell]
+    assert abs(sum(costs) - spent) < Decimal("0.0000001")
+    found = [row for row in read(root / "out.csv") if row["job_title"]]
+    assert found
+    assert all(Decimal(row["job_title_cost_usd"]) > 0 for row in found)
+    assert {row["email_verification"] for row in found if row["email"]} <= {"valid"}
+
+
+def test_a_list_is_verified_and_nobody_is_asked_for_more(
+    root: Path, sandbox: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = "First,Last,Website,Mail\nAda1,Lovelace,acme1.example,ADA1@acme1.example\n"
+    write(root / "leads.csv", text + "No,Body,acme2.example,x@acme2.example\nAda2,Lovelace,acme2.example,\n")
+    before = read_stats(sandbox)
+    command = ["enrich", "leads.csv", "-o", "out.csv", "--yes", "--verify-only"]
+    assert shell.run(command) == 0
+    said = capsys.readouterr().err
+    assert "email of the list: 1 invalid, 1 valid." in said
+    first, second, third = read(root / "out.csv")
+    assert (first["email"], first["email_source"], first["email_verification"]) == (
+        "ada1@acme1.example",
+        "input",
+        "valid",
+    )
+    # What is false is said, not taken away; and nothing is looked for.
+    assert (second["email"], second["email_verification"]) == ("x@acme2.example", "invalid")
+    assert (third["email"], third["job_title"]) == ("", "")
+    assert Decimal(first["email_cost_usd"]) == Decimal(second["email_cost_usd"]) > 0
+    # Again: the verdicts are known. Without --verify-only, who has a false address is looked for like who has none.
+    asked = read_stats(sandbox)
+    assert asked != before
+    assert shell.run(command) == 0
+    assert read_stats(sandbox) == asked
+    assert shell.run(["enrich", "leads.csv", "-o", "all.csv", "--yes"]) == 0
+    assert read_stats(sandbox) != asked
+    assert read(root / "all.csv")[0]["email_source"] == "input"
+
+
+def test_a_list_without_anything_to_verify_is_refused(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(root / "leads.csv", "First,Last,Website\nAda1,Lovelace,acme1.example\n")
+    assert shell.run(["enrich", "leads.csv", "-o", "out.csv", "--yes", "--verify-only"]) == 2
+    assert "What is verified: email" in capsys.readouterr().err
+
+
+def test_rows_that_cant_be_read_stand_beside_the_output(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(root / "leads.csv", "First,Last,Website\nAda1,Lovelace,acme1.example,more\nAda2,Lovelace,acme2.example\n")
+    command = ["enrich", "leads.csv", "--yes", "--max-spend", "0"]
+    assert shell.run([*command, "-o", "out.csv"]) == 3
+    assert "1 row can't be read (line 2: 4 cells" in capsys.readouterr().err
+    assert [row["First"] for row in read(root / "out.csv")] == ["Ada2"]
+    assert "more" in (root / "out.rejects.csv").read_text(encoding="utf-8-sig")
+    assert shell.run([*command, "-o", "-"]) == 2
+    assert shell.run([*command, "-o", "-", "--rejects", "bad.csv"]) == 3
+    assert (root / "bad.csv").exists()
+
+
+def test_a_spreadsheet_in_and_out(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    book = openpyxl.Workbook()
+    for row in (["First", "Last", "Website"], ["Ada3", "Lovelace", "acme3.example"]):
+        book.active.append(row)
+    book.create_sheet("Notes")
+    book.save(root / "leads.xlsx")
+    assert shell.run(["enrich", "leads.xlsx", "-o", "out.xlsx", "--yes"]) == 0
+    assert "Of 2 sheets 'Sheet' is read." in capsys.readouterr().err
+    header, ada = openpyxl.load_workbook(root / "out.xlsx").active.iter_rows(values_only=True)
+    found = dict(zip(header, ada, strict=True))
+    assert (found["First"], found["linkedin_url"]) == ("Ada3", "https://linkedin.com/in/ada-3")
+    assert isinstance(found["linkedin_url_cost_usd"], float)
+    # The order of the providers can be looked at over the same list, without a model.
+    assert shell.run(["tune", "contact_profile", "leads.xlsx"]) == 0

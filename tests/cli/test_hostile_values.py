@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from revetl.cli.output import SafeStdout
-from revetl.enrich.lists.files import open_list, write_list
+from revetl.enrich.lists.files import open_list
+from revetl.enrich.lists.writing import write_list
 from tests.support.cli_project import call, source
 
 # A title is set, the screen cleared, a colour begun in two ways, the direction turned; markup of rich, HTML, Markdown.

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from revetl.enrich.lists.columns import choose, match_columns
-from revetl.enrich.lists.entity_table import entity_name, found_values, loaded
+from revetl.enrich.lists.entity_table import entity_name, loaded
+from revetl.enrich.lists.winners import found_values
+from revetl.enrich.selection.questions import QuestionSelection
+from revetl.enrich.selection.scope import Scope
 from revetl.enrich.waterfall import WaterfallSpec
 from revetl.errors import ConfigError
 from revetl.providers.grammar import load_providers
+from revetl.state.appending import append_rows
+from revetl.state.calls import CallOutcome, PaidCall, append_outcomes
 from revetl.state.schema import create_all, relation
 from revetl.state.values import ValueRow, append_values
 from revetl.warehouse.base import Warehouse
@@ -57,7 +63,8 @@ def given(
 ) -> dict[str, tuple[str, str]]:
     """What the first row is given of (field, value, provider, confidence, age in days)."""
     match = match_columns(spec, People.header)
-    with loaded(warehouse, match, People(), NOW) as input_:
+    with loaded(warehouse, match, People(), NOW) as held:
+        input_ = held.relation
         [(key,)] = warehouse.rows(f"SELECT golden_id FROM {table(input_)} WHERE row_no = 0")
         rows = [
             ValueRow(
@@ -125,3 +132,59 @@ def test_columns_that_are_named() -> None:
         choose(waterfalls, TERMS, People.header, {"company_domain": None})
     with pytest.raises(ConfigError, match="Did you mean 'domain'"):
         choose(waterfalls, TERMS, People.header, {"company_domain": "domaine"})
+
+
+def test_what_the_cells_cost_is_what_was_charged(warehouse: Warehouse) -> None:
+    """Also where a miss was charged, where a field came that is not wanted, and where one answer served a model too."""
+    match = match_columns(spec(), People.header)
+    calls, values = [], []
+
+    def charged(call: str, provider: str, status: str, usd: str, request_hash: str) -> None:
+        paid = PaidCall(call, "r", "people", provider, (), request_hash, "v", Decimal(1), NOW)
+        calls.append((paid, CallOutcome(status, NOW, 200, Decimal(usd))))  # type: ignore[arg-type]
+
+    def gave(
+        call: str, provider: str, entity: str, key: str, field: str, value: str, verdict: str | None = None
+    ) -> None:
+        rejected = "invalid" if verdict == "invalid" else None
+        row = (entity, key, field, value, provider, None, verdict, call, NOW, NOW + timedelta(days=90), rejected)
+        values.append(row)
+
+    with loaded(warehouse, match, People(), NOW) as held:
+        scope = Scope(
+            warehouse=warehouse,
+            spec=spec(),
+            providers=TERMS,
+            relation=held.relation,
+            entity=entity_name(spec()),
+            run_id="r",
+            now=NOW,
+        )
+        people = QuestionSelection(scope).population()
+        rows = warehouse.rows(f"SELECT key, hash_0, hash_1 FROM ({people.sql}) AS p ORDER BY hash_0", people.params)
+        (ada, _, _), (_, grace_pdl, grace_apollo), (alan, _, _) = [tuple(map(str, row)) for row in rows]
+        listed = entity_name(spec())
+        charged("hit", PDL, "hit", "0.30", "x")
+        for field in ("phone", "city", "email"):
+            gave("hit", PDL, listed, ada, field, "a@x.example", "invalid" if field == "email" else None)
+        charged("unwanted", PDL, "hit", "0.20", "y")
+        gave("unwanted", PDL, listed, alan, "city", "Paris")
+        gave("unwanted", PDL, "golden_contacts", "g1", "city", "Paris")
+        charged("miss", PDL, "miss", "0.05", grace_pdl)
+        charged("miss 2", APOLLO, "miss", "0.02", grace_apollo)
+        charged("verdict", "zerobounce.validate", "hit", "0.01", "z")
+        gave("verdict", "zerobounce.validate", "verification", "a@x.example", "email", "a@x.example", "invalid")
+        append_outcomes(warehouse, calls)
+        append_rows(
+            warehouse,
+            "enrichment_values",
+            [(*v, "zerobounce.validate" if v[2] == "email" and v[0] == listed else None) for v in values],
+        )
+        found = [
+            f
+            for _, chunk in found_values(warehouse, match, TERMS, People(), held.relation, NOW, priced=True)
+            for f in chunk
+        ]
+    costs = sorted(round(v.cost_usd or 0, 6) for known in found for v in known.values() if v.cost_usd)
+    # Ada's phone, her email and its verdict; Grace's misses; half of what told where Alan is.
+    assert costs == [0.07, 0.1, 0.15, 0.16]

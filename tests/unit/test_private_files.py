@@ -16,7 +16,8 @@ import duckdb
 import pytest
 
 from revetl.clock import SystemClock
-from revetl.enrich.lists.files import open_list, write_list
+from revetl.enrich.lists.files import open_list
+from revetl.enrich.lists.writing import write_list
 from revetl.errors import RevetlError, WarehouseError, WarehouseFull
 from revetl.private_files import _Umask, replaced
 from revetl.project.dbt import Dbt, run_dbt

@@ -29,6 +29,7 @@ class FrameOptions(TypedDict, total=False):
     max_spend_usd: Decimal | float | str | None
     columns: Mapping[str, str | None] | None
     limit: int | None
+    verify_only: bool
     progress: OnProgress | None
     on_report: Callable[[EnrichReport], None] | None
     project_dir: Path | str | None
@@ -47,6 +48,7 @@ def enrich_frame(
     max_spend_usd: Decimal | float | str | None = None,
     columns: Mapping[str, str | None] | None = None,
     limit: int | None = None,
+    verify_only: bool = False,
     progress: OnProgress | None = None,
     on_report: Callable[[EnrichReport], None] | None = None,
     project_dir: Path | str | None = None,
@@ -64,7 +66,8 @@ def enrich_frame(
     max_spend_usd    the most that this call may cost, in US dollars. Needed where the waterfall has no budget per run.
     columns          provider input → the frame's column, or None for an input that is not to be used. The others are
                      matched by name.
-    limit            look at the first so many rows by key only; from 1 on.
+    limit            look at the first so many rows only; from 1 on.
+    verify_only      what the frame holds is verified, where the field is to be, and nobody is asked for more.
     progress         is called with a `revetl.enrich.Progress` about once a second, on another thread.
     on_report        is called with the `revetl.enrich.EnrichReport` at the end.
     project_dir      where revetl.yml is; default: $REVETL_PROJECT_DIR, else here or above. `profiles_dir` and `target`
@@ -78,7 +81,12 @@ def enrich_frame(
     provider was away.
     """
     options = FrameOptions(
-        max_spend_usd=max_spend_usd, columns=columns, limit=limit, progress=progress, on_report=on_report
+        max_spend_usd=max_spend_usd,
+        columns=columns,
+        limit=limit,
+        verify_only=verify_only,
+        progress=progress,
+        on_report=on_report,
     )
     options |= FrameOptions(project_dir=project_dir, profiles_dir=profiles_dir, target=target)
     return _enriched(frame, waterfall, options, stacklevel=3)
@@ -147,6 +155,7 @@ def _enrichment(frame: Any, waterfall: str | None, options: FrameOptions) -> Fra
         max_spend_usd=None if spend is None else as_usd(spend),
         columns=options.get("columns"),
         limit=as_limit(options.get("limit")),
+        verify_only=options.get("verify_only", False),
         on_progress=options.get("progress"),
         on_report=options.get("on_report"),
     )

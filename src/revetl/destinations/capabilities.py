@@ -15,6 +15,8 @@ What the engine does without one, and says in every plan (`revetl.sync.plan.cons
 | `ProbesAccess` | `revetl debug` tries that the credentials are valid, not what they may do |
 | `MakesKeyFields` | `key_property` names a field that is there already |
 | `ProbesKeyFields` | a field for keys is made unsaid in the plan, and lacking rights show when it is |
+| `MakesFields` | no `create_properties` |
+| `Erases` | no `on_leave: erase` |
 | `RunsJobs` | every batch goes by `write` |
 | `PublishesRuns` | the same |
 | `CopiesSetup` | a sandbox can't be made as the account is |
@@ -27,7 +29,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from revetl.destinations.base import Pair, Quota, RecordMatch
+from revetl.destinations.base import DestinationField, FieldType, Pair, Quota, RecordMatch
 from revetl.model import Change, Contents, Outcome, Scalar
 
 if TYPE_CHECKING:
@@ -203,6 +205,34 @@ class ProbesKeyFields(Protocol):
     async def key_field_to_make(self, object_: str, match_on: str | None) -> str | None:
         """The field that is made before, or with, the first record that is matched by `match_on`; None where none is.
         Changes nothing. Denied where the credentials do not suffice for making it."""
+        ...
+
+
+@runtime_checkable
+class MakesFields(Protocol):
+    """A field can be made for a column of which the object has none. The engine asks for those that a sync names."""
+
+    def new_field(self, object_: str, name: str, type_: FieldType) -> DestinationField:
+        """The field as it would be. Asks nothing. ConfigError where the destination takes no such name or type."""
+        ...
+
+    async def try_making_field(self, object_: str) -> None:
+        """Denied where the credentials do not suffice for making one. Changes nothing."""
+        ...
+
+    async def make_field(self, object_: str, name: str, type_: FieldType) -> None:
+        """Afterwards it stands and `describe` has it, whoever made it. Repeating is safe. ConfigError where it can't be
+        made, or where one of another type stands there by now."""
+        ...
+
+
+@runtime_checkable
+class Erases(Protocol):
+    """Records can be erased for good: neither the vendor nor its user brings one back."""
+
+    def erases(self, object_: str) -> bool:
+        """Whether `write` takes deletes of this object with `Change.erase`, `Limits.erase_rows` a call. The outcome of
+        one that went through, or may have, has the code ERASED. A record that is gone already is ok, as of a delete."""
         ...
 
 

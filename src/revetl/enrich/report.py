@@ -72,7 +72,7 @@ class EnrichReport:
     @property
     def filled(self) -> int:
         """Blanks that hold a value now, over all fields."""
-        return sum(f.filled_after - f.filled_before for f in self.fields.values())
+        return sum(max(0, f.filled_after - f.filled_before) for f in self.fields.values())
 
     @property
     def exit_code(self) -> int:
@@ -103,7 +103,10 @@ OnProgress = Callable[[Progress], None]
 @dataclass(frozen=True, slots=True)
 class StageEstimate:
     """`lookups`: the most that may be asked now. `expected_lookups` leaves out what earlier stages will have filled.
-    `assumed`: the ledger holds too few answers, so the hit rate is a guess."""
+    `assumed`: the ledger holds too few answers, so the hit rate is a guess. Of a list: `spared` are lookups that are
+    not made since the provider has answered about the same people, asked with other inputs; `again` are those of
+    `lookups` about people whom it did not find, and may find by what is new.
+    """
 
     provider: str
     lookups: int
@@ -113,6 +116,8 @@ class StageEstimate:
     expected_usd: Decimal
     greatest_usd: Decimal
     minutes: float = 0.0
+    spared: int = 0
+    again: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -150,6 +150,20 @@ class WaterfallSpec(_Strict):
     def column(self, field: str) -> str:
         return self.fields[field].column or field
 
+    def verified_fields(self) -> dict[str, str]:
+        """Wanted field that counts only once it is verified → the first verifier that a stage names for it."""
+        found: dict[str, str] = {}
+        for stage in self.stages:
+            for field, verifier in stage.verify.items():
+                if self.fields[field].accept.verified:
+                    found.setdefault(field, verifier)
+        return found
+
+    def only_verifying(self) -> WaterfallSpec:
+        """The same, but that no provider is asked for a value."""
+        stages = tuple(stage.model_copy(update={"when": "1 = 0"}) for stage in self.stages if stage.verify)
+        return self.model_copy(update={"stages": stages})
+
     def fills(self, stage: Stage, provider: ProviderSpec) -> tuple[str, ...]:
         """The wanted fields that this stage is there for."""
         return stage.fills or tuple(f for f in self.fields if f in provider.fields)

@@ -21,7 +21,7 @@ from revetl.warehouse.sql import ident, literal, table
 _OF_RECORDS = re.compile(r"(snapshot|plan|drift|rollback|links|references|adhoc_input)__")
 _REJECTED, _SAVED, _PAIRS, _LIST = "rejected__", "saved__", "__pairs", "adhoc_input__"
 _REFERENCES = "references__"
-_CALLS = "enrichment_calls"
+_CALLS, _IDENTITIES = "enrichment_calls", "enrichment_identities"
 _REMADE = ("call_id", "keys", "request_hash")
 _BEFORE, _AFTER = ident("before"), ident("after")
 
@@ -54,6 +54,7 @@ def erase(wanted: PeopleScratch, hold_leases: Callable[[], None]) -> None:
                 about = wanted.mentions_theirs(name, "message")
                 warehouse.execute(f"UPDATE {rejected} SET message = NULL WHERE {about}")
         _empty_outcomes(wanted)
+        warehouse.execute(f"DELETE FROM {wanted.table(_IDENTITIES)} WHERE {conditions[_IDENTITIES]}")
         _empty_calls(wanted, table(remade))
         warehouse.execute(f"UPDATE {wanted.table('runs')} SET error = NULL WHERE {conditions['runs']}")
         values = wanted.table("enrichment_values")
@@ -68,6 +69,12 @@ def _conditions(wanted: PeopleScratch) -> dict[str, str]:
     found = {
         "enrichment_values": _their_values(wanted),
         _CALLS: " OR ".join([wanted.holds_named(_CALLS, "keys"), wanted.holds_theirs(_CALLS, "response")]),
+        # Digests of what was asked about them. Where a question served others too, it stays known as answered.
+        _IDENTITIES: f"""
+            request_hash IN (
+                SELECT request_hash FROM {wanted.table(_CALLS)} WHERE {wanted.holds_named(_CALLS, "keys")}
+            )
+            """,
         "outcomes": " OR ".join(
             [
                 wanted.is_named("key"),

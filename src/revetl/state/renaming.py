@@ -25,6 +25,8 @@ _NAMING = (
     ("outcomes", "sync"),
     ("publications", "sync"),
     ("runs", "subject"),
+    ("syncs", "sync"),
+    ("saga_runs", "sync"),
 )
 
 

@@ -43,6 +43,35 @@ TABLES: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("target", "VARCHAR"),
         ("since", "TIMESTAMP"),
     ),
+    "syncs": (  # one row per sync: what it was when it last ran, so that it can be left where no file declares it
+        ("sync", "VARCHAR"),
+        ("destination", "VARCHAR"),
+        ("object", "VARCHAR"),
+        ("match_on", "VARCHAR"),
+        ("key_property", "VARCHAR"),
+        ("links", "VARCHAR"),  # JSON array of [sync or look-up, type, object]
+        ("metadata", "VARCHAR"),  # JSON array: fields that tell of the run
+        ("nested", "VARCHAR"),  # JSON array: fields whose text is JSON
+        ("run_id", "VARCHAR"),
+        ("disconnect_at", "TIMESTAMP"),  # since when nothing is sent: a disconnect began
+        ("disconnected_at", "TIMESTAMP"),  # when it came to its end, and the state was gone
+    ),
+    "sagas": (  # one row for each time that a saga was run
+        ("saga_id", "VARCHAR"),
+        ("saga", "VARCHAR"),
+        ("step", "VARCHAR"),  # applying; undoing; then done or undone
+        ("began_at", "TIMESTAMP"),
+        ("ended_at", "TIMESTAMP"),
+        ("cause", "VARCHAR"),  # why it is undone
+    ),
+    "saga_runs": (  # the runs of each, in their order
+        ("saga_id", "VARCHAR"),
+        ("ordinal", "BIGINT"),
+        ("sync", "VARCHAR"),
+        ("run_id", "VARCHAR"),
+        ("undone_by", "VARCHAR"),  # the run that took it back
+        ("left_alone", "BIGINT"),  # records of it that were left, since somebody changed them or they can't be undone
+    ),
     "plans": (  # one row for each plan that was applied
         ("plan_id", "VARCHAR"),
         ("run_id", "VARCHAR"),
@@ -132,6 +161,12 @@ TABLES: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("request_id", "VARCHAR"),  # the vendor's name for a submitted job: its result is fetched, never paid for again
         ("credits_charged", "DECIMAL(18,6)"),  # the vendor's own count, where it gives one; a batch's is shared out
         ("credits_remaining", "DECIMAL(18,6)"),  # of the account, as the vendor said with this answer
+    ),
+    "enrichment_identities": (  # by what each question named whom it is about
+        ("provider", "VARCHAR"),
+        ("request_hash", "VARCHAR"),
+        ("identity", "VARCHAR"),  # an input, or inputs that are enough together: first_name+last_name+company_name
+        ("digest", "VARCHAR"),
     ),
     "enrichment_spend": (  # what budgets count: one row per run, provider and day, in step with enrichment_calls
         ("run_id", "VARCHAR"),

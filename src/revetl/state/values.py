@@ -18,6 +18,8 @@ from revetl.warehouse.base import Warehouse
 from revetl.warehouse.sql import table
 
 VERIFICATION = "verification"
+# The provider of what a list holds itself and wants verified.
+OWN = "input"
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from revetl.enrich.lists.columns import ColumnMatch, added_columns, choose
-from revetl.enrich.lists.entity_table import enriched_rows, entity_name, loaded
-from revetl.enrich.lists.files import ByteSink, check_target, open_list, write_list
+from revetl.enrich.lists.columns import SAMPLE_ROWS, ColumnMatch, added_columns, choose
+from revetl.enrich.lists.entity_table import entity_name, loaded
+from revetl.enrich.lists.files import HowToRead, Listing, open_list, rejected_rows
+from revetl.enrich.lists.winners import enriched_rows, own_verdicts
+from revetl.enrich.lists.words import read_placeholders
+from revetl.enrich.lists.workbooks import WorkbookListing
+from revetl.enrich.lists.writing import ByteSink, check_size, check_target, write_list
 from revetl.enrich.report import EnrichReport, Estimate
 from revetl.enrich.waterfall import WaterfallSpec
 from revetl.errors import ConfigError, GuardrailError, did_you_mean
@@ -33,7 +37,9 @@ class EnrichRequest:
 
     `on_estimates` is shown the cost before anything is spent. `ask` is then asked whether to go on, unless the cost is
     `agreed` to already or there is none; None where nobody can be asked, and then nothing is spent.
-    `on_match`: shown which column of the list is which input.
+    `on_match`: shown which column of the list is which input. `columns`: input → the list's column, where the caller
+    says it; None for an input that is not to be used. `limit`: the first so many records by key, or rows of the list.
+    `verify_only`: what the list holds is verified, and nobody is asked for more.
     """
 
     names: Sequence[str] = ()
@@ -45,17 +51,37 @@ class EnrichRequest:
     ask: Callable[[], bool] | None = None
     on_estimates: Callable[[Sequence[Estimate]], None] | None = None
     on_match: Callable[[ColumnMatch], None] | None = None
+    columns: Mapping[str, str | None] = field(default_factory=dict)
+    verify_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class ListFiles:
     """The list and where the enriched one goes: paths, or `-` for `stdin` and `stdout`. `output` None: nowhere, which
-    a dry run allows."""
+    a dry run allows. `encoding` and `delimiter` of a CSV, `sheet` of a spreadsheet; None: found out. `rejects`: where
+    rows go that can't be read; None: beside the output, or nowhere where that is stdout, and then they refuse the list.
+    """
 
     source: str
     output: str | None
     stdin: BinaryIO
     stdout: ByteSink
+    encoding: str | None = None
+    delimiter: str | None = None
+    sheet: str | None = None
+    rejects: Path | None = None
+
+    @property
+    def rejects_path(self) -> Path | None:
+        if self.rejects is not None or self.output in (None, "-"):
+            return self.rejects
+        output = Path(self.output or "")
+        return output.with_name(f"{output.stem}.rejects.csv")
+
+    @property
+    def how_to_read(self) -> HowToRead:
+        set_aside = self.output is None or self.rejects_path is not None
+        return HowToRead(self.encoding, self.delimiter, self.sheet, set_aside)
 
 
 @dataclass(slots=True)
@@ -98,19 +124,35 @@ def _enrich_list(project: Project, files: ListFiles, request: EnrichRequest, cal
     was found so far is in a file beside the output, and the same command goes on from there."""
     if files.output is not None:
         check_target(files.output, files.source)
+    if files.rejects is not None:
+        check_target(str(files.rejects), files.source)
     with caller.warehouse(project) as warehouse:
         specs = _chosen(project.waterfalls, request)
         enriching = _Enriching(project, warehouse, request, caller)
-        with open_list(files.source, files.stdin) as listing:
-            match = choose(specs, project.providers, listing.header)
+        with open_list(files.source, files.stdin, files.how_to_read) as listing:
+            if isinstance(listing, WorkbookListing) and len(listing.sheets) > 1:
+                caller.note(f"Of {len(listing.sheets)} sheets {listing.sheet!r} is read. --sheet names another.")
+            rows = next(listing.chunks(), [])[:SAMPLE_ROWS]
+            match = choose(
+                specs, project.providers, listing.header, request.columns, rows, verify_only=request.verify_only
+            )
+            match = replace(match, placeholders=read_placeholders(project.placeholders_seed))
             enriching.result.columns = dict(match.inputs)
             if request.on_match is not None:
                 request.on_match(match)
-            with loaded(warehouse, match, listing, caller.clock.now()) as relation:
-                given = WaterfallInput(match.spec, relation, request.limit, entity_name(match.spec))
+            with loaded(warehouse, match, listing, caller.clock.now(), limit=request.limit) as held:
+                relation = held.relation
+                _set_aside(listing, files, caller)
+                for column, cells in held.unusable.items():
+                    caller.note(
+                        f"{column}: {cells:,} cells can't be used (placeholders, or not what the column is for)."
+                    )
+                added = [name for names in added_columns(match, listing.header).values() for name in names]
+                if files.output is not None:
+                    check_size(files.output, listing, held.rows, len(listing.header) + len(added))
+                given = WaterfallInput(match.spec, relation, kept_as=entity_name(match.spec))
                 if not enriching.go_on([given]) or files.output is None:
                     return enriching.result
-                added = [name for names in added_columns(match, listing.header).values() for name in names]
 
                 def write(to: str) -> None:
                     rows = enriched_rows(warehouse, match, project.providers, listing, relation, caller.clock.now())
@@ -125,9 +167,27 @@ def _enrich_list(project: Project, files: ListFiles, request: EnrichRequest, cal
                         caller.note(f"What was found so far is in {partial}. The same command goes on from there.")
                     raise
                 write(files.output)
+                for name, verdicts in own_verdicts(warehouse, match.spec, relation).items():
+                    said = ", ".join(f"{n:,} {verdict}" for verdict, n in verdicts.items())
+                    caller.note(f"{name} of the list: {said}.")
                 if partial is not None:
                     partial.unlink(missing_ok=True)
     return enriching.result
+
+
+def _set_aside(listing: Listing, files: ListFiles, caller: Caller) -> None:
+    """One report of all rows that can't be read."""
+    rejected = rejected_rows(listing)
+    path = files.rejects_path
+    if rejected.first is None:
+        return
+    rows = "row" if len(rejected) == 1 else "rows"
+    said = f"{len(rejected):,} {rows} can't be read (line {rejected.first.line}: {rejected.first.problem})"
+    if path is None:
+        caller.note(f"{said}; nothing is asked about them.")
+        return
+    rejected.write(path)
+    caller.note(f"{said}; nothing is asked about them. They are in {path}.")
 
 
 class _Enriching:

@@ -6,13 +6,13 @@ import asyncio
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import combinations
+from itertools import combinations, product
 from typing import TYPE_CHECKING, BinaryIO
 
 from revetl.enrich.execution.answer_spool import write_kept
 from revetl.enrich.lists.columns import column_of
-from revetl.enrich.lists.entity_table import list_key
-from revetl.enrich.lists.files import CsvListing, ParquetListing, open_list
+from revetl.enrich.lists.entity_table import as_a_list_has_it, list_key
+from revetl.enrich.lists.files import Listing, open_list
 from revetl.enrich.waterfall import WaterfallSpec
 from revetl.errors import ConfigError, Problem
 from revetl.model import Relation
@@ -155,17 +155,23 @@ def people_of(waterfalls: Iterable[WaterfallSpec], relation: Callable[[str], Rel
 
 
 def list_keys(waterfalls: Sequence[WaterfallSpec]) -> Callable[[Mapping[str, str]], set[str]]:
-    """Lists keep a person under a digest of the inputs that the list had: that of any choice of what is known."""
+    """Lists keep a person under a digest of the inputs that the list had, each in its one form: that of any choice of
+    what is known."""
 
     def keys(known: Mapping[str, str]) -> set[str]:
         found = set()
-        for spec in waterfalls:
-            given = [name for name in spec.inputs if known.get(name)]
-            for size in range(1, len(given) + 1):
-                for chosen in combinations(given, size):
-                    # Only what names one person: a company, or a name alone, is shared by many.
-                    if any(name in UNIQUE for name in chosen) or _names_one(chosen):
-                        found.add(list_key({name: known[name] for name in chosen}))
+        for said, spec in product((known, as_a_list_has_it(known)), waterfalls):
+            found |= keys_of(said, spec)
+        return found
+
+    def keys_of(known: Mapping[str, str], spec: WaterfallSpec) -> set[str]:
+        found = set()
+        given = [name for name in spec.inputs if known.get(name)]
+        for size in range(1, len(given) + 1):
+            for chosen in combinations(given, size):
+                # Only what names one person: a company, or a name alone, is shared by many.
+                if any(name in UNIQUE for name in chosen) or _names_one(chosen):
+                    found.add(list_key({name: known[name] for name in chosen}))
         return found
 
     return keys
@@ -176,7 +182,7 @@ def _names_one(chosen: Sequence[str]) -> bool:
     return "first_name" in chosen and "last_name" in chosen and company
 
 
-def read_people(listing: CsvListing | ParquetListing) -> tuple[list[dict[str, str]], list[str]]:
+def read_people(listing: Listing) -> tuple[list[dict[str, str]], list[str]]:
     """(what is known of each, keys of records) from a list with columns such as email, linkedin_url, golden_id or key.
     ConfigError where it has none of these."""
     columns = {name: column_of(name, listing.header) for name in (*UNIQUE, *_NAMED, *_KEYS)}
@@ -195,6 +201,6 @@ def read_people(listing: CsvListing | ParquetListing) -> tuple[list[dict[str, st
     return identities, list(dict.fromkeys(keys))
 
 
-def _rows(listing: CsvListing | ParquetListing) -> Iterator[Sequence[object]]:
+def _rows(listing: Listing) -> Iterator[Sequence[object]]:
     for chunk in listing.chunks():
         yield from chunk

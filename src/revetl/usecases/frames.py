@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from revetl.enrich.execution.engine import run_waterfall
-from revetl.enrich.lists.columns import ColumnMatch, added_columns, choose
-from revetl.enrich.lists.entity_table import FoundValue, entity_name, found_values, loaded
+from revetl.enrich.lists.columns import SAMPLE_ROWS, ColumnMatch, added_columns, choose
+from revetl.enrich.lists.entity_table import entity_name, loaded
 from revetl.enrich.lists.frames import SUFFIXES, listing_of
+from revetl.enrich.lists.winners import FoundValue, found_values
+from revetl.enrich.lists.words import read_placeholders
 from revetl.enrich.options import WaterfallOptions
 from revetl.errors import ConfigError, Denied, did_you_mean
 from revetl.usecases.caller import Caller
@@ -30,6 +32,7 @@ class FrameRequest:
     max_spend_usd: Decimal | None = None
     columns: Mapping[str, str | None] | None = None
     limit: int | None = None
+    verify_only: bool = False
     on_progress: OnProgress | None = None
     on_report: Callable[[EnrichReport], None] | None = None
 
@@ -46,16 +49,16 @@ class FrameEnrichment:
         """The enriched frame. Safe to repeat. Raises ConfigError before anything is asked, WarehouseError, and Denied
         where a provider refused its key; what others answered is kept."""
         match, now = self._match(), self._caller.clock.now
-        self._listing.used = {*match.inputs.values(), *match.fields.values()}
+        self._listing.used = {*match.inputs.values(), *match.fields.values(), *filter(None, [match.country])}
         # Opened here: its connection belongs to this thread.
         with (
             self._caller.warehouse(self._project) as warehouse,
-            loaded(warehouse, match, self._listing, now()) as relation,
+            loaded(warehouse, match, self._listing, now(), limit=self._request.limit) as held,
         ):
+            relation = held.relation
             ctx = self._caller.context(self._project, warehouse, "enrich", stop=stop)
             options = WaterfallOptions(
                 max_spend_usd=self._request.max_spend_usd,
-                limit=self._request.limit,
                 entity_name=entity_name(match.spec),
                 on_progress=self._request.on_progress,
             )
@@ -87,7 +90,16 @@ class FrameEnrichment:
                 hint = did_you_mean(self._request.waterfall, list(specs))
                 raise ConfigError(f"no waterfall {self._request.waterfall!r}", hint=hint)
             specs = {self._request.waterfall: specs[self._request.waterfall]}
-        match = choose(specs, self._project.providers, self._listing.header, self._request.columns)
+        rows = self._listing.sample(SAMPLE_ROWS)
+        match = choose(
+            specs,
+            self._project.providers,
+            self._listing.header,
+            self._request.columns,
+            rows,
+            verify_only=self._request.verify_only,
+        )
+        match = replace(match, placeholders=read_placeholders(self._project.placeholders_seed))
         if self._request.max_spend_usd is None and match.spec.budget.per_run_usd is None:
             raise ConfigError(
                 f"nothing bounds what {match.spec.name} may cost",
@@ -110,6 +122,6 @@ def _added(
                 source.append(None if known is None else known.source)
                 confidence.append(None if known is None else known.confidence)
                 verification.append(None if known is None else known.verification)
-                cost.append(None if known is None or known.cost_usd is None else float(known.cost_usd))
+                cost.append(None if known is None else known.cost_usd)
     suffixes = {name: suffix for group in names.values() for name, suffix in zip(group, SUFFIXES, strict=True)}
     return {name: (suffixes[name], column) for name, column in cells.items()}

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from io import BytesIO
+from typing import TYPE_CHECKING, BinaryIO
 
+from revetl.enrich.lists.columns import choose
+from revetl.enrich.lists.entity_table import entity_name, loaded
+from revetl.enrich.lists.files import open_list
+from revetl.enrich.lists.words import read_placeholders
 from revetl.enrich.ordering.compare import Comparison, Objective, compare
 from revetl.enrich.ordering.history import History, HistoryFilter, read_history
 from revetl.enrich.ordering.rewrite import WaterfallRewrite, find, reorder
@@ -14,23 +20,28 @@ from revetl.enrich.ordering.solve import MAX_CANDIDATES
 from revetl.enrich.selection.columns import check_columns
 from revetl.enrich.waterfall import WaterfallSpec
 from revetl.errors import ConfigError, did_you_mean
+from revetl.model import Relation
 from revetl.state.schema import create_all
 from revetl.usecases.caller import Caller
 
 if TYPE_CHECKING:
     from revetl.project import Project
+    from revetl.warehouse.base import Warehouse
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TuneRequest:
     """`fields`: only these, all where empty. `segment`: an expression of SQL whose values are looked at one by one.
-    `days`: only answers that young. `within`: the share to which a proposed audit tells savings."""
+    `days`: only answers that young. `within`: the share to which a proposed audit tells savings. `list_file`: the
+    records are those of a list, and no model need be built; `-` is `stdin`."""
 
     objective: Objective
     fields: tuple[str, ...] = ()
     segment: str | None = None
     days: int | None = None
     within: float = 0.05
+    list_file: str | None = None
+    stdin: BinaryIO | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,18 +97,35 @@ def _named(project: Project, name: str, fields: tuple[str, ...]) -> WaterfallSpe
 def _history(project: Project, spec: WaterfallSpec, request: TuneRequest, caller: Caller) -> History:
     with caller.warehouse(project) as warehouse:
         create_all(warehouse)
-        relation = project.relation(spec.entity)
-        check_columns(warehouse, spec, relation)
         now = caller.clock.now()
         only = HistoryFilter(segment=request.segment, fields=request.fields, since=_since(now, request.days))
-        history = read_history(warehouse, spec, project.providers, relation, now=now, only=only)
+        with _records(project, spec, request, warehouse, now) as (relation, entity):
+            check_columns(warehouse, spec, relation)
+            only = replace(only, entity_name=entity)
+            history = read_history(warehouse, spec, project.providers, relation, now=now, only=only)
     if not history.asked_records:
+        said = "" if request.list_file is None else f"{request.list_file} "
         raise ConfigError(
             f"the ledger holds no answer for {spec.name}"
             f"{'' if request.days is None else f' of the last {request.days} days'}: there is nothing to learn from",
-            hint=f"Run it first: revetl enrich --waterfall {spec.name}",
+            hint=f"Run it first: revetl enrich {said}--waterfall {spec.name}",
         )
     return history
+
+
+@contextmanager
+def _records(
+    project: Project, spec: WaterfallSpec, request: TuneRequest, warehouse: Warehouse, now: datetime
+) -> Iterator[tuple[Relation, str]]:
+    """Where the records stand, and what their values are kept under."""
+    if request.list_file is None:
+        yield project.relation(spec.entity), spec.entity
+        return
+    with open_list(request.list_file, request.stdin or BytesIO()) as listing:
+        match = choose({spec.name: spec}, project.providers, listing.header)
+        match = replace(match, placeholders=read_placeholders(project.placeholders_seed))
+        with loaded(warehouse, match, listing, now) as held:
+            yield held.relation, entity_name(spec)
 
 
 def _since(now: datetime, days: int | None) -> datetime | None:

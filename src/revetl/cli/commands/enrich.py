@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 
 @click.command(short_help="Fill gaps from data providers, for the project or for a file.")
 @click.argument("file", required=False)
-@click.option("-o", "--output", metavar="FILE", help="Where the enriched list goes: .csv, .parquet, or - for stdout.")
+@click.option(
+    "-o", "--output", metavar="FILE", help="Where the enriched list goes: .csv, .xlsx, .parquet, or - for stdout."
+)
 @project_options
 @click.option(
     "-w",
@@ -43,7 +45,25 @@ if TYPE_CHECKING:
 )
 @click.option("-s", "--select", multiple=True, metavar="PATTERN", help="Waterfalls by name or model; * as in a shell.")
 @max_spend_option("The most that providers may cost in this run, in all.")
-@click.option("--limit", metavar="N", type=whole_number(), help="Look at the first N records by key only.")
+@click.option(
+    "--limit", metavar="N", type=whole_number(), help="Look at the first N records by key, or rows of FILE, only."
+)
+@click.option(
+    "--column",
+    "columns",
+    multiple=True,
+    metavar="NAME=INPUT",
+    help="The column NAME of FILE is this input. May be repeated.",
+)
+@click.option("--encoding", metavar="NAME", help="FILE's encoding, such as cp1252. Default: found out.")
+@click.option("--delimiter", metavar="CHAR", help="What parts FILE's cells. Default: found out.")
+@click.option("--sheet", metavar="NAME", help="The sheet of an .xlsx FILE. Default: the first one.")
+@click.option(
+    "--rejects",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Where rows of FILE go that can't be read. Default: beside the output, as OUT.rejects.csv.",
+)
 @click.option(
     "--report",
     "report_file",
@@ -51,6 +71,7 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path),
     help="Write what was found and spent as .md or .html too.",
 )
+@click.option("--verify-only", is_flag=True, help="Verify what FILE holds, and ask nobody for more.")
 @click.option("--dry-run", is_flag=True, help="Show cost, coverage and time; ask nothing of a provider.")
 @click.option("--in-doubt", is_flag=True, help="Show calls that may have been charged and whose answer was lost.")
 @click.option("--yes", is_flag=True, help="Spend within the budgets without asking.")
@@ -65,7 +86,13 @@ def command(
     select: tuple[str, ...],
     max_spend: Decimal | None,
     limit: int | None,
+    columns: tuple[str, ...],
+    encoding: str | None,
+    delimiter: str | None,
+    sheet: str | None,
+    rejects: Path | None,
     report_file: Path | None,
+    verify_only: bool,
     dry_run: bool,
     in_doubt: bool,
     yes: bool,
@@ -75,11 +102,15 @@ def command(
 ) -> int:
     """Fill what records lack from data providers, in order of the waterfall, within its budget.
 
-    Without FILE the project's waterfalls run over their models. With FILE (CSV, Parquet, or - for stdin) one waterfall
-    runs over that list: its columns are matched to inputs by name, and the output has its columns as they were, then
-    a value, a source and a confidence per field. What was asked before, by whichever way, is not paid for again.
+    Without FILE the project's waterfalls run over their models. With FILE (CSV, .xlsx, Parquet, or - for stdin) one
+    waterfall runs over that list: its columns are matched to inputs by name, and the output has its columns as they
+    were, then value, source, confidence, verification and cost per field. What was asked before is not paid for again.
     """
+    if delimiter is not None and len(delimiter := delimiter.replace("\\t", "\t")) != 1:
+        raise click.UsageError("--delimiter is one character.")
     _check_words(file, output, in_doubt=in_doubt, dry_run=dry_run, as_json=as_json)
+    if verify_only and file is None:
+        raise click.UsageError("--verify-only goes with a FILE.")
     if report_file is not None:
         from revetl.cli.render.enrich_report import check_report_target
 
@@ -94,13 +125,18 @@ def command(
         patterns=select,
         max_spend_usd=max_spend,
         limit=limit,
+        columns=_columns(columns, file),
+        verify_only=verify_only,
         dry_run=dry_run,
         agreed=yes,
         ask=lambda: _go_on(may_ask=not no_input and file != "-"),
         on_estimates=show_estimates,
         on_match=show_match,
     )
-    files = None if file is None else ListFiles(file, output, sys.stdin.buffer, SafeStdout())
+    files = None
+    if file is not None:
+        how = {"encoding": encoding, "delimiter": delimiter, "sheet": sheet}
+        files = ListFiles(file, output, sys.stdin.buffer, SafeStdout(), **how, rejects=rejects)
     project = options.load()
     with Terminal(wait_s) as terminal:
         result = enrich(project, request, terminal.caller, files)
@@ -129,6 +165,19 @@ def _check_words(file: str | None, output: str | None, *, in_doubt: bool, dry_ru
         raise click.UsageError("-o goes with a FILE to enrich.")
     if output == "-" and as_json:
         raise click.UsageError("--json and -o - both want stdout: give one of them a file.")
+
+
+def _columns(written: tuple[str, ...], file: str | None) -> dict[str, str]:
+    """input → the list's column. The name of a column may hold `=`, that of an input can't."""
+    if written and file is None:
+        raise click.UsageError("--column goes with a FILE to enrich.")
+    found = {}
+    for text in written:
+        name, _, input_ = text.rpartition("=")
+        if not name or not input_:
+            raise click.UsageError(f"--column is NAME=INPUT, as in --column Correo=email; this is {text!r}.")
+        found[input_] = name
+    return found
 
 
 def _go_on(*, may_ask: bool) -> bool:

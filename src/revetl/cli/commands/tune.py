@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
@@ -24,6 +26,7 @@ OBJECTIVES = ("coverage", "cost", "net", "budget")
 
 @click.command(short_help="Find the cheapest order of a waterfall's providers from the ledger.")
 @click.argument("waterfall", shell_complete=completing.waterfalls)
+@click.argument("file", required=False)
 @project_options
 @click.option("--field", "fields", multiple=True, metavar="NAME", help="Look at this field only. May be repeated.")
 @click.option("--segment", metavar="SQL", help="Also by the values of this expression, such as country.")
@@ -53,6 +56,7 @@ OBJECTIVES = ("coverage", "cost", "net", "budget")
 @json_option
 def command(
     waterfall: str,
+    file: str | None,
     options: ProjectOptions,
     fields: tuple[str, ...],
     segment: str | None,
@@ -69,7 +73,8 @@ def command(
     as_json: bool,
 ) -> None:
     """Compare the order of WATERFALL with the best one and with the usual ones: cost per accepted value, coverage, how
-    sure that is. Reads the ledger; asks nobody.
+    sure that is. Reads the ledger; asks nobody. Over the records of the model, or of the list in FILE, which needs no
+    model.
 
     Objectives: coverage, the lowest cost at which as much is filled as by all providers together; cost, the lowest cost
     per value, however few; net, the most value less cost (--value); budget, the most values for a sum per record
@@ -90,6 +95,7 @@ def command(
     aim = _objective(objective, at_least, value_usd, budget_usd)
     project = options.load()
     request = TuneRequest(objective=aim, fields=fields, segment=segment, days=days, within=within)
+    request = replace(request, list_file=file, stdin=sys.stdin.buffer)
     with Terminal(wait_s) as terminal:
         tuning = tune(project, waterfall, request, terminal.caller)
     if not as_json:

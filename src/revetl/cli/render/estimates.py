@@ -12,7 +12,7 @@ from revetl.safe_text import for_markup
 
 if TYPE_CHECKING:
     from revetl.enrich.lists.columns import ColumnMatch
-    from revetl.enrich.report import Estimate
+    from revetl.enrich.report import Estimate, StageEstimate
 
 
 def show_estimates(estimates: Sequence[Estimate]) -> None:
@@ -30,6 +30,9 @@ def show_estimates(estimates: Sequence[Estimate]) -> None:
             usd = (f"${stage.expected_usd:,.2f}", f"${stage.greatest_usd:,.2f}")
             table.add_row(stage.provider, *lookups, rate, _minutes(stage.minutes), *usd)
         screen.print(table)
+        for stage in each.stages:
+            for said in _with_other_inputs(stage):
+                screen.print(f"{stage.provider}: {said}")
         if any(c.total for c in each.coverage.values()):
             fields = Table("field", box=None, pad_edge=False)
             for heading in ("records", "filled now", "expected", "likely"):
@@ -52,6 +55,15 @@ def show_estimates(estimates: Sequence[Estimate]) -> None:
         "Less than a minute" if minutes < 1 else "About a minute" if minutes < 1.5 else f"About {minutes:,.0f} minutes"
     )
     screen.print(f"{said} at the providers' limits.{note}")
+
+
+def _with_other_inputs(stage: StageEstimate) -> list[str]:
+    said = []
+    if stage.spared:
+        said.append(f"{stage.spared:,} already asked with other inputs: $0")
+    if stage.again:
+        said.append(f"{stage.again:,} not found before are asked again, as the list has more to find them by")
+    return said
 
 
 def say_cost(estimates: Sequence[Estimate]) -> None:

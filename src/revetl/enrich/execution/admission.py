@@ -16,6 +16,7 @@ from revetl.enrich.selection.question import Question
 from revetl.enrich.waterfall import Stage
 from revetl.errors import WarehouseLost
 from revetl.state import locks
+from revetl.state.appending import append_rows
 from revetl.state.calls import append_intents
 
 
@@ -113,6 +114,15 @@ class Admission:
         ]
         self._deciding = calls
         append_intents(ledger.warehouse, [reserved.call for reserved in calls])
+        append_rows(
+            ledger.warehouse,
+            "enrichment_identities",
+            [
+                (self._provider, reserved.question.request_hash, name, digest)
+                for reserved in calls
+                for name, digest in reserved.question.digests.items()
+            ],
+        )
         ledger.change(self._spent_by(len(calls), shared))
         return Admitted(calls, [question for question in wanted if question.request_hash in taken], refused_by)
 

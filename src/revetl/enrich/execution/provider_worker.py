@@ -20,6 +20,7 @@ from revetl.enrich.execution.question_queue import QuestionQueue, QuestionSet
 from revetl.enrich.execution.run import WaterfallRun
 from revetl.enrich.execution.run_ledger import RunLedger
 from revetl.enrich.limits import BudgetLimit
+from revetl.enrich.selection.identities import identities_of
 from revetl.enrich.selection.question import Question
 from revetl.errors import WarehouseError
 
@@ -58,7 +59,8 @@ class ProviderWorker:
         self._recorder = OutcomeRecorder(
             ledger, run.report.providers[provider], handler, admission.verification_usd, self._batch
         )
-        self._queue = QuestionQueue(admission)
+        is_list = run.entity != run.spec.entity
+        self._queue = QuestionQueue(admission, identities_of(spec, run.spec.inputs) if is_list else ())
         self._failing = False
         self._flushing = False
         self._closed = False

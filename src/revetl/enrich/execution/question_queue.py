@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from itertools import islice
 
 from revetl.enrich.execution.admission import Admission
+from revetl.enrich.selection.identities import is_covered
 from revetl.enrich.selection.question import Question
 
 
@@ -32,16 +33,26 @@ class QuestionSet:
     open: int = 0  # read, and without an outcome yet
 
 
+# A number that so many people share tells nobody.
+_MOST_ALIKE = 20
+
+
 class QuestionQueue:
     """Sets are read lazily, from the first on, as far as there is room for calls. `idle` is set while all that was put
-    in has been read: then the next set would be read at once."""
+    in has been read: then the next set would be read at once.
 
-    def __init__(self, admission: Admission) -> None:
+    `enough`: identities by which the provider can tell somebody. A question about a person that this run has asked
+    about already, by the same identities or more, is left out; its record is given the answer. Empty: only equal ones.
+    """
+
+    def __init__(self, admission: Admission, enough: Collection[str] = ()) -> None:
         self._admission = admission
         self._sets: deque[QuestionSet] = deque()  # not done yet
         self._unread: deque[QuestionSet] = deque()
         self._waiting: dict[str, Question] = {}  # by request_hash: read, and not admitted yet
         self._set_of: dict[str, QuestionSet] = {}  # by request_hash: of what waits or is in flight
+        self._enough = enough
+        self._asked_about: dict[str, list[Question]] = {}  # digest → questions that have it
         self.idle = asyncio.Event()
         self.idle.set()
 
@@ -85,11 +96,24 @@ class QuestionQueue:
         if equal is not None:
             # The same as one of an earlier set, which had no intent yet when this one was read.
             self._waiting[question.request_hash] = _joined(equal, question)
-        elif question.request_hash not in self._set_of:
+        elif question.request_hash not in self._set_of and not self._is_asked_about(question):
             self._waiting[question.request_hash] = question
             self._set_of[question.request_hash] = of
             of.asked += 1
             of.open += 1
+
+    def _is_asked_about(self, question: Question) -> bool:
+        mine = [digest for name, digest in question.digests.items() if name in self._enough]
+        for digest in mine:
+            # Itself where it is read again, after a lost connection.
+            others = [q for q in self._asked_about.get(digest, ()) if q.request_hash != question.request_hash]
+            if is_covered(question.digests, self._enough, [other.digests for other in others]):
+                return True
+        for digest in mine:
+            alike = self._asked_about.setdefault(digest, [])
+            if len(alike) < _MOST_ALIKE:
+                alike.append(replace(question, keys=(), inputs={}, identities=()))
+        return False
 
     def remove_admitted(self, question: Question) -> None:
         """Its call is about to leave: it waits no more, and stays open until its outcome is written."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
 
 from revetl.context import RunContext
@@ -58,8 +59,9 @@ def estimate(
     questions = QuestionSelection(scope)
     rates = read_rates(warehouse, spec, providers)
     fields = list(spec.fields)
-    cohorts = [Cohort(_mask(lacks), _mask(may), audited, n) for lacks, may, audited, n in questions.cohorts()]
-    counts = [questions.count(stage) for stage in spec.stages]
+    most = QuestionSelection(replace(scope, doubted_own=True)) if questions.is_list else questions
+    cohorts = _cohorts(questions, most)
+    counts = [most.count(stage) for stage in spec.stages]
     observed = _observed(questions, entity)
     models = [
         _stage_model(spec, i, providers, rates, cohorts, counts[i], observed[i]) for i, _ in enumerate(spec.stages)
@@ -90,6 +92,19 @@ def estimate(
         minutes=_minutes(spec, providers, rates, draws, asked, paid=_can_pay_for_all(spec, stages, limit_usd)),
         coverage=_coverage(filled, fields, cohorts, draws),
     )
+
+
+def _cohorts(questions: QuestionSelection, most: QuestionSelection) -> list[Cohort]:
+    """Who lacks what. What a list holds itself and wants verified is lacking as often as verifiers found such values
+    false; `most`: were all of them false."""
+    if most is questions:
+        return [Cohort(_mask(lacks), _mask(may), audited, n) for lacks, may, audited, n in questions.cohorts()]
+    share, found = questions.share_found_false(), []
+    for selection, weight in ((questions, 1 - share), (most, share)):
+        for lacks, may, audited, n in selection.cohorts():
+            if records := round(n * weight):
+                found.append(Cohort(_mask(lacks), _mask(may), audited, records))
+    return found
 
 
 def _stage_model(
@@ -140,7 +155,16 @@ def _stage_estimate(
     greatest = count * questions.greatest(stage) + owed
     hit_rate = rate.hits / rate.answers if not rate.assumed else rate.hit.mean
     return StageEstimate(
-        stage.provider, count, round(lookups), hit_rate, rate.assumed, min(expected, greatest), greatest, seconds / 60
+        stage.provider,
+        count,
+        round(lookups),
+        hit_rate,
+        rate.assumed,
+        min(expected, greatest),
+        greatest,
+        seconds / 60,
+        questions.count_spared(stage),
+        questions.count_again(stage),
     )
 
 

@@ -9,26 +9,27 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import Any, Protocol
 
 from revetl.clock import naive
-from revetl.enrich.lists.columns import ColumnMatch
+from revetl.enrich.lists.cells import EntityKind, canonical, plain, split_name
+from revetl.enrich.lists.columns import DOMAINS, ColumnMatch
+from revetl.enrich.lists.words import of_input
 from revetl.enrich.waterfall import WaterfallSpec
 from revetl.errors import ConfigError, WarehouseLost
 from revetl.model import Relation
 from revetl.providers.grammar import ProviderSpec
-from revetl.state.costs import priced_values
 from revetl.state.schema import create_all, create_table, relation
+from revetl.state.values import OWN, apply_verdicts
 from revetl.warehouse.base import Warehouse
 from revetl.warehouse.reconnecting import failing_at_once
-from revetl.warehouse.sql import ident, literal, table
+from revetl.warehouse.sql import ident, table
 
-SOURCE_OF_OWN = "input"
 INPUT_TABLE = "adhoc_input"
 LEFT_OVER = timedelta(days=2)
 
@@ -45,24 +46,75 @@ class RowSource(Protocol):
     def chunks(self) -> Iterator[list[tuple[Any, ...]]]: ...
 
 
+@dataclass(frozen=True, slots=True)
+class LoadedList:
+    """`rows`: how many the list has. `unusable`: column of the list → how many of its cells hold something that can't
+    be asked with: a placeholder, or text that is not what the column is for."""
+
+    relation: Relation
+    rows: int
+    unusable: Mapping[str, int]
+
+
 @contextmanager
-def loaded(warehouse: Warehouse, match: ColumnMatch, listing: RowSource, now: datetime) -> Iterator[Relation]:
+def loaded(
+    warehouse: Warehouse, match: ColumnMatch, listing: RowSource, now: datetime, *, limit: int | None = None
+) -> Iterator[LoadedList]:
     """The list's inputs as a relation for the waterfall, while the block lasts. A row that can't be read is a
-    ConfigError here, before anything is asked."""
+    ConfigError here, before anything is asked. `limit`: only the first so many rows are there to be asked about."""
     create_all(warehouse)
     _drop_left_overs(warehouse, now)
     target = relation(warehouse, f"{INPUT_TABLE}__{now:%Y%m%d}_{secrets.token_hex(4)}")
     try:
-        _load(warehouse, match, listing, target)
-        yield target
+        rows, unusable = _load(warehouse, match, listing, target, limit)
+        _put_own_values(warehouse, match.spec, target, now)
+        yield LoadedList(target, rows, unusable)
     finally:
         # Where the connection is lost it goes with the left-overs, and what the run says of it is not hidden.
         with suppress(WarehouseLost), failing_at_once(warehouse):
+            _remove_own_values(warehouse, match.spec, target)
             warehouse.execute(f"DROP TABLE IF EXISTS {table(target)}")
 
 
+def _put_own_values(warehouse: Warehouse, spec: WaterfallSpec, input_: Relation, now: datetime) -> None:
+    """What the list holds of fields that count only once they are verified waits for its verifier, like any value. What
+    a verifier has said of it already is known at once."""
+    values, key = table(relation(warehouse, "enrichment_values")), ident(spec.key)
+    _remove_own_values(warehouse, spec, input_)
+    for field in spec.verified_fields():
+        own = ident(spec.column(field))
+        warehouse.execute(
+            f"""
+            INSERT INTO {values} (
+                entity, key, field, value, provider, confidence, call_id, observed_at, rejected_reason
+            )
+            SELECT DISTINCT ?, i.{key}, ?, i.{own}, ?, 1.0, ?, CAST(? AS TIMESTAMP), 'not_verified'
+            FROM {table(input_)} i
+            WHERE i.{own} IS NOT NULL
+            """,
+            [entity_name(spec), field, OWN, OWN, naive(now)],
+        )
+        apply_verdicts(warehouse, field, now)
+
+
+def _remove_own_values(warehouse: Warehouse, spec: WaterfallSpec, input_: Relation) -> None:
+    """They are there while their list is; what verifiers said of them stays."""
+    if spec.verified_fields() and input_.name in warehouse.tables(input_.schema):
+        warehouse.execute(
+            f"""
+            DELETE FROM {table(relation(warehouse, "enrichment_values"))}
+            WHERE provider = ?
+              AND entity = ?
+              AND key IN (SELECT {ident(spec.key)} FROM {table(input_)})
+            """,
+            [OWN, entity_name(spec)],
+        )
+
+
 def _drop_left_overs(warehouse: Warehouse, now: datetime) -> None:
-    """Tables of killed processes hold people's data. Only old ones go: another list may be at work."""
+    """What killed processes left holds people's data. Only what is old goes: another list may be at work."""
+    values = table(relation(warehouse, "enrichment_values"))
+    warehouse.execute(f"DELETE FROM {values} WHERE provider = ? AND observed_at < ?", [OWN, naive(now - LEFT_OVER)])
     for name in warehouse.tables(warehouse.state_schema):
         made = re.fullmatch(INPUT_TABLE + r"__(\d{8})_[0-9a-f]+", name)
         if made is not None and made[1] < f"{now - LEFT_OVER:%Y%m%d}":
@@ -74,175 +126,80 @@ def entity_name(spec: WaterfallSpec) -> str:
     return f"adhoc:{spec.name}"
 
 
-@dataclass(frozen=True, slots=True)
-class FoundValue:
-    """What is known of one field of one row. `cost_usd`: its share of the calls that gave it; None where not asked."""
-
-    value: str
-    source: str
-    confidence: float | None = None
-    verification: str | None = None
-    cost_usd: Decimal | None = None
-
-
-def enriched_rows(
-    warehouse: Warehouse,
-    match: ColumnMatch,
-    providers: ProviderSpecs,
-    listing: RowSource,
-    input_: Relation,
-    now: datetime,
-) -> Iterator[list[tuple[Any, ...]]]:
-    """The list's rows, each with value, source and confidence of every field. What the list itself holds wins."""
-    for rows, found in found_values(warehouse, match, providers, listing, input_, now):
-        out = []
-        for row, known in zip(rows, found, strict=True):
-            more: list[str | None] = []
-            for each in (known.get(field) for field in match.spec.fields):
-                sure = None if each is None or each.confidence is None else f"{each.confidence:g}"
-                more += (None, None, None) if each is None else (each.value, each.source, sure)
-            out.append((*row, *more))
-        yield out
-
-
-def found_values(
-    warehouse: Warehouse,
-    match: ColumnMatch,
-    providers: ProviderSpecs,
-    listing: RowSource,
-    input_: Relation,
-    now: datetime,
-    *,
-    priced: bool = False,
-) -> Iterator[tuple[list[tuple[Any, ...]], list[dict[str, FoundValue]]]]:
-    """Per chunk of the list its rows, and beside each what is known of its fields. `priced`: with what it cost."""
-    first = 0
-    own = {field: listing.header.index(column) for field, column in match.fields.items()}
-    for chunk in listing.chunks():
-        won = _winners(warehouse, match, providers, input_, now, range(first, first + len(chunk)), priced)
-        found: list[dict[str, FoundValue]] = []
-        for row_no, row in enumerate(chunk, first):
-            known = won.get(row_no, {})
-            for field, place in own.items():
-                if row[place] is not None and str(row[place]).strip():
-                    known[field] = FoundValue(str(row[place]), SOURCE_OF_OWN)
-            found.append(known)
-        yield chunk, found
-        first += len(chunk)
-
-
-def _winners(
-    warehouse: Warehouse,
-    match: ColumnMatch,
-    providers: ProviderSpecs,
-    input_: Relation,
-    now: datetime,
-    rows: range,
-    priced: bool,
-) -> dict[int, dict[str, FoundValue]]:
-    """Per row and field the accepted value that its stop rule looks for: of most independent sources, or the surest;
-    then that of the earliest stage, the newest, the surest."""
-    entity = literal(entity_name(match.spec))
-    values = table(relation(warehouse, "enrichment_values"))
-    if priced:
-        values = f"({priced_values(warehouse, f'v.entity = {entity}')})"
-    fields = match.spec.fields.items()
-    agreed, surest = ([f for f, want in fields if getattr(want.stop, rule, None)] for rule in ("agree", "confidence"))
-    order = f"CASE WHEN u.field IN ({_literals(agreed)}) THEN u.n_sources END DESC NULLS LAST," if agreed else ""
-    order += f" CASE WHEN u.field IN ({_literals(surest)}) THEN u.confidence END DESC NULLS LAST," if surest else ""
-    stages = " ".join(f"WHEN {literal(stage.provider)} THEN {i}" for i, stage in enumerate(match.spec.stages))
-    order += f" CASE u.provider {stages} ELSE {len(match.spec.stages)} END, u.observed_at DESC,"
-    chosen = warehouse.rows(
-        f"""
-        WITH usable AS (
-            SELECT
-                i.row_no, v.field, v.value, v.provider, v.confidence, v.verification, v.observed_at,
-                {"v.cost_usd" if priced else "NULL"} AS cost_usd,
-                lower(trim(v.value)) AS said,
-                {_source_of_value(match.spec, providers)} AS source
-            FROM {table(input_)} i
-            JOIN {values} AS v ON v.key = i.{ident(match.spec.key)}
-            WHERE i.row_no >= ?
-              AND i.row_no < ?
-              AND v.entity = {entity}
-              AND v.rejected_reason IS NULL
-              AND (v.expires_at IS NULL OR v.expires_at > ?)
-        ),
-        agreed AS (
-            SELECT row_no, field, said, count(DISTINCT source) AS n_sources
-            FROM usable
-            GROUP BY row_no, field, said
-        ),
-        ranked AS (
-            SELECT
-                u.*,
-                row_number() OVER (
-                    PARTITION BY u.row_no, u.field
-                    ORDER BY {order} u.confidence DESC NULLS LAST, u.value
-                ) AS place
-            FROM (
-                SELECT usable.*, a.n_sources
-                FROM usable
-                JOIN agreed a
-                    ON a.row_no = usable.row_no
-                    AND a.field = usable.field
-                    AND a.said = usable.said
-            ) AS u
-        )
-        SELECT row_no, field, value, provider, confidence, verification, cost_usd
-        FROM ranked
-        WHERE place = 1
-        """,
-        [rows.start, rows.stop, naive(now)],
-    )
-    found: dict[int, dict[str, FoundValue]] = {}
-    for row_no, field, value, provider, sure, verdict, cost in chosen:
-        known = FoundValue(
-            str(value),
-            str(provider),
-            None if sure is None else float(str(sure)),
-            None if verdict is None else str(verdict),
-            None if cost is None else Decimal(str(cost)),
-        )
-        found.setdefault(int(str(row_no)), {})[str(field)] = known
-    return found
-
-
-def _source_of_value(spec: WaterfallSpec, providers: ProviderSpecs) -> str:
-    """Who vouches for a value: vendors that have their data from one place are one."""
-    asked = [stage.provider for stage in spec.stages]
-    same = spec.sources(providers.values())
-    cases = " ".join(f"WHEN {literal(name)} THEN {literal(same[providers[name].vendor])}" for name in asked)
-    return f"CASE v.provider {cases} ELSE split_part(v.provider, '.', 1) END"
-
-
-def _literals(words: Sequence[str]) -> str:
-    return ", ".join(map(literal, words))
-
-
-def _load(warehouse: Warehouse, match: ColumnMatch, listing: RowSource, target: Relation) -> None:
+def _load(
+    warehouse: Warehouse, match: ColumnMatch, listing: RowSource, target: Relation, limit: int | None
+) -> tuple[int, Counter[str]]:
     import pyarrow as pa
 
     spec = match.spec
-    source = {spec.inputs[name]: listing.header.index(column) for name, column in match.inputs.items()}
-    source |= {spec.column(field): listing.header.index(column) for field, column in match.fields.items()}
     columns = dict.fromkeys([*spec.inputs.values(), *(spec.column(f) for f in spec.fields)])
     if missing := _condition_columns(spec) - {c.lower() for c in columns}:
         raise ConfigError(f"a 'when' of the waterfall {spec.name} reads {sorted(missing)[0]!r}, which a list has not")
     create_table(warehouse, target, [("row_no", "BIGINT"), (spec.key, "VARCHAR"), *((c, "VARCHAR") for c in columns)])
-    domains = {spec.inputs[name] for name in ("company_domain", "domain") if name in spec.inputs}
-    clean = {column: _domain if column in domains else _text for column in columns}
+    read = RowReader(match, listing.header)
     row_no = 0
     for chunk in listing.chunks():
-        cells = {
-            column: [clean[column](row[source[column]]) if column in source else None for row in chunk]
-            for column in columns
-        }
-        keys = [list_key({name: cells[column][i] for name, column in spec.inputs.items()}) for i in range(len(chunk))]
-        arrays = [pa.array(range(row_no, row_no + len(chunk)), pa.int64()), pa.array(keys, pa.string())]
+        # The whole list is read, so that a row that can't be is found before anything is asked.
+        rows = chunk if limit is None else chunk[: max(0, limit - row_no)]
+        found = [read(row) for row in rows]
+        cells = {column: [row.get(column) for row in found] for column in columns}
+        keys = [list_key({name: row.get(column) for name, column in spec.inputs.items()}) for row in found]
+        arrays = [pa.array(range(row_no, row_no + len(rows)), pa.int64()), pa.array(keys, pa.string())]
         arrays += [pa.array(values, pa.string()) for values in cells.values()]
         warehouse.append(target, pa.table(arrays, names=["row_no", spec.key, *columns]))
         row_no += len(chunk)
+    return row_no, read.unusable
+
+
+class RowReader:
+    """A row of the list as the columns of the waterfall's entity, each cell in its one form. `unusable` counts, by the
+    list's column, the cells that say something which is none."""
+
+    def __init__(self, match: ColumnMatch, header: Sequence[str]) -> None:
+        spec = match.spec
+        self._header = header
+        # The entity's column → what stands in it, and where the list has it. An input's name comes before a field's.
+        self._cells = {spec.column(field): (field, header.index(col)) for field, col in match.fields.items()}
+        self._cells |= {spec.inputs[name]: (name, header.index(col)) for name, col in match.inputs.items()}
+        self._country = next((place for name, place in self._cells.values() if name == "country"), None)
+        if self._country is None and match.country is not None:
+            self._country = header.index(match.country)
+        self._kind = _kind_of(spec)
+        self._placeholders = {name: of_input(match.placeholders, name) for name, _ in self._cells.values()}
+        self._names: tuple[str, str, int] | None = None
+        if "first_name" in match.inputs and match.inputs["first_name"] == match.inputs.get("last_name"):
+            first, last = spec.inputs["first_name"], spec.inputs["last_name"]
+            self._names = (first, last, self._cells[first][1])
+        # A blank domain is that of the address beside it.
+        self._domains = [
+            (spec.inputs[name], header.index(match.inputs["email"]))
+            for name in DOMAINS
+            if name in match.inputs and "email" in match.inputs
+        ]
+        self.unusable: Counter[str] = Counter()
+
+    def __call__(self, row: Sequence[Any]) -> dict[str, str | None]:
+        country = None if self._country is None else plain(row[self._country])
+        found = {}
+        for column, (name, place) in self._cells.items():
+            fillers = self._placeholders[name]
+            found[column] = canonical(name, row[place], country=country, kind=self._kind, placeholders=fillers)
+            is_address = name in DOMAINS and (column, place) in self._domains
+            if found[column] is None and not is_address and plain(row[place]) is not None:
+                self.unusable[self._header[place]] += 1
+        for column, place in self._domains:
+            found[column] = found[column] or canonical("domain", row[place])
+        if self._names is not None:
+            first, last, place = self._names
+            found[first], found[last] = split_name(row[place])
+        return found
+
+
+def _kind_of(spec: WaterfallSpec) -> EntityKind | None:
+    """Whose profile a LinkedIn address is, by what else is asked with."""
+    if {"first_name", "last_name", "email", "phone", "company_domain", "company_name"} & spec.inputs.keys():
+        return "person"
+    return "company" if {"domain", "name"} & spec.inputs.keys() else None
 
 
 def _condition_columns(spec: WaterfallSpec) -> set[str]:
@@ -253,18 +210,14 @@ def _condition_columns(spec: WaterfallSpec) -> set[str]:
     return {column.name.lower() for condition in conditions for column in condition.find_all(exp.Column)}
 
 
+def as_a_list_has_it(known: Mapping[str, str]) -> dict[str, str]:
+    """Inputs of one person in the form that a list's have, and the domain of his address."""
+    found = {name: canonical(name, value, country=known.get("country")) or value for name, value in known.items()}
+    domain = canonical("domain", found.get("email"))
+    return found if domain is None else {**dict.fromkeys(DOMAINS, domain), **found}
+
+
 def list_key(inputs: Mapping[str, str | None]) -> str:
     """The same for the same inputs, in whatever list and order they stand."""
     given = (f"{name}={' '.join(value.split()).casefold()}" for name, value in sorted(inputs.items()) if value)
     return hashlib.sha256("\x1f".join(given).encode()).hexdigest()[:32]
-
-
-def _text(cell: object) -> str | None:
-    return None if cell is None else str(cell)
-
-
-def _domain(cell: object) -> str | None:
-    """`https://www.acme.com/about` → `acme.com`: lists hold websites where providers ask for domains."""
-    if cell is None:
-        return None
-    return re.sub(r"^(?:[a-z]+://)?(?:www\.)?([^/?#:]*).*$", r"\1", str(cell).strip(), flags=re.IGNORECASE | re.DOTALL)

@@ -1,239 +1,120 @@
-"""A list in a file: CSV or Parquet, read twice (inputs first, the rest when the answers are there), never all at once.
+"""A list in a file: CSV, a spreadsheet or Parquet, read twice (inputs first, the rest when the answers are there) and
+never all at once.
 
-CSV is text: no cell is parsed, so `007`, `1e5` and `NA` come out as they went in. What providers say stands beside them
-and is never a formula. Parquet keeps its types.
+What it is, is told by how it begins and not by its name: `csv_files.py`, `workbooks.py`, `parquet_files.py`.
 """
 
 from __future__ import annotations
 
-import csv
-import io
+import gzip
 import os
-import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+import zlib
+from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import islice
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, BinaryIO, Literal, Protocol
+from typing import Any, BinaryIO, Literal, Protocol
 
+from revetl.enrich.lists.csv_files import CsvListing
+from revetl.enrich.lists.parquet_files import ParquetListing
+from revetl.enrich.lists.rejects import RejectedRows
+from revetl.enrich.lists.workbooks import WorkbookListing
 from revetl.errors import ConfigError, Problem
-from revetl.private_files import replaced
-from revetl.safe_text import for_spreadsheet
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-Format = Literal["csv", "parquet"]
-CHUNK_ROWS = 5_000
-# Python's own limit of 128 KB refuses a cell that holds a page. It is one for all readers of the process.
-csv.field_size_limit(2**31 - 1)
-_DELIMITERS = ",;\t|"
-_AS_UTF8 = 'Save it as UTF-8; in a spreadsheet, as "CSV UTF-8".'
-_PARQUET = (".parquet", ".pq")
-_TEXT = (".csv", ".tsv", ".txt", "")
+Format = Literal["csv", "parquet", "xlsx"]
+_GZIP = b"\x1f\x8b"
+_ZIP = b"PK\x03\x04"
+_OLD_OFFICE = b"\xd0\xcf\x11\xe0"
+_MOST_UNPACKED = 16 << 30
 
 
 class Listing(Protocol):
     """`header` holds the columns' names in order. `chunks` starts from the first row each time; cells are text or None
-    in a CSV, typed in Parquet."""
+    in a CSV, typed in Parquet and in a spreadsheet."""
 
-    format: Format
-    header: tuple[str, ...]
+    @property
+    def format(self) -> Format: ...
+
+    @property
+    def header(self) -> tuple[str, ...]: ...
 
     def chunks(self) -> Iterator[list[tuple[Any, ...]]]: ...
 
 
-class ByteSink(Protocol):
-    """Where the bytes of a list go that is written to stdout."""
+@dataclass(frozen=True, slots=True)
+class HowToRead:
+    """What the caller knows of a file; None: found out. `encoding` and `delimiter` are of a CSV, `sheet` of a
+    spreadsheet. `set_aside`: rows that can't be read don't refuse the list."""
 
-    def write(self, octets: bytes, /) -> int: ...
-
-    def flush(self) -> None: ...
-
-
-class CsvListing:
-    format: Format = "csv"
-
-    def __init__(self, path: Path, name: Path) -> None:
-        """`name` is what messages call it."""
-        self._path, self._name = path, name
-        with self._open() as file:
-            first = file.readline()
-        self.delimiter = max(_DELIMITERS, key=first.count) if first else ","
-        with self._open() as file:
-            rows = self._rows(file)
-            try:
-                self.header = tuple(next(rows, ()))
-            except csv.Error as e:
-                raise self._not_csv(e, rows.line_num) from None
-        if not self.header:
-            raise ConfigError(Problem("the list is empty: its first line must name the columns", name))
-
-    def chunks(self) -> Iterator[list[tuple[Any, ...]]]:
-        with self._open() as file:
-            rows = self._rows(file)
-            next(rows)
-            checked = self._checked(rows)
-            while chunk := list(islice(checked, CHUNK_ROWS)):
-                yield chunk
-
-    def _checked(self, rows: Any) -> Iterator[tuple[Any, ...]]:
-        """Blank lines are passed over; a short row is filled with blanks; a long one can't be attributed."""
-        width = len(self.header)
-        try:
-            for row in rows:
-                if len(row) > width:
-                    message = f"{len(row)} cells, but the header names {width} columns"
-                    raise ConfigError(
-                        Problem(message, self._name, rows.line_num, "A cell that holds the delimiter needs quotes.")
-                    )
-                if row:
-                    yield (*row, *[""] * (width - len(row)))
-        except csv.Error as e:
-            raise self._not_csv(e, rows.line_num) from None
-        except UnicodeDecodeError:
-            raise ConfigError(Problem("not UTF-8 text", self._name, rows.line_num + 1, _AS_UTF8)) from None
-
-    def _rows(self, file: IO[str]) -> Any:
-        """Strict, or a quote that is never closed would swallow the rest of the list into one cell."""
-        return csv.reader(file, delimiter=self.delimiter, strict=True)
-
-    def _not_csv(self, error: csv.Error, line: int) -> ConfigError:
-        hint = 'A quote inside a quoted cell is written twice (""), and the cell ends with one.'
-        return ConfigError(Problem(f"not valid CSV: {error}", self._name, line, hint))
-
-    def _open(self) -> IO[str]:
-        return self._path.open(encoding="utf-8-sig", newline="")
-
-
-class ParquetListing:
-    format: Format = "parquet"
-
-    def __init__(self, path: Path, name: Path) -> None:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        self._path = path
-        try:
-            self.schema: pa.Schema = pq.read_schema(path)
-        except pa.ArrowInvalid:
-            raise ConfigError(Problem("not a Parquet file", name)) from None
-        self.header = tuple(self.schema.names)
-
-    def chunks(self) -> Iterator[list[tuple[Any, ...]]]:
-        import pyarrow.parquet as pq
-
-        with pq.ParquetFile(self._path) as file:
-            for batch in file.iter_batches(CHUNK_ROWS):
-                yield list(zip(*(column.to_pylist() for column in batch.columns), strict=True))
+    encoding: str | None = None
+    delimiter: str | None = None
+    sheet: str | None = None
+    set_aside: bool = False
 
 
 @contextmanager
-def open_list(source: str, stdin: BinaryIO) -> Iterator[CsvListing | ParquetListing]:
-    """`source` is a path, or `-` for stdin, which is kept in a temporary file since it has to be read twice."""
+def open_list(source: str, stdin: BinaryIO, how: HowToRead | None = None) -> Iterator[Listing]:
+    """`source` is a path, or `-` for stdin. What is packed (gzip) and what comes from stdin is kept in a temporary file
+    while the block lasts, since it has to be read twice. ConfigError where it can't be read."""
+    how = how or HowToRead()
     if source != "-":
         path = Path(source)
         if not path.is_file():
             raise ConfigError(Problem("no such file", path))
-        yield _listing(path, path)
+        with _plain(path, path) as plain:
+            yield _listing(plain, path, how)
         return
+    with _kept(stdin) as taken, _plain(taken, Path("<stdin>")) as plain:
+        yield _listing(plain, Path("<stdin>"), how)
+
+
+def rejected_rows(listing: Listing) -> RejectedRows:
+    """Those of the last time that its chunks were read. Parquet has none."""
+    return listing.rejected if isinstance(listing, CsvListing | WorkbookListing) else RejectedRows(Path())
+
+
+@contextmanager
+def _plain(path: Path, name: Path) -> Iterator[Path]:
+    """The file, unpacked where it is packed."""
+    with path.open("rb") as file:
+        if file.read(2) != _GZIP:
+            yield path
+            return
+        file.seek(0)
+        try:
+            with gzip.open(file) as packed, _kept(packed) as plain:
+                yield plain
+        except (gzip.BadGzipFile, zlib.error, EOFError):
+            raise ConfigError(Problem("a .gz that can't be unpacked", name)) from None
+
+
+@contextmanager
+def _kept(octets: BinaryIO | gzip.GzipFile) -> Iterator[Path]:
+    """In a temporary file of its owner's while the block lasts."""
     handle, temporary = tempfile.mkstemp(prefix="revetl-", suffix=".list")
     try:
         with os.fdopen(handle, "wb") as file:
-            shutil.copyfileobj(stdin, file)
-        yield _listing(Path(temporary), Path("<stdin>"))
+            while piece := octets.read(1 << 20):
+                file.write(piece)
+                if file.tell() > _MOST_UNPACKED:
+                    raise ConfigError(f"a list of more than {_MOST_UNPACKED >> 30} GB")
+        yield Path(temporary)
     finally:
         Path(temporary).unlink()
 
 
-def _listing(path: Path, name: Path) -> CsvListing | ParquetListing:
+def _listing(path: Path, name: Path, how: HowToRead) -> Listing:
     with path.open("rb") as file:
-        is_parquet = file.read(4) == b"PAR1"
-    try:
-        return ParquetListing(path, name) if is_parquet else CsvListing(path, name)
-    except UnicodeDecodeError:
-        raise ConfigError(Problem("neither Parquet nor UTF-8 text", name, hint=_AS_UTF8)) from None
-
-
-def check_target(target: str, source: str) -> None:
-    """ConfigError where the enriched list could not be written to `target`: found before money is spent on it."""
-    if target == "-":
-        return
-    path = Path(target)
-    problem = None
-    if path.suffix.lower() not in (*_PARQUET, *_TEXT):
-        problem = Problem(
-            f"lists are written as CSV or Parquet, not {path.suffix}", path, hint="End it with .csv or .parquet."
-        )
-    elif path.is_dir():
-        problem = Problem("is a directory", path)
-    elif not path.parent.is_dir():
-        problem = Problem(f"there is no directory {path.parent}", path)
-    elif not os.access(path.parent, os.W_OK):
-        problem = Problem(f"nothing can be written to {path.parent.resolve()}", path)
-    elif source != "-" and path.exists() and Path(source).exists() and path.samefile(source):
-        problem = Problem(
-            "is the list itself, which is left as it is", path, hint="Name another file for the enriched list."
-        )
-    if problem is not None:
-        raise ConfigError(problem)
-
-
-def write_list(
-    target: str,
-    stdout: ByteSink,
-    listing: CsvListing | ParquetListing,
-    added: Sequence[str],
-    rows: Iterator[list[tuple[Any, ...]]],
-) -> None:
-    """Writes chunks of rows: the list's columns, then `added` ones. `-` is stdout, in the format of the list.
-
-    A file appears whole or not at all, and for its owner alone: it holds customers.
-    """
-    if target == "-":
-        with tempfile.TemporaryFile(prefix="revetl-") as whole:
-            _write(whole, listing.format, listing, added, rows)
-            whole.seek(0)
-            shutil.copyfileobj(whole, stdout)
-        stdout.flush()
-        return
-    path = Path(target)
-    with replaced(path) as file:
-        _write(file, "parquet" if path.suffix.lower() in _PARQUET else "csv", listing, added, rows)
-
-
-def _blank(cells: Sequence[Any]) -> list[Any]:
-    return ["" if cell is None else cell for cell in cells]
-
-
-def _write(
-    file: BinaryIO,
-    format_: Format,
-    listing: CsvListing | ParquetListing,
-    added: Sequence[str],
-    rows: Iterator[list[tuple[Any, ...]]],
-) -> None:
-    if format_ == "csv":
-        delimiter = listing.delimiter if isinstance(listing, CsvListing) else ","
-        text = io.TextIOWrapper(file, encoding="utf-8", newline="")
-        out = csv.writer(text, delimiter=delimiter, lineterminator="\n")
-        out.writerow([*listing.header, *added])
-        width = len(listing.header)
-        for chunk in rows:
-            out.writerows([*_blank(row[:width]), *map(for_spreadsheet, _blank(row[width:]))] for row in chunk)
-        text.detach()  # flushes it, and leaves the file open
-        return
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    own: list[pa.Field] = (
-        list(listing.schema)
-        if isinstance(listing, ParquetListing)
-        else [pa.field(n, pa.string()) for n in listing.header]
-    )
-    schema = pa.schema([*own, *(pa.field(name, pa.string()) for name in added)])
-    with pq.ParquetWriter(file, schema) as writer:
-        for chunk in rows:
-            arrays = [pa.array(cells, f.type) for cells, f in zip(zip(*chunk, strict=True), schema, strict=True)]
-            writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
+        first = file.read(4)
+    if first == _OLD_OFFICE:
+        hint = "Save it as .xlsx without a password, or as CSV in UTF-8."
+        raise ConfigError(Problem("a spreadsheet of the old kind (.xls), or one with a password", name, hint=hint))
+    rejected = RejectedRows(name, set_aside=how.set_aside)
+    if first == _ZIP:
+        return WorkbookListing(path, name, how.sheet, rejected)
+    if how.sheet is not None:
+        raise ConfigError(Problem("not a spreadsheet, so it has no sheets", name))
+    if first == b"PAR1":
+        return ParquetListing(path, name)
+    return CsvListing(path, name, how.encoding, how.delimiter, rejected)

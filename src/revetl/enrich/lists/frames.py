@@ -38,6 +38,9 @@ class PandasListing:
             )
             yield list(zip(*columns, strict=True))
 
+    def sample(self, rows: int) -> list[tuple[Any, ...]]:
+        return [row for chunk in PandasListing(self._frame.head(rows)).chunks() for row in chunk]
+
     def extended(self, added: Mapping[str, tuple[str, list[Any]]]) -> pd.DataFrame:
         """A new frame with the columns of `added`: name → (suffix, cells)."""
         import pandas as pd
@@ -67,6 +70,9 @@ class ArrowListing:
                 for name, column in zip(self.header, batch.columns, strict=True)
             )
             yield list(zip(*columns, strict=True))
+
+    def sample(self, rows: int) -> list[tuple[Any, ...]]:
+        return [row for chunk in ArrowListing(self._frame.slice(0, rows)).chunks() for row in chunk]
 
     def extended(self, added: Mapping[str, tuple[str, list[Any]]]) -> pa.Table:
         import pyarrow as pa

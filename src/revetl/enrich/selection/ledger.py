@@ -58,7 +58,8 @@ class LedgerSelection:
 
     def answered(self, provider: str, among: Query | None = None) -> Query:
         """One row per question: when it last was a hit (`hit_at`) or a miss (`miss_at`), and whether it may not be
-        asked whatever is lacking (`closed`): in flight, refused, or in doubt where repeating is not free.
+        asked whatever is lacking (`closed`): in flight, refused, or in doubt where repeating is not free. `pending`: it
+        may still be charged.
 
         A call without an outcome is in flight: those of dead runs are marked as in doubt before anything is chosen.
         """
@@ -70,7 +71,8 @@ class LedgerSelection:
                 request_hash,
                 max(CASE WHEN status = 'hit' THEN answered_at END) AS hit_at,
                 max(CASE WHEN status = 'miss' THEN answered_at END) AS miss_at,
-                max(CASE WHEN status = 'intent' OR {refused} OR {in_doubt} THEN 1 ELSE 0 END) AS closed
+                max(CASE WHEN status = 'intent' OR {refused} OR {in_doubt} THEN 1 ELSE 0 END) AS closed,
+                max(CASE WHEN status IN ('intent', 'in_doubt') THEN 1 ELSE 0 END) AS pending
             FROM ({latest}) AS latest
             GROUP BY request_hash
             """,

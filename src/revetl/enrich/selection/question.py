@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 
@@ -13,12 +13,14 @@ from revetl.providers.base import Verification
 @dataclass(frozen=True, slots=True)
 class Question:
     """One call to make. `keys` are the records that its answer serves. `identities` are all inputs that are known of
-    the people behind them, each person once; of a company they are the company's own."""
+    the people behind them, each person once; of a company they are the company's own. `digests`: by what it names whom
+    it is about (see `selection/identities.py`); none of a verifier's."""
 
     request_hash: str
     keys: tuple[str, ...]
     inputs: Mapping[str, str]
     identities: tuple[Mapping[str, str], ...]
+    digests: Mapping[str, str] = field(default_factory=dict)
 
 
 class ReusableValue(NamedTuple):

@@ -6,12 +6,13 @@ share a `request_hash` and are asked once.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
 from itertools import starmap
 from typing import cast
 
 from revetl.clock import naive
+from revetl.enrich.selection.identities import Identities
 from revetl.enrich.selection.ledger import CHARGED
 from revetl.enrich.selection.partition import EVERYTHING
 from revetl.enrich.selection.query import Query, compose
@@ -31,6 +32,24 @@ class QuestionSelection(RecordSelection):
         """How many calls the stage would make now, were all of them allowed."""
         return self._count_questions(self._open(stage))
 
+    def count_spared(self, stage: Stage) -> int:
+        """How many more they would be, had the provider not been asked about the same people with other inputs."""
+        if not self._by_identity(stage):
+            return 0
+        own = self._ledger.answered(stage.provider, self._hashes(stage))
+        return self._count_questions(self._open(stage, own)) - self.count(stage)
+
+    def count_again(self, stage: Stage) -> int:
+        """How many of them are about people whom the provider was asked about with other inputs."""
+        if not self._by_identity(stage):
+            return 0
+        again = compose(
+            "SELECT request_hash FROM ({open}) AS o WHERE request_hash IN (SELECT request_hash FROM ({same}) AS s)",
+            open=self._open(stage),
+            same=self._same(stage),
+        )
+        return self._count_questions(again)
+
     def count_records(self, stage: Stage) -> int:
         """Of how many records these calls are: equal questions are one call."""
         query = compose("SELECT count(*) FROM ({open}) AS counted", open=self._open(stage))
@@ -38,11 +57,24 @@ class QuestionSelection(RecordSelection):
 
     def stream(self, stage: Stage) -> Iterator[Question]:
         """The stage's questions, each once, in bounded memory."""
-        query = self._open(stage) + " ORDER BY request_hash, key"
         provider = self.providers[stage.provider]
+        identities = self._identities(stage)
+        digests = identities.digests(self._input_of("o"))
+        # Of a list, who is best known is asked about first: others that name the same person need no call then.
+        known = " + ".join(f"CASE WHEN {sql} IS NULL THEN 0 ELSE 1 END" for sql in digests.values())
+        query = compose(
+            """
+            SELECT o.*, {digests}
+            FROM ({open}) AS o
+            ORDER BY {best_known} request_hash, key
+            """,
+            digests=", ".join(f"{sql} AS id_{n}" for n, sql in enumerate(digests.values())),
+            open=self._open(stage),
+            best_known=f"({known}) DESC, " if self.is_list else "",
+        )
         # Nothing of the people at a company leaves with a question about the company.
         names = tuple(n for n in self.spec.inputs if provider.entity == "person" or n in provider.inputs)
-        return self._grouped(query, names, provider.inputs)
+        return self._grouped(query, names, provider.inputs, identities.names)
 
     def in_flight(self, stage: Stage) -> int:
         """How many questions of the stage other runs ask at this moment."""
@@ -63,6 +95,16 @@ class QuestionSelection(RecordSelection):
         """The most that one question of this stage may cost, verification of what it finds included."""
         verifiers = (self.providers[name].greatest_usd for name in stage.verify.values())
         return self.providers[stage.provider].greatest_usd + sum(verifiers, Decimal(0))
+
+    def share_found_false(self) -> float:
+        """Of the values that a verifier was asked about, those that it found false; one in seven until many are."""
+        query = f"""
+            SELECT count(*), sum(CASE WHEN verification IN ('invalid', 'catch_all') THEN 1 ELSE 0 END)
+            FROM {self._values}
+            WHERE entity = ? AND verification IS NOT NULL
+            """
+        asked, false = self.warehouse.numbers(query, [VERIFICATION])
+        return (false + 3) / (asked + 21)
 
     # --- what is known already ---
 
@@ -121,8 +163,9 @@ class QuestionSelection(RecordSelection):
 
     # --- pieces ---
 
-    def _open(self, stage: Stage) -> Query:
-        """One row per record and question of the stage that is neither answered nor in flight."""
+    def _open(self, stage: Stage, answered: Query | None = None) -> Query:
+        """One row per record and question of the stage that is neither answered nor in flight. `answered`: by what is
+        known of them; None: by all that is."""
         may_ask = Query("")
         for n, i in enumerate(self._places(stage)):
             # A question may be open for one field and answered for another.
@@ -144,11 +187,56 @@ class QuestionSelection(RecordSelection):
             {within_budget}
             """,
             lacking=self._lacking(stage),
-            answered=self._ledger.answered(stage.provider, self._hashes(stage)),
+            answered=answered or self._answered(stage),
             costs=costs,
             may_ask=may_ask,
             within_budget=within_budget,
         )
+
+    def _answered(self, stage: Stage) -> Query:
+        """What is known of the stage's questions; of a list's also by what others named the same people."""
+        own = self._ledger.answered(stage.provider, self._hashes(stage))
+        if not self._by_identity(stage):
+            return own
+        return compose(
+            """
+            WITH same AS ({same})
+            SELECT request_hash, max(hit_at) AS hit_at, max(miss_at) AS miss_at, max(closed) AS closed
+            FROM (
+                SELECT request_hash, hit_at, miss_at, closed
+                FROM ({own}) AS own
+                UNION ALL
+                SELECT
+                    s.request_hash,
+                    a.hit_at,
+                    CASE WHEN s.whole = 1 THEN a.miss_at END AS miss_at,
+                    CASE WHEN s.whole = 1 THEN a.closed ELSE a.pending END AS closed
+                FROM same s
+                JOIN ({others}) AS a ON a.request_hash = s.earlier
+            ) AS known
+            GROUP BY request_hash
+            """,
+            same=self._same(stage),
+            own=own,
+            others=self._ledger.answered(stage.provider, Query("SELECT earlier FROM same")),
+        )
+
+    def _same(self, stage: Stage) -> Query:
+        return self._identities(stage).same(self._lacking(stage), self._input_of("q"))
+
+    def _identities(self, stage: Stage) -> Identities:
+        return Identities(self.warehouse, self.providers[stage.provider], self.spec.inputs)
+
+    def _by_identity(self, stage: Stage) -> bool:
+        """Models have one record for one person; a list has whoever stands in it, with whatever columns."""
+        if not self.is_list:
+            return False
+        if stage.provider not in self._any_asked:
+            self._any_asked[stage.provider] = self._identities(stage).any_asked()
+        return self._any_asked[stage.provider]
+
+    def _input_of(self, alias: str) -> Callable[[str], str]:
+        return lambda name: f"{alias}.{self._input(name)}"
 
     def _places(self, stage: Stage) -> list[int]:
         fields = list(self.spec.fields)
@@ -186,12 +274,27 @@ class QuestionSelection(RecordSelection):
 
     def _reusable(self, stage: Stage) -> Query:
         fills = self.spec.fills(stage, self.providers[stage.provider])
+        hashes, by = self._hashes(stage), Query("")
+        if self._by_identity(stage):
+            by = compose(
+                """
+                JOIN (
+                    SELECT request_hash, earlier FROM ({same}) AS same
+                    UNION
+                    SELECT request_hash, request_hash AS earlier FROM ({lacking}) AS own
+                ) AS s ON s.request_hash = c.request_hash
+                """,
+                same=self._same(stage),
+                lacking=self._lacking(stage),
+            )
+            hashes = None
         return compose(
             """
             SELECT DISTINCT
                 c.key, v.field, v.value, v.confidence, v.verification, v.call_id, v.observed_at, v.expires_at
             FROM ({lacking}) AS c
-            JOIN ({hits}) AS l ON l.request_hash = c.request_hash
+            {by}
+            JOIN ({hits}) AS l ON l.request_hash = {asked}
             JOIN {values} v ON v.call_id = l.call_id
             WHERE {usable}
               AND NOT EXISTS (
@@ -203,7 +306,9 @@ class QuestionSelection(RecordSelection):
               )
             """,
             lacking=self._lacking(stage),
-            hits=self._ledger.hits(stage.provider, fills, self._hashes(stage)),
+            by=by,
+            hits=self._ledger.hits(stage.provider, fills, hashes),
+            asked="s.earlier" if by.sql else "c.request_hash",
             values=self._values,
             usable=Query(
                 "v.provider = ? AND v.entity <> ? AND v.expires_at > ?",

@@ -15,6 +15,7 @@ from revetl.enrich.waterfall import Stage
 from revetl.errors import ConfigError
 from revetl.providers.grammar import ProviderSpec
 from revetl.state.schema import relation
+from revetl.state.values import OWN
 from revetl.warehouse.sql import from_dialect, ident, literal, table
 
 _DIGITS = 8
@@ -37,6 +38,12 @@ class RecordSelection:
         self._ledger = LedgerSelection(scope)
         self._limit = scope.limit
         self._partition = scope.partition
+        self._doubted_own = scope.doubted_own
+        self._any_asked: dict[str, bool] = {}
+
+    @property
+    def is_list(self) -> bool:
+        return self.entity != self.spec.entity
 
     def filled(self) -> dict[str, tuple[int, int]]:
         """field → (records, those that hold a value)."""
@@ -136,15 +143,30 @@ class RecordSelection:
         the records that its condition holds for."""
         key = ident(self.spec.key, self._dialect)
         # Lists have no audit: their answers would not be looked at again.
-        share = self.spec.audit.share if self.entity == self.spec.entity else 0.0
+        share = 0.0 if self.is_list else self.spec.audit.share
         audited = in_sample(f"CAST({key} AS VARCHAR)", share)
         cells = [f"CAST({key} AS VARCHAR) AS key", f"CASE WHEN {audited} THEN 1 ELSE 0 END AS audited", *more]
         cells += [f"{self._clean(column)} AS {self._input(name)}" for name, column in self.spec.inputs.items()]
         for i, field in self._fields():
-            cells.append(f"CASE WHEN {self._clean(self.spec.column(field))} IS NULL THEN 1 ELSE 0 END AS blank_{i}")
+            lacks = f"{self._clean(self.spec.column(field))} IS NULL"
+            if self.is_list and field in self.spec.verified_fields():
+                lacks += f" OR CAST({key} AS VARCHAR) IN ({self._false_own(field)})"
+            cells.append(f"CASE WHEN {lacks} THEN 1 ELSE 0 END AS blank_{i}")
         if stage is not None:
             cells += [f"{self._question(i)} AS hash_{i}" for i in self._questions_of(stage)]
         return compose("SELECT {cells} {source}", cells=", ".join(cells), source=self._from(stage))
+
+    def _false_own(self, field: str) -> str:
+        """Keys of which the list's own value was found false."""
+        reasons = "'invalid', 'catch_all'" + (", 'not_verified'" if self._doubted_own else "")
+        return f"""
+            SELECT key
+            FROM {self._values}
+            WHERE entity = {literal(self.entity)}
+              AND field = {literal(field)}
+              AND provider = {literal(OWN)}
+              AND rejected_reason IN ({reasons})
+            """
 
     def _from(self, stage: Stage | None) -> Query:
         key = ident(self.spec.key, self._dialect)
@@ -212,13 +234,17 @@ class RecordSelection:
             calls=calls,
         )
 
-    def _grouped(self, query: Query, names: Sequence[str], asked: Sequence[str]) -> Iterator[Question]:
-        """Rows come ordered by hash, so equal questions are neighbours, also across two pieces of the stream."""
+    def _grouped(
+        self, query: Query, names: Sequence[str], asked: Sequence[str], digests: Sequence[str] = ()
+    ) -> Iterator[Question]:
+        """Equal questions come as neighbours, also across two pieces of the stream. `digests` are the identities whose
+        digests stand in the columns id_0, id_1 and so on."""
         open_: Question | None = None
         keys: dict[str, None] = {}
         people: dict[tuple[tuple[str, str], ...], None] = {}
         for batch in self.warehouse.stream(query.sql, query.params):
             cells = {name: batch.column(f"in_{name}").to_pylist() for name in names}
+            named = {name: batch.column(f"id_{n}").to_pylist() for n, name in enumerate(digests)}
             hashes, found = batch.column("request_hash").to_pylist(), batch.column("key").to_pylist()
             for i, request_hash in enumerate(hashes):
                 identity = {name: cells[name][i] for name in names if cells[name][i]}
@@ -226,7 +252,8 @@ class RecordSelection:
                     if open_ is not None:
                         yield _whole(open_, keys, people)
                     inputs = {name: identity[name] for name in asked if name in identity}
-                    open_, keys, people = Question(request_hash, (), inputs, ()), {}, {}
+                    about = {name: column[i] for name, column in named.items() if column[i]}
+                    open_, keys, people = Question(request_hash, (), inputs, (), about), {}, {}
                 keys[found[i]] = None
                 people[tuple(identity.items())] = None
         if open_ is not None:

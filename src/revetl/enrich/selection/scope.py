@@ -23,6 +23,7 @@ class Scope:
     now        answers and values are fresh or expired as of this moment
     limit      only the first so many records by key, the same ones in every stage and every run; None: all
     partition  only these of them
+    doubted_own  what a list holds itself and nobody has verified yet counts as lacking: the most that may be asked
     """
 
     warehouse: Warehouse
@@ -34,3 +35,4 @@ class Scope:
     now: datetime
     limit: int | None = None
     partition: Partition = EVERYTHING
+    doubted_own: bool = False

@@ -12,6 +12,8 @@ from revetl.enrich.selection.partition import EVERYTHING
 from revetl.enrich.selection.query import Query, compose
 from revetl.enrich.selection.question import Question
 from revetl.enrich.selection.records import RecordSelection
+from revetl.state.values import OWN
+from revetl.warehouse.sql import literal
 
 
 class VerificationSelection(RecordSelection):
@@ -72,7 +74,7 @@ class VerificationSelection(RecordSelection):
             LEFT JOIN ({found}) AS a ON a.key = e.key
             JOIN {values} v ON v.key = e.key
             WHERE {waits}
-              AND e.blank_{i} = 1
+              AND (e.blank_{i} = 1 OR v.provider = {own})
               AND (coalesce(a.got_{i}, 0) = 0 OR e.audited = 1)
             """,
             hash=self._hash(self.providers[verifier].inputs, {field: "v.value"}),
@@ -80,6 +82,7 @@ class VerificationSelection(RecordSelection):
             records=self._scan(None),
             found=self._ledger.found_fields(),
             values=self._values,
+            own=literal(OWN),
             waits=Query(
                 "v.entity = ? AND v.field = ? AND v.rejected_reason = 'not_verified'"
                 " AND (v.expires_at IS NULL OR v.expires_at > ?)",

@@ -115,6 +115,8 @@ class Applier:
         self._clock = run.ctx.clock
         self._meter: Meter | None = None
         self._limits = destination.limits(run.spec.object)
+        if plan.erases:
+            self._limits = replace(self._limits, delete_rows=self._limits.erase_rows)
         self._stretch = 0
         self._intent = 0
         self._started_s = self._clock.monotonic()
@@ -129,7 +131,7 @@ class Applier:
         self.sent = 0
         self._writer = self._make_writer()
         whole = isinstance(destination, NeedsRecords) and destination.needs_record(run.spec.object)
-        self._stream = PlanStream(run, record, waves, self._limits, self._connection, records=whole)
+        self._stream = PlanStream(run, record, waves, self._limits, self._connection, records=whole, erases=plan.erases)
         self._aside = WritesAside(run, destination, waves)
 
     @property

@@ -43,7 +43,8 @@ _RESULTS = (
 @dataclass(frozen=True, slots=True)
 class FrozenPlan:
     """A plan as it is applied. `queue` says which of the answered records wait from now on, as
-    `snapshot.queue_refused` does for a sync. `by_jobs`: batches may go as jobs, where the destination runs them."""
+    `snapshot.queue_refused` does for a sync. `by_jobs`: batches may go as jobs, where the destination runs them.
+    `erases`: deletes erase for good."""
 
     plan_id: str
     changes: int
@@ -51,6 +52,7 @@ class FrozenPlan:
     full_refresh: bool = False
     intent_rows: int | None = None
     by_jobs: bool = False
+    erases: bool = False
 
 
 def begin(tables: SyncTables, plan: FrozenPlan, run_id: str, now: datetime) -> None:
@@ -306,7 +308,7 @@ def _write_what_stands(tables: SyncTables, done: Sequence[Outcome]) -> None:
         tables.warehouse.execute(
             f"""
             UPDATE {tables.snapshot}
-            SET {ident(field.stored)} = TRY_CAST(s.value AS {field.type})
+            SET {ident(field.stored)} = {typed_text.cast("s.value", field.type)}
             FROM (
                 SELECT p.key, r.value
                 FROM {scratch} r

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import repeat
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
@@ -131,7 +132,9 @@ def read_changes(chunk: pa.RecordBatch, tables: SyncTables) -> list[Change]:
     operations = {op.value: op for op in Operation}
     records, answered = _records([*position], whole, len(keys))
     lines = zip(
-        *(ordinals, keys, map(operations.__getitem__, ops), ids, fields, match, doubts, records, answered), strict=True
+        *(ordinals, keys, map(operations.__getitem__, ops), ids, fields, match, doubts, records, answered),
+        repeat(False, len(keys)),  # that deletes erase is said by who applies the plan: a rollback's never do
+        strict=True,
     )
     return list(map(Change._make, lines))
 

@@ -1,0 +1,179 @@
+"""What a cell of a list says, in one form, before it is asked, hashed or sent.
+
+Two spellings of one profile, address or number are one question. A cell that says nothing (`N/A`, `#REF!`,
+`0000000000`) is blank: it is not sent, and the field that it stands in is lacking. Nothing is guessed: a
+number without a country stays as it was typed.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Collection
+from functools import cache
+from typing import TYPE_CHECKING, Literal
+from urllib.parse import unquote
+
+from revetl.enrich.lists.countries import country_code
+from revetl.enrich.lists.words import (
+    FREE_MAIL_HOSTS,
+    FREE_MAIL_NAMES,
+    NO_PLACEHOLDERS,
+    PLACEHOLDERS,
+    SALUTATIONS,
+    SHARED_HOSTS,
+)
+
+if TYPE_CHECKING:
+    from publicsuffixlist import PublicSuffixList
+
+EntityKind = Literal["person", "company"]
+
+# Zero width: joiners and marks that a copy from a web page brings along.
+_NO_WIDTH = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]")
+_ADDRESS = re.compile(r"[^\s@<>()\[\],;:\"|]+@(?:[^\s@<>()\[\],;:\"|./]+\.)+[^\s@<>()\[\],;:\"|./\d]{2,}", re.UNICODE)
+_SCIENTIFIC = re.compile(r"[+-]?\d+(?:[.,]\d+)?[eE][+-]?\d+")
+_HOST = re.compile(r"(?:[a-z0-9](?:[a-z0-9_-]*[a-z0-9])?\.)+(?:[a-z]{2,}|xn--[a-z0-9-]+)")
+_PROFILE = re.compile(
+    r"(?:(?:https?:)?(?://)?(?:[\w-]+\.)*linkedin\.com)?/(in|company|school|showcase)/([^/?#\s]+)", re.IGNORECASE
+)
+_DOCUMENTATION = ("example.com", "example.net", "example.org")
+_PAGES: dict[EntityKind, tuple[str, ...]] = {"person": ("in",), "company": ("company", "school", "showcase")}
+
+
+def plain(cell: object) -> str | None:
+    """One Unicode form (NFC), one blank where there are several of whatever kind; None where nothing is left."""
+    if cell is None:
+        return None
+    text = unicodedata.normalize("NFC", _NO_WIDTH.sub("", str(cell)))
+    return " ".join(text.split()) or None
+
+
+def is_placeholder(name: str, text: str, more: Collection[str] = ()) -> bool:
+    """Whether a cell that should hold `name` (an input or a field) only fills a place. `more`: words that do, beside
+    those that everybody writes."""
+    word = text.casefold()
+    if word in NO_PLACEHOLDERS.get(name, ()):
+        return False
+    return word in PLACEHOLDERS or word in more or (name == "job_title" and word.rstrip(".") in SALUTATIONS)
+
+
+def canonical(
+    name: str,
+    cell: object,
+    *,
+    country: str | None = None,
+    kind: EntityKind | None = None,
+    placeholders: Collection[str] = (),
+) -> str | None:
+    """The cell as `name` in its one form; None where it says nothing that could be asked.
+
+    `country`: the row's own, by name or code, for a national number.
+    `kind`: whose profile a LinkedIn address must be; None: anybody's.
+    `placeholders`: more words that only fill its place.
+    """
+    text = plain(cell)
+    if text is None or is_placeholder(name, text, placeholders):
+        return None
+    if name == "linkedin_url":
+        return _linkedin(text, kind)
+    if name == "phone":
+        return _phone(text, country)
+    reader = _READERS.get(name)
+    return text if reader is None else reader(text)
+
+
+def split_name(cell: object) -> tuple[str | None, str | None]:
+    """(first, last) of a full name: `Ada King`, `King, Ada`, `Dr. Ada King`. One word is a last name."""
+    text = plain(cell)
+    if text is None or is_placeholder("name", text):
+        return None, None
+    if "," in text:
+        last, _, first = text.partition(",")
+        return plain(first), plain(last)
+    words = text.split()
+    while len(words) > 1 and words[0].casefold().rstrip(".") in SALUTATIONS:
+        words.pop(0)
+    return (" ".join(words[:1]) if len(words) > 1 else None), " ".join(words[1:] or words)
+
+
+def holds_profile_of_person(cell: object) -> bool:
+    return _linkedin(plain(cell) or "", "person") is not None
+
+
+def _email(text: str) -> str | None:
+    """The first address of the cell: out of `Name <a@b>`, of `mailto:`, of several."""
+    found = _ADDRESS.search(re.sub(r"(?i)mailto:", " ", text))
+    address = None if found is None else found[0].strip("'.").lower()
+    return None if address is None or address in PLACEHOLDERS else address
+
+
+def _domain(text: str) -> str | None:
+    """`https://blog.acme.co.uk/about` → `acme.co.uk`: what was registered, by the public suffix list. None for a host
+    that many share: it is nobody's own."""
+    address = None if "://" in text else _ADDRESS.search(text)
+    text = text if address is None else address[0]
+    first = re.split(r"[;,|\s]", text.lower(), maxsplit=1)[0]
+    host = re.sub(r"^(?:[a-z][a-z0-9+.-]*:)?/*", "", first) if re.match(r"[a-z]+:|/", first) else first
+    host = re.split(r"[/?#]", host, maxsplit=1)[0].rpartition("@")[2].partition(":")[0].strip(".")
+    try:
+        host = host.encode("idna").decode("ascii") if not host.isascii() else host
+    except UnicodeError:
+        return None
+    if _HOST.fullmatch(host) is None:
+        return None
+    parents = [host.split(".", n)[-1] for n in range(host.count(".") + 1)]
+    if any(parent in SHARED_HOSTS for parent in parents):
+        return None
+    own = registered_domain(host)
+    return None if own is None or is_free_mail(own) else own
+
+
+def registered_domain(host: str) -> str | None:
+    """What somebody registered of a host in lower case; None where all of it is a public suffix (`co.uk`, `github.io`).
+    Below the domains for documentation (RFC 2606) stand the companies of examples."""
+    own = _suffixes().privatesuffix(host)
+    if own in _DOCUMENTATION and host != own:
+        return ".".join(host.split(".")[-3:])
+    return own
+
+
+def is_free_mail(domain: str) -> bool:
+    return domain in FREE_MAIL_HOSTS or domain.partition(".")[0] in FREE_MAIL_NAMES
+
+
+@cache
+def _suffixes() -> PublicSuffixList:
+    """The list that the library brings along; nothing is fetched."""
+    from publicsuffixlist import PublicSuffixList
+
+    return PublicSuffixList()
+
+
+def _linkedin(text: str, kind: EntityKind | None) -> str | None:
+    """One spelling of a profile. `/pub` and `/sales` addresses are none: what they lead to is not told by them."""
+    found = _PROFILE.match(unquote(text))
+    if found is None or (kind is not None and found[1].lower() not in _PAGES[kind]):
+        return None
+    return f"https://www.linkedin.com/{found[1].lower()}/{unicodedata.normalize('NFC', found[2]).lower()}"
+
+
+def _phone(text: str, country: str | None) -> str | None:
+    """E.164 where the number says its country or the row does; else as it was typed. An extension is dropped."""
+    digits = re.sub(r"\D", "", text)
+    if not digits or _SCIENTIFIC.fullmatch(text) or (len(set(digits)) == 1 and digits[0] == "0"):
+        return None
+    import phonenumbers
+
+    typed = text.lstrip("'").removeprefix("tel:").strip()
+    typed = re.sub(r"^00(?=[1-9])", "+", typed)
+    try:
+        number = phonenumbers.parse(typed, None if country is None else country_code(country))
+    except phonenumbers.NumberParseException:
+        return typed
+    if not phonenumbers.is_possible_number(number):
+        return typed
+    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+
+
+_READERS: dict[str, Callable[[str], str | None]] = {"email": _email, "company_domain": _domain, "domain": _domain}

@@ -1,0 +1,134 @@
+"""By what a question names whom it is about, so that a person is asked about once, whatever else a list says of him.
+
+An *identity* is an input that a provider can tell somebody by, or several together that are enough: each of its
+`sufficient` sets, and each of their inputs. Its digest is the same for the same person in another list, with more
+columns or fewer. `enrichment_identities` holds those of every question that was asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+
+from revetl.enrich.selection.query import Query, compose
+from revetl.providers.grammar import ProviderSpec
+from revetl.state.schema import relation
+from revetl.warehouse.base import Warehouse
+from revetl.warehouse.sql import literal, table
+
+# Of a person's employer: "Acme, Inc." and "ACME INCORPORATED" are one. A company's own form tells it from others.
+LEGAL_FORMS = (
+    "ab|ag|as|bv|co|company|corp|corporation|gmbh|inc|incorporated|kg|kk|limited|llc|llp|lp|ltd|ltda|nv|oy|plc|pte|pty|"
+    "sa|sarl|sas|se|spa|srl"
+)
+
+
+class Identities:
+    """Of the questions to one provider, over a relation with columns `in_<input>`."""
+
+    def __init__(self, warehouse: Warehouse, provider: ProviderSpec, inputs: Collection[str]) -> None:
+        """`inputs`: those that the waterfall has at all."""
+        groups = _groups(provider, inputs)
+        self._strips_legal_form = provider.entity == "person"
+        self._members: dict[str, tuple[str, ...]] = {
+            name: (name,) for name in sorted({name for group in groups for name in group})
+        }
+        self._members |= {"+".join(group): group for group in groups}
+        self.enough = identities_of(provider, inputs)
+        self._provider = provider.name
+        self._asked = table(relation(warehouse, "enrichment_identities"))
+        self._warehouse = warehouse
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(self._members)
+
+    def any_asked(self) -> bool:
+        query = f"SELECT 1 FROM {self._asked} WHERE provider = ? LIMIT 1"
+        return bool(self._warehouse.rows(query, [self._provider]))
+
+    def digests(self, column: Callable[[str], str]) -> dict[str, str]:
+        """Identity → its digest in SQL, NULL where an input lacks. `column` gives the SQL of an input, as text."""
+        return {
+            name: f"md5({' || chr(31) || '.join(self._form(member, column(member)) for member in members)})"
+            for name, members in self._members.items()
+        }
+
+    def same(self, questions: Query, column: Callable[[str], str]) -> Query:
+        """Of `questions` (request_hash and inputs) those about whom the provider was asked before with other inputs:
+        request_hash, `earlier` (that question) and `whole` (1: it named them by all that this one does, so this one
+        can find nothing more). Where the two say different things of somebody they are not about the same one."""
+        cases = " ".join(f"WHEN {literal(name)} THEN {sql}" for name, sql in self.digests(column).items())
+        enough = ", ".join(map(literal, sorted(self.enough)))
+        return compose(
+            """
+            WITH wanted AS (
+                SELECT DISTINCT u.request_hash, u.identity, u.digest
+                FROM (
+                    SELECT q.request_hash, n.identity, CASE n.identity {cases} END AS digest
+                    FROM ({questions}) AS q
+                    CROSS JOIN ({names}) AS n
+                ) AS u
+                WHERE u.digest IS NOT NULL
+            ),
+            asked AS (
+                SELECT DISTINCT request_hash, identity, digest
+                FROM {asked}
+                WHERE provider = {provider}
+            ),
+            shared AS (
+                SELECT DISTINCT w.request_hash, a.request_hash AS earlier
+                FROM wanted w
+                JOIN asked a
+                    ON a.identity = w.identity
+                    AND a.digest = w.digest
+                WHERE w.identity IN ({enough})
+                  AND a.request_hash <> w.request_hash
+            )
+            SELECT
+                s.request_hash,
+                s.earlier,
+                min(CASE WHEN w.identity IN ({enough}) AND a.digest IS NULL THEN 0 ELSE 1 END) AS whole
+            FROM shared s
+            JOIN wanted w ON w.request_hash = s.request_hash
+            LEFT JOIN asked a
+                ON a.request_hash = s.earlier
+                AND a.identity = w.identity
+            GROUP BY s.request_hash, s.earlier
+            HAVING sum(CASE WHEN a.digest <> w.digest THEN 1 ELSE 0 END) = 0
+            """,
+            cases=cases,
+            questions=questions,
+            names=" UNION ALL ".join(f"SELECT {literal(name)} AS identity" for name in self.names),
+            asked=self._asked,
+            provider=Query("?", (self._provider,)),
+            enough=enough,
+        )
+
+    def _form(self, name: str, cell: str) -> str:
+        """Without letter case and, of a company's name, without punctuation."""
+        text = f"lower(trim({cell}))"
+        if name not in ("company_name", "name"):
+            return text
+        text = f"trim(replace(replace(replace({text}, '.', ''), ',', ' '), '  ', ' '))"
+        if not self._strips_legal_form:
+            return text
+        return f"regexp_replace({text}, {literal(f'( ({LEGAL_FORMS}))+$')}, '')"
+
+
+def _groups(provider: ProviderSpec, inputs: Collection[str]) -> list[tuple[str, ...]]:
+    return [tuple(sorted(group)) for group in provider.sufficient if all(name in inputs for name in group)]
+
+
+def identities_of(provider: ProviderSpec, inputs: Collection[str]) -> frozenset[str]:
+    """By each of which the provider can tell whom it is asked about."""
+    return frozenset("+".join(group) for group in _groups(provider, inputs))
+
+
+def is_covered(digests: Mapping[str, str], enough: Collection[str], others: Collection[Mapping[str, str]]) -> bool:
+    """Whether one of `others` names the same person by all that `digests` does, and says nothing else of him."""
+    named = [name for name in digests if name in enough]
+    return any(
+        all(other.get(name) == digests[name] for name in named)
+        and all(other.get(name, digest) == digest for name, digest in digests.items())
+        for other in others
+    )
