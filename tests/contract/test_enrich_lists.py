@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -12,9 +13,10 @@ import pytest
 
 from revetl.enrich.lists.columns import choose, match_columns
 from revetl.enrich.lists.entity_table import entity_name, loaded
-from revetl.enrich.lists.winners import found_values
+from revetl.enrich.lists.winners import found_values, own_verdicts
 from revetl.enrich.selection.questions import QuestionSelection
 from revetl.enrich.selection.scope import Scope
+from revetl.enrich.selection.verifications import VerificationSelection
 from revetl.enrich.waterfall import WaterfallSpec
 from revetl.errors import ConfigError
 from revetl.providers.grammar import load_providers
@@ -188,3 +190,58 @@ def test_what_the_cells_cost_is_what_was_charged(warehouse: Warehouse) -> None:
     costs = sorted(round(v.cost_usd or 0, 6) for known in found for v in known.values() if v.cost_usd)
     # Ada's phone, her email and its verdict; Grace's misses; half of what told where Alan is.
     assert costs == [0.07, 0.1, 0.15, 0.16]
+
+
+class Addresses:
+    header = ("email", "last name")
+
+    def chunks(self) -> Iterator[list[tuple[Any, ...]]]:
+        yield [("A@x.example", "Aa"), ("b@x.example", "Bb"), ("c@x.example", "Cc")]
+
+
+def test_verdicts_on_what_a_list_holds_itself(warehouse: Warehouse) -> None:
+    verifying = WaterfallSpec.model_validate(
+        {
+            "name": "people",
+            "entity": "golden_contacts",
+            "inputs": {"email": "email", "last_name": "last_name"},
+            "fields": {"email": {"accept": {"verified": True}}},
+            "stages": [{"provider": PDL, "verify": {"email": "zerobounce.validate"}}],
+        }
+    )
+    later = NOW + timedelta(days=90)
+    said = [
+        ValueRow(
+            "verification", address, "email", address, "zerobounce.validate", None, verdict, address, NOW, later, None
+        )
+        for address, verdict in (("a@x.example", "valid"), ("b@x.example", "catch_all"))
+    ]
+    append_values(warehouse, said)
+    match = match_columns(verifying, Addresses.header)
+    with loaded(warehouse, match, Addresses(), NOW) as held:
+        [(_, found)] = found_values(warehouse, match, TERMS, Addresses(), held.relation, NOW)
+        told = [(known["email"].value, known["email"].source, known["email"].verification) for known in found]
+        assert told == [
+            ("a@x.example", "input", "valid"),
+            ("b@x.example", "input", "catch_all"),
+            ("c@x.example", "input", None),
+        ]
+        assert own_verdicts(warehouse, verifying, held.relation) == {
+            "email": {"catch_all": 1, "not verified": 1, "valid": 1}
+        }
+        scope = Scope(
+            warehouse=warehouse,
+            spec=verifying,
+            providers=TERMS,
+            relation=held.relation,
+            entity=entity_name(verifying),
+            run_id="r",
+            now=NOW,
+        )
+        # One waits for its verifier; who has a false one is looked for, and at the most whoever may have.
+        assert VerificationSelection(scope).count_unverified("email", "zerobounce.validate") == 1
+        [stage] = verifying.stages
+        assert QuestionSelection(scope).count(stage) == 1
+        assert QuestionSelection(replace(scope, doubted_own=True)).count(stage) == 2
+    left = warehouse.rows("SELECT count(*) FROM revetl.enrichment_values WHERE provider = 'input'")
+    assert left == [(0,)]
