@@ -26,6 +26,7 @@ from revetl.destinations.capabilities import (  # noqa: E402
     LooksUp,
     LooksUpIds,
     NeedsRecords,
+    PublishesRuns,
     ReadsBack,
     RunsJobs,
 )
@@ -97,7 +98,9 @@ def _page() -> Iterator[str]:
         limits = able.limits(form.object)
         sure = "; ".join(f"{endpoint}: {how}" for endpoint, how in form.guarantees.items())
         at_once = f"{limits.concurrency:,}"
-        yield _row(facts.title, form.name, _batch(limits), at_once, _pace(able, form, facts), _jobs(able, limits), sure)
+        yield _row(
+            facts.title, form.name, _batch(able, limits), at_once, _pace(able, form, facts), _jobs(able, limits), sure
+        )
     yield _GUARANTEES
     yield "## How it is known"
     yield (
@@ -166,6 +169,8 @@ def _drift(able: Destination, form: ConnectorForm) -> str:
 def _rollback(able: Destination, form: ConnectorForm) -> str:
     if form.events:
         return NO
+    if isinstance(able, PublishesRuns):
+        return "earlier values, as a run of its own"
     if _both(able):
         return "what people changed since stays"
     if not isinstance(able, LooksUp | ReadsBack):
@@ -173,7 +178,9 @@ def _rollback(able: Destination, form: ConnectorForm) -> str:
     return NO if isinstance(able, LooksUp) else "of what is read"
 
 
-def _batch(limits: Limits) -> str:
+def _batch(able: Destination, limits: Limits) -> str:
+    if isinstance(able, PublishesRuns):
+        return "a run as a whole"
     deletes = limits.delete_rows
     said = f"{limits.batch_rows:,}"
     if deletes is not None and deletes != limits.batch_rows:

@@ -13,6 +13,7 @@ import pytest
 
 from tests.support.engine_tests import ALWAYS, GROUPS
 from tests.support.warehouses import KINDS, PARAMS, THE_WAREHOUSE
+from tests.support.worker_groups import keep_groups_together
 
 _ENGINE = frozenset(file.removesuffix(".py").replace("/", ".") for files in GROUPS.values() for file in files)
 
@@ -27,6 +28,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.fixturenames.insert(0, "on_warehouse")
         chosen = [p for p in PARAMS if p.values[0] in kinds]
         metafunc.parametrize("on_warehouse", chosen, indirect=True, scope="module")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    keep_groups_together(config, items)
 
 
 @pytest.fixture(scope="module")  # what Hypothesis repeats may have no fixture of its own function

@@ -10,10 +10,8 @@
 {% macro duckdb__regex_matches(value, pattern) %}regexp_full_match({{ value }}, '{{ pattern }}'){% endmacro %}
 {% macro snowflake__regex_matches(value, pattern) %}regexp_like({{ value }}, '{{ pattern }}'){% endmacro %}
 
-{# NULL, not an error, where the text is no whole number. #}
-{% macro to_integer(value) %}{{ return(adapter.dispatch('to_integer')(value)) }}{% endmacro %}
-{% macro default__to_integer(value) %}try_cast({{ value }} as integer){% endmacro %}
-{% macro postgres__to_integer(value) %}case when {{ value }} ~ '^ *-?[0-9]{1,9} *$' then cast({{ value }} as integer) end{% endmacro %}
+{# NULL, not an error, where the text is no whole number. By its digits, since TRY_CAST rounds 12.7 and reads 1_000. #}
+{% macro to_integer(value) %}case when {{ regex_matches(value, ' *-?[0-9]{1,9} *') }} then cast({{ value }} as integer) end{% endmacro %}
 
 {# Single-character edits between two strings. #}
 {% macro edit_distance(left_text, right_text) %}{{ return(adapter.dispatch('edit_distance')(left_text, right_text)) }}{% endmacro %}

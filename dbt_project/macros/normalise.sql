@@ -1,10 +1,22 @@
 {# What a value is once casing, punctuation and habits of typing are taken away. NULL where nothing usable is left. #}
 
-{% macro clean_text(value) %}nullif(trim({{ value }}), ''){% endmacro %}
+{# Blanks that a copy from a page brings along become plain ones; characters without width are dropped. #}
+{% macro clean_text(value) %}
+{%- set blanks = '\u00a0\u2007\u202f\u3000' -%}
+{%- set without_width = '\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\ufeff' -%}
+nullif(trim(case
+    when {{ regex_matches(value, '[ -~]*') }} then {{ value }}
+    else translate({{ value }}, '{{ blanks }}{{ without_width }}', '    ')
+end), '')
+{%- endmacro %}
 
-{# Lower case, no plus-tag; NULL where it is no address. A plus that begins it has no name before it and is no tag. #}
+{#
+  Lower case, no plus-tag; NULL where it is no address. A plus that begins it has no name before it and is no tag. Of
+  several addresses the first; of `Ada King <ada@mill.example>` and `mailto:` the address.
+#}
 {% macro normalise_email(value) %}
-{%- set address = 'lower(trim(' ~ value ~ '))' -%}
+{%- set inside = regex_replace('lower(trim(' ~ value ~ '))', '^.*<|>.*$|^mailto:', '') -%}
+{%- set address = regex_replace('trim(' ~ inside ~ ')', '[;, ].*$|[.]+$', '') -%}
 case
     when not {{ regex_matches(address, "[a-z0-9._%+''-]+@[a-z0-9-]+([.][a-z0-9-]+)*[.][a-z]{2,}") }} then null
     when {{ address }} like '+%' then {{ address }}
@@ -12,14 +24,12 @@ case
 end
 {%- endmacro %}
 
-{# E.164 where the country can be told: a +, a 00, or ten digits of North America. An extension is dropped. #}
-{% macro normalise_phone(value) %}
-{%- set number = regex_replace(regex_replace('lower(' ~ value ~ ')', ' *(x|ext[.]?) *[0-9]+ *$', ''), '[^0-9+]', '') -%}
+{# What an address is compared by: Gmail ignores dots in it and has two names. #}
+{% macro email_key(email) %}
 case
-    when {{ regex_matches(number, '[+][0-9]{8,15}') }} then {{ number }}
-    when {{ regex_matches(number, '00[0-9]{8,15}') }} then '+' || substr({{ number }}, 3)
-    when {{ regex_matches(number, '1[0-9]{10}') }} then '+' || {{ number }}
-    when {{ regex_matches(number, '[0-9]{10}') }} then '+1' || {{ number }}
+    when {{ email }} like '%@gmail.com' or {{ email }} like '%@googlemail.com'
+        then replace({{ regex_replace(email, '@.*$', '') }}, '.', '') || '@gmail.com'
+    else {{ email }}
 end
 {%- endmacro %}
 
@@ -29,14 +39,14 @@ end
 case when {{ regex_matches(host, '[a-z0-9-]+([.][a-z0-9-]+)*[.][a-z]{2,}') }} then {{ host }} end
 {%- endmacro %}
 
-{# Letters and digits only, for comparing: "O'Brien" and "OBRIEN" are one. #}
-{% macro name_key(value) %}
-nullif({{ regex_replace('lower(' ~ value ~ ')', "[[:space:][:punct:]]", '') }}, '')
-{%- endmacro %}
-
-{# A company's name for comparing, its words kept apart; the legal form is taken off where the models know it. #}
+{#
+  A company's name for comparing, its words kept apart, without what stands in brackets; what is written in several ways as
+  several words is one. Legal forms are taken off where the models know them.
+#}
 {% macro company_words(value) %}
-nullif(trim({{ regex_replace(regex_replace('lower(' ~ value ~ ')', "[.'']", ''), "[[:space:][:punct:]]+", ' ') }}), '')
+{%- set plain = regex_replace(regex_replace(fold_letters(value), "[(][^)]*[)]", ' '), "[.'']", '') -%}
+{%- set spaced = "trim(" ~ regex_replace(plain, "[[:space:][:punct:]]+", ' ') ~ ")" -%}
+nullif(replace(replace(replace({{ spaced }}, ' de cv', ' cv'), ' de rl', ' rl'), ' sp z oo', ' spzoo'), '')
 {%- endmacro %}
 
 {# "bob" and "BOB" become "Bob"; what somebody typed in mixed case stays. #}
@@ -48,17 +58,11 @@ case
 end
 {%- endmacro %}
 
-{# "Ada King", "King, Ada" and "King" (a single word is a last name). #}
-{% macro first_name_of(full_name) %}
+{# The person's name in the address of a LinkedIn profile, however it was copied; NULL where it is none. #}
+{% macro profile_key(value) %}
+{%- set address = "lower(trim(" ~ value ~ "))" -%}
 case
-    when {{ full_name }} like '%,%' then nullif(trim({{ regex_replace(full_name, '^[^,]*,', '') }}), '')
-    when trim({{ full_name }}) like '% %' then {{ regex_replace('trim(' ~ full_name ~ ')', ' .*$', '') }}
-end
-{%- endmacro %}
-
-{% macro last_name_of(full_name) %}
-case
-    when {{ full_name }} like '%,%' then nullif(trim({{ regex_replace(full_name, ',.*$', '') }}), '')
-    else nullif({{ regex_replace('trim(' ~ full_name ~ ')', '^[^ ]+ +', '') }}, '')
+    when {{ address }} like '%linkedin.com/in/%'
+        then nullif({{ regex_replace(regex_replace(address, '^.*linkedin[.]com/in/', ''), '[/?#].*$', '') }}, '')
 end
 {%- endmacro %}

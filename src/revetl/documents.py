@@ -10,7 +10,7 @@ import codecs
 import os
 import re
 import stat
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args
 import yaml
 
 from revetl.errors import ConfigError, Problem, did_you_mean
+from revetl.yaml_bounds import MOST_VALUES, check_size
 
 if TYPE_CHECKING:
     from pydantic import BaseModel, ValidationError
@@ -28,9 +29,10 @@ if TYPE_CHECKING:
 Path_ = tuple[str | int, ...]
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
-MOST_LEVELS = 100
-MOST_VALUES = 200_000
 _MOST_BYTES = 16 * 1024 * 1024
+_MOST_DIGITS = 1_000  # of a number: PyYAML reads 1:59:59 in quadratic time
+_MOST_PROBLEMS = 100  # nobody reads more
+_NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +65,12 @@ class Document:
 
 def read_yaml(path: Path) -> Document:
     """Reads one file. ConfigError where it is missing, is no UTF-8 text, is not YAML, says one key twice, is nested too
-    deep, or holds more than `MOST_VALUES` values once its aliases are followed: a few lines of them can stand for
-    billions."""
+    deep, holds more than `MOST_VALUES` values, or its aliases stand for more than `MOST_ALIASED`: a few lines of them
+    can stand for billions."""
     text = _text_of(path)
     loader = None
     try:
-        _check_depth(text, path)
+        check_size(text, path)
         loader = _Loader(text)
         root = loader.get_single_node()
         builder = _Builder(loader, path)
@@ -121,21 +123,6 @@ def _text_of(path: Path) -> str:
         raise ConfigError(Problem("can't be read: it is no UTF-8 text", path, line, "Save it as UTF-8.")) from None
 
 
-def _check_depth(text: str, path: Path) -> None:
-    """Before anything is made of it: the parser calls itself for each level, and ends the process when its stack does.
-    Its events come one after the other."""
-    depth = 0
-    events: Iterator[Any] = yaml.parse(text, Loader=_Loader)
-    for event in events:
-        if isinstance(event, yaml.CollectionStartEvent):
-            depth += 1
-            if depth > MOST_LEVELS:
-                message = f"not valid YAML: nested in more than {MOST_LEVELS} levels"
-                raise ConfigError(Problem(message, path, event.start_mark.line + 1 if event.start_mark else None))
-        elif isinstance(event, yaml.CollectionEndEvent):
-            depth -= 1
-
-
 class _Builder:
     """From the nodes of one file to plain data, with the line of each value."""
 
@@ -150,8 +137,7 @@ class _Builder:
         self._values += 1
         line = node.start_mark.line + 1
         if self._values > MOST_VALUES:
-            message = f"not valid YAML: its aliases make more than {MOST_VALUES:,} values of it"
-            raise ConfigError(Problem(message, self._path, line))
+            raise ConfigError(Problem(f"not valid YAML: more than {MOST_VALUES:,} values", self._path, line))
         self.lines[at] = line
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, at)
@@ -168,16 +154,16 @@ class _Builder:
                 bases = self.build(value_node, at)
                 for base in bases if isinstance(bases, list) else [bases]:
                     if not isinstance(base, dict):
-                        self.problems.append(Problem("<<: takes a mapping", self._path, line))
+                        self._refuse("<<: takes a mapping", line)
                         continue
                     merged = {**base, **merged}  # of several, the first holds
                 continue
             if not isinstance(key_node, yaml.ScalarNode):
-                self.problems.append(Problem("a list or a mapping can't be a key", self._path, line))
+                self._refuse("a list or a mapping can't be a key", line)
                 continue
             key = self._scalar(key_node)
             if key in out:
-                self.problems.append(Problem(f"the key {key!r} stands twice", self._path, line))
+                self._refuse(f"the key {key!r} stands twice", line)
                 continue
             place = (*at, key if isinstance(key, int) else str(key))
             out[key] = self.build(value_node, place)
@@ -186,16 +172,24 @@ class _Builder:
         return {**merged, **out}
 
     def _scalar(self, node: Any) -> Any:
+        if node.tag == "tag:yaml.org,2002:str":
+            return node.value
         try:
+            if node.tag in _NUMBERS and len(node.value) > _MOST_DIGITS:
+                raise ValueError
             return self._loader.construct_object(node, deep=True)
         # Looks like a date or a number, and is none. PyYAML takes what a tag promises without a look at what is there:
         # KeyError of `!!bool maybe`, IndexError of `!!int ''`, AttributeError and TypeError of `!!timestamp abc`.
         except (ValueError, OverflowError, LookupError, AttributeError, TypeError):
             kind = node.tag.rpartition(":")[2]
             message = f"is written like a {kind} and is none"
-            hint = "Put it in quotes where it is meant as text."
-            self.problems.append(Problem(message, self._path, node.start_mark.line + 1, hint))
+            self._refuse(message, node.start_mark.line + 1, "Put it in quotes where it is meant as text.")
             return None
+
+    def _refuse(self, message: str, line: int, hint: str | None = None) -> None:
+        self.problems.append(Problem(message, self._path, line, hint))
+        if len(self.problems) >= _MOST_PROBLEMS:
+            raise ConfigError(self.problems)
 
 
 def parse(document: Document, model: type[M], data: Any = None, at: Path_ = ()) -> M:

@@ -49,7 +49,7 @@ class Change(NamedTuple):
     can't be searched deletes by `match_value`.
     `fields` are the values to send, only what changed (create: all that are not null). `match_value` is the value
     of the field that the sync creates through, sent or not. `in_doubt`: an earlier write of this record may have been
-    applied.
+    applied. `erase`: of a delete, that the record is erased for good (`Erases`) and not archived.
     Only for a connector that `NeedsRecords`: `record` is the whole row as it then stands, of a delete as it stood;
     `after` is the run that last had an answer about this record, "" where there was none. A change that is repeated
     because its answer was lost has the same `after` as before, and no later change has it again.
@@ -64,12 +64,15 @@ class Change(NamedTuple):
     in_doubt: bool = False
     record: Mapping[str, Scalar] | None = None
     after: str = ""
+    erase: bool = False
 
 
 # The code of an accepted record of which the destination answered that another value stands than was sent.
 NOT_APPLIED = "NOT_APPLIED"
 # The code of a create that went through (ok), of which the destination answered that the record stood there before.
 EXISTED = "EXISTED"
+# The code of a delete that erased the record for good (ok), or may have (unknown).
+ERASED = "ERASED"
 
 
 @dataclass(slots=True)
@@ -93,9 +96,11 @@ class Outcome:
 FieldPolicy = Literal["always", "fill_blank", "forward_only"]
 WhenNull = Literal["clear", "keep"]
 Mode = Literal["upsert", "update", "insert", "mirror"]
-OnLeave = Literal["archive", "clear", "ignore", "forget"]
+OnLeave = Literal["archive", "clear", "ignore", "forget", "erase"]
 # What a run can say of itself in a field of every record that it sends.
 Metadata = Literal["synced_at", "first_synced_at", "run_id"]
+# What a destination is given that takes a run as a whole: the records that changed, or every record that stands.
+Contents = Literal["changes", "full"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +172,7 @@ class SyncSpec:
     `columns` are the columns of the model in order, as its contract or its relation says; the ones to send are
     `sent_columns`: all but the key and the columns that only serve associations; `match_on` is always among them.
     `key_property`: the destination's field that holds our key beside them. No other sync of the object writes it.
+    `create_properties`: columns for which a field is made where the destination has none of that name.
     `beside`: (name, `match_on`) of other syncs that create records of the object and name no such field.
     `where` names the declaring file for messages. `renamed_from`: the name under which its state was kept before.
     `metadata`: fields that tell of the run; they are no columns, so they make no record differ.
@@ -186,6 +192,7 @@ class SyncSpec:
     associate: tuple[Association, ...] = ()
     metadata: Mapping[str, Metadata] = field(default_factory=dict)
     key_property: str | None = None
+    create_properties: tuple[str, ...] = ()
     beside: tuple[tuple[str, str | None], ...] = ()
     where: str = ""
     renamed_from: str | None = None
@@ -203,6 +210,11 @@ class SyncSpec:
     def created_through(self) -> str | None:
         """The field by whose value a create that is repeated finds the record that the first one made."""
         return self.key_property or self.match_on
+
+    @property
+    def erases(self) -> bool:
+        """Whether a record that left the model is erased for good, where `on_leave: archive` can be taken back."""
+        return self.mode == "mirror" and self.on_leave == "erase"
 
     @property
     def forgets(self) -> bool:
@@ -228,6 +240,16 @@ class SyncSpec:
             if a.match_on is not None:
                 found.setdefault((a.object, a.match_on), {})[a.by] = None
         return {target: tuple(columns) for target, columns in found.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class SagaSpec:
+    """Syncs that stand or fall together, in the order in which they run. `max_failures`: records and links that may
+    fail in one run before what all of them wrote in it is taken back."""
+
+    name: str
+    syncs: tuple[str, ...]
+    max_failures: int = 0
 
 
 RunStatus = Literal["running", "done", "partial", "stopped", "failed", "interrupted"]

@@ -26,6 +26,7 @@ from revetl.enrich.lists.files import open_list
 from revetl.sandbox.process import SandboxProcess, read_stats
 from tests.support.project_files import enriching_project, write, write_manifest
 
+pytestmark = pytest.mark.xdist_group("enrich_list")  # one sandbox for all
 HERE = Path(__file__).resolve().parents[2]
 N = 40
 

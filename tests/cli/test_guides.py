@@ -215,6 +215,41 @@ def test_a_run_is_rolled_back(somebody: Reader, project: Project) -> None:
     somebody.read("docs/guides/roll-back-a-run.md")
 
 
+def test_a_destination_is_left(somebody: Reader, project: Project) -> None:
+    """Somebody edited one contact since, and it keeps what they wrote."""
+    serve(somebody)
+    email = project.one("select min(email) from analytics.hubspot__contacts where city is not null")
+    hubspot_contact(somebody, email, city="Potsdam")
+    somebody.read("docs/guides/leave-a-destination.md")
+    mapped = (somebody.cwd / "contacts.csv").read_text().splitlines()
+    assert len(mapped) == 1 + int(project.one("select count(*) from analytics.hubspot__contacts"))
+    tables = "select count(*) from information_schema.tables where table_name like '%hubspot__contacts'"
+    assert project.one(f"{tables} and table_schema = 'revetl'") == "0"
+
+
+def test_syncs_stand_or_fall_together(somebody: Reader, project: Project) -> None:
+    """Nine companies are due with another city, and a contact has a stage that HubSpot does not know until its people
+    mend the row."""
+    serve(somebody)
+    one = "golden_id in (select min(golden_id) from analytics.hubspot__contacts)"
+
+    def wrong_rows() -> None:
+        project.ask("update analytics.hubspot__companies set city = upper(city) where country = 'Germany'")
+        project.ask(f"update analytics.hubspot__contacts set lifecyclestage = 'no such stage' where {one}")
+
+    retries: list[str] = []
+
+    def mended_at_last() -> None:
+        """The page looks first, and retries then."""
+        retries.append("now")
+        if len(retries) == 2:
+            project.ask(f"update analytics.hubspot__contacts set lifecyclestage = 'customer' where {one}")
+
+    somebody.before = {"revetl plan": wrong_rows, "revetl retry": mended_at_last}
+    somebody.read("docs/guides/sagas.md")
+    assert project.ask("select step from revetl.sagas order by began_at") == [("undone",), ("done",)]
+
+
 def test_a_backup_is_restored(somebody: Reader, project: Project) -> None:
     """One evening after it was made: a run has sent other cities since."""
     serve(somebody)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import re
@@ -13,6 +14,7 @@ import pytest
 
 from revetl.cli import main as shell
 from revetl.cli.logs import JsonFormatter, LineFormatter
+from revetl.clock import SystemClock
 from tests.support.cli_project import NAME, call
 
 LINE = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (DEBUG|INFO|WARNING|ERROR) revetl\.[\w.]+ ")
@@ -50,8 +52,15 @@ def test_a_file_is_its_owners_and_is_appended_to(project: Path, capsys: pytest.C
     assert not any(" DEBUG " in line for line in lines), "batches and calls only with --verbose"
 
 
-def test_a_log_holds_no_value_no_key_and_no_secret(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_log_holds_no_value_no_key_and_no_secret(
+    project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Of a good run, of a refused one, and of a vendor that is away; as text and as JSON."""
+
+    async def wait_less(_: SystemClock, seconds: float) -> None:
+        await asyncio.sleep(seconds / 100)
+
+    monkeypatch.setattr(SystemClock, "sleep", wait_less)  # between attempts on the vendor that is away
     file = project / "revetl.log"
     flags = ("--verbose", "--log-file", str(file))
     assert call(capsys, *flags, "sync")[0] == 0

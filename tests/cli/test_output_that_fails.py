@@ -69,7 +69,8 @@ def test_a_reader_that_went_away_is_no_failure_to_speak_of(project: Path, words:
 @needs_full
 @pytest.mark.parametrize(("words", "code"), [(("ls", "--json"), 0), (("ls", "-s", "nothing"), 2)])
 def test_a_stderr_that_can_t_be_written_changes_no_code(project: Path, words: tuple[str, ...], code: int) -> None:
-    bare = {"HOME": str(project), "PATH": os.defpath}  # with PYTHONUNBUFFERED nothing is left to fail at the end
+    # Bare but for the project: with PYTHONUNBUFFERED nothing is left to fail at the end.
+    bare = {"HOME": str(project), "PATH": os.defpath, "REVETL_PROJECT_DIR": str(project)}
     with FULL.open("w") as full:
         done = run(words, stdout=subprocess.PIPE, stderr=full.fileno(), environ=bare)
     assert done.returncode == code

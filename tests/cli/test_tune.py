@@ -15,6 +15,7 @@ from revetl.cli import main as shell
 from tests.support.order_world import CHECK, CHECK_USD, MARKET, run_market
 from tests.support.project_files import make_project, model, write, write_manifest
 
+pytestmark = pytest.mark.xdist_group("tune")  # one ledger for all
 LISTED = tuple(MARKET)
 INPUTS = ["first_name", "last_name", "company_domain"]
 N = 120

@@ -15,6 +15,7 @@ from tests.support.guides import blocks, reader
 from tests.support.mariadb_servers import lasting_mariadb
 from tests.support.postgres_servers import NEWEST, lasting_server
 
+pytestmark = pytest.mark.xdist_group("mariadb")
 PAGE, RIGHTS = "docs/guides/databases.md", "docs/guides/permissions.md"
 PASSWORD = "a word of the guide"
 PROJECT = {

@@ -20,6 +20,7 @@ import pytest
 
 from tests.support.guides import blocks, reader
 
+pytestmark = pytest.mark.xdist_group("destination_guide")  # the suite of the page is run once
 ROOT = Path(__file__).parents[2]
 GUIDE = ROOT / "docs" / "guides" / "write-a-destination.md"
 EXAMPLE = ROOT / "examples" / "mailroom"

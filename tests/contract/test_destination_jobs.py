@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from revetl.errors import Ambiguous, Denied, JobRunning, Rejected, Unavailable
-from revetl.model import FieldRule, Status
+from revetl.model import Change, FieldRule, Status
 from revetl.state import destination_jobs, outcomes
 from revetl.state.destination_jobs import from_ranges, to_ranges
 from revetl.state.runs import get_run, list_runs
@@ -226,30 +227,45 @@ def test_a_missing_outcome_of_a_job_is_unknown() -> None:
     assert run(bench).counts == {"ok": 9, "unknown": 1}
 
 
+def _killed(concurrency: int, at: int | None) -> tuple[Bench, Fuse, bool]:
+    """A bench where the first run died at a step, None: at none; and whether it did. The fuse burns no more."""
+    bench, fuse, died = jobs(concurrency=concurrency, polls=1, idempotent_creates=True), Fuse(at), False
+    job, inner = fake(bench), bench.warehouse
+    follow = job.follow
+
+    def written(_: Sequence[Change]) -> None:
+        fuse.changed()
+        fuse.tick()
+
+    async def asked(*args: Any) -> Any:
+        fuse.tick()
+        found = await follow(*args)
+        fuse.changed()  # it counts how often it was asked
+        return found
+
+    job.before_write, job.after_write = lambda _: fuse.tick(), written
+    job.follow = asked  # type: ignore[method-assign,assignment]
+    bench.warehouse = CrashingWarehouse(inner, fuse)
+    try:
+        run(bench)
+    except (Crash, BaseExceptionGroup):
+        died = True
+    bench.warehouse, fuse.at, fuse.dead = inner, None, False
+    return bench, fuse, died
+
+
 @pytest.mark.parametrize("concurrency", [1, 3])
 def test_a_kill_at_any_step_sends_no_record_of_a_durable_job_again(concurrency: int) -> None:
-    """Every statement, both ends of every transaction, of every submit and of every question are steps."""
-    step, met = 1, set()
-    while True:
-        bench = jobs(concurrency=concurrency, polls=1, idempotent_creates=True)
-        fuse = Fuse(step)
+    """Every statement, both ends of every transaction, of every submit and of every question are steps. It is killed
+    wherever another state is left behind."""
+    _, whole, died = _killed(concurrency, None)
+    assert (died, whole.step > 100) == (False, True)
+    steps, met = whole.steps_apart(), set()
+    assert len(steps) > 40
+    for step in (None, 1, *steps):
+        bench, _, died = _killed(concurrency, step)
+        assert died is (step is not None), step
         job = fake(bench)
-        job.before_write = job.after_write = lambda _, fuse=fuse: fuse.tick()  # type: ignore[misc]
-        follow = job.follow
-
-        async def asked(*args: Any, fuse: Fuse = fuse, follow: Any = follow) -> Any:
-            fuse.tick()
-            return await follow(*args)
-
-        job.follow = asked  # type: ignore[method-assign]
-        inner = bench.warehouse
-        bench.warehouse = CrashingWarehouse(inner, fuse)
-        died = False
-        try:
-            run(bench)
-        except (Crash, BaseExceptionGroup):
-            died = True
-        bench.warehouse, fuse.at, fuse.dead = inner, None, False
         durable = {j for (j,) in bench.rows("SELECT job_id FROM revetl.destination_jobs")} if _made(bench) else set()
         submitted = {c.key for j in durable for c in job.jobs[str(j)]}
         met.add((len(job.jobs) - len(durable), len(durable) > 0))
@@ -262,10 +278,6 @@ def test_a_kill_at_any_step_sends_no_record_of_a_durable_job_again(concurrency: 
         assert run(bench).plan.changes == 0
         assert {s for _, _, s in table(bench)} <= {"done"}
         assert all(r.status != "running" for r in list_runs(bench.warehouse))
-        if not died:
-            break
-        step += 1
-    assert step > 40
     assert (1, False) in met, "killed between the first submit and its durable id"
     assert (0, True) in met, "killed after a durable id"
 

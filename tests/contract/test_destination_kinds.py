@@ -594,30 +594,44 @@ IDENTITIES = {
 REFUSED = {"atomic": {"create": 1}}  # each run tries it again, for its cause may lie outside of the row
 
 
+def _killed(kind: str, at: int | None) -> tuple[Bench, Fuse, bool]:
+    """A bench where the first run died at a step, None: at none; and whether it did."""
+    bench, fuse, died = KILLED[kind](), Fuse(at), False
+    destination, inner = bench.destination, bench.warehouse
+
+    def written(_: Sequence[Change]) -> None:
+        fuse.changed()
+        fuse.tick()
+
+    destination.before_write, destination.after_write = lambda _: fuse.tick(), written
+    bench.warehouse = CrashingWarehouse(inner, fuse)
+    try:
+        run_virtual(bench.start())
+    except (Crash, BaseExceptionGroup):
+        died = True
+    bench.warehouse = inner
+    destination.before_write = destination.after_write = lambda _: None
+    return bench, fuse, died
+
+
 @pytest.mark.parametrize("kind", KILLED)
 def test_a_kill_at_any_step_loses_nothing_and_doubles_nothing(kind: str) -> None:
-    """Every statement, both ends of every transaction and of every write are steps."""
-    step, died = 0, True
-    while died:
-        step += 1
-        bench, fuse, died = KILLED[kind](), Fuse(step), False
-        destination, inner = bench.destination, bench.warehouse
-        destination.before_write = destination.after_write = lambda _, fuse=fuse: fuse.tick()  # type: ignore[misc]
-        bench.warehouse = CrashingWarehouse(inner, fuse)
-        try:
-            run_virtual(bench.start())
-        except (Crash, BaseExceptionGroup):
-            died = True
-        bench.warehouse = inner
-        destination.before_write = destination.after_write = lambda _: None
+    """Every statement, both ends of every transaction and of every write are steps. It is killed wherever another
+    state is left behind."""
+    _, whole, died = _killed(kind, None)
+    assert (died, whole.step > 60) == (False, True)
+    steps = whole.steps_apart()
+    assert len(steps) > 20
+    for step in (None, 1, *steps):
+        bench, _, died = _killed(kind, step)
+        assert died is (step is not None), step
         run_virtual(bench.start(wait_s=3600))
         last = run_virtual(bench.start(wait_s=3600))
         refused = REFUSED.get(kind, {})
         assert (last.plan.changes, last.plan.again) == (sum(refused.values()), refused), step
         assert last.counts == ({"rejected": 1} if refused else {}), step
-        if isinstance(destination, EventFake):
-            standing = [str(event["event_id"]) for event in destination.events]
+        if isinstance(bench.destination, EventFake):
+            standing = [str(event["event_id"]) for event in bench.destination.events]
         else:
-            standing = [str(email) for email in destination.by("email")]
+            standing = [str(email) for email in bench.destination.by("email")]
         assert sorted(standing) == sorted(IDENTITIES[kind]), step
-    assert step > 20

@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import ClassVar
 
 import httpx
+import pytest
 
 from revetl.clock import Clock
 from revetl.destinations.base import Destination
@@ -140,6 +141,7 @@ class SqlSuite(DestinationSuite):
 
 
 class TestPostgres(SqlSuite):
+    pytestmark = pytest.mark.xdist_group("postgres")
     kind = "postgres"
     read: ClassVar[Mapping[str, str]] = {"notes": "notes::text", "tags": "to_jsonb(tags)::text"}
 
@@ -153,4 +155,5 @@ class TestPostgres(SqlSuite):
 
 
 class TestMariaDB(SqlSuite):
+    pytestmark = pytest.mark.xdist_group("mariadb")
     kind = "mariadb"

@@ -25,12 +25,12 @@ from revetl.sync import SyncReport, run_sync
 from revetl.testing.clocks import ScaledClock
 from revetl.testing.crashing import Crash, CrashingWarehouse, Fuse
 from revetl.warehouse.duckdb import DuckDBWarehouse
-from tests.support.sql_destinations import VENDORS, SqlVendor, SqlWire, connected, fresh
+from tests.support.sql_destinations import VENDOR_PARAMS, VENDORS, SqlVendor, SqlWire, connected, fresh
 
 SCALED = ScaledClock()
 
 
-@pytest.fixture(params=VENDORS)
+@pytest.fixture(params=VENDOR_PARAMS)
 def database(request: pytest.FixtureRequest) -> Iterator[SqlVendor]:
     with fresh(request.param) as made:
         yield made
@@ -159,7 +159,7 @@ def until_done(database: SqlVendor, model: Model, warehouse: DuckDBWarehouse) ->
     raise AssertionError("no run comes to its end")
 
 
-@pytest.mark.parametrize("kind", VENDORS)
+@pytest.mark.parametrize("kind", VENDOR_PARAMS)
 def test_killed_at_either_end_of_every_commit_each_row_is_written_exactly_once(kind: str) -> None:
     """Where the second model is on its way: creates, updates and deletes."""
     steps = 0
@@ -368,10 +368,10 @@ def test_a_deadlock_is_repeated(database: SqlVendor) -> None:
     broken: list[str] = []
 
     def cross() -> None:
-        for _ in range(1_000):
+        for _ in range(100):
             if database.ask(waits) != [(0,)]:
                 break
-            time.sleep(0.01)
+            time.sleep(0.15)  # who asks MariaDB again within a tenth of a second is told the same as before
         try:
             other.ask("UPDATE people SET name = 'theirs' WHERE email = 'a'")
             other.commit()
@@ -410,7 +410,7 @@ VALUES: Mapping[str, tuple[str, str, st.SearchStrategy[Any]]] = {
 }
 
 
-@pytest.mark.parametrize("kind", VENDORS)
+@pytest.mark.parametrize("kind", VENDOR_PARAMS)
 def test_values_come_back_as_they_were_sent(kind: str) -> None:
     place = list(VENDORS).index(kind)
     with fresh(kind) as database:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import AsyncIterator
 
 import pytest
 
+from revetl.destinations.base import Pair
 from revetl.errors import ConfigError
 from revetl.sandbox.hubspot.object_types import CustomObject
 from revetl.sandbox.hubspot.portal import Portal
@@ -84,3 +86,28 @@ async def test_links_to_a_type_of_the_accounts_own(bench: PortalBench) -> None:
         assert kinds == {await hubspot.implied_type("machines", "contacts")}
         assert await hubspot.link_types("tickets", "companies") == {339, 26}
         assert await hubspot.exclusive_types("tickets", "companies") == {26}
+
+
+async def test_a_company_has_one_parent_and_a_primary_company_is_told_by_its_type(bench: PortalBench) -> None:
+    store = bench.portal.store("companies")
+    made = (bench.portal.create(store, {"domain": f"{n}.example"}, bench.portal.now_ms(), HUMAN) for n in "abc")
+    child, parent, other = (record.id for record in made)
+    async with bench.connect() as hubspot:
+        assert await hubspot.link_types("companies", "companies") == {450, 13, 14}
+        assert await hubspot.implied_type("companies", "companies") == 450
+        once = {
+            pair: await hubspot.exclusive_types(*pair)
+            for pair in itertools.product(("companies", "contacts"), repeat=2)
+            if pair != ("contacts", "contacts")
+        }
+        assert once == {
+            ("companies", "companies"): {14}, ("companies", "contacts"): set(), ("contacts", "companies"): {1}
+        }  # fmt: skip
+        for n, to in enumerate((parent, other)):
+            (outcome,) = await hubspot.link("companies", "companies", 14, [Pair(n, child, to)])
+            assert outcome.status == "ok"
+        standing = await hubspot.links_of("companies", "companies", [child, parent, other])
+        assert standing[child] == {parent: {450}, other: {450, 14}}
+        assert (standing[parent], standing[other]) == ({child: {450}}, {child: {450, 13}})
+        await hubspot.unlink("companies", "companies", 14, [Pair(0, child, other)])
+        assert (await hubspot.links_of("companies", "companies", [child]))[child] == {parent: {450}, other: {450}}

@@ -248,9 +248,10 @@ async def test_bulk2_upserts_updates_and_deletes_and_says_who_failed(
 
     def live() -> None:
         sf = client(running)
+        at_once = {"wait": 0}  # before it asks after a job; else five seconds
         people = [{KEY: f"x{n}", "LastName": f"L{n}", "Title": "T"} for n in range(3)]
         [job] = sf.bulk2.Contact.upsert(
-            records=[*people, {KEY: "x3", "LastName": "", "Title": "T"}], external_id_field=KEY
+            records=[*people, {KEY: "x3", "LastName": "", "Title": "T"}], external_id_field=KEY, **at_once
         )
         assert (job["numberRecordsProcessed"], job["numberRecordsFailed"]) == (4, 1)
         made = rows(sf.bulk2.Contact.get_successful_records(job["job_id"]))
@@ -259,12 +260,12 @@ async def test_bulk2_upserts_updates_and_deletes_and_says_who_failed(
         assert failed["sf__Error"].startswith("REQUIRED_FIELD_MISSING:")
         assert rows(sf.bulk2.Contact.get_unprocessed_records(job["job_id"])) == []
         ids = [r["sf__Id"] for r in made]
-        sf.bulk2.Contact.update(records=[{"Id": ids[0], "Title": "#N/A"}, {"Id": ids[1], "Title": ""}])
+        sf.bulk2.Contact.update(records=[{"Id": ids[0], "Title": "#N/A"}, {"Id": ids[1], "Title": ""}], **at_once)
         assert [sf.Contact.get(i)["Title"] for i in ids[:2]] == [None, "T"]  # cleared, left alone
-        sf.bulk2.Contact.delete(records=[{"Id": i} for i in ids])
+        sf.bulk2.Contact.delete(records=[{"Id": i} for i in ids], **at_once)
         assert org.standing("Contact") == []
         with pytest.raises(SalesforceOperationError, match="Field name not found : Nope"):
-            sf.bulk2.Contact.insert(records=[{"Nope": "x"}])
+            sf.bulk2.Contact.insert(records=[{"Nope": "x"}], **at_once)
 
     await off_loop(live)
 

@@ -18,6 +18,7 @@ from slack_sdk.http_retry.builtin_handlers import RateLimitErrorRetryHandler
 from slack_sdk.webhook import WebhookClient
 
 from revetl.destinations.slack import Options, connect
+from revetl.destinations.slack.connector import ReadableSlack
 from revetl.model import Change, Operation
 from revetl.sandbox.inprocess import sandbox_in_process
 from revetl.sandbox.server import RunningSandbox, running_sandbox
@@ -216,6 +217,7 @@ async def _one_of_each() -> list[tuple[str, tuple[str, ...]]]:
         recorder = _Recorder(transport)
         options = {"token": "xoxb-1", "base_url": "http://127.0.0.1:1/slack/api", "on_change": "update"}
         slack = connect("slack", Options.model_validate(options), VirtualClock(), recorder)
+        assert isinstance(slack, ReadableSlack)
         async with slack:
             await slack.check()
             await slack.describe("C0DEALS001")
@@ -224,6 +226,8 @@ async def _one_of_each() -> list[tuple[str, tuple[str, ...]]]:
             fields: dict[str, Any] = {"message_key": "a", "text": "x", "blocks": blocks}
             create = Change(0, "a", Operation.CREATE, None, fields, "a")
             [made] = await slack.write("signups", "message_key", [create])
+            assert set(await slack.look_up("signups", "message_key", ["a"], ["text"])) == {"a"}
+            assert set(await slack.read_back("signups", [str(made.destination_id)], ["text"])) == {made.destination_id}
             below = Change(1, "b", Operation.CREATE, None, {"message_key": "b", "text": "y", "thread": "a"}, "b", True)
             await slack.write("signups", "message_key", [below])
             update = Change(2, "a", Operation.UPDATE, made.destination_id, {"text": "z"}, "a", record=fields)

@@ -141,6 +141,15 @@ def test_company_domains_are_those_of_the_truth(built: Built) -> None:
     assert strange[0] == 0
 
 
+def test_a_whole_number_is_one_by_its_digits(tmp_path: Path) -> None:
+    texts = ("12", " -3 ", "12.7", "1_000", "12 000", "99999999999", "")
+    cells = ", ".join(f"""{{{{ to_integer("'{text}'") }}}} as n_{i}""" for i, text in enumerate(texts))
+    done = dbt(tmp_path, "show", "--inline", f"select {cells}", "--output", "json", "--quiet")
+    assert done.returncode == 0, done.stdout[-4000:]
+    (row,) = json.loads(done.stdout)["show"]
+    assert list(row.values()) == [12, -3, None, None, None, None, None]
+
+
 @pytest.mark.parametrize(
     ("address", "normalised"),
     [

@@ -449,6 +449,20 @@ def test_while_a_destination_works_on_a_job_nothing_is_removed(here: World) -> N
     assert here.left() == {}
 
 
+def test_while_a_run_is_to_be_published_nothing_is_removed(here: World) -> None:
+    """Its rows stand frozen in the plan, and are published as they are."""
+    before = here.left()
+    here.warehouse.execute(
+        "INSERT INTO revetl.publications (run_id, sync, plan_id, status) VALUES ('r', 'fake__contacts', 'r', 'open')"
+    )
+    with pytest.raises(LeaseError, match=r"fake__contacts.*suppressed.*revetl sync"):
+        here.erase(email=ADA)
+    assert here.left() == before
+    here.warehouse.execute("UPDATE revetl.publications SET status = 'dropped'")
+    here.erase(email=ADA)
+    assert here.left() == {}
+
+
 def test_a_crash_at_any_statement_leaves_all_or_nothing_and_her_suppressed(lived: World, tmp_path: Path) -> None:
     """Then the same request again finishes it."""
     step, crashed = 1, True

@@ -14,6 +14,7 @@ from revetl.enrich.ordering.solve import solve
 from tests.support.enrich_fakes import PEOPLE, START
 from tests.support.order_world import CHECK, MARKET, cascade, market, run_market
 
+pytestmark = pytest.mark.xdist_group("order_replay")  # one history for all
 LISTED = tuple(MARKET)
 N = 140
 

@@ -23,6 +23,7 @@ from revetl.sandbox.process import SandboxProcess, read_stats
 from revetl.sandbox.sources import generate
 from tests.support.project_files import make_project, model, write, write_manifest
 
+pytestmark = pytest.mark.xdist_group("order_sandbox")  # one sandbox for all
 HERE = Path(__file__).resolve().parents[2]
 VERIFIER = "leadmagic.email_validation"
 LISTED = ("people_data_labs.person", "prospeo.person", "leadmagic.email_finder", "apollo.person")

@@ -14,7 +14,8 @@ from revetl.model import Guardrails, Relation, Scalar, SyncSpec
 from revetl.sandbox.hubspot.portal import Portal
 from revetl.sandbox.server import RunningSandbox, running_sandbox
 from revetl.sandbox.settings import SandboxSettings
-from revetl.sync import PlanSummary, SyncReport, plan_sync, run_sync
+from revetl.sync import PlanSummary, SyncOptions, SyncReport, plan_sync, run_sync
+from revetl.sync.plan import saved
 from revetl.warehouse.duckdb import DuckDBWarehouse
 from revetl.warehouse.sql import ident
 from tests.support.sandbox_hubspot import portal_of
@@ -56,6 +57,14 @@ class PortalBench:
         given = {name: value for name, value in given.items() if value is not None}
         settings = Options.model_validate({"base_url": self.sandbox.base_url, **given})
         return HubSpot("hubspot", settings, SystemClock(), rng=random.Random(1))
+
+    async def save_and_apply(self, spec: SyncSpec) -> tuple[dict[str, Any], SyncReport]:
+        """A plan as it is saved, and what became of it once it was applied."""
+        plan, clock = await self.plan(spec), SystemClock()
+        entry = saved.entry(self.warehouse, spec, plan, clock)
+        options = SyncOptions(planner=saved.planner(self.warehouse, spec, entry))
+        async with self.connect() as destination:
+            return entry.data, await run_sync(context(self.warehouse, clock), spec, destination, options)
 
     async def run(self, spec: SyncSpec, **options: object) -> SyncReport:
         async with self.connect(**options) as destination:

@@ -55,13 +55,14 @@ def _parsing(parse_one: Any) -> Any:
 
 
 def _cured(transform: Any) -> Any:
-    """The translation into DuckDB's SQL: some seventy walks through the statement, so it is done once for each."""
-    known: dict[tuple[str, str, str], exp.Expr] = {}
+    """The translation into DuckDB's SQL: some seventy walks through the statement, so it is done once for each. The
+    session's database plays no part in that of the pure ones, so the statements of one test serve the next."""
+    known: dict[tuple[str, str], exp.Expr] = {}
 
     @functools.wraps(transform)
     def cured(self: FakeSnowflakeCursor, expression: exp.Expr, params: Any) -> exp.Expr:
         text = expression.meta.get(_TEXT) if isinstance(expression, _PURE) else None
-        key = (text, str(self._conn.database), str(self._conn.schema)) if text else None
+        key = (text, str(self._conn.schema)) if text else None
         if key in known:
             return known[key]
         _refuse_exists(expression)

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, Protocol
 
+import pytest
+
 from revetl.clock import Clock
 from revetl.destinations.base import Destination
 from revetl.destinations.sql.connector import SqlDestination, SqlLimits
@@ -209,6 +211,8 @@ def connected(
 
 
 VENDORS: Mapping[str, Callable[[], SqlVendor]] = {"postgres": PostgresVendor, "mariadb": MariaDBVendor}
+# For fixtures and tests: under xdist each server is started by one worker only.
+VENDOR_PARAMS = tuple(pytest.param(kind, marks=pytest.mark.xdist_group(kind)) for kind in VENDORS)
 
 
 @contextmanager

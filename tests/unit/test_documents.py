@@ -146,8 +146,8 @@ BOMB = b"a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + b"".join(
 @pytest.mark.parametrize(
     ("raw", "line", "words"),
     [
-        (BOMB, 1, "aliases"),
-        (BOMB.partition(b"a6:")[0], 1, "aliases"),  # a million values: enough to notice, not to die of
+        (BOMB, 5, "aliases"),
+        (BOMB.partition(b"a6:")[0], 5, "aliases"),  # a million values: enough to notice, not to die of
         (b"x: 1\na: " + b"[" * 50_000, 2, "levels"),
         (b"a: " + b"[" * 50_000 + b"]" * 50_000, 1, "levels"),
         (b"a: " + b"{a: " * 50_000, 1, "levels"),
@@ -172,6 +172,39 @@ def test_what_no_parser_should_eat_is_a_mistake_at_its_line(
     problem = mistake(tmp_path, raw)
     assert words in problem.message
     assert problem.line == line
+
+
+@pytest.mark.parametrize(
+    ("raw", "line", "words"),
+    [
+        (b"".join(b"- &a%d x\n- *a%d\n" % (n, n) for n in range(10_001)), 20_001, "10,000 anchors"),
+        (b"m0: &m0 {k: 1}\n" + b"".join(b"m%d: &m%d {<<: *m%d, k%d: 1}\n" % (n, n, n - 1, n) for n in range(1, 30_000)),
+         159, "aliases stand for more than 50,000"),
+        (b"- &a [1, 2, 3, 4]\n" + b"- *a\n" * 10_001, 10_002, "aliases stand for more than 50,000"),
+        (b"-\n" * 210_000, 200_000, "200,000 values"),
+        (b"k: 1\n" * 210_000, 100_000, "200,000 values"),
+        (b"".join(b"%%TAG !a%d! tag:x,%d:\n" % (n, n) for n in range(101)) + b"---\na: 1\n", 101, "%TAG"),
+        (b"x: 1\nn: 1" + b":1" * 400_000, 2, "written like a int"),  # base 60: PyYAML takes a minute and a half
+        (b"x: 1\nn: !!float '1" + b":1" * 400_000 + b"'", 2, "written like a float"),
+        (b"a: 1\n---\n" + b"[" * 50_000, 2, "expected a single document"),
+    ],
+    ids=["anchors", "merges", "aliases", "values", "keys", "tag handles", "base 60", "base 60 by tag", "documents"],
+)  # fmt: skip
+def test_what_would_take_seconds_to_read_is_refused_before_it_is_read(
+    tmp_path: Path, raw: bytes, line: int, words: str
+) -> None:
+    """Nothing is timed here: without the bounds each takes from four seconds to minutes, or ends the process."""
+    problem = mistake(tmp_path, raw)
+    assert words in f"{problem.message} {problem.hint}"
+    assert problem.line == line
+
+
+def test_of_many_mistakes_a_hundred_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "x.yml"
+    path.write_bytes(b"k: 1\n" * 500)
+    with pytest.raises(ConfigError) as e:
+        read_yaml(path)
+    assert len(e.value.problems) == 100
 
 
 def test_aliases_in_a_key_are_not_written_out(tmp_path: Path) -> None:

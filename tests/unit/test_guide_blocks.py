@@ -48,6 +48,12 @@ OWN = {
         "console": "tests/unit/test_provider_docs.py::test_the_guides_",
     },
     f"{GUIDES}/databases.md": {"*": "tests/contract/test_databases_guide.py::test_the_page"},
+    f"{GUIDES}/files.md": {"*": "tests/contract/test_files_guide.py::test_the_page"},
+    f"{GUIDES}/hubspot.md": {
+        "yaml connection": "tests/cli/test_hubspot_guide.py::test_its_pieces_are_what_they_say",
+        "yaml sync": "tests/cli/test_hubspot_guide.py::test_its_pieces_are_what_they_say",
+        "*": "tests/cli/test_hubspot_guide.py::test_the_page",
+    },
     f"{GUIDES}/salesforce.md": {"*": "tests/cli/test_salesforce_guide.py::test_the_page"},
     f"{GUIDES}/slack.md": {"*": "tests/cli/test_slack_guide.py::test_the_page"},
     f"{GUIDES}/connect-any-api.md": {"*": "tests/cli/test_connect_any_api.py::test_the_page"},

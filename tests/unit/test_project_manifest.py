@@ -206,13 +206,30 @@ def test_each_mistake_at_its_line(root: Path, change: dict[str, Any], expected: 
     ("change", "said"),
     [
         ({"key_property": "jobtitle"}, "'jobtitle' is a column of contacts too"),
-        ({"key_property": "our_id", "match_on": None}, "it needs match_on"),
         ({"key_property": "our_id", "key": "email"}, "found by their key already, in 'email'"),
         ({"key_property": "our_id", "metadata": {"our_id": "run_id"}}, "stands under metadata too"),
     ],
 )
 def test_a_field_that_can_not_be_given_the_key(root: Path, change: dict[str, Any], said: str) -> None:
     assert [said in message for _, message, _ in mistakes(root, {**SYNC, **change})] == [True]
+
+
+def test_a_field_for_the_key_needs_no_match_on(root: Path) -> None:
+    """Deals have nothing else to be found by."""
+    (spec,) = project(root, {**SYNC, "key_property": "our_id", "match_on": None}).syncs(["contacts"])
+    assert (spec.key_property, spec.match_on) == ("our_id", None)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("emial", "create_properties: there is no column 'emial'"),
+        ("email", "create_properties: records are found by 'email', so it has to be there"),
+        ("golden_id", "create_properties: 'golden_id' is not sent as a field"),
+    ],
+)
+def test_a_column_that_no_property_is_made_for(root: Path, name: str, said: str) -> None:
+    assert [message for _, message, _ in mistakes(root, {**SYNC, "create_properties": ["jobtitle", name]})] == [said]
 
 
 def test_two_syncs_of_one_object_do_not_give_one_field_their_keys(root: Path) -> None:

@@ -109,6 +109,8 @@ def test_only_a_scalar_is_a_value(value: Any, text: str | None) -> None:
         ("https", "linkedin.com/in/x", "https://linkedin.com/in/x"),
         ("https", "", None),
         ("digits", "+44 (0)20", "44020"),
+        ("digits", "٤٤ ２０ m²", None),  # no phone is dialled so
+        ("year", "１９９９-01-01", None),
         ("title", "new york", "New York"),
         ("lower", 7, "7"),
     ],

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from revetl.cli.render.plans_markdown import markdown
 from revetl.destinations.base import DestinationField, FieldType
 from revetl.errors import ConfigError
+from revetl.sync import PlanSummary
 from revetl.sync.plan.field_types import kind_of, of_types
 from tests.support.sync_bench import Bench
 
@@ -16,34 +18,61 @@ SECONDS, MILLISECONDS = 1_767_225_600, 1_767_225_600_000
 
 def planned(type_: FieldType, column: str, *values: Any, options: tuple[str, ...] = ()) -> list[str]:
     """What a plan says of a column `city` of this SQL type, sent into a field of that type."""
+    return summary(type_, column, *values, options=options).notes
+
+
+def summary(type_: FieldType, column: str, *values: Any, options: tuple[str, ...] = ()) -> PlanSummary:
     bench = Bench()
     bench.destination.described = {"city": DestinationField("city", type_, options=options)}
     rows = [(str(i), f"p{i}@x.io", "P", value) for i, value in enumerate(values)]
     bench.source(rows, f"golden_id VARCHAR, email VARCHAR, firstname VARCHAR, city {column}")
-    return bench.plan().notes
+    return bench.plan()
 
 
 @pytest.mark.parametrize("type_", ["date", "datetime"])
 @pytest.mark.parametrize("column", ["BIGINT", "DOUBLE", "DECIMAL(18,3)"])
 def test_seconds_since_1970_are_not_sent_as_milliseconds(type_: FieldType, column: str) -> None:
-    with pytest.raises(ConfigError, match=r"city: .*seconds since 1970.*January 1970(.|\n)*to_timestamp\(city\)"):
+    with pytest.raises(ConfigError, match=r"city: .*seconds since 1970.*January 1970(.|\n)*to_timestamp\(city\)") as e:
         planned(type_, column, SECONDS, None)
+    assert str(SECONDS) not in str(e.value)
     assert planned(type_, column, MILLISECONDS) == []
     assert planned(type_, column, None) == []
 
 
 def test_the_day_that_a_moment_becomes_is_shown() -> None:
-    (said,) = planned("date", "TIMESTAMP", "2026-01-31 23:30:00")
-    assert said == "city: a moment into a date: the day in UTC is written (2026-01-31 23:30 as 2026-01-31)"
+    plan = summary("date", "TIMESTAMP", "2026-01-31 23:30:00")
+    assert plan.notes == ["city: a moment into a date: the day in UTC is written"]
+    assert plan.examples == ["city: 2026-01-31 23:30 as 2026-01-31"]
     assert planned("datetime", "TIMESTAMP", "2026-01-31 23:30:00") == []
 
 
 def test_a_label_in_place_of_an_option_is_named() -> None:
     options = ("customer", "salesqualifiedlead")
-    (said,) = planned("enum", "VARCHAR", "Sales Qualified Lead", "customer", "Ann Smith", options=options)
-    assert said.startswith("city: 2 record(s) hold what is no option there, 'Sales Qualified Lead' for 'salesquali")
-    assert "Ann" not in said
+    plan = summary("enum", "VARCHAR", "Sales Qualified Lead", "customer", "Ann Smith", options=options)
+    (said,), (shown,) = plan.notes, plan.examples
+    assert said.startswith("city: 2 record(s) hold what is no option there: refused there. A label or another spelling")
+    assert said.endswith("stands for 'salesqualifiedlead'.")
+    assert shown == "city: 'Sales Qualified Lead' for 'salesqualifiedlead'"
+    assert "Ann" not in said + shown
     assert planned("enum", "VARCHAR", "customer", None, options=options) == []
+
+
+@pytest.mark.parametrize(
+    ("type_", "column", "value", "options"),
+    [
+        ("enum", "VARCHAR", "Ann Smith", ("annsmith",)),
+        ("date", "TIMESTAMP", "1961-07-01 23:30:00", ()),
+        ("number", "BIGINT", 2**53 + 2, ()),
+    ],
+)
+def test_a_plan_for_a_pull_request_holds_values_only_with_samples(
+    type_: FieldType, column: str, value: Any, options: tuple[str, ...]
+) -> None:
+    plan = summary(type_, column, value, options=options)
+    plan.samples.clear()
+    said = str(value).split(":")[0]
+    assert said in markdown([plan], target="dev", samples=1)
+    assert said not in markdown([plan], target="dev", samples=0)
 
 
 def test_only_what_is_sent_is_counted_as_no_option() -> None:
@@ -68,8 +97,10 @@ def test_a_list_in_a_text_is_taken_apart_at_semicolons() -> None:
 
 
 def test_a_number_that_does_not_fit_is_said() -> None:
-    (said,) = planned("number", "BIGINT", 2**53 + 1)
+    plan = summary("number", "BIGINT", 2**53 + 2)
+    (said,) = plan.notes
     assert "do not fit" in said
+    assert (f"{2**53 + 2}" in said, plan.examples) == (False, [f"city: up to {2**53 + 2}"])
     assert planned("number", "BIGINT", 2**53) == []
 
 

@@ -121,6 +121,16 @@ def test_a_record_with_nothing_left_to_write_is_settled_and_not_read_again(bench
     assert bench.rows("SELECT jobtitle FROM revetl.snapshot__fake__contacts") == [("Boss",)]
 
 
+@pytest.mark.parametrize("stands", ["1_000", "1001.4", "１０００"])
+def test_what_the_column_can_not_hold_exactly_is_not_held_equal_to_what_it_can(bench: Bench, stands: str) -> None:
+    given(bench, [ann(score=1000)])
+    bench.run()
+    bench.destination.records["101"]["score"] = stands
+    given(bench, [ann(score=1001)])
+    assert bench.run().counts == {"ok": 1}
+    assert bench.rows("SELECT score FROM revetl.snapshot__fake__contacts") == [(None,)]
+
+
 def test_nulls_never_clear_and_steps_back_are_never_made(bench: Bench) -> None:
     given(bench, [ann("CTO", "customer", 5, "2026-01-02 00:00:00")])
     bench.run()

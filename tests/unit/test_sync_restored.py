@@ -179,6 +179,27 @@ def test_after_a_restore_a_link_that_a_person_removed_is_not_made_again(world: W
     assert bench.destination.linked == [], "it stood there"
 
 
+@pytest.mark.parametrize("change", ["link", "unlink"])
+def test_a_run_that_sent_nothing_but_links_is_missed_after_a_restore(world: World, change: str) -> None:
+    bench = world.bench
+    bench.sync_as(associate=(Association("fake__contacts", "boss", 1, "contacts"),))
+    columns = "golden_id VARCHAR, email VARCHAR, firstname VARCHAR, city VARCHAR, boss VARCHAR"
+    bosses: tuple[str | None, ...] = ("1", None, None, None)
+    bench.source([(*row, boss) for row, boss in zip(PEOPLE, bosses, strict=True)], ddl=columns)
+    world.sync()
+    kept = backup(bench.warehouse)
+    bosses = ("1", "2", None, None) if change == "link" else (None,) * 4
+    bench.source([(*row, boss) for row, boss in zip(PEOPLE, bosses, strict=True)], ddl=columns)
+    between = world.sync()
+    assert between.plan.changes == 0
+    assert between.counts == {f"{change}ed": 1}
+    restore(bench.warehouse, kept)
+    assert bench.plan(state_dir=world.state_dir).read_back
+    report = world.sync()
+    assert f"does not know run {between.run_id}" in report.plan.notes[-1]
+    assert not world.sync().plan.read_back, "once it is healed it is over"
+
+
 def test_after_a_restore_a_link_to_a_record_that_is_gone_waits_for_it(world: World) -> None:
     """Sent, it would be refused by every run."""
     bench = world.bench

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+from revetl.cli.render.runs import show_record
 from revetl.destinations.hubspot.batch_items import Item
 from revetl.model import EXISTED, Change, FieldRule, Operation, Outcome, Scalar, Status
+from revetl.state import outcomes, runs
+from revetl.sync import record_history
 from revetl.sync.retry.due import FEW
 from revetl.sync.rollback.judge import RollbackChoices
 from tests.support.sync_bench import Bench
@@ -122,16 +127,27 @@ def test_who_was_there_when_the_create_arrived_is_not_told_as_created_and_not_ar
         if not bench.destination.records:
             bench.destination.make(**PERSON)
 
-    def answer(outcomes: list[Outcome]) -> list[Outcome]:
-        for outcome in outcomes:
+    def answer(said: list[Outcome]) -> list[Outcome]:
+        for outcome in said:
             if outcome.destination_id == "101":
                 outcome.error_code = EXISTED
-        return outcomes
+        return said
 
     bench.destination.before_write, bench.destination.answer = made_meanwhile, answer
     report = bench.run()
     assert report.done is not None
     assert (report.done.created, report.done.updated, report.exit_code) == (1, 1, 0)
+    assert outcomes.done_by(bench.warehouse, report.run_id) == [("create", "ok", 1), ("update", "ok", 1)]
+    history = record_history.of_record(bench.warehouse, report.run_id, bench.spec.name, "1")
+    [outcome] = history.outcomes
+    assert (outcome.op, outcome.done) == ("create", "update")
+    run = runs.get_run(bench.warehouse, report.run_id)
+    assert run is not None
+    screen = StringIO()
+    show_record(Console(file=screen, width=120), run, history)
+    head, _, said = screen.getvalue().splitlines()[1:4]
+    assert head.startswith("  found, updated ok EXISTED, ")
+    assert "stood there when the create arrived" in said
     assert bench.run().plan.changes == 0
     roll_back_run(bench, report.run_id, RollbackChoices(archive_created=True))
     assert [*bench.destination.records] == ["101"]

@@ -16,7 +16,7 @@ from revetl.state.outcomes import DECIDED_BY_ROW
 from revetl.sync.release import release
 from revetl.sync.retry import due
 from revetl.sync.retry.queue import QueueFilter
-from revetl.usecases.sync import _unattended
+from revetl.usecases.deletions import unattended
 from tests.support.sync_bench import ANN, BOB, CID, Bench, bench_of_three
 
 QUEUE, OUTCOMES = "revetl.rejected__fake__contacts", "revetl.outcomes"
@@ -251,7 +251,7 @@ def test_what_is_tried_again_breaks_no_guardrail_and_asks_nobody(bench: Bench) -
     bench.sync_as(guardrails=rails)
     plan = bench.plan()
     assert (plan.again, plan.violations, plan.new_deletions) == ({"delete": 15, "update": 5}, [], 0)
-    assert _unattended(bench.spec, ())(plan)
+    assert unattended(bench.spec, ())(plan)
     accept(bench)
     assert bench.run().counts == {"ok": 20}
     bench.source(people(6))

@@ -8,7 +8,7 @@ renamed as (
         {{ first_name_of('name') }} as first_name,
         {{ last_name_of('name') }} as last_name,
         {{ normalise_email('email') }} as email,
-        {{ normalise_phone('phone') }} as phone,
+        {{ clean_text('phone') }} as phone,
         {{ clean_text('country') }} as country,
         {{ clean_text('company_name') }} as company_name,
         cast(created_at as timestamp) as created_at,

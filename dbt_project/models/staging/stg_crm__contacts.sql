@@ -9,7 +9,7 @@ renamed as (
         {{ clean_text('first_name') }} as first_name,
         {{ clean_text('last_name') }} as last_name,
         {{ normalise_email('email') }} as email,
-        {{ normalise_phone('phone') }} as phone,
+        {{ clean_text('phone') }} as phone,
         {{ clean_text('job_title') }} as job_title,
         {{ clean_text('linkedin_url') }} as linkedin_url,
         {{ clean_text('city') }} as city,

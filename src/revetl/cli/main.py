@@ -38,6 +38,7 @@ COMMANDS: dict[str, str] = {
     "retry": "Send rejected records again.",
     "rollback": "Take back what a run wrote, field by field.",
     "drift": "Compare what stands at the destination with what was written.",
+    "disconnect": "Leave a destination: what stands there because of a sync, and its state.",
     "erase": "Forget a person: remove what is kept, never look up or send again.",
     "explain": "Tell one record's story: sources, values, last outcomes.",
     "tune": "Find the cheapest order of a waterfall's providers.",
@@ -50,7 +51,7 @@ COMMANDS: dict[str, str] = {
 GROUPS: dict[str, tuple[str, ...]] = {
     "Start": ("init", "scaffold", "check", "demo", "debug", "ls"),
     "The job": ("build", "enrich", "plan", "apply", "sync", "run"),
-    "Afterwards": ("runs", "retry", "rollback", "drift", "erase", "explain"),
+    "Afterwards": ("runs", "retry", "rollback", "drift", "disconnect", "erase", "explain"),
     "Tools": ("tune", "sandbox", "schema", "completion"),
 }
 

@@ -86,6 +86,7 @@ class Limits:
 
     batch_rows      changes per `write`, all of one operation
     delete_rows     deletes per `write`; None: as `batch_rows`. 1 where the vendor takes one delete per call
+    erase_rows      deletes per `write` of a sync that erases for good (`Erases`)
     concurrency     calls under way at once
     lookup_rows     values per `look_up`
     read_rows       ids per `read_back`
@@ -108,6 +109,7 @@ class Limits:
     job_rows: int = 10_000
     jobs_from: int = 1
     delete_rows: int | None = None
+    erase_rows: int = 1
     batch_bytes: int = 4 * 2**20
     job_bytes: int = 64 * 2**20
 

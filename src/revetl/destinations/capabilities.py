@@ -15,17 +15,25 @@ What the engine does without one, and says in every plan (`revetl.sync.plan.cons
 | `ProbesAccess` | `revetl debug` tries that the credentials are valid, not what they may do |
 | `MakesKeyFields` | `key_property` names a field that is there already |
 | `ProbesKeyFields` | a field for keys is made unsaid in the plan, and lacking rights show when it is |
+| `MakesFields` | no `create_properties` |
+| `Erases` | no `on_leave: erase` |
 | `RunsJobs` | every batch goes by `write` |
+| `PublishesRuns` | the same |
 | `CopiesSetup` | a sandbox can't be made as the account is |
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from revetl.destinations.base import Pair, Quota, RecordMatch
-from revetl.model import Change, Outcome, Scalar
+from revetl.destinations.base import DestinationField, FieldType, Pair, Quota, RecordMatch
+from revetl.model import Change, Contents, Outcome, Scalar
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 # The records that one is linked to, by their ids, each with the kinds of link between the two.
 LinkedRecords = Mapping[str, frozenset[int]]
@@ -119,6 +127,45 @@ class RunsJobs(Protocol):
         ...
 
 
+# The column of a published row that says what was done with its record: create, update or delete.
+OPERATION = "_op"
+# Hands every batch of rows, in order, to a function that it calls in a thread. Can be called again: the same rows.
+RowFeed = Callable[[Callable[["pa.RecordBatch"], None]], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedRun:
+    """A run whose rows are published. `run_id` sorts by time and has only letters, digits, `.` and `-`. `started_at` is
+    aware. `key`: the column that names a record. `json_columns`: those whose text is JSON. `contents`: `changes`, rows
+    with `OPERATION` first, a deleted record having nothing but its key and what it is matched by; or `full`, every
+    record that stands after the run, without it."""
+
+    run_id: str
+    sync: str
+    started_at: datetime
+    key: str
+    json_columns: frozenset[str]
+    contents: Contents
+
+
+@runtime_checkable
+class PublishesRuns(Protocol):
+    """What a run sends is handed over as a whole, once: as a file. The engine uses it in place of `write` for every
+    plan, a rollback's too. Before it is called for the first time the run is durable as one to be published, and its
+    rows stand frozen in the warehouse; so a run that takes over publishes the very same, before anything else."""
+
+    def contents(self, object_: str) -> Contents:
+        """Which rows are wanted."""
+        ...
+
+    async def publish(self, object_: str, run: PublishedRun, rows: RowFeed) -> None:
+        """Returns once all of it can be seen there. Repeating it for the same run MUST change nothing there, also from
+        two processes at once. Denied, Throttled, Unavailable, Rejected: certainly nothing of this run can be seen, now
+        or later, and the run is given up. Anything else that is raised: some of it may be seen, so the next run calls
+        again for this one."""
+        ...
+
+
 @runtime_checkable
 class KeepsKeys(Protocol):
     """What is created there carries our key, so that creating it again finds it, whatever else has changed."""
@@ -158,6 +205,34 @@ class ProbesKeyFields(Protocol):
     async def key_field_to_make(self, object_: str, match_on: str | None) -> str | None:
         """The field that is made before, or with, the first record that is matched by `match_on`; None where none is.
         Changes nothing. Denied where the credentials do not suffice for making it."""
+        ...
+
+
+@runtime_checkable
+class MakesFields(Protocol):
+    """A field can be made for a column of which the object has none. The engine asks for those that a sync names."""
+
+    def new_field(self, object_: str, name: str, type_: FieldType) -> DestinationField:
+        """The field as it would be. Asks nothing. ConfigError where the destination takes no such name or type."""
+        ...
+
+    async def try_making_field(self, object_: str) -> None:
+        """Denied where the credentials do not suffice for making one. Changes nothing."""
+        ...
+
+    async def make_field(self, object_: str, name: str, type_: FieldType) -> None:
+        """Afterwards it stands and `describe` has it, whoever made it. Repeating is safe. ConfigError where it can't be
+        made, or where one of another type stands there by now."""
+        ...
+
+
+@runtime_checkable
+class Erases(Protocol):
+    """Records can be erased for good: neither the vendor nor its user brings one back."""
+
+    def erases(self, object_: str) -> bool:
+        """Whether `write` takes deletes of this object with `Change.erase`, `Limits.erase_rows` a call. The outcome of
+        one that went through, or may have, has the code ERASED. A record that is gone already is ok, as of a delete."""
         ...
 
 

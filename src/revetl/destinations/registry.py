@@ -36,6 +36,7 @@ _BUILT_IN = {
     "slack": "revetl.destinations.slack",
     "postgres": "revetl.destinations.sql.postgres",
     "mysql": "revetl.destinations.sql.mysql",
+    "files": "revetl.destinations.files",
 }
 
 

@@ -126,10 +126,21 @@ class Erasure:
                 await self._clock.sleep(_POLL_S)
 
     def _refuse_open_jobs(self, syncs: Sequence[str]) -> None:
-        """A destination still works on a job of these syncs: what it makes there would leave no trace here. Jobs of a
-        sync that is declared no more are nobody's to follow, and would stand in the way for ever."""
-        jobs = table(relation(self._warehouse, "destination_jobs"))
-        rows = self._warehouse.rows(f"SELECT DISTINCT sync FROM {jobs} WHERE status = 'submitted'")
+        """A destination still works on a job of these syncs, or a run has not been published to its end: what is made
+        there would leave no trace here. Those of a sync that is declared no more are nobody's to follow, and would
+        stand in the way for ever."""
+        jobs, runs = (table(relation(self._warehouse, name)) for name in ("destination_jobs", "publications"))
+        rows = self._warehouse.rows(
+            f"""
+            SELECT sync
+            FROM {jobs}
+            WHERE status = 'submitted'
+            UNION
+            SELECT sync
+            FROM {runs}
+            WHERE status = 'open'
+            """
+        )
         if waiting := sorted({str(sync) for (sync,) in rows} & set(syncs)):
             raise LeaseError(
                 f"a destination still works on a job of {', '.join(waiting)}. They are suppressed from now on; nothing"

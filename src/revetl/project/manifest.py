@@ -244,6 +244,7 @@ def _spec(meta: SyncMeta, node: Mapping[str, Any], place: SyncPlace, declared: M
         associate=tuple(_association(a, declared) for a in meta.associate),
         metadata=dict(meta.metadata),
         key_property=meta.key_property,
+        create_properties=tuple(meta.create_properties),
         beside=_beside(meta, node, declared),
         where=f"{place.document.path}:{line}" if line else str(place.document.path),
         renamed_from=meta.renamed_from,

@@ -17,15 +17,16 @@ import yaml
 from revetl.clock import Clock, SystemClock
 from revetl.documents import parse, read_yaml
 from revetl.errors import ConfigError, Problem
-from revetl.model import Relation, SyncSpec
+from revetl.model import Relation, SagaSpec, SyncSpec
 from revetl.project.artifacts import MANIFEST, RESULTS, Artifacts, as_folder
 from revetl.project.connections import Connections, read_connections
 from revetl.project.dbt import ELSEWHERE, NOT_HERE, Dbt, DbtFailed, find_dbt, named_dbt, run_dbt
 from revetl.project.exposures import remove_unasked, set_aside, write_exposures
 from revetl.project.health import Health, read_health, refuse_failed
 from revetl.project.manifest import Manifest
-from revetl.project.places import find_connections, find_profiles, find_root
+from revetl.project.places import FILE_NAME, find_connections, find_profiles, find_root
 from revetl.project.profiles import Profile, read_profile
+from revetl.project.sagas import read_sagas
 from revetl.project.selection import selected
 from revetl.project.settings import DEFAULT_STATE_SCHEMA, Settings, read_settings
 from revetl.project.target_path import target_path
@@ -257,6 +258,14 @@ class Project:
             self._refuse_gone(manifest, [ids[s.name] for s in specs])
             refuse_failed(self.health(), manifest, [ids[s.name] for s in specs])
         return specs
+
+    def sagas(self) -> list[SagaSpec]:
+        """The sagas of revetl.yml, by name, each with its syncs in their order. ConfigError with every mistake in
+        them."""
+        if not self.settings.sagas:
+            return []
+        in_order = [spec.name for spec in self.syncs(verified=False)]
+        return read_sagas(self.root / FILE_NAME, self.settings.sagas, self._last_manifest(), in_order)
 
     def _refuse_gone(self, manifest: Manifest, ids: Sequence[str]) -> None:
         """ConfigError for a model whose file was deleted after dbt parsed it. Where none of the models' files is here,

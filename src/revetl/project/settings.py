@@ -31,6 +31,17 @@ class Owner(BaseModel):
     email: str | None = None
 
 
+class SagaSettings(BaseModel):
+    """Syncs that stand or fall together."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    syncs: list[str] = Field(min_length=1, description="Which syncs: names, tag:…, as --select takes them.")
+    max_failures: int = Field(
+        default=0, ge=0, description="Records that may fail in one run before what all of them wrote is taken back."
+    )
+
+
 class Settings(BaseModel):
     """The whole of revetl.yml. Directories are relative to the file."""
 
@@ -55,6 +66,9 @@ class Settings(BaseModel):
     dbt: str | None = Field(
         default=None,
         description="Another environment's dbt: its executable or folder. `elsewhere`: only its target folder is here.",
+    )
+    sagas: dict[str, SagaSettings] = Field(
+        default_factory=dict, description="Sets of syncs that stand or fall together, by name."
     )
     owner: Owner = Field(default=Owner(name="revetl"), description="Who answers for the syncs.")
 

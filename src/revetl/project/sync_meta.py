@@ -35,7 +35,7 @@ class GuardrailsMeta(_Meta):
         default=None,
         ge=0,
         le=1,
-        description="Of the known records. Left out: 0.1 for a mirror that archives or clears. null: no limit.",
+        description="Of the known records. Left out: 0.1 for a mirror that archives, erases or clears. null: no limit.",
     )
     min_rows: int = Field(default=1, ge=0, description="A model with fewer rows is not synced.")
     max_creates: int | None = Field(default=None, ge=0, description="New records at the destination in one run.")
@@ -71,11 +71,17 @@ class SyncMeta(_Meta):
         description="The destination's field that is given the key, so that a record is found again whatever else has"
         " changed. No other sync of the object may name it.",
     )
+    create_properties: list[str] = Field(
+        default=[],
+        description="Columns for which the destination is given a field, typed as the column, where it has none of that"
+        " name. Any other column without a field is a mistake.",
+    )
     mode: Mode = "upsert"
     on_leave: OnLeave = Field(
         default="ignore",
-        description="What becomes of a record that left the model. mirror: archive, clear or ignore. upsert and update:"
-        " ignore, or forget where the model holds only what differs: a row that comes back is sent again.",
+        description="What becomes of a record that left the model. mirror: archive, clear, ignore, or erase, which"
+        " nobody can take back. upsert and update: ignore, or forget where the model holds only what differs: a row"
+        " that comes back is sent again.",
     )
     fields: dict[str, FieldMeta] = {}
     guardrails: GuardrailsMeta = GuardrailsMeta()

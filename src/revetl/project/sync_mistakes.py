@@ -70,6 +70,7 @@ def mistakes(
         message = f"on_leave: {meta.on_leave} needs mode: {' or '.join(needed)}"
         problems.append(place.problem(("on_leave",), message))
     problems += _key_mistakes(meta, node, place, declared)
+    problems += _creating_mistakes(meta, columns, place)
     for field in meta.metadata:
         if field in columns:
             message = f"metadata: {field!r} is a column of {node['name']} too"
@@ -100,6 +101,20 @@ def _naming_mistakes(named: ReferenceMeta | AssociateMeta, at: Path_, place: Syn
     return [place.problem(at, message, "Write one of the two.")]
 
 
+def _creating_mistakes(meta: SyncMeta, columns: list[str], place: SyncPlace) -> list[Problem]:
+    problems = []
+    for i, name in enumerate(meta.create_properties):
+        said: tuple[str, str | None] | None = None
+        if name not in columns:
+            said = f"create_properties: there is no column {name!r}", did_you_mean(name, columns)
+        elif name == meta.match_on:
+            said = f"create_properties: records are found by {name!r}, so it has to be there", "Make it there, by hand."
+        elif name == meta.key or any(name == a.by for a in meta.associate):
+            said = f"create_properties: {name!r} is not sent as a field", "Leave it out."
+        problems += [place.problem(("create_properties", i), *said)] if said else []
+    return problems
+
+
 def _key_mistakes(
     meta: SyncMeta, node: Mapping[str, Any], place: SyncPlace, declared: Mapping[str, Any]
 ) -> list[Problem]:
@@ -113,8 +128,6 @@ def _key_mistakes(
         found.append((f"{field!r} is a column of {node['name']} too", "Leave the column out of the model."))
     if field in meta.metadata:
         found.append((f"{field!r} stands under metadata too", "Give one of the two another field."))
-    if meta.match_on is None:
-        found.append(("it needs match_on, by which records are found that have no key yet", "Write a match_on."))
     if meta.match_on == meta.key:
         hint = "Leave key_property out: whoever changes the value has another key, so there is nothing to find."
         found.append((f"records are found by their key already, in {meta.key!r}", hint))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from revetl.model import NOT_APPLIED, Scalar
+from revetl.model import EXISTED, NOT_APPLIED, Scalar
 from revetl.state.schema import TABLES, relation
 from revetl.state.sync_tables import SyncTables
 from revetl.warehouse.base import Warehouse
@@ -30,7 +30,8 @@ _COLUMNS = tuple(name for name, _ in TABLES["outcomes"])
 
 @dataclass(frozen=True, slots=True)
 class RecordOutcome:
-    """One row of `outcomes`. `changed_fields`, `before` and `after` are parsed from their JSON."""
+    """One row of `outcomes`. `changed_fields`, `before` and `after` are parsed from their JSON. `op` is what was sent,
+    `done` what it was at the destination (`done_as`)."""
 
     run_id: str
     sync: str
@@ -46,6 +47,12 @@ class RecordOutcome:
     before: dict[str, Any]
     after: dict[str, Any]
     at: datetime
+    done: str
+
+
+def done_as(op: str, code: str | None) -> str:
+    """What an operation was at the destination: a create that met a record there has updated it."""
+    return "update" if op == "create" and code == EXISTED else op
 
 
 def append(tables: SyncTables, answered: str, now: datetime, run_id: str, params: Sequence[Scalar] = ()) -> None:
@@ -150,18 +157,21 @@ def of_key(warehouse: Warehouse, key: str, *, limit: int = 100) -> list[RecordOu
 
 
 def done_by(warehouse: Warehouse, run_id: str) -> list[tuple[str, str, int]]:
-    """(operation, status, records) of what one run sent; of links too. What was decided when it was planned took no
-    attempt."""
+    """(operation, status, records) of what one run did, by `done_as`; of links too. What was decided when it was
+    planned took no attempt."""
     outcomes = relation(warehouse, "outcomes")
     if not warehouse.columns(outcomes):
         return []
     found = warehouse.rows(
         f"""
-        SELECT op, status, count(*)
+        SELECT
+            CASE WHEN op = 'create' AND error_code = {literal(EXISTED)} THEN 'update' ELSE op END AS done,
+            status,
+            count(*)
         FROM {table(outcomes)}
         WHERE run_id = ? AND attempts > 0
-        GROUP BY op, status
-        ORDER BY op, status
+        GROUP BY 1, 2
+        ORDER BY 1, 2
         """,
         [run_id],
     )
@@ -203,5 +213,6 @@ def _record(cells: dict[str, Any]) -> RecordOutcome:
             "changed_fields": tuple(json.loads(cells["changed_fields"] or "[]")),
             "before": json.loads(cells["before"] or "{}"),
             "after": json.loads(cells["after"] or "{}"),
+            "done": done_as(cells["op"], cells["error_code"]),
         }
     )

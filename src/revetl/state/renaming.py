@@ -19,7 +19,15 @@ from revetl.warehouse.sql import ident, table
 _RECORDS = ("snapshot", "links", "rejected")
 _DISPOSABLE = ("plan", "rollback", "drift", "references")
 # Tables that name syncs, and the column that does.
-_NAMING = (("plans", "sync"), ("saved_plans", "sync"), ("outcomes", "sync"), ("runs", "subject"))
+_NAMING = (
+    ("plans", "sync"),
+    ("saved_plans", "sync"),
+    ("outcomes", "sync"),
+    ("publications", "sync"),
+    ("runs", "subject"),
+    ("syncs", "sync"),
+    ("saga_runs", "sync"),
+)
 
 
 @dataclass(frozen=True, slots=True)

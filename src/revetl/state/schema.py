@@ -43,6 +43,35 @@ TABLES: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("target", "VARCHAR"),
         ("since", "TIMESTAMP"),
     ),
+    "syncs": (  # one row per sync: what it was when it last ran, so that it can be left where no file declares it
+        ("sync", "VARCHAR"),
+        ("destination", "VARCHAR"),
+        ("object", "VARCHAR"),
+        ("match_on", "VARCHAR"),
+        ("key_property", "VARCHAR"),
+        ("links", "VARCHAR"),  # JSON array of [sync or look-up, type, object]
+        ("metadata", "VARCHAR"),  # JSON array: fields that tell of the run
+        ("nested", "VARCHAR"),  # JSON array: fields whose text is JSON
+        ("run_id", "VARCHAR"),
+        ("disconnect_at", "TIMESTAMP"),  # since when nothing is sent: a disconnect began
+        ("disconnected_at", "TIMESTAMP"),  # when it came to its end, and the state was gone
+    ),
+    "sagas": (  # one row for each time that a saga was run
+        ("saga_id", "VARCHAR"),
+        ("saga", "VARCHAR"),
+        ("step", "VARCHAR"),  # applying; undoing; then done or undone
+        ("began_at", "TIMESTAMP"),
+        ("ended_at", "TIMESTAMP"),
+        ("cause", "VARCHAR"),  # why it is undone
+    ),
+    "saga_runs": (  # the runs of each, in their order
+        ("saga_id", "VARCHAR"),
+        ("ordinal", "BIGINT"),
+        ("sync", "VARCHAR"),
+        ("run_id", "VARCHAR"),
+        ("undone_by", "VARCHAR"),  # the run that took it back
+        ("left_alone", "BIGINT"),  # records of it that were left, since somebody changed them or they can't be undone
+    ),
     "plans": (  # one row for each plan that was applied
         ("plan_id", "VARCHAR"),
         ("run_id", "VARCHAR"),
@@ -60,6 +89,16 @@ TABLES: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("job_id", "VARCHAR"),  # the destination's
         ("status", "VARCHAR"),  # submitted: to be followed; done: its outcomes are written; given up: in doubt
         ("submitted_at", "TIMESTAMP"),
+    ),
+    "publications": (  # one row for each run whose rows a destination is given as a whole
+        ("run_id", "VARCHAR"),
+        ("sync", "VARCHAR"),
+        ("plan_id", "VARCHAR"),
+        ("contents", "VARCHAR"),  # changes, full
+        ("fields", "VARCHAR"),  # JSON array of the fields in their order: [name, whether a null keeps, whether JSON]
+        ("status", "VARCHAR"),  # open: to be published; done: its outcomes are written; dropped: nothing was published
+        ("written_until", "BIGINT"),  # records with a smaller ordinal have their outcome
+        ("begun_at", "TIMESTAMP"),  # when the run began
     ),
     "leases": (
         ("name", "VARCHAR"),

@@ -253,6 +253,16 @@ class SyncTables:
         )
 
 
+def field_of(stored: str) -> str | None:
+    """The field that a column of the snapshot holds; None where the column is one of ours."""
+    bare = stored.lower()
+    while bare.startswith(_PREFIX):
+        bare = bare.removeprefix(_PREFIX)
+    if bare not in _OURS:
+        return stored
+    return stored[len(_PREFIX) :] if stored.lower().startswith(_PREFIX) else None
+
+
 def relation_of(warehouse: Warehouse, kind: str, sync: str) -> Relation:
     """A state table of any sync, by its name."""
     return relation(warehouse, f"{kind}__{table_suffix(sync)}")

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 from revetl.destinations.base import Destination, Limits
-from revetl.destinations.capabilities import RunsJobs
+from revetl.destinations.capabilities import PublishesRuns, RunsJobs
 from revetl.model import Operation
 
 T = TypeVar("T")
@@ -26,6 +26,8 @@ def by_jobs(destination: Destination, object_: str, changes: int) -> bool:
 
 def write_rows(destination: Destination, object_: str, changes: int, op: Operation) -> int:
     """Changes of one operation that one call takes, in a plan of so many changes."""
+    if isinstance(destination, PublishesRuns):
+        return max(changes, 1)
     limits = destination.limits(object_)
     return limits.job_rows if by_jobs(destination, object_, changes) else limits.write_rows(op)
 

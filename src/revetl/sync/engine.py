@@ -13,10 +13,11 @@ from revetl.context import RunContext
 from revetl.destinations.base import Destination
 from revetl.errors import GuardrailError
 from revetl.model import RunRecord, SyncSpec
-from revetl.state import runs, snapshot
+from revetl.state import runs, snapshot, syncs
+from revetl.state.sync_tables import SyncTables
 from revetl.sync import restored
 from revetl.sync.apply import recovery
-from revetl.sync.apply.applier import Applier, apply_plan
+from revetl.sync.apply.applier import Applied, apply_plan
 from revetl.sync.apply.checkpoint import FrozenPlan
 from revetl.sync.counting import done_counts
 from revetl.sync.leasing import under_lease
@@ -25,12 +26,14 @@ from revetl.sync.lost_connection import again
 from revetl.sync.options import SyncOptions
 from revetl.sync.plan import (
     consequences,
+    erasing,
     guardrails,
     handovers,
     key_property,
     lines,
     matching,
     multi_select,
+    new_fields,
     policies,
     standing,
 )
@@ -56,6 +59,7 @@ async def plan_sync(
         run = _knowing(held, destination)
 
         async def planned() -> PlanSummary:
+            await run.on_tables(_refuse_disconnected)
             older = await restored.look(run)
             healed = await recovery.heal(run, destination)
             refresh = restored.refresh(spec, destination, older, asked=options.full_refresh)
@@ -96,6 +100,8 @@ async def _run(run: SyncRun, destination: Destination, options: SyncOptions) -> 
     """Under the lease. The run's row is written first and last, however it ends."""
     spec = run.spec
     async with recorded(run, destination) as record:
+        await again(run.ctx, lambda: run.on_tables(_refuse_disconnected))
+        await again(run.ctx, lambda: run.on_tables(syncs.remember, record.run_id))
         older = await again(run.ctx, lambda: restored.look(run))
         healed = await again(run.ctx, lambda: recovery.heal(run, destination))
         refresh = restored.refresh(spec, destination, older, asked=options.full_refresh)
@@ -107,7 +113,8 @@ async def _run(run: SyncRun, destination: Destination, options: SyncOptions) -> 
             raise GuardrailError(f"{spec.name}: not confirmed; nothing was sent")
         if plan.changes:
             await key_property.make(spec, destination)
-        if plan.changes and older is None:
+            await new_fields.make(run.tables, destination)
+        if (plan.changes or plan.links.changes) and older is None:
             await restored.remember(run)
         frozen = FrozenPlan(
             plan.plan_id,
@@ -116,6 +123,7 @@ async def _run(run: SyncRun, destination: Destination, options: SyncOptions) -> 
             full_refresh=plan.full_refresh,
             intent_rows=options.intent_rows,
             by_jobs=True,
+            erases=spec.erases,
         )
         applier = await apply_plan(run, destination, record, frozen, stage="sending")
         links = sending.LinkReport()
@@ -133,6 +141,17 @@ async def _run(run: SyncRun, destination: Destination, options: SyncOptions) -> 
     return report
 
 
+def _refuse_disconnected(tables: SyncTables) -> None:
+    """GuardrailError where the destination was left: under the lease, since that may have been done while this run
+    waited for it."""
+    name = tables.spec.name
+    if since := syncs.disconnected(tables.warehouse, [name]).get(name):
+        raise GuardrailError(
+            f"{name} was disconnected on {since:%Y-%m-%d %H:%M} UTC; nothing was sent"
+            f"\n  `revetl disconnect {name}` ends what is left of it, `--reconnect` lets runs send it again."
+        )
+
+
 async def _plan(run: SyncRun, destination: Destination, options: SyncOptions, refresh: Refresh) -> PlanSummary:
     if options.planner is None:
         return await draft(run, destination, limit=options.limit, refresh=refresh)
@@ -142,7 +161,7 @@ async def _plan(run: SyncRun, destination: Destination, options: SyncOptions, re
     if plan.changes:
         schema = await destination.describe(run.spec.object)
         if schema.kind == "records":
-            described = key_property.described(run.spec, destination, schema.fields)
+            described = new_fields.described(run.tables, destination, schema.fields)
             found = await standing.read(run, destination, described, again=True)
             if found.read:
                 await run.on_tables(standing.decide)
@@ -151,6 +170,7 @@ async def _plan(run: SyncRun, destination: Destination, options: SyncOptions, re
             await handovers.decide(run, destination, described, plan)
             await multi_select.decide(run, destination, described)
             plan = await run.on_tables(lines.summarise, plan)
+        plan.notes += [*new_fields.said(plan.new_fields), *erasing.said(plan.erased)]
     return plan
 
 
@@ -178,7 +198,7 @@ def _report(
     run: SyncRun,
     record: RunRecord,
     plan: PlanSummary,
-    applier: Applier,
+    applier: Applied,
     links: sending.LinkReport,
     healed: recovery.Healed,
     waiting: queue.WaitingCounts,

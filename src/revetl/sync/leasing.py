@@ -123,7 +123,21 @@ async def under_lease(ctx: RunContext, spec: SyncSpec) -> AsyncIterator[SyncRun]
 async def leased(ctx: RunContext, sync: str, *, lasts: timedelta = LASTS) -> AsyncIterator[RunContext]:
     """Holds the lease of this sync. LeaseError where another run has it for longer than `ctx.wait` says. State may be
     written only through the context that it gives."""
-    name, clock = leases.name_of(sync), ctx.clock
+    async with _held(ctx, leases.name_of(sync), lasts) as held:
+        yield held
+
+
+@asynccontextmanager
+async def leased_saga(ctx: RunContext, saga: str, *, lasts: timedelta = LASTS) -> AsyncIterator[RunContext]:
+    """The same for a saga. Its syncs run through the context that it gives, each with a run id of its own: a process
+    knows its leases by their runs."""
+    async with _held(ctx, f"saga:{saga}", lasts) as held:
+        yield held
+
+
+@asynccontextmanager
+async def _held(ctx: RunContext, name: str, lasts: timedelta) -> AsyncIterator[RunContext]:
+    clock = ctx.clock
     offload = _OneAtATime(ctx.offload)
     await _take(ctx, name, offload, lasts)
 

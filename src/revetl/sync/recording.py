@@ -24,7 +24,9 @@ _WELL = frozenset({"ok", "accepted", "skipped", "linked", "links_matched", "link
 
 
 @asynccontextmanager
-async def recorded(run: SyncRun, destination: Destination, *, undoes: str | None = None) -> AsyncIterator[RunRecord]:
+async def recorded(
+    run: SyncRun, destination: Destination | None, *, undoes: str | None = None
+) -> AsyncIterator[RunRecord]:
     """Inside, the run goes on, and whoever comes to its end sets the record's status. `undoes`: of a rollback, the run
     that it takes back."""
     ctx = run.ctx

@@ -31,6 +31,20 @@ class DoneCounts:
 
 
 @dataclass(slots=True)
+class SagaEnd:
+    """How far a saga is after this command. `cause`: why it is undone. `restored`: records and links that are as before
+    its runs. `left`: sync → records that are not, since somebody edited them or the destination refused. `stays`: sync
+    → why nothing of it could be taken back."""
+
+    saga: str
+    step: str  # done, undone; applying, undoing: the next run goes on with it
+    cause: str | None = None
+    restored: int = 0
+    left: dict[str, int] = field(default_factory=dict)
+    stays: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
 class SyncReport:
     """One run of one sync. `plan` is what was to be done, `done` what was."""
 
@@ -58,3 +72,4 @@ class SyncReport:
     error: str | None = None  # why it stopped
     exit_code: int = 0
     dry_run: bool = False
+    saga: SagaEnd | None = None  # that it is part of

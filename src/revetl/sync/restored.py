@@ -136,6 +136,13 @@ async def remember(run: SyncRun) -> None:
     await ctx.offload(kept_files.write, path, ctx.state_dir, "\n".join(lines) + "\n")
 
 
+async def forget(run: SyncRun) -> None:
+    """The sync is disconnected: what it last did says nothing of what comes. Safe to repeat."""
+    path = _path(run.ctx, run.spec.name)
+    if path is not None:
+        await run.ctx.offload(lambda: path.unlink(missing_ok=True))
+
+
 @dataclass(frozen=True, slots=True)
 class _LastRun:
     """What the file of a sync says: its last run, and since which one new records are made with their key in the
@@ -171,7 +178,8 @@ def _is_keyed(tables: SyncTables, since: str | None) -> bool:
 
 def _lost(tables: SyncTables) -> bool:
     """The last that was done to some record was not to delete it, and the snapshot has none. What was done before the
-    last `drift --reassert-all` says nothing: that forgets records which are gone, so that they are made again."""
+    last `drift --reassert-all` or `disconnect` says nothing: the one forgets records which are gone, so that they are
+    made again, the other all of them."""
     warehouse = tables.warehouse
     if warehouse.rows(f"SELECT 1 FROM {tables.snapshot} LIMIT 1"):
         return False
@@ -193,7 +201,8 @@ def _lost(tables: SyncTables) -> bool:
                 AND r."at" >= (
                     SELECT coalesce(max(f.finished_at), TIMESTAMP '1970-01-01 00:00:00')
                     FROM {runs} AS f
-                    WHERE f.subject = ? AND f.counts LIKE '%"reasserted": %'
+                    WHERE f.subject = ?
+                        AND (f.counts LIKE '%"reasserted": %' OR (f.command = 'disconnect' AND f.status = 'done'))
                 )
             LIMIT 1
             """,

@@ -14,6 +14,7 @@ from decimal import Context, Decimal, InvalidOperation
 from typing import Any
 
 from revetl.model import Scalar
+from revetl.number_text import parse_number
 
 _SINGLE = ("FLOAT", "REAL")  # 4 bytes in DuckDB's spelling; it prints fewer digits than what was sent has
 _INTEGERS = re.compile(r"U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?\b")
@@ -43,12 +44,12 @@ def _fit(type_: str, value: Any) -> Scalar:
     if type_.startswith("BOOL"):
         return value if isinstance(value, bool) else {"true": True, "false": False}[str(value).lower()]
     if type_.startswith("DOUBLE"):
-        return float(value)
+        return _double(value)
     if type_.startswith(_SINGLE):
-        single: float = struct.unpack("<f", struct.pack("<f", float(value)))[0]
+        single: float = struct.unpack("<f", struct.pack("<f", _double(value)))[0]
         return single
     if _INTEGERS.match(type_):
-        number = Decimal(str(value))
+        number = _number(value)
         if number != number.to_integral_value():
             raise ValueError
         return int(number)
@@ -64,8 +65,20 @@ def _fit(type_: str, value: Any) -> Scalar:
     return value if isinstance(value, str) else json.dumps(value, default=str)
 
 
+def _number(value: Any) -> Decimal:
+    number = parse_number(str(value))
+    if number is None:
+        raise ValueError
+    return number
+
+
+def _double(value: Any) -> float:
+    """NaN and the infinities only where they come as numbers, as the warehouse itself wrote them."""
+    return float(_number(value)) if isinstance(value, str) else float(value)
+
+
 def _decimal(type_: str, value: Any) -> Decimal:
-    number = Decimal(str(value))
+    number = _number(value)
     size = _SCALE.match(type_)
     if size is None:
         return number
@@ -84,7 +97,7 @@ def _moment(type_: str, value: Any) -> datetime:
 
 
 def text(value: Scalar) -> str | None:
-    """The text from which a CAST to the column's type gives the value back."""
+    """The text from which `cast` to the column's type gives the value back."""
     if value is None:
         return None
     if isinstance(value, bool):
@@ -94,3 +107,9 @@ def text(value: Scalar) -> str | None:
     if isinstance(value, Decimal):
         return format(value, "f")
     return repr(value) if isinstance(value, float) else str(value)
+
+
+def cast(expression: str, type_: str) -> str:
+    """SQL: a text that `text` wrote, as a value of the column's type again. What a destination said goes through `fit`
+    first: a warehouse's own cast rounds, and of numbers takes more than any destination does."""
+    return f"TRY_CAST({expression} AS {type_})"

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from revetl.errors import RevetlError
 from revetl.model import SyncSpec
+from revetl.project.matching_meta import check_matching
 from revetl.state.sync_tables import SyncTables, resolve
-from revetl.sync.plan import consequences, key_property
+from revetl.sync.plan import consequences, key_property, new_fields
 from revetl.sync.plan.drafting import check_declared, check_required
 from revetl.sync.plan.field_types import of_types, refuse, strange_options_of_model
 from revetl.usecases import exit_codes
@@ -40,8 +41,9 @@ def check(
     where there is no sync. Safe to repeat.
 
     Raises DbtFailed with dbt's reason where the project can't be parsed, ConfigError with every mistake in what syncs
-    declare, and WarehouseError. What is wrong with one sync stands in its check.
+    declare or in how records are matched, and WarehouseError. What is wrong with one sync stands in its check.
     """
+    check_matching(project.dbt_dir)
     specs = project.syncs(select, exclude, verified=False)
     if not specs:
         return []
@@ -64,16 +66,17 @@ async def _of_destination(
 ) -> None:
     async with project.destination(spec.destination, caller.clock) as destination:
         schema = await destination.describe(spec.object)
-        known = key_property.described(spec, destination, schema.fields)
+        known = new_fields.described(tables, destination, schema.fields)
         refuse(tables, known)
-        said.notes += check_declared(spec, destination, schema, [f.name for f in tables.fields])
+        said.notes += check_declared(tables, destination, schema)
         check_required(tables, schema)
         said.notes += await key_property.to_make(spec, destination)
+        said.notes += new_fields.said(await new_fields.to_make(tables, destination, schema.fields))
         by_id = consequences.finds_by_id(spec, destination)
     sent = [f for f in tables.fields if not (by_id and f.name == spec.match_on)]
     clashes = ((f.name, of_types(f.type, known[f.name])) for f in sent)
     said.notes += [f"{name}: {clash}" for name, clash in clashes if clash is not None]
-    said.notes += strange_options_of_model(tables, known)
+    said.notes += [note.sentence for note in strange_options_of_model(tables, known)]
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from revetl.usecases import exit_codes
 from revetl.usecases.caller import Caller
 from revetl.usecases.record_names import record_keys
 from revetl.usecases.renames import take_over_renamed
+from revetl.usecases.sagas import with_their_sagas
 from revetl.usecases.sync import push
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def drift(
     tests (before anything is read), CallError where the destination is away, LeaseError and WarehouseError.
     """
     spec = _named(project, sync)
-    due = project.syncs((sync,)) if sync_after else []
+    due = with_their_sagas(project, project.syncs((sync,))) if sync_after else []
     with caller.warehouse(project) as warehouse:
         result = DriftResult(asyncio.run(_look(project, warehouse, spec, options, caller)))
         if due:

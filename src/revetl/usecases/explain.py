@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from revetl.model import Relation
 from revetl.state.costs import priced_values
+from revetl.state.outcomes import done_as
 from revetl.state.schema import relation, table_suffix
 from revetl.usecases.caller import Caller
 from revetl.usecases.record_names import known_key
@@ -81,7 +82,10 @@ def _outcomes(warehouse: Warehouse, key: str) -> Rows:
     rows = _select(warehouse, relation(warehouse, "outcomes"), "key", key, order="at", limit=20)
     shown = ("sync", "op", "status", "message", "before", "after")
     return [
-        {"at": f"{row['at']:%Y-%m-%d %H:%M}", **{n: row[n] for n in shown}, "run": row["run_id"][-6:]} for row in rows
+        {"at": f"{row['at']:%Y-%m-%d %H:%M}"}
+        | {name: row[name] for name in shown}
+        | {"op": done_as(str(row["op"]), row.get("error_code")), "run": row["run_id"][-6:]}
+        for row in rows
     ]
 
 

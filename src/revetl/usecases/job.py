@@ -23,6 +23,7 @@ from revetl.sync.report import SyncReport
 from revetl.usecases import exit_codes
 from revetl.usecases.build import BuildRequest, build
 from revetl.usecases.caller import Caller
+from revetl.usecases.sagas import require_whole
 from revetl.usecases.sync import push
 from revetl.usecases.waterfalls import SharedBudget, WaterfallInput, ask_providers, costs_anything, estimate_all
 
@@ -156,6 +157,7 @@ class _Job:
     def _check_syncs(self) -> None:
         """What would stop a sync is found before providers are paid for values that then go nowhere."""
         specs = self._project.syncs(self._request.select, self._request.exclude)
+        require_whole(self._project, specs)
         problems: list[Problem] = []
         with self._warehouse() as warehouse:
             for spec in specs:

@@ -15,10 +15,12 @@ from revetl.model import SyncSpec
 from revetl.state.sync_tables import resolve
 from revetl.sync import PlanLine, PlanSummary, SyncOptions, plan_sync
 from revetl.sync.plan import lines, saved
+from revetl.sync.sagas.failures import why_not_undone
 from revetl.usecases.caller import Caller
 from revetl.usecases.exit_codes import ExitCode, detailed
 from revetl.usecases.record_names import record_keys
 from revetl.usecases.renames import links_left, orphaned, take_over_renamed, what_to_do
+from revetl.usecases.sagas import said_of
 from revetl.usecases.sync import note_edited
 
 if TYPE_CHECKING:
@@ -133,11 +135,14 @@ async def _plan_all(
     project: Project, warehouse: Warehouse, specs: Sequence[SyncSpec], options: SyncOptions, caller: Caller
 ) -> list[PlanSummary]:
     plans: list[PlanSummary] = []
+    saga_of = {name: saga for saga in project.sagas() for name in saga.syncs}
     await take_over_renamed(project, warehouse, specs, caller)
     for spec in specs:
         async with project.destination(spec.destination, caller.clock) as destination:
             ctx = caller.context(project, warehouse, "plan")
             plan = await plan_sync(ctx, spec, destination, options)
+            if (saga := saga_of.get(spec.name)) is not None:
+                plan.consequences.append(said_of(saga, spec, await why_not_undone(destination, spec.object)))
         if (built_at := project.built_at(spec)) is not None:
             plan.notes.append(f"the model's table is {_age(caller.clock.now() - built_at)} old")
         plan.notes += links_left(project, warehouse, spec)

@@ -18,6 +18,7 @@ from revetl.usecases.caller import Caller
 from revetl.usecases.record_names import record_keys
 from revetl.usecases.renames import take_over_renamed
 from revetl.usecases.run_names import find_run
+from revetl.usecases.sagas import with_their_sagas
 from revetl.usecases.sync import push
 
 if TYPE_CHECKING:
@@ -59,13 +60,14 @@ def retry(
         which = replace(which, keys=record_keys(project, warehouse, which.keys))
         report = RetryResult(asyncio.run(_release_all(project, warehouse, specs, which, caller, dry_run=dry_run)))
         if not dry_run:
-            due = [s for s, found in zip(specs, report.released, strict=True) if found.records or found.links]
+            released = [s for s, found in zip(specs, report.released, strict=True) if found.records or found.links]
+            due = with_their_sagas(project, released)
             since = caller.clock.now()
             try:
                 report.syncs = push(project, warehouse, due, "retry", SyncOptions(), caller)
             except GuardrailError:
                 # "Nothing was sent" must also mean that what a person holds back is held back still.
-                asyncio.run(_take_back_all(project, warehouse, due, since, caller))
+                asyncio.run(_take_back_all(project, warehouse, released, since, caller))
                 raise
     return report
 

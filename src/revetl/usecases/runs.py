@@ -48,7 +48,7 @@ class RunDetails:
     records    some of those
     in_doubt   its paid calls whose answer was lost
     planned    records that it was to send; None of a run that came to no plan
-    done       (operation, status, records) of what was sent, and of links
+    done       (operation, status, records) of what was done, and of links: a create that met a record is an update
     """
 
     run: RunRecord

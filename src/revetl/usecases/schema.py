@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from revetl.destinations.registry import connectors, options_model
 from revetl.enrich.waterfall import WaterfallSpec
 from revetl.project.connections import ConnectionsFile
+from revetl.project.matching_meta import MatchingMeta
 from revetl.project.settings import Settings
 from revetl.project.sync_meta import SyncMeta
 from revetl.providers.grammar import VendorFile
@@ -20,6 +21,7 @@ _MODELS: dict[str, type[BaseModel]] = {
     "project": Settings,
     "connections": ConnectionsFile,
     "sync": SyncMeta,
+    "matching": MatchingMeta,
     "provider": VendorFile,
     "waterfall": WaterfallSpec,
 }
@@ -30,7 +32,7 @@ FOLDER = Path(".revetl") / "schemas"
 
 
 def json_schema(kind: str) -> dict[str, Any]:
-    """Of project, connections, sync, provider, waterfall or model. KeyError for any other word."""
+    """Of project, connections, sync, matching, provider, waterfall or model. KeyError for any other word."""
     if kind == MODEL:
         return _of_models()
     return _of_connections() if kind == "connections" else _MODELS[kind].model_json_schema()
@@ -87,13 +89,17 @@ def _or_variable(schema: Any) -> Any:
 
 
 def _of_models() -> dict[str, Any]:
-    """A yml of dbt models: of all that dbt has, only the sync is looked at."""
-    sync = SyncMeta.model_json_schema()
-    parts = sync.pop("$defs", {}) | {"SyncMeta": sync}
+    """A yml of dbt models: of all that dbt has, only the sync and the matching are looked at."""
+    declared_in: dict[str, type[BaseModel]] = {"revetl": SyncMeta, "matching": MatchingMeta}
+    parts: dict[str, Any] = {}
+    for meta in declared_in.values():
+        schema = meta.model_json_schema()
+        parts |= schema.pop("$defs", {}) | {meta.__name__: schema}
 
     def holding(key: str, inside: dict[str, Any]) -> dict[str, Any]:
         return {"type": "object", "properties": {key: inside}}
 
-    declared = holding("config", holding("meta", holding("revetl", {"$ref": "#/$defs/SyncMeta"})))
+    in_meta = {name: {"$ref": f"#/$defs/{meta.__name__}"} for name, meta in declared_in.items()}
+    declared = holding("config", holding("meta", {"type": "object", "properties": in_meta}))
     models = {"type": "array", "items": declared}
     return {"title": "Models", **holding("models", models), "$defs": parts}

@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from revetl.errors import GuardrailError
 from revetl.model import SyncSpec
 from revetl.project.recent_runs import remember_runs
 from revetl.sync import SyncOptions, run_sync
 from revetl.usecases import exit_codes
 from revetl.usecases.caller import Caller
+from revetl.usecases.deletions import unattended
 from revetl.usecases.renames import links_left, take_over_renamed
+from revetl.usecases.sagas import HeldSagas, Together, connected, hold_sagas
 
 if TYPE_CHECKING:
     from revetl.project import Project
     from revetl.sync import PlanSummary, SyncReport
     from revetl.sync.plan.planner import Planner
     from revetl.warehouse.base import Warehouse
-
-
-# A person reads ten lines of `revetl runs show` at a glance, and can take them back. Of more, nobody looks at each.
-FEW_DELETIONS = 10
 
 
 def asks_before_deleting(ask: Callable[[PlanSummary], bool] | None) -> Callable[[PlanSummary], bool] | None:
@@ -37,23 +34,6 @@ def asks_before_deleting(ask: Callable[[PlanSummary], bool] | None) -> Callable[
 def agrees(_plan: PlanSummary) -> bool:
     """Somebody agreed to the deletions beforehand: --yes, or a plan that was saved to be looked at."""
     return True
-
-
-def _unattended(spec: SyncSpec, allow: Collection[str]) -> Callable[[PlanSummary], bool]:
-    """Where nobody can be asked: a few deletions go on, and as many as a guardrail in the yml or --allow names."""
-
-    def confirm(plan: PlanSummary) -> bool:
-        if plan.new_deletions <= FEW_DELETIONS or spec.guardrails.deletes_declared or "deleted" in allow:
-            return True
-        verb = "deleted" if plan.delete else "cleared"
-        raise GuardrailError(
-            f"{spec.name}: nothing was sent: {plan.new_deletions:,} records would be {verb} at {plan.destination}, more"
-            f" than {FEW_DELETIONS}, and nobody could be asked"
-            f"\n  Look at it with `revetl plan`. --yes agrees; `guardrails: {{max_deleted_share: 0.1}}` in {spec.where}"
-            " lets up to that share go without asking."
-        )
-
-    return confirm
 
 
 def sync(
@@ -116,23 +96,33 @@ async def _push(
 ) -> list[SyncReport]:
     stop = asyncio.Event()
     reports: list[SyncReport] = []
+    specs = connected(warehouse, specs, caller)
+    together = Together(project, warehouse, specs, caller, stop)
     with caller.stoppable(stop), _naming_the_rest(specs, caller) as begun:
         await take_over_renamed(project, warehouse, specs, caller)
-        for spec in specs:
-            begun.append(spec.name)
-            confirm = options.confirm or _unattended(spec, options.allow)
-            own = replace(options, planner=planners.get(spec.name), confirm=confirm)
-            report = await _sync_one(project, warehouse, spec, command, own, caller, stop)
-            report.plan.notes += links_left(project, warehouse, spec)
-            reports.append(report)
-            if not options.dry_run:
-                remember_runs(project.artifacts.own, [report.run_id])
-            for note in report.plan.notes if not options.dry_run else ():  # a plan that is shown has them
-                caller.note(f"{spec.name}: {note}")
-            caller.on_sync(report)
-            if stop.is_set() or report.status in ("failed", "stopped"):
-                break
+        async with hold_sagas(together, command, options, planned=bool(planners)) as held:
+            for spec in specs:
+                if (saga := held.of(spec)) is not None:
+                    await saga.begin()
+                begun.append(spec.name)
+                confirm = options.confirm or unattended(spec, options.allow)
+                own = replace(options, planner=planners.get(spec.name), confirm=confirm)
+                report = await _sync_one(together, held, spec, command, own)
+                report.plan.notes += await held.offload(links_left, project, warehouse, spec)
+                reports.append(report)
+                _tell(project, options, caller, report)
+                if stop.is_set() or report.status in ("failed", "stopped") or held.undone:
+                    break
     return reports
+
+
+def _tell(project: Project, options: SyncOptions, caller: Caller, report: SyncReport) -> None:
+    """Whoever listens hears of a sync that has ended."""
+    if not options.dry_run:
+        remember_runs(project.artifacts.own, [report.run_id])
+    for note in report.plan.notes if not options.dry_run else ():  # a plan that is shown has them
+        caller.note(f"{report.sync}: {note}")
+    caller.on_sync(report)
 
 
 @contextmanager
@@ -149,16 +139,15 @@ def _naming_the_rest(specs: Sequence[SyncSpec], caller: Caller) -> Iterator[list
 
 
 async def _sync_one(
-    project: Project,
-    warehouse: Warehouse,
-    spec: SyncSpec,
-    command: str,
-    options: SyncOptions,
-    caller: Caller,
-    stop: asyncio.Event,
+    together: Together, held: HeldSagas, spec: SyncSpec, command: str, options: SyncOptions
 ) -> SyncReport:
+    project, caller = together.project, together.caller
+    saga = held.of(spec)
     async with project.destination(spec.destination, caller.clock) as destination:
         with caller.stages(spec.name) as stages:
-            built_by = project.dbt_invocation_id
-            ctx = caller.context(project, warehouse, command, stop=stop, stages=stages, dbt_invocation_id=built_by)
-            return await run_sync(ctx, spec, destination, options)
+            ctx = held.context(command, stages=stages, dbt_invocation_id=project.dbt_invocation_id)
+            if saga is None:
+                return await run_sync(ctx, spec, destination, options)
+            async with saga.run(spec, ctx.run_id):
+                report = await run_sync(ctx, spec, destination, options)
+    return await saga.judge(report)

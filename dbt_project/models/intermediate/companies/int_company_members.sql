@@ -12,13 +12,24 @@ counted as (
     group by company_words, domain
 ),
 
--- The domain that most records give beside a name. People who moved bring in a few others.
 ranked as (
     select
         company_words,
         domain,
-        row_number() over (partition by company_words order by n_mentions desc, domain asc) as domain_rank
+        n_mentions,
+        row_number() over (partition by company_words order by n_mentions desc, domain asc) as domain_rank,
+        sum(n_mentions) over (partition by company_words) as n_mentions_of_all
     from counted
+),
+
+-- The domain that most records give beside a name; people who moved bring in a few others. A name beside several
+-- domains of like weight is that of several companies, and tells which one of nobody.
+usual_domains as (
+    select
+        company_words,
+        domain
+    from ranked
+    where domain_rank = 1 and 2 * n_mentions > n_mentions_of_all
 ),
 
 resolved as (
@@ -29,9 +40,9 @@ resolved as (
         mentions.record_id,
         mentions.company_name,
         mentions.company_words,
-        coalesce(mentions.domain, ranked.domain) as domain
+        coalesce(mentions.domain, usual_domains.domain) as domain
     from mentions
-    left join ranked on mentions.company_words = ranked.company_words and ranked.domain_rank = 1
+    left join usual_domains on mentions.company_words = usual_domains.company_words
 ),
 
 keyed as (

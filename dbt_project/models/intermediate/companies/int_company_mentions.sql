@@ -10,6 +10,11 @@ company_suffixes as (
     select * from {{ ref('company_suffixes') }}
 ),
 
+placeholders as (
+    select value from {{ ref('placeholders') }}
+    where kind = 'company'
+),
+
 mentions as (
     select
         'crm:companies:' || crm_company_id as record_key,
@@ -31,36 +36,60 @@ mentions as (
     from contact_records
 ),
 
-worded as (
+-- What only fills a place names no company.
+named as (
+    select
+        mentions.record_key,
+        mentions.source_system,
+        mentions.source_object,
+        mentions.record_id,
+        mentions.domain,
+        case when placeholders.value is null then mentions.company_name end as company_name
+    from mentions
+    left join placeholders on lower(mentions.company_name) = placeholders.value
+),
+
+words_0 as (
     select
         *,
         {{ company_words('company_name') }} as words
-    from mentions
+    from named
 ),
 
-split_words as (
+{# "Mill GmbH & Co. KG" ends in three words that are taken off. #}
+{% for n in range(1, 5) -%}
+words_{{ n }} as (
     select
-        *,
-        {{ regex_replace('words', '^.* ', '') }} as last_word
-    from worded
+        worded.record_key,
+        worded.source_system,
+        worded.source_object,
+        worded.record_id,
+        worded.domain,
+        worded.company_name,
+        case
+            when company_suffixes.suffix is not null
+                then substr(worded.words, 1, length(worded.words) - length(company_suffixes.suffix) - 1)
+            else worded.words
+        end as words
+    from words_{{ n - 1 }} as worded
+    left join company_suffixes
+        on
+            {{ regex_replace('worded.words', '^.* ', '') }} = company_suffixes.suffix
+            and worded.words <> company_suffixes.suffix
 ),
 
+{% endfor -%}
 final as (
     select
-        split_words.record_key,
-        split_words.source_system,
-        split_words.source_object,
-        split_words.record_id,
-        split_words.domain,
-        split_words.company_name,
-        case
-            when company_suffixes.suffix is not null and split_words.words <> split_words.last_word
-                then substr(split_words.words, 1, length(split_words.words) - length(split_words.last_word) - 1)
-            else split_words.words
-        end as company_words
-    from split_words
-    left join company_suffixes on split_words.last_word = company_suffixes.suffix
-    where split_words.domain is not null or split_words.words is not null
+        record_key,
+        source_system,
+        source_object,
+        record_id,
+        domain,
+        company_name,
+        words as company_words
+    from words_4
+    where domain is not null or words is not null
 )
 
 select * from final

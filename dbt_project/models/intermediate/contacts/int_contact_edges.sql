@@ -1,39 +1,16 @@
-with pairs as (
-    select * from {{ ref('int_contact_pairs') }}
+with compared as (
+    {{ contact_comparisons(ref('int_contact_pairs'), ref('int_contact_records')) }}
 ),
 
-records as (
-    select * from {{ ref('int_contact_records') }}
-),
-
-compared as (
+-- An address that two people use says nothing about a record without a name.
+judged as (
     select
-        pairs.left_key,
-        pairs.right_key,
-        pairs.match_rule,
-        pairs.identifier,
-        coalesce(left_records.last_key = right_records.last_key, false) as same_last,
-        coalesce(
-            {{ edit_distance('left_records.last_key', 'right_records.last_key') }} <= 2, false
-        ) as similar_last,
-        left_records.last_key is null or right_records.last_key is null as lacks_last,
-        coalesce(left_records.first_key = right_records.first_key, false) as same_first,
-        left_records.first_key is null
-        or right_records.first_key is null
-        or substr(left_records.first_key, 1, 1) = substr(right_records.first_key, 1, 1)
-        and (length(left_records.first_key) = 1 or length(right_records.first_key) = 1) as may_be_same_first,
-        -- john.smith@ and john.smith2@ of one company are two people: administrators number namesakes.
-        coalesce(
-            left_records.email_domain = right_records.email_domain
-            and not left_records.is_shared_inbox
-            and not right_records.is_shared_inbox
-            and {{ regex_replace('left_records.email_local', '[^0-9]', '') }}
-            <> {{ regex_replace('right_records.email_local', '[^0-9]', '') }},
-            false
-        ) as is_numbered_apart
-    from pairs
-    inner join records as left_records on pairs.left_key = left_records.record_key
-    inner join records as right_records on pairs.right_key = right_records.record_key
+        *,
+        name_level in ('same', 'close', 'initial') as names_agree,
+        max(case when name_level in ('different', 'family') then 1 else 0 end) over (
+            partition by match_rule, identifier
+        ) as n_contested
+    from compared
 ),
 
 final as (
@@ -41,15 +18,37 @@ final as (
         left_key,
         right_key,
         match_rule,
-        identifier
-    from compared
-    where
+        identifier,
         case match_rule
-            -- Two full names that have nothing in common on one address: an inbox that people share.
-            when 'email' then same_first or similar_last or lacks_last or may_be_same_first
-            when 'name_at_company' then not is_numbered_apart
+            when 'profile' then 10
+            when 'email' then 8
+            when 'phone' then 6
+            when 'national_number' then 4
+            when 'last_name_at_company' then 3
+            when 'first_name_at_company' then 3
+            else 5
+        end + case when name_level = 'same' then 2 when names_agree then 1 else 0 end as weight
+    from judged
+    where
+        not is_generation_apart
+        and case
+            when match_rule in ('email', 'profile')
+                then
+                    names_agree
+                    or name_level in ('part', 'typo', 'first')
+                    or name_level = 'none' and n_contested = 0
+                    -- A couple's address, unless it names one of them: then both names are that person's.
+                    or name_level = 'family' and is_named_by_email
+            when match_rule = 'name_at_company'
+                then not is_numbered_apart and not has_other_phone
             -- The members of a family and the namesakes of an office share phones too: both names must agree.
-            when 'phone' then similar_last and (same_first or may_be_same_first) and not is_numbered_apart
+            when match_rule = 'phone' then names_agree and not is_numbered_apart
+            when match_rule = 'national_number' then name_level in ('same', 'close') and not is_numbered_apart
+            when match_rule = 'last_name_at_company'
+                then name_level = 'initial' and not has_other_address and not has_other_phone
+            when match_rule = 'first_name_at_company'
+                then name_level = 'close' and not has_other_address and not has_other_phone
+            else name_level = 'same' and not is_numbered_apart
         end
 )
 

@@ -1,25 +1,13 @@
-with crm_contacts as (
-    select * from {{ ref('stg_crm__contacts') }}
+with sources as (
+    select * from {{ ref('int_contact_sources') }}
 ),
 
-crm_companies as (
-    select * from {{ ref('stg_crm__companies') }}
+names as (
+    select * from {{ ref('int_contact_names') }}
 ),
 
-billing_customers as (
-    select * from {{ ref('stg_billing__customers') }}
-),
-
-product_users as (
-    select * from {{ ref('stg_product__users') }}
-),
-
-support_requesters as (
-    select * from {{ ref('stg_support__requesters') }}
-),
-
-nicknames as (
-    select * from {{ ref('nicknames') }}
+phones as (
+    select * from {{ ref('int_contact_phones') }}
 ),
 
 shared_inboxes as (
@@ -30,142 +18,96 @@ free_email_domains as (
     select * from {{ ref('free_email_domains') }}
 ),
 
-crm as (
+addressed as (
     select
-        'crm' as source_system,
-        'contacts' as source_object,
-        crm_contacts.contact_id as record_id,
-        crm_contacts.first_name,
-        crm_contacts.last_name,
-        crm_contacts.email,
-        crm_contacts.phone,
-        crm_contacts.job_title,
-        crm_contacts.linkedin_url,
-        crm_contacts.city,
-        crm_contacts.country,
-        coalesce(crm_contacts.company_name, crm_companies.company_name) as company_name,
-        crm_companies.domain as company_domain,
-        crm_contacts.lifecycle_stage,
-        crm_contacts.created_at,
-        crm_contacts.updated_at
-    from crm_contacts
-    left join crm_companies on crm_contacts.crm_company_id = crm_companies.crm_company_id
+        sources.record_key,
+        sources.email,
+        {{ email_key('sources.email') }} as email_key,
+        {{ regex_replace('sources.email', '@.*$', '') }} as email_local,
+        {{ regex_replace('sources.email', '^.*@', '') }} as email_domain,
+        {{ name_key('sources.company_name') }} as typed_company_key,
+        names.first_key,
+        names.last_key,
+        names.is_initial
+    from sources
+    inner join names on sources.record_key = names.record_key
+    where sources.email is not null
 ),
 
-billing as (
-    select
-        'billing' as source_system,
-        'customers' as source_object,
-        customer_id as record_id,
-        first_name,
-        last_name,
-        email,
-        phone,
-        cast(null as varchar) as job_title,
-        cast(null as varchar) as linkedin_url,
-        cast(null as varchar) as city,
-        country,
-        company_name,
-        cast(null as varchar) as company_domain,
-        cast(null as varchar) as lifecycle_stage,
-        created_at,
-        updated_at
-    from billing_customers
+-- An inbox that no list names shows by its users: more first names and more last names than one person has.
+inboxes as (
+    select email
+    from addressed
+    group by email
+    having
+        count(distinct case when not is_initial then first_key end) > {{ var('max_names_per_email') }}
+        and count(distinct last_key) > {{ var('max_names_per_email') }}
 ),
 
-product as (
-    select
-        'product' as source_system,
-        'users' as source_object,
-        user_id as record_id,
-        first_name,
-        last_name,
-        email,
-        cast(null as varchar) as phone,
-        cast(null as varchar) as job_title,
-        cast(null as varchar) as linkedin_url,
-        cast(null as varchar) as city,
-        cast(null as varchar) as country,
-        company_name,
-        cast(null as varchar) as company_domain,
-        cast(null as varchar) as lifecycle_stage,
-        created_at,
-        updated_at
-    from product_users
+-- A mail host that no list names shows by its users too: hardly two of them name one company.
+mail_hosts as (
+    select email_domain
+    from addressed
+    where typed_company_key is not null
+    group by email_domain
+    having
+        count(distinct typed_company_key) > {{ var('max_companies_per_domain') }}
+        and 2 * count(distinct typed_company_key) > count(*)
 ),
 
-support as (
-    select
-        'support' as source_system,
-        'requesters' as source_object,
-        requester_id as record_id,
-        first_name,
-        last_name,
-        email,
-        phone,
-        cast(null as varchar) as job_title,
-        cast(null as varchar) as linkedin_url,
-        cast(null as varchar) as city,
-        cast(null as varchar) as country,
-        company_name,
-        cast(null as varchar) as company_domain,
-        cast(null as varchar) as lifecycle_stage,
-        created_at,
-        updated_at
-    from support_requesters
-),
-
-unioned as (
-    select * from crm
-    union all
-    select * from billing
-    union all
-    select * from product
-    union all
-    select * from support
-),
-
-keyed as (
-    select
-        *,
-        source_system || ':' || source_object || ':' || record_id as record_key,
-        {{ name_key('first_name') }} as typed_first_key,
-        {{ name_key('last_name') }} as last_key,
-        {{ regex_replace('email', '@.*$', '') }} as email_local,
-        {{ regex_replace('email', '^.*@', '') }} as email_domain
-    from unioned
+-- A number that people of several names have is a switchboard or a family's.
+own_phones as (
+    select phones.phone
+    from phones
+    inner join names on phones.record_key = names.record_key
+    where phones.phone is not null
+    group by phones.phone
+    having count(distinct names.full_key) <= 1
 ),
 
 normalised as (
     select
-        keyed.record_key,
-        keyed.source_system,
-        keyed.source_object,
-        keyed.record_id,
-        {{ proper_case('keyed.first_name') }} as first_name,
-        {{ proper_case('keyed.last_name') }} as last_name,
-        keyed.email,
-        keyed.phone,
-        keyed.job_title,
-        keyed.linkedin_url,
-        keyed.city,
-        keyed.country,
-        keyed.company_name,
-        keyed.company_domain,
-        keyed.lifecycle_stage,
-        keyed.created_at,
-        keyed.updated_at,
-        coalesce(nicknames.name, keyed.typed_first_key) as first_key,
-        keyed.last_key,
-        keyed.email_local,
-        keyed.email_domain,
-        nicknames.nickname is not null as is_nickname,
-        shared_inboxes.local_part is not null as is_shared_inbox,
-        free_email_domains.domain is not null as is_free_domain
-    from keyed
-    left join nicknames on keyed.typed_first_key = nicknames.nickname
-    left join shared_inboxes on keyed.email_local = shared_inboxes.local_part
-    left join free_email_domains on keyed.email_domain = free_email_domains.domain
+        sources.record_key,
+        sources.source_system,
+        sources.source_object,
+        sources.record_id,
+        {{ proper_case('names.first_name') }} as first_name,
+        {{ proper_case('names.last_name') }} as last_name,
+        sources.email,
+        phones.phone,
+        phones.national_number,
+        own_phones.phone is not null as is_own_phone,
+        sources.job_title,
+        sources.linkedin_url,
+        {{ profile_key('sources.linkedin_url') }} as profile_key,
+        sources.city,
+        sources.country,
+        sources.company_name,
+        sources.company_domain,
+        sources.lifecycle_stage,
+        sources.created_at,
+        sources.updated_at,
+        names.typed_first_key,
+        names.first_key,
+        names.last_key,
+        names.full_key,
+        names.generation,
+        names.is_nickname,
+        names.is_initial,
+        addressed.email_key,
+        addressed.email_local,
+        addressed.email_domain,
+        shared_inboxes.local_part is not null or inboxes.email is not null as is_shared_inbox,
+        free_email_domains.domain is not null or mail_hosts.email_domain is not null as is_free_domain
+    from sources
+    inner join names on sources.record_key = names.record_key
+    left join phones on sources.record_key = phones.record_key
+    left join own_phones on phones.phone = own_phones.phone
+    left join addressed on sources.record_key = addressed.record_key
+    left join shared_inboxes on addressed.email_local = shared_inboxes.local_part
+    left join inboxes on addressed.email = inboxes.email
+    left join free_email_domains on addressed.email_domain = free_email_domains.domain
+    left join mail_hosts on addressed.email_domain = mail_hosts.email_domain
 )
 
 select * from normalised

@@ -30,8 +30,8 @@ member_records as (
 -- record wherever any record has them whole.
 candidates as (
     {% set penalties = {
-        'first_name': "case when last_name is null or length(first_key) = 1 then 2 when is_nickname then 1 else 0 end",
-        'last_name': "case when first_name is null or length(first_key) = 1 then 2 when is_nickname then 1 else 0 end",
+        'first_name': "case when full_key is null then 2 when is_nickname then 1 else 0 end",
+        'last_name': "case when full_key is null then 2 when is_nickname then 1 else 0 end",
         'email': "case when is_free_domain then 1 else 0 end",
         'phone': "0",
         'job_title': "0",

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from revetl.enrich.report import EnrichReport
     from revetl.privacy.erasure import ErasureReport
     from revetl.sync import PlanSummary, SyncReport
+    from revetl.sync.disconnect.disconnecting import DisconnectReport
     from revetl.sync.rollback.rolling_back import RollbackReport
     from revetl.usecases.debug import SetupCheck
     from revetl.usecases.enrich import EnrichResult
@@ -27,6 +28,13 @@ def plan_document(plan: PlanSummary) -> dict[str, Any]:
 
 def report_document(report: SyncReport) -> dict[str, Any]:
     return {**asdict(report), "plan": plan_document(report.plan)}
+
+
+def disconnect_document(report: DisconnectReport) -> dict[str, Any]:
+    document = asdict(report)
+    if report.plan.changes is not None:
+        document["plan"]["changes"]["changes"] = report.plan.changes.changes
+    return document
 
 
 def rollback_document(report: RollbackReport) -> dict[str, Any]:

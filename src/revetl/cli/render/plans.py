@@ -58,12 +58,14 @@ def show_plans(console: Console, plans: Sequence[PlanSummary], *, samples: int =
 
 
 def _show_details(console: Console, plan: PlanSummary, samples: int) -> None:
-    shown = (plan.lines, plan.waiting, plan.left, plan.absent, plan.suppressed, plan.links.said)
+    shown = (plan.lines, plan.waiting, plan.left, plan.absent, plan.suppressed, plan.links.said, plan.unresolved)
     if not (any(shown) or plan.violations):
         return
     console.print(f"[bold]{plan.sync}[/] → {plan.destination} {plan.object}")
     for line in facts(plan):
         show_item(console, line)
+    for example in plan.examples if samples else ():
+        show_item(console, f"for example {example}")
     for move in plan.moves[:samples]:
         first = ", which is emptied first" if move.vacated else ""
         value, taker, giver = (short(text, 60) for text in (move.value, move.taker, move.giver))

@@ -44,7 +44,7 @@ def _details(plan: PlanSummary, samples: int) -> Iterator[str]:
         said = for_markdown(violation.message)
         yield f"> **Guardrail `{violation.guardrail}`** of `{plan.sync}`: {said}. A run would stop here."
         yield ""
-    if not (plan.lines or plan.waiting or plan.left or plan.links.said):
+    if not (plan.lines or plan.waiting or plan.left or plan.links.said or plan.unresolved):
         return
     where = for_html(f"{plan.destination} {plan.object}")
     yield "<details>"
@@ -53,6 +53,8 @@ def _details(plan: PlanSummary, samples: int) -> Iterator[str]:
     for fact in facts(plan):
         if not fact.startswith("fields to send"):
             yield f"- {for_markdown(fact)}"
+    for example in plan.examples if samples else ():
+        yield f"- for example {for_markdown(example)}"
     yield ""
     if plan.fields:
         yield "| field | records |"

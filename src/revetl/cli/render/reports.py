@@ -120,6 +120,7 @@ def show_reports(console: Console, reports: Sequence[SyncReport]) -> None:
         for r, row in zip(reports, every, strict=True)
     ]
     show_numbers(console, rows)
+    _show_sagas(console, reports)
     for r in reports:
         if r.recovered:
             console.print(f"{r.sync}: healed {r.recovered:,} record(s) that a run left in doubt")
@@ -170,6 +171,23 @@ def show_reports(console: Console, reports: Sequence[SyncReport]) -> None:
         if r.links_refused:
             refused = f"{sum(r.links_refused.values()):,} refused link(s) wait: {counted(r.links_refused)}"
             console.print(f"{r.sync}: {for_markup(refused)}")
+
+
+def _show_sagas(console: Console, reports: Sequence[SyncReport]) -> None:
+    """How each saga of these syncs ended, once."""
+    ends = {r.saga.saga: r.saga for r in reports if r.saga is not None}
+    for end in ends.values():
+        if end.step == "done":
+            console.print(f"saga {end.saga}: [green]done[/]")
+            continue
+        said = {"undone": "taken back", "undoing": "being taken back: the next run goes on with it"}
+        word = said.get(end.step, "not ended: the next run goes on with it")
+        why = f" ({short(end.cause, 200)})" if end.cause else ""
+        console.print(f"saga {end.saga}: [red]{word}[/]{why}", soft_wrap=True)
+        for sync, n in end.left.items():
+            show_item(console, f"left: {n:,} record(s) of {sync}, edited there since or not to be undone")
+        for sync, reason in end.stays.items():
+            show_item(console, f"left: all that {sync} wrote: {reason}")
 
 
 def show_waiting_counts(console: Console, sync: str, waiting: Mapping[str, int], reasons: Mapping[str, int]) -> None:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from revetl.model import RunRecord
+    from revetl.state.outcomes import RecordOutcome
     from revetl.sync.record_history import RecordHistory
     from revetl.usecases.runs import Invocation, RunDetails
 
@@ -112,11 +113,13 @@ def show_record(screen: Console, run: RunRecord, record: RecordHistory) -> None:
     for o in record.outcomes:
         code = f" {o.error_code}" if o.error_code else ""
         tries = f", {o.attempts} attempts" if o.attempts > 1 else ""
-        screen.print(f"  {o.op} {status(o.status)}{code}, {o.at:%Y-%m-%d %H:%M:%S} UTC{tries}", soft_wrap=True)
+        screen.print(f"  {_done(o)} {status(o.status)}{code}, {o.at:%Y-%m-%d %H:%M:%S} UTC{tries}", soft_wrap=True)
         if o.destination_id:
             screen.print(f"  record {short(o.destination_id, 60)} at the destination")
         if o.message:
             screen.print(f"  {short(o.message, 300)}")
+        if o.done != o.op:
+            screen.print("  it stood there when the create arrived: what it held before is not known")
         for name in o.changed_fields:
             before = "" if o.op == "create" else f"{short(o.before.get(name))} → "
             screen.print(f"    {short(name, 40)}: {before}{short(o.after.get(name))}", soft_wrap=True)
@@ -127,8 +130,12 @@ def show_record(screen: Console, run: RunRecord, record: RecordHistory) -> None:
         screen.print("  in other runs:")
     for o in record.others:
         screen.print(
-            f"    {o.at:%Y-%m-%d %H:%M} {o.run_id[-6:]} {o.op} {status(o.status)} {short(o.message or '', 40)}"
+            f"    {o.at:%Y-%m-%d %H:%M} {o.run_id[-6:]} {_done(o)} {status(o.status)} {short(o.message or '', 40)}"
         )
+
+
+def _done(outcome: RecordOutcome) -> str:
+    return outcome.op if outcome.done == outcome.op else f"found, {outcome.done}d"
 
 
 def _lines(run: RunRecord) -> list[str]:

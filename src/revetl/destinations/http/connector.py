@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from revetl.clock import Clock
-from revetl.destinations.base import Destination, DestinationField, FieldType, Limits, ObjectSchema, Quota, RecordMatch
+from revetl.destinations.any_fields import AnyFields
+from revetl.destinations.base import Destination, DestinationField, Limits, ObjectSchema, Quota, RecordMatch
 from revetl.destinations.http.account import response_rules, session_options
 from revetl.destinations.http.grammar import ApiLookUp, ApiObject, ApiQuestion, parameters, request_of
 from revetl.destinations.http.options import ANY, Options
@@ -23,20 +24,6 @@ from revetl.http.signature import ID_HEADER
 from revetl.model import Change, Operation, Outcome, Scalar, Status
 
 _NAMES = ("id", "key")  # of {…} in a path, beside columns
-
-
-class AnyField(dict[str, DestinationField]):
-    """The fields of an object that takes whatever it is sent, those that are declared with their types."""
-
-    def __init__(self, types: Mapping[str, FieldType], unique: Sequence[str]) -> None:
-        declared: Mapping[str, FieldType] = {**dict.fromkeys(unique, "string"), **types}
-        super().__init__({n: DestinationField(n, type_, unique=n in unique) for n, type_ in declared.items()})
-
-    def __contains__(self, name: object) -> bool:
-        return isinstance(name, str)
-
-    def __missing__(self, name: str) -> DestinationField:
-        return DestinationField(name, "any")
 
 
 class HttpApi(SessionDestination):
@@ -97,7 +84,7 @@ class HttpApi(SessionDestination):
         }
         if found.event_id is not None:
             required[found.event_id] = f"by it {self.name} knows an event that it has already"
-        fields = AnyField(found.fields, found.unique)
+        fields = AnyFields(found.fields, found.unique)
         if found.id_field is not None:
             fields[found.id_field] = DestinationField(found.id_field, "string", read_only=True, unique=True)
         return ObjectSchema(fields, found.kind, found.event_id, required)

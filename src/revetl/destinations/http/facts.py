@@ -13,6 +13,7 @@ FACTS = ConnectorFacts(
     says="an API that you describe",
     guide="guides/connect-any-api.md",
     design="design/http-destination.md",
+    assumed="What is assumed",
     pace="as `rate` says",
     forms=(
         ConnectorForm(

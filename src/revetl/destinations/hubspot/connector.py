@@ -8,9 +8,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from revetl.clock import Clock
-from revetl.destinations.base import Destination, Limits, ObjectSchema, Pair, Quota, RecordMatch
+from revetl.destinations.base import (
+    Destination,
+    DestinationField,
+    FieldType,
+    Limits,
+    ObjectSchema,
+    Pair,
+    Quota,
+    RecordMatch,
+)
 from revetl.destinations.capabilities import LinkedRecords
-from revetl.destinations.hubspot import access, api, linking
+from revetl.destinations.hubspot import access, api, erasing, linking, new_property
 from revetl.destinations.hubspot.allowance import Allowance
 from revetl.destinations.hubspot.batch_items import BatchRoute, Item
 from revetl.destinations.hubspot.directory import PortalDirectory
@@ -20,7 +29,7 @@ from revetl.destinations.hubspot.paths import ApiPaths
 from revetl.destinations.hubspot.portal_copy import copy_portal
 from revetl.destinations.hubspot.portal_links import PortalLinks
 from revetl.destinations.hubspot.reading import ID, Reader, unique_property
-from revetl.destinations.hubspot.schema import Schema
+from revetl.destinations.hubspot.schema import CONTACTS, Schema
 from revetl.destinations.hubspot.values import canonical
 from revetl.destinations.hubspot.writing import Writer
 from revetl.destinations.session_destination import SessionDestination
@@ -141,6 +150,19 @@ class HubSpot(SessionDestination):
         """Whoever is upserted by a unique property of the vendor's or the user's (an email) carries that alone."""
         return not (match_on and unique_property(object_, match_on, self._schema.known(object_)))
 
+    def new_field(self, object_: str, name: str, type_: FieldType) -> DestinationField:
+        return new_property.planned(name, type_)
+
+    async def try_making_field(self, object_: str) -> None:
+        await access.try_making_property(self._session, self._paths, await self._schema.address(object_))
+
+    async def make_field(self, object_: str, name: str, type_: FieldType) -> None:
+        await self._schema.ensure_column(object_, name, type_)
+
+    def erases(self, object_: str) -> bool:
+        """The API has it for contacts alone (spec)."""
+        return object_ in CONTACTS
+
     async def make_key_field(self, object_: str, name: str) -> None:
         await self._schema.ensure_key(object_, name)
 
@@ -188,10 +210,11 @@ class HubSpot(SessionDestination):
         return (await self._links.kinds(object_, to_object)).plain
 
     async def exclusive_types(self, object_: str, to_object: str) -> frozenset[int]:
-        """A record has one primary company; a company is the primary one of many, so not seen from its side (docs)."""
-        if object_ == "companies":
+        """A record has one primary company, and a company one parent; a company is the primary one of many, so it is
+        not held once seen from its side (docs)."""
+        if to_object != "companies":
             return frozenset()
-        return (await self._links.kinds(object_, to_object)).primary
+        return (await self._links.kinds(object_, to_object)).held_once
 
     async def link(self, object_: str, to_object: str, type_: int, pairs: Sequence[Pair]) -> list[Outcome]:
         self._allowance.check(self.name)
@@ -205,7 +228,8 @@ class HubSpot(SessionDestination):
 
     async def links_of(self, object_: str, to_object: str, ids: Sequence[str]) -> Mapping[str, LinkedRecords]:
         self._allowance.check(self.name)
-        return await (await self._links.linker(object_, to_object)).standing(ids)
+        kinds = self._links.known(object_, to_object)
+        return await (await self._links.linker(object_, to_object)).standing(ids, kinds)
 
     async def write(self, object_: str, match_on: str | None, changes: Sequence[Change]) -> list[Outcome]:
         """A record that was archived at HubSpot is
@@ -213,6 +237,8 @@ class HubSpot(SessionDestination):
         self._allowance.check(self.name)
         described = await self._schema.fields(object_)
         base = self._paths.objects(await self._schema.address(object_))
+        if changes and changes[0].erase:  # all are of one operation
+            return await erasing.erase(self._session, base, changes)
         key = self._options.key_property
         by = match_on if match_on and unique_property(object_, match_on, described) else key
         builder = ItemBuilder(described, key, by == key, self._unkeyed[object_])

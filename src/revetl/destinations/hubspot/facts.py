@@ -5,8 +5,9 @@ from revetl.destinations.facts import ConnectorFacts, ConnectorForm
 FACTS = ConnectorFacts(
     title="HubSpot",
     says="contacts, companies, deals, tickets and objects of the account's own, with their links",
-    guide="guides/first-sync.md",
+    guide="guides/hubspot.md",
     design="design/hubspot.md",
+    assumed="What is assumed",
     forms=(
         ConnectorForm(
             "any object",

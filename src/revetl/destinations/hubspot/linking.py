@@ -26,6 +26,9 @@ from revetl.model import Outcome, Status
 KEPT = "somebody's label stands on this pair, so its link stays"
 
 VENDORS, PRIMARY = "HUBSPOT_DEFINED", "Primary"
+# The primary company of a contact, a deal, a ticket, and the parent of a company: making one takes it off the earlier
+# (docs; of the parent: hubspot-api-php issue 254). Labels are not to be relied on, type ids are (vendor's changelog).
+_HELD_ONCE = frozenset({1, 5, 26, 14})
 
 CREATE_ROWS = 2_000  # docs
 ARCHIVE_ROWS = 100  # docs
@@ -35,12 +38,13 @@ READ_ROWS = 1_000  # docs
 @dataclass(frozen=True, slots=True)
 class LinkKinds:
     """The types of link from one object to another. `categories`: type id → category. `plain`: the one without a
-    label, which every linked pair has; None where the portal names none. `primary`: HubSpot's own that is labelled
-    Primary, in both directions."""
+    label, which every linked pair has; None where the portal names none. `held_once`: HubSpot's own that a record has
+    at most once. A label of the portal's own may have the id of one of HubSpot's (reported): then HubSpot's is meant by
+    that id, and the other can't be named."""
 
     categories: Mapping[int, str]
     plain: int | None
-    primary: frozenset[int] = frozenset()
+    held_once: frozenset[int] = frozenset()
 
     def category(self, type_: int) -> str:
         return self.categories.get(type_, VENDORS)
@@ -62,10 +66,11 @@ class Linker:
         if not response.is_success or not isinstance(results, list):
             raise ConfigError(f"{self._session.name} has no links {self._pair}: {api.error_code(response)}")
         found = [r for r in results if isinstance(r.get("typeId"), int)]
-        categories = {int(r["typeId"]): str(r.get("category") or VENDORS) for r in found}
-        plain = [t for r in found if not r.get("label") and categories[t := int(r["typeId"])] == VENDORS]
-        primary = {t for r in found if r.get("label") == PRIMARY and categories[t := int(r["typeId"])] == VENDORS}
-        return LinkKinds(categories, plain[0] if len(plain) == 1 else None, frozenset(primary))
+        labels = {int(r["typeId"]): r.get("label") for r in found if _category(r) == VENDORS}
+        categories = {int(r["typeId"]): _category(r) for r in found} | dict.fromkeys(labels, VENDORS)
+        plain = [type_ for type_, label in labels.items() if not label]
+        held_once = {type_ for type_, label in labels.items() if type_ in _HELD_ONCE or label == PRIMARY}
+        return LinkKinds(categories, plain[0] if len(plain) == 1 else None, frozenset(held_once))
 
     async def link(self, type_: int, category: str, pairs: Sequence[Pair]) -> list[Outcome]:
         types = [{"associationCategory": category, "associationTypeId": type_}]
@@ -74,7 +79,7 @@ class Linker:
     async def unlink(self, type_: int, kinds: LinkKinds, pairs: Sequence[Pair]) -> list[Outcome]:
         """Takes this type off the pairs, by what stands on each now. A pair goes whole where nothing but the plain link
         would be left and that is ours: it was asked for, or nothing tied the two before us (`alone`)."""
-        standing = await self.standing(list(dict.fromkeys(p.from_id for p in pairs)))
+        standing = await self.standing(list(dict.fromkeys(p.from_id for p in pairs)), kinds)
         done, whole, labels = list[Outcome](), list[Pair](), list[Pair]()
         for pair in pairs:
             stands = standing.get(pair.from_id, {}).get(pair.to_id, frozenset())
@@ -93,13 +98,16 @@ class Linker:
             done += await self._send("labels/archive", labels, {"types": [spec]})
         return done
 
-    async def standing(self, ids: Sequence[str]) -> dict[str, LinkedRecords]:
-        """Whom each record is linked to, and by which types; those without a link are absent. A record with more links
-        than one answer holds is asked for page by page."""
-        found = await self._read([{"id": id_} for id_ in ids])
+    async def standing(self, ids: Sequence[str], kinds: LinkKinds | None) -> dict[str, LinkedRecords]:
+        """Whom each record is linked to, and by which types; those without a link are absent. A label that has the id
+        of one of HubSpot's stands as the negative of it. A record with more links than one answer holds is asked for
+        page by page."""
+        found = await self._read([{"id": id_} for id_ in ids], kinds.categories if kinds else {})
         return {id_: {other: frozenset(types) for other, types in others.items()} for id_, others in found.items()}
 
-    async def _read(self, inputs: list[dict[str, str]]) -> dict[str, dict[str, set[int]]]:
+    async def _read(
+        self, inputs: list[dict[str, str]], categories: Mapping[int, str]
+    ) -> dict[str, dict[str, set[int]]]:
         found: dict[str, dict[str, set[int]]] = {}
         pages = {i["id"]: Pages(f"{self._session.name}: the links {self._pair} of {i['id']}") for i in inputs}
         while inputs:
@@ -117,7 +125,7 @@ class Linker:
                 others = found.setdefault(from_id, {})
                 for other in api.listed(result.get("to")):
                     if isinstance(other, dict):
-                        others.setdefault(str(other.get("toObjectId")), set()).update(_types_of(other))
+                        others.setdefault(str(other.get("toObjectId")), set()).update(_types_of(other, categories))
                 if after := pages[from_id].next_after(result):
                     inputs.append({"id": from_id, "after": after})
         return found
@@ -141,9 +149,14 @@ class Linker:
         return list(settled.values())
 
 
-def _types_of(other: dict[str, Any]) -> set[int]:
+def _category(kind: Mapping[str, Any]) -> str:
+    return str(kind.get("category") or VENDORS)
+
+
+def _types_of(other: dict[str, Any], categories: Mapping[int, str]) -> set[int]:
     kinds = [kind for kind in api.listed(other.get("associationTypes")) if isinstance(kind, dict)]
-    return {kind["typeId"] for kind in kinds if isinstance(kind.get("typeId"), int)}
+    found = [(kind["typeId"], _category(kind)) for kind in kinds if isinstance(kind.get("typeId"), int)]
+    return {type_ if categories.get(type_, category) == category else -type_ for type_, category in found}
 
 
 def _input(pair: Pair, more: dict[str, Any] | None) -> dict[str, Any]:

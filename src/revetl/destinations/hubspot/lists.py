@@ -81,7 +81,7 @@ class ListMembers:
     async def unlink(self, type_: int, kinds: LinkKinds, pairs: Sequence[Pair]) -> list[Outcome]:
         return await self._change("remove", pairs)
 
-    async def standing(self, ids: Sequence[str]) -> dict[str, LinkedRecords]:
+    async def standing(self, ids: Sequence[str], kinds: LinkKinds | None) -> dict[str, LinkedRecords]:
         """Which lists each record is on."""
         inputs = [{"objectTypeId": self._type_id, "recordId": id_} for id_ in ids]
         response = await self._session.request(

@@ -24,6 +24,10 @@ class PortalLinks:
             self._kinds[object_, to_object] = await (await self.linker(object_, to_object)).kinds()
         return self._kinds[object_, to_object]
 
+    def known(self, object_: str, to_object: str) -> LinkKinds | None:
+        """Without asking; None before the first `kinds`."""
+        return self._kinds.get((object_, to_object))
+
     async def linker(self, object_: str, to_object: str) -> Linker | ListMembers:
         if to_object == LISTS:
             return ListMembers(self._session, self._paths.lists(), await self._schema.address(object_))

@@ -1,4 +1,4 @@
-"""The objects of a portal and their properties: read once, and the property that we need made.
+"""The objects of a portal and their properties: read once, and those made that are asked for.
 
 An object that the account defined itself is named by its own name, its full name or its objectTypeId; addresses
 take the last (docs).
@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Callable
 from math import inf
 from typing import Any
 
 from revetl.destinations.base import DestinationField, FieldType
 from revetl.destinations.hubspot import api
+from revetl.destinations.hubspot.new_property import column_definition, key_definition
 from revetl.destinations.hubspot.paths import ApiPaths, object_name
 from revetl.errors import ConfigError, Denied, Unavailable
 from revetl.http import Session
@@ -85,18 +87,36 @@ class Schema:
     async def ensure_key(self, object_: str, name: str) -> None:
         """This unique property stands, afterwards. Repeating is safe. ConfigError where its name is taken by a property
         that is not unique, or the portal refuses another unique one (10 per object, docs)."""
-        fields = await self.fields(object_)
-        if name not in fields:
-            async with self._lock:
-                if name not in self._fields[object_]:
-                    await self._create(object_, name)
-                    await self._read(object_)
-            fields = self._fields[object_]
+        fields = await self._with(object_, name, lambda group: key_definition(name, group))
         if name not in fields or not fields[name].unique:
             raise ConfigError(
                 f"{self._session.name}: the property {name!r} of {object_} exists but is not unique",
                 hint="set key_property to a name that is free",
             )
+
+    async def ensure_column(self, object_: str, name: str, type_: FieldType) -> None:
+        """A property of this name and type stands, afterwards. Repeating is safe. ConfigError where it can't be made,
+        or somebody made one of another type meanwhile."""
+        fields = await self._with(object_, name, lambda group: column_definition(name, type_, group))
+        if name not in fields or fields[name].type != type_:
+            stands = f"stands as {fields[name].type}" if name in fields else "is archived there"
+            raise ConfigError(
+                f"{self._session.name}: the property {name!r} of {object_} can't be made as {type_}: it {stands}",
+                hint="Rename the column, or mend the property in HubSpot.",
+            )
+
+    async def _with(
+        self, object_: str, name: str, definition: Callable[[str], dict[str, Any]]
+    ) -> dict[str, DestinationField]:
+        """The object's properties with this one, made where it is missing. `definition`: its body in a group."""
+        fields = await self.fields(object_)
+        if name not in fields:
+            async with self._lock:
+                if name not in self._fields[object_]:
+                    await self._create(object_, definition(self._groups[object_]))
+                    await self._read(object_)
+            fields = self._fields[object_]
+        return fields
 
     async def _read(self, object_: str) -> None:
         path = self._paths.properties(await self.address(object_))
@@ -113,22 +133,12 @@ class Schema:
         self._fields[object_] = {str(p["name"]): _field(p, object_) for p in found}
         self._groups[object_] = next((str(p["groupName"]) for p in found if p.get("groupName")), "")
 
-    async def _create(self, object_: str, name: str) -> None:
-        body = {
-            "name": name,
-            "label": "revetl key",
-            "description": "The record's identity in the warehouse. Written by revetl; do not edit.",
-            "groupName": self._groups[object_],
-            "type": "string",
-            "fieldType": "text",
-            "hasUniqueValue": True,
-            "formField": False,
-        }
+    async def _create(self, object_: str, definition: dict[str, Any]) -> None:
         path = self._paths.properties(await self.address(object_))
-        response = await self._session.request("POST", path, json=body, idempotent=True)
+        response = await self._session.request("POST", path, json=definition, idempotent=True)
         # 409: another run was quicker, or a repeat of ours.
         if not response.is_success and response.status_code != 409:
-            refusal = api.refusal(api.body_of(response))
+            refusal, name = api.refusal(api.body_of(response)), definition["name"]
             raise ConfigError(
                 f"{self._session.name}: the property {name!r} of {object_} can't be created: {refusal.code}",
                 hint=refusal.message,

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 
 from revetl.destinations.base import FieldType
 from revetl.destinations.hubspot.domains import DOMAINS, host
 from revetl.model import Scalar
+from revetl.number_text import parse_number
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Compared without case and outer blanks: the vendor lowercases them on writing (live for email).
@@ -16,7 +18,7 @@ _FOLDED = frozenset({"email", "hs_additional_emails"})
 
 _TRIMMED = frozenset({"number", "bool", "date", "datetime"})
 
-_MOST_DIGITS = 400  # a number that is longer in full, as 1e999999999 is, stays as it is written
+_MILLISECONDS = re.compile(r"-?[0-9]{1,18}")
 
 
 def encode(value: Scalar, type_: FieldType | None = None) -> str:
@@ -71,18 +73,15 @@ def _trimmed(text: str) -> str:
 
 
 def _number(text: str) -> str:
-    try:
-        number = Decimal(text.strip())
-    except InvalidOperation:
-        return text
-    if not number.is_finite() or abs(number.adjusted()) > _MOST_DIGITS:
+    number = parse_number(text)
+    if number is None:
         return text
     return _trimmed(format(number, "f")) if number else "0"
 
 
 def _moment(text: str, type_: FieldType) -> str:
     try:
-        if text.removeprefix("-").isdigit():
+        if _MILLISECONDS.fullmatch(text):
             moment = _EPOCH + timedelta(milliseconds=int(text))
         else:
             moment = datetime.fromisoformat(text)

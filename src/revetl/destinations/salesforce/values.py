@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import unicodedata
 from datetime import UTC, date, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
 from revetl.destinations.salesforce.schema import DescribedField
 from revetl.model import Scalar
+from revetl.number_text import parse_number
 
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
-_MOST_DIGITS = 400
 
 
 def whole_id(text: str) -> str:
@@ -75,12 +76,11 @@ def _number(value: Scalar) -> int | float | str | None:
     text = str(value).strip()
     if not text:
         return None
-    try:
-        exact = Decimal(text)
-    except InvalidOperation:
-        raise ValueError("INVALID_TYPE_ON_FIELD_IN_RECORD", "not a number") from None
-    if not exact.is_finite():
+    if isinstance(value, float | Decimal) and not math.isfinite(value):
         raise ValueError("INVALID_VALUE", "not a finite number")
+    exact = parse_number(text)
+    if exact is None:
+        raise ValueError("INVALID_TYPE_ON_FIELD_IN_RECORD", "not a number")
     if exact == exact.to_integral_value() and abs(exact) < 2**53:
         return int(exact)
     return float(exact) if Decimal(repr(float(exact))) == exact else format(exact, "f")
@@ -88,11 +88,8 @@ def _number(value: Scalar) -> int | float | str | None:
 
 def _digits(value: Scalar) -> str:
     text = "" if value is None else str(value).strip()
-    try:
-        number = Decimal(text)
-    except InvalidOperation:
-        return text
-    if not number.is_finite() or abs(number.adjusted()) > _MOST_DIGITS:
+    number = parse_number(text)
+    if number is None:
         return text
     plain = format(number, "f")
     return (plain.rstrip("0").rstrip(".") if "." in plain else plain) if number else "0"
@@ -102,7 +99,7 @@ def _moment(text: str, kind: str) -> str:
     """To the second, which is what is kept (unconfirmed)."""
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
+        utc = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):  # of a moment beyond the year 9999 in UTC
         return text
-    utc = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
     return utc.date().isoformat() if kind == "date" else f"{utc:%Y-%m-%dT%H:%M:%S}Z"

@@ -11,7 +11,8 @@ def facts(title: str, database_option: str) -> ConnectorFacts:
         title=title,
         says="tables",
         guide="guides/databases.md",
-        design="design/destinations.md",
+        design="design/sql-destinations.md",
+        assumed="What is assumed",
         pace="no limit",
         forms=(
             ConnectorForm(

@@ -13,6 +13,7 @@ from uuid import UUID
 
 from revetl.destinations.sql.tables import TableColumn
 from revetl.model import Scalar
+from revetl.number_text import parse_number
 
 # No text is equal to it: NUL is refused in every column.
 NULL_FORM = "\0"
@@ -143,12 +144,8 @@ def _single(number: float) -> float:
 def _decimal_of(value: Any) -> Decimal:
     if isinstance(value, date | bytes):
         raise TypeError
-    number = (
-        Decimal(repr(value))
-        if isinstance(value, float)
-        else Decimal(value.strip() if isinstance(value, str) else value)
-    )
-    if not number.is_finite():
+    number = parse_number(str(int(value)) if isinstance(value, bool) else str(value).strip())
+    if number is None:
         raise ValueError
     return number
 
@@ -216,7 +213,10 @@ def _json(column: TableColumn, value: Scalar) -> str:
     text = value if isinstance(value, str) else json.dumps(value) if isinstance(value, bool | int | float) else None
     if text is None:
         raise TypeError
-    json.loads(text, parse_constant=_no_constant)
+    try:
+        json.loads(text, parse_constant=_no_constant)
+    except RecursionError:
+        raise _Unfit("nested too deep") from None
     return text
 
 
@@ -235,10 +235,10 @@ def _array_literal(text: str) -> str:
     def element(value: Any) -> str:
         if value is None:
             return "NULL"
-        plain = value if isinstance(value, str) else _plain(value) if isinstance(value, Decimal) else str(value).lower()
+        plain = value if isinstance(value, str) else str(value).lower()
         return '"' + plain.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
-    elements = json.loads(text, parse_float=Decimal, parse_int=Decimal)
+    elements = json.loads(text, parse_float=_plain_text, parse_int=_plain_text)
     return "{" + ",".join(map(element, elements)) + "}"
 
 
@@ -250,7 +250,7 @@ def _canonical(text: str) -> str:
     """Names in order, no blanks, numbers by their value."""
 
     def number(written: Any) -> str:
-        return f"number {_plain(Decimal(written))}"
+        return f"number {_plain_text(written)}"
 
     return json.dumps(
         json.loads(text, parse_float=number, parse_int=number),
@@ -258,6 +258,11 @@ def _canonical(text: str) -> str:
         separators=(",", ":"),
         ensure_ascii=False,
     )
+
+
+def _plain_text(written: str) -> str:
+    number = parse_number(written)
+    return written if number is None else _plain(number)
 
 
 def _plain(number: Decimal) -> str:

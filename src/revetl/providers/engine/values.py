@@ -80,7 +80,7 @@ def _https(url: str) -> str:
 
 def _year(date: str) -> str:
     """Of a date as ISO 8601 writes it."""
-    found = re.match(r"\s*(\d{4})(?:-|\s*$)", date)
+    found = re.match(r"\s*([0-9]{4})(?:-|\s*$)", date)
     return found[1] if found else ""
 
 
@@ -92,6 +92,6 @@ _TRANSFORMS: Mapping[str, Callable[[Any], Any]] = {
     "first": _element(0),
     "last": _element(-1),
     "https": _on_text(_https),
-    "digits": _on_text(lambda text: "".join(c for c in text if c.isdigit())),
+    "digits": _on_text(lambda text: "".join(c for c in text if c.isascii() and c.isdigit())),
     "year": _on_text(_year),
 }

@@ -46,8 +46,21 @@ _ENDS = (
     (339, 340, "tickets", "companies"),
     (26, 25, "tickets", "companies"),
     (28, 27, "tickets", "deals"),
+    (450, 450, "companies", "companies"),
+    (13, 14, "companies", "companies"),
 )
-_PRIMARIES = frozenset({1, 2, 5, 6, 25, 26})
+# The other side of a primary company is called by what it is the primary one of (vendor's changelog; captured for 2).
+_LABELS = {
+    **dict.fromkeys((1, 5, 26), "Primary"),
+    2: "Contact with Primary Company",
+    6: "Deal with Primary Company",
+    25: "Ticket with Primary Company",
+    13: "Child Company",  # of these two the ids are the vendor's (docs), the words reported
+    14: "Parent Company",
+}
+_NAMES = {13: "parent_to_child_company", 14: "child_to_parent_company"}
+# A record has one primary company, and a company one parent: the earlier steps back (docs; of the parent: reported).
+HELD_ONCE = frozenset({1, 5, 26, 14})
 # `contact_to_company` is the primary one there and `contact_to_company_unlabeled` the plain one (captured); a pair that
 # has no primary one calls the plain one by the short name (docs).
 _BESIDE_A_PRIMARY = frozenset({279, 280, 341, 342, 339, 340})
@@ -61,10 +74,10 @@ class AssociationTypes:
         self._default: dict[tuple[str, str], int] = {}
         for one, other, from_type, to_type in _ENDS:
             for id_, inverse, a, b in ((one, other, from_type, to_type), (other, one, to_type, from_type)):
-                name = f"{STANDARD_TYPES[a].singular}_to_{STANDARD_TYPES[b].singular}" + (
+                name = _NAMES.get(id_) or f"{STANDARD_TYPES[a].singular}_to_{STANDARD_TYPES[b].singular}" + (
                     "_unlabeled" if id_ in _BESIDE_A_PRIMARY else ""
                 )
-                label = "Primary" if id_ in _PRIMARIES else None
+                label = _LABELS.get(id_)
                 self._by_id[id_] = AssociationType(id_, a, b, inverse, name, label)
                 if label is None:
                     self._default[a, b] = id_

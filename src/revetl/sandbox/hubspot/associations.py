@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from revetl.sandbox.hubspot import errors
-from revetl.sandbox.hubspot.association_types import HUBSPOT_DEFINED, AssociationType
+from revetl.sandbox.hubspot.association_types import HELD_ONCE, HUBSPOT_DEFINED, AssociationType
 from revetl.sandbox.hubspot.object_types import title, type_id
 from revetl.sandbox.hubspot.portal import Portal, PortalCall, Reply
 from revetl.sandbox.hubspot.query import int_of, next_page, page_size
@@ -20,7 +20,6 @@ CREATE_MAX = 2000
 READ_MAX = 1000
 ARCHIVE_MAX = 100
 PAGE_MAX = 500
-_PRIMARY_COMPANY = 1
 
 
 def create(call: PortalCall) -> Reply:
@@ -178,14 +177,21 @@ def make_links(portal: Portal, from_type: str, from_id: str, links: list[tuple[s
 
 def _link(portal: Portal, from_type: str, from_id: str, to_type: str, to_id: str, types: list[int]) -> None:
     whole = portal.association_types.with_implied(types)
-    if _PRIMARY_COMPANY in whole:
-        # A contact has one primary company: the earlier one steps back.
-        for other, linked in portal.linked(from_type, from_id, to_type).items():
-            if other != to_id and _PRIMARY_COMPANY in linked:
-                linked.remove(_PRIMARY_COMPANY)
-                portal.linked(to_type, other, from_type)[from_id].remove(_PRIMARY_COMPANY + 1)
-    portal.link(from_type, from_id, to_type, to_id, whole, portal.association_types.inverses(whole))
+    back = portal.association_types.inverses(whole)
+    _step_back(portal, (from_type, from_id), (to_type, to_id), whole)
+    _step_back(portal, (to_type, to_id), (from_type, from_id), back)
+    portal.link(from_type, from_id, to_type, to_id, whole, back)
     portal.counts["associations.created"] += 1
+
+
+def _step_back(portal: Portal, one: tuple[str, str], other: tuple[str, str], types: list[int]) -> None:
+    """What `one` can have only once, and is about to get on `other`, leaves its earlier place."""
+    for type_ in HELD_ONCE.intersection(types):
+        inverse = portal.association_types.get(type_).inverse
+        for earlier, linked in portal.linked(*one, other[0]).items():
+            if earlier != other[1] and type_ in linked:
+                linked.remove(type_)
+                portal.linked(other[0], earlier, one[0])[one[1]].remove(inverse)
 
 
 def _link_by_default(portal: Portal, one: tuple[str, str], other: tuple[str, str]) -> list[dict[str, Any]]:

@@ -106,7 +106,7 @@ def _moment(name: str, text: str, *, day_only: bool) -> str:
 def moment_of(text: str) -> datetime | None:
     """Milliseconds since 1970 or ISO 8601, in UTC; None for anything else. A time without a zone is UTC."""
     try:
-        if text.removeprefix("-").isdigit():
+        if re.fullmatch(r"-?[0-9]{1,18}", text):
             return datetime.fromtimestamp(int(text) / 1000, UTC)
         moment = datetime.fromisoformat(text)
     except (ValueError, OverflowError, OSError):

@@ -13,6 +13,7 @@ _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s.]+")
 _ID = re.compile(r"[A-Za-z0-9]{15}([A-Z0-5]{3})?")
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
 _NUMBERS = ("double", "currency", "percent")
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 
 def whole_id(text: str) -> str | None:
@@ -48,10 +49,11 @@ def _boolean(field: SalesforceField, value: Any, *, from_csv: bool) -> bool:
 
 
 def _number(field: SalesforceField, value: Any) -> int | float:
-    try:
-        number = float(value) if not isinstance(value, bool) else None
-    except (TypeError, ValueError):
-        number = None
+    """Of a text that is a number by its digits, without separators, is unconfirmed."""
+    if isinstance(value, str):
+        number = float(value) if _NUMBER.fullmatch(value.strip()) else None
+    else:
+        number = float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
     if number is None or (field.type == "int" and number != int(number)):
         raise _wrong_type(field, value)
     return int(number) if field.type == "int" else round(number, 2)

@@ -9,6 +9,8 @@ What can fail here and what then happens:
 - the connection to the warehouse is lost → no batch leaves until it is back and the lease is still ours; then the
   checkpoint is looked for, and written where it did not take place, and the plan is read on.
 - the process dies → records below the durable intent and without an outcome are in doubt, and no others.
+
+A destination that takes a run as a whole is given it by `publishing` instead.
 """
 
 from __future__ import annotations
@@ -19,10 +21,12 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
+from typing import Protocol
 
 from revetl.context import Meter
 from revetl.destinations.base import Destination
-from revetl.destinations.capabilities import NeedsRecords, RunsJobs, requests_of
+from revetl.destinations.capabilities import NeedsRecords, PublishesRuns, RunsJobs, requests_of
+from revetl.errors import Ambiguous
 from revetl.model import EXISTED, Change, Operation, Outcome, RunRecord, Status
 from revetl.state import destination_jobs
 from revetl.state.destination_jobs import DestinationJob
@@ -31,6 +35,7 @@ from revetl.sync.apply.batch_writer import BatchWriter, one_for_each
 from revetl.sync.apply.checkpoint import FrozenPlan
 from revetl.sync.apply.jobs import JobWriter
 from revetl.sync.apply.plan_stream import PlanStream
+from revetl.sync.apply.publishing import publish_plan
 from revetl.sync.apply.state_connection import StateConnection
 from revetl.sync.apply.waves import Waves
 from revetl.sync.apply.writes_aside import WritesAside
@@ -51,14 +56,46 @@ _STRETCH_ROWS = 50_000
 _STRETCH_GROWTH = 8
 
 
+class Applied(Protocol):
+    """What became of a plan. `counts`: outcome → records, with those that were decided when it was planned. `answered`:
+    (operation, status) → records that were sent. `not_applied`: field → records of which another value stands than was
+    sent. `error`: why it stopped early, None where it ran to the end or was told to stop. `jobs_running`: jobs that
+    were left to be followed by the next run."""
+
+    @property
+    def counts(self) -> Counter[str]: ...
+
+    @property
+    def answered(self) -> Counter[tuple[Operation, Status]]: ...
+
+    @property
+    def not_applied(self) -> Counter[str]: ...
+
+    @property
+    def sent(self) -> int: ...
+
+    @property
+    def error(self) -> BaseException | None: ...
+
+    @property
+    def jobs_running(self) -> int: ...
+
+
 async def apply_plan(
     run: SyncRun, destination: Destination, record: RunRecord, plan: FrozenPlan, *, stage: str
-) -> Applier:
+) -> Applied:
     """Sends `plan__<sync>` as it stands frozen, and writes down what became of every line. `stage`: the word under
     which its progress is shown. A WarehouseError leaves as it is: what was not checkpointed is then in doubt for the
     next run."""
     ctx, now = run.ctx, run.ctx.clock.now
     record.counts = await again(ctx, lambda: run.on_tables(checkpoint.write_decided, plan, record, now()))
+    if isinstance(destination, PublishesRuns) and plan.changes:
+        await again(ctx, lambda: run.on_tables(checkpoint.begin, plan, record.run_id, now()))
+        published = await publish_plan(run, destination, record, plan, stage=stage)
+        if not isinstance(published.error, Ambiguous):  # else the next run publishes it
+            await again(ctx, lambda: run.on_tables(checkpoint.finish, plan))
+        record.counts = dict(published.counts)
+        return published
     applier = Applier(run, destination, record, plan, await again(ctx, lambda: run.on_tables(waves.read)))
     if plan.changes:
         await again(ctx, lambda: run.on_tables(checkpoint.begin, plan, record.run_id, now()))
@@ -68,7 +105,7 @@ async def apply_plan(
 
 
 class Applier:
-    """Applies one plan once. `error` is why it stopped early, None where it ran to the end or was told to stop."""
+    """Applies one plan once, and says what became of it as `Applied`."""
 
     def __init__(
         self, run: SyncRun, destination: Destination, record: RunRecord, plan: FrozenPlan, waves: Waves
@@ -78,6 +115,8 @@ class Applier:
         self._clock = run.ctx.clock
         self._meter: Meter | None = None
         self._limits = destination.limits(run.spec.object)
+        if plan.erases:
+            self._limits = replace(self._limits, delete_rows=self._limits.erase_rows)
         self._stretch = 0
         self._intent = 0
         self._started_s = self._clock.monotonic()
@@ -87,12 +126,12 @@ class Applier:
         self._ahead: asyncio.Task[None] | None = None  # a checkpoint under way while requests go on
         self._ended_jobs: list[DestinationJob] = []
         self.counts: Counter[str] = Counter(record.counts)
-        self.not_applied: Counter[str] = Counter()  # field → records of which another value stands than was sent
+        self.not_applied: Counter[str] = Counter()
         self.answered: Counter[tuple[Operation, Status]] = Counter()
         self.sent = 0
         self._writer = self._make_writer()
         whole = isinstance(destination, NeedsRecords) and destination.needs_record(run.spec.object)
-        self._stream = PlanStream(run, record, waves, self._limits, self._connection, records=whole)
+        self._stream = PlanStream(run, record, waves, self._limits, self._connection, records=whole, erases=plan.erases)
         self._aside = WritesAside(run, destination, waves)
 
     @property
@@ -101,7 +140,6 @@ class Applier:
 
     @property
     def jobs_running(self) -> int:
-        """Jobs that were left to be followed by the next run."""
         return self._writer.left_running if isinstance(self._writer, JobWriter) else 0
 
     def _make_writer(self) -> BatchWriter | JobWriter:

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from revetl.clock import naive
 from revetl.model import Outcome, RunRecord
-from revetl.state import destination_jobs, outcomes, runs, snapshot
+from revetl.state import destination_jobs, outcomes, publications, runs, snapshot
 from revetl.state.destination_jobs import DestinationJob
+from revetl.state.publications import Publication
 from revetl.state.sync_tables import SyncTables
 from revetl.sync import typed_text
 from revetl.sync.apply.doubts import doubt
@@ -42,7 +43,8 @@ _RESULTS = (
 @dataclass(frozen=True, slots=True)
 class FrozenPlan:
     """A plan as it is applied. `queue` says which of the answered records wait from now on, as
-    `snapshot.queue_refused` does for a sync. `by_jobs`: batches may go as jobs, where the destination runs them."""
+    `snapshot.queue_refused` does for a sync. `by_jobs`: batches may go as jobs, where the destination runs them.
+    `erases`: deletes erase for good."""
 
     plan_id: str
     changes: int
@@ -50,6 +52,7 @@ class FrozenPlan:
     full_refresh: bool = False
     intent_rows: int | None = None
     by_jobs: bool = False
+    erases: bool = False
 
 
 def begin(tables: SyncTables, plan: FrozenPlan, run_id: str, now: datetime) -> None:
@@ -202,6 +205,32 @@ def write_followed(tables: SyncTables, job: DestinationJob, done: Sequence[Outco
             runs.recount(warehouse, job.run_id)
 
 
+def write_published(
+    tables: SyncTables, publication: Publication, queue: Queue, ordinals: tuple[int, int], now: datetime
+) -> None:
+    """That the lines from the first to the last of these ordinals stand where they were published, each under its key.
+    One transaction; what is written already is not written again."""
+    first, last = max(ordinals[0], publication.written_until), ordinals[1]
+    if last < first:
+        return
+    answered = f"""
+        SELECT
+            p.*,
+            'ok' AS status,
+            coalesce(p.destination_id, p.key) AS result_id,
+            CAST(NULL AS VARCHAR) AS error_class,
+            CAST(NULL AS VARCHAR) AS error_code,
+            CAST(NULL AS VARCHAR) AS error_message,
+            1 AS attempts,
+            FALSE AS in_row
+        FROM ({outcomes.with_change_list(tables.plan)}) p
+        WHERE p.outcome IS NULL AND p.ordinal BETWEEN {int(first)} AND {int(last)}
+        """
+    with tables.warehouse.transaction():
+        _write_answered(tables, queue, answered, publication.run_id, naive(now))
+        publications.wrote(tables, publication, last + 1)
+
+
 def give_up(tables: SyncTables, job: DestinationJob, now: datetime) -> int:
     """Nothing of this job can be written as it was planned, or nobody can ask after it: its records without an outcome
     are in doubt. Returns how many. One transaction; safe to repeat."""
@@ -279,7 +308,7 @@ def _write_what_stands(tables: SyncTables, done: Sequence[Outcome]) -> None:
         tables.warehouse.execute(
             f"""
             UPDATE {tables.snapshot}
-            SET {ident(field.stored)} = TRY_CAST(s.value AS {field.type})
+            SET {ident(field.stored)} = {typed_text.cast("s.value", field.type)}
             FROM (
                 SELECT p.key, r.value
                 FROM {scratch} r

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import repeat
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +33,7 @@ def stream_lines(
     if tables.warehouse.lean(0) is None:  # a server: it keeps the result, we hold one chunk
         yield from _stream(tables, wanted, params, records)
         return
-    for first, last in _ranges(tables, wanted, params):
+    for first, last in ordinal_ranges(tables, wanted, params):
         # Read to its end at once: nothing of ours is open while the chunks are sent and checkpoints are written.
         yield from list(_stream(tables, f"{wanted} AND ordinal BETWEEN {first} AND {last}", params, records))
 
@@ -76,8 +77,8 @@ def _last_answers(tables: SyncTables) -> str:
         """
 
 
-def _ranges(tables: SyncTables, wanted: str, params: Sequence[Scalar]) -> Iterator[tuple[int, int]]:
-    """First and last ordinal of each range, in order."""
+def ordinal_ranges(tables: SyncTables, wanted: str, params: Sequence[Scalar]) -> Iterator[tuple[int, int]]:
+    """First and last ordinal of each range of these lines, in order; each holds at most 8 MiB of texts, or one line."""
     count, start, end = tables.warehouse.numbers(
         f"SELECT count(*), min(ordinal), max(ordinal) FROM {tables.plan} WHERE {wanted}", params
     )
@@ -127,7 +128,9 @@ def read_changes(chunk: pa.RecordBatch, tables: SyncTables) -> list[Change]:
     operations = {op.value: op for op in Operation}
     records, answered = _records([*position], whole, len(keys))
     lines = zip(
-        *(ordinals, keys, map(operations.__getitem__, ops), ids, fields, match, doubts, records, answered), strict=True
+        *(ordinals, keys, map(operations.__getitem__, ops), ids, fields, match, doubts, records, answered),
+        repeat(False, len(keys)),  # that deletes erase is said by who applies the plan: a rollback's never do
+        strict=True,
     )
     return list(map(Change._make, lines))
 

@@ -22,7 +22,8 @@ _CHUNKS_AHEAD = 5
 
 
 class PlanStream:
-    """Of one plan, read once. `limits`: how large its batches are; `records`: whether changes bring their rows."""
+    """Of one plan, read once. `limits`: how large its batches are; `records`: whether changes bring their rows;
+    `erases`: whether deletes erase for good."""
 
     def __init__(
         self,
@@ -33,7 +34,9 @@ class PlanStream:
         connection: StateConnection,
         *,
         records: bool = False,
+        erases: bool = False,
     ) -> None:
+        self._erases = erases
         self._lines = partial(stream_lines, records=records)
         self._run, self._record, self._waves = run, record, waves
         self._limits, self._connection = limits, connection
@@ -60,6 +63,8 @@ class PlanStream:
         try:
             while (chunk := await ready.get()) is not None:
                 changes = read_changes(chunk, self._run.tables)
+                if self._erases:
+                    changes = [c._replace(erase=True) if c.op is Operation.DELETE else c for c in changes]
                 wide = cutter.may_be_wide(chunk)
                 if metadata := self._run.spec.metadata:
                     changes = with_metadata(changes, metadata, self._record)

@@ -1,4 +1,5 @@
-"""What a run does first about one that never finished: records that may have been sent become in doubt.
+"""What a run does first about one that never finished: what it handed over as a whole, or as jobs, is brought to its
+end, and other records that may have been sent become in doubt.
 
 `plans.intent_until` was durable before any record with a smaller ordinal was sent (`checkpoint.write`), so only those
 records can have reached the destination, and only those become in doubt.
@@ -13,7 +14,7 @@ from revetl.clock import naive
 from revetl.destinations.base import Destination
 from revetl.state import leases, runs
 from revetl.state.sync_tables import SyncTables
-from revetl.sync.apply import jobs
+from revetl.sync.apply import jobs, publishing
 from revetl.sync.apply.doubts import doubt
 from revetl.sync.sync_run import SyncRun
 
@@ -23,7 +24,7 @@ _BROKEN_OFF = "subject = ? AND status = 'running' AND run_id <> ?"
 @dataclass(frozen=True, slots=True)
 class Healed:
     """`recovered`: records that became in doubt, `given_up` of them with jobs that can't be followed any more.
-    `followed`: outcome status → records of earlier runs' jobs."""
+    `followed`: outcome status → records of earlier runs' jobs, and of what was published for them."""
 
     recovered: int
     followed: dict[str, int]
@@ -31,9 +32,11 @@ class Healed:
 
 
 async def heal(run: SyncRun, destination: Destination | None) -> Healed:
-    """What every run does first: jobs of earlier runs are followed to their end, then what may have been sent and has
-    no outcome becomes in doubt. Raises as `jobs.follow_earlier` and `recover`."""
+    """What every run does first: jobs of earlier runs are followed to their end and their publications too, then what
+    may have been sent and has no outcome becomes in doubt. Raises as `jobs.follow_earlier`,
+    `publishing.publish_earlier` and `recover`."""
     followed, given_up = await jobs.follow_earlier(run, destination)
+    followed += await publishing.publish_earlier(run, destination)
     recovered = await run.on_tables(recover, run.ctx.clock.now(), present_run=run.ctx.run_id)
     return Healed(recovered + given_up, dict(followed), given_up)
 

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Literal
 
 from revetl.state.sync_tables import HASH_TYPE, SyncTables, row_hash
+from revetl.sync import typed_text
 from revetl.sync.drift import left_out
 from revetl.sync.drift.findings import MERGED, MISSING, UNLINKED
 from revetl.sync.retry import queue
@@ -61,7 +62,8 @@ def _resolve_fields(tables: SyncTables, chosen: DriftResolution, now: datetime, 
     values = {f.name: f"{snapshot}.{ident(f.stored)}" for f in tables.fields}
     sets = []
     for i, f in enumerate(fields):
-        values[f.name] = f"CASE WHEN w.set_{i} = 1 THEN TRY_CAST(w.value_{i} AS {f.type}) ELSE {values[f.name]} END"
+        stands = typed_text.cast(f"w.value_{i}", f.type)
+        values[f.name] = f"CASE WHEN w.set_{i} = 1 THEN {stands} ELSE {values[f.name]} END"
         sets.append(f"{ident(f.stored)} = {values[f.name]}")
     # In doubt stays in doubt: then all is sent, whatever was read of these fields.
     hash_ = f"CASE WHEN {snapshot}.row_hash IS NOT NULL THEN {row_hash(list(values.values()))} END"

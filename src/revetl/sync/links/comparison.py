@@ -57,6 +57,37 @@ def compare(tables: SyncTables, now: datetime, *, full_refresh: bool, planned: b
     )
 
 
+def removals_of(tables: SyncTables, undone_run: str) -> int:
+    """Puts into the scratch table of lines the removal of each link of ours that this run made, those in doubt since an
+    earlier rollback of it among them; returns how many. Changes no state."""
+    runs = tables.shared("runs")
+    tables.new_scratch(
+        "linkplan",
+        f"""
+        AS SELECT
+            CAST(row_number() OVER (ORDER BY r.to_sync, r.type, r.key, r.to_key, r.from_id, r.to_id) - 1 AS BIGINT)
+                AS ordinal,
+            'unlink' AS op,
+            r.key, r.to_sync, r.type, k.object, r.to_key, r.from_id, r.to_id,
+            TRUE AS ours,
+            coalesce(r.alone, FALSE) AS alone,
+            FALSE AS alone_by_another,
+            r.state <> 'linked' AS in_doubt,
+            FALSE AS moved,
+            CAST(NULL AS BIGINT) AS tries
+        FROM {tables.links} r
+        JOIN ({_declared(tables)}) k ON k.to_sync = r.to_sync AND k.type = r.type
+        WHERE {_MAY_STAND} AND coalesce(r.ours, TRUE)
+            AND r.run_id IN (
+                SELECT u.run_id
+                FROM {runs} u
+                WHERE u.run_id = {literal(undone_run)} OR u.undoes = {literal(undone_run)}
+            )
+        """,
+    )
+    return tables.warehouse.scalar(f"SELECT count(*) FROM {tables.scratch('linkplan')}", int)
+
+
 def left(tables: SyncTables) -> int:
     """How many links that we made, and that may stand there, are of a kind that `associate` does not name any more.
     Nothing removes them: the other record may be one of a sync that was renamed."""

@@ -71,6 +71,16 @@ class LinkReport:
         return {name: n for name, n in found.items() if n}
 
 
+@dataclass(frozen=True, slots=True)
+class _Stretch:
+    """Lines that are sent: the first, how many, how many at once; and how many links wait beside them."""
+
+    start: int
+    total: int
+    chunk_rows: int
+    waiting: int = 0
+
+
 async def forecast(run: SyncRun, destination: Destination | None, *, full_refresh: bool) -> LinkCounts:
     """What the run would send: links of records that its plan creates or adopts too, and those of records that its plan
     or the plan of the other sync found under another id, as they stand there. Changes no state. ConfigError for a kind
@@ -145,11 +155,45 @@ async def _bring(
     except CallError as e:
         return replace(written, error=e)
     counts, start = await run.on_tables(_compare, run.ctx.clock.now(), full_refresh)
-    report = replace(written, waiting=counts.waiting)
-    before = report.sent
-    total = counts.link + counts.unlink
     if counts.link:
         await _check_types(run.spec, destination)
+    total = counts.link + counts.unlink
+    return await _send_lines(run, destination, record, written, _Stretch(start, total, chunk_rows, counts.waiting))
+
+
+async def take_back(
+    run: SyncRun, destination: Destination, record: RunRecord, undone_run: str, *, chunk_rows: int = _CHUNK
+) -> LinkReport:
+    """Removes the links that a run made, and no others: one that stood there before us stays. The next sync makes them
+    again, as long as the model names them. Links that the run removed stay removed. Safe to repeat, and to repeat after
+    a crash at any point."""
+    written = LinkReport()
+
+    async def removed() -> LinkReport:
+        total = await run.on_tables(_made_by, undone_run)
+        return await _send_lines(run, destination, record, written, _Stretch(0, total, chunk_rows))
+
+    return await again(run.ctx, removed)
+
+
+def _made_by(tables: SyncTables, undone_run: str) -> int:
+    """Puts them into the scratch table of lines; returns how many there are."""
+    links_table.prepare(tables)
+    found = comparison.removals_of(tables, undone_run)
+    answers.prepare_results(tables)
+    return found
+
+
+async def _send_lines(
+    run: SyncRun,
+    destination: Destination,
+    record: RunRecord,
+    written: LinkReport,
+    stretch: _Stretch,
+) -> LinkReport:
+    start, total, chunk_rows = stretch.start, stretch.total, stretch.chunk_rows
+    report = replace(written, waiting=stretch.waiting)
+    before = report.sent
     for low in range(start, start + total, chunk_rows):
         if run.ctx.stop.is_set() or report.error is not None:
             break

@@ -4,7 +4,16 @@ where a sync asks for what can't be kept. Asks the destination nothing."""
 from __future__ import annotations
 
 from revetl.destinations.base import Destination, ObjectSchema
-from revetl.destinations.capabilities import KeepsKeys, LooksUp, LooksUpIds, NeedsRecords, ReadsBack, write_only
+from revetl.destinations.capabilities import (
+    OPERATION,
+    KeepsKeys,
+    LooksUp,
+    LooksUpIds,
+    NeedsRecords,
+    PublishesRuns,
+    ReadsBack,
+    write_only,
+)
 from revetl.errors import ConfigError, Problem
 from revetl.model import SyncSpec
 from revetl.sync.batching import by_jobs
@@ -26,6 +35,8 @@ def check(spec: SyncSpec, destination: Destination, schema: ObjectSchema) -> Non
         hint = "Write `mode: update`: a record has such an id only once it is there, so none can be created by it."
         raise ConfigError(Problem(message, hint=hint))
     _refuse_shared_keys(spec, destination)
+    if isinstance(destination, PublishesRuns):
+        _refuse_unpublishable(spec)
     if schema.kind == "records" and spec.mode == "update" and not isinstance(destination, LooksUp):
         message = f"{_where(spec)}: mode update can't be kept: {spec.destination} can't be searched"
         hint = "Write `mode: upsert`: what stands there already can't be told from what does not."
@@ -56,12 +67,24 @@ def _refuse_shared_keys(spec: SyncSpec, destination: Destination) -> None:
             raise ConfigError(Problem(message, hint=hint))
 
 
+def _refuse_unpublishable(spec: SyncSpec) -> None:
+    """Of a destination that takes a run as a whole."""
+    if spec.metadata:
+        message = f"{_where(spec)}: metadata: {spec.destination} takes no fields that tell of the run"
+        raise ConfigError(Problem(message, hint="Leave them out: what is published names its run and when it began."))
+    if OPERATION in (spec.key, *spec.sent_columns):
+        message = f"{_where(spec)}: a column is called {OPERATION}, in which {spec.destination} is told what was done"
+        raise ConfigError(Problem(message, hint="Give it another name in the model."))
+
+
 def consequences(spec: SyncSpec, destination: Destination, schema: ObjectSchema | None, changes: int) -> list[str]:
     """Sentences for people, without keys and values. `schema` is None where the plan had nothing to ask; `changes` are
     the records that will be sent."""
     name, out = spec.destination, []
     if schema is not None and schema.kind == "events":
         out.append(_of_events(name, schema))
+    elif isinstance(destination, PublishesRuns):
+        out += _published(name, destination, spec.object)
     else:
         if not isinstance(destination, LooksUp):
             out.append(_without_search(spec, destination))
@@ -80,6 +103,17 @@ def _of_events(name: str, schema: ObjectSchema) -> str:
     if schema.event_id is None:
         return f"{name} only adds events and would take one twice: one whose answer is lost is not sent again"
     return f"{name} only adds events: a changed row is not sent, unless its {schema.event_id} changed too"
+
+
+def _published(name: str, destination: PublishesRuns, object_: str) -> list[str]:
+    given = {
+        "changes": "the records that differ from what it was given before, each with what was done to it",
+        "full": "every record that stands after the run, where any differs from what it was given before",
+    }
+    return [
+        f"{name} takes a run as a whole: {given[destination.contents(object_)]}",
+        f"{name} can't be read: drift is not seen, and a rollback is a run that gives the values of before once more",
+    ]
 
 
 def _without_search(spec: SyncSpec, destination: Destination) -> str:

@@ -20,6 +20,7 @@ from revetl.sync.links import sending
 from revetl.sync.plan import (
     consequences,
     equal_forms,
+    erasing,
     events,
     field_types,
     freezing,
@@ -29,10 +30,12 @@ from revetl.sync.plan import (
     lines,
     matching,
     multi_select,
+    new_fields,
     policies,
     standing,
 )
 from revetl.sync.plan.basis import basis
+from revetl.sync.plan.field_types import FieldNote
 from revetl.sync.plan.forecast import PlanForecast, forecast
 from revetl.sync.plan.summary import PlanSummary, Refresh
 from revetl.sync.references import looking_up
@@ -72,6 +75,10 @@ async def draft(run: SyncRun, destination: Destination | None, *, limit: int | N
         summary.consequences += consequences.consequences(spec, destination, schema, summary.changes)
         if summary.changes:
             summary.notes += await key_property.to_make(spec, destination)
+            if schema is not None:
+                summary.new_fields.update(await new_fields.to_make(run.tables, destination, schema.fields))
+                summary.notes += new_fields.said(summary.new_fields)
+        summary.notes += erasing.said(summary.erased)
     summary.violations += guardrails.judge_creates(spec, summary.create - summary.again.get("create", 0))
     summary.links = await sending.forecast(run, destination, full_refresh=summary.full_refresh)
     summary.violations += guardrails.judge_links(spec, summary.links)
@@ -86,21 +93,21 @@ async def _ask(
     """Everything that the plan has to know from the destination; what that leaves out is counted in the summary.
     Returns the requests of lookups and of reads."""
     spec = run.spec
-    described = key_property.described(spec, destination, schema.fields)
+    described = new_fields.described(run.tables, destination, schema.fields)
     if schema.kind == "events":
         events.check(spec, schema, full_refresh=summary.full_refresh)
     field_types.refuse(run.tables, described)
     # Holds for every run of the sync alike, so runs do not repeat it as they do notes.
-    summary.consequences += check_declared(spec, destination, schema, [f.name for f in run.tables.fields])
+    summary.consequences += check_declared(run.tables, destination, schema)
     check_required(run.tables, schema)
-    summary.notes += await run.on_tables(field_types.check, described)
+    _note(summary, await run.on_tables(field_types.check, described))
     await run.on_tables(key_property.check_keys)
     policies.check(run.tables, destination, described)
     summary.notes += _only_forward(spec, [f.name for f in run.tables.fields], described)
     summary.notes += multi_select.replaced(run.tables, destination, described)
     if schema.kind == "events":
         lookups = await _match_events(run, destination, schema, summary)
-        summary.notes += await run.on_tables(field_types.strange_options, described)
+        _note(summary, await run.on_tables(field_types.strange_options, described))
         return lookups, 0
     if not (summary.full_refresh or summary.read_back):
         summary.unchanged += await equal_forms.take_over(run, destination)
@@ -121,8 +128,13 @@ async def _ask(
     await handovers.decide(run, destination, described, summary)
     await multi_select.decide(run, destination, described)
     at.append(requests_of(destination)[0])
-    summary.notes += await run.on_tables(field_types.strange_options, described)
+    _note(summary, await run.on_tables(field_types.strange_options, described))
     return at[2] - at[1], at[1] - at[0] + at[3] - at[2]
+
+
+def _note(summary: PlanSummary, found: Sequence[FieldNote]) -> None:
+    summary.notes += [note.sentence for note in found]
+    summary.examples += [f"{note.field}: {note.example}" for note in found if note.example is not None]
 
 
 async def _match_events(run: SyncRun, destination: Destination, schema: ObjectSchema, summary: PlanSummary) -> int:
@@ -177,18 +189,22 @@ def _writes(spec: SyncSpec, destination: Destination, plan: PlanSummary) -> dict
         Operation.DELETE: plan.delete,
     }
     writes = {op.value: -(-n // write_rows(destination, spec.object, plan.changes, op)) for op, n in records.items()}
+    if spec.erases:
+        writes[Operation.DELETE.value] = -(-plan.delete // destination.limits(spec.object).erase_rows)
     # A wave is a batch of its own at least, and so is what is emptied before them.
     writes[Operation.UPDATE.value] += plan.waves - 1 + -(-plan.vacated // destination.limits(spec.object).batch_rows)
     return writes
 
 
-def check_declared(spec: SyncSpec, destination: Destination, schema: ObjectSchema, columns: Sequence[str]) -> list[str]:
+def check_declared(tables: SyncTables, destination: Destination, schema: ObjectSchema) -> list[str]:
     """What a sync declares, held against the destination without looking at a row: as `revetl check` and every plan do
     it. Returns what is worth knowing, a sentence each. ConfigError for what can't be sent so."""
-    described = key_property.described(spec, destination, schema.fields)
+    spec = tables.spec
+    described = new_fields.described(tables, destination, schema.fields)
     looked_up_only = spec.match_on if consequences.finds_by_id(spec, destination) else None
-    check_fields(spec, columns, described, looked_up_only=looked_up_only)
+    check_fields(spec, [f.name for f in tables.fields], described, looked_up_only=looked_up_only)
     consequences.check(spec, destination, schema)
+    erasing.check(spec, destination)
     return check_metadata(spec, described)
 
 

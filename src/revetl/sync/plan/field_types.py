@@ -48,13 +48,19 @@ _SAID: Mapping[tuple[Kind, str], str] = {
 
 
 @dataclass(frozen=True, slots=True)
-class TypeClash:
-    """`refused`: it must not be sent. The message has no keys, and of values only what an option is meant by."""
+class FieldNote:
+    """What is worth knowing of one field. The message goes into logs and pull requests and holds no key and no value;
+    `example` has some of the values, and is shown where samples are. `refused`: it must not be sent."""
 
     field: str
     message: str
+    example: str | None = None
     refused: bool = False
     cure: str | None = None
+
+    @property
+    def sentence(self) -> str:
+        return f"{self.field}: {self.message}"
 
 
 def kind_of(type_: str) -> Kind:
@@ -99,32 +105,28 @@ def refuse(tables: SyncTables, known: Mapping[str, DestinationField]) -> None:
         raise ConfigError(problems)
 
 
-def check(tables: SyncTables, known: Mapping[str, DestinationField]) -> list[str]:
-    """Of the plan that stands in `plan__<sync>`: what to say, a sentence a field. ConfigError with every field that
+def check(tables: SyncTables, known: Mapping[str, DestinationField]) -> list[FieldNote]:
+    """Of the plan that stands in `plan__<sync>`: what to say of its fields. ConfigError with every field that
     must not be sent so. Reads only."""
     spec = tables.spec
     sent = [f for f in tables.fields if f.name in known and not (tables.by_id and f.name == spec.match_on)]
-    clashes = [c for f in sent for c in _of_field(tables, f, known[f.name])]
-    refused = [
-        Problem(f"{spec.where or f'sync {spec.name}'}: {c.field}: {c.message}", hint=c.cure)
-        for c in clashes
-        if c.refused
-    ]
+    notes = [note for f in sent for note in _of_field(tables, f, known[f.name])]
+    where = spec.where or f"sync {spec.name}"
+    refused = [Problem(f"{where}: {note.sentence}", hint=note.cure) for note in notes if note.refused]
     if refused:
         raise ConfigError(refused)
-    return [f"{c.field}: {c.message}" for c in clashes]
+    return notes
 
 
-def _of_field(tables: SyncTables, field: SyncField, known: DestinationField) -> Iterator[TypeClash]:
+def _of_field(tables: SyncTables, field: SyncField, known: DestinationField) -> Iterator[FieldNote]:
     kind, after = kind_of(field.type), ident(field.after)
     sent = f"FROM {tables.plan} WHERE {after} IS NOT NULL"
     if kind in ("whole", "number") and known.type in ("date", "datetime"):
         greatest = _greatest(tables, after, sent)
         if 0 < greatest < _SECONDS_BELOW:
-            yield TypeClash(
+            yield FieldNote(
                 field.name,
-                f"whole numbers up to {greatest} are seconds since 1970, and milliseconds are meant there: January 1970"
-                " would be written",
+                "its numbers are seconds since 1970, and milliseconds are meant there: January 1970 would be written",
                 refused=True,
                 cure=f"Make it a timestamp in the model: to_timestamp({field.name}).",
             )
@@ -132,15 +134,17 @@ def _of_field(tables: SyncTables, field: SyncField, known: DestinationField) -> 
     if kind == "whole" and known.type == "number":
         greatest = _greatest(tables, after, sent)
         if greatest > _EXACT:
-            yield TypeClash(
-                field.name, f"whole numbers up to {greatest} do not fit into a number there: their last digits are lost"
+            yield FieldNote(
+                field.name,
+                f"whole numbers over {_EXACT} do not fit into a number there: their last digits are lost",
+                f"up to {greatest}",
             )
         return
     said = of_types(field.type, known)
     if said is None:
         return
     example = tables.warehouse.rows(f"SELECT max({after}) {sent}")[0][0] if (kind, known.type) == _DAYS else None
-    yield TypeClash(field.name, f"{said}{_as_day(example)}")
+    yield FieldNote(field.name, said, _as_day(example))
 
 
 def _greatest(tables: SyncTables, column: str, sent: str) -> Decimal:
@@ -151,15 +155,15 @@ def _greatest(tables: SyncTables, column: str, sent: str) -> Decimal:
 _DAYS = ("moment", "date")
 
 
-def _as_day(moment: object) -> str:
+def _as_day(moment: object) -> str | None:
     if not isinstance(moment, datetime):
-        return ""
+        return None
     utc = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
     written: date = utc.date()
-    return f" ({moment:%Y-%m-%d %H:%M}{moment:%z} as {written})"
+    return f"{moment:%Y-%m-%d %H:%M}{moment:%z} as {written}"
 
 
-def strange_options(tables: SyncTables, known: Mapping[str, DestinationField]) -> list[str]:
+def strange_options(tables: SyncTables, known: Mapping[str, DestinationField]) -> list[FieldNote]:
     """Of the plan, once it is decided what is sent: of each enumeration how many records are given what is no option
     there. What they hold beside that is not sent, so it is not refused. Reads only."""
     planned = with_change_list(tables.plan)
@@ -171,25 +175,24 @@ def strange_options(tables: SyncTables, known: Mapping[str, DestinationField]) -
     return _strange(tables, known, given)
 
 
-def strange_options_of_model(tables: SyncTables, known: Mapping[str, DestinationField]) -> list[str]:
+def strange_options_of_model(tables: SyncTables, known: Mapping[str, DestinationField]) -> list[FieldNote]:
     """The same of all rows of the model, sent or not: before there is a plan. Reads only."""
     return _strange(tables, known, lambda field: (tables.value(field, "m"), f"{tables.source} m WHERE TRUE"))
 
 
 def _strange(
     tables: SyncTables, known: Mapping[str, DestinationField], given: Callable[[SyncField], tuple[str, str]]
-) -> list[str]:
+) -> list[FieldNote]:
     """`given`: of a field its value, and from where on the statement goes."""
     listed = (f for f in tables.fields if f.name in known and kind_of(f.type) == "text" and _has_options(known[f.name]))
-    said = ((f.name, _of_options(tables, known[f.name], *given(f))) for f in listed)
-    return [f"{name}: {message}" for name, message in said if message is not None]
+    return [note for f in listed if (note := _of_options(tables, known[f.name], f.name, *given(f))) is not None]
 
 
 def _has_options(known: DestinationField) -> bool:
     return known.type in ("enum", "multi_enum") and bool(known.options)
 
 
-def _of_options(tables: SyncTables, known: DestinationField, value: str, origin: str) -> str | None:
+def _of_options(tables: SyncTables, known: DestinationField, name: str, value: str, origin: str) -> FieldNote | None:
     options = set(known.options)
     rows = tables.warehouse.rows(
         f"""
@@ -210,9 +213,13 @@ def _of_options(tables: SyncTables, known: DestinationField, value: str, origin:
             meant |= {part: folded[_folded(part)] for part in odd if _folded(part) in folded}
     if not strange:
         return None
-    labels = "".join(f", {said!r} for {option!r}" for said, option in [*meant.items()][:3])
-    several = " Several are joined with ';'." if known.type == "multi_enum" else ""
-    return f"{strange:,} record(s) hold what is no option there{labels}: refused there.{several}"
+    said = f"{strange:,} record(s) hold what is no option there: refused there."
+    if meant:
+        said += f" A label or another spelling stands for {', '.join(map(repr, [*dict.fromkeys(meant.values())][:3]))}."
+    if known.type == "multi_enum":
+        said += " Several are joined with ';'."
+    example = ", ".join(f"{given!r} for {option!r}" for given, option in [*meant.items()][:3])
+    return FieldNote(name, said, example or None)
 
 
 def _folded(text: str) -> str:

@@ -189,11 +189,11 @@ def _present(comparison: SnapshotComparison) -> str:
 
 
 def _leavers(tables: SyncTables) -> str:
-    """mirror: who is in the snapshot and not in the model is archived, or its fields are cleared once. What it is found
-    by stays: without it the record would be made a second time when somebody of that identity comes back."""
+    """mirror: who is in the snapshot and not in the model is archived, erased or its fields cleared once. What
+    it is found by stays: without it a second record would be made when somebody of that identity comes back."""
     identities = tables.identities
     nulls = [f"CAST(NULL AS {f.type})" for f in tables.fields]
-    if tables.spec.on_leave == "archive":
+    if tables.spec.on_leave in ("archive", "erase"):
         op, hash_, due, names = "'delete'", f"CAST(NULL AS {HASH_TYPE})", "TRUE", "''"
     else:
         op, hash_ = "'update'", row_hash(nulls)

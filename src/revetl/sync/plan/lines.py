@@ -44,6 +44,7 @@ def summarise(tables: SyncTables, summary: PlanSummary) -> PlanSummary:
     summary.again = {str(kind): int(str(n)) for kind, _, _, n in kinds if n}
     summary.create, summary.update = by_kind.get("create", 0), by_kind.get("update", 0)
     summary.adopt, summary.delete = by_kind.get("adopt", 0), by_kind.get("delete", 0)
+    summary.erased = summary.delete if tables.spec.erases else 0
     summary.matched, summary.withheld = by_kind.get("matched", 0), by_kind.get("withheld", 0)
     summary.in_doubt = sum(int(str(n)) for _, _, n, _ in kinds)
     summary.reasons = warehouse.counts(

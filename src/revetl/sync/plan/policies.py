@@ -17,15 +17,16 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
 from revetl.destinations.base import Destination, DestinationField, RecordMatch
 from revetl.destinations.capabilities import ReadsBack
 from revetl.errors import ConfigError, Problem
 from revetl.model import FieldPolicy, Scalar, SyncSpec
+from revetl.number_text import parse_number
 from revetl.state.outcomes import changed, with_change_list
 from revetl.state.sync_tables import SyncField, SyncTables
+from revetl.sync import typed_text
 from revetl.sync.readback import read_by_id
 from revetl.sync.sync_run import SyncRun
 from revetl.warehouse.cells import plain
@@ -115,11 +116,7 @@ def _rank(field: DestinationField, form: str) -> Any:
     if field.type == "enum":
         return field.options.index(form) if form in field.options else None
     if field.type == "number":
-        try:
-            number = Decimal(form)
-        except InvalidOperation:
-            return None
-        return number if number.is_finite() else None
+        return parse_number(form)
     return form  # dates in one normal form sort as text
 
 
@@ -147,7 +144,7 @@ class _PolicyJudge:
                 continue
             if self._keeps(name, stands.get(name), line.ours[name]):
                 kept.add(name)
-            verdicts += ["kept" if name in kept else "sent", _text(stands.get(name))]
+            verdicts += ["kept" if name in kept else "sent", _text(field, stands.get(name))]
         sent = [name for name in line.changed if name not in kept]
         found = {name: stands.get(name) for name in sent}
         return line.ordinal, json.dumps(sent, separators=(",", ":")), json.dumps(found, default=str), *verdicts
@@ -167,10 +164,14 @@ class _PolicyJudge:
             return None
 
 
-def _text(value: Scalar) -> str | None:
+def _text(field: SyncField, value: Scalar) -> str | None:
+    """What stands there, for the field's columns of the plan; None where they can't hold it."""
     if _blank(value):
         return None
-    return value.isoformat() if isinstance(value, date) else str(value)
+    try:
+        return typed_text.text(typed_text.fit(field.type, value.isoformat() if isinstance(value, date) else value))
+    except ValueError:
+        return None
 
 
 def _nominated(tables: SyncTables, ruled: Sequence[SyncField], columns: str) -> str:
@@ -231,7 +232,7 @@ def _write(tables: SyncTables, ruled: Sequence[SyncField]) -> dict[str, int]:
     note = f"CASE WHEN {any_kept} THEN {literal(_NOTE)} || concat_ws(', ', {names}) END"
     sets = ["changed_fields = k.changed_fields", "found = k.found", f"note = {note}"]
     for i, f in enumerate(ruled):
-        stands, before, after = f"TRY_CAST(k.stands_{i} AS {f.type})", ident(f.before), ident(f.after)
+        stands, before, after = typed_text.cast(f"k.stands_{i}", f.type), ident(f.before), ident(f.after)
         sets.append(f"{before} = CASE WHEN k.verdict_{i} IS NULL THEN {plan}.{before} ELSE {stands} END")
         sets.append(f"{after} = CASE WHEN k.verdict_{i} = 'kept' THEN {stands} ELSE {plan}.{after} END")
     assignments = ", ".join(sets)

@@ -103,6 +103,7 @@ def columns_digest(tables: SyncTables) -> str:
     named = [spec.name, spec.destination, spec.object, spec.key, spec.match_on, spec.mode, spec.on_leave]
     named += [f"{name}: {kind}" for name, kind in sorted(spec.metadata.items())]
     named += [] if spec.key_property is None else [f"key_property: {spec.key_property}"]
+    named += [f"create_properties: {name}" for name in spec.create_properties]
     return _sha256([*named, rules, [[a.to, a.by, a.type] for a in spec.associate]])
 
 

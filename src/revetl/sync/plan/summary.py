@@ -83,6 +83,7 @@ class RecordCounts:
     recovered: int = 0  # became in doubt just now, by recovery
     vacated: int = 0  # a unique field is emptied first, since values move in a circle
     again: dict[str, int] = field(default_factory=dict)  # create, adopt, … → records that were refused before
+    erased: int = 0  # among `delete`: erased for good (`on_leave: erase`)
     cleared_again: int = 0  # among `cleared`: were refused before
     merged: int = 0  # stand under another id: somebody merged their record into another
     left_as_theirs: int = 0  # have a field that is not sent, for nothing says that what stands there is ours
@@ -138,7 +139,9 @@ class PlanSummary(RecordCounts, FieldCounts):
     destination: str
     object: str
     samples: list[PlanLine] = field(default_factory=list)  # a few lines of each kind
-    notes: list[str] = field(default_factory=list)  # of columns whose type is not the field's, a sentence each
+    notes: list[str] = field(default_factory=list)  # what is worth knowing, a sentence each: no keys, no values
+    examples: list[str] = field(default_factory=list)  # values that some of the notes are about, like the samples
+    new_fields: dict[str, str] = field(default_factory=dict)  # `create_properties`, made first: name → type
     requests: int = 0  # writes that it takes
     forecast: PlanForecast | None = None  # None without a destination
     links: LinkCounts = field(default_factory=LinkCounts)  # counted apart from records

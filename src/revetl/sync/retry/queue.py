@@ -115,6 +115,7 @@ class QueueFilter:
     run_id: str | None = None
     codes: tuple[str, ...] = ()
     statuses: tuple[str, ...] = ()
+    whole: bool = False  # only records of which no field is held, since a person edited it
 
     def condition(self) -> tuple[str, list[Scalar]]:
         statuses = self.statuses or (() if self.keys or self.run_id else REFUSED)
@@ -126,6 +127,8 @@ class QueueFilter:
         if self.run_id:
             conditions.append("run_id = ?")
             params.append(self.run_id)
+        if self.whole:
+            conditions.append("kept_values IS NULL")
         return " AND ".join(conditions), params
 
 

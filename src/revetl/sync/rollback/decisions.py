@@ -36,7 +36,7 @@ async def decide(run: SyncRun, destination: Destination, undone: RunRecord, choi
         if unseen:
             found = [v for row in rows for v in judge.unseen(row, repeatable)]
         else:
-            by_value = await _look_for(tables, destination, rows)
+            by_value = await look_for(tables, destination, rows)
             found = [v for row in rows for v in judge.record(row, stands.get(row["destination_id"]), by_value)]
         await run.on_tables(verdicts.append, found)
         done += len(rows)
@@ -51,7 +51,7 @@ async def _refuse_events(destination: Destination, spec: SyncSpec) -> None:
         raise ConfigError(message, hint="What was sent can't be taken back from here.")
 
 
-async def _look_for(tables: SyncTables, destination: Destination, rows: Sequence[KnownRow]) -> dict[str, RecordMatch]:
+async def look_for(tables: SyncTables, destination: Destination, rows: Sequence[KnownRow]) -> dict[str, RecordMatch]:
     """Records that can only be asked for by their `match_on` value: creates that never got an id, and what the run
     archived. By the value in the destination's form."""
     match_on = tables.spec.match_on

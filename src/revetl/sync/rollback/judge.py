@@ -10,8 +10,8 @@ from datetime import timedelta
 from typing import Any
 
 from revetl.destinations.base import DestinationField, RecordMatch
-from revetl.destinations.capabilities import write_only
-from revetl.model import EXISTED, RunRecord, Scalar, Status
+from revetl.destinations.capabilities import PublishesRuns, write_only
+from revetl.model import ERASED, EXISTED, RunRecord, Scalar, Status
 from revetl.state.outcomes import VACATED
 from revetl.state.sync_tables import SyncTables
 from revetl.sync import typed_text
@@ -27,9 +27,11 @@ CREATED = "created by that run: --archive-created archives it"
 STOOD_ALREADY = "stood there when that run's create arrived, which changed it: what it held before is not known"
 CREATED_AND_EDITED = "created by that run and edited since: not archived"
 ARCHIVED = "archived by that run: a person can restore it there; --recreate-archived makes it anew"
+ERASED_FOR_GOOD = "erased for good by that run: nobody can bring it back, and no run makes it anew"
 GONE = "not there any more: archived or deleted since"
 NOT_CREATED = "the run got no answer, and it was not created"
 NOT_KEPT = "the run did not keep what stood there"
+AS_BEFORE = "stands as before the run"
 EDITED = "every field that it changed was edited or written since"
 NO_STEP_BACK = "the destination takes no step back"
 NO_COLUMN = "its column has left the model"
@@ -40,11 +42,13 @@ UNSEEN_BEFORE = "nothing of ours stood there before, and the destination can't b
 
 @dataclass(frozen=True, slots=True)
 class RollbackChoices:
-    """What of the run is taken back. No keys: all records."""
+    """What of the run is taken back. No keys: all records. `links`: those that it made are removed; else they are left
+    to the next sync of a mended model."""
 
     keys: tuple[str, ...] = ()
     archive_created: bool = False
     recreate_archived: bool = False
+    links: bool = False
 
 
 def match_value(row: KnownRow, match_on: str) -> Scalar:
@@ -69,12 +73,17 @@ class RollbackJudge:
         self._tables, self._forms, self._undone, self._choices = tables, forms, undone, choices
         self._fields = {f.name: (i, f) for i, f in enumerate(tables.fields)}
         self._unseen = write_only(forms.destination)
+        # Who is given a run's whole rows was given the nulls too; elsewhere a null of ours may hide a person's value.
+        self._knows_nulls = not self._unseen or isinstance(forms.destination, PublishesRuns)
 
     def record(
         self, row: KnownRow, match: RecordMatch | None, by_value: Mapping[str, RecordMatch]
     ) -> Iterator[RollbackVerdict]:
         """The rows of `rollback__<sync>` for one record: one for itself, one per field that the run changed."""
         changed = list(json.loads(row["changed_fields"] or "[]"))
+        if row["op"] == "delete" and self._was_erased(row):
+            yield self._left(row, ERASED_FOR_GOOD)
+            return
         if row["op"] == "delete":
             yield from self._archived(row, match, by_value)
             return
@@ -112,6 +121,11 @@ class RollbackJudge:
             return
         yield from self.record(row, match, {})
 
+    def _was_erased(self, row: KnownRow) -> bool:
+        """An answer may be lost with its code; then what the sync does today tells it, since a sync erases and a
+        rollback never does."""
+        return row["error_code"] == ERASED or (self._tables.spec.erases and self._undone.undoes is None)
+
     def _absent(self, row: KnownRow) -> RollbackVerdict:
         if row["destination_id"] is None:
             return self._left(row, NOT_CREATED)
@@ -143,7 +157,7 @@ class RollbackJudge:
             overall, reason = "restore", None
         elif any(v.verdict == "already" for v in decided):
             # Nothing to send; the state here is put right only where it says something else.
-            overall, reason = ("already", None) if stale else ("left", "stands as before the run")
+            overall, reason = ("already", None) if stale else ("left", AS_BEFORE)
         else:
             reasons = {v.reason for v in decided}
             overall, reason = "left", (reasons.pop() if len(reasons) == 1 else EDITED)
@@ -171,7 +185,7 @@ class RollbackJudge:
             return verdict("left", NO_COLUMN)
         if name not in earlier:
             return verdict("left", NOT_KEPT)
-        if self._unseen and stood is None:
+        if stood is None and not self._knows_nulls:
             return verdict("left", UNSEEN_BEFORE)
         index, column = self._fields[name]
         try:
@@ -183,18 +197,28 @@ class RollbackJudge:
             last_sent = form(name, row[f"now__{index}"])
             if row["status"] == Status.ACCEPTED and last_sent == form(name, wrote_typed) != now:
                 # What the run wrote may be on its way still: the earlier value has to be sent after it.
+                if self._is_no_way_back(name, form(name, wrote_typed), form(name, value), value):
+                    return verdict("left", NO_STEP_BACK)
                 return verdict("restore", earlier=typed_text.text(value))
             return verdict("already", earlier=typed_text.text(value))
         there = self._described.get(name) or DestinationField(name, "string")
         emptied = row["error_code"] == VACATED and now == "" and there.vacatable
         if emptied or now == form(name, wrote_typed):
-            # Emptying is no step back.
-            if there.only_forward and value is not None and not allows("forward_only", there, now, form(name, value)):
+            if self._is_no_way_back(name, now, form(name, value), value):
                 return verdict("left", NO_STEP_BACK)
             return verdict("restore", earlier=typed_text.text(value))
         if now == form(name, row[f"now__{index}"]):
             return verdict("left", f"written since by run {row['now_run']}")
         return verdict("left", EDITED_THERE, earlier=typed_text.text(value), written=typed_text.text(wrote_typed))
+
+    def _is_no_way_back(self, name: str, now: str, form: str, value: Scalar) -> bool:
+        """Whether the destination would not go there from what stands: it goes only forward, or has no such option any
+        more, of which the whole record would be refused. Emptying is no step back."""
+        there = self._described.get(name)
+        if there is None or not there.only_forward or value is None or value == "":
+            return False
+        gone = bool(there.options) and form not in there.options
+        return gone or not allows("forward_only", there, now, form)
 
     def _options(
         self, row: KnownRow, match: RecordMatch, name: str, earlier: Mapping[str, Any], written: Mapping[str, Any]

@@ -9,6 +9,7 @@ from datetime import datetime
 from revetl.model import RunRecord, Scalar
 from revetl.state import snapshot
 from revetl.state.sync_tables import SyncTables, row_hash
+from revetl.sync import typed_text
 from revetl.sync.plan.freezing import sending_order
 from revetl.sync.retry import queue
 from revetl.sync.rollback import verdicts
@@ -106,10 +107,11 @@ def _lines(tables: SyncTables) -> str:
     pairs, after, kept = [], [], []
     for i, f in enumerate(tables.fields):
         stands = f"n.{ident(f.stored)}"
-        restored = f"CASE WHEN r.set_{i} = 1 THEN TRY_CAST(r.earlier_{i} AS {f.type}) ELSE {stands} END"
+        earlier = typed_text.cast(f"r.earlier_{i}", f.type)
+        restored = f"CASE WHEN r.set_{i} = 1 THEN {earlier} ELSE {stands} END"
         value = f"CASE WHEN {deletes} THEN CAST(NULL AS {f.type}) ELSE {restored} END"
         after.append(value)
-        wrote = f"TRY_CAST(r.written_{i} AS {f.type})"
+        wrote = typed_text.cast(f"r.written_{i}", f.type)
         kept.append(f"CASE WHEN r.edited_{i} = 1 THEN {snapshot.kept_value(f.name, wrote)} END")
         pairs.append(f", {stands} AS {ident(f.before)}, {value} AS {ident(f.after)}")
     # In doubt stays in doubt, unless it was the undone run that left it so: its fields have just been read.

@@ -12,14 +12,16 @@ from dataclasses import dataclass, field, replace
 
 from revetl.context import RunContext
 from revetl.destinations.base import Destination
-from revetl.destinations.capabilities import requests_of, write_only
+from revetl.destinations.capabilities import PublishesRuns, requests_of, write_only
 from revetl.errors import GuardrailError
 from revetl.model import Operation, RunRecord, RunStatus, SyncSpec
 from revetl.sync import restored
 from revetl.sync.apply import recovery
 from revetl.sync.apply.applier import apply_plan
 from revetl.sync.apply.checkpoint import FrozenPlan
+from revetl.sync.batching import write_rows
 from revetl.sync.leasing import under_lease
+from revetl.sync.links import sending
 from revetl.sync.lost_connection import again
 from revetl.sync.plan import handovers
 from revetl.sync.recording import how_it_ended, recorded
@@ -33,8 +35,8 @@ from revetl.sync.sync_run import SyncRun
 
 __all__ = ["RollbackChoices", "RollbackOptions", "RollbackPlan", "RollbackReport", "roll_back"]
 
-
 UNSEEN = "the destination can't be read: values are sent over whatever people may have written there since"
+PUBLISHED = "the values of before are given once more, as a run of its own: what that run published stands as it is"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +94,14 @@ async def roll_back(
             if plan.changes and options.confirm is not None and not options.confirm(plan):
                 raise GuardrailError(f"{spec.name}: not confirmed; nothing was sent")
             await restored.remember(run)
-            report = await _apply(run, destination, record, plan, options)
+            links = sending.LinkReport()
+            if choices.links and run.spec.associate:  # before the records that they tie
+                links = await sending.take_back(run, destination, record, undone.run_id)
+                plan.links = 0
+            if links.error is not None or links.not_sent:
+                report = _links_broke_off(run, record, plan, links)
+            else:
+                report = await _apply(run, destination, record, plan, options, links)
             waiting = await run.on_tables(queue.counts)
             report.waiting, report.waiting_reasons = waiting.statuses, waiting.reasons
             record.waiting = waiting.reasons
@@ -105,27 +114,50 @@ async def _plan(run: SyncRun, destination: Destination, undone: RunRecord, choic
     before = requests_of(destination)[0]
     await decide(run, destination, undone, choices)
     reads = requests_of(destination)[0] - before
+    plan = await plan_decided(run, destination, undone, choices)
+    plan.reads = reads
+    return plan
+
+
+async def plan_decided(
+    run: SyncRun, destination: Destination, undone: RunRecord, choices: RollbackChoices
+) -> RollbackPlan:
+    """Freezes the plan that follows from `rollback__<sync>`. Sends nothing; safe to repeat."""
     await run.on_tables(rollback_plan.freeze, run.ctx.run_id, undone.run_id)
     described = (await destination.describe(run.spec.object)).fields
     withheld = await handovers.decide(run, destination, described)
     await run.on_tables(verdicts.leave_withheld, [(w.key, w.field, w.why, w.whole) for w in withheld])
     plan = await run.on_tables(rollback_plan.summarise, undone, choices)
-    plan.reads = reads
-    limits = destination.limits(run.spec.object)
-    if write_only(destination):
+    if isinstance(destination, PublishesRuns):
+        plan.consequences.append(PUBLISHED)
+    elif write_only(destination):
         plan.consequences.append(UNSEEN)
     records = {Operation.UPDATE: plan.restore, Operation.DELETE: plan.archive, Operation.CREATE: plan.recreate}
-    plan.requests = sum(-(-n // limits.write_rows(op)) for op, n in records.items())
+    plan.requests = sum(-(-n // write_rows(destination, run.spec.object, n, op)) for op, n in records.items())
     return plan
 
 
+def _links_broke_off(run: SyncRun, record: RunRecord, plan: RollbackPlan, links: sending.LinkReport) -> RollbackReport:
+    """Then no record is sent: links go before the records that they tie."""
+    status, exit_code, error = how_it_ended(links.counts, interrupted=run.ctx.stop.is_set(), error=links.error)
+    record.counts = links.counts
+    return RollbackReport(
+        record.run_id, plan.sync, status, plan, record.counts, plan.changes, error=error, exit_code=exit_code
+    )
+
+
 async def _apply(
-    run: SyncRun, destination: Destination, record: RunRecord, plan: RollbackPlan, options: RollbackOptions
+    run: SyncRun,
+    destination: Destination,
+    record: RunRecord,
+    plan: RollbackPlan,
+    options: RollbackOptions,
+    links: sending.LinkReport,
 ) -> RollbackReport:
     """As the plan of a sync is applied, but for what waits afterwards."""
     frozen = FrozenPlan(record.run_id, plan.changes, rollback_plan.queue_restored, intent_rows=options.intent_rows)
     applier = await apply_plan(run, destination, record, frozen, stage="restoring")
-    record.counts, not_sent = dict(applier.counts), plan.changes - applier.sent
+    record.counts, not_sent = {**applier.counts, **links.counts}, plan.changes - applier.sent
     interrupted = run.ctx.stop.is_set() and bool(not_sent)
     status, exit_code, error = how_it_ended(record.counts, interrupted=interrupted, error=applier.error)
     return RollbackReport(

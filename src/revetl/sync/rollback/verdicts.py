@@ -91,22 +91,32 @@ def written_by(tables: SyncTables, run_id: str, keys: Sequence[str], *, batch_ro
             n.destination_id AS now_id,
             n.run_id AS now_run,
             n.row_hash IS NULL AS in_doubt,
-            CASE WHEN x.low <> o.key THEN x.low WHEN x.high <> o.key THEN x.high END AS holder
+            {another_key("o")} AS holder
             {now}
         FROM {tables.shared("outcomes")} o
         LEFT JOIN {tables.snapshot} n ON n.key = o.key
-        LEFT JOIN (
-            SELECT destination_id, min(key) AS low, max(key) AS high
-            FROM {tables.snapshot}
-            WHERE destination_id IS NOT NULL
-            GROUP BY destination_id
-        ) x ON x.destination_id = o.destination_id
+        LEFT JOIN ({keys_of_ids(tables)}) x ON x.destination_id = o.destination_id
         WHERE {_of_run("o", f"o.op IN {_OPS}", keys)}
         ORDER BY o.key
         """,
         [run_id, tables.spec.name, *keys],
         batch_rows=batch_rows,
     )
+
+
+def keys_of_ids(tables: SyncTables) -> str:
+    """A SELECT of (destination_id, low, high): the keys that have a record today, of which there should be one."""
+    return f"""
+            SELECT destination_id, min(key) AS low, max(key) AS high
+            FROM {tables.snapshot}
+            WHERE destination_id IS NOT NULL
+            GROUP BY destination_id
+        """
+
+
+def another_key(alias: str) -> str:
+    """The key that has the record of this row today, where it is another one; over `keys_of_ids` as `x`."""
+    return f"CASE WHEN x.low <> {alias}.key THEN x.low WHEN x.high <> {alias}.key THEN x.high END"
 
 
 def leave_withheld(tables: SyncTables, withheld: Sequence[tuple[str, str, str, bool]]) -> None:

@@ -1,0 +1,1 @@
+"""Leaving a destination: what stands there because of a sync, what becomes of it, and the end of the sync's state."""

@@ -1,0 +1,167 @@
+"""What of a sync's records is to be taken back when its destination is left, decided as for a rollback: three texts for
+each field, what stood before us, what we last sent, and what stands now. So nothing that a person has edited since is
+touched. Reads only, but for `rollback__<sync>`.
+
+The destination is away, or the process dies → nothing was sent, and the next disconnect decides anew.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from revetl import __version__
+from revetl.destinations.base import Destination, DestinationField, RecordMatch
+from revetl.destinations.capabilities import write_only
+from revetl.errors import ConfigError
+from revetl.model import Operation, RunRecord, Status
+from revetl.state.sync_tables import SyncTables
+from revetl.sync import typed_text
+from revetl.sync.disconnect import inventory
+from revetl.sync.disconnect.inventory import Inventory, OurRecord
+from revetl.sync.plan import multi_select
+from revetl.sync.readback import KnownRow, NormalForms, read_by_id, require_readable
+from revetl.sync.rollback import verdicts
+from revetl.sync.rollback.decisions import look_for
+from revetl.sync.rollback.judge import RollbackChoices, RollbackJudge
+from revetl.sync.rollback.verdicts import RollbackVerdict
+from revetl.sync.sync_run import SyncRun
+
+_CLOCK_SKEW = timedelta(minutes=5)
+_BEFORE_ALL = datetime(1971, 1, 1, tzinfo=UTC)
+STOOD_BEFORE = "stood there before the run that created it began: not archived"
+
+
+class Leaving(StrEnum):
+    """What becomes of what stands there."""
+
+    LEAVE = "leave"
+    CLEAR = "clear"  # fields that we wrote get back what stood before us; links that we made are removed
+    ARCHIVE = "archive"  # records that we created, and that nobody has edited since, are archived
+
+
+async def take_stock(run: SyncRun) -> Inventory:
+    """Counts what stands there because of us. Asks the destination nothing."""
+    found = Inventory()
+    chunks = await run.on_tables(inventory.records)
+    while (chunk := await run.ctx.offload(next, chunks, None)) is not None:
+        for record in chunk:
+            found.count(record)
+    found.links = await run.on_tables(inventory.count_links)
+    return found
+
+
+async def decide(run: SyncRun, destination: Destination, way: Leaving, metadata: Sequence[str]) -> RunRecord:
+    """Fills `rollback__<sync>`, and gives what stands for the run that is taken back: all runs of the sync.
+    `metadata`: fields that tell of runs, which are cleared with the rest of a record. ConfigError for events, which
+    can't be taken back, and for records that can't be read back. Safe to repeat."""
+    spec, tables = run.spec, run.tables
+    schema = await destination.describe(spec.object)
+    if schema.kind == "events":
+        message = f"{spec.name}: {spec.destination} {spec.object} are events: they are only added"
+        raise ConfigError(message, hint="`--leave` leaves them there.")
+    if not write_only(destination):
+        await require_readable(destination, spec)
+    await run.on_tables(verdicts.prepare)
+    every = RunRecord(run.ctx.run_id, "disconnect", spec.name, run.ctx.target, _BEFORE_ALL, __version__)
+    deciding = _Deciding(tables, destination, every, way, schema.fields, metadata)
+    meter, done = run.ctx.progress("reading"), 0
+    chunks = await run.on_tables(inventory.records)
+    while (chunk := await run.ctx.offload(next, chunks, None)) is not None:
+        await run.on_tables(verdicts.append, await deciding.chunk(chunk))
+        done += len(chunk)
+        if meter:
+            meter(done, done)
+    return every
+
+
+class _Deciding:
+    """Chunk after chunk; holds no records."""
+
+    def __init__(
+        self,
+        tables: SyncTables,
+        destination: Destination,
+        every: RunRecord,
+        way: Leaving,
+        described: Mapping[str, DestinationField],
+        metadata: Sequence[str],
+    ) -> None:
+        self._tables, self._destination, self._way = tables, destination, way
+        self._metadata, self._forms = metadata, NormalForms(destination, tables)
+        choices = RollbackChoices(archive_created=True)
+        self._judge = RollbackJudge(tables, self._forms, every, choices, described)
+        self._multi = multi_select.names(described)
+        self._repeatable = destination.idempotent(tables.spec.object, tables.spec.match_on)
+        self._unseen = write_only(destination)
+        self._every = every
+
+    async def chunk(self, records: list[OurRecord]) -> list[RollbackVerdict]:
+        spec, names = self._tables.spec, [f.name for f in self._tables.fields]
+        rows = [(record, row) for record in records if (row := self._row(record)) is not None]
+        if self._unseen:
+            return [v for _, row in rows for v in self._judge.unseen(row, self._repeatable)]
+        ids = list(dict.fromkeys(row["destination_id"] for _, row in rows if row["destination_id"] is not None))
+        stands = await read_by_id(self._destination, spec.object, ids, names)
+        by_value = await look_for(self._tables, self._destination, [row for _, row in rows])
+        found: list[RollbackVerdict] = []
+        for record, row in rows:
+            match = stands.get(row["destination_id"])
+            found += self._of(record, row, match, by_value)
+        return found
+
+    def _of(
+        self, record: OurRecord, row: KnownRow, match: RecordMatch | None, by_value: Mapping[str, RecordMatch]
+    ) -> Iterator[RollbackVerdict]:
+        since = record.created_since
+        made_at = match.created_at if match is not None else None
+        if self._way is Leaving.ARCHIVE and since is not None and made_at is not None and made_at < since - _CLOCK_SKEW:
+            yield RollbackVerdict(self._every.run_id, row["key"], row["destination_id"], None, "left", STOOD_BEFORE)
+            return
+        if record.unsure and match is not None:
+            row = {**row, "written": json.dumps(self._as_it_arrived(record, row, match))}
+        for verdict in self._judge.record(row, match, by_value):
+            yield self._with_metadata(verdict)
+
+    def _as_it_arrived(self, record: OurRecord, row: KnownRow, match: RecordMatch) -> dict[str, object]:
+        """What we sent last, where a write whose answer was lost turns out to have been applied."""
+        form, written = self._forms.of, json.loads(row["written"])
+        stand = {name for name, sent in record.unsure.items() if form(name, match.fields.get(name)) == form(name, sent)}
+        return {**written, **{name: record.unsure[name] for name in stand}}
+
+    def _row(self, record: OurRecord) -> KnownRow | None:
+        """What the judge is asked of this record; None: nothing of it is taken back."""
+        now = {f.name: record.row[f"now__{i}"] for i, f in enumerate(self._tables.fields)}
+        if self._way is Leaving.ARCHIVE:
+            if record.created_since is None:
+                return None
+            op, before, changed = Operation.CREATE, dict[str, Any](), [*now]
+        else:
+            op, before = Operation.UPDATE, dict(record.before)
+            if record.created_since is not None:
+                # Without what it is found by, a record of ours would be one that nobody can find again.
+                before.pop(str(self._tables.spec.match_on), None)
+            changed = [*before]
+            for name in self._multi.intersection(before):
+                before[name] = multi_select.ours_of(before[name], now.get(name))  # others' options stay by themselves
+        return {
+            **record.row,
+            "op": op.value,
+            "status": Status.OK.value,
+            "destination_id": record.row["now_id"] or record.row["destination_id"],
+            "error_code": None,
+            "known": True,
+            "changed_fields": json.dumps(changed),
+            "earlier": json.dumps(before, default=str),
+            "written": json.dumps({name: typed_text.text(value) for name, value in now.items()}),
+        }
+
+    def _with_metadata(self, verdict: RollbackVerdict) -> RollbackVerdict:
+        """What tells of our runs goes with the rest."""
+        if not self._metadata or verdict.field is not None or verdict.verdict != "restore":
+            return verdict
+        sent = {**json.loads(verdict.sent or "{}"), **dict.fromkeys(self._metadata)}
+        return verdict._replace(sent=json.dumps(sent, separators=(",", ":")))

@@ -1,0 +1,1 @@
+"""Sagas: syncs that stand or fall together."""

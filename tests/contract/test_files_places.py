@@ -1,0 +1,306 @@
+"""Each place for files, past the contract: a name is made once, failures are told apart, hosts are known ones alone."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import stat
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import asyncssh
+import pytest
+
+from revetl.destinations.files.connector import store_of
+from revetl.destinations.files.options import Options
+from revetl.destinations.files.sftp import SftpStore
+from revetl.destinations.files.spool import SpooledFile, spooled
+from revetl.destinations.files.store import FileStore
+from revetl.errors import Ambiguous, CallError, ConfigError, Denied, Throttled, Unavailable
+from tests.support.file_servers import files_in_bucket, lasting_s3, lasting_sftp
+from tests.support.files import files_below
+
+OURS, THEIRS = b"ours\n" * 100_000, b"theirs"
+
+
+def place(kind: str, folder: Path) -> tuple[FileStore, Any]:
+    """A store, and what reads the files there."""
+    if kind == "s3":
+        server = lasting_s3()
+        bucket = server.new_bucket()
+        options = {"url": f"s3://{bucket}/crm", "s3": server.options()}
+        return store_of("lake", Options.model_validate(options)), lambda: files_in_bucket(server, bucket, "crm/")
+    if kind == "sftp":
+        server_ = lasting_sftp()
+        options = {"url": server_.url(folder), "sftp": server_.options()}
+        return store_of("lake", Options.model_validate(options)), lambda: files_below(folder)
+    return store_of("lake", Options.model_validate({"url": f"file://{folder}"})), lambda: files_below(folder)
+
+
+@pytest.mark.parametrize("kind", ["folder", "s3", "sftp"])
+def test_a_name_is_made_once_and_never_written_over(kind: str, tmp_path: Path) -> None:
+    store, files = place(kind, tmp_path)
+
+    async def play() -> list[bool]:
+        ours, theirs = spooled(OURS), spooled(THEIRS)
+        said = [await store.create("people/2024/a.csv", ours), await store.create("people/2024/a.csv", theirs)]
+        said += [await store.holds("people/2024/a.csv", file) for file in (ours, theirs)]
+        await store.close()
+        return said
+
+    assert asyncio.run(play()) == [True, False, True, False]
+    assert files() == {"people/2024/a.csv": OURS}, "and nothing else is left there"
+
+
+@pytest.mark.parametrize("kind", ["folder", "sftp"])
+def test_two_at_once_make_one(kind: str, tmp_path: Path) -> None:
+    async def one() -> bool:
+        store, _ = place(kind, tmp_path)
+        try:
+            return await store.create("a.csv", spooled(OURS))
+        finally:
+            await store.close()
+
+    async def both() -> list[bool | BaseException]:
+        return await asyncio.gather(one(), one(), return_exceptions=True)
+
+    said = asyncio.run(both())
+    # One may take the other's half for what a killed process left: it then tries again.
+    assert said.count(True) == 1
+    assert all(isinstance(answer, bool | Unavailable | Ambiguous | Denied) for answer in said)
+    assert {path: content for path, content in files_below(tmp_path).items() if ".part" not in path} == {"a.csv": OURS}
+
+
+@pytest.mark.parametrize("kind", ["folder", "sftp"])
+def test_what_a_killed_process_left_goes_with_the_next_attempt(kind: str, tmp_path: Path) -> None:
+    store, files = place(kind, tmp_path)
+    (tmp_path / ".a.csv.0123abcd.part").write_bytes(b"half")
+    (tmp_path / ".another.csv.0123abcd.part").write_bytes(b"of somebody else")
+
+    async def play() -> None:
+        assert await store.create("a.csv", spooled(OURS))
+        await store.close()
+
+    asyncio.run(play())
+    assert files() == {"a.csv": OURS, ".another.csv.0123abcd.part": b"of somebody else"}
+
+
+@pytest.mark.parametrize("kind", ["folder", "sftp"])
+def test_the_folder_of_the_url_is_not_made(kind: str, tmp_path: Path) -> None:
+    store, _ = place(kind, tmp_path / "not-mounted")
+    assert "there is no folder" in str(failure(store, Denied))
+    with pytest.raises(Denied, match="there is no folder"):
+        asyncio.run(checked(store))
+    assert list(tmp_path.iterdir()) == []
+
+
+async def checked(store: FileStore) -> str:
+    try:
+        return await store.check()
+    finally:
+        await store.close()
+
+
+def failure(store: FileStore, kind: type[CallError | ConfigError], content: bytes = THEIRS) -> CallError | ConfigError:
+    async def play() -> None:
+        try:
+            await store.create("a.csv", spooled(content))
+        finally:
+            await store.close()
+
+    with pytest.raises(kind) as raised:
+        asyncio.run(play())
+    assert type(raised.value) is kind
+    return raised.value
+
+
+# A folder.
+
+
+def test_files_and_folders_are_for_their_owner_alone(tmp_path: Path) -> None:
+    store, _ = place("folder", tmp_path)
+    asyncio.run(store.create("people/a.csv", spooled(OURS)))
+    assert stat.S_IMODE((tmp_path / "people/a.csv").stat().st_mode) == 0o600
+    assert stat.S_IMODE((tmp_path / "people").stat().st_mode) == 0o700
+
+
+# S3.
+
+
+@contextmanager
+def answering(status: int, code: str) -> Iterator[tuple[str, list[Any]]]:
+    """(endpoint, the headers of requests): a store that answers everything so; 0 cuts the connection."""
+    seen: list[Any] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_PUT(self) -> None:
+            seen.append(self.headers)
+            self.rfile.read(int(self.headers["Content-Length"]))
+            if not status:
+                self.connection.shutdown(socket.SHUT_RDWR)
+                return
+            body = b"" if not code else f"<Error><Code>{code}</Code><Message>for secret-word</Message></Error>".encode()
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", seen
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def bucket_at(endpoint: str) -> FileStore:
+    keys = {"access_key_id": "sender", "secret_access_key": "secret-word", "session_token": "secret-word"}
+    options = {"url": "s3://exports", "s3": {"endpoint_url": endpoint, **keys}}
+    return store_of("lake", Options.model_validate(options))
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "kind"),
+    [
+        (403, "AccessDenied", Denied),
+        (403, "SignatureDoesNotMatch", Denied),
+        (404, "NoSuchBucket", Denied),
+        (409, "ConditionalRequestConflict", Unavailable),
+        (503, "SlowDown", Throttled),
+        (503, "ServiceUnavailable", Unavailable),
+        (500, "InternalError", Ambiguous),
+        (200, "", None),
+        (200, "InternalError", Ambiguous),
+        (0, "", Ambiguous),
+    ],
+)
+def test_what_an_answer_of_s3_means(status: int, code: str, kind: type[CallError] | None) -> None:
+    with answering(status, code) as (endpoint, seen):
+        if kind is None:
+            assert asyncio.run(bucket_at(endpoint).create("a.csv", spooled(OURS)))
+        else:
+            said = str(failure(bucket_at(endpoint), kind, OURS))
+            assert "secret-word" not in said
+            assert code in said
+    assert len(seen) == 1, "repeated by us alone, who know what may have been applied"
+    assert seen[0]["If-None-Match"] == "*"
+    assert seen[0]["x-amz-checksum-sha256"]
+    assert seen[0]["Authorization"].startswith("AWS4-HMAC-SHA256 Credential=sender/")
+
+
+def test_nobody_at_the_endpoint_is_unavailable() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    failure(bucket_at(f"http://127.0.0.1:{port}"), Unavailable)
+
+
+def test_without_credentials_nothing_is_sent(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    options = {"url": "s3://exports", "s3": {"endpoint_url": "http://127.0.0.1:9"}}
+    said = failure(store_of("lake", Options.model_validate(options)), Denied)
+    assert "no credentials were found" in str(said)
+
+
+# SFTP.
+
+
+def test_a_host_with_another_key_is_not_talked_to(tmp_path: Path) -> None:
+    server = lasting_sftp()
+    other = asyncssh.generate_private_key("ssh-ed25519").export_public_key().decode().split()
+    for line in (f"[127.0.0.1]:{server.port} {other[0]} {other[1]}\n", ""):
+        (tmp_path / "known_hosts").write_text(line)
+        options = {"url": server.url(tmp_path), "sftp": server.options(known_hosts=str(tmp_path / "known_hosts"))}
+        said = str(failure(store_of("lake", Options.model_validate(options)), Denied))
+        assert "does not stand in" in said
+        assert [p.name for p in tmp_path.iterdir()] == ["known_hosts"]
+
+
+def test_a_key_that_the_server_does_not_take_is_denied(tmp_path: Path) -> None:
+    server = lasting_sftp()
+    other = asyncssh.generate_private_key("ssh-ed25519").export_private_key().decode()
+    options = {"url": server.url(tmp_path), "sftp": server.options(private_key=other)}
+    assert "refuses the user" in str(failure(store_of("lake", Options.model_validate(options)), Denied))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"), [({"known_hosts": "/nowhere"}, "known_hosts: there is no file"), ({"private_key": "no"}, "read")]
+)
+def test_what_is_no_key_and_no_file_is_a_configuration_error(wrong: dict[str, str], said: str, tmp_path: Path) -> None:
+    server = lasting_sftp()
+    options = {"url": server.url(tmp_path), "sftp": server.options(**wrong)}
+    assert said in str(failure(store_of("lake", Options.model_validate(options)), ConfigError))
+
+
+class Linkless:
+    """A server without links: what stands there, and what it was asked for."""
+
+    def __init__(self, *standing: str, overwrites: bool = False) -> None:
+        self.files, self.asked = {*standing}, list[str]()
+
+    async def link(self, part: str, target: str) -> None:
+        raise asyncssh.SFTPOpUnsupported("no links")
+
+    async def lexists(self, path: str) -> bool:
+        return path in self.files
+
+    async def rename(self, part: str, target: str) -> None:
+        self.asked.append("rename")
+        self.files = self.files - {part} | {target}
+
+    async def remove(self, path: str) -> None:
+        self.files.remove(path)
+
+
+def test_a_server_without_links_is_asked_for_a_rename_onto_a_free_name_alone() -> None:
+    options = Options.model_validate(
+        {"url": "sftp://me@files.example/in", "sftp": {"known_hosts": "h", "password": "p"}}
+    )
+    store = store_of("lake", options)
+    assert isinstance(store, SftpStore)
+    free, taken = Linkless("part"), Linkless("part", "a.csv")
+    assert asyncio.run(store._named(free, "part", "a.csv")) is True
+    assert asyncio.run(store._named(taken, "part", "a.csv")) is False
+    assert (free.files, free.asked) == ({"a.csv"}, ["rename"])
+    assert (taken.files, taken.asked) == ({"a.csv"}, [])
+
+
+def test_a_connection_that_breaks_before_the_name_is_made_left_nothing(tmp_path: Path) -> None:
+    """The next call makes a new one."""
+    store, files = place("sftp", tmp_path)
+    assert isinstance(store, SftpStore)
+
+    class Cut:
+        """A content that ends the connection half-way."""
+
+        def __init__(self, file: SpooledFile) -> None:
+            self._file = file
+
+        def read(self, size: int) -> bytes:
+            store._connection.abort()
+            return self._file.content.read(size)
+
+    async def play() -> None:
+        file = spooled(OURS)
+        with pytest.raises(Unavailable):
+            await store.create("a.csv", SpooledFile(Cut(file), 0, file.bytes, file.sha256))  # type: ignore[arg-type]
+        assert "a.csv" not in files()
+        file.content.seek(0)
+        assert await store.create("a.csv", file)
+        await store.close()
+
+    asyncio.run(play())
+    assert files() == {"a.csv": OURS}

@@ -1,0 +1,293 @@
+"""Leaving a destination: what stands there because of us, what becomes of it, and the end of the state."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import json
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from revetl.destinations.base import DestinationField, ObjectSchema
+from revetl.errors import ConfigError, GuardrailError, LeaseError
+from revetl.model import Association, Guardrails, Scalar
+from revetl.state import runs, syncs
+from revetl.sync.disconnect.disconnecting import DisconnectOptions, DisconnectReport, disconnect
+from revetl.sync.disconnect.taking_back import Leaving
+from revetl.sync.leasing import leased
+from tests.support.fake_destination import FakeDestination
+from tests.support.sync_bench import ANN, BOB, CID, Bench
+from tests.unit.test_sync_links import DDL, FIRMS, Two
+
+
+async def leave(bench: Bench, way: Leaving = Leaving.LEAVE, **options: Any) -> DisconnectReport:
+    known = syncs.read(bench.warehouse, bench.spec.name)
+    assert known is not None
+    asked = None if way is Leaving.LEAVE else bench.destination
+    ctx = bench.context(command="disconnect", state_dir=options.pop("state_dir", None))
+    return await disconnect(ctx, known, asked, DisconnectOptions(way=way, **options))
+
+
+def left(bench: Bench, way: Leaving = Leaving.LEAVE, **options: Any) -> DisconnectReport:
+    return asyncio.run(leave(bench, way, **options))
+
+
+def state_of(bench: Bench) -> list[str]:
+    return sorted(n for n in bench.warehouse.tables("revetl") if n.endswith("fake__contacts"))
+
+
+@pytest.fixture
+def bench() -> Bench:
+    """Ann is a record of others, whose city we wrote over an earlier one; Bob was made by others and equal; we made
+    Cid."""
+    b = Bench()
+    b.destination.make(email="ann@x.io", firstname="Ann", city="Paris")
+    b.destination.make(email="bob@x.io", firstname="Bob")
+    b.source([ANN, BOB, CID])
+    b.run()
+    return b
+
+
+def fields_of(bench: Bench, email: str) -> dict[Scalar, Any]:
+    return dict(bench.destination.by("email")[email])
+
+
+def test_what_stands_there_because_of_us_is_counted(bench: Bench) -> None:
+    plan = left(bench, dry_run=True).plan
+    standing = plan.standing
+    assert (standing.records, standing.created, standing.written, standing.matched) == (3, 1, 1, 1)
+    assert standing.fields == {"city": 1}
+    assert plan.tables
+    assert state_of(bench)  # nothing was done
+
+
+def test_leaving_changes_nothing_there_and_the_state_goes(bench: Bench) -> None:
+    before = {i: dict(r) for i, r in bench.destination.records.items()}
+    bench.destination.written.clear()
+    report = left(bench)
+    assert (report.status, report.exit_code, report.disconnected) == ("done", 0, True)
+    assert bench.destination.records == before
+    assert bench.destination.written == []
+    assert state_of(bench) == []
+    # What its runs did is told for ever.
+    assert [run.command for run in runs.list_runs(bench.warehouse)] == ["disconnect", "sync"]
+    assert bench.rows("SELECT count(*) FROM revetl.outcomes WHERE sync = 'fake__contacts'") == [(3,)]
+
+
+def test_clearing_gives_back_what_stood_before_us(bench: Bench) -> None:
+    report = left(bench, Leaving.CLEAR)
+    assert (report.status, report.counts["ok"]) == ("done", 2)
+    assert fields_of(bench, "ann@x.io") == {"email": "ann@x.io", "firstname": "Ann", "city": "Paris"}
+    assert fields_of(bench, "bob@x.io") == {"email": "bob@x.io", "firstname": "Bob"}
+    # A record of ours keeps what it is found by.
+    assert fields_of(bench, "cid@x.io") == {"email": "cid@x.io"}
+    assert state_of(bench) == []
+
+
+def test_the_earliest_value_comes_back_whatever_we_wrote_since(bench: Bench) -> None:
+    for city in ("Rome", "Bern", None):
+        bench.source([("1", "ann@x.io", "Ann", city), BOB, CID])
+        bench.run()
+    left(bench, Leaving.CLEAR)
+    assert fields_of(bench, "ann@x.io")["city"] == "Paris"
+
+
+def test_what_a_person_edited_since_is_left(bench: Bench) -> None:
+    ann, cid = (
+        next(i for i, r in bench.destination.records.items() if r["email"] == e) for e in ("ann@x.io", "cid@x.io")
+    )
+    bench.destination.records[ann]["city"] = "Hand"
+    bench.destination.records[cid]["city"] = "Hand"
+    report = left(bench, Leaving.CLEAR)
+    assert report.status == "done"
+    assert fields_of(bench, "ann@x.io")["city"] == "Hand"
+    assert fields_of(bench, "cid@x.io") == {"email": "cid@x.io", "city": "Hand"}
+    assert report.plan.changes is not None
+    assert ("edited there since", False, 2) in report.plan.changes.reasons
+
+
+def test_archiving_takes_only_what_we_made_and_nobody_edited(bench: Bench) -> None:
+    dan = ("4", "dan@x.io", "Dan", "Ulm")
+    bench.source([ANN, BOB, CID, dan])
+    bench.run()
+    id_ = next(i for i, r in bench.destination.records.items() if r["email"] == "dan@x.io")
+    bench.destination.records[id_]["city"] = "Hand"
+    report = left(bench, Leaving.ARCHIVE)
+    assert report.plan.changes is not None
+    assert (report.plan.changes.archive, report.plan.changes.left) == (1, 1)
+    assert sorted(bench.destination.by("email")) == ["ann@x.io", "bob@x.io", "dan@x.io"]
+    assert fields_of(bench, "ann@x.io")["city"] == "Riga"  # a record of others is left as it stands
+    assert state_of(bench) == []
+
+
+def test_a_record_that_was_found_after_a_lost_answer_is_not_taken_for_ours() -> None:
+    bench = Bench()
+    bench.source([CID])
+    bench.destination.after_write = lambda _: (_ for _ in ()).throw(RuntimeError)
+    bench.run()
+    bench.destination.after_write = lambda _: None
+    bench.run()
+    report = left(bench, Leaving.ARCHIVE)
+    assert (report.plan.standing.created, len(bench.destination.records)) == (0, 1)
+
+
+def test_the_mapping_is_for_its_owner_and_safe_for_spreadsheets(bench: Bench, tmp_path: Path) -> None:
+    bench.source([ANN, ("=cmd", "x@x.io", "X", None)])
+    bench.run()
+    file = tmp_path / "mapping.csv"
+    report = left(bench, mapping=file)
+    rows = list(csv.DictReader(file.open()))
+    assert report.mapped == len(rows) == 4
+    assert {row["key"] for row in rows} == {"1", "2", "3", "'=cmd"}
+    assert all(row["record_id"] and row["destination"] == "fake" and row["object"] == "contacts" for row in rows)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+def test_the_mapping_as_ndjson_is_exact(bench: Bench, tmp_path: Path) -> None:
+    bench.source([("=cmd", "x@x.io", "X", None)])
+    bench.run()
+    file = tmp_path / "mapping.ndjson"
+    left(bench, mapping=file)
+    assert "=cmd" in {json.loads(line)["key"] for line in file.read_text().splitlines()}
+
+
+def test_a_mapping_that_cannot_be_written_keeps_the_state(bench: Bench, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="written as"):
+        left(bench, mapping=tmp_path / "mapping.xlsx")
+    with pytest.raises(ConfigError, match="no folder"):
+        left(bench, mapping=tmp_path / "no" / "mapping.csv")
+    (tmp_path / "taken.csv").mkdir()
+    with pytest.raises(OSError, match="directory"):
+        left(bench, mapping=tmp_path / "taken.csv")
+    assert "snapshot__fake__contacts" in state_of(bench)
+
+
+def test_it_may_be_done_twice(bench: Bench) -> None:
+    left(bench)
+    known = syncs.read(bench.warehouse, "fake__contacts")
+    assert known is not None
+    assert known.disconnected_at is not None
+    again = left(bench)
+    assert (again.already, again.disconnected, again.exit_code) == (True, True, 0)
+
+
+def test_nothing_is_sent_of_it_any_more_until_it_is_connected_again(bench: Bench, tmp_path: Path) -> None:
+    bench.run(state_dir=tmp_path)
+    left(bench, state_dir=tmp_path)
+    bench.destination.written.clear()
+    with pytest.raises(GuardrailError, match="was disconnected on"):
+        bench.run(state_dir=tmp_path)
+    with pytest.raises(GuardrailError, match="was disconnected on"):
+        bench.plan()
+    assert bench.destination.written == []
+    syncs.reconnect(bench.warehouse, "fake__contacts")
+    bench.source([ANN, BOB, CID, ("4", "dan@x.io", "Dan", None)])
+    report = bench.run(state_dir=tmp_path)  # begins anew: finds the three, and makes the fourth without more ado
+    assert (report.status, report.plan.matched, report.plan.create) == ("done", 3, 1)
+
+
+def test_it_refuses_while_a_run_holds_the_lease(bench: Bench) -> None:
+    async def both() -> None:
+        async with leased(bench.context(), "fake__contacts"):
+            await leave(bench)
+
+    with pytest.raises(LeaseError, match="is held by"):
+        asyncio.run(both())
+    assert state_of(bench)
+
+
+def test_nothing_is_changed_where_it_is_not_agreed_to(bench: Bench) -> None:
+    bench.destination.written.clear()
+    with pytest.raises(GuardrailError, match="not confirmed"):
+        left(bench, Leaving.CLEAR, confirm=lambda _: False)
+    assert bench.destination.written == []
+    assert bench.run().plan.changes == 0
+
+
+def test_the_model_may_be_gone(bench: Bench) -> None:
+    bench.warehouse.execute("DROP TABLE contacts")
+    assert left(bench, Leaving.CLEAR).disconnected
+    assert fields_of(bench, "ann@x.io")["city"] == "Paris"
+
+
+def test_what_is_refused_keeps_the_state(bench: Bench) -> None:
+    bench.destination.refuses = lambda change: "NO" if change.fields.get("city") == "Paris" else None
+    report = left(bench, Leaving.CLEAR)
+    assert (report.status, report.exit_code, report.disconnected) == ("partial", 1, False)
+    assert "snapshot__fake__contacts" in state_of(bench)
+    bench.destination.refuses = lambda _: None
+    assert left(bench, Leaving.CLEAR).disconnected
+    assert fields_of(bench, "ann@x.io")["city"] == "Paris"
+
+
+def test_an_option_of_ours_goes_and_those_of_people_stay() -> None:
+    bench = Bench()
+    bench.destination.described = {"city": DestinationField("city", "multi_enum")}
+    id_ = bench.destination.make(email="ann@x.io", firstname="Ann", city="red;old")
+    bench.source([("1", "ann@x.io", "Ann", "red;blue")])
+    bench.run()
+    assert bench.destination.records[id_]["city"] == "red;old;blue"
+    bench.destination.records[id_]["city"] = "red;blue;person"
+    left(bench, Leaving.CLEAR)
+    assert bench.destination.records[id_]["city"] == "red;person"
+
+
+def test_what_tells_of_our_runs_goes_too() -> None:
+    bench = Bench()
+    bench.destination.fields = ("email", "firstname", "city", "synced")
+    bench.sync_as(metadata={"synced": "run_id"})
+    bench.source([ANN])
+    bench.run()
+    assert fields_of(bench, "ann@x.io")["synced"]
+    left(bench, Leaving.CLEAR)
+    assert fields_of(bench, "ann@x.io") == {"email": "ann@x.io"}
+
+
+def test_links_of_ours_go_and_those_of_people_stay() -> None:
+    bench = Two()
+    bench.destination.fields = ("email", "domain")
+    bench.sync_as(
+        columns=("golden_id", "email", "firm_id"),
+        associate=(Association("fake__firms", "firm_id", 1, "firms"),),
+        guardrails=Guardrails(min_rows=0),
+    )
+    bench.firms("acme", "bolt")
+    bench.people(ann="acme", bob="bolt")
+    bench.run_firms()
+    bench.run()
+    records = bench.destination.records
+    ids = {str(r.get("email") or r.get("domain")): i for i, r in records.items()}
+    bench.destination.links.add((ids["ann@x.io"], ids["bolt.example"], 1))  # a person's
+    report = left(bench, Leaving.CLEAR)
+    assert (report.plan.standing.links, report.plan.unlink, report.counts["unlinked"]) == ({"fake__firms": 2}, 2, 2)
+    assert bench.linked() == [("ann", "bolt")]
+    assert FIRMS.name in syncs.names(bench.warehouse)
+    assert DDL
+
+
+class EventFake(FakeDestination):
+    async def describe(self, object_: str) -> ObjectSchema:
+        fields = (await super().describe(object_)).fields
+        return ObjectSchema(fields, kind="events", event_id="email")
+
+
+def test_events_can_only_be_left() -> None:
+    bench = Bench(destination=EventFake())
+    bench.sync_as(mode="insert")
+    bench.source([ANN])
+    bench.run()
+    with pytest.raises(ConfigError, match="only added"):
+        left(bench, Leaving.CLEAR)
+    assert left(bench).disconnected
+
+
+def test_a_saved_plan_of_it_goes(bench: Bench) -> None:
+    bench.rows("SELECT 1")
+    bench.warehouse.execute(
+        "INSERT INTO revetl.saved_plans (plan_id, sync, status) VALUES ('p', 'fake__contacts', 'saved')"
+    )
+    left(bench)
+    assert bench.rows("SELECT status FROM revetl.saved_plans") == [("dropped",)]
