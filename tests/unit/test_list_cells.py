@@ -176,6 +176,7 @@ def test_a_domain_in_letters_of_its_own() -> None:
 def test_blanks_and_unicode_are_one_form() -> None:
     assert plain("Acme\u00a0 Inc\u200b") == "Acme Inc"
     assert plain("Jose\u0301") == "José"
+    assert (plain(442079460100.0), plain(float("nan")), plain(0.5)) == ("442079460100", None, "0.5")
 
 
 def test_free_mail_hosts_are_at_least_those_of_the_models() -> None:
