@@ -86,3 +86,15 @@ def test_a_number_of_a_billion_digits_in_json_is_not_written_out() -> None:
 def test_json_nested_too_deep_is_refused_by_its_column() -> None:
     with pytest.raises(ValueError, match="n: nested too deep"):
         sql.fitted(TableColumn("n", "json"), "[" * 200_000)
+
+
+@pytest.mark.parametrize("moment", ["9999-12-31T23:59:59-23:59", "0001-01-01T00:00:00+14:00"])
+def test_a_moment_beyond_the_calendar_in_utc_equals_only_itself(moment: str) -> None:
+    known = dataclasses.replace(SALESFORCE, field=DestinationField("D", "datetime"), kind="datetime")
+    assert salesforce.canonical(moment, known) == hubspot_form("d", moment, "datetime") == moment
+
+
+def test_a_decimal_of_a_million_digits_is_refused_and_not_written_out() -> None:
+    for kind in ("int", "decimal", "float"):
+        with pytest.raises(ValueError, match=f"n: the value is no {kind}"):
+            sql.fitted(TableColumn("n", kind), Decimal("1E+999999"))  # type: ignore[arg-type]

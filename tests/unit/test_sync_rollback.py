@@ -144,6 +144,41 @@ def test_a_step_back_that_the_destination_does_not_take_is_left_and_said_before(
     assert bench.sent() == [("update", "2", {"city": None}), ("update", "3", {"firstname": "Cid"})]
 
 
+def test_a_stage_that_is_no_option_any_more_is_left_and_its_record_is_restored(bench: Bench) -> None:
+    def stages(*options: str) -> None:
+        bench.destination.described = {"city": DestinationField("city", "enum", options=options, only_forward=True)}
+
+    stages("lead", "customer")
+    bench.source([("1", "ann@x.io", "Ann", "lead"), ("2", "bob@x.io", "Bob", "")])
+    bench.run()
+    bench.source([("1", "ann@x.io", "BAD", "customer"), ("2", "bob@x.io", "BAD", "customer")])
+    bad = bench.run().run_id
+    stages("prospect", "customer")
+    bench.sent()
+    report = roll_back_run(bench, bad)
+    assert report.plan.fields == {"city": {"restore": 1, "left": 1}, "firstname": {"restore": 2}}
+    assert bench.sent() == [("update", "1", {"firstname": "Ann"}), ("update", "2", {"firstname": "Bob", "city": ""})]
+
+
+def test_a_step_forward_that_may_be_on_its_way_is_not_chased_by_a_step_back(bench: Bench) -> None:
+    """What was accepted is not applied yet: it lands first, and then ours would be the step back."""
+    stages = ("lead", "customer")
+    bench.destination.described = {"city": DestinationField("city", "enum", options=stages, only_forward=True)}
+    bench.source([("1", "ann@x.io", "Ann", "lead")])
+    bench.run()
+    sent: list[Change] = []
+
+    async def later(_object: str, _match_on: str | None, changes: Sequence[Change]) -> list[Outcome]:
+        sent.extend(changes)
+        return [Outcome(c.ordinal, Status.ACCEPTED, c.destination_id) for c in changes]
+
+    bench.destination.write = later  # type: ignore[method-assign]
+    bench.source([("1", "ann@x.io", "BAD", "customer")])
+    report = roll_back_run(bench, bench.run().run_id)
+    assert [dict(change.fields) for change in sent] == [{"firstname": "BAD", "city": "customer"}, {"firstname": "Ann"}]
+    assert ("the destination takes no step back", False, 1) in report.plan.reasons
+
+
 def test_what_a_person_has_edited_since_is_left_and_told(bench: Bench) -> None:
     bad = spoil(bench)
     bench.destination.records["102"]["city"] = "Bern"  # bob, by hand

@@ -99,7 +99,7 @@ def _moment(text: str, kind: str) -> str:
     """To the second, which is what is kept (unconfirmed)."""
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
+        utc = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):  # of a moment beyond the year 9999 in UTC
         return text
-    utc = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
     return utc.date().isoformat() if kind == "date" else f"{utc:%Y-%m-%dT%H:%M:%S}Z"

@@ -144,11 +144,8 @@ def _single(number: float) -> float:
 def _decimal_of(value: Any) -> Decimal:
     if isinstance(value, date | bytes):
         raise TypeError
-    if isinstance(value, str):
-        number = parse_number(value.strip())
-    else:
-        number = Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
-    if number is None or not number.is_finite():
+    number = parse_number(str(int(value)) if isinstance(value, bool) else str(value).strip())
+    if number is None:
         raise ValueError
     return number
 

@@ -197,18 +197,28 @@ class RollbackJudge:
             last_sent = form(name, row[f"now__{index}"])
             if row["status"] == Status.ACCEPTED and last_sent == form(name, wrote_typed) != now:
                 # What the run wrote may be on its way still: the earlier value has to be sent after it.
+                if self._is_no_way_back(name, form(name, wrote_typed), form(name, value), value):
+                    return verdict("left", NO_STEP_BACK)
                 return verdict("restore", earlier=typed_text.text(value))
             return verdict("already", earlier=typed_text.text(value))
         there = self._described.get(name) or DestinationField(name, "string")
         emptied = row["error_code"] == VACATED and now == "" and there.vacatable
         if emptied or now == form(name, wrote_typed):
-            # Emptying is no step back.
-            if there.only_forward and value is not None and not allows("forward_only", there, now, form(name, value)):
+            if self._is_no_way_back(name, now, form(name, value), value):
                 return verdict("left", NO_STEP_BACK)
             return verdict("restore", earlier=typed_text.text(value))
         if now == form(name, row[f"now__{index}"]):
             return verdict("left", f"written since by run {row['now_run']}")
         return verdict("left", EDITED_THERE, earlier=typed_text.text(value), written=typed_text.text(wrote_typed))
+
+    def _is_no_way_back(self, name: str, now: str, form: str, value: Scalar) -> bool:
+        """Whether the destination would not go there from what stands: it goes only forward, or has no such option any
+        more, of which the whole record would be refused. Emptying is no step back."""
+        there = self._described.get(name)
+        if there is None or not there.only_forward or value is None or value == "":
+            return False
+        gone = bool(there.options) and form not in there.options
+        return gone or not allows("forward_only", there, now, form)
 
     def _options(
         self, row: KnownRow, match: RecordMatch, name: str, earlier: Mapping[str, Any], written: Mapping[str, Any]
