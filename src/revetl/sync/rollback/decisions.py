@@ -11,6 +11,7 @@ from revetl.errors import ConfigError
 from revetl.model import RunRecord, Scalar, SyncSpec
 from revetl.state.sync_tables import SyncTables
 from revetl.sync.batching import ask_in_batches
+from revetl.sync.merged_records import find_foreign
 from revetl.sync.readback import CHUNK_ROWS, KnownRow, NormalForms, read_back, require_readable
 from revetl.sync.rollback import verdicts
 from revetl.sync.rollback.judge import RollbackChoices, RollbackJudge, match_value
@@ -37,7 +38,8 @@ async def decide(run: SyncRun, destination: Destination, undone: RunRecord, choi
             found = [v for row in rows for v in judge.unseen(row, repeatable)]
         else:
             by_value = await look_for(tables, destination, rows)
-            found = [v for row in rows for v in judge.record(row, stands.get(row["destination_id"]), by_value)]
+            foreign = await find_foreign(run, [*stands.values(), *by_value.values()])
+            found = [v for row in rows for v in judge.record(row, stands.get(row["destination_id"]), by_value, foreign)]
         await run.on_tables(verdicts.append, found)
         done += len(rows)
         if meter:
