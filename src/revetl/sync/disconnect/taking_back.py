@@ -58,7 +58,7 @@ async def decide(run: SyncRun, destination: Destination, way: Leaving, metadata:
     """Fills `rollback__<sync>`, and gives what stands for the run that is taken back: all runs of the sync.
     `metadata`: fields that tell of runs, which are cleared with the rest of a record. ConfigError for events, which
     can't be taken back, and for records that can't be read back. Safe to repeat."""
-    spec, tables = run.spec, run.tables
+    spec = run.spec
     schema = await destination.describe(spec.object)
     if schema.kind == "events":
         message = f"{spec.name}: {spec.destination} {spec.object} are events: they are only added"

@@ -32,6 +32,7 @@ _AT_ONCE = 5_000  # Snowflake takes 16,384 values in a list
 _HAPPENED = "op IN ('create', 'update', 'delete') AND status IN ('ok', 'accepted', 'unknown')"
 MERGED = "was merged with a record that is not ours: it stands as {}, and is not removed"
 SOMEBODY_ELSE = "stands as {} with another {} than we last sent: it may be somebody else by now, and is not removed"
+NOTHING_OURS = "holds nothing any more that we sent"
 AGAIN = "is gone, and stands again as {}, which is not ours to remove"
 
 Sent = Mapping[str, Any]
@@ -87,6 +88,7 @@ async def decide(run: SyncRun, destination: Destination, *, read: bool) -> None:
         withheld += await _standing_again(run, destination)
     if withheld:
         await run.on_tables(_withhold, withheld)
+    await run.on_tables(_pass_over_cleared)
 
 
 def _leavers(tables: SyncTables) -> list[_Leaver]:
@@ -237,6 +239,18 @@ def _kept(tables: SyncTables, ids: Collection[str]) -> set[str]:
         )
         kept |= {str(id_) for (id_,) in rows}
     return kept
+
+
+def _pass_over_cleared(tables: SyncTables) -> None:
+    """Records of which every field was edited or emptied there since."""
+    tables.warehouse.execute(
+        f"""
+        UPDATE {tables.plan}
+        SET outcome = 'ok', note = {literal(NOTHING_OURS)}
+        WHERE outcome IS NULL AND destination_id IS NOT NULL AND changed_fields = '[]'
+            AND {same_record.clears(tables, tables.plan)}
+        """
+    )
 
 
 def _withhold(tables: SyncTables, withheld: Sequence[_Withheld]) -> None:

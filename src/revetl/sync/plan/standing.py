@@ -51,7 +51,6 @@ if TYPE_CHECKING:
 
 GONE = "is not at the destination any more"
 EQUAL = "stands there with these values already"
-NOTHING_OURS = "holds nothing any more that we sent"
 THEIRS = "left as it stands, for nothing says that it is ours: "
 _UNDECIDED = "outcome IS NULL AND op <> 'create' AND destination_id IS NOT NULL"
 
@@ -111,9 +110,9 @@ def decide(tables: SyncTables) -> None:
         tables.warehouse.execute(
             f"""
             UPDATE {tables.plan}
-            SET outcome = 'ok', note = coalesce(note, CASE WHEN {same_record.clears(tables, tables.plan)}
-                    THEN {literal(NOTHING_OURS)} ELSE {literal(EQUAL)} END)
+            SET outcome = 'ok', note = coalesce(note, {literal(EQUAL)})
             WHERE outcome IS NULL AND op = 'update' AND destination_id IS NOT NULL AND changed_fields = '[]'
+                AND NOT {same_record.clears(tables, tables.plan)}
             """
         )
 
