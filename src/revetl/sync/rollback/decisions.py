@@ -12,7 +12,7 @@ from revetl.model import RunRecord, Scalar, SyncSpec
 from revetl.state.sync_tables import SyncTables
 from revetl.sync.batching import ask_in_batches
 from revetl.sync.merged_records import find_foreign
-from revetl.sync.readback import CHUNK_ROWS, KnownRow, NormalForms, read_back, require_readable
+from revetl.sync.readback import CHUNK_ROWS, KnownRow, NormalForms, read_back, read_by_id, require_readable
 from revetl.sync.rollback import verdicts
 from revetl.sync.rollback.judge import RollbackChoices, RollbackJudge, match_value
 from revetl.sync.sync_run import SyncRun
@@ -73,4 +73,6 @@ async def look_for(tables: SyncTables, destination: Destination, rows: Sequence[
     found: dict[str, RecordMatch] = {}
     for answer in await ask_in_batches(values, limits.lookup_rows, limits, ask):
         found |= answer
-    return found
+    # Only a read by id tells everywhere what was merged into a record.
+    read = await read_by_id(destination, object_, list({match.destination_id for match in found.values()}), names)
+    return {value: read.get(match.destination_id, match) for value, match in found.items()}
