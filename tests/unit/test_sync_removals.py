@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from revetl.sync.plan import saved
 from revetl.sync.rollback.judge import RollbackChoices
 from revetl.sync.rollback.rolling_back import RollbackReport, roll_back
 from tests.support.fake_destination import FakeDestination
+from tests.support.saga_bench import SagaBench
 from tests.support.sync_bench import ANN, BOB, CID, Bench, drift
 from tests.unit.test_sync_disconnect import left as disconnected
 
@@ -289,6 +291,25 @@ def test_a_disconnect_archives_no_record_into_which_a_persons_was_merged() -> No
     assert left in bench.destination.records
     assert report.plan.changes is not None
     assert (report.plan.changes.archive, report.plan.changes.left) == (2, 1)
+
+
+def test_the_undoing_of_a_saga_archives_no_record_into_which_a_persons_was_merged(tmp_path: Path) -> None:
+    bench = SagaBench(tmp_path)
+    for name in "abc":
+        bench.source(name, [("1", "1@x.io", "Riga")])
+    first, left = bench.destinations["a"], list[str]()
+
+    def merge(_: Any) -> None:
+        if not left:
+            [ours] = first.records
+            left.append(first.merge(ours, first.make(email="who@else.io")))
+
+    bench.destinations["b"].before_write = merge
+    bench.destinations["b"].refuses = lambda _: "REFUSED"
+    bench.run()
+    assert bench.destinations["b"].records == {}
+    assert list(first.records) == left
+    assert first.records[left[0]]["email"] == "1@x.io"
 
 
 def test_drift_that_is_accepted_makes_nobody_ours() -> None:
