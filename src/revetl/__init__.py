@@ -18,6 +18,7 @@ __version__ = "0.1.0"
 _API = (
     "EnrichWarning",
     "apply",
+    "disconnect",
     "drift",
     "enrich_async",
     "enrich_frame",

@@ -10,8 +10,13 @@ from typing import Any
 import duckdb
 import pytest
 
+from revetl import api
+from revetl.errors import GuardrailError
+from revetl.project import load
+from revetl.project.exposures import write_exposures
+from revetl.project.settings import Owner
 from tests.cli.test_rollback_commands import edit
-from tests.support.cli_project import COLUMNS, NAME, SYNC, call, source
+from tests.support.cli_project import COLUMNS, NAME, SYNC, call, declare, source
 from tests.support.project_files import model, write_manifest, write_results
 
 
@@ -50,7 +55,10 @@ def test_a_destination_is_left(
     # Nothing is sent any more; the command ends well, and says so.
     code, out, err = call(capsys, "sync", "--json")
     assert (code, listed(out), "was disconnected on" in err) == (0, [], True)
-    assert call(capsys, "plan")[0] == 3
+    code, _, err = call(capsys, "sync")
+    assert (code, "Every sync was disconnected: nothing to send." in err) == (0, True)
+    code, out, _ = call(capsys, "plan", "--json")
+    assert (code, listed(out)) == (0, [])
     # And then it is again.
     code, out, _ = call(capsys, "disconnect", NAME, "--reconnect")
     assert (code, "runs send it again" in out) == (0, True)
@@ -129,3 +137,57 @@ def test_a_saved_plan_of_a_saga_is_applied_whole(pair: Path, capsys: pytest.Capt
     assert call(capsys, "plan", "--out", str(pair / "both.json"))[0] == 0
     code, out, _ = call(capsys, "apply", str(pair / "both.json"), "--json")
     assert (code, {r["saga"]["step"] for r in listed(out)}) == (0, {"done"})
+
+
+def test_the_same_from_python(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(capsys, "sync")[0] == 0
+    plan = api.disconnect(NAME, way="clear", dry_run=True).plan
+    assert (plan.standing.created, plan.changes is not None and plan.changes.restore) == (5, 5)
+    with pytest.raises(GuardrailError, match="not confirmed"):
+        api.disconnect(NAME, confirm=lambda _: False)
+    assert api.disconnect(NAME).disconnected
+    assert tables(project) == []
+    with pytest.raises(ValueError, match="away"):
+        api.disconnect(NAME, way="away")
+
+
+def in_state(root: Path, sql: str) -> None:
+    with duckdb.connect(str(root / "tiny.duckdb")) as db:
+        db.execute(sql)
+
+
+def test_state_of_an_earlier_version_tells_where_it_was_sent_by_the_model_alone(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(capsys, "sync")[0] == 0
+    in_state(project, "DELETE FROM revetl.syncs")
+    code, out, _ = call(capsys, "disconnect", NAME, "--archive", "--dry-run", "--json")
+    assert (code, listed(out)["plan"]["changes"]["archive"]) == (0, 5)
+    write_manifest(project, model(NAME, columns=COLUMNS))
+    code, _, err = call(capsys, "disconnect", NAME, "--archive", "--yes")
+    assert (code, "Declare it once more, or `--leave`" in err) == (2, True)
+    code, out, _ = call(capsys, "disconnect", NAME, "--yes")
+    assert (code, tables(project)) == (0, [])
+
+
+def test_a_saga_is_ended_before_one_of_its_destinations_is_left(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(capsys, "sync")[0] == 0
+    in_state(project, "INSERT INTO revetl.sagas (saga_id, saga, step) VALUES ('s', 'people', 'undoing')")
+    in_state(project, f"INSERT INTO revetl.saga_runs VALUES ('s', 0, '{NAME}', 'r', NULL, NULL)")
+    code, _, err = call(capsys, "disconnect", NAME, "--yes")
+    assert (code, "the saga people is half undone; nothing was changed" in err) == (3, True)
+    assert tables(project)
+
+
+def test_exposures_name_it_no_more(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (project / "revetl.yml").write_text("name: tiny\nexposures: dbt_project/models/exposures.yml\n")
+    file = project / "dbt_project/models/exposures.yml"
+    declare(project)
+    assert call(capsys, "sync")[0] == 0
+    write_exposures(file, load(project).syncs(verified=False), Owner(name="x"))
+    assert NAME in file.read_text()
+    write_manifest(project, model(NAME, SYNC, columns=COLUMNS))
+    assert call(capsys, "disconnect", NAME, "--yes")[0] == 0
+    assert not file.exists()

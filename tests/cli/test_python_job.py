@@ -100,7 +100,9 @@ def test_the_reports_are_the_commands_own(project: Path, capsys: pytest.CaptureF
     assert (report.counts, report.plan.unchanged) == ({}, 5)
 
 
-@pytest.mark.parametrize("name", ["plan", "sync", "apply", "run", "retry", "rollback", "drift", "enrich_frame"])
+@pytest.mark.parametrize(
+    "name", ["plan", "sync", "apply", "run", "retry", "rollback", "drift", "disconnect", "enrich_frame"]
+)
 def test_every_parameter_is_typed_and_documented(name: str) -> None:
     function = getattr(api, name)
     documented = set(re.findall(r"\w+", f"{inspect.getdoc(function)} {inspect.getdoc(api)}"))

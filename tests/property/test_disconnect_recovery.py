@@ -19,7 +19,7 @@ from tests.unit.test_sync_disconnect import left, state_of
 from tests.unit.test_sync_links import Two
 
 # CI tries every n-th step, `REVETL_EXAMPLES=1000` and more every one.
-STRIDE = 1 if int(os.environ.get("REVETL_EXAMPLES", "25")) >= 1000 else 97
+STRIDE = 1 if int(os.environ.get("REVETL_EXAMPLES", "25")) >= 1000 else 151
 
 DDL = "golden_id VARCHAR, email VARCHAR, city VARCHAR, firm_id VARCHAR"
 

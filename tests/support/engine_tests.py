@@ -23,6 +23,7 @@ GROUPS: Mapping[str, Sequence[str]] = {
     ),
     "sync: links": ("tests/unit/test_sync_links.py",),
     "sync: rollback and drift": ("tests/unit/test_sync_rollback.py", "tests/unit/test_sync_drift.py"),
+    "sync: leaving a destination, sagas": ("tests/unit/test_sync_disconnect.py", "tests/unit/test_sagas.py"),
     "sync: leases, engines side by side": (
         "tests/unit/test_sync_leases.py",
         "tests/simulation/test_sync_side_by_side.py",
@@ -98,6 +99,9 @@ ALWAYS: Mapping[str, Sequence[str]] = {
     "test_what_a_run_overwrote_comes_back_field_by_field_and_stays": _ALL,
     "test_the_three_ways": _POSTGRES,
     "test_links_are_made_once_and_only_where_both_are_there": _POSTGRES,
+    # leaving a destination, sagas
+    "test_clearing_gives_back_what_stood_before_us": _ALL,
+    "test_links_that_it_made_go_with_it": _POSTGRES,
     # the ledger
     "test_equal_lookups_are_one_call_and_later_ones_are_served_from_it": _POSTGRES,
     "test_a_job_that_outlives_us_is_fetched_and_not_paid_for_again": _POSTGRES,

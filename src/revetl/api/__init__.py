@@ -22,13 +22,14 @@ and all raise the errors of `revetl.errors`: ConfigError (a mistake in a file or
 asked), GuardrailError, LeaseError, CallError, WarehouseError.
 """
 
-from revetl.api.afterwards import drift, retry, rollback
+from revetl.api.afterwards import disconnect, drift, retry, rollback
 from revetl.api.frames import EnrichWarning, enrich, enrich_async, enrich_frame, enrich_frame_async
 from revetl.api.sending import apply, plan, run, sync
 
 __all__ = [
     "EnrichWarning",
     "apply",
+    "disconnect",
     "drift",
     "enrich",
     "enrich_async",

@@ -1,4 +1,4 @@
-"""`retry`, `rollback` and `drift`: what is done about records that were sent, or refused, before."""
+"""`retry`, `rollback`, `drift` and `disconnect`: what is done about records that were sent, or refused, before."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from revetl.api.arguments import Fields, Names, Words, as_names, as_some_of, as_
 from revetl.usecases.background import in_background
 
 if TYPE_CHECKING:
+    from revetl.sync.disconnect.disconnecting import DisconnectPlan, DisconnectReport
     from revetl.sync.rollback.rolling_back import RollbackPlan, RollbackReport
     from revetl.usecases.drift import DriftResult
     from revetl.usecases.retry import RetryResult
@@ -132,3 +133,38 @@ def drift(
     project = load_project(project_dir, profiles_dir, target, vars)
     options = DriftOptions(resolution=resolution, keys=as_names(keys), per_class=samples)
     return in_background(lambda stop: read_back(project, sync, options, caller_of(stop, wait_s), sync_after=sync_after))
+
+
+def disconnect(
+    sync: str,
+    *,
+    way: str = "leave",
+    mapping: Path | str | None = None,
+    dry_run: bool = False,
+    confirm: Callable[[DisconnectPlan], bool] | None = None,
+    wait_s: float = 0.0,
+    project_dir: Path | str | None = None,
+    profiles_dir: Path | str | None = None,
+    target: str | None = None,
+    vars: str | None = None,
+) -> DisconnectReport:
+    """Leaves the destination of a sync, one that no model declares any more too: what stands there because of it, then
+    its state.
+
+    sync     the name of one sync
+    way      leave: all stays there; clear: fields that we wrote get back what stood before us, and our links go;
+             archive: what we created is archived. What somebody has edited since is left
+    mapping  a file (.csv or .ndjson) that is given which record each key is
+    dry_run  only say what stands there, and what would be done
+    confirm  is shown the plan before anything is changed; False stops there
+
+    Nothing is sent of it any more. ValueError for a way that is none.
+    """
+    from revetl.sync.disconnect.disconnecting import DisconnectOptions
+    from revetl.sync.disconnect.taking_back import Leaving
+    from revetl.usecases.disconnect import leave
+
+    file = None if mapping is None else Path(mapping)
+    options = DisconnectOptions(way=Leaving(way), mapping=file, dry_run=dry_run, confirm=confirm)
+    project = load_project(project_dir, profiles_dir, target, vars)
+    return in_background(lambda stop: leave(project, sync, options, caller_of(stop, wait_s)))

@@ -40,10 +40,11 @@ class RememberedSync:
     disconnected_at: datetime | None = None
 
 
-def remember(tables: SyncTables, run_id: str) -> None:
-    """As the sync is now. Safe to repeat; writes only where something differs. Call under the sync's lease."""
+def remember(tables: SyncTables, known: RememberedSync | None, run_id: str) -> None:
+    """As the sync is now; `known`: as it was. Safe to repeat; writes only where something differs. Call under the
+    sync's lease."""
     warehouse, now = tables.warehouse, as_declared(tables.spec, tables.json_names)
-    if _row(read(warehouse, now.sync)) == _row(now):
+    if _row(known) == _row(now):
         return
     with warehouse.transaction():
         _write(warehouse, now, run_id)

@@ -59,7 +59,7 @@ async def plan_sync(
         run = _knowing(held, destination)
 
         async def planned() -> PlanSummary:
-            await run.on_tables(_refuse_disconnected)
+            await run.on_tables(_know, None)
             older = await restored.look(run)
             healed = await recovery.heal(run, destination)
             refresh = restored.refresh(spec, destination, older, asked=options.full_refresh)
@@ -100,8 +100,7 @@ async def _run(run: SyncRun, destination: Destination, options: SyncOptions) -> 
     """Under the lease. The run's row is written first and last, however it ends."""
     spec = run.spec
     async with recorded(run, destination) as record:
-        await again(run.ctx, lambda: run.on_tables(_refuse_disconnected))
-        await again(run.ctx, lambda: run.on_tables(syncs.remember, record.run_id))
+        await again(run.ctx, lambda: run.on_tables(_know, record.run_id))
         older = await again(run.ctx, lambda: restored.look(run))
         healed = await again(run.ctx, lambda: recovery.heal(run, destination))
         refresh = restored.refresh(spec, destination, older, asked=options.full_refresh)
@@ -141,15 +140,18 @@ async def _run(run: SyncRun, destination: Destination, options: SyncOptions) -> 
     return report
 
 
-def _refuse_disconnected(tables: SyncTables) -> None:
-    """GuardrailError where the destination was left: under the lease, since that may have been done while this run
-    waited for it."""
+def _know(tables: SyncTables, run_id: str | None) -> None:
+    """Writes down what the sync is as this run sends it. GuardrailError where its destination was left: that may have
+    been done while this run waited for the lease."""
     name = tables.spec.name
-    if since := syncs.disconnected(tables.warehouse, [name]).get(name):
+    known = syncs.read(tables.warehouse, name)
+    if known is not None and (since := known.disconnect_at) is not None:
         raise GuardrailError(
             f"{name} was disconnected on {since:%Y-%m-%d %H:%M} UTC; nothing was sent"
             f"\n  `revetl disconnect {name}` ends what is left of it, `--reconnect` lets runs send it again."
         )
+    if run_id is not None:
+        syncs.remember(tables, known, run_id)
 
 
 async def _plan(run: SyncRun, destination: Destination, options: SyncOptions, refresh: Refresh) -> PlanSummary:

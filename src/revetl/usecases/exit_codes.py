@@ -4,7 +4,7 @@
 |---|---|---|
 | 0 | done | |
 | 4 | credentials or scope were refused | mend the account: nothing that uses it can succeed before |
-| 3 | a guardrail, a budget, or nobody agreed: stopped on purpose | look at the plan or the cost, and decide |
+| 3 | a guardrail, a budget, or nobody agreed: stopped on purpose; a saga was undone | look at it, and decide |
 | 130 | stopped by ctrl-C or SIGTERM, in good order | the same command takes up from there |
 | 2 | usage or configuration; with `--detailed-exitcode`: there is something to do | mend the file |
 | 1 | records were refused, now or before; their fate is not known; something was away | look at them, or repeat it |

@@ -41,6 +41,8 @@ def nothing_chosen(project: Project, select: Sequence[str], exclude: Sequence[st
     if not declared_ones:
         return "No model declares a sync (config.meta.revetl): nothing to send. `revetl ls` names state that is left."
     said = [*(f"-s {each}" for each in select), *(f"--exclude {each}" for each in exclude)]
+    if not said:
+        return "Every sync was disconnected: nothing to send."
     return f"{' '.join(said)} leaves none of the syncs {', '.join(declared_ones)}: nothing to send."
 
 

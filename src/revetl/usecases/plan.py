@@ -20,7 +20,7 @@ from revetl.usecases.caller import Caller
 from revetl.usecases.exit_codes import ExitCode, detailed
 from revetl.usecases.record_names import record_keys
 from revetl.usecases.renames import links_left, orphaned, take_over_renamed, what_to_do
-from revetl.usecases.sagas import said_of
+from revetl.usecases.sagas import connected, said_of
 from revetl.usecases.sync import note_edited
 
 if TYPE_CHECKING:
@@ -112,6 +112,7 @@ def planned(
     specs = project.syncs(select, exclude)
     note_edited(project, specs, caller)
     with caller.warehouse(project) as warehouse:
+        specs = connected(warehouse, specs, caller)
         _check_fields(warehouse, specs, fields)
         keys = record_keys(project, warehouse, records)
         plans = asyncio.run(_plan_all(project, warehouse, specs, options, caller))

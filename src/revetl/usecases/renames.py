@@ -63,9 +63,8 @@ def _declared(project: Project) -> list[str]:
 
 def what_to_do(orphan: OrphanedState) -> str:
     """A sentence for a person."""
-    tables = ", ".join(orphan.tables)
     return (
         f"{orphan.records:,} record(s) and {orphan.links:,} link(s) that no sync looks after any more. Was it renamed?"
         f" `renamed_from: {orphan.sync}` under config.meta.revetl of its model takes them over. Is it gone for good?"
-        f" Drop {tables}: what stands at the destination stays."
+        f" `revetl disconnect {orphan.sync}` shows what stands at the destination, and ends it."
     )

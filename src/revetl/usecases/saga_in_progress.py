@@ -139,7 +139,7 @@ class SagaInProgress:
             raise
         except RevetlError as e:
             if self.row is not None:
-                await self.undo(str(e).splitlines()[0] if str(e) else type(e).__name__)
+                await self.undo(f"stopped by a {type(e).__name__}")
             raise
 
     async def _look_ahead(self) -> None:

@@ -47,8 +47,9 @@ def command(
     """Send what changed in the activation models since the last run, field by field.
 
     Ends with 1 where a record was rejected now or before and still waits, where its fate is not known, or where another
-    run works on the sync; 3 where a guardrail stopped the run, 4 where the destination refused the credentials, 130
-    after ctrl-C or SIGTERM: requests in flight are awaited and written down. Safe to repeat after any failure.
+    run works on the sync; 3 where a guardrail stopped the run or a saga was undone, 4 where the destination refused the
+    credentials, 130 after ctrl-C or SIGTERM: requests in flight are awaited and written down. Safe to repeat after any
+    failure.
     """
     from revetl.cli.render.documents import report_document
     from revetl.cli.render.plans import show_plans

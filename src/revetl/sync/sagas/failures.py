@@ -26,9 +26,9 @@ def foreseen(plan: PlanSummary) -> int:
 
 def stops(report: SyncReport) -> str | None:
     """Why the run did not come to its end, where it did not; None also where somebody stopped it, since then the next
-    one goes on."""
+    one goes on. Without the vendor's words, which may name a person: they stand with the run."""
     if report.status in ("failed", "stopped"):
-        return f"{report.sync} stopped: {report.error or 'see its run'}"
+        return f"{report.sync} stopped, see run {report.run_id[-6:]}"
     return None
 
 
