@@ -130,3 +130,14 @@ select
     name_level in ('family', 'different') or is_generation_apart or is_numbered_apart as is_apart
 from levelled
 {%- endmacro %}
+
+{# A whole statement: what people have decided on pairs of records, the smaller key first. `records` tells which are there still. #}
+{% macro decided_pairs(decisions, records) -%}
+select distinct
+        least(decisions.left_key, decisions.right_key) as left_key,
+        greatest(decisions.left_key, decisions.right_key) as right_key,
+        decisions.decision
+    from {{ decisions }} as decisions
+    inner join {{ records }} as left_records on decisions.left_key = left_records.record_key
+    inner join {{ records }} as right_records on decisions.right_key = right_records.record_key
+{%- endmacro %}

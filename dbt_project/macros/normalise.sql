@@ -40,11 +40,11 @@ case when {{ regex_matches(host, '[a-z0-9-]+([.][a-z0-9-]+)*[.][a-z]{2,}') }} th
 {%- endmacro %}
 
 {#
-  A company's name for comparing, its words kept apart, without what stands in brackets; what is written in several ways as
-  several words is one. Legal forms are taken off where the models know them.
+  A company's name for comparing, from its folded letters: its words kept apart, without what stands in brackets; what is written
+  in several ways as several words is one. Legal forms are taken off where the models know them.
 #}
-{% macro company_words(value) %}
-{%- set plain = regex_replace(regex_replace(fold_letters(value), "[(][^)]*[)]", ' '), "[.'']", '') -%}
+{% macro company_words(folded) %}
+{%- set plain = regex_replace(regex_replace(folded, "[(][^)]*[)]", ' '), "[.'']", '') -%}
 {%- set spaced = "trim(" ~ regex_replace(plain, "[[:space:][:punct:]]+", ' ') ~ ")" -%}
 nullif(replace(replace(replace({{ spaced }}, ' de cv', ' cv'), ' de rl', ' rl'), ' sp z oo', ' spzoo'), '')
 {%- endmacro %}

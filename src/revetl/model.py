@@ -95,6 +95,7 @@ class Outcome:
 
 FieldPolicy = Literal["always", "fill_blank", "forward_only"]
 WhenNull = Literal["clear", "keep"]
+OptionsRule = Literal["merge", "replace"]
 Mode = Literal["upsert", "update", "insert", "mirror"]
 OnLeave = Literal["archive", "clear", "ignore", "forget", "erase"]
 # What a run can say of itself in a field of every record that it sends.
@@ -115,11 +116,13 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class FieldRule:
-    """How one column is written. The default: whenever it changed, and a null clears it."""
+    """How one column is written. The default: whenever it changed, a null clears it, and options of a multi-select that
+    people added stay."""
 
     policy: FieldPolicy = "always"
     when_null: WhenNull = "clear"
     references: Reference | None = None
+    options: OptionsRule = "merge"
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
+import openpyxl
 import pytest
 
 from tests.support.guides import PAGES, REPOSITORY, THE_STARTERS, Reader, reader
@@ -114,6 +115,18 @@ def test_a_waterfall(somebody: Reader, project: Project) -> None:
     somebody.read("docs/guides/waterfall.md")
     spent = project.ask("select sum(committed_usd) from revetl.enrichment_spend where waterfall = 'emails'")
     assert 0 < float(str(spent[0][0])) <= 2
+
+
+def test_lists(somebody: Reader, project: Project) -> None:
+    somebody.read("docs/guides/lists.md")
+    assert "Hazellight; Materials" in (project.directory / "verified.rejects.csv").read_text(encoding="utf-8-sig")
+    sheet = openpyxl.load_workbook(project.directory / "companies.xlsx").active
+    assert sheet is not None
+    assert [cell.value for cell in sheet[2]][:3] == [
+        "https://www.clearbank-security.example/about",
+        "kim",
+        "logistics and supply chain",
+    ]
 
 
 def test_a_schedule(somebody: Reader, project: Project, tmp_path: Path) -> None:

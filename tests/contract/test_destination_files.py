@@ -1,4 +1,4 @@
-"""Files as a destination: the contract, in a folder of this machine, in S3 (moto) and behind OpenSSH."""
+"""Files as a destination: the contract, in a folder, in S3 (moto), behind OpenSSH, and in a stand-in of GCS."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from revetl.testing import DestinationSuite, StoredRecord, VendorWire
 from revetl.testing.destinations.harness import SuiteBench
 from tests.support.file_servers import files_in_bucket, lasting_s3, lasting_sftp
 from tests.support.files import FileWire, WiredStore, applied, files_below, read_runs
+from tests.support.gcs import GcsStandIn
 
 _REFUSES_NONE = "a file takes any value: no record is refused by it"
 _NO_BATCHES = "a run goes as one file and not in batches"
@@ -31,6 +32,7 @@ class Place:
 
     options: dict[str, Any]
     files: Callable[[], dict[str, bytes]]
+    transport: httpx.AsyncBaseTransport | None = None
     file_wire: FileWire = field(default_factory=FileWire)
 
 
@@ -60,7 +62,7 @@ class FilesSuite(DestinationSuite):
         ours.on_call, ours.on_write = seen, wrote
         wire.mend = ours.mend  # type: ignore[method-assign]
         options = Options.model_validate({"format": "ndjson", **vendor.options})
-        return Files("suite", options, clock, WiredStore(store_of("suite", options), ours))
+        return Files("suite", options, clock, WiredStore(store_of("suite", options, clock, vendor.transport), ours))
 
     async def standing(self, vendor: Place) -> list[StoredRecord]:
         held = applied(read_runs(vendor.files(), self.object, vendor.file_wire.created))
@@ -122,5 +124,16 @@ class TestSftp(FilesSuite):
             with TemporaryDirectory() as folder:
                 root = Path(folder)
                 yield Place({"url": server.url(root), "sftp": server.options()}, lambda: files_below(root))
+
+        return started()
+
+
+class TestGcs(FilesSuite):
+    def vendor(self, clock: Clock) -> AbstractAsyncContextManager[Place]:
+        @asynccontextmanager
+        async def started() -> AsyncIterator[Place]:
+            cloud = GcsStandIn("exports")
+            options = {"url": "gs://exports/crm", "gcs": {"service_account": cloud.service_account}}
+            yield Place(options, lambda: cloud.below("crm/"), httpx.MockTransport(cloud.answer))
 
         return started()

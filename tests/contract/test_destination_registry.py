@@ -42,12 +42,14 @@ MINIMAL: dict[str, dict[str, Any]] = {
     "slack": {"token": "pat-secret-token"},
     "postgres": {"dbname": "crm", **DATABASE},
     "mysql": {"database": "crm", **DATABASE},
+    "files": {"url": "file:///srv/exports"},
 }
 # The name of a protocol stands in every other file: what is looked for is the folder.
 _SHORT_FORMS = {"http": [Path(revetl.__file__).parent / "destinations" / "http_sink"]}
 # Slack is also what an inequality leaves.
 _SPELLINGS = {
     "http": {"destinations.http ", "destinations.http.", "destinations/http/"},
+    "files": {"destinations.files", "destinations/files", "files.connector"},  # the word is everywhere
     "slack": {"destinations.slack", "destinations/slack", "api.slack", '"slack', "slack."},
 }
 
@@ -64,11 +66,12 @@ def test_every_connector_is_made_from_its_least_options(type_: str) -> None:
 @pytest.mark.parametrize("type_", registry.types())
 def test_a_misspelt_option_is_said_with_its_line(type_: str, tmp_path: Path) -> None:
     path = tmp_path / "connections.yml"
-    path.write_text("\n".join([*(f"{k}: {v!r}" for k, v in MINIMAL[type_].items()), "concurency: 3"]))
+    misspelt, meant = {"files": ("fromat: csv", "'format'")}.get(type_, ("concurency: 3", "'concurrency'"))
+    path.write_text("\n".join([*(f"{k}: {v!r}" for k, v in MINIMAL[type_].items()), misspelt]))
     with pytest.raises(ConfigError) as caught:
         parse(read_yaml(path), registry.options_model(type_))
     assert f"{path}:{len(MINIMAL[type_]) + 1}" in str(caught.value)
-    assert "'concurrency'" in str(caught.value)
+    assert meant in str(caught.value)
     assert "pat-secret" not in str(caught.value)
 
 
@@ -123,7 +126,17 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
 
 def test_a_connector_of_another_package_is_found_by_its_entry_point(install: Install) -> None:
     install()
-    assert registry.types() == ("hubspot", "http", "http_sink", "salesforce", "slack", "postgres", "mysql", "acme")
+    assert registry.types() == (
+        "hubspot",
+        "http",
+        "http_sink",
+        "salesforce",
+        "slack",
+        "postgres",
+        "mysql",
+        "files",
+        "acme",
+    )
     assert registry.options_model("acme").__name__ == "Options"
     destination = registry.create_destination("acme", "mine", {"token": "x"}, SystemClock())
     assert isinstance(destination, sys.modules["revetl_acme"].Acme)
@@ -155,7 +168,7 @@ def test_everything_that_lists_types_lists_those_of_other_packages(install: Inst
     assert {d["package"] for d in found if d["type"] != "acme"} <= {"revetl"}
     debugged = json.loads(CliRunner().invoke(cli, ["debug", "--json", *where], catch_exceptions=False).stdout)
     checks = {c["check"]: (c["ok"], c["detail"]) for c in debugged}
-    types = "hubspot, http, http_sink, salesforce, slack, postgres, mysql"
+    types = "hubspot, http, http_sink, salesforce, slack, postgres, mysql, files"
     assert checks["connectors"] == (True, f"{types}, acme (revetl-acme 1.2)")
     assert checks["destination crm"] == (True, "here")
     connections.write_text(connections.read_text("utf-8").replace("type: acme,", "type: acmee,"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -12,9 +13,10 @@ import pytest
 
 from revetl.enrich.lists.columns import choose, match_columns
 from revetl.enrich.lists.entity_table import entity_name, loaded
-from revetl.enrich.lists.winners import found_values
+from revetl.enrich.lists.winners import found_values, own_verdicts
 from revetl.enrich.selection.questions import QuestionSelection
 from revetl.enrich.selection.scope import Scope
+from revetl.enrich.selection.verifications import VerificationSelection
 from revetl.enrich.waterfall import WaterfallSpec
 from revetl.errors import ConfigError
 from revetl.providers.grammar import load_providers
@@ -139,8 +141,8 @@ def test_what_the_cells_cost_is_what_was_charged(warehouse: Warehouse) -> None:
     match = match_columns(spec(), People.header)
     calls, values = [], []
 
-    def charged(call: str, provider: str, status: str, usd: str, request_hash: str) -> None:
-        paid = PaidCall(call, "r", "people", provider, (), request_hash, "v", Decimal(1), NOW)
+    def charged(call: str, provider: str, status: str, usd: str, *keys: str) -> None:
+        paid = PaidCall(call, "r", "people", provider, keys, call, "v", Decimal(1), NOW)
         calls.append((paid, CallOutcome(status, NOW, 200, Decimal(usd))))  # type: ignore[arg-type]
 
     def gave(
@@ -161,18 +163,18 @@ def test_what_the_cells_cost_is_what_was_charged(warehouse: Warehouse) -> None:
             now=NOW,
         )
         people = QuestionSelection(scope).population()
-        rows = warehouse.rows(f"SELECT key, hash_0, hash_1 FROM ({people.sql}) AS p ORDER BY hash_0", people.params)
-        (ada, _, _), (_, grace_pdl, grace_apollo), (alan, _, _) = [tuple(map(str, row)) for row in rows]
+        rows = warehouse.rows(f"SELECT key FROM ({people.sql}) AS p ORDER BY key", people.params)
+        ada, grace, alan = (str(key) for (key,) in rows)
         listed = entity_name(spec())
-        charged("hit", PDL, "hit", "0.30", "x")
+        charged("hit", PDL, "hit", "0.30", ada)
         for field in ("phone", "city", "email"):
             gave("hit", PDL, listed, ada, field, "a@x.example", "invalid" if field == "email" else None)
-        charged("unwanted", PDL, "hit", "0.20", "y")
+        charged("unwanted", PDL, "hit", "0.20", alan)
         gave("unwanted", PDL, listed, alan, "city", "Paris")
         gave("unwanted", PDL, "golden_contacts", "g1", "city", "Paris")
-        charged("miss", PDL, "miss", "0.05", grace_pdl)
-        charged("miss 2", APOLLO, "miss", "0.02", grace_apollo)
-        charged("verdict", "zerobounce.validate", "hit", "0.01", "z")
+        charged("miss", PDL, "miss", "0.05", grace)
+        charged("miss 2", APOLLO, "miss", "0.02", grace)
+        charged("verdict", "zerobounce.validate", "hit", "0.01", ada)
         gave("verdict", "zerobounce.validate", "verification", "a@x.example", "email", "a@x.example", "invalid")
         append_outcomes(warehouse, calls)
         append_rows(
@@ -186,5 +188,60 @@ def test_what_the_cells_cost_is_what_was_charged(warehouse: Warehouse) -> None:
             for f in chunk
         ]
     costs = sorted(round(v.cost_usd or 0, 6) for known in found for v in known.values() if v.cost_usd)
-    # Ada's phone, her email and its verdict; Grace's misses; half of what told where Alan is.
-    assert costs == [0.07, 0.1, 0.15, 0.16]
+    # Ada's phone, her email and its verdict; Grace's misses; what told where Alan is, which nobody wanted.
+    assert costs == [0.07, 0.15, 0.16, 0.2]
+
+
+class Addresses:
+    header = ("email", "last name")
+
+    def chunks(self) -> Iterator[list[tuple[Any, ...]]]:
+        yield [("A@x.example", "Aa"), ("b@x.example", "Bb"), ("c@x.example", "Cc")]
+
+
+def test_verdicts_on_what_a_list_holds_itself(warehouse: Warehouse) -> None:
+    verifying = WaterfallSpec.model_validate(
+        {
+            "name": "people",
+            "entity": "golden_contacts",
+            "inputs": {"email": "email", "last_name": "last_name"},
+            "fields": {"email": {"accept": {"verified": True}}},
+            "stages": [{"provider": PDL, "verify": {"email": "zerobounce.validate"}}],
+        }
+    )
+    later = NOW + timedelta(days=90)
+    said = [
+        ValueRow(
+            "verification", address, "email", address, "zerobounce.validate", None, verdict, address, NOW, later, None
+        )
+        for address, verdict in (("a@x.example", "valid"), ("b@x.example", "catch_all"))
+    ]
+    append_values(warehouse, said)
+    match = match_columns(verifying, Addresses.header)
+    with loaded(warehouse, match, Addresses(), NOW) as held:
+        [(_, found)] = found_values(warehouse, match, TERMS, Addresses(), held.relation, NOW)
+        told = [(known["email"].value, known["email"].source, known["email"].verification) for known in found]
+        assert told == [
+            ("a@x.example", "input", "valid"),
+            ("b@x.example", "input", "catch_all"),
+            ("c@x.example", "input", None),
+        ]
+        assert own_verdicts(warehouse, verifying, held.relation) == {
+            "email": {"catch_all": 1, "not verified": 1, "valid": 1}
+        }
+        scope = Scope(
+            warehouse=warehouse,
+            spec=verifying,
+            providers=TERMS,
+            relation=held.relation,
+            entity=entity_name(verifying),
+            run_id="r",
+            now=NOW,
+        )
+        # One waits for its verifier; who has a false one is looked for, and at the most whoever may have.
+        assert VerificationSelection(scope).count_unverified("email", "zerobounce.validate") == 1
+        [stage] = verifying.stages
+        assert QuestionSelection(scope).count(stage) == 1
+        assert QuestionSelection(replace(scope, doubted_own=True)).count(stage) == 2
+    left = warehouse.rows("SELECT count(*) FROM revetl.enrichment_values WHERE provider = 'input'")
+    assert left == [(0,)]

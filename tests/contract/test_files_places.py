@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import socket
 import stat
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
 import asyncssh
+import httpx
 import pytest
 
+from revetl.clock import SystemClock
 from revetl.destinations.files.connector import store_of
+from revetl.destinations.files.local import LocalStore
 from revetl.destinations.files.options import Options
 from revetl.destinations.files.sftp import SftpStore
 from revetl.destinations.files.spool import SpooledFile, spooled
@@ -23,6 +29,7 @@ from revetl.destinations.files.store import FileStore
 from revetl.errors import Ambiguous, CallError, ConfigError, Denied, Throttled, Unavailable
 from tests.support.file_servers import files_in_bucket, lasting_s3, lasting_sftp
 from tests.support.files import files_below
+from tests.support.gcs import GcsStandIn
 
 OURS, THEIRS = b"ours\n" * 100_000, b"theirs"
 
@@ -33,12 +40,16 @@ def place(kind: str, folder: Path) -> tuple[FileStore, Any]:
         server = lasting_s3()
         bucket = server.new_bucket()
         options = {"url": f"s3://{bucket}/crm", "s3": server.options()}
-        return store_of("lake", Options.model_validate(options)), lambda: files_in_bucket(server, bucket, "crm/")
+        return store_of("lake", Options.model_validate(options), SystemClock()), lambda: files_in_bucket(
+            server, bucket, "crm/"
+        )
     if kind == "sftp":
         server_ = lasting_sftp()
         options = {"url": server_.url(folder), "sftp": server_.options()}
-        return store_of("lake", Options.model_validate(options)), lambda: files_below(folder)
-    return store_of("lake", Options.model_validate({"url": f"file://{folder}"})), lambda: files_below(folder)
+        return store_of("lake", Options.model_validate(options), SystemClock()), lambda: files_below(folder)
+    return store_of("lake", Options.model_validate({"url": f"file://{folder}"}), SystemClock()), lambda: files_below(
+        folder
+    )
 
 
 @pytest.mark.parametrize("kind", ["folder", "s3", "sftp"])
@@ -128,6 +139,50 @@ def test_files_and_folders_are_for_their_owner_alone(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "people").stat().st_mode) == 0o700
 
 
+def test_killed_between_any_two_calls_of_the_system_a_file_is_there_whole_or_not(tmp_path: Path) -> None:
+    """A process of its own, killed by SIGKILL before the n-th of them; then another one makes the file."""
+    step, met = 1, set[bool]()
+    while True:
+        root = tmp_path / str(step)
+        root.mkdir()
+        store, files = place("folder", root)
+        assert isinstance(store, LocalStore)
+        file = spooled(OURS)
+        if not dies_at(step, lambda store=store, root=root, file=file: store._create(root / "people/a.csv", file)):  # type: ignore[misc]
+            break
+        standing = {path: content for path, content in files().items() if not path.endswith(".part")}
+        assert standing in ({}, {"people/a.csv": OURS})
+        met.add(bool(standing))
+        made = asyncio.run(store.create("people/a.csv", spooled(OURS)))
+        assert made is not bool(standing)
+        assert files() == {"people/a.csv": OURS}
+        step += 1
+    assert met == {True, False}
+    assert step > 5
+
+
+def dies_at(step: int, work: Callable[[], object]) -> bool:
+    """Whether a copy of this process came to that call of the file system, and was killed there."""
+    child = os.fork()
+    if not child:
+        calls = 0
+
+        def seen(event: str, _: object) -> None:
+            nonlocal calls
+            if event in ("open", "os.link", "os.mkdir", "os.remove", "os.unlink", "glob.glob", "os.scandir"):
+                calls += 1
+                if calls == step:
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+        sys.addaudithook(seen)
+        try:
+            work()
+        finally:
+            os._exit(0)
+    _, status = os.waitpid(child, 0)
+    return os.WIFSIGNALED(status)
+
+
 # S3.
 
 
@@ -165,7 +220,7 @@ def answering(status: int, code: str) -> Iterator[tuple[str, list[Any]]]:
 def bucket_at(endpoint: str) -> FileStore:
     keys = {"access_key_id": "sender", "secret_access_key": "secret-word", "session_token": "secret-word"}
     options = {"url": "s3://exports", "s3": {"endpoint_url": endpoint, **keys}}
-    return store_of("lake", Options.model_validate(options))
+    return store_of("lake", Options.model_validate(options), SystemClock())
 
 
 @pytest.mark.parametrize(
@@ -211,7 +266,7 @@ def test_without_credentials_nothing_is_sent(monkeypatch: pytest.MonkeyPatch, tm
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
     options = {"url": "s3://exports", "s3": {"endpoint_url": "http://127.0.0.1:9"}}
-    said = failure(store_of("lake", Options.model_validate(options)), Denied)
+    said = failure(store_of("lake", Options.model_validate(options), SystemClock()), Denied)
     assert "no credentials were found" in str(said)
 
 
@@ -224,7 +279,7 @@ def test_a_host_with_another_key_is_not_talked_to(tmp_path: Path) -> None:
     for line in (f"[127.0.0.1]:{server.port} {other[0]} {other[1]}\n", ""):
         (tmp_path / "known_hosts").write_text(line)
         options = {"url": server.url(tmp_path), "sftp": server.options(known_hosts=str(tmp_path / "known_hosts"))}
-        said = str(failure(store_of("lake", Options.model_validate(options)), Denied))
+        said = str(failure(store_of("lake", Options.model_validate(options), SystemClock()), Denied))
         assert "does not stand in" in said
         assert [p.name for p in tmp_path.iterdir()] == ["known_hosts"]
 
@@ -233,7 +288,7 @@ def test_a_key_that_the_server_does_not_take_is_denied(tmp_path: Path) -> None:
     server = lasting_sftp()
     other = asyncssh.generate_private_key("ssh-ed25519").export_private_key().decode()
     options = {"url": server.url(tmp_path), "sftp": server.options(private_key=other)}
-    assert "refuses the user" in str(failure(store_of("lake", Options.model_validate(options)), Denied))
+    assert "refuses the user" in str(failure(store_of("lake", Options.model_validate(options), SystemClock()), Denied))
 
 
 @pytest.mark.parametrize(
@@ -242,7 +297,7 @@ def test_a_key_that_the_server_does_not_take_is_denied(tmp_path: Path) -> None:
 def test_what_is_no_key_and_no_file_is_a_configuration_error(wrong: dict[str, str], said: str, tmp_path: Path) -> None:
     server = lasting_sftp()
     options = {"url": server.url(tmp_path), "sftp": server.options(**wrong)}
-    assert said in str(failure(store_of("lake", Options.model_validate(options)), ConfigError))
+    assert said in str(failure(store_of("lake", Options.model_validate(options), SystemClock()), ConfigError))
 
 
 class Linkless:
@@ -269,7 +324,7 @@ def test_a_server_without_links_is_asked_for_a_rename_onto_a_free_name_alone() -
     options = Options.model_validate(
         {"url": "sftp://me@files.example/in", "sftp": {"known_hosts": "h", "password": "p"}}
     )
-    store = store_of("lake", options)
+    store = store_of("lake", options, SystemClock())
     assert isinstance(store, SftpStore)
     free, taken = Linkless("part"), Linkless("part", "a.csv")
     assert asyncio.run(store._named(free, "part", "a.csv")) is True
@@ -304,3 +359,76 @@ def test_a_connection_that_breaks_before_the_name_is_made_left_nothing(tmp_path:
 
     asyncio.run(play())
     assert files() == {"a.csv": OURS}
+
+
+# GCS.
+
+
+def play_gcs(cloud: GcsStandIn, *contents: bytes) -> list[bool | CallError]:
+    """What became of each, made under one name."""
+    options = {"url": "gs://exports/crm", "gcs": {"service_account": cloud.service_account}}
+
+    async def play() -> list[bool | CallError]:
+        store = store_of("lake", Options.model_validate(options), SystemClock(), httpx.MockTransport(cloud.answer))
+        said: list[bool | CallError] = []
+        for content in contents:
+            try:
+                said.append(await store.create("a.csv", spooled(content)))
+                assert await store.holds("a.csv", spooled(content)) is said[-1]
+            except CallError as e:
+                said.append(e)
+        await store.close()
+        return said
+
+    return asyncio.run(play())
+
+
+LARGE = b"0123456789abcdef" * 2**20 + b"end"  # three pieces
+
+
+def test_an_upload_to_gcs_in_pieces_makes_a_name_once() -> None:
+    cloud = GcsStandIn("exports")
+    assert play_gcs(cloud, LARGE, THEIRS) == [True, False]
+    assert cloud.below("crm/") == {"a.csv": LARGE}
+
+
+def test_who_ends_an_upload_to_gcs_second_makes_nothing() -> None:
+    cloud = GcsStandIn("exports")
+    piece = cloud._piece
+
+    def other_is_first(request: httpx.Request) -> httpx.Response:
+        cloud.objects.setdefault("crm/a.csv", (b"other", {}))
+        return piece(request)
+
+    cloud._piece = other_is_first  # type: ignore[method-assign]
+    assert play_gcs(cloud, THEIRS) == [False]
+    assert cloud.below("crm/") == {"a.csv": b"other"}
+
+
+@pytest.mark.parametrize(
+    ("content", "fail", "kind", "stands"),
+    [
+        (LARGE, [0], Unavailable, False),  # a piece that is not the last: nothing is seen
+        (THEIRS, [0], Ambiguous, True),
+        (THEIRS, [500], Ambiguous, False),
+        (THEIRS, [403], Denied, False),
+    ],
+)
+def test_what_an_answer_of_gcs_means(content: bytes, fail: list[int], kind: type[CallError], stands: bool) -> None:
+    cloud = GcsStandIn("exports", fail=fail)
+    [said] = play_gcs(cloud, content)
+    assert type(said) is kind
+    assert "upload_id" not in str(said)
+    assert (cloud.below("crm/") == {"a.csv": content}) is stands
+
+
+def test_a_bucket_that_is_not_there_is_denied() -> None:
+    [said] = play_gcs(GcsStandIn("others"), THEIRS)
+    assert type(said) is Denied
+
+
+def test_what_is_no_key_of_a_service_account_is_said_without_it() -> None:
+    options = {"url": "gs://exports", "gcs": {"service_account": '{"private_key": "secret-word"}'}}
+    with pytest.raises(ConfigError, match="no JSON key of a service account") as refused:
+        store_of("lake", Options.model_validate(options), SystemClock())
+    assert "secret-word" not in str(refused.value)

@@ -37,6 +37,8 @@ def furnish(bench: PortalBench) -> None:
     stage = PipelineStage("p-new", "Referred", 0, {"probability": "0.1", "isClosed": "false"})
     portal.pipelines["deals"]["partners"] = Pipeline("partners", "Partners", 1, {"p-new": stage})
     portal.owners["720001"] = PortalOwner("720001", "orla@corp.example", "Orla", "Oak", 920001)
+    portal.add_list("Newsletter", "contacts").members["1"] = 0
+    portal.add_list("Hot", "contacts", "DYNAMIC")
     portal.set_up()
 
 
@@ -67,6 +69,8 @@ async def test_the_copy_of_a_copy_is_the_same_and_holds_no_record(tmp_path: Path
         again, _ = await copied(clone, api_version=version)
         assert without_times(again) == without_times(document)
         assert [len(store.records) for store in clone.portal.stores.values()] == [0] * 5
+        lists = [(one.name, one.processing_type, one.members) for one in clone.portal.lists.values()]
+        assert lists == [("Newsletter", "MANUAL", {}), ("Hot", "DYNAMIC", {})]
 
 
 async def test_a_sync_is_rehearsed_in_the_clone_as_in_the_account(tmp_path: Path) -> None:
@@ -120,7 +124,8 @@ async def test_what_the_token_may_not_read_is_left_out_and_said() -> None:
     async with portal_bench(hubspot={"scopes": scopes}) as bench:
         document, left_out = await copied(bench, token="pat-narrow")
     assert [o["address"] for o in document["objects"]] == ["contacts"]
-    assert document["owners"] == []
+    assert (document["owners"], document["lists"]) == ([], [])
+    assert any(said.startswith("lists: ") and "crm.lists.read" in said for said in left_out)
     assert any(said.startswith("owners: ") and "crm.objects.owners.read" in said for said in left_out)
 
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from revetl.destinations.hubspot import HubSpot
 from revetl.errors import ConfigError, Denied
 from revetl.model import SyncSpec
+from revetl.project import Project
 from revetl.sandbox.faults import Fault
+from revetl.usecases.debug import refused
 from tests.support.hubspot_bench import PortalBench, portal_bench
 from tests.support.published_hubspot import as_published as as_published
 
@@ -120,6 +123,17 @@ async def test_a_token_without_the_scope_is_told_when_it_is_planned() -> None:
         with pytest.raises(Denied, match=r"lacks crm\.schemas\.contacts\.write"):
             await bench.plan(asked(bench), token="pat-narrow")
         assert bench.records("contacts", "email") == []
+
+        class Account:
+            """Of a project no more than its connection."""
+
+            def destination(self, name: str) -> HubSpot:
+                return bench.connect(token="pat-narrow")
+
+        project = cast(Project, Account())
+        (said,) = await refused(project, asked(bench))
+        assert "crm.schemas.contacts.write" in said
+        assert await refused(project, asked(bench, create_properties=())) == []
 
 
 async def test_a_name_that_hubspot_does_not_take_is_refused_before_anything_is_asked(bench: PortalBench) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from revetl.cli.terminal import what_is_deleted
 from revetl.clock import SystemClock
 from revetl.errors import ConfigError
 from revetl.model import Guardrails, SyncSpec
@@ -53,6 +54,7 @@ async def test_who_left_is_erased_and_not_archived(bench: PortalBench, version: 
     fill(bench, 2)
     plan = await bench.plan(erasing(bench))
     assert (plan.delete, plan.erased, plan.requests) == (2, 2, 2)
+    assert "hubspot__model: erase for good, which nobody can take back, 2 record(s)" in what_is_deleted(plan)
     assert "erases 2 record(s) for good: nobody can bring them back, and no rollback does" in plan.notes
     assert (await bench.run(erasing(bench), api_version=version)).counts == {"ok": 2}
     assert bench.records("contacts", "email") == [("p0@x.example",), ("p1@x.example",)]
@@ -118,3 +120,14 @@ async def test_other_objects_are_refused_before_anything_is_sent(bench: PortalBe
     bench.model("k VARCHAR, name VARCHAR", ("1", "A"))
     with pytest.raises(ConfigError, match="hubspot erases no companies"):
         await bench.plan(erasing(bench, object="companies", match_on="name"))
+
+
+async def test_whom_a_person_archived_is_gone_and_not_erased(bench: PortalBench) -> None:
+    """As docs/design/hubspot.md says: that is done in HubSpot."""
+    contacts = bench.portal.store("contacts")
+    bench.portal.archive(contacts, next(iter(contacts.records.values())))
+    bench.model("k VARCHAR, email VARCHAR", *PEOPLE[1:])
+    plan = await bench.plan(erasing(bench))
+    assert (plan.delete, plan.erased, plan.matched) == (0, 0, 1)
+    await bench.run(erasing(bench))
+    assert len(contacts.archived) == 1

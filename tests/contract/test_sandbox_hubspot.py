@@ -267,6 +267,22 @@ async def test_one_bad_record_refuses_an_untraced_batch(http: Http, running: Run
     assert not portal_of(running).store("contacts").records
 
 
+async def test_erasure_is_of_a_contact_that_is_named(http: Http) -> None:
+    assert (await http.post(f"{CONTACTS}/gdpr-delete", {"idProperty": "email"}))[0] == 400
+    assert (await http.post(f"{CONTACTS}/gdpr-delete", {"objectId": "4711"}))[0] == 204
+    assert (await http.post(f"{COMPANIES}/gdpr-delete", {"objectId": "4711"}))[0] == 404
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"hasUniqueValue": "yes"}, {"formField": 0}, {"options": [{"label": "Yes"}]}, {"options": ["Yes"]}]
+)
+async def test_the_definition_of_a_property_is_taken_strictly(http: Http, wrong: dict[str, Any]) -> None:
+    whole = {"name": "vip", "label": "VIP", "groupName": "contactinformation", "type": "bool"}
+    whole |= {"fieldType": "booleancheckbox"}
+    assert (await http.post("/crm/v3/properties/contacts", {**whole, **wrong}))[0] == 400
+    assert (await http.post("/crm/v3/properties/contacts", whole))[0] == 201
+
+
 async def test_create_of_a_known_email_conflicts(http: Http) -> None:
     _, first, _ = await http.post(CONTACTS, contact(1, trace=False))
     status, body, _ = await http.post(CONTACTS, contact(1, trace=False))

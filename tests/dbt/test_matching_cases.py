@@ -238,6 +238,18 @@ CASES: dict[str, Case] = {
         [R("Ravi", "Sen", "ravi.sen@gmail.com"), R("Ravi", "Sen", "r.a.visen@googlemail.com")],
         [{0, 1}],
     ),
+    "stewards join what no rule does": (
+        [R("Lina", "Falk", "lina@falk.example"), R("Carolina", "Sturm", "cs@sturm.example")],
+        [{0, 1}],
+    ),
+    "stewards part what a rule joins, through a third record too": (
+        [
+            R("Timo", "Ernst", "timo@ernst.example", "+12025551701"),
+            R("Timo", "Ernst", "timo@ernst.example", "+12025551702"),
+            R("Timo", "Ernst", "timo@ernst.example", "+12025551702"),
+        ],
+        [{1, 2}],
+    ),
     "the name of the company in the place of the person's": (
         [
             R("Red", "Yak", "hans@yak.example", company="Red Yak"),
@@ -246,6 +258,11 @@ CASES: dict[str, Case] = {
         ],
         [],
     ),
+}
+# What stewards decided, by case: two places there and the decision.
+DECISIONS: dict[str, list[tuple[int, int, str]]] = {
+    "stewards join what no rule does": [(1, 0, "same")],
+    "stewards part what a rule joins, through a third record too": [(0, 1, "different")],
 }
 # A chain: each value is held by two records only, and no first name tells them apart.
 CHAIN = [R(None, "Kettel", f"k{n // 2}@chain.example", f"+1202557{(n + 1) // 2:04d}") for n in range(200)]
@@ -285,6 +302,14 @@ def groups(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
             copy_tables(here, warehouse, [Relation(*name.split(".")) for name in made])
             create_all(warehouse)
         build(output, directory, "seed")
+        with closing(open_warehouse(output, root=directory, state_schema="revetl")) as warehouse:
+            for case, decided in DECISIONS.items():
+                for left, right, decision in decided:
+                    keys = [f"crm:contacts:c{list(CASES).index(case)}_{place}" for place in (left, right)]
+                    warehouse.execute(
+                        "INSERT INTO analytics.steward_decisions (left_key, right_key, decision) VALUES (?, ?, ?)",
+                        [*keys, decision],
+                    )
         build(output, directory, "run")
         with closing(open_warehouse(output, root=directory, state_schema="revetl")) as warehouse:
             found = warehouse.rows("SELECT golden_id, record_id FROM analytics.golden_members WHERE entity = 'contact'")

@@ -25,6 +25,7 @@ from revetl.testing.clocks import ScaledClock
 from revetl.testing.crashing import CrashingWarehouse, Fuse
 from revetl.warehouse.base import Warehouse
 from revetl.warehouse.duckdb import DuckDBWarehouse
+from revetl.warehouse.sql import table as quoted
 from tests.support.files import FileWire, ReadRun, Row, WiredStore, applied, files_below, orphans, read_runs
 from tests.support.sync_bench import context
 
@@ -46,7 +47,7 @@ class FilesBench:
             destination="lake",
             object="people",
             key="id",
-            match_on="email",
+            match_on=None,
             mode="mirror",
             on_leave="archive",
             columns=("id", "email", "name", "city"),
@@ -73,10 +74,11 @@ class FilesBench:
     def table(self, columns: Mapping[str, Any]) -> None:
         """The model as of now, of any types."""
         table = pa.table(columns)
-        self.warehouse.execute("DROP TABLE IF EXISTS people")
+        where = self.spec.relation
+        self.warehouse.execute(f"DROP TABLE IF EXISTS {quoted(where)}")
         types = ", ".join(f'"{f.name}" {_type(f.type)}' for f in table.schema)
-        self.warehouse.execute(f"CREATE TABLE people ({types})")
-        self.warehouse.append(Relation("main", "people"), table)
+        self.warehouse.execute(f"CREATE TABLE {quoted(where)} ({types})")
+        self.warehouse.append(where, table)
 
     def store(self) -> FileStore:
         return LocalStore("lake", located(f"file://{self.folder}"))

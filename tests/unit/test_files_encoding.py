@@ -17,6 +17,7 @@ import pytest
 from pydantic import ValidationError
 
 from revetl import documents
+from revetl.clock import SystemClock
 from revetl.destinations.capabilities import PublishedRun
 from revetl.destinations.files.connector import store_of
 from revetl.destinations.files.encoding import form
@@ -214,8 +215,8 @@ def test_a_url_names_its_place() -> None:
 def test_an_endpoint_in_the_open_is_refused() -> None:
     options = Options.model_validate({"url": "s3://exports", "s3": {"endpoint_url": "http://store.example"}})
     with pytest.raises(ConfigError, match="endpoint_url of lake is plain http to another machine"):
-        store_of("lake", options)
-    store_of("lake", options.model_copy(update={"allow_insecure": True}))
+        store_of("lake", options, SystemClock())
+    store_of("lake", options.model_copy(update={"allow_insecure": True}), SystemClock())
 
 
 def test_a_mistake_is_said_with_its_file_and_line(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from revetl.enrich.lists.cells import canonical, plain, split_name
 from revetl.enrich.lists.columns import choose, match_columns
+from revetl.enrich.lists.countries import country_code
 from revetl.enrich.lists.entity_table import RowReader, list_key
 from revetl.enrich.lists.words import FREE_MAIL_HOSTS, PLACEHOLDERS, of_input, read_placeholders
 from revetl.enrich.waterfall import load_waterfalls
@@ -175,6 +176,7 @@ def test_a_domain_in_letters_of_its_own() -> None:
 def test_blanks_and_unicode_are_one_form() -> None:
     assert plain("Acme\u00a0 Inc\u200b") == "Acme Inc"
     assert plain("Jose\u0301") == "José"
+    assert (plain(442079460100.0), plain(float("nan")), plain(0.5)) == ("442079460100", None, "0.5")
 
 
 def test_free_mail_hosts_are_at_least_those_of_the_models() -> None:
@@ -222,6 +224,16 @@ def test_a_list_that_could_be_of_either_is_not_guessed() -> None:
 def test_the_profile_goes_before_the_sales_lead() -> None:
     header = ("firstName", "profileUrl", "linkedInProfileUrl", "defaultProfileUrl")
     assert match_columns(WATERFALLS["contact_profile"], header).inputs["linkedin_url"] == "linkedInProfileUrl"
+
+
+def test_a_country_that_the_models_know_is_the_same_to_a_list() -> None:
+    with (ROOT / "dbt_project/seeds/country_names.csv").open(encoding="utf-8") as file:
+        differing = {
+            row["country_name"]: row["country_code"]
+            for row in csv.DictReader(file)
+            if country_code(row["country_name"]) != row["country_code"]
+        }
+    assert not differing
 
 
 def test_the_models_and_the_lists_have_one_seed_of_placeholders(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from revetl.model import FieldPolicy, Metadata, OnLeave, WhenNull
+from revetl.model import FieldPolicy, Metadata, OnLeave, OptionsRule, WhenNull
 from revetl.project.sync_meta import AssociateMeta, FieldMeta, SyncMeta
 from revetl.usecases.schema import json_schema
 from tests.support.guides import PAGES, blocks
@@ -39,6 +39,6 @@ def test_no_option_and_no_word_is_left_out() -> None:
     said: set[str] = {name for _, text in PIECES for name in yaml.safe_load(text)}
     assert set(SyncMeta.model_fields) - ELSEWHERE <= said
     text = PAGES[PAGE].read_text("utf-8")
-    words = [word for choice in (OnLeave, FieldPolicy, WhenNull, Metadata) for word in get_args(choice)]
+    words = [word for choice in (OnLeave, FieldPolicy, WhenNull, Metadata, OptionsRule) for word in get_args(choice)]
     for word in (*words, *FieldMeta.model_fields, *AssociateMeta.model_fields):
         assert re.search(rf"\b{word}\b", text), word

@@ -8,7 +8,7 @@ import asyncio
 import pytest
 
 from revetl.destinations.base import DestinationField
-from revetl.model import Scalar
+from revetl.model import FieldRule, Scalar
 from revetl.state import outcomes, runs
 from revetl.sync.drift.resolution import DriftResolution
 from revetl.sync.plan import saved
@@ -90,6 +90,30 @@ def test_what_is_left(bench: Bench, there: str | None, wanted: str | None, left:
     ours(bench, wanted)
     bench.run()
     assert (stands(bench), kept(bench), bench.plan().changes) == (left, wanted, 0)
+
+
+def replacing(bench: Bench) -> None:
+    bench.sync_as(fields={"city": FieldRule(options="replace")})
+
+
+@pytest.mark.parametrize(("wanted", "left"), [("red", "red"), (None, None), ("pink;red", "pink;red")])
+def test_a_set_that_is_ours_as_a_whole_is_replaced(bench: Bench, wanted: str | None, left: str | None) -> None:
+    replacing(bench)
+    person(bench, "red;blue;green")
+    ours(bench, wanted)
+    assert [line.fields for line in bench.plan().samples] == [{"city": ("red;blue;green", left)}]
+    report = bench.run()
+    assert (stands(bench), kept(bench), bench.plan().changes) == (left, wanted, 0)
+    undo(bench, report.run_id)
+    assert stands(bench) == "red;blue;green"
+
+
+def test_what_people_add_to_a_set_that_is_ours_is_drift(bench: Bench) -> None:
+    replacing(bench)
+    person(bench, "red;blue;green")
+    assert drift(bench).fields
+    bench.run(full_refresh=True)
+    assert stands(bench) == "red;blue"
 
 
 def test_a_full_refresh_keeps_them(bench: Bench) -> None:

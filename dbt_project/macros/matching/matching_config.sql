@@ -59,7 +59,7 @@
 {%- if kind == 'name' -%}
 {{ name_key(name) }}
 {%- elif kind == 'text' -%}
-{{ company_words(name) }}
+{{ fold_letters(name) }}
 {%- elif kind == 'email' -%}
 {{ email_key(normalise_email(name)) }}
 {%- elif kind == 'phone' -%}
@@ -70,6 +70,17 @@
 substr(cast({{ name }} as varchar), 1, 10)
 {%- else -%}
 nullif({{ regex_replace('lower(cast(' ~ name ~ ' as varchar))', '[^a-z0-9]', '') }}, '')
+{%- endif -%}
+{% endmacro %}
+
+{# What is left to do of that, in a step of its own: it uses the value more than once. #}
+{% macro matching_key(name, kind) %}
+{%- if kind == 'name' -%}
+{{ without_umlaut_e(name) }}
+{%- elif kind == 'text' -%}
+{{ company_words(name) }}
+{%- else -%}
+{{ name }}
 {%- endif -%}
 {% endmacro %}
 

@@ -24,7 +24,7 @@ keyed as (
     select
         record_key
         {%- for name, column in matching.columns.items() %},
-        {% if column.kind == 'name' %}{{ without_umlaut_e(name) }}{% else %}{{ name }}{% endif %} as {{ name }}
+        {{ matching_key(name, column.kind) }} as {{ name }}
         {%- endfor %}
     from spelled
 ),

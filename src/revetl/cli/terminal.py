@@ -68,4 +68,10 @@ def note(sentence: str) -> None:
 def _confirm_deletes(plan: PlanSummary) -> bool:
     from click import confirm
 
-    return confirm(f"{plan.sync}: delete or clear {plan.deletions:,} record(s) at {plan.destination}?", err=True)
+    return confirm(what_is_deleted(plan), err=True)
+
+
+def what_is_deleted(plan: PlanSummary) -> str:
+    """The question. Who erases is told that nobody takes it back."""
+    does = "erase for good, which nobody can take back," if plan.erased else "delete or clear"
+    return f"{plan.sync}: {does} {plan.deletions:,} record(s) at {plan.destination}?"

@@ -137,7 +137,7 @@ RowFeed = Callable[[Callable[["pa.RecordBatch"], None]], Awaitable[None]]
 class PublishedRun:
     """A run whose rows are published. `run_id` sorts by time and has only letters, digits, `.` and `-`. `started_at` is
     aware. `key`: the column that names a record. `json_columns`: those whose text is JSON. `contents`: `changes`, rows
-    with `OPERATION` first, a deleted record having nothing but its key and what it is matched by; or `full`, every
+    with `OPERATION` first, a deleted record having nothing but its key; or `full`, every
     record that stands after the run, without it."""
 
     run_id: str

@@ -150,7 +150,8 @@ class TokenAuth:
 
 @dataclass(frozen=True, slots=True)
 class JwtAssertion:
-    """A signed claim of who we are (RFC 7523), valid for `lives_s` seconds. `key`: a private key in PEM."""
+    """A signed claim of who we are (RFC 7523), valid for `lives_s` seconds. `key`: a private key in PEM. `scope`: what
+    is asked for, where the vendor reads it here (Google) and not beside the assertion."""
 
     issuer: str
     subject: str
@@ -159,6 +160,7 @@ class JwtAssertion:
     algorithm: Literal["RS256", "ES256"] = "RS256"
     key_id: str | None = None
     lives_s: int = _ASSERTION_S
+    scope: str | None = None
 
     def sign(self, now: float) -> str:
         """ConfigError where the key can't be read; the message holds nothing of it."""
@@ -168,6 +170,8 @@ class JwtAssertion:
             raise ConfigError("signing a JWT needs PyJWT", hint="pip install 'revetl[jwt]'") from None
         claims: dict[str, object] = {"iss": self.issuer, "sub": self.subject, "aud": self.audience}
         claims |= {"iat": int(now), "exp": int(now) + self.lives_s}
+        if self.scope is not None:
+            claims["scope"] = self.scope
         try:
             headers = {"kid": self.key_id} if self.key_id else None
             return jwt.encode(claims, self.key, algorithm=self.algorithm, headers=headers)

@@ -239,7 +239,10 @@ def _spec(meta: SyncMeta, node: Mapping[str, Any], place: SyncPlace, declared: M
         mode=meta.mode,
         on_leave=meta.on_leave,
         columns=tuple(node["columns"]),
-        fields={name: FieldRule(f.policy, f.when_null, _reference(f.references)) for name, f in meta.fields.items()},
+        fields={
+            name: FieldRule(f.policy, f.when_null, _reference(f.references), f.options)
+            for name, f in meta.fields.items()
+        },
         guardrails=meta.guardrails_in_force(),
         associate=tuple(_association(a, declared) for a in meta.associate),
         metadata=dict(meta.metadata),

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from revetl.model import FieldPolicy, Guardrails, Metadata, Mode, OnLeave, WhenNull
+from revetl.model import FieldPolicy, Guardrails, Metadata, Mode, OnLeave, OptionsRule, WhenNull
 
 
 class _Meta(BaseModel):
@@ -24,6 +24,10 @@ class ReferenceMeta(_Meta):
 class FieldMeta(_Meta):
     policy: FieldPolicy = Field(default="always", description="When the column is written.")
     when_null: WhenNull = Field(default="clear", description="What a null does at the destination.")
+    options: OptionsRule = Field(
+        default="merge",
+        description="Of a multi-select: merge leaves options that people added, replace takes them away.",
+    )
     references: ReferenceMeta | None = Field(
         default=None, description="The column names another record: its id there is sent in place of the value."
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from revetl.destinations.capabilities import ProbesAccess
+from revetl.destinations.capabilities import MakesFields, ProbesAccess
 from revetl.errors import ConfigError, Denied, GuardrailError, RevetlError
 from revetl.project.dbt import NOT_HERE, dbt_versions
 from revetl.usecases import exit_codes
@@ -73,8 +73,8 @@ def _sync(project: Project, spec: SyncSpec, *, probe: bool) -> str:
     options = project.connections.output("destinations", spec.destination).data
     account = options.get("base_url") or f"the account of target {project.target}"
     went = f"{project.named(spec)} → {spec.destination} ({kind}, {account}) {spec.object}"
-    if probe and (refused := asyncio.run(_refused(project, spec))):
-        raise Denied("\n".join([went, *refused]))
+    if probe and (lacking := asyncio.run(refused(project, spec))):
+        raise Denied("\n".join([went, *lacking]))
     try:
         project.syncs([f"fqn:{spec.name}"])
     except GuardrailError as e:
@@ -83,11 +83,20 @@ def _sync(project: Project, spec: SyncSpec, *, probe: bool) -> str:
     return went
 
 
-async def _refused(project: Project, spec: SyncSpec) -> list[str]:
+async def refused(project: Project, spec: SyncSpec) -> list[str]:
+    """What of all that this sync does the account would refuse, a sentence each. Changes nothing; safe to repeat."""
     async with project.destination(spec.destination) as destination:
-        return (
-            await destination.probe(spec.object, spec.created_through) if isinstance(destination, ProbesAccess) else []
-        )
+        if not isinstance(destination, ProbesAccess):
+            return []
+        found = await destination.probe(spec.object, spec.created_through)
+        if spec.create_properties and isinstance(destination, MakesFields):
+            fields = (await destination.describe(spec.object)).fields
+            try:
+                if not fields.keys() >= {*spec.create_properties}:
+                    await destination.try_making_field(spec.object)
+            except Denied as e:
+                found = [*dict.fromkeys((*found, str(e)))]
+        return found
 
 
 def exit_code(checks: Iterable[SetupCheck]) -> int:

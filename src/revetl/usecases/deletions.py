@@ -22,7 +22,7 @@ def unattended(spec: SyncSpec, allow: Collection[str]) -> Callable[[PlanSummary]
     def confirm(plan: PlanSummary) -> bool:
         if plan.new_deletions <= FEW_DELETIONS or spec.guardrails.deletes_declared or "deleted" in allow:
             return True
-        verb = "deleted" if plan.delete else "cleared"
+        verb = "erased" if plan.erased else "deleted" if plan.delete else "cleared"
         raise GuardrailError(
             f"{spec.name}: nothing was sent: {plan.new_deletions:,} records would be {verb} at {plan.destination}, more"
             f" than {FEW_DELETIONS}, and nobody could be asked"

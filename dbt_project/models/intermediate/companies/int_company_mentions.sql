@@ -49,11 +49,18 @@ named as (
     left join placeholders on lower(mentions.company_name) = placeholders.value
 ),
 
+folded as (
+    select
+        *,
+        {{ fold_letters('company_name') }} as letters
+    from named
+),
+
 words_0 as (
     select
         *,
-        {{ company_words('company_name') }} as words
-    from named
+        {{ company_words('letters') }} as words
+    from folded
 ),
 
 {# "Mill GmbH & Co. KG" ends in three words that are taken off. #}

@@ -29,12 +29,31 @@ indirect as (
     where left_records.n_records between 3 and {{ var('max_records_compared') }} and edges.left_key is null
 ),
 
+decisions as (
+    {{ decided_pairs(ref('steward_decisions'), ref('int_contact_records')) }}
+),
+
 compared as (
     {{ contact_comparisons('indirect', ref('int_contact_records')) }}
 ),
 
+judged as (
+    select
+        compared.left_key,
+        compared.right_key,
+        compared.component,
+        compared.name_level,
+        compared.is_apart or decisions.decision is not null as is_apart
+    from compared
+    left join decisions
+        on
+            compared.left_key = decisions.left_key
+            and compared.right_key = decisions.right_key
+            and decisions.decision = 'different'
+),
+
 doubtful as (
-    select component from compared
+    select component from judged
     where is_apart
     union
     select component from components
@@ -64,17 +83,17 @@ final as (
     union all
 
     select
-        compared.left_key,
-        compared.right_key,
+        judged.left_key,
+        judged.right_key,
         case
-            when compared.is_apart then null
-            when compared.name_level in ('same', 'close') then 1
-            when compared.name_level in ('initial', 'part', 'typo', 'first', 'none') then -1
+            when judged.is_apart then null
+            when judged.name_level in ('same', 'close') then 1
+            when judged.name_level in ('initial', 'part', 'typo', 'first', 'none') then -1
             else -2
         end as weight,
-        compared.component
-    from compared
-    inner join doubtful on compared.component = doubtful.component
+        judged.component
+    from judged
+    inner join doubtful on judged.component = doubtful.component
 )
 
 select * from final

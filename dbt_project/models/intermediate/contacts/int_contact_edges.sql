@@ -2,6 +2,10 @@ with compared as (
     {{ contact_comparisons(ref('int_contact_pairs'), ref('int_contact_records')) }}
 ),
 
+decisions as (
+    {{ decided_pairs(ref('steward_decisions'), ref('int_contact_records')) }}
+),
+
 -- An address that two people use says nothing about a record without a name.
 judged as (
     select
@@ -13,7 +17,7 @@ judged as (
     from compared
 ),
 
-final as (
+ruled as (
     select
         left_key,
         right_key,
@@ -50,6 +54,30 @@ final as (
                 then name_level = 'close' and not has_other_address and not has_other_phone
             else name_level = 'same' and not is_numbered_apart
         end
+),
+
+final as (
+    select
+        ruled.left_key,
+        ruled.right_key,
+        ruled.match_rule,
+        ruled.identifier,
+        ruled.weight
+    from ruled
+    left join decisions
+        on ruled.left_key = decisions.left_key and ruled.right_key = decisions.right_key
+    where coalesce(decisions.decision, 'same') = 'same'
+
+    union all
+
+    select
+        left_key,
+        right_key,
+        'steward' as match_rule,
+        cast(null as varchar) as identifier,
+        1000 as weight
+    from decisions
+    where decision = 'same'
 )
 
 select * from final

@@ -95,7 +95,8 @@ def command(
     aim = _objective(objective, at_least, value_usd, budget_usd)
     project = options.load()
     request = TuneRequest(objective=aim, fields=fields, segment=segment, days=days, within=within)
-    request = replace(request, list_file=file, stdin=sys.stdin.buffer)
+    if file is not None:
+        request = replace(request, list_file=file, stdin=sys.stdin.buffer)
     with Terminal(wait_s) as terminal:
         tuning = tune(project, waterfall, request, terminal.caller)
     if not as_json:

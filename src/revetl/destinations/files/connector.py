@@ -19,6 +19,7 @@ from revetl.destinations.files.options import Options, S3Options, located
 from revetl.destinations.files.spool import RunSpool, SpooledFile, spooled
 from revetl.destinations.files.store import FileStore, FileWriter
 from revetl.errors import Ambiguous, CallError, ConfigError
+from revetl.http import Transport
 from revetl.model import Change, Contents, Operation, Outcome, Scalar, Status
 
 _KEY = "key"
@@ -139,11 +140,12 @@ def _batch(changes: Sequence[Change]) -> Any:
 
 
 def connect(name: str, options: Options, clock: Clock) -> Destination:
-    return Files(name, options, clock, store_of(name, options))
+    return Files(name, options, clock, store_of(name, options, clock))
 
 
-def store_of(name: str, options: Options) -> FileStore:
-    """Where `url` points. Its library is imported when it is used."""
+def store_of(name: str, options: Options, clock: Clock, transport: Transport | None = None) -> FileStore:
+    """Where `url` points. Its library is imported when it is used. `transport` takes the place of the network, where
+    the place is talked to through our own session."""
     place = located(options.url)
     if place.scheme == "file":
         from revetl.destinations.files.local import LocalStore
@@ -153,8 +155,10 @@ def store_of(name: str, options: Options) -> FileStore:
         from revetl.destinations.files.sftp import SftpStore
 
         return SftpStore(name, place, options.sftp)
-    if place.scheme == "s3":
-        from revetl.destinations.files.s3 import S3Store
+    if place.scheme == "gs" and options.gcs is not None:
+        from revetl.destinations.files.gcs import GcsStore
 
-        return S3Store(name, place, options.s3 or S3Options(), allow_insecure=options.allow_insecure)
-    raise ConfigError(f"{name}: {place.scheme} is not there yet")
+        return GcsStore(name, place, options.gcs, clock, transport)
+    from revetl.destinations.files.s3 import S3Store
+
+    return S3Store(name, place, options.s3 or S3Options(), allow_insecure=options.allow_insecure)

@@ -4,7 +4,7 @@ from revetl.destinations.facts import ConnectorFacts, ConnectorForm
 
 FACTS = ConnectorFacts(
     title="Files",
-    says="Parquet, CSV or NDJSON in a folder, S3 or SFTP",
+    says="Parquet, CSV or NDJSON in a folder, S3, GCS or SFTP",
     guide="guides/files.md",
     design="design/files.md",
     assumed="What is assumed",

@@ -48,6 +48,12 @@ async def standing_lists(session: Session, paths: ApiPaths, ids: Sequence[str]) 
     return {str(one["listId"]): RecordMatch(str(one["listId"]), {}) for one in listed if str(one["listId"]) in ids}
 
 
+async def every_list(session: Session, paths: ApiPaths) -> list[dict[str, Any]]:
+    """As the API gives them, without how many are on each."""
+    found = await _search(session, paths, query="", listIds=[])
+    return [{name: value for name, value in one.items() if name != "additionalProperties"} for one in found]
+
+
 async def _search(session: Session, paths: ApiPaths, **wanted: Any) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     offset = 0

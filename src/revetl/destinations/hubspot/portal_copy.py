@@ -1,5 +1,6 @@
 """What an account is made of, without a record: its objects with their properties, groups and pipelines, the kinds of
-link between them, and its owners. A sandbox that is started with the copy is of this account.
+link between them, its lists without their members, and its owners. A sandbox that is started with the copy is of this
+account.
 
 Everything is as the API gave it, so that the copy holds what we do not know too. Only reads are sent.
 """
@@ -10,6 +11,7 @@ from itertools import permutations
 from typing import Any
 
 from revetl.destinations.hubspot import api
+from revetl.destinations.hubspot.lists import every_list
 from revetl.destinations.hubspot.paging import Pages
 from revetl.destinations.hubspot.paths import ApiPaths
 from revetl.errors import ConfigError, Denied
@@ -37,7 +39,9 @@ async def copy_portal(session: Session, paths: ApiPaths) -> tuple[dict[str, Any]
         for archived in ("false", "true")
         for owner in await reader.all(paths.owners(), "owners", limit=str(_OWNERS_PAGE), archived=archived)
     ]
-    return {"format": FORMAT, "objects": objects, "labels": labels, "owners": owners}, reader.left_out
+    lists = await reader.lists()
+    copy = {"format": FORMAT, "objects": objects, "labels": labels, "lists": lists, "owners": owners}
+    return copy, reader.left_out
 
 
 class _Reader:
@@ -58,6 +62,15 @@ class _Reader:
             "groups": await self.all(f"{path}/groups", f"groups of properties of {name}"),
             "pipelines": await self.all(self._paths.pipelines(address), f"pipelines of {name}"),
         }
+
+    async def lists(self) -> list[dict[str, Any]]:
+        try:
+            return await every_list(self._session, self._paths)
+        except Denied as e:
+            if e.status != 403:
+                raise
+            self.left_out.append(f"lists: {e}")
+            return []
 
     async def all(self, path: str, what: str, **query: str) -> list[dict[str, Any]]:
         """Every page. Empty where the token may not, or where the account has none of it."""

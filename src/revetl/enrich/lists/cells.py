@@ -43,8 +43,10 @@ _PAGES: dict[EntityKind, tuple[str, ...]] = {"person": ("in",), "company": ("com
 
 def plain(cell: object) -> str | None:
     """One Unicode form (NFC), one blank where there are several of whatever kind; None where nothing is left."""
-    if cell is None:
+    if cell is None or cell != cell:  # NaN
         return None
+    if isinstance(cell, float) and cell.is_integer() and abs(cell) < 2**53:
+        cell = int(cell)  # a whole number that a missing neighbour made a float
     text = unicodedata.normalize("NFC", _NO_WIDTH.sub("", str(cell)))
     return " ".join(text.split()) or None
 

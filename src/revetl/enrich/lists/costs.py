@@ -1,14 +1,15 @@
 """What each cell of a list cost, so that all cells together are what was charged.
 
-The charge of a call is shared equally over whoever it served; of a person, over the wanted fields that it gave him, or
-else it stands with the first one that was asked for: a miss is paid for too. What a verdict cost is shared over whoever
-has that value. A person who stands in several rows is paid for once, so each row has its part.
+The charge of a call is shared equally over those whom it was asked for; of a person, over the wanted fields that it
+gave him, or else it stands with the first one that was asked for: a miss is paid for too. Whoever is given an answer
+that was paid for already costs nothing more. A person who stands in several rows is paid for once, so each has a part.
 
-Of values in models another rule holds (docs/design/values.md): there a field that is not wanted has a share.
+Of values in models another rule holds (docs/design/values.md): there whoever is served has a share, wanted or not.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -27,6 +28,7 @@ from revetl.warehouse.base import Warehouse
 from revetl.warehouse.reconnecting import failing_at_once
 from revetl.warehouse.sql import ident, literal, table
 
+_PAID = [("call_id", "VARCHAR"), ("provider", "VARCHAR"), ("row_key", "VARCHAR"), ("usd", "DOUBLE")]
 _COLUMNS = [("row_key", "VARCHAR"), ("field", "VARCHAR"), ("usd", "DOUBLE")]
 
 
@@ -64,20 +66,47 @@ def costs_of(
     scope = Scope(
         warehouse=warehouse, spec=spec, providers=providers, relation=input_, entity=entity, run_id="", now=now
     )
-    target = Relation(input_.schema, f"{input_.name}c")
-    create_table(warehouse, target, _COLUMNS)
+    paid, costs = Relation(input_.schema, f"{input_.name}p"), Relation(input_.schema, f"{input_.name}c")
+    create_table(warehouse, paid, _PAID)
+    create_table(warehouse, costs, _COLUMNS)
     try:
-        filled = _costs(scope)
-        warehouse.execute(f"INSERT INTO {table(target)} {filled.sql}", filled.params)
-        yield ListCosts(warehouse, target, input_, spec.key)
+        _put_paid(scope, paid)
+        filled = _costs(scope, paid)
+        warehouse.execute(f"INSERT INTO {table(costs)} {filled.sql}", filled.params)
+        yield ListCosts(warehouse, costs, input_, spec.key)
     finally:
         with suppress(WarehouseLost), failing_at_once(warehouse):
-            warehouse.execute(f"DROP TABLE IF EXISTS {table(target)}")
+            for made in (paid, costs):
+                warehouse.execute(f"DROP TABLE IF EXISTS {table(made)}")
 
 
-def _costs(scope: Scope) -> Query:
-    values, calls = (table(relation(scope.warehouse, f"enrichment_{name}")) for name in ("values", "calls"))
-    fields = list(scope.spec.fields)
+def _put_paid(scope: Scope, paid: Relation) -> None:
+    """Each charged call of the waterfall, shared over those whom it was asked for. Their keys are a JSON array, which
+    each database takes apart in a way of its own."""
+    import pyarrow as pa
+
+    calls = table(relation(scope.warehouse, "enrichment_calls"))
+    charged = f"""
+        SELECT call_id, max(provider) AS provider, max(keys) AS keys, CAST(max(charged_usd) AS DOUBLE) AS usd
+        FROM {calls}
+        WHERE waterfall = ?
+        GROUP BY call_id
+        HAVING max(charged_usd) > 0
+        """
+    names = [name for name, _ in _PAID]
+    for batch in scope.warehouse.stream(charged, [scope.spec.name]):
+        rows = []
+        for call in batch.to_pylist():
+            keys = json.loads(str(call["keys"]))
+            rows += [(call["call_id"], call["provider"], str(key), float(call["usd"]) / len(keys)) for key in keys]
+        types = (pa.string(), pa.string(), pa.string(), pa.float64())
+        arrays = [pa.array(cells, type_) for cells, type_ in zip(zip(*rows, strict=True), types, strict=True)]
+        if rows:
+            scope.warehouse.append(paid, pa.table(arrays, names=names))
+
+
+def _costs(scope: Scope, paid: Relation) -> Query:
+    values = table(relation(scope.warehouse, "enrichment_values"))
     return compose(
         """
         WITH listed AS (
@@ -85,129 +114,63 @@ def _costs(scope: Scope) -> Query:
             FROM {input}
             GROUP BY {key}
         ),
-        charged AS (
-            SELECT call_id, max(provider) AS provider, max(request_hash) AS request_hash, max(charged_usd) AS usd
-            FROM {calls}
-            GROUP BY call_id
-            HAVING max(charged_usd) > 0
+        paid AS (
+            SELECT p.call_id, p.provider, p.row_key AS key, p.usd / l.n AS usd
+            FROM {paid} p
+            JOIN listed l ON l.key = p.row_key
         ),
-        served AS (
-            SELECT DISTINCT call_id, entity, key
-            FROM {values}
-            WHERE entity <> {verdict}
-        ),
-        number_served AS (
-            SELECT call_id, count(*) AS n
-            FROM served
-            GROUP BY call_id
-        ),
-        fields_given AS (
+        -- What a finder gave, and what a verifier was asked about.
+        about AS (
             SELECT DISTINCT v.call_id, v.key, v.field
             FROM {values} v
-            JOIN listed l ON l.key = v.key
+            JOIN paid p ON p.call_id = v.call_id AND p.key = v.key
             WHERE v.entity = {entity}
               AND v.field IN ({fields})
+            UNION
+            SELECT DISTINCT v.call_id, p.key, v.field
+            FROM {values} v
+            JOIN paid p ON p.call_id = v.call_id
+            WHERE v.entity = {verdict}
+              AND v.field IN ({fields})
         ),
-        number_given AS (
+        fields_of_call AS (
             SELECT call_id, key, count(*) AS n
-            FROM fields_given
+            FROM about
             GROUP BY call_id, key
         ),
         population AS ({population}),
-        asked AS ({asked}),
-        -- Calls that gave nobody anything: whom they were about is told by their question.
-        in_vain AS (
-            SELECT c.call_id, a.key, a.stage
-            FROM charged c
-            JOIN asked a
-                ON a.provider = c.provider
-                AND a.request_hash = c.request_hash
-            WHERE c.call_id NOT IN (SELECT call_id FROM number_served)
-        ),
-        number_in_vain AS (
-            SELECT call_id, count(*) AS n
-            FROM in_vain
-            GROUP BY call_id
-        ),
-        verdicts AS (
-            SELECT o.field, lower(o.value) AS said, o.provider, sum(c.usd) AS usd
-            FROM {values} o
-            JOIN charged c ON c.call_id = o.call_id
-            WHERE o.entity = {verdict}
-            GROUP BY o.field, lower(o.value), o.provider
-        ),
-        verified AS (
-            SELECT DISTINCT entity, key, field, lower(value) AS said, verified_by AS provider
-            FROM {values}
-            WHERE entity <> {verdict}
-              AND verified_by IS NOT NULL
-        ),
-        number_verified AS (
-            SELECT field, said, provider, count(*) AS n
-            FROM verified
-            GROUP BY field, said, provider
-        ),
         shares AS (
-            SELECT g.key, g.field, c.usd / s.n / n.n AS usd
-            FROM fields_given g
-            JOIN charged c ON c.call_id = g.call_id
-            JOIN number_served s ON s.call_id = g.call_id
-            JOIN number_given n ON n.call_id = g.call_id AND n.key = g.key
+            SELECT p.key, a.field, p.usd / f.n AS usd
+            FROM paid p
+            JOIN about a ON a.call_id = p.call_id AND a.key = p.key
+            JOIN fields_of_call f ON f.call_id = p.call_id AND f.key = p.key
             UNION ALL
-            SELECT p.key, CASE {first_lacking_of_provider} END AS field, c.usd / n.n AS usd
-            FROM served s
-            JOIN charged c ON c.call_id = s.call_id
-            JOIN number_served n ON n.call_id = s.call_id
-            JOIN population p ON p.key = s.key
-            LEFT JOIN number_given g ON g.call_id = s.call_id AND g.key = s.key
-            WHERE s.entity = {entity}
-              AND g.key IS NULL
-            UNION ALL
-            SELECT p.key, CASE {first_lacking_of_stage} END AS field, c.usd / n.n AS usd
-            FROM in_vain v
-            JOIN charged c ON c.call_id = v.call_id
-            JOIN number_in_vain n ON n.call_id = v.call_id
-            JOIN population p ON p.key = v.key
-            UNION ALL
-            SELECT v.key, v.field, d.usd / n.n AS usd
-            FROM verified v
-            JOIN verdicts d
-                ON d.field = v.field
-                AND d.said = v.said
-                AND d.provider = v.provider
-            JOIN number_verified n
-                ON n.field = v.field
-                AND n.said = v.said
-                AND n.provider = v.provider
-            WHERE v.entity = {entity}
+            SELECT p.key, CASE {first_lacking} END AS field, p.usd
+            FROM paid p
+            JOIN population r ON r.key = p.key
+            LEFT JOIN fields_of_call f ON f.call_id = p.call_id AND f.key = p.key
+            WHERE f.key IS NULL
         )
-        SELECT s.key AS row_key, s.field, CAST(sum(s.usd / l.n) AS DOUBLE) AS usd
-        FROM shares s
-        JOIN listed l ON l.key = s.key
-        WHERE s.field IN ({fields})
-        GROUP BY s.key, s.field
+        SELECT key AS row_key, field, sum(usd) AS usd
+        FROM shares
+        WHERE field IS NOT NULL
+        GROUP BY key, field
         """,
         key=ident(scope.spec.key, scope.warehouse.dialect),
         input=table(scope.relation),
-        calls=calls,
+        paid=table(paid),
         values=values,
         verdict=literal(VERIFICATION),
         entity=literal(scope.entity),
-        fields=", ".join(map(literal, fields)),
+        fields=", ".join(map(literal, scope.spec.fields)),
         population=_people(scope),
-        asked=" UNION ALL ".join(
-            f"SELECT key, {i} AS stage, {literal(stage.provider)} AS provider, hash_{i} AS request_hash FROM population"
-            for i, stage in enumerate(scope.spec.stages)
-        ),
-        first_lacking_of_provider=_first_lacking(scope, "c.provider = {provider}"),
-        first_lacking_of_stage=_first_lacking(scope, "v.stage = {number}"),
+        first_lacking=_first_lacking(scope),
     )
 
 
 def _people(scope: Scope) -> Query:
     """Each once, though in several rows."""
     columns = [f"max(blank_{i}) AS blank_{i}" for i, _ in enumerate(scope.spec.fields)]
-    columns += [f"max(hash_{i}) AS hash_{i}" for i, _ in enumerate(scope.spec.stages)]
     return compose(
         "SELECT key, {columns} FROM ({rows}) AS r GROUP BY key",
         columns=", ".join(columns),
@@ -215,12 +178,14 @@ def _people(scope: Scope) -> Query:
     )
 
 
-def _first_lacking(scope: Scope, of: str) -> str:
-    """Branches: the first field that the stage was asked for and the list does not hold itself; else the first."""
+def _first_lacking(scope: Scope) -> str:
+    """Branches: the first field that the call was for and the list does not hold itself; else the first."""
     fields, whens = list(scope.spec.fields), []
-    for number, stage in enumerate(scope.spec.stages):
+    for stage in scope.spec.stages:
         fills = scope.spec.fills(stage, scope.providers[stage.provider])
-        is_it = of.format(provider=literal(stage.provider), number=number)
-        whens += [f"WHEN {is_it} AND p.blank_{fields.index(field)} = 1 THEN {literal(field)}" for field in fills]
-        whens += [f"WHEN {is_it} THEN {literal(fills[0])}"] if fills else []
-    return " ".join(whens)
+        is_it = f"p.provider = {literal(stage.provider)}"
+        whens += [f"WHEN {is_it} AND r.blank_{fields.index(field)} = 1 THEN {literal(field)}" for field in fills]
+        whens += [f"WHEN {is_it} THEN {literal(fills[0])}"]
+        whens += [f"WHEN p.provider = {literal(verifier)} THEN {literal(f)}" for f, verifier in stage.verify.items()]
+    # Of a provider that the waterfall asked once and asks no more.
+    return " ".join(whens) + f" ELSE {literal(fields[0])}"

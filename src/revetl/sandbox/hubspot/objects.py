@@ -99,9 +99,14 @@ def merge(call: PortalCall) -> Reply:
 
 
 def gdpr_delete(call: PortalCall) -> Reply:
-    """Erases for good; an unknown email is blocklisted (docs)."""
+    """Erases for good; an unknown email is blocklisted (docs). Of contacts alone (spec); 204 for an unknown id, and 404
+    for another object, are unconfirmed."""
     store = call.store
-    identifier = str(call.fields.get("objectId", ""))
+    if store.type != "contacts":
+        raise errors.not_found(f"{store.type} can't be erased")
+    identifier = call.fields.get("objectId")
+    if not isinstance(identifier, str) or not identifier:
+        raise errors.invalid_json("some required fields were not set: [objectId]")
     id_property = call.fields.get("idProperty")
     if id_property is not None and id_property not in store.unique:
         raise errors.non_unique_id_property(store.type, id_property)

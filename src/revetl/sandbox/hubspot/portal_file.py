@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from revetl.sandbox.hubspot.account import Pipeline, PipelineStage, PortalOwner, PropertyGroup
+from revetl.sandbox.hubspot.account import Pipeline, PipelineStage, PortalList, PortalOwner, PropertyGroup
 from revetl.sandbox.hubspot.association_types import USER_DEFINED, AssociationType
 from revetl.sandbox.hubspot.object_types import CustomObject
 from revetl.sandbox.hubspot.portal import Portal
@@ -50,6 +50,11 @@ def set_up_from(portal: Portal, document: Mapping[str, Any]) -> None:
             _open(portal, (one, other), kinds, between.get((other, one), []))
     if document["owners"]:
         portal.owners = {o.id: o for o in map(_owner, document["owners"])}
+    for given in document.get("lists") or []:  # a copy of an earlier version has none
+        object_type = portal.canonical(str(given["objectTypeId"]))
+        if object_type in portal.stores:
+            made = PortalList(str(given["listId"]), given["name"], object_type, given["processingType"])
+            portal.lists[made.id] = made
     portal.set_up()
 
 

@@ -119,6 +119,13 @@ def _new(store: ObjectStore, fields: dict[str, Any]) -> Property:
     for required in ("label", "groupName", "type", "fieldType"):
         if not fields.get(required):
             raise errors.invalid_json(f"some required fields were not set: [{required}]")
+    for flag in ("hasUniqueValue", "formField", "hidden"):
+        if not isinstance(fields.get(flag, False), bool):
+            raise errors.invalid_json(f"{flag} is not a boolean")
+    for option in fields.get("options") or []:
+        lacking = [n for n in ("label", "value") if not isinstance(option, dict) or not option.get(n)]
+        if lacking:
+            raise errors.invalid_json(f"some required fields of an option were not set: {lacking}")
     if fields["groupName"] not in store.groups:
         raise errors.invalid_input(f"Property group {fields['groupName']} does not exist")
     if field_type not in _FIELD_TYPES.get(type_, ()):

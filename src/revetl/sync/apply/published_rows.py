@@ -114,9 +114,8 @@ def _key(tables: SyncTables, alias: str) -> list[str]:
 
 
 def _value(tables: SyncTables, field: SyncField) -> str:
-    """What then stands; of a deleted record what it was found by, and nothing else of a person."""
+    """What then stands; of a deleted record its key alone, and nothing else of a person."""
     before, after = f"p.{ident(field.before)}", f"p.{ident(field.after)}"
-    found_by = field.name in tables.identities or field.name == tables.spec.key
-    gone = before if found_by else f"CAST(NULL AS {field.type})"
+    gone = before if field.name == tables.spec.key else f"CAST(NULL AS {field.type})"
     stands = f"coalesce({after}, {before})" if field.keep_null else after
     return f"CASE WHEN p.op = 'delete' THEN {gone} ELSE {stands} END"

@@ -94,7 +94,7 @@ class _Deciding:
         self._metadata, self._forms = metadata, NormalForms(destination, tables)
         choices = RollbackChoices(archive_created=True)
         self._judge = RollbackJudge(tables, self._forms, every, choices, described)
-        self._multi = multi_select.names(described)
+        self._multi = multi_select.names(tables.spec, described)
         self._repeatable = destination.idempotent(tables.spec.object, tables.spec.match_on)
         self._unseen = write_only(destination)
         self._every = every

@@ -20,7 +20,7 @@ class DriftComparison:
     def __init__(self, tables: SyncTables, forms: NormalForms, described: Mapping[str, DestinationField]) -> None:
         self._forms = forms
         self._described = described
-        self._multi = multi_select.names(described)
+        self._multi = multi_select.names(tables.spec, described)
         names = [f.name for f in tables.fields]
         self._match_on = (names.index(on), on) if (on := tables.spec.match_on) in names and on in described else None
         self._fields = [

@@ -69,6 +69,10 @@ def _refuse_shared_keys(spec: SyncSpec, destination: Destination) -> None:
 
 def _refuse_unpublishable(spec: SyncSpec) -> None:
     """Of a destination that takes a run as a whole."""
+    for word, name in (("match_on", spec.match_on), ("key_property", spec.key_property)):
+        if name is not None:
+            message = f"{_where(spec)}: {word}: what {spec.destination} is given is known by its key {spec.key!r} alone"
+            raise ConfigError(Problem(message, hint=f"Leave {word} out: nothing is looked for there."))
     if spec.metadata:
         message = f"{_where(spec)}: metadata: {spec.destination} takes no fields that tell of the run"
         raise ConfigError(Problem(message, hint="Leave them out: what is published names its run and when it began."))

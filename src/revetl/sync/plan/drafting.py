@@ -116,7 +116,7 @@ async def _ask(
     at = [requests_of(destination)[0]]
     found = await standing.read(run, destination, described, refresh=refresh)
     at.append(requests_of(destination)[0])
-    summary.absent = await matching.match_new(run, destination, multi_select.names(described))
+    summary.absent = await matching.match_new(run, destination, multi_select.names(spec, described))
     at.append(requests_of(destination)[0])
     if found.read:
         await run.on_tables(standing.decide)

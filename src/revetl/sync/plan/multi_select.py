@@ -1,4 +1,4 @@
-"""Multi-select values: options that people added stay.
+"""Multi-select values: options that people added stay, unless the sync's yml says `options: replace`.
 
 A field of type `multi_enum` holds a set of options, joined with `;`. What an update sends is merged from three sets:
 what stands there, less what we sent last and want no more, with all that the model wants. The snapshot keeps the
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from revetl.destinations.base import Destination, DestinationField
 from revetl.destinations.capabilities import LooksUp, ReadsBack
-from revetl.model import Scalar
+from revetl.model import Scalar, SyncSpec
 from revetl.state.outcomes import changed, with_change_list
 from revetl.state.sync_tables import SyncField, SyncTables
 from revetl.sync.readback import read_by_id
@@ -36,9 +36,11 @@ _CHUNK = 10_000
 _COLUMNS = (("ordinal", "BIGINT"), ("sent", "VARCHAR"))
 
 
-def names(described: Mapping[str, DestinationField]) -> frozenset[str]:
-    """The fields that hold a set of options."""
-    return frozenset(name for name, field in described.items() if field.type == "multi_enum")
+def names(spec: SyncSpec, described: Mapping[str, DestinationField]) -> frozenset[str]:
+    """The fields that hold a set of options of which ours are only a part. Under `options: replace` the whole set is
+    ours, and the field is written like any other."""
+    sets = (name for name, field in described.items() if field.type == "multi_enum")
+    return frozenset(name for name in sets if spec.rule(name).options == "merge")
 
 
 def options(value: Scalar) -> dict[str, None]:
@@ -74,7 +76,7 @@ def replaced(tables: SyncTables, destination: Destination, described: Mapping[st
     """A word on fields whose value replaces what stands there, for it can't be read."""
     if isinstance(destination, ReadsBack) and (isinstance(destination, LooksUp) or tables.spec.match_on is None):
         return []
-    multi = names(described)
+    multi = names(tables.spec, described)
     return [
         f"{f.name}: {tables.spec.destination} can't be read, so the value replaces all options that stand there"
         for f in tables.fields
@@ -85,7 +87,7 @@ def replaced(tables: SyncTables, destination: Destination, described: Mapping[st
 async def decide(run: SyncRun, destination: Destination, described: Mapping[str, DestinationField]) -> None:
     """Writes down with each update what is sent in place of the model's value (`sent`). The last step of a plan that
     is decided; safe to repeat. What stands was read already; whatever was not is read here. Memory is flat."""
-    multi = [f for f in run.tables.fields if f.name in names(described)]
+    multi = [f for f in run.tables.fields if f.name in names(run.spec, described)]
     if not multi or not isinstance(destination, ReadsBack) or not await run.on_tables(_count, multi):
         return
     columns = ", ".join(f"{name} {type_}" for name, type_ in _COLUMNS)

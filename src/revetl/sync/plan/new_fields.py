@@ -38,8 +38,8 @@ def described(
     tables: SyncTables, destination: Destination, fields: Mapping[str, DestinationField]
 ) -> Mapping[str, DestinationField]:
     """The object's fields, with those that the sync asks for as they will be. ConfigError where one can't be made."""
-    known = key_property.described(tables.spec, destination, fields)
-    return {**known, **_new(tables, destination, fields)}
+    known, new = key_property.described(tables.spec, destination, fields), _new(tables, destination, fields)
+    return {**known, **new} if new else known  # an object that takes any field is no mere dict
 
 
 async def to_make(

@@ -99,6 +99,7 @@ def columns_digest(tables: SyncTables) -> str:
     """Of all that a line's meaning hangs on: where it goes, by what, and the columns with their types and rules."""
     spec = tables.spec
     rules = [[f.name, f.type, spec.rule(f.name).policy, spec.rule(f.name).when_null] for f in tables.fields]
+    rules += [[name, rule.options] for name, rule in sorted(spec.fields.items()) if rule.options != "merge"]
     rules += [[name, r.to or "", r.object, r.match_on] for name, r in sorted(spec.references.items())]
     named = [spec.name, spec.destination, spec.object, spec.key, spec.match_on, spec.mode, spec.on_leave]
     named += [f"{name}: {kind}" for name, kind in sorted(spec.metadata.items())]

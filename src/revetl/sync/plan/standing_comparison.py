@@ -49,7 +49,7 @@ class StandingComparison:
         self._forms = NormalForms(destination, tables)
         self._refresh, self._again = refresh, again
         self.theirs, self.left_as_theirs = Counter[str](), 0
-        self._multi = multi_select.names(described)
+        self._multi = multi_select.names(tables.spec, described)
         # Of these a later step has to see what stands.
         self._ruled = frozenset(f.name for f in with_policy(tables)) | self._multi
         self._at = {f.name: i for i, f in enumerate(tables.fields)}

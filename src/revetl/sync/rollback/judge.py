@@ -69,7 +69,7 @@ class RollbackJudge:
         described: Mapping[str, DestinationField],
     ) -> None:
         self._described = described
-        self._multi = multi_select.names(described)
+        self._multi = multi_select.names(tables.spec, described)
         self._tables, self._forms, self._undone, self._choices = tables, forms, undone, choices
         self._fields = {f.name: (i, f) for i, f in enumerate(tables.fields)}
         self._unseen = write_only(forms.destination)

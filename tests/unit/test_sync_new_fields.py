@@ -1,0 +1,91 @@
+"""`create_properties` where fields can't be made, or not such ones; `on_leave: erase` where nobody can be erased."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import pytest
+
+from revetl.destinations.base import DestinationField, FieldType
+from revetl.errors import ConfigError
+from tests.support.fake_destination import FakeDestination
+from tests.support.sync_bench import Bench
+
+
+@dataclass
+class MakingFake(FakeDestination):
+    """Makes fields of text."""
+
+    made: list[str] = field(default_factory=list)
+
+    def new_field(self, object_: str, name: str, type_: FieldType) -> DestinationField:
+        if type_ != "string":
+            raise ConfigError(f"{name} can't be made as {type_}")
+        return DestinationField(name, type_)
+
+    async def try_making_field(self, object_: str) -> None:
+        return None
+
+    async def make_field(self, object_: str, name: str, type_: FieldType) -> None:
+        assert not self.written, "made before anything is sent"
+        self.made.append(name)
+        self.fields = (*self.fields, name)
+
+
+def bench_of(destination: FakeDestination) -> Bench:
+    bench = Bench(destination=destination)
+    bench.source([("1", "ann@x.io", "Ann", "Rome")])
+    bench.sync_as(create_properties=("city",))
+    return bench
+
+
+def test_a_destination_that_makes_none_is_named_with_the_fields_that_lack() -> None:
+    bench = bench_of(FakeDestination(fields=("email", "firstname")))
+    with pytest.raises(ConfigError, match="create_properties: fake makes no fields") as e:
+        bench.plan()
+    assert e.value.problems[0].hint == "Make city there yourself, and leave create_properties out."
+    bench.destination.fields = ("email", "firstname", "city")
+    assert bench.run().counts == {"ok": 1}
+
+
+def test_a_field_is_made_once_before_anything_is_sent() -> None:
+    destination = MakingFake(fields=("email", "firstname"))
+    bench = bench_of(destination)
+    assert bench.plan().new_fields == {"city": "string"}
+    assert destination.made == []
+    assert (bench.run().counts, destination.made) == ({"ok": 1}, ["city"])
+    bench.source([("1", "ann@x.io", "Ann", "Oslo")])
+    bench.run(full_refresh=True)
+    assert destination.made == ["city"]
+
+
+def test_a_run_that_sends_nothing_makes_none() -> None:
+    destination = MakingFake()
+    bench = bench_of(destination)
+    bench.run()
+    destination.fields = ("email", "firstname")
+    assert (bench.run().counts, destination.made) == ({}, [])
+
+
+def test_a_nested_column_is_refused_as_for_any_field() -> None:
+    bench = bench_of(MakingFake(fields=("email", "firstname")))
+    bench.warehouse.execute("ALTER TABLE contacts DROP COLUMN city")
+    bench.warehouse.execute("ALTER TABLE contacts ADD COLUMN city VARCHAR[] DEFAULT ['a']")
+    with pytest.raises(ConfigError, match="no field can hold it"):
+        bench.plan()
+
+
+def test_what_the_connector_does_not_take_is_said_with_the_place() -> None:
+    bench = bench_of(MakingFake(fields=("email", "firstname")))
+    bench.warehouse.execute("ALTER TABLE contacts ALTER city TYPE BOOLEAN USING TRUE")
+    with pytest.raises(ConfigError, match="create_properties: city can't be made as bool"):
+        bench.plan()
+
+
+def test_who_can_not_be_erased_is_refused_before_anything_is_sent() -> None:
+    bench = Bench(destination=FakeDestination())
+    bench.source([("1", "ann@x.io", "Ann", "Rome")])
+    bench.sync_as(mode="mirror", on_leave="erase")
+    with pytest.raises(ConfigError, match="on_leave: erase: fake erases no contacts"):
+        bench.run()
+    assert bench.destination.records == {}
