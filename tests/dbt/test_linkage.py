@@ -1,6 +1,7 @@
-"""The materialization `linkage` against an oracle in plain Python that merges the best two clusters, one pair at a time.
+"""The materialization `linkage` against an oracle in plain Python that merges the best two clusters at a time.
 
-Average linkage gives the same clusters whichever mutually best pairs are merged first, as long as no two means are equal.
+Average linkage gives the same clusters whichever mutually best pairs are merged first, as long as no two means are
+equal.
 """
 
 from __future__ import annotations
