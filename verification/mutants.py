@@ -51,6 +51,7 @@ _SYNC_LOST, _ENRICH_LOST = (
     "tests/simulation/test_enrich_lost_connection.py",
 )
 _WAITING = "tests/unit/test_sync_waiting.py"
+_DISCONNECT = "tests/unit/test_sync_disconnect.py"
 _LINKS, _SUSPECTS = "tests/property/test_sync_links.py", "tests/property/test_sync_suspects.py"
 MUTANTS = (
     Mutant("nothing becomes in doubt after a crash", "sync/apply/doubts.py", "    if not count:\n        return 0\n", "    return 0\n"),
@@ -80,6 +81,11 @@ MUTANTS = (
     Mutant("a reassert sends what a rollback or an accepted value holds", "sync/drift/left_out.py", 'return f"key NOT IN (SELECT key FROM {tables.scratch(_SCRATCH)})"', 'return "TRUE"', "machine"),
     Mutant("what was reasserted is not found by the next sync", "sync/drift/resolution.py", 'SET {", ".join(sets)}, row_hash = {hash_}\n', 'SET {", ".join(sets)}\n', "machine"),
     Mutant("what was refused is sent again and again", "state/snapshot.py", "p.status IN ('rejected', 'skipped')", "p.status = 'skipped'", "machine"),
+    Mutant("the state goes though something was refused", "sync/disconnect/disconnecting.py", '                if report.status == "done":\n', "                if True:\n", _DISCONNECT),
+    Mutant("a destination that was left is sent to all the same", "sync/disconnect/disconnecting.py", "                await again(ctx, lambda: ctx.offload(_mark, ctx, known))\n", "", _DISCONNECT),
+    Mutant("what comes back is the value before our last write, not before our first", "sync/disconnect/inventory.py", "record.before.setdefault(name, stood.get(name))", "record.before[name] = stood.get(name)", _DISCONNECT),
+    Mutant("a record that stood there when our create came is archived as ours", "sync/disconnect/inventory.py", ' and row["error_code"] != EXISTED', "", _DISCONNECT),
+    Mutant("a record of ours loses what it is found by", "sync/disconnect/taking_back.py", "                before.pop(str(self._tables.spec.match_on), None)\n", "                pass\n", _DISCONNECT),
     Mutant("a lost lease is not noticed", "state/leases.py", "    if not warehouse.rows(f\"SELECT 1 FROM {leases} WHERE name = ?", "    if False and not warehouse.rows(f\"SELECT 1 FROM {leases} WHERE name = ?", _LEASES),
     Mutant("a transaction does not ask for the lease", "sync/leasing.py", "            yield\n            self._renew()\n", "            yield\n", _LEASES),
     Mutant("the process of a dead holder is not looked at", "state/leases.py", "        except ProcessLookupError:\n            return True\n", "        except ProcessLookupError:\n            return False\n", _LEASES),
