@@ -113,7 +113,7 @@ MUTANTS = (
     Mutant("the second half of a refused batch is not sent", "sync/apply/batch_writer.py", "            await self.write(second)\n", "            pass\n", _KINDS),
     Mutant("an accepted record is sent again", "state/snapshot.py", "CASE WHEN p.status IN ('ok', 'accepted') THEN p.row_hash END", "CASE WHEN p.status = 'ok' THEN p.row_hash END", _KINDS),
     Mutant("a changed event is sent as another one", "sync/plan/events.py", "AND NOT ({another})", "AND FALSE", _KINDS),
-    Mutant("a rollback guesses what stood at a destination that can't be read", "sync/rollback/judge.py", "        if self._unseen and stood is None:\n", "        if False:\n", _KINDS),
+    Mutant("a rollback guesses what stood at a destination that can't be read", "sync/rollback/judge.py", "        if stood is None and not self._knows_nulls:\n", "        if False:\n", _KINDS),
     Mutant("a checkpoint that took place is written twice", "sync/apply/checkpoint.py", "    if not done or not _is_written(tables, record.run_id, done[0]):\n", "    if True:\n", _SYNC_LOST),
     Mutant("a plan that is read on begins anew", "sync/apply/plan_stream.py", '"ordinal > ?", [self._read_until]', '"ordinal > ?", [-1]', _SYNC_LOST),
     Mutant("a kept answer is written though the ledger has it", "enrich/execution/answer_spool.py", "        if not found or not found.issubset(_UNKNOWN):\n", "        if not found:\n", _ENRICH_LOST),
