@@ -22,6 +22,11 @@ LEGAL_FORMS = (
 )
 
 
+_JOIN = " || chr(31) || "
+# 64 bits: every question that is read carries its digests, and the ledger keeps them.
+_DIGITS = 16
+
+
 class Identities:
     """Of the questions to one provider, over a relation with columns `in_<input>`."""
 
@@ -49,7 +54,7 @@ class Identities:
     def digests(self, column: Callable[[str], str]) -> dict[str, str]:
         """Identity → its digest in SQL, NULL where an input lacks. `column` gives the SQL of an input, as text."""
         return {
-            name: f"md5({' || chr(31) || '.join(self._form(member, column(member)) for member in members)})"
+            name: f"substr(md5({_JOIN.join(self._form(member, column(member)) for member in members)}), 1, {_DIGITS})"
             for name, members in self._members.items()
         }
 
