@@ -30,8 +30,8 @@ from revetl.warehouse.sql import ident, literal
 
 _AT_ONCE = 5_000  # Snowflake takes 16,384 values in a list
 _HAPPENED = "op IN ('create', 'update', 'delete') AND status IN ('ok', 'accepted', 'unknown')"
-MERGED = "was merged with a record that is not ours: it stands as {}, and is not removed"
-SOMEBODY_ELSE = "stands as {} with another {} than we last sent: it may be somebody else by now, and is not removed"
+MERGED = "was merged with a record that is not ours: it stands as {}, and is left as it is"
+SOMEBODY_ELSE = "stands as {} with another {} than we last sent: it may be somebody else by now, and is left as it is"
 NOTHING_OURS = "holds nothing any more that we sent"
 AGAIN = "is gone, and stands again as {}, which is not ours to remove"
 
