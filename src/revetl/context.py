@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from revetl.clock import Clock
 
 if TYPE_CHECKING:
+    from revetl.destinations.base import Destination
     from revetl.state.leases import Holder
     from revetl.warehouse.base import Warehouse
 
@@ -58,6 +60,8 @@ class RunContext:
     note               hears sentences for a person, while the run goes on
     wait               for a lease that another run holds
     reconnect_s        for how long a lost connection to the warehouse is tried again, before the run fails
+    connect            opens the account of a name of connections.yml while its block lasts, for what is read at another
+                       destination; ConfigError for one that is not there. None: none can be opened
     state_dir          the project's folder for what the warehouse could not be given; None: nothing is kept there
     """
 
@@ -74,6 +78,7 @@ class RunContext:
     note: Callable[[str], None] = unheard
     wait: LeaseWait = LeaseWait()
     reconnect_s: float = RECONNECT_S
+    connect: Callable[[str], AbstractAsyncContextManager[Destination]] | None = None
     state_dir: Path | None = None
 
     def under(self, warehouse: Warehouse, offload: Offload) -> RunContext:
