@@ -1,5 +1,5 @@
-"""Ids that columns take from the snapshot of another sync (`references: {to: SYNC}`), read back where that sync's records
-stand before they are sent.
+"""Ids that columns take from the snapshot of another sync (`references: {to: SYNC}`), read back where its records stand
+before they are sent.
 
 That sync reads none of its records while their rows stay equal, so what people merged or archived there it has not
 noticed. Read are, by each plan, each id once: those that a row names which is about to be sent, those that were gone
