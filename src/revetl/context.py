@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 from revetl.clock import Clock
 
 if TYPE_CHECKING:
-    from revetl.destinations.base import Destination
     from revetl.state.leases import Holder
     from revetl.warehouse.base import Warehouse
 
@@ -60,7 +59,7 @@ class RunContext:
     note               hears sentences for a person, while the run goes on
     wait               for a lease that another run holds
     reconnect_s        for how long a lost connection to the warehouse is tried again, before the run fails
-    connect            opens the account of a name of connections.yml while its block lasts, for what is read at another
+    connect            opens the destination of a name of connections.yml while its block lasts, for what is read at another
                        destination; ConfigError for one that is not there. None: none can be opened
     state_dir          the project's folder for what the warehouse could not be given; None: nothing is kept there
     """
@@ -78,7 +77,7 @@ class RunContext:
     note: Callable[[str], None] = unheard
     wait: LeaseWait = LeaseWait()
     reconnect_s: float = RECONNECT_S
-    connect: Callable[[str], AbstractAsyncContextManager[Destination]] | None = None
+    connect: Callable[[str], AbstractAsyncContextManager[Any]] | None = None
     state_dir: Path | None = None
 
     def under(self, warehouse: Warehouse, offload: Offload) -> RunContext:
