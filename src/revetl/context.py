@@ -59,7 +59,7 @@ class RunContext:
     note               hears sentences for a person, while the run goes on
     wait               for a lease that another run holds
     reconnect_s        for how long a lost connection to the warehouse is tried again, before the run fails
-    connect            opens the destination of a name of connections.yml while its block lasts, for what is read at another
+    connect            opens the destination of that name while its block lasts, for what is read at another
                        destination; ConfigError for one that is not there. None: none can be opened
     state_dir          the project's folder for what the warehouse could not be given; None: nothing is kept there
     """
