@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -58,6 +59,8 @@ class RunContext:
     note               hears sentences for a person, while the run goes on
     wait               for a lease that another run holds
     reconnect_s        for how long a lost connection to the warehouse is tried again, before the run fails
+    connect            opens the destination of that name while its block lasts, for what is read at another
+                       destination; ConfigError for one that is not there. None: none can be opened
     state_dir          the project's folder for what the warehouse could not be given; None: nothing is kept there
     """
 
@@ -74,6 +77,7 @@ class RunContext:
     note: Callable[[str], None] = unheard
     wait: LeaseWait = LeaseWait()
     reconnect_s: float = RECONNECT_S
+    connect: Callable[[str], AbstractAsyncContextManager[Any]] | None = None
     state_dir: Path | None = None
 
     def under(self, warehouse: Warehouse, offload: Offload) -> RunContext:

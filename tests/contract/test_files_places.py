@@ -139,6 +139,22 @@ def test_files_and_folders_are_for_their_owner_alone(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "people").stat().st_mode) == 0o700
 
 
+@pytest.mark.parametrize("link", ["people", "people/2026", "people/2026/a.csv"])
+def test_a_link_below_the_url_is_refused_and_named(tmp_path: Path, link: str) -> None:
+    root, elsewhere = tmp_path / "real", tmp_path / "elsewhere"
+    root.mkdir(), elsewhere.mkdir()
+    (tmp_path / "url").symlink_to(root)  # the url itself may be one
+    store, _ = place("folder", tmp_path / "url")
+    assert asyncio.run(store.create("others/a.csv", spooled(OURS)))
+    at = root / link
+    at.parent.mkdir(parents=True, exist_ok=True)
+    at.symlink_to(elsewhere if at.suffix == "" else elsewhere / "a.csv")
+    for work in (store.create, store.holds):
+        with pytest.raises(Denied, match=f"{link} in .*url is a link"):
+            asyncio.run(work("people/2026/a.csv", spooled(OURS)))
+    assert [*elsewhere.iterdir()] == []
+
+
 def test_killed_between_any_two_calls_of_the_system_a_file_is_there_whole_or_not(tmp_path: Path) -> None:
     """A process of its own, killed by SIGKILL before the n-th of them; then another one makes the file."""
     step, met = 1, set[bool]()

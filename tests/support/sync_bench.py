@@ -47,6 +47,7 @@ class Surroundings:
     offload: Any = inline
     note: Callable[[str], None] = unheard
     state_dir: Path | None = None
+    connect: Callable[[str], FakeDestination] | None = None
 
     def context(self, warehouse: Warehouse, clock: Clock) -> RunContext:
         return RunContext(
@@ -60,6 +61,7 @@ class Surroundings:
             progress=lambda _: self.progress,
             note=self.note,
             wait=LeaseWait(self.wait_s, self.on_wait),
+            connect=self.connect,
             state_dir=self.state_dir,
         )
 

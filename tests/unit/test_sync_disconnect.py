@@ -21,6 +21,7 @@ from revetl.state import runs, syncs
 from revetl.sync.disconnect.disconnecting import DisconnectOptions, DisconnectReport, disconnect
 from revetl.sync.disconnect.taking_back import STOOD_BEFORE, Leaving
 from revetl.sync.leasing import leased
+from revetl.sync.rollback.rolling_back import roll_back
 from tests.support.fake_destination import FakeDestination
 from tests.support.sync_bench import ANN, BOB, CID, Bench
 from tests.unit.test_sync_links import DDL, FIRMS, Two
@@ -98,6 +99,91 @@ def test_the_earliest_value_comes_back_whatever_we_wrote_since(bench: Bench) -> 
         bench.run()
     left(bench, Leaving.CLEAR)
     assert fields_of(bench, "ann@x.io")["city"] == "Paris"
+
+
+def ann_of(bench: Bench) -> dict[str, Scalar]:
+    return next(r for r in bench.destination.records.values() if r["email"] == "ann@x.io")
+
+
+def with_city(bench: Bench, city: str) -> None:
+    """Ann's city in the model is another, and is sent."""
+    bench.source([("1", "ann@x.io", "Ann", city), BOB, CID])
+    bench.run()
+    assert ann_of(bench)["city"] == city
+
+
+def take_back_last(bench: Bench) -> None:
+    last = runs.list_runs(bench.warehouse, 1)[0]
+    asyncio.run(roll_back(bench.context(command="rollback"), bench.spec, bench.destination, last))
+
+
+def test_what_a_person_wrote_between_two_writes_of_ours_comes_back(bench: Bench) -> None:
+    with_city(bench, "Rome")
+    ann_of(bench)["city"] = "Lyon"
+    with_city(bench, "Bern")
+    with_city(bench, "Ulm")
+    left(bench, Leaving.CLEAR)
+    assert fields_of(bench, "ann@x.io")["city"] == "Lyon"
+
+
+def test_after_a_rollback_a_later_write_is_the_first(bench: Bench) -> None:
+    take_back_last(bench)
+    assert ann_of(bench)["city"] == "Paris"
+    ann_of(bench)["city"] = "Lyon"
+    assert left(bench, Leaving.CLEAR, dry_run=True).plan.standing.written == 0
+    with_city(bench, "Bern")
+    left(bench, Leaving.CLEAR)
+    assert fields_of(bench, "ann@x.io")["city"] == "Lyon"
+
+
+def test_a_rollback_of_the_second_write_leaves_the_first_to_be_taken_back(bench: Bench) -> None:
+    with_city(bench, "Rome")
+    take_back_last(bench)
+    assert ann_of(bench)["city"] == "Riga"
+    left(bench, Leaving.CLEAR)
+    assert fields_of(bench, "ann@x.io")["city"] == "Paris"
+
+
+def test_a_write_whose_answer_was_lost_breaks_no_series(bench: Bench) -> None:
+    bench.destination.after_write = lambda _: (_ for _ in ()).throw(RuntimeError)
+    bench.source([("1", "ann@x.io", "Ann", "Rome"), BOB, CID])
+    bench.run()
+    bench.destination.after_write = lambda _: None
+    with_city(bench, "Bern")
+    left(bench, Leaving.CLEAR)
+    assert fields_of(bench, "ann@x.io")["city"] == "Paris"
+
+
+@pytest.mark.parametrize("way", [Leaving.CLEAR, Leaving.ARCHIVE])
+def test_a_sync_that_is_connected_again_knows_nothing_of_its_earlier_life(bench: Bench, way: Leaving) -> None:
+    left(bench)
+    asyncio.run(bench.clock.sleep(60))
+    syncs.reconnect(bench.warehouse, "fake__contacts")
+    ann_of(bench)["city"] = "Lyon"
+    bench.destination.fields = ("email", "firstname", "city", "synced")
+    bench.sync_as(metadata={"synced": "run_id"})  # what is declared changes, and the sync is written down anew
+    with_city(bench, "Bern")
+    report = left(bench, way)
+    standing = report.plan.standing
+    assert (standing.created, standing.written, standing.matched) == (0, 1, 2)
+    assert fields_of(bench, "ann@x.io")["city"] == ("Lyon" if way is Leaving.CLEAR else "Bern")
+    assert "cid@x.io" in bench.destination.by("email"), "it was found, not made, in this life"
+
+
+@pytest.mark.parametrize("way", [Leaving.CLEAR, Leaving.ARCHIVE])
+def test_what_we_wrote_under_another_key_is_ours(bench: Bench, way: Leaving) -> None:
+    anew = [("1b", *ANN[1:3], "Bern"), ("2b", *BOB[1:]), ("3b", *CID[1:])]
+    bench.source(anew)
+    bench.run()
+    report = left(bench, way)
+    standing = report.plan.standing
+    assert (standing.records, standing.created, standing.written, standing.matched) == (3, 1, 1, 1)
+    assert report.disconnected
+    if way is Leaving.CLEAR:
+        assert fields_of(bench, "ann@x.io") == {"email": "ann@x.io", "firstname": "Ann", "city": "Paris"}
+        assert fields_of(bench, "cid@x.io") == {"email": "cid@x.io"}
+    else:
+        assert sorted(bench.destination.by("email")) == ["ann@x.io", "bob@x.io"]
 
 
 def test_what_a_person_edited_since_is_left(bench: Bench) -> None:

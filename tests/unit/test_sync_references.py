@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
+from typing import Any
 
 import pytest
 
 from revetl.destinations.base import RecordMatch
-from revetl.errors import ConfigError
+from revetl.errors import ConfigError, Unavailable
 from revetl.model import Association, FieldRule, Guardrails, Reference, Relation, Scalar, SyncSpec, looked_up_as
 from revetl.state.runs import get_run, list_runs
 from revetl.sync.drift.resolution import DriftResolution
@@ -162,7 +163,8 @@ def test_drift_and_rollback_hold_ids_against_ids(bench: Accounts) -> None:
     assert (bench.run().counts, bench.sent()) == ({}, []), "what was rolled back stays so"
 
 
-def test_the_key_of_another_sync_gives_the_id_that_its_record_has_wherever_that_is(bench: Accounts) -> None:
+def firms_elsewhere(bench: Accounts, *domains: str) -> Bench:
+    """A sync of firms to another destination, which the column account_id names by its keys: f1, f2, …"""
     elsewhere = Bench(warehouse=bench.warehouse, destination=FakeDestination(fields=("domain",), name="other"))
     elsewhere.spec = SyncSpec(
         name="other__firms",
@@ -172,17 +174,118 @@ def test_the_key_of_another_sync_gives_the_id_that_its_record_has_wherever_that_
         key="golden_id",
         match_on="domain",
         columns=("golden_id", "domain"),
+        guardrails=Guardrails(min_rows=0),
     )
     bench.warehouse.execute("DROP TABLE IF EXISTS firms")
     bench.warehouse.execute("CREATE TABLE firms (golden_id VARCHAR, domain VARCHAR)")
-    bench.warehouse.execute("INSERT INTO firms VALUES ('f1', 'acme.example')")
+    for n, domain in enumerate(domains or ("acme.example",), 1):
+        bench.warehouse.execute("INSERT INTO firms VALUES (?, ?)", [f"f{n}", domain])
     bench.sync_as(fields={"account_id": FieldRule(references=Reference(to="other__firms"))})
+    return elsewhere
+
+
+def test_the_key_of_another_sync_gives_the_id_that_its_record_has_wherever_that_is(bench: Accounts) -> None:
+    elsewhere = firms_elsewhere(bench)
     bench.people(("1", "ann@x.io", "Riga", "f1"))
     assert bench.run().unresolved == {"account_id": 1}, "that sync never ran"
     elsewhere.run()
     bench.run()
     assert bench.contact("ann@x.io")["account_id"] == next(iter(elsewhere.destination.records))
     assert bench.asked() == []
+
+
+def test_an_id_of_another_sync_is_read_back_before_it_is_sent(bench: Accounts) -> None:
+    elsewhere = firms_elsewhere(bench, "a.example", "b.example", "c.example")
+    elsewhere.run()
+    there = elsewhere.destination
+    gone, kept, merged = list(there.records)
+    bench.people(("1", "ann@x.io", "Riga", "f1"), ("2", "bob@x.io", "Oslo", "f2"))
+    bench.run(connect=lambda _: there)
+    assert sorted(there.reads) == [gone, kept]
+    bench.sent(), there.reads.clear()
+
+    del there.records[gone]
+    left = there.merge(there.make(domain="theirs.example"), merged)
+    assert elsewhere.run().counts == {}, "that sync reads nothing while its rows are equal"
+    assert (bench.run(connect=lambda _: there).counts, there.reads) == ({}, []), "nor does this one"
+    old = [("1", "ann@x.io", "Riga", "f1"), ("2", "bob@x.io", "Oslo", "f2")]
+    bench.people(*old, ("3", "cid@x.io", None, "f1"), ("4", "dan@x.io", None, "f3"), ("5", "eve@x.io", None, "f3"))
+    plan = bench.plan(connect=lambda _: there)
+    assert (plan.create, plan.unresolved, plan.notes) == (3, {"account_id": 2}, [])
+    there.requests = 0
+    there.reads.clear()
+    report = bench.run(connect=lambda _: there)
+    assert (report.exit_code, report.unresolved) == (1, {"account_id": 2})
+    assert sorted(there.reads) == [gone, merged], "each id once, and none that only unchanged rows name"
+    assert there.requests == 1
+    sent = {key: fields.get("account_id") for _, key, fields in bench.sent()}
+    assert sent == {"3": None, "4": left, "5": left}
+    assert bench.contact("ann@x.io")["account_id"] == gone, "what stands is kept"
+
+    there.records[gone] = {"domain": "a.example"}
+    assert bench.run(connect=lambda _: there).unresolved == {}, "what was gone is looked for again"
+    assert bench.sent() == [("update", "3", {"account_id": gone})]
+    there.reads.clear()
+    assert (bench.run(connect=lambda _: there).counts, there.reads) == ({}, [])
+
+
+def test_a_full_refresh_reads_all_ids_back(bench: Accounts) -> None:
+    elsewhere = firms_elsewhere(bench)
+    elsewhere.run()
+    there = elsewhere.destination
+    bench.people(("1", "ann@x.io", "Riga", "f1"))
+    bench.run(connect=lambda _: there)
+    left = there.merge(there.make(domain="theirs.example"), next(iter(there.records)))
+    bench.run(connect=lambda _: there, full_refresh=True)
+    assert bench.contact("ann@x.io")["account_id"] == left
+
+
+def test_at_the_same_destination_no_connection_is_needed(bench: Accounts) -> None:
+    elsewhere = firms_elsewhere(bench)
+    elsewhere.destination = bench.destination
+    bench.destination.fields = (*bench.destination.fields, "domain")
+    elsewhere.sync_as(destination="fake")
+    elsewhere.run()
+    firm = next(iter(bench.destination.records))
+    del bench.destination.records[firm]
+    bench.people(("1", "ann@x.io", "Riga", "f1"))
+    assert bench.run().unresolved == {"account_id": 1}
+    assert bench.contact("ann@x.io").get("account_id") is None
+
+
+class Blind:
+    """A destination that can't be read."""
+
+    async def __aenter__(self) -> Blind:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        return None
+
+
+class Away(Blind):
+    async def __aenter__(self) -> Blind:
+        raise Unavailable("other: no route to the host of a customer")
+
+
+@pytest.mark.parametrize(
+    ("connect", "why"),
+    [
+        (lambda _: Blind(), "other can't be read back"),
+        (lambda _: Away(), "other could not be read (Unavailable)"),
+        (None, "other could not be read (ConfigError)"),
+    ],
+)
+def test_where_ids_cannot_be_read_back_the_plan_says_so(bench: Accounts, connect: Any, why: str) -> None:
+    elsewhere = firms_elsewhere(bench)
+    elsewhere.run()
+    firm = next(iter(elsewhere.destination.records))
+    bench.people(("1", "ann@x.io", "Riga", None))
+    assert bench.run(connect=connect).plan.notes == [], "no row names anything"
+    bench.people(("1", "ann@x.io", "Riga", "f1"))
+    report = bench.run(connect=connect)
+    assert report.plan.notes == [f"account_id: ids are taken from our snapshot of other__firms, for {why}"]
+    assert bench.contact("ann@x.io")["account_id"] == firm
 
 
 def test_a_link_to_a_record_that_is_looked_up(bench: Accounts) -> None:

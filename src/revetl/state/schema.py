@@ -55,6 +55,7 @@ TABLES: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("run_id", "VARCHAR"),
         ("disconnect_at", "TIMESTAMP"),  # since when nothing is sent: a disconnect began
         ("disconnected_at", "TIMESTAMP"),  # when it came to its end, and the state was gone
+        ("began_anew_after", "TIMESTAMP"),  # connected again: outcomes until then are of an earlier life
     ),
     "sagas": (  # one row for each time that a saga was run
         ("saga_id", "VARCHAR"),

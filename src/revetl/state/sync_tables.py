@@ -134,7 +134,7 @@ class SyncTables:
 
     def ids_of(self, field: SyncField) -> str | None:
         """A SELECT of (key, destination_id) of the records that the field may name; None where none was ever sent or
-        looked up."""
+        looked up. An id is null where the record was gone when it was last read."""
         reference = field.references
         if reference is None:
             return None
@@ -144,7 +144,13 @@ class SyncTables:
         other = relation_of(self.warehouse, "snapshot", reference.to)
         if not self.warehouse.columns(other):
             return None
-        return f"SELECT key, destination_id FROM {table(other)} WHERE destination_id IS NOT NULL"
+        if not self.warehouse.columns(self.relation("references")):
+            return f"SELECT key, destination_id FROM {table(other)} WHERE destination_id IS NOT NULL"
+        return f"""
+            SELECT o.key, CASE WHEN c.value IS NULL THEN o.destination_id ELSE c.destination_id END AS destination_id
+            FROM {table(other)} o
+            LEFT JOIN {self.references} c ON c.target = {literal(reference.to)} AND c.value = o.destination_id
+            WHERE o.destination_id IS NOT NULL"""
 
     def looked_up(self, name: str) -> str:
         """A SELECT of (key, destination_id) of the records that were found by a look-up (`model.looked_up_as`)."""
@@ -152,7 +158,7 @@ class SyncTables:
 
     @property
     def references(self) -> str:
-        """What was found by look-ups of other objects: (target, value, destination_id)."""
+        """What destinations said of the records that columns name (`sync.references.references_table`)."""
         return table(self.relation("references"))
 
     @property

@@ -14,7 +14,7 @@ from typing import Any
 
 from revetl.clock import naive
 from revetl.model import Scalar, SyncSpec
-from revetl.state.schema import relation
+from revetl.state.schema import create_all, relation
 from revetl.state.sync_tables import SyncTables
 from revetl.warehouse.base import Warehouse
 from revetl.warehouse.sql import table
@@ -26,7 +26,8 @@ _DECLARED = ("destination", "object", "match_on", "key_property", "links", "meta
 class RememberedSync:
     """One row. `links`: (sync or look-up, type, object) of each kind of link. `metadata`: fields that tell of the run.
     `nested`: fields whose text is JSON. `disconnect_at`: a disconnect began, so nothing is sent; `disconnected_at`: it
-    came to its end. Both aware, UTC."""
+    came to its end. `began_anew_after`: it was connected again after such an end, and what its runs did until then is
+    of an earlier life. All aware, UTC."""
 
     sync: str
     destination: str
@@ -38,6 +39,7 @@ class RememberedSync:
     nested: tuple[str, ...] = ()
     disconnect_at: datetime | None = None
     disconnected_at: datetime | None = None
+    began_anew_after: datetime | None = None
 
 
 def remember(tables: SyncTables, known: RememberedSync | None, run_id: str) -> None:
@@ -48,6 +50,8 @@ def remember(tables: SyncTables, known: RememberedSync | None, run_id: str) -> N
         return
     with warehouse.transaction():
         _write(warehouse, now, run_id)
+        if known is not None and known.began_anew_after is not None:
+            _set(warehouse, now.sync, "began_anew_after = ?", [naive(known.began_anew_after)])
 
 
 def as_declared(spec: SyncSpec, nested: Iterable[str] = ()) -> RememberedSync:
@@ -95,8 +99,10 @@ def end_disconnect(warehouse: Warehouse, sync: str, now: datetime) -> None:
 
 
 def reconnect(warehouse: Warehouse, sync: str) -> None:
-    """Runs may send it again. Safe to repeat."""
-    _set(warehouse, sync, "disconnect_at = NULL, disconnected_at = NULL", [])
+    """Runs may send it again. Where its state is gone it begins anew. Safe to repeat."""
+    create_all(warehouse)  # an earlier version made the table without the column
+    again = "began_anew_after = coalesce(disconnected_at, began_anew_after)"
+    _set(warehouse, sync, f"disconnect_at = NULL, disconnected_at = NULL, {again}", [])
 
 
 def _write(warehouse: Warehouse, now: RememberedSync, run_id: str) -> None:
@@ -131,11 +137,13 @@ def _row(sync: RememberedSync | None) -> list[Scalar]:
 
 def _select(warehouse: Warehouse, where: str, params: list[Scalar]) -> list[RememberedSync]:
     syncs = relation(warehouse, "syncs")
-    if not warehouse.columns(syncs):
+    present = warehouse.columns(syncs)
+    if not present:
         return []
+    anew = "began_anew_after" if "began_anew_after" in {c.name.lower() for c in present} else "NULL"
     found: list[Any] = warehouse.rows(
         f"""
-        SELECT sync, {", ".join(_DECLARED)}, disconnect_at, disconnected_at
+        SELECT sync, {", ".join(_DECLARED)}, disconnect_at, disconnected_at, {anew}
         FROM {table(syncs)}
         {where}
         """,
@@ -153,8 +161,9 @@ def _select(warehouse: Warehouse, where: str, params: list[Scalar]) -> list[Reme
             tuple(json.loads(nested or "[]")),
             _aware(began),
             _aware(ended),
+            _aware(renewed),
         )
-        for sync, destination, object_, match_on, key_property, links, metadata, nested, began, ended in found
+        for sync, destination, object_, match_on, key_property, links, metadata, nested, began, ended, renewed in found
     ]
 
 

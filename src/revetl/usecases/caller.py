@@ -97,6 +97,7 @@ class Caller:
             note=self.note,
             wait=LeaseWait(self.wait_s, self._on_wait),
             reconnect_s=self.reconnect_s,
+            connect=lambda name: project.destination(name, self.clock),
             state_dir=project.state_dir,
         )
 

@@ -42,11 +42,12 @@ class LocalStore:
         return await self._in_thread(look)
 
     async def create(self, path: str, file: SpooledFile) -> bool:
-        return await self._in_thread(lambda: self._create(self._root / path, file))
+        return await self._in_thread(lambda: self._create(self._inside(path), file))
 
     async def holds(self, path: str, file: SpooledFile) -> bool:
         def look() -> bool:
-            with (self._root / path).open("rb") as found:
+            descriptor = os.open(self._inside(path), os.O_RDONLY | os.O_NOFOLLOW)
+            with os.fdopen(descriptor, "rb") as found:
                 return hashlib.file_digest(found, "sha256").hexdigest() == file.sha256
 
         return await self._in_thread(look)
@@ -82,6 +83,17 @@ class LocalStore:
                 f"{self._name}: {target.name} may be lost should the machine fail now ({_word(e)})"
             ) from None
         return True
+
+    def _inside(self, path: str) -> Path:
+        """The file's full name. Denied where a part below the url is a link: whoever can write there would choose where
+        files of customers go. The url itself may be one."""
+        at = self._root
+        for part in Path(path).parts:
+            at /= part
+            if at.is_symlink():
+                shown = at.relative_to(self._root)
+                raise Denied(f"{self._name}: {shown} in {self._root} is a link; files are written to real folders only")
+        return at
 
     def _at_root(self) -> None:
         """The folder itself is not made: where it is missing, it may be a disk that is not mounted."""

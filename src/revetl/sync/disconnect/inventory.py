@@ -2,27 +2,36 @@
 links that it made. All of it is read from our own state: the snapshot says what stands there as far as we know, the
 outcomes of every run how it came there.
 
-The first outcome that changed a field holds what stood there before us. A record that was created holds nothing from
-before us; one that was deleted and made again begins anew.
+What stood there before us is what the first outcome of our latest unbroken series of writes to a field found there. A
+series is broken where something else stood there than we had last written, for then it is a person's. It is over where
+we put back what stood before it, as a rollback does. A record that was created holds nothing from before us; one that
+was deleted and made again begins anew, and so does a sync that was disconnected and connected again.
+
+The outcomes of a record are those of its id, whatever its key was then; and of its key, under ids that no key has
+today: its record was merged, or made anew.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any
 
+from revetl.clock import naive
 from revetl.model import EXISTED
 from revetl.privacy.suppressions import is_alias
+from revetl.state import syncs
 from revetl.state.sync_tables import SyncTables
 from revetl.sync import typed_text
 from revetl.sync.links.links_table import MAY_STAND
 from revetl.sync.readback import CHUNK_ROWS, KnownRow
 from revetl.sync.rollback.verdicts import another_key, keys_of_ids
 from revetl.warehouse.sql import ident
+
+_BEFORE_ALL = datetime(1971, 1, 1, tzinfo=UTC)
 
 
 @dataclass(slots=True)
@@ -35,6 +44,15 @@ class OurRecord:
     created_since: datetime | None = None
     before: dict[str, Any] = field(default_factory=dict)
     unsure: dict[str, Any] = field(default_factory=dict)
+
+
+# Whether two values of a field, as outcomes have them, are the same to the destination: (field, one, other).
+SameValue = Callable[[str, Any, Any], bool]
+
+
+def same_text(_name: str, one: Any, other: Any) -> bool:
+    """For counting without a destination."""
+    return str(one or "") == str(other or "")
 
 
 @dataclass(slots=True)
@@ -60,11 +78,12 @@ class Inventory:
             self.matched += 1
 
 
-def records(tables: SyncTables) -> Iterator[list[OurRecord]]:
-    """In chunks, by key. Memory holds one chunk. Reads only."""
+def records(tables: SyncTables, same: SameValue = same_text, shared: Collection[str] = ()) -> Iterator[list[OurRecord]]:
+    """In chunks, by key. Memory holds one chunk. Reads only. `shared`: fields in which options of others stand beside
+    ours, so that another value there breaks no series."""
     chunk: list[OurRecord] = []
     for _, group in groupby(_rows(tables), key=lambda row: row["key"]):
-        chunk.append(_record(list(group)))
+        chunk.append(_History(same, shared).record(list(group)))
         if len(chunk) == CHUNK_ROWS:
             yield chunk
             chunk = []
@@ -90,8 +109,28 @@ def count_links(tables: SyncTables) -> dict[str, int]:
 def _rows(tables: SyncTables) -> Iterator[dict[str, Any]]:
     """A row for each outcome of each known record, the oldest first; one row for a record without any."""
     now = "".join(f", n.{ident(f.stored)} AS now__{i}" for i, f in enumerate(tables.fields))
+    known = syncs.read(tables.warehouse, tables.spec.name)
+    since = known.began_anew_after if known is not None else None
+    ids = keys_of_ids(tables)
     chunks = tables.warehouse.stream(
         f"""
+        WITH present AS (
+            SELECT *
+            FROM {tables.shared("outcomes")}
+            WHERE sync = ? AND op IN ('create', 'update', 'delete') AND status IN ('ok', 'accepted', 'unknown')
+                AND NOT {is_alias("key")}
+                AND "at" > ?
+        ),
+        history AS (
+            SELECT n.key AS now_key, o.*
+            FROM present o
+            JOIN {tables.snapshot} n ON n.destination_id = o.destination_id
+            UNION ALL
+            SELECT o.key AS now_key, o.*
+            FROM present o
+            LEFT JOIN ({ids}) y ON y.destination_id = o.destination_id
+            WHERE y.destination_id IS NULL
+        )
         SELECT
             n.key,
             n.destination_id AS now_id,
@@ -108,40 +147,71 @@ def _rows(tables: SyncTables) -> Iterator[dict[str, Any]]:
             r.started_at
             {now}
         FROM {tables.snapshot} n
-        LEFT JOIN (
-            SELECT *
-            FROM {tables.shared("outcomes")}
-            WHERE sync = ? AND op IN ('create', 'update', 'delete') AND status IN ('ok', 'accepted', 'unknown')
-                AND NOT {is_alias("key")}
-        ) o ON o.key = n.key
+        LEFT JOIN history o ON o.now_key = n.key
         LEFT JOIN {tables.shared("runs")} r ON r.run_id = o.run_id
-        LEFT JOIN ({keys_of_ids(tables)}) x ON x.destination_id = n.destination_id
+        LEFT JOIN ({ids}) x ON x.destination_id = n.destination_id
         ORDER BY n.key, o."at", o.run_id
         """,
-        [tables.spec.name],
+        [tables.spec.name, naive(since or _BEFORE_ALL)],
         batch_rows=CHUNK_ROWS,
     )
     for chunk in chunks:
         yield from chunk.to_pylist()
 
 
-def _record(history: Sequence[dict[str, Any]]) -> OurRecord:
-    record = OurRecord(history[-1])
-    present_id = record.row["now_id"] or record.row["destination_id"]  # of a delete that is in doubt it is not kept
-    for row in history:
+class _History:
+    """The outcomes of one record, read from the oldest on."""
+
+    def __init__(self, same: SameValue, shared: Collection[str]) -> None:
+        self._same, self._shared = same, shared
+        self._written: dict[str, list[Any]] = {}  # field → what we last wrote; after a lost answer, what it may hold
+
+    def record(self, history: Sequence[dict[str, Any]]) -> OurRecord:
+        record = OurRecord(history[-1])
+        present_id = record.row["now_id"] or record.row["destination_id"]  # of a delete that is in doubt it is not kept
+        for row in history:
+            sure = row["status"] != "unknown"
+            if row["op"] == "delete" and sure:
+                record.created_since, record.before = None, {}
+                self._written.clear()
+            elif row["op"] == "create":
+                self._create(record, row, is_present=row["destination_id"] == present_id is not None)
+            elif row["op"] == "update":
+                self._update(record, row)
+            if row["op"] is not None:
+                record.unsure = {} if sure else json.loads(row["after"] or "{}")
+        return record
+
+    def _create(self, record: OurRecord, row: dict[str, Any], *, is_present: bool) -> None:
         changed = json.loads(row["changed_fields"] or "[]")
-        if row["op"] == "delete" and row["status"] != "unknown":
-            record.created_since, record.before = None, {}
-        elif row["op"] == "create":
+        if row["error_code"] == EXISTED and record.created_since is not None and is_present:
+            for name in changed:  # it met the record that we had created under another key
+                record.before.setdefault(name, None)
+        else:
             # An upsert may have met a record of others, and nobody knows what it held.
             sure = row["status"] != "unknown" and row["error_code"] != EXISTED
-            ours = sure and row["destination_id"] == present_id is not None and row["started_at"] is not None
+            ours = sure and is_present and row["started_at"] is not None
             record.created_since = row["started_at"].replace(tzinfo=UTC) if ours else None
             record.before = dict.fromkeys(changed)
-        elif row["op"] == "update":
-            stood = typed_text.load(row["before"])
-            for name in changed:
-                record.before.setdefault(name, stood.get(name))
-        if row["op"] is not None:
-            record.unsure = json.loads(row["after"] or "{}") if row["status"] == "unknown" else {}
-    return record
+        self._note_written(row)
+
+    def _update(self, record: OurRecord, row: dict[str, Any]) -> None:
+        before = record.before
+        stood, after = typed_text.load(row["before"]), typed_text.load(row["after"])
+        for name in json.loads(row["changed_fields"] or "[]"):
+            if name not in before or self._is_broken(name, stood):
+                before[name] = stood.get(name)
+            elif row["status"] == "ok" and name in after and self._same(name, after[name], before[name]):
+                del before[name]  # put back: nothing of ours stands there
+        self._note_written(row)
+
+    def _is_broken(self, name: str, stood: Mapping[str, Any]) -> bool:
+        written = self._written.get(name)
+        if not written or name not in stood or name in self._shared:
+            return False
+        return not any(self._same(name, stood[name], value) for value in written)
+
+    def _note_written(self, row: dict[str, Any]) -> None:
+        for name, value in typed_text.load(row["after"]).items():
+            earlier = [] if row["status"] == "ok" else self._written.get(name, [])
+            self._written[name] = [*earlier, value]

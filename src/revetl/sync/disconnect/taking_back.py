@@ -69,7 +69,7 @@ async def decide(run: SyncRun, destination: Destination, way: Leaving, metadata:
     every = RunRecord(run.ctx.run_id, "disconnect", spec.name, run.ctx.target, _BEFORE_ALL, __version__)
     deciding = _Deciding(run, destination, every, way, schema.fields, metadata)
     meter, done = run.ctx.progress("reading"), 0
-    chunks = await run.on_tables(inventory.records)
+    chunks = await run.on_tables(inventory.records, deciding.same, deciding.shared)
     while (chunk := await run.ctx.offload(next, chunks, None)) is not None:
         await run.on_tables(verdicts.append, await deciding.chunk(chunk))
         done += len(chunk)
@@ -95,10 +95,23 @@ class _Deciding:
         self._metadata, self._forms = metadata, NormalForms(destination, tables)
         choices = RollbackChoices(archive_created=True)
         self._judge = RollbackJudge(tables, self._forms, every, choices, described)
-        self._multi = multi_select.names(tables.spec, described)
+        self.shared = multi_select.names(tables.spec, described)
         self._repeatable = destination.idempotent(tables.spec.object, tables.spec.match_on)
         self._unseen = write_only(destination)
         self._every = every
+        self._types = {f.name: f.type for f in tables.fields}
+
+    def same(self, name: str, one: Any, other: Any) -> bool:
+        """Whether two values that outcomes kept are one to the destination."""
+        if name not in self._types:  # its column has left the model
+            return inventory.same_text(name, one, other)
+        return self._form(name, one) == self._form(name, other)
+
+    def _form(self, name: str, kept: Any) -> str:
+        try:
+            return self._forms.of(name, typed_text.fit(self._types[name], kept))
+        except ValueError:  # the column can't hold it: what people wrote there may be anything
+            return str(kept)
 
     async def chunk(self, records: list[OurRecord]) -> list[RollbackVerdict]:
         spec, names = self._tables.spec, [f.name for f in self._tables.fields]
@@ -152,7 +165,7 @@ class _Deciding:
                 # Without what it is found by, a record of ours would be one that nobody can find again.
                 before.pop(str(self._tables.spec.match_on), None)
             changed = [*before]
-            for name in self._multi.intersection(before):
+            for name in self.shared.intersection(before):
                 before[name] = multi_select.ours_of(before[name], now.get(name))  # others' options stay by themselves
         return {
             **record.row,

@@ -39,7 +39,7 @@ from revetl.sync.plan.basis import basis
 from revetl.sync.plan.field_types import FieldNote
 from revetl.sync.plan.forecast import PlanForecast, forecast
 from revetl.sync.plan.summary import PlanSummary, Refresh
-from revetl.sync.references import looking_up
+from revetl.sync.references import looking_up, reading_ids
 from revetl.sync.retry import due
 from revetl.sync.sync_run import SyncRun
 
@@ -55,10 +55,12 @@ async def draft(run: SyncRun, destination: Destination | None, *, limit: int | N
     every = refresh is not Refresh.NONE
     at = 0 if destination is None else requests_of(destination)[0]
     await looking_up.look_up(run, destination, every=every)
+    of_ids = await reading_ids.read_named_ids(run, destination, every=every)
     named = 0 if destination is None else requests_of(destination)[0] - at
     options = freezing.FreezeOptions(run.ctx.clock.now(), limit, every, of_events)
     summary = await run.on_tables(freezing.freeze, run.ctx.run_id, options)
     summary.full_refresh, summary.read_back = refresh is Refresh.WHOLE, refresh is Refresh.READ_BACK
+    summary.notes += of_ids
     summary.unresolved = await run.on_tables(looking_up.missing)
     asked = (0, 0)
     planned = await run.on_tables(lines.count)

@@ -16,22 +16,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import pyarrow as pa
-
 from revetl.destinations.base import Destination, RecordMatch
 from revetl.destinations.capabilities import LooksUp
 from revetl.errors import ConfigError, Problem, did_you_mean
 from revetl.model import Scalar, SyncSpec, looked_up_as
 from revetl.privacy.suppressions import Suppressions, anybody_erased
-from revetl.state.schema import create_table
 from revetl.state.sync_tables import SyncTables
 from revetl.sync.batching import ask_in_batches
+from revetl.sync.references import references_table
 from revetl.sync.sync_run import SyncRun
-from revetl.warehouse.sql import ident, literal
-
-_CHUNK = 10_000
-_COLUMNS = (("target", "VARCHAR"), ("value", "VARCHAR"), ("destination_id", "VARCHAR"))
-_FOUND = (("value", "VARCHAR"), ("destination_id", "VARCHAR"))
+from revetl.warehouse.sql import ident
 
 
 async def look_up(run: SyncRun, destination: Destination | None, *, every: bool = False) -> None:
@@ -39,18 +33,18 @@ async def look_up(run: SyncRun, destination: Destination | None, *, every: bool 
     `every`: what is known already is looked up too. Memory is flat."""
     if not run.spec.looked_up:
         return
-    await run.on_tables(_prepare)
+    await run.on_tables(references_table.prepare)
     if destination is None:
         return
     for (object_, match_on), columns in run.spec.looked_up.items():
         able = await _able(run.spec, destination, object_, match_on)
         await run.on_tables(_gather, looked_up_as(object_, match_on), columns, every)
         low = 0
-        while chunk := await run.on_tables(_chunk, low):
+        while chunk := await run.on_tables(references_table.chosen, low):
             values = await run.on_tables(_without_erased, chunk)
             found = await _ask(destination, able, (object_, match_on), values)
-            await run.on_tables(_remember, looked_up_as(object_, match_on), values, found)
-            low += _CHUNK
+            await run.on_tables(references_table.remember, looked_up_as(object_, match_on), values, found)
+            low += references_table.CHUNK_ROWS
         await run.on_tables(SyncTables.drop_scratch, "named")
 
 
@@ -106,10 +100,6 @@ async def _ask(
     return {value: found[form].destination_id for value, form in forms if form in found}
 
 
-def _prepare(tables: SyncTables) -> None:
-    create_table(tables.warehouse, tables.relation("references"), _COLUMNS)
-
-
 def _gather(tables: SyncTables, target: str, columns: Sequence[str], every: bool) -> None:
     """The values to be looked up, each once, into the scratch table `named`."""
     named = " UNION ".join(
@@ -120,38 +110,16 @@ def _gather(tables: SyncTables, target: str, columns: Sequence[str], every: bool
         for column in columns
     )
     known = f"LEFT JOIN ({tables.looked_up(target)}) i ON i.key = v.value"
-    differing = f"""
-        SELECT h.key
-        FROM ({tables.source_hashes()}) h
-        LEFT JOIN {tables.snapshot} n ON n.key = h.key
-        WHERE h.source_hash IS DISTINCT FROM n.row_hash
-        """
-    sought = "TRUE" if every else f"(i.destination_id IS NULL OR v.row_key IN ({differing}))"
-    tables.new_scratch(
-        "named",
+    sought = "TRUE" if every else f"(i.destination_id IS NULL OR v.row_key IN ({references_table.to_be_sent(tables)}))"
+    references_table.choose(
+        tables,
         f"""
-        AS SELECT value, row_number() OVER (ORDER BY value) - 1 AS ordinal
-        FROM (
-            SELECT DISTINCT v.value
-            FROM ({named}) v
-            {known}
-            WHERE v.value IS NOT NULL AND {sought}
-        ) d
+        SELECT DISTINCT v.value
+        FROM ({named}) v
+        {known}
+        WHERE v.value IS NOT NULL AND {sought}
         """,
     )
-
-
-def _chunk(tables: SyncTables, low: int) -> list[str]:
-    rows = tables.warehouse.rows(
-        f"""
-        SELECT value
-        FROM {tables.scratch("named")}
-        WHERE ordinal >= ? AND ordinal < ?
-        ORDER BY ordinal
-        """,
-        [low, low + _CHUNK],
-    )
-    return [str(value) for (value,) in rows]
 
 
 def _without_erased(tables: SyncTables, values: Sequence[str]) -> list[str]:
@@ -161,26 +129,3 @@ def _without_erased(tables: SyncTables, values: Sequence[str]) -> list[str]:
         return [*values]
     listed = Suppressions.load(tables.warehouse)
     return [value for value in values if not listed.is_erased(value, [value])]
-
-
-def _remember(tables: SyncTables, target: str, values: Sequence[str], found: Mapping[str, str]) -> None:
-    """Of these values what was found, in place of what was known."""
-    tables.new_scratch("found", f"({', '.join(f'{name} {type_}' for name, type_ in _FOUND)})")
-    arrays = [pa.array(values, pa.string()), pa.array([found.get(v) for v in values], pa.string())]
-    tables.warehouse.append(tables.scratch_relation("found"), pa.table(arrays, names=[name for name, _ in _FOUND]))
-    with tables.warehouse.transaction():
-        tables.warehouse.execute(
-            f"""
-            DELETE FROM {tables.references}
-            WHERE target = {literal(target)} AND value IN (SELECT value FROM {tables.scratch("found")})
-            """
-        )
-        tables.warehouse.execute(
-            f"""
-            INSERT INTO {tables.references} (target, value, destination_id)
-            SELECT {literal(target)}, value, destination_id
-            FROM {tables.scratch("found")}
-            WHERE destination_id IS NOT NULL
-            """
-        )
-    tables.drop_scratch("found")
