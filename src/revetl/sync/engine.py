@@ -26,6 +26,7 @@ from revetl.sync.lost_connection import again
 from revetl.sync.options import SyncOptions
 from revetl.sync.plan import (
     consequences,
+    equal_forms,
     erasing,
     guardrails,
     handovers,
@@ -56,10 +57,11 @@ async def plan_sync(
     looked up there; without one every new record counts as a create. Guardrails that it breaks stand in the summary.
     LeaseError where another run works on this sync for longer than `ctx.wait` says. Safe to repeat."""
     async with under_lease(ctx, spec) as held:
-        run = _knowing(held, destination)
+        named = _knowing(held, destination)
 
         async def planned() -> PlanSummary:
-            await run.on_tables(_know, None)
+            await named.on_tables(_know, None)
+            run = await equal_forms.know_null_texts(named, destination)
             older = await restored.look(run)
             healed = await recovery.heal(run, destination)
             refresh = restored.refresh(spec, destination, older, asked=options.full_refresh)
@@ -68,7 +70,7 @@ async def plan_sync(
             plan.recovered = healed.recovered
             return plan
 
-        return await again(run.ctx, planned)
+        return await again(named.ctx, planned)
 
 
 async def run_sync(
@@ -101,6 +103,7 @@ async def _run(run: SyncRun, destination: Destination, options: SyncOptions) -> 
     spec = run.spec
     async with recorded(run, destination) as record:
         await again(run.ctx, lambda: run.on_tables(_know, record.run_id))
+        run = await equal_forms.know_null_texts(run, destination)
         older = await again(run.ctx, lambda: restored.look(run))
         healed = await again(run.ctx, lambda: recovery.heal(run, destination))
         refresh = restored.refresh(spec, destination, older, asked=options.full_refresh)
