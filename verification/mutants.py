@@ -51,6 +51,7 @@ _SYNC_LOST, _ENRICH_LOST = (
     "tests/simulation/test_enrich_lost_connection.py",
 )
 _WAITING = "tests/unit/test_sync_waiting.py"
+_DISCONNECT = "tests/unit/test_sync_disconnect.py"
 _LINKS, _SUSPECTS = "tests/property/test_sync_links.py", "tests/property/test_sync_suspects.py"
 MUTANTS = (
     Mutant("nothing becomes in doubt after a crash", "sync/apply/doubts.py", "    if not count:\n        return 0\n", "    return 0\n"),
@@ -80,6 +81,11 @@ MUTANTS = (
     Mutant("a reassert sends what a rollback or an accepted value holds", "sync/drift/left_out.py", 'return f"key NOT IN (SELECT key FROM {tables.scratch(_SCRATCH)})"', 'return "TRUE"', "machine"),
     Mutant("what was reasserted is not found by the next sync", "sync/drift/resolution.py", 'SET {", ".join(sets)}, row_hash = {hash_}\n', 'SET {", ".join(sets)}\n', "machine"),
     Mutant("what was refused is sent again and again", "state/snapshot.py", "p.status IN ('rejected', 'skipped')", "p.status = 'skipped'", "machine"),
+    Mutant("the state goes though something was refused", "sync/disconnect/disconnecting.py", '                if report.status == "done":\n', "                if True:\n", _DISCONNECT),
+    Mutant("a destination that was left is sent to all the same", "sync/disconnect/disconnecting.py", "                await again(ctx, lambda: ctx.offload(_mark, ctx, known))\n", "", _DISCONNECT),
+    Mutant("what comes back is the value before our last write, not before our first", "sync/disconnect/inventory.py", "record.before.setdefault(name, stood.get(name))", "record.before[name] = stood.get(name)", _DISCONNECT),
+    Mutant("a record that stood there when our create came is archived as ours", "sync/disconnect/inventory.py", ' and row["error_code"] != EXISTED', "", _DISCONNECT),
+    Mutant("a record of ours loses what it is found by", "sync/disconnect/taking_back.py", "                before.pop(str(self._tables.spec.match_on), None)\n", "                pass\n", _DISCONNECT),
     Mutant("a lost lease is not noticed", "state/leases.py", "    if not warehouse.rows(f\"SELECT 1 FROM {leases} WHERE name = ?", "    if False and not warehouse.rows(f\"SELECT 1 FROM {leases} WHERE name = ?", _LEASES),
     Mutant("a transaction does not ask for the lease", "sync/leasing.py", "            yield\n            self._renew()\n", "            yield\n", _LEASES),
     Mutant("the process of a dead holder is not looked at", "state/leases.py", "        except ProcessLookupError:\n            return True\n", "        except ProcessLookupError:\n            return False\n", _LEASES),
@@ -107,7 +113,7 @@ MUTANTS = (
     Mutant("the second half of a refused batch is not sent", "sync/apply/batch_writer.py", "            await self.write(second)\n", "            pass\n", _KINDS),
     Mutant("an accepted record is sent again", "state/snapshot.py", "CASE WHEN p.status IN ('ok', 'accepted') THEN p.row_hash END", "CASE WHEN p.status = 'ok' THEN p.row_hash END", _KINDS),
     Mutant("a changed event is sent as another one", "sync/plan/events.py", "AND NOT ({another})", "AND FALSE", _KINDS),
-    Mutant("a rollback guesses what stood at a destination that can't be read", "sync/rollback/judge.py", "        if self._unseen and stood is None:\n", "        if False:\n", _KINDS),
+    Mutant("a rollback guesses what stood at a destination that can't be read", "sync/rollback/judge.py", "        if stood is None and not self._knows_nulls:\n", "        if False:\n", _KINDS),
     Mutant("a checkpoint that took place is written twice", "sync/apply/checkpoint.py", "    if not done or not _is_written(tables, record.run_id, done[0]):\n", "    if True:\n", _SYNC_LOST),
     Mutant("a plan that is read on begins anew", "sync/apply/plan_stream.py", '"ordinal > ?", [self._read_until]', '"ordinal > ?", [-1]', _SYNC_LOST),
     Mutant("a kept answer is written though the ledger has it", "enrich/execution/answer_spool.py", "        if not found or not found.issubset(_UNKNOWN):\n", "        if not found:\n", _ENRICH_LOST),
@@ -133,7 +139,7 @@ MUTANTS = (
     Mutant("a record is not looked for by its key", "sync/plan/matching.py", "by_key = keyed.get(line.key)", "by_key = None", _KEYED),
     Mutant("a key that a person took away stays away", "sync/plan/standing_comparison.py", "            changed.append(self._tables.spec.key_property)\n", "            pass\n", _KEYED),
     Mutant("a backup of the time before the key asks nobody", "sync/restored.py", "return since is not None and _knows(tables, since) and", "return since is not None and", _KEYED),
-    Mutant("a run that heals part of an older state passes for all", "sync/engine.py", "        if plan.changes and older is None:\n", "        if plan.changes:\n", _RESTORED),
+    Mutant("a run that heals part of an older state passes for all", "sync/engine.py", "        if (plan.changes or plan.links.changes) and older is None:\n", "        if plan.changes or plan.links.changes:\n", _RESTORED),
     Mutant("an erasure is not taken over from its file", "privacy/erased_file.py", "for h in sorted(of_file - known)]", "for h in ()]", _RESTORED),
     Mutant("the seal of a saved plan is not looked at", "sync/plan/saved.py", "        if known.file_digest not in (None, file.digest):", "        if False:", "tests/unit/test_sync_saved_plans.py"),
     Mutant("escapes in a text are not undone when it is searched for the erased", "privacy/mentions.py", "        if depth < _NESTED:\n", "        if False:\n", "tests/unit/test_mentions.py"),
@@ -152,7 +158,7 @@ MUTANTS = (
     Mutant("a circle is withheld though one of it may be empty", "sync/plan/handover_order.py", "if able := [h for h in circle if h.vacatable]:", "if able := [h for h in circle if False]:", _MOVES),
     Mutant("a few pause as many do", "sync/retry/due.py", "WHERE {outside}\", int) <= FEW:", "WHERE {outside}\", int) <= -1:", _WAITING),
     Mutant("who waits for a value of ours is not tried with a few others", "sync/retry/due.py", "WHERE ({outside}) OR ({ours})\"", "WHERE ({outside})\"", _WAITING),
-    Mutant("what is to be made again is taken for lost", "sync/restored.py", "WHERE f.subject = ? AND f.counts", "WHERE f.subject = ? AND FALSE AND f.counts", _RESTORED),
+    Mutant("what is to be made again is taken for lost", "sync/restored.py", "AND (f.counts LIKE", "AND FALSE AND (f.counts LIKE", _RESTORED),
     Mutant("an older state is not read back", "sync/restored.py", 'if older is None or spec.mode == "insert":', "if True:", _RESTORED),
     Mutant("after a restore what people wrote is written over", "sync/plan/standing_comparison.py", "if self._refresh is not Refresh.READ_BACK or row", "if True or row", _RESTORED),
     Mutant("after a restore a person's archived record is made again where it had our key", "sync/restored.py", "if plan.create and not (spec", "if plan.create and not keyed and not (spec", _KEYED),

@@ -49,6 +49,9 @@ class FakeProject:
     def connected(self, names: Sequence[str], clock: Any) -> dict[str, Any]:
         return dict.fromkeys(names)
 
+    def sagas(self) -> list[Any]:
+        return []
+
     def syncs(self, select: Sequence[str], exclude: Sequence[str], *, verified: bool = True) -> list[Any]:
         return [SimpleNamespace(name="contacts")]
 

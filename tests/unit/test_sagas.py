@@ -142,6 +142,7 @@ def test_what_a_person_edited_meanwhile_is_left_and_reported(bench: SagaBench) -
     bench.run()
     assert bench.steps()[-1] == "done"
     assert bench.stands("a")["1@x.io"] == "hand"
+    assert bench.warehouse.rows("SELECT key, status FROM revetl.rejected__a__people") == [("1", "rolled_back")]
 
 
 def test_it_does_not_send_and_take_back_every_hour(bench: SagaBench) -> None:

@@ -6,17 +6,20 @@ import asyncio
 import csv
 import json
 import stat
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from revetl.destinations.base import DestinationField, ObjectSchema
-from revetl.errors import ConfigError, GuardrailError, LeaseError
-from revetl.model import Association, Guardrails, Scalar
+from revetl.destinations.base import DestinationField, ObjectSchema, RecordMatch
+from revetl.errors import Ambiguous, ConfigError, GuardrailError, LeaseError
+from revetl.model import EXISTED, Association, Guardrails, Scalar
 from revetl.state import runs, syncs
 from revetl.sync.disconnect.disconnecting import DisconnectOptions, DisconnectReport, disconnect
-from revetl.sync.disconnect.taking_back import Leaving
+from revetl.sync.disconnect.taking_back import STOOD_BEFORE, Leaving
 from revetl.sync.leasing import leased
 from tests.support.fake_destination import FakeDestination
 from tests.support.sync_bench import ANN, BOB, CID, Bench
@@ -134,6 +137,57 @@ def test_a_record_that_was_found_after_a_lost_answer_is_not_taken_for_ours() -> 
     bench.run()
     report = left(bench, Leaving.ARCHIVE)
     assert (report.plan.standing.created, len(bench.destination.records)) == (0, 1)
+
+
+def test_an_archive_without_an_answer_is_done_again(bench: Bench) -> None:
+    def lost(_: object) -> None:
+        raise Ambiguous("no answer")
+
+    bench.destination.before_write = lost
+    report = left(bench, Leaving.ARCHIVE)
+    assert (report.exit_code, report.disconnected, report.counts["unknown"]) == (1, False, 1)
+    bench.destination.before_write = lambda _: None
+    assert left(bench, Leaving.ARCHIVE).disconnected
+    assert sorted(bench.destination.by("email")) == ["ann@x.io", "bob@x.io"]
+
+
+def test_what_stood_there_when_our_create_arrived_is_not_ours() -> None:
+    bench = Bench()
+    bench.source([CID])
+    bench.destination.answer = lambda outcomes: [replace(o, error_code=EXISTED) for o in outcomes]
+    bench.run()
+    bench.destination.answer = lambda outcomes: outcomes
+    report = left(bench, Leaving.ARCHIVE)
+    assert (report.plan.standing.created, len(bench.destination.records), report.disconnected) == (0, 1, True)
+
+
+class OldFake(FakeDestination):
+    async def read_back(self, object_: str, ids: Sequence[str], fields: Sequence[str]) -> dict[str, RecordMatch]:
+        found = await super().read_back(object_, ids, fields)
+        return {id_: replace(match, created_at=datetime(2020, 1, 1, tzinfo=UTC)) for id_, match in found.items()}
+
+
+def test_a_record_that_is_older_than_our_run_is_not_archived() -> None:
+    bench = Bench(destination=OldFake())
+    bench.source([CID])
+    bench.run()
+    report = left(bench, Leaving.ARCHIVE)
+    assert report.plan.changes is not None
+    assert report.plan.changes.reasons == [(STOOD_BEFORE, True, 1)]
+    assert len(bench.destination.records) == 1
+
+
+def test_a_write_whose_answer_was_lost_is_taken_back_where_it_arrived(bench: Bench) -> None:
+    def lost(_: object) -> None:
+        raise Ambiguous("no answer")
+
+    bench.source([("1", "ann@x.io", "Ann", "Rome"), BOB, CID])
+    bench.destination.after_write = lost
+    bench.run()
+    bench.destination.after_write = lambda _: None
+    assert fields_of(bench, "ann@x.io")["city"] == "Rome"
+    assert left(bench, Leaving.CLEAR).disconnected
+    assert fields_of(bench, "ann@x.io")["city"] == "Paris"
 
 
 def test_the_mapping_is_for_its_owner_and_safe_for_spreadsheets(bench: Bench, tmp_path: Path) -> None:
