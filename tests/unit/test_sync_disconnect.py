@@ -405,6 +405,7 @@ def test_links_of_ours_go_and_those_of_people_stay() -> None:
     bench.destination.links.add((ids["ann@x.io"], ids["bolt.example"], 1))  # a person's
     report = left(bench, Leaving.CLEAR)
     assert (report.plan.standing.links, report.plan.unlink, report.counts["unlinked"]) == ({"fake__firms": 2}, 2, 2)
+    assert report.plan.unlink_requests == 1
     assert bench.linked() == [("ann", "bolt")]
     assert FIRMS.name in syncs.names(bench.warehouse)
     assert DDL

@@ -737,3 +737,20 @@ def test_an_id_of_a_plan_that_was_applied_long_ago_says_nothing(bench: Two) -> N
     bench.warehouse.execute("UPDATE revetl.links__fake__contacts SET to_id = '777' WHERE to_key = 'acme'")
     plan = bench.plan()
     assert (plan.links.link, plan.links.unlink, plan.links.standing) == (0, 0, 0)
+
+
+def test_a_plan_counts_the_links_of_a_record_that_the_other_plan_finds_gone_as_the_run_does(bench: Two) -> None:
+    bench.firms("acme")
+    bench.people(ann="acme", bob="acme")
+    bench.run_firms()
+    bench.run()
+    bench.destination.links.clear()
+    firm = next(i for i, r in bench.destination.records.items() if r.get("domain") == "acme.example")
+    del bench.destination.records[firm]
+    bench.warehouse.execute("UPDATE firms SET domain = 'acme-new.example'")
+    contacts, bench.spec = bench.spec, FIRMS
+    assert bench.plan().reasons == {"OBJECT_NOT_FOUND": 1}
+    bench.spec = contacts
+    planned = bench.plan().links.waiting
+    bench.run_firms()
+    assert (planned, bench.run().links_waiting) == (2, 2)

@@ -259,6 +259,14 @@ class Project:
             refuse_failed(self.health(), manifest, [ids[s.name] for s in specs])
         return specs
 
+    def syncs_as_parsed(self) -> dict[str, SyncSpec]:
+        """By name, as dbt last parsed them here; it is not run. None where nothing was parsed, or a sync is declared
+        wrongly: who runs it is told."""
+        manifest = self.__dict__.get("manifest") or self.artifacts.parsed_before()
+        with suppress(ConfigError):
+            return {s.name: s for s in manifest.syncs(self._destination_types())} if manifest is not None else {}
+        return {}
+
     def sagas(self) -> list[SagaSpec]:
         """The sagas of revetl.yml, by name, each with its syncs in their order. ConfigError with every mistake in
         them."""

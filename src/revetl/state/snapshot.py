@@ -219,7 +219,7 @@ def forget_handed_over(tables: SyncTables, sent: str, params: Sequence[Scalar] =
 
 def _known_value(field: SyncField) -> str:
     before, after = f"p.{ident(field.before)}", f"p.{ident(field.after)}"
-    sent = f"coalesce({after}, {before})" if field.keep_null else after
+    sent = field.standing(before, after)
     return f"CASE WHEN p.status = 'unknown' AND p.known AND p.op <> 'create' THEN {before} ELSE {sent} END"
 
 

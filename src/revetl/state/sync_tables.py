@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from revetl.errors import ConfigError, Problem, did_you_mean
 from revetl.model import JsonText, Reference, Relation, Scalar, SyncSpec, looked_up_as
@@ -32,13 +33,16 @@ _GREATEST = "1.7976931348623157e308"  # that is finite; all three warehouses hol
 _LATE = "9999-12-31 23:59:59.999999"
 _LAST_MOMENT = {"DATE": "9999-12-31", "TIMESTAMP": _LATE, "TIMESTAMPTZ": _LATE, "TIMESTAMP WITH TIME ZONE": _LATE}
 HASH_TYPE = "UBIGINT"
+_BLANKS = " \t\r\n"
+NullTexts = Literal["none", "empty", "blank"]
 
 
 @dataclass(frozen=True, slots=True)
 class SyncField:
     """One field that is sent. `stored` is its name in the snapshot; `before` and `after` its names in the plan. `type`
     is that of these, `source_type` that in the model: a struct is kept as the text of its JSON. `column`: the model's,
-    where it has another name than the field. `references`: the column names a record, and the field is given its id."""
+    where it has another name than the field. `references`: the column names a record, and the field is given its id.
+    `null_texts`: which texts the destination takes for no value: none, the empty one, or all that are blank."""
 
     name: str
     type: str
@@ -46,6 +50,21 @@ class SyncField:
     column: str = ""
     source_type: str = ""
     references: Reference | None = None
+    null_texts: NullTexts = "none"
+
+    def given(self, value: str) -> str:
+        """The value (an expression), and null where it is a text that the destination takes for none."""
+        match self.null_texts:
+            case "none":
+                return value
+            case "empty":
+                return f"NULLIF({value}, '')"
+            case "blank":
+                return f"CASE WHEN trim({value}, {literal(_BLANKS)}) <> '' THEN {value} END"
+
+    def standing(self, before: str, after: str) -> str:
+        """What stands there once a row is sent (an expression), of what stood there and what the row says."""
+        return f"coalesce({self.given(after)}, {before})" if self.keep_null else after
 
     @property
     def source(self) -> str:

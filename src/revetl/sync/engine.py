@@ -26,6 +26,7 @@ from revetl.sync.lost_connection import again
 from revetl.sync.options import SyncOptions
 from revetl.sync.plan import (
     consequences,
+    equal_forms,
     erasing,
     guardrails,
     handovers,
@@ -41,12 +42,12 @@ from revetl.sync.plan import (
 from revetl.sync.plan.drafting import draft
 from revetl.sync.plan.summary import PlanSummary, Refresh
 from revetl.sync.recording import how_it_ended, recorded
-from revetl.sync.references import looking_up
+from revetl.sync.references import missing
+from revetl.sync.references.missing import REFERENCE_MISSING
 from revetl.sync.report import SyncReport
 from revetl.sync.retry import queue
 from revetl.sync.sync_run import SyncRun
 
-REFERENCE_MISSING = "REFERENCE_MISSING"  # begins the reasons of fields in `waiting`
 log = logging.getLogger("revetl.sync")
 
 
@@ -57,10 +58,11 @@ async def plan_sync(
     looked up there; without one every new record counts as a create. Guardrails that it breaks stand in the summary.
     LeaseError where another run works on this sync for longer than `ctx.wait` says. Safe to repeat."""
     async with under_lease(ctx, spec) as held:
-        run = _knowing(held, destination)
+        named = _knowing(held, destination)
 
         async def planned() -> PlanSummary:
-            await run.on_tables(_know, None)
+            await named.on_tables(_know, None)
+            run = await equal_forms.know_null_texts(named, destination)
             older = await restored.look(run)
             healed = await recovery.heal(run, destination)
             refresh = restored.refresh(spec, destination, older, asked=options.full_refresh)
@@ -69,7 +71,7 @@ async def plan_sync(
             plan.recovered = healed.recovered
             return plan
 
-        return await again(run.ctx, planned)
+        return await again(named.ctx, planned)
 
 
 async def run_sync(
@@ -102,6 +104,7 @@ async def _run(run: SyncRun, destination: Destination, options: SyncOptions) -> 
     spec = run.spec
     async with recorded(run, destination) as record:
         await again(run.ctx, lambda: run.on_tables(_know, record.run_id))
+        run = await equal_forms.know_null_texts(run, destination)
         older = await again(run.ctx, lambda: restored.look(run))
         healed = await again(run.ctx, lambda: recovery.heal(run, destination))
         refresh = restored.refresh(spec, destination, older, asked=options.full_refresh)
@@ -131,7 +134,8 @@ async def _run(run: SyncRun, destination: Destination, options: SyncOptions) -> 
             of_links = _with_links_of(run, options)
             links = await sending.send(of_links, destination, record, full_refresh=plan.full_refresh)
         waiting = await run.on_tables(queue.counts)
-        unresolved = await run.on_tables(lambda tables: looking_up.missing(tables, standing=True))
+        unresolved = await run.on_tables(lambda tables: missing.of_fields(tables, standing=True))
+        links.unresolved = await run.on_tables(lambda tables: missing.of_links(tables, standing=True))
         report = _report(run, record, plan, applier, links, healed, waiting, unresolved)
         report.done = await run.on_tables(done_counts, record.run_id, plan, applier.answered)
         record.status, record.error = report.status, report.error
@@ -210,11 +214,13 @@ def _report(
 ) -> SyncReport:
     of_fields = {f"{REFERENCE_MISSING} ({name})": n for name, n in unresolved.items()}
     of_links = {f"{code}{runs.OF_LINKS}": n for code, n in links.refused.items()}
+    of_links |= {f"{REFERENCE_MISSING} ({name}){runs.OF_LINKS}": n for name, n in links.unresolved.items()}
     record.counts, record.waiting = {**applier.counts, **links.counts}, waiting.reasons | of_links | of_fields
     not_sent = plan.changes - applier.sent
     # What was refused waits: by that it is judged, in this run and in every later one.
     counted = (record.counts.keys() | healed.followed.keys()) - {"rejected", "links_rejected"}
-    refused = waiting.refused + sum(links.refused.values()) + max(unresolved.values(), default=0)
+    refused = waiting.refused + max(unresolved.values(), default=0)
+    refused += sum(links.refused.values()) + sum(links.unresolved.values())
     status, exit_code, error = how_it_ended(
         counted
         | ({"withheld"} if plan.held else set())
@@ -238,6 +244,7 @@ def _report(
         waiting_reasons=waiting.reasons,
         unresolved=unresolved,
         links_waiting=links.waiting,
+        links_unresolved=links.unresolved,
         links_refused=links.refused,
         links_not_sent=links.not_sent,
         error=error,

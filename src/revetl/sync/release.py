@@ -8,20 +8,25 @@ from datetime import datetime
 from revetl.context import RunContext
 from revetl.model import SyncSpec
 from revetl.state.sync_tables import SyncTables
+from revetl.sync import awaited
+from revetl.sync.awaited import AwaitedRecords
 from revetl.sync.leasing import under_lease
 from revetl.sync.links import refused
+from revetl.sync.references.missing import REFERENCE_MISSING
 from revetl.sync.retry import queue
 from revetl.sync.retry.queue import QueuedRecords, QueueFilter
 
 
 @dataclass(slots=True)
 class RetryReport:
-    """Of one sync: records by why they waited, refused links by error code, and how many links were released."""
+    """Of one sync: records by why they waited, refused links by error code, and how many links were released.
+    `awaited`: of a dry run, what fields and links wait for; nothing releases these."""
 
     sync: str
     waiting: list[QueuedRecords]
     links: int = 0
     links_waiting: dict[str, int] = field(default_factory=dict)
+    awaited: AwaitedRecords = field(default_factory=AwaitedRecords)
 
     @property
     def records(self) -> int:
@@ -47,6 +52,8 @@ def _release(tables: SyncTables, which: QueueFilter, dry_run: bool) -> RetryRepo
     of_links = not (which.run_id or which.statuses)
     if of_links:
         report.links_waiting = refused.waiting(tables, which.keys, which.codes)
+    if dry_run and (which == QueueFilter() or REFERENCE_MISSING in which.codes):
+        report.awaited = awaited.look(tables)
     if not dry_run:
         queue.release(tables, which)
         if of_links:

@@ -64,6 +64,7 @@ class SyncReport:
     waiting_reasons: dict[str, int] = field(default_factory=dict)  # the same by error code, or what a person decided
     unresolved: dict[str, int] = field(default_factory=dict)  # field → records that wait for the one that it names
     links_waiting: int = 0  # lack a record at the destination
+    links_unresolved: dict[str, int] = field(default_factory=dict)  # of them, column → it was looked for by a field
     links_refused: dict[str, int] = field(default_factory=dict)  # error code → links that wait after this run
     links_not_sent: int = 0
     requests: int = 0

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 from typing import TYPE_CHECKING
 
 from revetl.enrich.execution.in_doubt import CallInDoubt, in_doubt
 from revetl.errors import ConfigError
-from revetl.model import NOT_APPLIED, RunRecord, RunStatus
+from revetl.model import NOT_APPLIED, RunRecord, RunStatus, SyncSpec
 from revetl.project.recent_runs import remember_runs
 from revetl.state import outcomes, runs
-from revetl.sync import record_history
+from revetl.state.sync_tables import resolve
+from revetl.sync import awaited, record_history
+from revetl.sync.awaited import AwaitedRecords
 from revetl.usecases.caller import Caller
 from revetl.usecases.record_names import record_key
 from revetl.usecases.run_names import find_runs
@@ -48,6 +50,7 @@ class RunDetails:
     records    some of those
     in_doubt   its paid calls whose answer was lost
     planned    records that it was to send; None of a run that came to no plan
+    awaited    the records that fields and links of its sync wait for now; none of a sync that the project has no more
     done       (operation, status, records) of what was done, and of links: a create that met a record is an update
     """
 
@@ -58,6 +61,7 @@ class RunDetails:
     in_doubt: Sequence[CallInDoubt]
     planned: int | None = None
     done: Sequence[tuple[str, str, int]] = ()
+    awaited: AwaitedRecords = field(default_factory=AwaitedRecords)
 
     @property
     def not_sent(self) -> int:
@@ -83,10 +87,22 @@ def run_details(project: Project, run_id: str, limit: int, caller: Caller) -> li
     """Of one run, or of all runs of the invocation that is named, in their order. `limit`: how many of the records of
     each that did not go through. ConfigError where there is no such run."""
     with caller.warehouse(project) as warehouse:
-        return [_details(warehouse, run, limit, caller) for run in reversed(find_runs(warehouse, run_id).runs)]
+        found = list(reversed(find_runs(warehouse, run_id).runs))
+        specs = project.syncs_as_parsed()
+        return [_details(warehouse, run, specs.get(run.subject or ""), limit, caller) for run in found]
 
 
-def _details(warehouse: Warehouse, run: RunRecord, limit: int, caller: Caller) -> RunDetails:
+def _awaited(warehouse: Warehouse, spec: SyncSpec | None) -> AwaitedRecords:
+    """None where the model is not built as it is declared now."""
+    if spec is None or not (spec.associate or spec.references):
+        return AwaitedRecords()
+    try:
+        return awaited.look(resolve(warehouse, spec))
+    except ConfigError:
+        return AwaitedRecords()
+
+
+def _details(warehouse: Warehouse, run: RunRecord, spec: SyncSpec | None, limit: int, caller: Caller) -> RunDetails:
     return RunDetails(
         run,
         [r.run_id for r in runs.rollbacks_of(warehouse, run.run_id)],
@@ -97,6 +113,7 @@ def _details(warehouse: Warehouse, run: RunRecord, limit: int, caller: Caller) -
         in_doubt(warehouse, caller.clock.now(), run_id=run.run_id),
         runs.planned_by(warehouse, run.run_id),
         outcomes.done_by(warehouse, run.run_id),
+        _awaited(warehouse, spec),
     )
 
 

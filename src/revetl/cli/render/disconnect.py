@@ -45,7 +45,7 @@ def show_disconnect_plan(console: Console, plan: DisconnectPlan) -> None:
         }
         said = [f"{n:,} {said}" for word, said in words.items() if (n := getattr(changes, word))]
         said += [f"{plan.unlink:,} link(s) to remove"] if plan.unlink else []
-        requests = f"{changes.requests:,} request(s) to write"
+        requests = f"{changes.requests + plan.unlink_requests:,} request(s) to write"
         console.print(f"  {', '.join(said) or 'nothing to change'}; {requests}", soft_wrap=True)
         for sentence in changes.consequences if changes.changes else ():
             console.print(f"  [yellow]{short(sentence, 200)}[/]", soft_wrap=True)

@@ -37,7 +37,7 @@ REASONS = {
 
 # Why records wait, by their status in `rejected__<sync>`.
 WAITING = {
-    "rejected": "refused before, and not tried now: `revetl retry` sends them all the same",
+    "rejected": "refused before, and wait: `revetl retry --dry-run` says which are tried again by themselves",
     "skipped": "could not be sent before: waiting for a change of the row, or for `revetl retry`",
     "unknown": "may have been created already: `revetl retry` creates them if they are not there",
     "rolled_back": "rolled back: stay as restored until the row changes",
@@ -127,7 +127,10 @@ def facts(plan: PlanSummary) -> list[str]:
         out.append(f"fields withheld, for another record has the value or is given it: {named}")
     if plan.unresolved:
         named = ", ".join(f"{name} {n:,}" for name, n in plan.unresolved.items())
-        out.append(f"fields withheld, for the record that they name is not there yet: {named}")
+        out.append(f"fields withheld, for nothing is found there by the value that they have: {named}")
+    if plan.unresolved_links:
+        named = ", ".join(f"{name} {n:,}" for name, n in plan.unresolved_links.items())
+        out.append(f"links wait, for nothing is found there by the value that they have: {named}")
     if plan.merged:
         out.append(f"{plan.merged:,} stand under another id: merged there")
     if plan.found_again:
@@ -186,9 +189,7 @@ def _links(plan: PlanSummary) -> list[str]:
     if links.again:
         out.append(f"{links.again:,} link(s) refused before, and tried again")
     if links.refused:
-        out.append(
-            f"{sum(links.refused.values()):,} link(s) refused before, and not tried now: {counted(links.refused)}"
-        )
+        out.append(f"{sum(links.refused.values()):,} link(s) refused before, and wait: {counted(links.refused)}")
     if links.left:
         out.append(f"{links.left:,} link(s) that this sync made and `associate` does not name any more stay")
     return out

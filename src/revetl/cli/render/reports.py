@@ -141,7 +141,9 @@ def show_reports(console: Console, reports: Sequence[SyncReport]) -> None:
             console.print(f"{r.sync}: withheld, for another record has the value or is given it: {fields}")
         if r.unresolved:
             fields = ", ".join(f"{name} {n:,}" for name, n in r.unresolved.items())
-            console.print(f"{r.sync}: withheld until the record that they name is there: {fields}")
+            console.print(
+                f"{r.sync}: fields withheld, for nothing is found there by the value that they have: {fields}"
+            )
         if r.jobs_running:
             console.print(
                 f"{r.sync}: {r.jobs_running:,} job(s) still run at the destination; the next run follows them"
@@ -152,8 +154,13 @@ def show_reports(console: Console, reports: Sequence[SyncReport]) -> None:
             console.print(f"{r.sync}: {of_all} {still}; the same command takes up from there")
         if r.links_not_sent:
             console.print(f"{r.sync}: {r.links_not_sent:,} link(s) not sent; the same command takes up from there")
-        if r.links_waiting:
-            console.print(f"{r.sync}: {r.links_waiting:,} link(s) wait for a record that is not there yet")
+        if awaiting := r.links_waiting - sum(r.links_unresolved.values()):
+            console.print(f"{r.sync}: {awaiting:,} link(s) wait for a record that is not there yet")
+        if r.links_unresolved:
+            named = ", ".join(f"{short(name, 40)} {n:,}" for name, n in r.links_unresolved.items())
+            console.print(f"{r.sync}: links wait, for nothing is found there by the value that they have: {named}")
+        if r.unresolved or r.links_unresolved:
+            console.print(f"  which values: [bold]revetl retry --dry-run --select {r.sync}[/]")
         if r.plan.found_again:
             said = f"{r.plan.found_again:,} record(s) were archived there and made again by somebody"
             console.print(f"{r.sync}: {said}; what else is not ours there: [bold]revetl drift {r.sync}[/]")

@@ -10,6 +10,7 @@ from revetl.cli.render.reports import counted, short, status
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from revetl.sync.awaited import AwaitedRecords
     from revetl.sync.release import RetryReport
     from revetl.sync.retry.queue import QueuedRecords
 
@@ -29,8 +30,26 @@ def show_waiting(screen: Console, released: Sequence[RetryReport]) -> None:
         if found.links_waiting:
             said = f"{sum(found.links_waiting.values()):,} refused link(s) wait: {counted(found.links_waiting)}"
             screen.print(f"[bold]{found.sync}[/]  {short(said, 200)}")
-    if not any(found.records or found.links_waiting for found in released):
+        show_awaited(screen, found.sync, found.awaited)
+    if not any(found.records or found.links_waiting or found.awaited for found in released):
         screen.print("No record waits.")
+
+
+def show_awaited(screen: Console, sync: str, awaited: AwaitedRecords) -> None:
+    """The values that nothing was found for, and how many links wait for which sync."""
+    for m in awaited.named:
+        what = "link(s) of" if m.link else "field withheld in"
+        among = short(m.among, 60)
+        screen.print(
+            f"[bold]{sync}[/]  {short(m.column, 40)}: no {among} is now {short(m.value, 60)}:"
+            f" {what} {m.records:,} record(s), looked for by every run",
+            soft_wrap=True,
+        )
+        keys = ", ".join(short(key, 24) for key in m.keys) + (", …" if m.records > len(m.keys) else "")
+        screen.print(f"  {keys}")
+    for to, n in awaited.links.items():
+        whose = "records of this sync" if to == sync else f"records of {to}"
+        screen.print(f"[bold]{sync}[/]  {n:,} link(s) wait for {whose} that are not at the destination yet")
 
 
 def _until(waiting: QueuedRecords) -> str:

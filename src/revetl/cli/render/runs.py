@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from revetl.cli.render.reports import NOT_OK, counted, fits, short, show_item, status, table
+from revetl.cli.render.retry import show_awaited
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -105,6 +106,9 @@ def show_run(screen: Console, details: RunDetails) -> None:
             listing.add_row(short(record.key, 30), record.op, status(record.status), reason)
         screen.print(listing)
         screen.print(f"One of them in full: revetl runs show {details.run.run_id[-6:]} --key RECORD", markup=False)
+    if details.awaited:
+        screen.print("now:")
+        show_awaited(screen, str(details.run.subject), details.awaited)
 
 
 def show_record(screen: Console, run: RunRecord, record: RecordHistory) -> None:

@@ -58,7 +58,7 @@ def _whole(tables: SyncTables) -> str:
     that had none, the present one among them, nothing is told: their change is sent again as the same one."""
     standing = "".join(
         f", CASE WHEN p.op = 'delete' THEN p.{ident(f.before)}"
-        f" ELSE {f'coalesce(p.{ident(f.after)}, p.{ident(f.before)})' if f.keep_null else f'p.{ident(f.after)}'} END"
+        f" ELSE {f.standing(f'p.{ident(f.before)}', f'p.{ident(f.after)}')} END"
         f" AS {ident(f'whole_{i}')}"
         for i, f in enumerate(tables.fields)
     )

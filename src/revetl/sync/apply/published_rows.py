@@ -117,5 +117,4 @@ def _value(tables: SyncTables, field: SyncField) -> str:
     """What then stands; of a deleted record its key alone, and nothing else of a person."""
     before, after = f"p.{ident(field.before)}", f"p.{ident(field.after)}"
     gone = before if field.name == tables.spec.key else f"CAST(NULL AS {field.type})"
-    stands = f"coalesce({after}, {before})" if field.keep_null else after
-    return f"CASE WHEN p.op = 'delete' THEN {gone} ELSE {stands} END"
+    return f"CASE WHEN p.op = 'delete' THEN {gone} ELSE {field.standing(before, after)} END"

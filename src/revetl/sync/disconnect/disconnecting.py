@@ -61,7 +61,8 @@ class DisconnectOptions:
 
 @dataclass(slots=True)
 class DisconnectPlan:
-    """`changes`: what is taken back of records, None where they are left as they stand. `unlink`: links that go."""
+    """`changes`: what is taken back of records, None where they are left as they stand. `unlink`: links that go,
+    and `unlink_requests` how many requests that takes."""
 
     sync: str
     destination: str
@@ -70,6 +71,7 @@ class DisconnectPlan:
     standing: Inventory
     changes: RollbackPlan | None = None
     unlink: int = 0
+    unlink_requests: int = 0
     tables: list[str] = field(default_factory=list)  # of its state, which go
 
 
@@ -148,7 +150,9 @@ async def _plan(run: SyncRun, known: RememberedSync, destination: Destination | 
         if destination is not None:
             every = await taking_back.decide(run, destination, way, known.metadata)
             plan.changes = await plan_decided(run, destination, every, RollbackChoices())
-            plan.unlink = sum(plan.standing.links.values()) if way is Leaving.CLEAR else 0
+            if way is Leaving.CLEAR:
+                links, rows = plan.standing.links.values(), destination.limits(known.object).unlink_rows
+                plan.unlink, plan.unlink_requests = sum(links), sum(-(-n // rows) for n in links)
     own = tables.relation(state_tables.KIND).name
     present = await run.ctx.offload(forgetting.left_of, run.ctx.warehouse, sync)
     plan.tables = [name for name in present if name != own]

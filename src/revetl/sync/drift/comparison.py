@@ -11,6 +11,7 @@ from revetl.sync import typed_text
 from revetl.sync.drift import findings
 from revetl.sync.drift.findings import DriftFinding
 from revetl.sync.plan import multi_select, policies
+from revetl.sync.plan.equal_forms import is_null
 from revetl.sync.readback import KnownRow, NormalForms
 
 
@@ -78,7 +79,7 @@ class DriftComparison:
 
     def _kept_by_rule(self, column: SyncField, policy: FieldPolicy, wanted: Scalar, theirs: str, ours: str) -> bool:
         """Whether the next sync would leave theirs standing though it is not ours."""
-        if wanted is None and column.keep_null:
+        if column.keep_null and is_null(self._forms.destination, self._forms.tables.spec.object, column.name, wanted):
             return True
         return policy != "always" and not policies.allows(policy, self._described[column.name], theirs, ours)
 

@@ -107,6 +107,24 @@ def left(tables: SyncTables) -> int:
     )
 
 
+def waiting_for(tables: SyncTables) -> dict[str, int]:
+    """Sync → links that wait for a record of it now: the other one's, or the sync's own. Links to records that were
+    looked for by a field are not among the others (`references.missing` lists them). Changes no state."""
+    if not tables.spec.associate:
+        return {}
+    syncs = ", ".join(literal(a.to) for a in tables.spec.associate if a.match_on is None)
+    theirs = f"(w.to_id IS NULL AND w.to_sync IN ({syncs}))" if syncs else "FALSE"
+    return tables.warehouse.counts(
+        f"""
+        SELECT CASE WHEN w.from_id IS NULL THEN {literal(tables.spec.name)} ELSE w.to_sync END, count(*)
+        FROM ({_wanted(tables, planned=False)}) w
+        WHERE w.from_id IS NULL OR {theirs}
+        GROUP BY 1
+        ORDER BY 1
+        """
+    )
+
+
 def coming(tables: SyncTables) -> int:
     """After `compare`: how many of the waiting links lack only records that the present plans create or adopt."""
     ours = f"w.from_id IS NOT NULL OR {_arrives(tables, 'w.key', tables.spec.name)}"
@@ -138,7 +156,7 @@ def _wanted(tables: SyncTables, planned: bool) -> str:
             {literal(a.object)} AS object,
             CAST(m.{ident(a.by)} AS VARCHAR) AS to_key
         FROM {tables.model} m
-        WHERE m.{ident(a.by)} IS NOT NULL
+        WHERE NULLIF(CAST(m.{ident(a.by)} AS VARCHAR), '') IS NOT NULL
         """
         for a in spec.associate
     ]

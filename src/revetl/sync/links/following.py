@@ -105,8 +105,17 @@ def ids_of(tables: SyncTables, sync: str, *, planned: bool) -> str:
         line = f"""
             LEFT JOIN {table(plan)} p
                 ON p.key = n.key AND p.op = 'update' AND coalesce(p.outcome, 'ok') = 'ok' AND {fresh}"""
-        if sync == tables.spec.name:  # another sync's own run puts its lines into its queue
-            gone.append(f"SELECT key FROM {table(plan)} WHERE outcome = 'rejected' AND reason = {literal(NOT_FOUND)}")
+        not_found = f"p.outcome = 'rejected' AND p.reason = {literal(NOT_FOUND)}"
+        if sync == tables.spec.name:
+            gone.append(f"SELECT p.key FROM {table(plan)} p WHERE {not_found}")
+        else:  # its own run will put these lines into its queue; an old line has left its hash in the snapshot
+            gone.append(
+                f"""
+                SELECT p.key
+                FROM {table(plan)} p
+                JOIN {known} k ON k.key = p.key AND k.row_hash IS DISTINCT FROM p.row_hash
+                WHERE {not_found}"""
+            )
     if not gone:
         return f"(SELECT n.key, coalesce({found}, n.destination_id) AS destination_id FROM {known} n {line})"
     return f"""(

@@ -40,7 +40,8 @@ _Write = Callable[[str, str, int, Sequence[Pair]], Awaitable[list[Outcome]]]
 @dataclass(slots=True)
 class LinkReport:
     """Of one run, in links. `matched` stood there already; `kept`: a person chose another; `waiting` lack a record at
-    the destination; `refused` wait after this run, error code → how many; `not_sent` because the run stopped."""
+    the destination; `unresolved`: of them, column → those whose other record was looked for by a field; `refused` wait
+    after this run, error code → how many; `not_sent` because the run stopped."""
 
     linked: int = 0
     matched: int = 0
@@ -49,6 +50,7 @@ class LinkReport:
     rejected: int = 0
     unknown: int = 0
     waiting: int = 0
+    unresolved: dict[str, int] = field(default_factory=dict)
     refused: dict[str, int] = field(default_factory=dict)
     not_sent: int = 0
     error: BaseException | None = field(default=None, repr=False)

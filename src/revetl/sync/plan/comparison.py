@@ -118,7 +118,7 @@ class SnapshotComparison:
         test = f"({whole} OR {after} IS DISTINCT FROM {before})"
         if self.holds:
             test += f" AND NOT {self.held(field)}"
-        return f"{test} AND {after} IS NOT NULL" if field.keep_null else test
+        return f"{test} AND {field.given(after)} IS NOT NULL" if field.keep_null else test
 
     def held(self, field: SyncField) -> str:
         """Whether a rollback left the field as a person had edited it, and the row still says what was rolled back."""

@@ -39,7 +39,7 @@ from revetl.sync.plan.basis import basis
 from revetl.sync.plan.field_types import FieldNote
 from revetl.sync.plan.forecast import PlanForecast, forecast
 from revetl.sync.plan.summary import PlanSummary, Refresh
-from revetl.sync.references import looking_up, reading_ids
+from revetl.sync.references import looking_up, missing, reading_ids
 from revetl.sync.retry import due
 from revetl.sync.sync_run import SyncRun
 
@@ -61,7 +61,8 @@ async def draft(run: SyncRun, destination: Destination | None, *, limit: int | N
     summary = await run.on_tables(freezing.freeze, run.ctx.run_id, options)
     summary.full_refresh, summary.read_back = refresh is Refresh.WHOLE, refresh is Refresh.READ_BACK
     summary.notes += of_ids
-    summary.unresolved = await run.on_tables(looking_up.missing)
+    summary.unresolved = await run.on_tables(missing.of_fields)
+    summary.unresolved_links = await run.on_tables(missing.of_links)
     asked = (0, 0)
     planned = await run.on_tables(lines.count)
     if destination is not None and planned:

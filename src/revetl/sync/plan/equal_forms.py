@@ -15,11 +15,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from revetl.destinations.base import Destination
 from revetl.model import Scalar
-from revetl.state.sync_tables import SyncTables
+from revetl.state.sync_tables import NullTexts, SyncField, SyncTables
 from revetl.sync.sync_run import SyncRun
 from revetl.warehouse.cells import plain
 from revetl.warehouse.sql import ident
@@ -45,6 +46,33 @@ def same(destination: Destination, object_: str, name: str, one: Scalar, other: 
         return form(one) == form(other)
     except ValueError:
         return type(one) is type(other) and one == other
+
+
+def is_null(destination: Destination, object_: str, name: str, value: Scalar) -> bool:
+    """Whether the value is none to the destination: null, or a text that it takes for that."""
+    if value is None or not isinstance(value, str) or value.strip():
+        return value is None
+    try:
+        return destination.normalise(object_, name, value) == destination.normalise(object_, name, None)
+    except ValueError:
+        return False
+
+
+async def know_null_texts(run: SyncRun, destination: Destination | None) -> SyncRun:
+    """The run, knowing which texts are nulls in the fields that a null leaves as they stand (`when_null: keep`).
+    Describes the object where there is such a field of text; the destination is away → its error leaves as it is."""
+    fields = run.tables.fields
+    if destination is None or not any(f.keep_null and f.type == "VARCHAR" for f in fields):
+        return run
+    await destination.describe(run.spec.object)
+    known = (replace(f, null_texts=_null_texts(destination, run.spec.object, f)) for f in fields)
+    return replace(run, tables=replace(run.tables, fields=tuple(known)))
+
+
+def _null_texts(destination: Destination, object_: str, field: SyncField) -> NullTexts:
+    if not field.keep_null or field.type != "VARCHAR" or not is_null(destination, object_, field.name, ""):
+        return "none"
+    return "blank" if is_null(destination, object_, field.name, " ") else "empty"
 
 
 async def take_over(run: SyncRun, destination: Destination) -> int:
@@ -106,9 +134,7 @@ def _write(tables: SyncTables) -> int:
     warehouse = tables.warehouse
     emptied = f"SELECT ordinal FROM {equal} WHERE changed_fields = '[]'"
     values = ", ".join(
-        f"{ident(f.stored)} = "
-        + (f"coalesce(p.{ident(f.after)}, p.{ident(f.before)})" if f.keep_null else f"p.{ident(f.after)}")
-        for f in tables.fields
+        f"{ident(f.stored)} = {f.standing(f'p.{ident(f.before)}', f'p.{ident(f.after)}')}" for f in tables.fields
     )
     with warehouse.transaction():
         warehouse.execute(

@@ -32,6 +32,7 @@ from revetl.model import Scalar
 from revetl.state.sync_tables import SyncTables
 from revetl.sync.batching import ask_in_batches, cut
 from revetl.sync.plan import adoption, handovers, key_property, multi_select, twin_keys, unsearched
+from revetl.sync.plan.equal_forms import is_null
 from revetl.sync.sync_run import SyncRun
 from revetl.warehouse.cells import plain
 from revetl.warehouse.sql import ident
@@ -212,7 +213,8 @@ def _difference(
     ours: bool,
 ) -> tuple[str | None, str | None, str | None]:
     """(id, changed fields, what stands there). A null of ours clears a value there only where an earlier write of ours
-    may have put it (`ours`): on a record that somebody else made it says nothing."""
+    may have put it (`ours`): on a record that somebody else made it says nothing, and no more does a text that is a
+    null to the destination."""
     if match is None:
         return None, None, None
     object_ = tables.spec.object
@@ -228,7 +230,7 @@ def _difference(
         for f in tables.fields
         # Found by its present value the record answers to it already, be it as a secondary address.
         if not (by_present and f.name == tables.spec.match_on)
-        and (line.fields[f.name] is not None or (ours and not f.keep_null))
+        and (not is_null(destination, object_, f.name, line.fields[f.name]) or (ours and not f.keep_null))
         and form(f.name, line.fields[f.name]) != form(f.name, match.fields.get(f.name))
     }
     return match.destination_id, json.dumps([*stands], separators=(",", ":")), json.dumps(stands, default=str)

@@ -84,6 +84,7 @@ def entry(warehouse: Warehouse, spec: SyncSpec, plan: PlanSummary, clock: Clock)
         "fields": plan.fields,
         "held": plan.held,
         "unresolved": plan.unresolved,
+        "unresolved_links": plan.unresolved_links,
         "new_fields": plan.new_fields,
         "erased": plan.erased,
         "forecast": asdict(plan.forecast) | {"requests": plan.forecast.requests} if plan.forecast else None,
@@ -221,6 +222,7 @@ def planner(warehouse: Warehouse, spec: SyncSpec, saved: SavedPlanEntry) -> Plan
             full_refresh=saved.data["full_refresh"],
             held=dict(saved.data.get("held", {})),
             unresolved=dict(saved.data.get("unresolved", {})),
+            unresolved_links=dict(saved.data.get("unresolved_links", {})),
             new_fields=dict(saved.data.get("new_fields", {})),
         )
         return await run.on_tables(lines.summarise, summary)

@@ -128,6 +128,7 @@ class FieldCounts:
     theirs: dict[str, int] = field(default_factory=dict)  # read back after a restore: differ, and are not known as ours
     held: dict[str, int] = field(default_factory=dict)  # withheld: another record has the value, or is given it
     unresolved: dict[str, int] = field(default_factory=dict)  # withheld: the record that it names is not there
+    unresolved_links: dict[str, int] = field(default_factory=dict)  # column → links to records that are not there
 
 
 @dataclass(kw_only=True)

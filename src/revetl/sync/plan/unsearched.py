@@ -102,7 +102,7 @@ def take_over_sent_before(tables: SyncTables) -> None:
         """
     )
     changed = ", ".join(
-        f"""CASE WHEN {f"p.{ident(f.after)} IS NOT NULL" if f.keep_null else "TRUE"}
+        f"""CASE WHEN {f"{f.given(f'p.{ident(f.after)}')} IS NOT NULL" if f.keep_null else "TRUE"}
             AND (n.row_hash IS NULL OR p.{ident(f.after)} IS DISTINCT FROM n.{ident(f.stored)})
             THEN {literal(json.dumps(f.name))} END"""
         for f in tables.fields

@@ -48,30 +48,6 @@ async def look_up(run: SyncRun, destination: Destination | None, *, every: bool 
         await run.on_tables(SyncTables.drop_scratch, "named")
 
 
-def missing(tables: SyncTables, *, standing: bool = False) -> dict[str, int]:
-    """Field → rows of the model that name a record which is not there, so that the field is withheld. `standing`: only
-    rows whose own record stands at the destination."""
-    found = {}
-    joined = f"JOIN {tables.snapshot} n ON n.key = {tables.source_key('m')} AND n.destination_id IS NOT NULL"
-    for f in tables.fields:
-        if f.references is None:
-            continue
-        ids = tables.ids_of(f) or "SELECT CAST(NULL AS VARCHAR) AS key, CAST(NULL AS VARCHAR) AS destination_id"
-        n = tables.warehouse.scalar(
-            f"""
-            SELECT count(*)
-            FROM {tables.model} m
-            {joined if standing else ""}
-            LEFT JOIN ({ids}) i ON i.key = {tables.named_by(f, "m")}
-            WHERE {tables.named_by(f, "m")} IS NOT NULL AND i.destination_id IS NULL
-            """,
-            int,
-        )
-        if n:
-            found[f.name] = n
-    return found
-
-
 async def _able(spec: SyncSpec, destination: Destination, object_: str, match_on: str) -> LooksUp:
     where = spec.where or f"sync {spec.name}"
     if not isinstance(destination, LooksUp):

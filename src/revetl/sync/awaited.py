@@ -1,0 +1,29 @@
+"""The records of others for which fields and links of a sync wait now, for a person who asks what waits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from revetl.state.sync_tables import SyncTables
+from revetl.sync.links import comparison
+from revetl.sync.references import missing
+from revetl.sync.references.missing import MissingReference
+
+
+@dataclass(frozen=True, slots=True)
+class AwaitedRecords:
+    """`named`: values that nothing was found for. `links`: sync → links that wait for a record of it; those of records
+    that do not stand there themselves stand under the sync's own name."""
+
+    named: list[MissingReference] = field(default_factory=list)
+    links: dict[str, int] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self.named or self.links)
+
+
+def look(tables: SyncTables, *, most_values: int = 20) -> AwaitedRecords:
+    """Reads the warehouse only; nothing where the sync never ran. `most_values`: of each column."""
+    if not tables.warehouse.columns(tables.relation("snapshot")):
+        return AwaitedRecords()
+    return AwaitedRecords(missing.listed(tables, most_values=most_values), comparison.waiting_for(tables))
