@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from revetl.destinations.base import ObjectSchema
+from revetl.destinations.base import DestinationField, ObjectSchema
 from revetl.errors import ConfigError, Denied, GuardrailError, Unavailable
 from revetl.model import Change, Guardrails
 from revetl.state import syncs
@@ -245,3 +246,74 @@ def test_a_saga_that_no_file_declares_any_more_is_ended(bench: SagaBench) -> Non
     bench.sagas, bench.destinations["a"].before_write = [], lambda _: None
     bench.run("a__people")
     assert bench.steps() == ["done", "done"]
+
+
+def planned(bench: SagaBench) -> dict[str, tuple[int, int]]:
+    """Sync → the records and the links that its plan says will be sent."""
+    with bench.planned() as found:
+        return {plan.sync: (plan.changes, plan.links.link) for plan in found.summaries}
+
+
+def test_a_plan_after_an_undoing_says_what_the_run_sends(bench: SagaBench) -> None:
+    bench.destinations["c"].refuses = refusing("2")
+    bench.run()
+    bench.destinations["c"].refuses = lambda _: None
+    bench.source("c", [(k, e, f"{city} too") for k, e, city, _ in NEW])
+    said, waits = planned(bench), bench.warehouse.rows("SELECT * FROM revetl.rejected__a__people ORDER BY key")
+    assert waits != []  # a plan writes nothing down
+    bench.sent()
+    bench.destinations["b"].linked.clear()
+    dry = bench.run(dry_run=True)
+    reports = bench.run()
+    sent = bench.sent()
+    assert {r.sync: r.plan.changes for r in dry} == {sync: records for sync, (records, _) in said.items()}
+    assert said == {
+        "a__people": (sent["a"], 0),
+        "b__people": (sent["b"], len(bench.destinations["b"].linked)),
+        "c__people": (sent["c"], 0),
+    }
+    assert sent == {"a": 3, "b": 3, "c": 3}
+    assert [r.saga for r in reports] == [SagaEnd("all", "done")] * 3
+
+
+def test_a_plan_of_a_saga_that_would_send_nothing_says_so_and_ends_with_3(bench: SagaBench) -> None:
+    bench.destinations["b"].refuses = refusing("2")
+    bench.run()
+    with bench.planned() as found:
+        assert found.exit_code(tells_differences=False) == exit_codes.ExitCode.STOPPED
+        said = {plan.sync: [(v.guardrail, v.message) for v in plan.violations] for plan in found.summaries}
+    assert set(said) == {"a__people", "b__people", "c__people"}
+    for (guardrail, message), *more in said.values():
+        assert (guardrail, more) == ("saga", [])
+        assert "b__people: 1 record(s) were refused before and stand as they did, of which 0 may" in message
+    dry = bench.run(dry_run=True)
+    assert exit_code(dry, SyncOptions(dry_run=True)) == exit_codes.ExitCode.STOPPED
+    with pytest.raises(GuardrailError, match="nothing was sent: b__people: 1 record"):
+        bench.run()
+
+
+def test_what_a_plan_knows_will_be_refused_stops_a_saga_before_it_sends(bench: SagaBench) -> None:
+    city = DestinationField("city", "enum", options=("old", "new"))
+    bench.destinations["c"].described = {"city": city}
+    bench.source("c", [("1", "1@x.io", "other"), ("2", "2@x.io", "new"), ("3", None, "new")])
+    why = (
+        "saga all: nothing was sent: c__people: 1 record(s) hold what is no option there;"
+        " c__people: 1 record(s) can't be sent (NO_IDENTITY), of which 0 may"
+    )
+    with pytest.raises(GuardrailError, match=re.escape(why)):
+        bench.run()
+    assert bench.sent() == {"a": 0, "b": 0, "c": 0}
+    assert bench.steps() == ["done"]
+
+
+def test_as_many_as_may_fail_are_sent_though_their_refusal_is_known(tmp_path: Path) -> None:
+    bench = SagaBench(tmp_path, max_failures=1)
+    for name in "abc":
+        bench.source(name, NEW)
+    bench.source("b", [*NEW, ("4", None, "new")])
+    bench.run()
+    assert bench.steps() == ["done"]
+    bench.source("c", [*NEW, ("4", None, "new")])  # the one that waits in the other sync counts on
+    with pytest.raises(GuardrailError, match="of which 1 may"):
+        bench.run()
+    assert bench.steps() == ["done"]
