@@ -48,7 +48,7 @@ def written_by_hand(root: Path) -> dict[str, list[Path]]:
         "connections": [root / "profiles/connections.yml"],
         "provider": sorted((root / "enrichment/providers").glob("*.yml")),
         "waterfall": sorted((root / "enrichment/waterfalls").glob("*.yml")),
-        "model": sorted((root / "dbt_project/models/activation").glob("*__*.yml")),
+        "model": sorted((root / "dbt_project/models/activation").rglob("*__*.yml")),
     }
 
 

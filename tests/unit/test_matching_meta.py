@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,16 @@ def written(directory: Path, text: str) -> Path:
 
 def test_a_sound_file_is_counted(tmp_path: Path) -> None:
     assert check_matching(written(tmp_path, GOOD)) == 1
+
+
+def test_what_the_guide_adds_is_taken(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs/guides/match-your-own-records.md").read_text("utf-8")
+    [added] = re.findall(r"^```yaml\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    known = "            passport: {kind: identifier}\n            blood_group: {kind: text}\n          blocking:\n"
+    text = GOOD.partition("          evidence:")[0].replace("          blocking:\n", known)
+    assert check_matching(written(tmp_path, text + added)) == 1
+    with pytest.raises(ConfigError, match="blood_group"):
+        check_matching(written(tmp_path, GOOD.partition("          evidence:")[0] + added))
 
 
 def test_a_project_without_the_folder_has_none(tmp_path: Path) -> None:

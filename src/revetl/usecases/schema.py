@@ -77,13 +77,14 @@ def _of_connections() -> dict[str, Any]:
 
 
 def _or_variable(schema: Any) -> Any:
-    """The same, where a number or a yes-or-no may also come from the environment."""
+    """The same, where a value that is not just any text may also come from the environment."""
     if isinstance(schema, list):
         return [_or_variable(inner) for inner in schema]
     if not isinstance(schema, dict):
         return schema
     inner = {name: _or_variable(value) for name, value in schema.items()}
-    if inner.get("type") in ("integer", "number", "boolean"):
+    is_any_text = inner.get("type") == "string" and not {"pattern", "format"} & inner.keys()
+    if inner.get("type") in ("integer", "number", "boolean", "string") and not is_any_text:
         return {"anyOf": [inner, {"type": "string", "pattern": "env_var"}]}
     return inner
 

@@ -6,11 +6,12 @@ with components as (
     from {{ ref('int_contact_components') }}
 ),
 
+-- Two values that both have are more than one.
 edges as (
     select
         least(left_key, right_key) as left_key,
         greatest(left_key, right_key) as right_key,
-        max(weight) as weight
+        sum(weight) as weight
     from {{ ref('int_contact_edges') }}
     group by 1, 2
 ),

@@ -15,6 +15,9 @@ from revetl.warehouse.sql import ident, literal
 def decide(tables: SyncTables, *, searched: bool) -> int:
     """Adopts what was found and decides which lines are not sent. Returns how many mode update takes out of the plan,
     for they are not at the destination. `searched`: the destination was asked; else it upserts by `match_on`."""
+    by_snapshot = not searched and tables.spec.mode != "insert"  # there nothing leaves, and events go by their id
+    if by_snapshot:
+        unsearched.make_scratch(tables)
     with tables.warehouse.transaction():
         _adopt(tables)
         if searched:
@@ -23,7 +26,7 @@ def decide(tables: SyncTables, *, searched: bool) -> int:
         else:
             # A delete goes by its match_on value; a field is cleared by id only.
             withhold_unreachable(tables, f"(op <> 'delete' OR {ident(tables.match_field.after)} IS NULL)")
-            if tables.spec.mode != "insert":  # there nothing leaves, and events are told apart by their id
+            if by_snapshot:
                 unsearched.withhold_moved(tables)
                 unsearched.withhold_sent_before(tables)
                 unsearched.take_over_sent_before(tables)

@@ -79,22 +79,27 @@ def withhold_sent_before(tables: SyncTables) -> None:
     )
 
 
+def make_scratch(tables: SyncTables) -> None:
+    """Before the transaction that decides: on Snowflake a table that is made commits it."""
+    tables.new_scratch("handed_over", "(ordinal BIGINT, left_key VARCHAR, destination_id VARCHAR)")
+
+
 def take_over_sent_before(tables: SyncTables) -> None:
     """By our own snapshot: who has the match_on value of a key that left the model takes its record over, by its id or,
     where the destination gives none, by that value."""
     field = tables.match_field
     same = _same(f"p.{ident(field.after)}", f"n.{ident(field.stored)}")
     present = f"SELECT {tables.source_key('m')} FROM {tables.source} m"
-    tables.new_scratch(
-        "handed_over",
+    tables.warehouse.execute(
         f"""
-        AS SELECT p.ordinal, n.key AS left_key, n.destination_id
+        INSERT INTO {tables.scratch("handed_over")}
+        SELECT p.ordinal, n.key, n.destination_id
         FROM {tables.plan} p
         JOIN {tables.snapshot} n ON {same} AND n.key <> p.key
         WHERE p.op = 'create' AND NOT p.known AND p.outcome IS NULL AND n.key NOT IN ({present})
         QUALIFY row_number() OVER (PARTITION BY n.key ORDER BY p.ordinal) = 1
             AND row_number() OVER (PARTITION BY p.ordinal ORDER BY n.destination_id NULLS LAST, n.key) = 1
-        """,
+        """
     )
     changed = ", ".join(
         f"""CASE WHEN {f"p.{ident(f.after)} IS NOT NULL" if f.keep_null else "TRUE"}
