@@ -84,7 +84,10 @@ async def draft(
         if summary.changes:
             summary.notes += await key_property.to_make(spec, destination)
             if schema is not None:
-                summary.new_fields.update(await new_fields.to_make(run.tables, destination, schema.fields))
+                made = await new_fields.to_make(run.tables, destination, schema.fields)
+                if not summary.full_refresh:
+                    await run.on_tables(new_fields.refuse_written, list(made))
+                summary.new_fields.update(made)
                 summary.notes += new_fields.said(summary.new_fields)
         summary.notes += erasing.said(summary.erased)
     summary.violations += guardrails.judge_creates(spec, summary.create - summary.again.get("create", 0))
