@@ -60,6 +60,7 @@ class SagaBench:
         default_factory=lambda: {name: FakeDestination(("email", "city"), name) for name in "abc"}
     )
     max_failures: int = 0
+    state_dir: Path | None = None
     notes: list[str] = field(default_factory=list)
     ended: list[SyncReport] = field(default_factory=list)
 
@@ -87,8 +88,9 @@ class SagaBench:
 
         return SimpleNamespace(
             target="dev",
-            state_dir=None,
+            state_dir=self.state_dir,
             dbt_invocation_id=None,
+            exposures_file=None,
             artifacts=SimpleNamespace(own=self.tmp_path),
             destination=destination,
             syncs=syncs,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,10 +15,13 @@ from revetl.destinations.base import DestinationField, ObjectSchema
 from revetl.errors import ConfigError, Denied, GuardrailError, Unavailable
 from revetl.model import Change, Guardrails
 from revetl.state import syncs
-from revetl.sync import SyncOptions
+from revetl.sync import SyncOptions, plan_sync
+from revetl.sync.disconnect.disconnecting import DisconnectOptions
 from revetl.sync.report import SagaEnd
 from revetl.usecases import exit_codes
+from revetl.usecases.disconnect import leave, reconnect
 from revetl.usecases.sync import exit_code
+from tests.support.backups import backup, restore
 from tests.support.fake_destination import FakeDestination
 from tests.support.saga_bench import SagaBench
 
@@ -236,6 +240,49 @@ def test_a_saga_goes_on_without_a_destination_that_was_left(bench: SagaBench) ->
     bench.run()
     assert (bench.stands("a"), bench.stands("b"), bench.stands("c")) == (AFTER, BEFORE, AFTER)
     assert any(note.startswith("b__people: left out") for note in bench.notes)
+
+
+def test_a_sync_that_was_disconnected_after_a_restored_backup_is_left_out(tmp_path: Path) -> None:
+    bench = SagaBench(tmp_path, state_dir=tmp_path / ".revetl" / "dev")
+    for name in "abc":
+        bench.source(name, OLD)
+    bench.run()
+    kept, standing = backup(bench.warehouse), bench.stands("b")
+    leave(bench.project, "b__people", DisconnectOptions(), bench.caller())
+    restore(bench.warehouse, kept)
+    for name in "abc":
+        bench.source(name, NEW)
+    bench.sent()
+    with bench.planned() as found:
+        assert [plan.sync for plan in found.summaries] == ["a__people", "c__people"]
+    bench.notes.clear()
+    bench.run(allow=("restored",))
+    assert (bench.sent()["b"], bench.stands("b")) == (0, standing)
+    assert "`revetl disconnect b__people` removes it once more" in bench.notes[1]
+    with pytest.raises(GuardrailError, match="b__people was disconnected"):
+        plan_alone(bench, "b")
+    assert reconnect(bench.project, "b__people", bench.caller()).was
+    bench.run(allow=("restored",))
+    assert bench.stands("b") == AFTER
+
+
+def test_a_sync_that_was_reconnected_elsewhere_is_sent_whatever_stands_beside_the_project(tmp_path: Path) -> None:
+    bench = SagaBench(tmp_path, state_dir=tmp_path / ".revetl" / "dev")
+    for name in "abc":
+        bench.source(name, OLD)
+    bench.run()
+    leave(bench.project, "b__people", DisconnectOptions(), bench.caller())
+    syncs.reconnect(bench.warehouse, "b__people")
+    for name in "abc":
+        bench.source(name, NEW)
+    bench.run()
+    assert bench.stands("b") == AFTER
+
+
+def plan_alone(bench: SagaBench, name: str) -> None:
+    spec = next(spec for spec in bench.specs if spec.destination == name)
+    ctx = bench.caller().context(bench.project, bench.warehouse, "drift")
+    asyncio.run(plan_sync(ctx, spec, bench.destinations[name]))
 
 
 def test_a_saga_that_no_file_declares_any_more_is_ended(bench: SagaBench) -> None:

@@ -113,7 +113,7 @@ def planned(
     specs = project.syncs(select, exclude)
     note_edited(project, specs, caller)
     with caller.warehouse(project) as warehouse:
-        specs = connected(warehouse, specs, caller)
+        specs = connected(project, warehouse, specs, caller)
         _check_fields(warehouse, specs, fields)
         keys = record_keys(project, warehouse, records)
         plans = asyncio.run(_plan_all(project, warehouse, specs, options, caller))

@@ -97,7 +97,7 @@ async def _push(
 ) -> list[SyncReport]:
     stop = asyncio.Event()
     reports: list[SyncReport] = []
-    specs = connected(warehouse, specs, caller)
+    specs = connected(project, warehouse, specs, caller)
     together = Together(project, warehouse, specs, caller, stop)
     released = released_by(warehouse, project.sagas()) if options.dry_run else {}
     with caller.stoppable(stop), _naming_the_rest(specs, caller) as begun:
