@@ -17,10 +17,11 @@ from revetl.model import Change, Guardrails
 from revetl.state import syncs
 from revetl.sync import SyncOptions, plan_sync
 from revetl.sync.disconnect.disconnecting import DisconnectOptions
+from revetl.sync.plan import saved
 from revetl.sync.report import SagaEnd
 from revetl.usecases import exit_codes
 from revetl.usecases.disconnect import leave, reconnect
-from revetl.usecases.sync import exit_code
+from revetl.usecases.sync import exit_code, push
 from tests.support.backups import backup, restore
 from tests.support.fake_destination import FakeDestination
 from tests.support.saga_bench import SagaBench
@@ -321,6 +322,25 @@ def test_a_plan_after_an_undoing_says_what_the_run_sends(bench: SagaBench) -> No
     }
     assert sent == {"a": 3, "b": 3, "c": 3}
     assert [r.saga for r in reports] == [SagaEnd("all", "done")] * 3
+
+
+def test_a_plan_that_was_saved_after_an_undoing_is_applied(bench: SagaBench) -> None:
+    bench.destinations["c"].refuses = refusing("2")
+    bench.run()
+    bench.destinations["c"].refuses = lambda _: None
+    bench.source("c", [(k, e, f"{city} too") for k, e, city, _ in NEW])
+    with bench.planned() as found:
+        planners = {
+            one.spec.name: saved.planner(
+                bench.warehouse, one.spec, saved.entry(bench.warehouse, one.spec, one.summary, bench.clock)
+            )
+            for one in found.syncs
+        }
+    push(bench.project, bench.warehouse, bench.specs, "apply", SyncOptions(), bench.caller(), planners)
+    assert (bench.stands("a"), bench.stands("b")) == (AFTER, AFTER)
+    assert bench.steps() == ["done", "undone", "done"]
+    for name in "abc":
+        assert bench.warehouse.rows(f"SELECT key FROM revetl.rejected__{name}__people") == []
 
 
 def test_a_plan_of_a_saga_that_would_send_nothing_says_so_and_ends_with_3(bench: SagaBench) -> None:

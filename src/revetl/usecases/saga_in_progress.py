@@ -66,7 +66,8 @@ class SagaInProgress:
             async with self._undone_by_failure():
                 await self._look_ahead()
         await self._kept_row()
-        await self._let_go()
+        if not self.planned:  # a saved plan is stale once the queue is another, and has lines for what waits
+            await self._release()
         self.begun = True
 
     @asynccontextmanager
@@ -93,6 +94,7 @@ class SagaInProgress:
             codes = [report.exit_code, int(exit_codes.ExitCode.STOPPED), undone.exit_code]
             report.exit_code = exit_codes.worst(codes)
         elif report.sync == self._last:
+            await self._release()  # of a saved plan: what it had no line for
             await ctx.offload(sagas.end, ctx.warehouse, row.saga_id, "done", ctx.clock.now())
             self.end = SagaEnd(self.spec.name, "done")
         for each in self.reports:
@@ -167,8 +169,8 @@ class SagaInProgress:
         if (too_many := too_many_failures(self.spec, plans)) is not None:
             raise GuardrailError(f"saga {self.spec.name}: nothing was sent: {too_many}\n  {WAYS_OUT}")
 
-    async def _let_go(self) -> None:
-        """What was held back when this saga was last undone is sent again, but for what a person had edited."""
+    async def _release(self) -> None:
+        """What an undoing held back is sent again, but for what a person had edited. Safe to repeat."""
         ctx = self.ctx
         waits = await ctx.offload(held_back, ctx.warehouse, self.spec.name)
         for spec in self._members:

@@ -1,4 +1,4 @@
-"""What the last undoing of a saga restored stands in the retry queue, as after any rollback. The next run of the saga
+"""What the undoing of a saga restored stands in the retry queue, as after any rollback. The next run of the saga
 releases it, but for records of which a field is held, since a person had edited it. A plan reckons with the same."""
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ from revetl.warehouse.base import Warehouse
 
 
 def held_back(warehouse: Warehouse, saga: str) -> Mapping[str, tuple[QueueFilter, ...]]:
-    """Sync → what the next run releases; empty where the saga was not undone last. Reads only."""
-    before, found = sagas.last_undone(warehouse, saga), dict[str, tuple[QueueFilter, ...]]()
-    for run in sagas.runs_of(warehouse, before.saga_id) if before is not None else ():
+    """Sync → what the next run releases; empty where the saga went through last. Reads only."""
+    found = dict[str, tuple[QueueFilter, ...]]()
+    undone = sagas.undone_since_done(warehouse, saga)
+    for run in (run for before in undone for run in sagas.runs_of(warehouse, before.saga_id)):
         for rollback in runs.rollbacks_of(warehouse, run.run_id):
             of_it = QueueFilter(run_id=rollback.run_id, statuses=(ROLLED_BACK,), whole=True)
             found[run.sync] = (*found.get(run.sync, ()), of_it)
