@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,6 +13,7 @@ from revetl.clock import LoopClock
 from revetl.model import Association, Guardrails, Relation, SagaSpec, SyncSpec
 from revetl.sync import SyncOptions, SyncReport
 from revetl.usecases.caller import Caller
+from revetl.usecases.plan import Planned, planned
 from revetl.usecases.sync import push
 from revetl.warehouse.base import Warehouse
 from tests.support.fake_destination import FakeDestination
@@ -36,6 +38,17 @@ def spec(name: str, **more: Any) -> SyncSpec:
     return replace(plain, **more)
 
 
+@dataclass(frozen=True, kw_only=True)
+class OpenCaller(Caller):
+    """Gives the warehouse that is open already, and leaves it open."""
+
+    opened: Warehouse
+
+    @contextmanager
+    def warehouse(self, _project: object) -> Iterator[Warehouse]:
+        yield self.opened
+
+
 @dataclass
 class SagaBench:
     """The destinations are `a`, `b` and `c`, in this order; `b` links its records to those of `a` by `firm_id`."""
@@ -47,6 +60,7 @@ class SagaBench:
         default_factory=lambda: {name: FakeDestination(("email", "city"), name) for name in "abc"}
     )
     max_failures: int = 0
+    state_dir: Path | None = None
     notes: list[str] = field(default_factory=list)
     ended: list[SyncReport] = field(default_factory=list)
 
@@ -74,21 +88,30 @@ class SagaBench:
 
         return SimpleNamespace(
             target="dev",
-            state_dir=None,
+            state_dir=self.state_dir,
             dbt_invocation_id=None,
+            exposures_file=None,
             artifacts=SimpleNamespace(own=self.tmp_path),
             destination=destination,
             syncs=syncs,
             sagas=lambda: self.sagas,
+            edited_since_build=lambda _specs: [],
+            built_at=lambda _spec: None,
         )
 
     def caller(self) -> Caller:
-        return Caller(clock=self.clock, note=self.notes.append, on_sync=self.ended.append)
+        return OpenCaller(clock=self.clock, note=self.notes.append, on_sync=self.ended.append, opened=self.warehouse)
 
     def run(self, *names: str, **options: Any) -> list[SyncReport]:
         chosen = [s for s in self.specs if not names or s.name in names]
         wanted = SyncOptions(**{"intent_rows": 2, **options})
         return push(self.project, self.warehouse, chosen, "run", wanted, self.caller())
+
+    @contextmanager
+    def planned(self) -> Iterator[Planned]:
+        """As `revetl plan` does."""
+        with planned(self.project, SyncOptions(), self.caller()) as found:
+            yield found
 
     def stands(self, name: str) -> dict[Any, Any]:
         """Email → city, of the destination."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -9,14 +11,18 @@ from typing import Any
 
 import pytest
 
-from revetl.destinations.base import ObjectSchema
+from revetl.destinations.base import DestinationField, ObjectSchema
 from revetl.errors import ConfigError, Denied, GuardrailError, Unavailable
 from revetl.model import Change, Guardrails
 from revetl.state import syncs
-from revetl.sync import SyncOptions
+from revetl.sync import SyncOptions, plan_sync
+from revetl.sync.disconnect.disconnecting import DisconnectOptions
+from revetl.sync.plan import saved
 from revetl.sync.report import SagaEnd
 from revetl.usecases import exit_codes
-from revetl.usecases.sync import exit_code
+from revetl.usecases.disconnect import leave, reconnect
+from revetl.usecases.sync import exit_code, push
+from tests.support.backups import backup, restore
 from tests.support.fake_destination import FakeDestination
 from tests.support.saga_bench import SagaBench
 
@@ -237,6 +243,49 @@ def test_a_saga_goes_on_without_a_destination_that_was_left(bench: SagaBench) ->
     assert any(note.startswith("b__people: left out") for note in bench.notes)
 
 
+def test_a_sync_that_was_disconnected_after_a_restored_backup_is_left_out(tmp_path: Path) -> None:
+    bench = SagaBench(tmp_path, state_dir=tmp_path / ".revetl" / "dev")
+    for name in "abc":
+        bench.source(name, OLD)
+    bench.run()
+    kept, standing = backup(bench.warehouse), bench.stands("b")
+    leave(bench.project, "b__people", DisconnectOptions(), bench.caller())
+    restore(bench.warehouse, kept)
+    for name in "abc":
+        bench.source(name, NEW)
+    bench.sent()
+    with bench.planned() as found:
+        assert [plan.sync for plan in found.summaries] == ["a__people", "c__people"]
+    bench.notes.clear()
+    bench.run(allow=("restored",))
+    assert (bench.sent()["b"], bench.stands("b")) == (0, standing)
+    assert "`revetl disconnect b__people` removes it once more" in bench.notes[1]
+    with pytest.raises(GuardrailError, match="b__people was disconnected"):
+        plan_alone(bench, "b")
+    assert reconnect(bench.project, "b__people", bench.caller()).was
+    bench.run(allow=("restored",))
+    assert bench.stands("b") == AFTER
+
+
+def test_a_sync_that_was_reconnected_elsewhere_is_sent_whatever_stands_beside_the_project(tmp_path: Path) -> None:
+    bench = SagaBench(tmp_path, state_dir=tmp_path / ".revetl" / "dev")
+    for name in "abc":
+        bench.source(name, OLD)
+    bench.run()
+    leave(bench.project, "b__people", DisconnectOptions(), bench.caller())
+    syncs.reconnect(bench.warehouse, "b__people")
+    for name in "abc":
+        bench.source(name, NEW)
+    bench.run()
+    assert bench.stands("b") == AFTER
+
+
+def plan_alone(bench: SagaBench, name: str) -> None:
+    spec = next(spec for spec in bench.specs if spec.destination == name)
+    ctx = bench.caller().context(bench.project, bench.warehouse, "drift")
+    asyncio.run(plan_sync(ctx, spec, bench.destinations[name]))
+
+
 def test_a_saga_that_no_file_declares_any_more_is_ended(bench: SagaBench) -> None:
     bench.destinations["a"].before_write = lambda _: (_ for _ in ()).throw(KeyboardInterrupt)
     with pytest.raises(KeyboardInterrupt):
@@ -245,3 +294,93 @@ def test_a_saga_that_no_file_declares_any_more_is_ended(bench: SagaBench) -> Non
     bench.sagas, bench.destinations["a"].before_write = [], lambda _: None
     bench.run("a__people")
     assert bench.steps() == ["done", "done"]
+
+
+def planned(bench: SagaBench) -> dict[str, tuple[int, int]]:
+    """Sync → the records and the links that its plan says will be sent."""
+    with bench.planned() as found:
+        return {plan.sync: (plan.changes, plan.links.link) for plan in found.summaries}
+
+
+def test_a_plan_after_an_undoing_says_what_the_run_sends(bench: SagaBench) -> None:
+    bench.destinations["c"].refuses = refusing("2")
+    bench.run()
+    bench.destinations["c"].refuses = lambda _: None
+    bench.source("c", [(k, e, f"{city} too") for k, e, city, _ in NEW])
+    said, waits = planned(bench), bench.warehouse.rows("SELECT * FROM revetl.rejected__a__people ORDER BY key")
+    assert waits != []  # a plan writes nothing down
+    bench.sent()
+    bench.destinations["b"].linked.clear()
+    dry = bench.run(dry_run=True)
+    reports = bench.run()
+    sent = bench.sent()
+    assert {r.sync: r.plan.changes for r in dry} == {sync: records for sync, (records, _) in said.items()}
+    assert said == {
+        "a__people": (sent["a"], 0),
+        "b__people": (sent["b"], len(bench.destinations["b"].linked)),
+        "c__people": (sent["c"], 0),
+    }
+    assert sent == {"a": 3, "b": 3, "c": 3}
+    assert [r.saga for r in reports] == [SagaEnd("all", "done")] * 3
+
+
+def test_a_plan_that_was_saved_after_an_undoing_is_applied(bench: SagaBench) -> None:
+    bench.destinations["c"].refuses = refusing("2")
+    bench.run()
+    bench.destinations["c"].refuses = lambda _: None
+    bench.source("c", [(k, e, f"{city} too") for k, e, city, _ in NEW])
+    with bench.planned() as found:
+        planners = {
+            one.spec.name: saved.planner(
+                bench.warehouse, one.spec, saved.entry(bench.warehouse, one.spec, one.summary, bench.clock)
+            )
+            for one in found.syncs
+        }
+    push(bench.project, bench.warehouse, bench.specs, "apply", SyncOptions(), bench.caller(), planners)
+    assert (bench.stands("a"), bench.stands("b")) == (AFTER, AFTER)
+    assert bench.steps() == ["done", "undone", "done"]
+    for name in "abc":
+        assert bench.warehouse.rows(f"SELECT key FROM revetl.rejected__{name}__people") == []
+
+
+def test_a_plan_of_a_saga_that_would_send_nothing_says_so_and_ends_with_3(bench: SagaBench) -> None:
+    bench.destinations["b"].refuses = refusing("2")
+    bench.run()
+    with bench.planned() as found:
+        assert found.exit_code(tells_differences=False) == exit_codes.ExitCode.STOPPED
+        said = {plan.sync: [(v.guardrail, v.message) for v in plan.violations] for plan in found.summaries}
+    assert set(said) == {"a__people", "b__people", "c__people"}
+    for (guardrail, message), *more in said.values():
+        assert (guardrail, more) == ("saga", [])
+        assert "b__people: 1 record(s) were refused before and stand as they did, of which 0 may" in message
+    dry = bench.run(dry_run=True)
+    assert exit_code(dry, SyncOptions(dry_run=True)) == exit_codes.ExitCode.STOPPED
+    with pytest.raises(GuardrailError, match="nothing was sent: b__people: 1 record"):
+        bench.run()
+
+
+def test_what_a_plan_knows_will_be_refused_stops_a_saga_before_it_sends(bench: SagaBench) -> None:
+    city = DestinationField("city", "enum", options=("old", "new"))
+    bench.destinations["c"].described = {"city": city}
+    bench.source("c", [("1", "1@x.io", "other"), ("2", "2@x.io", "new"), ("3", None, "new")])
+    why = (
+        "saga all: nothing was sent: c__people: 1 record(s) hold what is no option there;"
+        " c__people: 1 record(s) can't be sent (NO_IDENTITY), of which 0 may"
+    )
+    with pytest.raises(GuardrailError, match=re.escape(why)):
+        bench.run()
+    assert bench.sent() == {"a": 0, "b": 0, "c": 0}
+    assert bench.steps() == ["done"]
+
+
+def test_as_many_as_may_fail_are_sent_though_their_refusal_is_known(tmp_path: Path) -> None:
+    bench = SagaBench(tmp_path, max_failures=1)
+    for name in "abc":
+        bench.source(name, NEW)
+    bench.source("b", [*NEW, ("4", None, "new")])
+    bench.run()
+    assert bench.steps() == ["done"]
+    bench.source("c", [*NEW, ("4", None, "new")])  # the one that waits in the other sync counts on
+    with pytest.raises(GuardrailError, match="of which 1 may"):
+        bench.run()
+    assert bench.steps() == ["done"]

@@ -48,6 +48,22 @@ def test_a_destination_that_makes_none_is_named_with_the_fields_that_lack() -> N
     assert bench.run().counts == {"ok": 1}
 
 
+def test_a_field_that_was_written_and_archived_since_is_not_made_again_empty() -> None:
+    destination = MakingFake(fields=("email", "firstname"))
+    bench = bench_of(destination)
+    bench.run()
+    destination.fields = ("email", "firstname")  # a person archived it
+    bench.source([("1", "ann@x.io", "Ann", "Rome"), ("2", "bob@x.io", "Bob", "Bonn")])
+    with pytest.raises(ConfigError, match=r"city is gone, though 1 record\(s\) were given a value of it") as e:
+        bench.plan()
+    assert str(e.value.problems[0].hint).startswith("`--full-refresh` makes it and sends all records whole")
+    assert destination.made == ["city"]
+    destination.written.clear()
+    bench.run(full_refresh=True)
+    assert destination.made == ["city", "city"]
+    assert {record.get("city") for record in destination.records.values()} == {"Rome", "Bonn"}
+
+
 def test_a_field_is_made_once_before_anything_is_sent() -> None:
     destination = MakingFake(fields=("email", "firstname"))
     bench = bench_of(destination)

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import stat
-from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 
@@ -24,40 +23,13 @@ from revetl.sync import SyncReport, restored
 from revetl.sync.drift.resolution import DriftResolution
 from revetl.sync.plan import standing
 from revetl.sync.plan.summary import Refresh
-from revetl.warehouse.base import Warehouse
-from revetl.warehouse.sql import ident, table
+from revetl.warehouse.sql import table
+from tests.support.backups import backup, restore
 from tests.support.fake_destination import UnreadableFake
 from tests.support.sync_bench import Bench, drift
 
 PEOPLE = [(str(i), f"p{i}@x.io", f"P{i}", "Bern") for i in range(4)]
 LATER = [(f"n{i}", f"n{i}@x.io", f"N{i}", "Bern") for i in range(3)]
-Backup = Mapping[str, tuple[list[str], list[tuple[Scalar, ...]]]]
-
-
-def backup(warehouse: Warehouse) -> Backup:
-    tables = warehouse.tables(warehouse.state_schema)
-    return {
-        name: (
-            columns,
-            warehouse.rows(f"SELECT {', '.join(map(ident, columns))} FROM {table(relation(warehouse, name))}"),
-        )
-        for name, columns in tables.items()
-        if not name.startswith("revetl_")
-    }
-
-
-def restore(warehouse: Warehouse, kept: Backup) -> None:
-    """What came since is gone, tables too."""
-    for name in warehouse.tables(warehouse.state_schema):
-        target = relation(warehouse, name)
-        if name not in kept:
-            warehouse.execute(f"DROP TABLE IF EXISTS {table(target)}")
-            continue
-        warehouse.execute(f"DELETE FROM {table(target)}")
-        columns, rows = kept[name]
-        names, marks = ", ".join(map(ident, columns)), ", ".join("?" for _ in columns)
-        for row in rows:
-            warehouse.execute(f"INSERT INTO {table(target)} ({names}) VALUES ({marks})", list(row))
 
 
 class World:

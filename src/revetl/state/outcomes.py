@@ -26,7 +26,8 @@ NOT_OURS = "NOT_OURS"
 VACATED = "VACATED"
 # Of what is decided when it is planned: lies in the row, or the record is there as it should be (an event is never
 # changed), so there is nothing to try again before the row changes.
-DECIDED_BY_ROW = ("NO_IDENTITY", "INVALID_IDENTITY", "EXISTS", "EVENT_CHANGED")
+NO_IDENTITY = "NO_IDENTITY"
+DECIDED_BY_ROW = (NO_IDENTITY, "INVALID_IDENTITY", "EXISTS", "EVENT_CHANGED")
 _COLUMNS = tuple(name for name, _ in TABLES["outcomes"])
 
 

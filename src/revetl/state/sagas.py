@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import takewhile
 from typing import Any, Literal
 
 from revetl.clock import naive
@@ -49,10 +50,11 @@ def latest(warehouse: Warehouse, saga: str) -> SagaRow | None:
     return next(iter(_select(warehouse, "WHERE saga = ?", [saga])), None)
 
 
-def last_undone(warehouse: Warehouse, saga: str) -> SagaRow | None:
-    """The time before, where that was undone: what it held back is let go by the next one."""
+def undone_since_done(warehouse: Warehouse, saga: str) -> list[SagaRow]:
+    """The times that it was undone since it last went through, the newest first: what they held back is released by the
+    next one."""
     ended = _select(warehouse, "WHERE saga = ? AND step IN ('done', 'undone')", [saga])
-    return ended[0] if ended and ended[0].step == "undone" else None
+    return [*takewhile(lambda row: row.step == "undone", ended)]
 
 
 def unfinished(warehouse: Warehouse) -> list[SagaRow]:

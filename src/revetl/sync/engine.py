@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from pathlib import Path
 
 from revetl.context import RunContext
 from revetl.destinations.base import Destination
 from revetl.errors import GuardrailError
 from revetl.model import RunRecord, SyncSpec
-from revetl.state import runs, snapshot, syncs
+from revetl.state import disconnections, runs, snapshot, syncs
 from revetl.state.sync_tables import SyncTables
 from revetl.sync import restored
 from revetl.sync.apply import recovery
@@ -61,12 +62,12 @@ async def plan_sync(
         named = _knowing(held, destination)
 
         async def planned() -> PlanSummary:
-            await named.on_tables(_know, None)
+            await named.on_tables(_know, named.ctx.state_dir, None)
             run = await equal_forms.know_null_texts(named, destination)
             older = await restored.look(run)
             healed = await recovery.heal(run, destination)
             refresh = restored.refresh(spec, destination, older, asked=options.full_refresh)
-            plan = await draft(run, destination, limit=options.limit, refresh=refresh)
+            plan = await draft(run, destination, options.released, limit=options.limit, refresh=refresh)
             restored.judge(spec, destination, plan, older)
             plan.recovered = healed.recovered
             return plan
@@ -103,7 +104,7 @@ async def _run(run: SyncRun, destination: Destination, options: SyncOptions) -> 
     """Under the lease. The run's row is written first and last, however it ends."""
     spec = run.spec
     async with recorded(run, destination) as record:
-        await again(run.ctx, lambda: run.on_tables(_know, record.run_id))
+        await again(run.ctx, lambda: run.on_tables(_know, run.ctx.state_dir, record.run_id))
         run = await equal_forms.know_null_texts(run, destination)
         older = await again(run.ctx, lambda: restored.look(run))
         healed = await again(run.ctx, lambda: recovery.heal(run, destination))
@@ -145,12 +146,13 @@ async def _run(run: SyncRun, destination: Destination, options: SyncOptions) -> 
     return report
 
 
-def _know(tables: SyncTables, run_id: str | None) -> None:
+def _know(tables: SyncTables, state_dir: Path | None, run_id: str | None) -> None:
     """Writes down what the sync is as this run sends it. GuardrailError where its destination was left: that may have
     been done while this run waited for the lease."""
     name = tables.spec.name
     known = syncs.read(tables.warehouse, name)
-    if known is not None and (since := known.disconnect_at) is not None:
+    since = disconnections.of_syncs(tables.warehouse, state_dir, [name]).get(name)
+    if since is not None:
         raise GuardrailError(
             f"{name} was disconnected on {since:%Y-%m-%d %H:%M} UTC; nothing was sent"
             f"\n  `revetl disconnect {name}` ends what is left of it, `--reconnect` lets runs send it again."

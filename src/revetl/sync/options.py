@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from revetl.sync.plan.planner import Planner
 from revetl.sync.plan.summary import PlanSummary
+from revetl.sync.retry.queue import QueueFilter
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyncOptions:
-    """`limit` and `full_refresh` are of planning, the others of `run_sync` alone.
+    """`limit`, `full_refresh` and `released` are of planning, the others of `run_sync` alone.
 
+    released      of the retry queue, what is planned as if it had been released; the queue stays as it is
     dry_run       plan, describe, and send nothing; writes no row of `runs`
     limit         plan at most this many records
     full_refresh  plan every record of the model whole, and send every link, changed or not; stopped half-way, the next
@@ -27,6 +29,7 @@ class SyncOptions:
     dry_run: bool = False
     limit: int | None = None
     full_refresh: bool = False
+    released: Sequence[QueueFilter] = ()
     allow: Collection[str] = ()
     confirm: Callable[[PlanSummary], bool] | None = None
     planner: Planner | None = None

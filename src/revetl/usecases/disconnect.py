@@ -10,7 +10,7 @@ from revetl.errors import ConfigError, GuardrailError, did_you_mean
 from revetl.model import SyncSpec
 from revetl.project.dbt import DbtFailed
 from revetl.project.exposures import set_aside, write_exposures
-from revetl.state import forgetting, sagas, syncs
+from revetl.state import disconnections, forgetting, sagas, syncs
 from revetl.state.schema import create_all
 from revetl.state.syncs import RememberedSync
 from revetl.sync.disconnect.disconnecting import DisconnectOptions, DisconnectReport, disconnect
@@ -61,9 +61,11 @@ def reconnect(project: Project, sync: str, caller: Caller) -> Reconnected:
     if sync not in declared:
         raise ConfigError(f"no model declares the sync {sync!r}", hint=did_you_mean(sync, [*declared]))
     with caller.warehouse(project) as warehouse:
-        was = bool(syncs.disconnected(warehouse, [sync]))
+        was = bool(disconnections.of_syncs(warehouse, project.state_dir, [sync]))
         if was:
-            syncs.reconnect(warehouse, sync)
+            if syncs.disconnected(warehouse, [sync]):
+                syncs.reconnect(warehouse, sync)
+            disconnections.forget(project.state_dir, sync)
     return Reconnected(sync, was)
 
 

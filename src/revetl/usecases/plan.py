@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +20,7 @@ from revetl.usecases.caller import Caller
 from revetl.usecases.exit_codes import ExitCode, detailed
 from revetl.usecases.record_names import record_keys
 from revetl.usecases.renames import links_left, orphaned, take_over_renamed, what_to_do
+from revetl.usecases.saga_plans import judge, released_by
 from revetl.usecases.sagas import connected, said_of
 from revetl.usecases.sync import note_edited
 
@@ -112,7 +113,7 @@ def planned(
     specs = project.syncs(select, exclude)
     note_edited(project, specs, caller)
     with caller.warehouse(project) as warehouse:
-        specs = connected(warehouse, specs, caller)
+        specs = connected(project, warehouse, specs, caller)
         _check_fields(warehouse, specs, fields)
         keys = record_keys(project, warehouse, records)
         plans = asyncio.run(_plan_all(project, warehouse, specs, options, caller))
@@ -138,10 +139,11 @@ async def _plan_all(
     plans: list[PlanSummary] = []
     saga_of = {name: saga for saga in project.sagas() for name in saga.syncs}
     await take_over_renamed(project, warehouse, specs, caller)
+    released = released_by(warehouse, project.sagas())
     for spec in specs:
         async with project.destination(spec.destination, caller.clock) as destination:
             ctx = caller.context(project, warehouse, "plan")
-            plan = await plan_sync(ctx, spec, destination, options)
+            plan = await plan_sync(ctx, spec, destination, replace(options, released=released.get(spec.name, ())))
             if (saga := saga_of.get(spec.name)) is not None:
                 plan.consequences.append(said_of(saga, spec, await why_not_undone(destination, spec.object)))
         if (built_at := project.built_at(spec)) is not None:
@@ -150,6 +152,7 @@ async def _plan_all(
         if not plan.snapshot_rows:
             plan.notes += [f"state of {o.sync} is nobody's: {what_to_do(o)}" for o in orphaned(project, warehouse)]
         plans.append(plan)
+    judge(warehouse, project.sagas(), plans, options.allow)
     return plans
 
 

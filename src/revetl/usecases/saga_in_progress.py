@@ -10,17 +10,18 @@ from typing import TYPE_CHECKING
 from revetl.context import RunContext
 from revetl.errors import GuardrailError, LeaseError, RevetlError, WarehouseError
 from revetl.model import SagaSpec, SyncSpec
-from revetl.state import runs, sagas
+from revetl.state import sagas
 from revetl.state.runs import new_run_id
 from revetl.state.sagas import SagaRow
-from revetl.sync import SyncOptions, plan_sync
+from revetl.sync import PlanSummary, SyncOptions, plan_sync
 from revetl.sync.release import release
 from revetl.sync.report import SagaEnd, SyncReport
-from revetl.sync.retry.queue import ROLLED_BACK, QueueFilter
 from revetl.sync.sagas import failures
+from revetl.sync.sagas.held_back import held_back
 from revetl.sync.sagas.undoing import UndoReport
 from revetl.usecases import exit_codes
 from revetl.usecases.deletions import unattended
+from revetl.usecases.saga_plans import WAYS_OUT, too_many_failures
 
 if TYPE_CHECKING:
     from revetl.usecases.sagas import HeldSagas
@@ -65,7 +66,8 @@ class SagaInProgress:
             async with self._undone_by_failure():
                 await self._look_ahead()
         await self._kept_row()
-        await self._let_go()
+        if not self.planned:  # a saved plan is stale once the queue is another, and has lines for what waits
+            await self._release()
         self.begun = True
 
     @asynccontextmanager
@@ -92,6 +94,7 @@ class SagaInProgress:
             codes = [report.exit_code, int(exit_codes.ExitCode.STOPPED), undone.exit_code]
             report.exit_code = exit_codes.worst(codes)
         elif report.sync == self._last:
+            await self._release()  # of a saved plan: what it had no line for
             await ctx.offload(sagas.end, ctx.warehouse, row.saga_id, "done", ctx.clock.now())
             self.end = SagaEnd(self.spec.name, "done")
         for each in self.reports:
@@ -143,38 +146,36 @@ class SagaInProgress:
             raise
 
     async def _look_ahead(self) -> None:
-        """GuardrailError where one of its syncs would be stopped, or where more records were refused before, and not
-        mended since, than may fail. Raises what planning raises."""
-        at, options, stopped, refused = self.held.together, self.options, list[str](), 0
+        """GuardrailError where one of its syncs would be stopped, or where more records than may fail were refused
+        before and not mended since, or are known not to go through. Raises what planning raises."""
+        at, options, stopped, plans = self.held.together, self.options, list[str](), list[PlanSummary]()
+        released = await self.ctx.offload(held_back, self.ctx.warehouse, self.spec.name)
         for spec in self._members:
             async with at.project.destination(spec.destination, at.caller.clock) as destination:
                 ctx = self.held.context("plan")
-                asked = SyncOptions(limit=options.limit, full_refresh=options.full_refresh)
+                asked = SyncOptions(
+                    limit=options.limit,
+                    full_refresh=options.full_refresh,
+                    released=released.get(spec.name, ()),
+                )
                 plan = await plan_sync(ctx, spec, destination, asked)
             broken = [v for v in plan.violations if v.guardrail not in options.allow]
             stopped += [f"{spec.name}: {violation}" for violation in broken]
-            refused += failures.foreseen(plan)
+            plans.append(plan)
             if options.confirm is None:
                 unattended(spec, options.allow)(plan)
         if stopped:
             raise GuardrailError(f"saga {self.spec.name}: nothing was sent: " + "; ".join(stopped))
-        if refused > self.spec.max_failures:
-            raise GuardrailError(
-                f"saga {self.spec.name}: nothing was sent: {refused:,} record(s) were refused before and stand as they"
-                f" did, of which {self.spec.max_failures:,} may"
-                "\n  Mend their rows, or `revetl retry` once the cause is gone; `revetl retry --dry-run` names them."
-            )
+        if (too_many := too_many_failures(self.spec, plans)) is not None:
+            raise GuardrailError(f"saga {self.spec.name}: nothing was sent: {too_many}\n  {WAYS_OUT}")
 
-    async def _let_go(self) -> None:
-        """What was held back when this saga was last undone is sent again, but for what a person had edited."""
+    async def _release(self) -> None:
+        """What an undoing held back is sent again, but for what a person had edited. Safe to repeat."""
         ctx = self.ctx
-        before = await ctx.offload(sagas.last_undone, ctx.warehouse, self.spec.name)
-        members = {spec.name: spec for spec in self._members}
-        for run in await ctx.offload(sagas.runs_of, ctx.warehouse, before.saga_id) if before is not None else ():
-            for rollback in await ctx.offload(runs.rollbacks_of, ctx.warehouse, run.run_id):
-                if run.sync in members:
-                    held_back = QueueFilter(run_id=rollback.run_id, statuses=(ROLLED_BACK,), whole=True)
-                    await release(self.held.context("release"), members[run.sync], held_back)
+        waits = await ctx.offload(held_back, ctx.warehouse, self.spec.name)
+        for spec in self._members:
+            for which in waits.get(spec.name, ()):
+                await release(self.held.context("release"), spec, which)
 
 
 def told(end: SagaEnd, error: str | None) -> list[str]:

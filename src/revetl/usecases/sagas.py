@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from revetl.context import Offload, RunContext, no_meter
 from revetl.errors import ConfigError
 from revetl.model import SagaSpec, SyncSpec
-from revetl.state import sagas, syncs
+from revetl.state import disconnections, sagas
 from revetl.state.runs import new_run_id
 from revetl.state.sagas import SagaRow
 from revetl.state.schema import create_all
@@ -43,11 +43,18 @@ class Together:
     stop: asyncio.Event
 
 
-def connected(warehouse: Warehouse, specs: Sequence[SyncSpec], caller: Caller) -> list[SyncSpec]:
+def connected(project: Project, warehouse: Warehouse, specs: Sequence[SyncSpec], caller: Caller) -> list[SyncSpec]:
     """Without those whose destination was left: `caller.note` hears of them."""
-    gone = syncs.disconnected(warehouse, [spec.name for spec in specs])
+    names = [spec.name for spec in specs]
+    gone = disconnections.of_syncs(warehouse, project.state_dir, names)
+    older = disconnections.forgotten(warehouse, project.state_dir, names)
     for name, since in gone.items():
         caller.note(f"{name}: left out, for it was disconnected on {since:%Y-%m-%d %H:%M} UTC.")
+        if name in older:
+            caller.note(
+                f"{name}: the warehouse is older than that and has its state again: `revetl disconnect {name}` removes"
+                " it once more, `--reconnect` lets runs send it."
+            )
     return [spec for spec in specs if spec.name not in gone]
 
 
@@ -117,7 +124,7 @@ def _disconnected(together: Together) -> list[SyncSpec]:
     """Of a saga whose one destination was left, the others go on."""
     project, warehouse = together.project, together.warehouse
     members = {name for saga in project.sagas() for name in saga.syncs}
-    gone = syncs.disconnected(warehouse, members) if members else {}
+    gone = disconnections.of_syncs(warehouse, project.state_dir, members) if members else {}
     return [spec for spec in project.syncs(verified=False) if spec.name in gone] if gone else []
 
 

@@ -15,6 +15,7 @@ from revetl.usecases import exit_codes
 from revetl.usecases.caller import Caller
 from revetl.usecases.deletions import unattended
 from revetl.usecases.renames import links_left, take_over_renamed
+from revetl.usecases.saga_plans import judge, released_by
 from revetl.usecases.sagas import HeldSagas, Together, connected, hold_sagas
 
 if TYPE_CHECKING:
@@ -96,8 +97,9 @@ async def _push(
 ) -> list[SyncReport]:
     stop = asyncio.Event()
     reports: list[SyncReport] = []
-    specs = connected(warehouse, specs, caller)
+    specs = connected(project, warehouse, specs, caller)
     together = Together(project, warehouse, specs, caller, stop)
+    released = released_by(warehouse, project.sagas()) if options.dry_run else {}
     with caller.stoppable(stop), _naming_the_rest(specs, caller) as begun:
         await take_over_renamed(project, warehouse, specs, caller)
         async with hold_sagas(together, command, options, planned=bool(planners)) as held:
@@ -106,21 +108,30 @@ async def _push(
                     await saga.begin()
                 begun.append(spec.name)
                 confirm = options.confirm or unattended(spec, options.allow)
-                own = replace(options, planner=planners.get(spec.name), confirm=confirm)
+                own = replace(
+                    options,
+                    planner=planners.get(spec.name),
+                    confirm=confirm,
+                    released=released.get(spec.name, ()),
+                )
                 report = await _sync_one(together, held, spec, command, own)
                 report.plan.notes += await held.offload(links_left, project, warehouse, spec)
                 reports.append(report)
-                _tell(project, options, caller, report)
+                if not options.dry_run:
+                    _tell(project, caller, report)
                 if stop.is_set() or report.status in ("failed", "stopped") or held.undone:
                     break
+    if options.dry_run:  # what stops a saga is known once all of its syncs are planned
+        judge(warehouse, project.sagas(), [report.plan for report in reports], options.allow)
+        for report in reports:
+            caller.on_sync(report)
     return reports
 
 
-def _tell(project: Project, options: SyncOptions, caller: Caller, report: SyncReport) -> None:
+def _tell(project: Project, caller: Caller, report: SyncReport) -> None:
     """Whoever listens hears of a sync that has ended."""
-    if not options.dry_run:
-        remember_runs(project.artifacts.own, [report.run_id])
-    for note in report.plan.notes if not options.dry_run else ():  # a plan that is shown has them
+    remember_runs(project.artifacts.own, [report.run_id])
+    for note in report.plan.notes:
         caller.note(f"{report.sync}: {note}")
     caller.on_sync(report)
 

@@ -25,7 +25,12 @@ if TYPE_CHECKING:
 @click.option(
     "--clear", "way", flag_value="clear", help="Give fields that we wrote what stood before; remove our links."
 )
-@click.option("--archive", "way", flag_value="archive", help="Archive what we created, if nobody has edited it since.")
+@click.option(
+    "--archive",
+    "way",
+    flag_value="archive",
+    help="Archive what we created, if its fields of SYNC stand as we sent them.",
+)
 @click.option(
     "--mapping",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -54,8 +59,11 @@ def command(
     others, links that it made. Then nothing is sent of it any more, and its state goes: snapshot, links, what waits,
     saved plans, its exposure. What its runs did stays in `revetl runs`.
 
-    What somebody has edited since is left, whichever way is chosen. Safe to repeat: killed anywhere, the same command
-    goes on. Ends with 1 where something was refused or not answered; the state stays then, for the next try.
+    What somebody has edited since is left, whichever way is chosen. Only the fields of SYNC are looked at: a record
+    that it created is archived though a person has filled another field, or linked it to a deal.
+
+    Safe to repeat: killed anywhere, the same command goes on. Ends with 1 where something was refused or not answered;
+    the state stays then, for the next try.
     """
     from revetl.cli.render.disconnect import show_disconnect, show_disconnect_plan
     from revetl.cli.render.documents import disconnect_document

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _WAYS = {
     "leave": "all of it is left as it stands",
     "clear": "fields that we wrote get back what stood before us, and our links go",
-    "archive": "what we created is archived, if nobody has edited it since",
+    "archive": "what we created is archived where this sync's fields stand as sent; others are not looked at",
 }
 
 

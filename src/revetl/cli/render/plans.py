@@ -74,8 +74,11 @@ def _show_details(console: Console, plan: PlanSummary, samples: int) -> None:
     for violation in plan.violations:
         show_item(console, f"guardrail {violation.guardrail}: {violation.message}", style="red")
     if plan.violations:
-        words = ",".join(dict.fromkeys(v.guardrail for v in plan.violations))
-        show_item(console, f"a sync sends nothing then; `--allow {words}` sends it all the same", style="red")
+        from revetl.sync.plan.guardrails import NAMES
+
+        allowed = dict.fromkeys(v.guardrail for v in plan.violations if v.guardrail in NAMES)
+        all_the_same = f"; `--allow {','.join(allowed)}` sends it all the same" if allowed else ""
+        show_item(console, f"a sync sends nothing then{all_the_same}", style="red")
     _show_samples(console, plan, samples)
     console.print()
 

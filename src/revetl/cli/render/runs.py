@@ -54,13 +54,14 @@ def show_runs(screen: Console, found: Sequence[Invocation]) -> None:
         first = invocation.runs[0]
         began = f"{first.started_at:%m-%d %H:%M}"
         if invocation.invocation_id is None:
-            words = [first.run_id[-6:], began, first.command, first.subject or "", status(first.status)]
+            words = [first.run_id[-6:], began, _command(first), first.subject or "", status(first.status)]
             rows.append((words, numbers([first])))
             continue
         words = [invocation.invocation_id[-6:], began, first.command, f"{len(invocation.runs)} runs"]
         rows.append(([*words, status(invocation.status)], numbers(invocation.runs)))
         for run in invocation.runs:
-            words = [f"  {run.run_id[-6:]}", "", "", run.subject or "", status(run.status)]
+            own = _command(run) if run.command != first.command else ""
+            words = [f"  {run.run_id[-6:]}", "", own, run.subject or "", status(run.status)]
             rows.append((words, numbers([run])))
     for words, cells in rows:
         listing.add_row(*words, *cells)
@@ -71,6 +72,11 @@ def show_runs(screen: Console, found: Sequence[Invocation]) -> None:
         screen.print("  ".join(word for word in words if word), soft_wrap=True)
         said = ", ".join(f"{n} {what}" for n, what in zip(cells, right, strict=True) if n)
         screen.print(f"{' ' * 8}{said}", soft_wrap=True)
+
+
+def _command(run: RunRecord) -> str:
+    """A rollback with the run that it takes back."""
+    return run.command if run.undoes is None else f"{run.command} of {run.undoes[-6:]}"
 
 
 def show_details(screen: Console, details: Sequence[RunDetails]) -> None:

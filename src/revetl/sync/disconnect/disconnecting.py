@@ -21,7 +21,7 @@ from revetl.destinations.base import Destination
 from revetl.destinations.capabilities import requests_of
 from revetl.errors import GuardrailError
 from revetl.model import RunRecord, RunStatus
-from revetl.state import forgetting, syncs
+from revetl.state import disconnections, forgetting, syncs
 from revetl.state.schema import create_all
 from revetl.state.snapshot import prepare
 from revetl.state.sync_tables import SyncTables
@@ -102,8 +102,8 @@ async def disconnect(
     options: DisconnectOptions = DisconnectOptions(),
 ) -> DisconnectReport:
     """Leaves the destination of this sync. `destination` is None where nothing is asked of it (`Leaving.LEAVE`). Safe
-    to repeat, and to repeat after a crash at any point. Raises as `roll_back`; OSError where the file of the mapping
-    can't be written: then the state stays."""
+    to repeat, and to repeat after a crash at any point. Raises as `roll_back`; OSError where the file of the mapping,
+    or the one that stands beside the project (`disconnections`), can't be written: then the state stays."""
     started_s = ctx.clock.monotonic()
     if options.mapping is not None:
         mapping.check(options.mapping)
@@ -160,6 +160,7 @@ async def _plan(run: SyncRun, known: RememberedSync, destination: Destination | 
 
 
 def _mark(ctx: RunContext, known: RememberedSync) -> None:
+    disconnections.keep(ctx.state_dir, known.sync, ctx.run_id, ctx.clock.now())
     syncs.begin_disconnect(ctx.warehouse, known, ctx.run_id, ctx.clock.now())
 
 

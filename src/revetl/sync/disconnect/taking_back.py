@@ -40,7 +40,7 @@ class Leaving(StrEnum):
 
     LEAVE = "leave"
     CLEAR = "clear"  # fields that we wrote get back what stood before us; links that we made are removed
-    ARCHIVE = "archive"  # records that we created, and that nobody has edited since, are archived
+    ARCHIVE = "archive"  # records that we created are archived, where the sync's own fields stand as sent
 
 
 async def take_stock(run: SyncRun) -> Inventory:

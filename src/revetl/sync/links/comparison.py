@@ -9,6 +9,7 @@ from revetl.state.sync_tables import SyncTables, relation_of
 from revetl.sync.links import refused
 from revetl.sync.links.following import ids_of
 from revetl.sync.links.links_table import IDENTITY, MAY_STAND, LinkCounts, has_run, same, targets
+from revetl.sync.retry.queue import ROLLED_BACK
 from revetl.warehouse.sql import ident, literal, table
 
 _MAY_STAND = f"r.{MAY_STAND}"
@@ -270,7 +271,8 @@ def _declared(tables: SyncTables) -> str:
 
 def _arrives(tables: SyncTables, key: str, sync: str) -> str:
     """Whether a present plan gives the record its id: creates it, or found it there. The line of a record that was
-    refused stays until the next plan; its row then waits with the hash that the line has."""
+    refused, or rolled back, stays until the next plan; its row then waits with the hash that the line has. A plan that
+    was made since has a line only for what it releases."""
     plan, rejected = _of(tables, "plan", sync), _of(tables, "rejected", sync)
     # Another sync's plan may still be one that an earlier version froze: its own next run renames the column.
     names = {c.name for c in tables.warehouse.columns(plan)}
@@ -279,7 +281,7 @@ def _arrives(tables: SyncTables, key: str, sync: str) -> str:
             SELECT p.key
             FROM {table(plan)} p
             LEFT JOIN {table(rejected)} r ON r.key = p.key AND r.row_hash IS NOT DISTINCT FROM p.row_hash
-            WHERE r.key IS NULL
+            WHERE (r.key IS NULL OR (r.status = {literal(ROLLED_BACK)} AND r.run_id < p.plan_id))
                 AND ((p.op = 'create' AND {outcome} IS NULL) OR (p.adopted AND coalesce({outcome}, 'ok') = 'ok'))
         )"""
 

@@ -4,7 +4,7 @@ reconciled. What was found stands in the scratch table `found` (`matching`)."""
 
 from __future__ import annotations
 
-from revetl.state.outcomes import EXISTS_BY_NOW
+from revetl.state.outcomes import EXISTS_BY_NOW, NO_IDENTITY
 from revetl.state.sync_tables import SyncTables
 from revetl.sync.plan import unsearched
 from revetl.sync.plan.line_decisions import decide_lines, withhold_unreachable
@@ -107,7 +107,7 @@ def _withhold_nameless(tables: SyncTables) -> None:
         tables,
         "skipped",
         note=literal(f"has no {tables.spec.match_on}, so it cannot be looked for before it is created"),
-        reason="NO_IDENTITY",
+        reason=NO_IDENTITY,
         where=f"op = 'create' AND ordinal IN ({nameless})",
     )
 

@@ -41,12 +41,20 @@ from revetl.sync.plan.forecast import PlanForecast, forecast
 from revetl.sync.plan.summary import PlanSummary, Refresh
 from revetl.sync.references import looking_up, missing, reading_ids
 from revetl.sync.retry import due
+from revetl.sync.retry.queue import QueueFilter
 from revetl.sync.sync_run import SyncRun
 
 
-async def draft(run: SyncRun, destination: Destination | None, *, limit: int | None, refresh: Refresh) -> PlanSummary:
+async def draft(
+    run: SyncRun,
+    destination: Destination | None,
+    released: Sequence[QueueFilter] = (),
+    *,
+    limit: int | None,
+    refresh: Refresh,
+) -> PlanSummary:
     """Freezes a plan, asks the destination what it has to know, judges guardrails and forecasts. Sends nothing; without
-    a destination every new record counts as a create."""
+    a destination every new record counts as a create. `released`: planned as if it did not wait."""
     spec = run.spec
     schema: ObjectSchema | None = None
     if destination is not None and spec.mode == "insert":
@@ -57,7 +65,7 @@ async def draft(run: SyncRun, destination: Destination | None, *, limit: int | N
     await looking_up.look_up(run, destination, every=every)
     of_ids = await reading_ids.read_named_ids(run, destination, every=every)
     named = 0 if destination is None else requests_of(destination)[0] - at
-    options = freezing.FreezeOptions(run.ctx.clock.now(), limit, every, of_events)
+    options = freezing.FreezeOptions(run.ctx.clock.now(), limit, every, of_events, tuple(released))
     summary = await run.on_tables(freezing.freeze, run.ctx.run_id, options)
     summary.full_refresh, summary.read_back = refresh is Refresh.WHOLE, refresh is Refresh.READ_BACK
     summary.notes += of_ids
@@ -80,7 +88,10 @@ async def draft(run: SyncRun, destination: Destination | None, *, limit: int | N
         if summary.changes:
             summary.notes += await key_property.to_make(spec, destination)
             if schema is not None:
-                summary.new_fields.update(await new_fields.to_make(run.tables, destination, schema.fields))
+                made = await new_fields.to_make(run.tables, destination, schema.fields)
+                if not summary.full_refresh:
+                    await run.on_tables(new_fields.refuse_written, list(made))
+                summary.new_fields.update(made)
                 summary.notes += new_fields.said(summary.new_fields)
         summary.notes += erasing.said(summary.erased)
     summary.violations += guardrails.judge_creates(spec, summary.create - summary.again.get("create", 0))
@@ -111,7 +122,7 @@ async def _ask(
     summary.notes += multi_select.replaced(run.tables, destination, described)
     if schema.kind == "events":
         lookups = await _match_events(run, destination, schema, summary)
-        _note(summary, await run.on_tables(field_types.strange_options, described))
+        await _look_at_options(run, described, summary)
         return lookups, 0
     if not (summary.full_refresh or summary.read_back):
         summary.unchanged += await equal_forms.take_over(run, destination)
@@ -134,8 +145,16 @@ async def _ask(
     await handovers.decide(run, destination, described, summary)
     await multi_select.decide(run, destination, described)
     at.append(requests_of(destination)[0])
-    _note(summary, await run.on_tables(field_types.strange_options, described))
+    await _look_at_options(run, described, summary)
     return at[2] - at[1], at[1] - at[0] + at[3] - at[2]
+
+
+async def _look_at_options(run: SyncRun, described: Mapping[str, DestinationField], summary: PlanSummary) -> None:
+    """Once it is decided what is sent."""
+    strange = await run.on_tables(field_types.strange_options, described)
+    _note(summary, strange)
+    if strange:
+        summary.no_option = await run.on_tables(field_types.count_strange, strange)
 
 
 def _note(summary: PlanSummary, found: Sequence[FieldNote]) -> None:

@@ -6,7 +6,7 @@ seconds since 1970, where the destination takes milliseconds, would be written a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -14,6 +14,7 @@ from typing import Literal
 
 from revetl.destinations.base import DestinationField
 from revetl.errors import ConfigError, Problem
+from revetl.model import Scalar
 from revetl.state.outcomes import changed, with_change_list
 from revetl.state.sync_tables import SyncField, SyncTables
 from revetl.warehouse.sql import ident
@@ -50,13 +51,15 @@ _SAID: Mapping[tuple[Kind, str], str] = {
 @dataclass(frozen=True, slots=True)
 class FieldNote:
     """What is worth knowing of one field. The message goes into logs and pull requests and holds no key and no value;
-    `example` has some of the values, and is shown where samples are. `refused`: it must not be sent."""
+    `example` has some of the values, and is shown where samples are. `refused`: it must not be sent.
+    `strange`: the values of an enumeration that hold what is no option."""
 
     field: str
     message: str
     example: str | None = None
     refused: bool = False
     cure: str | None = None
+    strange: tuple[str, ...] = ()
 
     @property
     def sentence(self) -> str:
@@ -204,10 +207,11 @@ def _of_options(tables: SyncTables, known: DestinationField, name: str, value: s
         """
     )
     folded = {_folded(option): option for option in known.options}
-    strange, meant = 0, dict[str, str]()
+    strange, meant, held = 0, dict[str, str](), list[tuple[str, bool]]()
     for given, records in rows:
         parts = str(given).split(";") if known.type == "multi_enum" else [str(given)]
         odd = [part for part in parts if part and part not in options]
+        held.append((str(given), bool(odd)))
         if odd:
             strange += int(str(records))
             meant |= {part: folded[_folded(part)] for part in odd if _folded(part) in folded}
@@ -219,7 +223,29 @@ def _of_options(tables: SyncTables, known: DestinationField, name: str, value: s
     if known.type == "multi_enum":
         said += " Several are joined with ';'."
     example = ", ".join(f"{given!r} for {option!r}" for given, option in [*meant.items()][:3])
-    return FieldNote(name, said, example or None)
+    return FieldNote(name, said, example or None, strange=tuple(given for given, odd in held if odd))
+
+
+def count_strange(tables: SyncTables, found: Sequence[FieldNote]) -> int:
+    """Of the plan: records that are given any of what `strange_options` found, but for those that were refused before.
+    Reads only."""
+    given, params = ["FALSE"], list[Scalar]()
+    for field in tables.fields:
+        values = [value for note in found if note.field == field.name for value in note.strange]
+        if values:
+            marks = ", ".join("?" for _ in values)
+            given.append(f"({changed(field.name)} AND p.{ident(field.after)} IN ({marks}))")
+            params += values
+    return tables.warehouse.scalar(
+        f"""
+        SELECT count(*)
+        FROM ({with_change_list(tables.plan)}) p
+        WHERE p.outcome IS NULL AND p.op <> 'delete' AND p.tries = 0
+            AND ({" OR ".join(given)})
+        """,
+        int,
+        params,
+    )
 
 
 def _folded(text: str) -> str:

@@ -18,6 +18,7 @@ from revetl.sync.plan import guardrails, suppressed, suspects
 from revetl.sync.plan.comparison import IN_DOUBT, SnapshotComparison, source_of
 from revetl.sync.plan.summary import PlanSummary
 from revetl.sync.retry import due, queue
+from revetl.sync.retry.queue import QueueFilter
 from revetl.warehouse.sql import ident, literal
 
 log = logging.getLogger(__name__)
@@ -32,12 +33,13 @@ def sending_order(op: str) -> str:
 class FreezeOptions:
     """`now` says which of the waiting records are due. `limit`: lines at most. `full_refresh`: every record of the
     model stands in it whole, changed or not. `events`: they are only added, and a changed one has a line all the same,
-    so that it is not passed over in silence."""
+    so that it is not passed over in silence. `released`: of the retry queue, what is planned as if it did not wait."""
 
     now: datetime
     limit: int | None = None
     full_refresh: bool = False
     events: bool = False
+    released: tuple[QueueFilter, ...] = ()
 
 
 def freeze(tables: SyncTables, plan_id: str, options: FreezeOptions) -> PlanSummary:
@@ -100,7 +102,8 @@ def _write_plan(comparison: SnapshotComparison, plan_id: str, options: FreezeOpt
     lines = f"SELECT c.key, c.row_hash FROM ({candidates}) c WHERE {has_line}"
     # What waits for a person (a create that may have happened, what was rolled back or accepted) goes on waiting.
     still_held = comparison.held_records() if comparison.holds else None
-    aside = due.set_aside(tables, lines, options.now, everything=comparison.full_refresh, still_held=still_held)
+    asked = due.QueueReading(options.now, comparison.full_refresh, still_held, options.released)
+    aside = due.set_aside(tables, lines, asked)
     columns = "".join(f", c.{ident(f.before)}, c.{ident(f.after)}" for f in tables.fields)
     tables.warehouse.execute(f"DROP TABLE IF EXISTS {tables.plan}")
     tables.warehouse.execute(

@@ -16,12 +16,14 @@ from revetl.state.sync_tables import SyncField, SyncTables
 from revetl.sync.links.links_table import LinkCounts
 from revetl.warehouse.sql import ident
 
+SAGA = "saga"  # stopped by what would fail of its saga: no word of `--allow`, since it would be taken back
 NAMES = ("changed", "deleted", "creates", "rows", "fill", "restored")
 
 
 @dataclass(frozen=True, slots=True)
 class GuardrailViolation:
-    """`guardrail` is the word that `--allow` takes. The message has names and numbers, no values."""
+    """`guardrail`: the word that `--allow` takes, where it is one of `NAMES`. The message has names and numbers, no
+    values."""
 
     guardrail: str
     message: str
@@ -150,11 +152,12 @@ def overridden(sync: str, violations: Sequence[GuardrailViolation], allow: Colle
     """What `allow` lets pass, guardrail → messages. GuardrailError with everything that it does not let pass."""
     refused = [v for v in violations if v.guardrail not in allow]
     if refused:
-        words = ",".join(dict.fromkeys(v.guardrail for v in refused))
+        words = ",".join(dict.fromkeys(v.guardrail for v in refused if v.guardrail in NAMES))
+        all_the_same = f"; `--allow {words}` sends it all the same" if words else ""
         raise GuardrailError(
             f"{sync}: nothing was sent"
             + "".join(f"\n  - {v.message}" for v in refused)
-            + f"\n  Look at it with `revetl plan`; `--allow {words}` sends it all the same."
+            + f"\n  Look at it with `revetl plan`{all_the_same}."
         )
     passed: dict[str, str] = {}
     for v in violations:

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from revetl.model import Scalar
-from revetl.state.outcomes import changed, with_change_list
+from revetl.state.outcomes import NO_IDENTITY, changed, with_change_list
 from revetl.state.sync_tables import SyncTables
 from revetl.sync.plan.summary import PlanLine, PlanSummary
 from revetl.sync.retry import queue
-from revetl.warehouse.sql import ident
+from revetl.warehouse.sql import ident, literal
 
 _SAMPLES = 10
 _CHUNK = 5_000
@@ -52,6 +52,15 @@ def summarise(tables: SyncTables, summary: PlanSummary) -> PlanSummary:
         SELECT coalesce(reason, upper(outcome)), count(*)
         FROM {plan}
         WHERE outcome <> 'ok'
+        GROUP BY 1
+        ORDER BY 1
+        """
+    )
+    summary.refused = warehouse.counts(
+        f"""
+        SELECT coalesce(reason, upper(outcome)), count(*)
+        FROM {plan}
+        WHERE outcome = 'rejected' OR (outcome <> 'ok' AND reason = {literal(NO_IDENTITY)})
         GROUP BY 1
         ORDER BY 1
         """

@@ -6,6 +6,8 @@ connection.
 
 What can fail here, and what then happens:
 - the connector makes no fields, or takes none of that name or type → ConfigError when it is planned.
+- earlier runs have written the field, and somebody archived it since → ConfigError when it is planned, until every
+  record is sent whole.
 - the credentials do not suffice → Denied when it is planned; nothing was sent.
 - the process dies between two fields → the next plan makes those that are left; a field that stands is made no second
   time. A rollback leaves fields where they are: people may use them by then.
@@ -13,7 +15,7 @@ What can fail here, and what then happens:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from revetl.destinations.base import Destination, DestinationField, FieldType
 from revetl.destinations.capabilities import MakesFields
@@ -21,6 +23,7 @@ from revetl.errors import ConfigError, Problem
 from revetl.state.sync_tables import SyncTables
 from revetl.sync.plan import key_property
 from revetl.sync.plan.field_types import Kind, kind_of
+from revetl.warehouse.sql import ident
 
 # The field of a column. One of no such kind (a list, a struct) is refused as a column of any field is (`field_types`).
 _FIELD_OF: Mapping[Kind, FieldType] = {
@@ -50,6 +53,27 @@ async def to_make(
     if new and isinstance(destination, MakesFields):
         await destination.try_making_field(tables.spec.object)
     return {name: field.type for name, field in new.items()}
+
+
+def refuse_written(tables: SyncTables, new: Sequence[str]) -> None:
+    """ConfigError for fields that would be made and that earlier runs have written: somebody archived them since. Made
+    again they would be empty, and records that did not change would get no value. Reads only."""
+    if not new:
+        return
+    stored = {f.name: ident(f.stored) for f in tables.fields}
+    counted = ", ".join(f"count({stored[name]})" for name in new)
+    written = tables.warehouse.numbers(f"SELECT {counted} FROM {tables.snapshot}")
+    at = f"{tables.spec.where or f'sync {tables.spec.name}'}: create_properties"
+    lost = [
+        Problem(
+            f"{at}: {name} is gone, though {n:,} record(s) were given a value of it: somebody archived it",
+            hint="`--full-refresh` makes it and sends all records whole. Else leave the column out of the model.",
+        )
+        for name, n in zip(new, written, strict=True)
+        if n
+    ]
+    if lost:
+        raise ConfigError(lost)
 
 
 async def make(tables: SyncTables, destination: Destination) -> None:

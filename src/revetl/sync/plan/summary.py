@@ -87,6 +87,8 @@ class RecordCounts:
     cleared_again: int = 0  # among `cleared`: were refused before
     merged: int = 0  # stand under another id: somebody merged their record into another
     left_as_theirs: int = 0  # have a field that is not sent, for nothing says that what stands there is ours
+    no_option: int = 0  # will be sent, hold what is no option there, and were not refused before: refused there
+    refused: dict[str, int] = field(default_factory=dict)  # among `reasons`: as if they had been refused there
     found_again: int = 0  # stand under another id: archived or deleted there, and made again by somebody
 
     @property

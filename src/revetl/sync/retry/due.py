@@ -26,7 +26,7 @@ from revetl.clock import naive
 from revetl.state import snapshot
 from revetl.state.outcomes import EXISTS_BY_NOW, VALUE_HELD
 from revetl.state.sync_tables import SyncTables
-from revetl.sync.retry.queue import HELD, REASON, TRIED_AGAIN
+from revetl.sync.retry.queue import HELD, REASON, TRIED_AGAIN, QueueFilter
 from revetl.warehouse.sql import literal
 
 FEW = 100
@@ -45,19 +45,28 @@ class SetAside:
     unchanged: int
 
 
-def set_aside(
-    tables: SyncTables, candidates: str, now: datetime, *, everything: bool, still_held: str | None = None
-) -> SetAside:
+@dataclass(frozen=True, slots=True)
+class QueueReading:
+    """How the queue is read. `everything`: what was refused is tried, whatever the cause. `still_held`: a SELECT of
+    keys with a field that a rollback holds: they stay, though nothing else is to be sent. `released`: read as if it
+    had left the queue, which stays as it is."""
+
+    now: datetime
+    everything: bool = False
+    still_held: str | None = None
+    released: tuple[QueueFilter, ...] = ()
+
+
+def set_aside(tables: SyncTables, candidates: str, reading: QueueReading) -> SetAside:
     """Makes the scratch tables `queued` (key, tries: how often this row was refused) and `waiting` (key: not to be
     planned now), and says why those wait. `candidates` is a SELECT of (key, row_hash) of the records that have
-    something to be sent; `everything`: what was refused is tried, whatever the cause. `still_held`: a SELECT
-    of keys with a field that a rollback holds: they stay, though nothing else is to be sent. Call inside the plan's
-    transaction."""
-    warehouse = tables.warehouse
+    something to be sent. Call inside the plan's transaction."""
+    warehouse, still_held = tables.warehouse, reading.still_held
     if not warehouse.rows(f"SELECT 1 FROM {tables.rejected} LIMIT 1"):
         tables.new_scratch("queued", "(key VARCHAR, tries BIGINT)")
         tables.new_scratch("waiting", "(key VARCHAR)")
         return SetAside({}, 0)
+    _read_as_released(tables, reading.released)
     tables.new_scratch(
         "retry_queue",
         f"""
@@ -74,6 +83,7 @@ def set_aside(
                 AND coalesce(r.sent_as = {literal(snapshot.sent_as(tables.spec))}, TRUE) AS as_before
         FROM {tables.rejected} r
         LEFT JOIN ({candidates}) c ON c.key = r.key
+        WHERE r.key NOT IN (SELECT key FROM {tables.scratch("as_released")})
         """,
     )
     found = tables.scratch("retry_queue")
@@ -88,8 +98,8 @@ def set_aside(
     )
     tables.new_scratch("queued", f"AS SELECT key, tries FROM {found} WHERE as_before AND {_SENT_BEFORE}")
     due = f"SELECT key FROM {found} WHERE as_before AND {_SENT_BEFORE}"
-    if not everything:
-        due = _due(tables, naive(now))
+    if not reading.everything:
+        due = _due(tables, naive(reading.now))
     tables.new_scratch(
         "waiting",
         f"AS SELECT key, status, {REASON} AS reason FROM {found} WHERE as_before AND key NOT IN ({due})",
@@ -107,7 +117,23 @@ def set_aside(
         f"SELECT count(*) FROM ({idle}) i WHERE key IN (SELECT {tables.source_key('m')} FROM {tables.source} m)", int
     )
     tables.drop_scratch("retry_queue")
+    tables.drop_scratch("as_released")
     return SetAside(waiting, unchanged)
+
+
+def _read_as_released(tables: SyncTables, released: tuple[QueueFilter, ...]) -> None:
+    tables.new_scratch("as_released", "(key VARCHAR)")
+    for which in released:
+        condition, params = which.condition()
+        tables.warehouse.execute(
+            f"""
+            INSERT INTO {tables.scratch("as_released")}
+            SELECT key
+            FROM {tables.rejected}
+            WHERE {condition}
+            """,
+            params,
+        )
 
 
 def _waits_as_it_is_known(tables: SyncTables) -> str:
