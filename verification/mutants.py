@@ -44,6 +44,7 @@ _JOBS, _KINDS = "tests/contract/test_destination_jobs.py", "tests/contract/test_
 _HOSTILE, _HUB_HOSTILE = "tests/unit/test_http_hostile.py", "tests/unit/test_hubspot_hostile.py"
 _RESTORED, _KEYED = "tests/unit/test_sync_restored.py", "tests/unit/test_sync_key_property.py"
 _DOUBT, _STANDING = "tests/unit/test_sync_doubt.py", "tests/unit/test_sync_standing.py"
+_REMOVALS = "tests/unit/test_sync_removals.py"
 _PEOPLE = "tests/property/test_sync_people.py"
 _MOVES, _MOVES_UNIT = "tests/property/test_sync_handovers.py", "tests/unit/test_sync_handovers.py"
 _SYNC_LOST, _ENRICH_LOST = (
@@ -144,8 +145,12 @@ MUTANTS = (
     Mutant("the seal of a saved plan is not looked at", "sync/plan/saved.py", "        if known.file_digest not in (None, file.digest):", "        if False:", "tests/unit/test_sync_saved_plans.py"),
     Mutant("escapes in a text are not undone when it is searched for the erased", "privacy/mentions.py", "        if depth < _NESTED:\n", "        if False:\n", "tests/unit/test_mentions.py"),
     Mutant("a console shows data as it is", "cli/safe_console.py", "text if control else for_terminal_lines(text)", "text", "tests/unit/test_safe_text.py"),
-    Mutant("several of ours write one record that was merged", "sync/plan/same_record.py", "t.holder <> t.own AND {leaves}", "FALSE AND {leaves}", _PEOPLE),
-    Mutant("who left the model takes a merged record away", "sync/plan/same_record.py", "p.op = 'delete' OR {clears(tables, \"p\")} AS leaves", "FALSE AS leaves", _STANDING),
+    Mutant("several of ours write one record that was merged", "sync/plan/same_record.py", "t.holder <> t.own AND {of_leavers}", "FALSE AND {of_leavers}", _PEOPLE),
+    Mutant("who left the model takes a merged record away", "sync/plan/same_record.py", "{leaves(tables, \"p\")} AS leaves", "FALSE AS leaves", _STANDING),
+    Mutant("who left takes a person along who was merged into their record", "sync/plan/removals.py", "    if any(id_ in foreign for id_ in others) or", "    if", _REMOVALS),
+    Mutant("who left takes away a record that is somebody else by now", "sync/plan/removals.py", "    return SOMEBODY_ELSE.format(leaver.id, match_on) if leaver.is_somebody_else else None\n", "    return None\n", _REMOVALS),
+    Mutant("who was to be erased and stands there again is passed over", "sync/plan/removals.py", "    if read and run.spec.erases:\n", "    if False:\n", _REMOVALS),
+    Mutant("a rollback archives a merged record", "sync/rollback/judge.py", "if not self._unseen and merged_records.was_merged(", "if False and merged_records.was_merged(", _REMOVALS),
     Mutant("a merged record is told our email", "sync/plan/standing_comparison.py", 'if name in self._unique and row["known"]', 'if False and row["known"]', _STANDING),
     Mutant("an archived record is not looked for again", "sync/plan/standing.py", "            if look_again:\n", "            if False:\n", _STANDING),
     Mutant("what stood there is not kept", "sync/plan/standing.py", "found = coalesce(s.found, {plan}.found)", "found = {plan}.found", _STANDING),

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from revetl.model import Association, FieldRule, SyncSpec
+from revetl.model import Association, FieldRule, Guardrails, OnLeave, SyncSpec
 from revetl.sandbox.hubspot.schema import Property
 from revetl.sandbox.hubspot.store import HUMAN, Record
 from revetl.sandbox.server import running_sandbox
@@ -241,3 +241,25 @@ async def test_where_ids_moved_the_plan_counts_the_links_that_the_run_makes(offi
     assert report.counts == {"ok": 3, "linked": 1, "links_matched": 3}
     assert report.plan.forecast is not None
     assert report.requests - report.plan.forecast.requests == 2, "beside the fields of the two objects all is foreseen"
+
+
+@pytest.mark.parametrize("on_leave", ["archive", "erase", "clear"])
+@pytest.mark.parametrize("learned", [False, True])
+async def test_who_left_takes_nobody_along_who_was_merged_into_their_record(
+    office: Office, on_leave: OnLeave, *, learned: bool
+) -> None:
+    """The record has a new id, and our address is its main one still. `learned`: a sync has written to it since."""
+    spec = replace(PEOPLE, mode="mirror", on_leave=on_leave, guardrails=Guardrails(min_rows=0, max_deleted_share=1.0))
+    await office.sync(spec, ("1", "ann@one.example", "Ann"), ("2", "bob@two.example", "Bob"))
+    person = office.make("contacts", email="who@else.example", phone="123")
+    left = await office.merge("contacts", office.find("contacts", email="ann@one.example"), person)
+    if learned:
+        await office.sync(spec, ("1", "ann@one.example", "Anna"), ("2", "bob@two.example", "Bob"))
+    stood = office.values("contacts", left, "email", "firstname", "phone")
+    for _ in range(2):
+        report = await office.sync(spec, ("2", "bob@two.example", "Bob"))
+        assert (report.exit_code, report.waiting_reasons) == (1, {"NOT_OURS": 1})
+        assert office.values("contacts", left, "email", "firstname", "phone") == stood
+    portal = portal_of(office.sandbox)
+    portal.archive(portal.store("contacts"), portal.store("contacts").records[left])
+    assert (await office.sync(spec, ("2", "bob@two.example", "Bob"))).exit_code == 0

@@ -20,6 +20,8 @@ VALUE_HELD = "VALUE_HELD"
 NOT_FOUND = "OBJECT_NOT_FOUND"
 # The code of a new record of a saved plan that stood there when the plan was applied. The next plan adopts it.
 EXISTS_BY_NOW = "EXISTS_BY_NOW"
+# The code of who left a mirror, and whose record there is not ours to remove: merged with another's, or somebody else.
+NOT_OURS = "NOT_OURS"
 # The code of an unknown outcome: a field of the record may have been emptied by us, and not been given its new value.
 VACATED = "VACATED"
 # Of what is decided when it is planned: lies in the row, or the record is there as it should be (an event is never

@@ -36,6 +36,7 @@ from revetl.sync.plan import (
     multi_select,
     new_fields,
     policies,
+    removals,
     standing,
 )
 from revetl.sync.plan.drafting import draft
@@ -169,6 +170,7 @@ async def _plan(run: SyncRun, destination: Destination, options: SyncOptions, re
             found = await standing.read(run, destination, described, again=True)
             if found.read:
                 await run.on_tables(standing.decide)
+            await removals.decide(run, destination, read=bool(found.read))
             await matching.look_again(run, destination)
             await policies.decide(run, destination, described)
             await handovers.decide(run, destination, described, plan)

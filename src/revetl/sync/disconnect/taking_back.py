@@ -8,7 +8,7 @@ The destination is away, or the process dies → nothing was sent, and the next 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -18,10 +18,10 @@ from revetl.destinations.base import Destination, DestinationField, RecordMatch
 from revetl.destinations.capabilities import write_only
 from revetl.errors import ConfigError
 from revetl.model import Operation, RunRecord, Status
-from revetl.state.sync_tables import SyncTables
 from revetl.sync import typed_text
 from revetl.sync.disconnect import inventory
 from revetl.sync.disconnect.inventory import Inventory, OurRecord
+from revetl.sync.merged_records import find_foreign
 from revetl.sync.plan import multi_select
 from revetl.sync.readback import KnownRow, NormalForms, read_by_id, require_readable
 from revetl.sync.rollback import verdicts
@@ -58,7 +58,7 @@ async def decide(run: SyncRun, destination: Destination, way: Leaving, metadata:
     """Fills `rollback__<sync>`, and gives what stands for the run that is taken back: all runs of the sync.
     `metadata`: fields that tell of runs, which are cleared with the rest of a record. ConfigError for events, which
     can't be taken back, and for records that can't be read back. Safe to repeat."""
-    spec, tables = run.spec, run.tables
+    spec = run.spec
     schema = await destination.describe(spec.object)
     if schema.kind == "events":
         message = f"{spec.name}: {spec.destination} {spec.object} are events: they are only added"
@@ -67,7 +67,7 @@ async def decide(run: SyncRun, destination: Destination, way: Leaving, metadata:
         await require_readable(destination, spec)
     await run.on_tables(verdicts.prepare)
     every = RunRecord(run.ctx.run_id, "disconnect", spec.name, run.ctx.target, _BEFORE_ALL, __version__)
-    deciding = _Deciding(tables, destination, every, way, schema.fields, metadata)
+    deciding = _Deciding(run, destination, every, way, schema.fields, metadata)
     meter, done = run.ctx.progress("reading"), 0
     chunks = await run.on_tables(inventory.records)
     while (chunk := await run.ctx.offload(next, chunks, None)) is not None:
@@ -83,14 +83,15 @@ class _Deciding:
 
     def __init__(
         self,
-        tables: SyncTables,
+        run: SyncRun,
         destination: Destination,
         every: RunRecord,
         way: Leaving,
         described: Mapping[str, DestinationField],
         metadata: Sequence[str],
     ) -> None:
-        self._tables, self._destination, self._way = tables, destination, way
+        tables = run.tables
+        self._run, self._tables, self._destination, self._way = run, tables, destination, way
         self._metadata, self._forms = metadata, NormalForms(destination, tables)
         choices = RollbackChoices(archive_created=True)
         self._judge = RollbackJudge(tables, self._forms, every, choices, described)
@@ -107,14 +108,20 @@ class _Deciding:
         ids = list(dict.fromkeys(row["destination_id"] for _, row in rows if row["destination_id"] is not None))
         stands = await read_by_id(self._destination, spec.object, ids, names)
         by_value = await look_for(self._tables, self._destination, [row for _, row in rows])
+        foreign = await find_foreign(self._run, [*stands.values(), *by_value.values()])
         found: list[RollbackVerdict] = []
         for record, row in rows:
             match = stands.get(row["destination_id"])
-            found += self._of(record, row, match, by_value)
+            found += self._of(record, row, match, by_value, foreign)
         return found
 
     def _of(
-        self, record: OurRecord, row: KnownRow, match: RecordMatch | None, by_value: Mapping[str, RecordMatch]
+        self,
+        record: OurRecord,
+        row: KnownRow,
+        match: RecordMatch | None,
+        by_value: Mapping[str, RecordMatch],
+        foreign: Collection[str],
     ) -> Iterator[RollbackVerdict]:
         since = record.created_since
         made_at = match.created_at if match is not None else None
@@ -123,7 +130,7 @@ class _Deciding:
             return
         if record.unsure and match is not None:
             row = {**row, "written": json.dumps(self._as_it_arrived(record, row, match))}
-        for verdict in self._judge.record(row, match, by_value):
+        for verdict in self._judge.record(row, match, by_value, foreign):
             yield self._with_metadata(verdict)
 
     def _as_it_arrived(self, record: OurRecord, row: KnownRow, match: RecordMatch) -> dict[str, object]:

@@ -32,6 +32,7 @@ from revetl.sync.plan import (
     multi_select,
     new_fields,
     policies,
+    removals,
     standing,
 )
 from revetl.sync.plan.basis import basis
@@ -131,6 +132,8 @@ async def _ask(
     at.append(requests_of(destination)[0])
     if found.read:
         await run.on_tables(standing.decide)
+    await removals.decide(run, destination, read=bool(found.read))
+    if found.read:
         summary.merged, summary.found_again = found.merged, await run.on_tables(standing.count_found_again)
         summary.theirs, summary.left_as_theirs = dict(sorted(found.theirs.items())), found.left_as_theirs
     summary.kept = await policies.decide(run, destination, described)

@@ -83,10 +83,15 @@ def clears(tables: SyncTables, alias: str) -> str:
     return f"{alias}.row_hash = {row_hash([f'CAST(NULL AS {f.type})' for f in tables.fields])}"
 
 
+def leaves(tables: SyncTables, alias: str) -> str:
+    """Whether a line is that of a record which left a mirror: it is to be removed there, or to lose its values."""
+    return f"({alias}.op = 'delete' OR {clears(tables, alias)})"
+
+
 def decide(tables: SyncTables) -> None:
     """Call inside a transaction, after `standing.read` and matching."""
     _list_claims(tables)
-    claims, plan = tables.scratch("claims"), tables.plan
+    claims = tables.scratch("claims")
     if tables.warehouse.rows(
         f"""
         SELECT 1
@@ -105,15 +110,6 @@ def decide(tables: SyncTables) -> None:
             """
         )
         _withhold(tables)
-    tables.warehouse.execute(
-        f"""
-        UPDATE {plan}
-        SET outcome = 'ok', note = 'was merged into a record that is not ours, which stays'
-        FROM {tables.scratch("standing")} s
-        WHERE s.ordinal = {plan}.ordinal AND {plan}.op = 'delete' AND {plan}.outcome IS NULL
-            AND s.moved AND s.own_form IS DISTINCT FROM s.main_form
-        """
-    )
 
 
 def _list_claims(tables: SyncTables) -> None:
@@ -127,7 +123,7 @@ def _list_claims(tables: SyncTables) -> None:
             p.destination_id AS id,
             p.key,
             p.ordinal,
-            p.op = 'delete' OR {clears(tables, "p")} AS leaves,
+            {leaves(tables, "p")} AS leaves,
             coalesce(n.destination_id = p.destination_id, FALSE) AS holds,
             coalesce(s.own_form = s.main_form, p.adopted) AS answers
         FROM {plan} p
@@ -178,16 +174,20 @@ def _withhold(tables: SyncTables) -> None:
         FROM {tables.scratch("claims")} c
         """
     merged = f"{literal('is one record there with that of ')} || t.holder || ' of this model: they were merged'"
-    for leaves, outcome, more in (
-        ("t.leaves", "op = 'delete', outcome = 'ok', changed_fields = '[]'", ", and it stays'"),
-        ("NOT t.leaves", f"outcome = 'rejected', reason = '{SAME_RECORD}'", ", and would overwrite each other'"),
+    withheld = f"outcome = 'rejected', reason = '{SAME_RECORD}'"
+    left, stays = "op = 'delete', outcome = 'ok', changed_fields = '[]'", ", and it stays'"
+    if tables.spec.erases:  # who was to be erased for good is not passed over in silence
+        left, stays = withheld, ", and it stands as ' || destination_id"
+    for of_leavers, outcome, more in (
+        ("t.leaves", left, stays),
+        ("NOT t.leaves", withheld, ", and would overwrite each other'"),
     ):
         tables.warehouse.execute(
             f"""
             UPDATE {tables.plan}
             SET {outcome}, note = {merged} || '{more}
             FROM ({ranked}) t
-            WHERE t.ordinal = {tables.plan}.ordinal AND t.holder <> t.own AND {leaves}
+            WHERE t.ordinal = {tables.plan}.ordinal AND t.holder <> t.own AND {of_leavers}
                 AND {tables.plan}.outcome IS NULL
             """
         )

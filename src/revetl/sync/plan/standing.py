@@ -39,7 +39,7 @@ from revetl.destinations.capabilities import LooksUp, ReadsBack
 from revetl.model import NOT_APPLIED
 from revetl.state.outcomes import NOT_FOUND
 from revetl.state.sync_tables import SyncTables
-from revetl.sync.plan import same_record, standing_comparison
+from revetl.sync.plan import removals, same_record, standing_comparison
 from revetl.sync.plan.standing_comparison import StandingComparison
 from revetl.sync.plan.summary import Refresh
 from revetl.sync.readback import CHUNK_ROWS, read_back
@@ -82,7 +82,8 @@ async def read(
     columns = ", ".join(f"{name} {type_}" for name, type_ in standing_comparison.COLUMNS)
     await run.on_tables(SyncTables.new_scratch, "standing", f"({columns})")
     await run.on_tables(same_record.prepare)
-    comparison = StandingComparison(run.tables, destination, described, refresh, again)
+    sent_in_doubt = await run.on_tables(removals.sent_in_doubt)
+    comparison = StandingComparison(run.tables, destination, described, refresh, again, sent_in_doubt)
     chunks = await run.on_tables(_stream)
     names = [f.name for f in run.tables.fields]
     async for rows, stands in read_back(chunks, destination, run.spec.object, names, offload=run.ctx.offload):
@@ -111,6 +112,7 @@ def decide(tables: SyncTables) -> None:
             UPDATE {tables.plan}
             SET outcome = 'ok', note = coalesce(note, {literal(EQUAL)})
             WHERE outcome IS NULL AND op = 'update' AND destination_id IS NOT NULL AND changed_fields = '[]'
+                AND NOT {same_record.clears(tables, tables.plan)}
             """
         )
 
@@ -141,8 +143,19 @@ def _stream(tables: SyncTables) -> Iterator[pa.RecordBatch]:
         returned = f"key IN (SELECT n.key FROM {tables.snapshot} n WHERE n.left_model)"
     return tables.warehouse.stream(
         f"""
-        SELECT ordinal, op, destination_id, known, in_doubt, {returned} AS returned, changed_fields {before} {after}
-        FROM {tables.plan}
+        SELECT
+            ordinal,
+            key,
+            op,
+            destination_id,
+            known,
+            in_doubt,
+            {returned} AS returned,
+            {same_record.leaves(tables, "p")} AS leaves,
+            changed_fields
+            {before}
+            {after}
+        FROM {tables.plan} p
         WHERE {_UNDECIDED}
         ORDER BY ordinal
         """,

@@ -44,8 +44,10 @@ class StandingComparison:
         described: Mapping[str, DestinationField],
         refresh: Refresh,
         again: bool,
+        sent_in_doubt: Mapping[str, Sequence[Mapping[str, Any]]],
     ) -> None:
         self._tables, self._destination = tables, destination
+        self._sent_in_doubt = sent_in_doubt
         self._forms = NormalForms(destination, tables)
         self._refresh, self._again = refresh, again
         self.theirs, self.left_as_theirs = Counter[str](), 0
@@ -70,7 +72,11 @@ class StandingComparison:
         left = [name for name in left if name not in theirs]
         as_known = all(self._same(n, row[f"before__{self._at[n]}"], match.fields.get(n)) for n in left)
         merged = match.destination_id != row["destination_id"]
-        if as_known and not (merged or self._again or len(left) < len(changed) or self._ruled.intersection(left)):
+        identity = self._identity(row, match)
+        # Of who left, `removals` has to see whose the record is.
+        looked_at = row["leaves"] and (identity[0] != identity[1] or bool(match.former_ids))
+        of_interest = merged or looked_at or self._again or bool(self._ruled.intersection(left))
+        if as_known and not of_interest and len(left) == len(changed):
             return None
         found = {name: match.fields.get(name) for name in left}
         keep = row["op"] == "update" and (not as_known or self._again or bool(self._ruled.intersection(left)))
@@ -79,7 +85,7 @@ class StandingComparison:
             match.destination_id,
             json.dumps(left, separators=(",", ":")),
             json.dumps(found, default=str) if keep else None,
-            *self._identity(row, match),
+            *identity,
             len(left) < len(changed),
             ", ".join(theirs),
             merged,
@@ -110,6 +116,8 @@ class StandingComparison:
             known = match.destination_id == row["destination_id"]
             after = multi_select.merged(stands, before if known else None, after)
         equal = self._same(name, stands, after)
+        if row["leaves"] and name not in self._multi and not equal:
+            return not self._is_ours(name, row, stands)
         if name in self._unique and row["known"] and self._same(name, before, after):
             merged = match.destination_id != row["destination_id"]
             also = {self._forms.of(name, value) for value in match.also.get(name, ())}
@@ -120,6 +128,12 @@ class StandingComparison:
                 return True
         return equal and not (self._refresh is Refresh.WHOLE or row["in_doubt"] or row["returned"])
 
+    def _is_ours(self, name: str, row: KnownRow, stands: Scalar) -> bool:
+        """Whether a field of who left holds what we last sent, or may have sent: a person's value is not cleared."""
+        doubts = [sent[name] for sent in self._sent_in_doubt.get(row["key"], ()) if name in sent]
+        form = self._forms.of(name, stands)
+        return any(self._forms.of(name, value) == form for value in (row[f"before__{self._at[name]}"], *doubts))
+
     def _same(self, name: str, one: Scalar, other: Scalar) -> bool:
         cell = self._tables.cell
         return same(self._destination, self._tables.spec.object, name, cell(name, one), cell(name, other))
@@ -128,8 +142,10 @@ class StandingComparison:
         name = self._tables.spec.match_on
         if name is None or self._tables.by_id:
             return None, None
-        side = "before" if row["op"] == "delete" else "after"
+        side = "before" if row["leaves"] else "after"
         own, main = row[f"{side}__{self._at[name]}"], match.fields.get(name)
+        if row["leaves"] and self._is_ours(name, row, main):
+            own = main
         return self._forms.of(name, own) or None, self._forms.of(name, main) or None
 
 

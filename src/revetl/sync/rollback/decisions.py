@@ -11,7 +11,8 @@ from revetl.errors import ConfigError
 from revetl.model import RunRecord, Scalar, SyncSpec
 from revetl.state.sync_tables import SyncTables
 from revetl.sync.batching import ask_in_batches
-from revetl.sync.readback import CHUNK_ROWS, KnownRow, NormalForms, read_back, require_readable
+from revetl.sync.merged_records import find_foreign
+from revetl.sync.readback import CHUNK_ROWS, KnownRow, NormalForms, read_back, read_by_id, require_readable
 from revetl.sync.rollback import verdicts
 from revetl.sync.rollback.judge import RollbackChoices, RollbackJudge, match_value
 from revetl.sync.sync_run import SyncRun
@@ -37,7 +38,8 @@ async def decide(run: SyncRun, destination: Destination, undone: RunRecord, choi
             found = [v for row in rows for v in judge.unseen(row, repeatable)]
         else:
             by_value = await look_for(tables, destination, rows)
-            found = [v for row in rows for v in judge.record(row, stands.get(row["destination_id"]), by_value)]
+            foreign = await find_foreign(run, [*stands.values(), *by_value.values()])
+            found = [v for row in rows for v in judge.record(row, stands.get(row["destination_id"]), by_value, foreign)]
         await run.on_tables(verdicts.append, found)
         done += len(rows)
         if meter:
@@ -71,4 +73,6 @@ async def look_for(tables: SyncTables, destination: Destination, rows: Sequence[
     found: dict[str, RecordMatch] = {}
     for answer in await ask_in_batches(values, limits.lookup_rows, limits, ask):
         found |= answer
-    return found
+    # Only a read by id tells everywhere what was merged into a record.
+    read = await read_by_id(destination, object_, list({match.destination_id for match in found.values()}), names)
+    return {value: read.get(match.destination_id, match) for value, match in found.items()}

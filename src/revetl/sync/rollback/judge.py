@@ -4,7 +4,7 @@ before the run, what it wrote, and what stands now. The rules are in docs/design
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -14,7 +14,7 @@ from revetl.destinations.capabilities import PublishesRuns, write_only
 from revetl.model import ERASED, EXISTED, RunRecord, Scalar, Status
 from revetl.state.outcomes import VACATED
 from revetl.state.sync_tables import SyncTables
-from revetl.sync import typed_text
+from revetl.sync import merged_records, typed_text
 from revetl.sync.plan import multi_select
 from revetl.sync.plan.policies import allows
 from revetl.sync.readback import KnownRow, NormalForms
@@ -77,9 +77,14 @@ class RollbackJudge:
         self._knows_nulls = not self._unseen or isinstance(forms.destination, PublishesRuns)
 
     def record(
-        self, row: KnownRow, match: RecordMatch | None, by_value: Mapping[str, RecordMatch]
+        self,
+        row: KnownRow,
+        match: RecordMatch | None,
+        by_value: Mapping[str, RecordMatch],
+        foreign: Collection[str] = (),
     ) -> Iterator[RollbackVerdict]:
-        """The rows of `rollback__<sync>` for one record: one for itself, one per field that the run changed."""
+        """The rows of `rollback__<sync>` for one record: one for itself, one per field that the run changed. `foreign`:
+        ids that lead to what stands there and were never ours (`merged_records.find_foreign`)."""
         changed = list(json.loads(row["changed_fields"] or "[]"))
         if row["op"] == "delete" and self._was_erased(row):
             yield self._left(row, ERASED_FOR_GOOD)
@@ -98,7 +103,7 @@ class RollbackJudge:
         if reason is not None:
             yield self._left(row, reason)
         elif row["op"] == "create":
-            yield self._created(row, match, changed)
+            yield self._created(row, match, changed, foreign)
         else:
             yield from self._updated(row, match, changed)
 
@@ -243,11 +248,15 @@ class RollbackJudge:
             return self._verdict(row, match, "already", **shown)
         return self._verdict(row, match, "restore", sent=back or "", **shown)
 
-    def _created(self, row: KnownRow, match: RecordMatch, changed: Sequence[str]) -> RollbackVerdict:
+    def _created(
+        self, row: KnownRow, match: RecordMatch, changed: Sequence[str], foreign: Collection[str]
+    ) -> RollbackVerdict:
         if row["error_code"] == EXISTED:
             return self._left(row, STOOD_ALREADY, match)
         if not self._choices.archive_created:
             return self._left(row, CREATED, match)
+        if not self._unseen and merged_records.was_merged(row["destination_id"], match, foreign):
+            return self._left(row, merged_records.HOLDS_ANOTHER.format(match.destination_id), match)
         if match.created_at is not None and match.created_at < self._undone.started_at - _CLOCK_SKEW:
             return self._left(row, "stood there before that run began: not archived", match)
         written = typed_text.load(row["written"])
