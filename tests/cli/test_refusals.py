@@ -114,7 +114,8 @@ def test_a_build_that_fails_with_all_its_sources_says_nothing_of_them(
 
 # A reason is set as `reason="WORD"` where a line is withheld, or is a constant of that module.
 GIVEN = re.compile(
-    r"""(?:reason=|\b(?:\w*CHANGED|NOT_FOUND|SAME_RECORD|VALUE_HELD) = |reason = )["']([A-Z][A-Z_]+)["']"""
+    r"""(?:reason=|\b(?:\w*CHANGED|NOT_FOUND|NOT_OURS|NO_IDENTITY|SAME_RECORD|VALUE_HELD) = |reason = )"""
+    r"""["']([A-Z][A-Z_]+)["']"""
     r"""|'([A-Z]+_[A-Z_]+)' AS reason"""
 )
 

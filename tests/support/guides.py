@@ -49,6 +49,7 @@ VARYING = {
     "a duration": r"\b\d+(?:\.\d+)? (?:ms|s|min)\b",
     "an address on this machine": r"\b127\.0\.0\.1:\d+\b",
     "an id at the sandbox": r"\b1000\d{5}\b",
+    "an id at the sandbox's Salesforce": r"\b00[13]Sb[0-9A-Za-z]{12}\b",
 }
 _BLOCK = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _TITLE = re.compile(r'(title|append)="([^"]+)"')

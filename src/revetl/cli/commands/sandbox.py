@@ -330,4 +330,4 @@ def _generate_into(target: str, truth: Path, records: int, seed: int, day: int, 
             return copy_tables(here, warehouse, [Relation(*name.split(".", 1)) for name in made])
 
 
-command.add_command(sandbox_clone.command, "clone")
+command.add_command(sandbox_clone.clone_account, "clone")

@@ -21,7 +21,7 @@ from revetl.cli.output import echo
     help="The file to write; DESTINATION.portal.json without it.",
 )
 @json_option
-def command(options: ProjectOptions, destination: str, output: Path | None, as_json: bool) -> None:
+def clone_account(options: ProjectOptions, destination: str, output: Path | None, as_json: bool) -> None:
     """Copy what the account DESTINATION of connections.yml is made of into a file: objects, properties, pipelines,
     owners and labels. No record of it.
 

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import pyarrow as pa
-
 from revetl.state.schema import create_table
 from revetl.state.sync_tables import SyncTables
 from revetl.warehouse.sql import literal
@@ -62,6 +60,8 @@ def chosen(tables: SyncTables, low: int) -> list[str]:
 
 def remember(tables: SyncTables, target: str, asked: Sequence[str], found: Mapping[str, str | None]) -> None:
     """What was found of the values that were asked for, in place of what was known of them. Safe to repeat."""
+    import pyarrow as pa  # where it is used: completion reads this module's neighbours
+
     tables.new_scratch("found", f"({', '.join(f'{name} {type_}' for name, type_ in _ASKED)})")
     arrays = [
         pa.array(asked, pa.string()),
