@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from revetl.clock import LoopClock
 from revetl.destinations.base import DestinationField, ObjectSchema, RecordMatch
 from revetl.errors import Ambiguous, ConfigError, GuardrailError, LeaseError
 from revetl.model import EXISTED, Association, Guardrails, Scalar
@@ -157,7 +158,7 @@ def test_a_write_whose_answer_was_lost_breaks_no_series(bench: Bench) -> None:
 @pytest.mark.parametrize("way", [Leaving.CLEAR, Leaving.ARCHIVE])
 def test_a_sync_that_is_connected_again_knows_nothing_of_its_earlier_life(bench: Bench, way: Leaving) -> None:
     left(bench)
-    asyncio.run(bench.clock.sleep(60))
+    bench.clock = LoopClock(datetime(2026, 1, 2, tzinfo=UTC))
     syncs.reconnect(bench.warehouse, "fake__contacts")
     ann_of(bench)["city"] = "Lyon"
     bench.destination.fields = ("email", "firstname", "city", "synced")
