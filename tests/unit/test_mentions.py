@@ -148,7 +148,9 @@ def test_a_profile_is_found_in_any_spelling(text: str) -> None:
 )
 def test_a_text_without_end_is_read_in_bounded_time(text: str) -> None:
     """Where the work grew with the square of the text, one of these would take minutes."""
-    assert len(emails_in(text + " ada@acme.test")) < 1_000 and "ada@acme.test" in emails_in(text + " ada@acme.test")
+    found = emails_in(text + " ada@acme.test")
+    assert len(found) < 1_000
+    assert "ada@acme.test" in found
 
 
 @pytest.mark.parametrize("around", ["x@y.test!{}", "'{}'", "a@b@{}"])

@@ -38,8 +38,8 @@ MARKS = ("@", "＠", "﹫", "%", "％", "﹪", "&", "＆", "﹠", "\\u", "＼u",
 _NESTED = 4  # times that one form may stand within another
 _MOST_FORMS = 64
 
-# Local part and domain as loose as mail servers take them; then what else they may be read as. Both are looked for around
-# an @ and no further than an address is long, so that the work grows with the text and not with its square.
+# Local part and domain as loose as mail servers take them; then what else they may be read as. Both are looked for
+# around an @ and no further than an address is long, so that the work grows with the text and not with its square.
 _LOCAL_END = re.compile(r"[^\s@<>()\[\],;:\"\\]+\Z")
 _DOMAIN_START = re.compile(r"[^\W_](?:[\w.-]*[^\W_])?")
 # Signs that may stand in an address and hardly ever do: an address may begin behind each.
