@@ -71,6 +71,8 @@ class LocalStore:
                 os.link(part, target)
             except FileExistsError:
                 return False
+            except FileNotFoundError:  # taken for what a killed process left
+                raise Unavailable(f"{self._name}: another attempt at this file removed ours", code="TAKEN_AWAY") from None
             except OSError as e:
                 if e.errno in _NO_LINKS:
                     raise Denied(f"{self._name}: the file system of {self._root} makes no hard links") from None
