@@ -139,7 +139,7 @@ def test_what_another_attempt_removed_first_is_no_failure(tmp_path: Path) -> Non
 
         async def linked(part: str, target: str) -> None:
             await link(part, target)
-            Path(part).unlink()
+            await sftp.remove(part)
 
         sftp.listdir, sftp.link = listed, linked
         made = await store.create("a.csv", spooled(OURS))

@@ -12,6 +12,7 @@ from typing import Any
 
 from revetl.destinations.files.options import Location, SftpOptions
 from revetl.destinations.files.spool import SpooledFile
+from revetl.destinations.files.store import half_removed
 from revetl.errors import Ambiguous, CallError, ConfigError, Denied, Unavailable
 
 _CHUNK_BYTES = 2**18
@@ -76,7 +77,7 @@ class SftpStore:
         except (asyncssh.SFTPNoSuchFile, asyncssh.SFTPNoSuchPath):
             if await sftp.lexists(target):
                 return False
-            raise self._taken_away() from None
+            raise half_removed(self._name) from None
         return True
 
     async def _removed(self, sftp: Any, part: str) -> None:
@@ -92,12 +93,8 @@ class SftpStore:
         try:
             size: int | None = await sftp.getsize(part)
         except (asyncssh.SFTPNoSuchFile, asyncssh.SFTPNoSuchPath):
-            raise self._taken_away() from None
+            raise half_removed(self._name) from None
         return size
-
-    def _taken_away(self) -> Unavailable:
-        """Another attempt at the same file took ours for what a killed process left."""
-        return Unavailable(f"{self._name}: another attempt at this file removed ours", code="TAKEN_AWAY")
 
     async def holds(self, path: str, file: SpooledFile) -> bool:
         target, digest = f"{self._root}/{path}", hashlib.sha256()
