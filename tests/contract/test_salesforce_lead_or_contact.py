@@ -234,6 +234,15 @@ def test_what_a_user_may_not_do_is_named_before_anything_is_sent(object_: str) -
     play(test)
 
 
+def test_a_field_that_leads_alone_have_can_not_be_matched_on() -> None:
+    async def test(world: World) -> None:
+        await world.destination.describe("LeadOrContact")
+        with pytest.raises(ConfigError, match="'Company' can't be matched on"):
+            await world.destination.look_up("LeadOrContact", "Company", ["Acme"], [])
+
+    play(test)
+
+
 def test_without_seeing_conversions_nothing_is_sent() -> None:
     async def test(world: World) -> None:
         lead = world.org.objects["Lead"]

@@ -130,11 +130,12 @@ class Salesforce(SessionDestination):
         described = await self._fields(object_)
         if match_on not in described:
             raise ConfigError(f"{self.name}: {object_} has no field {match_on!r} to match on")
+        if object_ == lead_or_contact.NAME and match_on not in self._schema.known(lead_or_contact.CONTACT):
+            raise ConfigError(f"{self.name}: {match_on!r} can't be matched on: Leads have it, and Contacts do not")
         forms = {self.normalise(object_, match_on, value) for value in values} - {""}
-        reader = await self._reader(object_)
-        if match_on == ID:
-            return await reader.read([form for form in forms if is_id(form)], fields)
-        return await reader.find(match_on, forms, fields)
+        if match_on == ID:  # anything else is an error of the query
+            forms = {form for form in forms if is_id(form)}
+        return await (await self._reader(object_)).find(match_on, forms, fields)
 
     async def read_back(self, object_: str, ids: Sequence[str], fields: Sequence[str]) -> dict[str, RecordMatch]:
         return await (await self._reader(object_)).read(ids, fields)
