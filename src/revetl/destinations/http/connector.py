@@ -10,10 +10,11 @@ from revetl.clock import Clock
 from revetl.destinations.any_fields import AnyFields
 from revetl.destinations.base import Destination, DestinationField, Limits, ObjectSchema, Quota, RecordMatch
 from revetl.destinations.http.account import response_rules, session_options
-from revetl.destinations.http.grammar import ApiLookUp, ApiObject, ApiQuestion, parameters, request_of
+from revetl.destinations.http.grammar import ApiLookUp, ApiObject, ApiQuestion, request_of
 from revetl.destinations.http.options import ANY, Options
 from revetl.destinations.http.reading import SEARCHED_ROWS, ApiReader
 from revetl.destinations.http.requests import RequestBuilder
+from revetl.destinations.http.syntax import parameters
 from revetl.destinations.http.values import form, leaves
 from revetl.destinations.http.writing import ApiWriter
 from revetl.destinations.session_destination import SessionDestination

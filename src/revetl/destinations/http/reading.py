@@ -8,9 +8,11 @@ from typing import Any
 from urllib.parse import quote
 
 from revetl.destinations.base import RecordMatch
-from revetl.destinations.http.grammar import ApiObject, ApiQuestion, ApiStatusRow, fill
+from revetl.destinations.http.answers import ApiStatusRow
+from revetl.destinations.http.grammar import ApiObject, ApiQuestion
 from revetl.destinations.http.next_page import linked_next, request_of_address
 from revetl.destinations.http.results import as_text_of, document_of, verdict_of
+from revetl.destinations.http.syntax import fill
 from revetl.destinations.http.values import as_text, at, leaves, listed
 from revetl.errors import Ambiguous, Denied
 from revetl.http import Response, Session, SessionRequest

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from revetl.destinations.http.grammar import ApiObject, ApiResults, ApiStatusRow, OfRecord, Verdict
+from revetl.destinations.http.answers import ApiResults, ApiStatusRow, OfRecord, Verdict
+from revetl.destinations.http.grammar import ApiObject
 from revetl.destinations.http.values import as_text, at, listed
 from revetl.http import Response, ResponseVerdict, one_word
 from revetl.json_documents import parse_json

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from revetl.destinations.http.grammar import ApiStatusRow, OfRecord, parameters
+from revetl.destinations.http.answers import ApiStatusRow, OfRecord
 from revetl.destinations.http.requests import RequestBuilder
 from revetl.destinations.http.results import document_of, id_in_answer, outcome, per_record, verdict_of
+from revetl.destinations.http.syntax import parameters
 from revetl.errors import Ambiguous, Denied, Rejected
 from revetl.http import Response, Session
 from revetl.model import Change, Operation, Outcome, Status
