@@ -31,7 +31,7 @@ def session_options(options: Options, account: AccountAuth, secrets: Sequence[st
 def response_rules(options: Options) -> ResponseRules:
     # Of these every record would be refused: the address or the method is wrong, not a record.
     wrong = dict.fromkeys((405, 415), ResponseVerdict.DENIED)
-    suffices = not any(o.uses_id or r.results for o in options.objects.values() for r in o.requests)
+    suffices = not any(o.uses_id or r.results or r.job for o in options.objects.values() for r in o.requests)
     return ResponseRules(
         verdicts=wrong,
         verdict=session_verdict(options.status),

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BaseModel, model_validator
 
-from revetl.destinations.http.syntax import ApiModel, OneOrMany, Path, Pointer, Status, parameters
+from revetl.destinations.http.syntax import CLOSED, OneOrMany, Path, Pointer, Status, parameters
 
 # What an answer, or one record of it, means.
 #   ok, accepted    taken; taken and not applied yet
@@ -21,9 +21,11 @@ Verdict = Literal[
 OfRecord = Literal["ok", "accepted", "gone", "exists", "invalid", "rejected"]
 
 
-class ApiStatusRow(ApiModel):
+class ApiStatusRow(BaseModel):
     """The first row that matches says it. `http`: a status, a class, or a list of them. `at` with `equals`: also what
     stands there in the body, one value or a list of those."""
+
+    model_config = CLOSED
 
     http: Annotated[tuple[Status, ...], OneOrMany()]
     verdict: Verdict
@@ -40,18 +42,22 @@ class ApiStatusRow(ApiModel):
         return any(str(status) == s or (s.endswith("xx") and s[0] == str(status)[0]) for s in self.http)
 
 
-class ResultVerdict(ApiModel):
+class ResultVerdict(BaseModel):
     """What a sign in the result of one record means."""
+
+    model_config = CLOSED
 
     at: Pointer
     equals: Any
     verdict: OfRecord
 
 
-class ApiResults(ApiModel):
+class ApiResults(BaseModel):
     """A list in the answer with a result for each record. A record is told by `key`, where the result repeats what
     `key_is` says (our key, the id there, or a column), or by its place (`by: order`). `verdicts`: the first that
     matches, else it is `otherwise`. A record that no result names is unknown."""
+
+    model_config = CLOSED
 
     at: Pointer = ""
     by: Literal["key", "order"] = "key"
@@ -70,11 +76,13 @@ class ApiResults(ApiModel):
         return self
 
 
-class ApiPaging(ApiModel):
+class ApiPaging(BaseModel):
     """How a list goes on: `next` is a pointer to what `param` is given in the following request (a cursor), until
     nothing stands there; without it `param` counts: pages from `first`, or records (`counts: records`), until a page is
     empty. Without `param`, `next_url` is a pointer to the address of the next page, or `link_header` says that it
     stands in the header `Link`."""
+
+    model_config = CLOSED
 
     param: str | None = None
     next: Pointer | None = None
@@ -93,7 +101,7 @@ class ApiPaging(ApiModel):
         return self
 
 
-class ApiJob(ApiModel):
+class ApiJob(BaseModel):
     """The call hands over a job, which is asked after until it has ended. It is told by its `id` in the answer, and
     asked after at `path`, which has `{job}` in it; or by its address: where `address` points in the answer, or in the
     header `Location`. `state` points to how it stands: `done`, the results say of which record; `failed`, it has ended
@@ -101,6 +109,8 @@ class ApiJob(ApiModel):
     Without `state` it runs for as long as 202 is answered. `results` and `unnamed`: as of a request, in the answer
     that says that it is done, or in what stands at `results_path`, page by page. Without them a job that is done was
     applied whole. `message`: where the answer says why it failed."""
+
+    model_config = CLOSED
 
     id: Pointer | None = None
     path: Path | None = None

@@ -5,18 +5,17 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 
 from revetl.destinations.base import FieldType
 from revetl.destinations.http.answers import ApiJob, ApiPaging, ApiResults
-from revetl.destinations.http.syntax import ApiModel, OneOrMany, Path, Pointer, parameters
+from revetl.destinations.http.syntax import CLOSED, OneOrMany, Path, Pointer, parameters
 from revetl.model import Operation
 
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 
-
-class ApiRequest(ApiModel):
+class ApiRequest(BaseModel):
     """One operation. `path` has columns, `{id}` (the id there) and `{key}` (our key) in it: a column that stands there
     is left out of the body. `body`: the fields that changed, all of them, or none. `rows`: how many records one call
     takes; None: one, which stands by itself and not in a list. `at`: where the record or the list stands in the body,
@@ -25,6 +24,8 @@ class ApiRequest(ApiModel):
     `results`: what the answer says of each record; `unnamed`: what one is that no result names (`ok` where the answer
     lists only what was refused), in an answer in which at least one of the lists stands. `job`: the answer names a job
     that is followed."""
+
+    model_config = CLOSED
 
     method: Method
     path: Path
@@ -64,10 +65,12 @@ class ApiRequest(ApiModel):
         return self.results if self.job is None else self.job.results
 
 
-class ApiQuestion(ApiModel):
+class ApiQuestion(BaseModel):
     """A GET. What is asked for goes into `{value}` of the path, or into the query as `param`, several joined by commas
     where `rows` is more than 1. With neither the whole list is read and searched. `records`: where the list, or the
     only record, stands in the answer; `record`: where the fields stand within one."""
+
+    model_config = CLOSED
 
     path: Path
     param: str | None = None
@@ -94,13 +97,15 @@ class ApiLookUp(ApiQuestion):
     by: tuple[str, ...] = Field(min_length=1)
 
 
-class ApiObject(ApiModel):
+class ApiObject(BaseModel):
     """One kind of record. `id`: where its id stands in the answer to a create and in what is read. `upsert` takes the
     place of `create`, and of `update` where there is none. `constants`: in every record that is sent. `fields`: the
     type of those that are not as the model has them (`json`: a column of text holds JSON); `ignore_case`: those in
     which the vendor does; `unique`: those, of text, in which it refuses a value that another record has. `event_id`:
     the field by which an event is known there; only for events. `id_field`: the name under which a model may have the
     ids that the vendor gave, as `match_on` of `mode: update`; it is found by `read_back`."""
+
+    model_config = CLOSED
 
     id: Pointer = "/id"
     create: ApiRequest | None = None

@@ -8,7 +8,6 @@ from typing import Annotated, Any
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
     ConfigDict,
     GetCoreSchemaHandler,
@@ -65,8 +64,7 @@ Path = Annotated[str, AfterValidator(_path)]
 Status = Annotated[str, BeforeValidator(_status), WithJsonSchema({"type": ["integer", "string"]})]
 
 
-class ApiModel(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+CLOSED = ConfigDict(extra="forbid", frozen=True)  # of every model of the grammar: an unknown key is an error
 
 
 def parameters(path: str) -> list[str]:
