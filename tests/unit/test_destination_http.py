@@ -277,7 +277,7 @@ def test_a_list_goes_on_at_the_address_that_it_names(onward: str, header: bool) 
     page = {"link_header": True} if header else {"next_url": "/paging/next"}
     api = looked({"page": page}, _pages_by(place, onward))
     assert {m.destination_id for m in api.find(["a@x.io", "b@x.io"]).values()} == {"1", "2"}
-    assert str(api.sent[1].url) == "https://api.example/v1/users?after=2&x=a+b"
+    assert str(api.sent[1].url) == "https://api.example/v1/users?after=2&x=a%20b"
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import random
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import aiohttp
 import httpx
@@ -182,7 +182,7 @@ class Session:
         # A type of body that the account says wins over the one that is only our guess.
         headers = self._headers | own if "content-type" not in self._headers else own | self._headers
         params = {**self._params, **outgoing.params}
-        url = f"{self._base_url}{outgoing.path}" + (f"?{urlencode(params)}" if params else "")
+        url = f"{self._base_url}{outgoing.path}" + (f"?{urlencode(params, quote_via=quote)}" if params else "")
         return httpx.Request(
             outgoing.method, _parsed(url), headers=headers, content=outgoing.content, extensions=self._extensions
         )
