@@ -57,6 +57,11 @@ class TokenAuth:
         return "TokenAuth()"
 
     @property
+    def bearer(self) -> str | None:
+        """The token that requests bear now; None before the first one."""
+        return self._token
+
+    @property
     def scopes_missing(self) -> tuple[str, ...]:
         """Scopes that were asked for, and that the token does not have by the vendor's own word."""
         granted = self.scopes_granted

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from revetl.clock import Clock
 from revetl.destinations.any_fields import AnyFields
 from revetl.destinations.base import DestinationField, Limits, ObjectSchema, Quota
+from revetl.destinations.capabilities import TokenScopes
 from revetl.destinations.http.account import response_rules, session_options
 from revetl.destinations.http.grammar import ApiLookUp, ApiObject, ApiQuestion, ApiRequest, request_of
 from revetl.destinations.http.jobs import ApiJobs
@@ -76,6 +77,15 @@ class HttpApi(SessionDestination):
             return []
         await self.check()
         return [f"the token lacks the scope {scope}" for scope in self._account.token.scopes_missing]
+
+    async def scopes(
+        self, object_: str, match_on: str | None, others: Sequence[str], *, makes_fields: bool
+    ) -> TokenScopes:
+        """Those that `auth` declares: of all syncs."""
+        auth, token = self._options.auth, self._account.token
+        if token is not None and token.scopes_granted is None and self._options.check is not None:
+            await self.check()
+        return TokenScopes(auth.asked_scopes if auth else (), token.scopes_granted if token else None)
 
     async def describe(self, object_: str) -> ObjectSchema:
         found = self._object(object_)
