@@ -283,6 +283,16 @@ class TellsScopes(Protocol):
 
 
 @runtime_checkable
+class TellsTls(Protocol):
+    """How its connections are encrypted is known."""
+
+    @property
+    def tls_version(self) -> str | None:
+        """Of the connection that was opened last, as `TLSv1.3`; None where none was, or it was not encrypted."""
+        ...
+
+
+@runtime_checkable
 class CopiesSetup(Protocol):
     """What an account is made of can be copied, so that a sandbox is made as the account is."""
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from revetl.destinations.capabilities import MakesFields, ProbesAccess, TellsScopes, TokenScopes
+from revetl.destinations.capabilities import MakesFields, ProbesAccess, TellsScopes, TellsTls, TokenScopes
 from revetl.errors import ConfigError, Denied, GuardrailError, RevetlError
 from revetl.project.dbt import NOT_HERE, dbt_versions
 from revetl.usecases import exit_codes
@@ -157,7 +157,9 @@ def _connectors() -> str:
 def _destination(project: Project, name: str) -> str:
     async def check() -> str:
         async with project.destination(name) as destination:
-            return await destination.check()
+            said = await destination.check()
+            agreed = destination.tls_version if isinstance(destination, TellsTls) else None
+            return said if agreed is None else f"{said}; {agreed.replace('TLSv', 'TLS ')}"
 
     return asyncio.run(check())
 

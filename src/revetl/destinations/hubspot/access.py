@@ -22,8 +22,14 @@ from revetl.http import Policy, Session, SessionRequest
 # Asked by a person who waits: how it is now, not whether it comes back.
 ONCE = Policy(timeout_s=5.0, max_attempts=1)
 _PLURALS = {
-    "contact": "contacts", "company": "companies", "deal": "deals", "ticket": "tickets",
-    "0-1": "contacts", "0-2": "companies", "0-3": "deals", "0-5": "tickets",
+    "contact": "contacts",
+    "company": "companies",
+    "deal": "deals",
+    "ticket": "tickets",
+    "0-1": "contacts",
+    "0-2": "companies",
+    "0-3": "deals",
+    "0-5": "tickets",
 }
 _OF_OTHERS = {"owners": ("crm.objects.owners.read",), LISTS: ("crm.lists.read", "crm.lists.write")}
 
