@@ -44,8 +44,9 @@ class TokenRequest:
 
 
 class TokenAuth:
-    """A `RequestAuth` that bears a token, and `MovesRequests`. `scopes_granted`: those that the vendor said the token has; None where it has
-    not said. A refresh token that the vendor exchanges for another is kept for the next renewal."""
+    """A `RequestAuth` that bears a token, and `MovesRequests`. `scopes_granted`: those that the vendor said the token
+    has; None where it has not said. A refresh token that the vendor exchanges for another is kept for the next
+    renewal."""
 
     def __init__(self, request: TokenRequest) -> None:
         self._request = request
