@@ -145,7 +145,7 @@ def test_the_body_is_the_columns_nested_with_constants_and_without_what_the_path
         (datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC), "9999-12-31T23:59:59+00:00"),
         (datetime(2024, 2, 29, 12, tzinfo=timezone(timedelta(hours=5, minutes=30))), "2024-02-29T12:00:00+05:30"),
         (datetime(1890, 1, 1, tzinfo=timezone(timedelta(hours=1, seconds=7))), "1889-12-31T22:59:53+00:00"),
-        (datetime(2024, 2, 29, 12, microsecond=5), "2024-02-29T12:00:00.000005"),
+        (datetime(2024, 2, 29, 12, microsecond=5), "2024-02-29T12:00:00.000005"),  # noqa: DTZ001
     ],
 )
 def test_a_moment_is_the_same_moment_or_is_refused_by_name(moment: datetime, sent: str | None) -> None:

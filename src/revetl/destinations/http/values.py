@@ -81,8 +81,8 @@ def as_json(value: Scalar, type_: FieldType) -> Any:
 
 
 def _moment(value: datetime) -> str:
-    """ISO 8601. An offset with seconds, as of old local times, has no form there: such a moment is said in UTC. One that
-    no other zone could say is refused."""
+    """ISO 8601. An offset with seconds, as of old local times, has no form there: such a moment is said in UTC. One
+    that no other zone could say is refused."""
     try:
         in_utc = value.astimezone(UTC)
     except OverflowError:
