@@ -12,7 +12,7 @@ from jsonschema import Draft202012Validator
 
 from revetl.cli import main as shell
 from revetl.providers.grammar import (
-    FIELDS,
+    COMMON_FIELDS,
     LookupVerdict,
     PollVerdict,
     RecordVerdict,
@@ -33,7 +33,7 @@ def test_the_guides_example_is_a_valid_provider(tmp_path: Path) -> None:
     (tmp_path / "acme.yml").write_text(blocks[0])
     spec = load_providers(tmp_path)["acme.phone"]
     assert spec.can_ask({"linkedin_url": "https://linkedin.com/in/x"})
-    for fields in FIELDS.values():
+    for fields in COMMON_FIELDS.values():
         assert all(f"`{field}`" in GUIDE for field in fields)
 
 

@@ -22,6 +22,7 @@ from revetl.project.artifacts import MANIFEST, RESULTS, Artifacts, as_folder
 from revetl.project.connections import Connections, read_connections
 from revetl.project.dbt import ELSEWHERE, NOT_HERE, Dbt, DbtFailed, find_dbt, named_dbt, run_dbt
 from revetl.project.exposures import remove_unasked, set_aside, write_exposures
+from revetl.project.golden_fields import model_folders, read_golden_fields
 from revetl.project.health import Health, read_health, refuse_failed
 from revetl.project.manifest import Manifest
 from revetl.project.places import FILE_NAME, find_connections, find_profiles, find_root
@@ -83,9 +84,7 @@ class Project:
     @cached_property
     def models_dir(self) -> Path:
         """The first of dbt's model paths: where a new model goes."""
-        declared = read_yaml(self.dbt_dir / "dbt_project.yml").data
-        paths = declared.get("model-paths") if isinstance(declared, dict) else None
-        return self.dbt_dir / str(paths[0] if isinstance(paths, list) and paths else "models")
+        return model_folders(self.dbt_dir)[0]
 
     @property
     def placeholders_seed(self) -> Path:
@@ -377,9 +376,14 @@ def load(
     attempt(lambda: _read_vars(vars))
     accounts = find_connections(root, profiles)
     connections = attempt(lambda: read_connections(accounts, profile.target if profile else "default"))
-    providers = attempt(lambda: load_providers(enrichment / "providers"))
-    # Against providers that could not be read, every name in a waterfall would look misspelt.
-    waterfalls = {} if providers is None else attempt(lambda: load_waterfalls(enrichment / "waterfalls", providers))
+    fields = attempt(lambda: read_golden_fields(dbt_dir))
+    providers = waterfalls = None
+    # Against what could not be read, every name would look misspelt.
+    if fields is not None:
+        own = {name for columns in fields.values() for name in columns}
+        providers = attempt(lambda: load_providers(enrichment / "providers", own))
+    if fields is not None and providers is not None:
+        waterfalls = attempt(lambda: load_waterfalls(enrichment / "waterfalls", providers, fields))
     if profile is None or connections is None or providers is None or waterfalls is None or problems:
         raise ConfigError(problems)
     return Project(root, settings, profiles, profile, connections, providers, waterfalls, vars, target_path)

@@ -13,7 +13,7 @@ from revetl.providers.grammar.jobs import AsyncJob, CallbackSignature, JobCallba
 from revetl.providers.grammar.limits import EndpointLimits, RateWindow, Ttl
 from revetl.providers.grammar.load import load_providers
 from revetl.providers.grammar.model import Mistake
-from revetl.providers.grammar.outputs import FIELDS, ConfidenceRule, Entity, Output, Transform, VerificationRule
+from revetl.providers.grammar.outputs import COMMON_FIELDS, ConfidenceRule, Entity, Output, Transform, VerificationRule
 from revetl.providers.grammar.pricing import Credits, EndpointPrice, NumberLocation, PriceGroup
 from revetl.providers.grammar.request import Auth, RequestTemplate
 from revetl.providers.grammar.templates import fill
@@ -21,7 +21,7 @@ from revetl.providers.grammar.vendor import ProviderSpec, VendorFile
 from revetl.providers.grammar.verdicts import HttpRow, LookupVerdict, StatusRow, VerdictRow
 
 __all__ = [
-    "FIELDS",
+    "COMMON_FIELDS",
     "AsyncJob",
     "Auth",
     "BatchRequest",

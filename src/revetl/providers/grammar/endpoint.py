@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -11,7 +11,7 @@ from revetl.providers.grammar.batching import BatchRequest, RecordRow
 from revetl.providers.grammar.jobs import AsyncJob
 from revetl.providers.grammar.limits import EndpointLimits, Ttl
 from revetl.providers.grammar.model import GrammarModel, Mistake, Name, unknown_names
-from revetl.providers.grammar.outputs import FIELDS, ConfidenceRule, Entity, Output, VerificationRule
+from revetl.providers.grammar.outputs import COMMON_FIELDS, ConfidenceRule, Entity, Output, VerificationRule
 from revetl.providers.grammar.pricing import EndpointPrice
 from revetl.providers.grammar.request import Auth, RequestTemplate
 from revetl.providers.grammar.templates import references, texts
@@ -43,14 +43,17 @@ class Endpoint(GrammarModel):
     limits: EndpointLimits = EndpointLimits()
     timeout_s: float = Field(default=30.0, gt=0, le=600)
 
-    def mistakes(self) -> Iterator[Mistake]:
-        """Names that stand for nothing: what the shapes alone can't tell. Each with its place inside the endpoint."""
+    def mistakes(self, own_fields: Collection[str] | None = None) -> Iterator[Mistake]:
+        """Names that stand for nothing: what the shapes alone can't tell. Each with its place inside the endpoint.
+        `own_fields`: those that the project's models let providers fill; None: any."""
         for i, group in enumerate(self.sufficient):
             yield from unknown_names(("sufficient", i), group, self.inputs, "an input of this endpoint")
         yield from self._template_mistakes()
         outputs = tuple(self.outputs)
-        for name in outputs:
-            yield from unknown_names(("outputs", name), [name], FIELDS[self.entity], f"a field of a {self.entity}")
+        for name in outputs if own_fields is not None else ():
+            fields = tuple(dict.fromkeys((*COMMON_FIELDS[self.entity], *(own_fields or ()))))
+            what = f"a field of a {self.entity}, nor a column that a model lets providers fill"
+            yield from unknown_names(("outputs", name), [name], fields, what)
         for key in ("fields", "miss_fields"):
             for name in getattr(self.ttl, key):
                 yield from unknown_names(("ttl", key, name), [name], outputs, "an output of this endpoint")

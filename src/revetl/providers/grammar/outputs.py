@@ -13,10 +13,11 @@ from revetl.providers.grammar.model import GrammarModel, OneOrMany, Pointer, Poi
 Entity = Literal["person", "company"]
 Transform = Literal["lower", "upper", "strip", "title", "first", "last", "https", "digits", "year"]
 
-# What the golden models hold, so what a provider may fill.
-FIELDS: Mapping[Entity, tuple[str, ...]] = {
+# Names that the specs of revetl use. They are never taken for misspelt, so that a spec serves projects which want only
+# some of its fields; which fields a project wants is said by its models (`enrichable` columns).
+COMMON_FIELDS: Mapping[Entity, tuple[str, ...]] = {
     "person": ("email", "phone", "job_title", "seniority", "linkedin_url", "city", "country"),
-    "company": ("industry", "employee_count", "founded_year", "linkedin_url", "city", "country"),
+    "company": ("industry", "employee_count", "founded_year", "linkedin_url", "city", "country", "lei"),
 }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from decimal import Decimal
 from typing import Annotated
 
@@ -32,7 +32,8 @@ class VendorFile(GrammarModel):
     limits: EndpointLimits | None = None
     endpoints: Annotated[Mapping[Name, Endpoint], Field(min_length=1)]
 
-    def mistakes(self) -> Iterator[Mistake]:
+    def mistakes(self, own_fields: Collection[str] | None = None) -> Iterator[Mistake]:
+        """As `Endpoint.mistakes`, each with its place inside the file."""
         if self.limits is not None and self.limits.share:
             yield Mistake(("limits", "share"), "a vendor's limits are shared already", None)
         shared: dict[str, EndpointLimits] = {}
@@ -40,7 +41,7 @@ class VendorFile(GrammarModel):
             if endpoint.limits.share and shared.setdefault(endpoint.limits.share, endpoint.limits) != endpoint.limits:
                 message = f"endpoints that share {endpoint.limits.share!r} have the same limits, and these differ"
                 yield Mistake(("endpoints", name, "limits"), message, None)
-            for mistake in endpoint.mistakes():
+            for mistake in endpoint.mistakes(own_fields):
                 yield mistake._replace(place=("endpoints", name, *mistake.place))
             if not any("hit" in (row.verdict, row.then) for row in (*endpoint.status, *self.status)):
                 yield Mistake(("endpoints", name), "no row of the status table says 'hit'", None)
