@@ -64,8 +64,8 @@ def test_every_public_model_and_column_is_described(manifests: dict[str, Manifes
     public = models(manifests[project], *PUBLIC)
     assert len(public) >= 4
     assert undescribed(public) == []
-    # With its contract enforced dbt builds a model only where the columns of the .yml are the columns of the table. Not so
-    # where the columns are the fields of the golden contract, to which a user adds in one place.
+    # With its contract enforced dbt builds a model only where the columns of the .yml are the columns of the table. Not
+    # so where the columns are the fields of the golden contract, to which a user adds in one place.
     free = {node["name"] for node in public if not node["config"]["contract"]["enforced"]}
     assert free == (FIELDS_OF_THE_CONTRACT if project == "starter" else set())
     assert [node["name"] for node in models(manifests[project]) if not node["description"].strip()] == []

@@ -79,8 +79,8 @@ def test_an_output_that_no_model_knows_is_told_at_its_line(root: Path) -> None:
     write(file, PROVIDER.replace("revenue: {at", "revenu: {at"))
     (root / "enrichment/waterfalls/accounts.yml").unlink()
     assert messages(root) == [
-        "enrichment/providers/acme.yml:12: 'revenu' is not a field of a company, nor a column that a model lets providers"
-        " fill\n    Did you mean 'revenue'?"
+        "enrichment/providers/acme.yml:12: 'revenu' is not a field of a company, nor a column that a model lets"
+        " providers fill\n    Did you mean 'revenue'?"
     ]
 
 
@@ -88,7 +88,8 @@ def test_a_waterfall_fills_what_its_model_lets_be_filled(root: Path) -> None:
     write(root / "enrichment/waterfalls/accounts.yml", WATERFALL.replace("  lei: {}", "  notes: {}"))
     assert messages(root)[0] == (
         "enrichment/waterfalls/accounts.yml:6: 'notes' is not a column of dim_accounts that providers may fill\n"
-        "    Valid here: lei, revenue (`config: {meta: {enrichable: true}}` of a column, in the model's yml, makes it one)"
+        "    Valid here: lei, revenue (`config: {meta: {enrichable: true}}` of a column, in the model's yml, makes it"
+        " one)"
     )
 
 

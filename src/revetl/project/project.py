@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import yaml
 
 from revetl.clock import Clock, SystemClock
-from revetl.documents import parse, read_yaml
+from revetl.documents import parse
 from revetl.errors import ConfigError, Problem
 from revetl.model import Relation, SagaSpec, SyncSpec
 from revetl.project.artifacts import MANIFEST, RESULTS, Artifacts, as_folder
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from revetl.enrich.waterfall import WaterfallSpec
     from revetl.providers.engine.declarative import DeclarativeProvider
     from revetl.providers.grammar import ProviderSpec
+    from revetl.providers.options import AccountOptions
     from revetl.warehouse.base import Warehouse
 
 
@@ -329,7 +330,38 @@ class Project:
         name, missing key, limits of an endpoint that is not there."""
         from revetl.providers.registry import connect
 
-        return connect(names, self.providers, self.connections.provider_account, clock or SystemClock())
+        names = list(names)
+        self.refuse_missing_credentials(names)
+        return connect(names, self.providers, self.account, clock or SystemClock())
+
+    def account(self, vendor: str) -> AccountOptions:
+        """The vendor's account for the target in use. A vendor that wants no credentials needs none to be declared."""
+        specs = [spec for spec in self.providers.values() if spec.vendor == vendor]
+        if vendor not in self.connections.names("providers") and not any(spec.auth.needs for spec in specs):
+            from revetl.providers.options import AccountOptions
+
+            return AccountOptions()
+        return self.connections.provider_account(vendor)
+
+    def refuse_missing_credentials(self, names: Iterable[str]) -> None:
+        """ConfigError with every credential that these endpoints need and connections.yml has not, each at its line:
+        what can't be asked need not be estimated."""
+        problems: list[Problem] = []
+        of_vendor: dict[str, list[ProviderSpec]] = {}
+        for name in names:
+            if name in self.providers:
+                of_vendor.setdefault(self.providers[name].vendor, []).append(self.providers[name])
+        for vendor, specs in of_vendor.items():
+            try:
+                account = self.account(vendor)
+            except ConfigError as e:
+                problems.extend(e.problems)
+                continue
+            for option in dict.fromkeys(option for spec in specs for option in account.missing(spec.auth)):
+                message = f"provider {vendor}: {option!r} is missing"
+                problems.append(self.connections.document.problem(("providers", vendor), message))
+        if problems:
+            raise ConfigError(problems)
 
     def reread(self) -> None:
         """Forgets what dbt last parsed: it has parsed anew."""

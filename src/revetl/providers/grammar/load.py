@@ -11,8 +11,9 @@ from revetl.providers.grammar.vendor import ProviderSpec, VendorFile
 
 
 def load_providers(directory: Path, own_fields: Collection[str] | None = None) -> dict[str, ProviderSpec]:
-    """Every spec of the folder by name (`people_data_labs.person`), in the order of the files' names. `own_fields`: what
-    the project's models let providers fill, beside the fields that specs have in common; None: an output may be any.
+    """Every spec of the folder by name (`people_data_labs.person`), in the order of the files' names. `own_fields`:
+    what the project's models let providers fill, beside the fields that specs have in common; None: an output may be
+    anything.
 
     A folder that does not exist holds no providers. Raises ConfigError with every mistake found, each at its line.
     """
