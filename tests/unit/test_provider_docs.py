@@ -84,8 +84,8 @@ def test_the_guides_files_pass_their_own_test(tmp_path: Path) -> None:
 def test_the_guides_pieces_of_yaml_are_pieces_of_a_vendors_file(tmp_path: Path) -> None:
     """A price with credits, and a verifier; accounts as connections.yml has them."""
     pieces = [b.text for b in blocks("docs/guides/add-a-provider.md") if b.words == "yaml"]
-    assert len(pieces) == 5
-    price, _, _, verification, connections = pieces
+    assert len(pieces) == 6
+    _, price, _, _, verification, connections = pieces
     endpoint = (
         "  check:\n    entity: person\n    kind: verifier\n    inputs: [email]\n    sufficient: [[email]]\n"
         "    request: {method: GET, path: /v1/check, query: {email: '{email}'}}\n"
