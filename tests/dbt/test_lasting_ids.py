@@ -24,6 +24,7 @@ NAMED: dict[str, list[list[str]]] = {
     "merged twice": [["a1 a2 a3", "b1 b2", "c1"], ["a1 a2 a3", "b1 b2 c1"], ["a1 a2 a3 b1 b2 c1"], ["a1 a2 a3"]],
     "equal halves": [["a1 a2", "b1 b2"], ["a1 a2 b1 b2"], ["a1 a2 b1 b2"], ["a1 a2 b1 b2"]],
     "first record leaves": [["a1 a2 a3"], ["a1", "a2 a3"], ["a1", "a2 a3"], ["a1", "a2 a3"]],
+    "moved away before": [["a1 a2 a3", "b1 b2"], ["a2 a3", "a1 b1 b2"], ["a1 b1 b2"], ["a1", "b1 b2"]],
     "everybody gone": [["a1 a2"], [], [], []],
 }
 
@@ -144,6 +145,12 @@ def test_the_largest_part_of_a_split_keeps_the_id(played: tuple[list[Build], Pla
     left = given.ids[-1]["a1"]
     assert left != kept
     assert (2, "split", kept, left, 1) in given.history
+
+
+def test_an_id_that_others_had_is_not_given_to_one_who_left_them(played: tuple[list[Build], Played]) -> None:
+    given = named(played, "moved away before")
+    assert given.ids[-1]["a1"] not in {given_id for ids in given.ids[:-1] for given_id in ids.values()}
+    assert given.redirects == {first_id("moved away before", "a1"): None}
 
 
 def test_an_id_without_members_is_retired(played: tuple[list[Build], Played]) -> None:
