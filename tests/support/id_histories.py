@@ -93,8 +93,8 @@ class Memory:
     def build(self, members: Build) -> dict[Member, str]:
         """Member → golden id."""
         clusters: dict[tuple[str, str], list[Member]] = defaultdict(list)
-        for member, (cluster, _) in members.items():
-            clusters[member[0], cluster].append(member)
+        for member, (name, _) in members.items():
+            clusters[member[0], name].append(member)
         overlaps: dict[tuple[tuple[str, str], str], int] = defaultdict(int)
         for cluster, inside in clusters.items():
             for member in inside:
@@ -119,11 +119,9 @@ class Memory:
                 ids[cluster] = _hash(*first)
                 if (cluster[0], ids[cluster]) in taken:
                     ids[cluster] = _hash(*first, str(self.built + 1))
-        return self._remember(members, {m: ids[m[0], cluster] for m, (cluster, _) in members.items()})
+        return self._remember(members, {m: ids[m[0], name] for m, (name, _) in members.items()})
 
-    def _take(
-        self, overlaps: Mapping[tuple[tuple[str, str], str], int], ids: dict[tuple[str, str], str]
-    ) -> None:
+    def _take(self, overlaps: Mapping[tuple[tuple[str, str], str], int], ids: dict[tuple[str, str], str]) -> None:
         used = {(cluster[0], given) for cluster, given in ids.items()}
         order = sorted(overlaps, key=lambda o: (-overlaps[o], *self.age[o[0][0], o[1]], o[1], o[0][1]))
         for cluster, given in order:
@@ -227,7 +225,9 @@ def play(directory: Path, builds: Sequence[Build], output: Mapping[str, Any]) ->
 
 def together(histories: Sequence[Sequence[Build]]) -> list[Build]:
     """Many histories as one: their members have names of their own."""
-    return [{m: said for history in histories for m, said in history[place].items()} for place in range(len(histories[0]))]
+    return [
+        {m: said for history in histories for m, said in history[place].items()} for place in range(len(histories[0]))
+    ]
 
 
 def expected(builds: Sequence[Build]) -> list[dict[Member, str]]:
