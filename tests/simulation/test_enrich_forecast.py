@@ -12,10 +12,13 @@ from decimal import Decimal
 
 import pytest
 
+from revetl.enrich.forecasting.drawn_stage import StageModel
 from revetl.enrich.forecasting.estimate import estimate
-from revetl.enrich.forecasting.forecast import Cohort, StageModel, forecast, quantile
+from revetl.enrich.forecasting.forecast import forecast
 from revetl.enrich.forecasting.rates import ProviderRates, UncertainRate
+from revetl.enrich.forecasting.sampling import quantile
 from revetl.enrich.options import WaterfallOptions
+from revetl.enrich.selection.cohorts import Cohort
 from revetl.providers.base import Answer
 from revetl.providers.grammar import EndpointLimits, RateWindow
 from tests.simulation.test_enrich_engine import check, enrich, number, providers
