@@ -12,7 +12,7 @@ import pytest
 
 from revetl.errors import GuardrailError
 from revetl.model import Scalar
-from revetl.state import ownership, renaming
+from revetl.state import ownership, renaming, schema
 from revetl.state.schema import create_all, relation, table_suffix
 from revetl.warehouse.base import Warehouse
 from revetl.warehouse.open import open_warehouse
@@ -154,3 +154,8 @@ def test_state_of_an_earlier_version_belongs_to_the_target_of_its_last_run(wareh
         )
     with pytest.raises(GuardrailError, match="'prod'"):
         ownership.claim(warehouse, "dev", datetime(2026, 1, 3, tzinfo=UTC))
+
+
+def test_every_table_that_names_a_sync_is_renamed() -> None:
+    named = {name for name, columns in schema.TABLES.items() if "sync" in {column for column, _ in columns}}
+    assert named - {name for name, column in renaming._NAMING if column == "sync"} == set()
