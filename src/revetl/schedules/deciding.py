@@ -17,7 +17,7 @@ OPEN: tuple[DueStatus, ...] = ("waiting", "running")
 ON_TIME = timedelta(minutes=5)
 LOOK_BACK = timedelta(days=31)  # a minute's cron has 44,640 times in them, which take a fifth of a second
 MOST_CAUGHT_UP = 100
-MOST_ATTEMPTS = 3
+MOST_ATTEMPTS = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

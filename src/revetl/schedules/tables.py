@@ -22,8 +22,10 @@ _RUN = tuple(name for name, _ in TABLES["scheduled_runs"])  # the fields of DueR
 class ScheduleTables:
     """The two tables of one warehouse. Reading gives nothing where they are not there yet."""
 
-    def __init__(self, warehouse: Warehouse) -> None:
+    def __init__(self, warehouse: Warehouse, *, there: bool = False) -> None:
+        """`there`: the tables are, which is not asked again."""
         self._warehouse = warehouse
+        self._known_there = there
         self._schedules = table(relation(warehouse, "schedules"))
         self._runs = table(relation(warehouse, "scheduled_runs"))
 
@@ -31,9 +33,12 @@ class ScheduleTables:
         """Safe to repeat."""
         if not self._there():
             create_all(self._warehouse)
+            self._known_there = True
 
     def _there(self) -> bool:
-        return bool(self._warehouse.columns(relation(self._warehouse, "scheduled_runs")))
+        if not self._known_there:
+            self._known_there = bool(self._warehouse.columns(relation(self._warehouse, "scheduled_runs")))
+        return self._known_there
 
     def states(self) -> dict[str, ScheduleState]:
         """By the name of the schedule, those that are declared no more among them."""

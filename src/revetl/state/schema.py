@@ -121,6 +121,29 @@ TABLES: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("ended_at", "TIMESTAMP"),
         ("exit_code", "BIGINT"),
     ),
+    "incidents": (  # one row per incident that alerts.yml asks to be told of
+        ("incident_id", "VARCHAR"),
+        ("rule", "VARCHAR"),
+        ("subject", "VARCHAR"),  # the sync, the waterfall or the provider
+        ("severity", "VARCHAR"),
+        ("said", "VARCHAR"),
+        ("command", "VARCHAR"),  # what shows it
+        ("count", "BIGINT"),
+        ("since", "TIMESTAMP"),
+        ("opened_at", "TIMESTAMP"),
+        ("seen_at", "TIMESTAMP"),
+        ("recovered_at", "TIMESTAMP"),  # NULL: it is open
+    ),
+    "alert_messages": (  # one row per piece of news of an incident and channel
+        ("incident_id", "VARCHAR"),
+        ("channel", "VARCHAR"),
+        ("news", "VARCHAR"),  # opened, recovered
+        ("written_at", "TIMESTAMP"),
+        ("sent_at", "TIMESTAMP"),
+        ("attempts", "BIGINT"),
+        ("error", "VARCHAR"),
+        ("dropped", "VARCHAR"),  # why it is not sent
+    ),
     "leases": (
         ("name", "VARCHAR"),
         ("run_id", "VARCHAR"),  # NULL: free
