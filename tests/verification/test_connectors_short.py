@@ -1,4 +1,4 @@
-"""The kills in front of connectors in a short form: that they are played, that nothing is found, and that it could be."""
+"""The kills in front of connectors in short: that they are played, that nothing is found, and that it could be."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-
 from verification.connector_places import Standing, files
 from verification.connectors import Tally, play
 
@@ -20,7 +19,7 @@ def test_a_folder_of_files(tmp_path: Path) -> None:
 
 def test_a_connector_that_says_done_and_does_nothing_is_found(tmp_path: Path) -> None:
     [place] = files(tmp_path, ("a folder",))
-    nowhere = replace(place, standing=lambda: {})
+    nowhere = replace(place, standing=dict)
     tally = play(nowhere, tmp_path, kills=1, seed=2)
     assert tally.lost > 10
     assert tally.first_failure.startswith("round 1: lost")
