@@ -26,7 +26,7 @@ def load_list(warehouse: Warehouse, numbers: range) -> None:
     cells = ", ".join(f"{name} VARCHAR" for name in columns)
     warehouse.execute(f"CREATE OR REPLACE TABLE marts.people_of_a_list ({cells})")
     rows = [person(n, golden_id=f"row{n}") for n in numbers]
-    warehouse.append(LIST, pa.table({c: pa.array([row[c] for row in rows], pa.string()) for c in columns}))
+    warehouse.append(LIST, pa.table({c: pa.array([row.get(c) for row in rows], pa.string()) for c in columns}))
 
 
 def foreseen_and_done(known: int, listed: range) -> tuple[Estimate, EnrichReport]:
