@@ -11,7 +11,7 @@ import pytest
 
 from revetl.enrich.invoices.comparing import LedgerCall, compare
 from revetl.enrich.invoices.ledger import charged_calls
-from revetl.enrich.invoices.reading import Invoice, InvoiceLine, read_invoice
+from revetl.enrich.invoices.reading import Invoice, BilledLine, read_invoice
 from revetl.enrich.lists.files import open_list
 from revetl.errors import Ambiguous, ConfigError
 from tests.simulation.test_enrich_engine import enrich, number, providers
@@ -20,8 +20,8 @@ from tests.support.enrich_fakes import hit, person, warehouse_with
 DAY = date(2026, 1, 1)
 
 
-def line(n: int, usd: str, day: date = DAY, reference: str | None = None) -> InvoiceLine:
-    return InvoiceLine(n, day, Decimal(usd), reference)
+def line(n: int, usd: str, day: date = DAY, reference: str | None = None) -> BilledLine:
+    return BilledLine(n, day, Decimal(usd), reference)
 
 
 def call(name: str, usd: str, day: date = DAY, request_id: str | None = None, *, in_doubt: bool = False) -> LedgerCall:

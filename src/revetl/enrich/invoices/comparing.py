@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from decimal import Decimal
 
-from revetl.enrich.invoices.reading import InvoiceLine
+from revetl.enrich.invoices.reading import BilledLine
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,16 +51,16 @@ class InvoiceComparison:
     ledger_usd: Decimal = Decimal(0)
     matched: int = 0
     differing: list[ReferenceDifference] = field(default_factory=list)
-    billed_only: list[InvoiceLine] = field(default_factory=list)
+    billed_only: list[BilledLine] = field(default_factory=list)
     ledger_only: list[LedgerCall] = field(default_factory=list)
-    billed_in_doubt: list[tuple[InvoiceLine, LedgerCall]] = field(default_factory=list)
+    billed_in_doubt: list[tuple[BilledLine, LedgerCall]] = field(default_factory=list)
 
     @property
     def agrees(self) -> bool:
         return not (self.differing or self.billed_only or self.ledger_only or self.billed_in_doubt)
 
 
-def compare(lines: Sequence[InvoiceLine], calls: Sequence[LedgerCall]) -> InvoiceComparison:
+def compare(lines: Sequence[BilledLine], calls: Sequence[LedgerCall]) -> InvoiceComparison:
     """`calls`: those of the vendor, of the invoice's days and of the day before and after them."""
     found = InvoiceComparison(sum((line.usd for line in lines), Decimal(0)))
     left = _by_reference(found, [line for line in lines if line.usd], calls)
@@ -92,16 +92,16 @@ def compare(lines: Sequence[InvoiceLine], calls: Sequence[LedgerCall]) -> Invoic
 
 @dataclass(frozen=True, slots=True)
 class _Left:
-    lines: list[InvoiceLine]
+    lines: list[BilledLine]
     calls: list[LedgerCall]
 
 
-def _by_reference(found: InvoiceComparison, lines: Sequence[InvoiceLine], calls: Sequence[LedgerCall]) -> _Left:
+def _by_reference(found: InvoiceComparison, lines: Sequence[BilledLine], calls: Sequence[LedgerCall]) -> _Left:
     of: dict[str, list[LedgerCall]] = defaultdict(list)
     for call in calls:
         for name in {call.call_id, call.request_id or call.call_id}:
             of[name].append(call)
-    named: dict[str, list[InvoiceLine]] = defaultdict(list)
+    named: dict[str, list[BilledLine]] = defaultdict(list)
     for line in lines:
         if line.reference in of:
             named[line.reference or ""].append(line)

@@ -27,7 +27,7 @@ _NAMES: Mapping[Part, tuple[str, ...]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class InvoiceLine:
+class BilledLine:
     """`number`: which line of the file it is, the header being the first. `usd` is negative for a refund."""
 
     number: int
@@ -40,7 +40,7 @@ class InvoiceLine:
 class Invoice:
     """`others`: how many lines of the file are none of the invoice's."""
 
-    lines: Sequence[InvoiceLine]
+    lines: Sequence[BilledLine]
     others: int
 
 
@@ -48,7 +48,7 @@ def read_invoice(listing: Listing, columns: Mapping[str, str]) -> Invoice:
     """`columns`: part → the file's column, where the caller says it. ConfigError where the day or the amount stands in
     no column that is known, and where the file has no line."""
     places = _places(listing.header, columns)
-    lines, others = list[InvoiceLine](), 0
+    lines, others = list[BilledLine](), 0
     number = 1
     for chunk in listing.chunks():
         for row in chunk:
@@ -58,7 +58,7 @@ def read_invoice(listing: Listing, columns: Mapping[str, str]) -> Invoice:
                 others += 1
                 continue
             reference = str(row[places["reference"]] or "").strip() if "reference" in places else ""
-            lines.append(InvoiceLine(number, day, usd, reference or None))
+            lines.append(BilledLine(number, day, usd, reference or None))
     if not lines:
         hint = (
             "A day is written as 2026-01-31, an amount as 12.50. --column COLUMN=day and COLUMN=usd say where they are."
