@@ -168,7 +168,7 @@ def test_a_window_that_we_use_up_alone_holds_nothing_up(others: int, most_s: flo
         response.headers["X-Remaining"] = str(190 - len(window._passed))
         return response
 
-    vendor = Vendor(answer)
+    vendor = Vendor(answer, latency_s=0.15)
 
     async def main() -> float:
         began = asyncio.get_running_loop().time()
