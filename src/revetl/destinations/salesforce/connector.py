@@ -9,6 +9,7 @@ from typing import Any
 
 from revetl.clock import Clock
 from revetl.destinations.base import NO_JOBS, Destination, Limits, ObjectSchema, Quota, RecordMatch
+from revetl.destinations.capabilities import TokenScopes
 from revetl.destinations.salesforce import api, lead_or_contact
 from revetl.destinations.salesforce.bulk import BulkIngest
 from revetl.destinations.salesforce.lead_or_contact import LeadOrContactReader
@@ -41,6 +42,7 @@ class Salesforce(SessionDestination):
         self._options = options
         self._usage: tuple[int, int] | None = None
         base_url = options.base_url.rstrip("/")
+        self._token = options.auth.token(base_url)
         self._session = Session(
             name,
             base_url,
@@ -51,7 +53,7 @@ class Salesforce(SessionDestination):
                 },
                 policy=Policy(timeout_s=options.timeout_s, deadline_s=max(180.0, 2 * options.timeout_s)),
                 allow_insecure=options.allow_insecure,
-                auth=[options.auth.token(base_url)],
+                auth=[self._token],
             ),
             ResponseRules(
                 verdict=api.verdict,
@@ -74,6 +76,13 @@ class Salesforce(SessionDestination):
             raise ConfigError(f"{api.refused(self._session, response)}", hint="Is api_version one that the org has?")
         day = api.first_error(response).get("DailyApiRequests") or {}
         return f"{day.get('Remaining')} of {day.get('Max')} requests of the day left; {self._rules()}"
+
+    async def scopes(
+        self, object_: str, match_on: str | None, others: Sequence[str], *, makes_fields: bool
+    ) -> TokenScopes:
+        """`full` holds `api` (docs). Salesforce says a token's scopes beside the token, of some flows."""
+        granted = self._token.scopes_granted
+        return TokenScopes(("api",), granted | {"api"} if granted is not None and "full" in granted else granted)
 
     async def describe(self, object_: str) -> ObjectSchema:
         return ObjectSchema({name: known.field for name, known in (await self._fields(object_)).items()})
