@@ -41,6 +41,7 @@ COMMANDS: dict[str, str] = {
     "disconnect": "Leave a destination: what stands there because of a sync, and its state.",
     "erase": "Forget a person: remove what is kept, never look up or send again.",
     "explain": "Tell one record's story: sources, values, last outcomes.",
+    "provider": "Try a provider with one lookup, or play its examples.",
     "tune": "Find the cheapest order of a waterfall's providers.",
     "sandbox": "Serve local vendors, and make sources to play with.",
     "completion": "Print the script that completes words in bash, zsh or fish.",
@@ -52,7 +53,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "Start": ("init", "scaffold", "check", "demo", "debug", "ls"),
     "The job": ("build", "enrich", "plan", "apply", "sync", "run"),
     "Afterwards": ("runs", "retry", "rollback", "drift", "disconnect", "erase", "explain"),
-    "Tools": ("tune", "sandbox", "schema", "completion"),
+    "Tools": ("provider", "tune", "sandbox", "schema", "completion"),
 }
 
 
