@@ -9,11 +9,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
-from urllib.parse import parse_qsl
-
-import httpx
+from urllib.parse import parse_qsl, urlsplit
 
 from revetl.errors import CallError
+from revetl.http import Response, Transport
 from revetl.providers.base import Answer, Lookup, Reply
 from revetl.providers.examples.files import Example, ExpectedAnswer, ExpectedRequest
 from revetl.providers.grammar import ProviderSpec
@@ -47,7 +46,7 @@ class Played:
     replies: dict[str, Reply] = field(default_factory=dict)
     raised: CallError | None = None
     jobs: list[str] = field(default_factory=list)
-    requests: list[httpx.Request] = field(default_factory=list)
+    requests: list[Any] = field(default_factory=list)
     seconds: float = 0.0
 
 
@@ -76,27 +75,27 @@ def differences(spec: ProviderSpec, example: Example) -> list[str]:
     return found
 
 
-class _Vendor(httpx.AsyncBaseTransport):
+class _Vendor(Transport):
     """Answers the exchanges of one example in order, and the last one again where it is asked more often."""
 
     def __init__(self, example: Example, token_path: str | None) -> None:
         self._exchanges = example.content.exchanges
         self._token_path = token_path
-        self.asked: list[httpx.Request] = []
+        self.asked: list[Any] = []
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+    async def handle_async_request(self, request: Any) -> Response:
         if self._token_path is not None and request.url.path.endswith(self._token_path):
-            return httpx.Response(200, json={"access_token": _TOKEN, "expires_in": 3600})
+            return Response(200, json={"access_token": _TOKEN, "expires_in": 3600})
         self.asked.append(request)
         answer = self._exchanges[min(len(self.asked), len(self._exchanges)) - 1].response
         if answer.is_json:
-            return httpx.Response(answer.status, headers=answer.headers, json=answer.body)
-        return httpx.Response(answer.status, headers=answer.headers, text=answer.text)
+            return Response(answer.status, headers=answer.headers, json=answer.body)
+        return Response(answer.status, headers=answer.headers, text=answer.text)
 
 
 async def _play(spec: ProviderSpec, example: Example) -> Played:
     token_url = spec.auth.token_url
-    vendor = _Vendor(example, None if token_url is None else httpx.URL(token_url).path)
+    vendor = _Vendor(example, None if token_url is None else urlsplit(token_url).path)
     clock, played, content = ReplayClock(), Played(), example.content
     options = dict.fromkeys(spec.auth.needs, SECRET)
 
@@ -162,9 +161,9 @@ def _answer_differences(expected: ExpectedAnswer | str, reply: Reply) -> list[st
         ("charged_usd", reply.charged_usd, Decimal(str(expected.charged_usd))),
         ("error_code", reply.error_code, expected.error_code),
     )
-    for what, said, wanted in compared:
-        if said != wanted:
-            found.append(f"{what} is {said}, not {wanted}")
+    for what, actual, listed_ in compared:
+        if actual != listed_:
+            found.append(f"{what} is {actual}, not {listed_}")
     given = {v.field: (v.value, v.confidence, v.verification) for v in reply.values}
     listed = {name: (v.value, v.confidence, v.verification) for name, v in expected.values.items()}
     for field_ in dict.fromkeys([*listed, *given]):
@@ -187,7 +186,7 @@ def _plain(replies: Mapping[str, Reply]) -> str:
     )
 
 
-def _request_differences(expected: ExpectedRequest, request: httpx.Request) -> list[str]:
+def _request_differences(expected: ExpectedRequest, request: Any) -> list[str]:
     found = []
     path = request.url.raw_path.decode("ascii").partition("?")[0]
     sent: list[tuple[str, Any, Any]] = [("method", request.method, expected.method)]
