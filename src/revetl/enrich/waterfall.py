@@ -17,6 +17,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 from revetl.documents import Document, parse, read_yaml
 from revetl.errors import ConfigError, Problem, did_you_mean
 from revetl.providers.grammar import ProviderSpec
+from revetl.schedules.spec import ScheduleSpec
 
 Usd = Annotated[Decimal, Field(ge=0)]
 
@@ -139,6 +140,7 @@ class WaterfallSpec(_Strict):
     same_source: tuple[Annotated[tuple[str, ...], Field(min_length=2)], ...] = ()
     budget: BudgetSpec = BudgetSpec()
     audit: AuditSpec = AuditSpec()
+    schedule: ScheduleSpec | None = Field(default=None, description="When `revetl serve` runs it.")
 
     @model_validator(mode="after")
     def _one_stage_per_provider(self) -> Self:
@@ -263,6 +265,7 @@ def _mistakes(document: Document, spec: WaterfallSpec, providers: Mapping[str, P
             yield document.problem(("inputs", name), f"no provider has an input {name!r}", did_you_mean(name, known))
     yield from _money_mistakes(document, spec, providers)
     yield from _stop_mistakes(document, spec, providers)
+    yield from _schedule_mistakes(document, spec)
     filled = {f for s in spec.stages if s.provider in providers for f in spec.fills(s, providers[s.provider])}
     # A stage that nobody knows might fill any of them: one mistake is told once.
     unknown = any(s.provider not in finders for s in spec.stages)
@@ -289,6 +292,16 @@ def _money_mistakes(
         if name not in known:
             message = f"{name!r} is not asked by this waterfall"
             yield document.problem(("budget", "providers", name), message, did_you_mean(name, known))
+
+
+def _schedule_mistakes(document: Document, spec: WaterfallSpec) -> Iterator[Problem]:
+    """Who runs by hand is shown the cost and asked; of a schedule nobody is."""
+    budget = spec.budget
+    if spec.schedule and (budget.per_run_usd, budget.per_day_usd, budget.per_month_usd) == (None, None, None):
+        message = "a waterfall that is scheduled spends without asking, so it needs a budget"
+        yield document.problem(
+            ("schedule",), message, "Write `budget: {per_day_usd: 5}`, or per_run_usd, per_month_usd."
+        )
 
 
 def _stop_mistakes(document: Document, spec: WaterfallSpec, providers: Mapping[str, ProviderSpec]) -> Iterator[Problem]:

@@ -28,10 +28,12 @@ from revetl.project.manifest import Manifest
 from revetl.project.places import FILE_NAME, find_connections, find_profiles, find_root
 from revetl.project.profiles import Profile, read_profile
 from revetl.project.sagas import read_sagas
+from revetl.project.schedules import read_schedules
 from revetl.project.selection import selected
 from revetl.project.settings import DEFAULT_STATE_SCHEMA, Settings, read_settings
 from revetl.project.target_path import target_path
 from revetl.project.unfinished_builds import begin_build
+from revetl.schedules.spec import Schedule
 
 T = TypeVar("T")
 
@@ -274,6 +276,13 @@ class Project:
             return []
         in_order = [spec.name for spec in self.syncs(verified=False)]
         return read_sagas(self.root / FILE_NAME, self.settings.sagas, self._last_manifest(), in_order)
+
+    def schedules(self) -> list[Schedule]:
+        """Of syncs and of waterfalls, in their order. ConfigError with every mistake in them; those of a sync that
+        pydantic finds are found by `syncs` too."""
+        in_order = [spec.name for spec in self.syncs(verified=False)] if self.built or self.dbt() is not None else []
+        manifest = self._last_manifest() if in_order else None
+        return read_schedules(manifest, in_order, self.waterfalls, self.root / self.settings.enrichment / "waterfalls")
 
     def _refuse_gone(self, manifest: Manifest, ids: Sequence[str]) -> None:
         """ConfigError for a model whose file was deleted after dbt parsed it. Where none of the models' files is here,

@@ -49,6 +49,7 @@ def check(
     refuse_dead_pointers(project, [name for spec in project.waterfalls.values() for name in spec.provider_names])
     specs = project.syncs(select, exclude, verified=False)
     project.sagas()
+    project.schedules()
     if not specs:
         return []
     found = [SyncCheck(spec.name, f"{project.named(spec)} → {spec.destination} {spec.object}") for spec in specs]

@@ -7,8 +7,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from revetl.one_or_many import OneOrMany
 from revetl.providers.base import Verification
-from revetl.providers.grammar.model import GrammarModel, OneOrMany, Pointer, Pointers
+from revetl.providers.grammar.model import GrammarModel, Pointer, Pointers
 
 Entity = Literal["person", "company"]
 Transform = Literal["lower", "upper", "strip", "title", "first", "last", "https", "digits", "year"]

@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from revetl.providers.grammar.model import GrammarModel, OneOrMany
+from revetl.one_or_many import OneOrMany
+from revetl.providers.grammar.model import GrammarModel
 from revetl.providers.grammar.templates import texts
 
 Templates = Annotated[tuple[str, ...], OneOrMany()]

@@ -8,11 +8,12 @@ from typing import Annotated
 
 from pydantic import Field
 
+from revetl.one_or_many import OneOrMany
 from revetl.providers.grammar.auth import Auth
 from revetl.providers.grammar.endpoint import Endpoint
 from revetl.providers.grammar.jobs import AsyncJob, JobPoll, PollRow
 from revetl.providers.grammar.limits import EndpointLimits
-from revetl.providers.grammar.model import GrammarModel, Mistake, Name, OneOrMany, Pointer
+from revetl.providers.grammar.model import GrammarModel, Mistake, Name, Pointer
 from revetl.providers.grammar.verdicts import StatusRow
 
 

@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
-from revetl.providers.grammar.model import GrammarModel, OneOrMany, PointerOrWhole
+from revetl.one_or_many import OneOrMany
+from revetl.providers.grammar.model import GrammarModel, PointerOrWhole
 
 # What one answer means.
 #   hit, miss       an answer
