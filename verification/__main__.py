@@ -25,6 +25,7 @@ PROOFS = (
     "storms",
     "faults",
     "identifiers",
+    "golden_ids",
     "warehouses",
     "canaries",
     "enrich_kills",
@@ -38,6 +39,7 @@ SHORT = {
     "REVETL_MACHINE_STEPS": "30000",
     "REVETL_PEOPLE_STEPS": "15000",
     "REVETL_MUTANTS": "25",
+    "REVETL_ID_HISTORIES": "800",
 }
 
 

@@ -42,6 +42,7 @@ COMMANDS: dict[str, str] = {
     "erase": "Forget a person: remove what is kept, never look up or send again.",
     "explain": "Tell one record's story: sources, values, last outcomes.",
     "tune": "Find the cheapest order of a waterfall's providers.",
+    "match": "Learn the weights of matching, score it, see what a change changes.",
     "sandbox": "Serve local vendors, and make sources to play with.",
     "completion": "Print the script that completes words in bash, zsh or fish.",
     "schema": "Print the JSON Schema of a configuration file, for editors.",
@@ -52,7 +53,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "Start": ("init", "scaffold", "check", "demo", "debug", "ls"),
     "The job": ("build", "enrich", "plan", "apply", "sync", "run"),
     "Afterwards": ("runs", "retry", "rollback", "drift", "disconnect", "erase", "explain"),
-    "Tools": ("tune", "sandbox", "schema", "completion"),
+    "Tools": ("tune", "match", "sandbox", "schema", "completion"),
 }
 
 
