@@ -20,6 +20,7 @@ PROOFS = (
     "machine",
     "people",
     "kills",
+    "connectors",
     "mutants",
     "poison",
     "storms",
@@ -40,6 +41,7 @@ SHORT = {
     "REVETL_PEOPLE_STEPS": "15000",
     "REVETL_MUTANTS": "25",
     "REVETL_ID_HISTORIES": "800",
+    "REVETL_CONNECTOR_KILLS": "60",
 }
 
 

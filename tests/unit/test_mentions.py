@@ -135,5 +135,24 @@ def test_a_profile_is_found_in_any_spelling(text: str) -> None:
     assert "linkedin.com/in/ad" not in profiles_in(text)
 
 
-def test_a_text_without_end_is_read_in_bounded_time() -> None:
-    assert emails_in("%25" * 5_000 + "@" * 5_000) == set()
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("%25" * 5_000 + "@" * 5_000, id="percent-signs"),
+        pytest.param("a" * 80_000 + " @b.test", id="a-word-without-end"),
+        pytest.param("(c)" * 40_000 + "@ b.test", id="comments"),
+        pytest.param("aA" * 40_000 + "@" + "aA" * 40_000, id="sentences"),
+        pytest.param(" " * 80_000 + "(", id="blanks"),
+        pytest.param("!a" * 40_000 + "@b.test", id="signs"),
+    ],
+)
+def test_a_text_without_end_is_read_in_bounded_time(text: str) -> None:
+    """Where the work grew with the square of the text, one of these would take minutes."""
+    found = emails_in(text + " ada@acme.test")
+    assert len(found) < 1_000
+    assert "ada@acme.test" in found
+
+
+@pytest.mark.parametrize("around", ["x@y.test!{}", "'{}'", "a@b@{}"])
+def test_an_address_right_behind_another_is_found(around: str) -> None:
+    assert "bob@acme.test" in emails_in(around.format("bob@acme.test"))

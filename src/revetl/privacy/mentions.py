@@ -38,8 +38,10 @@ MARKS = ("@", "＠", "﹫", "%", "％", "﹪", "&", "＆", "﹠", "\\u", "＼u",
 _NESTED = 4  # times that one form may stand within another
 _MOST_FORMS = 64
 
-# Local part and domain as loose as mail servers take them; then what else they may be read as.
-_ADDRESS = re.compile(r"([^\s@<>()\[\],;:\"\\]+)@([^\W_](?:[\w.-]*[^\W_])?)")
+# Local part and domain as loose as mail servers take them; then what else they may be read as. Both are looked for
+# around an @ and no further than an address is long, so that the work grows with the text and not with its square.
+_LOCAL_END = re.compile(r"[^\s@<>()\[\],;:\"\\]+\Z")
+_DOMAIN_START = re.compile(r"[^\W_](?:[\w.-]*[^\W_])?")
 # Signs that may stand in an address and hardly ever do: an address may begin behind each.
 _BREAKS = re.compile(r"[!#$%&'*/=?^`{|}~]")
 _ASCII_END = re.compile(r"[A-Za-z0-9._+-]+\Z")
@@ -47,7 +49,7 @@ _ASCII_START = re.compile(r"[A-Za-z0-9.-]*[A-Za-z0-9]")
 # A sentence that follows without a blank: `ada@acme.com.Then`. Small letters are more domain: `ada@acme.co.uk`.
 _SENTENCE = re.compile(r"(?<=[a-z0-9])(?:\.(?=[A-Z][a-z])|-?(?=[A-Z]))")
 # What may stand in an address by its grammar and is no part of its name: blanks around the @, comments, quotes.
-_AROUND_AT = re.compile(r"(?:\s|\([^()@]*\))*@(?:\s|\([^()@]*\))*")
+_AROUND_AT = re.compile(r"(?<!\s)(?:\s++|\([^()@]*+\)){0,16}+@(?:\s++|\([^()@]*+\)){0,16}+")
 _QUOTED = re.compile(r"\"([^\"\s@]+)\"(?=@)")
 _LONGEST = 320  # characters of an address
 _PROFILE = re.compile(r"linkedin\.com/[^\s<>\"'`|\\^{}\[\]]+")
@@ -133,10 +135,20 @@ _UNDO: tuple[Callable[[str], str], ...] = (unquote, unquote_plus, html.unescape,
 
 
 def _addresses(text: str) -> Iterator[str]:
-    for found in _ADDRESS.finditer(text):
-        for local in _locals(found[1]):
-            for domain in _domains(found[2]):
-                yield f"{local}@{domain}"
+    behind_last = 0  # an address may begin where another ended
+    for at in re.finditer("@", text):
+        first = max(0, at.start() - _LONGEST)
+        run = _LOCAL_END.search(text[first : at.start()])
+        domain = _DOMAIN_START.match(text[at.end() : at.end() + _LONGEST])
+        if not run or not domain:
+            continue
+        runs = {run[0]}
+        if first + run.start() < behind_last < at.start():
+            runs.add(text[behind_last : at.start()])
+        behind_last = max(behind_last, at.end() + domain.end())
+        for local in sorted({local for each in runs for local in _locals(each)}):
+            for host in _domains(domain[0]):
+                yield f"{local}@{host}"
 
 
 def _locals(run: str) -> Iterator[str]:

@@ -24,6 +24,7 @@ _NAMING = (
     ("saved_plans", "sync"),
     ("outcomes", "sync"),
     ("publications", "sync"),
+    ("destination_jobs", "sync"),
     ("runs", "subject"),
     ("syncs", "sync"),
     ("saga_runs", "sync"),
