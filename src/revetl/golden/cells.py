@@ -35,7 +35,7 @@ class ClusterTable:
         kind = ""
         if self.entity is not None and self.only is None:
             record, cluster = (f"{ident(self.entity)} || '|' || {each}" for each in (record, cluster))
-        elif self.entity is not None:
+        elif self.entity is not None and self.only is not None:
             kind = f"AND {ident(self.entity)} = {literal(self.only)}"
         return f"""
             SELECT {record} AS record, {cluster} AS cluster

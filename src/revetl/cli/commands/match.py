@@ -84,7 +84,7 @@ def evaluate(
 @wait_option
 def diff(
     options: ProjectOptions, before: str, model: str, form: str, as_json: bool, exit_code: bool, wait_s: float
-) -> None:
+) -> int:
     """Show whom a change of matching makes one and whom it takes apart: MODEL (golden_members) as it is now against the
     table BEFORE, `schema.table`, or a schema that holds a table of the same name. Records that one side alone has are
     counted apart.
@@ -104,5 +104,4 @@ def diff(
         echo(diff_markdown(found))
     else:
         show_diff(console(), found)
-    if exit_code and found.changes:
-        click.get_current_context().exit(1)
+    return int(exit_code and bool(found.changes))
