@@ -50,7 +50,7 @@ def train(options: ProjectOptions, patterns: str, dry_run: bool, wait_s: float, 
 @command.command("evaluate")
 @project_options
 @click.argument("model")
-@click.argument("labels", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("labels", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--entity", type=click.Choice(["contact", "company"]), help="Of golden_members: which kind.")
 @wait_option
 @json_option
