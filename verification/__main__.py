@@ -26,6 +26,7 @@ PROOFS = (
     "storms",
     "faults",
     "identifiers",
+    "golden_ids",
     "warehouses",
     "canaries",
     "enrich_kills",
@@ -40,6 +41,7 @@ SHORT = {
     "REVETL_MACHINE_STEPS": "30000",
     "REVETL_PEOPLE_STEPS": "15000",
     "REVETL_MUTANTS": "25",
+    "REVETL_ID_HISTORIES": "800",
     "REVETL_CONNECTOR_KILLS": "60",
 }
 
