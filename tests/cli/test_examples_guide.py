@@ -74,7 +74,9 @@ def test_the_page(tmp_path: Path) -> None:
     refused = ask("select sync, key, error_code from revetl.outcomes where status = 'rejected'")
     assert refused == [("engage__users", "bob at example.com", "INVALID")]
     assert ask("select count(*) from revetl.outcomes where op = 'link' and status = 'ok'") == [(1,)]
-    assert ask("select hubspot_owner_id, dealstage from revetl.snapshot__hubspot__deals") == [("710001", "contractsent")]
+    assert ask("select hubspot_owner_id, dealstage from revetl.snapshot__hubspot__deals") == [
+        ("710001", "contractsent")
+    ]
     [user] = kin
     assert (user["address"], user["tags"]) == ({"city": "Riga", "zip": "LV-1010"}, ["vip", "beta"])
     [run] = read_runs(files_in_bucket(s3, "exports-of-examples", "orders/"), "orders")
