@@ -19,6 +19,15 @@ PAGE = ROOT / "docs" / "expressible.md"
 EXAMPLES = ROOT / "docs" / "guides" / "examples.md"
 
 
+_HEAD = """# What can be expressed
+Written by `scripts/expressible_docs.py`. Don't edit it.
+
+Of {total} sync definitions in public repositories, 67 of them from production, **{shown} ({share:.1%})** are of a kind
+that an example shows; [the examples](guides/examples.md) are run by a test. The counts are a survey's, which says how
+many definitions each ability unlocks: each stands once. What is shown is the kind, not each definition of it.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class DefinitionKind:
     """`count`: how many published definitions it takes to be able to do this. `examples`: the numbers of the sections
@@ -30,8 +39,8 @@ class DefinitionKind:
     lacks: str = ""
 
 
-# Of a survey of 169 definitions of reverse-ETL syncs in public repositories, 67 of them from production. It says how many
-# each ability unlocks, so a definition stands once; what it does not name is the last line.
+# Of a survey of 169 definitions of reverse-ETL syncs in public repositories, 67 of them from production. It says how
+# many each ability unlocks, so a definition stands once; what it does not name is the last line.
 KINDS = (
     DefinitionKind("HubSpot's contacts and companies by email or domain; rows to an endpoint", 13, (2, 4)),
     DefinitionKind("an HTTP request of its own shape: paths, nested bodies, batches, results", 33, (3, 11, 12)),
@@ -53,17 +62,7 @@ def page() -> str:
     headings = dict(re.findall(r"^## (\d+)\. (.+)$", EXAMPLES.read_text("utf-8"), re.MULTILINE))
     total = sum(kind.count for kind in KINDS)
     shown = sum(kind.count for kind in KINDS if kind.examples)
-    lines = [
-        "# What can be expressed",
-        "Written by `scripts/expressible_docs.py`. Don't edit it.",
-        "",
-        f"Of {total} sync definitions in public repositories, 67 of them from production, **{shown} ({shown / total:.1%})** are of a",
-        "kind that an example shows; [the examples](guides/examples.md) are run by a test. The counts are a survey's, which says how",
-        "many definitions each ability unlocks: each stands once. What is shown is the kind, not each definition of it.",
-        "",
-        "| kind | definitions | |",
-        "|---|---|---|",
-    ]
+    lines = [_HEAD.format(total=total, shown=shown, share=shown / total), "| kind | definitions | |", "|---|---|---|"]
     for kind in KINDS:
         links = [_link(n, headings) for n in kind.examples]
         lines.append(f"| {kind.says} | {kind.count} | {'yes: ' + ', '.join(links) if links else 'no: ' + kind.lacks} |")
