@@ -78,7 +78,7 @@ def _sync(project: Project, spec: SyncSpec, *, probe: bool) -> str:
     went = f"{project.named(spec)} → {spec.destination} ({kind}, {account}) {spec.object}"
     if probe:
         lacking, scopes = asyncio.run(_access(project, spec))
-        went += f"\n{_in_words(scopes)}" if scopes is not None and scopes.needed else ""
+        went += f"\n{scopes_in_words(scopes)}" if scopes is not None and scopes.needed else ""
         if lacking:
             raise Denied("\n".join([went, *lacking]))
     try:
@@ -113,7 +113,7 @@ async def _access(project: Project, spec: SyncSpec) -> tuple[list[str], TokenSco
         return found, await destination.scopes(spec.object, spec.created_through, others, makes_fields=makes_fields)
 
 
-def _in_words(scopes: TokenScopes) -> str:
+def scopes_in_words(scopes: TokenScopes) -> str:
     needed = f"takes the scopes {' '.join(scopes.needed)}"
     if scopes.granted is None:
         return f"{needed}; {NOT_TOLD}"
