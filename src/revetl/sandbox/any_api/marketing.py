@@ -1,5 +1,5 @@
-"""Two marketing tools as their APIs are: a member of a list under the MD5 of the address, as Mailchimp has it; and a bulk
-update that lists only what it refused, as Iterable has it."""
+"""Two marketing tools as their APIs are: a member of a list under the MD5 of the address, as Mailchimp has it; and a
+bulk update that lists only what it refused, as Iterable has it."""
 
 from __future__ import annotations
 
