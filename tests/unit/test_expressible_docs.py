@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
@@ -12,11 +13,12 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
-def command() -> ModuleType:
+def command(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     spec = spec_from_file_location("expressible_docs", ROOT / "scripts" / "expressible_docs.py")
     assert spec is not None
     assert spec.loader is not None
     module = module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "expressible_docs", module)  # where its dataclass looks for its names
     spec.loader.exec_module(module)
     return module
 
