@@ -39,6 +39,11 @@ def set_option(ctx: click.Context, name: str, value: object) -> None:
     _begin(settings)
 
 
+def is_given(ctx: click.Context) -> bool:
+    """Whether any of the flags was."""
+    return bool(ctx.find_root().meta.get(_META))
+
+
 def is_quiet() -> bool:
     """Whether progress and notes are left out in the command that runs on this thread."""
     ctx = click.get_current_context(silent=True)

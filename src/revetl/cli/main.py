@@ -41,6 +41,8 @@ COMMANDS: dict[str, str] = {
     "disconnect": "Leave a destination: what stands there because of a sync, and its state.",
     "erase": "Forget a person: remove what is kept, never look up or send again.",
     "explain": "Tell one record's story: sources, values, last outcomes.",
+    "serve": "Run what is scheduled, until it is stopped.",
+    "schedule": "List scheduled runs: what is next, what was missed, why one waits.",
     "tune": "Find the cheapest order of a waterfall's providers.",
     "sandbox": "Serve local vendors, and make sources to play with.",
     "completion": "Print the script that completes words in bash, zsh or fish.",
@@ -52,6 +54,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "Start": ("init", "scaffold", "check", "demo", "debug", "ls"),
     "The job": ("build", "enrich", "plan", "apply", "sync", "run"),
     "Afterwards": ("runs", "retry", "rollback", "drift", "disconnect", "erase", "explain"),
+    "By itself": ("serve", "schedule"),
     "Tools": ("tune", "sandbox", "schema", "completion"),
 }
 

@@ -40,6 +40,18 @@ class ProjectOptions:
     target_path: Path | None = None
     profile: str | None = None
 
+    def as_flags(self) -> list[str]:
+        """The same for a command of ours in another process, whose working directory is this one."""
+        given = {
+            "--project-dir": self.project_dir,
+            "--profiles-dir": self.profiles_dir,
+            "--target": self.target,
+            "--vars": self.vars,
+            "--target-path": self.target_path,
+            "--profile": self.profile,
+        }
+        return [word for flag, value in given.items() if value is not None for word in (flag, str(value))]
+
     def load(self) -> Project:
         """Reads the project; ConfigError with every mistake in its files."""
         from revetl import project

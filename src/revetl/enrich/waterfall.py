@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -17,6 +17,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 from revetl.documents import Document, parse, read_yaml
 from revetl.errors import ConfigError, Problem, did_you_mean
 from revetl.providers.grammar import ProviderSpec
+from revetl.schedules.spec import ScheduleSpec
 
 Usd = Annotated[Decimal, Field(ge=0)]
 
@@ -139,6 +140,7 @@ class WaterfallSpec(_Strict):
     same_source: tuple[Annotated[tuple[str, ...], Field(min_length=2)], ...] = ()
     budget: BudgetSpec = BudgetSpec()
     audit: AuditSpec = AuditSpec()
+    schedule: ScheduleSpec | None = Field(default=None, description="When `revetl serve` runs it.")
 
     @model_validator(mode="after")
     def _one_stage_per_provider(self) -> Self:
@@ -198,8 +200,11 @@ class WaterfallSpec(_Strict):
         return tuple(dict.fromkeys(n for s in self.stages for n in (s.provider, *s.verify.values())))
 
 
-def load_waterfalls(directory: Path, providers: Mapping[str, ProviderSpec]) -> dict[str, WaterfallSpec]:
+def load_waterfalls(
+    directory: Path, providers: Mapping[str, ProviderSpec], enrichable: Mapping[str, Collection[str]] | None = None
+) -> dict[str, WaterfallSpec]:
     """Every waterfall of the folder by name, in the order of the files' names; none where there is no such folder.
+    `enrichable`: the golden contract, a model → its columns that providers may fill; one that says none lets them all.
 
     Raises ConfigError with every mistake of every file, each at its line.
     """
@@ -216,6 +221,7 @@ def load_waterfalls(directory: Path, providers: Mapping[str, ProviderSpec]) -> d
             continue
         if spec.name in found:
             problems.append(document.problem(("name",), f"a waterfall named {spec.name!r} already exists"))
+        problems.extend(_contract_mistakes(document, spec, (enrichable or {}).get(spec.entity, ())))
         problems.extend(_mistakes(document, spec, providers))
         found[spec.name] = spec
     if problems:
@@ -259,12 +265,22 @@ def _mistakes(document: Document, spec: WaterfallSpec, providers: Mapping[str, P
             yield document.problem(("inputs", name), f"no provider has an input {name!r}", did_you_mean(name, known))
     yield from _money_mistakes(document, spec, providers)
     yield from _stop_mistakes(document, spec, providers)
+    yield from _schedule_mistakes(document, spec)
     filled = {f for s in spec.stages if s.provider in providers for f in spec.fills(s, providers[s.provider])}
     # A stage that nobody knows might fill any of them: one mistake is told once.
     unknown = any(s.provider not in finders for s in spec.stages)
     for field in spec.fields:
         if field not in filled and not unknown:
             yield document.problem(("fields", field), f"no stage fills {field!r}", did_you_mean(field, sorted(filled)))
+
+
+def _contract_mistakes(document: Document, spec: WaterfallSpec, enrichable: Collection[str]) -> Iterator[Problem]:
+    for field in spec.fields if enrichable else ():
+        if field not in enrichable:
+            message = f"{field!r} is not a column of {spec.entity} that providers may fill"
+            near = did_you_mean(field, [*enrichable])
+            hint = f"{near} (`config: {{meta: {{enrichable: true}}}}` of a column, in the model's yml, makes it one)"
+            yield document.problem(("fields", field), message, hint)
 
 
 def _money_mistakes(
@@ -276,6 +292,16 @@ def _money_mistakes(
         if name not in known:
             message = f"{name!r} is not asked by this waterfall"
             yield document.problem(("budget", "providers", name), message, did_you_mean(name, known))
+
+
+def _schedule_mistakes(document: Document, spec: WaterfallSpec) -> Iterator[Problem]:
+    """Who runs by hand is shown the cost and asked; of a schedule nobody is."""
+    budget = spec.budget
+    if spec.schedule and (budget.per_run_usd, budget.per_day_usd, budget.per_month_usd) == (None, None, None):
+        message = "a waterfall that is scheduled spends without asking, so it needs a budget"
+        yield document.problem(
+            ("schedule",), message, "Write `budget: {per_day_usd: 5}`, or per_run_usd, per_month_usd."
+        )
 
 
 def _stop_mistakes(document: Document, spec: WaterfallSpec, providers: Mapping[str, ProviderSpec]) -> Iterator[Problem]:

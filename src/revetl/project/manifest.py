@@ -82,6 +82,32 @@ class Manifest:
         found = {Relation(str(n["schema"]), str(n["identifier"]), n.get("database")) for n in nodes}
         return sorted(found, key=lambda r: (r.schema, r.name))
 
+    def model_id(self, name: str) -> str | None:
+        """The unique id of the model, seed or snapshot that `relation` finds by this name; None where there is none."""
+        wanted = self.relation(name) if name in self.model_names() else None
+        found = (id_ for id_, n in self.nodes.items() if n["name"] == name and wanted == _relation_of_rows(n))
+        return next(found, None)
+
+    def source_moments(self, name: str) -> list[tuple[Relation, str]]:
+        """Of the sources that this model is built from: the table, and the column or expression that says when a row
+        was loaded. Those that declare none are left out."""
+        todo, seen = [id_ for id_ in (self.model_id(name),) if id_ is not None], set[str]()
+        while todo:
+            if (id_ := todo.pop()) not in seen:
+                seen.add(id_)
+                todo += self.parents.get(id_, [])
+        found = []
+        for id_ in sorted(seen):
+            node = self.nodes.get(id_, {})
+            said = node.get("loaded_at_field") or (node.get("config") or {}).get("loaded_at_field")
+            if node.get("resource_type") == "source" and said:
+                found.append((Relation(str(node["schema"]), str(node["identifier"]), node.get("database")), str(said)))
+        return found
+
+    def place(self, name: str) -> SyncPlace | None:
+        """Where the sync of that name is declared."""
+        return next((self._place(n) for n in self.sync_nodes().values() if n["name"] == name), None)
+
     def sync_nodes(self) -> dict[str, Mapping[str, Any]]:
         """Unique id → node of every model that declares a sync."""
         return {
@@ -221,6 +247,10 @@ def read_manifest(target_dir: Path, project_dir: Path) -> Manifest:
 def _with_version(node: Mapping[str, Any]) -> str:
     """As dbt's selectors name it."""
     return str(node["name"]) if node.get("version") is None else f"{node['name']}.v{node['version']}"
+
+
+def _relation_of_rows(node: Mapping[str, Any]) -> Relation | None:
+    return _relation(node) if node["resource_type"] in ("model", "seed", "snapshot") else None
 
 
 def _relation(node: Mapping[str, Any]) -> Relation:

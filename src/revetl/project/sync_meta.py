@@ -7,6 +7,7 @@ from dataclasses import replace
 from pydantic import BaseModel, ConfigDict, Field
 
 from revetl.model import FieldPolicy, Guardrails, Metadata, Mode, OnLeave, OptionsRule, WhenNull
+from revetl.schedules.spec import ScheduleSpec
 
 
 class _Meta(BaseModel):
@@ -96,6 +97,7 @@ class SyncMeta(_Meta):
     renamed_from: str | None = Field(
         default=None, description="The sync's name until now: its snapshot, links and waiting records are taken over."
     )
+    schedule: ScheduleSpec | None = Field(default=None, description="When `revetl serve` runs it.")
 
     @property
     def deletes(self) -> bool:

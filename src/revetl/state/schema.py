@@ -101,6 +101,49 @@ TABLES: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("written_until", "BIGINT"),  # records with a smaller ordinal have their outcome
         ("begun_at", "TIMESTAMP"),  # when the run began
     ),
+    "schedules": (  # one row per schedule that a service has seen
+        ("schedule", "VARCHAR"),  # sync:<name>, waterfall:<name>
+        ("definition", "VARCHAR"),  # its cron and time zone: times before these were edited are nobody's
+        ("since", "TIMESTAMP"),  # when it was first seen so
+        ("decided_until", "TIMESTAMP"),  # up to when its times are decided
+        ("source_mark", "VARCHAR"),  # the newest moment of its sources when its last run began
+    ),
+    "scheduled_runs": (  # one row per due run, and per span of missed times
+        ("schedule", "VARCHAR"),
+        ("due_at", "TIMESTAMP"),
+        ("status", "VARCHAR"),  # waiting, running; done, partial, stopped, failed; missed, skipped
+        ("reason", "VARCHAR"),
+        ("since", "TIMESTAMP"),  # of missed times, the first
+        ("missed", "BIGINT"),  # how many the row stands for
+        ("worker", "VARCHAR"),
+        ("attempts", "BIGINT"),
+        ("began_at", "TIMESTAMP"),
+        ("ended_at", "TIMESTAMP"),
+        ("exit_code", "BIGINT"),
+    ),
+    "incidents": (  # one row per incident that alerts.yml asks to be told of
+        ("incident_id", "VARCHAR"),
+        ("rule", "VARCHAR"),
+        ("subject", "VARCHAR"),  # the sync, the waterfall or the provider
+        ("severity", "VARCHAR"),
+        ("said", "VARCHAR"),
+        ("command", "VARCHAR"),  # what shows it
+        ("count", "BIGINT"),
+        ("since", "TIMESTAMP"),
+        ("opened_at", "TIMESTAMP"),
+        ("seen_at", "TIMESTAMP"),
+        ("recovered_at", "TIMESTAMP"),  # NULL: it is open
+    ),
+    "alert_messages": (  # one row per piece of news of an incident and channel
+        ("incident_id", "VARCHAR"),
+        ("channel", "VARCHAR"),
+        ("news", "VARCHAR"),  # opened, recovered
+        ("written_at", "TIMESTAMP"),
+        ("sent_at", "TIMESTAMP"),
+        ("attempts", "BIGINT"),
+        ("error", "VARCHAR"),
+        ("dropped", "VARCHAR"),  # why it is not sent
+    ),
     "leases": (
         ("name", "VARCHAR"),
         ("run_id", "VARCHAR"),  # NULL: free

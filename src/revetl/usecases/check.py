@@ -46,6 +46,7 @@ def check(
     check_matching(project.dbt_dir)
     specs = project.syncs(select, exclude, verified=False)
     project.sagas()
+    project.schedules()
     if not specs:
         return []
     found = [SyncCheck(spec.name, f"{project.named(spec)} → {spec.destination} {spec.object}") for spec in specs]

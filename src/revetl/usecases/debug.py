@@ -165,5 +165,8 @@ def _destination(project: Project, name: str) -> str:
 
 
 def _provider(project: Project, vendor: str) -> str:
-    account = project.connections.provider_account(vendor)
-    return f"key present, {account.base_url or 'the vendor’s own address'}"
+    names = [name for name, spec in project.providers.items() if spec.vendor == vendor]
+    project.refuse_missing_credentials(names)
+    account = project.account(vendor)
+    key = "key present" if any(project.providers[name].auth.needs for name in names) else "no key needed"
+    return f"{key}, {account.base_url or 'the vendor’s own address'}"

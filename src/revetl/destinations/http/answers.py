@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, model_validator
 
-from revetl.destinations.http.syntax import CLOSED, OneOrMany, Path, Pointer, Status, parameters
+from revetl.destinations.http.syntax import CLOSED, Path, Pointer, Status, parameters
+from revetl.one_or_many import OneOrMany
 
 # What an answer, or one record of it, means.
 #   ok, accepted    taken; taken and not applied yet

@@ -9,8 +9,9 @@ from pydantic import BaseModel, Field, model_validator
 
 from revetl.destinations.base import FieldType
 from revetl.destinations.http.answers import ApiJob, ApiPaging, ApiResults
-from revetl.destinations.http.syntax import CLOSED, OneOrMany, Path, Pointer, parameters
+from revetl.destinations.http.syntax import CLOSED, Path, Pointer, parameters
 from revetl.model import Operation
+from revetl.one_or_many import OneOrMany
 
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 

@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import (
     AfterValidator,
     BeforeValidator,
     ConfigDict,
-    GetCoreSchemaHandler,
-    GetJsonSchemaHandler,
     WithJsonSchema,
 )
-from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema
-from pydantic_core.core_schema import no_info_before_validator_function
 
 _PARAMETER = re.compile(r"\{([^{}]+)\}")
 _STATUS = re.compile(r"[1-5](\d\d|xx)")
@@ -43,20 +38,6 @@ def _path(text: str) -> str:
     if not text.startswith("/") or text != path or re.search(r"[{}#\\\s]", bare) or ".." in bare.split("/"):
         raise ValueError(f"a path starts with '/' and has neither query nor blanks; a column stands in {{}}: {text!r}")
     return text
-
-
-class OneOrMany:
-    """On a tuple: one alone may stand without brackets, in the file and in the JSON Schema."""
-
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        def listed(value: object) -> object:
-            return value if isinstance(value, list | tuple) else (value,)
-
-        return no_info_before_validator_function(listed, handler(source))
-
-    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        many = handler(schema)
-        return {"anyOf": [many["items"], many]}
 
 
 Pointer = Annotated[str, AfterValidator(_pointer)]
