@@ -17,7 +17,7 @@ from revetl.usecases.debug import scopes_in_words
             frozenset({"b", "a.read"}),
             "takes the scopes a.read a.write; the token has a.read b; not among them: a.write",
         ),
-        (frozenset({"a.write", "a.read"}), "takes the scopes a.read a.write; the token has a.read a.write"),
+        (frozenset({"a.write", "a.read", "b"}), "takes the scopes a.read a.write, and the token has them"),
     ],
 )
 def test_what_a_sync_takes_stands_beside_what_the_token_has(granted: frozenset[str] | None, said: str) -> None:
