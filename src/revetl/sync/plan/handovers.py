@@ -240,8 +240,8 @@ def _standing_texts(
     tables: SyncTables, fields: Sequence[SyncField], ordinals: Collection[int]
 ) -> dict[int, dict[str, str | None]]:
     """Of these lines those that are in doubt and were read back: what each field holds there. Else a record of which a
-    field is withheld would be in doubt for ever, and sent whole by each run. Fields of text alone: a unique field hardly
-    ever is another."""
+    field is withheld would be in doubt for ever, and sent whole by each run. Fields of text alone: hardly any other is
+    unique."""
     if not ordinals or any(f.type != "VARCHAR" for f in fields):
         return {}
     rows = tables.warehouse.rows(f"SELECT ordinal, found FROM {tables.plan} WHERE in_doubt AND found IS NOT NULL")
