@@ -163,6 +163,13 @@ def test_the_plan_counts_the_link_of_a_record_that_was_refused_and_changed_since
     assert (links_.link, links_.waiting) == (1, 0)
 
 
+def test_blanks_name_no_company(bench: Two) -> None:
+    bench.run_firms()
+    bench.people(ann="  ", bob="", cid=None)
+    plan = bench.plan()
+    assert (plan.links.link, plan.links.waiting) == (0, 0)
+
+
 def test_the_old_link_stands_until_the_new_company_is_there(bench: Two) -> None:
     bench.run_firms()
     bench.run()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from revetl.model import Relation
-from revetl.state.sync_tables import SyncTables, relation_of
+from revetl.state.sync_tables import SyncTables, named_by, relation_of
 from revetl.sync.links import refused
 from revetl.sync.links.following import ids_of
 from revetl.sync.links.links_table import IDENTITY, MAY_STAND, LinkCounts, has_run, same, targets
@@ -157,7 +157,7 @@ def _wanted(tables: SyncTables, planned: bool) -> str:
             {literal(a.object)} AS object,
             CAST(m.{ident(a.by)} AS VARCHAR) AS to_key
         FROM {tables.model} m
-        WHERE NULLIF(CAST(m.{ident(a.by)} AS VARCHAR), '') IS NOT NULL
+        WHERE {named_by(f"m.{ident(a.by)}")} IS NOT NULL
         """
         for a in spec.associate
     ]
