@@ -43,6 +43,7 @@ COMMANDS: dict[str, str] = {
     "explain": "Tell one record's story: sources, values, last outcomes.",
     "serve": "Run what is scheduled, until it is stopped.",
     "schedule": "List scheduled runs: what is next, what was missed, why one waits.",
+    "alerts": "List incidents, check for them now, try a channel.",
     "tune": "Find the cheapest order of a waterfall's providers.",
     "sandbox": "Serve local vendors, and make sources to play with.",
     "completion": "Print the script that completes words in bash, zsh or fish.",
@@ -54,7 +55,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "Start": ("init", "scaffold", "check", "demo", "debug", "ls"),
     "The job": ("build", "enrich", "plan", "apply", "sync", "run"),
     "Afterwards": ("runs", "retry", "rollback", "drift", "disconnect", "erase", "explain"),
-    "By itself": ("serve", "schedule"),
+    "By itself": ("serve", "schedule", "alerts"),
     "Tools": ("tune", "sandbox", "schema", "completion"),
 }
 
