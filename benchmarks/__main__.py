@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 import time
 
-from benchmarks import ceiling, enrich, flat, growth, memory, order, plan, push, report, wide
+from benchmarks import ceiling, ceilings, enrich, flat, growth, memory, order, plan, push, report, requests, wide
 from benchmarks import help as help_
 
 WORKLOADS = {
@@ -19,6 +19,8 @@ WORKLOADS = {
     "memory": memory.measure,
     "flat": flat.measure,
     "ceiling": ceiling.measure,
+    "ceilings": ceilings.measure,
+    "requests": requests.measure,
     "wide": wide.measure,
     "order": order.measure,
     "enrich": enrich.measure,

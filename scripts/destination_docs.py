@@ -19,7 +19,7 @@ sys.path.insert(0, str(ROOT))
 
 from revetl.clock import SystemClock  # noqa: E402 - after the path
 from revetl.destinations import registry  # noqa: E402
-from revetl.destinations.base import Destination, Limits, Quota  # noqa: E402
+from revetl.destinations.base import NO_JOBS, Destination, Limits, Quota  # noqa: E402
 from revetl.destinations.capabilities import (  # noqa: E402
     HasQuota,
     Links,
@@ -197,7 +197,8 @@ def _pace(able: Destination, form: ConnectorForm, facts: ConnectorFacts) -> str:
 
 
 def _jobs(able: Destination, limits: Limits) -> str:
-    return f"from {limits.jobs_from:,} records" if isinstance(able, RunsJobs) else NO
+    runs_jobs = isinstance(able, RunsJobs) and limits.jobs_from < NO_JOBS
+    return f"from {limits.jobs_from:,} records" if runs_jobs else NO
 
 
 def _suites(type_: str) -> tuple[int, dict[str, str]]:

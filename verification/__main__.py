@@ -20,6 +20,7 @@ PROOFS = (
     "machine",
     "people",
     "kills",
+    "connectors",
     "mutants",
     "poison",
     "storms",
@@ -38,6 +39,7 @@ SHORT = {
     "REVETL_MACHINE_STEPS": "30000",
     "REVETL_PEOPLE_STEPS": "15000",
     "REVETL_MUTANTS": "25",
+    "REVETL_CONNECTOR_KILLS": "60",
 }
 
 

@@ -1,12 +1,61 @@
-{#
-  Golden model → the fields that providers may fill. A field of your own is added here, in the contracts of the models
-  under models/enrichment/, and in the seed `trust_fields`.
-#}
-{% macro enriched_fields(golden_model) -%}
+{# The fields that the models under marts/ and enrichment/ write out, since sources have them too or they have a rule. #}
+{% macro written_out_fields(golden_model) -%}
 {{ return({
     'golden_contacts': ['email', 'phone', 'job_title', 'seniority', 'linkedin_url', 'city', 'country'],
     'golden_companies': ['industry', 'employee_count', 'founded_year', 'linkedin_url', 'city', 'country'],
 }[golden_model]) }}
+{%- endmacro %}
+
+{#
+  The golden contract: the columns of a golden model that providers may fill, by name, each with its type. A field of your
+  own is one column with `config: {meta: {enrichable: true}}` in the .yml of the golden model, and nothing here. It is read
+  from dbt's graph, which there is when a model is built. While the project is parsed, and in unit tests, there is none.
+#}
+{% macro enrichable_columns(golden_model) -%}
+{%- set found = {} -%}
+{%- if execute and graph.nodes is defined -%}
+    {%- for node in graph.nodes.values() if node.resource_type == 'model' and node.name == golden_model -%}
+        {%- for column in node.columns.values() if column.get('config', {}).get('meta', {}).get('enrichable') -%}
+            {%- do found.update({column.name: column.get('data_type') or 'varchar'}) -%}
+        {%- endfor -%}
+    {%- endfor -%}
+    {%- if not found -%}
+        {%- do exceptions.raise_compiler_error(
+            'no column of ' ~ golden_model ~ ' may be filled: give one config: {meta: {enrichable: true}}'
+        ) -%}
+    {%- endif -%}
+{%- else -%}
+    {%- for name in written_out_fields(golden_model) -%}
+        {%- do found.update({name: 'varchar'}) -%}
+    {%- endfor -%}
+{%- endif -%}
+{{ return(found) }}
+{%- endmacro %}
+
+{# The fields that providers may fill. #}
+{% macro enriched_fields(golden_model) -%}
+{{ return(enrichable_columns(golden_model).keys() | list) }}
+{%- endmacro %}
+
+{# Fields of your own, each with its type: those that no model writes out. The golden models hold them as NULL. #}
+{% macro own_fields(golden_model) -%}
+{%- set found = {} -%}
+{%- for name, data_type in enrichable_columns(golden_model).items() if name not in written_out_fields(golden_model) -%}
+    {%- do found.update({name: data_type}) -%}
+{%- endfor -%}
+{{ return(found) }}
+{%- endmacro %}
+
+{# A text of a provider as a value of this type; NULL where it is none. An expression. #}
+{% macro as_typed(value, data_type) -%}
+{%- set kind = data_type | lower -%}
+{%- if kind in ('integer', 'int') -%}
+{{ to_integer(value) }}
+{%- elif kind.split('(')[0] | trim in ('numeric', 'decimal', 'number', 'double', 'double precision', 'float', 'bigint') -%}
+case when {{ regex_matches(value, ' *-?[0-9]{1,15}([.][0-9]{1,6})? *') }} then cast({{ value }} as {{ data_type }}) end
+{%- else -%}
+{{ value }}
+{%- endif -%}
 {%- endmacro %}
 
 {#

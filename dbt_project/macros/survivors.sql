@@ -64,3 +64,17 @@ select
 from {{ relation }}
 group by golden_id
 {%- endmacro %}
+
+{# What stewards pinned, as candidates that nothing beats. A whole statement; `members` has record_key and `golden_id`, or the column named. #}
+{% macro pinned_candidates(entity, members, golden_id='golden_id') -%}
+select
+        members.{{ golden_id }} as golden_id,
+        pins.field,
+        pins.value,
+        members.record_key,
+        cast(null as timestamp) as updated_at,
+        -1 as priority
+    from {{ ref('steward_pins') }} as pins
+    inner join {{ members }} as members on pins.record_key = members.record_key
+    where pins.entity = '{{ entity }}'
+{%- endmacro %}

@@ -17,7 +17,7 @@ from revetl.sandbox.any_api.vendor import SIGNING_SECRET, AnyApi
 from revetl.sandbox.inprocess import sandbox_in_process
 from revetl.sandbox.settings import SandboxSettings
 from revetl.testing import DestinationSuite, StoredRecord, VendorWire
-from tests.support.any_api import BATCH, EVENTS, REST
+from tests.support.any_api import BATCH, EVENTS, JOBS, REST
 
 
 @dataclass
@@ -28,11 +28,12 @@ class Vendor:
 
 class ApiSuite(DestinationSuite):
     options: ClassVar[Mapping[str, Any]] = {}
+    page_rows: ClassVar[int] = 2
 
     def vendor(self, clock: Clock) -> AbstractAsyncContextManager[Vendor]:
         @asynccontextmanager
         async def started() -> AsyncIterator[Vendor]:
-            settings = SandboxSettings(vendors={"any_api": {"page_rows": 2}}, limited=False)
+            settings = SandboxSettings(vendors={"any_api": {"page_rows": self.page_rows}}, limited=False)
             async with sandbox_in_process(settings, clock) as (transport, sandbox):
                 yield Vendor(transport, sandbox.vendor(AnyApi))
 
@@ -117,6 +118,17 @@ class TestManyRecordsACall(ApiSuite):
 
     def success_with_errors(self) -> httpx.Response:
         return httpx.Response(207, json={"results": [{"status": 500, "error": {"message": "nothing was saved"}}]})
+
+
+class TestJobs(TestManyRecordsACall):
+    """What is sent is worked off a little later."""
+
+    page_rows = 50
+    options: ClassVar[Mapping[str, Any]] = {**JOBS, "auth": {**JOBS["auth"], "client_secret": ApiSuite.token}}
+
+    def is_write(self, request: httpx.Request) -> bool:
+        """Or the question whose answer says what became of the records."""
+        return super().is_write(request) or request.url.path.endswith("/results")
 
 
 class TestSignedEvents(ApiSuite):

@@ -126,3 +126,22 @@ class TestContactsByJobs(TestContactsByAnExternalId):
 
 class TestContactsInsertedByJobs(TestContactsByEmail):
     more_options: ClassVar[Mapping[str, Any]] = {"bulk_from": 1}
+
+
+class TestLeadsOrContacts(SalesforceSuite):
+    """Two objects as one. Whoever is no Contact is a Lead."""
+
+    waivers: ClassVar[Mapping[str, str]] = dict.fromkeys(
+        ("test_a_job_is_followed_by_another_process", "test_a_refused_record_of_a_job_costs_no_other"),
+        "a job is of one object of the org's, so `LeadOrContact` runs none",
+    )
+    object, identity, text, match_on = "LeadOrContact", "Email", "FirstName", "Email"
+
+    async def standing(self, vendor: Vendor) -> list[StoredRecord]:
+        return [StoredRecord(r.id, r.values) for o in ("Lead", "Contact") for r in vendor.org.standing(o)]
+
+    def fields(self, n: int) -> dict[str, Scalar]:
+        return {**super().fields(n), "LastName": f"Last {n}", "Company": f"Company {n}"}
+
+    def poison(self, fields: Mapping[str, Scalar]) -> dict[str, Scalar]:
+        return {**fields, "LastName": "x" * 81}

@@ -228,6 +228,37 @@ def test_two_sessions_that_make_the_table_of_marks_at_once_both_write(database: 
     writer.close()
 
 
+def test_a_table_of_marks_that_is_committed_between_look_and_make_is_taken(database: SqlVendor) -> None:
+    """PostgreSQL looks for the name first and makes the table after: what another transaction commits between the two
+    is refused as 42P07, IF NOT EXISTS or not."""
+    dialect = database.dialect()
+
+    class Overtaken:
+        def __init__(self) -> None:
+            self.inner, self.refused = dialect.open(), list[SqlFailure]()
+            self.commit, self.rollback, self.close = self.inner.commit, self.inner.rollback, self.inner.close
+
+        def ask(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+            if "CREATE TABLE" in sql:
+                other = dialect.open()
+                other.ask(sql)
+                other.commit()
+                other.close()
+            try:
+                return self.inner.ask(sql.replace("IF NOT EXISTS ", ""), values)
+            except SqlFailure as e:
+                self.refused.append(e)
+                raise
+
+    session = Overtaken()
+    writer = SqlWriter(session, dialect.marks())
+    writer.begin()
+    writer.session.commit()
+    assert session.refused[-1].code == ("42P07" if "Postgres" in type(database).__name__ else "1050")
+    assert database.ask("SELECT batch FROM revetl_marks") == [(1,)]
+    writer.close()
+
+
 def test_where_nobody_can_be_asked_the_outcome_is_unknown(database: SqlVendor) -> None:
     prepared(database)
     with pytest.raises(Ambiguous, match="during COMMIT"):

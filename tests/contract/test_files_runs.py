@@ -16,6 +16,7 @@ from revetl.state.sync_tables import SyncTables
 from revetl.testing.crashing import Crash, Fuse
 from tests.support.files import FileWire, orphans
 from tests.support.files_bench import FilesBench, Model
+from tests.support.sweeps import EVERY_STEP
 from tests.support.warehouses import PARAMS, SCHEMA, new_warehouse
 
 FIRST: Model = {f"p{n}@x.io": (f"Name {n}", None if n % 3 else "Rome") for n in range(9)}
@@ -252,9 +253,12 @@ def test_a_plan_says_what_follows(bench: FilesBench) -> None:
     assert plan.forecast is None or sum(plan.forecast.writes.values()) == 1
 
 
+# Snowflake's stand-in is slow: there the one that reads all that the other reads.
 @pytest.mark.parametrize("kind", PARAMS)
 @pytest.mark.parametrize("contents", ["changes", "full"])
 def test_every_warehouse_publishes_the_same(tmp_path: Path, kind: str, contents: str) -> None:
+    if (kind, contents) == ("snowflake", "changes") and not EVERY_STEP:
+        pytest.skip("slow: set REVETL_EVERY_STEP=1")
     with new_warehouse(kind, tmp_path) as warehouse:
         bench = FilesBench(tmp_path / "lake", {"format": "parquet", "contents": contents}, warehouse=warehouse)
         bench.sync_as(relation=Relation(SCHEMA, "people"))

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from revetl.destinations.hubspot import Options
 from revetl.errors import Denied, Throttled
 from revetl.model import Change, Operation, Status
+from revetl.sandbox.faults import Fault
 from revetl.sandbox.settings import SandboxSettings
 from tests.support.hubspot_bench import PortalBench, portal_bench
 
@@ -63,3 +64,33 @@ async def test_a_share_of_the_day_is_left_to_others() -> None:
     async with portal_bench(limits) as bench, bench.connect() as hubspot:
         await hubspot.describe("contacts")
         assert hubspot.quota("contacts", "email").daily_left == 19
+
+
+@pytest.mark.parametrize("oauth", [False, True])
+async def test_the_scopes_that_a_sync_takes_are_told_beside_those_of_the_token(oauth: bool) -> None:
+    has = ("crm.objects.contacts.read", "crm.objects.companies.read", "crm.objects.owners.read")
+    async with portal_bench(SandboxSettings(vendors={"hubspot": {"scopes": {"pat-few": has}}})) as bench:
+        given = {"token": None, "auth": OAUTH} if oauth else {"token": "pat-few"}
+        async with bench.connect(**given) as hubspot:
+            contacts = await hubspot.scopes("contacts", "email", ["owners", "lists"], makes_fields=False)
+            companies = await hubspot.scopes("companies", "domain", [], makes_fields=True)
+            if oauth:
+                tickets = await hubspot.scopes("tickets", None, [], makes_fields=False)
+                assert (tickets.needed, tickets.missing) == (("tickets",), ())
+    assert contacts.needed == (
+        *("crm.objects.contacts.read", "crm.objects.contacts.write"),
+        *("crm.objects.owners.read", "crm.lists.read", "crm.lists.write"),
+    )
+    written = ("crm.objects.companies.read", "crm.objects.companies.write", "crm.schemas.companies.write")
+    assert companies.needed == written
+    if oauth:
+        assert (contacts.missing, companies.missing) == ((), ())
+    else:
+        assert contacts.granted == frozenset(has)
+        assert companies.missing == written[1:]
+
+
+async def test_a_vendor_that_says_nothing_of_a_token_is_said_to_say_nothing() -> None:
+    async with portal_bench() as bench, bench.connect(token="service-key") as hubspot:
+        bench.sandbox.sandbox.faults.add(Fault("POST *access-token-info", "status", times=None, status=500))
+        assert (await hubspot.scopes("contacts", "email", [], makes_fields=False)).granted is None

@@ -264,6 +264,8 @@ DECISIONS: dict[str, list[tuple[int, int, str]]] = {
     "stewards join what no rule does": [(1, 0, "same")],
     "stewards part what a rule joins, through a third record too": [(0, 1, "different")],
 }
+# What stewards pinned, of the person that a record is part of: case, place, field, value.
+PINS = [("six records on one phone are one person", 2, "last_name", "Sixtus")]
 # A chain: each value is held by two records only, and no first name tells them apart.
 CHAIN = [R(None, "Kettel", f"k{n // 2}@chain.example", f"+1202557{(n + 1) // 2:04d}") for n in range(200)]
 
@@ -277,8 +279,8 @@ def records() -> Iterator[tuple[str, Record]]:
 
 
 @pytest.fixture(scope="module", params=[pytest.param(kind, marks=pytest.mark.xdist_group(kind)) for kind in KINDS])
-def groups(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[set[str]]:
-    """The record ids of each golden contact."""
+def golden(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, str, str]]:
+    """Golden id, record id and last name of the golden contact, per record."""
     kind: str = request.param
     if kind == "snowflake" and os.environ.get("REVETL_ALL_WAREHOUSES") != "1":
         pytest.skip("minutes: set REVETL_ALL_WAREHOUSES=1")
@@ -310,12 +312,30 @@ def groups(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
                         "INSERT INTO analytics.steward_decisions (left_key, right_key, decision) VALUES (?, ?, ?)",
                         [*keys, decision],
                     )
+            for case, place, name, value in PINS:
+                key = f"crm:contacts:c{list(CASES).index(case)}_{place}"
+                warehouse.execute(
+                    "INSERT INTO analytics.steward_pins (entity, record_key, field, value) VALUES ('contact', ?, ?, ?)",
+                    [key, name, value],
+                )
         build(output, directory, "run")
         with closing(open_warehouse(output, root=directory, state_schema="revetl")) as warehouse:
-            found = warehouse.rows("SELECT golden_id, record_id FROM analytics.golden_members WHERE entity = 'contact'")
+            found = warehouse.rows(
+                """
+                SELECT g.golden_id, m.record_id, g.last_name
+                FROM analytics.golden_members m JOIN analytics.golden_contacts g ON m.golden_id = g.golden_id
+                WHERE m.entity = 'contact'
+                """
+            )
+    return [(str(golden_id), str(record_id), str(name)) for golden_id, record_id, name in found]
+
+
+@pytest.fixture(scope="module")
+def groups(golden: list[tuple[str, str, str]]) -> list[set[str]]:
+    """The record ids of each golden contact."""
     members: dict[str, set[str]] = defaultdict(set)
-    for golden_id, record_id in found:
-        members[str(golden_id)].add(str(record_id))
+    for golden_id, record_id, _ in golden:
+        members[golden_id].add(record_id)
     return sorted(members.values(), key=sorted)
 
 
@@ -334,3 +354,10 @@ def test_a_chain_becomes_no_person(groups: list[set[str]]) -> None:
     found = [group for group in groups if any(key.startswith("chain_") for key in group)]
     assert sum(map(len, found)) == len(CHAIN)
     assert max(map(len, found)) <= 4
+
+
+def test_a_pinned_value_beats_every_source(golden: list[tuple[str, str, str]]) -> None:
+    for case, place, _, value in PINS:
+        number = list(CASES).index(case)
+        names = {name for _, record_id, name in golden if record_id.startswith(f"c{number}_")}
+        assert names == {value}, (case, place)

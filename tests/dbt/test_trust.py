@@ -49,11 +49,24 @@ COMPANIES = [
     *((name, "VARCHAR") for name in ("golden_id", "name", "domain", "industry")),
     ("employee_count", "INTEGER"),
     ("founded_year", "INTEGER"),
-    *((name, "VARCHAR") for name in ("linkedin_url", "city", "country", "plan_name")),
+    *((name, "VARCHAR") for name in ("linkedin_url", "city", "country", "revenue_range", "lei")),
+    ("revenue_usd", "DECIMAL(18,2)"),
+    ("plan_name", "VARCHAR"),
     ("mrr_usd", "DECIMAL(18,2)"),
     ("n_contacts", "INTEGER"),
     ("n_records", "INTEGER"),
 ]
+# Fields that somebody adds: these lines in the yml of his golden model, and nothing else of the project.
+OWN_FIELDS = """\
+      - name: lei
+        data_type: varchar
+        description: Legal Entity Identifier.
+        config: {meta: {enrichable: true}}
+      - name: revenue_usd
+        data_type: "numeric(18, 2)"
+        description: Yearly revenue.
+        config: {meta: {enrichable: true}}
+"""
 PROVENANCE = [
     *((name, "VARCHAR") for name in ("entity", "golden_id", "field", "value", "record_key")),
     ("updated_at", "TIMESTAMP"),
@@ -95,11 +108,23 @@ VALUES = [
     value("bob", "phone", "+9", "apollo.person", "c6", 0.2, rejected_reason="low_confidence"),
     value("acme", "employee_count", "250", "people_data_labs.company", "c7", 0.8, entity="golden_companies"),
     value("acme", "industry", "Software", "people_data_labs.company", "c7", 0.8, entity="golden_companies"),
+    value("acme", "revenue_range", "$1M-$10M", "people_data_labs.company", "c8", 0.8, entity="golden_companies"),
+    value("acme", "lei", "529900T8BM49AURSDO55", "gleif.entity", "c8", 0.8, entity="golden_companies"),
+    value("acme", "revenue_usd", "about ten", "gleif.entity", "c8", 0.9, entity="golden_companies"),
+    value("globex", "revenue_usd", "1200000.50", "gleif.entity", "c9", 0.8, entity="golden_companies"),
     value("x", "phone", "+1 (555) 01", "people_data_labs.person", "c1", 0.6, entity="adhoc:contacts"),
     value("h", "email", "ada@x.example", "zb.v", "v1", None, entity="verification", verification="valid"),
 ]
 CALLS = [call("c1", "0.28"), call("c2", "0.10"), call("c3", "0.05"), call("c4", None, "intent"), call("c4", "0.034")]
-CALLS += [call("c5", "0.28"), call("c6", "0.10"), call("c7", "0.10"), call("v1", "0.008"), call("m", "0.02", "miss")]
+CALLS += [
+    call("c5", "0.28"),
+    call("c6", "0.10"),
+    call("c7", "0.10"),
+    call("c8", "0.03"),
+    call("c9", "0.03"),
+    call("v1", "0.008"),
+    call("m", "0.02", "miss"),
+]
 
 
 def people(seed: int, n: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
@@ -154,7 +179,8 @@ def load(warehouse: Warehouse) -> None:
     warehouse.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
     few = [{"golden_id": "ada", "n_records": 1}, {"golden_id": "bob", "job_title": "Clerk", "n_records": 1}]
     fill(warehouse, Relation(SCHEMA, "golden_contacts"), CONTACTS, [*few, *GOLDEN])
-    fill(warehouse, Relation(SCHEMA, "golden_companies"), COMPANIES, [{"golden_id": "acme", "name": "Acme"}])
+    companies = [{"golden_id": name.lower(), "name": name} for name in ("Acme", "Globex")]
+    fill(warehouse, Relation(SCHEMA, "golden_companies"), COMPANIES, companies)
     clerk = {"entity": "contact", "golden_id": "bob", "field": "job_title", "value": "Clerk", "updated_at": NOW}
     fill(warehouse, Relation(SCHEMA, "golden_provenance"), PROVENANCE, [clerk])
     for name, rows in (("enrichment_values", [*VALUES, *MANY]), ("enrichment_calls", CALLS)):
@@ -218,6 +244,10 @@ def resolved(kind: str, directory: Path) -> list[dict[str, Any]]:
     directory.mkdir()
     project = directory / "dbt_project"
     shutil.copytree(REPOSITORY / "dbt_project", project, ignore=shutil.ignore_patterns("target", "logs"))
+    contract = project / "models/marts/golden_companies.yml"
+    contract.write_text(
+        contract.read_text("utf-8").replace("      - name: plan_name\n", f"{OWN_FIELDS}      - name: plan_name\n")
+    )
     with new_database(kind, directory) as output:
         with closing(open_warehouse(output, root=directory, state_schema="revetl")) as warehouse:
             load(warehouse)
@@ -281,6 +311,14 @@ def test_another_policy_decides_history_anew_and_asks_nobody(tmp_path: Path) -> 
     assert ada["email_cost_usd"] == "0.042"  # the call, and the verdict
     assert ada["city_cost_usd"] == "0.056"  # a fifth: four fields here, one in a list
     assert before["enriched_companies"][("acme",)]["employee_count"] == "250"
+    # Fields of somebody's own, of which no model and no seed of the project knows; what is no number is no value.
+    acme, globex = (before["enriched_companies"][(name,)] for name in ("acme", "globex"))
+    assert (acme["revenue_range"], acme["lei"], acme["lei_source"]) == (
+        "$1M-$10M",
+        "529900T8BM49AURSDO55",
+        "gleif.entity",
+    )
+    assert (acme["revenue_usd"], globex["revenue_usd"]) == (None, "1.2e+06")
     # All shares of golden records and the list's one are all charges but the miss.
     shares = sum(Decimal(r["cost_usd"] or 0) for r in before["enrichment_provenance"].values()) + Decimal("0.056")
     charged = sum(c["charged_usd"] for c in CALLS if c["charged_usd"] and c["status"] != "miss")

@@ -25,10 +25,12 @@ from revetl.errors import Ambiguous, CallError, RevetlError
 from revetl.json_documents import MOST_LEVELS, parse_json
 from revetl.model import Change, Operation, Outcome
 from revetl.providers.base import Answer, Lookup
+from revetl.providers.engine.account import Account
 from revetl.providers.engine.declarative import DeclarativeProvider
 from revetl.providers.engine.webhooks import WebhookReceiver
 from revetl.providers.grammar import ProviderSpec
 from revetl.providers.grammar.load import load_providers
+from revetl.providers.options import AccountOptions
 from revetl.sandbox.inprocess import sandbox_in_process
 from revetl.sandbox.settings import SandboxSettings
 from tests.support.hostile import hostile, mutated
@@ -218,7 +220,8 @@ def test_every_endpoint_of_a_provider_ends_as_documented(seed: int, name: str) -
             return hostile(httpx.Response(200, content=json.dumps(_answer_of(spec, lookups, rng))), rng)
 
     async def main() -> None:
-        provider = DeclarativeProvider(spec, "http://127.0.0.1:1", "a-secret-key", LoopClock(), Vendor())
+        account = Account(AccountOptions(api_key="a-secret-key"), LoopClock())
+        provider = DeclarativeProvider(spec, "http://127.0.0.1:1", account, LoopClock(), Vendor())
         async with provider:
             try:
                 replies = await provider.ask_many(lookups)

@@ -103,3 +103,31 @@ EVENTS: dict[str, Any] = {
         }
     },
 }
+
+_JOB = {
+    "id": "/job/id",
+    "path": "/batch/jobs/{job}",
+    "state": "/job/status",
+    "done": "done",
+    "results_path": "/batch/jobs/{job}/results",
+    "page": {"param": "cursor", "next": "/next"},
+}
+
+
+def _as_job(request: dict[str, Any], path: str) -> dict[str, Any]:
+    """The same request, whose answer names a job."""
+    rest = {name: value for name, value in request.items() if name != "results"}
+    return {**rest, "method": "POST", "path": path, "job": {**_JOB, "results": request["results"]}}
+
+
+JOBS: dict[str, Any] = {
+    **BATCH,
+    "objects": {
+        "contacts": {
+            **BATCH["objects"]["contacts"],
+            "upsert": _as_job(BATCH["objects"]["contacts"]["upsert"], "/batch/jobs"),
+            "update": _as_job(BATCH["objects"]["contacts"]["update"], "/batch/jobs"),
+            "delete": _as_job(BATCH["objects"]["contacts"]["delete"], "/batch/jobs/delete"),
+        }
+    },
+}

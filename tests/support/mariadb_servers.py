@@ -38,10 +38,12 @@ def program(name: str) -> str:
 
 @dataclass
 class MariaDBServer:
-    """`user` is its administrator, let in without a password from loopback."""
+    """`user` is its administrator, let in without a password from loopback. `certificate`: with it and its key the
+    server offers TLS."""
 
     user: str = "admin"
     port: int = field(default_factory=free_port)
+    certificate: tuple[Path, Path] | None = None
 
     def __post_init__(self) -> None:
         server, install = program("mariadbd"), program("mariadb-install-db")
@@ -59,6 +61,13 @@ class MariaDBServer:
         )
         (self.folder / "first.sql").chmod(0o644)  # whatever the umask is
         arguments = [f"--port={self.port}", f"--socket={self.folder}/socket", f"--pid-file={self.folder}/pid"]
+        if self.certificate is not None:
+            names = ("cert.pem", "key.pem")
+            for made_file, name in zip(self.certificate, names, strict=True):
+                shutil.copy(made_file, self.folder / name)
+                if os.geteuid() == 0:
+                    os.chown(self.folder / name, _NOBODY, _NOBODY)
+            arguments += [f"--ssl-cert={self.folder}/cert.pem", f"--ssl-key={self.folder}/key.pem"]
         started = [server, "--no-defaults", data, "--bind-address=127.0.0.1", "--skip-name-resolve", *arguments, *_FAST]
         self._process = subprocess.Popen(
             [*started, f"--init-file={self.folder}/first.sql"], stdout=self._log, stderr=self._log, **self._as_nobody()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -134,6 +135,28 @@ def test_the_body_is_the_columns_nested_with_constants_and_without_what_the_path
         "v": 2,
         "a": {"b": 1},
     }
+
+
+@pytest.mark.parametrize(
+    ("moment", "sent"),
+    [
+        (datetime(9999, 12, 31, 23, 59, 59, tzinfo=timezone(-timedelta(hours=1))), None),
+        (datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=14))), None),
+        (datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC), "9999-12-31T23:59:59+00:00"),
+        (datetime(2024, 2, 29, 12, tzinfo=timezone(timedelta(hours=5, minutes=30))), "2024-02-29T12:00:00+05:30"),
+        (datetime(1890, 1, 1, tzinfo=timezone(timedelta(hours=1, seconds=7))), "1889-12-31T22:59:53+00:00"),
+        (datetime(2024, 2, 29, 12, microsecond=5), "2024-02-29T12:00:00.000005"),  # noqa: DTZ001
+    ],
+)
+def test_a_moment_is_the_same_moment_or_is_refused_by_name(moment: datetime, sent: str | None) -> None:
+    api = Api(says(200))
+    [outcome] = api.write(change(email="a@x.io", seen=moment))
+    if sent is None:
+        assert (outcome.status, outcome.error_code, outcome.in_row) == (Status.REJECTED, "INVALID_VALUE", True)
+        assert str(outcome.message).startswith("seen: a moment outside of the years 1 to 9999")
+        assert api.sent == []
+    else:
+        assert json.loads(api.sent[0].content)["seen"] == sent
 
 
 def test_a_record_without_a_form_is_refused_alone_by_its_field_and_without_its_value() -> None:
@@ -277,7 +300,7 @@ def test_a_list_goes_on_at_the_address_that_it_names(onward: str, header: bool) 
     page = {"link_header": True} if header else {"next_url": "/paging/next"}
     api = looked({"page": page}, _pages_by(place, onward))
     assert {m.destination_id for m in api.find(["a@x.io", "b@x.io"]).values()} == {"1", "2"}
-    assert str(api.sent[1].url) == "https://api.example/v1/users?after=2&x=a+b"
+    assert str(api.sent[1].url) == "https://api.example/v1/users?after=2&x=a%20b"
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import datetime
 import ssl
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
@@ -21,7 +22,7 @@ from standardwebhooks.webhooks import Webhook
 
 from revetl.clock import Clock
 from revetl.errors import CallError, ConfigError, Denied, Unavailable
-from revetl.http import Session, SessionOptions, SessionRequest, WebhookSignature
+from revetl.http import Session, SessionOptions, SessionRequest, TokenAuth, TokenRequest, WebhookSignature
 from revetl.http.auth_options import Auth, ClientCertificateOptions
 from revetl.http.certificates import trusted
 from revetl.testing.clocks import VirtualClock
@@ -389,6 +390,81 @@ def test_a_client_certificate_is_shown_to_who_asks_for_it(tmp_path: Path, monkey
             await runner.cleanup()
 
     asyncio.run(main())
+
+
+@asynccontextmanager
+async def tls_server(folder: Path, newest: ssl.TLSVersion) -> AsyncIterator[str]:
+    """Its address. It speaks `newest` and what is older."""
+    certificate, key = authority("them", folder).sign("server", folder, address="127.0.0.1")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    context.maximum_version = newest
+    app = web.Application()
+
+    async def hello(_: web.Request) -> web.Response:
+        return web.Response(text="in")
+
+    app.router.add_get("/", hello)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context).start()
+    try:
+        yield f"https://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
+@pytest.mark.parametrize(
+    ("newest", "agreed"), [(ssl.TLSVersion.TLSv1_3, "TLSv1.3"), (ssl.TLSVersion.TLSv1_2, "TLSv1.2")]
+)
+def test_the_version_of_tls_that_both_settle_on_is_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, newest: ssl.TLSVersion, agreed: str
+) -> None:
+    async def main() -> None:
+        async with tls_server(tmp_path, newest) as url:
+            monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "them.crt"))
+            async with Session("api", url) as api:
+                assert api.tls_version is None, "nothing is open yet"
+                await api.request("GET", "/")
+                assert api.tls_version == agreed
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("instance", ["https://eu7.example/org", "https://EU7.example:8443"])
+def test_requests_go_to_the_address_that_comes_with_the_token(instance: str) -> None:
+    async def main() -> None:
+        vendor = Vendor(instance_url=instance)
+        request = TokenRequest("https://id.example/t", lambda _: {}, "c", SECRET, api_url_in="instance_url")
+        options = SessionOptions(auth=[TokenAuth(request)])
+        transport = httpx.MockTransport(vendor)
+        async with Session("api", "https://api.example/v1", options, transport=transport, clock=VirtualClock()) as api:
+            await api.request("POST", "/a%2Fb", json={"n": 1}, params={"q": "x y"})
+        [sent] = vendor.served
+        assert str(sent.url).lower() == f"{instance.lower()}/a%2fb?q=x%20y"
+        assert sent.headers["host"] == sent.url.netloc.decode()
+        assert sent.content == b'{"n":1}'
+
+    run_virtual(main())
+
+
+@pytest.mark.parametrize(
+    "instance",
+    ["http://eu7.example", "https://user:pw@eu7.example", "https://eu7.example/?a=1", "https://eu7.example/#x", "eu7"],
+)
+def test_a_token_never_goes_to_an_address_that_no_connection_could_have(instance: str) -> None:
+    async def main() -> None:
+        vendor = Vendor(instance_url=instance)
+        request = TokenRequest("https://id.example/t", lambda _: {}, "c", SECRET, api_url_in="instance_url")
+        options = SessionOptions(auth=[TokenAuth(request)])
+        transport = httpx.MockTransport(vendor)
+        async with Session("api", "https://api.example", options, transport=transport, clock=VirtualClock()) as api:
+            with pytest.raises(Denied, match="instance_url of the token endpoint") as refused:
+                await api.request("GET", "/")
+        assert "eu7" not in str(refused.value), "credentials are put there wrongly"
+        assert vendor.served == []
+
+    run_virtual(main())
 
 
 def test_tls_is_1_2_at_least_and_a_certificate_that_is_not_there_is_named(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from jsonschema import Draft202012Validator
 
 from revetl.cli import main as shell
 from revetl.providers.grammar import (
-    FIELDS,
+    COMMON_FIELDS,
     LookupVerdict,
     PollVerdict,
     RecordVerdict,
@@ -33,7 +33,7 @@ def test_the_guides_example_is_a_valid_provider(tmp_path: Path) -> None:
     (tmp_path / "acme.yml").write_text(blocks[0])
     spec = load_providers(tmp_path)["acme.phone"]
     assert spec.can_ask({"linkedin_url": "https://linkedin.com/in/x"})
-    for fields in FIELDS.values():
+    for fields in COMMON_FIELDS.values():
         assert all(f"`{field}`" in GUIDE for field in fields)
 
 
@@ -84,8 +84,8 @@ def test_the_guides_files_pass_their_own_test(tmp_path: Path) -> None:
 def test_the_guides_pieces_of_yaml_are_pieces_of_a_vendors_file(tmp_path: Path) -> None:
     """A price with credits, and a verifier; accounts as connections.yml has them."""
     pieces = [b.text for b in blocks("docs/guides/add-a-provider.md") if b.words == "yaml"]
-    assert len(pieces) == 5
-    price, _, _, verification, connections = pieces
+    assert len(pieces) == 6
+    _, price, _, _, verification, connections = pieces
     endpoint = (
         "  check:\n    entity: person\n    kind: verifier\n    inputs: [email]\n    sufficient: [[email]]\n"
         "    request: {method: GET, path: /v1/check, query: {email: '{email}'}}\n"

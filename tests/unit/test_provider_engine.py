@@ -14,8 +14,10 @@ import pytest
 from revetl.clock import LoopClock
 from revetl.errors import Ambiguous, CallError, ConfigError, Denied, Unavailable
 from revetl.providers.base import Answer, Lookup
+from revetl.providers.engine.account import Account
 from revetl.providers.engine.declarative import THROTTLE_PATIENCE_S, DeclarativeProvider
 from revetl.providers.grammar import ProviderSpec
+from revetl.providers.options import AccountOptions
 from revetl.providers.registry import create_provider
 from tests.support.virtual_time import run_virtual
 
@@ -78,7 +80,9 @@ class Vendor(httpx.AsyncBaseTransport):
 def ask(vendor: Vendor, times: int = 1, **changes: Any) -> tuple[list[Answer | BaseException], float]:
     """`times` different questions at once, what each gave or raised, and the seconds it took."""
     clock = LoopClock()
-    provider = DeclarativeProvider(spec(**changes), BASE["base_url"], KEY, clock, vendor)
+    provider = DeclarativeProvider(
+        spec(**changes), BASE["base_url"], Account(AccountOptions(api_key=KEY), clock), clock, vendor
+    )
 
     async def main() -> tuple[list[Answer | BaseException], float]:
         started = clock.monotonic()
@@ -223,7 +227,9 @@ def test_a_refused_key_stops_the_connector() -> None:
 
 def test_asking_without_enough_is_the_callers_mistake() -> None:
     vendor = Vendor(lambda _: httpx.Response(200, json=HIT))
-    provider = DeclarativeProvider(spec(), BASE["base_url"], KEY, LoopClock(), vendor)
+    provider = DeclarativeProvider(
+        spec(), BASE["base_url"], Account(AccountOptions(api_key=KEY), LoopClock()), LoopClock(), vendor
+    )
     with pytest.raises(ValueError, match="can't be asked"):
         run_virtual(provider.ask(Lookup({"first_name": "Ada"})))
     assert not vendor.asked

@@ -105,7 +105,7 @@ class Vendor(httpx.AsyncBaseTransport):
 
 def provider(vendor: Vendor, spec: ProviderSpec = SPEC, receiver: WebhookReceiver | None = None) -> DeclarativeProvider:
     account = Account(AccountOptions(api_key=KEY), LoopClock())
-    made = DeclarativeProvider(spec, spec.base_url, KEY, LoopClock(), vendor, account)
+    made = DeclarativeProvider(spec, spec.base_url, account, LoopClock(), vendor)
     account.receiver = receiver
     return made
 

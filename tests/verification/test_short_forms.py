@@ -24,10 +24,10 @@ def test_a_simulated_history_repeats_exactly() -> None:
 
 def test_machine() -> None:
     total = machine.Tally()
-    for seed in range(3):
+    for seed in range(2):
         total.add(machine.Machine(seed).play(steps=40))
     assert total.failures == []
-    assert total.steps.total() == 120
+    assert total.steps.total() == 80
     assert {"sync", "die", "quota", "rollback", "accept"} <= total.steps.keys()
 
 
@@ -43,10 +43,10 @@ def test_machine_notices_a_person_whom_the_oracle_does_not_know_of() -> None:
 
 def test_people() -> None:
     total = machine.Tally()
-    for seed in range(3):
+    for seed in range(2):
         total.add(people.People(seed).play(steps=25))
     assert total.failures == []
-    assert total.steps.total() == 75
+    assert total.steps.total() == 50
     assert {"merge", "archive", "make_again", "move", "respell", "swap_addresses", "die"} <= total.steps.keys()
 
 

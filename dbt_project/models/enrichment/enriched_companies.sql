@@ -17,6 +17,9 @@ final as (
         coalesce(winners.linkedin_url, golden.linkedin_url) as linkedin_url,
         coalesce(winners.city, golden.city) as city,
         coalesce(winners.country, golden.country) as country,
+        {%- for field, data_type in own_fields('golden_companies').items() %}
+        coalesce({{ as_typed('winners.' ~ field, data_type) }}, golden.{{ field }}) as {{ field }},
+        {%- endfor %}
         golden.plan_name,
         golden.mrr_usd,
         golden.n_contacts,

@@ -20,6 +20,9 @@ final as (
         coalesce(winners.linkedin_url, golden.linkedin_url) as linkedin_url,
         coalesce(winners.city, golden.city) as city,
         coalesce(winners.country, golden.country) as country,
+        {%- for field, data_type in own_fields('golden_contacts').items() %}
+        coalesce({{ as_typed('winners.' ~ field, data_type) }}, golden.{{ field }}) as {{ field }},
+        {%- endfor %}
         golden.company_name,
         golden.company_domain,
         golden.lifecycle_stage,

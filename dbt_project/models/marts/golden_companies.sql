@@ -40,6 +40,10 @@ final as (
         profiles.linkedin_url,
         profiles.city,
         profiles.country,
+        -- No source has these; providers fill them.
+        {%- for field, data_type in own_fields('golden_companies').items() %}
+        cast(null as {{ data_type }}) as {{ field }},
+        {%- endfor %}
         totals.plan_name,
         cast(totals.mrr_usd as numeric(18, 2)) as mrr_usd,
         cast(coalesce(totals.n_contacts, 0) as integer) as n_contacts,

@@ -34,6 +34,10 @@ final as (
         survivors.linkedin_url,
         survivors.city,
         survivors.country,
+        -- No source has these either.
+        {%- for field, data_type in own_fields('golden_contacts').items() %}
+        cast(null as {{ data_type }}) as {{ field }},
+        {%- endfor %}
         companies.name as company_name,
         companies.domain as company_domain,
         case

@@ -80,6 +80,10 @@ class ObjectSchema:
     required: Mapping[str, str] = field(default_factory=dict)
 
 
+# `Limits.jobs_from` of an object that is never sent by jobs.
+NO_JOBS = 2**62
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """How much one call takes, and how many calls may be under way at once.
@@ -95,7 +99,7 @@ class Limits:
     batch_bytes     bytes of the values of one `write`, as text in UTF-8; a change that is larger goes alone
     job_rows        of a connector that runs jobs: changes per `submit`
     job_bytes       bytes of the values of one `submit`
-    jobs_from       plans of at least so many changes go by jobs, smaller ones by `write`
+    jobs_from       plans of at least so many changes go by jobs, smaller ones by `write`; `NO_JOBS`: all of them
     """
 
     batch_rows: int

@@ -13,6 +13,7 @@ What the engine does without one, and says in every plan (`revetl.sync.plan.cons
 | `ExclusiveLinks` | a link of ours that did not go along to a merged record is made there, whatever a person chose |
 | `HasQuota` | the forecast counts requests and says no time |
 | `ProbesAccess` | `revetl debug` tries that the credentials are valid, not what they may do |
+| `TellsScopes` | `revetl debug` says nothing of scopes |
 | `MakesKeyFields` | `key_property` names a field that is there already |
 | `ProbesKeyFields` | a field for keys is made unsaid in the plan, and lacking rights show when it is |
 | `MakesFields` | no `create_properties` |
@@ -252,6 +253,42 @@ class ProbesAccess(Protocol):
     async def probe(self, object_: str, match_on: str | None) -> list[str]:
         """What is missing, a sentence each; empty where all that a sync of this object does would be let in. Sends only
         requests that change nothing."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class TokenScopes:
+    """Names of scopes, as the vendor has them. `needed`: the least that a sync takes; `granted`: those of the token, by
+    the vendor's own word, None where it gives none."""
+
+    needed: tuple[str, ...]
+    granted: frozenset[str] | None
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """By their names alone: an older scope of another name may let the same in."""
+        return () if self.granted is None else tuple(s for s in self.needed if s not in self.granted)
+
+
+@runtime_checkable
+class TellsScopes(Protocol):
+    """What a token may do has names, and the vendor may say which of them it has."""
+
+    async def scopes(
+        self, object_: str, match_on: str | None, others: Sequence[str], *, makes_fields: bool
+    ) -> TokenScopes:
+        """Of a sync that writes `object_` and links its records to those of `others`, or names them in a field.
+        `makes_fields`: it makes fields too. Changes nothing."""
+        ...
+
+
+@runtime_checkable
+class TellsTls(Protocol):
+    """How its connections are encrypted is known."""
+
+    @property
+    def tls_version(self) -> str | None:
+        """Of the connection that was opened last, as `TLSv1.3`; None where none was, or it was not encrypted."""
         ...
 
 

@@ -24,6 +24,10 @@ class SessionDestination:
         await self._session.__aexit__(*exc)
 
     @property
+    def tls_version(self) -> str | None:
+        return self._session.tls_version
+
+    @property
     def requests(self) -> int:
         return self._session.requests
 

@@ -102,10 +102,12 @@ OnProgress = Callable[[Progress], None]
 
 @dataclass(frozen=True, slots=True)
 class StageEstimate:
-    """`lookups`: the most that may be asked now. `expected_lookups` leaves out what earlier stages will have filled.
-    `assumed`: the ledger holds too few answers, so the hit rate is a guess. Of a list: `spared` are lookups that are
-    not made since the provider has answered about the same people, asked with other inputs; `again` are those of
-    `lookups` about people whom it did not find, and may find by what is new.
+    """The lookups of one stage; what verifying their values costs is a `VerifierEstimate`'s.
+
+    `lookups`: the most that may be asked now. `expected_lookups` leaves out what earlier stages will have filled; of
+    them `hit_rate` are hits. `assumed`: the ledger holds too few answers, so the hit rate is a guess. Of a list:
+    `spared` are lookups that are not made since the provider has answered about the same people, asked with other
+    inputs; `again` are those of `lookups` about people whom it did not find, and may find by what is new.
     """
 
     provider: str
@@ -118,6 +120,17 @@ class StageEstimate:
     minutes: float = 0.0
     spared: int = 0
     again: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class VerifierEstimate:
+    """What one verifier is asked about: values of a list and of earlier runs that wait for it, and what stages give."""
+
+    provider: str
+    lookups: int
+    expected_lookups: int
+    expected_usd: Decimal
+    greatest_usd: Decimal
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +147,8 @@ class FieldCoverage:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """Costs of stages are before the budget; `limit_usd` is the budget that will hold, None where there is none.
+    """Costs of stages and verifiers are before the budget; `limit_usd` is the budget that will hold, None where there
+    is none.
 
     19 of 20 runs cost less than `p95_usd`, and 95 of 100 between `low_usd` and `high_usd`. `coverage` is by field, as
     if there were no budget. `minutes` are those that the providers' limits allow, at the least.
@@ -142,6 +156,7 @@ class Estimate:
 
     waterfall: str
     stages: tuple[StageEstimate, ...]
+    verifiers: tuple[VerifierEstimate, ...] = ()
     limit_usd: Decimal | None = None
     low_usd: Decimal = Decimal(0)
     p95_usd: Decimal = Decimal(0)
@@ -155,11 +170,18 @@ class Estimate:
 
     @property
     def expected_usd(self) -> Decimal:
-        return self._within(sum((s.expected_usd for s in self.stages), Decimal(0)))
+        usd = [*(s.expected_usd for s in self.stages), *(v.expected_usd for v in self.verifiers)]
+        return self._within(sum(usd, Decimal(0)))
 
     @property
     def greatest_usd(self) -> Decimal:
-        return self._within(sum((s.greatest_usd for s in self.stages), Decimal(0)))
+        return self._within(self.unlimited_usd)
+
+    @property
+    def unlimited_usd(self) -> Decimal:
+        """The greatest that it may cost if no budget holds."""
+        usd = [*(s.greatest_usd for s in self.stages), *(v.greatest_usd for v in self.verifiers)]
+        return sum(usd, Decimal(0))
 
     @property
     def assumed(self) -> bool:

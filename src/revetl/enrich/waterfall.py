@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -200,8 +200,11 @@ class WaterfallSpec(_Strict):
         return tuple(dict.fromkeys(n for s in self.stages for n in (s.provider, *s.verify.values())))
 
 
-def load_waterfalls(directory: Path, providers: Mapping[str, ProviderSpec]) -> dict[str, WaterfallSpec]:
+def load_waterfalls(
+    directory: Path, providers: Mapping[str, ProviderSpec], enrichable: Mapping[str, Collection[str]] | None = None
+) -> dict[str, WaterfallSpec]:
     """Every waterfall of the folder by name, in the order of the files' names; none where there is no such folder.
+    `enrichable`: the golden contract, a model → its columns that providers may fill; one that says none lets them all.
 
     Raises ConfigError with every mistake of every file, each at its line.
     """
@@ -218,6 +221,7 @@ def load_waterfalls(directory: Path, providers: Mapping[str, ProviderSpec]) -> d
             continue
         if spec.name in found:
             problems.append(document.problem(("name",), f"a waterfall named {spec.name!r} already exists"))
+        problems.extend(_contract_mistakes(document, spec, (enrichable or {}).get(spec.entity, ())))
         problems.extend(_mistakes(document, spec, providers))
         found[spec.name] = spec
     if problems:
@@ -268,6 +272,15 @@ def _mistakes(document: Document, spec: WaterfallSpec, providers: Mapping[str, P
     for field in spec.fields:
         if field not in filled and not unknown:
             yield document.problem(("fields", field), f"no stage fills {field!r}", did_you_mean(field, sorted(filled)))
+
+
+def _contract_mistakes(document: Document, spec: WaterfallSpec, enrichable: Collection[str]) -> Iterator[Problem]:
+    for field in spec.fields if enrichable else ():
+        if field not in enrichable:
+            message = f"{field!r} is not a column of {spec.entity} that providers may fill"
+            near = did_you_mean(field, [*enrichable])
+            hint = f"{near} (`config: {{meta: {{enrichable: true}}}}` of a column, in the model's yml, makes it one)"
+            yield document.problem(("fields", field), message, hint)
 
 
 def _money_mistakes(

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     import httpx
@@ -53,4 +53,15 @@ class RequestAuth(Protocol):
     def refresh(self, request: httpx.Request) -> bool:
         """The attempt `request` was answered with 401: whether the next one bears something else. Called once for a
         request."""
+        ...
+
+
+@runtime_checkable
+class MovesRequests(Protocol):
+    """A `RequestAuth` that is told, with its credentials, at which address they are taken."""
+
+    @property
+    def api_url(self) -> str | None:
+        """In place of the session's base_url, and checked as one; None where that holds. Known once `authorise` has
+        returned."""
         ...

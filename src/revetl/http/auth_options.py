@@ -13,18 +13,21 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, m
 
 from revetl.errors import ConfigError
 from revetl.http.auth import ClientCertificate
+from revetl.http.aws_signature import AwsSignature
 from revetl.http.oauth import JWT_BEARER, JwtAssertion, TokenAuth, TokenRequest
 from revetl.http.urls import check_url
 
 
 @dataclass(frozen=True, slots=True)
 class AccountAuth:
-    """What a session is opened with. `token`: where there is one that expires."""
+    """What a session is opened with. `token`: where there is one that expires. `signature`: where each request is
+    signed."""
 
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     params: Mapping[str, str] = field(default_factory=dict, repr=False)
     secrets: tuple[str, ...] = field(default=(), repr=False)
     token: TokenAuth | None = None
+    signature: AwsSignature | None = None
 
 
 class _AuthModel(BaseModel):
@@ -162,8 +165,27 @@ class JwtBearerAuth(_OAuth):
         return self._account({"grant_type": JWT_BEARER, **self.params}, assertion)
 
 
+class AwsSignatureAuth(_AuthModel):
+    """An access key of AWS, with which each request is signed (Signature Version 4): API Gateway, Lambda, OpenSearch.
+    `service`: as AWS names it in what is signed. `session_token`: of temporary credentials."""
+
+    type: Literal["aws_signature_v4"]
+    access_key_id: SecretStr = Field(min_length=1)
+    secret_access_key: SecretStr = Field(min_length=1)
+    session_token: SecretStr | None = Field(default=None, min_length=1)
+    region: str = Field(pattern=r"^[a-z0-9-]+$")
+    service: str = Field(default="execute-api", pattern=r"^[a-z0-9-]+$")
+
+    def account(self) -> AccountAuth:
+        secret, token = self.secret_access_key.get_secret_value(), None
+        if self.session_token is not None:
+            token = self.session_token.get_secret_value()
+        signature = AwsSignature(self.access_key_id.get_secret_value(), secret, self.region, self.service, token)
+        return AccountAuth(secrets=tuple(filter(None, (secret, token))), signature=signature)
+
+
 Auth = Annotated[
-    ApiKeyAuth | BasicAuth | BearerAuth | ClientCredentialsAuth | RefreshTokenAuth | JwtBearerAuth,
+    ApiKeyAuth | BasicAuth | BearerAuth | ClientCredentialsAuth | RefreshTokenAuth | JwtBearerAuth | AwsSignatureAuth,
     Field(discriminator="type"),
 ]
 

@@ -15,13 +15,28 @@ from revetl.http.auth import ClientCertificate
 _HINT = "It takes the place of the authorities that come with revetl: unset it, or name what your proxy's are in."
 
 
-def trusted(environ: Mapping[str, str] | None = None, client: ClientCertificate | None = None) -> ssl.SSLContext:
+class _ObservedTls(ssl.SSLObject):
+    def do_handshake(self) -> None:
+        super().do_handshake()
+        if isinstance(self.context, TlsContext):
+            self.context.agreed = self.version()
+
+
+class TlsContext(ssl.SSLContext):
+    """`agreed`: the version of TLS that both sides settled on when the last connection was opened, as `TLSv1.3`; None
+    before the first one."""
+
+    sslobject_class = _ObservedTls
+    agreed: str | None = None
+
+
+def trusted(environ: Mapping[str, str] | None = None, client: ClientCertificate | None = None) -> TlsContext:
     """Checks certificates and host names; speaks TLS 1.2 at least, 1.3 where it is offered. `client`: what this side is
     known by. It is built here and not by `ssl.create_default_context`, which writes the keys of every connection to the
     file that SSLKEYLOGFILE names. ConfigError where a variable or `client` names nothing that certificates could be
     read from."""
     env = os.environ if environ is None else environ
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context = TlsContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if client is not None:
         _show(context, client)

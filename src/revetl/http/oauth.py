@@ -14,6 +14,7 @@ from urllib.parse import quote_plus, urlencode, urlsplit
 from revetl.errors import Ambiguous, ConfigError, Denied, Unavailable
 from revetl.http.auth import AuthContext
 from revetl.http.options import ResponseRules, SessionOptions
+from revetl.http.urls import check_url
 from revetl.http.verdict import ResponseVerdict
 from revetl.json_documents import parse_json
 
@@ -30,7 +31,8 @@ JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 @dataclass(frozen=True, slots=True)
 class TokenRequest:
     """How a token is asked for. `form`: what is posted beside the client's credentials, made anew each time (an
-    assertion names the time). `client_auth`: where these go."""
+    assertion names the time). `client_auth`: where these go. `api_url_in`: the member of the answer that says at which
+    address the token is taken."""
 
     token_url: str
     form: Callable[[float], Mapping[str, str]]
@@ -38,11 +40,13 @@ class TokenRequest:
     client_secret: str | None = field(default=None, repr=False)
     client_auth: Literal["basic", "body"] = "basic"
     scopes: tuple[str, ...] = ()
+    api_url_in: str | None = None
 
 
 class TokenAuth:
-    """A `RequestAuth` that bears a token. `scopes_granted`: those that the vendor said the token has; None where it has
-    not said. A refresh token that the vendor exchanges for another is kept for the next renewal."""
+    """A `RequestAuth` that bears a token, and `MovesRequests`. `scopes_granted`: those that the vendor said the token
+    has; None where it has not said. A refresh token that the vendor exchanges for another is kept for the next
+    renewal."""
 
     def __init__(self, request: TokenRequest) -> None:
         self._request = request
@@ -51,10 +55,20 @@ class TokenAuth:
         self._token: str | None = None
         self._renew_at = 0.0
         self._refresh_token: str | None = None
+        self._api_url: str | None = None
         self.scopes_granted: frozenset[str] | None = None
 
     def __repr__(self) -> str:
         return "TokenAuth()"
+
+    @property
+    def bearer(self) -> str | None:
+        """The token that requests bear now; None before the first one."""
+        return self._token
+
+    @property
+    def api_url(self) -> str | None:
+        return self._api_url
 
     @property
     def scopes_missing(self) -> tuple[str, ...]:
@@ -97,7 +111,23 @@ class TokenAuth:
         self._renew_at = context.clock.monotonic() + lives_s - min(_EARLY_S, lives_s / 5)
         scope = answer.get("scope")
         self.scopes_granted = frozenset(scope.replace(",", " ").split()) if isinstance(scope, str) else None
+        self._api_url = self._address(context, answer)
         self._token = token
+
+    def _address(self, context: AuthContext, answer: Mapping[str, Any]) -> str | None:
+        """Denied for an address that no base_url could be: the token would leak through it."""
+        name = self._request.api_url_in
+        given = answer.get(name) if name is not None else None
+        if given is None or given == "":
+            return None
+        try:
+            checked = check_url(str(given), allow_insecure=context.allow_insecure, what=f"{name} of the token endpoint")
+        except ConfigError as e:
+            raise Denied(f"{context.name}: {e}", code="BAD_ADDRESS") from None
+        same_scheme = urlsplit(checked).scheme == urlsplit(self._request.token_url).scheme
+        if "?" in checked or not same_scheme:  # verified connections are opened by the scheme of the first address
+            raise Denied(f"{context.name}: {name} of the token endpoint is no address of an API", code="BAD_ADDRESS")
+        return checked
 
     async def _ask(self, context: AuthContext) -> Mapping[str, Any]:
         from revetl.http.session import Session

@@ -13,7 +13,7 @@ import random
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import aiohttp
 import httpx
@@ -23,7 +23,7 @@ from revetl.clock import Clock, SystemClock
 from revetl.errors import CallError, ConfigError, Throttled
 from revetl.http.admission import RequestAdmission
 from revetl.http.attempt import Attempt, RequestState, SessionRequest
-from revetl.http.auth import AuthContext
+from revetl.http.auth import AuthContext, MovesRequests
 from revetl.http.body import read_body, too_large
 from revetl.http.circuit_breaker import CircuitBreaker
 from revetl.http.credentials import header_value
@@ -31,7 +31,7 @@ from revetl.http.failures import FailureMessages
 from revetl.http.options import Policy, ResponseRules, SessionOptions
 from revetl.http.pacing import DEFAULT_LIMIT, SharedLimit
 from revetl.http.redact import Redactor
-from revetl.http.transport import default_transport
+from revetl.http.transport import NetworkTransport, default_transport
 from revetl.http.urls import check_url
 from revetl.http.verdict import ResponseVerdict, before_send, is_lasting, retry_after_s, verdict_table
 
@@ -72,6 +72,7 @@ class Session:
             except ValueError as e:
                 raise ConfigError(f"{name}: what is sent as {header!r} {e}") from None
         self._params, self._auth = dict(options.params), tuple(options.auth)
+        self._moving = [auth for auth in self._auth if isinstance(auth, MovesRequests)]
         self._client_certificate, self._allow_insecure = options.client_certificate, options.allow_insecure
         self._policy = options.policy
         self._rules = rules
@@ -91,6 +92,11 @@ class Session:
 
     def __repr__(self) -> str:
         return f"Session({self.name!r})"
+
+    @property
+    def tls_version(self) -> str | None:
+        """Of the connection that was opened last, as `TLSv1.3`; None where none was encrypted, or is of the network."""
+        return self._transport.tls_version if isinstance(self._transport, NetworkTransport) else None
 
     async def __aenter__(self) -> Session:
         self._transport = self._given_transport or default_transport(
@@ -182,7 +188,7 @@ class Session:
         # A type of body that the account says wins over the one that is only our guess.
         headers = self._headers | own if "content-type" not in self._headers else own | self._headers
         params = {**self._params, **outgoing.params}
-        url = f"{self._base_url}{outgoing.path}" + (f"?{urlencode(params)}" if params else "")
+        url = f"{self._base_url}{outgoing.path}" + (f"?{urlencode(params, quote_via=quote)}" if params else "")
         return httpx.Request(
             outgoing.method, _parsed(url), headers=headers, content=outgoing.content, extensions=self._extensions
         )
@@ -208,7 +214,16 @@ class Session:
                     content=request.content,
                     extensions=self._extensions,
                 )
-        return request
+        moved_to = next((auth.api_url for auth in self._moving if auth.api_url is not None), None)
+        return request if moved_to is None else self._moved(request, moved_to)
+
+    def _moved(self, request: httpx.Request, api_url: str) -> httpx.Request:
+        """The same below another base_url."""
+        base, target = (_parsed(address) for address in (self._base_url, api_url))
+        path = target.raw_path.rstrip(b"/") + request.url.raw_path.removeprefix(base.raw_path.rstrip(b"/"))
+        url = request.url.copy_with(host=target.host, port=target.port, raw_path=path)
+        headers = {name: value for name, value in request.headers.items() if name != "host"}
+        return httpx.Request(request.method, url, headers=headers, content=request.content, extensions=self._extensions)
 
     async def _attempt(self, request: httpx.Request, state: RequestState) -> Attempt:
         ticket = await self._admission.enter(state)

@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import yaml
 
 from revetl.clock import Clock, SystemClock
-from revetl.documents import parse, read_yaml
+from revetl.documents import parse
 from revetl.errors import ConfigError, Problem
 from revetl.model import Relation, SagaSpec, SyncSpec
 from revetl.project.artifacts import MANIFEST, RESULTS, Artifacts, as_folder
 from revetl.project.connections import Connections, read_connections
 from revetl.project.dbt import ELSEWHERE, NOT_HERE, Dbt, DbtFailed, find_dbt, named_dbt, run_dbt
 from revetl.project.exposures import remove_unasked, set_aside, write_exposures
+from revetl.project.golden_fields import model_folders, read_golden_fields
 from revetl.project.health import Health, read_health, refuse_failed
 from revetl.project.manifest import Manifest
 from revetl.project.places import FILE_NAME, find_connections, find_profiles, find_root
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from revetl.enrich.waterfall import WaterfallSpec
     from revetl.providers.engine.declarative import DeclarativeProvider
     from revetl.providers.grammar import ProviderSpec
+    from revetl.providers.options import AccountOptions
     from revetl.warehouse.base import Warehouse
 
 
@@ -85,9 +87,7 @@ class Project:
     @cached_property
     def models_dir(self) -> Path:
         """The first of dbt's model paths: where a new model goes."""
-        declared = read_yaml(self.dbt_dir / "dbt_project.yml").data
-        paths = declared.get("model-paths") if isinstance(declared, dict) else None
-        return self.dbt_dir / str(paths[0] if isinstance(paths, list) and paths else "models")
+        return model_folders(self.dbt_dir)[0]
 
     @property
     def placeholders_seed(self) -> Path:
@@ -339,7 +339,38 @@ class Project:
         name, missing key, limits of an endpoint that is not there."""
         from revetl.providers.registry import connect
 
-        return connect(names, self.providers, self.connections.provider_account, clock or SystemClock())
+        names = list(names)
+        self.refuse_missing_credentials(names)
+        return connect(names, self.providers, self.account, clock or SystemClock())
+
+    def account(self, vendor: str) -> AccountOptions:
+        """The vendor's account for the target in use. A vendor that wants no credentials needs none to be declared."""
+        specs = [spec for spec in self.providers.values() if spec.vendor == vendor]
+        if vendor not in self.connections.names("providers") and not any(spec.auth.needs for spec in specs):
+            from revetl.providers.options import AccountOptions
+
+            return AccountOptions()
+        return self.connections.provider_account(vendor)
+
+    def refuse_missing_credentials(self, names: Iterable[str]) -> None:
+        """ConfigError with every credential that these endpoints need and connections.yml has not, each at its line:
+        what can't be asked need not be estimated."""
+        problems: list[Problem] = []
+        of_vendor: dict[str, list[ProviderSpec]] = {}
+        for name in names:
+            if name in self.providers:
+                of_vendor.setdefault(self.providers[name].vendor, []).append(self.providers[name])
+        for vendor, specs in of_vendor.items():
+            try:
+                account = self.account(vendor)
+            except ConfigError as e:
+                problems.extend(e.problems)
+                continue
+            for option in dict.fromkeys(option for spec in specs for option in account.missing(spec.auth)):
+                message = f"provider {vendor}: {option!r} is missing"
+                problems.append(self.connections.document.problem(("providers", vendor), message))
+        if problems:
+            raise ConfigError(problems)
 
     def reread(self) -> None:
         """Forgets what dbt last parsed: it has parsed anew."""
@@ -386,9 +417,15 @@ def load(
     attempt(lambda: _read_vars(vars))
     accounts = find_connections(root, profiles)
     connections = attempt(lambda: read_connections(accounts, profile.target if profile else "default"))
-    providers = attempt(lambda: load_providers(enrichment / "providers"))
-    # Against providers that could not be read, every name in a waterfall would look misspelt.
-    waterfalls = {} if providers is None else attempt(lambda: load_waterfalls(enrichment / "waterfalls", providers))
+    fields = attempt(lambda: read_golden_fields(dbt_dir))
+    providers = waterfalls = None
+    # Against what could not be read, every name would look misspelt.
+    if fields is not None:
+        own = {name for columns in fields.values() for name in columns}
+        # A project without a golden contract, for lists alone: there any field may be looked for.
+        providers = attempt(lambda: load_providers(enrichment / "providers", own or None))
+    if fields is not None and providers is not None:
+        waterfalls = attempt(lambda: load_waterfalls(enrichment / "waterfalls", providers, fields))
     if profile is None or connections is None or providers is None or waterfalls is None or problems:
         raise ConfigError(problems)
     return Project(root, settings, profiles, profile, connections, providers, waterfalls, vars, target_path)

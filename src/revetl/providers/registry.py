@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from revetl.http import Transport
 
 OPTIONS = tuple(AccountOptions.model_fields)
+_SECRETS = ("api_key", "client_id", "client_secret")
 
 
 def create_provider(
@@ -33,6 +34,7 @@ def create_provider(
     Nothing is sent. ConfigError with every option that is missing or not known.
     """
     options = account_options(spec.vendor, connection_options)
+    refuse_missing(spec.vendor, [spec], options)
     return connect([spec.name], {spec.name: spec}, lambda _: options, clock, transport)[spec.name]
 
 
@@ -46,8 +48,10 @@ def connect(
     """The named providers of one run, by name: those of one vendor share its account and so its limits.
 
     `options(vendor)` gives the vendor's connection. For one event loop: a later run connects anew. Nothing is sent.
-    ConfigError for a name that no spec has, and for limits of an endpoint that the vendor has not.
+    ConfigError for a name that no spec has, for credentials that are missing, and for limits of an endpoint that the
+    vendor has not.
     """
+    names = list(names)
     accounts: dict[str, Account] = {}
     providers: dict[str, DeclarativeProvider] = {}
     for name in names:
@@ -56,25 +60,37 @@ def connect(
         spec = specs[name]
         if spec.vendor not in accounts:
             given = options(spec.vendor)
+            refuse_missing(
+                spec.vendor, [specs[n] for n in names if n in specs and specs[n].vendor == spec.vendor], given
+            )
             _check_limits(spec.vendor, given, specs)
             accounts[spec.vendor] = Account(given, clock)
         account = accounts[spec.vendor]
-        base_url, key = account.options.base_url or spec.base_url, account.options.api_key
-        providers[name] = DeclarativeProvider(spec, base_url, key, clock, transport, account)
+        base_url = account.options.base_url or spec.base_url
+        providers[name] = DeclarativeProvider(spec, base_url, account, clock, transport)
     return providers
 
 
 def account_options(vendor: str, given: Mapping[str, Any]) -> AccountOptions:
     """ConfigError with every option that is missing, not known or not possible; none of their values is repeated."""
-    key = given.get("api_key")
-    stripped = {**given, "api_key": key.strip() if isinstance(key, str) else key}
-    if not stripped["api_key"]:
-        del stripped["api_key"]
+    # A secret that is read from a file often ends with its line break, and one that is not set may be an empty text.
+    stripped = {
+        name: value.strip() if name in _SECRETS and isinstance(value, str) else value for name, value in given.items()
+    }
+    stripped = {name: value for name, value in stripped.items() if value or name not in _SECRETS}
     try:
         return AccountOptions.model_validate(stripped)
     except ValidationError as e:
         problems = [_problem(vendor, item) for item in e.errors(include_url=False, include_input=False)]
     raise ConfigError(problems)
+
+
+def refuse_missing(vendor: str, specs: Iterable[ProviderSpec], options: AccountOptions) -> None:
+    """ConfigError with each credential that one of the vendor's endpoints needs and the connection has not."""
+    names = dict.fromkeys(name for spec in specs for name in options.missing(spec.auth))
+    if names:
+        hint = "Put it into connections.yml."
+        raise ConfigError([Problem(f"provider {vendor}: {name!r} is missing", hint=hint) for name in names])
 
 
 def _problem(vendor: str, item: Any) -> Problem:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from revetl.destinations.capabilities import MakesFields, ProbesAccess
+from revetl.destinations.capabilities import MakesFields, ProbesAccess, TellsScopes, TellsTls, TokenScopes
 from revetl.errors import ConfigError, Denied, GuardrailError, RevetlError
 from revetl.project.dbt import NOT_HERE, dbt_versions
 from revetl.usecases import exit_codes
@@ -18,6 +18,9 @@ from revetl.usecases.renames import orphaned, what_to_do
 if TYPE_CHECKING:
     from revetl.model import SyncSpec
     from revetl.project import Project
+
+
+NOT_TOLD = "which ones the token has, the vendor does not say"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +76,11 @@ def _sync(project: Project, spec: SyncSpec, *, probe: bool) -> str:
     options = project.connections.output("destinations", spec.destination).data
     account = options.get("base_url") or f"the account of target {project.target}"
     went = f"{project.named(spec)} → {spec.destination} ({kind}, {account}) {spec.object}"
-    if probe and (lacking := asyncio.run(refused(project, spec))):
-        raise Denied("\n".join([went, *lacking]))
+    if probe:
+        lacking, scopes = asyncio.run(_access(project, spec))
+        went += f"\n{_in_words(scopes)}" if scopes is not None and scopes.needed else ""
+        if lacking:
+            raise Denied("\n".join([went, *lacking]))
     try:
         project.syncs([f"fqn:{spec.name}"])
     except GuardrailError as e:
@@ -83,20 +89,36 @@ def _sync(project: Project, spec: SyncSpec, *, probe: bool) -> str:
     return went
 
 
-async def refused(project: Project, spec: SyncSpec) -> list[str]:
-    """What of all that this sync does the account would refuse, a sentence each. Changes nothing; safe to repeat."""
+async def _access(project: Project, spec: SyncSpec) -> tuple[list[str], TokenScopes | None]:
+    """What of all that this sync does the account would refuse, a sentence each; and the scopes that it takes beside
+    those of the token, where they have names. Changes nothing; safe to repeat."""
     async with project.destination(spec.destination) as destination:
-        if not isinstance(destination, ProbesAccess):
-            return []
-        found = await destination.probe(spec.object, spec.created_through)
-        if spec.create_properties and isinstance(destination, MakesFields):
+        found: list[str] = []
+        makes_fields = False
+        if isinstance(destination, MakesFields) and spec.create_properties:
             fields = (await destination.describe(spec.object)).fields
-            try:
-                if not fields.keys() >= {*spec.create_properties}:
+            makes_fields = not fields.keys() >= {*spec.create_properties}
+        if isinstance(destination, ProbesAccess):
+            found = await destination.probe(spec.object, spec.created_through)
+            if isinstance(destination, MakesFields) and makes_fields:
+                try:
                     await destination.try_making_field(spec.object)
-            except Denied as e:
-                found = [*dict.fromkeys((*found, str(e)))]
-        return found
+                except Denied as e:
+                    found = [*dict.fromkeys((*found, str(e)))]
+        if not isinstance(destination, TellsScopes):
+            return found, None
+        named = [a.object for a in spec.associate]
+        named += [rule.references.object for rule in spec.fields.values() if rule.references is not None]
+        others = [*dict.fromkeys(filter(None, named))]
+        return found, await destination.scopes(spec.object, spec.created_through, others, makes_fields=makes_fields)
+
+
+def _in_words(scopes: TokenScopes) -> str:
+    needed = f"takes the scopes {' '.join(scopes.needed)}"
+    if scopes.granted is None:
+        return f"{needed}; {NOT_TOLD}"
+    said = f"{needed}; the token has {' '.join(sorted(scopes.granted)) or 'none'}"
+    return said + (f"; not among them: {' '.join(scopes.missing)}" if scopes.missing else "")
 
 
 def exit_code(checks: Iterable[SetupCheck]) -> int:
@@ -135,11 +157,16 @@ def _connectors() -> str:
 def _destination(project: Project, name: str) -> str:
     async def check() -> str:
         async with project.destination(name) as destination:
-            return await destination.check()
+            said = await destination.check()
+            agreed = destination.tls_version if isinstance(destination, TellsTls) else None
+            return said if agreed is None else f"{said}; {agreed.replace('TLSv', 'TLS ')}"
 
     return asyncio.run(check())
 
 
 def _provider(project: Project, vendor: str) -> str:
-    account = project.connections.provider_account(vendor)
-    return f"key present, {account.base_url or 'the vendor’s own address'}"
+    names = [name for name, spec in project.providers.items() if spec.vendor == vendor]
+    project.refuse_missing_credentials(names)
+    account = project.account(vendor)
+    key = "key present" if any(project.providers[name].auth.needs for name in names) else "no key needed"
+    return f"{key}, {account.base_url or 'the vendor’s own address'}"

@@ -21,7 +21,14 @@ from revetl.enrich.waterfall import WaterfallSpec
 from revetl.errors import ConfigError, GuardrailError, did_you_mean
 from revetl.usecases import exit_codes
 from revetl.usecases.caller import Caller
-from revetl.usecases.waterfalls import SharedBudget, WaterfallInput, ask_providers, costs_anything, estimate_all
+from revetl.usecases.waterfalls import (
+    SharedBudget,
+    WaterfallInput,
+    ask_providers,
+    costs_anything,
+    estimate_all,
+    name_missing_credentials,
+)
 
 if TYPE_CHECKING:
     from revetl.project import Project
@@ -202,6 +209,7 @@ class _Enriching:
     def go_on(self, inputs: Sequence[WaterfallInput]) -> bool:
         """GuardrailError where the cost is not agreed to; False for a dry run."""
         request = self._request
+        name_missing_credentials(self._project, inputs, self._caller, dry_run=request.dry_run)
         found = estimate_all(self._project, self._warehouse, inputs, self._budget, "enrich", self._caller)
         self.result.estimates = found
         if request.on_estimates is not None:

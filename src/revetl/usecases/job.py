@@ -25,7 +25,14 @@ from revetl.usecases.build import BuildRequest, build
 from revetl.usecases.caller import Caller
 from revetl.usecases.sagas import require_whole
 from revetl.usecases.sync import push
-from revetl.usecases.waterfalls import SharedBudget, WaterfallInput, ask_providers, costs_anything, estimate_all
+from revetl.usecases.waterfalls import (
+    SharedBudget,
+    WaterfallInput,
+    ask_providers,
+    costs_anything,
+    estimate_all,
+    name_missing_credentials,
+)
 
 if TYPE_CHECKING:
     from revetl.enrich.waterfall import WaterfallSpec
@@ -174,6 +181,7 @@ class _Job:
         budget = SharedBudget(self._request.max_spend_usd)
         with self._warehouse() as warehouse:
             inputs = [WaterfallInput(spec, project.relation(spec.entity)) for spec in self._waterfalls()]
+            name_missing_credentials(project, inputs, caller)
             estimates = estimate_all(project, warehouse, inputs, budget, "run", caller)
             self._agree(estimates)
             for given, foreseen in zip(inputs, estimates, strict=True):

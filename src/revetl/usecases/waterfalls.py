@@ -13,6 +13,7 @@ from revetl.enrich.forecasting.estimate import estimate
 from revetl.enrich.options import WaterfallOptions
 from revetl.enrich.report import EnrichReport, Estimate
 from revetl.enrich.waterfall import WaterfallSpec
+from revetl.errors import ConfigError
 from revetl.model import Relation
 from revetl.usecases.caller import Caller
 
@@ -51,6 +52,21 @@ class SharedBudget:
 
 def costs_anything(estimates: Sequence[Estimate]) -> bool:
     return any(e.greatest_usd for e in estimates)
+
+
+def name_missing_credentials(
+    project: Project, inputs: Sequence[WaterfallInput], caller: Caller, *, dry_run: bool = False
+) -> None:
+    """ConfigError with every credential that is missing, before anything is estimated; a dry run, which asks nobody,
+    only notes them."""
+    names = dict.fromkeys(name for given in inputs for name in given.spec.provider_names)
+    try:
+        project.refuse_missing_credentials(names)
+    except ConfigError as e:
+        if not dry_run:
+            raise
+        for problem in e.problems:
+            caller.note(str(problem))
 
 
 def estimate_all(

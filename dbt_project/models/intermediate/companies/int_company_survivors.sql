@@ -79,6 +79,8 @@ prioritised as (
         1 as priority
     from members
     where domain is not null
+    union all
+    {{ pinned_candidates('company', 'members', 'company_golden_id') }}
 ),
 
 final as (

@@ -3,7 +3,7 @@ with records as (
 ),
 
 companies as (
-    select * from {{ ref('int_company_members') }}
+    select * from {{ ref('int_company_keys') }}
 ),
 
 numbers_without_country as (

@@ -77,6 +77,10 @@ prioritised as (
         on
             candidates.field = source_priorities.field
             and candidates.source_system = source_priorities.source_system
+
+    union all
+
+    {{ pinned_candidates('contact', 'members') }}
 ),
 
 final as (

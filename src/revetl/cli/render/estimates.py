@@ -29,6 +29,11 @@ def show_estimates(estimates: Sequence[Estimate]) -> None:
             lookups = (f"{stage.lookups:,}", f"{stage.expected_lookups:,}")
             usd = (f"${stage.expected_usd:,.2f}", f"${stage.greatest_usd:,.2f}")
             table.add_row(stage.provider, *lookups, rate, _minutes(stage.minutes), *usd)
+        for check in each.verifiers:
+            lookups = (f"{check.lookups:,}", f"{check.expected_lookups:,}")
+            table.add_row(
+                check.provider, *lookups, "", "", f"${check.expected_usd:,.2f}", f"${check.greatest_usd:,.2f}"
+            )
         screen.print(table)
         for stage in each.stages:
             for said in _with_other_inputs(stage):

@@ -15,6 +15,7 @@ from typing import TypeVar
 
 from revetl.destinations.files.options import Location
 from revetl.destinations.files.spool import SpooledFile
+from revetl.destinations.files.store import half_removed
 from revetl.errors import Ambiguous, CallError, Denied, Unavailable
 
 T = TypeVar("T")
@@ -71,6 +72,8 @@ class LocalStore:
                 os.link(part, target)
             except FileExistsError:
                 return False
+            except FileNotFoundError:
+                raise half_removed(self._name) from None
             except OSError as e:
                 if e.errno in _NO_LINKS:
                     raise Denied(f"{self._name}: the file system of {self._root} makes no hard links") from None

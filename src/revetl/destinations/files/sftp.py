@@ -12,6 +12,7 @@ from typing import Any
 
 from revetl.destinations.files.options import Location, SftpOptions
 from revetl.destinations.files.spool import SpooledFile
+from revetl.destinations.files.store import half_removed
 from revetl.errors import Ambiguous, CallError, ConfigError, Denied, Unavailable
 
 _CHUNK_BYTES = 2**18
@@ -46,12 +47,12 @@ class SftpStore:
             await sftp.makedirs(folder, exist_ok=True)
             for left in await sftp.listdir(folder):
                 if left.startswith(f".{own}.") and left.endswith(".part"):
-                    await sftp.remove(f"{folder}/{left}")
+                    await self._removed(sftp, f"{folder}/{left}")
             async with sftp.open(part, "xb") as out:
                 while chunk := file.content.read(_CHUNK_BYTES):
                     await out.write(chunk)
                 await self._synced(out)
-            if await sftp.getsize(part) != file.bytes:  # a full disk, or a quota, shows late
+            if await self._size(sftp, part) != file.bytes:  # a full disk, or a quota, shows late
                 raise Unavailable(f"{self._name}: {self._place.host} kept less than it was sent: is its disk full?")
         async with self._asked(in_doubt=True) as sftp:
             return await self._named(sftp, part, target)
@@ -63,7 +64,7 @@ class SftpStore:
         try:
             try:
                 await sftp.link(part, target)
-                await sftp.remove(part)
+                await self._removed(sftp, part)
             except asyncssh.SFTPOpUnsupported:
                 if await sftp.lexists(target):
                     raise asyncssh.SFTPFailure("it stands") from None
@@ -71,10 +72,29 @@ class SftpStore:
         except (asyncssh.SFTPFailure, asyncssh.SFTPFileAlreadyExists):  # of a name that stands, version 3 has no code
             if not await sftp.lexists(target):
                 raise
-            if await sftp.lexists(part):
-                await sftp.remove(part)
+            await self._removed(sftp, part)
             return False
+        except (asyncssh.SFTPNoSuchFile, asyncssh.SFTPNoSuchPath):
+            if await sftp.lexists(target):
+                return False
+            raise half_removed(self._name) from None
         return True
+
+    async def _removed(self, sftp: Any, part: str) -> None:
+        """Nothing of that name stands now. Another attempt may have been first."""
+        import asyncssh
+
+        with suppress(asyncssh.SFTPNoSuchFile, asyncssh.SFTPNoSuchPath):
+            await sftp.remove(part)
+
+    async def _size(self, sftp: Any, part: str) -> int | None:
+        import asyncssh
+
+        try:
+            size: int | None = await sftp.getsize(part)
+        except (asyncssh.SFTPNoSuchFile, asyncssh.SFTPNoSuchPath):
+            raise half_removed(self._name) from None
+        return size
 
     async def holds(self, path: str, file: SpooledFile) -> bool:
         target, digest = f"{self._root}/{path}", hashlib.sha256()

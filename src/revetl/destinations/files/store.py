@@ -70,5 +70,10 @@ class FileWriter:
         raise AssertionError("the last attempt returns or raises")
 
 
+def half_removed(name: str) -> Unavailable:
+    """Another attempt at the same file took ours, half made, for what a killed process left."""
+    return Unavailable(f"{name}: another attempt at this file removed ours", code="HALF_REMOVED")
+
+
 def _ambiguous(error: CallError) -> Ambiguous:
     return error if isinstance(error, Ambiguous) else Ambiguous(str(error), code=error.code, status=error.status)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from revetl.destinations.http.options import Options
 from revetl.destinations.http.results import session_verdict
-from revetl.http import Rate, Response, ResponseRules, ResponseVerdict, SessionOptions, WebhookSignature
+from revetl.http import Rate, RequestAuth, Response, ResponseRules, ResponseVerdict, SessionOptions, WebhookSignature
 from revetl.http.auth_options import AccountAuth
 from revetl.http.options import MOST_BYTES
 
@@ -16,7 +16,8 @@ _SHOWN_BYTES = 1024 * 1024  # of an answer of which only the beginning is ever s
 def session_options(options: Options, account: AccountAuth, secrets: Sequence[str]) -> SessionOptions:
     headers = {name: value.get_secret_value() for name, value in options.headers.items()}
     signing = options.signing_secret.get_secret_value() if options.signing_secret else None
-    auth = ([account.token] if account.token else []) + ([WebhookSignature(signing)] if signing else [])
+    auth: list[RequestAuth] = [one for one in (account.token, account.signature) if one is not None]
+    auth += [WebhookSignature(signing)] if signing else []
     return SessionOptions(
         headers={**headers, **account.headers},
         secrets=[*secrets, *headers.values(), *account.secrets, *([signing] if signing else [])],
@@ -31,7 +32,7 @@ def session_options(options: Options, account: AccountAuth, secrets: Sequence[st
 def response_rules(options: Options) -> ResponseRules:
     # Of these every record would be refused: the address or the method is wrong, not a record.
     wrong = dict.fromkeys((405, 415), ResponseVerdict.DENIED)
-    suffices = not any(o.uses_id or r.results for o in options.objects.values() for r in o.requests)
+    suffices = not any(o.uses_id or r.results or r.job for o in options.objects.values() for r in o.requests)
     return ResponseRules(
         verdicts=wrong,
         verdict=session_verdict(options.status),

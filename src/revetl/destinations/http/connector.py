@@ -1,20 +1,21 @@
-"""An account of an API that connections.yml describes. What it can do beside writing follows from what is described:
-with `look_up` records are found, with `read_back` they are read; `connect` gives the class that has just that."""
+"""An account of an API that connections.yml describes: the core of the contract."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from revetl.clock import Clock
 from revetl.destinations.any_fields import AnyFields
-from revetl.destinations.base import Destination, DestinationField, Limits, ObjectSchema, Quota, RecordMatch
+from revetl.destinations.base import DestinationField, Limits, ObjectSchema, Quota
+from revetl.destinations.capabilities import TokenScopes
 from revetl.destinations.http.account import response_rules, session_options
-from revetl.destinations.http.grammar import ApiLookUp, ApiObject, ApiQuestion, parameters, request_of
+from revetl.destinations.http.grammar import ApiLookUp, ApiObject, ApiQuestion, ApiRequest, request_of
+from revetl.destinations.http.jobs import ApiJobs
 from revetl.destinations.http.options import ANY, Options
 from revetl.destinations.http.reading import SEARCHED_ROWS, ApiReader
 from revetl.destinations.http.requests import RequestBuilder
-from revetl.destinations.http.values import form, leaves
+from revetl.destinations.http.syntax import parameters
+from revetl.destinations.http.values import form
 from revetl.destinations.http.writing import ApiWriter
 from revetl.destinations.session_destination import SessionDestination
 from revetl.errors import ConfigError, Denied, did_you_mean
@@ -24,6 +25,8 @@ from revetl.http.signature import ID_HEADER
 from revetl.model import Change, Operation, Outcome, Scalar, Status
 
 _NAMES = ("id", "key")  # of {…} in a path, beside columns
+_JOB_BYTES = 4 * 2**20
+_NEVER = 2**62
 
 
 class HttpApi(SessionDestination):
@@ -47,6 +50,7 @@ class HttpApi(SessionDestination):
         )
         self._writer = ApiWriter(name, self._session, options.status)
         self._reader = ApiReader(name, self._session, options.base_url, options.status)
+        self._jobs = ApiJobs(name, options.base_url, self._session, self._writer, self._reader, clock)
 
     async def check(self) -> str:
         """The request that `check` declares, and the scopes of the token beside those that are asked for."""
@@ -74,6 +78,15 @@ class HttpApi(SessionDestination):
         await self.check()
         return [f"the token lacks the scope {scope}" for scope in self._account.token.scopes_missing]
 
+    async def scopes(
+        self, object_: str, match_on: str | None, others: Sequence[str], *, makes_fields: bool
+    ) -> TokenScopes:
+        """Those that `auth` declares: of all syncs."""
+        auth, token = self._options.auth, self._account.token
+        if token is not None and token.scopes_granted is None and self._options.check is not None:
+            await self.check()
+        return TokenScopes(auth.asked_scopes if auth else (), token.scopes_granted if token else None)
+
     async def describe(self, object_: str) -> ObjectSchema:
         found = self._object(object_)
         required = {
@@ -94,10 +107,13 @@ class HttpApi(SessionDestination):
         writes = [r for r in (request_of(found, op) for op in (Operation.CREATE, Operation.UPDATE)) if r is not None]
         return Limits(
             batch_rows=min(r.rows or 1 for r in writes),
+            job_rows=min(r.rows or 1 for r in found.requests),
+            job_bytes=_JOB_BYTES,
+            jobs_from=1 if found.runs_jobs else _NEVER,
             concurrency=self._options.concurrency,
             lookup_rows=_question_rows(found.look_up or found.read_back),
             read_rows=_question_rows(found.read_back),
-            atomic=any((r.rows or 1) > 1 and not r.results for r in found.requests),
+            atomic=any((r.rows or 1) > 1 and not r.all_results for r in found.requests),
             delete_rows=(found.delete.rows or 1) if found.delete else 1,
         )
 
@@ -114,7 +130,9 @@ class HttpApi(SessionDestination):
             return True
         requests = self._object(object_).requests
         return any(
-            r.body == "whole" or set(parameters(r.path)) - {*_NAMES} or any(s.key_is not in _NAMES for s in r.results)
+            r.body == "whole"
+            or set(parameters(r.path)) - {*_NAMES}
+            or any(s.key_is not in _NAMES for s in r.all_results)
             for r in requests
         )
 
@@ -139,15 +157,25 @@ class HttpApi(SessionDestination):
         if request is None:
             why = f"{self.name} {object_} declares no {op.value}"
             return [Outcome(c.ordinal, Status.REJECTED, None, "Rejected", "NOT_DECLARED", why) for c in changes]
+        builder, repeatable = self._builder(object_, match_on, request), self._repeatable(object_, match_on, op)
+        outcomes: list[Outcome] = []
+        for batch in [changes] if request.rows is not None else [[change] for change in changes]:
+            if request.job is not None:
+                outcomes += await self._jobs.write(builder, request.job, batch, repeatable)
+            else:
+                outcomes += await self._writer.write(builder, batch, repeatable)
+        return outcomes
+
+    def _builder(self, object_: str, match_on: str | None, request: ApiRequest) -> RequestBuilder:
         keys = [self._options.idempotency.header] if self._options.idempotency else []
         ids = [ID_HEADER] if self._options.signing_secret else []
         about = f"{self._options.base_url} {object_}"
-        builder = RequestBuilder(found, request, match_on, about, (*keys, *ids))
-        repeatable = op is not Operation.CREATE or bool(keys) or self.idempotent(object_, match_on)
-        outcomes: list[Outcome] = []
-        for batch in [changes] if request.rows is not None else [[change] for change in changes]:
-            outcomes += await self._writer.write(builder, batch, repeatable)
-        return outcomes
+        return RequestBuilder(self._object(object_), request, match_on, about, (*keys, *ids))
+
+    def _repeatable(self, object_: str, match_on: str | None, op: Operation) -> bool:
+        """Whether the session may repeat a call whose answer was lost."""
+        known = self._options.idempotency is not None or self.idempotent(object_, match_on)
+        return op is not Operation.CREATE or known
 
     def _object(self, name: str) -> ApiObject:
         objects = self._options.objects
@@ -158,92 +186,7 @@ class HttpApi(SessionDestination):
         return found
 
 
-class SearchableApi(HttpApi):
-    """With `look_up`."""
-
-    async def look_up(
-        self, object_: str, match_on: str, values: Sequence[Scalar], fields: Sequence[str]
-    ) -> Mapping[str, RecordMatch]:
-        found = self._object(object_)
-        question = found.look_up
-        if question is None or match_on not in question.by:
-            by = ", ".join(question.by) if question else "nothing"
-            message = f"{self.name} {object_} can't be looked up by {match_on!r}"
-            raise ConfigError(message, hint=f"It is looked up by {by}.")
-        wanted = {self.normalise(object_, match_on, value) for value in values}
-
-        def form_of(_: str, record: Mapping[str, Any]) -> str | None:
-            value = _value(record, match_on)
-            text = None if value is None else self.normalise(object_, match_on, value)
-            return text if text in wanted else None  # vendors also give what only resembles it
-
-        return await self._reader.find(found, question, values, fields, form_of)
-
-
-class ReadableApi(HttpApi):
-    """With `read_back`."""
-
-    async def read_back(self, object_: str, ids: Sequence[str], fields: Sequence[str]) -> Mapping[str, RecordMatch]:
-        found, wanted = self._object(object_), set(ids)
-        if found.read_back is None:
-            raise ConfigError(f"{self.name} {object_} declares no read_back")
-        return await self._reader.find(
-            found, found.read_back, ids, fields, lambda id_, _: id_ if id_ in wanted else None
-        )
-
-
-class WholeApi(SearchableApi, ReadableApi):
-    """With both."""
-
-
-class ByIdApi(ReadableApi):
-    """With `id_field`: a model may name records by the ids that the vendor gave them. Looked up by nothing else."""
-
-    def id_field(self, object_: str) -> str:
-        return str(self._object(object_).id_field)
-
-    async def look_up(
-        self, object_: str, match_on: str, values: Sequence[Scalar], fields: Sequence[str]
-    ) -> Mapping[str, RecordMatch]:
-        if match_on != self.id_field(object_):
-            message = f"{self.name} {object_} can't be looked up by {match_on!r}"
-            raise ConfigError(message, hint=f"It is looked up by {self.id_field(object_)}.")
-        ids = {self.normalise(object_, match_on, value) for value in values} - {""}
-        rows, found = self.limits(object_).read_rows, dict[str, RecordMatch]()
-        asked = sorted(ids)
-        for start in range(0, len(asked), rows):
-            found |= await self.read_back(object_, asked[start : start + rows], fields)
-        return found
-
-
-class WholeByIdApi(SearchableApi, ByIdApi):
-    """With `look_up` too."""
-
-    async def look_up(
-        self, object_: str, match_on: str, values: Sequence[Scalar], fields: Sequence[str]
-    ) -> Mapping[str, RecordMatch]:
-        of = ByIdApi if match_on == self.id_field(object_) else SearchableApi
-        return await of.look_up(self, object_, match_on, values, fields)
-
-
-def connect(name: str, options: Options, clock: Clock, transport: Transport | None = None) -> Destination:
-    """An account with the capabilities that its objects describe."""
-    first = next(iter(options.objects.values()))
-    kinds: dict[tuple[bool, bool], type[HttpApi]] = {
-        (False, False): HttpApi,
-        (True, False): SearchableApi,
-        (False, True): ReadableApi if first.id_field is None else ByIdApi,
-        (True, True): WholeApi if first.id_field is None else WholeByIdApi,
-    }
-    kind = kinds[first.look_up is not None, first.read_back is not None]
-    return kind(name, options, clock, transport)
-
-
 def _question_rows(question: ApiQuestion | ApiLookUp | None) -> int:
     if question is None or question.param is not None or "{value}" in question.path:
         return question.rows if question is not None else 1
     return SEARCHED_ROWS
-
-
-def _value(record: Mapping[str, Any], name: str) -> Scalar:
-    return leaves(record, iter((name,)))[name]

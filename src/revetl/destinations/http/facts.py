@@ -6,6 +6,9 @@ _PUT = {"method": "PUT", "path": "/contacts/{email}"}
 _POST = {"method": "POST", "path": "/contacts"}
 _READ = {"path": "/contacts/{value}"}
 _FIND = {"path": "/contacts", "param": "email", "records": "/data", "by": ["email"]}
+_JOB = {"id": "/job/id", "path": "/jobs/{job}", "state": "/job/state", "done": "done"}
+_RESULTS = {"at": "/results", "key": "/ref", "id": "/id"}
+_PUSH = {"method": "POST", "path": "/contacts/bulk", "rows": 100, "key_as": "ref", "job": {**_JOB, "results": _RESULTS}}
 _BASE = {"base_url": "https://api.example.com"}
 
 FACTS = ConnectorFacts(
@@ -30,6 +33,11 @@ FACTS = ConnectorFacts(
             "write-only, with `create`",
             {**_BASE, "objects": {"contacts": {"create": _POST, "update": _PUT}}},
             {"create": "at most once", "create, idempotency keys `across_runs`": "once, repeated"},
+        ),
+        ConnectorForm(
+            "`upsert` as a `job`",
+            {**_BASE, "objects": {"contacts": {"upsert": _PUSH, "look_up": _FIND, "read_back": _READ}}},
+            {"upsert": "once, repeated"},
         ),
         ConnectorForm(
             "events with an `event_id`",

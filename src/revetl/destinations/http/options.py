@@ -7,7 +7,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
-from revetl.destinations.http.grammar import ApiObject, ApiStatusRow, Path
+from revetl.destinations.http.answers import ApiStatusRow
+from revetl.destinations.http.grammar import ApiObject
+from revetl.destinations.http.syntax import Path
 from revetl.http import header_value
 from revetl.http.auth_options import Auth, ClientCertificateOptions
 

@@ -8,9 +8,11 @@ from typing import Any
 from urllib.parse import quote
 
 from revetl.destinations.base import RecordMatch
-from revetl.destinations.http.grammar import ApiObject, ApiQuestion, ApiStatusRow, fill
-from revetl.destinations.http.next_page import linked_next, request_of_address
+from revetl.destinations.http.answers import ApiPaging, ApiStatusRow
+from revetl.destinations.http.given_address import linked_next, request_of_address
+from revetl.destinations.http.grammar import ApiObject, ApiQuestion
 from revetl.destinations.http.results import as_text_of, document_of, verdict_of
+from revetl.destinations.http.syntax import fill
 from revetl.destinations.http.values import as_text, at, leaves, listed
 from revetl.errors import Ambiguous, Denied
 from revetl.http import Response, Session, SessionRequest
@@ -57,24 +59,32 @@ class ApiReader:
             if asked[0] in ("", ".", ".."):
                 return  # no record has such a name: the address would be another
             path = fill(path, {"value": quote(asked[0], safe="")})
-        page, count, seen = question.page, question.page.first if question.page else 0, set[str]()
-        if page is not None and page.param is not None and page.next is None:
-            params[page.param] = str(count)
         request = SessionRequest("GET", path, params=params, shown_as=question.path)
-        for _ in range(MOST_PAGES):
-            document, response = await self._ask(request)
-            records = [] if document is None else listed(document, question.records)
-            if records is None:
-                raise Ambiguous(f"{self._name} answered {question.path} without a list at {question.records!r}")
-            for record in records:
+        async for document in self.pages(request, question.page, lambda page: listed(page, question.records)):
+            for record in listed(document, question.records) or []:
                 if isinstance(record, dict):
                     yield record
+
+    async def pages(
+        self, request: SessionRequest, page: ApiPaging | None, items: Callable[[Any], list[Any] | None]
+    ) -> AsyncIterator[Any]:
+        """The documents of a list, one after the other; none where the answer says that there is nothing. `items`: what
+        a page holds, None where it is no page: Ambiguous."""
+        count, seen = page.first if page else 0, set[str]()
+        if page is not None and page.param is not None and page.next is None:
+            request = replace(request, params={**request.params, page.param: str(count)})
+        for _ in range(MOST_PAGES):
+            document, response = await self.ask(request)
+            found = [] if document is None else items(document)
+            if found is None:
+                raise Ambiguous(f"{self._name} answered {request.target} without the list that should stand there")
+            yield document
             if page is None or document is None:
                 return
             if page.param is not None and page.next is None:
-                if not records:
+                if not found:
                     return
-                count += len(records) if page.counts == "records" else 1
+                count += len(found) if page.counts == "records" else 1
                 request = replace(request, params={**request.params, page.param: str(count)})
                 continue
             onward = linked_next(response) if page.link_header else as_text_of(at(document, page.next_url or page.next))
@@ -87,10 +97,11 @@ class ApiReader:
                 request = replace(request, params={**request.params, page.param: onward})
             else:
                 request = request_of_address(self._name, self._base_url, request, onward)
-        raise Ambiguous(f"{self._name}: {question.path} gives the same page again, or has over {MOST_PAGES} of them")
+        raise Ambiguous(f"{self._name}: {request.target} gives the same page again, or has over {MOST_PAGES} of them")
 
-    async def _ask(self, request: SessionRequest) -> tuple[Any, Response]:
-        """The answer with its document; None where it says that there is nothing."""
+    async def ask(self, request: SessionRequest) -> tuple[Any, Response]:
+        """The answer with its document; None where it says that there is nothing. Denied where the question itself is
+        refused."""
         response = await self._session.send(request, idempotent=True)
         verdict = verdict_of(self._status, response)
         if verdict == "gone":

@@ -11,7 +11,8 @@ from urllib.parse import quote
 import orjson
 
 from revetl.destinations.base import FieldType
-from revetl.destinations.http.grammar import ApiObject, ApiRequest, fill, parameters
+from revetl.destinations.http.grammar import ApiObject, ApiRequest
+from revetl.destinations.http.syntax import fill, parameters
 from revetl.destinations.http.values import as_json, as_text, nested, placed
 from revetl.http import SessionRequest
 from revetl.model import Change, Scalar

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
 from urllib.parse import unquote, urlsplit
 
-from revetl.destinations.http.grammar import ApiObject, ApiResults, ApiStatusRow, OfRecord, Verdict
+from revetl.destinations.http.answers import ApiResults, ApiStatusRow, OfRecord, Verdict
+from revetl.destinations.http.grammar import ApiObject
 from revetl.destinations.http.values import as_text, at, listed
 from revetl.http import Response, ResponseVerdict, one_word
 from revetl.json_documents import parse_json
@@ -50,7 +52,7 @@ def row_of(table: Sequence[ApiStatusRow], response: Response) -> ApiStatusRow | 
         if row.at is None:
             return row
         document = document if document is not None else document_of(response)
-        if _equals(at(document, row.at), row.equals):
+        if equals(at(document, row.at), row.equals):
             return row
     return None
 
@@ -92,25 +94,48 @@ def id_in_answer(object_: ApiObject, response: Response, document: Any) -> str |
     return unquote(last) or None
 
 
-def per_record(
-    specs: Sequence[ApiResults], document: Any, changes: Sequence[Change], values: Values, mask: Callable[[str], str]
-) -> Iterator[Outcome]:
-    """One outcome for each change that a result names, the first one it has."""
-    answered = set[int]()
-    for spec in specs:
-        for change, item in _named(spec, listed(document, spec.at) or [], changes, values):
-            if change.ordinal in answered:
-                continue
-            answered.add(change.ordinal)
-            verdict = next((v.verdict for v in spec.verdicts if _equals(at(item, v.at), v.equals)), spec.otherwise)
-            said = as_text_of(at(item, spec.message))
-            yield outcome(
-                change,
-                verdict,
-                as_text_of(at(item, spec.id)) or change.destination_id,
-                one_word(as_text_of(at(item, spec.code))),
-                mask(said) if said else "",
-            )
+@dataclass(frozen=True, slots=True)
+class ResultReader:
+    """What answers say of each change. `values`: the columns that are known of a change; `mask` takes what no message
+    may hold out of a text of the answer."""
+
+    specs: Sequence[ApiResults]
+    unnamed: Literal["unknown", "ok"]
+    values: Values
+    mask: Callable[[str], str]
+
+    def read(self, documents: Iterable[Any], changes: Sequence[Change]) -> list[Outcome]:
+        """One outcome for each change, the first that a result names. One that no result names is unknown; with
+        `unnamed: ok` it is ok, unless no list stands there at all, or a result is of nobody that is known here."""
+        given: dict[int, Outcome] = {}
+        stands, strays = False, False
+        for document in documents:
+            for spec in self.specs:
+                items = listed(document, spec.at)
+                named = list(_named(spec, items or [], changes, self.values))
+                stands, strays = stands or items is not None, strays or len(named) < len(items or [])
+                for change, item in named:
+                    given.setdefault(change.ordinal, self._outcome(spec, change, item))
+        is_ok = self.unnamed == "ok" and stands and not strays
+        return [
+            given.get(c.ordinal) or (outcome(c, "ok", c.destination_id, None, "") if is_ok else lost(c))
+            for c in changes
+        ]
+
+    def _outcome(self, spec: ApiResults, change: Change, item: Any) -> Outcome:
+        said = as_text_of(at(item, spec.message))
+        return outcome(
+            change,
+            next((v.verdict for v in spec.verdicts if equals(at(item, v.at), v.equals)), spec.otherwise),
+            as_text_of(at(item, spec.id)) or change.destination_id,
+            one_word(as_text_of(at(item, spec.code))),
+            self.mask(said) if said else "",
+        )
+
+
+def lost(change: Change) -> Outcome:
+    said = "the answer says nothing of this record"
+    return Outcome(change.ordinal, Status.UNKNOWN, None, "Ambiguous", "NO_RESULT", said)
 
 
 def as_text_of(data: Any) -> str | None:
@@ -150,6 +175,6 @@ def _folded(name: str) -> str:
     return name.strip().lower()
 
 
-def _equals(found: Any, wanted: Any) -> bool:
+def equals(found: Any, wanted: Any) -> bool:
     any_of = wanted if isinstance(wanted, list) else [wanted]
     return any(found == w and isinstance(found, bool) == isinstance(w, bool) for w in any_of)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -75,7 +75,20 @@ def as_json(value: Scalar, type_: FieldType) -> Any:
         return format(value, "f")
     if isinstance(value, bytes):
         raise ValueError("a value of type bytes can't be sent as JSON")
+    if isinstance(value, datetime) and value.tzinfo is not None:
+        return _moment(value)
     return orjson.loads(orjson.dumps(value)) if isinstance(value, date) else value
+
+
+def _moment(value: datetime) -> str:
+    """ISO 8601. An offset with seconds, as of old local times, has no form there: such a moment is said in UTC. One
+    that no other zone could say is refused."""
+    try:
+        in_utc = value.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("a moment outside of the years 1 to 9999 in UTC can't be sent") from None
+    offset = value.utcoffset()
+    return (in_utc if offset is not None and offset % timedelta(minutes=1) else value).isoformat()
 
 
 def from_json(data: Any) -> Scalar:

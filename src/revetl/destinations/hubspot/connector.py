@@ -18,7 +18,7 @@ from revetl.destinations.base import (
     Quota,
     RecordMatch,
 )
-from revetl.destinations.capabilities import LinkedRecords
+from revetl.destinations.capabilities import LinkedRecords, TokenScopes
 from revetl.destinations.hubspot import access, api, erasing, linking, new_property
 from revetl.destinations.hubspot.allowance import Allowance
 from revetl.destinations.hubspot.batch_items import BatchRoute, Item
@@ -56,6 +56,7 @@ class HubSpot(SessionDestination):
         self._options = options
         self._allowance = Allowance(options)
         headers, secrets, auth = options.session_auth()
+        self._token = auth[0] if auth else None
         self._session = Session(
             name,
             options.base_url,
@@ -103,6 +104,15 @@ class HubSpot(SessionDestination):
         creates_key = await self._key_to_make(object_, match_on) is not None
         address = await self._schema.address(object_)
         return await access.missing(self._session, self._paths, address, creates_key=creates_key)
+
+    async def scopes(
+        self, object_: str, match_on: str | None, others: Sequence[str], *, makes_fields: bool
+    ) -> TokenScopes:
+        creates_key = await self._key_to_make(object_, match_on) is not None
+        needed = access.needed_scopes(object_, others, creates_key=creates_key, makes_fields=makes_fields)
+        app = self._options.token.get_secret_value() if self._options.token else None
+        bearer = self._token.bearer if self._token is not None else None
+        return TokenScopes(needed, await access.granted_scopes(self._session, private_app=app, access_token=bearer))
 
     async def key_field_to_make(self, object_: str, match_on: str | None) -> str | None:
         name = await self._key_to_make(object_, match_on)

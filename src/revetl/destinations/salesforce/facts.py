@@ -24,5 +24,14 @@ FACTS = ConnectorFacts(
             },
             object="Contact",
         ),
+        ConnectorForm(
+            "`LeadOrContact`",
+            {
+                "base_url": "https://example.my.salesforce.com",
+                "auth": {"type": "oauth_client_credentials", "client_id": "example", "client_secret": "example"},
+            },
+            {"create": "once, looked for", "update and delete": "once, repeated"},
+            object="LeadOrContact",
+        ),
     ),
 )

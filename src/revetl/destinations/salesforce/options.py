@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from revetl.http import JwtAssertion, TokenAuth, TokenRequest
 from revetl.http.oauth import JWT_BEARER
 
+INSTANCE = "instance_url"  # where the org that gave a token takes it (docs)
 TOKEN_PATH = "/services/oauth2/token"  # noqa: S105 - an address
 
 
@@ -24,7 +25,9 @@ class SalesforceClientCredentials(BaseModel):
     def token(self, base_url: str) -> TokenAuth:
         form = {"grant_type": "client_credentials"}
         secret = self.client_secret.get_secret_value()
-        return TokenAuth(TokenRequest(base_url + TOKEN_PATH, lambda _: form, self.client_id, secret))
+        return TokenAuth(
+            TokenRequest(base_url + TOKEN_PATH, lambda _: form, self.client_id, secret, api_url_in=INSTANCE)
+        )
 
 
 class SalesforceJwtBearer(BaseModel):
@@ -43,7 +46,11 @@ class SalesforceJwtBearer(BaseModel):
         key = self.private_key.get_secret_value()
         signed = JwtAssertion(self.client_id, self.username, self.audience, key, lives_s=180)  # 3 minutes (docs)
         return TokenAuth(
-            TokenRequest(base_url + TOKEN_PATH, lambda now: {"grant_type": JWT_BEARER, "assertion": signed.sign(now)})
+            TokenRequest(
+                base_url + TOKEN_PATH,
+                lambda now: {"grant_type": JWT_BEARER, "assertion": signed.sign(now)},
+                api_url_in=INSTANCE,
+            )
         )
 
 

@@ -10,7 +10,7 @@ from urllib.parse import quote_plus
 from revetl.destinations.base import RecordMatch
 from revetl.destinations.salesforce import api
 from revetl.destinations.salesforce.schema import DescribedField
-from revetl.destinations.salesforce.values import canonical
+from revetl.destinations.salesforce.values import canonical, is_id, whole_id
 from revetl.errors import ConfigError, Unavailable
 from revetl.http import Session
 from revetl.model import Scalar
@@ -18,6 +18,7 @@ from revetl.model import Scalar
 _MOST_CHARS = 12_000  # of a query in an address, encoded: 16,384 is the address's limit (docs)
 _MOST_PAGES = 1_000
 _MOST_MERGES = 10  # a record that is left may itself be merged later
+ID = "Id"
 _BARE = ("number", "bool", "date", "datetime")
 
 
@@ -27,12 +28,29 @@ class SoqlReader:
     def __init__(self, session: Session, path: str, object_: str, described: Mapping[str, DescribedField]) -> None:
         self._session, self._path, self._object, self._described = session, path, object_, described
 
-    async def find(self, by: str, values: Iterable[str], fields: Sequence[str]) -> dict[str, RecordMatch]:
-        """By the normal form of `by`. Where several records have it, the oldest stands for it."""
-        names = list(dict.fromkeys(("Id", by, *fields, *(["CreatedDate"] if "CreatedDate" in self._described else []))))
+    def has(self, names: Iterable[str]) -> list[str]:
+        """Those of them that the object has."""
+        return [name for name in names if name in self._described]
+
+    async def read(self, ids: Sequence[str], fields: Sequence[str]) -> dict[str, RecordMatch]:
+        """By id, as it was asked for. One whose record was merged into another gives that other."""
+        forms = {id_: whole_id(id_) for id_ in ids}
+        found = await self.find(ID, {f for f in forms.values() if is_id(f)}, fields)
+        merged = await self.survivors(f for f in forms.values() if is_id(f) and f not in found)
+        found |= await self.find(ID, merged.values(), fields) if merged else {}
+        ends = {id_: merged.get(form, form) for id_, form in forms.items()}
+        return {id_: found[end] for id_, end in ends.items() if end in found}
+
+    async def find(
+        self, by: str, values: Iterable[str], fields: Sequence[str], condition: str | None = None
+    ) -> dict[str, RecordMatch]:
+        """By the normal form of `by`. Where several records have it, the oldest stands for it. `condition`: SOQL that
+        they have to meet as well."""
+        names = list(dict.fromkeys((ID, by, *fields, *(["CreatedDate"] if "CreatedDate" in self._described else []))))
         wanted, found = set(values), dict[str, RecordMatch]()
         for chunk in self._chunks(by, sorted(wanted), 300 + len(quote_plus(", ".join(names)))):
-            for row in await self._query("query", self._soql(names, by, chunk)):
+            soql = self._soql(names, by, chunk) + (f" AND {condition}" if condition else "")
+            for row in await self._query("query", soql):
                 form = canonical(_value(row, by), self._described.get(by))
                 if form not in wanted:
                     continue
@@ -51,8 +69,8 @@ class SoqlReader:
             if not asked:
                 break
             masters: dict[str, str] = {}
-            for chunk in self._chunks("Id", sorted(asked), 300):
-                rows = await self._query("queryAll", self._soql(["Id", "MasterRecordId"], "Id", chunk))
+            for chunk in self._chunks(ID, sorted(asked), 300):
+                rows = await self._query("queryAll", self._soql([ID, "MasterRecordId"], ID, chunk))
                 masters |= {str(r["Id"]): str(r["MasterRecordId"]) for r in rows if r.get("MasterRecordId")}
             into |= masters
             asked = set(masters.values()) - set(into)

@@ -45,6 +45,7 @@ class OrgSchema:
     def __init__(self, session: Session, path: str) -> None:
         self._session, self._path = session, path
         self._raw: dict[str, list[Mapping[str, Any]]] = {}
+        self._refused: dict[str, tuple[str, ...]] = {}
         self._fields: dict[str, dict[str, DescribedField]] = {}
         self._lock = asyncio.Lock()
 
@@ -62,6 +63,11 @@ class OrgSchema:
                     found |= await self._of_parent(reference)
                 self._fields[object_] = found
         return self._fields[object_]
+
+    async def refused(self, object_: str) -> tuple[str, ...]:
+        """What this user may not do with records of the object: `read`, `create`, `edit`, `delete`."""
+        await self.fields(object_)
+        return self._refused[object_]
 
     async def _of_parent(self, reference: Mapping[str, Any]) -> dict[str, DescribedField]:
         to, name = reference.get("referenceTo") or [], reference.get("relationshipName")
@@ -86,11 +92,14 @@ class OrgSchema:
                 raise Unavailable(f"{self._session.name} did not answer with the fields of {object_}", code="NO_JSON")
             if not isinstance(fields, list):
                 raise ConfigError(f"{self._session.name} has no object {object_!r} ({api.error_code(response)})")
+            self._refused[object_] = tuple(right for flag, right in _RIGHTS.items() if body.get(flag) is False)
             self._raw[object_] = [f for f in fields if isinstance(f, dict) and f.get("name") and f.get("type")]
         return self._raw[object_]
 
 
 _MAY = ("createable", "updateable")
+# What `describe` says of the object, for this user → the right as Setup names it (docs).
+_RIGHTS = {"queryable": "read", "createable": "create", "updateable": "edit", "deletable": "delete"}
 
 
 def _described(raw: Mapping[str, Any], path: str | None = None, reference: str | None = None) -> DescribedField:

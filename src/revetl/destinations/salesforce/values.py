@@ -23,6 +23,11 @@ def whole_id(text: str) -> str:
     return text[:15] + "".join(_LETTERS[sum(c.isupper() << i for i, c in enumerate(chunk))] for chunk in chunks)
 
 
+def is_id(text: str) -> bool:
+    """Whether it can be one, in its whole form: anything else is an error of a query."""
+    return len(text) == 18 and whole_id(text) == text
+
+
 def encode(value: Scalar, known: DescribedField | None = None) -> Any:
     """As it stands in JSON; None clears, and so does an empty text (docs). ValueError for what has no form there, with
     the vendor's code for it first in `args` where it has one."""

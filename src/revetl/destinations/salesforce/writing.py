@@ -26,10 +26,12 @@ ReadForms = Callable[[Sequence[str]], Awaitable[Mapping[str, str]]]
 
 @dataclass(frozen=True, slots=True)
 class CollectionRoute:
-    """`by_id`: answers name records by an id that we sent. `repeatable`: sent twice it makes no second record."""
+    """`object`: the org's own that the records are of. `by_id`: answers name records by an id that we sent.
+    `repeatable`: sent twice it makes no second record."""
 
     method: str
     path: str
+    object: str
     by_id: bool = True
     repeatable: bool = True
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from revetl.clock import Clock
 from revetl.destinations.base import Destination
+from revetl.destinations.sql import tls
 from revetl.destinations.sql.connector import SqlDestination, SqlLimits
 from revetl.destinations.sql.dialect import FailureKind, SqlFailure, SqlSession
 from revetl.destinations.sql.facts import facts
@@ -250,6 +251,8 @@ class MySqlConnection:
             code = e.args[0] if e.args and isinstance(e.args[0], int) else None
             kind = _KINDS.get(code, "unavailable") if code is not None else "unavailable"
             place = given.get("unix_socket") or f"{given.get('host')}:{given['port']}"
+            if reason := tls.failure(str(e)):
+                raise SqlFailure("denied", f"TLS with MySQL at {place} failed: {reason}", tls.CODE) from None
             message = f"MySQL at {place} can't be reached or does not let {given['user']!r} in"
             raise SqlFailure("unavailable" if kind == "lost" else kind, message, str(code or "")) from None
 

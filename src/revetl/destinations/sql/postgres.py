@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from revetl.clock import Clock
 from revetl.destinations.base import Destination
+from revetl.destinations.sql import tls
 from revetl.destinations.sql.connector import SqlDestination, SqlLimits
 from revetl.destinations.sql.dialect import FailureKind, SqlFailure, SqlSession
 from revetl.destinations.sql.facts import facts
@@ -261,15 +262,15 @@ class PostgresConnection:
             self._connection = psycopg.connect(**given)
         except psycopg.OperationalError as e:
             # libpq gives a SQLSTATE to none of what is refused before a session stands.
-            said = str(e)
+            said, place = str(e), f"PostgreSQL at {given['host']}:{given['port']}"
+            if reason := tls.failure(said):
+                raise SqlFailure("denied", f"TLS with {place} failed: {reason}", tls.CODE) from None
             kind: FailureKind = "unavailable"
             if "authentication failed" in said or "does not exist" in said or "no pg_hba.conf entry" in said:
                 kind = "denied"
             elif "too many" in said or "remaining connection slots" in said:
                 kind = "throttled"
-            message = (
-                f"PostgreSQL at {given['host']}:{given['port']} can't be reached or does not let {given['user']!r} in"
-            )
+            message = f"{place} can't be reached or does not let {given['user']!r} in"
             raise SqlFailure(kind, message, e.sqlstate) from None
 
     def ask(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:

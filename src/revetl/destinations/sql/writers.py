@@ -47,20 +47,26 @@ class SqlWriter:
     def _new_mark(self) -> str:
         """Committed before anything is written."""
         writer = uuid4().hex
-        try:
-            self.session.ask(f"SELECT batch FROM {self.marks} WHERE writer = %s", [writer])
-        except SqlFailure as e:
-            if e.kind != "denied":
-                raise
-            self.session.rollback()
+        if not self._has_marks():
             self._make_marks()
         self.session.ask(f"INSERT INTO {self.marks} (writer, batch) VALUES (%s, 0)", [writer])
         self.session.commit()
         return writer
 
+    def _has_marks(self) -> bool:
+        try:
+            self.session.ask(f"SELECT batch FROM {self.marks} WHERE 1 = 0")
+        except SqlFailure as e:
+            if e.kind != "denied":
+                raise
+            self.session.rollback()
+            return False
+        return True
+
     def _make_marks(self) -> None:
         """Another session may do it at the same moment. PostgreSQL's IF NOT EXISTS does not see what is made and not
-        committed: it waits for that transaction, and is then refused for a name that is taken."""
+        committed: it waits for that transaction, and is then refused, by one of three errors (42P07, 42710, 23505), for
+        a name that is taken. So whatever refuses: a table that stands now is the one."""
         try:
             self.session.ask(
                 f"""
@@ -72,9 +78,11 @@ class SqlWriter:
                 """
             )
         except SqlFailure as e:
-            if not e.unique:
+            if e.kind not in ("rejected", "denied"):
                 raise
             self.session.rollback()
+            if not self._has_marks():
+                raise
         else:
             self.session.commit()
 

@@ -52,8 +52,10 @@ class InFlightCalls:
         clock: Clock,
         results: asyncio.Queue[CallResult | SubmittedLookup | None],
         stopped: Callable[[], bool],
+        takes_jobs: bool = False,
     ) -> None:
         self._provider = provider
+        self._takes_jobs = takes_jobs
         self._clock = clock
         self._results = results
         self._stopped = stopped
@@ -108,7 +110,7 @@ class InFlightCalls:
 
     async def _replies(self, calls: Sequence[ReservedCall]) -> Sequence[Reply]:
         lookups = [Lookup(reserved.question.inputs, reserved.question.request_hash) for reserved in calls]
-        if self._provider.batch_size == 1:
+        if self._provider.batch_size == 1 and not self._takes_jobs:
             return [await self._provider.ask(lookups[0])]
         by_ref = {reserved.question.request_hash: reserved for reserved in calls}
 

@@ -33,7 +33,7 @@ class KnownAnswers:
     def _reuse(self, stage: Stage, partition: Partition) -> None:
         """Gives records the values of an equal question that was paid for somebody else's record."""
         run = self._run
-        found = run.questions(partition).reusable(stage)
+        found = run.reusable(partition).reusable(stage)
         served: set[str] = set()
         while piece := list(islice(found, REUSE_ROWS)):
             values = [

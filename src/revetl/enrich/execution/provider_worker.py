@@ -55,7 +55,9 @@ class ProviderWorker:
         self._unnamed: set[str] = set()  # calls of jobs that have left and whose id is not known yet
         # None: look up, something was put in.
         self._results: asyncio.Queue[CallResult | SubmittedLookup | None] = asyncio.Queue()
-        self._in_flight = InFlightCalls(connected, spec.at_once, self._clock, self._results, lambda: self._has_stopped)
+        self._in_flight = InFlightCalls(
+            connected, spec.at_once, self._clock, self._results, lambda: self._has_stopped, self._takes_jobs
+        )
         self._recorder = OutcomeRecorder(
             ledger, run.report.providers[provider], handler, admission.verification_usd, self._batch
         )

@@ -10,7 +10,7 @@ from decimal import Decimal
 from itertools import islice
 
 from revetl.enrich.execution.admission import Admission
-from revetl.enrich.selection.identities import is_covered
+from revetl.enrich.selection.identities import MOST_ALIKE, is_covered
 from revetl.enrich.selection.question import Question
 
 
@@ -31,10 +31,6 @@ class QuestionSet:
     begun: bool = False
     all_read: bool = False
     open: int = 0  # read, and without an outcome yet
-
-
-# A number that so many people share tells nobody.
-_MOST_ALIKE = 20
 
 
 class QuestionQueue:
@@ -111,7 +107,7 @@ class QuestionQueue:
                 return True
         for digest in mine:
             alike = self._asked_about.setdefault(digest, [])
-            if len(alike) < _MOST_ALIKE:
+            if len(alike) < MOST_ALIKE:
                 alike.append(replace(question, keys=(), inputs={}, identities=()))
         return False
 

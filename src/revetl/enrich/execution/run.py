@@ -13,6 +13,7 @@ from revetl.enrich.report import EnrichReport, Progress, ProviderReport
 from revetl.enrich.selection.partition import EVERYTHING, Partition
 from revetl.enrich.selection.question import Question
 from revetl.enrich.selection.questions import QuestionSelection
+from revetl.enrich.selection.reusable_answers import ReusableSelection
 from revetl.enrich.selection.scope import Scope
 from revetl.enrich.selection.verifications import VerificationSelection
 from revetl.enrich.waterfall import WaterfallSpec
@@ -70,6 +71,10 @@ class WaterfallRun:
     def questions(self, partition: Partition = EVERYTHING) -> QuestionSelection:
         """As of now: what an earlier stage brought counts."""
         return QuestionSelection(self._scope(partition))
+
+    def reusable(self, partition: Partition = EVERYTHING) -> ReusableSelection:
+        """As of now, likewise."""
+        return ReusableSelection(self._scope(partition))
 
     def verifications(self, partition: Partition = EVERYTHING) -> VerificationSelection:
         """As of now, likewise."""

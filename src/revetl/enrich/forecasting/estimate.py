@@ -3,30 +3,39 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+import random
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from decimal import Decimal
 
 from revetl.context import RunContext
-from revetl.enrich.forecasting.forecast import Cohort, SimulatedRun, StageModel, forecast, quantile
+from revetl.enrich.forecasting.drawn_stage import StageModel
+from revetl.enrich.forecasting.forecast import SimulatedRun, forecast
 from revetl.enrich.forecasting.makespan import ProviderLoad, load_of, seconds_together
 from revetl.enrich.forecasting.paths import ObservedOutcomes, observed_outcomes
-from revetl.enrich.forecasting.rates import ProviderRates, read_rates
+from revetl.enrich.forecasting.question_rates import read_kind_rates
+from revetl.enrich.forecasting.rates import ProviderRates, UncertainRate, read_rates
+from revetl.enrich.forecasting.sampling import quantile
 from revetl.enrich.limits import limits_of, lowest
 from revetl.enrich.options import WaterfallOptions
 from revetl.enrich.ordering.history import HistoryFilter, read_history
-from revetl.enrich.report import Estimate, FieldCoverage, StageEstimate
+from revetl.enrich.report import Estimate, FieldCoverage, StageEstimate, VerifierEstimate
+from revetl.enrich.selection.cohorts import CohortSelection
 from revetl.enrich.selection.columns import check_columns
-from revetl.enrich.selection.questions import QuestionSelection
 from revetl.enrich.selection.scope import Scope
 from revetl.enrich.selection.verifications import VerificationSelection
 from revetl.enrich.waterfall import WaterfallSpec
 from revetl.model import Relation
 from revetl.providers.grammar import ProviderSpec
+from revetl.seeded_random import Seeded
 from revetl.state.schema import create_all
 
 DEFAULT = WaterfallOptions()
 CENT = Decimal("0.0001")
+_SEED = 20_260_102
+# What verifiers find false of a list's own values, until many were asked about: 1 in 7, as 21 of them would tell. And
+# no more is known of the next list than so many would tell.
+_FALSE_GUESS, _FALSE_GUESS_WEIGHT, _MOST_VERDICTS = 1 / 7, 21.0, 60.0
 
 
 def estimate(
@@ -39,9 +48,10 @@ def estimate(
     """Lookups, money, coverage and time of the run that gets the same arguments. Makes no call and writes nothing under
     `ctx.run_id`. Raises ConfigError for a column that is not there, and WarehouseError.
 
-    Greatest: every record that lacks a field of a stage is asked there at the greatest price, and all it finds is
-    verified. The rest is a forecast from the ledger's rates and prices, or from guesses where it is too young: a stage
-    is asked for what is left after answers that are already paid for and after the stages before it.
+    Greatest: every record that lacks a field of a stage is asked there at the greatest price, all that is found is
+    verified, and all that a list holds itself is found false. The rest is a forecast from the ledger's rates and
+    prices, or from guesses where it is too young: a stage is asked for what is left after answers that are already paid
+    for and after the stages before it.
     """
     warehouse, now = ctx.warehouse, ctx.clock.now()
     create_all(warehouse)
@@ -56,195 +66,208 @@ def estimate(
         now=now,
         limit=options.limit,
     )
-    questions = QuestionSelection(scope)
-    rates = read_rates(warehouse, spec, providers)
-    fields = list(spec.fields)
-    most = QuestionSelection(replace(scope, doubted_own=True)) if questions.is_list else questions
-    cohorts = _cohorts(questions, most)
-    counts = [most.count(stage) for stage in spec.stages]
-    observed = _observed(questions, entity)
-    models = [
-        _stage_model(spec, i, providers, rates, cohorts, counts[i], observed[i]) for i, _ in enumerate(spec.stages)
-    ]
-    draws = forecast(cohorts, models, fields)
-    owed = _owed(scope)
-    stages = tuple(
-        _stage_estimate(spec, i, providers, rates, counts[i], draws, owed[i], questions)
-        for i, _ in enumerate(spec.stages)
-    )
-    filled = questions.filled()
-    asked = max(sum(c.records for c in cohorts if c.open_ >> i & 1) for i, _ in enumerate(spec.stages))
+    found = _Estimator(scope, entity)
     limit_usd = lowest(options.max_spend_usd, spec.budget.per_run_usd)
-    owed_usd = sum(owed, Decimal(0))
-    totals = [sum(draw.usd) + float(owed_usd) for draw in draws]
-
-    def usd(share: float) -> Decimal:
-        found = Decimal(str(quantile(totals, share))).quantize(CENT)
-        return found if limit_usd is None else min(found, limit_usd)
-
-    return Estimate(
-        spec.name,
-        stages,
-        limit_usd,
-        low_usd=usd(0.025),
-        p95_usd=usd(0.95),
-        high_usd=usd(0.975),
-        minutes=_minutes(spec, providers, rates, draws, asked, paid=_can_pay_for_all(spec, stages, limit_usd)),
-        coverage=_coverage(filled, fields, cohorts, draws),
-    )
+    return found.estimate(limit_usd)
 
 
-def _cohorts(questions: QuestionSelection, most: QuestionSelection) -> list[Cohort]:
-    """Who lacks what. What a list holds itself and wants verified is lacking as often as verifiers found such values
-    false; `most`: were all of them false."""
-    if most is questions:
-        return [Cohort(_mask(lacks), _mask(may), audited, n) for lacks, may, audited, n in questions.cohorts()]
-    share, found = questions.share_found_false(), []
-    for selection, weight in ((questions, 1 - share), (most, share)):
-        for lacks, may, audited, n in selection.cohorts():
-            if records := round(n * weight):
-                found.append(Cohort(_mask(lacks), _mask(may), audited, records))
-    return found
+class _Estimator:
+    """Of one scope. `cohorts` are its records, counted: of a list as if all that it holds might be found false."""
+
+    def __init__(self, scope: Scope, entity: Relation) -> None:
+        self.spec = spec = scope.spec
+        self.providers = providers = scope.providers
+        self.fields = list(spec.fields)
+        self.rates = read_rates(scope.warehouse, spec, providers)
+        self.selection = CohortSelection(scope)
+        most = CohortSelection(replace(scope, doubted_own=True)) if self.selection.is_list else self.selection
+        self.cohorts = list(most.cohorts())
+        self.counts = [most.count_asked(stage) for stage in spec.stages]
+        self.kinds = read_kind_rates(scope.warehouse, spec, providers) if self.selection.is_list else {}
+        self.owed = _unverified(scope)
+        observed = _observed(self.selection, entity)
+        self.models = [self._model(i, observed[i]) for i, _ in enumerate(spec.stages)]
+        self.draws = forecast(self.cohorts, self.models, self.fields, own_false=self._own_false())
+        rng = Seeded(_SEED)
+        verifiers = {v for stage in spec.stages for v in stage.verify.values()}
+        # By draw: what verifying costs on average. A verifier may charge nothing where it can say nothing.
+        self.prices = [{v: _price(self.rates[v], rng) for v in sorted(verifiers)} for _ in self.draws]
+
+    def estimate(self, limit_usd: Decimal | None) -> Estimate:
+        spec = self.spec
+        stages = tuple(self._stage(i) for i, _ in enumerate(spec.stages))
+        checks = tuple(
+            self._verifier(name) for name in dict.fromkeys(v for s in spec.stages for v in s.verify.values())
+        )
+        totals = [self._usd(draw, prices) for draw, prices in zip(self.draws, self.prices, strict=True)]
+
+        def usd(share: float) -> Decimal:
+            found = Decimal(str(quantile(totals, share))).quantize(CENT)
+            return found if limit_usd is None else min(found, limit_usd)
+
+        asked = max(sum(c.records for c in self.cohorts if c.open_ >> i & 1) for i, _ in enumerate(spec.stages))
+        said = Estimate(
+            spec.name,
+            stages,
+            checks,
+            limit_usd,
+            low_usd=usd(0.025),
+            p95_usd=usd(0.95),
+            high_usd=usd(0.975),
+            coverage=self._coverage(),
+        )
+        limits = [limit.usd for limit in limits_of(spec.budget)] + [each for each in (limit_usd,) if each is not None]
+        # As the run's own limits tell: what is spent of them today does not count.
+        paid = all(said.unlimited_usd <= each for each in limits)
+        return replace(said, minutes=self._minutes(asked, paid=paid))
+
+    # --- what the draws are made from ---
+
+    def _model(self, number: int, observed: ObservedOutcomes) -> StageModel:
+        stage = self.spec.stages[number]
+        records = sum(c.records for c in self.cohorts if c.open_ >> number & 1)
+        fills = sum(1 << self.fields.index(f) for f in self.spec.fills(stage, self.providers[stage.provider]))
+        checks = {self.fields.index(field): name for field, name in stage.verify.items()}
+        share = self.counts[number] / records if records else 1.0
+        kinds = self.kinds.get(stage.provider)
+        return StageModel(self.rates[stage.provider], fills, share, checks, observed, kinds)
+
+    def _own_false(self) -> dict[int, UncertainRate]:
+        """By field's place, of what is doubtful. What a verifier could not tell of stays doubtful, and is not asked
+        about again."""
+        verdicts = self.selection.verdicts()
+        rate = UncertainRate.of(_FALSE_GUESS, _FALSE_GUESS_WEIGHT, verdicts.found_false, verdicts.asked)
+        rate = rate.known_from(_MOST_VERDICTS)
+        found = {}
+        for i, field in enumerate(self.fields):
+            doubtful = sum(c.records for c in self.cohorts if c.doubtful >> i & 1)
+            if doubtful:
+                asked = sum(n for (name, _), n in self.owed.items() if name == field)
+                share = min(1.0, asked / doubtful)
+                found[i] = UncertainRate(max(rate.yes * share, 0.01), rate.no + rate.yes * (1 - share))
+        return found
+
+    # --- what they say ---
+
+    def _usd(self, draw: SimulatedRun, prices: Mapping[str, float]) -> float:
+        """Of one run that might be: lookups, the verification of what they find, and of what waits for it already."""
+        usd = sum(draw.usd) + sum(n * prices[verifier] for (_, verifier), n in self.owed.items())
+        for checked, model in zip(draw.checked, self.models, strict=True):
+            usd += sum(n * prices[model.checks[place]] for place, n in checked.items())
+        return usd
+
+    def _stage(self, number: int) -> StageEstimate:
+        """Its lookups alone: lookups times hit rate times price is what they cost."""
+        stage = self.spec.stages[number]
+        count = self.counts[number]
+        lookups = _mean(draw.lookups[number] for draw in self.draws)
+        expected = Decimal(str(_mean(draw.usd[number] for draw in self.draws))).quantize(CENT)
+        greatest = count * self.providers[stage.provider].greatest_usd
+        return StageEstimate(
+            stage.provider,
+            count,
+            round(lookups),
+            self._hit_rate(number),
+            self._is_assumed(number),
+            min(expected, greatest),
+            greatest,
+            sum(load.seconds for load in self._loads(number)) / 60,
+            self.selection.count_spared(stage),
+            self.selection.count_again(stage),
+        )
+
+    def _hit_rate(self, number: int) -> float:
+        """Of the lookups that are foreseen; of a model that is a guess the guess itself, without the draws' noise."""
+        rate = self.rates[self.spec.stages[number].provider]
+        lookups = _mean(draw.lookups[number] for draw in self.draws)
+        if rate.assumed and not self.kinds:
+            return rate.hit.mean
+        if lookups:
+            return _mean(draw.hits[number] for draw in self.draws) / lookups
+        return rate.hit.mean if rate.assumed else rate.hits / rate.answers
+
+    def _is_assumed(self, number: int) -> bool:
+        """Of a list: where more than half of its questions are of a kind that was asked too seldom."""
+        provider = self.spec.stages[number].provider
+        asked = [c for c in self.cohorts if c.open_ >> number & 1]
+        if provider not in self.kinds or not asked:
+            return self.rates[provider].assumed
+        guessed = sum(c.records for c in asked if self.kinds[provider].is_assumed(c.kinds[number]))
+        return 2 * guessed > sum(c.records for c in asked)
+
+    def _verifier(self, name: str) -> VerifierEstimate:
+        """What waits for it, and what the stages are likely to give it."""
+        places = [
+            (i, self.fields.index(f)) for i, s in enumerate(self.spec.stages) for f, v in s.verify.items() if v == name
+        ]
+        owed = sum(n for (_, verifier), n in self.owed.items() if verifier == name)
+        expected = owed + sum(_mean(draw.checked[i].get(place, 0.0) for draw in self.draws) for i, place in places)
+        waits = sum(c.records for c in self.cohorts for i, place in places if c.waits and c.waits[place] == i + 1)
+        most = owed + waits + sum(self.counts[i] for i, _ in places)
+        greatest = most * self.providers[name].greatest_usd
+        usd = Decimal(str(expected * _mean(prices[name] for prices in self.prices))).quantize(CENT)
+        return VerifierEstimate(name, most, round(expected), min(usd, greatest), greatest)
+
+    def _minutes(self, records: int, *, paid: bool) -> float:
+        checks: dict[str, float] = {}
+        for number, stage in enumerate(self.spec.stages):
+            for field, verifier in stage.verify.items():
+                checks[verifier] = checks.get(verifier, 0.0) + self._checked(number, self.fields.index(field))
+        alone = [load_of(self.providers[v], number, self.rates[v].latency_s) for v, number in checks.items()]
+        steps = [load for number, _ in enumerate(self.spec.stages) for load in self._loads(number)]
+        return seconds_together(steps, alone, records, paid=paid) / 60
+
+    def _loads(self, number: int) -> list[ProviderLoad]:
+        """The stage's own questions, and each verification that follows."""
+        stage = self.spec.stages[number]
+        asked = [(stage.provider, _mean(draw.lookups[number] for draw in self.draws))]
+        asked += [(v, self._checked(number, self.fields.index(f))) for f, v in stage.verify.items()]
+        return [load_of(self.providers[name], lookups, self.rates[name].latency_s) for name, lookups in asked]
+
+    def _checked(self, stage: int, place: int) -> float:
+        """How many values of the stage are verified, on average."""
+        return _mean(draw.checked[stage].get(place, 0.0) for draw in self.draws)
+
+    def _coverage(self) -> dict[str, FieldCoverage]:
+        found = {}
+        lacking = [
+            sum(c.records for c in self.cohorts if (c.lacks | c.doubtful) >> i & 1) for i, _ in enumerate(self.fields)
+        ]
+        doubtful = [sum(c.records for c in self.cohorts if c.doubtful >> i & 1) for i, _ in enumerate(self.fields)]
+        for i, (field, (total, before)) in enumerate(self.selection.filled().items()):
+            # What is neither held nor lacking will be given by an answer that is already paid for.
+            held = max(before, total - lacking[i] + doubtful[i])
+            after = [min(total, held - draw.lost[i] + draw.found[i]) for draw in self.draws]
+            low, high = quantile(after, 0.025), quantile(after, 0.975)
+            found[field] = FieldCoverage(total, before, round(_mean(after)), math.floor(low), math.ceil(high))
+        return found
 
 
-def _stage_model(
-    spec: WaterfallSpec,
-    number: int,
-    providers: Mapping[str, ProviderSpec],
-    rates: Mapping[str, ProviderRates],
-    cohorts: Sequence[Cohort],
-    count: int,
-    observed: ObservedOutcomes,
-) -> StageModel:
-    stage, fields = spec.stages[number], list(spec.fields)
-    records = sum(c.records for c in cohorts if c.open_ >> number & 1)
-    fills = sum(1 << fields.index(f) for f in spec.fills(stage, providers[stage.provider]))
-    checks = {
-        fields.index(f): rates[v].hit.mean * rates[v].hit_usd + (1 - rates[v].hit.mean) * rates[v].miss_usd
-        for f, v in stage.verify.items()
-    }
-    return StageModel(rates[stage.provider], fills, count / records if records else 1.0, checks, observed)
+def _price(rates: ProviderRates, rng: random.Random) -> float:
+    verdicts = rng.betavariate(rates.hit.yes, rates.hit.no)
+    return verdicts * rates.hit_usd + (1 - verdicts) * rates.miss_usd
 
 
-def _observed(questions: QuestionSelection, entity: Relation) -> list[ObservedOutcomes]:
-    """By stage: what the ledger shows of the entity's own records. Nothing where a field is found by a rule of its own:
-    history knows there who ended the search, and not who gave a value that counts."""
+def _mean(values: Iterable[float]) -> float:
+    listed = list(values)
+    return sum(listed) / len(listed)
+
+
+def _observed(questions: CohortSelection, entity: Relation) -> list[ObservedOutcomes]:
+    """By stage: what the ledger shows of the entity's own records. Nothing of a list, whose rows are known by how they
+    look (`question_rates.py`), nor where a field is found by a rule of its own: history knows there who ended the
+    search, and not who gave a value that counts."""
     spec = questions.spec
-    if any(want.stop != "first_accepted" for want in spec.fields.values()):
+    if questions.is_list or any(want.stop != "first_accepted" for want in spec.fields.values()):
         return [{} for _ in spec.stages]
     only = HistoryFilter(entity_name=questions.entity)
     history = read_history(questions.warehouse, spec, questions.providers, entity, now=questions.now, only=only)
     return observed_outcomes(history.candidates, history.asked_records)
 
 
-def _stage_estimate(
-    spec: WaterfallSpec,
-    number: int,
-    providers: Mapping[str, ProviderSpec],
-    rates: Mapping[str, ProviderRates],
-    count: int,
-    draws: Sequence[SimulatedRun],
-    owed: Decimal,
-    questions: QuestionSelection,
-) -> StageEstimate:
-    stage = spec.stages[number]
-    rate = rates[stage.provider]
-    lookups = _asked(draws, number)
-    seconds = sum(load.seconds for load in _loads(spec, number, providers, rates, draws))
-    expected = Decimal(str(sum(d.usd[number] for d in draws) / len(draws))).quantize(CENT) + owed
-    greatest = count * questions.greatest(stage) + owed
-    hit_rate = rate.hits / rate.answers if not rate.assumed else rate.hit.mean
-    return StageEstimate(
-        stage.provider,
-        count,
-        round(lookups),
-        hit_rate,
-        rate.assumed,
-        min(expected, greatest),
-        greatest,
-        seconds / 60,
-        questions.count_spared(stage),
-        questions.count_again(stage),
-    )
-
-
-def _owed(scope: Scope) -> list[Decimal]:
-    """By stage: values that an earlier run left unverified are verified first, whether or not anything is looked up."""
+def _unverified(scope: Scope) -> dict[tuple[str, str], int]:
+    """(field, verifier) → values that an earlier run, or a list, left to be verified: they are first, whether or not
+    anything is looked up."""
     verifications = VerificationSelection(scope)
-    owed, counted = [], set[tuple[str, str]]()
-    for stage in scope.spec.stages:
-        usd = Decimal(0)
-        for place in stage.verify.items():
-            if place not in counted:
-                counted.add(place)
-                usd += verifications.count_unverified(*place) * scope.providers[place[1]].greatest_usd
-        owed.append(usd)
-    return owed
-
-
-def _minutes(
-    spec: WaterfallSpec,
-    providers: Mapping[str, ProviderSpec],
-    rates: Mapping[str, ProviderRates],
-    draws: Sequence[SimulatedRun],
-    records: int,
-    *,
-    paid: bool,
-) -> float:
-    checks: dict[str, float] = {}
-    for number, stage in enumerate(spec.stages):
-        for field, verifier in stage.verify.items():
-            checks[verifier] = checks.get(verifier, 0.0) + _checked(draws, number, list(spec.fields).index(field))
-    alone = [load_of(providers[v], number, rates[v].latency_s) for v, number in checks.items()]
-    models = [s for number, _ in enumerate(spec.stages) for s in _loads(spec, number, providers, rates, draws)]
-    return seconds_together(models, alone, records, paid=paid) / 60
-
-
-def _loads(
-    spec: WaterfallSpec,
-    number: int,
-    providers: Mapping[str, ProviderSpec],
-    rates: Mapping[str, ProviderRates],
-    draws: Sequence[SimulatedRun],
-) -> list[ProviderLoad]:
-    """The stage's own questions, and each verification that follows."""
-    stage, fields = spec.stages[number], list(spec.fields)
-    asked = [(stage.provider, _asked(draws, number))]
-    asked += [(v, _checked(draws, number, fields.index(f))) for f, v in stage.verify.items()]
-    return [load_of(providers[name], lookups, rates[name].latency_s) for name, lookups in asked]
-
-
-def _asked(draws: Sequence[SimulatedRun], stage: int) -> float:
-    """How many questions the stage asks, on average."""
-    return sum(draw.lookups[stage] for draw in draws) / len(draws)
-
-
-def _checked(draws: Sequence[SimulatedRun], stage: int, field: int) -> float:
-    """How many values of the stage are verified, on average."""
-    return sum(draw.checked[stage].get(field, 0.0) for draw in draws) / len(draws)
-
-
-def _can_pay_for_all(spec: WaterfallSpec, stages: Sequence[StageEstimate], limit_usd: Decimal | None) -> bool:
-    """Whether no budget can end the run, as its own limits tell: what is spent of them today does not count."""
-    total = sum((stage.greatest_usd for stage in stages), Decimal(0))
-    return all(total <= limit.usd for limit in limits_of(spec.budget)) and (limit_usd is None or total <= limit_usd)
-
-
-def _coverage(
-    filled: Mapping[str, tuple[int, int]],
-    fields: Sequence[str],
-    cohorts: Sequence[Cohort],
-    draws: Sequence[SimulatedRun],
-) -> dict[str, FieldCoverage]:
-    found = {}
-    lacking = [sum(c.records for c in cohorts if c.lacks >> i & 1) for i, _ in enumerate(fields)]
-    for i, (field, (total, before)) in enumerate(filled.items()):
-        # What is neither held nor lacking will be given by an answer that is already paid for.
-        after = [min(total, max(before, total - lacking[i]) + draw.found[i]) for draw in draws]
-        low, high = quantile(after, 0.025), quantile(after, 0.975)
-        found[field] = FieldCoverage(total, before, round(sum(after) / len(after)), math.floor(low), math.ceil(high))
-    return found
-
-
-def _mask(flags: Sequence[int]) -> int:
-    return sum(1 << i for i, flag in enumerate(flags) if flag)
+    places = dict.fromkeys(place for stage in scope.spec.stages for place in stage.verify.items())
+    return {place: verifications.count_unverified(*place) for place in places}

@@ -19,6 +19,7 @@ from revetl.warehouse.sql import literal, table
 
 ENOUGH_ANSWERS = 20  # below this a group of calls says less than a wider one
 ASSUMED_HIT_RATE = 0.5
+ASSUMED_VERDICT_RATE = 0.98  # a verifier has something to say of almost every value
 ASSUMED_LATENCY_S = 0.5
 _ASSUMED_FIELD_RATE = 0.8
 _GUESS_WEIGHT = 2.0  # a guess counts as so many answers, a declared rate as twice that
@@ -36,7 +37,7 @@ class UncertainRate:
     no: float
 
     @classmethod
-    def of(cls, guess: float, weight: float, yes: int, answers: int) -> UncertainRate:
+    def of(cls, guess: float, weight: float, yes: float, answers: float) -> UncertainRate:
         scale = min(1.0, MOST_WEIGHT / answers) if answers else 1.0
         guess = min(max(guess, 0.01), 0.99)
         return cls(guess * weight + yes * scale, (1 - guess) * weight + (answers - yes) * scale)
@@ -88,6 +89,7 @@ class _AnswerCounts:
     accepted: dict[str, int] = field(default_factory=dict)
     checked: dict[str, int] = field(default_factory=dict)
     unsettled: dict[str, int] = field(default_factory=dict)
+    given: dict[str, int] = field(default_factory=dict)
 
     @property
     def answers(self) -> int:
@@ -113,17 +115,22 @@ def read_rates(
 
 def _rates(provider: ProviderSpec, counted: _AnswerCounts, *, exact: bool) -> ProviderRates:
     """`exact`: the answers were given in this order, so the next records will be like those."""
-    declared = provider.expected_hit_rate
-    guess, weight = (ASSUMED_HIT_RATE, _GUESS_WEIGHT) if declared is None else (declared, 2 * _GUESS_WEIGHT)
+    declared, assumed = provider.expected_hit_rate, ASSUMED_HIT_RATE
+    if provider.kind == "verifier":
+        assumed = ASSUMED_VERDICT_RATE
+    guess, weight = (assumed, _GUESS_WEIGHT) if declared is None else (declared, 2 * _GUESS_WEIGHT)
     dearest = float(provider.greatest_usd)
     hit_usd = counted.hit_usd / counted.hits if counted.hits else dearest
     variance = counted.hit_usd_squared / counted.hits - hit_usd**2 if counted.hits else 0.0
 
-    def shares(counts: Mapping[str, int], guess: float, left_out: Mapping[str, int]) -> dict[str, UncertainRate]:
-        of = {f: counted.lacked.get(f, 0) - left_out.get(f, 0) for f in provider.fields}
+    def shares(counts: Mapping[str, int], guess: float, settled: Mapping[str, float]) -> dict[str, UncertainRate]:
+        of = {f: counted.lacked.get(f, 0) * settled.get(f, 1.0) for f in provider.fields}
         shares = {f: UncertainRate.of(guess, _GUESS_WEIGHT, counts.get(f, 0), n) for f, n in of.items()}
         return shares if exact else {f: share.known_from(LOOSE_WEIGHT) for f, share in shares.items()}
 
+    # Values of records that had one already are never verified. How many would have been accepted is seen at the
+    # others, which are that share of all hits, whether these had a value or none.
+    settled = {f: 1 - counted.unsettled.get(f, 0) / n for f, n in counted.given.items() if n}
     hit = UncertainRate.of(guess, weight, counted.hits, counted.answers)
     return ProviderRates(
         hit if exact else hit.known_from(LOOSE_WEIGHT),
@@ -133,8 +140,7 @@ def _rates(provider: ProviderSpec, counted: _AnswerCounts, *, exact: bool) -> Pr
         counted.miss_usd / counted.misses if counted.misses else float(provider.price_per_call),
         max(variance, 0.0) ** 0.5,
         counted.latency_s or ASSUMED_LATENCY_S,
-        # Values of records that had one already are never verified, and say nothing of those that lack it.
-        shares(counted.accepted, _ASSUMED_FIELD_RATE, counted.unsettled),
+        shares(counted.accepted, _ASSUMED_FIELD_RATE, settled),
         shares(counted.checked, 1.0, {}),
     )
 
@@ -182,13 +188,14 @@ def _read(warehouse: Warehouse, spec: WaterfallSpec) -> dict[tuple[str, int], _A
     for provider, near, *counts in _read_values(warehouse, spec, values, calls, nearness, here):
         cells = iter(int(cast(int, n)) for n in counts)
         for name in spec.fields:
-            lacked, accepted, checked, unsettled = (next(cells) for _ in range(4))
+            lacked, accepted, checked, unsettled, given = (next(cells) for _ in range(5))
             for wider in range(int(cast(int, near)) + 1):
                 one = counted.setdefault((str(provider), wider), _AnswerCounts())
                 one.lacked[name] = one.lacked.get(name, 0) + lacked
                 one.accepted[name] = one.accepted.get(name, 0) + accepted
                 one.checked[name] = one.checked.get(name, 0) + checked
                 one.unsettled[name] = one.unsettled.get(name, 0) + unsettled
+                one.given[name] = one.given.get(name, 0) + given
     return counted
 
 
@@ -196,7 +203,7 @@ def _read_values(
     warehouse: Warehouse, spec: WaterfallSpec, values: str, calls: str, nearness: str, here: list[str]
 ) -> list[Any]:
     """provider, nearness, and per field the hits for records that no earlier answer had filled it for: how many, with
-    an accepted value, with one that had to be verified, and with one that is not yet."""
+    an accepted value, with one that had to be verified, with one that is not yet, and with any that may be accepted."""
     first, cells, sums = [], [], []
     for i, name in enumerate(spec.fields):
         this = f"v.field = {literal(name, warehouse.dialect)}"
@@ -204,6 +211,7 @@ def _read_values(
             "accepted": "v.rejected_reason IS NULL",
             "checked": "(v.verified_by IS NOT NULL OR v.rejected_reason = 'not_verified')",
             "unsettled": "v.rejected_reason = 'not_verified'",
+            "given": "(v.rejected_reason IS NULL OR v.verified_by IS NOT NULL OR v.rejected_reason = 'not_verified')",
         }
         first.append(
             f"min(CASE WHEN {this} AND v.rejected_reason IS NULL THEN v.observed_at END)"

@@ -22,6 +22,9 @@ LEGAL_FORMS = (
 )
 
 
+# A number that so many people share tells nobody.
+MOST_ALIKE = 20
+
 _JOIN = " || chr(31) || "
 # 64 bits: every question that is read carries its digests, and the ledger keeps them.
 _DIGITS = 16
@@ -47,6 +50,10 @@ class Identities:
     def names(self) -> tuple[str, ...]:
         return tuple(self._members)
 
+    def enough_members(self) -> list[tuple[str, ...]]:
+        """The inputs of each identity that is enough, in the order of their names."""
+        return [self._members[name] for name in sorted(self.enough)]
+
     def any_asked(self) -> bool:
         query = f"SELECT 1 FROM {self._asked} WHERE provider = ? LIMIT 1"
         return bool(self._warehouse.rows(query, [self._provider]))
@@ -62,19 +69,10 @@ class Identities:
         """Of `questions` (request_hash and inputs) those about whom the provider was asked before with other inputs:
         request_hash, `earlier` (that question) and `whole` (1: it named them by all that this one does, so this one
         can find nothing more). Where the two say different things of somebody they are not about the same one."""
-        cases = " ".join(f"WHEN {literal(name)} THEN {sql}" for name, sql in self.digests(column).items())
         enough = ", ".join(map(literal, sorted(self.enough)))
         return compose(
             """
-            WITH wanted AS (
-                SELECT DISTINCT u.request_hash, u.identity, u.digest
-                FROM (
-                    SELECT q.request_hash, n.identity, CASE n.identity {cases} END AS digest
-                    FROM ({questions}) AS q
-                    CROSS JOIN ({names}) AS n
-                ) AS u
-                WHERE u.digest IS NOT NULL
-            ),
+            WITH wanted AS ({wanted}),
             asked AS (
                 SELECT DISTINCT request_hash, identity, digest
                 FROM {asked}
@@ -101,12 +99,89 @@ class Identities:
             GROUP BY s.request_hash, s.earlier
             HAVING sum(CASE WHEN a.digest <> w.digest THEN 1 ELSE 0 END) = 0
             """,
-            cases=cases,
-            questions=questions,
-            names=" UNION ALL ".join(f"SELECT {literal(name)} AS identity" for name in self.names),
+            wanted=self._unpivoted(questions, column),
             asked=self._asked,
             provider=Query("?", (self._provider,)),
             enough=enough,
+        )
+
+    def covered(self, questions: Query, column: Callable[[str], str], *, best_known_first: bool) -> Query:
+        """Of `questions` those (request_hash) that need no call beside another one of them: that names the same person
+        by all that they do, and says nothing that differs. `best_known_first`: they are asked in this order; else it is
+        left to chance, and only two that name him by the same are one for certain."""
+        order = "w.identities > m.identities OR (w.identities = m.identities AND p.other < p.request_hash)"
+        return compose(
+            """
+            WITH named AS ({named}),
+            counted AS (
+                SELECT
+                    request_hash,
+                    count(*) AS identities,
+                    sum(CASE WHEN identity IN ({enough}) THEN 1 ELSE 0 END) AS enough
+                FROM named
+                GROUP BY request_hash
+            ),
+            shared AS (
+                SELECT identity, digest
+                FROM named
+                WHERE identity IN ({enough})
+                GROUP BY identity, digest
+                HAVING count(*) BETWEEN 2 AND {most_alike}
+            ),
+            pairs AS (
+                SELECT DISTINCT a.request_hash, b.request_hash AS other
+                FROM shared s
+                JOIN named a
+                    ON a.identity = s.identity
+                    AND a.digest = s.digest
+                JOIN named b
+                    ON b.identity = s.identity
+                    AND b.digest = s.digest
+                WHERE b.request_hash <> a.request_hash
+            ),
+            compared AS (
+                SELECT
+                    p.request_hash,
+                    p.other,
+                    sum(CASE WHEN b.identity IN ({enough}) THEN 1 ELSE 0 END) AS enough,
+                    sum(CASE WHEN a.digest <> b.digest THEN 1 ELSE 0 END) AS differing
+                FROM pairs p
+                JOIN named a ON a.request_hash = p.request_hash
+                LEFT JOIN named b
+                    ON b.request_hash = p.other
+                    AND b.identity = a.identity
+                GROUP BY p.request_hash, p.other
+            )
+            SELECT p.request_hash
+            FROM compared p
+            JOIN counted m ON m.request_hash = p.request_hash
+            JOIN counted w ON w.request_hash = p.other
+            WHERE p.differing = 0
+              AND p.enough = m.enough
+              AND ({is_asked_first})
+            """,
+            named=self._unpivoted(questions, column),
+            enough=", ".join(map(literal, sorted(self.enough))),
+            most_alike=str(MOST_ALIKE),
+            is_asked_first=order if best_known_first else "w.enough = p.enough AND p.other < p.request_hash",
+        )
+
+    def _unpivoted(self, questions: Query, column: Callable[[str], str]) -> Query:
+        """(request_hash, identity, digest), a row for each identity that a question has."""
+        cases = " ".join(f"WHEN {literal(name)} THEN {sql}" for name, sql in self.digests(column).items())
+        return compose(
+            """
+            SELECT DISTINCT u.request_hash, u.identity, u.digest
+            FROM (
+                SELECT q.request_hash, n.identity, CASE n.identity {cases} END AS digest
+                FROM ({questions}) AS q
+                CROSS JOIN ({names}) AS n
+            ) AS u
+            WHERE u.digest IS NOT NULL
+            """,
+            cases=cases,
+            questions=questions,
+            names=" UNION ALL ".join(f"SELECT {literal(name)} AS identity" for name in self.names),
         )
 
     def _form(self, name: str, cell: str) -> str:

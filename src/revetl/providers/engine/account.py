@@ -54,6 +54,8 @@ class Account:
         self._users += 1
         url, port = self.options.callback_url, self.options.callback_port
         if self._users == 1 and url is not None and port is not None:
+            if self.options.api_key is None:  # refused with the spec: a signature under no key is anybody's
+                raise ValueError("a callback is signed under the api_key")
             receiver = WebhookReceiver(url, port, self.options.api_key)
             self.receiver = await self._stack.enter_async_context(receiver)
         return self

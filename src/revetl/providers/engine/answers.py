@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from revetl.errors import Ambiguous, Denied, Unavailable
 from revetl.providers.base import Answer, AnswerStatus
+from revetl.providers.engine.about import SOMEBODY_ELSE
 from revetl.providers.engine.reading import ResponseMeaning
 from revetl.providers.grammar import LookupVerdict
 
@@ -41,13 +42,16 @@ def answer(name: str, meaning: ResponseMeaning, response: VendorResponse) -> Ans
         return failure(name, meaning, response)
     if status == "hit" and not meaning.values:
         status = "miss"  # a match that fills nothing; the vendor charges for it all the same
+    said = response.body
+    if meaning.error_code == SOMEBODY_ELSE:
+        said = {SOMEBODY_ELSE: said}  # the ledger says why an answer that was charged gave nothing
     return Answer(
         status=status,
         http_status=response.status,
         values=meaning.values,
         charged_usd=meaning.charged_usd,
         latency_ms=response.latency_ms,
-        response=response.body,
+        response=said,
         error_code=meaning.error_code,
         credits=meaning.credits,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from revetl.json_documents import parse_json
@@ -13,11 +13,12 @@ SHORTEST_SECRET = 8
 _LONGEST_ID = 500
 
 
-def parsed(raw: bytes, api_key: str) -> Any:
+def parsed(raw: bytes, secrets: Iterable[str]) -> Any:
     """JSON data, or None where it is none that can be used (`parse_json`). It is UTF-8, whatever its headers say
-    (RFC 8259). A vendor that echoes the key must not get it into the ledger."""
-    if len(api_key) >= SHORTEST_SECRET:
-        raw = raw.replace(api_key.encode(), b"***")
+    (RFC 8259). A vendor that echoes a secret must not get it into the ledger."""
+    for secret in secrets:
+        if len(secret) >= SHORTEST_SECRET:
+            raw = raw.replace(secret.encode(), b"***")
     try:
         return parse_json(raw)
     except ValueError:

@@ -6,12 +6,13 @@ Batches are read in `records.py`, by the same rules.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, TypeVar
 
 from revetl.http import one_word
 from revetl.providers.base import ProvidedValue
+from revetl.providers.engine.about import SOMEBODY_ELSE, is_about
 from revetl.providers.engine.charging import charge_of, credits_of
 from revetl.providers.engine.json_data import is_one_of, value_at
 from revetl.providers.engine.values import values_of
@@ -32,23 +33,42 @@ class ResponseMeaning:
     credits: Mapping[str, Decimal]
 
 
-def read(spec: ProviderSpec, status: int, headers: Mapping[str, str], body: Any) -> ResponseMeaning:
-    """What this response means. `headers` by lower-case name; `body` is JSON data, None where it was none."""
+def read(
+    spec: ProviderSpec, status: int, headers: Mapping[str, str], body: Any, inputs: Mapping[str, str] | None = None
+) -> ResponseMeaning:
+    """What this response means. `headers` by lower-case name; `body` is JSON data, None where it was none. `inputs`:
+    what was asked; None where the response is not about one lookup."""
     row = matching_row(spec.status, status, body)
-    return meaning_under(spec, "ambiguous" if row is None else row.verdict, row, headers, body)
+    return meaning_under(spec, "ambiguous" if row is None else row.verdict, row, headers, body, inputs)
 
 
 def meaning_under(
-    spec: ProviderSpec, verdict: LookupVerdict, row: VerdictRow | None, headers: Mapping[str, str], body: Any
+    spec: ProviderSpec,
+    verdict: LookupVerdict,
+    row: VerdictRow | None,
+    headers: Mapping[str, str],
+    body: Any,
+    inputs: Mapping[str, str] | None = None,
 ) -> ResponseMeaning:
     """What this response means under a verdict that is already decided (`then`, after the last attempt).
 
-    The values of a batch stand in its records, so it has none here.
+    The values of a batch stand in its records, so it has none here. An answer about somebody else has none either, and
+    costs what the vendor takes for it all the same.
     """
     values = tuple(values_of(spec, body)) if verdict == "hit" and spec.batch is None else ()
     credits = credits_of(spec, headers, body)
     usd = charge_of(spec, verdict, values, credits, body)
-    return ResponseMeaning(verdict, row, values, usd, error_code(spec, body), credits)
+    meaning = ResponseMeaning(verdict, row, values, usd, error_code(spec, body), credits)
+    return about_whom_was_asked(spec, meaning, inputs or {}, body) if spec.batch is None else meaning
+
+
+def about_whom_was_asked(
+    spec: ProviderSpec, meaning: ResponseMeaning, inputs: Mapping[str, str], body: Any
+) -> ResponseMeaning:
+    """`meaning`; of a hit that is about somebody else without its values, and with the reason."""
+    if meaning.verdict != "hit" or is_about(spec.about, inputs, body):
+        return meaning
+    return replace(meaning, values=(), error_code=SOMEBODY_ELSE)
 
 
 def matching_row(rows: Sequence[HttpRowT], status: int, body: Any) -> HttpRowT | None:

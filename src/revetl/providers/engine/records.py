@@ -16,7 +16,7 @@ from revetl.providers.base import Answer, Lookup, Reply
 from revetl.providers.engine.answers import VendorResponse, answer, error
 from revetl.providers.engine.charging import credits_of, declared_charge
 from revetl.providers.engine.json_data import value_at
-from revetl.providers.engine.reading import ResponseMeaning, error_code, row_matches
+from revetl.providers.engine.reading import ResponseMeaning, about_whom_was_asked, error_code, row_matches
 from revetl.providers.engine.rendering import OutgoingRequest, fill_tree, render
 from revetl.providers.engine.values import values_of
 from revetl.providers.grammar import BatchRequest, ProviderSpec, RecordVerdict, fill
@@ -36,12 +36,8 @@ def render_batch(
     spec: ProviderSpec, batch: BatchRequest, lookups: Sequence[Lookup], callback: Mapping[str, str] | None = None
 ) -> OutgoingRequest:
     """The request for these lookups. `callback`: pointer into the body → the address to call, where there is one."""
-    outgoing = render(spec, {})
     items = [fill_tree(batch.item, _names(i, lookup)) for i, lookup in enumerate(lookups)]
-    body = outgoing.json or {}
-    for pointer, value in {batch.at: items, **(callback or {})}.items():
-        _put(body, pointer, value)
-    return replace(outgoing, json=body)
+    return render(spec, {}, {batch.at: items, **(callback or {})})
 
 
 def read_records(
@@ -56,8 +52,8 @@ def read_records(
     `rest`: how the request as a whole ended where that was not well: it goes for whoever was not found.
     """
     replies: list[Reply] = []
-    for entry in _entries(batch, lookups, response.body):
-        reply = _rest(spec, rest, response) if entry is None else _reply(spec, batch, entry, response)
+    for lookup, entry in zip(lookups, _entries(batch, lookups, response.body), strict=True):
+        reply = _rest(spec, rest, response) if entry is None else _reply(spec, batch, entry, response, lookup)
         said = isinstance(reply, Answer) and reply.status in ("hit", "suppressed")
         replies.append(reply if rest is None or said else _rest(spec, rest, response))
     return _counted(spec, replies, response)
@@ -98,13 +94,6 @@ def _names(index: int, lookup: Lookup) -> dict[str, str]:
     return {**lookup.inputs, "ref": lookup.ref or str(index)}
 
 
-def _put(body: Any, pointer: str, value: Any) -> None:
-    *path, last = (part.replace("~1", "/").replace("~0", "~") for part in pointer.split("/")[1:])
-    for part in path:
-        body = body.setdefault(part, {})
-    body[last] = value
-
-
 def _entries(batch: BatchRequest, lookups: Sequence[Lookup], body: Any) -> list[_Entry | None]:
     """For each lookup what the answer holds of it; None where it is not certain which is its."""
     records = [
@@ -131,12 +120,13 @@ def _plain(name: Any) -> str:
     return str(name).casefold() if isinstance(name, str | int) and not isinstance(name, bool) else ""
 
 
-def _reply(spec: ProviderSpec, batch: BatchRequest, entry: _Entry, response: VendorResponse) -> Reply:
+def _reply(spec: ProviderSpec, batch: BatchRequest, entry: _Entry, response: VendorResponse, lookup: Lookup) -> Reply:
     row = next((r for r in batch.status if row_matches(r, entry.record)), None)
     verdict = entry.verdict or (row.verdict if row is not None else "ambiguous" if batch.status else "hit")
     values = tuple(values_of(spec, entry.record)) if verdict == "hit" else ()
     usd = declared_charge(spec, verdict, values)
     meaning = ResponseMeaning(verdict, row, values, usd, error_code(spec, entry.record), {})
+    meaning = about_whom_was_asked(spec, meaning, lookup.inputs, entry.record)
     return answer(spec.name, meaning, replace(response, body=entry.record))
 
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from revetl.providers.base import ProvidedValue, Verification
-from revetl.providers.engine.json_data import value_at
-from revetl.providers.grammar import ConfidenceRule, Output, ProviderSpec, VerificationRule
+from revetl.providers.engine.json_data import is_one_of, value_at
+from revetl.providers.grammar import ConfidenceRule, ListItem, Output, ProviderSpec, VerificationRule
 
 MAX_VALUE_CHARS = 4_000  # of one provided value; more than this is not a field but a document
 
@@ -16,13 +16,25 @@ MAX_VALUE_CHARS = 4_000  # of one provided value; more than this is not a field 
 def values_of(spec: ProviderSpec, body: Any) -> list[ProvidedValue]:
     values = []
     for field, output in spec.outputs.items():
-        text = next((t for p in output.at if (t := _transformed(value_at(body, p), output)) is not None), None)
+        held = body if output.pick is None else _picked(output.pick, body)
+        text = next((t for p in output.at if (t := _transformed(value_at(held, p), output)) is not None), None)
         if text is None:
             continue
-        confidence = _confidence(output.confidence or spec.confidence, body)
-        verification = _verification(output.verification or spec.verification, body)
+        confidence = _confidence(output.confidence, held) if output.confidence else _confidence(spec.confidence, body)
+        own = output.verification
+        verification = _verification(own, held) if own else _verification(spec.verification, body)
         values.append(ProvidedValue(field, text, confidence, verification))
     return values
+
+
+def _picked(rule: ListItem, body: Any) -> Any:
+    """The item that is meant; None where there is none."""
+    items = next((found for p in rule.list_at if isinstance(found := value_at(body, p), list)), [])
+    for wanted in rule.equals if isinstance(rule.equals, list) else [rule.equals]:
+        for item in items:
+            if is_one_of(value_at(item, rule.at), wanted):
+                return item
+    return None
 
 
 def _transformed(value: Any, output: Output) -> str | None:
@@ -48,6 +60,8 @@ def _confidence(rule: ConfidenceRule | None, body: Any) -> float | None:
     if rule is None:
         return None
     value = value_at(body, rule.at)
+    if rule.map is not None:
+        return None if value is None or value == "" else rule.map.get(str(value), 0.0)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     # Cut before it is divided: a whole number may be larger than any float.

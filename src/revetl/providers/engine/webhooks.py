@@ -85,7 +85,7 @@ class WebhookReceiver:
         if not genuine(callback.signature, self._api_key, headers, raw):
             log.warning("%s: a delivery that its vendor did not sign was refused", provider)
             return 401
-        body = parsed(raw, self._api_key)
+        body = parsed(raw, [self._api_key])
         job_id = value_at(body, callback.id)
         if not isinstance(job_id, str) or not is_job_id(job_id):
             return 400

@@ -7,25 +7,37 @@ becomes one flat `ProviderSpec` named `<vendor>.<endpoint>`.
 Money is in US dollars as Decimal, times in seconds or days as the names say.
 """
 
+from revetl.providers.grammar.about import AboutCheck, Comparison
+from revetl.providers.grammar.auth import Auth
 from revetl.providers.grammar.batching import BatchRequest, RecordMatching, RecordRow, RecordVerdict
 from revetl.providers.grammar.endpoint import Endpoint, EndpointKind
 from revetl.providers.grammar.jobs import AsyncJob, CallbackSignature, JobCallback, JobPoll, PollRow, PollVerdict
 from revetl.providers.grammar.limits import EndpointLimits, RateWindow, Ttl
 from revetl.providers.grammar.load import load_providers
 from revetl.providers.grammar.model import Mistake
-from revetl.providers.grammar.outputs import FIELDS, ConfidenceRule, Entity, Output, Transform, VerificationRule
+from revetl.providers.grammar.outputs import (
+    COMMON_FIELDS,
+    ConfidenceRule,
+    Entity,
+    ListItem,
+    Output,
+    Transform,
+    VerificationRule,
+)
 from revetl.providers.grammar.pricing import Credits, EndpointPrice, NumberLocation, PriceGroup
-from revetl.providers.grammar.request import Auth, RequestTemplate
+from revetl.providers.grammar.request import RequestTemplate
 from revetl.providers.grammar.templates import fill
 from revetl.providers.grammar.vendor import ProviderSpec, VendorFile
 from revetl.providers.grammar.verdicts import HttpRow, LookupVerdict, StatusRow, VerdictRow
 
 __all__ = [
-    "FIELDS",
+    "COMMON_FIELDS",
+    "AboutCheck",
     "AsyncJob",
     "Auth",
     "BatchRequest",
     "CallbackSignature",
+    "Comparison",
     "ConfidenceRule",
     "Credits",
     "Endpoint",
@@ -36,6 +48,7 @@ __all__ = [
     "HttpRow",
     "JobCallback",
     "JobPoll",
+    "ListItem",
     "LookupVerdict",
     "Mistake",
     "NumberLocation",

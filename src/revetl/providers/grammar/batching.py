@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from revetl.providers.grammar.model import GrammarModel, OneOrMany, Pointer, PointerOrWhole, Pointers
+from revetl.one_or_many import OneOrMany
+from revetl.providers.grammar.model import GrammarModel, Pointer, PointerOrWhole, Pointers
 from revetl.providers.grammar.templates import texts
 from revetl.providers.grammar.verdicts import VerdictRow
 

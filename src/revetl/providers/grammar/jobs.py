@@ -72,7 +72,11 @@ class JobCallback(GrammarModel):
 
 
 class AsyncJob(GrammarModel):
-    """The answer to the request is a job; its id stands at `id`. `at_once`: how many may be under way at a time."""
+    """The answer to the request is a job; its id stands at `id`. `at_once`: how many may be under way at a time.
+
+    Of a batch every `hit` of the status table is a job. Of one question the row says `submitted`, so that a vendor may
+    also answer at once; the poll's answer is then read like the answer to the request.
+    """
 
     id: Pointer
     at_once: int = Field(default=8, ge=1, le=1000)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 from revetl.documents import Document, parse, read_yaml
@@ -9,8 +10,10 @@ from revetl.errors import ConfigError, Problem
 from revetl.providers.grammar.vendor import ProviderSpec, VendorFile
 
 
-def load_providers(directory: Path) -> dict[str, ProviderSpec]:
-    """Every spec of the folder by name (`people_data_labs.person`), in the order of the files' names.
+def load_providers(directory: Path, own_fields: Collection[str] | None = None) -> dict[str, ProviderSpec]:
+    """Every spec of the folder by name (`people_data_labs.person`), in the order of the files' names. `own_fields`:
+    what the project's models let providers fill, beside the fields that specs have in common; None: an output may be
+    anything.
 
     A folder that does not exist holds no providers. Raises ConfigError with every mistake found, each at its line.
     """
@@ -20,7 +23,7 @@ def load_providers(directory: Path) -> dict[str, ProviderSpec]:
     for path in sorted([*directory.glob("*.yml"), *directory.glob("*.yaml")]):
         try:
             document = read_yaml(path)
-            vendor = _vendor(document)
+            vendor = _vendor(document, own_fields)
         except ConfigError as e:
             problems.extend(e.problems)
             continue
@@ -35,10 +38,10 @@ def load_providers(directory: Path) -> dict[str, ProviderSpec]:
     return specs
 
 
-def _vendor(document: Document) -> VendorFile:
+def _vendor(document: Document, own_fields: Collection[str] | None) -> VendorFile:
     if not isinstance(document.data, dict):
         raise ConfigError(document.problem((), "a provider file is a mapping that starts with 'vendor:'"))
     vendor = parse(document, VendorFile)
-    if problems := [document.problem(*mistake) for mistake in vendor.mistakes()]:
+    if problems := [document.problem(*mistake) for mistake in vendor.mistakes(own_fields)]:
         raise ConfigError(problems)
     return vendor

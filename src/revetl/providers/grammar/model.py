@@ -4,41 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, NamedTuple
 
 from pydantic import (
     AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
-    GetCoreSchemaHandler,
-    GetJsonSchemaHandler,
 )
-from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema
-from pydantic_core.core_schema import no_info_before_validator_function
 
 from revetl.errors import did_you_mean
+from revetl.one_or_many import OneOrMany
 
 
 class GrammarModel(BaseModel):
     """Closed (a key that is not declared is an error) and frozen."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class OneOrMany:
-    """On a tuple: one alone may stand without brackets, in the file and in the JSON Schema."""
-
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        def listed(value: object) -> object:
-            return value if isinstance(value, list | tuple) else (value,)
-
-        return no_info_before_validator_function(listed, handler(source))
-
-    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        many = handler(schema)
-        return {"anyOf": [many["items"], many]}
 
 
 def _pointer(text: str) -> str:

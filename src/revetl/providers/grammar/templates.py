@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
-_REFERENCE = re.compile(r"\{([^{}]*)\}")
+INPUTS = re.compile(r"\{([^{}]*)\}")
 
 
 def references(template: str) -> list[str]:
     """The names in `{…}`, in order; alternatives (`{a|b}`) each."""
-    return [name for group in _REFERENCE.findall(template) for name in group.split("|")]
+    return [name for group in INPUTS.findall(template) for name in group.split("|")]
 
 
-def fill(template: str, values: Mapping[str, str]) -> str | None:
-    """The template with each `{name}` replaced, of alternatives by the first that is there; None where one has none."""
-    found = {group: next(filter(None, map(values.get, group.split("|"))), "") for group in _REFERENCE.findall(template)}
-    return _REFERENCE.sub(lambda m: found[m[1]], template) if all(found.values()) else None
+def fill(template: str, values: Mapping[str, str], written: Callable[[str], str] = str) -> str | None:
+    """The template with each `{name}` replaced, of alternatives by the first that is there; None where one has none.
+    `written`: how a value is written where it stands, as in a path."""
+    found = {group: next(filter(None, map(values.get, group.split("|"))), "") for group in INPUTS.findall(template)}
+    return INPUTS.sub(lambda m: written(found[m[1]]), template) if all(found.values()) else None
 
 
 def texts(value: object, at: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], str]]:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from decimal import Decimal
 from typing import Annotated
 
 from pydantic import Field
 
+from revetl.one_or_many import OneOrMany
+from revetl.providers.grammar.auth import Auth
 from revetl.providers.grammar.endpoint import Endpoint
 from revetl.providers.grammar.jobs import AsyncJob, JobPoll, PollRow
 from revetl.providers.grammar.limits import EndpointLimits
-from revetl.providers.grammar.model import GrammarModel, Mistake, Name, OneOrMany, Pointer
-from revetl.providers.grammar.request import Auth
+from revetl.providers.grammar.model import GrammarModel, Mistake, Name, Pointer
 from revetl.providers.grammar.verdicts import StatusRow
 
 
@@ -32,7 +33,8 @@ class VendorFile(GrammarModel):
     limits: EndpointLimits | None = None
     endpoints: Annotated[Mapping[Name, Endpoint], Field(min_length=1)]
 
-    def mistakes(self) -> Iterator[Mistake]:
+    def mistakes(self, own_fields: Collection[str] | None = None) -> Iterator[Mistake]:
+        """As `Endpoint.mistakes`, each with its place inside the file."""
         if self.limits is not None and self.limits.share:
             yield Mistake(("limits", "share"), "a vendor's limits are shared already", None)
         shared: dict[str, EndpointLimits] = {}
@@ -40,9 +42,14 @@ class VendorFile(GrammarModel):
             if endpoint.limits.share and shared.setdefault(endpoint.limits.share, endpoint.limits) != endpoint.limits:
                 message = f"endpoints that share {endpoint.limits.share!r} have the same limits, and these differ"
                 yield Mistake(("endpoints", name, "limits"), message, None)
-            for mistake in endpoint.mistakes():
+            callback = endpoint.job.callback if endpoint.job is not None else None
+            if callback is not None and "api_key" not in (endpoint.auth or self.auth).needs:
+                message = "a callback is signed under the api_key, which this vendor's auth has not"
+                yield Mistake(("endpoints", name, "job", "callback"), message, None)
+            for mistake in endpoint.mistakes(own_fields):
                 yield mistake._replace(place=("endpoints", name, *mistake.place))
-            if not any("hit" in (row.verdict, row.then) for row in (*endpoint.status, *self.status)):
+            rows = (*endpoint.status, *self.status)
+            if not any("hit" in (row.verdict, row.then) or row.verdict == "submitted" for row in rows):
                 yield Mistake(("endpoints", name), "no row of the status table says 'hit'", None)
 
     def _poll_of(self, job: AsyncJob) -> JobPoll:

@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
-from revetl.providers.grammar.model import GrammarModel, OneOrMany, PointerOrWhole
+from revetl.one_or_many import OneOrMany
+from revetl.providers.grammar.model import GrammarModel, PointerOrWhole
 
 # What one answer means.
 #   hit, miss       an answer
@@ -15,6 +16,7 @@ from revetl.providers.grammar.model import GrammarModel, OneOrMany, PointerOrWho
 #   bad_input       this lookup will never be taken
 #   slow_down       wait; nothing was charged
 #   in_progress     ask the same again; nothing is charged twice
+#   submitted       the vendor works on it as a job, which is asked for by its id
 #   out_of_credits, denied   the account can't go on
 #   blocked         the account is shut out for a while, nothing was processed
 #   unavailable     certainly not processed
@@ -27,6 +29,7 @@ LookupVerdict = Literal[
     "blocked",
     "suppressed",
     "in_progress",
+    "submitted",
     "bad_input",
     "denied",
     "unavailable",

@@ -1,9 +1,11 @@
-"""Three APIs of one made-up company, as different as APIs are:
+"""Four APIs of one made-up company, as different as APIs are:
 
 - `/rest/users`: one record a call, ids in the path, a filter, a list by cursor, idempotency keys as Stripe's v1 has
   them. Lets in by `x-api-key`.
 - `/batch/contacts`: an array under a name, 207 with a result for each record in any order, upsert by email. Lets in by
   a bearer token of `/oauth/token`, with the scope of what is done.
+- `/batch/jobs`: the same array for the same contacts, as a job: 202 with its id and its address, worked off a little
+  later, results page by page. Lets in as `/batch/contacts`.
 - `/hooks/events`: an array that is taken whole or not at all; an event that is there already is taken and not doubled.
   Lets in by a Standard Webhooks signature.
 """
@@ -17,10 +19,11 @@ import secrets
 from base64 import b64decode, b64encode
 from collections.abc import Awaitable, Callable
 from typing import Any
-from urllib.parse import unquote_plus
+from urllib.parse import quote, unquote_plus
 
 from aiohttp import BasicAuth, web
 
+from revetl.sandbox.any_api.jobs import ApiJobRuns
 from revetl.sandbox.any_api.records import ApiRecords, ApiRefusal, json_of
 from revetl.sandbox.vendor import Handler, Routes, SandboxVendor, VendorContext, VendorOptions
 
@@ -31,10 +34,12 @@ _MOST_ROWS = 100
 
 
 class AnyApiOptions(VendorOptions):
-    """`token_life_s`: how long an access token is taken; `page_rows`: records of one page."""
+    """`token_life_s`: how long an access token is taken; `page_rows`: records of one page; `job_s`: after how long a
+    job is worked off."""
 
     token_life_s: int = 300
     page_rows: int = 50
+    job_s: float = 2.0
 
 
 class AnyApi(SandboxVendor):
@@ -47,6 +52,7 @@ class AnyApi(SandboxVendor):
         self._clock, self._options = context.clock, options
         self.users, self.contacts = ApiRecords("usr/"), ApiRecords("ct_")  # a slash in an id must not leave its segment
         self.events: dict[str, dict[str, Any]] = {}
+        self.jobs = ApiJobRuns(context.clock, options.job_s)
         self.requests = self.tokens_given = 0
         self._tokens: dict[str, tuple[float, frozenset[str]]] = {}
         self._answers: dict[str, tuple[float, str, int, Any]] = {}
@@ -62,6 +68,10 @@ class AnyApi(SandboxVendor):
             ("GET", "/batch/contacts", self._find_contacts),
             ("PUT", "/batch/contacts", self._put_contacts),
             ("POST", "/batch/contacts/delete", self._delete_contacts),
+            ("POST", "/batch/jobs", self._put_job),
+            ("POST", "/batch/jobs/delete", self._delete_job),
+            ("GET", "/batch/jobs/{id}", self._get_job),
+            ("GET", "/batch/jobs/{id}/results", self._get_job_results),
             ("POST", "/hooks/events", self._add_events),
         ):
             routes.add(method, path, self._answering(handler))
@@ -70,6 +80,7 @@ class AnyApi(SandboxVendor):
         self.requests = self.tokens_given = 0
         self._tokens.clear()
         self._answers.clear()
+        self.jobs.clear()
         if not keep_records:
             self.users.clear()
             self.contacts.clear()
@@ -80,6 +91,7 @@ class AnyApi(SandboxVendor):
         return {
             "requests": self.requests,
             "tokens": self.tokens_given,
+            "jobs": self.jobs.taken,
             "records": {name: len(rows) for name, rows in held.items()},
         }
 
@@ -90,6 +102,7 @@ class AnyApi(SandboxVendor):
     def _answering(self, handler: Callable[[web.Request], Awaitable[tuple[int, Any]]]) -> Handler:
         async def answer(request: web.Request) -> web.StreamResponse:
             self.requests += 1
+            self.jobs.work_off()
             try:
                 status, body = await handler(request)
             except ApiRefusal as e:
@@ -176,8 +189,11 @@ class AnyApi(SandboxVendor):
     async def _put_contacts(self, request: web.Request) -> tuple[int, Any]:
         """By id where there is one, else by email, else anew. One that is refused costs no other."""
         self._let_in_by_token(request, "contacts.write")
+        return 207, {"results": self._put(await self._items(request))[::-1]}
+
+    def _put(self, items: list[dict[str, Any]]) -> list[dict[str, Any]]:
         results = []
-        for item in await self._items(request):
+        for item in items:
             fields = dict(item.get("attributes", {}))
             reference, id_ = item.get("reference"), item.get("id") or self.contacts.by_email(fields.get("email"))
             try:
@@ -189,16 +205,55 @@ class AnyApi(SandboxVendor):
                 results.append({"reference": reference, "id": id_, "status": status})
             except ApiRefusal as e:
                 results.append({"reference": reference, "status": e.status, **e.body})
-        return 207, {"results": results[::-1]}
+        return results
 
     async def _delete_contacts(self, request: web.Request) -> tuple[int, Any]:
         self._let_in_by_token(request, "contacts.write")
+        return 207, {"results": self._delete(await self._items(request))[::-1]}
+
+    def _delete(self, items: list[dict[str, Any]]) -> list[dict[str, Any]]:
         results = []
-        for item in await self._items(request):
+        for item in items:
             known = item.get("id") in self.contacts.rows
             self.contacts.rows.pop(item.get("id", ""), None)
             results.append({"id": item.get("id"), "status": 204 if known else 404})
-        return 207, {"results": results[::-1]}
+        return results
+
+    # The same as a job.
+
+    async def _put_job(self, request: web.Request) -> tuple[int, Any]:
+        return await self._take_job(request, self._put)
+
+    async def _delete_job(self, request: web.Request) -> tuple[int, Any]:
+        return await self._take_job(request, self._delete)
+
+    async def _take_job(
+        self, request: web.Request, work: Callable[[list[dict[str, Any]]], list[dict[str, Any]]]
+    ) -> tuple[int, Any]:
+        self._let_in_by_token(request, "contacts.write")
+        items = await self._items(request)
+        job = self.jobs.take(lambda: work(items))
+        link = request.url.origin().with_path(self._path_of_jobs(request) + quote(job.id, safe=""), encoded=True)
+        return 202, {"job": {**job.shown, "link": str(link)}}
+
+    async def _get_job(self, request: web.Request) -> tuple[int, Any]:
+        self._let_in_by_token(request, "contacts.read")
+        job = self.jobs.get(request.match_info["id"])
+        refused = [result for result in job.results or () if result["status"] >= 400]
+        return 200, {"job": job.shown, "refused": refused}
+
+    async def _get_job_results(self, request: web.Request) -> tuple[int, Any]:
+        self._let_in_by_token(request, "contacts.read")
+        job = self.jobs.get(request.match_info["id"])
+        if job.results is None:
+            raise ApiRefusal(409, "running", "the job still runs")
+        start = int(request.query.get("cursor", "0"))
+        end = start + self._options.page_rows
+        return 200, {"results": job.results[start:end], "next": str(end) if end < len(job.results) else None}
+
+    @staticmethod
+    def _path_of_jobs(request: web.Request) -> str:
+        return request.path.partition("/batch/jobs")[0] + "/batch/jobs/"
 
     async def _items(self, request: web.Request) -> list[dict[str, Any]]:
         items = (await json_of(request, dict)).get("contacts")

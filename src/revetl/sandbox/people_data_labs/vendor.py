@@ -32,6 +32,19 @@ COMPANY_USD = Decimal("0.10")
 PAID_PER_MINUTE = 1000
 FREE_PER_MINUTE = 100
 BULK_MAX = 100
+_REVENUE_PER_HEAD_USD = 150_000
+# Millions of dollars a year → the vendor's word for up to so many.
+_REVENUES = (
+    (1, "$0-$1M"),
+    (10, "$1M-$10M"),
+    (25, "$10M-$25M"),
+    (50, "$25M-$50M"),
+    (100, "$50M-$100M"),
+    (250, "$100M-$250M"),
+    (500, "$250M-$500M"),
+    (1_000, "$500M-$1B"),
+    (10_000, "$1B-$10B"),
+)
 
 # How sure the vendor is, 1 to 10, by what the match rests on.
 _LIKELIHOOD = {"profile": 10, "email": 9, "phone": 8, "company": 7, "location": 4}
@@ -192,7 +205,16 @@ def describe_company(company: TrueCompany, *, titlecase: bool) -> dict[str, Any]
         "founded": company.founded_year,
         "linkedin_url": profile_key(company.linkedin_url) if company.linkedin_url else None,
         "location": {"locality": text(company.city), "country": text(company.country)},
+        "inferred_revenue": _revenue(company.employee_count),
     }
+
+
+def _revenue(employees: int | None) -> str | None:
+    """One of the vendor's ranges, by what so many people commonly make; none where their number is not known."""
+    if employees is None:
+        return None
+    millions = employees * _REVENUE_PER_HEAD_USD / 1e6
+    return next((said for below, said in _REVENUES if millions < below), "$10B+")
 
 
 def _match_person(world: World, params: Mapping[str, str]) -> tuple[TruePerson | None, int]:

@@ -54,6 +54,7 @@ class Access:
             "instance_url": f"{request.url.origin()}{request.path.removesuffix('/services/oauth2/token')}",
             "id": "https://login.salesforce.com/id/00DSb0000000001EAA/005Sb0000000001EAA",
             "token_type": "Bearer",
+            "scope": "api",
             "issued_at": str(int(self._clock.now().timestamp() * 1000)),
             "signature": "c2FuZGJveA==",
         }

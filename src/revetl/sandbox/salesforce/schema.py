@@ -57,11 +57,13 @@ class SalesforceField:
 
 @dataclass(frozen=True, slots=True)
 class SalesforceObject:
-    """One object. `prefix`: how its ids begin (docs)."""
+    """One object. `prefix`: how its ids begin (docs). `refused`: flags of `describe` that are false,
+    for the user's profile does not allow it."""
 
     name: str
     prefix: str
     fields: dict[str, SalesforceField]
+    refused: frozenset[str] = frozenset()
 
     def field(self, name: str) -> SalesforceField | None:
         """Names are the same in any case (docs)."""
@@ -77,10 +79,7 @@ class SalesforceObject:
             "name": self.name,
             "label": self.name,
             "keyPrefix": self.prefix,
-            "createable": True,
-            "updateable": True,
-            "deletable": self.name != "User",
-            "queryable": True,
+            **{flag: flag not in self.refused for flag in ("createable", "updateable", "deletable", "queryable")},
             "fields": [f.described() for f in self.fields.values()],
         }
 
@@ -93,7 +92,9 @@ def _reference(name: str, to: str, relationship: str, **more: Any) -> Salesforce
     return SalesforceField(name, "reference", 18, reference_to=to, relationship=relationship, **more)
 
 
-def _object(name: str, prefix: str, fields: Iterable[SalesforceField]) -> SalesforceObject:
+def _object(
+    name: str, prefix: str, fields: Iterable[SalesforceField], refused: frozenset[str] = frozenset()
+) -> SalesforceObject:
     every = [
         _system("Id", "id", 18, id_lookup=True),
         _system("IsDeleted", "boolean"),
@@ -102,7 +103,7 @@ def _object(name: str, prefix: str, fields: Iterable[SalesforceField]) -> Salesf
         _system("LastModifiedDate", "datetime"),
         _system("SystemModstamp", "datetime"),
     ]
-    return SalesforceObject(name, prefix, {f.name: f for f in every})
+    return SalesforceObject(name, prefix, {f.name: f for f in every}, refused)
 
 
 _SOURCES = ("Web", "Phone Inquiry", "Partner Referral", "Purchased List", "Other")
@@ -170,12 +171,20 @@ def standard_objects() -> dict[str, SalesforceObject]:
         SalesforceField("Email", "email", 128, required=True),
         SalesforceField("LastName", length=80, required=True),
     ]
+    # A junction, as an administrator would have made one: which people stand for which accounts beside their own.
+    role = [
+        _reference("Contact__c", "Contact", "Contact__r", required=True),
+        _reference("Account__c", "Account", "Account__r", required=True),
+        SalesforceField("Role__c", length=80),
+        _EXTERNAL,
+    ]
     return {
         o.name: o
         for o in (
             _object("Account", "001", account),
             _object("Contact", "003", _person(contact)),
             _object("Lead", "00Q", _person(lead)),
-            _object("User", "005", user),
+            _object("AccountRole__c", "a00", role),
+            _object("User", "005", user, frozenset({"deletable"})),
         )
     }

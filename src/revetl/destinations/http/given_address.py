@@ -1,5 +1,5 @@
-"""The address of a next page, as an API gives it. Credentials go with the request that it becomes, so it has to lie
-below the account's own address: whoever can write into an answer must not choose who is asked."""
+"""An address that an API gives: of a next page, of a job. Credentials go with the request that it becomes, so it has to
+lie below the account's own address: whoever can write into an answer must not choose who is asked."""
 
 from __future__ import annotations
 
@@ -17,9 +17,11 @@ def linked_next(response: Response) -> str | None:
     return found or None
 
 
-def request_of_address(name: str, base_url: str, asked: SessionRequest, address: str) -> SessionRequest:
-    """The question for the page at `address`, which may be relative to the one that was `asked`. Denied for one that
-    lies elsewhere: at another host or port, by another scheme, above the base_url, or with a user in it."""
+def request_of_address(
+    name: str, base_url: str, asked: SessionRequest, address: str, what: str = "the next page"
+) -> SessionRequest:
+    """The question for what stands at `address`, which may be relative to what was `asked`. Denied for one that lies
+    elsewhere: at another host or port, by another scheme, above the base_url, or with a user in it."""
     base = urlsplit(base_url.rstrip("/"))
     try:
         url = urlsplit(urljoin(f"{base.geturl()}{asked.path}", address))
@@ -29,14 +31,14 @@ def request_of_address(name: str, base_url: str, asked: SessionRequest, address:
             _port(base.scheme, base.port),
         )
     except ValueError:  # what is no address at all
-        raise Denied(f"{name}: the next page of {asked.target} has no address that can be read") from None
+        raise Denied(f"{name}: {what} of {asked.target} has no address that can be read") from None
     below = url.path.startswith(f"{base.path}/") and ".." not in unquote(url.path).split("/")
     if not same or not below or url.username is not None or any(c.isspace() or c in "\\" for c in url.path):
-        raise Denied(f"{name}: the next page of {asked.target} lies elsewhere than {base_url}, and is not asked for")
+        raise Denied(f"{name}: {what} of {asked.target} lies elsewhere than {base_url}, and is not asked for")
     pairs = parse_qsl(url.query, keep_blank_values=True)
     params = dict(pairs)
     if len(params) != len(pairs):
-        raise Denied(f"{name}: the next page of {asked.target} repeats a parameter, which can't be asked for")
+        raise Denied(f"{name}: {what} of {asked.target} repeats a parameter, which can't be asked for")
     return SessionRequest("GET", url.path.removeprefix(base.path), params=params, shown_as=asked.target)
 
 
