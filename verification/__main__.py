@@ -32,6 +32,7 @@ PROOFS = (
     "equal_lookups",
     "makespan",
     "calibration",
+    "service_kills",
 )
 # Variable of the environment → its value in the short form.
 SHORT = {
@@ -39,6 +40,7 @@ SHORT = {
     "REVETL_MACHINE_STEPS": "30000",
     "REVETL_PEOPLE_STEPS": "15000",
     "REVETL_MUTANTS": "25",
+    "REVETL_SERVICE_KILLS": "20",
     "REVETL_CONNECTOR_KILLS": "60",
 }
 

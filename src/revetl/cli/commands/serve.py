@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+from contextlib import suppress
 
 import rich_click as click
 
@@ -41,15 +41,12 @@ def command(ctx: click.Context, options: ProjectOptions, parallel: int, port: in
     from revetl.cli import logs
     from revetl.cli.signals import stop_on_signals
     from revetl.service.serving import ServeOptions, serve
+    from revetl.usecases.caller import Caller
 
     if not logs.is_given(ctx):
         logs.set_option(ctx, "log_format", "json")
-
-    async def main() -> None:
-        stop = asyncio.Event()
-        with stop_on_signals(stop):
-            given = ServeOptions(flags=options.as_flags(), parallel=parallel, port=None if no_page else port)
-            await serve(options.load, given, stop)
-
-    asyncio.run(main())
+    given = ServeOptions(flags=options.as_flags(), parallel=parallel, port=None if no_page else port)
+    # How it ends where nothing goes wrong: somebody stops it.
+    with suppress(KeyboardInterrupt):
+        Caller(stoppable=stop_on_signals).finish(lambda stop: serve(options.load, given, stop))
     return 0
