@@ -32,6 +32,7 @@ PROOFS = (
     "equal_lookups",
     "makespan",
     "calibration",
+    "list_calibration",
     "service_kills",
 )
 # Variable of the environment → its value in the short form.
