@@ -48,6 +48,7 @@ _HEADERS = (
 )  # fmt: skip
 _FRESH_S = 5.0  # what many ask for is read once in so long
 _LONGEST_QUERY = 2_000
+_LOOK_FAILED = "The last look at the schedules failed. The log of the service says why."
 _STATUSES = ("", "ok", "accepted", "rejected", "skipped", "unknown")
 
 
@@ -140,7 +141,7 @@ class Page:
             title="Syncs",
             overview=found,
             stale=stale,
-            error=self._book.error or self._state.error,
+            error=self._book.error or (self._state.error and _LOOK_FAILED),
         )
 
     async def _run(self, request: Request) -> Response:
