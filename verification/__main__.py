@@ -26,6 +26,7 @@ PROOFS = (
     "storms",
     "faults",
     "identifiers",
+    "golden_ids",
     "warehouses",
     "canaries",
     "enrich_kills",
@@ -42,6 +43,7 @@ SHORT = {
     "REVETL_PEOPLE_STEPS": "15000",
     "REVETL_MUTANTS": "25",
     "REVETL_SERVICE_KILLS": "20",
+    "REVETL_ID_HISTORIES": "800",
     "REVETL_CONNECTOR_KILLS": "60",
 }
 

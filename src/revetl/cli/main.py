@@ -47,6 +47,7 @@ COMMANDS: dict[str, str] = {
     "provider": "Try a provider with one lookup, or play its examples.",
     "invoices": "Hold a vendor's invoice against the ledger.",
     "tune": "Find the cheapest order of a waterfall's providers.",
+    "match": "Learn the weights of matching, score it, see what a change changes.",
     "sandbox": "Serve local vendors, and make sources to play with.",
     "completion": "Print the script that completes words in bash, zsh or fish.",
     "schema": "Print the JSON Schema of a configuration file, for editors.",
@@ -58,7 +59,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "The job": ("build", "enrich", "plan", "apply", "sync", "run"),
     "Afterwards": ("runs", "retry", "rollback", "drift", "disconnect", "erase", "explain"),
     "By itself": ("serve", "schedule", "alerts"),
-    "Tools": ("provider", "tune", "invoices", "sandbox", "schema", "completion"),
+    "Tools": ("provider", "tune", "invoices", "match", "sandbox", "schema", "completion"),
 }
 
 

@@ -78,7 +78,7 @@ def _sync(project: Project, spec: SyncSpec, *, probe: bool) -> str:
     went = f"{project.named(spec)} → {spec.destination} ({kind}, {account}) {spec.object}"
     if probe:
         lacking, scopes = asyncio.run(access(project, spec))
-        went += f"\n{_in_words(scopes)}" if scopes is not None and scopes.needed else ""
+        went += f"; it {scopes_in_words(scopes)}" if scopes is not None and scopes.needed else ""
         if lacking:
             raise Denied("\n".join([went, *lacking]))
     try:
@@ -113,12 +113,14 @@ async def access(project: Project, spec: SyncSpec) -> tuple[list[str], TokenScop
         return found, await destination.scopes(spec.object, spec.created_through, others, makes_fields=makes_fields)
 
 
-def _in_words(scopes: TokenScopes) -> str:
+def scopes_in_words(scopes: TokenScopes) -> str:
     needed = f"takes the scopes {' '.join(scopes.needed)}"
     if scopes.granted is None:
         return f"{needed}; {NOT_TOLD}"
-    said = f"{needed}; the token has {' '.join(sorted(scopes.granted)) or 'none'}"
-    return said + (f"; not among them: {' '.join(scopes.missing)}" if scopes.missing else "")
+    if not scopes.missing:
+        return f"{needed}, and the token has them"
+    has = " ".join(sorted(scopes.granted)) or "none"
+    return f"{needed}; the token has {has}; not among them: {' '.join(scopes.missing)}"
 
 
 def exit_code(checks: Iterable[SetupCheck]) -> int:

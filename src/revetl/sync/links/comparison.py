@@ -219,7 +219,7 @@ def _removals(tables: SyncTables, planned: bool) -> str:
 
 
 def _not_there(tables: SyncTables, planned: bool) -> str:
-    """Who is to be linked to a record that has no id yet, by kind of link; `planned`: and that no present plan makes."""
+    """Who is to be linked to a record without an id, by kind of link; `planned`: and that no present plan makes."""
     comes = [
         f"AND NOT (to_sync = {literal(to)} AND {_arrives(tables, 'to_key', to)})"
         for to in targets(tables)
