@@ -44,7 +44,9 @@ COMMANDS: dict[str, str] = {
     "serve": "Run what is scheduled, until it is stopped.",
     "schedule": "List scheduled runs: what is next, what was missed, why one waits.",
     "provider": "Try a provider with one lookup, or play its examples.",
+    "invoices": "Hold a vendor's invoice against the ledger.",
     "tune": "Find the cheapest order of a waterfall's providers.",
+    "match": "Learn the weights of matching, score it, see what a change changes.",
     "sandbox": "Serve local vendors, and make sources to play with.",
     "completion": "Print the script that completes words in bash, zsh or fish.",
     "schema": "Print the JSON Schema of a configuration file, for editors.",
@@ -56,7 +58,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "The job": ("build", "enrich", "plan", "apply", "sync", "run"),
     "Afterwards": ("runs", "retry", "rollback", "drift", "disconnect", "erase", "explain"),
     "By itself": ("serve", "schedule"),
-    "Tools": ("provider", "tune", "sandbox", "schema", "completion"),
+    "Tools": ("provider", "tune", "invoices", "match", "sandbox", "schema", "completion"),
 }
 
 
