@@ -38,11 +38,9 @@ def show_result(out: Console, result: LookupResult) -> None:
         out.print(f"  {for_markup(result.reason)}", soft_wrap=True)
     for value in result.values:
         more = [f"confidence {value.confidence:g}" if value.confidence is not None else "", value.verification or ""]
-        note = ", ".join(filter(None, more))
-        out.print(
-            f"  {for_markup(value.field)}: {for_markup(value.value)}"
-            + (f"  [dim]{for_markup(note)}[/dim]" if note else "")
-        )
+        note = for_markup(", ".join(filter(None, more)))
+        said = f"  {for_markup(value.field)}: {for_markup(value.value)}"
+        out.print(f"{said}  [dim]{note}[/dim]" if note else said)
     charged = "unknown: it stays reserved" if result.charged_usd is None else f"${result.charged_usd:f}"
     out.print(f"Charged {charged}." if result.asked else f"Charged then {charged}, now $0.")
     if result.response is not None:
