@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from revetl.enrich.lists.cells import EntityKind, canonical
 from revetl.enrich.selection.records import RecordSelection
@@ -132,7 +132,7 @@ def prepare(project: Project, spec: ProviderSpec, inputs: Mapping[str, str]) -> 
         raise ConfigError(f"{spec.name} can't be asked with this: {e}") from None
     base_url = project.account(spec.vendor).base_url or spec.base_url
     query, headers, body = _masked(spec, sent)
-    url = base_url.rstrip("/") + sent.path + (f"?{urlencode(query, safe='*')}" if query else "")
+    url = base_url.rstrip("/") + sent.path + (f"?{urlencode(query, safe='*', quote_via=quote)}" if query else "")
     return PreparedLookup(spec.name, inputs, sent.method, url, headers, body, spec.greatest_usd)
 
 
