@@ -33,6 +33,7 @@ PROOFS = (
     "equal_lookups",
     "makespan",
     "calibration",
+    "list_calibration",
 )
 # Variable of the environment → its value in the short form.
 SHORT = {

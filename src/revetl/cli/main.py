@@ -43,6 +43,8 @@ COMMANDS: dict[str, str] = {
     "explain": "Tell one record's story: sources, values, last outcomes.",
     "serve": "Run what is scheduled, until it is stopped.",
     "schedule": "List scheduled runs: what is next, what was missed, why one waits.",
+    "provider": "Try a provider with one lookup, or play its examples.",
+    "invoices": "Hold a vendor's invoice against the ledger.",
     "tune": "Find the cheapest order of a waterfall's providers.",
     "match": "Learn the weights of matching, score it, see what a change changes.",
     "sandbox": "Serve local vendors, and make sources to play with.",
@@ -56,7 +58,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "The job": ("build", "enrich", "plan", "apply", "sync", "run"),
     "Afterwards": ("runs", "retry", "rollback", "drift", "disconnect", "erase", "explain"),
     "By itself": ("serve", "schedule"),
-    "Tools": ("tune", "match", "sandbox", "schema", "completion"),
+    "Tools": ("provider", "tune", "invoices", "match", "sandbox", "schema", "completion"),
 }
 
 

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Literal
 
+from revetl.enrich.project_budget import NO_PROJECT_BUDGET, ProjectBudget
 from revetl.enrich.report import Estimate, OnProgress
+
+# How a call in doubt ended, as a person says (`execution/in_doubt.py`).
+Resolution = Literal["charged", "not_charged", "ask_again"]
+RESOLUTIONS: tuple[Resolution, ...] = ("charged", "not_charged", "ask_again")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,6 +24,7 @@ class WaterfallOptions:
     entity_name    what values are kept under; None: the entity that the waterfall names. A list has a name of its own
     on_progress    is called after answers were written; a forecast never calls it
     foreseen       the forecast that was agreed to. It is kept with the run, so that the two can be compared
+    project_budget  what all waterfalls may spend together, and in which time zone a day begins
     """
 
     max_spend_usd: Decimal | None = None
@@ -25,3 +32,4 @@ class WaterfallOptions:
     entity_name: str | None = None
     on_progress: OnProgress | None = None
     foreseen: Estimate | None = None
+    project_budget: ProjectBudget = NO_PROJECT_BUDGET

@@ -77,7 +77,7 @@ def _sync(project: Project, spec: SyncSpec, *, probe: bool) -> str:
     account = options.get("base_url") or f"the account of target {project.target}"
     went = f"{project.named(spec)} → {spec.destination} ({kind}, {account}) {spec.object}"
     if probe:
-        lacking, scopes = asyncio.run(_access(project, spec))
+        lacking, scopes = asyncio.run(access(project, spec))
         went += f"\n{_in_words(scopes)}" if scopes is not None and scopes.needed else ""
         if lacking:
             raise Denied("\n".join([went, *lacking]))
@@ -89,7 +89,7 @@ def _sync(project: Project, spec: SyncSpec, *, probe: bool) -> str:
     return went
 
 
-async def _access(project: Project, spec: SyncSpec) -> tuple[list[str], TokenScopes | None]:
+async def access(project: Project, spec: SyncSpec) -> tuple[list[str], TokenScopes | None]:
     """What of all that this sync does the account would refuse, a sentence each; and the scopes that it takes beside
     those of the token, where they have names. Changes nothing; safe to repeat."""
     async with project.destination(spec.destination) as destination:
