@@ -104,6 +104,18 @@ def test_a_sync_that_was_left_is_left_under_another_name(
         assert (code, report["plan"]["source_rows"], report["plan"]["snapshot_rows"]) == (0, 5, known), err
 
 
+def test_a_plan_of_before_the_sync_was_left_says_why_it_is_not_applied(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan = str(project / "plan.json")
+    assert call(capsys, "sync")[0] == 0
+    assert call(capsys, "plan", "--out", plan)[0] == 0
+    assert call(capsys, "disconnect", NAME, "--yes")[0] == 0
+    assert call(capsys, "disconnect", NAME, "--reconnect")[0] == 0
+    code, _, err = call(capsys, "apply", plan)
+    assert (code, "was made before the sync was disconnected; nothing was sent" in err) == (3, True), err
+
+
 def test_flags_that_go_together(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert call(capsys, "disconnect", NAME, "--reconnect", "--clear")[0] == 2
     assert call(capsys, "disconnect", NAME, "--mapping", "keys.xlsx", "--yes")[0] == 2
