@@ -28,7 +28,7 @@ from tests.support.cli_project import NAME, call
 
 HOLD = "import duckdb, sys; db = duckdb.connect(sys.argv[1]); print('open', flush=True); sys.stdin.read()"
 # These open no warehouse: nothing is there yet, or it is one of their own.
-OPEN_NONE = {"init", "schema", "demo", "sandbox", "completion"}
+OPEN_NONE = {"init", "schema", "demo", "sandbox", "completion", "serve"}  # what is served waits by itself
 READING = {
     "runs": ["runs"],
     "explain": ["explain", "somebody"],

@@ -17,7 +17,7 @@ def command() -> None:
 
 
 @command.command("import", short_help="Compare an invoice with the ledger, line by line.")
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @project_options
 @click.option("--provider", required=True, metavar="NAME", help="Whose invoice it is: a vendor, or one endpoint.")
 @click.option(
