@@ -59,6 +59,7 @@ OWN = {
         "* title=*": "tests/dbt/test_matching_any_columns.py::test_the_guide_matches_members_of_a_club",
         "yaml": "tests/unit/test_matching_meta.py::test_what_the_guide_adds_is_taken",
     },
+    f"{GUIDES}/examples.md": {"*": "tests/cli/test_examples_guide.py::test_"},
     f"{GUIDES}/salesforce.md": {"*": "tests/cli/test_salesforce_guide.py::test_the_page"},
     f"{GUIDES}/alerts.md": {"*": "tests/cli/test_alerts_command.py::test_the_page"},
     f"{GUIDES}/slack.md": {"*": "tests/cli/test_slack_guide.py::test_the_page"},
