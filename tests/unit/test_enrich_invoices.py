@@ -11,7 +11,7 @@ import pytest
 
 from revetl.enrich.invoices.comparing import LedgerCall, compare
 from revetl.enrich.invoices.ledger import charged_calls
-from revetl.enrich.invoices.reading import Invoice, BilledLine, read_invoice
+from revetl.enrich.invoices.reading import BilledLine, Invoice, read_invoice
 from revetl.enrich.lists.files import open_list
 from revetl.errors import Ambiguous, ConfigError
 from tests.simulation.test_enrich_engine import enrich, number, providers
