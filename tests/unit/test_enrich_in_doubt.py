@@ -10,7 +10,7 @@ import pytest
 from revetl.clock import LoopClock
 from revetl.enrich.execution.in_doubt import in_doubt, resolve
 from revetl.enrich.lists.waiting_cells import waiting_cells
-from revetl.enrich.options import Resolution
+from revetl.enrich.resolutions import Resolution
 from revetl.errors import Ambiguous
 from revetl.state import heartbeats
 from revetl.state.calls import PaidCall, append_intents

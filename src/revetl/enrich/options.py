@@ -4,14 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Literal
 
 from revetl.enrich.project_budget import NO_PROJECT_BUDGET, ProjectBudget
 from revetl.enrich.report import Estimate, OnProgress
-
-# How a call in doubt ended, as a person says (`execution/in_doubt.py`).
-Resolution = Literal["charged", "not_charged", "ask_again"]
-RESOLUTIONS: tuple[Resolution, ...] = ("charged", "not_charged", "ask_again")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

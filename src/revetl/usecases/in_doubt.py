@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from revetl.enrich.execution.in_doubt import CallInDoubt, in_doubt, resolve
-from revetl.enrich.options import Resolution
+from revetl.enrich.resolutions import Resolution
 from revetl.enrich.selection.records import RecordSelection
 from revetl.enrich.selection.scope import Scope
 from revetl.errors import ConfigError

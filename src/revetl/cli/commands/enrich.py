@@ -23,7 +23,7 @@ from revetl.cli.options import (
 from revetl.cli.output import SafeStdout, echo
 from revetl.cli.terminal import Terminal
 from revetl.cli.waiting import wait_option
-from revetl.enrich.options import RESOLUTIONS, Resolution
+from revetl.enrich.resolutions import RESOLUTIONS, Resolution
 
 if TYPE_CHECKING:
     from revetl.project import Project

@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import cast
 
 from revetl.clock import Clock, naive
-from revetl.enrich.options import Resolution
+from revetl.enrich.resolutions import Resolution
 from revetl.model import Scalar
 from revetl.state import heartbeats, locks, spend
 from revetl.state.schema import relation
