@@ -17,6 +17,7 @@ from revetl.sync.plan.drafting import check_declared, check_required
 from revetl.sync.plan.field_types import of_types, refuse, strange_options_of_model
 from revetl.usecases import exit_codes
 from revetl.usecases.caller import Caller
+from revetl.usecases.sagas import note_incomplete
 
 if TYPE_CHECKING:
     from revetl.project import Project
@@ -45,7 +46,7 @@ def check(
     """
     check_matching(project.dbt_dir)
     specs = project.syncs(select, exclude, verified=False)
-    project.sagas()
+    note_incomplete(project, caller)
     project.schedules()
     if not specs:
         return []

@@ -100,6 +100,14 @@ def status(word: str) -> str:
     return f"[{_STATUS_STYLES.get(word, 'red')}]{word}[/]"
 
 
+def _status_of(report: SyncReport) -> str:
+    """What a saga took back was not done, whatever the run of the sync said before."""
+    saga = report.saga
+    if saga is None or report.sync in saga.stays:
+        return report.status
+    return {"undone": "taken back", "undoing": "being taken back"}.get(saga.step, report.status)
+
+
 def show_reports(console: Console, reports: Sequence[SyncReport]) -> None:
     """What was planned in one column, what was done in those beside it: they add up."""
 
@@ -116,7 +124,7 @@ def show_reports(console: Console, reports: Sequence[SyncReport]) -> None:
     always = ("planned", "created", "updated", "requests")
     counts = [n for n in (every[0] if every else ()) if n in always or any(row[n] for row in every)]
     rows = [
-        (r.sync, {"status": status(r.status)}, {n: f"{row[n]:,}" for n in counts} | {"s": f"{r.seconds:.1f}"})
+        (r.sync, {"status": status(_status_of(r))}, {n: f"{row[n]:,}" for n in counts} | {"s": f"{r.seconds:.1f}"})
         for r, row in zip(reports, every, strict=True)
     ]
     show_numbers(console, rows)
@@ -174,6 +182,9 @@ def show_reports(console: Console, reports: Sequence[SyncReport]) -> None:
             console.print(f"{r.sync}: {r.plan.absent:,} record(s) are not at the destination: mode update creates none")
         if any(r.counts.get(word) for word in NOT_OK):
             console.print(f"{r.sync}: why records did not go through: [bold]revetl runs show {r.run_id[-6:]}[/]")
+        if r.held_by_saga:
+            said = f"{r.held_by_saga:,} record(s) stand as before a saga of it was taken back, some field edited since"
+            console.print(f"{r.sync}: {said}: `revetl retry` sends them again", markup=False)
         show_waiting_counts(console, r.sync, r.waiting, r.waiting_reasons)
         if r.links_refused:
             refused = f"{sum(r.links_refused.values()):,} refused link(s) wait: {counted(r.links_refused)}"
@@ -184,13 +195,16 @@ def _show_sagas(console: Console, reports: Sequence[SyncReport]) -> None:
     """How each saga of these syncs ended, once."""
     ends = {r.saga.saga: r.saga for r in reports if r.saga is not None}
     for end in ends.values():
+        name = for_markup(end.saga)
         if end.step == "done":
-            console.print(f"saga {end.saga}: [green]done[/]")
+            console.print(f"saga {name}: [green]done[/]{', but for what was rolled back' if end.waits else ''}")
+            for sync, n in end.waits.items():
+                show_item(console, f"{n:,} record(s) of {sync} stand as before: `revetl retry` sends them again")
             continue
         said = {"undone": "taken back", "undoing": "being taken back: the next run goes on with it"}
         word = said.get(end.step, "not ended: the next run goes on with it")
         why = f" ({short(end.cause, 200)})" if end.cause else ""
-        console.print(f"saga {end.saga}: [red]{word}[/]{why}", soft_wrap=True)
+        console.print(f"saga {name}: [red]{word}[/]{why}", soft_wrap=True)
         for sync, n in end.left.items():
             show_item(console, f"left: {n:,} record(s) of {sync}, edited there since or not to be undone")
         for sync, reason in end.stays.items():
