@@ -79,7 +79,7 @@ def test_a_saga_is_declared_by_a_tag_and_its_syncs_are_in_their_order(root: Path
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("  x: {syncs: ['a+b:c']}\n", r"revetl\.yml:3: sagas\.x: .*not understood"),
+        ("  x: {syncs: ['nope:x']}\n", r"revetl\.yml:3: sagas\.x: .*not understood"),
         ("  x: {syncs: [a, b]}\n  y: {syncs: [b, c]}\n", r"revetl\.yml:4: sagas\.y: b is in the saga x already"),
         ("  x: {syncs: [a, b], max_failures: -1}\n", r"revetl\.yml:3: sagas\.x\.max_failures"),
         ("  x: {syncs: []}\n", r"revetl\.yml:3: sagas\.x\.syncs"),

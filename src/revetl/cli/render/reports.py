@@ -145,10 +145,10 @@ def show_reports(console: Console, reports: Sequence[SyncReport]) -> None:
         if r.exit_code == Denied.exit_code:
             console.print(f"  {Denied.hint}")
         if r.plan.held:
-            fields = ", ".join(f"{name} {n:,}" for name, n in r.plan.held.items())
+            fields = ", ".join(f"{short(name, 40)} {n:,}" for name, n in r.plan.held.items())
             console.print(f"{r.sync}: withheld, for another record has the value or is given it: {fields}")
         if r.unresolved:
-            fields = ", ".join(f"{name} {n:,}" for name, n in r.unresolved.items())
+            fields = ", ".join(f"{short(name, 40)} {n:,}" for name, n in r.unresolved.items())
             console.print(
                 f"{r.sync}: fields withheld, for nothing is found there by the value that they have: {fields}"
             )
