@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from revetl.cli.render.reports import short, show_field_table
+from revetl.safe_text import for_markup
 
 if TYPE_CHECKING:
     from rich.console import Console
