@@ -13,6 +13,7 @@ from revetl.errors import LeaseError, RevetlError, WarehouseError
 from revetl.model import SyncSpec
 from revetl.project.recent_runs import remember_runs
 from revetl.sync import SyncOptions, run_sync
+from revetl.sync.lost_connection import again
 from revetl.sync.release import release
 from revetl.sync.sagas.held_back import held_back_of, still_held
 from revetl.usecases import exit_codes
@@ -134,7 +135,10 @@ async def _push(
                     report = await _sync_one(together, held, spec, command, own)
                 except RevetlError as e:
                     if saga is None or not saga.is_stopped:
-                        raise
+                        if not stopped.errors:
+                            raise
+                        stopped.errors.append(e)  # the gravest of all is raised
+                        break
                     stopped.stop(saga.spec.syncs, f"the saga {saga.spec.name} was taken back", e)
                     continue
                 report.plan.notes += await held.offload(links_left, project, warehouse, spec)
@@ -214,7 +218,7 @@ async def _alone(
         return await run_sync(ctx, spec, destination, options)
 
     async def release_held() -> None:
-        waits = await ctx.offload(held_back_of, ctx.warehouse, [spec])
+        waits = await again(ctx, lambda: ctx.offload(held_back_of, ctx.warehouse, [spec]))
         for which in waits.get(spec.name, ()):
             await release(held.context("release"), spec, which)
 
@@ -223,7 +227,7 @@ async def _alone(
     report = await run_sync(ctx, spec, destination, options)
     if options.planner is not None:
         await release_held()
-    report.held_by_saga = await ctx.offload(still_held, ctx.warehouse, spec)
+    report.held_by_saga = await again(ctx, lambda: ctx.offload(still_held, ctx.warehouse, spec))
     if report.held_by_saga:
         report.exit_code = exit_codes.worst([report.exit_code, int(exit_codes.ExitCode.RECORDS)])
     return report

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     NumberRow = tuple[str, Mapping[str, str], Mapping[str, str]]
 
 NOT_OK = ("rejected", "unknown", "links_rejected", "links_unknown")
+_SEND_ROLLED_BACK = "revetl retry --status rolled_back --select"  # what a rollback restored is sent again
 _ANY = 10_000  # columns: wider than any table
 _STATUS_STYLES = {"done": "green", "ok": "green", "partial": "yellow", "skipped": "dim"}
 
@@ -184,7 +185,7 @@ def show_reports(console: Console, reports: Sequence[SyncReport]) -> None:
             console.print(f"{r.sync}: why records did not go through: [bold]revetl runs show {r.run_id[-6:]}[/]")
         if r.held_by_saga:
             said = f"{r.held_by_saga:,} record(s) stand as before a saga of it was taken back, some field edited since"
-            console.print(f"{r.sync}: {said}: `revetl retry` sends them again", markup=False)
+            console.print(f"{r.sync}: {said}: `{_SEND_ROLLED_BACK} {r.sync}`", markup=False)
         show_waiting_counts(console, r.sync, r.waiting, r.waiting_reasons)
         if r.links_refused:
             refused = f"{sum(r.links_refused.values()):,} refused link(s) wait: {counted(r.links_refused)}"
@@ -199,7 +200,7 @@ def _show_sagas(console: Console, reports: Sequence[SyncReport]) -> None:
         if end.step == "done":
             console.print(f"saga {name}: [green]done[/]{', but for what was rolled back' if end.waits else ''}")
             for sync, n in end.waits.items():
-                show_item(console, f"{n:,} record(s) of {sync} stand as before: `revetl retry` sends them again")
+                show_item(console, f"{n:,} record(s) of {sync} stand as before: `{_SEND_ROLLED_BACK} {sync}`")
             continue
         said = {"undone": "taken back", "undoing": "being taken back: the next run goes on with it"}
         word = said.get(end.step, "not ended: the next run goes on with it")
