@@ -233,6 +233,13 @@ class SyncSpec:
         return {name: rule.references for name, rule in self.fields.items() if rule.references is not None}
 
     @property
+    def named_syncs(self) -> set[str]:
+        """The other syncs whose records this one names by their keys, in fields and in links."""
+        named = {a.to for a in self.associate if a.match_on is None}
+        named |= {r.to for r in self.references.values() if r.to is not None}
+        return named - {self.name}
+
+    @property
     def looked_up(self) -> Mapping[tuple[str, str], tuple[str, ...]]:
         """(object, field by which it is looked up) → our columns that name its records, of fields and of links."""
         found: dict[tuple[str, str], dict[str, None]] = {}

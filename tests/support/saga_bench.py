@@ -95,6 +95,7 @@ class SagaBench:
             destination=destination,
             syncs=syncs,
             sagas=lambda: self.sagas,
+            incomplete_sagas=list,
             edited_since_build=lambda _specs: [],
             built_at=lambda _spec: None,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -78,8 +79,7 @@ def test_a_saga_is_declared_by_a_tag_and_its_syncs_are_in_their_order(root: Path
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("  one: {syncs: [a]}\n", r"revetl\.yml:3: sagas\.one: a selects 1 sync"),
-        ("  none: {syncs: ['tag:gone']}\n", r"revetl\.yml:3: sagas\.none: .*tag:gone"),
+        ("  x: {syncs: ['nope:x']}\n", r"revetl\.yml:3: sagas\.x: .*not understood"),
         ("  x: {syncs: [a, b]}\n  y: {syncs: [b, c]}\n", r"revetl\.yml:4: sagas\.y: b is in the saga x already"),
         ("  x: {syncs: [a, b], max_failures: -1}\n", r"revetl\.yml:3: sagas\.x\.max_failures"),
         ("  x: {syncs: []}\n", r"revetl\.yml:3: sagas\.x\.syncs"),
@@ -89,6 +89,22 @@ def test_a_saga_is_declared_by_a_tag_and_its_syncs_are_in_their_order(root: Path
 def test_a_mistake_is_named_with_its_line(root: Path, text: str, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         sagas(root, text)
+
+
+@pytest.mark.parametrize(
+    ("text", "said", "left"),
+    [
+        ("  one: {syncs: [a]}\n", r"revetl\.yml:3: sagas\.one: a selects 1 sync.*: a is sent alone", []),
+        ("  none: {syncs: ['tag:gone']}\n", r"revetl\.yml:3: sagas\.none: .*tag:gone.*selects 0 sync", []),
+        ("  two: {syncs: [a, b, gone]}\n", r"revetl\.yml:3: sagas\.two: the selector 'gone' names nothing", ["two"]),
+    ],
+)
+def test_a_saga_of_which_a_sync_is_gone_is_told_and_stops_nobody(
+    root: Path, text: str, said: str, left: list[str]
+) -> None:
+    assert [saga.name for saga in sagas(root, text)] == left
+    (sentence,) = load(root).incomplete_sagas()
+    assert re.search(said, sentence)
 
 
 def test_a_project_without_sagas_has_none(root: Path) -> None:

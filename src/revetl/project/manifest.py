@@ -310,7 +310,7 @@ def _ordered(specs: list[SyncSpec]) -> list[SyncSpec]:
     """By name, but what a sync names records of comes before it, at whatever destination: their ids are known by then.
     Who makes records of an object that is only looked up comes before too, unless that would be a circle."""
     by_name = {s.name: s for s in sorted(specs, key=lambda s: s.name)}
-    graph = {s.name: _needed(s) for s in by_name.values()}
+    graph = {s.name: s.named_syncs for s in by_name.values()}
     for spec in by_name.values():
         for other in by_name.values():
             looked_up = other.destination == spec.destination and any(o == other.object for o, _ in spec.looked_up)
@@ -321,13 +321,6 @@ def _ordered(specs: list[SyncSpec]) -> list[SyncSpec]:
     except CycleError as e:
         circle = " → ".join(f"{name} ({by_name[name].where})" for name in e.args[1])
         raise ConfigError(f"syncs name records of each other in a circle: {circle}") from None
-
-
-def _needed(spec: SyncSpec) -> set[str]:
-    """The syncs whose records this one names by their keys."""
-    named = {a.to for a in spec.associate if a.match_on is None}
-    named |= {r.to for r in spec.references.values() if r.to is not None}
-    return named - {spec.name}
 
 
 def _above(graph: Mapping[str, set[str]], name: str) -> set[str]:

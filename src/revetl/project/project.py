@@ -27,7 +27,7 @@ from revetl.project.health import Health, read_health, refuse_failed
 from revetl.project.manifest import Manifest
 from revetl.project.places import FILE_NAME, find_connections, find_profiles, find_root
 from revetl.project.profiles import Profile, read_profile
-from revetl.project.sagas import read_sagas
+from revetl.project.sagas import DeclaredSaga, read_sagas
 from revetl.project.schedules import read_schedules
 from revetl.project.selection import selected
 from revetl.project.settings import DEFAULT_STATE_SCHEMA, Settings, read_settings
@@ -272,6 +272,14 @@ class Project:
     def sagas(self) -> list[SagaSpec]:
         """The sagas of revetl.yml, by name, each with its syncs in their order. ConfigError with every mistake in
         them."""
+        return [saga.spec for saga in self._declared_sagas() if len(saga.spec.syncs) > 1]
+
+    def incomplete_sagas(self) -> list[str]:
+        """Of each saga that selects fewer than two syncs, or by a selector that names nothing any more: a sentence.
+        ConfigError as `sagas`."""
+        return [saga.said for saga in self._declared_sagas() if saga.said is not None]
+
+    def _declared_sagas(self) -> list[DeclaredSaga]:
         if not self.settings.sagas:
             return []
         in_order = [spec.name for spec in self.syncs(verified=False)]

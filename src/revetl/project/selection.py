@@ -27,6 +27,10 @@ _WILD = "*?[]"
 Node = Mapping[str, Any]
 
 
+class NamesNothing(ConfigError):
+    """A selector that is understood, and names nothing in the whole project."""
+
+
 def selected(manifest: Manifest, select: Sequence[str], exclude: Sequence[str], among: Iterable[str]) -> set[str]:
     """The ids of `among` that a selector names and none excludes. No selector names all.
 
@@ -56,7 +60,7 @@ def _one(manifest: Manifest, selector: str) -> set[str]:
     found = {id_ for id_, node in manifest.selectable.items() if method(node, value, arguments)}
     if not found:
         names = [str(n["name"]) for n in manifest.sync_nodes().values()]
-        raise ConfigError(f"the selector {quoted(selector)} names nothing", hint=did_you_mean(value, names))
+        raise NamesNothing(f"the selector {quoted(selector)} names nothing", hint=did_you_mean(value, names))
     out = set(found)
     if parsed["at"]:
         below = found | _reached(found, manifest.children)

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import takewhile
 from typing import Any, Literal
 
 from revetl.clock import naive
@@ -48,13 +47,6 @@ class SagaRun:
 def latest(warehouse: Warehouse, saga: str) -> SagaRow | None:
     """The last time that it was run, however that ended."""
     return next(iter(_select(warehouse, "WHERE saga = ?", [saga])), None)
-
-
-def undone_since_done(warehouse: Warehouse, saga: str) -> list[SagaRow]:
-    """The times that it was undone since it last went through, the newest first: what they held back is released by the
-    next one."""
-    ended = _select(warehouse, "WHERE saga = ? AND step IN ('done', 'undone')", [saga])
-    return [*takewhile(lambda row: row.step == "undone", ended)]
 
 
 def unfinished(warehouse: Warehouse) -> list[SagaRow]:

@@ -73,6 +73,12 @@ def read(warehouse: Warehouse, sync: str) -> RememberedSync | None:
     return next(iter(_select(warehouse, "WHERE sync = ? ORDER BY run_id DESC", [sync])), None)
 
 
+def of_object(warehouse: Warehouse, destination: str, object_: str) -> list[RememberedSync]:
+    """Every sync that last wrote this object of this destination, by name."""
+    rows = _select(warehouse, "WHERE destination = ? AND object = ?", [destination, object_])
+    return sorted(rows, key=lambda row: row.sync)
+
+
 def names(warehouse: Warehouse) -> list[str]:
     """Every sync that is remembered."""
     return sorted({row.sync for row in _select(warehouse, "", [])})

@@ -34,7 +34,8 @@ class DoneCounts:
 class SagaEnd:
     """How far a saga is after this command. `cause`: why it is undone. `restored`: records and links that are as before
     its runs. `left`: sync → records that are not, since somebody edited them or the destination refused. `stays`: sync
-    → why nothing of it could be taken back."""
+    → why nothing of it could be taken back. `waits`: of one that is done, sync → records that stand as they did before,
+    since they were rolled back and nobody has released them."""
 
     saga: str
     step: str  # done, undone; applying, undoing: the next run goes on with it
@@ -42,6 +43,7 @@ class SagaEnd:
     restored: int = 0
     left: dict[str, int] = field(default_factory=dict)
     stays: dict[str, str] = field(default_factory=dict)
+    waits: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -74,3 +76,4 @@ class SyncReport:
     exit_code: int = 0
     dry_run: bool = False
     saga: SagaEnd | None = None  # that it is part of
+    held_by_saga: int = 0  # records, of a sync that is in no saga: one that it was in was undone, and they wait since

@@ -18,6 +18,7 @@ from revetl.sync.plan.field_types import of_types, refuse, strange_options_of_mo
 from revetl.usecases import exit_codes
 from revetl.usecases.caller import Caller
 from revetl.usecases.provider_examples import refuse_dead_pointers
+from revetl.usecases.sagas import note_incomplete
 
 if TYPE_CHECKING:
     from revetl.project import Project
@@ -48,7 +49,7 @@ def check(
     check_matching(project.dbt_dir)
     refuse_dead_pointers(project, [name for spec in project.waterfalls.values() for name in spec.provider_names])
     specs = project.syncs(select, exclude, verified=False)
-    project.sagas()
+    note_incomplete(project, caller)
     project.schedules()
     if not specs:
         return []

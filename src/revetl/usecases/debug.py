@@ -61,6 +61,8 @@ def _syncs(project: Project, answering: Collection[str]) -> Iterator[SetupCheck]
         return
     for spec in specs:
         yield _check(f"sync {spec.name}", partial(_sync, project, spec, probe=spec.destination in answering))
+    for sentence in project.incomplete_sagas():
+        yield SetupCheck("sagas", sentence)
     try:
         with Caller().warehouse(project) as warehouse:
             left = orphaned(project, warehouse) if warehouse.tables(warehouse.state_schema) else []

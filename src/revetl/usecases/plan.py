@@ -16,12 +16,13 @@ from revetl.state.sync_tables import resolve
 from revetl.sync import PlanLine, PlanSummary, SyncOptions, plan_sync
 from revetl.sync.plan import lines, saved
 from revetl.sync.sagas.failures import why_not_undone
+from revetl.sync.sagas.held_back import held_back_of
 from revetl.usecases.caller import Caller
 from revetl.usecases.exit_codes import ExitCode, detailed
 from revetl.usecases.record_names import record_keys
 from revetl.usecases.renames import links_left, orphaned, take_over_renamed, what_to_do
-from revetl.usecases.saga_plans import judge, released_by
-from revetl.usecases.sagas import connected, said_of
+from revetl.usecases.saga_plans import judge
+from revetl.usecases.sagas import connected, note_incomplete, said_of
 from revetl.usecases.sync import note_edited
 
 if TYPE_CHECKING:
@@ -114,6 +115,7 @@ def planned(
     note_edited(project, specs, caller)
     with caller.warehouse(project) as warehouse:
         specs = connected(project, warehouse, specs, caller)
+        note_incomplete(project, caller)
         _check_fields(warehouse, specs, fields)
         keys = record_keys(project, warehouse, records)
         plans = asyncio.run(_plan_all(project, warehouse, specs, options, caller))
@@ -139,7 +141,7 @@ async def _plan_all(
     plans: list[PlanSummary] = []
     saga_of = {name: saga for saga in project.sagas() for name in saga.syncs}
     await take_over_renamed(project, warehouse, specs, caller)
-    released = released_by(warehouse, project.sagas())
+    released = held_back_of(warehouse, specs)
     for spec in specs:
         async with project.destination(spec.destination, caller.clock) as destination:
             ctx = caller.context(project, warehouse, "plan")

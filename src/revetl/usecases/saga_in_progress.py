@@ -17,7 +17,7 @@ from revetl.sync import PlanSummary, SyncOptions, plan_sync
 from revetl.sync.release import release
 from revetl.sync.report import SagaEnd, SyncReport
 from revetl.sync.sagas import failures
-from revetl.sync.sagas.held_back import held_back
+from revetl.sync.sagas.held_back import held_back_of, rolled_back
 from revetl.sync.sagas.undoing import UndoReport
 from revetl.usecases import exit_codes
 from revetl.usecases.deletions import unattended
@@ -42,6 +42,11 @@ class SagaInProgress:
     reports: list[SyncReport] = field(default_factory=list)
     end: SagaEnd | None = None
 
+    @property
+    def is_stopped(self) -> bool:
+        """Whether it was taken back, or is being: nothing more of it is sent by this command."""
+        return self.end is not None and self.end.step in ("undone", "undoing")
+
     async def take_up(self) -> None:
         """What an earlier command left unfinished: an undoing is ended, an applying gone on with. GuardrailError where
         it can't be ended now: then nothing more may be sent."""
@@ -55,7 +60,7 @@ class SagaInProgress:
         done = await self.undo(str(row.cause))
         if not done.ended:
             raise GuardrailError(f"saga {self.spec.name}: it could not be undone yet; nothing more was sent")
-        self.held.undone, self.end, self.row = False, None, None
+        self.end, self.row = None, None
 
     async def begin(self) -> None:
         """Before the first sync: every one of them is planned, and nothing is sent where one would be stopped. Raises
@@ -96,10 +101,22 @@ class SagaInProgress:
         elif report.sync == self._last:
             await self._release()  # of a saved plan: what it had no line for
             await ctx.offload(sagas.end, ctx.warehouse, row.saga_id, "done", ctx.clock.now())
-            self.end = SagaEnd(self.spec.name, "done")
+            self.end = SagaEnd(
+                self.spec.name, "done", waits=await ctx.offload(rolled_back, ctx.warehouse, self.members)
+            )
+            for each in self.reports:
+                if each.sync in self.end.waits:  # "done" would be said of what is half old
+                    each.exit_code = exit_codes.worst([each.exit_code, int(exit_codes.ExitCode.RECORDS)])
         for each in self.reports:
             each.saga = self.end
         return report
+
+    def leave_for_the_next(self) -> None:
+        """A sync of it is not begun, for another saga stopped: the next command goes on with this one."""
+        if self.begun and self.end is None:
+            self.end = SagaEnd(self.spec.name, "applying")
+            for each in self.reports:
+                each.saga = self.end
 
     async def undo(self, cause: str) -> UndoReport:
         """What its runs wrote is taken back, the last first. Where that does not come to its end the next command goes
@@ -107,7 +124,6 @@ class SagaInProgress:
         ctx, row = self.ctx, await self._kept_row()
         await ctx.offload(sagas.set_undoing, ctx.warehouse, row.saga_id, cause)
         self._note(f"{cause}: what its syncs wrote is taken back.")
-        self.held.undone = True
         done = await self.held.undoing().undo(ctx, replace(row, step="undoing", cause=cause))
         step = "undone" if done.ended else "undoing"
         self.end = SagaEnd(self.spec.name, step, cause, done.restored, done.left, done.stays)
@@ -124,12 +140,12 @@ class SagaInProgress:
         return self.row
 
     @property
-    def _members(self) -> list[SyncSpec]:
+    def members(self) -> list[SyncSpec]:
         return [spec for spec in self.held.together.specs if spec.name in self.spec.syncs]
 
     @property
     def _last(self) -> str:
-        return self._members[-1].name
+        return self.members[-1].name
 
     def _note(self, sentence: str) -> None:
         self.held.together.caller.note(f"Saga {self.spec.name}: {sentence}")
@@ -149,8 +165,8 @@ class SagaInProgress:
         """GuardrailError where one of its syncs would be stopped, or where more records than may fail were refused
         before and not mended since, or are known not to go through. Raises what planning raises."""
         at, options, stopped, plans = self.held.together, self.options, list[str](), list[PlanSummary]()
-        released = await self.ctx.offload(held_back, self.ctx.warehouse, self.spec.name)
-        for spec in self._members:
+        released = await self.ctx.offload(held_back_of, self.ctx.warehouse, self.members)
+        for spec in self.members:
             async with at.project.destination(spec.destination, at.caller.clock) as destination:
                 ctx = self.held.context("plan")
                 asked = SyncOptions(
@@ -172,8 +188,8 @@ class SagaInProgress:
     async def _release(self) -> None:
         """What an undoing held back is sent again, but for what a person had edited. Safe to repeat."""
         ctx = self.ctx
-        waits = await ctx.offload(held_back, ctx.warehouse, self.spec.name)
-        for spec in self._members:
+        waits = await ctx.offload(held_back_of, ctx.warehouse, self.members)
+        for spec in self.members:
             for which in waits.get(spec.name, ()):
                 await release(self.held.context("release"), spec, which)
 

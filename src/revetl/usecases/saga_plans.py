@@ -3,26 +3,16 @@ nothing down."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from revetl.model import SagaSpec
 from revetl.state import sagas
 from revetl.sync.plan.guardrails import SAGA, GuardrailViolation
 from revetl.sync.plan.summary import PlanSummary
-from revetl.sync.retry.queue import QueueFilter
 from revetl.sync.sagas import failures
-from revetl.sync.sagas.held_back import held_back
 from revetl.warehouse.base import Warehouse
 
 WAYS_OUT = "Mend their rows, or `revetl retry` once the cause is gone; `revetl retry --dry-run` names those that wait."
-
-
-def released_by(warehouse: Warehouse, declared: Iterable[SagaSpec]) -> Mapping[str, tuple[QueueFilter, ...]]:
-    """Sync → what waits and the next run of its saga releases."""
-    found = dict[str, tuple[QueueFilter, ...]]()
-    for saga in declared:
-        found |= held_back(warehouse, saga.name)
-    return found
 
 
 def too_many_failures(saga: SagaSpec, plans: Sequence[PlanSummary]) -> str | None:

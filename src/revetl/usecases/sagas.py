@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from revetl.context import Offload, RunContext, no_meter
-from revetl.errors import ConfigError
+from revetl.errors import ConfigError, GuardrailError
 from revetl.model import SagaSpec, SyncSpec
 from revetl.state import disconnections, sagas
 from revetl.state.runs import new_run_id
@@ -23,10 +23,12 @@ from revetl.state.sagas import SagaRow
 from revetl.state.schema import create_all
 from revetl.sync import SyncOptions
 from revetl.sync.leasing import leased_saga
+from revetl.sync.report import SagaEnd
 from revetl.sync.sagas.undoing import Undoing
 from revetl.usecases.caller import Caller, Stages
 from revetl.usecases.renames import stay_left
-from revetl.usecases.saga_in_progress import SagaInProgress
+from revetl.usecases.saga_in_progress import SagaInProgress, told
+from revetl.usecases.stopped_sagas import StoppedSagas
 
 if TYPE_CHECKING:
     from revetl.project import Project
@@ -60,6 +62,12 @@ def connected(project: Project, warehouse: Warehouse, specs: Sequence[SyncSpec],
     return [spec for spec in specs if spec.name not in gone]
 
 
+def note_incomplete(project: Project, caller: Caller) -> None:
+    """What a saga of revetl.yml no longer selects is told with every plan and every run: nothing else would."""
+    for sentence in project.incomplete_sagas():
+        caller.note(sentence)
+
+
 def require_whole(project: Project, specs: Sequence[SyncSpec]) -> None:
     """ConfigError where some syncs of a saga are to run without the others."""
     names = {spec.name for spec in specs}
@@ -90,10 +98,11 @@ def said_of(saga: SagaSpec, spec: SyncSpec, why_not: str | None) -> str:
 
 @asynccontextmanager
 async def hold_sagas(
-    together: Together, command: str, options: SyncOptions, *, planned: bool
+    together: Together, command: str, options: SyncOptions, stopped: StoppedSagas, *, planned: bool
 ) -> AsyncIterator[HeldSagas]:
     """Holds the sagas of these syncs, with what earlier commands left unfinished ended where it was being undone.
-    Nothing is held for a dry run. `planned`: the plans were made before. ConfigError as `require_whole`, LeaseError
+    Nothing is held for a dry run. `planned`: the plans were made before. What could not be ended now is put into
+    `stopped`. ConfigError as `require_whole`, LeaseError
     where another command holds one of them."""
     project, caller = together.project, together.caller
     if options.dry_run:
@@ -114,10 +123,13 @@ async def hold_sagas(
         await ctx.offload(create_all, ctx.warehouse)
         held = HeldSagas(together, ctx)
         for name in sorted(left):
-            await _end_undeclared(held, ctx, name)
+            await _end_undeclared(held, ctx, name, stopped)
         for saga in concerned:
             begun = SagaInProgress(held, ctx, saga, options, planned)
-            await begun.take_up()
+            try:
+                await begun.take_up()
+            except GuardrailError as e:
+                stopped.stop(saga.syncs, f"the saga {saga.name} could not be undone yet", e)
             held.running[saga.name] = begun
         yield held
 
@@ -130,23 +142,35 @@ def _disconnected(together: Together) -> list[SyncSpec]:
     return [spec for spec in project.syncs(verified=False) if spec.name in gone] if gone else []
 
 
-async def _end_undeclared(held: HeldSagas, ctx: RunContext, saga: str) -> None:
-    """One that no file declares any more, and that an earlier command left unfinished."""
+async def _end_undeclared(held: HeldSagas, ctx: RunContext, saga: str, stopped: StoppedSagas) -> None:
+    """One that no file declares any more, and that an earlier command left unfinished. As long as it is half undone
+    nothing of its syncs is sent: an undoing would take what a run wrote since for a person's."""
+    note = held.together.caller.note
     row: SagaRow = await ctx.offload(sagas.latest, ctx.warehouse, saga)
-    if row.step == "undoing":
-        await held.undoing().undo(ctx, row)
-    else:  # nothing binds its syncs to each other any more
+    if row.step != "undoing":  # nothing binds its syncs to each other any more
+        note(
+            f"Saga {saga}: an earlier run left it half sent, and revetl.yml no longer declares it: what it sent stays."
+        )
         await ctx.offload(sagas.end, ctx.warehouse, row.saga_id, "done", ctx.clock.now())
+        return
+    note(f"Saga {saga}: an earlier run left it half undone, and revetl.yml no longer declares it: that is ended first.")
+    done = await held.undoing().undo(ctx, row)
+    step = "undone" if done.ended else "undoing"
+    for sentence in told(SagaEnd(saga, step, row.cause, done.restored, done.left, done.stays), done.error):
+        note(f"Saga {saga}: {sentence}")
+    if not done.ended:
+        of_it = {run.sync for run in await ctx.offload(sagas.runs_of, ctx.warehouse, row.saga_id)}
+        error = GuardrailError(f"saga {saga}: it could not be undone yet; nothing more of its syncs was sent")
+        stopped.stop(of_it, f"the saga {saga} could not be undone yet", error)
 
 
 @dataclass(slots=True)
 class HeldSagas:
-    """`ctx` is of their leases; None where none is held. `undone`: one of them was undone, so the rest is not begun."""
+    """`ctx` is of their leases; None where none is held."""
 
     together: Together
     ctx: RunContext | None = None
     running: dict[str, SagaInProgress] = field(default_factory=dict)
-    undone: bool = False
 
     def of(self, spec: SyncSpec) -> SagaInProgress | None:
         return next((saga for saga in self.running.values() if spec.name in saga.spec.syncs), None)

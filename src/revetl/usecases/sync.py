@@ -8,17 +8,25 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from revetl.context import RunContext
+from revetl.errors import LeaseError, RevetlError, WarehouseError
 from revetl.model import SyncSpec
 from revetl.project.recent_runs import remember_runs
 from revetl.sync import SyncOptions, run_sync
+from revetl.sync.lost_connection import again
+from revetl.sync.release import release
+from revetl.sync.sagas.held_back import held_back_of, still_held
 from revetl.usecases import exit_codes
 from revetl.usecases.caller import Caller
 from revetl.usecases.deletions import unattended
 from revetl.usecases.renames import links_left, take_over_renamed
-from revetl.usecases.saga_plans import judge, released_by
-from revetl.usecases.sagas import HeldSagas, Together, connected, hold_sagas
+from revetl.usecases.saga_in_progress import SagaInProgress
+from revetl.usecases.saga_plans import judge
+from revetl.usecases.sagas import HeldSagas, Together, connected, hold_sagas, note_incomplete
+from revetl.usecases.stopped_sagas import StoppedSagas
 
 if TYPE_CHECKING:
+    from revetl.destinations.base import Destination
     from revetl.project import Project
     from revetl.sync import PlanSummary, SyncReport
     from revetl.sync.plan.planner import Planner
@@ -77,8 +85,9 @@ def push(
     caller: Caller,
     planners: Mapping[str, Planner] | None = None,
 ) -> list[SyncReport]:
-    """Runs the syncs one after the other. The first that stops ends the rest: they may link to its records. A stop lets
-    what is in flight end and be written down. `planners`: sync → what gives its plan, where that is not made anew.
+    """Runs the syncs one after the other. The first that stops ends the rest: they may link to its records. A saga that
+    stops ends only those that name records of its syncs. A stop lets what is in flight end and be written down.
+    `planners`: sync → what gives its plan, where that is not made anew.
 
     Raises ConfigError, GuardrailError, LeaseError and WarehouseError where a sync can't begin; those before it have
     sent, and `caller.on_sync` has heard of them.
@@ -96,16 +105,24 @@ async def _push(
     planners: Mapping[str, Planner],
 ) -> list[SyncReport]:
     stop = asyncio.Event()
+    stopped = StoppedSagas()
     reports: list[SyncReport] = []
     specs = connected(project, warehouse, specs, caller)
     together = Together(project, warehouse, specs, caller, stop)
-    released = released_by(warehouse, project.sagas()) if options.dry_run else {}
-    with caller.stoppable(stop), _naming_the_rest(specs, caller) as begun:
+    note_incomplete(project, caller)
+    released = held_back_of(warehouse, specs) if options.dry_run else {}
+    with caller.stoppable(stop), _naming_the_rest(specs, stopped, caller) as begun:
         await take_over_renamed(project, warehouse, specs, caller)
-        async with hold_sagas(together, command, options, planned=bool(planners)) as held:
+        async with hold_sagas(together, command, options, stopped, planned=bool(planners)) as held:
             for spec in specs:
-                if (saga := held.of(spec)) is not None:
-                    await saga.begin()
+                saga = held.of(spec)
+                if stopped.holds_up(spec, saga.members if saga is not None and not saga.begun else ()):
+                    if saga is not None:
+                        saga.leave_for_the_next()
+                    continue
+                if saga is not None and not await _begins(saga, stopped):
+                    stopped.holds_up(spec)
+                    continue
                 begun.append(spec.name)
                 confirm = options.confirm or unattended(spec, options.allow)
                 own = replace(
@@ -114,13 +131,27 @@ async def _push(
                     confirm=confirm,
                     released=released.get(spec.name, ()),
                 )
-                report = await _sync_one(together, held, spec, command, own)
+                try:
+                    report = await _sync_one(together, held, spec, command, own)
+                except RevetlError as e:
+                    if saga is None or not saga.is_stopped:
+                        if not stopped.errors:
+                            raise
+                        stopped.errors.append(e)  # the gravest of all is raised
+                        break
+                    stopped.stop(saga.spec.syncs, f"the saga {saga.spec.name} was taken back", e)
+                    continue
                 report.plan.notes += await held.offload(links_left, project, warehouse, spec)
                 reports.append(report)
                 if not options.dry_run:
                     _tell(project, caller, report)
-                if stop.is_set() or report.status in ("failed", "stopped") or held.undone:
+                if saga is not None and saga.is_stopped:
+                    stopped.stop(saga.spec.syncs, f"the saga {saga.spec.name} was taken back")
+                elif report.status in ("failed", "stopped"):
                     break
+                if stop.is_set():
+                    break
+            stopped.raise_worst(reports, caller.note)
     if options.dry_run:  # what stops a saga is known once all of its syncs are planned
         judge(warehouse, project.sagas(), [report.plan for report in reports], options.allow)
         for report in reports:
@@ -136,15 +167,29 @@ def _tell(project: Project, caller: Caller, report: SyncReport) -> None:
     caller.on_sync(report)
 
 
+async def _begins(saga: SagaInProgress, stopped: StoppedSagas) -> bool:
+    """Whether it has begun. What stops it is kept for the end of the command, so that other syncs go on."""
+    try:
+        await saga.begin()
+    except (LeaseError, WarehouseError):
+        raise
+    except RevetlError as e:
+        stopped.stop(saga.spec.syncs, f"the saga {saga.spec.name} stopped", e)
+        return False
+    return True
+
+
 @contextmanager
-def _naming_the_rest(specs: Sequence[SyncSpec], caller: Caller) -> Iterator[list[str]]:
+def _naming_the_rest(specs: Sequence[SyncSpec], stopped: StoppedSagas, caller: Caller) -> Iterator[list[str]]:
     """Gives a list for the names of the syncs that begin, and says at the end, however it comes, which of the others
     never did: they have no report, and without a word they would seem to have had nothing to send."""
     begun: list[str] = []
     try:
         yield begun
     finally:
-        rest = [spec.name for spec in specs if spec.name not in begun]
+        stopped.tell(caller.note)
+        told = {sync for syncs in stopped.held_up.values() for sync in syncs}
+        rest = [spec.name for spec in specs if spec.name not in begun and spec.name not in told]
         if begun and rest:
             caller.note(f"not begun, since {begun[-1]} stopped: {', '.join(rest)}")
 
@@ -158,7 +203,31 @@ async def _sync_one(
         with caller.stages(spec.name) as stages:
             ctx = held.context(command, stages=stages, dbt_invocation_id=project.dbt_invocation_id)
             if saga is None:
-                return await run_sync(ctx, spec, destination, options)
+                return await _alone(ctx, held, spec, destination, options)
             async with saga.run(spec, ctx.run_id):
                 report = await run_sync(ctx, spec, destination, options)
     return await saga.judge(report)
+
+
+async def _alone(
+    ctx: RunContext, held: HeldSagas, spec: SyncSpec, destination: Destination, options: SyncOptions
+) -> SyncReport:
+    """A sync of no saga. It may have been in one that was undone: what that held back is sent again, and what stays
+    held is no success."""
+    if options.dry_run:
+        return await run_sync(ctx, spec, destination, options)
+
+    async def release_held() -> None:
+        waits = await again(ctx, lambda: ctx.offload(held_back_of, ctx.warehouse, [spec]))
+        for which in waits.get(spec.name, ()):
+            await release(held.context("release"), spec, which)
+
+    if options.planner is None:  # a saved plan is stale once the queue is another
+        await release_held()
+    report = await run_sync(ctx, spec, destination, options)
+    if options.planner is not None:
+        await release_held()
+    report.held_by_saga = await again(ctx, lambda: ctx.offload(still_held, ctx.warehouse, spec))
+    if report.held_by_saga:
+        report.exit_code = exit_codes.worst([report.exit_code, int(exit_codes.ExitCode.RECORDS)])
+    return report

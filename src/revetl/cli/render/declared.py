@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from revetl.safe_text import for_markup
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -23,6 +25,7 @@ def _show(screen: Console, kind: str, rows: Sequence[dict[str, Any]]) -> None:
     shown = [c for c in rows[0] if c not in ("columns", "declared")]
     table = Table(*shown, box=None, pad_edge=False, show_edge=False)
     for row in rows:
-        table.add_row(*(", ".join(map(str, v)) if isinstance(v, list) else str(v or "") for v in map(row.get, shown)))
+        cells = (", ".join(map(str, v)) if isinstance(v, list) else str(v or "") for v in map(row.get, shown))
+        table.add_row(*map(for_markup, cells))
     screen.print(table)
     screen.print()

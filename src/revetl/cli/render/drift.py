@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from revetl.cli.render.reports import short, show_field_table
+from revetl.safe_text import for_markup
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -30,7 +31,7 @@ CLASSES = {
 def show_drift(console: Console, report: DriftReport) -> None:
     """Per field, per class, with a few records of each."""
     share = f" ({report.drifted / report.read:.1%})" if report.read else ""
-    console.print(f"[bold]{report.sync}[/] → {report.destination} {report.object}")
+    console.print(f"[bold]{report.sync}[/] → {for_markup(f'{report.destination} {report.object}')}")
     console.print(
         f"  {report.read:,} records read, {report.drifted:,} with drift{share}, {report.requests:,} request(s)"
     )

@@ -62,7 +62,7 @@ def _show_details(console: Console, plan: PlanSummary, samples: int) -> None:
     shown = (plan.lines, plan.waiting, plan.left, plan.absent, plan.suppressed, plan.links.said, plan.unresolved)
     if not (any(shown) or plan.violations):
         return
-    console.print(f"[bold]{plan.sync}[/] → {plan.destination} {plan.object}")
+    console.print(f"[bold]{plan.sync}[/] → {for_markup(f'{plan.destination} {plan.object}')}")
     for line in facts(plan):
         show_item(console, line)
     for example in plan.examples if samples else ():
@@ -70,7 +70,7 @@ def _show_details(console: Console, plan: PlanSummary, samples: int) -> None:
     for move in plan.moves[:samples]:
         first = ", which is emptied first" if move.vacated else ""
         value, taker, giver = (short(text, 60) for text in (move.value, move.taker, move.giver))
-        console.print(f"  {move.field}: {value} moves to {taker} from {giver}{first}", soft_wrap=True)
+        console.print(f"  {short(move.field, 40)}: {value} moves to {taker} from {giver}{first}", soft_wrap=True)
     for violation in plan.violations:
         show_item(console, f"guardrail {violation.guardrail}: {violation.message}", style="red")
     if plan.violations:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     NumberRow = tuple[str, Mapping[str, str], Mapping[str, str]]
 
 NOT_OK = ("rejected", "unknown", "links_rejected", "links_unknown")
+_SEND_ROLLED_BACK = "revetl retry --status rolled_back --select"  # what a rollback restored is sent again
 _ANY = 10_000  # columns: wider than any table
 _STATUS_STYLES = {"done": "green", "ok": "green", "partial": "yellow", "skipped": "dim"}
 
@@ -100,6 +101,14 @@ def status(word: str) -> str:
     return f"[{_STATUS_STYLES.get(word, 'red')}]{word}[/]"
 
 
+def _status_of(report: SyncReport) -> str:
+    """What a saga took back was not done, whatever the run of the sync said before."""
+    saga = report.saga
+    if saga is None or report.sync in saga.stays:
+        return report.status
+    return {"undone": "taken back", "undoing": "being taken back"}.get(saga.step, report.status)
+
+
 def show_reports(console: Console, reports: Sequence[SyncReport]) -> None:
     """What was planned in one column, what was done in those beside it: they add up."""
 
@@ -116,7 +125,7 @@ def show_reports(console: Console, reports: Sequence[SyncReport]) -> None:
     always = ("planned", "created", "updated", "requests")
     counts = [n for n in (every[0] if every else ()) if n in always or any(row[n] for row in every)]
     rows = [
-        (r.sync, {"status": status(r.status)}, {n: f"{row[n]:,}" for n in counts} | {"s": f"{r.seconds:.1f}"})
+        (r.sync, {"status": status(_status_of(r))}, {n: f"{row[n]:,}" for n in counts} | {"s": f"{r.seconds:.1f}"})
         for r, row in zip(reports, every, strict=True)
     ]
     show_numbers(console, rows)
@@ -137,10 +146,10 @@ def show_reports(console: Console, reports: Sequence[SyncReport]) -> None:
         if r.exit_code == Denied.exit_code:
             console.print(f"  {Denied.hint}")
         if r.plan.held:
-            fields = ", ".join(f"{name} {n:,}" for name, n in r.plan.held.items())
+            fields = ", ".join(f"{short(name, 40)} {n:,}" for name, n in r.plan.held.items())
             console.print(f"{r.sync}: withheld, for another record has the value or is given it: {fields}")
         if r.unresolved:
-            fields = ", ".join(f"{name} {n:,}" for name, n in r.unresolved.items())
+            fields = ", ".join(f"{short(name, 40)} {n:,}" for name, n in r.unresolved.items())
             console.print(
                 f"{r.sync}: fields withheld, for nothing is found there by the value that they have: {fields}"
             )
@@ -174,6 +183,9 @@ def show_reports(console: Console, reports: Sequence[SyncReport]) -> None:
             console.print(f"{r.sync}: {r.plan.absent:,} record(s) are not at the destination: mode update creates none")
         if any(r.counts.get(word) for word in NOT_OK):
             console.print(f"{r.sync}: why records did not go through: [bold]revetl runs show {r.run_id[-6:]}[/]")
+        if r.held_by_saga:
+            said = f"{r.held_by_saga:,} record(s) stand as before a saga of it was taken back, some field edited since"
+            console.print(f"{r.sync}: {said}: `{_SEND_ROLLED_BACK} {r.sync}`", markup=False)
         show_waiting_counts(console, r.sync, r.waiting, r.waiting_reasons)
         if r.links_refused:
             refused = f"{sum(r.links_refused.values()):,} refused link(s) wait: {counted(r.links_refused)}"
@@ -184,13 +196,16 @@ def _show_sagas(console: Console, reports: Sequence[SyncReport]) -> None:
     """How each saga of these syncs ended, once."""
     ends = {r.saga.saga: r.saga for r in reports if r.saga is not None}
     for end in ends.values():
+        name = for_markup(end.saga)
         if end.step == "done":
-            console.print(f"saga {end.saga}: [green]done[/]")
+            console.print(f"saga {name}: [green]done[/]{', but for what was rolled back' if end.waits else ''}")
+            for sync, n in end.waits.items():
+                show_item(console, f"{n:,} record(s) of {sync} stand as before: `{_SEND_ROLLED_BACK} {sync}`")
             continue
         said = {"undone": "taken back", "undoing": "being taken back: the next run goes on with it"}
         word = said.get(end.step, "not ended: the next run goes on with it")
         why = f" ({short(end.cause, 200)})" if end.cause else ""
-        console.print(f"saga {end.saga}: [red]{word}[/]{why}", soft_wrap=True)
+        console.print(f"saga {name}: [red]{word}[/]{why}", soft_wrap=True)
         for sync, n in end.left.items():
             show_item(console, f"left: {n:,} record(s) of {sync}, edited there since or not to be undone")
         for sync, reason in end.stays.items():

@@ -18,7 +18,7 @@ from revetl.destinations.base import Destination, DestinationField, RecordMatch
 from revetl.destinations.capabilities import write_only
 from revetl.errors import ConfigError
 from revetl.model import Operation, RunRecord, Status
-from revetl.sync import typed_text
+from revetl.sync import shared_records, typed_text
 from revetl.sync.disconnect import inventory
 from revetl.sync.disconnect.inventory import Inventory, OurRecord
 from revetl.sync.merged_records import find_foreign
@@ -27,6 +27,7 @@ from revetl.sync.readback import KnownRow, NormalForms, read_by_id, require_read
 from revetl.sync.rollback import verdicts
 from revetl.sync.rollback.decisions import look_for
 from revetl.sync.rollback.judge import RollbackChoices, RollbackJudge
+from revetl.sync.rollback.shared_verdicts import leave_shared
 from revetl.sync.rollback.verdicts import RollbackVerdict
 from revetl.sync.sync_run import SyncRun
 
@@ -69,9 +70,12 @@ async def decide(run: SyncRun, destination: Destination, way: Leaving, metadata:
     every = RunRecord(run.ctx.run_id, "disconnect", spec.name, run.ctx.target, _BEFORE_ALL, __version__)
     deciding = _Deciding(run, destination, every, way, schema.fields, metadata)
     meter, done = run.ctx.progress("reading"), 0
+    others = await run.on_tables(shared_records.others)
     chunks = await run.on_tables(inventory.records, deciding.same, deciding.shared)
     while (chunk := await run.ctx.offload(next, chunks, None)) is not None:
-        await run.on_tables(verdicts.append, await deciding.chunk(chunk))
+        found = await deciding.chunk(chunk)
+        found = await run.on_tables(leave_shared, others, found, fields=True)
+        await run.on_tables(verdicts.append, found)
         done += len(chunk)
         if meter:
             meter(done, done)

@@ -21,6 +21,7 @@ from revetl.destinations.capabilities import LooksUp, ReadsBack
 from revetl.model import Scalar
 from revetl.state.outcomes import NOT_OURS, VACATED
 from revetl.state.sync_tables import SyncTables
+from revetl.sync import shared_records
 from revetl.sync.batching import ask_in_batches, cut
 from revetl.sync.merged_records import find_foreign
 from revetl.sync.plan import same_record
@@ -77,7 +78,11 @@ def sent_in_doubt(tables: SyncTables) -> dict[str, list[Sent]]:
 async def decide(run: SyncRun, destination: Destination, *, read: bool) -> None:
     """Withholds the lines whose record is not ours to remove or to clear. `read`: lines were read back for this plan
     (`standing.read`). Nothing where the destination can't be read."""
-    if run.spec.mode != "mirror" or not isinstance(destination, ReadsBack):
+    if run.spec.mode != "mirror":
+        return
+    if shared := await run.on_tables(_stood_on_by_others):
+        await run.on_tables(_withhold, shared)
+    if not isinstance(destination, ReadsBack):
         return
     withheld: list[_Withheld] = []
     if read:
@@ -89,6 +94,31 @@ async def decide(run: SyncRun, destination: Destination, *, read: bool) -> None:
     if withheld:
         await run.on_tables(_withhold, withheld)
     await run.on_tables(_pass_over_cleared)
+
+
+def _stood_on_by_others(tables: SyncTables) -> list[_Withheld]:
+    """Lines whose record another sync of ours still sends; of a clearing, where it sends a field that would be
+    cleared. They wait until that sync lets go of it."""
+    others = shared_records.others(tables)
+    if not others:
+        return []
+    lines = tables.warehouse.rows(
+        f"""
+        SELECT p.ordinal, p.op, coalesce(p.destination_id, n.destination_id)
+        FROM {tables.plan} p
+        JOIN {tables.snapshot} n ON n.key = p.key
+        WHERE p.outcome IS NULL AND {same_record.leaves(tables, "p")}
+        ORDER BY p.ordinal
+        """
+    )
+    shared = shared_records.stood_on(tables, others, (None if id_ is None else str(id_) for _, _, id_ in lines))
+    found = list[_Withheld]()
+    for ordinal, op, id_ in lines:
+        for other in shared.get(str(id_), ()):
+            if op == "delete" or other.fields - {str(tables.spec.match_on)}:
+                found.append(_Withheld(int(str(ordinal)), shared_records.STANDS_ON.format(other.name)))
+                break
+    return found
 
 
 def _leavers(tables: SyncTables) -> list[_Leaver]:

@@ -10,11 +10,13 @@ from revetl.destinations.capabilities import LooksUp, write_only
 from revetl.errors import ConfigError
 from revetl.model import RunRecord, Scalar, SyncSpec
 from revetl.state.sync_tables import SyncTables
+from revetl.sync import shared_records
 from revetl.sync.batching import ask_in_batches
 from revetl.sync.merged_records import find_foreign
 from revetl.sync.readback import CHUNK_ROWS, KnownRow, NormalForms, read_back, read_by_id, require_readable
 from revetl.sync.rollback import verdicts
 from revetl.sync.rollback.judge import RollbackChoices, RollbackJudge, match_value
+from revetl.sync.rollback.shared_verdicts import leave_shared
 from revetl.sync.sync_run import SyncRun
 
 
@@ -32,6 +34,7 @@ async def decide(run: SyncRun, destination: Destination, undone: RunRecord, choi
     judge = RollbackJudge(tables, NormalForms(destination, tables), undone, choices, described)
     repeatable = destination.idempotent(spec.object, spec.match_on)
     names = [f.name for f in tables.fields]
+    others = await run.on_tables(shared_records.others)
     meter, done = run.ctx.progress("reading"), 0
     async for rows, stands in read_back(chunks, destination, spec.object, names, offload=run.ctx.offload):
         if unseen:
@@ -40,6 +43,7 @@ async def decide(run: SyncRun, destination: Destination, undone: RunRecord, choi
             by_value = await look_for(tables, destination, rows)
             foreign = await find_foreign(run, [*stands.values(), *by_value.values()])
             found = [v for row in rows for v in judge.record(row, stands.get(row["destination_id"]), by_value, foreign)]
+        found = await run.on_tables(leave_shared, others, found, fields=False)
         await run.on_tables(verdicts.append, found)
         done += len(rows)
         if meter:
