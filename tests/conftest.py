@@ -10,10 +10,15 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from tests.support.engine_tests import ALWAYS, GROUPS
 from tests.support.warehouses import KINDS, PARAMS, THE_WAREHOUSE
 from tests.support.worker_groups import keep_groups_together
+
+# How long an example takes says something of the machine, and nothing of the code.
+settings.register_profile("no-deadline", deadline=None)
+settings.load_profile("no-deadline")
 
 _ENGINE = frozenset(file.removesuffix(".py").replace("/", ".") for files in GROUPS.values() for file in files)
 

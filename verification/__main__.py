@@ -26,12 +26,15 @@ PROOFS = (
     "storms",
     "faults",
     "identifiers",
+    "golden_ids",
     "warehouses",
     "canaries",
     "enrich_kills",
     "equal_lookups",
     "makespan",
     "calibration",
+    "list_calibration",
+    "service_kills",
 )
 # Variable of the environment → its value in the short form.
 SHORT = {
@@ -39,6 +42,8 @@ SHORT = {
     "REVETL_MACHINE_STEPS": "30000",
     "REVETL_PEOPLE_STEPS": "15000",
     "REVETL_MUTANTS": "25",
+    "REVETL_SERVICE_KILLS": "20",
+    "REVETL_ID_HISTORIES": "800",
     "REVETL_CONNECTOR_KILLS": "60",
 }
 

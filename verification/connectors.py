@@ -184,10 +184,11 @@ def play_all(every: Sequence[Place], folder: Path, kills: int) -> list[Tally]:
 
 def measure() -> Section:
     with tempfile.TemporaryDirectory() as scratch, ExitStack() as stack:
-        every = places(stack, Path(scratch))
+        every, missing = places(stack, Path(scratch))
         tallies = play_all(every, Path(scratch), -(-KILLS // len(every)))
     total = sum(tally.kills for tally in tallies)
-    failures = [f"{p.title}: {t.first_failure}" for p, t in zip(every, tallies, strict=True) if t.first_failure]
+    failures = [f"not tried: {reason}" for reason in missing]
+    failures += [f"{p.title}: {t.first_failure}" for p, t in zip(every, tallies, strict=True) if t.first_failure]
     rows = [
         (
             place.title,

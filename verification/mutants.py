@@ -86,7 +86,7 @@ MUTANTS = (
     Mutant("a destination that was left is sent to all the same", "sync/disconnect/disconnecting.py", "                await again(ctx, lambda: ctx.offload(_mark, ctx, known))\n", "", _DISCONNECT),
     Mutant("what comes back is the value before our last write, not before our first", "sync/disconnect/inventory.py", "if name not in before or self._is_broken(name, stood):", "if True:", _DISCONNECT),
     Mutant("a record that stood there when our create came is archived as ours", "sync/disconnect/inventory.py", ' and row["error_code"] != EXISTED', "", _DISCONNECT),
-    Mutant("a record of ours loses what it is found by", "sync/disconnect/taking_back.py", "                before.pop(str(self._tables.spec.match_on), None)\n", "                pass\n", _DISCONNECT),
+    Mutant("a record of ours loses what it is found by", "sync/disconnect/taking_back.py", "                    before.pop(str(name), None)\n", "                    pass\n", _DISCONNECT),
     Mutant("a lost lease is not noticed", "state/leases.py", "    if not warehouse.rows(f\"SELECT 1 FROM {leases} WHERE name = ?", "    if False and not warehouse.rows(f\"SELECT 1 FROM {leases} WHERE name = ?", _LEASES),
     Mutant("a transaction does not ask for the lease", "sync/leasing.py", "            yield\n            self._renew()\n", "            yield\n", _LEASES),
     Mutant("the process of a dead holder is not looked at", "state/leases.py", "        except ProcessLookupError:\n            return True\n", "        except ProcessLookupError:\n            return False\n", _LEASES),

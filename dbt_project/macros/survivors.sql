@@ -68,7 +68,7 @@ group by golden_id
 {# What stewards pinned, as candidates that nothing beats. A whole statement; `members` has record_key and `golden_id`, or the column named. #}
 {% macro pinned_candidates(entity, members, golden_id='golden_id') -%}
 select
-        members.{{ golden_id }} as golden_id,
+        members.{{ golden_id }}{% if golden_id != 'golden_id' %} as golden_id{% endif %},
         pins.field,
         pins.value,
         members.record_key,

@@ -15,6 +15,7 @@ from revetl.errors import GuardrailError
 from revetl.project import load
 from revetl.project.exposures import write_exposures
 from revetl.project.settings import Owner
+from tests.cli.test_invocations import renamed
 from tests.cli.test_rollback_commands import edit
 from tests.support.cli_project import COLUMNS, NAME, SYNC, call, declare, source
 from tests.support.project_files import model, write_manifest, write_results
@@ -79,6 +80,40 @@ def test_a_sync_that_no_model_declares_any_more_is_left_by_its_name(
     assert (code, report["disconnected"], report["counts"]) == (0, True, {"ok": 5})
     assert report["plan"]["standing"]["created"] == 5
     assert tables(project) == []
+
+
+@pytest.mark.parametrize("older", [False, True], ids=["as it is", "a warehouse of before the disconnect"])
+def test_a_sync_that_was_left_is_left_under_another_name(
+    project: Path, capsys: pytest.CaptureFixture[str], older: bool
+) -> None:
+    assert call(capsys, "sync")[0] == 0
+    assert call(capsys, "disconnect", NAME, "--yes")[0] == 0
+    if older:
+        with duckdb.connect(str(project / "tiny.duckdb")) as db:
+            db.execute("UPDATE revetl.syncs SET disconnect_at = NULL, disconnected_at = NULL")
+            db.execute("DELETE FROM revetl.runs WHERE command = 'disconnect'")
+    renamed(project)
+    write_results(project, {"model.tiny.hubspot__people": "success"}, invocation="i-2")
+    for command in ("plan", "sync"):
+        code, out, err = call(capsys, command, "--json")
+        assert (code, listed(out), "was disconnected on" in err) == (0, [], True), err
+    assert call(capsys, "disconnect", "hubspot__people", "--reconnect")[0] == 0
+    for known in (0, 5):
+        code, out, err = call(capsys, "sync", "--json")
+        [report] = listed(out)
+        assert (code, report["plan"]["source_rows"], report["plan"]["snapshot_rows"]) == (0, 5, known), err
+
+
+def test_a_plan_of_before_the_sync_was_left_says_why_it_is_not_applied(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan = str(project / "plan.json")
+    assert call(capsys, "sync")[0] == 0
+    assert call(capsys, "plan", "--out", plan)[0] == 0
+    assert call(capsys, "disconnect", NAME, "--yes")[0] == 0
+    assert call(capsys, "disconnect", NAME, "--reconnect")[0] == 0
+    code, _, err = call(capsys, "apply", plan)
+    assert (code, "was made before the sync was disconnected; nothing was sent" in err) == (3, True), err
 
 
 def test_flags_that_go_together(project: Path, capsys: pytest.CaptureFixture[str]) -> None:

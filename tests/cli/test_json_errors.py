@@ -21,7 +21,7 @@ from revetl.project.dbt import DbtFailed
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 # Commands whose result is a file, a server or a text for another program: there is no document to ask for.
-WITHOUT_JSON = {"completion", "init", "schema", "sandbox start"}
+WITHOUT_JSON = {"completion", "init", "schema", "sandbox start", "serve"}
 
 
 def leaves(name: str, command: click.Command) -> Iterator[tuple[str, click.Command]]:

@@ -132,8 +132,8 @@ def test_a_scaffolded_sync_names_its_schema(project: Path, capsys: pytest.Captur
 def test_the_options_of_our_own_types_are_known(starter: Path) -> None:
     """As the guide writes them; a misspelt key deep inside is found, and a number may come from the environment."""
     guide = (Path(__file__).parents[2] / "docs/guides/connect-any-api.md").read_text("utf-8")
-    first, second = re.findall(r'^```yaml (?:title|append)="profiles/connections.yml"\n(.*?)^```$', guide, re.M | re.S)
-    document = yaml.safe_load(first + second)
+    parts = re.findall(r'^```yaml (?:title|append)="profiles/connections.yml"\n(.*?)^```$', guide, re.M | re.S)
+    document = yaml.safe_load("".join(parts))
     file = starter / "profiles/connections.yml"
     assert mistakes(file, document) == []
     options = document["destinations"]["kin"]["outputs"]["default"]

@@ -108,7 +108,8 @@ def test_two_of_one_name_are_two(warehouse: Warehouse) -> None:
 def test_of_one_list_whoever_is_best_known_is_asked_about(warehouse: Warehouse) -> None:
     lists = Lists(warehouse, hit("1", phone="+1"))
     best = {**ADA, "email": "ada@acme.example"}
-    _, report = lists.run(ADA, {"email": "ada@acme.example"}, best, {**ADA, "company_name": "Acme"})
+    foreseen, report = lists.run(ADA, {"email": "ada@acme.example"}, best, {**ADA, "company_name": "Acme"})
+    assert foreseen.lookups == 1, "who stands in it four times is foreseen as one"
     assert lists.vendor.bill == [tuple(sorted(best.values()))]
     assert report.fields["phone"].filled_after == 4
 

@@ -104,6 +104,32 @@ def test_the_earliest_stage_first_and_its_newest_answer(warehouse: Warehouse) ->
     assert given(warehouse, spec(), *values) == {"email": ("new@x.example", PDL)}
 
 
+def test_what_a_verifier_is_not_sure_of_is_no_blank(warehouse: Warehouse) -> None:
+    match = match_columns(spec(), People.header)
+    with loaded(warehouse, match, People(), NOW) as held:
+        keys = [str(row[0]) for row in warehouse.rows(f"SELECT golden_id FROM {table(held.relation)} ORDER BY row_no")]
+        said = [
+            (keys[0], "all@x.example", PDL, "catch_all", "catch_all"),
+            (keys[1], "all@x.example", PDL, "catch_all", "catch_all"),
+            (keys[1], "sure@x.example", HUNTER, "valid", None),
+            (keys[2], "false@x.example", PDL, "invalid", "invalid"),
+        ]
+        rows = [
+            ValueRow(
+                entity_name(spec()), key, "email", value, by, 0.9, word, f"c{i}", NOW, NOW + timedelta(days=9), why
+            )
+            for i, (key, value, by, word, why) in enumerate(said)
+        ]
+        append_values(warehouse, rows)
+        chunks = found_values(warehouse, match, TERMS, People(), held.relation, NOW)
+        found = [known.get("email") for _, chunk in chunks for known in chunk]
+    assert [(f.value, f.verification) if f else None for f in found] == [
+        ("all@x.example", "catch_all"),
+        ("sure@x.example", "valid"),
+        None,
+    ]
+
+
 def test_a_stop_rule_says_what_is_looked_for(warehouse: Warehouse) -> None:
     values = [
         ("email", "one@x.example", PDL, 0.7, 0),

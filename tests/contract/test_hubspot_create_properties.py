@@ -14,7 +14,7 @@ from revetl.errors import ConfigError, Denied
 from revetl.model import SyncSpec
 from revetl.project import Project
 from revetl.sandbox.faults import Fault
-from revetl.usecases.debug import refused
+from revetl.usecases.debug import access
 from tests.support.hubspot_bench import PortalBench, portal_bench
 from tests.support.published_hubspot import as_published as as_published
 
@@ -131,9 +131,9 @@ async def test_a_token_without_the_scope_is_told_when_it_is_planned() -> None:
                 return bench.connect(token="pat-narrow")
 
         project = cast(Project, Account())
-        (said,) = await refused(project, asked(bench))
+        (said,), _ = await access(project, asked(bench))
         assert "crm.schemas.contacts.write" in said
-        assert await refused(project, asked(bench, create_properties=())) == []
+        assert (await access(project, asked(bench, create_properties=())))[0] == []
 
 
 async def test_a_name_that_hubspot_does_not_take_is_refused_before_anything_is_asked(bench: PortalBench) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -132,6 +133,57 @@ def test_it_takes_what_the_witness_signs_and_nothing_else() -> None:
             assert await push(now - datetime.timedelta(seconds=301)) == 401
             assert await push(now, secret="whsec_b3RoZXI=") == 401
             assert await push(now, sent=body.replace("e1", "e2")) == 401
+
+    run_virtual(main())
+
+
+def test_a_member_stands_under_the_hash_of_the_address_and_a_bulk_update_lists_what_it_refused() -> None:
+    async def main() -> None:
+        async with api(VirtualClock()) as (client, vendor):
+            client.auth = httpx.BasicAuth("any", "key")
+            path = "/marketing/lists/l1/members/" + hashlib.md5(b"ann@x.io", usedforsecurity=False).hexdigest()
+            ann = {"email_address": "Ann@x.io", "merge_fields": {"FNAME": "Ann"}}
+            assert (await client.put(path, json=ann)).status_code == 400, "a new member has a status"
+            made = await client.put(path, json={**ann, "status_if_new": "subscribed"})
+            assert (made.status_code, made.json()["status"]) == (200, "subscribed")
+            left = await client.put(path, json={**ann, "status": "unsubscribed"})
+            again = await client.put(path, json={**ann, "status_if_new": "subscribed"})
+            assert (left.json()["status"], again.json()["status"]) == ("unsubscribed", "unsubscribed")
+            assert (await client.put(path, json={**ann, "email_address": "bob@x.io"})).status_code == 400
+            assert (await client.delete(path)).status_code == 204
+            assert (await client.get(path)).status_code == 404
+            users = {"users": [{"email": "a@x.io", "dataFields": {"n": 1}}, {"email": "none", "dataFields": {}}]}
+            assert (await client.post("/marketing/users/bulkUpdate", json=users)).status_code == 401
+            said = (await client.post("/marketing/users/bulkUpdate", json=users, headers={"api-key": "k"})).json()
+            assert (said["successCount"], said["failedUpdates"]) == (1, {"invalidEmails": ["none"]})
+            assert vendor.marketing.users == {"a@x.io": {"n": 1}}
+
+    run_virtual(main())
+
+
+def test_a_job_is_worked_off_later_and_its_results_come_page_by_page() -> None:
+    async def main() -> None:
+        clock = VirtualClock()
+        async with api(clock, page_rows=2, job_s=5) as (client, vendor):
+            form = {"grant_type": "client_credentials", "scope": "contacts.read contacts.write"}
+            given = (await client.post("/oauth/token", data=form, auth=("c", "secret"))).json()
+            client.headers["authorization"] = f"Bearer {given['access_token']}"
+            items = [{"reference": str(n), "attributes": {"email": f"{n}@x.io"}} for n in range(2)]
+            items.append({"reference": "bad", "attributes": {"email": "none"}})
+            taken = await client.post("/batch/jobs", json={"contacts": items})
+            assert (taken.status_code, vendor.contacts.rows) == (202, {}), "nothing is done yet"
+            link = httpx.URL(taken.json()["job"]["link"]).raw_path.decode().removeprefix("/any_api")
+            assert (await client.get(link)).json()["job"]["status"] == "running"
+            assert (await client.get(f"{link}/results")).status_code == 409
+            await clock.sleep(5)
+            done = (await client.get(link)).json()
+            assert (done["job"]["status"], [r["reference"] for r in done["refused"]]) == ("done", ["bad"])
+            first = (await client.get(f"{link}/results")).json()
+            second = (await client.get(f"{link}/results", params={"cursor": first["next"]})).json()
+            assert [len(page["results"]) for page in (first, second)] == [2, 1]
+            assert second["next"] is None
+            assert len(vendor.contacts.rows) == 2
+            assert (await client.get("/batch/jobs/none")).status_code == 404
 
     run_virtual(main())
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import os
 import random
 import re
@@ -22,6 +23,7 @@ from typing import Any
 
 import pytest
 
+from revetl.golden.expectation import Pattern, Start, learn
 from revetl.model import Relation
 from revetl.warehouse.open import open_warehouse
 from tests.dbt.conftest import REPOSITORY
@@ -103,6 +105,29 @@ def clusters(directory: Path, output: Mapping[str, Any], model: str) -> dict[str
         return {str(a): str(b) for a, b in warehouse.rows(f"SELECT node, cluster FROM analytics.{model}")}
 
 
+MEMBER_COLUMNS = ("given_name", "family_name", "born", "mail")
+_THREE = {"equal": 0.9, "similar": 0.08, "other": 0.02}
+_BY_CHANCE = {"equal": 0.01, "similar": 0.09, "other": 0.9}
+MEMBER_START = Start(
+    m={**dict.fromkeys(MEMBER_COLUMNS[:3], _THREE), "mail": {"equal": 0.95, "other": 0.05}},
+    u={
+        **dict.fromkeys(MEMBER_COLUMNS[:3], _BY_CHANCE),
+        "mail": {"equal": 0.01, "other": 0.99},
+    },
+    matches=0.0002,
+)
+
+
+def patterns(directory: Path, output: Mapping[str, Any]) -> dict[str, list[Pattern]]:
+    """What the guide's model of patterns counted, by sample."""
+    levels = ", ".join(f"{name}_level" for name in MEMBER_COLUMNS)
+    found: dict[str, list[Pattern]] = {"candidates": [], "chance": []}
+    with closing(open_warehouse(dict(output), root=directory, state_schema="revetl")) as warehouse:
+        for sample, n, *of in warehouse.rows(f"SELECT sample, n_pairs, {levels} FROM analytics.int_member_patterns"):
+            found[str(sample)].append(Pattern(tuple(map(str, of)), float(str(n))))
+    return found
+
+
 def scores(found: Mapping[str, str], truth: Mapping[str, str]) -> tuple[float, float]:
     """Precision and recall by pairs of records."""
     assert found.keys() == truth.keys()
@@ -162,6 +187,16 @@ def test_the_guide_matches_members_of_a_club(tmp_path: Path, kind: str) -> None:
         done = built(directory, output)
         assert done.returncode == 0, done.stdout[-4000:]
         found = clusters(directory, output, "int_member_clusters")
+        counted = patterns(directory, output)
+    n_pairs, n_records = len(truth) * (len(truth) - 1) / 2, len(truth)
+    assert sum(p.n_pairs for p in counted["candidates"]) < 0.1 * n_pairs
+    assert sum(p.n_pairs for p in counted["chance"]) == 50 * n_records - 50 * 51 / 2
+    learned = learn(counted["candidates"], counted["chance"], MEMBER_COLUMNS, MEMBER_START, n_pairs=n_pairs)
+    true_pairs = sum(n * (n - 1) / 2 for n in Counter(truth.values()).values())
+    print(f"{kind}: matches {learned.matches * n_pairs:.0f} of {true_pairs:.0f}, m {learned.m}")
+    assert learned.matches * n_pairs == pytest.approx(true_pairs, rel=0.15)
+    # One in ten of those who are there again was born on another day.
+    assert learned.m["born"]["equal"] == pytest.approx(0.9, abs=0.05)
     precision, recall = scores(found, truth)
     print(f"{kind}: {len(truth)} records {precision=:.4f} {recall=:.4f}")
     assert precision >= 0.97
@@ -245,6 +280,13 @@ models:
 """
 
 
+# Of one column and level; what is said of another model is that model's.
+_LEARNED = """model,column_name,level,m,u,matches,fingerprint,version
+people_pairs,name,other,0.25,0.5,0.001,f,1
+other_pairs,mail,equal,0.001,0.5,0.001,f,1
+"""
+
+
 @pytest.fixture(
     scope="module", params=[pytest.param(kind, marks=pytest.mark.xdist_group(kind)) for kind in ("duckdb", "postgres")]
 )
@@ -267,7 +309,10 @@ def pairs(
     rows += [
         [f"x{n}", f"Name{chr(97 + n % 26) * 3}{chr(97 + n // 26) * 3}", "", "", f"X{n}", "zero"] for n in range(120)
     ]
-    folder(directory, {**_PEOPLE_FILES, "matching/people.yml": _WORLD}, "people", rows)
+    pairs_of = "{{ matching_pairs(ref('people'), weights=ref('matching_weights')) }}\n"
+    files = {**_PEOPLE_FILES, "matching/people.yml": _WORLD, "models/people_pairs.sql": pairs_of}
+    folder(directory, files, "people", rows)
+    (directory / "seeds/matching_weights.csv").write_text(_LEARNED, encoding="utf-8")
     with new_database(request.param, tmp_path) as output:
         done = built(directory, output)
         assert done.returncode == 0, done.stdout[-4000:]
@@ -289,6 +334,12 @@ def test_values_are_compared_as_their_kind_is_normalised(pairs: dict[tuple[str, 
     one = pairs["a1", "a2"]
     assert [one[f"{name}_level"] for name in ("name", "mail", "domain")] == ["equal"] * 3
     assert pairs["b1", "b2"]["passport_level"] == "equal"
+
+
+def test_learned_weights_take_the_place_of_the_usual_ones(pairs: dict[tuple[str, str], dict[str, Any]]) -> None:
+    assert pairs["b1", "b2"]["name_level"] == "other"
+    assert float(pairs["b1", "b2"]["name_weight"]) == pytest.approx(-1)
+    assert float(pairs["a1", "a2"]["mail_weight"]) == pytest.approx(math.log2(0.95 / 0.4))
 
 
 def test_dependent_columns_count_once(pairs: dict[tuple[str, str], dict[str, Any]]) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import csv
 import json
 
 import pytest
+import yaml
 
-from tests.dbt.conftest import Built, dbt
+from revetl.project.sync_meta import SyncMeta
+from tests.dbt.conftest import REPOSITORY, Built, dbt
+from tests.support.guides import blocks
 
 pytestmark = pytest.mark.xdist_group("starter")
 
@@ -108,6 +112,32 @@ def test_an_id_that_is_gone_is_redirected_and_told_of(built: Built) -> None:
         """,
     )
     assert untold[0] == 0
+
+
+def test_the_guide_of_golden_ids(built: Built) -> None:
+    """Its queries run and find what happened, its rows fit the seeds, and its policy is one."""
+    page = list(blocks("docs/guides/golden-ids.md"))
+    found = {kind: [block.text for block in page if block.words == kind] for kind in ("sql", "yaml", "csv")}
+    assert sum(map(len, found.values())) == len(page)
+    built.db.execute("CREATE OR REPLACE TEMP TABLE notes AS SELECT 1 AS note_id, golden_id FROM day1.golden_contacts")
+    built.db.execute("SET search_path = 'analytics'")
+    history, notes = (built.db.execute(text).fetchall() for text in found["sql"])
+    built.db.execute("RESET search_path")
+    (moved,) = one(built, "SELECT count(*) FROM analytics.golden_id_history WHERE event IN ('merged', 'split')")
+    assert len(history) == moved
+    alive = built.db.execute("SELECT golden_id FROM analytics.golden_contacts").fetchall()
+    gone = "SELECT golden_id FROM analytics.golden_id_redirects WHERE current_golden_id IS NULL"
+    assert {(golden_id,) for _, golden_id in notes} <= {*alive, *built.db.execute(gone).fetchall()}
+    seeds = {
+        path.read_text("utf-8").splitlines()[0] for path in (REPOSITORY / "dbt_project/seeds").glob("steward_*.csv")
+    }
+    for text in found["csv"]:
+        head, *rows = csv.reader(text.splitlines())
+        assert ",".join(head) in seeds
+        assert [len(row) for row in rows] == [len(head)]
+    (policy,) = found["yaml"]
+    sync = {"destination": "hubspot", "object": "contacts", "key": "golden_id", "match_on": "email"}
+    assert SyncMeta.model_validate({**sync, **yaml.safe_load(policy)}).mode == "mirror"
 
 
 def test_every_golden_id_is_that_of_a_golden_record(built: Built) -> None:

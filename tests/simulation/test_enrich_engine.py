@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
 from revetl.enrich.execution.engine import run_waterfall
+from revetl.enrich.execution.usable_answers import EMPTY_AT_MOST
 from revetl.enrich.forecasting.estimate import estimate
 from revetl.enrich.options import WaterfallOptions
 from revetl.errors import Ambiguous, Denied, Unavailable
@@ -235,6 +237,16 @@ def test_a_vendor_that_is_down_is_left_alone_and_asked_next_time():
     vendors = providers(small=lambda i: miss())
     enrich(warehouse, vendors, run_id="r2")
     assert len(vendors["big.person"].bill) == 200
+
+
+def test_a_vendor_whose_paid_answers_hold_nothing_is_left_alone():
+    warehouse = warehouse_with([person(n) for n in range(200)])
+    wrong_pointer = replace(miss("0.1"), empty_hit=True)
+    report = enrich(warehouse, providers(big=lambda i: wrong_pointer, small=lambda i: miss()))
+    assert "none held a value" in report.unavailable["big.person"]
+    assert EMPTY_AT_MOST <= report.providers["big.person"].asked < EMPTY_AT_MOST + 20
+    assert report.providers["small.email"].asked == 200
+    assert report.exit_code == 1
 
 
 def test_who_asked_to_be_forgotten_is_never_looked_up_again():

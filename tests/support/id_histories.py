@@ -87,6 +87,7 @@ class Memory:
     latest: dict[Member, str] = field(default_factory=dict)
     held: dict[Member, str] = field(default_factory=dict)  # of the members that are there
     ever: dict[tuple[str, str], set[Member]] = field(default_factory=lambda: defaultdict(set))
+    had: dict[Member, set[str]] = field(default_factory=lambda: defaultdict(set))
     age: dict[tuple[str, str], tuple[int, int, str]] = field(default_factory=dict)  # build; undated last; oldest date
     built: int = 0
 
@@ -107,9 +108,10 @@ class Memory:
         for cluster, inside in clusters.items():
             if cluster in ids or not any(member in self.latest for member in inside):
                 continue
-            for (entity, given), had in self.ever.items():
+            for given in {given for member in inside for given in self.had[member]}:
+                had = self.ever[cluster[0], given]
                 shared = len(had & set(inside))
-                if entity == cluster[0] and shared and 2 * shared >= len(had) and (entity, given) not in used:
+                if 2 * shared >= len(had) and (cluster[0], given) not in used:
                     again[cluster, given] = shared
         self._take(again, ids)
         taken = set(self.ever)
@@ -139,6 +141,7 @@ class Memory:
             day = members[member][1]
             first = self.age.get(name, (self.built, 1, ""))
             self.ever[name].add(member)
+            self.had[member].add(ids[member])
             self.age[name] = min(first, (first[0], int(day is None), day or ""))
         self.latest |= ids
         self.held = dict(ids)

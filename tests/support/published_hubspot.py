@@ -27,6 +27,7 @@ _UNLABELLED = "an unlabelled type of link has the label null (docs)"
 DIFFERENCES = {
     # What the connector sends.
     "GET /account-info/v3/details request: is not described": "account information is not among the files",
+    "POST /oauth/v2/private-apps/get/access-token-info request: is not described": "a page of the docs describes it",
     "POST */search request: the body lacks 'after'": _SEARCH,
     "POST */search request: the body lacks 'sorts'": _SEARCH,
     "POST /crm/*properties/*{objectType} request: the body lacks '*'": "whether a token may write is tried with an"

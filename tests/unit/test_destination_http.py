@@ -159,6 +159,26 @@ def test_a_moment_is_the_same_moment_or_is_refused_by_name(moment: datetime, sen
         assert json.loads(api.sent[0].content)["seen"] == sent
 
 
+@pytest.mark.parametrize(
+    ("answer", "statuses"),
+    [
+        ({"bad": []}, ["ok", "ok"]),
+        ({"bad": ["B@x.io"]}, ["ok", "rejected"]),
+        ({"bad": ["somebody@else.io"]}, ["unknown", "unknown"]),
+        ({"bad": ["b@x.io", "somebody@else.io"]}, ["unknown", "rejected"]),
+        ({}, ["unknown", "unknown"]),
+        ({"bad": "b@x.io"}, ["unknown", "unknown"]),
+    ],
+)
+def test_where_only_refusals_are_listed_silence_is_success_unless_the_list_is_in_doubt(
+    answer: Any, statuses: list[str]
+) -> None:
+    bad = {"at": "/bad", "key": "", "key_is": "email", "otherwise": "invalid"}
+    users = {**USERS, "upsert": {**MANY, "results": bad, "unnamed": "ok"}}
+    outcomes = Api(says(200, answer), users).write(change(email="a@x.io"), change(ordinal=1, email="b@x.io"))
+    assert [o.status.value for o in outcomes] == statuses
+
+
 def test_a_record_without_a_form_is_refused_alone_by_its_field_and_without_its_value() -> None:
     users = {**USERS, "upsert": {**MANY, "results": {"at": "/r", "key": "/ref", "id": "/id"}}}
     api = Api(says(207, {"r": [{"ref": "k1", "id": "i1"}]}), users)

@@ -38,14 +38,14 @@ class JobsApi:
     def __init__(self, job: dict[str, Any], taken: httpx.Response | None = None, **of_object: Any) -> None:
         push = {"method": "POST", "path": "/users", "rows": 5, "at": "/users", "key_as": "ref", "job": job}
         users = {"upsert": push, **of_object}
-        self._given = {"base_url": "https://api.example/v1", "objects": {"users": users}}
+        self.given: dict[str, Any] = {"base_url": "https://api.example/v1", "objects": {"users": users}}
         self._taken = taken or httpx.Response(202, json={"job": {"id": "a/1"}})
         self.answers: list[httpx.Response | Exception] = []
         self.posts: list[Any] = []
         self.asked: list[str] = []
 
     def open(self) -> Any:
-        return connect("api", Options.model_validate(self._given), LoopClock(), httpx.MockTransport(self._answer))
+        return connect("api", Options.model_validate(self.given), LoopClock(), httpx.MockTransport(self._answer))
 
     def follow(self, job_id: str = "a/1", changes: Sequence[Change] | None = None) -> list[Outcome] | None:
         async def main() -> list[Outcome] | None:
@@ -214,6 +214,15 @@ def test_a_record_without_a_form_costs_no_other_of_its_job() -> None:
         api.submit(changes[1])
 
 
+@pytest.mark.parametrize(("count", "in_row"), [(1, True), (2, False)])
+def test_of_a_job_that_is_refused_whole_only_a_record_that_is_alone_waits_for_its_row(count: int, in_row: bool) -> None:
+    api = JobsApi(BY_ID, says(422, why="email is no address"))
+    api.given["status"] = [{"http": 422, "verdict": "invalid"}]
+    with pytest.raises(Rejected) as refused:
+        api.submit(*creates(count))
+    assert refused.value.in_row is in_row
+
+
 def test_a_write_that_nobody_follows_waits_and_is_accepted_where_the_job_runs_on() -> None:
     api = JobsApi(BY_ID)
     api.answers = [says(state="runs"), says(state="runs"), done({"ref": "k0", "id": 1}, {"ref": "k1", "id": 2})]
@@ -227,7 +236,7 @@ def test_a_write_that_nobody_follows_waits_and_is_accepted_where_the_job_runs_on
 def test_only_objects_with_jobs_go_by_them() -> None:
     plain = {"upsert": {"method": "PUT", "path": "/u/{email}"}}
     api = JobsApi(BY_ID)
-    api._given["objects"] |= {"plain": plain}  # type: ignore[operator]
+    api.given["objects"] |= {"plain": plain}
     destination = api.open()
     assert isinstance(destination, RunsJobs)
     assert (destination.limits("users").jobs_from, destination.limits("users").job_rows) == (1, 5)

@@ -54,11 +54,14 @@ OWN = {
         "yaml sync": "tests/cli/test_hubspot_guide.py::test_its_pieces_are_what_they_say",
         "*": "tests/cli/test_hubspot_guide.py::test_the_page",
     },
+    f"{GUIDES}/golden-ids.md": {"*": "tests/dbt/test_starter.py::test_the_guide_of_golden_ids"},
     f"{GUIDES}/match-your-own-records.md": {
         "* title=*": "tests/dbt/test_matching_any_columns.py::test_the_guide_matches_members_of_a_club",
         "yaml": "tests/unit/test_matching_meta.py::test_what_the_guide_adds_is_taken",
     },
+    f"{GUIDES}/examples.md": {"*": "tests/cli/test_examples_guide.py::test_"},
     f"{GUIDES}/salesforce.md": {"*": "tests/cli/test_salesforce_guide.py::test_the_page"},
+    f"{GUIDES}/alerts.md": {"*": "tests/cli/test_alerts_command.py::test_the_page"},
     f"{GUIDES}/slack.md": {"*": "tests/cli/test_slack_guide.py::test_the_page"},
     f"{GUIDES}/connect-any-api.md": {"*": "tests/cli/test_connect_any_api.py::test_the_page"},
     f"{GUIDES}/write-a-destination.md": {

@@ -157,6 +157,32 @@ def test_live_headers_lower_the_pace() -> None:
     assert 429 not in vendor.statuses
 
 
+@pytest.mark.parametrize(("others", "most_s"), [(0, 53.0), (60, 90.0)])
+def test_a_window_that_we_use_up_alone_holds_nothing_up(others: int, most_s: float) -> None:
+    """Whoever keeps a rolling window full is told again and again that nothing is left of it. `others`: requests of
+    somebody else that came before ours, of which our own count knows nothing."""
+    window = Window(190, 10.0)
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        response = window(request)
+        response.headers["X-Remaining"] = str(190 - len(window._passed))
+        return response
+
+    vendor = Vendor(answer, latency_s=0.15)
+
+    async def main() -> float:
+        began = asyncio.get_running_loop().time()
+        window._passed.extend([began] * others)
+        names = RateHeaders(limit="x-max", remaining="x-remaining")
+        async with vendor.session(rates={"default": Rate(190, 10.0)}, rate_headers=names) as session:
+            await push(session, 1_000, concurrency=8)
+        return asyncio.get_running_loop().time() - began
+
+    seconds = run_virtual(main())
+    assert 50 <= seconds < most_s
+    assert vendor.statuses.count(429) <= 0.02 * 1_000 * bool(others)
+
+
 def test_waiting_is_given_up_cleanly_when_cancelled() -> None:
     state = {"status": 429}
     vendor = Vendor(lambda _: httpx.Response(state["status"]))

@@ -132,6 +132,15 @@ def test_rejected_text_is_no_formula(tmp_path: Path) -> None:
     assert "'=1+1,2,3" in (tmp_path / "rejects.csv").read_text(encoding="utf-8-sig")
 
 
+@pytest.mark.parametrize(("formulas", "written"), [(False, "x,'=1+1"), (True, "x,=1+1")])
+def test_a_formula_is_written_only_where_somebody_says_so(tmp_path: Path, formulas: bool, written: str) -> None:
+    (tmp_path / "list.csv").write_text("a\nx\n")
+    with open_list(str(tmp_path / "list.csv"), io.BytesIO()) as listing:
+        rows = iter([[("x", "=1+1")]])
+        write_list(str(tmp_path / "out.csv"), io.BytesIO(), listing, ["b"], rows, formulas=formulas)
+    assert (tmp_path / "out.csv").read_text().splitlines()[1] == written
+
+
 def test_a_list_that_is_packed_is_packed_again(tmp_path: Path) -> None:
     (tmp_path / "in.csv.gz").write_bytes(gzip.compress(TEXT.encode(), mtime=0))
     with open_list(str(tmp_path / "in.csv.gz"), io.BytesIO()) as listing:

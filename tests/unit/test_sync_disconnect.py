@@ -434,4 +434,4 @@ def test_a_saved_plan_of_it_goes(bench: Bench) -> None:
         "INSERT INTO revetl.saved_plans (plan_id, sync, status) VALUES ('p', 'fake__contacts', 'saved')"
     )
     left(bench)
-    assert bench.rows("SELECT status FROM revetl.saved_plans") == [("dropped",)]
+    assert bench.rows("SELECT status FROM revetl.saved_plans") == [("disconnected",)]

@@ -13,9 +13,12 @@ from hypothesis import strategies as st
 
 from revetl.errors import ConfigError, GuardrailError
 from revetl.model import Relation, Scalar
+from revetl.state import syncs
+from revetl.sync.disconnect.taking_back import Leaving
 from revetl.sync.rollback.judge import RollbackChoices
 from tests.support.crashing import Crash
 from tests.support.fake_destination import FakeDestination
+from tests.unit.test_sync_disconnect import left
 from tests.unit.test_sync_restored import LATER, PEOPLE, World, backup, erase, restore
 from tests.unit.test_sync_rollback import roll_back_run
 
@@ -451,3 +454,19 @@ def test_of_keys_that_are_one_there_the_second_is_withheld_by_name(
     # Once the first has left the model, the second is sent.
     world.bench.source([(str(key), "two@x.io", "Two", None), plain])
     assert world.bench.run().counts.get("rejected") is None
+
+
+def test_records_of_ours_keep_our_key_when_the_destination_is_left_and_are_found_by_it_again(world: KeyedWorld) -> None:
+    bench = world.bench
+    bench.sync_as(match_on=None)
+    bench.source(PEOPLE)
+    bench.run()
+    made = sorted(bench.destination.records)
+    report = left(bench, Leaving.CLEAR)
+    assert (report.disconnected, len(made)) == (True, len(PEOPLE))
+    assert world.keys == sorted(str(row[0]) for row in PEOPLE)
+    assert {r.get("firstname") for r in bench.destination.records.values()} == {None}
+    syncs.reconnect(bench.warehouse, bench.spec.name)
+    assert bench.run().status == "done"
+    assert sorted(bench.destination.records) == made
+    assert {r["firstname"] for r in bench.destination.records.values()} == {row[2] for row in PEOPLE}

@@ -163,14 +163,25 @@ def test_the_plan_counts_the_link_of_a_record_that_was_refused_and_changed_since
     assert (links_.link, links_.waiting) == (1, 0)
 
 
-def test_a_company_that_is_not_there_yet_unlinks_the_old_and_waits(bench: Two) -> None:
+def test_blanks_name_no_company(bench: Two) -> None:
+    bench.run_firms()
+    bench.people(ann="  ", bob="", cid=None)
+    plan = bench.plan()
+    assert (plan.links.link, plan.links.waiting) == (0, 0)
+
+
+def test_the_old_link_stands_until_the_new_company_is_there(bench: Two) -> None:
     bench.run_firms()
     bench.run()
     bench.people(ann="later", bob="bolt", cid=None)
+    plan = bench.plan()
+    assert (plan.links.unlink, plan.links.waiting) == (0, 1)
     report = bench.run()
-    assert (bench.linked(), report.links_waiting) == ([("bob", "bolt")], 1)
+    assert (bench.linked(), report.links_waiting) == ([("ann", "acme"), ("bob", "bolt")], 1)
     bench.firms("acme", "bolt", "later")
     bench.run_firms()
+    plan = bench.plan()
+    assert (plan.links.link, plan.links.unlink, plan.links.waiting) == (1, 1, 0)
     bench.run()
     assert bench.linked() == [("ann", "later"), ("bob", "bolt")]
 

@@ -64,6 +64,21 @@ def test_a_field_that_was_written_and_archived_since_is_not_made_again_empty() -
     assert {record.get("city") for record in destination.records.values()} == {"Rome", "Bonn"}
 
 
+def test_an_archived_field_is_told_where_nothing_else_is_to_be_sent() -> None:
+    destination = MakingFake(fields=("email", "firstname"))
+    bench = bench_of(destination)
+    bench.source([("1", "ann@x.io", "Ann", "Rome"), ("2", "bob@x.io", "Bob", ""), ("3", "cid@x.io", "Cid", None)])
+    plan = bench.plan()
+    assert plan.forecast is not None
+    assert plan.forecast.writes["property"] == 1
+    bench.run()
+    assert bench.plan().changes == 0
+    destination.fields = ("email", "firstname")
+    for act in (bench.plan, bench.run):
+        with pytest.raises(ConfigError, match=r"city is gone, though 1 record\(s\) were given a value of it"):
+            act()
+
+
 def test_a_field_is_made_once_before_anything_is_sent() -> None:
     destination = MakingFake(fields=("email", "firstname"))
     bench = bench_of(destination)
@@ -80,7 +95,9 @@ def test_a_run_that_sends_nothing_makes_none() -> None:
     bench = bench_of(destination)
     bench.run()
     destination.fields = ("email", "firstname")
-    assert (bench.run().counts, destination.made) == ({}, [])
+    with pytest.raises(ConfigError, match="city is gone"):
+        bench.run()
+    assert destination.made == []
 
 
 def test_a_nested_column_is_refused_as_for_any_field() -> None:

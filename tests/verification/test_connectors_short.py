@@ -1,4 +1,4 @@
-"""The kills in front of connectors in short: that they are played, that nothing is found, and that it could be."""
+"""The kills in front of connectors in a short form: they are played, nothing is found, and it could be."""
 
 from __future__ import annotations
 
@@ -6,20 +6,18 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from verification.connector_places import Standing, files
+from verification.connector_places import Standing, a_folder
 from verification.connectors import Tally, play
 
 
 def test_a_folder_of_files(tmp_path: Path) -> None:
-    [place] = files(tmp_path, ("a folder",))
-    tally = play(place, tmp_path, kills=1, seed=2)
+    tally = play(a_folder(tmp_path / "there"), tmp_path, kills=1, seed=2)
     assert tally.kills
     assert tally.first_failure == ""
 
 
 def test_a_connector_that_says_done_and_does_nothing_is_found(tmp_path: Path) -> None:
-    [place] = files(tmp_path, ("a folder",))
-    nowhere = replace(place, standing=dict)
+    nowhere = replace(a_folder(tmp_path / "there"), standing=dict)
     tally = play(nowhere, tmp_path, kills=1, seed=2)
     assert tally.lost > 10
     assert tally.first_failure.startswith("round 1: lost")

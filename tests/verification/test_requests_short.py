@@ -1,4 +1,4 @@
-"""How many requests a push takes, measured in small, so that one more a batch does not come in unseen."""
+"""How many requests a push takes, measured in small: one more a batch does not come in unseen."""
 
 from __future__ import annotations
 

@@ -5,29 +5,14 @@
   each column's level and weight in bits, and their sum. `records` has the key and the configured columns, one row per record.
   Weights are those of Fellegi and Sunter: log2(m / u), where m is how often a level is seen of one person's records and u of
   two people's. u of an equal value is that value's own frequency; of the other levels it is counted on random pairs.
+  `weights`: the seed that `revetl match train` writes. What it has learned takes the place of both, but of u of equal values.
 #}
-{% macro matching_pairs(records) %}
+{% macro matching_pairs(records, weights=none) %}
 {%- if not execute -%}
 select * from {{ records }}
 {%- else -%}
 {%- set matching = matching_config(model) -%}
-with spelled as (
-    select
-        cast({{ matching.key }} as varchar) as record_key
-        {%- for name, column in matching.columns.items() %},
-        {{ matching_normalised(name, column.kind) }} as {{ name }}
-        {%- endfor %}
-    from {{ records }}
-),
-
-keyed as (
-    select
-        record_key
-        {%- for name, column in matching.columns.items() %},
-        {{ matching_key(name, column.kind) }} as {{ name }}
-        {%- endfor %}
-    from spelled
-),
+with {{ matching_keyed(records, matching) }},
 
 totals as (
     select count(*) as n_records
@@ -79,33 +64,7 @@ candidates as (
             )
 ),
 
--- Pairs by chance: records in the order of a hash, each with those a few places on.
-shuffled as (
-    select
-        record_key,
-        row_number() over (order by md5(record_key), record_key) as place
-    from keyed
-),
-
-offsets as (
-    {% for offset in range(1, 51) -%}
-    select {{ offset }} as places{% if not loop.last %} union all {% endif %}
-    {%- endfor %}
-),
-
-chance_pairs as (
-    select
-        left_records.record_key as left_key,
-        right_records.record_key as right_key
-    from shuffled as left_records
-    cross join offsets
-    inner join shuffled as right_records on left_records.place + offsets.places = right_records.place
-    where left_records.place <= 4000
-),
-
-chance_levels as (
-    {{ matching_levels('chance_pairs', 'keyed', matching) }}
-),
+{{ matching_chance(matching) }},
 
 chances as (
     select
@@ -120,6 +79,25 @@ chances as (
     from chance_levels
 ),
 
+{% if weights is not none -%}
+learned as (
+    select
+        {%- for name, column in matching.columns.items() %}
+        {%- for level in matching_level_names(column) %}
+        {%- for measure in ['m', 'u'] %}
+        max(case when column_name = '{{ name }}' and level = '{{ level }}' then {{ measure }} end)
+            as {{ name }}_{{ level }}_{{ measure }}
+        {%- if not loop.last %},{% endif %}
+        {%- endfor %}
+        {%- if not loop.last %},{% endif %}
+        {%- endfor %}
+        {%- if not loop.last %},{% endif %}
+        {%- endfor %}
+    from {{ weights }}
+    where model = '{{ model.name }}'
+),
+
+{% endif -%}
 {% for name in matching.columns -%}
 {{ name }}_frequencies as (
     select
@@ -146,8 +124,10 @@ weighed as (
         case levels.{{ name }}_level
             {%- for level in matching_level_names(column) %}
             when '{{ level }}'
-                then ln({{ column.agreement[level] }} / {% if level == 'equal' -%}
+                then ln({{ matching_agreement(name, level, column, weights) }} / {% if level == 'equal' -%}
                     coalesce({{ name }}_frequencies.frequency, chances.{{ name }}_equal)
+                    {%- elif weights is not none -%}
+                    coalesce(learned.{{ name }}_{{ level }}_u, chances.{{ name }}_{{ level }})
                     {%- else -%}
                     chances.{{ name }}_{{ level }}
                     {%- endif %}) / ln(2.0)
@@ -157,6 +137,9 @@ weighed as (
         {%- endfor %}
     from levels
     cross join chances
+    {%- if weights is not none %}
+    cross join learned
+    {%- endif %}
     {%- for name in matching.columns %}
     left join {{ name }}_frequencies on levels.{{ name }}_value = {{ name }}_frequencies.{{ name }}
     {%- endfor %}
@@ -200,5 +183,14 @@ final as (
 )
 
 select * from final
+{%- endif -%}
+{% endmacro %}
+
+{# m of a level: as learned, where there is something learned of it. #}
+{% macro matching_agreement(name, level, column, weights) %}
+{%- if weights is not none -%}
+coalesce(learned.{{ name }}_{{ level }}_m, {{ column.agreement[level] }})
+{%- else -%}
+{{ column.agreement[level] }}
 {%- endif -%}
 {% endmacro %}

@@ -45,8 +45,8 @@ ranked_names as (
     from counted_names
 ),
 
--- A company is known again by its key, by the accounts that are its, and by a name that is its alone. Not by the contacts
--- who work there: they change their employers.
+-- A company is known again by its key, by the accounts that are its, and by a name that is its alone. Not by the
+-- contacts who work there: they change their employers.
 companies as (
     select
         company_key as member_key,

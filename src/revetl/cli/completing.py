@@ -86,6 +86,16 @@ def waterfalls(places: _Places) -> Iterable[str]:
 
 
 @_silent
+def providers(places: _Places) -> Iterable[str]:
+    """Endpoints, as vendor.endpoint."""
+    from revetl.documents import read_yaml
+
+    folder = places.root / places.settings.get("enrichment", "enrichment") / "providers"
+    files = [read_yaml(file).data for file in sorted(folder.glob("*.y*ml"))]
+    return [f"{data['vendor']}.{endpoint}" for data in files for endpoint in data["endpoints"]]
+
+
+@_silent
 def connections(places: _Places) -> Iterable[str]:
     """Destinations, each with the dot that an object follows."""
     from revetl.documents import read_yaml

@@ -43,7 +43,11 @@ COMMANDS: dict[str, str] = {
     "explain": "Tell one record's story: sources, values, last outcomes.",
     "serve": "Run what is scheduled, until it is stopped.",
     "schedule": "List scheduled runs: what is next, what was missed, why one waits.",
+    "alerts": "List incidents, check for them now, try a channel.",
+    "provider": "Try a provider with one lookup, or play its examples.",
+    "invoices": "Hold a vendor's invoice against the ledger.",
     "tune": "Find the cheapest order of a waterfall's providers.",
+    "match": "Learn the weights of matching, score it, see what a change changes.",
     "sandbox": "Serve local vendors, and make sources to play with.",
     "completion": "Print the script that completes words in bash, zsh or fish.",
     "schema": "Print the JSON Schema of a configuration file, for editors.",
@@ -54,8 +58,8 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "Start": ("init", "scaffold", "check", "demo", "debug", "ls"),
     "The job": ("build", "enrich", "plan", "apply", "sync", "run"),
     "Afterwards": ("runs", "retry", "rollback", "drift", "disconnect", "erase", "explain"),
-    "By itself": ("serve", "schedule"),
-    "Tools": ("tune", "sandbox", "schema", "completion"),
+    "By itself": ("serve", "schedule", "alerts"),
+    "Tools": ("provider", "tune", "invoices", "match", "sandbox", "schema", "completion"),
 }
 
 

@@ -1,4 +1,4 @@
-"""The limits of a waterfall's budget that several runs share.
+"""The limits that several runs share: of a waterfall's budget, and of the project's.
 
 What counts against them stands in the warehouse (`state/spend.py`), and is summed under a lock.
 """
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
 
+from revetl.enrich.project_budget import ProjectBudget
 from revetl.enrich.waterfall import BudgetSpec
 from revetl.state.spend import SpendLine
 
@@ -18,29 +19,32 @@ Period = Literal["run", "day", "month"]
 
 @dataclass(frozen=True, slots=True)
 class BudgetLimit:
-    """`provider` is an endpoint or a whole vendor; None: all of them."""
+    """`provider` is an endpoint or a whole vendor; None: all of them. `waterfall` None: all of the project's."""
 
     usd: Decimal
     period: Period
     provider: str | None = None
+    waterfall: str | None = None
 
     def __str__(self) -> str:
         of = "" if self.provider is None else f" for {self.provider}"
-        return f"the {self.period}'s budget of ${self.usd}{of}"
+        over = " over all waterfalls" if self.waterfall is None else ""
+        return f"the {self.period}'s budget of ${self.usd}{of}{over}"
 
     def covers(self, provider: str) -> bool:
         return self.provider is None or self.provider in (provider, provider.partition(".")[0])
 
     def used(self, lines: Iterable[SpendLine], run_id: str, day: str) -> Decimal:
-        """What counts against it, of all that the waterfall committed or reserved."""
+        """What counts against it, of all that was committed or reserved."""
         return sum((line.usd for line in lines if self.counts(line, run_id, day)), Decimal(0))
 
     def counts(self, line: SpendLine, run_id: str, day: str) -> bool:
         when = {"run": line.run_id == run_id, "day": line.day == day, "month": line.day[:7] == day[:7]}
-        return when[self.period] and self.covers(line.provider)
+        ours = self.waterfall is None or line.waterfall == self.waterfall
+        return ours and when[self.period] and self.covers(line.provider)
 
 
-def limits_of(budget: BudgetSpec) -> tuple[BudgetLimit, ...]:
+def limits_of(budget: BudgetSpec, waterfall: str) -> tuple[BudgetLimit, ...]:
     """All but the waterfall's own per run and per record, which no other run can use up."""
     found = []
     for provider, own in ((None, budget), *budget.providers.items()):
@@ -49,6 +53,15 @@ def limits_of(budget: BudgetSpec) -> tuple[BudgetLimit, ...]:
             ("day", own.per_day_usd),
             ("month", own.per_month_usd),
         )
+        found += [BudgetLimit(usd, period, provider, waterfall) for period, usd in each if usd is not None]
+    return tuple(found)
+
+
+def project_limits(budget: ProjectBudget) -> tuple[BudgetLimit, ...]:
+    """Of all waterfalls together."""
+    found = []
+    for provider, own in ((None, budget), *budget.providers.items()):
+        each: tuple[tuple[Period, Decimal | None], ...] = (("day", own.per_day_usd), ("month", own.per_month_usd))
         found += [BudgetLimit(usd, period, provider) for period, usd in each if usd is not None]
     return tuple(found)
 

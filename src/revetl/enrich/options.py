@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 
+from revetl.enrich.project_budget import NO_PROJECT_BUDGET, ProjectBudget
 from revetl.enrich.report import Estimate, OnProgress
 
 
@@ -18,6 +19,7 @@ class WaterfallOptions:
     entity_name    what values are kept under; None: the entity that the waterfall names. A list has a name of its own
     on_progress    is called after answers were written; a forecast never calls it
     foreseen       the forecast that was agreed to. It is kept with the run, so that the two can be compared
+    project_budget  what all waterfalls may spend together, and in which time zone a day begins
     """
 
     max_spend_usd: Decimal | None = None
@@ -25,3 +27,4 @@ class WaterfallOptions:
     entity_name: str | None = None
     on_progress: OnProgress | None = None
     foreseen: Estimate | None = None
+    project_budget: ProjectBudget = NO_PROJECT_BUDGET

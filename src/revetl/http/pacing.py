@@ -20,6 +20,8 @@ _MOST_MARGIN_S = 0.25
 _CUT = 0.9
 _LEAST_CUT = 0.5
 _GROWTH = 0.02
+# A window that is used up is ours where this much of it is: what is in flight is counted at other moments there.
+_OURS = 0.95
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +94,9 @@ class RateLimiter:
         if limit is not None and 0 < limit < self._limit:
             self._limit = float(limit)
             self._changed_at = self._clock.monotonic()
-        if remaining is not None and remaining <= 0:
-            # Ours or another's, the window is used up; look again after a tenth of it.
+        if remaining is not None and remaining <= 0 and len(self._sent) < self._limit * _OURS:
+            # Somebody else used the window up: look again after a tenth of it. Where we did, our own count knows when
+            # the next may leave, and whoever keeps a rolling window full is told 0 all the time.
             self._wait_until = self._clock.monotonic() + self._rate.per_s / 10
 
 

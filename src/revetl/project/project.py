@@ -422,7 +422,8 @@ def load(
     # Against what could not be read, every name would look misspelt.
     if fields is not None:
         own = {name for columns in fields.values() for name in columns}
-        providers = attempt(lambda: load_providers(enrichment / "providers", own))
+        # A project without a golden contract, for lists alone: there any field may be looked for.
+        providers = attempt(lambda: load_providers(enrichment / "providers", own or None))
     if fields is not None and providers is not None:
         waterfalls = attempt(lambda: load_waterfalls(enrichment / "waterfalls", providers, fields))
     if profile is None or connections is None or providers is None or waterfalls is None or problems:

@@ -9,6 +9,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from revetl.documents import parse, read_yaml
+from revetl.enrich.project_budget import NO_PROJECT_BUDGET, ProjectBudget
 from revetl.errors import ConfigError
 from revetl.project.places import FILE_NAME
 
@@ -69,6 +70,9 @@ class Settings(BaseModel):
     )
     sagas: dict[str, SagaSettings] = Field(
         default_factory=dict, description="Sets of syncs that stand or fall together, by name."
+    )
+    budget: ProjectBudget = Field(
+        default=NO_PROJECT_BUDGET, description="What all waterfalls may spend together by day and month, and by vendor."
     )
     owner: Owner = Field(default=Owner(name="revetl"), description="Who answers for the syncs.")
 

@@ -43,7 +43,8 @@ class ProvidedValue:
 class Answer:
     """What came back. `charged_usd` is what the spec's price says, or the vendor's own count of credits if any.
     `response` is the body as JSON data, without secrets; of a batch, the part that is this lookup's. `credits` holds
-    `charged` and `remaining` where the vendor says so, in its own units."""
+    `charged` and `remaining` where the vendor says so, in its own units. `empty_hit`: the vendor found something, and
+    nothing of it is a value; the status is then miss."""
 
     status: AnswerStatus
     http_status: int
@@ -53,6 +54,7 @@ class Answer:
     response: Any = None
     error_code: str | None = None
     credits: Mapping[str, Decimal] = field(default_factory=dict)
+    empty_hit: bool = False
 
 
 # What came of one lookup of a batch. An error is of the same kinds as `ask` raises, and about this lookup alone.

@@ -30,6 +30,7 @@ _BUILT_IN = {
     "companies_house": "revetl.sandbox.companies_house.vendor:CompaniesHouse",
     "dropcontact": "revetl.sandbox.dropcontact.vendor:Dropcontact",
     "fullenrich": "revetl.sandbox.fullenrich.vendor:FullEnrich",
+    "gleif": "revetl.sandbox.gleif.vendor:Gleif",
     "hunter": "revetl.sandbox.hunter.vendor:Hunter",
     "leadmagic": "revetl.sandbox.leadmagic.vendor:LeadMagic",
     "people_data_labs": "revetl.sandbox.people_data_labs.vendor:PeopleDataLabs",

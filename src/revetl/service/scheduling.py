@@ -51,16 +51,30 @@ class ScheduleBook(Protocol):
     def outlook(self, warehouse: Warehouse, schedule: Schedule, state: ScheduleState | None) -> Outlook: ...
 
 
+class LookWatch(Protocol):
+    """What is done beside schedules by the worker that has the lease: alerts."""
+
+    def looked(self, warehouse: Warehouse, now: datetime) -> None:
+        """At the end of a look, while the warehouse is open. RevetlError is logged as that of the look."""
+        ...
+
+    async def afterwards(self) -> bool:
+        """With the warehouse closed. Whether another look is to write something down."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerOptions:
     """`exclusive`: the warehouse is a file, which a run needs for itself: one run at a time, no look beside it.
     `lazy`: a look costs something (a file that others want, a warehouse that is woken), so none is made before a
-    time is due. `poll_s`: between looks, where something is waited for."""
+    time is due. `poll_s`: between looks, where something is waited for. `look_every_s`: looks are made so often even
+    where they are lazy; None: no more than schedules need."""
 
     parallel: int = 4
     poll_s: float = 5.0
     exclusive: bool = False
     lazy: bool = False
+    look_every_s: float | None = None
 
 
 @dataclass(slots=True)
@@ -76,8 +90,7 @@ class WorkerState:
 
 
 class SchedulingWorker:
-    """`door` opens the warehouse for one look. `looked` is called at the end of each look of the leading worker, with
-    the warehouse still open: alerts."""
+    """`door` opens the warehouse for one look."""
 
     def __init__(
         self,
@@ -88,11 +101,11 @@ class SchedulingWorker:
         options: WorkerOptions = WorkerOptions(),
         *,
         offload: Offload = asyncio.to_thread,
-        looked: Callable[[Warehouse], None] = lambda _: None,
+        watch: LookWatch | None = None,
     ) -> None:
         self.state = WorkerState(f"{socket.gethostname()}-{secrets.token_hex(4)}")
         self._door, self._book, self._launcher, self._clock = door, book, launcher, clock
-        self._options, self._offload, self._looked = options, offload, looked
+        self._options, self._offload, self._watch = options, offload, watch
         self._parallel = 1 if options.exclusive else options.parallel
         self._created = False
         self._serving_since: datetime | None = None
@@ -143,6 +156,9 @@ class SchedulingWorker:
         looked = self.state.looked_at
         if self._tasks and (looked is None or self._clock.now() - looked >= LASTS / 3):
             return True  # the lease ends otherwise
+        every = self._options.look_every_s
+        if every is not None and (looked is None or (self._clock.now() - looked).total_seconds() >= every):
+            return True
         if (now := list(self._book.schedules())) != self._seen:
             self._seen = now
             return True
@@ -169,6 +185,8 @@ class SchedulingWorker:
         self.state.error = None
         for schedule, due in starting:
             self._start(schedule, due)
+        if self._watch is not None and await self._watch.afterwards():
+            self._waits = True  # something is to be written down at the next look
 
     def _look(self) -> list[tuple[Schedule, DueRun]]:
         now = self._clock.now()
@@ -195,7 +213,8 @@ class SchedulingWorker:
             del self._ended[: len(ended)]
             self._foresee(schedules, states, [*open_runs, *(r for d in decisions for r in d.new)], now)
             self.state.looked_at = now
-            self._looked(warehouse)
+            if self._watch is not None:
+                self._watch.looked(warehouse, now)
         return starting
 
     def _foresee(

@@ -5,36 +5,44 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from revetl.alerts.spec import FILE_NAME as ALERTS_FILE
 from revetl.clock import Clock, SystemClock
+from revetl.errors import ConfigError
+from revetl.service.alerting import AlertWatch
 from revetl.service.launching import SubprocessLauncher
 from revetl.service.projects import OneService, ProjectBook
 from revetl.service.scheduling import SchedulingWorker, WorkerOptions
 
 if TYPE_CHECKING:
     from revetl.project import Project
+    from revetl.service.page.app import Page
     from revetl.warehouse.base import Warehouse
 
 log = logging.getLogger("revetl.service")
 
+_ALERTS_EVERY_S = 300.0  # where nothing is due: a sync that is late is told within five minutes
 _POLL_S = {"duckdb": 5.0, "postgres": 5.0, "snowflake": 30.0}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServeOptions:
-    """`flags`: those that say which project, as every command takes them. `parallel`: runs at once; on DuckDB one."""
+    """`flags`: those that say which project, as every command takes them. `parallel`: runs at once; on DuckDB one.
+    `port`: of the page, on loopback; 0 is any free one, None is no page."""
 
     flags: Sequence[str] = ()
     parallel: int = 4
+    port: int | None = None
 
 
 async def serve(
     load: Callable[[], Project], options: ServeOptions, stop: asyncio.Event, clock: Clock | None = None
 ) -> None:
-    """Until `stop`. ConfigError where the project can't be read at the start; what goes wrong later is logged."""
+    """Until `stop`. ConfigError where the project can't be read at the start, or the port is taken; what goes wrong
+    later is logged."""
     clock = clock or SystemClock()
     book = ProjectBook(load, clock)
     kind = book.project.profile.type
@@ -47,6 +55,7 @@ async def serve(
         with book.door() as warehouse:
             yield warehouse
 
+    watch = AlertWatch(book, clock) if (book.project.root / ALERTS_FILE).exists() else None
     worker = SchedulingWorker(
         door,
         book,
@@ -57,11 +66,30 @@ async def serve(
             poll_s=_POLL_S.get(kind, 5.0),
             exclusive=kind == "duckdb",
             lazy=kind != "postgres",
+            look_every_s=_ALERTS_EVERY_S if watch is not None else None,
         ),
+        watch=watch,
     )
     log.info("serving", extra={"target": book.project.target, "schedules": len(book.schedules())})
+    exclusive = one is not None
     try:
-        await worker.run(stop)
+        async with AsyncExitStack() as stack:
+            if options.port is not None:
+                page, page_server = _page()
+                app = page(book, book.door, worker.state, clock, exclusive=exclusive).app()
+                await stack.enter_async_context(page_server(app, options.port))
+            await worker.run(stop)
     finally:
         if one is not None:
             one.release()
+
+
+def _page() -> tuple[type[Page], Callable[[Any, int], AbstractAsyncContextManager[int]]]:
+    """ConfigError where the extra is not installed."""
+    try:
+        from revetl.service.page.app import Page
+        from revetl.service.page.server import page_server
+    except ModuleNotFoundError as e:
+        hint = "pip install 'revetl[service]', or `revetl serve --no-page`."
+        raise ConfigError(f"the page needs {e.name}, which is not installed", hint=hint) from None
+    return Page, page_server

@@ -53,6 +53,12 @@ def keep(state_dir: Path | None, sync: str, run_id: str, now: datetime) -> None:
         kept_files.write(_path(state_dir, sync), state_dir, f"{run_id} {now.isoformat()}\n")
 
 
+def copy(state_dir: Path | None, old: str, new: str) -> None:
+    """The sync has another name. Safe to repeat. OSError where the disk does not take it."""
+    if state_dir is not None and (text := kept_files.read(_path(state_dir, old))) is not None:
+        kept_files.write(_path(state_dir, new), state_dir, text)
+
+
 def forget(state_dir: Path | None, sync: str) -> None:
     """It is reconnected. Safe to repeat."""
     if state_dir is not None:

@@ -32,7 +32,7 @@ def forget(warehouse: Warehouse, sync: str) -> None:
         [sync],
     )
     for (plan_id,) in saved:
-        saved_plans.close(warehouse, str(plan_id), "dropped", None)
+        saved_plans.close(warehouse, str(plan_id), "disconnected", None)
     warehouse.execute(f"DELETE FROM {table(relation(warehouse, 'destination_jobs'))} WHERE sync = ?", [sync])
     for name in left_of(warehouse, sync):
         warehouse.execute(f"DROP TABLE IF EXISTS {table(relation(warehouse, name))}")

@@ -154,6 +154,23 @@ def of_run(
     return _select(warehouse, f"{clause} ORDER BY status DESC, sync, key LIMIT {int(limit)}", params)
 
 
+def page_of_run(
+    warehouse: Warehouse, run_id: str, *, beginning: str, status: str, after: str, limit: int
+) -> list[RecordOutcome]:
+    """Of one run by key: those whose key begins so, with this status, after this key. Empty texts ask for nothing."""
+    clause, params = "run_id = ?", [run_id]
+    if beginning:
+        clause += " AND starts_with(key, ?)"
+        params.append(beginning)
+    if status:
+        clause += " AND status = ?"
+        params.append(status)
+    if after:
+        clause += " AND key > ?"
+        params.append(after)
+    return _select(warehouse, f"{clause} ORDER BY key, op LIMIT {int(limit)}", params)
+
+
 def of_key(warehouse: Warehouse, key: str, *, limit: int = 100) -> list[RecordOutcome]:
     """The newest outcomes of one record at every destination."""
     return _select(warehouse, f'key = ? ORDER BY "at" DESC, run_id DESC LIMIT {int(limit)}', [key])

@@ -22,8 +22,9 @@ KEPT = timedelta(days=30)
 
 @dataclass(frozen=True, slots=True)
 class SavedPlan:
-    """`status`: saved, applied (then `run_id` is by whom) or dropped. `digest` is that of its entry in the file,
-    `file_digest` that of the whole file; None where an earlier version wrote it."""
+    """`status`: saved, applied (then `run_id` is by whom), erased (it named somebody who was), disconnected (its sync
+    was), or dropped (too old). `digest` is that of its entry in the file, `file_digest` that of the whole file; None
+    where an earlier version wrote it."""
 
     plan_id: str
     sync: str

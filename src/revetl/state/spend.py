@@ -1,4 +1,4 @@
-"""`enrichment_spend`: what was committed per run, provider and UTC day, so that a budget is a sum of few rows.
+"""`enrichment_spend`: what was committed per run, provider and day, so that a budget is a sum of few rows.
 
 Every row changes in the transaction that writes the call it counts, so it always is the sum of the ledger: what was
 charged, what is reserved for calls in flight, and the greatest price of those in doubt (`committed_usd`); and beside it
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from decimal import Decimal
 
 from revetl.model import Scalar
@@ -24,17 +24,19 @@ _USD = "CAST(? AS DECIMAL(18,6))"
 @dataclass(frozen=True, slots=True)
 class SpendLine:
     """One sum: `usd` is what is committed and reserved together, `reserved_usd` that part of it which may still be used
-    for verifying."""
+    for verifying. `day` is that of the project's time zone."""
 
     run_id: str
+    waterfall: str
     provider: str
     day: str
     usd: Decimal
     reserved_usd: Decimal
 
 
-def day_of(moment: datetime) -> str:
-    return moment.astimezone(UTC).strftime("%Y-%m-%d")
+def day_of(moment: datetime, zone: tzinfo = UTC) -> str:
+    """The day on which money counts that is spent then. `zone`: the project's."""
+    return moment.astimezone(zone).strftime("%Y-%m-%d")
 
 
 def add(
@@ -69,21 +71,21 @@ def add(
             )
 
 
-def lines(warehouse: Warehouse, waterfall: str, since_day: str, run_id: str) -> list[SpendLine]:
-    """What the waterfall committed and reserved since that day, and in this run on whatever day."""
+def lines(warehouse: Warehouse, waterfall: str | None, since_day: str, run_id: str) -> list[SpendLine]:
+    """What the waterfall committed and reserved since that day, and in this run on whatever day. None: all of them."""
+    one, params = ("", list[Scalar]()) if waterfall is None else ("AND waterfall = ?", list[Scalar]([waterfall]))
     found = warehouse.rows(
         f"""
-        SELECT run_id, provider, day, sum(committed_usd + held_usd), sum(held_usd)
+        SELECT run_id, waterfall, provider, day, sum(committed_usd + held_usd), sum(held_usd)
         FROM {_table(warehouse)}
-        WHERE waterfall = ?
-          AND (day >= ? OR run_id = ?)
-        GROUP BY run_id, provider, day
+        WHERE (day >= ? OR run_id = ?) {one}
+        GROUP BY run_id, waterfall, provider, day
         """,
-        [waterfall, since_day, run_id],
+        [since_day, run_id, *params],
     )
     return [
-        SpendLine(str(run), str(name), str(day), Decimal(str(usd)), Decimal(str(reserved)))
-        for run, name, day, usd, reserved in found
+        SpendLine(str(run), str(of), str(name), str(day), Decimal(str(usd)), Decimal(str(reserved)))
+        for run, of, name, day, usd, reserved in found
     ]
 
 

@@ -149,7 +149,7 @@ class SyncTables:
 
     def named_by(self, field: SyncField, alias: str) -> str:
         """What names the other record, in a row of the model; null where nothing does."""
-        return f"NULLIF(CAST({alias}.{ident(field.source)} AS VARCHAR), '')"
+        return named_by(f"{alias}.{ident(field.source)}")
 
     def ids_of(self, field: SyncField) -> str | None:
         """A SELECT of (key, destination_id) of the records that the field may name; None where none was ever sent or
@@ -291,6 +291,11 @@ def field_of(stored: str) -> str | None:
 def relation_of(warehouse: Warehouse, kind: str, sync: str) -> Relation:
     """A state table of any sync, by its name."""
     return relation(warehouse, f"{kind}__{table_suffix(sync)}")
+
+
+def named_by(cell: str) -> str:
+    """What a cell of the model names another record by, as text; null where there are blanks alone."""
+    return f"CASE WHEN TRIM(CAST({cell} AS VARCHAR)) <> '' THEN CAST({cell} AS VARCHAR) END"
 
 
 def row_hash(values: Sequence[str]) -> str:

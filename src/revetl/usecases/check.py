@@ -17,6 +17,7 @@ from revetl.sync.plan.drafting import check_declared, check_required
 from revetl.sync.plan.field_types import of_types, refuse, strange_options_of_model
 from revetl.usecases import exit_codes
 from revetl.usecases.caller import Caller
+from revetl.usecases.provider_examples import refuse_dead_pointers
 
 if TYPE_CHECKING:
     from revetl.project import Project
@@ -41,9 +42,11 @@ def check(
     where there is no sync. Safe to repeat.
 
     Raises DbtFailed with dbt's reason where the project can't be parsed, ConfigError with every mistake in what syncs
-    declare or in how records are matched, and WarehouseError. What is wrong with one sync stands in its check.
+    declare, in how records are matched or in where answers of providers are read, and WarehouseError. What is wrong
+    with one sync stands in its check.
     """
     check_matching(project.dbt_dir)
+    refuse_dead_pointers(project, [name for spec in project.waterfalls.values() for name in spec.provider_names])
     specs = project.syncs(select, exclude, verified=False)
     project.sagas()
     project.schedules()

@@ -77,8 +77,8 @@ def _sync(project: Project, spec: SyncSpec, *, probe: bool) -> str:
     account = options.get("base_url") or f"the account of target {project.target}"
     went = f"{project.named(spec)} → {spec.destination} ({kind}, {account}) {spec.object}"
     if probe:
-        lacking, scopes = asyncio.run(_access(project, spec))
-        went += f"\n{_in_words(scopes)}" if scopes is not None and scopes.needed else ""
+        lacking, scopes = asyncio.run(access(project, spec))
+        went += f"; it {scopes_in_words(scopes)}" if scopes is not None and scopes.needed else ""
         if lacking:
             raise Denied("\n".join([went, *lacking]))
     try:
@@ -89,7 +89,7 @@ def _sync(project: Project, spec: SyncSpec, *, probe: bool) -> str:
     return went
 
 
-async def _access(project: Project, spec: SyncSpec) -> tuple[list[str], TokenScopes | None]:
+async def access(project: Project, spec: SyncSpec) -> tuple[list[str], TokenScopes | None]:
     """What of all that this sync does the account would refuse, a sentence each; and the scopes that it takes beside
     those of the token, where they have names. Changes nothing; safe to repeat."""
     async with project.destination(spec.destination) as destination:
@@ -113,12 +113,14 @@ async def _access(project: Project, spec: SyncSpec) -> tuple[list[str], TokenSco
         return found, await destination.scopes(spec.object, spec.created_through, others, makes_fields=makes_fields)
 
 
-def _in_words(scopes: TokenScopes) -> str:
+def scopes_in_words(scopes: TokenScopes) -> str:
     needed = f"takes the scopes {' '.join(scopes.needed)}"
     if scopes.granted is None:
         return f"{needed}; {NOT_TOLD}"
-    said = f"{needed}; the token has {' '.join(sorted(scopes.granted)) or 'none'}"
-    return said + (f"; not among them: {' '.join(scopes.missing)}" if scopes.missing else "")
+    if not scopes.missing:
+        return f"{needed}, and the token has them"
+    has = " ".join(sorted(scopes.granted)) or "none"
+    return f"{needed}; the token has {has}; not among them: {' '.join(scopes.missing)}"
 
 
 def exit_code(checks: Iterable[SetupCheck]) -> int:

@@ -16,6 +16,7 @@ from revetl.state.syncs import RememberedSync
 from revetl.sync.disconnect.disconnecting import DisconnectOptions, DisconnectReport, disconnect
 from revetl.sync.disconnect.taking_back import Leaving
 from revetl.usecases.caller import Caller
+from revetl.usecases.renames import stay_left
 
 if TYPE_CHECKING:
     from revetl.project import Project
@@ -61,6 +62,7 @@ def reconnect(project: Project, sync: str, caller: Caller) -> Reconnected:
     if sync not in declared:
         raise ConfigError(f"no model declares the sync {sync!r}", hint=did_you_mean(sync, [*declared]))
     with caller.warehouse(project) as warehouse:
+        stay_left(project, warehouse, [declared[sync]])
         was = bool(disconnections.of_syncs(warehouse, project.state_dir, [sync]))
         if was:
             if syncs.disconnected(warehouse, [sync]):

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from revetl.enrich.execution.in_doubt import in_doubt
 from revetl.enrich.lists.columns import SAMPLE_ROWS, ColumnMatch, added_columns, choose
-from revetl.enrich.lists.entity_table import entity_name, loaded
+from revetl.enrich.lists.entity_table import RowReader, entity_name, list_key, loaded
 from revetl.enrich.lists.files import HowToRead, Listing, open_list, rejected_rows
+from revetl.enrich.lists.waiting_cells import waiting_cells
 from revetl.enrich.lists.winners import enriched_rows, own_verdicts
 from revetl.enrich.lists.words import read_placeholders
 from revetl.enrich.lists.workbooks import WorkbookListing
@@ -19,6 +21,7 @@ from revetl.enrich.lists.writing import ByteSink, check_size, check_target, writ
 from revetl.enrich.report import EnrichReport, Estimate
 from revetl.enrich.waterfall import WaterfallSpec
 from revetl.errors import ConfigError, GuardrailError, did_you_mean
+from revetl.model import Relation
 from revetl.usecases import exit_codes
 from revetl.usecases.caller import Caller
 from revetl.usecases.waterfalls import (
@@ -67,6 +70,7 @@ class ListFiles:
     """The list and where the enriched one goes: paths, or `-` for `stdin` and `stdout`. `output` None: nowhere, which
     a dry run allows. `encoding` and `delimiter` of a CSV, `sheet` of a spreadsheet; None: found out. `rejects`: where
     rows go that can't be read; None: beside the output, or nowhere where that is stdout, and then they refuse the list.
+    `formulas`: what a spreadsheet would compute is written as it is.
     """
 
     source: str
@@ -77,6 +81,7 @@ class ListFiles:
     delimiter: str | None = None
     sheet: str | None = None
     rejects: Path | None = None
+    formulas: bool = False
 
     @property
     def rejects_path(self) -> Path | None:
@@ -163,7 +168,7 @@ def _enrich_list(project: Project, files: ListFiles, request: EnrichRequest, cal
 
                 def write(to: str) -> None:
                     rows = enriched_rows(warehouse, match, project.providers, listing, relation, caller.clock.now())
-                    write_list(to, files.stdout, listing, added, rows)
+                    write_list(to, files.stdout, listing, added, rows, formulas=files.formulas)
 
                 partial = _partial(files.output)
                 try:
@@ -177,9 +182,38 @@ def _enrich_list(project: Project, files: ListFiles, request: EnrichRequest, cal
                 for name, verdicts in own_verdicts(warehouse, match.spec, relation).items():
                     said = ", ".join(f"{n:,} {verdict}" for verdict, n in verdicts.items())
                     caller.note(f"{name} of the list: {said}.")
+                _note_waiting(warehouse, match, relation, project, caller)
                 if partial is not None:
                     partial.unlink(missing_ok=True)
     return enriching.result
+
+
+def list_people(project: Project, files: ListFiles, request: EnrichRequest) -> Iterator[tuple[str, dict[str, str]]]:
+    """The key under which each row of the list is asked about, and its inputs. Reads the list only; ConfigError as for
+    a run over it."""
+    with open_list(files.source, files.stdin, files.how_to_read) as listing:
+        rows = next(listing.chunks(), [])[:SAMPLE_ROWS]
+        match = choose(_chosen(project.waterfalls, request), project.providers, listing.header, request.columns, rows)
+        match = replace(match, placeholders=read_placeholders(project.placeholders_seed))
+        read = RowReader(match, listing.header)
+        for chunk in listing.chunks():
+            for cells in map(read, chunk):
+                inputs = {name: cells.get(column) for name, column in match.spec.inputs.items()}
+                yield list_key(inputs), {name: value for name, value in inputs.items() if value}
+
+
+def _note_waiting(
+    warehouse: Warehouse, match: ColumnMatch, relation: Relation, project: Project, caller: Caller
+) -> None:
+    """Cells that stay blank as long as nobody knows how a call about them ended."""
+    calls = [c for c in in_doubt(warehouse, caller.clock.now()) if c.waterfall == match.spec.name]
+    cells = waiting_cells(warehouse, match.spec, project.providers, relation, calls, caller.clock.now())
+    if cells:
+        usd = sum((c.usd for c in calls if c.call_id in cells.calls), Decimal(0))
+        caller.note(
+            f"{cells.number:,} blank cells wait for {len(cells.calls):,} calls in doubt (at most ${usd}). "
+            "revetl enrich FILE --in-doubt shows whose they are; --resolve ends them."
+        )
 
 
 def _set_aside(listing: Listing, files: ListFiles, caller: Caller) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from revetl.golden.evidence import Edge, bonds
 from revetl.model import Relation
 from revetl.state.costs import priced_values
 from revetl.state.outcomes import done_as
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 Rows = list[dict[str, Any]]
 
 VALUES, OUTCOMES = "values from providers", "outcomes, newest first"
+EDGES, BONDS = "what joins its source records", "what would have to change to split them"
+ID_HISTORY = "what happened to its id"
 WON = "won"
 UNDECIDED = "undecided"
 
@@ -30,6 +33,9 @@ _MODELS = {
     "golden_id_redirects": "merged ids",
     "golden_provenance": "where the values come from",
 }
+_MEMBERS, _EDGES, _HISTORY = "golden_members", "int_contact_edges", "golden_id_history"
+_EDGE_COLUMNS = ("left_key", "right_key", "match_rule", "identifier", "weight")
+_MOST_EDGES = 2_000  # of one record: what is asked about it stays within a moment
 _PROVENANCE = "enrichment_provenance"
 _VALUE_COLUMNS = (
     "field",
@@ -57,6 +63,11 @@ def explain(project: Project, text: str, caller: Caller) -> tuple[str, dict[str,
         for model, title in _MODELS.items():
             if model in names:
                 found[f"{title} ({model})"] = _select(warehouse, project.relation(model), "golden_id", key)
+        found[EDGES], found[BONDS] = _joined(project, warehouse, key, names)
+        if _HISTORY in names:
+            history = project.relation(_HISTORY)
+            rows = [*_select(warehouse, history, "from_id", key), *_select(warehouse, history, "to_id", key)]
+            found[ID_HISTORY] = sorted(rows, key=lambda row: int(row["build"]))
         found[VALUES] = values_of(project, warehouse, key)
         for spec in project.syncs(verified=False):
             at = _at_destination(warehouse, spec.name, spec.destination, spec.object, key)
@@ -64,6 +75,42 @@ def explain(project: Project, text: str, caller: Caller) -> tuple[str, dict[str,
             found |= {title: rows for title, rows in at.items() if rows}
         found[OUTCOMES] = _outcomes(warehouse, key)
     return key, {title: rows for title, rows in found.items() if rows}
+
+
+def _joined(project: Project, warehouse: Warehouse, key: str, names: set[str]) -> tuple[Rows, Rows]:
+    """The edges between the source records of a contact, the heaviest first; and the values that alone hold some of
+    them to the others."""
+    if not {_MEMBERS, _EDGES} <= names:
+        return [], []
+    members, edges = project.relation(_MEMBERS), project.relation(_EDGES)
+    present = {c.name for c in warehouse.columns(edges)}
+    if not {*_EDGE_COLUMNS} <= present or not {"record_key", "golden_id"} <= {
+        c.name for c in warehouse.columns(members)
+    }:
+        return [], []
+    records = [str(row["record_key"]) for row in _select(warehouse, members, "golden_id", key, limit=_MOST_EDGES)]
+    rows = warehouse.rows(
+        f"""
+        SELECT {", ".join(f"e.{ident(name)}" for name in _EDGE_COLUMNS)}
+        FROM {table(edges)} e
+        JOIN {table(members)} l ON l.record_key = e.left_key
+        JOIN {table(members)} r ON r.record_key = e.right_key
+        WHERE l.golden_id = ? AND r.golden_id = ?
+        ORDER BY e.weight DESC, e.left_key, e.right_key, e.match_rule
+        LIMIT {_MOST_EDGES}
+        """,
+        [key, key],
+    )
+    found = [
+        Edge(str(left), str(right), str(rule), None if value is None else str(value), float(str(weight)))
+        for left, right, rule, value, weight in rows
+    ]
+    shown = [dict(zip(_EDGE_COLUMNS, (e.left, e.right, e.rule, e.identifier, e.weight), strict=True)) for e in found]
+    held = [
+        {"match_rule": bond.rule, "identifier": bond.identifier, "groups": [list(group) for group in bond.groups]}
+        for bond in bonds(records, found)
+    ]
+    return shown, held
 
 
 def _at_destination(warehouse: Warehouse, sync: str, destination: str, object_: str, key: str) -> dict[str, Rows]:

@@ -61,6 +61,7 @@ class FrameEnrichment:
                 max_spend_usd=self._request.max_spend_usd,
                 entity_name=entity_name(match.spec),
                 on_progress=self._request.on_progress,
+                project_budget=self._project.settings.budget,
             )
             connected = self._project.connected(match.spec.provider_names, ctx.clock)
             self._report = await run_waterfall(ctx, match.spec, connected, relation, options)

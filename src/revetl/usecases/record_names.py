@@ -21,7 +21,7 @@ _LISTED = 10
 _MOST_HITS = 1_000
 # Models with a row per golden record, by `golden_id`, and what people know such a record by.
 _GOLDEN = ("golden_contacts", "golden_companies", "golden_members", "golden_id_redirects")
-_GOLDEN_VALUES = ("email", "domain", "record_id", "record_key")  # the last two: of a source, in golden_members
+_GOLDEN_VALUES = ("email", "phone", "domain", "record_id", "record_key")  # the last two: in golden_members
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from revetl.model import SyncSpec
-from revetl.state import renaming
+from revetl.state import disconnections, renaming, syncs
 from revetl.state.renaming import OrphanedState
 from revetl.sync.leasing import leased
 from revetl.sync.lost_connection import again
@@ -33,6 +33,21 @@ async def take_over_renamed(project: Project, warehouse: Warehouse, specs: Seque
             async with leased(replace(outer, run_id=own_id), spec.name) as ctx:
                 await again(ctx, partial(ctx.offload, renaming.take_over, ctx.warehouse, old, spec.name))
         caller.note(f"{spec.name} has taken over the state of {old}.")
+
+
+def stay_left(project: Project, warehouse: Warehouse, specs: Sequence[SyncSpec]) -> None:
+    """A sync that was disconnected is so under its new name. No state of it is left that a run could work on, so no
+    lease is held. Safe to repeat, and at the same time."""
+    for spec in specs:
+        old = spec.renamed_from
+        if old is None:
+            continue
+        left = disconnections.of_syncs(warehouse, project.state_dir, [old, spec.name])
+        if old in left and spec.name not in left and syncs.read(warehouse, spec.name) is None:
+            # The file first: wherever the process dies, one of both says that the sync was left.
+            disconnections.copy(project.state_dir, old, spec.name)
+            renaming.take_over(warehouse, old, spec.name)
+            disconnections.forget(project.state_dir, old)
 
 
 def orphaned(project: Project, warehouse: Warehouse) -> list[OrphanedState]:

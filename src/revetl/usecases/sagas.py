@@ -25,6 +25,7 @@ from revetl.sync import SyncOptions
 from revetl.sync.leasing import leased_saga
 from revetl.sync.sagas.undoing import Undoing
 from revetl.usecases.caller import Caller, Stages
+from revetl.usecases.renames import stay_left
 from revetl.usecases.saga_in_progress import SagaInProgress
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class Together:
 
 def connected(project: Project, warehouse: Warehouse, specs: Sequence[SyncSpec], caller: Caller) -> list[SyncSpec]:
     """Without those whose destination was left: `caller.note` hears of them."""
+    stay_left(project, warehouse, specs)
     names = [spec.name for spec in specs]
     gone = disconnections.of_syncs(warehouse, project.state_dir, names)
     older = disconnections.forgotten(warehouse, project.state_dir, names)

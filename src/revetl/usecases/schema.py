@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from revetl.alerts.spec import AlertsFile
 from revetl.destinations.registry import connectors, options_model
 from revetl.enrich.waterfall import WaterfallSpec
 from revetl.project.connections import ConnectionsFile
@@ -24,6 +25,7 @@ _MODELS: dict[str, type[BaseModel]] = {
     "matching": MatchingMeta,
     "provider": VendorFile,
     "waterfall": WaterfallSpec,
+    "alerts": AlertsFile,
 }
 MODEL = "model"
 KINDS = (*_MODELS, MODEL)
@@ -32,7 +34,7 @@ FOLDER = Path(".revetl") / "schemas"
 
 
 def json_schema(kind: str) -> dict[str, Any]:
-    """Of project, connections, sync, matching, provider, waterfall or model. KeyError for any other word."""
+    """Of project, connections, sync, matching, provider, waterfall, alerts or model. KeyError for any other word."""
     if kind == MODEL:
         return _of_models()
     return _of_connections() if kind == "connections" else _MODELS[kind].model_json_schema()

@@ -32,9 +32,13 @@ class WaterfallInput:
     limit: int | None = None
     kept_as: str | None = None
 
-    def options(self, budget: SharedBudget, foreseen: Estimate | None) -> WaterfallOptions:
+    def options(self, project: Project, budget: SharedBudget, foreseen: Estimate | None) -> WaterfallOptions:
         return WaterfallOptions(
-            max_spend_usd=budget.left_usd, limit=self.limit, entity_name=self.kept_as, foreseen=foreseen
+            max_spend_usd=budget.left_usd,
+            limit=self.limit,
+            entity_name=self.kept_as,
+            foreseen=foreseen,
+            project_budget=project.settings.budget,
         )
 
 
@@ -81,7 +85,8 @@ def estimate_all(
     is not there) and WarehouseError."""
     ctx = caller.context(project, warehouse, command)
     return [
-        estimate(ctx, given.spec, project.providers, given.relation, given.options(budget, None)) for given in inputs
+        estimate(ctx, given.spec, project.providers, given.relation, given.options(project, budget, None))
+        for given in inputs
     ]
 
 
@@ -98,7 +103,7 @@ def ask_providers(
     with the run. Raises ConfigError and WarehouseError; KeyboardInterrupt after a stop, once calls in flight are
     written down."""
     with caller.lookups(given.spec.name) as watched:
-        options = replace(given.options(budget, foreseen), on_progress=watched)
+        options = replace(given.options(project, budget, foreseen), on_progress=watched)
 
         async def work(stop: asyncio.Event) -> EnrichReport:
             ctx = caller.context(project, warehouse, command, stop=stop)

@@ -23,9 +23,11 @@ from revetl.cli.options import (
 from revetl.cli.output import SafeStdout, echo
 from revetl.cli.terminal import Terminal
 from revetl.cli.waiting import wait_option
+from revetl.enrich.resolutions import RESOLUTIONS, Resolution
 
 if TYPE_CHECKING:
     from revetl.project import Project
+    from revetl.usecases.in_doubt import DoubtFilter, ListRows
 
 
 @click.command(short_help="Fill gaps from data providers, for the project or for a file.")
@@ -71,9 +73,21 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path),
     help="Write what was found and spent as .md or .html too.",
 )
+@click.option("--formulas", is_flag=True, help="Leave text as it is that a spreadsheet would compute (=, +, -, @).")
 @click.option("--verify-only", is_flag=True, help="Verify what FILE holds, and ask nobody for more.")
 @click.option("--dry-run", is_flag=True, help="Show cost, coverage and time; ask nothing of a provider.")
 @click.option("--in-doubt", is_flag=True, help="Show calls that may have been charged and whose answer was lost.")
+@click.option(
+    "--resolve",
+    type=click.Choice(RESOLUTIONS),
+    help="With --in-doubt: end these calls. charged: on the vendor's invoice. not_charged: not on it; asked again. "
+    "ask_again: nobody knows; asked again, and its price stays spent.",
+)
+@click.option("--provider", metavar="NAME", help="With --in-doubt: only calls to this provider, or vendor.")
+@click.option("--run", "run_id", metavar="RUN_ID", help="With --in-doubt: only calls of this run.")
+@click.option(
+    "--person", metavar="TEXT", help="With --in-doubt: only calls about this record: its key, address or name."
+)
 @click.option("--yes", is_flag=True, help="Spend within the budgets without asking.")
 @click.option("--no-input", is_flag=True, help="Never ask; without --yes nothing is spent.")
 @wait_option
@@ -92,9 +106,14 @@ def command(
     sheet: str | None,
     rejects: Path | None,
     report_file: Path | None,
+    formulas: bool,
     verify_only: bool,
     dry_run: bool,
     in_doubt: bool,
+    resolve: Resolution | None,
+    provider: str | None,
+    run_id: str | None,
+    person: str | None,
     yes: bool,
     no_input: bool,
     wait_s: float,
@@ -108,6 +127,8 @@ def command(
     """
     if delimiter is not None and len(delimiter := delimiter.replace("\\t", "\t")) != 1:
         raise click.UsageError("--delimiter is one character.")
+    if not in_doubt and (resolve or provider or run_id or person):
+        raise click.UsageError("--resolve, --provider, --run and --person go with --in-doubt.")
     _check_words(file, output, in_doubt=in_doubt, dry_run=dry_run, as_json=as_json)
     if verify_only and file is None:
         raise click.UsageError("--verify-only goes with a FILE.")
@@ -115,8 +136,6 @@ def command(
         from revetl.cli.render.enrich_report import check_report_target
 
         check_report_target(report_file)
-    if in_doubt:
-        return _show_in_doubt(options.load(), wait_s, as_json)
     from revetl.cli.render.estimates import show_estimates, show_match
     from revetl.usecases.enrich import EnrichRequest, ListFiles, enrich
 
@@ -136,8 +155,15 @@ def command(
     files = None
     if file is not None:
         how = {"encoding": encoding, "delimiter": delimiter, "sheet": sheet}
-        files = ListFiles(file, output, sys.stdin.buffer, SafeStdout(), **how, rejects=rejects)
+        files = ListFiles(file, output, sys.stdin.buffer, SafeStdout(), **how, rejects=rejects, formulas=formulas)
     project = options.load()
+    if in_doubt:
+        from revetl.usecases.enrich import list_people
+        from revetl.usecases.in_doubt import DoubtFilter
+
+        only = DoubtFilter(provider, run_id, person)
+        rows = None if files is None else list_people(project, files, request)
+        return _show_in_doubt(project, only, resolve, rows, wait_s, as_json=as_json)
     with Terminal(wait_s) as terminal:
         result = enrich(project, request, terminal.caller, files)
     if report_file is not None:
@@ -157,9 +183,9 @@ def command(
 
 
 def _check_words(file: str | None, output: str | None, *, in_doubt: bool, dry_run: bool, as_json: bool) -> None:
-    if in_doubt and (file is not None or output is not None):
-        raise click.UsageError("--in-doubt shows the ledger's calls: it takes no FILE.")
-    if file is not None and output is None and not dry_run:
+    if in_doubt and output is not None:
+        raise click.UsageError("--in-doubt shows the ledger's calls: it writes no list.")
+    if file is not None and output is None and not dry_run and not in_doubt:
         raise click.UsageError("-o says where the enriched list goes: a file, or - for stdout.")
     if file is None and output is not None:
         raise click.UsageError("-o goes with a FILE to enrich.")
@@ -187,14 +213,29 @@ def _go_on(*, may_ask: bool) -> bool:
     return click.confirm("Go on?", err=True)
 
 
-def _show_in_doubt(project: Project, wait_s: float, as_json: bool) -> int:
+def _show_in_doubt(
+    project: Project,
+    only: DoubtFilter,
+    resolve: Resolution | None,
+    rows: ListRows | None,
+    wait_s: float,
+    *,
+    as_json: bool,
+) -> int:
     from revetl.cli.render.estimates import print_in_doubt
-    from revetl.usecases.in_doubt import calls_in_doubt
+    from revetl.usecases.in_doubt import calls_in_doubt, resolve_in_doubt
 
     with Terminal(wait_s) as terminal:
-        rows = calls_in_doubt(project, terminal.caller)
+        if resolve is not None:
+            number = resolve_in_doubt(project, terminal.caller, only, resolve, rows)
+            if as_json:
+                emit_json({"resolved": number, "as": resolve})
+            else:
+                echo(f"{number:,} calls ended as {resolve}." if number != 1 else f"1 call ended as {resolve}.")
+            return 0
+        found = calls_in_doubt(project, terminal.caller, only, rows)
     if as_json:
-        emit_json({"in_doubt": rows})
+        emit_json({"in_doubt": found})
     else:
-        print_in_doubt(rows)
+        print_in_doubt(found)
     return 0

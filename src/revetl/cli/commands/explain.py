@@ -15,11 +15,13 @@ from revetl.cli.waiting import wait_option
 @wait_option
 @json_option
 def command(options: ProjectOptions, text: str, wait_s: float, as_json: bool) -> None:
-    """Show all that is known of one record: the golden record and the source records in it, the values that providers
-    gave with their price, and what each destination holds.
+    """Show all that is known of one record: the golden record and the source records in it, what joins them and
+    without what they would be several, the values that providers gave with their price, and what each destination
+    holds.
 
-    RECORD is a key (a golden id, or the key of a sync) or its beginning, an email, another value that records are
-    matched by, or the id that a destination gave. Several records that fit are listed, and the command ends with 2.
+    RECORD is a key (a golden id, or the key of a sync) or its beginning, an email, a phone as the golden record has it,
+    a source record (system:object:id, or its id), another value that records are matched by, or the id that a
+    destination gave. Several records that fit are listed, and the command ends with 2.
     """
     from revetl.cli.render.explain import show_record
     from revetl.usecases.explain import explain

@@ -9,7 +9,7 @@ import rich_click as click
 from revetl.cli.options import console, emit_json
 from revetl.cli.output import echo
 
-KINDS = ("project", "connections", "sync", "matching", "provider", "waterfall", "model")
+KINDS = ("project", "connections", "sync", "matching", "provider", "waterfall", "alerts", "model")
 
 
 @click.command(short_help="Print a JSON Schema.")
@@ -24,8 +24,8 @@ KINDS = ("project", "connections", "sync", "matching", "provider", "waterfall", 
 @click.option("--markdown", is_flag=True, help="A page to read instead: every part, key, kind and default.")
 def command(kind: str | None, folder: Path | None, markdown: bool) -> None:
     """Print the JSON Schema of a file: project (revetl.yml), connections (connections.yml), sync (config.meta.revetl
-    of a model), matching (config.meta.matching of a model), provider or waterfall (a file under enrichment/), model (a
-    yml of dbt models, for the sync and the matching in it).
+    of a model), matching (config.meta.matching of a model), provider or waterfall (a file under enrichment/), alerts
+    (alerts.yml), model (a yml of dbt models, for the sync and the matching in it).
 
     Editors with a YAML language server check a file whose first lines name its schema. The files that revetl writes
     name those in .revetl/schemas, which `revetl schema --write .revetl/schemas` fills; do it again after an upgrade.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+from contextlib import suppress
 
 import rich_click as click
 
@@ -20,10 +20,20 @@ from revetl.cli.options import ProjectOptions, project_options
     show_default=True,
     help="Runs at once. On DuckDB one, which needs the file for itself.",
 )
+@click.option(
+    "--port",
+    metavar="N",
+    type=whole_number(least=0, most=65_535),
+    default=8420,
+    show_default=True,
+    help="The page's port on 127.0.0.1.",
+)
+@click.option("--no-page", is_flag=True, help="Show no page.")
 @click.pass_context
-def command(ctx: click.Context, options: ProjectOptions, parallel: int) -> int:
+def command(ctx: click.Context, options: ProjectOptions, parallel: int, port: int, no_page: bool) -> int:
     """Run the schedules of syncs and waterfalls, each run as a process of its own. Several may serve one warehouse: one
-    of them works, and another follows it when it ends.
+    of them works, and another follows it when it ends. A page at http://127.0.0.1:8420 shows what ran and what is next,
+    to this machine alone; nothing can be changed there.
 
     Logs JSON lines to stderr. ctrl-C or SIGTERM: requests in flight are awaited and written down, what was not finished
     goes on when it is served again; ends with 0.
@@ -31,14 +41,12 @@ def command(ctx: click.Context, options: ProjectOptions, parallel: int) -> int:
     from revetl.cli import logs
     from revetl.cli.signals import stop_on_signals
     from revetl.service.serving import ServeOptions, serve
+    from revetl.usecases.caller import Caller
 
     if not logs.is_given(ctx):
         logs.set_option(ctx, "log_format", "json")
-
-    async def main() -> None:
-        stop = asyncio.Event()
-        with stop_on_signals(stop):
-            await serve(options.load, ServeOptions(flags=options.as_flags(), parallel=parallel), stop)
-
-    asyncio.run(main())
+    given = ServeOptions(flags=options.as_flags(), parallel=parallel, port=None if no_page else port)
+    # How it ends where nothing goes wrong: somebody stops it.
+    with suppress(KeyboardInterrupt):
+        Caller(stoppable=stop_on_signals).finish(lambda stop: serve(options.load, given, stop))
     return 0

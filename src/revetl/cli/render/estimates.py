@@ -98,13 +98,24 @@ def print_in_doubt(rows: Sequence[Mapping[str, object]]) -> None:
     if not rows:
         screen.print("No call is in doubt.")
         return
-    table = Table("asked (UTC)", "provider", "run", "at most", "what happens", box=None, pad_edge=False)
+    table = Table("asked (UTC)", "provider", "about", "run", "at most", "what happens", box=None, pad_edge=False)
     for row in rows:
-        cells = (str(row["asked_at"])[:19], row["provider"], row["run_id"], f"${row['usd']}", row["next"])
+        people = row["people"]
+        about = _about(people if isinstance(people, Mapping) else {})
+        cells = (str(row["asked_at"])[:19], row["provider"], about, row["run_id"], f"${row['usd']}", row["next"])
         table.add_row(*map(str, cells))
     screen.print(table)
     usd = sum((Decimal(str(row["usd"])) for row in rows), Decimal(0))
     screen.print(f"{len(rows):,} calls are in doubt, with at most ${usd:,.2f}.")
+
+
+def _about(people: Mapping[str, Mapping[str, str]]) -> str:
+    """The first of them by name, or by key; a list's key is known to whoever has the list."""
+    from revetl.usecases.in_doubt import who
+
+    key, inputs = next(iter(people.items()), ("", {}))
+    more = f" and {len(people) - 1:,} more" if len(people) > 1 else ""
+    return for_markup((who(inputs) or key) + more)
 
 
 def _minutes(minutes: float) -> str:

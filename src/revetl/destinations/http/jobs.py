@@ -51,7 +51,11 @@ class ApiJobs:
         response = await self._session.send(outgoing, idempotent=repeatable)
         verdict = self._writer.verdict(response)
         if verdict not in ("ok", "accepted"):
-            raise refused_call(self._name, self._session, builder, response, verdict)
+            refusal = refused_call(self._name, self._session, builder, response, verdict)
+            if isinstance(refusal, Rejected):
+                # Of several nobody can say whose values were meant, and a job is not halved: all are tried again.
+                refusal.in_row = refusal.in_row and len(sent) == 1
+            raise refusal
         return self._job_named(job, outgoing, response)
 
     async def follow(

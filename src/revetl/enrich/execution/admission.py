@@ -50,7 +50,7 @@ class Admission:
             if usd:
                 self._for_verifying[verifier] = self._for_verifying.get(verifier, ZERO) + usd
         self._question_lock = f"enrich: questions to {provider}"
-        self._locks = (self._question_lock, ledger.money_lock)
+        self._locks = (self._question_lock, *ledger.money_locks)
         locks.ensure(ledger.warehouse, self._locks)
         self._seen_generation = self.generation_of_others()
 

@@ -14,7 +14,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
-from datetime import datetime
+from datetime import UTC, datetime, tzinfo
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar
@@ -94,7 +94,7 @@ def read_kept(path: Path) -> list[KeptAnswer]:
         raise ConfigError(f"{path} can't be read", hint=hint) from None
 
 
-async def write_kept(ctx: RunContext, suppressions: Suppressions) -> int:
+async def write_kept(ctx: RunContext, suppressions: Suppressions, zone: tzinfo = UTC) -> int:
     """Writes what is kept into the ledger, each answer once, and removes the files. How many answers were written. The
     state tables must be there. Safe to repeat after any failure, and while other runs do the same."""
     spool, written = AnswerSpool(ctx.state_dir), 0
@@ -107,18 +107,20 @@ async def write_kept(ctx: RunContext, suppressions: Suppressions) -> int:
         except FileNotFoundError:
             continue  # another run was first
         locks.ensure(ctx.warehouse, [_LOCK])
-        written += await write_answers(ctx, suppressions, answers)
+        written += await write_answers(ctx, suppressions, answers, zone)
         path.unlink(missing_ok=True)
     return written
 
 
-async def write_answers(ctx: RunContext, suppressions: Suppressions, answers: Sequence[KeptAnswer]) -> int:
-    """Those that the ledger lacks, in one transaction."""
+async def write_answers(
+    ctx: RunContext, suppressions: Suppressions, answers: Sequence[KeptAnswer], zone: tzinfo = UTC
+) -> int:
+    """Those that the ledger lacks, in one transaction. `zone`: the project's, whose days money is counted by."""
     locks.ensure(ctx.warehouse, [_LOCK])
-    return await locks.locked(ctx.warehouse, ctx.clock, [_LOCK], lambda: _write(ctx, suppressions, answers))
+    return await locks.locked(ctx.warehouse, ctx.clock, [_LOCK], lambda: _write(ctx, suppressions, answers, zone))
 
 
-def _write(ctx: RunContext, suppressions: Suppressions, answers: Sequence[KeptAnswer]) -> int:
+def _write(ctx: RunContext, suppressions: Suppressions, answers: Sequence[KeptAnswer], zone: tzinfo) -> int:
     warehouse = ctx.warehouse
     suppressions.refresh()
     lacking = _lacking(answers, statuses_of(warehouse, [each.call for each in answers]))
@@ -130,7 +132,7 @@ def _write(ctx: RunContext, suppressions: Suppressions, answers: Sequence[KeptAn
             suppressions.add(identity, OBJECTED, ctx.clock.now())
         if each.outcome.charged_usd is not None:
             # What was reserved for verifying is given back for the whole run, by whoever takes it up.
-            place = (each.call.provider, spend.day_of(each.call.asked_at))
+            place = (each.call.provider, spend.day_of(each.call.asked_at, zone))
             freed = each.outcome.charged_usd - each.call.expected_usd
             spend.add(warehouse, each.call.run_id, each.call.waterfall, {place: (freed, ZERO)})
     return len(left)

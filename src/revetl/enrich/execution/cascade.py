@@ -88,7 +88,7 @@ class Cascade:
             await choose_key(run.ctx.warehouse, run.ctx.clock)
             run.suppressions = Suppressions.load(run.ctx.warehouse)
             # What an earlier run paid for and could not write is written before anything is asked.
-            run.report.taken_up = await write_kept(run.ctx, run.suppressions)
+            run.report.taken_up = await write_kept(run.ctx, run.suppressions, self._ledger.zone)
             before = run.questions().filled()
             for provider in run.providers.values():
                 await stack.enter_async_context(provider)
@@ -125,9 +125,9 @@ class Cascade:
         try:
             await self._until_back()
             # From memory: there may be no folder for a file. The file is then found to be written, and removed.
-            if await write_answers(run.ctx, run.suppressions, kept):
+            if await write_answers(run.ctx, run.suppressions, kept, self._ledger.zone):
                 self._losses = 0
-            await write_kept(run.ctx, run.suppressions)
+            await write_kept(run.ctx, run.suppressions, self._ledger.zone)
             spend.release_reserved(run.ctx.warehouse, run.ctx.run_id)
         except WarehouseError:
             raise failure from None

@@ -10,6 +10,7 @@ from revetl.enrich.execution.answer_spool import KeptAnswer
 from revetl.enrich.execution.answers import AnswerHandler
 from revetl.enrich.execution.in_flight import CallResult, SubmittedLookup
 from revetl.enrich.execution.run_ledger import FinishedCall, ReservedCall, RunLedger
+from revetl.enrich.execution.usable_answers import UsableAnswers
 from revetl.enrich.report import ProviderReport
 from revetl.enrich.selection.question import Question
 from revetl.errors import Ambiguous, CallError, Denied, Rejected
@@ -40,6 +41,7 @@ class OutcomeRecorder:
         self._request_ids: dict[str, str] = {}
         self._suppressed: list[Question] = []
         self._unavailable = 0
+        self._usable = UsableAnswers()
         self.unwritten: list[FinishedCall] = []
         self.gave_up: str | None = None
         self.failure: Exception | None = None
@@ -59,6 +61,7 @@ class OutcomeRecorder:
                 values = self._handler.values(result.reserved, result.answer, result.at)
             outcome = self._answered(result, result.answer)
             self._unavailable = 0
+            self.gave_up = self.gave_up or self._usable.reason_to_stop(result.reserved.call.provider, result.answer)
         else:
             outcome = self._unanswered(result)
         self._request_ids.pop(result.reserved.call.call_id, None)

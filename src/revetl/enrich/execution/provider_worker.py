@@ -204,6 +204,10 @@ class ProviderWorker:
             room = min(room, self._queue.waiting) // self._batch * self._batch
         if not self._queue.waiting or not room:
             return
+        # Before more leave: so never more are without an outcome than are in flight, however fast the vendor answers.
+        self._write()
+        if not self._queue.waiting:
+            return
         admitted = await self._admission.admit(self._queue.first(room))
         for reserved in admitted.calls:
             self._queue.remove_admitted(reserved.question)

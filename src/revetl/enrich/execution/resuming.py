@@ -98,7 +98,7 @@ def _write(run: WaterfallRun, handler: AnswerHandler, found: Sequence[FetchedRep
         elif isinstance(reply, Answer) and reply.status == "suppressed":
             handler.suppress(question)
         freed = (each.outcome.charged_usd or ZERO) - call.expected_usd
-        place = (call.provider, spend.day_of(call.asked_at))
+        place = (call.provider, spend.day_of(call.asked_at, run.options.project_budget.zone))
         spend.add(warehouse, call.run_id, call.waterfall, {place: (freed, ZERO)})
     return left
 

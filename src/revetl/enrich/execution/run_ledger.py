@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal
 from itertools import count
 
 from revetl.enrich.execution.budget import ZERO, SharedSpend
 from revetl.enrich.execution.heartbeat import Heartbeat
 from revetl.enrich.execution.run import WaterfallRun
-from revetl.enrich.limits import limits_of
+from revetl.enrich.limits import limits_of, project_limits
 from revetl.enrich.selection.question import Question
 from revetl.state import spend
 from revetl.state.calls import CallOutcome, PaidCall, append_outcomes, ended_among
@@ -65,15 +66,19 @@ class RunLedger:
         self.run_id = run.ctx.run_id
         self.spec = run.spec
         self.budget = run.budget
-        self.limits = limits_of(run.spec.budget)
+        together = project_limits(run.options.project_budget)
+        self.limits = (*limits_of(run.spec.budget, run.spec.name), *together)
+        self.zone = run.options.project_budget.zone
+        self._is_shared = bool(together)
         self.generations: Counter[str] = Counter()
         self._heartbeat = heartbeat
         self._numbers = count(1)
 
     @property
-    def money_lock(self) -> str:
-        """Under which this waterfall's money is spent."""
-        return f"enrich: money of {self.spec.name}"
+    def money_locks(self) -> tuple[str, ...]:
+        """Under which this waterfall's money is spent, and the project's where that has a budget."""
+        own = f"enrich: money of {self.spec.name}"
+        return (own, "enrich: money of all waterfalls") if self._is_shared else (own,)
 
     def new_call(self, provider: str, question: Question, expected_usd: Decimal) -> PaidCall:
         return PaidCall(
@@ -89,14 +94,18 @@ class RunLedger:
         )
 
     def today(self) -> str:
-        """The day, in UTC, on which money is spent now."""
-        return spend.day_of(self.clock.now())
+        """The day, in the project's time zone, on which money is spent now."""
+        return self.day_of(self.clock.now())
+
+    def day_of(self, moment: datetime) -> str:
+        return spend.day_of(moment, self.zone)
 
     def shared_spend(self) -> SharedSpend:
-        """What the waterfall's runs have committed and reserved this month. To decide by it, read it inside the
-        transaction that has the money lock."""
+        """What the waterfall's runs have committed and reserved this month, and all others' where the project has a
+        budget. To decide by it, read it inside the transaction that has the money locks."""
         day = self.today()
-        lines = spend.lines(self.warehouse, self.spec.name, f"{day[:7]}-01", self.run_id)
+        of = None if self._is_shared else self.spec.name
+        lines = spend.lines(self.warehouse, of, f"{day[:7]}-01", self.run_id)
         return SharedSpend(lines, self.run_id, day)
 
     def can_pay(self, need: Mapping[str, Decimal]) -> bool:
@@ -125,7 +134,7 @@ class RunLedger:
         append_values(self.warehouse, [value for each in finished for value in each.values])
         changes = SpendChanges()
         for each in finished:
-            call, day = each.reserved.call, spend.day_of(each.reserved.call.asked_at)
+            call, day = each.reserved.call, self.day_of(each.reserved.call.asked_at)
             if each.outcome.charged_usd is not None:
                 changes.add(call.provider, day, committed=each.outcome.charged_usd - call.expected_usd)
             if not each.verification_follows:

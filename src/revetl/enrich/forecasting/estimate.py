@@ -16,9 +16,10 @@ from revetl.enrich.forecasting.paths import ObservedOutcomes, observed_outcomes
 from revetl.enrich.forecasting.question_rates import read_kind_rates
 from revetl.enrich.forecasting.rates import ProviderRates, UncertainRate, read_rates
 from revetl.enrich.forecasting.sampling import quantile
-from revetl.enrich.limits import limits_of, lowest
+from revetl.enrich.limits import limits_of, lowest, project_limits
 from revetl.enrich.options import WaterfallOptions
 from revetl.enrich.ordering.history import HistoryFilter, read_history
+from revetl.enrich.project_budget import ProjectBudget
 from revetl.enrich.report import Estimate, FieldCoverage, StageEstimate, VerifierEstimate
 from revetl.enrich.selection.cohorts import CohortSelection
 from revetl.enrich.selection.columns import check_columns
@@ -66,7 +67,7 @@ def estimate(
         now=now,
         limit=options.limit,
     )
-    found = _Estimator(scope, entity)
+    found = _Estimator(scope, entity, options.project_budget)
     limit_usd = lowest(options.max_spend_usd, spec.budget.per_run_usd)
     return found.estimate(limit_usd)
 
@@ -74,10 +75,11 @@ def estimate(
 class _Estimator:
     """Of one scope. `cohorts` are its records, counted: of a list as if all that it holds might be found false."""
 
-    def __init__(self, scope: Scope, entity: Relation) -> None:
+    def __init__(self, scope: Scope, entity: Relation, project_budget: ProjectBudget) -> None:
         self.spec = spec = scope.spec
         self.providers = providers = scope.providers
         self.fields = list(spec.fields)
+        self.limits = (*limits_of(spec.budget, spec.name), *project_limits(project_budget))
         self.rates = read_rates(scope.warehouse, spec, providers)
         self.selection = CohortSelection(scope)
         most = CohortSelection(replace(scope, doubted_own=True)) if self.selection.is_list else self.selection
@@ -116,7 +118,7 @@ class _Estimator:
             high_usd=usd(0.975),
             coverage=self._coverage(),
         )
-        limits = [limit.usd for limit in limits_of(spec.budget)] + [each for each in (limit_usd,) if each is not None]
+        limits = [limit.usd for limit in self.limits] + [each for each in (limit_usd,) if each is not None]
         # As the run's own limits tell: what is spent of them today does not count.
         paid = all(said.unlimited_usd <= each for each in limits)
         return replace(said, minutes=self._minutes(asked, paid=paid))

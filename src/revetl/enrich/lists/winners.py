@@ -93,8 +93,9 @@ def found_values(
                     if (value := held.get(column)) is None:
                         continue
                     verdict, found_false = verdicts.get((row_no, field), (None, False))
-                    # One that was found false stands where there is no other, beside what was said of it.
-                    if not (found_false and field in known):
+                    # One that was found false stands where there is no better one, beside what was said of it.
+                    better = known.get(field)
+                    if not found_false or better is None or better.verification == verdict:
                         known[field] = FoundValue(value, OWN, verification=verdict)
                 found.append(known)
             for (row_no, field), usd in costs.of_rows(numbers).items() if costs is not None else ():
@@ -113,12 +114,14 @@ def _winners(
     rows: range,
 ) -> dict[int, dict[str, FoundValue]]:
     """Per row and field the accepted value that its stop rule looks for: of most independent sources, or the surest;
-    then that of the earliest stage, the newest, the surest."""
+    then that of the earliest stage, the newest, the surest. Where none is accepted, one that a verifier is not sure of
+    (catch_all, unknown): the column beside it says so."""
     entity = literal(entity_name(match.spec))
     values = table(relation(warehouse, "enrichment_values"))
     fields = match.spec.fields.items()
     agreed, surest = ([f for f, want in fields if getattr(want.stop, rule, None)] for rule in ("agree", "confidence"))
-    order = f"CASE WHEN u.field IN ({_literals(agreed)}) THEN u.n_sources END DESC NULLS LAST," if agreed else ""
+    order = "CASE WHEN u.rejected_reason IS NULL THEN 0 ELSE 1 END,"
+    order += f" CASE WHEN u.field IN ({_literals(agreed)}) THEN u.n_sources END DESC NULLS LAST," if agreed else ""
     order += f" CASE WHEN u.field IN ({_literals(surest)}) THEN u.confidence END DESC NULLS LAST," if surest else ""
     stages = " ".join(f"WHEN {literal(stage.provider)} THEN {i}" for i, stage in enumerate(match.spec.stages))
     order += f" CASE u.provider {stages} ELSE {len(match.spec.stages)} END, u.observed_at DESC,"
@@ -127,6 +130,7 @@ def _winners(
         WITH usable AS (
             SELECT
                 i.row_no, v.field, v.value, v.provider, v.confidence, v.verification, v.observed_at,
+                v.rejected_reason,
                 lower(trim(v.value)) AS said,
                 {_source_of_value(match.spec, providers)} AS source
             FROM {table(input_)} i
@@ -135,7 +139,8 @@ def _winners(
               AND i.row_no < ?
               AND v.entity = {entity}
               AND v.provider <> {literal(OWN)}
-              AND v.rejected_reason IS NULL
+              AND (v.rejected_reason IS NULL OR v.verification IN ('catch_all', 'unknown'))
+              AND coalesce(v.rejected_reason, '') NOT IN ('low_confidence', 'not_wanted')
               AND (v.expires_at IS NULL OR v.expires_at > ?)
         ),
         agreed AS (

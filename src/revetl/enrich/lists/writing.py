@@ -80,15 +80,18 @@ def check_size(target: str, listing: Listing, rows: int, columns: int) -> None:
         raise ConfigError(Problem(message, Path(target), hint="End it with .csv or .parquet."))
 
 
-def write_list(target: str, stdout: ByteSink, listing: Listing, added: Sequence[str], rows: Chunks) -> None:
+def write_list(
+    target: str, stdout: ByteSink, listing: Listing, added: Sequence[str], rows: Chunks, *, formulas: bool = False
+) -> None:
     """Writes chunks of rows: the list's columns, then `added` ones. `-` is stdout, in the format of the list.
+    `formulas`: text that a spreadsheet would compute is written into a CSV as it is, for a program that reads it.
 
     A file appears whole or not at all, and for its owner alone: it holds customers.
     """
     format_ = _format(target, listing)
     if target == "-":
         with tempfile.TemporaryFile(prefix="revetl-") as whole:
-            _write(whole, format_, listing, added, rows)
+            _write(whole, format_, listing, added, rows, formulas=formulas)
             whole.seek(0)
             shutil.copyfileobj(whole, stdout)
         stdout.flush()
@@ -96,10 +99,11 @@ def write_list(target: str, stdout: ByteSink, listing: Listing, added: Sequence[
     path = Path(target)
     with replaced(path) as file:
         if not _packed(path):
-            _write(file, format_, listing, added, rows)
+            _write(file, format_, listing, added, rows, formulas=formulas)
             return
         with gzip.GzipFile(fileobj=file, mode="wb", filename="", mtime=0) as packed:
-            _write(packed, format_, listing, added, rows)  # type: ignore[arg-type]  # writes octets, as a file does
+            out: Any = packed  # writes octets, as a file does
+            _write(out, format_, listing, added, rows, formulas=formulas)
 
 
 def _packed(path: Path) -> bool:
@@ -110,9 +114,11 @@ def _format(target: str, listing: Listing) -> Format:
     return listing.format if target == "-" else _FORMATS.get(Path(target).suffix.lower(), "csv")
 
 
-def _write(file: BinaryIO, format_: Format, listing: Listing, added: Sequence[str], rows: Chunks) -> None:
+def _write(
+    file: BinaryIO, format_: Format, listing: Listing, added: Sequence[str], rows: Chunks, *, formulas: bool
+) -> None:
     if format_ == "csv":
-        _write_csv(file, listing, added, rows)
+        _write_csv(file, listing, added, rows, formulas=formulas)
     elif format_ == "xlsx":
         places = [len(listing.header) + i for i, name in enumerate(added) if name.endswith(_NUMBERS)]
         write_workbook(file, [*listing.header, *added], _with_numbers(rows, places), _for_sheet)
@@ -120,16 +126,17 @@ def _write(file: BinaryIO, format_: Format, listing: Listing, added: Sequence[st
         _write_parquet(file, listing, added, rows)
 
 
-def _write_csv(file: BinaryIO, listing: Listing, added: Sequence[str], rows: Chunks) -> None:
+def _write_csv(file: BinaryIO, listing: Listing, added: Sequence[str], rows: Chunks, *, formulas: bool) -> None:
     of_csv = isinstance(listing, CsvListing)
     dialect = listing.dialect if isinstance(listing, CsvListing) else CsvDialect()
-    own: Callable[[Any], Any] = _blank if of_csv else _as_text
+    own: Callable[[Any], Any] = _blank if of_csv or formulas else _as_text
+    given: Callable[[Any], Any] = _blank if formulas else _safe
     text = io.TextIOWrapper(file, encoding=dialect.encoding_of_output, newline="")
     out = csv.writer(text, delimiter=dialect.delimiter, lineterminator=dialect.line_end)
     out.writerow([*map(own, listing.header), *added])
     width = len(listing.header)
     for chunk in rows:
-        out.writerows([*map(own, row[:width]), *(for_spreadsheet(_blank(c)) for c in row[width:])] for row in chunk)
+        out.writerows([*map(own, row[:width]), *map(given, row[width:])] for row in chunk)
     text.detach()  # flushes it, and leaves the file open
 
 
@@ -154,6 +161,10 @@ def _write_parquet(file: BinaryIO, listing: Listing, added: Sequence[str], rows:
 
 def _blank(cell: Any) -> Any:
     return "" if cell is None else cell
+
+
+def _safe(cell: Any) -> Any:
+    return for_spreadsheet(_blank(cell))
 
 
 def _as_text(cell: Any) -> Any:

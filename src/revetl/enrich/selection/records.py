@@ -19,6 +19,7 @@ from revetl.state.values import OWN
 from revetl.warehouse.sql import from_dialect, ident, literal, table
 
 _DIGITS = 8
+_MANY_KEYS = 500  # in one statement
 
 
 class RecordSelection:
@@ -113,6 +114,32 @@ class RecordSelection:
         rows = self.warehouse.rows(query.sql, query.params)
         found = zip(self.spec.inputs, rows[0], strict=True) if rows else ()
         return {name: str(value) for name, value in found if value}
+
+    def lacking(self, keys: Sequence[str]) -> dict[str, set[str]]:
+        """key → fields that the record lacks still; without records that are not there, or lack nothing."""
+        found: dict[str, set[str]] = {}
+        cells = [
+            f"CASE WHEN e.blank_{i} = 1 AND coalesce(a.got_{i}, 0) = 0 THEN 1 ELSE 0 END" for i, _ in self._fields()
+        ]
+        for first in range(0, len(keys), _MANY_KEYS):
+            some = keys[first : first + _MANY_KEYS]
+            query = compose(
+                """
+                SELECT e.key, {cells}
+                FROM ({records}) AS e
+                LEFT JOIN ({found}) AS a ON a.key = e.key
+                WHERE e.key IN ({keys})
+                """,
+                cells=", ".join(cells),
+                records=self._scan(None),
+                found=self._ledger.found_fields(),
+                keys=Query(", ".join("?" for _ in some), tuple(some)),
+            )
+            for key, *flags in self.warehouse.rows(query.sql, query.params):
+                lacks = {field for (_, field), flag in zip(self._fields(), flags, strict=True) if flag}
+                if lacks:
+                    found[str(key)] = lacks
+        return found
 
     def bounds(self, partitions: int) -> list[str]:
         """The last keys of so many equal partitions but the last one's, as text and in its order."""

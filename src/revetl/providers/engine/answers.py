@@ -40,7 +40,8 @@ def answer(name: str, meaning: ResponseMeaning, response: VendorResponse) -> Ans
     status = _ANSWERS.get(meaning.verdict)
     if status is None:
         return failure(name, meaning, response)
-    if status == "hit" and not meaning.values:
+    empty = status == "hit" and not meaning.values
+    if empty:
         status = "miss"  # a match that fills nothing; the vendor charges for it all the same
     said = response.body
     if meaning.error_code == SOMEBODY_ELSE:
@@ -54,6 +55,7 @@ def answer(name: str, meaning: ResponseMeaning, response: VendorResponse) -> Ans
         response=said,
         error_code=meaning.error_code,
         credits=meaning.credits,
+        empty_hit=empty,
     )
 
 

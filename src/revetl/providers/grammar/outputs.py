@@ -18,7 +18,16 @@ Transform = Literal["lower", "upper", "strip", "title", "first", "last", "https"
 # some of its fields; which fields a project wants is said by its models (`enrichable` columns).
 COMMON_FIELDS: Mapping[Entity, tuple[str, ...]] = {
     "person": ("email", "phone", "job_title", "seniority", "linkedin_url", "city", "country"),
-    "company": ("industry", "employee_count", "founded_year", "linkedin_url", "city", "country", "lei"),
+    "company": (
+        "industry",
+        "employee_count",
+        "founded_year",
+        "linkedin_url",
+        "city",
+        "country",
+        "lei",
+        "revenue_range",
+    ),
 }
 
 

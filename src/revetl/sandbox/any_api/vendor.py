@@ -1,4 +1,4 @@
-"""Four APIs of one made-up company, as different as APIs are:
+"""Six APIs of one made-up company, as different as APIs are:
 
 - `/rest/users`: one record a call, ids in the path, a filter, a list by cursor, idempotency keys as Stripe's v1 has
   them. Lets in by `x-api-key`.
@@ -8,6 +8,8 @@
   later, results page by page. Lets in as `/batch/contacts`.
 - `/hooks/events`: an array that is taken whole or not at all; an event that is there already is taken and not doubled.
   Lets in by a Standard Webhooks signature.
+- `/marketing/lists/{list}/members/{hash}` and `/marketing/users/bulkUpdate`: as two marketing tools have them
+  (`marketing.py`). Let in by Basic and by `api-key`.
 """
 
 from __future__ import annotations
@@ -17,13 +19,14 @@ import hmac
 import json
 import secrets
 from base64 import b64decode, b64encode
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 from urllib.parse import quote, unquote_plus
 
 from aiohttp import BasicAuth, web
 
 from revetl.sandbox.any_api.jobs import ApiJobRuns
+from revetl.sandbox.any_api.marketing import Marketing
 from revetl.sandbox.any_api.records import ApiRecords, ApiRefusal, json_of
 from revetl.sandbox.vendor import Handler, Routes, SandboxVendor, VendorContext, VendorOptions
 
@@ -53,6 +56,7 @@ class AnyApi(SandboxVendor):
         self.users, self.contacts = ApiRecords("usr/"), ApiRecords("ct_")  # a slash in an id must not leave its segment
         self.events: dict[str, dict[str, Any]] = {}
         self.jobs = ApiJobRuns(context.clock, options.job_s)
+        self.marketing = Marketing()
         self.requests = self.tokens_given = 0
         self._tokens: dict[str, tuple[float, frozenset[str]]] = {}
         self._answers: dict[str, tuple[float, str, int, Any]] = {}
@@ -73,6 +77,10 @@ class AnyApi(SandboxVendor):
             ("GET", "/batch/jobs/{id}", self._get_job),
             ("GET", "/batch/jobs/{id}/results", self._get_job_results),
             ("POST", "/hooks/events", self._add_events),
+            ("PUT", "/marketing/lists/{list}/members/{hash}", self.marketing.put_member),
+            ("GET", "/marketing/lists/{list}/members/{hash}", self.marketing.get_member),
+            ("DELETE", "/marketing/lists/{list}/members/{hash}", self.marketing.delete_member),
+            ("POST", "/marketing/users/bulkUpdate", self.marketing.bulk_update),
         ):
             routes.add(method, path, self._answering(handler))
 
@@ -85,9 +93,11 @@ class AnyApi(SandboxVendor):
             self.users.clear()
             self.contacts.clear()
             self.events.clear()
+            self.marketing.clear()
 
     def stats(self, *, calls: bool = False) -> dict[str, Any]:
-        held = {"users": self.users.rows, "contacts": self.contacts.rows, "events": self.events}
+        held: dict[str, Mapping[Any, Any]] = {"users": self.users.rows, "contacts": self.contacts.rows}
+        held |= {"events": self.events, "members": self.marketing.members, "subscribers": self.marketing.users}
         return {
             "requests": self.requests,
             "tokens": self.tokens_given,

@@ -163,4 +163,6 @@ DEFAULT_VENDORS: Mapping[str, VendorModel] = {
         coverage=1.0,
         companies={"founded_year": FieldRates(1.0), "city": FieldRates(1.0, wrong=0.15), "country": FieldRates(1.0)},
     ),
+    # Only who trades in securities, or with banks, needs an identifier.
+    "gleif": VendorModel(coverage=0.4, companies={"founded_year": FieldRates(0.3), "city": FieldRates(0.4)}),
 }

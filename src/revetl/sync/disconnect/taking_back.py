@@ -174,7 +174,8 @@ class _Deciding:
             op, before = Operation.UPDATE, dict(record.before)
             if record.created_since is not None:
                 # Without what it is found by, a record of ours would be one that nobody can find again.
-                before.pop(str(self._tables.spec.match_on), None)
+                for name in (self._tables.spec.match_on, self._tables.spec.key_property):
+                    before.pop(str(name), None)
             changed = [*before]
             for name in self.shared.intersection(before):
                 before[name] = multi_select.ours_of(before[name], now.get(name))  # others' options stay by themselves

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from revetl.model import Relation
-from revetl.state.sync_tables import SyncTables, relation_of
+from revetl.state.sync_tables import SyncTables, named_by, relation_of
 from revetl.sync.links import refused
 from revetl.sync.links.following import ids_of
 from revetl.sync.links.links_table import IDENTITY, MAY_STAND, LinkCounts, has_run, same, targets
@@ -32,7 +32,7 @@ def compare(tables: SyncTables, now: datetime, *, full_refresh: bool, planned: b
             ) - 1 AS BIGINT) AS ordinal,
             l.*
         FROM (
-            {_removals(tables)}
+            {_removals(tables, planned)}
             UNION ALL
             {_additions(tables, full_refresh)}
         ) l
@@ -131,7 +131,7 @@ def coming(tables: SyncTables) -> int:
     ours = f"w.from_id IS NOT NULL OR {_arrives(tables, 'w.key', tables.spec.name)}"
     theirs = ["w.to_id IS NOT NULL"]
     for to in targets(tables):
-        if all(tables.warehouse.columns(_of(tables, kind, to)) for kind in ("plan", "rejected")):
+        if _has_plan(tables, to):
             theirs.append(f"(w.to_sync = {literal(to)} AND {_arrives(tables, 'w.to_key', to)})")
     return tables.warehouse.scalar(
         f"""
@@ -157,7 +157,7 @@ def _wanted(tables: SyncTables, planned: bool) -> str:
             {literal(a.object)} AS object,
             CAST(m.{ident(a.by)} AS VARCHAR) AS to_key
         FROM {tables.model} m
-        WHERE NULLIF(CAST(m.{ident(a.by)} AS VARCHAR), '') IS NOT NULL
+        WHERE {named_by(f"m.{ident(a.by)}")} IS NOT NULL
         """
         for a in spec.associate
     ]
@@ -181,9 +181,10 @@ def _wanted(tables: SyncTables, planned: bool) -> str:
         """
 
 
-def _removals(tables: SyncTables) -> str:
+def _removals(tables: SyncTables, planned: bool) -> str:
     """Links of ours that the model does not name any more, or that join ids of yesterday. Whoever left the model keeps
-    them, unless who left is to be cleared."""
+    them, unless who left is to be cleared; and so does whoever is to be linked to a record that is not there yet: a
+    name that nobody has there takes nobody off the list where he is."""
     spec, wanted = tables.spec, tables.scratch("wanted")
     in_model = f"SELECT DISTINCT CAST({ident(spec.key)} AS VARCHAR) AS key FROM {tables.model}"
     left = "TRUE" if spec.mode == "mirror" and spec.on_leave == "clear" else "m.key IS NOT NULL"
@@ -212,7 +213,22 @@ def _removals(tables: SyncTables) -> str:
         LEFT JOIN (SELECT DISTINCT from_id, to_id, object FROM {wanted}) o
             ON o.from_id = r.from_id AND o.to_id = r.to_id AND o.object = k.object
         LEFT JOIN ({in_model}) m ON m.key = r.key
-        WHERE ((w.key IS NULL AND {left}) OR w.from_id <> r.from_id OR w.to_id <> r.to_id) {kept}
+        LEFT JOIN ({_not_there(tables, planned)}) u ON u.key = r.key AND u.to_sync = r.to_sync AND u.type = r.type
+        WHERE ((w.key IS NULL AND u.key IS NULL AND {left}) OR w.from_id <> r.from_id OR w.to_id <> r.to_id) {kept}
+        """
+
+
+def _not_there(tables: SyncTables, planned: bool) -> str:
+    """Who is to be linked to a record without an id, by kind of link; `planned`: and that no present plan makes."""
+    comes = [
+        f"AND NOT (to_sync = {literal(to)} AND {_arrives(tables, 'to_key', to)})"
+        for to in targets(tables)
+        if planned and _has_plan(tables, to)
+    ]
+    return f"""
+            SELECT DISTINCT key, to_sync, type
+            FROM {tables.scratch("wanted")}
+            WHERE to_id IS NULL {" ".join(comes)}
         """
 
 
@@ -267,6 +283,10 @@ def _declared(tables: SyncTables) -> str:
         f"SELECT {literal(to)} AS to_sync, CAST({int(type_)} AS BIGINT) AS type, {literal(object_)} AS object"
         for to, type_, object_ in sorted(kinds)
     )
+
+
+def _has_plan(tables: SyncTables, sync: str) -> bool:
+    return all(tables.warehouse.columns(_of(tables, kind, sync)) for kind in ("plan", "rejected"))
 
 
 def _arrives(tables: SyncTables, key: str, sync: str) -> str:

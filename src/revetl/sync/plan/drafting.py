@@ -93,6 +93,10 @@ async def draft(
                     await run.on_tables(new_fields.refuse_written, list(made))
                 summary.new_fields.update(made)
                 summary.notes += new_fields.said(summary.new_fields)
+        elif spec.create_properties and not every:  # where nothing is to be sent it would be seen by nobody
+            schema = schema or await destination.describe(spec.object)
+            gone = new_fields.lacking(run.tables, destination, schema.fields)
+            await run.on_tables(new_fields.refuse_written, [*gone])
         summary.notes += erasing.said(summary.erased)
     summary.violations += guardrails.judge_creates(spec, summary.create - summary.again.get("create", 0))
     summary.links = await sending.forecast(run, destination, full_refresh=summary.full_refresh)
@@ -197,6 +201,7 @@ def _only_forward(spec: SyncSpec, columns: Sequence[str], known: Mapping[str, De
 def _forecast(spec: SyncSpec, destination: Destination, plan: PlanSummary, lookups: int, reads: int) -> PlanForecast:
     limits = destination.limits(spec.object)
     writes = _writes(spec, destination, plan)
+    writes["property"] = len(plan.new_fields)  # each is made by a call
     writes["link"] = -(-plan.links.link // limits.link_rows)
     writes["unlink"] = -(-plan.links.unlink // limits.unlink_rows)
     # A link is read before it is made, and a pair before anything of it is removed.

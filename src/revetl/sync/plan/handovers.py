@@ -13,14 +13,14 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from revetl.destinations.base import Destination, DestinationField
 from revetl.model import Operation
 from revetl.state.outcomes import VALUE_HELD, changed, with_change_list
-from revetl.state.sync_tables import SyncTables, row_hash
+from revetl.state.sync_tables import SyncField, SyncTables, row_hash
 from revetl.sync.plan import handover_reading
 from revetl.sync.plan.handover_order import Arrangement, arrange
 from revetl.sync.plan.handover_reading import HandoverReading, WantingLine
@@ -138,6 +138,7 @@ def _write(tables: SyncTables, reading: HandoverReading, made: Arrangement) -> l
     named = [("ordinal", "BIGINT"), ("moved_to", "BIGINT"), ("wave", "INTEGER"), ("whole", "BOOLEAN")]
     named += [(name, "VARCHAR") for name in ("changed_fields", "follows", "vacates", "note")]
     named += [(f"withheld_{i}", "BOOLEAN") for i in range(len(fields))]
+    named += [("was_read", "BOOLEAN"), *((f"stands_{i}", "VARCHAR") for i in range(len(fields)))]
     tables.new_scratch("handovers", f"({', '.join(f'{name} {type_}' for name, type_ in named)})")
     types = {"BIGINT": pa.int64(), "INTEGER": pa.int32(), "BOOLEAN": pa.bool_(), "VARCHAR": pa.string()}
     columns = zip(named, zip(*rows, strict=True), strict=True)
@@ -146,8 +147,11 @@ def _write(tables: SyncTables, reading: HandoverReading, made: Arrangement) -> l
     plan, scratch = tables.plan, tables.scratch("handovers")
     stands = "".join(
         f""",
-            {ident(f.after)} = CASE WHEN h.withheld_{i} AND NOT h.whole
-                THEN {plan}.{ident(f.before)} ELSE {plan}.{ident(f.after)} END"""
+            {ident(f.after)} = CASE
+                WHEN NOT h.withheld_{i} OR h.whole THEN {plan}.{ident(f.after)}
+                WHEN h.was_read THEN CAST(h.stands_{i} AS {f.type})
+                ELSE {plan}.{ident(f.before)}
+            END"""
         for i, f in enumerate(fields)
     )
     withheld = " OR ".join(f"withheld_{i}" for i in range(len(fields)))
@@ -170,11 +174,14 @@ def _write(tables: SyncTables, reading: HandoverReading, made: Arrangement) -> l
             """
         )
         # Of a row of which a field is withheld the snapshot is given another hash than the model's, so that the next
-        # plan has a line for it again. In doubt it stays in doubt: the field may not hold what we believe.
+        # plan has a line for it again. In doubt it stays in doubt where what the field holds was not read.
         tables.warehouse.execute(
             f"""
             UPDATE {plan}
-            SET row_hash = CASE WHEN NOT in_doubt THEN {row_hash([ident(f.after) for f in tables.fields])} END
+            SET row_hash = CASE
+                WHEN NOT in_doubt OR ordinal IN (SELECT moved_to FROM {scratch} WHERE was_read)
+                THEN {row_hash([ident(f.after) for f in tables.fields])}
+            END
             WHERE ordinal IN (SELECT moved_to FROM {scratch} WHERE NOT whole AND ({withheld}))
             """
         )
@@ -204,6 +211,7 @@ def _rows(tables: SyncTables, reading: HandoverReading, made: Arrangement) -> It
         follows[h.taker].append((moved_to.get(h.giver, h.giver), h.field))
         takes[h.taker].append(f"takes its {h.field} over from {h.giver_key}")
         gives[h.giver].append(f"gives its {h.field} to {h.taker_key}")
+    stand = _standing_texts(tables, fields, withheld.keys() - whole)
     vacates: dict[int, list[str]] = defaultdict(list)
     for ordinal, name in sorted(made.vacated):
         vacates[ordinal].append(name)
@@ -223,7 +231,26 @@ def _rows(tables: SyncTables, reading: HandoverReading, made: Arrangement) -> It
             _compact(vacates[ordinal]) if ordinal in vacates and ordinal not in whole else None,
             "; ".join(said),
             *(f.name in held for f in fields),
+            ordinal in stand,
+            *(stand.get(ordinal, {}).get(f.name) for f in fields),
         )
+
+
+def _standing_texts(
+    tables: SyncTables, fields: Sequence[SyncField], ordinals: Collection[int]
+) -> dict[int, dict[str, str | None]]:
+    """Of these lines those that are in doubt and were read back: what each field holds there. Else a record of which a
+    field is withheld would be in doubt for ever, and sent whole by each run. Fields of text alone: hardly any other is
+    unique."""
+    if not ordinals or any(f.type != "VARCHAR" for f in fields):
+        return {}
+    rows = tables.warehouse.rows(f"SELECT ordinal, found FROM {tables.plan} WHERE in_doubt AND found IS NOT NULL")
+    read = {int(str(n)): json.loads(str(found)) for n, found in rows if int(str(n)) in ordinals}
+    return {
+        n: {f.name: None if found[f.name] is None else str(found[f.name]) for f in fields}
+        for n, found in read.items()
+        if all(f.name in found for f in fields)
+    }
 
 
 def _who_has(reading: HandoverReading, holder: str, ordinal: int, name: str) -> str:

@@ -41,7 +41,7 @@ def described(
     tables: SyncTables, destination: Destination, fields: Mapping[str, DestinationField]
 ) -> Mapping[str, DestinationField]:
     """The object's fields, with those that the sync asks for as they will be. ConfigError where one can't be made."""
-    known, new = key_property.described(tables.spec, destination, fields), _new(tables, destination, fields)
+    known, new = key_property.described(tables.spec, destination, fields), lacking(tables, destination, fields)
     return {**known, **new} if new else known  # an object that takes any field is no mere dict
 
 
@@ -49,7 +49,7 @@ async def to_make(
     tables: SyncTables, destination: Destination, fields: Mapping[str, DestinationField]
 ) -> dict[str, FieldType]:
     """Name → type of the fields that will be made. Denied where the credentials do not suffice. Changes nothing."""
-    new = _new(tables, destination, fields)
+    new = lacking(tables, destination, fields)
     if new and isinstance(destination, MakesFields):
         await destination.try_making_field(tables.spec.object)
     return {name: field.type for name, field in new.items()}
@@ -61,7 +61,7 @@ def refuse_written(tables: SyncTables, new: Sequence[str]) -> None:
     if not new:
         return
     stored = {f.name: ident(f.stored) for f in tables.fields}
-    counted = ", ".join(f"count({stored[name]})" for name in new)
+    counted = ", ".join(f"count(NULLIF(CAST({stored[name]} AS VARCHAR), ''))" for name in new)
     written = tables.warehouse.numbers(f"SELECT {counted} FROM {tables.snapshot}")
     at = f"{tables.spec.where or f'sync {tables.spec.name}'}: create_properties"
     lost = [
@@ -82,7 +82,7 @@ async def make(tables: SyncTables, destination: Destination) -> None:
     if not spec.create_properties or not isinstance(destination, MakesFields):
         return
     fields = (await destination.describe(spec.object)).fields
-    for name, field in _new(tables, destination, fields).items():
+    for name, field in lacking(tables, destination, fields).items():
         await destination.make_field(spec.object, name, field.type)
 
 
@@ -92,20 +92,21 @@ def said(new: Mapping[str, str]) -> list[str]:
     return [f"makes properties: {listed}"] if new else []
 
 
-def _new(
+def lacking(
     tables: SyncTables, destination: Destination, fields: Mapping[str, DestinationField]
 ) -> dict[str, DestinationField]:
+    """The fields that the sync asks for and that `fields` have not, as they will be. ConfigError where one can't be."""
     spec, columns = tables.spec, {f.name: f for f in tables.fields}
-    lacking = [name for name in spec.create_properties if name not in fields and name in columns]
-    if not lacking:
+    names = [name for name in spec.create_properties if name not in fields and name in columns]
+    if not names:
         return {}
     at = f"{spec.where or f'sync {spec.name}'}: create_properties"
     if not isinstance(destination, MakesFields):
-        hint = f"Make {', '.join(lacking)} there yourself, and leave create_properties out."
+        hint = f"Make {', '.join(names)} there yourself, and leave create_properties out."
         raise ConfigError(Problem(f"{at}: {spec.destination} makes no fields", hint=hint))
     found: dict[str, DestinationField] = {}
     problems: list[Problem] = []
-    for name in lacking:
+    for name in names:
         try:
             found[name] = destination.new_field(spec.object, name, _FIELD_OF[kind_of(columns[name].type)])
         except ConfigError as e:

@@ -186,6 +186,8 @@ def check(warehouse: Warehouse, spec: SyncSpec, saved: SavedPlanEntry) -> None:
         raise _stale(name, f"was applied already, by run {run_id}; what it left over is in a new plan")
     if known.status == "erased":
         raise _stale(name, "named somebody who was erased, so its lines were dropped")
+    if known.status == "disconnected":
+        raise _stale(name, "was made before the sync was disconnected")
     if known.status != "saved":
         raise _stale(name, f"is older than {saved_plans.KEPT.days} days, so its lines were dropped")
     if data["columns_sha256"] != saved_lines.columns_digest(tables):

@@ -21,7 +21,7 @@ from revetl.destinations.capabilities import LooksUp
 from revetl.errors import ConfigError, Problem, did_you_mean
 from revetl.model import Scalar, SyncSpec, looked_up_as
 from revetl.privacy.suppressions import Suppressions, anybody_erased
-from revetl.state.sync_tables import SyncTables
+from revetl.state.sync_tables import SyncTables, named_by
 from revetl.sync.batching import ask_in_batches
 from revetl.sync.references import references_table
 from revetl.sync.sync_run import SyncRun
@@ -80,7 +80,7 @@ def _gather(tables: SyncTables, target: str, columns: Sequence[str], every: bool
     """The values to be looked up, each once, into the scratch table `named`."""
     named = " UNION ".join(
         f"""
-        SELECT {tables.source_key("m")} AS row_key, NULLIF(CAST(m.{ident(column)} AS VARCHAR), '') AS value
+        SELECT {tables.source_key("m")} AS row_key, {named_by(f"m.{ident(column)}")} AS value
         FROM {tables.model} m
         """
         for column in columns

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from revetl.state.sync_tables import SyncTables
+from revetl.state.sync_tables import SyncTables, named_by
 from revetl.warehouse.sql import ident
 
 REFERENCE_MISSING = "REFERENCE_MISSING"  # begins the reasons of fields and of links in `runs.waiting`
@@ -104,7 +104,7 @@ def _by_links(tables: SyncTables) -> Iterator[_Naming]:
     for by, to in dict.fromkeys((a.by, a.to) for a in looked_up):
         these = [a for a in looked_up if (a.by, a.to) == (by, to)]
         ids = tables.looked_up(to) if found_any else _NOTHING
-        value = f"NULLIF(CAST(m.{ident(by)} AS VARCHAR), '')"
+        value = named_by(f"m.{ident(by)}")
         yield _Naming(by, f"{these[0].object} by {these[0].match_on}", value, ids, len({a.type for a in these}))
 
 

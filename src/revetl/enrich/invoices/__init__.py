@@ -1,0 +1,1 @@
+"""A vendor's invoice, line by line, beside the ledger."""

@@ -1,0 +1,1 @@
+"""GLEIF as the sandbox serves it."""

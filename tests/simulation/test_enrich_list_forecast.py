@@ -1,0 +1,84 @@
+"""The estimate of a list that shares people with the ledger, and what a kill would leave in doubt."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pyarrow as pa
+import pytest
+
+from revetl.enrich.execution.engine import run_waterfall
+from revetl.enrich.forecasting.estimate import estimate
+from revetl.enrich.options import WaterfallOptions
+from revetl.enrich.report import EnrichReport, Estimate
+from revetl.model import Relation
+from revetl.providers.base import Answer, Lookup
+from revetl.warehouse.base import Warehouse
+from tests.simulation.test_enrich_engine import big, check, enrich, providers, small
+from tests.support.enrich_fakes import FakeProvider, clock, context, person, terms, warehouse_with, waterfall
+from tests.support.virtual_time import run_virtual
+
+LIST = Relation("marts", "people_of_a_list")
+
+
+def load_list(warehouse: Warehouse, numbers: range) -> None:
+    columns = ("golden_id", "first_name", "last_name", "company_domain", "email", "phone")
+    cells = ", ".join(f"{name} VARCHAR" for name in columns)
+    warehouse.execute(f"CREATE OR REPLACE TABLE marts.people_of_a_list ({cells})")
+    rows = [person(n, golden_id=f"row{n}") for n in numbers]
+    warehouse.append(LIST, pa.table({c: pa.array([row.get(c) for row in rows], pa.string()) for c in columns}))
+
+
+def foreseen_and_done(known: int, listed: range) -> tuple[Estimate, EnrichReport]:
+    """Golden records with addresses of their own, of whom the providers' addresses were never verified, then a list."""
+    warehouse = warehouse_with([person(n, email=f"own{n}@acme.example") for n in range(known)])
+    vendors = providers(big=big, small=small, check=check)
+    enrich(warehouse, vendors, run_id="golden")
+    load_list(warehouse, listed)
+    options = WaterfallOptions(entity_name="adhoc:contacts")
+    specs = {name: vendor.spec for name, vendor in vendors.items()}
+    said = estimate(context(warehouse, clock()), waterfall(), specs, LIST, options)
+    ctx = context(warehouse, clock(), "list")
+    return said, run_virtual(run_waterfall(ctx, waterfall(), vendors, LIST, options))
+
+
+@pytest.mark.parametrize("listed", [range(90), range(60, 120), range(30, 90)])
+def test_what_a_list_costs_is_foreseen_whatever_it_shares_with_the_ledger(listed: range) -> None:
+    said, report = foreseen_and_done(90, listed)
+    new = sum(1 for n in listed if n >= 90)
+    assert said.stages[0].lookups == report.providers["big.person"].asked == new
+    assert said.low_usd <= report.spent_usd <= said.high_usd
+    assert report.spent_usd <= said.greatest_usd
+    for stage in said.stages:
+        spec = {"big.person": 0.2, "small.email": 0.03}[stage.provider]
+        row = stage.expected_lookups * stage.hit_rate * spec
+        assert float(stage.expected_usd) == pytest.approx(row, abs=0.02), "the row agrees with itself"
+
+
+class Quick(FakeProvider):
+    async def ask(self, lookup: Lookup) -> Answer:
+        self.before_answer()
+        answer = self.script(lookup.inputs)
+        self.bill.append(tuple(sorted(lookup.inputs.values())))
+        await asyncio.sleep(0.02)
+        return answer
+
+
+def test_no_more_calls_lack_an_outcome_than_a_kill_may_leave_in_doubt() -> None:
+    warehouse = warehouse_with([person(n, email="own@acme.example") for n in range(60)])
+    vendors = providers()
+    quick = Quick(terms("big.person", ("email", "phone"), per_hit="0.20", concurrency=4), big)
+    vendors["big.person"] = quick
+    open_calls = []
+
+    def count() -> None:
+        rows = warehouse.rows(
+            "SELECT count(*) FROM (SELECT call_id FROM revetl.enrichment_calls WHERE provider = 'big.person'"
+            " GROUP BY call_id HAVING count(*) = 1) AS lacking"
+        )
+        open_calls.append(int(str(rows[0][0])))
+
+    quick.before_answer = count
+    enrich(warehouse, vendors)
+    assert len(quick.bill) == 60
+    assert max(open_calls) <= 2 * 4
