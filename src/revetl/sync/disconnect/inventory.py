@@ -22,12 +22,13 @@ from typing import Any
 
 from revetl.clock import naive
 from revetl.model import EXISTED
-from revetl.privacy.suppressions import is_alias
 from revetl.state import syncs
 from revetl.state.sync_tables import SyncTables
 from revetl.sync import typed_text
 from revetl.sync.links.links_table import MAY_STAND
 from revetl.sync.readback import CHUNK_ROWS, KnownRow
+from revetl.sync.rollback.histories import by_record
+from revetl.sync.rollback.vacated_fields import VacatedField, VacatedFields
 from revetl.sync.rollback.verdicts import another_key, keys_of_ids
 from revetl.warehouse.sql import ident
 
@@ -38,12 +39,14 @@ _BEFORE_ALL = datetime(1971, 1, 1, tzinfo=UTC)
 class OurRecord:
     """One record of the snapshot. `created_since`: of one that we created and that nobody merged into another, when the
     run began that did; None: others made it, or nothing tells. `before`: field that we wrote → what stood there before
-    us; None: nothing, or it is not known. `unsure`: field → what a write held whose answer was lost, as JSON has it."""
+    us; None: nothing, or it is not known. `unsure`: field → what a write held whose answer was lost, as JSON has it.
+    `vacated`: field → what we emptied in it, and did not fill since."""
 
     row: KnownRow  # as the snapshot has it: key, now_id, in_doubt, now_run, holder, now__<i>
     created_since: datetime | None = None
     before: dict[str, Any] = field(default_factory=dict)
     unsure: dict[str, Any] = field(default_factory=dict)
+    vacated: dict[str, VacatedField] = field(default_factory=dict)
 
 
 # Whether two values of a field, as outcomes have them, are the same to the destination: (field, one, other).
@@ -78,12 +81,17 @@ class Inventory:
             self.matched += 1
 
 
-def records(tables: SyncTables, same: SameValue = same_text, shared: Collection[str] = ()) -> Iterator[list[OurRecord]]:
+def records(
+    tables: SyncTables,
+    same: SameValue = same_text,
+    shared: Collection[str] = (),
+    vacatable: Collection[str] | None = None,
+) -> Iterator[list[OurRecord]]:
     """In chunks, by key. Memory holds one chunk. Reads only. `shared`: fields in which options of others stand beside
-    ours, so that another value there breaks no series."""
+    ours, so that another value there breaks no series. `vacatable`: as `VacatedFields` has it."""
     chunk: list[OurRecord] = []
     for _, group in groupby(_rows(tables), key=lambda row: row["key"]):
-        chunk.append(_History(same, shared).record(list(group)))
+        chunk.append(_History(same, shared, VacatedFields(vacatable)).record(list(group)))
         if len(chunk) == CHUNK_ROWS:
             yield chunk
             chunk = []
@@ -114,29 +122,13 @@ def _rows(tables: SyncTables) -> Iterator[dict[str, Any]]:
     ids = keys_of_ids(tables)
     chunks = tables.warehouse.stream(
         f"""
-        WITH present AS (
-            SELECT *
-            FROM {tables.shared("outcomes")}
-            WHERE sync = ? AND op IN ('create', 'update', 'delete') AND status IN ('ok', 'accepted', 'unknown')
-                AND NOT {is_alias("key")}
-                AND "at" > ?
-        ),
-        history AS (
-            SELECT n.key AS now_key, o.*
-            FROM present o
-            JOIN {tables.snapshot} n ON n.destination_id = o.destination_id
-            UNION ALL
-            SELECT o.key AS now_key, o.*
-            FROM present o
-            LEFT JOIN ({ids}) y ON y.destination_id = o.destination_id
-            WHERE y.destination_id IS NULL
-        )
         SELECT
             n.key,
             n.destination_id AS now_id,
             n.row_hash IS NULL AS in_doubt,
             n.run_id AS now_run,
             {another_key("n")} AS holder,
+            o.run_id,
             o.op,
             o.status,
             o.error_code,
@@ -147,7 +139,7 @@ def _rows(tables: SyncTables) -> Iterator[dict[str, Any]]:
             r.started_at
             {now}
         FROM {tables.snapshot} n
-        LEFT JOIN history o ON o.now_key = n.key
+        LEFT JOIN ({by_record(tables)}) o ON o.now_key = n.key
         LEFT JOIN {tables.shared("runs")} r ON r.run_id = o.run_id
         LEFT JOIN ({ids}) x ON x.destination_id = n.destination_id
         ORDER BY n.key, o."at", o.run_id
@@ -162,8 +154,8 @@ def _rows(tables: SyncTables) -> Iterator[dict[str, Any]]:
 class _History:
     """The outcomes of one record, read from the oldest on."""
 
-    def __init__(self, same: SameValue, shared: Collection[str]) -> None:
-        self._same, self._shared = same, shared
+    def __init__(self, same: SameValue, shared: Collection[str], vacated: VacatedFields) -> None:
+        self._same, self._shared, self._vacated = same, shared, vacated
         self._written: dict[str, list[Any]] = {}  # field → what we last wrote; after a lost answer, what it may hold
 
     def record(self, history: Sequence[dict[str, Any]]) -> OurRecord:
@@ -171,15 +163,17 @@ class _History:
         present_id = record.row["now_id"] or record.row["destination_id"]  # of a delete that is in doubt it is not kept
         for row in history:
             sure = row["status"] != "unknown"
+            stood = self._vacated.take_in(row) if row["op"] is not None else {}
             if row["op"] == "delete" and sure:
                 record.created_since, record.before = None, {}
                 self._written.clear()
             elif row["op"] == "create":
                 self._create(record, row, is_present=row["destination_id"] == present_id is not None)
             elif row["op"] == "update":
-                self._update(record, row)
+                self._update(record, row, stood)
             if row["op"] is not None:
                 record.unsure = {} if sure else json.loads(row["after"] or "{}")
+        record.vacated = self._vacated.fields
         return record
 
     def _create(self, record: OurRecord, row: dict[str, Any], *, is_present: bool) -> None:
@@ -195,9 +189,8 @@ class _History:
             record.before = dict.fromkeys(changed)
         self._note_written(row)
 
-    def _update(self, record: OurRecord, row: dict[str, Any]) -> None:
-        before = record.before
-        stood, after = typed_text.load(row["before"]), typed_text.load(row["after"])
+    def _update(self, record: OurRecord, row: dict[str, Any], stood: Mapping[str, Any]) -> None:
+        before, after = record.before, typed_text.load(row["after"])
         for name in json.loads(row["changed_fields"] or "[]"):
             if name not in before or self._is_broken(name, stood):
                 before[name] = stood.get(name)

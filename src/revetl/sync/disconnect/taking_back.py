@@ -71,7 +71,7 @@ async def decide(run: SyncRun, destination: Destination, way: Leaving, metadata:
     deciding = _Deciding(run, destination, every, way, schema.fields, metadata)
     meter, done = run.ctx.progress("reading"), 0
     others = await run.on_tables(shared_records.others)
-    chunks = await run.on_tables(inventory.records, deciding.same, deciding.shared)
+    chunks = await run.on_tables(inventory.records, deciding.same, deciding.shared, deciding.vacatable)
     while (chunk := await run.ctx.offload(next, chunks, None)) is not None:
         found = await deciding.chunk(chunk)
         found = await run.on_tables(leave_shared, others, found, fields=True)
@@ -100,6 +100,7 @@ class _Deciding:
         choices = RollbackChoices(archive_created=True)
         self._judge = RollbackJudge(tables, self._forms, every, choices, described)
         self.shared = multi_select.names(tables.spec, described)
+        self.vacatable = [name for name, there in described.items() if there.vacatable]
         self._repeatable = destination.idempotent(tables.spec.object, tables.spec.match_on)
         self._unseen = write_only(destination)
         self._every = every
@@ -145,10 +146,20 @@ class _Deciding:
         if self._way is Leaving.ARCHIVE and since is not None and made_at is not None and made_at < since - _CLOCK_SKEW:
             yield RollbackVerdict(self._every.run_id, row["key"], row["destination_id"], None, "left", STOOD_BEFORE)
             return
+        row = self._with_match_value(record, row, match)
         if record.unsure and match is not None:
             row = {**row, "written": json.dumps(self._as_it_arrived(record, row, match))}
         for verdict in self._judge.record(row, match, by_value, foreign):
             yield self._with_metadata(verdict)
+
+    def _with_match_value(self, record: OurRecord, row: KnownRow, match: RecordMatch | None) -> KnownRow:
+        """A record that we made keeps what it is found by; so where we emptied that, it gets it back."""
+        name = str(self._tables.spec.match_on)
+        made = self._way is Leaving.CLEAR and record.created_since is not None
+        if not made or name not in record.vacated or match is None or match.fields.get(name):
+            return row
+        before = {**json.loads(row["earlier"]), name: record.vacated[name].stood}
+        return {**row, "changed_fields": json.dumps([*before]), "earlier": json.dumps(before, default=str)}
 
     def _as_it_arrived(self, record: OurRecord, row: KnownRow, match: RecordMatch) -> dict[str, object]:
         """What we sent last, where a write whose answer was lost turns out to have been applied."""
@@ -179,6 +190,7 @@ class _Deciding:
             "destination_id": record.row["now_id"] or record.row["destination_id"],
             "error_code": None,
             "known": True,
+            "vacated": record.vacated,
             "changed_fields": json.dumps(changed),
             "earlier": json.dumps(before, default=str),
             "written": json.dumps({name: typed_text.text(value) for name, value in now.items()}),

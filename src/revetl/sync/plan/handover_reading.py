@@ -158,7 +158,8 @@ def _find_wants(tables: SyncTables, unique: UniqueField) -> bool:
         FROM ({with_change_list(tables.plan)}) p
         WHERE p.outcome IS NULL AND {changed(field.name)}
         """
-    moves = f"p.op = 'update' AND (p.in_doubt OR {before} IS DISTINCT FROM {after})"
+    # What was read there differs, or the field would have left the line; the snapshot may know less.
+    moves = f"p.op = 'update' AND (p.in_doubt OR p.found IS NOT NULL OR {before} IS DISTINCT FROM {after})"
     if field.name == tables.spec.match_on and not tables.warehouse.scalar(
         f"SELECT count(*) FROM ({lines}) p WHERE {moves}", int
     ):

@@ -3,6 +3,7 @@ the destination is away, or the process dies → nothing was sent, and the next 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 
 from revetl.destinations.base import Destination, RecordMatch
@@ -10,13 +11,14 @@ from revetl.destinations.capabilities import LooksUp, write_only
 from revetl.errors import ConfigError
 from revetl.model import RunRecord, Scalar, SyncSpec
 from revetl.state.sync_tables import SyncTables
-from revetl.sync import shared_records
+from revetl.sync import shared_records, typed_text
 from revetl.sync.batching import ask_in_batches
 from revetl.sync.merged_records import find_foreign
 from revetl.sync.readback import CHUNK_ROWS, KnownRow, NormalForms, read_back, read_by_id, require_readable
-from revetl.sync.rollback import verdicts
+from revetl.sync.rollback import vacated_fields, verdicts
 from revetl.sync.rollback.judge import RollbackChoices, RollbackJudge, match_value
 from revetl.sync.rollback.shared_verdicts import leave_shared
+from revetl.sync.rollback.vacated_fields import VacatedRecord
 from revetl.sync.sync_run import SyncRun
 
 
@@ -35,8 +37,11 @@ async def decide(run: SyncRun, destination: Destination, undone: RunRecord, choi
     repeatable = destination.idempotent(spec.object, spec.match_on)
     names = [f.name for f in tables.fields]
     others = await run.on_tables(shared_records.others)
+    vacatable = [name for name, there in described.items() if there.vacatable]
+    vacated = await run.on_tables(vacated_fields.of_run, undone.run_id, vacatable)
     meter, done = run.ctx.progress("reading"), 0
     async for rows, stands in read_back(chunks, destination, spec.object, names, offload=run.ctx.offload):
+        rows = [_with_vacated(row, vacated.get(row["key"])) for row in rows]
         if unseen:
             found = [v for row in rows for v in judge.unseen(row, repeatable)]
         else:
@@ -48,6 +53,18 @@ async def decide(run: SyncRun, destination: Destination, undone: RunRecord, choi
         done += len(rows)
         if meter:
             meter(done, total)
+
+
+def _with_vacated(row: KnownRow, record: VacatedRecord | None) -> KnownRow:
+    """The row with what we emptied in the record, and with what stood before the run in place of such an emptiness."""
+    if record is None:
+        return {**row, "vacated": {}}
+    earlier = (
+        row["earlier"]
+        if row["op"] != "update"
+        else json.dumps({**typed_text.load(row["earlier"]), **record.before}, default=str)
+    )
+    return {**row, "earlier": earlier, "vacated": record.fields}
 
 
 async def _refuse_events(destination: Destination, spec: SyncSpec) -> None:

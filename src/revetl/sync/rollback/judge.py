@@ -12,12 +12,12 @@ from typing import Any
 from revetl.destinations.base import DestinationField, RecordMatch
 from revetl.destinations.capabilities import PublishesRuns, write_only
 from revetl.model import ERASED, EXISTED, RunRecord, Scalar, Status
-from revetl.state.outcomes import VACATED
 from revetl.state.sync_tables import SyncTables
 from revetl.sync import merged_records, typed_text
 from revetl.sync.plan import multi_select
 from revetl.sync.plan.policies import allows
 from revetl.sync.readback import KnownRow, NormalForms
+from revetl.sync.rollback.vacated_fields import VacatedField
 from revetl.sync.rollback.verdicts import EDITED_THERE, RollbackVerdict
 
 # The destination's clock and ours may differ by this much before a record counts as older than the run.
@@ -33,6 +33,7 @@ NOT_CREATED = "the run got no answer, and it was not created"
 NOT_KEPT = "the run did not keep what stood there"
 AS_BEFORE = "stands as before the run"
 EDITED = "every field that it changed was edited or written since"
+EMPTIED_SINCE = "emptied since by run {}, which did not end: roll that one back first"
 NO_STEP_BACK = "the destination takes no step back"
 NO_COLUMN = "its column has left the model"
 UNSEEN_DOUBT = "in doubt, and the destination can't be read"
@@ -84,7 +85,8 @@ class RollbackJudge:
         foreign: Collection[str] = (),
     ) -> Iterator[RollbackVerdict]:
         """The rows of `rollback__<sync>` for one record: one for itself, one per field that the run changed. `foreign`:
-        ids that lead to what stands there and were never ours (`merged_records.find_foreign`)."""
+        ids that lead to what stands there and were never ours (`merged_records.find_foreign`). `row` has beside its
+        columns `vacated`: field → what we emptied there and have not filled since."""
         changed = list(json.loads(row["changed_fields"] or "[]"))
         if row["op"] == "delete" and self._was_erased(row):
             yield self._left(row, ERASED_FOR_GOOD)
@@ -206,15 +208,34 @@ class RollbackJudge:
                     return verdict("left", NO_STEP_BACK)
                 return verdict("restore", earlier=typed_text.text(value))
             return verdict("already", earlier=typed_text.text(value))
-        there = self._described.get(name) or DestinationField(name, "string")
-        emptied = row["error_code"] == VACATED and now == "" and there.vacatable
-        if emptied or now == form(name, wrote_typed):
+        vacated = self._vacated(row, name, now)
+        held = now if vacated is None else self._form_of_kept(name, vacated.stood)
+        if held == form(name, wrote_typed) or (vacated is not None and held == form(name, value)):
             if self._is_no_way_back(name, now, form(name, value), value):
                 return verdict("left", NO_STEP_BACK)
             return verdict("restore", earlier=typed_text.text(value))
+        if vacated is not None:
+            return verdict("left", EMPTIED_SINCE.format(vacated.run_id))
         if now == form(name, row[f"now__{index}"]):
             return verdict("left", f"written since by run {row['now_run']}")
         return verdict("left", EDITED_THERE, earlier=typed_text.text(value), written=typed_text.text(wrote_typed))
+
+    def _vacated(self, row: KnownRow, name: str, now: str) -> VacatedField | None:
+        """What was emptied by a run of ours in a field that stands empty. None too where we know that it was given its
+        value afterwards: then a person emptied it."""
+        vacated: VacatedField | None = row["vacated"].get(name)
+        if vacated is None or now != "":
+            return None
+        known = self._forms.of(name, row[f"now__{self._fields[name][0]}"])
+        given = not row["in_doubt"] and known != "" and known == self._form_of_kept(name, vacated.given)
+        return None if given else vacated
+
+    def _form_of_kept(self, name: str, kept: Any) -> str:
+        """Of a value as outcomes keep it."""
+        try:
+            return self._forms.of(name, typed_text.fit(self._fields[name][1].type, kept))
+        except ValueError:  # the column can't hold it: it equals nothing that it held
+            return repr(kept)
 
     def _is_no_way_back(self, name: str, now: str, form: str, value: Scalar) -> bool:
         """Whether the destination would not go there from what stands: it goes only forward, or has no such option any
@@ -265,7 +286,8 @@ class RollbackJudge:
                 wrote = typed_text.fit(column.type, written.get(name) if name in changed else None)
             except ValueError:
                 wrote = repr(written.get(name))
-            if self._forms.of(name, match.fields.get(name)) != self._forms.of(name, wrote):
+            now = self._forms.of(name, match.fields.get(name))
+            if now != self._forms.of(name, wrote) and self._vacated(row, name, now) is None:
                 return self._left(row, CREATED_AND_EDITED, match)
         found = {name: value for name, value in match.fields.items() if name in self._fields}
         return self._verdict(row, match, "archive", changed_fields="[]", found=json.dumps(found, default=str))
