@@ -67,6 +67,7 @@ async def one_of_each(version: str) -> None:
             "hubspot", options(sandbox.base_url, version, token="pat-readonly"), SystemClock()
         ) as hubspot:
             assert len(await hubspot.probe("deals", None)) > 0
+            assert (await hubspot.scopes("deals", None, [], makes_fields=False)).missing
     warehouse.close()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any, ClassVar
@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import pytest
 
 from revetl.enrich.options import WaterfallOptions
+from revetl.enrich.project_budget import NO_PROJECT_BUDGET
 from revetl.enrich.report import EnrichReport, Estimate, ProviderReport, StageEstimate
 from revetl.errors import ConfigError, GuardrailError
 from revetl.project import BuildResult
@@ -25,6 +26,7 @@ class FakeProject:
     target = "dev"
     state_dir = None
     providers: ClassVar[dict[str, Any]] = {}
+    settings = SimpleNamespace(budget=NO_PROJECT_BUDGET)
 
     def __init__(self, *waterfalls: str) -> None:
         self.done: list[str] = []
@@ -48,6 +50,9 @@ class FakeProject:
 
     def connected(self, names: Sequence[str], clock: Any) -> dict[str, Any]:
         return dict.fromkeys(names)
+
+    def refuse_missing_credentials(self, names: Iterable[str]) -> None:
+        """None lacks."""
 
     def sagas(self) -> list[Any]:
         return []
