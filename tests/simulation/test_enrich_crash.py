@@ -1,7 +1,7 @@
 """A crash at every step: each statement, each commit, each moment of a call. Then the run that follows.
 
-The vendor's own bill is the witness: it is kept outside of everything that crashes. By default every ninth step is
-tried; REVETL_EVERY_STEP=1 tries all, REVETL_STRIDE=29 every 29th.
+The vendor's own bill is the witness: it is kept outside of everything that crashes. By default every 19th step is
+tried; REVETL_EVERY_STEP=1 tries all, REVETL_STRIDE=9 every ninth.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ COUNTED = (
     " HAVING sum(committed_usd) <> 0 ORDER BY 1, 2"
 )
 PEOPLE_N = 10
-STRIDE = 1 if os.environ.get("REVETL_EVERY_STEP") else int(os.environ.get("REVETL_STRIDE", "9"))
+STRIDE = 1 if os.environ.get("REVETL_EVERY_STEP") else int(os.environ.get("REVETL_STRIDE", "19"))
 
 
 class Crash(BaseException):

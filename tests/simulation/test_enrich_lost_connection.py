@@ -1,7 +1,7 @@
 """The connection to the warehouse is lost at every step of a run. The vendor's own bill is the witness: nothing is paid
 for twice, nothing that was paid for is missing in the ledger, nothing stands there twice.
 
-By default every 13th step is tried; REVETL_EVERY_STEP=1 tries all, REVETL_STRIDE=29 every 29th.
+By default every 29th step is tried; REVETL_EVERY_STEP=1 tries all, REVETL_STRIDE=13 every 13th.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from tests.support.losing import LosingWarehouse
 from tests.support.virtual_time import run_virtual
 
 PEOPLE_N = 12
-STRIDE = 1 if os.environ.get("REVETL_EVERY_STEP") else int(os.environ.get("REVETL_STRIDE", "13"))
+STRIDE = 1 if os.environ.get("REVETL_EVERY_STEP") else int(os.environ.get("REVETL_STRIDE", "29"))
 HELD = "SELECT coalesce(sum(held_usd), 0) FROM revetl.enrichment_spend"
 VALUES = "SELECT key, field, value, provider, rejected_reason FROM revetl.enrichment_values ORDER BY 1, 2, 3, 4, 5"
 DOUBTS = "SELECT count(*) FROM revetl.enrichment_calls WHERE status = 'in_doubt'"

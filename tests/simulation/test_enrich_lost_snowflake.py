@@ -35,8 +35,7 @@ def wanted(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
     return list(warehouse.rows(VALUES))
 
 
-@pytest.mark.parametrize("is_done", [True, False])
-@pytest.mark.parametrize("at", [2, 4, 7])
+@pytest.mark.parametrize(("at", "is_done"), [(2, True), (4, False), (7, True)])
 def test_the_answer_to_a_commit_is_lost(
     tmp_path: Any, monkeypatch: pytest.MonkeyPatch, wanted: list[Any], at: int, is_done: bool
 ) -> None:

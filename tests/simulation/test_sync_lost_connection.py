@@ -1,7 +1,7 @@
 """The connection to the warehouse is lost at every step of a sync, and comes back. Nothing is sent twice, nothing is
 left out, nothing is in doubt; and nothing is sent once another run has taken the sync over.
 
-By default every 13th step is tried; REVETL_EVERY_STEP=1 tries all, REVETL_STRIDE=29 every 29th.
+By default every 29th step is tried; REVETL_EVERY_STEP=1 tries all, REVETL_STRIDE=13 every 13th.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tests.support.losing import LosingWarehouse
 from tests.support.sync_bench import Bench, read_back
 from tests.support.virtual_time import run_virtual
 
-STRIDE = 1 if os.environ.get("REVETL_EVERY_STEP") else int(os.environ.get("REVETL_STRIDE", "13"))
+STRIDE = 1 if os.environ.get("REVETL_EVERY_STEP") else int(os.environ.get("REVETL_STRIDE", "29"))
 PEOPLE = [(str(i), f"p{i}@x.io", f"P{i}", "Bern") for i in range(40)]
 CHANGED = [(str(i), f"p{i}@x.io", f"Q{i}" if i % 3 else f"P{i}", "Bern") for i in range(4, 44)]
 

@@ -392,7 +392,7 @@ DAYS = st.lists(
 )
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(days=DAYS, data=st.data(), crash=st.integers(0, 6))
 def test_whenever_a_backup_is_restored_every_record_is_found_by_its_key(
     tmp_path_factory: pytest.TempPathFactory, days: list[dict[str, str]], data: st.DataObject, crash: int

@@ -337,7 +337,7 @@ DAYS = st.lists(
 )
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(days=DAYS, data=st.data())
 def test_whenever_a_backup_is_restored_no_record_is_made_twice(
     tmp_path_factory: pytest.TempPathFactory, days: list[dict[str, str]], data: st.DataObject
