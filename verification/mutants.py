@@ -76,7 +76,7 @@ MUTANTS = (
     Mutant("a refresh that was stopped is forgotten", "sync/apply/checkpoint.py", "    if plan.full_refresh:\n", "    if False:\n", "machine"),
     Mutant("fill_blank writes over what stands there", "sync/plan/policies.py", '    if policy == "fill_blank":\n        return False\n', '    if policy == "fill_blank":\n        return True\n', "machine"),
     Mutant("a field that was kept is remembered as ours", "sync/plan/policies.py", "CASE WHEN k.verdict_{i} = 'kept' THEN {stands} ELSE {plan}.{after} END", "{plan}.{after}", "machine"),
-    Mutant("a rollback writes over what a person has edited since", "sync/rollback/judge.py", "        if emptied or now == form(name, wrote_typed):\n", "        if True:\n", "machine"),
+    Mutant("a rollback writes over what a person has edited since", "sync/rollback/judge.py", "        if held == form(name, wrote_typed) or (vacated is not None and held == form(name, value)):\n", "        if True:\n", "machine"),
     Mutant("what was rolled back is sent again", "sync/rollback/plan.py", "    queue.replace(tables, restored, queue.ROLLED_BACK, now, run_id)\n", "    return\n", "machine"),
     Mutant("what was accepted is sent over", "sync/drift/resolution.py", 'queue.would_be_planned(tables, "n.row_hash") if chosen.accept else "FALSE"', '"FALSE"', "machine"),
     Mutant("a reassert sends what a rollback or an accepted value holds", "sync/drift/left_out.py", 'return f"key NOT IN (SELECT key FROM {tables.scratch(_SCRATCH)})"', 'return "TRUE"', "machine"),

@@ -275,7 +275,7 @@ def test_an_estimate_is_an_upper_bound_and_says_what_it_assumes():
     load_people(warehouse, [person(n) for n in range(1000, 1090)])
     known = estimate(context(warehouse, clock()), waterfall(), specs, PEOPLE)
     assert not known.stages[0].assumed
-    assert known.stages[0].hit_rate == 40 / 60
+    assert known.stages[0].hit_rate == pytest.approx(40 / 60, abs=0.02), "what was drawn, as the cost beside it"
     nothing = estimate(context(warehouse, clock()), waterfall(), specs, PEOPLE, WaterfallOptions(limit=0))
     assert nothing.greatest_usd == 0
 
