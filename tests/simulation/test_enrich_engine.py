@@ -7,6 +7,8 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
+import pytest
+
 from revetl.enrich.execution.engine import run_waterfall
 from revetl.enrich.execution.usable_answers import EMPTY_AT_MOST
 from revetl.enrich.forecasting.estimate import estimate
