@@ -8,7 +8,7 @@ help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 setup:
-	@bash scripts/setup.sh starter,pandas
+	@bash scripts/setup.sh starter,pandas,service
 
 setup-dev:
 	@bash scripts/setup.sh dev

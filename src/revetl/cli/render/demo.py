@@ -39,6 +39,7 @@ def show_demo(out: Console, result: DemoResult) -> None:
     for line, what in (
         (f"cd {where}", "a project like any other"),
         ("revetl runs", "what each run did"),
+        ("revetl serve", "the same as a page, at http://127.0.0.1:8420"),
         ("revetl explain KEY", "one record's sources, values and outcomes"),
         ("duckdb warehouse.duckdb", "schema revetl: plans, outcomes, provider calls"),
     ):
