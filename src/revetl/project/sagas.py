@@ -10,7 +10,7 @@ from revetl.documents import read_yaml
 from revetl.errors import ConfigError, Problem
 from revetl.model import SagaSpec
 from revetl.project.manifest import Manifest
-from revetl.project.selection import NamesNothing, selected
+from revetl.project.selection import selected
 from revetl.project.settings import SagaSettings
 
 
@@ -38,9 +38,7 @@ def read_sagas(
         chosen, missing = set[str](), list[str]()
         for selector in (word for words in settings.syncs for word in words.split()):
             try:
-                chosen |= {names[id_] for id_ in selected(manifest, [selector], (), names)}
-            except NamesNothing as e:
-                missing += [problem.message for problem in e.problems]
+                chosen |= {names[id_] for id_ in selected(manifest, [selector], (), names, nothing=missing)}
             except ConfigError as e:
                 for problem in e.problems:
                     wrong(saga, problem.message, problem.hint)

@@ -27,26 +27,31 @@ _WILD = "*?[]"
 Node = Mapping[str, Any]
 
 
-class NamesNothing(ConfigError):
-    """A selector that is understood, and names nothing in the whole project."""
-
-
-def selected(manifest: Manifest, select: Sequence[str], exclude: Sequence[str], among: Iterable[str]) -> set[str]:
+def selected(
+    manifest: Manifest,
+    select: Sequence[str],
+    exclude: Sequence[str],
+    among: Iterable[str],
+    *,
+    nothing: list[str] | None = None,
+) -> set[str]:
     """The ids of `among` that a selector names and none excludes. No selector names all.
 
-    ConfigError for a selector that is not understood or names nothing in the whole project.
+    ConfigError for a selector that is not understood, or that names nothing in the whole project; where there is a list
+    `nothing`, a sentence on each of the latter is put there instead.
     """
     pool = set(among)
-    chosen = pool if not select else pool & _any(manifest, select)
-    return chosen - _any(manifest, exclude)
+    chosen = pool if not select else pool & _any(manifest, select, nothing)
+    return chosen - _any(manifest, exclude, nothing)
 
 
-def _any(manifest: Manifest, selectors: Sequence[str]) -> set[str]:
+def _any(manifest: Manifest, selectors: Sequence[str], nothing: list[str] | None) -> set[str]:
     words = [word for selector in selectors for word in selector.split()]
-    return set().union(*(set.intersection(*(_one(manifest, part) for part in word.split(","))) for word in words))
+    named = ((_one(manifest, part, nothing) for part in word.split(",")) for word in words)
+    return set().union(*(set.intersection(*parts) for parts in named))
 
 
-def _one(manifest: Manifest, selector: str) -> set[str]:
+def _one(manifest: Manifest, selector: str, nothing: list[str] | None) -> set[str]:
     parsed = _SELECTOR.fullmatch(selector)
     value = parsed["value"] if parsed else ""
     if parsed is None or not value or (parsed["at"] and parsed["after"] is not None):
@@ -60,7 +65,10 @@ def _one(manifest: Manifest, selector: str) -> set[str]:
     found = {id_ for id_, node in manifest.selectable.items() if method(node, value, arguments)}
     if not found:
         names = [str(n["name"]) for n in manifest.sync_nodes().values()]
-        raise NamesNothing(f"the selector {quoted(selector)} names nothing", hint=did_you_mean(value, names))
+        said = f"the selector {quoted(selector)} names nothing"
+        if nothing is None:
+            raise ConfigError(said, hint=did_you_mean(value, names))
+        nothing.append(said)
     out = set(found)
     if parsed["at"]:
         below = found | _reached(found, manifest.children)
