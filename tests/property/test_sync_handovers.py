@@ -19,7 +19,7 @@ from revetl.sync.plan.handover_order import Arrangement, Hold, Want, arrange
 from tests.support.crashing import Crash, CrashingWarehouse, Fuse
 from tests.support.sync_bench import Bench
 
-EXAMPLES = int(os.environ.get("REVETL_EXAMPLES", "10"))
+EXAMPLES = int(os.environ.get("REVETL_EXAMPLES", "6"))
 OFFSETS, STRIDE = (1 if EXAMPLES < 1000 else 24), 24
 
 KEYS = ("1", "2", "3", "4")

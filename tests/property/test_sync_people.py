@@ -18,7 +18,7 @@ from revetl.model import Change, Operation, Scalar
 from tests.support.crashing import Crash, CrashingWarehouse, Fuse
 from tests.support.sync_bench import Bench
 
-EXAMPLES = int(os.environ.get("REVETL_EXAMPLES", "10"))
+EXAMPLES = int(os.environ.get("REVETL_EXAMPLES", "6"))
 KEYS = ("1", "2", "3")
 State = dict[str, tuple[str, str | None, str | None]]
 

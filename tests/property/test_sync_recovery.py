@@ -19,7 +19,7 @@ from tests.support.crashing import Crash, CrashingWarehouse, Fuse
 from tests.support.sync_bench import Bench
 
 # How much is tried: CI tries a little each time, `REVETL_EXAMPLES=100000` a lot.
-EXAMPLES = int(os.environ.get("REVETL_EXAMPLES", "10"))
+EXAMPLES = int(os.environ.get("REVETL_EXAMPLES", "6"))
 STRIDE = 2 if EXAMPLES < 1000 else 40
 
 KEYS = ("1", "2", "3", "4")

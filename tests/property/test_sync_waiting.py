@@ -18,7 +18,7 @@ from revetl.model import Change
 from revetl.sync.retry import due
 from tests.support.sync_bench import Bench
 
-EXAMPLES = int(os.environ.get("REVETL_EXAMPLES", "10"))
+EXAMPLES = int(os.environ.get("REVETL_EXAMPLES", "6"))
 KEYS = ("1", "2", "3", "4")
 TWIN = "9"  # has the first record's address, until it gets one of its own
 OUTSIDE = ("CONFLICT", "INVALID_OPTION", "MISSING_SCOPES", "OBJECT_NOT_FOUND", "ANY_WORD", "403")
