@@ -232,7 +232,7 @@ def measure(directory: Path, result: DemoResult) -> None:
         accepted: dict[tuple[str, str], dict[str, int]] = {}
         for entity_name, field_name, provider, n in warehouse.rows(
             "SELECT entity, field, provider, count(DISTINCT key) FROM revetl.enrichment_values"
-            " WHERE rejected_reason IS NULL GROUP BY entity, field, provider"
+            " WHERE rejected_reason IS NULL GROUP BY entity, field, provider ORDER BY 4 DESC, provider"
         ):
             accepted.setdefault((str(entity_name), str(field_name)), {})[str(provider)] = int(str(n))
         for entity, enriched, fields in (
