@@ -182,7 +182,7 @@ _MOMENTS = ("asked_at", "answered_at", "observed_at", "expires_at")
 
 def _made(type_: type[T], data: Mapping[str, Any]) -> T:
     # T is one of three dataclasses, which a type variable can't say.
-    given = {field.name: data[field.name] for field in fields(type_)}  # type: ignore[arg-type]
+    given = {field.name: data[field.name] for field in fields(type_)}  # type: ignore[arg-type]  # callers give a dataclass
     for name in _MOMENTS:
         if given.get(name) is not None:
             given[name] = datetime.fromisoformat(given[name])
