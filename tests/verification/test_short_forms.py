@@ -43,7 +43,7 @@ def test_machine_notices_a_person_whom_the_oracle_does_not_know_of() -> None:
 
 def test_people() -> None:
     total = machine.Tally()
-    for seed in (1, 21):  # the second: a record in doubt of which a person holds a value by now
+    for seed in (1, 21):
         total.add(people.People(seed).play(steps=25))
     assert total.failures == []
     assert total.steps.total() == 50
