@@ -23,7 +23,11 @@ from typing import Any
 
 import pytest
 
+from revetl.golden.cells import cluster_table
 from revetl.golden.expectation import Pattern, Start, learn
+from revetl.golden.review.estimate import ReviewScores, review_scores
+from revetl.golden.review.review_file import ReviewedPair
+from revetl.golden.review.sampling import draw
 from revetl.model import Relation
 from revetl.warehouse.open import open_warehouse
 from tests.dbt.conftest import REPOSITORY
@@ -128,6 +132,19 @@ def patterns(directory: Path, output: Mapping[str, Any]) -> dict[str, list[Patte
     return found
 
 
+def review(
+    directory: Path, output: Mapping[str, Any], truth: Mapping[str, str], found: Mapping[str, str]
+) -> ReviewScores:
+    """What two hundred pairs say of all, where whoever is asked knows the truth."""
+    with closing(open_warehouse(dict(output), root=directory, state_schema="revetl")) as warehouse:
+        clusters = cluster_table(warehouse, Relation("analytics", "int_member_clusters"))
+        drawn = draw(warehouse, Relation("analytics", "int_member_pairs"), clusters, n_pairs=200, seed=1)
+    answers = [
+        ReviewedPair(p.left_key, p.right_key, p.band, p.weight, truth[p.left_key] == truth[p.right_key]) for p in drawn
+    ]
+    return review_scores(answers, found)
+
+
 def scores(found: Mapping[str, str], truth: Mapping[str, str]) -> tuple[float, float]:
     """Precision and recall by pairs of records."""
     assert found.keys() == truth.keys()
@@ -188,6 +205,7 @@ def test_the_guide_matches_members_of_a_club(tmp_path: Path, kind: str) -> None:
         assert done.returncode == 0, done.stdout[-4000:]
         found = clusters(directory, output, "int_member_clusters")
         counted = patterns(directory, output)
+        drawn = review(directory, output, truth, found)
     n_pairs, n_records = len(truth) * (len(truth) - 1) / 2, len(truth)
     assert sum(p.n_pairs for p in counted["candidates"]) < 0.1 * n_pairs
     assert sum(p.n_pairs for p in counted["chance"]) == 50 * n_records - 50 * 51 / 2
@@ -200,6 +218,12 @@ def test_the_guide_matches_members_of_a_club(tmp_path: Path, kind: str) -> None:
     precision, recall = scores(found, truth)
     print(f"{kind}: {len(truth)} records {precision=:.4f} {recall=:.4f}")
     assert precision >= 0.97
+    print(f"{kind}: {drawn}")
+    assert drawn.precision is not None
+    assert drawn.recall is not None
+    assert drawn.precision.low <= precision <= drawn.precision.high
+    # Recall of a review is of what was compared: nearly all here.
+    assert drawn.recall.low <= recall <= drawn.recall.high
     # What is missed has no date, and a name that several members have: 24 given names for 900 people.
     assert recall >= 0.90
 
