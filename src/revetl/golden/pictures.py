@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 from revetl.golden.curve import ThresholdPoint, best_point
 from revetl.safe_text import for_html
@@ -93,6 +94,57 @@ def _curve_drawn(curve: Sequence[ThresholdPoint], best: ThresholdPoint, said: st
         points = " ".join(f"{x(p.threshold):.1f},{y(share):.1f}" for p, share in zip(curve, shares, strict=True))
         yield f'<polyline class="{name}" points="{points}"/>'
         yield f'<text class="strong" x="{WIDTH - RIGHT + 12}" y="{end + 4:.1f}">{name}</text>'
+
+
+@dataclass(frozen=True, slots=True)
+class PairEvidence:
+    """Two records and what makes them one. `fields`: each with its weight, below zero where it speaks against."""
+
+    left: str
+    right: str
+    weight: float
+    fields: tuple[tuple[str, float], ...]
+
+
+_SHOWN_PAIRS, _ROW, _NAMES, _LONGEST = 12, 22, 300, 38
+
+
+def evidence_svg(pairs: Sequence[PairEvidence], title: str) -> str:
+    """A bar for the weight of each field, a group of bars for each pair: the twelve heaviest pairs."""
+    shown = list(pairs[:_SHOWN_PAIRS])
+    bits = [weight for pair in shown for _, weight in pair.fields] or [1.0]
+    low, high = min(0.0, *bits), max(0.0, *bits)
+    zero = LEFT + _NAMES + (0 - low) / (high - low or 1) * (WIDTH - LEFT - _NAMES - 110)
+    scale = (WIDTH - LEFT - _NAMES - 110) / (high - low or 1)
+    n_rows = sum(len(pair.fields) + 1 for pair in shown)
+    height = TOP + n_rows * _ROW + len(shown) * 12 + 24
+    heaviest = f" The heaviest has {shown[0].weight:,.1f} bits." if shown else ""
+    said = f"{len(pairs):,} pairs of records are joined; {len(shown):,} are shown.{heaviest}"
+    return framed(title, said, height, _evidence_drawn(shown, said, zero, scale))
+
+
+def _evidence_drawn(pairs: Sequence[PairEvidence], said: str, zero: float, scale: float) -> Iterator[str]:
+    yield f'<text class="sub" x="32" y="66">{for_html(said)}</text>'
+    y = float(TOP)
+    for pair in pairs:
+        names = f"{_cut(pair.left)} and {_cut(pair.right)}"
+        yield f'<text class="strong" x="32" y="{y:.1f}">{for_html(names)}</text>'
+        at = WIDTH - 32
+        yield f'<text class="strong number" x="{at}" y="{y:.1f}" text-anchor="end">{pair.weight:+,.1f}</text>'
+        for name, weight in pair.fields:
+            y += _ROW
+            width = max(abs(weight) * scale, 1)
+            x = zero if weight >= 0 else zero - width
+            side = "for" if weight >= 0 else "against"
+            yield f'<text class="sub" x="48" y="{y:.1f}">{for_html(_cut(name))}</text>'
+            yield f'<rect class="{side}" x="{x:.1f}" y="{y - 11:.1f}" width="{width:.1f}" height="13" rx="2"/>'
+            end = max(zero, x + width) + 6
+            yield f'<text class="tick" x="{end:.1f}" y="{y:.1f}">{weight:+,.1f}</text>'
+        y += _ROW + 12
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
 def _ticks(low: float, high: float, about: int = 10) -> list[float]:

@@ -4,10 +4,10 @@ shown a sample. The warehouse is only read."""
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from revetl.errors import ConfigError, Problem, quoted
 from revetl.golden.cells import ClusterTable, cluster_table, labelled_cells, labels_in_warehouse
@@ -16,8 +16,8 @@ from revetl.golden.curve import ThresholdPoint, labelled_weights, reviewed_weigh
 from revetl.golden.review.estimate import ReviewScores, review_scores
 from revetl.golden.review.review_file import is_review, read_review, write_review
 from revetl.golden.review.sampling import DrawnPair, clusters_of, draw, values
-from revetl.project.matching_meta import MatchingMeta
 from revetl.usecases.caller import Caller
+from revetl.usecases.matching_models import matching_of, pairs_above
 
 if TYPE_CHECKING:
     from revetl.model import Relation
@@ -74,7 +74,8 @@ def evaluate(
     if is_review(labels):
         return _by_review(project, model, labels, caller, entity)
     said = _labels(labels)
-    weighed = project.relation(pairs) if pairs is not None else _pairs_above(project, model)
+    weights_of = pairs or pairs_above(project, model)
+    weighed = None if weights_of is None else project.relation(weights_of)
     with caller.warehouse(project) as warehouse:
         found = _clusters(project, warehouse, model, entity)
         with labels_in_warehouse(warehouse, said) as lines:
@@ -125,7 +126,7 @@ def _shown(project: Project, warehouse: Warehouse, request: ReviewRequest) -> tu
     """The relation of the records, its key, and the columns to show."""
     project.relation(request.pairs)  # a ConfigError with the nearest name
     node = next(n for n in project.manifest.nodes.values() if n.get("name") == request.pairs)
-    given = _matching(node)
+    given = matching_of(node)
     if request.records is None and given is None:
         raise ConfigError(
             f"{request.pairs} does not say which records its pairs are of", hint="Name their model: --records MODEL"
@@ -149,27 +150,6 @@ def _shown(project: Project, warehouse: Warehouse, request: ReviewRequest) -> tu
         f"no records of {request.pairs} with the columns {', '.join(request.columns or usual) or 'record_key'}",
         hint="Name their model, which is built: --records MODEL",
     )
-
-
-def _matching(node: Mapping[str, Any]) -> MatchingMeta | None:
-    given = node.get("config", {}).get("meta", {}).get("matching")
-    return None if given is None else MatchingMeta.model_validate(given)
-
-
-def _pairs_above(project: Project, model: str) -> Relation | None:
-    """The nearest model with `config.meta.matching` that `model` is made from."""
-    nodes = project.manifest.nodes
-    waiting = [id_ for id_, node in nodes.items() if node.get("name") == model]
-    seen = set(waiting)
-    while waiting:
-        id_ = waiting.pop(0)
-        node = nodes.get(id_, {})
-        if _matching(node) is not None:
-            return project.relation(str(node["name"]))
-        above = [parent for parent in project.manifest.parents.get(id_, ()) if parent not in seen]
-        seen.update(above)
-        waiting += above
-    return None
 
 
 def _labels(path: Path) -> Sequence[tuple[str, str]]:

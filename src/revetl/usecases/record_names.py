@@ -11,6 +11,7 @@ from revetl.errors import ConfigError, quoted
 from revetl.model import Relation, SyncSpec
 from revetl.state.schema import table_suffix
 from revetl.state.sync_tables import SyncField
+from revetl.usecases.matching_models import matched_clusters
 from revetl.warehouse.sql import ident, literal, table
 
 if TYPE_CHECKING:
@@ -101,6 +102,8 @@ def _places(project: Project, sync: str | None) -> Iterator[_Place]:
         models = set(project.manifest.model_names())
         for model in (name for name in _GOLDEN if name in models):
             yield _Place(model, project.relation(model), "golden_id", (), _GOLDEN_VALUES)
+        for matched in matched_clusters(project):
+            yield _Place(matched.name, matched.clusters, "cluster", (), ("node",))
     for spec in project.syncs(verified=False):
         if sync in (None, spec.name):
             yield from _places_of(project, spec)
