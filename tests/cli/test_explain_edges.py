@@ -18,6 +18,7 @@ from tests.support.project_files import make_project, model, write_manifest
 
 MEMBERS = ("entity", "record_key", "golden_id")
 EDGES = ("left_key", "right_key", "match_rule", "identifier", "weight")
+OFFERED = ("golden_id", "field", "value", "value_rank", "record_key", "n_records", "lost_by")
 HISTORY = ("entity", "build", "event", "from_id", "to_id")
 
 
@@ -26,6 +27,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = make_project(tmp_path_factory.mktemp("edges"))
     contacts = model("golden_contacts", columns=("golden_id", "phone"))
     others = [("golden_members", MEMBERS), ("int_contact_edges", EDGES), ("golden_id_history", HISTORY)]
+    others.append(("golden_offered_values", OFFERED))
     matching = {"key": "id", "columns": {"name": {"kind": "name"}, "mail": {"kind": "email"}}, "blocking": [["mail"]]}
     pairs = model("member_pairs", columns=("left_key",))
     pairs["config"]["meta"] = {"matching": matching}
@@ -66,6 +68,15 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 ('m1', 'm3', 3.0, -2.0, 'other', 15.0, 'equal'),
                 ('m2', 'm3', 1.0, 11.0, 'equal', 0.0, 'missing')
             ) t(left_key, right_key, weight, name_weight, name_level, mail_weight, mail_level)
+            """
+        )
+        db.execute(
+            """
+            CREATE TABLE golden_offered_values AS FROM (VALUES
+                ('g1', 'last_name', 'Maeir', 2, 'crm:contacts:a', 1, 'agreement'),
+                ('g1', 'last_name', '[red]Maier', 1, 'crm:contacts:b', 4, NULL),
+                ('g2', 'last_name', 'Other', 1, 'crm:contacts:d', 1, NULL)
+            ) t(golden_id, field, value, value_rank, record_key, n_records, lost_by)
             """
         )
         db.execute(
@@ -137,6 +148,19 @@ def test_records_matched_by_weights_show_each_field_and_where_they_would_part(
     assert "they part first here: 2.0 bits" in out
 
 
+def test_each_value_is_shown_with_what_it_beat_and_why(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = call(capsys, "explain", "g1", "--project-dir", str(root))
+    lines = [line.strip() for line in out.splitlines()]
+    at = lines.index("✓ [red]Maier")
+    assert code == 0
+    assert lines[at + 1 : at + 4] == [
+        "crm:contacts:b and 3 more",
+        "· Maeir",
+        "more records agree on the other; crm:contacts:a",
+    ]
+    assert "Other" not in out
+
+
 def test_a_rule_shows_what_the_names_give(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with duckdb.connect(str(root / "tiny.duckdb")) as db:
         db.execute("ALTER TABLE int_contact_edges ADD COLUMN identifier_weight INTEGER")
@@ -173,7 +197,8 @@ def test_groups_part_where_they_are_held_least() -> None:
     assert found is not None
     assert found.groups == (("a", "b", "c"), ("d",))
     assert found.weight == pytest.approx((8 - 2 - 2) / 3)
-    assert found.fields == (("mail", pytest.approx(8 / 3)),)
+    [(name, bits)] = found.fields
+    assert (name, bits) == ("mail", pytest.approx(8 / 3))
     assert last_join("a", [], unscored=-2) is None
 
 

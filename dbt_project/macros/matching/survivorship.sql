@@ -169,7 +169,7 @@ select * from final
 {# Of a criterion that may be NULL: NULL is less than any value, on each warehouse. #}
 {% macro criterion_key(relation, criterion) -%}
 {%- if criterion == 'recency' -%}
-coalesce({{ relation }}.recency, cast('0001-01-01' as timestamp))
+coalesce({{ relation }}.recency, {{ beginning() }})
 {%- else -%}
 {{ relation }}.{{ criterion }}
 {%- endif -%}

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 VALUES, OUTCOMES = "values from providers", "outcomes, newest first"
 EDGES, BONDS = "what joins its source records", "what would have to change to split them"
 ID_HISTORY = "what happened to its id"
+OFFERED = "what each of its values beat (golden_offered_values)"
 WON = "won"
 UNDECIDED = "undecided"
 
@@ -33,6 +34,7 @@ _MODELS = {
     "golden_provenance": "where the values come from",
 }
 _MEMBERS, _EDGES, _HISTORY = "golden_members", "int_contact_edges", "golden_id_history"
+_OFFERED = "golden_offered_values"
 _PROVENANCE = "enrichment_provenance"
 _VALUE_COLUMNS = (
     "field",
@@ -60,6 +62,9 @@ def explain(project: Project, text: str, caller: Caller) -> tuple[str, dict[str,
         for model, title in _MODELS.items():
             if model in names:
                 found[f"{title} ({model})"] = _select(warehouse, project.relation(model), "golden_id", key)
+        if _OFFERED in names:
+            offered = _select(warehouse, project.relation(_OFFERED), "golden_id", key)
+            found[OFFERED] = sorted(offered, key=lambda row: (row["field"], int(row["value_rank"])))
         if {_MEMBERS, _EDGES} <= names:
             members, edges = project.relation(_MEMBERS), project.relation(_EDGES)
             found[EDGES], found[BONDS] = edges_by_rule(warehouse, members, edges, key)

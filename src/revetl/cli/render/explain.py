@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from revetl.cli.render.reports import short, status, table
-from revetl.cli.render.values import show_values
+from revetl.cli.render.values import show_offered, show_values
 from revetl.golden.pictures import PairEvidence, evidence_svg
-from revetl.usecases.explain import BONDS, EDGES, OUTCOMES, VALUES
+from revetl.usecases.explain import BONDS, EDGES, OFFERED, OUTCOMES, VALUES
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -111,6 +111,8 @@ def _show(screen: Console, title: str, rows: Sequence[dict[str, Any]]) -> None:
     screen.print(f"[bold]{title}[/]")
     if title == VALUES:
         show_values(screen, rows)
+    elif title == OFFERED:
+        show_offered(screen, rows)
     elif title == OUTCOMES:
         _show_outcomes(screen, rows)
     elif title == EDGES:
