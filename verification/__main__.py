@@ -27,6 +27,7 @@ PROOFS = (
     "faults",
     "identifiers",
     "golden_ids",
+    "match_reviews",
     "warehouses",
     "canaries",
     "enrich_kills",

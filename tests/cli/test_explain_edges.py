@@ -75,7 +75,8 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
             CREATE TABLE golden_offered_values AS FROM (VALUES
                 ('g1', 'last_name', 'Maeir', 2, 'crm:contacts:a', 1, 'agreement'),
                 ('g1', 'last_name', '[red]Maier', 1, 'crm:contacts:b', 4, NULL),
-                ('g2', 'last_name', 'Other', 1, 'crm:contacts:d', 1, NULL)
+                ('g2', 'last_name', 'Other', 1, 'crm:contacts:d', 1, NULL),
+                ('g2', 'email', 'old@x.example', 2, 'crm:contacts:d', 1, 'priority')
             ) t(golden_id, field, value, value_rank, record_key, n_records, lost_by)
             """
         )
@@ -159,6 +160,13 @@ def test_each_value_is_shown_with_what_it_beat_and_why(root: Path, capsys: pytes
         "more records agree on the other; crm:contacts:a",
     ]
     assert "Other" not in out
+
+
+def test_an_address_that_did_not_survive_names_the_record(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = call(capsys, "explain", "Old@x.example", "--project-dir", str(root), "--json")
+    assert (code, json.loads(out)["key"]) == (0, "g2")
+    code, _, err = call(capsys, "explain", "Maeir", "--project-dir", str(root))
+    assert (code, "nothing is known" in err) == (2, True)  # a name is nobody's alone
 
 
 def test_a_rule_shows_what_the_names_give(root: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -22,13 +22,13 @@ from revetl.safe_text import for_markup
 @json_option
 def command(options: ProjectOptions, text: str, svg: Path | None, wait_s: float, as_json: bool) -> None:
     """Show all that is known of one record: the golden record and the source records in it, what joins them and
-    without what they would be several, the values that providers gave with their price, and what each destination
-    holds. Of records that a configuration in matching/ makes one: the bits that each field gives to each pair, and
-    which of them would part first.
+    without what they would be several, what each of its values beat, the values that providers gave with their price,
+    and what each destination holds. Of records that a configuration in matching/ makes one: the bits that each field
+    gives to each pair, and which of them would part first.
 
-    RECORD is a key (a golden id, or the key of a sync) or its beginning, an email, a phone as the golden record has it,
-    a source record (system:object:id, or its id), another value that records are matched by, or the id that a
-    destination gave. Several records that fit are listed, and the command ends with 2.
+    RECORD is a key (a golden id, or the key of a sync) or its beginning, an email or a phone of any of its source
+    records, spelt as a golden record has it, a source record (system:object:id, or its id), another value that records
+    are matched by, or the id that a destination gave. Several records that fit are listed, and the command ends with 2.
     """
     from revetl.cli.render.explain import evidence_picture, show_record
     from revetl.usecases.explain import explain
