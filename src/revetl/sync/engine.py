@@ -67,7 +67,9 @@ async def plan_sync(
             older = await restored.look(run)
             healed = await recovery.heal(run, destination)
             refresh = restored.refresh(spec, destination, older, asked=options.full_refresh)
-            plan = await draft(run, destination, options.released, limit=options.limit, refresh=refresh)
+            plan = await draft(
+                run, destination, options.released, limit=options.limit, refresh=refresh, only_plans=True
+            )
             restored.judge(spec, destination, plan, older)
             plan.recovered = healed.recovered
             return plan

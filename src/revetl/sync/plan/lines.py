@@ -13,7 +13,7 @@ from revetl.sync.plan.summary import PlanLine, PlanSummary
 from revetl.sync.retry import queue
 from revetl.warehouse.sql import ident, literal
 
-_SAMPLES = 10
+SAMPLES = 10
 _CHUNK = 5_000
 
 
@@ -89,7 +89,7 @@ def _samples(tables: SyncTables) -> list[PlanLine]:
     picked = f"""
         SELECT ordinal
         FROM {tables.plan}
-        QUALIFY row_number() OVER (PARTITION BY op, adopted, outcome, reason ORDER BY ordinal) <= {_SAMPLES}
+        QUALIFY row_number() OVER (PARTITION BY op, adopted, outcome, reason ORDER BY ordinal) <= {SAMPLES}
         """
     rows = tables.warehouse.rows(
         f"""
