@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from revetl.cli.render.plan_links import show_link_samples, show_links
 from revetl.cli.render.reports import counted, short, show_item, show_numbers
 from revetl.safe_text import for_markup
 
@@ -80,6 +81,7 @@ def _show_details(console: Console, plan: PlanSummary, samples: int) -> None:
         all_the_same = f"; `--allow {','.join(allowed)}` sends it all the same" if allowed else ""
         show_item(console, f"a sync sends nothing then{all_the_same}", style="red")
     _show_samples(console, plan, samples)
+    show_link_samples(console, plan, samples)
     console.print()
 
 
@@ -186,7 +188,7 @@ def _links(plan: PlanSummary) -> list[str]:
         said = f"links: {links.link:,} to make, {links.unlink:,} to remove"
         out.append(said + (f", {links.waiting:,} waiting for their other record" if links.waiting else ""))
     if links.standing:
-        out.append(f"{links.standing:,} link(s) stand already under another id of their records: nothing is sent")
+        out.append(f"{links.standing:,} link(s) stand there already: only remembered")
     if links.kept:
         out.append(f"{links.kept:,} link(s) not made: somebody chose another on a record that was merged or made again")
     if links.again:
@@ -237,8 +239,8 @@ def show_plan_lines(console: Console, plans: Planned, wanted: LineFilter) -> Non
         strangers -= with_line | without.keys()
         if len(plans.syncs) > 1 and (with_line or without or not wanted.keys):
             console.print(f"[bold]{planned.spec.name}[/]")
-        number = show_lines(console, planned.lines(wanted))
-        if wanted.limit is not None and number == wanted.limit:
+        numbers = show_lines(console, planned.lines(wanted)), show_links(console, planned.link_changes(wanted))
+        if wanted.limit is not None and max(numbers) == wanted.limit:
             console.print("  … there may be more: --rows N or --rows all shows them")
         for key, why in without.items():
             console.print(f"  {short(key, 60)} {why}", soft_wrap=True)

@@ -23,7 +23,7 @@ from revetl.sync.links.links_table import LinkCounts
 from revetl.sync.links.reading import check_types, ends_today, look
 from revetl.sync.sync_run import SyncRun
 
-_CHUNK = 20_000
+_CHUNK, _PAGE = 20_000, 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +74,10 @@ async def _compared(
 ) -> tuple[LinkCounts, int]:
     """The comparison as the run will make it, and how many requests that took which the run takes again."""
     moved: list[MovedEnd] = []
-    if isinstance(destination, ReadsBack):
-        moved = await run.on_tables(following.moved_ends, planned=True)
-    if not moved and not await run.on_tables(following.follows):
+    if destination is not None and isinstance(destination, ReadsBack):
+        moved = await run.on_tables(_moved_ends)
+    follows = await run.on_tables(following.follows)
+    if not (moved or follows):
         return await run.on_tables(_compare, now, full_refresh), 0
     ahead = replace(run, tables=await run.on_tables(following.copy_for_planning))
     await ahead.on_tables(following.follow, planned=True)
@@ -94,6 +95,10 @@ async def _compared(
         counts = await run.on_tables(_leave_out, counts, looked.done, looked.kept)
     await run.on_tables(SyncTables.drop_scratch, "linksahead")
     return counts, requests
+
+
+def _moved_ends(tables: SyncTables) -> list[MovedEnd]:
+    return following.moved_ends(tables, planned=True)
 
 
 def _compare(tables: SyncTables, now: datetime, full_refresh: bool) -> LinkCounts:
@@ -158,20 +163,23 @@ def read(tables: SyncTables, *, keys: Sequence[str] = (), limit: int | None = No
     Nothing of a sync that links none."""
     if not tables.spec.associate:
         return
-    chunks = tables.warehouse.stream(
-        f"""
-        SELECT {_COLUMNS}
-        FROM {tables.scratch("linkchanges")}
-        {f"WHERE key IN ({', '.join('?' for _ in keys)})" if keys else ""}
-        ORDER BY ordinal
-        {f"LIMIT {int(limit)}" if limit is not None else ""}
-        """,
-        list(keys),
-        batch_rows=_CHUNK,
-    )
-    for chunk in chunks:
-        for row in zip(*(column.to_pylist() for column in chunk.columns), strict=True):
-            yield LinkChange(*row)
+    # Page by page: what is streamed is read over another connection, which has no scratch tables of this one.
+    last, left = -1, limit
+    while left is None or left > 0:
+        rows: list[Any] = tables.warehouse.rows(
+            f"""
+            SELECT ordinal, {_COLUMNS}
+            FROM {tables.scratch("linkchanges")}
+            WHERE ordinal > ? {f"AND key IN ({', '.join('?' for _ in keys)})" if keys else ""}
+            ORDER BY ordinal
+            LIMIT {_PAGE if left is None else min(_PAGE, left)}
+            """,
+            [last, *keys],
+        )
+        yield from (LinkChange(*row[1:]) for row in rows)
+        if len(rows) < _PAGE:
+            return
+        last, left = int(rows[-1][0]), None if left is None else left - len(rows)
 
 
 def samples(tables: SyncTables, most: int) -> list[LinkChange]:
