@@ -32,6 +32,7 @@ REASONS = {
     "NOT_OURS": "has left the model, and what stands there holds somebody else: remove it there by hand",
     "OBJECT_NOT_FOUND": "archived or deleted there: `revetl drift SYNC` makes it again, or leaves it so",
     "EXISTS_BY_NOW": "made there since this plan was made, and left as it is: the next plan adopts it",
+    "CAME_BACK": "was to be removed, and came back into the model since the plan was made",
     "EXISTS": "exists already, and the mode is insert",
     "EVENT_CHANGED": "was added as it was, and an event is never changed",
 }
