@@ -259,10 +259,10 @@ def show_lines(console: Console, lines: Iterable[PlanLine]) -> int:
 
 
 def show_line(console: Console, line: PlanLine, *, most_fields: int | None = None) -> None:
-
-    style = _STYLES.get(line.op, "default")
+    op = "matched" if line.outcome == "ok" else line.op
+    style = _STYLES.get(op, "default")
     doubt = "  [dim]in doubt[/]" if line.in_doubt else ""
-    console.print(f"  [{style}]{line.op:<6}[/] {short(line.key, 60)}{doubt}", soft_wrap=True)
+    console.print(f"  [{style}]{op:<6}[/] {short(line.key, 60)}{doubt}", soft_wrap=True)
     if line.outcome:
         word = "nothing to send" if line.outcome == "ok" else "not sent"
         show_item(console, f"{word}: {line.note}" if line.note else word, indent=9, style="dim")
