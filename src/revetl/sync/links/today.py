@@ -17,6 +17,7 @@ from revetl.destinations.base import Destination
 from revetl.destinations.capabilities import ReadsBack
 from revetl.model import SyncSpec
 from revetl.state.sync_tables import SyncTables
+from revetl.sync.links.links_table import has_run, snapshot_of
 from revetl.sync.readback import read_by_id
 from revetl.sync.references import references_table
 from revetl.sync.sync_run import SyncRun
@@ -62,6 +63,16 @@ def _ends(spec: SyncSpec) -> list[_End]:
 
 
 def _choose(tables: SyncTables, end: _End) -> None:
+    """Puts the ids to be read into the scratch table `named`. Of ids that the sync has no more nothing is kept."""
+    if not end.looked_up and has_run(tables, end.sync):
+        ids = f"SELECT s.destination_id FROM {snapshot_of(tables, end.sync)} s WHERE s.destination_id IS NOT NULL"
+        with tables.warehouse.transaction():
+            tables.warehouse.execute(
+                f"""
+                DELETE FROM {tables.references}
+                WHERE target = {literal(end.sync)} AND value NOT IN ({ids})
+                """
+            )
     sent = f"FROM {tables.scratch('linkplan')} l WHERE l.op <> 'forget'"
     if end.own:
         read = f"SELECT p.key FROM {tables.plan} p WHERE coalesce(p.outcome, 'ok') = 'ok'"
