@@ -18,6 +18,7 @@ from revetl.destinations.capabilities import requests_of
 from revetl.errors import ConfigError, did_you_mean
 from revetl.model import RunRecord, Scalar, SyncSpec
 from revetl.state.sync_tables import SyncTables
+from revetl.sync import vacated_fields
 from revetl.sync.apply import recovery
 from revetl.sync.drift import findings, left_out, links, resolution
 from revetl.sync.drift.comparison import DriftComparison
@@ -128,7 +129,9 @@ async def _compare(run: SyncRun, destination: Destination, keys: Sequence[str]) 
     await run.on_tables(findings.prepare)
     total = await run.on_tables(findings.count_known, keys)
     chunks = await run.on_tables(findings.known_records, keys, batch_rows=CHUNK_ROWS)
-    comparison = DriftComparison(run.tables, NormalForms(destination, run.tables), described)
+    vacatable = [name for name, there in described.items() if there.vacatable]
+    left_empty = await run.on_tables(vacated_fields.left_empty, vacatable)
+    comparison = DriftComparison(run.tables, NormalForms(destination, run.tables), described, left_empty)
     meter, done = run.ctx.progress("reading"), 0
     names = [f.name for f in run.tables.fields if f.name in described]
     async for rows, stands in read_back(chunks, destination, spec.object, names, offload=run.ctx.offload):
