@@ -4,6 +4,7 @@ each person the address that stood there before us."""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
 
@@ -15,11 +16,12 @@ from revetl.sync.drift.comparison import EMPTIED_BY_US
 from revetl.sync.drift.resolution import DriftResolution
 from revetl.sync.rollback.judge import EMPTIED_SINCE
 from revetl.sync.rollback.rolling_back import RollbackReport
-from tests.support.sync_bench import Bench, Row, drift
+from tests.support.sync_bench import COLUMNS, Bench, Row, drift
 from tests.unit.test_sync_disconnect import left
 from tests.unit.test_sync_rollback import roll_back_run
 
 Emails = dict[str, str | None]
+DDL = "golden_id VARCHAR, email VARCHAR, firstname VARCHAR"
 PEOPLE = {"a": "a@x.io", "b": "b@x.io", "c": "c@x.io"}
 CIRCLE = {"a": "b@x.io", "b": "c@x.io", "c": "a@x.io"}
 
@@ -32,8 +34,16 @@ class Circle:
     """Three contacts of others are adopted, and the model then moves their addresses in a circle. `after`: how many
     batches are written before the work stops."""
 
-    def __init__(self, *, away: bool = False, unique: Sequence[str] = ("email",), adopted: bool = True) -> None:
+    def __init__(
+        self,
+        *,
+        away: bool = False,
+        unique: Sequence[str] = ("email",),
+        adopted: bool = True,
+        spec: dict[str, Any] | None = None,
+    ) -> None:
         self.bench, self.away = Bench(), away
+        self.bench.sync_as(**spec or {})
         destination = self.bench.destination
         destination.unique, destination.batch_rows, destination.concurrency = set(unique), 1, 1
         self.ids = (
@@ -45,8 +55,8 @@ class Circle:
             self.ids = {str(r["firstname"]): id_ for id_, r in destination.records.items()}
 
     def wants(self, emails: Emails) -> None:
-        rows: list[Row] = [(key, email, key, None) for key, email in emails.items()]
-        self.bench.source(rows)
+        rows: list[Row] = [(key, email, key, None)[: len(self.bench.spec.columns)] for key, email in emails.items()]
+        self.bench.source(rows, DDL if len(self.bench.spec.columns) == 3 else DDL + ", city VARCHAR")
 
     def emails(self) -> Emails:
         return {key: _text(self.bench.destination.records[id_]["email"]) for key, id_ in self.ids.items()}
@@ -185,6 +195,18 @@ def test_records_that_we_made_go_or_keep_what_they_are_found_by(way: Leaving) ->
         assert circle.bench.destination.records == {}
     else:
         assert None not in circle.emails().values()
+
+
+def test_our_key_too_is_given_back_to_a_record_that_we_made() -> None:
+    """A person exchanged the keys of two records, and the run that exchanges them back stops in between."""
+    circle = Circle(adopted=False, unique=("email", "city"), spec={"key_property": "city", "columns": COLUMNS[:3]})
+    one, other = (circle.bench.destination.records[circle.ids[key]] for key in "ab")
+    one["city"], other["city"] = other["city"], one["city"]
+    circle.bench.source([(key, email, f"{key} anew") for key, email in PEOPLE.items()], DDL)
+    circle.stops(2, circle.bench.run)
+    assert None in (one["city"], other["city"])
+    assert left(circle.bench, Leaving.CLEAR).disconnected
+    assert (one["city"], other["city"]) == ("a", "b")
 
 
 def test_what_a_person_wrote_into_the_emptied_field_stays() -> None:
