@@ -137,6 +137,8 @@ class Manifest:
         declared = {name: meta if isinstance(meta, dict) else {} for name, meta in written.items()}
         for node in self.sync_nodes().values():
             place = self._place(node)
+            unclear = place.document.unclear_numbers(place.at) if place.at else []
+            problems.extend(unclear)
             try:
                 meta = SyncMeta.model_validate(node["config"]["meta"]["revetl"])
             except ValidationError as e:
@@ -149,7 +151,7 @@ class Manifest:
             except ConfigError as e:
                 found.append(place.problem(("redirects",), e.problems[0].message, e.problems[0].hint))
             problems.extend(found)
-            if not found:
+            if not (found or unclear):
                 specs.append(replace(_spec(meta, node, place, declared), redirects=redirects))
         if problems:
             raise ConfigError(problems)
