@@ -113,7 +113,7 @@ def differing_cells(
 
 @contextmanager
 def labels_in_warehouse(warehouse: Warehouse, labels: Sequence[tuple[str, str]]) -> Iterator[Relation]:
-    """A temporary table of labels (record, cluster), gone after the block."""
+    """A temporary table of labels (record, cluster), gone after the block; where that fails, with the connection."""
     import pyarrow as pa
 
     lines = warehouse.scratch("revetl_match_labels")

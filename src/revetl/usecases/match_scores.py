@@ -14,7 +14,7 @@ from revetl.golden.cells import ClusterTable, cluster_table, labelled_cells, lab
 from revetl.golden.clusters import Scores, score
 from revetl.golden.curve import ThresholdPoint, labelled_weights, reviewed_weights, threshold_curve
 from revetl.golden.review.estimate import ReviewScores, review_scores
-from revetl.golden.review.review_file import is_review, read_review, write_review
+from revetl.golden.review.review_file import is_review, read_review, refuse_existing, write_review
 from revetl.golden.review.sampling import DrawnPair, clusters_of, draw, values
 from revetl.usecases.caller import Caller
 from revetl.usecases.matching_models import matching_of, pairs_above
@@ -92,6 +92,7 @@ def evaluate(
 def review(project: Project, request: ReviewRequest, caller: Caller) -> MatchReview:
     """Draws pairs and writes them for a person to fill in. Nothing is written over. ConfigError where it is not known
     which values to show, or there is no pair."""
+    refuse_existing(request.path)  # before anything takes its time
     with caller.warehouse(project) as warehouse:
         found = _clusters(project, warehouse, request.clusters, request.entity)
         records, key, columns = _shown(project, warehouse, request)

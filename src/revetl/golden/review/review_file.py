@@ -45,13 +45,17 @@ def is_review(path: Path) -> bool:
     return bool(head) and set(_LAST) < set(head[0]) and head[0][0].strip().lower() == ANSWER
 
 
+def refuse_existing(path: Path) -> None:
+    """ConfigError where there is a file: it may hold answers that took somebody hours."""
+    if path.exists():
+        raise ConfigError(Problem("is there already", path, hint="Move it away, or name another file."))
+
+
 def write_review(
     path: Path, pairs: Sequence[DrawnPair], columns: Sequence[str], values: Mapping[str, Sequence[str]]
 ) -> None:
-    """For its owner alone (mode 0600): it holds people. ConfigError where there is a file already: it may hold answers
-    that took somebody hours."""
-    if path.exists():
-        raise ConfigError(Problem("is there already", path, hint="Move it away, or name another file."))
+    """For its owner alone (mode 0600): it holds people. ConfigError where there is a file already."""
+    refuse_existing(path)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     sides = [f"{name} ({side})" for name in columns for side in ("left", "right")]
