@@ -52,7 +52,7 @@ _SYNC_LOST, _ENRICH_LOST = (
     "tests/simulation/test_sync_lost_connection.py",
     "tests/simulation/test_enrich_lost_connection.py",
 )
-_WAITING = "tests/unit/test_sync_waiting.py"
+_WAITING, _LINK_PLANS = "tests/unit/test_sync_waiting.py", "tests/unit/test_sync_link_plans.py"
 _DISCONNECT = "tests/unit/test_sync_disconnect.py"
 _LINKS, _SUSPECTS = "tests/property/test_sync_links.py", "tests/property/test_sync_suspects.py"
 MUTANTS = (
@@ -141,6 +141,11 @@ MUTANTS = (
     Mutant("a run that leaves refused records waiting ends well", "sync/engine.py", "if refused > run.spec", "if False and refused > run.spec", _WAITING),
     Mutant("what is withheld again is said every hour", "sync/retry/due.py", "    reasons = _counted(tables, same)\n", "    reasons = {}\n", _WAITING),
     Mutant("what has nothing left to send waits on", "sync/retry/due.py", "key IN (SELECT key FROM {found} WHERE nothing_to_send)", "FALSE", _WAITING),
+    Mutant("links go to a record that was merged away", "sync/links/sending.py", "    if counts.changes and await today.learn(run, destination):\n", "    if False:\n", _LINK_PLANS),
+    Mutant("links of what a plan removes are planned as removals", "sync/links/link_plan.py", "    follows = await run.on_tables(following.follows)\n", "    follows = False\n", _LINK_PLANS),
+    Mutant("a plan counts links that stand there already", "sync/links/link_plan.py", "counts = await run.on_tables(_list, await _looked_at(run, destination, counts))", "counts = await run.on_tables(_list, counts)", _LINK_PLANS),
+    Mutant("a model that lost its column of links breaks no guardrail", "sync/plan/guardrails.py", "    if share <= limit:\n", "    if True:\n", _LINK_PLANS),
+    Mutant("a saved plan removes who came back", "sync/engine.py", "            await run.on_tables(came_back.withhold)\n", "", "tests/unit/test_sync_saved_plans.py"),
     Mutant("what is tried again breaks a guardrail", "sync/plan/guardrails.py", "WHERE known AND tries = 0", "WHERE known", _WAITING),
     Mutant("what a person decided is tried again by itself", "sync/retry/queue.py", 'TRIED_AGAIN = ("rejected", "skipped")', 'TRIED_AGAIN = ("rejected", "skipped", "unknown", "rolled_back")', _WAITING),
     Mutant("the passwords of ~/.netrc are taken for ours", "http/transport.py", "trust_env=False", "trust_env=https", _HOSTILE),

@@ -16,7 +16,7 @@ from revetl.errors import ConfigError, Problem, did_you_mean
 from revetl.model import Metadata, Operation, SyncSpec
 from revetl.state.sync_tables import SyncTables
 from revetl.sync.batching import write_rows
-from revetl.sync.links import sending
+from revetl.sync.links import link_plan
 from revetl.sync.plan import (
     consequences,
     equal_forms,
@@ -52,9 +52,11 @@ async def draft(
     *,
     limit: int | None,
     refresh: Refresh,
+    only_plans: bool = False,
 ) -> PlanSummary:
     """Freezes a plan, asks the destination what it has to know, judges guardrails and forecasts. Sends nothing; without
-    a destination every new record counts as a create. `released`: planned as if it did not wait."""
+    a destination every new record counts as a create. `released`: planned as if it did not wait. `only_plans`: no run
+    follows, so the changes of links are looked at and listed too."""
     spec = run.spec
     schema: ObjectSchema | None = None
     if destination is not None and spec.mode == "insert":
@@ -98,7 +100,11 @@ async def draft(
                 summary.notes += new_fields.said(summary.new_fields)
         summary.notes += erasing.said(summary.erased)
     summary.violations += guardrails.judge_creates(spec, summary.create - summary.again.get("create", 0))
-    summary.links = await sending.forecast(run, destination, full_refresh=summary.full_refresh)
+    summary.links = await link_plan.plan_links(
+        run, destination, full_refresh=summary.full_refresh, only_plans=only_plans
+    )
+    if only_plans:
+        summary.link_samples = await run.on_tables(link_plan.samples, lines.SAMPLES)
     summary.violations += guardrails.judge_links(spec, summary.links)
     if destination is not None:
         summary.forecast = _forecast(spec, destination, summary, asked[0] + named, asked[1])
