@@ -67,16 +67,21 @@ async def draft(
     await looking_up.look_up(run, destination, every=every)
     of_ids = await reading_ids.read_named_ids(run, destination, every=every)
     named = 0 if destination is None else requests_of(destination)[0] - at
+    gone: list[str] = []
+    if destination is not None and (spec.create_properties or spec.key_property):
+        schema = schema or await destination.describe(spec.object)
+        gone = await run.on_tables(new_fields.forget_gone, schema.fields)
     options = freezing.FreezeOptions(run.ctx.clock.now(), limit, every, of_events, tuple(released))
     summary = await run.on_tables(freezing.freeze, run.ctx.run_id, options)
     summary.full_refresh, summary.read_back = refresh is Refresh.WHOLE, refresh is Refresh.READ_BACK
-    summary.notes += of_ids
+    summary.notes += [*of_ids, *gone]
     summary.unresolved = await run.on_tables(missing.of_fields)
     summary.unresolved_links = await run.on_tables(missing.of_links)
     asked = (0, 0)
     planned = await run.on_tables(lines.count)
     if destination is not None and planned:
         schema = schema or await destination.describe(spec.object)
+        await run.on_tables(new_fields.forget_gone, schema.fields)  # also where a field that lacks is refused
         asked = await _ask(run, destination, schema, summary, refresh)
         if not every:  # that one says of every record what became of it
             summary.add_waiting(await run.on_tables(due.leave_out_decided_again, run.ctx.clock.now()))
@@ -91,14 +96,8 @@ async def draft(
             summary.notes += await key_property.to_make(spec, destination)
             if schema is not None:
                 made = await new_fields.to_make(run.tables, destination, schema.fields)
-                if not summary.full_refresh:
-                    await run.on_tables(new_fields.refuse_written, list(made))
                 summary.new_fields.update(made)
                 summary.notes += new_fields.said(summary.new_fields)
-        elif spec.create_properties and not every:  # where nothing is to be sent it would be seen by nobody
-            schema = schema or await destination.describe(spec.object)
-            gone = new_fields.lacking(run.tables, destination, schema.fields)
-            await run.on_tables(new_fields.refuse_written, [*gone])
         summary.notes += erasing.said(summary.erased)
     summary.violations += guardrails.judge_creates(spec, summary.create - summary.again.get("create", 0))
     summary.links = await link_plan.plan_links(
