@@ -134,7 +134,7 @@ def test_intermediate_models_live_in_intermediate(manifests: dict[str, Manifest]
 
 
 def test_unit_tests_have_names_that_postgres_takes() -> None:
-    """dbt makes a relation of that name; dbt-postgres refuses one of more than 63 characters, and the build ends there."""
+    """dbt makes a relation of that name. Postgres takes 63 characters, and with one more the build ends there."""
     files = [path for project, _ in PROJECTS.values() for path in (project / "models").rglob("*.yml")]
     named = [test["name"] for path in files for test in yaml.safe_load(path.read_text("utf-8")).get("unit_tests", ())]
     assert len(named) > 15
