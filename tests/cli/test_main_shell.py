@@ -105,17 +105,6 @@ def test_importing_a_command_imports_nothing_heavy() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_a_command_on_duckdb_does_without_a_parser_of_other_dialects(project: Path) -> None:
-    """It is a fifth of the processor time of a short command, and a scheduler pays that at every run."""
-    code = (
-        "import sys\nfrom revetl.cli.main import run\n"
-        "assert run(['runs']) == 0 and 'revetl.warehouse.duckdb' in sys.modules\n"
-        "print('sqlglot' in sys.modules)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], cwd=project, capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == "False"
-
-
 @pytest.mark.parametrize(
     ("error", "code", "said"),
     [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import duckdb
 import pytest
 import sqlglot
 from hypothesis import given, settings
@@ -29,15 +28,6 @@ def test_nothing_escapes(name: str, value: str, dialect: str) -> None:
     assert [t.name for t in tree.find_all(exp.Table)] == [fold(name, dialect)]
     assert [v.this for v in tree.find_all(exp.Literal) if v.is_string] == [value]
     assert statement.order == (0,)
-
-
-@settings(max_examples=100)
-@given(text=texts)
-def test_what_we_quote_is_read_as_it_was_written(text: str) -> None:
-    """By hand: what a parser of the dialect would write, and DuckDB reads."""
-    assert ident(text) == exp.to_identifier(text, quoted=True).sql(dialect="duckdb")
-    assert literal(text) == exp.Literal.string(text).sql(dialect="duckdb")
-    assert duckdb.sql(f"SELECT {literal(text)} AS {ident(text)}").fetchall() == [(text,)]
 
 
 @given(name=texts)
