@@ -10,7 +10,7 @@ from typing import Any
 from revetl.sandbox.google_sheets.grid import MOST_CELLS, Area, Formula, SheetGrid, entered
 from revetl.sandbox.google_sheets.refusal import invalid
 
-_CELL_KINDS = {"stringValue": str, "numberValue": (int, float), "boolValue": bool, "formulaValue": str}
+_CELL_KINDS: dict[str, type | tuple[type, ...]] = {"stringValue": str, "numberValue": (int, float), "boolValue": bool, "formulaValue": str}
 
 
 class Spreadsheet:
@@ -203,7 +203,7 @@ def _cell(said: Mapping[str, Any] | None) -> Any:
     """An `ExtendedValue`. Text is never parsed; a formula is one only as `formulaValue` (docs)."""
     if not said:
         return None
-    if len(said) != 1 or not isinstance(next(iter(said.values())), _CELL_KINDS.get(next(iter(said)), ())):
+    [(kind, value), *others] = said.items()
+    if others or not isinstance(value, _CELL_KINDS.get(kind, ())):
         raise invalid("Invalid value at 'userEnteredValue'")
-    [(kind, value)] = said.items()
     return Formula(value) if kind == "formulaValue" else entered(value, "RAW", kind)
