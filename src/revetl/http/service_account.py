@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from revetl.errors import ConfigError
 from revetl.http.oauth import JWT_BEARER, JwtAssertion, TokenAuth, TokenRequest
@@ -12,15 +11,7 @@ from revetl.http.oauth import JWT_BEARER, JwtAssertion, TokenAuth, TokenRequest
 _MEMBERS = ("client_email", "token_uri", "private_key", "private_key_id")
 
 
-@dataclass(frozen=True, slots=True)
-class ServiceAccount:
-    """`email`: by which people let it in. `token`: of the scope that was asked for."""
-
-    email: str
-    token: TokenAuth
-
-
-def service_account(what: str, key_file: str, scope: str) -> ServiceAccount:
+def service_account_token(what: str, key_file: str, scope: str) -> TokenAuth:
     """From the whole JSON file of a key. `what` names the option, for the message. ConfigError where it is no such
     file; the message holds nothing of it."""
     key = _members(what, key_file)
@@ -34,8 +25,7 @@ def service_account(what: str, key_file: str, scope: str) -> ServiceAccount:
         scope=scope,
     )
     form = {"grant_type": JWT_BEARER}
-    token = TokenAuth(TokenRequest(key["token_uri"], lambda now: {**form, "assertion": assertion.sign(now)}))
-    return ServiceAccount(key["client_email"], token)
+    return TokenAuth(TokenRequest(key["token_uri"], lambda now: {**form, "assertion": assertion.sign(now)}))
 
 
 def _members(what: str, text: str) -> Mapping[str, str]:

@@ -16,7 +16,7 @@ from revetl.destinations.files.spool import SpooledFile
 from revetl.errors import Ambiguous, Denied, Unavailable
 from revetl.http import Policy, Response, ResponseRules, ResponseVerdict, Session, SessionOptions, Transport
 from revetl.http.attempt import SessionRequest
-from revetl.http.service_account import service_account
+from revetl.http.service_account import service_account_token
 from revetl.json_documents import parse_json
 
 _SCOPE = "https://www.googleapis.com/auth/devstorage.read_write"
@@ -33,11 +33,13 @@ class GcsStore:
         self, name: str, place: Location, options: GcsOptions, clock: Clock, transport: Transport | None = None
     ) -> None:
         self._name, self._place = name, place
-        account = service_account(f"{name}: gcs: service_account", options.service_account.get_secret_value(), _SCOPE)
+        token = service_account_token(
+            f"{name}: gcs: service_account", options.service_account.get_secret_value(), _SCOPE
+        )
         self._session = Session(
             name,
             options.base_url,
-            SessionOptions(auth=[account.token], policy=Policy(timeout_s=120.0)),
+            SessionOptions(auth=[token], policy=Policy(timeout_s=120.0)),
             ResponseRules(
                 verdicts={
                     _MORE: ResponseVerdict.OK,

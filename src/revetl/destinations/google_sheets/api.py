@@ -111,7 +111,7 @@ def verdict(response: Response) -> ResponseVerdict | None:
 
 
 def wait_s(response: Response) -> float | None:
-    return _WAIT_S
+    return _WAIT_S if response.status_code == 429 or verdict(response) is ResponseVerdict.THROTTLED else None
 
 
 def _error(response: Response) -> Mapping[str, Any]:

@@ -14,7 +14,7 @@ from revetl.destinations.google_sheets.values import form
 from revetl.destinations.google_sheets.writing import TabWriter
 from revetl.destinations.session_destination import SessionDestination
 from revetl.errors import ConfigError
-from revetl.http import Rate, Response, ResponseRules, ResponseVerdict, Session, SessionOptions, TokenAuth, Transport
+from revetl.http import Rate, Response, ResponseRules, ResponseVerdict, Session, SessionOptions, Transport
 from revetl.model import Change, Outcome, Scalar
 
 _MOST_CELLS = 10_000_000  # of a spreadsheet (unconfirmed)
@@ -26,9 +26,7 @@ class GoogleSheets(SessionDestination):
     def __init__(self, name: str, options: Options, clock: Clock, *, transport: Transport | None = None) -> None:
         self.name = name
         self._options = options
-        account = options.account(name)
-        self._email = account.email if account is not None else None
-        self._token = account.token if account is not None else _consent(options)
+        self._token = options.token(name)
         self._rate = Rate(options.requests_per_min, 60)
         secret = options.auth.refresh_token.get_secret_value() if options.auth is not None else None
         self._session = Session(
@@ -119,15 +117,9 @@ class GoogleSheets(SessionDestination):
 
     def _explain(self, response: Response) -> str | None:
         if response.status_code == 403:
-            who = self._email or "the person who gave consent"
-            return f"share the spreadsheet with {who} as an editor, and turn the Sheets API on in its project"
+            who = "the client_email of the key" if self._options.auth is None else "the person who gave consent"
+            return f"share the spreadsheet with {who} as an editor, and turn the Sheets API on in the project"
         return "no spreadsheet has this spreadsheet_id, or it was deleted" if response.status_code == 404 else None
-
-
-def _consent(options: Options) -> TokenAuth:
-    if options.auth is None:
-        raise ConfigError("google_sheets needs `service_account` or `auth`")
-    return options.auth.token()
 
 
 def connect(name: str, options: Options, clock: Clock, transport: Transport | None = None) -> GoogleSheets:

@@ -7,7 +7,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from revetl.http import TokenAuth, TokenRequest
-from revetl.http.service_account import ServiceAccount, service_account
+from revetl.http.service_account import service_account_token
 
 SCOPE = "https://www.googleapis.com/auth/spreadsheets"
 
@@ -53,8 +53,9 @@ class Options(BaseModel):
             raise ValueError("write `service_account` or `auth`, and not both")
         return self
 
-    def account(self, name: str) -> ServiceAccount | None:
-        """None with a person's consent. ConfigError where the key file is none."""
-        if self.service_account is None:
-            return None
-        return service_account(f"{name}: service_account", self.service_account.get_secret_value(), SCOPE)
+    def token(self, name: str) -> TokenAuth:
+        """ConfigError where the key file is none."""
+        if self.auth is not None:
+            return self.auth.token()
+        key = self.service_account.get_secret_value() if self.service_account is not None else ""
+        return service_account_token(f"{name}: service_account", key, SCOPE)

@@ -154,22 +154,26 @@ class TabWriter:
     def _missed(self, view: TabView, at: int, row: SheetRow, met: str) -> None:
         """Row `at` was another's by then. What it held was read with the key column; it is put back in the next round,
         and the row stays pending."""
-        there = view.rows.get(met) if met not in view.repeated else None
-        if there is None:
-            why = f"rows were moved while they were written: row {at} was another one, and holds what was sent"
-            self._answer([row.unknown(_MOVED, why, "Moved")] if row.change else ())
-            return
-        before = {name: "" if (v := view.value(there, name)) is None else v for name in row.cells}
-        self._displaced.append(_Displaced(met, before, {name: form(v) for name, v in row.cells.items()}))
         if row.change is None:
             self._displaced.append(_Displaced(row.key, row.cells, {}))
+        sent = {name: form(value) for name, value in row.cells.items()}
+        if met == "":
+            self._displaced.append(_Displaced("", dict.fromkeys(sent, ""), sent))
+        elif (there := view.rows.get(met)) is not None and met not in view.repeated:
+            before = {name: "" if (v := view.value(there, name)) is None else v for name in sent}
+            self._displaced.append(_Displaced(met, before, sent))
+        elif row.change is None:
+            log.warning("%s: row %d was moved while it was written, and holds what is another's", self._api.name, at)
+        else:
+            why = f"rows were moved while they were written: row {at} was another one, and holds what was sent"
+            self._answer([row.unknown(_MOVED, why, "Moved")])
 
     def _put_back(self, view: TabView, displaced: Iterable[_Displaced]) -> list[tuple[int, SheetRow]]:
         """What was overwritten, unless somebody wrote there since, or we are about to."""
         ours = {row.key: row.cells for row in self._pending.values()}
         rows = []
         for other in displaced:
-            at = view.rows.get(other.key)
+            at = view.rows.get(other.key) if other.key else self._without_key(view, other.sent)
             if at is None or other.key in view.repeated:
                 continue
             still = {
@@ -182,6 +186,16 @@ class TabWriter:
             if still:
                 rows.append((at, SheetRow(other.key, still)))
         return rows
+
+    def _without_key(self, view: TabView, sent: Mapping[str, str]) -> int | None:
+        """The row that has no key and holds what we wrote into one that had none."""
+        last = max((len(values) for values in view.columns.values()), default=0)
+        for at in range(2, last + 1):
+            if not form(view.value(at, self._tab.key)) and all(
+                form(view.value(at, name)) == value for name, value in sent.items() if name in view.columns
+            ):
+                return at
+        return None
 
     async def _append(self, view: TabView, rows: Sequence[SheetRow]) -> None:
         """Below the last row, wherever that is when Google does it (docs): nothing is overwritten."""

@@ -10,7 +10,12 @@ from typing import Any
 from revetl.sandbox.google_sheets.grid import MOST_CELLS, Area, Formula, SheetGrid, entered
 from revetl.sandbox.google_sheets.refusal import invalid
 
-_CELL_KINDS: dict[str, type | tuple[type, ...]] = {"stringValue": str, "numberValue": (int, float), "boolValue": bool, "formulaValue": str}
+_CELL_KINDS: dict[str, type | tuple[type, ...]] = {
+    "stringValue": str,
+    "numberValue": (int, float),
+    "boolValue": bool,
+    "formulaValue": str,
+}
 
 
 class Spreadsheet:

@@ -13,7 +13,7 @@ from typing import Any
 from aiohttp import web
 from pydantic import Field
 
-from revetl.sandbox.google_sheets.grid import Formula, SheetGrid, by_columns, entered
+from revetl.sandbox.google_sheets.grid import Area, Formula, SheetGrid, by_columns, entered
 from revetl.sandbox.google_sheets.masks import masked, parsed
 from revetl.sandbox.google_sheets.refusal import SheetsRefusal, invalid
 from revetl.sandbox.google_sheets.spreadsheet import Spreadsheet
@@ -105,7 +105,8 @@ class GoogleSheetsSandbox(SandboxVendor):
                 for name, value in (document.get("properties") or {}).items():
                     sheet.put(row, at[name], entered(value, "USER_ENTERED", name))
                 self.shared.version += 1
-                return 200, {name: sheet.value(row, n) for n, name in enumerate(header) if name}
+                [shown] = sheet.shown(Area(row, row + 1, 0, len(header)), "FORMULA") or [[]]
+                return 200, dict(zip(header, shown, strict=False))
         return 404, {"error": "no such row"}
 
     @property
