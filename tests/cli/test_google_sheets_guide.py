@@ -21,7 +21,7 @@ def test_the_page(tmp_path: Path) -> None:
             return db.execute(sql).fetchall()
 
     with reader(project, tmp_path / "state", ask) as somebody:
-        somebody.addresses = {"SHEETS_URL": "{}/google_sheets"}
+        somebody.addresses = {"SANDBOX": "{}"}
         somebody.read("docs/guides/google-sheets.md")
     sent = ask("select key, status, count(*) from revetl.outcomes group by all order by key")
     assert sent == [("c1", "ok", 1), ("c2", "ok", 1)]

@@ -22,7 +22,7 @@ from revetl.sandbox.inprocess import sandbox_in_process
 from revetl.sandbox.settings import SandboxSettings
 from revetl.testing.clocks import VirtualClock
 from revetl.testing.virtual_time import run_virtual
-from tests.support.discovery import PublishedApi
+from tests.support.discovery import DiscoveryDocument
 
 BASE = "http://127.0.0.1:1/google_sheets"
 ROWS = [["c1", "a@x.example", "Ann"], ["c2", "b@x.example", "Bob"], ["c3", "c@x.example", "Cy"]]
@@ -337,7 +337,7 @@ def test_the_quota_is_kept_without_a_refusal() -> None:
 
 def test_all_that_is_sent_and_answered_is_of_the_published_api() -> None:
     """Google's discovery document, as its own client has it."""
-    api = PublishedApi("sheets.v4")
+    api = DiscoveryDocument("sheets.v4")
     assert api.problems(httpx.Request("POST", f"{BASE}/v4/spreadsheets/x:batchUpdat"), "/google_sheets")
     bad = httpx.Request("POST", f"{BASE}/v4/spreadsheets/x:batchUpdate?nope=1", json={"request": []})
     assert len(api.problems(bad, "/google_sheets")) == 2

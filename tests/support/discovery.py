@@ -23,7 +23,7 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
 
 
 @dataclass(frozen=True)
-class PublishedMethod:
+class DiscoveredMethod:
     """`path` matches what comes after the API's root."""
 
     id: str
@@ -35,10 +35,10 @@ class PublishedMethod:
 
 
 @dataclass
-class PublishedApi:
+class DiscoveryDocument:
     name: str
     document: dict[str, Any] = field(init=False)
-    methods: list[PublishedMethod] = field(init=False)
+    methods: list[DiscoveredMethod] = field(init=False)
 
     def __post_init__(self) -> None:
         place = files("googleapiclient") / "discovery_cache" / "documents" / f"{self.name}.json"
@@ -89,7 +89,7 @@ class PublishedApi:
                 request = method.get("request", {}).get("$ref")
                 parameters = method.get("parameters", {})
                 pattern = re.compile("/" + path)
-                yield PublishedMethod(
+                yield DiscoveredMethod(
                     method["id"], method["httpMethod"], pattern, parameters, request, method["response"]["$ref"]
                 )
             yield from self._methods(resource.get("resources", {}))
