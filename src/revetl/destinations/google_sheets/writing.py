@@ -66,20 +66,20 @@ class TabWriter:
         return self.outcomes
 
     async def _rounds(self) -> None:
-        refused, limit = 0, READS
-        for _ in range(_ROUNDS + _REFUSED):
-            if not self._pending and not self._displaced:
-                return
+        written, refused, limit = 0, 0, READS
+        while (self._pending or self._displaced) and written < _ROUNDS:
             names = {name for row in self._pending.values() for name in row.cells}
             names |= {name for other in self._displaced for name in other.before}
             view = await self._reader.read(self._tab, names, limit)
             try:
                 await self._send(view)
-            except (Throttled, Unavailable):
+            except (Throttled, Unavailable) as e:
                 # Certainly not applied. The next question waits where the next write would have to.
                 refused, limit = refused + 1, WRITES
-                if refused == _REFUSED:
+                if refused >= (_REFUSED if isinstance(e, Throttled) else _ROUNDS):
                     raise
+            else:
+                written += 1
         why = "its row was moved each time that it was written"
         self._answer(row.unknown(_MOVED, why, "Moved") for row in list(self._pending.values()))
 
