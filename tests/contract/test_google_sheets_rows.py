@@ -32,12 +32,14 @@ Meanwhile = Callable[[SheetGrid], None]
 
 @dataclass
 class Wire(httpx.AsyncBaseTransport):
-    """`meanwhile`: what people do in front of each of the next writes. `answers`: what writes are answered in place of
+    """`meanwhile`: what people do in front of each of the next writes, `between` in front of each of the next readings
+    of columns. `answers`: what writes are answered in place of
     the sandbox's word; None lets one through."""
 
     inner: httpx.AsyncBaseTransport
     sheet: SheetGrid
     meanwhile: list[Meanwhile] = field(default_factory=list)
+    between: list[Meanwhile] = field(default_factory=list)
     answers: list[httpx.Response | None] = field(default_factory=list)
     seen: list[tuple[httpx.Request, httpx.Response]] = field(default_factory=list)
 
@@ -48,6 +50,8 @@ class Wire(httpx.AsyncBaseTransport):
             if self.meanwhile:
                 self.meanwhile.pop(0)(self.sheet)
             answer = self.answers.pop(0) if self.answers else None
+        if self.between and request.url.params.get_list("ranges")[1:]:
+            self.between.pop(0)(self.sheet)
         answer = answer or await self.inner.handle_async_request(request)
         await answer.aread()
         self.seen.append((request, answer))
@@ -174,17 +178,19 @@ def test_rows_that_never_stand_still_are_unknown() -> None:
     on_sheet(work)
 
 
-def test_a_person_s_word_after_ours_stays() -> None:
-    """What we wrote into another row is put back unless somebody wrote there since."""
+def test_what_a_person_wrote_over_ours_stays() -> None:
+    """What we wrote into another row is put back, unless somebody wrote there since."""
 
     async def work(bench: SheetBench) -> None:
         def correct(sheet: SheetGrid) -> None:
             row = next(row for row in sheet.cells if row[0] == "c3")
             assert row[2] == "Annie", "ours was written into the row of c3"
+            row[2] = "Cyrus"
 
-        bench.wire.meanwhile += [turn_round, correct]
+        bench.wire.meanwhile.append(turn_round)
+        bench.wire.between += [lambda sheet: None, correct]
         assert (await bench.write(update(1, "c1", name="Annie")))[0].status is Status.OK
-        assert {row[0]: row[2] for row in bench.rows} == {"c1": "Annie", "c2": "Bob", "c3": "Cy"}
+        assert {row[0]: row[2] for row in bench.rows} == {"c1": "Annie", "c2": "Bob", "c3": "Cyrus"}
 
     on_sheet(work)
 
