@@ -34,13 +34,14 @@ Meanwhile = Callable[[SheetGrid], None]
 class Wire(httpx.AsyncBaseTransport):
     """`meanwhile`: what people do in front of each of the next writes, `between` in front of each of the next readings
     of columns. `answers`: what writes are answered in place of
-    the sandbox's word; None lets one through."""
+    the sandbox's word; None lets one through. `spoil`: what is done to answers to writes of values."""
 
     inner: httpx.AsyncBaseTransport
     sheet: SheetGrid
     meanwhile: list[Meanwhile] = field(default_factory=list)
     between: list[Meanwhile] = field(default_factory=list)
     answers: list[httpx.Response | None] = field(default_factory=list)
+    spoil: Callable[[dict[str, Any]], None] | None = None
     seen: list[tuple[httpx.Request, httpx.Response]] = field(default_factory=list)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -54,6 +55,10 @@ class Wire(httpx.AsyncBaseTransport):
             self.between.pop(0)(self.sheet)
         answer = answer or await self.inner.handle_async_request(request)
         await answer.aread()
+        if self.spoil is not None and request.url.path.endswith("values:batchUpdate"):
+            document = answer.json()
+            self.spoil(document)
+            answer = httpx.Response(200, json=document)
         self.seen.append((request, answer))
         return answer
 
@@ -191,6 +196,23 @@ def test_what_a_person_wrote_over_ours_stays() -> None:
         bench.wire.between += [lambda sheet: None, correct]
         assert (await bench.write(update(1, "c1", name="Annie")))[0].status is Status.OK
         assert {row[0]: row[2] for row in bench.rows} == {"c1": "Annie", "c2": "Bob", "c3": "Cyrus"}
+
+    on_sheet(work)
+
+
+@pytest.mark.parametrize("moves", [False, True])
+def test_an_answer_that_shows_no_key_is_checked_by_reading_again(moves: bool) -> None:
+    """In case that Google shows only the cells that were written: then a move is told, and can't be put right."""
+
+    def without_key(document: dict[str, Any]) -> None:
+        for one in document["responses"]:
+            one["updatedData"] = {"range": "Customers!C2:C2", "values": [["Annie"]]}
+
+    async def work(bench: SheetBench) -> None:
+        bench.wire.spoil = without_key
+        bench.wire.meanwhile += [turn_round] if moves else []
+        [outcome] = await bench.write(update(1, "c1", name="Annie"))
+        assert (outcome.status, outcome.error_code) == ((Status.UNKNOWN, "ROW_MOVED") if moves else (Status.OK, None))
 
     on_sheet(work)
 

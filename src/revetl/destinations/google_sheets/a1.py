@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-_CELL = re.compile(r"(?:^|!)\$?[A-Z]+\$?(\d{1,8})(?::\$?[A-Z]+\$?\d{1,8})?$")
+_CELL = re.compile(r"(?:^|!)\$?([A-Z]{1,3})\$?(\d{1,8})(?::\$?[A-Z]+\$?\d{1,8})?$")
 
 
 def letters(column: int) -> str:
@@ -30,10 +30,15 @@ def row_until(tab: str, row: int, column: int) -> str:
     return f"{_quoted(tab)}!A{row}:{letters(column)}{row}"
 
 
-def row_of(range_: object) -> int | None:
-    """The row in which a range begins; None where it names none."""
+def first_cell(range_: object) -> tuple[int, int] | None:
+    """(row, column) of the cell with which a range begins; None where it names none."""
     found = _CELL.search(range_) if isinstance(range_, str) else None
-    return int(found[1]) if found else None
+    if found is None:
+        return None
+    column = 0
+    for letter in found[1]:
+        column = column * 26 + ord(letter) - ord("A") + 1
+    return int(found[2]), column - 1
 
 
 def _quoted(tab: str) -> str:

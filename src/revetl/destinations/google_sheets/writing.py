@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from revetl.destinations.google_sheets.a1 import row_of, row_until, whole_row
+from revetl.destinations.google_sheets.a1 import first_cell, row_until, whole_row
 from revetl.destinations.google_sheets.api import READS, WRITES, SheetsApi
 from revetl.destinations.google_sheets.reading import Tab, TabReader, TabView, header_of
 from revetl.destinations.google_sheets.rows import DUPLICATE_KEY, NOT_FOUND, SheetRow, row_of_change
@@ -26,6 +26,7 @@ log = logging.getLogger("revetl.google_sheets")
 _ROUNDS = 5  # rows that move in front of each of so many writes do so without end
 _REFUSED = 30  # times ten seconds: as long as any other session waits for a vendor that throttles
 _MOVED = "ROW_MOVED"
+_NOBODY = "\0"  # no key is so called
 _UNANSWERED = "the answer does not say what became of it"
 
 
@@ -130,13 +131,20 @@ class TabWriter:
         answer = await self._api.put([self._range(view, at, row) for at, row in sent])
         self._applied = True
         met = _keys_met(answer, view.header[self._tab.key])
+        after = view
+        if any(met.get(at, "") is None for at, _ in sent):
+            after = await self._reader.read(self._tab, ())
         for at, row in sent:
             if at not in met:
                 self._answer([row.unknown(None, _UNANSWERED)] if row.change else ())
-            elif met[at] in (row.key, form(row.cells.get(self._tab.key, row.key))):
+                continue
+            key = met[at]
+            if key is None:  # not shown: it stands where it stood before, or is met by nobody knows whom
+                key = row.key if after.rows.get(row.key) == at else _NOBODY
+            if key in (row.key, form(row.cells.get(self._tab.key, row.key))):
                 self._answer([row.done(self._tab.key, existed=True)] if row.change else ())
             else:
-                self._missed(view, at, row, met[at])
+                self._missed(view, at, row, key)
 
     def _new_cells(self, row: SheetRow) -> dict[str, Cell]:
         return {n: value for n, value in row.cells.items() if n != self._tab.key or form(value) != row.key}
@@ -255,14 +263,19 @@ def _typed(value: Cell | None) -> dict[str, Any]:
             return {"userEnteredValue": {"numberValue": value}}
 
 
-def _keys_met(answer: Mapping[str, Any], key: int) -> dict[int, str]:
-    """Row → the key that stands in it after the write. By the range that an answer names, never by its place."""
-    met = {}
+def _keys_met(answer: Mapping[str, Any], key: int) -> dict[int, str | None]:
+    """Row → the key that stands in it after the write; None where the answer does not show it. By the range that an
+    answer names, never by its place."""
+    met: dict[int, str | None] = {}
     for one in answer.get("responses") or ():
-        at, values = row_of(one.get("updatedRange")), (one.get("updatedData") or {}).get("values")
-        if at is not None and isinstance(values, list):
-            cells = values[0] if values else []
-            met[at] = form(cells[key]) if key < len(cells) else ""
+        written, shown = first_cell(one.get("updatedRange")), one.get("updatedData") or {}
+        if written is None:
+            continue
+        row, first = first_cell(shown.get("range")) or written
+        values = shown.get("values")
+        cells = values[0] if isinstance(values, list) and values else []
+        is_shown = isinstance(values, list) and row == written[0] and first <= key
+        met[written[0]] = (form(cells[key - first]) if key - first < len(cells) else "") if is_shown else None
     return met
 
 
