@@ -78,6 +78,7 @@ class DuckDBWarehouse(TypedResults):
         A transaction can't be begun again from here: it has all from its start, unless its caller does that
         (`repeated_when_short`). One of a `memory_limit` of the settings is never given more."""
         self.state_schema = state_schema
+        self.folder = path.absolute().parent if isinstance(path, Path) and _spills(path) else None
         self._in_transaction = False
         self._lean = False
         self._short: WarehouseOutOfMemory | None = None  # what ended the transaction that is open

@@ -26,6 +26,7 @@ class RecordSelection:
     """The records of one scope."""
 
     def __init__(self, scope: Scope) -> None:
+        self._scope = scope
         self.warehouse = scope.warehouse
         self.spec = scope.spec
         self.providers = scope.providers
