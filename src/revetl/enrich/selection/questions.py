@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
+from revetl.enrich.selection.grouping import grouped
 from revetl.enrich.selection.identities import Identities
 from revetl.enrich.selection.partition import EVERYTHING
 from revetl.enrich.selection.query import Query, compose
@@ -49,7 +50,7 @@ class QuestionSelection(RecordCostSelection):
         )
         # Nothing of the people at a company leaves with a question about the company.
         names = tuple(n for n in self.spec.inputs if provider.entity == "person" or n in provider.inputs)
-        return self._grouped(query, names, provider.inputs, identities.names)
+        return grouped(self.warehouse, query, names, provider.inputs, identities.names)
 
     def in_flight(self, stage: Stage) -> int:
         """How many questions of the stage other runs ask at this moment."""
