@@ -235,7 +235,7 @@ def _show_in_doubt(
                 echo(
                     f"{ended} ended as {resolve}."
                     if number
-                    else "No call in doubt is of that provider, run and person."
+                    else "No call in doubt is meant by that."
                 )
             return 0
         found = calls_in_doubt(project, terminal.caller, only, rows)
