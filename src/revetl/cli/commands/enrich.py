@@ -232,11 +232,7 @@ def _show_in_doubt(
                 emit_json({"resolved": number, "as": resolve})
             else:
                 ended = "1 call" if number == 1 else f"{number:,} calls"
-                echo(
-                    f"{ended} ended as {resolve}."
-                    if number
-                    else "No call in doubt is meant by that."
-                )
+                echo(f"{ended} ended as {resolve}." if number else "No call in doubt is meant by that.")
             return 0
         found = calls_in_doubt(project, terminal.caller, only, rows)
     if as_json:

@@ -9,15 +9,12 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, cast
 
-from revetl.enrich.selection.partition import EVERYTHING, partition_count, partitions_between
+from revetl.enrich.selection.partition import EVERYTHING, PIECE_RECORDS, partition_count, partitions_between
 from revetl.enrich.selection.query import Query, compose
 from revetl.enrich.selection.reusable_answers import ReusableSelection
 from revetl.enrich.waterfall import Stage
 from revetl.state.values import OWN, VERIFICATION
 from revetl.warehouse.sql import literal
-
-# Of which one statement counts the cohorts.
-PIECE_RECORDS = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +123,7 @@ class CohortSelection(ReusableSelection):
     def _counts_of_all(self) -> list[tuple[Any, ...]]:
         """The rows of `_counted`, a piece of the records at a time: a statement over a million of them would need more
         memory the more there are."""
-        query = compose("SELECT count(*) FROM ({records}) AS e", records=self._scan(None))
-        pieces = math.ceil(self.warehouse.scalar(query.sql, int, query.params) / PIECE_RECORDS)
+        pieces = math.ceil(self._count_all() / PIECE_RECORDS)
         partitions = [self._partition]
         if pieces > 1 and self._partition == EVERYTHING:
             partitions = partitions_between(self.bounds(pieces))

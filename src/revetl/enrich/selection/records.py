@@ -242,6 +242,10 @@ class RecordSelection:
     def _input(self, name: str) -> str:
         return ident(f"in_{name}")
 
+    def _count_all(self) -> int:
+        query = compose("SELECT count(*) FROM ({records}) AS e", records=self._scan(None))
+        return self.warehouse.scalar(query.sql, int, query.params)
+
     # --- rows of (key, request_hash, inputs), as questions ---
 
     def _count_questions(self, query: Query) -> int:
