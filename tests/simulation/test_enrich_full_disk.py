@@ -165,7 +165,7 @@ def test_answers_are_written_into_the_room_that_was_taken(tmp_path: Path) -> Non
     number = room.stat().st_ino
     now = datetime(2026, 6, 10, tzinfo=UTC)
     call = PaidCall("r1/w/1", "r1", "w", "big.person", ("g1",), "hash", "v1", Decimal("0.20"), now)
-    answers = [KeptAnswer(call, CallOutcome("hit", now, 200, Decimal("0.20"), response={"id": 1}))]
+    answers = [KeptAnswer(call, CallOutcome("hit", now, 200, Decimal("0.20"), response={"id": 1}), [], [])]
     kept = spool.keep("r1", answers)
     assert kept is not None
     assert kept.stat().st_ino == number, "no other file, which the full disk would not take"
