@@ -45,6 +45,7 @@ OWN = {
     f"{GUIDES}/add-a-provider.md": {
         "yaml*": "tests/unit/test_provider_docs.py::test_the_guides_",
         "python title=*": "tests/unit/test_provider_docs.py::test_the_guides_",
+        "csv title=*": "tests/unit/test_provider_docs.py::test_the_guides_",
         "console": "tests/unit/test_provider_docs.py::test_the_guides_",
     },
     f"{GUIDES}/databases.md": {"*": "tests/contract/test_databases_guide.py::test_the_page"},

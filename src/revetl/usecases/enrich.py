@@ -211,7 +211,7 @@ def _note_waiting(
     if cells:
         usd = sum((c.usd for c in calls if c.call_id in cells.calls), Decimal(0))
         caller.note(
-            f"{cells.number:,} blank cells wait for {len(cells.calls):,} calls in doubt (at most ${usd}). "
+            f"{cells.number:,} blank cells wait for {len(cells.calls):,} calls in doubt (at most ${usd:,.2f}). "
             "revetl enrich FILE --in-doubt shows whose they are; --resolve ends them."
         )
 

@@ -231,7 +231,8 @@ def _show_in_doubt(
             if as_json:
                 emit_json({"resolved": number, "as": resolve})
             else:
-                echo(f"{number:,} calls ended as {resolve}." if number != 1 else f"1 call ended as {resolve}.")
+                ended = "1 call" if number == 1 else f"{number:,} calls"
+                echo(f"{ended} ended as {resolve}." if number else "No call in doubt is meant by that.")
             return 0
         found = calls_in_doubt(project, terminal.caller, only, rows)
     if as_json:

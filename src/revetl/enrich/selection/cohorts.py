@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Any
+from typing import Any, cast
 
-from revetl.enrich.selection.partition import partition_count
+from revetl.enrich.selection.partition import EVERYTHING, PIECE_RECORDS, partition_count, partitions_between
 from revetl.enrich.selection.query import Query, compose
 from revetl.enrich.selection.reusable_answers import ReusableSelection
 from revetl.enrich.waterfall import Stage
@@ -60,9 +62,8 @@ class CohortSelection(ReusableSelection):
 
     def cohorts(self) -> Iterator[Cohort]:
         """All records, each in one cohort."""
-        query = self._counted()
         fields, stages = len(self.spec.fields), len(self.spec.stages)
-        for row in self.warehouse.rows(query.sql, query.params):
+        for row in self._counts_of_all():
             cells: Iterator[Any] = iter(row)
             lacks, doubtful, waits = (tuple(map(int, islice(cells, fields))) for _ in range(3))
             may = tuple(map(int, islice(cells, stages)))
@@ -118,6 +119,20 @@ class CohortSelection(ReusableSelection):
         identities = self._identities(stage)
         covered = identities.covered(self._open(stage), self._input_of("q"), best_known_first=one_partition)
         return self._count_questions(covered)
+
+    def _counts_of_all(self) -> list[tuple[Any, ...]]:
+        """The rows of `_counted`, a piece of the records at a time: a statement over a million of them would need more
+        memory the more there are."""
+        pieces = math.ceil(self._count_all() / PIECE_RECORDS)
+        partitions = [self._partition]
+        if pieces > 1 and self._partition == EVERYTHING:
+            partitions = partitions_between(self.bounds(pieces))
+        counts: Counter[tuple[Any, ...]] = Counter()
+        for partition in partitions:
+            counted = CohortSelection(replace(self._scope, partition=partition))._counted()
+            for *cells, records in self.warehouse.rows(counted.sql, counted.params):
+                counts[tuple(cells)] += int(cast(int, records))
+        return [(*cells, records) for cells, records in sorted(counts.items())]
 
     def _counted(self) -> Query:
         """Per field lacks, doubtful and waits; per stage whether it may ask, the shape of its question and whether it
