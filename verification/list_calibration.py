@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import random
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +25,7 @@ from revetl.enrich.forecasting.estimate import estimate
 from revetl.enrich.lists.columns import match_columns
 from revetl.enrich.lists.entity_table import entity_name, loaded
 from revetl.enrich.options import WaterfallOptions
+from revetl.enrich.report import EnrichReport, Estimate, ProviderReport, StageEstimate, VerifierEstimate
 from revetl.enrich.waterfall import WaterfallSpec
 from revetl.sandbox.inprocess import sandbox_in_process
 from revetl.sandbox.settings import SandboxSettings
@@ -38,8 +40,11 @@ from verification.makespan import truth
 from verification.vendors import PEOPLE, SPECS
 
 WORLDS = int(os.environ.get("REVETL_LIST_WORLDS", "12"))
+FIRST_SEED = int(os.environ.get("REVETL_FIRST_SEED", "0"))
 GOLDEN = 480
 SIZE = 40
+# What a run costs does not depend on it; each admission is a transaction, so many at once are soon done.
+AT_ONCE = 50
 INPUTS = ("first_name", "last_name", "company_domain", "email", "linkedin_url")
 # What share of a list's people are golden records.
 OVERLAPS = (0.0, 0.5, 1.0)
@@ -102,7 +107,7 @@ def who(number: int, rng: random.Random) -> Row:
     profile = found.linkedin_url if rng.random() < 0.3 else None
     return {
         "first_name": found.first_name,
-        "last_name": f"{found.last_name}{number}",
+        "last_name": found.last_name,
         "company_domain": domain,
         "email": email,
         "linkedin_url": profile,
@@ -110,17 +115,17 @@ def who(number: int, rng: random.Random) -> Row:
     }
 
 
-def play(worlds: int, golden: int = GOLDEN, size: int = SIZE) -> Tally:
+def play(worlds: int, golden: int = GOLDEN, size: int = SIZE, first_seed: int = FIRST_SEED) -> Tally:
     tally = Tally()
     with truth(golden + size * len(OVERLAPS) * len(CUTS)) as folder:
-        for world in range(worlds):
-            run_virtual(_world(tally, folder, world, golden, size))
+        for seed in range(first_seed, first_seed + worlds):
+            run_virtual(_world(tally, folder, seed, golden, size))
     return tally
 
 
 async def _world(tally: Tally, folder: Path, seed: int, golden: int, size: int) -> None:
     spec = waterfall(ORDERS[seed % len(ORDERS)])
-    specs = vendors.hurried(spec.provider_names, batch=100)
+    specs = vendors.hurried(spec.provider_names, batch=100, at_once=AT_ONCE)
     rng, clock = random.Random(seed), LoopClock()
     warehouse = DuckDBWarehouse(":memory:", threads=1)
     settings = SandboxSettings(truth=folder, seed=seed, limited=False)
@@ -151,8 +156,24 @@ async def _world(tally: Tally, folder: Path, seed: int, golden: int, size: int) 
             guess = Guess("cost", float(said.low_usd), float(said.expected_usd), float(said.high_usd), float(usd))
             tally.guesses.setdefault((overlap, cut), []).append(guess)
             tally.over_greatest += usd > said.greatest_usd
+            if not guess.inside:
+                _say_miss(f"world {seed}, list {number}, {overlap:.0%} golden, {cut}", said, report)
             await clock.sleep(3600)
     warehouse.close()
+
+
+def _say_miss(where: str, said: Estimate, report: EnrichReport) -> None:
+    """For whoever looks for the reason: what was foreseen of each provider, and what came."""
+    foreseen: list[StageEstimate | VerifierEstimate] = [*said.stages, *said.verifiers]
+    by_provider = []
+    for row in foreseen:
+        came = report.providers.get(row.provider, ProviderReport())
+        by_provider.append(
+            f"{row.provider}: {row.expected_lookups} of {row.lookups} lookups, ${row.expected_usd};"
+            f" {came.asked} asked, {came.hits} hits, ${came.spent_usd}"
+        )
+    interval = f"${report.spent_usd} outside of ${said.low_usd} to ${said.high_usd}"
+    print("\n  ".join([f"{where}: {interval}", *by_provider]), file=sys.stderr, flush=True)
 
 
 def _context(warehouse: Warehouse, clock: LoopClock, run_id: str) -> RunContext:
@@ -184,7 +205,7 @@ def _found(warehouse: Warehouse) -> dict[str, Row]:
 
 def measure() -> Section:
     tally = play(WORLDS)
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for (overlap, cut), guesses in sorted(tally.guesses.items()):
         inside = sum(guess.inside for guess in guesses)
         foreseen = sum(guess.expected for guess in guesses)

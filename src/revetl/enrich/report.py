@@ -151,7 +151,8 @@ class Estimate:
     is none.
 
     19 of 20 runs cost less than `p95_usd`, and 95 of 100 between `low_usd` and `high_usd`. `coverage` is by field, as
-    if there were no budget. `minutes` are those that the providers' limits allow, at the least.
+    if there were no budget. `minutes` are those that the providers' limits allow, at the least. `suppressed`: records
+    about which nobody is asked, since their people objected or were erased.
     """
 
     waterfall: str
@@ -163,6 +164,7 @@ class Estimate:
     high_usd: Decimal = Decimal(0)
     minutes: float = 0.0
     coverage: Mapping[str, FieldCoverage] = field(default_factory=dict)
+    suppressed: int = 0
 
     @property
     def lookups(self) -> int:

@@ -38,6 +38,8 @@ def show_estimates(estimates: Sequence[Estimate]) -> None:
         for stage in each.stages:
             for said in _with_other_inputs(stage):
                 screen.print(f"{stage.provider}: {said}")
+        if each.suppressed:
+            screen.print(f"{each.suppressed:,} suppressed or erased: nobody is asked about them")
         if any(c.total for c in each.coverage.values()):
             fields = Table("field", box=None, pad_edge=False)
             for heading in ("records", "filled now", "expected", "likely"):

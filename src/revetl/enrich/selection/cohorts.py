@@ -29,12 +29,13 @@ class QuestionKind:
 class Cohort:
     """`records` records. Fields and stages are bits by place.
 
-    lacks     fields that are blank, and that no answer which is paid for will fill
+    lacks     fields that are blank, and not found yet
     doubtful  fields that a list holds and nobody has verified: found false, they lack too
     open_     stages that may ask about them, if all that is doubtful is false
     audited   all stages ask, whatever is found
-    waits     by field: one more than the place of the stage whose paid answer gives a value that is to be verified
-              first; 0: none does
+    given     by field: one more than the place of the stage whose paid answer fills it; 0: none does. The stages
+              before it are asked all the same
+    waits     by field, likewise: whose paid answer gives a value that is to be verified first
     kinds     by stage: what its question is; empty of a model, whose records the ledger knows themselves
     """
 
@@ -43,8 +44,19 @@ class Cohort:
     audited: bool
     records: int
     doubtful: int = 0
+    given: tuple[int, ...] = ()
     waits: tuple[int, ...] = ()
     kinds: tuple[QuestionKind, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionCounts:
+    """Of one stage: the `questions` that it would ask; of them `again` are about people whom the provider was asked
+    about with other inputs. `spared`: how many more there would be, had it not been asked about those."""
+
+    questions: int
+    again: int
+    spared: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +76,7 @@ class CohortSelection(ReusableSelection):
         fields, stages = len(self.spec.fields), len(self.spec.stages)
         for row in self.warehouse.rows(query.sql, query.params):
             cells: Iterator[Any] = iter(row)
-            lacks, doubtful, waits = (tuple(map(int, islice(cells, fields))) for _ in range(3))
+            lacks, doubtful, given, waits = (tuple(map(int, islice(cells, fields))) for _ in range(4))
             may = tuple(map(int, islice(cells, stages)))
             shapes, again = tuple(map(str, islice(cells, stages))), tuple(map(int, islice(cells, stages)))
             kinds = tuple(QuestionKind(shape, bool(a)) for shape, a in zip(shapes, again, strict=True))
@@ -74,54 +86,71 @@ class CohortSelection(ReusableSelection):
                 audited=bool(next(cells)),
                 records=int(next(cells)),
                 doubtful=_mask(doubtful),
+                given=given if any(given) else (),
                 waits=waits if any(waits) else (),
                 kinds=kinds if self.is_list else (),
             )
 
-    def count_asked(self, stage: Stage) -> int:
-        """How many calls the stage would make, were all of them allowed: a person whom a list names twice is one."""
-        count = self.count(stage)
-        return count - self._count_covered(stage) if self.is_list and count else count
-
-    def count_spared(self, stage: Stage) -> int:
-        """How many more there would be, had the provider not been asked about the same people with other inputs."""
-        if not self._by_identity(stage):
-            return 0
-        own = self._ledger.answered(stage.provider, self._hashes(stage))
-        return self._count_questions(self._open(stage, own)) - self.count(stage)
-
-    def count_again(self, stage: Stage) -> int:
-        """How many of them are about people whom the provider was asked about with other inputs."""
-        if not self._by_identity(stage):
-            return 0
-        again = compose(
-            "SELECT request_hash FROM ({open}) AS o WHERE request_hash IN (SELECT request_hash FROM ({same}) AS s)",
-            open=self._open(stage),
-            same=self._same(stage),
-        )
-        return self._count_questions(again)
-
-    def verdicts(self) -> VerdictCounts:
-        """Of all verifiers, about whatever value."""
-        query = f"""
-            SELECT count(*), sum(CASE WHEN verification IN ('invalid', 'catch_all') THEN 1 ELSE 0 END)
-            FROM {self._values}
-            WHERE entity = ? AND verification IS NOT NULL
+    def counts(self, stage: Stage) -> QuestionCounts:
+        """The stage's questions, were all of them allowed: a person whom a list names twice is asked about once."""
+        open_, join, again = self._open(stage), Query(""), "CAST(NULL AS VARCHAR)"
+        if self._by_identity(stage):
+            join = compose(
+                "LEFT JOIN (SELECT DISTINCT request_hash AS same FROM ({same}) AS s) AS t ON t.same = o.request_hash",
+                same=self._same(stage),
+            )
+            again = "t.same"
+        query = compose(
             """
-        return VerdictCounts(*self.warehouse.numbers(query, [VERIFICATION]))
+            SELECT count(DISTINCT o.request_hash), count(*), count(DISTINCT {again})
+            FROM ({open}) AS o
+            {join}
+            """,
+            again=again,
+            open=open_,
+            join=join,
+        )
+        questions, records, asked_again = self.warehouse.numbers(query.sql, query.params)
+        spared = 0
+        if self._by_identity(stage):
+            own = self._ledger.answered(stage.provider, self._hashes(stage))
+            spared = self._count_questions(self._open(stage, own)) - questions
+        if self.is_list and questions > 1:
+            questions -= self._count_covered(stage, open_, records)
+        return QuestionCounts(questions, asked_again, spared)
+
+    def own_verdicts(self) -> VerdictCounts:
+        """Of all verifiers, about values that no provider had given by then: what lists held themselves. What
+        providers give is false less often, or more, than what stands in a list."""
+        query = f"""
+            SELECT count(*), sum(CASE WHEN v.verification IN ('invalid', 'catch_all') THEN 1 ELSE 0 END)
+            FROM {self._values} v
+            WHERE v.entity = ?
+              AND v.verification IS NOT NULL
+              AND NOT EXISTS (
+                  SELECT 1
+                  FROM {self._values} g
+                  WHERE g.entity <> ?
+                    AND g.provider <> ?
+                    AND g.field = v.field
+                    AND lower(g.value) = lower(v.value)
+                    AND g.observed_at <= v.observed_at
+              )
+            """
+        return VerdictCounts(*self.warehouse.numbers(query, [VERIFICATION, VERIFICATION, OWN]))
 
     # --- pieces ---
 
-    def _count_covered(self, stage: Stage) -> int:
+    def _count_covered(self, stage: Stage, questions: Query, records: int) -> int:
         # Who is best known is asked about first, in each partition.
-        one_partition = partition_count(self.count_records(stage)) == 1
+        one_partition = partition_count(records) == 1
         identities = self._identities(stage)
-        covered = identities.covered(self._open(stage), self._input_of("q"), best_known_first=one_partition)
+        covered = identities.covered(questions, self._input_of("q"), best_known_first=one_partition)
         return self._count_questions(covered)
 
     def _counted(self) -> Query:
-        """Per field lacks, doubtful and waits; per stage whether it may ask, the shape of its question and whether it
-        asks again; audited; the number of records."""
+        """Per field lacks, doubtful, given and waits; per stage whether it may ask, the shape of its question and
+        whether it asks again; audited; the number of records."""
         joins, stages = Query(""), list(enumerate(self.spec.stages))
         for n, stage in stages:
             joins += compose(
@@ -142,15 +171,15 @@ class CohortSelection(ReusableSelection):
                     same=self._same(stage),
                     n=str(n),
                 )
-        lacks, doubtful, waits = [], [], []
+        lacks, doubtful, given, waits = [], [], [], []
         for i, field in self._fields():
-            given = "".join(f" AND coalesce(given_{n}.got_{i}, 0) = 0" for n, _ in stages)
-            blank = f"e.blank_{i} = 1 AND coalesce(a.got_{i}, 0) = 0{given}"
+            blank = f"e.blank_{i} = 1 AND coalesce(a.got_{i}, 0) = 0"
             doubt = f"e.key IN ({self._doubted(field)})" if self._may_be_doubted(field) else "1 = 0"
             lacks.append(f"CASE WHEN {blank} AND NOT ({doubt}) THEN 1 ELSE 0 END AS lacks_{i}")
             doubtful.append(f"CASE WHEN {blank} AND {doubt} THEN 1 ELSE 0 END AS doubtful_{i}")
-            first = " ".join(f"WHEN coalesce(given_{n}.waits_{i}, 0) = 1 THEN {n + 1}" for n, _ in stages)
-            waits.append(f"CASE WHEN NOT ({blank}) THEN 0 {first} ELSE 0 END AS waits_{i}")
+            for name, cells in (("got", given), ("waits", waits)):
+                first = " ".join(f"WHEN coalesce(given_{n}.{name}_{i}, 0) = 1 THEN {n + 1}" for n, _ in stages)
+                cells.append(f"CASE WHEN NOT ({blank}) THEN 0 {first} ELSE 0 END AS {name}_{i}_by")
         may = [f"CASE WHEN open_{n}.key IS NULL THEN 0 ELSE 1 END AS may_{n}" for n, _ in stages]
         shapes = [f"{self._shape(n, stage)} AS shape_{n}" for n, stage in stages]
         again = [
@@ -159,7 +188,7 @@ class CohortSelection(ReusableSelection):
             else f"0 AS again_{n}"
             for n, stage in stages
         ]
-        cells = [*lacks, *doubtful, *waits, *may, *shapes, *again, "e.audited AS audited"]
+        cells = [*lacks, *doubtful, *given, *waits, *may, *shapes, *again, "e.audited AS audited"]
         names = ", ".join(cell.rsplit(" AS ", 1)[1] for cell in cells)
         return compose(
             """

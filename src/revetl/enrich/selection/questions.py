@@ -167,6 +167,7 @@ class QuestionSelection(RecordCostSelection):
             LEFT JOIN ({found_false}) AS r ON r.request_hash = e.hash_{here}
             WHERE ({inputs_suffice})
               AND ({lacks_one})
+              {may_ask}
             """,
             cells=", ".join(cells),
             records=self._scan(stage),
@@ -175,6 +176,7 @@ class QuestionSelection(RecordCostSelection):
             here=str(here),
             inputs_suffice=self._sufficient(self.providers[stage.provider]),
             lacks_one=" OR ".join(f"({lack})" for lack in lacks.values()),
+            may_ask=self._may_ask_about(stage.provider, "e.key"),
         )
 
     def _hashes(self, stage: Stage) -> Query | None:
