@@ -12,6 +12,7 @@ def test_a_few_kills_lose_and_double_nothing() -> None:
     assert tally.kills >= 2
     assert tally.paid > 0
     assert (tally.doubled, tally.over, tally.lost, tally.unlike, tally.unseen, tally.asked_later) == (0,) * 6
+    assert all(n <= enrich_kills.in_doubt_at_most(name) for name, n in tally.left.items())
 
 
 @pytest.mark.xdist_group("postgres")
