@@ -2,7 +2,9 @@
 
 Who is in the ledger already says nothing of who is not: rows of a list that are answered are so because they look like
 those that were asked before. So a list is not followed through its own answers, as a model is. What is counted is, over
-all questions to the provider, how many of each shape (`selection/cohorts.py`) were hits.
+all questions to the provider, how many of each shape (`selection/cohorts.py`) were hits. Of somebody whom others have
+answered about, and this provider has not, that tells less: the waterfall never brought him here, so he is easier to
+find than those whom it did, or harder.
 """
 
 from __future__ import annotations
@@ -45,10 +47,10 @@ class KindRates:
     def drawn(self, rng: random.Random, all_shapes: UncertainRate) -> DrawnKindRates:
         return DrawnKindRates(rng, self, all_shapes)
 
-    def of(self, shape: str, guess: float) -> UncertainRate:
-        hits, answers = self.answers.get(shape, (0, 0))
+    def of(self, kind: QuestionKind, guess: float) -> UncertainRate:
+        hits, answers = self.answers.get(kind.shape, (0, 0))
         rate = UncertainRate.of(guess, _ALL_SHAPES_WEIGHT, hits, answers)
-        return rate if self.nearby else rate.known_from(LOOSE_WEIGHT)
+        return rate if self.nearby and not kind.known else rate.known_from(LOOSE_WEIGHT)
 
 
 class DrawnKindRates:
@@ -60,13 +62,14 @@ class DrawnKindRates:
         self._guess = rng.betavariate(all_shapes.yes, all_shapes.no)
         self._shift = rng.gauss(0.0, _SHIFT)
         self._again = rng.betavariate(_AGAIN.yes, _AGAIN.no)
-        self._drawn: dict[str, float] = {}
+        self._drawn: dict[tuple[str, bool], float] = {}
 
     def hit(self, kind: QuestionKind) -> float:
-        if kind.shape not in self._drawn:
-            rate = self._rates.of(kind.shape, self._guess)
-            self._drawn[kind.shape] = _shifted(self._rng.betavariate(rate.yes, rate.no), self._shift)
-        return self._drawn[kind.shape] * (self._again if kind.again else 1.0)
+        alike = kind.shape, kind.known
+        if alike not in self._drawn:
+            rate = self._rates.of(kind, self._guess)
+            self._drawn[alike] = _shifted(self._rng.betavariate(rate.yes, rate.no), self._shift)
+        return self._drawn[alike] * (self._again if kind.again else 1.0)
 
 
 def read_kind_rates(

@@ -19,10 +19,12 @@ from revetl.warehouse.sql import literal
 class QuestionKind:
     """What a question of a list is before it is asked. `shape`: by which of the provider's sufficient sets it names
     somebody ('101': by the first and the third, in the order of their names). `again`: the provider was asked about
-    the same person before, with less to find him by, and found nothing."""
+    the same person before, with less to find him by, and found nothing. `known`: another stage's provider has answered
+    about him already."""
 
     shape: str
     again: bool = False
+    known: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +80,9 @@ class CohortSelection(ReusableSelection):
             cells: Iterator[Any] = iter(row)
             lacks, doubtful, given, waits = (tuple(map(int, islice(cells, fields))) for _ in range(4))
             may = tuple(map(int, islice(cells, stages)))
-            shapes, again = tuple(map(str, islice(cells, stages))), tuple(map(int, islice(cells, stages)))
-            kinds = tuple(QuestionKind(shape, bool(a)) for shape, a in zip(shapes, again, strict=True))
+            shapes = tuple(map(str, islice(cells, stages)))
+            again, known = (tuple(bool(int(cell)) for cell in islice(cells, stages)) for _ in range(2))
+            kinds = tuple(map(QuestionKind, shapes, again, known))
             yield Cohort(
                 lacks=_mask(lacks),
                 open_=_mask(may),
@@ -149,16 +152,17 @@ class CohortSelection(ReusableSelection):
         return self._count_questions(covered)
 
     def _counted(self) -> Query:
-        """Per field lacks, doubtful, given and waits; per stage whether it may ask, the shape of its question and
-        whether it asks again; audited; the number of records."""
+        """Per field lacks, doubtful, given and waits; per stage whether it may ask, the shape of its question,
+        whether it asks again and whether others have answered; audited; the number of records."""
         joins, stages = Query(""), list(enumerate(self.spec.stages))
         for n, stage in stages:
             joins += compose(
                 """
-                LEFT JOIN (SELECT DISTINCT key, request_hash FROM ({open}) AS s) AS open_{n} ON open_{n}.key = e.key
+                LEFT JOIN (SELECT DISTINCT key, request_hash, is_open FROM ({asked}) AS s) AS asked_{n}
+                    ON asked_{n}.key = e.key
                 LEFT JOIN ({given}) AS given_{n} ON given_{n}.key = e.key
                 """,
-                open=self._open(stage),
+                asked=self._with_answers(stage),
                 given=self._given(stage),
                 n=str(n),
             )
@@ -166,12 +170,12 @@ class CohortSelection(ReusableSelection):
                 joins += compose(
                     """
                     LEFT JOIN (SELECT DISTINCT request_hash FROM ({same}) AS s) AS same_{n}
-                        ON same_{n}.request_hash = open_{n}.request_hash
+                        ON same_{n}.request_hash = asked_{n}.request_hash
                     """,
                     same=self._same(stage),
                     n=str(n),
                 )
-        lacks, doubtful, given, waits = [], [], [], []
+        lacks, doubtful, given, waits = list[str](), list[str](), list[str](), list[str]()
         for i, field in self._fields():
             blank = f"e.blank_{i} = 1 AND coalesce(a.got_{i}, 0) = 0"
             doubt = f"e.key IN ({self._doubted(field)})" if self._may_be_doubted(field) else "1 = 0"
@@ -180,7 +184,7 @@ class CohortSelection(ReusableSelection):
             for name, cells in (("got", given), ("waits", waits)):
                 first = " ".join(f"WHEN coalesce(given_{n}.{name}_{i}, 0) = 1 THEN {n + 1}" for n, _ in stages)
                 cells.append(f"CASE WHEN NOT ({blank}) THEN 0 {first} ELSE 0 END AS {name}_{i}_by")
-        may = [f"CASE WHEN open_{n}.key IS NULL THEN 0 ELSE 1 END AS may_{n}" for n, _ in stages]
+        may = [f"coalesce(asked_{n}.is_open, 0) AS may_{n}" for n, _ in stages]
         shapes = [f"{self._shape(n, stage)} AS shape_{n}" for n, stage in stages]
         again = [
             f"CASE WHEN same_{n}.request_hash IS NULL THEN 0 ELSE 1 END AS again_{n}"
@@ -188,7 +192,8 @@ class CohortSelection(ReusableSelection):
             else f"0 AS again_{n}"
             for n, stage in stages
         ]
-        cells = [*lacks, *doubtful, *given, *waits, *may, *shapes, *again, "e.audited AS audited"]
+        known = [f"{self._known(n)} AS known_{n}" for n, _ in stages]
+        cells = [*lacks, *doubtful, *given, *waits, *may, *shapes, *again, *known, "e.audited AS audited"]
         names = ", ".join(cell.rsplit(" AS ", 1)[1] for cell in cells)
         return compose(
             """
@@ -217,7 +222,13 @@ class CohortSelection(ReusableSelection):
             f"CASE WHEN {' AND '.join(f'e.{self._input(name)} IS NOT NULL' for name in members)} THEN '1' ELSE '0' END"
             for members in named
         )
-        return f"CASE WHEN open_{number}.key IS NULL THEN '' ELSE {' || '.join(flags)} END"
+        return f"CASE WHEN coalesce(asked_{number}.is_open, 0) = 0 THEN '' ELSE {' || '.join(flags)} END"
+
+    def _known(self, number: int) -> str:
+        others = [f"asked_{n}.is_open = 0" for n, _ in enumerate(self.spec.stages) if n != number]
+        if not self.is_list or not others:
+            return "0"
+        return f"CASE WHEN asked_{number}.is_open = 1 AND ({' OR '.join(others)}) THEN 1 ELSE 0 END"
 
     def _may_be_doubted(self, field: str) -> bool:
         return self.is_list and field in self.spec.verified_fields()
