@@ -20,6 +20,8 @@ from revetl.destinations.hubspot import HubSpot
 from revetl.destinations.hubspot import Options as HubSpotOptions
 from revetl.destinations.salesforce import Options as SalesforceOptions
 from revetl.destinations.salesforce import Salesforce
+from revetl.destinations.slack import Options as SlackOptions
+from revetl.destinations.slack import connect as connect_slack
 from revetl.model import Guardrails, Relation, SyncSpec
 from revetl.sandbox.inprocess import sandbox_in_process
 from revetl.sandbox.settings import SandboxSettings
@@ -102,6 +104,15 @@ def http_single() -> Account:
 def http_batch() -> Account:
     auth = {**any_api.BATCH["auth"], "client_secret": "a-word"}
     return http_api("HTTP API, 20 records a call", "contacts", {**any_api.BATCH, "auth": auth})
+
+
+def slack() -> Account:
+    def connect(clock: Clock, wire: httpx.AsyncBaseTransport) -> Destination:
+        given = {"base_url": f"{_ANYWHERE}/slack/api", "token": "xoxb-a-word", "on_change": "update"}
+        return connect_slack("chat", SlackOptions.model_validate(given), clock, wire)
+
+    columns = {"message_key": "'p' || n", "text": "'v' || version || ' of ' || n"}
+    return Account("Slack, one message a row", "#signups", "message_key", columns, connect)
 
 
 @dataclass

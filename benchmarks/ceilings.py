@@ -44,7 +44,19 @@ def measure(rows: int = ROWS) -> Section:
         (title, limit, f"{n:,}", f"{took:,.1f}, {least:,.1f}", f"{least / took:.1%}", str(no))
         for title, limit, n, took, least, no in lines
     ]
-    met = min(shares) >= 0.95 and not any(line[-1] for line in lines)
+    # No limit in time: how long a job takes is the vendor's affair.
+    asked, _, refused_bulk = push(accounts.salesforce("Salesforce, bulk jobs"), rows, limited)
+    shown.append(
+        (
+            "Salesforce, bulk jobs",
+            f"{DAILY:,} requests a day",
+            f"{asked:,}",
+            "the vendor's",
+            f"{asked / DAILY:.1%} of the day",
+            str(refused_bulk),
+        )
+    )
+    met = min(shares) >= 0.95 and not refused_bulk and not any(line[-1] for line in lines)
     return Section(
         title="At two vendors' limits",
         workload=(

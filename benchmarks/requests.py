@@ -14,6 +14,7 @@ ACCOUNTS = (
     accounts.salesforce("Salesforce, bulk jobs"),
     accounts.http_batch(),
     accounts.http_single(),
+    accounts.slack(),
 )
 
 

@@ -187,6 +187,43 @@ def test_what_submit_raises_speaks_of_the_whole_job(error: Exception, status: st
     assert table(bench) == []
 
 
+def test_a_job_that_is_refused_when_it_is_handed_over_costs_the_culprit_alone() -> None:
+    bench = jobs(job_rows=10)
+
+    def refuse(changes: Sequence[Change]) -> None:
+        if any(c.match_value == "p6@x.io" for c in changes):
+            raise Rejected("a file with a bad line")
+
+    bench.destination.before_write = refuse
+    assert run(bench).counts == {"ok": 9, "rejected": 1}
+    assert table(bench) == [
+        ("job-1", "0-4", "done"),
+        ("job-2", "5", "done"),
+        ("job-3", "7", "done"),
+        ("job-4", "8-9", "done"),
+    ]
+    bench.destination.before_write = lambda _: None
+    again = run(bench)
+    assert (again.counts, len(bench.destination.by("email"))) == ({"ok": 1}, 10)
+
+
+def test_a_stop_between_two_halves_of_a_refused_job_leaves_the_rest_unsent() -> None:
+    bench = jobs(job_rows=10)
+    stop = asyncio.Event()
+
+    def refuse(changes: Sequence[Change]) -> None:
+        if len(changes) == 10:
+            raise Rejected("a file with a bad line")
+        stop.set()
+
+    bench.destination.before_write = refuse
+    report = run(bench, stop_event=stop)
+    assert (report.status, report.counts, report.jobs_running) == ("interrupted", {}, 1)
+    bench.destination.before_write = lambda _: None
+    again = run(bench)
+    assert (again.followed, again.plan.changes, len(bench.destination.by("email"))) == ({"ok": 5}, 5, 10)
+
+
 @pytest.mark.parametrize("error", [Denied("no"), Unavailable("away")])
 def test_a_vendor_that_is_away_leaves_the_job_to_be_followed(error: Exception) -> None:
     bench = jobs(job_rows=10)

@@ -6,7 +6,7 @@ most 2n - 1 calls, which is when every record of it is bad; one culprit takes at
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from revetl.destinations.base import Destination
 from revetl.errors import Ambiguous, CallError, Rejected, RevetlError
@@ -31,7 +31,7 @@ class BatchWriter:
             outcomes = self._sound(list(await self._destination.write(spec.object, spec.created_through, batch)))
         except Rejected as e:
             if len(batch) > 1:
-                await self._halve(batch)
+                await halve(batch, self.write, self._is_to_stop)
             else:
                 self._note(batch, failed(batch, Status.REJECTED, e))
             return False
@@ -63,20 +63,27 @@ class BatchWriter:
             )
         return sound
 
-    async def _halve(self, batch: Sequence[Change]) -> None:
-        """Nothing of the batch was applied. If nobody in its first half is refused the culprit is in the second, which
-        then need not be sent whole to know it."""
-        if self._told_to_stop():
-            return
-        half = (len(batch) + 1) // 2
-        first, second = batch[:half], batch[half:]
-        innocent = await self.write(first)
-        if self.error is not None or self._told_to_stop():
-            return
-        if innocent and len(second) > 1:
-            await self._halve(second)
-        else:
-            await self.write(second)
+    def _is_to_stop(self) -> bool:
+        return self.error is not None or self._told_to_stop()
+
+
+async def halve(
+    batch: Sequence[Change], write: Callable[[Sequence[Change]], Awaitable[bool]], is_to_stop: Callable[[], bool]
+) -> None:
+    """Writes in two halves what was refused as a whole, so nothing of it was applied. `write` says whether all of a
+    half was taken, and halves what is refused again. If nobody in the first half is refused the culprit is in the
+    second, which then need not be sent whole to know it."""
+    if is_to_stop():
+        return
+    half = (len(batch) + 1) // 2
+    first, second = batch[:half], batch[half:]
+    innocent = await write(first)
+    if is_to_stop():
+        return
+    if innocent and len(second) > 1:
+        await halve(second, write, is_to_stop)
+    else:
+        await write(second)
 
 
 def _is_sound(outcome: object) -> bool:

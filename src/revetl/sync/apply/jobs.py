@@ -24,7 +24,7 @@ from revetl.state import destination_jobs
 from revetl.state.destination_jobs import DestinationJob
 from revetl.state.sync_tables import SyncField, SyncTables
 from revetl.sync.apply import checkpoint
-from revetl.sync.apply.batch_writer import Note, failed, one_for_each
+from revetl.sync.apply.batch_writer import Note, failed, halve, one_for_each
 from revetl.sync.apply.plan_lines import read_changes, stream_lines
 from revetl.sync.sync_run import SyncRun
 
@@ -48,30 +48,34 @@ class JobWriter:
     left_running: int = 0
     error: BaseException | None = None
 
-    async def write(self, batch: Sequence[Change]) -> None:
-        """Submits one batch and follows it until it ends, or the run is to stop."""
+    async def write(self, batch: Sequence[Change]) -> bool:
+        """Submits one batch and follows it until it ends, or the run is to stop. One that is refused when it is handed
+        over is halved, and each half is a job of its own. Whether the batch was taken as a job."""
         spec, ctx = self.run.spec, self.run.ctx
         try:
             job_id = await self.destination.submit(spec.object, spec.created_through, batch)
         except Rejected as e:
-            self.note(batch, failed(batch, Status.REJECTED, e))
-            return
+            if len(batch) > 1:
+                await halve(batch, self.write, self._is_to_stop)
+            else:
+                self.note(batch, failed(batch, Status.REJECTED, e))
+            return False
         except Ambiguous as e:
             self.note(batch, failed(batch, Status.UNKNOWN, e))
-            return
+            return False
         except CallError as e:
             self.error = self.error or e
-            return
+            return False
         except Exception as e:  # noqa: BLE001 - a connector's bug: the job may have been handed over
             self.error = self.error or e
             self.note(batch, failed(batch, Status.UNKNOWN, e))
-            return
+            return False
         if not isinstance(job_id, str) or not job_id:
             # Nobody could ask after it: its records are looked for, as after any lost answer.
             message = f"{spec.destination}: the connector gave a job id that is no text ({type(job_id).__name__})"
             self.error = self.error or Ambiguous(message)
             self.note(batch, failed(batch, Status.UNKNOWN, Ambiguous(message)))
-            return
+            return False
         job = DestinationJob(ctx.run_id, self.plan_id, job_id, tuple(c.ordinal for c in batch))
         await self.remember(job)
         try:
@@ -81,9 +85,13 @@ class JobWriter:
             outcomes = None
         if outcomes is None:
             self.left_running += 1
-            return
+            return True
         self.note(batch, outcomes)
         self.ended.append(job)
+        return True
+
+    def _is_to_stop(self) -> bool:
+        return self.error is not None or self.stopping()
 
 
 async def _follow(
