@@ -3,21 +3,34 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
+from decimal import Decimal
 
 import pyarrow as pa
 import pytest
 
 from revetl.enrich.execution.engine import run_waterfall
 from revetl.enrich.forecasting.estimate import estimate
+from revetl.enrich.forecasting.rates import read_rates
 from revetl.enrich.options import WaterfallOptions
 from revetl.enrich.report import EnrichReport, Estimate
 from revetl.model import Relation
 from revetl.privacy.suppressions import OBJECTED, Suppressions
-from revetl.providers.base import Answer, Lookup
+from revetl.providers.base import Answer, Lookup, ProvidedValue
 from revetl.state.values import ValueRow, append_values
 from revetl.warehouse.base import Warehouse
-from tests.simulation.test_enrich_engine import big, check, enrich, providers, small
-from tests.support.enrich_fakes import PEOPLE, FakeProvider, clock, context, person, terms, warehouse_with, waterfall
+from tests.simulation.test_enrich_engine import big, check, enrich, number, providers, small
+from tests.support.enrich_fakes import (
+    PEOPLE,
+    FakeProvider,
+    clock,
+    context,
+    miss,
+    person,
+    terms,
+    warehouse_with,
+    waterfall,
+)
 from tests.support.virtual_time import run_virtual
 
 LIST = Relation("marts", "people_of_a_list")
@@ -75,6 +88,20 @@ def test_an_earlier_stage_is_asked_although_a_later_one_was_paid_for_an_answer()
     assert [(row.lookups, row.expected_lookups) for row in said.stages] == [(20, 20), (0, 0)]
     assert report.providers["small.email"].asked == 20
     assert said.coverage["email"].low <= report.fields["email"].filled_after <= said.coverage["email"].high
+
+
+def test_what_a_verifier_finds_true_is_known_from_what_it_judged_and_not_from_what_a_vendor_vouches_for() -> None:
+    def vouching(inputs: Mapping[str, str]) -> Answer:
+        n = number(inputs)
+        value = ProvidedValue("email", f"{'bad' if n % 2 else 'good'}{n}@acme.example", 0.9, None if n % 2 else "valid")
+        return Answer("hit", 200, (value,), Decimal("0.20"))
+
+    warehouse = warehouse_with([person(n) for n in range(30)])
+    vendors = providers(big=vouching, small=lambda _: miss(), check=check)
+    enrich(warehouse, vendors)
+    rates = read_rates(warehouse, SPEC, {name: vendor.spec for name, vendor in vendors.items()})["big.person"]
+    assert rates.accepted["email"].mean == pytest.approx(0.5, abs=0.05)
+    assert rates.passed["email"].mean < 0.15
 
 
 def test_who_is_suppressed_or_erased_is_not_foreseen_since_nobody_is_asked_about_them() -> None:

@@ -172,7 +172,7 @@ class _Estimator:
         return StageEstimate(
             stage.provider,
             count.questions,
-            round(lookups),
+            _rounded(lookups),
             self._hit_rate(number),
             self._is_assumed(number),
             min(expected, greatest),
@@ -212,7 +212,7 @@ class _Estimator:
         most = owed + waits + sum(self.counts[i].questions for i, _ in places)
         greatest = most * self.providers[name].greatest_usd
         usd = Decimal(str(expected * _mean(prices[name] for prices in self.prices))).quantize(CENT)
-        return VerifierEstimate(name, most, round(expected), min(usd, greatest), greatest)
+        return VerifierEstimate(name, most, _rounded(expected), min(usd, greatest), greatest)
 
     def _minutes(self, records: int, *, paid: bool) -> float:
         checks: dict[str, float] = {}
@@ -251,6 +251,11 @@ class _Estimator:
 def _price(rates: ProviderRates, rng: random.Random) -> float:
     verdicts = rng.betavariate(rates.hit.yes, rates.hit.no)
     return verdicts * rates.hit_usd + (1 - verdicts) * rates.miss_usd
+
+
+def _rounded(lookups: float) -> float:
+    """Of a few a decimal, so that a row agrees with itself."""
+    return round(lookups, 1) if lookups < 10 else round(lookups)
 
 
 def _mean(values: Iterable[float]) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, Literal, cast
 
 from revetl.enrich.selection.partition import partition_count
 from revetl.enrich.selection.query import Query, compose
@@ -14,17 +14,21 @@ from revetl.enrich.waterfall import Stage
 from revetl.state.values import OWN, VERIFICATION
 from revetl.warehouse.sql import literal
 
+# What an answer gives without a call: a field, or a value of it that is to be verified first.
+_GIVEN = ("got", "waits")
+OthersAnswers = Literal["", "found", "missed"]
+
 
 @dataclass(frozen=True, slots=True)
 class QuestionKind:
     """What a question of a list is before it is asked. `shape`: by which of the provider's sufficient sets it names
     somebody ('101': by the first and the third, in the order of their names). `again`: the provider was asked about
-    the same person before, with less to find him by, and found nothing. `known`: another stage's provider has answered
-    about him already."""
+    the same person before, with less to find him by, and found nothing. `others`: whether the
+    paid answers of other stages hold what this one is asked for, none of them does, or there are none."""
 
     shape: str
     again: bool = False
-    known: bool = False
+    others: OthersAnswers = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +85,9 @@ class CohortSelection(ReusableSelection):
             lacks, doubtful, given, waits = (tuple(map(int, islice(cells, fields))) for _ in range(4))
             may = tuple(map(int, islice(cells, stages)))
             shapes = tuple(map(str, islice(cells, stages)))
-            again, known = (tuple(bool(int(cell)) for cell in islice(cells, stages)) for _ in range(2))
-            kinds = tuple(map(QuestionKind, shapes, again, known))
+            again = tuple(bool(int(cell)) for cell in islice(cells, stages))
+            others = tuple(cast(OthersAnswers, str(cell)) for cell in islice(cells, stages))
+            kinds = tuple(map(QuestionKind, shapes, again, others))
             yield Cohort(
                 lacks=_mask(lacks),
                 open_=_mask(may),
@@ -153,7 +158,7 @@ class CohortSelection(ReusableSelection):
 
     def _counted(self) -> Query:
         """Per field lacks, doubtful, given and waits; per stage whether it may ask, the shape of its question,
-        whether it asks again and whether others have answered; audited; the number of records."""
+        whether it asks again and what others have answered; audited; the number of records."""
         joins, stages = Query(""), list(enumerate(self.spec.stages))
         for n, stage in stages:
             joins += compose(
@@ -181,7 +186,7 @@ class CohortSelection(ReusableSelection):
             doubt = f"e.key IN ({self._doubted(field)})" if self._may_be_doubted(field) else "1 = 0"
             lacks.append(f"CASE WHEN {blank} AND NOT ({doubt}) THEN 1 ELSE 0 END AS lacks_{i}")
             doubtful.append(f"CASE WHEN {blank} AND {doubt} THEN 1 ELSE 0 END AS doubtful_{i}")
-            for name, cells in (("got", given), ("waits", waits)):
+            for name, cells in zip(_GIVEN, (given, waits), strict=True):
                 first = " ".join(f"WHEN coalesce(given_{n}.{name}_{i}, 0) = 1 THEN {n + 1}" for n, _ in stages)
                 cells.append(f"CASE WHEN NOT ({blank}) THEN 0 {first} ELSE 0 END AS {name}_{i}_by")
         may = [f"coalesce(asked_{n}.is_open, 0) AS may_{n}" for n, _ in stages]
@@ -192,8 +197,8 @@ class CohortSelection(ReusableSelection):
             else f"0 AS again_{n}"
             for n, stage in stages
         ]
-        known = [f"{self._known(n)} AS known_{n}" for n, _ in stages]
-        cells = [*lacks, *doubtful, *given, *waits, *may, *shapes, *again, *known, "e.audited AS audited"]
+        others = [f"{self._others(n, stage)} AS others_{n}" for n, stage in stages]
+        cells = [*lacks, *doubtful, *given, *waits, *may, *shapes, *again, *others, "e.audited AS audited"]
         names = ", ".join(cell.rsplit(" AS ", 1)[1] for cell in cells)
         return compose(
             """
@@ -224,11 +229,14 @@ class CohortSelection(ReusableSelection):
         )
         return f"CASE WHEN coalesce(asked_{number}.is_open, 0) = 0 THEN '' ELSE {' || '.join(flags)} END"
 
-    def _known(self, number: int) -> str:
-        others = [f"asked_{n}.is_open = 0" for n, _ in enumerate(self.spec.stages) if n != number]
+    def _others(self, number: int, stage: Stage) -> str:
+        others = [n for n, _ in enumerate(self.spec.stages) if n != number]
         if not self.is_list or not others:
-            return "0"
-        return f"CASE WHEN asked_{number}.is_open = 1 AND ({' OR '.join(others)}) THEN 1 ELSE 0 END"
+            return "''"
+        answered = " OR ".join(f"asked_{n}.is_open = 0" for n in others)
+        found = " OR ".join(f"given_{n}.{a}_{i} = 1" for n in others for i in self._places(stage) for a in _GIVEN)
+        is_closed = f"coalesce(asked_{number}.is_open, 0) = 0"
+        return f"CASE WHEN {is_closed} THEN '' WHEN {found} THEN 'found' WHEN {answered} THEN 'missed' ELSE '' END"
 
     def _may_be_doubted(self, field: str) -> bool:
         return self.is_list and field in self.spec.verified_fields()
