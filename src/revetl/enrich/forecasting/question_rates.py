@@ -26,8 +26,8 @@ from revetl.warehouse.sql import literal, table
 # In answers: what the rate over all shapes counts beside those of one shape.
 _ALL_SHAPES_WEIGHT = 6.0
 # A list's people may be known better or worse than the ledger's, all of them: by so much on the logistic scale, as one
-# standard deviation. At a rate of 78 % it is what about 50 answers would leave open.
-_SHIFT = 0.35
+# standard deviation. At a rate of 78 % it is what about 30 answers would leave open.
+_SHIFT = 0.45
 # Whom one vendor knows others know too, and whom it does not know is hard for all: mean and standard deviation, on the
 # same scale. Two vendors of a rate of 60 % whose knowledge correlates with 0.6 are one above and one below it; a later
 # stage's rate is of hard people already, so it may be less.
