@@ -37,7 +37,7 @@ from revetl.warehouse.duckdb import DuckDBWarehouse
 from tests.support.sandbox_world import company, person
 from tests.support.virtual_time import run_virtual
 from verification import vendors
-from verification.calibration import ORDERS, VERIFIER, Guess
+from verification.calibration import AT_ONCE, ORDERS, VERIFIER, Guess
 from verification.makespan import truth
 from verification.vendors import PEOPLE, SPECS
 
@@ -46,8 +46,6 @@ FIRST_SEED = int(os.environ.get("REVETL_FIRST_SEED", "0"))
 PROCESSES = int(os.environ.get("REVETL_LIST_PROCESSES", str(os.cpu_count() or 1)))
 GOLDEN = 480
 SIZE = 40
-# What a run costs does not depend on it; each admission is a transaction, so many at once are soon done.
-AT_ONCE = 50
 INPUTS = ("first_name", "last_name", "company_domain", "email", "linkedin_url")
 # What share of a list's people are golden records.
 OVERLAPS = (0.0, 0.5, 1.0)
