@@ -55,6 +55,7 @@ CUTS = {
     "all columns": INPUTS,
     "enriched": (*INPUTS, "job_title"),
 }
+PLACES = tuple((overlap, cut) for overlap in OVERLAPS for cut in CUTS)
 _TARGET = 0.94
 
 Row = dict[str, str | None]
@@ -120,7 +121,7 @@ def play(worlds: int, golden: int = GOLDEN, size: int = SIZE, first_seed: int = 
     """Each world in a process of its own, since nothing is shared between two."""
     together = Tally()
     seeds = range(first_seed, first_seed + worlds)
-    with truth(golden + size * len(OVERLAPS) * len(CUTS)) as folder, ProcessPoolExecutor(PROCESSES) as pool:
+    with truth(golden + size * len(PLACES)) as folder, ProcessPoolExecutor(PROCESSES) as pool:
         for tally in pool.map(partial(play_world, folder, golden, size), seeds):
             for place, guesses in tally.guesses.items():
                 together.guesses.setdefault(place, []).extend(guesses)
@@ -128,19 +129,21 @@ def play(worlds: int, golden: int = GOLDEN, size: int = SIZE, first_seed: int = 
     return together
 
 
-def play_world(folder: Path, golden: int, size: int, seed: int) -> Tally:
+def play_world(folder: Path, golden: int, size: int, seed: int, places: Sequence[tuple[float, str]] = PLACES) -> Tally:
     tally = Tally()
-    run_virtual(_world(tally, folder, seed, golden, size))
+    run_virtual(_world(tally, folder, seed, golden, size, places))
     return tally
 
 
-async def _world(tally: Tally, folder: Path, seed: int, golden: int, size: int) -> None:
+async def _world(
+    tally: Tally, folder: Path, seed: int, golden: int, size: int, of: Sequence[tuple[float, str]]
+) -> None:
     spec = waterfall(ORDERS[seed % len(ORDERS)])
     specs = vendors.hurried(spec.provider_names, batch=100, at_once=AT_ONCE)
     rng, clock = random.Random(seed), LoopClock()
     warehouse = DuckDBWarehouse(":memory:", threads=1)
     settings = SandboxSettings(truth=folder, seed=seed, limited=False)
-    places = [(overlap, cut) for overlap in OVERLAPS for cut in CUTS]
+    places = list(of)
     rng.shuffle(places)
     records = {f"g{i}": who(i, rng) for i in range(golden)}
     known, strangers = list(records), iter(range(golden, golden + size * len(places)))

@@ -254,7 +254,7 @@ class CohortSelection(ReusableSelection):
 
     def _given(self, stage: Stage) -> Query:
         """key → fields that an answer to an equal question fills without a call (got_i), and those of which it gives a
-        value that is to be verified (waits_i)."""
+        value that is to be verified (waits_i): another one than the list holds, which is false where that is."""
         flags = []
         for i, (name, wanted) in enumerate(self.spec.fields.items()):
             good = f"field = {literal(name, self._dialect)}"
@@ -263,13 +263,30 @@ class CohortSelection(ReusableSelection):
             if wanted.accept.verified:
                 is_found = "verification = 'valid'"
                 if name in stage.verify:
-                    is_to_be_verified = "coalesce(verification, '') NOT IN ('valid', 'invalid', 'catch_all')"
+                    unsure = "coalesce(verification, '') NOT IN ('valid', 'invalid', 'catch_all')"
+                    is_to_be_verified = f"{unsure} AND own_value IS NULL"
             flags.append(f"max(CASE WHEN {good} AND {is_found} THEN 1 ELSE 0 END) AS got_{i}")
             flags.append(f"max(CASE WHEN {good} AND {is_to_be_verified} THEN 1 ELSE 0 END) AS waits_{i}")
         return compose(
-            "SELECT key, {flags} FROM ({reusable}) AS reused GROUP BY key",
+            """
+            SELECT key, {flags}
+            FROM ({reusable}) AS reused
+            LEFT JOIN (
+                SELECT key AS own_key, field AS own_field, lower(value) AS own_value
+                FROM {values}
+                WHERE entity = {entity}
+                  AND provider = {own}
+            ) AS own
+                ON own_key = key
+                AND own_field = field
+                AND own_value = lower(value)
+            GROUP BY key
+            """,
             flags=", ".join(flags),
             reusable=self._reusable(stage),
+            values=self._values,
+            entity=literal(self.entity),
+            own=literal(OWN),
         )
 
 
