@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
 import pyarrow as pa
@@ -14,10 +14,12 @@ from revetl.enrich.forecasting.estimate import estimate
 from revetl.enrich.forecasting.rates import read_rates
 from revetl.enrich.options import WaterfallOptions
 from revetl.enrich.report import EnrichReport, Estimate
+from revetl.enrich.selection.cohorts import CohortSelection
+from revetl.enrich.selection.scope import Scope
 from revetl.model import Relation
 from revetl.privacy.suppressions import OBJECTED, Suppressions
 from revetl.providers.base import Answer, Lookup, ProvidedValue
-from revetl.state.values import ValueRow, append_values
+from revetl.state.values import OWN, ValueRow, append_values
 from revetl.warehouse.base import Warehouse
 from tests.simulation.test_enrich_engine import big, check, enrich, number, providers, small
 from tests.support.enrich_fakes import (
@@ -37,7 +39,7 @@ LIST = Relation("marts", "people_of_a_list")
 SPEC = waterfall()
 
 
-def load_list(warehouse: Warehouse, numbers: range) -> None:
+def load_list(warehouse: Warehouse, numbers: Sequence[int]) -> None:
     columns = ("golden_id", "first_name", "last_name", "company_domain", "email", "phone")
     cells = ", ".join(f"{name} VARCHAR" for name in columns)
     warehouse.execute(f"CREATE OR REPLACE TABLE marts.people_of_a_list ({cells})")
@@ -102,6 +104,31 @@ def test_what_a_verifier_finds_true_is_known_from_what_it_judged_and_not_from_wh
     rates = read_rates(warehouse, SPEC, {name: vendor.spec for name, vendor in vendors.items()})["big.person"]
     assert rates.accepted["email"].mean == pytest.approx(0.5, abs=0.05)
     assert rates.passed["email"].mean < 0.15
+
+
+@pytest.mark.parametrize(("held", "waiting"), [("own{}@acme.example", 4), ("GOOD{}@acme.example", 0)])
+def test_a_paid_address_helps_only_where_the_list_holds_another_one(held: str, waiting: int) -> None:
+    """Of 4 people the provider gave `good…`, which nobody verified since golden records hold addresses of their own."""
+    numbers = [2, 4, 8, 10]
+    warehouse, now = warehouse_with([person(n, email="theirs@acme.example") for n in numbers]), clock().now()
+    vendors = providers(big=big, small=small, check=check)
+    enrich(warehouse, vendors, run_id="golden")
+    load_list(warehouse, numbers)
+    append_values(warehouse, [ValueRow("adhoc:contacts", f"row{n}", "email", held.format(n), OWN, 1.0, None, OWN, now,
+                                       None, "not_verified") for n in numbers])  # fmt: skip
+    scope = Scope(
+        warehouse=warehouse,
+        spec=SPEC,
+        providers={name: vendor.spec for name, vendor in vendors.items()},
+        relation=LIST,
+        entity="adhoc:contacts",
+        run_id="list",
+        now=now,
+        doubted_own=True,
+    )
+    cohorts = list(CohortSelection(scope).cohorts())
+    assert sum(c.records for c in cohorts) == 4
+    assert sum(c.records for c in cohorts if c.waits) == waiting
 
 
 def test_who_is_suppressed_or_erased_is_not_foreseen_since_nobody_is_asked_about_them() -> None:
