@@ -119,6 +119,7 @@ MUTANTS = (
     Mutant("what a person tied is taken for tied by us alone", "sync/links/reading.py", "alone = not kinds or line.alone_by_another or (line.alone and line.type in kinds)", "alone = True", _LINKS_UNIT),
     Mutant("a removal in doubt is sent again whatever was linked since", "sync/links/reading.py", "                if line.type not in kinds:\n                    looked.done.add(line.ordinal)\n", "", _LINKS_UNIT),
     Mutant("refused links wait behind exit 0", "sync/engine.py", "refused += sum(links.refused.values()) + ", "refused += ", _LINKS_UNIT),
+    Mutant("a link goes before the record that takes its place is there", "sync/links/comparison.py", "w.key IS NULL AND u.key IS NULL", "w.key IS NULL", _LINKS_UNIT),
     Mutant("a removed link is remembered", "sync/links/answers.py", "p.op = 'unlink' AND p.status IN ('ok', 'accepted') AND", "FALSE AND", _LINKS_UNIT),
     Mutant("buckets with as many rows are taken for equal", "sync/plan/suspects.py", "            OR s.digest IS DISTINCT FROM n.digest\n", "", _SUSPECTS),
     Mutant("only the source's rows of a bucket are joined", "sync/plan/comparison.py", "                {of_snapshot}\n            ) n", "            ) n", _SUSPECTS),

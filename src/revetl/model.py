@@ -78,7 +78,8 @@ ERASED = "ERASED"
 @dataclass(slots=True)
 class Outcome:
     """What became of one change; attributed by `ordinal`, never by position in a batch. `stands`: of a record that is
-    accepted with the code NOT_APPLIED, field → what the destination answered that stands there. `in_row`: of a refusal,
+    accepted with the code NOT_APPLIED, field → what the destination answered that stands there; of one that was emptied
+    for a hand-over, what it was given back. `in_row`: of a refusal,
     its cause is a value of the record itself that no account takes, so it is sent again once its row changes. Any other
     cause may be gone at any moment, and the record is tried again."""
 
