@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -77,7 +78,7 @@ def test_an_earlier_stage_is_asked_although_a_later_one_was_paid_for_an_answer()
     warehouse = warehouse_with([person(n) for n in range(20)])
     vendors = providers(big=big, small=small)
     specs = {name: vendor.spec for name, vendor in vendors.items()}
-    fields = {"email": {}}
+    fields: dict[str, Any] = {"email": {}}
     stages = [{"provider": name, "fills": ["email"]} for name in ("small.email", "big.person")]
     enrich(
         warehouse, {"big.person": vendors["big.person"]}, run_id="g", spec=waterfall(fields=fields, stages=stages[1:])
