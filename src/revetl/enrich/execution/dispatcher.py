@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 
 from revetl.enrich.execution.admission import Admission
 from revetl.enrich.execution.answer_spool import KeptAnswer
@@ -77,13 +76,10 @@ class Dispatcher:
         suppressions = self._run.suppressions
         suppressions.refresh()
         for question in questions():
-            keys = question.keys
-            if any(identity in suppressions for identity in question.identities):
-                keys = ()
-            keys = tuple(key for key in keys if not suppressions.is_erased(key))
-            self._run.report.suppressed += len(question.keys) - len(keys)
-            if keys:
-                yield replace(question, keys=keys)
+            allowed = question.allowed(suppressions)
+            self._run.report.suppressed += len(question.keys) - len(allowed.keys)
+            if allowed.keys:
+                yield allowed
 
     async def answered(self, questions: QuestionSet) -> int:
         """Waits until the set is done. What is reserved in the run's budget for verifying it is released, so that the

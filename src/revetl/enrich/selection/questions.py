@@ -107,6 +107,10 @@ class QuestionSelection(RecordCostSelection):
     def _open(self, stage: Stage, answered: Query | None = None) -> Query:
         """One row per record and question of the stage that is neither answered nor in flight. `answered`: by what is
         known of them; None: by all that is."""
+        return compose("SELECT * FROM ({lacking}) AS l WHERE is_open = 1", lacking=self._with_answers(stage, answered))
+
+    def _with_answers(self, stage: Stage, answered: Query | None = None) -> Query:
+        """`_lacking` with whether the stage may ask now (is_open). `answered` as of `_open`."""
         may_ask = Query("")
         for n, i in enumerate(self._places(stage)):
             # A question may be open for one field and answered for another.
@@ -120,18 +124,16 @@ class QuestionSelection(RecordCostSelection):
         costs, within_budget = self._record_budget(stage)
         return compose(
             """
-            SELECT c.*
+            SELECT c.*, CASE WHEN ({may_ask}) {within_budget} THEN 1 ELSE 0 END AS is_open
             FROM ({lacking}) AS c
             LEFT JOIN ({answered}) AS b ON b.request_hash = c.request_hash
             {costs}
-            WHERE ({may_ask})
-            {within_budget}
             """,
+            may_ask=may_ask,
+            within_budget=within_budget,
             lacking=self._lacking(stage),
             answered=answered or self._answered(stage),
             costs=costs,
-            may_ask=may_ask,
-            within_budget=within_budget,
         )
 
     def _answered(self, stage: Stage) -> Query:
@@ -203,6 +205,7 @@ class QuestionSelection(RecordCostSelection):
             LEFT JOIN ({found_false}) AS r ON r.request_hash = e.hash_{here}
             WHERE ({inputs_suffice})
               AND ({lacks_one})
+              {may_ask}
             """,
             cells=", ".join(cells),
             records=self._scan(stage),
@@ -211,6 +214,7 @@ class QuestionSelection(RecordCostSelection):
             here=str(here),
             inputs_suffice=self._sufficient(self.providers[stage.provider]),
             lacks_one=" OR ".join(f"({lack})" for lack in lacks.values()),
+            may_ask=self._may_ask_about(stage.provider, "e.key"),
         )
 
     def _hashes(self, stage: Stage) -> Query | None:

@@ -39,6 +39,7 @@ class RecordSelection:
         self._limit = scope.limit
         self._partition = scope.partition
         self._doubted_own = scope.doubted_own
+        self._suppressed = scope.suppressed
         self._any_asked: dict[str, bool] = {}
 
     @property
@@ -201,6 +202,15 @@ class RecordSelection:
             source = f"FROM (SELECT * {source} ORDER BY {key} LIMIT {int(self._limit)}) AS first_ WHERE TRUE"
         condition = f" AND ({self._written(stage.when)})" if stage is not None and stage.when else ""
         return Query(source) + self._partition.condition(f"CAST({key} AS VARCHAR)") + condition
+
+    def _may_ask_about(self, provider: str, key: str) -> Query:
+        """` AND …`: the provider may be asked about the record; empty where it may be about all."""
+        if self._suppressed is None:
+            return Query("")
+        return Query(
+            f" AND {key} NOT IN (SELECT key FROM {table(self._suppressed)} WHERE provider = ?)",
+            (provider,),
+        )
 
     def _questions_of(self, stage: Stage) -> range:
         """Of which stages the questions are needed: what a record has cost so far is found by those before this one."""

@@ -77,6 +77,7 @@ class VerificationSelection(RecordSelection):
             WHERE {waits}
               AND (e.blank_{i} = 1 OR v.provider = {own})
               AND (coalesce(a.got_{i}, 0) = 0 OR e.audited = 1)
+              {may_ask}
             """,
             hash=self._hash(self.providers[verifier].inputs, {field: "v.value"}),
             input=self._input(field),
@@ -91,4 +92,5 @@ class VerificationSelection(RecordSelection):
             )
             + self._partition.condition("v.key"),
             i=str(list(self.spec.fields).index(field)),
+            may_ask=self._may_ask_about(verifier, "e.key"),
         )
