@@ -73,7 +73,8 @@ class AuditLog:
         """The newest first; `before`: the moment and id of the last one of the page before."""
         if not self._warehouse.columns(self._relation):
             return []
-        clauses, params = ["TRUE"], []
+        clauses = ["TRUE"]
+        params: list[Scalar] = []
         if before is not None:
             clauses.append('("at" < ? OR ("at" = ? AND event_id < ?))')
             params += [naive(before[0]), naive(before[0]), before[1]]
@@ -94,11 +95,11 @@ class AuditLog:
         return [_event(dict(zip(_COLUMNS, row, strict=True))) for row in found]
 
 
-def _plain(value: Any) -> Scalar:
-    if isinstance(value, Mapping):
-        return json.dumps(value, sort_keys=True, default=str)
-    return value
+def _plain(value: Any) -> Any:
+    return json.dumps(value, sort_keys=True, default=str) if isinstance(value, Mapping) else value
 
 
 def _event(cells: dict[str, Any]) -> AuditEvent:
-    return AuditEvent(**{**cells, "details": json.loads(cells["details"] or "{}"), "at": cells["at"].replace(tzinfo=UTC)})
+    return AuditEvent(
+        **{**cells, "details": json.loads(cells["details"] or "{}"), "at": cells["at"].replace(tzinfo=UTC)}
+    )

@@ -80,6 +80,10 @@ class PlanReviews:
     def find(self, plan: str) -> ReviewedPlan | None:
         return next(iter(self._select("WHERE plan = ?", [plan])), None)
 
+    def made_by(self, operation_id: str) -> str | None:
+        """The id of the plan that an operation made."""
+        return next((plan.plan for plan in self._select("WHERE operation_id = ?", [operation_id])), None)
+
     def newest(self, limit: int = 50) -> list[ReviewedPlan]:
         return self._select(f"ORDER BY created_at DESC, plan LIMIT {int(limit)}", [])
 

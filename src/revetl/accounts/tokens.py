@@ -91,9 +91,7 @@ class TokenTable:
         if not self._warehouse.columns(self._relation):
             return []
         names = ", ".join(map(ident, _COLUMNS))
-        found: list[Any] = self._warehouse.rows(
-            f"SELECT {names} FROM {self._table} ORDER BY created_at DESC, token_id"
-        )
+        found: list[Any] = self._warehouse.rows(f"SELECT {names} FROM {self._table} ORDER BY created_at DESC, token_id")
         return [_token(dict(zip(_COLUMNS, row, strict=True))) for row in found]
 
     def revoke(self, named: str, now: datetime) -> list[AccessToken]:

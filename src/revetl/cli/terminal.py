@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 from revetl.cli.options import err_console, notes_console
 from revetl.cli.render.enrich_progress import progress
 from revetl.cli.render.stage_progress import StageBars
+from revetl.cli.reasons import given_reason
 from revetl.cli.signals import stop_on_signals
 from revetl.errors import RevetlError
 
@@ -27,6 +28,8 @@ class Terminal:
     def __init__(self, wait_s: float = 0.0) -> None:
         from revetl.usecases.caller import Caller
 
+        from revetl.usecases.auditing import acting
+
         self._bars = StageBars()
         self._ended: list[SyncReport] = []
         self.caller: Caller = Caller(
@@ -36,6 +39,7 @@ class Terminal:
             lookups=progress,
             on_sync=self._ended.append,
             stoppable=stop_on_signals,
+            acting=acting("command line", given_reason()),
         )
 
     def __enter__(self) -> Terminal:

@@ -88,9 +88,7 @@ class OperationIntake:
             locks.ensure(warehouse, [_LOCK])
             return _again(lambda: self._in_transaction(warehouse, asker, asked))
 
-    def _in_transaction(
-        self, warehouse: Warehouse, asker: Asker, asked: OperationRequest
-    ) -> tuple[Operation, bool]:
+    def _in_transaction(self, warehouse: Warehouse, asker: Asker, asked: OperationRequest) -> tuple[Operation, bool]:
         table, now = OperationTable(warehouse), self._clock.now()
         with warehouse.transaction():
             locks.take(warehouse, [_LOCK])  # two requests of one key would else both find nothing

@@ -141,6 +141,7 @@ class OperationRunner:
         self._exclusive, self._lazy, self._offload = exclusive, lazy, offload
         self._private: dict[str, Mapping[str, str]] = {}
         self._results: OrderedDict[str, Any] = OrderedDict()
+        self._plans: dict[str, str] = {}
         self._latest: OrderedDict[str, Operation] = OrderedDict()
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._finished: list[tuple[Operation, FinishedCommand]] = []
@@ -169,11 +170,16 @@ class OperationRunner:
     def _remember(self, operation: Operation) -> None:
         self._latest[operation.operation_id] = operation
         while len(self._latest) > _KEPT:
-            self._latest.popitem(last=False)
+            old, _ = self._latest.popitem(last=False)
+            self._plans.pop(old, None)
 
     def result(self, operation_id: str) -> Any:
         """What an operation about one person gave; None where it is not of this service, or long ago."""
         return self._results.get(operation_id)
+
+    def plan(self, operation_id: str) -> str | None:
+        """The id of the plan that it made."""
+        return self._plans.get(operation_id)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop`: then what runs ends in good order, is written down and goes on with the next service."""
@@ -228,6 +234,7 @@ class OperationRunner:
             table = OperationTable(warehouse)
             for operation, found in list(self._finished):
                 self._write_end(warehouse, table, operation, found)
+                self._remember(operation)  # not before: whoever is told that a plan is made asks for it next
                 self._finished.remove((operation, found))
             if not self._exclusive:
                 with warehouse.transaction():
@@ -272,9 +279,7 @@ class OperationRunner:
         table.change(began)
         return began, self._files(warehouse, began, private)
 
-    def _files(
-        self, warehouse: Warehouse, operation: Operation, private: Mapping[str, str] | None
-    ) -> dict[str, bytes]:
+    def _files(self, warehouse: Warehouse, operation: Operation, private: Mapping[str, str] | None) -> dict[str, bytes]:
         if private is not None:
             return {"row.csv": list_of_one(private)}
         if operation.kind is OperationKind.APPLY:
@@ -293,7 +298,6 @@ class OperationRunner:
                 self._keep(operation, found)
             self._finished.append((over, found))
             self._tasks.pop(operation.operation_id, None)
-            self._remember(over)
             self._wake.set()
             said = {"operation": operation.operation_id, "status": over.status, "exit_code": found.code}
             log.info("operation ended", extra=said)
@@ -309,7 +313,7 @@ class OperationRunner:
     ) -> None:
         id_ = operation.operation_id
         if found.plan is not None and operation.ended_at is not None:
-            digest = json.loads(found.plan)["sha256"]
+            digest = self._plans[id_] = json.loads(found.plan)["sha256"]
             PlanReviews(warehouse).add(
                 ReviewedPlan(
                     plan=digest,

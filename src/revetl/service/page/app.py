@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any
@@ -20,7 +20,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from revetl import __version__
@@ -93,9 +93,11 @@ class Page:
         *,
         exclusive: bool,
         offload: Offload = asyncio.to_thread,
+        in_use: Callable[[], bool] = lambda: False,
     ) -> None:
+        """`in_use`: whether something else than a scheduled run has the file."""
         self._book, self._door, self._state, self._clock, self._offload = book, door, state, clock, offload
-        self._exclusive = exclusive
+        self._exclusive, self._in_use = exclusive, in_use
         self._overview: Overview | None = None
         self._templates = Environment(
             loader=PackageLoader("revetl.service.page"),
@@ -107,8 +109,10 @@ class Page:
         )
         self._templates.filters |= {"moment": _moment, "age": self._age, "count": lambda n: f"{n:,}"}
 
-    def app(self) -> Starlette:
+    def app(self, more: Sequence[BaseRoute] = ()) -> Starlette:
+        """`more`: routes of others on the same address."""
         routes = [
+            *more,
             Route("/", self._safe(self._index)),
             Route("/runs/{run_id}", self._safe(self._run)),
             Route("/style.css", self._style),
@@ -135,7 +139,7 @@ class Page:
         return handling
 
     async def _index(self, _request: Request) -> Response:
-        found, stale = await self._fresh()
+        found, stale = await self.fresh()
         return self._html(
             "overview.html",
             title="Syncs",
@@ -156,10 +160,10 @@ class Page:
         )
 
     def _read_run(self, run_id: str, said: dict[str, str]) -> Any:
-        with self._opened() as warehouse:
+        with self.opened() as warehouse:
             return run_page(warehouse, run_id, **said)
 
-    async def _fresh(self) -> tuple[Overview, bool]:
+    async def fresh(self) -> tuple[Overview, bool]:
         """The overview, and whether it is of before, as the file is in use. WarehouseBusy where there is none yet."""
         now = self._clock.now()
         if self._overview is not None and (now - self._overview.read_at).total_seconds() < _FRESH_S:
@@ -173,16 +177,17 @@ class Page:
         return self._overview, False
 
     def _read_overview(self, now: datetime) -> Overview:
-        with self._opened() as warehouse:
+        with self.opened() as warehouse:
             return overview(warehouse, self._book.schedules(), now)
 
-    def _opened(self) -> AbstractContextManager[Warehouse]:
-        if self._exclusive and self._state.running:
-            raise WarehouseBusy("a scheduled run has the file")
+    def opened(self) -> AbstractContextManager[Warehouse]:
+        """The warehouse for a moment. WarehouseBusy beside a run of ours that has the file."""
+        if self._exclusive and (self._state.running or self._in_use()):
+            raise WarehouseBusy("a run has the file")
         return self._door()
 
     async def _metrics(self, _request: Request) -> Response:
-        found, _ = await self._fresh()
+        found, _ = await self.fresh()
         body, type_ = exposition(found, self._state)
         return Response(body, media_type=type_)
 
