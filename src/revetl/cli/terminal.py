@@ -8,9 +8,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar
 
 from revetl.cli.options import err_console, notes_console
+from revetl.cli.reasons import given_reason
 from revetl.cli.render.enrich_progress import progress
 from revetl.cli.render.stage_progress import StageBars
-from revetl.cli.reasons import given_reason
 from revetl.cli.signals import stop_on_signals
 from revetl.errors import RevetlError
 
@@ -26,9 +26,8 @@ class Terminal:
     already sent: what they did is shown first."""
 
     def __init__(self, wait_s: float = 0.0) -> None:
-        from revetl.usecases.caller import Caller
-
         from revetl.usecases.auditing import acting
+        from revetl.usecases.caller import Caller
 
         self._bars = StageBars()
         self._ended: list[SyncReport] = []

@@ -28,7 +28,7 @@ def _days(_ctx: click.Context, _param: click.Parameter, value: str | None) -> ti
 
 @click.group(short_help="Who may use the API and the page.")
 def command() -> None:
-    """Tokens for the API and the page of `revetl serve`. The warehouse keeps a digest of each: a token is shown once."""
+    """Tokens for the API and the page of `revetl serve`. The warehouse keeps a digest: each is shown once."""
 
 
 @command.command()

@@ -289,7 +289,7 @@ class OperationRunner:
 
     async def _one(self, operation: Operation, files: Mapping[str, bytes]) -> None:
         log.info("operation started", extra={"operation": operation.operation_id, "kind": operation.kind})
-        found = FinishedCommand(1)
+        found = FinishedCommand(INTERRUPTED)  # where we are cancelled
         try:
             found = await self._process.run(operation, files, self._abandon)
         finally:
