@@ -15,10 +15,10 @@ import httpx
 
 from revetl.accounts.roles import Role
 from revetl.accounts.tokens import TokenTable
-from revetl.model import RunRecord
+from revetl.model import Relation, RunRecord, SyncSpec
 from revetl.service.operations.kinds import OperationKind
 from revetl.service.operations.running import FinishedCommand, OperationRunner
-from revetl.service.operations.tables import Operation
+from revetl.service.operations.tables import ServiceOperation
 from revetl.service.scheduling import WorkerState
 from revetl.service.web import web_application
 from revetl.state import runs
@@ -53,17 +53,21 @@ class MadeUpProcess:
     """In place of the command line: `does` says what each operation comes to."""
 
     def __init__(self) -> None:
-        self.ran: list[tuple[Operation, dict[str, bytes]]] = []
-        self.does: Callable[[Operation], FinishedCommand] = self.ends_well
+        self.ran: list[tuple[ServiceOperation, dict[str, bytes]]] = []
+        self.does: Callable[[ServiceOperation], FinishedCommand] = self.ends_well
         self.held: asyncio.Event | None = None
+        self.began = asyncio.Event()
 
-    async def run(self, operation: Operation, files: Mapping[str, bytes], stop: asyncio.Event) -> FinishedCommand:
+    async def run(
+        self, operation: ServiceOperation, files: Mapping[str, bytes], stop: asyncio.Event
+    ) -> FinishedCommand:
         self.ran.append((operation, dict(files)))
+        self.began.set()
         if self.held is not None:
             await self.held.wait()
         return self.does(operation)
 
-    def ends_well(self, operation: Operation) -> FinishedCommand:
+    def ends_well(self, operation: ServiceOperation) -> FinishedCommand:
         if operation.kind is OperationKind.PLAN:
             return FinishedCommand(0, plan=plan_document(operation.operation_id))
         return FinishedCommand(0, output=[])
@@ -74,25 +78,42 @@ def plan_document(name: str) -> str:
     return json.dumps({"revetl_plan": 1, "target": "dev", "syncs": syncs, "sha256": f"sha-{name}"})
 
 
+class Unclosed:
+    """The shared warehouse, for who opens and closes one of his own."""
+
+    def __init__(self, warehouse: Warehouse) -> None:
+        self._warehouse = warehouse
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._warehouse, name)
+
+    def close(self) -> None:
+        pass
+
+
 class ServiceWorld:
     """`tokens`: role → the token itself. `approvals`: as revetl.yml would say. `fails`: raised where the warehouse is
     opened."""
 
-    def __init__(self) -> None:
+    def __init__(self, warehouse: Warehouse) -> None:
         self.clock, self.process = HandClock(), MadeUpProcess()
-        self.warehouse = DuckDBWarehouse(":memory:", state_schema="revetl", settings={})
-        create_all(self.warehouse)
+        self.warehouse = warehouse
         self.fails: Exception | None = None
         self.approvals = 0
         self.keys = (f"key-{i}" for i in itertools.count())
         self.tokens: dict[str, str] = {}
         for role in Role:
             self.tokens[role.value] = self.token(f"{role.value}-name", role)
-        spec = SimpleNamespace(name=SYNC, destination="hubspot", object="contacts", mode="upsert")
+        relation = Relation(schema="main", name=SYNC)
+        spec = SyncSpec(SYNC, relation, "hubspot", "contacts", "golden_id", "email")
         world = self
 
         class _Project:
             name, target, waterfalls = "crm", "dev", {"contact_profile": object()}
+            manifest, state_schema = SimpleNamespace(model_names=list), "revetl"
+
+            def open_warehouse(self) -> Any:
+                return Unclosed(world.warehouse)
 
             @property
             def approvals(self) -> int:
@@ -101,7 +122,7 @@ class ServiceWorld:
             def syncs(self, *, verified: bool = True) -> list[Any]:
                 return [spec]
 
-        self.book: Any = SimpleNamespace(project=_Project(), error=None, schedules=lambda: [])
+        self.book: Any = SimpleNamespace(project=_Project(), error=None, schedules=list)
         self.state = WorkerState("w", leading=True, looked_at=NOW)
         self.runner = self.another_runner("w")
         self.app = web_application(
@@ -142,8 +163,29 @@ class ServiceWorld:
         found = {"Authorization": f"Bearer {self.tokens[role]}", "Idempotency-Key": key or next(self.keys)}
         return found | ({} if wait is None else {"Prefer": f"wait={wait}"})
 
+    async def until(self, true: Callable[[], bool]) -> None:
+        """Gives way to others until it is so; after 500 times it is not."""
+        for _ in range(500):
+            if true():
+                return
+            await asyncio.sleep(0.001)
+        raise AssertionError("that did not come")
+
     def rows(self, sql: str) -> list[Any]:
         return list(self.warehouse.rows(sql))
+
+
+def state_in_memory() -> DuckDBWarehouse:
+    made = DuckDBWarehouse(":memory:", state_schema="revetl", settings={})
+    create_all(made)
+    return made
+
+
+def emptied(warehouse: Warehouse) -> Warehouse:
+    """Without what an earlier test wrote: making the tables takes longer than the tests."""
+    for name in ("access_tokens", "audit_log", "operations", "reviewed_plans", "plan_approvals", "leases", "locks"):
+        warehouse.execute(f"DELETE FROM revetl.{name}")
+    return warehouse
 
 
 async def inline(function: Callable[..., Any], *arguments: Any) -> Any:

@@ -18,21 +18,27 @@ from revetl.service.api.openapi import document
 from revetl.service.api.routes import ROUTES
 from revetl.service.operations.running import FinishedCommand
 from revetl.service.problems import PROBLEMS
-from tests.support.service_world import RUN, SYNC, ServiceWorld, fill
+from revetl.warehouse.base import Warehouse
+from tests.support.service_world import RUN, SYNC, ServiceWorld, emptied, fill, state_in_memory
 from tests.support.small_project import REPOSITORY
 
 SYNC_RUNS = f"/v1/syncs/{SYNC}/runs"
 
 
+@pytest.fixture(scope="module")
+def state() -> Iterator[Warehouse]:
+    warehouse = state_in_memory()
+    fill(warehouse)
+    yield warehouse
+    warehouse.close()
+
+
 @pytest.fixture
-def world() -> Iterator[ServiceWorld]:
-    made = ServiceWorld()
-    yield made
-    made.warehouse.close()
+def world(state: Warehouse) -> ServiceWorld:
+    return ServiceWorld(emptied(state))
 
 
 async def test_outcomes_are_paged_by_key_and_no_record_is_lost_or_shown_twice(world: ServiceWorld) -> None:
-    fill(world.warehouse)
     # Two rows of one key where a page would end: the record and its link.
     world.warehouse.execute(
         f'INSERT INTO revetl.outcomes (run_id, sync, key, op, status, attempts, "at")'
@@ -134,8 +140,7 @@ async def test_what_a_dead_service_left_is_begun_again_but_for_what_nobody_knows
             (await client.post(path, json=body, headers=world.headers("approver", wait=None))).json()["operation_id"]
             for path, body in ((SYNC_RUNS, {}), ("/v1/erasures", {"key": "g1"}), (SYNC_RUNS, {"reason": "two"}))
         ]
-    while not world.process.ran:
-        await asyncio.sleep(0.001)
+    await world.process.began.wait()
     world.fails = WarehouseError("killed")  # nothing is written any more
     for task in (first, *world.runner._tasks.values()):
         task.cancel()
@@ -145,10 +150,7 @@ async def test_what_a_dead_service_left_is_begun_again_but_for_what_nobody_knows
     world.process.held, stop = None, asyncio.Event()
     second = world.another_runner("w2")
     task = asyncio.create_task(second.run(stop))
-    for _ in range(2_000):
-        if not world.rows("SELECT 1 FROM revetl.operations WHERE status IN ('waiting', 'running')"):
-            break
-        await asyncio.sleep(0.001)
+    await world.until(lambda: not world.rows("SELECT 1 FROM revetl.operations WHERE status IN ('waiting', 'running')"))
     stop.set()
     await task
     found = dict(world.rows("SELECT operation_id, status FROM revetl.operations"))

@@ -80,7 +80,7 @@ async def serve(
                 application, page_server = _web()
                 process = OperationProcess(options.flags, clock)
                 runner = OperationRunner(
-                    door, process, clock, worker.state.worker, exclusive=exclusive, lazy=kind != "postgres"
+                    door, process, clock, worker.state.worker, exclusive=exclusive, lazy=kind == "snowflake"
                 )
                 app = application(book, book.door, worker.state, runner, clock, exclusive=exclusive)
                 await stack.enter_async_context(_running(runner))

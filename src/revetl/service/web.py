@@ -10,11 +10,11 @@ from starlette.applications import Starlette
 
 from revetl.clock import Clock
 from revetl.context import Offload
-from revetl.service.access import TokenBook
 from revetl.service.api.app import Api
 from revetl.service.api.handlers import ApiHandlers
 from revetl.service.operations.accepting import OperationIntake
 from revetl.service.operations.running import OperationRunner
+from revetl.service.page.acts import ActPages
 from revetl.service.page.app import Page
 from revetl.service.projects import ProjectBook
 from revetl.service.scheduling import WorkerState
@@ -33,7 +33,7 @@ def web_application(
 ) -> Starlette:
     """`door` opens the warehouse for a moment; on DuckDB not beside a run of this service."""
     page = Page(book, door, state, clock, exclusive=exclusive, offload=offload, in_use=lambda: runner.busy)
-    tokens = TokenBook(page.opened, clock, offload=offload)
     intake = OperationIntake(page.opened, runner, clock, lambda: book.project.approvals, offload=offload)
     handlers = ApiHandlers(book, page.opened, page.fresh, intake, runner, clock, offload=offload)
-    return page.app(Api(handlers, tokens, intake, clock).routes())
+    api = Api(handlers, page.tokens, intake, clock)
+    return page.app([*api.routes(), *ActPages(page, api, page.tokens, runner).routes()])

@@ -60,6 +60,25 @@ class Api:
             ),
         ]
 
+    async def perform(
+        self, handler: str, asker: Asker, *, path: Mapping[str, str], body: bytes, key: str, secret: str
+    ) -> BaseModel:
+        """What a form of the page asks, with the checks of its route. ServiceProblem where it is refused."""
+        route = next(each for each in self._table if each.handler == handler and each.body is not None)
+        await self._check_right(route, asker)
+        _check_path(path)
+        call = ApiCall(
+            asker=asker, path=path, query=None, body=_parsed(route.body, body), key=_checked_key([key]), secret=secret
+        )
+        found: BaseModel = await getattr(self._handlers, handler)(call)
+        return found
+
+    async def _check_right(self, route: ApiRoute, asker: Asker) -> None:
+        if not asker.principal.may(route.right):
+            await self._intake.refused(asker, route.handler, None)
+            said = f"It takes the right to {route.right}; this is a {asker.principal.role}."
+            raise ServiceProblem("not-allowed", said)
+
     async def _openapi(self, _request: Request) -> Response:
         return Response(self._document, media_type="application/json")
 
@@ -92,11 +111,8 @@ class Api:
         token, secret = await self._who(request, address)
         asker = Asker(token.principal, f"api from {address}")
         path = dict(request.path_params)
-        if not token.principal.may(route.right):
-            await self._intake.refused(asker, route.handler, None)
-            raise ServiceProblem("not-allowed", f"It takes the right to {route.right}; this is a {token.role}.")
-        if not all(_PATH_TEXT.fullmatch(text) for text in path.values()):
-            raise ServiceProblem("not-found", "Nothing has such a name.")
+        await self._check_right(route, asker)
+        _check_path(path)
         query = _read_query(route, request)
         body = _parsed(route.body, await _read_body(request)) if route.body is not None else None
         call = ApiCall(
@@ -104,7 +120,7 @@ class Api:
             path=path,
             query=query,
             body=body,
-            key=_idempotency_key(request) if route.act else "",
+            key=_checked_key(request.headers.getlist("idempotency-key")) if route.act else "",
             secret=secret,
             wait_s=_wait_s(request) if route.act else 0.0,
         )
@@ -148,7 +164,9 @@ async def _read_body(request: Request) -> bytes:
     return bytes(found)
 
 
-def _parsed(model: type[BaseModel], raw: bytes) -> BaseModel:
+def _parsed(model: type[BaseModel] | None, raw: bytes) -> BaseModel:
+    if model is None:
+        raise ServiceProblem("not-found", "Nothing is asked by this.")
     try:
         return model.model_validate_json(raw)
     except ValidationError as e:
@@ -166,8 +184,12 @@ def _invalid(error: ValidationError) -> ServiceProblem:
     return ServiceProblem("invalid", "Fields that are missing, too many, or of another form.", errors=told)
 
 
-def _idempotency_key(request: Request) -> str:
-    given = request.headers.getlist("idempotency-key")
+def _check_path(path: Mapping[str, str]) -> None:
+    if not all(_PATH_TEXT.fullmatch(text) for text in path.values()):
+        raise ServiceProblem("not-found", "Nothing has such a name.")
+
+
+def _checked_key(given: Sequence[str]) -> str:
     if len(given) != 1 or not _KEY.fullmatch(given[0]):
         raise ServiceProblem("invalid", "Idempotency-Key: 1 to 200 visible characters of ASCII, once.")
     return given[0]

@@ -23,7 +23,7 @@ from revetl.service.api import answers, bodies
 from revetl.service.operations.accepting import Asker, OperationIntake, OperationRequest
 from revetl.service.operations.kinds import OperationKind
 from revetl.service.operations.running import OperationRunner
-from revetl.service.operations.tables import Operation, OperationTable
+from revetl.service.operations.tables import OperationTable, ServiceOperation
 from revetl.service.page.reading import Overview, records_page
 from revetl.service.problems import ServiceProblem
 from revetl.service.projects import ProjectBook
@@ -173,7 +173,7 @@ class ApiHandlers:
         if (ours := self._runner.find(id_)) is not None:
             return self._shown(ours)
 
-        def read(warehouse: Warehouse) -> tuple[Operation | None, str | None]:
+        def read(warehouse: Warehouse) -> tuple[ServiceOperation | None, str | None]:
             return OperationTable(warehouse).find(id_), PlanReviews(warehouse).made_by(id_)
 
         found, plan = await self._read(read)
@@ -181,7 +181,7 @@ class ApiHandlers:
             raise ServiceProblem("not-found", "There is no operation of this id.")
         return _operation(found, plan, None)
 
-    def _shown(self, operation: Operation) -> answers.OperationAnswer:
+    def _shown(self, operation: ServiceOperation) -> answers.OperationAnswer:
         id_ = operation.operation_id
         return _operation(operation, self._runner.plan(id_), _plain(self._runner.result(id_)))
 
@@ -289,7 +289,7 @@ def _run_answer(run: RunRecord) -> answers.RunAnswer:
     return answers.RunAnswer.model_validate(run)
 
 
-def _operation(operation: Operation, plan: str | None, result: Any) -> answers.OperationAnswer:
+def _operation(operation: ServiceOperation, plan: str | None, result: Any) -> answers.OperationAnswer:
     shown = answers.OperationAnswer.model_validate(operation)
     return shown.model_copy(update={"plan": plan, "result": result})
 

@@ -17,7 +17,7 @@ from revetl.context import Offload
 from revetl.errors import WarehouseConflict
 from revetl.service.operations.kinds import KINDS, OperationKind
 from revetl.service.operations.running import OperationRunner
-from revetl.service.operations.tables import Operation, OperationTable
+from revetl.service.operations.tables import OperationTable, ServiceOperation
 from revetl.service.problems import ServiceProblem
 from revetl.state import locks
 from revetl.warehouse.base import Warehouse
@@ -65,13 +65,13 @@ class OperationIntake:
         self._door, self._runner, self._clock = door, runner, clock
         self._approvals, self._offload = approvals, offload
 
-    async def accept(self, asker: Asker, asked: OperationRequest) -> Operation:
+    async def accept(self, asker: Asker, asked: OperationRequest) -> ServiceOperation:
         """Durable when it is given back. The same request under the same key gives the operation that is there.
         ServiceProblem where it is refused; WarehouseBusy and WarehouseError where nothing could be written."""
         operation, new = await self._offload(self._accept, asker, asked)
         if new:
             self._runner.add(operation, asked.private)
-        found: Operation = self._runner.find(operation.operation_id) or operation
+        found: ServiceOperation = self._runner.find(operation.operation_id) or operation
         return found
 
     async def approve(self, asker: Asker, plan: str, reason: str | None) -> ReviewedPlan:
@@ -82,13 +82,15 @@ class OperationIntake:
         """Writes down that somebody asked for what he may not have."""
         await self._offload(self._refused, asker, action, subject)
 
-    def _accept(self, asker: Asker, asked: OperationRequest) -> tuple[Operation, bool]:
+    def _accept(self, asker: Asker, asked: OperationRequest) -> tuple[ServiceOperation, bool]:
         with self._door() as warehouse:
             OperationTable(warehouse).create()
             locks.ensure(warehouse, [_LOCK])
             return _again(lambda: self._in_transaction(warehouse, asker, asked))
 
-    def _in_transaction(self, warehouse: Warehouse, asker: Asker, asked: OperationRequest) -> tuple[Operation, bool]:
+    def _in_transaction(
+        self, warehouse: Warehouse, asker: Asker, asked: OperationRequest
+    ) -> tuple[ServiceOperation, bool]:
         table, now = OperationTable(warehouse), self._clock.now()
         with warehouse.transaction():
             locks.take(warehouse, [_LOCK])  # two requests of one key would else both find nothing
@@ -96,7 +98,7 @@ class OperationIntake:
                 if before.request != asked.digest:
                     raise ServiceProblem("key-in-use", "Another request was made with this key. Take a new one.")
                 return before, False
-            operation = Operation(
+            operation = ServiceOperation(
                 operation_id=f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(6)}",
                 kind=asked.kind,
                 subject=asked.subject,
@@ -112,7 +114,7 @@ class OperationIntake:
             AuditLog(warehouse, there=True).add(_event(asker, operation), now)
         return operation, True
 
-    def _check(self, warehouse: Warehouse, table: OperationTable, operation: Operation) -> None:
+    def _check(self, warehouse: Warehouse, table: OperationTable, operation: ServiceOperation) -> None:
         needed = self._approvals()
         if KINDS[operation.kind].sends and needed:
             raise ServiceProblem("plan-needed", "Plan it, have the plan approved, and apply that.")
@@ -171,7 +173,7 @@ def _found(reviews: PlanReviews, plan: str) -> ReviewedPlan:
     return found
 
 
-def _event(asker: Asker, operation: Operation) -> AuditEvent:
+def _event(asker: Asker, operation: ServiceOperation) -> AuditEvent:
     return AuditEvent(
         actor=asker.principal.name,
         origin=asker.origin,

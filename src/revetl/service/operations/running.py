@@ -28,7 +28,7 @@ from revetl.context import Offload
 from revetl.errors import LeaseError, RevetlError, WarehouseBusy
 from revetl.service.launching import INTERRUPTED, ended
 from revetl.service.operations.kinds import KINDS, LIST_FILE, PLAN_FILE, OperationKind, list_of_one, row_of
-from revetl.service.operations.tables import Operation, OperationStatus, OperationTable
+from revetl.service.operations.tables import OperationStatus, OperationTable, ServiceOperation
 from revetl.state import leases
 from revetl.subprocesses import start_python
 from revetl.warehouse.base import Warehouse
@@ -69,7 +69,9 @@ class OperationProcess:
     def __init__(self, project: Sequence[str], clock: Clock) -> None:
         self._project, self._clock = list(project), clock
 
-    async def run(self, operation: Operation, files: Mapping[str, bytes], stop: asyncio.Event) -> FinishedCommand:
+    async def run(
+        self, operation: ServiceOperation, files: Mapping[str, bytes], stop: asyncio.Event
+    ) -> FinishedCommand:
         """To its end; `files` stand in its folder, which is removed after. What can't be started counts as 1."""
         folder = Path(tempfile.mkdtemp(prefix="revetl-operation-"))  # for the owner's eyes alone
         try:
@@ -97,7 +99,7 @@ class OperationProcess:
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
 
-def _environment(operation: Operation) -> dict[str, str]:
+def _environment(operation: ServiceOperation) -> dict[str, str]:
     """By which the command line's row of the audit log says for whom it works."""
     ours = {
         "REVETL_ON_BEHALF_OF": operation.asked_by,
@@ -142,9 +144,9 @@ class OperationRunner:
         self._private: dict[str, Mapping[str, str]] = {}
         self._results: OrderedDict[str, Any] = OrderedDict()
         self._plans: dict[str, str] = {}
-        self._latest: OrderedDict[str, Operation] = OrderedDict()
+        self._latest: OrderedDict[str, ServiceOperation] = OrderedDict()
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._finished: list[tuple[Operation, FinishedCommand]] = []
+        self._finished: list[tuple[ServiceOperation, FinishedCommand]] = []
         self._abandon = asyncio.Event()
         self._wake = asyncio.Event()
         self._waits = True  # at the start: what a dead service left
@@ -155,7 +157,7 @@ class OperationRunner:
         """Whether an operation has the file of the database."""
         return self._exclusive and bool(self._tasks)
 
-    def add(self, operation: Operation, private: Mapping[str, str] | None) -> None:
+    def add(self, operation: ServiceOperation, private: Mapping[str, str] | None) -> None:
         """After its row is durable. `private`: who is meant, which is kept in memory until it has run."""
         if private is not None:
             self._private[operation.operation_id] = private
@@ -163,11 +165,11 @@ class OperationRunner:
         self._waits = True
         self._wake.set()
 
-    def find(self, operation_id: str) -> Operation | None:
+    def find(self, operation_id: str) -> ServiceOperation | None:
         """One that this service was asked, as it is now, without the warehouse: an operation may have its file."""
         return self._latest.get(operation_id)
 
-    def _remember(self, operation: Operation) -> None:
+    def _remember(self, operation: ServiceOperation) -> None:
         self._latest[operation.operation_id] = operation
         while len(self._latest) > _KEPT:
             old, _ = self._latest.popitem(last=False)
@@ -222,14 +224,17 @@ class OperationRunner:
             starting = await self._offload(self._look, begin)
         except WarehouseBusy:
             return
-        except (RevetlError, LeaseError) as e:
+        except LeaseError:  # another service has the file's schedules: it runs what waits, too
+            self._waits, self._looked_at = False, self._clock.monotonic()
+            return
+        except RevetlError as e:
             log.warning("operations could not be looked at", extra={"kind": e.kind, "why": str(e)})
             return
         for operation, files in starting:
             self._remember(operation)
             self._tasks[operation.operation_id] = asyncio.create_task(self._one(operation, files))
 
-    def _look(self, begin: bool) -> list[tuple[Operation, dict[str, bytes]]]:
+    def _look(self, begin: bool) -> list[tuple[ServiceOperation, dict[str, bytes]]]:
         with self._door() as warehouse:
             table = OperationTable(warehouse)
             for operation, found in list(self._finished):
@@ -240,7 +245,7 @@ class OperationRunner:
                 with warehouse.transaction():
                     for operation_id in self._tasks:
                         leases.hold(warehouse, _lease(operation_id), self._holder(operation_id), until=self._until())
-            starting: list[tuple[Operation, dict[str, bytes]]] = []
+            starting: list[tuple[ServiceOperation, dict[str, bytes]]] = []
             waiting = [o for o in table.open() if o.operation_id not in self._tasks] if begin else []
             for operation in waiting:
                 if len(self._tasks) + len(starting) >= self._parallel:
@@ -253,8 +258,8 @@ class OperationRunner:
             return starting
 
     def _claim(
-        self, warehouse: Warehouse, table: OperationTable, operation: Operation
-    ) -> tuple[Operation, dict[str, bytes]] | None:
+        self, warehouse: Warehouse, table: OperationTable, operation: ServiceOperation
+    ) -> tuple[ServiceOperation, dict[str, bytes]] | None:
         """None: another service has it, or it has come to its end here."""
         id_, now = operation.operation_id, self._clock.now()
         if leases.take(warehouse, _lease(id_), self._holder(id_), now=now, lasts=LASTS) is not None:
@@ -279,7 +284,9 @@ class OperationRunner:
         table.change(began)
         return began, self._files(warehouse, began, private)
 
-    def _files(self, warehouse: Warehouse, operation: Operation, private: Mapping[str, str] | None) -> dict[str, bytes]:
+    def _files(
+        self, warehouse: Warehouse, operation: ServiceOperation, private: Mapping[str, str] | None
+    ) -> dict[str, bytes]:
         if private is not None:
             return {"row.csv": list_of_one(private)}
         if operation.kind is OperationKind.APPLY:
@@ -287,7 +294,7 @@ class OperationRunner:
             return {PLAN_FILE: plan.document.encode()} if plan is not None else {}
         return {}
 
-    async def _one(self, operation: Operation, files: Mapping[str, bytes]) -> None:
+    async def _one(self, operation: ServiceOperation, files: Mapping[str, bytes]) -> None:
         log.info("operation started", extra={"operation": operation.operation_id, "kind": operation.kind})
         found = FinishedCommand(INTERRUPTED)  # where we are cancelled
         try:
@@ -302,14 +309,14 @@ class OperationRunner:
             said = {"operation": operation.operation_id, "status": over.status, "exit_code": found.code}
             log.info("operation ended", extra=said)
 
-    def _keep(self, operation: Operation, found: FinishedCommand) -> None:
+    def _keep(self, operation: ServiceOperation, found: FinishedCommand) -> None:
         self._private.pop(operation.operation_id, None)
         self._results[operation.operation_id] = dict(found.row) if found.row else found.output
         while len(self._results) > _KEPT:
             self._results.popitem(last=False)
 
     def _write_end(
-        self, warehouse: Warehouse, table: OperationTable, operation: Operation, found: FinishedCommand
+        self, warehouse: Warehouse, table: OperationTable, operation: ServiceOperation, found: FinishedCommand
     ) -> None:
         id_ = operation.operation_id
         if found.plan is not None and operation.ended_at is not None:
@@ -338,7 +345,7 @@ def _lease(operation_id: str) -> str:
     return f"operation:{operation_id}"
 
 
-def _over(operation: Operation, found: FinishedCommand, clock: Clock) -> Operation:
+def _over(operation: ServiceOperation, found: FinishedCommand, clock: Clock) -> ServiceOperation:
     if found.code == INTERRUPTED:
         if KINDS[operation.kind].about_a_person:
             return replace(operation, status="interrupted", said=_NOT_KEPT, ended_at=clock.now(), exit_code=found.code)

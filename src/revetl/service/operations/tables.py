@@ -22,7 +22,7 @@ _TIMES = ("asked_at", "began_at", "ended_at")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Operation:
+class ServiceOperation:
     """One row. `idempotency_key` and `request` are digests: two requests of one key are one operation, and are refused
     where they ask for different things."""
 
@@ -60,12 +60,12 @@ class OperationTable:
         """Safe to repeat."""
         create_all(self._warehouse)
 
-    def add(self, operation: Operation) -> None:
+    def add(self, operation: ServiceOperation) -> None:
         names, marks = ", ".join(map(ident, _COLUMNS)), ", ".join("?" for _ in _COLUMNS)
         cells = [_plain(getattr(operation, name)) for name in _COLUMNS]
         self._warehouse.execute(f"INSERT INTO {self._table} ({names}) VALUES ({marks})", cells)
 
-    def change(self, operation: Operation) -> None:
+    def change(self, operation: ServiceOperation) -> None:
         """Writes the row as it is now, where it has not ended. Safe to repeat."""
         changed = ("status", "said", "worker", "attempts", "began_at", "ended_at", "exit_code")
         self._warehouse.execute(
@@ -77,20 +77,20 @@ class OperationTable:
             [*(_plain(getattr(operation, name)) for name in changed), operation.operation_id],
         )
 
-    def find(self, operation_id: str) -> Operation | None:
+    def find(self, operation_id: str) -> ServiceOperation | None:
         return next(iter(self._select("WHERE operation_id = ?", [operation_id])), None)
 
-    def asked_with(self, idempotency_key: str) -> Operation | None:
+    def asked_with(self, idempotency_key: str) -> ServiceOperation | None:
         return next(iter(self._select("WHERE idempotency_key = ?", [idempotency_key])), None)
 
-    def open(self) -> list[Operation]:
+    def open(self) -> list[ServiceOperation]:
         """Those that wait or run, who was asked first before the others."""
         return self._select("WHERE status IN ('waiting', 'running') ORDER BY asked_at, operation_id", [])
 
-    def newest(self, limit: int) -> list[Operation]:
+    def newest(self, limit: int) -> list[ServiceOperation]:
         return self._select(f"ORDER BY asked_at DESC, operation_id DESC LIMIT {int(limit)}", [])
 
-    def _select(self, rest: str, params: Sequence[Scalar]) -> list[Operation]:
+    def _select(self, rest: str, params: Sequence[Scalar]) -> list[ServiceOperation]:
         if not self._warehouse.columns(self._relation):
             return []
         names = ", ".join(map(ident, _COLUMNS))
@@ -106,7 +106,7 @@ def _plain(value: Any) -> Scalar:
     return str(value) if isinstance(value, OperationKind) else value
 
 
-def _operation(cells: dict[str, Any]) -> Operation:
+def _operation(cells: dict[str, Any]) -> ServiceOperation:
     times = {name: cells[name] and cells[name].replace(tzinfo=UTC) for name in _TIMES}
     read = {"kind": OperationKind(cells["kind"]), "arguments": json.loads(cells["arguments"] or "{}")}
-    return Operation(**{**cells, **times, **read, "attempts": int(cells["attempts"] or 0)})
+    return ServiceOperation(**{**cells, **times, **read, "attempts": int(cells["attempts"] or 0)})
