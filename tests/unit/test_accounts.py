@@ -49,7 +49,8 @@ def test_a_token_is_kept_as_a_digest_and_ends_when_it_is_told(warehouse: Warehou
     assert made.holds(NOW)
     assert not made.holds(NOW + timedelta(days=1))
     table.used([made.token_id], NOW + timedelta(hours=1))
-    assert [token.token_id for token in table.revoke("ada", NOW + timedelta(hours=2))] == [other.token_id, made.token_id]
+    ended = table.revoke("ada", NOW + timedelta(hours=2))
+    assert [token.token_id for token in ended] == [other.token_id, made.token_id]
     assert [token.holds(NOW + timedelta(hours=3)) for token in table.all()] == [False, False]
     with pytest.raises(ConfigError):
         table.revoke("nobody", NOW)

@@ -67,6 +67,13 @@ class AuditLog:
         names, marks = ", ".join(map(ident, _COLUMNS)), ", ".join("?" for _ in _COLUMNS)
         self._warehouse.execute(f"INSERT INTO {self._table} ({names}) VALUES ({marks})", cells)
 
+    def moment_of(self, event_id: str) -> tuple[datetime, str] | None:
+        """Where an event stands, for the page that begins after it; None where there is none."""
+        if not self._warehouse.columns(self._relation):
+            return None
+        found: list[Any] = self._warehouse.rows(f'SELECT "at" FROM {self._table} WHERE event_id = ?', [event_id])
+        return (found[0][0].replace(tzinfo=UTC), event_id) if found else None
+
     def newest(
         self, limit: int = 50, *, before: tuple[datetime, str] | None = None, subject: str = "", actor: str = ""
     ) -> list[AuditEvent]:

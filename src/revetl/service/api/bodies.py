@@ -15,7 +15,9 @@ Reason = Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_REASO
 # A key of a record, or what begins one.
 KeyText = Annotated[str, StringConstraints(min_length=1, max_length=1_000)]
 Usd = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,4}(\.[0-9]{1,4})?$")]
-Inputs = Annotated[dict[Line, Line], Field(min_length=1, max_length=20)]
+Inputs = Annotated[
+    dict[Line, Line], Field(min_length=1, max_length=20, json_schema_extra={"additionalProperties": False})
+]
 
 
 class _Body(BaseModel):
@@ -49,8 +51,15 @@ class EnrichmentBody(_Body):
     max_spend_usd: Usd = Field(description="The most that it may cost, such as 0.50.")
 
 
+_WHO = ("email", "linkedin_url", "key")
+
+
 class ErasureBody(_Body):
     """One of the three says who."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"oneOf": [{"required": [n], "properties": {n: {"type": "string"}}} for n in _WHO]}
+    )
 
     email: Line | None = None
     linkedin_url: Line | None = None
@@ -89,6 +98,9 @@ class OutcomesQuery(PageQuery):
     search: KeyText | None = Field(default=None, description="The beginning of a key.")
 
 
-class AuditQuery(PageQuery):
+class AuditQuery(LimitQuery):
+    after: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")] | None = Field(
+        default=None, description="`next` of the page before."
+    )
     actor: Line | None = None
     subject: Line | None = None

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
-from revetl.accounts.audit import AuditLog
+from revetl.accounts.audit import AuditEvent, AuditLog
 from revetl.accounts.plan_reviews import PlanReviews, ReviewedPlan
 from revetl.clock import Clock
 from revetl.context import Offload
@@ -187,14 +187,15 @@ class ApiHandlers:
 
     async def list_audit(self, call: ApiCall) -> BaseModel:
         asked = call.query
-        before = _cursor(asked.after)
-        found = await self._read(
-            lambda warehouse: AuditLog(warehouse).newest(
-                asked.limit + 1, before=before, subject=asked.subject or "", actor=asked.actor or ""
-            )
-        )
-        last = found[asked.limit - 1] if len(found) > asked.limit else None
-        following = f"{_aware(last.at).isoformat()} {last.event_id}" if last is not None and last.at else None
+
+        def read(warehouse: Warehouse) -> list[AuditEvent]:
+            log, before = AuditLog(warehouse), None
+            if asked.after is not None and (before := log.moment_of(asked.after)) is None:
+                raise ServiceProblem("not-found", "There is no event of this id.")
+            return log.newest(asked.limit + 1, before=before, subject=asked.subject or "", actor=asked.actor or "")
+
+        found = await self._read(read)
+        following = found[asked.limit - 1].event_id if len(found) > asked.limit else None
         events = [answers.AuditEventAnswer.model_validate(event) for event in found[: asked.limit]]
         return answers.AuditAnswer(events=events, next=following)
 
@@ -292,16 +293,6 @@ def _run_answer(run: RunRecord) -> answers.RunAnswer:
 def _operation(operation: ServiceOperation, plan: str | None, result: Any) -> answers.OperationAnswer:
     shown = answers.OperationAnswer.model_validate(operation)
     return shown.model_copy(update={"plan": plan, "result": result})
-
-
-def _cursor(text: str | None) -> tuple[datetime, str] | None:
-    if text is None:
-        return None
-    moment, _, event_id = text.partition(" ")
-    try:
-        return datetime.fromisoformat(moment).astimezone(UTC), event_id
-    except (ValueError, OverflowError):
-        raise ServiceProblem("invalid", "`after` is not the `next` of a page.") from None
 
 
 def _aware(moment: datetime) -> datetime:
