@@ -60,6 +60,7 @@ SPELLINGS: dict[str, tuple[tuple[str | None, ...], ...]] = {
 }
 MISSING = "Oslo"  # the option that somebody takes away
 BACKUP = "backup"
+SNAPSHOT = "snapshot__fake__contacts"
 # What only people can settle: two of ours that mean one record, one that was archived, a value that stands elsewhere.
 BY_NAME = {
     "SAME_RECORD", "SAME_IDENTITY", "HELD_BY_ANOTHER_KEY", "OBJECT_NOT_FOUND", "VALUE_HELD", "CONFLICT", "NOT_RECONCILABLE",
@@ -295,11 +296,15 @@ class People:
                 warehouse.execute(f"INSERT INTO {self.state_table(name)} BY NAME FROM {BACKUP}.{ident(name)}")
         self.settled, self.ids, self.restored = {}, {}, True
         columns = ", ".join(ident(name) for name in FIELDS)
-        found = self.bench.rows(
-            f"SELECT key, {columns} FROM revetl.snapshot__fake__contacts WHERE row_hash IS NOT NULL"
-        )
+        found = self.snapshot(columns, "row_hash IS NOT NULL")
         self.then = {(str(key), n): v for key, *values in found for n, v in zip(FIELDS, values, strict=True)}
         self.say("  the warehouse is the backup")
+
+    def snapshot(self, columns: str, which: str = "true") -> list[tuple[Any, ...]]:
+        """Of each record its key and these. A warehouse of before the first run has none."""
+        if SNAPSHOT not in self.bench.warehouse.tables(self.bench.warehouse.state_schema):
+            return []
+        return self.bench.rows(f"SELECT key, {columns} FROM {self.state_table(SNAPSHOT)} WHERE {which}")
 
     def state_table(self, name: str) -> str:
         return f"{ident(self.bench.warehouse.state_schema)}.{ident(name)}"
@@ -506,7 +511,7 @@ class People:
         }
 
     def known(self) -> dict[str, str]:
-        found = self.bench.rows("SELECT key, destination_id FROM revetl.snapshot__fake__contacts")
+        found = self.snapshot("destination_id")
         return {str(key): str(id_) for key, id_ in found}
 
     def having(self, email: str) -> list[str]:
@@ -529,9 +534,8 @@ class _Watch:
         self.people = people
         self.settled = dict(people.settled)
         self.holders: dict[str, set[str]] = {}
-        if people.bench.warehouse.tables(people.bench.warehouse.state_schema).get("snapshot__fake__contacts"):
-            for key, id_ in people.known().items():
-                self.holders.setdefault(people.destination.led(id_), set()).add(key)
+        for key, id_ in people.known().items():
+            self.holders.setdefault(people.destination.led(id_), set()).add(key)
         self.writers: dict[str, str] = {}
         self.alarms: list[str] = []  # not raised at once: the engine would take it for the vendor's failure
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from revetl.project.dbt import BuildResult, DbtFailed, NodeResult
-    from revetl.project.project import Project, load
+    from revetl.project.loading import load
+    from revetl.project.project import Project
 
 __all__ = ["BuildResult", "DbtFailed", "NodeResult", "Project", "load"]
 
@@ -19,8 +20,12 @@ def __getattr__(name: str) -> object:
         from revetl.project import dbt
 
         return getattr(dbt, name)
-    if name in ("Project", "load"):
-        from revetl.project import project
+    if name == "Project":
+        from revetl.project.project import Project
 
-        return getattr(project, name)
+        return Project
+    if name == "load":
+        from revetl.project.loading import load
+
+        return load
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

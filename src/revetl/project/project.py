@@ -3,39 +3,35 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
-
-import yaml
+from typing import TYPE_CHECKING
 
 from revetl.clock import Clock, SystemClock
-from revetl.documents import parse
-from revetl.errors import ConfigError, Problem
+from revetl.errors import ConfigError
 from revetl.model import Relation, SagaSpec, SyncSpec
-from revetl.project.artifacts import MANIFEST, RESULTS, Artifacts, as_folder
-from revetl.project.connections import Connections, read_connections
-from revetl.project.dbt import ELSEWHERE, NOT_HERE, Dbt, DbtFailed, find_dbt, named_dbt, run_dbt
+from revetl.project import accounts
+from revetl.project.artifacts import MANIFEST, Artifacts, as_folder
+from revetl.project.builds import building, edited_after
+from revetl.project.connections import Connections
+from revetl.project.dbt import ELSEWHERE, Dbt, DbtFailed, find_dbt, named_dbt, run_dbt
+from revetl.project.dbt_vars import read_vars
 from revetl.project.exposures import remove_unasked, set_aside, write_exposures
-from revetl.project.golden_fields import model_folders, read_golden_fields
+from revetl.project.golden_fields import model_folders
 from revetl.project.health import Health, read_health, refuse_failed
 from revetl.project.manifest import Manifest
-from revetl.project.places import FILE_NAME, find_connections, find_profiles, find_root
-from revetl.project.profiles import Profile, read_profile
+from revetl.project.places import FILE_NAME
+from revetl.project.profiles import Profile
 from revetl.project.sagas import DeclaredSaga, read_sagas
 from revetl.project.schedules import read_schedules
 from revetl.project.selection import selected
-from revetl.project.settings import DEFAULT_STATE_SCHEMA, Settings, read_settings
+from revetl.project.settings import DEFAULT_STATE_SCHEMA, Settings
 from revetl.project.target_path import target_path
-from revetl.project.unfinished_builds import begin_build
 from revetl.schedules.spec import Schedule
-
-T = TypeVar("T")
 
 STATE_FOLDER = ".revetl"
 
@@ -50,7 +46,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Project:
-    """Made by `load`. Reading it does not open the warehouse nor any network connection."""
+    """Made by `loading.load`. Reading it does not open the warehouse nor any network connection."""
 
     root: Path
     settings: Settings
@@ -154,10 +150,11 @@ class Project:
         if dbt is None:
             return self.artifacts.users_manifest()
         if not self.artifacts.is_current():
-            self._parse(dbt)
+            self.parse(dbt)
         return self.artifacts.current()
 
-    def _parse(self, dbt: Dbt) -> None:
+    def parse(self, dbt: Dbt) -> None:
+        """Has dbt parse the project as it is now. DbtFailed with dbt's own reason."""
         remove_unasked(self.dbt_dir, self.exposures_file)
         set_aside(self.exposures_file)
         digest = self.artifacts.begin()
@@ -165,53 +162,13 @@ class Project:
         self.artifacts.parsed(digest)
         self.write_exposures(self.artifacts.current())
 
-    @contextmanager
-    def building(self, select: Sequence[str] = (), exclude: Sequence[str] = ()) -> Iterator[Dbt]:
+    def building(self, select: Sequence[str] = (), exclude: Sequence[str] = ()) -> AbstractContextManager[Dbt]:
         """The dbt to build with, inside the block; what it says of each node is kept, however it ends. Where it does
         not say (it was killed, this process was), nothing that it may have changed is sent until it is built anew.
         `select`, `exclude`: what dbt will be given.
 
         ConfigError where dbt is not here. DbtFailed where exposures are wanted and the project can't be parsed."""
-        dbt = self.dbt()
-        if dbt is None:
-            raise ConfigError("there is no dbt here, so nothing can be built", hint=NOT_HERE)
-        self.health()  # failures of the last dbt command, before this one overwrites them
-        self.reread()
-        artifacts, exposures = self.artifacts, self.exposures_file
-        remove_unasked(self.dbt_dir, exposures)
-        if exposures is not None and not (artifacts.is_current() and exposures.exists()):
-            self._parse(dbt)  # writes them as the project is now: dbt build reads them
-        manifest, results = artifacts.own / MANIFEST, artifacts.own / RESULTS
-        ids = self._built_by(select, exclude)
-        before, old_results, digest = _written_at(manifest), _written_at(results), artifacts.begin()
-        build, ran = begin_build(artifacts.own, ids), True
-        try:
-            yield dbt
-            ran = False  # all went well: what it ran is in its results
-        except DbtFailed as e:
-            ran = e.ran
-            raise
-        finally:
-            if _written_at(manifest) != before:
-                artifacts.parsed(digest)
-            health = self.health()
-            if _written_at(results) != old_results:
-                for other in health.unfinished:
-                    if build.covers(other):
-                        other.finish()
-                build.finish()
-            elif not ran and not _any_since(artifacts.own / "run", build.at):
-                build.finish()
-
-    def _built_by(self, select: Sequence[str], exclude: Sequence[str]) -> set[str] | None:
-        """The nodes that a build of this selection may change; None where that can't be known beforehand."""
-        if not (select or exclude) or not self.artifacts.is_current():
-            return None
-        manifest = self.artifacts.current()
-        try:
-            return selected(manifest, select, exclude, manifest.nodes)
-        except ConfigError:
-            return None
+        return building(self, select, exclude)
 
     def write_exposures(self, manifest: Manifest) -> None:
         """Where revetl.yml asks for them. None while a sync is declared wrongly: who runs it is told."""
@@ -327,21 +284,13 @@ class Project:
                 continue
             for place in (node["original_file_path"], node.get("patch_path")):
                 file = self.dbt_dir / str(place or "").rpartition("://")[2]
-                if last is not None and last.at and file.is_file() and _edited_after(file, last.at):
+                if last is not None and last.at and file.is_file() and edited_after(file, last.at):
                     found.append(file)
         return found
 
     def destination(self, name: str, clock: Clock | None = None) -> Destination:
         """The account that connections.yml names, not yet connected. ConfigError for a missing secret, by line."""
-        from revetl.destinations.registry import create_destination, options_model
-
-        kind = self.connections.destination_type(name)
-        output = self.connections.output("destinations", name)
-        try:
-            options = parse(output, options_model(kind))
-            return create_destination(kind, name, options, clock or SystemClock())
-        except ConfigError as e:
-            raise _placed(e, self.connections, ("destinations", name)) from None
+        return accounts.destination(self.connections, name, clock or SystemClock())
 
     def provider(self, name: str, clock: Clock | None = None) -> DeclarativeProvider:
         """The endpoint `vendor.endpoint` under the vendor's account, alone. ConfigError: unknown name, missing key."""
@@ -350,40 +299,16 @@ class Project:
     def connected(self, names: Iterable[str], clock: Clock | None = None) -> dict[str, DeclarativeProvider]:
         """The named endpoints of one run, by name: those of one vendor share its account's limits. ConfigError: unknown
         name, missing key, limits of an endpoint that is not there."""
-        from revetl.providers.registry import connect
-
-        names = list(names)
-        self.refuse_missing_credentials(names)
-        return connect(names, self.providers, self.account, clock or SystemClock())
+        return accounts.connected(self.connections, self.providers, list(names), clock or SystemClock())
 
     def account(self, vendor: str) -> AccountOptions:
         """The vendor's account for the target in use. A vendor that wants no credentials needs none to be declared."""
-        specs = [spec for spec in self.providers.values() if spec.vendor == vendor]
-        if vendor not in self.connections.names("providers") and not any(spec.auth.needs for spec in specs):
-            from revetl.providers.options import AccountOptions
-
-            return AccountOptions()
-        return self.connections.provider_account(vendor)
+        return accounts.provider_account(self.connections, self.providers, vendor)
 
     def refuse_missing_credentials(self, names: Iterable[str]) -> None:
         """ConfigError with every credential that these endpoints need and connections.yml has not, each at its line:
         what can't be asked need not be estimated."""
-        problems: list[Problem] = []
-        of_vendor: dict[str, list[ProviderSpec]] = {}
-        for name in names:
-            if name in self.providers:
-                of_vendor.setdefault(self.providers[name].vendor, []).append(self.providers[name])
-        for vendor, specs in of_vendor.items():
-            try:
-                account = self.account(vendor)
-            except ConfigError as e:
-                problems.extend(e.problems)
-                continue
-            for option in dict.fromkeys(option for spec in specs for option in account.missing(spec.auth)):
-                message = f"provider {vendor}: {option!r} is missing"
-                problems.append(self.connections.document.problem(("providers", vendor), message))
-        if problems:
-            raise ConfigError(problems)
+        accounts.refuse_missing_credentials(self.connections, self.providers, names)
 
     def reread(self) -> None:
         """Forgets what dbt last parsed: it has parsed anew."""
@@ -394,84 +319,5 @@ class Project:
         anyway."""
         if self.state_schema == DEFAULT_STATE_SCHEMA:
             return self.vars
-        given = _read_vars(self.vars)
+        given = read_vars(self.vars)
         return json.dumps({"state_schema": self.state_schema, **given}, default=str)
-
-
-def load(
-    project_dir: Path | None = None,
-    profiles_dir: Path | None = None,
-    target: str | None = None,
-    vars: str | None = None,
-    target_path: Path | None = None,
-    profile_name: str | None = None,
-) -> Project:
-    """Reads every file of the project but dbt's own models. ConfigError with all mistakes of all files at once.
-    `profile_name`: in place of the one that dbt_project.yml names."""
-    from revetl.enrich.waterfall import load_waterfalls
-    from revetl.providers.grammar import load_providers
-
-    root = find_root(project_dir)
-    settings = read_settings(root)
-    dbt_dir = root / settings.dbt_project
-    enrichment = root / settings.enrichment
-    problems: list[Problem] = []
-
-    def attempt(read: Callable[[], T]) -> T | None:
-        try:
-            return read()
-        except ConfigError as e:
-            problems.extend(e.problems)
-            return None
-
-    profiles = find_profiles(root, dbt_dir, flag=profiles_dir, declared=settings.profiles)
-    wanted = target or os.environ.get("DBT_TARGET")
-    profile = attempt(lambda: read_profile(profiles, dbt_dir, wanted, profile_name))
-    attempt(lambda: _read_vars(vars))
-    accounts = find_connections(root, profiles)
-    connections = attempt(lambda: read_connections(accounts, profile.target if profile else "default"))
-    fields = attempt(lambda: read_golden_fields(dbt_dir))
-    providers = waterfalls = None
-    # Against what could not be read, every name would look misspelt.
-    if fields is not None:
-        own = {name for columns in fields.values() for name in columns}
-        # A project without a golden contract, for lists alone: there any field may be looked for.
-        providers = attempt(lambda: load_providers(enrichment / "providers", own or None))
-    if fields is not None and providers is not None:
-        waterfalls = attempt(lambda: load_waterfalls(enrichment / "waterfalls", providers, fields))
-    if profile is None or connections is None or providers is None or waterfalls is None or problems:
-        raise ConfigError(problems)
-    return Project(root, settings, profiles, profile, connections, providers, waterfalls, vars, target_path)
-
-
-def _read_vars(vars: str | None) -> dict[Any, Any]:
-    """ConfigError where dbt could not read them: it would say so as a failure of its own, after half a minute."""
-    hint = "As in --vars '{start_date: 2026-01-01}'."
-    try:
-        given = yaml.safe_load(vars or "{}")
-    except (yaml.YAMLError, ValueError, RecursionError) as e:  # ValueError: of a date that there is not
-        mark = getattr(e, "problem_mark", None)
-        place = f" (line {mark.line + 1}, column {mark.column + 1})" if mark is not None else ""
-        raise ConfigError(f"--vars is not YAML{place}", hint=hint) from None
-    if not isinstance(given, dict):
-        raise ConfigError("--vars is not a YAML mapping", hint=hint)
-    return given
-
-
-def _written_at(file: Path) -> int | None:
-    return file.stat().st_mtime_ns if file.exists() else None
-
-
-def _any_since(folder: Path, moment: str) -> bool:
-    """Whether any file below was written since. `moment`: ISO."""
-    return any(file.is_file() and _edited_after(file, moment) for file in folder.rglob("*"))
-
-
-def _edited_after(file: Path, moment: str) -> bool:
-    """`moment` in dbt's form, UTC."""
-    return datetime.fromtimestamp(file.stat().st_mtime, UTC) > datetime.fromisoformat(moment)
-
-
-def _placed(error: ConfigError, connections: Connections, at: tuple[str, ...]) -> ConfigError:
-    """A connector knows its options but not their file: problems without a place get the connection's."""
-    return ConfigError([p if p.path else connections.document.problem(at, p.message, p.hint) for p in error.problems])
