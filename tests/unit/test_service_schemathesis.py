@@ -7,7 +7,7 @@ from tests.support.schemathesis_runs import check_api
 
 
 def test_a_few_examples_of_every_route_fit_the_document() -> None:
-    found = check_api(seed=17, examples=4)
+    found = check_api(seed=17, examples=2)
     assert found.failures == []
     assert found.routes == 19
-    assert found.requests > 70
+    assert found.requests > 60
