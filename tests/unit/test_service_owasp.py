@@ -276,6 +276,10 @@ async def test_a_form_of_another_site_or_session_does_nothing(world: ServiceWorl
         good = {"csrf": field(page, "csrf"), "key": "k1", "sync": SYNC}
         foreign = await client.post("/acts/run_sync", data=good, headers={"Origin": "https://evil.example"})
         assert foreign.status_code == 403
+        for told in ({"Origin": "null"}, {"Origin": "null", "Sec-Fetch-Site": "cross-site"}):
+            assert (await client.post("/acts/run_sync", data=good, headers=told)).status_code == 403
+        ours = {"Origin": "null", "Sec-Fetch-Site": "same-origin"}  # as a browser does where no referrer is sent
+        assert (await client.post("/acts/run_sync", data=good | {"key": "k0"}, headers=ours)).status_code == 303
         for changed in ({"csrf": ""}, {"csrf": "x" * 43}):
             assert (await client.post("/acts/run_sync", data=good | changed)).status_code == 403
         as_json = await client.post("/acts/run_sync", content=json.dumps(good), headers={"Content-Type": "text/plain"})

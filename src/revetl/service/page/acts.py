@@ -114,7 +114,7 @@ class ActPages:
             Asker(visitor.principal, f"page from {address}"),
             path={name: form.get(name, "") for name in in_path},
             body=json.dumps(body).encode(),
-            key=form.get("key", ""),
+            key="-".join([handler, *(form[name] for name in ("resolve",) if form.get(name)), form.get("key", "")]),
             secret=visitor.session.csrf,
         )
         operation_id = getattr(found, "operation_id", None)
@@ -140,7 +140,8 @@ class ActPages:
             if plan is None:
                 raise ServiceProblem("not-found", "There is no plan of this id.")
             syncs = {each["sync"]: each for each in json.loads(plan.document)["syncs"]}
-            chosen = which if which in syncs else next(iter(syncs))
+            first = next((name for name, each in syncs.items() if each["lines"]), next(iter(syncs)))
+            chosen = which if which in syncs else first
             applied = OperationTable(warehouse).find(plan.applied_by) if plan.applied_by else None
             return plan, self._lines(warehouse, syncs[chosen], after), chosen, applied
 
