@@ -44,6 +44,7 @@ _JOBS, _KINDS = "tests/contract/test_destination_jobs.py", "tests/contract/test_
 _HOSTILE, _HUB_HOSTILE = "tests/unit/test_http_hostile.py", "tests/unit/test_hubspot_hostile.py"
 _RESTORED, _KEYED = "tests/unit/test_sync_restored.py", "tests/unit/test_sync_key_property.py"
 _DOUBT, _STANDING = "tests/unit/test_sync_doubt.py", "tests/unit/test_sync_standing.py"
+_VACATED, _SHARED = "tests/unit/test_vacated_fields.py", "tests/unit/test_sync_shared_records.py"
 _REMOVALS = "tests/unit/test_sync_removals.py"
 _PEOPLE = "tests/property/test_sync_people.py"
 _MOVES, _MOVES_UNIT = "tests/property/test_sync_handovers.py", "tests/unit/test_sync_handovers.py"
@@ -51,7 +52,7 @@ _SYNC_LOST, _ENRICH_LOST = (
     "tests/simulation/test_sync_lost_connection.py",
     "tests/simulation/test_enrich_lost_connection.py",
 )
-_WAITING = "tests/unit/test_sync_waiting.py"
+_WAITING, _LINK_PLANS = "tests/unit/test_sync_waiting.py", "tests/unit/test_sync_link_plans.py"
 _DISCONNECT = "tests/unit/test_sync_disconnect.py"
 _LINKS, _SUSPECTS = "tests/property/test_sync_links.py", "tests/property/test_sync_suspects.py"
 MUTANTS = (
@@ -72,7 +73,7 @@ MUTANTS = (
     Mutant("a record in doubt is looked for by its present value only", "sync/plan/matching.py", "*([earlier[i]] if doubts[i] or lost else [])", "*()"),
     Mutant("an outage is taken for a refusal of the records", "sync/apply/batch_writer.py", "            self.error = self.error or e\n            return False\n", "            outcomes = failed(batch, Status.OK, e)\n"),
     Mutant("a lost answer is taken for not applied", "sync/apply/batch_writer.py", "            outcomes = failed(batch, Status.UNKNOWN, e)\n        except CallError", "            outcomes = failed(batch, Status.REJECTED, e)\n        except CallError"),
-    Mutant("a stop drops outcomes that are not written yet", "sync/apply/applier.py", "        await self._checkpoint(None)\n\n    def _note_unfinished", "        self._done = []\n        await self._checkpoint(None)\n\n    def _note_unfinished"),
+    Mutant("a stop drops outcomes that are not written yet", "sync/apply/applier.py", "self._waves.ended())\n", "self._waves.ended())\n        self._done = []\n"),
     Mutant("a refresh that was stopped is forgotten", "sync/apply/checkpoint.py", "    if plan.full_refresh:\n", "    if False:\n", "machine"),
     Mutant("fill_blank writes over what stands there", "sync/plan/policies.py", '    if policy == "fill_blank":\n        return False\n', '    if policy == "fill_blank":\n        return True\n', "machine"),
     Mutant("a field that was kept is remembered as ours", "sync/plan/policies.py", "CASE WHEN k.verdict_{i} = 'kept' THEN {stands} ELSE {plan}.{after} END", "{plan}.{after}", "machine"),
@@ -86,7 +87,7 @@ MUTANTS = (
     Mutant("a destination that was left is sent to all the same", "sync/disconnect/disconnecting.py", "                await again(ctx, lambda: ctx.offload(_mark, ctx, known))\n", "", _DISCONNECT),
     Mutant("what comes back is the value before our last write, not before our first", "sync/disconnect/inventory.py", "if name not in before or self._is_broken(name, stood):", "if True:", _DISCONNECT),
     Mutant("a record that stood there when our create came is archived as ours", "sync/disconnect/inventory.py", ' and row["error_code"] != EXISTED', "", _DISCONNECT),
-    Mutant("a record of ours loses what it is found by", "sync/disconnect/taking_back.py", "                    before.pop(str(name), None)\n", "                    pass\n", _DISCONNECT),
+    Mutant("a record of ours loses what it is found by", "sync/disconnect/taking_back.py", "                    before.pop(name, None)\n", "                    pass\n", _DISCONNECT),
     Mutant("a lost lease is not noticed", "state/leases.py", "    if not warehouse.rows(f\"SELECT 1 FROM {leases} WHERE name = ?", "    if False and not warehouse.rows(f\"SELECT 1 FROM {leases} WHERE name = ?", _LEASES),
     Mutant("a transaction does not ask for the lease", "sync/leasing.py", "            yield\n            self._renew()\n", "            yield\n", _LEASES),
     Mutant("the process of a dead holder is not looked at", "state/leases.py", "        except ProcessLookupError:\n            return True\n", "        except ProcessLookupError:\n            return False\n", _LEASES),
@@ -94,7 +95,21 @@ MUTANTS = (
     Mutant("a wave does not wait for the one before", "sync/apply/applier.py", "if starts or (leaving and", "if (leaving and", _MOVES),
     Mutant("a record that is emptied is not in doubt", "sync/apply/checkpoint.py", "    snapshot.doubt_vacated(tables)\n", "", _MOVES_UNIT),
     Mutant("who follows a refused giver is sent all the same", "sync/apply/waves.py", "if change.ordinal in self.follows and self._still_held(change)", "if False", _MOVES_UNIT),
-    Mutant("what was emptied in vain stays empty", "sync/apply/writes_aside.py", "await self._write([line.writing(line.earlier) for line in lines])", "return", _MOVES_UNIT),
+    Mutant("what was emptied in vain stays empty", "sync/apply/writes_aside.py", "lines = self._waves.to_give_back()\n", "lines: list[VacatedLine] = []\n", _MOVES_UNIT),
+    Mutant("who was emptied and refused is no more than refused", "sync/apply/waves.py", "        if outcome.status is Status.UNKNOWN or self.to_give(line):\n", "        if outcome.status is Status.UNKNOWN:\n", _VACATED),
+    Mutant("a lost answer of who was emptied does not say so", "sync/apply/waves.py", "        if outcome.status is Status.UNKNOWN or self.to_give(line):\n", "        if outcome.status is not Status.UNKNOWN and self.to_give(line):\n", _VACATED),
+    Mutant("what an earlier run left empty stays so where its row is refused", "sync/apply/wave_reading.py", "    if not left:\n", "    if True:\n", _VACATED),
+    Mutant("what an earlier run left empty stays so where its value is withheld", "sync/apply/waves.py", "        return not taken or line.earlier.keys() > line.wanted.keys()\n", "        return not taken\n", _VACATED),
+    Mutant("a line that is withheld gives nothing back", "sync/apply/waves.py", "and (line.withheld or self.answered.get(ordinal) in certain)", "and self.answered.get(ordinal) in certain", _VACATED),
+    Mutant("what was given back aside is not known to stand there", "sync/apply/waves.py", "**self.given_back.get(outcome.ordinal, {})}", "}", _VACATED),
+    Mutant("drift takes what we emptied for a person's edit", "sync/drift/comparison.py", "if not of_theirs and column.name in self._left_empty", "if False and column.name in self._left_empty", _VACATED),
+    Mutant("our key that a hand-over emptied is not given back", "sync/disconnect/taking_back.py", "        if not vacated:\n            return row\n", "        if True:\n            return row\n", _VACATED),
+    Mutant("without match_on nobody is looked for by our key", "sync/plan/matching.py", "if spec.created_through is None or not", "if spec.match_on is None or not", _KEYED),
+    Mutant("what stood in an archived property counts as standing there", "sync/plan/new_fields.py", "    if not gone:\n", "    if True:\n", "tests/unit/test_sync_new_fields.py"),
+    Mutant("drift makes tables of a sync that was disconnected", "sync/drift/reading.py", "if not await again(ctx, lambda: ctx.offload(snapshot.stands, ctx.warehouse, spec.name)):", "if False:", _DISCONNECT),
+    Mutant("a record that another sync sends is archived", "sync/plan/removals.py", "    if shared := await run.on_tables(_stood_on_by_others):\n", "    if shared := list[_Withheld]():\n", _SHARED),
+    Mutant("a disconnect clears a field that another sync sends", "sync/disconnect/taking_back.py", "leave_shared, others, found, fields=True)", "leave_shared, others, found, fields=False)", _SHARED),
+    Mutant("a rollback archives a record that another sync sends", "sync/rollback/decisions.py", "await run.on_tables(leave_shared, others, found, fields=False)", "found", _SHARED),
     Mutant("who keeps its value does not withhold it along the chain", "sync/plan/handover_order.py", "waiting += [(taker, hold.key) for taker in takers if taker.key != hold.key]", "pass", _MOVES),
     Mutant("a record in doubt is taken to hold what it was last known to hold", "sync/plan/handover_reading.py", "if written.get(f.name) is not None]", "if False]", _MOVES_UNIT),
     Mutant("a field that was withheld is forgotten", "sync/plan/handovers.py", "WHERE ordinal IN (SELECT moved_to FROM {scratch} WHERE NOT whole AND ({withheld}))", "WHERE FALSE", _MOVES_UNIT),
@@ -104,6 +119,7 @@ MUTANTS = (
     Mutant("what a person tied is taken for tied by us alone", "sync/links/reading.py", "alone = not kinds or line.alone_by_another or (line.alone and line.type in kinds)", "alone = True", _LINKS_UNIT),
     Mutant("a removal in doubt is sent again whatever was linked since", "sync/links/reading.py", "                if line.type not in kinds:\n                    looked.done.add(line.ordinal)\n", "", _LINKS_UNIT),
     Mutant("refused links wait behind exit 0", "sync/engine.py", "refused += sum(links.refused.values()) + ", "refused += ", _LINKS_UNIT),
+    Mutant("a link goes before the record that takes its place is there", "sync/links/comparison.py", "w.key IS NULL AND u.key IS NULL", "w.key IS NULL", _LINKS_UNIT),
     Mutant("a removed link is remembered", "sync/links/answers.py", "p.op = 'unlink' AND p.status IN ('ok', 'accepted') AND", "FALSE AND", _LINKS_UNIT),
     Mutant("buckets with as many rows are taken for equal", "sync/plan/suspects.py", "            OR s.digest IS DISTINCT FROM n.digest\n", "", _SUSPECTS),
     Mutant("only the source's rows of a bucket are joined", "sync/plan/comparison.py", "                {of_snapshot}\n            ) n", "            ) n", _SUSPECTS),
@@ -111,7 +127,7 @@ MUTANTS = (
     Mutant("the job of a run that was killed is followed by nobody", "sync/apply/recovery.py", "    followed, given_up = await jobs.follow_earlier(run, destination)\n", "    followed, given_up = {}, 0\n", _JOBS),
     Mutant("a job is asked after before its id is durable", "sync/apply/jobs.py", "        await self.remember(job)\n", "", _JOBS),
     Mutant("a call that is refused as a whole rejects all that is in it", "sync/apply/batch_writer.py", "            if len(batch) > 1:\n", "            if False:\n", _KINDS),
-    Mutant("the second half of a refused batch is not sent", "sync/apply/batch_writer.py", "            await self.write(second)\n", "            pass\n", _KINDS),
+    Mutant("the second half of a refused batch is not sent", "sync/apply/batch_writer.py", "        await write(second)\n", "        pass\n", _KINDS),
     Mutant("an accepted record is sent again", "state/snapshot.py", "CASE WHEN p.status IN ('ok', 'accepted') THEN p.row_hash END", "CASE WHEN p.status = 'ok' THEN p.row_hash END", _KINDS),
     Mutant("a changed event is sent as another one", "sync/plan/events.py", "AND NOT ({another})", "AND FALSE", _KINDS),
     Mutant("a rollback guesses what stood at a destination that can't be read", "sync/rollback/judge.py", "        if stood is None and not self._knows_nulls:\n", "        if False:\n", _KINDS),
@@ -126,6 +142,11 @@ MUTANTS = (
     Mutant("a run that leaves refused records waiting ends well", "sync/engine.py", "if refused > run.spec", "if False and refused > run.spec", _WAITING),
     Mutant("what is withheld again is said every hour", "sync/retry/due.py", "    reasons = _counted(tables, same)\n", "    reasons = {}\n", _WAITING),
     Mutant("what has nothing left to send waits on", "sync/retry/due.py", "key IN (SELECT key FROM {found} WHERE nothing_to_send)", "FALSE", _WAITING),
+    Mutant("links go to a record that was merged away", "sync/links/sending.py", "    if counts.changes and await today.learn(run, destination):\n", "    if False:\n", _LINK_PLANS),
+    Mutant("links of what a plan removes are planned as removals", "sync/links/link_plan.py", "    follows = await run.on_tables(following.follows)\n", "    follows = False\n", _LINK_PLANS),
+    Mutant("a plan counts links that stand there already", "sync/links/link_plan.py", "counts = await run.on_tables(_list, await _looked_at(run, destination, counts))", "counts = await run.on_tables(_list, counts)", _LINK_PLANS),
+    Mutant("a model that lost its column of links breaks no guardrail", "sync/plan/guardrails.py", "    if share <= limit:\n", "    if True:\n", _LINK_PLANS),
+    Mutant("a saved plan removes who came back", "sync/engine.py", "            await run.on_tables(came_back.withhold)\n", "", "tests/unit/test_sync_saved_plans.py"),
     Mutant("what is tried again breaks a guardrail", "sync/plan/guardrails.py", "WHERE known AND tries = 0", "WHERE known", _WAITING),
     Mutant("what a person decided is tried again by itself", "sync/retry/queue.py", 'TRIED_AGAIN = ("rejected", "skipped")', 'TRIED_AGAIN = ("rejected", "skipped", "unknown", "rolled_back")', _WAITING),
     Mutant("the passwords of ~/.netrc are taken for ours", "http/transport.py", "trust_env=False", "trust_env=https", _HOSTILE),

@@ -11,7 +11,7 @@ import os
 import re
 import stat
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
@@ -33,15 +33,25 @@ _MOST_BYTES = 16 * 1024 * 1024
 _MOST_DIGITS = 1_000  # of a number: PyYAML reads 1:59:59 in quadratic time
 _MOST_PROBLEMS = 100  # nobody reads more
 _NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
+# Numbers that YAML 1.1 takes for others than they look like: what is wrong, what would be right.
+_UNCLEAR = (
+    (":", "a number with a colon is counted in sixties", "Write plain digits (1:30 is taken for 90)"),
+    ("_", "a number with underscores", "Write plain digits: 1000 for 1_000"),
+    ("0", "a number that begins with 0 is counted in eights", "Write it without the 0 (010 is taken for 8)"),
+)
+_LEADING_ZERO = re.compile(r"[-+]?0[0-9]+")
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A parsed YAML file. `lines` maps the path of each value (keys and indexes from the root) to its line, from 1."""
+    """A parsed YAML file. `lines` maps the path of each value (keys and indexes from the root) to its line, from 1.
+    `unclear`: the numbers that are others than they look like, with what is wrong and what would be right. They are
+    mistakes where we are the reader: files of dbt hold much that is not ours."""
 
     path: Path
     data: Any
     lines: Mapping[Path_, int]
+    unclear: Mapping[Path_, tuple[str, str]] = field(default_factory=dict)
 
     def line(self, location: Sequence[str | int]) -> int | None:
         """The line of the value there, or of its nearest ancestor that exists."""
@@ -60,7 +70,21 @@ class Document:
         for step in place:
             data = data[step]
         lines = {at[len(place) :]: line for at, line in self.lines.items() if at[: len(place)] == place}
-        return Document(self.path, data, lines)
+        unclear = {at[len(place) :]: why for at, why in self.unclear.items() if at[: len(place)] == place}
+        return Document(self.path, data, lines, unclear)
+
+    def unclear_numbers(self, at: Sequence[str | int] = ()) -> list[Problem]:
+        """Those of the value there. The numbers are not repeated, since they may be secret."""
+        place = tuple(at)
+        return [
+            self.problem(
+                where,
+                f"{'.'.join(map(str, where[len(place) :])) or 'document'}: {wrong}",
+                f"{right}, or put it in quotes where text is meant.",
+            )
+            for where, (wrong, right) in self.unclear.items()
+            if where[: len(place)] == place
+        ]
 
 
 def read_yaml(path: Path) -> Document:
@@ -98,7 +122,7 @@ def read_yaml(path: Path) -> Document:
             loader.dispose()
     if builder.problems:
         raise ConfigError(builder.problems)
-    return Document(path, data, builder.lines)
+    return Document(path, data, builder.lines, builder.unclear)
 
 
 def _text_of(path: Path) -> str:
@@ -131,6 +155,7 @@ class _Builder:
         self._path = path
         self._values = 0
         self.lines: dict[Path_, int] = {}
+        self.unclear: dict[Path_, tuple[str, str]] = {}
         self.problems: list[Problem] = []
 
     def build(self, node: Any, at: Path_) -> Any:
@@ -143,6 +168,8 @@ class _Builder:
             return self._mapping(node, at)
         if isinstance(node, yaml.SequenceNode):
             return [self.build(item, (*at, i)) for i, item in enumerate(node.value)]
+        if node.tag in _NUMBERS and (unclear := _unclear(node.value)) is not None:
+            self.unclear[at] = unclear
         return self._scalar(node)
 
     def _mapping(self, node: Any, at: Path_) -> dict[Hashable, Any]:
@@ -192,14 +219,25 @@ class _Builder:
             raise ConfigError(self.problems)
 
 
+def _unclear(number: str) -> tuple[str, str] | None:
+    for sign, wrong, right in _UNCLEAR:
+        if _LEADING_ZERO.fullmatch(number) if sign == "0" else sign in number:
+            return wrong, right
+    return None
+
+
 def parse(document: Document, model: type[M], data: Any = None, at: Path_ = ()) -> M:
     """Validates `data` (default: the whole document), found at `at`, as `model`. ConfigError with every mistake."""
     from pydantic import ValidationError
 
+    unclear = document.unclear_numbers(at)
     try:
-        return model.model_validate(document.data if data is None and not at else data)
+        found = model.model_validate(document.data if data is None and not at else data)
     except ValidationError as e:
-        raise ConfigError(explain(e, document, model, at)) from None
+        raise ConfigError([*unclear, *explain(e, document, model, at)]) from None
+    if unclear:
+        raise ConfigError(unclear)
+    return found
 
 
 def explain(error: ValidationError, document: Document, model: type[BaseModel], at: Path_ = ()) -> list[Problem]:
@@ -313,4 +351,4 @@ def render_env(document: Document, environ: Mapping[str, str] | None = None) -> 
     data = walk(document.data, ())
     if problems:
         raise ConfigError(problems)
-    return Document(document.path, data, document.lines)
+    return Document(document.path, data, document.lines, document.unclear)

@@ -78,7 +78,8 @@ ERASED = "ERASED"
 @dataclass(slots=True)
 class Outcome:
     """What became of one change; attributed by `ordinal`, never by position in a batch. `stands`: of a record that is
-    accepted with the code NOT_APPLIED, field → what the destination answered that stands there. `in_row`: of a refusal,
+    accepted with the code NOT_APPLIED, field → what the destination answered that stands there; of one that was emptied
+    for a hand-over, what it was given back. `in_row`: of a refusal,
     its cause is a value of the record itself that no account takes, so it is sent again once its row changes. Any other
     cause may be gone at any moment, and the record is tried again."""
 
@@ -129,8 +130,9 @@ class FieldRule:
 class Guardrails:
     """Shares are of the snapshot's rows, 0 to 1. `max_fill_drop`: by how much the share of rows in which a field has a
     value may fall from the snapshot to the model, 0.5 being from 90 % to 40 %. None: no limit. `deletes_declared`: a
-    person wrote `max_deleted_share`, so as many need no further agreement. `max_waiting`: refused records that may wait
-    while a run ends well; nothing is stopped by it."""
+    person wrote `max_deleted_share`, so as many need no further agreement. `max_unlinked_share`: of the links that we
+    made or found there; None: `max_deleted_share` holds for them too. As many as `few_unlinked` always go on.
+    `max_waiting`: refused records that may wait while a run ends well; nothing is stopped by it."""
 
     max_changed_share: float | None = None
     max_deleted_share: float | None = None
@@ -139,6 +141,8 @@ class Guardrails:
     max_fill_drop: float | None = None
     deletes_declared: bool = False
     max_waiting: int = 0
+    max_unlinked_share: float | None = None
+    few_unlinked: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,6 +80,15 @@ def test_full_contents_are_every_record_that_stands(bench: FilesBench) -> None:
     assert len(bench.runs()) == 2
 
 
+def test_two_syncs_that_each_write_all_records_of_an_object_are_refused_by_name(bench: FilesBench) -> None:
+    bench.sync_as(beside=(("files__leads", None),))
+    bench.plan()  # changes of both may stand beside each other
+    bench.options["contents"] = "full"
+    with pytest.raises(ConfigError, match=r"files__leads writes every record of \w+ to .* what files__people writes"):
+        bench.plan()
+    assert bench.files() == {}
+
+
 def test_a_full_run_in_which_everybody_left_says_so(bench: FilesBench) -> None:
     bench.options["contents"] = "full"
     bench.sync_as(guardrails=bench.spec.guardrails.__class__(min_rows=0, max_deleted_share=1.0, deletes_declared=True))

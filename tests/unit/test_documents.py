@@ -228,3 +228,32 @@ def test_a_few_aliases_and_merges_are_what_they_were(tmp_path: Path) -> None:
     d = doc(tmp_path, "base: &b {a: 1, b: [x]}\none: {<<: *b, a: 2}\ntwo: [*b, *b]\n")
     assert d.data["one"] == {"a": 2, "b": ["x"]}
     assert d.data["two"] == [{"a": 1, "b": ["x"]}] * 2
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        ("1:30", "counted in sixties"),
+        ("1:30.5", "counted in sixties"),
+        ("1_000", "underscores"),
+        ("0_1.5", "underscores"),
+        ("010", "counted in eights"),
+    ],
+)
+def test_a_number_that_yaml_takes_for_another_is_a_mistake_at_its_line(tmp_path: Path, number: str, said: str) -> None:
+    document = doc(tmp_path, f"name: x\nby_name:\n  a: {{threads: {number}}}\n")
+    with pytest.raises(ConfigError) as e:
+        parse(document, Outer)
+    (line, message, hint) = problems(e)[0]
+    assert (line, message.partition(":")[0]) == (3, "by_name.a.threads")
+    assert said in message
+    assert "in quotes" in str(hint)
+    assert number not in message
+    with pytest.raises(ConfigError, match="threads: a number"):
+        parse(render_env(document).part(("by_name", "a")), Inner)
+
+
+def test_plain_numbers_and_texts_in_quotes_are_none_of_these(tmp_path: Path) -> None:
+    text = "name: '1:30'\nby_name: {a: {threads: 0, token: '1_000'}, b: {threads: 0x1F}, c: {threads: +10}}\n"
+    found = parse(doc(tmp_path, text), Outer)
+    assert [inner.threads for inner in found.by_name.values()] == [0, 31, 10]

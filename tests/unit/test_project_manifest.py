@@ -269,6 +269,16 @@ def test_missing_and_wrong_values(root: Path) -> None:
     ]
 
 
+def test_a_number_that_yaml_takes_for_another_is_named_in_what_is_ours_and_nowhere_else(root: Path) -> None:
+    yml = root / "dbt_project/models/activation/contacts.yml"
+    others = "models:\n  - name: other\n    config: {meta: {of_somebody: 1_000}}\n"
+    yml.write_text(CONTACTS_YML.replace("models:\n  - name: other\n", others))
+    assert len(project(root).syncs()) == 2
+    yml.write_text(CONTACTS_YML + "          guardrails: {min_rows: 1_000}\n")
+    found = mistakes(root, {**SYNC, **ASSOCIATE, "guardrails": {"min_rows": 1000}})
+    assert [(line, message) for line, message, _ in found] == [(15, "guardrails.min_rows: a number with underscores")]
+
+
 @pytest.mark.parametrize("meta", [None, "hubspot", [1], {}])
 def test_a_meta_that_is_no_sync(root: Path, meta: Any) -> None:
     write_manifest(root, {**model("contacts"), "config": {"contract": {"enforced": True}, "meta": {"revetl": meta}}})

@@ -24,7 +24,7 @@ from revetl.sync.disconnect.taking_back import STOOD_BEFORE, Leaving
 from revetl.sync.leasing import leased
 from revetl.sync.rollback.rolling_back import roll_back
 from tests.support.fake_destination import FakeDestination
-from tests.support.sync_bench import ANN, BOB, CID, Bench
+from tests.support.sync_bench import ANN, BOB, CID, Bench, drift
 from tests.unit.test_sync_links import DDL, FIRMS, Two
 
 
@@ -185,6 +185,18 @@ def test_what_we_wrote_under_another_key_is_ours(bench: Bench, way: Leaving) -> 
         assert fields_of(bench, "cid@x.io") == {"email": "cid@x.io"}
     else:
         assert sorted(bench.destination.by("email")) == ["ann@x.io", "bob@x.io"]
+
+
+def test_who_only_reads_makes_no_table_of_a_sync_that_was_disconnected(bench: Bench) -> None:
+    (run,) = runs.list_runs(bench.warehouse, 1)
+    left(bench)
+    before = bench.warehouse.tables("revetl")
+    assert (drift(bench).read, drift(bench).drifted) == (0, 0)
+    with pytest.raises(ConfigError, match="holds no record"):
+        drift(bench, keys=["1"])
+    with pytest.raises(ConfigError, match="nothing can be taken back"):
+        asyncio.run(roll_back(bench.context(command="rollback"), bench.spec, bench.destination, run))
+    assert bench.warehouse.tables("revetl") == before
 
 
 def test_what_a_person_edited_since_is_left(bench: Bench) -> None:

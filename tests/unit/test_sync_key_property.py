@@ -467,6 +467,10 @@ def test_records_of_ours_keep_our_key_when_the_destination_is_left_and_are_found
     assert world.keys == sorted(str(row[0]) for row in PEOPLE)
     assert {r.get("firstname") for r in bench.destination.records.values()} == {None}
     syncs.reconnect(bench.warehouse, bench.spec.name)
+    bench.source([*PEOPLE, ("new", "new@x.io", "New", None)])
+    plan = bench.plan()
+    assert (plan.create, plan.adopt) == (1, len(PEOPLE)), "the plan says what the writes by our key come to"
+    bench.source(PEOPLE)
     assert bench.run().status == "done"
     assert sorted(bench.destination.records) == made
     assert {r["firstname"] for r in bench.destination.records.values()} == {row[2] for row in PEOPLE}

@@ -413,3 +413,22 @@ def test_a_file_of_a_version_that_knew_no_seal_is_applied(kept: SavedBench) -> N
     kept.bench.warehouse.execute("ALTER TABLE revetl.saved_plans DROP COLUMN file_digest")
     kept.apply()
     assert kept.bench.sent() == PLANNED
+
+
+@pytest.mark.parametrize("on_leave", ["archive", "clear"])
+def test_who_came_back_since_the_plan_was_made_is_not_removed(kept: SavedBench, on_leave: str) -> None:
+    """By the same key, or by another one that has the address."""
+    bench = kept.bench
+    bench.sync_as(mode="mirror", on_leave=on_leave)
+    bench.source([])
+    bench.sync_as(guardrails=Guardrails(min_rows=0))
+    kept.save()
+    bench.source([PEOPLE[0], ("new", "P1@x.io", "P1", "Bern")])
+    report = kept.apply()
+    sent = bench.sent()
+    assert {key for _, key, _ in sent} == {"2", "3"}
+    assert (report.plan.reasons, report.plan.changes, report.exit_code) == ({"CAME_BACK": 2}, 2, 1)
+    assert {bench.destination.records[i]["firstname"] for i in bench.destination.records} >= {"P0", "P1"}
+    bench.run()  # gives the record to the key that has the address
+    later = bench.run()
+    assert (later.exit_code, later.waiting, later.plan.withheld) == (0, {}, 0), "they are of the model again"

@@ -4,20 +4,24 @@ each person the address that stood there before us."""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
 
-from revetl.errors import Unavailable
+from revetl.errors import Ambiguous, Unavailable
 from revetl.model import Change
 from revetl.state.runs import list_runs
 from revetl.sync.disconnect.taking_back import Leaving
+from revetl.sync.drift.comparison import EMPTIED_BY_US
+from revetl.sync.drift.resolution import DriftResolution
 from revetl.sync.rollback.judge import EMPTIED_SINCE
 from revetl.sync.rollback.rolling_back import RollbackReport
-from tests.support.sync_bench import Bench, Row
+from tests.support.sync_bench import COLUMNS, Bench, Row, drift
 from tests.unit.test_sync_disconnect import left
 from tests.unit.test_sync_rollback import roll_back_run
 
 Emails = dict[str, str | None]
+DDL = "golden_id VARCHAR, email VARCHAR, firstname VARCHAR"
 PEOPLE = {"a": "a@x.io", "b": "b@x.io", "c": "c@x.io"}
 CIRCLE = {"a": "b@x.io", "b": "c@x.io", "c": "a@x.io"}
 
@@ -30,8 +34,16 @@ class Circle:
     """Three contacts of others are adopted, and the model then moves their addresses in a circle. `after`: how many
     batches are written before the work stops."""
 
-    def __init__(self, *, away: bool = False, unique: Sequence[str] = ("email",), adopted: bool = True) -> None:
+    def __init__(
+        self,
+        *,
+        away: bool = False,
+        unique: Sequence[str] = ("email",),
+        adopted: bool = True,
+        spec: dict[str, Any] | None = None,
+    ) -> None:
         self.bench, self.away = Bench(), away
+        self.bench.sync_as(**spec or {})
         destination = self.bench.destination
         destination.unique, destination.batch_rows, destination.concurrency = set(unique), 1, 1
         self.ids = (
@@ -43,8 +55,9 @@ class Circle:
             self.ids = {str(r["firstname"]): id_ for id_, r in destination.records.items()}
 
     def wants(self, emails: Emails) -> None:
-        rows: list[Row] = [(key, email, key, None) for key, email in emails.items()]
-        self.bench.source(rows)
+        columns = self.bench.spec.columns
+        rows: list[Row] = [(key, email, key, None)[: len(columns)] for key, email in emails.items()]
+        self.bench.source(rows, ", ".join(f"{name} VARCHAR" for name in columns))
 
     def emails(self) -> Emails:
         return {key: _text(self.bench.destination.records[id_]["email"]) for key, id_ in self.ids.items()}
@@ -185,6 +198,18 @@ def test_records_that_we_made_go_or_keep_what_they_are_found_by(way: Leaving) ->
         assert None not in circle.emails().values()
 
 
+def test_our_key_too_is_given_back_to_a_record_that_we_made() -> None:
+    """A person exchanged the keys of two records, and the run that exchanges them back stops in between."""
+    circle = Circle(adopted=False, unique=("email", "city"), spec={"key_property": "city", "columns": COLUMNS[:3]})
+    one, other = (circle.bench.destination.records[circle.ids[key]] for key in "ab")
+    one["city"], other["city"] = other["city"], one["city"]
+    circle.bench.source([(key, email, f"{key} anew") for key, email in PEOPLE.items()], DDL)
+    circle.stops(2, circle.bench.run)
+    assert None in (one["city"], other["city"])
+    assert left(circle.bench, Leaving.CLEAR).disconnected
+    assert (one["city"], other["city"]) == ("a", "b")
+
+
 def test_what_a_person_wrote_into_the_emptied_field_stays() -> None:
     circle = Circle()
     moved = circle.move()
@@ -229,3 +254,79 @@ def test_what_a_later_run_emptied_is_named_with_that_run() -> None:
     assert (EMPTIED_SINCE.format(last), False, 1) in report.plan.reasons
     circle.roll_back(last)
     assert None not in circle.emails().values()
+
+
+def refused_and_left_empty(*, taken: bool = False) -> Circle:
+    """A circle in which "a" is emptied and then refused, and the destination is away when its address is given back.
+    `taken`: "c" got that address; else it was refused too."""
+    circle = Circle()
+    names = {"a": "bad", "b": "b", "c": "c" if taken else "bad"}
+    circle.bench.source([(key, email, names[key], None) for key, email in CIRCLE.items()])
+    circle.bench.destination.poison = {"bad"}
+
+    def away(changes: Sequence[Change]) -> None:
+        if changes[0].key == "a" and changes[0].fields.keys() == {"email"} and changes[0].fields["email"]:
+            raise Unavailable("away")
+
+    circle.bench.destination.before_write = away
+    circle.bench.run()
+    assert circle.emails()["a"] is None
+    circle.bench.destination.before_write = lambda _: None
+    return circle
+
+
+def outcome(circle: Circle, key: str = "a") -> tuple[object, ...]:
+    """(status, code) of the last run."""
+    rows = circle.bench.rows(
+        "SELECT status, error_code FROM revetl.outcomes WHERE run_id = ? AND key = ?", circle.last_run(), key
+    )
+    return rows[0]
+
+
+@pytest.mark.parametrize("taken", [False, True])
+def test_a_refused_record_whose_field_stands_empty_is_given_a_value_by_the_next_run(taken: bool) -> None:
+    """Though its row is refused again: its earlier value, or where another has that by now the new one."""
+    circle = refused_and_left_empty(taken=taken)
+    assert outcome(circle) == ("unknown", "VACATED")
+    circle.bench.run()
+    assert circle.emails()["a"] == ("b@x.io" if taken else "a@x.io")
+    assert outcome(circle) == ("rejected", "INVALID_VALUE")
+    assert drift(circle.bench).drifted == 0, "what was written aside is ours"
+
+
+def test_a_value_that_is_withheld_by_now_gives_the_emptied_field_its_earlier_one_back() -> None:
+    """Sent with its other fields, or with nothing but what is withheld."""
+    for columns in (COLUMNS, COLUMNS[:2]):
+        circle = Circle(spec={"columns": columns})
+        circle.half_move()
+        emptied = next(key for key, email in circle.emails().items() if email is None)
+        wanted = {**PEOPLE, emptied: CIRCLE[emptied]}  # whose address nobody gives up any more
+        circle.wants(wanted)
+        circle.bench.run()
+        assert circle.emails() == PEOPLE
+        assert drift(circle.bench).drifted == 0
+        circle.bench.warehouse.close()
+
+
+def test_a_lost_answer_of_an_emptied_record_says_that_its_field_may_stand_empty() -> None:
+    circle = Circle()
+    circle.wants(CIRCLE)
+
+    def lose(changes: Sequence[Change]) -> None:
+        if changes[0].key == "a" and changes[0].fields.get("email"):
+            raise Ambiguous("lost before it was applied")
+
+    circle.bench.destination.before_write = lose
+    circle.bench.run()
+    assert circle.emails()["a"] is None
+    assert outcome(circle) == ("unknown", "VACATED")
+
+
+def test_drift_calls_what_we_emptied_nobodys_edit() -> None:
+    circle = refused_and_left_empty()
+    found = drift(circle.bench)
+    assert found.drifted == 0
+    assert [s["note"] for s in found.samples if s["field"] == "email" and s["theirs"] is None] == [EMPTIED_BY_US]
+    assert drift(circle.bench, DriftResolution("accept", None)).cells == 0
+    circle.bench.run()
+    assert circle.emails()["a"] == "a@x.io"

@@ -135,7 +135,8 @@ def allow_option(function: F) -> F:
         "--allow",
         callback=_guardrails,
         metavar="NAMES",
-        help="Pass these guardrails, and record it: changed, deleted, creates, rows, fill, restored. By commas.",
+        help="Pass these guardrails, and record it: changed, deleted, unlinked, creates, rows, fill, restored."
+        " By commas.",
     )(function)
 
 

@@ -136,6 +136,8 @@ class Manifest:
         declared = {name: meta if isinstance(meta, dict) else {} for name, meta in written.items()}
         for node in self.sync_nodes().values():
             place = self._place(node)
+            unclear = place.document.unclear_numbers(place.at) if place.at else []
+            problems.extend(unclear)
             try:
                 meta = SyncMeta.model_validate(node["config"]["meta"]["revetl"])
             except ValidationError as e:
@@ -143,7 +145,7 @@ class Manifest:
                 continue
             found = mistakes(meta, node, place, list(destinations), declared)
             problems.extend(found)
-            if not found:
+            if not (found or unclear):
                 specs.append(_spec(meta, node, place, declared))
         if problems:
             raise ConfigError(problems)

@@ -42,6 +42,13 @@ class GuardrailsMeta(_Meta):
         le=1,
         description="Of the known records. Left out: 0.1 for a mirror that archives, erases or clears. null: no limit.",
     )
+    max_unlinked_share: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="Of the links that the sync made, those of people on lists among them. Left out: what"
+        " `max_deleted_share` says, or else 0.1 where more than ten would be removed. null: no limit.",
+    )
     min_rows: int = Field(default=1, ge=0, description="A model with fewer rows is not synced.")
     max_creates: int | None = Field(default=None, ge=0, description="New records at the destination in one run.")
     max_fill_drop: float | None = Field(
@@ -110,6 +117,12 @@ class SyncMeta(_Meta):
         said = self.guardrails
         declared = "max_deleted_share" in said.model_fields_set
         found = Guardrails(**said.model_dump(), deletes_declared=declared)
+        if "max_unlinked_share" in said.model_fields_set:
+            found = replace(
+                found, max_unlinked_share=1.0 if found.max_unlinked_share is None else found.max_unlinked_share
+            )
+        elif not declared:
+            found = replace(found, max_unlinked_share=UNLINKED_SHARE, few_unlinked=FEW_UNLINKED)
         if self.on_leave == "forget" and "min_rows" not in said.model_fields_set:
             found = replace(found, min_rows=0)  # nothing differs: a good day
         return found if declared or not self.deletes else replace(found, max_deleted_share=DELETED_SHARE)
@@ -118,3 +131,8 @@ class SyncMeta(_Meta):
 # Of the known records, in one run of a mirror whose yml says no other. A join that loses a branch of the customers
 # takes more; people who leave from one run to the next are fewer.
 DELETED_SHARE = 0.1
+
+# Of the links of a sync whose yml says no other: a model that lost the column which names the other records would take
+# all of them away. Of so few a person looks at each, and a small model changes a tenth of its links on any day.
+UNLINKED_SHARE = 0.1
+FEW_UNLINKED = 10

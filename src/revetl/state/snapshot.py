@@ -13,7 +13,8 @@ from datetime import datetime, timedelta
 from revetl.model import Scalar, SyncSpec
 from revetl.state import outcomes
 from revetl.state.schema import create_all, create_table
-from revetl.state.sync_tables import HASH_TYPE, SyncField, SyncTables, row_hash
+from revetl.state.sync_tables import HASH_TYPE, SyncField, SyncTables, relation_of, row_hash
+from revetl.warehouse.base import Warehouse
 from revetl.warehouse.sql import ident, literal, shortened
 
 _OURS = {
@@ -55,6 +56,12 @@ _LATER = {
     "kept_values": "VARCHAR",
     "sent": "VARCHAR",
 }
+
+
+def stands(warehouse: Warehouse, sync: str) -> bool:
+    """Whether anything is remembered of what this sync sent: not before its first run, nor after a disconnect. Who only
+    reads asks first, since `prepare` makes the tables. Reads only."""
+    return bool(warehouse.columns(relation_of(warehouse, "snapshot", sync)))
 
 
 def prepare(tables: SyncTables) -> None:

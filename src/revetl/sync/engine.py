@@ -26,6 +26,7 @@ from revetl.sync.links import sending
 from revetl.sync.lost_connection import again
 from revetl.sync.options import SyncOptions
 from revetl.sync.plan import (
+    came_back,
     consequences,
     equal_forms,
     erasing,
@@ -67,7 +68,9 @@ async def plan_sync(
             older = await restored.look(run)
             healed = await recovery.heal(run, destination)
             refresh = restored.refresh(spec, destination, older, asked=options.full_refresh)
-            plan = await draft(run, destination, options.released, limit=options.limit, refresh=refresh)
+            plan = await draft(
+                run, destination, options.released, limit=options.limit, refresh=refresh, only_plans=True
+            )
             restored.judge(spec, destination, plan, older)
             plan.recovered = healed.recovered
             return plan
@@ -170,6 +173,7 @@ async def _plan(run: SyncRun, destination: Destination, options: SyncOptions, re
     if plan.changes:
         schema = await destination.describe(run.spec.object)
         if schema.kind == "records":
+            await run.on_tables(came_back.withhold)
             described = new_fields.described(run.tables, destination, schema.fields)
             found = await standing.read(run, destination, described, again=True)
             if found.read:

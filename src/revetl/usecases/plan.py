@@ -14,6 +14,8 @@ from revetl.errors import ConfigError, did_you_mean
 from revetl.model import SyncSpec
 from revetl.state.sync_tables import resolve
 from revetl.sync import PlanLine, PlanSummary, SyncOptions, plan_sync
+from revetl.sync.links import link_plan
+from revetl.sync.links.link_plan import LinkChange
 from revetl.sync.plan import lines, saved
 from revetl.sync.sagas.failures import why_not_undone
 from revetl.sync.sagas.held_back import held_back_of
@@ -63,6 +65,12 @@ class PlannedSync:
         if wanted.fields and not fields:
             return iter(())
         return lines.read(tables, keys=wanted.keys, fields=fields, limit=wanted.limit)
+
+    def link_changes(self, wanted: LineFilter) -> Iterator[LinkChange]:
+        """None where fields were asked for: a link is no field."""
+        if wanted.fields:
+            return iter(())
+        return link_plan.read(resolve(self.warehouse, self.spec), keys=wanted.keys, limit=wanted.limit)
 
     def has_line(self, key: str) -> bool:
         return any(True for _ in lines.read(resolve(self.warehouse, self.spec), keys=[key]))

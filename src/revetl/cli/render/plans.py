@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from revetl.cli.render.plan_links import show_link_samples, show_links
 from revetl.cli.render.reports import counted, short, show_item, show_numbers
 from revetl.safe_text import for_markup
 
@@ -31,6 +32,7 @@ REASONS = {
     "NOT_OURS": "has left the model, and what stands there holds somebody else: remove it there by hand",
     "OBJECT_NOT_FOUND": "archived or deleted there: `revetl drift SYNC` makes it again, or leaves it so",
     "EXISTS_BY_NOW": "made there since this plan was made, and left as it is: the next plan adopts it",
+    "CAME_BACK": "was to be removed, and came back into the model since the plan was made",
     "EXISTS": "exists already, and the mode is insert",
     "EVENT_CHANGED": "was added as it was, and an event is never changed",
 }
@@ -80,6 +82,7 @@ def _show_details(console: Console, plan: PlanSummary, samples: int) -> None:
         all_the_same = f"; `--allow {','.join(allowed)}` sends it all the same" if allowed else ""
         show_item(console, f"a sync sends nothing then{all_the_same}", style="red")
     _show_samples(console, plan, samples)
+    show_link_samples(console, plan, samples)
     console.print()
 
 
@@ -186,7 +189,7 @@ def _links(plan: PlanSummary) -> list[str]:
         said = f"links: {links.link:,} to make, {links.unlink:,} to remove"
         out.append(said + (f", {links.waiting:,} waiting for their other record" if links.waiting else ""))
     if links.standing:
-        out.append(f"{links.standing:,} link(s) stand already under another id of their records: nothing is sent")
+        out.append(f"{links.standing:,} link(s) stand there already: only remembered")
     if links.kept:
         out.append(f"{links.kept:,} link(s) not made: somebody chose another on a record that was merged or made again")
     if links.again:
@@ -237,8 +240,8 @@ def show_plan_lines(console: Console, plans: Planned, wanted: LineFilter) -> Non
         strangers -= with_line | without.keys()
         if len(plans.syncs) > 1 and (with_line or without or not wanted.keys):
             console.print(f"[bold]{planned.spec.name}[/]")
-        number = show_lines(console, planned.lines(wanted))
-        if wanted.limit is not None and number == wanted.limit:
+        numbers = show_lines(console, planned.lines(wanted)), show_links(console, planned.link_changes(wanted))
+        if wanted.limit is not None and max(numbers) == wanted.limit:
             console.print("  … there may be more: --rows N or --rows all shows them")
         for key, why in without.items():
             console.print(f"  {short(key, 60)} {why}", soft_wrap=True)
@@ -256,10 +259,10 @@ def show_lines(console: Console, lines: Iterable[PlanLine]) -> int:
 
 
 def show_line(console: Console, line: PlanLine, *, most_fields: int | None = None) -> None:
-
-    style = _STYLES.get(line.op, "default")
+    op = "matched" if line.outcome == "ok" else line.op
+    style = _STYLES.get(op, "default")
     doubt = "  [dim]in doubt[/]" if line.in_doubt else ""
-    console.print(f"  [{style}]{line.op:<6}[/] {short(line.key, 60)}{doubt}", soft_wrap=True)
+    console.print(f"  [{style}]{op:<6}[/] {short(line.key, 60)}{doubt}", soft_wrap=True)
     if line.outcome:
         word = "nothing to send" if line.outcome == "ok" else "not sent"
         show_item(console, f"{word}: {line.note}" if line.note else word, indent=9, style="dim")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from revetl.cli.options import as_json_text
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def emit_plans(plans: Planned, wanted: LineFilter) -> None:
-    """On stdout. `rows` of a plan are written line by line: there may be millions of them."""
+    """On stdout. `rows` and `link_rows` of a plan are written one by one: there may be millions of them."""
     echo_json("[")
     for i, planned in enumerate(plans.syncs):
         document = as_json_text(plan_document(planned.summary))
@@ -22,9 +23,15 @@ def emit_plans(plans: Planned, wanted: LineFilter) -> None:
             echo_json(document + last)
             continue
         echo_json(document.rstrip().removesuffix("}").rstrip() + ',\n  "rows": [', nl=False)
-        comma = ""
-        for line in planned.lines(wanted):
-            echo_json(f"{comma}\n    {as_json_text(line, indent=None)}", nl=False)
-            comma = ","
+        _emit_each(planned.lines(wanted))
+        echo_json('\n  ],\n  "link_rows": [', nl=False)
+        _emit_each(planned.link_changes(wanted))
         echo_json("\n  ]\n}" + last)
     echo_json("]")
+
+
+def _emit_each(values: Iterable[object]) -> None:
+    comma = ""
+    for value in values:
+        echo_json(f"{comma}\n    {as_json_text(value, indent=None)}", nl=False)
+        comma = ","

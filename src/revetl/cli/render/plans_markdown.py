@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from revetl.cli.render.plan_links import link_rows
 from revetl.cli.render.plans import counts, facts
 from revetl.safe_text import for_html, for_markdown
 
@@ -64,6 +65,7 @@ def _details(plan: PlanSummary, samples: int) -> Iterator[str]:
         yield ""
     if samples:
         yield from _samples(plan.samples, samples)
+        yield from link_rows(plan, samples, width=_VALUE)
     yield "</details>"
     yield ""
 

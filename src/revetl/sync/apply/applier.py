@@ -30,7 +30,7 @@ from revetl.errors import Ambiguous
 from revetl.model import EXISTED, Change, Operation, Outcome, RunRecord, Status
 from revetl.state import destination_jobs
 from revetl.state.destination_jobs import DestinationJob
-from revetl.sync.apply import checkpoint, waves
+from revetl.sync.apply import checkpoint, wave_reading
 from revetl.sync.apply.batch_writer import BatchWriter, one_for_each
 from revetl.sync.apply.checkpoint import FrozenPlan
 from revetl.sync.apply.jobs import JobWriter
@@ -96,8 +96,9 @@ async def apply_plan(
             await again(ctx, lambda: run.on_tables(checkpoint.finish, plan))
         record.counts = dict(published.counts)
         return published
-    applier = Applier(run, destination, record, plan, await again(ctx, lambda: run.on_tables(waves.read)))
-    if plan.changes:
+    waves = await wave_reading.read(run, destination)
+    applier = Applier(run, destination, record, plan, waves)
+    if plan.changes or waves.vacated:
         await again(ctx, lambda: run.on_tables(checkpoint.begin, plan, record.run_id, now()))
         await applier.apply(run.ctx.progress(stage))
         await again(ctx, lambda: run.on_tables(checkpoint.finish, plan))
@@ -187,16 +188,8 @@ class Applier:
             await asyncio.gather(*tasks, *([self._ahead] if self._ahead else []), return_exceptions=True)
         if not self._stopping:
             await self._aside.give_back()
-        self._note_unfinished()
+        self._take_in(Operation.UPDATE, self._waves.ended())
         await self._checkpoint(None)
-
-    def _note_unfinished(self) -> None:
-        """Of records whose field was emptied and that were not sent any more nobody knows: the next run sends them."""
-        outcomes = [waves.stopped(line) for line in self._waves.unfinished()]
-        self._done += outcomes
-        self.counts.update([o.status for o in outcomes])
-        self.answered[Operation.UPDATE, Status.UNKNOWN] += len(outcomes)
-        self.sent += len(outcomes)
 
     async def _produce(self, batches: asyncio.Queue[list[Change] | None]) -> None:
         leaving = False
@@ -231,22 +224,23 @@ class Applier:
             batches.task_done()
 
     def _note(self, batch: Sequence[Change], outcomes: Sequence[Outcome]) -> None:
-        outcomes = one_for_each(batch, outcomes)
+        self._take_in(batch[0].op, self._waves.note(one_for_each(batch, outcomes)))  # a batch is of one operation
+
+    def _take_in(self, op: Operation, outcomes: Sequence[Outcome]) -> None:
         self._done += outcomes
-        self._waves.note(outcomes)
         answered = Counter(o.status for o in outcomes)
         self.counts.update(answered)
         for status, n in answered.items():
-            self.answered[batch[0].op, status] += n  # a batch is of one operation
+            self.answered[op, status] += n
         if existed := sum(o.error_code == EXISTED and o.status is Status.OK for o in outcomes):
             self.answered[Operation.CREATE, Status.OK] -= existed
             self.answered[Operation.UPDATE, Status.OK] += existed
-        self.not_applied.update(name for o in outcomes if o.stands for name in o.stands)
-        self.sent += len(batch)
+        self.not_applied.update(n for o in outcomes if o.stands and o.status is Status.ACCEPTED for n in o.stands)
+        self.sent += len(outcomes)
         if log.isEnabledFor(logging.DEBUG):
             counted = Counter(str(o.status.value) for o in outcomes)
-            named = {"run_id": self._record.run_id, "sync": self._run.spec.name, "op": batch[0].op.value}
-            log.debug("batch answered", extra={**named, "records": len(batch), **counted})
+            named = {"run_id": self._record.run_id, "sync": self._run.spec.name, "op": op.value}
+            log.debug("batch answered", extra={**named, "records": len(outcomes), **counted})
         if self._meter:
             self._meter(self.sent, self._plan.changes)
 

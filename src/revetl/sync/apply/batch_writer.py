@@ -70,9 +70,9 @@ class BatchWriter:
 async def halve(
     batch: Sequence[Change], write: Callable[[Sequence[Change]], Awaitable[bool]], is_to_stop: Callable[[], bool]
 ) -> None:
-    """Writes in two halves what was refused as a whole, so nothing of it was applied. `write` says whether all of a half
-    was taken, and halves what is refused again. If nobody in the first half is refused the culprit is in the second,
-    which then need not be sent whole to know it."""
+    """Writes in two halves what was refused as a whole, so nothing of it was applied. `write` says whether all of a
+    half was taken, and halves what is refused again. If nobody in the first half is refused the culprit is in the
+    second, which then need not be sent whole to know it."""
     if is_to_stop():
         return
     half = (len(batch) + 1) // 2

@@ -4,31 +4,34 @@ What can fail here and what then happens:
 - a giver is refused, or its answer is lost → who would follow it is not sent, and rejected with the reason: a create
   that goes by that value would be written over the giver's record.
 - a field was emptied and its line is refused → it gets its earlier value back, or where that is taken its new one.
-- a signal, the vendor is away → the record is unknown and in doubt, so the next run sends it whole.
+  Until that is known the line has no outcome.
+- a signal, the vendor is away, neither value is taken → the record is unknown (VACATED) and in doubt, so the next run
+  sends it whole; where that is refused, or the plan withholds the field, that run gives the value back.
 - the process dies → as any record that may have been sent: recovery makes it in doubt (`doubts`).
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from revetl.model import Change, Operation, Outcome, Scalar, Status
 from revetl.state.outcomes import VACATED, VALUE_HELD
-from revetl.state.sync_tables import SyncTables
-from revetl.warehouse.sql import ident
 
 
 @dataclass(frozen=True, slots=True)
 class VacatedLine:
-    """A line of which fields are emptied before anything is sent: what stood in them, and what they are given."""
+    """A line of which fields stand empty by us: what stood in them, and what the line gives them; nothing for a field
+    that the plan withholds. `emptied_before`: by an earlier run, and they have had no value since; else they are
+    emptied before anything of this plan is sent. `withheld`: the line itself is not sent."""
 
     ordinal: int
     key: str
     destination_id: str
-    earlier: dict[str, Scalar]
-    wanted: dict[str, Scalar]
+    earlier: Mapping[str, Scalar]
+    wanted: Mapping[str, Scalar]
+    emptied_before: bool = False
+    withheld: bool = False
 
     def writing(self, fields: Mapping[str, Scalar]) -> Change:
         """A write of these fields alone, beside the line's own."""
@@ -38,7 +41,8 @@ class VacatedLine:
 @dataclass(slots=True)
 class Waves:
     """Of one plan. `starts`: the first ordinal of each later wave. `follows`: line → the (line, field) pairs that give
-    up what it is given. `given_up`: those that have."""
+    up what it is given. `given_up`: those that have. `given_back`: line → the values that its emptied fields were given
+    aside."""
 
     starts: list[int] = field(default_factory=list)
     follows: dict[int, list[tuple[int, str]]] = field(default_factory=dict)
@@ -46,9 +50,12 @@ class Waves:
     given_up: set[tuple[int, str]] = field(default_factory=set)
     emptied: dict[int, Status] = field(default_factory=dict)
     answered: dict[int, Status] = field(default_factory=dict)
+    given_back: dict[int, dict[str, Scalar]] = field(default_factory=dict)
+    _held: list[Outcome] = field(default_factory=list)
     _givers: set[int] = field(default_factory=set)
 
     def __post_init__(self) -> None:
+        self.emptied = {n: Status.OK for n, line in self.vacated.items() if line.emptied_before}
         self._givers = {ordinal for pairs in self.follows.values() for ordinal, _ in pairs} | self.vacated.keys()
 
     def split(self, changes: Sequence[Change]) -> Iterator[tuple[bool, Sequence[Change]]]:
@@ -68,13 +75,28 @@ class Waves:
         if rest:
             yield False, rest
 
-    def note(self, outcomes: Sequence[Outcome]) -> None:
-        """What became of lines that were sent."""
-        if self._givers:
-            self.answered |= {o.ordinal: o.status for o in outcomes if o.ordinal in self._givers}
+    def note(self, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
+        """What became of lines that were sent. Returns the outcomes that hold; of a line whose field may stand empty
+        `ended` says it."""
+        if not self._givers:
+            return outcomes
+        self.answered |= {o.ordinal: o.status for o in outcomes if o.ordinal in self._givers}
+        self._held += [o for o in outcomes if self._may_be_empty(o.ordinal)]
+        return [o for o in outcomes if not self._may_be_empty(o.ordinal)]
+
+    def _may_be_empty(self, ordinal: int) -> bool:
+        """Whether fields of the line were, or may have been, emptied, and it did not give all of them a value."""
+        if self.emptied.get(ordinal) not in (Status.OK, Status.UNKNOWN):
+            return False
+        line = self.vacated[ordinal]
+        taken = self.answered.get(ordinal) in (Status.OK, Status.ACCEPTED)
+        return not taken or line.earlier.keys() > line.wanted.keys()
+
+    def to_empty(self) -> list[VacatedLine]:
+        return [line for line in self.vacated.values() if not line.emptied_before]
 
     def note_emptied(self, answers: Mapping[int, Status]) -> None:
-        self.emptied = dict(answers)
+        self.emptied |= answers
         for ordinal, status in answers.items():
             if status is Status.OK:
                 self.given_up |= {(ordinal, name) for name in self.vacated[ordinal].earlier}
@@ -94,64 +116,39 @@ class Waves:
             if self.answered.get(giver) is not Status.OK and (giver, name) not in self.given_up
         )
 
-    def unfinished(self) -> list[VacatedLine]:
-        """Lines whose fields were, or may have been, emptied, and which were not sent."""
+    def to_give_back(self) -> list[VacatedLine]:
+        """Lines of which a field stands, or may stand, empty: they were refused or not sent, or withhold the field."""
+        certain = (Status.REJECTED, Status.SKIPPED, Status.OK, Status.ACCEPTED)
         return [
             line
             for ordinal, line in self.vacated.items()
-            if ordinal not in self.answered and self.emptied.get(ordinal) in (Status.OK, Status.UNKNOWN)
+            if self._may_be_empty(ordinal) and (line.withheld or self.answered.get(ordinal) in certain)
         ]
 
-    def to_give_back(self) -> list[VacatedLine]:
-        """Lines whose fields were, or may have been, emptied, and which were refused or held back."""
-        return [
-            line
+    def to_give(self, line: VacatedLine) -> list[str]:
+        """The fields of such a line that have no value yet."""
+        taken = self.answered.get(line.ordinal) in (Status.OK, Status.ACCEPTED)
+        given = {*self.given_back.get(line.ordinal, ()), *(line.wanted if taken else ())}
+        return [name for name in line.earlier if name not in given]
+
+    def ended(self) -> list[Outcome]:
+        """The outcomes that `note` kept, and those of lines that were emptied and not sent any more. Call when nothing
+        else is written."""
+        outcomes = [self._ended(outcome) for outcome in self._held]
+        outcomes += [
+            Outcome(line.ordinal, Status.UNKNOWN, line.destination_id, "Interrupted", VACATED, _STOPPED)
             for ordinal, line in self.vacated.items()
-            if self.answered.get(ordinal) is Status.REJECTED
-            and self.emptied.get(ordinal) in (Status.OK, Status.UNKNOWN)
+            if ordinal not in self.answered and self._may_be_empty(ordinal) and not line.emptied_before
         ]
+        return outcomes
+
+    def _ended(self, outcome: Outcome) -> Outcome:
+        line = self.vacated[outcome.ordinal]
+        if outcome.status is Status.UNKNOWN or self.to_give(line):
+            message = outcome.message or _STOPPED
+            return replace(outcome, status=Status.UNKNOWN, error_code=VACATED, message=message, in_row=False)
+        return replace(outcome, stands={**(outcome.stands or {}), **self.given_back.get(outcome.ordinal, {})})
 
 
 _HELD = "not sent: the record that has its value of {} was not given another one"
 _STOPPED = "a field of it was emptied for another record, and the run stopped before its new value was sent"
-
-
-def stopped(line: VacatedLine) -> Outcome:
-    return Outcome(line.ordinal, Status.UNKNOWN, line.destination_id, "Interrupted", VACATED, _STOPPED)
-
-
-def read(tables: SyncTables) -> Waves:
-    """Of the plan as it stands frozen."""
-    warehouse, plan = tables.warehouse, tables.plan
-    starts = warehouse.rows(
-        f"""
-        SELECT min(ordinal)
-        FROM {plan}
-        WHERE wave > 0 AND outcome IS NULL
-        GROUP BY wave
-        ORDER BY 1
-        """
-    )
-    follows = warehouse.rows(f"SELECT ordinal, follows FROM {plan} WHERE follows IS NOT NULL AND outcome IS NULL")
-    values = "".join(f", {ident(f.before)}, {ident(f.after)}" for f in tables.fields)
-    emptied = warehouse.rows(
-        f"""
-        SELECT ordinal, key, destination_id, vacates{values}
-        FROM {plan}
-        WHERE vacates IS NOT NULL AND outcome IS NULL
-        ORDER BY ordinal
-        """
-    )
-    vacated: dict[int, VacatedLine] = {}
-    for ordinal, key, id_, names, *cells in emptied:
-        pairs = {f.name: (cells[2 * i], cells[2 * i + 1]) for i, f in enumerate(tables.fields)}
-        earlier, wanted = ({name: pairs[name][i] for name in json.loads(str(names))} for i in (0, 1))
-        vacated[int(str(ordinal))] = VacatedLine(int(str(ordinal)), str(key), str(id_), earlier, wanted)
-    return Waves(
-        [int(str(ordinal)) for (ordinal,) in starts],
-        {
-            int(str(ordinal)): [(int(n), str(name)) for n, name in json.loads(str(before))]
-            for ordinal, before in follows
-        },
-        vacated,
-    )

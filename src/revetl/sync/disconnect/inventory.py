@@ -26,10 +26,9 @@ from revetl.state import syncs
 from revetl.state.sync_tables import SyncTables
 from revetl.sync import typed_text
 from revetl.sync.links.links_table import MAY_STAND
+from revetl.sync.outcome_histories import another_key, by_record, keys_of_ids
 from revetl.sync.readback import CHUNK_ROWS, KnownRow
-from revetl.sync.rollback.histories import by_record
-from revetl.sync.rollback.vacated_fields import VacatedField, VacatedFields
-from revetl.sync.rollback.verdicts import another_key, keys_of_ids
+from revetl.sync.vacated_fields import VacatedField, VacatedFields
 from revetl.warehouse.sql import ident
 
 _BEFORE_ALL = datetime(1971, 1, 1, tzinfo=UTC)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -22,7 +23,7 @@ from revetl.sync import shared_records, typed_text
 from revetl.sync.disconnect import inventory
 from revetl.sync.disconnect.inventory import Inventory, OurRecord
 from revetl.sync.merged_records import find_foreign
-from revetl.sync.plan import multi_select
+from revetl.sync.plan import key_property, multi_select
 from revetl.sync.readback import KnownRow, NormalForms, read_by_id, require_readable
 from revetl.sync.rollback import verdicts
 from revetl.sync.rollback.decisions import look_for
@@ -105,6 +106,7 @@ class _Deciding:
         self._unseen = write_only(destination)
         self._every = every
         self._types = {f.name: f.type for f in tables.fields}
+        self._found_by = [n for n in (tables.spec.match_on, tables.spec.key_property) if n is not None]
 
     def same(self, name: str, one: Any, other: Any) -> bool:
         """Whether two values that outcomes kept are one to the destination."""
@@ -127,10 +129,11 @@ class _Deciding:
         stands = await read_by_id(self._destination, spec.object, ids, names)
         by_value = await look_for(self._tables, self._destination, [row for _, row in rows])
         foreign = await find_foreign(self._run, [*stands.values(), *by_value.values()])
+        keys_there = await self._keys_there(rows)
         found: list[RollbackVerdict] = []
         for record, row in rows:
             match = stands.get(row["destination_id"])
-            found += self._of(record, row, match, by_value, foreign)
+            found += self._of(record, row, match, by_value, foreign, keys_there)
         return found
 
     def _of(
@@ -140,26 +143,44 @@ class _Deciding:
         match: RecordMatch | None,
         by_value: Mapping[str, RecordMatch],
         foreign: Collection[str],
+        keys_there: Collection[str],
     ) -> Iterator[RollbackVerdict]:
         since = record.created_since
         made_at = match.created_at if match is not None else None
         if self._way is Leaving.ARCHIVE and since is not None and made_at is not None and made_at < since - _CLOCK_SKEW:
             yield RollbackVerdict(self._every.run_id, row["key"], row["destination_id"], None, "left", STOOD_BEFORE)
             return
-        row = self._with_match_value(record, row, match)
+        row = self._with_what_it_is_found_by(record, row, match, keys_there)
         if record.unsure and match is not None:
             row = {**row, "written": json.dumps(self._as_it_arrived(record, row, match))}
         for verdict in self._judge.record(row, match, by_value, foreign):
             yield self._with_metadata(verdict)
 
-    def _with_match_value(self, record: OurRecord, row: KnownRow, match: RecordMatch | None) -> KnownRow:
-        """A record that we made keeps what it is found by; so where we emptied that, it gets it back."""
-        name = str(self._tables.spec.match_on)
-        made = self._way is Leaving.CLEAR and record.created_since is not None
-        if not made or name not in record.vacated or match is None or match.fields.get(name):
+    def _with_what_it_is_found_by(
+        self, record: OurRecord, row: KnownRow, match: RecordMatch | None, keys_there: Collection[str]
+    ) -> KnownRow:
+        """A record that we made keeps what it is found by; so where we emptied that, it gets it back: our key, unless
+        another record has it (`keys_there`), and the `match_on` value that stood there."""
+        if self._way is not Leaving.CLEAR or record.created_since is None or match is None:
             return row
-        before = {**json.loads(row["earlier"]), name: record.vacated[name].stood}
-        return {**row, "changed_fields": json.dumps([*before]), "earlier": json.dumps(before, default=str)}
+        vacated = {n: record.vacated[n] for n in self._found_by if n in record.vacated and not match.fields.get(n)}
+        if (name := self._tables.spec.key_property) in vacated and row["key"] not in keys_there:
+            vacated[str(name)] = replace(vacated[str(name)], stood=row["key"])
+        if not vacated:
+            return row
+        before = {**json.loads(row["earlier"]), **{n: field.stood for n, field in vacated.items()}}
+        return {
+            **row,
+            "changed_fields": json.dumps([*before]),
+            "earlier": json.dumps(before, default=str),
+            "vacated": {**record.vacated, **vacated},
+        }
+
+    async def _keys_there(self, rows: Sequence[tuple[OurRecord, KnownRow]]) -> Collection[str]:
+        """Those of our keys whose field we emptied and that some record has."""
+        spec = self._tables.spec
+        emptied = [row["key"] for record, row in rows if spec.key_property in record.vacated]
+        return await key_property.find(spec, self._destination, emptied, []) or () if emptied else ()
 
     def _as_it_arrived(self, record: OurRecord, row: KnownRow, match: RecordMatch) -> dict[str, object]:
         """What we sent last, where a write whose answer was lost turns out to have been applied."""
@@ -178,8 +199,8 @@ class _Deciding:
             op, before = Operation.UPDATE, dict(record.before)
             if record.created_since is not None:
                 # Without what it is found by, a record of ours would be one that nobody can find again.
-                for name in (self._tables.spec.match_on, self._tables.spec.key_property):
-                    before.pop(str(name), None)
+                for name in self._found_by:
+                    before.pop(name, None)
             changed = [*before]
             for name in self.shared.intersection(before):
                 before[name] = multi_select.ours_of(before[name], now.get(name))  # others' options stay by themselves

@@ -13,13 +13,23 @@ from revetl.sync.drift.findings import DriftFinding
 from revetl.sync.plan import multi_select, policies
 from revetl.sync.plan.equal_forms import is_null
 from revetl.sync.readback import KnownRow, NormalForms
+from revetl.sync.vacated_fields import VacatedField
+
+EMPTIED_BY_US = "emptied by a hand-over of ours that broke off: the next sync gives it a value"
 
 
 class DriftComparison:
     """Compares one record after the other; holds no records."""
 
-    def __init__(self, tables: SyncTables, forms: NormalForms, described: Mapping[str, DestinationField]) -> None:
-        self._forms = forms
+    def __init__(
+        self,
+        tables: SyncTables,
+        forms: NormalForms,
+        described: Mapping[str, DestinationField],
+        left_empty: Mapping[str, Mapping[str, VacatedField]],
+    ) -> None:
+        """`left_empty`: key → fields that a hand-over of ours emptied (`vacated_fields.left_empty`)."""
+        self._forms, self._left_empty = forms, left_empty
         self._described = described
         self._multi = multi_select.names(tables.spec, described)
         names = [f.name for f in tables.fields]
@@ -68,12 +78,14 @@ class DriftComparison:
             wanted, of_wanted = theirs, of_theirs
         if of_last == of_wanted == of_theirs:
             return None
+        texts = (typed_text.text(last), typed_text.text(wanted), typed_text.text(theirs))
+        if not of_theirs and column.name in self._left_empty.get(row["key"], ()):
+            return DriftFinding(row["key"], row["destination_id"], column.name, *texts, findings.PENDING, EMPTIED_BY_US)
         value = note = None
         try:
             value = typed_text.text(typed_text.fit(column.type, read))
         except ValueError as e:
             note = str(e)
-        texts = (typed_text.text(last), typed_text.text(wanted), typed_text.text(theirs))
         class_ = _class(of_last, of_wanted, of_theirs)
         return DriftFinding(row["key"], row["destination_id"], column.name, *texts, class_, note, value)
 

@@ -17,7 +17,9 @@ from revetl.destinations.base import Destination
 from revetl.destinations.capabilities import requests_of
 from revetl.errors import ConfigError, did_you_mean
 from revetl.model import RunRecord, Scalar, SyncSpec
+from revetl.state import snapshot
 from revetl.state.sync_tables import SyncTables
+from revetl.sync import vacated_fields
 from revetl.sync.apply import recovery
 from revetl.sync.drift import findings, left_out, links, resolution
 from revetl.sync.drift.comparison import DriftComparison
@@ -81,6 +83,9 @@ async def find_drift(
     ConfigError for unknown fields and what can't be read; CallError where the destination is away; LeaseError where a
     run is going on."""
     started_s = ctx.clock.monotonic()
+    if not await again(ctx, lambda: ctx.offload(snapshot.stands, ctx.warehouse, spec.name)):
+        _refuse_unknown(spec.name, list(options.keys))
+        return DriftReport(spec.name, spec.destination, spec.object)  # and no table is made for it
     async with under_lease(ctx, spec) as run:
         _check_fields(run.tables, options.resolution)
         await run.on_tables(_check_keys, options.keys)
@@ -106,11 +111,13 @@ async def _read(run: SyncRun, destination: Destination, options: DriftOptions) -
 
 def _check_keys(tables: SyncTables, keys: Sequence[str]) -> None:
     """A key that is mistyped would read as a record without drift."""
-    strangers = findings.not_known(tables, keys)
+    _refuse_unknown(tables.spec.name, findings.not_known(tables, keys))
+
+
+def _refuse_unknown(sync: str, strangers: Sequence[str]) -> None:
     if strangers:
-        first = strangers[0]
-        hint = f"`revetl plan --select {tables.spec.name} --show {first}` tells why."
-        raise ConfigError(f"{tables.spec.name} holds no record {first!r}", hint=hint)
+        hint = f"`revetl plan --select {sync} --show {strangers[0]}` tells why."
+        raise ConfigError(f"{sync} holds no record {strangers[0]!r}", hint=hint)
 
 
 def _check_fields(tables: SyncTables, resolution_: DriftResolution | None) -> None:
@@ -128,7 +135,9 @@ async def _compare(run: SyncRun, destination: Destination, keys: Sequence[str]) 
     await run.on_tables(findings.prepare)
     total = await run.on_tables(findings.count_known, keys)
     chunks = await run.on_tables(findings.known_records, keys, batch_rows=CHUNK_ROWS)
-    comparison = DriftComparison(run.tables, NormalForms(destination, run.tables), described)
+    vacatable = [name for name, there in described.items() if there.vacatable]
+    left_empty = await run.on_tables(vacated_fields.left_empty, vacatable)
+    comparison = DriftComparison(run.tables, NormalForms(destination, run.tables), described, left_empty)
     meter, done = run.ctx.progress("reading"), 0
     names = [f.name for f in run.tables.fields if f.name in described]
     async for rows, stands in read_back(chunks, destination, spec.object, names, offload=run.ctx.offload):

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from revetl.model import Relation
-from revetl.state.sync_tables import SyncTables, named_by, relation_of
+from revetl.state.sync_tables import SyncTables, named_by
 from revetl.sync.links import refused
-from revetl.sync.links.following import ids_of
 from revetl.sync.links.links_table import IDENTITY, MAY_STAND, LinkCounts, has_run, same, targets
-from revetl.sync.retry.queue import ROLLED_BACK
-from revetl.warehouse.sql import ident, literal, table
+from revetl.sync.links.record_ids import arrives, has_plan, ids_of
+from revetl.warehouse.sql import ident, literal
 
 _MAY_STAND = f"r.{MAY_STAND}"
 
@@ -127,22 +125,24 @@ def waiting_for(tables: SyncTables) -> dict[str, int]:
 
 
 def coming(tables: SyncTables) -> int:
-    """After `compare`: how many of the waiting links lack only records that the present plans create or adopt."""
-    ours = f"w.from_id IS NOT NULL OR {_arrives(tables, 'w.key', tables.spec.name)}"
+    """After `compare`: how many of the waiting links lack only records that the present plans create."""
+    return tables.warehouse.scalar(f"SELECT count(*) FROM ({coming_links(tables)}) w", int)
+
+
+def coming_links(tables: SyncTables) -> str:
+    """A SELECT of them, with the columns of the comparison."""
+    ours = f"w.from_id IS NOT NULL OR {arrives(tables, 'w.key', tables.spec.name)}"
     theirs = ["w.to_id IS NOT NULL"]
     for to in targets(tables):
-        if _has_plan(tables, to):
-            theirs.append(f"(w.to_sync = {literal(to)} AND {_arrives(tables, 'w.to_key', to)})")
-    return tables.warehouse.scalar(
-        f"""
-        SELECT count(*)
+        if has_plan(tables, to):
+            theirs.append(f"(w.to_sync = {literal(to)} AND {arrives(tables, 'w.to_key', to)})")
+    return f"""
+        SELECT 'link' AS op, w.*
         FROM {tables.scratch("wanted")} w
         WHERE (w.from_id IS NULL OR w.to_id IS NULL)
             AND ({ours})
             AND ({" OR ".join(theirs)})
-        """,
-        int,
-    )
+        """
 
 
 def _wanted(tables: SyncTables, planned: bool) -> str:
@@ -221,9 +221,9 @@ def _removals(tables: SyncTables, planned: bool) -> str:
 def _not_there(tables: SyncTables, planned: bool) -> str:
     """Who is to be linked to a record without an id, by kind of link; `planned`: and that no present plan makes."""
     comes = [
-        f"AND NOT (to_sync = {literal(to)} AND {_arrives(tables, 'to_key', to)})"
+        f"AND NOT (to_sync = {literal(to)} AND {arrives(tables, 'to_key', to)})"
         for to in targets(tables)
-        if planned and _has_plan(tables, to)
+        if planned and has_plan(tables, to)
     ]
     return f"""
             SELECT DISTINCT key, to_sync, type
@@ -283,28 +283,3 @@ def _declared(tables: SyncTables) -> str:
         f"SELECT {literal(to)} AS to_sync, CAST({int(type_)} AS BIGINT) AS type, {literal(object_)} AS object"
         for to, type_, object_ in sorted(kinds)
     )
-
-
-def _has_plan(tables: SyncTables, sync: str) -> bool:
-    return all(tables.warehouse.columns(_of(tables, kind, sync)) for kind in ("plan", "rejected"))
-
-
-def _arrives(tables: SyncTables, key: str, sync: str) -> str:
-    """Whether a present plan gives the record its id: creates it, or found it there. The line of a record that was
-    refused, or rolled back, stays until the next plan; its row then waits with the hash that the line has. A plan that
-    was made since has a line only for what it releases."""
-    plan, rejected = _of(tables, "plan", sync), _of(tables, "rejected", sync)
-    # Another sync's plan may still be one that an earlier version froze: its own next run renames the column.
-    names = {c.name for c in tables.warehouse.columns(plan)}
-    outcome = "p.outcome" if "outcome" in names else "p.settled"
-    return f"""{key} IN (
-            SELECT p.key
-            FROM {table(plan)} p
-            LEFT JOIN {table(rejected)} r ON r.key = p.key AND r.row_hash IS NOT DISTINCT FROM p.row_hash
-            WHERE (r.key IS NULL OR (r.status = {literal(ROLLED_BACK)} AND r.run_id < p.plan_id))
-                AND ((p.op = 'create' AND {outcome} IS NULL) OR (p.adopted AND coalesce({outcome}, 'ok') = 'ok'))
-        )"""
-
-
-def _of(tables: SyncTables, kind: str, sync: str) -> Relation:
-    return relation_of(tables.warehouse, kind, sync)

@@ -6,14 +6,14 @@ Changes the warehouse only. Safe to repeat.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from revetl.state.outcomes import NOT_FOUND
-from revetl.state.sync_tables import SyncTables, relation_of
+from revetl.state.sync_tables import SyncTables
 from revetl.sync.links.links_table import IDENTITY, MAY_STAND, has_run, snapshot_of, targets
-from revetl.warehouse.sql import ident, literal, table
+from revetl.sync.links.record_ids import ids_of
+from revetl.warehouse.sql import ident, literal
 
 
 class MovedEnd(NamedTuple):
@@ -27,35 +27,56 @@ class MovedEnd(NamedTuple):
     gone: bool = False
 
 
-def follow(tables: SyncTables) -> None:
+def follow(tables: SyncTables, *, planned: bool = False) -> None:
     """A record that another key inherited takes its links along; links of records that are gone are forgotten, for the
-    destination has dropped them itself. Safe to repeat."""
+    destination has dropped them itself. `planned`: as the records will be once the present plans are applied. Safe to
+    repeat."""
     links, execute = tables.links, tables.warehouse.execute
-    gone = f"key NOT IN (SELECT key FROM {tables.snapshot})"
     with tables.warehouse.transaction():
-        execute(
-            f"""
-            UPDATE {links}
-            SET key = s.key
-            FROM {tables.snapshot} s
-            WHERE s.destination_id = {links}.from_id AND {links}.{gone}
-            """
-        )
-        execute(f"DELETE FROM {links} WHERE {gone}")
-        for to in targets(tables):
-            if not has_run(tables, to):
-                continue
-            target = snapshot_of(tables, to)
-            other_gone = f"to_sync = {literal(to)} AND to_key NOT IN (SELECT t.key FROM {target} t)"
+        for end in _ends(tables, planned):
             execute(
                 f"""
                 UPDATE {links}
-                SET to_key = t.key
-                FROM {target} t
-                WHERE t.destination_id = {links}.to_id AND {links}.{other_gone}
+                SET {end.key} = t.key
+                FROM {end.records} t
+                WHERE t.destination_id = {links}.{end.id} AND {end.gone}
                 """
             )
-            execute(f"DELETE FROM {links} WHERE {other_gone}")
+            execute(f"DELETE FROM {links} WHERE {end.gone}")
+
+
+def follows(tables: SyncTables) -> bool:
+    """Whether `follow` would change anything once the present plans are applied."""
+    return any(
+        tables.warehouse.rows(f"SELECT 1 FROM {tables.links} WHERE {end.gone} LIMIT 1")
+        for end in _ends(tables, planned=True)
+    )
+
+
+class _End(NamedTuple):
+    """One end of the links: the columns of its key and of its id, its records (to stand before an alias), and which
+    rows name one that is not among these."""
+
+    key: str
+    id: str
+    records: str
+    gone: str
+
+
+def _ends(tables: SyncTables, planned: bool) -> Iterator[_End]:
+    def records(sync: str) -> str:
+        return ids_of(tables, sync, planned=True) if planned else snapshot_of(tables, sync)
+
+    def gone(key: str, among: str) -> str:
+        return f"{tables.links}.{key} NOT IN (SELECT t.key FROM {among} t)"
+
+    own = records(tables.spec.name)
+    yield _End("key", "from_id", own, gone("key", own))
+    for to in targets(tables):
+        if has_run(tables, to):
+            theirs = records(to)
+            of_sync = f"{tables.links}.to_sync = {literal(to)}"
+            yield _End("to_key", "to_id", theirs, f"{of_sync} AND {gone('to_key', theirs)}")
 
 
 def moved_ends(tables: SyncTables, *, planned: bool = False) -> list[MovedEnd]:
@@ -85,44 +106,6 @@ def moved_ends(tables: SyncTables, *, planned: bool = False) -> list[MovedEnd]:
             )
             ends += [MovedEnd("to_id", object_, *row) for row in rows]
     return ends
-
-
-def ids_of(tables: SyncTables, sync: str, *, planned: bool) -> str:
-    """(key, destination_id) of a sync's records, as a subquery. A record that waits because nothing stands under its
-    id has none: a link to that id would be refused by every run. `planned`: a line of its present plan that found the
-    record under another id says which. A line that was applied already, and may be old, has left its hash in the
-    snapshot."""
-    known = snapshot_of(tables, sync)
-    found, line, gone = "NULL", "", []
-    rejected = relation_of(tables.warehouse, "rejected", sync)
-    if {"key", "error_code"} <= {c.name for c in tables.warehouse.columns(rejected)}:
-        gone.append(f"SELECT key FROM {table(rejected)} WHERE error_code = {literal(NOT_FOUND)}")
-    plan = relation_of(tables.warehouse, "plan", sync)
-    names = {c.name for c in tables.warehouse.columns(plan)} if planned else set()
-    if {"destination_id", "outcome", "row_hash"} <= names:
-        fresh = "TRUE" if sync == tables.spec.name else "p.row_hash IS DISTINCT FROM n.row_hash"
-        found = "p.destination_id"
-        line = f"""
-            LEFT JOIN {table(plan)} p
-                ON p.key = n.key AND p.op = 'update' AND coalesce(p.outcome, 'ok') = 'ok' AND {fresh}"""
-        not_found = f"p.outcome = 'rejected' AND p.reason = {literal(NOT_FOUND)}"
-        if sync == tables.spec.name:
-            gone.append(f"SELECT p.key FROM {table(plan)} p WHERE {not_found}")
-        else:  # its own run will put these lines into its queue; an old line has left its hash in the snapshot
-            gone.append(
-                f"""
-                SELECT p.key
-                FROM {table(plan)} p
-                JOIN {known} k ON k.key = p.key AND k.row_hash IS DISTINCT FROM p.row_hash
-                WHERE {not_found}"""
-            )
-    if not gone:
-        return f"(SELECT n.key, coalesce({found}, n.destination_id) AS destination_id FROM {known} n {line})"
-    return f"""(
-            SELECT n.key, coalesce({found}, CASE WHEN g.key IS NULL THEN n.destination_id END) AS destination_id
-            FROM {known} n
-            LEFT JOIN ({" UNION ".join(gone)}) g ON g.key = n.key {line}
-        )"""
 
 
 def copy_for_planning(tables: SyncTables) -> SyncTables:

@@ -151,6 +151,21 @@ def lines(tables: SyncTables, low: int, high: int) -> list[LinkLine]:
     return [LinkLine(*line) for line in found]
 
 
+def lines_to_look_at(tables: SyncTables, low: int, most: int) -> list[LinkLine]:
+    """At most so many of those to be made, of this ordinal and later ones, which nothing has been decided on yet."""
+    found: list[Any] = tables.warehouse.rows(
+        f"""
+        SELECT {", ".join(f.name for f in fields(LinkLine))}
+        FROM {tables.scratch("linkplan")}
+        WHERE op = 'link' AND ordinal >= ? AND ordinal NOT IN (SELECT ordinal FROM {tables.scratch("linksleft")})
+        ORDER BY ordinal
+        LIMIT {int(most)}
+        """,
+        [low],
+    )
+    return [LinkLine(*line) for line in found]
+
+
 def moved_lines(tables: SyncTables) -> list[LinkLine]:
     """Those to be made that may stand there already, since an id moved."""
     found: list[Any] = tables.warehouse.rows(

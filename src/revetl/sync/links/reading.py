@@ -30,6 +30,20 @@ def able_to_link(spec: SyncSpec, destination: Destination) -> Links:
     return destination
 
 
+async def check_types(spec: SyncSpec, destination: Destination) -> None:
+    """ConfigError for a kind of link that the destination does not have."""
+    problems, able = [], able_to_link(spec, destination)
+    for a in spec.associate:
+        types = await able.link_types(spec.object, a.object)
+        if a.type not in types:
+            known = ", ".join(map(str, sorted(types))) or "none"
+            said = f"{spec.where or f'sync {spec.name}'}: associate to {a.to}"
+            message = f"{said}: {spec.destination} has no link of type {a.type} from {spec.object} to {a.object}"
+            problems.append(Problem(message, hint=f"Types: {known}."))
+    if problems:
+        raise ConfigError(problems)
+
+
 async def links_by_id(
     destination: Destination, object_: str, to_object: str, ids: Sequence[str]
 ) -> dict[str, LinkedRecords]:

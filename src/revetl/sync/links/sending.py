@@ -1,6 +1,6 @@
 """Links the records of a sync to those of others, after the records themselves: chunk by chunk what stands there, the
 intent, the requests, the outcomes. The table is in `links_table`, what is to be sent in `comparison`, whose a link is
-in `reading`.
+in `reading`, where its records are in `today`; `link_plan` knows all of it beforehand.
 
 What can fail and what then happens:
 - one pair is refused → its outcome is rejected, and it waits (`refused`); nobody else notices.
@@ -20,16 +20,14 @@ from itertools import groupby
 
 from revetl.clock import naive
 from revetl.destinations.base import Destination, Pair
-from revetl.destinations.capabilities import ReadsBack, requests_of
-from revetl.errors import CallError, ConfigError, Problem, Rejected
+from revetl.errors import CallError, Rejected
 from revetl.model import Outcome, RunRecord, Status, SyncSpec
 from revetl.state import runs
 from revetl.state.sync_tables import SyncTables
 from revetl.sync.batching import ask_in_batches
-from revetl.sync.links import answers, comparison, following, links_table, refused
-from revetl.sync.links.following import MovedEnd
+from revetl.sync.links import answers, comparison, following, links_table, refused, today
 from revetl.sync.links.links_table import LinkCounts, LinkLine
-from revetl.sync.links.reading import able_to_link, ends_today, follow_moved, look
+from revetl.sync.links.reading import able_to_link, check_types, follow_moved, look
 from revetl.sync.lost_connection import again
 from revetl.sync.sync_run import SyncRun
 
@@ -83,56 +81,6 @@ class _Stretch:
     waiting: int = 0
 
 
-async def forecast(run: SyncRun, destination: Destination | None, *, full_refresh: bool) -> LinkCounts:
-    """What the run would send: links of records that its plan creates or adopts too, and those of records that its plan
-    or the plan of the other sync found under another id, as they stand there. Changes no state. ConfigError for a kind
-    of link that the destination does not have."""
-    if not run.spec.associate:
-        return LinkCounts(left=await run.on_tables(comparison.left))
-    now = run.ctx.clock.now()
-    if destination is None:
-        return await run.on_tables(_foreseen, now, full_refresh)
-    moved = await run.on_tables(_moved) if isinstance(destination, ReadsBack) else []
-    if moved:
-        counts = await _foreseen_moved(run, destination, moved, now, full_refresh)
-    else:
-        counts = await run.on_tables(_foreseen, now, full_refresh)
-    if counts.link:
-        await _check_types(run.spec, destination)
-    return counts
-
-
-async def _foreseen_moved(
-    run: SyncRun, destination: Destination, moved: Sequence[MovedEnd], now: datetime, full_refresh: bool
-) -> LinkCounts:
-    """As the run will: rows follow to the ids of today, in a copy of them, and what stands there is read."""
-    for object_ in sorted({end.object for end in moved}):
-        await destination.describe(object_)
-    before = requests_of(destination)[0]
-    ends = await ends_today(destination, moved)
-    in_run = requests_of(destination)[0] - before
-    ahead = replace(run, tables=await run.on_tables(following.copy_for_planning))
-    await ahead.on_tables(following.follow_moved, ends)
-    counts = await ahead.on_tables(_foreseen, now, full_refresh)
-    looked = await look(run.spec, destination, await ahead.on_tables(links_table.moved_lines))
-    await run.on_tables(SyncTables.drop_scratch, "linksahead")
-    reads = requests_of(destination)[0] - before + in_run
-    standing, kept = len(looked.done), len(looked.kept)
-    return replace(counts, link=counts.link - standing - kept, standing=standing, kept=kept, reads=reads)
-
-
-def _moved(tables: SyncTables) -> list[MovedEnd]:
-    links_table.prepare(tables)
-    return following.moved_ends(tables, planned=True)
-
-
-def _foreseen(tables: SyncTables, now: datetime, full_refresh: bool) -> LinkCounts:
-    links_table.prepare(tables)
-    counts = comparison.compare(tables, now, full_refresh=full_refresh, planned=True)
-    coming = comparison.coming(tables) if counts.waiting else 0
-    return replace(counts, link=counts.link + coming, waiting=counts.waiting - coming)
-
-
 async def send(
     run: SyncRun, destination: Destination, record: RunRecord, *, full_refresh: bool, chunk_rows: int = _CHUNK
 ) -> LinkReport:
@@ -153,12 +101,11 @@ async def _bring(
     """`written` counts what is checkpointed, also by an attempt that broke off."""
     await run.on_tables(_prepare)
     try:
-        await follow_moved(run, destination)
+        counts, start = await _compared(run, destination, full_refresh)
     except CallError as e:
         return replace(written, error=e)
-    counts, start = await run.on_tables(_compare, run.ctx.clock.now(), full_refresh)
     if counts.link:
-        await _check_types(run.spec, destination)
+        await check_types(run.spec, destination)
     total = counts.link + counts.unlink
     return await _send_lines(run, destination, record, written, _Stretch(start, total, chunk_rows, counts.waiting))
 
@@ -226,11 +173,21 @@ def _prepare(tables: SyncTables) -> None:
     following.follow(tables)
 
 
-def _compare(tables: SyncTables, now: datetime, full_refresh: bool) -> tuple[LinkCounts, int]:
+async def _compared(run: SyncRun, destination: Destination, full_refresh: bool) -> tuple[LinkCounts, int]:
     """The counts, and the first line that has to be sent."""
-    counts = comparison.compare(tables, now, full_refresh=full_refresh)
+    await follow_moved(run, destination)
+    now = run.ctx.clock.now()
+    counts = await run.on_tables(comparison.compare, now, full_refresh=full_refresh)
+    if counts.changes and await today.learn(run, destination):
+        await follow_moved(run, destination)
+        counts = await run.on_tables(comparison.compare, now, full_refresh=full_refresh)
+    return counts, await run.on_tables(_begin)
+
+
+def _begin(tables: SyncTables) -> int:
+    """The first line that has to be sent."""
     answers.prepare_results(tables)
-    return counts, links_table.forget(tables)
+    return links_table.forget(tables)
 
 
 async def _send(
@@ -305,16 +262,3 @@ def _checkpoint(tables: SyncTables, record: RunRecord, done: Sequence[Outcome], 
         if done:
             answers.write_answered(tables, done, now, record.run_id)
         runs.finish_run(tables.warehouse, record)
-
-
-async def _check_types(spec: SyncSpec, destination: Destination) -> None:
-    problems, able = [], able_to_link(spec, destination)
-    for a in spec.associate:
-        types = await able.link_types(spec.object, a.object)
-        if a.type not in types:
-            known = ", ".join(map(str, sorted(types))) or "none"
-            said = f"{spec.where or f'sync {spec.name}'}: associate to {a.to}"
-            message = f"{said}: {spec.destination} has no link of type {a.type} from {spec.object} to {a.object}"
-            problems.append(Problem(message, hint=f"Types: {known}."))
-    if problems:
-        raise ConfigError(problems)

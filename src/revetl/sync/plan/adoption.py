@@ -115,7 +115,7 @@ def _withhold_nameless(tables: SyncTables) -> None:
 def _withhold_twins(tables: SyncTables) -> None:
     """Of two lines for one record there, the one whose key it holds is sent, else the one in doubt, else the one whose
     value is its main one, else the first."""
-    has_the_same = literal(f"has the same {tables.spec.match_on} as ")
+    has_the_same = literal(f"has the same {tables.spec.match_on or tables.spec.key_property} as ")
     twins = f"""
         SELECT ordinal, first_value(key) OVER (PARTITION BY identity ORDER BY rank, ordinal) AS holder, key AS own
         FROM (
@@ -141,7 +141,7 @@ def _withhold_twins(tables: SyncTables) -> None:
 
 def _withhold_taken(tables: SyncTables) -> None:
     """An adopted record may belong to another key of ours. A key that is still in the model keeps it."""
-    the_record = literal(f"the record with its {tables.spec.match_on} is kept by ")
+    the_record = literal(f"the record with its {tables.spec.match_on or tables.spec.key_property} is kept by ")
     holders = f"""
         SELECT p.ordinal, min(n.key) AS holder
         FROM {tables.plan} p

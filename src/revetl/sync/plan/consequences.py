@@ -37,6 +37,7 @@ def check(spec: SyncSpec, destination: Destination, schema: ObjectSchema) -> Non
     _refuse_shared_keys(spec, destination)
     if isinstance(destination, PublishesRuns):
         _refuse_unpublishable(spec)
+        _refuse_two_whole_sets(spec, destination)
     if schema.kind == "records" and spec.mode == "update" and not isinstance(destination, LooksUp):
         message = f"{_where(spec)}: mode update can't be kept: {spec.destination} can't be searched"
         hint = "Write `mode: upsert`: what stands there already can't be told from what does not."
@@ -79,6 +80,20 @@ def _refuse_unpublishable(spec: SyncSpec) -> None:
     if OPERATION in (spec.key, *spec.sent_columns):
         message = f"{_where(spec)}: a column is called {OPERATION}, in which {spec.destination} is told what was done"
         raise ConfigError(Problem(message, hint="Give it another name in the model."))
+
+
+def _refuse_two_whole_sets(spec: SyncSpec, destination: PublishesRuns) -> None:
+    """Each run says of an object which records there are. Of two syncs the later one would say that those of the other
+    are gone, and whoever reads the newest set has half of it."""
+    if destination.contents(spec.object) != "full" or not spec.beside:
+        return
+    others = " and ".join(name for name, _ in spec.beside)
+    message = (
+        f"{_where(spec)}: {others} writes every record of {spec.object} to {spec.destination} too, so each would"
+        f" replace what {spec.name} writes there"
+    )
+    hint = "Give one of them another `object`, or a destination of its own; or write `contents: changes`."
+    raise ConfigError(Problem(message, hint=hint))
 
 
 def consequences(spec: SyncSpec, destination: Destination, schema: ObjectSchema | None, changes: int) -> list[str]:

@@ -16,7 +16,7 @@ from revetl.errors import ConfigError, Problem, did_you_mean
 from revetl.model import Metadata, Operation, SyncSpec
 from revetl.state.sync_tables import SyncTables
 from revetl.sync.batching import write_rows
-from revetl.sync.links import sending
+from revetl.sync.links import link_plan
 from revetl.sync.plan import (
     consequences,
     equal_forms,
@@ -52,9 +52,11 @@ async def draft(
     *,
     limit: int | None,
     refresh: Refresh,
+    only_plans: bool = False,
 ) -> PlanSummary:
     """Freezes a plan, asks the destination what it has to know, judges guardrails and forecasts. Sends nothing; without
-    a destination every new record counts as a create. `released`: planned as if it did not wait."""
+    a destination every new record counts as a create. `released`: planned as if it did not wait. `only_plans`: no run
+    follows, so the changes of links are looked at and listed too."""
     spec = run.spec
     schema: ObjectSchema | None = None
     if destination is not None and spec.mode == "insert":
@@ -65,16 +67,21 @@ async def draft(
     await looking_up.look_up(run, destination, every=every)
     of_ids = await reading_ids.read_named_ids(run, destination, every=every)
     named = 0 if destination is None else requests_of(destination)[0] - at
+    gone: list[str] = []
+    if destination is not None and (spec.create_properties or spec.key_property):
+        schema = schema or await destination.describe(spec.object)
+        gone = await run.on_tables(new_fields.forget_gone, schema.fields)
     options = freezing.FreezeOptions(run.ctx.clock.now(), limit, every, of_events, tuple(released))
     summary = await run.on_tables(freezing.freeze, run.ctx.run_id, options)
     summary.full_refresh, summary.read_back = refresh is Refresh.WHOLE, refresh is Refresh.READ_BACK
-    summary.notes += of_ids
+    summary.notes += [*of_ids, *gone]
     summary.unresolved = await run.on_tables(missing.of_fields)
     summary.unresolved_links = await run.on_tables(missing.of_links)
     asked = (0, 0)
     planned = await run.on_tables(lines.count)
     if destination is not None and planned:
         schema = schema or await destination.describe(spec.object)
+        await run.on_tables(new_fields.forget_gone, schema.fields)  # also where a field that lacks is refused
         asked = await _ask(run, destination, schema, summary, refresh)
         if not every:  # that one says of every record what became of it
             summary.add_waiting(await run.on_tables(due.leave_out_decided_again, run.ctx.clock.now()))
@@ -89,17 +96,15 @@ async def draft(
             summary.notes += await key_property.to_make(spec, destination)
             if schema is not None:
                 made = await new_fields.to_make(run.tables, destination, schema.fields)
-                if not summary.full_refresh:
-                    await run.on_tables(new_fields.refuse_written, list(made))
                 summary.new_fields.update(made)
                 summary.notes += new_fields.said(summary.new_fields)
-        elif spec.create_properties and not every:  # where nothing is to be sent it would be seen by nobody
-            schema = schema or await destination.describe(spec.object)
-            gone = new_fields.lacking(run.tables, destination, schema.fields)
-            await run.on_tables(new_fields.refuse_written, [*gone])
         summary.notes += erasing.said(summary.erased)
     summary.violations += guardrails.judge_creates(spec, summary.create - summary.again.get("create", 0))
-    summary.links = await sending.forecast(run, destination, full_refresh=summary.full_refresh)
+    summary.links = await link_plan.plan_links(
+        run, destination, full_refresh=summary.full_refresh, only_plans=only_plans
+    )
+    if only_plans:
+        summary.link_samples = await run.on_tables(link_plan.samples, lines.SAMPLES)
     summary.violations += guardrails.judge_links(spec, summary.links)
     if destination is not None:
         summary.forecast = _forecast(spec, destination, summary, asked[0] + named, asked[1])

@@ -17,7 +17,7 @@ from revetl.sync.links.links_table import LinkCounts
 from revetl.warehouse.sql import ident
 
 SAGA = "saga"  # stopped by what would fail of its saga: no word of `--allow`, since it would be taken back
-NAMES = ("changed", "deleted", "creates", "rows", "fill", "restored")
+NAMES = ("changed", "deleted", "unlinked", "creates", "rows", "fill", "restored")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,16 +96,21 @@ def judge_creates(spec: SyncSpec, creates: int) -> list[GuardrailViolation]:
 
 
 def judge_links(spec: SyncSpec, counts: LinkCounts) -> list[GuardrailViolation]:
-    """A model that lost a column of links would unlink everything: the share of removals is guarded like deletes."""
-    limit = spec.guardrails.max_deleted_share
-    if limit is None or not counts.known or counts.unlink / counts.known <= limit:
+    """A model that lost a column of links would unlink everything, and empty lists of their members: the share of
+    removals is guarded like deletes."""
+    rails = spec.guardrails
+    word = "deleted" if rails.max_unlinked_share is None else "unlinked"
+    limit = rails.max_deleted_share if rails.max_unlinked_share is None else rails.max_unlinked_share
+    if limit is None or not counts.known or counts.unlink <= rails.few_unlinked:
         return []
     share = counts.unlink / counts.known
+    if share <= limit:
+        return []
     message = (
         f"{counts.unlink:,} of {counts.known:,} links ({share:.0%}) would be removed and"
-        f" guardrails.max_deleted_share is {limit:.0%}"
+        f" guardrails.max_{word}_share is {limit:.0%}"
     )
-    return [GuardrailViolation("deleted", message)]
+    return [GuardrailViolation(word, message)]
 
 
 def judge_fill(

@@ -13,7 +13,8 @@ from revetl.sync.plan.summary import PlanLine, PlanSummary
 from revetl.sync.retry import queue
 from revetl.warehouse.sql import ident, literal
 
-_SAMPLES = 10
+EQUAL = "stands there with these values already"
+SAMPLES = 10
 _CHUNK = 5_000
 
 
@@ -22,12 +23,18 @@ def count(tables: SyncTables) -> int:
 
 
 def summarise(tables: SyncTables, summary: PlanSummary) -> PlanSummary:
-    """Fills in the counts of the plan as it now stands, adoptions decided or not."""
+    """Fills in the counts of the plan as it now stands, adoptions decided or not. A plan that read back every record
+    has a line for those too that are as we know them: they are counted as unchanged."""
     warehouse, plan = tables.warehouse, tables.plan
+    unchanged = "FALSE"
+    if summary.read_back:
+        known = f"SELECT n.key FROM {tables.snapshot} n JOIN {plan} p ON p.key = n.key AND p.row_hash = n.row_hash"
+        unchanged = f"op = 'update' AND NOT adopted AND note = {literal(EQUAL)} AND key IN ({known})"
     kinds = warehouse.rows(
         f"""
         SELECT
             CASE
+                WHEN outcome = 'ok' AND {unchanged} THEN 'unchanged'
                 WHEN outcome = 'ok' THEN 'matched'
                 WHEN outcome IS NOT NULL THEN 'withheld'
                 WHEN adopted THEN 'adopt'
@@ -45,6 +52,7 @@ def summarise(tables: SyncTables, summary: PlanSummary) -> PlanSummary:
     summary.create, summary.update = by_kind.get("create", 0), by_kind.get("update", 0)
     summary.adopt, summary.delete = by_kind.get("adopt", 0), by_kind.get("delete", 0)
     summary.erased = summary.delete if tables.spec.erases else 0
+    summary.unchanged += by_kind.get("unchanged", 0)
     summary.matched, summary.withheld = by_kind.get("matched", 0), by_kind.get("withheld", 0)
     summary.in_doubt = sum(int(str(n)) for _, _, n, _ in kinds)
     summary.reasons = warehouse.counts(
@@ -89,7 +97,7 @@ def _samples(tables: SyncTables) -> list[PlanLine]:
     picked = f"""
         SELECT ordinal
         FROM {tables.plan}
-        QUALIFY row_number() OVER (PARTITION BY op, adopted, outcome, reason ORDER BY ordinal) <= {_SAMPLES}
+        QUALIFY row_number() OVER (PARTITION BY op, adopted, outcome, reason ORDER BY ordinal) <= {SAMPLES}
         """
     rows = tables.warehouse.rows(
         f"""

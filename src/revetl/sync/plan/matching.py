@@ -88,7 +88,7 @@ async def match_new(run: SyncRun, destination: Destination, multi: frozenset[str
 async def _match(run: SyncRun, destination: Destination, multi: frozenset[str], *, searched: bool) -> int:
     spec = run.spec
     idempotent = destination.idempotent(spec.object, spec.created_through)
-    if spec.match_on is None or not (idempotent or searched):
+    if spec.created_through is None or not (idempotent or searched):
         if not idempotent:
             await run.on_tables(unsearched.withhold_unmatchable)
         return 0
@@ -100,7 +100,7 @@ async def look_again(run: SyncRun, destination: Destination) -> None:
     """Of a saved plan, when it is applied: time has passed since its new records were looked for. One that stands there
     by now is withheld by name; the next plan adopts it. The others are created as reviewed. Nothing where the
     destination can't be asked. Safe to repeat."""
-    if run.spec.match_on is None or not isinstance(destination, LooksUp):
+    if run.spec.created_through is None or not isinstance(destination, LooksUp):
         return
     if await run.on_tables(_count_new, _CREATES):
         await _find(run, destination, _CREATES)
@@ -115,7 +115,8 @@ async def _find(run: SyncRun, destination: Destination, which: str, multi: froze
     while lines := await run.on_tables(_next_lines, chunks):
         rows = await _look_up(run, destination, lines, multi)
         await run.ctx.offload(run.ctx.warehouse.append, run.tables.scratch_relation("found"), _as_arrow(rows))
-    await handovers.pass_over_given_up(run, destination)
+    if run.spec.match_on is not None:
+        await handovers.pass_over_given_up(run, destination)
 
 
 def _count_new(tables: SyncTables, which: str = _NEW) -> int:
@@ -125,8 +126,9 @@ def _count_new(tables: SyncTables, which: str = _NEW) -> int:
 async def _look_up(
     run: SyncRun, destination: Destination, lines: list[_NewLine], multi: frozenset[str]
 ) -> list[tuple[Any, ...]]:
+    """`found` of these lines. Without `match_on` they are looked for by our key alone, which is then their identity."""
     spec, tables = run.spec, run.tables
-    match_on, limits = str(spec.match_on), destination.limits(spec.object)
+    match_on, limits = str(spec.match_on or spec.key_property), destination.limits(spec.object)
 
     def form_of(value: Scalar) -> str | None:
         """None where the value has no form at the destination: no record can have it there."""
@@ -238,9 +240,10 @@ def _difference(
 
 def _stream(tables: SyncTables, which: str) -> Iterator[pa.RecordBatch]:
     after = "".join(f", {ident(f.after)}" for f in tables.fields)
+    earlier = "CAST(NULL AS VARCHAR)" if tables.spec.match_on is None else ident(tables.match_field.before)
     return tables.warehouse.stream(
         f"""
-        SELECT ordinal, key, op, in_doubt, {ident(tables.match_field.before)} AS earlier{after}
+        SELECT ordinal, key, op, in_doubt, {earlier} AS earlier{after}
         FROM {tables.plan}
         WHERE {which}
         ORDER BY ordinal
@@ -255,12 +258,12 @@ def _next_lines(tables: SyncTables, chunks: Iterator[pa.RecordBatch]) -> list[_N
         return []
     ordinals, keys, ops, doubts, earlier, *columns = (plain(column) for column in batch.columns)
     names = [f.name for f in tables.fields]
-    at = names.index(str(tables.spec.match_on))
+    at = None if tables.spec.match_on is None else names.index(tables.spec.match_on)
     lines = []
     for i, ordinal in enumerate(ordinals):
         # Whose id leads nowhere any more is looked for by both too: there it may stand by what was written last.
         lost = ops[i] == "update"
-        values = [columns[at][i], *([earlier[i]] if doubts[i] or lost else [])]
+        values = [] if at is None else [columns[at][i], *([earlier[i]] if doubts[i] or lost else [])]
         present = tuple(v for v in values if v is not None and v != "")
         lines.append(
             _NewLine(

@@ -6,8 +6,9 @@ connection.
 
 What can fail here, and what then happens:
 - the connector makes no fields, or takes none of that name or type → ConfigError when it is planned.
-- earlier runs have written the field, and somebody archived it since → ConfigError when it is planned, until every
-  record is sent whole.
+- earlier runs have written the field, and somebody archived it since → the plan says so; the field is made again, and
+  every record that had a value of it is sent that value again.
+- the process dies between forgetting those values and sending them → they are planned again by the next run.
 - the credentials do not suffice → Denied when it is planned; nothing was sent.
 - the process dies between two fields → the next plan makes those that are left; a field that stands is made no second
   time. A rollback leaves fields where they are: people may use them by then.
@@ -15,12 +16,12 @@ What can fail here, and what then happens:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from revetl.destinations.base import Destination, DestinationField, FieldType
 from revetl.destinations.capabilities import MakesFields
 from revetl.errors import ConfigError, Problem
-from revetl.state.sync_tables import SyncTables
+from revetl.state.sync_tables import SyncTables, row_hash
 from revetl.sync.plan import key_property
 from revetl.sync.plan.field_types import Kind, kind_of
 from revetl.warehouse.sql import ident
@@ -55,25 +56,36 @@ async def to_make(
     return {name: field.type for name, field in new.items()}
 
 
-def refuse_written(tables: SyncTables, new: Sequence[str]) -> None:
-    """ConfigError for fields that would be made and that earlier runs have written: somebody archived them since. Made
-    again they would be empty, and records that did not change would get no value. Reads only."""
-    if not new:
-        return
-    stored = {f.name: ident(f.stored) for f in tables.fields}
-    counted = ", ".join(f"count(NULLIF(CAST({stored[name]} AS VARCHAR), ''))" for name in new)
-    written = tables.warehouse.numbers(f"SELECT {counted} FROM {tables.snapshot}")
-    at = f"{tables.spec.where or f'sync {tables.spec.name}'}: create_properties"
-    lost = [
-        Problem(
-            f"{at}: {name} is gone, though {n:,} record(s) were given a value of it: somebody archived it",
-            hint="`--full-refresh` makes it and sends all records whole. Else leave the column out of the model.",
-        )
-        for name, n in zip(new, written, strict=True)
-        if n
+def forget_gone(tables: SyncTables, fields: Mapping[str, DestinationField]) -> list[str]:
+    """What we sent into a field that `fields`, the destination's, have no more stands nowhere: the snapshot forgets it.
+    So this plan, or the first after a person made the field again, has a line for each record that lacks its value;
+    where the field was restored with its values, they are read back equal. Returns a sentence for each such field.
+    Before the model is compared; safe to repeat."""
+    gone = [f for f in tables.fields if f.name not in fields and f.name != tables.spec.match_on]
+    if not gone:
+        return []
+    stood = {f.name: f"NULLIF(CAST({ident(f.stored)} AS VARCHAR), '') IS NOT NULL" for f in gone}
+    counted = ", ".join(f"count(*) FILTER (WHERE {stood[f.name]})" for f in gone)
+    counts = tables.warehouse.numbers(f"SELECT {counted} FROM {tables.snapshot}")
+    lost = [(f, n) for f, n in zip(gone, counts, strict=True) if n]
+    if not lost:
+        return []
+    names = {f.name for f, _ in lost}
+    left = [f"CAST(NULL AS {f.type})" if f.name in names else ident(f.stored) for f in tables.fields]
+    tables.warehouse.execute(
+        f"""
+        UPDATE {tables.snapshot}
+        SET
+            {", ".join(f"{ident(f.stored)} = NULL" for f, _ in lost)},
+            row_hash = CASE WHEN row_hash IS NOT NULL THEN {row_hash(left)} END
+        WHERE {" OR ".join(stood[f.name] for f, _ in lost)}
+        """
+    )
+    return [
+        f"{f.name} is gone there, though {n:,} record(s) were given a value of it: somebody archived it. The values are"
+        " sent again"
+        for f, n in lost
     ]
-    if lost:
-        raise ConfigError(lost)
 
 
 async def make(tables: SyncTables, destination: Destination) -> None:

@@ -40,6 +40,7 @@ from revetl.model import NOT_APPLIED
 from revetl.state.outcomes import NOT_FOUND
 from revetl.state.sync_tables import SyncTables
 from revetl.sync.plan import removals, same_record, standing_comparison
+from revetl.sync.plan.lines import EQUAL
 from revetl.sync.plan.standing_comparison import StandingComparison
 from revetl.sync.plan.summary import Refresh
 from revetl.sync.readback import CHUNK_ROWS, read_back
@@ -50,7 +51,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 GONE = "is not at the destination any more"
-EQUAL = "stands there with these values already"
 THEIRS = "left as it stands, for nothing says that it is ours: "
 _UNDECIDED = "outcome IS NULL AND op <> 'create' AND destination_id IS NOT NULL"
 

@@ -75,11 +75,15 @@ class StandingComparison:
         identity = self._identity(row, match)
         # Of who left, `removals` has to see whose the record is.
         looked_at = row["leaves"] and (identity[0] != identity[1] or bool(match.former_ids))
-        of_interest = merged or looked_at or self._again or bool(self._ruled.intersection(left))
+        # In doubt, that it was read is worth knowing: else a record of which a field is withheld stays in doubt.
+        doubted = row["op"] == "update" and row["in_doubt"]
+        of_interest = merged or looked_at or doubted or self._again or bool(self._ruled.intersection(left))
         if as_known and not of_interest and len(left) == len(changed):
             return None
         found = {name: match.fields.get(name) for name in left}
-        keep = row["op"] == "update" and (not as_known or self._again or bool(self._ruled.intersection(left)))
+        keep = row["op"] == "update" and (
+            not as_known or doubted or self._again or bool(self._ruled.intersection(left))
+        )
         return (
             row["ordinal"],
             match.destination_id,

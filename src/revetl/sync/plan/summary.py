@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from revetl.model import Scalar
+from revetl.sync.links.link_plan import LinkChange
 from revetl.sync.links.links_table import LinkCounts
 from revetl.sync.plan.basis import PlanBasis
 from revetl.sync.plan.forecast import PlanForecast
@@ -148,6 +149,7 @@ class PlanSummary(RecordCounts, FieldCounts):
     requests: int = 0  # writes that it takes
     forecast: PlanForecast | None = None  # None without a destination
     links: LinkCounts = field(default_factory=LinkCounts)  # counted apart from records
+    link_samples: list[LinkChange] = field(default_factory=list)  # a few changes of each kind, where no run follows
     moved: int = 0  # unique values that one record gives up and another is given
     moves: list[ValueMove] = field(default_factory=list)  # a few of them, in their order
     waves: int = 1  # lines of a later wave are sent once all of an earlier one are answered

@@ -11,15 +11,15 @@ from revetl.destinations.capabilities import LooksUp, write_only
 from revetl.errors import ConfigError
 from revetl.model import RunRecord, Scalar, SyncSpec
 from revetl.state.sync_tables import SyncTables
-from revetl.sync import shared_records, typed_text
+from revetl.sync import shared_records, typed_text, vacated_fields
 from revetl.sync.batching import ask_in_batches
 from revetl.sync.merged_records import find_foreign
 from revetl.sync.readback import CHUNK_ROWS, KnownRow, NormalForms, read_back, read_by_id, require_readable
-from revetl.sync.rollback import vacated_fields, verdicts
+from revetl.sync.rollback import verdicts
 from revetl.sync.rollback.judge import RollbackChoices, RollbackJudge, match_value
 from revetl.sync.rollback.shared_verdicts import leave_shared
-from revetl.sync.rollback.vacated_fields import VacatedRecord
 from revetl.sync.sync_run import SyncRun
+from revetl.sync.vacated_fields import VacatedRecord
 
 
 async def decide(run: SyncRun, destination: Destination, undone: RunRecord, choices: RollbackChoices) -> None:

@@ -17,8 +17,8 @@ from revetl.sync import merged_records, typed_text
 from revetl.sync.plan import multi_select
 from revetl.sync.plan.policies import allows
 from revetl.sync.readback import KnownRow, NormalForms
-from revetl.sync.rollback.vacated_fields import VacatedField
 from revetl.sync.rollback.verdicts import EDITED_THERE, RollbackVerdict
+from revetl.sync.vacated_fields import VacatedField
 
 # The destination's clock and ours may differ by this much before a record counts as older than the run.
 _CLOCK_SKEW = timedelta(minutes=5)

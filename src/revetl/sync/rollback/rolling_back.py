@@ -13,8 +13,9 @@ from dataclasses import dataclass, field, replace
 from revetl.context import RunContext
 from revetl.destinations.base import Destination
 from revetl.destinations.capabilities import PublishesRuns, requests_of, write_only
-from revetl.errors import GuardrailError
+from revetl.errors import ConfigError, GuardrailError
 from revetl.model import Operation, RunRecord, RunStatus, SyncSpec
+from revetl.state import snapshot
 from revetl.sync import restored
 from revetl.sync.apply import recovery
 from revetl.sync.apply.applier import apply_plan
@@ -79,8 +80,12 @@ async def roll_back(
     options: RollbackOptions = RollbackOptions(),
 ) -> RollbackReport:
     """Takes back run `undone` of this sync. Safe to repeat, and to repeat after a crash at any point: what is restored
-    already is seen to stand there. Raises as `run_sync`."""
+    already is seen to stand there. Raises as `run_sync`, and ConfigError where the sync remembers nothing that it sent:
+    it was disconnected."""
     started_s = ctx.clock.monotonic()
+    if not await again(ctx, lambda: ctx.offload(snapshot.stands, ctx.warehouse, spec.name)):
+        message = f"{spec.name} remembers no record of {spec.destination} {spec.object}: nothing can be taken back"
+        raise ConfigError(message, hint="A disconnect forgot them. Connected again, the next sync finds them.")
     async with under_lease(ctx, spec) as run:
         # What an earlier run left is a sync's: merged with its rules, or a value that they kept would be lost here.
         await again(run.ctx, lambda: recovery.heal(run, destination))

@@ -10,6 +10,7 @@ from revetl.model import Scalar
 from revetl.privacy.suppressions import is_alias
 from revetl.state.schema import create_table
 from revetl.state.sync_tables import SyncTables
+from revetl.sync.outcome_histories import another_key, keys_of_ids
 from revetl.warehouse.sql import ident
 
 if TYPE_CHECKING:
@@ -102,21 +103,6 @@ def written_by(tables: SyncTables, run_id: str, keys: Sequence[str], *, batch_ro
         [run_id, tables.spec.name, *keys],
         batch_rows=batch_rows,
     )
-
-
-def keys_of_ids(tables: SyncTables) -> str:
-    """A SELECT of (destination_id, low, high): the keys that have a record today, of which there should be one."""
-    return f"""
-            SELECT destination_id, min(key) AS low, max(key) AS high
-            FROM {tables.snapshot}
-            WHERE destination_id IS NOT NULL
-            GROUP BY destination_id
-        """
-
-
-def another_key(alias: str) -> str:
-    """The key that has the record of this row today, where it is another one; over `keys_of_ids` as `x`."""
-    return f"CASE WHEN x.low <> {alias}.key THEN x.low WHEN x.high <> {alias}.key THEN x.high END"
 
 
 def leave_withheld(tables: SyncTables, withheld: Sequence[tuple[str, str, str, bool]]) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from revetl.privacy.suppressions import is_alias
 from revetl.state.sync_tables import SyncTables
-from revetl.sync.rollback.verdicts import keys_of_ids
 
 
 def by_record(tables: SyncTables, among: str = "TRUE") -> str:
@@ -29,3 +28,18 @@ def by_record(tables: SyncTables, among: str = "TRUE") -> str:
         LEFT JOIN ({keys_of_ids(tables)}) y ON y.destination_id = o.destination_id
         WHERE y.destination_id IS NULL
         """
+
+
+def keys_of_ids(tables: SyncTables) -> str:
+    """A SELECT of (destination_id, low, high): the keys that have a record today, of which there should be one."""
+    return f"""
+            SELECT destination_id, min(key) AS low, max(key) AS high
+            FROM {tables.snapshot}
+            WHERE destination_id IS NOT NULL
+            GROUP BY destination_id
+        """
+
+
+def another_key(alias: str) -> str:
+    """The key that has the record of this row today, where it is another one; over `keys_of_ids` as `x`."""
+    return f"CASE WHEN x.low <> {alias}.key THEN x.low WHEN x.high <> {alias}.key THEN x.high END"

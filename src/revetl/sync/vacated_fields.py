@@ -1,9 +1,10 @@
 """Fields that a run of ours emptied so that unique values could move in a circle (`sync/apply/waves.py`), and that were
-not given their new value: the process died, or the destination was away.
+not given their new value: the process died, the destination was away, or the record was refused and its field could
+not be given its earlier value back.
 
-Such an emptiness is nobody's edit, and never what stood before. Whoever takes back asks here, over all runs of the
-sync: syncs, rollbacks, disconnects, undone sagas. What stood before an outcome is what was emptied where the outcome
-found the emptiness; and a field that stands empty counts as holding what was emptied.
+Such an emptiness is nobody's edit, and never what stood before. Whoever takes back, compares or sends the record again
+asks here, over all runs of the sync: syncs, rollbacks, disconnects, undone sagas. What stood before an outcome is what
+was emptied where the outcome found the emptiness; and a field that stands empty counts as holding what was emptied.
 
 An outcome says that fields were emptied, not which: any field of it may be that the destination lets be empty for a
 while (`DestinationField.vacatable`). The oldest outcome comes first.
@@ -12,18 +13,19 @@ while (`DestinationField.vacatable`). The oldest outcome comes first.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any
 
 from revetl.clock import naive
+from revetl.model import Scalar
 from revetl.state.outcomes import VACATED
 from revetl.state.sync_tables import SyncTables
 from revetl.sync import typed_text
+from revetl.sync.outcome_histories import by_record
 from revetl.sync.readback import CHUNK_ROWS
-from revetl.sync.rollback.histories import by_record
 from revetl.warehouse.sql import literal
 
 _BEFORE_ALL = datetime(1971, 1, 1, tzinfo=UTC)
@@ -87,27 +89,57 @@ class VacatedRecord:
 def of_run(tables: SyncTables, run_id: str, vacatable: Collection[str]) -> dict[str, VacatedRecord]:
     """Key → record, of those that the run wrote and of which a field was emptied by any run. Reads only. Memory holds
     these records, of which a circle of values makes one."""
-    outcomes, sync = tables.shared("outcomes"), tables.spec.name
-    emptied = f"FROM {outcomes} v WHERE v.sync = ? AND v.error_code = {literal(VACATED)}"
-    if not vacatable or not tables.warehouse.rows(f"SELECT 1 {emptied} LIMIT 1", [sync]):
-        return {}
+    wrote = f"SELECT w.key FROM {tables.shared('outcomes')} w WHERE w.run_id = ? AND w.sync = ?"
+    found: dict[str, VacatedRecord] = {}
+    for key, history in _histories(tables, vacatable, wrote, [run_id, tables.spec.name]):
+        if (record := _record(history, run_id, vacatable)) is not None:
+            found[key] = record
+    return found
+
+
+def left_empty(tables: SyncTables, vacatable: Collection[str]) -> dict[str, Mapping[str, VacatedField]]:
+    """Key → the fields that stand empty by us, unless somebody filled them since: of the records in doubt, for a record
+    of which a field was emptied is in doubt until that field has a value. Reads only."""
+    in_doubt = f"SELECT n.key FROM {tables.snapshot} n WHERE n.row_hash IS NULL"
+    found: dict[str, Mapping[str, VacatedField]] = {}
+    for key, history in _histories(tables, vacatable, in_doubt, []):
+        vacated = VacatedFields(vacatable)
+        for row in history:
+            vacated.take_in(row)
+        if vacated.fields:
+            found[key] = vacated.fields
+    return found
+
+
+def any_emptied(tables: SyncTables) -> bool:
+    """Whether a run of this sync may have left a field empty. Reads only; spares asking the destination for its fields
+    where none has."""
+    emptied = f"SELECT 1 FROM {tables.shared('outcomes')} v WHERE v.sync = ? AND v.error_code = ? LIMIT 1"
+    return bool(tables.warehouse.rows(emptied, [tables.spec.name, VACATED]))
+
+
+def _histories(
+    tables: SyncTables, vacatable: Collection[str], keys: str, params: Sequence[Scalar]
+) -> Iterator[tuple[str, Iterator[Mapping[str, Any]]]]:
+    """(key, outcomes from the oldest on) of the records of which a field was emptied by any run, among those whose key
+    of today the SELECT `keys` gives."""
+    sync = tables.spec.name
+    if not vacatable or not any_emptied(tables):
+        return
+    emptied = f"FROM {tables.shared('outcomes')} v WHERE v.sync = ? AND v.error_code = {literal(VACATED)}"
     among = f"(o.key IN (SELECT v.key {emptied}) OR o.destination_id IN (SELECT v.destination_id {emptied}))"
     chunks = tables.warehouse.stream(
         f"""
         SELECT h.now_key, h.key, h.run_id, h.op, h.status, h.error_code, h.changed_fields, h."before", h."after"
         FROM ({by_record(tables, among)}) h
-        WHERE h.now_key IN (SELECT w.key FROM {outcomes} w WHERE w.run_id = ? AND w.sync = ?)
+        WHERE h.now_key IN ({keys})
         ORDER BY h.now_key, h."at", h.run_id
         """,
-        [sync, naive(_BEFORE_ALL), sync, sync, run_id, sync],
+        [sync, naive(_BEFORE_ALL), sync, sync, *params],
         batch_rows=CHUNK_ROWS,
     )
-    found: dict[str, VacatedRecord] = {}
     rows = (row for chunk in chunks for row in chunk.to_pylist())
-    for key, history in groupby(rows, key=lambda row: str(row["now_key"])):
-        if (record := _record(history, run_id, vacatable)) is not None:
-            found[key] = record
-    return found
+    yield from groupby(rows, key=lambda row: str(row["now_key"]))
 
 
 def _record(history: Iterable[Mapping[str, Any]], run_id: str, vacatable: Collection[str]) -> VacatedRecord | None:
