@@ -62,6 +62,7 @@ OWN = {
     f"{GUIDES}/examples.md": {"*": "tests/cli/test_examples_guide.py::test_"},
     f"{GUIDES}/salesforce.md": {"*": "tests/cli/test_salesforce_guide.py::test_the_page"},
     f"{GUIDES}/alerts.md": {"*": "tests/cli/test_alerts_command.py::test_the_page"},
+    f"{GUIDES}/service.md": {"*": "tests/cli/test_service_guide.py::test_the_page"},
     f"{GUIDES}/slack.md": {"*": "tests/cli/test_slack_guide.py::test_the_page"},
     f"{GUIDES}/connect-any-api.md": {"*": "tests/cli/test_connect_any_api.py::test_the_page"},
     f"{GUIDES}/write-a-destination.md": {
