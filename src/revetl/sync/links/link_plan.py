@@ -66,13 +66,15 @@ async def plan_links(
     if only_plans:
         counts = await run.on_tables(_list, await _looked_at(run, destination, counts))
     in_plan = requests_of(destination)[0] - before
+    if counts.changes or counts.standing or counts.kept:
+        in_run += await today.requests(run, destination)
     return replace(counts, reads=in_plan + in_run)
 
 
 async def _compared(
     run: SyncRun, destination: Destination | None, now: datetime, full_refresh: bool
 ) -> tuple[LinkCounts, int]:
-    """The comparison as the run will make it, and how many requests that took which the run takes again."""
+    """The comparison as the run will make it, and how many more requests the run takes for it than were counted."""
     moved: list[MovedEnd] = []
     if destination is not None and isinstance(destination, ReadsBack):
         moved = await run.on_tables(_moved_ends)
@@ -83,11 +85,14 @@ async def _compared(
     await ahead.on_tables(following.follow, planned=True)
     requests = 0
     if destination is not None and moved:
+        at = [requests_of(destination)[0]]
         for object_ in sorted({end.object for end in moved}):
             await destination.describe(object_)
-        before = requests_of(destination)[0]
+        at.append(requests_of(destination)[0])
         ends = await ends_today(destination, moved)
-        requests = requests_of(destination)[0] - before
+        at.append(requests_of(destination)[0])
+        # The fields of an object are read once, whoever asks first: they are in no forecast.
+        requests = (at[2] - at[1]) - (at[1] - at[0])
         await ahead.on_tables(following.follow_moved, ends)
     counts = await ahead.on_tables(_compare, now, full_refresh)
     if destination is not None and moved:

@@ -48,6 +48,17 @@ async def learn(run: SyncRun, destination: Destination) -> bool:
     return moved
 
 
+async def requests(run: SyncRun, destination: Destination) -> int:
+    """How many `learn` takes for what was compared last."""
+    if not isinstance(destination, ReadsBack):
+        return 0
+    total = 0
+    for end in _ends(run.spec):
+        ids = await run.on_tables(_count, end)
+        total += -(-ids // destination.limits(end.object).read_rows)
+    return total
+
+
 class _End(NamedTuple):
     """The records of one sync, or those that are looked up by a field. `own`: those that are linked, not linked to."""
 
@@ -73,13 +84,20 @@ def _choose(tables: SyncTables, end: _End) -> None:
                 WHERE target = {literal(end.sync)} AND value NOT IN ({ids})
                 """
             )
+    references_table.choose(tables, _ids(tables, end))
+
+
+def _count(tables: SyncTables, end: _End) -> int:
+    return tables.warehouse.scalar(f"SELECT count(*) FROM ({_ids(tables, end)}) i", int)
+
+
+def _ids(tables: SyncTables, end: _End) -> str:
+    """A SELECT of `value`: the ids at this end of the links that are to be sent."""
     sent = f"FROM {tables.scratch('linkplan')} l WHERE l.op <> 'forget'"
     if end.own:
         read = f"SELECT p.key FROM {tables.plan} p WHERE coalesce(p.outcome, 'ok') = 'ok'"
-        ids = f"SELECT DISTINCT l.from_id AS value {sent} AND l.key NOT IN ({read})"
-    else:
-        ids = f"SELECT DISTINCT l.to_id AS value {sent} AND l.to_sync = {literal(end.sync)}"
-    references_table.choose(tables, ids)
+        return f"SELECT DISTINCT l.from_id AS value {sent} AND l.key NOT IN ({read})"
+    return f"SELECT DISTINCT l.to_id AS value {sent} AND l.to_sync = {literal(end.sync)}"
 
 
 def _remember(tables: SyncTables, end: _End, led: Mapping[str, str]) -> None:
