@@ -102,7 +102,9 @@ async def test_api4_what_one_request_and_one_token_may_take_is_bounded(world: Se
         assert deep.status_code in (400, 422)
         for query in ("limit=201", "limit=0", "limit=-1", "limit=x", "limit=5&limit=5"):
             assert (await client.get(f"/v1/runs?{query}", headers=headers)).status_code == 422, query
-        assert (await client.get(f"/v1/runs?after={'a' * 3_000}", headers=headers)).status_code == 414
+        assert (await client.get(f"/v1/runs?after={'a' * 3_000}", headers=headers)).status_code == 422
+        long = await client.get(f"/v1/runs?after={'a' * 20_000}", headers=headers)
+        assert (long.status_code, long.headers["content-type"]) == (414, "application/problem+json")
         world.clock.passed += 600
         codes = [(await client.get("/v1/plans", headers=headers)).status_code for _ in range(63)]
         assert codes[:60] == [200] * 60

@@ -24,6 +24,7 @@ PROBLEMS: Mapping[str, tuple[int, str]] = {
     "invalid": (422, "What was sent does not fit"),
     "too-large": (413, "What was sent is too large"),
     "too-many-requests": (429, "Too many requests"),
+    "address-too-long": (414, "The address is too long"),
     "wrong-media-type": (415, "The body is JSON"),
     "warehouse-busy": (503, "A run works in the database file"),
     "warehouse-away": (503, "The warehouse can't be used at this moment"),

@@ -13,7 +13,7 @@ MOST_ROWS = 200
 Line = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$")]
 Reason = Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_REASON, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$")]
 # A key of a record, or what begins one.
-KeyText = Annotated[str, StringConstraints(min_length=1, max_length=1_000)]
+KeyText = Annotated[str, StringConstraints(min_length=1, max_length=500)]
 Usd = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,4}(\.[0-9]{1,4})?$")]
 Inputs = Annotated[
     dict[Line, Line], Field(min_length=1, max_length=20, json_schema_extra={"additionalProperties": False})

@@ -15,7 +15,15 @@ from revetl.service.problems import MEDIA_TYPE, PROBLEMS
 
 _TEMPLATE = "#/components/schemas/{model}"
 _PATH_TEXT = {"type": "string", "minLength": 1, "maxLength": 200}
-_OF_EVERY = ("no-token", "not-allowed", "not-found", "invalid", "too-many-requests", "warehouse-busy")
+_OF_EVERY = (
+    "no-token",
+    "not-allowed",
+    "not-found",
+    "address-too-long",
+    "invalid",
+    "too-many-requests",
+    "warehouse-busy",
+)
 _OF_A_BODY = ("bad-request", "too-large", "wrong-media-type")
 _OF_AN_ACT = ("own-plan",)
 

@@ -55,6 +55,7 @@ _HEADERS = (
 )  # fmt: skip
 _FRESH_S = 5.0  # what many ask for is read once in so long
 _LONGEST_QUERY = 2_000
+_LONGEST_OF_API = 16_384  # two keys of 500 characters, each of which may take 12 bytes, and the rest
 _LOOK_FAILED = "The last look at the schedules failed. The log of the service says why."
 _NOBODY = Visitor(LOCAL_READER)
 _STATUSES = ("", "ok", "accepted", "rejected", "skipped", "unknown")
@@ -77,6 +78,9 @@ class _Guard:
         hosts = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
         if len(hosts) != 1 or _without_port(hosts[0]) not in HOSTS:
             response: ASGIApp = PlainTextResponse("This page answers on 127.0.0.1 and localhost alone.\n", 421)
+        elif scope["path"].startswith("/v1/"):
+            long = len(scope.get("query_string", b"")) > _LONGEST_OF_API
+            response = ServiceProblem("address-too-long", "Of 16 KiB at most.").response() if long else self._app
         elif len(scope.get("query_string", b"")) > _LONGEST_QUERY:
             response = PlainTextResponse("The address is too long.\n", 414)
         else:
