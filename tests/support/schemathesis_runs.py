@@ -62,13 +62,18 @@ def _try(operation: Any, mode: Any, world: ServiceWorld, found: ApiFindings, see
         world.clock.passed += 10  # no limit of requests is what is tried here
         given_key = (case.headers or {}).get("Idempotency-Key")
         headers = {"Authorization": f"Bearer {world.tokens['approver']}"}
+        if mode is GenerationMode.POSITIVE and given_key:  # a key that is drawn twice is no other request's
+            headers["Idempotency-Key"] = next(world.keys)
         response = case.call(headers=headers)
         found.by_status[response.status_code] += 1
         try:
             case.validate_response(response, headers=headers)
         except FailureGroup as group:
             said = "; ".join(f"{type(e).__name__}: {str(e)[:300]}" for e in group.exceptions)
-            found.failures.append(f"{operation.label} {mode.value} {response.status_code} key={given_key!r}: {said}")
+            found.failures.append(
+                f"{operation.label} {mode.value} {response.status_code} key={given_key!r}"
+                f" {case.query!r} {case.body!r}: {response.text[:200]} {said}"
+            )
 
     try:
         one()
