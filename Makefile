@@ -21,8 +21,12 @@ demo: setup  ## the main job on generated data: build, enrich, plan, sync; a sec
 
 test: lint unit  ## all checks and tests
 
+# A small statement costs DuckDB thousands of small allocations. Where glibc keeps more of what was freed, the statement
+# takes up to a fifth less time; without glibc this changes nothing.
+MALLOC := glibc.malloc.tcache_count=2000:glibc.malloc.trim_threshold=134217728:glibc.malloc.top_pad=16777216
+
 unit: setup-dev
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup --durations=30 tests
+	@GLIBC_TUNABLES=$(MALLOC) $(BIN)/python -m pytest -n 2 --dist loadgroup --durations=30 tests
 
 lint: setup-dev sql-lint
 	@$(BIN)/ruff format --check -q src tests benchmarks verification || { echo "run: make format"; exit 1; }
