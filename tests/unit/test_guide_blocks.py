@@ -63,6 +63,7 @@ OWN = {
     f"{GUIDES}/examples.md": {"*": "tests/cli/test_examples_guide.py::test_"},
     f"{GUIDES}/salesforce.md": {"*": "tests/cli/test_salesforce_guide.py::test_the_page"},
     f"{GUIDES}/alerts.md": {"*": "tests/cli/test_alerts_command.py::test_the_page"},
+    f"{GUIDES}/service.md": {"*": "tests/cli/test_service_guide.py::test_the_page"},
     f"{GUIDES}/slack.md": {"*": "tests/cli/test_slack_guide.py::test_the_page"},
     f"{GUIDES}/google-sheets.md": {"*": "tests/cli/test_google_sheets_guide.py::test_the_page"},
     f"{GUIDES}/recipes.md": {"yaml recipe=*": "tests/contract/test_recipes.py::test_a_recipe_sends_what_the_vendor_"},

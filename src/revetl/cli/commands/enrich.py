@@ -21,6 +21,7 @@ from revetl.cli.options import (
     project_options,
 )
 from revetl.cli.output import SafeStdout, echo
+from revetl.cli.reasons import reason_option
 from revetl.cli.terminal import Terminal
 from revetl.cli.waiting import wait_option
 from revetl.enrich.resolutions import RESOLUTIONS, Resolution
@@ -90,6 +91,7 @@ if TYPE_CHECKING:
 )
 @click.option("--yes", is_flag=True, help="Spend within the budgets without asking.")
 @click.option("--no-input", is_flag=True, help="Never ask; without --yes nothing is spent.")
+@reason_option
 @wait_option
 @json_option
 def command(
