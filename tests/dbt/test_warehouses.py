@@ -36,7 +36,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def build(output: dict[str, Any], directory: Path, command: str) -> None:
+def build(output: dict[str, Any], directory: Path, *command: str) -> None:
     profile = {"revetl_starter": {"target": "it", "outputs": {"it": output}}}
     (directory / "profiles.yml").write_text(json.dumps(profile), "utf-8")
     line = [
@@ -44,7 +44,7 @@ def build(output: dict[str, Any], directory: Path, command: str) -> None:
         "--no-use-colors",
         "--log-path",
         str(directory / "logs"),
-        command,
+        *command,
     ]
     line += ["--project-dir", str(REPOSITORY / "dbt_project"), "--profiles-dir", str(directory)]
     done = subprocess.run(
