@@ -8,7 +8,22 @@ from __future__ import annotations
 import sys
 import time
 
-from benchmarks import ceiling, ceilings, enrich, flat, growth, memory, order, plan, push, report, requests, wide
+from benchmarks import (
+    ceiling,
+    ceilings,
+    enrich,
+    flat,
+    growth,
+    lists,
+    memory,
+    order,
+    plan,
+    push,
+    report,
+    requests,
+    service_pages,
+    wide,
+)
 from benchmarks import help as help_
 
 WORKLOADS = {
@@ -25,6 +40,8 @@ WORKLOADS = {
     "order": order.measure,
     "enrich": enrich.measure,
     "growth": growth.measure,
+    "lists": lists.measure,
+    "service_pages": service_pages.measure,
 }
 
 

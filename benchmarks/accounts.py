@@ -14,6 +14,8 @@ import httpx
 
 from revetl.clock import Clock
 from revetl.destinations.base import Destination
+from revetl.destinations.google_sheets import Options as SheetsOptions
+from revetl.destinations.google_sheets import connect as connect_sheets
 from revetl.destinations.http import Options as HttpOptions
 from revetl.destinations.http import connect as connect_http
 from revetl.destinations.hubspot import HubSpot
@@ -113,6 +115,26 @@ def slack() -> Account:
 
     columns = {"message_key": "'p' || n", "text": "'v' || version || ' of ' || n"}
     return Account("Slack, one message a row", "#signups", "message_key", columns, connect)
+
+
+def google_sheets() -> Account:
+    def connect(clock: Clock, wire: httpx.AsyncBaseTransport) -> Destination:
+        base = f"{_ANYWHERE}/google_sheets"
+        consent = {
+            "client_id": "app",
+            "client_secret": "a-word",
+            "refresh_token": "a-word",
+            "token_url": f"{base}/token",
+        }
+        given = {
+            "base_url": base,
+            "spreadsheet_id": "1SandboxSpreadsheetThatIsSharedWithYou",
+            "auth": {"type": "oauth_refresh_token", **consent},
+        }
+        return connect_sheets("sheets", SheetsOptions.model_validate(given), clock, wire)
+
+    columns = {"id": "'p' || n", "name": "'v' || version", "email": "'p' || n || '@corp.example'"}
+    return Account("Google Sheets", "Customers", "id", columns, connect)
 
 
 @dataclass

@@ -15,6 +15,7 @@ ACCOUNTS = (
     accounts.http_batch(),
     accounts.http_single(),
     accounts.slack(),
+    accounts.google_sheets(),
 )
 
 

@@ -52,7 +52,7 @@ KINDS = (
     DefinitionKind("files", 8, (7,)),
     DefinitionKind("membership of a list", 6, (4,)),
     DefinitionKind("Mailchimp", 6, (11,)),
-    DefinitionKind("a sheet of Google Sheets", 6, lacks="there is no connector for sheets"),
+    DefinitionKind("a sheet of Google Sheets", 6, (13,)),
     DefinitionKind("anything else", 27, lacks="the survey does not say what these need, so none is counted"),
 )
 

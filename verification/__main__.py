@@ -27,6 +27,7 @@ PROOFS = (
     "faults",
     "identifiers",
     "golden_ids",
+    "match_reviews",
     "warehouses",
     "canaries",
     "enrich_kills",
@@ -35,6 +36,7 @@ PROOFS = (
     "calibration",
     "list_calibration",
     "service_kills",
+    "api",
 )
 # Variable of the environment → its value in the short form.
 SHORT = {
@@ -43,6 +45,7 @@ SHORT = {
     "REVETL_PEOPLE_STEPS": "15000",
     "REVETL_MUTANTS": "25",
     "REVETL_SERVICE_KILLS": "20",
+    "REVETL_API_EXAMPLES": "10",
     "REVETL_ID_HISTORIES": "800",
     "REVETL_CONNECTOR_KILLS": "60",
 }

@@ -21,6 +21,8 @@ from revetl.clock import Clock, SystemClock
 from revetl.destinations.base import Destination
 from revetl.destinations.files.connector import Files, store_of
 from revetl.destinations.files.options import Options as FilesOptions
+from revetl.destinations.google_sheets import GoogleSheets
+from revetl.destinations.google_sheets import Options as SheetsOptions
 from revetl.destinations.http import Options as HttpOptions
 from revetl.destinations.http import connect as connect_http
 from revetl.destinations.hubspot import HubSpot
@@ -99,6 +101,7 @@ def places(stack: ExitStack, folder: Path) -> tuple[list[Place], list[str]]:
         lambda: _http_batch(url),
         lambda: _slack(url),
         lambda: _slack_webhook(url),
+        lambda: _google_sheets(url),
         *(partial(_sql, kind, stack) for kind in VENDORS),
         *(partial(_files, kind, folder / f"files-{n}") for n, kind in enumerate(("a folder", "S3", "SFTP"))),
     ]
@@ -249,6 +252,26 @@ def _messages(url: str, channel: str) -> Standing:
         cursor = answer["response_metadata"]["next_cursor"]
         if not cursor:
             return _by_key(found)
+
+
+def _google_sheets(url: str) -> Place:
+    base, id_ = f"{url}/google_sheets", "1SandboxSpreadsheetThatIsSharedWithYou"
+    account = {"client_id": "app", "client_secret": "a-word", "refresh_token": "a-word"}
+    auth = {"type": "oauth_refresh_token", **account, "token_url": f"{base}/token"}
+    options = {"base_url": base, "spreadsheet_id": id_, "auth": auth, "batch_rows": 5, "requests_per_min": 300}
+    form = {"grant_type": "refresh_token", **account}
+    token = _json(f"{base}/token", form=form)["access_token"]  # for an hour
+
+    def connect(clock: Clock, fuse: Fuse) -> Destination:
+        transport = DeadlyTransport(default_transport(url), fuse)
+        return GoogleSheets("crm", SheetsOptions.model_validate(options), clock, transport=transport)
+
+    def standing() -> Standing:
+        rows = _json(f"{base}/v4/spreadsheets/{id_}/values/Customers!A2:C", token=token).get("values", [])
+        return _by_key((row[0], row[2]) for row in rows)
+
+    columns = {"id": "key", "name": "value"}
+    return Place("Google Sheets", "once, looked for", "Customers", columns, "id", connect, standing)
 
 
 def _sql(kind: str, stack: ExitStack) -> Place:

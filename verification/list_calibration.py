@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import os
 import random
+import sys
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +27,7 @@ from revetl.enrich.forecasting.estimate import estimate
 from revetl.enrich.lists.columns import match_columns
 from revetl.enrich.lists.entity_table import entity_name, loaded
 from revetl.enrich.options import WaterfallOptions
+from revetl.enrich.report import EnrichReport, Estimate, ProviderReport, StageEstimate, VerifierEstimate
 from revetl.enrich.waterfall import WaterfallSpec
 from revetl.sandbox.inprocess import sandbox_in_process
 from revetl.sandbox.settings import SandboxSettings
@@ -33,11 +37,13 @@ from revetl.warehouse.duckdb import DuckDBWarehouse
 from tests.support.sandbox_world import company, person
 from tests.support.virtual_time import run_virtual
 from verification import vendors
-from verification.calibration import ORDERS, VERIFIER, Guess
+from verification.calibration import AT_ONCE, ORDERS, VERIFIER, Guess
 from verification.makespan import truth
 from verification.vendors import PEOPLE, SPECS
 
 WORLDS = int(os.environ.get("REVETL_LIST_WORLDS", "12"))
+FIRST_SEED = int(os.environ.get("REVETL_FIRST_SEED", "0"))
+PROCESSES = int(os.environ.get("REVETL_LIST_PROCESSES", str(os.cpu_count() or 1)))
 GOLDEN = 480
 SIZE = 40
 INPUTS = ("first_name", "last_name", "company_domain", "email", "linkedin_url")
@@ -49,6 +55,7 @@ CUTS = {
     "all columns": INPUTS,
     "enriched": (*INPUTS, "job_title"),
 }
+PLACES = tuple((overlap, cut) for overlap in OVERLAPS for cut in CUTS)
 _TARGET = 0.94
 
 Row = dict[str, str | None]
@@ -102,7 +109,7 @@ def who(number: int, rng: random.Random) -> Row:
     profile = found.linkedin_url if rng.random() < 0.3 else None
     return {
         "first_name": found.first_name,
-        "last_name": f"{found.last_name}{number}",
+        "last_name": found.last_name,
         "company_domain": domain,
         "email": email,
         "linkedin_url": profile,
@@ -110,21 +117,33 @@ def who(number: int, rng: random.Random) -> Row:
     }
 
 
-def play(worlds: int, golden: int = GOLDEN, size: int = SIZE) -> Tally:
+def play(worlds: int, golden: int = GOLDEN, size: int = SIZE, first_seed: int = FIRST_SEED) -> Tally:
+    """Each world in a process of its own, since nothing is shared between two."""
+    together = Tally()
+    seeds = range(first_seed, first_seed + worlds)
+    with truth(golden + size * len(PLACES)) as folder, ProcessPoolExecutor(PROCESSES) as pool:
+        for tally in pool.map(partial(play_world, folder, golden, size), seeds):
+            for place, guesses in tally.guesses.items():
+                together.guesses.setdefault(place, []).extend(guesses)
+            together.over_greatest += tally.over_greatest
+    return together
+
+
+def play_world(folder: Path, golden: int, size: int, seed: int, places: Sequence[tuple[float, str]] = PLACES) -> Tally:
     tally = Tally()
-    with truth(golden + size * len(OVERLAPS) * len(CUTS)) as folder:
-        for world in range(worlds):
-            run_virtual(_world(tally, folder, world, golden, size))
+    run_virtual(_world(tally, folder, seed, golden, size, places))
     return tally
 
 
-async def _world(tally: Tally, folder: Path, seed: int, golden: int, size: int) -> None:
+async def _world(
+    tally: Tally, folder: Path, seed: int, golden: int, size: int, of: Sequence[tuple[float, str]]
+) -> None:
     spec = waterfall(ORDERS[seed % len(ORDERS)])
-    specs = vendors.hurried(spec.provider_names, batch=100)
+    specs = vendors.hurried(spec.provider_names, batch=100, at_once=AT_ONCE)
     rng, clock = random.Random(seed), LoopClock()
     warehouse = DuckDBWarehouse(":memory:", threads=1)
     settings = SandboxSettings(truth=folder, seed=seed, limited=False)
-    places = [(overlap, cut) for overlap in OVERLAPS for cut in CUTS]
+    places = list(of)
     rng.shuffle(places)
     records = {f"g{i}": who(i, rng) for i in range(golden)}
     known, strangers = list(records), iter(range(golden, golden + size * len(places)))
@@ -151,8 +170,24 @@ async def _world(tally: Tally, folder: Path, seed: int, golden: int, size: int) 
             guess = Guess("cost", float(said.low_usd), float(said.expected_usd), float(said.high_usd), float(usd))
             tally.guesses.setdefault((overlap, cut), []).append(guess)
             tally.over_greatest += usd > said.greatest_usd
+            if not guess.inside:
+                _say_miss(f"world {seed}, list {number}, {overlap:.0%} golden, {cut}", said, report)
             await clock.sleep(3600)
     warehouse.close()
+
+
+def _say_miss(where: str, said: Estimate, report: EnrichReport) -> None:
+    """For whoever looks for the reason: what was foreseen of each provider, and what came."""
+    foreseen: list[StageEstimate | VerifierEstimate] = [*said.stages, *said.verifiers]
+    by_provider = []
+    for row in foreseen:
+        came = report.providers.get(row.provider, ProviderReport())
+        by_provider.append(
+            f"{row.provider}: {row.expected_lookups} of {row.lookups} lookups, ${row.expected_usd};"
+            f" {came.asked} asked, {came.hits} hits, ${came.spent_usd}"
+        )
+    interval = f"${report.spent_usd} outside of ${said.low_usd} to ${said.high_usd}"
+    print("\n  ".join([f"{where}: {interval}", *by_provider]), file=sys.stderr, flush=True)
 
 
 def _context(warehouse: Warehouse, clock: LoopClock, run_id: str) -> RunContext:
@@ -184,7 +219,7 @@ def _found(warehouse: Warehouse) -> dict[str, Row]:
 
 def measure() -> Section:
     tally = play(WORLDS)
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for (overlap, cut), guesses in sorted(tally.guesses.items()):
         inside = sum(guess.inside for guess in guesses)
         foreseen = sum(guess.expected for guess in guesses)
@@ -199,7 +234,7 @@ def measure() -> Section:
     return Section(
         title="Estimates of lists",
         workload=(
-            f"{len(tally.all)} lists of {SIZE} people in {WORLDS} worlds, seeded: {GOLDEN} golden records are enriched, then "
+            f"{len(tally.all)} lists of {SIZE} people in {WORLDS} worlds from the seed {FIRST_SEED} on: {GOLDEN} golden records are enriched, then "
             "lists of strangers, of golden records or half of each, with different columns, against the sandbox's "
             "correlated vendors. Was the spend inside the estimate's interval of 95 %?"
         ),

@@ -47,13 +47,14 @@ def at(hours: float) -> ShiftedClock:
     return ShiftedClock(datetime(2026, 6, 10, tzinfo=UTC) + timedelta(hours=hours))
 
 
-def hurried(names: Iterable[str], *, batch: int) -> dict[str, ProviderSpec]:
-    """The specs without limits, in batches of `batch`, with jobs that are polled for at once."""
-    return {name: _hurried(SPECS[name], batch) for name in names}
+def hurried(names: Iterable[str], *, batch: int, at_once: int = ASK_AT_ONCE) -> dict[str, ProviderSpec]:
+    """The specs without limits, in batches of `batch`, `at_once` calls at a time, with jobs that are polled for at
+    once."""
+    return {name: _hurried(SPECS[name], batch, at_once) for name in names}
 
 
-def _hurried(spec: ProviderSpec, batch: int) -> ProviderSpec:
-    changes: dict[str, Any] = {"limits": EndpointLimits(concurrency=ASK_AT_ONCE)}
+def _hurried(spec: ProviderSpec, batch: int, at_once: int) -> ProviderSpec:
+    changes: dict[str, Any] = {"limits": EndpointLimits(concurrency=at_once)}
     if spec.batch is not None:
         changes["batch"] = spec.batch.model_copy(update={"size": batch})
     if spec.job is not None:

@@ -182,6 +182,7 @@ class SyncSpec:
     `create_properties`: columns for which a field is made where the destination has none of that name.
     `beside`: (name, `match_on`) of other syncs that create records of the object and name no such field.
     `where` names the declaring file for messages. `renamed_from`: the name under which its state was kept before.
+    `redirects`: golden_id → current_golden_id, of keys that are over: who left since two became one is not removed.
     `metadata`: fields that tell of the run; they are no columns, so they make no record differ.
     """
 
@@ -203,6 +204,7 @@ class SyncSpec:
     beside: tuple[tuple[str, str | None], ...] = ()
     where: str = ""
     renamed_from: str | None = None
+    redirects: Relation | None = None
 
     @property
     def sent_columns(self) -> tuple[str, ...]:

@@ -29,6 +29,7 @@ TAKEN = {
     "kin__users": 1,
     "salesforce__accounts": 1,
     "salesforce__contacts": 1,
+    "sheets__customers": 2,
     "slack__signups": 1,
 }
 
@@ -62,6 +63,7 @@ def test_the_page(tmp_path: Path) -> None:
                 else:
                     somebody.run(block)
             sandbox = somebody.environ["SANDBOX"]
+            tab = httpx.get(f"{sandbox}/_sandbox/stats").json()["google_sheets"]["rows"]
             kin = httpx.get(f"{sandbox}/any_api/rest/users", headers={"x-api-key": "k"}).json()["data"]
         assert postgres.ask("SELECT email, score FROM scores ORDER BY 1", "examples") == [
             ("ann@example.com", 92),
@@ -77,6 +79,7 @@ def test_the_page(tmp_path: Path) -> None:
     assert ask("select hubspot_owner_id, dealstage from revetl.snapshot__hubspot__deals") == [
         ("710001", "contractsent")
     ]
+    assert tab == {"Customers": 2, "Notes": 0}
     [user] = kin
     assert (user["address"], user["tags"]) == ({"city": "Riga", "zip": "LV-1010"}, ["vip", "beta"])
     [run] = read_runs(files_in_bucket(s3, "exports-of-examples", "orders/"), "orders")

@@ -21,10 +21,13 @@ MATCHING = {
 
 def parsed(root: Path) -> None:
     """As dbt would have parsed the project as it stands."""
-    pairs = model("member_pairs", columns=("left_key",))
+    members = model("members", columns=("id", "name", "mail"))
+    pairs = model("member_pairs", columns=("left_key",), parents=("model.tiny.members",))
     pairs["config"]["meta"] = {"matching": MATCHING}
     patterns = model("member_patterns", columns=("sample",), parents=("model.tiny.member_pairs",))
-    write_manifest(root, pairs, patterns, model("golden_members", columns=("entity", "record_key", "golden_id")))
+    clusters = model("member_clusters", columns=("node", "cluster"), parents=("model.tiny.member_pairs",))
+    golden = model("golden_members", columns=("entity", "record_key", "golden_id"))
+    write_manifest(root, members, pairs, patterns, clusters, golden)
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +45,19 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
             ) t(sample, name_level, mail_level, n_pairs, n_records)
             """
         )
+        db.execute(
+            """
+            CREATE TABLE members AS FROM (VALUES
+                ('a', 'Ann', 'ann@x.example'), ('b', 'Anne', 'ann@x.example'), ('c', '=cmd|calc', NULL)
+            ) t(id, name, mail)
+            """
+        )
+        db.execute(
+            """
+            CREATE TABLE member_pairs AS FROM (VALUES ('a', 'b', 7.5), ('b', 'c', -3.0)) t(left_key, right_key, weight)
+            """
+        )
+        db.execute("CREATE TABLE member_clusters AS FROM (VALUES ('a', 'a'), ('b', 'a'), ('c', 'c')) t(node, cluster)")
         db.execute("CREATE SCHEMA main_before")
         head = "(entity VARCHAR, record_key VARCHAR, golden_id VARCHAR)"
         db.execute(f"CREATE TABLE golden_members {head}")
@@ -111,6 +127,47 @@ def test_evaluate_scores_against_labels(root: Path, tmp_path: Path, capsys: pyte
     twice = write(tmp_path / "twice.csv", "record,person\na,p1\na,p2\n")
     code, _, err = call(capsys, "match", "evaluate", "golden_members", str(twice), "--project-dir", str(root))
     assert (code, f"{twice}:3" in err) == (2, True)
+
+
+def test_a_review_is_drawn_filled_in_and_read(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, picture = tmp_path / "review.csv", tmp_path / "curve.svg"
+    review = ("match", "review", "member_pairs", "member_clusters", "--out", str(path), "--project-dir", str(root))
+    evaluate = ("match", "evaluate", "member_clusters", str(path), "--project-dir", str(root))
+    code, out, _ = call(capsys, *review, "--json")
+    assert (code, json.loads(out)["n_pairs"], json.loads(out)["columns"]) == (0, 2, ["name", "mail"])
+    assert "Ann" not in out
+    assert "cmd" not in out
+    rows = list(csv.reader(path.read_text("utf-8-sig").splitlines()))
+    assert rows[0][:5] == ["same", "name (left)", "name (right)", "mail (left)", "mail (right)"]
+    assert {"'=cmd|calc", "Ann", "Anne"} <= {cell for row in rows[1:] for cell in row}
+    assert call(capsys, *review)[0] == 2  # it is there already
+    assert "nobody has answered" in call(capsys, *evaluate)[2]
+    for row in rows[1:]:
+        row[0] = "yes" if row[-3].startswith("joined") else "no"
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file, delimiter=";").writerows(rows)
+    code, out, _ = call(capsys, *evaluate, "--svg", str(picture), "--json")
+    found = json.loads(out)
+    assert (code, found["scores"]) == (0, None)
+    assert found["review"]["precision"] == {"value": 1.0, "low": 1.0, "high": 1.0}
+    assert found["review"]["recall"]["value"] == 1.0
+    assert [point["threshold"] for point in found["curve"]] == [-3.0, 7.5]
+    assert "<desc" in picture.read_text("utf-8")
+    code, out, _ = call(capsys, *evaluate)
+    assert (code, "1.000  (1.000 to 1.000)" in out, "joined, 4 to 8 bits" in out) == (0, True, True)
+    code, _, err = call(capsys, "match", "review", "golden_members", "member_clusters", "--project-dir", str(root))
+    assert (code, "--records" in err) == (2, True)
+
+
+def test_labels_draw_the_curve_of_the_weights_that_clusters_go_by(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    labels = write(tmp_path / "labels.csv", "record,person\na,p1\nb,p1\nc,p2\n")
+    evaluate = ("match", "evaluate", "member_clusters", str(labels), "--project-dir", str(root))
+    code, out, _ = call(capsys, *evaluate)
+    assert (code, "best at 7.5 bits: precision 1.0000, recall 1.0000" in out) == (0, True)
+    code, _, err = call(capsys, *evaluate, "--pairs", "member_patterns")
+    assert (code, "no column 'weight'" in err) == (2, True)
 
 
 def test_diff_shows_who_becomes_one(root: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -40,6 +40,15 @@ MINIMAL: dict[str, dict[str, Any]] = {
         "auth": {"type": "oauth_client_credentials", "client_id": "app", "client_secret": "pat-secret-token"},
     },
     "slack": {"token": "pat-secret-token"},
+    "google_sheets": {
+        "spreadsheet_id": "1exampleExample",
+        "auth": {
+            "type": "oauth_refresh_token",
+            "client_id": "app",
+            "client_secret": "pat-secret-token",
+            "refresh_token": "pat-secret-token",
+        },
+    },
     "postgres": {"dbname": "crm", **DATABASE},
     "mysql": {"database": "crm", **DATABASE},
     "files": {"url": "file:///srv/exports"},
@@ -66,7 +75,8 @@ def test_every_connector_is_made_from_its_least_options(type_: str) -> None:
 @pytest.mark.parametrize("type_", registry.types())
 def test_a_misspelt_option_is_said_with_its_line(type_: str, tmp_path: Path) -> None:
     path = tmp_path / "connections.yml"
-    misspelt, meant = {"files": ("fromat: csv", "'format'")}.get(type_, ("concurency: 3", "'concurrency'"))
+    others = {"files": ("fromat: csv", "'format'"), "google_sheets": ("batch_row: 3", "'batch_rows'")}
+    misspelt, meant = others.get(type_, ("concurency: 3", "'concurrency'"))
     path.write_text("\n".join([*(f"{k}: {v!r}" for k, v in MINIMAL[type_].items()), misspelt]))
     with pytest.raises(ConfigError) as caught:
         parse(read_yaml(path), registry.options_model(type_))
@@ -132,6 +142,7 @@ def test_a_connector_of_another_package_is_found_by_its_entry_point(install: Ins
         "http_sink",
         "salesforce",
         "slack",
+        "google_sheets",
         "postgres",
         "mysql",
         "files",
@@ -170,7 +181,7 @@ def test_everything_that_lists_types_lists_those_of_other_packages(install: Inst
     connections.write_text(declared)
     debugged = json.loads(CliRunner().invoke(cli, ["debug", "--json", *where], catch_exceptions=False).stdout)
     checks = {c["check"]: (c["ok"], c["detail"]) for c in debugged}
-    types = "hubspot, http, http_sink, salesforce, slack, postgres, mysql, files"
+    types = "hubspot, http, http_sink, salesforce, slack, google_sheets, postgres, mysql, files"
     assert checks["connectors"] == (True, f"{types}, acme (revetl-acme 1.2)")
     assert checks["destination crm"] == (True, "here")
     connections.write_text(connections.read_text("utf-8").replace("type: acme,", "type: acmee,"))

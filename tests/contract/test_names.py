@@ -77,7 +77,7 @@ def test_records_are_found_by_key_beginning_match_value_and_id(warehouse: Wareho
     warehouse.execute("INSERT INTO revetl.snapshot__crm VALUES ('12', 'd-9', 'old@x.io')")
     spec = SyncSpec("crm", Relation("revetl", "crm"), "hub", "contacts", key="id", match_on="email")
     project: Any = SimpleNamespace(
-        manifest=SimpleNamespace(model_names=lambda: ()), syncs=lambda **_: [spec], state_schema="revetl"
+        manifest=SimpleNamespace(model_names=lambda: (), nodes={}), syncs=lambda **_: [spec], state_schema="revetl"
     )
     assert record_key(project, warehouse, "1") == "1", "a whole key is meant before the beginning of another"
     for text, key in (("3", "30"), ("ANN@X.IO", "1"), ("d-9", "12"), ("old@x.io", "12")):

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from revetl.accounts.audit import AuditLog
+from revetl.accounts.roles import Principal, Role
+from revetl.accounts.tokens import TokenTable
 from revetl.alerts.checking import look, tell, write_told
 from revetl.alerts.incidents import IncidentTables
 from revetl.alerts.spec import AlertsFile
@@ -19,6 +22,10 @@ from revetl.model import RunRecord
 from revetl.schedules.deciding import DueRun, ScheduleState, decide, first_seen
 from revetl.schedules.spec import Schedule, ScheduleSpec
 from revetl.schedules.tables import ScheduleTables
+from revetl.service.operations.accepting import Asker, OperationIntake, OperationRequest
+from revetl.service.operations.kinds import OperationKind
+from revetl.service.operations.running import FinishedCommand, OperationRunner
+from revetl.service.operations.tables import OperationTable, ServiceOperation
 from revetl.service.page.metrics import exposition
 from revetl.service.page.reading import overview, run_page
 from revetl.service.scheduling import SchedulingWorker, WorkerOptions, WorkerState
@@ -26,6 +33,7 @@ from revetl.state import runs
 from revetl.state.schema import create_all
 from revetl.usecases.schedule import Outlook
 from revetl.warehouse.base import Warehouse
+from tests.support.service_world import inline
 from tests.support.virtual_time import run_virtual
 from tests.support.warehouses import new_warehouse
 
@@ -130,3 +138,58 @@ def test_of_three_workers_one_works(warehouse: Warehouse) -> None:
         assert len({run.due_at for run in due}) == len(due)
 
     run_virtual(main())
+
+
+class Ended:
+    """In place of the command line."""
+
+    async def run(
+        self, operation: ServiceOperation, files: Mapping[str, bytes], stop: asyncio.Event
+    ) -> FinishedCommand:
+        return FinishedCommand(0, plan='{"sha256": "d1", "syncs": []}' if operation.kind == "plan" else None)
+
+
+def test_what_is_asked_is_kept_run_approved_and_logged_on_every_warehouse(warehouse: Warehouse) -> None:
+    """Two services: each operation is run by one of them, and once."""
+
+    @contextmanager
+    def door() -> Iterator[Warehouse]:
+        yield warehouse
+
+    async def work() -> list[ServiceOperation]:
+        clock = LoopClock(NOON)
+        made, _ = TokenTable(warehouse).create("ada", Role.OPERATOR, by="root", now=NOON)
+        TokenTable(warehouse).used([made.token_id], NOON)
+        runners = [
+            OperationRunner(door, Ended(), clock, f"w{i}", exclusive=False, lazy=False, offload=inline) for i in (1, 2)
+        ]
+        intake = OperationIntake(door, runners[0], clock, lambda: 1, offload=inline)
+        asker = Asker(made.principal, "api from 127.0.0.1")
+        asked = OperationRequest(kind=OperationKind.PLAN, subject="a", arguments={"syncs": ["a"]}, key="k", digest="d")
+        first, again = [await intake.accept(asker, asked) for _ in range(2)]
+        assert first.operation_id == again.operation_id
+        stop = asyncio.Event()
+        tasks = [asyncio.create_task(runner.run(stop)) for runner in runners]
+        await clock.sleep(5)
+        agreed = await intake.approve(Asker(Principal("grace", Role.APPROVER, "t2"), "page"), "d1", "fine")
+        assert agreed.approvers() == {"grace"}
+        await clock.sleep(1)
+        await intake.accept(
+            asker,
+            OperationRequest(kind=OperationKind.APPLY, subject="d1", arguments={"plan": "d1"}, key="k2", digest="d"),
+        )
+        await clock.sleep(5)
+        stop.set()
+        await asyncio.gather(*tasks)
+        return OperationTable(warehouse).newest(5)
+
+    found = run_virtual(work())
+    assert [(each.kind, each.status, each.attempts) for each in found] == [("apply", "done", 1), ("plan", "done", 1)]
+    log = AuditLog(warehouse).newest(10)
+    assert [event.action for event in log] == ["apply", "approve", "plan"]
+    assert [event.action for event in AuditLog(warehouse).newest(2, before=(log[0].at or NOON, log[0].event_id))] == [
+        "approve",
+        "plan",
+    ]
+    (token,) = TokenTable(warehouse).all()
+    assert (token.name, token.last_used_at) == ("ada", NOON)

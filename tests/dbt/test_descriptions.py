@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from revetl.state.schema import TABLES
 from tests.dbt.conftest import REPOSITORY, Built
@@ -130,3 +131,11 @@ def test_intermediate_models_live_in_intermediate(manifests: dict[str, Manifest]
     here = {node["name"] for node in models(manifests[project], "intermediate")}
     assert here == {node["name"] for node in every if node["name"].startswith("int_")}
     assert here
+
+
+def test_unit_tests_have_names_that_postgres_takes() -> None:
+    """dbt makes a relation of that name. Postgres takes 63 characters, and with one more the build ends there."""
+    files = [path for project, _ in PROJECTS.values() for path in (project / "models").rglob("*.yml")]
+    named = [test["name"] for path in files for test in yaml.safe_load(path.read_text("utf-8")).get("unit_tests", ())]
+    assert len(named) > 15
+    assert [name for name in named if len(name) > 63] == []

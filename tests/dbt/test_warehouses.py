@@ -28,7 +28,14 @@ from tests.support.warehouses import KINDS, SCHEMA, new_database
 REPOSITORY = Path(__file__).resolve().parents[2]
 RECORDS = 1_000
 SEED = 11
-MODELS = ("golden_contacts", "golden_companies", "golden_members", "hubspot__contacts", "hubspot__companies")
+MODELS = (
+    "golden_contacts",
+    "golden_companies",
+    "golden_members",
+    "golden_offered_values",
+    "hubspot__contacts",
+    "hubspot__companies",
+)
 
 # Three dbt builds take minutes; `python -m verification warehouses` does them, and the page has its result.
 pytestmark = pytest.mark.skipif(

@@ -179,6 +179,36 @@ def test_where_only_refusals_are_listed_silence_is_success_unless_the_list_is_in
     assert [o.status.value for o in outcomes] == statuses
 
 
+@pytest.mark.parametrize(
+    ("answer", "statuses"),
+    [
+        ({"message": "success"}, ["accepted", "accepted"]),
+        ({"errors": [{"index": 1}]}, ["accepted", "rejected"]),
+        ({"errors": [{"index": 0}, {"index": 1}]}, ["rejected", "rejected"]),
+        ({"errors": [{"index": 2}]}, ["unknown", "unknown"]),
+        ({"errors": [{"index": 1}, {"index": -1}]}, ["unknown", "rejected"]),
+        ({"errors": [{"index": True}]}, ["unknown", "unknown"]),
+        ([], ["unknown", "unknown"]),
+        ("success", ["unknown", "unknown"]),
+    ],
+)
+def test_a_refusal_may_name_the_place_of_its_record_in_the_request_and_be_left_out(
+    answer: Any, statuses: list[str]
+) -> None:
+    errors = {"at": "/errors", "by": "index", "key": "/index", "otherwise": "invalid", "optional": True}
+    users = {**USERS, "upsert": {**MANY, "results": errors, "unnamed": "accepted"}}
+    outcomes = Api(says(201, answer), users).write(change(email="a@x.io"), change(ordinal=1, email="b@x.io"))
+    assert [o.status.value for o in outcomes] == statuses
+
+
+def test_the_place_in_the_request_is_that_of_what_was_sent() -> None:
+    errors = {"at": "/errors", "by": "index", "key": "/n", "otherwise": "invalid", "optional": True}
+    users = {**USERS, "upsert": {**MANY, "results": errors, "unnamed": "ok"}}
+    changes = [change(photo=b"x"), change(ordinal=1), change(ordinal=2)]
+    outcomes = Api(says(207, {"errors": [{"n": 0}]}), users).write(*changes)
+    assert {o.ordinal: o.status.value for o in outcomes} == {0: "rejected", 1: "rejected", 2: "ok"}
+
+
 def test_a_record_without_a_form_is_refused_alone_by_its_field_and_without_its_value() -> None:
     users = {**USERS, "upsert": {**MANY, "results": {"at": "/r", "key": "/ref", "id": "/id"}}}
     api = Api(says(207, {"r": [{"ref": "k1", "id": "i1"}]}), users)

@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 
 from revetl.clock import LoopClock
-from revetl.enrich.execution.in_doubt import in_doubt, resolve
+from revetl.enrich.execution.in_doubt import CallInDoubt, in_doubt, resolve
 from revetl.enrich.lists.waiting_cells import waiting_cells
 from revetl.enrich.resolutions import Resolution
 from revetl.errors import Ambiguous
@@ -59,6 +59,16 @@ def test_a_person_says_how_a_call_ended(how: Resolution, spent: str, asked: int)
     assert warehouse.rows(committed) == [(Decimal(spent),)]
     vendors = providers(big=lambda _: hit("0.20", phone="+1"))
     assert enrich(warehouse, vendors, run_id="r3").asked == asked
+
+
+def test_a_call_is_found_by_the_name_of_whom_it_is_about() -> None:
+    call = CallInDoubt("r/1", "r", "w", "big.person", START, Decimal("0.2"), None, '["k1"]')
+    named = NamedCall(call, {"k1": {"first_name": "Ada", "last_name": "Lovelace", "company_name": "Acme Inc"}})
+    for said in ("ada  lovelace", "K1", "Acme Inc", "Ada Lovelace (Acme Inc)"):
+        assert named.is_about(said), said
+    for said in ("Ada L", "Grace Hopper", ""):
+        assert not named.is_about(said), said
+    assert not NamedCall(call, {"k1": {}}).is_about(" ")
 
 
 def test_cells_of_a_list_that_wait() -> None:

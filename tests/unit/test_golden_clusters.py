@@ -9,7 +9,7 @@ from itertools import combinations
 import pytest
 
 from revetl.errors import ConfigError
-from revetl.golden.cells import cluster_table, differing_cells, labelled_cells
+from revetl.golden.cells import cluster_table, differing_cells, labelled_cells, labels_in_warehouse
 from revetl.golden.clusters import Cell, changes, score
 from revetl.model import Relation
 from revetl.warehouse.duckdb import DuckDBWarehouse
@@ -99,7 +99,8 @@ def test_labels_are_of_one_kind_and_strangers_are_counted(warehouse: DuckDBWareh
         " ('contact', 'r1', 'a'), ('contact', 'r2', 'a'), ('company', 'r1', 'x')) t(entity, record_key, golden_id)"
     )
     found = cluster_table(warehouse, Relation("new", "golden_members"), only="contact")
-    cells, unknown = labelled_cells(warehouse, found, [("r1", "t"), ("r2", "t"), ("nobody", "t")])
+    with labels_in_warehouse(warehouse, [("r1", "t"), ("r2", "t"), ("nobody", "t")]) as labels:
+        cells, unknown = labelled_cells(warehouse, found, labels)
     assert cells == [Cell("a", "t", 2)]
     assert unknown == 1
 

@@ -45,6 +45,7 @@ OWN = {
     f"{GUIDES}/add-a-provider.md": {
         "yaml*": "tests/unit/test_provider_docs.py::test_the_guides_",
         "python title=*": "tests/unit/test_provider_docs.py::test_the_guides_",
+        "csv title=*": "tests/unit/test_provider_docs.py::test_the_guides_",
         "console": "tests/unit/test_provider_docs.py::test_the_guides_",
     },
     f"{GUIDES}/databases.md": {"*": "tests/contract/test_databases_guide.py::test_the_page"},
@@ -62,7 +63,10 @@ OWN = {
     f"{GUIDES}/examples.md": {"*": "tests/cli/test_examples_guide.py::test_"},
     f"{GUIDES}/salesforce.md": {"*": "tests/cli/test_salesforce_guide.py::test_the_page"},
     f"{GUIDES}/alerts.md": {"*": "tests/cli/test_alerts_command.py::test_the_page"},
+    f"{GUIDES}/service.md": {"*": "tests/cli/test_service_guide.py::test_the_page"},
     f"{GUIDES}/slack.md": {"*": "tests/cli/test_slack_guide.py::test_the_page"},
+    f"{GUIDES}/google-sheets.md": {"*": "tests/cli/test_google_sheets_guide.py::test_the_page"},
+    f"{GUIDES}/recipes.md": {"yaml recipe=*": "tests/contract/test_recipes.py::test_a_recipe_sends_what_the_vendor_"},
     f"{GUIDES}/connect-any-api.md": {"*": "tests/cli/test_connect_any_api.py::test_the_page"},
     f"{GUIDES}/write-a-destination.md": {
         "": "tests/contract/test_destination_guide.py::test_the_example_is_the_guide",  # the tree of its files

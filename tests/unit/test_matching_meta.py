@@ -86,6 +86,52 @@ def test_a_mistake_is_named_with_its_line(tmp_path: Path, good: str, bad: str, l
     assert message in str(raised.value)
 
 
+SURVIVORSHIP = """\
+version: 2
+models:
+  - name: int_member_values
+    config:
+      meta:
+        survivorship:
+          key: member_no
+          source: branch
+          updated_at: changed_on
+          priority: {North: 3}
+          attributes:
+            name: {fields: [given_name, family_name]}
+            mail: {verified: mail_is_verified, prefer: [verification, agreement, recency]}
+"""
+
+
+def test_survivorship_is_read_beside_matching(tmp_path: Path) -> None:
+    (tmp_path / "matching").mkdir()
+    (tmp_path / "matching/values.yml").write_text(SURVIVORSHIP, encoding="utf-8")
+    assert check_matching(written(tmp_path, GOOD)) == 2
+
+
+@pytest.mark.parametrize(
+    ("good", "bad", "line", "message"),
+    [
+        ("key: member_no", "ky: member_no", 7, "'ky' is not known here"),
+        ("          source: branch\n", "", 9, "nothing says which source"),
+        ("North: 3", "North: 0", 10, "greater than 0"),
+        ("[given_name, family_name]", "[given_name, mail]", 13, "'mail' stands in name too"),
+        ("agreement, recency", "agrement", 13, "prefer"),
+        ("verified: mail_is_verified, ", "", 13, "verification needs verified"),
+        ("          updated_at: changed_on\n", "", 12, "recency needs updated_at"),
+        ("{fields: [given_name, family_name]}", "{fields: []}", 12, "at least 1 item"),
+    ],
+)
+def test_a_mistake_of_survivorship_is_named_with_its_line(
+    tmp_path: Path, good: str, bad: str, line: int, message: str
+) -> None:
+    assert good in SURVIVORSHIP
+    with pytest.raises(ConfigError) as raised:
+        check_matching(written(tmp_path, SURVIVORSHIP.replace(good, bad, 1)))
+    assert f"matching/members.yml:{line}" in str(raised.value)
+    assert message in str(raised.value)
+
+
 def test_every_mistake_of_every_file_is_named_at_once(tmp_path: Path) -> None:
     written(tmp_path, GOOD.replace("[born]", "[brn]").replace("- [mail]", "- [mial]"))
     (tmp_path / "matching/broken.yml").write_text("models: [", encoding="utf-8")

@@ -85,6 +85,11 @@ def test_a_sync_as_declared(root: Path) -> None:
     assert contacts.where.endswith("contacts.yml:7")
 
 
+def test_a_mirror_names_the_model_of_its_redirects(root: Path) -> None:
+    meta = {**SYNC, "mode": "mirror", "on_leave": "archive", "redirects": "companies"}
+    assert project(root, meta).syncs()[1].redirects == Relation("main", "companies", "tiny")
+
+
 def test_what_is_associated_to_comes_first(root: Path) -> None:
     assert names(project(root).syncs()) == ["companies", "contacts"]
     write_manifest(
@@ -196,6 +201,14 @@ def test_what_a_record_is_found_by_names_no_other(root: Path) -> None:
             ),
         ),
         ({"on_leave": "archive"}, (7, "on_leave: archive needs mode: mirror", None)),
+        (
+            {"redirects": "companies"},
+            (7, "redirects say what becomes of records that left: they need mode: mirror that removes or clears", None),
+        ),
+        (
+            {"mode": "mirror", "on_leave": "archive", "redirects": "companys"},
+            (7, "no model 'companys' in the dbt project", "Did you mean 'companies'?"),
+        ),
     ],
 )
 def test_each_mistake_at_its_line(root: Path, change: dict[str, Any], expected: tuple[int, str, str | None]) -> None:

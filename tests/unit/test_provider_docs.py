@@ -75,17 +75,20 @@ def test_the_guides_files_pass_their_own_test(tmp_path: Path) -> None:
         for block in blocks("docs/guides/add-a-provider.md"):
             if block.file or block.language == "console":
                 somebody.run(block)
+        project = tmp_path / "crm"
+        assert somebody.cwd == project
         # What the file does not say fails.
-        hit = tmp_path / "enrichment/examples/acme/phone.hit.yml"
+        hit = project / "enrichment/examples/acme/phone.hit.yml"
         hit.write_text(hit.read_text().replace("charged_usd: 0.25", "charged_usd: 0.24"))
         assert "1 failed, 4 passed" in somebody.shell("pytest tests/test_providers.py")
+        assert "2 examples hold, 1 do not" in somebody.shell("revetl provider test acme")
 
 
 def test_the_guides_pieces_of_yaml_are_pieces_of_a_vendors_file(tmp_path: Path) -> None:
     """A price with credits, and a verifier; accounts as connections.yml has them."""
     pieces = [b.text for b in blocks("docs/guides/add-a-provider.md") if b.words == "yaml"]
-    assert len(pieces) == 6
-    _, price, _, _, verification, connections = pieces
+    assert len(pieces) == 5
+    _, price, _, _, verification = pieces
     endpoint = (
         "  check:\n    entity: person\n    kind: verifier\n    inputs: [email]\n    sufficient: [[email]]\n"
         "    request: {method: GET, path: /v1/check, query: {email: '{email}'}}\n"
@@ -94,7 +97,8 @@ def test_the_guides_pieces_of_yaml_are_pieces_of_a_vendors_file(tmp_path: Path) 
     whole = next(b.text for b in blocks("docs/guides/add-a-provider.md") if b.file)
     (tmp_path / "acme.yml").write_text(whole + endpoint + price + verification)
     assert load_providers(tmp_path)["acme.check"].verification is not None
-    account = yaml.safe_load(connections)["providers"]["acme"]["outputs"]["default"]
+    connection = next(b.text for b in blocks("docs/guides/add-a-provider.md") if b.words.startswith("yaml append"))
+    account = yaml.safe_load(connection)["acme"]["outputs"]["default"]
     AccountOptions.model_validate(account)
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from revetl.destinations.base import Limits
 from revetl.errors import Ambiguous
-from revetl.model import ERASED, Change, Guardrails, OnLeave, Outcome
+from revetl.model import ERASED, Change, Guardrails, OnLeave, Outcome, Relation
 from revetl.state import outcomes, runs
 from revetl.sync import SyncReport
 from revetl.sync.disconnect.disconnecting import Leaving
@@ -24,6 +24,7 @@ from revetl.sync.rollback.rolling_back import RollbackReport, roll_back
 from tests.support.fake_destination import FakeDestination
 from tests.support.saga_bench import SagaBench
 from tests.support.sync_bench import ANN, BOB, CID, Bench, drift
+from tests.support.warehouses import SCHEMA
 from tests.unit.test_sync_disconnect import left as disconnected
 
 A, B = "101", "102"
@@ -99,6 +100,43 @@ def test_it_stays_though_a_sync_has_learned_its_new_id(on_leave: OnLeave) -> Non
     bench.source([BOB, CID])
     left_alone(bench, bench.run())
     assert bench.destination.records[left]["firstname"] == "Anna"
+
+
+# Two became one at home
+
+
+def became_one(bench: Bench, old: str, new: str) -> None:
+    """As golden_id_redirects has it. Ids of the other kind of golden record, and of who is gone, stand there too."""
+    relation = Relation(SCHEMA, "redirects")
+    bench.warehouse.execute(f"CREATE TABLE {SCHEMA}.redirects (golden_id VARCHAR, current_golden_id VARCHAR)")
+    for golden_id, current in ((old, new), ("elsewhere", "else"), ("3", None)):
+        bench.warehouse.execute(f"INSERT INTO {SCHEMA}.redirects VALUES (?, ?)", [golden_id, current])
+    bench.sync_as(redirects=relation)
+
+
+@pytest.mark.parametrize("on_leave", EVERY)
+def test_who_became_one_with_another_at_home_is_not_removed(on_leave: OnLeave) -> None:
+    bench = mirror(on_leave)
+    became_one(bench, "1", "2")
+    stood = dict(bench.destination.records[A])
+    bench.source([BOB, CID])
+    said = left_alone(bench, bench.run(), code="MERGED_HERE")
+    assert said == f"became one with 2, which stands there as {B}: merge the two there"
+    assert bench.destination.records[A] == stood
+    bench.destination.merge(B, A)  # by hand
+    report = bench.run()
+    assert (report.exit_code, bench.run().plan.lines, bench.sent()) == (0, 0, [])
+
+
+def test_who_left_for_another_reason_is_removed_as_ever() -> None:
+    bench = mirror("archive")
+    became_one(bench, "1", "2")
+    bench.source([CID])  # the one that took its place left too
+    report = bench.run()
+    assert (sorted(bench.sent()), report.exit_code) == ([("delete", "1", {}), ("delete", "2", {})], 0)
+    bench.source([])
+    bench.run()
+    assert bench.sent() == [("delete", "3", {})]
 
 
 def test_two_of_ours_that_were_merged_and_both_left_are_removed() -> None:

@@ -168,6 +168,14 @@ def test_a_statement_that_can_t_work_in_little_is_given_more(tmp_path: Path) -> 
     warehouse.close()
 
 
+def test_a_result_that_can_t_be_begun_in_little_is_given_more(tmp_path: Path) -> None:
+    warehouse = DuckDBWarehouse(tmp_path / "w.duckdb", threads=1)
+    (batch,) = warehouse.stream("SELECT length(list(repeat('x', 100) || range)) FROM range(1500000)")
+    assert batch.column(0).to_pylist() == [1_500_000]
+    assert limit(warehouse) != "112.0 MiB"
+    warehouse.close()
+
+
 def test_a_transaction_that_ran_out_of_memory_can_be_repeated_with_more(tmp_path: Path) -> None:
     warehouse, times = DuckDBWarehouse(tmp_path / "w.duckdb", threads=1), 0
     with repeated_when_short():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from verification import calibration, enrich_kills, equal_lookups, makespan
+from verification import calibration, enrich_kills, equal_lookups, list_calibration, makespan
 
 
 def test_a_few_kills_lose_and_double_nothing() -> None:
@@ -12,6 +12,7 @@ def test_a_few_kills_lose_and_double_nothing() -> None:
     assert tally.kills >= 2
     assert tally.paid > 0
     assert (tally.doubled, tally.over, tally.lost, tally.unlike, tally.unseen, tally.asked_later) == (0,) * 6
+    assert all(n <= enrich_kills.in_doubt_at_most(name) for name, n in tally.left.items())
 
 
 @pytest.mark.xdist_group("postgres")
@@ -35,4 +36,13 @@ def test_a_short_calibration_has_intervals() -> None:
         (what, first) for first in (True, False) for what in ("cost", "email", "job_title")
     ]
     assert all(guess.low <= guess.expected <= guess.high for guess in tally.guesses)
+    assert not tally.over_greatest
+
+
+def test_a_list_of_golden_records_and_strangers_is_foreseen() -> None:
+    with makespan.truth(14) as folder:
+        tally = list_calibration.play_world(folder, 10, 4, 1, [(0.5, "names")])
+    (guess,) = tally.guesses[0.5, "names"]
+    assert guess.low <= guess.came <= guess.high
+    assert guess.came > 0, "whom a name leads to is found and paid for"
     assert not tally.over_greatest

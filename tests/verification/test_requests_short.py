@@ -15,6 +15,7 @@ from revetl.sandbox.settings import SandboxSettings
         (accounts.salesforce("Salesforce, rows", bulk_from=10**6), (10, 6, 0)),
         (accounts.salesforce("Salesforce, bulk jobs", bulk_from=1), (15, 14, 0)),
         (accounts.http_batch(), (41, 3, 0)),
+        (accounts.google_sheets(), (6, 6, 0)),
     ],
 )
 def test_requests_of_a_push(account: accounts.Account, counted: tuple[int, int, int]) -> None:

@@ -43,6 +43,8 @@ COMMANDS: dict[str, str] = {
     "explain": "Tell one record's story: sources, values, last outcomes.",
     "serve": "Run what is scheduled, until it is stopped.",
     "schedule": "List scheduled runs: what is next, what was missed, why one waits.",
+    "token": "Say who may use the API and the page: create, list, revoke.",
+    "audit": "List who did what, when, from where, and why.",
     "alerts": "List incidents, check for them now, try a channel.",
     "provider": "Try a provider with one lookup, or play its examples.",
     "invoices": "Hold a vendor's invoice against the ledger.",
@@ -58,7 +60,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "Start": ("init", "scaffold", "check", "demo", "debug", "ls"),
     "The job": ("build", "enrich", "plan", "apply", "sync", "run"),
     "Afterwards": ("runs", "retry", "rollback", "drift", "disconnect", "erase", "explain"),
-    "By itself": ("serve", "schedule", "alerts"),
+    "By itself": ("serve", "schedule", "alerts", "token", "audit"),
     "Tools": ("provider", "tune", "invoices", "match", "sandbox", "schema", "completion"),
 }
 

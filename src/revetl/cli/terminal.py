@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar
 
 from revetl.cli.options import err_console, notes_console
+from revetl.cli.reasons import given_reason
 from revetl.cli.render.enrich_progress import progress
 from revetl.cli.render.stage_progress import StageBars
 from revetl.cli.signals import stop_on_signals
@@ -25,6 +26,7 @@ class Terminal:
     already sent: what they did is shown first."""
 
     def __init__(self, wait_s: float = 0.0) -> None:
+        from revetl.usecases.auditing import acting
         from revetl.usecases.caller import Caller
 
         self._bars = StageBars()
@@ -36,6 +38,7 @@ class Terminal:
             lookups=progress,
             on_sync=self._ended.append,
             stoppable=stop_on_signals,
+            acting=acting("command line", given_reason()),
         )
 
     def __enter__(self) -> Terminal:

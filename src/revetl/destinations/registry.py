@@ -34,6 +34,7 @@ _BUILT_IN = {
     "http_sink": "revetl.destinations.http_sink",
     "salesforce": "revetl.destinations.salesforce",
     "slack": "revetl.destinations.slack",
+    "google_sheets": "revetl.destinations.google_sheets",
     "postgres": "revetl.destinations.sql.postgres",
     "mysql": "revetl.destinations.sql.mysql",
     "files": "revetl.destinations.files",

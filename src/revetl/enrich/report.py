@@ -104,15 +104,16 @@ OnProgress = Callable[[Progress], None]
 class StageEstimate:
     """The lookups of one stage; what verifying their values costs is a `VerifierEstimate`'s.
 
-    `lookups`: the most that may be asked now. `expected_lookups` leaves out what earlier stages will have filled; of
-    them `hit_rate` are hits. `assumed`: the ledger holds too few answers, so the hit rate is a guess. Of a list:
-    `spared` are lookups that are not made since the provider has answered about the same people, asked with other
-    inputs; `again` are those of `lookups` about people whom it did not find, and may find by what is new.
+    `lookups`: the most that may be asked now. `expected_lookups`, with a decimal below ten, leaves out what earlier
+    stages will have filled; of them `hit_rate` are hits, and times the price that is `expected_usd`. `assumed`: the
+    ledger holds too few answers, so the hit rate is a guess. Of a list: `spared` are lookups that are not made since
+    the provider has answered about the same people, asked with other inputs; `again` are those of `lookups` about
+    people whom it did not find, and may find by what is new.
     """
 
     provider: str
     lookups: int
-    expected_lookups: int
+    expected_lookups: float
     hit_rate: float
     assumed: bool
     expected_usd: Decimal
@@ -128,7 +129,7 @@ class VerifierEstimate:
 
     provider: str
     lookups: int
-    expected_lookups: int
+    expected_lookups: float
     expected_usd: Decimal
     greatest_usd: Decimal
 
@@ -151,7 +152,8 @@ class Estimate:
     is none.
 
     19 of 20 runs cost less than `p95_usd`, and 95 of 100 between `low_usd` and `high_usd`. `coverage` is by field, as
-    if there were no budget. `minutes` are those that the providers' limits allow, at the least.
+    if there were no budget. `minutes` are those that the providers' limits allow, at the least. `suppressed`: records
+    about which nobody is asked, since their people objected or were erased.
     """
 
     waterfall: str
@@ -163,6 +165,7 @@ class Estimate:
     high_usd: Decimal = Decimal(0)
     minutes: float = 0.0
     coverage: Mapping[str, FieldCoverage] = field(default_factory=dict)
+    suppressed: int = 0
 
     @property
     def lookups(self) -> int:

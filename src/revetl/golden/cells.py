@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from revetl.errors import ConfigError, quoted
@@ -110,11 +111,9 @@ def differing_cells(
     return [Cell(str(old), str(new_), int(str(n))) for old, new_, n in rows], sizes
 
 
-def labelled_cells(
-    warehouse: Warehouse, found: ClusterTable, labels: Sequence[tuple[str, str]]
-) -> tuple[list[Cell], int]:
-    """Cells of what was found and of the labels (record, cluster), over the records that have a label; and how many
-    labels name no record of the table."""
+@contextmanager
+def labels_in_warehouse(warehouse: Warehouse, labels: Sequence[tuple[str, str]]) -> Iterator[Relation]:
+    """A temporary table of labels (record, cluster), gone after the block; where that fails, with the connection."""
     import pyarrow as pa
 
     lines = warehouse.scratch("revetl_match_labels")
@@ -122,11 +121,18 @@ def labelled_cells(
     warehouse.execute(f"CREATE TEMPORARY TABLE {table(lines)} (record VARCHAR, cluster VARCHAR)")
     columns = [pa.array([label[place] for label in labels], pa.string()) for place in (0, 1)]
     warehouse.append(lines, pa.table(columns, names=["record", "cluster"]))
+    yield lines
+    warehouse.execute(f"DROP TABLE {table(lines)}")
+
+
+def labelled_cells(warehouse: Warehouse, found: ClusterTable, labels: Relation) -> tuple[list[Cell], int]:
+    """Cells of what was found and of the labels (record, cluster), over the records that have a label; and how many
+    labels name no record of the table."""
     rows = warehouse.rows(
         f"""
         WITH found AS ({found.select})
         SELECT f.cluster, l.cluster, count(*)
-        FROM {table(lines)} l
+        FROM {table(labels)} l
         JOIN found f ON f.record = l.record
         GROUP BY f.cluster, l.cluster
         """
@@ -136,10 +142,9 @@ def labelled_cells(
         f"""
         WITH found AS ({found.select})
         SELECT count(*)
-        FROM {table(lines)}
+        FROM {table(labels)}
         WHERE record NOT IN (SELECT record FROM found)
         """,
         int,
     )
-    warehouse.execute(f"DROP TABLE {table(lines)}")
     return cells, unknown

@@ -5,6 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import combinations
+
+Value = tuple[str, str | None]  # a rule, and the value that both records have
+
+_MOST_WORK = 3_000_000  # edges looked at for sets of values: a second or two
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +44,33 @@ def bonds(records: Collection[str], edges: Sequence[Edge]) -> list[Bond]:
         if len(left) > whole:
             found.append(Bond(rule, identifier, left))
     return sorted(found, key=lambda bond: (len(bond.groups[0]), bond.rule, bond.identifier or ""))
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Values that hold some records to the others only together: without all of them they fall into `groups`."""
+
+    values: tuple[Value, ...]
+    groups: tuple[tuple[str, ...], ...]
+
+
+def cuts(records: Collection[str], edges: Sequence[Edge], *, most_values: int = 3) -> list[Cut]:
+    """The smallest sets of values, of two or more, whose loss parts the records; for records that no value alone holds.
+    Empty where `most_values` are too few to part them, or there are too many values to try."""
+    values: list[Value] = sorted({(e.rule, e.identifier) for e in edges}, key=lambda each: (each[0], each[1] or ""))
+    whole, work = len(_groups(records, edges)), 0
+    for size in range(2, most_values + 1):
+        found = []
+        for lost in combinations(values, size):
+            work += len(edges)
+            if work > _MOST_WORK:
+                return []
+            left = _groups(records, (e for e in edges if (e.rule, e.identifier) not in lost))
+            if len(left) > whole:
+                found.append(Cut(lost, left))
+        if found:
+            return sorted(found, key=lambda cut: (len(cut.groups[0]), str(cut.values)))
+    return []
 
 
 def _groups(records: Collection[str], edges: Iterable[Edge]) -> tuple[tuple[str, ...], ...]:

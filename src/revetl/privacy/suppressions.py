@@ -116,6 +116,11 @@ def anybody_erased(warehouse: Warehouse) -> bool:
     return bool(warehouse.rows(f"SELECT 1 FROM {table(listed)} WHERE reason = ? LIMIT 1", [ERASED]))
 
 
+def anybody_suppressed(warehouse: Warehouse) -> bool:
+    """Whether the list names anybody at all."""
+    return bool(warehouse.rows(f"SELECT 1 FROM {table(relation(warehouse, 'suppressions'))} LIMIT 1"))
+
+
 async def choose_key(warehouse: Warehouse, clock: Clock, environ: Mapping[str, str] | None = None) -> None:
     """Fixes the key where it is not yet. Of runs that are the first at the same time one chooses, for all: two random
     keys would each know only half of the people. Safe to repeat; ConfigError as `load`."""

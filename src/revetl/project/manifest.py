@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -144,9 +145,14 @@ class Manifest:
                 problems.extend(explain(e, place.document, SyncMeta, place.at))
                 continue
             found = mistakes(meta, node, place, list(destinations), declared)
+            redirects = None
+            try:
+                redirects = None if meta.redirects is None else self.relation(meta.redirects)
+            except ConfigError as e:
+                found.append(place.problem(("redirects",), e.problems[0].message, e.problems[0].hint))
             problems.extend(found)
             if not (found or unclear):
-                specs.append(_spec(meta, node, place, declared))
+                specs.append(replace(_spec(meta, node, place, declared), redirects=redirects))
         if problems:
             raise ConfigError(problems)
         return _ordered(specs)

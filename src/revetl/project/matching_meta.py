@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from revetl.documents import Document, Path_, parse, read_yaml
 from revetl.errors import ConfigError, Problem, did_you_mean
+from revetl.project.survivorship_meta import SurvivorshipMeta, survivorship_mistakes
 
 FOLDER = "matching"  # inside the dbt project; one file per entity
 DATE_PARTS = ("year", "month", "day")
@@ -84,11 +85,9 @@ def check_matching(dbt_dir: Path) -> int:
         for at in _places(document):
             found += 1
             try:
-                meta = parse(document, MatchingMeta, document.part(at).data, at)
+                problems += _read(document, at)
             except ConfigError as e:
                 problems += e.problems
-            else:
-                problems += _mistakes(meta, document, at)
     if problems:
         raise ConfigError(problems)
     return found
@@ -97,9 +96,18 @@ def check_matching(dbt_dir: Path) -> int:
 def _places(document: Document) -> Iterator[Path_]:
     models = document.data.get("models") if isinstance(document.data, dict) else None
     for i, _ in enumerate(models if isinstance(models, list) else []):
-        at: Path_ = ("models", i, "config", "meta", "matching")
-        if at in document.lines:
-            yield at
+        for key in ("matching", "survivorship"):
+            at: Path_ = ("models", i, "config", "meta", key)
+            if at in document.lines:
+                yield at
+
+
+def _read(document: Document, at: Path_) -> list[Problem]:
+    """ConfigError where it can't be read; else what is wrong in it all the same."""
+    data = document.part(at).data
+    if at[-1] == "survivorship":
+        return survivorship_mistakes(parse(document, SurvivorshipMeta, data, at), document, at)
+    return _mistakes(parse(document, MatchingMeta, data, at), document, at)
 
 
 def _mistakes(meta: MatchingMeta, document: Document, at: Path_) -> list[Problem]:

@@ -63,6 +63,11 @@ class Project:
         return self.settings.name
 
     @property
+    def approvals(self) -> int:
+        """How many people other than its maker have to approve a plan before the service applies it."""
+        return self.settings.approvals
+
+    @property
     def target(self) -> str:
         return self.profile.target
 

@@ -74,6 +74,12 @@ class Settings(BaseModel):
     budget: ProjectBudget = Field(
         default=NO_PROJECT_BUDGET, description="What all waterfalls may spend together by day and month, and by vendor."
     )
+    approvals: int = Field(
+        default=0,
+        ge=0,
+        le=5,
+        description="How many people other than its maker have to approve a plan before the service applies it.",
+    )
     owner: Owner = Field(default=Owner(name="revetl"), description="Who answers for the syncs.")
 
     def schema_of(self, target: str) -> str:

@@ -101,6 +101,12 @@ class SyncMeta(_Meta):
     metadata: dict[str, Metadata] = Field(
         default={}, description="Fields that are written with every record that is sent: the run's moment or its id."
     )
+    redirects: str | None = Field(
+        default=None,
+        description="mirror: the model that says which key took the place of one that is over (golden_id_redirects). A"
+        " record that left since two became one at home is then withheld, not archived or cleared, and named with the"
+        " record that it is to be merged into.",
+    )
     renamed_from: str | None = Field(
         default=None, description="The sync's name until now: its snapshot, links and waiting records are taken over."
     )

@@ -69,6 +69,9 @@ def mistakes(
     if needed and meta.mode not in needed:
         message = f"on_leave: {meta.on_leave} needs mode: {' or '.join(needed)}"
         problems.append(place.problem(("on_leave",), message))
+    if meta.redirects is not None and not meta.deletes:
+        message = "redirects say what becomes of records that left: they need mode: mirror that removes or clears"
+        problems.append(place.problem(("redirects",), message))
     problems += _key_mistakes(meta, node, place, declared)
     problems += _creating_mistakes(meta, columns, place)
     for field in meta.metadata:

@@ -25,6 +25,7 @@ _BUILT_IN = {
     "hubspot": "revetl.sandbox.hubspot.vendor:HubSpotSandbox",
     "salesforce": "revetl.sandbox.salesforce.vendor:SalesforceSandbox",
     "slack": "revetl.sandbox.slack.vendor:SlackSandbox",
+    "google_sheets": "revetl.sandbox.google_sheets.vendor:GoogleSheetsSandbox",
     "any_api": "revetl.sandbox.any_api.vendor:AnyApi",
     "apollo": "revetl.sandbox.apollo.vendor:Apollo",
     "companies_house": "revetl.sandbox.companies_house.vendor:CompaniesHouse",

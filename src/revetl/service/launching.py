@@ -17,7 +17,8 @@ from typing import Any, Protocol
 
 from revetl.clock import Clock, SystemClock
 from revetl.schedules.spec import Schedule
-from revetl.subprocesses import start_python, stop
+from revetl.subprocesses import start_python
+from revetl.subprocesses import stop as stop_process
 
 log = logging.getLogger("revetl.service")
 
@@ -79,25 +80,28 @@ class SubprocessLauncher:
             log.error("a run can't be started", extra={"command": command[0], "why": e.strerror or type(e).__name__})
             return 1
         self._started(process)
-        try:
-            return await self._ended(process, stop)
-        finally:
-            if process.poll() is None:  # we are cancelled: nothing of it stays behind
-                await asyncio.to_thread(self._end, process)
+        return await ended(process, stop, self._clock)
 
-    async def _ended(self, process: subprocess.Popen[Any], stop: asyncio.Event) -> int:
-        deadline: float | None = None
-        while (code := process.poll()) is None:
-            if stop.is_set():
-                if deadline is None:
-                    deadline = self._clock.monotonic() + PATIENCE_S
-                    with suppress(ProcessLookupError, PermissionError):
-                        os.killpg(process.pid, signal.SIGTERM)
-                elif self._clock.monotonic() > deadline:
-                    await asyncio.to_thread(self._end, process)
-                    return INTERRUPTED
-            await self._clock.sleep(_POLL_S)
-        return code if code >= 0 else 1  # ended by a signal that it did not take
 
-    def _end(self, process: subprocess.Popen[Any]) -> None:
-        stop(process)
+async def ended(process: subprocess.Popen[Any], stop: asyncio.Event, clock: Clock) -> int:
+    """The exit code of a bound child; 130 where it had to be ended after `stop`. Cancelled, nothing of it stays."""
+    try:
+        return await _code_of(process, stop, clock)
+    finally:
+        if process.poll() is None:
+            await asyncio.to_thread(stop_process, process)
+
+
+async def _code_of(process: subprocess.Popen[Any], stop: asyncio.Event, clock: Clock) -> int:
+    deadline: float | None = None
+    while (code := process.poll()) is None:
+        if stop.is_set():
+            if deadline is None:
+                deadline = clock.monotonic() + PATIENCE_S
+                with suppress(ProcessLookupError, PermissionError):
+                    os.killpg(process.pid, signal.SIGTERM)
+            elif clock.monotonic() > deadline:
+                await asyncio.to_thread(stop_process, process)
+                return INTERRUPTED
+        await clock.sleep(_POLL_S)
+    return code if code >= 0 else 1  # ended by a signal that it did not take

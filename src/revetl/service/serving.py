@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,12 +14,14 @@ from revetl.clock import Clock, SystemClock
 from revetl.errors import ConfigError
 from revetl.service.alerting import AlertWatch
 from revetl.service.launching import SubprocessLauncher
+from revetl.service.operations.running import OperationProcess, OperationRunner
 from revetl.service.projects import OneService, ProjectBook
 from revetl.service.scheduling import SchedulingWorker, WorkerOptions
 
 if TYPE_CHECKING:
+    from starlette.applications import Starlette
+
     from revetl.project import Project
-    from revetl.service.page.app import Page
     from revetl.warehouse.base import Warehouse
 
 log = logging.getLogger("revetl.service")
@@ -75,8 +77,13 @@ async def serve(
     try:
         async with AsyncExitStack() as stack:
             if options.port is not None:
-                page, page_server = _page()
-                app = page(book, book.door, worker.state, clock, exclusive=exclusive).app()
+                application, page_server = _web()
+                process = OperationProcess(options.flags, clock)
+                runner = OperationRunner(
+                    door, process, clock, worker.state.worker, exclusive=exclusive, lazy=kind == "snowflake"
+                )
+                app = application(book, book.door, worker.state, runner, clock, exclusive=exclusive)
+                await stack.enter_async_context(_running(runner))
                 await stack.enter_async_context(page_server(app, options.port))
             await worker.run(stop)
     finally:
@@ -84,12 +91,23 @@ async def serve(
             one.release()
 
 
-def _page() -> tuple[type[Page], Callable[[Any, int], AbstractAsyncContextManager[int]]]:
+@asynccontextmanager
+async def _running(runner: OperationRunner) -> AsyncIterator[None]:
+    stop = asyncio.Event()
+    task = asyncio.create_task(runner.run(stop))
+    try:
+        yield
+    finally:
+        stop.set()
+        await task
+
+
+def _web() -> tuple[Callable[..., Starlette], Callable[[Any, int], AbstractAsyncContextManager[int]]]:
     """ConfigError where the extra is not installed."""
     try:
-        from revetl.service.page.app import Page
         from revetl.service.page.server import page_server
+        from revetl.service.web import web_application
     except ModuleNotFoundError as e:
         hint = "pip install 'revetl[service]', or `revetl serve --no-page`."
         raise ConfigError(f"the page needs {e.name}, which is not installed", hint=hint) from None
-    return Page, page_server
+    return web_application, page_server

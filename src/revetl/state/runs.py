@@ -81,6 +81,13 @@ def list_runs(warehouse: Warehouse, limit: int = 20) -> list[RunRecord]:
     return _select(warehouse, "", [], limit)
 
 
+def list_runs_before(warehouse: Warehouse, run: RunRecord, limit: int) -> list[RunRecord]:
+    """Those that began before this one, the newest first."""
+    moment = naive(run.started_at)
+    where = "WHERE started_at < ? OR (started_at = ? AND run_id < ?)"
+    return _select(warehouse, where, [moment, moment, run.run_id], limit)
+
+
 def newest_invocations(warehouse: Warehouse, limit: int, *, wrote: bool = False) -> list[RunRecord]:
     """The runs of the newest `limit` invocations, those of one together, the newest first. A run that no invocation is
     known of stands by itself. `wrote`: only runs that wrote to a destination, or may have."""

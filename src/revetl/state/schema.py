@@ -144,6 +144,62 @@ TABLES: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("error", "VARCHAR"),
         ("dropped", "VARCHAR"),  # why it is not sent
     ),
+    "access_tokens": (  # who may use the service
+        ("token_id", "VARCHAR"),
+        ("name", "VARCHAR"),  # of the person or program that has it
+        ("role", "VARCHAR"),  # viewer, operator, approver
+        ("digest", "VARCHAR"),  # SHA-256 of the token
+        ("created_at", "TIMESTAMP"),
+        ("created_by", "VARCHAR"),
+        ("expires_at", "TIMESTAMP"),  # NULL: until it is revoked
+        ("revoked_at", "TIMESTAMP"),
+        ("last_used_at", "TIMESTAMP"),
+    ),
+    "audit_log": (  # append-only: one row per act, written before it begins
+        ("event_id", "VARCHAR"),
+        ("at", "TIMESTAMP"),
+        ("actor", "VARCHAR"),
+        ("origin", "VARCHAR"),  # from where
+        ("action", "VARCHAR"),
+        ("subject", "VARCHAR"),  # the sync, run, plan or waterfall
+        ("details", "VARCHAR"),  # JSON object: options and counts, no key and no value of a record
+        ("reason", "VARCHAR"),
+        ("outcome", "VARCHAR"),  # began, refused
+        ("invocation_id", "VARCHAR"),  # of the runs that it began
+        ("operation_id", "VARCHAR"),
+    ),
+    "operations": (  # one row per act that was asked of a service
+        ("operation_id", "VARCHAR"),
+        ("kind", "VARCHAR"),
+        ("subject", "VARCHAR"),
+        ("arguments", "VARCHAR"),  # JSON object; of an erasure and of one person's enrichment empty
+        ("asked_by", "VARCHAR"),
+        ("reason", "VARCHAR"),
+        ("asked_at", "TIMESTAMP"),
+        ("status", "VARCHAR"),  # waiting, running; done, partial, stopped, failed, interrupted
+        ("said", "VARCHAR"),  # why it ended so
+        ("worker", "VARCHAR"),
+        ("attempts", "BIGINT"),
+        ("began_at", "TIMESTAMP"),
+        ("ended_at", "TIMESTAMP"),
+        ("exit_code", "BIGINT"),
+        ("idempotency_key", "VARCHAR"),  # digest of the key and of who gave it
+        ("request", "VARCHAR"),  # keyed digest of what was asked
+    ),
+    "reviewed_plans": (  # plans that a service saved, to be looked at and approved
+        ("plan", "VARCHAR"),  # the digest of the document: its seal
+        ("document", "VARCHAR"),  # the file of `revetl plan --out`: counts, names and digests
+        ("created_at", "TIMESTAMP"),
+        ("created_by", "VARCHAR"),
+        ("operation_id", "VARCHAR"),
+        ("applied_by", "VARCHAR"),  # the last operation that was to send it
+    ),
+    "plan_approvals": (
+        ("plan", "VARCHAR"),
+        ("name", "VARCHAR"),  # of who approved
+        ("at", "TIMESTAMP"),
+        ("reason", "VARCHAR"),
+    ),
     "leases": (
         ("name", "VARCHAR"),
         ("run_id", "VARCHAR"),  # NULL: free

@@ -10,6 +10,7 @@ from revetl.errors import ConfigError, Problem, did_you_mean
 from revetl.model import SyncSpec
 from revetl.sync import SyncOptions
 from revetl.sync.plan import saved
+from revetl.usecases.auditing import audited
 from revetl.usecases.caller import Caller
 from revetl.usecases.sync import push
 
@@ -32,6 +33,8 @@ def apply(project: Project, file: Path, options: SyncOptions, caller: Caller) ->
         saved.check_seal(warehouse, plan)
         for spec, entry in zip(specs, plan.entries, strict=True):
             saved.check(warehouse, spec, entry)
+        syncs = [spec.name for spec in specs]
+        audited(warehouse, caller, "apply", [plan.digest], syncs=syncs, allow=list(options.allow))
         planners = {e.sync: saved.planner(warehouse, s, e) for s, e in zip(specs, plan.entries, strict=True)}
         reports = push(project, warehouse, specs, "apply", options, caller, planners)
         entries = {e.sync: e for e in plan.entries}

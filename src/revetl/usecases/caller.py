@@ -18,6 +18,7 @@ from revetl.context import RECONNECT_S, LeaseWait, Meter, RunContext, no_meter, 
 from revetl.errors import WarehouseBusy
 from revetl.state.ownership import claim
 from revetl.state.runs import new_run_id
+from revetl.usecases.auditing import ActingFor, acting
 from revetl.warehouse.reconnecting import repeated
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ class Caller:
     lookups    given a waterfall's name: while the block lasts, shows how far its lookups are
     on_sync    hears of every sync that has ended; of those before one that could not begin, nothing else is heard
     invocation_id  of this call: what all runs that it begins have in common
+    acting     for whom, from where and why: for the audit log
     stoppable  while the block lasts, sets the event when the work should end in good order
     """
 
@@ -69,6 +71,7 @@ class Caller:
     on_sync: Callable[[SyncReport], None] = unheard
     stoppable: Callable[[asyncio.Event], AbstractContextManager[None]] = _unstoppable
     clock: Clock = field(default_factory=SystemClock)
+    acting: ActingFor = field(default_factory=acting)
     reconnect_s: float = RECONNECT_S
     invocation_id: str = field(default_factory=lambda: new_run_id(SystemClock()))
 

@@ -15,6 +15,7 @@ from revetl.state.schema import create_all
 from revetl.state.syncs import RememberedSync
 from revetl.sync.disconnect.disconnecting import DisconnectOptions, DisconnectReport, disconnect
 from revetl.sync.disconnect.taking_back import Leaving
+from revetl.usecases.auditing import audited
 from revetl.usecases.caller import Caller
 from revetl.usecases.renames import stay_left
 
@@ -42,6 +43,8 @@ def leave(project: Project, sync: str, options: DisconnectOptions, caller: Calle
     with caller.warehouse(project) as warehouse:
         known = _known(warehouse, declared, sync, options.way)
         _refuse_half_done(warehouse, project, sync)
+        if not options.dry_run:
+            audited(warehouse, caller, "disconnect", [sync], way=str(options.way))
         report = asyncio.run(_leave(project, warehouse, known, options, caller))
     if report.disconnected and project.exposures_file is not None and declared:
         set_aside(project.exposures_file)
@@ -65,6 +68,7 @@ def reconnect(project: Project, sync: str, caller: Caller) -> Reconnected:
         stay_left(project, warehouse, [declared[sync]])
         was = bool(disconnections.of_syncs(warehouse, project.state_dir, [sync]))
         if was:
+            audited(warehouse, caller, "reconnect", [sync])
             if syncs.disconnected(warehouse, [sync]):
                 syncs.reconnect(warehouse, sync)
             disconnections.forget(project.state_dir, sync)

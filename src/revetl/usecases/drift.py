@@ -11,6 +11,7 @@ from revetl.model import SyncSpec
 from revetl.sync import SyncOptions
 from revetl.sync.drift.reading import DriftOptions, DriftReport, find_drift
 from revetl.usecases import exit_codes
+from revetl.usecases.auditing import audited
 from revetl.usecases.caller import Caller
 from revetl.usecases.record_names import record_keys
 from revetl.usecases.renames import take_over_renamed
@@ -46,6 +47,10 @@ def drift(
     spec = _named(project, sync)
     due = with_their_sagas(project, project.syncs((sync,))) if sync_after else []
     with caller.warehouse(project) as warehouse:
+        if options.resolution is not None:
+            fields = options.resolution.fields
+            side = {"side": options.resolution.side, "fields": None if fields is None else list(fields)}
+            audited(warehouse, caller, "drift", [spec.name], **side, sync_after=sync_after)
         result = DriftResult(asyncio.run(_look(project, warehouse, spec, options, caller)))
         if due:
             result.syncs = push(project, warehouse, due, "sync", SyncOptions(), caller)

@@ -23,6 +23,7 @@ from revetl.enrich.waterfall import WaterfallSpec
 from revetl.errors import ConfigError, GuardrailError, did_you_mean
 from revetl.model import Relation
 from revetl.usecases import exit_codes
+from revetl.usecases.auditing import audited
 from revetl.usecases.caller import Caller
 from revetl.usecases.waterfalls import (
     SharedBudget,
@@ -211,7 +212,7 @@ def _note_waiting(
     if cells:
         usd = sum((c.usd for c in calls if c.call_id in cells.calls), Decimal(0))
         caller.note(
-            f"{cells.number:,} blank cells wait for {len(cells.calls):,} calls in doubt (at most ${usd}). "
+            f"{cells.number:,} blank cells wait for {len(cells.calls):,} calls in doubt (at most ${usd:,.2f}). "
             "revetl enrich FILE --in-doubt shows whose they are; --resolve ends them."
         )
 
@@ -255,6 +256,10 @@ class _Enriching:
         raise GuardrailError(NOT_AGREED)
 
     def ask(self, inputs: Sequence[WaterfallInput]) -> None:
+        if costs_anything(self.result.estimates):
+            names = [given.spec.name for given in inputs]
+            spend = self._request.max_spend_usd
+            audited(self._warehouse, self._caller, "enrich", names, max_spend_usd=None if spend is None else str(spend))
         for given, foreseen in zip(inputs, self.result.estimates, strict=True):
             self.result.reports.append(
                 ask_providers(self._project, self._warehouse, given, self._budget, foreseen, "enrich", self._caller)

@@ -21,6 +21,7 @@ from revetl.privacy.erasure import Erasure, ErasureReport
 from revetl.privacy.people import PeopleRelation
 from revetl.privacy.suppressions import UNIQUE, Suppressions, choose_key
 from revetl.state.schema import create_all
+from revetl.usecases.auditing import audited
 from revetl.usecases.caller import Caller
 from revetl.warehouse.sql import ident, table
 
@@ -78,6 +79,7 @@ def erase(project: Project, whom: Whom, confirm: Callable[[ErasureReport], bool]
         require_known(warehouse, _places_of_keys(project), whom.keys)
         if not confirm(report):
             return report
+        audited(warehouse, caller, "erase", [], people=len(whom.identities) + len(whom.keys))
         syncs = [spec.name for spec in project.syncs(verified=False)] if project.built else []
         report = asyncio.run(request.erase(syncs))
         asyncio.run(_write_kept(ctx))  # of a run that was waited for

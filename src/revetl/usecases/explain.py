@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from revetl.golden.evidence import Edge, bonds
 from revetl.model import Relation
 from revetl.state.costs import priced_values
 from revetl.state.outcomes import done_as
 from revetl.state.schema import relation, table_suffix
 from revetl.usecases.caller import Caller
+from revetl.usecases.explained_edges import Rows, edges_by_rule, edges_by_weight
+from revetl.usecases.matching_models import matched_clusters
 from revetl.usecases.record_names import known_key
 from revetl.warehouse.sql import ident, table
 
@@ -17,11 +18,10 @@ if TYPE_CHECKING:
     from revetl.project import Project
     from revetl.warehouse.base import Warehouse
 
-Rows = list[dict[str, Any]]
-
 VALUES, OUTCOMES = "values from providers", "outcomes, newest first"
 EDGES, BONDS = "what joins its source records", "what would have to change to split them"
 ID_HISTORY = "what happened to its id"
+OFFERED = "what each of its values beat (golden_offered_values)"
 WON = "won"
 UNDECIDED = "undecided"
 
@@ -34,8 +34,7 @@ _MODELS = {
     "golden_provenance": "where the values come from",
 }
 _MEMBERS, _EDGES, _HISTORY = "golden_members", "int_contact_edges", "golden_id_history"
-_EDGE_COLUMNS = ("left_key", "right_key", "match_rule", "identifier", "weight")
-_MOST_EDGES = 2_000  # of one record: what is asked about it stays within a moment
+_OFFERED = "golden_offered_values"
 _PROVENANCE = "enrichment_provenance"
 _VALUE_COLUMNS = (
     "field",
@@ -63,7 +62,16 @@ def explain(project: Project, text: str, caller: Caller) -> tuple[str, dict[str,
         for model, title in _MODELS.items():
             if model in names:
                 found[f"{title} ({model})"] = _select(warehouse, project.relation(model), "golden_id", key)
-        found[EDGES], found[BONDS] = _joined(project, warehouse, key, names)
+        if _OFFERED in names:
+            offered = _select(warehouse, project.relation(_OFFERED), "golden_id", key)
+            found[OFFERED] = sorted(offered, key=lambda row: (row["field"], int(row["value_rank"])))
+        if {_MEMBERS, _EDGES} <= names:
+            members, edges = project.relation(_MEMBERS), project.relation(_EDGES)
+            found[EDGES], found[BONDS] = edges_by_rule(warehouse, members, edges, key)
+        for matched in matched_clusters(project):
+            records, joined, split = edges_by_weight(warehouse, matched, key)
+            if len(records) > 1 or joined:
+                found[f"its records ({matched.name})"], found[EDGES], found[BONDS] = records, joined, split
         if _HISTORY in names:
             history = project.relation(_HISTORY)
             rows = [*_select(warehouse, history, "from_id", key), *_select(warehouse, history, "to_id", key)]
@@ -75,42 +83,6 @@ def explain(project: Project, text: str, caller: Caller) -> tuple[str, dict[str,
             found |= {title: rows for title, rows in at.items() if rows}
         found[OUTCOMES] = _outcomes(warehouse, key)
     return key, {title: rows for title, rows in found.items() if rows}
-
-
-def _joined(project: Project, warehouse: Warehouse, key: str, names: set[str]) -> tuple[Rows, Rows]:
-    """The edges between the source records of a contact, the heaviest first; and the values that alone hold some of
-    them to the others."""
-    if not {_MEMBERS, _EDGES} <= names:
-        return [], []
-    members, edges = project.relation(_MEMBERS), project.relation(_EDGES)
-    present = {c.name for c in warehouse.columns(edges)}
-    if not {*_EDGE_COLUMNS} <= present or not {"record_key", "golden_id"} <= {
-        c.name for c in warehouse.columns(members)
-    }:
-        return [], []
-    records = [str(row["record_key"]) for row in _select(warehouse, members, "golden_id", key, limit=_MOST_EDGES)]
-    rows = warehouse.rows(
-        f"""
-        SELECT {", ".join(f"e.{ident(name)}" for name in _EDGE_COLUMNS)}
-        FROM {table(edges)} e
-        JOIN {table(members)} l ON l.record_key = e.left_key
-        JOIN {table(members)} r ON r.record_key = e.right_key
-        WHERE l.golden_id = ? AND r.golden_id = ?
-        ORDER BY e.weight DESC, e.left_key, e.right_key, e.match_rule
-        LIMIT {_MOST_EDGES}
-        """,
-        [key, key],
-    )
-    found = [
-        Edge(str(left), str(right), str(rule), None if value is None else str(value), float(str(weight)))
-        for left, right, rule, value, weight in rows
-    ]
-    shown = [dict(zip(_EDGE_COLUMNS, (e.left, e.right, e.rule, e.identifier, e.weight), strict=True)) for e in found]
-    held = [
-        {"match_rule": bond.rule, "identifier": bond.identifier, "groups": [list(group) for group in bond.groups]}
-        for bond in bonds(records, found)
-    ]
-    return shown, held
 
 
 def _at_destination(warehouse: Warehouse, sync: str, destination: str, object_: str, key: str) -> dict[str, Rows]:

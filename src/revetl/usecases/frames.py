@@ -16,6 +16,7 @@ from revetl.enrich.lists.winners import FoundValue, found_values
 from revetl.enrich.lists.words import read_placeholders
 from revetl.enrich.options import WaterfallOptions
 from revetl.errors import ConfigError, Denied, did_you_mean
+from revetl.usecases.auditing import audited
 from revetl.usecases.caller import Caller
 
 if TYPE_CHECKING:
@@ -57,6 +58,9 @@ class FrameEnrichment:
         ):
             relation = held.relation
             ctx = self._caller.context(self._project, warehouse, "enrich", stop=stop)
+            spend = self._request.max_spend_usd
+            said = {"max_spend_usd": None if spend is None else str(spend), "rows": "of a frame"}
+            audited(warehouse, self._caller, "enrich", [match.spec.name], **said)
             options = WaterfallOptions(
                 max_spend_usd=self._request.max_spend_usd,
                 entity_name=entity_name(match.spec),

@@ -28,7 +28,7 @@ ListRows = Iterable[tuple[str, Mapping[str, str]]]
 @dataclass(frozen=True, slots=True)
 class DoubtFilter:
     """Which calls are meant: those of a provider or a whole vendor, of a run, and about a person: by his record's key,
-    or any input that he was asked about with. None: all."""
+    any input that he was asked about with, or his name. None: all."""
 
     provider: str | None = None
     run_id: str | None = None
@@ -48,12 +48,11 @@ class NamedCall:
     people: Mapping[str, Mapping[str, str]]
 
     def is_about(self, person: str) -> bool:
-        said = person.strip().casefold()
-        for key, inputs in self.people.items():
-            known = {value.casefold() for value in inputs.values()}
-            if said in {key.casefold(), *known, who(inputs).casefold()}:
-                return True
-        return False
+        said = " ".join(person.split()).casefold()
+        return said != "" and any(
+            said in {text.casefold() for text in (key, *inputs.values(), name_of(inputs), who(inputs))}
+            for key, inputs in self.people.items()
+        )
 
 
 EVERY_CALL = DoubtFilter()
@@ -123,9 +122,14 @@ def _people(
     return {key: known or records.identity(key) for key, known in found.items()}
 
 
+def name_of(inputs: Mapping[str, str]) -> str:
+    """As people say it; empty where it is not known."""
+    return " ".join(filter(None, (inputs.get("first_name"), inputs.get("last_name")))) or inputs.get("name", "")
+
+
 def who(inputs: Mapping[str, str]) -> str:
     """A person or company in a few words."""
-    name = " ".join(filter(None, (inputs.get("first_name"), inputs.get("last_name")))) or inputs.get("name", "")
+    name = name_of(inputs)
     told_by = ("email", "domain", "linkedin_url", "phone", "company_name")
     more = next((inputs[each] for each in told_by if inputs.get(each)), "")
     return f"{name} ({more})" if name and more else name or more

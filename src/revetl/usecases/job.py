@@ -21,6 +21,7 @@ from revetl.state.sync_tables import resolve
 from revetl.sync import PlanSummary, SyncOptions
 from revetl.sync.report import SyncReport
 from revetl.usecases import exit_codes
+from revetl.usecases.auditing import audited
 from revetl.usecases.build import BuildRequest, build
 from revetl.usecases.caller import Caller
 from revetl.usecases.sagas import require_whole
@@ -130,6 +131,7 @@ class _Job:
             caller.note("Sync")
             options = SyncOptions(full_refresh=request.full_refresh, allow=request.allow, confirm=request.confirm)
             with self._warehouse() as warehouse:
+                audited(warehouse, caller, "run", [spec.name for spec in specs], allow=list(request.allow))
                 self._report.syncs = push(project, warehouse, specs, "run", options, caller)
             self._report.stages += [StageTime(f"sync {s.sync}", s.done.sent, s.seconds) for s in self._report.syncs]
         return self._report
@@ -184,6 +186,10 @@ class _Job:
             name_missing_credentials(project, inputs, caller)
             estimates = estimate_all(project, warehouse, inputs, budget, "run", caller)
             self._agree(estimates)
+            if costs_anything(estimates):
+                spend = self._request.max_spend_usd
+                names = [given.spec.name for given in inputs]
+                audited(warehouse, caller, "run", names, max_spend_usd=None if spend is None else str(spend))
             for given, foreseen in zip(inputs, estimates, strict=True):
                 started = time.monotonic()
                 done = ask_providers(project, warehouse, given, budget, foreseen, "run", caller)

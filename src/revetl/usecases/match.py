@@ -3,16 +3,14 @@ and the warehouse is only read."""
 
 from __future__ import annotations
 
-import csv
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from revetl.errors import ConfigError, Problem, quoted
-from revetl.golden.cells import cluster_table, differing_cells, labelled_cells
-from revetl.golden.clusters import ClusterChange, Scores, changes, score
+from revetl.errors import ConfigError, quoted
+from revetl.golden.cells import cluster_table, differing_cells
+from revetl.golden.clusters import ClusterChange, changes
 from revetl.golden.expectation import Learned, Pattern, Start, learn
 from revetl.golden.weights import SEED, WeightsFile, fingerprint, weights_file
 from revetl.model import Relation
@@ -43,14 +41,6 @@ class Training:
 
 
 @dataclass(frozen=True, slots=True)
-class Evaluation:
-    """`unknown`: labels of records that the model does not have."""
-
-    scores: Scores
-    unknown: int
-
-
-@dataclass(frozen=True, slots=True)
 class MatchDiff:
     """`unchanged`: clusters that are the same. `gone`, `new`: records that one side alone has."""
 
@@ -77,20 +67,6 @@ def train(project: Project, patterns: str, caller: Caller) -> Training:
     file = weights_file(path, model, learned, fingerprint(samples, n_records))
     n_candidates = int(sum(p.n_pairs for p in candidates))
     return Training(model, learned, n_records, n_candidates, len(candidates), file)
-
-
-def evaluate(project: Project, model: str, labels: Path, caller: Caller, *, entity: str | None = None) -> Evaluation:
-    """Scores the clusters of `model` against a CSV of a record and its true cluster per line, under a head. ConfigError
-    where the file can't be read so, or none of its records is in the model."""
-    said = _labels(labels)
-    with caller.warehouse(project) as warehouse:
-        found = cluster_table(warehouse, project.relation(model), only=entity)
-        if found.entity is not None and entity is None:
-            raise ConfigError(f"{model} has golden records of several kinds", hint="Say which: --entity contact")
-        cells, unknown = labelled_cells(warehouse, found, said)
-    if not cells:
-        raise ConfigError(Problem(f"none of its {len(said):,} records is in {model}", labels))
-    return Evaluation(score(cells), unknown)
 
 
 def diff(project: Project, model: str, before: str, caller: Caller) -> MatchDiff:
@@ -163,18 +139,3 @@ def _counted(
     for found in samples.values():  # whatever the warehouse gave first
         found.sort(key=lambda pattern: pattern.levels)
     return samples, int(str(rows[0][2])) if rows else 0
-
-
-def _labels(path: Path) -> list[tuple[str, str]]:
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = list(csv.reader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as e:
-        raise ConfigError(Problem(f"can't be read as CSV: {type(e).__name__}", path)) from e
-    found: dict[str, str] = {}
-    for number, row in enumerate(rows[1:], 2):
-        if len(row) < 2 or not row[0].strip():
-            raise ConfigError(Problem("a line is a record and its cluster", path, line=number))
-        if found.setdefault(row[0].strip(), row[1].strip()) != row[1].strip():
-            raise ConfigError(Problem(f"{quoted(row[0].strip())} is in two clusters", path, line=number))
-    return list(found.items())

@@ -4,13 +4,14 @@ by, or the id that a destination gave. Looked for in SQL, in the warehouse: no t
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from revetl.errors import ConfigError, quoted
 from revetl.model import Relation, SyncSpec
 from revetl.state.schema import table_suffix
 from revetl.state.sync_tables import SyncField
+from revetl.usecases.matching_models import matched_clusters
 from revetl.warehouse.sql import ident, literal, table
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ _MOST_HITS = 1_000
 # Models with a row per golden record, by `golden_id`, and what people know such a record by.
 _GOLDEN = ("golden_contacts", "golden_companies", "golden_members", "golden_id_redirects")
 _GOLDEN_VALUES = ("email", "phone", "domain", "record_id", "record_key")  # the last two: in golden_members
+# Every value that source records offer: an address that did not survive names the person too.
+_OFFERED, _NAMING_FIELDS = "golden_offered_values", "'email', 'phone', 'linkedin_url', 'domain'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +40,14 @@ class RecordHit:
 @dataclass(frozen=True, slots=True)
 class _Place:
     """A relation that is looked at. `key`: the column that names the record; `ids`: columns with ids of destinations;
-    `values`: columns with what records are matched by."""
+    `values`: columns with what records are matched by; `only`: a condition on the rows whose values are looked at."""
 
     name: str
     relation: Relation
     key: str
     ids: tuple[str, ...] = ()
     values: tuple[str, ...] = ()
+    only: str = "TRUE"
 
 
 def find_record(project: Project, warehouse: Warehouse, text: str, *, sync: str | None = None) -> list[RecordHit]:
@@ -101,6 +105,11 @@ def _places(project: Project, sync: str | None) -> Iterator[_Place]:
         models = set(project.manifest.model_names())
         for model in (name for name in _GOLDEN if name in models):
             yield _Place(model, project.relation(model), "golden_id", (), _GOLDEN_VALUES)
+        if _OFFERED in models:
+            relation = project.relation(_OFFERED)
+            yield _Place(_OFFERED, relation, "golden_id", (), ("value",), f"field IN ({_NAMING_FIELDS})")
+        for matched in matched_clusters(project):
+            yield _Place(matched.name, matched.clusters, "cluster", (), ("node",))
     for spec in project.syncs(verified=False):
         if sync in (None, spec.name):
             yield from _places_of(project, spec)
@@ -131,7 +140,7 @@ def _there(warehouse: Warehouse, places: Iterator[_Place]) -> list[_Place]:
         columns = {c.name for c in warehouse.columns(place.relation)}
         if place.key in columns:
             ids, values = (tuple(n for n in names if n in columns) for names in (place.ids, place.values))
-            found.append(_Place(place.name, place.relation, place.key, ids, values))
+            found.append(replace(place, ids=ids, values=values))
     return found
 
 
@@ -146,7 +155,10 @@ def _hits(warehouse: Warehouse, places: Sequence[_Place], text: str, *, exact: b
             else [
                 ("beginning of the key", f"starts_with(CAST({ident(place.key, q)} AS VARCHAR), ?)"),
                 *(("destination id", f"CAST({ident(name, q)} AS VARCHAR) = ?") for name in place.ids),
-                *((name, f"lower(CAST({ident(name, q)} AS VARCHAR)) = lower(?)") for name in place.values),
+                *(
+                    (name, f"lower(CAST({ident(name, q)} AS VARCHAR)) = lower(?) AND {place.only}")
+                    for name in place.values
+                ),
             ]
         )
         selects += [

@@ -14,6 +14,7 @@ from revetl.sync import SyncOptions
 from revetl.sync.release import RetryReport, release, take_back
 from revetl.sync.retry.queue import QueueFilter
 from revetl.usecases import exit_codes
+from revetl.usecases.auditing import audited
 from revetl.usecases.caller import Caller
 from revetl.usecases.record_names import record_keys
 from revetl.usecases.renames import take_over_renamed
@@ -58,6 +59,9 @@ def retry(
         if which.run_id is not None:
             which = replace(which, run_id=find_run(warehouse, which.run_id).run_id)
         which = replace(which, keys=record_keys(project, warehouse, which.keys))
+        if not dry_run:
+            how = {"codes": list(which.codes), "statuses": list(which.statuses), "run": which.run_id}
+            audited(warehouse, caller, "retry", [spec.name for spec in specs], **how, keys=len(which.keys) or None)
         report = RetryResult(asyncio.run(_release_all(project, warehouse, specs, which, caller, dry_run=dry_run)))
         if not dry_run:
             released = [s for s, found in zip(specs, report.released, strict=True) if found.records or found.links]

@@ -17,6 +17,7 @@ from revetl.sync.rollback.rolling_back import (
     RollbackReport,
     roll_back,
 )
+from revetl.usecases.auditing import audited
 from revetl.usecases.caller import Caller
 from revetl.usecases.record_names import record_keys
 from revetl.usecases.renames import take_over_renamed
@@ -62,6 +63,10 @@ def rollback(
     with caller.warehouse(project) as warehouse:
         choices = replace(choices, keys=record_keys(project, warehouse, choices.keys))
         undone = asyncio.run(_undone(project, warehouse, run_id, sync, caller))
+        how = {"archive_created": choices.archive_created, "recreate_archived": choices.recreate_archived}
+        runs = [each.run.run_id for each in undone]
+        if not options.dry_run:
+            audited(warehouse, caller, "rollback", runs, sync=sync, **how, keys=len(choices.keys) or None)
         return asyncio.run(_Rollback(project, warehouse, choices, caller).all_of(undone, options, agree))
 
 

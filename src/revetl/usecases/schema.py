@@ -15,6 +15,7 @@ from revetl.enrich.waterfall import WaterfallSpec
 from revetl.project.connections import ConnectionsFile
 from revetl.project.matching_meta import MatchingMeta
 from revetl.project.settings import Settings
+from revetl.project.survivorship_meta import SurvivorshipMeta
 from revetl.project.sync_meta import SyncMeta
 from revetl.providers.grammar import VendorFile
 
@@ -23,6 +24,7 @@ _MODELS: dict[str, type[BaseModel]] = {
     "connections": ConnectionsFile,
     "sync": SyncMeta,
     "matching": MatchingMeta,
+    "survivorship": SurvivorshipMeta,
     "provider": VendorFile,
     "waterfall": WaterfallSpec,
     "alerts": AlertsFile,
@@ -34,7 +36,8 @@ FOLDER = Path(".revetl") / "schemas"
 
 
 def json_schema(kind: str) -> dict[str, Any]:
-    """Of project, connections, sync, matching, provider, waterfall, alerts or model. KeyError for any other word."""
+    """Of project, connections, sync, matching, survivorship, provider, waterfall, alerts or model. KeyError for any
+    other word."""
     if kind == MODEL:
         return _of_models()
     return _of_connections() if kind == "connections" else _MODELS[kind].model_json_schema()
@@ -92,8 +95,12 @@ def _or_variable(schema: Any) -> Any:
 
 
 def _of_models() -> dict[str, Any]:
-    """A yml of dbt models: of all that dbt has, only the sync and the matching are looked at."""
-    declared_in: dict[str, type[BaseModel]] = {"revetl": SyncMeta, "matching": MatchingMeta}
+    """A yml of dbt models: of all that dbt has, only the sync, the matching and the survivorship are looked at."""
+    declared_in: dict[str, type[BaseModel]] = {
+        "revetl": SyncMeta,
+        "matching": MatchingMeta,
+        "survivorship": SurvivorshipMeta,
+    }
     parts: dict[str, Any] = {}
     for meta in declared_in.values():
         schema = meta.model_json_schema()

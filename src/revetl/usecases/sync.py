@@ -17,6 +17,7 @@ from revetl.sync.lost_connection import again
 from revetl.sync.release import release
 from revetl.sync.sagas.held_back import held_back_of, still_held
 from revetl.usecases import exit_codes
+from revetl.usecases.auditing import audited
 from revetl.usecases.caller import Caller
 from revetl.usecases.deletions import unattended
 from revetl.usecases.renames import links_left, take_over_renamed
@@ -60,6 +61,9 @@ def sync(
         return []
     note_edited(project, specs, caller)
     with caller.warehouse(project) as warehouse:
+        if not options.dry_run:
+            how = {"full_refresh": options.full_refresh, "limit": options.limit, "allow": list(options.allow)}
+            audited(warehouse, caller, "sync", [spec.name for spec in specs], **how)
         return push(project, warehouse, specs, "sync", options, caller)
 
 

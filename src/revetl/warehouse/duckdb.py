@@ -78,6 +78,7 @@ class DuckDBWarehouse(TypedResults):
         A transaction can't be begun again from here: it has all from its start, unless its caller does that
         (`repeated_when_short`). One of a `memory_limit` of the settings is never given more."""
         self.state_schema = state_schema
+        self.folder = path.absolute().parent if isinstance(path, Path) and _spills(path) else None
         self._in_transaction = False
         self._lean = False
         self._short: WarehouseOutOfMemory | None = None  # what ended the transaction that is open
@@ -122,23 +123,31 @@ class DuckDBWarehouse(TypedResults):
     def stream(self, sql: str, params: Sequence[Scalar] = (), *, batch_rows: int = 10_000) -> Iterator[pa.RecordBatch]:
         # A cursor of its own: the result stays open while checkpoints write through the main connection. It sees
         # what was committed when it started.
-        cursor = self._db.cursor()
-        reader: pa.RecordBatchReader | None = None
-        try:
-            relation: Any = cursor.sql(sql, params=list(params)) if params else cursor.sql(sql)
-            reader = relation.to_arrow_reader(batch_rows)
-            del relation
-            self._readers.append(reader)
-            for batch in reader:
-                if batch.num_rows:
-                    yield batch
-        except duckdb.Error as e:
-            raise _translated(e) from None
-        finally:
-            if reader is not None:
-                reader.close()
-                self._readers.remove(reader)
-            cursor.close()
+        given = False
+        while True:
+            cursor = self._db.cursor()
+            reader: pa.RecordBatchReader | None = None
+            try:
+                relation: Any = cursor.sql(sql, params=list(params)) if params else cursor.sql(sql)
+                reader = relation.to_arrow_reader(batch_rows)
+                del relation
+                self._readers.append(reader)
+                for batch in reader:
+                    if batch.num_rows:
+                        given = True
+                        yield batch
+                return
+            except duckdb.OutOfMemoryException as e:
+                # Begun again, it would give the same rows twice, or others.
+                if given or self._in_transaction or not self._given_more():
+                    raise _translated(e) from None
+            except duckdb.Error as e:
+                raise _translated(e) from None
+            finally:
+                if reader is not None:
+                    reader.close()
+                    self._readers.remove(reader)
+                cursor.close()
 
     def append(self, target: Relation, data: pa.Table) -> None:
         if not data.num_rows:

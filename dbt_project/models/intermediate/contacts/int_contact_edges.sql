@@ -31,7 +31,8 @@ ruled as (
             when 'last_name_at_company' then 3
             when 'first_name_at_company' then 3
             else 5
-        end + case when name_level = 'same' then 2 when names_agree then 1 else 0 end as weight
+        end as identifier_weight,
+        case when name_level = 'same' then 2 when names_agree then 1 else 0 end as name_weight
     from judged
     where
         not is_generation_apart
@@ -62,7 +63,9 @@ final as (
         ruled.right_key,
         ruled.match_rule,
         ruled.identifier,
-        ruled.weight
+        ruled.identifier_weight + ruled.name_weight as weight,
+        ruled.identifier_weight,
+        ruled.name_weight
     from ruled
     left join decisions
         on ruled.left_key = decisions.left_key and ruled.right_key = decisions.right_key
@@ -75,7 +78,9 @@ final as (
         right_key,
         'steward' as match_rule,
         cast(null as varchar) as identifier,
-        1000 as weight
+        1000 as weight,
+        1000 as identifier_weight,
+        0 as name_weight
     from decisions
     where decision = 'same'
 )

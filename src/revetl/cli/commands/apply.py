@@ -15,6 +15,7 @@ from revetl.cli.options import (
     notes_console,
     project_options,
 )
+from revetl.cli.reasons import reason_option
 from revetl.cli.terminal import Terminal
 from revetl.cli.waiting import wait_option
 
@@ -24,6 +25,7 @@ from revetl.cli.waiting import wait_option
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @allow_option
 @click.option("--yes", is_flag=True, help="Do not ask before records are deleted.")
+@reason_option
 @wait_option
 @json_option
 def command(

@@ -11,6 +11,7 @@ import rich_click as click
 from revetl.cli import completing
 from revetl.cli.options import ProjectOptions, console, emit_json, json_option, project_options
 from revetl.cli.output import echo
+from revetl.cli.reasons import reason_option
 from revetl.cli.terminal import Terminal
 from revetl.cli.waiting import wait_option
 
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 @click.option("--reconnect", is_flag=True, help="Let runs send a disconnected sync again.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--dry-run", is_flag=True, help="Show the plan, and change nothing.")
+@reason_option
 @wait_option
 @json_option
 def command(

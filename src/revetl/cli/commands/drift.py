@@ -9,6 +9,7 @@ import rich_click as click
 from revetl.cli import completing
 from revetl.cli.numbers import whole_number
 from revetl.cli.options import ProjectOptions, console, emit_json, json_option, project_options, record_key
+from revetl.cli.reasons import reason_option
 from revetl.cli.terminal import Terminal
 from revetl.cli.waiting import wait_option
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 )
 @click.option("--sample", type=whole_number(0), default=3, show_default=True, help="Records to show per kind.")
 @click.option("--detailed-exitcode", is_flag=True, help="End with 2 where there is drift, 0 where there is none.")
+@reason_option
 @wait_option
 @json_option
 def command(

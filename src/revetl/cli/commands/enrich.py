@@ -21,6 +21,7 @@ from revetl.cli.options import (
     project_options,
 )
 from revetl.cli.output import SafeStdout, echo
+from revetl.cli.reasons import reason_option
 from revetl.cli.terminal import Terminal
 from revetl.cli.waiting import wait_option
 from revetl.enrich.resolutions import RESOLUTIONS, Resolution
@@ -90,6 +91,7 @@ if TYPE_CHECKING:
 )
 @click.option("--yes", is_flag=True, help="Spend within the budgets without asking.")
 @click.option("--no-input", is_flag=True, help="Never ask; without --yes nothing is spent.")
+@reason_option
 @wait_option
 @json_option
 def command(
@@ -231,7 +233,8 @@ def _show_in_doubt(
             if as_json:
                 emit_json({"resolved": number, "as": resolve})
             else:
-                echo(f"{number:,} calls ended as {resolve}." if number != 1 else f"1 call ended as {resolve}.")
+                ended = "1 call" if number == 1 else f"{number:,} calls"
+                echo(f"{ended} ended as {resolve}." if number else "No call in doubt is meant by that.")
             return 0
         found = calls_in_doubt(project, terminal.caller, only, rows)
     if as_json:

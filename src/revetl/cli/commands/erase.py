@@ -9,6 +9,7 @@ import rich_click as click
 
 from revetl.cli.options import ProjectOptions, console, emit_json, json_option, project_options, record_key
 from revetl.cli.output import echo
+from revetl.cli.reasons import reason_option
 from revetl.cli.terminal import Terminal
 from revetl.cli.waiting import wait_option
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 )
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--dry-run", is_flag=True, help="Show what is held of them, and change nothing.")
+@reason_option
 @wait_option
 @json_option
 def command(

@@ -15,6 +15,7 @@ from revetl.cli.options import (
     select_options,
 )
 from revetl.cli.output import echo
+from revetl.cli.reasons import reason_option
 from revetl.cli.terminal import Terminal
 from revetl.cli.waiting import wait_option
 
@@ -44,6 +45,7 @@ STATUSES = ("rejected", "skipped", "unknown", "rolled_back", "accepted")
     help="Only what waits for this reason. May be repeated. Default: what was refused.",
 )
 @click.option("--dry-run", is_flag=True, help="Show what waits and why, and send nothing.")
+@reason_option
 @wait_option
 @json_option
 def command(

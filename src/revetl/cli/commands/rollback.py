@@ -11,6 +11,7 @@ import rich_click as click
 from revetl.cli import completing
 from revetl.cli.options import ProjectOptions, console, emit_json, json_option, project_options, record_key
 from revetl.cli.output import echo
+from revetl.cli.reasons import reason_option
 from revetl.cli.terminal import Terminal
 from revetl.cli.waiting import wait_option
 
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 @click.option("--recreate-archived", is_flag=True, help="Make anew what the run archived, with a new id.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--dry-run", is_flag=True, help="Show the plan, and send nothing.")
+@reason_option
 @wait_option
 @json_option
 def command(

@@ -19,6 +19,7 @@ from revetl.cli.options import (
     threads_option,
 )
 from revetl.cli.output import echo
+from revetl.cli.reasons import reason_option
 from revetl.cli.terminal import Terminal
 from revetl.cli.waiting import wait_option
 
@@ -41,6 +42,7 @@ from revetl.cli.waiting import wait_option
 @click.option("--no-build", is_flag=True, help="Send what is built: dbt has run already, here or elsewhere.")
 @threads_option
 @allow_option
+@reason_option
 @wait_option
 @json_option
 def command(

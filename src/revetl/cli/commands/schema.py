@@ -9,7 +9,7 @@ import rich_click as click
 from revetl.cli.options import console, emit_json
 from revetl.cli.output import echo
 
-KINDS = ("project", "connections", "sync", "matching", "provider", "waterfall", "alerts", "model")
+KINDS = ("project", "connections", "sync", "matching", "survivorship", "provider", "waterfall", "alerts", "model")
 
 
 @click.command(short_help="Print a JSON Schema.")

@@ -33,7 +33,8 @@ from revetl.cli.options import ProjectOptions, project_options
 def command(ctx: click.Context, options: ProjectOptions, parallel: int, port: int, no_page: bool) -> int:
     """Run the schedules of syncs and waterfalls, each run as a process of its own. Several may serve one warehouse: one
     of them works, and another follows it when it ends. A page at http://127.0.0.1:8420 shows what ran and what is next,
-    to this machine alone; nothing can be changed there.
+    to this machine alone. Who signs in with a token plans, approves, sends and takes back there, as his role allows;
+    programs do under /v1.
 
     Logs JSON lines to stderr. ctrl-C or SIGTERM: requests in flight are awaited and written down, what was not finished
     goes on when it is served again; ends with 0.

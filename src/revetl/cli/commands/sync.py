@@ -16,6 +16,7 @@ from revetl.cli.options import (
     project_options,
     select_options,
 )
+from revetl.cli.reasons import reason_option
 from revetl.cli.terminal import Terminal
 from revetl.cli.waiting import wait_option
 
@@ -29,6 +30,7 @@ from revetl.cli.waiting import wait_option
 @allow_option
 @click.option("--yes", is_flag=True, help="Do not ask before records are deleted.")
 @click.option("--no-input", is_flag=True, help="Never ask; without --yes at most a few records are deleted.")
+@reason_option
 @wait_option
 @json_option
 def command(

@@ -26,11 +26,11 @@ def show_estimates(estimates: Sequence[Estimate]) -> None:
             table.add_column(heading, justify="right", no_wrap=heading != "lookups at most")
         for stage in each.stages:
             rate = f"{'~' if stage.assumed else ''}{stage.hit_rate:.0%}"
-            lookups = (f"{stage.lookups:,}", f"{stage.expected_lookups:,}")
+            lookups = (f"{stage.lookups:,}", _number(stage.expected_lookups))
             usd = (f"${stage.expected_usd:,.2f}", f"${stage.greatest_usd:,.2f}")
             table.add_row(stage.provider, *lookups, rate, _minutes(stage.minutes), *usd)
         for check in each.verifiers:
-            lookups = (f"{check.lookups:,}", f"{check.expected_lookups:,}")
+            lookups = (f"{check.lookups:,}", _number(check.expected_lookups))
             table.add_row(
                 check.provider, *lookups, "", "", f"${check.expected_usd:,.2f}", f"${check.greatest_usd:,.2f}"
             )
@@ -38,6 +38,8 @@ def show_estimates(estimates: Sequence[Estimate]) -> None:
         for stage in each.stages:
             for said in _with_other_inputs(stage):
                 screen.print(f"{stage.provider}: {said}")
+        if each.suppressed:
+            screen.print(f"{each.suppressed:,} suppressed or erased: nobody is asked about them")
         if any(c.total for c in each.coverage.values()):
             fields = Table("field", box=None, pad_edge=False)
             for heading in ("records", "filled now", "expected", "likely"):
@@ -116,6 +118,10 @@ def _about(people: Mapping[str, Mapping[str, str]]) -> str:
     key, inputs = next(iter(people.items()), ("", {}))
     more = f" and {len(people) - 1:,} more" if len(people) > 1 else ""
     return for_markup((who(inputs) or key) + more)
+
+
+def _number(lookups: float) -> str:
+    return f"{lookups:,.1f}" if lookups % 1 else f"{lookups:,.0f}"
 
 
 def _minutes(minutes: float) -> str:

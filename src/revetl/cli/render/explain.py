@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from revetl.cli.render.reports import short, status, table
-from revetl.cli.render.values import show_values
-from revetl.usecases.explain import BONDS, EDGES, OUTCOMES, VALUES
+from revetl.cli.render.values import show_offered, show_values
+from revetl.golden.pictures import PairEvidence, evidence_svg
+from revetl.usecases.explain import BONDS, EDGES, OFFERED, OUTCOMES, VALUES
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -40,26 +42,46 @@ def _show_outcomes(screen: Console, rows: Sequence[dict[str, Any]]) -> None:
 
 
 def _show_edges(screen: Console, rows: Sequence[dict[str, Any]]) -> None:
-    """Two lines for each: keys and values of sources are as long as they like."""
-    most = max(float(row["weight"]) for row in rows)
+    """Lines of their own for rule, keys and fields: keys and values of sources are as long as they like."""
+    most = max(abs(float(row["weight"])) for row in rows)
     for row in rows[:_EDGES]:
-        bar = "█" * max(1, round(_BAR * float(row["weight"]) / most))
         value = "" if row["identifier"] is None else f"  {short(row['identifier'], 60)}"
-        screen.print(
-            f"  {bar:<{_BAR}} {float(row['weight']):>6,.1f}  {short(row['match_rule'], 40)}{value}", soft_wrap=True
-        )
+        bar = _bar(float(row["weight"]), most)
+        screen.print(f"  {bar} {float(row['weight']):>6,.1f}  {short(row['match_rule'], 40)}{value}", soft_wrap=True)
         screen.print(
             f"  {'':<{_BAR}}         {short(row['left_key'], 60)} — {short(row['right_key'], 60)}", soft_wrap=True
         )
+        _show_fields(screen, row.get("fields", ()), most)
     if len(rows) > _EDGES:
         screen.print(f"  … {len(rows) - _EDGES:,} more")
 
 
+def _show_fields(screen: Console, fields: Sequence[dict[str, Any]], most: float) -> None:
+    """What each field gives to the weight above it, on the same scale."""
+    for field in fields:
+        bits = float(field["weight"])
+        level = "" if field.get("level") is None else f": {short(field['level'], 20)}"
+        screen.print(f"  {_bar(bits, most)} {bits:>+6,.1f}    {short(field['field'], 40)}{level}", soft_wrap=True)
+
+
+def _bar(weight: float, most: float) -> str:
+    """What speaks against is hatched, and its number has a minus: nothing is told by colour."""
+    cells = max(1, round(_BAR * min(abs(weight) / most, 1))) if most else 1
+    return f"{('█' if weight >= 0 else '░') * cells:<{_BAR}}"
+
+
 def _show_bonds(screen: Console, rows: Sequence[dict[str, Any]]) -> None:
     for row in rows[:_EDGES]:
-        what = short(row["match_rule"], 40)
-        value = "" if row["identifier"] is None else f" {short(row['identifier'], 60)}"
-        screen.print(f"  without {what}{value} they are {len(row['groups'])}:", soft_wrap=True)
+        if "weight" in row:
+            screen.print(
+                f"  they part first here: {float(row['weight']):,.1f} bits between them, the mean of all pairs;"
+                " without a field that has more, or under a threshold above it, they are 2:",
+                soft_wrap=True,
+            )
+            _show_fields(screen, row["fields"], max(abs(float(field["weight"])) for field in row["fields"]))
+        else:
+            lost = " and ".join(_value(one) for one in row.get("all_of", (row,)))
+            screen.print(f"  without {lost} they are {len(row['groups'])}:", soft_wrap=True)
         for group in row["groups"][:4]:
             more = f" and {len(group) - 4:,} more" if len(group) > 4 else ""
             screen.print(f"    {', '.join(short(key, 60) for key in group[:4])}{more}", soft_wrap=True)
@@ -67,10 +89,30 @@ def _show_bonds(screen: Console, rows: Sequence[dict[str, Any]]) -> None:
         screen.print(f"  … {len(rows) - _EDGES:,} more")
 
 
+def _value(bond: Mapping[str, Any]) -> str:
+    value = "" if bond["identifier"] is None else f" {short(bond['identifier'], 60)}"
+    return f"{short(bond['match_rule'], 40)}{value}"
+
+
+def evidence_picture(key: str, found: Mapping[str, Sequence[dict[str, Any]]]) -> str:
+    """What joins the records, as SVG."""
+    pairs: dict[tuple[str, str], list[tuple[str, float]]] = {}
+    weights: dict[tuple[str, str], float] = defaultdict(float)
+    for row in found.get(EDGES, ()):
+        ends = (str(row["left_key"]), str(row["right_key"]))
+        weights[ends] += float(row["weight"])
+        fields = row.get("fields") or [{"field": row["match_rule"], "weight": row["weight"]}]
+        pairs.setdefault(ends, []).extend((str(one["field"]), float(one["weight"])) for one in fields)
+    listed = [PairEvidence(*ends, weights[ends], tuple(fields)) for ends, fields in pairs.items()]
+    return evidence_svg(sorted(listed, key=lambda pair: -pair.weight), f"What makes {key[:40]} one record")
+
+
 def _show(screen: Console, title: str, rows: Sequence[dict[str, Any]]) -> None:
     screen.print(f"[bold]{title}[/]")
     if title == VALUES:
         show_values(screen, rows)
+    elif title == OFFERED:
+        show_offered(screen, rows)
     elif title == OUTCOMES:
         _show_outcomes(screen, rows)
     elif title == EDGES:

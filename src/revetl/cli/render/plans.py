@@ -29,6 +29,7 @@ REASONS = {
     "NOT_RECONCILABLE": "may have been created already and can't be looked for",
     "VALUE_HELD": "another record has the value, or is given it",
     "SAME_RECORD": "somebody merged its record into that of another of the model",
+    "MERGED_HERE": "became one with another of the model: merge the two there",
     "NOT_OURS": "has left the model, and what stands there holds somebody else: remove it there by hand",
     "OBJECT_NOT_FOUND": "archived or deleted there: `revetl drift SYNC` makes it again, or leaves it so",
     "EXISTS_BY_NOW": "made there since this plan was made, and left as it is: the next plan adopts it",

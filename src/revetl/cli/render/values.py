@@ -35,6 +35,33 @@ _WORDS: Mapping[str, str] = {
 }
 
 
+# What `lost_by` says, for people.
+_LOST: Mapping[str, str] = {
+    "pinned": "a steward said otherwise",
+    "verification": "the other is verified",
+    "completeness": "the other is more complete",
+    "agreement": "more records agree on the other",
+    "priority": "the other's source goes before",
+    "recency": "the other is newer",
+    "order": "nothing tells them apart but the order of keys",
+}
+
+
+def show_offered(screen: Console, rows: Sequence[dict[str, Any]]) -> None:
+    """Per field what survived and what it beat, with how many records say it and the best of them."""
+    field = None
+    for row in rows:
+        if row["field"] != field:
+            field = row["field"]
+            _line(screen, 2, f"[bold]{for_markup(str(field))}[/]")
+        mark, style = ("[green]✓[/]", "bold") if row["lost_by"] is None else ("·", "dim")
+        _line(screen, 4, f"{mark} [{style}]{for_markup(str(row['value']))}[/]")
+        lost = "" if row["lost_by"] is None else f"{_LOST.get(row['lost_by'], row['lost_by'])}; "
+        n = int(row["n_records"])
+        others = f" and {n - 1:,} more" if n > 1 else ""
+        _line(screen, 6, for_markup(f"{lost}{row['record_key']}{others}"))
+
+
 def show_values(screen: Console, rows: Sequence[dict[str, Any]]) -> None:
     """Two lines per value, within the width of the screen."""
 

@@ -13,10 +13,10 @@ from urllib.parse import quote, urlsplit
 from revetl.clock import Clock
 from revetl.destinations.files.options import GcsOptions, Location
 from revetl.destinations.files.spool import SpooledFile
-from revetl.errors import Ambiguous, ConfigError, Denied, Unavailable
+from revetl.errors import Ambiguous, Denied, Unavailable
 from revetl.http import Policy, Response, ResponseRules, ResponseVerdict, Session, SessionOptions, Transport
 from revetl.http.attempt import SessionRequest
-from revetl.http.oauth import JWT_BEARER, JwtAssertion, TokenAuth, TokenRequest
+from revetl.http.service_account import service_account_token
 from revetl.json_documents import parse_json
 
 _SCOPE = "https://www.googleapis.com/auth/devstorage.read_write"
@@ -33,17 +33,9 @@ class GcsStore:
         self, name: str, place: Location, options: GcsOptions, clock: Clock, transport: Transport | None = None
     ) -> None:
         self._name, self._place = name, place
-        key = _key_file(name, options.service_account.get_secret_value())
-        assertion = JwtAssertion(
-            key["client_email"],
-            key["client_email"],
-            key["token_uri"],
-            key["private_key"],
-            key_id=key["private_key_id"],
-            scope=_SCOPE,
+        token = service_account_token(
+            f"{name}: gcs: service_account", options.service_account.get_secret_value(), _SCOPE
         )
-        form = {"grant_type": JWT_BEARER}
-        token = TokenAuth(TokenRequest(key["token_uri"], lambda now: {**form, "assertion": assertion.sign(now)}))
         self._session = Session(
             name,
             options.base_url,
@@ -139,13 +131,3 @@ def _md5(file: SpooledFile) -> str:
         digest.update(piece)
     file.content.seek(0)
     return base64.b64encode(digest.digest()).decode()
-
-
-def _key_file(name: str, text: str) -> Mapping[str, str]:
-    """ConfigError where it is no key of a service account; the message holds nothing of it."""
-    try:
-        key = json.loads(text)
-        return {n: str(key[n]) for n in ("client_email", "token_uri", "private_key", "private_key_id")}
-    except (ValueError, KeyError, TypeError):
-        message = f"{name}: gcs: service_account is no JSON key of a service account"
-        raise ConfigError(message, hint="It is the whole file that Google Cloud gives for a new key.") from None

@@ -20,6 +20,7 @@ Verdict = Literal[
     "ok", "accepted", "gone", "exists", "invalid", "rejected", "denied", "throttled", "unavailable", "ambiguous"
 ]
 OfRecord = Literal["ok", "accepted", "gone", "exists", "invalid", "rejected"]
+Unnamed = Literal["unknown", "ok", "accepted"]
 
 
 class ApiStatusRow(BaseModel):
@@ -55,13 +56,15 @@ class ResultVerdict(BaseModel):
 
 class ApiResults(BaseModel):
     """A list in the answer with a result for each record. A record is told by `key`, where the result repeats what
-    `key_is` says (our key, the id there, or a column), or by its place (`by: order`). `verdicts`: the first that
-    matches, else it is `otherwise`. A record that no result names is unknown."""
+    `key_is` says (our key, the id there, or a column), by its number in the request, from 0, which stands at `key`
+    (`by: index`), or by its place (`by: order`). `verdicts`: the first that matches, else it is `otherwise`. A record
+    that no result names is unknown, unless the request says otherwise (`unnamed`). `optional`: the list stands only in
+    an answer that refused something."""
 
     model_config = CLOSED
 
     at: Pointer = ""
-    by: Literal["key", "order"] = "key"
+    by: Literal["key", "index", "order"] = "key"
     key: Pointer | None = None
     key_is: str = "key"
     id: Pointer | None = None
@@ -69,10 +72,11 @@ class ApiResults(BaseModel):
     message: Pointer | None = None
     verdicts: tuple[ResultVerdict, ...] = ()
     otherwise: OfRecord = "ok"
+    optional: bool = False
 
     @model_validator(mode="after")
     def _told(self) -> Self:
-        if (self.by == "key") != (self.key is not None):
+        if (self.by == "order") != (self.key is None):
             raise ValueError("say where the result names its record ('key'), or that they come in order ('by: order')")
         return self
 
@@ -122,7 +126,7 @@ class ApiJob(BaseModel):
     failed: Annotated[tuple[Any, ...], OneOrMany()] = ()
     unknown: Annotated[tuple[Any, ...], OneOrMany()] = ()
     results: Annotated[tuple[ApiResults, ...], OneOrMany()] = ()
-    unnamed: Literal["unknown", "ok"] = "unknown"
+    unnamed: Unnamed = "unknown"
     results_path: Path | None = None
     page: ApiPaging | None = None
     message: Pointer | None = None

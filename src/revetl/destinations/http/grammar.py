@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, Field, model_validator
 
 from revetl.destinations.base import FieldType
-from revetl.destinations.http.answers import ApiJob, ApiPaging, ApiResults
+from revetl.destinations.http.answers import ApiJob, ApiPaging, ApiResults, Unnamed
 from revetl.destinations.http.syntax import CLOSED, Path, Pointer, parameters
 from revetl.model import Operation
 from revetl.one_or_many import OneOrMany
@@ -22,9 +22,9 @@ class ApiRequest(BaseModel):
     takes; None: one, which stands by itself and not in a list. `at`: where the record or the list stands in the body,
     `beside`: what stands there too; `inside`: the member of a record that holds its columns. `id_as`, `key_as`: the
     member of a record that holds its id there, or our key. `shape: change`: each record is `{key, op, fields}`.
-    `results`: what the answer says of each record; `unnamed`: what one is that no result names (`ok` where the answer
-    lists only what was refused), in an answer in which at least one of the lists stands. `job`: the answer names a job
-    that is followed."""
+    `results`: what the answer says of each record; `unnamed`: what one is that no result names (`ok`, or `accepted`,
+    where the answer lists only what was refused), in an answer in which at least one of the lists stands, or may be
+    left out (`optional`). `job`: the answer names a job that is followed."""
 
     model_config = CLOSED
 
@@ -41,7 +41,7 @@ class ApiRequest(BaseModel):
     id_as: str | None = None
     key_as: str | None = None
     results: Annotated[tuple[ApiResults, ...], OneOrMany()] = ()
-    unnamed: Literal["unknown", "ok"] = "unknown"
+    unnamed: Unnamed = "unknown"
     job: ApiJob | None = None
 
     @model_validator(mode="after")
@@ -56,7 +56,7 @@ class ApiRequest(BaseModel):
             raise ValueError("results that come later stand under 'job': leave out 'results' beside it")
         for result in self.all_results:
             unsent = not self.key_as and self.shape == "columns"
-            if self.rows is not None and result.key and result.key_is == "key" and unsent:
+            if self.rows is not None and result.by == "key" and result.key_is == "key" and unsent:
                 raise ValueError("the answer can repeat our key only where 'key_as' sends it")
         return self
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from revetl.destinations.http.answers import ApiResults, ApiStatusRow, OfRecord, Verdict
+from revetl.destinations.http.answers import ApiResults, ApiStatusRow, OfRecord, Unnamed, Verdict
 from revetl.destinations.http.grammar import ApiObject
 from revetl.destinations.http.values import as_text, at, listed
 from revetl.http import Response, ResponseVerdict, one_word
@@ -100,27 +100,25 @@ class ResultReader:
     may hold out of a text of the answer."""
 
     specs: Sequence[ApiResults]
-    unnamed: Literal["unknown", "ok"]
+    unnamed: Unnamed
     values: Values
     mask: Callable[[str], str]
 
     def read(self, documents: Iterable[Any], changes: Sequence[Change]) -> list[Outcome]:
-        """One outcome for each change, the first that a result names. One that no result names is unknown; with
-        `unnamed: ok` it is ok, unless no list stands there at all, or a result is of nobody that is known here."""
+        """One outcome for each change, the first that a result names. One that no result names is unknown, or as
+        `unnamed` says, unless a list that has to be there is not, or a result is of nobody that is known here."""
         given: dict[int, Outcome] = {}
         stands, strays = False, False
         for document in documents:
             for spec in self.specs:
                 items = listed(document, spec.at)
                 named = list(_named(spec, items or [], changes, self.values))
-                stands, strays = stands or items is not None, strays or len(named) < len(items or [])
+                stands = stands or items is not None or (spec.optional and isinstance(document, dict))
+                strays = strays or len(named) < len(items or [])
                 for change, item in named:
                     given.setdefault(change.ordinal, self._outcome(spec, change, item))
-        is_ok = self.unnamed == "ok" and stands and not strays
-        return [
-            given.get(c.ordinal) or (outcome(c, "ok", c.destination_id, None, "") if is_ok else lost(c))
-            for c in changes
-        ]
+        silence = self.unnamed if stands and not strays else "unknown"
+        return [given.get(c.ordinal) or _unnamed(c, silence) for c in changes]
 
     def _outcome(self, spec: ApiResults, change: Change, item: Any) -> Outcome:
         said = as_text_of(at(item, spec.message))
@@ -131,6 +129,10 @@ class ResultReader:
             one_word(as_text_of(at(item, spec.code))),
             self.mask(said) if said else "",
         )
+
+
+def _unnamed(change: Change, silence: Unnamed) -> Outcome:
+    return lost(change) if silence == "unknown" else outcome(change, silence, change.destination_id, None, "")
 
 
 def lost(change: Change) -> Outcome:
@@ -151,6 +153,12 @@ def _named(
     if spec.by == "order":
         if len(items) == len(changes):  # else nobody knows which one is missing
             yield from zip(changes, items, strict=True)
+        return
+    if spec.by == "index":
+        for item in items:
+            n = at(item, spec.key)
+            if isinstance(n, int) and not isinstance(n, bool) and 0 <= n < len(changes):
+                yield changes[n], item
         return
     by_name: dict[str, list[Change]] = {}
     for change in changes:

@@ -1,5 +1,5 @@
-"""Paid answers that the warehouse could not be given: a file for each run, written when a connection is lost, and
-removed once its answers are in the ledger.
+"""Paid answers that the warehouse could not be given: a file for each run, written when a connection is lost or the
+database's disk is full, and removed once its answers are in the ledger.
 
 Which answer is in the ledger already is seen by its outcome row: outcome, values and money are one transaction, so
 where that row is, all is. A COMMIT whose answer was lost is therefore looked up and not guessed.
@@ -51,6 +51,28 @@ class AnswerSpool:
     def __init__(self, state_dir: Path | None) -> None:
         self._folder = None if state_dir is None else state_dir / _FOLDER
 
+    def take_room(self, run_id: str, octets: int) -> None:
+        """So much of the disk, in the file that `keep` of this run writes into: there it needs no more. OSError where
+        there is none."""
+        if self._folder is None:
+            return
+        self._make_folder(self._folder)
+        draft = self._draft(run_id)
+        draft.unlink(missing_ok=True)
+        try:
+            with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+                if hasattr(os, "posix_fallocate"):
+                    os.posix_fallocate(file.fileno(), 0, octets)
+                else:
+                    file.write(bytes(octets))
+        except OSError:
+            draft.unlink(missing_ok=True)
+            raise
+
+    def give_room_back(self, run_id: str) -> None:
+        if self._folder is not None:
+            self._draft(run_id).unlink(missing_ok=True)
+
     def keep(self, run_id: str, answers: Sequence[KeptAnswer]) -> Path | None:
         """Durable when this returns, beside what is kept of this run already. None where nothing is kept. OSError where
         the disk does not take it."""
@@ -60,10 +82,11 @@ class AnswerSpool:
         path = self._folder / f"{run_id}.jsonl"
         kept = path.read_bytes() if path.exists() else b""
         lines = "".join(json.dumps(asdict(each), default=_as_json) + "\n" for each in answers)
-        draft = path.with_suffix(".partial")
-        draft.unlink(missing_ok=True)
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        draft = self._draft(run_id)
+        # In a folder that is ours alone. What room was taken is not given back first: another would have it.
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600), "wb") as file:
             file.write(kept + lines.encode())
+            file.truncate()
             file.flush()
             os.fsync(file.fileno())
         draft.replace(path)
@@ -75,6 +98,9 @@ class AnswerSpool:
     def partial(self) -> list[Path]:
         """What a run that died in the midst of writing left behind."""
         return [] if self._folder is None else sorted(self._folder.glob("*.partial"))
+
+    def _draft(self, run_id: str) -> Path:
+        return (self._folder or Path()) / f"{run_id}.partial"
 
     @staticmethod
     def _make_folder(folder: Path) -> None:

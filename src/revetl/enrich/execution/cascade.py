@@ -13,6 +13,7 @@ from pathlib import Path
 
 from revetl.enrich.execution.answer_spool import AnswerSpool, KeptAnswer, write_answers, write_kept
 from revetl.enrich.execution.declared_prices import keep_declared_prices
+from revetl.enrich.execution.disk_room import DiskRoom
 from revetl.enrich.execution.dispatcher import Dispatcher
 from revetl.enrich.execution.heartbeat import Heartbeat
 from revetl.enrich.execution.known_answers import KnownAnswers
@@ -24,7 +25,7 @@ from revetl.enrich.execution.run_ledger import RunLedger
 from revetl.enrich.report import FieldReport
 from revetl.enrich.selection.partition import EVERYTHING, Partition, partition_count, partitions_between
 from revetl.enrich.waterfall import Stage
-from revetl.errors import WarehouseError, WarehouseLost
+from revetl.errors import WarehouseError, WarehouseFull, WarehouseLost
 from revetl.privacy import erased_file
 from revetl.privacy.suppressions import Suppressions, choose_key
 from revetl.state import spend
@@ -63,15 +64,16 @@ class Cascade:
         self._run = run
         self._heartbeat = Heartbeat(run.ctx)
         self._ledger = RunLedger(run, self._heartbeat)
+        self._disk = DiskRoom(run.ctx, run.providers.values())
         self._losses = 0  # since answers were last written
         self._begin_stages()
 
     def _begin_stages(self) -> None:
         """Nothing is in flight, so nothing is reserved."""
         run = self._run
-        run.warehouse_failed = False
+        run.warehouse_failed, run.disk_shortage = False, None
         run.budget.release(run.budget.reserved_usd)
-        self._dispatcher = Dispatcher(run, self._ledger)
+        self._dispatcher = Dispatcher(run, self._ledger, self._disk)
         self._known = KnownAnswers(run, self._dispatcher)
         self._needed: Counter[str] = Counter()  # by verifier: partitions in work that reserved money for it
         # By provider: questions of the partitions so far, and the share of the records that these are.
@@ -93,7 +95,7 @@ class Cascade:
             for provider in run.providers.values():
                 await stack.enter_async_context(provider)
             try:
-                while not await self._went_through(max(total for total, _ in before.values())):
+                while not await self._with_room(max(total for total, _ in before.values())):
                     self._begin_stages()
             finally:
                 run.report.requests = sum(provider.requests for provider in run.providers.values())
@@ -103,6 +105,10 @@ class Cascade:
                 await self._until_back()
                 self._tally(before)
 
+    async def _with_room(self, records: int) -> bool:
+        with self._disk.taken():
+            return await self._went_through(records)
+
     async def _went_through(self, records: int) -> bool:
         """False: the connection was lost and is back, and what had been paid for is written. WarehouseLost where it
         stays away, or is lost again and again."""
@@ -111,6 +117,8 @@ class Cascade:
             # What earlier runs submitted and paid for is fetched before anything is asked.
             run.report.resumed += (await resume_jobs(run)).calls
             await self._stages(records)
+            if run.disk_shortage is not None:
+                raise WarehouseFull(run.disk_shortage)
             return True
         except WarehouseError as e:
             kept = self._dispatcher.kept()

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 
 from revetl.enrich.execution.admission import Admission
 from revetl.enrich.execution.answer_spool import KeptAnswer
 from revetl.enrich.execution.answers import FinderAnswers, VerifierAnswers
+from revetl.enrich.execution.disk_room import DiskRoom
 from revetl.enrich.execution.provider_worker import ProviderWorker
 from revetl.enrich.execution.question_queue import QuestionSet
 from revetl.enrich.execution.run import WaterfallRun
@@ -23,8 +23,9 @@ _LONGEST_LOOK_S = 10.0
 class Dispatcher:
     """Of one run. `start` sets the workers to work, `close` lets them end."""
 
-    def __init__(self, run: WaterfallRun, ledger: RunLedger) -> None:
+    def __init__(self, run: WaterfallRun, ledger: RunLedger, disk: DiskRoom) -> None:
         self._run = run
+        self._disk = disk
         self._ledger = ledger
         self._workers: dict[str, ProviderWorker] = {}
         self._admissions: dict[str, Admission] = {}
@@ -37,7 +38,7 @@ class Dispatcher:
             stage = stages.get(name)
             handler = VerifierAnswers(self._run, name) if stage is None else FinderAnswers(self._run, name, stage)
             self._admissions[name] = admission = Admission(self._run, self._ledger, name, stage)
-            self._workers[name] = worker = ProviderWorker(self._run, self._ledger, admission, name, handler)
+            self._workers[name] = worker = ProviderWorker(self._run, self._ledger, admission, name, handler, self._disk)
             others_ask = self._run.questions().others_ask(name)
             self._generation_at_start[name] = None if others_ask else admission.generation_of_others()
             group.create_task(self._work(name, worker))
@@ -75,13 +76,10 @@ class Dispatcher:
         suppressions = self._run.suppressions
         suppressions.refresh()
         for question in questions():
-            keys = question.keys
-            if any(identity in suppressions for identity in question.identities):
-                keys = ()
-            keys = tuple(key for key in keys if not suppressions.is_erased(key))
-            self._run.report.suppressed += len(question.keys) - len(keys)
-            if keys:
-                yield replace(question, keys=keys)
+            allowed = question.allowed(suppressions)
+            self._run.report.suppressed += len(question.keys) - len(allowed.keys)
+            if allowed.keys:
+                yield allowed
 
     async def answered(self, questions: QuestionSet) -> int:
         """Waits until the set is done. What is reserved in the run's budget for verifying it is released, so that the

@@ -21,7 +21,7 @@ from revetl.enrich.options import WaterfallOptions
 from revetl.enrich.report import EnrichReport, Estimate
 from revetl.enrich.selection.columns import check_columns
 from revetl.enrich.waterfall import WaterfallSpec
-from revetl.errors import ConfigError, WarehouseLost
+from revetl.errors import ConfigError, WarehouseFull, WarehouseLost
 from revetl.model import Relation, RunRecord, RunStatus
 from revetl.state import spend
 from revetl.state.appending import append_rows
@@ -87,9 +87,9 @@ async def run_waterfall(
     except (asyncio.CancelledError, KeyboardInterrupt):
         _finish(run, record, "interrupted")
         raise
-    except WarehouseLost as e:
+    except (WarehouseLost, WarehouseFull) as e:
         # What it says of the answers that are kept must not be hidden by one more failure of the same kind.
-        with suppress(WarehouseLost), failing_at_once(ctx.warehouse):
+        with suppress(WarehouseLost, WarehouseFull), failing_at_once(ctx.warehouse):
             _finish(run, record, "failed", type(e).__name__)
         raise
     except Exception as e:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 from revetl.context import RunContext
-from revetl.errors import WarehouseError, WarehouseLost
+from revetl.errors import WarehouseError, WarehouseFull, WarehouseLost
 from revetl.state import heartbeats
 
 
@@ -38,7 +38,8 @@ class Heartbeat:
             yield
         finally:
             beating.cancel()
-            with suppress(WarehouseLost):  # then the lease ends by itself, and hides no failure of the run
+            # Else the lease ends by itself, and hides no failure of the run.
+            with suppress(WarehouseLost, WarehouseFull):
                 heartbeats.end(self._ctx.warehouse, self._ctx.run_id)
 
     async def _beat_on(self) -> None:

@@ -14,6 +14,7 @@ from decimal import Decimal
 from revetl.enrich.execution.admission import Admission
 from revetl.enrich.execution.answer_spool import KeptAnswer
 from revetl.enrich.execution.answers import AnswerHandler
+from revetl.enrich.execution.disk_room import DiskRoom
 from revetl.enrich.execution.in_flight import CallResult, InFlightCalls, SubmittedLookup
 from revetl.enrich.execution.outcomes import OutcomeRecorder
 from revetl.enrich.execution.question_queue import QuestionQueue, QuestionSet
@@ -38,7 +39,13 @@ class ProviderWorker:
     """
 
     def __init__(
-        self, run: WaterfallRun, ledger: RunLedger, admission: Admission, provider: str, handler: AnswerHandler
+        self,
+        run: WaterfallRun,
+        ledger: RunLedger,
+        admission: Admission,
+        provider: str,
+        handler: AnswerHandler,
+        disk: DiskRoom,
     ) -> None:
         connected = run.providers[provider]
         spec = connected.spec
@@ -46,6 +53,7 @@ class ProviderWorker:
         self._provider = provider
         self._clock = run.ctx.clock
         self._admission = admission
+        self._disk = disk
         # As many ahead as there are slots: they stay busy while the next intents are written, and after a crash few
         # calls are in doubt that never left.
         self._most = spec.at_once + min(CHUNK_CALLS, spec.at_once)
@@ -176,7 +184,7 @@ class ProviderWorker:
     @property
     def _has_stopped(self) -> bool:
         run, recorder = self._run, self._recorder
-        told = self._failing or run.warehouse_failed or run.ctx.stop.is_set()
+        told = self._failing or run.warehouse_failed or run.disk_shortage or run.ctx.stop.is_set()
         return bool(told or self.denied or recorder.gave_up or recorder.failure)
 
     @property
@@ -207,6 +215,9 @@ class ProviderWorker:
         # Before more leave: so never more are without an outcome than are in flight, however fast the vendor answers.
         self._write()
         if not self._queue.waiting:
+            return
+        if (shortage := self._disk.shortage) is not None:
+            self._run.disk_shortage = shortage
             return
         admitted = await self._admission.admit(self._queue.first(room))
         for reserved in admitted.calls:

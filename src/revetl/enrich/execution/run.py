@@ -42,6 +42,8 @@ class WaterfallRun:
     budget: RunBudget
     # The warehouse failed while calls were in flight: nothing more leaves until what came is written.
     warehouse_failed: bool = field(init=False, default=False)
+    # Why the disk may not take more answers: what is in flight is awaited and written.
+    disk_shortage: str | None = field(init=False, default=None)
     report: EnrichReport = field(init=False)
     suppressions: Suppressions = field(init=False)
 
@@ -61,12 +63,16 @@ class WaterfallRun:
     @property
     def has_stopped(self) -> bool:
         """Nothing more is asked of anybody: a budget is spent, the operator said stop, or answers can't be written."""
-        return bool(self.report.stopped) or self.warehouse_failed or self.ctx.stop.is_set()
+        return bool(self.report.stopped) or self._can_ask_nobody
 
     def may_ask(self, provider: str) -> bool:
         report = self.report
         lost = provider in report.denied or provider in report.unavailable or provider in report.exhausted
-        return not lost and not self.warehouse_failed and not self.ctx.stop.is_set()
+        return not lost and not self._can_ask_nobody
+
+    @property
+    def _can_ask_nobody(self) -> bool:
+        return self.warehouse_failed or self.disk_shortage is not None or self.ctx.stop.is_set()
 
     def questions(self, partition: Partition = EVERYTHING) -> QuestionSelection:
         """As of now: what an earlier stage brought counts."""

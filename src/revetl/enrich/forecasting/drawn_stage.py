@@ -86,9 +86,7 @@ class DrawnStage:
     def valid(self, place: int) -> float:
         """How often a value of the field, which a provider gave and nobody has verified, is found true."""
         if place not in self._valid:
-            rates, name = self._prior.stage.rates, self._prior.fields[place]
-            share = rates.accepted[name].mean / max(rates.checked[name].mean, rates.accepted[name].mean)
-            rate = UncertainRate.of(share, LOOSE_WEIGHT, 0, 0)
+            rate = self._prior.stage.rates.passed[self._prior.fields[place]].known_from(LOOSE_WEIGHT)
             self._valid[place] = self._rng.betavariate(rate.yes, rate.no)
         return self._valid[place]
 

@@ -16,6 +16,7 @@ from revetl.enrich.forecasting.paths import ObservedOutcomes, observed_outcomes
 from revetl.enrich.forecasting.question_rates import read_kind_rates
 from revetl.enrich.forecasting.rates import ProviderRates, UncertainRate, read_rates
 from revetl.enrich.forecasting.sampling import quantile
+from revetl.enrich.forecasting.suppressed import suppressed_left_out
 from revetl.enrich.limits import limits_of, lowest, project_limits
 from revetl.enrich.options import WaterfallOptions
 from revetl.enrich.ordering.history import HistoryFilter, read_history
@@ -34,9 +35,9 @@ from revetl.state.schema import create_all
 DEFAULT = WaterfallOptions()
 CENT = Decimal("0.0001")
 _SEED = 20_260_102
-# What verifiers find false of a list's own values, until many were asked about: 1 in 7, as 21 of them would tell. And
-# no more is known of the next list than so many would tell.
-_FALSE_GUESS, _FALSE_GUESS_WEIGHT, _MOST_VERDICTS = 1 / 7, 21.0, 60.0
+# What verifiers find false of lists' own values, until many were asked about: 1 in 5, as 10 of them would tell. And no
+# more is known of the next list than so many would tell.
+_FALSE_GUESS, _FALSE_GUESS_WEIGHT, _MOST_VERDICTS = 1 / 5, 10.0, 60.0
 
 
 def estimate(
@@ -52,7 +53,7 @@ def estimate(
     Greatest: every record that lacks a field of a stage is asked there at the greatest price, all that is found is
     verified, and all that a list holds itself is found false. The rest is a forecast from the ledger's rates and
     prices, or from guesses where it is too young: a stage is asked for what is left after answers that are already paid
-    for and after the stages before it.
+    for and after the stages before it. Nobody is asked about who is suppressed or erased.
     """
     warehouse, now = ctx.warehouse, ctx.clock.now()
     create_all(warehouse)
@@ -67,9 +68,12 @@ def estimate(
         now=now,
         limit=options.limit,
     )
-    found = _Estimator(scope, entity, options.project_budget)
     limit_usd = lowest(options.max_spend_usd, spec.budget.per_run_usd)
-    return found.estimate(limit_usd)
+    is_list = scope.entity != spec.entity
+    # Of a list all may be asked about, as if what it holds were false.
+    with suppressed_left_out(replace(scope, doubted_own=is_list)) as (allowed, suppressed):
+        found = _Estimator(replace(allowed, doubted_own=False), entity, options.project_budget)
+        return replace(found.estimate(limit_usd), suppressed=suppressed)
 
 
 class _Estimator:
@@ -84,7 +88,7 @@ class _Estimator:
         self.selection = CohortSelection(scope)
         most = CohortSelection(replace(scope, doubted_own=True)) if self.selection.is_list else self.selection
         self.cohorts = list(most.cohorts())
-        self.counts = [most.count_asked(stage) for stage in spec.stages]
+        self.counts = [most.counts(stage) for stage in spec.stages]
         self.kinds = read_kind_rates(scope.warehouse, spec, providers) if self.selection.is_list else {}
         self.owed = _unverified(scope)
         observed = _observed(self.selection, entity)
@@ -130,14 +134,14 @@ class _Estimator:
         records = sum(c.records for c in self.cohorts if c.open_ >> number & 1)
         fills = sum(1 << self.fields.index(f) for f in self.spec.fills(stage, self.providers[stage.provider]))
         checks = {self.fields.index(field): name for field, name in stage.verify.items()}
-        share = self.counts[number] / records if records else 1.0
+        share = self.counts[number].questions / records if records else 1.0
         kinds = self.kinds.get(stage.provider)
         return StageModel(self.rates[stage.provider], fills, share, checks, observed, kinds)
 
     def _own_false(self) -> dict[int, UncertainRate]:
         """By field's place, of what is doubtful. What a verifier could not tell of stays doubtful, and is not asked
         about again."""
-        verdicts = self.selection.verdicts()
+        verdicts = self.selection.own_verdicts()
         rate = UncertainRate.of(_FALSE_GUESS, _FALSE_GUESS_WEIGHT, verdicts.found_false, verdicts.asked)
         rate = rate.known_from(_MOST_VERDICTS)
         found = {}
@@ -164,18 +168,18 @@ class _Estimator:
         count = self.counts[number]
         lookups = _mean(draw.lookups[number] for draw in self.draws)
         expected = Decimal(str(_mean(draw.usd[number] for draw in self.draws))).quantize(CENT)
-        greatest = count * self.providers[stage.provider].greatest_usd
+        greatest = count.questions * self.providers[stage.provider].greatest_usd
         return StageEstimate(
             stage.provider,
-            count,
-            round(lookups),
+            count.questions,
+            _rounded(lookups),
             self._hit_rate(number),
             self._is_assumed(number),
             min(expected, greatest),
             greatest,
             sum(load.seconds for load in self._loads(number)) / 60,
-            self.selection.count_spared(stage),
-            self.selection.count_again(stage),
+            count.spared,
+            count.again,
         )
 
     def _hit_rate(self, number: int) -> float:
@@ -205,10 +209,10 @@ class _Estimator:
         owed = sum(n for (_, verifier), n in self.owed.items() if verifier == name)
         expected = owed + sum(_mean(draw.checked[i].get(place, 0.0) for draw in self.draws) for i, place in places)
         waits = sum(c.records for c in self.cohorts for i, place in places if c.waits and c.waits[place] == i + 1)
-        most = owed + waits + sum(self.counts[i] for i, _ in places)
+        most = owed + waits + sum(self.counts[i].questions for i, _ in places)
         greatest = most * self.providers[name].greatest_usd
         usd = Decimal(str(expected * _mean(prices[name] for prices in self.prices))).quantize(CENT)
-        return VerifierEstimate(name, most, round(expected), min(usd, greatest), greatest)
+        return VerifierEstimate(name, most, _rounded(expected), min(usd, greatest), greatest)
 
     def _minutes(self, records: int, *, paid: bool) -> float:
         checks: dict[str, float] = {}
@@ -237,7 +241,6 @@ class _Estimator:
         ]
         doubtful = [sum(c.records for c in self.cohorts if c.doubtful >> i & 1) for i, _ in enumerate(self.fields)]
         for i, (field, (total, before)) in enumerate(self.selection.filled().items()):
-            # What is neither held nor lacking will be given by an answer that is already paid for.
             held = max(before, total - lacking[i] + doubtful[i])
             after = [min(total, held - draw.lost[i] + draw.found[i]) for draw in self.draws]
             low, high = quantile(after, 0.025), quantile(after, 0.975)
@@ -248,6 +251,11 @@ class _Estimator:
 def _price(rates: ProviderRates, rng: random.Random) -> float:
     verdicts = rng.betavariate(rates.hit.yes, rates.hit.no)
     return verdicts * rates.hit_usd + (1 - verdicts) * rates.miss_usd
+
+
+def _rounded(lookups: float) -> float:
+    """Of a few a decimal, so that a row agrees with itself."""
+    return round(lookups, 1) if lookups < 10 else round(lookups)
 
 
 def _mean(values: Iterable[float]) -> float:

@@ -112,7 +112,7 @@ def _ask(
     stage: StageModel,
     draw: SimulatedRun,
 ) -> _Waiting:
-    """One stage: what its paid answers give is verified, then it asks about what is still lacking."""
+    """One stage: what its paid answers give is taken and verified, then it asks about what is still lacking."""
     after: _Waiting = Counter()
     for (number, before), n in waiting.items():
         cohort = cohorts[number]
@@ -146,7 +146,11 @@ def _given(
     drawn: DrawnStage,
     draw: SimulatedRun,
 ) -> Counter[int]:
-    """What is still lacking when the values that are paid for, and that nobody has verified, were verified."""
+    """What is still lacking when the stage's paid answers were given, and those that nobody has verified were."""
+    for i, stage in enumerate(cohort.given):
+        if stage == place + 1 and lacks >> i & 1:
+            draw.found[i] += records
+            lacks &= ~(1 << i)
     groups = Counter({lacks: records})
     for i, stage in enumerate(cohort.waits):
         if stage != place + 1 or not lacks >> i & 1:

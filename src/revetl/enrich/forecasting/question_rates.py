@@ -2,7 +2,9 @@
 
 Who is in the ledger already says nothing of who is not: rows of a list that are answered are so because they look like
 those that were asked before. So a list is not followed through its own answers, as a model is. What is counted is, over
-all questions to the provider, how many of each shape (`selection/cohorts.py`) were hits.
+all questions to the provider, how many of each shape (`selection/cohorts.py`) were hits. Of somebody whom others have
+answered about, and this provider has not, that tells less: the waterfall never brought him here. Whom others found is
+likely to be found, and whom they did not find is hard for all.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from revetl.enrich.forecasting.rates import ENOUGH_ANSWERS, LOOSE_WEIGHT, UncertainRate
-from revetl.enrich.selection.cohorts import QuestionKind
+from revetl.enrich.selection.cohorts import OthersAnswers, QuestionKind
 from revetl.enrich.selection.identities import identities_of
 from revetl.enrich.waterfall import WaterfallSpec
 from revetl.providers.grammar import ProviderSpec
@@ -24,8 +26,12 @@ from revetl.warehouse.sql import literal, table
 # In answers: what the rate over all shapes counts beside those of one shape.
 _ALL_SHAPES_WEIGHT = 6.0
 # A list's people may be known better or worse than the ledger's, all of them: by so much on the logistic scale, as one
-# standard deviation. At a rate of 78 % it is what about 50 answers would leave open.
-_SHIFT = 0.35
+# standard deviation. At a rate of 78 % it is what about 30 answers would leave open.
+_SHIFT = 0.45
+# Whom one vendor knows others know too, and whom it does not know is hard for all: mean and standard deviation, on the
+# same scale. Two vendors of a rate of 60 % whose knowledge correlates with 0.6 are one above and one below it; a later
+# stage's rate is of hard people already, so it may be less.
+_FOUND_BY_OTHERS, _MISSED_BY_OTHERS = (0.7, 0.7), (-0.7, 0.7)
 # Whom a provider did not know by less: of those it knows by more two in five, which about five answers would tell.
 _AGAIN = UncertainRate(2.0, 3.0)
 
@@ -45,10 +51,10 @@ class KindRates:
     def drawn(self, rng: random.Random, all_shapes: UncertainRate) -> DrawnKindRates:
         return DrawnKindRates(rng, self, all_shapes)
 
-    def of(self, shape: str, guess: float) -> UncertainRate:
-        hits, answers = self.answers.get(shape, (0, 0))
+    def of(self, kind: QuestionKind, guess: float) -> UncertainRate:
+        hits, answers = self.answers.get(kind.shape, (0, 0))
         rate = UncertainRate.of(guess, _ALL_SHAPES_WEIGHT, hits, answers)
-        return rate if self.nearby else rate.known_from(LOOSE_WEIGHT)
+        return rate if self.nearby and not kind.others else rate.known_from(LOOSE_WEIGHT)
 
 
 class DrawnKindRates:
@@ -59,14 +65,19 @@ class DrawnKindRates:
         self._rates = rates
         self._guess = rng.betavariate(all_shapes.yes, all_shapes.no)
         self._shift = rng.gauss(0.0, _SHIFT)
+        easier, harder = rng.gauss(*_FOUND_BY_OTHERS), rng.gauss(*_MISSED_BY_OTHERS)
+        self._easier: dict[OthersAnswers, float] = {"": 0.0, "found": easier, "missed": harder}
         self._again = rng.betavariate(_AGAIN.yes, _AGAIN.no)
-        self._drawn: dict[str, float] = {}
+        self._drawn: dict[tuple[str, OthersAnswers], float] = {}
 
     def hit(self, kind: QuestionKind) -> float:
-        if kind.shape not in self._drawn:
-            rate = self._rates.of(kind.shape, self._guess)
-            self._drawn[kind.shape] = _shifted(self._rng.betavariate(rate.yes, rate.no), self._shift)
-        return self._drawn[kind.shape] * (self._again if kind.again else 1.0)
+        alike = kind.shape, kind.others
+        if alike not in self._drawn:
+            rate = self._rates.of(kind, self._guess)
+            self._drawn[alike] = _shifted(
+                self._rng.betavariate(rate.yes, rate.no), self._shift + self._easier[kind.others]
+            )
+        return self._drawn[alike] * (self._again if kind.again else 1.0)
 
 
 def read_kind_rates(

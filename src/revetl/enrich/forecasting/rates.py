@@ -60,7 +60,9 @@ class UncertainRate:
 @dataclass(frozen=True, slots=True)
 class ProviderRates:
     """One provider. `accepted` and `checked` are per field and hit: a value that is accepted in the end, and one that
-    has to be verified. Costs are per call in US dollars, `spread_usd` their standard deviation on a hit."""
+    has to be verified. `passed`: of those that a verifier judged, how many it found true; they are fewer than of all,
+    since what the vendor vouches for itself is not among them. Costs are per call in US dollars, `spread_usd` their
+    standard deviation on a hit."""
 
     hit: UncertainRate
     answers: int
@@ -71,6 +73,7 @@ class ProviderRates:
     latency_s: float
     accepted: Mapping[str, UncertainRate] = field(default_factory=dict)
     checked: Mapping[str, UncertainRate] = field(default_factory=dict)
+    passed: Mapping[str, UncertainRate] = field(default_factory=dict)
 
     @property
     def assumed(self) -> bool:
@@ -90,6 +93,8 @@ class _AnswerCounts:
     checked: dict[str, int] = field(default_factory=dict)
     unsettled: dict[str, int] = field(default_factory=dict)
     given: dict[str, int] = field(default_factory=dict)
+    judged: dict[str, int] = field(default_factory=dict)
+    passed: dict[str, int] = field(default_factory=dict)
 
     @property
     def answers(self) -> int:
@@ -131,6 +136,10 @@ def _rates(provider: ProviderSpec, counted: _AnswerCounts, *, exact: bool) -> Pr
     # Values of records that had one already are never verified. How many would have been accepted is seen at the
     # others, which are that share of all hits, whether these had a value or none.
     settled = {f: 1 - counted.unsettled.get(f, 0) / n for f, n in counted.given.items() if n}
+    passed = {
+        f: UncertainRate.of(_ASSUMED_FIELD_RATE, _GUESS_WEIGHT, counted.passed.get(f, 0), counted.judged.get(f, 0))
+        for f in provider.fields
+    }
     hit = UncertainRate.of(guess, weight, counted.hits, counted.answers)
     return ProviderRates(
         hit if exact else hit.known_from(LOOSE_WEIGHT),
@@ -142,6 +151,7 @@ def _rates(provider: ProviderSpec, counted: _AnswerCounts, *, exact: bool) -> Pr
         counted.latency_s or ASSUMED_LATENCY_S,
         shares(counted.accepted, _ASSUMED_FIELD_RATE, settled),
         shares(counted.checked, 1.0, {}),
+        passed,
     )
 
 
@@ -188,7 +198,7 @@ def _read(warehouse: Warehouse, spec: WaterfallSpec) -> dict[tuple[str, int], _A
     for provider, near, *counts in _read_values(warehouse, spec, values, calls, nearness, here):
         cells = iter(int(cast(int, n)) for n in counts)
         for name in spec.fields:
-            lacked, accepted, checked, unsettled, given = (next(cells) for _ in range(5))
+            lacked, accepted, checked, unsettled, given, judged, passed = (next(cells) for _ in range(7))
             for wider in range(int(cast(int, near)) + 1):
                 one = counted.setdefault((str(provider), wider), _AnswerCounts())
                 one.lacked[name] = one.lacked.get(name, 0) + lacked
@@ -196,6 +206,8 @@ def _read(warehouse: Warehouse, spec: WaterfallSpec) -> dict[tuple[str, int], _A
                 one.checked[name] = one.checked.get(name, 0) + checked
                 one.unsettled[name] = one.unsettled.get(name, 0) + unsettled
                 one.given[name] = one.given.get(name, 0) + given
+                one.judged[name] = one.judged.get(name, 0) + judged
+                one.passed[name] = one.passed.get(name, 0) + passed
     return counted
 
 
@@ -203,7 +215,8 @@ def _read_values(
     warehouse: Warehouse, spec: WaterfallSpec, values: str, calls: str, nearness: str, here: list[str]
 ) -> list[Any]:
     """provider, nearness, and per field the hits for records that no earlier answer had filled it for: how many, with
-    an accepted value, with one that had to be verified, with one that is not yet, and with any that may be accepted."""
+    an accepted value, with one that had to be verified, with one that is not yet, with any that may be accepted, with
+    one that a verifier judged, and with one that it found true."""
     first, cells, sums = [], [], []
     for i, name in enumerate(spec.fields):
         this = f"v.field = {literal(name, warehouse.dialect)}"
@@ -212,6 +225,8 @@ def _read_values(
             "checked": "(v.verified_by IS NOT NULL OR v.rejected_reason = 'not_verified')",
             "unsettled": "v.rejected_reason = 'not_verified'",
             "given": "(v.rejected_reason IS NULL OR v.verified_by IS NOT NULL OR v.rejected_reason = 'not_verified')",
+            "judged": "(v.verified_by IS NOT NULL AND coalesce(v.rejected_reason, '') <> 'not_verified')",
+            "passed": "(v.verified_by IS NOT NULL AND v.rejected_reason IS NULL)",
         }
         first.append(
             f"min(CASE WHEN {this} AND v.rejected_reason IS NULL THEN v.observed_at END)"

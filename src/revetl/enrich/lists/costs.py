@@ -19,7 +19,7 @@ from revetl.enrich.selection.query import Query, compose
 from revetl.enrich.selection.questions import QuestionSelection
 from revetl.enrich.selection.scope import Scope
 from revetl.enrich.waterfall import WaterfallSpec
-from revetl.errors import WarehouseLost
+from revetl.errors import WarehouseFull, WarehouseLost
 from revetl.model import Relation
 from revetl.providers.grammar import ProviderSpec
 from revetl.state.schema import create_table, relation
@@ -75,7 +75,7 @@ def costs_of(
         warehouse.execute(f"INSERT INTO {table(costs)} {filled.sql}", filled.params)
         yield ListCosts(warehouse, costs, input_, spec.key)
     finally:
-        with suppress(WarehouseLost), failing_at_once(warehouse):
+        with suppress(WarehouseLost, WarehouseFull), failing_at_once(warehouse):
             for made in (paid, costs):
                 warehouse.execute(f"DROP TABLE IF EXISTS {table(made)}")
 

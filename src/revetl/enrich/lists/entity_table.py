@@ -21,7 +21,7 @@ from revetl.enrich.lists.cells import EntityKind, canonical, plain, split_name
 from revetl.enrich.lists.columns import DOMAINS, ColumnMatch
 from revetl.enrich.lists.words import of_input
 from revetl.enrich.waterfall import WaterfallSpec
-from revetl.errors import ConfigError, WarehouseLost
+from revetl.errors import ConfigError, WarehouseFull, WarehouseLost
 from revetl.model import Relation
 from revetl.providers.grammar import ProviderSpec
 from revetl.state.schema import create_all, create_table, relation
@@ -70,8 +70,8 @@ def loaded(
         _put_own_values(warehouse, match.spec, target, now)
         yield LoadedList(target, rows, unusable)
     finally:
-        # Where the connection is lost it goes with the left-overs, and what the run says of it is not hidden.
-        with suppress(WarehouseLost), failing_at_once(warehouse):
+        # Where that can't be it goes with the left-overs, and what the run says of the failure is not hidden.
+        with suppress(WarehouseLost, WarehouseFull), failing_at_once(warehouse):
             _remove_own_values(warehouse, match.spec, target)
             warehouse.execute(f"DROP TABLE IF EXISTS {table(target)}")
 

@@ -99,7 +99,7 @@ class Identities:
             GROUP BY s.request_hash, s.earlier
             HAVING sum(CASE WHEN a.digest <> w.digest THEN 1 ELSE 0 END) = 0
             """,
-            wanted=self._unpivoted(questions, column),
+            wanted=self._unpivoted(questions, column, self.names),
             asked=self._asked,
             provider=Query("?", (self._provider,)),
             enough=enough,
@@ -110,9 +110,25 @@ class Identities:
         by all that they do, and says nothing that differs. `best_known_first`: they are asked in this order; else it is
         left to chance, and only two that name him by the same are one for certain."""
         order = "w.identities > m.identities OR (w.identities = m.identities AND p.other < p.request_hash)"
+        # Only who shares an identity that is enough is compared. Of a long list these are few, while a first name is
+        # shared by thousands: two sides that held it too might be joined by it.
         return compose(
             """
-            WITH named AS ({named}),
+            WITH identified AS ({identified}),
+            shared AS (
+                SELECT identity, digest
+                FROM identified
+                GROUP BY identity, digest
+                HAVING count(*) BETWEEN 2 AND {most_alike}
+            ),
+            alike AS (
+                SELECT i.request_hash, i.identity, i.digest
+                FROM identified i
+                JOIN shared s
+                    ON s.identity = i.identity
+                    AND s.digest = i.digest
+            ),
+            named AS ({named}),
             counted AS (
                 SELECT
                     request_hash,
@@ -121,22 +137,12 @@ class Identities:
                 FROM named
                 GROUP BY request_hash
             ),
-            shared AS (
-                SELECT identity, digest
-                FROM named
-                WHERE identity IN ({enough})
-                GROUP BY identity, digest
-                HAVING count(*) BETWEEN 2 AND {most_alike}
-            ),
             pairs AS (
                 SELECT DISTINCT a.request_hash, b.request_hash AS other
-                FROM shared s
-                JOIN named a
-                    ON a.identity = s.identity
-                    AND a.digest = s.digest
-                JOIN named b
-                    ON b.identity = s.identity
-                    AND b.digest = s.digest
+                FROM alike a
+                JOIN alike b
+                    ON b.identity = a.identity
+                    AND b.digest = a.digest
                 WHERE b.request_hash <> a.request_hash
             ),
             compared AS (
@@ -160,15 +166,24 @@ class Identities:
               AND p.enough = m.enough
               AND ({is_asked_first})
             """,
-            named=self._unpivoted(questions, column),
+            identified=self._unpivoted(questions, column, self.enough),
+            named=self._unpivoted(
+                compose(
+                    "SELECT * FROM ({questions}) AS k WHERE request_hash IN (SELECT request_hash FROM alike)",
+                    questions=questions,
+                ),
+                column,
+                self.names,
+            ),
             enough=", ".join(map(literal, sorted(self.enough))),
             most_alike=str(MOST_ALIKE),
             is_asked_first=order if best_known_first else "w.enough = p.enough AND p.other < p.request_hash",
         )
 
-    def _unpivoted(self, questions: Query, column: Callable[[str], str]) -> Query:
-        """(request_hash, identity, digest), a row for each identity that a question has."""
-        cases = " ".join(f"WHEN {literal(name)} THEN {sql}" for name, sql in self.digests(column).items())
+    def _unpivoted(self, questions: Query, column: Callable[[str], str], among: Collection[str]) -> Query:
+        """(request_hash, identity, digest), a row for each identity `among` these that a question has."""
+        digests = self.digests(column)
+        cases = " ".join(f"WHEN {literal(name)} THEN {digests[name]}" for name in sorted(among))
         return compose(
             """
             SELECT DISTINCT u.request_hash, u.identity, u.digest
@@ -181,7 +196,7 @@ class Identities:
             """,
             cases=cases,
             questions=questions,
-            names=" UNION ALL ".join(f"SELECT {literal(name)} AS identity" for name in self.names),
+            names=" UNION ALL ".join(f"SELECT {literal(name)} AS identity" for name in sorted(among)),
         )
 
     def _form(self, name: str, cell: str) -> str:

@@ -9,6 +9,7 @@ from itertools import pairwise
 from revetl.enrich.selection.query import Query
 
 MIN_RECORDS = 500  # in one partition: each costs some statements
+PIECE_RECORDS = 100_000  # the most that one statement of a long list sorts, or counts by many joins
 MAX_PARTITIONS = 200  # the last provider begins, and the first ends, this share of the run before the others
 
 

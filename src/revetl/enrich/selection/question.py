@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import NamedTuple
 
+from revetl.privacy.suppressions import Suppressions
 from revetl.providers.base import Verification
 
 
@@ -21,6 +22,14 @@ class Question:
     inputs: Mapping[str, str]
     identities: tuple[Mapping[str, str], ...]
     digests: Mapping[str, str] = field(default_factory=dict)
+
+    def allowed(self, suppressions: Suppressions) -> Question:
+        """The question for those of its records that may be asked about. Without any where somebody behind it is
+        suppressed: no answer may be asked for then."""
+        keys = self.keys
+        if any(identity in suppressions for identity in self.identities):
+            keys = ()
+        return replace(self, keys=tuple(key for key in keys if not suppressions.is_erased(key)))
 
 
 class ReusableValue(NamedTuple):

@@ -6,10 +6,13 @@ share a `request_hash` and are asked once.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 
+from revetl.enrich.selection.grouping import grouped
 from revetl.enrich.selection.identities import Identities
-from revetl.enrich.selection.partition import EVERYTHING
+from revetl.enrich.selection.partition import EVERYTHING, PIECE_RECORDS
 from revetl.enrich.selection.query import Query, compose
 from revetl.enrich.selection.question import Question
 from revetl.enrich.selection.record_costs import RecordCostSelection
@@ -37,19 +40,25 @@ class QuestionSelection(RecordCostSelection):
         digests = identities.digests(self._input_of("o"))
         # Of a list, who is best known is asked about first: others that name the same person need no call then.
         known = " + ".join(f"CASE WHEN {sql} IS NULL THEN 0 ELSE 1 END" for sql in digests.values())
-        query = compose(
-            """
-            SELECT o.*, {digests}
-            FROM ({open}) AS o
-            ORDER BY {best_known} request_hash, key
-            """,
-            digests=", ".join(f"{sql} AS id_{n}" for n, sql in enumerate(digests.values())),
-            open=self._open(stage),
-            best_known=f"({known}) DESC, " if self.is_list else "",
-        )
+        best_known = f"({known})" if self.is_list else "0"
         # Nothing of the people at a company leaves with a question about the company.
         names = tuple(n for n in self.spec.inputs if provider.entity == "person" or n in provider.inputs)
-        return self._grouped(query, names, provider.inputs, identities.names)
+        cells = ["key", "request_hash", *(self._input(name) for name in names)]
+        columns = [f"o.{cell}" for cell in cells] + [f"{sql} AS id_{n}" for n, sql in enumerate(digests.values())]
+        for piece in self._pieces(stage, best_known):
+            query = compose(
+                """
+                SELECT {columns}
+                FROM ({open}) AS o
+                {piece}
+                ORDER BY {best_known} o.request_hash, o.key
+                """,
+                columns=", ".join(columns),
+                open=self._open(stage),
+                piece=piece,
+                best_known=f"{best_known} DESC, " if self.is_list else "",
+            )
+            yield from grouped(self.warehouse, query, names, provider.inputs, identities.names)
 
     def in_flight(self, stage: Stage) -> int:
         """How many questions of the stage other runs ask at this moment."""
@@ -68,9 +77,40 @@ class QuestionSelection(RecordCostSelection):
 
     # --- pieces ---
 
+    def _pieces(self, stage: Stage, best_known: str) -> Iterator[Query]:
+        """Conditions that part the stage's questions, in the order in which they are asked, equal ones together: a
+        million of them are not sorted at once, which takes more memory the more there are. `best_known` is SQL of a
+        number by which equal questions are equal."""
+        if self._partition != EVERYTHING or self._count_all() <= PIECE_RECORDS:
+            yield Query("")
+            return
+        counted = compose(
+            """
+            SELECT known, count(*)
+            FROM (SELECT {best_known} AS known FROM ({open}) AS o) AS k
+            GROUP BY known
+            ORDER BY known DESC
+            """,
+            best_known=best_known,
+            open=self._open(stage),
+        )
+        for known, records in self.warehouse.rows(counted.sql, counted.params):
+            pieces = math.ceil(int(str(records)) / PIECE_RECORDS)
+            # A hash begins with any two digits as often as with any other two.
+            bounds = [f"{256 * n // pieces:02x}" for n in range(pieces)] + ["g"]
+            for low, high in pairwise(bounds):
+                yield Query(
+                    f"WHERE {best_known} = ? AND o.request_hash >= ? AND o.request_hash < ?",
+                    (int(str(known)), low, high),
+                )
+
     def _open(self, stage: Stage, answered: Query | None = None) -> Query:
         """One row per record and question of the stage that is neither answered nor in flight. `answered`: by what is
         known of them; None: by all that is."""
+        return compose("SELECT * FROM ({lacking}) AS l WHERE is_open = 1", lacking=self._with_answers(stage, answered))
+
+    def _with_answers(self, stage: Stage, answered: Query | None = None) -> Query:
+        """`_lacking` with whether the stage may ask now (is_open). `answered` as of `_open`."""
         may_ask = Query("")
         for n, i in enumerate(self._places(stage)):
             # A question may be open for one field and answered for another.
@@ -84,18 +124,16 @@ class QuestionSelection(RecordCostSelection):
         costs, within_budget = self._record_budget(stage)
         return compose(
             """
-            SELECT c.*
+            SELECT c.*, CASE WHEN ({may_ask}) {within_budget} THEN 1 ELSE 0 END AS is_open
             FROM ({lacking}) AS c
             LEFT JOIN ({answered}) AS b ON b.request_hash = c.request_hash
             {costs}
-            WHERE ({may_ask})
-            {within_budget}
             """,
+            may_ask=may_ask,
+            within_budget=within_budget,
             lacking=self._lacking(stage),
             answered=answered or self._answered(stage),
             costs=costs,
-            may_ask=may_ask,
-            within_budget=within_budget,
         )
 
     def _answered(self, stage: Stage) -> Query:
@@ -167,6 +205,7 @@ class QuestionSelection(RecordCostSelection):
             LEFT JOIN ({found_false}) AS r ON r.request_hash = e.hash_{here}
             WHERE ({inputs_suffice})
               AND ({lacks_one})
+              {may_ask}
             """,
             cells=", ".join(cells),
             records=self._scan(stage),
@@ -175,6 +214,7 @@ class QuestionSelection(RecordCostSelection):
             here=str(here),
             inputs_suffice=self._sufficient(self.providers[stage.provider]),
             lacks_one=" OR ".join(f"({lack})" for lack in lacks.values()),
+            may_ask=self._may_ask_about(stage.provider, "e.key"),
         )
 
     def _hashes(self, stage: Stage) -> Query | None:

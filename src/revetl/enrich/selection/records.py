@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from typing import cast
 
 from revetl.clock import naive
 from revetl.enrich.selection.ledger import LedgerSelection
 from revetl.enrich.selection.query import Query, compose
-from revetl.enrich.selection.question import Question
 from revetl.enrich.selection.scope import Scope
 from revetl.enrich.waterfall import Stage
 from revetl.errors import ConfigError
@@ -26,6 +24,7 @@ class RecordSelection:
     """The records of one scope."""
 
     def __init__(self, scope: Scope) -> None:
+        self._scope = scope
         self.warehouse = scope.warehouse
         self.spec = scope.spec
         self.providers = scope.providers
@@ -40,6 +39,7 @@ class RecordSelection:
         self._limit = scope.limit
         self._partition = scope.partition
         self._doubted_own = scope.doubted_own
+        self._suppressed = scope.suppressed
         self._any_asked: dict[str, bool] = {}
 
     @property
@@ -203,6 +203,15 @@ class RecordSelection:
         condition = f" AND ({self._written(stage.when)})" if stage is not None and stage.when else ""
         return Query(source) + self._partition.condition(f"CAST({key} AS VARCHAR)") + condition
 
+    def _may_ask_about(self, provider: str, key: str) -> Query:
+        """` AND …`: the provider may be asked about the record; empty where it may be about all."""
+        if self._suppressed is None:
+            return Query("")
+        return Query(
+            f" AND {key} NOT IN (SELECT key FROM {table(self._suppressed)} WHERE provider = ?)",
+            (provider,),
+        )
+
     def _questions_of(self, stage: Stage) -> range:
         """Of which stages the questions are needed: what a record has cost so far is found by those before this one."""
         here = self.spec.stages.index(stage)
@@ -243,6 +252,10 @@ class RecordSelection:
     def _input(self, name: str) -> str:
         return ident(f"in_{name}")
 
+    def _count_all(self) -> int:
+        query = compose("SELECT count(*) FROM ({records}) AS e", records=self._scan(None))
+        return self.warehouse.scalar(query.sql, int, query.params)
+
     # --- rows of (key, request_hash, inputs), as questions ---
 
     def _count_questions(self, query: Query) -> int:
@@ -261,31 +274,6 @@ class RecordSelection:
             calls=calls,
         )
 
-    def _grouped(
-        self, query: Query, names: Sequence[str], asked: Sequence[str], digests: Sequence[str] = ()
-    ) -> Iterator[Question]:
-        """Equal questions come as neighbours, also across two pieces of the stream. `digests` are the identities whose
-        digests stand in the columns id_0, id_1 and so on."""
-        open_: Question | None = None
-        keys: dict[str, None] = {}
-        people: dict[tuple[tuple[str, str], ...], None] = {}
-        for batch in self.warehouse.stream(query.sql, query.params):
-            cells = {name: batch.column(f"in_{name}").to_pylist() for name in names}
-            named = {name: batch.column(f"id_{n}").to_pylist() for n, name in enumerate(digests)}
-            hashes, found = batch.column("request_hash").to_pylist(), batch.column("key").to_pylist()
-            for i, request_hash in enumerate(hashes):
-                identity = {name: cells[name][i] for name in names if cells[name][i]}
-                if open_ is None or open_.request_hash != request_hash:
-                    if open_ is not None:
-                        yield _whole(open_, keys, people)
-                    inputs = {name: identity[name] for name in asked if name in identity}
-                    about = {name: column[i] for name, column in named.items() if column[i]}
-                    open_, keys, people = Question(request_hash, (), inputs, (), about), {}, {}
-                keys[found[i]] = None
-                people[tuple(identity.items())] = None
-        if open_ is not None:
-            yield _whole(open_, keys, people)
-
 
 def in_sample(key: str, share: float) -> str:
     """SQL condition over `key`, a SQL expression of text: whether the record is asked of every provider, to learn what
@@ -300,7 +288,3 @@ def in_sample(key: str, share: float) -> str:
         return "1 = 1"
     limit = f"{round(share * 16**_DIGITS):0{_DIGITS}x}"
     return f"substr(md5('audit:' || {key}), 1, {_DIGITS}) < '{limit}'"
-
-
-def _whole(question: Question, keys: Iterable[str], people: Iterable[tuple[tuple[str, str], ...]]) -> Question:
-    return replace(question, keys=tuple(keys), identities=tuple(dict(identity) for identity in people))

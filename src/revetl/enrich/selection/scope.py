@@ -24,6 +24,8 @@ class Scope:
     limit      only the first so many records by key, the same ones in every stage and every run; None: all
     partition  only these of them
     doubted_own  what a list holds itself and nobody has verified yet counts as lacking: the most that may be asked
+    suppressed  rows of (provider, key): records about which that provider is never asked, since their people are
+             suppressed. Of a forecast: a run leaves them out as it reads its questions
     """
 
     warehouse: Warehouse
@@ -36,3 +38,4 @@ class Scope:
     limit: int | None = None
     partition: Partition = EVERYTHING
     doubted_own: bool = False
+    suppressed: Relation | None = None

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from revetl.clock import naive
+from revetl.enrich.selection.grouping import grouped
 from revetl.enrich.selection.partition import EVERYTHING
 from revetl.enrich.selection.query import Query, compose
 from revetl.enrich.selection.question import Question
@@ -30,7 +31,7 @@ class VerificationSelection(RecordSelection):
     def stream_unverified(self, field: str, verifier: str) -> Iterator[Question]:
         """Those, as questions."""
         query = self._unverified(field, verifier) + " ORDER BY request_hash, key"
-        return self._grouped(query, (field,), (field,))
+        return grouped(self.warehouse, query, (field,), (field,))
 
     def unverified_in_flight(self, field: str, verifier: str) -> int:
         """How many of the values that wait for `verifier` other runs have verified at this moment."""
@@ -76,6 +77,7 @@ class VerificationSelection(RecordSelection):
             WHERE {waits}
               AND (e.blank_{i} = 1 OR v.provider = {own})
               AND (coalesce(a.got_{i}, 0) = 0 OR e.audited = 1)
+              {may_ask}
             """,
             hash=self._hash(self.providers[verifier].inputs, {field: "v.value"}),
             input=self._input(field),
@@ -90,4 +92,5 @@ class VerificationSelection(RecordSelection):
             )
             + self._partition.condition("v.key"),
             i=str(list(self.spec.fields).index(field)),
+            may_ask=self._may_ask_about(verifier, "e.key"),
         )

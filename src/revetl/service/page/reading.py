@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 DAYS = 30
 PAGE_ROWS = 50
+_MOST_OF_ONE = 5_000
 # From what asks for a person to what does not; of a day the first that is there is shown.
 _WORST_FIRST = ("failed", "stopped", "interrupted", "partial", "running", "done")
 
@@ -124,16 +125,30 @@ def run_page(
     run = runs.get_run(warehouse, run_id)
     if run is None:
         return None
-    found = outcomes.page_of_run(
-        warehouse, run.run_id, beginning=search, status=status, after=after, limit=PAGE_ROWS + 1
-    )
-    more = len(found) > PAGE_ROWS
-    return RunPage(
-        run=run,
-        reasons=outcomes.reasons(warehouse, run.run_id),
-        records=found[:PAGE_ROWS],
-        following=found[PAGE_ROWS - 1].key if more else None,
-    )
+    records, following = records_page(warehouse, run.run_id, search=search, status=status, after=after, limit=PAGE_ROWS)
+    return RunPage(run=run, reasons=outcomes.reasons(warehouse, run.run_id), records=records, following=following)
+
+
+def records_page(
+    warehouse: Warehouse, run_id: str, *, search: str, status: str, after: str, limit: int
+) -> tuple[list[RecordOutcome], str | None]:
+    """Outcomes by key, and the key after which the next page begins; None on the last. About `limit`: what one record
+    has (itself, and its links) is never parted, since the next page begins after its key."""
+
+    def ask(rows: int) -> list[RecordOutcome]:
+        return outcomes.page_of_run(warehouse, run_id, beginning=search, status=status, after=after, limit=rows)
+
+    found = ask(limit + 1)
+    if len(found) <= limit:
+        return found, None
+    if found[0].key == found[-1].key:  # one record with more than a page
+        found = ask(_MOST_OF_ONE + 1)
+        if len(found) <= _MOST_OF_ONE and found[0].key == found[-1].key:
+            return found, None
+        own = [outcome for outcome in found if outcome.key == found[0].key]
+        return own, found[0].key
+    whole = [outcome for outcome in found if outcome.key != found[-1].key]
+    return whole, whole[-1].key
 
 
 def changes_of(outcome: RecordOutcome) -> list[tuple[str, Any, Any]]:

@@ -135,6 +135,23 @@ def read(
             yield _line(tables, row)
 
 
+def read_saved(
+    tables: SyncTables, copy: str, *, after: int | None = None, limit: int = 50
+) -> list[tuple[int, PlanLine]]:
+    """(ordinal, line) of a saved plan, of which `copy` is the quoted name of its lines: those after an ordinal."""
+    rows = tables.warehouse.rows(
+        f"""
+        SELECT ordinal, {_columns(tables)}
+        FROM {copy}
+        WHERE ordinal > ?
+        ORDER BY ordinal
+        LIMIT {int(limit)}
+        """,
+        [-1 if after is None else after],
+    )
+    return [(int(str(ordinal)), _line(tables, row)) for ordinal, *row in rows]
+
+
 def why_not_planned(tables: SyncTables, key: str) -> str | None:
     """One sentence on a record that has no line in the plan; None where nothing is known of it, here or there."""
     spec = tables.spec

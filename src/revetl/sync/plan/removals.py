@@ -24,7 +24,7 @@ from revetl.state.sync_tables import SyncTables
 from revetl.sync import shared_records
 from revetl.sync.batching import ask_in_batches, cut
 from revetl.sync.merged_records import find_foreign
-from revetl.sync.plan import same_record
+from revetl.sync.plan import redirected, same_record
 from revetl.sync.readback import NormalForms, read_by_id
 from revetl.sync.sync_run import SyncRun
 from revetl.warehouse.sql import ident, literal
@@ -80,6 +80,7 @@ async def decide(run: SyncRun, destination: Destination, *, read: bool) -> None:
     (`standing.read`). Nothing where the destination can't be read."""
     if run.spec.mode != "mirror":
         return
+    await run.on_tables(redirected.withhold)
     if shared := await run.on_tables(_stood_on_by_others):
         await run.on_tables(_withhold, shared)
     if not isinstance(destination, ReadsBack):
