@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +15,7 @@ import pytest
 
 from revetl.cli.main import run
 from tests.support.cli_project import sandbox_thread
+from tests.support.dbt_process import DBT
 from tests.support.project_files import write
 
 META = "{destination: hubspot, object: contacts, key: id, match_on: email%s}"
@@ -78,7 +78,7 @@ def rows(root: Path, **by_target: list[str]) -> None:
 
 
 def dbt(root: Path, *arguments: str) -> int:
-    line = [sys.executable, "-c", "from dbt.cli.main import cli; cli()", "-q", *arguments]
+    line = [*DBT, "-q", *arguments]
     where = ["--project-dir", str(root / "dbt_project"), "--profiles-dir", str(root / "profiles")]
     return subprocess.run([*line, *where], cwd=root, capture_output=True, check=False, timeout=300).returncode
 

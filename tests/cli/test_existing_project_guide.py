@@ -6,7 +6,6 @@ import json
 import re
 import shlex
 import subprocess
-import sys
 import urllib.request
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from revetl.cli.main import run
+from tests.support.dbt_process import DBT
 from tests.support.existing_project import make_existing_project
 
 GUIDE = Path(__file__).resolve().parents[2] / "docs/guides/existing-project.md"
@@ -48,7 +48,7 @@ def test_every_command_does_what_the_guide_shows(
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("DBT_PROFILES_DIR", "~/secrets")
     monkeypatch.setenv("HUBSPOT_BASE_URL", sandbox_url)
-    line = [sys.executable, "-c", "from dbt.cli.main import cli; cli()", "-q", "deps", "--profiles-dir"]
+    line = [*DBT, "-q", "deps", "--profiles-dir"]
     subprocess.run([*line, str(tmp_path / "home/secrets")], check=True, timeout=120)
     before = {
         p: p.read_bytes() for p in project.rglob("*") if p.is_file() and not {"dbt_packages", "logs"} & {*p.parts}

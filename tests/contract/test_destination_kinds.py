@@ -618,12 +618,12 @@ def _killed(kind: str, at: int | None) -> tuple[Bench, Fuse, bool]:
 @pytest.mark.parametrize("kind", KILLED)
 def test_a_kill_at_any_step_loses_nothing_and_doubles_nothing(kind: str) -> None:
     """Every statement, both ends of every transaction and of every write are steps. It is killed wherever another
-    state is left behind, at every fourth of these places (REVETL_EVERY_STEP=1: at each)."""
+    state is left behind, at every eighth of these places (REVETL_EVERY_STEP=1: at each)."""
     _, whole, died = _killed(kind, None)
     assert (died, whole.step > 60) == (False, True)
     steps = whole.steps_apart()
     assert len(steps) > 20
-    for step in (None, 1, *steps[:: stride(4)]):
+    for step in (None, 1, *steps[:: stride(8)]):
         bench, _, died = _killed(kind, step)
         assert died is (step is not None), step
         run_virtual(bench.start(wait_s=3600))

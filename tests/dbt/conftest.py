@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -15,6 +14,7 @@ import pytest
 from revetl.sandbox.sources import generate
 from revetl.state.schema import create_all
 from revetl.warehouse.duckdb import DuckDBWarehouse
+from tests.support.dbt_process import DBT
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 RECORDS = 2_000
@@ -24,7 +24,7 @@ SEED = 11
 def dbt(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Runs dbt on the starter project against `directory`/warehouse.duckdb, and leaves nothing outside `directory`."""
     environment = {**os.environ, "REVETL_DUCKDB_PATH": str(directory / "warehouse.duckdb")}
-    command = [str(Path(sys.executable).with_name("dbt")), "--no-use-colors", "--log-path", str(directory / "logs")]
+    command = [*DBT, "--no-use-colors", "--log-path", str(directory / "logs")]
     command += [*arguments, "--project-dir", str(REPOSITORY / "dbt_project")]
     command += ["--profiles-dir", str(REPOSITORY / "profiles"), "--target-path", str(directory / "target")]
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=300)

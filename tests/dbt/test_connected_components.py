@@ -7,7 +7,6 @@ import os
 import random
 import shutil
 import subprocess
-import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import duckdb
 import pytest
 
 from tests.dbt.conftest import REPOSITORY
+from tests.support.dbt_process import DBT
 
 pytestmark = pytest.mark.xdist_group("starter")
 
@@ -77,7 +77,7 @@ def test_components_equal_union_find(tmp_path: Path) -> None:
     (tmp_path / "models/parts.sql").write_text(
         "{{ config(materialized='connected_components') }}\nselect left_key, right_key from {{ ref('edges') }}\n"
     )
-    command = [str(Path(sys.executable).with_name("dbt")), "build", "--project-dir", str(tmp_path)]
+    command = [*DBT, "build", "--project-dir", str(tmp_path)]
     command += ["--profiles-dir", str(REPOSITORY / "profiles")]
     environment = {**os.environ, "REVETL_DUCKDB_PATH": str(tmp_path / "w.duckdb")}
     done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)

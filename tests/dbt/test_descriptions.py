@@ -6,7 +6,6 @@ import copy
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import yaml
 
 from revetl.state.schema import TABLES
 from tests.dbt.conftest import REPOSITORY, Built
+from tests.support.dbt_process import DBT
 
 pytestmark = pytest.mark.xdist_group("starter")
 
@@ -31,7 +31,7 @@ PROJECTS = {
 
 def parse(project: Path, profiles: Path, directory: Path) -> Manifest:
     """What dbt reads in the project. A warning, such as that of a deprecated key, is an error."""
-    command = [str(Path(sys.executable).with_name("dbt")), "--no-use-colors", "--warn-error", "parse"]
+    command = [*DBT, "--no-use-colors", "--warn-error", "parse"]
     command += ["--log-path", str(directory / "logs"), "--target-path", str(directory / "target")]
     command += ["--project-dir", str(project), "--profiles-dir", str(profiles), "--show-all-deprecations"]
     environment = {**os.environ, "REVETL_DUCKDB_PATH": ":memory:"}

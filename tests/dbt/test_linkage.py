@@ -11,7 +11,6 @@ import os
 import random
 import shutil
 import subprocess
-import sys
 from itertools import combinations
 from pathlib import Path
 
@@ -19,6 +18,7 @@ import duckdb
 import pytest
 
 from tests.dbt.conftest import REPOSITORY
+from tests.support.dbt_process import DBT
 
 pytestmark = pytest.mark.xdist_group("starter")
 
@@ -66,7 +66,7 @@ def linked(directory: Path, rows: list[tuple[str, str, float | None]]) -> dict[s
     (directory / "models/clusters.sql").write_text(
         "{{ config(materialized='linkage') }}\nselect left_key, right_key, weight from {{ ref('weights') }}\n"
     )
-    command = [str(Path(sys.executable).with_name("dbt")), "build", "--project-dir", str(directory)]
+    command = [*DBT, "build", "--project-dir", str(directory)]
     command += ["--profiles-dir", str(REPOSITORY / "profiles")]
     environment = {**os.environ, "REVETL_DUCKDB_PATH": str(directory / "w.duckdb")}
     done = subprocess.run(command, env=environment, cwd=directory, capture_output=True, text=True, check=False)

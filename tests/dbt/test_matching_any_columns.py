@@ -14,7 +14,6 @@ import random
 import re
 import shutil
 import subprocess
-import sys
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -32,6 +31,7 @@ from revetl.model import Relation
 from revetl.warehouse.base import Warehouse
 from revetl.warehouse.open import open_warehouse
 from tests.dbt.conftest import REPOSITORY
+from tests.support.dbt_process import DBT
 from tests.support.warehouses import new_database
 
 GUIDE = REPOSITORY / "docs/guides/match-your-own-records.md"
@@ -100,7 +100,7 @@ def folder(directory: Path, files: Mapping[str, str], table: str, rows: Sequence
 def built(directory: Path, output: Mapping[str, Any]) -> subprocess.CompletedProcess[str]:
     profile = {"it": {"target": "it", "outputs": {"it": output}}}
     (directory / "profiles.yml").write_text(json.dumps(profile), encoding="utf-8")
-    command = [str(Path(sys.executable).with_name("dbt")), "--no-use-colors", "build", "--project-dir", str(directory)]
+    command = [*DBT, "--no-use-colors", "build", "--project-dir", str(directory)]
     command += ["--profiles-dir", str(directory)]
     return subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False, timeout=300)
 

@@ -318,7 +318,7 @@ def golden(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
                     "INSERT INTO analytics.steward_pins (entity, record_key, field, value) VALUES ('contact', ?, ?, ?)",
                     [key, name, value],
                 )
-        build(output, directory, "run")
+        build(output, directory, "run", "--select", "+golden_contacts", "+golden_members")
         with closing(open_warehouse(output, root=directory, state_schema="revetl")) as warehouse:
             found = warehouse.rows(
                 """

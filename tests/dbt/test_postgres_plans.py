@@ -69,8 +69,7 @@ def test_no_model_compares_each_row_with_each(postgres: PostgresServer, tmp_path
     ):
         copy_tables(here, warehouse, [Relation(*name.split(".")) for name in made])
         create_all(warehouse)
-        build(output, tmp_path, "seed")
-        build(output, tmp_path, "run")
+        build(output, tmp_path, "build", "--resource-type", "seed", "--resource-type", "model")
         # One answer about each contact and each company, with a value for each of these fields.
         for entity in ("golden_contacts", "golden_companies"):
             warehouse.execute(

@@ -11,7 +11,6 @@ import os
 import random
 import shutil
 import subprocess
-import sys
 from collections.abc import Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -28,6 +27,7 @@ from revetl.state.schema import TABLES, create_all, create_table, relation
 from revetl.warehouse.base import Warehouse
 from revetl.warehouse.open import open_warehouse
 from revetl.warehouse.sql import ident, table
+from tests.support.dbt_process import DBT
 from tests.support.trust_oracle import Policy, decide
 from tests.support.warehouses import KINDS, SCHEMA, new_database
 
@@ -189,7 +189,6 @@ def load(warehouse: Warehouse) -> None:
 
 def dbt_build(project: Path, output: dict[str, Any]) -> None:
     directory = project.parent
-    dbt = str(Path(sys.executable).with_name("dbt"))
     profile = {"revetl_starter": {"target": "it", "outputs": {"it": output}}}
     (directory / "profiles.yml").write_text(json.dumps(profile), "utf-8")
     line = ["build", "--no-use-colors", "--log-path", str(directory / "logs"), "--project-dir", str(project)]
@@ -204,7 +203,7 @@ def dbt_build(project: Path, output: dict[str, Any]) -> None:
     ]
     line += ["enriched_contacts", "enriched_companies", "trust_fields", "trust_providers", "trust_verifications"]
     line += ["source_groups"]
-    done = subprocess.run([dbt, *line], capture_output=True, text=True, check=False, timeout=300)
+    done = subprocess.run([*DBT, *line], capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stdout[-4000:]
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from revetl.warehouse.copying import copy_tables
 from revetl.warehouse.duckdb import DuckDBWarehouse
 from revetl.warehouse.open import open_warehouse
 from revetl.warehouse.sql import ident, table
+from tests.support.dbt_process import DBT
 from tests.support.warehouses import KINDS, SCHEMA, new_database
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -43,15 +43,15 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def build(output: dict[str, Any], directory: Path, command: str) -> None:
+def build(output: dict[str, Any], directory: Path, *command: str) -> None:
     profile = {"revetl_starter": {"target": "it", "outputs": {"it": output}}}
     (directory / "profiles.yml").write_text(json.dumps(profile), "utf-8")
     line = [
-        str(Path(sys.executable).with_name("dbt")),
+        *DBT,
         "--no-use-colors",
         "--log-path",
         str(directory / "logs"),
-        command,
+        *command,
     ]
     line += ["--project-dir", str(REPOSITORY / "dbt_project"), "--profiles-dir", str(directory)]
     done = subprocess.run(

@@ -20,7 +20,7 @@ from tests.support.crashing import Crash, CrashingWarehouse, Fuse
 from tests.support.sync_bench import Bench
 
 EXAMPLES = int(os.environ.get("REVETL_EXAMPLES", "6"))
-OFFSETS, STRIDE = (1 if EXAMPLES < 1000 else 24), 24
+OFFSETS, STRIDE = (1 if EXAMPLES < 1000 else 48), 48
 
 KEYS = ("1", "2", "3", "4")
 VALUES = ("a@x.io", "b@x.io", "c@x.io", "d@x.io", "e@x.io")

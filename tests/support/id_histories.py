@@ -8,7 +8,6 @@ import json
 import random
 import shutil
 import subprocess
-import sys
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from revetl.warehouse.open import open_warehouse
+from tests.support.dbt_process import DBT
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 MARTS = REPOSITORY / "dbt_project/models/marts"
@@ -198,7 +198,7 @@ class Played:
 
 def play(directory: Path, builds: Sequence[Build], output: Mapping[str, Any]) -> Played:
     write_project(directory, builds, output)
-    command = [str(Path(sys.executable).with_name("dbt")), "--no-use-colors", "build", "--full-refresh"]
+    command = [*DBT, "--no-use-colors", "build", "--full-refresh"]
     command += ["--project-dir", str(directory), "--profiles-dir", str(directory)]
     done = subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False, timeout=900)
     if done.returncode:

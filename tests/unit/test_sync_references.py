@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
@@ -18,6 +17,7 @@ from revetl.sync.drift.resolution import DriftResolution
 from revetl.sync.rollback.rolling_back import roll_back
 from revetl.testing.crashing import Crash, CrashingWarehouse, Fuse
 from tests.support.fake_destination import FakeDestination
+from tests.support.sweeps import stride
 from tests.support.sync_bench import Bench, drift
 from tests.support.warehouses import SCHEMA
 
@@ -316,10 +316,10 @@ def test_an_object_without_that_field_is_a_mistake_before_anything_is_sent(bench
 def test_a_crash_at_every_step_loses_no_reference(bench: Accounts) -> None:
     acme, bolt = bench.account("A-1"), bench.account("B-2")
     inner, done = bench.warehouse, False
-    # Every third step, which takes turns with the names; all of them under REVETL_EVERY_STEP=1.
-    at, stride = 0, 1 if os.environ.get("REVETL_EVERY_STEP") else 3
+    # An odd stride, which takes turns with the names; every step under REVETL_EVERY_STEP=1.
+    at, apart = 0, stride(9)
     while not done:
-        at += stride
+        at += apart
         # Each time names change hands, so that there is something to look up and to send.
         names = ("A-1", "B-2") if at % 2 else ("B-2", "A-1")
         bench.people(("1", "ann@x.io", "Riga", names[0]), ("2", "bob@x.io", "Oslo", names[1]))

@@ -7,7 +7,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import pytest
 from revetl.cli.main import run
 from tests.support import postgres_servers
 from tests.support.cli_project import sandbox_thread
+from tests.support.dbt_process import DBT
 from tests.support.postgres_servers import PostgresServer
 from tests.support.small_project import SOURCES, SYNC, small_project
 
@@ -94,7 +94,7 @@ def dbt(project: Path, *arguments: str) -> None:
     """As `builder`."""
     places = ("--project-dir", str(project / "dbt_project"), "--profiles-dir", str(project / "profiles"))
     done = subprocess.run(
-        [str(Path(sys.executable).with_name("dbt")), *arguments, *places, "--log-path", str(project / "logs")],
+        [*DBT, *arguments, *places, "--log-path", str(project / "logs")],
         capture_output=True,
         text=True,
         check=False,
