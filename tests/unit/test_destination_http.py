@@ -406,6 +406,71 @@ def test_a_value_in_the_path_of_a_question_is_encoded() -> None:
     assert len(api.sent) == 1
 
 
+@pytest.mark.parametrize(
+    ("question", "body", "lacking"),
+    [
+        ({"record": "/attrs"}, {"data": [{"id": 1, "attributes": {"email": "ann@x.io"}}]}, "'/attrs'"),
+        ({"record": "/attrs"}, {"data": [{"id": 1, "attrs": {"email": "z"}}, {"id": 2}]}, "'/attrs'"),
+        ({}, {"data": [{"uid": 1, "email": "bob@x.io"}, {"uid": 2, "email": "eve@x.io"}]}, "'/id'"),
+        ({}, {"data": [{"id": 1, "email": "bob@x.io"}, {"email": "ann@x.io"}]}, "'/id'"),
+        ({}, {"data": [{"id": 1, "mail": "ann@x.io"}]}, "lack email"),
+        ({}, {"data": ["ann@x.io"]}, "record"),
+        ({}, "ann@x.io", "without the list"),
+        ({"records": ""}, None, "without the list"),
+    ],
+)
+def test_a_pointer_that_leads_past_the_records_is_not_taken_for_not_found(
+    question: Mapping[str, Any], body: Any, lacking: str
+) -> None:
+    with pytest.raises(Ambiguous, match=lacking):
+        looked(question, says(200, body)).find(["ann@x.io"])
+
+
+@pytest.mark.parametrize(
+    "data", [[], [None], [{"id": 1, "email": None}], [{"id": 1}, {"id": 2, "email": "bob@x.io"}, {"email": "x"}]]
+)
+def test_what_is_not_among_the_records_that_came_is_not_found(data: Sequence[Any]) -> None:
+    assert looked({}, says(200, {"data": data})).find(["ann@x.io"]) == {}
+    assert looked({}, says(204)).find(["ann@x.io"]) == {}
+
+
+def read(question: Mapping[str, Any], answer: Answer, **options: Any) -> Mapping[str, RecordMatch]:
+    async def main() -> Mapping[str, RecordMatch]:
+        async with Api(answer, {**USERS, "read_back": question}, **options).destination as opened:
+            found: Mapping[str, RecordMatch] = await opened.read_back("users", ["7"], ["name"])
+            return found
+
+    return run_virtual(main())
+
+
+BY_ID = {"path": "/users/{value}"}
+LISTED = {"path": "/users", "records": "/data"}
+
+
+@pytest.mark.parametrize(
+    ("question", "body"),
+    [
+        ({**BY_ID, "record": "/user"}, {"user": {"id": 7}}),
+        (BY_ID, {"user": {"id": 7}}),
+        (BY_ID, {}),
+        (BY_ID, None),
+        ({**BY_ID, "record": "/fields"}, {"id": 7, "attributes": {}}),
+        (LISTED, {"data": [{"id": 8}, {"name": "Ann"}]}),
+    ],
+)
+def test_a_success_without_the_record_does_not_say_that_it_is_gone(question: Mapping[str, Any], body: Any) -> None:
+    with pytest.raises(Ambiguous, match=r"'/id'|'/fields'|without the list"):
+        read(question, says(200, body))
+
+
+def test_gone_is_what_a_status_or_a_list_says() -> None:
+    assert read(BY_ID, says(404)) == read(BY_ID, says(410)) == read(BY_ID, says(204)) == {}
+    assert read(LISTED, says(200, {"data": []})) == read(LISTED, says(200, {"data": [{"id": 8}]})) == {}
+    table = [{"http": 200, "at": "/user", "equals": None, "verdict": "gone"}]
+    assert read({**BY_ID, "records": "/user"}, says(200, {"user": None}), status=table) == {}
+    assert read({**BY_ID, "records": "/user"}, says(200, {"user": {"id": 7}}), status=table).keys() == {"7"}
+
+
 # Under the engine.
 
 

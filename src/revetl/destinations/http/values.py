@@ -33,6 +33,13 @@ def at(document: Any, pointer: str | None) -> Any:
     return document
 
 
+def stands(document: Any, pointer: str) -> bool:
+    """Whether anything stands there, null too."""
+    folder, _, _ = pointer.rpartition("/")
+    inner = at(document, folder)
+    return at(document, pointer) is not None or (isinstance(inner, Mapping) and steps(pointer)[-1] in inner)
+
+
 def placed(pointer: str, content: Any, beside: Mapping[str, Any]) -> Any:
     """A document with `content` at the pointer, and what stands beside it."""
     if not pointer:
@@ -134,10 +141,12 @@ def listed(document: Any, pointer: str) -> list[Any] | None:
 
 def leaves(record: Mapping[str, Any], names: Iterator[str]) -> dict[str, Scalar]:
     """The values of a record by the names of columns, dotted ones from within."""
-    return {
-        name: from_json(at(record, "/" + name.replace("~", "~0").replace("/", "~1").replace(".", "/")))
-        for name in names
-    }
+    return {name: from_json(at(record, pointer_of(name))) for name in names}
+
+
+def pointer_of(name: str) -> str:
+    """Where the column stands in a record."""
+    return "/" + name.replace("~", "~0").replace("/", "~1").replace(".", "/")
 
 
 def _canonical(data: Any) -> str:
