@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -218,6 +219,36 @@ def test_a_record_without_a_form_is_refused_alone_by_its_field_and_without_its_v
     assert "secret" not in str(bad.message)
     assert (good.status, good.destination_id) == (Status.OK, "i1")
     assert len(json.loads(api.sent[0].content)["users"]) == 1
+
+
+@pytest.mark.parametrize("digits", ["200.20", "12345678901234567890.123456789", "-0.10", "1E+3", "7"])
+def test_a_decimal_is_a_number_with_its_digits_where_that_is_declared(digits: str) -> None:
+    users = {**USERS, "fields": {"weight": "number", "size.cm": "number"}}
+    api = Api(says(200), users)
+    api.write(change(**{"weight": Decimal(digits), "size.cm": Decimal(digits), "price": Decimal(digits)}))
+    written = format(Decimal(digits), "f")
+    expected = f'{{"weight":{written},"size":{{"cm":{written}}},"price":"{written}"}}'
+    assert api.sent[0].content.decode() == expected
+
+
+def test_a_number_comes_back_as_what_was_sent() -> None:
+    api = Api(says(200), {**USERS, "fields": {"weight": "number"}})
+
+    def form(value: Scalar) -> str:
+        return str(api.destination.normalise("users", "weight", value))
+
+    assert form(Decimal("200.20")) == form(200.2) == form("200.20") == "200.2"
+    assert form(Decimal("-0.00")) == form(0) == form(0.0) == form("0") == "0"
+    assert form(Decimal("1E+3")) == form(1000) == "1000"
+    assert form(Decimal("0.0000001")) == form(1e-7)
+    assert form("1e999999999") == "1e999999999"
+    assert len({form(Decimal(v)) for v in ("1.0000000000000000001", "1.0000000000000000002")}) == 2
+
+
+def test_a_decimal_that_is_no_number_is_refused_by_name() -> None:
+    [outcome] = Api(says(200), {**USERS, "fields": {"weight": "number"}}).write(change(weight=Decimal("NaN")))
+    assert (outcome.status, outcome.error_code) == (Status.REJECTED, "INVALID_VALUE")
+    assert str(outcome.message).startswith("weight: ")
 
 
 def test_results_in_order_count_only_when_none_is_missing() -> None:
