@@ -192,6 +192,8 @@ class _Deciding:
                 written[name] = now[f"now__{i}"] = multi_select.ours_of(written[name], *sent)
                 continue
             stands = self._forms.of(name, match.fields.get(name))
+            if stands == "" and name in record.vacated:
+                stands = self._form(name, record.vacated[name].stood)  # an emptiness of ours counts as what it emptied
             arrived = [value for value in sent if self._form(name, value) == stands]
             written[name] = (arrived or sent or [None])[-1]
             if (
