@@ -11,8 +11,8 @@ _UNKNOWN_CREDENTIALS = 401  # a missing scope is 403: other syncs may do without
 
 
 def of_whole_destination(error: RevetlError) -> bool:
-    """Whether no other sync of the same destination can succeed: it is away, its quota is spent, or it does not know the
-    credentials. Where the destination gave no HTTP status, credentials are meant."""
+    """Whether no other sync of the same destination can succeed: it is away, its quota is spent, or it does not know
+    the credentials. Where the destination gave no HTTP status, credentials are meant."""
     if isinstance(error, Denied):
         return error.status in (None, _UNKNOWN_CREDENTIALS)
     return isinstance(error, Throttled | Unavailable)

@@ -23,6 +23,7 @@ from revetl.usecases.caller import Caller
 from revetl.usecases.exit_codes import ExitCode, detailed, worst
 from revetl.usecases.failed_syncs import gravest, of_whole_destination
 from revetl.usecases.record_names import record_keys
+from revetl.usecases.refused_access import refused_access
 from revetl.usecases.renames import links_left, orphaned, take_over_renamed, what_to_do
 from revetl.usecases.saga_plans import judge
 from revetl.usecases.sagas import connected, note_incomplete, said_of
@@ -95,10 +96,11 @@ class Planned:
         return [planned.summary for planned in self.syncs]
 
     def exit_code(self, *, tells_differences: bool) -> int:
-        """That of the gravest error; 3 where a guardrail would stop a sync. `tells_differences` (--detailed-exitcode): 2
-        where there are any."""
+        """That of the gravest error; 4 where the account would refuse what is planned, 3 where a guardrail would stop a
+        sync. `tells_differences` (--detailed-exitcode): 2 where there are any."""
         stopped = [ExitCode.STOPPED for plan in self.summaries if plan.violations]
-        code = worst([*stopped, *(error.exit_code for error in self.errors.values())])
+        refused = [ExitCode.CREDENTIALS for plan in self.summaries if plan.refused_access]
+        code = worst([*refused, *stopped, *(error.exit_code for error in self.errors.values())])
         differs = any(plan.changes or plan.links.changes for plan in self.summaries)
         return detailed(code, differences=tells_differences and differs)
 
@@ -147,10 +149,10 @@ def _check_fields(warehouse: Warehouse, specs: Sequence[SyncSpec], fields: Seque
         return
     names = {f.name for spec in specs for f in resolve(warehouse, spec).fields}
     said = specs[0].name if len(specs) == 1 else "no sync that is planned"
-    for field in fields:
-        if field not in names:
-            message = f"{said} sends no field {field!r}" if len(specs) == 1 else f"{said} sends the field {field!r}"
-            raise ConfigError(message, hint=did_you_mean(field, sorted(names)))
+    for name in fields:
+        if name not in names:
+            message = f"{said} sends no field {name!r}" if len(specs) == 1 else f"{said} sends the field {name!r}"
+            raise ConfigError(message, hint=did_you_mean(name, sorted(names)))
 
 
 async def _plan_all(
@@ -189,6 +191,7 @@ async def _plan_one(
 ) -> PlanSummary:
     async with project.destination(spec.destination, caller.clock) as destination:
         plan = await plan_sync(caller.context(project, warehouse, "plan"), spec, destination, options)
+        plan.refused_access += await refused_access(spec, plan, destination)
         saga = next((saga for saga in project.sagas() if spec.name in saga.syncs), None)
         if saga is not None:
             plan.consequences.append(said_of(saga, spec, await why_not_undone(destination, spec.object)))

@@ -72,9 +72,9 @@ def command(
 
     create: is not there yet. adopt: is there, and new to us. update, delete, same: as they say. matched: is there and
     equal. withheld: not sent, with the reason. waiting: was refused before. The lines stand in the table plan__<sync>
-    until the next plan. --show takes a key or its beginning, an email, or an id of the destination. A sync that can't be
-    planned is named with its error after the plans of the others. Ends with the code of the gravest error, and with 3
-    where a guardrail would stop a sync.
+    until the next plan. --show takes a key or its beginning, an email, or an id of the destination. A sync that can't
+    be planned is named with its error after the plans of the others. Ends with the code of the gravest error, with 4
+    where the account would refuse what is planned, and with 3 where a guardrail would stop a sync.
     """
     from revetl.sync import SyncOptions
     from revetl.usecases.ls import nothing_chosen

@@ -63,7 +63,7 @@ def show_plans(console: Console, plans: Sequence[PlanSummary], *, samples: int =
 
 def _show_details(console: Console, plan: PlanSummary, samples: int) -> None:
     shown = (plan.lines, plan.waiting, plan.left, plan.absent, plan.suppressed, plan.links.said, plan.unresolved)
-    if not (any(shown) or plan.violations):
+    if not (any(shown) or plan.violations or plan.refused_access):
         return
     console.print(f"[bold]{plan.sync}[/] → {for_markup(f'{plan.destination} {plan.object}')}")
     for line in facts(plan):
@@ -82,6 +82,8 @@ def _show_details(console: Console, plan: PlanSummary, samples: int) -> None:
         allowed = dict.fromkeys(v.guardrail for v in plan.violations if v.guardrail in NAMES)
         all_the_same = f"; `--allow {','.join(allowed)}` sends it all the same" if allowed else ""
         show_item(console, f"a sync sends nothing then{all_the_same}", style="red")
+    for sentence in plan.refused_access:
+        show_item(console, f"a sync would be refused: {sentence}", style="red")
     _show_samples(console, plan, samples)
     show_link_samples(console, plan, samples)
     console.print()

@@ -10,8 +10,8 @@ from revetl.cli.render.plans import counts, facts
 from revetl.safe_text import for_html, for_markdown
 
 if TYPE_CHECKING:
-    from revetl.model import Scalar
     from revetl.errors import RevetlError
+    from revetl.model import Scalar
     from revetl.sync import PlanLine, PlanSummary
 
 _TITLE = "### revetl plan"
@@ -53,6 +53,9 @@ def _details(plan: PlanSummary, samples: int) -> Iterator[str]:
     for violation in plan.violations:
         said = for_markdown(violation.message)
         yield f"> **Guardrail `{violation.guardrail}`** of `{plan.sync}`: {said}. A run would stop here."
+        yield ""
+    for sentence in plan.refused_access:
+        yield f"> **A sync of `{plan.sync}` would be refused**: {for_markdown(sentence)}"
         yield ""
     if not (plan.lines or plan.waiting or plan.left or plan.links.said or plan.unresolved):
         return
