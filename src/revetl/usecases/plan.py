@@ -10,7 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from revetl.errors import ConfigError, RevetlError, WarehouseError, did_you_mean
+from revetl.errors import ConfigError, RevetlError, WarehouseError, did_you_mean, of_whole_destination
 from revetl.model import SyncSpec
 from revetl.state.sync_tables import resolve
 from revetl.sync import PlanLine, PlanSummary, SyncOptions, plan_sync
@@ -21,7 +21,7 @@ from revetl.sync.sagas.failures import why_not_undone
 from revetl.sync.sagas.held_back import held_back_of
 from revetl.usecases.caller import Caller
 from revetl.usecases.exit_codes import ExitCode, detailed, worst
-from revetl.usecases.failed_syncs import gravest, of_whole_destination
+from revetl.usecases.failed_syncs import gravest
 from revetl.usecases.record_names import record_keys
 from revetl.usecases.refused_access import refused_access
 from revetl.usecases.renames import links_left, orphaned, take_over_renamed, what_to_do
