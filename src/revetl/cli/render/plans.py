@@ -12,6 +12,7 @@ from revetl.safe_text import for_markup
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from revetl.model import Scalar
     from revetl.sync import PlanLine, PlanSummary
     from revetl.sync.plan.forecast import PlanForecast
     from revetl.usecases.plan import LineFilter, Planned
@@ -261,6 +262,15 @@ def show_lines(console: Console, lines: Iterable[PlanLine]) -> int:
     return shown
 
 
+def changed(before: Scalar, after: Scalar) -> str:
+    """Both sides, for markup. Blanks at an end are seen by the quotes around them."""
+    if before == after:
+        return f"{short(after)} [dim](sent again)[/]"
+    if any(isinstance(side, str) and side != side.strip() for side in (before, after)):
+        return " → ".join(f"'{short(side)}'" if isinstance(side, str) else short(side) for side in (before, after))
+    return f"{short(before)} → {short(after)}"
+
+
 def show_line(console: Console, line: PlanLine, *, most_fields: int | None = None) -> None:
     op = "matched" if line.outcome == "ok" else line.op
     style = _STYLES.get(op, "default")
@@ -273,7 +283,7 @@ def show_line(console: Console, line: PlanLine, *, most_fields: int | None = Non
     if line.op == "delete":
         return
     for name, (before, after) in list(line.fields.items())[:most_fields]:
-        change = short(after) if line.op == "create" else f"{short(before)} → {short(after)}"
+        change = short(after) if line.op == "create" else changed(before, after)
         console.print(f"         {for_markup(name)}: {change}", soft_wrap=True)
     if most_fields is not None and len(line.fields) > most_fields:
         console.print(f"         … {len(line.fields) - most_fields} more")
