@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -220,6 +221,36 @@ def test_a_record_without_a_form_is_refused_alone_by_its_field_and_without_its_v
     assert len(json.loads(api.sent[0].content)["users"]) == 1
 
 
+@pytest.mark.parametrize("digits", ["200.20", "12345678901234567890.123456789", "-0.10", "1E+3", "7"])
+def test_a_decimal_is_a_number_with_its_digits_where_that_is_declared(digits: str) -> None:
+    users = {**USERS, "fields": {"weight": "number", "size.cm": "number"}}
+    api = Api(says(200), users)
+    api.write(change(**{"weight": Decimal(digits), "size.cm": Decimal(digits), "price": Decimal(digits)}))
+    written = format(Decimal(digits), "f")
+    expected = f'{{"weight":{written},"size":{{"cm":{written}}},"price":"{written}"}}'
+    assert api.sent[0].content.decode() == expected
+
+
+def test_a_number_comes_back_as_what_was_sent() -> None:
+    api = Api(says(200), {**USERS, "fields": {"weight": "number"}})
+
+    def form(value: Scalar) -> str:
+        return str(api.destination.normalise("users", "weight", value))
+
+    assert form(Decimal("200.20")) == form(200.2) == form("200.20") == "200.2"
+    assert form(Decimal("-0.00")) == form(0) == form(0.0) == form("0") == "0"
+    assert form(Decimal("1E+3")) == form(1000) == "1000"
+    assert form(Decimal("0.0000001")) == form(1e-7)
+    assert form("1e999999999") == "1e999999999"
+    assert len({form(Decimal(v)) for v in ("1.0000000000000000001", "1.0000000000000000002")}) == 2
+
+
+def test_a_decimal_that_is_no_number_is_refused_by_name() -> None:
+    [outcome] = Api(says(200), {**USERS, "fields": {"weight": "number"}}).write(change(weight=Decimal("NaN")))
+    assert (outcome.status, outcome.error_code) == (Status.REJECTED, "INVALID_VALUE")
+    assert str(outcome.message).startswith("weight: ")
+
+
 def test_results_in_order_count_only_when_none_is_missing() -> None:
     users = {**USERS, "upsert": {**MANY, "results": {"at": "/r", "by": "order", "id": "/id"}}}
     two = [change(ordinal=0), change(ordinal=1)]
@@ -425,6 +456,71 @@ def test_a_value_in_the_path_of_a_question_is_encoded() -> None:
     assert api.sent[0].url.raw_path == b"/v1/users/by/a%2F..%2Fb"
     assert api.find([".."]) == {}
     assert len(api.sent) == 1
+
+
+@pytest.mark.parametrize(
+    ("question", "body", "lacking"),
+    [
+        ({"record": "/attrs"}, {"data": [{"id": 1, "attributes": {"email": "ann@x.io"}}]}, "'/attrs'"),
+        ({"record": "/attrs"}, {"data": [{"id": 1, "attrs": {"email": "z"}}, {"id": 2}]}, "'/attrs'"),
+        ({}, {"data": [{"uid": 1, "email": "bob@x.io"}, {"uid": 2, "email": "eve@x.io"}]}, "'/id'"),
+        ({}, {"data": [{"id": 1, "email": "bob@x.io"}, {"email": "ann@x.io"}]}, "'/id'"),
+        ({}, {"data": [{"id": 1, "mail": "ann@x.io"}]}, "lack email"),
+        ({}, {"data": ["ann@x.io"]}, "record"),
+        ({}, "ann@x.io", "without the list"),
+        ({"records": ""}, None, "no JSON"),
+    ],
+)
+def test_a_pointer_that_leads_past_the_records_is_not_taken_for_not_found(
+    question: Mapping[str, Any], body: Any, lacking: str
+) -> None:
+    with pytest.raises(Ambiguous, match=lacking):
+        looked(question, says(200, body)).find(["ann@x.io"])
+
+
+@pytest.mark.parametrize(
+    "data", [[], [None], [{"id": 1, "email": None}], [{"id": 1}, {"id": 2, "email": "bob@x.io"}, {"email": "x"}]]
+)
+def test_what_is_not_among_the_records_that_came_is_not_found(data: Sequence[Any]) -> None:
+    assert looked({}, says(200, {"data": data})).find(["ann@x.io"]) == {}
+    assert looked({}, says(204)).find(["ann@x.io"]) == {}
+
+
+def read(question: Mapping[str, Any], answer: Answer, **options: Any) -> Mapping[str, RecordMatch]:
+    async def main() -> Mapping[str, RecordMatch]:
+        async with Api(answer, {**USERS, "read_back": question}, **options).destination as opened:
+            found: Mapping[str, RecordMatch] = await opened.read_back("users", ["7"], ["name"])
+            return found
+
+    return run_virtual(main())
+
+
+BY_ID = {"path": "/users/{value}"}
+LISTED = {"path": "/users", "records": "/data"}
+
+
+@pytest.mark.parametrize(
+    ("question", "body"),
+    [
+        ({**BY_ID, "record": "/user"}, {"user": {"id": 7}}),
+        (BY_ID, {"user": {"id": 7}}),
+        (BY_ID, {}),
+        (BY_ID, None),
+        ({**BY_ID, "record": "/fields"}, {"id": 7, "attributes": {}}),
+        (LISTED, {"data": [{"id": 8}, {"name": "Ann"}]}),
+    ],
+)
+def test_a_success_without_the_record_does_not_say_that_it_is_gone(question: Mapping[str, Any], body: Any) -> None:
+    with pytest.raises(Ambiguous, match=r"'/id'|'/fields'|no JSON"):
+        read(question, says(200, body))
+
+
+def test_gone_is_what_a_status_or_a_list_says() -> None:
+    assert read(BY_ID, says(404)) == read(BY_ID, says(410)) == read(BY_ID, says(204)) == {}
+    assert read(LISTED, says(200, {"data": []})) == read(LISTED, says(200, {"data": [{"id": 8}]})) == {}
+    table = [{"http": 200, "at": "/user", "equals": None, "verdict": "gone"}]
+    assert read({**BY_ID, "records": "/user"}, says(200, {"user": None}), status=table) == {}
+    assert read({**BY_ID, "records": "/user"}, says(200, {"user": {"id": 7}}), status=table).keys() == {"7"}
 
 
 # Under the engine.

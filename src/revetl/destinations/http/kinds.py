@@ -38,7 +38,7 @@ class SearchableApi(HttpApi):
             text = None if value is None else self.normalise(object_, match_on, value)
             return text if text in wanted else None  # vendors also give what only resembles it
 
-        return await self._reader.find(found, question, values, fields, form_of)
+        return await self._reader.find(found, question, values, fields, form_of, match_on)
 
 
 class ReadableApi(HttpApi):

@@ -13,7 +13,7 @@ from revetl.destinations.http.given_address import linked_next, request_of_addre
 from revetl.destinations.http.grammar import ApiObject, ApiQuestion
 from revetl.destinations.http.results import as_text_of, document_of, verdict_of
 from revetl.destinations.http.syntax import fill
-from revetl.destinations.http.values import as_text, at, leaves, listed
+from revetl.destinations.http.values import as_text, at, leaves, listed, pointer_of, stands
 from revetl.errors import Ambiguous, Denied
 from revetl.http import Response, Session, SessionRequest
 from revetl.model import Scalar
@@ -35,22 +35,43 @@ class ApiReader:
         values: Sequence[Scalar],
         fields: Sequence[str],
         form_of: Callable[[str, Mapping[str, Any]], str | None],
+        match_on: str | None = None,
     ) -> dict[str, RecordMatch]:
         """The records that were asked for, by what `form_of` (id, fields) says of each; the first of those that have
-        the same. None of it leaves out what the vendor gives beside them."""
+        the same. None of it leaves out what the vendor gives beside them. `match_on`: the field that it looks at, None
+        where that is the id.
+
+        Ambiguous where records came and a pointer leads past them: they stand there, and must not count as not found.
+        """
         found: dict[str, RecordMatch] = {}
         for asked in _asked(question, values):
+            came = has_id = has_match = False
             async for record in self._records(question, asked):
-                id_ = as_text_of(at(record, object_.id))
                 inner = at(record, question.record)
-                if id_ is None or not isinstance(inner, dict):
-                    continue
-                form = form_of(id_, inner)
-                if form is not None:
+                if not isinstance(inner, dict):
+                    raise self._lacks(question, f"the fields that `record` says stand at {question.record!r}")
+                id_ = as_text_of(at(record, object_.id))
+                came, has_id = True, has_id or id_ is not None
+                has_match = has_match or match_on is None or stands(inner, pointer_of(match_on))
+                form = form_of(id_ or "", inner)
+                if id_ is not None and form is not None:
                     found.setdefault(form, RecordMatch(id_, leaves(inner, iter(fields))))
+                elif id_ is None and (form is not None or match_on is None):
+                    raise self._lacks_id(question, object_)
+            if came and not has_id:
+                raise self._lacks_id(question, object_)
+            if came and not has_match:
+                raise self._lacks(question, f"{match_on}, by which they are looked up, at {question.record!r}")
         return found
 
-    async def _records(self, question: ApiQuestion, asked: Sequence[str]) -> AsyncIterator[dict[str, Any]]:
+    def _lacks_id(self, question: ApiQuestion, object_: ApiObject) -> Ambiguous:
+        where = f"where `records` points, {question.records!r}" if question.records else "in the answer itself"
+        return self._lacks(question, f"the id that `id` says stands at {object_.id!r}. It is looked for {where}")
+
+    def _lacks(self, question: ApiQuestion, what: str) -> Ambiguous:
+        return Ambiguous(f"{self._name} answered GET {question.path} with records that lack {what}")
+
+    async def _records(self, question: ApiQuestion, asked: Sequence[str]) -> AsyncIterator[Any]:
         params = dict(question.query)
         if question.param is not None:
             params[question.param] = ",".join(asked)
@@ -62,13 +83,13 @@ class ApiReader:
         request = SessionRequest("GET", path, params=params, shown_as=question.path)
         async for document in self.pages(request, question.page, lambda page: listed(page, question.records)):
             for record in listed(document, question.records) or []:
-                if isinstance(record, dict):
+                if record is not None:  # in a list that answers place by place null says that there is none
                     yield record
 
     async def pages(
         self, request: SessionRequest, page: ApiPaging | None, items: Callable[[Any], list[Any] | None]
     ) -> AsyncIterator[Any]:
-        """The documents of a list, one after the other; none where the answer says that there is nothing. `items`: what
+        """The documents of a list, one after the other; None where the status says that there is nothing. `items`: what
         a page holds, None where it is no page: Ambiguous."""
         count, seen = page.first if page else 0, set[str]()
         if page is not None and page.param is not None and page.next is None:

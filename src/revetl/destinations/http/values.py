@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -12,6 +13,8 @@ import orjson
 from revetl.destinations.base import FieldType
 from revetl.json_documents import parse_json
 from revetl.model import JsonText, Scalar
+
+_DECIMAL = re.compile(r"-?[0-9]{1,40}(\.[0-9]{1,40})?")  # a number that a vendor gives as text, without an exponent
 
 
 def steps(pointer: str) -> tuple[str, ...]:
@@ -31,6 +34,13 @@ def at(document: Any, pointer: str | None) -> Any:
         else:
             return None
     return document
+
+
+def stands(document: Any, pointer: str) -> bool:
+    """Whether anything stands there, null too."""
+    folder, _, _ = pointer.rpartition("/")
+    inner = at(document, folder)
+    return at(document, pointer) is not None or (isinstance(inner, Mapping) and steps(pointer)[-1] in inner)
 
 
 def placed(pointer: str, content: Any, beside: Mapping[str, Any]) -> Any:
@@ -72,7 +82,11 @@ def as_json(value: Scalar, type_: FieldType) -> Any:
         except ValueError:
             raise ValueError("is no JSON") from None
     if isinstance(value, Decimal):
-        return format(value, "f")
+        if type_ != "number":
+            return format(value, "f")
+        if not value.is_finite():
+            raise ValueError("is no number that JSON has")
+        return orjson.Fragment(format(value, "f"))  # its digits: a float would round them
     if isinstance(value, bytes):
         raise ValueError("a value of type bytes can't be sent as JSON")
     if isinstance(value, datetime) and value.tzinfo is not None:
@@ -114,9 +128,25 @@ def form(value: Scalar, type_: FieldType) -> str:
         return "true" if value else "false"
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
+    if type_ == "number" and (number := _number(value)) is not None:
+        return number
     if isinstance(value, Decimal):
         return format(value, "f")
     return str(orjson.loads(orjson.dumps(value))) if isinstance(value, date) else str(value)
+
+
+def _number(value: Scalar) -> str | None:
+    """Without zeros that say nothing: what was sent as 200.20 comes back as 200.2. None for what is no number."""
+    if isinstance(value, str) and not _DECIMAL.fullmatch(value):
+        return None
+    if not isinstance(value, str | float | Decimal):
+        return None
+    number = value if isinstance(value, Decimal) else Decimal(str(value))
+    if not number.is_finite():
+        return None
+    text = format(number, "f")
+    text = text.rstrip("0").rstrip(".") if "." in text else text
+    return "0" if text == "-0" else text
 
 
 def as_text(value: Scalar) -> str:
@@ -134,10 +164,12 @@ def listed(document: Any, pointer: str) -> list[Any] | None:
 
 def leaves(record: Mapping[str, Any], names: Iterator[str]) -> dict[str, Scalar]:
     """The values of a record by the names of columns, dotted ones from within."""
-    return {
-        name: from_json(at(record, "/" + name.replace("~", "~0").replace("/", "~1").replace(".", "/")))
-        for name in names
-    }
+    return {name: from_json(at(record, pointer_of(name))) for name in names}
+
+
+def pointer_of(name: str) -> str:
+    """Where the column stands in a record."""
+    return "/" + name.replace("~", "~0").replace("/", "~1").replace(".", "/")
 
 
 def _canonical(data: Any) -> str:
