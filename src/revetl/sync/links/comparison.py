@@ -15,7 +15,7 @@ _MAY_STAND = f"r.{MAY_STAND}"
 
 def compare(tables: SyncTables, now: datetime, *, full_refresh: bool, planned: bool = False) -> LinkCounts:
     """Puts into a scratch table what is to be sent, by ordinal. Changes no state. `planned`: with the ids that records
-    will have once the present plans are applied."""
+    will have once the present plans are applied. What was seen to be gone (`today.learn`) keeps old links standing."""
     warehouse = tables.warehouse
     tables.new_scratch("wanted", f"AS {_wanted(tables, planned)}")
     refused.set_aside(tables, now, everything=full_refresh and tables.spec.mode != "insert")
@@ -183,8 +183,8 @@ def _wanted(tables: SyncTables, planned: bool) -> str:
 
 def _removals(tables: SyncTables, planned: bool) -> str:
     """Links of ours that the model does not name any more, or that join ids of yesterday. Whoever left the model keeps
-    them, unless who left is to be cleared; and so does whoever is to be linked to a record that is not there yet: a
-    name that nobody has there takes nobody off the list where he is."""
+    them, unless who left is to be cleared; and so does whoever is to be linked to a record that is not there yet, or
+    not any more: a name that nobody has there takes nobody off the list where he is."""
     spec, wanted = tables.spec, tables.scratch("wanted")
     in_model = f"SELECT DISTINCT CAST({ident(spec.key)} AS VARCHAR) AS key FROM {tables.model}"
     left = "TRUE" if spec.mode == "mirror" and spec.on_leave == "clear" else "m.key IS NOT NULL"
@@ -214,7 +214,9 @@ def _removals(tables: SyncTables, planned: bool) -> str:
             ON o.from_id = r.from_id AND o.to_id = r.to_id AND o.object = k.object
         LEFT JOIN ({in_model}) m ON m.key = r.key
         LEFT JOIN ({_not_there(tables, planned)}) u ON u.key = r.key AND u.to_sync = r.to_sync AND u.type = r.type
-        WHERE ((w.key IS NULL AND u.key IS NULL AND {left}) OR w.from_id <> r.from_id OR w.to_id <> r.to_id) {kept}
+        LEFT JOIN ({_not_made(tables)}) g ON g.key = r.key AND g.to_sync = r.to_sync AND g.type = r.type
+        WHERE (g.key IS NULL OR r.state IN ('rejected', 'accepted'))
+            AND ((w.key IS NULL AND u.key IS NULL AND {left}) OR w.from_id <> r.from_id OR w.to_id <> r.to_id) {kept}
         """
 
 
@@ -229,6 +231,18 @@ def _not_there(tables: SyncTables, planned: bool) -> str:
             SELECT DISTINCT key, to_sync, type
             FROM {tables.scratch("wanted")}
             WHERE to_id IS NULL {" ".join(comes)}
+        """
+
+
+def _not_made(tables: SyncTables) -> str:
+    """Whose link can't be made now, by kind of link: nothing stands under the id of the other record, or it was refused
+    and waits. Until then the link that it is to take the place of stands."""
+    return f"""
+            SELECT DISTINCT w.key, w.to_sync, w.type
+            FROM {tables.scratch("wanted")} w
+            LEFT JOIN {tables.scratch("linkends")} e ON e.to_sync = w.to_sync AND e.id = w.to_id
+            LEFT JOIN {tables.scratch("linkwaiting")} r ON {same("r", "w")}
+            WHERE e.id IS NOT NULL OR r.key IS NOT NULL
         """
 
 

@@ -106,12 +106,14 @@ class FoundLink(NamedTuple):
 
 
 def prepare(tables: SyncTables) -> None:
-    """Makes the table, or gives one of an earlier version the columns that it lacks. Safe to repeat."""
+    """Makes the table, or gives one of an earlier version the columns that it lacks; and the scratch table `linkends`,
+    empty: ids of other records under which nothing stands (`today`). Safe to repeat."""
     create_table(tables.warehouse, tables.relation("links"), _COLUMNS)
     present = {c.name for c in tables.warehouse.columns(tables.relation("links"))}
     for name, type_ in _COLUMNS:
         if name not in present:
             tables.warehouse.execute(f"ALTER TABLE {tables.links} ADD COLUMN {ident(name)} {type_}")
+    tables.new_scratch("linkends", "(to_sync VARCHAR, id VARCHAR)")
 
 
 def forget(tables: SyncTables) -> int:
