@@ -265,8 +265,9 @@ def test_a_missing_outcome_of_a_job_is_unknown() -> None:
     assert run(bench).counts == {"ok": 9, "unknown": 1}
 
 
-def _killed(concurrency: int, at: int | None) -> tuple[Bench, Fuse, bool]:
-    """A bench where the first run died at a step, None: at none; and whether it did. The fuse burns no more."""
+def _killed(concurrency: int, at: int | None, submits: list[int] | None = None) -> tuple[Bench, Fuse, bool]:
+    """A bench where the first run died at a step, None: at none; and whether it did. The fuse burns no more.
+    `submits` is given the step after each submit, at which its id is not durable yet."""
     bench, fuse, died = jobs(concurrency=concurrency, polls=1, idempotent_creates=True), Fuse(at), False
     job, inner = fake(bench), bench.warehouse
     follow = job.follow
@@ -274,6 +275,8 @@ def _killed(concurrency: int, at: int | None) -> tuple[Bench, Fuse, bool]:
     def written(_: Sequence[Change]) -> None:
         fuse.changed()
         fuse.tick()
+        if submits is not None:
+            submits.append(fuse.step)
 
     async def asked(*args: Any) -> Any:
         fuse.tick()
@@ -296,11 +299,12 @@ def _killed(concurrency: int, at: int | None) -> tuple[Bench, Fuse, bool]:
 def test_a_kill_at_any_step_sends_no_record_of_a_durable_job_again(concurrency: int) -> None:
     """Every statement, both ends of every transaction, of every submit and of every question are steps. It is killed
     wherever another state is left behind, at every fourth of these places (REVETL_EVERY_STEP=1: at each)."""
-    _, whole, died = _killed(concurrency, None)
+    submits: list[int] = []
+    _, whole, died = _killed(concurrency, None, submits)
     assert (died, whole.step > 100) == (False, True)
     steps, met = whole.steps_apart(), set()
     assert len(steps) > 40
-    for step in (None, 1, *steps[stride(4) - 1 :: stride(4)]):
+    for step in (None, 1, submits[0], *steps[:: stride(4)]):
         bench, _, died = _killed(concurrency, step)
         assert died is (step is not None), step
         job = fake(bench)

@@ -245,7 +245,8 @@ def test_a_result_that_fits_two_records_is_of_neither_and_lists_of_errors_may_st
         change(ordinal=2, email="b@x.io"),
         change(ordinal=3, email="c@x.io", name="Cid"),
     )
-    assert [o.status for o in outcomes] == [Status.UNKNOWN, Status.UNKNOWN, Status.OK, Status.REJECTED]
+    assert [o.status for o in outcomes] == [Status.UNKNOWN, Status.UNKNOWN, Status.UNKNOWN, Status.REJECTED]
+    assert "taken and refused" in str(outcomes[2].message)
     assert outcomes[3].message == "refused: *** is no name of ***"
 
 
@@ -295,6 +296,26 @@ def test_a_question_that_is_refused_is_not_taken_for_not_found(status: int) -> N
         looked({"param": "q"}, says(status)).find(["ann@x.io"])
     with pytest.raises(Ambiguous):
         looked({"param": "q"}, says(200, {"other": []})).find(["ann@x.io"])
+
+
+@pytest.mark.parametrize("body", [b'{"data": [{"id": 1', b"", b"try again later"])
+@pytest.mark.parametrize("whole_pages", [0, 1])
+def test_a_page_that_can_not_be_read_is_no_empty_one(body: bytes, whole_pages: int) -> None:
+    asked = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request)
+        if len(asked) <= whole_pages:
+            return httpx.Response(200, json={"data": [{"id": "1", "email": "x@x.io"}]})
+        return httpx.Response(200, content=body, headers={"content-type": "application/json"})
+
+    with pytest.raises(Ambiguous, match="no JSON"):
+        looked({"page": {"param": "page"}}, answer).find(["ann@x.io"])
+
+
+@pytest.mark.parametrize("nothing", [httpx.Response(204), httpx.Response(200, content=b"null")])
+def test_an_answer_that_says_nothing_finds_nobody(nothing: httpx.Response) -> None:
+    assert looked({"param": "q"}, lambda _: nothing).find(["ann@x.io"]) == {}
 
 
 @pytest.mark.parametrize(

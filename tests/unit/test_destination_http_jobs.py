@@ -190,6 +190,15 @@ def test_results_may_stand_elsewhere_page_by_page_and_name_only_what_was_refused
     assert api.asked[1:] == ["/v1/jobs/a%2F1/errors", "/v1/jobs/a%2F1/errors?p=2"]
 
 
+def test_a_page_of_refusals_that_can_not_be_read_is_asked_for_again() -> None:
+    job = {**BY_ID, "results_path": "/jobs/{job}/errors", "page": {"param": "p", "next": "/next"}, "unnamed": "ok"}
+    api = JobsApi(job)
+    cut = httpx.Response(200, content=b'{"results": [{"re', headers={"content-type": "application/json"})
+    api.answers = [says(state="done"), says(results=[{"ref": "k0", "ok": False}], next="2"), cut]
+    with pytest.raises(Unavailable):
+        api.follow(changes=creates(3))
+
+
 @pytest.mark.parametrize("results", [{}, {"results": [{"ref": "someone else", "ok": False}]}])
 def test_silence_is_no_success_where_there_is_no_list_or_a_refusal_is_of_nobody_that_is_known(results: Any) -> None:
     api = JobsApi({**BY_ID, "unnamed": "ok"})

@@ -34,6 +34,7 @@ _BUILT_IN = {
     "gleif": "revetl.sandbox.gleif.vendor:Gleif",
     "hunter": "revetl.sandbox.hunter.vendor:Hunter",
     "leadmagic": "revetl.sandbox.leadmagic.vendor:LeadMagic",
+    "neverbounce": "revetl.sandbox.neverbounce.vendor:NeverBounce",
     "people_data_labs": "revetl.sandbox.people_data_labs.vendor:PeopleDataLabs",
     "prospeo": "revetl.sandbox.prospeo.vendor:Prospeo",
     "zerobounce": "revetl.sandbox.zerobounce.vendor:ZeroBounce",

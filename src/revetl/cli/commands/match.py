@@ -7,7 +7,7 @@ from pathlib import Path
 
 import rich_click as click
 
-from revetl.cli.numbers import whole_number
+from revetl.cli.numbers import MOST, whole_number
 from revetl.cli.options import ProjectOptions, console, emit_json, err_console, json_option, project_options
 from revetl.cli.output import echo
 from revetl.cli.terminal import Terminal
@@ -98,7 +98,7 @@ def evaluate(
 @click.argument("clusters")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), default="review.csv", show_default=True)
 @click.option("--pairs", "n_pairs", type=whole_number(most=10_000), default=200, show_default=True, help="How many.")
-@click.option("--seed", type=int, default=1, show_default=True, help="Another one draws other pairs.")
+@click.option("--seed", metavar="N", type=whole_number(-MOST), default=1, show_default=True, help="Another one draws other pairs.")
 @click.option("--records", metavar="MODEL", help="Whose values are shown. Default: those that PAIRS compares.")
 @click.option("--column", "columns", multiple=True, metavar="NAME", help="Show this column only. May be repeated.")
 @_ENTITY

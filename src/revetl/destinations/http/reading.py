@@ -75,6 +75,9 @@ class ApiReader:
             request = replace(request, params={**request.params, page.param: str(count)})
         for _ in range(MOST_PAGES):
             document, response = await self.ask(request)
+            if document is None and not _says_nothing(response, verdict_of(self._status, response)):
+                # Taken for an empty list, a body that was cut would have its records made a second time.
+                raise Ambiguous(f"{self._name} answered {request.target} with a body that is no JSON")
             found = [] if document is None else items(document)
             if found is None:
                 raise Ambiguous(f"{self._name} answered {request.target} without the list that should stand there")
@@ -112,6 +115,11 @@ class ApiReader:
             # Taken for "not found", a wrong question would have every record made a second time.
             raise Denied(message + (f": {said}" if said else ""), status=response.status_code)
         return document_of(response), response
+
+
+def _says_nothing(response: Response, verdict: str) -> bool:
+    """Whether an answer without a document says that there is nothing, and not that it can't be read."""
+    return verdict == "gone" or response.status_code == 204 or response.content.strip() == b"null"
 
 
 def _asked(question: ApiQuestion, values: Sequence[Scalar]) -> list[list[str]]:

@@ -105,8 +105,9 @@ class ResultReader:
     mask: Callable[[str], str]
 
     def read(self, documents: Iterable[Any], changes: Sequence[Change]) -> list[Outcome]:
-        """One outcome for each change, the first that a result names. One that no result names is unknown, or as
-        `unnamed` says, unless a list that has to be there is not, or a result is of nobody that is known here."""
+        """One outcome for each change: the first that a result names, unless another says that it was taken and this
+        one that it was not, which is unknown. One that no result names is unknown, or as `unnamed` says, unless a list
+        that has to be there is not, or a result is of nobody that is known here."""
         given: dict[int, Outcome] = {}
         stands, strays = False, False
         for document in documents:
@@ -116,7 +117,12 @@ class ResultReader:
                 stands = stands or items is not None or (spec.optional and isinstance(document, dict))
                 strays = strays or len(named) < len(items or [])
                 for change, item in named:
-                    given.setdefault(change.ordinal, self._outcome(spec, change, item))
+                    said = self._outcome(spec, change, item)
+                    earlier = given.setdefault(change.ordinal, said)
+                    if (earlier.status is Status.REJECTED) != (said.status is Status.REJECTED):
+                        given[change.ordinal] = lost(
+                            change, "the answer says of this record that it was taken and refused"
+                        )
         silence = self.unnamed if stands and not strays else "unknown"
         return [given.get(c.ordinal) or _unnamed(c, silence) for c in changes]
 
@@ -135,8 +141,7 @@ def _unnamed(change: Change, silence: Unnamed) -> Outcome:
     return lost(change) if silence == "unknown" else outcome(change, silence, change.destination_id, None, "")
 
 
-def lost(change: Change) -> Outcome:
-    said = "the answer says nothing of this record"
+def lost(change: Change, said: str = "the answer says nothing of this record") -> Outcome:
     return Outcome(change.ordinal, Status.UNKNOWN, None, "Ambiguous", "NO_RESULT", said)
 
 

@@ -188,7 +188,8 @@ class Applier:
             await asyncio.gather(*tasks, *([self._ahead] if self._ahead else []), return_exceptions=True)
         if not self._stopping:
             await self._aside.give_back()
-        self._take_in(Operation.UPDATE, self._waves.ended())
+        if ended := self._waves.ended():
+            self._take_in(Operation.UPDATE, ended)
         await self._checkpoint(None)
 
     async def _produce(self, batches: asyncio.Queue[list[Change] | None]) -> None:
@@ -237,7 +238,7 @@ class Applier:
             self.answered[Operation.UPDATE, Status.OK] += existed
         self.not_applied.update(n for o in outcomes if o.stands and o.status is Status.ACCEPTED for n in o.stands)
         self.sent += len(outcomes)
-        if log.isEnabledFor(logging.DEBUG):
+        if outcomes and log.isEnabledFor(logging.DEBUG):  # all of them may be held until values are given back
             counted = Counter(str(o.status.value) for o in outcomes)
             named = {"run_id": self._record.run_id, "sync": self._run.spec.name, "op": op.value}
             log.debug("batch answered", extra={**named, "records": len(outcomes), **counted})

@@ -18,7 +18,7 @@ from revetl.destinations.capabilities import requests_of
 from revetl.errors import ConfigError, did_you_mean
 from revetl.model import RunRecord, Scalar, SyncSpec
 from revetl.state import snapshot
-from revetl.state.sync_tables import SyncTables
+from revetl.state.sync_tables import SyncTables, resolve
 from revetl.sync import vacated_fields
 from revetl.sync.apply import recovery
 from revetl.sync.drift import findings, left_out, links, resolution
@@ -84,6 +84,8 @@ async def find_drift(
     run is going on."""
     started_s = ctx.clock.monotonic()
     if not await again(ctx, lambda: ctx.offload(snapshot.stands, ctx.warehouse, spec.name)):
+        if options.resolution is not None:
+            _check_fields(await again(ctx, lambda: ctx.offload(resolve, ctx.warehouse, spec)), options.resolution)
         _refuse_unknown(spec.name, list(options.keys))
         return DriftReport(spec.name, spec.destination, spec.object)  # and no table is made for it
     async with under_lease(ctx, spec) as run:

@@ -1,0 +1,1 @@
+"""NeverBounce as the sandbox serves it."""
