@@ -63,6 +63,7 @@ class LinkCounts:
     left: int = 0  # stand there, and `associate` does not name their kind any more
     standing: int = 0  # went along to another id, or stood there already: only remembered
     kept: int = 0  # a person chose another on the record that has another id today: left so
+    came_back: int = 0  # a saved plan would remove them, and the model names them again: left as they are
     reads: int = 0  # requests to see where ids of ours lead today, and what stands there: of the plan, and of its run
 
     @property
