@@ -340,6 +340,18 @@ def test_what_was_found_again_and_is_held_by_another_key_stays_that_ones(bench: 
     assert outcome(bench, report.run_id, "1").error_code == "SAME_RECORD"
 
 
+def test_what_was_archived_is_not_one_with_the_record_that_still_has_the_address_it_was_to_get(bench: Bench) -> None:
+    """Two swap their addresses, and a person archives one of them: nobody merged anything."""
+    del bench.destination.records[B]
+    source(bench, ann={"email": "bob@x.io"}, bob={"email": "ann@x.io"})
+    plan = bench.plan()
+    assert (plan.reasons, plan.update, plan.found_again) == ({"OBJECT_NOT_FOUND": 1}, 1, 0)
+    bench.run()
+    assert bench.sent() == [("update", "1", {"email": "bob@x.io"})]
+    report = bench.run(full_refresh=True)
+    assert outcome(bench, report.run_id, "2").error_code == "OBJECT_NOT_FOUND", "ann has its earlier address by now"
+
+
 # What stands there
 
 

@@ -136,7 +136,14 @@ async def _run(run: SyncRun, destination: Destination, options: SyncOptions) -> 
         links = sending.LinkReport()
         if spec.associate and applier.error is None:
             of_links = _with_links_of(run, options)
-            links = await sending.send(of_links, destination, record, full_refresh=plan.full_refresh)
+            model_now = None if of_links is run else spec.relation
+            links = await sending.send(
+                of_links, destination, record, full_refresh=plan.full_refresh, model_now=model_now
+            )
+            if links.came_back:
+                plan.notes.append(
+                    f"{links.came_back:,} link(s) not removed: the model names them again since the plan was made"
+                )
         waiting = await run.on_tables(queue.counts)
         unresolved = await run.on_tables(lambda tables: missing.of_fields(tables, standing=True))
         links.unresolved = await run.on_tables(lambda tables: missing.of_links(tables, standing=True))

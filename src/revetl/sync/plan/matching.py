@@ -161,16 +161,21 @@ async def _look_up(
     }
     await found_holders.note_former(run, [*matches.values()])
     owners = await run.on_tables(_owners, earlier | {match.destination_id for match in keyed.values()})
+    lost = {
+        matches[f].destination_id for line, values in asked if line.op == "update" for _, f in values if f in matches
+    }
+    held = {id_: (key, form_of(value)) for id_, key, value in await run.on_tables(_held, lost)}
     rows = []
     for line, values in asked:
         present = line.fields[match_on]
         empty = present is None or present == ""
         identity = None if empty else form_of(present)
-        found = [matches[form] for _, form in values if form in matches]
+        theirs = {form for _, form in values if form in matches and _is_held(held, line, matches[form], form)}
+        found = [matches[form] for _, form in values if form in matches and form not in theirs]
         by_key = keyed.get(line.key)
         own = [m for m in [*found, by_key] if m and owners.get(m.destination_id, line.key) == line.key]
-        match = own[-1] if own else matches.get(identity or "")
-        present_match = matches.get(identity or "")
+        present_match = None if identity in theirs else matches.get(identity or "")
+        match = own[-1] if own else present_match
         by_present = match is not None and present_match is not None and _is_one(match, present_match)
         asked_for = isinstance(destination, LooksUp) and (bool(values) or found_by_key is not None)
         is_keyed = match is not None and match is by_key
@@ -204,6 +209,33 @@ def _owners(tables: SyncTables, ids: Collection[str]) -> dict[str, str]:
         )
         owners |= {str(id_): str(key) for id_, key in rows}
     return owners
+
+
+def _held(tables: SyncTables, ids: Collection[str]) -> list[tuple[str, str, Scalar]]:
+    """(id, key, the `match_on` value that it is known by) of keys in the model."""
+    if tables.spec.match_on is None or tables.by_id:
+        return []
+    held: list[Any] = []
+    for batch in cut([*ids], _IDS_AT_ONCE):
+        held += tables.warehouse.rows(
+            f"""
+            SELECT n.destination_id, n.key, n.{ident(tables.match_field.stored)}
+            FROM {tables.snapshot} n
+            JOIN {tables.source} m ON {tables.source_key("m")} = n.key
+            WHERE n.destination_id IN ({", ".join("?" for _ in batch)})
+            """,
+            batch,
+        )
+    return [(str(id_), str(key), value) for id_, key, value in held]
+
+
+def _is_held(held: Mapping[str, tuple[str, str | None]], line: _NewLine, match: RecordMatch, form: str) -> bool:
+    """Of a line whose record is gone: whether what has its value is the record of another key, which is known by that
+    very value and gives it up in this plan, or has taken it over. Nobody merged the two."""
+    if line.op != "update" or match.destination_id not in held:
+        return False
+    key, value = held[match.destination_id]
+    return key != line.key and value == form
 
 
 def _merged(line: _NewLine, match: RecordMatch | None, multi: frozenset[str]) -> _NewLine:
