@@ -119,6 +119,24 @@ def test_a_national_number_needs_the_rows_country() -> None:
     assert canonical("phone", "030 123456", country="Atlantis") == "030 123456"
 
 
+@pytest.mark.parametrize(
+    ("cell", "country", "number"),
+    [
+        ("2125550125.0", "US", "+12125550125"),
+        ("2125550125.0", None, "2125550125"),
+        ("030 12345678 / 0151 23456789", "DE", "+493012345678"),
+        ("ext. 12; 030 12345678 oder 0151 23456789", "DE", "+493012345678"),
+        ("+49 30 12345678, +49 151 23456789", None, "+493012345678"),
+        ("0151/23456789", "DE", "+4915123456789"),
+        # What is no number of the row's country is blank: the field is lacking.
+        ("12", "US", None),
+        ("1234567890123456789", "Germany", None),
+    ],
+)
+def test_one_number_of_a_cell_or_none(cell: str, country: str | None, number: str | None) -> None:
+    assert canonical("phone", cell, country=country) == number
+
+
 @pytest.mark.parametrize("cell", ["0", "0000000000", "4.42079E+11", "4,42E+11", "no phone", "ask"])
 def test_what_is_no_number(cell: str) -> None:
     assert canonical("phone", cell) is None
