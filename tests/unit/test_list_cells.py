@@ -290,6 +290,21 @@ def test_an_address_says_where_somebody_works() -> None:
     assert read(("ada@acme.com",))["domain"] == "acme.com"
 
 
+def test_of_columns_that_mean_the_same_the_first_filled_one_counts() -> None:
+    header = ("First Name", "Last Name", "Email", "Work Email", "Phone", "Mobile", "Country", "Account Name", "Company")
+    match = choose(WATERFALLS, PROVIDERS, header)
+    assert match.further == {"Email": ("Work Email",), "Phone": ("Mobile",), "Company": ("Account Name",)}
+    read = RowReader(match, header)
+    row = read(("Ada", "King", "", "ada@acme.com", "n/a", "020 7946 0100", "UK", "Acme", ""))
+    assert [row[name] for name in ("email", "phone", "company_name")] == ["ada@acme.com", "+442079460100", "Acme"]
+    assert row["company_domain"] == "acme.com"
+    assert read.unusable == {"Phone": 1}
+    row = read(("Ada", "King", "", "", "020 7946 0100", "020 7946 0101", "UK", "Acme", "Globex"))
+    assert [row[name] for name in ("phone", "company_name")] == ["+442079460100", "Globex"]
+    # What somebody says is all that counts.
+    assert "Phone" not in choose(WATERFALLS, PROVIDERS, header, {"phone": "Mobile"}).further
+
+
 def test_who_is_to_be_erased_is_found_under_the_key_that_a_list_has() -> None:
     spec = WATERFALLS["contact_profile"]
     header = ("First name", "Last name", "Email")
