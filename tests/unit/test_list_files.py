@@ -95,6 +95,15 @@ def test_the_output_is_written_as_the_list_is(tmp_path: Path, encoding: str, wri
     assert lines == ["First name;Last name;Email;city", "Zoë;Müller;;李", "Ada;Lovelace;;李", ""]
 
 
+@pytest.mark.parametrize("begin", [b"\xef\xbb\xbf", b"sep=;\r\n", b"\xef\xbb\xbfsep=;\r\n"])
+def test_the_output_begins_as_the_list_does(tmp_path: Path, begin: bytes) -> None:
+    octets = begin + TEXT.replace(",", ";").encode()
+    (tmp_path / "in.csv").write_bytes(octets)
+    with open_list(str(tmp_path / "in.csv"), io.BytesIO()) as listing:
+        write_list(str(tmp_path / "out.csv"), io.BytesIO(), listing, [], listing.chunks())
+    assert (tmp_path / "out.csv").read_bytes() == octets
+
+
 def test_rows_that_cant_be_read_are_set_aside_and_the_others_kept(tmp_path: Path) -> None:
     text = "a,b\n1,2\n" + '3,"said "hi" to me"\n' + '4,"never closed\n' + "5,6,7\n8\n" + '"9\n10",11\n'
     (tmp_path / "list.csv").write_text("A title,\n" + text)

@@ -157,9 +157,8 @@ def _enrich_list(project: Project, files: ListFiles, request: EnrichRequest, cal
                 relation = held.relation
                 _set_aside(listing, files, caller)
                 for column, cells in held.unusable.items():
-                    caller.note(
-                        f"{column}: {cells:,} cells can't be used (placeholders, or not what the column is for)."
-                    )
+                    counted = "1 cell" if cells == 1 else f"{cells:,} cells"
+                    caller.note(f"{column}: {counted} can't be used (placeholders, or not what the column is for).")
                 added = [name for names in added_columns(match, listing.header).values() for name in names]
                 if files.output is not None:
                     check_size(files.output, listing, held.rows, len(listing.header) + len(added))

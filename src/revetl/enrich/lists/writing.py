@@ -133,6 +133,8 @@ def _write_csv(file: BinaryIO, listing: Listing, added: Sequence[str], rows: Chu
     given: Callable[[Any], Any] = _blank if formulas else _safe
     text = io.TextIOWrapper(file, encoding=dialect.encoding_of_output, newline="")
     out = csv.writer(text, delimiter=dialect.delimiter, lineterminator=dialect.line_end)
+    if dialect.names_delimiter:
+        text.write(f"sep={dialect.delimiter}{dialect.line_end}")
     out.writerow([*map(own, listing.header), *added])
     width = len(listing.header)
     for chunk in rows:
