@@ -17,10 +17,10 @@ from revetl.enrich.lists.waiting_cells import waiting_cells
 from revetl.enrich.lists.winners import enriched_rows, own_verdicts
 from revetl.enrich.lists.words import read_placeholders
 from revetl.enrich.lists.workbooks import WorkbookListing
-from revetl.enrich.lists.writing import ByteSink, check_size, check_target, write_list
+from revetl.enrich.lists.writing import ByteSink, check_size, check_target, refuse_own_list, write_list
 from revetl.enrich.report import EnrichReport, Estimate
 from revetl.enrich.waterfall import WaterfallSpec
-from revetl.errors import ConfigError, GuardrailError, did_you_mean
+from revetl.errors import ConfigError, GuardrailError, Problem, did_you_mean
 from revetl.model import Relation
 from revetl.usecases import exit_codes
 from revetl.usecases.auditing import audited
@@ -139,6 +139,11 @@ def _enrich_list(project: Project, files: ListFiles, request: EnrichRequest, cal
         check_target(files.output, files.source)
     if files.rejects is not None:
         check_target(str(files.rejects), files.source)
+    beside = [path for path in (files.rejects_path, _partial(files.output) if files.output else None) if path]
+    for path in beside:  # named by us, and written or removed without a question
+        refuse_own_list(path, files.source)
+        if files.output not in (None, "-") and path.resolve() == Path(str(files.output)).resolve():
+            raise ConfigError(Problem("is the enriched list, too", path, hint="Name another file with --rejects."))
     with caller.warehouse(project) as warehouse:
         specs = _chosen(project.waterfalls, request)
         enriching = _Enriching(project, warehouse, request, caller)
