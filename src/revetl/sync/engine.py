@@ -12,7 +12,7 @@ from pathlib import Path
 
 from revetl.context import RunContext
 from revetl.destinations.base import Destination
-from revetl.errors import GuardrailError
+from revetl.errors import GuardrailError, of_whole_destination
 from revetl.model import RunRecord, SyncSpec
 from revetl.state import disconnections, runs, snapshot, syncs
 from revetl.state.sync_tables import SyncTables
@@ -254,5 +254,6 @@ def _report(
         links_refused=links.refused,
         links_not_sent=links.not_sent,
         error=error,
+        destination_stopped=of_whole_destination(applier.error or links.error),
         exit_code=exit_code,
     )
