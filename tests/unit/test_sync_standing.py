@@ -264,6 +264,16 @@ def test_a_merge_is_undone_by_no_rollback_and_a_record_that_is_ours_still_is_res
 # Archived, and made again
 
 
+def test_a_rollback_says_of_who_left_merged_that_the_record_was_merged(bench: Bench) -> None:
+    bench.sync_as(mode="mirror", on_leave="archive", guardrails=Guardrails(min_rows=0, max_deleted_share=None))
+    left = bench.destination.merge(A, B)
+    bench.source([ANN, CID])
+    undone = runs.get_run(bench.warehouse, bench.run().run_id)
+    assert undone is not None
+    report = asyncio.run(roll_back(bench.context(command="rollback"), bench.spec, bench.destination, undone))
+    assert [why for why, _, _ in report.plan.reasons] == [f"merged into record {left} there"]
+
+
 def test_what_was_archived_and_made_again_is_found_again(bench: Bench) -> None:
     del bench.destination.records[A]
     again = bench.destination.make(email="ann@x.io", city="Oslo")
