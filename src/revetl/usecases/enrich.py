@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from revetl.enrich.execution.in_doubt import in_doubt
 from revetl.enrich.lists.columns import SAMPLE_ROWS, ColumnMatch, added_columns, choose
 from revetl.enrich.lists.entity_table import RowReader, entity_name, list_key, loaded
-from revetl.enrich.lists.files import HowToRead, Listing, open_list, rejected_rows
+from revetl.enrich.lists.files import HowToRead, Listing, column_without_header, open_list, rejected_rows
 from revetl.enrich.lists.waiting_cells import waiting_cells
 from revetl.enrich.lists.winners import enriched_rows, own_verdicts
 from revetl.enrich.lists.words import read_placeholders
@@ -150,6 +150,8 @@ def _enrich_list(project: Project, files: ListFiles, request: EnrichRequest, cal
         with open_list(files.source, files.stdin, files.how_to_read) as listing:
             if isinstance(listing, WorkbookListing) and len(listing.sheets) > 1:
                 caller.note(f"Of {len(listing.sheets)} sheets {listing.sheet!r} is read. --sheet names another.")
+            if (column := column_without_header(listing)) is not None:
+                caller.note(f"The list has no header: its first row is data. Its column is called {column}.")
             rows = next(listing.chunks(), [])[:SAMPLE_ROWS]
             match = choose(
                 specs, project.providers, listing.header, request.columns, rows, verify_only=request.verify_only

@@ -165,8 +165,8 @@ def _linkedin(text: str, kind: EntityKind | None) -> str | None:
 
 
 def _phone(text: str, country: str | None) -> str | None:
-    """E.164 where the number says its country or the row does; else as it was typed. An extension is dropped. Of several
-    numbers the first that is one. None for what is no number of its row's country."""
+    """E.164 where the number says its country or the row does; else as it was typed. An extension is dropped. Of
+    several numbers the first that is one. None for what is no number of its row's country."""
     whole = _WHOLE_FLOAT.fullmatch(text)
     text = text if whole is None else whole[1]
     digits = re.sub(r"\D", "", text)

@@ -50,8 +50,8 @@ def match_columns(
     *,
     of_people: bool = False,
 ) -> ColumnMatch:
-    """By name or synonym, each column of the list for at most one input. The first that fits is taken; where its cell is
-    blank, the others that fit count.
+    """By name or synonym, each column of the list for at most one input. The first that fits is taken; where its cell
+    is blank, the others that fit count.
 
     `given` says of an input which column it is, or None for one that is not to be used; those are not guessed.
     `of_people`: its rows say that it is a list of people; else its columns may.
