@@ -180,6 +180,8 @@ MUTANTS = (
     Mutant("what was not applied is remembered as sent", "sync/apply/checkpoint.py", "    if not fitting:\n        return\n", "    return\n", _STANDING),
     Mutant("what stands there is not read before it is changed", "sync/plan/standing.py", "    if not isinstance(destination, ReadsBack) or not (count := await run.on_tables(_count)):\n", "    if count := 1:\n", "people"),
     Mutant("a key of the model whose record was merged is passed over by who adopts it", "sync/plan/adoption.py", "            AND (op = 'delete' OR {clears(tables, tables.plan)})\n        \"\"\"\n    )\n\n\ndef _leave_out", "        \"\"\"\n    )\n\n\ndef _leave_out", _STANDING),
+    Mutant("a new key adopts ours that a person merged", "sync/plan/found_holders.py", "        if former or known not in stands or stands", "        if known in stands and stands", _STANDING),
+    Mutant("a new key adopts a record that holds the key of another", "sync/plan/found_holders.py", "    if tables.spec.key_property is not None:\n", "    if False:\n", _KEYED),
     Mutant("who adopts what stands there with its values has no claim to it", "sync/plan/same_record.py", "WHERE {_UNDECIDED} OR (p.adopted AND p.outcome = 'ok')", "WHERE {_UNDECIDED}", _STANDING),
     Mutant("a circle is withheld though one of it may be empty", "sync/plan/handover_order.py", "if able := [h for h in circle if h.vacatable]:", "if able := [h for h in circle if False]:", _MOVES),
     Mutant("a few pause as many do", "sync/retry/due.py", "WHERE {outside}\", int) <= FEW:", "WHERE {outside}\", int) <= -1:", _WAITING),

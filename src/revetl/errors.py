@@ -131,6 +131,17 @@ class Denied(CallError):
     )
 
 
+_UNKNOWN_CREDENTIALS = 401  # a missing scope is 403: what does not take it may go through
+
+
+def of_whole_destination(error: BaseException | None) -> bool:
+    """Whether nothing else that is sent to the same destination can succeed: it is away, its quota is spent, or it does
+    not know the credentials. Where it gave no HTTP status, credentials are meant."""
+    if isinstance(error, Denied):
+        return error.status in (None, _UNKNOWN_CREDENTIALS)
+    return isinstance(error, Throttled | Unavailable)
+
+
 class GuardrailError(RevetlError):
     """A limit that the operator set would be passed. Nothing was sent past it."""
 

@@ -469,7 +469,7 @@ def test_a_column_that_is_named_and_cells_that_say_nothing(root: Path, capsys: p
     err = capsys.readouterr().err
     assert "Wer → first_name" in err
     assert "Email: 2 cells can't be used" in err
-    assert "Web: 1 cells can't be used" in err
+    assert "Web: 1 cell can't be used" in err
     for row in read(root / "out.csv"):
         assert row["email_source"] != "input"
         assert row["Email"] in ("N/A", "-")

@@ -110,7 +110,11 @@ def test_syncs_that_never_began_are_named(project: Path, capsys: pytest.CaptureF
         write_manifest(
             project,
             model(FIRMS, firms, columns=("golden_id", "domain", "nosuch")),
-            model(PEOPLE, SYNC, columns=("golden_id", "email")),
+            model(
+                PEOPLE,
+                {**SYNC, "associate": [{"to": FIRMS, "by": "company_golden_id", "type": 1}]},
+                columns=("golden_id", "email", "company_golden_id"),
+            ),
         )
     code, _, err = call(capsys, "sync")
     assert code == (4 if fault == "a token" else 2)

@@ -148,3 +148,9 @@ def test_a_missing_key_is_named_before_anything_else(
     # A dry run asks nobody: it says so, and what it would cost.
     assert shell.run(["enrich", "people.csv", "--dry-run"]) == 0
     assert "'api_key' is missing" in capsys.readouterr().err
+
+
+def test_examples_that_are_not_there_test_nothing(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(project / "enrichment/providers/acme.yml", PROVIDER)
+    assert shell.run(["provider", "test", "acme"]) == 1
+    assert "Nothing was tested" in capsys.readouterr().out

@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from revetl.context import LeaseWait, RunContext
+from revetl.destinations.capabilities import LooksUp
 from revetl.destinations.sql.dialect import SqlFailure
 from revetl.destinations.sql.writers import SqlWriter
 from revetl.errors import Ambiguous, ConfigError, Denied
@@ -206,6 +207,7 @@ def test_two_sessions_that_make_the_table_of_marks_at_once_both_write(database: 
 
         def __init__(self) -> None:
             self.inner = dialect.open()
+            self.change = self.inner.change
             self.commit, self.rollback, self.close = self.inner.commit, self.inner.rollback, self.inner.close
 
         def ask(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
@@ -236,6 +238,7 @@ def test_a_table_of_marks_that_is_committed_between_look_and_make_is_taken(datab
     class Overtaken:
         def __init__(self) -> None:
             self.inner, self.refused = dialect.open(), list[SqlFailure]()
+            self.change = self.inner.change
             self.commit, self.rollback, self.close = self.inner.commit, self.inner.rollback, self.inner.close
 
         def ask(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
@@ -357,9 +360,105 @@ def test_capitals_that_the_database_takes_for_equal_find_the_row() -> None:
         column = "varchar(50) COLLATE utf8mb4_general_ci"
         database.ask(f"CREATE TABLE people (id integer PRIMARY KEY, email {column} NOT NULL UNIQUE, name {column})")
         database.ask("INSERT INTO people VALUES (7, 'ann@x.io', 'ann')")
-        outcomes = written(database, "people", "email", create(0, email="Ann@X.io", name="Ann"))
-        assert (outcomes[0].status, outcomes[0].destination_id) == (Status.OK, "7")
+
+        async def adopted() -> Outcome:
+            async with connected(database, SqlWire(), SCALED) as destination:
+                await destination.describe("people")
+                assert isinstance(destination, LooksUp)
+                found = await destination.look_up("people", "email", ["Ann@X.io"], ["name"])
+                id_ = found["Ann@X.io"].destination_id
+                fields = {"email": "Ann@X.io", "name": "Ann"}
+                [outcome] = await destination.write("people", "email", [Change(0, "k", Operation.UPDATE, id_, fields)])
+                return outcome
+
+        outcome = asyncio.run(adopted())
+        assert (outcome.status, outcome.destination_id) == (Status.OK, "7")
         assert database.ask("SELECT id, email, name FROM people") == [(7, "Ann@X.io", "Ann")]
+
+
+def with_an_own_equality(database: SqlVendor) -> tuple[str, str]:
+    """A table `people` and two values of its `word` that this database takes for equal. The servers of the suite have
+    neither citext nor ICU, so PostgreSQL's is an interval."""
+    if "Postgres" in type(database).__name__:
+        database.ask("CREATE TABLE people (word interval PRIMARY KEY, name varchar(10))")
+        return "1 day", "24:00:00"
+    word = "word varchar(50) CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci PRIMARY KEY"
+    database.ask(f"CREATE TABLE people ({word}, name varchar(10))")
+    return "rene@x.io", "rené@x.io"
+
+
+def test_of_two_values_that_the_database_takes_for_equal_the_second_is_refused(database: SqlVendor) -> None:
+    """In one batch, and where the first one was created by an earlier process: nothing is overwritten. The same value
+    again, as after a crash, is the record's own row."""
+    first, second = with_an_own_equality(database)
+    pair = (create(0, word=first, name="First"), create(1, word=second, name="Second"))
+    outcomes = written(database, "people", "word", *pair, create(2, word="7 days", name="Other"))
+    assert [outcomes[n].status for n in range(3)] == [Status.OK, Status.REJECTED, Status.OK]
+    assert (outcomes[1].error_code, outcomes[1].in_row) == ("EXISTS", False)
+    said = "to the database its word is equal to that of {}, which is not overwritten"
+    assert outcomes[1].message == said.format("key-0 of this model")
+    outcomes = written(database, "people", "word", *pair)
+    assert [outcomes[n].status for n in range(2)] == [Status.OK, Status.REJECTED]
+    outcomes = written(database, "people", "word", pair[1])
+    assert (outcomes[1].status, outcomes[1].message) == (Status.REJECTED, said.format("another row"))
+    assert sorted(database.ask("SELECT name FROM people")) == [("First",), ("Other",)]
+
+
+def test_a_row_whose_value_the_database_altered_is_not_taken_for_another_record() -> None:
+    """The second record is sent, in a later batch, with the value that the first one's row holds by then."""
+    with fresh("postgres") as database:
+        database.ask("CREATE TABLE hosts (address inet PRIMARY KEY, name text)")
+        changes = [create(0, address="10.0.0.1", name="First"), create(1, address="10.0.0.1/32", name="Second")]
+
+        async def write() -> list[Outcome]:
+            async with connected(database, SqlWire(), SCALED) as destination:
+                await destination.describe("hosts")
+                batches = ([change] for change in (*changes, changes[0]))
+                return [o for batch in batches for o in await destination.write("hosts", "address", batch)]
+
+        outcomes = asyncio.run(write())
+        assert [o.status for o in outcomes] == [Status.OK, Status.REJECTED, Status.OK]
+        assert "that of key-0 of this model" in str(outcomes[1].message)
+        assert database.ask("SELECT name FROM hosts") == [("First",)]
+
+
+def test_an_update_that_a_trigger_suppresses_is_refused() -> None:
+    """Of two rows one is kept as it is. Where the values stand already nothing needs to be written, and that is ok."""
+    with fresh("postgres") as database:
+        database.ask("CREATE TABLE people (email text PRIMARY KEY, name text)")
+        database.ask("INSERT INTO people VALUES ('a@x.io', 'old'), ('b@x.io', 'old')")
+        database.ask("""
+            CREATE FUNCTION kept() RETURNS trigger LANGUAGE plpgsql AS $$
+            BEGIN
+              IF NEW.email = 'a@x.io' THEN
+                RETURN NULL;
+              END IF;
+              RETURN NEW;
+            END $$
+            """)
+        database.ask("CREATE TRIGGER kept BEFORE UPDATE ON people FOR EACH ROW EXECUTE FUNCTION kept()")
+        ids = ("a@x.io", "b@x.io")
+        updates = [Change(n, id_, Operation.UPDATE, id_, {"name": "new"}) for n, id_ in enumerate(ids)]
+        outcomes = written(database, "people", "email", *updates)
+        assert [(outcomes[n].status, outcomes[n].error_code) for n in (0, 1)] == [
+            (Status.REJECTED, "SUPPRESSED"),
+            (Status.OK, None),
+        ]
+        outcomes = written(database, "people", "email", create(0, email="a@x.io", name="new"))
+        assert (outcomes[0].status, outcomes[0].error_code) == (Status.REJECTED, "SUPPRESSED")
+        same = [updates[0]._replace(fields={"name": "old"}), updates[1]]
+        assert {o.status for o in written(database, "people", "email", *same).values()} == {Status.OK}
+        assert database.ask("SELECT name FROM people ORDER BY email") == [("old",), ("new",)]
+
+
+def test_an_update_is_counted_by_the_rows_that_it_found(database: SqlVendor) -> None:
+    """MySQL counts what it changed, unless it is asked otherwise."""
+    database.ask("CREATE TABLE people (email varchar(50) PRIMARY KEY, name varchar(50))")
+    database.ask("INSERT INTO people VALUES ('a@x.io', 'same')")
+    session = database.dialect().open()
+    assert session.change("UPDATE people SET name = %s WHERE email = %s", ["same", "a@x.io"]) == 1
+    assert session.change("UPDATE people SET name = %s WHERE email = %s", ["same", "b@x.io"]) == 0
+    session.close()
 
 
 def test_a_missing_right_is_denied_and_named_by_debug(database: SqlVendor) -> None:

@@ -53,6 +53,7 @@ class FakeDestination:
     latency_s: float = 0.0
     allowance: Quota = field(default_factory=Quota)
     merged: dict[str, str] = field(default_factory=dict)  # id → the id that it leads to
+    tells_former: bool = True  # whether a record says which were merged into it
     further: dict[str, list[Scalar]] = field(default_factory=dict)  # id → addresses beside the main one
     silent: dict[str, Scalar] = field(default_factory=dict)  # fields that are taken and stay at this value
     _next_id: int = 100
@@ -119,7 +120,7 @@ class FakeDestination:
 
     def _match(self, id_: str, fields: Sequence[str]) -> RecordMatch:
         also = {"email": self.further[id_]} if id_ in self.further else {}
-        former = tuple(old for old, new in self.merged.items() if new == id_)
+        former = tuple(old for old, new in self.merged.items() if new == id_ and self.tells_former)
         return RecordMatch(id_, {f: self.records[id_].get(f) for f in fields}, also=also, former_ids=former)
 
     def led(self, id_: str | None) -> str:

@@ -173,6 +173,16 @@ class WiredSession:
             return spoilt
         return rows
 
+    def change(self, sql: str, values: Sequence[Any] = ()) -> int:
+        wire = self._wire
+        if wire.fuse.dead:
+            self._inner.close()
+            wire.fuse.tick()
+        wire.on_ask(sql)
+        if self._writes and wire.failure is not None:
+            raise wire.failure
+        return self._inner.change(sql, values)
+
     def commit(self) -> None:
         wire = self._wire
         if not self._writes:

@@ -119,6 +119,24 @@ def test_a_national_number_needs_the_rows_country() -> None:
     assert canonical("phone", "030 123456", country="Atlantis") == "030 123456"
 
 
+@pytest.mark.parametrize(
+    ("cell", "country", "number"),
+    [
+        ("2125550125.0", "US", "+12125550125"),
+        ("2125550125.0", None, "2125550125"),
+        ("030 12345678 / 0151 23456789", "DE", "+493012345678"),
+        ("ext. 12; 030 12345678 oder 0151 23456789", "DE", "+493012345678"),
+        ("+49 30 12345678, +49 151 23456789", None, "+493012345678"),
+        ("0151/23456789", "DE", "+4915123456789"),
+        # What is no number of the row's country is blank: the field is lacking.
+        ("12", "US", None),
+        ("1234567890123456789", "Germany", None),
+    ],
+)
+def test_one_number_of_a_cell_or_none(cell: str, country: str | None, number: str | None) -> None:
+    assert canonical("phone", cell, country=country) == number
+
+
 @pytest.mark.parametrize("cell", ["0", "0000000000", "4.42079E+11", "4,42E+11", "no phone", "ask"])
 def test_what_is_no_number(cell: str) -> None:
     assert canonical("phone", cell) is None
@@ -270,6 +288,21 @@ def test_an_address_says_where_somebody_works() -> None:
     companies = {"company_profile": WATERFALLS["company_profile"]}
     read = RowReader(choose(companies, PROVIDERS, ("Email",)), ("Email",))
     assert read(("ada@acme.com",))["domain"] == "acme.com"
+
+
+def test_of_columns_that_mean_the_same_the_first_filled_one_counts() -> None:
+    header = ("First Name", "Last Name", "Email", "Work Email", "Phone", "Mobile", "Country", "Account Name", "Company")
+    match = choose(WATERFALLS, PROVIDERS, header)
+    assert match.further == {"Email": ("Work Email",), "Phone": ("Mobile",), "Company": ("Account Name",)}
+    read = RowReader(match, header)
+    row = read(("Ada", "King", "", "ada@acme.com", "n/a", "020 7946 0100", "UK", "Acme", ""))
+    assert [row[name] for name in ("email", "phone", "company_name")] == ["ada@acme.com", "+442079460100", "Acme"]
+    assert row["company_domain"] == "acme.com"
+    assert read.unusable == {"Phone": 1}
+    row = read(("Ada", "King", "", "", "020 7946 0100", "020 7946 0101", "UK", "Acme", "Globex"))
+    assert [row[name] for name in ("phone", "company_name")] == ["+442079460100", "Globex"]
+    # What somebody says is all that counts.
+    assert "Phone" not in choose(WATERFALLS, PROVIDERS, header, {"phone": "Mobile"}).further
 
 
 def test_who_is_to_be_erased_is_found_under_the_key_that_a_list_has() -> None:

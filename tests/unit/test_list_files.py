@@ -8,6 +8,7 @@ import io
 from pathlib import Path
 from typing import Any
 
+import openpyxl
 import pytest
 
 from revetl.enrich.lists.files import HowToRead, open_list, rejected_rows
@@ -71,6 +72,42 @@ def test_a_list_of_one_column_has_no_title(tmp_path: Path) -> None:
         read(tmp_path / "list.csv", b"Email\na@acme.example,more\n")
 
 
+@pytest.mark.parametrize(
+    ("rows", "column"),
+    [
+        (["ada@acme.example", "bob@acme.example"], "email"),
+        (["ada@acme.example"], "email"),
+        (["clearbank.example", "https://www.foxdale.example/about"], "domain"),
+        (["www.acme.site", "globex.com"], "domain"),
+        (["https://www.linkedin.com/in/ada", "N/A"], "linkedin_url"),
+        (["+44 20 7946 0100", "020 7946 0101"], "phone"),
+        # Names of columns.
+        (["Email", "ada@acme.example"], None),
+        (["account.website", "acme.com"], None),
+        (["node.js", "yes"], None),
+        (["20240131", "12"], None),
+    ],
+)
+def test_a_first_row_of_data_is_no_header(tmp_path: Path, rows: list[str], column: str | None) -> None:
+    first = [(row,) for row in rows]
+    expected = (tuple(rows[:1]), first[1:]) if column is None else ((column,), first)
+    assert read(tmp_path / "list.csv", "\r\n".join(rows).encode("utf-8-sig")) == expected
+    sheet = openpyxl.Workbook()
+    assert sheet.active is not None
+    for each in first:
+        sheet.active.append(each)
+    sheet.save(tmp_path / "list.xlsx")
+    assert read(tmp_path / "list.xlsx", (tmp_path / "list.xlsx").read_bytes()) == expected
+
+
+def test_a_first_row_of_data_in_several_columns_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=":2: the first row looks like data: an address in column 2") as refused:
+        read(tmp_path / "list.csv", b"\nAda,ada@acme.example\nBob,bob@acme.example\n")
+    assert "ada" not in str(refused.value).lower()
+    # Names of columns that look like a domain stand above other cells.
+    assert read(tmp_path / "list.csv", b"Email,node.js,20240131,vue.js\na@b.example,yes,12345678,\n")[0][1] == "node.js"
+
+
 def test_all_rows_that_are_too_long_are_told_at_once(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as refused:
         read(tmp_path / "list.csv", b"Title of it,\na,b\n1,2,3\n1,2\n1,2,3,4\n")
@@ -93,6 +130,15 @@ def test_the_output_is_written_as_the_list_is(tmp_path: Path, encoding: str, wri
         write_list(str(tmp_path / "out.csv"), io.BytesIO(), listing, ["city"], rows)
     lines = (tmp_path / "out.csv").read_bytes().decode(written).split("\r\n")
     assert lines == ["First name;Last name;Email;city", "Zoë;Müller;;李", "Ada;Lovelace;;李", ""]
+
+
+@pytest.mark.parametrize("begin", [b"\xef\xbb\xbf", b"sep=;\r\n", b"\xef\xbb\xbfsep=;\r\n"])
+def test_the_output_begins_as_the_list_does(tmp_path: Path, begin: bytes) -> None:
+    octets = begin + TEXT.replace(",", ";").encode()
+    (tmp_path / "in.csv").write_bytes(octets)
+    with open_list(str(tmp_path / "in.csv"), io.BytesIO()) as listing:
+        write_list(str(tmp_path / "out.csv"), io.BytesIO(), listing, [], listing.chunks())
+    assert (tmp_path / "out.csv").read_bytes() == octets
 
 
 def test_rows_that_cant_be_read_are_set_aside_and_the_others_kept(tmp_path: Path) -> None:

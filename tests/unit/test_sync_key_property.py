@@ -317,6 +317,20 @@ def test_of_two_that_a_person_merged_one_writes_and_the_record_holds_its_key(
     assert (stands[KEY], stands["city"]) == (other, "Oslo")
 
 
+def test_a_record_that_holds_the_key_of_another_is_neither_adopted_nor_given_another_key(world: KeyedWorld) -> None:
+    """Also where nothing else tells whose it is: the snapshot is older than the record."""
+    world.bench.source(PEOPLE)
+    world.sync()
+    record = world.id_of("p0@x.io")
+    world.bench.destination.further[record] = ["dan@x.io"]
+    world.bench.warehouse.execute("UPDATE revetl.snapshot__fake__contacts SET destination_id = NULL WHERE key = '0'")
+    world.bench.source([*PEOPLE, ("n", "dan@x.io", "Dan", "Oslo")])
+    report = world.sync()
+    assert report.plan.reasons == {"HELD_BY_ANOTHER_KEY": 1}
+    stands = world.bench.destination.records[record]
+    assert (stands[KEY], stands["email"], stands["firstname"]) == ("0", "p0@x.io", PEOPLE[0][2])
+
+
 def test_what_leaves_a_mirror_and_is_cleared_keeps_what_it_is_found_by(tmp_path: Path) -> None:
     world = KeyedWorld(tmp_path, mode="mirror", on_leave="clear")
     world.bench.source(PEOPLE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -16,6 +17,7 @@ from revetl.model import Guardrails
 from revetl.project.sync_meta import SyncMeta
 from revetl.state.sync_tables import resolve
 from revetl.sync.links import link_plan
+from revetl.sync.plan import saved
 from revetl.usecases.plan import LineFilter, Planned, PlannedSync
 from tests.unit.test_sync_links import DDL, Two, ids_of
 from tests.unit.test_sync_links import bench as bench
@@ -133,6 +135,33 @@ def test_links_go_to_the_record_that_ours_was_merged_into_though_its_row_is_unch
         (ids_of(bench)["ann@x.io"], firm, 1),
     }
     assert (bench.run().counts, bench.plan().links.changes) == ({}, 0)
+
+
+@pytest.mark.parametrize("saved_plan", [False, True])
+def test_the_old_link_stands_where_the_record_that_takes_its_place_was_archived(bench: Two, saved_plan: bool) -> None:
+    there = bench.destination
+    bench.people(ann="acme", bob="acme")
+    bench.run_firms()
+    bench.run()
+    bench.people(ann="bolt", bob=None)
+    options: dict[str, Any] = {}
+    bolt = ids_of(bench)["bolt.example"]
+    if saved_plan:
+        entry = saved.entry(bench.warehouse, bench.spec, bench.plan(), bench.clock)
+        options = {"planner": saved.planner(bench.warehouse, bench.spec, entry)}
+    archived = there.records.pop(bolt)
+    there.bad_links = {bolt}
+    if not saved_plan:
+        assert bench.plan().links.unlink == 1
+        assert [(c[0], c[1]) for c in listed(bench)] == [("unlink", "bob"), ("link", "ann")]
+    report = bench.run(**options)
+    assert report.counts == {"links_rejected": 1, "unlinked": 1}
+    assert bench.linked() == [("ann", "acme")]
+    bench.run()
+    assert bench.linked() == [("ann", "acme")], "as long as the new one is refused"
+    there.records[bolt], there.bad_links = archived, set()
+    bench.run()
+    assert bench.linked() == [("ann", "bolt")]
 
 
 def test_a_model_that_lost_its_column_of_links_is_stopped(bench: Two) -> None:

@@ -323,6 +323,26 @@ def test_links_are_those_that_were_approved(tmp_path: Path) -> None:
     assert bench.linked() == [("ann", "bolt"), ("cid", "acme")], "the next sync sends what changed since"
 
 
+def test_a_link_that_the_model_names_again_is_not_removed(tmp_path: Path) -> None:
+    from tests.unit.test_sync_links import Two
+
+    bench = Two()
+    bench.destination.fields = ("email", "domain")
+    links = (Association("fake__firms", "firm_id", 1, "firms"),)
+    bench.sync_as(columns=("golden_id", "email", "firm_id"), associate=links, guardrails=Guardrails(min_rows=0))
+    bench.firms("acme")
+    bench.people(ann="acme", bob="acme")
+    bench.run_firms()
+    bench.run()
+    bench.people(ann=None, bob=None)
+    contacts = SavedBench(bench, tmp_path / "contacts.json")
+    contacts.save()
+    bench.people(ann="acme", bob=None)
+    report = contacts.apply()
+    assert (report.counts, bench.linked()) == ({"unlinked": 1}, [("ann", "acme")])
+    assert report.plan.notes == ["1 link(s) not removed: the model names them again since the plan was made"]
+
+
 def test_altered_links_are_refused(tmp_path: Path) -> None:
     from tests.unit.test_sync_links import Two
 

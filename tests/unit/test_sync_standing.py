@@ -112,6 +112,74 @@ def test_a_new_key_to_whose_record_ours_was_merged_writes_and_ours_is_withheld_b
     assert bench.destination.records[left] == {"email": "dan@x.io", "firstname": "Dan", "city": "Oslo"}
 
 
+DAN = ("4", "dan@x.io", "Dan", "Oslo")
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["former ids are told", "read back by the main value"])
+def test_a_new_key_does_not_overwrite_the_record_of_ours_that_a_person_merged(bench: Bench, told: bool) -> None:
+    left = bench.destination.merge(A, bench.destination.make(email="dan@x.io", firstname="Person"))
+    bench.destination.tells_former = told
+    bench.source([ANN, BOB, CID, DAN])
+    assert bench.plan().reasons == {"HELD_BY_ANOTHER_KEY": 1}
+    assert id_of(bench, "1") == left
+    report = bench.run()
+    assert (bench.sent(), report.exit_code, report.waiting_reasons) == ([], 1, {"HELD_BY_ANOTHER_KEY": 1})
+    assert "is kept by 1 of this model" in str(outcome(bench, report.run_id, "4").message)
+    assert bench.destination.records[left]["firstname"] == "Ann"
+
+
+def test_where_no_id_leads_to_it_the_record_is_of_the_row_with_its_main_value(bench: Bench) -> None:
+    left = bench.destination.merge(A, bench.destination.make(email="dan@x.io"))
+    bench.destination.merged.clear()
+    bench.source([ANN, BOB, CID, DAN])
+    assert bench.run().waiting_reasons == {"HELD_BY_ANOTHER_KEY": 1}
+    assert bench.destination.records[left]["firstname"] == "Ann"
+
+
+def test_another_record_with_the_value_that_a_person_took_from_ours_is_adopted(bench: Bench) -> None:
+    """Ours stands under its id still, so what has its former value is another."""
+    theirs = bench.destination.make(email="ann@x.io", firstname="Person")
+    bench.destination.further[theirs] = ["dan@x.io"]
+    bench.destination.records[A]["email"] = "other@x.io"
+    bench.source([ANN, BOB, CID, DAN])
+    bench.run()
+    assert bench.sent() == [("update", "4", {"firstname": "Dan", "city": "Oslo"})]
+    assert id_of(bench, "1") == A
+
+
+@pytest.mark.parametrize("changed", [False, True])
+def test_of_two_of_ours_that_were_merged_the_loser_under_a_new_key_is_withheld(bench: Bench, changed: bool) -> None:
+    """Also where the new key sorts first and the other has a line of its own."""
+    left = bench.destination.merge(B, A)
+    bob = ("2", "bob@x.io", "Bobby", "Riga") if changed else BOB
+    bench.source([("0", "ann@x.io", "Anna", "Rome"), bob, CID])
+    report = bench.run()
+    assert bench.sent() == ([("update", "2", {"firstname": "Bobby"})] if changed else [])
+    assert (report.waiting_reasons, id_of(bench, "2")) == ({"HELD_BY_ANOTHER_KEY": 1}, left)
+
+
+def test_what_was_archived_and_answers_in_a_merged_record_of_another_is_withheld(bench: Bench) -> None:
+    del bench.destination.records[A]
+    bench.destination.merge(B, bench.destination.make(email="ann@x.io"))
+    source(bench, ann={"firstname": "Anna"})
+    assert (bench.run().waiting_reasons, bench.sent()) == ({"SAME_RECORD": 1}, [])
+
+
+def test_who_left_does_not_keep_the_record_from_a_new_key(bench: Bench) -> None:
+    left = bench.destination.merge(A, bench.destination.make(email="dan@x.io"))
+    bench.source([BOB, CID, DAN])
+    bench.run()
+    assert (bench.sent(), id_of(bench, "4")) == ([("update", "4", {"firstname": "Dan", "city": "Oslo"})], left)
+
+
+def test_the_plan_says_that_a_record_was_found_by_a_further_value_and_which_is_the_main_one(bench: Bench) -> None:
+    theirs = bench.destination.make(email="main@else.io", firstname="Person")
+    bench.destination.further[theirs] = ["dan@x.io"]
+    bench.source([ANN, BOB, CID, DAN])
+    [line] = bench.plan().samples
+    assert (line.op, line.note) == ("adopt", "found by a further email: the main one there is main@else.io")
+
+
 def test_a_record_that_was_merged_into_a_strangers_is_written_without_its_email(bench: Bench) -> None:
     stranger = bench.destination.make(email="who@else.io", city="Rome")
     left = bench.destination.merge(stranger, A)
@@ -196,6 +264,16 @@ def test_a_merge_is_undone_by_no_rollback_and_a_record_that_is_ours_still_is_res
 # Archived, and made again
 
 
+def test_a_rollback_says_of_who_left_merged_that_the_record_was_merged(bench: Bench) -> None:
+    bench.sync_as(mode="mirror", on_leave="archive", guardrails=Guardrails(min_rows=0, max_deleted_share=None))
+    left = bench.destination.merge(A, B)
+    bench.source([ANN, CID])
+    undone = runs.get_run(bench.warehouse, bench.run().run_id)
+    assert undone is not None
+    report = asyncio.run(roll_back(bench.context(command="rollback"), bench.spec, bench.destination, undone))
+    assert [why for why, _, _ in report.plan.reasons] == [f"merged into record {left} there"]
+
+
 def test_what_was_archived_and_made_again_is_found_again(bench: Bench) -> None:
     del bench.destination.records[A]
     again = bench.destination.make(email="ann@x.io", city="Oslo")
@@ -270,6 +348,18 @@ def test_what_was_found_again_and_is_held_by_another_key_stays_that_ones(bench: 
     report = bench.run()
     assert bench.sent() == []
     assert outcome(bench, report.run_id, "1").error_code == "SAME_RECORD"
+
+
+def test_what_was_archived_is_not_one_with_the_record_that_still_has_the_address_it_was_to_get(bench: Bench) -> None:
+    """Two swap their addresses, and a person archives one of them: nobody merged anything."""
+    del bench.destination.records[B]
+    source(bench, ann={"email": "bob@x.io"}, bob={"email": "ann@x.io"})
+    plan = bench.plan()
+    assert (plan.reasons, plan.update, plan.found_again) == ({"OBJECT_NOT_FOUND": 1}, 1, 0)
+    bench.run()
+    assert bench.sent() == [("update", "1", {"email": "bob@x.io"})]
+    report = bench.run(full_refresh=True)
+    assert outcome(bench, report.run_id, "2").error_code == "OBJECT_NOT_FOUND", "ann has its earlier address by now"
 
 
 # What stands there

@@ -39,6 +39,7 @@ def plan(
     stand in the table `plan__<sync>` until the next plan.
     """
     from revetl.sync import SyncOptions
+    from revetl.usecases.failed_syncs import gravest
     from revetl.usecases.plan import planned
 
     project = load_project(project_dir, profiles_dir, target, vars)
@@ -48,6 +49,8 @@ def plan(
     def work(stoppable: Stoppable) -> list[PlanSummary]:
         caller = caller_of(stoppable, wait_s)
         with planned(project, options, caller, select=as_words(select), exclude=as_words(exclude), out=file) as plans:
+            if plans.errors:
+                raise gravest(plans.errors, caller.note)
             return plans.summaries
 
     return in_background(work)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from revetl.context import RunContext
 from revetl.destinations.base import Destination
-from revetl.errors import GuardrailError
+from revetl.errors import GuardrailError, of_whole_destination
 from revetl.model import RunRecord, SyncSpec
 from revetl.state import disconnections, runs, snapshot, syncs
 from revetl.state.sync_tables import SyncTables
@@ -136,7 +136,14 @@ async def _run(run: SyncRun, destination: Destination, options: SyncOptions) -> 
         links = sending.LinkReport()
         if spec.associate and applier.error is None:
             of_links = _with_links_of(run, options)
-            links = await sending.send(of_links, destination, record, full_refresh=plan.full_refresh)
+            model_now = None if of_links is run else spec.relation
+            links = await sending.send(
+                of_links, destination, record, full_refresh=plan.full_refresh, model_now=model_now
+            )
+            if links.came_back:
+                plan.notes.append(
+                    f"{links.came_back:,} link(s) not removed: the model names them again since the plan was made"
+                )
         waiting = await run.on_tables(queue.counts)
         unresolved = await run.on_tables(lambda tables: missing.of_fields(tables, standing=True))
         links.unresolved = await run.on_tables(lambda tables: missing.of_links(tables, standing=True))
@@ -254,5 +261,6 @@ def _report(
         links_refused=links.refused,
         links_not_sent=links.not_sent,
         error=error,
+        destination_stopped=of_whole_destination(applier.error or links.error),
         exit_code=exit_code,
     )

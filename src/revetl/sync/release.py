@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 
 from revetl.context import RunContext
 from revetl.model import SyncSpec
@@ -38,7 +39,7 @@ async def release(ctx: RunContext, spec: SyncSpec, which: QueueFilter, *, dry_ru
     sync. Safe to repeat. Links are meant by the keys of their records and by error codes; where a run or a status is
     asked for, none is."""
     async with under_lease(ctx, spec) as run:
-        return await run.on_tables(_release, which, dry_run)
+        return await run.on_tables(_release, which, dry_run, ctx.state_dir)
 
 
 async def take_back(ctx: RunContext, spec: SyncSpec, since: datetime) -> None:
@@ -47,13 +48,13 @@ async def take_back(ctx: RunContext, spec: SyncSpec, since: datetime) -> None:
         await run.on_tables(queue.take_back, since)
 
 
-def _release(tables: SyncTables, which: QueueFilter, dry_run: bool) -> RetryReport:
+def _release(tables: SyncTables, which: QueueFilter, dry_run: bool, state_dir: Path | None) -> RetryReport:
     report = RetryReport(tables.spec.name, queue.waiting(tables, which))
     of_links = not (which.run_id or which.statuses)
     if of_links:
         report.links_waiting = refused.waiting(tables, which.keys, which.codes)
     if dry_run and (which == QueueFilter() or REFERENCE_MISSING in which.codes):
-        report.awaited = awaited.look(tables)
+        report.awaited = awaited.look(tables, state_dir)
     if not dry_run:
         queue.release(tables, which)
         if of_links:

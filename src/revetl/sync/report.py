@@ -73,6 +73,7 @@ class SyncReport:
     retries: int = 0
     seconds: float = 0.0
     error: str | None = None  # why it stopped
+    destination_stopped: bool = False  # that holds for every sync of its destination
     exit_code: int = 0
     dry_run: bool = False
     saga: SagaEnd | None = None  # that it is part of

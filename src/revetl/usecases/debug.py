@@ -112,7 +112,18 @@ async def access(project: Project, spec: SyncSpec) -> tuple[list[str], TokenScop
         named = [a.object for a in spec.associate]
         named += [rule.references.object for rule in spec.fields.values() if rule.references is not None]
         others = [*dict.fromkeys(filter(None, named))]
-        return found, await destination.scopes(spec.object, spec.created_through, others, makes_fields=makes_fields)
+        asked = partial(destination.scopes, spec.object, spec.created_through, makes_fields=makes_fields)
+        scopes = await asked(others=others)
+        if scopes.missing and others:
+            # Its own were tried above, since an older scope of another name may let the same in. Those of others are
+            # known by their names alone.
+            own = (await asked(others=())).needed
+            if of_others := [scope for scope in scopes.missing if scope not in own]:
+                found = [
+                    *found,
+                    f"for the links and references to {' and '.join(others)}: the token lacks {' '.join(of_others)}",
+                ]
+        return found, scopes
 
 
 def scopes_in_words(scopes: TokenScopes) -> str:

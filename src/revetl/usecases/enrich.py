@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, BinaryIO
 from revetl.enrich.execution.in_doubt import in_doubt
 from revetl.enrich.lists.columns import SAMPLE_ROWS, ColumnMatch, added_columns, choose
 from revetl.enrich.lists.entity_table import RowReader, entity_name, list_key, loaded
-from revetl.enrich.lists.files import HowToRead, Listing, open_list, rejected_rows
+from revetl.enrich.lists.files import HowToRead, Listing, column_without_header, open_list, rejected_rows
 from revetl.enrich.lists.waiting_cells import waiting_cells
 from revetl.enrich.lists.winners import enriched_rows, own_verdicts
 from revetl.enrich.lists.words import read_placeholders
 from revetl.enrich.lists.workbooks import WorkbookListing
-from revetl.enrich.lists.writing import ByteSink, check_size, check_target, write_list
+from revetl.enrich.lists.writing import ByteSink, check_size, check_target, refuse_own_list, write_list
 from revetl.enrich.report import EnrichReport, Estimate
 from revetl.enrich.waterfall import WaterfallSpec
-from revetl.errors import ConfigError, GuardrailError, did_you_mean
+from revetl.errors import ConfigError, GuardrailError, Problem, did_you_mean
 from revetl.model import Relation
 from revetl.usecases import exit_codes
 from revetl.usecases.auditing import audited
@@ -139,12 +139,19 @@ def _enrich_list(project: Project, files: ListFiles, request: EnrichRequest, cal
         check_target(files.output, files.source)
     if files.rejects is not None:
         check_target(str(files.rejects), files.source)
+    beside = [path for path in (files.rejects_path, _partial(files.output) if files.output else None) if path]
+    for path in beside:  # named by us, and written or removed without a question
+        refuse_own_list(path, files.source)
+        if files.output not in (None, "-") and path.resolve() == Path(str(files.output)).resolve():
+            raise ConfigError(Problem("is the enriched list, too", path, hint="Name another file with --rejects."))
     with caller.warehouse(project) as warehouse:
         specs = _chosen(project.waterfalls, request)
         enriching = _Enriching(project, warehouse, request, caller)
         with open_list(files.source, files.stdin, files.how_to_read) as listing:
             if isinstance(listing, WorkbookListing) and len(listing.sheets) > 1:
                 caller.note(f"Of {len(listing.sheets)} sheets {listing.sheet!r} is read. --sheet names another.")
+            if (column := column_without_header(listing)) is not None:
+                caller.note(f"The list has no header: its first row is data. Its column is called {column}.")
             rows = next(listing.chunks(), [])[:SAMPLE_ROWS]
             match = choose(
                 specs, project.providers, listing.header, request.columns, rows, verify_only=request.verify_only
@@ -157,9 +164,8 @@ def _enrich_list(project: Project, files: ListFiles, request: EnrichRequest, cal
                 relation = held.relation
                 _set_aside(listing, files, caller)
                 for column, cells in held.unusable.items():
-                    caller.note(
-                        f"{column}: {cells:,} cells can't be used (placeholders, or not what the column is for)."
-                    )
+                    counted = "1 cell" if cells == 1 else f"{cells:,} cells"
+                    caller.note(f"{column}: {counted} can't be used (placeholders, or not what the column is for).")
                 added = [name for names in added_columns(match, listing.header).values() for name in names]
                 if files.output is not None:
                     check_size(files.output, listing, held.rows, len(listing.header) + len(added))

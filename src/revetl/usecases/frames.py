@@ -50,7 +50,7 @@ class FrameEnrichment:
         """The enriched frame. Safe to repeat. Raises ConfigError before anything is asked, WarehouseError, and Denied
         where a provider refused its key; what others answered is kept."""
         match, now = self._match(), self._caller.clock.now
-        self._listing.used = {*match.inputs.values(), *match.fields.values(), *filter(None, [match.country])}
+        self._listing.used = match.columns
         # Opened here: its connection belongs to this thread.
         with (
             self._caller.warehouse(self._project) as warehouse,

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from revetl.errors import ConfigError, did_you_mean
+from revetl.errors import ConfigError, RevetlError, WarehouseError, did_you_mean, of_whole_destination
 from revetl.model import SyncSpec
 from revetl.state.sync_tables import resolve
 from revetl.sync import PlanLine, PlanSummary, SyncOptions, plan_sync
@@ -20,8 +20,10 @@ from revetl.sync.plan import lines, saved
 from revetl.sync.sagas.failures import why_not_undone
 from revetl.sync.sagas.held_back import held_back_of
 from revetl.usecases.caller import Caller
-from revetl.usecases.exit_codes import ExitCode, detailed
+from revetl.usecases.exit_codes import ExitCode, detailed, worst
+from revetl.usecases.failed_syncs import gravest
 from revetl.usecases.record_names import record_keys
+from revetl.usecases.refused_access import refused_access
 from revetl.usecases.renames import links_left, orphaned, take_over_renamed, what_to_do
 from revetl.usecases.saga_plans import judge
 from revetl.usecases.sagas import connected, note_incomplete, said_of
@@ -82,21 +84,25 @@ class PlannedSync:
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """`keys`: of the records that were asked for one by one, however they were named."""
+    """`keys`: of the records that were asked for one by one, however they were named. `errors`: sync → why it could
+    not be planned; the plans of the others hold all the same."""
 
     syncs: Sequence[PlannedSync]
     keys: tuple[str, ...] = ()
+    errors: Mapping[str, RevetlError] = field(default_factory=dict)
 
     @property
     def summaries(self) -> list[PlanSummary]:
         return [planned.summary for planned in self.syncs]
 
     def exit_code(self, *, tells_differences: bool) -> int:
-        """3 where a guardrail would stop a sync. `tells_differences` (--detailed-exitcode): 2 where there are any."""
-        if any(plan.violations for plan in self.summaries):
-            return int(ExitCode.STOPPED)
+        """That of the gravest error; 4 where the account would refuse what is planned, 3 where a guardrail would stop a
+        sync. `tells_differences` (--detailed-exitcode): 2 where there are any."""
+        stopped = [ExitCode.STOPPED for plan in self.summaries if plan.violations]
+        refused = [ExitCode.CREDENTIALS for plan in self.summaries if plan.refused_access]
+        code = worst([*refused, *stopped, *(error.exit_code for error in self.errors.values())])
         differs = any(plan.changes or plan.links.changes for plan in self.summaries)
-        return detailed(int(ExitCode.DONE), differences=tells_differences and differs)
+        return detailed(code, differences=tells_differences and differs)
 
 
 @contextmanager
@@ -113,11 +119,12 @@ def planned(
 ) -> Iterator[Planned]:
     """Plans the selected syncs in their order; their lines can be read while the block lasts. Of `options` a plan takes
     `limit` and `full_refresh`. `records`: whatever names records; their keys are in what is given. `out`: saved
-    there for `revetl apply`. Safe to repeat.
+    there for `revetl apply`, where every sync could be planned. Safe to repeat.
 
-    Raises ConfigError, also for one of `fields` that no sync sends or one of `records` that names several (before
-    the time for a plan is spent), CallError where a destination can't be asked, LeaseError where another run works
-    on a sync, and WarehouseError.
+    A sync that can't be planned stands in `Planned.errors`: ConfigError, CallError where its destination can't be
+    asked, LeaseError where another run works on it. Raises the gravest of them where none could be; ConfigError for one
+    of `fields` that no sync sends or one of `records` that names several (before the time for a plan is spent), and
+    WarehouseError.
     """
     specs = project.syncs(select, exclude)
     note_edited(project, specs, caller)
@@ -126,10 +133,15 @@ def planned(
         note_incomplete(project, caller)
         _check_fields(warehouse, specs, fields)
         keys = record_keys(project, warehouse, records)
-        plans = asyncio.run(_plan_all(project, warehouse, specs, options, caller))
-        if out is not None:
+        plans, errors = asyncio.run(_plan_all(project, warehouse, specs, options, caller))
+        if errors and not plans:
+            raise gravest(errors, caller.note)
+        if out is not None and errors:
+            caller.note(f"Not saved to {out}: {', '.join(errors)} could not be planned.")
+        elif out is not None:
             _save(project, warehouse, specs, plans, out, caller)
-        yield Planned([PlannedSync(s, p, warehouse) for s, p in zip(specs, plans, strict=True)], keys)
+        planned_specs = [spec for spec in specs if spec.name not in errors]
+        yield Planned([PlannedSync(s, p, warehouse) for s, p in zip(planned_specs, plans, strict=True)], keys, errors)
 
 
 def _check_fields(warehouse: Warehouse, specs: Sequence[SyncSpec], fields: Sequence[str]) -> None:
@@ -137,33 +149,58 @@ def _check_fields(warehouse: Warehouse, specs: Sequence[SyncSpec], fields: Seque
         return
     names = {f.name for spec in specs for f in resolve(warehouse, spec).fields}
     said = specs[0].name if len(specs) == 1 else "no sync that is planned"
-    for field in fields:
-        if field not in names:
-            message = f"{said} sends no field {field!r}" if len(specs) == 1 else f"{said} sends the field {field!r}"
-            raise ConfigError(message, hint=did_you_mean(field, sorted(names)))
+    for name in fields:
+        if name not in names:
+            message = f"{said} sends no field {name!r}" if len(specs) == 1 else f"{said} sends the field {name!r}"
+            raise ConfigError(message, hint=did_you_mean(name, sorted(names)))
 
 
 async def _plan_all(
     project: Project, warehouse: Warehouse, specs: Sequence[SyncSpec], options: SyncOptions, caller: Caller
-) -> list[PlanSummary]:
+) -> tuple[list[PlanSummary], dict[str, RevetlError]]:
+    """Also: sync → why it has no plan. What concerns a whole destination is asked of it once."""
     plans: list[PlanSummary] = []
-    saga_of = {name: saga for saga in project.sagas() for name in saga.syncs}
+    errors: dict[str, RevetlError] = {}
+    away: dict[str, RevetlError] = {}  # destination → its error
     await take_over_renamed(project, warehouse, specs, caller)
     released = held_back_of(warehouse, specs)
     for spec in specs:
-        async with project.destination(spec.destination, caller.clock) as destination:
-            ctx = caller.context(project, warehouse, "plan")
-            plan = await plan_sync(ctx, spec, destination, replace(options, released=released.get(spec.name, ())))
-            if (saga := saga_of.get(spec.name)) is not None:
-                plan.consequences.append(said_of(saga, spec, await why_not_undone(destination, spec.object)))
-        if (built_at := project.built_at(spec)) is not None:
-            plan.notes.append(f"the model's table is {_age(caller.clock.now() - built_at)} old")
-        plan.notes += links_left(project, warehouse, spec)
-        if not plan.snapshot_rows:
-            plan.notes += [f"state of {o.sync} is nobody's: {what_to_do(o)}" for o in orphaned(project, warehouse)]
-        plans.append(plan)
+        if spec.destination in away:
+            errors[spec.name] = away[spec.destination]
+            continue
+        try:
+            own = replace(options, released=released.get(spec.name, ()))
+            plans.append(await _plan_one(project, warehouse, spec, own, caller))
+        except WarehouseError:
+            raise
+        except RevetlError as e:
+            errors[spec.name] = e
+            if of_whole_destination(e):
+                away[spec.destination] = e
     judge(warehouse, project.sagas(), plans, options.allow)
-    return plans
+    for saga in project.sagas():
+        if without := [name for name in errors if name in saga.syncs]:
+            said = f"nothing of saga {saga.name} is sent: {', '.join(without)} can't be planned"
+            for plan in plans:
+                plan.notes += [said] if plan.sync in saga.syncs else []
+    return plans, errors
+
+
+async def _plan_one(
+    project: Project, warehouse: Warehouse, spec: SyncSpec, options: SyncOptions, caller: Caller
+) -> PlanSummary:
+    async with project.destination(spec.destination, caller.clock) as destination:
+        plan = await plan_sync(caller.context(project, warehouse, "plan"), spec, destination, options)
+        plan.refused_access += await refused_access(spec, plan, destination)
+        saga = next((saga for saga in project.sagas() if spec.name in saga.syncs), None)
+        if saga is not None:
+            plan.consequences.append(said_of(saga, spec, await why_not_undone(destination, spec.object)))
+    if (built_at := project.built_at(spec)) is not None:
+        plan.notes.append(f"the model's table is {_age(caller.clock.now() - built_at)} old")
+    plan.notes += links_left(project, warehouse, spec)
+    if not plan.snapshot_rows:
+        plan.notes += [f"state of {o.sync} is nobody's: {what_to_do(o)}" for o in orphaned(project, warehouse)]
+    return plan
 
 
 def _age(passed: timedelta) -> str:

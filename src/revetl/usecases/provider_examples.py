@@ -33,7 +33,7 @@ class PlayedExample:
 @dataclass(slots=True)
 class PlayedExamples:
     """`problems`: pointers that match in no example, each at its line. `missing`: provider → cases that it does not
-    show, which fails nothing."""
+    show, which fails nothing. No example at all does: a check that tests nothing would pass for ever."""
 
     examples: list[PlayedExample] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
@@ -41,7 +41,8 @@ class PlayedExamples:
 
     @property
     def exit_code(self) -> int:
-        return 1 if self.problems or any(example.differences for example in self.examples) else 0
+        failed = self.problems or any(example.differences for example in self.examples)
+        return 1 if failed or not self.examples else 0
 
 
 def play_examples(project: Project, name: str | None = None) -> PlayedExamples:

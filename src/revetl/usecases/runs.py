@@ -89,20 +89,22 @@ def run_details(project: Project, run_id: str, limit: int, caller: Caller) -> li
     with caller.warehouse(project) as warehouse:
         found = list(reversed(find_runs(warehouse, run_id).runs))
         specs = project.syncs_as_parsed()
-        return [_details(warehouse, run, specs.get(run.subject or ""), limit, caller) for run in found]
+        return [_details(project, warehouse, run, specs.get(run.subject or ""), limit, caller) for run in found]
 
 
-def _awaited(warehouse: Warehouse, spec: SyncSpec | None) -> AwaitedRecords:
+def _awaited(project: Project, warehouse: Warehouse, spec: SyncSpec | None) -> AwaitedRecords:
     """None where the model is not built as it is declared now."""
     if spec is None or not (spec.associate or spec.references):
         return AwaitedRecords()
     try:
-        return awaited.look(resolve(warehouse, spec))
+        return awaited.look(resolve(warehouse, spec), project.state_dir)
     except ConfigError:
         return AwaitedRecords()
 
 
-def _details(warehouse: Warehouse, run: RunRecord, spec: SyncSpec | None, limit: int, caller: Caller) -> RunDetails:
+def _details(
+    project: Project, warehouse: Warehouse, run: RunRecord, spec: SyncSpec | None, limit: int, caller: Caller
+) -> RunDetails:
     return RunDetails(
         run,
         [r.run_id for r in runs.rollbacks_of(warehouse, run.run_id)],
@@ -113,7 +115,7 @@ def _details(warehouse: Warehouse, run: RunRecord, spec: SyncSpec | None, limit:
         in_doubt(warehouse, caller.clock.now(), run_id=run.run_id),
         runs.planned_by(warehouse, run.run_id),
         outcomes.done_by(warehouse, run.run_id),
-        _awaited(warehouse, spec),
+        _awaited(project, warehouse, spec),
     )
 
 

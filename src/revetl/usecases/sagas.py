@@ -28,7 +28,7 @@ from revetl.sync.sagas.undoing import Undoing
 from revetl.usecases.caller import Caller, Stages
 from revetl.usecases.renames import stay_left
 from revetl.usecases.saga_in_progress import SagaInProgress, told
-from revetl.usecases.stopped_sagas import StoppedSagas
+from revetl.usecases.stopped_syncs import StoppedSyncs
 
 if TYPE_CHECKING:
     from revetl.project import Project
@@ -98,7 +98,7 @@ def said_of(saga: SagaSpec, spec: SyncSpec, why_not: str | None) -> str:
 
 @asynccontextmanager
 async def hold_sagas(
-    together: Together, command: str, options: SyncOptions, stopped: StoppedSagas, *, planned: bool
+    together: Together, command: str, options: SyncOptions, stopped: StoppedSyncs, *, planned: bool
 ) -> AsyncIterator[HeldSagas]:
     """Holds the sagas of these syncs, with what earlier commands left unfinished ended where it was being undone.
     Nothing is held for a dry run. `planned`: the plans were made before. What could not be ended now is put into
@@ -142,7 +142,7 @@ def _disconnected(together: Together) -> list[SyncSpec]:
     return [spec for spec in project.syncs(verified=False) if spec.name in gone] if gone else []
 
 
-async def _end_undeclared(held: HeldSagas, ctx: RunContext, saga: str, stopped: StoppedSagas) -> None:
+async def _end_undeclared(held: HeldSagas, ctx: RunContext, saga: str, stopped: StoppedSyncs) -> None:
     """One that no file declares any more, and that an earlier command left unfinished. As long as it is half undone
     nothing of its syncs is sent: an undoing would take what a run wrote since for a person's."""
     note = held.together.caller.note

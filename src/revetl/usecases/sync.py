@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from revetl.context import RunContext
-from revetl.errors import LeaseError, RevetlError, WarehouseError
+from revetl.errors import LeaseError, RevetlError, WarehouseError, of_whole_destination
 from revetl.model import SyncSpec
 from revetl.project.recent_runs import remember_runs
 from revetl.sync import SyncOptions, run_sync
@@ -24,7 +24,7 @@ from revetl.usecases.renames import links_left, take_over_renamed
 from revetl.usecases.saga_in_progress import SagaInProgress
 from revetl.usecases.saga_plans import judge
 from revetl.usecases.sagas import HeldSagas, Together, connected, hold_sagas, note_incomplete
-from revetl.usecases.stopped_sagas import StoppedSagas
+from revetl.usecases.stopped_syncs import StoppedSyncs
 
 if TYPE_CHECKING:
     from revetl.destinations.base import Destination
@@ -89,12 +89,13 @@ def push(
     caller: Caller,
     planners: Mapping[str, Planner] | None = None,
 ) -> list[SyncReport]:
-    """Runs the syncs one after the other. The first that stops ends the rest: they may link to its records. A saga that
-    stops ends only those that name records of its syncs. A stop lets what is in flight end and be written down.
-    `planners`: sync → what gives its plan, where that is not made anew.
+    """Runs the syncs one after the other. One that stops, or a saga that does, ends those that depend on it, since they
+    name its records or stand or fall with it, and where its destination is away or refuses the credentials, all that
+    write there. The others go on. A lease that is held, and the warehouse, end all. A stop lets what is in flight end
+    and be written down. `planners`: sync → what gives its plan, where that is not made anew.
 
-    Raises ConfigError, GuardrailError, LeaseError and WarehouseError where a sync can't begin; those before it have
-    sent, and `caller.on_sync` has heard of them.
+    Raises ConfigError, GuardrailError, LeaseError and WarehouseError where a sync can't begin, of several the gravest,
+    once the others have run: they have sent, and `caller.on_sync` has heard of them.
     """
     return asyncio.run(_push(project, warehouse, specs, command, options, caller, planners or {}))
 
@@ -109,7 +110,7 @@ async def _push(
     planners: Mapping[str, Planner],
 ) -> list[SyncReport]:
     stop = asyncio.Event()
-    stopped = StoppedSagas()
+    stopped = StoppedSyncs()
     reports: list[SyncReport] = []
     specs = connected(project, warehouse, specs, caller)
     together = Together(project, warehouse, specs, caller, stop)
@@ -118,7 +119,7 @@ async def _push(
     with caller.stoppable(stop), _naming_the_rest(specs, stopped, caller) as begun:
         await take_over_renamed(project, warehouse, specs, caller)
         async with hold_sagas(together, command, options, stopped, planned=bool(planners)) as held:
-            for spec in specs:
+            for place, spec in enumerate(specs, start=1):
                 saga = held.of(spec)
                 if stopped.holds_up(spec, saga.members if saga is not None and not saga.begun else ()):
                     if saga is not None:
@@ -138,12 +139,15 @@ async def _push(
                 try:
                     report = await _sync_one(together, held, spec, command, own)
                 except RevetlError as e:
-                    if saga is None or not saga.is_stopped:
+                    if saga is not None and saga.is_stopped:
+                        stopped.stop(saga.spec.syncs, f"the saga {saga.spec.name} was taken back", e)
+                        continue
+                    if isinstance(e, LeaseError | WarehouseError) or saga is not None or stop.is_set():
                         if not stopped.errors:
                             raise
                         stopped.errors.append(e)  # the gravest of all is raised
                         break
-                    stopped.stop(saga.spec.syncs, f"the saga {saga.spec.name} was taken back", e)
+                    stopped.stop_sync(spec, specs[place:], e, whole=of_whole_destination(e))
                     continue
                 report.plan.notes += await held.offload(links_left, project, warehouse, spec)
                 reports.append(report)
@@ -152,14 +156,16 @@ async def _push(
                 if saga is not None and saga.is_stopped:
                     stopped.stop(saga.spec.syncs, f"the saga {saga.spec.name} was taken back")
                 elif report.status in ("failed", "stopped"):
-                    break
+                    if saga is not None:
+                        break
+                    stopped.stop_sync(spec, specs[place:], None, whole=report.destination_stopped)
                 if stop.is_set():
                     break
-            stopped.raise_worst(reports, caller.note)
     if options.dry_run:  # what stops a saga is known once all of its syncs are planned
         judge(warehouse, project.sagas(), [report.plan for report in reports], options.allow)
         for report in reports:
             caller.on_sync(report)
+    stopped.raise_worst(reports, caller.note)
     return reports
 
 
@@ -171,7 +177,7 @@ def _tell(project: Project, caller: Caller, report: SyncReport) -> None:
     caller.on_sync(report)
 
 
-async def _begins(saga: SagaInProgress, stopped: StoppedSagas) -> bool:
+async def _begins(saga: SagaInProgress, stopped: StoppedSyncs) -> bool:
     """Whether it has begun. What stops it is kept for the end of the command, so that other syncs go on."""
     try:
         await saga.begin()
@@ -184,7 +190,7 @@ async def _begins(saga: SagaInProgress, stopped: StoppedSagas) -> bool:
 
 
 @contextmanager
-def _naming_the_rest(specs: Sequence[SyncSpec], stopped: StoppedSagas, caller: Caller) -> Iterator[list[str]]:
+def _naming_the_rest(specs: Sequence[SyncSpec], stopped: StoppedSyncs, caller: Caller) -> Iterator[list[str]]:
     """Gives a list for the names of the syncs that begin, and says at the end, however it comes, which of the others
     never did: they have no report, and without a word they would seem to have had nothing to send."""
     begun: list[str] = []

@@ -25,11 +25,18 @@ from revetl.cli.waiting import wait_option
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @allow_option
 @click.option("--yes", is_flag=True, help="Do not ask before records are deleted.")
+@click.option("--no-input", is_flag=True, help="Never ask: naming the file agrees to its deletions.")
 @reason_option
 @wait_option
 @json_option
 def command(
-    options: ProjectOptions, file: Path, allow: tuple[str, ...], yes: bool, wait_s: float, as_json: bool
+    options: ProjectOptions,
+    file: Path,
+    allow: tuple[str, ...],
+    yes: bool,
+    no_input: bool,
+    wait_s: float,
+    as_json: bool,
 ) -> int:
     """Send exactly what FILE planned, all of its syncs in their order.
 
@@ -46,7 +53,7 @@ def command(
 
     project = options.load()
     with Terminal(wait_s) as terminal:
-        ask = None if yes or as_json else terminal.delete_question()
+        ask = None if yes or no_input or as_json else terminal.delete_question()
         # Saving it was for looking at it: where nobody can be asked, naming the file agrees.
         wanted = SyncOptions(allow=allow, confirm=asks_before_deleting(ask) or agrees)
         reports = apply(project, file, wanted, terminal.caller)

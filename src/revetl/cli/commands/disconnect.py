@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 )
 @click.option("--reconnect", is_flag=True, help="Let runs send a disconnected sync again.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--no-input", is_flag=True, help="Never ask; without --yes nothing is changed.")
 @click.option("--dry-run", is_flag=True, help="Show the plan, and change nothing.")
 @reason_option
 @wait_option
@@ -51,6 +52,7 @@ def command(
     mapping: Path | None,
     reconnect: bool,
     yes: bool,
+    no_input: bool,
     dry_run: bool,
     wait_s: float,
     as_json: bool,
@@ -92,7 +94,7 @@ def command(
         def ask(plan: DisconnectPlan) -> bool:
             if not as_json:
                 show_disconnect_plan(console(), plan)
-            return yes or _asked(plan)
+            return yes or _asked(plan, may_ask=not no_input)
 
         wanted = DisconnectOptions(
             way=Leaving(way), mapping=mapping, dry_run=dry_run, confirm=terminal.without_bars(ask)
@@ -107,8 +109,8 @@ def command(
     return of_reports([report])
 
 
-def _asked(plan: DisconnectPlan) -> bool:
-    if not sys.stdin.isatty():
+def _asked(plan: DisconnectPlan, *, may_ask: bool) -> bool:
+    if not (may_ask and sys.stdin.isatty()):
         echo("--yes agrees to it where nobody can be asked.", err=True)
         return False
     return click.confirm(f"Disconnect {plan.sync}?", err=True)

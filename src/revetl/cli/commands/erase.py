@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     "--file", "file", metavar="FILE", help="CSV or Parquet with a column email, linkedin_url or key; - is stdin."
 )
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--no-input", is_flag=True, help="Never ask; without --yes nothing is changed.")
 @click.option("--dry-run", is_flag=True, help="Show what is held of them, and change nothing.")
 @reason_option
 @wait_option
@@ -39,6 +40,7 @@ def command(
     keys: tuple[str, ...],
     file: str | None,
     yes: bool,
+    no_input: bool,
     dry_run: bool,
     wait_s: float,
     as_json: bool,
@@ -64,7 +66,7 @@ def command(
     def confirm(report: ErasureReport) -> bool:
         if not as_json:
             show_erasure(console(), report)
-        return not dry_run and (yes or _agreed())
+        return not dry_run and (yes or _agreed(may_ask=not no_input))
 
     project = options.load()
     named = Whom([{"email": email} for email in emails] + [{"linkedin_url": url} for url in profiles], keys)
@@ -80,8 +82,8 @@ def command(
     return 0 if report.erased or dry_run else int(ExitCode.STOPPED)
 
 
-def _agreed() -> bool:
-    if not sys.stdin.isatty():
+def _agreed(*, may_ask: bool) -> bool:
+    if not (may_ask and sys.stdin.isatty()):
         echo("Nothing was changed. --yes agrees to it where nobody can be asked.", err=True)
         return False
     return click.confirm("Erase this? It can't be undone.", err=True)

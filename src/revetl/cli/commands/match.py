@@ -98,7 +98,9 @@ def evaluate(
 @click.argument("clusters")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), default="review.csv", show_default=True)
 @click.option("--pairs", "n_pairs", type=whole_number(most=10_000), default=200, show_default=True, help="How many.")
-@click.option("--seed", metavar="N", type=whole_number(-MOST), default=1, show_default=True, help="Another one draws other pairs.")
+@click.option(
+    "--seed", metavar="N", type=whole_number(-MOST), default=1, show_default=True, help="Another one draws other pairs."
+)
 @click.option("--records", metavar="MODEL", help="Whose values are shown. Default: those that PAIRS compares.")
 @click.option("--column", "columns", multiple=True, metavar="NAME", help="Show this column only. May be repeated.")
 @_ENTITY

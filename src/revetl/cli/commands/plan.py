@@ -72,8 +72,9 @@ def command(
 
     create: is not there yet. adopt: is there, and new to us. update, delete, same: as they say. matched: is there and
     equal. withheld: not sent, with the reason. waiting: was refused before. The lines stand in the table plan__<sync>
-    until the next plan. --show takes a key or its beginning, an email, or an id of the destination. Ends with 3 where a
-    guardrail would stop the sync.
+    until the next plan. --show takes a key or its beginning, an email, or an id of the destination. A sync that can't
+    be planned is named with its error after the plans of the others. Ends with the code of the gravest error, with 4
+    where the account would refuse what is planned, and with 3 where a guardrail would stop a sync.
     """
     from revetl.sync import SyncOptions
     from revetl.usecases.ls import nothing_chosen
@@ -95,6 +96,8 @@ def command(
 
 
 def _show(plans: Planned, lines: LineFilter, form: str, samples: int | None, target: str) -> None:
+    from revetl.cli.failures import failure_of
+
     if form == "json":
         from revetl.cli.render.plans_json import emit_plans
 
@@ -102,10 +105,13 @@ def _show(plans: Planned, lines: LineFilter, form: str, samples: int | None, tar
     elif form == "markdown":
         from revetl.cli.render.plans_markdown import markdown
 
-        echo(markdown(plans.summaries, target=target, samples=samples or 0))
+        echo(markdown(plans.summaries, target=target, samples=samples or 0, errors=plans.errors))
     else:
         from revetl.cli.render.plans import show_plan_lines, show_plans
 
         show_plans(console(), plans.summaries, samples=0 if lines.wanted else 3 if samples is None else samples)
         if lines.wanted:
             show_plan_lines(console(), plans, lines)
+    if form != "json":
+        for sync, error in plans.errors.items():
+            echo(f"{sync} could not be planned. {failure_of(error).text()}", err=True)

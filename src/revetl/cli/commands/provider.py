@@ -74,7 +74,7 @@ def test(name: str | None, options: ProjectOptions, as_json: bool) -> int:
     """Play the examples in enrichment/examples/: of NAME (a vendor or vendor.endpoint), or all.
 
     The vendor is played from the files: nobody is asked, and no key is needed. Exit code 1 where an example does not
-    hold, or where a pointer of the vendor's file matches in none of them.
+    hold, where a pointer of the vendor's file matches in none of them, or where there is no example at all.
     """
     from revetl.cli.render.provider import examples_document, show_examples
     from revetl.usecases.provider_examples import play_examples

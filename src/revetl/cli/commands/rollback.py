@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 @click.option("--archive-created", is_flag=True, help="Archive what the run created, if nobody has touched it since.")
 @click.option("--recreate-archived", is_flag=True, help="Make anew what the run archived, with a new id.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--no-input", is_flag=True, help="Never ask; without --yes nothing is changed.")
 @click.option("--dry-run", is_flag=True, help="Show the plan, and send nothing.")
 @reason_option
 @wait_option
@@ -47,6 +48,7 @@ def command(
     archive_created: bool,
     recreate_archived: bool,
     yes: bool,
+    no_input: bool,
     dry_run: bool,
     wait_s: float,
     as_json: bool,
@@ -73,7 +75,8 @@ def command(
         raise click.UsageError("--json can't ask: add --yes or --dry-run.")
     project = options.load()
     with Terminal(wait_s) as terminal:
-        agree = None if as_json or dry_run else terminal.without_bars(_shown_and_asked(agreed=yes))
+        ask = _shown_and_asked(agreed=yes, may_ask=not no_input)
+        agree = None if as_json or dry_run else terminal.without_bars(ask)
         choices = RollbackChoices(keys, archive_created, recreate_archived)
         wanted = RollbackOptions(dry_run=dry_run)
         reports = rollback(project, run_id, choices, wanted, terminal.caller, sync=only, agree=agree)
@@ -87,14 +90,14 @@ def command(
     return of_reports(reports)
 
 
-def _shown_and_asked(*, agreed: bool) -> Callable[[Sequence[RollbackPlan]], bool]:
+def _shown_and_asked(*, agreed: bool, may_ask: bool) -> Callable[[Sequence[RollbackPlan]], bool]:
     def ask(plans: Sequence[RollbackPlan]) -> bool:
         from revetl.cli.render.rollback import show_rollback_plans
 
         show_rollback_plans(console(), plans)
         if agreed:
             return True
-        if not sys.stdin.isatty():
+        if not (may_ask and sys.stdin.isatty()):
             echo("--yes agrees to it where nobody can be asked.", err=True)
             return False
         return click.confirm("Send it?", err=True)

@@ -52,6 +52,7 @@ OBJECTIVES = ("coverage", "cost", "net", "budget")
 @click.option("--plot", "plot_", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help=".html or .svg.")
 @click.option("--write", is_flag=True, help="Show the change to the waterfall's file, and make it when agreed to.")
 @click.option("--yes", is_flag=True, help="With --write: agree to the change.")
+@click.option("--no-input", is_flag=True, help="Never ask; without --yes nothing is written.")
 @wait_option
 @json_option
 def command(
@@ -69,6 +70,7 @@ def command(
     plot_: Path | None,
     write: bool,
     yes: bool,
+    no_input: bool,
     wait_s: float,
     as_json: bool,
 ) -> None:
@@ -105,7 +107,7 @@ def command(
         draw(plot_, tuning)
         err_console().print(f"Drawn to {plot_}")
     if write:
-        _write(project, tuning, yes=yes, as_json=as_json)
+        _write(project, tuning, yes=yes, may_ask=not no_input, as_json=as_json)
     if as_json:  # last: what fails before it is the one document
         emit_json(tuning_document(tuning, aim))
 
@@ -122,7 +124,7 @@ def _objective(kind: str, at_least: float, value_usd: float | None, budget_usd: 
     return Objective(found, at_least, value_usd or 0.0, budget_usd or 0.0)
 
 
-def _write(project: Project, tuning: Tuning, *, yes: bool, as_json: bool) -> None:
+def _write(project: Project, tuning: Tuning, *, yes: bool, may_ask: bool, as_json: bool) -> None:
     """Prints the diff on stdout, beside a document on stderr; the file changes only when somebody agrees."""
     from revetl.usecases.tune import rewritten
 
@@ -134,7 +136,7 @@ def _write(project: Project, tuning: Tuning, *, yes: bool, as_json: bool) -> Non
     echo(change.diff(project.root), nl=False, err=as_json)
     if not tuning.whole.better and not tuning.whole.by_rule:
         screen.print("[yellow]What this brings is within chance.[/]")
-    if yes or click.confirm("Write it?", err=True):
+    if yes or (may_ask and click.confirm("Write it?", err=True)):
         change.apply()
         screen.print(f"Written to {change.path}")
     else:

@@ -21,5 +21,6 @@ def show_checks(screen: Console, project: Project, checks: Sequence[SetupCheck])
     screen.print(f"[bold]{for_markup(project.name)}[/] in {where}")
     table = Table(box=None, show_header=False, pad_edge=False)
     for check in checks:
-        table.add_row("[green]✓[/]" if check.passed else "[red]✗[/]", for_markup(check.what), for_markup(check.detail))
+        detail = "\n".join(for_markup(line) for line in check.detail.splitlines())
+        table.add_row("[green]✓[/]" if check.passed else "[red]✗[/]", for_markup(check.what), detail)
     screen.print(table)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from revetl.cli.render.reports import short, show_field_table
+from revetl.cli.render.plans import REASONS
+from revetl.cli.render.reports import short, show_field_table, show_item
 from revetl.safe_text import for_markup
 
 if TYPE_CHECKING:
@@ -42,6 +43,10 @@ def show_drift(console: Console, report: DriftReport) -> None:
         show_field_table(console, report.fields, counts, of=report.read)
     for class_, n in report.records.items():
         console.print(f"  {class_:<9}{n:>7,}  {CLASSES.get(class_, '')}")
+        if class_ == "pending":
+            for why, waiting in report.retried.items():
+                said = f"{waiting:,} of them wait, since they were refused: {REASONS.get(why, 'at the destination')}"
+                show_item(console, f"{said} ({why}); tried again by itself", indent=19)
     if report.samples:
         console.print()
     for sample in report.samples:
@@ -67,6 +72,10 @@ def _drift_line(console: Console, sample: Mapping[str, Scalar]) -> None:
     if sample["wanted"] not in (sample["ours_last"], sample["theirs"]):
         line += f", we want {short(sample['wanted'])}"
     console.print(line)
+    if why := sample["retried_for"]:
+        console.print(
+            f"           [dim]waits: {short(REASONS.get(str(why), 'refused there'), 90)} ({short(why, 40)})[/]"
+        )
 
 
 # Why a record is held → what a sync would send besides the values that were asked for.

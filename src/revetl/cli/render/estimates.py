@@ -86,7 +86,8 @@ def show_match(match: ColumnMatch) -> None:
     """Which column of the list is which input, on stderr."""
 
     screen = notes_console()
-    matched = ", ".join(f"{for_markup(column)} → {name}" for name, column in match.inputs.items())
+    columns = {name: " or ".join((column, *match.further.get(column, ()))) for name, column in match.inputs.items()}
+    matched = ", ".join(f"{for_markup(column)} → {name}" for name, column in columns.items())
     screen.print(f"Waterfall [bold]{match.spec.name}[/]. Columns: {matched}")
     absent = [name for name in match.spec.inputs if name not in match.inputs]
     if absent:

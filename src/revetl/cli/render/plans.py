@@ -12,6 +12,7 @@ from revetl.safe_text import for_markup
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from revetl.model import Scalar
     from revetl.sync import PlanLine, PlanSummary
     from revetl.sync.plan.forecast import PlanForecast
     from revetl.usecases.plan import LineFilter, Planned
@@ -63,7 +64,7 @@ def show_plans(console: Console, plans: Sequence[PlanSummary], *, samples: int =
 
 def _show_details(console: Console, plan: PlanSummary, samples: int) -> None:
     shown = (plan.lines, plan.waiting, plan.left, plan.absent, plan.suppressed, plan.links.said, plan.unresolved)
-    if not (any(shown) or plan.violations):
+    if not (any(shown) or plan.violations or plan.refused_access):
         return
     console.print(f"[bold]{plan.sync}[/] → {for_markup(f'{plan.destination} {plan.object}')}")
     for line in facts(plan):
@@ -82,6 +83,8 @@ def _show_details(console: Console, plan: PlanSummary, samples: int) -> None:
         allowed = dict.fromkeys(v.guardrail for v in plan.violations if v.guardrail in NAMES)
         all_the_same = f"; `--allow {','.join(allowed)}` sends it all the same" if allowed else ""
         show_item(console, f"a sync sends nothing then{all_the_same}", style="red")
+    for sentence in plan.refused_access:
+        show_item(console, f"a sync would be refused: {sentence}", style="red")
     _show_samples(console, plan, samples)
     show_link_samples(console, plan, samples)
     console.print()
@@ -259,6 +262,15 @@ def show_lines(console: Console, lines: Iterable[PlanLine]) -> int:
     return shown
 
 
+def changed(before: Scalar, after: Scalar) -> str:
+    """Both sides, for markup. Blanks at an end are seen by the quotes around them."""
+    if before == after:
+        return f"{short(after)} [dim](sent again)[/]"
+    if any(isinstance(side, str) and side != side.strip() for side in (before, after)):
+        return " → ".join(f"'{short(side)}'" if isinstance(side, str) else short(side) for side in (before, after))
+    return f"{short(before)} → {short(after)}"
+
+
 def show_line(console: Console, line: PlanLine, *, most_fields: int | None = None) -> None:
     op = "matched" if line.outcome == "ok" else line.op
     style = _STYLES.get(op, "default")
@@ -271,7 +283,7 @@ def show_line(console: Console, line: PlanLine, *, most_fields: int | None = Non
     if line.op == "delete":
         return
     for name, (before, after) in list(line.fields.items())[:most_fields]:
-        change = short(after) if line.op == "create" else f"{short(before)} → {short(after)}"
+        change = short(after) if line.op == "create" else changed(before, after)
         console.print(f"         {for_markup(name)}: {change}", soft_wrap=True)
     if most_fields is not None and len(line.fields) > most_fields:
         console.print(f"         … {len(line.fields) - most_fields} more")

@@ -14,11 +14,14 @@ if TYPE_CHECKING:
 
 
 def emit_plans(plans: Planned, wanted: LineFilter) -> None:
-    """On stdout. `rows` and `link_rows` of a plan are written one by one: there may be millions of them."""
+    """On stdout. `rows` and `link_rows` of a plan are written one by one: there may be millions of them. A sync that
+    could not be planned is an element too, of `sync` and `error`, after the plans."""
+    from revetl.cli.failures import failure_of
+
     echo_json("[")
     for i, planned in enumerate(plans.syncs):
         document = as_json_text(plan_document(planned.summary))
-        last = "" if i == len(plans.syncs) - 1 else ","
+        last = "" if i == len(plans.syncs) - 1 and not plans.errors else ","
         if not wanted.wanted:
             echo_json(document + last)
             continue
@@ -27,6 +30,9 @@ def emit_plans(plans: Planned, wanted: LineFilter) -> None:
         echo_json('\n  ],\n  "link_rows": [', nl=False)
         _emit_each(planned.link_changes(wanted))
         echo_json("\n  ]\n}" + last)
+    for i, (sync, error) in enumerate(plans.errors.items(), start=1):
+        document = as_json_text({"sync": sync, **failure_of(error).document()})
+        echo_json(document + ("," if i < len(plans.errors) else ""))
     echo_json("]")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from revetl.cli.render.plan_links import link_rows
@@ -10,6 +10,7 @@ from revetl.cli.render.plans import counts, facts
 from revetl.safe_text import for_html, for_markdown
 
 if TYPE_CHECKING:
+    from revetl.errors import RevetlError
     from revetl.model import Scalar
     from revetl.sync import PlanLine, PlanSummary
 
@@ -17,9 +18,17 @@ _TITLE = "### revetl plan"
 _VALUE, _NOTE = 60, 200  # characters of a cell
 
 
-def markdown(plans: Sequence[PlanSummary], *, target: str, samples: int) -> str:
-    """`samples`: lines of each kind that are shown, keys and values included."""
-    return "\n".join(_lines(plans, target, samples))
+def markdown(
+    plans: Sequence[PlanSummary], *, target: str, samples: int, errors: Mapping[str, RevetlError] | None = None
+) -> str:
+    """`samples`: lines of each kind that are shown, keys and values included. `errors`: sync → why it has no plan."""
+    return "\n".join([*_lines(plans, target, samples), *_errors(errors or {})])
+
+
+def _errors(errors: Mapping[str, RevetlError]) -> Iterator[str]:
+    for sync, error in errors.items():
+        yield f"> **`{sync}` could not be planned**: {for_markdown(str(error))}"
+        yield ""
 
 
 def _lines(plans: Sequence[PlanSummary], target: str, samples: int) -> Iterator[str]:
@@ -44,6 +53,9 @@ def _details(plan: PlanSummary, samples: int) -> Iterator[str]:
     for violation in plan.violations:
         said = for_markdown(violation.message)
         yield f"> **Guardrail `{violation.guardrail}`** of `{plan.sync}`: {said}. A run would stop here."
+        yield ""
+    for sentence in plan.refused_access:
+        yield f"> **A sync of `{plan.sync}` would be refused**: {for_markdown(sentence)}"
         yield ""
     if not (plan.lines or plan.waiting or plan.left or plan.links.said or plan.unresolved):
         return

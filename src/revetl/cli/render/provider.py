@@ -83,6 +83,9 @@ def show_examples(out: Console, played: PlayedExamples, root: Path) -> None:
         out.print(for_markup(str(problem).replace(f"{root}/", "")), soft_wrap=True)
     for name, cases in played.missing.items():
         out.print(f"{for_markup(name)}: no example of {', '.join(cases)}")
+    if not played.examples:
+        out.print("Nothing was tested: enrichment/examples/ has no example of these providers.")
+        return
     failed = sum(1 for example in played.examples if example.differences)
     out.print(f"{len(played.examples) - failed} examples hold, {failed} do not; {len(played.problems)} dead pointers.")
 

@@ -26,6 +26,7 @@ def show_waiting(screen: Console, released: Sequence[RetryReport]) -> None:
             screen.print(f"[bold]{found.sync}[/]  {w.records:,} {why}, {_until(w)}")
             # One message speaks for the group: where theirs differ, the keys beside it must not seem to share it.
             others = f" [dim](and {w.messages - 1:,} other message(s))[/]" if w.messages > 1 else ""
+            others = others if w.other_message is None else f"; of others of them: {short(w.other_message, 120)}"
             screen.print(f"  {keys}" + (f": {short(w.message, 120)}{others}" if w.message else ""))
         if found.links_waiting:
             said = f"{sum(found.links_waiting.values()):,} refused link(s) wait: {counted(found.links_waiting)}"
@@ -49,7 +50,12 @@ def show_awaited(screen: Console, sync: str, awaited: AwaitedRecords) -> None:
         screen.print(f"  {keys}")
     for to, n in awaited.links.items():
         whose = "records of this sync" if to == sync else f"records of {to}"
-        screen.print(f"[bold]{sync}[/]  {n:,} link(s) wait for {whose} that are not at the destination yet")
+        yet = " yet"
+        if to in awaited.disconnected:
+            yet = f": {to} is disconnected, so nothing sends them (`revetl disconnect {to} --reconnect`)"
+        screen.print(
+            f"[bold]{sync}[/]  {n:,} link(s) wait for {whose} that are not at the destination{yet}", soft_wrap=True
+        )
 
 
 def _until(waiting: QueuedRecords) -> str:

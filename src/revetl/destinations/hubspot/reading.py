@@ -48,7 +48,8 @@ class Reader:
         # Only these properties say by which.
         self._also = {**_ALSO, ID: _MERGED}.get(match_on)
         more = [_ALSO[name] for name in wanted if name in _ALSO]
-        self._properties = list(dict.fromkeys([*wanted, match_on, *([self._also] if self._also else []), *more]))
+        also = [self._also] if self._also else []
+        self._properties = list(dict.fromkeys([*wanted, match_on, *also, *more, _MERGED]))
 
     async def by_unique(self, values: Sequence[str]) -> dict[str, RecordMatch]:
         """By the canonical value. A value that HubSpot can't take as an identifier stands for no record."""

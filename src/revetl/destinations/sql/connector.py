@@ -46,6 +46,7 @@ class SqlDestination:
         self._limits = Limits(rows, limits.concurrency, lookup_rows=rows, read_rows=rows)
         self._tables: dict[str, SqlTable] = {}
         self._idle: list[SqlWriter] = []
+        self._altered: dict[tuple[str, str], str] = {}  # as BatchInTransaction tells; its threads share it
         self.requests = 0
         self.retries = 0
 
@@ -120,7 +121,7 @@ class SqlDestination:
         wanted = [pair for pair in asked if pair[1] is not None]
 
         def find(session: SqlSession) -> dict[str, RecordMatch]:
-            batch = BatchInTransaction(self._dialect, session, table, match_on)
+            batch = BatchInTransaction(self._dialect, session, table, match_on, self._altered)
             at = batch.find(column, [value for _, value in wanted])
             found = self._read(session, table, list(at.values()), fields)
             ids = {n: normal(table.id, id_) for n, id_ in at.items()}
@@ -165,7 +166,8 @@ class SqlDestination:
         writer = self._taken()
         try:
             writer.begin()
-            outcomes = BatchInTransaction(self._dialect, writer.session, table, match_on).apply(changes)
+            batch = BatchInTransaction(self._dialect, writer.session, table, match_on, self._altered)
+            outcomes = batch.apply(changes)
         except BaseException as e:
             # What failed otherwise than we know may have left anything behind.
             self._put_back(writer, reusable=isinstance(e, SqlFailure) and e.kind not in ("lost", "denied"))

@@ -245,8 +245,10 @@ class MySqlConnection:
         except ImportError:
             raise ConfigError("PyMySQL is not installed", hint="pip install 'revetl[mysql]'") from None
         self._driver = pymysql
+        # Without this flag an UPDATE counts the rows that it changed, not those that it found.
+        counts_found = pymysql.constants.CLIENT.FOUND_ROWS
         try:
-            self._connection = pymysql.connect(**given)
+            self._connection = pymysql.connect(**given, client_flag=counts_found)
         except (pymysql.Error, OSError, RuntimeError) as e:
             code = e.args[0] if e.args and isinstance(e.args[0], int) else None
             kind = _KINDS.get(code, "unavailable") if code is not None else "unavailable"
@@ -261,6 +263,13 @@ class MySqlConnection:
             with self._connection.cursor() as cursor:
                 cursor.execute(sql, tuple(values))
                 return list(cursor.fetchall())
+        except (self._driver.Error, OSError) as e:
+            raise self._failure(e) from None
+
+    def change(self, sql: str, values: Sequence[Any] = ()) -> int:
+        try:
+            with self._connection.cursor() as cursor:
+                return int(cursor.execute(sql, tuple(values)))
         except (self._driver.Error, OSError) as e:
             raise self._failure(e) from None
 

@@ -280,6 +280,13 @@ class PostgresConnection:
         except self._driver.Error as e:
             raise self._failure(e) from None
 
+    def change(self, sql: str, values: Sequence[Any] = ()) -> int:
+        """A row that a trigger keeps as it is does not count."""
+        try:
+            return self._connection.execute(sql.encode(), values).rowcount
+        except self._driver.Error as e:
+            raise self._failure(e) from None
+
     def commit(self) -> None:
         try:
             self._connection.commit()

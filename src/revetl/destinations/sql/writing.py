@@ -2,11 +2,15 @@
 database would take any unique column for the key (MySQL), or name one conflict only (PostgreSQL).
 
 A row that holds the values already is not written again, so a repeat fires no trigger and moves no timestamp.
+
+What is equal is for the database to say: to many collations `ann` and `ANN` are one, and to a unique column as well. So
+a create never writes over a row that stands under another text than its own: it is refused. A row with the very same
+value is taken for the record's own, of an earlier attempt or made since it was looked for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -29,11 +33,34 @@ class _Row:
     id: Any = None
 
 
-class BatchInTransaction:
-    """`apply` gives one outcome per change. SqlFailure: nothing of the transaction may be committed."""
+@dataclass(frozen=True, slots=True)
+class _Standing:
+    """Position of a value → the id of the row that has it. `same`: the row holds the value as it was asked for;
+    `equal`: it holds another one, which the database takes for equal."""
 
-    def __init__(self, dialect: SqlDialect, session: SqlSession, table: SqlTable, match_on: str | None) -> None:
+    same: Mapping[int, Any]
+    equal: Mapping[int, Any]
+
+
+class BatchInTransaction:
+    """`apply` gives one outcome per change. SqlFailure: nothing of the transaction may be committed.
+
+    `altered`: table and id → the key of the record, of rows that were created and whose value of `match_on` the database
+    altered on the way in. It outlives the batch: another record may be sent with the value that stands there now, which
+    the plan could not foresee. Of two records with one value the plan has withheld the second already.
+    """
+
+    def __init__(
+        self,
+        dialect: SqlDialect,
+        session: SqlSession,
+        table: SqlTable,
+        match_on: str | None,
+        altered: MutableMapping[tuple[str, str], str],
+    ) -> None:
         self._dialect, self._session, self._table = dialect, session, table
+        self._altered = altered
+        self._created: dict[str, str] = {}  # in this transaction: id → the key of the record
         self._key = table.matched(match_on) if match_on is not None else None
         self._id = dialect.quote(table.id.name)
 
@@ -52,8 +79,12 @@ class BatchInTransaction:
 
     def find(self, column: TableColumn, values: Sequence[Any], *, lock: bool = False) -> dict[int, Any]:
         """Position of a value → the id of the row that has it, by the database's own idea of what is equal."""
+        standing = self._standing(column, values, lock=lock)
+        return {**standing.same, **standing.equal}
+
+    def _standing(self, column: TableColumn, values: Sequence[Any], *, lock: bool = False) -> _Standing:
         if not values:
-            return {}
+            return _Standing({}, {})
         quoted, ids = self._dialect.quote(column.name), column.read.format(name=self._dialect.quote(column.name))
         found = self._session.ask(
             f"""
@@ -67,13 +98,14 @@ class BatchInTransaction:
         )
         by_form = {normal(column, value): id_ for id_, value in found}
         forms = [normal(column, value) for value in values]
-        at = {n: by_form[form] for n, form in enumerate(forms) if form in by_form}
+        same = {n: by_form[form] for n, form in enumerate(forms) if form in by_form}
+        equal = {}
         if len(set(by_form) - set(forms)):
             # Equal to the database and not to us, as capitals are under many collations.
             for n in range(len(values)):
-                if n not in at and (one := self._one(column, values[n], lock=lock)):
-                    at[n] = one[0]
-        return at
+                if n not in same and (one := self._one(column, values[n], lock=lock)):
+                    equal[n] = one[0]
+        return _Standing(same, equal)
 
     def _one(self, column: TableColumn, value: Any, *, lock: bool) -> list[Any]:
         found = self._session.ask(
@@ -125,23 +157,51 @@ class BatchInTransaction:
         keyed = [row for row in rows if row.key is not None]
         if len(keyed) < len(rows):
             raise SqlFailure("rejected", f"{self._key.name} is null, so no row is found by it", "NO_KEY", in_row=True)
-        stands = self.find(self._key, [row.key for row in rows], lock=True)
-        new = [row for n, row in enumerate(rows) if n not in stands]
+        keys = [row.key for row in rows]
+        standing = self._standing(self._key, keys, lock=True)
+        new = {n: row for n, row in enumerate(rows) if n not in standing.same and n not in standing.equal}
         try:
-            for group in _by_columns(new):
+            for group in _by_columns([*new.values()]):
                 self._session.ask(*self._insertion(group))
         except SqlFailure as e:
             # Another session inserted the same key meanwhile: it stands now, so it is found.
             if len(rows) > 1 or not e.unique:
                 raise
             self._session.ask("ROLLBACK TO SAVEPOINT revetl")
-            stands = self.find(self._key, [row.key for row in rows], lock=True)
-            if not stands:
+            standing, new = self._standing(self._key, keys, lock=True), {}
+            if not standing.same and not standing.equal:
                 raise
-        for n, id_ in stands.items():
-            self._set(id_, rows[n].values)
-        ids = self.find(self._key, [row.key for row in rows])
-        return [self._done(row, ids.get(n)) for n, row in enumerate(rows)]
+        refused = {}
+        for n, id_ in {**standing.same, **standing.equal}.items():
+            holder, key = self._holder(id_), rows[n].change.key
+            if holder != key and (holder is not None or n in standing.equal):
+                refused[n] = self._exists(rows[n], holder)
+            elif not self._set(id_, rows[n].values):
+                refused[n] = _suppressed(rows[n].change)
+        after = self._standing(self._key, keys)
+        self._remember(new, after)
+        ids = {**after.same, **after.equal}
+        return [refused[n] if n in refused else self._done(row, ids.get(n)) for n, row in enumerate(rows)]
+
+    def _remember(self, new: Mapping[int, _Row], after: _Standing) -> None:
+        """Before COMMIT: a session that waited for this transaction must find it. What is rolled back harms nobody, for
+        the same record may be written again."""
+        for n, row in new.items():
+            if n in after.same:
+                self._created[normal(self._table.id, after.same[n])] = row.change.key
+            elif n in after.equal:
+                self._altered[self._table.name, normal(self._table.id, after.equal[n])] = row.change.key
+
+    def _holder(self, id_: Any) -> str | None:
+        """The key of the record that this row was created for, as far as it is remembered."""
+        text = normal(self._table.id, id_)
+        return self._created.get(text) or self._altered.get((self._table.name, text))
+
+    def _exists(self, row: _Row, holder: str | None) -> Outcome:
+        assert self._key is not None
+        whose = "another row" if holder is None else f"{holder} of this model"
+        message = f"to the database its {self._key.name} is equal to that of {whose}, which is not overwritten"
+        return _refused(row.change, message, "EXISTS")
 
     def _insertion(self, rows: Sequence[_Row]) -> tuple[str, list[Any]]:
         names = list(rows[0].values)
@@ -167,19 +227,22 @@ class BatchInTransaction:
             if n not in stands:
                 outcomes.append(_refused(row.change, "no row has this id any more", "NOT_FOUND"))
                 continue
-            self._set(row.id, row.values)
+            if not self._set(row.id, row.values):
+                outcomes.append(_suppressed(row.change))
+                continue
             outcomes.append(self._done(row, row.values.get(self._table.id.name, row.id)))
         return outcomes
 
-    def _set(self, id_: Any, values: Mapping[str, Any]) -> None:
-        """Only where a value differs."""
+    def _set(self, id_: Any, values: Mapping[str, Any]) -> bool:
+        """Only where a value differs. Whether the row was written or holds the values already: a trigger or a policy
+        may keep it as it is, without an error."""
         if not values:
-            return
+            return True
         columns = [(self._dialect.quote(name), self._table.columns[name]) for name in values]
         sets = ", ".join(f"{name} = {column.written}" for name, column in columns)
         same = " AND ".join(self._same(name, column) for name, column in columns)
         given = list(values.values())
-        self._session.ask(
+        changed = self._session.change(
             f"""
             UPDATE {self._table.quoted}
             SET {sets}
@@ -188,6 +251,18 @@ class BatchInTransaction:
             """,
             [*given, id_, *given],
         )
+        if changed:
+            return True
+        holds = self._session.ask(
+            f"""
+            SELECT 1
+            FROM {self._table.quoted}
+            WHERE {self._id} = {self._table.id.written}
+              AND {same}
+            """,
+            [id_, *given],
+        )
+        return bool(holds)
 
     def _same(self, name: str, column: TableColumn) -> str:
         """As bytes where equal texts may differ: capitals and blanks at the end, under some collations."""
@@ -233,6 +308,11 @@ def _by_columns(rows: Sequence[_Row]) -> Iterator[list[_Row]]:
 
 def _refused(change: Change, message: str, code: str | None, *, in_row: bool = False) -> Outcome:
     return Outcome(change.ordinal, Status.REJECTED, None, "Rejected", code, message, in_row=in_row)
+
+
+def _suppressed(change: Change) -> Outcome:
+    message = "the database left the row as it is, without an error: a trigger, a rule or a policy of the table?"
+    return _refused(change, message, "SUPPRESSED")
 
 
 def _unanswered(change: Change) -> Outcome:

@@ -33,6 +33,10 @@ EntityKind = Literal["person", "company"]
 _NO_WIDTH = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]")
 _ADDRESS = re.compile(r"[^\s@<>()\[\],;:\"|]+@(?:[^\s@<>()\[\],;:\"|./]+\.)+[^\s@<>()\[\],;:\"|./\d]{2,}", re.UNICODE)
 _SCIENTIFIC = re.compile(r"[+-]?\d+(?:[.,]\d+)?[eE][+-]?\d+")
+# pandas and spreadsheets make a decimal of a number in a column with blanks.
+_WHOLE_FLOAT = re.compile(r"('?\+?\d+)\.0")
+_BETWEEN_NUMBERS = re.compile(r"[;,|/]|\s(?:or|oder|ou|o|y|et|e|und|and)\s", re.IGNORECASE)
+_LEAST_DIGITS = 6  # of one number among several
 _HOST = re.compile(r"(?:[a-z0-9](?:[a-z0-9_-]*[a-z0-9])?\.)+(?:[a-z]{2,}|xn--[a-z0-9-]+)")
 _PROFILE = re.compile(
     r"(?:(?:https?:)?(?://)?(?:[\w-]+\.)*linkedin\.com)?/(in|company|school|showcase)/([^/?#\s]+)", re.IGNORECASE
@@ -161,20 +165,30 @@ def _linkedin(text: str, kind: EntityKind | None) -> str | None:
 
 
 def _phone(text: str, country: str | None) -> str | None:
-    """E.164 where the number says its country or the row does; else as it was typed. An extension is dropped."""
+    """E.164 where the number says its country or the row does; else as it was typed. An extension is dropped. Of
+    several numbers the first that is one. None for what is no number of its row's country."""
+    whole = _WHOLE_FLOAT.fullmatch(text)
+    text = text if whole is None else whole[1]
     digits = re.sub(r"\D", "", text)
     if not digits or _SCIENTIFIC.fullmatch(text) or (len(set(digits)) == 1 and digits[0] == "0"):
         return None
+    region = None if country is None else country_code(country)
+    typed = text.lstrip("'").removeprefix("tel:").strip()
+    # First all of it: people write a slash inside of one number, too.
+    several = [piece for piece in _BETWEEN_NUMBERS.split(typed) if len(re.sub(r"\D", "", piece)) >= _LEAST_DIGITS]
+    found = next(filter(None, (_e164(each, region) for each in (typed, *several))), None)
+    return found if found is not None or region is not None else re.sub(r"^00(?=[1-9])", "+", typed)
+
+
+def _e164(typed: str, region: str | None) -> str | None:
     import phonenumbers
 
-    typed = text.lstrip("'").removeprefix("tel:").strip()
-    typed = re.sub(r"^00(?=[1-9])", "+", typed)
     try:
-        number = phonenumbers.parse(typed, None if country is None else country_code(country))
+        number = phonenumbers.parse(re.sub(r"^00(?=[1-9])", "+", typed.strip()), region)
     except phonenumbers.NumberParseException:
-        return typed
+        return None
     if not phonenumbers.is_possible_number(number):
-        return typed
+        return None
     return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
 
 

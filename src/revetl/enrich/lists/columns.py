@@ -14,6 +14,8 @@ from revetl.providers.grammar import ProviderSpec
 # What people call these columns, without case, blanks and punctuation.
 # A list with one of these columns is of people.
 _OF_PEOPLE = ("first_name", "last_name", "email", "job_title")
+# Of these a blank cell may be filled by another column. Not of names: half of one and half of another is nobody's.
+_OF_SEVERAL_COLUMNS = ("email", "phone", "company_domain", "domain", "company_name", "job_title")
 SAMPLE_ROWS = 200  # enough to see whether profiles are of people
 DOMAINS = ("company_domain", "domain")
 IN_FILES = ("", "_source", "_confidence", "_verification", "_cost_usd")
@@ -24,13 +26,21 @@ class ColumnMatch:
     """`inputs`: provider input → the list's column; `fields`: wanted field → the list's column that may hold it;
     `country`: the column that says where a row's phone is. First and last name from one column are a full name; a
     company's domain from the column of addresses is what stands behind the @.
-    `placeholders`: by kind, what the project says that only fills a place."""
+    `placeholders`: by kind, what the project says that only fills a place.
+    `further`: column → those that mean the same. Of a row the first counts that holds something which can be used."""
 
     spec: WaterfallSpec
     inputs: Mapping[str, str]
     fields: Mapping[str, str]
     country: str | None = None
     placeholders: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    further: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def columns(self) -> set[str]:
+        """All columns of the list that are read."""
+        further = {column for columns in self.further.values() for column in columns}
+        return {*self.inputs.values(), *self.fields.values(), *filter(None, [self.country]), *further}
 
 
 def match_columns(
@@ -40,7 +50,8 @@ def match_columns(
     *,
     of_people: bool = False,
 ) -> ColumnMatch:
-    """By name or synonym, each column of the list for at most one input. The first that fits is taken.
+    """By name or synonym, each column of the list for at most one input. The first that fits is taken; where its cell
+    is blank, the others that fit count.
 
     `given` says of an input which column it is, or None for one that is not to be used; those are not guessed.
     `of_people`: its rows say that it is a list of people; else its columns may.
@@ -75,7 +86,27 @@ def match_columns(
         if found is not None:
             fields[wanted] = found
     ordered = {name: inputs[name] for name in spec.inputs if name in inputs}
-    return ColumnMatch(spec, ordered, fields, _find(["country"], plain, set()))
+    country = _find(["country"], plain, set())
+    match = ColumnMatch(spec, ordered, fields, country)
+    # What the caller says of an input is all that counts for it.
+    guessed = [name for name in _OF_SEVERAL_COLUMNS if name not in given]
+    return replace(match, further=_further(match, guessed, plain))
+
+
+def _further(match: ColumnMatch, names: Sequence[str], plain: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    taken = match.columns
+    found = {}
+    for name in names:
+        first = match.inputs.get(name) or match.fields.get(name)
+        words = _words_of([name])
+        # A domain may be that of the address: then no column is called by it.
+        if first is None or plain_name(first) not in words:
+            continue
+        others = tuple(dict.fromkeys(plain[w] for w in words if w in plain and plain[w] not in taken))
+        if others:
+            found[first] = others
+            taken.update(others)
+    return found
 
 
 def choose(
@@ -203,6 +234,8 @@ def column_of(name: str, header: Sequence[str]) -> str | None:
 
 
 def _find(names: Sequence[str], plain: Mapping[str, str], taken: set[str]) -> str | None:
-    wanted = [plain_name(name) for name in names]
-    wanted += [word for name in names for word in SYNONYMS.get(name, ())]
-    return next((plain[word] for word in wanted if word in plain and plain[word] not in taken), None)
+    return next((plain[word] for word in _words_of(names) if word in plain and plain[word] not in taken), None)
+
+
+def _words_of(names: Sequence[str]) -> list[str]:
+    return [plain_name(name) for name in names] + [word for name in names for word in SYNONYMS.get(name, ())]

@@ -33,25 +33,30 @@ class NotText(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class CsvDialect:
-    """`lines_above`: lines before the header, which are passed over (`sep=;`, a title, blank lines)."""
+    """`lines_above`: lines before the header, which are passed over (`sep=;`, a title, blank lines). `has_mark`: the
+    list is UTF-8 and begins with the mark by which a spreadsheet knows it. `names_delimiter`: it begins with `sep=`."""
 
     encoding: str = "utf-8-sig"
     delimiter: str = ","
     line_end: str = "\n"
     lines_above: int = 0
+    has_mark: bool = False
+    names_delimiter: bool = False
 
     @property
     def encoding_of_output(self) -> str:
         """That of the list. Where it can't hold every value that a provider may give, UTF-8 with the mark by which a
-        spreadsheet knows it. A mark at the start of UTF-8 is not repeated."""
+        spreadsheet knows it."""
         if self.encoding == "utf-8-sig":
-            return "utf-8"
+            return "utf-8-sig" if self.has_mark else "utf-8"
         return self.encoding if self.encoding.startswith("utf") else "utf-8-sig"
 
 
 def find_dialect(path: Path, encoding: str | None = None, delimiter: str | None = None) -> CsvDialect:
     """Reads the file once, in bounded memory. NotText where it is in no encoding that is told apart."""
     found = _encoding(path, encoding)
+    with path.open("rb") as octets:
+        has_mark = octets.read(len(codecs.BOM_UTF8)) == codecs.BOM_UTF8
     with path.open(encoding=found, newline="") as file:
         # A header of many columns is long; a file of one endless line is no list.
         lines = [line for _, line in zip(range(FIRST_LINES), iter(lambda: file.readline(_PIECE), ""), strict=False)]
@@ -62,7 +67,9 @@ def find_dialect(path: Path, encoding: str | None = None, delimiter: str | None 
         delimiter, above = delimiter or said[1], 1
     rest = lines[above:]
     used = delimiter or max(_DELIMITERS, key=lambda d: max((_columns(line, d) for line in rest[:5]), default=0))
-    return CsvDialect(found, used, line_end, above + _lines_above(rest, used))
+    # Another delimiter that the caller names makes the line untrue.
+    names_delimiter = said is not None and said[1] == used
+    return CsvDialect(found, used, line_end, above + _lines_above(rest, used), has_mark, names_delimiter)
 
 
 def _lines_above(lines: list[str], delimiter: str) -> int:

@@ -8,10 +8,12 @@ from __future__ import annotations
 import csv
 from collections import deque
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any, Literal
 
-from revetl.enrich.lists.csv_dialect import CsvDialect, NotText, find_dialect, without_blank_end
+from revetl.enrich.lists.csv_dialect import FIRST_LINES, CsvDialect, NotText, find_dialect, without_blank_end
+from revetl.enrich.lists.missing_header import HINT, column_without_header, problem_of_first_row
 from revetl.enrich.lists.rejects import RejectedRow, RejectedRows
 from revetl.errors import ConfigError, Problem
 
@@ -45,12 +47,19 @@ class CsvListing:
         except NotText as e:
             raise ConfigError(Problem(str(e), name, e.line, _AS_UTF8)) from None
         with self._open() as file:
-            first = next(self._records(file), None)
+            records = self._records(file)
+            first = next(records, None)
+            below = [each[1] for each in islice(records, FIRST_LINES) if not isinstance(each, RejectedRow)]
         if isinstance(first, RejectedRow):
             raise ConfigError(Problem(first.problem, name, first.noticed or first.line, first.hint))
         self.header = without_blank_end(first[1] if first is not None else ())
         if not self.header:
             raise ConfigError(Problem("the list is empty: its first line must name the columns", name))
+        self.column_without_header = column_without_header(self.header, below)
+        if self.column_without_header is not None:
+            self.header = (self.column_without_header,)
+        elif message := problem_of_first_row(self.header, below):
+            raise ConfigError(Problem(message, name, self.dialect.lines_above + 1, HINT))
 
     def chunks(self) -> Iterator[list[tuple[Any, ...]]]:
         """Blank lines are passed over; a short row is filled with blanks, and blank cells past the header are cut. What
@@ -60,7 +69,8 @@ class CsvListing:
         chunk: list[tuple[Any, ...]] = []
         with self._open() as file:
             records = self._records(file)
-            next(records)
+            if self.column_without_header is None:
+                next(records)
             for record in records:
                 if isinstance(record, RejectedRow):
                     self.rejected.add(record)

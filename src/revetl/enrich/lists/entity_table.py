@@ -161,6 +161,10 @@ class RowReader:
         # The entity's column → what stands in it, and where the list has it. An input's name comes before a field's.
         self._cells = {spec.column(field): (field, header.index(col)) for field, col in match.fields.items()}
         self._cells |= {spec.inputs[name]: (name, header.index(col)) for name, col in match.inputs.items()}
+        # Where the list has it too: the first that can be used counts.
+        self._further = {
+            header.index(col): [header.index(other) for other in others] for col, others in match.further.items()
+        }
         self._country = next((place for name, place in self._cells.values() if name == "country"), None)
         if self._country is None and match.country is not None:
             self._country = header.index(match.country)
@@ -183,12 +187,17 @@ class RowReader:
         found = {}
         for column, (name, place) in self._cells.items():
             fillers = self._placeholders[name]
-            found[column] = canonical(name, row[place], country=country, kind=self._kind, placeholders=fillers)
             is_address = name in DOMAINS and (column, place) in self._domains
-            if found[column] is None and not is_address and plain(row[place]) is not None:
-                self.unusable[self._header[place]] += 1
+            found[column] = None
+            for each in (place, *self._further.get(place, ())):
+                found[column] = canonical(name, row[each], country=country, kind=self._kind, placeholders=fillers)
+                if found[column] is not None:
+                    break
+                if not is_address and plain(row[each]) is not None:
+                    self.unusable[self._header[each]] += 1
         for column, place in self._domains:
-            found[column] = found[column] or canonical("domain", row[place])
+            for each in (place, *self._further.get(place, ())):
+                found[column] = found[column] or canonical("domain", row[each])
         if self._names is not None:
             first, last, place = self._names
             found[first], found[last] = split_name(row[place])

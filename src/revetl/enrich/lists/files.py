@@ -74,6 +74,11 @@ def rejected_rows(listing: Listing) -> RejectedRows:
     return listing.rejected if isinstance(listing, CsvListing | WorkbookListing) else RejectedRows(Path())
 
 
+def column_without_header(listing: Listing) -> str | None:
+    """What we call the column of a list of one column that has no header; None where there is one."""
+    return listing.column_without_header if isinstance(listing, CsvListing | WorkbookListing) else None
+
+
 @contextmanager
 def _plain(path: Path, name: Path) -> Iterator[Path]:
     """The file, unpacked where it is packed."""

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from revetl.enrich.lists.csv_dialect import FIRST_LINES, header_place, without_blank_end
+from revetl.enrich.lists.missing_header import HINT, column_without_header, problem_of_first_row
 from revetl.enrich.lists.rejects import RejectedRow, RejectedRows
 from revetl.errors import ConfigError, Problem, did_you_mean
 
@@ -78,6 +79,12 @@ class WorkbookListing:
         self.header = first[self._above] if first else ()
         if not self.header:
             raise ConfigError(Problem(f"the sheet {self.sheet!r} is empty: its first row must name the columns", name))
+        below = first[self._above + 1 :]
+        self.column_without_header = column_without_header(self.header, below)
+        if self.column_without_header is not None:
+            self.header = (self.column_without_header,)
+        elif message := problem_of_first_row(self.header, below):
+            raise ConfigError(Problem(message, name, self._above + 1, HINT))
 
     def chunks(self) -> Iterator[list[tuple[Any, ...]]]:
         """Cells are text, None, or a `SheetCell`. Blank rows below the last one are no rows."""
@@ -86,7 +93,7 @@ class WorkbookListing:
         self.rejected.begin()
         with self._workbook() as book:
             rows = self._rows(book, min(width + _PAST_THE_HEADER, MOST_COLUMNS))
-            for number, row in islice(rows, self._above + 1, None):
+            for number, row in islice(rows, self._above + (self.column_without_header is None), None):
                 if not any(cell is not None for cell in row):
                     blank += 1
                     continue

@@ -65,12 +65,16 @@ def check_target(target: str, source: str) -> None:
         problem = Problem(f"there is no directory {path.parent}", path)
     elif not os.access(path.parent, os.W_OK):
         problem = Problem(f"nothing can be written to {path.parent.resolve()}", path)
-    elif source != "-" and path.exists() and Path(source).exists() and path.samefile(source):
-        problem = Problem(
-            "is the list itself, which is left as it is", path, hint="Name another file for the enriched list."
-        )
     if problem is not None:
         raise ConfigError(problem)
+    refuse_own_list(path, source)
+
+
+def refuse_own_list(target: Path, source: str) -> None:
+    """ConfigError where the list itself would be written over, or removed. Safe to repeat; writes nothing."""
+    if source != "-" and target.exists() and Path(source).exists() and target.samefile(source):
+        said = "is the list itself, which is left as it is"
+        raise ConfigError(Problem(said, target, hint="Name another file for the enriched list, or for --rejects."))
 
 
 def check_size(target: str, listing: Listing, rows: int, columns: int) -> None:
@@ -133,6 +137,8 @@ def _write_csv(file: BinaryIO, listing: Listing, added: Sequence[str], rows: Chu
     given: Callable[[Any], Any] = _blank if formulas else _safe
     text = io.TextIOWrapper(file, encoding=dialect.encoding_of_output, newline="")
     out = csv.writer(text, delimiter=dialect.delimiter, lineterminator=dialect.line_end)
+    if dialect.names_delimiter:
+        text.write(f"sep={dialect.delimiter}{dialect.line_end}")
     out.writerow([*map(own, listing.header), *added])
     width = len(listing.header)
     for chunk in rows:

@@ -14,7 +14,7 @@ from revetl.sandbox.data_vendors.vendor import DataVendor, DataVendorOptions, Ve
 from revetl.sandbox.vendor import Routes, VendorContext
 
 CREDIT, USD = Decimal(1), Decimal("0.008")
-CALLS_PER_SECOND = 20
+CALLS_PER_SECOND = 100
 # Our verdicts in its words; whatever else there is may be sent to by nobody.
 WORDS = {"valid": "valid", "catch-all": "catchall", "unknown": "unknown"}
 REFUSED = {

@@ -7,8 +7,9 @@ series is broken where something else stood there than we had last written, for 
 we put back what stood before it, as a rollback does. A record that was created holds nothing from before us; one that
 was deleted and made again begins anew, and so does a sync that was disconnected and connected again.
 
-The outcomes of a record are those of its id, whatever its key was then; and of its key, under ids that no key has
-today: its record was merged, or made anew.
+The outcomes of a record are those of its id, whatever its key was then. Where its key had another id before, people
+merged that record or made it again: what was sent into the earlier one says nothing of what stands in this one, so its
+history begins with our first write into this id. What `match_on` finds a record of others by is never emptied.
 """
 
 from __future__ import annotations
@@ -38,13 +39,14 @@ _BEFORE_ALL = datetime(1971, 1, 1, tzinfo=UTC)
 class OurRecord:
     """One record of the snapshot. `created_since`: of one that we created and that nobody merged into another, when the
     run began that did; None: others made it, or nothing tells. `before`: field that we wrote → what stood there before
-    us; None: nothing, or it is not known. `unsure`: field → what a write held whose answer was lost, as JSON has it.
-    `vacated`: field → what we emptied in it, and did not fill since."""
+    us; None: nothing, or it is not known. `sent`: field → what we last sent into it, as outcomes keep it, the newest
+    last; more than one where answers were lost or an earlier value may still stand. `vacated`: field → what we emptied
+    in it, and did not fill since."""
 
     row: KnownRow  # as the snapshot has it: key, now_id, in_doubt, now_run, holder, now__<i>
     created_since: datetime | None = None
     before: dict[str, Any] = field(default_factory=dict)
-    unsure: dict[str, Any] = field(default_factory=dict)
+    sent: dict[str, list[Any]] = field(default_factory=dict)
     vacated: dict[str, VacatedField] = field(default_factory=dict)
 
 
@@ -90,7 +92,7 @@ def records(
     ours, so that another value there breaks no series. `vacatable`: as `VacatedFields` has it."""
     chunk: list[OurRecord] = []
     for _, group in groupby(_rows(tables), key=lambda row: row["key"]):
-        chunk.append(_History(same, shared, VacatedFields(vacatable)).record(list(group)))
+        chunk.append(_History(tables.spec.match_on, same, shared, vacatable).record(list(group)))
         if len(chunk) == CHUNK_ROWS:
             yield chunk
             chunk = []
@@ -153,27 +155,44 @@ def _rows(tables: SyncTables) -> Iterator[dict[str, Any]]:
 class _History:
     """The outcomes of one record, read from the oldest on."""
 
-    def __init__(self, same: SameValue, shared: Collection[str], vacated: VacatedFields) -> None:
-        self._same, self._shared, self._vacated = same, shared, vacated
-        self._written: dict[str, list[Any]] = {}  # field → what we last wrote; after a lost answer, what it may hold
+    def __init__(
+        self, match_on: str | None, same: SameValue, shared: Collection[str], vacatable: Collection[str] | None
+    ) -> None:
+        self._match_on, self._same, self._shared, self._vacatable = match_on, same, shared, vacatable
+        self._vacated = VacatedFields(vacatable)
+        self._sent: dict[str, list[Any]] = {}  # field → what we last sent; after a lost answer, what it may hold
 
     def record(self, history: Sequence[dict[str, Any]]) -> OurRecord:
         record = OurRecord(history[-1])
         present_id = record.row["now_id"] or record.row["destination_id"]  # of a delete that is in doubt it is not kept
+        is_reached = False
         for row in history:
-            sure = row["status"] != "unknown"
-            stood = self._vacated.take_in(row) if row["op"] is not None else {}
-            if row["op"] == "delete" and sure:
-                record.created_since, record.before = None, {}
-                self._written.clear()
-            elif row["op"] == "create":
-                self._create(record, row, is_present=row["destination_id"] == present_id is not None)
-            elif row["op"] == "update":
-                self._update(record, row, stood)
-            if row["op"] is not None:
-                record.unsure = {} if sure else json.loads(row["after"] or "{}")
-        record.vacated = self._vacated.fields
+            if row["op"] is None:
+                continue
+            if row["destination_id"] is None or row["destination_id"] == present_id:
+                is_reached = is_reached or row["destination_id"] is not None
+                self._take_in(record, row, is_present=row["destination_id"] == present_id is not None)
+            elif not is_reached:  # of an earlier record of the key, as was all before it
+                self._begin_anew(record)
+        if record.created_since is None and not record.before.get(self._match_on or ""):
+            record.before.pop(self._match_on or "", None)
+        record.sent, record.vacated = self._sent, self._vacated.fields
         return record
+
+    def _begin_anew(self, record: OurRecord) -> None:
+        record.created_since, record.before = None, {}
+        self._sent.clear()
+        self._vacated = VacatedFields(self._vacatable)
+
+    def _take_in(self, record: OurRecord, row: dict[str, Any], *, is_present: bool) -> None:
+        stood = self._vacated.take_in(row)
+        if row["op"] == "delete" and row["status"] != "unknown":
+            record.created_since, record.before = None, {}
+            self._sent.clear()
+        elif row["op"] == "create":
+            self._create(record, row, is_present=is_present)
+        elif row["op"] == "update":
+            self._update(record, row, stood)
 
     def _create(self, record: OurRecord, row: dict[str, Any], *, is_present: bool) -> None:
         changed = json.loads(row["changed_fields"] or "[]")
@@ -186,7 +205,7 @@ class _History:
             ours = sure and is_present and row["started_at"] is not None
             record.created_since = row["started_at"].replace(tzinfo=UTC) if ours else None
             record.before = dict.fromkeys(changed)
-        self._note_written(row)
+        self._note_sent(row)
 
     def _update(self, record: OurRecord, row: dict[str, Any], stood: Mapping[str, Any]) -> None:
         before, after = record.before, typed_text.load(row["after"])
@@ -195,15 +214,15 @@ class _History:
                 before[name] = stood.get(name)
             elif row["status"] == "ok" and name in after and self._same(name, after[name], before[name]):
                 del before[name]  # put back: nothing of ours stands there
-        self._note_written(row)
+        self._note_sent(row)
 
     def _is_broken(self, name: str, stood: Mapping[str, Any]) -> bool:
-        written = self._written.get(name)
-        if not written or name not in stood or name in self._shared:
+        sent = self._sent.get(name)
+        if not sent or name not in stood or name in self._shared:
             return False
-        return not any(self._same(name, stood[name], value) for value in written)
+        return not any(self._same(name, stood[name], value) for value in sent)
 
-    def _note_written(self, row: dict[str, Any]) -> None:
+    def _note_sent(self, row: dict[str, Any]) -> None:
         for name, value in typed_text.load(row["after"]).items():
-            earlier = [] if row["status"] == "ok" else self._written.get(name, [])
-            self._written[name] = [*earlier, value]
+            earlier = [] if row["status"] == "ok" else self._sent.get(name, [])
+            self._sent[name] = [*earlier, value]

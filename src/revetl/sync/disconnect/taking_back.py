@@ -151,8 +151,8 @@ class _Deciding:
             yield RollbackVerdict(self._every.run_id, row["key"], row["destination_id"], None, "left", STOOD_BEFORE)
             return
         row = self._with_what_it_is_found_by(record, row, match, keys_there)
-        if record.unsure and match is not None:
-            row = {**row, "written": json.dumps(self._as_it_arrived(record, row, match))}
+        if match is not None:
+            row = self._with_what_was_sent(record, row, match)
         for verdict in self._judge.record(row, match, by_value, foreign):
             yield self._with_metadata(verdict)
 
@@ -182,11 +182,28 @@ class _Deciding:
         emptied = [row["key"] for record, row in rows if spec.key_property in record.vacated]
         return await key_property.find(spec, self._destination, emptied, []) or () if emptied else ()
 
-    def _as_it_arrived(self, record: OurRecord, row: KnownRow, match: RecordMatch) -> dict[str, object]:
-        """What we sent last, where a write whose answer was lost turns out to have been applied."""
-        form, written = self._forms.of, json.loads(row["written"])
-        stand = {name for name, sent in record.unsure.items() if form(name, match.fields.get(name)) == form(name, sent)}
-        return {**written, **{name: record.unsure[name] for name in stand}}
+    def _with_what_was_sent(self, record: OurRecord, row: KnownRow, match: RecordMatch) -> KnownRow:
+        """The row with what outcomes say that we sent into this record. The snapshot holds more: what a policy kept for
+        people, what a record held when it was found again, what was accepted of a drift."""
+        written, now = json.loads(row["written"]), dict[str, Any]()
+        for i, field in enumerate(self._tables.fields):
+            name, sent = field.name, record.sent.get(field.name, [])
+            if name in self.shared:  # what was sent holds the options of others; the snapshot does not
+                written[name] = now[f"now__{i}"] = multi_select.ours_of(written[name], *sent)
+                continue
+            stands = self._forms.of(name, match.fields.get(name))
+            if stands == "" and name in record.vacated:
+                stands = self._form(name, record.vacated[name].stood)  # an emptiness of ours counts as what it emptied
+            arrived = [value for value in sent if self._form(name, value) == stands]
+            written[name] = (arrived or sent or [None])[-1]
+            if (
+                name in record.before
+                and name != self._tables.spec.match_on
+                and not arrived
+                and name not in record.vacated
+            ):
+                now[f"now__{i}"] = None  # what stands there is no later write of ours either
+        return {**row, **now, "written": json.dumps(written, default=str)}
 
     def _row(self, record: OurRecord) -> KnownRow | None:
         """What the judge is asked of this record; None: nothing of it is taken back."""

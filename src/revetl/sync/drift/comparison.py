@@ -87,7 +87,8 @@ class DriftComparison:
         except ValueError as e:
             note = str(e)
         class_ = _class(of_last, of_wanted, of_theirs)
-        return DriftFinding(row["key"], row["destination_id"], column.name, *texts, class_, note, value)
+        retried_for = row["retried_for"] if class_ == findings.PENDING else None
+        return DriftFinding(row["key"], row["destination_id"], column.name, *texts, class_, note, retried_for, value)
 
     def _kept_by_rule(self, column: SyncField, policy: FieldPolicy, wanted: Scalar, theirs: str, ours: str) -> bool:
         """Whether the next sync would leave theirs standing though it is not ours."""

@@ -33,6 +33,7 @@ _COLUMNS = (
     ("theirs", "VARCHAR"),  # of a merged record: the id that it has now
     ("class", "VARCHAR"),
     ("note", "VARCHAR"),
+    ("retried_for", "VARCHAR"),  # of a pending field: why its record was refused, and is tried again by itself
     ("value", "VARCHAR"),  # theirs as text that casts to the column's type; NULL where it has no exact form there
 )
 
@@ -48,6 +49,7 @@ class DriftFinding(NamedTuple):
     theirs: str | None
     class_: str
     note: str | None = None
+    retried_for: str | None = None
     value: str | None = None
 
 
@@ -102,7 +104,8 @@ def not_known(tables: SyncTables, keys: Sequence[str]) -> list[str]:
 def known_records(tables: SyncTables, keys: Sequence[str], *, batch_rows: int) -> Iterator[pa.RecordBatch]:
     """What is known to stand there: `last__<i>` and, where the next sync would write it, `wanted__<i>` for the i-th
     field. `waits`: nothing would be written, since the row waits, is as it was, or has left the model. `accepted`: the
-    record as it stands was accepted."""
+    record as it stands was accepted. `retried_for`: why it was refused, of one that is tried again by itself."""
+    by_itself = queue.tried_by_itself("r")
     last = "".join(f", n.{ident(f.stored)} AS last__{i}" for i, f in enumerate(tables.fields))
     wanted = "".join(f", m.{ident(f.name)} AS wanted__{i}" for i, f in enumerate(tables.fields))
     values = "".join(f", {tables.value(f, 's')} AS {ident(f.name)}" for f in tables.fields)
@@ -112,8 +115,11 @@ def known_records(tables: SyncTables, keys: Sequence[str], *, batch_rows: int) -
         SELECT
             n.key,
             n.destination_id,
-            m.revetl_key IS NULL OR r.key IS NOT NULL OR n.row_hash IS NOT DISTINCT FROM m.revetl_hash AS waits,
-            r.key IS NOT NULL AND r.status = {literal(queue.ACCEPTED)} AS accepted
+            m.revetl_key IS NULL
+                OR (r.key IS NOT NULL AND NOT {by_itself})
+                OR n.row_hash IS NOT DISTINCT FROM m.revetl_hash AS waits,
+            r.key IS NOT NULL AND r.status = {literal(queue.ACCEPTED)} AS accepted,
+            CASE WHEN r.key IS NOT NULL AND {by_itself} THEN coalesce(r.error_code, upper(r.status)) END AS retried_for
             {last}
             {wanted}
         FROM {tables.snapshot} n
@@ -124,7 +130,6 @@ def known_records(tables: SyncTables, keys: Sequence[str], *, batch_rows: int) -
         LEFT JOIN {tables.rejected} r
             ON r.key = n.key
                 AND (r.row_hash = m.revetl_hash OR m.revetl_key IS NULL)
-                AND NOT ({queue.tried_by_itself("r")})
         WHERE n.destination_id IS NOT NULL {_chosen(keys)}
         ORDER BY n.key
         """,
@@ -205,6 +210,19 @@ def records_by_class(tables: SyncTables) -> dict[str, int]:
     )
 
 
+def retried_by_reason(tables: SyncTables) -> dict[str, int]:
+    """Why it was refused → records with a pending field that are tried again by themselves."""
+    return tables.warehouse.counts(
+        f"""
+        SELECT retried_for, count(DISTINCT key)
+        FROM {tables.drift}
+        WHERE class = '{PENDING}' AND retried_for IS NOT NULL
+        GROUP BY retried_for
+        ORDER BY retried_for
+        """
+    )
+
+
 def count_drifted(tables: SyncTables) -> int:
     """Records with drift of any kind."""
     classes = ", ".join(f"'{c}'" for c in (*FIELD_DRIFT, *RECORD_DRIFT))
@@ -243,7 +261,7 @@ def count_unfit(tables: SyncTables) -> int:
 
 def samples(tables: SyncTables, *, per_class: int) -> list[dict[str, Scalar]]:
     """A few rows of each field and class, the smallest keys first."""
-    names = ("key", "destination_id", "field", "ours_last", "wanted", "theirs", "class", "note")
+    names = ("key", "destination_id", "field", "ours_last", "wanted", "theirs", "class", "note", "retried_for")
     found = tables.warehouse.rows(
         f"""
         SELECT {", ".join(names)}

@@ -55,6 +55,7 @@ class DriftReport:
     drifted: int = 0  # records with drift of any kind
     fields: dict[str, dict[str, int]] = field(default_factory=dict)  # field → class → records
     records: dict[str, int] = field(default_factory=dict)  # class → records with it
+    retried: dict[str, int] = field(default_factory=dict)  # of `pending`: why refused → records tried again
     samples: list[dict[str, Scalar]] = field(default_factory=list)
     side: DriftSide | None = None  # whose value holds, where that was decided
     resolved: int = 0  # records that were accepted or reasserted
@@ -156,6 +157,7 @@ def _fill(tables: SyncTables, report: DriftReport, per_class: int) -> None:
     report.drifted = findings.count_drifted(tables)
     report.fields = findings.fields_by_class(tables)
     report.records = findings.records_by_class(tables)
+    report.retried = findings.retried_by_reason(tables)
     report.unfit = findings.count_unfit(tables)
     report.samples = findings.samples(tables, per_class=per_class)
 

@@ -4,18 +4,27 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from revetl.model import Relation
 from revetl.state.sync_tables import SyncTables, named_by
 from revetl.sync.links import refused
 from revetl.sync.links.links_table import IDENTITY, MAY_STAND, LinkCounts, has_run, same, targets
 from revetl.sync.links.record_ids import arrives, has_plan, ids_of
-from revetl.warehouse.sql import ident, literal
+from revetl.warehouse.sql import ident, literal, table
 
 _MAY_STAND = f"r.{MAY_STAND}"
 
 
-def compare(tables: SyncTables, now: datetime, *, full_refresh: bool, planned: bool = False) -> LinkCounts:
+def compare(
+    tables: SyncTables,
+    now: datetime,
+    *,
+    full_refresh: bool,
+    planned: bool = False,
+    model_now: Relation | None = None,
+) -> LinkCounts:
     """Puts into a scratch table what is to be sent, by ordinal. Changes no state. `planned`: with the ids that records
-    will have once the present plans are applied."""
+    will have once the present plans are applied. `model_now`: the model, where the links are those of a saved plan; a
+    link that it names is not removed. What was seen to be gone (`today.learn`) keeps old links standing."""
     warehouse = tables.warehouse
     tables.new_scratch("wanted", f"AS {_wanted(tables, planned)}")
     refused.set_aside(tables, now, everything=full_refresh and tables.spec.mode != "insert")
@@ -30,7 +39,7 @@ def compare(tables: SyncTables, now: datetime, *, full_refresh: bool, planned: b
             ) - 1 AS BIGINT) AS ordinal,
             l.*
         FROM (
-            {_removals(tables, planned)}
+            {_removals(tables, planned, model_now)}
             UNION ALL
             {_additions(tables, full_refresh)}
         ) l
@@ -53,6 +62,7 @@ def compare(tables: SyncTables, now: datetime, *, full_refresh: bool, planned: b
         again=warehouse.scalar(f"SELECT count(*) FROM {tables.scratch('linkplan')} WHERE tries > 0", int),
         refused=refused.still_wanted(tables),
         left=left(tables),
+        came_back=0 if model_now is None else _came_back(tables, model_now),
     )
 
 
@@ -148,19 +158,6 @@ def coming_links(tables: SyncTables) -> str:
 def _wanted(tables: SyncTables, planned: bool) -> str:
     """The pairs that the model names, with the ids of both records as far as they are known."""
     spec = tables.spec
-    named = [
-        f"""
-        SELECT
-            {tables.source_key("m")} AS key,
-            {literal(a.to)} AS to_sync,
-            CAST({int(a.type)} AS BIGINT) AS type,
-            {literal(a.object)} AS object,
-            CAST(m.{ident(a.by)} AS VARCHAR) AS to_key
-        FROM {tables.model} m
-        WHERE {named_by(f"m.{ident(a.by)}")} IS NOT NULL
-        """
-        for a in spec.associate
-    ]
     ids = [
         f"""
         SELECT {literal(to)} AS to_sync, key AS to_key, destination_id AS to_id
@@ -175,20 +172,40 @@ def _wanted(tables: SyncTables, planned: bool) -> str:
     return f"""
         SELECT {distinct}
             d.key, d.to_sync, d.type, d.object, d.to_key, n.destination_id AS from_id, t.to_id
-        FROM ({" UNION ALL ".join(named)}) d
+        FROM ({_named(tables, spec.relation)}) d
         LEFT JOIN {ids_of(tables, spec.name, planned=planned)} n ON n.key = d.key
         LEFT JOIN ({" UNION ALL ".join(ids) or nobody}) t ON t.to_sync = d.to_sync AND t.to_key = d.to_key
         """
 
 
-def _removals(tables: SyncTables, planned: bool) -> str:
+def _named(tables: SyncTables, model: Relation) -> str:
+    """A SELECT of the pairs that a model names."""
+    return " UNION ALL ".join(
+        f"""
+        SELECT
+            {tables.source_key("m")} AS key,
+            {literal(a.to)} AS to_sync,
+            CAST({int(a.type)} AS BIGINT) AS type,
+            {literal(a.object)} AS object,
+            CAST(m.{ident(a.by)} AS VARCHAR) AS to_key
+        FROM {table(model)} m
+        WHERE {named_by(f"m.{ident(a.by)}")} IS NOT NULL
+        """
+        for a in tables.spec.associate
+    )
+
+
+def _removals(tables: SyncTables, planned: bool, model_now: Relation | None) -> str:
     """Links of ours that the model does not name any more, or that join ids of yesterday. Whoever left the model keeps
-    them, unless who left is to be cleared; and so does whoever is to be linked to a record that is not there yet: a
-    name that nobody has there takes nobody off the list where he is."""
+    them, unless who left is to be cleared; and so does whoever is to be linked to a record that is not there yet, or
+    not any more: a name that nobody has there takes nobody off the list where he is."""
     spec, wanted = tables.spec, tables.scratch("wanted")
     in_model = f"SELECT DISTINCT CAST({ident(spec.key)} AS VARCHAR) AS key FROM {tables.model}"
     left = "TRUE" if spec.mode == "mirror" and spec.on_leave == "clear" else "m.key IS NOT NULL"
     kept = "AND r.state <> 'linked'" if spec.mode == "insert" else ""
+    named_again = ""
+    if model_now is not None:
+        named_again = f"AND NOT EXISTS (SELECT 1 FROM ({_named(tables, model_now)}) b WHERE {_one_link('b', 'r')})"
     # Joins, for Snowflake takes a correlated EXISTS only as a condition of its own in WHERE.
     return f"""
         SELECT
@@ -214,7 +231,10 @@ def _removals(tables: SyncTables, planned: bool) -> str:
             ON o.from_id = r.from_id AND o.to_id = r.to_id AND o.object = k.object
         LEFT JOIN ({in_model}) m ON m.key = r.key
         LEFT JOIN ({_not_there(tables, planned)}) u ON u.key = r.key AND u.to_sync = r.to_sync AND u.type = r.type
-        WHERE ((w.key IS NULL AND u.key IS NULL AND {left}) OR w.from_id <> r.from_id OR w.to_id <> r.to_id) {kept}
+        LEFT JOIN ({_not_made(tables)}) g ON g.key = r.key AND g.to_sync = r.to_sync AND g.type = r.type
+        WHERE (g.key IS NULL OR r.state IN ('rejected', 'accepted'))
+            AND ((w.key IS NULL AND u.key IS NULL AND {left}) OR w.from_id <> r.from_id OR w.to_id <> r.to_id) {kept}
+            {named_again}
         """
 
 
@@ -229,6 +249,37 @@ def _not_there(tables: SyncTables, planned: bool) -> str:
             SELECT DISTINCT key, to_sync, type
             FROM {tables.scratch("wanted")}
             WHERE to_id IS NULL {" ".join(comes)}
+        """
+
+
+def _came_back(tables: SyncTables, model_now: Relation) -> int:
+    """Links of ours that the saved plan would remove, and that the model names again."""
+    return tables.warehouse.scalar(
+        f"""
+        SELECT count(*)
+        FROM {tables.links} r
+        JOIN ({_named(tables, model_now)}) b ON {_one_link("b", "r")}
+        LEFT JOIN {tables.scratch("wanted")} w ON {_one_link("w", "r")}
+        WHERE {_MAY_STAND} AND w.key IS NULL
+        """,
+        int,
+    )
+
+
+def _one_link(one: str, other: str) -> str:
+    """Whether two rows are about one link, whatever the ids of its records are."""
+    return " AND ".join(f"{one}.{c} = {other}.{c}" for c in ("key", "to_sync", "type", "to_key"))
+
+
+def _not_made(tables: SyncTables) -> str:
+    """Whose link can't be made now, by kind of link: nothing stands under the id of the other record, or it was refused
+    and waits. Until then the link that it is to take the place of stands."""
+    return f"""
+            SELECT DISTINCT w.key, w.to_sync, w.type
+            FROM {tables.scratch("wanted")} w
+            LEFT JOIN {tables.scratch("linkends")} e ON e.to_sync = w.to_sync AND e.id = w.to_id
+            LEFT JOIN {tables.scratch("linkwaiting")} r ON {same("r", "w")}
+            WHERE e.id IS NOT NULL OR r.key IS NOT NULL
         """
 
 

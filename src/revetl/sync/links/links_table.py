@@ -63,6 +63,7 @@ class LinkCounts:
     left: int = 0  # stand there, and `associate` does not name their kind any more
     standing: int = 0  # went along to another id, or stood there already: only remembered
     kept: int = 0  # a person chose another on the record that has another id today: left so
+    came_back: int = 0  # a saved plan would remove them, and the model names them again: left as they are
     reads: int = 0  # requests to see where ids of ours lead today, and what stands there: of the plan, and of its run
 
     @property
@@ -106,12 +107,14 @@ class FoundLink(NamedTuple):
 
 
 def prepare(tables: SyncTables) -> None:
-    """Makes the table, or gives one of an earlier version the columns that it lacks. Safe to repeat."""
+    """Makes the table, or gives one of an earlier version the columns that it lacks; and the scratch table `linkends`,
+    empty: ids of other records under which nothing stands (`today`). Safe to repeat."""
     create_table(tables.warehouse, tables.relation("links"), _COLUMNS)
     present = {c.name for c in tables.warehouse.columns(tables.relation("links"))}
     for name, type_ in _COLUMNS:
         if name not in present:
             tables.warehouse.execute(f"ALTER TABLE {tables.links} ADD COLUMN {ident(name)} {type_}")
+    tables.new_scratch("linkends", "(to_sync VARCHAR, id VARCHAR)")
 
 
 def forget(tables: SyncTables) -> int:

@@ -21,7 +21,7 @@ from itertools import groupby
 from revetl.clock import naive
 from revetl.destinations.base import Destination, Pair
 from revetl.errors import CallError, Rejected
-from revetl.model import Outcome, RunRecord, Status, SyncSpec
+from revetl.model import Outcome, Relation, RunRecord, Status, SyncSpec
 from revetl.state import runs
 from revetl.state.sync_tables import SyncTables
 from revetl.sync.batching import ask_in_batches
@@ -38,8 +38,9 @@ _Write = Callable[[str, str, int, Sequence[Pair]], Awaitable[list[Outcome]]]
 @dataclass(slots=True)
 class LinkReport:
     """Of one run, in links. `matched` stood there already; `kept`: a person chose another; `waiting` lack a record at
-    the destination; `unresolved`: of them, column → those whose other record was looked for by a field; `refused` wait
-    after this run, error code → how many; `not_sent` because the run stopped."""
+    the destination; `came_back`: a saved plan would remove them, and the model names them again; `unresolved`: of those
+    that wait, column → how many whose other record was looked for by a field; `refused` wait after this run, error
+    code → how many; `not_sent` because the run stopped."""
 
     linked: int = 0
     matched: int = 0
@@ -48,6 +49,7 @@ class LinkReport:
     rejected: int = 0
     unknown: int = 0
     waiting: int = 0
+    came_back: int = 0
     unresolved: dict[str, int] = field(default_factory=dict)
     refused: dict[str, int] = field(default_factory=dict)
     not_sent: int = 0
@@ -82,12 +84,19 @@ class _Stretch:
 
 
 async def send(
-    run: SyncRun, destination: Destination, record: RunRecord, *, full_refresh: bool, chunk_rows: int = _CHUNK
+    run: SyncRun,
+    destination: Destination,
+    record: RunRecord,
+    *,
+    full_refresh: bool,
+    model_now: Relation | None = None,
+    chunk_rows: int = _CHUNK,
 ) -> LinkReport:
-    """Brings the links to what the model says. Safe to repeat, and to repeat after a crash at any point; where the
-    connection is lost it begins again by itself, and what was sent and not checkpointed is sent again."""
+    """Brings the links to what the model says. `model_now`: the model, where the run reads them from a saved plan. Safe
+    to repeat, and to repeat after a crash at any point; where the connection is lost it begins again by itself, and
+    what was sent and not checkpointed is sent again."""
     written = LinkReport()
-    return await again(run.ctx, lambda: _bring(run, destination, record, written, full_refresh, chunk_rows))
+    return await again(run.ctx, lambda: _bring(run, destination, record, written, full_refresh, model_now, chunk_rows))
 
 
 async def _bring(
@@ -96,14 +105,16 @@ async def _bring(
     record: RunRecord,
     written: LinkReport,
     full_refresh: bool,
+    model_now: Relation | None,
     chunk_rows: int,
 ) -> LinkReport:
     """`written` counts what is checkpointed, also by an attempt that broke off."""
     await run.on_tables(_prepare)
     try:
-        counts, start = await _compared(run, destination, full_refresh)
+        counts, start = await _compared(run, destination, full_refresh, model_now)
     except CallError as e:
         return replace(written, error=e)
+    written.came_back = counts.came_back
     if counts.link:
         await check_types(run.spec, destination)
     total = counts.link + counts.unlink
@@ -173,14 +184,16 @@ def _prepare(tables: SyncTables) -> None:
     following.follow(tables)
 
 
-async def _compared(run: SyncRun, destination: Destination, full_refresh: bool) -> tuple[LinkCounts, int]:
+async def _compared(
+    run: SyncRun, destination: Destination, full_refresh: bool, model_now: Relation | None
+) -> tuple[LinkCounts, int]:
     """The counts, and the first line that has to be sent."""
     await follow_moved(run, destination)
     now = run.ctx.clock.now()
-    counts = await run.on_tables(comparison.compare, now, full_refresh=full_refresh)
+    counts = await run.on_tables(comparison.compare, now, full_refresh=full_refresh, model_now=model_now)
     if counts.changes and await today.learn(run, destination):
         await follow_moved(run, destination)
-        counts = await run.on_tables(comparison.compare, now, full_refresh=full_refresh)
+        counts = await run.on_tables(comparison.compare, now, full_refresh=full_refresh, model_now=model_now)
     return counts, await run.on_tables(_begin)
 
 

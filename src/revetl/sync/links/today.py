@@ -3,14 +3,15 @@ its row was last sent, and an unchanged row is read by nothing else.
 
 What is found is remembered where ids that lead elsewhere are (`references.references_table`): `record_ids` takes it
 from there, and our links follow to the record that is left (`following`). An id under which nothing stands is sent as
-it is, so that the destination's refusal waits by name.
+it is, so that the destination's refusal waits by name; the link that it was to take the place of is then not removed
+(`comparison`).
 
 The destination is away → the error leaves as it is, and nothing was sent. Safe to repeat.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from revetl.destinations.base import Destination
@@ -25,12 +26,12 @@ from revetl.warehouse.sql import literal
 
 
 async def learn(run: SyncRun, destination: Destination) -> bool:
-    """After a comparison. Whether one of the ids leads to another record today, so that it has to be compared again.
-    What the present plan writes was read by it. Memory holds one chunk."""
+    """After a comparison. Whether one of the ids leads to another record today, or to none where a link was to be made,
+    so that it has to be compared again. What the present plan writes was read by it. Memory holds one chunk."""
     if not isinstance(destination, ReadsBack):
         return False
     await run.on_tables(references_table.prepare)
-    moved = False
+    changed = False
     for end in _ends(run.spec):
         await run.on_tables(_choose, end)
         low = 0
@@ -42,10 +43,13 @@ async def learn(run: SyncRun, destination: Destination) -> bool:
             led = {id_: now for id_, now in led.items() if now != id_}
             if led:
                 await run.on_tables(_remember, end, led)
-                moved = True
+            gone = [] if end.own else [id_ for id_ in ids if id_ not in stands]
+            if gone:
+                await run.on_tables(_note_gone, end, gone)
+            changed |= bool(led or gone)
             low += references_table.CHUNK_ROWS
         await run.on_tables(SyncTables.drop_scratch, "named")
-    return moved
+    return changed
 
 
 async def requests(run: SyncRun, destination: Destination) -> int:
@@ -98,6 +102,13 @@ def _ids(tables: SyncTables, end: _End) -> str:
         read = f"SELECT p.key FROM {tables.plan} p WHERE coalesce(p.outcome, 'ok') = 'ok'"
         return f"SELECT DISTINCT l.from_id AS value {sent} AND l.key NOT IN ({read})"
     return f"SELECT DISTINCT l.to_id AS value {sent} AND l.to_sync = {literal(end.sync)}"
+
+
+def _note_gone(tables: SyncTables, end: _End, gone: Sequence[str]) -> None:
+    import pyarrow as pa  # where it is used: completion reads this module's neighbours
+
+    rows = {"to_sync": pa.array([end.sync] * len(gone), pa.string()), "id": pa.array(gone, pa.string())}
+    tables.warehouse.append(tables.scratch_relation("linkends"), pa.table(rows))
 
 
 def _remember(tables: SyncTables, end: _End, led: Mapping[str, str]) -> None:

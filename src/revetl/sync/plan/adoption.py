@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from revetl.state.outcomes import EXISTS_BY_NOW, NO_IDENTITY
 from revetl.state.sync_tables import SyncTables
-from revetl.sync.plan import unsearched
+from revetl.sync.plan import found_holders, unsearched
 from revetl.sync.plan.line_decisions import decide_lines, withhold_unreachable
 from revetl.sync.plan.same_record import clears
 from revetl.warehouse.sql import ident, literal
@@ -33,6 +33,7 @@ def decide(tables: SyncTables, *, searched: bool) -> int:
         _withhold_nameless(tables)
         _withhold_twins(tables)
         _withhold_taken(tables)
+        found_holders.decide(tables)
         _hand_over(tables)
         absent = _leave_out_absent(tables) if tables.spec.mode == "update" else 0
         if tables.spec.mode == "insert":
@@ -66,11 +67,14 @@ def withhold_existing(tables: SyncTables) -> None:
 
 def _adopt(tables: SyncTables) -> None:
     plan = tables.plan
+    by_further = literal(f"found by a further {tables.spec.match_on}: the main one there is ")
+    note = f"coalesce({by_further} || f.further, {plan}.note)"
     tables.warehouse.execute(
         f"""
         UPDATE {plan}
         SET
             destination_id = f.destination_id,
+            note = CASE WHEN {plan}.op = 'delete' THEN {plan}.note ELSE {note} END,
             adopted = {plan}.op = 'create',
             op = CASE WHEN {plan}.op = 'create' THEN 'update' ELSE {plan}.op END,
             changed_fields = CASE WHEN {plan}.op = 'delete' THEN '[]' ELSE f.changed_fields END,
@@ -141,7 +145,6 @@ def _withhold_twins(tables: SyncTables) -> None:
 
 def _withhold_taken(tables: SyncTables) -> None:
     """An adopted record may belong to another key of ours. A key that is still in the model keeps it."""
-    the_record = literal(f"the record with its {tables.spec.match_on or tables.spec.key_property} is kept by ")
     holders = f"""
         SELECT p.ordinal, min(n.key) AS holder
         FROM {tables.plan} p
@@ -153,8 +156,8 @@ def _withhold_taken(tables: SyncTables) -> None:
     decide_lines(
         tables,
         "rejected",
-        note=f"{the_record} || t.holder || ' of this model'",
-        reason="HELD_BY_ANOTHER_KEY",
+        note=f"{found_holders.kept_by(tables)} || t.holder || ' of this model'",
+        reason=found_holders.HELD_BY_ANOTHER_KEY,
         where=f"t.ordinal = {tables.plan}.ordinal",
         joined=f"({holders}) t",
     )

@@ -31,7 +31,7 @@ from revetl.destinations.capabilities import LooksUp
 from revetl.model import Scalar
 from revetl.state.sync_tables import SyncTables
 from revetl.sync.batching import ask_in_batches, cut
-from revetl.sync.plan import adoption, handovers, key_property, multi_select, twin_keys, unsearched
+from revetl.sync.plan import adoption, found_holders, handovers, key_property, multi_select, twin_keys, unsearched
 from revetl.sync.plan.equal_forms import is_null
 from revetl.sync.sync_run import SyncRun
 from revetl.warehouse.cells import plain
@@ -50,6 +50,9 @@ _FOUND = (
     ("empty", "BOOLEAN"),  # there is no present match_on value; else one without an identity has no form there
     ("main", "BOOLEAN"),  # what was found has the present match_on value as its main one, not as a further one
     ("keyed", "BOOLEAN"),  # what was found holds our key
+    ("main_form", "VARCHAR"),  # its main match_on value, in the destination's normal form
+    ("further", "VARCHAR"),  # that value as it stands there, where the record was found by a further one
+    ("stands_key", "VARCHAR"),  # the key of ours that it holds
 )
 _NEW = "destination_id IS NULL"
 _CREATES = f"{_NEW} AND op = 'create' AND outcome IS NULL"
@@ -93,6 +96,7 @@ async def _match(run: SyncRun, destination: Destination, multi: frozenset[str], 
             await run.on_tables(unsearched.withhold_unmatchable)
         return 0
     await _find(run, destination, _NEW, multi)
+    await found_holders.find(run, destination)
     return await run.on_tables(partial(adoption.decide, searched=searched))
 
 
@@ -111,6 +115,7 @@ async def _find(run: SyncRun, destination: Destination, which: str, multi: froze
     """Fills the scratch table `found`, for the lines of the condition `which`."""
     columns = ", ".join(f"{name} {type_}" for name, type_ in _FOUND)
     await run.on_tables(SyncTables.new_scratch, "found", f"({columns})")
+    await run.on_tables(found_holders.prepare)
     chunks = await run.on_tables(_stream, which)
     while lines := await run.on_tables(_next_lines, chunks):
         rows = await _look_up(run, destination, lines, multi)
@@ -154,25 +159,35 @@ async def _look_up(
     earlier = {
         matches[f].destination_id for line, values in asked if len(values) > 1 for _, f in values if f in matches
     }
+    await found_holders.note_former(run, [*matches.values()])
     owners = await run.on_tables(_owners, earlier | {match.destination_id for match in keyed.values()})
+    lost = {
+        matches[f].destination_id for line, values in asked if line.op == "update" for _, f in values if f in matches
+    }
+    held = {id_: (key, form_of(value)) for id_, key, value in await run.on_tables(_held, lost)}
     rows = []
     for line, values in asked:
         present = line.fields[match_on]
         empty = present is None or present == ""
         identity = None if empty else form_of(present)
-        found = [matches[form] for _, form in values if form in matches]
+        theirs = {form for _, form in values if form in matches and _is_held(held, line, matches[form], form)}
+        found = [matches[form] for _, form in values if form in matches and form not in theirs]
         by_key = keyed.get(line.key)
         own = [m for m in [*found, by_key] if m and owners.get(m.destination_id, line.key) == line.key]
-        match = own[-1] if own else matches.get(identity or "")
-        present_match = matches.get(identity or "")
+        present_match = None if identity in theirs else matches.get(identity or "")
+        match = own[-1] if own else present_match
         by_present = match is not None and present_match is not None and _is_one(match, present_match)
         asked_for = isinstance(destination, LooksUp) and (bool(values) or found_by_key is not None)
         is_keyed = match is not None and match is by_key
         ours = line.in_doubt or is_keyed
         difference = _difference(tables, destination, _merged(line, match, multi), match, by_present, ours=ours)
         stands = None if match is None else match.fields.get(match_on)
-        main = by_present and stands is not None and form_of(stands) == identity
-        rows.append((line.ordinal, identity, *difference, asked_for, empty, main, is_keyed))
+        main_form = None if stands is None or stands == "" else form_of(stands)
+        main = by_present and main_form == identity
+        further = str(stands) if by_present and main_form is not None and not main else None
+        key = match.fields.get(spec.key_property) if match is not None and spec.key_property else None
+        of_match = (main, is_keyed, main_form, further, None if key is None else str(key))
+        rows.append((line.ordinal, identity, *difference, asked_for, empty, *of_match))
     return rows
 
 
@@ -194,6 +209,33 @@ def _owners(tables: SyncTables, ids: Collection[str]) -> dict[str, str]:
         )
         owners |= {str(id_): str(key) for id_, key in rows}
     return owners
+
+
+def _held(tables: SyncTables, ids: Collection[str]) -> list[tuple[str, str, Scalar]]:
+    """(id, key, the `match_on` value that it is known by) of keys in the model."""
+    if tables.spec.match_on is None or tables.by_id:
+        return []
+    held: list[Any] = []
+    for batch in cut([*ids], _IDS_AT_ONCE):
+        held += tables.warehouse.rows(
+            f"""
+            SELECT n.destination_id, n.key, n.{ident(tables.match_field.stored)}
+            FROM {tables.snapshot} n
+            JOIN {tables.source} m ON {tables.source_key("m")} = n.key
+            WHERE n.destination_id IN ({", ".join("?" for _ in batch)})
+            """,
+            batch,
+        )
+    return [(str(id_), str(key), value) for id_, key, value in held]
+
+
+def _is_held(held: Mapping[str, tuple[str, str | None]], line: _NewLine, match: RecordMatch, form: str) -> bool:
+    """Of a line whose record is gone: whether what has its value is the record of another key, which is known by that
+    very value and gives it up in this plan, or has taken it over. Nobody merged the two."""
+    if line.op != "update" or match.destination_id not in held:
+        return False
+    key, value = held[match.destination_id]
+    return key != line.key and value == form
 
 
 def _merged(line: _NewLine, match: RecordMatch | None, multi: frozenset[str]) -> _NewLine:

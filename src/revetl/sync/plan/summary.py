@@ -158,3 +158,4 @@ class PlanSummary(RecordCounts, FieldCounts):
     consequences: list[str] = field(default_factory=list)  # hold for every run alike: what it can't do, metadata
     basis: PlanBasis = field(default_factory=PlanBasis)  # what was seen at the destination, and what is assumed
     violations: list[GuardrailViolation] = field(default_factory=list)  # guardrails that it breaks
+    refused_access: list[str] = field(default_factory=list)  # the account would refuse what it sends

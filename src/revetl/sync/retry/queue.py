@@ -134,8 +134,9 @@ class QueueFilter:
 
 @dataclass(frozen=True, slots=True)
 class QueuedRecords:
-    """Records that wait for one reason. `message`: one of their `messages` different ones, for example. `keys`: a few
-    of the records, the smallest. `by_itself`: they are tried again though their rows stay as they are."""
+    """Records that wait for one reason. `message`: one of their `messages` different ones, for example, and
+    `other_message` the second where there are two. `keys`: a few of the records, the smallest. `by_itself`: they are
+    tried again though their rows stay as they are."""
 
     status: str
     code: str | None
@@ -144,6 +145,7 @@ class QueuedRecords:
     keys: tuple[str, ...]
     messages: int
     by_itself: bool = False
+    other_message: str | None = None
 
 
 def waiting(tables: SyncTables, which: QueueFilter, *, most_keys: int = 3) -> list[QueuedRecords]:
@@ -157,7 +159,8 @@ def waiting(tables: SyncTables, which: QueueFilter, *, most_keys: int = 3) -> li
             min(message),
             count(*),
             count(DISTINCT coalesce(message, '')),
-            count(*) FILTER (WHERE in_row) = count(*)
+            count(*) FILTER (WHERE in_row) = count(*),
+            max(message)
         FROM {tables.rejected}
         WHERE {condition}
         GROUP BY status, error_code
@@ -166,7 +169,7 @@ def waiting(tables: SyncTables, which: QueueFilter, *, most_keys: int = 3) -> li
         params,
     )
     out = []
-    for status, code, message, n, messages, in_row in found:
+    for status, code, message, n, messages, in_row, last in found:
         keys = tables.warehouse.rows(
             f"""
             SELECT key
@@ -180,7 +183,8 @@ def waiting(tables: SyncTables, which: QueueFilter, *, most_keys: int = 3) -> li
         reason = (None if code is None else str(code), None if message is None else str(message))
         named = tuple(str(k) for (k,) in keys)
         again = by_itself(status, in_row)
-        out.append(QueuedRecords(str(status), *reason, int(str(n)), named, int(str(messages)), again))
+        other = str(last) if messages == 2 and last != message else None
+        out.append(QueuedRecords(str(status), *reason, int(str(n)), named, int(str(messages)), again, other))
     return out
 
 

@@ -296,7 +296,10 @@ class RollbackJudge:
         self, row: KnownRow, match: RecordMatch | None, by_value: Mapping[str, RecordMatch]
     ) -> Iterator[RollbackVerdict]:
         if match is not None:
-            yield self._left(row, f"stands there again as {match.destination_id}", match)
+            # The delete that had nothing to do names the record that is left, so the ids alone do not tell.
+            merged = match.former_ids or match.destination_id != row["destination_id"]
+            said = "merged into record {} there" if merged else "stands there again as {}"
+            yield self._left(row, said.format(match.destination_id), match)
             return
         if not self._choices.recreate_archived:
             yield self._left(row, ARCHIVED)

@@ -1,5 +1,6 @@
-"""The sagas that stopped in one command, and which syncs are therefore not begun: their own, and those that name
-records of one. All others go on. What stopped a saga is raised once they have: the command ends with the gravest code.
+"""What stopped in one command, and which syncs are therefore not begun: of a saga its own, and those that name records
+of one that stopped; of a destination that is away or refuses the credentials all. All others go on. What stopped a sync
+or a saga is raised once they have: the command ends with the gravest code.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from revetl.usecases import exit_codes
 
 
 @dataclass(slots=True)
-class StoppedSagas:
-    """`syncs`: sync that belongs to a stopped saga, or names records of one that does → why it is not begun."""
+class StoppedSyncs:
+    """`syncs`: sync that stopped, or depends on one that did → why it is not begun."""
 
     syncs: dict[str, str] = field(default_factory=dict)
     errors: list[RevetlError] = field(default_factory=list)
@@ -28,11 +29,27 @@ class StoppedSagas:
         if error is not None:
             self.errors.append(error)
 
+    def stop_sync(self, spec: SyncSpec, later: Iterable[SyncSpec], error: RevetlError | None, *, whole: bool) -> None:
+        """`later`: the syncs after it, in their order. `error`: raised by `raise_worst`; None where its report has it.
+        `whole`: what stopped it holds for every sync of its destination."""
+        why = f"{spec.name} stopped"
+        self.stop([spec.name], why, error)
+        depends, objects = {spec.name}, {(spec.destination, spec.object)}
+        for other in later:
+            looks_up = {(other.destination, object_) for object_, _ in other.looked_up}
+            if (whole and other.destination == spec.destination) or depends & other.named_syncs or objects & looks_up:
+                self.stop([other.name], why)
+                depends.add(other.name)
+                objects.add((other.destination, other.object))
+
     def holds_up(self, spec: SyncSpec, members: Iterable[SyncSpec] = ()) -> bool:
         """Whether this sync is not begun. Asked in the order in which syncs run. `members`: of a saga of its own that
         is not begun yet: it begins only where each of them can."""
         if spec.name not in self.syncs:
             for member in (spec, *members):
+                if member.name in self.syncs:
+                    self.syncs[spec.name] = f"{self.syncs[member.name]}, and it stands or falls with {member.name}"
+                    break
                 if (named := next((sync for sync in sorted(member.named_syncs) if sync in self.syncs), None)) is None:
                     continue
                 whose = "" if member is spec else f" by {member.name}, which it stands or falls with,"
