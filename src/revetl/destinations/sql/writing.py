@@ -45,9 +45,9 @@ class _Standing:
 class BatchInTransaction:
     """`apply` gives one outcome per change. SqlFailure: nothing of the transaction may be committed.
 
-    `altered`: table and id → the key of the record, of rows that were created and whose value of `match_on` the database
-    altered on the way in. It outlives the batch: another record may be sent with the value that stands there now, which
-    the plan could not foresee. Of two records with one value the plan has withheld the second already.
+    `altered`: table and id → the key of the record, of rows that were created and whose value of `match_on` the
+    database altered on the way in. It outlives the batch: another record may be sent with the value that stands there
+    now, which the plan could not foresee. Of two records with one value the plan has withheld the second already.
     """
 
     def __init__(
@@ -198,9 +198,8 @@ class BatchInTransaction:
         return self._created.get(text) or self._altered.get((self._table.name, text))
 
     def _exists(self, row: _Row, holder: str | None) -> Outcome:
-        assert self._key is not None
         whose = "another row" if holder is None else f"{holder} of this model"
-        message = f"to the database its {self._key.name} is equal to that of {whose}, which is not overwritten"
+        message = f"to the database its {self._key.name if self._key else 'key'} is equal to that of {whose}, which is not overwritten"
         return _refused(row.change, message, "EXISTS")
 
     def _insertion(self, rows: Sequence[_Row]) -> tuple[str, list[Any]]:
