@@ -199,7 +199,8 @@ class BatchInTransaction:
 
     def _exists(self, row: _Row, holder: str | None) -> Outcome:
         whose = "another row" if holder is None else f"{holder} of this model"
-        message = f"to the database its {self._key.name if self._key else 'key'} is equal to that of {whose}, which is not overwritten"
+        name = self._key.name if self._key else "key"
+        message = f"to the database its {name} is equal to that of {whose}, which is not overwritten"
         return _refused(row.change, message, "EXISTS")
 
     def _insertion(self, rows: Sequence[_Row]) -> tuple[str, list[Any]]:
