@@ -285,6 +285,25 @@ def test_a_target_that_cant_be_written_is_refused_before_anything_is_asked(
     assert (root / "leads.csv").read_text(encoding="utf-8") == leads()
 
 
+@pytest.mark.parametrize("source", ["leads.rejects.csv", "leads.partial.csv"])
+def test_a_list_with_the_name_of_a_file_beside_the_output_is_left_as_it_is(
+    root: Path, capsys: pytest.CaptureFixture[str], source: str
+) -> None:
+    text = leads(1) + "one,cell,too,many,here,in,this,row\n"
+    (root / source).write_text(text)
+    assert shell.run(["enrich", source, "-w", "contact_profile", "-o", "leads.csv", "--yes"]) == 2
+    assert "the list itself" in capsys.readouterr().err
+    assert (root / source).read_text() == text
+    assert not (root / "leads.csv").exists()
+
+
+def test_rejects_and_the_enriched_list_are_two_files(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (root / "in.csv").write_text(leads(1))
+    words = ["enrich", "in.csv", "-w", "contact_profile", "-o", "out.csv", "--rejects", "out.csv", "--yes"]
+    assert shell.run(words) == 2
+    assert "--rejects" in capsys.readouterr().err
+
+
 def test_a_header_alone_and_a_name_that_comes_twice_are_kept(root: Path) -> None:
     write(root / "leads.csv", "first name,last name,domain,domain\n")
     assert shell.run(["enrich", "leads.csv", "-o", "out.csv", "--yes"]) == 0
