@@ -184,7 +184,7 @@ class RowReader:
 
     def __call__(self, row: Sequence[Any]) -> dict[str, str | None]:
         country = None if self._country is None else plain(row[self._country])
-        found = {}
+        found: dict[str, str | None] = {}
         for column, (name, place) in self._cells.items():
             fillers = self._placeholders[name]
             is_address = name in DOMAINS and (column, place) in self._domains
