@@ -58,6 +58,20 @@ def test_a_delimiter_inside_quotes_parts_nothing(tmp_path: Path) -> None:
     assert read(tmp_path / "list.csv", text.encode())[0] == ("Person (Last, First, M, Jr, Sr)", "Email")
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Name;Email;Address\nJane Doe;j@acme.example;12 Main St, Apt 4, Springfield, IL, USA\n",
+        "Name;Email;Address\n" + "Jane Doe;j@acme.example;12 Main St, Apt 4, Springfield, IL, USA\n" * 9,
+        "Leads, all of them, of May\nName;Email;Address\nJane;j@acme.example;a, b, c, d, e\nJoe;k@acme.example;\n",
+        "Name\tEmail\tAddress\nJane\tj@acme.example\t12 Main St, Apt 4, Springfield, IL\n",
+    ],
+)
+def test_commas_in_cells_do_not_part_a_list_that_something_else_parts(tmp_path: Path, text: str) -> None:
+    header, rows = read(tmp_path / "list.csv", text.encode())
+    assert (header, rows[0][1]) == (("Name", "Email", "Address"), "j@acme.example")
+
+
 def test_what_the_caller_says_goes_before_what_is_found(tmp_path: Path) -> None:
     assert read(tmp_path / "a.csv", b"a;b,c\n1;2,3\n", delimiter=";")[0] == ("a", "b,c")
     assert read(tmp_path / "b.csv", "Ime,b\nŠime,1\n".encode("cp1250"), encoding="cp1250")[1] == [("Šime", "1")]

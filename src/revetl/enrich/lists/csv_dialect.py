@@ -66,7 +66,7 @@ def find_dialect(path: Path, encoding: str | None = None, delimiter: str | None 
     if said is not None:
         delimiter, above = delimiter or said[1], 1
     rest = lines[above:]
-    used = delimiter or max(_DELIMITERS, key=lambda d: max((_columns(line, d) for line in rest[:5]), default=0))
+    used = delimiter or max(_DELIMITERS, key=lambda d: _fits(rest, d))
     # Another delimiter that the caller names makes the line untrue.
     names_delimiter = said is not None and said[1] == used
     return CsvDialect(found, used, line_end, above + _lines_above(rest, used), has_mark, names_delimiter)
@@ -96,6 +96,15 @@ def _is_title(cells: Sequence[str]) -> bool:
     """Blank, one cell that is padded to the width of the table, or a word that no column is called by."""
     text = "".join(cells).strip()
     return not text or len(cells) > 1 or not is_header(text)
+
+
+def _fits(lines: Sequence[str], delimiter: str) -> tuple[float, int]:
+    """How many of the lines that hold something have as many columns as the first that it parts; and how many that are.
+    An address or a note may hold more commas than the list has columns, but seldom as many in each line, the header's
+    among them."""
+    counts = [_columns(line, delimiter) for line in lines if line.strip()]
+    first = next((n for n in counts if n), 0)
+    return (counts.count(first) / len(counts), first) if first else (0.0, 0)
 
 
 def _columns(line: str, delimiter: str) -> int:
