@@ -211,6 +211,26 @@ def test_a_full_name_is_two() -> None:
 
 
 @pytest.mark.parametrize(
+    ("cell", "first", "last"),
+    [
+        ("Ada King, PhD", "Ada", "King"),
+        ("Ada King Ph.D.", "Ada", "King"),
+        ("Martha Jones, MBA, CFA", "Martha", "Jones"),
+        ("John Smith, Jr.", "John", "Smith Jr."),
+        ("Smith, John, Jr.", "John", "Smith Jr."),
+        ("King, Ada, PhD", "Ada", "King"),
+        ("Dr. med. Ada King", "Ada", "King"),
+        ("Ada King (she/her)", "Ada", "King"),
+        ("Jane Doe 🚀", "Jane", "Doe"),
+        ("John Smith III", "John", "Smith III"),
+        ("PhD", None, None),
+    ],
+)
+def test_what_stands_after_a_name_is_no_name(cell: str, first: str | None, last: str | None) -> None:
+    assert split_name(cell) == (first, last)
+
+
+@pytest.mark.parametrize(
     ("header", "sample"),
     [
         (("Full Name", "Company"), ()),

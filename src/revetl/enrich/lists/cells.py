@@ -18,8 +18,10 @@ from revetl.enrich.lists.countries import country_code
 from revetl.enrich.lists.words import (
     FREE_MAIL_HOSTS,
     FREE_MAIL_NAMES,
+    GENERATIONS,
     NO_PLACEHOLDERS,
     PLACEHOLDERS,
+    POST_NOMINALS,
     SALUTATIONS,
     SHARED_HOSTS,
 )
@@ -34,6 +36,7 @@ _NO_WIDTH = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2
 _ADDRESS = re.compile(r"[^\s@<>()\[\],;:\"|]+@(?:[^\s@<>()\[\],;:\"|./]+\.)+[^\s@<>()\[\],;:\"|./\d]{2,}", re.UNICODE)
 _SCIENTIFIC = re.compile(r"[+-]?\d+(?:[.,]\d+)?[eE][+-]?\d+")
 # pandas and spreadsheets make a decimal of a number in a column with blanks.
+_IN_BRACKETS = re.compile(r"\([^()]*\)|\[[^\[\]]*\]")
 _WHOLE_FLOAT = re.compile(r"('?\+?\d+)\.0")
 _BETWEEN_NUMBERS = re.compile(r"[;,|/]|\s(?:or|oder|ou|o|y|et|e|und|and)\s", re.IGNORECASE)
 _LEAST_DIGITS = 6  # of one number among several
@@ -90,17 +93,32 @@ def canonical(
 
 
 def split_name(cell: object) -> tuple[str | None, str | None]:
-    """(first, last) of a full name: `Ada King`, `King, Ada`, `Dr. Ada King`. One word is a last name."""
+    """(first, last) of a full name: `Ada King`, `King, Ada`, `Dr. Ada King`, `Ada King, PhD`, `Ada King (she/her)`. One
+    word is a last name."""
     text = plain(cell)
     if text is None or is_placeholder("name", text):
         return None, None
-    if "," in text:
-        last, _, first = text.partition(",")
-        return plain(first), plain(last)
-    words = text.split()
-    while len(words) > 1 and words[0].casefold().rstrip(".") in SALUTATIONS:
+    text = _IN_BRACKETS.sub("", text)
+    parts = [part for part in map(str.strip, text.split(",")) if part and not _is_post_nominal(part)]
+    before, after = "".join(parts[:1]), parts[1:]
+    first = [part for part in after if _bare(part) not in GENERATIONS]
+    whole = " ".join([before, *(part for part in after if part not in first)])
+    if first:
+        return plain(" ".join(first)), plain(whole)
+    words = [word for word in whole.split() if any(map(str.isalnum, word))]
+    while len(words) > 1 and _bare(words[0]) in SALUTATIONS:
         words.pop(0)
-    return (" ".join(words[:1]) if len(words) > 1 else None), " ".join(words[1:] or words)
+    while len(words) > 2 and _is_post_nominal(words[-1]):
+        words.pop()
+    return (" ".join(words[:1]) if len(words) > 1 else None), " ".join(words[1:] or words) or None
+
+
+def _bare(word: str) -> str:
+    return word.casefold().replace(".", "").strip()
+
+
+def _is_post_nominal(text: str) -> bool:
+    return all(_bare(word) in POST_NOMINALS for word in text.split())
 
 
 def holds_profile_of_person(cell: object) -> bool:

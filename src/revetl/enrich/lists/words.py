@@ -67,6 +67,12 @@ NO_PLACEHOLDERS = {
     "country": frozenset({"na"}),
 }
 
+# Degrees and offices after a name, which are no part of it; and what parts a son from his father, which is.
+POST_NOMINALS = frozenset(
+    ["phd", "md", "mba", "cfa", "cpa", "esq", "jd", "dds", "rn", "pmp", "msc", "bsc", "cfp"]
+    + ["dvm", "pharmd", "edd", "dba", "llm", "llb", "cissp", "acca", "fca"]
+)
+GENERATIONS = frozenset(["jr", "sr", "ii", "iii", "iv"])
 SALUTATIONS = frozenset(
     [
         "dr",
@@ -78,6 +84,7 @@ SALUTATIONS = frozenset(
         "madam",
         "madame",
         "miss",
+        "med",
         "mister",
         "mlle",
         "mme",
