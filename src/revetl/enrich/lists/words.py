@@ -69,8 +69,30 @@ NO_PLACEHOLDERS = {
 
 # Degrees and offices after a name, which are no part of it; and what parts a son from his father, which is.
 POST_NOMINALS = frozenset(
-    ["phd", "md", "mba", "cfa", "cpa", "esq", "jd", "dds", "rn", "pmp", "msc", "bsc", "cfp"]
-    + ["dvm", "pharmd", "edd", "dba", "llm", "llb", "cissp", "acca", "fca"]
+    [
+        "acca",
+        "bsc",
+        "cfa",
+        "cfp",
+        "cissp",
+        "cpa",
+        "dba",
+        "dds",
+        "dvm",
+        "edd",
+        "esq",
+        "fca",
+        "jd",
+        "llb",
+        "llm",
+        "mba",
+        "md",
+        "msc",
+        "pharmd",
+        "phd",
+        "pmp",
+        "rn",
+    ]
 )
 GENERATIONS = frozenset(["jr", "sr", "ii", "iii", "iv"])
 SALUTATIONS = frozenset(
