@@ -377,3 +377,9 @@ def test_headers_as_people_and_exports_write_them(header: str, expected: int) ->
     if "URL" in names:
         assert match.inputs["linkedin_url"] == "URL"
         assert match.inputs["company_domain"] == "Email Address"
+
+
+@pytest.mark.parametrize("text", ["a." * 100_000, "a" * 200_000 + "@", "x@" + "a." * 100_000])
+def test_the_search_for_an_address_ends_in_a_cell_without_end(text: str) -> None:
+    """In time that is squared in its length this takes minutes."""
+    assert canonical("email", text) is None

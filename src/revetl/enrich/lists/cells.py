@@ -33,10 +33,16 @@ EntityKind = Literal["person", "company"]
 
 # Zero width: joiners and marks that a copy from a web page brings along.
 _NO_WIDTH = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]")
-_ADDRESS = re.compile(r"[^\s@<>()\[\],;:\"|]+@(?:[^\s@<>()\[\],;:\"|./]+\.)+[^\s@<>()\[\],;:\"|./\d]{2,}", re.UNICODE)
+# It begins where nothing of an address stands before it, and has the lengths of one, so that the search of a long cell
+# takes time in proportion to it.
+_ADDRESS = re.compile(
+    r"(?<![^\s@<>()\[\],;:\"|])[^\s@<>()\[\],;:\"|]{1,64}@"
+    r"(?:[^\s@<>()\[\],;:\"|./]{1,63}\.){1,10}[^\s@<>()\[\],;:\"|./\d]{2,63}",
+    re.UNICODE,
+)
 _SCIENTIFIC = re.compile(r"[+-]?\d+(?:[.,]\d+)?[eE][+-]?\d+")
-# pandas and spreadsheets make a decimal of a number in a column with blanks.
 _IN_BRACKETS = re.compile(r"\([^()]*\)|\[[^\[\]]*\]")
+# pandas and spreadsheets make a decimal of a number in a column with blanks.
 _WHOLE_FLOAT = re.compile(r"('?\+?\d+)\.0")
 _BETWEEN_NUMBERS = re.compile(r"[;,|/]|\s(?:or|oder|ou|o|y|et|e|und|and)\s", re.IGNORECASE)
 _LEAST_DIGITS = 6  # of one number among several
