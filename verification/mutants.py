@@ -73,7 +73,7 @@ MUTANTS = (
     Mutant("a record in doubt is looked for by its present value only", "sync/plan/matching.py", "*([earlier[i]] if doubts[i] or lost else [])", "*()"),
     Mutant("an outage is taken for a refusal of the records", "sync/apply/batch_writer.py", "            self.error = self.error or e\n            return False\n", "            outcomes = failed(batch, Status.OK, e)\n"),
     Mutant("a lost answer is taken for not applied", "sync/apply/batch_writer.py", "            outcomes = failed(batch, Status.UNKNOWN, e)\n        except CallError", "            outcomes = failed(batch, Status.REJECTED, e)\n        except CallError"),
-    Mutant("a stop drops outcomes that are not written yet", "sync/apply/applier.py", "self._waves.ended())\n", "self._waves.ended())\n        self._done = []\n"),
+    Mutant("a stop drops outcomes that are not written yet", "sync/apply/applier.py", "            self._take_in(Operation.UPDATE, ended)\n", "            self._take_in(Operation.UPDATE, ended)\n        self._done = []\n"),
     Mutant("a refresh that was stopped is forgotten", "sync/apply/checkpoint.py", "    if plan.full_refresh:\n", "    if False:\n", "machine"),
     Mutant("fill_blank writes over what stands there", "sync/plan/policies.py", '    if policy == "fill_blank":\n        return False\n', '    if policy == "fill_blank":\n        return True\n', "machine"),
     Mutant("a field that was kept is remembered as ours", "sync/plan/policies.py", "CASE WHEN k.verdict_{i} = 'kept' THEN {stands} ELSE {plan}.{after} END", "{plan}.{after}", "machine"),

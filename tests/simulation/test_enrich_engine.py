@@ -251,6 +251,14 @@ def test_a_vendor_whose_paid_answers_hold_nothing_is_left_alone():
     assert report.exit_code == 1
 
 
+def test_a_vendor_that_charges_more_than_its_file_says_is_left_alone():
+    warehouse = warehouse_with([person(n) for n in range(200)])
+    report = enrich(warehouse, providers(big=lambda i: miss("28"), small=lambda i: miss()))
+    assert "its file says at most" in report.unavailable["big.person"]
+    assert report.providers["big.person"].asked < 40
+    assert report.exit_code == 1
+
+
 def test_who_asked_to_be_forgotten_is_never_looked_up_again():
     warehouse = warehouse_with([person(1)])
     vendors = providers(big=lambda i: Answer("suppressed", 451, response={"who": "First1"}))

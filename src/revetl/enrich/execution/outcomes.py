@@ -42,6 +42,7 @@ class OutcomeRecorder:
         self._suppressed: list[Question] = []
         self._unavailable = 0
         self._usable = UsableAnswers()
+        self._reserved_usd = self._charged_usd = Decimal(0)  # of the calls that were answered with a charge
         self.unwritten: list[FinishedCall] = []
         self.gave_up: str | None = None
         self.failure: Exception | None = None
@@ -65,6 +66,9 @@ class OutcomeRecorder:
         else:
             outcome = self._unanswered(result)
         self._request_ids.pop(result.reserved.call.call_id, None)
+        if outcome.charged_usd:
+            self._reserved_usd += result.reserved.call.expected_usd
+            self._charged_usd += outcome.charged_usd
         follows = self._handler.needs_verification(values)
         self._settle(result.reserved.call.expected_usd, outcome.charged_usd, verification_follows=follows)
         self._report.asked += result.left
@@ -79,7 +83,18 @@ class OutcomeRecorder:
                 for question in self._suppressed:
                     self._handler.suppress(question)
             self.unwritten, self._suppressed = [], []
+            self.gave_up = self.gave_up or self._dearer_than_declared(written[-1].reserved.call.provider)
         return written
+
+    def _dearer_than_declared(self, provider: str) -> str | None:
+        """Why nobody should ask on: no budget holds where calls cost more than is reserved for them. Judged over whole
+        batches, since a vendor may charge one call for all of its batch."""
+        if self._charged_usd <= self._reserved_usd:
+            return None
+        return (
+            f"${self._charged_usd:,.2f} were charged where its file says at most ${self._reserved_usd:,.2f}; "
+            f"set the price of {provider} right in it"
+        )
 
     def kept(self, unsure: Sequence[ReservedCall]) -> list[KeptAnswer]:
         """What came and could not be written. Calls that are `unsure` never left."""
