@@ -110,7 +110,7 @@ class ServiceWorld:
 
         class _Project:
             name, target, waterfalls = "crm", "dev", {"contact_profile": object()}
-            manifest, state_schema = SimpleNamespace(model_names=list), "revetl"
+            manifest, state_schema = SimpleNamespace(model_names=list, nodes={}), "revetl"
 
             def open_warehouse(self) -> Any:
                 return Unclosed(world.warehouse)

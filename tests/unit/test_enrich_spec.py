@@ -141,7 +141,10 @@ def test_suppressions_name_nobody_and_hold_across_spellings_and_runs():
     assert {"email": " ada@acme.EXAMPLE"} in again
     assert {"first_name": "ADA", "last_name": "l", "company_domain": "acme.example", "email": "new@x.example"} in again
     assert {"email": "bob@acme.example"} not in again
-    assert "ada" not in str(warehouse.rows("SELECT * FROM revetl.suppressions")).lower()
+    stored = str(warehouse.rows("SELECT * FROM revetl.suppressions")).lower()
+    assert not any(
+        name in stored for name in ("ada@", "'ada'", "acme")
+    )  # its digests may hold three letters of anybody
 
 
 def test_another_suppression_key_is_refused():

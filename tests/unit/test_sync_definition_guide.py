@@ -18,7 +18,7 @@ PAGE = "docs/guides/sync-definition.md"
 PIECES = [(block.line, block.text) for block in blocks(PAGE)]
 OF_OTHERS = [("docs/guides/backup-and-restore.md", "yaml sync")]
 # Guides of their own have what is said of these.
-ELSEWHERE = {"renamed_from"}
+ELSEWHERE = {"renamed_from", "redirects"}
 
 
 @pytest.mark.parametrize(("line", "text"), PIECES, ids=[str(line) for line, _ in PIECES])

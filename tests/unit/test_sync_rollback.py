@@ -709,4 +709,4 @@ def test_a_group_of_the_queue_says_how_many_messages_it_has(bench: Bench) -> Non
     assert [(w.records, w.message, w.messages) for w in found] == [(3, "no number", 2)]
     screen = Console(file=io.StringIO(), width=80)
     show_waiting(screen, [RetryReport("fake__contacts", found)])
-    assert "s4, s5, s6: no number (and 1 other message(s))" in screen.file.getvalue()  # type: ignore[attr-defined]
+    assert "s4, s5, s6: no number; of others of them: too long" in screen.file.getvalue()  # type: ignore[attr-defined]
