@@ -10,6 +10,7 @@ import math
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import accumulate
@@ -95,11 +96,12 @@ def waterfall(order: Sequence[str]) -> WaterfallSpec:
 
 
 def play(worlds: int, batches: Sequence[int] = BATCHES) -> Tally:
-    """Each world in a process of its own, since nothing is shared between two."""
+    """Each world in a process of its own, since nothing is shared between two. A single one is played here."""
     together = Tally()
     seeds = range(FIRST_SEED, FIRST_SEED + worlds)
-    with truth(sum(batches)) as folder, ProcessPoolExecutor(PROCESSES) as pool:
-        for tally in pool.map(partial(play_world, folder, batches), seeds):
+    with truth(sum(batches)) as folder, ExitStack() as stack:
+        each = map if worlds == 1 else stack.enter_context(ProcessPoolExecutor(PROCESSES)).map
+        for tally in each(partial(play_world, folder, batches), seeds):
             together.runs += tally.runs
             together.guesses += tally.guesses
             together.over_greatest += tally.over_greatest
