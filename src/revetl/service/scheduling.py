@@ -25,6 +25,7 @@ from revetl.schedules.spec import Schedule
 from revetl.schedules.tables import LEASE, ScheduleTables
 from revetl.schedules.times import next_time
 from revetl.service.launching import INTERRUPTED, Launcher
+from revetl.service.waking_loop import WakingLoop
 from revetl.state import leases
 from revetl.usecases.schedule import Outlook
 from revetl.warehouse.base import Warehouse
@@ -89,7 +90,7 @@ class WorkerState:
     running: dict[str, DueRun] = field(default_factory=dict)
 
 
-class SchedulingWorker:
+class SchedulingWorker(WakingLoop):
     """`door` opens the warehouse for one look."""
 
     def __init__(
@@ -103,6 +104,7 @@ class SchedulingWorker:
         offload: Offload = asyncio.to_thread,
         watch: LookWatch | None = None,
     ) -> None:
+        super().__init__()
         self.state = WorkerState(f"{socket.gethostname()}-{secrets.token_hex(4)}")
         self._door, self._book, self._launcher, self._clock = door, book, launcher, clock
         self._options, self._offload, self._watch = options, offload, watch
@@ -110,42 +112,15 @@ class SchedulingWorker:
         self._created = False
         self._serving_since: datetime | None = None
         self._ended: list[DueRun] = []
-        self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._abandon = asyncio.Event()  # set: runs under way end in good order
-        self._wake = asyncio.Event()
         self._waits = True  # something is waited for, so the next look is soon
         self._next: datetime | None = None
         self._seen: list[Schedule] = []
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Until `stop`: then runs under way end in good order and are written down, and the lease is given back."""
-        waker = asyncio.create_task(self._wake_on(stop))
-        try:
-            while not stop.is_set():
-                self._wake.clear()
-                await self._step()
-                await self._rest(stop)
-        finally:
-            waker.cancel()
-            self._abandon.set()
-            if self._tasks:
-                await asyncio.gather(*self._tasks.values(), return_exceptions=True)
-            await self._leave()
-
-    async def _wake_on(self, stop: asyncio.Event) -> None:
-        await stop.wait()
-        self._wake.set()
-
-    async def _rest(self, stop: asyncio.Event) -> None:
+    def _patience_s(self) -> float:
         patience = _READ_PROJECT_S if self._options.lazy and not self._waits else self._options.poll_s
         if self._next is not None and (until := (self._next - self._clock.now()).total_seconds()) > 0:
             patience = min(patience, until)
-        if not stop.is_set():
-            try:
-                async with asyncio.timeout(patience):
-                    await self._wake.wait()
-            except TimeoutError:
-                pass
+        return patience
 
     def _needed(self) -> bool:
         """Whether a look can find anything. A file is not opened beside the run that works in it."""

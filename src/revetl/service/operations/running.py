@@ -29,6 +29,7 @@ from revetl.errors import LeaseError, RevetlError, WarehouseBusy
 from revetl.service.launching import INTERRUPTED, ended
 from revetl.service.operations.kinds import KINDS, LIST_FILE, PLAN_FILE, OperationKind, list_of_one, row_of
 from revetl.service.operations.tables import OperationStatus, OperationTable, ServiceOperation
+from revetl.service.waking_loop import WakingLoop
 from revetl.state import leases
 from revetl.subprocesses import start_python
 from revetl.warehouse.base import Warehouse
@@ -124,7 +125,7 @@ def _text(path: Path) -> str | None:
     return path.read_text("utf-8") if path.exists() else None
 
 
-class OperationRunner:
+class OperationRunner(WakingLoop):
     """`door` opens the warehouse for a moment. `exclusive`: it is a file, which an operation needs for itself."""
 
     def __init__(
@@ -138,6 +139,7 @@ class OperationRunner:
         lazy: bool = True,
         offload: Offload = asyncio.to_thread,
     ) -> None:
+        super().__init__()
         self._door, self._process, self._clock, self._worker = door, process, clock, worker
         self._parallel = 1 if exclusive else 4
         self._exclusive, self._lazy, self._offload = exclusive, lazy, offload
@@ -145,10 +147,7 @@ class OperationRunner:
         self._results: OrderedDict[str, Any] = OrderedDict()
         self._plans: dict[str, str] = {}
         self._latest: OrderedDict[str, ServiceOperation] = OrderedDict()
-        self._tasks: dict[str, asyncio.Task[None]] = {}
         self._finished: list[tuple[ServiceOperation, FinishedCommand]] = []
-        self._abandon = asyncio.Event()
-        self._wake = asyncio.Event()
         self._waits = True  # at the start: what a dead service left
         self._looked_at = clock.monotonic()
 
@@ -183,34 +182,13 @@ class OperationRunner:
         """The id of the plan that it made."""
         return self._plans.get(operation_id)
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Until `stop`: then what runs ends in good order, is written down and goes on with the next service."""
-        waker = asyncio.create_task(self._wake_on(stop))
-        try:
-            while not stop.is_set():
-                self._wake.clear()
-                await self._step()
-                await self._rest(stop)
-        finally:
-            waker.cancel()
-            self._abandon.set()
-            if self._tasks:
-                await asyncio.gather(*self._tasks.values(), return_exceptions=True)
-            await self._step(begin=False)
+    async def _leave(self) -> None:
+        """What was written down goes on with the next service."""
+        await self._step(begin=False)
 
-    async def _wake_on(self, stop: asyncio.Event) -> None:
-        await stop.wait()
-        self._wake.set()
-
-    async def _rest(self, stop: asyncio.Event) -> None:
+    def _patience_s(self) -> float:
         pending = (self._waits and len(self._tasks) < self._parallel) or self._finished
-        patience = _POLL_S if pending else LASTS.total_seconds() / 3 if self._tasks else _LOOK_EVERY_S
-        if not stop.is_set():
-            try:
-                async with asyncio.timeout(patience):
-                    await self._wake.wait()
-            except TimeoutError:
-                pass
+        return _POLL_S if pending else LASTS.total_seconds() / 3 if self._tasks else _LOOK_EVERY_S
 
     async def _step(self, *, begin: bool = True) -> None:
         due = not self._lazy and self._clock.monotonic() - self._looked_at >= _LOOK_EVERY_S
