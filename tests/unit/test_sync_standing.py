@@ -84,6 +84,23 @@ def test_the_key_of_the_main_value_need_not_have_changed(bench: Bench) -> None:
     assert bench.sent() == []
 
 
+@pytest.mark.parametrize("unique", [{"email"}, set()])
+def test_a_value_that_a_withheld_key_was_to_give_up_is_nobody_elses(bench: Bench, unique: set[str]) -> None:
+    """Its new owner is not made by it: that would write the record of the two."""
+    bench.destination.unique = unique
+    left = bench.destination.merge(B, A)
+    source(bench, ann={"firstname": "Anna"}, bob={"email": "bob.new@x.io"})
+    bench.warehouse.execute("INSERT INTO contacts VALUES ('4', 'bob@x.io', 'Dan', NULL)")
+    plan = bench.plan()
+    report = bench.run()
+    assert (plan.create, plan.reasons) == (0, {"SAME_RECORD": 1, "VALUE_HELD": 1})
+    assert (report.counts, report.exit_code) == ({"ok": 1, "rejected": 2}, 1)
+    assert bench.destination.records[left]["firstname"] == "Anna"
+    bench.sent()
+    assert bench.run().exit_code == 1
+    assert bench.sent() == []
+
+
 def test_who_holds_the_record_already_keeps_it(bench: Bench) -> None:
     """Also from the key whose value is the main one: it was decided once, and one writer is enough."""
     left = bench.destination.merge(A, C)

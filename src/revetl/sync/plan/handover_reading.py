@@ -163,7 +163,11 @@ def _find_wants(tables: SyncTables, unique: UniqueField) -> bool:
     if field.name == tables.spec.match_on and not tables.warehouse.scalar(
         f"SELECT count(*) FROM ({lines}) p WHERE {moves}", int
     ):
-        return False
+        # A new record was not adopted for a value that was to be given up (`pass_over_given_up`), by a line that was
+        # withheld since.
+        kept = f"p.op = 'update' AND p.outcome = 'rejected' AND {changed(field.name)}"
+        if not tables.warehouse.scalar(f"SELECT count(*) FROM ({with_change_list(tables.plan)}) p WHERE {kept}", int):
+            return False
     tables.new_scratch(
         "wants",
         f"""
@@ -225,7 +229,8 @@ def _read_holds(tables: SyncTables, unique: UniqueField, forms: NormalForms) -> 
         value, leaves = forms.of(name, stood), op == "delete"
         gives = ordinal is not None and outcome is None
         gives = gives and (leaves or (name in json.loads(names) and forms.of(name, after) != value))
-        if gives or unique.refused:
+        keeps = outcome == "rejected" and name == tables.spec.match_on and name in json.loads(names)
+        if gives or keeps or unique.refused:
             vacatable = unique.vacatable and op == "update" and id_ is not None
             holds.append(Hold(key, name, value, ordinal if gives else None, leaves, vacatable))
     return holds
